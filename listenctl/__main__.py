@@ -1,0 +1,34 @@
+"""
+The one entry: parse, run, map what went wrong to one line and an exit status.
+
+``--version`` is answered before anything else is imported; start-up is part of the product.
+"""
+
+import sys
+from typing import TYPE_CHECKING
+
+from listenctl import __version__
+
+if TYPE_CHECKING:
+    from typer.core import TyperGroup
+
+
+def main() -> int:
+    """Run the command line and return the exit status."""
+    if sys.argv[1:] in (["--version"], ["-V"]):
+        sys.stdout.write(f"listenctl {__version__}\n")
+        return 0
+    from listenctl.commands import run
+
+    return run(command(), sys.argv[1:])
+
+
+def command() -> "TyperGroup":
+    """Return the command with all its subcommands, none of which is imported yet."""
+    from listenctl.commands import group
+
+    return group()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""
+The commands, one file each: options in, one call out.
+
+A command's module is imported when the command is run or shown, and imports in turn what it needs when it runs.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer._click.exceptions import ClickException  # Typer 0.28 carries a click of its own
+from typer.core import TyperCommand, TyperGroup
+
+from listenctl import __version__
+from listenctl.errors import ListenctlError, UsageError
+
+COMMANDS = ("demo", "record", "serve", "recover", "passwd")
+INTERRUPTED = 130
+BROKEN_PIPE = 1
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a command's module only when that command is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands, most wanted first."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return one command, None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"listenctl.commands.{cmd_name.replace('-', '_')}")
+        return _command(module.app, cmd_name)
+
+
+def _command(app: typer.Typer, name: str) -> TyperCommand:
+    found = typer.main.get_command(app)
+    assert isinstance(found, TyperCommand)
+    found.name = name
+    return found
+
+
+def group() -> TyperGroup:
+    """Return the command with all its subcommands."""
+    app = typer.Typer(cls=LazyGroup, add_completion=True, no_args_is_help=True, context_settings=_CONTEXT)
+    app.callback()(_root)
+    found = typer.main.get_command(app)
+    assert isinstance(found, TyperGroup)
+    return found
+
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+def _root(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(envvar="LISTENCTL_CONFIG", help="Settings, instead of listenctl/config.toml in the XDG places."),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False,
+) -> None:
+    """Receive, record and test the audio streams of jambonz calls (the listen protocol)."""
+    if version:
+        typer.echo(f"listenctl {__version__}")
+        raise typer.Exit
+    from listenctl.commands.config import read_defaults
+
+    ctx.default_map = read_defaults(config, os.environ)
+
+
+def run(command: TyperGroup, arguments: Sequence[str]) -> int:
+    """Run one command line; print one line for what went wrong, and return the exit status."""
+    try:
+        status = command.main(args=list(arguments), prog_name="listenctl", standalone_mode=False)
+    except ClickException as exc:
+        exc.show()
+        return UsageError.exit_status
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except ListenctlError as exc:
+        _print_error(str(exc))
+        return exc.exit_status
+    except BrokenPipeError:
+        # Whoever read our output has enough; Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return status if isinstance(status, int) else 0
+
+
+def _print_error(text: str) -> None:
+    from listenctl.console.text import printable
+
+    sys.stderr.write(f"listenctl: {printable(text)}\n")

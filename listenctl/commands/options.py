@@ -1,0 +1,166 @@
+"""
+Options that several commands share.
+
+A dataclass whose fields are annotated for Typer stands for a set of options; ``takes`` makes a command of a function
+that is given one. So each option is written down once.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+Options = TypeVar("Options")
+
+
+def takes(options: type[Options], run: Callable[[Options], int]) -> Callable[..., int]:
+    """Return a function with a parameter for each field of ``options``, which calls ``run`` with them."""
+    hints = get_type_hints(options, include_extras=True)
+
+    def command(**values: Any) -> int:
+        return run(options(**values))
+
+    parameters = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(options)  # type: ignore[arg-type]
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__doc__ = run.__doc__
+    return command
+
+
+class MixType(StrEnum):
+    """The words of the `listen` verb."""
+
+    MONO = "mono"
+    STEREO = "stereo"
+    MIXED = "mixed"
+
+
+class Pauses(StrEnum):
+    """What becomes of the time in which jambonz sent nothing."""
+
+    CUT = "cut"
+    FILL = "fill"
+
+
+class Channels(StrEnum):
+    """How the channels of a stereo call are laid out."""
+
+    AS_IS = "as-is"
+    SPLIT = "split"
+    LEFT = "left"
+    RIGHT = "right"
+    MIX = "mix"
+
+
+def _option(help_text: str, *names: str, panel: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help_text, rich_help_panel=panel, **more)
+
+
+LISTENING, CALLS, ACCESS = "Listening", "Calls", "Access and TLS"
+RECORDING, OUTPUT = "Recording", "Output"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """Options of whatever takes calls."""
+
+    host: Annotated[
+        str, _option("Address to listen on.", panel=LISTENING, envvar="LISTENCTL_HOST")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        _option(
+            "Port to listen on; 0 takes a free one.", panel=LISTENING, envvar="LISTENCTL_PORT", min=0, max=65535
+        ),
+    ] = 3000
+    path: Annotated[
+        str | None, _option("The only path to take calls at. Default: any.", panel=LISTENING, envvar="LISTENCTL_PATH")
+    ] = None
+    auth_file: Annotated[
+        Path | None,
+        _option(
+            "Users who may connect, as `listenctl passwd` writes them.", panel=ACCESS, envvar="LISTENCTL_AUTH_FILE"
+        ),
+    ] = None
+    no_auth: Annotated[bool, _option("Let everyone connect, also from other hosts.", "--no-auth", panel=ACCESS)] = False
+    cert: Annotated[
+        Path | None, _option("Certificate chain (PEM), for wss://.", panel=ACCESS, envvar="LISTENCTL_CERT")
+    ] = None
+    key: Annotated[
+        Path | None, _option("Private key (PEM) of the certificate.", panel=ACCESS, envvar="LISTENCTL_KEY")
+    ] = None
+    max_calls: Annotated[
+        int | None,
+        _option("Live calls at most. Default: what the open-files limit allows.", panel=CALLS, min=1,
+                envvar="LISTENCTL_MAX_CALLS"),
+    ] = None
+    once: Annotated[bool, _option("End after one call.", "--once", panel=CALLS)] = False
+    calls: Annotated[int | None, _option("End after this many calls.", panel=CALLS, min=1)] = None
+    timeout: Annotated[
+        float | None, _option("Give up when no call came for so many seconds (status 124).", panel=CALLS, min=0)
+    ] = None
+    sample_rate: Annotated[
+        int, _option("Hz, where the metadata doesn't say.", panel=CALLS, min=1, max=384000,
+                     envvar="LISTENCTL_SAMPLE_RATE")
+    ] = 8000
+    mix_type: Annotated[
+        MixType, _option("Where the metadata doesn't say.", panel=CALLS, envvar="LISTENCTL_MIX_TYPE")
+    ] = MixType.MONO
+    metadata_timeout: Annotated[
+        float, _option("Seconds to wait for the metadata before a call goes on without.", panel=CALLS, min=0)
+    ] = 2.0
+    ping_interval: Annotated[
+        float, _option("Seconds between WebSocket pings; 0 sends none.", panel=CALLS, min=0)
+    ] = 20.0
+    max_message: Annotated[
+        int, _option("Largest WebSocket message to accept, in bytes.", panel=CALLS, min=1024)
+    ] = 4 * 1024 * 1024
+    json: Annotated[bool, _option("Print each event as a JSON line.", "--json", panel=OUTPUT)] = False
+    events: Annotated[Path | None, _option("Append each event as a JSON line to a file.", panel=OUTPUT)] = None
+    levels: Annotated[
+        str | None, _option("Add a `levels` event for every so much audio, such as 100ms.", panel=OUTPUT)
+    ] = None
+    quiet: Annotated[bool, _option("Print nothing but errors.", "--quiet", "-q", panel=OUTPUT)] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingOptions:
+    """Options of how calls are recorded."""
+
+    format: Annotated[
+        str | None,
+        _option("wav, flac, ogg, mp3 or raw. Default: by the extension in DEST, else wav.", panel=RECORDING,
+                envvar="LISTENCTL_FORMAT"),
+    ] = None
+    channels: Annotated[
+        Channels,
+        _option("Of stereo calls: left is what the tapped party says, right what it hears.", panel=RECORDING,
+                envvar="LISTENCTL_CHANNELS"),
+    ] = Channels.AS_IS
+    pauses: Annotated[
+        Pauses,
+        _option("Cut out the time in which jambonz sent nothing, or fill it with silence.", panel=RECORDING,
+                envvar="LISTENCTL_PAUSES"),
+    ] = Pauses.CUT
+    fsync: Annotated[
+        str,
+        _option("When recordings must be on the disk itself: never, end, or every so many seconds.", panel=RECORDING,
+                envvar="LISTENCTL_FSYNC"),
+    ] = "never"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderOptions(ServerOptions, RecordingOptions):
+    """Options of a server that may record."""

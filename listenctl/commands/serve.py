@@ -1,0 +1,176 @@
+"""``listenctl serve``: take calls, show them, and record them if asked."""
+
+import asyncio
+import os
+import re
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from listenctl.commands.options import RECORDING, RecorderOptions, ServerOptions, takes
+from listenctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from listenctl.console.service import Presentation
+    from listenctl.server.access import Access
+    from listenctl.server.settings import ServerSettings
+    from listenctl.server.track import RecordSettings
+
+LOOPBACK = ("localhost", "127.", "::1")
+RECORD_READ_INTERVAL = 0.5
+SERVE_READ_INTERVAL = 0.2
+
+app = typer.Typer(add_completion=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions(RecorderOptions):
+    """All options of ``serve``."""
+
+    record: Annotated[
+        str | None,
+        typer.Option(
+            help="Record every call to a folder, a name template such as {date}/{callSid}.wav, or - for stdout.",
+            rich_help_panel=RECORDING,
+            envvar="LISTENCTL_RECORD",
+        ),
+    ] = None
+
+
+def serve(options: ServeOptions) -> int:
+    """
+    Take calls of jambonz: put the URL that it shows into a `listen` verb.
+
+    On a terminal it draws live meters; with --json each event is a JSON line on stdout.
+    """
+    return run(options, options.record, SERVE_READ_INTERVAL)
+
+
+app.command()(takes(ServeOptions, serve))
+
+
+def run(options: RecorderOptions, destination: str | None, read_interval: float) -> int:
+    """Run a server as ``options`` say."""
+    from listenctl.console.service import run_server
+
+    recording = None if destination is None else record_settings(options, destination)
+    settings, stop_after = server_settings(options, read_interval), options.calls
+    if options.once or (recording and recording.destination.is_stdout):
+        stop_after = 1
+    return asyncio.run(
+        run_server(
+            settings,
+            presentation(options, destination),
+            recording=recording,
+            stop_after=stop_after,
+            timeout=options.timeout,
+        )
+    )
+
+
+def server_settings(options: ServerOptions, read_interval: float) -> "ServerSettings":
+    """
+    Understand the options of a server.
+
+    Raises:
+        UsageError: they contradict each other, a file can't be used, or others could connect without credentials.
+    """
+    from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
+    from listenctl.server.listener import raise_descriptor_limit
+    from listenctl.server.settings import ServerSettings
+
+    access = read_access(options)
+    if access.is_open and not options.no_auth and not options.host.startswith(LOOPBACK):
+        raise UsageError(
+            f"--host {options.host} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
+            "or say --no-auth to let everyone in"
+        )
+    possible = raise_descriptor_limit(options.max_calls)
+    if options.levels:
+        read_interval = min(read_interval, seconds(options.levels, "--levels") / 2)
+    return ServerSettings(
+        host=options.host,
+        port=options.port,
+        path=options.path,
+        access=access,
+        tls=read_certificate(options.cert, options.key),
+        max_calls=options.max_calls or possible,
+        max_message=options.max_message,
+        default_format=AudioFormat(options.sample_rate, MIX_CHANNELS[options.mix_type]),
+        read_interval=read_interval,
+        metadata_timeout=options.metadata_timeout,
+        ping_interval=options.ping_interval or float("inf"),
+    )
+
+
+def record_settings(options: RecorderOptions, destination: str) -> "RecordSettings":
+    """Understand the options of a recording."""
+    from listenctl.media.channels import ChannelLayout
+    from listenctl.media.naming import Destination
+    from listenctl.server.track import RecordSettings
+
+    parsed = Destination.parse(destination, kind=options.format)
+    layout = ChannelLayout(options.channels.value)
+    if parsed.is_stdout:
+        if options.json:
+            raise UsageError("stdout carries the audio; write events to a file with --events")
+        if layout is ChannelLayout.SPLIT:
+            raise UsageError("stdout can't carry two files; use --channels left, right or mix")
+    return RecordSettings(parsed, layout, fill=options.pauses.value == "fill", sync=read_sync(options.fsync))
+
+
+def presentation(options: ServerOptions, destination: str | None) -> "Presentation":
+    """Understand the options of what is shown."""
+    from listenctl.console.service import Presentation
+
+    return Presentation(
+        json=options.json,
+        events=options.events,
+        level_interval=seconds(options.levels, "--levels") if options.levels else None,
+        quiet=options.quiet,
+        title=f"recording to {destination}" if destination else "",
+    )
+
+
+def read_access(options: ServerOptions) -> "Access":
+    """Return who may connect."""
+    from listenctl.server.access import FileAccess, OpenAccess, SharedAccess
+
+    shared = os.environ.get("LISTENCTL_AUTH")
+    if options.no_auth:
+        return OpenAccess()
+    if options.auth_file is not None:
+        return FileAccess(options.auth_file)
+    return SharedAccess(shared) if shared else OpenAccess()
+
+
+def read_certificate(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """Return what TLS needs, None without a certificate."""
+    if cert is None:
+        if key is not None:
+            raise UsageError("--key needs --cert beside it")
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as exc:
+        raise UsageError(f"{cert}: can't be used as a certificate with its key: {exc}") from exc
+    return context
+
+
+def read_sync(text: str) -> str | float:
+    """Understand --fsync."""
+    return text if text in ("never", "end") else seconds(text, "--fsync", "never, end, or seconds such as 5s")
+
+
+def seconds(text: str, option: str, wanted: str = "a time such as 100ms or 2s") -> float:
+    """Understand a time such as ``100ms``, ``2s`` or ``2``, in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s)?", text.strip())
+    value = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else 0.0
+    if not value:
+        raise UsageError(f"{option} {text!r} isn't {wanted}")
+    return value

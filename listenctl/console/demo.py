@@ -1,0 +1,70 @@
+"""The demo: a server and a caller in one process, then what was recorded and what to try next."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TextIO
+
+from listenctl.client.caller import Call, inbound_metadata, place_call
+from listenctl.console.service import Presentation, run_server
+from listenctl.console.text import duration
+from listenctl.errors import CheckFailed
+from listenctl.media.naming import Destination
+from listenctl.media.pacing import SystemClock
+from listenctl.media.samples import SPEECH_KEY_PRESS, speech
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.messages import Dtmf
+from listenctl.server.settings import ServerSettings
+from listenctl.server.track import RecordSettings
+
+FORMAT = AudioFormat(16000, 2)
+
+
+async def run_demo(folder: Path, out: TextIO) -> int:
+    """Record one simulated call into ``folder`` and say on ``out`` what came of it; return the exit status."""
+    out.write("A simulated jambonz places a call of ten seconds to a listenctl server on this machine.\n")
+    out.flush()
+    calling: list[asyncio.Task[object]] = []
+
+    def place(url: str) -> None:
+        metadata = inbound_metadata(FORMAT, caller="+15083084809", callee="+15084901000")
+        call = Call(metadata, FORMAT, speech(FORMAT), [(SPEECH_KEY_PRESS, Dtmf("1", "1600"))])
+        calling.append(asyncio.create_task(place_call(url, call, SystemClock())))
+
+    status = await run_server(
+        ServerSettings(port=0),
+        Presentation(title="the demo", on_start=place),
+        recording=RecordSettings(Destination.parse(f"{folder}/")),
+        stop_after=1,
+        timeout=10,
+    )
+    await asyncio.gather(*calling)
+    sidecars = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    if not sidecars:
+        raise CheckFailed(f"{folder}: nothing was recorded")
+    out.write(describe(sidecars[-1]))
+    return status
+
+
+def describe(path: Path) -> str:
+    """Return what a sidecar says of its recording, and what to try next."""
+    sidecar = json.loads(path.read_text())
+    audio, close = sidecar["audio"], sidecar["close"]
+    wav = path.with_name(audio["files"][0])
+    digits = " ".join(f"{event['digit']} at {event['time']:.1f} s" for event in sidecar["events"])
+    complete = f"{sidecar['completeness']:.0%}" + (", nothing missing" if sidecar["complete"] else ", audio is missing")
+    return f"""
+Recorded  {wav}
+          {duration(audio["seconds"])} ({audio["samples"]} samples), {audio["sample_rate"]} Hz, {audio["channels"]} channels
+Complete  {complete}
+Keys      {digits or "none"}
+Closed    by {close["by"]} with {close["code"]}
+Sidecar   {path}
+
+Try next
+  listen to it         play {wav}      (from the package sox, or any player)
+  read its sidecar     cat {path}
+  record real calls    listenctl record
+                       and put the URL that it shows into a `listen` verb:
+                       {{"verb": "listen", "url": "ws://HOST:3000/"}}
+"""

@@ -1,0 +1,99 @@
+"""Events as people read them: one line each, for stderr."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from listenctl.console.text import Look, byte_size, duration, printable, sample_rate
+
+Report = dict[str, Any]
+
+_RED, _YELLOW, _DIM, _BOLD = "31", "33", "2", "1"
+_COLORS = {
+    "warning": _YELLOW,
+    "gap": _YELLOW,
+    "connection-refused": _YELLOW,
+    "recording-failed": _RED,
+    "recording-saved": "32",
+}
+_MAX_TEXT = 200
+# What goes on while meters are drawn shows there; what stays true when the call is over is printed above them.
+LASTING = frozenset(("warning", "gap", "connection-refused", "recording-failed", "recording-saved", "call-ended"))
+FAILURES = frozenset(("recording-failed",))
+
+
+def json_line(report: Report) -> str:
+    """Return one event as a JSON line; lone surrogates from the wire are escaped."""
+    return json.dumps(report, ensure_ascii=False).encode(errors="backslashreplace").decode() + "\n"
+
+
+def human_line(report: Report, look: Look) -> str:
+    """Return one event as a line for people; nothing from the wire reaches the terminal unescaped."""
+    event = report["event"]
+    describe = _DESCRIPTIONS.get(event)
+    text = printable(describe(report) if describe else "", _MAX_TEXT)
+    call = printable(report["call"] or "", 40)
+    words = [_clock_time(report["ts"]), look.paint(event, _COLORS.get(event, _BOLD)), look.paint(call, _DIM), text]
+    return " ".join(word for word in words if word)
+
+
+def line_writer(stream: TextIO) -> Callable[[str], None]:
+    """Return what prints a line on ``stream`` at once."""
+
+    def write(line: str) -> None:
+        stream.write(line)
+        stream.flush()
+
+    return write
+
+
+def _clock_time(timestamp: str) -> str:
+    at = datetime.fromisoformat(timestamp).astimezone()
+    return f"{at:%H:%M:%S}.{at.astimezone(UTC).microsecond // 100000}"
+
+
+def _server_started(report: Report) -> str:
+    doing = "recording calls" if report["recording"] else "taking calls"
+    return f"{doing} at {report['url']}"
+
+
+def _call_started(report: Report) -> str:
+    metadata = report["metadata"]
+    parties = f"{metadata.get('from', 'unknown')} → {metadata.get('to', 'unknown')}"
+    mix = report["mix_type"] or f"{report['channels']} channels"
+    return f"{parties}, {sample_rate(report['sample_rate'])} {mix}, from {report['remote']}"
+
+
+def _gap(report: Report) -> str:
+    least = "at least " if report["at_least"] else ""
+    return f"{report['kind']} of {least}{report['length']:.2f} s at {duration(report['time'])}"
+
+
+def _recording_saved(report: Report) -> str:
+    whole = "complete" if report["complete"] else "NOT complete"
+    size = byte_size(report["bytes"])
+    return f"{', '.join(report['paths'])}: {report['seconds']:.2f} s, {size}, {whole}"
+
+
+def _call_ended(report: Report) -> str:
+    reason = f" {report['close_reason']!r}" if report["close_reason"] else ""
+    by = {"nobody": "the connection broke"}.get(report["closed_by"], f"closed by {report['closed_by']}")
+    lost = f", {report['lost_samples']} samples lost" if report["lost_samples"] else ""
+    return f"{report['seconds']:.2f} s of audio in {report['duration']:.2f} s{lost}; {by} ({report['close_code']}{reason})"
+
+
+_DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
+    "server-started": _server_started,
+    "call-started": _call_started,
+    "dtmf": lambda report: f"{report['digit']} at {duration(report['time'])}",
+    "mark": lambda report: f"{report['name']} {report['result']}",
+    "play-done": lambda report: f"{report['id'] or ''}",
+    "message": lambda report: str(report.get("text") or report["type"]),
+    "gap": _gap,
+    "warning": lambda report: report["detail"],
+    "connection-refused": lambda report: f"{report['remote']}: {report['status']} {report['reason']}",
+    "recording-saved": _recording_saved,
+    "recording-failed": lambda report: f"{report['path'] or ''}: {report['reason']}",
+    "call-ended": _call_ended,
+}

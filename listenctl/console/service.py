@@ -1,0 +1,169 @@
+"""Run a server in a terminal, a pipe or as a service: events, meters, signals, and the exit status."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from listenctl.console.live import LiveView
+from listenctl.console.meters import can_draw
+from listenctl.console.printer import FAILURES, LASTING, human_line, json_line, line_writer
+from listenctl.console.text import Look
+from listenctl.errors import CheckFailed, TimedOut, UsageError
+from listenctl.server.level_reports import LevelReporter
+from listenctl.server.listener import ListenServer
+from listenctl.server.recorder import FileRecorder, Recorder
+from listenctl.server.reports import Report, Reporter, Sink
+from listenctl.server.settings import ServerSettings
+from listenctl.server.stream import StreamRecorder
+from listenctl.server.track import RecordSettings
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """
+    What a server shows, and where.
+
+    Attributes:
+        json: print events as JSON lines on stdout.
+        events: a file to which they are appended as well.
+        level_interval: seconds of audio for each ``levels`` event; None for none.
+        title: what the server does, for its meters.
+        on_start: called with the server's URL when it takes calls.
+    """
+
+    json: bool = False
+    events: Path | None = None
+    level_interval: float | None = None
+    quiet: bool = False
+    title: str = ""
+    on_start: Callable[[str], None] = lambda url: None
+
+
+async def run_server(
+    settings: ServerSettings,
+    presentation: Presentation,
+    *,
+    recording: RecordSettings | None = None,
+    stop_after: int | None = None,
+    timeout: float | None = None,
+) -> int:
+    """
+    Take calls until it is time to stop; return the exit status.
+
+    Raises:
+        TimedOut: no call came within ``timeout`` seconds.
+        ListenctlError: the server can't start.
+    """
+    with ExitStack() as closing:
+        sinks = _sinks(presentation, closing)
+        reporter = Reporter(sinks)
+        recorder = _recorder(recording, reporter)
+        server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
+        if isinstance(recorder, StreamRecorder):
+            recorder.on_broken = server.stop
+        if presentation.level_interval is not None:
+            server.watchers.append(LevelReporter(reporter, presentation.level_interval))
+        async with _face(server, presentation, sinks):
+            server.start()
+            presentation.on_start(server.url)
+            ended_by = _watch_signals(server)
+            await _wait(server, timeout)
+    if recorder is not None and recorder.lost_audio or server.lost_audio:
+        return CheckFailed.exit_status
+    unfinished = stop_after is not None and server.calls_total < stop_after
+    return 128 + ended_by[0] if ended_by and unfinished else 0
+
+
+async def _wait(server: ListenServer, timeout: float | None) -> None:
+    """Wait for the end; ``timeout`` limits the wait for a call and never cuts one."""
+    if timeout is not None:
+        ending = asyncio.ensure_future(server.wait())
+        calling = asyncio.ensure_future(server.first_call.wait())
+        await asyncio.wait((ending, calling), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        calling.cancel()
+        if not ending.done() and not server.first_call.is_set():
+            server.stop()
+            await ending
+            raise TimedOut(f"no call came within {timeout:g} s")
+        await ending
+    else:
+        await server.wait()
+
+
+def _recorder(recording: RecordSettings | None, reporter: Reporter) -> Recorder | None:
+    if recording is None:
+        return None
+    if recording.destination.is_stdout:
+        return StreamRecorder(recording, reporter, sys.stdout.fileno())
+    return FileRecorder(recording, reporter)
+
+
+def _watch_signals(server: ListenServer) -> list[int]:
+    """Let the first signal stop the server in order and the second at once; return the signals that came."""
+    received: list[int] = []
+
+    def take(number: int) -> None:
+        received.append(number)
+        if len(received) > 1:
+            os._exit(128 + number)  # Recordings are valid at every moment; that is what for.
+        server.stop()
+
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, take, number)
+    return received
+
+
+def _sinks(presentation: Presentation, closing: ExitStack) -> list[Sink]:
+    sinks: list[Sink] = []
+    if presentation.json:
+        write = line_writer(sys.stdout)
+        sinks.append(lambda report: write(json_line(report)))
+    if presentation.events is not None:
+        try:
+            fd = os.open(presentation.events, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise UsageError(f"{presentation.events}: can't be written: {exc.strerror}") from exc
+        write_event = line_writer(closing.enter_context(open(fd, "w", encoding="utf-8")))
+        sinks.append(lambda report: write_event(json_line(report)))
+    return sinks
+
+
+@asynccontextmanager
+async def _face(server: ListenServer, presentation: Presentation, sinks: list[Sink]) -> AsyncIterator[None]:
+    """Show the server on stderr: meters where that is a terminal, else a line for each event."""
+    look = Look.of(sys.stderr, os.environ)
+    if presentation.quiet or (presentation.json and not sys.stderr.isatty()):
+        write = line_writer(sys.stderr)
+        sinks.append(_printer(lambda line: write(f"{line}\n"), look, FAILURES))
+        yield
+    elif not can_draw(sys.stderr, os.environ) or (presentation.json and sys.stdout.isatty()):
+        write = line_writer(sys.stderr)
+        if not presentation.json:
+            sinks.append(_printer(lambda line: write(f"{line}\n"), look, None))
+        yield
+    else:
+        view = LiveView(server, sys.stderr, look, presentation.title)
+        sinks.append(_printer(view.screen.print_above, look, LASTING))
+        drawing = asyncio.create_task(view.run())
+        try:
+            yield
+        finally:
+            drawing.cancel()
+            with suppress(asyncio.CancelledError):
+                await drawing
+
+
+def _printer(write: Callable[[str], None], look: Look, kinds: frozenset[str] | None) -> Sink:
+    def sink(report: Report) -> None:
+        if report["event"] != "levels" and (kinds is None or report["event"] in kinds):
+            write(human_line(report, look))
+
+    return sink

@@ -1,0 +1,153 @@
+"""
+Text that is safe and fits: names from the wire, numbers for people, and what a terminal can show.
+
+Everything from a peer or a file passes ``printable`` before it is drawn. Widths are terminal cells, not characters.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Self, TextIO
+
+REPLACEMENT = "\ufffd"
+# Controls, formats (bidi, zero-width), lone surrogates, private and unassigned characters.
+_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+_UNSAFE_ASCII = re.compile(r"[\x00-\x1f\x7f]")
+_LINE_BREAKS = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
+# Variation selectors change the width of the character before them, and terminals disagree how; the fillers are blank
+# letters, which hide in a name.
+_DECEPTIVE = frozenset({*map(chr, range(0xFE00, 0xFE10)), "\u034f", "\u115f", "\u1160", "\u3164", "\uffa0"})
+_MAX_MARKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a terminal can show: colours, and characters beyond ASCII."""
+
+    color: bool = True
+    unicode: bool = True
+
+    @classmethod
+    def of(cls, stream: TextIO, environ: Mapping[str, str]) -> Self:
+        """Read off ``stream`` and the environment what can be shown; ``NO_COLOR`` is obeyed."""
+        dumb = environ.get("TERM", "dumb") == "dumb"
+        encoding = (stream.encoding or "ascii").lower().replace("_", "-")
+        color = stream.isatty() and not dumb and not environ.get("NO_COLOR")
+        return cls(color=color, unicode=encoding in ("utf-8", "utf8") and not dumb)
+
+    def paint(self, text: str, code: str) -> str:
+        """Put ``text`` into the colour or weight with the SGR parameters ``code``."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.color and code and text.strip() else text
+
+    def fit(self, text: str, width: int) -> str:
+        """Return ``text``, made printable, in exactly ``width`` cells: cut or padded at the right."""
+        return pad(self.cut(text, width), width)
+
+    def cut(self, text: str, width: int) -> str:
+        """Return ``text``, made printable, in at most ``width`` cells."""
+        return _cut(_bounded(text, width), width, self.unicode)
+
+
+# The same names are drawn ten times a second.
+@lru_cache(maxsize=4096)
+def _cut(text: str, width: int, unicode: bool) -> str:
+    text = printable(text)
+    return truncate(text, width) if unicode else truncate(text.encode("ascii", "replace").decode(), width, "~")
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """
+    Return ``text`` without anything that a terminal obeys or a reader can't see, in at most ``limit`` cells.
+
+    Line breaks, tabs and odd spaces become a space, all else that is unsafe a replacement character.
+    """
+    if limit is not None:
+        return truncate(printable(_bounded(text, limit)), limit)
+    text = _LINE_BREAKS.sub(" ", text)
+    return _UNSAFE_ASCII.sub(REPLACEMENT, text) if text.isascii() else _replace_unsafe(text)
+
+
+def _bounded(text: str, width: int) -> str:
+    """Keep more than can show in ``width`` cells, but no more than is cheap to look at: a peer may send megabytes."""
+    return text[: 8 * max(0, width) + 8]
+
+
+def _replace_unsafe(text: str) -> str:
+    from unicodedata import category
+
+    kept = []
+    marks = 0
+    for character in text:
+        kind = category(character)
+        marks = marks + 1 if kind in ("Mn", "Me") else 0
+        if kind in _UNSAFE_CATEGORIES or character in _DECEPTIVE:
+            kept.append(REPLACEMENT)
+        elif kind == "Zs":
+            kept.append(" ")
+        elif marks <= _MAX_MARKS:
+            kept.append(character)
+    return "".join(kept)
+
+
+def cells(text: str) -> int:
+    """Return how many terminal cells printable ``text`` takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def pad(text: str, width: int) -> str:
+    """Fill ``text`` up with spaces to ``width`` cells."""
+    return text + " " * (width - cells(text))
+
+
+def truncate(text: str, width: int, ellipsis: str = "…") -> str:
+    """Cut printable ``text`` to at most ``width`` cells; an ellipsis says that something is missing."""
+    if cells(text) <= width:
+        return text
+    if width < 1:
+        return ""
+    kept = 0
+    room = width - 1
+    for character in text:
+        room -= cells(character)
+        if room < 0:
+            break
+        kept += 1
+    # A sequence of characters can be wider than its parts.
+    while kept and cells(text[:kept]) > width - 1:
+        kept -= 1
+    return text[:kept] + ellipsis
+
+
+def duration(seconds: float) -> str:
+    """Return ``0:07``, ``12:34`` or ``1:02:03``."""
+    whole = max(0, int(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{whole % 60:02}"
+    return f"{minutes}:{whole % 60:02}"
+
+
+def short_seconds(seconds: float) -> str:
+    """Return a short span as ``0.3 s``, one from 100 s on as ``duration`` does."""
+    return f"{seconds:.1f} s" if seconds < 99.95 else duration(seconds)
+
+
+def byte_size(size: float) -> str:
+    """Return ``512 B``, ``38.2 MB`` and so on, in powers of 1000."""
+    if size < 1000:
+        return f"{int(size)} B"
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} TB"
+
+
+def sample_rate(rate: int) -> str:
+    """Return ``8k`` or ``44.1k`` for a rate in Hz, to three digits."""
+    return f"{rate / 1000:.3g}k"

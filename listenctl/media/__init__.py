@@ -1,0 +1,1 @@
+"""Sound outside the wire: recording files, sources to play, devices, levels, DTMF tones, pacing."""

@@ -1,0 +1,72 @@
+"""
+How loud call audio is, in short windows: what meters and ``levels`` events show.
+
+Levels are dB relative to full scale, from ``FLOOR_DB`` for silence to 0.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
+
+# FreeSWITCH writes "no audio" as samples of -1 (protocol.md 3.3), which is -90.3 dB and has to read as silence.
+FLOOR_DB = -90.0
+FULL_SCALE = 32768
+# The loudest sample that µ-law can say (ITU-T G.711; A-law's is 32256). A clipped phone call never reaches 32767.
+CLIP_SAMPLE = 32124
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Loudness of one channel in one window."""
+
+    peak_db: float = FLOOR_DB
+    rms_db: float = FLOOR_DB
+    clipped: bool = False
+
+
+Levels: TypeAlias = tuple[Level, ...]
+"""The levels of one window, one for each channel."""
+
+
+def measure(pcm: bytes, channels: int, window_samples: int) -> list[Levels]:
+    """Measure each whole window of ``window_samples`` samples in interleaved little-endian ``pcm``."""
+    windows = len(pcm) // (SAMPLE_BYTES * channels * window_samples)
+    if not windows:
+        return []
+    import numpy as np
+
+    samples = np.frombuffer(pcm, "<i2", count=windows * window_samples * channels)
+    # Channels before samples, so that each reduction runs over neighbouring values; floats, because abs(-32768) is no
+    # 16-bit number.
+    planes = samples.reshape(windows, window_samples, channels).transpose(0, 2, 1).astype(np.float32, order="C")
+    power = np.einsum("wcs,wcs->wc", planes, planes) / window_samples
+    peak = np.abs(planes).max(axis=2)
+    peak_db, rms_db = (
+        np.maximum(20 * np.log10(np.maximum(amplitude, 1) / FULL_SCALE), FLOOR_DB)
+        for amplitude in (peak, np.sqrt(power))
+    )
+    rows = zip(peak_db.tolist(), rms_db.tolist(), (peak >= CLIP_SAMPLE).tolist(), strict=True)
+    return [tuple(map(Level, *row)) for row in rows]
+
+
+class LevelMeter:
+    """Measure audio that arrives in pieces of any size; an incomplete window waits for the next piece."""
+
+    def __init__(self, format: AudioFormat, window: float = 0.1) -> None:
+        self._format = format
+        self._window_samples = max(1, round(format.sample_rate * window))
+        self._window_bytes = self._window_samples * format.frame_bytes
+        self._rest = b""
+
+    @property
+    def window(self) -> float:
+        """Seconds that one window really lasts: a whole number of samples."""
+        return self._format.duration(self._window_samples)
+
+    def feed(self, pcm: bytes) -> list[Levels]:
+        """Return the levels of the windows that ``pcm`` completes, oldest first."""
+        data = self._rest + pcm
+        whole = len(data) - len(data) % self._window_bytes
+        self._rest = data[whole:]
+        return measure(data[:whole], self._format.channels, self._window_samples)

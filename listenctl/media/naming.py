@@ -1,0 +1,168 @@
+"""
+Where recordings go: DEST on the command line, and the file name that it gives each call.
+
+The values in a name come from the wire and are hostile: they can't leave the folder, hide a file, or carry characters
+that a terminal, a shell or another system would take for something else.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from listenctl.errors import UsageError
+
+KINDS = {".wav": "wav", ".flac": "flac", ".ogg": "ogg", ".opus": "ogg", ".mp3": "mp3", ".raw": "raw"}
+UNKNOWN = "unknown"
+
+_DEFAULT_NAME = "{callSid}.wav"
+_TOKEN = re.compile(r"{{|}}|{(?P<field>[^{}]*)}|(?P<stray>[{}])|[^{}]+")
+_FIELD = re.compile(r"[\w.-]+( [\w.-]+)*")
+_EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}")
+# Separators and characters that Windows, shares and shells don't take in names.
+_UNSAFE = frozenset('/\\<>:"|?*')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+# A name may have 255 bytes; what is left is for `-left`, `-2`, `.recovered` and the extension.
+_NAME_BYTES = 200
+_VALUE_BYTES = 100
+_FOLDER_BYTES = 255
+
+Lookup = Callable[[str], object]
+"""Gives the value of a metadata field by its wire name, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A placeholder in a name template."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """
+    Where the recordings of a server go: a folder, a name template, one file name, or stdout.
+
+    ``pieces`` make the path without its extension; there are none for stdout.
+    """
+
+    pieces: tuple[str | Field, ...]
+    extension: str
+
+    @classmethod
+    def parse(cls, text: str, *, kind: str | None = None) -> "Destination":
+        """Understand DEST; ``kind`` is what ``--format`` says and goes before the extension in ``text``."""
+        if kind is not None and kind not in KINDS.values():
+            raise UsageError(f"format {kind!r} isn't known; use one of {', '.join(sorted(set(KINDS.values())))}")
+        if text == "-":
+            return cls._stdout(kind or "wav")
+        if not text or "\0" in text:
+            raise UsageError("the destination is empty or holds a NUL; give a folder, a name template or -")
+        pieces = parse_template(_with_file_name(text))
+        name, extension = _cut_extension(pieces[-1])
+        if kind not in (None, KINDS[extension]):
+            extension = f".{kind}"
+        return cls((*pieces[:-1], name), extension)
+
+    @classmethod
+    def _stdout(cls, kind: str) -> "Destination":
+        if kind not in ("wav", "raw"):
+            raise UsageError(f"stdout takes wav or raw audio while a call lasts, not {kind}; give a file name for that")
+        return cls((), f".{kind}")
+
+    @property
+    def is_stdout(self) -> bool:
+        """Whether the audio of one call goes to stdout."""
+        return not self.pieces
+
+    @property
+    def kind(self) -> str:
+        """Format of the finished file: ``wav``, ``flac``, ``ogg``, ``mp3`` or ``raw``."""
+        return KINDS[self.extension]
+
+    def wav_path(self, lookup: Lookup, started: datetime) -> Path:
+        """Return the WAV that a call is recorded to; it may be taken already, so claim it."""
+        day = started.astimezone(UTC)
+        known = {"date": f"{day:%Y-%m-%d}", "time": f"{day:%H%M%S}"}
+        text = "".join(
+            piece if isinstance(piece, str) else known.get(piece.name) or clean(lookup(piece.name))
+            for piece in self.pieces
+        )
+        path = PurePosixPath(text)
+        folder = PurePosixPath(*(_shorten(part, _FOLDER_BYTES) for part in path.parts[:-1]))
+        return Path(folder, _shorten(path.name, _NAME_BYTES) + ".wav")
+
+
+def parse_template(text: str) -> list[str | Field]:
+    """Cut a name template at its placeholders; the last piece is always text."""
+    pieces: list[str | Field] = []
+    literal = ""
+    for token in _TOKEN.finditer(text):
+        if token["stray"]:
+            raise _template_error(text, token.start(), f"{token['stray']!r} stands alone")
+        if token["field"] is None:
+            literal += {"{{": "{", "}}": "}"}.get(token[0], token[0])
+            continue
+        if not _FIELD.fullmatch(token["field"]):
+            raise _template_error(text, token.start(), f"{token[0]!r} names no metadata field")
+        pieces += [literal, Field(token["field"])]
+        literal = ""
+    return [*pieces, literal]
+
+
+def clean(value: object) -> str:
+    """Make a value from the wire harmless as part of a file name; what can't stand in one is ``unknown``."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            text = value
+        case float():
+            text = str(value)
+        case int() if abs(value) < 10**_VALUE_BYTES:  # str() of thousands of digits is slow, and then raises.
+            text = str(value)
+        case _:
+            return UNKNOWN
+    # Slicing first bounds the work: the peer decides how long a value is.
+    safe = "".join(_safe(character) for character in text[:_VALUE_BYTES].strip())
+    leading = len(safe) - len(safe.lstrip(".-"))
+    visible = "_" * leading + safe[leading:]
+    return _shorten(f"_{visible}" if _RESERVED.match(visible) else visible, _VALUE_BYTES) or UNKNOWN
+
+
+def _safe(character: str) -> str:
+    """Replace separators, controls, bidi and zero-width marks, lone surrogates and line breaks."""
+    category = unicodedata.category(character)
+    return "_" if character in _UNSAFE or category[0] == "C" or category in ("Zl", "Zp") else character
+
+
+def _shorten(text: str, limit: int) -> str:
+    encoded = text.encode(errors="surrogateescape")
+    return text if len(encoded) <= limit else encoded[:limit].decode(errors="ignore")
+
+
+def _with_file_name(text: str) -> str:
+    """Turn a folder into the template of the files in it."""
+    if text.endswith("/"):
+        return text + _DEFAULT_NAME
+    if "{" in text or "}" in text or PurePosixPath(text).suffix.lower() in KINDS:
+        return text
+    return f"{text}/{_DEFAULT_NAME}"
+
+
+def _cut_extension(last: str | Field) -> tuple[str, str]:
+    """Part the last piece of a template from the extension, which is ``.wav`` where none stands."""
+    name = last if isinstance(last, str) else ""
+    start = name.rfind(".")
+    extension = name[start:].lower() if start >= 0 else ""
+    if extension in KINDS:
+        return name[:start], extension
+    if _EXTENSION.fullmatch(extension):
+        raise UsageError(f"can't record to {extension} files; end the name with one of {', '.join(KINDS)}")
+    return name, ".wav"
+
+
+def _template_error(text: str, index: int, problem: str) -> UsageError:
+    return UsageError(f"name template {text!r}, column {index + 1}: {problem}; write {{{{ or }}}} for a literal brace")

@@ -1,0 +1,249 @@
+"""
+Recordings while they are made: files that can be played at every moment, also after ``kill -9``.
+
+Audio is appended and then the header overwritten in place, so the header never promises what isn't there. Positions in
+a recording follow those of the call, less what a full disk cost and more where silence was put in for a pause.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from listenctl.media.channels import ChannelLayout, ChannelMap
+from listenctl.media.claim import Claim, abandon, claim_recording
+from listenctl.media.wav import HEADER_BYTES, wav_header
+from listenctl.protocol.audio import AudioFormat
+
+# How much audio may be in the file that its header doesn't tell of yet.
+HEADER_LAG = 0.25
+
+
+class WavFile:
+    """
+    One WAV on disk. Every method either does what it says or raises OSError and leaves the file as valid as it was.
+
+    Args:
+        claimed: a new, empty file, which is this object's from now on.
+    """
+
+    def __init__(self, claimed: Claim, audio_format: AudioFormat) -> None:
+        self.path = claimed.path
+        self._fd = claimed.fd
+        self._format = audio_format
+        self._lag = int(HEADER_LAG * audio_format.byte_rate)
+        self._told = -1
+        self.size = 0
+        self.write_header()
+
+    def append(self, data: bytes) -> None:
+        """Add audio; the header follows when enough has come together."""
+        _write_all(self._fd, data, HEADER_BYTES + self.size)
+        self.size += len(data)
+        if self.size - self._told >= self._lag:
+            try:
+                self.write_header()
+            except OSError:
+                self.size -= len(data)
+                raise
+
+    def write_header(self) -> None:
+        """Make the header tell of all audio so far."""
+        if self._told != self.size:
+            _write_all(self._fd, wav_header(self._format, self.size), 0)
+            self._told = self.size
+
+    def insert_silence(self, at: int, length: int) -> None:
+        """Move what follows byte ``at`` of the audio by ``length`` bytes and leave silence there."""
+        tail = os.pread(self._fd, self.size - at, HEADER_BYTES + at)
+        # The moved audio first: until the header is written, the file is what it was.
+        _write_all(self._fd, tail, HEADER_BYTES + at + length)
+        if not tail:
+            os.ftruncate(self._fd, HEADER_BYTES + at + length)
+        _write_all(self._fd, bytes(min(length, len(tail))), HEADER_BYTES + at)
+        self.size += length
+        self.write_header()
+
+    def drop(self, length: int) -> None:
+        """Take back the last ``length`` bytes, because another file of the same call couldn't take its own."""
+        self.size -= length
+
+    def change_format(self, audio_format: AudioFormat) -> None:
+        """Say that the bytes are of another format, because the metadata came late."""
+        self._format = audio_format
+        self._lag = int(HEADER_LAG * audio_format.byte_rate)
+        self._told = -1
+        self.write_header()
+
+    def sync(self) -> None:
+        """Have everything on the disk itself, so that it survives a power cut."""
+        self.write_header()
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Close the file; it stays as it is."""
+        try:
+            self.write_header()
+            os.ftruncate(self._fd, HEADER_BYTES + self.size)
+        finally:
+            os.close(self._fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """From call position ``position`` on, the file is ``offset`` samples ahead of the call."""
+
+    position: int
+    offset: int
+
+
+class Recording:
+    """
+    The files of one call: one, or two where the channels are split.
+
+    Args:
+        path: where it should go, as a WAV; a taken name gets `-2`.
+        final_extension: of what the WAV will be made into.
+        fill: whether what is missing is replaced by silence.
+
+    Raises:
+        OSError: no file can be made.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        audio_format: AudioFormat,
+        *,
+        layout: ChannelLayout = ChannelLayout.AS_IS,
+        final_extension: str = ".wav",
+        fill: bool = False,
+    ) -> None:
+        self.layout = layout
+        self.fill = fill
+        self.shifts: list[Shift] = []
+        self.lost_samples = 0
+        self._set_format(audio_format)
+        self._next = 0
+        claims = claim_recording(path, self._map.labels, final_extension)
+        os.close(claims.sidecar.fd)
+        self.sidecar_path = claims.sidecar.path
+        try:
+            self.files = [WavFile(claimed, self._map.output_format) for claimed in claims.audio]
+        except OSError:
+            for claimed in claims.audio:
+                abandon(claimed)
+            claims.sidecar.path.unlink(missing_ok=True)
+            raise
+
+    def _set_format(self, audio_format: AudioFormat) -> None:
+        self.audio_format = audio_format
+        self._map = ChannelMap(self.layout, audio_format)
+
+    @property
+    def output_format(self) -> AudioFormat:
+        """Format of each file."""
+        return self._map.output_format
+
+    @property
+    def warning(self) -> str | None:
+        """Why the channels aren't laid out as asked, if they aren't."""
+        return self._map.warning
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, left before right."""
+        return [file.path for file in self.files]
+
+    @property
+    def position(self) -> int:
+        """Up to where the call has been recorded, in its own samples per channel."""
+        return self._next
+
+    @property
+    def samples(self) -> int:
+        """Samples per channel in each file."""
+        return self.output_format.samples(self.files[0].size)
+
+    @property
+    def size(self) -> int:
+        """Bytes of audio in all files."""
+        return sum(file.size for file in self.files)
+
+    def write(self, position: int, data: bytes) -> None:
+        """
+        Record whole sample frames that begin at ``position`` of the call.
+
+        What wasn't written before ``position`` is missing from the file; with ``fill`` it is silence there.
+
+        Raises:
+            OSError: nothing of ``data`` was recorded.
+        """
+        self.skip_to(position)
+        self._append(self._map.apply(data))
+        self._next = position + len(data) // self.audio_format.frame_bytes
+
+    def skip_to(self, position: int) -> None:
+        """Leave out what wasn't written before ``position`` of the call; with ``fill`` it becomes silence."""
+        missing = position - self._next
+        if missing <= 0:
+            return
+        if self.fill:
+            silence = bytes(missing * self.output_format.frame_bytes)
+            self._append([silence] * len(self.files))
+        else:
+            self._shift(position, -missing)
+        self.lost_samples += missing
+        self._next = position
+
+    def insert_silence(self, position: int, samples: int) -> None:
+        """Put silence where audio is missing, ``samples`` long, before what came at ``position`` of the call."""
+        at = min(self.file_position(position), self.samples) * self.output_format.frame_bytes
+        for file in self.files:
+            file.insert_silence(at, samples * self.output_format.frame_bytes)
+        self._shift(position, samples)
+
+    def change_format(self, audio_format: AudioFormat) -> None:
+        """Read the bytes so far as ``audio_format``, because the metadata came late."""
+        if self._map.output_format != self.audio_format:
+            return  # What was rearranged already can't be rearranged again.
+        ratio = self.audio_format.frame_bytes / audio_format.frame_bytes
+        self.layout = ChannelLayout.AS_IS
+        self._set_format(audio_format)
+        self._next = int(self._next * ratio)
+        self.shifts = [Shift(int(shift.position * ratio), int(shift.offset * ratio)) for shift in self.shifts]
+        for file in self.files:
+            file.change_format(audio_format)
+
+    def file_position(self, position: int) -> int:
+        """Return where in the files the audio at ``position`` of the call is."""
+        return position + sum(shift.offset for shift in self.shifts if shift.position <= position)
+
+    def sync(self) -> None:
+        """Have all files on the disk itself."""
+        for file in self.files:
+            file.sync()
+
+    def close(self) -> None:
+        """Finish all files."""
+        for file in self.files:
+            file.close()
+
+    def _shift(self, position: int, offset: int) -> None:
+        self.shifts.append(Shift(position, offset))
+
+    def _append(self, outputs: Sequence[bytes]) -> None:
+        for index, (file, output) in enumerate(zip(self.files, outputs, strict=True)):
+            try:
+                file.append(output)
+            except OSError:
+                for written in self.files[:index]:
+                    written.drop(len(output))
+                raise
+
+
+def _write_all(fd: int, data: bytes, offset: int) -> None:
+    written = os.pwrite(fd, data, offset)
+    while written < len(data):
+        # A short write is how a disk that fills up shows first; the next one says why.
+        written += os.pwrite(fd, data[written:], offset + written)

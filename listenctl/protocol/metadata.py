@@ -1,0 +1,193 @@
+"""
+The first text of a call: what jambonz says about it (protocol.md 2).
+
+It can be invalid JSON, lack every field, or have any field overwritten by the application's own ``metadata``; none of
+that may cost the call, so parsing never raises and says what it mended.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from listenctl.protocol import wire_json
+from listenctl.protocol.audio import MIX_CHANNELS
+from listenctl.protocol.lenient import Repaired, repair_object
+
+MAX_FRAME_BYTES = 8192
+"""jambonz cuts the first text here (protocol.md 13)."""
+
+MAX_SAMPLE_RATE = 384_000
+MAX_REPAIR = 65_536
+"""Characters of a broken text that are looked at; what jambonz sends is far below."""
+
+_ALIASES = (
+    ("fsSipAddress", "localSipAddress"),
+    ("fsPublicIp", "publicIp"),
+    ("customerData", "_customerData"),
+    ("headers", "_sipHeaders"),
+)
+_ALIAS = dict(_ALIASES) | {nested: name for name, nested in _ALIASES}
+_CALL_FIELDS = frozenset(("callSid", "sampleRate", "mixType"))
+_MESSAGE_TYPES = ("dtmf", "mark", "playDone", "session:summary")
+_VALUE_IN_NOTE = 40
+
+
+@dataclass(frozen=True, slots=True)
+class CallMetadata:
+    """
+    What the first text says, under the names of the wire.
+
+    ``repairs`` are sentences for people, one for each thing that was wrong. ``valid`` says that the text was one JSON
+    object as it came. ``rest`` holds messages that were glued to it. ``sample_rate`` and ``mix_type`` are None where
+    the text has none that can be used.
+    """
+
+    raw: bytes
+    fields: Mapping[str, object]
+    repairs: tuple[str, ...]
+    valid: bool
+    rest: bytes
+    sample_rate: int | None
+    mix_type: str | None
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Self:
+        """Read a first text, whatever it is."""
+        encoding = _encoding_faults(raw)
+        fields, tail, syntax = _read_fields(wire_json.read_text(raw).strip(), len(raw))
+        rest, trailing = _split_tail(tail)
+        sample_rate, rate_notes = _sample_rate(fields)
+        mix_type, mix_notes = _mix_type(fields)
+        faults = encoding + syntax + trailing
+        return cls(
+            raw=raw,
+            fields=fields,
+            repairs=(*faults, *rate_notes, *mix_notes),
+            valid=not faults,
+            rest=rest.encode(),
+            sample_rate=sample_rate,
+            mix_type=mix_type,
+        )
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, object]) -> Self:
+        """Build the metadata that a jambonz with these fields would send."""
+        return cls.parse(wire_json.encode(dict(fields)).encode())
+
+    def serialize(self) -> str:
+        """Return the text as it was received."""
+        return self.raw.decode("utf-8", "replace")
+
+    def get(self, name: str) -> object:
+        """Return a field by its usual name or by the one that a nested listen gives it (protocol.md 2.3)."""
+        return self.fields.get(name, self.fields.get(_ALIAS.get(name, name)))
+
+    @property
+    def call_sid(self) -> str | None:
+        """The call's id; for a listen nested in a dial that of the called leg."""
+        return self._text("callSid")
+
+    @property
+    def parent_call_sid(self) -> str | None:
+        """The caller's call id, on a leg that was dialled."""
+        return self._text("parentCallSid")
+
+    @property
+    def account_sid(self) -> str | None:
+        """The jambonz account."""
+        return self._text("accountSid")
+
+    @property
+    def caller(self) -> str | None:
+        """``from``: the calling number or user."""
+        return self._text("from")
+
+    @property
+    def callee(self) -> str | None:
+        """``to``: the called number or user."""
+        return self._text("to")
+
+    @property
+    def direction(self) -> str | None:
+        """``inbound`` or ``outbound``."""
+        return self._text("direction")
+
+    @property
+    def is_message(self) -> bool:
+        """Whether the text is a message instead, as bare clients send it first (protocol.md 2)."""
+        if _CALL_FIELDS & self.fields.keys():
+            return False
+        return self.fields.get("event") == "dtmf" or self.fields.get("type") in _MESSAGE_TYPES
+
+    def _text(self, name: str) -> str | None:
+        value = self.fields.get(name)
+        return value if isinstance(value, str) and value else None
+
+
+def _encoding_faults(raw: bytes) -> list[str]:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return [f"invalid UTF-8 at byte {error.start} was replaced"]
+    return []
+
+
+def _read_fields(text: str, size: int) -> tuple[dict[str, object], str, list[str]]:
+    """Return the fields, the text after the object, and what was wrong, trying the most trustworthy reading first."""
+    if not text.startswith("{"):
+        return {}, "", ["the first text is no JSON object" if text else "the first text is empty"]
+    for strict in (True, False):
+        value, end = wire_json.decode(text, strict=strict) or (None, 0)
+        if isinstance(value, dict):
+            return value, text[end:], [] if strict else ["raw control characters stood inside a text"]
+    repaired = repair_object(text[:MAX_REPAIR])
+    bounded = repaired.cut and len(text) > MAX_REPAIR
+    return repaired.fields, text[repaired.end :] if not bounded else "", _faults(repaired, size, bounded=bounded)
+
+
+def _faults(repaired: Repaired, size: int, *, bounded: bool) -> list[str]:
+    faults = list(repaired.faults)
+    if bounded:
+        faults.append(f"only the first {MAX_REPAIR} characters of broken JSON were read")
+    elif repaired.cut:
+        cut = f"the first text was cut at {size} bytes" if size == MAX_FRAME_BYTES else "the end of the JSON is missing"
+        faults.append(cut + (f"; the last field `{repaired.incomplete}` is incomplete" if repaired.incomplete else ""))
+    return faults or ["the JSON was malformed"]
+
+
+def _split_tail(tail: str) -> tuple[str, list[str]]:
+    """Return the messages glued to the metadata, and what else was wrong behind its closing brace."""
+    faults = []
+    tail = tail.strip()
+    # The shell-like command line leaves an odd apostrophe of the data there (protocol.md 2.6).
+    if tail.startswith("'"):
+        faults.append("removed a stray ' after the JSON")
+        tail = tail[1:].lstrip()
+    if tail and not tail.startswith("{"):
+        faults.append("ignored what followed the JSON")
+        tail = ""
+    return tail, faults
+
+
+def _sample_rate(fields: Mapping[str, object]) -> tuple[int | None, list[str]]:
+    if "sampleRate" not in fields:
+        return None, []
+    value = fields["sampleRate"]
+    rate = wire_json.number(value)
+    if rate is None or rate != int(rate) or not 0 < rate <= MAX_SAMPLE_RATE:
+        return None, [f"sampleRate {_brief(value)} can't be used"]
+    return int(rate), ["sampleRate was a string"] if isinstance(value, str) else []
+
+
+def _mix_type(fields: Mapping[str, object]) -> tuple[str | None, list[str]]:
+    if "mixType" not in fields:
+        return None, []
+    value = fields["mixType"]
+    mix_type = value.strip().lower() if isinstance(value, str) else ""
+    if mix_type not in MIX_CHANNELS:
+        return None, [f"mixType {_brief(value)} can't be used"]
+    return mix_type, [] if mix_type == value else [f"mixType {_brief(value)} was taken as {mix_type}"]
+
+
+def _brief(value: object) -> str:
+    return wire_json.encode(value)[:_VALUE_IN_NOTE]

@@ -1,0 +1,290 @@
+"""
+One call, whichever role we play: told what each side sent and when, it says what that means.
+
+The server tells it what jambonz sent, the simulator what the application sent, an inspector both. ``receive`` never
+raises on what a peer sent: faults of the peer are events.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat, SampleAssembler
+from listenctl.protocol.commands import ClearMarks, Command, MarkCommand, PlayAudio, parse_command
+from listenctl.protocol.ledger import Gap, GapLedger
+from listenctl.protocol.messages import JambonzMessage, Mark, PlayDone, parse_texts
+from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.splitter import Audio, Message, Text
+
+# Audio that came before the metadata waits for it; a peer that floods us instead gets the defaults at once.
+MAX_HELD_BYTES = 4 * 1024 * 1024
+MAX_HELD_MESSAGES = 10_000
+
+
+class Sender(StrEnum):
+    """Who sent a message: the media server, or the application that it connects to."""
+
+    JAMBONZ = "jambonz"
+    APPLICATION = "application"
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """The format is known, by the metadata or by default; audio follows."""
+
+    metadata: CallMetadata
+    audio_format: AudioFormat
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataArrived:
+    """Metadata that came after the call had to start without; ``audio_format`` holds for the whole call."""
+
+    metadata: CallMetadata
+    audio_format: AudioFormat
+
+
+@dataclass(frozen=True, slots=True)
+class AudioReceived:
+    """Whole sample frames from jambonz; ``position`` counts samples per channel before them."""
+
+    position: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A text from jambonz after the first; ``position`` is where in the audio it came."""
+
+    position: int
+    message: JambonzMessage
+    # Of a mark or playDone, seconds since the command that it answers; None when there was no such command.
+    round_trip: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSent:
+    """A command of the application to jambonz."""
+
+    position: int
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSent:
+    """Bytes that the application streams to the caller."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GapFound:
+    """The flow of audio was irregular."""
+
+    gap: Gap
+
+
+@dataclass(frozen=True, slots=True)
+class FlushRequested:
+    """An empty binary message: the media server shuts down and won't close by itself (protocol.md 13)."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolViolation:
+    """Something that the peer shouldn't have sent, and what was made of it."""
+
+    position: int
+    rule: str
+    detail: str
+
+
+Event = (
+    CallStarted
+    | MetadataArrived
+    | AudioReceived
+    | MessageReceived
+    | CommandSent
+    | AudioSent
+    | GapFound
+    | FlushRequested
+    | ProtocolViolation
+)
+
+
+class ListenSession:
+    """
+    Follow one listen conversation.
+
+    Args:
+        started_at: time of the opening handshake, on the clock of every other time that is told.
+        default_format: what to take for granted where the metadata doesn't say.
+    """
+
+    def __init__(self, *, started_at: float, default_format: AudioFormat) -> None:
+        self._started_at = started_at
+        self._default_format = default_format
+        self._held: list[Audio] = []
+        self._held_bytes = 0
+        self._outstanding_marks: dict[str, list[float]] = {}
+        self._outstanding_clips: dict[str, float] = {}
+        self.metadata: CallMetadata | None = None
+        self.audio_format = default_format
+        self.ledger = GapLedger(default_format, started_at)
+        self._assembler = SampleAssembler(default_format.frame_bytes)
+        self._position = 0
+
+    @property
+    def started(self) -> bool:
+        """Whether the format is known, be it by default."""
+        return self.metadata is not None
+
+    @property
+    def position(self) -> int:
+        """Samples per channel received so far."""
+        return self._position
+
+    def receive(self, sender: Sender, message: Message, at: float) -> Sequence[Event]:
+        """Take in one message; return what it means, in order."""
+        if isinstance(message, Audio):
+            if sender is Sender.APPLICATION:
+                return (AudioSent(message.data),)
+            return self._take_audio(message) if self.started else self._hold(message, at)
+        if isinstance(message, Text):
+            if sender is Sender.APPLICATION:
+                return (self._take_command(message.data, at),)
+            return self._take_text(message.data, at)
+        return ()
+
+    def assume_defaults(self, at: float) -> Sequence[Event]:
+        """Start the call without metadata, because it didn't come in time."""
+        if self.started:
+            return ()
+        detail = f"no metadata came in {at - self._started_at:.1f} s; taken for {_words(self._default_format)}"
+        return self._start(
+            CallMetadata.parse(b"{}"), self._default_format, [ProtocolViolation(0, "no-metadata", detail)]
+        )
+
+    def caught_up(self, at: float) -> Sequence[Event]:
+        """Hold the audio so far against the time: all that had arrived by ``at`` has been told."""
+        gaps = self.ledger.check(at)
+        return [GapFound(gap) for gap in gaps] if gaps else ()
+
+    def finish(self, at: float) -> Sequence[Event]:
+        """Settle what the end of the call settles."""
+        events = list(self.assume_defaults(at)) if self._held else []
+        events += [GapFound(gap) for gap in self.ledger.finish(at)]
+        if rest := self._assembler.rest:
+            detail = f"the audio ended within a sample; {len(rest)} bytes left out"
+            events.append(ProtocolViolation(self._position, "half-sample", detail))
+        return events
+
+    def _take_audio(self, audio: Audio) -> Sequence[Event]:
+        if not audio.message_bytes:
+            return (FlushRequested(self._position),)
+        self.ledger.add(audio.message_bytes, audio.messages)
+        data = self._assembler.feed(audio.data)
+        if not data:
+            return ()
+        event = AudioReceived(self._position, data)
+        self._position += len(data) // self.audio_format.frame_bytes
+        return (event,)
+
+    def _hold(self, audio: Audio, at: float) -> Sequence[Event]:
+        self._held.append(audio)
+        self._held_bytes += len(audio.data)
+        full = self._held_bytes > MAX_HELD_BYTES or len(self._held) > MAX_HELD_MESSAGES
+        return self.assume_defaults(at) if full else ()
+
+    def _start(
+        self, metadata: CallMetadata, audio_format: AudioFormat, violations: Sequence[ProtocolViolation]
+    ) -> list[Event]:
+        self.metadata = metadata
+        self.audio_format = audio_format
+        self.ledger = GapLedger(audio_format, self._started_at)
+        self._assembler = SampleAssembler(audio_format.frame_bytes)
+        events: list[Event] = [CallStarted(metadata, audio_format), *violations]
+        held, self._held = self._held, []
+        for audio in held:
+            events += self._take_audio(audio)
+        return events
+
+    def _take_text(self, raw: bytes, at: float) -> Sequence[Event]:
+        # Metadata comes first, or after the defaults had to be assumed; anything else goes without it.
+        if self.metadata is None or not self.metadata.fields:
+            metadata = CallMetadata.parse(raw)
+            if not metadata.is_message and (self.metadata is None or metadata.call_sid):
+                return self._take_metadata(metadata, at)
+        started = self.assume_defaults(at)
+        return [*started, *self._take_messages(raw, at)]
+
+    def _take_metadata(self, metadata: CallMetadata, at: float) -> Sequence[Event]:
+        audio_format, faults = _format_of(metadata, self.audio_format)
+        details = (*metadata.repairs, *faults)
+        violations = [ProtocolViolation(self._position, "first-frame", detail) for detail in details]
+        if self.started:
+            events = self._amend(metadata, audio_format, violations, at)
+        else:
+            events = self._start(metadata, audio_format, violations)
+        return [*events, *self._take_messages(metadata.rest, at)] if metadata.rest else events
+
+    def _amend(
+        self, metadata: CallMetadata, audio_format: AudioFormat, violations: list[ProtocolViolation], at: float
+    ) -> list[Event]:
+        """Take metadata that came after the defaults were assumed; the bytes stay, what they mean may change."""
+        if audio_format != self.audio_format:
+            received = self._position * self.audio_format.frame_bytes
+            self.ledger.change_format(audio_format)
+            self._assembler.frame_bytes = audio_format.frame_bytes
+            self._position = received // audio_format.frame_bytes
+            self.audio_format = audio_format
+        self.metadata = metadata
+        late = ProtocolViolation(
+            self._position, "late-metadata", "the metadata came after the call had begun without it"
+        )
+        return [MetadataArrived(metadata, audio_format), late, *violations]
+
+    def _take_messages(self, raw: bytes, at: float) -> list[Event]:
+        return [MessageReceived(self._position, message, self._round_trip(message, at)) for message in parse_texts(raw)]
+
+    def _round_trip(self, message: JambonzMessage, at: float) -> float | None:
+        match message:
+            case Mark(name=name) if name in self._outstanding_marks:
+                sent_at, *later = self._outstanding_marks.pop(name)
+                if later:
+                    self._outstanding_marks[name] = later
+                return at - sent_at
+            case PlayDone(id=clip) if str(clip) in self._outstanding_clips:
+                return at - self._outstanding_clips.pop(str(clip))
+        return None
+
+    def _take_command(self, raw: bytes, at: float) -> Event:
+        command = parse_command(raw)
+        match command:
+            case MarkCommand(name=str(name)):
+                self._outstanding_marks.setdefault(name, []).append(at)
+            case ClearMarks():
+                self._outstanding_marks.clear()
+            case PlayAudio():
+                self._outstanding_clips[str(command.id)] = at
+        return CommandSent(self._position, command)
+
+
+def _format_of(metadata: CallMetadata, default: AudioFormat) -> tuple[AudioFormat, list[str]]:
+    """Return the audio format that ``metadata`` names and what it left open, in words."""
+    faults = []
+    audio_format = default
+    if metadata.sample_rate is None:
+        faults.append(f"no usable sampleRate; taken for {default.sample_rate}")
+    else:
+        audio_format = replace(audio_format, sample_rate=metadata.sample_rate)
+    if metadata.mix_type is None:
+        faults.append(f"no usable mixType; taken for {default.channels} channel{'s' * (default.channels > 1)}")
+    else:
+        audio_format = replace(audio_format, channels=MIX_CHANNELS[metadata.mix_type])
+    return audio_format, faults
+
+
+def _words(audio_format: AudioFormat) -> str:
+    return f"{audio_format.sample_rate} Hz, {audio_format.channels} channel{'s' * (audio_format.channels > 1)}"

@@ -1,0 +1,50 @@
+"""
+What the sizes of a call's binary messages tell: the usual one is one frame, others only follow a stall.
+
+After throwing its buffer away jambonz sends a message that lacks its first 16 bytes, and what it had queued comes as one
+long message (protocol.md 3.3).
+"""
+
+from dataclasses import dataclass
+
+SLIP_BYTES = 16
+# Frames that the sender's thread was late for come two, three or four at once (protocol.md 13).
+MOST_COALESCED = 4
+
+
+@dataclass(slots=True)
+class MessageSizes:
+    """
+    Keep what is remarkable about the messages so far.
+
+    Attributes:
+        usual: bytes of one frame, 0 before they are known.
+        slip: bytes of audio before the last message that lacked its first bytes, -1 without one.
+        backlog: bytes of audio before the last message that had been queued, -1 without one.
+    """
+
+    usual: int = 0
+    previous: int = 0
+    slip: int = -1
+    backlog: int = -1
+    _first: int = 0
+
+    @property
+    def first_lacks_head(self) -> bool:
+        """Whether audio was thrown away before the first message."""
+        return self.usual > 0 and self._lacks_head(self._first)
+
+    def add(self, size: int, messages: int, position: int) -> None:
+        """Take notice of messages of a size that isn't the usual one, ``position`` bytes into the audio."""
+        self._first = self._first or size
+        repeated = messages > 1 or size == self.previous
+        if repeated and (not self.usual or size < self.usual):
+            self.usual = size
+        elif self.usual and self._lacks_head(size):
+            self.slip = position
+        elif self.usual and size > MOST_COALESCED * self.usual:
+            self.backlog = position
+        self.previous = size
+
+    def _lacks_head(self, size: int) -> bool:
+        return size % self.usual > 0 and (size + SLIP_BYTES) % self.usual == 0

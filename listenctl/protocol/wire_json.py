@@ -1,0 +1,92 @@
+"""
+JSON as a peer sends it: whatever the bytes are, reading them never raises.
+
+What is read can always be printed, encoded and walked: no lone surrogates, no infinities, no bottomless nesting.
+"""
+
+import json
+import math
+import re
+
+MAX_DEPTH = 64
+MAX_DIGITS = 300
+
+# Everything but a lone surrogate is passed over, escapes as a whole: the ``\ud800`` in ``\\ud800`` is no surrogate.
+_UNPAIRED = re.compile(
+    r"(?:[^\\]|\\(?!u[dD][89a-fA-F]).)++"
+    r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})",
+    re.DOTALL,
+)
+
+
+def read_text(raw: bytes) -> str:
+    """Return ``raw`` as text in which invalid UTF-8 and escapes of lone surrogates became U+FFFD."""
+    return _UNPAIRED.sub(lambda run: r"\ufffd" if run[1] else run[0], raw.decode("utf-8", "replace"))
+
+
+def decode(text: str, at: int = 0, *, strict: bool = False) -> tuple[object, int] | None:
+    """
+    Return the JSON value that starts at ``at`` and the index after it; None if there is none.
+
+    Args:
+        strict: refuse raw control characters inside strings, as JSON does and cJSON doesn't.
+    """
+    try:
+        value, end = (_STRICT if strict else _LAX).raw_decode(text, at)
+    except (ValueError, RecursionError):
+        return None
+    return None if _too_deep(value) else (value, end)
+
+
+def encode(value: object) -> str:
+    """Return ``value`` as the media server's own encoder writes it: no spaces, non-ASCII as it is."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def number(value: object) -> float | None:
+    """Return a number, or the number that a string of decimal digits stands for; None for everything else."""
+    match value:
+        case bool():
+            return None
+        case int() | float():
+            return value
+        case str() if value.isascii() and value.isdecimal() and len(value) <= MAX_DIGITS:
+            return int(value)
+    return None
+
+
+def _too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: object) -> list[object]:
+    match value:
+        case dict():
+            return list(value.values())
+        case list():
+            return value
+    return []
+
+
+# Python can't hold every number that JSON can write, and such a number would make our own JSON invalid; it stays text.
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= MAX_DIGITS else digits
+
+
+def _float(digits: str) -> float | str:
+    value = float(digits)
+    return value if math.isfinite(value) else digits
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+_STRICT = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_refuse_constant)
+_LAX = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_refuse_constant, strict=False)

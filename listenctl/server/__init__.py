@@ -1,0 +1,1 @@
+"""The application side: jambonz connects to us, and we receive, keep and report its calls."""

@@ -1,0 +1,203 @@
+"""
+Who may connect: HTTP Basic credentials, as the `listen` verb's ``wsAuth`` sends them (protocol.md 1.4).
+
+Hashes are scrypt, which takes tens of milliseconds by design: it runs in a thread of its own, a few at a time, and a
+header that was right once is remembered by its keyed digest, so that a thousand calls cost one computation.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from listenctl.errors import UsageError
+
+SCRYPT_COST = 2**14
+SCRYPT_BLOCK = 8
+SCRYPT_MEMORY = 64 * 1024 * 1024
+KEY_BYTES = 32
+REMEMBERED = 1000
+# Longer ones jambonz cuts or leaves out without a word (protocol.md 1.4).
+JAMBONZ_CREDENTIALS_LIMIT = 89
+
+
+class Access(Protocol):
+    """Decides by the Authorization header of a handshake."""
+
+    is_open: bool
+
+    def check(self, authorization: str | None) -> bool | Awaitable[bool]:
+        """Tell whether the header gives access, at once where that costs nothing."""
+
+
+class OpenAccess:
+    """Everyone may connect."""
+
+    is_open = True
+
+    def check(self, authorization: str | None) -> bool:
+        return True
+
+
+class SharedAccess:
+    """One ``user:password`` for all, from a variable."""
+
+    is_open = False
+
+    def __init__(self, credentials: str) -> None:
+        if not all(credentials.partition(":")):
+            raise UsageError("LISTENCTL_AUTH must be user:password, neither of them empty")
+        self._credentials = credentials.encode()
+
+    def check(self, authorization: str | None) -> bool:
+        return hmac.compare_digest(decode_basic(authorization) or b"", self._credentials)
+
+
+class FileAccess:
+    """
+    The users of a file, one ``user:hash`` a line as ``listenctl passwd`` writes them; read again when it changes.
+
+    Raises:
+        UsageError: the file can't be read or has a line that is no entry.
+    """
+
+    is_open = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._key = secrets.token_bytes(KEY_BYTES)
+        self._remembered: dict[bytes, None] = {}
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="access")
+        # Someone who isn't in the file must take as long as someone who is.
+        self._nobody = hash_password(secrets.token_hex())
+        self._stamp = 0
+        self._users: dict[str, str] = {}
+        self._load()
+
+    def check(self, authorization: str | None) -> bool | Awaitable[bool]:
+        credentials = decode_basic(authorization)
+        if credentials is None:
+            return False
+        self._reload()
+        digest = hmac.digest(self._key, credentials, "sha256")
+        return digest in self._remembered or self._verify(credentials, digest)
+
+    async def _verify(self, credentials: bytes, digest: bytes) -> bool:
+        user, _, password = credentials.decode(errors="replace").partition(":")
+        known = self._users.get(user)
+        loop = asyncio.get_running_loop()
+        right = await loop.run_in_executor(self._threads, verify_password, password, known or self._nobody)
+        if not right or known is None or known != self._users.get(user):
+            return False
+        while len(self._remembered) >= REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[digest] = None
+        return True
+
+    def _reload(self) -> None:
+        try:
+            if self._path.stat().st_mtime_ns != self._stamp:
+                self._load()
+        except (OSError, UsageError):
+            # A file that is just being written, or broken, leaves those in whom it let in before.
+            return
+
+    def _load(self) -> None:
+        try:
+            self._stamp = self._path.stat().st_mtime_ns
+            text = self._path.read_text()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise UsageError(f"{self._path}: can't be read: {exc}") from exc
+        self._users = parse_users(text, str(self._path))
+        self._remembered.clear()
+
+
+def parse_users(text: str, name: str) -> dict[str, str]:
+    """Read the entries of an auth file; blank lines and those that begin with # don't count."""
+    users = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        user, _, hashed = line.strip().partition(":")
+        if not user or not hashed.startswith("scrypt$") or _hash_parts(hashed) is None:
+            raise UsageError(f"{name}, line {number}: not user:hash; write entries with `listenctl passwd`")
+        users[user] = hashed
+    return users
+
+
+def set_user(path: Path, user: str, hashed: str | None) -> None:
+    """
+    Put a user into an auth file, or take it out; the file is replaced whole, for its owner only.
+
+    Raises:
+        UsageError: the file is no auth file, or the user to take out isn't in it.
+    """
+    try:
+        text = path.read_text() if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{path}: can't be read: {exc}") from exc
+    if hashed is None and user not in parse_users(text, str(path)):
+        raise UsageError(f"{path}: has no user {user!r}")
+    parse_users(text, str(path))
+    lines = [line for line in text.splitlines() if line.partition(":")[0].strip() != user]
+    lines += [] if hashed is None else [f"{user}:{hashed}"]
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+        part.replace(path)
+    except OSError as exc:
+        raise UsageError(f"{path}: can't be written: {exc.strerror}") from exc
+
+
+def decode_basic(authorization: str | None) -> bytes | None:
+    """Return ``user:password`` of a Basic header, None where there is none."""
+    scheme, _, value = (authorization or "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(value.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def hash_password(password: str) -> str:
+    """Return a salted scrypt hash in one word, without a colon."""
+    salt = os.urandom(16)
+    return "$".join(["scrypt", str(SCRYPT_COST), _encode(salt), _encode(_scrypt(password, salt, SCRYPT_COST))])
+
+
+def verify_password(password: str, hashed: str) -> bool:
+    """Tell whether ``password`` has the hash ``hashed``."""
+    parts = _hash_parts(hashed)
+    if parts is None:
+        return False
+    cost, salt, key = parts
+    return hmac.compare_digest(_scrypt(password, salt, cost), key)
+
+
+def _hash_parts(hashed: str) -> tuple[int, bytes, bytes] | None:
+    try:
+        _, cost, salt, key = hashed.split("$")
+        parts = int(cost), base64.b64decode(salt, validate=True), base64.b64decode(key, validate=True)
+    except ValueError:
+        return None
+    # scrypt's cost is a power of two; a larger one than ours would be a way to stop the server.
+    return parts if 1 < parts[0] <= SCRYPT_COST * 4 and not parts[0] & (parts[0] - 1) and parts[2] else None
+
+
+def _scrypt(password: str, salt: bytes, cost: int) -> bytes:
+    secret = password.encode(errors="surrogateescape")
+    return hashlib.scrypt(secret, salt=salt, n=cost, r=SCRYPT_BLOCK, p=1, maxmem=2 * SCRYPT_MEMORY, dklen=KEY_BYTES)
+
+
+def _encode(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,0 +1,90 @@
+"""The live calls of a server: what each is called, what is known of it, and what it has been through."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.ledger import GapLedger
+from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
+
+# A peer decides how many texts it sends; beyond this they are counted and not kept.
+MAX_LOGGED = 10_000
+MAX_ID_LENGTH = 128
+REMEMBERED_IDS = 10_000
+
+Logged = MessageReceived | GapFound | FlushRequested | ProtocolViolation
+
+
+class CallIds:
+    """Give each connection an id of its own: its callSid, ``~2`` appended for its second stream, or ``unknown-1``."""
+
+    def __init__(self) -> None:
+        self._streams: OrderedDict[str, int] = OrderedDict()
+        self._unknown = 0
+
+    def claim(self, call_sid: str | None) -> str:
+        """Return an id that no other connection has had lately."""
+        if call_sid is None:
+            self._unknown += 1
+            return f"unknown-{self._unknown}"
+        name = call_sid[:MAX_ID_LENGTH]
+        count = self._streams.pop(name, 0) + 1
+        self._streams[name] = count
+        if len(self._streams) > REMEMBERED_IDS:
+            self._streams.popitem(last=False)
+        return name if count == 1 else f"{name}~{count}"
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a call ended: ``closed_by`` is jambonz, listenctl, or nobody where the connection just broke."""
+
+    closed_by: str
+    code: int | None = None
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class CallLog:
+    """What happened to one call, for its rows, its sidecar and its last event."""
+
+    id: str
+    remote: str
+    target: str
+    subprotocol: str | None
+    started_at: float
+    """Unix time of the opening handshake."""
+    metadata: CallMetadata
+    audio_format: AudioFormat
+    ledger: GapLedger
+    entries: list[Logged] = field(default_factory=list)
+    unlogged: int = 0
+    warnings: int = 0
+    last_digit: str = ""
+    samples: int = 0
+    ended_at: float | None = None
+    ending: Ending | None = None
+
+    def add(self, entry: Logged) -> None:
+        """Keep one thing that happened."""
+        if len(self.entries) < MAX_LOGGED:
+            self.entries.append(entry)
+        else:
+            self.unlogged += 1
+
+    @property
+    def lost_samples(self) -> int:
+        """Samples per channel that jambonz threw away."""
+        return self.ledger.lost_samples
+
+    @property
+    def gap_seconds(self) -> float:
+        """Seconds of audio that are missing, thrown away or never sent."""
+        return self.audio_format.duration(self.ledger.lost_samples + self.ledger.paused_samples)
+
+    @property
+    def completeness(self) -> float:
+        """Share of the sent audio that was received, 0 to 1; pauses don't count, since nothing was sent."""
+        sent = self.samples + self.lost_samples
+        return self.samples / sent if sent else 1.0

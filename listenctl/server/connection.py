@@ -1,0 +1,339 @@
+"""
+One connection of jambonz, from its first byte to its last.
+
+The library's sans-I/O protocol answers, the splitter cuts, the session says what it means; here is when to read, what to
+wait for and how long, and the promise that not one received byte is lost, however the connection ends.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from http import HTTPStatus
+from typing import Protocol
+
+from websockets.frames import CloseCode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.session import CallStarted, FlushRequested, ListenSession, Sender
+from listenctl.protocol.splitter import Control, Splitter
+from listenctl.server import handshake
+from listenctl.server.calls import Ending
+from listenctl.server.handshake import Refusal
+from listenctl.server.link import READ_BYTES, Link
+from listenctl.server.live import LiveCall
+from listenctl.server.settings import ServerSettings
+
+READ_SIZE = 32 * 1024
+"""Bytes that one read of a call should bring; faster calls are read more often, lest their socket buffer fills."""
+FIRST_READ = 0.04
+"""When to look for the metadata, which follows the handshake at once."""
+ATTEND_EVERY = 0.25
+"""How often a connection that is opening or closing is looked at for its deadlines."""
+
+
+class Gate(Protocol):
+    """What a connection asks its server."""
+
+    settings: ServerSettings
+
+    def admit(self, target: str) -> Refusal | None:
+        """Say why a request for ``target`` can't become a call now, None if it can."""
+
+    def note_refusal(self, remote: str, target: str | None, refusal: Refusal) -> None:
+        """Take notice of a handshake that failed."""
+
+    def open_call(self, connection: "Connection", session: ListenSession) -> LiveCall:
+        """Make a handshake a call."""
+
+    def forget(self, connection: "Connection") -> None:
+        """Take notice that the connection has ended."""
+
+
+class Connection:
+    """
+    Drive one connection.
+
+    ``visit`` is called by the wheel, ``attend`` whenever there is something to read while the connection is read at
+    once: in its handshake, and when we are closing.
+    """
+
+    def __init__(self, link: Link, remote: str, gate: Gate, loop: asyncio.AbstractEventLoop) -> None:
+        self.remote = remote
+        self.target: str | None = None
+        self._link = link
+        self._gate = gate
+        self._settings = gate.settings
+        self._loop = loop
+        self._protocol: ServerProtocol = handshake.new_protocol(self._settings.max_message)
+        self._request = b""
+        self._splitter: Splitter | None = None
+        self._session: ListenSession | None = None
+        self._call: LiveCall | None = None
+        self._deciding: asyncio.Task[None] | None = None
+        self._closed = False
+        self._closing_by = ""
+        self._interval = ATTEND_EVERY
+        self._last_heard = loop.time()
+        self._unanswered = 0
+        self._draining = False
+        self._deadline = self._last_heard + self._settings.handshake_timeout
+        self._attending = False
+
+    def open(self) -> None:
+        """Begin; the request is usually there already."""
+        self.attend()
+        if self._call is None:
+            self._read_at_once()
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What was agreed on in the handshake."""
+        return self._protocol.subprotocol
+
+    def visit(self, now: float) -> float | None:
+        """Read what has come together and see to deadlines; None when the connection is over."""
+        if not self._closed:
+            self._read(now)
+        if not self._closed and now >= self._deadline:
+            self._pass_deadline(now)
+        return None if self._closed else self._interval
+
+    def attend(self) -> None:
+        """Read now, because something is there."""
+        self._read(self._loop.time())
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Begin to close from our side; what jambonz still sends is received until it closes too."""
+        if self._call is None or self._closed:
+            self._end()
+        elif not self._protocol.close_expected():
+            self._closing_by = "listenctl"
+            self._protocol.send_close(code, reason)
+            self._flush()
+            self._deadline = self._loop.time() + self._settings.close_timeout
+            self._read_at_once()
+
+    def abort(self) -> None:
+        """End at once."""
+        self._end()
+
+    def _read(self, now: float) -> None:
+        data = self._link.read()
+        while data:
+            self._last_heard = now
+            if self._splitter is None:
+                self._take_request(data, now)
+            else:
+                self._take_frames(self._splitter, data, now)
+            if self._closed or len(data) < READ_BYTES:
+                break
+            data = self._link.read()
+        if data == b"":
+            self._end_of_stream(now)
+        elif data is None and self._call is not None:
+            self._call.take_all(self._call.session.caught_up(now))
+
+    def _take_frames(self, splitter: Splitter, data: bytes, now: float) -> None:
+        call = self._call
+        if call is None:
+            return
+        for message in splitter.receive(data):
+            if isinstance(message, Control):
+                self._unanswered = 0
+                continue
+            for event in call.session.receive(Sender.JAMBONZ, message, now):
+                call.take(event)
+                if isinstance(event, FlushRequested):
+                    self._drain(now)
+                elif isinstance(event, CallStarted):
+                    self._settle(event.audio_format, now)
+        call.take_all(call.session.caught_up(now))
+        self._unanswered = 0
+        if splitter.consulted:
+            self._flush()
+            if self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None:
+                self._finish_call(now)
+
+    # The opening handshake.
+
+    def _take_request(self, data: bytes, now: float) -> None:
+        if self._deciding is not None or self._protocol.handshake_exc is not None:
+            self._request += data[: handshake.MAX_REQUEST_BYTES]
+            return
+        self._request += data
+        if self._request.startswith(handshake.TLS_HANDSHAKE):
+            self._refuse_raw(Refusal(HTTPStatus.BAD_REQUEST, "this port speaks ws://, not wss://"))
+            return
+        parts = handshake.split_request(self._request)
+        if parts is None:
+            if len(self._request) > handshake.MAX_REQUEST_BYTES:
+                self._refuse_raw(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has no end"))
+            return
+        head, self._request = parts
+        self._protocol.receive_data(head)
+        requests = self._protocol.events_received()
+        if not requests:
+            self._refuse_raw(Refusal(HTTPStatus.BAD_REQUEST, f"no valid request: {self._protocol.handshake_exc}"))
+            return
+        request = requests[0]
+        assert isinstance(request, Request)
+        self._decide(request, now)
+
+    def _decide(self, request: Request, now: float) -> None:
+        self.target = handshake.readable_target(request.path)
+        authorization = handshake.authorization(request)
+        allowed = self._settings.access.check(authorization)
+        if isinstance(allowed, bool):
+            self._answer(request, allowed, now)
+        else:
+            self._deciding = self._loop.create_task(self._decide_later(request, allowed))
+
+    async def _decide_later(self, request: Request, allowed: Awaitable[bool]) -> None:
+        verdict = await allowed
+        self._deciding = None
+        if not self._closed:
+            self._answer(request, verdict, self._loop.time())
+
+    def _answer(self, request: Request, allowed: bool, now: float) -> None:
+        assert self.target is not None
+        refusal = self._gate.admit(self.target) if allowed else handshake.UNAUTHORIZED
+        if refusal is not None:
+            handshake.refuse(self._protocol, refusal)
+        else:
+            refusal = handshake.answer(self._protocol, request)
+        if refusal is not None:
+            self._refused(refusal)
+            return
+        self._session = ListenSession(started_at=now, default_format=self._settings.default_format)
+        self._splitter = Splitter(self._protocol, max_size=self._settings.max_message)
+        self._call = self._gate.open_call(self, self._session)
+        self._deadline = now + self._settings.metadata_timeout
+        self._read_in_batches(FIRST_READ)
+        self._flush()
+        if self._request:
+            data, self._request = self._request, b""
+            self._take_frames(self._splitter, data, now)
+
+    def _refuse_raw(self, refusal: Refusal) -> None:
+        """Answer what the library doesn't answer, since it is no HTTP."""
+        self._link.write(handshake.plain_refusal(refusal))
+        self._refused(refusal)
+        self._link.end_writing()
+
+    def _refused(self, refusal: Refusal) -> None:
+        self._gate.note_refusal(self.remote, self.target, refusal)
+        self._flush()
+        self._linger(self._loop.time())
+
+    # Deadlines.
+
+    def _pass_deadline(self, now: float) -> None:
+        if self._closing_by or self._protocol.eof_sent:
+            self._end()
+        elif self._call is None:
+            self._refuse_raw(Refusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long"))
+        elif not self._call.session.started:
+            self._call.take_all(self._call.session.assume_defaults(now))
+            self._settle(self._call.session.audio_format, now)
+        elif self._draining and now - self._last_heard >= self._settings.drain_timeout:
+            self.close(CloseCode.NORMAL_CLOSURE)
+        else:
+            self._ping(now)
+
+    def _drain(self, now: float) -> None:
+        self._draining = True
+        self._deadline = now + self._settings.drain_timeout
+
+    def _next_ping(self, now: float) -> float:
+        if self._draining:
+            return self._last_heard + self._settings.drain_timeout
+        return now + self._settings.ping_interval
+
+    def _ping(self, now: float) -> None:
+        """Keep proxies from cutting the connection, and notice a peer that is gone; audio is a sign of life too."""
+        self._deadline = self._next_ping(now)
+        if self._draining:
+            return
+        if self._unanswered >= self._settings.unanswered_pings:
+            self._protocol.fail(CloseCode.INTERNAL_ERROR, "no answer to pings")
+            self._closing_by = "listenctl"
+            self._finish_call(now)
+            self._flush()
+            return
+        self._unanswered += 1
+        self._protocol.send_ping(b"")
+        self._flush()
+
+    # Reading in batches, or at once.
+
+    def _settle(self, audio_format: AudioFormat, now: float) -> None:
+        """Read the call as often as its audio needs it, now that it has begun."""
+        if not self._attending:
+            self._interval = min(self._settings.read_interval, READ_SIZE / audio_format.byte_rate)
+            self._deadline = self._next_ping(now)
+
+    def _read_in_batches(self, interval: float) -> None:
+        self._interval = interval
+        if self._attending:
+            self._attending = False
+            self._loop.remove_reader(self._link)
+
+    def _read_at_once(self) -> None:
+        self._interval = ATTEND_EVERY
+        if not self._attending and not self._closed:
+            self._attending = True
+            self._loop.add_reader(self._link, self.attend)
+
+    # The end.
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self._link.write(data)
+            else:
+                self._link.end_writing()
+
+    def _end_of_stream(self, now: float) -> None:
+        if self._splitter is not None and not self._protocol.eof_sent:
+            self._splitter.receive_eof()
+        elif self._call is None and self._request and self._protocol.handshake_exc is None:
+            self._gate.note_refusal(self.remote, self.target, Refusal(HTTPStatus.BAD_REQUEST, "it ended too early"))
+        self._finish_call(now)
+        self._end()
+
+    def _finish_call(self, now: float) -> None:
+        """End the call; the connection may linger until the peer has closed its side."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.finish(now, time.time(), self._ending())
+        self._linger(now)
+
+    def _ending(self) -> Ending:
+        received, failure = self._protocol.close_rcvd, self._protocol.parser_exc
+        if received is not None:
+            return Ending(self._closing_by or "jambonz", received.code, received.reason)
+        sent = self._protocol.close_sent
+        if sent is not None:
+            return Ending("listenctl", sent.code, sent.reason or str(failure or ""))
+        return Ending("nobody", CloseCode.ABNORMAL_CLOSURE, "the connection broke")
+
+    def _linger(self, now: float) -> None:
+        # Closing while the peer still sends would reset the connection and could destroy our answer on its way.
+        self._deadline = now + self._settings.close_timeout
+        self._read_in_batches(ATTEND_EVERY)
+
+    def _end(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._deciding is not None:
+            self._deciding.cancel()
+        if self._call is not None:
+            call, self._call = self._call, None
+            call.finish(self._loop.time(), time.time(), self._ending())
+        if self._attending:
+            self._loop.remove_reader(self._link)
+        self._link.close()
+        self._gate.forget(self)

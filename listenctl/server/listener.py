@@ -1,0 +1,292 @@
+"""
+The server: takes connections, makes calls of them, and ends in order.
+
+Everything runs on one event loop: connections are read by the wheel, their audio is handed to the recorder after each
+batch, and nothing on the loop waits for a disk or a peer.
+"""
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+import time
+from http import HTTPStatus
+
+from listenctl.errors import ListenctlError, RefusedError, UsageError
+from listenctl.protocol.session import CallStarted, ListenSession
+from listenctl.server.calls import CallIds, CallLog
+from listenctl.server.connection import FIRST_READ, Connection
+from listenctl.server.handshake import Refusal
+from listenctl.server.link import Link, PlainLink, TlsLink
+from listenctl.server.live import LevelWatcher, LiveCall
+from listenctl.server.recorder import Recorded, Recorder
+from listenctl.server.reports import Report, Reporter
+from listenctl.server.settings import ServerSettings
+from listenctl.server.wheel import Wheel
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 1024
+REQUEST_WAIT = 3
+SHUTDOWN_TIMEOUT = 5.0
+OWN_DESCRIPTORS = 64
+DESCRIPTORS_PER_CALL = 3  # its socket, and two files where the channels are split
+
+
+class ListenServer:
+    """
+    Receive calls of jambonz.
+
+    Args:
+        recorder: records every call; None records none.
+        stop_after: calls to take before it ends by itself; None goes on until ``stop``.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        reporter: Reporter,
+        *,
+        recorder: Recorder | None = None,
+        stop_after: int | None = None,
+    ) -> None:
+        self.settings = settings
+        self.reporter = reporter
+        self.recorder = recorder
+        self.watchers: list[LevelWatcher] = []
+        self.live: list[LiveCall] = []
+        self.calls_total = 0
+        self.calls_failed = 0
+        self.gap_seconds = 0.0
+        self.lost_audio = False
+        self.port = settings.port
+        self._stop_after = stop_after
+        self._ids = CallIds()
+        self._connections: dict[Connection, None] = {}
+        self._details: dict[LiveCall, Connection] = {}
+        self._loop = asyncio.get_running_loop()
+        self._wheel = Wheel(self._loop, self._after_tick)
+        self._sockets: list[socket.socket] = []
+        self._stopping = False
+        self.first_call = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        """What goes into the `listen` verb."""
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        return f"{'wss' if self.settings.tls else 'ws'}://{host}:{self.port}{self.settings.path or '/'}"
+
+    def start(self) -> None:
+        """
+        Open the port.
+
+        Raises:
+            RefusedError: the address can't be used.
+        """
+        self._sockets = _listen(self.settings.host, self.settings.port)
+        self.port = self._sockets[0].getsockname()[1]
+        for listening in self._sockets:
+            self._loop.add_reader(listening, self._accept, listening)
+        self.reporter.emit("server-started", self._describe())
+
+    async def wait(self) -> None:
+        """Wait until all calls that it was to take have ended, or ``stop`` has ended them."""
+        await self._ended.wait()
+        if self.recorder is not None:
+            await self.recorder.finish()
+
+    def stop(self) -> None:
+        """Refuse new calls, close the live ones with 1001, and end when they have ended."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._close_sockets()
+        if self.live:
+            detail = "closing a listen can end its call (protocol: the verb is over, and it may be the last)"
+            self.reporter.emit("warning", {"rule": "calls-cut", "detail": detail, "calls": len(self.live)})
+        for connection in list(self._connections):
+            connection.close(1001, "server is stopping")
+        self._loop.call_later(SHUTDOWN_TIMEOUT, self._abort)
+        self._end_if_done()
+
+    # What connections ask.
+
+    def admit(self, target: str) -> Refusal | None:
+        """Say why a request for ``target`` can't become a call now."""
+        path = target.partition("?")[0]
+        if self.settings.path is not None and path != self.settings.path:
+            return Refusal(HTTPStatus.NOT_FOUND, f"calls go to {self.settings.path}, not to {path}")
+        if self._stopping or self._taken_all():
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls")
+        if len(self.live) >= self.settings.max_calls:
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{self.settings.max_calls} calls are live, which is the most")
+        return None
+
+    def note_refusal(self, remote: str, target: str | None, refusal: Refusal) -> None:
+        """Report a handshake that failed."""
+        fields: Report = {"remote": remote, "target": target, "status": refusal.status, "reason": refusal.reason}
+        self.reporter.emit("connection-refused", fields)
+
+    def open_call(self, connection: Connection, session: ListenSession) -> LiveCall:
+        """Make a handshake a call."""
+        call = LiveCall(self, session, self._loop.time())
+        self.live.append(call)
+        self.calls_total += 1
+        self._details[call] = connection
+        self.first_call.set()
+        return call
+
+    def forget(self, connection: Connection) -> None:
+        """Take notice that a connection has ended."""
+        self._connections.pop(connection, None)
+        self._end_if_done()
+
+    # What live calls ask.
+
+    def start_log(self, call: LiveCall, started: CallStarted) -> CallLog:
+        """Give a call its id and its log."""
+        connection = self._details[call]
+        return CallLog(
+            id=self._ids.claim(started.metadata.call_sid),
+            remote=connection.remote,
+            target=connection.target or "/",
+            subprotocol=connection.subprotocol,
+            started_at=time.time() - (self._loop.time() - call.started_at),
+            metadata=started.metadata,
+            audio_format=started.audio_format,
+            ledger=call.session.ledger,
+        )
+
+    def start_recording(self, log: CallLog) -> Recorded | None:
+        """Begin to record a call, if calls are recorded."""
+        return None if self.recorder is None else self.recorder.start(log)
+
+    def note_ended(self, call: LiveCall) -> None:
+        """Take notice that a call is over."""
+        self.live.remove(call)
+        del self._details[call]
+        if call.log is not None:
+            self.gap_seconds += call.log.gap_seconds
+            self.lost_audio |= call.log.lost_samples > 0
+            self.calls_failed += call.log.ending is not None and call.log.ending.closed_by == "nobody"
+        if self._taken_all() and not self.live:
+            self.stop()
+
+    # Inside.
+
+    def _taken_all(self) -> bool:
+        return self._stop_after is not None and self.calls_total >= self._stop_after
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(BACKLOG):
+            try:
+                connection, address = listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                self._note_accept_failure(exc, listening)
+                return
+            self._open(connection, f"{address[0]}:{address[1]}")
+
+    def _note_accept_failure(self, exc: OSError, listening: socket.socket) -> None:
+        # Out of descriptors: what is waiting would wake us at once, again and again.
+        if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            self._loop.remove_reader(listening)
+            self._loop.call_later(1.0, self._accept_again, listening)
+        self.reporter.emit("warning", {"rule": "accept-failed", "detail": exc.strerror or str(exc)})
+
+    def _accept_again(self, listening: socket.socket) -> None:
+        if not self._stopping:
+            self._loop.add_reader(listening, self._accept, listening)
+
+    def _open(self, accepted: socket.socket, remote: str) -> None:
+        _keep_alive(accepted)
+        link: Link = PlainLink(accepted, self._loop)
+        if self.settings.tls is not None:
+            link = TlsLink(link, self.settings.tls)
+        connection = Connection(link, remote, self, self._loop)
+        self._connections[connection] = None
+        self._wheel.add(connection, FIRST_READ)
+        connection.open()
+
+    def _after_tick(self, now: float) -> None:
+        if self.recorder is not None:
+            self.recorder.flush(now)
+
+    def _close_sockets(self) -> None:
+        for listening in self._sockets:
+            self._loop.remove_reader(listening)
+            listening.close()
+
+    def _abort(self) -> None:
+        for connection in list(self._connections):
+            connection.abort()
+
+    def _end_if_done(self) -> None:
+        if self._stopping and not self._connections:
+            self._ended.set()
+
+    def _describe(self) -> Report:
+        settings = self.settings
+        return {
+            "url": self.url,
+            "host": settings.host,
+            "port": self.port,
+            "path": settings.path,
+            "tls": settings.tls is not None,
+            "auth": not settings.access.is_open,
+            "max_calls": settings.max_calls,
+            "recording": self.recorder is not None,
+        }
+
+
+def raise_descriptor_limit(max_calls: int | None) -> int:
+    """
+    Raise the limit of open files to what the system allows and return how many calls that is enough for.
+
+    Raises:
+        UsageError: it isn't enough for ``max_calls``.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    possible = max(1, (hard - OWN_DESCRIPTORS) // DESCRIPTORS_PER_CALL)
+    if max_calls is not None and max_calls > possible:
+        needed = max_calls * DESCRIPTORS_PER_CALL + OWN_DESCRIPTORS
+        raise UsageError(f"--max-calls {max_calls} needs {needed} open files, the system allows {hard}; see `ulimit -Hn`")
+    return possible
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as exc:
+        raise RefusedError(f"{host}: no such address to listen on ({exc.strerror})") from exc
+    sockets: list[socket.socket] = []
+    for family, kind, protocol, _, address in dict.fromkeys(addresses):
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_DEFER_ACCEPT"):
+            # The client speaks first, so its request can be there already when we hear of the connection.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, REQUEST_WAIT)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if sockets and not port:
+            address = (address[0], sockets[0].getsockname()[1], *address[2:])
+        try:
+            listening.bind(address)
+            listening.listen(BACKLOG)
+        except OSError as exc:
+            listening.close()
+            raise ListenctlError(f"can't listen on {host}:{port}: {exc.strerror}; is another server running?") from exc
+        listening.setblocking(False)
+        sockets.append(listening)
+    return sockets
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    """Let the kernel notice a peer that has vanished, and send small answers at once."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

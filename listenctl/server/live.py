@@ -1,0 +1,174 @@
+"""A live call: what happens on its connection, passed on to its log, its recording, its levels and the reports."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from listenctl.media.levels import LevelMeter, Levels
+from listenctl.protocol.messages import Dtmf
+from listenctl.protocol.session import (
+    AudioReceived,
+    AudioSent,
+    CallStarted,
+    CommandSent,
+    Event,
+    FlushRequested,
+    GapFound,
+    ListenSession,
+    MessageReceived,
+    MetadataArrived,
+    ProtocolViolation,
+)
+from listenctl.server.calls import CallLog, Ending
+from listenctl.server.recorder import Recorded
+from listenctl.server.reports import Report, Reporter, describe_completeness, describe_gap, describe_message
+
+
+class LevelWatcher(Protocol):
+    """Someone who is shown the levels of calls as they are measured."""
+
+    def start_meter(self, log: CallLog) -> LevelMeter:
+        """Return what measures a call that begins."""
+
+    def show_levels(self, log: CallLog, position: int, windows: list[Levels]) -> None:
+        """Take the levels of windows that were measured; the last one ends at ``position``."""
+
+
+class Host(Protocol):
+    """What a live call asks its server."""
+
+    reporter: Reporter
+    watchers: list[LevelWatcher]
+
+    def start_log(self, call: "LiveCall", started: CallStarted) -> CallLog:
+        """Give the call its id and its log."""
+
+    def start_recording(self, log: CallLog) -> Recorded | None:
+        """Begin to record the call, if calls are recorded."""
+
+    def note_ended(self, call: "LiveCall") -> None:
+        """Take notice that the call is over."""
+
+
+class LiveCall:
+    """One call of a server; it has no log before its format is known."""
+
+    def __init__(self, host: Host, session: ListenSession, started_at: float) -> None:
+        self.session = session
+        self.log: CallLog | None = None
+        self.recording: Recorded | None = None
+        self.started_at = started_at
+        """On the clock of the event loop."""
+        self._host = host
+        self._meters: list[tuple[LevelWatcher, LevelMeter]] = []
+
+    def take_all(self, events: Iterable[Event]) -> None:
+        """Take in what the session found."""
+        for event in events:
+            self.take(event)
+
+    def take(self, event: Event) -> None:
+        """Take in one thing that happened on the wire."""
+        log = self.log
+        if log is None:
+            if isinstance(event, CallStarted):
+                self._start(event)
+            return
+        match event:
+            case AudioReceived(position, data):
+                self._take_audio(log, position, data)
+            case MessageReceived():
+                self._take_message(log, event)
+            case GapFound(gap):
+                log.add(event)
+                if self.recording is not None:
+                    self.recording.note_gap(gap)
+                self._report("gap", describe_gap(gap, log.audio_format.sample_rate))
+            case ProtocolViolation(position, rule, detail):
+                log.add(event)
+                self._warn(position, rule, detail)
+            case FlushRequested(position):
+                log.add(event)
+                self._warn(position, "empty-message", "the media server is shutting down (an empty binary message)")
+            case MetadataArrived():
+                self._amend(log, event)
+            case CallStarted() | CommandSent() | AudioSent():
+                pass
+
+    def finish(self, now: float, at: float, ending: Ending) -> None:
+        """End the call: ``now`` on the loop's clock, ``at`` in Unix time."""
+        self.take_all(self.session.finish(now))
+        log = self.log
+        if log is not None:
+            log.ended_at, log.ending = at, ending
+            if self.recording is not None:
+                self.recording.finish()
+            self._report("call-ended", self._summary(log, ending, now))
+        self._host.note_ended(self)
+
+    def _start(self, event: CallStarted) -> None:
+        log = self.log = self._host.start_log(self, event)
+        self._report("call-started", _describe_start(log))
+        self.recording = self._host.start_recording(log)
+        self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._host.watchers]
+
+    def _take_audio(self, log: CallLog, position: int, data: bytes) -> None:
+        if self.recording is not None:
+            self.recording.write(position, data)
+        log.samples = position + len(data) // log.audio_format.frame_bytes
+        for watcher, meter in self._meters:
+            windows = meter.feed(data)
+            if windows:
+                watcher.show_levels(log, log.samples, windows)
+
+    def _take_message(self, log: CallLog, event: MessageReceived) -> None:
+        log.add(event)
+        if isinstance(event.message, Dtmf):
+            log.last_digit = event.message.digit
+        kind, fields = describe_message(event.message)
+        self._report(kind, fields | self._place(event.position))
+
+    def _amend(self, log: CallLog, event: MetadataArrived) -> None:
+        log.metadata = event.metadata
+        if event.audio_format != log.audio_format:
+            log.audio_format = event.audio_format
+            log.samples = self.session.position
+            if self.recording is not None:
+                self.recording.change_format(event.audio_format)
+            self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._host.watchers]
+
+    def _warn(self, position: int, rule: str, detail: str) -> None:
+        if self.log is not None:
+            self.log.warnings += 1
+        self._report("warning", {"rule": rule, "detail": detail} | self._place(position))
+
+    def _place(self, position: int) -> Report:
+        return {"position": position, "time": round(self.session.audio_format.duration(position), 3)}
+
+    def _summary(self, log: CallLog, ending: Ending, now: float) -> Report:
+        return {
+            "duration": round(now - self.started_at, 3),
+            "seconds": round(log.audio_format.duration(log.samples), 3),
+            "close_code": ending.code,
+            "close_reason": ending.reason,
+            "closed_by": ending.closed_by,
+            "warnings": log.warnings,
+            **describe_completeness(log),
+        }
+
+    def _report(self, event: str, fields: Report) -> None:
+        log = self.log
+        assert log is not None
+        self._host.reporter.emit(event, fields, call=log.id, call_sid=log.metadata.call_sid)
+
+
+def _describe_start(log: CallLog) -> Report:
+    return {
+        "remote": log.remote,
+        "target": log.target,
+        "subprotocol": log.subprotocol,
+        "sample_rate": log.audio_format.sample_rate,
+        "channels": log.audio_format.channels,
+        "mix_type": log.metadata.mix_type,
+        "metadata": dict(log.metadata.fields),
+        "metadata_valid": log.metadata.valid,
+    }

@@ -1,0 +1,169 @@
+"""
+The sidecar: `NAME.json` beside `NAME.wav`, all that is known of a recording (`listenctl-recording(5)`).
+
+It is written when the recording begins, so that a crash leaves the metadata beside the audio, and again when it ends.
+Positions in it are positions in the file: less what couldn't be written, more where silence was put in.
+"""
+
+import base64
+import errno
+import json
+import os
+from pathlib import Path
+
+from listenctl.media.channels import ChannelLayout
+from listenctl.media.claim import FILE_MODE
+from listenctl.media.recording import Recording
+from listenctl.protocol.ledger import GapKind
+from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
+from listenctl.server.calls import CallLog, Logged
+from listenctl.server.reports import (
+    VERSION,
+    Report,
+    describe_completeness,
+    describe_gap,
+    describe_message,
+    timestamp,
+)
+
+MAX_SIDECAR = 64 * 1024 * 1024
+_RECEIVED = "received from the tapped party"
+_SENT = "sent to the tapped party"
+_MIXED = "both directions, summed"
+
+
+def describe(log: CallLog, recording: Recording) -> Report:
+    """Return the sidecar of a call, finished or not."""
+    return {
+        "v": VERSION,
+        "call": log.id,
+        "call_sid": log.metadata.call_sid,
+        "remote": log.remote,
+        "target": log.target,
+        "subprotocol": log.subprotocol,
+        "started": timestamp(log.started_at),
+        "ended": None if log.ended_at is None else timestamp(log.ended_at),
+        "finished": log.ended_at is not None,
+        "metadata": dict(log.metadata.fields),
+        **_raw_metadata(log.metadata),
+        "audio": describe_audio(log, recording),
+        "events": [_describe_event(entry, recording) for entry in log.entries if isinstance(entry, MessageReceived)],
+        "gaps": _describe_gaps(log, recording),
+        "warnings": _describe_warnings(log, recording),
+        "not_logged": log.unlogged,
+        "close": _describe_close(log),
+        **describe_completeness(log, recording.lost_samples),
+    }
+
+
+def write(path: Path, description: Report) -> None:
+    """
+    Write a sidecar over the one that is there, in one go; a new file each time would cost more than all else.
+
+    Raises:
+        OSError: it can't be written; the one that was there stays.
+    """
+    data = json.dumps(description, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    try:
+        before = os.pread(fd, MAX_SIDECAR, 0)
+        if os.pwrite(fd, data, 0) < len(data):
+            os.pwrite(fd, before, 0)
+            os.ftruncate(fd, len(before))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.ftruncate(fd, len(data))
+    finally:
+        os.close(fd)
+
+
+def channel_meanings(log: CallLog, layout: ChannelLayout) -> list[str]:
+    """Return what each channel of the recording holds, file by file (protocol.md 3.1)."""
+    if log.metadata.mix_type == "mixed":
+        return [_MIXED]
+    if log.audio_format.channels == 1:
+        return [_RECEIVED]
+    match layout:
+        case ChannelLayout.LEFT:
+            return [_RECEIVED]
+        case ChannelLayout.RIGHT:
+            return [_SENT]
+        case ChannelLayout.MIX:
+            return [_MIXED]
+    return [_RECEIVED, _SENT]
+
+
+def tapped_party(metadata: CallMetadata) -> str:
+    """Return whose leg is tapped, as far as the metadata tells."""
+    if metadata.parent_call_sid:
+        return "caller, or callee where the listen has channel 2"
+    return {"inbound": "caller", "outbound": "callee"}.get(metadata.direction or "", "unknown")
+
+
+def _raw_metadata(metadata: CallMetadata) -> Report:
+    described: Report = {"metadata_valid": metadata.valid, "metadata_raw": metadata.serialize()}
+    if metadata.serialize().encode() != metadata.raw:
+        described["metadata_raw_base64"] = base64.b64encode(metadata.raw).decode()
+    return described
+
+
+def describe_audio(log: CallLog, recording: Recording) -> Report:
+    """Return what the files of a recording hold."""
+    output = recording.output_format
+    return {
+        "files": [path.name for path in recording.paths],
+        "format": "wav",
+        "sample_rate": output.sample_rate,
+        "channels": output.channels,
+        "layout": str(recording.layout),
+        "channel_meanings": channel_meanings(log, recording.layout),
+        "tapped_party": tapped_party(log.metadata),
+        "samples": recording.samples,
+        "seconds": round(output.duration(recording.samples), 3),
+        "gaps_filled": recording.fill,
+        "warnings": [recording.warning] if recording.warning else [],
+    }
+
+
+def _describe_event(entry: MessageReceived, recording: Recording) -> Report:
+    kind, fields = describe_message(entry.message)
+    return {"event": kind, **_place(entry.position, recording), **fields}
+
+
+def _describe_gaps(log: CallLog, recording: Recording) -> list[Report]:
+    rate = log.audio_format.sample_rate
+    gaps = []
+    for gap in log.ledger.found:
+        # Of a gap that was filled, the place is where its silence begins.
+        filled = gap.missing if recording.fill and gap.kind in (GapKind.HOLE, GapKind.PAUSE) else 0
+        position = max(0, recording.file_position(gap.position) - filled)
+        gaps.append(describe_gap(gap, rate) | {"position": position, "time": round(position / rate, 3)})
+    return gaps
+
+
+def _describe_warnings(log: CallLog, recording: Recording) -> list[Report]:
+    return [
+        {"rule": rule, "detail": detail, **_place(entry.position, recording)}
+        for entry in log.entries
+        for rule, detail in _warning(entry)
+    ]
+
+
+def _warning(entry: Logged) -> list[tuple[str, str]]:
+    match entry:
+        case ProtocolViolation():
+            return [(entry.rule, entry.detail)]
+        case FlushRequested():
+            return [("empty-message", "the media server is shutting down (an empty binary message)")]
+        case GapFound() | MessageReceived():
+            return []
+
+
+def _describe_close(log: CallLog) -> Report | None:
+    ending = log.ending
+    return None if ending is None else {"code": ending.code, "reason": ending.reason, "by": ending.closed_by}
+
+
+def _place(position: int, recording: Recording) -> Report:
+    in_file = recording.file_position(position)
+    return {"position": in_file, "time": round(in_file / recording.audio_format.sample_rate, 3)}

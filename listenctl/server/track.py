@@ -1,0 +1,197 @@
+"""
+One call's recording as the writer thread makes it: opened, written, mended, finished.
+
+A disk that fails costs what it couldn't take and nothing else: the call goes on, and the recording resumes when it can.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+from listenctl.errors import ListenctlError
+from listenctl.media.channels import ChannelLayout
+from listenctl.media.naming import Destination
+from listenctl.media.recording import Recording
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.ledger import Gap
+from listenctl.server import sidecar
+from listenctl.server.calls import CallLog
+from listenctl.server.reports import Report
+
+RETRY_AFTER = 1.0
+
+Piece: TypeAlias = tuple[int, bytes]
+"""Where in the call audio belongs, and the audio."""
+
+Tell = Callable[[str, Report], None]
+"""Takes an event of the recording and its fields, in any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """How calls are recorded; ``sync`` is ``never``, ``end``, or the seconds between two syncs."""
+
+    destination: Destination
+    layout: ChannelLayout = ChannelLayout.AS_IS
+    fill: bool = False
+    sync: str | float = "never"
+
+
+class Track:
+    """
+    Make one recording.
+
+    Args:
+        log: of the call; the sidecar is made from it, so at the end it must be complete.
+    """
+
+    def __init__(self, settings: RecordSettings, log: CallLog, tell: Tell) -> None:
+        self._settings = settings
+        self._log = log
+        self._tell = tell
+        self._format = log.audio_format
+        self._recording: Recording | None = None
+        self._failing = False
+        self._retry_at = 0.0
+        self._synced_at = time.monotonic()
+
+    @property
+    def path(self) -> str:
+        """The file, or the first of two; empty while there is none."""
+        return str(self._recording.paths[0]) if self._recording else ""
+
+    def open(self) -> None:
+        """Create the files, with all that is known already; what fails is reported and tried again later."""
+        settings, log = self._settings, self._log
+        destination = settings.destination
+        path = destination.wav_path(log.metadata.get, datetime.fromtimestamp(log.started_at, UTC))
+        try:
+            self._recording = Recording(
+                path,
+                self._format,
+                layout=settings.layout,
+                final_extension=destination.extension,
+                fill=settings.fill,
+            )
+            sidecar.write(self._recording.sidecar_path, sidecar.describe(log, self._recording))
+        except OSError as exc:
+            self._fail(exc, path)
+
+    def write(self, pieces: Sequence[Piece]) -> None:
+        """Record audio; what the disk doesn't take is lost and counted."""
+        for position, data in pieces:
+            recording = self._recording or self._open_again()
+            if recording is None:
+                return
+            try:
+                recording.write(position, data)
+            except OSError as exc:
+                self._fail(exc, recording.paths[0])
+            else:
+                self._note_success(recording)
+
+    def fill(self, gap: Gap) -> None:
+        """Put silence where audio is missing."""
+        if self._recording is not None:
+            try:
+                self._recording.insert_silence(gap.position, gap.missing)
+            except OSError as exc:
+                self._fail(exc, self._recording.paths[0])
+
+    def change_format(self, audio_format: AudioFormat) -> None:
+        """Read the bytes so far as another format, because the metadata came late."""
+        self._format = audio_format
+        if self._recording is not None:
+            with suppress(OSError):  # The header is written again with the next audio.
+                self._recording.change_format(audio_format)
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether ``finish`` takes so long that it belongs into another thread."""
+        return self._settings.sync != "never" or self._settings.destination.kind != "wav"
+
+    def finish(self) -> None:
+        """Close the files, make the format that is wanted, describe it all; report what came of it."""
+        recording = self._recording or self._open_again()
+        if recording is None:
+            return
+        try:
+            self._close(recording)
+            description = sidecar.describe(self._log, recording)
+            audio = sidecar.describe_audio(self._log, recording)
+            self._convert(recording, audio)
+            description["audio"] = audio
+            sidecar.write(recording.sidecar_path, description)
+        except (OSError, ListenctlError) as exc:
+            self._tell("recording-failed", {"path": str(recording.paths[0]), "reason": str(exc)})
+        else:
+            self._tell("recording-saved", _describe_saved(recording, audio, description))
+
+    def _open_again(self) -> Recording | None:
+        if time.monotonic() >= self._retry_at:
+            self.open()
+        return self._recording
+
+    def _note_success(self, recording: Recording) -> None:
+        if self._failing:
+            self._failing = False
+            detail = f"recording goes on; {recording.lost_samples} samples weren't recorded"
+            self._tell("warning", {"rule": "recording-resumed", "detail": detail, "position": recording.position})
+        interval = self._settings.sync
+        if isinstance(interval, float) and time.monotonic() - self._synced_at >= interval:
+            self._synced_at = time.monotonic()
+            with suppress(OSError):  # Reported when it can't be written either.
+                recording.sync()
+
+    def _fail(self, exc: OSError, path: Path) -> None:
+        self._retry_at = time.monotonic() + RETRY_AFTER
+        if not self._failing:
+            self._failing = True
+            self._tell("recording-failed", {"path": str(path), "reason": f"{exc.strerror or exc}"})
+
+    def _close(self, recording: Recording) -> None:
+        recording.skip_to(self._log.samples)
+        if self._settings.sync != "never":
+            recording.sync()
+        recording.close()
+
+    def _convert(self, recording: Recording, audio: Report) -> None:
+        """Replace the WAVs by the format that is wanted, and say so in ``audio``."""
+        destination = self._settings.destination
+        if destination.kind == "wav":
+            return
+        from listenctl.server.converting import convert_politely
+
+        paths, warnings = [], []
+        for wav in recording.paths:
+            conversion = convert_politely(wav, wav.with_suffix(destination.extension), destination.kind)
+            paths.append(conversion.path)
+            warnings += conversion.warnings
+            if conversion.path != wav:
+                wav.unlink()
+        audio["files"] = [path.name for path in paths]
+        audio["format"] = paths[0].suffix[1:]
+        audio["warnings"] = [*([recording.warning] if recording.warning else []), *warnings]
+
+
+def _describe_saved(recording: Recording, audio: Report, description: Report) -> Report:
+    folder = recording.sidecar_path.parent
+    names = audio["files"]
+    assert isinstance(names, list)
+    return {
+        "path": str(folder / names[0]),
+        "paths": [str(folder / name) for name in names],
+        "sidecar": str(recording.sidecar_path),
+        "format": audio["format"],
+        "samples": recording.samples,
+        "seconds": audio["seconds"],
+        "bytes": recording.size,
+        "lost_samples": description["lost_samples"],
+        "unrecorded_samples": recording.lost_samples,
+        "complete": description["complete"],
+        "warnings": audio["warnings"],
+    }

@@ -1,0 +1,266 @@
+import json
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listenctl.protocol.metadata import CallMetadata
+from tests.protocol.test_wire_json import JSON
+
+INBOUND = (
+    b'{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","direction":"inbound","from":"15083084809",'
+    b'"to":"15084901000","callId":"cid-a","sbcCallid":"sbc-a","sipStatus":200,"sipReason":"OK",'
+    b'"callStatus":"in-progress","accountSid":"ACC","traceId":"tr","applicationSid":"APP",'
+    b'"fsSipAddress":"172.20.11.10:5060","originatingSipIp":"54.172.60.1","originatingSipTrunkName":"Twilio",'
+    b'"customerData":{"k":"v"},"fsPublicIp":"3.4.5.6","foo":"bar"}'
+)
+NESTED = (
+    b'{"sampleRate":8000,"mixType":"stereo","direction":"outbound","traceId":"tr","hasRecording":false,'
+    b'"callerName":"Bob","callSid":"CS-B","parentCallSid":"CS-A","accountSid":"ACC","applicationSid":"APP",'
+    b'"from":"15083084809","to":"15085551212","callerId":"15083084809","callId":"cid-b",'
+    b'"callStatus":"in-progress","sipStatus":200,"sipReason":"OK","localSipAddress":"172.20.11.10:5060",'
+    b'"publicIp":"3.4.5.6","sbcCallid":"sbc-b","_customerData":{"tag":1},"_sipHeaders":{"X-A":"b"}}'
+)
+HEAD = b'{"sampleRate":8000,"mixType":"mono","callSid":"c",'
+HEAD_FIELDS = {"sampleRate": 8000, "mixType": "mono", "callSid": "c"}
+OBJECTS = st.dictionaries(st.text(), JSON, max_size=6)
+
+
+def test_inbound_call() -> None:
+    metadata = CallMetadata.parse(INBOUND)
+
+    assert metadata.valid
+    assert metadata.repairs == ()
+    assert metadata.raw == INBOUND
+    assert (metadata.sample_rate, metadata.mix_type, metadata.direction) == (8000, "mono", "inbound")
+    assert (metadata.call_sid, metadata.parent_call_sid, metadata.account_sid) == ("CS-A", None, "ACC")
+    assert (metadata.caller, metadata.callee) == ("15083084809", "15084901000")
+    assert metadata.get("foo") == "bar"
+    assert metadata.get("no such field") is None
+
+
+def test_nested_call_answers_to_the_usual_names() -> None:
+    metadata = CallMetadata.parse(NESTED)
+
+    assert (metadata.call_sid, metadata.parent_call_sid, metadata.mix_type) == ("CS-B", "CS-A", "stereo")
+    assert metadata.get("fsSipAddress") == metadata.get("localSipAddress") == "172.20.11.10:5060"
+    assert metadata.get("fsPublicIp") == "3.4.5.6"
+    assert metadata.get("customerData") == {"tag": 1}
+    assert metadata.get("headers") == {"X-A": "b"}
+
+
+def test_usual_call_answers_to_the_nested_names() -> None:
+    metadata = CallMetadata.parse(INBOUND)
+
+    assert metadata.get("localSipAddress") == "172.20.11.10:5060"
+    assert metadata.get("publicIp") == "3.4.5.6"
+    assert metadata.get("_customerData") == {"k": "v"}
+
+
+def test_stray_apostrophe_is_removed() -> None:
+    metadata = CallMetadata.parse(b'{"sampleRate":8000,"mixType":"mono","callSid":"c","agent":"OBrien"}\'')
+
+    assert metadata.fields == HEAD_FIELDS | {"agent": "OBrien"}
+    assert metadata.repairs == ("removed a stray ' after the JSON",)
+    assert not metadata.valid
+
+
+def test_quotes_that_lost_their_escapes_are_kept() -> None:
+    metadata = CallMetadata.parse(b'{"sampleRate":8000,"mixType":"mono","callSid":"c","x":{"q":"say "hi""}}')
+
+    assert metadata.fields == HEAD_FIELDS | {"x": {"q": 'say "hi"'}}
+    assert metadata.repairs == ("quotes inside `x.q` were not escaped",)
+
+
+def test_raw_control_characters_are_kept() -> None:
+    metadata = CallMetadata.parse(HEAD + b'"x":{"q":"one\ntwo\t"}}')
+
+    assert metadata.fields == HEAD_FIELDS | {"x": {"q": "one\ntwo\t"}}
+    assert metadata.repairs == ("raw control characters stood inside a text",)
+
+
+def test_frame_cut_inside_a_character() -> None:
+    whole = HEAD + b'"note":"x' + "é".encode() * 5000 + b'"}'
+
+    metadata = CallMetadata.parse(whole[:8192])
+
+    assert metadata.fields == HEAD_FIELDS
+    assert metadata.repairs == (
+        "invalid UTF-8 at byte 8191 was replaced",
+        "the first text was cut at 8192 bytes; the last field `note` is incomplete",
+    )
+
+
+def test_all_faults_at_once() -> None:
+    metadata = CallMetadata.parse(HEAD + b'"x":{"q":"say "hi"","r":"a\nb"},"s":"\xff"}\'')
+
+    assert metadata.fields == HEAD_FIELDS | {"x": {"q": 'say "hi"', "r": "a\nb"}, "s": "\ufffd"}
+    assert metadata.repairs == (
+        "invalid UTF-8 at byte 86 was replaced",
+        "quotes inside `x.q` were not escaped",
+        "`x.r` holds raw control characters",
+        "removed a stray ' after the JSON",
+    )
+
+
+def test_lost_escapes_and_a_cut() -> None:
+    metadata = CallMetadata.parse(HEAD + b'"agent":"OBrien","x":{"q":"say "hi"","r":"left|')
+
+    assert metadata.fields == HEAD_FIELDS | {"agent": "OBrien", "x": {"q": 'say "hi"'}}
+    assert metadata.repairs == (
+        "quotes inside `x.q` were not escaped",
+        "the end of the JSON is missing; the last field `x.r` is incomplete",
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "repairs"),
+    [
+        (b"{}", ()),
+        (b" {} \n", ()),
+        (b"", ("the first text is empty",)),
+        (b"hello", ("the first text is no JSON object",)),
+        (b"[1]", ("the first text is no JSON object",)),
+        (b"'", ("the first text is no JSON object",)),
+        (b"{} more", ("ignored what followed the JSON",)),
+    ],
+)
+def test_text_without_fields(raw: bytes, repairs: tuple[str, ...]) -> None:
+    metadata = CallMetadata.parse(raw)
+
+    assert metadata.fields == {}
+    assert metadata.repairs == repairs
+    assert metadata.valid == (not repairs)
+    assert (metadata.call_sid, metadata.sample_rate, metadata.mix_type) == (None, None, None)
+
+
+@pytest.mark.parametrize("stray", [b"", b"'", b" ' "])
+def test_glued_messages_are_handed_back(stray: bytes) -> None:
+    metadata = CallMetadata.parse(b'{"callSid":"c"}' + stray + b'{"event":"dtmf","dtmf":"1"}{"type":"playDone"}')
+
+    assert metadata.fields == {"callSid": "c"}
+    assert metadata.rest == b'{"event":"dtmf","dtmf":"1"}{"type":"playDone"}'
+
+
+@pytest.mark.parametrize(
+    ("value", "sample_rate", "repairs"),
+    [
+        (b"16000", 16000, ()),
+        (b"16000.0", 16000, ()),
+        (b'"16000"', 16000, ("sampleRate was a string",)),
+        (b"true", None, ("sampleRate true can't be used",)),
+        (b"null", None, ("sampleRate null can't be used",)),
+        (b"0", None, ("sampleRate 0 can't be used",)),
+        (b"-8000", None, ("sampleRate -8000 can't be used",)),
+        (b"384001", None, ("sampleRate 384001 can't be used",)),
+        (b"8000.5", None, ("sampleRate 8000.5 can't be used",)),
+        (b"1e999", None, ('sampleRate "1e999" can\'t be used',)),
+        (b'{"a":1}', None, ('sampleRate {"a":1} can\'t be used',)),
+    ],
+)
+def test_sample_rate_that_metadata_may_have_overwritten(
+    value: bytes, sample_rate: int | None, repairs: tuple[str, ...]
+) -> None:
+    metadata = CallMetadata.parse(b'{"sampleRate":' + value + b"}")
+
+    assert metadata.sample_rate == sample_rate
+    assert metadata.repairs == repairs
+    assert metadata.valid
+
+
+@pytest.mark.parametrize(
+    ("value", "mix_type", "repairs"),
+    [
+        (b'"mixed"', "mixed", ()),
+        (b'"Stereo"', "stereo", ('mixType "Stereo" was taken as stereo',)),
+        (b'"quad"', None, ('mixType "quad" can\'t be used',)),
+        (b"null", None, ("mixType null can't be used",)),
+    ],
+)
+def test_mix_type_that_metadata_may_have_overwritten(
+    value: bytes, mix_type: str | None, repairs: tuple[str, ...]
+) -> None:
+    metadata = CallMetadata.parse(b'{"mixType":' + value + b"}")
+
+    assert metadata.mix_type == mix_type
+    assert metadata.repairs == repairs
+
+
+def test_fields_of_another_type_are_not_taken() -> None:
+    metadata = CallMetadata.parse(b'{"callSid":5,"from":{"a":1},"to":null,"direction":[],"accountSid":""}')
+
+    assert metadata.call_sid is metadata.caller is metadata.callee is metadata.direction is metadata.account_sid is None
+    assert metadata.get("callSid") == 5
+
+
+def test_broken_text_is_repaired_up_to_a_bound() -> None:
+    metadata = CallMetadata.parse(HEAD + b'"x":"' + b'"' * 4_194_304)
+
+    assert metadata.fields == HEAD_FIELDS | {"x": metadata.get("x")}
+    assert metadata.repairs[-1] == "only the first 65536 characters of broken JSON were read"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"event":"dtmf","dtmf":"1","duration":"1600"}',
+        b'{"type":"dtmf","dtmf":"1"}',
+        b'{"type":"playDone"}',
+        b'{"type": "mark", "data": {"name":"my-mark-1", "event": "playout"}}',
+        b'{"type": "mark", "data": {"name":"my "mark"", "event": "playout"}}',
+        b'{"type":"session:summary","data":{}}',
+    ],
+)
+def test_a_message_is_no_metadata(raw: bytes) -> None:
+    assert CallMetadata.parse(raw).is_message
+
+
+@pytest.mark.parametrize("raw", [INBOUND, NESTED, b"{}", b"hello", b"", HEAD + b'"type":"mark","event":"dtmf"}'])
+def test_everything_else_may_be_metadata(raw: bytes) -> None:
+    assert not CallMetadata.parse(raw).is_message
+
+
+def test_metadata_built_from_fields_is_sent_compactly() -> None:
+    metadata = CallMetadata.from_fields({"sampleRate": 8000, "mixType": "mono", "from": "Zoë"})
+
+    assert metadata.serialize() == '{"sampleRate":8000,"mixType":"mono","from":"Zoë"}'
+    assert metadata.sample_rate == 8000
+
+
+@given(OBJECTS)
+def test_any_object_is_read_as_it_is(fields: dict[str, object]) -> None:
+    metadata = CallMetadata.parse(json.dumps(fields).encode())
+
+    assert metadata.fields == fields
+    assert metadata.valid
+
+
+@given(OBJECTS)
+def test_a_stray_apostrophe_changes_no_field(fields: dict[str, object]) -> None:
+    metadata = CallMetadata.parse(json.dumps(fields).encode() + b"'")
+
+    assert metadata.fields == fields
+    assert metadata.repairs[0] == "removed a stray ' after the JSON"
+
+
+@given(OBJECTS, st.booleans(), st.data())
+def test_a_cut_costs_no_member_before_it(fields: dict[str, object], ascii_only: bool, data: st.DataObject) -> None:
+    members = [json.dumps({name: value}, ensure_ascii=ascii_only)[1:-1].encode() for name, value in fields.items()]
+    raw = b"{" + b",".join(members) + b"}"
+    cut = data.draw(st.integers(1, len(raw)))
+
+    metadata = CallMetadata.parse(raw[:cut])
+
+    # A member is complete when what follows it, a comma or the closing brace, has arrived as well.
+    ends = accumulate((len(member) + 1 for member in members), initial=1)
+    complete = dict(item for item, end in zip(fields.items(), list(ends)[1:], strict=True) if end <= cut)
+    assert {name: metadata.fields.get(name) for name in complete} == complete
+
+
+@given(st.binary() | st.text(alphabet="{}[]\",:\\' a1\ud7ff\n").map(str.encode))
+def test_no_first_text_raises(raw: bytes) -> None:
+    metadata = CallMetadata.parse(b'{"a":' + raw)
+
+    assert json.dumps(dict(metadata.fields), ensure_ascii=False).encode()
+    assert metadata.raw == b'{"a":' + raw

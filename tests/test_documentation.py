@@ -1,0 +1,87 @@
+"""What the commands offer stands in the README or a man page, and the man pages are sound and get installed."""
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from listenctl.__main__ import command
+
+ROOT = Path(__file__).parent.parent
+MAN_PAGES = sorted((ROOT / "man").iterdir())
+# Typer adds these to every program.
+SHELL_COMPLETION = {"--install-completion", "--show-completion"}
+
+
+Command = TyperCommand | TyperGroup
+
+
+def commands(parent: Command, name: str = "listenctl") -> Iterator[tuple[str, Command]]:
+    """Walk a command and all below it, each with the name of its man page, such as ``listenctl-serve``."""
+    if parent.hidden:
+        return
+    yield name, parent
+    if isinstance(parent, TyperGroup):
+        context = typer.Context(parent)
+        for child in parent.list_commands(context):
+            found = parent.get_command(context, child)
+            assert isinstance(found, Command), f"{name} lists {child} but doesn't have it"
+            yield from commands(found, f"{name}-{child}")
+
+
+def options(one: Command) -> set[str]:
+    shown = (option for option in one.params if isinstance(option, TyperOption) and not option.hidden)
+    return {word for option in shown for word in (*option.opts, *option.secondary_opts)} - SHELL_COMPLETION
+
+
+def words(text: str) -> set[str]:
+    """Return the options that a text names, in Markdown or in either macro language of man pages."""
+    plain = re.sub(r"\\f(\[\w*\]|\(..|.)", "", text).replace("\\-", "-")
+    plain = re.sub(r"\bFl (?=[\w-])", "-", plain)
+    return set(re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", plain))
+
+
+COMMANDS = dict(commands(command()))
+DOCUMENTATION = "\n".join(path.read_text() for path in (ROOT / "README.md", *MAN_PAGES))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_man_page(name: str) -> None:
+    assert (ROOT / "man" / f"{name}.1").is_file()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_named_in_the_overview(name: str) -> None:
+    overview = (ROOT / "man" / "listenctl.1").read_text().replace("\\-", "-")
+
+    assert re.search(rf"(?<![\w-]){name.removeprefix('listenctl-')}(?![\w-])", overview)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_documented(name: str) -> None:
+    assert options(COMMANDS[name]) - words(DOCUMENTATION) == set()
+
+
+def test_options_are_found_in_every_way_of_writing_them() -> None:
+    page = ".Fl \\-port Ar PORT\n\\fB\\-\\-sample-rate\\fR=\\fIHZ\\fR, `--levels 100ms`, .Fl h , non--option\n"
+
+    assert words(page) == {"--port", "--sample-rate", "--levels", "-h"}
+
+
+@pytest.mark.parametrize("page", MAN_PAGES, ids=lambda page: str(page.name))
+def test_a_man_page_is_well_formed(page: Path) -> None:
+    run = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True, text=True, check=False)
+
+    assert run.stdout == ""
+
+
+def test_every_man_page_is_installed_in_its_section() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    installed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+
+    assert installed == {f"man/{page.name}": f"share/man/man{page.suffix[1:]}/{page.name}" for page in MAN_PAGES}

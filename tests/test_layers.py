@@ -1,0 +1,185 @@
+"""
+The layers of the package: imports point one way, the protocol is pure, and nothing heavy is imported before its use.
+
+commands → console → server, client → capture → media → protocol → errors; a layer may skip, never go back.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "listenctl"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# The package itself holds the version, and `__main__` ties everything together.
+HEIGHTS = {
+    "listenctl": 0,
+    "errors": 0,
+    "protocol": 1,
+    "media": 2,
+    "capture": 3,
+    "server": 4,
+    "client": 4,
+    "console": 5,
+    "commands": 6,
+    "__main__": 7,
+}
+IMPURE = {
+    "asyncio", "concurrent", "datetime", "http", "logging", "multiprocessing", "os", "pathlib", "queue", "select",
+    "selectors", "shutil", "signal", "socket", "socketserver", "ssl", "subprocess", "tempfile", "threading", "time",
+}  # fmt: skip
+SANS_IO = {
+    "client", "datastructures", "exceptions", "extensions", "frames", "headers", "http11", "protocol", "server",
+    "speedups", "streams", "typing", "uri", "utils",
+}  # fmt: skip
+# Each takes a noticeable part of the start-up of a command that doesn't need it.
+HEAVY = {"cryptography", "numpy", "rich", "sounddevice", "soundfile", "soxr", "zstandard"}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported module, or a name of it: ``a.b`` for ``import a.b`` and for ``from a import b``."""
+
+    name: str
+    line: int
+    at_start: bool
+
+    @property
+    def top(self) -> str:
+        return self.name.partition(".")[0]
+
+
+def imports_of(source: str) -> list[Import]:
+    return list(_imports(ast.parse(source), at_start=True))
+
+
+def _imports(node: ast.AST, *, at_start: bool) -> Iterator[Import]:
+    match node:
+        case ast.Import():
+            yield from (Import(alias.name, node.lineno, at_start) for alias in node.names)
+        case ast.ImportFrom():
+            # Relative imports are banned by the linter.
+            yield from (Import(f"{node.module}.{alias.name}", node.lineno, at_start) for alias in node.names)
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            at_start = False
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            at_start = False
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child, at_start=at_start)
+
+
+def faults(module: str, source: str) -> list[str]:
+    """Return what is wrong with the imports of ``module``, a dotted name such as ``listenctl.errors``."""
+    rules = [_layer_fault, _purity_fault, _start_up_fault]
+    found = ((one, rule(_layer(module), one)) for one in imports_of(source) for rule in rules)
+    return [f"{module}:{one.line}: {fault}" for one, fault in found if fault]
+
+
+def _layer(name: str) -> str:
+    """Return the layer of ``listenctl.LAYER.x``; names that the package itself holds count as its own."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in HEIGHTS else "listenctl"
+
+
+def _layer_fault(layer: str, one: Import) -> str | None:
+    if one.top != "listenctl":
+        return None
+    other = _layer(one.name)
+    if other == layer or HEIGHTS[other] < HEIGHTS[layer]:
+        return None
+    return f"{layer} must not import {one.name}"
+
+
+def _purity_fault(layer: str, one: Import) -> str | None:
+    if layer != "protocol" or one.top == "listenctl":
+        return None
+    if one.top == "websockets":
+        pure = not SANS_IO.isdisjoint(one.name.split(".")[1:2])
+    else:
+        pure = one.top in sys.stdlib_module_names and one.top not in IMPURE
+    return None if pure else f"protocol must stay pure, without {one.name}"
+
+
+def _start_up_fault(layer: str, one: Import) -> str | None:
+    if not one.at_start:
+        return None
+    if one.top in HEAVY or (one.top == "typer" and layer not in ("commands", "__main__")):
+        return f"{one.top} is imported before it is needed"
+    return None
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_imports_keep_to_the_layers(path: Path) -> None:
+    assert faults(dotted(path), path.read_text()) == []
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    assert {dotted(path).split(".")[1] for path in MODULES if path.parent != PACKAGE} <= set(HEIGHTS)
+    assert {path.stem for path in PACKAGE.glob("*.py")} <= {"__init__", *HEIGHTS}
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("listenctl.errors", "import listenctl.protocol.audio"),
+        ("listenctl.protocol.audio", "from listenctl.media import wav"),
+        ("listenctl.protocol.audio", "def late():\n    from listenctl import media"),
+        ("listenctl.server.recorder", "from listenctl.client.control import attach"),
+        ("listenctl.client.control", "from listenctl import server"),
+        ("listenctl.console.meters", "from listenctl.commands import serve"),
+        ("listenctl.capture.pcap", "if TYPE_CHECKING:\n    from listenctl.server.calls import Call"),
+        ("listenctl.protocol.session", "import time"),
+        ("listenctl.protocol.session", "from asyncio import Queue"),
+        ("listenctl.protocol.session", "def late():\n    import logging"),
+        ("listenctl.protocol.session", "import numpy.typing"),
+        ("listenctl.protocol.session", "from websockets import ServerProtocol"),
+        ("listenctl.protocol.session", "from websockets.asyncio.server import serve"),
+        ("listenctl.media.levels", "import numpy as np"),
+        ("listenctl.media.devices", "try:\n    import sounddevice\nexcept OSError:\n    pass"),
+        ("listenctl.console.tables", "from rich.table import Table"),
+        ("listenctl.console.tables", "class Table:\n    import rich"),
+        ("listenctl.server.connection", "import typer"),
+    ],
+    ids=str,
+)
+def test_a_bad_import_is_found(module: str, source: str) -> None:
+    assert faults(module, source) != []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("listenctl.errors", "import enum"),
+        ("listenctl.protocol.session", "from listenctl.protocol.audio import AudioFormat"),
+        ("listenctl.protocol.splitter", "from websockets.frames import Opcode"),
+        ("listenctl.protocol.timeline", "import json\nfrom dataclasses import dataclass"),
+        ("listenctl.server.recorder", "from listenctl.errors import ListenctlError"),
+        ("listenctl.server.handshake", "from listenctl import __version__"),
+        ("listenctl.commands.serve", "import typer\nfrom listenctl.client.call import place"),
+        ("listenctl.media.levels", "if TYPE_CHECKING:\n    import numpy as np"),
+        ("listenctl.console.tables", "async def draw():\n    from rich.table import Table"),
+        ("listenctl.__main__", "from listenctl.commands import app"),
+    ],
+    ids=str,
+)
+def test_a_good_import_is_accepted(module: str, source: str) -> None:
+    assert faults(module, source) == []
+
+
+def test_the_version_is_told_without_importing_anything_heavy() -> None:
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "listenctl", "--version"], capture_output=True, text=True, check=True
+    )
+
+    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines() if line.startswith("import time:")}
+    assert run.stdout.startswith("listenctl ")
+    assert imported.isdisjoint({*HEAVY, "asyncio", "click", "typer", "websockets"})

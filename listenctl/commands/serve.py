@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from listenctl.server.track import RecordSettings
 
 LOOPBACK = ("localhost", "127.", "::1")
-RECORD_READ_INTERVAL = 0.5
+RECORD_READ_INTERVAL = 0.6
 SERVE_READ_INTERVAL = 0.2
 
 app = typer.Typer(add_completion=False)

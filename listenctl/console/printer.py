@@ -97,3 +97,5 @@ _DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
     "recording-failed": lambda report: f"{report['path'] or ''}: {report['reason']}",
     "call-ended": _call_ended,
 }
+READABLE = frozenset(_DESCRIPTIONS)
+"""Events that have a line; levels are for programs."""

@@ -4,20 +4,20 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from listenctl.console.live import LiveView
 from listenctl.console.meters import can_draw
-from listenctl.console.printer import FAILURES, LASTING, human_line, json_line, line_writer
+from listenctl.console.printer import FAILURES, LASTING, READABLE, human_line, json_line, line_writer
 from listenctl.console.text import Look
 from listenctl.errors import CheckFailed, TimedOut, UsageError
 from listenctl.server.level_reports import LevelReporter
 from listenctl.server.listener import ListenServer
 from listenctl.server.recorder import FileRecorder, Recorder
-from listenctl.server.reports import Report, Reporter, Sink
+from listenctl.server.reports import Reporter, Sink
 from listenctl.server.settings import ServerSettings
 from listenctl.server.stream import StreamRecorder
 from listenctl.server.track import RecordSettings
@@ -62,15 +62,15 @@ async def run_server(
         ListenctlError: the server can't start.
     """
     with ExitStack() as closing:
-        sinks = _sinks(presentation, closing)
-        reporter = Reporter(sinks)
+        reporter = Reporter()
+        _add_json(reporter, presentation, closing)
         recorder = _recorder(recording, reporter)
         server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
         if isinstance(recorder, StreamRecorder):
             recorder.on_broken = server.stop
         if presentation.level_interval is not None:
             server.watchers.append(LevelReporter(reporter, presentation.level_interval))
-        async with _face(server, presentation, sinks):
+        async with _face(server, presentation):
             server.start()
             presentation.on_start(server.url)
             ended_by = _watch_signals(server)
@@ -121,49 +121,46 @@ def _watch_signals(server: ListenServer) -> list[int]:
     return received
 
 
-def _sinks(presentation: Presentation, closing: ExitStack) -> list[Sink]:
-    sinks: list[Sink] = []
+def _add_json(reporter: Reporter, presentation: Presentation, closing: ExitStack) -> None:
     if presentation.json:
         write = line_writer(sys.stdout)
-        sinks.append(lambda report: write(json_line(report)))
+        reporter.add(lambda report: write(json_line(report)))
     if presentation.events is not None:
         try:
             fd = os.open(presentation.events, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as exc:
             raise UsageError(f"{presentation.events}: can't be written: {exc.strerror}") from exc
         write_event = line_writer(closing.enter_context(open(fd, "w", encoding="utf-8")))
-        sinks.append(lambda report: write_event(json_line(report)))
-    return sinks
+        reporter.add(lambda report: write_event(json_line(report)))
 
 
 @asynccontextmanager
-async def _face(server: ListenServer, presentation: Presentation, sinks: list[Sink]) -> AsyncIterator[None]:
+async def _face(server: ListenServer, presentation: Presentation) -> AsyncIterator[None]:
     """Show the server on stderr: meters where that is a terminal, else a line for each event."""
     look = Look.of(sys.stderr, os.environ)
-    if presentation.quiet or (presentation.json and not sys.stderr.isatty()):
-        write = line_writer(sys.stderr)
-        sinks.append(_printer(lambda line: write(f"{line}\n"), look, FAILURES))
-        yield
-    elif not can_draw(sys.stderr, os.environ) or (presentation.json and sys.stdout.isatty()):
-        write = line_writer(sys.stderr)
-        if not presentation.json:
-            sinks.append(_printer(lambda line: write(f"{line}\n"), look, None))
-        yield
-    else:
+    one_terminal = presentation.json and sys.stdout.isatty()
+    if not presentation.quiet and can_draw(sys.stderr, os.environ) and not one_terminal:
         view = LiveView(server, sys.stderr, look, presentation.title)
-        sinks.append(_printer(view.screen.print_above, look, LASTING))
-        drawing = asyncio.create_task(view.run())
-        try:
+        server.reporter.add(_printer(view.screen.print_above, look), LASTING)
+        async with _running(view.run()):
             yield
-        finally:
-            drawing.cancel()
-            with suppress(asyncio.CancelledError):
-                await drawing
+        return
+    write = line_writer(sys.stderr)
+    kinds = FAILURES if presentation.quiet or presentation.json else READABLE
+    server.reporter.add(_printer(lambda line: write(f"{line}\n"), look), kinds)
+    yield
 
 
-def _printer(write: Callable[[str], None], look: Look, kinds: frozenset[str] | None) -> Sink:
-    def sink(report: Report) -> None:
-        if report["event"] != "levels" and (kinds is None or report["event"] in kinds):
-            write(human_line(report, look))
+@asynccontextmanager
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
-    return sink
+
+def _printer(write: Callable[[str], None], look: Look) -> Sink:
+    return lambda report: write(human_line(report, look))

@@ -33,19 +33,22 @@ class WavFile:
         self._format = audio_format
         self._lag = int(HEADER_LAG * audio_format.byte_rate)
         self._told = -1
+        self._overhang = False  # whether a failed write may have left something behind the audio
         self.size = 0
         self.write_header()
 
     def append(self, data: bytes) -> None:
         """Add audio; the header follows when enough has come together."""
-        _write_all(self._fd, data, HEADER_BYTES + self.size)
-        self.size += len(data)
-        if self.size - self._told >= self._lag:
-            try:
+        size = self.size
+        try:
+            _write_all(self._fd, data, HEADER_BYTES + size)
+            self.size += len(data)
+            if self.size - self._told >= self._lag:
                 self.write_header()
-            except OSError:
-                self.size -= len(data)
-                raise
+        except OSError:
+            self.size = size
+            self._overhang = True
+            raise
 
     def write_header(self) -> None:
         """Make the header tell of all audio so far."""
@@ -67,6 +70,7 @@ class WavFile:
     def drop(self, length: int) -> None:
         """Take back the last ``length`` bytes, because another file of the same call couldn't take its own."""
         self.size -= length
+        self._overhang = True
 
     def change_format(self, audio_format: AudioFormat) -> None:
         """Say that the bytes are of another format, because the metadata came late."""
@@ -84,7 +88,8 @@ class WavFile:
         """Close the file; it stays as it is."""
         try:
             self.write_header()
-            os.ftruncate(self._fd, HEADER_BYTES + self.size)
+            if self._overhang:
+                os.ftruncate(self._fd, HEADER_BYTES + self.size)
         finally:
             os.close(self._fd)
 

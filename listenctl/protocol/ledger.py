@@ -14,12 +14,8 @@ from math import inf
 
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.sizes import MessageSizes
+from listenctl.protocol.stall import LATE, STEADY, WINDOW, Stall
 
-# A call runs late by up to one frame (60 ms at most) and some jitter; what is later than this has a cause.
-LATE = 0.12
-# Lateness that stays within this from one window to the next won't shrink any more: what is missing won't come.
-WINDOW = 1.0
-STEADY = 0.06
 SHORTEST_BURST = 0.2
 LATE_START = 0.5
 # Sound cards and servers differ by up to some hundred ppm; lost audio comes in steps.
@@ -66,22 +62,6 @@ class Gap:
 
 
 @dataclass(slots=True)
-class _Stall:
-    """Audio that is late, while it isn't known yet whether it will come."""
-
-    position: int
-    uncertainty: int
-    since: float  # beginning of the window
-    latest: float
-    floor: float  # the least lateness after the latest
-    sudden: bool
-    dry: bool = False
-    low: float = inf  # the least lateness in this window
-    previous_low: float = 0.0
-    caught_up_until: int = 0
-
-
-@dataclass(slots=True)
 class _Rush:
     """Audio that comes earlier than it did so far, while it isn't known yet whether a clock or a burst brings it."""
 
@@ -114,13 +94,14 @@ class GapLedger:
         self._late = 0.0
         self._ripple = 0.0  # how late audio is on average that is in time
         self._in_time = 0  # position
-        self._stall: _Stall | None = None
+        self._stall: Stall | None = None
         self._rush: _Rush | None = None
         self._drift = 0.0
         self._drift_time = 0.0
         self._drift_from = inf
         self._missing = {GapKind.HOLE: 0, GapKind.PAUSE: 0}
         self._may_come = {GapKind.HOLE: 0, GapKind.PAUSE: 0}
+        self._expects_end = False
         self._told = 0
         self.found: list[Gap] = []
 
@@ -172,9 +153,13 @@ class GapLedger:
                 self._miss(GapKind.HOLE, 0, SMALLEST_BUFFER, at_least=True)
         self._bytes += message_bytes * messages
 
+    def expect_end(self) -> None:
+        """Take notice that jambonz shuts down: if nothing more comes, nothing is missing."""
+        self._expects_end = True
+
     def check(self, at: float) -> Sequence[Gap]:
         """Hold what has been added against the time by which it had arrived; return the gaps known since."""
-        if not self._bytes:
+        if not self._bytes or (self._expects_end and self._bytes == self._bytes_checked):
             return ()
         elapsed = at - self._checked_at
         self._interval = elapsed or self._interval
@@ -190,7 +175,9 @@ class GapLedger:
         """Return the gaps that the end of the call settles."""
         gaps = list(self.check(at))
         if self._stall is not None:
-            self._end_in_stall(self._stall)
+            missing = self._stall.least_missing(self._late, self._interval)
+            if missing > LATE:
+                self._settle(self._stall, missing, at, at_least=True)
         if self._rush is not None:
             self._end_rush(self._rush, at)
         return [*gaps, *self._tell()]
@@ -208,7 +195,7 @@ class GapLedger:
         self._distrust_drift(at)
         delay = self._origin - self._started_at
         if delay > LATE_START:
-            self._note(Gap(GapKind.LATE_START, 0, delay, self.resolution))
+            self.found.append(Gap(GapKind.LATE_START, 0, delay, self.resolution))
         elif delay < -SHORTEST_BURST:
             # More may follow at once, for example when resampled (protocol.md 13).
             self._rush = _Rush(0, at, early=-delay)
@@ -269,7 +256,7 @@ class GapLedger:
         missing = -self._recover(length)
         self._distrust_drift(at)
         if missing or length >= SHORTEST_BURST:
-            self._note(Gap(GapKind.BURST, rush.position, length, self.resolution, missing))
+            self.found.append(Gap(GapKind.BURST, rush.position, length, self.resolution, missing))
 
     def _recover(self, seconds: float) -> int:
         """Take back what had been given up and has come after all; return how many samples."""
@@ -289,71 +276,57 @@ class GapLedger:
         fresh = self._bytes - self._bytes_checked
         # One message that came late says where the stall was; of several it can have been any.
         uncertain = fresh if fresh > self._sizes.usual else 0
-        self._stall = _Stall(
+        self._stall = Stall(
             position=self._checked_samples,
             uncertainty=uncertain // self._format.frame_bytes,
-            since=at,
+            window_from=at,
             latest=late,
-            floor=late,
+            lowest=late,
             low=late,
             sudden=late - self._late > STEADY,
             dry=not fresh,
         )
 
-    def _follow_stall(self, stall: _Stall, late: float, at: float) -> None:
+    def _follow_stall(self, stall: Stall, late: float, at: float) -> None:
         if late <= LATE:
             self._end_as_burst(stall)
             return
-        if self._bytes == self._bytes_checked and not stall.dry and late - self._late > STEADY:
-            # All that was fresh came before the stall then.
-            stall.dry, stall.position, stall.uncertainty = True, self.samples, 0
-        if late >= stall.latest:
-            stall.latest = stall.floor = late
-        elif late < stall.floor - STEADY:
-            stall.floor, stall.caught_up_until = late, self.samples
-        stall.low = min(stall.low, late)
-        if at - stall.since < WINDOW:
-            return
-        if abs(stall.low - stall.previous_low) <= STEADY:
+        # Between two frames there is nothing to read either.
+        if self._bytes == self._bytes_checked and late - self._late > STEADY:
+            stall.run_dry(self.samples)
+        stall.follow(late, self.samples)
+        if stall.is_over(at):
             self._settle(stall, stall.low, at)
-        else:
-            stall.previous_low, stall.low, stall.since = stall.low, inf, at
 
-    def _end_as_burst(self, stall: _Stall) -> None:
+    def _end_as_burst(self, stall: Stall) -> None:
         self._stall = None
         if stall.latest >= SHORTEST_BURST:
             # It grew later than was seen, until shortly before it came.
             resolution = max(self.resolution, self._interval)
-            self._note(
+            self.found.append(
                 Gap(GapKind.BURST, stall.position, stall.latest, resolution, position_uncertainty=stall.uncertainty)
             )
 
-    def _end_in_stall(self, stall: _Stall) -> None:
-        # Nobody knows when in the last interval the audio ended; that is no gap.
-        missing = max(self._late - self._interval, min(stall.low, stall.previous_low))
-        if missing > LATE:
-            self._settle(stall, missing, self._checked_at, at_least=True)
-
-    def _settle(self, stall: _Stall, late: float, at: float, *, at_least: bool = False) -> None:
+    def _settle(self, stall: Stall, late: float, at: float, *, at_least: bool = False) -> None:
         """Give up what hasn't come: it was lost, or never sent."""
         self._stall = None
         self._origin += late
         self._distrust_drift(at)
-        start = stall.position * self._format.frame_bytes
-        slipped = self._sizes.slip >= start
-        position, uncertainty = stall.position, stall.uncertainty
-        kind = GapKind.HOLE
-        if slipped:
-            position, uncertainty = self._sizes.slip // self._format.frame_bytes, 0
-        elif self._sizes.backlog >= start or stall.latest - stall.floor > LATE:
-            uncertainty = max(uncertainty, stall.caught_up_until - position)
-        elif not stall.sudden:
-            position, uncertainty = self._in_time, position + uncertainty - self._in_time
-        else:
-            kind = GapKind.PAUSE
+        kind, position, uncertainty = self._explain(stall)
         missing = self._miss(kind, position, late, uncertainty=uncertainty, at_least=at_least)
-        if not slipped:
+        if self._sizes.slip < position * self._format.frame_bytes:  # A short message says for sure that it won't.
             self._may_come[kind] += missing
+
+    def _explain(self, stall: Stall) -> tuple[GapKind, int, int]:
+        """Return the kind of gap that a stall has turned out to be, its position, and how uncertain that is."""
+        start = stall.position * self._format.frame_bytes
+        if self._sizes.slip >= start:
+            return GapKind.HOLE, self._sizes.slip // self._format.frame_bytes, 0
+        if stall.caught_up or self._sizes.backlog >= start:
+            return GapKind.HOLE, stall.position, max(stall.uncertainty, stall.caught_up_until - stall.position)
+        if not stall.sudden:
+            return GapKind.HOLE, self._in_time, stall.position + stall.uncertainty - self._in_time
+        return GapKind.PAUSE, stall.position, stall.uncertainty
 
     def _miss(
         self, kind: GapKind, position: int, seconds: float, *, uncertainty: int = 0, at_least: bool = False
@@ -362,11 +335,8 @@ class GapLedger:
         self._missing[kind] += missing
         resolution = max(self.resolution, self._interval) if at_least else self.resolution
         length = self._format.duration(missing)
-        self._note(Gap(kind, position, length, resolution, missing, uncertainty, at_least))
+        self.found.append(Gap(kind, position, length, resolution, missing, uncertainty, at_least))
         return missing
-
-    def _note(self, gap: Gap) -> None:
-        self.found.append(gap)
 
     def _whole_frames(self, seconds: float) -> int:
         # Frames are lost whole; the rest of the measured length is jitter.

@@ -5,6 +5,7 @@ The server tells it what jambonz sent, the simulator what the application sent, 
 raises on what a peer sent: faults of the peer are events.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -54,11 +55,14 @@ class AudioReceived:
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
-    """A text from jambonz after the first; ``position`` is where in the audio it came."""
+    """
+    A text from jambonz after the first; ``position`` is where in the audio it came.
+
+    ``round_trip`` is the seconds since the command that a mark or playDone answers, None without such a command.
+    """
 
     position: int
     message: JambonzMessage
-    # Of a mark or playDone, seconds since the command that it answers; None when there was no such command.
     round_trip: float | None = None
 
 
@@ -127,7 +131,7 @@ class ListenSession:
         self._default_format = default_format
         self._held: list[Audio] = []
         self._held_bytes = 0
-        self._outstanding_marks: dict[str, list[float]] = {}
+        self._outstanding_marks: dict[str, deque[float]] = {}
         self._outstanding_clips: dict[str, float] = {}
         self.metadata: CallMetadata | None = None
         self.audio_format = default_format
@@ -162,9 +166,8 @@ class ListenSession:
         if self.started:
             return ()
         detail = f"no metadata came in {at - self._started_at:.1f} s; taken for {_words(self._default_format)}"
-        return self._start(
-            CallMetadata.parse(b"{}"), self._default_format, [ProtocolViolation(0, "no-metadata", detail)]
-        )
+        started = self._start(CallMetadata.parse(b"{}"), self._default_format)
+        return [started, ProtocolViolation(0, "no-metadata", detail), *self._release()]
 
     def caught_up(self, at: float) -> Sequence[Event]:
         """Hold the audio so far against the time: all that had arrived by ``at`` has been told."""
@@ -182,6 +185,7 @@ class ListenSession:
 
     def _take_audio(self, audio: Audio) -> Sequence[Event]:
         if not audio.message_bytes:
+            self.ledger.expect_end()
             return (FlushRequested(self._position),)
         self.ledger.add(audio.message_bytes, audio.messages)
         data = self._assembler.feed(audio.data)
@@ -197,18 +201,16 @@ class ListenSession:
         full = self._held_bytes > MAX_HELD_BYTES or len(self._held) > MAX_HELD_MESSAGES
         return self.assume_defaults(at) if full else ()
 
-    def _start(
-        self, metadata: CallMetadata, audio_format: AudioFormat, violations: Sequence[ProtocolViolation]
-    ) -> list[Event]:
+    def _start(self, metadata: CallMetadata, audio_format: AudioFormat) -> CallStarted:
         self.metadata = metadata
         self.audio_format = audio_format
         self.ledger = GapLedger(audio_format, self._started_at)
         self._assembler = SampleAssembler(audio_format.frame_bytes)
-        events: list[Event] = [CallStarted(metadata, audio_format), *violations]
+        return CallStarted(metadata, audio_format)
+
+    def _release(self) -> list[Event]:
         held, self._held = self._held, []
-        for audio in held:
-            events += self._take_audio(audio)
-        return events
+        return [event for audio in held for event in self._take_audio(audio)]
 
     def _take_text(self, raw: bytes, at: float) -> Sequence[Event]:
         # Metadata comes first, or after the defaults had to be assumed; anything else goes without it.
@@ -221,17 +223,14 @@ class ListenSession:
 
     def _take_metadata(self, metadata: CallMetadata, at: float) -> Sequence[Event]:
         audio_format, faults = _format_of(metadata, self.audio_format)
+        events: list[Event] = []
+        events += self._amend(metadata, audio_format) if self.started else [self._start(metadata, audio_format)]
         details = (*metadata.repairs, *faults)
-        violations = [ProtocolViolation(self._position, "first-frame", detail) for detail in details]
-        if self.started:
-            events = self._amend(metadata, audio_format, violations, at)
-        else:
-            events = self._start(metadata, audio_format, violations)
+        events += [ProtocolViolation(self._position, "first-frame", detail) for detail in details]
+        events += self._release()
         return [*events, *self._take_messages(metadata.rest, at)] if metadata.rest else events
 
-    def _amend(
-        self, metadata: CallMetadata, audio_format: AudioFormat, violations: list[ProtocolViolation], at: float
-    ) -> list[Event]:
+    def _amend(self, metadata: CallMetadata, audio_format: AudioFormat) -> list[Event]:
         """Take metadata that came after the defaults were assumed; the bytes stay, what they mean may change."""
         if audio_format != self.audio_format:
             received = self._position * self.audio_format.frame_bytes
@@ -240,10 +239,8 @@ class ListenSession:
             self._position = received // audio_format.frame_bytes
             self.audio_format = audio_format
         self.metadata = metadata
-        late = ProtocolViolation(
-            self._position, "late-metadata", "the metadata came after the call had begun without it"
-        )
-        return [MetadataArrived(metadata, audio_format), late, *violations]
+        detail = "the metadata came after the call had begun without it"
+        return [MetadataArrived(metadata, audio_format), ProtocolViolation(self._position, "late-metadata", detail)]
 
     def _take_messages(self, raw: bytes, at: float) -> list[Event]:
         return [MessageReceived(self._position, message, self._round_trip(message, at)) for message in parse_texts(raw)]
@@ -251,10 +248,11 @@ class ListenSession:
     def _round_trip(self, message: JambonzMessage, at: float) -> float | None:
         match message:
             case Mark(name=name) if name in self._outstanding_marks:
-                sent_at, *later = self._outstanding_marks.pop(name)
-                if later:
-                    self._outstanding_marks[name] = later
-                return at - sent_at
+                sent = self._outstanding_marks[name]
+                round_trip = at - sent.popleft()
+                if not sent:
+                    del self._outstanding_marks[name]
+                return round_trip
             case PlayDone(id=clip) if str(clip) in self._outstanding_clips:
                 return at - self._outstanding_clips.pop(str(clip))
         return None
@@ -262,8 +260,8 @@ class ListenSession:
     def _take_command(self, raw: bytes, at: float) -> Event:
         command = parse_command(raw)
         match command:
-            case MarkCommand(name=str(name)):
-                self._outstanding_marks.setdefault(name, []).append(at)
+            case MarkCommand(name=name):
+                self._outstanding_marks.setdefault(name, deque()).append(at)
             case ClearMarks():
                 self._outstanding_marks.clear()
             case PlayAudio():

@@ -1,8 +1,8 @@
 """
 What the sizes of a call's binary messages tell: the usual one is one frame, others only follow a stall.
 
-After throwing its buffer away jambonz sends a message that lacks its first 16 bytes, and what it had queued comes as one
-long message (protocol.md 3.3).
+After throwing its buffer away jambonz sends a message that lacks its first 16 bytes, and what it had queued comes as
+one long message (protocol.md 3.3).
 """
 
 from dataclasses import dataclass

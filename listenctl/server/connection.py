@@ -27,7 +27,7 @@ from listenctl.server.settings import ServerSettings
 
 READ_SIZE = 32 * 1024
 """Bytes that one read of a call should bring; faster calls are read more often, lest their socket buffer fills."""
-FIRST_READ = 0.04
+FIRST_READ = 0.05
 """When to look for the metadata, which follows the handshake at once."""
 ATTEND_EVERY = 0.25
 """How often a connection that is opening or closing is looked at for its deadlines."""

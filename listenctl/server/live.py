@@ -102,12 +102,14 @@ class LiveCall:
             log.ended_at, log.ending = at, ending
             if self.recording is not None:
                 self.recording.finish()
-            self._report("call-ended", self._summary(log, ending, now))
+            if self._host.reporter.wants("call-ended"):
+                self._report("call-ended", self._summary(log, ending, now))
         self._host.note_ended(self)
 
     def _start(self, event: CallStarted) -> None:
         log = self.log = self._host.start_log(self, event)
-        self._report("call-started", _describe_start(log))
+        if self._host.reporter.wants("call-started"):
+            self._report("call-started", _describe_start(log))
         self.recording = self._host.start_recording(log)
         self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._host.watchers]
 

@@ -5,7 +5,7 @@ Our names are snake_case; objects from the wire stand in them unchanged.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -25,20 +25,29 @@ def timestamp(at: float) -> str:
 
 
 class Reporter:
-    """Hand each event to every sink, with what all events have."""
+    """Hand each event, with what all events have, to every sink that wants it."""
 
-    def __init__(self, sinks: list[Sink], clock: Callable[[], float] = time.time) -> None:
-        self._sinks = sinks
+    def __init__(self, *sinks: Sink, clock: Callable[[], float] = time.time) -> None:
+        self._sinks: list[tuple[Sink, Container[str] | None]] = [(sink, None) for sink in sinks]
         self._clock = clock
+
+    def add(self, sink: Sink, kinds: Container[str] | None = None) -> None:
+        """Hand events to ``sink`` too; only those whose names are in ``kinds``, if that is given."""
+        self._sinks.append((sink, kinds))
+
+    def wants(self, event: str) -> bool:
+        """Tell whether anybody wants ``event``, so that nobody describes it in vain."""
+        return any(kinds is None or event in kinds for _, kinds in self._sinks)
 
     def emit(self, event: str, fields: Report, *, call: str | None = None, call_sid: str | None = None) -> None:
         """Report ``event``; ``call`` is the id of the connection."""
-        if not self._sinks:
+        if not self.wants(event):
             return
         head: Report = {"v": VERSION, "ts": timestamp(self._clock()), "event": event}
         report = head | {"call": call, "call_sid": call_sid} | fields
-        for sink in self._sinks:
-            sink(report)
+        for sink, kinds in self._sinks:
+            if kinds is None or event in kinds:
+                sink(report)
 
 
 def describe_message(message: JambonzMessage) -> tuple[str, Report]:

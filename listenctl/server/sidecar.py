@@ -72,7 +72,8 @@ def write(path: Path, description: Report) -> None:
             os.pwrite(fd, before, 0)
             os.ftruncate(fd, len(before))
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        os.ftruncate(fd, len(data))
+        if len(before) > len(data):
+            os.ftruncate(fd, len(data))
     finally:
         os.close(fd)
 

@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-TICK = 0.02
-SPOKES = 64
+TICK = 0.05
+SPOKES = 32
 
 
 class Visited(Protocol):

@@ -1,0 +1,75 @@
+"""
+Audio that is late, while it isn't known yet whether it will come.
+
+Lateness jumps when audio stops, shrinks while it comes late, and stays when it won't come any more.
+"""
+
+from dataclasses import dataclass
+from math import inf
+
+# A call runs late by up to one frame (60 ms at most) and some jitter; what is later than this has a cause.
+LATE = 0.12
+# Lateness that stays within STEADY from one window to the next won't shrink any more.
+WINDOW = 1.0
+STEADY = 0.06
+
+
+@dataclass(slots=True)
+class Stall:
+    """
+    Follow one stall.
+
+    Attributes:
+        position: samples per channel received before it.
+        uncertainty: samples after ``position`` within which it may begin instead.
+        window_from: when the window began that is being watched.
+        latest: the most lateness seen, in seconds.
+        lowest: the least lateness after that.
+        low: the least lateness in the window.
+        sudden: whether lateness jumped, where audio lost little by little lets it grow.
+        dry: whether nothing at all came for a while.
+        caught_up_until: position up to which late audio came in a burst, 0 without one.
+    """
+
+    position: int
+    uncertainty: int
+    window_from: float
+    latest: float
+    lowest: float
+    low: float
+    sudden: bool
+    dry: bool
+    previous_low: float = 0.0
+    caught_up_until: int = 0
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether some of the late audio has come."""
+        return self.latest - self.lowest > LATE
+
+    def follow(self, late: float, position: int) -> None:
+        """Take in the lateness with all audio before ``position`` received."""
+        if late >= self.latest:
+            self.latest = self.lowest = late
+        elif late < self.lowest - STEADY:
+            self.lowest, self.caught_up_until = late, position
+        self.low = min(self.low, late)
+
+    def run_dry(self, position: int) -> None:
+        """Take notice that nothing came after ``position``: the stall began just there."""
+        if not self.dry:
+            self.dry, self.position, self.uncertainty = True, position, 0
+
+    def is_over(self, at: float) -> bool:
+        """Tell whether lateness, which is ``low``, won't shrink any more."""
+        if at - self.window_from < WINDOW:
+            return False
+        if abs(self.low - self.previous_low) <= STEADY:
+            return True
+        self.previous_low, self.low, self.window_from = self.low, inf, at
+        return False
+
+    def least_missing(self, late: float, interval: float) -> float:
+        """Return the seconds that are missing when the call ended ``late`` and was last looked at ``interval`` ago."""
+        # Nobody knows when in that interval the audio ended; that is no gap.
+        return max(late - interval, min(self.low, self.previous_low))

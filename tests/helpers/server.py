@@ -1,0 +1,177 @@
+"""A server under test, what it reports, and a peer on a real socket that says just what a test wants."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from listenctl.media.naming import Destination
+from listenctl.server.listener import ListenServer
+from listenctl.server.recorder import FileRecorder, Recorder
+from listenctl.server.reports import Reporter
+from listenctl.server.settings import ServerSettings
+from listenctl.server.track import RecordSettings
+from tests.helpers.frames import HANDSHAKE
+from tests.helpers.replay import END_OF_HEAD
+
+LIMIT = 30
+"""Seconds after which a test has failed."""
+FAST = ServerSettings(port=0, read_interval=0.02)
+
+Event = dict[str, Any]
+
+
+class Events:
+    """A sink for a reporter that can be waited on."""
+
+    def __init__(self) -> None:
+        self.all: list[Event] = []
+        self._changed = asyncio.Event()
+
+    def __call__(self, report: Event) -> None:
+        self.all.append(report)
+        self._changed.set()
+
+    def of(self, kind: str) -> list[Event]:
+        """Return all events of one kind so far."""
+        return [report for report in self.all if report["event"] == kind]
+
+    async def wait_for(self, kind: str, count: int = 1) -> Event:
+        """Return the event of a kind that is number ``count``, as soon as it is there."""
+        while len(self.of(kind)) < count:
+            self._changed.clear()
+            await self._changed.wait()
+        return self.of(kind)[count - 1]
+
+    async def wait_for_warning(self, rule: str) -> Event:
+        """Return the first warning about ``rule``."""
+        number = 1
+        while (warning := await self.wait_for("warning", number))["rule"] != rule:
+            number += 1
+        return warning
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that takes calls."""
+
+    server: ListenServer
+    events: Events
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self.server.port
+
+
+@asynccontextmanager
+async def running(
+    settings: ServerSettings = FAST,
+    *,
+    record: Path | RecordSettings | None = None,
+    stop_after: int | None = None,
+) -> AsyncIterator[Running]:
+    """Run a server, to the end of its recordings; an exception in a callback of the event loop fails the test."""
+    surprises: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: surprises.append(context))
+    events = Events()
+    reporter = Reporter(events)
+    recording = RecordSettings(Destination.parse(f"{record}/")) if isinstance(record, Path) else record
+    recorder: Recorder | None = None if recording is None else FileRecorder(recording, reporter)
+    server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
+    async with asyncio.timeout(LIMIT):
+        try:
+            server.start()
+            yield Running(server, events)
+        finally:
+            server.stop()
+            await server.wait()
+    assert surprises == []
+
+
+class Peer:
+    """The client side of one connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, port: int, *, tls: ssl.SSLContext | None = None) -> Self:
+        """Connect, and say nothing yet."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls))
+
+    @classmethod
+    async def call(cls, port: int, *messages: bytes, tls: ssl.SSLContext | None = None) -> Self:
+        """Connect, shake hands and send ``messages``."""
+        peer = await cls.open(port, tls=tls)
+        await peer.send(HANDSHAKE)
+        assert (await peer.read_head()).startswith(b"HTTP/1.1 101 ")
+        await peer.send(*messages)
+        return peer
+
+    async def send(self, *pieces: bytes) -> None:
+        """Send all pieces, each in a write of its own."""
+        for piece in pieces:
+            self._writer.write(piece)
+            await self._writer.drain()
+
+    async def read_head(self) -> bytes:
+        """Return the head of an HTTP answer."""
+        return await self._reader.readuntil(END_OF_HEAD)
+
+    async def read_frame(self) -> bytes:
+        """Return the next frame of the server, which are all short."""
+        head = await self._reader.readexactly(2)
+        return head + await self._reader.readexactly(head[1])
+
+    async def read_to_end(self) -> bytes:
+        """Return all that the server still says."""
+        with contextlib.suppress(ConnectionError):
+            return await self._reader.read()
+        return b""
+
+    def end_writing(self) -> None:
+        """Send FIN."""
+        self._writer.write_eof()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    async def reset(self) -> None:
+        """Send RST at once."""
+        connection: socket.socket = self._writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+
+async def ask(port: int, request: bytes) -> bytes:
+    """Return everything that the server answers to ``request``, until it closes."""
+    peer = await Peer.open(port)
+    await peer.send(request)
+    answer = await peer.read_to_end()
+    await peer.close()
+    return answer
+
+
+def faster(**changes: Any) -> ServerSettings:
+    """Return the settings of a server under test, with some changed."""
+    return replace(FAST, **changes)
+
+
+def read_sidecar(saved: Event) -> Event:
+    """Return the sidecar of a recording that was saved."""
+    sidecar: Event = json.loads(Path(saved["sidecar"]).read_text())
+    return sidecar

@@ -26,11 +26,11 @@ BROKEN_PIPE = 1
 class LazyGroup(TyperGroup):
     """A group that imports a command's module only when that command is asked for."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, _ctx: Any) -> list[str]:
         """Return the names of all commands, most wanted first."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, _ctx: Any, cmd_name: str) -> Any:
         """Return one command, None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None

@@ -13,9 +13,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def demo(
-    folder: Annotated[
-        Path | None, typer.Argument(help="Where to record to. Default: a new temporary folder.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Where to record to. Default: a new temporary folder.")] = None,
 ) -> int:
     """
     Take, meter and record a simulated call of speech, and show what came of it.

@@ -76,14 +76,10 @@ RECORDING, OUTPUT = "Recording", "Output"
 class ServerOptions:
     """Options of whatever takes calls."""
 
-    host: Annotated[
-        str, _option("Address to listen on.", panel=LISTENING, envvar="LISTENCTL_HOST")
-    ] = "127.0.0.1"
+    host: Annotated[str, _option("Address to listen on.", panel=LISTENING, envvar="LISTENCTL_HOST")] = "127.0.0.1"
     port: Annotated[
         int,
-        _option(
-            "Port to listen on; 0 takes a free one.", panel=LISTENING, envvar="LISTENCTL_PORT", min=0, max=65535
-        ),
+        _option("Port to listen on; 0 takes a free one.", panel=LISTENING, envvar="LISTENCTL_PORT", min=0, max=65535),
     ] = 3000
     path: Annotated[
         str | None, _option("The only path to take calls at. Default: any.", panel=LISTENING, envvar="LISTENCTL_PATH")
@@ -103,8 +99,12 @@ class ServerOptions:
     ] = None
     max_calls: Annotated[
         int | None,
-        _option("Live calls at most. Default: what the open-files limit allows.", panel=CALLS, min=1,
-                envvar="LISTENCTL_MAX_CALLS"),
+        _option(
+            "Live calls at most. Default: what the open-files limit allows.",
+            panel=CALLS,
+            min=1,
+            envvar="LISTENCTL_MAX_CALLS",
+        ),
     ] = None
     once: Annotated[bool, _option("End after one call.", "--once", panel=CALLS)] = False
     calls: Annotated[int | None, _option("End after this many calls.", panel=CALLS, min=1)] = None
@@ -112,8 +112,8 @@ class ServerOptions:
         float | None, _option("Give up when no call came for so many seconds (status 124).", panel=CALLS, min=0)
     ] = None
     sample_rate: Annotated[
-        int, _option("Hz, where the metadata doesn't say.", panel=CALLS, min=1, max=384000,
-                     envvar="LISTENCTL_SAMPLE_RATE")
+        int,
+        _option("Hz, where the metadata doesn't say.", panel=CALLS, min=1, max=384000, envvar="LISTENCTL_SAMPLE_RATE"),
     ] = 8000
     mix_type: Annotated[
         MixType, _option("Where the metadata doesn't say.", panel=CALLS, envvar="LISTENCTL_MIX_TYPE")
@@ -121,12 +121,12 @@ class ServerOptions:
     metadata_timeout: Annotated[
         float, _option("Seconds to wait for the metadata before a call goes on without.", panel=CALLS, min=0)
     ] = 2.0
-    ping_interval: Annotated[
-        float, _option("Seconds between WebSocket pings; 0 sends none.", panel=CALLS, min=0)
-    ] = 20.0
-    max_message: Annotated[
-        int, _option("Largest WebSocket message to accept, in bytes.", panel=CALLS, min=1024)
-    ] = 4 * 1024 * 1024
+    ping_interval: Annotated[float, _option("Seconds between WebSocket pings; 0 sends none.", panel=CALLS, min=0)] = (
+        20.0
+    )
+    max_message: Annotated[int, _option("Largest WebSocket message to accept, in bytes.", panel=CALLS, min=1024)] = (
+        4 * 1024 * 1024
+    )
     json: Annotated[bool, _option("Print each event as a JSON line.", "--json", panel=OUTPUT)] = False
     events: Annotated[Path | None, _option("Append each event as a JSON line to a file.", panel=OUTPUT)] = None
     levels: Annotated[
@@ -141,23 +141,35 @@ class RecordingOptions:
 
     format: Annotated[
         str | None,
-        _option("wav, flac, ogg, mp3 or raw. Default: by the extension in DEST, else wav.", panel=RECORDING,
-                envvar="LISTENCTL_FORMAT"),
+        _option(
+            "wav, flac, ogg, mp3 or raw. Default: by the extension in DEST, else wav.",
+            panel=RECORDING,
+            envvar="LISTENCTL_FORMAT",
+        ),
     ] = None
     channels: Annotated[
         Channels,
-        _option("Of stereo calls: left is what the tapped party says, right what it hears.", panel=RECORDING,
-                envvar="LISTENCTL_CHANNELS"),
+        _option(
+            "Of stereo calls: left is what the tapped party says, right what it hears.",
+            panel=RECORDING,
+            envvar="LISTENCTL_CHANNELS",
+        ),
     ] = Channels.AS_IS
     pauses: Annotated[
         Pauses,
-        _option("Cut out the time in which jambonz sent nothing, or fill it with silence.", panel=RECORDING,
-                envvar="LISTENCTL_PAUSES"),
+        _option(
+            "Cut out the time in which jambonz sent nothing, or fill it with silence.",
+            panel=RECORDING,
+            envvar="LISTENCTL_PAUSES",
+        ),
     ] = Pauses.CUT
     fsync: Annotated[
         str,
-        _option("When recordings must be on the disk itself: never, end, or every so many seconds.", panel=RECORDING,
-                envvar="LISTENCTL_FSYNC"),
+        _option(
+            "When recordings must be on the disk itself: never, end, or every so many seconds.",
+            panel=RECORDING,
+            envvar="LISTENCTL_FSYNC",
+        ),
     ] = "never"
 
 

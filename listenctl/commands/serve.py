@@ -66,7 +66,7 @@ def run(options: RecorderOptions, destination: str | None, read_interval: float)
             presentation(options, destination),
             recording=recording,
             stop_after=stop_after,
-            timeout=options.timeout,
+            patience=options.timeout,
         )
     )
 

@@ -7,7 +7,6 @@ from typing import TextIO
 
 from listenctl.client.caller import Call, inbound_metadata, place_call
 from listenctl.console.service import Presentation, run_server
-from listenctl.console.text import duration
 from listenctl.errors import CheckFailed
 from listenctl.media.naming import Destination
 from listenctl.media.pacing import SystemClock
@@ -36,26 +35,31 @@ async def run_demo(folder: Path, out: TextIO) -> int:
         Presentation(title="the demo", on_start=place),
         recording=RecordSettings(Destination.parse(f"{folder}/")),
         stop_after=1,
-        timeout=10,
+        patience=10,
     )
     await asyncio.gather(*calling)
+    out.write(describe(_newest_sidecar(folder)))
+    return status
+
+
+def _newest_sidecar(folder: Path) -> Path:
     sidecars = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
     if not sidecars:
         raise CheckFailed(f"{folder}: nothing was recorded")
-    out.write(describe(sidecars[-1]))
-    return status
+    return sidecars[-1]
 
 
 def describe(path: Path) -> str:
     """Return what a sidecar says of its recording, and what to try next."""
     sidecar = json.loads(path.read_text())
     audio, close = sidecar["audio"], sidecar["close"]
+    rate = audio["sample_rate"]
     wav = path.with_name(audio["files"][0])
     digits = " ".join(f"{event['digit']} at {event['time']:.1f} s" for event in sidecar["events"])
     complete = f"{sidecar['completeness']:.0%}" + (", nothing missing" if sidecar["complete"] else ", audio is missing")
     return f"""
 Recorded  {wav}
-          {duration(audio["seconds"])} ({audio["samples"]} samples), {audio["sample_rate"]} Hz, {audio["channels"]} channels
+          {audio["seconds"]:.2f} s, {audio["channels"]} channels of {audio["samples"]} samples at {rate} Hz
 Complete  {complete}
 Keys      {digits or "none"}
 Closed    by {close["by"]} with {close["code"]}

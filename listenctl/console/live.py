@@ -54,7 +54,7 @@ class LiveView:
         self._needles[log.id] = _Needles(playback, MeterBallistics(channels), channels)
         return meter
 
-    def show_levels(self, log: CallLog, position: int, windows: list[Levels]) -> None:
+    def show_levels(self, log: CallLog, _position: int, windows: list[Levels]) -> None:
         """Take levels that were measured."""
         self._needles[log.id].playback.feed(self._loop.time(), windows)
 

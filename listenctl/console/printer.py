@@ -18,6 +18,7 @@ _COLORS = {
     "recording-saved": "32",
 }
 _MAX_TEXT = 200
+_SHORT_ID = 8
 # What goes on while meters are drawn shows there; what stays true when the call is over is printed above them.
 LASTING = frozenset(("warning", "gap", "connection-refused", "recording-failed", "recording-saved", "call-ended"))
 FAILURES = frozenset(("recording-failed",))
@@ -33,7 +34,7 @@ def human_line(report: Report, look: Look) -> str:
     event = report["event"]
     describe = _DESCRIPTIONS.get(event)
     text = printable(describe(report) if describe else "", _MAX_TEXT)
-    call = printable(report["call"] or "", 40)
+    call = _short_id(printable(report["call"] or ""))
     words = [_clock_time(report["ts"]), look.paint(event, _COLORS.get(event, _BOLD)), look.paint(call, _DIM), text]
     return " ".join(word for word in words if word)
 
@@ -46,6 +47,11 @@ def line_writer(stream: TextIO) -> Callable[[str], None]:
         stream.flush()
 
     return write
+
+
+def _short_id(call: str) -> str:
+    """Return a prefix of an id that is enough to name the call in other commands."""
+    return call if len(call) <= _SHORT_ID + 4 else f"{call[:_SHORT_ID]}…"
 
 
 def _clock_time(timestamp: str) -> str:
@@ -80,7 +86,8 @@ def _call_ended(report: Report) -> str:
     reason = f" {report['close_reason']!r}" if report["close_reason"] else ""
     by = {"nobody": "the connection broke"}.get(report["closed_by"], f"closed by {report['closed_by']}")
     lost = f", {report['lost_samples']} samples lost" if report["lost_samples"] else ""
-    return f"{report['seconds']:.2f} s of audio in {report['duration']:.2f} s{lost}; {by} ({report['close_code']}{reason})"
+    audio = f"{report['seconds']:.2f} s of audio in {report['duration']:.2f} s"
+    return f"{audio}{lost}; {by} ({report['close_code']}{reason})"
 
 
 _DESCRIPTIONS: dict[str, Callable[[Report], str]] = {

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from listenctl.console.live import LiveView
 from listenctl.console.meters import can_draw
@@ -43,7 +44,7 @@ class Presentation:
     level_interval: float | None = None
     quiet: bool = False
     title: str = ""
-    on_start: Callable[[str], None] = lambda url: None
+    on_start: Callable[[str], None] = lambda _: None
 
 
 async def run_server(
@@ -52,13 +53,13 @@ async def run_server(
     *,
     recording: RecordSettings | None = None,
     stop_after: int | None = None,
-    timeout: float | None = None,
+    patience: float | None = None,
 ) -> int:
     """
     Take calls until it is time to stop; return the exit status.
 
     Raises:
-        TimedOut: no call came within ``timeout`` seconds.
+        TimedOut: no call came within ``patience`` seconds.
         ListenctlError: the server can't start.
     """
     with ExitStack() as closing:
@@ -70,31 +71,32 @@ async def run_server(
             recorder.on_broken = server.stop
         if presentation.level_interval is not None:
             server.watchers.append(LevelReporter(reporter, presentation.level_interval))
-        async with _face(server, presentation):
+        async with _face(server, presentation) as give_terminal_back:
             server.start()
             presentation.on_start(server.url)
-            ended_by = _watch_signals(server)
-            await _wait(server, timeout)
-    if recorder is not None and recorder.lost_audio or server.lost_audio:
+            ended_by = _watch_signals(server, give_terminal_back)
+            await _wait(server, patience)
+    if server.lost_audio or (recorder is not None and recorder.lost_audio):
         return CheckFailed.exit_status
     unfinished = stop_after is not None and server.calls_total < stop_after
     return 128 + ended_by[0] if ended_by and unfinished else 0
 
 
-async def _wait(server: ListenServer, timeout: float | None) -> None:
-    """Wait for the end; ``timeout`` limits the wait for a call and never cuts one."""
-    if timeout is not None:
-        ending = asyncio.ensure_future(server.wait())
-        calling = asyncio.ensure_future(server.first_call.wait())
-        await asyncio.wait((ending, calling), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        calling.cancel()
-        if not ending.done() and not server.first_call.is_set():
+async def _wait(server: ListenServer, patience: float | None) -> None:
+    """Wait for the end; ``patience`` limits the wait for a call and never cuts one."""
+    timed_out = False
+
+    def give_up() -> None:
+        nonlocal timed_out
+        if not server.calls_total:
+            timed_out = True
             server.stop()
-            await ending
-            raise TimedOut(f"no call came within {timeout:g} s")
-        await ending
-    else:
-        await server.wait()
+
+    if patience is not None:
+        asyncio.get_running_loop().call_later(patience, give_up)
+    await server.wait()
+    if timed_out:
+        raise TimedOut(f"no call came within {patience:g} s")
 
 
 def _recorder(recording: RecordSettings | None, reporter: Reporter) -> Recorder | None:
@@ -105,14 +107,15 @@ def _recorder(recording: RecordSettings | None, reporter: Reporter) -> Recorder 
     return FileRecorder(recording, reporter)
 
 
-def _watch_signals(server: ListenServer) -> list[int]:
+def _watch_signals(server: ListenServer, give_terminal_back: Callable[[], None]) -> list[int]:
     """Let the first signal stop the server in order and the second at once; return the signals that came."""
     received: list[int] = []
 
     def take(number: int) -> None:
         received.append(number)
         if len(received) > 1:
-            os._exit(128 + number)  # Recordings are valid at every moment; that is what for.
+            give_terminal_back()
+            os._exit(128 + number)  # Recordings are valid at every moment; this is one.
         server.stop()
 
     loop = asyncio.get_running_loop()
@@ -126,29 +129,37 @@ def _add_json(reporter: Reporter, presentation: Presentation, closing: ExitStack
         write = line_writer(sys.stdout)
         reporter.add(lambda report: write(json_line(report)))
     if presentation.events is not None:
-        try:
-            fd = os.open(presentation.events, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        except OSError as exc:
-            raise UsageError(f"{presentation.events}: can't be written: {exc.strerror}") from exc
-        write_event = line_writer(closing.enter_context(open(fd, "w", encoding="utf-8")))
+        write_event = line_writer(closing.enter_context(_append_to(presentation.events)))
         reporter.add(lambda report: write_event(json_line(report)))
 
 
+def _append_to(path: Path) -> TextIO:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise UsageError(f"{path}: can't be written: {exc.strerror}") from exc
+    return os.fdopen(fd, "w", encoding="utf-8")
+
+
 @asynccontextmanager
-async def _face(server: ListenServer, presentation: Presentation) -> AsyncIterator[None]:
-    """Show the server on stderr: meters where that is a terminal, else a line for each event."""
+async def _face(server: ListenServer, presentation: Presentation) -> AsyncIterator[Callable[[], None]]:
+    """
+    Show the server on stderr: meters where that is a terminal, else a line for each event.
+
+    What it yields gives the terminal back, for an end that can't wait.
+    """
     look = Look.of(sys.stderr, os.environ)
     one_terminal = presentation.json and sys.stdout.isatty()
     if not presentation.quiet and can_draw(sys.stderr, os.environ) and not one_terminal:
         view = LiveView(server, sys.stderr, look, presentation.title)
         server.reporter.add(_printer(view.screen.print_above, look), LASTING)
         async with _running(view.run()):
-            yield
+            yield view.screen.close
         return
     write = line_writer(sys.stderr)
     kinds = FAILURES if presentation.quiet or presentation.json else READABLE
     server.reporter.add(_printer(lambda line: write(f"{line}\n"), look), kinds)
-    yield
+    yield lambda: None
 
 
 @asynccontextmanager

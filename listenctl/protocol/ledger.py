@@ -111,6 +111,11 @@ class GapLedger:
         return self._bytes // self._format.frame_bytes
 
     @property
+    def stalled(self) -> bool:
+        """Whether audio is late at the moment, so that it isn't known yet what is missing."""
+        return self._stall is not None
+
+    @property
     def lost_samples(self) -> int:
         """Samples per channel that jambonz threw away."""
         return self._missing[GapKind.HOLE]

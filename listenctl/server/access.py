@@ -33,7 +33,7 @@ class Access(Protocol):
 
     is_open: bool
 
-    def check(self, authorization: str | None) -> bool | Awaitable[bool]:
+    def check(self, authorization: str | None, /) -> bool | Awaitable[bool]:
         """Tell whether the header gives access, at once where that costs nothing."""
 
 
@@ -42,7 +42,8 @@ class OpenAccess:
 
     is_open = True
 
-    def check(self, authorization: str | None) -> bool:
+    def check(self, _authorization: str | None) -> bool:
+        """Tell whether the header gives access: it does."""
         return True
 
 
@@ -54,9 +55,10 @@ class SharedAccess:
     def __init__(self, credentials: str) -> None:
         if not all(credentials.partition(":")):
             raise UsageError("LISTENCTL_AUTH must be user:password, neither of them empty")
-        self._credentials = credentials.encode()
+        self._credentials = os.fsencode(credentials)
 
     def check(self, authorization: str | None) -> bool:
+        """Tell whether the header gives access."""
         return hmac.compare_digest(decode_basic(authorization) or b"", self._credentials)
 
 
@@ -74,6 +76,7 @@ class FileAccess:
         self._path = path
         self._key = secrets.token_bytes(KEY_BYTES)
         self._remembered: dict[bytes, None] = {}
+        self._verifying: dict[bytes, asyncio.Future[bool]] = {}
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="access")
         # Someone who isn't in the file must take as long as someone who is.
         self._nobody = hash_password(secrets.token_hex())
@@ -82,15 +85,24 @@ class FileAccess:
         self._load()
 
     def check(self, authorization: str | None) -> bool | Awaitable[bool]:
+        """Tell whether the header gives access."""
         credentials = decode_basic(authorization)
         if credentials is None:
             return False
         self._reload()
         digest = hmac.digest(self._key, credentials, "sha256")
-        return digest in self._remembered or self._verify(credentials, digest)
+        return digest in self._remembered or self._join_verification(credentials, digest)
+
+    def _join_verification(self, credentials: bytes, digest: bytes) -> Awaitable[bool]:
+        # The calls of a server that comes back all come at once.
+        task = self._verifying.get(digest)
+        if task is None:
+            task = self._verifying[digest] = asyncio.ensure_future(self._verify(credentials, digest))
+            task.add_done_callback(lambda _: self._verifying.pop(digest))
+        return asyncio.shield(task)
 
     async def _verify(self, credentials: bytes, digest: bytes) -> bool:
-        user, _, password = credentials.decode(errors="replace").partition(":")
+        user, _, password = credentials.decode(errors="surrogateescape").partition(":")
         known = self._users.get(user)
         loop = asyncio.get_running_loop()
         right = await loop.run_in_executor(self._threads, verify_password, password, known or self._nobody)

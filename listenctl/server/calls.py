@@ -13,6 +13,9 @@ MAX_LOGGED = 10_000
 MAX_ID_LENGTH = 128
 REMEMBERED_IDS = 10_000
 
+EMPTY_MESSAGE, SHUTTING_DOWN = "empty-message", "the media server is shutting down (an empty binary message)"
+"""Rule and words of the warning that ``FlushRequested`` becomes."""
+
 Logged = MessageReceived | GapFound | FlushRequested | ProtocolViolation
 
 

@@ -1,8 +1,8 @@
 """
 One connection of jambonz, from its first byte to its last.
 
-The library's sans-I/O protocol answers, the splitter cuts, the session says what it means; here is when to read, what to
-wait for and how long, and the promise that not one received byte is lost, however the connection ends.
+The library's sans-I/O protocol answers, the splitter cuts, the session says what it means; here is when to read, what
+to wait for and how long, and the promise that not one received byte is lost, however the connection ends.
 """
 
 import asyncio
@@ -68,6 +68,7 @@ class Connection:
         self._loop = loop
         self._protocol: ServerProtocol = handshake.new_protocol(self._settings.max_message)
         self._request = b""
+        self._turned_away = False
         self._splitter: Splitter | None = None
         self._session: ListenSession | None = None
         self._call: LiveCall | None = None
@@ -106,8 +107,10 @@ class Connection:
 
     def close(self, code: int, reason: str = "") -> None:
         """Begin to close from our side; what jambonz still sends is received until it closes too."""
-        if self._call is None or self._closed:
-            self._end()
+        if self._call is None:
+            # What is about to end anyway needs a moment for our answer to arrive.
+            if not (self._turned_away or self._protocol.eof_sent):
+                self._end()
         elif not self._protocol.close_expected():
             self._closing_by = "listenctl"
             self._protocol.send_close(code, reason)
@@ -159,19 +162,15 @@ class Connection:
     # The opening handshake.
 
     def _take_request(self, data: bytes, now: float) -> None:
-        if self._deciding is not None or self._protocol.handshake_exc is not None:
-            self._request += data[: handshake.MAX_REQUEST_BYTES]
+        if self._turned_away:
             return
         self._request += data
-        if self._request.startswith(handshake.TLS_HANDSHAKE):
-            self._refuse_raw(Refusal(HTTPStatus.BAD_REQUEST, "this port speaks ws://, not wss://"))
-            return
-        parts = handshake.split_request(self._request)
+        parts = None if self._deciding is not None else handshake.split_request(self._request)
         if parts is None:
-            if len(self._request) > handshake.MAX_REQUEST_BYTES:
-                self._refuse_raw(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has no end"))
+            if fault := handshake.fault_of(self._request):
+                self._refuse_raw(fault)
             return
-        head, self._request = parts
+        self.target, head, self._request = parts
         self._protocol.receive_data(head)
         requests = self._protocol.events_received()
         if not requests:
@@ -182,7 +181,6 @@ class Connection:
         self._decide(request, now)
 
     def _decide(self, request: Request, now: float) -> None:
-        self.target = handshake.readable_target(request.path)
         authorization = handshake.authorization(request)
         allowed = self._settings.access.check(authorization)
         if isinstance(allowed, bool):
@@ -193,7 +191,7 @@ class Connection:
     async def _decide_later(self, request: Request, allowed: Awaitable[bool]) -> None:
         verdict = await allowed
         self._deciding = None
-        if not self._closed:
+        if not self._closed and not self._turned_away:
             self._answer(request, verdict, self._loop.time())
 
     def _answer(self, request: Request, allowed: bool, now: float) -> None:
@@ -223,6 +221,7 @@ class Connection:
         self._link.end_writing()
 
     def _refused(self, refusal: Refusal) -> None:
+        self._turned_away = True
         self._gate.note_refusal(self.remote, self.target, refusal)
         self._flush()
         self._linger(self._loop.time())
@@ -230,7 +229,7 @@ class Connection:
     # Deadlines.
 
     def _pass_deadline(self, now: float) -> None:
-        if self._closing_by or self._protocol.eof_sent:
+        if self._closing_by or self._turned_away or self._protocol.eof_sent:
             self._end()
         elif self._call is None:
             self._refuse_raw(Refusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long"))
@@ -298,8 +297,9 @@ class Connection:
     def _end_of_stream(self, now: float) -> None:
         if self._splitter is not None and not self._protocol.eof_sent:
             self._splitter.receive_eof()
-        elif self._call is None and self._request and self._protocol.handshake_exc is None:
-            self._gate.note_refusal(self.remote, self.target, Refusal(HTTPStatus.BAD_REQUEST, "it ended too early"))
+        elif not self._turned_away and (self._link.error or self._request):
+            refusal = Refusal(HTTPStatus.BAD_REQUEST, self._link.error or "it ended too early")
+            self._gate.note_refusal(self.remote, self.target, refusal)
         self._finish_call(now)
         self._end()
 

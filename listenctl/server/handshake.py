@@ -2,15 +2,14 @@
 The opening handshake: which requests become calls, and what the others are told.
 
 The library parses and answers; here is what it doesn't know: that jambonz sends raw spaces and non-ASCII characters in
-its request line (protocol.md 13), which subprotocols are spoken, and who may come in.
+its request line (protocol.md 13), which subprotocols are spoken, and who may come in. It never sees path and query,
+which it would refuse for such characters and for their length.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-
-from urllib.parse import unquote_to_bytes
 
 from websockets.datastructures import Headers
 from websockets.exceptions import NegotiationError
@@ -22,7 +21,6 @@ SUBPROTOCOLS = ("audio.jambonz.org", "audio.drachtio.org")
 MAX_REQUEST_BYTES = 64 * 1024
 END_OF_REQUEST = re.compile(rb"\r?\n\r?\n")
 TLS_HANDSHAKE = b"\x16\x03"
-_UNSAFE = re.compile(rb"[^\x21-\x7e]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +46,32 @@ def select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Sub
     return None
 
 
-def split_request(data: bytes) -> tuple[bytes, bytes] | None:
-    """Part a whole request from what follows it, with its request line mended; None while it isn't complete."""
+def split_request(data: bytes) -> tuple[str | None, bytes, bytes] | None:
+    """Return path and query, the request for the library, and what follows it; None while it isn't complete."""
     end = END_OF_REQUEST.search(data)
     if end is None:
         return None
-    line, rest = data[: end.end()].split(b"\n", 1)
-    return mend_request_line(line) + b"\n" + rest, data[end.end() :]
+    line, headers = data[: end.end()].split(b"\n", 1)
+    target, line = take_target(line)
+    return target, line + b"\n" + headers, data[end.end() :]
 
 
-def mend_request_line(line: bytes) -> bytes:
-    """Percent-encode what can't stand in a request line but comes over the wire: spaces, controls and non-ASCII."""
-    method, _, rest = line.partition(b" ")
-    target, _, version = rest.rstrip(b"\r").rpartition(b" ")
-    if not version.startswith(b"HTTP/"):
-        return line
-    encoded = _UNSAFE.sub(lambda byte: b"%%%02X" % byte[0][0], target)
-    return b" ".join([method, encoded, version]) + b"\r"
+def take_target(line: bytes) -> tuple[str | None, bytes]:
+    """Take path and query out of a request line and put `/` there; a line that is none stays as it is."""
+    method, _, rest = line.rstrip(b"\r").partition(b" ")
+    target, _, version = rest.rpartition(b" ")
+    if not target or not version.startswith(b"HTTP/"):
+        return None, line
+    return target.decode(errors="replace"), b" ".join([method, b"/", version]) + b"\r"
+
+
+def fault_of(begun: bytes) -> Refusal | None:
+    """Say what is wrong with a request that isn't complete, if anything is."""
+    if begun.startswith(TLS_HANDSHAKE):
+        return Refusal(HTTPStatus.BAD_REQUEST, "this port speaks ws://, not wss://")
+    if len(begun) > MAX_REQUEST_BYTES:
+        return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
+    return None
 
 
 def answer(protocol: ServerProtocol, request: Request) -> Refusal | None:
@@ -99,11 +106,6 @@ def authorization(request: Request) -> str | None:
     """Return the Authorization header; more than one give no access."""
     values = request.headers.get_all("Authorization")
     return values[0] if len(values) == 1 else None
-
-
-def readable_target(path: str) -> str:
-    """Return path and query as jambonz meant them: what was encoded to get through the library is decoded."""
-    return unquote_to_bytes(path).decode(errors="replace") if "%" in path else path
 
 
 def plain_refusal(refusal: Refusal) -> bytes:

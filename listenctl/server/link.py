@@ -1,14 +1,15 @@
 """
 One TCP connection, read when we choose and written without waiting; in the clear or through TLS.
 
-asyncio's transports are no use here: they read as soon as one byte is there (fifty times a second and call), and after a
-failed write they drop what the kernel still holds, which is the end of the call. A ``Link`` is read when its turn comes,
-and a failed write never keeps it from being read to its end.
+asyncio's transports are no use here: they read as soon as one byte is there (fifty times a second and call), and after
+a failed write they drop what the kernel still holds, which is the end of the call. A ``Link`` is read when its turn
+comes, and a failed write never keeps it from being read to its end.
 """
 
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from typing import Protocol
 
 READ_BYTES = 256 * 1024
@@ -17,6 +18,9 @@ TLS_RECORD_BYTES = 16 * 1024
 
 class Link(Protocol):
     """What a connection needs of its transport."""
+
+    error: str | None
+    """Why the transport failed before anything could be said over it."""
 
     def read(self) -> bytes | None:
         """Return what has arrived, ``b""`` at the end of the stream, None when there is nothing at the moment."""
@@ -48,11 +52,14 @@ class PlainLink:
         self._unsent = bytearray()
         self._ends_writing = False
         self._broken = False
+        self.error: str | None = None
 
     def fileno(self) -> int:
+        """Return the descriptor."""
         return self._socket.fileno()
 
     def read(self) -> bytes | None:
+        """Return what has arrived."""
         try:
             count = self._socket.recv_into(self._buffer)
         except BlockingIOError:
@@ -63,6 +70,7 @@ class PlainLink:
         return bytes(self._view[:count])
 
     def write(self, data: bytes) -> None:
+        """Send, keeping what can't be sent yet."""
         if self._broken:
             return
         if self._unsent:
@@ -74,11 +82,13 @@ class PlainLink:
             self._loop.add_writer(self._socket, self._flush)
 
     def end_writing(self) -> None:
+        """End our side."""
         self._ends_writing = True
         if not self._unsent and not self._broken:
             self._shut_down()
 
     def close(self) -> None:
+        """Close at once."""
         self._forget_unsent()
         self._socket.close()
 
@@ -127,9 +137,11 @@ class TlsLink:
         self.error: str | None = None
 
     def fileno(self) -> int:
+        """Return the descriptor."""
         return self._link.fileno()
 
     def read(self) -> bytes | None:
+        """Return what has arrived."""
         if self._ended:
             return b""
         data = self._link.read()
@@ -145,20 +157,22 @@ class TlsLink:
         return clear or (b"" if self._ended else None)
 
     def write(self, data: bytes) -> None:
+        """Send, keeping what can't be sent yet."""
         if self._shaken and not self._ended:
             self._tls.write(data)
             self._send_encrypted()
 
     def end_writing(self) -> None:
+        """End our side."""
         if self._shaken and not self._ended:
-            try:
+            # The peer's own close_notify has not come, which is an error; ours is on its way, and that is all we want.
+            with suppress(ssl.SSLError):
                 self._tls.unwrap()
-            except ssl.SSLError:
-                pass  # The peer's own close_notify has not come; ours is on its way, and that is all we want.
             self._send_encrypted()
         self._link.end_writing()
 
     def close(self) -> None:
+        """Close at once."""
         self._link.close()
 
     def _decrypt(self) -> bytes:
@@ -175,7 +189,7 @@ class TlsLink:
             self._ended = True
         except ssl.SSLError as exc:
             self._ended = True
-            self.error = exc.reason or str(exc)
+            self.error = f"TLS failed: {exc.reason or exc}"
         return b"".join(pieces)
 
     def _send_encrypted(self) -> None:

@@ -12,8 +12,9 @@ import resource
 import socket
 import time
 from http import HTTPStatus
+from urllib.parse import unquote
 
-from listenctl.errors import ListenctlError, RefusedError, UsageError
+from listenctl.errors import ListenctlError, UsageError
 from listenctl.protocol.session import CallStarted, ListenSession
 from listenctl.server.calls import CallIds, CallLog
 from listenctl.server.connection import FIRST_READ, Connection
@@ -83,7 +84,7 @@ class ListenServer:
         Open the port.
 
         Raises:
-            RefusedError: the address can't be used.
+            ListenctlError: the address can't be used.
         """
         self._sockets = _listen(self.settings.host, self.settings.port)
         self.port = self._sockets[0].getsockname()[1]
@@ -115,13 +116,15 @@ class ListenServer:
 
     def admit(self, target: str) -> Refusal | None:
         """Say why a request for ``target`` can't become a call now."""
-        path = target.partition("?")[0]
+        path = unquote(target.partition("?")[0])
         if self.settings.path is not None and path != self.settings.path:
             return Refusal(HTTPStatus.NOT_FOUND, f"calls go to {self.settings.path}, not to {path}")
         if self._stopping or self._taken_all():
             return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls")
         if len(self.live) >= self.settings.max_calls:
-            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{self.settings.max_calls} calls are live, which is the most")
+            return Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"{self.settings.max_calls} calls are live, the most there may be"
+            )
         return None
 
     def note_refusal(self, remote: str, target: str | None, refusal: Refusal) -> None:
@@ -255,35 +258,44 @@ def raise_descriptor_limit(max_calls: int | None) -> int:
     possible = max(1, (hard - OWN_DESCRIPTORS) // DESCRIPTORS_PER_CALL)
     if max_calls is not None and max_calls > possible:
         needed = max_calls * DESCRIPTORS_PER_CALL + OWN_DESCRIPTORS
-        raise UsageError(f"--max-calls {max_calls} needs {needed} open files, the system allows {hard}; see `ulimit -Hn`")
+        raise UsageError(f"--max-calls {max_calls} needs {needed} open files, and `ulimit -Hn` allows {hard}")
     return possible
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
+    """Listen on every address of ``host``; with port 0 on the same free one."""
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:
-        raise RefusedError(f"{host}: no such address to listen on ({exc.strerror})") from exc
+        raise ListenctlError(f"{host}: no such address to listen on ({exc.strerror})") from exc
     sockets: list[socket.socket] = []
-    for family, kind, protocol, _, address in dict.fromkeys(addresses):
-        listening = socket.socket(family, kind, protocol)
+    for family, _, _, _, address in dict.fromkeys(addresses):
+        wanted = sockets[0].getsockname()[1] if sockets else port
+        try:
+            sockets.append(_listen_on(family, (address[0], wanted, *address[2:])))
+        except OSError as exc:
+            for opened in sockets:
+                opened.close()
+            raise ListenctlError(f"can't listen on {host}:{port}: {exc.strerror}; is another server running?") from exc
+    return sockets
+
+
+def _listen_on(family: int, address: tuple[object, ...]) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_DEFER_ACCEPT"):
             # The client speaks first, so its request can be there already when we hear of the connection.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, REQUEST_WAIT)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if sockets and not port:
-            address = (address[0], sockets[0].getsockname()[1], *address[2:])
-        try:
-            listening.bind(address)
-            listening.listen(BACKLOG)
-        except OSError as exc:
-            listening.close()
-            raise ListenctlError(f"can't listen on {host}:{port}: {exc.strerror}; is another server running?") from exc
+        listening.bind(address)
+        listening.listen(BACKLOG)
         listening.setblocking(False)
-        sockets.append(listening)
-    return sockets
+    except OSError:
+        listening.close()
+        raise
+    return listening
 
 
 def _keep_alive(connection: socket.socket) -> None:

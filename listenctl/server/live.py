@@ -7,9 +7,7 @@ from listenctl.media.levels import LevelMeter, Levels
 from listenctl.protocol.messages import Dtmf
 from listenctl.protocol.session import (
     AudioReceived,
-    AudioSent,
     CallStarted,
-    CommandSent,
     Event,
     FlushRequested,
     GapFound,
@@ -18,7 +16,7 @@ from listenctl.protocol.session import (
     MetadataArrived,
     ProtocolViolation,
 )
-from listenctl.server.calls import CallLog, Ending
+from listenctl.server.calls import EMPTY_MESSAGE, SHUTTING_DOWN, CallLog, Ending
 from listenctl.server.recorder import Recorded
 from listenctl.server.reports import Report, Reporter, describe_completeness, describe_gap, describe_message
 
@@ -29,8 +27,8 @@ class LevelWatcher(Protocol):
     def start_meter(self, log: CallLog) -> LevelMeter:
         """Return what measures a call that begins."""
 
-    def show_levels(self, log: CallLog, position: int, windows: list[Levels]) -> None:
-        """Take the levels of windows that were measured; the last one ends at ``position``."""
+    def show_levels(self, log: CallLog, position: int, windows: list[Levels], /) -> None:
+        """Take the levels of windows that were measured; the last one ends at ``position`` or before."""
 
 
 class Host(Protocol):
@@ -78,20 +76,17 @@ class LiveCall:
                 self._take_audio(log, position, data)
             case MessageReceived():
                 self._take_message(log, event)
-            case GapFound(gap):
-                log.add(event)
-                if self.recording is not None:
-                    self.recording.note_gap(gap)
-                self._report("gap", describe_gap(gap, log.audio_format.sample_rate))
+            case GapFound():
+                self._take_gap(log, event)
             case ProtocolViolation(position, rule, detail):
                 log.add(event)
                 self._warn(position, rule, detail)
             case FlushRequested(position):
                 log.add(event)
-                self._warn(position, "empty-message", "the media server is shutting down (an empty binary message)")
+                self._warn(position, EMPTY_MESSAGE, SHUTTING_DOWN)
             case MetadataArrived():
                 self._amend(log, event)
-            case CallStarted() | CommandSent() | AudioSent():
+            case _:  # What the application sends is of no concern here, and the call has started already.
                 pass
 
     def finish(self, now: float, at: float, ending: Ending) -> None:
@@ -128,6 +123,12 @@ class LiveCall:
             log.last_digit = event.message.digit
         kind, fields = describe_message(event.message)
         self._report(kind, fields | self._place(event.position))
+
+    def _take_gap(self, log: CallLog, event: GapFound) -> None:
+        log.add(event)
+        if self.recording is not None:
+            self.recording.note_gap(event.gap)
+        self._report("gap", describe_gap(event.gap, log.audio_format.sample_rate))
 
     def _amend(self, log: CallLog, event: MetadataArrived) -> None:
         log.metadata = event.metadata

@@ -35,8 +35,9 @@ Job: TypeAlias = Callable[[], None]
 class Recorded(Protocol):
     """What a call gives its audio to; nothing here waits."""
 
-    path: str
-    """The file, empty while there is none."""
+    @property
+    def path(self) -> str:
+        """The file, empty while there is none."""
 
     def write(self, position: int, data: bytes) -> None:
         """Record whole sample frames that begin at ``position`` of the call."""
@@ -158,7 +159,8 @@ class FileRecorder:
 
     def _count_saved(self, fields: Report) -> None:
         size, seconds = fields["bytes"], fields["seconds"]
-        assert isinstance(size, int) and isinstance(seconds, float | int)
+        assert isinstance(size, int)
+        assert isinstance(seconds, float | int)
         self.recorded_bytes += size
         self.recorded_seconds += seconds
         self.lost_audio |= bool(fields["unrecorded_samples"])

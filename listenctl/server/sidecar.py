@@ -17,7 +17,7 @@ from listenctl.media.recording import Recording
 from listenctl.protocol.ledger import GapKind
 from listenctl.protocol.metadata import CallMetadata
 from listenctl.protocol.session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
-from listenctl.server.calls import CallLog, Logged
+from listenctl.server.calls import EMPTY_MESSAGE, SHUTTING_DOWN, CallLog
 from listenctl.server.reports import (
     VERSION,
     Report,
@@ -143,21 +143,16 @@ def _describe_gaps(log: CallLog, recording: Recording) -> list[Report]:
 
 
 def _describe_warnings(log: CallLog, recording: Recording) -> list[Report]:
-    return [
-        {"rule": rule, "detail": detail, **_place(entry.position, recording)}
-        for entry in log.entries
-        for rule, detail in _warning(entry)
-    ]
-
-
-def _warning(entry: Logged) -> list[tuple[str, str]]:
-    match entry:
-        case ProtocolViolation():
-            return [(entry.rule, entry.detail)]
-        case FlushRequested():
-            return [("empty-message", "the media server is shutting down (an empty binary message)")]
-        case GapFound() | MessageReceived():
-            return []
+    warnings: list[Report] = []
+    for entry in log.entries:
+        match entry:
+            case ProtocolViolation(position, rule, detail):
+                warnings.append({"rule": rule, "detail": detail, **_place(position, recording)})
+            case FlushRequested(position):
+                warnings.append({"rule": EMPTY_MESSAGE, "detail": SHUTTING_DOWN, **_place(position, recording)})
+            case GapFound() | MessageReceived():
+                pass
+    return warnings
 
 
 def _describe_close(log: CallLog) -> Report | None:

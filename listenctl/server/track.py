@@ -166,7 +166,8 @@ class Track:
             return
         from listenctl.server.converting import convert_politely
 
-        paths, warnings = [], []
+        paths: list[Path] = []
+        warnings: list[str] = []
         for wav in recording.paths:
             conversion = convert_politely(wav, wav.with_suffix(destination.extension), destination.kind)
             paths.append(conversion.path)

@@ -1,8 +1,8 @@
 """
 When to look at which connection: a timing wheel instead of a readiness event for every frame.
 
-A call sends fifty frames a second; read a few times a second, each read returns a batch, and the cost of waking, reading
-and parsing is shared by all of it. Calls are spread over the wheel so that the work comes in small even pieces.
+A call sends fifty frames a second; read a few times a second, each read returns a batch, and the cost of waking,
+reading and parsing is shared by all of it. Calls are spread over the wheel, so the work comes in small even pieces.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from listenctl.server.track import RecordSettings
 from tests.helpers.frames import HANDSHAKE
 from tests.helpers.replay import END_OF_HEAD
 
-LIMIT = 30
+LIMIT = 15
 """Seconds after which a test has failed."""
 FAST = ServerSettings(port=0, read_interval=0.02)
 
@@ -58,44 +58,6 @@ class Events:
         return warning
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A server that takes calls."""
-
-    server: ListenServer
-    events: Events
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return self.server.port
-
-
-@asynccontextmanager
-async def running(
-    settings: ServerSettings = FAST,
-    *,
-    record: Path | RecordSettings | None = None,
-    stop_after: int | None = None,
-) -> AsyncIterator[Running]:
-    """Run a server, to the end of its recordings; an exception in a callback of the event loop fails the test."""
-    surprises: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: surprises.append(context))
-    events = Events()
-    reporter = Reporter(events)
-    recording = RecordSettings(Destination.parse(f"{record}/")) if isinstance(record, Path) else record
-    recorder: Recorder | None = None if recording is None else FileRecorder(recording, reporter)
-    server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
-    async with asyncio.timeout(LIMIT):
-        try:
-            server.start()
-            yield Running(server, events)
-        finally:
-            server.stop()
-            await server.wait()
-    assert surprises == []
-
-
 class Peer:
     """The client side of one connection."""
 
@@ -107,15 +69,6 @@ class Peer:
     async def open(cls, port: int, *, tls: ssl.SSLContext | None = None) -> Self:
         """Connect, and say nothing yet."""
         return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls))
-
-    @classmethod
-    async def call(cls, port: int, *messages: bytes, tls: ssl.SSLContext | None = None) -> Self:
-        """Connect, shake hands and send ``messages``."""
-        peer = await cls.open(port, tls=tls)
-        await peer.send(HANDSHAKE)
-        assert (await peer.read_head()).startswith(b"HTTP/1.1 101 ")
-        await peer.send(*messages)
-        return peer
 
     async def send(self, *pieces: bytes) -> None:
         """Send all pieces, each in a write of its own."""
@@ -157,13 +110,65 @@ class Peer:
             await self._writer.wait_closed()
 
 
-async def ask(port: int, request: bytes) -> bytes:
-    """Return everything that the server answers to ``request``, until it closes."""
-    peer = await Peer.open(port)
-    await peer.send(request)
-    answer = await peer.read_to_end()
-    await peer.close()
-    return answer
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that takes calls, and the peers that talk to it."""
+
+    server: ListenServer
+    events: Events
+    peers: list[Peer] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self.server.port
+
+    async def open(self, *pieces: bytes, tls: ssl.SSLContext | None = None) -> Peer:
+        """Connect and send ``pieces``; the connection is closed at the end, if need be."""
+        peer = await Peer.open(self.port, tls=tls)
+        self.peers.append(peer)
+        await peer.send(*pieces)
+        return peer
+
+    async def call(self, *messages: bytes, tls: ssl.SSLContext | None = None) -> Peer:
+        """Connect, shake hands and send ``messages``."""
+        peer = await self.open(HANDSHAKE, tls=tls)
+        assert (await peer.read_head()).startswith(b"HTTP/1.1 101 ")
+        await peer.send(*messages)
+        return peer
+
+    async def ask(self, request: bytes) -> bytes:
+        """Return everything that the server answers to ``request``, until it closes."""
+        peer = await self.open(request)
+        return await peer.read_to_end()
+
+
+@asynccontextmanager
+async def running(
+    settings: ServerSettings = FAST,
+    *,
+    record: Path | RecordSettings | None = None,
+    stop_after: int | None = None,
+) -> AsyncIterator[Running]:
+    """Run a server, to the end of its recordings; an exception in a callback of the event loop fails the test."""
+    surprises: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: surprises.append(context))
+    events = Events()
+    reporter = Reporter(events)
+    recording = RecordSettings(Destination.parse(f"{record}/")) if isinstance(record, Path) else record
+    recorder: Recorder | None = None if recording is None else FileRecorder(recording, reporter)
+    server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
+    async with asyncio.timeout(LIMIT):
+        run = Running(server, events)
+        try:
+            server.start()
+            yield run
+        finally:
+            for peer in run.peers:
+                await peer.close()
+            server.stop()
+            await server.wait()
+    assert surprises == []
 
 
 def faster(**changes: Any) -> ServerSettings:

@@ -1,0 +1,377 @@
+"""One call on a real socket: its first frames, its deadlines, and every way to end."""
+
+import asyncio
+import struct
+from pathlib import Path
+
+import pytest
+
+from listenctl.protocol.audio import AudioFormat
+from tests.helpers.frames import PING, PONG, binary, close, frame, text
+from tests.helpers.server import Event, Events, faster, read_sidecar, running
+
+METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
+# 20 ms at 8 kHz mono; no two samples alike.
+AUDIO = struct.pack("<160h", *range(1000, 1160))
+
+
+def later(number: int) -> bytes:
+    """Return the audio of a later frame."""
+    return struct.pack("<160h", *range(number * 160, number * 160 + 160))
+
+
+def audio_of(saved: Event) -> bytes:
+    return Path(saved["path"]).read_bytes()[80:]
+
+
+async def ended(events: Events) -> tuple[str, int | None, str]:
+    """Return who ended the call and how."""
+    event = await events.wait_for("call-ended")
+    return event["closed_by"], event["close_code"], event["close_reason"]
+
+
+# First frames.
+
+BROKEN_FIRST = [
+    b"""{"sampleRate":16000,"mixType":"mono","callSid":"c","agent":"OBrien"}'""",
+    b"""{"sampleRate":16000,"mixType":"mono","callSid":"c","x":{"q":"say "hi""}}""",
+    b"""{"sampleRate":16000,"mixType":"mono","callSid":"c","x":\"""" + b"y" * 8138,
+    b"""{"sampleRate":16000,"mixType":"mono","callSid":"c","x":\"""" + b"\xc3\xbc" * 4069,
+    b"""{"sampleRate":16000,"mixType":"mono","callSid":"c","x":"\n\t"}""",
+]
+
+
+@pytest.mark.parametrize("first", BROKEN_FIRST, ids="apostrophe,quotes,cut,cut in a character,controls".split(","))
+async def test_a_broken_first_frame_costs_nothing(first: bytes, tmp_path: Path) -> None:
+    async with running(record=tmp_path) as run:
+        await run.call(text(first[:8192]), binary(AUDIO), close())
+        saved = await run.events.wait_for("recording-saved")
+        started = await run.events.wait_for("call-started")
+
+    assert started["call_sid"] == "c"
+    assert (started["sample_rate"], started["channels"]) == (16000, 1)
+    assert not started["metadata_valid"]
+    assert audio_of(saved) == AUDIO
+    warnings = [event for event in run.events.of("warning") if event["rule"] == "first-frame"]
+    assert warnings
+    sidecar = read_sidecar(saved)
+    assert [entry["detail"] for entry in sidecar["warnings"]] == [event["detail"] for event in warnings]
+    assert sidecar["metadata_raw"].encode()[:60] == first[:60]
+
+
+@pytest.mark.parametrize("first", [b"{}", b"not json", b"", b"[1]"])
+async def test_a_first_frame_without_a_format_means_the_defaults(first: bytes, tmp_path: Path) -> None:
+    async with running(faster(default_format=AudioFormat(24000, 2)), record=tmp_path) as run:
+        await run.call(text(first), binary(AUDIO), close())
+        saved = await run.events.wait_for("recording-saved")
+        started = await run.events.wait_for("call-started")
+
+    assert (started["call"], started["call_sid"]) == ("unknown-1", None)
+    assert (started["sample_rate"], started["channels"]) == (24000, 2)
+    assert audio_of(saved) == AUDIO
+
+
+async def test_audio_before_the_metadata_is_recorded(tmp_path: Path) -> None:
+    async with running(record=tmp_path) as run:
+        await run.call(binary(AUDIO), METADATA, binary(later(1)), close())
+        saved = await run.events.wait_for("recording-saved")
+
+    assert audio_of(saved) == AUDIO + later(1)
+    assert Path(saved["path"]).name == "CS-A.wav"
+
+
+async def test_a_call_without_metadata_goes_on_with_the_defaults(tmp_path: Path) -> None:
+    async with running(faster(metadata_timeout=0.05), record=tmp_path) as run:
+        peer = await run.call(binary(AUDIO))
+        warning = await run.events.wait_for_warning("no-metadata")
+        await peer.send(binary(later(1)), close())
+        saved = await run.events.wait_for("recording-saved")
+
+    assert "8000 Hz, 1 channel" in warning["detail"]
+    assert audio_of(saved) == AUDIO + later(1)
+
+
+async def test_metadata_that_comes_late_still_counts(tmp_path: Path) -> None:
+    late = text('{"sampleRate":16000,"mixType":"stereo","callSid":"late"}')
+    async with running(faster(metadata_timeout=0.05), record=tmp_path) as run:
+        peer = await run.call(binary(AUDIO))
+        await run.events.wait_for_warning("no-metadata")
+        await peer.send(late, binary(later(1)), close())
+        saved = await run.events.wait_for("recording-saved")
+        warning = await run.events.wait_for_warning("late-metadata")
+
+    sidecar = read_sidecar(saved)
+    assert warning["call_sid"] == "late"
+    assert sidecar["call_sid"] == "late"
+    assert sidecar["metadata"]["mixType"] == "stereo"
+    assert (sidecar["audio"]["sample_rate"], sidecar["audio"]["channels"]) == (16000, 2)
+    assert sidecar["audio"]["samples"] == saved["samples"] == 160
+    assert audio_of(saved) == AUDIO + later(1)
+    assert struct.unpack_from("<HI", Path(saved["path"]).read_bytes(), 58) == (2, 16000)
+
+
+# What comes between.
+
+
+async def test_texts_are_reported_and_none_of_them_reaches_the_audio(tmp_path: Path) -> None:
+    texts = [
+        '{"event":"dtmf","dtmf":"2","duration":"1600"}',
+        '{"event":"dtmf","dtmf":"1","duration":"1600"}{"event":"dtmf","dtmf":"#","duration":200}',
+        '{"type": "mark", "data": {"name":"my-mark-1", "event": "playout"}}',
+        '{"type":"playDone","data":{"id":"v7","playbackSeconds":"1","playbackMilliseconds":"1240"}}',
+        '{"type":"playDone"}',
+        '{"type":"session:summary","data":{"call_start":"2026-04-16T18:24:43.955Z"}}',
+        '{"hello":1}',
+        "not json",
+        "",
+    ]
+    async with running(record=tmp_path) as run:
+        await run.call(METADATA, binary(AUDIO), *map(text, texts), binary(later(1)), close())
+        saved = await run.events.wait_for("recording-saved")
+
+    messages = [event for event in run.events.all if event["event"] in ("dtmf", "mark", "play-done", "message")]
+    assert [event["event"] for event in messages] == (
+        ["dtmf"] * 3 + ["mark"] + ["play-done"] * 2 + ["message"] * 4
+    )
+    assert [(event["digit"], event["duration_ms"]) for event in messages[:3]] == [("2", 200), ("1", 200), ("#", 200)]
+    assert (messages[3]["name"], messages[3]["result"]) == ("my-mark-1", "playout")
+    assert (messages[4]["id"], messages[4]["played_ms"]) == ("v7", 1240)
+    assert {event["position"] for event in messages} == {160}
+    assert audio_of(saved) == AUDIO + later(1)
+    assert [entry["event"] for entry in read_sidecar(saved)["events"]] == [event["event"] for event in messages]
+
+
+async def test_a_ping_is_answered_with_its_payload() -> None:
+    async with running() as run:
+        peer = await run.call(METADATA, frame(PING, b"hi"))
+        answer = await peer.read_frame()
+
+    assert answer == b"\x8a\x02hi"
+
+
+async def test_an_odd_byte_waits_for_the_rest_of_its_sample(tmp_path: Path) -> None:
+    async with running(record=tmp_path) as run:
+        await run.call(METADATA, binary(AUDIO[:3]), binary(AUDIO[3:4]), binary(AUDIO[4:] + b"\x01"), close())
+        saved = await run.events.wait_for("recording-saved")
+        warning = await run.events.wait_for_warning("half-sample")
+
+    assert audio_of(saved) == AUDIO
+    assert warning["position"] == 160
+
+
+# Deadlines.
+
+
+async def test_pings_are_sent_and_an_answer_keeps_the_call() -> None:
+    async with running(faster(ping_interval=0.05, unanswered_pings=2)) as run:
+        peer = await run.call(METADATA)
+        pings = []
+        for _ in range(6):
+            pings.append(await peer.read_frame())
+            await peer.send(frame(PONG, b""))
+        assert run.events.of("call-ended") == []
+
+    assert pings == [b"\x89\x00"] * 6
+
+
+async def test_audio_is_a_sign_of_life_where_pongs_are_late() -> None:
+    async with running(faster(ping_interval=0.05, unanswered_pings=2)) as run:
+        peer = await run.call(METADATA)
+        for number in range(8):
+            assert await peer.read_frame() == b"\x89\x00"
+            await peer.send(binary(later(number)))
+        assert run.events.of("call-ended") == []
+
+
+async def test_a_peer_that_answers_no_ping_and_says_nothing_is_given_up(tmp_path: Path) -> None:
+    async with running(faster(ping_interval=0.05, unanswered_pings=2), record=tmp_path) as run:
+        await run.call(METADATA, binary(AUDIO))
+        assert await ended(run.events) == ("listenctl", 1011, "no answer to pings")
+        saved = await run.events.wait_for("recording-saved")
+
+    assert audio_of(saved) == AUDIO
+
+
+async def test_a_paused_call_is_never_closed() -> None:
+    async with running(faster(ping_interval=0.02, drain_timeout=0.02, metadata_timeout=0.02)) as run:
+        peer = await run.call(METADATA, binary(AUDIO))
+        for _ in range(10):
+            await peer.read_frame()
+            await peer.send(frame(PONG, b""))
+
+        assert run.events.of("call-ended") == []
+
+
+async def test_silence_after_an_empty_message_is_closed_by_us(tmp_path: Path) -> None:
+    async with running(faster(drain_timeout=0.1), record=tmp_path) as run:
+        peer = await run.call(METADATA, binary(AUDIO), binary(b""))
+        assert await peer.read_frame() == b"\x88\x02\x03\xe8"
+        await peer.send(binary(later(1)), close())
+        assert await ended(run.events) == ("listenctl", 1000, "")
+        saved = await run.events.wait_for("recording-saved")
+
+    assert audio_of(saved) == AUDIO + later(1)
+    assert [entry["rule"] for entry in read_sidecar(saved)["warnings"]] == ["empty-message"]
+
+
+async def test_an_empty_message_before_the_metadata_ends_the_call_too() -> None:
+    async with running(faster(drain_timeout=0.1, metadata_timeout=0.05)) as run:
+        peer = await run.call(binary(b""))
+        assert await peer.read_frame() == b"\x88\x02\x03\xe8"
+
+
+async def test_audio_after_an_empty_message_keeps_the_call() -> None:
+    async with running(faster(drain_timeout=0.2)) as run:
+        peer = await run.call(METADATA, binary(b""))
+        await run.events.wait_for_warning("empty-message")
+        for number in range(10):
+            await asyncio.sleep(0.05)
+            await peer.send(binary(later(number)))
+        assert run.events.of("call-ended") == []
+
+
+async def test_a_peer_that_does_not_answer_our_close_is_hung_up_on(tmp_path: Path) -> None:
+    async with running(faster(drain_timeout=0.1, close_timeout=0.1), record=tmp_path) as run:
+        await run.call(METADATA, binary(AUDIO), binary(b""))
+        assert await ended(run.events) == ("listenctl", 1000, "")
+
+
+# Ends.
+
+
+@pytest.mark.parametrize(
+    ("closing", "answer", "code", "reason"),
+    [
+        (close(), b"\x88\x02\x03\xe8", 1000, ""),
+        (close(1000, "bye"), b"\x88\x05\x03\xe8bye", 1000, "bye"),
+        (close(4001), b"\x88\x02\x0f\xa1", 4001, ""),
+        (close(None), b"\x88\x00", 1005, ""),
+    ],
+    ids=["plain", "with a reason", "own code", "without a code"],
+)
+async def test_a_close_is_echoed(closing: bytes, answer: bytes, code: int, reason: str) -> None:
+    async with running() as run:
+        peer = await run.call(METADATA, closing)
+        assert await peer.read_to_end() == answer
+        assert await ended(run.events) == ("jambonz", code, reason)
+
+
+async def test_a_fin_right_after_close_loses_nothing(tmp_path: Path) -> None:
+    frames = [binary(later(number)) for number in range(100)]
+    async with running(record=tmp_path) as run:
+        peer = await run.call(METADATA, b"".join(frames) + close())
+        peer.end_writing()
+        assert await ended(run.events) == ("jambonz", 1000, "")
+        saved = await run.events.wait_for("recording-saved")
+
+    assert audio_of(saved) == b"".join(map(later, range(100)))
+    assert saved["complete"]
+
+
+async def test_an_end_without_close_loses_nothing(tmp_path: Path) -> None:
+    async with running(record=tmp_path) as run:
+        peer = await run.call(METADATA, *(binary(later(number)) for number in range(100)))
+        peer.end_writing()
+        assert (await ended(run.events))[:2] == ("nobody", 1006)
+        saved = await run.events.wait_for("recording-saved")
+
+    assert audio_of(saved) == b"".join(map(later, range(100)))
+
+
+@pytest.mark.parametrize("read_interval", [0.02, 0.5])
+async def test_a_reset_right_after_the_last_audio_loses_nothing(read_interval: float, tmp_path: Path) -> None:
+    async with running(faster(read_interval=read_interval), record=tmp_path) as run:
+        peer = await run.call(METADATA, *(binary(later(number)) for number in range(100)))
+        await run.events.wait_for("call-started")
+        await peer.send(*(binary(later(number)) for number in range(100, 200)))
+        await peer.reset()
+        assert (await ended(run.events))[:2] == ("nobody", 1006)
+        saved = await run.events.wait_for("recording-saved")
+
+    assert audio_of(saved) == b"".join(map(later, range(200)))
+
+
+async def test_a_reset_after_a_ping_loses_nothing_although_the_pong_fails(tmp_path: Path) -> None:
+    async with running(faster(read_interval=0.5), record=tmp_path) as run:
+        peer = await run.call(METADATA)
+        await run.events.wait_for("call-started")
+        before, after = ([binary(later(number)) for number in part] for part in (range(100), range(100, 200)))
+        await peer.send(b"".join(before) + frame(PING, b"x") + b"".join(after))
+        await peer.reset()
+        saved = await run.events.wait_for("recording-saved")
+
+    assert audio_of(saved) == b"".join(map(later, range(200)))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        frame(0x2, AUDIO, mask=None),
+        frame(0x3, AUDIO),
+        frame(0x2, AUDIO, rsv=4),
+        frame(PING, bytes(126)),
+        frame(0x0, AUDIO),
+        close(999),
+    ],
+    ids=["unmasked", "reserved opcode", "RSV1", "long ping", "stray continuation", "bad close code"],
+)
+async def test_a_bad_frame_closes_with_1002_and_keeps_the_audio_before_it(bad: bytes, tmp_path: Path) -> None:
+    async with running(record=tmp_path) as run:
+        peer = await run.call(METADATA, binary(AUDIO) + bad + binary(later(1)))
+        answer = await peer.read_to_end()
+        by, code, reason = await ended(run.events)
+        saved = await run.events.wait_for("recording-saved")
+
+    assert answer[:1] + answer[2:4] == b"\x88\x03\xea"
+    assert (by, code) == ("listenctl", 1002)
+    assert reason
+    assert audio_of(saved) == AUDIO
+
+
+async def test_a_message_over_the_limit_closes_with_1009_and_keeps_the_audio_before_it(tmp_path: Path) -> None:
+    async with running(faster(max_message=4096), record=tmp_path) as run:
+        peer = await run.call(METADATA, binary(AUDIO), binary(bytes(4096)), binary(bytes(4098)))
+        answer = await peer.read_to_end()
+        by, code, _ = await ended(run.events)
+        saved = await run.events.wait_for("recording-saved")
+
+    assert answer[:1] + answer[2:4] == b"\x88\x03\xf1"
+    assert (by, code) == ("listenctl", 1009)
+    assert audio_of(saved) == AUDIO + bytes(4096)
+
+
+async def test_a_burst_of_five_seconds_at_64_khz_is_one_message(tmp_path: Path) -> None:
+    burst = bytes(range(256)) * 5000
+    metadata = text('{"sampleRate":64000,"mixType":"stereo","callSid":"burst"}')
+    async with running(record=tmp_path) as run:
+        await run.call(metadata, binary(burst), close())
+        saved = await run.events.wait_for("recording-saved")
+
+    assert audio_of(saved) == burst
+
+
+async def test_a_peer_that_reads_nothing_does_not_make_us_hoard_its_pongs() -> None:
+    async with running() as run:
+        peer = await run.call(METADATA)
+        flood = frame(PING, bytes(125)) * 1000
+        for _ in range(200):
+            await peer.send(flood)
+        await peer.send(text('{"event":"dtmf","dtmf":"1","duration":"1600"}'))
+        await run.events.wait_for("dtmf")
+        unsent = sum(len(connection._link._unsent) for connection in run.server._connections)  # type: ignore[attr-defined]
+
+    assert unsent < 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [b"[" * 100_000, b'{"a":' * 100_000, b'{"a":' + b"9" * 5000 + b"}", b'{"a":NaN,"b":1e999}', b'{"a":"\\ud800"}'],
+    ids=["brackets", "braces", "digits", "no numbers", "surrogate"],
+)
+async def test_hostile_texts_end_nothing(hostile: bytes, tmp_path: Path) -> None:
+    async with running(record=tmp_path) as run:
+        await run.call(text(hostile), binary(AUDIO), text(hostile), binary(later(1)), close())
+        saved = await run.events.wait_for("recording-saved")
+
+    assert audio_of(saved) == AUDIO + later(1)
+    assert read_sidecar(saved)["finished"]

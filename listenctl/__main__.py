@@ -5,10 +5,11 @@ The one entry: parse, run, map what went wrong to one line and an exit status.
 """
 
 import sys
-from typing import TYPE_CHECKING
 
 from listenctl import __version__
 
+# Type checkers take this name for true; importing it from typing would take longer than all else that --version does.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typer.core import TyperGroup
 

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from listenctl.__main__ import command
 
 ROOT = Path(__file__).parent.parent
-MAN_PAGES = sorted((ROOT / "man").iterdir())
+MAN_PAGES = sorted((ROOT / "man").glob("*.[1-9]"))
 # Typer adds these to every program.
 SHELL_COMPLETION = {"--install-completion", "--show-completion"}
 

@@ -5,6 +5,7 @@ A command's module is imported when the command is run or shown, and imports in 
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,7 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer._click.exceptions import ClickException  # Typer 0.28 carries a click of its own
+from typer._click.exceptions import (
+    ClickException,
+    NoArgsIsHelpError,
+)  # Typer 0.28 carries a click of its own
+from typer._click.exceptions import (
+    UsageError as ClickUsageError,
+)
 from typer.core import TyperCommand, TyperGroup
 
 from listenctl import __version__
@@ -71,15 +78,25 @@ def _root(
         raise typer.Exit
     from listenctl.commands.config import read_defaults
 
-    ctx.default_map = read_defaults(config, os.environ)
+    ctx.default_map = read_defaults(config, os.environ, _known_settings(ctx))
+
+
+def _known_settings(ctx: typer.Context) -> dict[str, set[str]]:
+    """Return the parameters of the command that was called; the other commands stay unimported."""
+    name = ctx.invoked_subcommand
+    called = ctx.command.get_command(ctx, name) if isinstance(ctx.command, LazyGroup) and name else None
+    return {} if name is None or called is None else {name: {str(parameter.name) for parameter in called.params}}
 
 
 def run(command: TyperGroup, arguments: Sequence[str]) -> int:
     """Run one command line; print one line for what went wrong, and return the exit status."""
     try:
         status = command.main(args=list(arguments), prog_name="listenctl", standalone_mode=False)
-    except ClickException as exc:
+    except NoArgsIsHelpError as exc:
         exc.show()
+        return UsageError.exit_status
+    except ClickException as exc:
+        _print_error(_usage_error(exc))
         return UsageError.exit_status
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -91,6 +108,14 @@ def run(command: TyperGroup, arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     return status if isinstance(status, int) else 0
+
+
+def _usage_error(exc: ClickException) -> str:
+    """Say in one line what is wrong with the command line, and where to look."""
+    # Click names the variable that could have set an option, also where another source did.
+    message = re.sub(r" \(env var: '\w+'\)", "", exc.format_message()).rstrip(".")
+    context = exc.ctx if isinstance(exc, ClickUsageError) else None
+    return f"{message}; see `{context.command_path} -h`" if context else message
 
 
 def _print_error(text: str) -> None:

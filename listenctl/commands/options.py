@@ -8,11 +8,12 @@ that is given one. So each option is written down once.
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
+
+from listenctl.commands.choices import Channels, MixType, Pauses
 
 Options = TypeVar("Options")
 
@@ -29,7 +30,7 @@ def takes(options: type[Options], run: Callable[[Options], int]) -> Callable[...
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if field.default is MISSING else field.default,
-            annotation=hints[field.name],
+            annotation=_with_variable(field.name, hints[field.name]),
         )
         for field in fields(options)  # type: ignore[arg-type]
     ]
@@ -37,31 +38,6 @@ def takes(options: type[Options], run: Callable[[Options], int]) -> Callable[...
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = run.__doc__
     return command
-
-
-class MixType(StrEnum):
-    """The words of the `listen` verb."""
-
-    MONO = "mono"
-    STEREO = "stereo"
-    MIXED = "mixed"
-
-
-class Pauses(StrEnum):
-    """What becomes of the time in which jambonz sent nothing."""
-
-    CUT = "cut"
-    FILL = "fill"
-
-
-class Channels(StrEnum):
-    """How the channels of a stereo call are laid out."""
-
-    AS_IS = "as-is"
-    SPLIT = "split"
-    LEFT = "left"
-    RIGHT = "right"
-    MIX = "mix"
 
 
 def _option(help_text: str, *names: str, panel: str, **more: Any) -> Any:
@@ -72,38 +48,37 @@ LISTENING, CALLS, ACCESS = "Listening", "Calls", "Access and TLS"
 RECORDING, OUTPUT = "Recording", "Output"
 
 
+def _with_variable(name: str, annotation: Any) -> Any:
+    """Let an option be set by ``LISTENCTL_NAME`` too, unless it says another variable."""
+    for parameter in annotation.__metadata__:
+        parameter.envvar = parameter.envvar or f"LISTENCTL_{name.upper()}"
+        parameter.show_envvar = False
+    return annotation
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
     """Options of whatever takes calls."""
 
-    host: Annotated[str, _option("Address to listen on.", panel=LISTENING, envvar="LISTENCTL_HOST")] = "127.0.0.1"
+    host: Annotated[str, _option("Address to listen on.", panel=LISTENING)] = "127.0.0.1"
     port: Annotated[
         int,
-        _option("Port to listen on; 0 takes a free one.", panel=LISTENING, envvar="LISTENCTL_PORT", min=0, max=65535),
+        _option("Port to listen on; 0 takes a free one.", panel=LISTENING, min=0, max=65535),
     ] = 3000
-    path: Annotated[
-        str | None, _option("The only path to take calls at. Default: any.", panel=LISTENING, envvar="LISTENCTL_PATH")
-    ] = None
+    path: Annotated[str | None, _option("The only path to take calls at. Default: any.", panel=LISTENING)] = None
     auth_file: Annotated[
         Path | None,
-        _option(
-            "Users who may connect, as `listenctl passwd` writes them.", panel=ACCESS, envvar="LISTENCTL_AUTH_FILE"
-        ),
+        _option("Users who may connect, as `listenctl passwd` writes them.", panel=ACCESS),
     ] = None
     no_auth: Annotated[bool, _option("Let everyone connect, also from other hosts.", "--no-auth", panel=ACCESS)] = False
-    cert: Annotated[
-        Path | None, _option("Certificate chain (PEM), for wss://.", panel=ACCESS, envvar="LISTENCTL_CERT")
-    ] = None
-    key: Annotated[
-        Path | None, _option("Private key (PEM) of the certificate.", panel=ACCESS, envvar="LISTENCTL_KEY")
-    ] = None
+    cert: Annotated[Path | None, _option("Certificate chain (PEM), for wss://.", panel=ACCESS)] = None
+    key: Annotated[Path | None, _option("Private key (PEM) of the certificate.", panel=ACCESS)] = None
     max_calls: Annotated[
         int | None,
         _option(
             "Live calls at most. Default: what the open-files limit allows.",
             panel=CALLS,
             min=1,
-            envvar="LISTENCTL_MAX_CALLS",
         ),
     ] = None
     once: Annotated[bool, _option("End after one call.", "--once", panel=CALLS)] = False
@@ -113,11 +88,9 @@ class ServerOptions:
     ] = None
     sample_rate: Annotated[
         int,
-        _option("Hz, where the metadata doesn't say.", panel=CALLS, min=1, max=384000, envvar="LISTENCTL_SAMPLE_RATE"),
+        _option("Hz, where the metadata doesn't say.", panel=CALLS, min=1, max=384000),
     ] = 8000
-    mix_type: Annotated[
-        MixType, _option("Where the metadata doesn't say.", panel=CALLS, envvar="LISTENCTL_MIX_TYPE")
-    ] = MixType.MONO
+    mix_type: Annotated[MixType, _option("Where the metadata doesn't say.", panel=CALLS)] = MixType.MONO
     metadata_timeout: Annotated[
         float, _option("Seconds to wait for the metadata before a call goes on without.", panel=CALLS, min=0)
     ] = 2.0
@@ -144,7 +117,6 @@ class RecordingOptions:
         _option(
             "wav, flac, ogg, mp3 or raw. Default: by the extension in DEST, else wav.",
             panel=RECORDING,
-            envvar="LISTENCTL_FORMAT",
         ),
     ] = None
     channels: Annotated[
@@ -152,7 +124,6 @@ class RecordingOptions:
         _option(
             "Of stereo calls: left is what the tapped party says, right what it hears.",
             panel=RECORDING,
-            envvar="LISTENCTL_CHANNELS",
         ),
     ] = Channels.AS_IS
     pauses: Annotated[
@@ -160,7 +131,6 @@ class RecordingOptions:
         _option(
             "Cut out the time in which jambonz sent nothing, or fill it with silence.",
             panel=RECORDING,
-            envvar="LISTENCTL_PAUSES",
         ),
     ] = Pauses.CUT
     fsync: Annotated[
@@ -168,7 +138,6 @@ class RecordingOptions:
         _option(
             "When recordings must be on the disk itself: never, end, or every so many seconds.",
             panel=RECORDING,
-            envvar="LISTENCTL_FSYNC",
         ),
     ] = "never"
 

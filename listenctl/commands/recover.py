@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from listenctl.commands.options import MixType
+from listenctl.commands.choices import MixType
 from listenctl.errors import ListenctlError, UsageError
 
 if TYPE_CHECKING:

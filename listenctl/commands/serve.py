@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from listenctl.server.settings import ServerSettings
     from listenctl.server.track import RecordSettings
 
-LOOPBACK = ("localhost", "127.", "::1")
 RECORD_READ_INTERVAL = 0.6
 SERVE_READ_INTERVAL = 0.2
 
@@ -35,7 +34,6 @@ class ServeOptions(RecorderOptions):
         typer.Option(
             help="Record every call to a folder, a name template such as {date}/{callSid}.wav, or - for stdout.",
             rich_help_panel=RECORDING,
-            envvar="LISTENCTL_RECORD",
         ),
     ] = None
 
@@ -83,7 +81,7 @@ def server_settings(options: ServerOptions, read_interval: float) -> "ServerSett
     from listenctl.server.settings import ServerSettings
 
     access = read_access(options)
-    if access.is_open and not options.no_auth and not options.host.startswith(LOOPBACK):
+    if access.is_open and not options.no_auth and not is_loopback(options.host):
         raise UsageError(
             f"--host {options.host} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
             "or say --no-auth to let everyone in"
@@ -106,6 +104,16 @@ def server_settings(options: ServerOptions, read_interval: float) -> "ServerSett
     )
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches ``host``; a name other than `localhost` can mean anything."""
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def record_settings(options: RecorderOptions, destination: str) -> "RecordSettings":
     """Understand the options of a recording."""
     from listenctl.media.channels import ChannelLayout
@@ -113,6 +121,7 @@ def record_settings(options: RecorderOptions, destination: str) -> "RecordSettin
     from listenctl.server.track import RecordSettings
 
     parsed = Destination.parse(destination, kind=options.format)
+    parsed.check_folder()
     layout = ChannelLayout(options.channels.value)
     if parsed.is_stdout:
         if options.json:
@@ -158,7 +167,8 @@ def read_certificate(cert: Path | None, key: Path | None) -> ssl.SSLContext | No
     try:
         context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as exc:
-        raise UsageError(f"{cert}: can't be used as a certificate with its key: {exc}") from exc
+        reason = exc.reason if isinstance(exc, ssl.SSLError) and exc.reason else exc.strerror
+        raise UsageError(f"{cert}: can't be used as a certificate with its key: {reason}") from exc
     return context
 
 

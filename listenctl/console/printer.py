@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 from listenctl.console.text import Look, byte_size, duration, printable, sample_rate
 
@@ -26,7 +26,7 @@ FAILURES = frozenset(("recording-failed",))
 
 def json_line(report: Report) -> str:
     """Return one event as a JSON line; lone surrogates from the wire are escaped."""
-    return json.dumps(report, ensure_ascii=False).encode(errors="backslashreplace").decode() + "\n"
+    return json.dumps(report, ensure_ascii=False).encode(errors="backslashreplace").decode()
 
 
 def human_line(report: Report, look: Look) -> str:
@@ -37,16 +37,6 @@ def human_line(report: Report, look: Look) -> str:
     call = _short_id(printable(report["call"] or ""))
     words = [_clock_time(report["ts"]), look.paint(event, _COLORS.get(event, _BOLD)), look.paint(call, _DIM), text]
     return " ".join(word for word in words if word)
-
-
-def line_writer(stream: TextIO) -> Callable[[str], None]:
-    """Return what prints a line on ``stream`` at once."""
-
-    def write(line: str) -> None:
-        stream.write(line)
-        stream.flush()
-
-    return write
 
 
 def _short_id(call: str) -> str:

@@ -3,18 +3,19 @@
 import asyncio
 import os
 import signal
+import stat
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
+from listenctl.console.lines import LineWriter
 from listenctl.console.live import LiveView
 from listenctl.console.meters import can_draw
-from listenctl.console.printer import FAILURES, LASTING, READABLE, human_line, json_line, line_writer
+from listenctl.console.printer import FAILURES, LASTING, READABLE, human_line, json_line
 from listenctl.console.text import Look
-from listenctl.errors import CheckFailed, TimedOut, UsageError
+from listenctl.errors import CheckFailed, ListenctlError, TimedOut, UsageError
 from listenctl.server.level_reports import LevelReporter
 from listenctl.server.listener import ListenServer
 from listenctl.server.recorder import FileRecorder, Recorder
@@ -64,20 +65,22 @@ async def run_server(
     """
     with ExitStack() as closing:
         reporter = Reporter()
-        _add_json(reporter, presentation, closing)
         recorder = _recorder(recording, reporter)
         server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
         if isinstance(recorder, StreamRecorder):
             recorder.on_broken = server.stop
         if presentation.level_interval is not None:
             server.watchers.append(LevelReporter(reporter, presentation.level_interval))
+        output = _Output(server, presentation, closing)
         async with _face(server, presentation) as give_terminal_back:
+            ended_by = _watch_signals(server, give_terminal_back)
             server.start()
             presentation.on_start(server.url)
-            ended_by = _watch_signals(server, give_terminal_back)
             await _wait(server, patience)
     if server.lost_audio or (recorder is not None and recorder.lost_audio):
         return CheckFailed.exit_status
+    if output.broken:
+        return ListenctlError.exit_status
     unfinished = stop_after is not None and server.calls_total < stop_after
     return 128 + ended_by[0] if ended_by and unfinished else 0
 
@@ -124,21 +127,43 @@ def _watch_signals(server: ListenServer, give_terminal_back: Callable[[], None])
     return received
 
 
-def _add_json(reporter: Reporter, presentation: Presentation, closing: ExitStack) -> None:
-    if presentation.json:
-        write = line_writer(sys.stdout)
-        reporter.add(lambda report: write(json_line(report)))
-    if presentation.events is not None:
-        write_event = line_writer(closing.enter_context(_append_to(presentation.events)))
-        reporter.add(lambda report: write_event(json_line(report)))
+class _Output:
+    """Events as JSON lines, on stdout and in a file; when nobody reads stdout any more, the server stops."""
+
+    def __init__(self, server: ListenServer, presentation: Presentation, closing: ExitStack) -> None:
+        self.broken = False
+        self._stop = server.stop
+        self._loop = asyncio.get_running_loop()
+        self._closing = closing
+        if presentation.json:
+            fd = sys.stdout.fileno()
+            server.reporter.add(self._sink(fd, self._break))
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                # A pipe that we write to becomes readable only when its reader has gone.
+                self._loop.add_reader(fd, self._hang_up, fd)
+        if presentation.events is not None:
+            server.reporter.add(self._sink(_append_to(presentation.events), lambda: None))
+
+    def _sink(self, fd: int, on_broken: Callable[[], None]) -> Sink:
+        writer = LineWriter(fd, on_broken=on_broken)
+        self._closing.callback(writer.close)
+        return lambda report: writer.write(json_line(report))
+
+    def _hang_up(self, fd: int) -> None:
+        self._loop.remove_reader(fd)
+        self._break()
+
+    def _break(self) -> None:
+        self.broken = True
+        with suppress(RuntimeError):  # The loop has ended already.
+            self._loop.call_soon_threadsafe(self._stop)
 
 
-def _append_to(path: Path) -> TextIO:
+def _append_to(path: Path) -> int:
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise UsageError(f"{path}: can't be written: {exc.strerror}") from exc
-    return os.fdopen(fd, "w", encoding="utf-8")
 
 
 @asynccontextmanager
@@ -156,10 +181,13 @@ async def _face(server: ListenServer, presentation: Presentation) -> AsyncIterat
         async with _running(view.run()):
             yield view.screen.close
         return
-    write = line_writer(sys.stderr)
+    writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
     kinds = FAILURES if presentation.quiet or presentation.json else READABLE
-    server.reporter.add(_printer(lambda line: write(f"{line}\n"), look), kinds)
-    yield lambda: None
+    server.reporter.add(_printer(writer.write, look), kinds)
+    try:
+        yield lambda: None
+    finally:
+        writer.close()
 
 
 @asynccontextmanager

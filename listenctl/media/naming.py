@@ -5,6 +5,7 @@ The values in a name come from the wire and are hostile: they can't leave the fo
 that a terminal, a shell or another system would take for something else.
 """
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable
@@ -24,6 +25,8 @@ _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}")
 # Separators and characters that Windows, shares and shells don't take in names.
 _UNSAFE = frozenset('/\\<>:"|?*')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+# Refused, rather than taken for the names of folders.
+_OTHER_AUDIO = frozenset((".aac", ".aif", ".aiff", ".amr", ".au", ".m4a", ".mp4", ".oga", ".wma", ".webm"))
 # A name may have 255 bytes; what is left is for `-left`, `-2`, `.recovered` and the extension.
 _NAME_BYTES = 200
 _VALUE_BYTES = 100
@@ -81,6 +84,23 @@ class Destination:
     def kind(self) -> str:
         """Format of the finished file: ``wav``, ``flac``, ``ogg``, ``mp3`` or ``raw``."""
         return KINDS[self.extension]
+
+    def check_folder(self) -> None:
+        """
+        See whether recordings can be made, as far as that can be told before there is a call.
+
+        Raises:
+            UsageError: the folder can't be written to.
+        """
+        if self.is_stdout:
+            return
+        fixed = self.pieces[0]
+        assert isinstance(fixed, str)
+        folder = Path(fixed[: fixed.rfind("/") + 1] or ".")
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise UsageError(f"{folder}: recordings can't be written there")
 
     def wav_path(self, lookup: Lookup, started: datetime) -> Path:
         """Return the WAV that a call is recorded to; it may be taken already, so claim it."""
@@ -147,7 +167,8 @@ def _with_file_name(text: str) -> str:
     """Turn a folder into the template of the files in it."""
     if text.endswith("/"):
         return text + _DEFAULT_NAME
-    if "{" in text or "}" in text or PurePosixPath(text).suffix.lower() in KINDS:
+    extension = PurePosixPath(text).suffix.lower()
+    if "{" in text or "}" in text or extension in KINDS or extension in _OTHER_AUDIO:
         return text
     return f"{text}/{_DEFAULT_NAME}"
 

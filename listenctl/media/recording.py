@@ -58,6 +58,7 @@ class WavFile:
 
     def insert_silence(self, at: int, length: int) -> None:
         """Move what follows byte ``at`` of the audio by ``length`` bytes and leave silence there."""
+        self._cut_overhang()
         tail = os.pread(self._fd, self.size - at, HEADER_BYTES + at)
         # The moved audio first: until the header is written, the file is what it was.
         _write_all(self._fd, tail, HEADER_BYTES + at + length)
@@ -88,10 +89,15 @@ class WavFile:
         """Close the file; it stays as it is."""
         try:
             self.write_header()
-            if self._overhang:
-                os.ftruncate(self._fd, HEADER_BYTES + self.size)
+            self._cut_overhang()
         finally:
             os.close(self._fd)
+
+    def _cut_overhang(self) -> None:
+        if self._overhang:
+            self.write_header()
+            os.ftruncate(self._fd, HEADER_BYTES + self.size)
+            self._overhang = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +191,10 @@ class Recording:
             OSError: nothing of ``data`` was recorded.
         """
         self.skip_to(position)
-        self._append(self._map.apply(data))
+        outputs = self._map.apply(data)
+        # Late metadata may say that a call with two files has one channel.
+        outputs += [bytes(len(outputs[0]))] * (len(self.files) - len(outputs))
+        self._append(outputs)
         self._next = position + len(data) // self.audio_format.frame_bytes
 
     def skip_to(self, position: int) -> None:
@@ -210,15 +219,17 @@ class Recording:
 
     def change_format(self, audio_format: AudioFormat) -> None:
         """Read the bytes so far as ``audio_format``, because the metadata came late."""
-        if self._map.output_format != self.audio_format:
-            return  # What was rearranged already can't be rearranged again.
         ratio = self.audio_format.frame_bytes / audio_format.frame_bytes
-        self.layout = ChannelLayout.AS_IS
+        if self._map.output_format == self.audio_format:
+            self.layout = ChannelLayout.AS_IS  # What was rearranged already stays so; all else isn't any more.
         self._set_format(audio_format)
         self._next = int(self._next * ratio)
+        self.lost_samples = int(self.lost_samples * ratio)
         self.shifts = [Shift(int(shift.position * ratio), int(shift.offset * ratio)) for shift in self.shifts]
         for file in self.files:
-            file.change_format(audio_format)
+            file.change_format(self.output_format)
+        if ahead := self.samples - self.file_position(self._next):
+            self._shift(self._next, ahead)
 
     def file_position(self, position: int) -> int:
         """Return where in the files the audio at ``position`` of the call is."""

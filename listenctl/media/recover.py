@@ -85,7 +85,7 @@ def examine(file: BinaryIO, *, assumed: AudioFormat | None = None) -> Diagnosis:
         info = read_header(file)
     except ListenctlError as exc:
         if assumed is None:
-            raise ListenctlError(f"{exc}; if it is audio without a header, say its sample rate and channels") from exc
+            raise ListenctlError(f"{exc}; audio without a header needs --raw, --sample-rate and --mix-type") from exc
         return _diagnosis(assumed, 0, size, ["it has no readable header"])
     if not info.is_pcm16:
         raise ListenctlError(f"{file.name}: holds {info.bits}-bit audio of type {info.encoding}, not 16-bit PCM")

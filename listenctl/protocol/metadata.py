@@ -70,6 +70,11 @@ class CallMetadata:
         )
 
     @classmethod
+    def absent(cls) -> Self:
+        """Return what is known of a call whose metadata never came: nothing, not even a text."""
+        return cls(b"", {}, (), valid=False, rest=b"", sample_rate=None, mix_type=None)
+
+    @classmethod
     def from_fields(cls, fields: Mapping[str, object]) -> Self:
         """Build the metadata that a jambonz with these fields would send."""
         return cls.parse(wire_json.encode(dict(fields)).encode())

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import groupby
+from operator import itemgetter
 
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat, SampleAssembler
 from listenctl.protocol.commands import ClearMarks, Command, MarkCommand, PlayAudio, parse_command
@@ -129,7 +131,7 @@ class ListenSession:
     def __init__(self, *, started_at: float, default_format: AudioFormat) -> None:
         self._started_at = started_at
         self._default_format = default_format
-        self._held: list[Audio] = []
+        self._held: list[tuple[float, Audio]] = []
         self._held_bytes = 0
         self._outstanding_marks: dict[str, deque[float]] = {}
         self._outstanding_clips: dict[str, float] = {}
@@ -166,7 +168,7 @@ class ListenSession:
         if self.started:
             return ()
         detail = f"no metadata came in {at - self._started_at:.1f} s; taken for {_words(self._default_format)}"
-        started = self._start(CallMetadata.parse(b"{}"), self._default_format)
+        started = self._start(CallMetadata.absent(), self._default_format)
         return [started, ProtocolViolation(0, "no-metadata", detail), *self._release()]
 
     def caught_up(self, at: float) -> Sequence[Event]:
@@ -196,7 +198,7 @@ class ListenSession:
         return (event,)
 
     def _hold(self, audio: Audio, at: float) -> Sequence[Event]:
-        self._held.append(audio)
+        self._held.append((at, audio))
         self._held_bytes += len(audio.data)
         full = self._held_bytes > MAX_HELD_BYTES or len(self._held) > MAX_HELD_MESSAGES
         return self.assume_defaults(at) if full else ()
@@ -209,8 +211,14 @@ class ListenSession:
         return CallStarted(metadata, audio_format)
 
     def _release(self) -> list[Event]:
+        """Take in what was held, as if it came now but at its own time."""
         held, self._held = self._held, []
-        return [event for audio in held for event in self._take_audio(audio)]
+        events: list[Event] = []
+        for at, read in groupby(held, key=itemgetter(0)):
+            for _, audio in read:
+                events += self._take_audio(audio)
+            events += self.caught_up(at)
+        return events
 
     def _take_text(self, raw: bytes, at: float) -> Sequence[Event]:
         # Metadata comes first, or after the defaults had to be assumed; anything else goes without it.

@@ -126,7 +126,7 @@ class FileAccess:
             self._stamp = self._path.stat().st_mtime_ns
             text = self._path.read_text()
         except (OSError, UnicodeDecodeError) as exc:
-            raise UsageError(f"{self._path}: can't be read: {exc}") from exc
+            raise UsageError(_unreadable(self._path, exc)) from exc
         self._users = parse_users(text, str(self._path))
         self._remembered.clear()
 
@@ -154,7 +154,7 @@ def set_user(path: Path, user: str, hashed: str | None) -> None:
     try:
         text = path.read_text() if path.exists() else ""
     except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"{path}: can't be read: {exc}") from exc
+        raise UsageError(_unreadable(path, exc)) from exc
     if hashed is None and user not in parse_users(text, str(path)):
         raise UsageError(f"{path}: has no user {user!r}")
     parse_users(text, str(path))
@@ -213,3 +213,7 @@ def _scrypt(password: str, salt: bytes, cost: int) -> bytes:
 
 def _encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def _unreadable(path: Path, exc: OSError | UnicodeDecodeError) -> str:
+    return f"{path}: can't be read: {exc.strerror if isinstance(exc, OSError) else 'it is no text'}"

@@ -30,13 +30,16 @@ class CallIds:
         """Return an id that no other connection has had lately."""
         if call_sid is None:
             self._unknown += 1
-            return f"unknown-{self._unknown}"
-        name = call_sid[:MAX_ID_LENGTH]
+            return self._claim(f"unknown-{self._unknown}")
+        return self._claim(call_sid[:MAX_ID_LENGTH])
+
+    def _claim(self, name: str) -> str:
         count = self._streams.pop(name, 0) + 1
         self._streams[name] = count
         if len(self._streams) > REMEMBERED_IDS:
             self._streams.popitem(last=False)
-        return name if count == 1 else f"{name}~{count}"
+        # The id with its number can be the callSid of another call.
+        return name if count == 1 else self._claim(f"{name}~{count}")
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ to wait for and how long, and the promise that not one received byte is lost, ho
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.session import CallStarted, FlushRequested, ListenSession, Sender
+from listenctl.protocol.session import CallStarted, Event, FlushRequested, ListenSession, Sender
 from listenctl.protocol.splitter import Control, Splitter
 from listenctl.server import handshake
 from listenctl.server.calls import Ending
@@ -96,14 +96,14 @@ class Connection:
     def visit(self, now: float) -> float | None:
         """Read what has come together and see to deadlines; None when the connection is over."""
         if not self._closed:
-            self._read(now)
+            self._read()
         if not self._closed and now >= self._deadline:
             self._pass_deadline(now)
         return None if self._closed else self._interval
 
     def attend(self) -> None:
         """Read now, because something is there."""
-        self._read(self._loop.time())
+        self._read()
 
     def close(self, code: int, reason: str = "") -> None:
         """Begin to close from our side; what jambonz still sends is received until it closes too."""
@@ -122,8 +122,10 @@ class Connection:
         """End at once."""
         self._end()
 
-    def _read(self, now: float) -> None:
+    def _read(self) -> None:
         data = self._link.read()
+        # Not before: the ledger would take what is late for what is early.
+        now = self._loop.time()
         while data:
             self._last_heard = now
             if self._splitter is None:
@@ -133,9 +135,10 @@ class Connection:
             if self._closed or len(data) < READ_BYTES:
                 break
             data = self._link.read()
+            now = self._loop.time()
         if data == b"":
             self._end_of_stream(now)
-        elif data is None and self._call is not None:
+        elif self._call is not None:
             self._call.take_all(self._call.session.caught_up(now))
 
     def _take_frames(self, splitter: Splitter, data: bytes, now: float) -> None:
@@ -146,18 +149,20 @@ class Connection:
             if isinstance(message, Control):
                 self._unanswered = 0
                 continue
-            for event in call.session.receive(Sender.JAMBONZ, message, now):
-                call.take(event)
-                if isinstance(event, FlushRequested):
-                    self._drain(now)
-                elif isinstance(event, CallStarted):
-                    self._settle(event.audio_format, now)
-        call.take_all(call.session.caught_up(now))
+            self._take_events(call, call.session.receive(Sender.JAMBONZ, message, now), now)
         self._unanswered = 0
         if splitter.consulted:
             self._flush()
             if self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None:
                 self._finish_call(now)
+
+    def _take_events(self, call: LiveCall, events: Sequence[Event], now: float) -> None:
+        for event in events:
+            call.take(event)
+            if isinstance(event, FlushRequested):
+                self._drain(now)
+            elif isinstance(event, CallStarted):
+                self._settle(event.audio_format, now)
 
     # The opening handshake.
 
@@ -234,8 +239,7 @@ class Connection:
         elif self._call is None:
             self._refuse_raw(Refusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long"))
         elif not self._call.session.started:
-            self._call.take_all(self._call.session.assume_defaults(now))
-            self._settle(self._call.session.audio_format, now)
+            self._take_events(self._call, self._call.session.assume_defaults(now), now)
         elif self._draining and now - self._last_heard >= self._settings.drain_timeout:
             self.close(CloseCode.NORMAL_CLOSURE)
         else:

@@ -95,8 +95,9 @@ def refuse(protocol: ServerProtocol, refusal: Refusal) -> None:
 
 
 def first_line(response: Response) -> str:
-    """Return the reason in the body of a refusal, in one line."""
-    return bytes(response.body).decode(errors="replace").partition("\n")[0]
+    """Return the reason in the body of a refusal, in one line, without the library's preamble."""
+    line = bytes(response.body).decode(errors="replace").partition("\n")[0]
+    return line.removeprefix("Failed to open a WebSocket connection: ")
 
 
 UNAUTHORIZED = Refusal(HTTPStatus.UNAUTHORIZED, "these credentials don't give access, or there are none")

@@ -13,6 +13,8 @@ from contextlib import suppress
 from typing import Protocol
 
 READ_BYTES = 256 * 1024
+MAX_UNSENT_BYTES = 16 * 1024 * 1024
+"""What may wait for a peer that doesn't read, such as the answers to its pings; it gets nothing more beyond that."""
 TLS_RECORD_BYTES = 16 * 1024
 
 
@@ -75,6 +77,9 @@ class PlainLink:
             return
         if self._unsent:
             self._unsent += data
+            if len(self._unsent) > MAX_UNSENT_BYTES:
+                self._broken = True
+                self._forget_unsent()
             return
         sent = self._send(data)
         if sent < len(data) and not self._broken:
@@ -183,13 +188,13 @@ class TlsLink:
                 self._shaken = True
             while piece := self._tls.read(TLS_RECORD_BYTES):
                 pieces.append(piece)
+            self._ended = True  # By close_notify; whoever only has nothing at the moment raises.
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
-            self._ended = True
         except ssl.SSLError as exc:
             self._ended = True
-            self.error = f"TLS failed: {exc.reason or exc}"
+            reason = "the client speaks ws://, this port wss://" if exc.reason == "HTTP_REQUEST" else exc.reason or exc
+            self.error = f"TLS failed: {reason}"
         return b"".join(pieces)
 
     def _send_encrypted(self) -> None:

@@ -76,7 +76,10 @@ class ListenServer:
     @property
     def url(self) -> str:
         """What goes into the `listen` verb."""
-        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        host = self.settings.host
+        if host in ("0.0.0.0", "::"):
+            host = socket.gethostname()
+        host = f"[{host}]" if ":" in host else host
         return f"{'wss' if self.settings.tls else 'ws'}://{host}:{self.port}{self.settings.path or '/'}"
 
     def start(self) -> None:
@@ -105,7 +108,7 @@ class ListenServer:
         self._stopping = True
         self._close_sockets()
         if self.live:
-            detail = "closing a listen can end its call (protocol: the verb is over, and it may be the last)"
+            detail = "a listen that ends is a verb that ends; where it was the last one, jambonz hangs up"
             self.reporter.emit("warning", {"rule": "calls-cut", "detail": detail, "calls": len(self.live)})
         for connection in list(self._connections):
             connection.close(1001, "server is stopping")

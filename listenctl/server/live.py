@@ -173,5 +173,5 @@ def _describe_start(log: CallLog) -> Report:
         "channels": log.audio_format.channels,
         "mix_type": log.metadata.mix_type,
         "metadata": dict(log.metadata.fields),
-        "metadata_valid": log.metadata.valid,
+        "metadata_valid": log.metadata.valid if log.metadata.raw else None,
     }

@@ -209,6 +209,7 @@ class FileRecording:
         self._pieces: list[Piece] = []
         self._bytes = 0
         self._first_at: float | None = None
+        self._dropping = False
         self._enough = audio_format.byte_rate * WRITE_EVERY
         recorder.add_job(self, track.open)
 
@@ -220,8 +221,12 @@ class FileRecording:
     def write(self, position: int, data: bytes) -> None:
         """Record whole sample frames that begin at ``position`` of the call."""
         if self._recorder.await_write(self, len(data)):
+            self._dropping = False
             self._pieces.append((position, data))
             self._bytes += len(data)
+        elif not self._dropping:
+            self._dropping = True
+            self._recorder.add_job(self, self._track.note_backlog)
 
     def note_gap(self, gap: Gap) -> None:
         """Take a gap into account that the ledger has found."""

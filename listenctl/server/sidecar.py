@@ -102,6 +102,8 @@ def tapped_party(metadata: CallMetadata) -> str:
 
 
 def _raw_metadata(metadata: CallMetadata) -> Report:
+    if not metadata.raw:
+        return {"metadata_valid": None, "metadata_raw": None}
     described: Report = {"metadata_valid": metadata.valid, "metadata_raw": metadata.serialize()}
     if metadata.serialize().encode() != metadata.raw:
         described["metadata_raw_base64"] = base64.b64encode(metadata.raw).decode()

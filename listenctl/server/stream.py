@@ -56,6 +56,8 @@ class StreamRecorder:
         """Wait until everything is written."""
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
+        if self._log is not None and not self._broken:
+            self._report_saved(self._log)
 
     def put(self, data: bytes) -> None:
         """Write ``data`` when its turn comes; what a reader too slow leaves unread is lost."""
@@ -64,6 +66,22 @@ class StreamRecorder:
             return
         self._handed_bytes += len(data)
         self._queue.put(data)
+
+    def _report_saved(self, log: CallLog) -> None:
+        samples = log.samples
+        fields: Report = {
+            "path": "-",
+            "paths": ["-"],
+            "sidecar": None,
+            "format": self.settings.destination.kind,
+            "samples": samples,
+            "seconds": round(log.audio_format.duration(samples), 3),
+            "bytes": self._written_bytes,
+            "lost_samples": log.lost_samples,
+            "complete": not log.lost_samples and not self.lost_audio,
+            "warnings": [],
+        }
+        self._reporter.emit("recording-saved", fields, call=log.id, call_sid=log.metadata.call_sid)
 
     def _fail(self, reason: str) -> None:
         if not self.lost_audio and self._log is not None:

@@ -94,6 +94,10 @@ class Track:
             else:
                 self._note_success(recording)
 
+    def note_backlog(self) -> None:
+        """Report that audio is lost before it comes here, because the disk is too slow."""
+        self._fail(OSError("the disk is too slow"), Path(self.path))
+
     def fill(self, gap: Gap) -> None:
         """Put silence where audio is missing."""
         if self._recording is not None:
@@ -116,16 +120,20 @@ class Track:
 
     def finish(self) -> None:
         """Close the files, make the format that is wanted, describe it all; report what came of it."""
-        recording = self._recording or self._open_again()
+        if self._recording is None:
+            self.open()
+        recording = self._recording
         if recording is None:
             return
         try:
             self._close(recording)
             description = sidecar.describe(self._log, recording)
             audio = sidecar.describe_audio(self._log, recording)
-            self._convert(recording, audio)
-            description["audio"] = audio
             sidecar.write(recording.sidecar_path, description)
+            if self._settings.destination.kind != "wav":
+                self._convert(recording, audio)
+                description["audio"] = audio
+                sidecar.write(recording.sidecar_path, description)
         except (OSError, ListenctlError) as exc:
             self._tell("recording-failed", {"path": str(recording.paths[0]), "reason": str(exc)})
         else:
@@ -154,18 +162,18 @@ class Track:
             self._tell("recording-failed", {"path": str(path), "reason": f"{exc.strerror or exc}"})
 
     def _close(self, recording: Recording) -> None:
-        recording.skip_to(self._log.samples)
-        if self._settings.sync != "never":
-            recording.sync()
-        recording.close()
+        try:
+            recording.skip_to(self._log.samples)
+            if self._settings.sync != "never":
+                recording.sync()
+        finally:
+            recording.close()
 
     def _convert(self, recording: Recording, audio: Report) -> None:
         """Replace the WAVs by the format that is wanted, and say so in ``audio``."""
-        destination = self._settings.destination
-        if destination.kind == "wav":
-            return
         from listenctl.server.converting import convert_politely
 
+        destination = self._settings.destination
         paths: list[Path] = []
         warnings: list[str] = []
         for wav in recording.paths:
@@ -175,7 +183,7 @@ class Track:
             if conversion.path != wav:
                 wav.unlink()
         audio["files"] = [path.name for path in paths]
-        audio["format"] = paths[0].suffix[1:]
+        audio["format"] = "wav" if paths[0].suffix == ".wav" else destination.kind
         audio["warnings"] = [*([recording.warning] if recording.warning else []), *warnings]
 
 

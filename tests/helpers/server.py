@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import socket
 import ssl
 import struct
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -91,6 +93,12 @@ class Peer:
             return await self._reader.read()
         return b""
 
+    async def delivered(self) -> None:
+        """Wait until the server's kernel has all that was sent; what it hasn't is lost by a reset."""
+        connection: socket.socket = self._writer.get_extra_info("socket")
+        while any(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))):
+            await asyncio.sleep(0)
+
     def end_writing(self) -> None:
         """Send FIN."""
         self._writer.write_eof()
@@ -102,7 +110,8 @@ class Peer:
             await self._writer.wait_closed()
 
     async def reset(self) -> None:
-        """Send RST at once."""
+        """Send RST when all that was said has arrived."""
+        await self.delivered()
         connection: socket.socket = self._writer.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()

@@ -138,7 +138,7 @@ async def test_calls_beyond_the_limit_are_turned_away_until_one_ends() -> None:
 
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: 10" in answer
-    assert b"1 calls are live, which is the most" in answer
+    assert b"1 calls are live" in answer
 
 
 BROKEN = [

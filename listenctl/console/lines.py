@@ -1,0 +1,65 @@
+"""Lines on their way out: written by a thread, because a reader that is slow or stopped must not hold up a call."""
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+# Lines that may wait for a slow reader; later ones are lost, and their number is told in the end.
+MAX_WAITING = 100_000
+PATIENCE = 2.0
+
+
+class LineWriter:
+    """
+    Write lines to a descriptor, in order.
+
+    Args:
+        on_broken: called once, in the writing thread, when nobody reads any more.
+    """
+
+    def __init__(self, fd: int, encoding: str = "utf-8", on_broken: Callable[[], None] = lambda: None) -> None:
+        self.lost = 0
+        self._fd = fd
+        self._encoding = encoding
+        self._on_broken = on_broken
+        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="lines", daemon=True)
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        """Have ``line``, without its end, written soon."""
+        if self._queue.qsize() < MAX_WAITING and self._thread.is_alive():
+            self._queue.put(line)
+        else:
+            self.lost += 1
+
+    def close(self) -> None:
+        """Wait until everything is written, but not for a reader that has stopped."""
+        self._queue.put(None)
+        self._thread.join(PATIENCE)
+
+    def _work(self) -> None:
+        try:
+            while (lines := self._take()) is not None:
+                self._write("".join(f"{line}\n" for line in lines).encode(self._encoding, "backslashreplace"))
+        except OSError:
+            self._on_broken()
+
+    def _take(self) -> list[str] | None:
+        """Return all lines that wait, at least one; None at the end."""
+        first = self._queue.get()
+        if first is None:
+            return None
+        lines = [first]
+        with suppress(Empty):
+            while (line := self._queue.get_nowait()) is not None:
+                lines.append(line)
+            self._queue.put(None)
+        return lines
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]

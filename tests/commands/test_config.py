@@ -1,0 +1,90 @@
+"""Where settings come from: option over variable over file over default."""
+
+from pathlib import Path
+
+import pytest
+
+from listenctl.commands.config import read_defaults
+from listenctl.errors import UsageError
+from tests.helpers.cli import listenctl, service
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_no_file_means_no_settings(tmp_path: Path) -> None:
+    assert read_defaults(None, {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path)}, {}) == {}
+
+
+def test_the_file_is_found_in_the_xdg_places(tmp_path: Path) -> None:
+    write(tmp_path / "system/listenctl/config.toml", "[record]\nport = 1")
+    places = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": f"/nowhere:{tmp_path}/system"}
+
+    assert read_defaults(None, places, {}) == {"record": {"port": 1}}
+    write(tmp_path / ".config/listenctl/config.toml", "[record]\nport = 2")
+    assert read_defaults(None, places, {}) == {"record": {"port": 2}}
+    write(tmp_path / "mine/listenctl/config.toml", "[record]\nport = 3")
+    assert read_defaults(None, places | {"XDG_CONFIG_HOME": f"{tmp_path}/mine"}) == {"record": {"port": 3}}
+
+
+def test_a_file_that_is_chosen_goes_before_all(tmp_path: Path) -> None:
+    write(tmp_path / ".config/listenctl/config.toml", "[record]\nport = 2")
+    chosen = write(tmp_path / "chosen.toml", "[serve]\nsample-rate = 16000\nmix-type = 'stereo'")
+
+    assert read_defaults(chosen, {"HOME": str(tmp_path)}, {}) == {"serve": {"sample_rate": 16000, "mix_type": "stereo"}}
+
+
+@pytest.mark.parametrize("text", ["port = 1", "[record", "\x00"])
+def test_a_file_that_can_not_be_understood_is_refused(text: str, tmp_path: Path) -> None:
+    chosen = write(tmp_path / "chosen.toml", text)
+
+    with pytest.raises(UsageError, match=r"chosen\.toml"):
+        read_defaults(chosen, {}, {})
+
+
+def test_a_table_of_another_command_waits_for_it(tmp_path: Path) -> None:
+    chosen = write(tmp_path / "chosen.toml", "[serve]\nprot = 1\n[record]\nport = 2")
+
+    assert read_defaults(chosen, {}, {"record": {"port"}})["record"] == {"port": 2}
+    with pytest.raises(UsageError, match=r"\[serve\] has no setting 'prot'"):
+        read_defaults(chosen, {}, {"serve": {"port"}})
+
+
+def test_a_setting_that_no_command_has_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / ".config/listenctl/config.toml", "[serve]\nprot = 1")
+
+    run = listenctl("serve", "--timeout", "0", home=tmp_path)
+
+    assert run.returncode == 2
+    assert "prot" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+async def path_of(home: Path, *arguments: str, env: dict[str, str]) -> str | None:
+    async with service("serve", "--port", "0", "--json", *arguments, home=home, env=env) as server:
+        path: str | None = (await server.next("server-started"))["path"]
+        return path
+
+
+async def test_an_option_goes_before_a_variable_before_the_file_before_the_default(tmp_path: Path) -> None:
+    assert await path_of(tmp_path, env={}) is None
+    write(tmp_path / ".config/listenctl/config.toml", "[serve]\npath = '/file'")
+    assert await path_of(tmp_path, env={}) == "/file"
+    assert await path_of(tmp_path, env={"LISTENCTL_PATH": "/variable"}) == "/variable"
+    assert await path_of(tmp_path, "--path", "/option", env={"LISTENCTL_PATH": "/variable"}) == "/option"
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [("port = 'many'", "--port"), ("port = 70000", "--port"), ("mix-type = 'both'", "--mix-type")],
+)
+def test_a_setting_of_the_wrong_kind_is_wrong_usage(setting: str, problem: str, tmp_path: Path) -> None:
+    write(tmp_path / ".config/listenctl/config.toml", f"[serve]\n{setting}")
+
+    run = listenctl("serve", "--timeout", "0", home=tmp_path)
+
+    assert run.returncode == 2
+    assert problem in run.stderr

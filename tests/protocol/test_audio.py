@@ -1,0 +1,61 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listenctl.protocol.audio import AudioFormat, SampleAssembler
+
+# V5: L=1000, R=-2, then L=1001, R=-3.
+STEREO = bytes.fromhex("e803 feff e903 fdff")
+
+
+@pytest.mark.parametrize(
+    ("audio_format", "frame_bytes", "byte_rate"),
+    [
+        (AudioFormat(8000, 1), 2, 16_000),
+        (AudioFormat(8000, 2), 4, 32_000),
+        (AudioFormat(64_000, 2), 4, 256_000),
+    ],
+)
+def test_a_format_knows_its_sizes(audio_format: AudioFormat, frame_bytes: int, byte_rate: int) -> None:
+    assert (audio_format.frame_bytes, audio_format.byte_rate) == (frame_bytes, byte_rate)
+
+
+def test_samples_are_counted_per_channel() -> None:
+    assert AudioFormat(8000, 2).samples(640) == 160
+    assert AudioFormat(8000, 2).samples(643) == 160
+    assert AudioFormat(8000, 2).duration(160) == 0.02
+
+
+def test_whole_frames_pass_untouched() -> None:
+    assembler = SampleAssembler(frame_bytes=4)
+
+    assert assembler.feed(STEREO) is STEREO
+    assert assembler.rest == b""
+
+
+def test_an_odd_byte_waits_for_the_next_message() -> None:
+    assembler = SampleAssembler(frame_bytes=2)
+
+    assert assembler.feed(b"\xe8\x03\xfe") == b"\xe8\x03"
+    assert assembler.rest == b"\xfe"
+    assert assembler.feed(b"\xff\xe9") == b"\xfe\xff"
+    assert assembler.rest == b"\xe9"
+
+
+def test_channels_never_swap() -> None:
+    assembler = SampleAssembler(frame_bytes=4)
+
+    found = [assembler.feed(STEREO[:2]), assembler.feed(STEREO[2:7]), assembler.feed(STEREO[7:])]
+
+    assert found == [b"", STEREO[:4], STEREO[4:]]
+
+
+@given(st.lists(st.binary(max_size=9)), st.sampled_from((2, 4)))
+def test_nothing_is_lost_whatever_the_cuts(pieces: list[bytes], frame_bytes: int) -> None:
+    assembler = SampleAssembler(frame_bytes)
+
+    found = [assembler.feed(piece) for piece in pieces]
+
+    assert all(len(data) % frame_bytes == 0 for data in found)
+    assert b"".join(found) + assembler.rest == b"".join(pieces)
+    assert len(assembler.rest) < frame_bytes

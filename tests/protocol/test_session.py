@@ -1,0 +1,403 @@
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.commands import ClearMarks, KillAudio, MarkCommand
+from listenctl.protocol.ledger import Gap, GapKind
+from listenctl.protocol.messages import Dtmf, Mark, PlayDone, SessionSummary, UnknownMessage
+from listenctl.protocol.session import (
+    MAX_HELD_BYTES,
+    MAX_HELD_MESSAGES,
+    AudioReceived,
+    AudioSent,
+    CallStarted,
+    CommandSent,
+    Event,
+    FlushRequested,
+    GapFound,
+    ListenSession,
+    MessageReceived,
+    MetadataArrived,
+    ProtocolViolation,
+    Sender,
+)
+from listenctl.protocol.splitter import Audio, Control, Message, Text
+
+MONO = AudioFormat(8000, 1)
+METADATA = b'{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'
+STEREO_METADATA = b'{"sampleRate":8000,"mixType":"stereo","callSid":"CS-A"}'
+DTMF = b'{"event":"dtmf","dtmf":"2","duration":"1600"}'
+
+
+def new_session(default_format: AudioFormat = MONO) -> ListenSession:
+    return ListenSession(started_at=0.0, default_format=default_format)
+
+
+def started(metadata: bytes = METADATA) -> ListenSession:
+    session = new_session()
+    session.receive(Sender.JAMBONZ, Text(metadata), 0.0)
+    return session
+
+
+def from_jambonz(session: ListenSession, *messages: bytes | str, at: float = 0.0) -> list[Event]:
+    """Let the session receive binary (bytes) and text (str) messages; return the events."""
+    events: list[Event] = []
+    for message in messages:
+        taken: Message = Text(message.encode()) if isinstance(message, str) else Audio(message, len(message), 1)
+        events += session.receive(Sender.JAMBONZ, taken, at)
+    return events
+
+
+def first_text(raw: bytes) -> Sequence[Event]:
+    return new_session().receive(Sender.JAMBONZ, Text(raw), 0.0)
+
+
+def audio_of(events: Sequence[Event]) -> bytes:
+    return b"".join(event.data for event in events if isinstance(event, AudioReceived))
+
+
+def call_started(events: Sequence[Event]) -> CallStarted:
+    found = [event for event in events if isinstance(event, CallStarted)]
+    assert len(found) == 1
+    return found[0]
+
+
+def rules(events: Sequence[Event]) -> list[str]:
+    return [event.rule for event in events if isinstance(event, ProtocolViolation)]
+
+
+# The first frame.
+
+
+def test_metadata_starts_the_call() -> None:
+    session = new_session()
+
+    events = session.receive(Sender.JAMBONZ, Text(STEREO_METADATA), 0.0)
+
+    assert session.started
+    assert session.metadata is not None
+    assert session.metadata.call_sid == "CS-A"
+    assert events == [CallStarted(session.metadata, AudioFormat(8000, 2))]
+
+
+def test_audio_before_the_metadata_is_held_and_begins_the_call() -> None:
+    session = new_session()
+
+    assert from_jambonz(session, b"\x01\x00\x02\x00", b"\x03\x00") == []
+    events = from_jambonz(session, METADATA.decode())
+
+    assert isinstance(events[0], CallStarted)
+    assert events[1:] == [AudioReceived(0, b"\x01\x00\x02\x00"), AudioReceived(2, b"\x03\x00")]
+    assert session.position == 3
+
+
+def test_without_metadata_the_defaults_hold() -> None:
+    session = new_session(AudioFormat(16_000, 2))
+    from_jambonz(session, bytes(640))
+
+    events = session.assume_defaults(5.0)
+
+    assert call_started(events).audio_format == AudioFormat(16_000, 2)
+    detail = "no metadata came in 5.0 s; taken for 16000 Hz, 2 channels"
+    assert events[1:] == [ProtocolViolation(0, "no-metadata", detail), AudioReceived(0, bytes(640))]
+    assert session.assume_defaults(6.0) == ()
+
+
+@pytest.mark.parametrize("pieces", [[bytes(MAX_HELD_BYTES + 1)], [b"\x00"] * (MAX_HELD_MESSAGES + 1), [b""] * 10_001])
+def test_a_flood_before_the_metadata_starts_the_call(pieces: list[bytes]) -> None:
+    events = from_jambonz(new_session(), *pieces)
+
+    assert rules(events) == ["no-metadata"]
+    assert audio_of(events) == b"".join(pieces)[: len(b"".join(pieces)) & ~1]
+
+
+def test_a_call_that_ends_before_its_metadata_keeps_its_audio() -> None:
+    session = new_session()
+    from_jambonz(session, b"\x01\x00")
+
+    events = session.finish(1.0)
+
+    assert [type(event) for event in events] == [CallStarted, ProtocolViolation, AudioReceived]
+
+
+def test_held_audio_keeps_its_time() -> None:
+    session = new_session()
+    for index in range(50):
+        from_jambonz(session, bytes(320), at=0.02 * (index + 1))
+    session.assume_defaults(5.0)
+
+    assert session.caught_up(5.0) == ()
+    assert session.ledger.found == []
+
+
+def test_a_connection_without_any_message_is_no_call() -> None:
+    assert new_session().finish(1.0) == []
+
+
+def test_metadata_that_comes_late_says_what_the_bytes_are() -> None:
+    session = new_session()
+    session.assume_defaults(5.0)
+    from_jambonz(session, bytes(640), at=5.0)
+
+    events = from_jambonz(session, STEREO_METADATA.decode(), at=6.0)
+
+    assert session.metadata is not None
+    assert events[0] == MetadataArrived(session.metadata, AudioFormat(8000, 2))
+    assert rules(events) == ["late-metadata"]
+    assert session.position == 160
+    assert session.audio_format == AudioFormat(8000, 2)
+    assert from_jambonz(session, b"\x01\x00\x02", b"\x00") == [AudioReceived(160, b"\x01\x00\x02\x00")]
+
+
+def test_a_text_without_call_sid_is_no_late_metadata() -> None:
+    session = new_session()
+    session.assume_defaults(5.0)
+
+    assert from_jambonz(session, '{"hello":1}') == [
+        MessageReceived(0, UnknownMessage(None, '{"hello":1}', {"hello": 1}))
+    ]
+
+
+def test_metadata_comes_once() -> None:
+    session = started()
+
+    [event] = from_jambonz(session, STEREO_METADATA.decode())
+
+    assert isinstance(event, MessageReceived)
+    assert session.audio_format == MONO
+
+
+def test_a_first_text_that_is_a_message_starts_the_call_with_defaults() -> None:
+    events = first_text(DTMF)
+
+    assert call_started(events).audio_format == MONO
+    assert rules(events) == ["no-metadata"]
+    assert events[-1] == MessageReceived(0, Dtmf("2", "1600"))
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (b'{"sampleRate":8000,"mixType":"mono","callSid":"c","agent":"OBrien"}\'', ["first-frame"]),
+        (b'{"sampleRate":8000,"mixType":"mono","callSid":"c","x":{"q":"say "hi""}}', ["first-frame"]),
+        (b'{"sampleRate":8000,"mixType":"mono","callSid":"c","x":"\xc3', ["first-frame"] * 2),
+        (b"{}", ["first-frame"] * 2),
+        (b"not json", ["first-frame"] * 3),
+        (b"", ["first-frame"] * 3),
+    ],
+)
+def test_a_broken_first_text_starts_the_call_and_is_reported(raw: bytes, found: list[str]) -> None:
+    events = first_text(raw)
+
+    assert call_started(events).audio_format == MONO
+    assert call_started(events).metadata.raw == raw
+    assert rules(events) == found
+
+
+def test_a_first_text_that_was_cut_within_a_character_starts_the_call() -> None:
+    whole = b'{"sampleRate":16000,"mixType":"stereo","callSid":"c","x":"' + "é".encode() * 5000
+    raw = whole[:8191] + b"\xc3"
+
+    events = first_text(raw)
+
+    assert call_started(events).audio_format == AudioFormat(16_000, 2)
+    assert call_started(events).metadata.call_sid == "c"
+
+
+def test_what_the_metadata_leaves_open_is_taken_from_the_defaults_and_said() -> None:
+    events = first_text(b'{"sampleRate":16000,"callSid":"c"}')
+
+    assert call_started(events).audio_format == AudioFormat(16_000, 1)
+    assert events[1:] == [ProtocolViolation(0, "first-frame", "no usable mixType; taken for 1 channel")]
+
+
+def test_messages_glued_to_the_metadata_are_received() -> None:
+    events = first_text(METADATA + DTMF)
+
+    assert isinstance(events[0], CallStarted)
+    assert events[1:] == [MessageReceived(0, Dtmf("2", "1600"))]
+
+
+# Texts.
+
+
+def test_texts_stand_where_they_came_in_the_audio() -> None:
+    events = from_jambonz(started(), bytes(320), DTMF.decode(), bytes(320), DTMF.decode())
+
+    assert events == [
+        AudioReceived(0, bytes(320)),
+        MessageReceived(160, Dtmf("2", "1600")),
+        AudioReceived(160, bytes(320)),
+        MessageReceived(320, Dtmf("2", "1600")),
+    ]
+
+
+def test_glued_texts_are_several_messages() -> None:
+    # V6, OLD.
+    raw = '{"event":"dtmf","dtmf":"1","duration":"1600"}{"event":"dtmf","dtmf":"2","duration":"800"}'
+
+    assert from_jambonz(started(), raw) == [
+        MessageReceived(0, Dtmf("1", "1600")),
+        MessageReceived(0, Dtmf("2", "800")),
+    ]
+
+
+def test_unknown_texts_are_kept() -> None:
+    # V15.
+    summary = '{"type":"session:summary","data":{"call_start":"2026-04-16T18:24:43.955Z"}}'
+
+    assert from_jambonz(started(), summary, '{"hello":1}', "not json", "") == [
+        MessageReceived(0, SessionSummary({"call_start": "2026-04-16T18:24:43.955Z"})),
+        MessageReceived(0, UnknownMessage(None, '{"hello":1}', {"hello": 1})),
+        MessageReceived(0, UnknownMessage(None, "not json")),
+        MessageReceived(0, UnknownMessage(None, "")),
+    ]
+
+
+def test_control_frames_mean_nothing_to_a_call() -> None:
+    assert started().receive(Sender.JAMBONZ, Control(Frame(Opcode.PING, b"hi")), 1.0) == ()
+
+
+# Audio.
+
+
+def test_a_short_message_after_a_loss_keeps_the_channels_apart() -> None:
+    # V5: 624 bytes instead of 640.
+    session = started(STEREO_METADATA)
+
+    events = from_jambonz(session, bytes(640), bytes.fromhex("e803feff") * 156, bytes.fromhex("e903fdff"))
+
+    assert events[1:] == [
+        AudioReceived(160, bytes.fromhex("e803feff") * 156),
+        AudioReceived(316, bytes.fromhex("e903fdff")),
+    ]
+
+
+def test_odd_bytes_wait_for_the_rest_of_their_sample() -> None:
+    session = started(STEREO_METADATA)
+
+    assert from_jambonz(session, b"\xe8") == []
+    assert from_jambonz(session, b"\x03\xfe\xff\xe9") == [AudioReceived(0, b"\xe8\x03\xfe\xff")]
+    assert from_jambonz(session, b"\x03\xfd\xff") == [AudioReceived(1, b"\xe9\x03\xfd\xff")]
+
+
+def test_half_a_sample_at_the_end_is_reported() -> None:
+    session = started()
+    from_jambonz(session, b"\x01\x00\x02")
+
+    assert session.finish(0.01) == [
+        ProtocolViolation(1, "half-sample", "the audio ended within a sample; 1 bytes left out")
+    ]
+
+
+def test_an_empty_binary_message_asks_to_flush_and_ends_the_audio() -> None:
+    session = started()
+    from_jambonz(session, bytes(320), at=0.02)
+    session.caught_up(0.02)
+
+    assert from_jambonz(session, b"") == [FlushRequested(160)]
+    assert session.finish(30.0) == []
+
+
+def test_a_pause_is_found_with_its_position() -> None:
+    session = started()
+    gaps: list[Event] = []
+    for index in range(1000):
+        at = 0.02 * (index + 1) + (3 if index >= 500 else 0)
+        session.receive(Sender.JAMBONZ, Audio(bytes(320), 320, 1), at)
+        gaps += session.caught_up(at)
+
+    [found] = gaps
+    assert isinstance(found, GapFound)
+    assert found.gap == Gap(GapKind.PAUSE, 80_000, 3.0, found.gap.resolution, 24_000)
+
+
+# The application's side.
+
+
+def from_application(session: ListenSession, text: str, at: float) -> Sequence[Event]:
+    return session.receive(Sender.APPLICATION, Text(text.encode()), at)
+
+
+def round_trips(events: Sequence[Event]) -> list[float | None]:
+    return [event.round_trip for event in events if isinstance(event, MessageReceived)]
+
+
+def test_commands_and_audio_of_the_application_are_told() -> None:
+    session = started()
+    from_jambonz(session, bytes(320))
+
+    assert from_application(session, '{"type":"killAudio"}', 1.0) == (CommandSent(160, KillAudio()),)
+    assert session.receive(Sender.APPLICATION, Audio(b"\x01\x02\x03\x04", 2, 2), 1.0) == (
+        AudioSent(b"\x01\x02\x03\x04"),
+    )
+
+
+def test_marks_tell_their_round_trip_in_the_order_sent() -> None:
+    session = started()
+    mark, answer = MarkCommand("m").serialize(), Mark("m", "playout").serialize()
+    from_application(session, mark, 1.0)
+    from_application(session, mark, 2.0)
+
+    assert round_trips(from_jambonz(session, answer, at=3.0)) == [2.0]
+    assert round_trips(from_jambonz(session, answer, at=5.0)) == [3.0]
+    assert round_trips(from_jambonz(session, answer, at=6.0)) == [None]
+
+
+def test_cleared_marks_are_forgotten() -> None:
+    session = started()
+    from_application(session, MarkCommand("m").serialize(), 1.0)
+    from_application(session, ClearMarks().serialize(), 2.0)
+
+    assert round_trips(from_jambonz(session, Mark("m", "playout").serialize(), at=3.0)) == [None]
+
+
+@pytest.mark.parametrize(("clip_id", "in_json"), [("greeting", '"greeting"'), (7, "7")])
+def test_a_clip_tells_its_round_trip(clip_id: str | int, in_json: str) -> None:
+    session = started()
+    clip = '{"type":"playAudio","data":{"audioContent":"AAA=","audioContentType":"raw","id":' + in_json + "}}"
+    from_application(session, clip, 1.0)
+
+    done = PlayDone(clip_id, playback_milliseconds="1240").serialize()
+
+    assert round_trips(from_jambonz(session, done, at=2.5)) == [1.5]
+    assert round_trips(from_jambonz(session, done, at=3.0)) == [None]
+
+
+def test_a_clip_without_id_tells_its_round_trip() -> None:
+    session = started()
+    from_application(session, '{"type":"playAudio","data":{"audioContent":"AAA=","audioContentType":"raw"}}', 1.0)
+
+    assert round_trips(from_jambonz(session, '{"type":"playDone"}', at=2.0)) == [1.0]
+
+
+# Whatever comes.
+
+messages = st.one_of(
+    st.builds(Text, st.one_of(st.binary(), st.sampled_from((METADATA, STEREO_METADATA, DTMF, b"{}", b"{", b"[1]")))),
+    st.builds(lambda data: Audio(data, len(data), 1), st.binary(max_size=20)),
+    st.builds(lambda data, count: Audio(data * count, len(data), count), st.binary(max_size=9), st.integers(1, 5)),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(Sender), messages, st.floats(0, 3))))
+def test_no_message_raises_and_no_audio_is_lost(conversation: list[tuple[Sender, Message, float]]) -> None:
+    session = new_session()
+    events: list[Event] = []
+    sent, at = b"", 0.0
+    for sender, message, pause in conversation:
+        at += pause
+        events += session.receive(sender, message, at)
+        events += session.caught_up(at)
+        if isinstance(message, Audio) and sender is Sender.JAMBONZ:
+            sent += message.data
+    events += session.finish(at)
+
+    left_out = len(sent) - len(audio_of(events))
+    assert sent.startswith(audio_of(events))
+    assert left_out < 4
+    assert ("half-sample" in rules(events)) == (left_out > 0)

@@ -57,7 +57,7 @@ def _server_started(report: Report) -> str:
 def _call_started(report: Report) -> str:
     metadata = report["metadata"]
     parties = f"{metadata.get('from', 'unknown')} → {metadata.get('to', 'unknown')}"
-    mix = report["mix_type"] or f"{report['channels']} channels"
+    mix = report["mix_type"] or ("stereo" if report["channels"] == 2 else "mono")
     return f"{parties}, {sample_rate(report['sample_rate'])} {mix}, from {report['remote']}"
 
 

@@ -1,6 +1,7 @@
 """Run a server in a terminal, a pipe or as a service: events, meters, signals, and the exit status."""
 
 import asyncio
+import gc
 import os
 import signal
 import stat
@@ -74,6 +75,7 @@ async def run_server(
         output = _Output(server, presentation, closing)
         async with _face(server, presentation) as give_terminal_back:
             ended_by = _watch_signals(server, give_terminal_back)
+            gc.freeze()  # What is imported stays; there is no need to look through it again and again.
             server.start()
             presentation.on_start(server.url)
             await _wait(server, patience)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -51,20 +51,20 @@ def claim_recording(path: Path, labels: Sequence[str], final_extension: str = ".
         OSError: A file or a folder can't be made; then none is.
     """
     make_folder(path.parent)
-    for name in _numbered(path):
-        if final_extension != path.suffix and _is_taken(name, labels, final_extension):
+    stem = str(path.with_suffix(""))
+    for number in count(1):
+        base = stem if number == 1 else f"{stem}-{number}"
+        if final_extension != path.suffix and any(
+            os.path.lexists(f"{base}{label}{final_extension}") for label in labels
+        ):
             continue
-        with suppress(FileExistsError), ExitStack() as undo:
-            made = []
-            for wanted in (name.with_suffix(".json"), *_labelled(name, labels, path.suffix)):
-                made.append(Claim(create(wanted), wanted))
-                undo.callback(abandon, made[-1])
-            undo.pop_all()
+        with suppress(FileExistsError):
+            made = _create_all([f"{base}.json", *(f"{base}{label}{path.suffix}" for label in labels)])
             return RecordingClaim(made[1:], made[0])
     raise AssertionError("unreachable: numbers don't end")
 
 
-def create(path: Path) -> int:
+def create(path: Path | str) -> int:
     """Create a file that wasn't there and return its descriptor, for reading and writing."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
 
@@ -90,9 +90,14 @@ def _numbered(path: Path) -> Iterator[Path]:
         yield path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
-def _labelled(path: Path, labels: Sequence[str], extension: str) -> list[Path]:
-    return [path.with_name(f"{path.stem}{label}{extension}") for label in labels]
-
-
-def _is_taken(path: Path, labels: Sequence[str], extension: str) -> bool:
-    return any(os.path.lexists(name) for name in _labelled(path, labels, extension))
+def _create_all(names: Sequence[str]) -> list[Claim]:
+    """Create all files or none."""
+    made: list[Claim] = []
+    try:
+        # Those made before one fails are in the list by then.
+        made.extend(Claim(create(name), Path(name)) for name in names)
+    except OSError:
+        for claimed in made:
+            abandon(claimed)
+        raise
+    return made

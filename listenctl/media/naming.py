@@ -104,15 +104,19 @@ class Destination:
 
     def wav_path(self, lookup: Lookup, started: datetime) -> Path:
         """Return the WAV that a call is recorded to; it may be taken already, so claim it."""
-        day = started.astimezone(UTC)
-        known = {"date": f"{day:%Y-%m-%d}", "time": f"{day:%H%M%S}"}
         text = "".join(
-            piece if isinstance(piece, str) else known.get(piece.name) or clean(lookup(piece.name))
+            piece if isinstance(piece, str) else _when(piece.name, started) or clean(lookup(piece.name))
             for piece in self.pieces
         )
-        path = PurePosixPath(text)
-        folder = PurePosixPath(*(_shorten(part, _FOLDER_BYTES) for part in path.parts[:-1]))
-        return Path(folder, _shorten(path.name, _NAME_BYTES) + ".wav")
+        folder, slash, name = text.rpartition("/")
+        folders = "/".join(_shorten(part, _FOLDER_BYTES) for part in folder.split("/"))
+        return Path(f"{folders}{slash}{_shorten(name, _NAME_BYTES)}.wav")
+
+
+def _when(field: str, started: datetime) -> str | None:
+    """Return the value of a field that tells the time, None for any other."""
+    layout = {"date": "%Y-%m-%d", "time": "%H%M%S"}.get(field)
+    return None if layout is None else started.astimezone(UTC).strftime(layout)
 
 
 def parse_template(text: str) -> list[str | Field]:

@@ -6,6 +6,7 @@ to wait for and how long, and the promise that not one received byte is lost, ho
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
@@ -25,9 +26,11 @@ from listenctl.server.link import READ_BYTES, Link
 from listenctl.server.live import LiveCall
 from listenctl.server.settings import ServerSettings
 
+logger = logging.getLogger(__name__)
+
 READ_SIZE = 32 * 1024
 """Bytes that one read of a call should bring; faster calls are read more often, lest their socket buffer fills."""
-FIRST_READ = 0.05
+FIRST_READ = 0.1
 """When to look for the metadata, which follows the handshake at once."""
 ATTEND_EVERY = 0.25
 """How often a connection that is opening or closing is looked at for its deadlines."""
@@ -95,15 +98,20 @@ class Connection:
 
     def visit(self, now: float) -> float | None:
         """Read what has come together and see to deadlines; None when the connection is over."""
-        if not self._closed:
-            self._read()
-        if not self._closed and now >= self._deadline:
-            self._pass_deadline(now)
+        try:
+            if not self._closed:
+                self._read()
+            if not self._closed and now >= self._deadline:
+                self._pass_deadline(now)
+        except Exception:
+            # One call's bad luck must not stop the wheel that all the others are on.
+            logger.exception("a call failed in an unforeseen way")
+            self._end()
         return None if self._closed else self._interval
 
     def attend(self) -> None:
         """Read now, because something is there."""
-        self._read()
+        self.visit(self._loop.time())
 
     def close(self, code: int, reason: str = "") -> None:
         """Begin to close from our side; what jambonz still sends is received until it closes too."""

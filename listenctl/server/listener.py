@@ -208,7 +208,6 @@ class ListenServer:
             self._loop.add_reader(listening, self._accept, listening)
 
     def _open(self, accepted: socket.socket, remote: str) -> None:
-        _keep_alive(accepted)
         link: Link = PlainLink(accepted, self._loop)
         if self.settings.tls is not None:
             link = TlsLink(link, self.settings.tls)
@@ -287,6 +286,9 @@ def _listen_on(family: int, address: tuple[object, ...]) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections inherit these: notice a peer that has vanished, and send small answers at once.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_DEFER_ACCEPT"):
             # The client speaks first, so its request can be there already when we hear of the connection.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, REQUEST_WAIT)
@@ -299,9 +301,3 @@ def _listen_on(family: int, address: tuple[object, ...]) -> socket.socket:
         listening.close()
         raise
     return listening
-
-
-def _keep_alive(connection: socket.socket) -> None:
-    """Let the kernel notice a peer that has vanished, and send small answers at once."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

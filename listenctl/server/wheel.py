@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-TICK = 0.05
-SPOKES = 32
+TICK = 0.1
+SPOKES = 16
 
 
 class Visited(Protocol):

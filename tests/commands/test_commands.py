@@ -1,6 +1,5 @@
 """The commands beside ``serve`` and ``record``, and what all of them share."""
 
-import os
 import struct
 from pathlib import Path
 
@@ -100,9 +99,7 @@ def test_passwd_takes_a_user_out(tmp_path: Path) -> None:
         (["--delete", "a"], "", "--delete needs the file"),
     ],
 )
-def test_passwd_refuses_what_could_never_work(
-    arguments: list[str], given: str, problem: str, tmp_path: Path
-) -> None:
+def test_passwd_refuses_what_could_never_work(arguments: list[str], given: str, problem: str, tmp_path: Path) -> None:
     run = listenctl("passwd", *arguments, home=tmp_path, given=given)
 
     assert run.returncode == 2
@@ -132,7 +129,7 @@ def test_recover_leaves_a_healthy_file_alone(tmp_path: Path) -> None:
     run = listenctl("recover", "a.wav", home=tmp_path)
 
     assert (run.returncode, run.stdout) == (0, "a.wav: healthy, 0.10 s\n")
-    assert os.listdir(tmp_path) == ["a.wav"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
 def test_recover_gives_bare_samples_a_header(tmp_path: Path) -> None:

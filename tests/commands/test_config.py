@@ -27,7 +27,7 @@ def test_the_file_is_found_in_the_xdg_places(tmp_path: Path) -> None:
     write(tmp_path / ".config/listenctl/config.toml", "[record]\nport = 2")
     assert read_defaults(None, places, {}) == {"record": {"port": 2}}
     write(tmp_path / "mine/listenctl/config.toml", "[record]\nport = 3")
-    assert read_defaults(None, places | {"XDG_CONFIG_HOME": f"{tmp_path}/mine"}) == {"record": {"port": 3}}
+    assert read_defaults(None, places | {"XDG_CONFIG_HOME": f"{tmp_path}/mine"}, {}) == {"record": {"port": 3}}
 
 
 def test_a_file_that_is_chosen_goes_before_all(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from listenctl.media.wav import stream_header
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.cli import COMMAND, environment, listenctl, service
 from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.server import LIMIT, Peer
+from tests.helpers.server import LIMIT, Peer, until
 
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","from":"\\u001b[31mevil"}')
 AUDIO = struct.pack("<160h", *range(1000, 1160))
@@ -33,6 +33,10 @@ async def call(port: int, *messages: bytes) -> Peer:
     await peer.read_head()
     await peer.send(METADATA, *messages)
     return peer
+
+
+def sox_samples(wav: Path) -> int:
+    return int(subprocess.run(["sox", "--info", "-s", wav], check=True, capture_output=True, text=True).stdout)
 
 
 async def whole_call(port: int) -> None:
@@ -90,8 +94,7 @@ async def test_without_json_people_read_lines_without_colour_or_escapes(tmp_path
 
 async def test_quiet_says_nothing(tmp_path: Path) -> None:
     async with service("record", "--port", "0", "--once", "--quiet", "--events", "log", home=tmp_path) as server:
-        while not (tmp_path / "log").exists() or not (tmp_path / "log").read_text().endswith("\n"):
-            await asyncio.sleep(0.01)
+        await until(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text().endswith("\n"))
         await whole_call(json.loads((tmp_path / "log").read_text())["port"])
         out = await server.events.read()
         status, said = await server.status()
@@ -119,9 +122,7 @@ async def test_a_signal_ends_the_server_in_order(number: int, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_a_signal_before_the_work_is_done_is_told_by_the_status(
-    number: int, status: int, tmp_path: Path
-) -> None:
+async def test_a_signal_before_the_work_is_done_is_told_by_the_status(number: int, status: int, tmp_path: Path) -> None:
     async with service(*SERVE, "--once", home=tmp_path) as server:
         await server.next("server-started")
         assert await server.end(number) == (status, "")
@@ -131,8 +132,7 @@ async def test_a_second_signal_ends_at_once_and_leaves_a_playable_file(tmp_path:
     async with service(*RECORD, home=tmp_path) as server:
         peer = await call((await server.next("server-started"))["port"], binary(bytes(16000)))
         await server.next("call-started")
-        while not (tmp_path / "out" / "CS-A.wav").exists():
-            await asyncio.sleep(0.01)
+        await until((tmp_path / "out" / "CS-A.wav").exists)
         server.process.send_signal(signal.SIGTERM)
         await peer.read_frame()
         status, _ = await server.end(signal.SIGTERM)
@@ -157,10 +157,10 @@ async def test_killed_in_mid_call_the_file_opens_and_lacks_less_than_a_second(tm
         await peer.close()
 
     heard, _ = soundfile.read(wav, dtype="int16")
-    said = subprocess.run(["sox", "--info", "-s", wav], check=True, capture_output=True, text=True)
+    said = sox_samples(wav)
     assert len(heard) >= 40_000
     assert heard.astype("<i2").tobytes() == (AUDIO * (sent // 160))[: len(heard) * 2]
-    assert said.stdout.strip() == str(len(heard))
+    assert said == len(heard)
     assert json.loads((tmp_path / "out" / "CS-A.json").read_text())["metadata"]["callSid"] == "CS-A"
 
 
@@ -239,7 +239,14 @@ async def test_a_reader_of_stdout_that_leaves_is_status_3_and_no_traceback(tmp_p
     ours, theirs = os.pipe()
     async with asyncio.timeout(LIMIT):
         process = await asyncio.create_subprocess_exec(
-            *COMMAND, "record", "-", "--port", "0", cwd=tmp_path, env=environment(tmp_path), stdout=theirs,
+            *COMMAND,
+            "record",
+            "-",
+            "--port",
+            "0",
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=theirs,
             stderr=asyncio.subprocess.PIPE,
         )
         os.close(theirs)
@@ -257,25 +264,24 @@ async def test_a_reader_of_stdout_that_leaves_is_status_3_and_no_traceback(tmp_p
     assert "Traceback" not in said
 
 
-async def test_a_reader_of_the_events_that_leaves_costs_no_call(tmp_path: Path) -> None:
+async def test_a_reader_of_the_events_that_leaves_ends_the_server_in_order(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT):
         ours, theirs = os.pipe()
         process = await asyncio.create_subprocess_exec(
-            *COMMAND, *RECORD, "--once", "--events", "log", cwd=tmp_path, env=environment(tmp_path), stdout=theirs,
-            stderr=asyncio.subprocess.PIPE,
+            *COMMAND, *RECORD, cwd=tmp_path, env=environment(tmp_path), stdout=theirs, stderr=asyncio.subprocess.PIPE
         )
         os.close(theirs)
         with os.fdopen(ours, "rb") as reader:
             port = json.loads(await asyncio.to_thread(reader.readline))["port"]
-        await whole_call(port)
-        assert process.stderr is not None
-        said = (await process.stderr.read()).decode()
-        status = await process.wait()
+            peer = await call(port, binary(AUDIO))
+            assert b"call-started" in await asyncio.to_thread(reader.readline)
+        assert await peer.read_frame() == b"\x88\x14\x03\xe9server is stopping"
+        await peer.send(close(1001))
+        await peer.close()
+        _, said = await process.communicate()
 
+    assert (process.returncode, said) == (1, b"")
     assert (tmp_path / "out" / "CS-A.wav").read_bytes()[80:] == AUDIO
-    assert "recording-saved" in (tmp_path / "log").read_text()
-    assert "Traceback" not in said
-    assert status in (0, 1)
 
 
 # Wrong usage: one line, status 2.

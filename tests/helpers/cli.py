@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.helpers.server import LIMIT, Event, Peer
+from tests.helpers.server import LIMIT, Event
 
 COMMAND = [sys.executable, "-m", "listenctl"]
 ROOT = Path(__file__).parent.parent.parent
@@ -54,12 +54,6 @@ class Service:
                 return event
         raise AssertionError(f"the server ended without {kind}")
 
-    async def open(self, port: int, *pieces: bytes) -> Peer:
-        """Connect and send ``pieces``."""
-        peer = await Peer.open(port)
-        await peer.send(*pieces)
-        return peer
-
     async def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal; return the exit status and what stood on stderr."""
         self.process.send_signal(number)
@@ -73,9 +67,7 @@ class Service:
 
 
 @asynccontextmanager
-async def service(
-    *arguments: str, home: Path, env: Mapping[str, str] | None = None
-) -> AsyncIterator[Service]:
+async def service(*arguments: str, home: Path, env: Mapping[str, str] | None = None) -> AsyncIterator[Service]:
     """Run a server with its events on stdout."""
     async with asyncio.timeout(LIMIT):
         process = await asyncio.create_subprocess_exec(

@@ -8,13 +8,15 @@ import socket
 import ssl
 import struct
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
 from listenctl.media.naming import Destination
+from listenctl.media.wav import HEADER_BYTES
 from listenctl.server.listener import ListenServer
 from listenctl.server.recorder import FileRecorder, Recorder
 from listenctl.server.reports import Reporter
@@ -28,6 +30,15 @@ LIMIT = 15
 FAST = ServerSettings(port=0, read_interval=0.02)
 
 Event = dict[str, Any]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what nobody tells us of, such as a file of another process; it must come within ``LIMIT``."""
+    async with asyncio.timeout(LIMIT):
+        for _ in count():
+            if condition():
+                return
+            await asyncio.sleep(0.01)
 
 
 class Events:
@@ -45,12 +56,12 @@ class Events:
         """Return all events of one kind so far."""
         return [report for report in self.all if report["event"] == kind]
 
-    async def wait_for(self, kind: str, count: int = 1) -> Event:
-        """Return the event of a kind that is number ``count``, as soon as it is there."""
-        while len(self.of(kind)) < count:
+    async def wait_for(self, kind: str, number: int = 1) -> Event:
+        """Return the event of a kind that is number ``number``, as soon as it is there."""
+        while len(self.of(kind)) < number:
             self._changed.clear()
             await self._changed.wait()
-        return self.of(kind)[count - 1]
+        return self.of(kind)[number - 1]
 
     async def wait_for_warning(self, rule: str) -> Event:
         """Return the first warning about ``rule``."""
@@ -96,8 +107,7 @@ class Peer:
     async def delivered(self) -> None:
         """Wait until the server's kernel has all that was sent; what it hasn't is lost by a reset."""
         connection: socket.socket = self._writer.get_extra_info("socket")
-        while any(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))):
-            await asyncio.sleep(0)
+        await until(lambda: not any(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))))
 
     def end_writing(self) -> None:
         """Send FIN."""
@@ -183,6 +193,21 @@ async def running(
 def faster(**changes: Any) -> ServerSettings:
     """Return the settings of a server under test, with some changed."""
     return replace(FAST, **changes)
+
+
+def recorded_file(saved: Event) -> bytes:
+    """Return the file of a recording that was saved, header included."""
+    return Path(saved["path"]).read_bytes()
+
+
+def recorded_audio(saved: Event) -> bytes:
+    """Return the audio in the WAV of a recording that was saved."""
+    return recorded_file(saved)[HEADER_BYTES:]
+
+
+def mode_of(path: str | Path) -> int:
+    """Return who may do what with a file."""
+    return Path(path).stat().st_mode & 0o777
 
 
 def read_sidecar(saved: Event) -> Event:

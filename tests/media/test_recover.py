@@ -92,7 +92,7 @@ def test_a_cut_chunk_behind_the_audio_is_not_taken_for_audio(tmp_path: Path) -> 
 
 
 def test_a_file_without_header_needs_a_format(tmp_path: Path) -> None:
-    with pytest.raises(ListenctlError, match=r"call\.raw: is no WAV file; .* say its sample rate and channels"):
+    with pytest.raises(ListenctlError, match=r"call\.raw: is no WAV file; .* needs --raw"):
         mend(tmp_path / "call.raw", SECOND)
 
     recovery = mend(tmp_path / "call.raw", SECOND, assumed=STEREO)

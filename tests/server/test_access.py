@@ -30,6 +30,16 @@ async def allows(access: Access, authorization: str | None) -> bool:
     return verdict if isinstance(verdict, bool) else await verdict
 
 
+def rewrite(path: Path, text: str) -> None:
+    path.write_text(text)
+    # Whatever the clock says, it is another time.
+    os.utime(path, ns=(1, 1))
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
 @pytest.fixture
 def users(tmp_path: Path) -> Path:
     path = tmp_path / "users"
@@ -71,7 +81,7 @@ async def test_the_credentials_of_jambonz_give_access(header: str) -> None:
         ["authorization: Basic \xff"],
         ["authorization: " + RIGHT, "authorization: " + RIGHT],
     ],
-    ids="none,wrong,no password,empty,no base64,Bearer,non-ASCII,twice".split(","),
+    ids=["none", "wrong", "no password", "empty", "no base64", "Bearer", "non-ASCII", "twice"],
 )
 async def test_other_credentials_are_refused_without_a_clue(headers: list[str]) -> None:
     async with running(faster(access=SharedAccess("listen:s3cret"), path="/elsewhere")) as run:
@@ -170,11 +180,16 @@ async def test_a_file_that_changes_is_read_again(users: Path) -> None:
 async def test_a_file_that_breaks_leaves_in_whom_it_let_in(users: Path) -> None:
     access = FileAccess(users)
 
-    users.write_text("half an ent")
-    os.utime(users, ns=(1, 1))
+    rewrite(users, "half an ent")
 
     assert await allows(access, RIGHT)
-    users.unlink()
+
+
+async def test_a_file_that_is_gone_leaves_in_whom_it_let_in(users: Path) -> None:
+    access = FileAccess(users)
+
+    remove(users)
+
     assert await allows(access, RIGHT)
 
 

@@ -11,7 +11,7 @@ from listenctl.media.wav import wav_header
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.capture import CAPTURES, client_bytes, received_audio
 from tests.helpers.replay import Cut, odd_pieces, replay, whole
-from tests.helpers.server import Event, faster, read_sidecar, running
+from tests.helpers.server import Event, faster, read_sidecar, recorded_audio, recorded_file, running
 
 CUTS = [whole, odd_pieces(seed=1), odd_pieces(seed=2)]
 SETTINGS = faster(drain_timeout=0.2)
@@ -33,7 +33,7 @@ async def test_a_recording_holds_what_was_received_sample_for_sample(name: str, 
     saved, _ = await record(name, cut, tmp_path)
 
     header = wav_header(AudioFormat(expected.sample_rate, expected.channels), len(expected.data))
-    assert Path(saved["path"]).read_bytes() == header + expected.data
+    assert recorded_file(saved) == header + expected.data
     assert saved["unrecorded_samples"] == saved["lost_samples"] == 0
     assert soundfile.info(saved["path"]).frames == saved["samples"]
 
@@ -91,6 +91,6 @@ async def test_many_calls_at_once_are_recorded_apart(tmp_path: Path) -> None:
         await asyncio.gather(*streams)
         await run.events.wait_for("recording-saved", len(names))
 
-    recorded = [Path(event["path"]).read_bytes()[80:] for event in run.events.of("recording-saved")]
+    recorded = [recorded_audio(event) for event in run.events.of("recording-saved")]
     assert sorted(map(len, recorded)) == sorted(len(received_audio(name).data) for name in names)
     assert set(recorded) == {received_audio(name).data for name in CAPTURES}

@@ -1,13 +1,11 @@
 """Which requests become calls and what the others are told, on real sockets."""
 
-import asyncio
-
 import pytest
 
 from listenctl.server.handshake import split_request, take_target
 from tests.helpers.frames import ACCEPT, HANDSHAKE, binary, close, text
 from tests.helpers.replay import odd_pieces
-from tests.helpers.server import Running, faster, running
+from tests.helpers.server import Running, faster, running, until
 
 REQUEST_LINE = b"GET /calls?x=1 HTTP/1.1\r\n"
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
@@ -133,7 +131,7 @@ async def test_calls_beyond_the_limit_are_turned_away_until_one_ends() -> None:
         answer = await run.ask(HANDSHAKE)
         await peer.send(close())
         await run.events.wait_for("call-ended")
-        again = await run.call(METADATA)
+        await run.call(METADATA)
         await run.events.wait_for("call-started", 2)
 
     assert answer.startswith(b"HTTP/1.1 503 ")
@@ -158,7 +156,7 @@ BROKEN = [
 @pytest.mark.parametrize(
     ("request_", "status", "reason"),
     BROKEN,
-    ids="TLS,garbage,no HTTP,empty,HTTP/1.0,POST,no upgrade,old version,short key,no end".split(","),
+    ids=["TLS", "garbage", "no HTTP", "empty", "HTTP/1.0", "POST", "no upgrade", "old version", "short key", "no end"],
 )
 async def test_a_broken_request_is_answered_and_reported_once(request_: bytes, status: int, reason: bytes) -> None:
     async with running(faster(close_timeout=0.1)) as run:
@@ -178,8 +176,7 @@ async def test_a_refused_peer_that_goes_on_talking_is_refused_once_and_hung_up_o
         await run.events.wait_for("connection-refused")
         await peer.send(request_)
         answer = await peer.read_to_end()
-        while run.server._connections:
-            await asyncio.sleep(0.01)
+        await until(lambda: not run.server._connections)
 
     assert answer.count(b"HTTP/1.1 400 ") == 1
     assert len(run.events.of("connection-refused")) == 1

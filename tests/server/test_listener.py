@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.server.calls import MAX_ID_LENGTH, CallIds
+from listenctl.server.calls import MAX_ID_LENGTH, CallIds, CallLog
 from listenctl.server.listener import ListenServer, raise_descriptor_limit
+from listenctl.server.live import LiveCall
 from listenctl.server.reports import Reporter
 from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.server import Events, faster, read_sidecar, running
+from tests.helpers.server import faster, read_sidecar, recorded_audio, running
 
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
 AUDIO = struct.pack("<160h", *range(1000, 1160))
@@ -89,6 +90,7 @@ def test_an_id_is_bounded() -> None:
 async def test_a_server_for_one_call_ends_with_it(tmp_path: Path) -> None:
     async with running(record=tmp_path, stop_after=1) as run:
         peer = await run.call(METADATA, binary(AUDIO))
+        await run.events.wait_for("call-started")
         second = await run.ask(HANDSHAKE)
         await peer.send(close())
         assert await peer.read_to_end() == b"\x88\x02\x03\xe8"
@@ -140,7 +142,7 @@ async def test_stopping_closes_live_calls_and_keeps_what_comes_after(tmp_path: P
     warning = run.events.of("warning")[0]
     assert (warning["rule"], warning["calls"]) == ("calls-cut", 1)
     assert (ended["closed_by"], ended["close_code"]) == ("listenctl", 1001)
-    assert Path(saved["path"]).read_bytes()[80:] == AUDIO + AUDIO[::-1]
+    assert recorded_audio(saved) == AUDIO + AUDIO[::-1]
     assert read_sidecar(saved)["close"] == {"code": 1001, "reason": "server is stopping", "by": "listenctl"}
 
 
@@ -179,6 +181,28 @@ async def test_stopping_twice_is_stopping_once() -> None:
         await run.server.wait()
 
     assert run.events.of("warning") == []
+
+
+async def test_a_fault_of_ours_in_one_call_ends_that_call_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(call: LiveCall, log: CallLog, event: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    async with running(record=tmp_path) as run:
+        peer = await run.call(METADATA, binary(AUDIO))
+        doomed = await run.call(METADATA.replace(b"CS-A", b"CS-B"), binary(AUDIO))
+        await run.events.wait_for("call-started", 2)
+        monkeypatch.setattr(LiveCall, "_take_message", fail)
+        await doomed.send(text("boom"))
+        await run.events.wait_for("call-ended")
+        await peer.send(binary(AUDIO), close())
+        await run.events.wait_for("call-ended", 2)
+        await run.events.wait_for("recording-saved", 2)
+
+    assert "a bug of ours" in caplog.text
+    assert [event["closed_by"] for event in run.events.of("call-ended")] == ["nobody", "jambonz"]
+    assert sorted(event["samples"] for event in run.events.of("recording-saved")) == [160, 320]
 
 
 async def test_running_out_of_descriptors_is_told_and_survived() -> None:

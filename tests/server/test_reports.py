@@ -44,7 +44,7 @@ def test_a_sink_gets_what_it_wants() -> None:
 
 def test_nobody_describes_what_nobody_wants() -> None:
     reporter = Reporter()
-    reporter.add(lambda report: None, frozenset(("gap",)))
+    reporter.add(list[Report]().append, frozenset(("gap",)))
 
     assert reporter.wants("gap")
     assert not reporter.wants("dtmf")
@@ -68,5 +68,5 @@ def test_levels_are_reported_for_each_window_and_channel() -> None:
     channels = reports[0]["channels"]
     assert isinstance(channels, list)
     assert (channels[0]["peak_db"], channels[0]["clipped"] > 0) == (0.0, True)
-    assert channels[1]["peak_db"] < -90
+    assert channels[1]["peak_db"] <= -90
     assert reports[0]["call"] == "CS-A"

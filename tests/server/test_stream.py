@@ -101,9 +101,7 @@ async def test_a_reader_that_leaves_is_told_once(pipe: list[int]) -> None:
     assert recorder.lost_audio
 
 
-async def test_what_a_slow_reader_leaves_is_lost_and_told(
-    pipe: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_a_slow_reader_leaves_is_lost_and_told(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("listenctl.server.stream.MAX_WAITING_BYTES", 1000)
     events = Events()
     recorder = StreamRecorder(settings("raw"), Reporter(events), pipe[1])

@@ -113,9 +113,7 @@ def test_things_are_spread_over_the_wheel(loop: FakeLoop, wheel: Wheel) -> None:
     assert max(firsts.count(tick) for tick in firsts) <= 2
 
 
-def test_each_batch_is_followed_by_what_is_done_once_for_all(
-    loop: FakeLoop, wheel: Wheel, ticks: list[float]
-) -> None:
+def test_each_batch_is_followed_by_what_is_done_once_for_all(loop: FakeLoop, wheel: Wheel, ticks: list[float]) -> None:
     wheel.add(Visit(1), TICK)
     wheel.add(Visit(1), TICK)
     loop.advance(3.5 * TICK)

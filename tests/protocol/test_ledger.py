@@ -9,7 +9,7 @@ from websockets.server import ServerProtocol
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.ledger import Gap, GapKind, GapLedger
 from listenctl.protocol.splitter import Audio, Splitter
-from tests.helpers.calls import (
+from tests.helpers.arrivals import (
     FRAME,
     FRAME_TIME,
     MONO,

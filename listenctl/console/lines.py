@@ -35,10 +35,11 @@ class LineWriter:
         else:
             self.lost += 1
 
-    def close(self) -> None:
-        """Wait until everything is written, but not for a reader that has stopped."""
+    def close(self) -> int:
+        """Wait until everything is written, but not for a reader that has stopped; return how many lines were lost."""
         self._queue.put(None)
         self._thread.join(PATIENCE)
+        return self.lost
 
     def _work(self) -> None:
         try:

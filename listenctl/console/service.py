@@ -139,17 +139,24 @@ class _Output:
         self._closing = closing
         if presentation.json:
             fd = sys.stdout.fileno()
-            server.reporter.add(self._sink(fd, self._break))
+            server.reporter.add(self._sink(fd, "stdout", self._break))
             if stat.S_ISFIFO(os.fstat(fd).st_mode):
                 # A pipe that we write to becomes readable only when its reader has gone.
                 self._loop.add_reader(fd, self._hang_up, fd)
         if presentation.events is not None:
-            server.reporter.add(self._sink(_append_to(presentation.events), lambda: None))
+            path = presentation.events
+            server.reporter.add(self._sink(_append_to(path), str(path), lambda: None))
 
-    def _sink(self, fd: int, on_broken: Callable[[], None]) -> Sink:
+    def _sink(self, fd: int, name: str, on_broken: Callable[[], None]) -> Sink:
         writer = LineWriter(fd, on_broken=on_broken)
-        self._closing.callback(writer.close)
+        self._closing.callback(self._end, writer, name)
         return lambda report: writer.write(json_line(report))
+
+    def _end(self, writer: LineWriter, name: str) -> None:
+        lost = writer.close()
+        if lost and not self.broken:  # A reader that has left wants no more.
+            self.broken = True
+            sys.stderr.write(f"listenctl: {name}: {lost} events couldn't be written\n")
 
     def _hang_up(self, fd: int) -> None:
         self._loop.remove_reader(fd)

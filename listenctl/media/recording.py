@@ -56,9 +56,23 @@ class WavFile:
             _write_all(self._fd, wav_header(self._format, self.size), 0)
             self._told = self.size
 
+    def append_silence(self, length: int) -> None:
+        """Add ``length`` bytes of silence, which take no room on the disk."""
+        self._cut_overhang()
+        os.ftruncate(self._fd, HEADER_BYTES + self.size + length)
+        self.size += length
+        self.write_header()
+
+    def make_room(self, at: int, length: int) -> None:
+        """Reserve the room that ``insert_silence`` needs, so that a full disk shows before anything is moved."""
+        self._cut_overhang()
+        self._overhang = True
+        if self.size > at:
+            os.posix_fallocate(self._fd, HEADER_BYTES + at + length, self.size - at)
+
     def insert_silence(self, at: int, length: int) -> None:
         """Move what follows byte ``at`` of the audio by ``length`` bytes and leave silence there."""
-        self._cut_overhang()
+        self.make_room(at, length)
         tail = os.pread(self._fd, self.size - at, HEADER_BYTES + at)
         # The moved audio first: until the header is written, the file is what it was.
         _write_all(self._fd, tail, HEADER_BYTES + at + length)
@@ -203,8 +217,8 @@ class Recording:
         if missing <= 0:
             return
         if self.fill:
-            silence = bytes(missing * self.output_format.frame_bytes)
-            self._append([silence] * len(self.files))
+            for file in self.files:
+                file.append_silence(missing * self.output_format.frame_bytes)
         else:
             self._shift(position, -missing)
         self.lost_samples += missing
@@ -213,8 +227,11 @@ class Recording:
     def insert_silence(self, position: int, samples: int) -> None:
         """Put silence where audio is missing, ``samples`` long, before what came at ``position`` of the call."""
         at = min(self.file_position(position), self.samples) * self.output_format.frame_bytes
+        length = samples * self.output_format.frame_bytes
         for file in self.files:
-            file.insert_silence(at, samples * self.output_format.frame_bytes)
+            file.make_room(at, length)
+        for file in self.files:
+            file.insert_silence(at, length)
         self._shift(position, samples)
 
     def change_format(self, audio_format: AudioFormat) -> None:

@@ -342,10 +342,12 @@ class Connection:
         self._closed = True
         if self._deciding is not None:
             self._deciding.cancel()
-        if self._call is not None:
-            call, self._call = self._call, None
-            call.finish(self._loop.time(), time.time(), self._ending())
-        if self._attending:
-            self._loop.remove_reader(self._link)
-        self._link.close()
-        self._gate.forget(self)
+        call, self._call = self._call, None
+        try:
+            if call is not None:
+                call.finish(self._loop.time(), time.time(), self._ending())
+        finally:
+            if self._attending:
+                self._loop.remove_reader(self._link)
+            self._link.close()
+            self._gate.forget(self)

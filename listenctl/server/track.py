@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from listenctl.errors import ListenctlError
 from listenctl.media.channels import ChannelLayout
+from listenctl.media.convert import Conversion
 from listenctl.media.naming import Destination
 from listenctl.media.recording import Recording
 from listenctl.protocol.audio import AudioFormat
@@ -173,18 +174,25 @@ class Track:
         """Replace the WAVs by the format that is wanted, and say so in ``audio``."""
         from listenctl.server.converting import convert_politely
 
-        destination = self._settings.destination
-        paths: list[Path] = []
-        warnings: list[str] = []
-        for wav in recording.paths:
-            conversion = convert_politely(wav, wav.with_suffix(destination.extension), destination.kind)
-            paths.append(conversion.path)
-            warnings += conversion.warnings
+        kind, extension = self._settings.destination.kind, self._settings.destination.extension
+        made: list[Conversion] = []
+        try:
+            made.extend(convert_politely(wav, wav.with_suffix(extension), kind) for wav in recording.paths)
+        except ListenctlError:
+            # The description names the WAVs, so both stay and nothing else does.
+            for conversion in made:
+                if conversion.path not in recording.paths:
+                    conversion.path.unlink()
+            raise
+        for wav, conversion in zip(recording.paths, made, strict=True):
             if conversion.path != wav:
                 wav.unlink()
-        audio["files"] = [path.name for path in paths]
-        audio["format"] = "wav" if paths[0].suffix == ".wav" else destination.kind
-        audio["warnings"] = [*([recording.warning] if recording.warning else []), *warnings]
+        audio["files"] = [conversion.path.name for conversion in made]
+        audio["format"] = "wav" if made[0].path in recording.paths else kind
+        audio["warnings"] = [
+            *([recording.warning] if recording.warning else []),
+            *(warning for conversion in made for warning in conversion.warnings),
+        ]
 
 
 def _describe_saved(recording: Recording, audio: Report, description: Report) -> Report:

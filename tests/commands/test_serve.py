@@ -148,12 +148,13 @@ async def test_killed_in_mid_call_the_file_opens_and_lacks_less_than_a_second(tm
         await server.next("call-started")
         wav = tmp_path / "out" / "CS-A.wav"
         sent = 0
+        ended = asyncio.ensure_future(server.process.wait())
         while not wav.exists() or wav.stat().st_size < 100_000:
             await peer.send(binary(AUDIO * 25))
             sent += 4000
-            await asyncio.sleep(0.05)
+            await asyncio.wait({ended}, timeout=0.05)
         server.process.kill()
-        await server.process.wait()
+        await ended
         await peer.close()
 
     heard, _ = soundfile.read(wav, dtype="int16")
@@ -173,15 +174,17 @@ async def test_no_call_in_time_is_status_124(tmp_path: Path) -> None:
 
 
 async def test_the_timeout_never_cuts_a_call(tmp_path: Path) -> None:
-    async with service(*SERVE, "--timeout", "0.5", "--once", home=tmp_path) as server:
+    async with service(*SERVE, "--timeout", "0.3", "--ping-interval", "0.6", "--once", home=tmp_path) as server:
         peer = await call((await server.next("server-started"))["port"])
         await server.next("call-started")
-        await asyncio.sleep(0.6)
-        await peer.send(binary(AUDIO), close())
+        await peer.send(binary(AUDIO))
+        ping = await peer.read_frame()  # It comes when the timeout has long passed.
+        await peer.send(close())
         ended = await server.next("call-ended")
         await peer.close()
         status, _ = await server.status()
 
+    assert ping == b"\x89\x00"
     assert ended["received_samples"] == 160
     assert status == 0
 

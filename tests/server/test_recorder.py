@@ -257,6 +257,9 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
+PACE = 0.02  # seconds between messages, while it is waited for what they cause
+
+
 async def test_a_full_disk_costs_what_it_did_not_take_and_not_the_call(tiny: Path) -> None:
     block = struct.pack("<8000h", *range(8000))
     async with running(record=to(f"{tiny}/")) as run:
@@ -267,13 +270,13 @@ async def test_a_full_disk_costs_what_it_did_not_take_and_not_the_call(tiny: Pat
         while not failed.done():
             await peer.send(binary(block))
             sent += 1
-            await asyncio.sleep(0.02)
+            await asyncio.wait({failed}, timeout=PACE)
         ballast.unlink()
         resumed = asyncio.create_task(run.events.wait_for_warning("recording-resumed"))
         while not resumed.done():
             await peer.send(binary(block))
             sent += 1
-            await asyncio.sleep(0.02)
+            await asyncio.wait({resumed}, timeout=PACE)
         await peer.send(close())
         ended = await run.events.wait_for("call-ended")
         saved = await run.events.wait_for("recording-saved")
@@ -297,7 +300,7 @@ async def test_a_recording_on_a_full_disk_is_a_valid_file_with_whole_blocks(tiny
         failed = asyncio.create_task(run.events.wait_for("recording-failed"))
         while not failed.done():
             await peer.send(binary(block))
-            await asyncio.sleep(0.02)
+            await asyncio.wait({failed}, timeout=PACE)
         # What is on the disk while the call still lasts, as a crash would leave it.
         samples, rate = soundfile.read(tiny / "CS-A.wav", dtype="int16")
         await peer.send(close())

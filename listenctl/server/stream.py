@@ -39,6 +39,7 @@ class StreamRecorder:
         self._log: CallLog | None = None
         self._handed_bytes = 0
         self._written_bytes = 0
+        self._dropped_bytes = 0
         self._broken = False
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
@@ -62,6 +63,7 @@ class StreamRecorder:
     def put(self, data: bytes) -> None:
         """Write ``data`` when its turn comes; what a reader too slow leaves unread is lost."""
         if self._broken or self._handed_bytes - self._written_bytes > MAX_WAITING_BYTES:
+            self._dropped_bytes += len(data)
             self._fail("the reader of the pipe is too slow")
             return
         self._handed_bytes += len(data)
@@ -78,6 +80,7 @@ class StreamRecorder:
             "seconds": round(log.audio_format.duration(samples), 3),
             "bytes": self._written_bytes,
             "lost_samples": log.lost_samples,
+            "unrecorded_samples": self._dropped_bytes // log.audio_format.frame_bytes,
             "complete": not log.lost_samples and not self.lost_audio,
             "warnings": [],
         }

@@ -126,6 +126,8 @@ class Recording:
     """
     The files of one call: one, or two where the channels are split.
 
+    ``sidecar`` is the file claimed for their description; writing and closing it is the caller's.
+
     Args:
         path: where it should go, as a WAV; a taken name gets `-2`.
         final_extension: of what the WAV will be made into.
@@ -151,14 +153,12 @@ class Recording:
         self._set_format(audio_format)
         self._next = 0
         claims = claim_recording(path, self._map.labels, final_extension)
-        os.close(claims.sidecar.fd)
-        self.sidecar_path = claims.sidecar.path
+        self.sidecar = claims.sidecar
         try:
             self.files = [WavFile(claimed, self._map.output_format) for claimed in claims.audio]
         except OSError:
-            for claimed in claims.audio:
+            for claimed in (*claims.audio, claims.sidecar):
                 abandon(claimed)
-            claims.sidecar.path.unlink(missing_ok=True)
             raise
 
     def _set_format(self, audio_format: AudioFormat) -> None:

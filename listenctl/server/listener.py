@@ -32,7 +32,7 @@ BACKLOG = 1024
 REQUEST_WAIT = 3
 SHUTDOWN_TIMEOUT = 5.0
 OWN_DESCRIPTORS = 64
-DESCRIPTORS_PER_CALL = 3  # its socket, and two files where the channels are split
+DESCRIPTORS_PER_CALL = 4  # its socket, its sidecar, and two files where the channels are split
 
 
 class ListenServer:

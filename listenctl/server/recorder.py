@@ -8,6 +8,7 @@ What follows the end of a call (sync, other formats) is done by a few workers mo
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -70,6 +71,28 @@ class Recorder(Protocol):
         """Wait until every recording is finished."""
 
 
+class Mailbox:
+    """Jobs that threads leave for the event loop; one wake-up serves all that have come together."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._jobs: deque[Job] = deque()
+        self._woken = False
+
+    def put(self, job: Job) -> None:
+        """Have ``job`` done on the loop, after those that were put before."""
+        self._jobs.append(job)
+        if not self._woken:
+            self._woken = True
+            with suppress(RuntimeError):  # The loop has ended, at the second signal.
+                self._loop.call_soon_threadsafe(self._work)
+
+    def _work(self) -> None:
+        self._woken = False
+        while self._jobs:
+            _do(self._jobs.popleft())
+
+
 class FileRecorder:
     """Record every call to files of its own."""
 
@@ -79,7 +102,7 @@ class FileRecorder:
         self.recorded_seconds = 0.0
         self._settings = settings
         self._reporter = reporter
-        self._loop = asyncio.get_running_loop()
+        self._results = Mailbox(asyncio.get_running_loop())
         self._unfinished = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -144,11 +167,7 @@ class FileRecorder:
         self._jobs.append(partial(self._count_written, size))
 
     def _teller(self, log: CallLog) -> Tell:
-        def tell(event: str, fields: Report) -> None:
-            with suppress(RuntimeError):  # The loop has ended, at the second signal.
-                self._loop.call_soon_threadsafe(self._report, log, event, fields)
-
-        return tell
+        return lambda event, fields: self._results.put(partial(self._report, log, event, fields))
 
     def _report(self, log: CallLog, event: str, fields: Report) -> None:
         if event == "recording-failed":
@@ -188,8 +207,7 @@ class FileRecorder:
 
     def _finish_track(self, track: Track) -> None:
         _do(track.finish)
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._note_end)
+        self._results.put(self._note_end)
 
 
 def _do(job: Job) -> None:

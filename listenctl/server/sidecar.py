@@ -9,10 +9,9 @@ import base64
 import errno
 import json
 import os
-from pathlib import Path
 
 from listenctl.media.channels import ChannelLayout
-from listenctl.media.claim import FILE_MODE
+from listenctl.media.claim import Claim
 from listenctl.media.recording import Recording
 from listenctl.protocol.ledger import GapKind
 from listenctl.protocol.metadata import CallMetadata
@@ -57,25 +56,21 @@ def describe(log: CallLog, recording: Recording) -> Report:
     }
 
 
-def write(path: Path, description: Report) -> None:
+def write(sidecar: Claim, description: Report) -> None:
     """
-    Write a sidecar over the one that is there, in one go; a new file each time would cost more than all else.
+    Write a sidecar over what its file holds, in one go; a new file each time would cost more than all else.
 
     Raises:
-        OSError: it can't be written; the one that was there stays.
+        OSError: it can't be written; what the file held stays.
     """
     data = json.dumps(description, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
-    try:
-        before = os.pread(fd, MAX_SIDECAR, 0)
-        if os.pwrite(fd, data, 0) < len(data):
-            os.pwrite(fd, before, 0)
-            os.ftruncate(fd, len(before))
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        if len(before) > len(data):
-            os.ftruncate(fd, len(data))
-    finally:
-        os.close(fd)
+    before = os.pread(sidecar.fd, MAX_SIDECAR, 0)
+    if os.pwrite(sidecar.fd, data, 0) < len(data):
+        os.pwrite(sidecar.fd, before, 0)
+        os.ftruncate(sidecar.fd, len(before))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(sidecar.path))
+    if len(before) > len(data):
+        os.ftruncate(sidecar.fd, len(data))
 
 
 def channel_meanings(log: CallLog, layout: ChannelLayout) -> list[str]:

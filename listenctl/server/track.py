@@ -4,6 +4,7 @@ One call's recording as the writer thread makes it: opened, written, mended, fin
 A disk that fails costs what it couldn't take and nothing else: the call goes on, and the recording resumes when it can.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -78,7 +79,7 @@ class Track:
                 final_extension=destination.extension,
                 fill=settings.fill,
             )
-            sidecar.write(self._recording.sidecar_path, sidecar.describe(log, self._recording))
+            sidecar.write(self._recording.sidecar, sidecar.describe(log, self._recording))
         except OSError as exc:
             self._fail(exc, path)
 
@@ -130,15 +131,17 @@ class Track:
             self._close(recording)
             description = sidecar.describe(self._log, recording)
             audio = sidecar.describe_audio(self._log, recording)
-            sidecar.write(recording.sidecar_path, description)
+            sidecar.write(recording.sidecar, description)
             if self._settings.destination.kind != "wav":
                 self._convert(recording, audio)
                 description["audio"] = audio
-                sidecar.write(recording.sidecar_path, description)
+                sidecar.write(recording.sidecar, description)
         except (OSError, ListenctlError) as exc:
             self._tell("recording-failed", {"path": str(recording.paths[0]), "reason": str(exc)})
         else:
             self._tell("recording-saved", _describe_saved(recording, audio, description))
+        finally:
+            os.close(recording.sidecar.fd)
 
     def _open_again(self) -> Recording | None:
         if time.monotonic() >= self._retry_at:
@@ -196,13 +199,13 @@ class Track:
 
 
 def _describe_saved(recording: Recording, audio: Report, description: Report) -> Report:
-    folder = recording.sidecar_path.parent
+    folder = recording.sidecar.path.parent
     names = audio["files"]
     assert isinstance(names, list)
     return {
         "path": str(folder / names[0]),
         "paths": [str(folder / name) for name in names],
-        "sidecar": str(recording.sidecar_path),
+        "sidecar": str(recording.sidecar.path),
         "format": audio["format"],
         "samples": recording.samples,
         "seconds": audio["seconds"],

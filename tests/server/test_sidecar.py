@@ -3,11 +3,13 @@
 import base64
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from listenctl.media.channels import ChannelLayout
+from listenctl.media.claim import Claim, claim
 from listenctl.media.recording import Recording
 from listenctl.protocol.ledger import Gap, GapKind
 from listenctl.protocol.messages import Dtmf
@@ -149,29 +151,23 @@ def test_the_tapped_party_is_told_as_far_as_known(metadata: str, party: str) -> 
     assert sidecar.tapped_party(call_log(metadata).metadata) == party
 
 
-def test_a_shorter_sidecar_leaves_nothing_of_a_longer_one(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-
-    sidecar.write(path, {"x": "y" * 1000})
-    sidecar.write(path, {"x": "ü\ud800"})
-
-    assert json.loads(path.read_text()) == {"x": "ü\ud800"}
-    assert path.stat().st_mode & 0o777 == 0o600
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Claim]:
+    claimed = claim(tmp_path / "a.json")
+    yield claimed
+    os.close(claimed.fd)
 
 
-def test_a_sidecar_is_not_written_through_a_link(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").write_text("precious")
-    (tmp_path / "a.json").symlink_to(tmp_path / "elsewhere")
+def test_a_shorter_sidecar_leaves_nothing_of_a_longer_one(empty: Claim) -> None:
+    sidecar.write(empty, {"x": "y" * 1000})
+    sidecar.write(empty, {"x": "ü\ud800"})
 
-    with pytest.raises(OSError, match="symbolic links"):
-        sidecar.write(tmp_path / "a.json", {})
-
-    assert (tmp_path / "elsewhere").read_text() == "precious"
+    assert json.loads(empty.path.read_text()) == {"x": "ü\ud800"}
+    assert empty.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_sidecar_that_does_not_fit_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.json"
-    sidecar.write(path, {"x": 1})
+def test_a_sidecar_that_does_not_fit_leaves_the_one_before(empty: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
+    sidecar.write(empty, {"x": 1})
     write = os.pwrite
 
     def short(fd: int, data: bytes, offset: int) -> int:
@@ -179,6 +175,6 @@ def test_a_sidecar_that_does_not_fit_leaves_the_one_before(tmp_path: Path, monke
 
     monkeypatch.setattr(os, "pwrite", short)
     with pytest.raises(OSError, match="No space left"):
-        sidecar.write(path, {"x": "y" * 1000})
+        sidecar.write(empty, {"x": "y" * 1000})
 
-    assert json.loads(path.read_text()) == {"x": 1}
+    assert json.loads(empty.path.read_text()) == {"x": 1}

@@ -49,6 +49,8 @@ def _command(app: typer.Typer, name: str) -> TyperCommand:
     found = typer.main.get_command(app)
     assert isinstance(found, TyperCommand)
     found.name = name
+    # Lines of a docstring are no lines of the help.
+    found.help = "\n\n".join(" ".join(part.split()) for part in (found.help or "").split("\n\n"))
     return found
 
 
@@ -72,7 +74,7 @@ def _root(
     ] = None,
     version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False,
 ) -> None:
-    """Receive, record and test the audio streams of jambonz calls (the listen protocol)."""
+    """Receive and record the audio streams of jambonz calls (the listen protocol)."""
     if version:
         typer.echo(f"listenctl {__version__}")
         raise typer.Exit
@@ -81,11 +83,14 @@ def _root(
     ctx.default_map = read_defaults(config, os.environ, _known_settings(ctx))
 
 
-def _known_settings(ctx: typer.Context) -> dict[str, set[str]]:
+def _known_settings(ctx: typer.Context) -> dict[str, set[str] | None]:
     """Return the parameters of the command that was called; the other commands stay unimported."""
+    known: dict[str, set[str] | None] = dict.fromkeys(COMMANDS)
     name = ctx.invoked_subcommand
     called = ctx.command.get_command(ctx, name) if isinstance(ctx.command, LazyGroup) and name else None
-    return {} if name is None or called is None else {name: {str(parameter.name) for parameter in called.params}}
+    if name is not None and called is not None:
+        known[name] = {str(parameter.name) for parameter in called.params}
+    return known
 
 
 def run(command: TyperGroup, arguments: Sequence[str]) -> int:

@@ -9,14 +9,16 @@ from listenctl.errors import UsageError
 FILE = Path("listenctl/config.toml")
 
 
-def read_defaults(chosen: Path | None, environ: Mapping[str, str], known: Mapping[str, set[str]]) -> dict[str, Any]:
+def read_defaults(
+    chosen: Path | None, environ: Mapping[str, str], known: Mapping[str, set[str] | None]
+) -> dict[str, Any]:
     """
     Return the settings of each command, keyed by parameter name.
 
     The file has a table for each command, with its long options: ``[record]``, ``sample-rate = 16000``.
 
     Args:
-        known: the parameter names of each command whose table is to be understood; other tables wait for their command.
+        known: the parameter names of each command; None where they don't matter now.
 
     Raises:
         UsageError: the file can't be read, isn't TOML, or sets what isn't known.
@@ -32,7 +34,11 @@ def read_defaults(chosen: Path | None, environ: Mapping[str, str], known: Mappin
         raise UsageError(f"{path}: can't be read: {exc.strerror}") from exc
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise UsageError(f"{path}: isn't TOML: {exc}") from exc
-    return {command: _parameters(path, command, table, known.get(command)) for command, table in tables.items()}
+    if strange := next((name for name in tables if name not in known), None):
+        raise UsageError(
+            f"{path}: there is no command {strange!r}; tables are {', '.join(f'[{name}]' for name in known)}"
+        )
+    return {command: _parameters(path, command, table, known[command]) for command, table in tables.items()}
 
 
 def _find(environ: Mapping[str, str]) -> Path | None:
@@ -49,4 +55,7 @@ def _parameters(path: Path, command: str, table: object, known: set[str] | None)
         raise UsageError(
             f"{path}: [{command}] has no setting {unknown[0].replace('_', '-')!r}; see `listenctl {command} -h`"
         )
+    for name, value in settings.items():
+        if not isinstance(value, str | int | float):
+            raise UsageError(f"{path}: [{command}] {name.replace('_', '-')} is a single value, not {value!r}")
     return settings

@@ -21,6 +21,9 @@ def demo(
     It needs no jambonz, no sound device and no network beyond this machine.
     """
     from listenctl.console.demo import run_demo
+    from listenctl.media.naming import Destination
 
+    if folder is not None:
+        Destination.parse(f"{folder}/").check_folder()
     target = folder or Path(tempfile.mkdtemp(prefix="listenctl-demo-"))
     return asyncio.run(run_demo(target, sys.stdout))

@@ -31,6 +31,8 @@ def recover(
     """
     from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 
+    if output is not None and str(output) == "-":
+        raise UsageError("a mended recording needs a file: its header is written last")
     if output is not None and len(files) > 1:
         raise UsageError("--output takes one file; leave it out to mend several")
     assumed = AudioFormat(sample_rate, MIX_CHANNELS[mix_type]) if raw else None

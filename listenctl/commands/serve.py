@@ -4,7 +4,9 @@ import asyncio
 import os
 import re
 import ssl
+import sys
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,6 +88,9 @@ def server_settings(options: ServerOptions, read_interval: float) -> "ServerSett
             f"--host {options.host} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
             "or say --no-auth to let everyone in"
         )
+    for name in ("timeout", "metadata_timeout", "ping_interval"):
+        if not isfinite(getattr(options, name) or 0.0):
+            raise UsageError(f"--{name.replace('_', '-')} must be a number of seconds")
     possible = raise_descriptor_limit(options.max_calls)
     if options.levels:
         read_interval = min(read_interval, seconds(options.levels, "--levels") / 2)
@@ -124,6 +129,8 @@ def record_settings(options: RecorderOptions, destination: str) -> "RecordSettin
     parsed.check_folder()
     layout = ChannelLayout(options.channels.value)
     if parsed.is_stdout:
+        if sys.stdout.isatty():
+            raise UsageError("audio is nothing for a terminal; pipe it, as in `listenctl record - | play -`")
         if options.json:
             raise UsageError("stdout carries the audio; write events to a file with --events")
         if layout is ChannelLayout.SPLIT:

@@ -13,6 +13,7 @@ from listenctl.media.pacing import SystemClock
 from listenctl.media.samples import SPEECH_KEY_PRESS, speech
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.messages import Dtmf
+from listenctl.server.reports import Report
 from listenctl.server.settings import ServerSettings
 from listenctl.server.track import RecordSettings
 
@@ -24,6 +25,11 @@ async def run_demo(folder: Path, out: TextIO) -> int:
     out.write("A simulated jambonz places a call of ten seconds to a listenctl server on this machine.\n")
     out.flush()
     calling: list[asyncio.Task[object]] = []
+    saved: list[Path] = []
+
+    def note_saved(report: Report) -> None:
+        if report["event"] == "recording-saved":
+            saved.append(Path(str(report["sidecar"])))
 
     def place(url: str) -> None:
         metadata = inbound_metadata(FORMAT, caller="+15083084809", callee="+15084901000")
@@ -32,21 +38,20 @@ async def run_demo(folder: Path, out: TextIO) -> int:
 
     status = await run_server(
         ServerSettings(port=0),
-        Presentation(title="the demo", on_start=place),
+        Presentation(title="the demo", on_start=place, on_event=note_saved),
         recording=RecordSettings(Destination.parse(f"{folder}/")),
         stop_after=1,
         patience=10,
     )
-    await asyncio.gather(*calling)
-    out.write(describe(_newest_sidecar(folder)))
-    return status
-
-
-def _newest_sidecar(folder: Path) -> Path:
-    sidecars = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
-    if not sidecars:
+    if status == 0:
+        await asyncio.gather(*calling)
+    for call in calling:
+        call.cancel()
+    if saved:
+        out.write(describe(saved[0]))
+    elif status == 0:
         raise CheckFailed(f"{folder}: nothing was recorded")
-    return sidecars[-1]
+    return status
 
 
 def describe(path: Path) -> str:

@@ -16,10 +16,10 @@ class LineWriter:
     Write lines to a descriptor, in order.
 
     Args:
-        on_broken: called once, in the writing thread, when nobody reads any more.
+        on_broken: called once, in the writing thread, with the reason why no more can be written.
     """
 
-    def __init__(self, fd: int, encoding: str = "utf-8", on_broken: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, fd: int, encoding: str = "utf-8", on_broken: Callable[[str], None] = lambda _: None) -> None:
         self.lost = 0
         self._fd = fd
         self._encoding = encoding
@@ -45,8 +45,8 @@ class LineWriter:
         try:
             while (lines := self._take()) is not None:
                 self._write("".join(f"{line}\n" for line in lines).encode(self._encoding, "backslashreplace"))
-        except OSError:
-            self._on_broken()
+        except OSError as exc:
+            self._on_broken(exc.strerror or str(exc))
 
     def _take(self) -> list[str] | None:
         """Return all lines that wait, at least one; None at the end."""

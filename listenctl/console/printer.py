@@ -36,7 +36,8 @@ def human_line(report: Report, look: Look) -> str:
     text = printable(describe(report) if describe else "", _MAX_TEXT)
     call = _short_id(printable(report["call"] or ""))
     words = [_clock_time(report["ts"]), look.paint(event, _COLORS.get(event, _BOLD)), look.paint(call, _DIM), text]
-    return " ".join(word for word in words if word)
+    line = " ".join(word for word in words if word)
+    return line if look.unicode else line.replace("→", "->").replace("…", "~").encode("ascii", "replace").decode()
 
 
 def _short_id(call: str) -> str:

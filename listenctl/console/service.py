@@ -25,7 +25,7 @@ from listenctl.server.settings import ServerSettings
 from listenctl.server.stream import StreamRecorder
 from listenctl.server.track import RecordSettings
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Presentation:
         level_interval: seconds of audio for each ``levels`` event; None for none.
         title: what the server does, for its meters.
         on_start: called with the server's URL when it takes calls.
+        on_event: called with every event.
     """
 
     json: bool = False
@@ -47,6 +48,7 @@ class Presentation:
     quiet: bool = False
     title: str = ""
     on_start: Callable[[str], None] = lambda _: None
+    on_event: Sink | None = None
 
 
 async def run_server(
@@ -65,7 +67,7 @@ async def run_server(
         ListenctlError: the server can't start.
     """
     with ExitStack() as closing:
-        reporter = Reporter()
+        reporter = Reporter(*([presentation.on_event] if presentation.on_event else []))
         recorder = _recorder(recording, reporter)
         server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
         if isinstance(recorder, StreamRecorder):
@@ -83,8 +85,7 @@ async def run_server(
         return CheckFailed.exit_status
     if output.broken:
         return ListenctlError.exit_status
-    unfinished = stop_after is not None and server.calls_total < stop_after
-    return 128 + ended_by[0] if ended_by and unfinished else 0
+    return 128 + ended_by[0] if ended_by and server.was_cut_short else 0
 
 
 async def _wait(server: ListenServer, patience: float | None) -> None:
@@ -130,42 +131,54 @@ def _watch_signals(server: ListenServer, give_terminal_back: Callable[[], None])
 
 
 class _Output:
-    """Events as JSON lines, on stdout and in a file; when nobody reads stdout any more, the server stops."""
+    """
+    Events as JSON lines, on stdout and in a file.
+
+    When they can't be written any more, recordings go on without. A server that doesn't record has nothing to do then:
+    it takes no more calls and ends when the live ones have ended.
+    """
 
     def __init__(self, server: ListenServer, presentation: Presentation, closing: ExitStack) -> None:
         self.broken = False
-        self._stop = server.stop
+        self._server = server
         self._loop = asyncio.get_running_loop()
         self._closing = closing
         if presentation.json:
-            fd = sys.stdout.fileno()
-            server.reporter.add(self._sink(fd, "stdout", self._break))
-            if stat.S_ISFIFO(os.fstat(fd).st_mode):
-                # A pipe that we write to becomes readable only when its reader has gone.
-                self._loop.add_reader(fd, self._hang_up, fd)
+            self._write_to(sys.stdout.fileno(), "stdout")
         if presentation.events is not None:
-            path = presentation.events
-            server.reporter.add(self._sink(_append_to(path), str(path), lambda: None))
+            self._write_to(_append_to(presentation.events), str(presentation.events))
 
-    def _sink(self, fd: int, name: str, on_broken: Callable[[], None]) -> Sink:
-        writer = LineWriter(fd, on_broken=on_broken)
+    def _write_to(self, fd: int, name: str) -> None:
+        writer = LineWriter(fd, on_broken=lambda reason: self._break_soon(name, reason))
         self._closing.callback(self._end, writer, name)
-        return lambda report: writer.write(json_line(report))
+        self._server.reporter.add(lambda report: writer.write(json_line(report)))
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            # A pipe that we write to becomes readable only when its reader has gone.
+            self._loop.add_reader(fd, self._hang_up, fd, name)
 
     def _end(self, writer: LineWriter, name: str) -> None:
         lost = writer.close()
-        if lost and not self.broken:  # A reader that has left wants no more.
+        if lost and not self.broken:
             self.broken = True
             sys.stderr.write(f"listenctl: {name}: {lost} events couldn't be written\n")
 
-    def _hang_up(self, fd: int) -> None:
+    def _hang_up(self, fd: int, name: str) -> None:
         self._loop.remove_reader(fd)
-        self._break()
+        self._break(name, "its reader has gone")
 
-    def _break(self) -> None:
-        self.broken = True
+    def _break_soon(self, name: str, reason: str) -> None:
         with suppress(RuntimeError):  # The loop has ended already.
-            self._loop.call_soon_threadsafe(self._stop)
+            self._loop.call_soon_threadsafe(self._break, name, reason)
+
+    def _break(self, name: str, reason: str) -> None:
+        if self.broken:
+            return
+        self.broken = True
+        records = self._server.recorder is not None
+        then = "recording goes on without" if records else "no more calls are taken"
+        sys.stderr.write(f"listenctl: {name}: events can't be written, {reason.lower()}; {then}\n")
+        if not records:
+            self._server.drain()
 
 
 def _append_to(path: Path) -> int:
@@ -183,8 +196,8 @@ async def _face(server: ListenServer, presentation: Presentation) -> AsyncIterat
     What it yields gives the terminal back, for an end that can't wait.
     """
     look = Look.of(sys.stderr, os.environ)
-    one_terminal = presentation.json and sys.stdout.isatty()
-    if not presentation.quiet and can_draw(sys.stderr, os.environ) and not one_terminal:
+    # Whoever reads the JSON may print on this very terminal.
+    if not (presentation.quiet or presentation.json) and can_draw(sys.stderr, os.environ):
         view = LiveView(server, sys.stderr, look, presentation.title)
         server.reporter.add(_printer(view.screen.print_above, look), LASTING)
         async with _running(view.run()):

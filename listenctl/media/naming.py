@@ -99,8 +99,11 @@ class Destination:
         folder = Path(fixed[: fixed.rfind("/") + 1] or ".")
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            raise UsageError(f"{folder}: recordings can't be written there")
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: is no folder, so recordings can't be written there")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            reason = "the file system is read-only" if os.statvfs(folder).f_flag & os.ST_RDONLY else "permission denied"
+            raise UsageError(f"{folder}: recordings can't be written there: {reason}")
 
     def wav_path(self, lookup: Lookup, started: datetime) -> Path:
         """Return the WAV that a call is recorded to; it may be taken already, so claim it."""

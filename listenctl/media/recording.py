@@ -122,6 +122,14 @@ class Shift:
     offset: int
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """From call position ``position`` on, ``samples`` samples per channel couldn't be written."""
+
+    position: int
+    samples: int
+
+
 class Recording:
     """
     The files of one call: one, or two where the channels are split.
@@ -149,7 +157,7 @@ class Recording:
         self.layout = layout
         self.fill = fill
         self.shifts: list[Shift] = []
-        self.lost_samples = 0
+        self.losses: list[Loss] = []
         self._set_format(audio_format)
         self._next = 0
         claims = claim_recording(path, self._map.labels, final_extension)
@@ -179,6 +187,11 @@ class Recording:
     def paths(self) -> list[Path]:
         """The files, left before right."""
         return [file.path for file in self.files]
+
+    @property
+    def lost_samples(self) -> int:
+        """Samples per channel that couldn't be written."""
+        return sum(loss.samples for loss in self.losses)
 
     @property
     def position(self) -> int:
@@ -221,7 +234,7 @@ class Recording:
                 file.append_silence(missing * self.output_format.frame_bytes)
         else:
             self._shift(position, -missing)
-        self.lost_samples += missing
+        self.losses.append(Loss(self._next, missing))
         self._next = position
 
     def insert_silence(self, position: int, samples: int) -> None:
@@ -241,7 +254,7 @@ class Recording:
             self.layout = ChannelLayout.AS_IS  # What was rearranged already stays so; all else isn't any more.
         self._set_format(audio_format)
         self._next = int(self._next * ratio)
-        self.lost_samples = int(self.lost_samples * ratio)
+        self.losses = [Loss(int(loss.position * ratio), int(loss.samples * ratio)) for loss in self.losses]
         self.shifts = [Shift(int(shift.position * ratio), int(shift.offset * ratio)) for shift in self.shifts]
         for file in self.files:
             file.change_format(self.output_format)

@@ -66,7 +66,8 @@ def recover(path: Path, *, output: Path | None = None, assumed: AudioFormat | No
         ListenctlError: The file can't be read, holds no 16-bit PCM, or the copy can't be written.
     """
     if not path.is_file():
-        raise ListenctlError(f"{path}: is no file; give the path of a recording")
+        problem = "is no file" if path.exists() else "no such file"
+        raise ListenctlError(f"{path}: {problem}; give the path of a recording")
     try:
         with path.open("rb") as file:
             diagnosis = examine(file, assumed=assumed)

@@ -176,9 +176,10 @@ class GapLedger:
         self._checked_at = at
         return self._tell()
 
-    def finish(self, at: float) -> Sequence[Gap]:
-        """Return the gaps that the end of the call settles."""
-        gaps = list(self.check(at))
+    def finish(self, at: float | None) -> Sequence[Gap]:
+        """Return the gaps that the end of the call settles; ``at`` is None where nobody knows when that was."""
+        gaps = [] if at is None else list(self.check(at))
+        at = self._checked_at if at is None else at
         if self._stall is not None:
             missing = self._stall.least_missing(self._late, self._interval)
             if missing > LATE:

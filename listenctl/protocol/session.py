@@ -176,9 +176,9 @@ class ListenSession:
         gaps = self.ledger.check(at)
         return [GapFound(gap) for gap in gaps] if gaps else ()
 
-    def finish(self, at: float) -> Sequence[Event]:
-        """Settle what the end of the call settles."""
-        events = list(self.assume_defaults(at)) if self._held else []
+    def finish(self, at: float | None) -> Sequence[Event]:
+        """Settle what the end of the call settles; ``at`` is None where the connection broke, nobody knows when."""
+        events = list(self.assume_defaults(self._started_at if at is None else at)) if self._held else []
         events += [GapFound(gap) for gap in self.ledger.finish(at)]
         if rest := self._assembler.rest:
             detail = f"the audio ended within a sample; {len(rest)} bytes left out"

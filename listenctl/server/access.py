@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 from collections.abc import Awaitable
@@ -26,6 +27,9 @@ KEY_BYTES = 32
 REMEMBERED = 1000
 # Longer ones jambonz cuts or leaves out without a word (protocol.md 1.4).
 JAMBONZ_CREDENTIALS_LIMIT = 89
+
+
+logger = logging.getLogger(__name__)
 
 
 class Access(Protocol):
@@ -55,6 +59,9 @@ class SharedAccess:
     def __init__(self, credentials: str) -> None:
         if not all(credentials.partition(":")):
             raise UsageError("LISTENCTL_AUTH must be user:password, neither of them empty")
+        if len(credentials) - 1 > JAMBONZ_CREDENTIALS_LIMIT:
+            limit = JAMBONZ_CREDENTIALS_LIMIT
+            raise UsageError(f"LISTENCTL_AUTH is longer than the {limit} characters that jambonz sends")
         self._credentials = os.fsencode(credentials)
 
     def check(self, authorization: str | None) -> bool:
@@ -81,6 +88,7 @@ class FileAccess:
         # Someone who isn't in the file must take as long as someone who is.
         self._nobody = hash_password(secrets.token_hex())
         self._stamp = 0
+        self._fault = ""
         self._users: dict[str, str] = {}
         self._load()
 
@@ -117,9 +125,11 @@ class FileAccess:
         try:
             if self._path.stat().st_mtime_ns != self._stamp:
                 self._load()
-        except (OSError, UsageError):
+        except (OSError, UsageError) as exc:
             # A file that is just being written, or broken, leaves those in whom it let in before.
-            return
+            if str(exc) != self._fault:
+                self._fault = str(exc)
+                logger.warning("%s; the users it had before may still connect", exc)
 
     def _load(self) -> None:
         try:

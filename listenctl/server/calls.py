@@ -88,9 +88,3 @@ class CallLog:
     def gap_seconds(self) -> float:
         """Seconds of audio that are missing, thrown away or never sent."""
         return self.audio_format.duration(self.ledger.lost_samples + self.ledger.paused_samples)
-
-    @property
-    def completeness(self) -> float:
-        """Share of the sent audio that was received, 0 to 1; pauses don't count, since nothing was sent."""
-        sent = self.samples + self.lost_samples
-        return self.samples / sent if sent else 1.0

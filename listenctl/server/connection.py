@@ -187,7 +187,7 @@ class Connection:
         self._protocol.receive_data(head)
         requests = self._protocol.events_received()
         if not requests:
-            self._refuse_raw(Refusal(HTTPStatus.BAD_REQUEST, f"no valid request: {self._protocol.handshake_exc}"))
+            self._pass_on_refusal(f"no valid request: {self._protocol.handshake_exc}")
             return
         request = requests[0]
         assert isinstance(request, Request)
@@ -226,6 +226,16 @@ class Connection:
         if self._request:
             data, self._request = self._request, b""
             self._take_frames(self._splitter, data, now)
+
+    def _pass_on_refusal(self, reason: str) -> None:
+        """Report a request that the library has refused by itself, and answer it where the library doesn't."""
+        answer = b"".join(self._protocol.data_to_send())
+        if not answer:
+            self._refuse_raw(Refusal(HTTPStatus.BAD_REQUEST, reason))
+            return
+        self._link.write(answer)
+        self._link.end_writing()
+        self._refused(Refusal(HTTPStatus(int(answer.split(b" ", 2)[1])), reason))
 
     def _refuse_raw(self, refusal: Refusal) -> None:
         """Answer what the library doesn't answer, since it is no HTTP."""
@@ -309,7 +319,7 @@ class Connection:
     def _end_of_stream(self, now: float) -> None:
         if self._splitter is not None and not self._protocol.eof_sent:
             self._splitter.receive_eof()
-        elif not self._turned_away and (self._link.error or self._request):
+        elif self._splitter is None and not self._turned_away and (self._link.error or self._request):
             refusal = Refusal(HTTPStatus.BAD_REQUEST, self._link.error or "it ended too early")
             self._gate.note_refusal(self.remote, self.target, refusal)
         self._finish_call(now)

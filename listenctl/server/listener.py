@@ -61,6 +61,8 @@ class ListenServer:
         self.calls_failed = 0
         self.gap_seconds = 0.0
         self.lost_audio = False
+        self.was_cut_short = False
+        """Whether it was stopped before it had taken all the calls that it was to take, to their end."""
         self.port = settings.port
         self._stop_after = stop_after
         self._ids = CallIds()
@@ -101,14 +103,24 @@ class ListenServer:
         if self.recorder is not None:
             await self.recorder.finish()
 
+    def drain(self) -> None:
+        """Refuse new calls and end when the live ones have ended."""
+        self._stop_after = self.calls_total
+        if not self.live:
+            self.stop()
+
     def stop(self) -> None:
         """Refuse new calls, close the live ones with 1001, and end when they have ended."""
         if self._stopping:
             return
         self._stopping = True
         self._close_sockets()
+        self.was_cut_short = self._stop_after is not None and (bool(self.live) or not self._taken_all())
         if self.live:
-            detail = "a listen that ends is a verb that ends; where it was the last one, jambonz hangs up"
+            detail = (
+                f"stopping: {len(self.live)} live calls are closed and their recordings finished; a second signal ends "
+                "at once. A listen that ends can end its call, where it was the last verb"
+            )
             self.reporter.emit("warning", {"rule": "calls-cut", "detail": detail, "calls": len(self.live)})
         for connection in list(self._connections):
             connection.close(1001, "server is stopping")
@@ -126,7 +138,7 @@ class ListenServer:
             return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls")
         if len(self.live) >= self.settings.max_calls:
             return Refusal(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"{self.settings.max_calls} calls are live, the most there may be"
+                HTTPStatus.SERVICE_UNAVAILABLE, f"there are {len(self.live)} live calls, and no more are allowed"
             )
         return None
 
@@ -278,7 +290,8 @@ def _listen(host: str, port: int) -> list[socket.socket]:
         except OSError as exc:
             for opened in sockets:
                 opened.close()
-            raise ListenctlError(f"can't listen on {host}:{port}: {exc.strerror}; is another server running?") from exc
+            hint = "; is another server running?" if exc.errno == errno.EADDRINUSE else ""
+            raise ListenctlError(f"can't listen on {host}:{port}: {exc.strerror}{hint}") from exc
     return sockets
 
 

@@ -91,7 +91,7 @@ class LiveCall:
 
     def finish(self, now: float, at: float, ending: Ending) -> None:
         """End the call: ``now`` on the loop's clock, ``at`` in Unix time."""
-        self.take_all(self.session.finish(now))
+        self.take_all(self.session.finish(None if ending.closed_by == "nobody" else now))
         log = self.log
         if log is not None:
             log.ended_at, log.ending = at, ending

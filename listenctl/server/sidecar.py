@@ -9,10 +9,11 @@ import base64
 import errno
 import json
 import os
+from operator import itemgetter
 
 from listenctl.media.channels import ChannelLayout
 from listenctl.media.claim import Claim
-from listenctl.media.recording import Recording
+from listenctl.media.recording import Loss, Recording
 from listenctl.protocol.ledger import GapKind
 from listenctl.protocol.metadata import CallMetadata
 from listenctl.protocol.session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
@@ -136,7 +137,24 @@ def _describe_gaps(log: CallLog, recording: Recording) -> list[Report]:
         filled = gap.missing if recording.fill and gap.kind in (GapKind.HOLE, GapKind.PAUSE) else 0
         position = max(0, recording.file_position(gap.position) - filled)
         gaps.append(describe_gap(gap, rate) | {"position": position, "time": round(position / rate, 3)})
-    return gaps
+    gaps += [_describe_loss(loss, rate, recording) for loss in recording.losses]
+    return sorted(gaps, key=itemgetter("position"))
+
+
+def _describe_loss(loss: Loss, rate: int, recording: Recording) -> Report:
+    """Describe what couldn't be written as a gap, of a kind that only recordings have."""
+    # The shift of a loss begins behind it; what comes before it tells where it is.
+    position = recording.file_position(loss.position - 1) + 1 if loss.position else 0
+    return {
+        "kind": "unrecorded",
+        "position": position,
+        "time": round(position / rate, 3),
+        "length": round(loss.samples / rate, 3),
+        "missing": loss.samples,
+        "resolution": 0,
+        "position_uncertainty": 0,
+        "at_least": False,
+    }
 
 
 def _describe_warnings(log: CallLog, recording: Recording) -> list[Report]:

@@ -137,7 +137,8 @@ class Track:
                 description["audio"] = audio
                 sidecar.write(recording.sidecar, description)
         except (OSError, ListenctlError) as exc:
-            self._tell("recording-failed", {"path": str(recording.paths[0]), "reason": str(exc)})
+            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+            self._tell("recording-failed", {"path": str(recording.paths[0]), "reason": reason})
         else:
             self._tell("recording-saved", _describe_saved(recording, audio, description))
         finally:

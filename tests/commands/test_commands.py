@@ -152,7 +152,7 @@ def test_recover_mends_what_it_can_and_tells_what_it_can_not(tmp_path: Path) -> 
 
     assert run.returncode == 1
     assert "bad.wav" in run.stderr
-    assert "none.wav: is no file" in run.stderr
+    assert "none.wav: no such file" in run.stderr
     assert run.stderr.count("\n") == 1
     assert (tmp_path / "good.recovered.wav").exists()
 

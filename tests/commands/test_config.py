@@ -8,6 +8,8 @@ from listenctl.commands.config import read_defaults
 from listenctl.errors import UsageError
 from tests.helpers.cli import listenctl, service
 
+ANY = {"serve": None, "record": None}
+
 
 def write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,18 +25,20 @@ def test_the_file_is_found_in_the_xdg_places(tmp_path: Path) -> None:
     write(tmp_path / "system/listenctl/config.toml", "[record]\nport = 1")
     places = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": f"/nowhere:{tmp_path}/system"}
 
-    assert read_defaults(None, places, {}) == {"record": {"port": 1}}
+    assert read_defaults(None, places, ANY) == {"record": {"port": 1}}
     write(tmp_path / ".config/listenctl/config.toml", "[record]\nport = 2")
-    assert read_defaults(None, places, {}) == {"record": {"port": 2}}
+    assert read_defaults(None, places, ANY) == {"record": {"port": 2}}
     write(tmp_path / "mine/listenctl/config.toml", "[record]\nport = 3")
-    assert read_defaults(None, places | {"XDG_CONFIG_HOME": f"{tmp_path}/mine"}, {}) == {"record": {"port": 3}}
+    assert read_defaults(None, places | {"XDG_CONFIG_HOME": f"{tmp_path}/mine"}, ANY) == {"record": {"port": 3}}
 
 
 def test_a_file_that_is_chosen_goes_before_all(tmp_path: Path) -> None:
     write(tmp_path / ".config/listenctl/config.toml", "[record]\nport = 2")
     chosen = write(tmp_path / "chosen.toml", "[serve]\nsample-rate = 16000\nmix-type = 'stereo'")
 
-    assert read_defaults(chosen, {"HOME": str(tmp_path)}, {}) == {"serve": {"sample_rate": 16000, "mix_type": "stereo"}}
+    assert read_defaults(chosen, {"HOME": str(tmp_path)}, ANY) == {
+        "serve": {"sample_rate": 16000, "mix_type": "stereo"}
+    }
 
 
 @pytest.mark.parametrize("text", ["port = 1", "[record", "\x00"])
@@ -48,9 +52,24 @@ def test_a_file_that_can_not_be_understood_is_refused(text: str, tmp_path: Path)
 def test_a_table_of_another_command_waits_for_it(tmp_path: Path) -> None:
     chosen = write(tmp_path / "chosen.toml", "[serve]\nprot = 1\n[record]\nport = 2")
 
-    assert read_defaults(chosen, {}, {"record": {"port"}})["record"] == {"port": 2}
+    assert read_defaults(chosen, {}, {"serve": None, "record": {"port"}})["record"] == {"port": 2}
     with pytest.raises(UsageError, match=r"\[serve\] has no setting 'prot'"):
-        read_defaults(chosen, {}, {"serve": {"port"}})
+        read_defaults(chosen, {}, {"serve": {"port"}, "record": None})
+
+
+def test_a_table_of_no_command_is_refused(tmp_path: Path) -> None:
+    chosen = write(tmp_path / "chosen.toml", "[recrod]\nport = 2")
+
+    with pytest.raises(UsageError, match="no command 'recrod'"):
+        read_defaults(chosen, {}, ANY)
+
+
+@pytest.mark.parametrize("value", ["[1]", "{a = 1}", "1979-05-27"])
+def test_a_setting_of_several_values_is_refused(value: str, tmp_path: Path) -> None:
+    chosen = write(tmp_path / "chosen.toml", f"[serve]\nport = {value}")
+
+    with pytest.raises(UsageError, match="port is a single value"):
+        read_defaults(chosen, {}, ANY)
 
 
 def test_a_setting_that_no_command_has_is_refused(tmp_path: Path) -> None:

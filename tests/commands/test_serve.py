@@ -267,7 +267,7 @@ async def test_a_reader_of_stdout_that_leaves_is_status_3_and_no_traceback(tmp_p
     assert "Traceback" not in said
 
 
-async def test_a_reader_of_the_events_that_leaves_ends_the_server_in_order(tmp_path: Path) -> None:
+async def test_a_reader_of_the_events_that_leaves_costs_no_call(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT):
         ours, theirs = os.pipe()
         process = await asyncio.create_subprocess_exec(
@@ -278,13 +278,39 @@ async def test_a_reader_of_the_events_that_leaves_ends_the_server_in_order(tmp_p
             port = json.loads(await asyncio.to_thread(reader.readline))["port"]
             peer = await call(port, binary(AUDIO))
             assert b"call-started" in await asyncio.to_thread(reader.readline)
-        assert await peer.read_frame() == b"\x88\x14\x03\xe9server is stopping"
-        await peer.send(close(1001))
+        assert process.stderr is not None
+        said = await process.stderr.readline()
+        await peer.send(binary(AUDIO), close())
+        await peer.read_to_end()
         await peer.close()
-        _, said = await process.communicate()
+        process.terminate()
+        await process.communicate()
 
-    assert (process.returncode, said) == (1, b"")
-    assert (tmp_path / "out" / "CS-A.wav").read_bytes()[80:] == AUDIO
+    assert said == b"listenctl: stdout: events can't be written, its reader has gone; recording goes on without\n"
+    assert process.returncode == 1
+    assert (tmp_path / "out" / "CS-A.wav").read_bytes()[80:] == AUDIO * 2
+
+
+async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT):
+        ours, theirs = os.pipe()
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, *SERVE, cwd=tmp_path, env=environment(tmp_path), stdout=theirs, stderr=asyncio.subprocess.PIPE
+        )
+        os.close(theirs)
+        with os.fdopen(ours, "rb") as reader:
+            port = json.loads(await asyncio.to_thread(reader.readline))["port"]
+            peer = await call(port, binary(AUDIO))
+            assert b"call-started" in await asyncio.to_thread(reader.readline)
+        assert process.stderr is not None
+        said = await process.stderr.readline()
+        await peer.send(binary(AUDIO), close())
+        await peer.read_to_end()
+        await peer.close()
+        status = await process.wait()
+
+    assert said == b"listenctl: stdout: events can't be written, its reader has gone; no more calls are taken\n"
+    assert status == 1
 
 
 # Wrong usage: one line, status 2.

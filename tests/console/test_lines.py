@@ -40,7 +40,7 @@ def test_what_an_encoding_lacks_is_escaped(pipe: list[int]) -> None:
 
 def test_a_reader_that_leaves_is_told_once_and_lines_are_counted(pipe: list[int]) -> None:
     broken = threading.Semaphore(0)
-    writer = LineWriter(pipe[1], on_broken=broken.release)
+    writer = LineWriter(pipe[1], on_broken=lambda _: broken.release())
     os.close(pipe.pop(0))
 
     writer.write("one")

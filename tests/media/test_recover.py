@@ -135,7 +135,7 @@ def test_what_cannot_be_recovered_is_said(tmp_path: Path) -> None:
         mend(
             tmp_path / "ulaw.wav", header(0, 0).replace(b"\x01\x00\x02\x00", b"\x07\x00\x02\x00", 1)[:34] + b"\x08\x00"
         )
-    with pytest.raises(ListenctlError, match=r"missing\.wav: is no file"):
+    with pytest.raises(ListenctlError, match=r"missing\.wav: no such file"):
         recover(tmp_path / "missing.wav")
     with pytest.raises(ListenctlError, match="is no file"):
         recover(tmp_path)

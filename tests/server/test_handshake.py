@@ -136,7 +136,7 @@ async def test_calls_beyond_the_limit_are_turned_away_until_one_ends() -> None:
 
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: 10" in answer
-    assert b"1 calls are live" in answer
+    assert b"there are 1 live calls" in answer
 
 
 BROKEN = [

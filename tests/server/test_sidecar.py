@@ -92,6 +92,7 @@ def test_what_was_not_recorded_is_a_hole_of_the_file_only(tmp_path: Path) -> Non
     recording.write(0, bytes(320))
     recording.write(960, bytes(320))
     log.samples = 1120
+    log.ended_at = log.started_at + 0.14
     log.add(MessageReceived(1000, Dtmf("1", "1600")))
 
     description = sidecar.describe(log, recording)
@@ -99,8 +100,11 @@ def test_what_was_not_recorded_is_a_hole_of_the_file_only(tmp_path: Path) -> Non
     recording.close()
     assert description["received_samples"] == 1120
     assert description["unrecorded_samples"] == 800
-    assert description["completeness"] == 1.0
+    assert description["completeness"] == round(320 / 1120, 6)
     assert description["complete"] is False
+    assert isinstance(description["gaps"], list)
+    [gap] = description["gaps"]
+    assert [gap["kind"], gap["position"], gap["missing"], gap["length"]] == ["unrecorded", 160, 800, 0.1]
     assert isinstance(description["events"], list)
     assert description["events"][0]["position"] == 200
 

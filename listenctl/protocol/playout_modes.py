@@ -1,0 +1,228 @@
+"""
+The two ways in which jambonz plays what it is sent: a stream of binary audio, or clips (protocol.md 5).
+
+A call has one of them from its beginning to its end; each does to every command what jambonz does in that mode.
+"""
+
+from typing import Protocol
+
+from listenctl.protocol.audio import SAMPLE_BYTES, SampleAssembler
+from listenctl.protocol.clip_player import ClipPlayer
+from listenctl.protocol.clips import ClipReader
+from listenctl.protocol.commands import PlayAudio, mark_name_is_safe
+from listenctl.protocol.marks import MarkAnswer, PendingMark
+from listenctl.protocol.messages import Mark
+from listenctl.protocol.streams import Stream
+from listenctl.protocol.verdicts import Outbox, Outcome
+
+PIECE_BYTES = 1024
+"""The most of a binary message that the media server handles at once (protocol.md 6.1)."""
+
+_ANSWERED = {
+    "": "playout reached it",
+    "sample-value": "answered early: a sample of value -1 in the audio was taken for it; send 0 or -2 instead",
+    "shifted": "answered in another mark's place, since marks that were cleared have swallowed answers",
+    "resampled": "answered early: marks don't survive resampling; stream at the call's own rate",
+}
+
+
+class PlayoutMode(Protocol):
+    """What both modes do; samples are at the call's rate."""
+
+    @property
+    def buffered(self) -> int:
+        """Samples that will play without more being sent."""
+
+    @property
+    def held(self) -> int:
+        """Samples, at the sender's rate, that won't play unless more is sent."""
+
+    @property
+    def outstanding_marks(self) -> tuple[PendingMark, ...]:
+        """The marks that are still to be answered, oldest first."""
+
+    def play(self, command: PlayAudio) -> None:
+        """Take a playAudio."""
+
+    def kill(self) -> None:
+        """Take a killAudio."""
+
+    def mark(self, name: str) -> None:
+        """Take a mark."""
+
+    def clear_marks(self) -> None:
+        """Take a clearMarks."""
+
+    def audio(self, data: bytes) -> None:
+        """Take a binary message."""
+
+    def tick(self, samples: int) -> bytes:
+        """Play up to so many samples."""
+
+    def finish(self) -> None:
+        """Say what the end of the listen cuts off."""
+
+
+class StreamMode:
+    """Binary audio is played, with marks; clips are not."""
+
+    def __init__(self, stream: Stream, outbox: Outbox) -> None:
+        self._stream = stream
+        self._outbox = outbox
+        self._assembler = SampleAssembler(SAMPLE_BYTES)
+
+    @property
+    def buffered(self) -> int:
+        """Samples that will play without more being sent."""
+        return self._stream.buffered
+
+    @property
+    def held(self) -> int:
+        """Samples, at the sender's rate, in the pre-buffer."""
+        return self._stream.held
+
+    @property
+    def outstanding_marks(self) -> tuple[PendingMark, ...]:
+        """The marks that are still to be answered, oldest first."""
+        return self._stream.outstanding
+
+    def play(self, command: PlayAudio) -> None:  # noqa: ARG002 - no part of it matters here
+        """Ignore a clip."""
+        self._outbox.judge(Outcome.IGNORED, "streaming", "playAudio does nothing in streaming mode", wrong=True)
+
+    def kill(self) -> None:
+        """Clear what plays, and the marks."""
+        self._stream.kill()
+        self._outbox.judge(Outcome.OBEYED, "", "clears the playout buffer and the marks")
+
+    def mark(self, name: str) -> None:
+        """Take a mark, unless there are too many."""
+        if not self._stream.mark(PendingMark(self._outbox.number, name)):
+            sentence = f"dropped: {len(self._stream.outstanding)} marks are outstanding already"
+            self._outbox.judge(Outcome.IGNORED, "too-many-marks", sentence, wrong=True)
+        elif mark_name_is_safe(name):
+            self._outbox.judge(Outcome.QUEUED, "", "answered when playout reaches it")
+        else:
+            sentence = "answered with broken JSON, since its name is not escaped"
+            self._outbox.judge(Outcome.MISREAD, "name-not-escaped", sentence, wrong=True)
+
+    def clear_marks(self) -> None:
+        """Forget the marks."""
+        forgotten = self._stream.forget_marks()
+        for mark in forgotten:
+            self._outbox.judge(
+                Outcome.INTERRUPTED, "forgotten", "forgotten because of clearMarks", command=mark.command
+            )
+        self._outbox.judge(Outcome.OBEYED, "", f"forgets {len(forgotten)} marks")
+
+    def audio(self, data: bytes) -> None:
+        """Take audio in pieces; an odd byte waits for the next one."""
+        for at in range(0, len(data), PIECE_BYTES):
+            self._stream.feed(self._assembler.feed(data[at : at + PIECE_BYTES]))
+
+    def tick(self, samples: int) -> bytes:
+        """Play, and answer the marks that are reached."""
+        ticked = self._stream.tick(samples)
+        for answer in ticked.answers:
+            self._answer(answer)
+        if ticked.killed:
+            sentence = f"{ticked.killed} samples came too soon after killAudio and were cleared too; wait 40 ms"
+            self._outbox.judge(Outcome.IGNORED, "too-soon", sentence, wrong=True)
+        return ticked.audio
+
+    def finish(self) -> None:
+        """Say what stayed in the pre-buffer, and which marks were never answered."""
+        if held := self._stream.held:
+            sentence = f"the last {held} samples were never played; end with 80 ms of zeros"
+            self._outbox.judge(Outcome.TRUNCATED, "tail-held", sentence, wrong=True)
+        stuck = not self._stream.buffered
+        sentence = "stuck: it would never be answered" if stuck else "not answered before the end of the listen"
+        for mark in self._stream.outstanding:
+            self._outbox.judge(Outcome.INTERRUPTED, "unanswered", sentence, wrong=stuck, command=mark.command)
+
+    def _answer(self, answer: MarkAnswer) -> None:
+        self._outbox.send(Mark(answer.mark.name, answer.event))
+        command = answer.mark.command
+        if answer.event == "cleared":
+            self._outbox.judge(Outcome.INTERRUPTED, "killed", "cleared by killAudio", command=command)
+        else:
+            wrong = bool(answer.fault)
+            self._outbox.judge(Outcome.FINISHED, answer.fault, _ANSWERED[answer.fault], wrong=wrong, command=command)
+
+
+class ClipMode:
+    """
+    Clips are played; binary audio and marks are not.
+
+    Args:
+        why_no_stream: the reason for the verdict on those.
+        disabled: clips are taken too, but not played.
+    """
+
+    held = 0
+    outstanding_marks: tuple[PendingMark, ...] = ()
+
+    def __init__(self, reader: ClipReader, *, why_no_stream: str, disabled: bool) -> None:
+        self._reader = reader
+        self._profile = reader.profile
+        self._outbox = reader.outbox
+        self._player = ClipPlayer(reader.profile, reader.outbox)
+        self._why_no_stream = why_no_stream
+        self._disabled = disabled
+        self._swallows_audio = False
+
+    @property
+    def buffered(self) -> int:
+        """Samples of the clips that play and wait."""
+        return self._player.buffered
+
+    def play(self, command: PlayAudio) -> None:
+        """Play or queue a clip, if there is one."""
+        crashes = self._profile.crashes_without_type and not isinstance(command.audio_content_type, str)
+        if self._disabled and not crashes:
+            self._outbox.judge(Outcome.IGNORED, "disabled", "bidirectional audio is disabled", wrong=True)
+            return
+        clip = self._reader.read(command)
+        queue = self._profile.queues_always or _is_true(command.queue_play)
+        if clip:
+            self._player.add(clip, queue=queue)
+        elif not queue:
+            # The feature server empties its queue before it sees that there is no file.
+            self._player.drop_waiting()
+
+    def kill(self) -> None:
+        """Stop the clip that plays."""
+        if self._player.kill():
+            self._outbox.judge(Outcome.OBEYED, "", "stops the clip that plays")
+        else:
+            self._outbox.judge(Outcome.OBEYED, "nothing-playing", "nothing plays")
+
+    def mark(self, name: str) -> None:  # noqa: ARG002 - no name changes it
+        """Ignore a mark."""
+        self._ignore("marks are never answered in this mode")
+
+    def clear_marks(self) -> None:
+        """Ignore it."""
+        self._ignore("there are no marks in this mode")
+
+    def audio(self, data: bytes) -> None:  # noqa: ARG002 - nobody hears it
+        """Swallow audio; say so once, not fifty times a second."""
+        if not self._swallows_audio:
+            self._ignore("binary audio is not played in this mode")
+        self._swallows_audio = True
+
+    def tick(self, samples: int) -> bytes:
+        """Play the clip whose turn it is."""
+        return self._player.tick(samples)
+
+    def finish(self) -> None:
+        """Say which clips are cut off."""
+        self._player.end()
+
+    def _ignore(self, sentence: str) -> None:
+        self._outbox.judge(Outcome.IGNORED, self._why_no_stream, sentence, wrong=True)
+
+
+def _is_true(value: object) -> bool:
+    """Tell what JavaScript takes for true."""
+    return value is not None and (bool(value) or isinstance(value, list | dict))

@@ -18,13 +18,6 @@ class Claim(NamedTuple):
     path: Path
 
 
-class RecordingClaim(NamedTuple):
-    """The new files of one recording: its audio, and the sidecar that describes it."""
-
-    audio: list[Claim]
-    sidecar: Claim
-
-
 def claim(path: Path) -> Claim:
     """
     Create ``path``, or where that is taken `NAME-2`, `NAME-3`…; folders are made as needed.
@@ -39,13 +32,13 @@ def claim(path: Path) -> Claim:
     raise AssertionError("unreachable: numbers don't end")
 
 
-def claim_recording(path: Path, labels: Sequence[str], final_extension: str = ".wav") -> RecordingClaim:
+def claim_recording(path: Path, labels: Sequence[str], final_extension: str = ".wav") -> list[Claim]:
     """
-    Create the files of a recording, all with the same number or none: one for each label (`NAME-left.wav`,
-    `NAME-right.wav`), and `NAME.json`.
+    Create the audio files of a recording, all with the same number or none: one for each label (`NAME-left.wav`,
+    `NAME-right.wav`).
 
-    A name is taken also where the recording would stand in its final format. Files are created rather than looked for:
-    that is the dearest part of beginning a recording.
+    A name is taken also where its sidecar stands, where the recording would stand in its final format, and where another
+    recording has it with other labels, so that no two want the same sidecar.
 
     Raises:
         OSError: A file or a folder can't be made; then none is.
@@ -54,13 +47,15 @@ def claim_recording(path: Path, labels: Sequence[str], final_extension: str = ".
     stem = str(path.with_suffix(""))
     for number in count(1):
         base = stem if number == 1 else f"{stem}-{number}"
+        other = "-left" if labels == ("",) else ""
+        if os.path.lexists(f"{base}.json") or os.path.lexists(f"{base}{other}{path.suffix}"):
+            continue
         if final_extension != path.suffix and any(
             os.path.lexists(f"{base}{label}{final_extension}") for label in labels
         ):
             continue
         with suppress(FileExistsError):
-            made = _create_all([f"{base}.json", *(f"{base}{label}{path.suffix}" for label in labels)])
-            return RecordingClaim(made[1:], made[0])
+            return _create_all([f"{base}{label}{path.suffix}" for label in labels])
     raise AssertionError("unreachable: numbers don't end")
 
 

@@ -134,8 +134,6 @@ class Recording:
     """
     The files of one call: one, or two where the channels are split.
 
-    ``sidecar`` is the file claimed for their description; writing and closing it is the caller's.
-
     Args:
         path: where it should go, as a WAV; a taken name gets `-2`.
         final_extension: of what the WAV will be made into.
@@ -161,11 +159,10 @@ class Recording:
         self._set_format(audio_format)
         self._next = 0
         claims = claim_recording(path, self._map.labels, final_extension)
-        self.sidecar = claims.sidecar
         try:
-            self.files = [WavFile(claimed, self._map.output_format) for claimed in claims.audio]
+            self.files = [WavFile(claimed, self._map.output_format) for claimed in claims]
         except OSError:
-            for claimed in (*claims.audio, claims.sidecar):
+            for claimed in claims:
                 abandon(claimed)
             raise
 
@@ -187,6 +184,12 @@ class Recording:
     def paths(self) -> list[Path]:
         """The files, left before right."""
         return [file.path for file in self.files]
+
+    @property
+    def sidecar_path(self) -> Path:
+        """Where the description of the recording belongs: `NAME.json` beside `NAME.wav`."""
+        path = self.files[0].path
+        return path.with_name(path.stem.removesuffix(self._map.labels[0]) + ".json")
 
     @property
     def lost_samples(self) -> int:

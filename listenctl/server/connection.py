@@ -28,7 +28,7 @@ from listenctl.server.settings import ServerSettings
 
 logger = logging.getLogger(__name__)
 
-READ_SIZE = 32 * 1024
+READ_SIZE = 56 * 1024
 """Bytes that one read of a call should bring; faster calls are read more often, lest their socket buffer fills."""
 FIRST_READ = 0.1
 """When to look for the metadata, which follows the handshake at once."""

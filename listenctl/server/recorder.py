@@ -8,12 +8,14 @@ What follows the end of a call (sync, other formats) is done by a few workers mo
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from math import inf
+from queue import Empty, SimpleQueue
 from typing import Protocol, TypeAlias
 
 from listenctl.protocol.audio import AudioFormat
@@ -29,6 +31,9 @@ WRITE_EVERY = 0.25
 # What may wait for a slow disk, for all calls together; what is beyond that is lost and reported.
 MAX_WAITING_BYTES = 256 * 1024 * 1024
 FINISHERS = 2
+# How much of the writer's time goes into what can wait, in seconds, and how often when there is no audio to write.
+SPARE_TIME = 0.005
+SPARE_EVERY = 0.05
 
 Job: TypeAlias = Callable[[], None]
 
@@ -111,6 +116,8 @@ class FileRecorder:
         self._handed_bytes = 0
         self._written_bytes = 0
         self._queue: SimpleQueue[list[Job] | None] = SimpleQueue()
+        self._spare: deque[Job] = deque()
+        self._hurries = False
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
         self._finishers = ThreadPoolExecutor(max_workers=FINISHERS, thread_name_prefix="finisher")
@@ -119,7 +126,7 @@ class FileRecorder:
         """Begin to record a call."""
         self._unfinished += 1
         self._idle.clear()
-        return FileRecording(self, Track(self._settings, log, self._teller(log)), log.audio_format)
+        return FileRecording(self, Track(self._settings, log, self._teller(log), self._spare.append), log.audio_format)
 
     def flush(self, now: float) -> None:
         """Hand the writer what has come together."""
@@ -132,6 +139,7 @@ class FileRecorder:
     async def finish(self) -> None:
         """Wait until every recording is finished, and end the threads."""
         self.flush(float("inf"))
+        self._hurries = True
         await self._idle.wait()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
@@ -192,9 +200,23 @@ class FileRecorder:
     # From here on, all runs in the writer thread, or in one that it hands on to.
 
     def _work(self) -> None:
-        while (jobs := self._queue.get()) is not None:
+        while (jobs := self._next()) is not None:
             for job in jobs:
                 _do(job)
+            self._work_in_spare_time()
+
+    def _next(self) -> list[Job] | None:
+        """Return the next batch; an empty one when none comes while there is something else to do."""
+        try:
+            return self._queue.get(timeout=SPARE_EVERY if self._spare else None)
+        except Empty:
+            return []
+
+    def _work_in_spare_time(self) -> None:
+        """Do what can wait, but never for long: a thousand calls that end must not keep the others from the disk."""
+        until = inf if self._hurries else time.monotonic() + SPARE_TIME
+        while self._spare and time.monotonic() < until:
+            _do(self._spare.popleft())
 
     def _count_written(self, size: int) -> None:
         self._written_bytes += size
@@ -203,7 +225,7 @@ class FileRecorder:
         if track.takes_time:
             self._finishers.submit(self._finish_track, track)
         else:
-            self._finish_track(track)
+            self._spare.append(partial(self._finish_track, track))
 
     def _finish_track(self, track: Track) -> None:
         _do(track.finish)

@@ -1,7 +1,8 @@
 """
 The sidecar: `NAME.json` beside `NAME.wav`, all that is known of a recording (`listenctl-recording(5)`).
 
-It is written when the recording begins, so that a crash leaves the metadata beside the audio, and again when it ends.
+It is written when the call ends, and before that once the call has lasted a while, so that a crash leaves the metadata
+beside the audio.
 Positions in it are positions in the file: less what couldn't be written, more where silence was put in.
 """
 

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import TypeAlias
 
 from listenctl.errors import ListenctlError
 from listenctl.media.channels import ChannelLayout
+from listenctl.media.claim import Claim, claim
 from listenctl.media.convert import Conversion
 from listenctl.media.naming import Destination
 from listenctl.media.recording import Recording
@@ -25,9 +27,15 @@ from listenctl.server.calls import CallLog
 from listenctl.server.reports import Report
 
 RETRY_AFTER = 1.0
+# Creating a file is the dearest part of a recording. The sidecar is created when the call ends; of a call that has
+# lasted this long, in seconds, it is also there before, in case that the process doesn't live to see the end.
+INTERIM_AFTER = 10.0
 
 Piece: TypeAlias = tuple[int, bytes]
 """Where in the call audio belongs, and the audio."""
+
+Later = Callable[[Callable[[], None]], None]
+"""Has something done in the writer thread, when there is no audio to write."""
 
 Tell = Callable[[str, Report], None]
 """Takes an event of the recording and its fields, in any thread."""
@@ -51,10 +59,13 @@ class Track:
         log: of the call; the sidecar is made from it, so at the end it must be complete.
     """
 
-    def __init__(self, settings: RecordSettings, log: CallLog, tell: Tell) -> None:
+    def __init__(self, settings: RecordSettings, log: CallLog, tell: Tell, later: Later) -> None:
         self._settings = settings
         self._log = log
         self._tell = tell
+        self._later = later
+        self._sidecar: Claim | None = None
+        self._interim_at: float = INTERIM_AFTER * log.audio_format.sample_rate
         self._format = log.audio_format
         self._recording: Recording | None = None
         self._failing = False
@@ -67,7 +78,7 @@ class Track:
         return str(self._recording.paths[0]) if self._recording else ""
 
     def open(self) -> None:
-        """Create the files, with all that is known already; what fails is reported and tried again later."""
+        """Create the audio files; what fails is reported and tried again later."""
         settings, log = self._settings, self._log
         destination = settings.destination
         path = destination.wav_path(log.metadata.get, datetime.fromtimestamp(log.started_at, UTC))
@@ -79,7 +90,6 @@ class Track:
                 final_extension=destination.extension,
                 fill=settings.fill,
             )
-            sidecar.write(self._recording.sidecar, sidecar.describe(log, self._recording))
         except OSError as exc:
             self._fail(exc, path)
 
@@ -95,6 +105,9 @@ class Track:
                 self._fail(exc, recording.paths[0])
             else:
                 self._note_success(recording)
+                if recording.position >= self._interim_at:
+                    self._interim_at = inf
+                    self._later(self._describe_so_far)
 
     def note_backlog(self) -> None:
         """Report that audio is lost before it comes here, because the disk is too slow."""
@@ -131,18 +144,31 @@ class Track:
             self._close(recording)
             description = sidecar.describe(self._log, recording)
             audio = sidecar.describe_audio(self._log, recording)
-            sidecar.write(recording.sidecar, description)
+            self._write_sidecar(recording, description)
             if self._settings.destination.kind != "wav":
                 self._convert(recording, audio)
                 description["audio"] = audio
-                sidecar.write(recording.sidecar, description)
+                self._write_sidecar(recording, description)
         except (OSError, ListenctlError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
             self._tell("recording-failed", {"path": str(recording.paths[0]), "reason": reason})
         else:
-            self._tell("recording-saved", _describe_saved(recording, audio, description))
+            assert self._sidecar is not None
+            self._tell("recording-saved", _describe_saved(recording, self._sidecar.path, audio, description))
         finally:
-            os.close(recording.sidecar.fd)
+            if self._sidecar is not None:
+                os.close(self._sidecar.fd)
+
+    def _describe_so_far(self) -> None:
+        """Leave the metadata beside the audio, in case that the call never comes to its end."""
+        if self._recording is not None and self._sidecar is None:
+            with suppress(OSError):  # It is tried again at the end, and reported then.
+                self._write_sidecar(self._recording, sidecar.describe(self._log, self._recording))
+
+    def _write_sidecar(self, recording: Recording, description: Report) -> None:
+        if self._sidecar is None:
+            self._sidecar = claim(recording.sidecar_path)
+        sidecar.write(self._sidecar, description)
 
     def _open_again(self) -> Recording | None:
         if time.monotonic() >= self._retry_at:
@@ -199,14 +225,14 @@ class Track:
         ]
 
 
-def _describe_saved(recording: Recording, audio: Report, description: Report) -> Report:
-    folder = recording.sidecar.path.parent
+def _describe_saved(recording: Recording, sidecar_path: Path, audio: Report, description: Report) -> Report:
+    folder = sidecar_path.parent
     names = audio["files"]
     assert isinstance(names, list)
     return {
         "path": str(folder / names[0]),
         "paths": [str(folder / name) for name in names],
-        "sidecar": str(recording.sidecar.path),
+        "sidecar": str(sidecar_path),
         "format": audio["format"],
         "samples": recording.samples,
         "seconds": audio["seconds"],

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.media.claim import RecordingClaim, claim, claim_recording
+from listenctl.media.claim import Claim, claim, claim_recording
 
 
 @pytest.fixture(autouse=True)
@@ -19,9 +19,10 @@ def claimed(path: Path) -> str:
     return made.path.name
 
 
-def close(made: RecordingClaim) -> None:
-    for claimed in (*made.audio, made.sidecar):
-        os.close(claimed.fd)
+def close(made: list[Claim]) -> list[str]:
+    for one in made:
+        os.close(one.fd)
+    return [one.path.name for one in made]
 
 
 def mode(path: Path) -> int:
@@ -49,9 +50,18 @@ def test_sidecar_and_finished_format_take_the_name(tmp_path: Path, sibling: str)
 
     made = claim_recording(tmp_path / "call.wav", ("",), ".flac")
 
-    close(made)
-    assert [made.audio[0].path.name, made.sidecar.path.name] == ["call-2.wav", "call-2.json"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([sibling, "call-2.wav", "call-2.json"])
+    assert close(made) == ["call-2.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([sibling, "call-2.wav"])
+
+
+@pytest.mark.parametrize("first", [("",), ("-left", "-right")])
+def test_no_two_recordings_want_the_same_sidecar(tmp_path: Path, first: tuple[str, ...]) -> None:
+    second = ("-left", "-right") if first == ("",) else ("",)
+    close(claim_recording(tmp_path / "call.wav", first))
+
+    names = close(claim_recording(tmp_path / "call.wav", second))
+
+    assert all(name.startswith("call-2") for name in names)
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
@@ -66,14 +76,8 @@ def test_files_of_one_recording_share_their_number(tmp_path: Path) -> None:
 
     made = claim_recording(tmp_path / "call.wav", ("-left", "-right"))
 
-    close(made)
-    assert [claimed.path.name for claimed in made.audio] == ["call-2-left.wav", "call-2-right.wav"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "call-2-left.wav",
-        "call-2-right.wav",
-        "call-2.json",
-        "call-right.wav",
-    ]
+    assert close(made) == ["call-2-left.wav", "call-2-right.wav"]
+    assert not (tmp_path / "call-left.wav").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path: Path) -> None:

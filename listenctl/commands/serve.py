@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from listenctl.server.settings import ServerSettings
     from listenctl.server.track import RecordSettings
 
-RECORD_READ_INTERVAL = 0.8
+RECORD_READ_INTERVAL = 0.7
 SERVE_READ_INTERVAL = 0.2
 
 app = typer.Typer(add_completion=False)

@@ -37,8 +37,8 @@ def claim_recording(path: Path, labels: Sequence[str], final_extension: str = ".
     Create the audio files of a recording, all with the same number or none: one for each label (`NAME-left.wav`,
     `NAME-right.wav`).
 
-    A name is taken also where its sidecar stands, where the recording would stand in its final format, and where another
-    recording has it with other labels, so that no two want the same sidecar.
+    A name is taken also where its sidecar stands, where the recording would stand in its final format, and where
+    another recording has it with other labels, so that no two want the same sidecar.
 
     Raises:
         OSError: A file or a folder can't be made; then none is.

@@ -1,7 +1,7 @@
 """Settings that every test shares."""
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# A deadline per example fails on a busy machine and says nothing about the code.
-settings.register_profile("listenctl", deadline=None)
+# How long examples take on a busy machine says nothing about the code.
+settings.register_profile("listenctl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("listenctl")

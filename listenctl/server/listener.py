@@ -72,7 +72,6 @@ class ListenServer:
         self._wheel = Wheel(self._loop, self._after_tick)
         self._sockets: list[socket.socket] = []
         self._stopping = False
-        self.first_call = asyncio.Event()
         self._ended = asyncio.Event()
 
     @property
@@ -153,7 +152,6 @@ class ListenServer:
         self.live.append(call)
         self.calls_total += 1
         self._details[call] = connection
-        self.first_call.set()
         return call
 
     def forget(self, connection: Connection) -> None:

@@ -164,9 +164,9 @@ class FileRecorder:
         """Have ``track`` finished after all that ``recording`` has waiting."""
         self.add_job(recording, partial(self._end, track))
 
-    def fits(self, note_gap: Gap) -> bool:
-        """Tell whether the gap is to be filled."""
-        return self._settings.fill and note_gap.missing > 0 and note_gap.kind in (GapKind.HOLE, GapKind.PAUSE)
+    def fills(self, gap: Gap) -> bool:
+        """Tell whether silence is to be put where ``gap`` is."""
+        return self._settings.fill and gap.missing > 0 and gap.kind in (GapKind.HOLE, GapKind.PAUSE)
 
     def _take(self, recording: "FileRecording") -> None:
         del self._waiting[recording]
@@ -270,7 +270,7 @@ class FileRecording:
 
     def note_gap(self, gap: Gap) -> None:
         """Take a gap into account that the ledger has found."""
-        if self._recorder.fits(gap):
+        if self._recorder.fills(gap):
             self._recorder.add_job(self, partial(self._track.fill, gap))
 
     def change_format(self, audio_format: AudioFormat) -> None:

@@ -8,6 +8,9 @@ import signal
 import socket
 import struct
 import subprocess
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -267,11 +270,13 @@ async def test_a_reader_of_stdout_that_leaves_is_status_3_and_no_traceback(tmp_p
     assert "Traceback" not in said
 
 
-async def test_a_reader_of_the_events_that_leaves_costs_no_call(tmp_path: Path) -> None:
+@asynccontextmanager
+async def _whose_reader_leaves(command: Sequence[str], folder: Path) -> AsyncIterator[tuple[Process, bytes]]:
+    """Run a server, let the reader of its events leave while a call is live; yield it, and what it said of that."""
     async with asyncio.timeout(LIMIT):
         ours, theirs = os.pipe()
         process = await asyncio.create_subprocess_exec(
-            *COMMAND, *RECORD, cwd=tmp_path, env=environment(tmp_path), stdout=theirs, stderr=asyncio.subprocess.PIPE
+            *COMMAND, *command, cwd=folder, env=environment(folder), stdout=theirs, stderr=asyncio.subprocess.PIPE
         )
         os.close(theirs)
         with os.fdopen(ours, "rb") as reader:
@@ -283,6 +288,11 @@ async def test_a_reader_of_the_events_that_leaves_costs_no_call(tmp_path: Path) 
         await peer.send(binary(AUDIO), close())
         await peer.read_to_end()
         await peer.close()
+        yield process, said
+
+
+async def test_a_reader_of_the_events_that_leaves_costs_no_call(tmp_path: Path) -> None:
+    async with _whose_reader_leaves(RECORD, tmp_path) as (process, said):
         process.terminate()
         await process.communicate()
 
@@ -292,21 +302,7 @@ async def test_a_reader_of_the_events_that_leaves_costs_no_call(tmp_path: Path) 
 
 
 async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT):
-        ours, theirs = os.pipe()
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND, *SERVE, cwd=tmp_path, env=environment(tmp_path), stdout=theirs, stderr=asyncio.subprocess.PIPE
-        )
-        os.close(theirs)
-        with os.fdopen(ours, "rb") as reader:
-            port = json.loads(await asyncio.to_thread(reader.readline))["port"]
-            peer = await call(port, binary(AUDIO))
-            assert b"call-started" in await asyncio.to_thread(reader.readline)
-        assert process.stderr is not None
-        said = await process.stderr.readline()
-        await peer.send(binary(AUDIO), close())
-        await peer.read_to_end()
-        await peer.close()
+    async with _whose_reader_leaves(SERVE, tmp_path) as (process, said):
         status = await process.wait()
 
     assert said == b"listenctl: stdout: events can't be written, its reader has gone; no more calls are taken\n"

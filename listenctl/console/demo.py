@@ -13,7 +13,7 @@ from listenctl.media.pacing import SystemClock
 from listenctl.media.samples import SPEECH_KEY_PRESS, speech
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.messages import Dtmf
-from listenctl.server.reports import Report
+from listenctl.reports import Report
 from listenctl.server.settings import ServerSettings
 from listenctl.server.track import RecordSettings
 

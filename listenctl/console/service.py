@@ -17,10 +17,10 @@ from listenctl.console.meters import can_draw
 from listenctl.console.printer import FAILURES, LASTING, READABLE, human_line, json_line
 from listenctl.console.text import Look
 from listenctl.errors import CheckFailed, ListenctlError, TimedOut, UsageError
+from listenctl.reports import Reporter, Sink
 from listenctl.server.level_reports import LevelReporter
 from listenctl.server.listener import ListenServer
 from listenctl.server.recorder import FileRecorder, Recorder
-from listenctl.server.reports import Reporter, Sink
 from listenctl.server.settings import ServerSettings
 from listenctl.server.stream import StreamRecorder
 from listenctl.server.track import RecordSettings

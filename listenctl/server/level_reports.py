@@ -1,8 +1,8 @@
 """``levels`` events: how loud each call is, for programs that watch."""
 
 from listenctl.media.levels import LevelMeter, Levels
+from listenctl.reports import Report, Reporter
 from listenctl.server.calls import CallLog
-from listenctl.server.reports import Report, Reporter
 
 
 class LevelReporter:

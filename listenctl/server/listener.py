@@ -16,13 +16,13 @@ from urllib.parse import unquote
 
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.protocol.session import CallStarted, ListenSession
+from listenctl.reports import Report, Reporter
 from listenctl.server.calls import CallIds, CallLog
 from listenctl.server.connection import FIRST_READ, Connection
 from listenctl.server.handshake import Refusal
 from listenctl.server.link import Link, PlainLink, TlsLink
 from listenctl.server.live import LevelWatcher, LiveCall
 from listenctl.server.recorder import Recorded, Recorder
-from listenctl.server.reports import Report, Reporter
 from listenctl.server.settings import ServerSettings
 from listenctl.server.wheel import Wheel
 

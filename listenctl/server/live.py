@@ -16,9 +16,10 @@ from listenctl.protocol.session import (
     MetadataArrived,
     ProtocolViolation,
 )
+from listenctl.reports import Report, Reporter, describe_gap, describe_message
 from listenctl.server.calls import EMPTY_MESSAGE, SHUTTING_DOWN, CallLog, Ending
+from listenctl.server.completeness import describe_completeness
 from listenctl.server.recorder import Recorded
-from listenctl.server.reports import Report, Reporter, describe_completeness, describe_gap, describe_message
 
 
 class LevelWatcher(Protocol):

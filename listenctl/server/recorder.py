@@ -20,8 +20,8 @@ from typing import Protocol, TypeAlias
 
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.ledger import Gap, GapKind
+from listenctl.reports import Report, Reporter
 from listenctl.server.calls import CallLog
-from listenctl.server.reports import Report, Reporter
 from listenctl.server.track import Piece, RecordSettings, Tell, Track
 
 logger = logging.getLogger(__name__)

@@ -18,15 +18,15 @@ from listenctl.media.recording import Loss, Recording
 from listenctl.protocol.ledger import GapKind
 from listenctl.protocol.metadata import CallMetadata
 from listenctl.protocol.session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
-from listenctl.server.calls import EMPTY_MESSAGE, SHUTTING_DOWN, CallLog
-from listenctl.server.reports import (
+from listenctl.reports import (
     VERSION,
     Report,
-    describe_completeness,
     describe_gap,
     describe_message,
     timestamp,
 )
+from listenctl.server.calls import EMPTY_MESSAGE, SHUTTING_DOWN, CallLog
+from listenctl.server.completeness import describe_completeness
 
 MAX_SIDECAR = 64 * 1024 * 1024
 _RECEIVED = "received from the tapped party"

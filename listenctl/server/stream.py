@@ -11,8 +11,8 @@ from listenctl.media.channels import ChannelMap
 from listenctl.media.wav import stream_header
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.ledger import Gap, GapKind
+from listenctl.reports import Report, Reporter
 from listenctl.server.calls import CallLog
-from listenctl.server.reports import Report, Reporter
 from listenctl.server.track import RecordSettings
 
 # What may wait for a slow reader of the pipe; what is beyond that is lost and reported.

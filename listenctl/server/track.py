@@ -22,9 +22,9 @@ from listenctl.media.naming import Destination
 from listenctl.media.recording import Recording
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.ledger import Gap
+from listenctl.reports import Report
 from listenctl.server import sidecar
 from listenctl.server.calls import CallLog
-from listenctl.server.reports import Report
 
 RETRY_AFTER = 1.0
 # Creating a file is the dearest part of a recording. The sidecar is created when the call ends; of a call that has

@@ -17,9 +17,9 @@ from typing import Any, Self
 
 from listenctl.media.naming import Destination
 from listenctl.media.wav import HEADER_BYTES
+from listenctl.reports import Reporter
 from listenctl.server.listener import ListenServer
 from listenctl.server.recorder import FileRecorder, Recorder
-from listenctl.server.reports import Reporter
 from listenctl.server.settings import ServerSettings
 from listenctl.server.track import RecordSettings
 from tests.helpers.frames import HANDSHAKE

@@ -16,8 +16,8 @@ from listenctl.media.channels import ChannelLayout
 from listenctl.media.naming import Destination
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.ledger import Gap, GapKind
+from listenctl.reports import Reporter
 from listenctl.server.recorder import FileRecorder
-from listenctl.server.reports import Reporter
 from listenctl.server.track import RecordSettings
 from tests.helpers.calls import call_log
 from tests.helpers.frames import binary, close, text

@@ -1,8 +1,8 @@
 """Events as objects, and who gets them."""
 
 from listenctl.media.levels import LevelMeter
+from listenctl.reports import Report, Reporter, timestamp
 from listenctl.server.level_reports import LevelReporter
-from listenctl.server.reports import Report, Reporter, timestamp
 from tests.helpers.calls import STARTED_AT, call_log
 
 METADATA = '{"sampleRate":8000,"mixType":"stereo","callSid":"CS-A"}'

@@ -12,7 +12,7 @@ from listenctl.media.naming import Destination
 from listenctl.media.wav import stream_header
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.ledger import Gap, GapKind
-from listenctl.server.reports import Reporter
+from listenctl.reports import Reporter
 from listenctl.server.stream import StreamRecorder
 from listenctl.server.track import RecordSettings
 from tests.helpers.calls import call_log

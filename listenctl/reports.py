@@ -1,5 +1,5 @@
 """
-What a server tells the world: events as objects, exactly as they stand in JSON lines (`listenctl-events(5)`).
+What listenctl tells the world: events as objects, exactly as they stand in JSON lines (`listenctl-events(5)`).
 
 Our names are snake_case; objects from the wire stand in them unchanged.
 """
@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 from listenctl.protocol.ledger import Gap
 from listenctl.protocol.messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
-from listenctl.server.calls import CallLog
 
 VERSION = 1
 
@@ -77,21 +76,4 @@ def describe_gap(gap: Gap, sample_rate: int) -> Report:
         "resolution": round(gap.resolution, 3),
         "position_uncertainty": gap.position_uncertainty,
         "at_least": gap.at_least,
-    }
-
-
-def describe_completeness(log: CallLog, unrecorded_samples: int = 0) -> Report:
-    """Return how much of a call's audio there is, in samples per channel; whether it is all only when it has ended."""
-    drift = log.ledger.clock_drift()
-    sent = log.samples + log.lost_samples
-    share = round((log.samples - unrecorded_samples) / sent, 6) if sent else 1.0
-    ended = log.ended_at is not None
-    return {
-        "received_samples": log.samples,
-        "lost_samples": log.lost_samples,
-        "paused_samples": log.ledger.paused_samples,
-        "unrecorded_samples": unrecorded_samples,
-        "completeness": share if ended else None,
-        "complete": not log.lost_samples and not unrecorded_samples if ended else None,
-        "clock_drift_ppm": None if drift is None else round(drift * 1e6),
     }

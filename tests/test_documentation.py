@@ -11,6 +11,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from listenctl.__main__ import command
+from listenctl.client.fault_kinds import FAULT_KINDS
+from listenctl.protocol.verdicts import Outcome
 
 ROOT = Path(__file__).parent.parent
 MAN_PAGES = sorted((ROOT / "man").glob("*.[1-9]"))
@@ -71,6 +73,30 @@ def test_options_are_found_in_every_way_of_writing_them() -> None:
     page = ".Fl \\-port Ar PORT\n\\fB\\-\\-sample-rate\\fR=\\fIHZ\\fR, `--levels 100ms`, .Fl h , non--option\n"
 
     assert words(page) == {"--port", "--sample-rate", "--levels", "-h"}
+
+
+def listed(page: str, section: str) -> set[str]:
+    """Return the first word of each item in a section of a man page."""
+    text = (ROOT / "man" / page).read_text()
+    found = re.search(rf"^\.S[hs] {section}$(.*?)(?=^\.Sh )", text, re.DOTALL | re.MULTILINE)
+    assert found, f"{page} has no section {section}"
+    return set(re.findall(r"^\.It Cm ([\w-]+)", found[1], re.MULTILINE))
+
+
+def test_every_fault_is_explained_and_no_other() -> None:
+    assert listed("listenctl-call.1", "FAULTS") == set(FAULT_KINDS)
+
+
+def test_the_default_of_every_fault_is_told() -> None:
+    text = (ROOT / "man" / "listenctl-call.1").read_text()
+
+    for kind in FAULT_KINDS.values():
+        item = text.partition(f".It Cm {kind.name}")[2].partition(".It ")[0]
+        assert f"The default is {kind.default}." in item if kind.default else "default" not in item
+
+
+def test_every_outcome_of_a_verdict_is_explained_and_no_other() -> None:
+    assert listed("listenctl-call.1", "VERDICTS") == {outcome.value for outcome in Outcome}
 
 
 @pytest.mark.parametrize("page", MAN_PAGES, ids=lambda page: str(page.name))

@@ -25,7 +25,7 @@ from typer.core import TyperCommand, TyperGroup
 from listenctl import __version__
 from listenctl.errors import ListenctlError, UsageError
 
-COMMANDS = ("demo", "record", "serve", "recover", "passwd")
+COMMANDS = ("demo", "record", "serve", "call", "load", "send-dtmf", "recover", "passwd")
 INTERRUPTED = 130
 BROKEN_PIPE = 1
 
@@ -74,7 +74,7 @@ def _root(
     ] = None,
     version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False,
 ) -> None:
-    """Receive and record the audio streams of jambonz calls (the listen protocol)."""
+    """Receive, record and simulate the audio streams of jambonz calls (the listen protocol)."""
     if version:
         typer.echo(f"listenctl {__version__}")
         raise typer.Exit

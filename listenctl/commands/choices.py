@@ -26,3 +26,23 @@ class Channels(StrEnum):
     LEFT = "left"
     RIGHT = "right"
     MIX = "mix"
+
+
+class Kind(StrEnum):
+    """What a simulated call is to jambonz; the first text differs."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    DIAL = "dial"
+    CONFIG = "config"
+    RECORD = "record"
+    ROOM = "room"
+
+
+class ProfileName(StrEnum):
+    """Whose way of playing what it is sent is simulated."""
+
+    IDEAL = "ideal"
+    CURRENT = "current"
+    OLD = "old"
+    NEXT = "next"

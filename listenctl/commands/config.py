@@ -1,12 +1,15 @@
 """Settings from a file: option over ``LISTENCTL_*`` variable over file over default."""
 
 from collections.abc import Mapping
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
 from listenctl.errors import UsageError
 
 FILE = Path("listenctl/config.toml")
+ARRAYS = frozenset(("fail_if", "fault", "metadata"))
+"""The parameters that may be repeated, which take an array here, or a single value."""
 
 
 def read_defaults(
@@ -50,12 +53,27 @@ def _find(environ: Mapping[str, str]) -> Path | None:
 def _parameters(path: Path, command: str, table: object, known: set[str] | None) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise UsageError(f"{path}: {command!r} stands alone; settings belong into a table such as [record]")
-    settings = {name.replace("-", "_"): value for name, value in table.items()}
+    settings = {parameter_name(option): value for option, value in table.items()}
     if known is not None and (unknown := sorted(settings.keys() - known)):
         raise UsageError(
-            f"{path}: [{command}] has no setting {unknown[0].replace('_', '-')!r}; see `listenctl {command} -h`"
+            f"{path}: [{command}] has no setting {option_name(unknown[0])!r}; see `listenctl {command} -h`"
         )
-    for name, value in settings.items():
-        if not isinstance(value, str | int | float):
-            raise UsageError(f"{path}: [{command}] {name.replace('_', '-')} is a single value, not {value!r}")
-    return settings
+    return {name: _checked(f"{path}: [{command}]", name, value) for name, value in settings.items()}
+
+
+def _checked(where: str, name: str, value: object) -> object:
+    values = value if name in ARRAYS and isinstance(value, list) else [value]
+    if strange := [one for one in values if not isinstance(one, str | int | float)]:
+        raise UsageError(f"{where} {option_name(name)} is a single value, not {strange[0]!r}")
+    return values if name in ARRAYS else value
+
+
+def parameter_name(option: str) -> str:
+    """Return the parameter of a long option without its dashes; one that Python reserves has an underscore behind."""
+    name = option.replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
+
+
+def option_name(parameter: str) -> str:
+    """Return the long option of a parameter, without its dashes."""
+    return parameter.rstrip("_").replace("_", "-")

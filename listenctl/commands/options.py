@@ -40,7 +40,8 @@ def takes(options: type[Options], run: Callable[[Options], int]) -> Callable[...
     return command
 
 
-def _option(help_text: str, *names: str, panel: str, **more: Any) -> Any:
+def option(help_text: str, *names: str, panel: str, **more: Any) -> Any:
+    """Describe an option: its help, other names than its own, and the panel of the help in which it stands."""
     return typer.Option(*names, help=help_text, rich_help_panel=panel, **more)
 
 
@@ -51,7 +52,7 @@ RECORDING, OUTPUT = "Recording", "Output"
 def _with_variable(name: str, annotation: Any) -> Any:
     """Let an option be set by ``LISTENCTL_NAME`` too, unless it says another variable."""
     for parameter in annotation.__metadata__:
-        parameter.envvar = parameter.envvar or f"LISTENCTL_{name.upper()}"
+        parameter.envvar = parameter.envvar or f"LISTENCTL_{name.rstrip('_').upper()}"
         parameter.show_envvar = False
     return annotation
 
@@ -60,52 +61,50 @@ def _with_variable(name: str, annotation: Any) -> Any:
 class ServerOptions:
     """Options of whatever takes calls."""
 
-    host: Annotated[str, _option("Address to listen on.", panel=LISTENING)] = "127.0.0.1"
+    host: Annotated[str, option("Address to listen on.", panel=LISTENING)] = "127.0.0.1"
     port: Annotated[
         int,
-        _option("Port to listen on; 0 takes a free one.", panel=LISTENING, min=0, max=65535),
+        option("Port to listen on; 0 takes a free one.", panel=LISTENING, min=0, max=65535),
     ] = 3000
-    path: Annotated[str | None, _option("The only path to take calls at. Default: any.", panel=LISTENING)] = None
+    path: Annotated[str | None, option("The only path to take calls at. Default: any.", panel=LISTENING)] = None
     auth_file: Annotated[
         Path | None,
-        _option("Users who may connect, as `listenctl passwd` writes them.", panel=ACCESS),
+        option("Users who may connect, as `listenctl passwd` writes them.", panel=ACCESS),
     ] = None
-    no_auth: Annotated[bool, _option("Let everyone connect, also from other hosts.", "--no-auth", panel=ACCESS)] = False
-    cert: Annotated[Path | None, _option("Certificate chain (PEM), for wss://.", panel=ACCESS)] = None
-    key: Annotated[Path | None, _option("Private key (PEM) of the certificate.", panel=ACCESS)] = None
+    no_auth: Annotated[bool, option("Let everyone connect, also from other hosts.", "--no-auth", panel=ACCESS)] = False
+    cert: Annotated[Path | None, option("Certificate chain (PEM), for wss://.", panel=ACCESS)] = None
+    key: Annotated[Path | None, option("Private key (PEM) of the certificate.", panel=ACCESS)] = None
     max_calls: Annotated[
         int | None,
-        _option(
+        option(
             "Live calls at most. Default: what the open-files limit allows.",
             panel=CALLS,
             min=1,
         ),
     ] = None
-    once: Annotated[bool, _option("End after one call.", "--once", panel=CALLS)] = False
-    calls: Annotated[int | None, _option("End after this many calls.", panel=CALLS, min=1)] = None
+    once: Annotated[bool, option("End after one call.", "--once", panel=CALLS)] = False
+    calls: Annotated[int | None, option("End after this many calls.", panel=CALLS, min=1)] = None
     timeout: Annotated[
-        float | None, _option("Give up when no call came for so many seconds (status 124).", panel=CALLS, min=0)
+        float | None, option("Give up when no call came for so many seconds (status 124).", panel=CALLS, min=0)
     ] = None
     sample_rate: Annotated[
         int,
-        _option("Hz, where the metadata doesn't say.", panel=CALLS, min=1, max=384000),
+        option("Hz, where the metadata doesn't say.", panel=CALLS, min=1, max=384000),
     ] = 8000
-    mix_type: Annotated[MixType, _option("Where the metadata doesn't say.", panel=CALLS)] = MixType.MONO
+    mix_type: Annotated[MixType, option("Where the metadata doesn't say.", panel=CALLS)] = MixType.MONO
     metadata_timeout: Annotated[
-        float, _option("Seconds to wait for the metadata before a call goes on without.", panel=CALLS, min=0)
+        float, option("Seconds to wait for the metadata before a call goes on without.", panel=CALLS, min=0)
     ] = 2.0
-    ping_interval: Annotated[float, _option("Seconds between WebSocket pings; 0 sends none.", panel=CALLS, min=0)] = (
-        20.0
-    )
-    max_message: Annotated[int, _option("Largest WebSocket message to accept, in bytes.", panel=CALLS, min=1024)] = (
+    ping_interval: Annotated[float, option("Seconds between WebSocket pings; 0 sends none.", panel=CALLS, min=0)] = 20.0
+    max_message: Annotated[int, option("Largest WebSocket message to accept, in bytes.", panel=CALLS, min=1024)] = (
         4 * 1024 * 1024
     )
-    json: Annotated[bool, _option("Print each event as a JSON line.", "--json", panel=OUTPUT)] = False
-    events: Annotated[Path | None, _option("Append each event as a JSON line to a file.", panel=OUTPUT)] = None
+    json: Annotated[bool, option("Print each event as a JSON line.", "--json", panel=OUTPUT)] = False
+    events: Annotated[Path | None, option("Append each event as a JSON line to a file.", panel=OUTPUT)] = None
     levels: Annotated[
-        str | None, _option("Add a `levels` event for every so much audio, such as 100ms.", panel=OUTPUT)
+        str | None, option("Add a `levels` event for every so much audio, such as 100ms.", panel=OUTPUT)
     ] = None
-    quiet: Annotated[bool, _option("Print nothing but errors.", "--quiet", "-q", panel=OUTPUT)] = False
+    quiet: Annotated[bool, option("Print nothing but errors.", "--quiet", "-q", panel=OUTPUT)] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,28 +113,28 @@ class RecordingOptions:
 
     format: Annotated[
         str | None,
-        _option(
+        option(
             "wav, flac, ogg, mp3 or raw. Default: by the extension in DEST, else wav.",
             panel=RECORDING,
         ),
     ] = None
     channels: Annotated[
         Channels,
-        _option(
+        option(
             "Of stereo calls: left is what the tapped party says, right what it hears.",
             panel=RECORDING,
         ),
     ] = Channels.AS_IS
     pauses: Annotated[
         Pauses,
-        _option(
+        option(
             "Cut out the time in which jambonz sent nothing, or fill it with silence.",
             panel=RECORDING,
         ),
     ] = Pauses.CUT
     fsync: Annotated[
         str,
-        _option(
+        option(
             "When recordings must be on the disk itself: never, end, or every so many seconds.",
             panel=RECORDING,
         ),

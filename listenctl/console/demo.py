@@ -5,19 +5,20 @@ import json
 from pathlib import Path
 from typing import TextIO
 
-from listenctl.client.caller import Call, inbound_metadata, place_call
+from listenctl.client.address import parse_address
+from listenctl.client.call import SimulatedCall
+from listenctl.client.plan import CallPlan, KeyPress
+from listenctl.client.target import Target
 from listenctl.console.service import Presentation, run_server
 from listenctl.errors import CheckFailed
 from listenctl.media.naming import Destination
-from listenctl.media.pacing import SystemClock
-from listenctl.media.samples import SPEECH_KEY_PRESS, speech
-from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.messages import Dtmf
-from listenctl.reports import Report
+from listenctl.media.samples import SPEECH_KEY_PRESS
+from listenctl.protocol.verb import ListenVerb
+from listenctl.reports import Report, Reporter
 from listenctl.server.settings import ServerSettings
 from listenctl.server.track import RecordSettings
 
-FORMAT = AudioFormat(16000, 2)
+VERB = ListenVerb(sample_rate=16000, mix_type="stereo", pass_dtmf=True)
 
 
 async def run_demo(folder: Path, out: TextIO) -> int:
@@ -32,9 +33,13 @@ async def run_demo(folder: Path, out: TextIO) -> int:
             saved.append(Path(str(report["sidecar"])))
 
     def place(url: str) -> None:
-        metadata = inbound_metadata(FORMAT, caller="+15083084809", callee="+15084901000")
-        call = Call(metadata, FORMAT, speech(FORMAT), [(SPEECH_KEY_PRESS, Dtmf("1", "1600"))])
-        calling.append(asyncio.create_task(place_call(url, call, SystemClock())))
+        plan = CallPlan(
+            target=Target(address=parse_address(url)),
+            verb=VERB,
+            caller="speech",
+            keys=(KeyPress(SPEECH_KEY_PRESS, "1"),),
+        )
+        calling.append(asyncio.create_task(SimulatedCall(plan, Reporter()).run()))
 
     status = await run_server(
         ServerSettings(port=0),

@@ -16,11 +16,17 @@ _COLORS = {
     "connection-refused": _YELLOW,
     "recording-failed": _RED,
     "recording-saved": "32",
+    "fault": _YELLOW,
 }
 _MAX_TEXT = 200
 _SHORT_ID = 8
 # What goes on while meters are drawn shows there; what stays true when the call is over is printed above them.
-LASTING = frozenset(("warning", "gap", "connection-refused", "recording-failed", "recording-saved", "call-ended"))
+LASTING = frozenset(
+    (
+        *("warning", "gap", "connection-refused", "recording-failed", "recording-saved", "call-ended"),
+        *("connected", "fault", "action-hook"),
+    )
+)
 FAILURES = frozenset(("recording-failed",))
 
 
@@ -34,10 +40,33 @@ def human_line(report: Report, look: Look) -> str:
     event = report["event"]
     describe = _DESCRIPTIONS.get(event)
     text = printable(describe(report) if describe else "", _MAX_TEXT)
+    text = look.paint(text, _RED) if is_wrong(report) else text
     call = _short_id(printable(report["call"] or ""))
-    words = [_clock_time(report["ts"]), look.paint(event, _COLORS.get(event, _BOLD)), look.paint(call, _DIM), text]
+    words = [_clock_time(report["ts"]), look.paint(event, _color(report)), look.paint(call, _DIM), text]
     line = " ".join(word for word in words if word)
     return line if look.unicode else line.replace("→", "->").replace("…", "~").encode("ascii", "replace").decode()
+
+
+def is_wrong(report: Report) -> bool:
+    """Say whether an event is a verdict on a command that jambonz doesn't do as meant."""
+    return report["event"] == "verdict" and bool(report["wrong"])
+
+
+def lasts(report: Report) -> bool:
+    """Say whether an event is worth a line that stays above the live view of a call."""
+    return report["event"] in LASTING or is_wrong(report)
+
+
+def _color(report: Report) -> str:
+    if is_wrong(report):
+        return _RED
+    if report["event"] == "action-hook" and not _succeeded(report["status"]):
+        return _YELLOW
+    return _COLORS.get(report["event"], _BOLD)
+
+
+def _succeeded(status: int | None) -> bool:
+    return status is not None and 200 <= status < 300
 
 
 def _short_id(call: str) -> str:
@@ -56,14 +85,51 @@ def _server_started(report: Report) -> str:
 
 
 def _call_started(report: Report) -> str:
-    metadata = report["metadata"]
+    metadata = report["metadata"] or {}
     parties = f"{metadata.get('from', 'unknown')} → {metadata.get('to', 'unknown')}"
     mix = report["mix_type"] or ("stereo" if report["channels"] == 2 else "mono")
-    return f"{parties}, {sample_rate(report['sample_rate'])} {mix}, from {report['remote']}"
+    call = f"{parties}, {sample_rate(report['sample_rate'])} {mix}"
+    if "remote" in report:
+        return f"{call}, from {report['remote']}"
+    plays = f"plays a stream at {sample_rate(report['stream_rate'])}" if report["streaming"] else "plays clips"
+    return f"{call}, {report['kind']} call, {report['profile']} jambonz, {plays}"
+
+
+def _connected(report: Report) -> str:
+    took = report["handshake_ms"]
+    parts = [f"{name} {took[name]:.0f} ms" for name in ("connect", "tls", "upgrade") if took.get(name)]
+    detail = f" ({', '.join(parts)})" if parts else ""
+    redirects = f", redirected from {', '.join(report['redirects'])}" if report["redirects"] else ""
+    subprotocol = f", {report['subprotocol']}" if report["subprotocol"] else ", no subprotocol"
+    return f"{report['url']} at {report['remote']}{subprotocol}, in {took['total']:.0f} ms{detail}{redirects}"
+
+
+def _play_done(report: Report) -> str:
+    # Those that we send ourselves carry when; what a server gets needs no more than the id.
+    words = [str(report["id"] or "")]
+    if "time" in report:
+        words += [str(report["reason"] or ""), f"at {duration(report['time'])}"]
+    return " ".join(word for word in words if word)
+
+
+def _verdict(report: Report) -> str:
+    reason = f" ({report['reason']})" if report["reason"] else ""
+    detail = f": {report['detail']}" if report["detail"] else ""
+    return f"{report['command']} #{report['number']}: {report['outcome']}{reason}{detail}"
+
+
+def _fault(report: Report) -> str:
+    detail = f": {report['detail']}" if report["detail"] else ""
+    return f"{report['name']} at {duration(report['time'] or 0.0)}{detail}"
+
+
+def _action_hook(report: Report) -> str:
+    said = [str(report["status"]) if report["status"] is not None else "", report["detail"] or ""]
+    return f"{report['url']}: {' '.join(word for word in said if word) or 'no answer'}"
 
 
 def _gap(report: Report) -> str:
-    least = "at least " if report["at_least"] else ""
+    least = "at least " if report.get("at_least") else ""
     return f"{report['kind']} of {least}{report['length']:.2f} s at {duration(report['time'])}"
 
 
@@ -78,7 +144,8 @@ def _call_ended(report: Report) -> str:
     by = {"nobody": "the connection broke"}.get(report["closed_by"], f"closed by {report['closed_by']}")
     lost = f", {report['lost_samples']} samples lost" if report["lost_samples"] else ""
     audio = f"{report['seconds']:.2f} s of audio in {report['duration']:.2f} s"
-    return f"{audio}{lost}; {by} ({report['close_code']}{reason})"
+    code = f" ({report['close_code']}{reason})" if report["close_code"] is not None else ""
+    return f"{audio}{lost}; {by}{code}"
 
 
 _DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
@@ -86,7 +153,7 @@ _DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
     "call-started": _call_started,
     "dtmf": lambda report: f"{report['digit']} at {duration(report['time'])}",
     "mark": lambda report: f"{report['name']} {report['result']}",
-    "play-done": lambda report: f"{report['id'] or ''}",
+    "play-done": _play_done,
     "message": lambda report: str(report.get("text") or report["type"]),
     "gap": _gap,
     "warning": lambda report: report["detail"],
@@ -94,6 +161,10 @@ _DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
     "recording-saved": _recording_saved,
     "recording-failed": lambda report: f"{report['path'] or ''}: {report['reason']}",
     "call-ended": _call_ended,
+    "connected": _connected,
+    "verdict": _verdict,
+    "fault": _fault,
+    "action-hook": _action_hook,
 }
 READABLE = frozenset(_DESCRIPTIONS)
 """Events that have a line; levels are for programs."""

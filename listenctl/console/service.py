@@ -146,7 +146,7 @@ class _Output:
         if presentation.json:
             self._write_to(sys.stdout.fileno(), "stdout")
         if presentation.events is not None:
-            self._write_to(_append_to(presentation.events), str(presentation.events))
+            self._write_to(append_to(presentation.events), str(presentation.events))
 
     def _write_to(self, fd: int, name: str) -> None:
         writer = LineWriter(fd, on_broken=lambda reason: self._break_soon(name, reason))
@@ -181,7 +181,8 @@ class _Output:
             self._server.drain()
 
 
-def _append_to(path: Path) -> int:
+def append_to(path: Path) -> int:
+    """Open a file that events are appended to, for nobody else to read."""
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as exc:

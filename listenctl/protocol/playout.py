@@ -87,6 +87,7 @@ class Playout:
         self._sample_rate = option.sample_rate or call_rate
         self._streams = _streams(profile, option)
         self._ticks = 0
+        self._finished = False
         self._mode: PlayoutMode
         if self._streams:
             kind = ExactStream if profile.exact_stream else MediaServerStream
@@ -167,7 +168,7 @@ class Playout:
             beneath: what else there is to hear, ``tick_samples`` long; a stream is added to it, a clip replaces it.
         """
         size = self.tick_samples * SAMPLE_BYTES
-        audio = self._mode.tick(self.tick_samples)
+        audio = b"" if self._finished else self._mode.tick(self.tick_samples)
         if audio:
             audio = audio.ljust(size, b"\0")
         if audio and beneath and self._streams:
@@ -178,6 +179,7 @@ class Playout:
 
     def finish(self) -> tuple[Verdict, ...]:
         """End the listen; what hasn't been played or answered never will be."""
+        self._finished = True
         self._mode.finish()
         return self._outbox.take_verdicts()
 

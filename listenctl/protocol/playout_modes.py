@@ -70,6 +70,7 @@ class StreamMode:
         self._stream = stream
         self._outbox = outbox
         self._assembler = SampleAssembler(SAMPLE_BYTES)
+        self._last_audio = 0
 
     @property
     def buffered(self) -> int:
@@ -117,6 +118,7 @@ class StreamMode:
 
     def audio(self, data: bytes) -> None:
         """Take audio in pieces; an odd byte waits for the next one."""
+        self._last_audio = self._outbox.number
         for at in range(0, len(data), PIECE_BYTES):
             self._stream.feed(self._assembler.feed(data[at : at + PIECE_BYTES]))
 
@@ -127,14 +129,14 @@ class StreamMode:
             self._answer(answer)
         if ticked.killed:
             sentence = f"{ticked.killed} samples came too soon after killAudio and were cleared too; wait 40 ms"
-            self._outbox.judge(Outcome.IGNORED, "too-soon", sentence, wrong=True)
+            self._outbox.judge(Outcome.IGNORED, "too-soon", sentence, wrong=True, command=self._last_audio)
         return ticked.audio
 
     def finish(self) -> None:
         """Say what stayed in the pre-buffer, and which marks were never answered."""
         if held := self._stream.held:
             sentence = f"the last {held} samples were never played; end with 80 ms of zeros"
-            self._outbox.judge(Outcome.TRUNCATED, "tail-held", sentence, wrong=True)
+            self._outbox.judge(Outcome.TRUNCATED, "tail-held", sentence, wrong=True, command=self._last_audio)
         stuck = not self._stream.buffered
         sentence = "stuck: it would never be answered" if stuck else "not answered before the end of the listen"
         for mark in self._stream.outstanding:

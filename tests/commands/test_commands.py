@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from listenctl import __version__
+from listenctl.commands import COMMANDS
 from listenctl.media.wav import wav_header
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server.access import FileAccess, verify_password
@@ -29,7 +30,7 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
     run = listenctl("--help", home=tmp_path)
 
     assert run.returncode == 0
-    assert all(f" {name} " in run.stdout for name in ("demo", "record", "serve", "recover", "passwd"))
+    assert all(f" {name} " in run.stdout for name in COMMANDS)
 
 
 @pytest.mark.parametrize("arguments", [["nothing"], ["serve", "--nothing"], ["record", "a", "b"], ["recover"]])

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperOption
 
-from listenctl.commands.config import read_defaults
+from listenctl.__main__ import command
+from listenctl.commands.config import ARRAYS, read_defaults
 from listenctl.errors import UsageError
 from tests.helpers.cli import listenctl, service
 
@@ -70,6 +73,43 @@ def test_a_setting_of_several_values_is_refused(value: str, tmp_path: Path) -> N
 
     with pytest.raises(UsageError, match="port is a single value"):
         read_defaults(chosen, {}, ANY)
+
+
+@pytest.mark.parametrize(("value", "values"), [("'stall=3'", ["stall=3"]), ("['a', 'b']", ["a", "b"])])
+def test_a_setting_that_may_be_repeated_takes_one_value_or_an_array(
+    value: str, values: list[str], tmp_path: Path
+) -> None:
+    chosen = write(tmp_path / "chosen.toml", f"[call]\nfault = {value}")
+
+    assert read_defaults(chosen, {}, {"call": {"fault"}}) == {"call": {"fault": values}}
+
+
+def test_an_array_holds_single_values(tmp_path: Path) -> None:
+    chosen = write(tmp_path / "chosen.toml", "[call]\nfault = [['a']]")
+
+    with pytest.raises(UsageError, match=r"fault is a single value, not \['a'\]"):
+        read_defaults(chosen, {}, {"call": None})
+
+
+def test_the_settings_that_take_an_array_are_the_options_that_may_be_repeated() -> None:
+    group = command()
+    context = typer.Context(group)
+    commands = [group.get_command(context, name) for name in group.list_commands(context)]
+
+    repeatable = {
+        str(option.name)
+        for one in commands
+        if one is not None
+        for option in one.params
+        if isinstance(option, TyperOption) and option.multiple
+    }
+    assert repeatable == ARRAYS
+
+
+def test_an_option_with_a_name_that_python_reserves_can_be_set(tmp_path: Path) -> None:
+    chosen = write(tmp_path / "chosen.toml", "[call]\nfrom = '+1'")
+
+    assert read_defaults(chosen, {}, {"call": {"from_"}}) == {"call": {"from_": "+1"}}
 
 
 def test_a_setting_that_no_command_has_is_refused(tmp_path: Path) -> None:

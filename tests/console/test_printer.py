@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from listenctl.console.printer import human_line, json_line
+from listenctl.console.printer import human_line, json_line, lasts
 from listenctl.console.text import Look
 
 PLAIN = Look(color=False, unicode=True)
@@ -84,6 +84,99 @@ def test_an_event_is_one_line_for_people(report: dict[str, Any], words: str) -> 
 
     assert " ".join(line.split(" ")[3:]) == words
     assert line.split(" ")[1:3] == [report["event"], "CS-A"]
+
+
+CLIENT_STARTED: dict[str, Any] = {
+    "url": "ws://h/",
+    "kind": "inbound",
+    "profile": "current",
+    "sample_rate": 8000,
+    "channels": 1,
+    "mix_type": "mono",
+    "streaming": False,
+    "stream_rate": None,
+    "metadata": {"from": "1", "to": "2"},
+    "metadata_valid": True,
+}
+VERDICT: dict[str, Any] = {
+    "number": 3,
+    "command": "playAudio",
+    "outcome": "truncated",
+    "reason": "bad-base64",
+    "detail": "the first 12 bytes are played",
+    "wrong": True,
+    "time": 1.0,
+}
+CONNECTED: dict[str, Any] = {
+    "url": "ws://h/",
+    "remote": "127.0.0.1:9",
+    "subprotocol": "audio.jambonz.org",
+    "handshake_ms": {"connect": 1.2, "tls": None, "upgrade": 3.4, "total": 4.6},
+    "redirects": [],
+    "tls": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        (
+            event("connected", **CONNECTED),
+            "ws://h/ at 127.0.0.1:9, audio.jambonz.org, in 5 ms (connect 1 ms, upgrade 3 ms)",
+        ),
+        (
+            event(
+                "connected",
+                **{**CONNECTED, "subprotocol": None, "redirects": ["ws://a/"], "handshake_ms": {"total": 5}},
+            ),
+            "ws://h/ at 127.0.0.1:9, no subprotocol, in 5 ms, redirected from ws://a/",
+        ),
+        (event("call-started", **CLIENT_STARTED), "1 → 2, 8k mono, inbound call, current jambonz, plays clips"),
+        (
+            event("call-started", **{**CLIENT_STARTED, "metadata": None, "streaming": True, "stream_rate": 16000}),
+            "unknown → unknown, 8k mono, inbound call, current jambonz, plays a stream at 16k",
+        ),
+        (event("play-done", id="7", reason="complete", played_ms=20, time=61.0), "7 complete at 1:01"),
+        (event("play-done", id=None, reason="killed", played_ms=20, time=1.0), "killed at 0:01"),
+        (event("gap", kind="hole", position=8000, time=1.0, length=2.0, missing=16000), "hole of 2.00 s at 0:01"),
+        (event("verdict", **VERDICT), "playAudio #3: truncated (bad-base64): the first 12 bytes are played"),
+        (
+            event("verdict", **{**VERDICT, "outcome": "played", "reason": "", "detail": "", "wrong": False}),
+            "playAudio #3: played",
+        ),
+        (event("fault", name="stall", detail="2 s", time=5.0), "stall at 0:05: 2 s"),
+        (event("fault", name="stall", detail="", time=5.0), "stall at 0:05"),
+        (event("action-hook", url="http://h/", status=200, detail=""), "http://h/: 200"),
+        (event("action-hook", url="http://h/", status=None, detail="refused"), "http://h/: refused"),
+        (event("action-hook", url="http://h/", status=None, detail=""), "http://h/: no answer"),
+        (
+            event("call-ended", **{**ENDED, "closed_by": "nobody", "close_code": None}),
+            "61.50 s of audio in 63.00 s; the connection broke",
+        ),
+    ],
+)
+def test_an_event_of_a_simulated_call_is_one_line_for_people(report: dict[str, Any], words: str) -> None:
+    line = human_line(report, PLAIN)
+
+    assert " ".join(line.split(" ")[3:]) == words
+    assert line.split(" ")[1:3] == [report["event"], "CS-A"]
+
+
+def test_a_wrong_verdict_is_red_and_lasts() -> None:
+    wrong, right = event("verdict", **VERDICT), event("verdict", **{**VERDICT, "wrong": False})
+
+    assert "\x1b[31mplayAudio #3: truncated" in human_line(wrong, Look(color=True))
+    assert "\x1b[31m" not in human_line(right, Look(color=True))
+    assert (lasts(wrong), lasts(right)) == (True, False)
+
+
+def test_an_action_hook_that_failed_is_yellow() -> None:
+    painted = [
+        "\x1b[33maction-hook" in human_line(event("action-hook", url="u", status=status, detail=""), Look(color=True))
+        for status in (200, 204, 302, 500, None)
+    ]
+
+    assert painted == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize("hostile", ["\x1b]0;title\x07", "a\nb\rc", "\u202egpj.exe", "\x9b31m", "\ud800"])

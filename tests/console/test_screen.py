@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from listenctl.console.meters import CallView, MeterScreen, ServerView, can_draw, terminal_size
+from listenctl.console.meters import CallView, MeterScreen, ServerView, can_draw
+from listenctl.console.screen import terminal_size
 from listenctl.console.text import Look
 from tests.helpers.clock import FakeClock
 

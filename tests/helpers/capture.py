@@ -1,5 +1,5 @@
 """
-The captures in ``tests/data/captures``: what the client sent, and the audio that has to come out of it.
+The captures in ``tests/data/captures``: what both sides sent, and the audio that has to come out of it.
 
 A minimal reader that trusts these files: classic little-endian pcap, Ethernet, IPv4, one connection, and every segment
 there once and in order, which it checks.
@@ -41,19 +41,12 @@ class ReceivedAudio:
 
 def client_stream(name: str) -> list[tuple[float, bytes]]:
     """Return what the client sent, handshake included: each segment with its time in seconds since the SYN."""
-    segments = _segments(gzip.decompress((FOLDER / f"{name}.pcap.gz").read_bytes()))
-    syn = next(segments)
-    assert syn.flags & _SYN, f"{name}: the first packet is no SYN"
+    return _stream(name, by_client=True)
 
-    stream = []
-    expected = syn.sequence + 1
-    for segment in segments:
-        if segment.ports != syn.ports or not segment.payload:
-            continue
-        assert segment.sequence == expected % (1 << 32), f"{name}: a segment is missing or out of order"
-        expected += len(segment.payload)
-        stream.append((segment.time - syn.time, segment.payload))
-    return stream
+
+def server_stream(name: str) -> list[tuple[float, bytes]]:
+    """Return what the server sent, the answer to the handshake included, in the same way."""
+    return _stream(name, by_client=False)
 
 
 def client_bytes(name: str) -> bytes:
@@ -65,6 +58,23 @@ def received_audio(name: str) -> ReceivedAudio:
     """Return the audio that the capturing server received."""
     samples, sample_rate = soundfile.read(FOLDER / f"{name}.received.flac", dtype="int16", always_2d=True)
     return ReceivedAudio(sample_rate, samples.shape[1], samples.astype("<i2").tobytes())
+
+
+def _stream(name: str, *, by_client: bool) -> list[tuple[float, bytes]]:
+    segments = list(_segments(gzip.decompress((FOLDER / f"{name}.pcap.gz").read_bytes())))
+    ports = segments[0].ports if by_client else segments[0].ports[::-1]
+    syn, *own = [segment for segment in segments if segment.ports == ports]
+    assert syn.flags & _SYN, f"{name}: the first packet is no SYN"
+
+    stream = []
+    expected = syn.sequence + 1
+    for segment in own:
+        if not segment.payload:
+            continue
+        assert segment.sequence == expected % (1 << 32), f"{name}: a segment is missing or out of order"
+        expected += len(segment.payload)
+        stream.append((segment.time - segments[0].time, segment.payload))
+    return stream
 
 
 def _segments(pcap: bytes) -> Iterator[Segment]:

@@ -1,0 +1,103 @@
+"""The live view of one simulated call: a snapshot ten times a second, and the lines that last above it."""
+
+import asyncio
+import os
+import signal
+from collections import deque
+from typing import Protocol, TextIO
+
+from listenctl.client.snapshot import CallSnapshot
+from listenctl.console.bars import ChannelLevel, MeterBallistics
+from listenctl.console.call_meters import render_call
+from listenctl.console.keys import KeyReader
+from listenctl.console.printer import READABLE, Report, human_line, lasts
+from listenctl.console.screen import Screen, Size
+from listenctl.console.text import Look, cells
+from listenctl.media.levels import Levels
+
+FRAME_TIME = 0.1
+_MAX_RECENT = 10
+
+
+class Watched(Protocol):
+    """A call that can be looked at."""
+
+    def snapshot(self) -> CallSnapshot:
+        """Return what it looks like now."""
+
+
+class _Bars:
+    """The bars of one direction; there are as many as the first audio has channels."""
+
+    def __init__(self) -> None:
+        self._ballistics: MeterBallistics | None = None
+
+    def show(self, levels: Levels | None, now: float) -> tuple[ChannelLevel, ...]:
+        if self._ballistics is None:
+            if levels is None:
+                return ()
+            self._ballistics = MeterBallistics(len(levels))
+        return self._ballistics.update(levels, now)
+
+
+class CallView:
+    """
+    Show a simulated call on a terminal until closed.
+
+    Args:
+        keys: what reads the same terminal; it is let go and taken again together with it.
+    """
+
+    def __init__(self, call: Watched, stream: TextIO, look: Look, *, keys: KeyReader | None = None) -> None:
+        self._call = call
+        self._look = look
+        self._keys = keys
+        self._loop = asyncio.get_running_loop()
+        self._recent: deque[str] = deque(maxlen=_MAX_RECENT)
+        self._sent, self._heard = _Bars(), _Bars()
+        self.screen = Screen(stream, look, clock=self._loop.time)
+        # What measures text takes 18 ms to import, which no frame of the call shall wait for.
+        cells("→")
+
+    def take(self, report: Report) -> None:
+        """Show an event: above the view when it lasts, else in it for a while."""
+        if report["event"] not in READABLE:
+            return
+        line = human_line(report, self._look)
+        if lasts(report):
+            self.screen.print_above(line)
+        else:
+            self._recent.append(line)
+
+    async def run(self) -> None:
+        """Draw, and read keys, until cancelled."""
+        self._loop.add_signal_handler(signal.SIGTSTP, self._suspend)
+        try:
+            if self._keys:
+                self._keys.start()
+            while True:
+                self.screen.draw_lines(self._render)
+                await asyncio.sleep(FRAME_TIME)
+        finally:
+            self._loop.remove_signal_handler(signal.SIGTSTP)
+            self.close()
+
+    def close(self) -> None:
+        """Give the terminal back, also for an end that can't wait."""
+        if self._keys:
+            self._keys.close()
+        self.screen.close()
+
+    def _suspend(self) -> None:
+        """Give the terminal back to the shell at Ctrl-Z; what is drawn after that is drawn anew."""
+        if self._keys:
+            self._keys.pause()
+        self.screen.close()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if self._keys:
+            self._keys.resume()
+
+    def _render(self, size: Size, now: float) -> list[str]:
+        snapshot = self._call.snapshot()
+        sent, heard = self._sent.show(snapshot.sent, now), self._heard.show(snapshot.heard, now)
+        return render_call(snapshot, tuple(self._recent), size, look=self._look, sent=sent, heard=heard)

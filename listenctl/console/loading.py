@@ -1,0 +1,155 @@
+"""Run a load in a terminal, a pipe or a script: progress, signals, the report, and the exit status."""
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from listenctl.client.load import Load
+from listenctl.client.load_outcome import CallOutcome
+from listenctl.client.load_plan import LoadPlan
+from listenctl.client.load_report import LoadReport
+from listenctl.console.lines import LineWriter
+from listenctl.console.load_view import progress, report_text
+from listenctl.console.meters import can_draw
+from listenctl.console.service import append_to
+from listenctl.console.text import Look
+from listenctl.errors import CheckFailed, ListenctlError, RefusedError, TimedOut
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PROGRESS_INTERVAL = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPresentation:
+    """
+    What a load shows, and where.
+
+    Attributes:
+        json: print the report as one JSON object.
+        per_call: a file to which a line of JSON is appended for every call.
+    """
+
+    json: bool = False
+    per_call: Path | None = None
+    quiet: bool = False
+
+
+async def run_load(plan: LoadPlan, presentation: LoadPresentation) -> int:
+    """
+    Place a load, see it through and report on it; return the exit status.
+
+    Raises:
+        RefusedError: not one call got through.
+        TimedOut: the load wasn't over in time.
+    """
+    _allow_open_files()
+    calls = _CallWriter(presentation.per_call)
+    try:
+        load = Load(plan, calls.write)
+        interrupts = _watch_signals(load)
+        async with _progress(load, presentation):
+            report = await load.run()
+    finally:
+        calls.close()
+    _print(report, presentation)
+    if interrupts:
+        return 128 + interrupts[0]
+    if load.timed_out:
+        raise TimedOut(f"the load wasn't over after {plan.timeout:g} s; its calls were hung up")
+    if report.failed == report.placed and not report.connected:
+        raise RefusedError(next(iter(report.problems)))
+    if calls.broken:
+        return ListenctlError.exit_status
+    return 0 if report.ok else CheckFailed.exit_status
+
+
+def _print(report: LoadReport, presentation: LoadPresentation) -> None:
+    if presentation.json:
+        sys.stdout.write(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
+    elif not presentation.quiet:
+        sys.stdout.write(report_text(report, Look.of(sys.stdout, os.environ)))
+    sys.stdout.flush()
+
+
+class _CallWriter:
+    """Lines of JSON, one for every call that is over, written beside the load."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._fd = None if path is None else append_to(path)
+        self._writer = None if self._fd is None else LineWriter(self._fd, on_broken=lambda _: None)
+        self.broken = False
+
+    def write(self, outcome: CallOutcome) -> None:
+        """Write down how a call went."""
+        if self._writer is not None:
+            self._writer.write(json.dumps(outcome.as_json(), ensure_ascii=False))
+
+    def close(self) -> None:
+        """Write the rest, and say what couldn't be written."""
+        if self._writer is None or self._fd is None:
+            return
+        lost = self._writer.close()
+        os.close(self._fd)
+        if lost:
+            self.broken = True
+            sys.stderr.write(f"listenctl: {self._path}: {lost} calls couldn't be written\n")
+
+
+def _watch_signals(load: Load) -> list[int]:
+    """Let the first signal hang up all calls in order and the second end at once; return the signals that came."""
+    received: list[int] = []
+
+    def take(number: int) -> None:
+        received.append(number)
+        if len(received) > 1:
+            os._exit(128 + number)
+        load.stop()
+
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, take, number)
+    return received
+
+
+@asynccontextmanager
+async def _progress(load: Load, presentation: LoadPresentation) -> AsyncIterator[None]:
+    """Show on stderr how it goes, where that is a terminal."""
+    if presentation.quiet or not can_draw(sys.stderr, os.environ):
+        yield
+        return
+    task = asyncio.create_task(_draw(load, sys.stderr))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+
+async def _draw(load: Load, stream: TextIO) -> None:
+    while True:
+        stream.write(f"\r\x1b[K{progress(load.snapshot())[: _columns(stream) - 1]}")
+        stream.flush()
+        await asyncio.sleep(_PROGRESS_INTERVAL)
+
+
+def _columns(stream: TextIO) -> int:
+    return os.get_terminal_size(stream.fileno()).columns or 80
+
+
+def _allow_open_files() -> None:
+    """Take as many sockets as the system gives; each call is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,136 @@
+"""Sound devices: opening one, saying what is missing where that fails, and the buffer between it and the event loop."""
+
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from listenctl.errors import ListenctlError
+from listenctl.protocol.audio import SAMPLE_BYTES
+
+# What may wait: more would be heard as delay.
+_LIMIT = 0.2
+# What waits before the sound begins, and begins again after it ran out: less would crackle.
+_CUSHION = 0.04
+
+
+class Stream(Protocol):
+    """A sound device that was opened."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it calls back."""
+
+    @property
+    def samplerate(self) -> float:
+        """The rate that it runs at."""
+
+    def start(self) -> None:
+        """Begin to call back, in a thread of its own."""
+
+    def close(self) -> None:
+        """Stop, throwing away what is waiting."""
+
+
+OpenStream = Callable[..., Stream]
+"""``sounddevice.RawInputStream`` or ``RawOutputStream``, or what stands for one in a test."""
+
+
+class RingBuffer:
+    """
+    Audio between a device and the event loop, which keep different time: what is too much or too little is evened out.
+
+    Both sides may be threads.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._limit = round(_LIMIT * sample_rate) * SAMPLE_BYTES
+        self._cushion = round(_CUSHION * sample_rate) * SAMPLE_BYTES
+        self._lock = threading.Lock()
+        self._pcm = bytearray()
+        self._filling = True
+
+    def put(self, pcm: bytes) -> None:
+        """Add audio; where it gets too much, the oldest goes."""
+        with self._lock:
+            self._pcm += pcm
+            if len(self._pcm) > self._limit:
+                del self._pcm[: len(self._pcm) - self._limit]
+
+    def take(self, samples: int) -> bytes:
+        """Return ``samples`` samples, silence for those that are missing."""
+        wanted = samples * SAMPLE_BYTES
+        with self._lock:
+            if self._filling and len(self._pcm) < min(max(self._cushion, wanted), self._limit):
+                return bytes(wanted)
+            taken = bytes(self._pcm[:wanted])
+            del self._pcm[:wanted]
+            self._filling = len(taken) < wanted
+        return taken.ljust(wanted, b"\0")
+
+
+def library() -> Any:
+    """
+    Return the sounddevice module.
+
+    Raises:
+        ListenctlError: PortAudio, which it needs, is missing.
+    """
+    try:
+        import sounddevice
+    except OSError as exc:
+        advice = "install it (Debian and Ubuntu: apt install libportaudio2)"
+        raise ListenctlError(f"sound devices need the PortAudio library, which is missing; {advice}") from exc
+    return sounddevice
+
+
+def open_device(what: str, open_stream: OpenStream, device: str | None, sample_rate: int, **options: object) -> Stream:
+    """
+    Open a device for one channel of 16-bit samples, at its own rate if it refuses ``sample_rate``.
+
+    Args:
+        what: what the device is to the user, to begin an error with.
+        device: its number or a part of its name; None for the system's choice.
+
+    Raises:
+        ListenctlError: There is none, or it can't be used.
+    """
+    choice = int(device) if device and device.isascii() and device.isdecimal() else device
+    errors = (ValueError, OSError, library().PortAudioError)
+    options |= {"device": choice, "channels": 1, "dtype": "int16"}
+    try:
+        return open_stream(samplerate=sample_rate, **options)
+    except errors:
+        # Not every device takes telephone rates.
+        try:
+            return open_stream(samplerate=None, **options)
+        except errors as exc:
+            name = f"{what} {device}" if device else what
+            advice = "name one that `python -m sounddevice` lists, or plug one in"
+            raise ListenctlError(f"{name}: can't be opened: {_reason(exc)}; {advice}") from exc
+
+
+def start_device(what: str, stream: Stream) -> None:
+    """
+    Start a device.
+
+    Raises:
+        ListenctlError: It refuses; then it is closed.
+    """
+    try:
+        stream.start()
+    except (OSError, library().PortAudioError) as exc:
+        stream.close()
+        raise ListenctlError(f"{what}: can't be started: {_reason(exc)}; see whether another program holds it") from exc
+
+
+def is_running(stream: Stream) -> bool:
+    """Whether a device still takes or delivers audio."""
+    try:
+        return stream.active
+    except library().PortAudioError:
+        return False
+
+
+def _reason(exc: BaseException) -> str:
+    text = str(exc.args[0] if exc.args else exc) or type(exc).__name__
+    return text.splitlines()[0].rstrip(".")

@@ -1,0 +1,194 @@
+"""
+Sound files as sources: whatever libsndfile reads, in blocks, so that memory is bounded however long the file.
+
+Blocks are decoded in a thread, and the next one while the last is being played.
+"""
+
+import asyncio
+import os
+import stat
+from typing import Any, Self
+
+from listenctl.errors import ListenctlError, UsageError
+from listenctl.media.resampling import SoxrResampler, to_pcm
+from listenctl.protocol.audio import SAMPLE_BYTES
+
+_BLOCK_SAMPLES = 16384
+# A header can say anything: few bytes at 1 Hz would become hours, and a filter from 1 GHz would take all memory.
+_RATES = range(1000, 1_000_001)
+# Everything else holds floats. libsndfile doesn't scale those to integers, and where it does they wrap when too loud.
+_INTEGERS = ("PCM_", "ULAW", "ALAW")
+
+
+class SoundFile:
+    """
+    One channel of a file, decoded block by block. Every method may block.
+
+    Raises:
+        UsageError: The file isn't there, is no sound, or has no such channel.
+    """
+
+    def __init__(self, path: str, sample_rate: int, *, loop: bool = False, channel: int = 0) -> None:
+        self._path = path
+        self._loop = loop
+        self._channel = channel
+        self._fd = _open(path)
+        try:
+            self._file = _decoder(self._fd, path)
+            self._check()
+        except UsageError:
+            os.close(self._fd)
+            raise
+        from_rate = self._file.samplerate
+        self._resampler = None if from_rate == sample_rate else SoxrResampler(from_rate, sample_rate)
+        self._dtype = "int16" if not self._resampler and self._file.subtype.startswith(_INTEGERS) else "float32"
+        # So many that neither what is read nor what it becomes is large.
+        self._block = max(1, _BLOCK_SAMPLES * min(from_rate, sample_rate) // (sample_rate * self._file.channels))
+        self._silent_passes = 0
+        self._over = False
+
+    def read(self) -> bytes:
+        """
+        Return the next samples; none when it is over.
+
+        Raises:
+            ListenctlError: The file breaks off in a way that its decoder can't read.
+        """
+        pcm = b""
+        while not pcm and not self._over:
+            pcm = self._next()
+        return pcm
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        os.close(self._fd)
+
+    def _next(self) -> bytes:
+        block = self._decode()
+        if len(block):
+            self._silent_passes = 0
+        elif self._loop and not self._silent_passes:
+            # A file without any sample isn't read for ever.
+            self._silent_passes += 1
+            self._rewind()
+            return b""
+        else:
+            self._over = True
+        if self._resampler:
+            return to_pcm(self._resampler.floats(block, last=self._over))
+        return to_pcm(block) if self._dtype == "float32" else bytes(block.astype("<i2").tobytes())
+
+    def _decode(self) -> Any:
+        import numpy as np
+        import soundfile
+
+        try:
+            block = self._file.read(self._block, dtype=self._dtype, always_2d=True)[:, self._channel]
+        except soundfile.SoundFileError as exc:
+            raise ListenctlError(
+                f"{self._path}: can't be decoded to its end: {_reason(exc)}; convert it first"
+            ) from exc
+        if self._dtype == "float32":
+            # Float files may hold what is no number, which a resampler never gets rid of again.
+            return np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
+        return block
+
+    def _rewind(self) -> None:
+        # Opened again rather than sought: not every decoder comes back to its first sample exactly.
+        self._file.close()
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        self._file = _decoder(self._fd, self._path)
+
+    def _check(self) -> None:
+        rate, channels = self._file.samplerate, self._file.channels
+        if rate not in _RATES:
+            raise UsageError(f"{self._path}: says a sample rate of {rate} Hz; convert it to the rate of the call first")
+        if self._channel >= channels:
+            number = self._channel + 1
+            raise UsageError(f"{self._path}: has no channel {number}, only {channels}; give that party its own source")
+
+
+class FileSource:
+    """A sound file, decoded ahead in a thread."""
+
+    def __init__(self, file: SoundFile) -> None:
+        self._file = file
+        self._pcm = b""
+        self._at = 0
+        self._next: asyncio.Task[bytes] | None = None
+        self._prefetch()
+
+    @classmethod
+    async def open(cls, path: str, sample_rate: int, *, loop: bool = False, channel: int = 0) -> Self:
+        """Open a file; raises as ``SoundFile`` does."""
+        return cls(await asyncio.to_thread(SoundFile, path, sample_rate, loop=loop, channel=channel))
+
+    async def read(self, samples: int) -> bytes:
+        """Return the next samples."""
+        wanted = samples * SAMPLE_BYTES
+        while self._next and len(self._pcm) - self._at < wanted:
+            # Who stops waiting doesn't stop the decoder.
+            block = await asyncio.shield(self._next)
+            self._pcm = self._pcm[self._at :] + block
+            self._at = 0
+            self._next = None
+            if block:
+                self._prefetch()
+        found = self._pcm[self._at : self._at + wanted]
+        self._at += len(found)
+        return found
+
+    async def close(self) -> None:
+        """Close the file once its decoder has stopped."""
+        if self._next:
+            await asyncio.gather(self._next, return_exceptions=True)
+        await asyncio.to_thread(self._file.close)
+
+    def _prefetch(self) -> None:
+        self._next = asyncio.create_task(asyncio.to_thread(self._file.read))
+
+
+def channels_of(path: str) -> int:
+    """
+    Return how many channels a sound file has.
+
+    Raises:
+        UsageError: It isn't there, or is no sound.
+    """
+    fd = _open(path)
+    try:
+        with _decoder(fd, path) as file:
+            return int(file.channels)
+    finally:
+        os.close(fd)
+
+
+def _open(path: str) -> int:
+    try:
+        # Not waiting for the other end of a pipe, which is refused below.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise UsageError(f"{path}: can't be read: {reason}; give a sound file that is there") from exc
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise UsageError(f"{path}: is no regular file; pipe the audio in and write - for the file")
+
+
+def _decoder(fd: int, path: str) -> Any:
+    import soundfile
+
+    try:
+        # Given as a descriptor, so that the name of a file says nothing of what is in it.
+        file = soundfile.SoundFile(fd, closefd=False)
+    except (soundfile.SoundFileError, OSError) as exc:
+        raise UsageError(f"{path}: is no sound file that can be read: {_reason(exc)}; raw audio goes in as -") from exc
+    # After each read soundfile seeks to where it is; libmpg123 loses its bit reservoir by that, so MP3 gets glitches.
+    file.seekable = lambda: False
+    return file
+
+
+def _reason(exc: Exception) -> str:
+    return str(getattr(exc, "error_string", exc)).rstrip(".")

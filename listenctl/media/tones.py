@@ -1,0 +1,115 @@
+"""
+Tones that are computed: sines, the keys of a telephone (ITU-T Q.23), and the beep before a recording.
+
+Levels are dB relative to full scale. A tone fades in and out within 5 ms, since an abrupt edge clicks.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from listenctl.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+KEYS = "0123456789*#ABCD"
+PAUSE = 0.5
+"""Seconds that a ``w`` among digits stands for."""
+
+_FADE = 0.005
+_FULL_SCALE = 32768
+_LOW = (697, 770, 852, 941)
+_HIGH = (1209, 1336, 1477, 1633)
+_PAD = "123A456B789C*0#D"
+# The high group 2 dB above the low one, as telephones send it, since lines weaken high tones more (ITU-T Q.23, Q.24).
+_LOW_DB = -9.0
+_HIGH_DB = -7.0
+_BEEP_HERTZ = 1500
+_BEEP_SECONDS = 0.5
+_BEEP_DB = -12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """A sine that can be had in pieces, which join without a seam."""
+
+    frequency: float
+    sample_rate: int
+    level_db: float
+
+    def samples(self, start: int, count: int) -> bytes:
+        """Return ``count`` samples from sample ``start`` on; the first of all fade in."""
+        import numpy as np
+
+        at = np.arange(start, start + count)
+        wave = _sine(at, self.frequency, self.sample_rate, self.level_db)
+        return _pcm(wave * np.minimum(1.0, at / (_FADE * self.sample_rate)))
+
+
+def dtmf_tones(digits: str, sample_rate: int, *, tone: float = 0.1, gap: float = 0.1) -> bytes:
+    """
+    Return the tones of ``digits``, each for ``tone`` seconds and followed by ``gap`` seconds of silence.
+
+    Raises:
+        UsageError: One of them is no key and no ``w``.
+    """
+    silence = bytes(2 * round(gap * sample_rate))
+    pause = bytes(2 * round(PAUSE * sample_rate))
+    return b"".join(
+        pause if digit == "w" else _key(digit, sample_rate, tone) + silence for digit in check_digits(digits)
+    )
+
+
+def beep(sample_rate: int) -> bytes:
+    """Return the tone that says that a recording begins."""
+    import numpy as np
+
+    at = np.arange(round(_BEEP_SECONDS * sample_rate))
+    return _pcm(_faded(_sine(at, _BEEP_HERTZ, sample_rate, _BEEP_DB), sample_rate))
+
+
+def check_digits(text: str) -> str:
+    """
+    Return ``text`` with the letters of keys in upper case.
+
+    Raises:
+        UsageError: It holds something other than keys and ``w``.
+    """
+    digits = "".join(digit.upper() if digit in "abcd" else digit for digit in text)
+    wrong = next((digit for digit in digits if digit not in KEYS + "w"), None)
+    if wrong is not None:
+        raise UsageError(f"digits {text[:40]!r}: {wrong!r} is no key; use 0-9, *, #, A-D, and w for half a second")
+    return digits
+
+
+def _key(digit: str, sample_rate: int, seconds: float) -> bytes:
+    import numpy as np
+
+    row, column = divmod(_PAD.index(digit), 4)
+    at = np.arange(round(seconds * sample_rate))
+    low = _sine(at, _LOW[row], sample_rate, _LOW_DB)
+    high = _sine(at, _HIGH[column], sample_rate, _HIGH_DB)
+    return _pcm(_faded(low + high, sample_rate))
+
+
+def _sine(at: "NDArray[np.int64]", frequency: float, sample_rate: int, level_db: float) -> "NDArray[np.float64]":
+    import numpy as np
+
+    # Below full scale even at 0 dB: +32768 is no 16-bit number.
+    amplitude = (_FULL_SCALE - 1) * 10 ** (level_db / 20)
+    return amplitude * np.sin(2 * np.pi * (at * frequency % sample_rate) / sample_rate)
+
+
+def _faded(wave: "NDArray[np.float64]", sample_rate: int) -> "NDArray[np.float64]":
+    import numpy as np
+
+    at = np.arange(len(wave))
+    edge = np.minimum(at, at[::-1])
+    return wave * np.minimum(1.0, edge / (_FADE * sample_rate))
+
+
+def _pcm(wave: "NDArray[np.float64]") -> bytes:
+    import numpy as np
+
+    return np.rint(wave).astype("<i2").tobytes()

@@ -1,0 +1,64 @@
+"""What of a call's audio waits between jambonz's tap and its socket, and what of it is lost (protocol.md 3.3, 13)."""
+
+from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
+
+BUFFER_SECONDS = 2.0
+HEADER_SLIP = 16
+"""After an overrun jambonz writes its next frame that much too early, where the socket's header goes: LWS_PRE."""
+
+TAP_BYTES = 512 * 1024
+"""Audio of one channel, at the call's own rate, that FreeSWITCH holds where the fork resamples."""
+
+
+class ForkBuffer:
+    """
+    Queue the frames of a call until the socket takes them; what waits leaves as one message.
+
+    Without resampling a frame that finds the buffer full throws away everything in it. With resampling the newest
+    audio waits in FreeSWITCH instead, and only what doesn't fit there either is lost.
+
+    Args:
+        audio_format: of the frames.
+        seconds: of audio that the buffer holds; 2 by default, 3 in jambonz's images.
+        resampled: whether the fork has another rate than the call.
+        call_rate: sample rate of the call itself.
+    """
+
+    __slots__ = ("_audio_format", "_limit", "_message_bytes", "_queue", "_resampled")
+
+    def __init__(
+        self,
+        audio_format: AudioFormat,
+        *,
+        seconds: float = BUFFER_SECONDS,
+        resampled: bool,
+        call_rate: int = 8000,
+    ) -> None:
+        self._audio_format = audio_format
+        self._resampled = resampled
+        self._queue = bytearray()
+        self._message_bytes = int(seconds * audio_format.sample_rate) * audio_format.frame_bytes
+        behind = TAP_BYTES // SAMPLE_BYTES * audio_format.sample_rate // call_rate * audio_format.frame_bytes
+        self._limit = self._message_bytes + behind * resampled
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait."""
+        return len(self._queue)
+
+    def put(self, frame: bytes) -> int:
+        """Queue a frame; return how many samples per channel that cost."""
+        if len(self._queue) + len(frame) <= self._limit:
+            self._queue += frame
+            return 0
+        if self._resampled:
+            return self._audio_format.samples(len(frame))
+        lost = len(self._queue) + len(frame[:HEADER_SLIP])
+        self._queue[:] = frame[HEADER_SLIP:]
+        return self._audio_format.samples(lost)
+
+    def take(self) -> bytes:
+        """Return the next message, empty if nothing waits."""
+        message = bytes(self._queue[: self._message_bytes])
+        del self._queue[: self._message_bytes]
+        return message

@@ -1,0 +1,122 @@
+import asyncio
+import json
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.cli import COMMAND, Service, environment, listenctl, service
+
+
+async def ended(process: Process) -> tuple[int, str, str]:
+    said, complained = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode(), complained.decode()
+
+
+async def placing(home: Path, *arguments: str) -> Process:
+    return await asyncio.create_subprocess_exec(
+        *COMMAND, "load", *arguments, cwd=home, env=environment(home), stdout=PIPE, stderr=PIPE
+    )
+
+
+@asynccontextmanager
+async def recording(home: Path) -> AsyncIterator[tuple[Service, str]]:
+    async with service("record", "out", "--port", "0", "--json", home=home) as server:
+        port = (await server.next("server-started"))["port"]
+        yield server, f"ws://127.0.0.1:{port}/"
+
+
+async def test_all_calls_arrive_whole_and_the_report_says_so(tmp_path: Path) -> None:
+    async with recording(tmp_path) as (server, url):
+        process = await placing(
+            tmp_path, url, "--calls", "6", "--hold", "0.4", "--mix", "8000*2,16000:stereo", "--json",
+            "--per-call", "calls.jsonl", "--ramp", "0.1", "--fail-if", "handshake.max>10s",
+        )  # fmt: skip
+        status, said, complained = await ended(process)
+        recorded = {(event := await server.next("recording-saved"))["call_sid"]: event for _ in range(6)}
+
+    report = json.loads(said)
+    calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    assert (status, complained) == (0, "")
+    assert report["calls"] == {
+        "planned": 6, "placed": 6, "connected": 6, "complete": 6, "early": 0, "failed": 0, "cancelled": 0,
+    }  # fmt: skip
+    assert report["frames"] == 120
+    assert [one["fail_if"] for one in report["thresholds"]] == ["handshake.max>10s", "failed>0", "lost>0"]
+    assert {call["call_sid"] for call in calls} == set(recorded)
+    for call in calls:
+        channels = 2 if call["mix_type"] == "stereo" else 1
+        sizes = [path.stat().st_size for path in (tmp_path / "out").glob(f"{call['call_sid']}.wav")]
+        assert call["frames"] == 20
+        assert sizes == [80 + 20 * call["sample_rate"] // 50 * 2 * channels]
+
+
+async def test_a_threshold_that_is_not_kept_is_status_3(tmp_path: Path) -> None:
+    async with recording(tmp_path) as (_, url):
+        process = await placing(tmp_path, url, "--calls", "1", "--hold", "0.1", "--fail-if", "first-audio.p95>1s")
+        status, said, _ = await ended(process)
+
+    assert status == 3
+    assert "first-audio.p95>1s: FAILED, first-audio was never measured" in said
+
+
+async def test_an_echo_that_never_comes_is_status_3(tmp_path: Path) -> None:
+    async with recording(tmp_path) as (_, url):
+        process = await placing(tmp_path, url, "--calls", "1", "--hold", "0.1", "--echo-verify", "--quiet")
+        status, said, _ = await ended(process)
+
+    assert (status, said) == (3, "")
+
+
+async def test_an_interrupt_hangs_up_reports_and_is_status_130(tmp_path: Path) -> None:
+    async with recording(tmp_path) as (server, url):
+        process = await placing(tmp_path, url, "--calls", "2", "--hold", "600", "--json")
+        await server.next("call-started")
+        await server.next("call-started")
+        process.send_signal(signal.SIGINT)
+        closes = [(await server.next("call-ended")) for _ in range(2)]
+        status, said, _ = await ended(process)
+
+    assert status == 130
+    assert json.loads(said)["interrupted"]
+    assert len(closes) == 2
+
+
+async def test_a_load_that_is_not_over_in_time_is_status_124(tmp_path: Path) -> None:
+    async with recording(tmp_path) as (_, url):
+        process = await placing(tmp_path, url, "--calls", "1", "--hold", "600", "--timeout", "0.3", "--quiet")
+        status, _, complained = await ended(process)
+
+    assert status == 124
+    assert complained == "listenctl: the load wasn't over after 0.3 s; its calls were hung up\n"
+
+
+def test_nobody_there_is_status_5_in_one_line(tmp_path: Path) -> None:
+    run = listenctl("load", "ws://127.0.0.1:1/", "--calls", "2", "--quiet", home=tmp_path)
+
+    assert run.returncode == 5
+    assert run.stderr.count("\n") == 1
+    assert "ws://127.0.0.1:1/: can't connect" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--fail-if", "speed>1"], "there is no speed"),
+        (["--fail-if", "echo.lost>0"], "needs --echo-verify"),
+        (["--echo-verify", "--mix", "8000:stereo"], "leave stereo out"),
+        (["--mix", "8000:quad"], "quad is none of"),
+        (["--ramp", "1", "--arrivals", "5"], "give one of them"),
+        (["--per-call", "missing/calls"], "can't be written"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_says_what_to_do(tmp_path: Path, arguments: list[str], problem: str) -> None:
+    run = listenctl("load", "ws://127.0.0.1:1/", *arguments, home=tmp_path)
+
+    assert run.returncode == 2
+    assert problem in run.stderr
+    assert run.stderr.count("\n") == 1

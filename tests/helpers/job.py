@@ -1,0 +1,174 @@
+"""
+A call view with keys as a job of a shell, on a terminal of its own: as users have it, down to the signals.
+
+Run as ``python -m tests.helpers.job shell TTY`` this is the shell: it starts the job in the foreground and obeys lines
+on stdin (``bg``, ``fg``). Run with ``job`` it is the job, which says on stdout what is pressed.
+"""
+
+import asyncio
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import threading
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from listenctl.client.snapshot import CallSnapshot
+from listenctl.console.call_live import CallView
+from listenctl.console.keys import KeyReader
+from listenctl.console.text import Look
+from tests.helpers.server import LIMIT, until
+
+ROOT = Path(__file__).parent.parent.parent
+_MODULE = [sys.executable, "-m", "tests.helpers.job"]
+
+
+def say(line: str) -> None:
+    """Tell the test."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+class Quiet:
+    """A call in which nothing happens."""
+
+    def snapshot(self) -> CallSnapshot:
+        return CallSnapshot(
+            url="ws://h/",
+            call="7f1c",
+            state="live",
+            elapsed=1.0,
+            sample_rate=8000,
+            mix_type="mono",
+            profile="current",
+            streaming=False,
+            sent=None,
+            heard=None,
+            buffered=0.0,
+            held=0.0,
+            marks=(),
+            unsent=0.0,
+            lost_samples=0,
+            lateness=0.0,
+            commands=0,
+            wrong=0,
+            keys="",
+        )
+
+
+async def run_job() -> None:
+    loop = asyncio.get_running_loop()
+
+    def quit_job() -> None:
+        task.cancel()
+
+    keys = KeyReader(0, lambda digit: say(f"digit {digit}"), quit_job)
+    with open(os.ttyname(0), "w", encoding="utf-8") as terminal:  # noqa: ASYNC230, PTH123 - a terminal doesn't block
+        task = loop.create_task(CallView(Quiet(), terminal, Look(color=False), keys=keys).run())
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        loop.add_signal_handler(signal.SIGUSR1, say, "alive")
+        loop.call_soon(say, "started")
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def run_shell(tty: str) -> None:
+    # The first terminal that a session leader opens is its own.
+    terminal = os.open(tty, os.O_RDWR)
+    job = subprocess.Popen([*_MODULE, "job"], stdin=terminal, process_group=0)
+    threading.Thread(target=_watch, args=(job.pid,), daemon=True).start()
+    say(f"job {job.pid}")
+    _give(terminal, job.pid)
+    for line in sys.stdin:
+        match line.strip():
+            case "bg":
+                _give(terminal, os.getpid())
+            case "fg":
+                _give(terminal, job.pid)
+        os.kill(job.pid, signal.SIGCONT)
+
+
+def _give(terminal: int, group: int) -> None:
+    # From the background that would stop us; the job mustn't inherit how we avoid it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+    os.tcsetpgrp(terminal, group)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTTOU])
+
+
+def _watch(pid: int) -> None:
+    while True:
+        _, status = os.waitpid(pid, os.WUNTRACED)
+        say("stopped" if os.WIFSTOPPED(status) else f"ended {os.waitstatus_to_exitcode(status)}")
+        if not os.WIFSTOPPED(status):
+            return
+
+
+@dataclass(slots=True)
+class Terminal:
+    """The keyboard, and what the shell and the job say."""
+
+    keyboard: int
+    shell: Process
+    job: int = 0
+
+    def type(self, data: bytes) -> None:
+        """Press keys."""
+        os.write(self.keyboard, data)
+
+    def order(self, line: str) -> None:
+        """Have the shell do something."""
+        assert self.shell.stdin is not None
+        self.shell.stdin.write(f"{line}\n".encode())
+
+    async def hear(self) -> str:
+        """Return the next line."""
+        assert self.shell.stdout is not None
+        return (await self.shell.stdout.readline()).decode().strip()
+
+    @property
+    def echoes(self) -> bool:
+        """Whether keys are echoed and come in lines, as a shell wants it."""
+        local: int = termios.tcgetattr(self.keyboard)[3]
+        flags = termios.ECHO | termios.ICANON
+        return local & flags == flags
+
+    async def wait_until_taken(self) -> None:
+        """Wait until keys come at once."""
+        await until(lambda: not self.echoes)
+
+
+@asynccontextmanager
+async def terminal() -> AsyncIterator[Terminal]:
+    """Run a job in the foreground of a terminal."""
+    keyboard, tty = pty.openpty()
+    async with asyncio.timeout(LIMIT):
+        shell = await asyncio.create_subprocess_exec(
+            *_MODULE, "shell", os.ttyname(tty), cwd=ROOT, stdin=PIPE, stdout=PIPE, start_new_session=True
+        )
+        ours = Terminal(keyboard, shell)
+        try:
+            ours.job = int((await ours.hear()).removeprefix("job "))
+            assert await ours.hear() == "started"
+            await ours.wait_until_taken()
+            yield ours
+        finally:
+            if ours.job:
+                with suppress(ProcessLookupError):
+                    os.kill(ours.job, signal.SIGKILL)
+            shell.kill()
+            await shell.communicate()
+            os.close(keyboard)
+            os.close(tty)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "shell":
+        run_shell(sys.argv[2])
+    else:
+        asyncio.run(run_job())

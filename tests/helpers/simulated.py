@@ -1,0 +1,113 @@
+"""Simulated calls to a recorder under test: noise to say, and what came of it at both ends."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from listenctl.client.call import SimulatedCall
+from listenctl.client.call_log import CallSummary
+from listenctl.client.faults import parse_fault
+from listenctl.client.plan import CallPlan
+from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.verb import ListenVerb
+from listenctl.reports import Reporter
+from tests.helpers.scripted_server import target
+from tests.helpers.server import Event, Events, Running, read_sidecar, recorded_audio
+
+Pcm = np.ndarray[tuple[int, ...], np.dtype[np.int16]]
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A file with two channels of loud noise, and its samples, a row for each channel."""
+
+    path: Path
+    samples: Pcm
+
+    @property
+    def length(self) -> int:
+        """Samples of each channel."""
+        return self.samples.shape[1]
+
+    def fork(self, mix_type: str, length: int | None = None) -> bytes:
+        """Return what jambonz sends of it, with silence up to ``length`` samples (protocol.md 3.1)."""
+        missing = (length or self.length) - self.length
+        left, right = np.pad(self.samples, ((0, 0), (0, missing)))
+        if mix_type == "stereo":
+            return interleave(left, right)
+        return interleave(left if mix_type == "mono" else (left.astype(int) + right).clip(-32768, 32767))
+
+
+def interleave(*channels: Pcm) -> bytes:
+    """Return the samples of all channels in turn, as the wire has them."""
+    return np.stack(channels, axis=1).astype("<i2").tobytes()
+
+
+def make_noise(folder: Path, *, sample_rate: int, samples: int, seed: int = 1) -> Noise:
+    """Write noise of its own for every ``seed``; the sum of its channels clips now and then."""
+    generator = np.random.default_rng([seed, sample_rate, samples])
+    noise = generator.integers(-32768, 32768, (2, samples)).astype(np.int16)
+    path = folder / f"noise-{seed}-{sample_rate}-{samples}.wav"
+    soundfile.write(path, noise.T, sample_rate, subtype="PCM_16")
+    return Noise(path, noise)
+
+
+def plan_for(port: int, noise: Noise, *faults: str, sample_rate: int = 8000, mix_type: str = "mono") -> CallPlan:
+    """Return a call to a server that says ``noise``, which must have the rate of the call."""
+    verb = ListenVerb(sample_rate=sample_rate, mix_type=mix_type)
+    troubles = tuple(parse_fault(fault) for fault in faults)
+    return CallPlan(target=target(port), verb=verb, caller=str(noise.path), faults=troubles)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A call that is over, as the caller saw it, and its recording."""
+
+    summary: CallSummary
+    events: Events
+    metadata: CallMetadata
+    saved: Event
+
+    @property
+    def audio(self) -> bytes:
+        """What was recorded."""
+        return recorded_audio(self.saved)
+
+    @property
+    def sidecar(self) -> Event:
+        """What stands beside the recording."""
+        return read_sidecar(self.saved)
+
+    @property
+    def faults(self) -> list[str]:
+        """The faults that the caller says it has made."""
+        return [fault["name"] for fault in self.events.of("fault")]
+
+    @property
+    def gaps(self) -> list[tuple[str, int]]:
+        """The kind of each gap that the recorder found, and what it says is missing."""
+        return [(gap["kind"], gap["missing"]) for gap in self.sidecar["gaps"]]
+
+
+async def place(run: Running, plan: CallPlan, *, recorded_as: str | None = None) -> Placed:
+    """
+    Place a call in real time, and see its recording through.
+
+    Args:
+        recorded_as: how the recorder names the call when it isn't told its callSid.
+    """
+    events = Events()
+    call = SimulatedCall(plan, Reporter(events))
+    summary = await call.run()
+    saved = await wait_for_recording(run, recorded_as or call.metadata.call_sid or "")
+    return Placed(summary, events, call.metadata, saved)
+
+
+async def wait_for_recording(run: Running, call: str) -> Event:
+    """Return the ``recording-saved`` of a call."""
+    number = 1
+    while (saved := await run.events.wait_for("recording-saved", number))["call"] != call:
+        number += 1
+    return saved

@@ -19,6 +19,12 @@ class CheckFailed(ListenctlError):
     exit_status = 3
 
 
+class NotFoundError(ListenctlError):
+    """There is no such server, no such call, or the call has ended meanwhile."""
+
+    exit_status = 4
+
+
 class RefusedError(ListenctlError):
     """A connection, handshake or credential was refused."""
 

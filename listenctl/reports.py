@@ -4,6 +4,7 @@ What listenctl tells the world: events as objects, exactly as they stand in JSON
 Our names are snake_case; objects from the wire stand in them unchanged.
 """
 
+import json
 import time
 from collections.abc import Callable, Container
 from datetime import UTC, datetime
@@ -23,6 +24,11 @@ def timestamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def json_line(report: Report) -> str:
+    """Return one event as a JSON line; lone surrogates from the wire are escaped."""
+    return json.dumps(report, ensure_ascii=False).encode(errors="backslashreplace").decode()
+
+
 class Reporter:
     """Hand each event, with what all events have, to every sink that wants it."""
 
@@ -33,6 +39,10 @@ class Reporter:
     def add(self, sink: Sink, kinds: Container[str] | None = None) -> None:
         """Hand events to ``sink`` too; only those whose names are in ``kinds``, if that is given."""
         self._sinks.append((sink, kinds))
+
+    def remove(self, sink: Sink) -> None:
+        """Hand ``sink`` nothing any more."""
+        self._sinks = [(other, kinds) for other, kinds in self._sinks if other is not sink]
 
     def wants(self, event: str) -> bool:
         """Tell whether anybody wants ``event``, so that nobody describes it in vain."""

@@ -22,6 +22,7 @@ HEIGHTS = {
     "errors": 0,
     "protocol": 1,
     "reports": 2,
+    "runtime_dir": 2,
     "media": 3,
     "capture": 4,
     "server": 5,

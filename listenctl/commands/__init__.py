@@ -25,7 +25,10 @@ from typer.core import TyperCommand, TyperGroup
 from listenctl import __version__
 from listenctl.errors import ListenctlError, UsageError
 
-COMMANDS = ("demo", "record", "serve", "call", "load", "send-dtmf", "recover", "passwd")
+COMMANDS = (
+    *("demo", "record", "serve", "calls", "events", "mark", "kill-audio", "clear-marks", "disconnect", "send-json"),
+    *("call", "load", "send-dtmf", "recover", "passwd"),
+)
 INTERRUPTED = 130
 BROKEN_PIPE = 1
 

@@ -8,7 +8,7 @@ from typing import Any
 from listenctl.errors import UsageError
 
 FILE = Path("listenctl/config.toml")
-ARRAYS = frozenset(("fail_if", "fault", "metadata"))
+ARRAYS = frozenset(("event", "fail_if", "fault", "metadata"))
 """The parameters that may be repeated, which take an array here, or a single value."""
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from listenctl.commands.choices import Channels, MixType, Pauses
+from listenctl.runtime_dir import DEFAULT_NAME
 
 Options = TypeVar("Options")
 
@@ -67,6 +68,12 @@ class ServerOptions:
         option("Port to listen on; 0 takes a free one.", panel=LISTENING, min=0, max=65535),
     ] = 3000
     path: Annotated[str | None, option("The only path to take calls at. Default: any.", panel=LISTENING)] = None
+    name: Annotated[str, option("What other commands find this server by, when several run.", panel=LISTENING)] = (
+        DEFAULT_NAME
+    )
+    no_control: Annotated[
+        bool, option("Open no control socket; other commands don't find this server.", "--no-control", panel=LISTENING)
+    ] = False
     auth_file: Annotated[
         Path | None,
         option("Users who may connect, as `listenctl passwd` writes them.", panel=ACCESS),

@@ -14,6 +14,7 @@ import typer
 
 from listenctl.commands.options import RECORDING, RecorderOptions, ServerOptions, takes
 from listenctl.errors import UsageError
+from listenctl.runtime_dir import socket_path
 
 if TYPE_CHECKING:
     from listenctl.console.service import Presentation
@@ -106,6 +107,7 @@ def server_settings(options: ServerOptions, read_interval: float) -> "ServerSett
         read_interval=read_interval,
         metadata_timeout=options.metadata_timeout,
         ping_interval=options.ping_interval or float("inf"),
+        control=None if options.no_control else socket_path(options.name, os.environ, os.getuid()),
     )
 
 

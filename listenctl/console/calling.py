@@ -17,11 +17,11 @@ from listenctl.console.call_report import summary
 from listenctl.console.keys import KeyReader, can_read_keys
 from listenctl.console.lines import LineWriter
 from listenctl.console.meters import can_draw
-from listenctl.console.printer import READABLE, human_line, json_line
+from listenctl.console.printer import READABLE, human_line
 from listenctl.console.service import append_to
 from listenctl.console.text import Look
 from listenctl.errors import CheckFailed, ListenctlError
-from listenctl.reports import Report, Reporter
+from listenctl.reports import Report, Reporter, json_line
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

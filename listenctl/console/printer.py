@@ -1,6 +1,5 @@
 """Events as people read them: one line each, for stderr."""
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -28,11 +27,6 @@ LASTING = frozenset(
     )
 )
 FAILURES = frozenset(("recording-failed",))
-
-
-def json_line(report: Report) -> str:
-    """Return one event as a JSON line; lone surrogates from the wire are escaped."""
-    return json.dumps(report, ensure_ascii=False).encode(errors="backslashreplace").decode()
 
 
 def human_line(report: Report, look: Look) -> str:

@@ -14,10 +14,10 @@ from pathlib import Path
 from listenctl.console.lines import LineWriter
 from listenctl.console.live import LiveView
 from listenctl.console.meters import can_draw
-from listenctl.console.printer import FAILURES, LASTING, READABLE, human_line, json_line
+from listenctl.console.printer import FAILURES, LASTING, READABLE, human_line
 from listenctl.console.text import Look
 from listenctl.errors import CheckFailed, ListenctlError, TimedOut, UsageError
-from listenctl.reports import Reporter, Sink
+from listenctl.reports import Reporter, Sink, json_line
 from listenctl.server.level_reports import LevelReporter
 from listenctl.server.listener import ListenServer
 from listenctl.server.recorder import FileRecorder, Recorder

@@ -17,12 +17,15 @@ class ControlType(StrEnum):
     The ``type`` of a control message.
 
     A tool sends ``ACQUIRE`` to stream audio as soon as nobody else does and ``RELEASE`` when it is done; the server
-    answers with ``GRANTED`` when it is the tool's turn, and sends ``ERROR`` about what it didn't pass on.
+    answers with ``GRANTED`` when it is the tool's turn, and sends ``ERROR`` about what it didn't pass on. ``SYNC`` is
+    answered with ``SYNCED`` when all that the tool sent before has been passed on or refused.
     """
 
     ACQUIRE = f"{PREFIX}acquire"
     RELEASE = f"{PREFIX}release"
     GRANTED = f"{PREFIX}granted"
+    SYNC = f"{PREFIX}sync"
+    SYNCED = f"{PREFIX}synced"
     ERROR = f"{PREFIX}error"
 
     def serialize(self) -> str:
@@ -37,6 +40,8 @@ class RefusalReason(StrEnum):
     TOO_MANY_OUTSTANDING = "too-many-outstanding"
     NAME_TOO_LONG = "name-too-long"
     UNKNOWN_CONTROL = "unknown-control"
+    JAMBONZ_BUSY = "jambonz-busy"
+    TOO_SLOW = "too-slow"
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,7 +201,9 @@ class SharedCall:
                 return (_granted(tool),) if self._turns.ask(tool) else ()
             case ControlType.RELEASE:
                 return self._release(tool)
-        known = f"{ControlType.ACQUIRE} and {ControlType.RELEASE}"
+            case ControlType.SYNC:
+                return (ToTool(tool, ControlType.SYNCED.serialize().encode()),)
+        known = f"{ControlType.ACQUIRE}, {ControlType.RELEASE} and {ControlType.SYNC}"
         detail = f"nothing is known by the type {kind[:40]!r}; send {known}, or what jambonz understands"
         return (Refuse(tool, Refusal(RefusalReason.UNKNOWN_CONTROL, detail)),)
 

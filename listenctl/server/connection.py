@@ -14,11 +14,12 @@ from typing import Protocol
 
 from websockets.frames import CloseCode
 from websockets.http11 import Request
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.session import CallStarted, Event, FlushRequested, ListenSession, Sender
-from listenctl.protocol.splitter import Control, Splitter
+from listenctl.protocol.splitter import Audio, Control, Splitter, Text
 from listenctl.server import handshake
 from listenctl.server.calls import Ending
 from listenctl.server.handshake import Refusal
@@ -59,7 +60,7 @@ class Connection:
     Drive one connection.
 
     ``visit`` is called by the wheel, ``attend`` whenever there is something to read while the connection is read at
-    once: in its handshake, and when we are closing.
+    once: in its handshake, when we are closing, and while a tool is attached to its call.
     """
 
     def __init__(self, link: Link, remote: str, gate: Gate, loop: asyncio.AbstractEventLoop) -> None:
@@ -79,6 +80,7 @@ class Connection:
         self._closed = False
         self._closing_by = ""
         self._interval = ATTEND_EVERY
+        self._batch_interval = FIRST_READ
         self._last_heard = loop.time()
         self._unanswered = 0
         self._draining = False
@@ -130,6 +132,35 @@ class Connection:
         """End at once."""
         self._end()
 
+    # What attached tools ask.
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that jambonz hasn't read."""
+        return self._link.unsent
+
+    def send(self, message: Text | Audio) -> None:
+        """Send what the application says, unless the connection is closing."""
+        if self._call is None or self._protocol.state is not State.OPEN:
+            return
+        now = self._loop.time()
+        self._take_events(self._call, self._call.session.receive(Sender.APPLICATION, message, now), now)
+        if isinstance(message, Text):
+            self._protocol.send_text(message.data)
+        else:
+            self._protocol.send_binary(message.data)
+        self._flush()
+
+    def watch(self, watched: bool) -> None:
+        """Read as soon as something comes while somebody watches the call, from now on; else in batches."""
+        if self._call is None or self._closing_by:
+            return
+        if watched:
+            self.attend()
+            self._read_at_once()
+        else:
+            self._read_in_batches(self._batch_interval)
+
     def _read(self) -> None:
         data = self._link.read()
         # Not before: the ledger would take what is late for what is early.
@@ -158,6 +189,8 @@ class Connection:
                 self._unanswered = 0
                 continue
             self._take_events(call, call.session.receive(Sender.JAMBONZ, message, now), now)
+            if call.attachments is not None and isinstance(message, Text):
+                call.attachments.take_text(message.data)
         self._unanswered = 0
         if splitter.consulted:
             self._flush()
@@ -291,8 +324,9 @@ class Connection:
 
     def _settle(self, audio_format: AudioFormat, now: float) -> None:
         """Read the call as often as its audio needs it, now that it has begun."""
+        self._batch_interval = min(self._settings.read_interval, READ_SIZE / audio_format.byte_rate)
         if not self._attending:
-            self._interval = min(self._settings.read_interval, READ_SIZE / audio_format.byte_rate)
+            self._interval = self._batch_interval
             self._deadline = self._next_ping(now)
 
     def _read_in_batches(self, interval: float) -> None:

@@ -24,6 +24,10 @@ class Link(Protocol):
     error: str | None
     """Why the transport failed before anything could be said over it."""
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the peer hasn't taken yet, beyond what the kernel keeps for it."""
+
     def read(self) -> bytes | None:
         """Return what has arrived, ``b""`` at the end of the stream, None when there is nothing at the moment."""
 
@@ -55,6 +59,11 @@ class PlainLink:
         self._ends_writing = False
         self._broken = False
         self.error: str | None = None
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait."""
+        return len(self._unsent)
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -140,6 +149,11 @@ class TlsLink:
         self._shaken = False
         self._ended = False
         self.error: str | None = None
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait, encrypted."""
+        return self._link.unsent
 
     def fileno(self) -> int:
         """Return the descriptor."""

@@ -12,6 +12,7 @@ import resource
 import socket
 import time
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from listenctl.errors import ListenctlError, UsageError
@@ -19,12 +20,16 @@ from listenctl.protocol.session import CallStarted, ListenSession
 from listenctl.reports import Report, Reporter
 from listenctl.server.calls import CallIds, CallLog
 from listenctl.server.connection import FIRST_READ, Connection
+from listenctl.server.control_socket import ControlSocket
 from listenctl.server.handshake import Refusal
 from listenctl.server.link import Link, PlainLink, TlsLink
 from listenctl.server.live import LevelWatcher, LiveCall
 from listenctl.server.recorder import Recorded, Recorder
 from listenctl.server.settings import ServerSettings
 from listenctl.server.wheel import Wheel
+
+if TYPE_CHECKING:
+    from listenctl.server.attachments import Attachments
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +76,7 @@ class ListenServer:
         self._loop = asyncio.get_running_loop()
         self._wheel = Wheel(self._loop, self._after_tick)
         self._sockets: list[socket.socket] = []
+        self._control = ControlSocket(settings.control, self) if settings.control is not None else None
         self._stopping = False
         self._ended = asyncio.Event()
 
@@ -85,12 +91,19 @@ class ListenServer:
 
     def start(self) -> None:
         """
-        Open the port.
+        Open the port and the control socket.
 
         Raises:
-            ListenctlError: the address can't be used.
+            ListenctlError: the address can't be used, or another server has the control socket.
         """
         self._sockets = _listen(self.settings.host, self.settings.port)
+        try:
+            if self._control is not None:
+                self._control.open()
+        except ListenctlError:
+            for listening in self._sockets:
+                listening.close()
+            raise
         self.port = self._sockets[0].getsockname()[1]
         for listening in self._sockets:
             self._loop.add_reader(listening, self._accept, listening)
@@ -101,6 +114,8 @@ class ListenServer:
         await self._ended.wait()
         if self.recorder is not None:
             await self.recorder.finish()
+        if self._control is not None:
+            await self._control.close()
 
     def drain(self) -> None:
         """Refuse new calls and end when the live ones have ended."""
@@ -190,6 +205,17 @@ class ListenServer:
         if self._taken_all() and not self.live:
             self.stop()
 
+    # What the control socket asks.
+
+    def attachments(self, call: LiveCall) -> "Attachments | None":
+        """Return the tools of a call and the way to become one; None when it has ended."""
+        from listenctl.server.attachments import Attachments
+
+        if call not in self._details:
+            return None
+        call.attachments = call.attachments if call.attachments is not None else Attachments(self._details[call])
+        return call.attachments
+
     # Inside.
 
     def _taken_all(self) -> bool:
@@ -254,6 +280,7 @@ class ListenServer:
             "auth": not settings.access.is_open,
             "max_calls": settings.max_calls,
             "recording": self.recorder is not None,
+            "control": None if settings.control is None else str(settings.control),
         }
 
 

@@ -1,7 +1,7 @@
 """A live call: what happens on its connection, passed on to its log, its recording, its levels and the reports."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from listenctl.media.levels import LevelMeter, Levels
 from listenctl.protocol.messages import Dtmf
@@ -20,6 +20,9 @@ from listenctl.reports import Report, Reporter, describe_gap, describe_message
 from listenctl.server.calls import EMPTY_MESSAGE, SHUTTING_DOWN, CallLog, Ending
 from listenctl.server.completeness import describe_completeness
 from listenctl.server.recorder import Recorded
+
+if TYPE_CHECKING:
+    from listenctl.server.attachments import Attachments
 
 
 class LevelWatcher(Protocol):
@@ -55,6 +58,7 @@ class LiveCall:
         self.session = session
         self.log: CallLog | None = None
         self.recording: Recorded | None = None
+        self.attachments: Attachments | None = None
         self.started_at = started_at
         """On the clock of the event loop."""
         self._host = host
@@ -101,6 +105,8 @@ class LiveCall:
             if self._host.reporter.wants("call-ended"):
                 self._report("call-ended", self._summary(log, ending, now))
         self._host.note_ended(self)
+        if self.attachments is not None:
+            self.attachments.end()
 
     def _start(self, event: CallStarted) -> None:
         log = self.log = self._host.start_log(self, event)
@@ -112,7 +118,10 @@ class LiveCall:
     def _take_audio(self, log: CallLog, position: int, data: bytes) -> None:
         if self.recording is not None:
             self.recording.write(position, data)
-        log.samples = position + len(data) // log.audio_format.frame_bytes
+        samples = len(data) // log.audio_format.frame_bytes
+        log.samples = position + samples
+        if self.attachments is not None:
+            self.attachments.take_audio(data, samples)
         for watcher, meter in self._meters:
             windows = meter.feed(data)
             if windows:
@@ -123,6 +132,8 @@ class LiveCall:
         if isinstance(event.message, Dtmf):
             log.last_digit = event.message.digit
         kind, fields = describe_message(event.message)
+        if kind in ("mark", "play-done"):
+            fields["round_trip"] = None if event.round_trip is None else round(event.round_trip, 3)
         self._report(kind, fields | self._place(event.position))
 
     def _take_gap(self, log: CallLog, event: GapFound) -> None:

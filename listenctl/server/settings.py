@@ -2,6 +2,7 @@
 
 import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server.access import Access, OpenAccess
@@ -17,6 +18,7 @@ class ServerSettings:
         path: the only path to accept, without query; None accepts any.
         max_message: limit of one WebSocket message in bytes; a burst of jambonz can have 1,280,000 (protocol.md 3.3).
         default_format: of calls whose metadata doesn't say.
+        control: the control socket to open, named after the server; None for none.
     """
 
     host: str = "127.0.0.1"
@@ -37,3 +39,4 @@ class ServerSettings:
     # After the empty message of a media server that shuts down, which never closes by itself (protocol.md 13).
     drain_timeout: float = 5.0
     close_timeout: float = 2.0
+    control: Path | None = None

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from listenctl.console.printer import human_line, json_line, lasts
+from listenctl.console.printer import human_line, lasts
 from listenctl.console.text import Look
+from listenctl.reports import json_line
 
 PLAIN = Look(color=False, unicode=True)
 HEAD = {"v": 1, "ts": "2026-11-20T22:33:44.567Z", "call": "CS-A", "call_sid": "CS-A"}

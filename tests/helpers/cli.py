@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent.parent
 
 def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment with a home of its own."""
-    return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT), **(more or {})}
+    own = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(home)}
+    return {**own, **(more or {})}
 
 
 def listenctl(

@@ -95,6 +95,16 @@ def test_empty_audio_takes_nothing() -> None:
     assert call.streamer is None
 
 
+def test_sync_is_answered_behind_what_was_sent_before_even_to_a_tool_that_waits_its_turn() -> None:
+    call, (first, second) = shared(2)
+    call.from_tool(first, ACQUIRE)
+    call.from_tool(second, ACQUIRE)
+
+    actions = [*call.from_tool(second, Text(b"x")), *call.from_tool(second, Text(b'{"type":"listenctl:sync"}'))]
+
+    assert actions == [TextToJambonz(b"x"), ToTool(second, b'{"type":"listenctl:synced"}')]
+
+
 def test_control_messages_never_reach_jambonz() -> None:
     call, (tool,) = shared(1)
 

@@ -14,6 +14,7 @@ from listenctl.server.access import SharedAccess
 from listenctl.server.link import MAX_UNSENT_BYTES, PlainLink, TlsLink
 from listenctl.server.settings import ServerSettings
 from tests.helpers.capture import client_bytes, received_audio
+from tests.helpers.control import Controlled
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.replay import Cut, odd_pieces, replay, whole
 from tests.helpers.server import faster, recorded_audio, running
@@ -88,6 +89,26 @@ async def test_a_call_through_tls_is_read_in_batches(
 
     assert ended["received_samples"] == 50 * 160
     assert len([size for size in reads if size]) < 25
+
+
+async def test_a_tool_talks_to_a_call_through_tls(
+    settings: ServerSettings, trusting: ssl.SSLContext, tmp_path: Path
+) -> None:
+    socket_path = tmp_path / "listenctl" / "default.sock"
+    async with running(replace(settings, control=socket_path, read_interval=1.5)) as run:
+        peer = await run.call(METADATA, tls=trusting)
+        await run.events.wait_for("call-started")
+        async with Controlled(run, socket_path).attach(audio=True) as tool:
+            await tool.send('{"type":"killAudio"}', b"\1\2")
+            frames = [await peer.read_frame(), await peer.read_frame()]
+            for number in range(10):
+                await peer.send(binary(bytes([number]) * 320))
+                assert await tool.audio(320) == bytes([number]) * 320
+        [connection] = run.server._connections
+        unsent = connection.unsent
+
+    assert frames == [b'\x81\x14{"type":"killAudio"}', b"\x82\x02\1\2"]
+    assert unsent == 0
 
 
 async def test_an_end_of_the_stream_within_tls_loses_nothing(

@@ -1,0 +1,105 @@
+"""One live call as an attached tool has it: the conversation that jambonz has with the server."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from listenctl.errors import ListenctlError, NotFoundError
+from listenctl.protocol.attached import ControlType
+from listenctl.protocol.metadata import CallMetadata
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+    from websockets.exceptions import ConnectionClosed
+
+_NORMAL, _GOING_AWAY = 1000, 1001
+
+
+def what_went_wrong(exc: "ConnectionClosed") -> str | None:
+    """Return why the server ended a conversation, None if it did so in order."""
+    close = exc.rcvd
+    if close is None:
+        return "the server went away"
+    if close.code in (_NORMAL, _GOING_AWAY):
+        return None
+    return f"the server let us go: {close.reason or close.code}"
+
+
+class Attachment:
+    """
+    Talk to a live call; what is sent goes to jambonz, what jambonz sends comes from ``receive``.
+
+    Attributes:
+        metadata: of the call.
+        ended: whether the call has ended, or the server with it, in order.
+    """
+
+    def __init__(self, connection: "ClientConnection") -> None:
+        self.metadata = CallMetadata.absent()
+        self.ended = False
+        self._connection = connection
+
+    async def start(self) -> None:
+        """Take the metadata, which come first."""
+        first = await self.receive()
+        self.metadata = CallMetadata.parse(first if isinstance(first, bytes) else first.encode())
+
+    async def send(self, message: str | bytes) -> None:
+        """
+        Send a text (``str``) or audio (``bytes``), as soon as the server takes it.
+
+        Raises:
+            NotFoundError: the call has ended.
+            ListenctlError: the server let us go, or is gone.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            await self._connection.send(message)
+        except ConnectionClosed as exc:
+            raise self._end(exc) from exc
+
+    async def receive(self) -> str | bytes:
+        """
+        Return the next text (``str``) or audio (``bytes``) of the call, or what the server says of itself.
+
+        Raises:
+            NotFoundError: the call has ended.
+            ListenctlError: the server let us go, as when we are too slow, or is gone.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as exc:
+            raise self._end(exc) from exc
+
+    def _end(self, exc: "ConnectionClosed") -> ListenctlError:
+        wrong = what_went_wrong(exc)
+        self.ended = wrong is None
+        return NotFoundError("the call has ended") if wrong is None else ListenctlError(wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWord:
+    """What the server itself says to an attached tool, not jambonz."""
+
+    type: str
+    reason: str = ""
+    detail: str = ""
+
+    @classmethod
+    def parse(cls, message: str | bytes) -> Self | None:
+        """Read a message; None if it is jambonz's."""
+        if isinstance(message, bytes) or '"listenctl:' not in message:
+            return None
+        try:
+            value = json.loads(message)
+        except (ValueError, RecursionError):
+            return None
+        kind = value.get("type") if isinstance(value, dict) else None
+        if kind not in list(ControlType):
+            return None
+        data = value.get("data")
+        data = data if isinstance(data, dict) else {}
+        return cls(str(kind), str(data.get("reason", "")), str(data.get("detail", "")))

@@ -1,0 +1,107 @@
+"""Tell a live call one thing, and say what became of it."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from listenctl.client.attachment import Attachment
+from listenctl.client.control import attach
+from listenctl.client.orders import MarkResult, deliver, wait_for_mark
+from listenctl.console.output import write_line
+from listenctl.console.text import printable
+from listenctl.errors import TimedOut
+from listenctl.protocol.commands import MarkCommand
+from listenctl.reports import VERSION, json_line
+
+CLEARED_STATUS = 1
+_MAX_CALL = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """
+    Which call of which server, and how the result is told.
+
+    Attributes:
+        socket: of the server.
+        call: as the user named it.
+        timeout: seconds for all of it.
+        json: print one JSON object.
+    """
+
+    socket: Path
+    call: str
+    timeout: float
+    json: bool = False
+
+
+async def run_command(recipient: Recipient, text: str, *, ends_call: bool = False) -> int:
+    """
+    Send a command, which is JSON, to a live call and print what was sent; return the exit status.
+
+    Raises:
+        NotFoundError: there is no such server or call, or it ended meanwhile.
+        TimedOut: the server didn't take it in time.
+    """
+    late = f"the server didn't confirm it within {recipient.timeout:g} s"
+    async with _attached(recipient, late) as attachment:
+        await deliver(attachment, text, ends_call=ends_call)
+    _tell(recipient, attachment, f"{kind_of(text)} sent", {"sent": json.loads(text)})
+    return 0
+
+
+async def run_mark(recipient: Recipient, name: str) -> int:
+    """
+    Set a mark, wait until it is reached, and say when that was; return the exit status.
+
+    Raises:
+        NotFoundError: there is no such server or call, or it ended meanwhile.
+        TimedOut: the mark wasn't answered in time.
+    """
+    late = (
+        f"{name}: no answer within {recipient.timeout:g} s; jambonz answers only where it plays a stream "
+        "(bidirectionalAudio.streaming), when all audio before the mark was played, and not after clearMarks"
+    )
+    async with _attached(recipient, late) as attachment:
+        result = await wait_for_mark(attachment, name)
+    _tell(recipient, attachment, f"mark {name}: {result.event} after {result.seconds:.2f} s", _describe(name, result))
+    return 0 if result.event == "playout" else CLEARED_STATUS
+
+
+async def set_mark(recipient: Recipient, name: str) -> int:
+    """Set a mark without waiting for it; return the exit status."""
+    return await run_command(recipient, MarkCommand(name).serialize())
+
+
+def kind_of(text: str) -> str:
+    """Return the ``type`` of a command, or what else it is."""
+    value = json.loads(text)
+    kind = value.get("type") if isinstance(value, dict) else None
+    return kind if isinstance(kind, str) else "JSON"
+
+
+@asynccontextmanager
+async def _attached(recipient: Recipient, late: str) -> AsyncIterator[Attachment]:
+    try:
+        async with asyncio.timeout(recipient.timeout), attach(recipient.socket, recipient.call) as attachment:
+            yield attachment
+    except TimeoutError as exc:
+        raise TimedOut(late) from exc
+
+
+def _describe(name: str, result: MarkResult) -> dict[str, Any]:
+    return {"name": name, "result": result.event, "seconds": round(result.seconds, 3)}
+
+
+def _tell(recipient: Recipient, attachment: Attachment, sentence: str, fields: dict[str, Any]) -> None:
+    call_sid = attachment.metadata.call_sid
+    if recipient.json:
+        line = json_line({"v": VERSION, "call_sid": call_sid} | fields)
+    else:
+        line = printable(f"{(call_sid or recipient.call)[:_MAX_CALL]}: {sentence}")
+    write_line(sys.stdout, line)

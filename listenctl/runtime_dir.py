@@ -1,0 +1,63 @@
+"""
+Where the control socket of a running server is: one rule for the server that opens it and the commands that find it.
+
+Whoever can reach the socket can listen to every call, so it lies in a folder that is ours alone.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from listenctl.errors import UsageError
+
+DEFAULT_NAME = "default"
+MAX_PATH_BYTES = 107
+"""What the address of a Unix socket holds (unix(7)), besides the byte that ends it."""
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def socket_path(name: str, environ: Mapping[str, str], uid: int) -> Path:
+    """
+    Return the control socket of the server called ``name``.
+
+    Raises:
+        UsageError: no server can have that name, or the path is too long for a socket.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"--name {name[:80]!r}: use 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    runtime = environ.get("XDG_RUNTIME_DIR", "")
+    # A relative one is to be ignored, says the XDG Base Directory Specification.
+    folder = Path(runtime) / "listenctl" if runtime.startswith("/") else Path(f"/tmp/listenctl-{uid}")
+    path = folder / f"{name}.sock"
+    if (length := len(os.fsencode(path))) > MAX_PATH_BYTES:
+        raise UsageError(
+            f"{path}: a socket's path has at most {MAX_PATH_BYTES} bytes, this one has {length}; "
+            "give a shorter --name, or set XDG_RUNTIME_DIR to a shorter folder"
+        )
+    return path
+
+
+def prepare_folder(path: Path) -> None:
+    """
+    Make the folder in which the socket ``path`` is to be, or see that it is nobody else's.
+
+    Raises:
+        UsageError: it can't be made, or others have access to it.
+    """
+    folder = path.parent
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError as exc:
+        raise UsageError(
+            f"{folder}: can't be made for the control socket: {exc.strerror}; set XDG_RUNTIME_DIR, or give --no-control"
+        ) from exc
+    # In a folder for everyone, such as /tmp, somebody else may have been first.
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise UsageError(
+            f"{folder}: must be a folder that only we have access to (mode 0700); remove it or change its mode, "
+            "set XDG_RUNTIME_DIR, or give --no-control"
+        )

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from listenctl.commands.origin import ConfigurableCommand
 from listenctl.commands.options import RecorderOptions, takes
 from listenctl.commands.serve import RECORD_READ_INTERVAL, run
 
@@ -34,4 +35,4 @@ def record(options: RecordOptions) -> int:
     return run(options, options.dest, RECORD_READ_INTERVAL)
 
 
-app.command()(takes(RecordOptions, record))
+app.command(cls=ConfigurableCommand)(takes(RecordOptions, record))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from listenctl.commands.origin import ConfigurableCommand
 from listenctl.commands.options import RECORDING, RecorderOptions, ServerOptions, takes
 from listenctl.errors import UsageError
 
@@ -49,7 +50,7 @@ def serve(options: ServeOptions) -> int:
     return run(options, options.record, SERVE_READ_INTERVAL)
 
 
-app.command()(takes(ServeOptions, serve))
+app.command(cls=ConfigurableCommand)(takes(ServeOptions, serve))
 
 
 def run(options: RecorderOptions, destination: str | None, read_interval: float) -> int:

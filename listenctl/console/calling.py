@@ -61,7 +61,7 @@ async def run_call(plan: CallPlan, presentation: CallPresentation) -> int:
             try:
                 result = await placing
             except asyncio.CancelledError:
-                return 128 + interrupts[0] if interrupts else 1
+                return 128 + (interrupts[0] if interrupts else signal.SIGINT)
         if output.ended is not None:
             said = presentation.describe(output.ended, output.verdicts)
             if not (presentation.json or presentation.quiet):
@@ -161,9 +161,7 @@ def _watch_signals(
         if len(received) > 1:
             give_terminal_back()
             os._exit(128 + number)
-        if call.snapshot().state == "connecting":
-            placing.cancel()
-        call.hang_up()
+        call.interrupt()
 
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
@@ -205,4 +203,4 @@ def _keys(call: SimulatedCall) -> KeyReader | None:
     """Return what reads the keys of the telephone, unless the caller speaks from stdin."""
     if call.plan.caller == "-" or not can_read_keys(sys.stdin):
         return None
-    return KeyReader(sys.stdin.fileno(), call.press, call.hang_up)
+    return KeyReader(sys.stdin.fileno(), call.press, call.interrupt)

@@ -8,7 +8,6 @@ in one message (protocol.md 3.3). Frames and playout follow absolute deadlines f
 import asyncio
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -18,12 +17,12 @@ from listenctl.client.call_audio import CallAudio, CallFrame
 from listenctl.client.call_log import CallLog, CallSummary
 from listenctl.client.connection import Connection, ConnectionEnd, connect
 from listenctl.client.faults import Ending, Troubles
+from listenctl.client.limits import Limits
 from listenctl.client.needle import Needle
 from listenctl.client.outlet import Outlet
 from listenctl.client.plan import CallPlan, KeyPress, metadata_of
-from listenctl.client.silence import SilenceTimeout
 from listenctl.client.snapshot import CallSnapshot, CallState
-from listenctl.errors import RefusedError
+from listenctl.errors import ListenctlError, RefusedError
 from listenctl.media.pacing import Clock, Pacer, SystemClock
 from listenctl.media.resampling import soxr_resampler
 from listenctl.media.wav_clips import soundfile_wav_reader
@@ -37,7 +36,7 @@ from listenctl.protocol.playout import Playout, Tick
 from listenctl.protocol.profiles import PlayDoneForm
 from listenctl.protocol.session import CommandSent, ListenSession, MessageReceived, Sender
 from listenctl.protocol.splitter import Text
-from listenctl.protocol.verb import ends_call, silence_timeout
+from listenctl.protocol.verb import ends_call
 from listenctl.reports import Reporter
 
 FAREWELL = 5.0
@@ -79,7 +78,7 @@ class SimulatedCall:
         self._outlet = Outlet(self._fork, self._troubles, self._first_text, self._connected_for)
         self._log = CallLog(plan, self.metadata, reporter)
         self._session = ListenSession(started_at=0.0, default_format=plan.audio_format)
-        self._silence = SilenceTimeout(silence_timeout(verb, plan.profile), verb.sample_rate)
+        self._limits = Limits(plan)
         self._connection: Connection | None = None
         self._connected_at = 0.0
         self._started_at = 0.0
@@ -113,20 +112,23 @@ class SimulatedCall:
                 audio.beep()
                 await self._clock.sleep(0.5)
             self._started_at = self._clock.now()
-            await self._place(audio)
+            failure = await self._place(audio)
         finally:
             self._state = "ended"
             await self._call_action_hook()
             await audio.close()
             if self._connection is None and self.plan.heard is not None:
                 self.plan.heard.unlink(missing_ok=True)
-        return self._log.close(
+        summary = self._log.close(
             self._end.result(),
             elapsed=self.elapsed,
             unsent_samples=self.plan.audio_format.samples(self._fork.waiting),
             taken=self._taken,
             cause=self._cause,
         )
+        if failure is not None:
+            raise failure
+        return summary
 
     @property
     def elapsed(self) -> float:
@@ -247,19 +249,27 @@ class SimulatedCall:
 
     # The course of the call.
 
-    async def _place(self, audio: CallAudio) -> None:
+    async def _place(self, audio: CallAudio) -> ListenctlError | None:
+        """See the call through; return what went wrong with the caller's sound, for which the server can do nothing."""
         talking = asyncio.create_task(self._talk(audio))
         try:
             await self._connect()
-            await talking
-            self.hang_up(self._limit or "audio-over")
+            failure = await self._end_of(talking)
+            self.hang_up("audio-failed" if failure else self._limit or "audio-over")
             await self._say_farewell()
+            return failure
         finally:
             talking.cancel()
-            with suppress(asyncio.CancelledError):
-                await talking
+            await asyncio.gather(talking, return_exceptions=True)
             if self._connection is not None:
                 self._connection.abort()
+
+    async def _end_of(self, talking: asyncio.Task[None]) -> ListenctlError | None:
+        try:
+            await talking
+        except ListenctlError as exc:
+            return exc
+        return None
 
     async def _connect(self) -> None:
         if self._troubles.backlog:
@@ -292,7 +302,8 @@ class SimulatedCall:
             time = position / rate
             position += samples
             keys = self._press_due(keys, time)
-            if self._hanging_up or self._is_over(time):
+            self._limit = self._limits.passed(time)
+            if self._hanging_up or self._limit:
                 break
             frame = await audio.next(samples)
             if frame.over and plan.duration is None and not keys:
@@ -306,13 +317,6 @@ class SimulatedCall:
             self.press(key.digit, key.duration)
         return [key for key in keys if key.time > time]
 
-    def _is_over(self, time: float) -> bool:
-        limits = {"duration": self.plan.duration, "max-length": self.plan.verb.max_length}
-        passed = [name for name, limit in limits.items() if limit is not None and time >= limit]
-        passed += ["silence-timeout"] if self._silence.is_over else []
-        self._limit = passed[0] if passed else ""
-        return bool(passed)
-
     def _send(self, frame: CallFrame, lateness: float) -> None:
         elapsed = self._connected_for()
         connected = self._connection is not None
@@ -321,7 +325,7 @@ class SimulatedCall:
         for tick in frame.ticks:
             self._answer(tick)
         self._throttle_reading(elapsed)
-        self._silence.feed(frame.caller)
+        self._limits.hear(frame.caller)
         self._sent.feed(frame.fork)
         self._heard.feed(frame.heard)
         if connected and not self._troubles.captures(elapsed):

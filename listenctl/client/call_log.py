@@ -72,7 +72,7 @@ class CallLog:
         self.commands = 0
         self.wrong = 0
         self._frames = self._samples = self._lost = self._hole = self._hole_end = 0
-        self._received_audio = 0
+        self._received_audio = self._received_messages = 0
         self._number = 0
         self._words: dict[int, str] = {}
 
@@ -134,7 +134,9 @@ class CallLog:
 
     def fault(self, note: FaultNote) -> None:
         """Report a trouble that was asked for and begins."""
-        self._emit("fault", {"name": note.name, "detail": note.detail, "time": round(note.time, 3)})
+        self._emit(
+            "fault", {"name": note.name, "value": note.value, "detail": note.detail, "time": round(note.time, 3)}
+        )
 
     def frame(self, samples: int, lateness: float, lost: int) -> None:
         """Count a frame, which cost ``lost`` samples; report a hole when it is over."""
@@ -183,6 +185,7 @@ class CallLog:
     def take_audio(self, size: int) -> None:
         """Count a binary message of the server."""
         self._received_audio += size
+        self._received_messages += 1
         self._number += size > 0
 
     def judge(self, verdicts: Iterable[Verdict], time: float) -> None:
@@ -233,6 +236,7 @@ class CallLog:
             "lateness_ms": lateness.scaled(1000) if lateness else None,
             "commands": self.commands,
             "received_audio_bytes": self._received_audio,
+            "received_audio_messages": self._received_messages,
             "wrong": self.wrong,
             "digits": self.keys,
             "taken": taken,

@@ -9,8 +9,8 @@ import typer
 
 from listenctl.commands.calling import ConnectionOptions, ReportOptions
 from listenctl.commands.choices import Kind, MixType, ProfileName
-from listenctl.commands.origin import ConfigurableCommand
 from listenctl.commands.options import option, takes
+from listenctl.commands.origin import ConfigurableCommand
 
 CALL, CALLER, PLAYOUT, TROUBLE = "The call", "The caller", "Playout", "Trouble"
 

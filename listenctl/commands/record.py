@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from listenctl.commands.origin import ConfigurableCommand
 from listenctl.commands.options import RecorderOptions, takes
+from listenctl.commands.origin import ConfigurableCommand
 from listenctl.commands.serve import RECORD_READ_INTERVAL, run
 
 app = typer.Typer(add_completion=False)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.calling import ConnectionOptions, ReportOptions
-from listenctl.commands.origin import ConfigurableCommand
 from listenctl.commands.options import option, takes
+from listenctl.commands.origin import ConfigurableCommand
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from listenctl.commands.origin import ConfigurableCommand
 from listenctl.commands.options import RECORDING, RecorderOptions, ServerOptions, takes
+from listenctl.commands.origin import ConfigurableCommand
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:

@@ -128,12 +128,12 @@ def test_faults_and_keys_are_told_when_they_happen() -> None:
     call, events = new_log()
     call.frame(160, 0.0, 0)
 
-    call.fault(FaultNote("pause", "no audio", 2.00049))
+    call.fault(FaultNote("pause", "3", "no audio", 2.00049))
     call.press("5")
     call.dtmf(Dtmf("5", "1600"), 0.02049)
     close(call)
 
-    assert own_fields(events.of("fault")[0]) == {"name": "pause", "detail": "no audio", "time": 2.0}
+    assert own_fields(events.of("fault")[0]) == {"name": "pause", "value": "3", "detail": "no audio", "time": 2.0}
     assert own_fields(events.of("dtmf")[0]) == {
         "digit": "5", "duration": "1600", "duration_ms": 200, "position": 160, "time": 0.02,
     }  # fmt: skip
@@ -228,7 +228,9 @@ def test_the_end_sums_up_the_call() -> None:
     assert ended == {
         "seconds": 0.06, "samples": 480, "frames": 3, "duration": 1.234, "cause": "duration",
         "closed_by": "jambonz", "close_code": 1000,
-        "close_reason": "", "detail": "", "lost_samples": 80, "commands": 0, "received_audio_bytes": 0, "wrong": 0,
+        "close_reason": "", "detail": "", "lost_samples": 80, "commands": 0,
+        "received_audio_bytes": 0, "received_audio_messages": 0,
+        "wrong": 0,
         "digits": "", "taken": True,
     }  # fmt: skip
     # A percentile is the upper edge of its bin.

@@ -16,12 +16,27 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Run the command line and return the exit status."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from listenctl.console.stdio import replace_closed_streams
+
+        replace_closed_streams()
     if sys.argv[1:] in (["--version"], ["-V"]):
-        sys.stdout.write(f"listenctl {__version__}\n")
-        return 0
+        return _tell_version()
     from listenctl.commands import run
 
     return run(command(), sys.argv[1:])
+
+
+def _tell_version() -> int:
+    try:
+        sys.stdout.write(f"listenctl {__version__}\n")
+        sys.stdout.flush()
+    except OSError as exc:
+        from listenctl.console.stdio import give_up_stdout
+
+        give_up_stdout(exc)
+        return 1
+    return 0
 
 
 def command() -> "TyperGroup":

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from listenctl.__main__ import command
 from listenctl.client.fault_kinds import FAULT_KINDS
 from listenctl.protocol.verdicts import Outcome
+from tests.helpers.reasons import all_reasons
 
 ROOT = Path(__file__).parent.parent
 MAN_PAGES = sorted((ROOT / "man").glob("*.[1-9]"))
@@ -97,6 +98,10 @@ def test_the_default_of_every_fault_is_told() -> None:
 
 def test_every_outcome_of_a_verdict_is_explained_and_no_other() -> None:
     assert listed("listenctl-call.1", "VERDICTS") == {outcome.value for outcome in Outcome}
+
+
+def test_every_reason_of_a_verdict_is_explained_and_no_other() -> None:
+    assert listed("listenctl-call.1", "REASONS") == all_reasons()
 
 
 @pytest.mark.parametrize("page", MAN_PAGES, ids=lambda page: str(page.name))

@@ -7,8 +7,7 @@ in one message (protocol.md 3.3). Frames and playout follow absolute deadlines f
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -18,17 +17,18 @@ from listenctl.client.call_audio import CallAudio, CallFrame
 from listenctl.client.call_log import CallLog, CallSummary
 from listenctl.client.connection import Connection, ConnectionEnd, connect
 from listenctl.client.faults import Ending, Troubles
+from listenctl.client.limits import Limits
+from listenctl.client.needle import Needle
 from listenctl.client.outlet import Outlet
-from listenctl.client.plan import CallPlan, KeyPress
-from listenctl.client.silence import SilenceTimeout
+from listenctl.client.plan import CallPlan, KeyPress, metadata_of
 from listenctl.client.snapshot import CallSnapshot, CallState
-from listenctl.media.levels import LevelMeter, Levels, measure
+from listenctl.errors import ListenctlError, RefusedError
 from listenctl.media.pacing import Clock, Pacer, SystemClock
 from listenctl.media.resampling import soxr_resampler
 from listenctl.media.wav_clips import soundfile_wav_reader
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.commands import Disconnect
-from listenctl.protocol.first_frame import describe_damage, first_frame, first_frame_fields
+from listenctl.protocol.first_frame import describe_damage, first_frame
 from listenctl.protocol.fork import ForkBuffer
 from listenctl.protocol.messages import Dtmf
 from listenctl.protocol.metadata import CallMetadata
@@ -36,36 +36,17 @@ from listenctl.protocol.playout import Playout, Tick
 from listenctl.protocol.profiles import PlayDoneForm
 from listenctl.protocol.session import CommandSent, ListenSession, MessageReceived, Sender
 from listenctl.protocol.splitter import Text
-from listenctl.protocol.verb import ends_call, silence_timeout
+from listenctl.protocol.verb import ends_call
 from listenctl.reports import Reporter
 
 FAREWELL = 5.0
 """Seconds to wait for the server after Close; jambonz wouldn't, but a call is only through when the server has it."""
 _RTP_UNITS_PER_MS = 8
 _KEY_TIME = 0.2
-_MAX_IDS = 16
 
 
 def _new_id() -> str:
     return str(uuid.uuid4())
-
-
-def _metadata(plan: CallPlan, new_id: Callable[[], str]) -> tuple[Mapping[str, object], Mapping[str, object]]:
-    """Return what jambonz knows of the call, and the first text, in which the verb's metadata can hide some of that."""
-    ids = [new_id() for _ in range(_MAX_IDS)]
-
-    def fields(metadata: Mapping[str, object]) -> Mapping[str, object]:
-        return first_frame_fields(
-            plan.kind,
-            sample_rate=plan.verb.sample_rate,
-            mix_type=plan.verb.mix_type,
-            metadata=metadata,
-            new_id=iter(ids).__next__,
-            caller=plan.caller_number,
-            callee=plan.callee_number,
-        )
-
-    return fields({}), fields(plan.verb.metadata)
 
 
 class SimulatedCall:
@@ -85,7 +66,7 @@ class SimulatedCall:
             resampler=soxr_resampler,
             wav_reader=soundfile_wav_reader,
         )
-        self._attributes, fields = _metadata(plan, new_id)
+        self._attributes, fields = metadata_of(plan, new_id)
         self._first_text = first_frame(fields, plan.profile)
         self.metadata = CallMetadata.from_fields(fields)
         self._fork = ForkBuffer(
@@ -97,7 +78,7 @@ class SimulatedCall:
         self._outlet = Outlet(self._fork, self._troubles, self._first_text, self._connected_for)
         self._log = CallLog(plan, self.metadata, reporter)
         self._session = ListenSession(started_at=0.0, default_format=plan.audio_format)
-        self._silence = SilenceTimeout(silence_timeout(verb, plan.profile), verb.sample_rate)
+        self._limits = Limits(plan)
         self._connection: Connection | None = None
         self._connected_at = 0.0
         self._started_at = 0.0
@@ -105,12 +86,13 @@ class SimulatedCall:
         self._hanging_up = False
         self._end: asyncio.Future[ConnectionEnd] | None = None
         self._state: CallState = "connecting"
-        self._meters = LevelMeter(plan.audio_format), LevelMeter(AudioFormat(verb.sample_rate, 1))
-        self._levels: list[Levels | None] = [None, None]
+        self._sent, self._heard = Needle(plan.audio_format), Needle(AudioFormat(verb.sample_rate, 1))
         self._audio: CallAudio | None = None
         self._received = 0
         self._finish_key: str | None = None
         self._taken = False
+        self._cause = self._limit = ""
+        self._task: asyncio.Task[CallSummary] | None = None
 
     async def run(self) -> CallSummary:
         """
@@ -121,25 +103,32 @@ class SimulatedCall:
             ListenctlError: a file or device of the plan can't be used.
         """
         self._end = asyncio.get_running_loop().create_future()
+        self._task = asyncio.current_task()
+        self._log.begin()
         self._audio = audio = await CallAudio.open(self.plan, self._playout, partial(self._log.warn, "speaker"))
-        # What measures has to load libraries first, for which no frame should wait.
-        measure(bytes(self.plan.audio_format.frame_bytes), self.plan.audio_format.channels, 1)
+        self._sent.warm_up()
         try:
             if self.plan.verb.play_beep:
                 audio.beep()
                 await self._clock.sleep(0.5)
             self._started_at = self._clock.now()
-            await self._place(audio)
+            failure = await self._place(audio)
         finally:
             self._state = "ended"
             await self._call_action_hook()
             await audio.close()
-        return self._log.close(
+            if self._connection is None and self.plan.heard is not None:
+                self.plan.heard.unlink(missing_ok=True)
+        summary = self._log.close(
             self._end.result(),
             elapsed=self.elapsed,
             unsent_samples=self.plan.audio_format.samples(self._fork.waiting),
             taken=self._taken,
+            cause=self._cause,
         )
+        if failure is not None:
+            raise failure
+        return summary
 
     @property
     def elapsed(self) -> float:
@@ -159,7 +148,7 @@ class SimulatedCall:
             self._log.warn("dtmf-not-passed", f"key {digit}: not sent, because passDtmf is off")
         if ends_call(self.plan.verb, digit, self.plan.profile):
             self._finish_key = digit
-            self.hang_up()
+            self.hang_up("finish-on-key")
 
     def _tell_digit(self, digit: str, duration: float) -> None:
         milliseconds = round(duration * 1000)
@@ -168,11 +157,22 @@ class SimulatedCall:
         self._outlet.text(message.serialize())
         self._log.dtmf(message, self.elapsed)
 
-    def hang_up(self) -> None:
-        """End the call from the caller's side, in the way of the plan."""
+    def hang_up(self, cause: str = "hung-up") -> None:
+        """End the call from the caller's side, in the way of the plan; the first ``cause`` counts."""
+        self._cause = self._cause or cause
         self._hanging_up = True
         if self._connection is not None:
             self._leave(self._connection)
+
+    def interrupt(self) -> None:
+        """End the call from outside, whatever it waits for; one that isn't connected yet is cancelled."""
+        if self._connection is None:
+            if self._task is not None:
+                self._task.cancel()
+        elif self._state == "closing":
+            self._connection.abort()
+        else:
+            self.hang_up()
 
     def _leave(self, connection: Connection) -> None:
         """Tell the server that the call is over; once, and nothing after that."""
@@ -201,8 +201,8 @@ class SimulatedCall:
             mix_type=self.plan.verb.mix_type,
             profile=self.plan.profile.name,
             streaming=self._playout.streams,
-            sent=self._levels[0],
-            heard=self._levels[1],
+            sent=self._sent.levels,
+            heard=self._heard.levels,
             buffered=self._playout.buffered,
             held=self._playout.held,
             marks=self._playout.outstanding_marks,
@@ -226,7 +226,7 @@ class SimulatedCall:
             verdicts = self._playout.text(data, fragmented=True) if fragmented else self._playout.command(event.command)
             self._log.judge(verdicts, self.elapsed)
             if isinstance(event.command, Disconnect):
-                self.hang_up()
+                self.hang_up("disconnect")
 
     def on_audio(self, data: bytes, *, fragmented: bool) -> None:
         """Play audio of the server."""
@@ -240,6 +240,7 @@ class SimulatedCall:
 
     def on_end(self, end: ConnectionEnd) -> None:
         """Note that the connection has ended."""
+        self._cause = self._cause or "server"
         self._outlet.close()
         self._hanging_up = True
         self._over_at = self._now()
@@ -248,25 +249,37 @@ class SimulatedCall:
 
     # The course of the call.
 
-    async def _place(self, audio: CallAudio) -> None:
+    async def _place(self, audio: CallAudio) -> ListenctlError | None:
+        """See the call through; return what went wrong with the caller's sound, for which the server can do nothing."""
         talking = asyncio.create_task(self._talk(audio))
         try:
             await self._connect()
-            await talking
-            self.hang_up()
+            failure = await self._end_of(talking)
+            self.hang_up("audio-failed" if failure else self._limit or "audio-over")
             await self._say_farewell()
+            return failure
         finally:
             talking.cancel()
-            with suppress(asyncio.CancelledError):
-                await talking
+            await asyncio.gather(talking, return_exceptions=True)
             if self._connection is not None:
                 self._connection.abort()
+
+    async def _end_of(self, talking: asyncio.Task[None]) -> ListenctlError | None:
+        try:
+            await talking
+        except ListenctlError as exc:
+            return exc
+        return None
 
     async def _connect(self) -> None:
         if self._troubles.backlog:
             await self._clock.sleep(self._troubles.backlog)
         target = replace(self.plan.target, subprotocol=self._troubles.subprotocol(self.plan.target.subprotocol))
-        self._connection = connection = await connect(target, self)
+        try:
+            self._connection = connection = await connect(target, self)
+        except RefusedError as exc:
+            self._log.refused(str(exc))
+            raise
         self._connected_at = self._clock.now()
         self._log.connected(connection.handshake)
         self._log.call_started(streaming=self._playout.streams, damage=describe_damage(self._first_text))
@@ -289,7 +302,8 @@ class SimulatedCall:
             time = position / rate
             position += samples
             keys = self._press_due(keys, time)
-            if self._hanging_up or self._is_over(time):
+            self._limit = self._limits.passed(time)
+            if self._hanging_up or self._limit:
                 break
             frame = await audio.next(samples)
             if frame.over and plan.duration is None and not keys:
@@ -303,10 +317,6 @@ class SimulatedCall:
             self.press(key.digit, key.duration)
         return [key for key in keys if key.time > time]
 
-    def _is_over(self, time: float) -> bool:
-        limits = (self.plan.duration, self.plan.verb.max_length)
-        return any(limit is not None and time >= limit for limit in limits) or self._silence.is_over
-
     def _send(self, frame: CallFrame, lateness: float) -> None:
         elapsed = self._connected_for()
         connected = self._connection is not None
@@ -315,8 +325,9 @@ class SimulatedCall:
         for tick in frame.ticks:
             self._answer(tick)
         self._throttle_reading(elapsed)
-        self._silence.feed(frame.caller)
-        self._measure(frame)
+        self._limits.hear(frame.caller)
+        self._sent.feed(frame.fork)
+        self._heard.feed(frame.heard)
         if connected and not self._troubles.captures(elapsed):
             return
         lost = self._outlet.audio(self._troubles.skew(frame.fork))
@@ -338,11 +349,6 @@ class SimulatedCall:
             self._connection.resume_reading()
         else:
             self._connection.pause_reading()
-
-    def _measure(self, frame: CallFrame) -> None:
-        for index, data in enumerate((frame.fork, frame.heard)):
-            if windows := self._meters[index].feed(data):
-                self._levels[index] = windows[-1]
 
     async def _say_farewell(self) -> None:
         """Wait until the server has ended the connection too."""

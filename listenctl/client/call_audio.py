@@ -149,6 +149,6 @@ def _specs(plan: CallPlan) -> list[tuple[str, int]]:
     """Return what to open, and which channel of it; the callee can be the second channel of the caller's file."""
     if plan.callee is not None:
         return [(plan.caller, 0), (plan.callee, 0)]
-    if has_second_channel(plan.caller):
+    if plan.verb.mix_type != "mono" and has_second_channel(plan.caller):
         return [(plan.caller, 0), (plan.caller, 1)]
     return [(plan.caller, 0)]

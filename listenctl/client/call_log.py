@@ -9,6 +9,7 @@ from listenctl.client.faults import FaultNote
 from listenctl.client.handshake import Handshake
 from listenctl.client.plan import CallPlan
 from listenctl.client.statistics import Histogram
+from listenctl.client.target import authorization
 from listenctl.protocol.commands import (
     ClearMarks,
     Command,
@@ -34,6 +35,8 @@ _WORDS = {
     Disconnect: "disconnect",
 }
 _AUDIO = "audio"
+_APPLICATION_CODES = 3000
+"""From here on what a Close means is the application's affair (RFC 6455 7.4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class CallSummary:
     Attributes:
         samples: per channel, taken from the call; ``lost_samples`` of them never left because the server was slow.
         wrong: verdicts that say that the server should do something about it.
-        taken: the server ended the connection in order, so that it has all that was sent.
+        taken: the server has all that was sent, and the connection was ended in order.
     """
 
     end: ConnectionEnd
@@ -69,11 +72,22 @@ class CallLog:
         self.commands = 0
         self.wrong = 0
         self._frames = self._samples = self._lost = self._hole = self._hole_end = 0
-        self._received_audio = 0
+        self._received_audio = self._received_messages = 0
         self._number = 0
         self._words: dict[int, str] = {}
-        for warning in (*plan.verb.notes, *plan.warnings):
+
+    def begin(self) -> None:
+        """Report what is odd about the plan."""
+        for warning in (*self._plan.verb.notes, *self._plan.warnings):
             self.warn("verb", warning)
+
+    def refused(self, problem: str) -> None:
+        """Report a call that didn't come about, and what may be the reason."""
+        target = self._plan.target
+        for warning in (*target.address.warnings, authorization(target.credentials)[1]):
+            if warning is not None:
+                self.warn("handshake", warning)
+        self._emit("call-failed", {"url": str(target.address), "detail": problem})
 
     def connected(self, handshake: Handshake) -> None:
         """Report a connection."""
@@ -120,7 +134,9 @@ class CallLog:
 
     def fault(self, note: FaultNote) -> None:
         """Report a trouble that was asked for and begins."""
-        self._emit("fault", {"name": note.name, "detail": note.detail, "time": round(note.time, 3)})
+        self._emit(
+            "fault", {"name": note.name, "value": note.value, "detail": note.detail, "time": round(note.time, 3)}
+        )
 
     def frame(self, samples: int, lateness: float, lost: int) -> None:
         """Count a frame, which cost ``lost`` samples; report a hole when it is over."""
@@ -169,6 +185,7 @@ class CallLog:
     def take_audio(self, size: int) -> None:
         """Count a binary message of the server."""
         self._received_audio += size
+        self._received_messages += 1
         self._number += size > 0
 
     def judge(self, verdicts: Iterable[Verdict], time: float) -> None:
@@ -196,11 +213,12 @@ class CallLog:
         """Report what became of the action hook."""
         self._emit("action-hook", {"url": url, "status": answer.status, "detail": answer.detail})
 
-    def close(self, end: ConnectionEnd, *, elapsed: float, unsent_samples: int, taken: bool) -> CallSummary:
+    def close(self, end: ConnectionEnd, *, elapsed: float, unsent_samples: int, taken: bool, cause: str) -> CallSummary:
         """Report the end; what a stall costs that was asked for is nobody's loss."""
         if self._hole:
             self._report_hole()
         lost = self._lost + unsent_samples
+        taken = taken and _ended_well(end)
         asked_for = any(fault.name == "stall" for fault in self._plan.faults)
         summary = CallSummary(end, self._samples, 0 if asked_for else lost, self.wrong, taken)
         lateness = self.lateness.summary()
@@ -209,6 +227,7 @@ class CallLog:
             "samples": self._samples,
             "frames": self._frames,
             "duration": round(elapsed, 3),
+            "cause": cause,
             "closed_by": end.by,
             "close_code": end.code,
             "close_reason": end.reason,
@@ -217,6 +236,7 @@ class CallLog:
             "lateness_ms": lateness.scaled(1000) if lateness else None,
             "commands": self.commands,
             "received_audio_bytes": self._received_audio,
+            "received_audio_messages": self._received_messages,
             "wrong": self.wrong,
             "digits": self.keys,
             "taken": taken,
@@ -226,3 +246,10 @@ class CallLog:
 
     def _emit(self, event: str, fields: Report) -> None:
         self._reporter.emit(event, fields, call=self.id, call_sid=self._call_sid)
+
+
+def _ended_well(end: ConnectionEnd) -> bool:
+    """Tell whether the server meant to end the call, if it did: not with an error, and not without a Close."""
+    if end.by != "server":
+        return end.by == "jambonz" and not end.detail
+    return not end.detail and (end.code in (None, 1000, 1001) or end.code >= _APPLICATION_CODES)

@@ -49,6 +49,22 @@ class FaultKind:
         """How it is written: ``burst=SECONDS``."""
         return f"{self.name}={self.value}" if self.value else self.name
 
+    def say(self, value: str) -> str:
+        """Return what the call does where ``value`` was given: ``nothing is sent for 3 s``."""
+        amount = value.partition("@")[0]
+        words, said = next(((words, said) for words, said in _PLACES if words in self.does), ("", ""))
+        return self.does.replace(words, said.format(amount), 1) if words else self.does
+
+
+# Where a value stands in what a fault does, and how it is put there.
+_PLACES = (
+    ("so many seconds", "{} s"),
+    ("so many samples", "{} samples"),
+    ("so many bytes", "{} bytes"),
+    ("these digits", "the digits {}"),
+    ("this subprotocol", "{}"),
+)
+
 
 _KEEPS_RAW_TEXT = "keeps the raw text, repairs what it can, and goes on with the call"
 
@@ -167,7 +183,7 @@ _AUDIO = (
 _CONNECTION = (
     FaultKind(
         "slow-reader",
-        "only so many bytes a second are read of what the server sends; 0 for none",
+        "only so many bytes a second are read of what the server sends",
         "bounds what it queues for the call, goes on receiving, and doesn't wait forever",
         value=Value.BYTES,
         default="0",

@@ -68,6 +68,7 @@ class FaultNote:
     """A fault that has begun, for the report; ``time`` is seconds since the handshake."""
 
     name: str
+    value: str
     detail: str
     time: float
 
@@ -226,5 +227,4 @@ def _refuse_contradictions(faults: Sequence[Fault], channels: int) -> None:
 
 
 def _note(fault: Fault) -> FaultNote:
-    value = f" ({fault.text})" if fault.text else ""
-    return FaultNote(fault.name, f"{fault.kind.does}{value}", fault.start)
+    return FaultNote(fault.name, fault.text, fault.kind.say(fault.text), fault.start)

@@ -1,17 +1,19 @@
 """A simulated call before it is placed: whom to call, what jambonz was asked to do, and what the caller will do."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from listenctl.client.faults import Fault
 from listenctl.client.target import Target
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
-from listenctl.protocol.first_frame import CallKind
+from listenctl.protocol.first_frame import CallKind, first_frame_fields
 from listenctl.protocol.profiles import CURRENT, Profile
 from listenctl.protocol.verb import ListenVerb
 
 DEFAULT_CALLER = "+15083084809"
 DEFAULT_CALLEE = "+15084901000"
+_MAX_IDS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +66,21 @@ class CallPlan:
     def audio_format(self) -> AudioFormat:
         """What the fork sends."""
         return AudioFormat(self.verb.sample_rate, MIX_CHANNELS[self.verb.mix_type])
+
+
+def metadata_of(plan: CallPlan, new_id: Callable[[], str]) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """Return what jambonz knows of the call, and the first text, in which the verb's metadata can hide some of that."""
+    ids = [new_id() for _ in range(_MAX_IDS)]
+
+    def fields(metadata: Mapping[str, object]) -> Mapping[str, object]:
+        return first_frame_fields(
+            plan.kind,
+            sample_rate=plan.verb.sample_rate,
+            mix_type=plan.verb.mix_type,
+            metadata=metadata,
+            new_id=iter(ids).__next__,
+            caller=plan.caller_number,
+            callee=plan.callee_number,
+        )
+
+    return fields({}), fields(plan.verb.metadata)

@@ -6,7 +6,6 @@ A command's module is imported when the command is run or shown, and imports in 
 
 import os
 import re
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +22,7 @@ from typer._click.exceptions import (
 from typer.core import TyperCommand, TyperGroup
 
 from listenctl import __version__
+from listenctl.console.stdio import flush_out, write_out
 from listenctl.errors import ListenctlError, UsageError
 
 COMMANDS = (
@@ -30,7 +30,7 @@ COMMANDS = (
     *("call", "load", "send-dtmf", "recover", "passwd"),
 )
 INTERRUPTED = 130
-BROKEN_PIPE = 1
+CANT_WRITE = 1
 
 
 class LazyGroup(TyperGroup):
@@ -98,6 +98,11 @@ def _known_settings(ctx: typer.Context) -> dict[str, set[str] | None]:
 
 def run(command: TyperGroup, arguments: Sequence[str]) -> int:
     """Run one command line; print one line for what went wrong, and return the exit status."""
+    status = _run(command, arguments)
+    return status if flush_out() else status or CANT_WRITE
+
+
+def _run(command: TyperGroup, arguments: Sequence[str]) -> int:
     try:
         status = command.main(args=list(arguments), prog_name="listenctl", standalone_mode=False)
     except NoArgsIsHelpError as exc:
@@ -111,10 +116,11 @@ def run(command: TyperGroup, arguments: Sequence[str]) -> int:
     except ListenctlError as exc:
         _print_error(str(exc))
         return exc.exit_status
-    except BrokenPipeError:
-        # Whoever read our output has enough; Python must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+    except OSError:
+        # If it was stdout, that fails again; if not, an empty line before a traceback does no harm.
+        if write_out("\n"):
+            raise
+        return CANT_WRITE
     return status if isinstance(status, int) else 0
 
 
@@ -127,6 +133,7 @@ def _usage_error(exc: ClickException) -> str:
 
 
 def _print_error(text: str) -> None:
+    from listenctl.console.stdio import complain
     from listenctl.console.text import printable
 
-    sys.stderr.write(f"listenctl: {printable(text)}\n")
+    complain(printable(text))

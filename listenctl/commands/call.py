@@ -10,6 +10,7 @@ import typer
 from listenctl.commands.calling import ConnectionOptions, ReportOptions
 from listenctl.commands.choices import Kind, MixType, ProfileName
 from listenctl.commands.options import option, takes
+from listenctl.commands.origin import ConfigurableCommand
 
 CALL, CALLER, PLAYOUT, TROUBLE = "The call", "The caller", "Playout", "Trouble"
 
@@ -71,7 +72,7 @@ class CallerOptions:
     audio: Annotated[
         str,
         option(
-            "What the caller says: a file, tone:HZ, silence, speech, mic, mic:DEVICE, or - for stdin.",
+            "A file, tone:HZ, tone:HZ@DBFS, silence, speech, mic, mic:DEVICE, or - for stdin.",
             panel=CALLER,
             metavar="SOURCE",
         ),
@@ -107,7 +108,7 @@ class PlayoutOptions:
         option("Ask for nothing to be played.", "--disable-bidirectional-audio", panel=PLAYOUT, show_default=False),
     ] = None
     heard: Annotated[
-        Path | None, option("Record the call: left the caller, right what the caller hears.", panel=PLAYOUT)
+        Path | None, option("Record the call as WAV: left the caller, right what the caller hears.", panel=PLAYOUT)
     ] = None
     speaker: Annotated[bool, option("Play what the caller hears.", "--speaker", panel=PLAYOUT)] = False
     speaker_device: Annotated[
@@ -147,4 +148,4 @@ def call(options: CallOptions) -> int:
     return asyncio.run(run_call(plan_of(options), presentation_of(options)))
 
 
-app.command()(takes(CallOptions, call))
+app.command(cls=ConfigurableCommand)(takes(CallOptions, call))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PTIMES_MS = (10, 20, 30, 40, 60)
 CALL_RATES = (8000, 16000, 48000)
 STDIN = "-"
+WAV_SUFFIXES = (".wav", ".wave")
 
 Value = TypeVar("Value")
 
@@ -61,7 +62,7 @@ def plan_of(options: "CallOptions") -> "CallPlan":
         faults=tuple(parse_fault(spec) for spec in options.fault or ()),
         heard=options.heard,
         speaker=speaker_of(options),
-        warnings=tuple(warnings_of(options, asked, verb)),
+        warnings=tuple(warnings_of(options, asked, verb, kind)),
     )
 
 
@@ -75,10 +76,21 @@ def check_options(options: "CallOptions") -> None:
         value = getattr(options, name)
         if value is not None and not 0 < value < inf:
             raise UsageError(f"--{name.replace('_', '-')} {value:g}: give a number of seconds above 0")
+    check_heard(options.heard)
     readers = [("--verb", options.verb), ("--audio", options.audio), ("--callee", options.callee)]
     names = [name for name, value in readers if value == STDIN]
     if len(names) > 1:
         raise UsageError(f"{' and '.join(names)} can't both be stdin; put one into a file")
+
+
+def check_heard(path: Path | None) -> None:
+    """See that the recording of a call is asked for in a file, and as a WAV."""
+    if path is None:
+        return
+    if str(path) == STDIN:
+        raise UsageError("--heard -: the recording needs a file, since it grows with the call; name one")
+    if path.suffix.lower() not in ("", *WAV_SUFFIXES):
+        raise UsageError(f"--heard {path}: is written as WAV only; name it {path.with_suffix('.wav')}")
 
 
 def read_verb(name: str | None, profile: "Profile") -> "ListenVerb":
@@ -170,8 +182,10 @@ def speaker_of(options: "PlayoutOptions") -> str | None:
     return options.speaker_device or ("" if options.speaker else None)
 
 
-def warnings_of(options: "CallOptions", asked: "ListenVerb", verb: "ListenVerb") -> list[str]:
+def warnings_of(options: "CallOptions", asked: "ListenVerb", verb: "ListenVerb", kind: "CallKind") -> list[str]:
     """Return what is odd, but may be meant."""
+    from listenctl.protocol.first_frame import CallKind
+
     warnings = []
     if verb.sample_rate % 8000:
         warnings.append(
@@ -181,6 +195,8 @@ def warnings_of(options: "CallOptions", asked: "ListenVerb", verb: "ListenVerb")
         warnings.append(f"the verb's url stands in place of {options.url}; take it out of the verb to call that one")
     if options.callee is not None and verb.mix_type == "mono":
         warnings.append("--callee is heard by the caller, but not sent: mono is the caller alone")
+    if options.metadata and kind is CallKind.RECORD:
+        warnings.append("--metadata is not sent: the recorder of all calls has none")
     return warnings
 
 

@@ -1,6 +1,7 @@
 """What the commands share that connect to a listen server as jambonz does."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from listenctl.protocol.credentials import Credentials
 
 CONNECTION = "Connection"
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 AUTH_VARIABLE = "LISTENCTL_AUTH"
 """``user:password``, as for the server."""
 
@@ -65,7 +67,7 @@ def target_of(
     if url.startswith("/"):
         credentials = base_credentials or credentials
     check_header("--user-agent", options.user_agent or "")
-    check_header("--subprotocol", options.subprotocol)
+    check_subprotocol(options.subprotocol)
     needs_tls = address.secure or options.ca is not None or options.insecure
     return Target(
         address=address,
@@ -80,6 +82,12 @@ def check_header(name: str, value: str) -> None:
     """See that an option can stand in a header, which ends with its line."""
     if not (value.isascii() and value.isprintable()):
         raise UsageError(f"{name} {value!r}: a header takes printable ASCII characters only")
+
+
+def check_subprotocol(name: str) -> None:
+    """See that a subprotocol is one token (RFC 9110 5.6.2), as a WebSocket handshake demands, or none at all."""
+    if name and not _TOKEN.fullmatch(name):
+        raise UsageError(f"--subprotocol {name!r}: is no token; give one word without blanks, commas or quotes")
 
 
 def split_credentials(url: str) -> "tuple[str, Credentials | None]":

@@ -26,7 +26,7 @@ def read_defaults(
     Raises:
         UsageError: the file can't be read, isn't TOML, or sets what isn't known.
     """
-    path = chosen or _find(environ)
+    path = settings_file(chosen, environ)
     if path is None:
         return {}
     import tomllib
@@ -44,7 +44,10 @@ def read_defaults(
     return {command: _parameters(path, command, table, known[command]) for command, table in tables.items()}
 
 
-def _find(environ: Mapping[str, str]) -> Path | None:
+def settings_file(chosen: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the file that settings are read from, None if there is none."""
+    if chosen is not None:
+        return chosen
     folders = [environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "/")) / ".config")]
     folders += (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
     return next((path for folder in folders if (path := Path(folder) / FILE).is_file()), None)

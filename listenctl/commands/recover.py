@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.choices import MixType
+from listenctl.commands.origin import ConfigurableCommand
 from listenctl.errors import ListenctlError, UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(cls=ConfigurableCommand)
 def recover(
     files: Annotated[list[Path], typer.Argument(help="Recordings: WAV, or bare samples with --raw.")],
     output: Annotated[

@@ -9,6 +9,7 @@ import typer
 
 from listenctl.commands.calling import ConnectionOptions, ReportOptions
 from listenctl.commands.options import option, takes
+from listenctl.commands.origin import ConfigurableCommand
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def send_dtmf(options: SendDtmfOptions) -> int:
     return asyncio.run(run_send_dtmf(plan_of(options), presentation_of(options)))
 
 
-app.command()(takes(SendDtmfOptions, send_dtmf))
+app.command(cls=ConfigurableCommand)(takes(SendDtmfOptions, send_dtmf))
 
 
 def plan_of(options: SendDtmfOptions) -> "CallPlan":
@@ -66,10 +67,7 @@ def plan_of(options: SendDtmfOptions) -> "CallPlan":
     from listenctl.protocol.verb import ListenVerb
 
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", options.target):
-        raise UsageError(
-            f"{options.target}: is no URL; give ws://HOST:PORT/PATH (live calls would be reached by the control socket "
-            "of a running server, which there isn't yet)"
-        )
+        raise UsageError(f"{options.target}: is no URL; give ws://HOST:PORT/PATH")
     keys = space_digits(options.digits, first=LEAD, digit_ms=options.digit_ms, gap_ms=options.gap_ms)
     return CallPlan(
         target=target_of(options, options.target),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.options import RECORDING, RecorderOptions, ServerOptions, takes
+from listenctl.commands.origin import ConfigurableCommand
 from listenctl.errors import UsageError
 from listenctl.runtime_dir import socket_path
 
@@ -50,7 +51,7 @@ def serve(options: ServeOptions) -> int:
     return run(options, options.record, SERVE_READ_INTERVAL)
 
 
-app.command()(takes(ServeOptions, serve))
+app.command(cls=ConfigurableCommand)(takes(ServeOptions, serve))
 
 
 def run(options: RecorderOptions, destination: str | None, read_interval: float) -> int:

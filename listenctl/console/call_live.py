@@ -55,6 +55,7 @@ class CallView:
         self._loop = asyncio.get_running_loop()
         self._recent: deque[str] = deque(maxlen=_MAX_RECENT)
         self._sent, self._heard = _Bars(), _Bars()
+        self._hint = "q hangs up" if keys else "Ctrl-C hangs up"
         self.screen = Screen(stream, look, clock=self._loop.time)
         # What measures text takes 18 ms to import, which no frame of the call shall wait for.
         cells("→")
@@ -100,4 +101,6 @@ class CallView:
     def _render(self, size: Size, now: float) -> list[str]:
         snapshot = self._call.snapshot()
         sent, heard = self._sent.show(snapshot.sent, now), self._heard.show(snapshot.heard, now)
-        return render_call(snapshot, tuple(self._recent), size, look=self._look, sent=sent, heard=heard)
+        return render_call(
+            snapshot, tuple(self._recent), size, look=self._look, sent=sent, heard=heard, hint=self._hint
+        )

@@ -37,6 +37,7 @@ def render_call(
     look: Look,
     sent: Sequence[ChannelLevel] = (),
     heard: Sequence[ChannelLevel] = (),
+    hint: str = "",
 ) -> list[str]:
     """
     Draw a call as lines, none longer than the columns and no more than the rows of ``size``.
@@ -46,6 +47,7 @@ def render_call(
             where they fit.
         sent: the bars of what goes to the server, one for each channel; nothing before there is audio.
         heard: the bar of what the caller hears.
+        hint: which key hangs up.
     """
     columns, rows = size
     rule = _Rule(columns, look)
@@ -58,7 +60,7 @@ def render_call(
         rule.parts("sending", _sending(snapshot)),
         rule.parts("commands", _commands(snapshot)),
         rule.names("marks", snapshot.marks),
-        rule.parts("keys", [(look.cut(snapshot.keys[-rule.room :], rule.room), CYAN)] if rule.room else []),
+        rule.keys(snapshot.keys, hint),
     ]
     return (lines + _recent(recent, rows - len(lines), columns, look))[: max(0, rows)]
 
@@ -136,6 +138,11 @@ class _Rule:
             return self.parts("playout", [(waiting, ""), (held, YELLOW)] if held else [(waiting, "")])
         gauge = draw_gauge(snapshot.buffered / scale, snapshot.held / scale, bar, self._look)
         return self.line("playout", gauge + self._look.paint(behind, YELLOW if held else ""))
+
+    def keys(self, pressed: str, hint: str) -> str:
+        """Show the newest keys; and how to hang up, where there is room for all."""
+        keys = (self._look.cut(pressed[-self.room :], self.room) if self.room else "", CYAN)
+        return self.parts("keys", [part for part in (keys, (hint, DIM)) if part[0]])
 
     def names(self, label: str, names: Sequence[str]) -> str:
         """Show as many of ``names`` as fit and how many there are."""

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from listenctl.console.text import duration, printable
+from listenctl.console.ending import describe_end
+from listenctl.console.text import byte_size, moment, printable
+from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.reports import Report
 
 _MAX_WRONG = 20
@@ -12,21 +14,23 @@ _MAX_DETAIL = 200
 _LABEL = 10
 
 
-def summary(ended: Report, verdicts: Sequence[Report]) -> str:
+def summary(ended: Report, verdicts: Sequence[Report], stream_rate: int | None = None) -> str:
     """
     Return the lines that tell a developer how the call went.
 
     Args:
         ended: the ``call-ended`` event.
         verdicts: every ``verdict`` event of the call.
+        stream_rate: the rate of the server's audio, where it is played as a stream.
     """
     lines = [
         _line("sent", _audio(ended)),
         _line("lateness", _lateness(ended)),
+        *_received(ended, stream_rate),
         _line("commands", _commands(ended, verdicts)),
         *_wrong(verdicts),
         _line("keys", _text(ended.get("digits")) or "none"),
-        _line("closed", _closed(ended)),
+        _line("end", describe_end(ended)),
     ]
     return "".join(f"{line}\n" for line in lines)
 
@@ -55,6 +59,15 @@ def _lateness(ended: dict[str, Any]) -> str:
     return ", ".join(known) or "nothing was sent"
 
 
+def _received(ended: dict[str, Any], stream_rate: int | None) -> list[str]:
+    """Return a line for the binary messages of the server, if there were any; a stream of them has a length."""
+    size = ended["received_audio_bytes"]
+    if not size:
+        return []
+    length = f"{size / (stream_rate * SAMPLE_BYTES):.2f} s of audio" if stream_rate else f"{byte_size(size)} of audio"
+    return [_line("received", f"{length} in {ended['received_audio_messages']} messages")]
+
+
 def _commands(ended: dict[str, Any], verdicts: Sequence[Report]) -> str:
     if not ended["commands"]:
         return "none from the server"
@@ -81,16 +94,6 @@ def _kind(verdict: dict[str, Any]) -> tuple[str, str, str]:
 def _describe(verdict: dict[str, Any], number: int) -> str:
     command, outcome, reason = _kind(verdict)
     why = f" ({reason})" if reason else ""
-    where = f"#{verdict['number']} at {duration(verdict['time'])}"
+    where = f"#{verdict['number']} at {moment(verdict['time'])}"
     times = f"{number} times, first {where}" if number > 1 else where
     return _text(f"{command} {outcome}{why}, {times}: {verdict['detail']}")
-
-
-def _closed(ended: dict[str, Any]) -> str:
-    if ended["closed_by"] == "nobody":
-        detail = _text(ended.get("detail") or ended["close_reason"])
-        return "by nobody, the connection broke" + (f": {detail}" if detail else "")
-    reason = f" {_text(ended['close_reason'])!r}" if ended["close_reason"] else ""
-    code = f" ({ended['close_code']}{reason})" if ended["close_code"] is not None else ""
-    who = {"server": "the server", "jambonz": "jambonz, which is us"}.get(ended["closed_by"], _text(ended["closed_by"]))
-    return f"by {who}{code}"

@@ -14,11 +14,13 @@ from listenctl.client.call_log import CallSummary
 from listenctl.client.plan import CallPlan
 from listenctl.console.call_live import CallView
 from listenctl.console.call_report import summary
+from listenctl.console.ending import describe_end
 from listenctl.console.keys import KeyReader, can_read_keys
 from listenctl.console.lines import LineWriter
 from listenctl.console.meters import can_draw
 from listenctl.console.printer import READABLE, human_line
 from listenctl.console.service import append_to
+from listenctl.console.stdio import complain, write_out
 from listenctl.console.text import Look
 from listenctl.errors import CheckFailed, ListenctlError
 from listenctl.reports import Report, Reporter, json_line
@@ -34,13 +36,14 @@ class CallPresentation:
     Attributes:
         json: print events as JSON lines on stdout.
         events: a file to which they are appended as well.
-        describe: makes what people read in the end out of the last event and all verdicts.
+        describe: makes what people read in the end out of the last event, all verdicts, and the rate of the server's
+            audio where it is a stream.
     """
 
     json: bool = False
     events: Path | None = None
     quiet: bool = False
-    describe: Callable[[Report, list[Report]], str] = summary
+    describe: Callable[[Report, list[Report], int | None], str] = summary
 
 
 async def run_call(plan: CallPlan, presentation: CallPresentation) -> int:
@@ -57,18 +60,16 @@ async def run_call(plan: CallPlan, presentation: CallPresentation) -> int:
         output = _Output(reporter, presentation, call.hang_up, closing)
         placing = asyncio.ensure_future(call.run())
         async with _face(call, reporter, presentation) as give_terminal_back:
-            interrupts = _watch_signals(call, placing, give_terminal_back)
+            interrupts = _watch_signals(call, give_terminal_back)
             try:
                 result = await placing
             except asyncio.CancelledError:
-                return 128 + interrupts[0] if interrupts else 1
+                return 128 + (interrupts[0] if interrupts else signal.SIGINT)
         if output.ended is not None:
-            said = presentation.describe(output.ended, output.verdicts)
+            said = presentation.describe(output.ended, output.verdicts, output.stream_rate)
             if not (presentation.json or presentation.quiet):
-                sys.stdout.write(said)
-    if output.broken:
-        return ListenctlError.exit_status
-    return _status(plan, result, interrupts)
+                output.broken |= not write_out(said)
+    return _status(plan, result, interrupts) or (ListenctlError.exit_status if output.broken else 0)
 
 
 async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation) -> int:
@@ -81,14 +82,12 @@ async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation) -> int:
     wanted = "".join(key.digit for key in plan.keys)
     taken = False
 
-    def describe(ended: Report, _verdicts: list[Report]) -> str:
+    def describe(ended: Report, _verdicts: list[Report], _stream_rate: int | None) -> str:
         nonlocal taken
         taken = bool(ended["taken"]) and ended["digits"] == wanted
         if taken:
             return f"{wanted}: taken by {ended_at}\n"
-        return (
-            f"{wanted}: NOT taken, {ended['digits'] or 'none'} sent; the connection was ended by {ended['closed_by']}\n"
-        )
+        return f"{wanted}: NOT taken, {ended['digits'] or 'none'} sent; {describe_end(ended)}\n"
 
     ended_at = str(plan.target.address)
     status = await run_call(plan, replace(presentation, describe=describe))
@@ -117,12 +116,13 @@ class _Output:
     ) -> None:
         self.broken = False
         self.ended: Report | None = None
+        self.stream_rate: int | None = None
         self.verdicts: list[Report] = []
         self._reporter = reporter
         self._give_up = give_up
         self._loop = asyncio.get_running_loop()
         self._closing = closing
-        reporter.add(self._take, frozenset(("verdict", "call-ended")))
+        reporter.add(self._take, frozenset(("call-started", "verdict", "call-ended")))
         if presentation.json:
             self._write_to(sys.stdout.fileno(), "stdout")
         if presentation.events is not None:
@@ -131,13 +131,21 @@ class _Output:
     def _take(self, report: Report) -> None:
         if report["event"] == "call-ended":
             self.ended = report
+        elif report["event"] == "call-started":
+            rate = report["stream_rate"]
+            self.stream_rate = rate if isinstance(rate, int) else None
         elif report["wrong"] or len(self.verdicts) < 100_000:
             self.verdicts.append(report)
 
     def _write_to(self, fd: int, name: str) -> None:
         writer = LineWriter(fd, on_broken=lambda reason: self._break_soon(name, reason))
-        self._closing.callback(writer.close)
+        self._closing.callback(self._end, writer, name)
         self._reporter.add(lambda report: writer.write(json_line(report)))
+
+    def _end(self, writer: LineWriter, name: str) -> None:
+        writer.close()
+        if writer.problem is not None:  # The loop may have had no time to tell.
+            self._break(name, writer.problem)
 
     def _break_soon(self, name: str, reason: str) -> None:
         with suppress(RuntimeError):  # The loop has ended already.
@@ -146,13 +154,11 @@ class _Output:
     def _break(self, name: str, reason: str) -> None:
         if not self.broken:
             self.broken = True
-            sys.stderr.write(f"listenctl: {name}: events can't be written, {reason.lower()}; the call is ended\n")
+            complain(f"{name}: events can't be written, {reason.lower()}; the call is ended")
             self._give_up()
 
 
-def _watch_signals(
-    call: SimulatedCall, placing: "asyncio.Future[CallSummary]", give_terminal_back: Callable[[], None]
-) -> list[int]:
+def _watch_signals(call: SimulatedCall, give_terminal_back: Callable[[], None]) -> list[int]:
     """Let the first signal hang up and the second end at once; return the signals that came."""
     received: list[int] = []
 
@@ -161,9 +167,7 @@ def _watch_signals(
         if len(received) > 1:
             give_terminal_back()
             os._exit(128 + number)
-        if call.snapshot().state == "connecting":
-            placing.cancel()
-        call.hang_up()
+        call.interrupt()
 
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
@@ -205,4 +209,4 @@ def _keys(call: SimulatedCall) -> KeyReader | None:
     """Return what reads the keys of the telephone, unless the caller speaks from stdin."""
     if call.plan.caller == "-" or not can_read_keys(sys.stdin):
         return None
-    return KeyReader(sys.stdin.fileno(), call.press, call.hang_up)
+    return KeyReader(sys.stdin.fileno(), call.press, call.interrupt)

@@ -15,12 +15,17 @@ class LineWriter:
     """
     Write lines to a descriptor, in order.
 
+    Attributes:
+        lost: how many lines came too late to be written.
+        problem: why no more can be written; None while they can.
+
     Args:
         on_broken: called once, in the writing thread, with the reason why no more can be written.
     """
 
     def __init__(self, fd: int, encoding: str = "utf-8", on_broken: Callable[[str], None] = lambda _: None) -> None:
         self.lost = 0
+        self.problem: str | None = None
         self._fd = fd
         self._encoding = encoding
         self._on_broken = on_broken
@@ -46,7 +51,8 @@ class LineWriter:
             while (lines := self._take()) is not None:
                 self._write("".join(f"{line}\n" for line in lines).encode(self._encoding, "backslashreplace"))
         except OSError as exc:
-            self._on_broken(exc.strerror or str(exc))
+            self.problem = exc.strerror or str(exc)
+            self._on_broken(self.problem)
 
     def _take(self) -> list[str] | None:
         """Return all lines that wait, at least one; None at the end."""

@@ -20,6 +20,7 @@ from listenctl.console.lines import LineWriter
 from listenctl.console.load_view import progress, report_text
 from listenctl.console.meters import can_draw
 from listenctl.console.service import append_to
+from listenctl.console.stdio import complain, write_out
 from listenctl.console.text import Look
 from listenctl.errors import CheckFailed, ListenctlError, RefusedError, TimedOut
 
@@ -59,24 +60,22 @@ async def run_load(plan: LoadPlan, presentation: LoadPresentation) -> int:
             report = await load.run()
     finally:
         calls.close()
-    _print(report, presentation)
+    printed = _print(report, presentation)
     if interrupts:
         return 128 + interrupts[0]
     if load.timed_out:
         raise TimedOut(f"the load wasn't over after {plan.timeout:g} s; its calls were hung up")
     if report.failed == report.placed and not report.connected:
         raise RefusedError(next(iter(report.problems)))
-    if calls.broken:
-        return ListenctlError.exit_status
-    return 0 if report.ok else CheckFailed.exit_status
+    if not report.ok:
+        return CheckFailed.exit_status
+    return ListenctlError.exit_status if calls.broken or not printed else 0
 
 
-def _print(report: LoadReport, presentation: LoadPresentation) -> None:
+def _print(report: LoadReport, presentation: LoadPresentation) -> bool:
     if presentation.json:
-        sys.stdout.write(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
-    elif not presentation.quiet:
-        sys.stdout.write(report_text(report, Look.of(sys.stdout, os.environ)))
-    sys.stdout.flush()
+        return write_out(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
+    return presentation.quiet or write_out(report_text(report, Look.of(sys.stdout, os.environ)))
 
 
 class _CallWriter:
@@ -101,7 +100,7 @@ class _CallWriter:
         os.close(self._fd)
         if lost:
             self.broken = True
-            sys.stderr.write(f"listenctl: {self._path}: {lost} calls couldn't be written\n")
+            complain(f"{self._path}: {lost} calls couldn't be written")
 
 
 def _watch_signals(load: Load) -> list[int]:

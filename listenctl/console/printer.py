@@ -1,10 +1,13 @@
 """Events as people read them: one line each, for stderr."""
 
+import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from listenctl.console.text import Look, byte_size, duration, printable, sample_rate
+from listenctl.console.ending import describe_end
+from listenctl.console.text import Look, byte_size, moment, printable, sample_rate
 
 Report = dict[str, Any]
 
@@ -18,7 +21,10 @@ _COLORS = {
     "fault": _YELLOW,
 }
 _MAX_TEXT = 200
-_SHORT_ID = 8
+_MAX_ID = 40
+# The ids of jambonz, and how we tell several listens on one call apart; the first group of digits tells calls apart.
+_UUID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(~\d+)?", re.IGNORECASE)
+# The value of a fault, behind what the fault does.
 # What goes on while meters are drawn shows there; what stays true when the call is over is printed above them.
 LASTING = frozenset(
     (
@@ -35,7 +41,7 @@ def human_line(report: Report, look: Look) -> str:
     describe = _DESCRIPTIONS.get(event)
     text = printable(describe(report) if describe else "", _MAX_TEXT)
     text = look.paint(text, _RED) if is_wrong(report) else text
-    call = _short_id(printable(report["call"] or ""))
+    call = printable(_short_id(report["call"] or ""), _MAX_ID)
     words = [_clock_time(report["ts"]), look.paint(event, _color(report)), look.paint(call, _DIM), text]
     line = " ".join(word for word in words if word)
     return line if look.unicode else line.replace("→", "->").replace("…", "~").encode("ascii", "replace").decode()
@@ -64,8 +70,8 @@ def _succeeded(status: int | None) -> bool:
 
 
 def _short_id(call: str) -> str:
-    """Return a prefix of an id that is enough to name the call in other commands."""
-    return call if len(call) <= _SHORT_ID + 4 else f"{call[:_SHORT_ID]}…"
+    """Return of an id of jambonz what tells calls apart; who made an id of their own sees all of it."""
+    return f"{uuid[1]}…{uuid[2] or ''}" if (uuid := _UUID.fullmatch(call)) else call
 
 
 def _clock_time(timestamp: str) -> str:
@@ -93,17 +99,22 @@ def _connected(report: Report) -> str:
     took = report["handshake_ms"]
     parts = [f"{name} {took[name]:.0f} ms" for name in ("connect", "tls", "upgrade") if took.get(name)]
     detail = f" ({', '.join(parts)})" if parts else ""
-    redirects = f", redirected from {', '.join(report['redirects'])}" if report["redirects"] else ""
+    redirects = f", redirected to {', '.join(report['redirects'])}" if report["redirects"] else ""
     subprotocol = f", {report['subprotocol']}" if report["subprotocol"] else ", no subprotocol"
     return f"{report['url']} at {report['remote']}{subprotocol}, in {took['total']:.0f} ms{detail}{redirects}"
 
 
 def _play_done(report: Report) -> str:
     # Those that we send ourselves carry when; what a server gets needs no more than the id.
-    words = [str(report["id"] or "")]
+    words = [_id(report["id"])]
     if "time" in report:
-        words += [str(report["reason"] or ""), f"at {duration(report['time'])}"]
+        words += [str(report["reason"] or ""), f"at {moment(report['time'])}"]
     return " ".join(word for word in words if word)
+
+
+def _id(value: object) -> str:
+    """Return the id of a clip: a string as it is, all else that servers put there as JSON."""
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _verdict(report: Report) -> str:
@@ -113,8 +124,9 @@ def _verdict(report: Report) -> str:
 
 
 def _fault(report: Report) -> str:
+    value = f"={report['value']}" if report["value"] else ""
     detail = f": {report['detail']}" if report["detail"] else ""
-    return f"{report['name']} at {duration(report['time'] or 0.0)}{detail}"
+    return f"{report['name']}{value} at {moment(report['time'] or 0.0)}{detail}"
 
 
 def _action_hook(report: Report) -> str:
@@ -124,7 +136,7 @@ def _action_hook(report: Report) -> str:
 
 def _gap(report: Report) -> str:
     least = "at least " if report.get("at_least") else ""
-    return f"{report['kind']} of {least}{report['length']:.2f} s at {duration(report['time'])}"
+    return f"{report['kind']} of {least}{report['length']:.2f} s at {moment(report['time'])}"
 
 
 def _recording_saved(report: Report) -> str:
@@ -134,18 +146,23 @@ def _recording_saved(report: Report) -> str:
 
 
 def _call_ended(report: Report) -> str:
-    reason = f" {report['close_reason']!r}" if report["close_reason"] else ""
-    by = {"nobody": "the connection broke"}.get(report["closed_by"], f"closed by {report['closed_by']}")
     lost = f", {report['lost_samples']} samples lost" if report["lost_samples"] else ""
     audio = f"{report['seconds']:.2f} s of audio in {report['duration']:.2f} s"
+    # Only where the call is our own, something can be not taken.
+    return f"{audio}{lost}; {describe_end(report) if 'taken' in report else _closed(report)}"
+
+
+def _closed(report: Report) -> str:
+    reason = f" {report['close_reason']!r}" if report["close_reason"] else ""
+    by = {"nobody": "the connection broke"}.get(report["closed_by"], f"closed by {report['closed_by']}")
     code = f" ({report['close_code']}{reason})" if report["close_code"] is not None else ""
-    return f"{audio}{lost}; {by}{code}"
+    return f"{by}{code}"
 
 
 _DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
     "server-started": _server_started,
     "call-started": _call_started,
-    "dtmf": lambda report: f"{report['digit']} at {duration(report['time'])}",
+    "dtmf": lambda report: f"{report['digit']} at {moment(report['time'])}",
     "mark": lambda report: f"{report['name']} {report['result']}",
     "play-done": _play_done,
     "message": lambda report: str(report.get("text") or report["type"]),

@@ -15,6 +15,7 @@ from listenctl.console.lines import LineWriter
 from listenctl.console.live import LiveView
 from listenctl.console.meters import can_draw
 from listenctl.console.printer import FAILURES, LASTING, READABLE, human_line
+from listenctl.console.stdio import complain
 from listenctl.console.text import Look
 from listenctl.errors import CheckFailed, ListenctlError, TimedOut, UsageError
 from listenctl.reports import Reporter, Sink, json_line
@@ -160,7 +161,7 @@ class _Output:
         lost = writer.close()
         if lost and not self.broken:
             self.broken = True
-            sys.stderr.write(f"listenctl: {name}: {lost} events couldn't be written\n")
+            complain(f"{name}: {lost} events couldn't be written")
 
     def _hang_up(self, fd: int, name: str) -> None:
         self._loop.remove_reader(fd)
@@ -176,7 +177,7 @@ class _Output:
         self.broken = True
         records = self._server.recorder is not None
         then = "recording goes on without" if records else "no more calls are taken"
-        sys.stderr.write(f"listenctl: {name}: events can't be written, {reason.lower()}; {then}\n")
+        complain(f"{name}: events can't be written, {reason.lower()}; {then}")
         if not records:
             self._server.drain()
 

@@ -132,6 +132,13 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{whole % 60:02}"
 
 
+def moment(seconds: float) -> str:
+    """Return a time within a call as ``duration`` does, with tenths: ``0:07.3``."""
+    # Milliseconds are what events have; 7.3 may be a little less than that.
+    tenths = max(0, int(round(seconds * 1000) // 100))
+    return f"{duration(tenths // 10)}.{tenths % 10}"
+
+
 def short_seconds(seconds: float) -> str:
     """Return a short span as ``0.3 s``, one from 100 s on as ``duration`` does."""
     return f"{seconds:.1f} s" if seconds < 99.95 else duration(seconds)

@@ -6,6 +6,7 @@ each group, are nearly all that is in it, in frequency and in proportion to each
 the key lasted is seen from the frames at its edges, where a window that is half full has half the amplitude.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -44,7 +45,7 @@ _Levels: TypeAlias = list[list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Tone:
-    """A key that was heard: ``position`` is where it began, in samples, and ``duration`` how long it was, in seconds."""
+    """A key that was heard: ``position`` is the sample where it began, ``duration`` its length in seconds."""
 
     digit: str
     position: int
@@ -78,6 +79,7 @@ class DtmfDetector:
         self._before = np.zeros((_BLOCK_HOPS, len(_HERTZ)), np.complex64)
         self._first_frame = 0
         self._press: _Press | None = None
+        self._ended = 0.0
 
     def feed(self, pcm: bytes) -> list[Tone]:
         """Return the keys that ``pcm`` brings to an end, oldest first."""
@@ -110,20 +112,23 @@ class DtmfDetector:
         rows = np.concatenate((before, spectrum))
         keys = self._filters.keys(rows, power)
         levels: _Levels = np.abs(rows).tolist()
-        ended = [self._step(key, levels[: _BLOCK_HOPS + n + 1], first + n) for n, key in enumerate(keys)]
-        return [self._tone(press) for press in ended if press is not None and press.is_key]
+        ended = [self._step(key, levels[n + 1 : n + 1 + _BLOCK_HOPS], first + n) for n, key in enumerate(keys)]
+        return [self._tone(press) for press in ended if press is not None]
 
     def _step(self, key: str, levels: _Levels, frame: int) -> "_Press | None":
-        """Take the next frame; return the press that ended with it."""
+        """Take the next frame; return the press that ended with it, if that was a key."""
         press = self._press
         if press is not None and key in ("", press.key):
             press.step(levels, frame, shown=bool(key))
             if not press.is_over(frame):
                 return None
-            self._press = None
-        elif key:
-            self._press = _Press(key, levels, frame)
-        return press
+            key = ""
+        ended = press if press is not None and press.is_key else None
+        if ended is not None:
+            self._ended = ended.end
+        # Where one key follows another at once, the frames across the seam belong to both.
+        self._press = _Press(key, levels, frame, earliest=self._ended) if key else None
+        return ended
 
     def _tone(self, press: "_Press") -> Tone:
         # Frame 0 is centred on half a window before the first sample.
@@ -135,21 +140,28 @@ class DtmfDetector:
 class _Press:
     """What looks like a key that is down: from where its tones reach half their amplitude to where they fall below."""
 
-    def __init__(self, key: str, levels: _Levels, frame: int) -> None:
+    def __init__(self, key: str, levels: _Levels, frame: int, *, earliest: float) -> None:
         row = next(n for n, keys in enumerate(_PAD) if key in keys)
         self.key = key
         self._columns = (row, 4 + _PAD[row].index(key))
         self._reference = self._pair(levels[-1])
         self._shown = 0
+        self._rising = True
         self._last = frame
         self._fell: float | None = None
+        self._earliest = earliest
         self.begin = float(frame)
         self.step(levels, frame, shown=True)
 
     @property
+    def end(self) -> float:
+        """Where it ended, in frames, as far as is known."""
+        return self._last if self._fell is None else self._fell
+
+    @property
     def frames(self) -> float:
         """The duration in frames."""
-        return (self._last if self._fell is None else self._fell) - self.begin
+        return self.end - self.begin
 
     @property
     def is_key(self) -> bool:
@@ -166,8 +178,10 @@ class _Press:
         if shown:
             self._shown += 1
             self._follow(levels[-1])
-            if self._shown <= _FEWEST_FRAMES:
-                self.begin = self._rise(levels, frame)
+            if self._rising:
+                self.begin = max(self._earliest, self._rise(levels, frame))
+        # The first frames may still be filling up; after an interruption, the beginning is too long ago to be seen.
+        self._rising = self._rising and shown and self._shown < _FEWEST_FRAMES
         level = self._level(levels[-1])
         if shown or level >= 0.5:
             self._last = frame
@@ -248,7 +262,7 @@ class _Filters:
         import numpy as np
 
         now, before = rows[_BLOCK_HOPS:], rows[_BLOCK_HOPS - 1 : -1]
-        picked = np.abs(now).reshape(-1, 2, 4).argmax(axis=2) + (0, 4)
+        picked = np.add(np.abs(now).reshape(-1, 2, 4).argmax(axis=2), (0, 4))
         deviation = self._deviation(now, before, picked)
         # An amplitude beside the nominal frequency is seen through the slope of the window's main lobe.
         bins = deviation * self._seconds
@@ -268,7 +282,7 @@ class _Filters:
     def _deviation(
         self, now: "NDArray[np.complex64]", before: "NDArray[np.complex64]", picked: "NDArray[np.int64]"
     ) -> "NDArray[np.float32]":
-        """Return by how many Hz the tones differ from the nominal ones: how far their phase moved since the frame before."""
+        """Return how many Hz the tones are off, which their phase says: how far it moved since the frame before."""
         import numpy as np
 
         moved = np.take_along_axis(now * before.conj() * self._advance, picked, axis=1)
@@ -277,9 +291,9 @@ class _Filters:
 
 
 def _crossing(above: float, below: float) -> float:
-    """Return the part of the way from ``above`` to ``below`` at which 0.5 lies."""
-    return (above - 0.5) / (above - below)
+    """Return the part of the way from ``above`` to ``below`` at which 0.5 lies, as near as there is."""
+    return min(1.0, max(0.0, (above - 0.5) / (above - below))) if above > below else 0.0
 
 
 def _power(level_db: float) -> float:
-    return 10.0 ** (level_db / 10)
+    return math.pow(10, level_db / 10)

@@ -12,7 +12,7 @@ import stat
 import threading
 from contextlib import suppress
 
-from listenctl.errors import UsageError
+from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.wav_stream import StreamDecoder
 from listenctl.protocol.audio import SAMPLE_BYTES
 
@@ -31,6 +31,7 @@ async def open_pipe(fd: int, sample_rate: int, *, channel: int = 0, patience: fl
 
     Raises:
         UsageError: It is a terminal, is closed, or what comes can't be read.
+        ListenctlError: It ends without any audio.
     """
     try:
         mode = os.fstat(fd).st_mode
@@ -59,7 +60,8 @@ class PipeSource:
         self._lossless = lossless
         self._changed = threading.Condition()
         self._waiting = bytearray()
-        self._error: UsageError | None = None
+        self._error: ListenctlError | None = None
+        self._silent = True
         self._over = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -77,6 +79,7 @@ class PipeSource:
 
         Raises:
             UsageError: What came can't be read.
+            ListenctlError: It has ended, and no audio ever came.
         """
         wanted = samples * SAMPLE_BYTES
         if self._lossless:
@@ -113,6 +116,8 @@ class PipeSource:
             while not self._closed and (data := self._read()):
                 self._put(self._decoder.feed(data))
             self._put(self._decoder.finish())
+            if self._silent:
+                self._error = ListenctlError("stdin: no audio came; pipe raw 16-bit samples or a WAV in")
         except UsageError as exc:
             self._error = exc
         except OSError as exc:
@@ -129,6 +134,7 @@ class PipeSource:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self._waiting) < _MAX_WAITING)
             self._waiting += pcm
+            self._silent = self._silent and not pcm
         self._wake()
 
     def _wake(self) -> None:

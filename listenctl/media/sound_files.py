@@ -26,6 +26,7 @@ class SoundFile:
 
     Raises:
         UsageError: The file isn't there, is no sound, or has no such channel.
+        ListenctlError: It is a sound without any sample.
     """
 
     def __init__(self, path: str, sample_rate: int, *, loop: bool = False, channel: int = 0) -> None:
@@ -36,7 +37,7 @@ class SoundFile:
         try:
             self._file = _decoder(self._fd, path)
             self._check()
-        except UsageError:
+        except ListenctlError:
             os.close(self._fd)
             raise
         from_rate = self._file.samplerate
@@ -107,6 +108,8 @@ class SoundFile:
         if self._channel >= channels:
             number = self._channel + 1
             raise UsageError(f"{self._path}: has no channel {number}, only {channels}; give that party its own source")
+        if not self._file.frames:
+            raise ListenctlError(f"{self._path}: holds no audio; for a caller who says nothing write silence")
 
 
 class FileSource:

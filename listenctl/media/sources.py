@@ -43,7 +43,7 @@ async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channe
 
     Raises:
         UsageError: There is no such source, or it has no such channel.
-        ListenctlError: The device can't be opened.
+        ListenctlError: The device can't be opened, or there is no audio in the file or pipe.
     """
     kind, _, detail = spec.partition(":")
     if channel and (spec == "silence" or kind in ("tone", "mic")):

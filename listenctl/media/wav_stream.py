@@ -1,7 +1,7 @@
-"""Sound out of a pipe: raw 16-bit samples, or a WAV of them whose header comes first, as sox and espeak write."""
+"""Sound out of a pipe: raw 16-bit samples, or a WAV whose header comes first, as sox and espeak write."""
 
 from listenctl.errors import UsageError
-from listenctl.media.resampling import SoxrResampler
+from listenctl.media.resampling import SoxrResampler, to_pcm
 from listenctl.media.wav import CHUNK, EXTENSIBLE, PCM
 from listenctl.protocol.audio import SAMPLE_BYTES, SampleAssembler
 
@@ -13,7 +13,9 @@ _MAX_HEADER = 1 << 20
 _OPEN_END = 0x7FFF_0000
 _MAX_CHANNELS = 64
 _RATES = range(1000, 1_000_001)
-_ADVICE = "pipe raw 16-bit little-endian samples or a WAV of them, as from sox FILE -t wav -b 16 -"
+_FLOAT = 3
+_DEPTHS = {PCM: (8, 16, 24, 32), _FLOAT: (32, 64)}
+_ADVICE = "pipe raw 16-bit little-endian samples or a WAV, as from sox FILE -t wav -"
 
 
 class StreamDecoder:
@@ -21,13 +23,14 @@ class StreamDecoder:
     Make one channel at the rate of the call out of the bytes of a pipe.
 
     Raises:
-        UsageError: It is a WAV of other samples, another format, or has no such channel.
+        UsageError: It is a WAV of samples that are compressed, another format, or has no such channel.
     """
 
     def __init__(self, sample_rate: int, *, channel: int = 0) -> None:
         self._sample_rate = sample_rate
         self._channel = channel
         self._channels = 1
+        self._encoding, self._width = PCM, SAMPLE_BYTES
         self._known = False
         self._pending = b""
         self._left: int | None = None
@@ -80,14 +83,15 @@ class StreamDecoder:
         )
         if encoding == EXTENSIBLE:
             encoding = int.from_bytes(fmt[24:26], "little")
-        if len(fmt) < _FMT_BYTES or (encoding, bits) != (PCM, 8 * SAMPLE_BYTES):
-            raise UsageError(f"-: the WAV on stdin has no 16-bit samples; {_ADVICE}")
+        if len(fmt) < _FMT_BYTES or bits not in _DEPTHS.get(encoding, ()):
+            raise UsageError(f"-: the WAV on stdin has neither PCM nor float samples; {_ADVICE}")
         if not 0 < channels <= _MAX_CHANNELS or rate not in _RATES:
             raise UsageError(f"-: the WAV on stdin says {channels} channels at {rate} Hz; {_ADVICE}")
         if self._channel >= channels:
             raise UsageError(f"-: the WAV on stdin has no channel {self._channel + 1}, only {channels}")
         self._channels = channels
-        self._frames = SampleAssembler(SAMPLE_BYTES * channels)
+        self._encoding, self._width = encoding, bits // 8
+        self._frames = SampleAssembler(self._width * channels)
         if rate != self._sample_rate:
             self._resampler = SoxrResampler(rate, self._sample_rate)
 
@@ -101,9 +105,21 @@ class StreamDecoder:
             # Behind the audio stand chunks of text, which would be noise.
             data = data[: self._left]
             self._left -= len(data)
-        pcm = self._frames.feed(data)
-        if self._channels > 1:
-            import numpy as np
-
-            pcm = np.frombuffer(pcm, "<i2")[self._channel :: self._channels].tobytes()
+        pcm = self._pcm(self._frames.feed(data))
         return self._resampler(pcm) if self._resampler else pcm
+
+    def _pcm(self, frames: bytes) -> bytes:
+        """Return the 16-bit samples of the chosen channel."""
+        if (self._channels, self._encoding, self._width) == (1, PCM, SAMPLE_BYTES):
+            return frames
+        import numpy as np
+
+        samples = np.frombuffer(frames, np.uint8).reshape(-1, self._channels, self._width)[:, self._channel]
+        if self._encoding == _FLOAT:
+            floats = np.frombuffer(samples.tobytes(), f"<f{self._width}")
+            # What is no number would stay in a resampler for ever.
+            return to_pcm(np.nan_to_num(floats, nan=0.0, posinf=1.0, neginf=-1.0))
+        if self._width == 1:
+            # 8 bits are unsigned in a WAV, unlike all wider samples.
+            return ((samples[:, 0].astype("<i2") - 128) * 256).astype("<i2").tobytes()
+        return samples[:, -SAMPLE_BYTES:].tobytes()

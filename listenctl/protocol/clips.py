@@ -5,6 +5,7 @@ The content is written to a file whose ending says the rate; what then plays is 
 """
 
 import base64
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from listenctl.protocol.commands import PlayAudio
 from listenctl.protocol.messages import PlayDone
 from listenctl.protocol.profiles import PlayDoneForm, Profile
 from listenctl.protocol.resampling import ResamplerFactory
-from listenctl.protocol.sounds import Sound, upper_16_bits
+from listenctl.protocol.sounds import Sound, is_wav, upper_16_bits
 from listenctl.protocol.verdicts import Outbox, Outcome
 
 DEFAULT_RAW_RATE = 16000
@@ -22,6 +23,7 @@ READ_AHEAD = 16384
 """Samples that FreeSWITCH reads at once: where a clip was killed, its playDone counts those (protocol.md 13)."""
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*+")
+_VALUE_IN_SENTENCE = 20
 _MANGLED = re.compile(r"['\"\\\n\t]")
 
 
@@ -81,6 +83,8 @@ class ClipReader:
         if self.profile.mangles_play_done and isinstance(command.id, str) and _MANGLED.search(command.id):
             self._misread("id-mangled", "quotes and escapes in its id don't survive into the playDone")
         source_samples = len(sound.samples) // SAMPLE_BYTES
+        if not source_samples and not _is_cut(command.audio_content):
+            self._misread("no-audio", "holds no audio")
         return Clip(self.outbox.number, command.id, self._at_call_rate(sound), sound.sample_rate, source_samples)
 
     def _at_call_rate(self, sound: Sound) -> bytes:
@@ -99,6 +103,8 @@ class ClipReader:
         data = self._decode(command.audio_content)
         if kind == "raw":
             return self._raw(data, command.sample_rate)
+        if not data:
+            raise _NoClip("no-audio", "holds no audio")
         sound = self.read_wav(data)
         if sound is None:
             raise _NoClip("wav-unreadable", "audioContent is no WAV file that can be read")
@@ -115,6 +121,8 @@ class ClipReader:
         size = self.profile.raw_sample_bytes[rate]
         if not size:
             raise _NoClip("rate-unreadable", f"FreeSWITCH has no reader for raw audio at {rate} Hz")
+        if is_wav(data):
+            self._misread("wav-as-raw", "is a WAV file sent as raw; its header is heard as a click")
         if size != SAMPLE_BYTES:
             noise = f"raw audio at {rate} Hz is read as {8 * size}-bit samples and becomes noise"
             self._misread("rate-is-noise", noise)
@@ -125,17 +133,20 @@ class ClipReader:
         rate = _integer(value, strings=self.profile.reads_string_rates)
         if rate in self.profile.raw_sample_bytes:
             return rate
-        shown = "a missing sampleRate" if value is None else f"sampleRate {str(value)[:20]!r}"
-        reason = "rate-missing" if value is None else "rate-unknown" if rate else "rate-no-number"
         wrong = _integer(value, strings=True) != DEFAULT_RAW_RATE
-        self._misread(reason, f"{shown} is taken for the number {DEFAULT_RAW_RATE}", wrong=wrong)
+        shown, taken = _shown(value), f"is taken for {DEFAULT_RAW_RATE}"
+        if value is None:
+            self._misread("rate-missing", f"a missing sampleRate {taken}", wrong=wrong)
+        elif rate or (isinstance(value, int | float) and not isinstance(value, bool)):
+            self._misread("rate-unknown", f"sampleRate {shown} is no rate of raw audio and {taken}", wrong=wrong)
+        else:
+            self._misread("rate-no-number", f"sampleRate {shown} is no number and {taken}", wrong=wrong)
         return DEFAULT_RAW_RATE
 
     def _decode(self, content: str) -> bytes:
         """Decode base64 up to the first foreign character, where the media server stops too."""
-        found = _BASE64.match(content)
-        digits = found[0] if found else ""
-        if content[len(digits) :].rstrip("="):
+        digits = _digits(content)
+        if _is_cut(content):
             decoded = len(digits) * 3 // 4
             where = f"audioContent ends at character {len(digits) + 1}, which is no base64"
             sentence = f"{where}: {decoded} bytes are left; send it in one line, without a prefix"
@@ -154,6 +165,22 @@ class _NoClip(Exception):
         super().__init__(sentence)
         self.reason = reason
         self.outcome = outcome
+
+
+def _digits(content: str) -> str:
+    found = _BASE64.match(content)
+    return found[0] if found else ""
+
+
+def _is_cut(content: object) -> bool:
+    """Tell whether something that is no base64 comes before the end."""
+    return isinstance(content, str) and bool(content[len(_digits(content)) :].rstrip("="))
+
+
+def _shown(value: object) -> str:
+    """Return the JSON that was sent, so that a number in quotes is seen to be in quotes."""
+    text = json.dumps(value)
+    return text if len(text) <= _VALUE_IN_SENTENCE else f"{text[:_VALUE_IN_SENTENCE]}…"
 
 
 def _integer(value: object, *, strings: bool) -> int:

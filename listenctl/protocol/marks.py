@@ -45,6 +45,11 @@ class MarkLists:
         return (*self._in_use, *self._inventory)
 
     @property
+    def in_use(self) -> tuple[PendingMark, ...]:
+        """The marks that audio has followed, oldest first."""
+        return tuple(self._in_use)
+
+    @property
     def listening(self) -> bool:
         """Whether samples of value -1 are taken for marks now."""
         return bool(self._in_use or self._cleared)
@@ -76,7 +81,7 @@ class MarkLists:
         return MarkAnswer(mark, "playout", "" if mark is marker_of else "shifted")
 
     def surface(self) -> MarkAnswer | None:
-        """Take a marker that resampling has moved to the front."""
+        """Take a marker that resampling has moved to the front, or a -1 of its making: no mark has its place there."""
         answer = self.reach(None)
         return answer and MarkAnswer(answer.mark, answer.event, "resampled")
 

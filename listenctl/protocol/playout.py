@@ -91,7 +91,8 @@ class Playout:
         self._mode: PlayoutMode
         if self._streams:
             kind = ExactStream if profile.exact_stream else MediaServerStream
-            self._mode = StreamMode(kind(self._sample_rate, call_rate, resampler), self._outbox)
+            stream = kind(self._sample_rate, call_rate, resampler)
+            self._mode = StreamMode(stream, self._outbox, sample_rate=self._sample_rate, call_rate=call_rate)
         else:
             reader = ClipReader(profile, call_rate, resampler, wav_reader, self._outbox)
             disabled = profile.streams and not option.enabled

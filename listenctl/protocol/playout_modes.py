@@ -22,8 +22,11 @@ _ANSWERED = {
     "": "playout reached it",
     "sample-value": "answered early: a sample of value -1 in the audio was taken for it; send 0 or -2 instead",
     "shifted": "answered in another mark's place, since marks that were cleared have swallowed answers",
-    "resampled": "answered early: marks don't survive resampling; stream at the call's own rate",
 }
+_ANSWERED_AFTER_RESAMPLING = {"lost": "answered by chance, at a sample of value -1", "moved": "answered early"}
+_REMEDY = "stream at the call's own rate if you need marks"
+SENDING_TICKS = 10
+"""An application whose last audio is fewer ticks ago is still sending: 200 ms, ten frames of a paced stream."""
 
 
 class PlayoutMode(Protocol):
@@ -64,13 +67,23 @@ class PlayoutMode(Protocol):
 
 
 class StreamMode:
-    """Binary audio is played, with marks; clips are not."""
+    """
+    Binary audio is played, with marks; clips are not.
 
-    def __init__(self, stream: Stream, outbox: Outbox) -> None:
+    Args:
+        sample_rate: what the application sends at.
+    """
+
+    def __init__(self, stream: Stream, outbox: Outbox, *, sample_rate: int, call_rate: int) -> None:
         self._stream = stream
         self._outbox = outbox
+        self._sample_rate = sample_rate
+        self._call_rate = call_rate
+        self._rates = f"from {sample_rate} to {call_rate} Hz"
         self._assembler = SampleAssembler(SAMPLE_BYTES)
         self._last_audio = 0
+        self._ticks_since_audio = 0
+        self._knows_resampling = False
 
     @property
     def buffered(self) -> int:
@@ -101,11 +114,16 @@ class StreamMode:
         if not self._stream.mark(PendingMark(self._outbox.number, name)):
             sentence = f"dropped: {len(self._stream.outstanding)} marks are outstanding already"
             self._outbox.judge(Outcome.IGNORED, "too-many-marks", sentence, wrong=True)
-        elif mark_name_is_safe(name):
-            self._outbox.judge(Outcome.QUEUED, "", "answered when playout reaches it")
-        else:
+        elif not mark_name_is_safe(name):
             sentence = "answered with broken JSON, since its name is not escaped"
             self._outbox.judge(Outcome.MISREAD, "name-not-escaped", sentence, wrong=True)
+        elif (fate := self._stream.marker_fate) and not self._knows_resampling:
+            # No fault yet: a mark that nothing follows is answered in its place all the same.
+            self._knows_resampling = True
+            sentence = f"if more audio follows, resampling {self._rates} will have {fate} its marker: {_REMEDY}"
+            self._outbox.judge(Outcome.QUEUED, "resampled", sentence)
+        else:
+            self._outbox.judge(Outcome.QUEUED, "", "answered when playout reaches it")
 
     def clear_marks(self) -> None:
         """Forget the marks."""
@@ -119,11 +137,13 @@ class StreamMode:
     def audio(self, data: bytes) -> None:
         """Take audio in pieces; an odd byte waits for the next one."""
         self._last_audio = self._outbox.number
+        self._ticks_since_audio = 0
         for at in range(0, len(data), PIECE_BYTES):
             self._stream.feed(self._assembler.feed(data[at : at + PIECE_BYTES]))
 
     def tick(self, samples: int) -> bytes:
         """Play, and answer the marks that are reached."""
+        self._ticks_since_audio += 1
         ticked = self._stream.tick(samples)
         for answer in ticked.answers:
             self._answer(answer)
@@ -133,14 +153,37 @@ class StreamMode:
         return ticked.audio
 
     def finish(self) -> None:
-        """Say what stayed in the pre-buffer, and which marks were never answered."""
-        if held := self._stream.held:
-            sentence = f"the last {held} samples were never played; end with 80 ms of zeros"
-            self._outbox.judge(Outcome.TRUNCATED, "tail-held", sentence, wrong=True, command=self._last_audio)
-        stuck = not self._stream.buffered
-        sentence = "stuck: it would never be answered" if stuck else "not answered before the end of the listen"
+        """Say what the end of the listen cuts off, what stayed in the pre-buffer, and which marks were not answered."""
+        idle = self._ticks_since_audio >= SENDING_TICKS and not self._stream.buffered
+        self._judge_rest(idle=idle)
         for mark in self._stream.outstanding:
-            self._outbox.judge(Outcome.INTERRUPTED, "unanswered", sentence, wrong=stuck, command=mark.command)
+            self._judge_unanswered(mark, idle=idle)
+
+    def _judge_rest(self, *, idle: bool) -> None:
+        held = self._stream.held
+        seconds = self._stream.buffered / self._call_rate + held / self._sample_rate
+        if idle:
+            self._judge_tail(self._stream.held_sound)
+        elif seconds:
+            sentence = f"{_duration(seconds)} of audio were still to be played when the call ended"
+            self._outbox.judge(Outcome.INTERRUPTED, "call-ended", sentence, command=self._last_audio)
+
+    def _judge_tail(self, samples: int) -> None:
+        if samples:
+            # Twice what protocol.md 6.2 asks for, since the first release of all takes twice as much.
+            sentence = f"the last {samples} samples were never played; end with 160 ms of zeros"
+            self._outbox.judge(Outcome.TRUNCATED, "tail-held", sentence, wrong=True, command=self._last_audio)
+
+    def _judge_unanswered(self, mark: PendingMark, *, idle: bool) -> None:
+        if lost := self._stream.lost:
+            # Those behind a lost mark wait for it for ever (protocol.md 6.4).
+            whose = "its marker" if mark in lost else "the marker of one before it"
+            sentence = f"never answered, since {self._resampled(whose)}"
+            self._outbox.judge(Outcome.INTERRUPTED, "resampled", sentence, wrong=True, command=mark.command)
+            return
+        stuck = idle and mark in self._stream.stuck
+        sentence = "stuck: it would never be answered" if stuck else "not answered before the end of the listen"
+        self._outbox.judge(Outcome.INTERRUPTED, "unanswered", sentence, wrong=stuck, command=mark.command)
 
     def _answer(self, answer: MarkAnswer) -> None:
         self._outbox.send(Mark(answer.mark.name, answer.event))
@@ -149,7 +192,15 @@ class StreamMode:
             self._outbox.judge(Outcome.INTERRUPTED, "killed", "cleared by killAudio", command=command)
         else:
             wrong = bool(answer.fault)
-            self._outbox.judge(Outcome.FINISHED, answer.fault, _ANSWERED[answer.fault], wrong=wrong, command=command)
+            self._outbox.judge(Outcome.FINISHED, answer.fault, self._answered(answer), wrong=wrong, command=command)
+
+    def _answered(self, answer: MarkAnswer) -> str:
+        if answer.fault != "resampled":
+            return _ANSWERED[answer.fault]
+        return f"{_ANSWERED_AFTER_RESAMPLING[self._stream.marker_fate]}, since {self._resampled()}"
+
+    def _resampled(self, whose: str = "its marker") -> str:
+        return f"resampling {self._rates} {self._stream.marker_fate} {whose}: {_REMEDY}"
 
 
 class ClipMode:
@@ -228,3 +279,7 @@ class ClipMode:
 def _is_true(value: object) -> bool:
     """Tell what JavaScript takes for true."""
     return value is not None and (bool(value) or isinstance(value, list | dict))
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 0.1 else f"{max(1, round(seconds * 1000))} ms"

@@ -35,6 +35,11 @@ def read_wav(data: bytes) -> Sound | None:
     return Sound(rate, _add_channels(samples, channels))
 
 
+def is_wav(data: bytes) -> bool:
+    """Tell whether a WAV file begins there."""
+    return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
+
+
 def upper_16_bits(data: bytes, size: int) -> bytes:
     """Return 16-bit samples from wider ones, without an incomplete one at the end."""
     data = data[: len(data) - len(data) % size]
@@ -62,7 +67,7 @@ def _add_channels(samples: bytes, channels: int) -> bytes:
 
 def _riff_chunks(data: bytes) -> Mapping[bytes, bytes]:
     chunks: dict[bytes, bytes] = {}
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+    if not is_wav(data):
         return chunks
     at = 12
     while at + 8 <= len(data):

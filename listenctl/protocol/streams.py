@@ -8,7 +8,7 @@ each mark where it belongs.
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.marks import MarkAnswer, MarkLists, PendingMark
@@ -18,6 +18,9 @@ FIRST_RELEASE = 1280
 """Samples that the pre-buffer wants at first, at the sender's rate and for each whole multiple of the call's."""
 LATER_RELEASE = 640
 MARKER = b"\xff\xff"
+
+MarkerFate = Literal["", "lost", "moved"]
+"""What resampling does to the markers of a stream; empty where they keep their places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,24 @@ class Stream(Protocol):
         """Samples, at the sender's rate, that wait for more to come."""
 
     @property
+    def held_sound(self) -> int:
+        """How many of them there are up to the last one that isn't silence."""
+
+    @property
     def outstanding(self) -> tuple[PendingMark, ...]:
         """The marks that are still to be answered, oldest first."""
+
+    @property
+    def stuck(self) -> tuple[PendingMark, ...]:
+        """The marks that are not answered when nothing is left to play, unless more is sent."""
+
+    @property
+    def lost(self) -> tuple[PendingMark, ...]:
+        """The outstanding marks whose markers resampling has lost."""
+
+    @property
+    def marker_fate(self) -> MarkerFate:
+        """What resampling does to markers here."""
 
     def feed(self, samples: bytes) -> None:
         """Take whole samples at the sender's rate."""
@@ -71,7 +90,7 @@ class MediaServerStream:
 
     def __init__(self, sample_rate: int, call_rate: int, resampler: ResamplerFactory) -> None:
         self._resampler: Resampler | None = resampler(sample_rate, call_rate) if sample_rate != call_rate else None
-        self._keeps_markers = sample_rate < call_rate
+        self.marker_fate: MarkerFate = _marker_fate(sample_rate, call_rate)
         self._factor = max(1, sample_rate // call_rate)
         self._threshold = FIRST_RELEASE * self._factor
         self._marks = MarkLists()
@@ -95,9 +114,27 @@ class MediaServerStream:
         return len(self._held) // SAMPLE_BYTES
 
     @property
+    def held_sound(self) -> int:
+        """Samples in the pre-buffer without the zeros at its end."""
+        return (len(self._held.rstrip(b"\0")) + 1) // SAMPLE_BYTES
+
+    @property
     def outstanding(self) -> tuple[PendingMark, ...]:
         """The marks that are still to be answered, oldest first."""
         return self._marks.outstanding
+
+    @property
+    def stuck(self) -> tuple[PendingMark, ...]:
+        """All outstanding marks, as soon as one of them is in the audio or was cleared there (protocol.md 6.4)."""
+        return self._marks.outstanding if self._marks.listening else ()
+
+    @property
+    def lost(self) -> tuple[PendingMark, ...]:
+        """The marks whose markers have left the pre-buffer and are nowhere."""
+        if self.marker_fate != "lost":
+            return ()
+        held = {mark for _, mark in self._held_markers}
+        return tuple(mark for mark in self._marks.in_use if mark not in held)
 
     def feed(self, samples: bytes) -> None:
         """Take samples behind the marks that wait for them; release all when there are enough."""
@@ -147,7 +184,7 @@ class MediaServerStream:
         for index, _ in reversed(markers):
             del released[index * SAMPLE_BYTES : (index + 1) * SAMPLE_BYTES]
         self._playing += self._resampler(bytes(released))
-        self._surfaced += len(markers) if self._keeps_markers else 0
+        self._surfaced += len(markers) if self.marker_fate == "moved" else 0
 
     def _listen(self, data: bytes) -> tuple[bytes, list[MarkAnswer | None]]:
         """Take every -1 out of what is about to be played, whether it answers a mark or not."""
@@ -157,9 +194,13 @@ class MediaServerStream:
         start = 0
         while (at := _find_marker(data, start)) >= 0:
             audio += data[start:at]
-            answers.append(self._marks.reach(self._marker_at(self._position + at // SAMPLE_BYTES)))
+            answers.append(self._reach(self._position + at // SAMPLE_BYTES))
             start = at + SAMPLE_BYTES
         return bytes(audio + data[start:]), answers
+
+    def _reach(self, position: int) -> MarkAnswer | None:
+        # After resampling a -1 need not be one that was sent, and is never a marker.
+        return self._marks.surface() if self._resampler else self._marks.reach(self._marker_at(position))
 
     def _marker_at(self, position: int) -> PendingMark | None:
         self._skip_markers(position)
@@ -185,7 +226,10 @@ class MediaServerStream:
 class ExactStream:
     """A stream as the documentation describes it."""
 
-    held = 0
+    held = held_sound = 0
+    stuck: tuple[PendingMark, ...] = ()
+    lost: tuple[PendingMark, ...] = ()
+    marker_fate: MarkerFate = ""
 
     def __init__(self, sample_rate: int, call_rate: int, resampler: ResamplerFactory) -> None:
         self._resampler: Resampler | None = resampler(sample_rate, call_rate) if sample_rate != call_rate else None
@@ -235,6 +279,12 @@ class ExactStream:
         del self._playing[: samples * SAMPLE_BYTES]
         self._position += len(audio) // SAMPLE_BYTES
         return StreamTick(audio, tuple(answers))
+
+
+def _marker_fate(sample_rate: int, call_rate: int) -> MarkerFate:
+    if sample_rate == call_rate:
+        return ""
+    return "lost" if sample_rate > call_rate else "moved"
 
 
 def _find_marker(data: bytes, start: int) -> int:

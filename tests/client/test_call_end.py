@@ -5,11 +5,12 @@ import asyncio
 import pytest
 
 from listenctl.client import call as call_module
+from listenctl.client import call_audio
 from listenctl.client.address import parse_address
 from listenctl.client.connection import ConnectionEnd
 from listenctl.client.plan import CallPlan, KeyPress
 from listenctl.client.target import Target
-from listenctl.errors import RefusedError
+from listenctl.errors import ListenctlError, RefusedError
 from listenctl.protocol.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
 from listenctl.protocol.verb import ActionHook, ListenVerb
 from tests.helpers.frames import CLOSE as CLOSE_OPCODE
@@ -253,3 +254,36 @@ async def test_the_time_until_a_server_has_said_goodbye_is_no_part_of_the_call()
 
     assert hook.payloads[0]["dial_call_duration"] == 0
     assert stage.events.of("call-ended")[0]["duration"] == pytest.approx(0.9)
+
+
+class _BrokenSource:
+    """A caller that can't be heard any more after two frames."""
+
+    def __init__(self) -> None:
+        self._frames = 2
+
+    async def read(self, samples: int) -> bytes:
+        if not self._frames:
+            raise ListenctlError("microphone: is gone")
+        self._frames -= 1
+        return bytes(2 * samples)
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_caller_whose_sound_fails_hangs_up_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def open_broken(*_: object, **__: object) -> _BrokenSource:
+        return _BrokenSource()
+
+    monkeypatch.setattr(call_audio, "open_source", open_broken)
+    far_end = FarEnd()
+
+    async with placed(CallPlan(target=NOWHERE), far_end) as stage:
+        await stage.connected()
+        with pytest.raises(ListenctlError, match="microphone: is gone"):
+            await stage.finish()
+
+    assert far_end.of(CLOSE) == [b"\x03\xe8"]
+    ended = stage.events.of("call-ended")[0]
+    assert (ended["cause"], ended["frames"]) == ("audio-failed", 2)

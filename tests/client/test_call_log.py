@@ -10,6 +10,7 @@ from listenctl.client.faults import FaultNote, parse_fault
 from listenctl.client.handshake import Handshake
 from listenctl.client.plan import CallPlan
 from listenctl.protocol.commands import parse_command
+from listenctl.protocol.credentials import Credentials
 from listenctl.protocol.first_frame import CallKind
 from listenctl.protocol.messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.metadata import CallMetadata
@@ -41,8 +42,8 @@ def last(events: Events) -> Event:
     return own_fields(events.all[-1])
 
 
-def close(call: CallLog, unsent_samples: int = 0) -> CallSummary:
-    return call.close(HANG_UP, elapsed=1.2345, unsent_samples=unsent_samples, taken=True)
+def close(call: CallLog, unsent_samples: int = 0, end: ConnectionEnd = HANG_UP) -> CallSummary:
+    return call.close(end, elapsed=1.2345, unsent_samples=unsent_samples, taken=True, cause="duration")
 
 
 def test_every_event_names_its_call() -> None:
@@ -65,7 +66,8 @@ def test_a_call_without_a_sid_has_a_name_all_the_same() -> None:
 def test_what_is_odd_about_the_plan_is_said_first() -> None:
     plan = replace(PLAN, verb=ListenVerb(notes=("transcribe isn't simulated",)), warnings=("11025 Hz is rare",))
 
-    _, events = new_log(plan)
+    call, events = new_log(plan)
+    call.begin()
 
     assert [own_fields(event) for event in events.of("warning")] == [
         {"rule": "verb", "detail": "transcribe isn't simulated"},
@@ -126,12 +128,12 @@ def test_faults_and_keys_are_told_when_they_happen() -> None:
     call, events = new_log()
     call.frame(160, 0.0, 0)
 
-    call.fault(FaultNote("pause", "no audio", 2.00049))
+    call.fault(FaultNote("pause", "3", "no audio", 2.00049))
     call.press("5")
     call.dtmf(Dtmf("5", "1600"), 0.02049)
     close(call)
 
-    assert own_fields(events.of("fault")[0]) == {"name": "pause", "detail": "no audio", "time": 2.0}
+    assert own_fields(events.of("fault")[0]) == {"name": "pause", "value": "3", "detail": "no audio", "time": 2.0}
     assert own_fields(events.of("dtmf")[0]) == {
         "digit": "5", "duration": "1600", "duration_ms": 200, "position": 160, "time": 0.02,
     }  # fmt: skip
@@ -224,8 +226,11 @@ def test_the_end_sums_up_the_call() -> None:
     ended = last(events)
     lateness_ms = ended.pop("lateness_ms")
     assert ended == {
-        "seconds": 0.06, "samples": 480, "frames": 3, "duration": 1.234, "closed_by": "jambonz", "close_code": 1000,
-        "close_reason": "", "detail": "", "lost_samples": 80, "commands": 0, "received_audio_bytes": 0, "wrong": 0,
+        "seconds": 0.06, "samples": 480, "frames": 3, "duration": 1.234, "cause": "duration",
+        "closed_by": "jambonz", "close_code": 1000,
+        "close_reason": "", "detail": "", "lost_samples": 80, "commands": 0,
+        "received_audio_bytes": 0, "received_audio_messages": 0,
+        "wrong": 0,
         "digits": "", "taken": True,
     }  # fmt: skip
     # A percentile is the upper edge of its bin.
@@ -250,3 +255,35 @@ def test_a_stall_that_was_asked_for_is_told_but_not_held_against_the_server() ->
 
     assert last(events)["lost_samples"] == 168
     assert summary.lost_samples == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "taken"),
+    [
+        (ConnectionEnd("server", 1000), True),
+        (ConnectionEnd("server", None), True),
+        (ConnectionEnd("server", 4001, "enough"), True),
+        (ConnectionEnd("server", 1011, "internal error"), False),
+        (ConnectionEnd("server", None, detail="the server closed the connection without a Close"), False),
+        (ConnectionEnd("jambonz", 1002, detail="the server sent a masked frame"), False),
+        (ConnectionEnd("nobody", None, detail="the connection broke"), False),
+    ],
+)
+def test_a_server_that_fails_has_not_taken_the_call(end: ConnectionEnd, taken: bool) -> None:
+    call, events = new_log()
+
+    summary = close(call, end=end)
+
+    assert summary.taken is taken
+    assert last(events)["taken"] is taken
+
+
+def test_a_refused_call_says_what_may_be_the_reason() -> None:
+    target = replace(PLAN.target, credentials=Credentials("listen", "x" * 100))
+    call, events = new_log(replace(PLAN, target=target))
+
+    call.refused("ws://127.0.0.1/: refused with 401 Unauthorized")
+
+    assert [event["event"] for event in events.all] == ["warning", "call-failed"]
+    assert "silently sends no authorization" in events.all[0]["detail"]
+    assert last(events) == {"url": str(target.address), "detail": "ws://127.0.0.1/: refused with 401 Unauthorized"}

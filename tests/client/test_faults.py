@@ -274,7 +274,7 @@ def test_another_subprotocol_or_none_is_offered() -> None:
 def test_faults_are_reported_once_when_they_begin() -> None:
     noted = troubles("stall=1@4", "odd-chunks", "pause=2@3")
 
-    assert noted.notes(0.0) == (FaultNote("odd-chunks", "binary messages end in the middle of a sample", 0.0),)
+    assert noted.notes(0.0) == (FaultNote("odd-chunks", "", "binary messages end in the middle of a sample", 0.0),)
     assert noted.notes(2.98) == ()
     assert [(note.name, note.time) for note in noted.notes(5.0)] == [("pause", 3.0), ("stall", 4.0)]
     assert noted.notes(100.0) == ()

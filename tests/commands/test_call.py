@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from websockets.asyncio.server import ServerConnection, serve
@@ -177,3 +178,14 @@ def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], line: str, t
     assert run.stderr.startswith("listenctl: ")
     assert line in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+def test_a_caller_without_any_audio_is_told_of_in_one_line(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0, "int16"), 8000)
+
+    by_stdin = listenctl("call", URL, "--audio", "-", home=tmp_path)
+    by_file = listenctl("call", URL, "--audio", "empty.wav", home=tmp_path)
+
+    assert (by_stdin.returncode, by_file.returncode) == (1, 1)
+    assert by_stdin.stderr == "listenctl: stdin: no audio came; pipe raw 16-bit samples or a WAV in\n"
+    assert by_file.stderr == "listenctl: empty.wav: holds no audio; for a caller who says nothing write silence\n"

@@ -135,6 +135,17 @@ def test_a_rare_rate_is_warned_of_and_taken() -> None:
     assert plan.warnings == ("a sample rate of 11025 Hz is rare: jambonz takes it, though it is no multiple of 8000",)
 
 
+def test_metadata_that_the_recorder_of_all_calls_does_not_send_are_told_of() -> None:
+    plans = [plan_of(CallOptions(url=URL, kind=kind, metadata=["a=1"])) for kind in (Kind.RECORD, Kind.ROOM)]
+
+    assert [plan.warnings for plan in plans] == [("--metadata is not sent: the recorder of all calls has none",), ()]
+
+
+@pytest.mark.parametrize("name", ["heard.wav", "HEARD.WAV", "heard"])
+def test_a_call_is_recorded_as_wav(name: str) -> None:
+    assert plan_of(CallOptions(url=URL, heard=Path(name))).heard == Path(name)
+
+
 # With a verb.
 
 
@@ -290,6 +301,12 @@ def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
         (CallOptions(url=URL, action_hook="/done"), "the action hook /done is relative: say with --base-url"),
         (CallOptions(url=URL, action_hook="ftp://a/"), "the action hook ftp://a/ is no http:// or https:// URL"),
         (CallOptions(url=URL, user_agent="a\r\nb: c"), "--user-agent .*: a header takes printable ASCII"),
+        (CallOptions(url=URL, subprotocol="a b"), "--subprotocol 'a b': is no token"),
+        (CallOptions(url=URL, subprotocol="a,b"), "--subprotocol 'a,b': is no token"),
+        (CallOptions(url=URL, subprotocol="a\r\nb: c"), "--subprotocol .*: is no token"),
+        (CallOptions(url=URL, subprotocol="a\n"), "--subprotocol .*: is no token"),
+        (CallOptions(url=URL, heard=Path("x.flac")), "--heard x.flac: is written as WAV only; name it x.wav"),
+        (CallOptions(url=URL, heard=Path("-")), "--heard -: the recording needs a file"),
         (CallOptions(url=URL, ca=Path("none.pem")), "none.pem: can't be used as CA: No such file"),
         (CallOptions(url=URL, auth_file=Path("none")), "none: can't read credentials: No such file"),
     ],
@@ -316,6 +333,6 @@ def test_digits_become_a_silent_call_that_passes_keys_and_is_as_long_as_they_are
 
 
 @pytest.mark.parametrize("target", ["@latest", "7f1c22a4", "127.0.0.1:3000"])
-def test_a_live_call_can_not_be_reached_yet(target: str) -> None:
-    with pytest.raises(UsageError, match=f"{target}: is no URL; give ws://HOST:PORT/PATH"):
+def test_digits_go_to_a_url_only(target: str) -> None:
+    with pytest.raises(UsageError, match=f"{target}: is no URL; give ws://HOST:PORT/PATH$"):
         send_dtmf.plan_of(SendDtmfOptions(target=target, digits="1"))

@@ -138,7 +138,7 @@ async def test_an_option_goes_before_a_variable_before_the_file_before_the_defau
 
 @pytest.mark.parametrize(
     ("setting", "problem"),
-    [("port = 'many'", "--port"), ("port = 70000", "--port"), ("mix-type = 'both'", "--mix-type")],
+    [("port = 'many'", "port"), ("port = 70000", "port"), ("mix-type = 'both'", "mix-type")],
 )
 def test_a_setting_of_the_wrong_kind_is_wrong_usage(setting: str, problem: str, tmp_path: Path) -> None:
     write(tmp_path / ".config/listenctl/config.toml", f"[serve]\n{setting}")
@@ -146,4 +146,21 @@ def test_a_setting_of_the_wrong_kind_is_wrong_usage(setting: str, problem: str, 
     run = listenctl("serve", "--timeout", "0", home=tmp_path)
 
     assert run.returncode == 2
-    assert problem in run.stderr
+    file = tmp_path / ".config/listenctl/config.toml"
+    assert f"Invalid value for {problem} in [serve] of {file}: " in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["serve", "call"])
+def test_a_wrong_value_is_reported_under_the_name_it_was_given_by(command: str, tmp_path: Path) -> None:
+    variable = {"LISTENCTL_SAMPLE_RATE": "many"}
+    chosen = write(tmp_path / "chosen.toml", f"[{command}]\nsample-rate = 'many'")
+
+    by_option = listenctl(command, "--sample-rate", "many", home=tmp_path, env=variable)
+    by_variable = listenctl("--config", str(chosen), command, home=tmp_path, env=variable)
+    by_file = listenctl("--config", str(chosen), command, home=tmp_path)
+
+    assert "Invalid value for '--sample-rate': 'many'" in by_option.stderr
+    assert "Invalid value for LISTENCTL_SAMPLE_RATE: 'many'" in by_variable.stderr
+    assert f"Invalid value for sample-rate in [{command}] of {chosen}: 'many'" in by_file.stderr
+    assert [run.returncode for run in (by_option, by_variable, by_file)] == [2, 2, 2]

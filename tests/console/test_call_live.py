@@ -51,7 +51,7 @@ async def test_it_follows_the_call() -> None:
         assert "no audio yet" in stream.getvalue()
         call.now = replace(call.now, sent=(Level(0.0, 0.0), Level()), keys="5")
 
-        await until(lambda: "keys       5" in stream.getvalue())
+        await until(lambda: "keys       5 · Ctrl-C hangs up" in stream.getvalue())
 
         assert "L ████" in stream.getvalue()
 
@@ -61,7 +61,7 @@ async def test_what_lasts_stays_in_the_scrollback_and_the_rest_goes_with_the_vie
         view.take(event("dtmf", digit="5", time=1.0))
         view.take(event("warning", detail="look out"))
         view.take(event("levels"))
-        await until(lambda: "dtmf CS-A 5 at 0:01" in stream.getvalue())
+        await until(lambda: "dtmf CS-A 5 at 0:01.0" in stream.getvalue())
 
         assert "warning CS-A look out\r\n" in stream.getvalue()
         assert "levels" not in stream.getvalue()

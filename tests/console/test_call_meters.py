@@ -116,6 +116,16 @@ def test_the_newest_keys_are_kept() -> None:
     assert draw(replace(CALL, keys="1" * 50 + "#"), columns=20)[8] == "keys       11111111#"
 
 
+def test_the_key_that_hangs_up_is_told_where_there_is_room() -> None:
+    wide, narrow = (
+        render_call(CALL, (), (columns, 24), look=PLAIN, hint="q hangs up")[8].rstrip() for columns in (80, 25)
+    )
+    before_any_key = render_call(QUIET, (), (80, 24), look=PLAIN, hint="q hangs up")[8]
+
+    assert (wide, narrow) == ("keys       12# · q hangs up", "keys       12#")
+    assert before_any_key == "keys       q hangs up"
+
+
 def test_the_playout_bar_grows_with_the_buffer() -> None:
     drawn = [draw(replace(CALL, buffered=seconds, held=0.0))[4] for seconds in (0.5, 4.0, 29.0, 120.0, 1000.0)]
 

@@ -14,6 +14,11 @@ ENDED: dict[str, Any] = {
     "closed_by": "jambonz",
     "close_code": 1000,
     "close_reason": "",
+    "cause": "duration",
+    "detail": "",
+    "received_audio_bytes": 0,
+    "received_audio_messages": 0,
+    "taken": True,
     "lost_samples": 0,
     "lateness_ms": {"p50": 0.11, "p95": 0.4, "p99": 0.92, "max": 3.21},
     "commands": 4,
@@ -41,10 +46,10 @@ def test_a_call_with_everything() -> None:
         "sent      10.00 s of audio in 500 frames, call of 10.25 s",
         "lateness  p50 0.1 ms, p99 0.9 ms, max 3.2 ms",
         "commands  4 from the server: 2 truncated, 1 played, 1 ignored, 1 finished",
-        "wrong     playAudio truncated (bad-base64), 2 times, first #2 at 0:02: 12 bytes are played",
-        "wrong     stop ignored (unknown-type), #4 at 0:04: jambonz knows no type 'stop'",
+        "wrong     playAudio truncated (bad-base64), 2 times, first #2 at 0:02.0: 12 bytes are played",
+        "wrong     stop ignored (unknown-type), #4 at 0:04.0: jambonz knows no type 'stop'",
         "keys      12#",
-        "closed    by jambonz, which is us (1000)",
+        "end       we hung up (1000): --duration was over",
     ]
 
 
@@ -66,19 +71,14 @@ def test_what_a_slow_server_lost_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "closed"),
-    [
-        ({"closed_by": "server", "close_reason": "bye"}, "by the server (1000 'bye')"),
-        ({"closed_by": "server", "close_code": None}, "by the server"),
-        ({"closed_by": "nobody", "close_code": 1006}, "by nobody, the connection broke"),
-        (
-            {"closed_by": "nobody", "close_code": None, "detail": "reset"},
-            "by nobody, the connection broke: reset",
-        ),
-    ],
+    ("stream_rate", "received"), [(16_000, "received  4.00 s of audio"), (None, "received  128.0 kB of audio")]
 )
-def test_who_closed_is_said(change: dict[str, Any], closed: str) -> None:
-    assert summary({**ENDED, **change}, []).splitlines()[-1] == f"closed    {closed}"
+def test_how_much_audio_came_is_said(stream_rate: int | None, received: str) -> None:
+    lines = summary(
+        {**ENDED, "received_audio_bytes": 128_000, "received_audio_messages": 200}, [], stream_rate
+    ).splitlines()
+
+    assert lines[2] == f"{received} in 200 messages"
 
 
 def test_kinds_without_end_are_counted() -> None:

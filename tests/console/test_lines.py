@@ -49,7 +49,7 @@ def test_a_reader_that_leaves_is_told_once_and_lines_are_counted(pipe: list[int]
     writer.write("two")
 
     assert not broken.acquire(blocking=False)
-    assert writer.lost == 1
+    assert (writer.lost, writer.problem) == (1, "Broken pipe")
 
 
 def test_a_reader_that_stops_holds_nobody_up(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

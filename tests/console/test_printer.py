@@ -1,10 +1,13 @@
 """Events as lines, for people and for programs."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
+from listenctl.client.fault_kinds import FAULT_KINDS
+from listenctl.client.faults import Troubles, parse_fault
 from listenctl.console.printer import human_line, lasts
 from listenctl.console.text import Look
 from listenctl.reports import json_line
@@ -55,13 +58,13 @@ ENDED: dict[str, Any] = {
             event("call-started", metadata={}, mix_type=None, channels=1, sample_rate=11025, remote="127.0.0.1:9"),
             "unknown → unknown, 11k mono, from 127.0.0.1:9",
         ),
-        (event("dtmf", digit="#", time=61.0), "# at 1:01"),
+        (event("dtmf", digit="#", time=61.0), "# at 1:01.0"),
         (event("mark", name="m1", result="playout"), "m1 playout"),
         (event("play-done", id=None), ""),
         (event("play-done", id=7), "7"),
         (event("message", type=None, text="not json"), "not json"),
         (event("message", type="session:summary", data={}), "session:summary"),
-        (event("gap", kind="hole", length=2.0, time=3.0, at_least=True), "hole of at least 2.00 s at 0:03"),
+        (event("gap", kind="hole", length=2.0, time=3.0, at_least=True), "hole of at least 2.00 s at 0:03.0"),
         (event("warning", detail="look out"), "look out"),
         (event("connection-refused", remote="127.0.0.1:9", status=401, reason="no"), "127.0.0.1:9: 401 no"),
         (event("recording-failed", path="a.wav", reason="full"), "a.wav: full"),
@@ -130,29 +133,41 @@ CONNECTED: dict[str, Any] = {
                 "connected",
                 **{**CONNECTED, "subprotocol": None, "redirects": ["ws://a/"], "handshake_ms": {"total": 5}},
             ),
-            "ws://h/ at 127.0.0.1:9, no subprotocol, in 5 ms, redirected from ws://a/",
+            "ws://h/ at 127.0.0.1:9, no subprotocol, in 5 ms, redirected to ws://a/",
         ),
         (event("call-started", **CLIENT_STARTED), "1 → 2, 8k mono, inbound call, current jambonz, plays clips"),
         (
             event("call-started", **{**CLIENT_STARTED, "metadata": None, "streaming": True, "stream_rate": 16000}),
             "unknown → unknown, 8k mono, inbound call, current jambonz, plays a stream at 16k",
         ),
-        (event("play-done", id="7", reason="complete", played_ms=20, time=61.0), "7 complete at 1:01"),
-        (event("play-done", id=None, reason="killed", played_ms=20, time=1.0), "killed at 0:01"),
-        (event("gap", kind="hole", position=8000, time=1.0, length=2.0, missing=16000), "hole of 2.00 s at 0:01"),
+        (event("play-done", id="7", reason="complete", played_ms=20, time=61.0), "7 complete at 1:01.0"),
+        (event("play-done", id=None, reason="killed", played_ms=20, time=1.0), "killed at 0:01.0"),
+        (event("gap", kind="hole", position=8000, time=1.0, length=2.0, missing=16000), "hole of 2.00 s at 0:01.0"),
         (event("verdict", **VERDICT), "playAudio #3: truncated (bad-base64): the first 12 bytes are played"),
         (
             event("verdict", **{**VERDICT, "outcome": "played", "reason": "", "detail": "", "wrong": False}),
             "playAudio #3: played",
         ),
-        (event("fault", name="stall", detail="2 s", time=5.0), "stall at 0:05: 2 s"),
-        (event("fault", name="stall", detail="", time=5.0), "stall at 0:05"),
+        (event("play-done", id={"x": 1}, reason="killed", played_ms=20, time=1.0), '{"x": 1} killed at 0:01.0'),
+        (
+            event("fault", name="pause", value="5@2", detail="for 5 s there is no audio", time=2.04),
+            "pause=5@2 at 0:02.0: for 5 s there is no audio",
+        ),
+        (
+            event("fault", name="abrupt-end", value="", detail="it breaks (hard)", time=5.0),
+            "abrupt-end at 0:05.0: it breaks (hard)",
+        ),
+        (event("fault", name="stall", value="", detail="", time=5.0), "stall at 0:05.0"),
         (event("action-hook", url="http://h/", status=200, detail=""), "http://h/: 200"),
         (event("action-hook", url="http://h/", status=None, detail="refused"), "http://h/: refused"),
         (event("action-hook", url="http://h/", status=None, detail=""), "http://h/: no answer"),
         (
             event("call-ended", **{**ENDED, "closed_by": "nobody", "close_code": None}),
             "61.50 s of audio in 63.00 s; the connection broke",
+        ),
+        (
+            event("call-ended", **{**ENDED, "taken": True, "cause": "duration", "detail": ""}),
+            "61.50 s of audio in 63.00 s; we hung up (1000): --duration was over",
         ),
     ],
 )
@@ -161,6 +176,31 @@ def test_an_event_of_a_simulated_call_is_one_line_for_people(report: dict[str, A
 
     assert " ".join(line.split(" ")[3:]) == words
     assert line.split(" ")[1:3] == [report["event"], "CS-A"]
+
+
+@pytest.mark.parametrize("name", [name for name, kind in FAULT_KINDS.items() if kind.value])
+def test_a_fault_with_a_value_is_said_with_it(name: str) -> None:
+    (note,) = Troubles([parse_fault(name)], channels=2).notes(3600.0)
+
+    line = human_line(event("fault", name=note.name, value=note.value, detail=note.detail, time=note.time), PLAIN)
+
+    amount = FAULT_KINDS[name].default
+    assert line.split(" ")[3] == f"{name}={amount}"
+    assert amount in line.partition(": ")[2]
+    assert not re.search(r"so many|\b(this|these) |\($", line)
+
+
+@pytest.mark.parametrize(
+    ("call", "shown"),
+    [
+        ("7f1c22a4-5b6d-4e7f-8a9b-0c1d2e3f4a5b", "7f1c22a4…"),
+        ("7f1c22a4-5b6d-4e7f-8a9b-0c1d2e3f4a5b~2", "7f1c22a4…~2"),
+        ("F-first-call-of-mine", "F-first-call-of-mine"),
+        ("x" * 41, "x" * 39 + "…"),
+    ],
+)
+def test_an_id_is_cut_only_where_its_beginning_tells_calls_apart(call: str, shown: str) -> None:
+    assert human_line({**event("warning", detail="w"), "call": call}, PLAIN).split(" ")[2] == shown
 
 
 def test_a_wrong_verdict_is_red_and_lasts() -> None:

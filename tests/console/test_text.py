@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from listenctl.console.text import Look, byte_size, duration, printable, sample_rate, short_seconds, truncate
+from listenctl.console.text import Look, byte_size, duration, moment, printable, sample_rate, short_seconds, truncate
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,14 @@ def test_no_colour_where_the_stream_is_no_terminal() -> None:
 )
 def test_duration(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(-1.0, "0:00.0"), (0.099, "0:00.0"), (7.3, "0:07.3"), (59.999, "0:59.9"), (3601.0, "1:00:01.0")],
+)
+def test_a_moment_has_tenths(seconds: float, shown: str) -> None:
+    assert moment(seconds) == shown
 
 
 @pytest.mark.parametrize(

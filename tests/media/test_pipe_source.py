@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from listenctl.errors import UsageError
+from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.pipe_source import PipeSource, open_pipe
 from listenctl.media.wav import stream_header
 from listenctl.media.wav_stream import StreamDecoder
@@ -111,11 +111,34 @@ async def test_a_pipe_with_less_than_a_header_is_raw(pipe: Pipe) -> None:
     assert (await read_all(source, 1)).rstrip(b"\0") == b"\1"
 
 
-async def test_an_empty_pipe_is_over(pipe: Pipe) -> None:
+@pytest.mark.parametrize("data", [b"", b"\1", stream_header(AudioFormat(8000, 1))], ids=["nothing", "byte", "header"])
+async def test_a_pipe_without_audio_is_refused(pipe: Pipe, data: bytes) -> None:
+    await pipe.write(data)
+    pipe.end()
+
+    with pytest.raises(ListenctlError, match="stdin: no audio came") as caught:
+        await open_pipe(pipe.reader, 8000)
+    assert caught.value.exit_status == 1
+
+
+async def test_a_pipe_that_ends_without_audio_during_the_call_is_refused_then(pipe: Pipe) -> None:
+    source = await open_pipe(pipe.reader, 8000, patience=0)
+    early = await source.read(160)
+    pipe.end()
+    await come(source, 2)
+
+    with pytest.raises(ListenctlError, match="stdin: no audio came"):
+        await source.read(160)
+    assert early == bytes(320)
+
+
+async def test_a_pipe_whose_audio_ends_is_over(pipe: Pipe) -> None:
+    await pipe.write(b"\1\0")
     pipe.end()
     source = await open_pipe(pipe.reader, 8000)
+    await come(source, 4)
 
-    assert await source.read(160) == b""
+    assert [await source.read(1), await source.read(1)] == [b"\1\0", b""]
 
 
 async def test_who_writes_faster_than_the_call_waits(pipe: Pipe) -> None:

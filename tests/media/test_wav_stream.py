@@ -58,6 +58,37 @@ def test_an_extensible_header_is_understood() -> None:
     assert decode(wav(chunk(b"fmt ", body), chunk(b"data", AUDIO))) == AUDIO
 
 
+@pytest.mark.parametrize("size", [None, 1, 7])
+@pytest.mark.parametrize("channel", [0, 1])
+@pytest.mark.parametrize(
+    ("encoding", "bits", "frames"),
+    [
+        (1, 8, bytes([0x80, 0xFF, 0x81, 0x00])),
+        (1, 16, b"\x00\x00\x00\x7f\x00\x01\x00\x80"),
+        (1, 24, b"\xff\x00\x00\x12\x00\x7f\x00\x00\x01\x00\x00\x80"),
+        (1, 32, b"\xff\xff\x00\x00\x12\x34\x00\x7f\x00\x00\x00\x01\x00\x00\x00\x80"),
+        (3, 32, struct.pack("<4f", 0.0, 127 / 128, 1 / 128, -1.0)),
+        (3, 64, struct.pack("<4d", 0.0, 127 / 128, 1 / 128, -1.0)),
+    ],
+)
+def test_samples_of_every_depth_become_16_bits(
+    encoding: int, bits: int, frames: bytes, channel: int, size: int | None
+) -> None:
+    data = wav(fmt(encoding=encoding, channels=2, bits=bits), chunk(b"data", frames))
+
+    heard = decode(data, size=size, channel=channel)
+
+    assert np.frombuffer(heard, "<i2").tolist() == ([0, 256] if channel == 0 else [32512, -32768])
+
+
+def test_floats_that_are_too_loud_are_clipped_and_what_is_no_number_is_silence() -> None:
+    frames = struct.pack("<5f", 2.0, -2.0, float("inf"), float("-inf"), float("nan"))
+
+    heard = decode(wav(fmt(encoding=3, bits=32), chunk(b"data", frames)))
+
+    assert np.frombuffer(heard, "<i2").tolist() == [32767, -32768, 32767, -32768, 0]
+
+
 def test_another_rate_is_converted_to_its_whole_length() -> None:
     heard = decode(wav(fmt(rate=22050), chunk(b"data", bytes(44100))), size=1000)
 
@@ -76,9 +107,10 @@ def test_everything_else_is_raw(data: bytes, size: int | None) -> None:
     [
         (b"fLaC", "stdin is fLaC; pipe raw"),
         (b"OggS", "stdin is OggS; pipe raw"),
-        (wav(fmt(encoding=3, bits=32), chunk(b"data", AUDIO)), "has no 16-bit samples"),
-        (wav(fmt(bits=24), chunk(b"data", AUDIO)), "has no 16-bit samples"),
-        (wav(chunk(b"data", AUDIO)), "has no 16-bit samples"),
+        (wav(fmt(encoding=7, bits=8), chunk(b"data", AUDIO)), "has neither PCM nor float samples"),
+        (wav(fmt(bits=12), chunk(b"data", AUDIO)), "has neither PCM nor float samples"),
+        (wav(fmt(encoding=3, bits=16), chunk(b"data", AUDIO)), "has neither PCM nor float samples"),
+        (wav(chunk(b"data", AUDIO)), "has neither PCM nor float samples"),
         (wav(fmt(channels=0), chunk(b"data", AUDIO)), "says 0 channels at 8000 Hz"),
         (wav(fmt(rate=1), chunk(b"data", AUDIO)), "says 1 channels at 1 Hz"),
         (wav(chunk(b"LIST", b"", 0xFFFFFFFF)), "has no audio in its first 1048576 bytes"),

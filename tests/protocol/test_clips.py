@@ -84,6 +84,9 @@ def test_a_sample_rate_in_quotes_is_16000() -> None:
         (b"11025", "rate-unknown", True),
         (b"-8000", "rate-unknown", True),
         (b"1e300", "rate-unknown", True),
+        (b"0", "rate-unknown", True),
+        (b"0.5", "rate-unknown", True),
+        (b'"0"', "rate-no-number", True),
     ],
 )
 def test_any_other_sample_rate_is_16000(sample_rate: bytes, reason: str, wrong: bool) -> None:
@@ -91,6 +94,30 @@ def test_any_other_sample_rate_is_16000(sample_rate: bytes, reason: str, wrong: 
 
     assert words(*verdicts) == [f"misread {reason}", "played"]
     assert verdicts[0].wrong == wrong
+
+
+@pytest.mark.parametrize(
+    ("sample_rate", "sentence"),
+    [
+        (b'"8000"', 'sampleRate "8000" is no number and is taken for 16000'),
+        (b"0", "sampleRate 0 is no rate of raw audio and is taken for 16000"),
+        (b"11025", "sampleRate 11025 is no rate of raw audio and is taken for 16000"),
+        (b"true", "sampleRate true is no number and is taken for 16000"),
+        (b'"a\\n\xc2\x9b"', r'sampleRate "a\n\u009b" is no number and is taken for 16000'),
+        (b'"' + b"8" * 50 + b'"', f'sampleRate "{"8" * 19}… is no number and is taken for 16000'),
+        (b"null", "a missing sampleRate is taken for 16000"),
+    ],
+)
+def test_a_sample_rate_is_shown_as_it_was_sent(sample_rate: bytes, sentence: str) -> None:
+    verdicts = Playout().text(V7.replace(b"8000", sample_rate))
+
+    assert verdicts[0].sentence == sentence
+
+
+def test_as_documented_a_number_in_quotes_is_no_rate_all_the_same_if_nothing_has_it() -> None:
+    verdicts = Playout(IDEAL).text(V7.replace(b"8000", b'"11025"'))
+
+    assert words(*verdicts) == ["misread rate-unknown", "played"]
 
 
 def test_a_rate_with_a_fraction_is_cut() -> None:
@@ -212,10 +239,50 @@ def test_who_has_a_better_reader_gives_that() -> None:
 def test_an_empty_clip_is_done_at_once() -> None:
     call = Call()
 
-    assert call.send(play(b"", id="e")) == ["played"]
+    assert call.send(play(b"", id="e")) == ["misread no-audio", "played"]
     call.run(0.1)
 
     assert call.done == [(0.02, "e")]
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        (play(b""), ["misread no-audio", "played"]),
+        (play(b"\x01"), ["misread no-audio", "played"]),
+        (play(b"", queuePlay=True), ["misread no-audio", "played"]),
+        (play(wav(b""), audioContentType="wav"), ["misread no-audio", "played"]),
+        (play(b"", audioContentType="wav"), ["ignored no-audio"]),
+        # Why there is none is said already.
+        (V7.replace(b"AADoAxj8//8=", b" AADoAxj8//8="), ["truncated base64-ends", "played"]),
+    ],
+    ids=["raw", "half-a-sample", "queued", "wav-without-samples", "no-wav", "cut"],
+)
+def test_a_clip_without_audio_is_named(text: bytes, verdicts: list[str]) -> None:
+    found = Playout().text(text)
+
+    assert words(*found) == verdicts
+    assert found[0].wrong
+
+
+@pytest.mark.parametrize("profile", [CURRENT, IDEAL])
+def test_a_wav_file_that_is_sent_as_raw_is_heard_with_its_header(profile: Profile) -> None:
+    file = wav(V7_SAMPLES)
+
+    verdicts = Playout(profile).text(play(file))
+    _, audio = heard(play(file), profile)
+
+    assert words(*verdicts) == ["misread wav-as-raw", "played"]
+    assert [verdict.wrong for verdict in verdicts] == [True, False]
+    assert audio.startswith(file)
+
+
+def test_a_wav_file_that_nothing_reads_is_not_heard_as_a_click() -> None:
+    assert Call().send(play(wav(V7_SAMPLES), sampleRate=48000)) == ["ignored rate-unreadable"]
+
+
+def test_raw_samples_that_spell_riff_are_no_wav_file() -> None:
+    assert Call().send(play(b"RIFF" + bytes(8))) == ["played"]
 
 
 @pytest.mark.parametrize("clip_id", ["O'Brien", 'say "hi"', "a\\b", "a\nb"])

@@ -264,30 +264,6 @@ def test_marks_that_are_forgotten_get_a_verdict_each() -> None:
     ]
 
 
-def test_at_the_end_the_tail_and_stuck_marks_are_named() -> None:
-    playout = streaming()
-    playout.text(MARK)
-    playout.audio(bytes(320))
-    run(playout, 200)
-
-    verdicts = playout.finish()
-
-    assert words(*verdicts) == ["truncated tail-held", "interrupted unanswered"]
-    assert all(verdict.wrong for verdict in verdicts)
-
-
-def test_a_mark_that_the_end_came_before_is_no_fault() -> None:
-    playout = streaming()
-    playout.audio(bytes(2560))
-    playout.text(MARK)
-
-    (verdict,) = playout.finish()
-
-    assert words(verdict) == ["interrupted unanswered"]
-    assert not verdict.wrong
-    assert playout.tick().messages == ()
-
-
 def test_without_streaming_audio_and_marks_come_to_nothing() -> None:
     playout = Playout()
 

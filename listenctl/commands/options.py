@@ -68,9 +68,12 @@ class ServerOptions:
         option("Port to listen on; 0 takes a free one.", panel=LISTENING, min=0, max=65535),
     ] = 3000
     path: Annotated[str | None, option("The only path to take calls at. Default: any.", panel=LISTENING)] = None
-    name: Annotated[str, option("What other commands find this server by, when several run.", panel=LISTENING)] = (
-        DEFAULT_NAME
-    )
+    name: Annotated[
+        str | None,
+        option(
+            f"What other commands find this server by. Default: {DEFAULT_NAME}, if no other has it.", panel=LISTENING
+        ),
+    ] = None
     no_control: Annotated[
         bool, option("Open no control socket; other commands don't find this server.", "--no-control", panel=LISTENING)
     ] = False

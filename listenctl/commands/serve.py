@@ -15,7 +15,7 @@ import typer
 from listenctl.commands.options import RECORDING, RecorderOptions, ServerOptions, takes
 from listenctl.commands.origin import ConfigurableCommand
 from listenctl.errors import UsageError
-from listenctl.runtime_dir import socket_path
+from listenctl.runtime_dir import DEFAULT_NAME, socket_path
 
 if TYPE_CHECKING:
     from listenctl.console.service import Presentation
@@ -108,7 +108,8 @@ def server_settings(options: ServerOptions, read_interval: float) -> "ServerSett
         read_interval=read_interval,
         metadata_timeout=options.metadata_timeout,
         ping_interval=options.ping_interval or float("inf"),
-        control=None if options.no_control else socket_path(options.name, os.environ, os.getuid()),
+        control=None if options.no_control else socket_path(options.name or DEFAULT_NAME, os.environ, os.getuid()),
+        control_required=options.name is not None,
     )
 
 

@@ -94,12 +94,11 @@ class ListenServer:
         Open the port and the control socket.
 
         Raises:
-            ListenctlError: the address can't be used, or another server has the control socket.
+            ListenctlError: the address can't be used, or the control socket, if that is required.
         """
         self._sockets = _listen(self.settings.host, self.settings.port)
         try:
-            if self._control is not None:
-                self._control.open()
+            without_control = self._open_control()
         except ListenctlError:
             for listening in self._sockets:
                 listening.close()
@@ -108,6 +107,21 @@ class ListenServer:
         for listening in self._sockets:
             self._loop.add_reader(listening, self._accept, listening)
         self.reporter.emit("server-started", self._describe())
+        if without_control:
+            self.reporter.emit("warning", {"rule": "no-control", "detail": without_control})
+
+    def _open_control(self) -> str:
+        """Open the control socket; return why there is none, where the server can do without."""
+        try:
+            if self._control is not None:
+                self._control.open()
+        except ListenctlError as exc:
+            if self.settings.control_required:
+                raise
+            # Calls matter more than being found.
+            self._control = None
+            return f"other commands can't find this server: {exc}"
+        return ""
 
     async def wait(self) -> None:
         """Wait until all calls that it was to take have ended, or ``stop`` has ended them."""
@@ -280,7 +294,7 @@ class ListenServer:
             "auth": not settings.access.is_open,
             "max_calls": settings.max_calls,
             "recording": self.recorder is not None,
-            "control": None if settings.control is None else str(settings.control),
+            "control": None if self._control is None else str(self._control.path),
         }
 
 

@@ -19,6 +19,7 @@ class ServerSettings:
         max_message: limit of one WebSocket message in bytes; a burst of jambonz can have 1,280,000 (protocol.md 3.3).
         default_format: of calls whose metadata doesn't say.
         control: the control socket to open, named after the server; None for none.
+        control_required: don't start without it; otherwise that is only warned of.
     """
 
     host: str = "127.0.0.1"
@@ -40,3 +41,4 @@ class ServerSettings:
     drain_timeout: float = 5.0
     close_timeout: float = 2.0
     control: Path | None = None
+    control_required: bool = True

@@ -237,7 +237,7 @@ async def test_events_are_lines_for_people_that_no_terminal_obeys(tmp_path: Path
     done = await follow_events(tmp_path)
 
     dtmf, warning = done.stdout.splitlines()
-    assert dtmf.endswith((" dtmf 7f1c9a52… 2 at 0:01", " dtmf 7f1c9a52~ 2 at 0:01"))
+    assert dtmf.endswith(" dtmf 7f1c9a52-aaaa 2 at 0:01.5")
     assert " warning other odd" in warning
     assert "\x1b" not in done.stdout
 

@@ -25,13 +25,29 @@ async def test_a_second_server_needs_a_name_of_its_own(tmp_path: Path) -> None:
     async with service(*SERVE, home=tmp_path) as first:
         await first.next("server-started")
 
-        refused = listenctl("record", "--port", "0", home=tmp_path)
+        refused = listenctl("record", "--port", "0", "--name", "default", home=tmp_path)
         async with service(*SERVE, home=tmp_path, env={"LISTENCTL_NAME": "second"}) as second:
             path = (await second.next("server-started"))["control"]
 
     assert refused.returncode == 1
     assert refused.stderr == "listenctl: a server named default is running already; give --name\n"
     assert path == str(tmp_path / "listenctl" / "second.sock")
+
+
+async def test_a_second_server_without_a_name_takes_calls_all_the_same(tmp_path: Path) -> None:
+    async with service(*SERVE, home=tmp_path) as first:
+        await first.next("server-started")
+        async with service(*SERVE, home=tmp_path) as second:
+            started = await second.next("server-started")
+            warning = await second.next("warning")
+            status, _ = await second.end(signal.SIGTERM)
+
+        assert (tmp_path / "listenctl" / "default.sock").exists()
+
+    assert started["control"] is None
+    assert (warning["rule"], warning["call"]) == ("no-control", None)
+    assert "a server named default is running already; give --name" in warning["detail"]
+    assert status == 0
 
 
 async def test_a_server_can_do_without_a_control_socket(tmp_path: Path) -> None:

@@ -35,8 +35,6 @@ _WORDS = {
     Disconnect: "disconnect",
 }
 _AUDIO = "audio"
-_APPLICATION_CODES = 3000
-"""From here on what a Close means is the application's affair (RFC 6455 7.4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +216,7 @@ class CallLog:
         if self._hole:
             self._report_hole()
         lost = self._lost + unsent_samples
-        taken = taken and _ended_well(end)
+        taken = taken and end.ended_well
         asked_for = any(fault.name == "stall" for fault in self._plan.faults)
         summary = CallSummary(end, self._samples, 0 if asked_for else lost, self.wrong, taken)
         lateness = self.lateness.summary()
@@ -246,10 +244,3 @@ class CallLog:
 
     def _emit(self, event: str, fields: Report) -> None:
         self._reporter.emit(event, fields, call=self.id, call_sid=self._call_sid)
-
-
-def _ended_well(end: ConnectionEnd) -> bool:
-    """Tell whether the server meant to end the call, if it did: not with an error, and not without a Close."""
-    if end.by != "server":
-        return end.by == "jambonz" and not end.detail
-    return not end.detail and (end.code in (None, 1000, 1001) or end.code >= _APPLICATION_CODES)

@@ -60,17 +60,18 @@ class ClockPlayout:
         if self._stream_rate is not None:
             self._end = max(self._end, now) + size / SAMPLE_BYTES / self._stream_rate
 
-    def command(self, command: Command, now: float) -> None:
-        """Do what a text asks for, as far as it has to do with playing."""
+    def command(self, command: Command, now: float) -> bool:
+        """Do what a text asks for, as far as it has to do with playing; return whether it brings a clip to be heard."""
         match command:
             case MarkCommand(name) if self._stream_rate is not None and len(self._pending) <= MAX_MARKS:
                 self._pending.append(Answer(max(self._end, now) + TICK, now, Mark(name, "playout")))
             case ClearMarks() if self._stream_rate is not None:
                 self._pending.clear()
             case PlayAudio() if self._stream_rate is None:
-                self._play(command, now)
+                return self._play(command, now)
             case KillAudio():
                 self._kill(now)
+        return False
 
     def take_due(self, now: float) -> list[Answer]:
         """Return what is to be answered by now."""
@@ -79,14 +80,15 @@ class ClockPlayout:
             due.append(self._pending.popleft())
         return due
 
-    def _play(self, command: PlayAudio, now: float) -> None:
+    def _play(self, command: PlayAudio, now: float) -> bool:
         clip = ClipReader(CURRENT, CALL_RATE, _unchanged, read_wav, Outbox()).read(command)
         if clip is None:
-            return
+            return False
         seconds = clip.source_samples / clip.source_rate
         self._end = max(self._end, now) + seconds
         done = clip.done(CURRENT.play_done, played=round(seconds * CALL_RATE), killed=False)
         self._pending.append(Answer(self._end, now, done))
+        return clip.source_samples > 0
 
     def _kill(self, now: float) -> None:
         """Drop a stream with its marks, or the clip that plays; those that wait move up (protocol.md 5.1, 6.3)."""

@@ -20,6 +20,8 @@ from listenctl.protocol.server_frames import Ended, Message, Pong, ServerFrames
 __all__ = ["Connection", "ConnectionEnd", "Listener", "binary_frame", "connect", "fresh_mask"]
 
 _MASKS_AT_ONCE = 1024
+_APPLICATION_CODES = 3000
+"""From here on what a Close means is the application's affair (RFC 6455 7.4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,13 @@ class ConnectionEnd:
     code: int | None
     reason: str = ""
     detail: str = ""
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether the server meant to end the call, if it did: not with an error, and not without a Close."""
+        if self.by != "server":
+            return self.by == "jambonz" and not self.detail
+        return not self.detail and (self.code in (None, 1000, 1001) or self.code >= _APPLICATION_CODES)
 
 
 class Listener(Protocol):

@@ -5,8 +5,8 @@ For linear PCM both ways. A block counts when it is whole: its Barker code, the 
 quarter of its power that isn't the pattern, which is what resampling leaves; once a block came exactly as it was sent,
 one wrong sample is enough to lose one. So a gap of any length costs the blocks that it touches (a first or last sample
 can be stood in for by an equal one beside it), and a wrong number is taken for right about once in 100 million cuts.
-Found are echoes at any offset, in any chunks, up to 20 dB louder or softer, inverted, or resampled; not found are two
-echoes on top of each other, or one that clips or went through a lossy codec.
+Found are echoes at any offset, in any chunks, up to 12 dB louder or 20 dB softer, inverted, or resampled; not found are
+two echoes on top of each other, or one that clips, went through a lossy codec, or has its bytes swapped.
 """
 
 from array import array
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 # at -20 dB leaves a millionth, and one wrong sample 4 by the length of a block.
 _RESAMPLED = 0.25
 _EXACT = 0.001
+# Swapping the bytes of 3000 and -3000 leaves the pattern all but whole, upside down and 15.8 dB louder: noise to a
+# caller, so what is much louder than it was sent is no echo.
+_LOUDEST = 4.0
 _SYNC_SCORE = 0.85
 
 
@@ -61,6 +64,7 @@ class EchoReader:
         self._times: list[float] = []
         self._expected = 0
         self._expected_bytes = block(0, sample_rate)
+        self._aligned = False
         self._tolerance = _RESAMPLED
         self._lengths = sorted({block_samples(number, sample_rate) for number in range(50)})
 
@@ -87,18 +91,20 @@ class EchoReader:
 
         samples = np.frombuffer(self._data, "<i2", count=len(self._data) // SAMPLE_BYTES).astype(np.float32)
         length = len(self._expected_bytes) // SAMPLE_BYTES
-        if found := self._read(samples, 0, length):
+        # Chips can be read from a sample or two off, with less gain; where blocks begin, only the Barker code tells.
+        if self._aligned and (found := self._read(samples, 0, length)):
             return found
         for length in self._lengths:
             for start in _candidates(samples, length, self._lengths[-1]):
                 if found := self._read(samples, start, length):
                     return found
         self._drop((len(samples) - self._lengths[-1] + 1) * SAMPLE_BYTES)
+        self._aligned = False
         return None
 
     def _read(self, samples: "NDArray[float32]", start: int, length: int) -> FoundBlock | None:
         read = _read(samples, start, length)
-        if read is None or read.foreign > self._tolerance:
+        if read is None or read.foreign > self._tolerance or abs(read.gain) > _LOUDEST:
             return None
         if read.foreign < _EXACT:
             self._tolerance = 2 / length
@@ -108,6 +114,7 @@ class EchoReader:
         end = self._dropped + start + length
         found = FoundBlock(number, self._times[bisect_left(self._ends, end)], gain)
         self._drop(start + length)
+        self._aligned = True
         self._expected = (number + 1) % PERIOD
         self._expected_bytes = block(self._expected, self._sample_rate)
         return found

@@ -6,7 +6,7 @@ one sharp peak, 13 bits of block number, most significant first, and a CRC of 14
 at 8 kHz, and at other rates as many as fall to it, so that the pattern also survives a change of rate. Numbers come
 again after 8192 blocks (164 s).
 
-The level is 3000: 20 dB more don't clip, and 20 dB less are still far above rounding. It is never -1, which jambonz
+The level is 3000: 12 dB more don't clip, and 20 dB less are still far above rounding. It is never -1, which jambonz
 takes for a mark (protocol.md 6.4).
 """
 

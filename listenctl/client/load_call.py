@@ -41,6 +41,7 @@ class _Measured:
     lost_samples: int = 0
     unread: int = 0
     ignored_bytes: int = 0
+    ignored_clips: int = 0
 
 
 class LoadCall:
@@ -70,7 +71,7 @@ class LoadCall:
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[object] | None = None
         self._over = asyncio.Event()
-        self._disconnected = False
+        self._disconnected = self._stopped = False
         self._end: ConnectionEnd | None = None
         self._start = self._connected = 0.0
         self._answering: asyncio.TimerHandle | None = None
@@ -103,6 +104,7 @@ class LoadCall:
         """Hang up now; a call that isn't up yet is given up."""
         if self._connecting is not None:
             self._connecting.cancel()
+        self._stopped = not self._over.is_set()
         self._over.set()
 
     def send_due(self, due: float) -> float | None:
@@ -133,9 +135,10 @@ class LoadCall:
         if isinstance(command, Disconnect):
             self._disconnected = True
             self._over.set()
-        elif isinstance(command, PlayAudio) and self._stream_rate is None:
+        elif isinstance(command, PlayAudio) and self._stream_rate is not None:
+            self.measured.ignored_clips += 1
+        if self._playout.command(command, now):
             self._hear(now)
-        self._playout.command(command, now)
         self._answer_later()
 
     def on_audio(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - a listener's parameter
@@ -144,7 +147,8 @@ class LoadCall:
             self.measured.ignored_bytes += len(data)
             return
         now = self._time()
-        self._hear(now)
+        if data:
+            self._hear(now)
         self._playout.audio(len(data), now)
         if self._echo is not None:
             self._echo.feed(data, now)
@@ -230,8 +234,13 @@ class LoadCall:
         elif not orderly:
             ending, problem = Ending.FAILED, f"hung up, and {_ending_of(self._end)}"
         else:
-            ending, problem = Ending.EARLY if self._disconnected else Ending.COMPLETE, ""
+            ending, problem = self._own_ending(), ""
         return self._outcome(ending, problem, seconds=seconds)
+
+    def _own_ending(self) -> Ending:
+        if self._disconnected:
+            return Ending.EARLY
+        return Ending.CUT if self._stopped and self.sent < self._total else Ending.COMPLETE
 
     def _outcome(self, ending: Ending, problem: str, *, seconds: float = 0.0) -> CallOutcome:
         echo = self._echo
@@ -249,6 +258,7 @@ class LoadCall:
             lost_samples=measured.lost_samples,
             unread=measured.unread,
             ignored_bytes=measured.ignored_bytes,
+            ignored_clips=measured.ignored_clips,
             lateness=measured.lateness,
             marks=measured.marks,
             end=self._end,
@@ -260,7 +270,7 @@ class LoadCall:
 
 def _judge(end: ConnectionEnd | None) -> tuple[Ending, str]:
     """Tell whether the server ended a call as it may, or something went wrong."""
-    if end is not None and end.by == "server" and end.code in (1000, 1001):
+    if end is not None and end.by == "server" and end.ended_well:
         return Ending.EARLY, ""
     return Ending.FAILED, _ending_of(end)
 

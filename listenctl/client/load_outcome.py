@@ -14,12 +14,13 @@ class Ending(StrEnum):
     """
     How a call ended.
 
-    ``early`` is a call that the server ended in order before its time, ``cancelled`` one that was not up yet when the
-    load was interrupted.
+    ``early`` is a call that the server ended in order before its time. Where the load was interrupted, ``cut`` is one
+    that was hung up before its time, and ``cancelled`` one that was not up yet.
     """
 
     COMPLETE = "complete"
     EARLY = "early"
+    CUT = "cut"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -37,6 +38,7 @@ class CallOutcome:
         lost_samples: per channel, that the server didn't take in time.
         unread: the most bytes that waited because it didn't.
         ignored_bytes: binary audio that jambonz would not play.
+        ignored_clips: ``playAudio`` that jambonz would not play, since the server streams.
     """
 
     number: int
@@ -51,6 +53,7 @@ class CallOutcome:
     lost_samples: int
     unread: int
     ignored_bytes: int
+    ignored_clips: int
     lateness: Histogram = field(repr=False)
     marks: Histogram = field(repr=False)
     end: ConnectionEnd | None
@@ -76,6 +79,7 @@ class CallOutcome:
             "unread_bytes": self.unread,
             "lost_samples": self.lost_samples,
             "ignored_bytes": self.ignored_bytes,
+            "ignored_clips": self.ignored_clips,
             "closed_by": self.end.by if self.end else None,
             "close_code": self.end.code if self.end else None,
             "close_reason": self.end.reason if self.end else None,

@@ -12,6 +12,8 @@ from listenctl.client.statistics import Histogram, Summary, summarize
 from listenctl.client.thresholds import Count, Distribution, Outcome, Threshold
 
 REPORT_VERSION = 1
+SLOW = 0.1
+"""Seconds that a frame in a hundred may be late, before what is measured is rather our own slowness."""
 # What nobody wants, unless a --fail-if on the same metric says how much of it is wanted.
 ALWAYS = ("failed>0", "lost>0")
 WITH_ECHO = ("echo.lost>0", "echo.out-of-order>0", "echo.repeated>0")
@@ -28,6 +30,8 @@ class LoadReport:
         problems: of failed calls, the most frequent first.
         close_codes: "none" for calls that ended without one.
         interrupted: whether the load was stopped before its end.
+        ignoring_calls: that were streamed audio where only clips are played.
+        ignored_clip_calls: that were sent clips where only a stream is played.
     """
 
     url: str
@@ -42,14 +46,15 @@ class LoadReport:
     frames: int
     lost_samples: int
     ignoring_calls: int
+    ignored_clip_calls: int
     distributions: dict[str, Summary | None]
     echo: EchoResult | None
     outcomes: tuple[Outcome, ...]
 
     @property
     def placed(self) -> int:
-        """Calls that were placed and not given up."""
-        return self.endings.total() - self.endings[Ending.CANCELLED]
+        """Calls that were begun, those included that were given up before they were up."""
+        return self.endings.total()
 
     @property
     def failed(self) -> int:
@@ -58,8 +63,14 @@ class LoadReport:
 
     @property
     def ok(self) -> bool:
-        """Whether all thresholds were kept."""
-        return all(outcome.ok for outcome in self.outcomes)
+        """Whether the load ran to its end and all thresholds were kept."""
+        return not self.interrupted and all(outcome.ok for outcome in self.outcomes)
+
+    @property
+    def too_slow(self) -> bool:
+        """Whether this machine sent so late that the figures say little about the server."""
+        lateness = self.distributions["lateness"]
+        return lateness is not None and lateness.p99 > SLOW
 
     def as_json(self) -> dict[str, object]:
         """Return the report as one JSON object."""
@@ -78,9 +89,11 @@ class LoadReport:
             "first_audio_ms": times(figures["first-audio"]),
             "mark_ms": times(figures["mark"]),
             "lateness_ms": times(figures["lateness"]),
+            "too_slow": self.too_slow,
             "unread_bytes": None if unread is None else unread.scaled(1),
             "lost_samples": self.lost_samples,
             "ignored_audio_calls": self.ignoring_calls,
+            "ignored_clip_calls": self.ignored_clip_calls,
             "echo": None if self.echo is None else echo_as_json(self.echo),
             "close_codes": dict(self.close_codes),
             "problems": dict(self.problems.most_common()),
@@ -120,6 +133,7 @@ def make_report(plan: LoadPlan, calls: Sequence[CallOutcome], *, seconds: float,
         frames=sum(call.frames for call in up),
         lost_samples=lost,
         ignoring_calls=sum(call.ignored_bytes > 0 for call in up),
+        ignored_clip_calls=sum(call.ignored_clips > 0 for call in up),
         distributions=distributions,
         echo=echo,
         outcomes=tuple(threshold.judge(metrics) for threshold in thresholds_of(plan)),
@@ -136,13 +150,13 @@ def thresholds_of(plan: LoadPlan) -> list[Threshold]:
 def _metrics(
     distributions: dict[str, Summary | None], echo: EchoResult | None, endings: Counter[Ending]
 ) -> dict[str, Distribution | Count | None]:
-    placed = endings.total() - endings[Ending.CANCELLED]
+    tried = endings.total() - endings[Ending.CANCELLED]
     metrics: dict[str, Distribution | Count | None] = {
         name: Distribution(summary) for name, summary in distributions.items()
     }
-    if placed:
-        metrics["failed"] = Count(endings[Ending.FAILED], placed)
-        metrics["ended-early"] = Count(endings[Ending.EARLY], placed)
+    if tried:
+        metrics["failed"] = Count(endings[Ending.FAILED], tried)
+        metrics["ended-early"] = Count(endings[Ending.EARLY], tried)
     if echo is not None and echo.sent:
         metrics["echo.delay"] = Distribution(echo.delay)
         metrics["echo.gain"] = Distribution(echo.gain)

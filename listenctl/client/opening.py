@@ -27,6 +27,8 @@ from listenctl.client.wire import Wire
 from listenctl.errors import RefusedError
 
 MAX_REDIRECTS = 5
+# OpenSSL's codes for a host name, mail address and IP address that the certificate doesn't have.
+_WRONG_NAME = (62, 63, 64)
 BODY_DEADLINE = 1.0
 """Seconds for the body of a refusal, which jambonz doesn't wait for; some servers never end theirs."""
 _READ_BYTES = 64 * 1024
@@ -222,7 +224,10 @@ def _reason(exc: Exception) -> str:
         case RefusedError():
             return str(exc)
         case ssl.SSLCertVerificationError():
-            return f"its certificate isn't trusted: {exc.verify_message}; give its CA with --ca, or --insecure"
+            reason = exc.verify_message.rstrip(".")
+            if exc.verify_code in _WRONG_NAME:
+                return f"its certificate is for another name: {reason}; call it by the name in it, or give --insecure"
+            return f"its certificate isn't trusted: {reason}; give its CA with --ca, or --insecure"
         case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST"):
             return "TLS failed: that port speaks no TLS; give ws:// in place of wss://"
         case ssl.SSLError():

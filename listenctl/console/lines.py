@@ -2,8 +2,10 @@
 
 import os
 import threading
+from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import accumulate
 from queue import Empty, SimpleQueue
 
 # Lines that may wait for a slow reader; later ones are lost, and their number is told in the end.
@@ -16,7 +18,7 @@ class LineWriter:
     Write lines to a descriptor, in order.
 
     Attributes:
-        lost: how many lines came too late to be written.
+        lost: how many lines weren't written; those that were on their way are counted when it is closed.
         problem: why no more can be written; None while they can.
 
     Args:
@@ -29,6 +31,7 @@ class LineWriter:
         self._fd = fd
         self._encoding = encoding
         self._on_broken = on_broken
+        self._unwritten = 0
         self._queue: SimpleQueue[str | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="lines", daemon=True)
         self._thread.start()
@@ -44,12 +47,22 @@ class LineWriter:
         """Wait until everything is written, but not for a reader that has stopped; return how many lines were lost."""
         self._queue.put(None)
         self._thread.join(PATIENCE)
+        self.lost += self._unwritten + self._left()
+        self._unwritten = 0
         return self.lost
+
+    def _left(self) -> int:
+        """Take all lines that still wait, which nobody will write; return their number."""
+        left = 0
+        with suppress(Empty):
+            while True:
+                left += self._queue.get_nowait() is not None
+        return left
 
     def _work(self) -> None:
         try:
             while (lines := self._take()) is not None:
-                self._write("".join(f"{line}\n" for line in lines).encode(self._encoding, "backslashreplace"))
+                self._write([f"{line}\n".encode(self._encoding, "backslashreplace") for line in lines])
         except OSError as exc:
             self.problem = exc.strerror or str(exc)
             self._on_broken(self.problem)
@@ -66,7 +79,12 @@ class LineWriter:
             self._queue.put(None)
         return lines
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+    def _write(self, lines: list[bytes]) -> None:
+        ends = list(accumulate(map(len, lines)))
+        view = memoryview(b"".join(lines))
+        written = 0
+        self._unwritten = len(lines)
+        while written < len(view):
+            written += os.write(self._fd, view[written:])
+            # A line of which only a part was written is none.
+            self._unwritten = len(lines) - bisect_right(ends, written)

@@ -19,6 +19,7 @@ _TIMES = {
     "lateness": "Our lateness",
 }
 _MAX_PROBLEMS = 8
+_TOO_SLOW = "this machine was too slow for so many calls; don't trust these figures"
 
 
 def progress(snapshot: LoadSnapshot) -> str:
@@ -46,7 +47,7 @@ def _lines(report: LoadReport, look: Look) -> Iterator[str]:
     yield _line("Formats", ", ".join(f"{count} of {name}" for name, count in sorted(report.formats.items())))
     yield _line("Lasted", f"{report.seconds:.1f} s, {report.frames} frames sent")
     if report.close_codes:
-        yield _line("Closed", ", ".join(f"{count} with {code}" for code, count in report.close_codes.most_common()))
+        yield _line("Closed", ", ".join(_closes(report)))
     if report.connected:
         yield from _measured(report, look)
     yield from _problems(report, look)
@@ -62,11 +63,24 @@ def _measured(report: LoadReport, look: Look) -> Iterator[str]:
     yield from _table(report.distributions)
     yield _line("Lost", f"{report.lost_samples} samples that the server didn't take in time")
     if report.ignoring_calls:
-        yield _line(
-            "Ignored", f"{report.ignoring_calls} calls were streamed audio, which needs --streaming to be played"
-        )
+        were = _calls_were(report.ignoring_calls)
+        yield _line("Ignored", f"{were} streamed audio, which needs --streaming to be played")
+    if report.ignored_clip_calls:
+        were = _calls_were(report.ignored_clip_calls)
+        yield _line("Ignored", f"{were} sent playAudio, which jambonz doesn't play where the server streams")
     if report.echo is not None:
         yield from _echo(report.echo)
+    if report.too_slow:
+        yield _line("Too slow", look.paint(_TOO_SLOW, _RED))
+
+
+def _closes(report: LoadReport) -> Iterator[str]:
+    for code, count in report.close_codes.most_common():
+        yield f"{count} without a code" if code == "none" else f"{count} with {code}"
+
+
+def _calls_were(count: int) -> str:
+    return "1 call was" if count == 1 else f"{count} calls were"
 
 
 def _calls(report: LoadReport) -> str:
@@ -79,6 +93,7 @@ def _calls(report: LoadReport) -> str:
 _ENDINGS: Mapping[Ending, str] = {
     Ending.COMPLETE: "complete",
     Ending.EARLY: "ended by the server",
+    Ending.CUT: "cut short",
     Ending.FAILED: "failed",
     Ending.CANCELLED: "given up",
 }

@@ -111,3 +111,13 @@ def test_a_clip_that_jambonz_cannot_play_is_never_answered() -> None:
     playout.command(PlayAudio("AAAA", "mp3"), 10.0)
 
     assert answers(playout, 99.0) == []
+
+
+def test_only_a_clip_that_holds_audio_and_is_played_is_heard() -> None:
+    streaming, playing = ClockPlayout(8000), ClockPlayout(None)
+
+    assert playing.command(CLIP, 10.0)
+    assert not streaming.command(CLIP, 10.0)
+    assert not playing.command(KillAudio(), 10.0)
+    for silent in (PlayAudio("", "raw", 8000), PlayAudio(None, "raw", 8000), PlayAudio("AAAA", "mp3")):
+        assert not playing.command(silent, 10.0)

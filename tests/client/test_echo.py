@@ -187,3 +187,12 @@ def test_byte_by_byte_and_whole_find_the_same(data: st.DataObject) -> None:
     one_by_one = [found for at in range(len(received)) for found in single.feed(received[at : at + 1], 1.0)]
 
     assert one_by_one == at_once
+
+
+@pytest.mark.parametrize("late", [1, 2, 3, 159, 161])
+def test_an_echo_that_is_a_sample_off_has_its_gain_all_the_same(late: int) -> None:
+    result = echoed([bytes(2 * late) + pattern(8000)])
+
+    assert result.lost == 0
+    assert result.gain is not None
+    assert result.gain.min == pytest.approx(0.0, abs=0.05)

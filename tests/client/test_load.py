@@ -175,6 +175,47 @@ async def test_a_clip_is_first_audio_and_is_answered_when_it_is_over() -> None:
     assert report.ignoring_calls == 0
 
 
+@pytest.mark.parametrize("content", [{}, {"audioContent": ""}], ids=["missing", "empty"])
+async def test_a_clip_without_audio_is_no_first_audio(content: dict[str, str]) -> None:
+    async def play(connection: ServerConnection) -> None:
+        await connection.recv()
+        data = {"audioContentType": "raw", "sampleRate": 8000, **content}
+        await connection.send(json.dumps({"type": "playAudio", "data": data}))
+        await ignore(connection)
+
+    async with listening(play) as server:
+        _, outcomes = await run(LoadPlan(target=server, calls=1, hold=0.2))
+
+    assert outcomes[0].first_audio is None
+
+
+async def test_an_empty_message_is_no_first_audio() -> None:
+    async def stream(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(b"")
+        await ignore(connection)
+
+    async with listening(stream) as server:
+        _, outcomes = await run(LoadPlan(target=server, calls=1, hold=0.2, stream_rate=8000))
+
+    assert outcomes[0].first_audio is None
+
+
+async def test_clips_where_the_server_streams_are_counted_as_ignored() -> None:
+    async def play(connection: ServerConnection) -> None:
+        await connection.recv()
+        for _ in range(2):
+            await connection.send(PlayAudio.encode(bytes(1600), "raw", sample_rate=8000).serialize())
+        await ignore(connection)
+
+    async with listening(play) as server:
+        report, outcomes = await run(LoadPlan(target=server, calls=1, hold=0.2, stream_rate=8000))
+
+    assert report.as_json()["ignored_clip_calls"] == 1
+    assert outcomes[0].as_json()["ignored_clips"] == 2
+    assert outcomes[0].first_audio is None
+
+
 async def test_streamed_audio_that_jambonz_would_not_play_is_no_first_audio() -> None:
     async with listening(echo) as server:
         report, outcomes = await run(LoadPlan(target=server, calls=1, hold=0.2))
@@ -193,7 +234,16 @@ async def test_a_call_that_the_server_ends_is_early_but_no_failure() -> None:
         await connection.recv()
         await connection.close(1000)
 
-    for take in (disconnect, close):
+    async def close_without_a_code(connection: ServerConnection) -> None:
+        await connection.recv()
+        connection.transport.write(b"\x88\x00")
+        await ignore(connection)
+
+    async def close_as_the_application_likes(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.close(4000)
+
+    for take in (disconnect, close, close_without_a_code, close_as_the_application_likes):
         async with listening(take) as server:
             report, outcomes = await run(LoadPlan(target=server, calls=2, hold=20))
 
@@ -280,6 +330,8 @@ async def test_stopping_hangs_up_in_order_and_reports() -> None:
     assert live.live >= 1
     assert report.interrupted
     assert report.placed < 100
+    assert not report.ok
+    assert report.endings == {Ending.CUT: report.placed}
     assert report.problems == {}
     assert set(closes) == {1000}
 
@@ -291,7 +343,9 @@ async def test_a_load_that_takes_too_long_is_hung_up() -> None:
 
     assert load.timed_out
     assert report.interrupted
+    assert not report.ok
     assert report.connected == 1
+    assert report.endings == {Ending.CUT: 1}
 
 
 async def test_calls_that_are_not_up_yet_are_given_up() -> None:
@@ -302,7 +356,7 @@ async def test_calls_that_are_not_up_yet_are_given_up() -> None:
             report, _ = await run(LoadPlan(target=target(silent.getsockname()[1]), calls=2, hold=9, timeout=0.2))
 
     assert report.endings == {Ending.CANCELLED: 2}
-    assert report.placed == 0
+    assert report.placed == 2
 
 
 async def test_what_a_server_does_not_read_is_counted_as_unread_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from listenctl.client import opening
 from listenctl.client.connection import ConnectionEnd, connect
 from listenctl.client.target import tls_context
 from listenctl.errors import RefusedError
@@ -103,3 +104,13 @@ async def test_wss_on_a_port_without_tls_is_said() -> None:
     async with serving(script) as port:
         with pytest.raises(RefusedError, match="TLS failed: that port speaks no TLS; give ws:// in place of wss://"):
             await connect(target(port, "wss"), Heard())
+
+
+def test_a_certificate_for_another_name_is_not_mended_by_a_ca() -> None:
+    problem = ssl.SSLCertVerificationError()
+    problem.verify_code, problem.verify_message = 64, "IP address mismatch, certificate is not valid for '127.0.0.1'."
+
+    assert opening._reason(problem) == (
+        "its certificate is for another name: IP address mismatch, certificate is not valid for '127.0.0.1'; "
+        "call it by the name in it, or give --insecure"
+    )

@@ -43,7 +43,7 @@ async def test_all_calls_arrive_whole_and_the_report_says_so(tmp_path: Path) -> 
     calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
     assert (status, complained) == (0, "")
     assert report["calls"] == {
-        "planned": 6, "placed": 6, "connected": 6, "complete": 6, "early": 0, "failed": 0, "cancelled": 0,
+        "planned": 6, "placed": 6, "connected": 6, "complete": 6, "early": 0, "cut": 0, "failed": 0, "cancelled": 0,
     }  # fmt: skip
     assert report["frames"] == 120
     assert [one["fail_if"] for one in report["thresholds"]] == ["handshake.max>10s", "failed>0", "lost>0"]

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 from listenctl.client.address import parse_address
 from listenctl.client.echo import EchoResult
@@ -19,7 +20,7 @@ ECHO = EchoResult(
 )
 
 
-def report(echo: EchoResult | None = None, ignoring_calls: int = 0) -> LoadReport:
+def report(echo: EchoResult | None = None, ignoring_calls: int = 0, ignored_clip_calls: int = 0) -> LoadReport:
     return LoadReport(
         url="ws://127.0.0.1:3000/",
         planned=10,
@@ -33,6 +34,7 @@ def report(echo: EchoResult | None = None, ignoring_calls: int = 0) -> LoadRepor
         frames=5000,
         lost_samples=0,
         ignoring_calls=ignoring_calls,
+        ignored_clip_calls=ignored_clip_calls,
         distributions={
             "handshake": TIMES, "first-audio": None, "mark": None, "lateness": TIMES, "unread": summarize([0, 4096]),
         },
@@ -70,6 +72,31 @@ def test_an_echo_and_ignored_audio_are_told() -> None:
     assert "3 of 100 blocks of 20 ms lost, 2 of them at the start; 1 out of order, 0 repeated\n" in text
     assert "4 blocks came back inverted\n" in text
     assert "2 calls were streamed audio, which needs --streaming to be played\n" in text
+
+
+def test_ignored_clips_are_told() -> None:
+    text = report_text(report(ignored_clip_calls=1), PLAIN)
+
+    assert "Ignored       1 call was sent playAudio, which jambonz doesn't play where the server streams\n" in text
+
+
+def test_calls_that_were_cut_short_and_closes_without_a_code_are_told() -> None:
+    endings = Counter({Ending.COMPLETE: 1, Ending.CUT: 2, Ending.CANCELLED: 1})
+    text = report_text(replace(report(), endings=endings, close_codes=Counter({"none": 3})), PLAIN)
+
+    assert "Calls         4 of 10 placed, 10 connected, 1 complete, 2 cut short, 1 given up\n" in text
+    assert "Closed        3 without a code\n" in text
+
+
+def test_figures_of_a_machine_that_is_too_slow_are_not_to_be_trusted() -> None:
+    warning = "Too slow      this machine was too slow for so many calls; don't trust these figures\n"
+    whole = report()
+
+    for worst, expected in ((0.1, False), (0.101, True)):
+        slow = replace(whole, distributions={**whole.distributions, "lateness": summarize([0.001, worst])})
+
+        assert (warning in report_text(slow, PLAIN)) is expected
+        assert slow.as_json()["too_slow"] is expected
 
 
 def test_without_a_connection_there_is_nothing_measured_to_show() -> None:

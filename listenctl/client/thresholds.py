@@ -18,7 +18,7 @@ class Unit(StrEnum):
     """What a metric counts in."""
 
     SECONDS = "s"
-    COUNT = ""
+    BYTES = "B"
     DECIBELS = "dB"
 
 
@@ -46,11 +46,23 @@ DISTRIBUTIONS: Mapping[str, Unit] = {
     "first-audio": Unit.SECONDS,
     "mark": Unit.SECONDS,
     "lateness": Unit.SECONDS,
-    "unread": Unit.COUNT,
+    "unread": Unit.BYTES,
     "echo.delay": Unit.SECONDS,
     "echo.gain": Unit.DECIBELS,
 }
 COUNTS = ("failed", "ended-early", "lost", "echo.lost", "echo.out-of-order", "echo.repeated")
+WITHOUT_SHARE = ("lost",)
+
+_FACTORS: Mapping[Unit, Mapping[str, float]] = {
+    Unit.SECONDS: {"ms": 0.001, "s": 1},
+    Unit.BYTES: {"": 1, "b": 1, "kb": 1000, "mb": 1_000_000},
+    Unit.DECIBELS: {"": 1, "db": 1},
+}
+_HINTS: Mapping[Unit, str] = {
+    Unit.SECONDS: "a time needs its unit, ms or s",
+    Unit.BYTES: "this counts bytes; give a number of them, or of kB or MB",
+    Unit.DECIBELS: "this is in dB; give a number of them",
+}
 
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -59,7 +71,7 @@ _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
 }
 _EXPRESSION = re.compile(
-    r"\s*([a-z0-9.-]+?)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?)\s*(ms|s|%|dB|db)?\s*", re.ASCII | re.IGNORECASE
+    r"\s*([a-z0-9.-]+?)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?)\s*([a-z]+|%)?\s*", re.ASCII | re.IGNORECASE
 )
 _FORM = "METRIC>VALUE, such as handshake.p99>300ms or failed>1%"
 
@@ -101,7 +113,8 @@ class Threshold:
             raise UsageError(f"--fail-if {text!r} isn't {_FORM}")
         name, comparison, number, unit = found[1].lower(), found[2], float(found[3]), (found[4] or "").lower()
         metric, figure = _metric(name, text)
-        limit = _count(number, unit, text) if metric in COUNTS else _measure(number, unit, DISTRIBUTIONS[metric], text)
+        limit = _count(number, unit, metric, text) if metric in COUNTS else _measure(number, unit, metric, text)
+        _refuse_foregone(metric, comparison, limit, percent=unit == "%", text=text)
         return cls(text.strip(), metric, figure, comparison, limit, percent=unit == "%")
 
     def judge(self, metrics: Metrics) -> Outcome:
@@ -125,11 +138,13 @@ class Threshold:
     def _say(self, value: float) -> str:
         if self.percent:
             return f"{value:.2f} %"
-        match DISTRIBUTIONS.get(self.metric, Unit.COUNT):
+        match DISTRIBUTIONS.get(self.metric):
             case Unit.SECONDS:
                 return f"{value * 1000:.1f} ms"
             case Unit.DECIBELS:
                 return f"{value:.1f} dB"
+            case Unit.BYTES:
+                return f"{value:.0f} B"
         return f"{value:.0f}"
 
 
@@ -149,20 +164,36 @@ def _metric(name: str, text: str) -> tuple[str, str]:
     )
 
 
-def _count(number: float, unit: str, text: str) -> float:
+def _count(number: float, unit: str, metric: str, text: str) -> float:
+    if metric in WITHOUT_SHARE and unit:
+        raise UsageError(
+            f"--fail-if {text!r}: {metric} counts samples and has neither a share nor a unit; leave {unit} out"
+        )
     if unit not in ("", "%"):
         raise UsageError(f"--fail-if {text!r}: counts have no unit but %")
     return number
 
 
-def _measure(number: float, unit: str, of: Unit, text: str) -> float:
-    match of, unit:
-        case Unit.SECONDS, "ms":
-            return number / 1000
-        case Unit.SECONDS, "s":
-            return number
-        case Unit.SECONDS, _:
-            raise UsageError(f"--fail-if {text!r}: a time needs its unit, ms or s")
-        case (Unit.DECIBELS, "" | "db") | (Unit.COUNT, ""):
-            return number
-    raise UsageError(f"--fail-if {text!r}: {unit} isn't what this counts in; leave it out")
+def _measure(number: float, unit: str, metric: str, text: str) -> float:
+    of = DISTRIBUTIONS[metric]
+    factor = _FACTORS[of].get(unit)
+    if factor is None:
+        raise UsageError(f"--fail-if {text!r}: {_HINTS[of]}")
+    return number * factor
+
+
+def _refuse_foregone(metric: str, comparison: str, limit: float, *, percent: bool, text: str) -> None:
+    """Refuse a condition whose answer stands before any call is placed."""
+    if DISTRIBUTIONS.get(metric) is Unit.DECIBELS:
+        return
+    if limit < 0:
+        raise UsageError(f"--fail-if {text!r}: {metric} is never negative")
+    if percent and limit > 100:
+        raise UsageError(f"--fail-if {text!r}: a share is never more than 100 %")
+    if metric not in COUNTS:
+        return
+    highest = 100 if percent else None
+    if (comparison, limit) in ((">=", 0), ("<=", highest)):
+        raise UsageError(f"--fail-if {text!r}: that is always so; no load could pass")
+    if (comparison, limit) in (("<", 0), (">", highest)):
+        raise UsageError(f"--fail-if {text!r}: that is never so; no load could fail")

@@ -68,8 +68,10 @@ def load(options: LoadOptions) -> int:
 
     The report has handshake, first audio, marks, lateness and what the server didn't read in time.
     """
-    from listenctl.console.loading import LoadPresentation, run_load
+    from listenctl.console.loading import STDOUT, LoadPresentation, run_load
 
+    if options.per_call == STDOUT and (options.json or not options.quiet):
+        raise UsageError("--per-call -: the report is on stdout already; give a file, or --quiet without --json")
     presentation = LoadPresentation(json=options.json, per_call=options.per_call, quiet=options.quiet)
     return asyncio.run(run_load(plan_of(options), presentation))
 
@@ -90,6 +92,12 @@ def plan_of(options: LoadOptions) -> "LoadPlan":
     mix = parse_mix(options.mix)
     if options.echo_verify and any(share.format.mix_type == "stereo" for share in mix):
         raise UsageError("--echo-verify needs calls of one channel, as an echo has; leave stereo out of --mix")
+    rates = sorted({share.format.sample_rate for share in mix} - {options.streaming})
+    if options.echo_verify and options.streaming is not None and rates:
+        raise UsageError(
+            f"--echo-verify can't match calls of {rates[0]} Hz with an echo of --streaming {options.streaming}; "
+            "give both the same rate, or leave --streaming out"
+        )
     thresholds = [Threshold.parse(text) for text in options.fail_if or ()]
     if not options.echo_verify and any(one.metric.startswith("echo.") for one in thresholds):
         raise UsageError("--fail-if on an echo needs --echo-verify")

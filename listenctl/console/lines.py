@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import accumulate
 from queue import Empty, SimpleQueue
+from select import PIPE_BUF
 
 # Lines that may wait for a slow reader; later ones are lost, and their number is told in the end.
 MAX_WAITING = 100_000
@@ -57,6 +58,8 @@ class LineWriter:
         with suppress(Empty):
             while True:
                 left += self._queue.get_nowait() is not None
+        # For a thread that is still stuck in a write.
+        self._queue.put(None)
         return left
 
     def _work(self) -> None:
@@ -85,6 +88,7 @@ class LineWriter:
         written = 0
         self._unwritten = len(lines)
         while written < len(view):
-            written += os.write(self._fd, view[written:])
+            # A pipe takes so much or nothing; of a longer write that hangs nobody knows how much it took.
+            written += os.write(self._fd, view[written : written + PIPE_BUF])
             # A line of which only a part was written is none.
             self._unwritten = len(lines) - bisect_right(ends, written)

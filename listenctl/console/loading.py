@@ -1,6 +1,7 @@
 """Run a load in a terminal, a pipe or a script: progress, signals, the report, and the exit status."""
 
 import asyncio
+import errno
 import json
 import os
 import resource
@@ -20,11 +21,12 @@ from listenctl.console.lines import LineWriter
 from listenctl.console.load_view import progress, report_text
 from listenctl.console.meters import can_draw
 from listenctl.console.service import append_to
-from listenctl.console.stdio import complain, write_out
+from listenctl.console.stdio import complain, give_up_stdout
 from listenctl.console.text import Look
 from listenctl.errors import CheckFailed, ListenctlError, RefusedError, TimedOut
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STDOUT = Path("-")
 _PROGRESS_INTERVAL = 0.5
 
 
@@ -35,7 +37,7 @@ class LoadPresentation:
 
     Attributes:
         json: print the report as one JSON object.
-        per_call: a file to which a line of JSON is appended for every call.
+        per_call: a file to which a line of JSON is appended for every call, or ``STDOUT``.
     """
 
     json: bool = False
@@ -55,7 +57,7 @@ async def run_load(plan: LoadPlan, presentation: LoadPresentation) -> int:
     calls = _CallWriter(presentation.per_call)
     try:
         load = Load(plan, calls.write)
-        interrupts = _watch_signals(load)
+        interrupts = _watch_signals(load, drawing=_draws(presentation))
         async with _progress(load, presentation):
             report = await load.run()
     finally:
@@ -74,8 +76,21 @@ async def run_load(plan: LoadPlan, presentation: LoadPresentation) -> int:
 
 def _print(report: LoadReport, presentation: LoadPresentation) -> bool:
     if presentation.json:
-        return write_out(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
-    return presentation.quiet or write_out(report_text(report, Look.of(sys.stdout, os.environ)))
+        return _say(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
+    return presentation.quiet or _say(report_text(report, Look.of(sys.stdout, os.environ)))
+
+
+def _say(text: str) -> bool:
+    """Write the report; unlike a listing's, a reader who leaves before it has missed all of it, and is told."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as exc:
+        give_up_stdout(exc)
+        if exc.errno == errno.EPIPE:
+            complain("stdout: the report can't be written, its reader has gone")
+        return False
+    return True
 
 
 class _CallWriter:
@@ -83,7 +98,7 @@ class _CallWriter:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._fd = None if path is None else append_to(path)
+        self._fd = _descriptor(path)
         self._writer = None if self._fd is None else LineWriter(self._fd, on_broken=lambda _: None)
         self.broken = False
 
@@ -100,16 +115,26 @@ class _CallWriter:
         os.close(self._fd)
         if lost:
             self.broken = True
-            complain(f"{self._path}: {lost} calls couldn't be written")
+            reason = (self._writer.problem or "its reader has stopped").lower()
+            name = "stdout" if self._path == STDOUT else self._path
+            complain(f"{name}: {lost} {'call' if lost == 1 else 'calls'} couldn't be written, {reason}")
 
 
-def _watch_signals(load: Load) -> list[int]:
+def _descriptor(path: Path | None) -> int | None:
+    if path == STDOUT:
+        return os.dup(sys.stdout.fileno())
+    return None if path is None else append_to(path)
+
+
+def _watch_signals(load: Load, *, drawing: bool) -> list[int]:
     """Let the first signal hang up all calls in order and the second end at once; return the signals that came."""
     received: list[int] = []
 
     def take(number: int) -> None:
         received.append(number)
         if len(received) > 1:
+            if drawing:
+                _end_line()
             os._exit(128 + number)
         load.stop()
 
@@ -119,10 +144,20 @@ def _watch_signals(load: Load) -> list[int]:
     return received
 
 
+def _end_line() -> None:
+    """Leave the line of progress as it is, and let what comes next begin below it."""
+    with suppress(OSError):
+        os.write(sys.stderr.fileno(), b"\n")
+
+
+def _draws(presentation: LoadPresentation) -> bool:
+    return not presentation.quiet and can_draw(sys.stderr, os.environ)
+
+
 @asynccontextmanager
 async def _progress(load: Load, presentation: LoadPresentation) -> AsyncIterator[None]:
     """Show on stderr how it goes, where that is a terminal."""
-    if presentation.quiet or not can_draw(sys.stderr, os.environ):
+    if not _draws(presentation):
         yield
         return
     task = asyncio.create_task(_draw(load, sys.stderr))

@@ -153,6 +153,24 @@ async def test_a_faulty_frame_ends_the_connection_without_a_close(frames: bytes,
     assert heard.ends == [ConnectionEnd("jambonz", None, "", f"the server sent {fault}")]
 
 
+@pytest.mark.parametrize(
+    ("end", "well"),
+    [
+        (ConnectionEnd("server", 1000), True),
+        (ConnectionEnd("server", 1001), True),
+        (ConnectionEnd("server", None), True),
+        (ConnectionEnd("server", 3000), True),
+        (ConnectionEnd("server", 1011, "out of memory"), False),
+        (BY_SERVER_GONE, False),
+        (ConnectionEnd("jambonz", 1000), True),
+        (ConnectionEnd("jambonz", 1002, "", "the server sent a masked frame"), False),
+        (ConnectionEnd("nobody", None), False),
+    ],
+)
+def test_a_call_ended_well_unless_with_an_error_or_without_a_close(end: ConnectionEnd, *, well: bool) -> None:
+    assert end.ended_well is well
+
+
 async def test_nothing_is_sent_or_told_after_the_servers_close() -> None:
     server, heard = Server(b"\x88\x02\x03\xe8" + said(TEXT, b"late") + said(PING, b"hi")), Heard()
 

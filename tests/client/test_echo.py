@@ -86,7 +86,7 @@ def test_delay_is_from_when_a_block_was_due_until_its_last_sample_was_back() -> 
 @settings(deadline=None, max_examples=60)
 @given(
     places=st.lists(st.integers(0, SENT * 320), max_size=40),
-    gain_db=st.floats(-20, 20),
+    gain_db=st.floats(-20, 12),
     inverted=st.booleans(),
     late=st.integers(0, 700),
 )
@@ -196,3 +196,12 @@ def test_an_echo_that_is_a_sample_off_has_its_gain_all_the_same(late: int) -> No
     assert result.lost == 0
     assert result.gain is not None
     assert result.gain.min == pytest.approx(0.0, abs=0.05)
+
+
+@pytest.mark.parametrize("sample_rate", RATES)
+def test_an_echo_with_its_bytes_swapped_is_none(sample_rate: int) -> None:
+    swapped = np.frombuffer(pattern(sample_rate), "<i2").byteswap().tobytes()
+
+    result = echoed([swapped], sample_rate)
+
+    assert (result.lost, result.gain) == (SENT, None)

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.cli import COMMAND, Service, environment, listenctl, service
+from tests.helpers.pty_command import on_terminal
+from tests.helpers.scripted_server import serving, shake_hands
 
 
 async def ended(process: Process) -> tuple[int, str, str]:
@@ -17,9 +20,9 @@ async def ended(process: Process) -> tuple[int, str, str]:
     return process.returncode, said.decode(), complained.decode()
 
 
-async def placing(home: Path, *arguments: str) -> Process:
+async def placing(home: Path, *arguments: str, stdout: int = PIPE) -> Process:
     return await asyncio.create_subprocess_exec(
-        *COMMAND, "load", *arguments, cwd=home, env=environment(home), stdout=PIPE, stderr=PIPE
+        *COMMAND, "load", *arguments, cwd=home, env=environment(home), stdout=stdout, stderr=PIPE
     )
 
 
@@ -86,6 +89,63 @@ async def test_an_interrupt_hangs_up_reports_and_is_status_130(tmp_path: Path) -
     assert len(closes) == 2
 
 
+@pytest.mark.parametrize(("calls", "lost"), [("1", "1 call"), ("2", "2 calls"), ("7", "7 calls")])
+async def test_calls_that_cannot_be_written_down_are_all_counted(tmp_path: Path, calls: str, lost: str) -> None:
+    async with recording(tmp_path) as (_, url):
+        process = await placing(
+            tmp_path, url, "--calls", calls, "--hold", "0.1", "--ramp", "0.3", "--per-call", "/dev/full", "--quiet"
+        )
+        status, _, complained = await ended(process)
+
+    assert status == 1
+    assert complained == f"listenctl: /dev/full: {lost} couldn't be written, no space left on device\n"
+
+
+async def test_calls_go_to_stdout_where_no_report_does(tmp_path: Path) -> None:
+    async with recording(tmp_path) as (_, url):
+        process = await placing(tmp_path, url, "--calls", "2", "--hold", "0.1", "--quiet", "--per-call", "-")
+        status, said, complained = await ended(process)
+
+    assert (status, complained) == (0, "")
+    assert {json.loads(line)["call"] for line in said.splitlines()} == {0, 1}
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+async def test_a_report_that_nobody_reads_is_told(tmp_path: Path, form: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    async with recording(tmp_path) as (_, url):
+        process = await placing(tmp_path, url, "--calls", "1", "--hold", "0.1", *form, stdout=writer)
+        os.close(writer)
+        _, complained = await process.communicate()
+
+    assert process.returncode == 1
+    assert complained == b"listenctl: stdout: the report can't be written, its reader has gone\n"
+
+
+async def test_a_second_interrupt_leaves_the_progress_on_a_line_of_its_own(tmp_path: Path) -> None:
+    hung_up, over = asyncio.Event(), asyncio.Event()
+
+    async def never_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        await reader.read()
+        hung_up.set()
+        await over.wait()
+
+    async with serving(never_close) as port:
+        url = f"ws://127.0.0.1:{port}/"
+        async with on_terminal("load", url, "--calls", "1", "--hold", "600", home=tmp_path) as terminal:
+            await terminal.until("1 live")
+            terminal.process.send_signal(signal.SIGINT)
+            await hung_up.wait()
+            terminal.process.send_signal(signal.SIGINT)
+            drawn = await terminal.to_end()
+        over.set()
+
+    assert drawn.endswith("\r\n")
+    assert terminal.process.returncode == 130
+
+
 async def test_a_load_that_is_not_over_in_time_is_status_124(tmp_path: Path) -> None:
     async with recording(tmp_path) as (_, url):
         process = await placing(tmp_path, url, "--calls", "1", "--hold", "600", "--timeout", "0.3", "--quiet")
@@ -112,6 +172,10 @@ def test_nobody_there_is_status_5_in_one_line(tmp_path: Path) -> None:
         (["--mix", "8000:quad"], "quad is none of"),
         (["--ramp", "1", "--arrivals", "5"], "give one of them"),
         (["--per-call", "missing/calls"], "can't be written"),
+        (["--per-call", "-"], "the report is on stdout already"),
+        (["--per-call", "-", "--quiet", "--json"], "the report is on stdout already"),
+        (["--fail-if", "lost>1%"], "neither a share nor a unit"),
+        (["--echo-verify", "--streaming", "8000", "--mix", "8000,16000"], "can't match calls of 16000 Hz"),
     ],
 )
 def test_wrong_usage_is_status_2_and_says_what_to_do(tmp_path: Path, arguments: list[str], problem: str) -> None:

@@ -1,5 +1,6 @@
 """Lines on their way out, through real pipes."""
 
+import fcntl
 import os
 import threading
 from collections.abc import Iterator
@@ -49,7 +50,20 @@ def test_a_reader_that_leaves_is_told_once_and_lines_are_counted(pipe: list[int]
     writer.write("two")
 
     assert not broken.acquire(blocking=False)
-    assert (writer.lost, writer.problem) == (1, "Broken pipe")
+    assert (writer.lost, writer.problem) == (2, "Broken pipe")
+
+
+@pytest.mark.parametrize("lines", [1, 2, 50])
+def test_lines_that_cannot_be_written_are_all_counted(lines: int) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    writer = LineWriter(full)
+
+    for number in range(lines):
+        writer.write(f"line {number}")
+    lost = writer.close()
+    os.close(full)
+
+    assert (lost, writer.problem) == (lines, "No space left on device")
 
 
 def test_a_reader_that_stops_holds_nobody_up(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,8 +74,9 @@ def test_a_reader_that_stops_holds_nobody_up(pipe: list[int], monkeypatch: pytes
     # Far more than a pipe holds.
     for _ in range(100):
         writer.write("x" * 10_000)
-    writer.close()
+    lost = writer.close()
 
-    assert writer.lost > 0
+    # A pipe holds 64 kB, so six whole lines.
+    assert lost == 100 - fcntl.fcntl(pipe[1], fcntl.F_GETPIPE_SZ) // 10_001
     assert os.read(pipe[0], 10_001) == b"x" * 10_000 + b"\n"
     os.close(pipe.pop(0))

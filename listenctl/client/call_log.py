@@ -66,7 +66,6 @@ class CallLog:
         self.id = metadata.call_sid or UNKNOWN_CALL
         self.lateness = Histogram()
         self.keys = ""
-        self.finish_key: str | None = None
         self.commands = 0
         self.wrong = 0
         self._frames = self._samples = self._lost = self._hole = self._hole_end = 0

@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,6 @@ from listenctl.client.target import tls_context
 from listenctl.errors import RefusedError
 from tests.helpers.frames import BINARY, TEXT, frame
 from tests.helpers.scripted_server import Heard, finish, serving, shake_hands, target
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate with its key, in one file."""
-    path = tmp_path_factory.mktemp("tls") / "pair.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", *subject]
-    subprocess.run([*make, "-keyout", path, "-out", path.with_suffix(".crt")], check=True, capture_output=True)
-    path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
-    return path
 
 
 @pytest.fixture

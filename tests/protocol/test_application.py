@@ -1,31 +1,7 @@
-import json
-
 import pytest
 
-from listenctl.errors import UsageError
-from listenctl.protocol.profiles import CURRENT
-from listenctl.protocol.verb import ListenVerb, Nesting, parse_verb
-
-URL = "wss://app.example.com/listen"
-
-
-def parse(document: object) -> ListenVerb:
-    return parse_verb(json.dumps(document).encode(), where="verb.json", profile=CURRENT)
-
-
-def listen(**options: object) -> dict[str, object]:
-    return {"verb": "listen", "url": URL, **options}
-
-
-def config(**options: object) -> dict[str, object]:
-    return {"verb": "config", "listen": {"enable": True, "url": URL, **options}}
-
-
-def error_of(raw: bytes | object) -> str:
-    data = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
-    with pytest.raises(UsageError) as caught:
-        parse_verb(data, where="verb.json", profile=CURRENT)
-    return str(caught.value)
+from listenctl.protocol.verb import ListenVerb, Nesting
+from tests.helpers.verbs import URL, config, error_of, listen, parse
 
 
 def test_a_listen_in_a_dial_is_found() -> None:

@@ -1,8 +1,5 @@
-import json
-
 import pytest
 
-from listenctl.errors import UsageError
 from listenctl.protocol.credentials import Credentials
 from listenctl.protocol.playout import BidirectionalAudio
 from listenctl.protocol.profiles import CURRENT, IDEAL, NEXT, OLD, PROFILES, Profile
@@ -12,31 +9,10 @@ from listenctl.protocol.verb import (
     allowed_audio,
     cloud_recording,
     ends_call,
-    parse_verb,
     quirks,
     silence_timeout,
 )
-
-URL = "wss://app.example.com/listen"
-
-
-def parse(document: object, profile: Profile = CURRENT) -> ListenVerb:
-    return parse_verb(json.dumps(document).encode(), where="verb.json", profile=profile)
-
-
-def listen(**options: object) -> dict[str, object]:
-    return {"verb": "listen", "url": URL, **options}
-
-
-def config(**options: object) -> dict[str, object]:
-    return {"verb": "config", "listen": {"enable": True, "url": URL, **options}}
-
-
-def error_of(raw: bytes | object) -> str:
-    data = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
-    with pytest.raises(UsageError) as caught:
-        parse_verb(data, where="verb.json", profile=CURRENT)
-    return str(caught.value)
+from tests.helpers.verbs import URL, config, error_of, listen, parse
 
 
 def test_a_bare_verb_has_the_defaults_of_jambonz() -> None:

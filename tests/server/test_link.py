@@ -4,7 +4,6 @@ import asyncio
 import socket
 import ssl
 import struct
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,17 +19,6 @@ from tests.helpers.replay import Cut, odd_pieces, replay, whole
 from tests.helpers.server import faster, recorded_audio, running
 
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate with its key, in one file."""
-    path = tmp_path_factory.mktemp("tls") / "pair.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", *subject]
-    subprocess.run([*make, "-keyout", path, "-out", path.with_suffix(".crt")], check=True, capture_output=True)
-    path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
-    return path
 
 
 @pytest.fixture

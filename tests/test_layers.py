@@ -24,6 +24,7 @@ HEIGHTS = {
     "reports": 2,
     "runtime_dir": 2,
     "media": 3,
+    "playing": 4,
     "capture": 4,
     "server": 5,
     "client": 5,

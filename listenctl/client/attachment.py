@@ -1,11 +1,8 @@
 """One live call as an attached tool has it: the conversation that jambonz has with the server."""
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.protocol.attached import ControlType
 from listenctl.protocol.metadata import CallMetadata
 
 if TYPE_CHECKING:
@@ -78,28 +75,3 @@ class Attachment:
         wrong = what_went_wrong(exc)
         self.ended = wrong is None
         return NotFoundError("the call has ended") if wrong is None else ListenctlError(wrong)
-
-
-@dataclass(frozen=True, slots=True)
-class ServerWord:
-    """What the server itself says to an attached tool, not jambonz."""
-
-    type: str
-    reason: str = ""
-    detail: str = ""
-
-    @classmethod
-    def parse(cls, message: str | bytes) -> Self | None:
-        """Read a message; None if it is jambonz's."""
-        if isinstance(message, bytes) or '"listenctl:' not in message:
-            return None
-        try:
-            value = json.loads(message)
-        except (ValueError, RecursionError):
-            return None
-        kind = value.get("type") if isinstance(value, dict) else None
-        if kind not in list(ControlType):
-            return None
-        data = value.get("data")
-        data = data if isinstance(data, dict) else {}
-        return cls(str(kind), str(data.get("reason", "")), str(data.get("detail", "")))

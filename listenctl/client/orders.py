@@ -3,9 +3,9 @@
 import asyncio
 from dataclasses import dataclass
 
-from listenctl.client.attachment import Attachment, ServerWord
+from listenctl.client.attachment import Attachment
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.protocol.attached import ControlType
+from listenctl.protocol.attached import ControlType, ServerWord
 from listenctl.protocol.commands import MarkCommand
 from listenctl.protocol.messages import Mark, parse_texts
 
@@ -66,6 +66,6 @@ async def _send(attachment: Attachment, text: str) -> None:
 def _is_passed_on(message: str | bytes) -> bool:
     """Tell whether the server has passed on what was sent before."""
     word = ServerWord.parse(message)
-    if word is not None and word.type == ControlType.ERROR:
-        raise ListenctlError(word.detail or word.reason)
-    return word is not None and word.type == ControlType.SYNCED
+    if word is not None and word.complaint:
+        raise ListenctlError(word.complaint)
+    return word is not None and word.type is ControlType.SYNCED

@@ -4,8 +4,10 @@ What a server and a tool that is attached to one of its calls say to each other,
 They are text messages with a ``type`` of their own, which never reach jambonz.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from listenctl.protocol import wire_json
 
@@ -54,3 +56,31 @@ class Refusal:
     def serialize(self) -> str:
         """Return the text to send to the tool."""
         return wire_json.encode({"type": ControlType.ERROR, "data": {"reason": self.reason, "detail": self.detail}})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWord:
+    """What the server itself says to an attached tool, not jambonz."""
+
+    type: ControlType
+    data: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, message: str | bytes) -> Self | None:
+        """Read a message; None if it is jambonz's."""
+        if isinstance(message, bytes) or PREFIX not in message:
+            return None
+        decoded = wire_json.decode(message)
+        value = decoded[0] if decoded else None
+        kind = value.get("type") if isinstance(value, dict) else None
+        if not isinstance(value, dict) or kind not in list(ControlType):
+            return None
+        data = value.get("data")
+        return cls(ControlType(kind), data if isinstance(data, dict) else {})
+
+    @property
+    def complaint(self) -> str | None:
+        """What the server didn't pass on and why, in a sentence; None if it is no ``ERROR``."""
+        if self.type is not ControlType.ERROR:
+            return None
+        return str(self.data.get("detail") or self.data.get("reason") or "the server refused it")

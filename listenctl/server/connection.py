@@ -184,6 +184,8 @@ class Connection:
         call = self._call
         if call is None:
             return
+        if call.tap is not None:
+            call.tap.received(data, now)
         for message in splitter.receive(data):
             if isinstance(message, Control):
                 self._unanswered = 0
@@ -250,12 +252,12 @@ class Connection:
         if refusal is not None:
             self._refused(refusal)
             return
+        self._flush()
         self._session = ListenSession(started_at=now, default_format=self._settings.default_format)
         self._splitter = Splitter(self._protocol, max_size=self._settings.max_message)
         self._call = self._gate.open_call(self, self._session)
         self._deadline = now + self._settings.metadata_timeout
         self._read_in_batches(FIRST_READ)
-        self._flush()
         if self._request:
             data, self._request = self._request, b""
             self._take_frames(self._splitter, data, now)
@@ -346,6 +348,8 @@ class Connection:
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
             if data:
+                if self._call is not None and self._call.tap is not None:
+                    self._call.tap.sent(data, self._loop.time())
                 self._link.write(data)
             else:
                 self._link.end_writing()

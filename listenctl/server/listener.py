@@ -11,6 +11,7 @@ import logging
 import resource
 import socket
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -23,7 +24,7 @@ from listenctl.server.connection import FIRST_READ, Connection
 from listenctl.server.control_socket import ControlSocket
 from listenctl.server.handshake import Refusal
 from listenctl.server.link import Link, PlainLink, TlsLink
-from listenctl.server.live import LevelWatcher, LiveCall
+from listenctl.server.live import LevelWatcher, LiveCall, Tap
 from listenctl.server.recorder import Recorded, Recorder
 from listenctl.server.settings import ServerSettings
 from listenctl.server.wheel import Wheel
@@ -61,6 +62,7 @@ class ListenServer:
         self.reporter = reporter
         self.recorder = recorder
         self.watchers: list[LevelWatcher] = []
+        self.new_tap: Callable[[], Tap] | None = None
         self.live: list[LiveCall] = []
         self.calls_total = 0
         self.calls_failed = 0
@@ -178,6 +180,8 @@ class ListenServer:
     def open_call(self, connection: Connection, session: ListenSession) -> LiveCall:
         """Make a handshake a call."""
         call = LiveCall(self, session, self._loop.time())
+        if self.new_tap is not None:
+            call.tap = self.new_tap()
         self.live.append(call)
         self.calls_total += 1
         self._details[call] = connection

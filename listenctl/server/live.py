@@ -35,6 +35,22 @@ class LevelWatcher(Protocol):
         """Take the levels of windows that were measured; the last one ends at ``position`` or before."""
 
 
+class Tap(Protocol):
+    """Someone who is given every byte that passes on a connection after its handshake, both ways."""
+
+    def begin(self, log: CallLog) -> None:
+        """Take notice of what is known of the call; bytes may have passed before."""
+
+    def received(self, data: bytes, at: float) -> None:
+        """Take what jambonz sent, at ``at`` on the loop's clock, in any cuts."""
+
+    def sent(self, data: bytes, at: float) -> None:
+        """Take what we sent."""
+
+    def finish(self, at: float) -> None:
+        """Take notice that the call is over."""
+
+
 class Host(Protocol):
     """What a live call asks its server."""
 
@@ -59,6 +75,7 @@ class LiveCall:
         self.log: CallLog | None = None
         self.recording: Recorded | None = None
         self.attachments: Attachments | None = None
+        self.tap: Tap | None = None
         self.started_at = started_at
         """On the clock of the event loop."""
         self._host = host
@@ -107,11 +124,15 @@ class LiveCall:
         self._host.note_ended(self)
         if self.attachments is not None:
             self.attachments.end()
+        if self.tap is not None:
+            self.tap.finish(now)
 
     def _start(self, event: CallStarted) -> None:
         log = self.log = self._host.start_log(self, event)
         if self._host.reporter.wants("call-started"):
             self._report("call-started", _describe_start(log))
+        if self.tap is not None:
+            self.tap.begin(log)
         self.recording = self._host.start_recording(log)
         self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._host.watchers]
 

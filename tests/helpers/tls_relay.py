@@ -1,0 +1,134 @@
+"""A session between OpenSSL's own client and server, which do what Python can't ask for; what passes is recorded."""
+
+import asyncio
+import re
+from asyncio import StreamReader, StreamWriter
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from listenctl.capture.tls_events import Party
+from listenctl.capture.tls_keylog import KeyLog
+from tests.helpers.tls_wire import Flight
+
+
+@dataclass(slots=True)
+class OpenSsl:
+    """``openssl s_client`` or ``s_server``: lines on its stdin are sent, or commands (K: update the keys, R: again)."""
+
+    process: Process
+
+    async def say(self, line: str) -> None:
+        stdin = self.process.stdin
+        assert stdin is not None
+        stdin.write(line.encode() + b"\n")
+        await stdin.drain()
+
+    async def until(self, text: str) -> str:
+        """Return what it says until ``text``, a regular expression, stands in a line."""
+        stdout = self.process.stdout
+        assert stdout is not None
+        said = ""
+        while not re.search(text, said):
+            line = await stdout.readline()
+            assert line, f"openssl ended without {text!r}: {said}"
+            said += line.decode(errors="replace")
+        return said
+
+    async def end(self) -> None:
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.communicate()
+
+
+@dataclass(slots=True)
+class Relayed:
+    """
+    Both ends and what went between them; the key log is the client's.
+
+    Args:
+        passed: set whenever the server has sent something.
+    """
+
+    server: OpenSsl
+    keylog_file: Path
+    flights: list[Flight] = field(default_factory=list)
+    passed: asyncio.Event = field(default_factory=asyncio.Event)
+    address: str = ""
+    client: OpenSsl = field(init=False)
+
+    @property
+    def keylog(self) -> KeyLog:
+        return KeyLog(self.keylog_file.read_text())
+
+    async def exchange(self, number: int) -> None:
+        """Let each side say a line, and the other read it."""
+        await self.client.say(f"from the client {number}")
+        await self.server.until(f"from the client {number}\n")
+        await self.server.say(f"from the server {number}")
+        await self.client.until(f"from the server {number}\n")
+
+    async def command(self, party: Party, letter: str) -> None:
+        """Give a command, and wait until it was done: a line behind it in the same read would be lost."""
+        if party is Party.CLIENT:
+            await self.client.say(letter)
+            await self.client.until("KEYUPDATE|RENEGOTIATING")
+        else:
+            # It says so in the end only, but sends something.
+            self.passed.clear()
+            await self.server.say(letter)
+            await self.passed.wait()
+
+    async def again(self, *client: str | Path) -> None:
+        """Go on with another client, and with what passes from now on."""
+        # A session that was broken off isn't resumed.
+        await self.client.say("Q")
+        await self.client.process.communicate()
+        self.flights = []
+        self.client = await self.connect(*client)
+
+    async def connect(self, *client: str | Path) -> OpenSsl:
+        return await openssl("s_client", "-connect", self.address, "-keylogfile", self.keylog_file, *client)
+
+
+async def openssl(*arguments: str | Path) -> OpenSsl:
+    return OpenSsl(await asyncio.create_subprocess_exec("openssl", *arguments, stdin=PIPE, stdout=PIPE, stderr=STDOUT))
+
+
+@asynccontextmanager
+async def relayed(
+    folder: Path, certificate: Path, *, server: Sequence[str] = (), client: Sequence[str | Path] = ()
+) -> AsyncIterator[Relayed]:
+    """Connect an OpenSSL client, with more arguments, to an OpenSSL server."""
+    server_side = await openssl("s_server", "-accept", "127.0.0.1:0", "-cert", certificate, *server)
+    port = re.findall(r"ACCEPT 127\.0\.0\.1:(\d+)", await server_side.until(r"ACCEPT .*:\d+"))[0]
+    session = Relayed(server_side, folder / "secrets.txt")
+    tasks: list[asyncio.Task[None]] = []
+
+    async def carry(party: Party, reader: StreamReader, writer: StreamWriter) -> None:
+        flights = session.flights
+        while data := await reader.read(65536):
+            flights.append((party, data))
+            writer.write(data)
+            if party is Party.SERVER:
+                session.passed.set()
+        writer.close()
+
+    async def connected(reader: StreamReader, writer: StreamWriter) -> None:
+        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", int(port))
+        tasks.append(asyncio.create_task(carry(Party.CLIENT, reader, other_writer)))
+        tasks.append(asyncio.create_task(carry(Party.SERVER, other_reader, writer)))
+
+    relay = await asyncio.start_server(connected, "127.0.0.1", 0)
+    session.address = f"127.0.0.1:{relay.sockets[0].getsockname()[1]}"
+    session.client = await session.connect(*client)
+    try:
+        yield session
+    finally:
+        await session.client.end()
+        await server_side.end()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        relay.close()
+        await relay.wait_closed()

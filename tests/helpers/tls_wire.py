@@ -1,0 +1,129 @@
+"""Real TLS sessions without a network, with everything that went over the wire and the secrets."""
+
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from listenctl.capture.tls import TlsSession
+from listenctl.capture.tls_events import Decrypted, Party, TlsEvent
+from listenctl.capture.tls_keylog import KeyLog
+
+# OpenSSL's SSL_OP_NO_ENCRYPT_THEN_MAC, which Python doesn't name.
+NO_ENCRYPT_THEN_MAC = 1 << 19
+
+Flight = tuple[Party, bytes]
+
+
+@dataclass(slots=True)
+class TlsTalk:
+    """
+    A client and a server in one process.
+
+    Args:
+        flights: what went over the wire, in order.
+        said: what the two said inside.
+    """
+
+    client: ssl.SSLObject
+    server: ssl.SSLObject
+    bios: dict[Party, tuple[ssl.MemoryBIO, ssl.MemoryBIO]]
+    keylog_file: Path
+    flights: list[Flight] = field(default_factory=list)
+    said: list[Flight] = field(default_factory=list)
+
+    @property
+    def keylog(self) -> KeyLog:
+        return KeyLog(self.keylog_file.read_text() if self.keylog_file.exists() else "")
+
+    def shake(self) -> None:
+        """Do the handshake; tickets that follow it arrive with the first thing said."""
+        pending = [(Party.CLIENT, self.client), (Party.SERVER, self.server)]
+        while pending:
+            for one in list(pending):
+                party, side = one
+                try:
+                    side.do_handshake()
+                    pending.remove(one)
+                except ssl.SSLWantReadError:
+                    pass
+                finally:
+                    self.pass_on(party)
+
+    def say(self, party: Party, data: bytes) -> None:
+        """Let one side say something, and the other read it."""
+        side, other = (self.client, self.server) if party is Party.CLIENT else (self.server, self.client)
+        side.write(data)
+        self.pass_on(party)
+        heard = b""
+        while len(heard) < len(data):
+            heard += other.read(len(data))
+        self.said.append((party, data))
+
+    def close(self) -> None:
+        """Let both send their close_notify."""
+        for party, side in ((Party.CLIENT, self.client), (Party.SERVER, self.server)):
+            with suppress(ssl.SSLWantReadError):
+                side.unwrap()
+            self.pass_on(party)
+
+    def pass_on(self, party: Party) -> None:
+        """Carry over what one side has written."""
+        data = self.bios[party][1].read()
+        if data:
+            self.flights.append((party, data))
+            self.bios[Party.SERVER if party is Party.CLIENT else Party.CLIENT][0].write(data)
+
+
+def client_context(version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, ciphers: str = "") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    if ciphers:
+        context.set_ciphers(ciphers)
+    return context
+
+
+def server_context(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.load_cert_chain(certificate)
+    return context
+
+
+def talk(
+    client: ssl.SSLContext,
+    server: ssl.SSLContext,
+    folder: Path,
+    *,
+    server_name: str | None = "listen.example",
+    session: ssl.SSLSession | None = None,
+) -> TlsTalk:
+    """Return a session that hasn't begun; the client writes its key log into ``folder``."""
+    bios = {party: (ssl.MemoryBIO(), ssl.MemoryBIO()) for party in Party}
+    keylog_file = folder / "secrets.txt"
+    client.keylog_filename = str(keylog_file)
+    client_side = client.wrap_bio(*bios[Party.CLIENT], server_hostname=server_name, session=session)
+    return TlsTalk(client_side, server.wrap_bio(*bios[Party.SERVER], server_side=True), bios, keylog_file)
+
+
+def read(flights: list[Flight], keylog: KeyLog, *, cut: int = 0) -> list[TlsEvent]:
+    """Return what a capture of ``flights`` says; each is one second, in pieces of ``cut`` bytes unless that is 0."""
+    session = TlsSession(keylog)
+    events: list[TlsEvent] = []
+    for at, (party, data) in enumerate(flights):
+        feed = session.client if party is Party.CLIENT else session.server
+        for start in range(0, len(data), cut or len(data)):
+            events += feed(data[start : start + (cut or len(data))], float(at))
+    return events + session.finish(float(len(flights)))
+
+
+def heard(events: list[TlsEvent]) -> list[Flight]:
+    """Return who said what, with what one side said in a row put together."""
+    spoken: list[Flight] = []
+    for event in events:
+        if isinstance(event, Decrypted):
+            before = spoken.pop()[1] if spoken and spoken[-1][0] is event.party else b""
+            spoken.append((event.party, before + event.data))
+    return spoken

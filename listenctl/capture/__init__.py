@@ -1,0 +1,1 @@
+"""Stored traffic: what dumps and packet captures hold, read whatever their state."""

@@ -1,0 +1,176 @@
+"""
+What was said on a connection, in time and with its sender: what dump, inspector and replay have in common.
+
+Wherever frames were stored, folding them into a timeline is the same: fragments become messages, and both senders'
+messages go to one ``ListenSession``. The peers' faults become entries like all else; nothing here raises.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from websockets.frames import Frame, Opcode
+
+from listenctl.protocol.frame_reader import RawFrame
+from listenctl.protocol.session import Event, ListenSession, ProtocolViolation, Sender
+from listenctl.protocol.splitter import Audio, Control, Message, Text
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""jambonz takes messages of any size (9.6 MB was tried, protocol.md 13), so there has to be a limit of our own."""
+
+_BINARY = int(Opcode.BINARY)
+_CONTROL = 0x08
+_MAX_CONTROL_BYTES = 125
+_OPCODES = frozenset(Opcode)
+
+
+class TimedFrame(NamedTuple):
+    """A frame, by whom it was sent, and when, in seconds since the start of the call."""
+
+    at: float
+    sender: Sender
+    frame: RawFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened; the close, pings and pongs are there as they came."""
+
+    at: float
+    sender: Sender
+    event: Event | Control
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A frame that is against RFC 6455, or too long; what can be read of it is read all the same."""
+
+    rule: str
+    detail: str
+
+
+class MessageJoiner:
+    """
+    Join the frames of one sender to messages.
+
+    Args:
+        masked: whether this sender's frames have to be masked.
+        max_message: in bytes, which bounds what is held; of a longer message there is only the flaw.
+    """
+
+    def __init__(self, *, masked: bool, max_message: int = MAX_MESSAGE_BYTES) -> None:
+        self._masked = masked
+        self._max_message = max_message
+        self._parts: bytearray | None = None
+        self._opcode = Opcode.BINARY
+        self._too_long = False
+
+    def feed(self, frame: RawFrame) -> Sequence[Message | Flaw]:
+        """Return the message that ``frame`` completes, after what is wrong with the frame."""
+        fin, rsv, opcode, masked, payload = frame
+        # Nearly every frame is this; on the long way it takes three times as long.
+        if opcode == _BINARY and fin and not rsv and masked is self._masked and self._parts is None:
+            return (Audio(payload, len(payload), 1),) if len(payload) <= self._max_message else (self._too_much(),)
+        return list(self._look_at(frame))
+
+    def _look_at(self, frame: RawFrame) -> Iterator[Message | Flaw]:
+        if frame.masked is not self._masked:
+            yield Flaw("frame-masking", "a frame without a mask" if self._masked else "a masked frame")
+        if frame.rsv:
+            yield Flaw("frame-reserved-bits", f"a frame with the reserved bits {frame.rsv:03b}")
+        if frame.opcode not in _OPCODES:
+            yield Flaw("frame-opcode", f"a frame with the reserved opcode {frame.opcode}")
+        elif frame.opcode & _CONTROL:
+            if not frame.fin or len(frame.payload) > _MAX_CONTROL_BYTES:
+                yield Flaw("frame-control", "a control frame that is fragmented or too long")
+            yield Control(Frame(Opcode(frame.opcode), frame.payload, frame.fin))
+        else:
+            yield from self._join(frame)
+
+    def _join(self, frame: RawFrame) -> Iterator[Message | Flaw]:
+        if frame.opcode != Opcode.CONT:
+            if self._parts is not None:
+                yield Flaw("frame-order", "a message within a fragmented one, whose rest is missing")
+            self._begin(Opcode(frame.opcode))
+        elif self._parts is None:
+            yield Flaw("frame-order", "a continuation of nothing")
+            return
+        parts = self._parts
+        assert parts is not None
+        if not self._too_long and len(parts) + len(frame.payload) > self._max_message:
+            self._too_long = True
+            parts.clear()
+            yield self._too_much()
+        if not self._too_long:
+            parts += frame.payload
+        if frame.fin:
+            self._parts = None
+            if not self._too_long:
+                data = bytes(parts)
+                yield Text(data) if self._opcode is Opcode.TEXT else Audio(data, len(data), 1)
+
+    def _too_much(self) -> Flaw:
+        return Flaw("message-too-long", f"a message of more than {self._max_message} bytes")
+
+    def _begin(self, opcode: Opcode) -> None:
+        self._parts, self._opcode, self._too_long = bytearray(), opcode, False
+
+
+class Timeline:
+    """
+    Fold the frames of one connection, both directions in order of time, into entries.
+
+    Args:
+        session: that of the connection, with the clock of the frames.
+    """
+
+    def __init__(self, session: ListenSession, *, max_message: int = MAX_MESSAGE_BYTES) -> None:
+        self._session = session
+        self._joiners = {
+            sender: MessageJoiner(masked=sender is Sender.JAMBONZ, max_message=max_message) for sender in Sender
+        }
+        self._at = 0.0
+
+    @property
+    def at(self) -> float:
+        """The time so far."""
+        return self._at
+
+    def take(self, timed: TimedFrame) -> list[Entry]:
+        """Return what a frame means; time that goes back, in a damaged file, stands still instead."""
+        at, sender, frame = timed
+        before = self._at
+        entries = [Entry(before, Sender.JAMBONZ, gap) for gap in self.move_to(at)]
+        return entries + [Entry(self._at, sender, event) for event in self.fold(sender, frame)]
+
+    # Entries take half as long again as all the rest, for those who look at few of them.
+    def move_to(self, at: float) -> Sequence[Event]:
+        """Let time go on; return the gaps that were known before it did."""
+        if at <= self._at:
+            return ()
+        # Frames of one time were read together; the ledger has to see all of them before it counts.
+        gaps = self._session.caught_up(self._at)
+        self._at = at
+        return gaps
+
+    def fold(self, sender: Sender, frame: RawFrame) -> Sequence[Event | Control]:
+        """Return what a frame means that came at the time so far."""
+        messages = self._joiners[sender].feed(frame)
+        if len(messages) == 1 and isinstance(messages[0], Audio):
+            return self._session.receive(sender, messages[0], self._at)
+        events: list[Event | Control] = []
+        for message in messages:
+            if isinstance(message, Flaw):
+                events.append(ProtocolViolation(self._session.position, message.rule, message.detail))
+            elif isinstance(message, Control):
+                events.append(message)
+            else:
+                events += self._session.receive(sender, message, self._at)
+        return events
+
+    def finish(self, at: float | None) -> list[Entry]:
+        """Settle what the end at ``at`` settles; None where the connection broke, nobody knows when."""
+        entries = [Entry(self._at, Sender.JAMBONZ, gap) for gap in self._session.caught_up(self._at)]
+        ended = None if at is None else max(at, self._at)
+        entries += [Entry(ended or self._at, Sender.JAMBONZ, event) for event in self._session.finish(ended)]
+        return entries

@@ -1,0 +1,240 @@
+"""
+One connection of a capture, and the WebSocket sessions on it.
+
+A session begins with the answer to a request for it, or where the capture finds a call going on. A connection on which
+a refused request is followed by another has several; under TLS one that can't be decrypted counts as one, since it may
+be.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from listenctl.capture.captured import (
+    CapturedSession,
+    CaptureEvent,
+    FrameSeen,
+    FramesLost,
+    HttpHead,
+    SessionClosed,
+    SessionOpened,
+)
+from listenctl.capture.connections import Ending, Piece
+from listenctl.capture.http import Head
+from listenctl.capture.listening import Judge
+from listenctl.capture.packets import Notice
+from listenctl.capture.tls import TlsSession
+from listenctl.capture.tls_events import AlertSent, Decrypted, Party, RecordsLost, SessionAgreed, TlsEvent, TlsNotice
+from listenctl.capture.tls_keylog import KeyLog
+from listenctl.capture.websocket import Answered, Asked, Garbled, Item, Lost, Resumed, StreamEnded, WebSocketFinder
+from listenctl.protocol.session import Sender
+from listenctl.protocol.timeline import TimedFrame
+
+_TLS_RECORDS = frozenset({20, 21, 22, 23})
+_HANDSHAKE, _CLIENT_HELLO = 22, 1
+_OPCODES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
+_SENDERS = {Party.CLIENT: Sender.JAMBONZ, Party.SERVER: Sender.APPLICATION}
+
+
+class Conversation:
+    """
+    One connection that may hold sessions.
+
+    Args:
+        first: the first that was said on it.
+        source: the file that it is in.
+        numbers: what sessions are called.
+    """
+
+    def __init__(self, first: Piece, keylog: KeyLog, source: str, numbers: Iterator[int]) -> None:
+        self.connection = first.stream.connection
+        self._finder = WebSocketFinder(whole=self.connection.whole)
+        self._tls = TlsSession(keylog) if _is_tls(first.data) else None
+        self._tls_client = _tls_client(first) if self._tls else 0
+        self._source = source
+        self._numbers = numbers
+        self._asked: Asked | None = None
+        self._session: CapturedSession | None = None
+        self._judge: Judge | None = None
+        self._how: Ending | str = ""
+        self._open_streams = {0, 1}
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether there is no session in it."""
+        return self._finder.hopeless and self._session is None
+
+    @property
+    def over(self) -> bool:
+        """Whether both streams have ended."""
+        return not self._open_streams
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that what isn't complete takes."""
+        return self._finder.held
+
+    def take(self, number: int, at: float, data: bytes, packet: int) -> list[CaptureEvent]:
+        """Return what the next bytes of a stream mean."""
+        if self._tls is None:
+            return self._events(self._finder.take(number, at, data), packet)
+        told = (self._tls.client if number == self._tls_client else self._tls.server)(data, at)
+        return self._decrypted(told, packet) if told else []
+
+    def hole(self, number: int, at: float, size: int | None) -> list[CaptureEvent]:
+        """Return what it means that bytes of a stream are missing."""
+        if self._tls is None:
+            return self._events(self._finder.hole(number, at, size), None)
+        return self._decrypted(self._tls.hole(self._party(number), size or None, at), None)
+
+    def give_up(self, at: float) -> list[CaptureEvent]:
+        """Drop what isn't complete."""
+        return self._events(self._finder.give_up(at), None)
+
+    def end(self, number: int, at: float, how: Ending) -> list[CaptureEvent]:
+        """Return what it means that a stream ended."""
+        self._open_streams.discard(number)
+        events: list[CaptureEvent] = []
+        if self._tls and self.over:
+            events += self._decrypted(self._tls.finish(at), None)
+        events += self._events(self._finder.end(number, at, how), None)
+        if self.over:
+            self._how = self._how or how
+            events += self._close(at)
+        return events
+
+    def _decrypted(self, told: Iterable[TlsEvent], packet: int | None) -> list[CaptureEvent]:
+        events: list[CaptureEvent] = []
+        for event in told:
+            match event:
+                case Decrypted(at, party, data):
+                    events += self._events(self._finder.take(self._number(party), at, data), packet)
+                case RecordsLost(at, party, _, size):
+                    events += self._events(self._finder.hole(self._number(party), at, size), None)
+                case TlsNotice(at, _, text):
+                    events += self._undecrypted(at, text)
+                case AlertSent(at, party, name, fatal):
+                    events += self._alert(at, _SENDERS[party], name, fatal=fatal)
+                case SessionAgreed():
+                    pass
+        return events
+
+    def _events(self, items: Iterable[Item], packet: int | None) -> list[CaptureEvent]:
+        events: list[CaptureEvent] = []
+        for item in items:
+            if type(item) is TimedFrame and (session := self._session):
+                at, sender, frame = item
+                if self._judge:
+                    self._judge.look_at(sender, frame)
+                    self._judge = None if self._judge.settled else self._judge
+                events.append(FrameSeen(at, session, sender, frame, packet))
+            else:
+                events += self._other(item, packet)
+        return events
+
+    def _other(self, item: Item, packet: int | None) -> Iterator[CaptureEvent]:
+        if isinstance(item, Asked):
+            yield from self._close(item.at)
+            self._asked = item
+            return
+        if isinstance(item, Answered):
+            yield from self._answered(item)
+            return
+        if self._session is None:
+            yield self._open(item.at, midway=self._asked is None)
+        assert self._session is not None
+        at, session = item.at, self._session
+        match item:
+            case TimedFrame(_, sender, frame):
+                yield FrameSeen(at, session, sender, frame, packet)
+            case Lost(_, sender, size):
+                yield FramesLost(at, session, sender, size, _described(item))
+            case Resumed(_, sender, skipped) if skipped:
+                detail = f"{skipped} bytes before the next frame that can be told are part of none"
+                yield FramesLost(at, session, sender, skipped, detail)
+            case Garbled(_, sender, what):
+                yield FramesLost(at, session, sender, None, what)
+            case StreamEnded(_, sender, how):
+                self._how = self._how or how
+                yield SessionClosed(at, session, sender, how)
+
+    def _answered(self, answered: Answered) -> Iterator[CaptureEvent]:
+        if self._session and self._session.response:
+            yield from self._close(answered.at)
+        if self._session is None:
+            yield self._open(answered.at, midway=False, response=answered.response)
+
+    def _open(self, at: float, *, midway: bool, response: Head | None = None) -> SessionOpened:
+        client = self._finder.client if self._tls is None else self._tls_client
+        streams = self.connection.streams
+        request = self._asked.request if self._asked else None
+        began = at if response else self._asked.at if self._asked else self.connection.at
+        self._session = session = CapturedSession(
+            next(self._numbers),
+            self._source,
+            began,
+            client="" if client is None else str(streams[client].source),
+            server="" if client is None else str(streams[1 - client].source),
+            request=_head(request),
+            response=_head(response),
+            target=request.target if request else None,
+            subprotocol=(response.header("sec-websocket-protocol") or None) if response else None,
+            encrypted=self._tls is not None,
+            started_midway=midway,
+        )
+        self._asked, self._how, self._judge = None, "", Judge(session)
+        return SessionOpened(began, session)
+
+    def _close(self, at: float) -> Iterator[CaptureEvent]:
+        """Yield the end of the session, also of one that was only asked for."""
+        if self._asked and self._session is None:
+            yield self._open(at, midway=False)
+        if self._session:
+            yield SessionClosed(at, self._session, None, self._how or "refused")
+        self._session = self._judge = None
+
+    def _undecrypted(self, at: float, text: str) -> Iterator[CaptureEvent]:
+        if self._session is None:
+            yield self._open(at, midway=False)
+        assert self._session is not None
+        self._session.unreadable = self._session.unreadable or text
+        yield Notice(f"session {self._session.number}", text)
+
+    def _alert(self, at: float, sender: Sender, name: str, *, fatal: bool) -> Iterator[CaptureEvent]:
+        if self._session is None and fatal:
+            yield self._open(at, midway=False)
+        if self._session:
+            how = f"TLS {name}"
+            self._how = self._how or how
+            yield SessionClosed(at, self._session, sender, how)
+
+    def _number(self, party: Party) -> int:
+        return self._tls_client if party is Party.CLIENT else 1 - self._tls_client
+
+    def _party(self, number: int) -> Party:
+        return Party.CLIENT if number == self._tls_client else Party.SERVER
+
+
+def _head(head: Head | None) -> HttpHead | None:
+    return HttpHead(head.first_line, head.headers, head.raw) if head else None
+
+
+def _described(lost: Lost) -> str:
+    bytes_ = "bytes of which it isn't known how many" if lost.size is None else f"{lost.size} bytes"
+    missing = f"{bytes_} aren't in the capture"
+    if lost.cut is None:
+        return missing
+    kind = _OPCODES.get(lost.cut.opcode, f"opcode {lost.cut.opcode}")
+    return f"{missing}, the first within a {kind} frame of {lost.length}, of which {len(lost.cut.payload)} are there"
+
+
+def _is_tls(data: bytes) -> bool:
+    return len(data) > 2 and data[0] in _TLS_RECORDS and data[1] == 3 and data[2] <= 4
+
+
+def _tls_client(first: Piece) -> int:
+    """Return the number of the stream of the TLS client."""
+    streams = first.stream.connection.streams
+    number = streams.index(first.stream)
+    if len(first.data) > 5 and first.data[0] == _HANDSHAKE:
+        return number if first.data[5] == _CLIENT_HELLO else 1 - number
+    client = first.stream.connection.client
+    return streams.index(client) if client else number

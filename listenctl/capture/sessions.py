@@ -1,0 +1,117 @@
+"""WebSocket sessions out of the connections of a capture, those under TLS included."""
+
+from collections.abc import Iterable, Iterator
+
+from listenctl.capture.captured import CaptureEvent
+from listenctl.capture.connections import Closed, Event, Hole, Piece, Stream
+from listenctl.capture.conversation import Conversation
+from listenctl.capture.packets import Batch, Notice, Secrets
+from listenctl.capture.streams import read_streams
+from listenctl.capture.tls_keylog import KeyLog
+
+MAX_HELD_TOGETHER = 1 << 27
+"""Bytes of messages that aren't complete, on all connections."""
+LOOK_AFTER = 32
+"""So many chunks of the capture may come before that is looked at, which takes a while with many connections."""
+
+
+class SessionReader:
+    """
+    Find the sessions among the connections of a capture.
+
+    Args:
+        source: the file that they are in.
+        keylog: secrets for those under TLS; those that the capture brings are added to it.
+        numbers: what sessions are called.
+    """
+
+    def __init__(self, source: str, keylog: KeyLog, numbers: Iterator[int]) -> None:
+        self._source = source
+        self._keylog = keylog
+        self._numbers = numbers
+        self._feeds = 0
+        # None for a connection that is known to hold no session.
+        self._conversations: dict[Stream, tuple[Conversation, int] | None] = {}
+
+    def feed(self, events: Iterable[Event | Notice | Secrets]) -> list[CaptureEvent]:
+        """Return what is said in sessions, and the notices as they are."""
+        found: list[CaptureEvent] = []
+        known = self._conversations
+        at = 0.0
+        for event in events:
+            if type(event) is Piece:
+                at, stream, data, packet = event
+                if stream not in known:
+                    self._meet(event)
+                if entry := known[stream]:
+                    conversation, number = entry
+                    found += conversation.take(number, at, data, packet)
+                    if conversation.hopeless:
+                        self._leave(conversation)
+            else:
+                found += self._other(event)
+        self._feeds += 1
+        if self._feeds % LOOK_AFTER == 0:
+            found += self._bound(at)
+        return found
+
+    def _other(self, event: Event | Notice | Secrets) -> list[CaptureEvent]:
+        match event:
+            case Hole():
+                return self._hole(event)
+            case Closed():
+                return self._closed(event)
+            case Notice():
+                return [event]
+            case Secrets(text):
+                self._keylog.add(text)
+        return []
+
+    def _bound(self, at: float) -> list[CaptureEvent]:
+        """Keep memory bounded however many messages are begun and never end: the longest are given up."""
+        conversations = {entry[0] for entry in self._conversations.values() if entry}
+        held = sum(conversation.held for conversation in conversations)
+        found: list[CaptureEvent] = []
+        for conversation in sorted(conversations, key=lambda one: one.held, reverse=True):
+            if held <= MAX_HELD_TOGETHER:
+                break
+            held -= conversation.held
+            found += conversation.give_up(at)
+        return found
+
+    def _meet(self, first: Piece) -> None:
+        conversation = Conversation(first, self._keylog, self._source, self._numbers)
+        for number, stream in enumerate(first.stream.connection.streams):
+            self._conversations[stream] = (conversation, number)
+
+    def _leave(self, conversation: Conversation) -> None:
+        self._conversations.update(dict.fromkeys(conversation.connection.streams))
+
+    def _hole(self, hole: Hole) -> list[CaptureEvent]:
+        if hole.stream not in self._conversations:
+            # What comes next isn't the begin.
+            hole.stream.connection.whole = False
+        elif entry := self._conversations[hole.stream]:
+            conversation, number = entry
+            return conversation.hole(number, hole.at, hole.size)
+        return []
+
+    def _closed(self, closed: Closed) -> list[CaptureEvent]:
+        if entry := self._conversations.get(closed.stream):
+            conversation, number = entry
+            found = conversation.end(number, closed.at, closed.how)
+            if conversation.over:
+                for stream in closed.stream.connection.streams:
+                    del self._conversations[stream]
+            return found
+        self._conversations.pop(closed.stream, None)
+        return []
+
+
+def read_sessions(
+    packets: Iterable[Batch | Notice | Secrets], source: str, keylog: KeyLog, numbers: Iterator[int]
+) -> Iterator[list[CaptureEvent]]:
+    """Yield what is said in the sessions of a capture, as it is read; the arguments are those of ``SessionReader``."""
+    reader = SessionReader(source, keylog, numbers)
+    for events in read_streams(packets):
+        yield reader.feed(events)

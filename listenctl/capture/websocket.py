@@ -1,0 +1,295 @@
+"""
+Find WebSocket in what both ends of a connection say, whatever its ports and wherever the capture begins.
+
+From a handshake on, frames are cut one after another. Where there is none, or where something is missing, the next
+place is sought at which frames follow one another, and what had to be left out is told. Which end is the client is
+known from its request, else from its masks.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from listenctl.capture.connections import Ending
+from listenctl.capture.frame_search import FrameSearch, Held
+from listenctl.capture.http import MAX_HEAD, Head, Kind, kind_of, parse_head
+from listenctl.capture.inflating import Inflater
+from listenctl.protocol.frame_reader import FrameReader, RawFrame
+from listenctl.protocol.session import Sender
+from listenctl.protocol.timeline import TimedFrame
+
+DEFLATE = "permessage-deflate"
+MAX_BRIDGED = 65_536
+"""Bytes that may be missing in a frame by which the next ones are found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The client asked for WebSocket."""
+
+    at: float
+    request: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The server's answer: 101, or how it refused."""
+
+    at: float
+    response: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """
+    Bytes that one side sent are missing, ``size`` None where it isn't known how many.
+
+    Args:
+        cut: the frame in which they are missing, with its payload up to there; None if they aren't within one.
+        length: the payload that ``cut`` had on the wire.
+    """
+
+    at: float
+    sender: Sender
+    size: int | None
+    cut: RawFrame | None = None
+    length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Frames were found again, or for the first time, after ``skipped`` bytes that are part of none."""
+
+    at: float
+    sender: Sender
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Garbled:
+    """What one side sent can't be read as it should be."""
+
+    at: float
+    sender: Sender
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """One side's TCP stream ended."""
+
+    at: float
+    sender: Sender
+    how: Ending
+
+
+Item = TimedFrame | Asked | Answered | Lost | Resumed | Garbled | StreamEnded
+
+
+class _State(Enum):
+    HEAD = auto()
+    FRAMES = auto()
+    SEARCH = auto()
+
+
+class _Side:
+    def __init__(self) -> None:
+        self.state = _State.HEAD
+        self.reader = FrameReader()
+        self.search = FrameSearch()
+        self.inflater: Inflater | None = None
+        self.head = b""
+        self.skip = 0  # bytes of a body, or of a frame with a hole, that come before what is read next
+        self.upgraded = False
+        self.ended = False
+
+    @property
+    def held(self) -> int:
+        return self.reader.held + self.search.held + len(self.head)
+
+
+class WebSocketFinder:
+    """
+    Read one connection; its sides are numbered 0 and 1 as the caller likes.
+
+    Args:
+        whole: the connection is in the capture from its begin.
+    """
+
+    def __init__(self, *, whole: bool) -> None:
+        self._whole = whole
+        self._sides = (_Side(), _Side())
+        self._client: int | None = None
+        self._found = False
+        self.hopeless = False
+        """Nothing here is WebSocket; nothing more need be fed."""
+
+    @property
+    def client(self) -> int | None:
+        """The number of the client's side, None while that isn't known."""
+        return self._client
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that what isn't complete takes."""
+        return sum(side.held for side in self._sides)
+
+    def give_up(self, at: float) -> list[Item]:
+        """Drop what isn't complete."""
+        return [item for number, side in enumerate(self._sides) if side.held for item in self.hole(number, at, None)]
+
+    def take(self, number: int, at: float, data: bytes) -> list[Item]:
+        """Take what a side said next."""
+        side = self._sides[number]
+        if side.skip:
+            data, side.skip = data[side.skip :], max(0, side.skip - len(data))
+            if not data:
+                return []
+        if side.state is _State.FRAMES:
+            return self._frames(number, at, data)
+        if side.state is _State.HEAD:
+            side.head += data
+            return self._heads(number, at)
+        return self._sought(number, at, side.search.feed(at, data))
+
+    def hole(self, number: int, at: float, size: int | None) -> list[Item]:
+        """Take note that the next bytes of a side are missing."""
+        side = self._sides[number]
+        if size is not None and size <= side.skip:
+            side.skip -= size
+            return []
+        if side.state is _State.SEARCH and size is not None and size <= MAX_BRIDGED:
+            return self._sought(number, at, side.search.miss(at, size))
+        items: list[Item] = []
+        cut = None
+        if side.state is _State.FRAMES:
+            cut = side.reader.begun()
+            if side.inflater:
+                side.inflater.lose()
+        elif side.state is _State.SEARCH:
+            items += self._sought(number, at, side.search.finish())
+        elif (kind := kind_of(side.head)) in (Kind.REQUEST, Kind.RESPONSE):
+            self._client = number if kind is Kind.REQUEST else 1 - number
+        if self._found:
+            frame, missing = cut or (None, 0)
+            items.append(Lost(at, self._sender(number), size, frame, len(frame.payload) + missing if frame else 0))
+        if cut and size is not None and size <= cut[1]:
+            # The frame says itself where the next one begins.
+            side.reader, side.skip = FrameReader(), cut[1] - size
+        else:
+            self._seek(number)
+        return items
+
+    def end(self, number: int, at: float, how: Ending) -> list[Item]:
+        """Take note that a side's stream ended."""
+        side = self._sides[number]
+        if side.ended:
+            return []
+        side.ended = True
+        items: list[Item] = []
+        if side.state is _State.SEARCH:
+            items += self._sought(number, at, side.search.finish())
+        elif side.state is _State.FRAMES and side.reader.held:
+            frame, missing = side.reader.begun() or (None, 0)
+            items.append(Lost(at, self._sender(number), None, frame, len(frame.payload) + missing if frame else 0))
+        if self._found:
+            items.append(StreamEnded(at, self._sender(number), how))
+        return items
+
+    def _sender(self, number: int) -> Sender:
+        return Sender.JAMBONZ if number == self._client else Sender.APPLICATION
+
+    def _frames(self, number: int, at: float, data: bytes) -> list[Item]:
+        side, sender = self._sides[number], self._sender(number)
+        frames = side.reader.feed(data)
+        if side.inflater:
+            frames = [side.inflater.frame(frame) for frame in frames]
+        items: list[Item] = [TimedFrame(at, sender, frame) for frame in frames]
+        if side.inflater and side.inflater.fault:
+            items.append(Garbled(at, sender, side.inflater.fault))
+            side.inflater = None
+        if side.reader.fault:
+            items.append(Garbled(at, sender, side.reader.fault))
+            self._seek(number)
+        return items
+
+    def _heads(self, number: int, at: float) -> list[Item]:
+        """Take the heads that are complete."""
+        side = self._sides[number]
+        items: list[Item] = []
+        while side.head:
+            kind = kind_of(side.head)
+            if kind is Kind.OTHER:
+                return items + self._no_head(number, at)
+            head = None if kind is Kind.UNDECIDED else parse_head(side.head)
+            if head is None:
+                self.hopeless = len(side.head) > MAX_HEAD
+                return items
+            self._client = number if kind is Kind.REQUEST else 1 - number
+            side.head = side.head[len(head.raw) :]
+            if head.upgrades and kind is Kind.RESPONSE:
+                self._found = True
+                return [*items, Answered(at, head), *self._upgraded(number, at, head)]
+            if head.upgrades:
+                self._found = side.upgraded = True
+                items.append(Asked(at, head))
+                continue
+            if kind is Kind.RESPONSE and self._sides[self._client].upgraded and head.status >= 200:
+                self._sides[self._client].upgraded = False
+                items.append(Answered(at, head))
+            side.skip = max(0, head.body - len(side.head))
+            side.head = side.head[head.body :]
+        return items
+
+    def _upgraded(self, number: int, at: float, head: Head) -> list[Item]:
+        """Go on with frames after the server's answer."""
+        for other, side in enumerate(self._sides):
+            side.inflater = _inflater(head, by_client=other == self._client)
+        side = self._sides[number]
+        side.state, rest, side.head = _State.FRAMES, side.head, b""
+        return self._frames(number, at, rest) if rest else []
+
+    def _no_head(self, number: int, at: float) -> list[Item]:
+        """Go on where no HTTP is."""
+        side = self._sides[number]
+        data, side.head = side.head, b""
+        if side.upgraded:
+            side.state = _State.FRAMES
+            return self._frames(number, at, data)
+        if self._whole and not self._found:
+            self.hopeless = True
+            return []
+        self._seek(number)
+        return self._sought(number, at, side.search.feed(at, data))
+
+    def _seek(self, number: int) -> None:
+        side = self._sides[number]
+        side.state, side.skip, side.head = _State.SEARCH, 0, b""
+        side.reader = FrameReader()
+        masked = None if self._client is None else number == self._client
+        side.search = FrameSearch(masked, compressed=side.inflater is not None)
+
+    def _sought(self, number: int, at: float, found: list[Held] | None) -> list[Item]:
+        """Go on with frames where they begin."""
+        side = self._sides[number]
+        if found is None:
+            self.hopeless = not self._found and all(one.search.hopeless or one.ended for one in self._sides)
+            return []
+        if self._client is None:
+            self._client = number if side.search.masked else 1 - number
+            self._sides[1 - number].search.masked = not side.search.masked
+        self._found = True
+        side.state = _State.FRAMES
+        items: list[Item] = [Resumed(found[0][0] if found else at, self._sender(number), side.search.skipped)]
+        for then, data, missing in found:
+            items += self.hole(number, then, len(data)) if missing else self.take(number, then, data)
+        return items
+
+
+def _inflater(head: Head, *, by_client: bool) -> Inflater | None:
+    """Return what decompresses one side's frames, if the server agreed on that."""
+    for offer in head.header("sec-websocket-extensions").split(","):
+        name, *parameters = (part.strip().lower() for part in offer.split(";"))
+        if name == DEFLATE:
+            who = "client" if by_client else "server"
+            return Inflater(keeps_context=f"{who}_no_context_takeover" not in parameters)
+    return None

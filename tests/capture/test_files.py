@@ -1,0 +1,181 @@
+"""Files as users have them: compressed, cut, from a pipe, or no captures at all."""
+
+import gzip
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listenctl.capture import files
+from listenctl.capture.files import open_file
+from listenctl.capture.packets import Batch, Notice
+from listenctl.capture.reading import is_capture, read_packets
+from listenctl.errors import ListenctlError, UsageError
+from tests.helpers.pcap import Packet, Talk, pcap, pcapng, read, said
+
+TALK = Talk().open().client(b"question").server(os.urandom(3000)).close().packets
+SAID = [b"question", said(read(read_packets(files.OpenFile("talk", pcap(TALK)[:64], iter([pcap(TALK)])))))[1]]
+
+
+Compress = Callable[[bytes], bytes]
+
+
+def zstd(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(data)
+
+
+def written(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    return str(path)
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, zstd], ids=["plain", "gz", "zst"])
+@pytest.mark.parametrize("capture", [pcap(TALK), pcapng(TALK)], ids=["pcap", "pcapng"])
+def test_a_capture_is_read_whatever_its_name_and_compression(
+    tmp_path: Path, compress: Compress, capture: bytes
+) -> None:
+    file = open_file(written(tmp_path / "any.name", compress(capture)))
+
+    assert is_capture(file.start)
+    found = read(read_packets(file))
+    assert said(found) == SAID
+    assert not any(isinstance(one, Notice) for one in found)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstd], ids=["gz", "zst"])
+def test_files_compressed_one_after_another_are_one(tmp_path: Path, compress: Compress) -> None:
+    capture = pcap(TALK)
+
+    file = open_file(written(tmp_path / "two", compress(capture[:99]) + compress(capture[99:])))
+
+    assert said(read(read_packets(file))) == SAID
+
+
+@pytest.mark.parametrize(("compress", "kind"), [(gzip.compress, "gzip"), (zstd, "zstd")])
+def test_what_is_left_of_a_compressed_file_that_was_cut_is_used(tmp_path: Path, compress: Compress, kind: str) -> None:
+    # Zstandard gives out blocks of 128 KiB.
+    packets = [*TALK, *(Packet(one.at, os.urandom(1000)) for one in TALK * 60)]
+
+    file = open_file(written(tmp_path / "cut", compress(pcap(packets))[:-100_000]))
+
+    found = list(read_packets(file))
+    assert sum(len(one.records) for one in found if isinstance(one, Batch)) > len(packets) // 4
+    assert str(found[-1]).endswith(f"the {kind} file ends too early; what is there is used")
+
+
+@pytest.mark.parametrize(("compress", "kind"), [(gzip.compress, "gzip"), (zstd, "zstd")])
+def test_a_damaged_compressed_file_is_used_up_to_the_damage(tmp_path: Path, compress: Compress, kind: str) -> None:
+    file = open_file(written(tmp_path / "damaged", compress(pcap(TALK)) + b"garbage" * 9))
+
+    found = read(read_packets(file))
+
+    assert said(found) == SAID
+    assert f"the {kind} compression is damaged from here on" in " ".join(map(str, found))
+
+
+@given(st.binary(max_size=300), st.integers(0, 400), st.sampled_from([gzip.compress, zstd]))
+def test_damaged_compression_never_raises(
+    tmp_path_factory: pytest.TempPathFactory, garbage: bytes, at: int, compress: Compress
+) -> None:
+    data = compress(pcap(TALK))
+    path = written(
+        tmp_path_factory.mktemp("damaged") / "file", data[: at + 6] + garbage + data[at + 6 + len(garbage) :]
+    )
+
+    file = open_file(path)
+
+    if is_capture(file.start):
+        read(read_packets(file))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstd], ids=["gz", "zst"])
+def test_a_file_that_becomes_huge_is_given_out_in_small_chunks(tmp_path: Path, compress: Compress) -> None:
+    file = open_file(written(tmp_path / "bomb", compress(bytes(100_000_000))))
+
+    sizes = [len(chunk) for chunk in file.chunks]
+
+    assert sum(sizes) == 100_000_000
+    assert max(sizes) <= 40_000_000
+
+
+def test_zstd_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+
+    with pytest.raises(ListenctlError, match=r"is compressed with zstd; pip install 'listenctl\[zstd\]' to read it"):
+        open_file(written(tmp_path / "x", zstd(pcap(TALK))))
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"", "empty"),
+        (b'{"log": {"version": "1.2"}}', "JSON"),
+        (b"RIFF\x00\x00\x00\x00WAVE", "sound"),
+        (b"\n<html>", "XML or HTML"),
+        (b"PK\x03\x04", "an archive or compressed in a way that isn't supported"),
+        (b"snoop\x00\x00\x00", "a capture in a format that isn't supported; convert it by editcap"),
+        (b"\x7fELF", "a program"),
+        (b"CLIENT_RANDOM 00 00", "a key log of TLS secrets"),
+        (b"Dear all,\n", "text"),
+        (b"\x00\x01\x02\x03", "nothing that is known"),
+    ],
+)
+def test_a_file_that_is_no_capture_is_refused_by_what_it_is(tmp_path: Path, data: bytes, kind: str) -> None:
+    path = written(tmp_path / "other", data)
+
+    with pytest.raises(UsageError) as caught:
+        list(read_packets(open_file(path)))
+
+    assert str(caught.value) == f"{path}: is {kind}; name a capture, pcap or pcapng"
+
+
+@pytest.mark.parametrize("name", ["missing", "."])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    path = str(tmp_path / name)
+
+    with pytest.raises(UsageError, match=f"^{path}: can't be read: "):
+        open_file(path)
+
+
+FOLLOW = """
+from listenctl.capture.connections import Piece
+from listenctl.capture.files import open_file
+from listenctl.capture.reading import read_packets
+from listenctl.capture.streams import read_streams
+for events in read_streams(read_packets(open_file("-"))):
+    for event in events:
+        if isinstance(event, Piece):
+            print(event.data.decode(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("write", [pcap, pcapng])
+def test_a_capture_from_a_pipe_is_followed_while_it_is_made(write: Callable[[list[Packet]], bytes]) -> None:
+    packets = Talk().open().client(b"one").server(b"two").client(b"three").packets
+    with subprocess.Popen([sys.executable, "-c", FOLLOW], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        written_so_far = 0
+        for count, text in ((4, b"one\n"), (6, b"two\n"), (8, b"three\n")):
+            capture = write(packets[:count])
+            process.stdin.write(capture[written_so_far:])
+            process.stdin.flush()
+            written_so_far = len(capture)
+
+            assert process.stdout.readline() == text
+
+        process.stdin.close()
+        assert process.wait(10) == 0
+
+
+def test_a_terminal_as_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "isatty", lambda _: True)
+
+    with pytest.raises(UsageError, match=r"^-: stdin is a terminal; pipe a capture in$"):
+        open_file("-")

@@ -1,0 +1,417 @@
+"""WebSocket sessions of captures: every frame with its time, also where the begin or something between is missing."""
+
+import gzip
+import random
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import listenctl.capture.sessions as sessions_module
+from listenctl.capture.connections import Hole, Piece
+from listenctl.capture.files import open_file
+from listenctl.capture.packets import Batch, Notice
+from listenctl.capture.pcap import read_pcap
+from listenctl.capture.reading import read_packets
+from listenctl.capture.sessions import Found, Session, SessionReader, read_sessions
+from listenctl.capture.streams import StreamReader
+from listenctl.capture.tls_events import TlsNotice, TlsProblem
+from listenctl.capture.tls_keylog import KeyLog
+from listenctl.capture.websocket import Answered, Asked, Garbled, Lost, Resumed, StreamEnded
+from listenctl.protocol.frame_reader import RawFrame
+from listenctl.protocol.session import Sender
+from listenctl.protocol.timeline import TimedFrame
+from tests.helpers.capture import CAPTURES, FOLDER
+from tests.helpers.frames import HANDSHAKE, binary, close, frame, text
+from tests.helpers.pcap import (
+    CLIENT,
+    Damage,
+    Packet,
+    Talk,
+    cut,
+    doubled,
+    dropped,
+    in_pieces,
+    packets_of,
+    pcap,
+    read,
+    reordered,
+    said,
+)
+from tests.helpers.tshark import tshark
+
+BOTH_WAYS = ["c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver"]
+ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+DEFLATING = ANSWER[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+ENCRYPTED = FOLDER / "encrypted/d_wss_mono16k.pcap.gz"
+
+
+def packets(name: str) -> list[Packet]:
+    return packets_of(gzip.decompress((FOLDER / f"{name}.pcap.gz").read_bytes()))
+
+
+def found(packets: Iterable[Packet], *, size: int = 1 << 20) -> list[Found]:
+    return [one for found in read_sessions(read_pcap(iter(in_pieces(pcap(packets), size)))) for one in found]
+
+
+def frames(found: Iterable[Found], sender: Sender | None = None) -> list[RawFrame]:
+    return [one.frame for one in items(found) if isinstance(one, TimedFrame) and sender in (None, one.sender)]
+
+
+def items(found: Iterable[Found]) -> list[object]:
+    return [one[1] for one in found if not isinstance(one, Notice)]
+
+
+def sessions(found: Iterable[Found]) -> list[Session]:
+    return list(dict.fromkeys(one[0] for one in found if not isinstance(one, Notice)))
+
+
+def unmasked(data: bytes) -> bytes:
+    """Return a server's frame with less than 126 bytes."""
+    return bytes([0x82, len(data)]) + data
+
+
+def payloads(found: Iterable[Found], sender: Sender | None = None) -> list[bytes]:
+    return [frame.payload for frame in frames(found, sender)]
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_frames_are_those_of_wireshark(name: str) -> None:
+    path = FOLDER / f"{name}.pcap.gz"
+    port = packets(name)[0].data[36:38]
+
+    shown = tshark(
+        path, "-d", f"tcp.port=={int.from_bytes(port, 'big')},http", "-Y", "websocket", "-T", "fields",
+        "-e", "frame.time_epoch", "-e", "tcp.srcport", "-e", "websocket.opcode", "-e", "websocket.payload_length",
+        "-e", "websocket.payload_length_ext_16", "-e", "websocket.payload_length_ext_64",
+    )  # fmt: skip
+
+    expected = []
+    for line in shown.splitlines():
+        at, source, opcodes, lengths, *extended = line.split("\t")
+        longer = {"126": iter(extended[0].split(",")), "127": iter(extended[1].split(","))}
+        for opcode, length in zip(opcodes.split(","), lengths.split(","), strict=True):
+            size = int(next(longer[length]) if length in longer else length)
+            expected.append((round(float(at), 6), source.encode() != port, int(opcode), size))
+    own = [
+        (round(one.at, 6), one.frame.opcode, len(one.frame.payload))
+        for one in items(read_file(path))
+        if isinstance(one, TimedFrame)
+    ]
+    assert own == [(at, opcode, size) for at, _, opcode, size in expected]
+
+
+def read_file(path: Path) -> list[Found]:
+    return [one for found in read_sessions(read_packets(open_file(str(path)))) for one in found]
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_a_capture_is_one_session_with_its_handshake_and_its_end(name: str) -> None:
+    whole = read_file(FOLDER / f"{name}.pcap.gz")
+
+    (session,) = sessions(whole)
+    assert session.request is not None
+    assert session.request.target == "/media?call=1"
+    assert session.response is not None
+    assert session.response.status == 101
+    assert not session.encrypted
+    assert [type(one) for one in items(whole) if not isinstance(one, TimedFrame)] == [
+        Asked,
+        Answered,
+        StreamEnded,
+        StreamEnded,
+    ]
+
+
+@pytest.mark.parametrize("name", BOTH_WAYS)
+@pytest.mark.parametrize("damage", [doubled, reordered])
+@pytest.mark.parametrize("seed", range(3))
+def test_repeated_and_late_packets_change_no_frame(name: str, damage: Damage, seed: int) -> None:
+    original = packets(name)
+
+    damaged = found(damage(original, random.Random(seed)))
+
+    for sender in Sender:
+        assert frames(damaged, sender) == frames(found(original), sender)
+
+
+@pytest.mark.parametrize("name", BOTH_WAYS)
+@pytest.mark.parametrize("damage", [dropped, cut])
+@pytest.mark.parametrize("seed", range(5))
+def test_lost_packets_cost_no_frame_that_is_whole(name: str, damage: Damage, seed: int) -> None:
+    original = packets(name)
+    kept = damage(original, random.Random(seed))
+
+    damaged = found(kept)
+
+    for stream, sender in enumerate((Sender.JAMBONZ, Sender.APPLICATION)):
+        lost = list(missing(kept, stream))
+        whole = [
+            one
+            for start, end, one in placed(original, stream, frames(found(original), sender))
+            if not any(start < after and before < end for before, after in lost)
+        ]
+        assert frames(damaged, sender) == whole
+
+
+def missing(packets: Sequence[Packet], stream: int) -> Iterator[tuple[int, int]]:
+    """Yield the begin and the end of what isn't in the capture of a stream, all after the last packet included."""
+    end = 0
+    for one in read(read_pcap(iter([pcap(packets)]))):
+        if isinstance(one, Piece | Hole) and one.stream is one.stream.connection.streams[stream]:
+            size = len(one.data) if isinstance(one, Piece) else one.size or 0
+            if isinstance(one, Hole):
+                yield end, end + size
+            end += size
+    yield end, 1 << 40
+
+
+def placed(original: Sequence[Packet], stream: int, frames: Iterable[RawFrame]) -> Iterator[tuple[int, int, RawFrame]]:
+    """Yield where in a stream each frame begins and ends."""
+    said_ = said(read(read_pcap(iter([pcap(original)]))))[stream]
+    at = said_.index(b"\r\n\r\n") + 4
+    for one in frames:
+        extended = 0 if len(one.payload) < 126 else 2 if len(one.payload) < 65_536 else 8
+        end = at + 2 + extended + 4 * one.masked + len(one.payload)
+        yield at, end, one
+        at = end
+    assert at == len(said_)
+
+
+@pytest.mark.parametrize("name", BOTH_WAYS)
+@pytest.mark.parametrize("first", [7, 60, 333])
+def test_a_capture_that_starts_in_the_middle_finds_the_frames_again(name: str, first: int) -> None:
+    original = packets(name)
+
+    late = found(original[first:])
+
+    for sender in Sender:
+        whole = [
+            one.frame
+            for one in items(found(original))
+            if isinstance(one, TimedFrame) and one.at >= original[first].at and one.sender is sender
+        ]
+        assert frames(late, sender) == whole
+    (session,) = sessions(late)
+    assert session.request is None
+    assert any(isinstance(one, Resumed) for one in items(late))
+
+
+def late_frames(payload: bytes, count: int = 5) -> list[bytes]:
+    """Return frames with a mask of their own each."""
+    return [frame(2, payload, mask=bytes([index, 1, 2, 3])) for index in range(count)]
+
+
+def test_a_capture_that_starts_within_a_message_says_how_much_it_skipped() -> None:
+    long = binary(bytes(range(256)) * 20)
+    late = Talk().client(long[3000:])
+    for one in late_frames(bytes(320)):
+        late.client(one)
+
+    events = found(late.packets)
+
+    assert payloads(events) == [bytes(320)] * 5
+    assert [one.skipped for one in items(events) if isinstance(one, Resumed)] == [len(long) - 3000]
+
+
+def test_silence_under_a_mask_is_no_frame() -> None:
+    # The mask is all that is to be seen of silence, and this one looks like a frame of 70 bytes.
+    silence = frame(2, bytes(640), mask=b"\x88\xc6\x01\x02")
+    late = Talk().client(silence[333:])
+    for one in late_frames(bytes(320)):
+        late.client(one)
+
+    assert payloads(found(late.packets)) == [bytes(320)] * 5
+
+
+def test_frames_within_large_packets_are_found() -> None:
+    chance = random.Random(1)
+    stream = b"".join(frame(2, chance.randbytes(8000), mask=chance.randbytes(4)) for _ in range(40))
+    late = Talk()
+    for piece in in_pieces(stream[5000:], 30_000):
+        late.client(piece)
+
+    assert len(frames(found(late.packets))) == 39
+
+
+def upgraded(answer: bytes = ANSWER) -> Talk:
+    return Talk().open().client(HANDSHAKE).server(answer)
+
+
+def test_a_frame_in_which_bytes_are_missing_is_told_with_its_length() -> None:
+    talk = upgraded().client(binary(b"x" * 100))
+    whole = talk.packets[-2]
+    talk.packets[-2] = replace(whole, data=whole.data[:-30], original=len(whole.data))
+    talk.client(binary(b"next"))
+
+    events = found(talk.packets)
+
+    (lost,) = [one for one in items(events) if isinstance(one, Lost)]
+    assert (lost.sender, lost.size, lost.length) == (Sender.JAMBONZ, 30, 100)
+    assert lost.cut == RawFrame(True, 0, 2, True, b"x" * 70)
+    assert payloads(events) == [b"next"]
+
+
+def test_a_refused_request_and_the_next_one_are_two_sessions() -> None:
+    refusal = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 5\r\n\r\nsorry"
+    talk = Talk().open().client(HANDSHAKE).server(refusal).client(HANDSHAKE).server(ANSWER).client(binary(b"x"))
+
+    events = found(talk.packets)
+
+    assert [session.response and session.response.status for session in sessions(events)] == [401, 101]
+    assert payloads(events) == [b"x"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_heads_and_frames_may_come_in_any_pieces(size: int) -> None:
+    talk = Talk().open()
+    for piece in in_pieces(HANDSHAKE, size):
+        talk.client(piece)
+    for piece in in_pieces(ANSWER + unmasked(b"hello"), size):
+        talk.server(piece)
+    for piece in in_pieces(text("{}") + binary(b"x" * 200) + close(), size):
+        talk.client(piece)
+
+    events = found(talk.close().packets, size=61)
+
+    assert payloads(events, Sender.JAMBONZ) == [b"{}", b"x" * 200, b"\x03\xe8"]
+    assert payloads(events, Sender.APPLICATION) == [b"hello"]
+
+
+def test_a_request_that_isnt_for_websocket_is_passed_over() -> None:
+    plain = b"POST /metrics HTTP/1.1\r\nContent-Length: 200\r\n\r\n"
+    talk = Talk().open().client(plain).client(b"GET " * 50).server(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    events = found(talk.client(HANDSHAKE).server(ANSWER).client(binary(b"x")).packets)
+
+    (session,) = sessions(events)
+    assert session.request is not None
+    assert session.request.target == "/calls?x=1"
+    assert payloads(events) == [b"x"]
+
+
+@pytest.mark.parametrize(
+    "data", [b"INVITE sip:x SIP/2.0\r\n\r\n", b"SSH-2.0-x\r\n", bytes(3000), b"GET / HTTP/1.0\r\n\r\n"], ids=repr
+)
+def test_other_protocols_are_no_sessions(data: bytes) -> None:
+    assert items(found(Talk().open().client(data).server(data).close().packets)) == []
+
+
+def compressed(data: bytes, deflate: "zlib._Compress") -> bytes:
+    return frame(1, (deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4], rsv=4)
+
+
+def test_compressed_messages_are_decompressed() -> None:
+    deflate = zlib.compressobj(wbits=-15)
+    talk = upgraded(DEFLATING)
+    for _ in range(3):
+        talk.client(compressed(b'{"event": "again and again"}' * 9, deflate))
+
+    events = found(talk.client(text("plain")).packets)
+
+    assert payloads(events) == [b'{"event": "again and again"}' * 9] * 3 + [b"plain"]
+    assert {one.rsv for one in frames(events)} == {0}
+
+
+def test_a_message_that_would_become_huge_stays_compressed() -> None:
+    huge = compressed(bytes(100_000_000), zlib.compressobj(wbits=-15))
+
+    events = found(upgraded(DEFLATING).client(huge[:60_000]).client(huge[60_000:]).packets)
+
+    assert [one.what for one in items(events) if isinstance(one, Garbled)] == [
+        "a compressed message has more than 67108864 bytes"
+    ]
+    assert len(payloads(events)[0]) < 200_000
+
+
+def test_what_was_compressed_after_a_loss_is_told() -> None:
+    deflate = zlib.compressobj(wbits=-15)
+    talk = upgraded(DEFLATING)
+    for index in range(6):
+        talk.client(compressed(b'{"event": "again and again"}%d' % index, deflate))
+    del talk.packets[9]
+
+    events = found(talk.close().packets)
+
+    what = [one.what for one in items(events) if isinstance(one, Garbled)]
+    assert what == ["compressed messages after a loss refer to what was lost"]
+    assert len(frames(events)) == 5
+
+
+def test_a_length_that_cannot_be_is_told_and_the_frames_after_it_are_found() -> None:
+    talk = upgraded().client(binary(b"one")).client(b"\x82\xff" + b"\x7f" * 8)
+    for one in late_frames(b"two"):
+        talk.client(one)
+
+    events = found(talk.packets)
+
+    assert payloads(events) == [b"one", *[b"two"] * 5]
+    assert sum(isinstance(one, Garbled) for one in items(events)) == 1
+
+
+def test_an_encrypted_session_is_read_with_the_secrets_at_hand() -> None:
+    keylog = KeyLog((FOLDER / "encrypted/d_wss_mono16k.keylog").read_text())
+
+    encrypted = [one for found in read_sessions(read_packets(open_file(str(ENCRYPTED))), keylog) for one in found]
+
+    assert frames(encrypted) == frames(read_file(FOLDER / "d_wss_mono16k_decrypted.pcap.gz"))
+    assert sessions(encrypted)[0].encrypted
+
+
+def test_an_encrypted_session_without_secrets_says_so() -> None:
+    events = read_file(ENCRYPTED)
+
+    assert sessions(events)[0].encrypted
+    assert [one.problem for one in items(events) if isinstance(one, TlsNotice)] == [TlsProblem.NO_SECRETS]
+    assert frames(events) == []
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32))
+def test_damage_of_any_kind_never_raises(seed: int) -> None:
+    chance = random.Random(seed)
+    talk = upgraded()
+    for _ in range(30):
+        talk.client(binary(chance.randbytes(chance.choice([0, 100, 320])))).server(unmasked(chance.randbytes(100)))
+    damaged = [
+        replace(one, data=_damaged(one.data, chance)) if chance.random() < 0.2 else one
+        for one in talk.packets
+        if chance.random() < 0.9
+    ]
+
+    found(damaged[chance.randrange(5) :])
+
+
+def _damaged(data: bytes, chance: random.Random) -> bytes:
+    at = chance.randrange(len(data))
+    return data[:at] + chance.randbytes(chance.randrange(5)) + data[at + chance.randrange(5) :]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=99)), max_size=20), st.booleans())
+def test_nonsense_never_raises(pieces: list[tuple[bool, bytes]], handshake: bool) -> None:
+    talk = upgraded() if handshake else Talk()
+    for by_client, data in pieces:
+        (talk.client if by_client else talk.server)(data)
+
+    found(talk.packets)
+
+
+def test_messages_that_never_end_are_given_up_when_they_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions_module, "MAX_HELD_TOGETHER", 50_000)
+    monkeypatch.setattr(sessions_module, "LOOK_AFTER", 1)
+    reader = SessionReader()
+    streams = StreamReader()
+    lost = 0
+
+    for port in range(100):
+        talk = Talk(replace(CLIENT, port=port)).open().client(HANDSHAKE).server(ANSWER)
+        talk.client(binary(bytes(10_000))[:-1])
+        for batch in read_pcap(iter([pcap(talk.packets)])):
+            assert isinstance(batch, Batch)
+            lost += sum(isinstance(one, Lost) for one in items(reader.feed(streams.feed(batch))))
+
+    assert 90 <= lost < 100

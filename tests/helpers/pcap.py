@@ -1,0 +1,235 @@
+"""Make captures: TCP segments in IP in links in pcap or pcapng, and the damage that captures have."""
+
+import random
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+
+from listenctl.capture.connections import Closed, Hole, Loss, Piece, Stream
+from listenctl.capture.packets import Batch, Notice, Secrets
+from listenctl.capture.pcap import read_pcap
+from listenctl.capture.streams import read_streams
+
+FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
+ETHERNET, LOOPBACK, RAW, OPENBSD_LOOPBACK, COOKED, COOKED_2 = 1, 0, 101, 108, 113, 276
+START = 1_790_000_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A packet of a capture; ``original`` is its size on the wire, its own if None."""
+
+    at: float
+    data: bytes
+    original: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One end of a connection, and the sequence number of its SYN."""
+
+    address: str
+    port: int
+    first: int = 1000
+
+
+CLIENT = Side("10.0.0.1", 40_000, 1000)
+SERVER = Side("10.0.0.2", 8080, 5000)
+
+
+def tcp(source: Side, destination: Side, sequence: int, ack: int, flags: int, data: bytes = b"") -> bytes:
+    """Return one TCP segment; the checksum is left out, as offload does."""
+    ports = source.port, destination.port, sequence % 2**32, ack % 2**32
+    return struct.pack(">HHIIBBHHH", *ports, 5 << 4, flags, 65_535, 0, 0) + data
+
+
+def ip(source: Side, destination: Side, payload: bytes, *, fragment: int = 0, identity: int = 1) -> bytes:
+    """Return an IP packet of the version that the addresses have; ``fragment`` is the field of that name."""
+    addresses = ip_address(source.address).packed + ip_address(destination.address).packed
+    if len(addresses) == 8:
+        head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), identity, fragment, 64, 6, 0)
+        return head + addresses + payload
+    return struct.pack(">IHBB", 6 << 28, len(payload), 6, 64) + addresses + payload
+
+
+def on_link(packet: bytes, link_type: int = ETHERNET, *, tags: Sequence[int] = ()) -> bytes:
+    """Return an IP packet with the header of a link; ``tags`` are EtherTypes of VLAN tags, outermost first."""
+    six = packet[0] >> 4 == 6
+    ethertype = b"\x86\xdd" if six else b"\x08\x00"
+    tagged = b"".join(struct.pack(">HH", tag, 42) for tag in tags) + ethertype
+    # A tag's EtherType stands where that of IP would, so that the first one ends the link's own header.
+    kinds = tagged[:2], b"".join(tagged[at + 2 : at + 4] + tagged[at + 4 : at + 6] for at in range(0, 4 * len(tags), 4))
+    match link_type:
+        case 1:
+            return bytes(12) + kinds[0] + kinds[1] + packet
+        case 113:
+            return bytes(14) + kinds[0] + kinds[1] + packet
+        case 276:
+            return kinds[0] + bytes(18) + kinds[1] + packet
+        case 0:
+            return struct.pack("<I", 30 if six else 2) + packet
+        case 108:
+            return struct.pack(">I", 30 if six else 2) + packet
+    return packet
+
+
+class Talk:
+    """A connection that is written down packet by packet, all of them on Ethernet unless ``link_type`` says else."""
+
+    def __init__(
+        self, client: Side = CLIENT, server: Side = SERVER, *, link_type: int = ETHERNET, start: float = START
+    ) -> None:
+        self.packets: list[Packet] = []
+        self.now = start
+        self._sides = client, server
+        self._next = {client: client.first, server: server.first}
+        self._link_type = link_type
+
+    def open(self) -> "Talk":
+        """Shake hands."""
+        client, server = self._sides
+        self.send(client, SYN)
+        self.send(server, SYN | ACK)
+        return self.send(client, ACK)
+
+    def client(self, data: bytes) -> "Talk":
+        """Have the client say something, and the server acknowledge it."""
+        return self.send(self._sides[0], ACK | PSH, data).send(self._sides[1], ACK)
+
+    def server(self, data: bytes) -> "Talk":
+        """Have the server say something, and the client acknowledge it."""
+        return self.send(self._sides[1], ACK | PSH, data).send(self._sides[0], ACK)
+
+    def close(self) -> "Talk":
+        """End both directions."""
+        client, server = self._sides
+        return self.send(client, FIN | ACK).send(server, FIN | ACK).send(client, ACK)
+
+    def send(self, source: Side, flags: int, data: bytes = b"") -> "Talk":
+        """Have one side send the next segment."""
+        destination = self._sides[source is self._sides[0]]
+        ack = self._next[destination] if flags & ACK else 0
+        segment = tcp(source, destination, self._next[source], ack, flags, data)
+        self.packets.append(Packet(self.now, on_link(ip(source, destination, segment), self._link_type)))
+        self._next[source] += len(data) + bool(flags & (SYN | FIN))
+        self.now += 0.01
+        return self
+
+
+def pcap(packets: Iterable[Packet], *, link_type: int = ETHERNET, magic: bytes = b"\xd4\xc3\xb2\xa1") -> bytes:
+    """Return a classic capture; the magic says byte order, resolution and whether record headers are longer."""
+    order = ">" if magic[0] == 0xA1 else "<"
+    per_second = 1e9 if b"\x3c" in magic else 1e6
+    header = f"{order}IIII8x" if b"\xcd" in magic else f"{order}IIII"
+    written = magic + struct.pack(f"{order}HHIIII", 2, 4, 0, 0, 262_144, link_type)
+    for packet in packets:
+        ticks = round(packet.at * per_second)
+        original = len(packet.data) if packet.original is None else packet.original
+        written += struct.pack(header, *divmod(ticks, int(per_second)), len(packet.data), original) + packet.data
+    return written
+
+
+def block(kind: int, body: bytes, *, order: str = "<") -> bytes:
+    """Return a block of a pcapng."""
+    body += bytes(-len(body) % 4)
+    size = struct.pack(f"{order}I", len(body) + 12)
+    return struct.pack(f"{order}I", kind) + size + body + size
+
+
+def section(*, order: str = "<") -> bytes:
+    """Return the block with which a section of a pcapng begins."""
+    return block(0x0A0D0D0A, struct.pack(f"{order}IHHq", 0x1A2B3C4D, 1, 0, -1), order=order)
+
+
+def interface(link_type: int = ETHERNET, *, options: bytes = b"", snap_length: int = 0, order: str = "<") -> bytes:
+    """Return the block that describes an interface."""
+    return block(1, struct.pack(f"{order}HHI", link_type, 0, snap_length) + options, order=order)
+
+
+def option(code: int, value: bytes, *, order: str = "<") -> bytes:
+    """Return an option of a block."""
+    return struct.pack(f"{order}HH", code, len(value)) + value + bytes(-len(value) % 4)
+
+
+def enhanced(packet: Packet, *, number: int = 0, ticks: int | None = None, order: str = "<") -> bytes:
+    """Return the block of a packet; ``ticks`` is its time, its own in microseconds if None."""
+    high, low = divmod(round(packet.at * 1e6) if ticks is None else ticks, 2**32)
+    original = len(packet.data) if packet.original is None else packet.original
+    return block(6, struct.pack(f"{order}5I", number, high, low, len(packet.data), original) + packet.data, order=order)
+
+
+def pcapng(packets: Iterable[Packet], *, link_type: int = ETHERNET, order: str = "<") -> bytes:
+    """Return a capture of one section with one interface."""
+    blocks = (enhanced(packet, order=order) for packet in packets)
+    return section(order=order) + interface(link_type, order=order) + b"".join(blocks)
+
+
+def packets_of(capture: bytes) -> list[Packet]:
+    """Return the packets of an undamaged classic capture."""
+    return [
+        Packet(at, batch.block[start : start + captured], original)
+        for batch in read_pcap(iter([capture]))
+        if isinstance(batch, Batch)
+        for at, start, captured, original in batch.records
+    ]
+
+
+Damage = Callable[[Sequence[Packet], random.Random], list[Packet]]
+
+
+def dropped(packets: Sequence[Packet], chance: random.Random) -> list[Packet]:
+    """Lose one packet in twenty, the first ten spared."""
+    return [packet for index, packet in enumerate(packets) if index < 10 or chance.random() > 0.05]
+
+
+def doubled(packets: Sequence[Packet], chance: random.Random) -> list[Packet]:
+    """Have one packet in ten twice, the second time up to three packets later."""
+    return _shuffled([copy for packet in packets for copy in [packet] * (1 + (chance.random() < 0.1))], chance, 0.0)
+
+
+def reordered(packets: Sequence[Packet], chance: random.Random) -> list[Packet]:
+    """Have one packet in ten up to three packets late, the first ten spared; times stay in order."""
+    return _shuffled(packets, chance, 0.1)
+
+
+def cut(packets: Sequence[Packet], chance: random.Random) -> list[Packet]:
+    """Keep only the begin of one packet in twenty, its headers at least."""
+    return [
+        replace(packet, data=packet.data[:100], original=len(packet.data)) if chance.random() < 0.05 else packet
+        for packet in packets
+    ]
+
+
+def _shuffled(packets: Sequence[Packet], chance: random.Random, share: float) -> list[Packet]:
+    late = [
+        index + (3.5 * chance.random() if index >= 10 and chance.random() < share else 0)
+        for index in range(len(packets))
+    ]
+    order = sorted(range(len(packets)), key=lambda index: late[index])
+    times = sorted(packet.at for packet in packets)
+    return [replace(packets[index], at=at) for index, at in zip(order, times, strict=True)]
+
+
+Found = Piece | Hole | Closed | Notice | Secrets
+
+
+def read(packets: Iterable[Batch | Notice | Secrets]) -> list[Found]:
+    """Return all that reading gives."""
+    return [found for founds in read_streams(packets) for found in founds]
+
+
+def said(found: Iterable[Found]) -> list[bytes]:
+    """Return what was said on each stream, with Wireshark's words where packets are lost; of cut ones it says none."""
+    streams: dict[Stream, bytearray] = {}
+    for one in found:
+        if isinstance(one, Piece):
+            streams.setdefault(one.stream, bytearray()).extend(one.data)
+        elif isinstance(one, Hole) and one.why is Loss.NOT_CAPTURED:
+            streams.setdefault(one.stream, bytearray()).extend(b"[%d bytes missing in capture file]" % (one.size or 0))
+    return [bytes(data) for data in streams.values()]
+
+
+def in_pieces(data: bytes, size: int) -> Iterable[bytes]:
+    """Return data in chunks of a size."""
+    return (data[at : at + size] for at in range(0, len(data), size))

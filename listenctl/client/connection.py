@@ -90,6 +90,7 @@ class Connection:
         self._wire = opened.wire
         self._listener = listener
         self._frames = ServerFrames()
+        self._hung_up = False
         self._hang_up_code: int | None = None
         self._paused = False
         self._pong_waits = False
@@ -112,7 +113,7 @@ class Connection:
     @property
     def is_open(self) -> bool:
         """Whether neither side has ended the connection."""
-        return not self._ended and self._hang_up_code is None
+        return not (self._ended or self._hung_up)
 
     def send_text(self, text: bytes) -> None:
         """Send a text message."""
@@ -127,14 +128,19 @@ class Connection:
         if self.is_open:
             self._wire.write(frames)
 
-    def hang_up(self, code: int = 1000) -> None:
-        """Send Close without a reason, and FIN at once; what waits goes out before (protocol.md 13)."""
-        if not self.is_open:
-            return
-        self._wire.write(close_frame(code, fresh_mask()))
-        self._hang_up_code = code
-        self._wire.end_writing()
-        self.resume_reading()
+    def hang_up(self, code: int | None = 1000, reason: bytes = b"") -> None:
+        """Send Close, without a code if that is None, and FIN at once; what waits goes out before (protocol.md 13)."""
+        if self.is_open:
+            self._wire.write(close_frame(code, fresh_mask(), reason))
+            self._hang_up_code = code
+            self.end_without_close()
+
+    def end_without_close(self) -> None:
+        """Send FIN and no Close, when what waits has gone out."""
+        if self.is_open:
+            self._hung_up = True
+            self._wire.end_writing()
+            self.resume_reading()
 
     def abort(self) -> None:
         """Break the connection with RST, as a media server that dies."""
@@ -231,7 +237,7 @@ class Connection:
         """Tell the end, unless it has been told; whoever hung up has ended the connection, whatever came later."""
         if not self._ended:
             self._ended = True
-            if self._hang_up_code is not None:
+            if self._hung_up:
                 end = ConnectionEnd("jambonz", self._hang_up_code, detail=end.detail if end.by == "nobody" else "")
             self._listener.on_end(end)
 

@@ -66,10 +66,11 @@ def build_request(target: Target, address: Address, key: str) -> bytes:
     lines.append("Sec-WebSocket-Version: 13")
     if target.user_agent is not None:
         lines.append(f"User-Agent: {target.user_agent}")
-    value, _ = authorization(target.credentials)
+    value = target.authorization or authorization(target.credentials)[0]
     if value is not None:
         lines.append(f"authorization: {value}")
-    return "\r\n".join([*lines, "", ""]).encode()
+    # What a relay passes on need not be UTF-8.
+    return "\r\n".join([*lines, "", ""]).encode(errors="surrogateescape")
 
 
 def parse_head(data: bytes) -> Response | None:
@@ -102,12 +103,16 @@ def is_complete(data: bytes) -> bool:
     return False
 
 
-def shown_body(data: bytes) -> str:
-    """Return the begin of the body in a whole or broken-off answer, as one printable line."""
+def body_of(data: bytes) -> bytes:
+    """Return the body of an answer; of one that was broken off, what there is of it."""
     try:
-        body = bytes(_parse(data, head_only=False).body)
+        return bytes(_parse(data, head_only=False).body)
     except RefusedError:
-        body = split_head(data)
+        return split_head(data)
+
+
+def shown_body(body: bytes) -> str:
+    """Return the begin of a body as one printable line."""
     text = body[: 4 * SHOWN_BODY_CHARACTERS].decode(errors="replace")
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:SHOWN_BODY_CHARACTERS]
@@ -148,11 +153,20 @@ def redirected(response: Response, address: Address) -> Address | None:
         raise RefusedError(f"redirected to {exc}") from exc
 
 
-def refusal(response: Response, body: str) -> RefusedError:
+class AnsweredError(RefusedError):
+    """The server's ``answer`` to our request, body and all, is neither 101 nor a redirect."""
+
+    def __init__(self, text: str, answer: Response) -> None:
+        super().__init__(text)
+        self.answer = answer
+
+
+def refusal(answer: Response) -> AnsweredError:
     """Return the error for an answer that is neither 101 nor a redirect."""
-    status = f"refused with {response.status_code} {response.reason_phrase}".rstrip()
-    advice = "; give credentials that the server knows" if response.status_code == 401 else ""
-    return RefusedError(f"{status}: {body}{advice}" if body else f"{status}{advice}")
+    status = f"refused with {answer.status_code} {answer.reason_phrase}".rstrip()
+    advice = "; give credentials that the server knows" if answer.status_code == 401 else ""
+    body = shown_body(bytes(answer.body))
+    return AnsweredError(f"{status}: {body}{advice}" if body else f"{status}{advice}", answer)
 
 
 def check_upgrade(response: Response, key: str, offered: str | None) -> tuple[str | None, tuple[str, ...]]:
@@ -178,7 +192,8 @@ def _subprotocol(answers: Sequence[str], offered: str | None) -> tuple[str | Non
             return None, ()
         return None, (f"answered without a subprotocol; jambonz takes that, but a server should echo {offered}",)
     answer = ", ".join(answers)
-    if answer != offered:
+    # jambonz offers exactly one; a relay offers what its own client did.
+    if answer not in map(str.strip, (offered or "").split(",")):
         echo = "none was offered" if offered is None else f"echo {offered}"
         raise RefusedError(f"answered with subprotocol {answer}; jambonz closes at once; {echo}")
     return answer, ()

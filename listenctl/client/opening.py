@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from listenctl.client.address import Address
 from listenctl.client.handshake import (
-    SHOWN_BODY_CHARACTERS,
+    AnsweredError,
     Handshake,
+    body_of,
     build_request,
     check_upgrade,
     is_complete,
     parse_head,
     redirected,
     refusal,
-    shown_body,
     split_head,
 )
 from listenctl.client.target import Target, authorization, tls_context
@@ -32,7 +32,6 @@ _WRONG_NAME = (62, 63, 64)
 BODY_DEADLINE = 1.0
 """Seconds for the body of a refusal, which jambonz doesn't wait for; some servers never end theirs."""
 _READ_BYTES = 64 * 1024
-_MAX_BODY_BYTES = 16 * SHOWN_BODY_CHARACTERS
 # jambonz's own: the first probe after 55 s, four of them, 5 s apart (protocol.md 1.6).
 _KEEPALIVE = {"TCP_KEEPIDLE": 55, "TCP_KEEPCNT": 4, "TCP_KEEPINTVL": 5}
 
@@ -46,12 +45,18 @@ class Opened:
     received: bytes
 
 
+class LateError(RefusedError):
+    """The server didn't answer in time."""
+
+
 async def open_wire(target: Target) -> Opened:
     """
     Connect to a listen server and shake hands.
 
     Raises:
-        RefusedError: Nobody answers in time, or not as jambonz needs it.
+        LateError: The server doesn't answer in time.
+        AnsweredError: It answers with anything but 101.
+        RefusedError: Nobody answers, or not as jambonz needs it.
     """
     hops = [target.address]
     try:
@@ -60,7 +65,10 @@ async def open_wire(target: Target) -> Opened:
     except (OSError, UnicodeError, RefusedError) as exc:
         late = isinstance(exc, TimeoutError) and deadline.expired()
         reason = f"no answer within {target.deadline:g} s; see whether it is a listen server" if late else _reason(exc)
-        raise RefusedError(f"{' → '.join(map(str, hops))}: {reason}") from exc
+        text = f"{' → '.join(map(str, hops))}: {reason}"
+        if isinstance(exc, AnsweredError):
+            raise AnsweredError(text, exc.answer) from exc
+        raise (LateError if late else RefusedError)(text) from exc
 
 
 async def _follow(target: Target, hops: list[Address]) -> Opened:
@@ -118,7 +126,8 @@ class _Attempt:
         if response.status_code != 101:
             if other := redirected(response, self._address):
                 return other
-            raise refusal(response, shown_body(await self._read_body(received)))
+            response.body = body_of(await self._read_body(received))
+            raise refusal(response)
         subprotocol, warnings = check_upgrade(response, key, self._target.subprotocol)
         now = self._loop.time()
         handshake = Handshake(
@@ -178,7 +187,7 @@ class _Attempt:
     async def _read_body(self, received: bytes) -> bytes:
         with suppress(TimeoutError, OSError, RefusedError):
             async with asyncio.timeout(BODY_DEADLINE):
-                while len(received) < _MAX_BODY_BYTES and not is_complete(received):
+                while len(received) < self._target.max_body and not is_complete(received):
                     received += await self._receive(received)
         return received
 

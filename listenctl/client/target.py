@@ -11,6 +11,7 @@ from listenctl.protocol.credentials import Credentials
 
 SUBPROTOCOL = "audio.jambonz.org"
 HANDSHAKE_DEADLINE = 10.0
+SHOWN_BODY_BYTES = 3200
 MAX_CREDENTIAL_CHARACTERS = 89
 _MAX_CREDENTIALS_FILE = 4096
 
@@ -21,18 +22,22 @@ class Target:
     A listen server, and how to reach it.
 
     Attributes:
+        authorization: the whole value of an Authorization header, to be sent in place of ``credentials`` as it is.
         tls: what to trust on ``wss``; None is the system's trust store.
         subprotocol: the one name to offer, None for none.
         user_agent: None as in jambonz, which sends none; later builds can.
         deadline: seconds for the whole handshake, redirects included.
+        max_body: bytes of a refusal's body that are of interest.
     """
 
     address: Address
     credentials: Credentials | None = None
+    authorization: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     subprotocol: str | None = SUBPROTOCOL
     user_agent: str | None = None
     deadline: float = HANDSHAKE_DEADLINE
+    max_body: int = SHOWN_BODY_BYTES
 
 
 def tls_context(ca: Path | None = None, *, insecure: bool = False) -> ssl.SSLContext:

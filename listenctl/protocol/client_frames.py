@@ -23,9 +23,9 @@ def binary_frame(payload: bytes, mask: bytes) -> bytes:
     return _frame(Opcode.BINARY, payload, mask)
 
 
-def close_frame(code: int, mask: bytes) -> bytes:
-    """Return a Close without a reason; jambonz gives none (protocol.md 7)."""
-    return _frame(Opcode.CLOSE, code.to_bytes(2, "big"), mask)
+def close_frame(code: int | None, mask: bytes, reason: bytes = b"") -> bytes:
+    """Return a Close; jambonz gives no reason of its own (protocol.md 7), and None is the one without a code."""
+    return _frame(Opcode.CLOSE, b"" if code is None else code.to_bytes(2, "big") + reason, mask)
 
 
 # The library's `Frame.serialize` does the same in five times the time, and load sends 25,000 frames a second.

@@ -21,19 +21,48 @@ SUBPROTOCOLS = ("audio.jambonz.org", "audio.drachtio.org")
 MAX_REQUEST_BYTES = 64 * 1024
 END_OF_REQUEST = re.compile(rb"\r?\n\r?\n")
 TLS_HANDSHAKE = b"\x16\x03"
+_HOP_BY_HOP = frozenset(
+    ("connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request doesn't become a call; both are told, the peer in the body of the answer."""
+    """
+    Why a request doesn't become a call; both are told, the peer in the body of the answer.
 
-    status: HTTPStatus
+    Attributes:
+        told: what the peer is told, where the reason isn't for everyone.
+        answer: what the peer gets, where it isn't made of either.
+    """
+
+    status: int
     reason: str
+    told: str = ""
+    answer: Response | None = None
 
 
-def new_protocol(max_message: int) -> ServerProtocol:
-    """Return the library's side of a connection that has just been accepted."""
-    return ServerProtocol(select_subprotocol=select_subprotocol, max_size=max_message)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """
+    What a client asked for, to be asked of the application behind us.
+
+    Bytes beyond UTF-8 stand in it as lone surrogates, as ``surrogateescape`` has it.
+
+    Attributes:
+        target: path and query.
+        subprotocol: as offered, None for none; the others are headers too.
+    """
+
+    target: str
+    subprotocol: str | None
+    authorization: str | None
+    user_agent: str | None
+
+
+def new_protocol(max_message: int, *, relays: bool = False) -> ServerProtocol:
+    """Return the library's side of a connection that has just been accepted; of a relay the application chooses."""
+    return ServerProtocol(select_subprotocol=None if relays else select_subprotocol, max_size=max_message)
 
 
 def select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -62,7 +91,7 @@ def take_target(line: bytes) -> tuple[str | None, bytes]:
     target, _, version = rest.rpartition(b" ")
     if not target or not version.startswith(b"HTTP/"):
         return None, line
-    return target.decode(errors="replace"), b" ".join([method, b"/", version]) + b"\r"
+    return target.decode(errors="surrogateescape"), b" ".join([method, b"/", version]) + b"\r"
 
 
 def fault_of(begun: bytes) -> Refusal | None:
@@ -74,22 +103,45 @@ def fault_of(begun: bytes) -> Refusal | None:
     return None
 
 
-def answer(protocol: ServerProtocol, request: Request) -> Refusal | None:
-    """Accept ``request`` if the library finds it right, else answer why not."""
-    response = protocol.accept(request)
-    protocol.send_response(response)
-    if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-        return None
-    status = HTTPStatus(response.status_code)
-    return Refusal(status, first_line(response))
+def shown(target: str) -> str:
+    """Return a target without the surrogates for what isn't UTF-8."""
+    return target.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def wanted(target: str, request: Request) -> Wanted:
+    """Return what the application is asked for, so that it sees what jambonz sent."""
+    offered = request.headers.get_all("Sec-WebSocket-Protocol")
+    return Wanted(
+        target,
+        _as_sent(", ".join(offered)) if offered else None,
+        _as_sent(authorization(request)),
+        _as_sent(", ".join(request.headers.get_all("User-Agent")) or None),
+    )
+
+
+def passed_on(answer: Response) -> Response:
+    """Return an answer of the application behind us as we give it to our client."""
+    kept = [(name, value) for name, value in answer.headers.raw_items() if name.lower() not in _HOP_BY_HOP]
+    headers = Headers([*kept, ("Connection", "close"), ("Content-Length", str(len(answer.body)))])
+    return Response(answer.status_code, answer.reason_phrase, headers, answer.body)
+
+
+def choose_subprotocol(protocol: ServerProtocol, response: Response, chosen: str | None) -> None:
+    """Have an answer of 101 say the subprotocol that the application behind us has chosen."""
+    if chosen is not None:
+        response.headers["Sec-WebSocket-Protocol"] = chosen
+        protocol.subprotocol = Subprotocol(chosen)
 
 
 def refuse(protocol: ServerProtocol, refusal: Refusal) -> None:
-    """Answer ``request`` with the reason why it isn't accepted."""
-    response = protocol.reject(refusal.status, refusal.reason + "\n")
-    if refusal.status is HTTPStatus.UNAUTHORIZED:
+    """Answer with the reason why a request isn't accepted."""
+    if refusal.answer is not None:
+        protocol.send_response(refusal.answer)
+        return
+    response = protocol.reject(refusal.status, (refusal.told or refusal.reason) + "\n")
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Basic realm="listenctl", charset="UTF-8"'
-    if refusal.status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = "10"
     protocol.send_response(response)
 
@@ -113,4 +165,10 @@ def plain_refusal(refusal: Refusal) -> bytes:
     """Return the answer to a request that is too broken for the library to answer."""
     body = f"{refusal.reason}\n".encode()
     headers = Headers([("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", "text/plain")])
-    return Response(refusal.status.value, refusal.status.phrase, headers, body).serialize()
+    status = HTTPStatus(refusal.status)
+    return Response(status.value, status.phrase, headers, body).serialize()
+
+
+def _as_sent(value: str | None) -> str | None:
+    # The library reads headers as ISO-8859-1.
+    return None if value is None else value.encode("iso-8859-1").decode(errors="surrogateescape")

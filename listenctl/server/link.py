@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import Protocol
 
 READ_BYTES = 256 * 1024
-MAX_UNSENT_BYTES = 16 * 1024 * 1024
-"""What may wait for a peer that doesn't read, such as the answers to its pings; it gets nothing more beyond that."""
+MAX_UNSENT_BYTES = 64 * 1024 * 1024
+"""What may wait for a peer that doesn't read, such as the longest of clips; it gets nothing more beyond that."""
 TLS_RECORD_BYTES = 16 * 1024
 
 
@@ -123,7 +123,7 @@ class PlainLink:
                 self._shut_down()
 
     def _forget_unsent(self) -> None:
-        if self._unsent or self._broken:
+        if self._socket.fileno() >= 0:
             self._loop.remove_writer(self._socket)
         self._unsent.clear()
 

@@ -195,3 +195,18 @@ async def test_what_waits_for_a_peer_that_reads_nothing_is_bounded() -> None:
     assert link.read() == b"still heard"
     link.close()
     theirs.close()
+
+
+async def test_what_waited_costs_nothing_more_when_it_has_been_read() -> None:
+    loop = asyncio.get_running_loop()
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    link = PlainLink(near, loop)
+    with far:
+        link.write(bytes(8_000_000))
+        while link.unsent:
+            await loop.sock_recv(far, 1_000_000)
+        was_watched = loop.remove_writer(near)
+        link.close()
+
+    assert not was_watched

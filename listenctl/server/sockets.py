@@ -1,0 +1,74 @@
+"""The sockets of a server: listening ones, and how many it may open."""
+
+import errno
+import resource
+import socket
+
+from listenctl.errors import ListenctlError, UsageError
+
+BACKLOG = 1024
+REQUEST_WAIT = 3
+OWN_DESCRIPTORS = 64
+DESCRIPTORS_PER_CALL = 6  # its socket and that of a relay, its sidecar, its dump, and two files of split channels
+
+
+def raise_descriptor_limit(max_calls: int | None, per_call: int = DESCRIPTORS_PER_CALL) -> int:
+    """
+    Raise the limit of open files to what the system allows and return how many calls that is enough for.
+
+    Raises:
+        UsageError: it isn't enough for ``max_calls``.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    possible = max(1, (hard - OWN_DESCRIPTORS) // per_call)
+    if max_calls is not None and max_calls > possible:
+        needed = max_calls * per_call + OWN_DESCRIPTORS
+        raise UsageError(f"--max-calls {max_calls} needs {needed} open files, and `ulimit -Hn` allows {hard}")
+    return possible
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """
+    Listen on every address of ``host``; with port 0 on the same free one.
+
+    Raises:
+        ListenctlError: an address can't be used.
+    """
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as exc:
+        raise ListenctlError(f"{host}: no such address to listen on ({exc.strerror})") from exc
+    sockets: list[socket.socket] = []
+    for family, _, _, _, address in dict.fromkeys(addresses):
+        wanted = sockets[0].getsockname()[1] if sockets else port
+        try:
+            sockets.append(_listen_on(family, (address[0], wanted, *address[2:])))
+        except OSError as exc:
+            for opened in sockets:
+                opened.close()
+            hint = "; is another server running?" if exc.errno == errno.EADDRINUSE else ""
+            raise ListenctlError(f"can't listen on {host}:{port}: {exc.strerror}{hint}") from exc
+    return sockets
+
+
+def _listen_on(family: int, address: tuple[object, ...]) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections inherit these: notice a peer that has vanished, and send small answers at once.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_DEFER_ACCEPT"):
+            # The client speaks first, so its request can be there already when we hear of the connection.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, REQUEST_WAIT)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening

@@ -1,0 +1,184 @@
+"""A sound as clips, from the first ``playAudio`` to the last ``playDone``."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from math import inf
+from uuid import uuid4
+
+from listenctl.errors import ListenctlError
+from listenctl.media.pacing import Clock
+from listenctl.playing.clips import as_command, judge, read_clip, silent_command
+from listenctl.playing.dialogue import Answer, Dialogue
+from listenctl.playing.result import Evidence, Outcome, PlayResult, Progress
+from listenctl.playing.sender import AFTER_KILL
+from listenctl.playing.settings import PlaySettings
+from listenctl.playing.sound import Sound
+from listenctl.protocol.audio import SAMPLE_BYTES
+
+PATIENCE = 3.0
+"""Seconds after its end by the clock until which a clip's answer is waited for."""
+_SYNC_PATIENCE = 0.3
+_UNSURE = 0.5
+"""Seconds by which the clock may be wrong about whose turn it is."""
+_SILENT_CLIP = 0.3
+"""Seconds in which 20 ms of silence must have been played."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """A clip that was sent: how long it is, its answer, and when it was passed on to jambonz, None before."""
+
+    seconds: float
+    answer: asyncio.Future[Answer]
+    passed_at: float | None = None
+
+
+class ClipPlay:
+    """
+    Play one sound as clips; most sounds are one.
+
+    Args:
+        tell: takes a sentence about what is being waited for.
+    """
+
+    def __init__(
+        self,
+        dialogue: Dialogue,
+        sound: Sound,
+        *,
+        settings: PlaySettings,
+        clock: Clock,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._dialogue = dialogue
+        self._sound = sound
+        self._settings = settings
+        self._clock = clock
+        self._tell = tell
+        self._state = "sending"
+        self._name = uuid4().hex[:12]
+        self._parts: list[_Part] = []
+        # When by the clock the clips of others are over, and ours begins.
+        self._begins_at: float | None = None
+
+    async def run(self) -> PlayResult:
+        """Play it."""
+        source = await self._sound.open(self._sound.clip_rate)
+        try:
+            while (pcm := await read_clip(source)) and await self._goes_on():
+                await self._send(pcm)
+        finally:
+            await source.close()
+        if not self._parts:
+            raise ListenctlError(f"{self._sound.name}: holds no audio")
+        if not self._settings.wait:
+            return PlayResult(Outcome.SENT, None, self._seconds)
+        self._state = "playing"
+        return await self._end()
+
+    async def silence(self) -> None:
+        """Stop what of it plays or waits at jambonz; what still waits with the server goes when we leave."""
+        await self._see_what_is_passed()
+        passed = [part for part in self._parts if part.passed_at is not None and not part.answer.done()]
+        if not passed:
+            return
+        if self._begins_at is not None and self._begins_at > self._clock.now() + _UNSURE:
+            # A killAudio would stop somebody else's clip, and bring ours.
+            await self._empty_queue()
+        elif len(passed) == 1:
+            await self._dialogue.kill()
+        else:
+            await self._interrupt()
+        await self._dialogue.sync()
+
+    def progress(self) -> Progress:
+        """Return how far it is."""
+        heard = 0.0
+        if self._begins_at is not None:
+            heard = min(max(0.0, self._clock.now() - self._begins_at), self._seconds)
+        return Progress(self._state, self._seconds, heard, self._sound.seconds or self._seconds or None)
+
+    @property
+    def _seconds(self) -> float:
+        return sum(part.seconds for part in self._parts)
+
+    async def _see_what_is_passed(self) -> None:
+        """Find out whether the last clip waits; the server answers at once unless it does."""
+        if not self._parts or self._parts[-1].passed_at is not None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SYNC_PATIENCE):
+                await self._dialogue.sync()
+                self._parts[-1].passed_at = self._clock.now()
+
+    async def _goes_on(self) -> bool:
+        """Tell whether the next clip may be sent."""
+        if not self._parts:
+            return True
+        last = self._parts[-1]
+        # In the queue the next would begin at once, on top of one that interrupts.
+        if self._settings.interrupt or last.answer.done():
+            return (await self._result(last)).outcome is Outcome.PLAYED
+        return True
+
+    async def _send(self, pcm: bytes) -> None:
+        first = not self._parts
+        at_once = self._settings.interrupt
+        if first and at_once:
+            await self._interrupt()
+        ahead = 0.0 if at_once or not first else await self._wait_ahead()
+        clip_id = f"{self._name}-{len(self._parts) + 1}"
+        rate = self._sound.clip_rate
+        text = await as_command(pcm, rate, clip_id=clip_id, queue=not at_once)
+        sent_at = self._clock.now()
+        part = _Part(len(pcm) / SAMPLE_BYTES / rate, await self._dialogue.clip(clip_id, text))
+        self._parts.append(part)
+        # The server answers when jambonz has the clip; or it is dropped while it waits for that.
+        if await self._dialogue.unless(part.answer, self._dialogue.sync()):
+            part.passed_at = self._clock.now()
+            if self._begins_at is None:
+                self._begins_at = max(part.passed_at, sent_at + ahead)
+
+    async def _wait_ahead(self) -> float:
+        """Return the seconds of clips that are ahead of ours."""
+        synced = await self._dialogue.sync()
+        ahead = synced.clip_seconds or 0.0
+        if synced.waiting_clips or ahead:
+            self._state = "waiting"
+            self._tell("other clips of this call play first")
+        return ahead
+
+    async def _interrupt(self) -> None:
+        # What played goes on after the clip that empties the queue, and only then killAudio ends it.
+        over = await self._empty_queue()
+        await self._dialogue.wait_until(over, self._clock.now() + _SILENT_CLIP)
+        await self._dialogue.kill()
+        await self._clock.sleep(AFTER_KILL)
+
+    async def _empty_queue(self) -> "asyncio.Future[Answer]":
+        """Empty jambonz's queue by a clip that doesn't queue; killAudio would bring the next one (protocol.md 5.1)."""
+        clip_id = f"{self._name}-0"
+        return await self._dialogue.clip(clip_id, silent_command(clip_id))
+
+    async def _end(self) -> PlayResult:
+        heard = 0.0
+        result = PlayResult(Outcome.PLAYED, Evidence.PLAY_DONE, 0.0)
+        for part in self._parts:
+            result = await self._result(part)
+            heard += result.seconds
+            if result.outcome is not Outcome.PLAYED:
+                # Of several clips killAudio stops one, and the next begins (protocol.md 5.1).
+                await self.silence()
+                break
+        return PlayResult(result.outcome, result.evidence, heard, result.detail)
+
+    async def _result(self, part: _Part) -> PlayResult:
+        now = self._clock.now()
+        before = sum(one.seconds for one in self._parts[: self._parts.index(part)])
+        expected = (now if self._begins_at is None else self._begins_at) + before
+        answer = await self._dialogue.wait_until(part.answer, expected + part.seconds + PATIENCE)
+        # One that was dropped before its turn never began.
+        began_at = inf if part.passed_at is None else expected
+        return judge(answer, part.seconds, passed_at=part.passed_at or now, began_at=began_at)

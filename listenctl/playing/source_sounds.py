@@ -1,0 +1,74 @@
+"""The sounds that users name: files, tones, the microphone, what is piped in."""
+
+import asyncio
+from math import isfinite
+
+from listenctl.errors import UsageError
+from listenctl.media.pipe_source import open_pipe
+from listenctl.media.sound_files import FileFacts, facts_of
+from listenctl.media.sources import Source, open_source
+from listenctl.playing.shaping import Shaping, shape
+from listenctl.playing.sound import CLIP_RATE, WIDE_CLIP_RATE, Sound
+
+STDIN = "-"
+_NO_FILES = ("silence", "speech", STDIN)
+
+
+async def sound_of(spec: str, shaping: Shaping | None = None) -> Sound:
+    """
+    Return the sound that ``spec`` names, as ``media.sources.open_source`` reads it.
+
+    Raises:
+        UsageError: there is no such file, it is no sound, or it can't be changed so.
+        ListenctlError: it holds no sample.
+    """
+    shaping = shaping or Shaping()
+    _check(spec, shaping)
+    facts = await asyncio.to_thread(facts_of, spec) if _is_file(spec) else None
+    if facts is not None and (shaping.channel or 0) >= facts.channels:
+        raise UsageError(f"{spec}: has {facts.channels} channels, so --channel {(shaping.channel or 0) + 1} is none")
+    length = shaping.length(None if facts is None else facts.seconds)
+    if shaping.fade and length is None:
+        raise UsageError(f"{spec}: where it ends isn't known; give --duration beside --fade")
+    if facts is not None and not shaping.loop and shaping.start >= facts.seconds:
+        raise UsageError(f"{spec}: is {facts.seconds:.2f} s long, so nothing is left from --start {shaping.start:g} on")
+
+    async def open_at(sample_rate: int) -> Source:
+        return shape(await _open(spec, sample_rate, shaping), sample_rate, shaping, length)
+
+    return Sound(
+        name=spec,
+        open=open_at,
+        clip_rate=_clip_rate(facts),
+        seconds=length,
+        endless=shaping.duration is None and _is_endless(spec, shaping),
+    )
+
+
+async def _open(spec: str, sample_rate: int, shaping: Shaping) -> Source:
+    if spec == STDIN:
+        # It is played whole, as slowly as it may come; where it stalls, the caller hears a pause all the same.
+        return await open_pipe(0, sample_rate, channel=shaping.channel or 0, patience=0, lossless=True)
+    return await open_source(spec, sample_rate, loop=shaping.loop, channel=shaping.channel)
+
+
+def _check(spec: str, shaping: Shaping) -> None:
+    for name in ("gain_db", "fade", "start", "duration"):
+        if not isfinite(getattr(shaping, name) or 0.0):
+            raise UsageError(f"--{name.removesuffix('_db')} must be a number")
+    if shaping.channel and _is_endless(spec, Shaping()):
+        raise UsageError(f"{spec}: has one channel only; leave out --channel")
+    if shaping.loop and not (_is_file(spec) or spec == "speech"):
+        raise UsageError(f"{spec}: can't begin again; leave out --loop")
+
+
+def _is_file(spec: str) -> bool:
+    return spec not in _NO_FILES and spec.partition(":")[0] not in ("tone", "mic")
+
+
+def _is_endless(spec: str, shaping: Shaping) -> bool:
+    return shaping.loop or spec == "silence" or spec.partition(":")[0] in ("tone", "mic")
+
+
+def _clip_rate(facts: FileFacts | None) -> int:
+    return WIDE_CLIP_RATE if facts is not None and facts.sample_rate > CLIP_RATE else CLIP_RATE

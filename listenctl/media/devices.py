@@ -1,7 +1,10 @@
 """Sound devices: opening one, saying what is missing where that fails, and the buffer between it and the event loop."""
 
+import ctypes
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from listenctl.errors import ListenctlError
@@ -79,13 +82,65 @@ def library() -> Any:
         import sounddevice
     except OSError as exc:
         advice = "install it (Debian and Ubuntu: apt install libportaudio2)"
-        raise ListenctlError(f"sound devices need the PortAudio library, which is missing; {advice}") from exc
+        raise MissingLibrary(f"sound devices need the PortAudio library, which is missing; {advice}") from exc
+    _silence_alsa()
     return sounddevice
+
+
+class MissingLibrary(ListenctlError):
+    """PortAudio isn't installed, which doesn't change while we run."""
+
+
+def _silence_alsa() -> None:
+    """Keep ALSA from writing to stderr what we say in words of our own, and say again at each underrun."""
+    with suppress(OSError, AttributeError):
+        # Its handler is called with arguments that say what is wrong; a function that ignores them all is a silent one.
+        handler = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p)
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(handler)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A sound device as ``--device`` can name it; ``inputs`` and ``outputs`` are channels."""
+
+    number: int
+    name: str
+    system: str
+    inputs: int
+    outputs: int
+    sample_rate: float
+    default_input: bool
+    default_output: bool
+
+
+def list_devices() -> list[Device]:
+    """
+    Return all sound devices of this machine.
+
+    Raises:
+        ListenctlError: PortAudio is missing.
+    """
+    sound = library()
+    systems = sound.query_hostapis()
+    default_input, default_output = sound.default.device
+    return [
+        Device(
+            number=number,
+            name=str(found["name"]),
+            system=str(systems[found["hostapi"]]["name"]),
+            inputs=int(found["max_input_channels"]),
+            outputs=int(found["max_output_channels"]),
+            sample_rate=float(found["default_samplerate"]),
+            default_input=number == default_input,
+            default_output=number == default_output,
+        )
+        for number, found in enumerate(sound.query_devices())
+    ]
 
 
 def open_device(what: str, open_stream: OpenStream, device: str | None, sample_rate: int, **options: object) -> Stream:
     """
-    Open a device for one channel of 16-bit samples, at its own rate if it refuses ``sample_rate``.
+    Open a device for 16-bit samples, one channel without ``channels``, at its own rate if it refuses ``sample_rate``.
 
     Args:
         what: what the device is to the user, to begin an error with.
@@ -96,7 +151,7 @@ def open_device(what: str, open_stream: OpenStream, device: str | None, sample_r
     """
     choice = int(device) if device and device.isascii() and device.isdecimal() else device
     errors = (ValueError, OSError, library().PortAudioError)
-    options |= {"device": choice, "channels": 1, "dtype": "int16"}
+    options = {"device": choice, "channels": 1, "dtype": "int16"} | options
     try:
         return open_stream(samplerate=sample_rate, **options)
     except errors:
@@ -105,7 +160,7 @@ def open_device(what: str, open_stream: OpenStream, device: str | None, sample_r
             return open_stream(samplerate=None, **options)
         except errors as exc:
             name = f"{what} {device}" if device else what
-            advice = "name one that `python -m sounddevice` lists, or plug one in"
+            advice = "name one that `listenctl monitor --list-devices` lists, or plug one in"
             raise ListenctlError(f"{name}: can't be opened: {_reason(exc)}; {advice}") from exc
 
 
@@ -133,4 +188,4 @@ def is_running(stream: Stream) -> bool:
 
 def _reason(exc: BaseException) -> str:
     text = str(exc.args[0] if exc.args else exc) or type(exc).__name__
-    return text.splitlines()[0].rstrip(".")
+    return text.splitlines()[0].rstrip(".:")

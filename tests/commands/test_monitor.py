@@ -1,0 +1,259 @@
+"""`monitor` as users run it, apart from what comes out of a loudspeaker."""
+
+import asyncio
+import signal
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.helpers.cli import ROOT, listenctl
+from tests.helpers.control import controlled
+from tests.helpers.fake_control import fake_control, live_call
+from tests.helpers.frames import binary, text
+from tests.helpers.monitored import attached, monitor, place
+from tests.helpers.pulse import tone
+from tests.helpers.server import mode_of, until
+from tests.helpers.simulated import interleave
+
+LIMIT = 25
+NO_DEVICE = ("--device", "no such thing")
+TONE = tone(440, 0.5, 8000)
+DTMF = '{"event": "dtmf", "dtmf": "5", "duration": "1600"}'
+TOO_SLOW = '{"type": "listenctl:error", "data": {"reason": "too-slow", "detail": "d", "dropped_samples": 20000}}'
+
+
+# What is kept.
+
+
+@pytest.mark.parametrize(
+    ("mix", "channel", "kept"),
+    [
+        ("mono", "both", [TONE]),
+        ("stereo", "both", [TONE, TONE // 2]),
+        ("stereo", "left", [TONE]),
+        ("stereo", "right", [TONE // 2]),
+        ("stereo", "mix", [TONE + TONE // 2]),
+    ],
+)
+async def test_a_call_is_kept_sample_by_sample_without_a_device(
+    mix: str, channel: str, kept: list[np.ndarray[tuple[int], np.dtype[np.int16]]], tmp_path: Path
+) -> None:
+    pcm = TONE.tobytes() if mix == "mono" else interleave(TONE, TONE // 2)
+    path = tmp_path / "kept.wav"
+    options = ("one", "--channel", channel, "--save", str(path), *NO_DEVICE)
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        peer = await place(server, "one", mix=mix)
+        async with monitor(*options, home=tmp_path) as command:
+            await attached(server)
+            await peer.send(binary(pcm))
+            await peer.close()
+            status = await command.end()
+
+    samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    assert status == 0
+    assert rate == 8000
+    assert np.array_equal(samples, np.stack(kept, axis=1))
+    assert mode_of(path) == 0o600
+    assert "one: the call has ended" in command.said
+    assert "Traceback" not in command.said
+    assert "leaked" not in command.said
+
+
+async def test_raw_samples_go_to_stdout_and_all_else_to_stderr(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        peer = await place(server, "one")
+        async with monitor("one", "--save", "-", "--mute", home=tmp_path, stdout=PIPE) as command:
+            await command.says("stdout: 16-bit little-endian samples at 8000 Hz, one channel")
+            await attached(server)
+            await peer.send(binary(TONE.tobytes()))
+            await peer.close()
+            assert command.process.stdout is not None
+            heard = await command.process.stdout.read()
+            status = await command.end()
+
+    assert status == 0
+    assert heard == TONE.tobytes()
+
+
+async def test_who_reads_the_sound_may_leave(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        await place(server, "one")
+        async with monitor("--save", "-", "--mute", home=tmp_path, stdout=PIPE) as command:
+            assert command.process.stdout is not None
+            await command.process.stdout.read(1000)
+            command.process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+            status = await command.end()
+
+    assert (status, command.said.count("listenctl:")) == (0, 1)
+
+
+async def test_what_is_heard_of_several_calls_is_kept_side_by_side(tmp_path: Path) -> None:
+    path = tmp_path / "kept.wav"
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        peers = [await place(server, "one"), await place(server, "two")]
+        async with monitor("--all", "--mute", "--save", str(path), home=tmp_path) as command:
+            await attached(server, 2)
+            await peers[0].send(binary(tone(440, 0.18, 8000).tobytes()))
+            await peers[1].send(binary(tone(1000, 0.18, 8000).tobytes()))
+            await until(lambda: path.stat().st_size > 48000 * 4)
+            status = await command.end(signal.SIGINT)
+
+    samples, rate = soundfile.read(path)
+    spectra = [np.abs(np.fft.rfft(samples[:, side], 48000)) for side in (0, 1)]
+    assert (status, rate) == (0, 48000)
+    assert [int(spectrum.argmax()) for spectrum in spectra] == pytest.approx([440, 1000], abs=4)
+    assert spectra[0][1000] < spectra[0][440] / 50
+
+
+async def test_no_file_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "kept.wav").write_text("mine")
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        await place(server, "one")
+        async with monitor("one", "--mute", "--save", "kept.wav", home=tmp_path) as command:
+            status = await command.end()
+
+    assert status == 2
+    assert "kept.wav: exists already" in command.said
+    assert (tmp_path / "kept.wav").read_text() == "mine"
+
+
+# What is said.
+
+
+async def test_without_a_device_that_is_said_once_and_all_else_goes_on(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        controlled(tmp_path) as server,
+        monitor(*NO_DEVICE, home=tmp_path) as command,
+    ):
+        await command.says("no sound: speaker no such thing: can't be opened: No output device matching")
+        peer = await place(server, "one")
+        await command.says("call-started one")
+        await attached(server)
+        await peer.send(text(DTMF))
+        await command.says("dtmf one 5")
+        await peer.close()
+        await command.says("call-ended one")
+        status = await command.end(signal.SIGINT)
+
+    assert status == 0
+    assert command.said.count("no sound") == 1
+
+
+async def test_without_portaudio_that_is_one_sentence_and_all_else_goes_on(tmp_path: Path) -> None:
+    missing = tmp_path / "without"
+    missing.mkdir()
+    (missing / "sounddevice.py").write_text('raise OSError("PortAudio library not found")\n')
+    env = {"PYTHONPATH": f"{missing}:{ROOT}"}
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        peer = await place(server, "one")
+        running = asyncio.create_task(
+            asyncio.to_thread(lambda: listenctl("monitor", "one", "--save", "kept.wav", home=tmp_path, env=env))
+        )
+        await attached(server)
+        await peer.send(binary(TONE.tobytes()))
+        await peer.close()
+        done = await running
+        listed = await asyncio.to_thread(lambda: listenctl("monitor", "--list-devices", home=tmp_path, env=env))
+
+    sentence = "sound devices need the PortAudio library, which is missing; install it"
+    assert done.returncode == 0
+    assert f"listenctl: no sound: {sentence}" in done.stderr
+    assert np.array_equal(soundfile.read(tmp_path / "kept.wav", dtype="int16")[0], TONE)
+    assert (listed.returncode, listed.stdout) == (1, "")
+    assert listed.stderr.startswith(f"listenctl: {sentence}")
+
+
+async def test_a_server_that_ends_ends_the_monitor(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        await place(server, "one")
+        async with monitor("--mute", home=tmp_path) as command:
+            await attached(server)
+            server.run.server.stop()
+            await server.run.server.wait()
+            status = await command.end()
+
+    assert status == 0
+    assert command.said.endswith("listenctl: the server has ended\n")
+
+
+async def test_a_server_that_dies_is_status_1(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        fake_control(tmp_path, calls=[live_call()], hold_events=True) as control,
+        monitor("--mute", home=tmp_path) as command,
+    ):
+        await until(lambda: len(control.connections) == 2)
+        control.abort()
+        status = await command.end()
+
+    assert status == 1
+    assert "listenctl: the server went away" in command.said
+
+
+async def test_skipped_sound_is_said(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        fake_control(tmp_path, calls=[live_call()], hold_events=True) as control,
+        monitor("7f1c", "--mute", home=tmp_path) as command,
+    ):
+        await until(lambda: len(control.connections) == 2)
+        await control.connections[-1].send(TOO_SLOW)
+        said = await command.says("skipped")
+
+    assert said == "listenctl: 7f1c9a52-aaaa: 2.5 s of sound were skipped, because we were too slow\n"
+
+
+@pytest.mark.parametrize("arguments", [("nobody",), ("@latest",)])
+async def test_a_call_that_isnt_there_is_status_4(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path), monitor(*arguments, "--mute", home=tmp_path) as command:
+        status = await command.end()
+
+    assert (status, command.said) == (4, "listenctl: there is no live call\n")
+
+
+async def test_a_call_that_the_server_knows_but_doesnt_list_is_status_4(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        fake_control(tmp_path, hold_events=True),
+        monitor("7f1c", "--mute", home=tmp_path) as command,
+    ):
+        status = await command.end()
+
+    assert (status, command.said) == (4, "listenctl: there is no live call 7f1c\n")
+
+
+async def test_several_calls_that_can_be_meant_are_named(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        for call in ("ab1", "ab2"):
+            await place(server, call)
+        async with monitor("ab", "--mute", home=tmp_path) as command:
+            status = await command.end()
+
+    assert (status, command.said) == (4, "listenctl: ab can mean 2 live calls: ab1, ab2\n")
+
+
+def test_without_a_server_it_is_status_4(tmp_path: Path) -> None:
+    done = listenctl("monitor", home=tmp_path)
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "no server named default is running" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--json",), "--json goes with --list-devices"),
+        (("one", "--all"), "--all hears all calls"),
+        (("",), "is no call"),
+        (("--channel", "up"), "'up'"),
+    ],
+)
+def test_wrong_usage_is_status_2(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    done = listenctl("monitor", *arguments, home=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr

@@ -1,0 +1,82 @@
+"""`monitor` on a terminal: what it draws, and its keys."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.helpers.control import Controlled, controlled
+from tests.helpers.frames import binary, text
+from tests.helpers.monitored import attached, place
+from tests.helpers.pty_command import OnTerminal, on_terminal
+from tests.helpers.pulse import tone
+from tests.helpers.simulated import interleave
+
+LIMIT = 25
+TONE = tone(440, 0.5, 8000)
+DTMF = '{"event": "dtmf", "dtmf": "5", "duration": "1600"}'
+
+
+@asynccontextmanager
+async def shown(server: Controlled, *options: str, home: Path) -> AsyncIterator[OnTerminal]:
+    async with on_terminal("monitor", "--mute", *options, home=home, owned=True) as terminal:
+        await attached(server, len(server.run.server.live))
+        yield terminal
+
+
+async def test_levels_are_drawn_and_q_gives_the_terminal_back(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        peer = await place(server, "one", mix="stereo")
+        async with shown(server, home=tmp_path) as terminal:
+            await peer.send(binary(interleave(TONE, TONE)), text(DTMF))
+            drawn = await terminal.until("█")
+            await terminal.until("▶1")
+            terminal.type("q")
+            drawn = await terminal.to_end()
+
+    assert terminal.process.returncode == 0
+    assert "1 live, 1 heard" in drawn
+    assert "8k stereo" in drawn
+    assert "q quit" in drawn
+    assert drawn.endswith("\x1b[?25h")
+    assert "Traceback" not in drawn
+
+
+async def test_keys_choose_calls_channels_and_silence(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        for call in ("one", "two", "three"):
+            await place(server, call)
+        async with shown(server, home=tmp_path) as terminal:
+            await terminal.until("3 live, 1 heard")
+            terminal.type("a")
+            await terminal.until("3 live, 2 heard")
+            terminal.type("a")
+            await terminal.until("3 live, 3 heard")
+            terminal.type("\x1b[B")
+            terminal.seen = ""
+            await terminal.until("3 live, 1 heard")
+            terminal.type("l")
+            await terminal.until("channel left")
+            terminal.type("C")
+            await terminal.until("channel right")
+            terminal.seen = ""
+            terminal.type(" ")
+            await terminal.until("no sound")
+            terminal.type("q")
+            await terminal.to_end()
+
+    assert terminal.process.returncode == 0
+
+
+async def test_a_call_that_begins_appears_and_one_that_ends_goes(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server, shown(server, home=tmp_path) as terminal:
+        await terminal.until("waiting for a call")
+        peer = await place(server, "one")
+        await terminal.until("1 live, 1 heard")
+        await peer.close()
+        await terminal.until("0 live, 0 heard")
+        terminal.process.send_signal(signal.SIGINT)
+        await terminal.to_end()
+
+    assert terminal.process.returncode == 0

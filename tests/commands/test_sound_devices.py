@@ -1,0 +1,129 @@
+"""Commands that have a loudspeaker or a microphone, in a real sound system."""
+
+import asyncio
+import json
+import signal
+from asyncio.subprocess import DEVNULL
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.cli import listenctl, service
+from tests.helpers.pulse import frequency_of, loudness, running_command, sound_system, steady, tone
+from tests.helpers.server import Event, recorded_audio, running
+
+LIMIT = 40
+TONE = ("--audio", "tone:440@-12", "--duration", "3")
+
+
+async def devices_of(folder: Path) -> tuple[list[Event], str]:
+    async with asyncio.timeout(LIMIT), sound_system(folder) as system:
+        env = system.env
+        as_json, table = [
+            await asyncio.to_thread(
+                lambda more: listenctl("monitor", "--list-devices", *more, home=folder, env=env), more
+            )
+            for more in (["--json"], [])
+        ]
+    assert (as_json.returncode, table.returncode) == (0, 0)
+    return json.loads(as_json.stdout)["devices"], table.stdout
+
+
+async def test_sound_devices_are_listed_by_the_names_that_they_can_be_chosen_by(tmp_path: Path) -> None:
+    devices, table = await devices_of(tmp_path)
+
+    default = next(device for device in devices if device["name"] == "default")
+    assert default["outputs"] >= 2
+    assert default["default_output"]
+    assert table.splitlines()[0].split() == ["NUMBER", "NAME", "SYSTEM", "IN", "OUT", "RATE", "DEFAULT"]
+    assert [str(default["number"]), "default"] in [line.split()[:2] for line in table.splitlines()]
+
+
+async def test_a_server_plays_its_calls(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), sound_system(tmp_path) as system, system.listening() as listener:
+        options = ("serve", "--json", "--port", "0", "--once", "--monitor", "--monitor-device", "default")
+        async with service(*options, home=tmp_path, env=system.env) as server:
+            url = (await server.next("server-started"))["url"]
+            async with running_command("call", url, *TONE, system=system) as call:
+                await call.end()
+            status, said = await server.status()
+        await listener.heard(0.3)
+
+    left, right = (steady(listener.sound[:, side]) for side in (0, 1))
+    assert (status, said) == (0, "")
+    assert len(left) > 48000
+    assert np.array_equal(left, right)
+    assert frequency_of(left) == pytest.approx(440, abs=1)
+    assert 20 * np.log10(loudness(left)) == pytest.approx(-15, abs=0.2)
+
+
+async def test_a_server_whose_sound_device_goes_away_loses_nothing(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), sound_system(tmp_path) as system:
+        options = ("record", "--json", "--port", "0", "--once", "--monitor")
+        async with service(*options, home=tmp_path, env=system.env) as server:
+            url = (await server.next("server-started"))["url"]
+            longer = ("--audio", "tone:440", "--duration", "8")
+            async with system.listening() as listener, running_command("call", url, *longer, system=system) as call:
+                await listener.loud()
+                await system.kill()
+                warning = await server.next("warning")
+                await call.end()
+            saved = await server.next("recording-saved")
+            status, _ = await server.status()
+
+    assert (warning["rule"], warning["call"]) == ("no-sound", None)
+    assert saved["complete"]
+    assert saved["seconds"] == pytest.approx(8, abs=0.05)
+    assert status == 0
+
+
+async def test_a_server_whose_sound_device_hangs_ends_all_the_same(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), sound_system(tmp_path) as system:
+        options = ("serve", "--json", "--port", "0", "--once", "--monitor")
+        async with service(*options, home=tmp_path, env=system.env) as server:
+            url = (await server.next("server-started"))["url"]
+            async with system.listening() as listener, running_command("call", url, *TONE, system=system) as call:
+                await listener.loud()
+                system.signal(signal.SIGSTOP)
+                await call.end()
+                status, _ = await server.status()
+
+    assert status == 0
+
+
+async def test_a_simulated_caller_hears_on_the_loudspeaker_what_the_server_sends(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), sound_system(tmp_path) as system, system.listening() as listener:
+        async with service("serve", "--json", "--port", "0", "--once", "--echo", home=tmp_path) as server:
+            url = (await server.next("server-started"))["url"]
+            options = ("--speaker", "--streaming", "8000", "-m", "streamRate:=8000")
+            async with running_command("call", url, *TONE, *options, system=system) as call:
+                assert await call.end() == 0
+        await listener.heard(0.3)
+
+    heard = steady(listener.sound[:, 0])
+    assert len(heard) > 48000
+    assert frequency_of(heard) == pytest.approx(440, abs=2)
+    assert 20 * np.log10(loudness(heard)) == pytest.approx(-15, abs=0.5)
+
+
+async def test_a_simulated_caller_speaks_into_the_microphone(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), sound_system(tmp_path) as system:
+        (tmp_path / "spoken.raw").write_bytes(tone(700, 20, 48000).tobytes())
+        pacat = ["pacat", "-d", "null", "--format=s16le", "--rate=48000", "--channels=1", "spoken.raw"]
+        speaking = await asyncio.create_subprocess_exec(*pacat, env=system.env, cwd=tmp_path, stderr=DEVNULL)
+        try:
+            async with running(record=tmp_path) as run:
+                url = f"ws://127.0.0.1:{run.port}/"
+                options = ("--audio", "mic", "--duration", "4")
+                async with running_command("call", url, *options, system=system) as call:
+                    assert await call.end() == 0
+                saved = await run.events.wait_for("recording-saved")
+        finally:
+            speaking.kill()
+            await speaking.wait()
+
+    heard = np.frombuffer(recorded_audio(saved), "<i2")[-12000:]
+    spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
+    assert float(spectrum.argmax() * 8000 / len(heard)) == pytest.approx(700, abs=2)
+    assert loudness(heard) == pytest.approx(0.25 / 2**0.5, rel=0.1)

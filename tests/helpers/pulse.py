@@ -1,0 +1,222 @@
+"""A real sound system without a sound card: PulseAudio with a sink that leads nowhere, and what comes out of it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tests.helpers.cli import COMMAND, environment
+from tests.helpers.server import until
+from tests.helpers.simulated import Pcm
+
+RATE = 48000
+_ASOUNDRC = "pcm.!default { type pulse }\nctl.!default { type pulse }\n"
+_MODULES = ["-L", "module-null-sink sink_name=null", "-L", "module-native-protocol-unix"]
+# PulseAudio's own clients wait this long for a server that is stopped; nothing here does.
+_ASKING = 5
+
+
+@dataclass(slots=True)
+class SoundSystem:
+    """PulseAudio below a folder, which is HOME and XDG_RUNTIME_DIR of whatever uses it."""
+
+    folder: Path
+    process: Process | None = None
+
+    @property
+    def env(self) -> dict[str, str]:
+        return environment(self.folder, {"LANG": "C.UTF-8", "TERM": "dumb"})
+
+    def prepare(self) -> None:
+        """Lead ALSA, which PortAudio uses, to PulseAudio."""
+        (self.folder / ".asoundrc").write_text(_ASOUNDRC)
+        self.folder.chmod(0o700)
+
+    async def start(self) -> None:
+        """Start it and wait until it answers."""
+        command = ["pulseaudio", "--daemonize=no", "--exit-idle-time=-1", "-n", *_MODULES]
+        self.process = await asyncio.create_subprocess_exec(
+            *command, env=self.env, cwd=self.folder, stdout=DEVNULL, stderr=DEVNULL
+        )
+        await until(lambda: self.ask("info").returncode == 0)
+        # What the sink plays is what a microphone hears.
+        assert self.ask("set-default-source", "null.monitor").returncode == 0
+
+    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run pactl."""
+        return subprocess.run(
+            ["pactl", *arguments], env=self.env, capture_output=True, text=True, timeout=_ASKING, check=False
+        )
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    async def kill(self) -> None:
+        """Have it die without a word."""
+        if self.process is not None and self.process.returncode is None:
+            self.signal(signal.SIGCONT)
+            self.process.kill()
+            await self.process.wait()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator["Listener"]:
+        """Hear what the sink plays, from now on."""
+        parec = ["parec", "-d", "null.monitor", "--format=s16le", f"--rate={RATE}", "--channels=2", "--latency-msec=10"]
+        process = await asyncio.create_subprocess_exec(*parec, env=self.env, stdout=PIPE, stderr=DEVNULL)
+        assert process.stdout is not None
+        listener = Listener()
+        hearing = asyncio.create_task(listener.hear(process.stdout))
+        await listener.heard(0.1)
+        try:
+            yield listener
+        finally:
+            hearing.cancel()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await asyncio.wait([hearing])
+            await process.communicate()
+
+
+@dataclass(slots=True)
+class Listener:
+    """What was heard: stereo at ``RATE``, and when each piece came."""
+
+    pieces: list[tuple[float, bytes]] = field(default_factory=list)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def hear(self, stream: asyncio.StreamReader) -> None:
+        while piece := await stream.read(65536):
+            self.pieces.append((time.monotonic(), piece))
+            self._changed.set()
+
+    @property
+    def sound(self) -> Pcm:
+        """A row for each sample, left and right."""
+        pcm = b"".join(piece for _, piece in self.pieces)
+        return np.frombuffer(pcm[: len(pcm) - len(pcm) % 4], "<i2").reshape(-1, 2)
+
+    async def heard(self, seconds: float) -> None:
+        """Wait until so much more was heard."""
+        wanted = len(self.sound) + seconds * RATE
+        while len(self.sound) < wanted:
+            await self._next()
+
+    async def loud(self, threshold: int = 300) -> None:
+        """Wait until sound comes."""
+        seen = len(self.sound)
+        while not (np.abs(self.sound[seen:].astype(int)) > threshold).any():
+            await self._next()
+
+    def time_of(self, sample: int) -> float:
+        """Return when a sample had been heard, on the monotonic clock."""
+        total = 0
+        for at, piece in self.pieces:
+            total += len(piece)
+            if total > sample * 4:
+                return at
+        raise AssertionError(f"sample {sample} wasn't heard")
+
+    async def _next(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+
+@asynccontextmanager
+async def sound_system(folder: Path) -> AsyncIterator[SoundSystem]:
+    """Run a sound system below ``folder``."""
+    system = SoundSystem(folder)
+    system.prepare()
+    await system.start()
+    try:
+        yield system
+    finally:
+        await system.kill()
+
+
+@asynccontextmanager
+async def running_command(*arguments: str, system: SoundSystem, stdout: int = DEVNULL) -> AsyncIterator["Command"]:
+    """Run a command in the environment of a sound system; it is killed in the end, if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, cwd=system.folder, env=system.env, stdin=DEVNULL, stdout=stdout, stderr=PIPE
+    )
+    command = Command(process)
+    try:
+        yield command
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+@dataclass(slots=True)
+class Command:
+    """A command and what it says on stderr."""
+
+    process: Process
+    said: str = ""
+
+    async def says(self, text: str) -> str:
+        """Wait for a line with ``text`` and return it."""
+        assert self.process.stderr is not None
+        while line := (await self.process.stderr.readline()).decode():
+            self.said += line
+            if text in line:
+                return line
+        raise AssertionError(f"the command ended without {text!r}: {self.said!r}")
+
+    async def end(self, number: int | None = None) -> int:
+        """Send a signal, if there is one to send; return the exit status."""
+        assert self.process.stderr is not None
+        if number is not None:
+            os.kill(self.process.pid, number)
+        self.said += (await self.process.stderr.read()).decode()
+        return await self.process.wait()
+
+
+def tone(frequency: float, seconds: float, rate: int, level: float = 0.25) -> Pcm:
+    """Return a sine."""
+    wave = level * 32767 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)
+    return wave.astype(np.int16)
+
+
+def loudness(sound: Pcm) -> float:
+    """Return the RMS of samples, of which 1 is full scale."""
+    return float(np.sqrt((sound.astype(float) ** 2).mean()) / 32768)
+
+
+def frequency_of(sound: Pcm) -> float:
+    """Return the strongest frequency of what was heard, in Hz."""
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
+    return float(spectrum.argmax() * RATE / len(sound))
+
+
+def share_of(sound: Pcm, frequency: float) -> float:
+    """Return the amplitude of one frequency in what was heard, of which 1 is full scale."""
+    window = np.hanning(len(sound))
+    turns = np.exp(-2j * np.pi * frequency * np.arange(len(sound)) / RATE)
+    return float(2 * np.abs((sound * window * turns).sum()) / window.sum() / 32768)
+
+
+def clicks(sound: Pcm, frequency: float) -> int:
+    """Return how many samples don't follow from those before them, as those of a sine of this frequency do."""
+    x = sound.astype(float)
+    expected = 2 * np.cos(2 * np.pi * frequency / RATE) * x[1:-1] - x[:-2]
+    return int((np.abs(x[2:] - expected) > 60).sum())
+
+
+def steady(sound: Pcm) -> Pcm:
+    """Return the sound without silence before and behind it, and without its edges."""
+    loud = np.flatnonzero(np.abs(sound.astype(int)) > 300)
+    assert len(loud)
+    return sound[loud[0] + RATE // 10 : loud[-1] - RATE // 10]

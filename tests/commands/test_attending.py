@@ -1,0 +1,96 @@
+"""What ``listenctl serve`` does with calls by itself, as users start it."""
+
+import asyncio
+import signal
+from asyncio.subprocess import DEVNULL
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.helpers.attending import is_alive, without_silence
+from tests.helpers.cli import COMMAND, environment, listenctl, service
+from tests.helpers.server import until
+
+SERVE = ("serve", "--port", "0", "--json")
+STREAMING = ("--streaming", "8000", "-m", "streamRate:=8000")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--echo", "--exec", "cat"], "--echo and --exec both answer the caller"),
+        (["--exec", ""], "--exec needs a command"),
+        (["--exec", "'cat"], "no closing quotation"),
+        (["--exec", "/nonexistent/agent x"], "there is no program '/nonexistent/agent'"),
+        (["--play", "nothing.wav"], "nothing.wav"),
+        (["--play", "-"], "--play - can't be"),
+        (["--echo", "--lead", "7s"], "--lead must be between 0.02 and 5 s"),
+        (["--echo", "--lead", "soon"], "--lead 'soon' isn't a time"),
+        (["--echo", "--upstream", "ws://127.0.0.1:1/"], "leave out --play, --echo and --exec"),
+    ],
+)
+def test_what_cant_be_done_is_refused_at_the_start(options: list[str], complaint: str, tmp_path: Path) -> None:
+    refused = listenctl("serve", "--port", "0", *options, home=tmp_path)
+
+    assert refused.returncode == 2
+    assert complaint in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+async def test_a_server_greets_and_then_runs_a_program(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "hello.wav", np.full(4000, 1000, np.int16), 8000, subtype="PCM_16")
+    agent = 'sh -c \'echo "$LISTENCTL_CALL" >&2; head -c 3200 | tr "\\000-\\377" "\\020"; cat >/dev/null; exit 3\''
+
+    async with service(*SERVE, "--play", "hello.wav", "--exec", agent, home=tmp_path) as server:
+        started = await server.next("server-started")
+        called = listenctl(
+            "call", started["url"], "--duration", "2.5", "--heard", "heard.wav", *STREAMING, home=tmp_path
+        )
+        said = await server.next("exec-said")
+        played = await server.next("played")
+        ended = await server.next("exec-ended")
+        status, errors = await server.end(signal.SIGTERM)
+
+    heard = without_silence(soundfile.read(tmp_path / "heard.wav", dtype="int16")[0][:, 1])
+    assert called.returncode == 0
+    assert said["line"] == said["call_sid"]
+    assert (played["outcome"], played["mode"]) == ("played", "stream")
+    assert (ended["status"], ended["signal"]) == (3, None)
+    assert heard.tolist() == [1000] * 4000 + [0x1010] * 1600
+    assert (status, errors) == (0, "")
+
+
+async def test_the_second_signal_ends_the_programs_too(tmp_path: Path) -> None:
+    agent = "sh -c 'trap \"\" TERM; echo $$ >&2; while :; do sleep 60; done'"
+
+    async with service(*SERVE, "--exec", agent, home=tmp_path) as server:
+        url = (await server.next("server-started"))["url"]
+        calling = await asyncio.create_subprocess_exec(
+            *COMMAND, "call", url, "--duration", "30", "--quiet", env=environment(tmp_path), stderr=DEVNULL
+        )
+        pid = int((await server.next("exec-said"))["line"])
+        server.process.send_signal(signal.SIGTERM)
+        await server.next("call-ended")
+        status, _ = await server.end(signal.SIGTERM)
+        await calling.wait()
+
+    assert status == 128 + signal.SIGTERM
+    await until(lambda: not is_alive(pid))
+
+
+async def test_what_happens_is_told_in_lines_for_people(tmp_path: Path) -> None:
+    agent = "sh -c 'echo \"half\\033[2J\" >&2; cat; exit 1'"
+
+    async with service("serve", "--port", "0", "--events", "events", "--exec", agent, home=tmp_path) as server:
+        assert server.process.stderr is not None
+        url = (await server.process.stderr.readline()).split()[-1].decode()
+        listenctl("call", url, "--duration", "1", *STREAMING, home=tmp_path)
+        status, told = await server.end(signal.SIGINT)
+
+    lines = told.splitlines()
+    assert status == 0
+    assert "half?[2J" in next(line for line in lines if "exec-said" in line)
+    assert "ended with status 1 after" in next(line for line in lines if "exec-ended" in line)
+    assert "\x1b" not in told

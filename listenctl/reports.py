@@ -10,10 +10,21 @@ from collections.abc import Callable, Container
 from datetime import UTC, datetime
 from typing import TypeAlias
 
+from listenctl.protocol.commands import (
+    ClearMarks,
+    Command,
+    Disconnect,
+    KillAudio,
+    MarkCommand,
+    PlayAudio,
+    UnknownCommand,
+)
 from listenctl.protocol.ledger import Gap
 from listenctl.protocol.messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
 
 VERSION = 1
+MAX_TEXT = 1000
+"""Characters that are reported of something in a command of an application."""
 
 Report: TypeAlias = dict[str, object]
 Sink = Callable[[Report], None]
@@ -73,6 +84,37 @@ def describe_message(message: JambonzMessage) -> tuple[str, Report]:
             return "message", {"type": "session:summary", "data": dict(message.data)}
         case UnknownMessage():
             return "message", {"type": message.type, "text": message.text}
+
+
+def describe_command(command: Command) -> Report:
+    """Return the fields of what an application asked of jambonz; of a clip its size stands for its audio."""
+    match command:
+        case PlayAudio():
+            content = command.audio_content
+            return {
+                "type": "playAudio",
+                "id": _bounded(command.id),
+                "audio_content_type": _bounded(command.audio_content_type),
+                "sample_rate": _bounded(command.sample_rate),
+                "queue_play": _bounded(command.queue_play),
+                "content_size": len(content) if isinstance(content, str) else None,
+            }
+        case MarkCommand():
+            return {"type": "mark", "name": _bounded(command.name)}
+        case KillAudio():
+            return {"type": "killAudio"}
+        case ClearMarks():
+            return {"type": "clearMarks"}
+        case Disconnect():
+            return {"type": "disconnect"}
+        case UnknownCommand():
+            return {"type": _bounded(command.type), "text": command.text[:MAX_TEXT]}
+
+
+def _bounded(value: object) -> object:
+    """Return a value of the wire, or the begin of it as JSON where it is long."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= MAX_TEXT else text[:MAX_TEXT]
 
 
 def describe_gap(gap: Gap, sample_rate: int) -> Report:

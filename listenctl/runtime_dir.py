@@ -28,21 +28,45 @@ def socket_path(name: str, environ: Mapping[str, str], uid: int) -> Path:
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"--name {name[:80]!r}: use 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    return _checked(_folder(environ, uid) / f"{name}.sock", "give a shorter --name, or ")
+
+
+def calls_folder(environ: Mapping[str, str], uid: int) -> Path:
+    """Return where the simulated calls of this machine have their sockets."""
+    return _folder(environ, uid) / "calls"
+
+
+def call_socket_path(folder: Path, pid: int) -> Path:
+    """
+    Return the socket of the simulated call that the process ``pid`` places.
+
+    Raises:
+        UsageError: the path is too long for a socket.
+    """
+    return _checked(folder / f"{pid}.sock", "")
+
+
+def _folder(environ: Mapping[str, str], uid: int) -> Path:
     runtime = environ.get("XDG_RUNTIME_DIR", "")
     # A relative one is to be ignored, says the XDG Base Directory Specification.
-    folder = Path(runtime) / "listenctl" if runtime.startswith("/") else Path(f"/tmp/listenctl-{uid}")
-    path = folder / f"{name}.sock"
+    return Path(runtime) / "listenctl" if runtime.startswith("/") else Path(f"/tmp/listenctl-{uid}")
+
+
+def _checked(path: Path, advice: str) -> Path:
     if (length := len(os.fsencode(path))) > MAX_PATH_BYTES:
         raise UsageError(
             f"{path}: a socket's path has at most {MAX_PATH_BYTES} bytes, this one has {length}; "
-            "give a shorter --name, or set XDG_RUNTIME_DIR to a shorter folder"
+            f"{advice}set XDG_RUNTIME_DIR to a shorter folder"
         )
     return path
 
 
-def prepare_folder(path: Path) -> None:
+def prepare_folder(path: Path, advice: str = ", or give --no-control") -> None:
     """
     Make the folder in which the socket ``path`` is to be, or see that it is nobody else's.
+
+    Args:
+        advice: what to do instead of another XDG_RUNTIME_DIR, for the end of a sentence.
 
     Raises:
         UsageError: it can't be made, or others have access to it.
@@ -53,11 +77,11 @@ def prepare_folder(path: Path) -> None:
         status = folder.lstat()
     except OSError as exc:
         raise UsageError(
-            f"{folder}: can't be made for the control socket: {exc.strerror}; set XDG_RUNTIME_DIR, or give --no-control"
+            f"{folder}: can't be made for a control socket: {exc.strerror}; set XDG_RUNTIME_DIR{advice}"
         ) from exc
     # In a folder for everyone, such as /tmp, somebody else may have been first.
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise UsageError(
             f"{folder}: must be a folder that only we have access to (mode 0700); remove it or change its mode, "
-            "set XDG_RUNTIME_DIR, or give --no-control"
+            f"set XDG_RUNTIME_DIR{advice}"
         )

@@ -28,6 +28,7 @@ HEIGHTS = {
     "capture": 4,
     "server": 5,
     "client": 5,
+    "inspection": 5,
     "console": 6,
     "commands": 7,
     "__main__": 8,

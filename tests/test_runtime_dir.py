@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.runtime_dir import prepare_folder, socket_path
+from listenctl.runtime_dir import call_socket_path, calls_folder, prepare_folder, socket_path
 
 
 def test_the_socket_is_in_the_runtime_folder() -> None:
@@ -60,3 +60,11 @@ def test_a_link_that_somebody_left_is_not_followed(tmp_path: Path) -> None:
 def test_a_folder_that_cant_be_made_is_said() -> None:
     with pytest.raises(UsageError, match=r"/none/listenctl: can't be made .*--no-control"):
         prepare_folder(Path("/none/listenctl/default.sock"))
+
+
+def test_simulated_calls_have_a_folder_beside_the_sockets_of_servers() -> None:
+    folder = calls_folder({"XDG_RUNTIME_DIR": "/run/user/1000"}, 1000)
+
+    assert call_socket_path(folder, 4711) == Path("/run/user/1000/listenctl/calls/4711.sock")
+    with pytest.raises(UsageError, match="at most 107 bytes"):
+        call_socket_path(Path("/" + "x" * 100), 4711)

@@ -6,7 +6,6 @@ It is HTTP and WebSocket on a Unix socket, as `listenctl-control(5)` writes down
 
 import http.client
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from listenctl.client.attachment import Attachment, what_went_wrong
+from listenctl.client.unix_http import get
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
 
 if TYPE_CHECKING:
@@ -40,18 +40,13 @@ def list_calls(path: Path, *, patience: float = PATIENCE) -> Listing:
         NotFoundError: no server is running there.
         RefusedError: it doesn't answer, or what answers is no server of ours.
     """
-    connection = _UnixConnection(path, patience)
     try:
-        connection.request("GET", "/calls")
-        response = connection.getresponse()
-        body = response.read()
+        status, body = get(path, "/calls", patience=patience)
     except (OSError, http.client.HTTPException) as exc:
         raise _unreachable(path, exc) from exc
-    finally:
-        connection.close()
     listing = _read_listing(body)
-    if response.status != http.client.OK or listing is None:
-        raise RefusedError(f"{path}: is no control socket of listenctl; it answers {response.status}")
+    if status != http.client.OK or listing is None:
+        raise RefusedError(f"{path}: is no control socket of listenctl; it answers {status}")
     return listing
 
 
@@ -134,20 +129,6 @@ def _subprotocol() -> Any:
     from websockets.typing import Subprotocol
 
     return Subprotocol(SUBPROTOCOL)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP on a Unix socket, which the standard library speaks but for the connecting."""
-
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-        self._patience = timeout
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self._patience)
-        self.sock.connect(str(self._path))
 
 
 def _read_listing(body: bytes) -> Listing | None:

@@ -5,9 +5,15 @@ from dataclasses import dataclass
 
 from listenctl.client.attachment import Attachment
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.protocol.attached import ControlType, ServerWord
+from listenctl.playing.conversation import Conversation
+from listenctl.protocol.attached import ControlType, RefusalReason, ServerWord, Synced
 from listenctl.protocol.commands import MarkCommand
 from listenctl.protocol.messages import Mark, parse_texts
+
+GRACE = 1.0
+"""Seconds after the end of the audio, by the clock, in which the answer to a mark may still come."""
+EARLY = 0.25
+"""Seconds before that end at which an answer can't be right any more."""
 
 
 async def deliver(attachment: Attachment, text: str, *, ends_call: bool = False) -> None:
@@ -18,12 +24,12 @@ async def deliver(attachment: Attachment, text: str, *, ends_call: bool = False)
         ends_call: the command ends the call, perhaps before the server can say that it was passed on.
 
     Raises:
-        NotFoundError: the call ended before that.
+        NotFoundError: the call ended before that, or is just ending.
         ListenctlError: the server refused it, and says why.
     """
     await _send(attachment, text)
     try:
-        while not _is_passed_on(await attachment.receive()):
+        while _synced(await attachment.receive()) is None:
             pass
     except NotFoundError:
         if not (ends_call and attachment.ended):
@@ -32,40 +38,85 @@ async def deliver(attachment: Attachment, text: str, *, ends_call: bool = False)
 
 @dataclass(frozen=True, slots=True)
 class MarkResult:
-    """The answer to a mark, ``playout`` or ``cleared``, and the seconds that it took."""
+    """
+    What became of a mark.
+
+    Attributes:
+        event: its answer, ``playout`` or ``cleared``, or ``elapsed`` where there is none and the audio before it must
+            have been played.
+        seconds: that it took.
+        early_by: seconds before the audio can have been played, where the answer can't be trusted (protocol.md 6.4).
+    """
 
     event: str
     seconds: float
+    early_by: float | None = None
+
+    @property
+    def by(self) -> str:
+        """Who says so: jambonz with its answer to the ``mark``, or the ``clock``."""
+        return "clock" if self.event == ELAPSED else "mark"
 
 
-async def wait_for_mark(attachment: Attachment, name: str) -> MarkResult:
+PLAYOUT, ELAPSED = "playout", "elapsed"
+
+
+async def wait_for_mark(conversation: Conversation, name: str) -> MarkResult:
     """
-    Set a mark and return what becomes of it.
+    Set a mark and return what becomes of it; where jambonz doesn't answer, the clock decides if it can.
 
     Raises:
-        NotFoundError: the call ended before that.
+        NotFoundError: the call ended before that, or is just ending.
         ListenctlError: the server refused the mark, and says why.
     """
     now = asyncio.get_running_loop().time
     begin = now()
-    await _send(attachment, MarkCommand(name).serialize())
+    end: float | None = None
+    await _send(conversation, MarkCommand(name).serialize())
     while True:
-        message = await attachment.receive()
-        if isinstance(message, bytes) or _is_passed_on(message):
+        try:
+            async with asyncio.timeout_at(None if end is None else end + GRACE):
+                message = await conversation.receive()
+        except TimeoutError:
+            return MarkResult(ELAPSED, now() - begin)
+        if _is_kill(message):
+            # Of audio that was streamed over this conversation; whether the mark is cleared, jambonz says.
             continue
-        for answer in parse_texts(message.encode()):
-            if isinstance(answer, Mark) and answer.name == name:
-                return MarkResult(answer.event, now() - begin)
+        if synced := _synced(message):
+            end = _end_of_audio(synced, now())
+        elif event := _answer(message, name):
+            early = (end or now()) - now() if event == PLAYOUT else 0.0
+            return MarkResult(event, now() - begin, early if early > EARLY else None)
 
 
-async def _send(attachment: Attachment, text: str) -> None:
-    await attachment.send(text)
-    await attachment.send(ControlType.SYNC.serialize())
+async def _send(conversation: Conversation, text: str) -> None:
+    await conversation.send(text)
+    await conversation.send(ControlType.SYNC.serialize())
 
 
-def _is_passed_on(message: str | bytes) -> bool:
-    """Tell whether the server has passed on what was sent before."""
+def _end_of_audio(synced: Synced, now: float) -> float | None:
+    """Return when the audio before a mark has been played, None where nobody knows its rate."""
+    return now + synced.playout if synced.stream_rate and synced.playout is not None else None
+
+
+def _answer(message: str | bytes, name: str) -> str | None:
+    if isinstance(message, bytes):
+        return None
+    answers = (answer for answer in parse_texts(message.encode()) if isinstance(answer, Mark))
+    return next((answer.event for answer in answers if answer.name == name), None)
+
+
+def _is_kill(message: str | bytes) -> bool:
     word = ServerWord.parse(message)
-    if word is not None and word.complaint:
-        raise ListenctlError(word.complaint)
-    return word is not None and word.type is ControlType.SYNCED
+    return word is not None and word.data.get("reason") == RefusalReason.KILLED
+
+
+def _synced(message: str | bytes) -> Synced | None:
+    """Return what the server says when it has passed on what was sent before."""
+    word = ServerWord.parse(message)
+    if word is None:
+        return None
+    if word.complaint:
+        ending = word.data.get("reason") == RefusalReason.CALL_ENDING
+        raise (NotFoundError if ending else ListenctlError)(word.complaint)
+    return Synced.parse(word.data) if word.type is ControlType.SYNCED else None

@@ -26,8 +26,9 @@ from listenctl.console.stdio import flush_out, write_out
 from listenctl.errors import ListenctlError, UsageError
 
 COMMANDS = (
-    *("demo", "record", "serve", "calls", "events", "mark", "kill-audio", "clear-marks", "disconnect", "send-json"),
-    *("call", "load", "send-dtmf", "recover", "passwd"),
+    *("demo", "record", "serve", "calls", "events", "play-to-call"),
+    *("mark", "kill-audio", "clear-marks", "disconnect", "send-json"),
+    *("monitor", "call", "load", "send-dtmf", "recover", "passwd"),
 )
 INTERRUPTED = 130
 CANT_WRITE = 1

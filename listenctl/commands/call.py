@@ -1,6 +1,7 @@
 """``listenctl call``: place a simulated call to a listen server, as jambonz would."""
 
 import asyncio
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -144,8 +145,10 @@ def call(options: CallOptions) -> int:
     from listenctl.commands.call_plan import plan_of
     from listenctl.commands.calling import presentation_of
     from listenctl.console.calling import run_call
+    from listenctl.runtime_dir import calls_folder
 
-    return asyncio.run(run_call(plan_of(options), presentation_of(options)))
+    calls = calls_folder(os.environ, os.getuid())
+    return asyncio.run(run_call(plan_of(options), presentation_of(options), calls))
 
 
 app.command(cls=ConfigurableCommand)(takes(CallOptions, call))

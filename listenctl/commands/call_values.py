@@ -40,31 +40,36 @@ def parse_keys(text: str, *, spacing: float = 0.3) -> "tuple[KeyPress, ...]":
 
 def space_digits(digits: str, *, first: float, digit_ms: int, gap_ms: int) -> "tuple[KeyPress, ...]":
     """
-    Return digits pressed one after the other from the second ``first`` on, with gaps between.
+    Return digits pressed one after the other from the second ``first`` on, with gaps between; ``w`` is a pause.
 
     Raises:
         UsageError: no phone has a key for one, or there are none.
     """
     from listenctl.client.plan import KeyPress
+    from listenctl.client.pressing import Press
 
-    check_digits(digits)
-    step = (digit_ms + gap_ms) / 1000
-    return tuple(
-        KeyPress(round(first + place * step, 3), digit, digit_ms / 1000) for place, digit in enumerate(digits.upper())
-    )
+    presses, time = [], first
+    for wait, digit in Press(check_digits(digits), digit_ms, gap_ms).steps():
+        time += wait
+        presses += [KeyPress(round(time, 3), digit, digit_ms / 1000)] if digit else []
+    return tuple(presses)
 
 
-def check_digits(digits: str) -> None:
+def check_digits(digits: str) -> str:
     """
-    See that a phone has keys for all of ``digits``.
+    Return digits as a phone has them, and ``w`` for a pause.
 
     Raises:
-        UsageError: it hasn't, or there are none.
+        UsageError: it hasn't all of them, there are none, or too many.
     """
-    if not digits:
+    from listenctl.client.pressing import MAX_DIGITS
+    from listenctl.media.tones import check_digits as check_keys
+
+    if not digits.strip("w"):
         raise UsageError("there are no digits to send")
-    if strange := next((digit for digit in digits if digit.upper() not in DIGITS), None):
-        raise UsageError(f"no phone has a key {strange!r}; keys are {DIGITS}")
+    if len(digits) > MAX_DIGITS:
+        raise UsageError(f"{len(digits)} digits are too many; send at most {MAX_DIGITS} at once")
+    return check_keys(digits)
 
 
 def parse_metadata(arguments: Sequence[str]) -> dict[str, object]:

@@ -28,6 +28,15 @@ class Channels(StrEnum):
     MIX = "mix"
 
 
+class Ear(StrEnum):
+    """What is heard of the channels of a stereo call."""
+
+    BOTH = "both"
+    LEFT = "left"
+    RIGHT = "right"
+    MIX = "mix"
+
+
 class Kind(StrEnum):
     """What a simulated call is to jambonz; the first text differs."""
 

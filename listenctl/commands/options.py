@@ -102,6 +102,19 @@ class ServerOptions:
         option("Hz, where the metadata doesn't say.", panel=CALLS, min=1, max=384000),
     ] = 8000
     mix_type: Annotated[MixType, option("Where the metadata doesn't say.", panel=CALLS)] = MixType.MONO
+    stream_rate: Annotated[
+        int | None,
+        option(
+            "Hz at which calls play streamed audio, 0 where they play clips. Default: found out for each call.",
+            panel=CALLS,
+            metavar="HZ",
+            min=0,
+            max=384000,
+        ),
+    ] = None
+    detect_dtmf: Annotated[
+        bool, option("Report the keys that are heard in the audio, too.", "--detect-dtmf", panel=CALLS)
+    ] = False
     metadata_timeout: Annotated[
         float, option("Seconds to wait for the metadata before a call goes on without.", panel=CALLS, min=0)
     ] = 2.0
@@ -113,6 +126,14 @@ class ServerOptions:
     events: Annotated[Path | None, option("Append each event as a JSON line to a file.", panel=OUTPUT)] = None
     levels: Annotated[
         str | None, option("Add a `levels` event for every so much audio, such as 100ms.", panel=OUTPUT)
+    ] = None
+    dump: Annotated[
+        Path | None,
+        option("Write every frame of every call, both ways, to a file of its own in this folder.", panel=OUTPUT),
+    ] = None
+    monitor: Annotated[bool, option("Hear all calls on a sound device.", "--monitor", panel=OUTPUT)] = False
+    monitor_device: Annotated[
+        str | None, option("Number or part of the name of that device. Default: the system's.", panel=OUTPUT)
     ] = None
     quiet: Annotated[bool, option("Print nothing but errors.", "--quiet", "-q", panel=OUTPUT)] = False
 

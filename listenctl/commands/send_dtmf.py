@@ -1,74 +1,149 @@
-"""``listenctl send-dtmf``: a short call of its own that delivers digits to a listen server."""
+"""``listenctl send-dtmf``: digits to a live call, to a simulated one, or to a listen server in a call of their own."""
 
 import asyncio
+import os
 import re
 from dataclasses import dataclass
+from enum import StrEnum
+from math import inf, isnan
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from listenctl.commands.calling import ConnectionOptions, ReportOptions
+from listenctl.commands.control import SERVER, ServerNameOptions, check_call, socket_of
 from listenctl.commands.options import option, takes
 from listenctl.commands.origin import ConfigurableCommand
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.client.plan import CallPlan
+    from listenctl.console.digits import Digits
+    from listenctl.console.ordering import Recipient
 
 DIGITS = "Digits"
+SHORTEST_GAP_MS = 40
+"""A pause between tones that every receiver has to notice (ITU-T Q.24)."""
 LEAD, TAIL = 0.3, 0.3
 """Seconds of the call before its first digit and after its last."""
 
 app = typer.Typer(add_completion=False)
 
 
+class Form(StrEnum):
+    """What digits become in a live call."""
+
+    EVENT = "event"
+    TONES = "tones"
+
+
 @dataclass(frozen=True, kw_only=True)
 class DigitOptions:
     """Options of how digits are pressed."""
 
-    digit_ms: Annotated[int, option("Milliseconds that a key is held.", panel=DIGITS, min=50, max=24000)] = 200
+    digit_ms: Annotated[
+        int | None,
+        option("Milliseconds that a key is held. Default: 200, as a tone 100.", panel=DIGITS, min=50, max=24000),
+    ] = None
     gap_ms: Annotated[int, option("Milliseconds between keys.", panel=DIGITS, min=0, max=60000)] = 100
-    tones: Annotated[bool, option("Put the tones into the audio, too.", "--tones", panel=DIGITS)] = False
+    tones: Annotated[bool, option("Put the tones into the audio of a call to a URL, too.", "--tones", panel=DIGITS)] = (
+        False
+    )
+    as_: Annotated[
+        Form | None,
+        option(
+            "What they become in a live call. Default: event in a simulated call, else tones.", "--as", panel=DIGITS
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class SendDtmfOptions(ReportOptions, ConnectionOptions, DigitOptions):
+class SendDtmfOptions(ReportOptions, ConnectionOptions, ServerNameOptions, DigitOptions):
     """All options of ``send-dtmf``."""
 
-    target: Annotated[str, typer.Argument(help="The server, ws:// or wss://.")]
-    digits: Annotated[str, typer.Argument(help="Keys to press: 0-9, *, #, A-D.")]
+    target: Annotated[
+        str, typer.Argument(help="A live call: id, callSid, unique prefix or @latest. Or a server: ws:// or wss://.")
+    ]
+    digits: Annotated[str, typer.Argument(help="Keys to press: 0-9, *, #, A-D, and w for half a second.")]
+    timeout: Annotated[
+        float,
+        option("Seconds for a live call (status 124). Default: none.", panel=SERVER, min=0.001, show_default=False),
+    ] = inf
 
 
 def send_dtmf(options: SendDtmfOptions) -> int:
     """
-    Deliver digits to a listen server, in a short silent call of their own.
+    Send digits to a live call, or to a listen server in a short call of their own.
 
-    It hangs up when they are sent, and waits until the server has taken them.
+    A simulated call of this machine gets the event that jambonz would send. In any other call they are played to the
+    caller as tones: the protocol has no other way.
     """
-    from listenctl.commands.calling import presentation_of
-    from listenctl.console.calling import run_send_dtmf
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", options.target):
+        from listenctl.commands.calling import presentation_of
+        from listenctl.console.calling import run_send_dtmf
 
-    return asyncio.run(run_send_dtmf(plan_of(options), presentation_of(options)))
+        return asyncio.run(run_send_dtmf(plan_of(options), presentation_of(options)))
+    from listenctl.console import digits as console
+    from listenctl.runtime_dir import calls_folder
+
+    form = None if options.as_ is None else console.Form(options.as_.value)
+    recipient, digits = recipient_of(options), digits_of(options)
+    return asyncio.run(console.run_digits(recipient, digits, calls_folder(os.environ, os.getuid()), form))
 
 
 app.command(cls=ConfigurableCommand)(takes(SendDtmfOptions, send_dtmf))
 
 
-def plan_of(options: SendDtmfOptions) -> "CallPlan":
+def recipient_of(options: SendDtmfOptions) -> "Recipient":
     """
-    Understand the options: a silent call that is as long as its digits.
+    Return which live call is meant.
 
     Raises:
-        UsageError: the target is no URL, no phone has such keys, or a file can't be used.
+        UsageError: no server or call can have such a name, or an option is none of a live call.
+    """
+    from listenctl.console.ordering import Recipient
+
+    check_call(options.target)
+    if isnan(options.timeout):
+        raise UsageError("--timeout must be a number of seconds")
+    if options.tones:
+        raise UsageError("--tones is for a call to a URL; what digits become in a live call says --as")
+    if options.events is not None:
+        raise UsageError("--events is for a call to a URL; those of a live call are shown by `listenctl events`")
+    return Recipient(socket=socket_of(options), call=options.target, timeout=options.timeout, json=options.json)
+
+
+def digits_of(options: SendDtmfOptions) -> "Digits":
+    """
+    Return what to send to a live call.
+
+    Raises:
+        UsageError: no phone has such keys, or nobody could tell their tones apart.
+    """
+    from listenctl.commands.call_values import check_digits
+    from listenctl.console.digits import Digits
+
+    if options.as_ is not Form.EVENT and options.gap_ms < SHORTEST_GAP_MS:
+        raise UsageError(f"--gap-ms {options.gap_ms}: tones need {SHORTEST_GAP_MS} ms between them to be told apart")
+    return Digits(check_digits(options.digits), options.digit_ms, options.gap_ms)
+
+
+def plan_of(options: SendDtmfOptions) -> "CallPlan":
+    """
+    Understand the options of a call to a URL, which is silent and as long as its digits.
+
+    Raises:
+        UsageError: the URL can't be called, no phone has such keys, or a file can't be used.
     """
     from listenctl.client.plan import CallPlan
     from listenctl.commands.call_values import space_digits
     from listenctl.commands.calling import target_of
     from listenctl.protocol.verb import ListenVerb
 
-    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", options.target):
-        raise UsageError(f"{options.target}: is no URL; give ws://HOST:PORT/PATH")
-    keys = space_digits(options.digits, first=LEAD, digit_ms=options.digit_ms, gap_ms=options.gap_ms)
+    if options.as_ is not None:
+        raise UsageError("--as is for a live call; give --tones to have tones in a call to a URL")
+    digit_ms = 200 if options.digit_ms is None else options.digit_ms
+    keys = space_digits(options.digits, first=LEAD, digit_ms=digit_ms, gap_ms=options.gap_ms)
     return CallPlan(
         target=target_of(options, options.target),
         verb=ListenVerb(pass_dtmf=True),

@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from listenctl.commands.attending import AttendingOptions, attendants, descriptors
 from listenctl.commands.options import RECORDING, RecorderOptions, ServerOptions, takes
 from listenctl.commands.origin import ConfigurableCommand
+from listenctl.commands.relaying import RelayOptions, read_application
 from listenctl.errors import UsageError
 from listenctl.runtime_dir import DEFAULT_NAME, socket_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from listenctl.console.service import Presentation
     from listenctl.server.access import Access
+    from listenctl.server.attendants.loudspeaker import Loudspeaker
+    from listenctl.server.attending import Attendant
+    from listenctl.server.relay import Application
     from listenctl.server.settings import ServerSettings
     from listenctl.server.track import RecordSettings
 
@@ -30,7 +37,7 @@ app = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeOptions(RecorderOptions):
+class ServeOptions(RecorderOptions, AttendingOptions, RelayOptions):
     """All options of ``serve``."""
 
     record: Annotated[
@@ -48,32 +55,51 @@ def serve(options: ServeOptions) -> int:
 
     On a terminal it draws live meters; with --json each event is a JSON line on stdout.
     """
-    return run(options, options.record, SERVE_READ_INTERVAL)
+    attending = attendants(options, seconds(options.lead, "--lead"))
+    application = read_application(options)
+    if application is not None and attending:
+        raise UsageError("with --upstream the application answers the caller; leave out --play, --echo and --exec")
+    return run(options, options.record, SERVE_READ_INTERVAL, attending, application=application)
 
 
 app.command(cls=ConfigurableCommand)(takes(ServeOptions, serve))
 
 
-def run(options: RecorderOptions, destination: str | None, read_interval: float) -> int:
+def run(
+    options: RecorderOptions,
+    destination: str | None,
+    read_interval: float,
+    attending: "Sequence[Attendant]" = (),
+    *,
+    application: "Application | None" = None,
+) -> int:
     """Run a server as ``options`` say."""
     from listenctl.console.service import run_server
+    from listenctl.server.dumping import check_folder
 
     recording = None if destination is None else record_settings(options, destination)
-    settings, stop_after = server_settings(options, read_interval), options.calls
+    settings, stop_after = server_settings(options, read_interval, application), options.calls
+    if options.dump is not None:
+        check_folder(options.dump)
     if options.once or (recording and recording.destination.is_stdout):
         stop_after = 1
     return asyncio.run(
         run_server(
             settings,
-            presentation(options, destination),
+            presentation(options, destination, application),
             recording=recording,
+            attendants=attending,
+            speaker=read_speaker(options),
+            dump=options.dump,
             stop_after=stop_after,
             patience=options.timeout,
         )
     )
 
 
-def server_settings(options: ServerOptions, read_interval: float) -> "ServerSettings":
+def server_settings(
+    options: ServerOptions, read_interval: float, application: "Application | None" = None
+) -> "ServerSettings":
     """
     Understand the options of a server.
 
@@ -81,11 +107,12 @@ def server_settings(options: ServerOptions, read_interval: float) -> "ServerSett
         UsageError: they contradict each other, a file can't be used, or others could connect without credentials.
     """
     from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
-    from listenctl.server.listener import raise_descriptor_limit
     from listenctl.server.settings import ServerSettings
+    from listenctl.server.sockets import DESCRIPTORS_PER_CALL, raise_descriptor_limit
 
     access = read_access(options)
-    if access.is_open and not options.no_auth and not is_loopback(options.host):
+    # The application of a relay is asked before anyone is let in, and has credentials of its own.
+    if access.is_open and not (options.no_auth or application or is_loopback(options.host)):
         raise UsageError(
             f"--host {options.host} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
             "or say --no-auth to let everyone in"
@@ -93,7 +120,7 @@ def server_settings(options: ServerOptions, read_interval: float) -> "ServerSett
     for name in ("timeout", "metadata_timeout", "ping_interval"):
         if not isfinite(getattr(options, name) or 0.0):
             raise UsageError(f"--{name.replace('_', '-')} must be a number of seconds")
-    possible = raise_descriptor_limit(options.max_calls)
+    possible = raise_descriptor_limit(options.max_calls, DESCRIPTORS_PER_CALL + descriptors(options))
     if options.levels:
         read_interval = min(read_interval, seconds(options.levels, "--levels") / 2)
     return ServerSettings(
@@ -106,11 +133,34 @@ def server_settings(options: ServerOptions, read_interval: float) -> "ServerSett
         max_message=options.max_message,
         default_format=AudioFormat(options.sample_rate, MIX_CHANNELS[options.mix_type]),
         read_interval=read_interval,
+        stream_rate=read_stream_rate(options.stream_rate),
+        detect_dtmf=options.detect_dtmf,
+        application=application,
         metadata_timeout=options.metadata_timeout,
         ping_interval=options.ping_interval or float("inf"),
         control=None if options.no_control else socket_path(options.name or DEFAULT_NAME, os.environ, os.getuid()),
         control_required=options.name is not None,
     )
+
+
+def read_speaker(options: ServerOptions) -> "Loudspeaker | None":
+    """Return what plays the calls, if anything is to."""
+    if not options.monitor:
+        if options.monitor_device is not None:
+            raise UsageError("--monitor-device says on which device to hear calls; give --monitor, too")
+        return None
+    from listenctl.server.attendants.loudspeaker import Loudspeaker
+
+    return Loudspeaker(options.monitor_device)
+
+
+def read_stream_rate(value: int | None) -> int | None:
+    """Understand --stream-rate: 0 is for clips, and no stream has a few Hz."""
+    from listenctl.protocol.stream_rates import stream_rate
+
+    if value is not None and stream_rate(value) is None:
+        raise UsageError(f"--stream-rate {value}: give the rate in Hz, such as 8000, or 0 where calls play clips")
+    return value
 
 
 def is_loopback(host: str) -> bool:
@@ -142,16 +192,21 @@ def record_settings(options: RecorderOptions, destination: str) -> "RecordSettin
     return RecordSettings(parsed, layout, fill=options.pauses.value == "fill", sync=read_sync(options.fsync))
 
 
-def presentation(options: ServerOptions, destination: str | None) -> "Presentation":
+def presentation(
+    options: ServerOptions, destination: str | None, application: "Application | None" = None
+) -> "Presentation":
     """Understand the options of what is shown."""
     from listenctl.console.service import Presentation
+
+    doing = [f"recording to {destination}"] if destination else []
+    doing += [f"→ {application.url}"] if application is not None else []
 
     return Presentation(
         json=options.json,
         events=options.events,
         level_interval=seconds(options.levels, "--levels") if options.levels else None,
         quiet=options.quiet,
-        title=f"recording to {destination}" if destination else "",
+        title=" ".join(doing),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from listenctl.client.call import SimulatedCall
 from listenctl.client.call_log import CallSummary
+from listenctl.client.call_socket import call_socket
 from listenctl.client.plan import CallPlan
 from listenctl.console.call_live import CallView
 from listenctl.console.call_report import summary
@@ -20,7 +21,7 @@ from listenctl.console.lines import LineWriter
 from listenctl.console.meters import can_draw
 from listenctl.console.printer import READABLE, human_line
 from listenctl.console.service import append_to
-from listenctl.console.stdio import complain, write_out
+from listenctl.console.stdio import complain, keep_stderr, write_out
 from listenctl.console.text import Look
 from listenctl.errors import CheckFailed, ListenctlError
 from listenctl.reports import Report, Reporter, json_line
@@ -46,20 +47,25 @@ class CallPresentation:
     describe: Callable[[Report, list[Report], int | None], str] = summary
 
 
-async def run_call(plan: CallPlan, presentation: CallPresentation) -> int:
+async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path | None = None) -> int:
     """
     Place a call and see it through; return the exit status.
+
+    Args:
+        calls: the folder in which other processes find the call and press its keys; None if they needn't.
 
     Raises:
         RefusedError: the server can't be reached or doesn't take the call.
         ListenctlError: a file or device can't be used.
     """
     with ExitStack() as closing:
+        if plan.speaker is not None or plan.caller.startswith("mic") or (plan.callee or "").startswith("mic"):
+            keep_stderr()
         reporter = Reporter()
         call = SimulatedCall(plan, reporter)
         output = _Output(reporter, presentation, call.hang_up, closing)
         placing = asyncio.ensure_future(call.run())
-        async with _face(call, reporter, presentation) as give_terminal_back:
+        async with _open_to_others(call, reporter, calls), _face(call, reporter, presentation) as give_terminal_back:
             interrupts = _watch_signals(call, give_terminal_back)
             try:
                 result = await placing
@@ -173,6 +179,19 @@ def _watch_signals(call: SimulatedCall, give_terminal_back: Callable[[], None]) 
     for number in SIGNALS:
         loop.add_signal_handler(number, take, number)
     return received
+
+
+@asynccontextmanager
+async def _open_to_others(call: SimulatedCall, reporter: Reporter, calls: Path | None) -> AsyncIterator[None]:
+    def warn(detail: str) -> None:
+        call_sid = call.metadata.call_sid
+        reporter.emit("warning", {"rule": "no-call-socket", "detail": detail}, call=call_sid, call_sid=call_sid)
+
+    if calls is None:
+        yield
+        return
+    async with call_socket(calls, call, warn):
+        yield
 
 
 @asynccontextmanager

@@ -20,6 +20,9 @@ _DIGITS = frozenset("0123456789*#ABCD")
 _READ_BYTES = 256
 # What arrow and function keys send, and Alt with a key: an A in it is no key of the telephone.
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|[^\[O])", re.DOTALL)
+# A terminal sends Latin-1 as we read it, and these are none of it.
+_ARROWS = {"A": "↑", "B": "↓", "C": "→", "D": "←"}
+_ARROW = re.compile(r"\x1b[\[O]([A-D])")
 _MAX_SEQUENCE = 16
 _LOCAL_FLAGS, _CHARACTERS = 3, 6
 
@@ -36,12 +39,20 @@ class KeyReader:
     Args:
         on_digit: called with each key of a telephone: 0 to 9, ``*``, ``#``, A to D.
         on_quit: called when q is pressed.
+        on_other: called with each other key, an arrow being the character that looks like it.
     """
 
-    def __init__(self, fd: int, on_digit: Callable[[str], None], on_quit: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        fd: int,
+        on_digit: Callable[[str], None],
+        on_quit: Callable[[], None],
+        on_other: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._fd = fd
         self._on_digit = on_digit
         self._on_quit = on_quit
+        self._on_other = on_other
         self._loop = asyncio.get_running_loop()
         self._saved: _Settings | None = None
         self._rest = ""
@@ -98,7 +109,7 @@ class KeyReader:
         self._press(data.decode("latin-1"))
 
     def _press(self, text: str) -> None:
-        keys = _SEQUENCE.sub("", self._rest + text)
+        keys = _SEQUENCE.sub("", _ARROW.sub(lambda found: _ARROWS[found[1]], self._rest + text))
         # A sequence may come in two reads; one that doesn't end is none.
         keys, escape, rest = keys.partition("\x1b")
         self._rest = escape + rest if len(rest) < _MAX_SEQUENCE else ""
@@ -107,6 +118,8 @@ class KeyReader:
                 self._on_digit(key.upper())
             elif key.lower() == QUIT:
                 self._on_quit()
+            else:
+                self._on_other(key)
 
 
 def can_read_keys(stream: TextIO) -> bool:

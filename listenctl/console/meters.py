@@ -78,7 +78,8 @@ def render(
 def _address(view: ServerView, columns: int, look: Look) -> str:
     url = look.cut(view.url, columns)
     room = columns - cells(url) - 2
-    title = f"  {look.paint(look.cut(view.title, room), DIM)}" if view.title and room >= 8 else ""
+    said = view.title if look.unicode else view.title.replace("→", "->")
+    title = f"  {look.paint(look.cut(said, room), DIM)}" if said and room >= 8 else ""
     return look.paint(url, f"{BOLD};{CYAN}") + title
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from listenctl.client.attachment import Attachment
 from listenctl.client.control import attach
-from listenctl.client.orders import MarkResult, deliver, wait_for_mark
+from listenctl.client.orders import ELAPSED, GRACE, PLAYOUT, MarkResult, deliver, wait_for_mark
 from listenctl.console.output import write_line
 from listenctl.console.text import printable
-from listenctl.errors import TimedOut
+from listenctl.errors import CheckFailed, TimedOut
 from listenctl.protocol.commands import MarkCommand
 from listenctl.reports import VERSION, json_line
 
@@ -57,7 +57,7 @@ async def run_command(recipient: Recipient, text: str, *, ends_call: bool = Fals
 
 async def run_mark(recipient: Recipient, name: str) -> int:
     """
-    Set a mark, wait until it is reached, and say when that was; return the exit status.
+    Set a mark, wait until it is reached, and say when that was and who says so; return the exit status.
 
     Raises:
         NotFoundError: there is no such server or call, or it ended meanwhile.
@@ -69,8 +69,10 @@ async def run_mark(recipient: Recipient, name: str) -> int:
     )
     async with _attached(recipient, late) as attachment:
         result = await wait_for_mark(attachment, name)
-    _tell(recipient, attachment, f"mark {name}: {result.event} after {result.seconds:.2f} s", _describe(name, result))
-    return 0 if result.event == "playout" else CLEARED_STATUS
+    _tell(recipient, attachment, f"mark {name}: {_sentence(result)}", _describe(name, result))
+    if result.event == PLAYOUT:
+        return 0
+    return CheckFailed.exit_status if result.event == ELAPSED else CLEARED_STATUS
 
 
 async def set_mark(recipient: Recipient, name: str) -> int:
@@ -95,7 +97,20 @@ async def _attached(recipient: Recipient, late: str) -> AsyncIterator[Attachment
 
 
 def _describe(name: str, result: MarkResult) -> dict[str, Any]:
-    return {"name": name, "result": result.event, "seconds": round(result.seconds, 3)}
+    early_by = None if result.early_by is None else round(result.early_by, 3)
+    fields = {"name": name, "result": result.event, "by": result.by, "seconds": round(result.seconds, 3)}
+    return fields | {"early_by": early_by}
+
+
+def _sentence(result: MarkResult) -> str:
+    took = f"{result.event} after {result.seconds:.2f} s"
+    if result.event == ELAPSED:
+        by_clock = f"by the clock the audio before it has been played, {GRACE:g} s ago"
+        return f"{took}; {by_clock}, and jambonz didn't answer the mark"
+    if result.early_by is not None:
+        why = "jambonz resamples the audio, or took a sample of it for a mark"
+        return f"{took}, {result.early_by:.2f} s before the audio can have been played; don't trust it: {why}"
+    return took
 
 
 def _tell(recipient: Recipient, attachment: Attachment, sentence: str, fields: dict[str, Any]) -> None:

@@ -18,6 +18,9 @@ _COLORS = {
     "connection-refused": _YELLOW,
     "recording-failed": _RED,
     "recording-saved": "32",
+    "exec-failed": _RED,
+    "dump-failed": _RED,
+    "dump-saved": "32",
     "fault": _YELLOW,
 }
 _MAX_TEXT = 200
@@ -29,10 +32,11 @@ _UUID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{
 LASTING = frozenset(
     (
         *("warning", "gap", "connection-refused", "recording-failed", "recording-saved", "call-ended"),
-        *("connected", "fault", "action-hook"),
+        *("exec-failed", "exec-said", "exec-ended"),
+        *("connected", "fault", "action-hook", "dump-failed", "dump-saved"),
     )
 )
-FAILURES = frozenset(("recording-failed",))
+FAILURES = frozenset(("recording-failed", "dump-failed"))
 
 
 def human_line(report: Report, look: Look) -> str:
@@ -81,7 +85,8 @@ def _clock_time(timestamp: str) -> str:
 
 def _server_started(report: Report) -> str:
     doing = "recording calls" if report["recording"] else "taking calls"
-    return f"{doing} at {report['url']}"
+    relaying = f" → {report['upstream']}" if report.get("upstream") else ""
+    return f"{doing} at {report['url']}{relaying}"
 
 
 def _call_started(report: Report) -> str:
@@ -102,6 +107,10 @@ def _connected(report: Report) -> str:
     redirects = f", redirected to {', '.join(report['redirects'])}" if report["redirects"] else ""
     subprotocol = f", {report['subprotocol']}" if report["subprotocol"] else ", no subprotocol"
     return f"{report['url']} at {report['remote']}{subprotocol}, in {took['total']:.0f} ms{detail}{redirects}"
+
+
+def _dtmf_tone(report: Report) -> str:
+    return f"{report['digit']} heard on channel {report['channel']} at {moment(report['time'])}"
 
 
 def _play_done(report: Report) -> str:
@@ -139,10 +148,25 @@ def _gap(report: Report) -> str:
     return f"{report['kind']} of {least}{report['length']:.2f} s at {moment(report['time'])}"
 
 
+def _command(report: Report) -> str:
+    if report["type"] == "playAudio":
+        size = report["content_size"]
+        form = [_id(report["audio_content_type"]), byte_size(size * 3 // 4) if size is not None else "no audio"]
+        words = [_id(report["id"]), *form, "" if report["queue_play"] is True else "at once"]
+    else:
+        words = [str(report.get("name") or report.get("text") or "")]
+    return " ".join(word for word in ["application:", report["type"] or "", *words] if word)
+
+
 def _recording_saved(report: Report) -> str:
     whole = "complete" if report["complete"] else "NOT complete"
     size = byte_size(report["bytes"])
     return f"{', '.join(report['paths'])}: {report['seconds']:.2f} s, {size}, {whole}"
+
+
+def _dump_saved(report: Report) -> str:
+    lost = f", {report['lost_frames']} frames NOT in it" if report["lost_frames"] else ""
+    return f"{report['path']}: {report['frames']} frames, {byte_size(report['bytes'])}{lost}"
 
 
 def _call_ended(report: Report) -> str:
@@ -152,9 +176,23 @@ def _call_ended(report: Report) -> str:
     return f"{audio}{lost}; {describe_end(report) if 'taken' in report else _closed(report)}"
 
 
+def _exec_ended(report: Report) -> str:
+    how = f"ended by {report['signal']}" if report["signal"] else f"ended with status {report['status']}"
+    spoke = f"spoke for {report['spoken_seconds']:.2f} s" if report["spoken_seconds"] else "was not heard"
+    missed = f", missed {report['dropped_samples']} samples" if report["dropped_samples"] else ""
+    return f"{how} after {report['seconds']:.2f} s, {spoke}{missed}"
+
+
+def _played(report: Report) -> str:
+    by = f" (by the {report['evidence']})" if report["evidence"] == "clock" else ""
+    detail = f": {report['detail']}" if report["detail"] else ""
+    return f"{report['source']}: {report['outcome']}{by}, {report['seconds']:.2f} s{detail}"
+
+
 def _closed(report: Report) -> str:
     reason = f" {report['close_reason']!r}" if report["close_reason"] else ""
-    by = {"nobody": "the connection broke"}.get(report["closed_by"], f"closed by {report['closed_by']}")
+    words = {"nobody": "the connection broke", "application": "closed by the application"}
+    by = words.get(report["closed_by"], f"closed by {report['closed_by']}")
     code = f" ({report['close_code']}{reason})" if report["close_code"] is not None else ""
     return f"{by}{code}"
 
@@ -163,6 +201,7 @@ _DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
     "server-started": _server_started,
     "call-started": _call_started,
     "dtmf": lambda report: f"{report['digit']} at {moment(report['time'])}",
+    "dtmf-tone": _dtmf_tone,
     "mark": lambda report: f"{report['name']} {report['result']}",
     "play-done": _play_done,
     "message": lambda report: str(report.get("text") or report["type"]),
@@ -171,7 +210,15 @@ _DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
     "connection-refused": lambda report: f"{report['remote']}: {report['status']} {report['reason']}",
     "recording-saved": _recording_saved,
     "recording-failed": lambda report: f"{report['path'] or ''}: {report['reason']}",
+    "dump-saved": _dump_saved,
+    "dump-failed": lambda report: f"{report['path']}: {report['reason']}",
     "call-ended": _call_ended,
+    "command": _command,
+    "played": _played,
+    "exec-started": lambda report: f"{report['command']}, process {report['pid']}",
+    "exec-said": lambda report: f"{report['pid']}: {report['line']}",
+    "exec-failed": lambda report: f"{report['command']}: {report['reason']}",
+    "exec-ended": _exec_ended,
     "connected": _connected,
     "verdict": _verdict,
     "fault": _fault,

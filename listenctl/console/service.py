@@ -6,25 +6,32 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from listenctl.console.lines import LineWriter
 from listenctl.console.live import LiveView
 from listenctl.console.meters import can_draw
 from listenctl.console.printer import FAILURES, LASTING, READABLE, human_line
-from listenctl.console.stdio import complain
+from listenctl.console.stdio import complain, keep_stderr
 from listenctl.console.text import Look
 from listenctl.errors import CheckFailed, ListenctlError, TimedOut, UsageError
 from listenctl.reports import Reporter, Sink, json_line
+from listenctl.server.dumping import dumping
 from listenctl.server.level_reports import LevelReporter
 from listenctl.server.listener import ListenServer
 from listenctl.server.recorder import FileRecorder, Recorder
 from listenctl.server.settings import ServerSettings
 from listenctl.server.stream import StreamRecorder
 from listenctl.server.track import RecordSettings
+
+if TYPE_CHECKING:
+    from listenctl.media.player import SoundState
+    from listenctl.server.attendants.loudspeaker import Loudspeaker
+    from listenctl.server.attending import Attendant
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -57,36 +64,60 @@ async def run_server(
     presentation: Presentation,
     *,
     recording: RecordSettings | None = None,
+    attendants: "Sequence[Attendant]" = (),
+    speaker: "Loudspeaker | None" = None,
+    dump: Path | None = None,
     stop_after: int | None = None,
     patience: float | None = None,
 ) -> int:
     """
     Take calls until it is time to stop; return the exit status.
 
+    Args:
+        attendants: see to each call, in this order.
+        speaker: plays all calls.
+        dump: the folder that every call is dumped to.
+
     Raises:
         TimedOut: no call came within ``patience`` seconds.
         ListenctlError: the server can't start.
     """
     with ExitStack() as closing:
+        if speaker is not None:
+            keep_stderr()
         reporter = Reporter(*([presentation.on_event] if presentation.on_event else []))
         recorder = _recorder(recording, reporter)
         server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
+        server.attendants.extend(attendants)
+        if speaker is not None:
+            speaker.on_change = _sound_reporter(reporter)
+            server.attendants.append(speaker)
         if isinstance(recorder, StreamRecorder):
             recorder.on_broken = server.stop
         if presentation.level_interval is not None:
             server.watchers.append(LevelReporter(reporter, presentation.level_interval))
         output = _Output(server, presentation, closing)
-        async with _face(server, presentation) as give_terminal_back:
+        async with _face(server, presentation) as give_terminal_back, dumping(server, dump) as dumper:
             ended_by = _watch_signals(server, give_terminal_back)
             gc.freeze()  # What is imported stays; there is no need to look through it again and again.
             server.start()
             presentation.on_start(server.url)
             await _wait(server, patience)
-    if server.lost_audio or (recorder is not None and recorder.lost_audio):
+    lost = server.lost_audio or (recorder is not None and recorder.lost_audio)
+    if lost or (dumper is not None and dumper.lost_frames):
         return CheckFailed.exit_status
     if output.broken:
         return ListenctlError.exit_status
     return 128 + ended_by[0] if ended_by and server.was_cut_short else 0
+
+
+def _sound_reporter(reporter: Reporter) -> "Callable[[SoundState], None]":
+    def report(state: "SoundState") -> None:
+        if state.text:
+            rule = "sound-back" if state.playing else "no-sound"
+            reporter.emit("warning", {"rule": rule, "detail": state.text})
+
+    return report
 
 
 async def _wait(server: ListenServer, patience: float | None) -> None:
@@ -122,6 +153,7 @@ def _watch_signals(server: ListenServer, give_terminal_back: Callable[[], None])
         received.append(number)
         if len(received) > 1:
             give_terminal_back()
+            _kill_children()
             os._exit(128 + number)  # Recordings are valid at every moment; this is one.
         server.stop()
 
@@ -129,6 +161,12 @@ def _watch_signals(server: ListenServer, give_terminal_back: Callable[[], None])
     for number in SIGNALS:
         loop.add_signal_handler(number, take, number)
     return received
+
+
+def _kill_children() -> None:
+    from listenctl.server.attendants.child import kill_children
+
+    kill_children()
 
 
 class _Output:

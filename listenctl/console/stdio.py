@@ -34,6 +34,18 @@ def _reserve(wanted: int, flags: int) -> int:
     return wanted
 
 
+def keep_stderr() -> None:
+    """
+    Write to stderr by a descriptor of our own from now on.
+
+    sounddevice leads the one that all share to nowhere while PortAudio looks for devices, so that its noise isn't seen,
+    and what other threads write meanwhile would be gone.
+    """
+    stream = sys.stderr
+    own = os.dup(stream.fileno())
+    sys.stderr = os.fdopen(own, "w", buffering=1, encoding=stream.encoding, errors="backslashreplace")
+
+
 def write_out(text: str) -> bool:
     """Write ``text`` to stdout now; return whether that worked. What was wrong is said on stderr."""
     try:

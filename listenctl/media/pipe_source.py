@@ -22,11 +22,14 @@ _READ_BYTES = 1 << 16
 _PATIENCE = 1.0
 
 
-async def open_pipe(fd: int, sample_rate: int, *, channel: int = 0, patience: float = _PATIENCE) -> "PipeSource":
+async def open_pipe(
+    fd: int, sample_rate: int, *, channel: int = 0, patience: float = _PATIENCE, lossless: bool = False
+) -> "PipeSource":
     """
     Read from a descriptor, usually stdin.
 
     Args:
+        lossless: wait for what comes late, instead of going on with silence.
         patience: seconds to wait for the first audio.
 
     Raises:
@@ -39,7 +42,7 @@ async def open_pipe(fd: int, sample_rate: int, *, channel: int = 0, patience: fl
         raise UsageError("-: stdin is closed; pipe audio in") from exc
     if os.isatty(fd):
         raise UsageError("-: stdin is a terminal; pipe raw 16-bit audio or a WAV in")
-    source = PipeSource(fd, StreamDecoder(sample_rate, channel=channel), lossless=stat.S_ISREG(mode))
+    source = PipeSource(fd, StreamDecoder(sample_rate, channel=channel), lossless=lossless or stat.S_ISREG(mode))
     with suppress(TimeoutError):
         async with asyncio.timeout(patience):
             await source.begun()

@@ -7,6 +7,7 @@ Blocks are decoded in a thread, and the next one while the last is being played.
 import asyncio
 import os
 import stat
+from dataclasses import dataclass
 from typing import Any, Self
 
 from listenctl.errors import ListenctlError, UsageError
@@ -22,14 +23,14 @@ _INTEGERS = ("PCM_", "ULAW", "ALAW")
 
 class SoundFile:
     """
-    One channel of a file, decoded block by block. Every method may block.
+    One channel of a file, or a mix of all (``channel`` None), decoded block by block. Every method may block.
 
     Raises:
         UsageError: The file isn't there, is no sound, or has no such channel.
         ListenctlError: It is a sound without any sample.
     """
 
-    def __init__(self, path: str, sample_rate: int, *, loop: bool = False, channel: int = 0) -> None:
+    def __init__(self, path: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> None:
         self._path = path
         self._loop = loop
         self._channel = channel
@@ -42,7 +43,10 @@ class SoundFile:
             raise
         from_rate = self._file.samplerate
         self._resampler = None if from_rate == sample_rate else SoxrResampler(from_rate, sample_rate)
-        self._dtype = "int16" if not self._resampler and self._file.subtype.startswith(_INTEGERS) else "float32"
+        if self._file.channels == 1:
+            self._channel = self._channel or 0
+        as_it_is = self._resampler is None and self._channel is not None
+        self._dtype = "int16" if as_it_is and self._file.subtype.startswith(_INTEGERS) else "float32"
         # So many that neither what is read nor what it becomes is large.
         self._block = max(1, _BLOCK_SAMPLES * min(from_rate, sample_rate) // (sample_rate * self._file.channels))
         self._silent_passes = 0
@@ -85,11 +89,12 @@ class SoundFile:
         import soundfile
 
         try:
-            block = self._file.read(self._block, dtype=self._dtype, always_2d=True)[:, self._channel]
+            frames = self._file.read(self._block, dtype=self._dtype, always_2d=True)
         except soundfile.SoundFileError as exc:
             raise ListenctlError(
                 f"{self._path}: can't be decoded to its end: {_reason(exc)}; convert it first"
             ) from exc
+        block = frames.mean(axis=1) if self._channel is None else frames[:, self._channel]
         if self._dtype == "float32":
             # Float files may hold what is no number, which a resampler never gets rid of again.
             return np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
@@ -105,7 +110,7 @@ class SoundFile:
         rate, channels = self._file.samplerate, self._file.channels
         if rate not in _RATES:
             raise UsageError(f"{self._path}: says a sample rate of {rate} Hz; convert it to the rate of the call first")
-        if self._channel >= channels:
+        if self._channel is not None and self._channel >= channels:
             number = self._channel + 1
             raise UsageError(f"{self._path}: has no channel {number}, only {channels}; give that party its own source")
         if not self._file.frames:
@@ -123,7 +128,7 @@ class FileSource:
         self._prefetch()
 
     @classmethod
-    async def open(cls, path: str, sample_rate: int, *, loop: bool = False, channel: int = 0) -> Self:
+    async def open(cls, path: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> Self:
         """Open a file; raises as ``SoundFile`` does."""
         return cls(await asyncio.to_thread(SoundFile, path, sample_rate, loop=loop, channel=channel))
 
@@ -152,9 +157,18 @@ class FileSource:
         self._next = asyncio.create_task(asyncio.to_thread(self._file.read))
 
 
-def channels_of(path: str) -> int:
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What the header of a sound file says, which needn't be true."""
+
+    sample_rate: int
+    channels: int
+    seconds: float
+
+
+def facts_of(path: str) -> FileFacts:
     """
-    Return how many channels a sound file has.
+    Read the header of a sound file.
 
     Raises:
         UsageError: It isn't there, or is no sound.
@@ -162,9 +176,15 @@ def channels_of(path: str) -> int:
     fd = _open(path)
     try:
         with _decoder(fd, path) as file:
-            return int(file.channels)
+            rate = max(1, int(file.samplerate))
+            return FileFacts(rate, int(file.channels), int(file.frames) / rate)
     finally:
         os.close(fd)
+
+
+def channels_of(path: str) -> int:
+    """Return how many channels a sound file has; raises as ``facts_of`` does."""
+    return facts_of(path).channels
 
 
 def _open(path: str) -> int:

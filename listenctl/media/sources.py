@@ -33,13 +33,14 @@ class Source(Protocol):
         """Let go of the file or device."""
 
 
-async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channel: int = 0) -> Source:
+async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> Source:
     """
     Open ``spec``: a file, ``tone:HZ``, ``tone:HZ@DBFS``, ``silence``, ``speech``, ``mic``, ``mic:DEVICE`` or ``-``.
 
     Args:
         loop: whether what ends starts again, without a gap.
-        channel: which one of a file, of ``speech`` or of a WAV that is piped in.
+        channel: which one of a file, of ``speech`` or of a WAV that is piped in; None mixes those of a file, and is the
+            first one of everything else.
 
     Raises:
         UsageError: There is no such source, or it has no such channel.
@@ -56,9 +57,9 @@ async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channe
         case "mic":
             return await open_microphone(detail or None, sample_rate)
         case "speech" if spec == kind:
-            return PcmSource(_speech(sample_rate, channel), loop=loop)
+            return PcmSource(_speech(sample_rate, channel or 0), loop=loop)
         case "-" if spec == kind:
-            return await open_pipe(0, sample_rate, channel=channel)
+            return await open_pipe(0, sample_rate, channel=channel or 0)
     return await FileSource.open(spec, sample_rate, loop=loop, channel=channel)
 
 

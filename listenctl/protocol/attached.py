@@ -20,7 +20,8 @@ class ControlType(StrEnum):
 
     A tool sends ``ACQUIRE`` to stream audio as soon as nobody else does and ``RELEASE`` when it is done; the server
     answers with ``GRANTED`` when it is the tool's turn, and sends ``ERROR`` about what it didn't pass on. ``SYNC`` is
-    answered with ``SYNCED`` when all that the tool sent before has been passed on or refused.
+    answered with ``SYNCED`` when all that the tool sent before has been passed on or refused, and with how the call's
+    playing stands.
     """
 
     ACQUIRE = f"{PREFIX}acquire"
@@ -44,18 +45,84 @@ class RefusalReason(StrEnum):
     UNKNOWN_CONTROL = "unknown-control"
     JAMBONZ_BUSY = "jambonz-busy"
     TOO_SLOW = "too-slow"
+    QUEUE_FULL = "queue-full"
+    KILLED = "killed"
+    CALL_ENDING = "call-ending"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The server passes something on to nobody; ``detail`` is a sentence that says what to do."""
+    """
+    The server passes something on to nobody.
+
+    Attributes:
+        detail: a sentence that says what to do.
+        id: that of the clip, as the tool calls it; None if it has none.
+    """
 
     reason: RefusalReason
     detail: str
+    id: object = None
 
     def serialize(self) -> str:
         """Return the text to send to the tool."""
-        return wire_json.encode({"type": ControlType.ERROR, "data": {"reason": self.reason, "detail": self.detail}})
+        data: dict[str, object] = {"reason": self.reason, "detail": self.detail}
+        if self.id is not None:
+            data["id"] = self.id
+        return wire_json.encode({"type": ControlType.ERROR, "data": data})
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """
+    How the playing of a call stands.
+
+    Attributes:
+        stream_rate: of the audio that jambonz plays; 0 where it plays clips, None where nobody knows.
+        stream_rate_from: who says so: ``metadata``, ``tool`` or ``server``.
+        playout: seconds of streamed audio that are still to be played, by the clock; None where the rate is unknown.
+        waiting_clips: how many clips of all tools haven't been passed on.
+        clip_seconds: that the clips of all tools still play, those that wait too, by the clock; None where a length is
+            unknown.
+    """
+
+    stream_rate: int | None = None
+    stream_rate_from: str | None = None
+    playout: float | None = None
+    waiting_clips: int = 0
+    clip_seconds: float | None = None
+
+    @classmethod
+    def parse(cls, data: Mapping[str, object]) -> Self:
+        """Read ``data`` of the message; what it doesn't say is unknown."""
+        rate, source, playout = (
+            data.get("streamRate"),
+            data.get("streamRateFrom"),
+            wire_json.number(data.get("playout")),
+        )
+        waiting = wire_json.number(data.get("waitingClips"))
+        return cls(
+            stream_rate=rate if isinstance(rate, int) and not isinstance(rate, bool) else None,
+            stream_rate_from=source if isinstance(source, str) else None,
+            playout=playout,
+            waiting_clips=int(waiting or 0),
+            clip_seconds=wire_json.number(data.get("clipSeconds")),
+        )
+
+    def serialize(self) -> str:
+        """Return the text to send to the tool."""
+        data = {
+            "streamRate": self.stream_rate,
+            "streamRateFrom": self.stream_rate_from,
+            "playout": _rounded(self.playout),
+            "waitingClips": self.waiting_clips,
+            "clipSeconds": _rounded(self.clip_seconds),
+        }
+        return wire_json.encode({"type": ControlType.SYNCED, "data": data})
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 @dataclass(frozen=True, slots=True)

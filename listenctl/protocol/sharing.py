@@ -5,11 +5,12 @@ Told what a tool or jambonz sent, it says what goes where. Marks and clips get n
 answer returns to its sender under the sender's name; everything else of jambonz goes to everyone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from listenctl.protocol import wire_json
-from listenctl.protocol.attached import PREFIX, ControlType, Refusal, RefusalReason
+from listenctl.protocol.attached import PREFIX, ControlType, Refusal, RefusalReason, Synced
+from listenctl.protocol.clip_queue import MAX_WAITING, MAX_WAITING_BYTES
 from listenctl.protocol.commands import (
     ClearMarks,
     Command,
@@ -21,9 +22,12 @@ from listenctl.protocol.commands import (
     parse_command,
 )
 from listenctl.protocol.messages import JambonzMessage, Mark, PlayDone, parse_texts
+from listenctl.protocol.playout_clock import PlayoutClock
+from listenctl.protocol.shared_clips import Owned, SharedClips
 from listenctl.protocol.splitter import Audio, Text
+from listenctl.protocol.stream_rates import StreamRates, stream_rate
 from listenctl.protocol.stream_turns import StreamTurns
-from listenctl.protocol.wire_names import MAX_OUTSTANDING, Asked, ClipOrder, WireNames
+from listenctl.protocol.wire_names import MAX_OUTSTANDING, Asked, WireNames
 
 MAX_NAME = 1024
 """Characters of a mark's name or a clip's id as JSON; it is kept until the answer comes."""
@@ -77,15 +81,32 @@ class SharedCall:
     Args:
         prefix: begins the names on the wire. Where the application of a call is behind us and may be another listenctl,
             it has to be one that the application doesn't use; letters, digits and hyphens are safe.
+        alone: whether there is no application beside the tools, which may have asked for clips before them.
+        server_rate: of streamed audio where neither metadata nor a tool say it; 0 for clips, None for unknown.
+        clock: returns the time in seconds. Without one it stands still, so that no clip is ever given up.
     """
 
-    def __init__(self, *, prefix: str = "lc-") -> None:
+    def __init__(
+        self,
+        *,
+        prefix: str = "lc-",
+        alone: bool = True,
+        server_rate: int | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.rates = StreamRates(server_rate)
         self._attached = 0
         self._tools: set[int] = set()
         self._marks = WireNames[str](f"{prefix}m")
-        self._clips = WireNames[object](f"{prefix}c")
-        self._order = ClipOrder()
+        self._clips = SharedClips(f"{prefix}c", clock)
+        self._alone = alone
+        if not alone:
+            self._clips.doubt_order()
         self._turns = StreamTurns()
+        self._clock = clock
+        self._playout = PlayoutClock()
+        # Tools that wait to be synced, each with the clip that has to be passed on before.
+        self._syncs: list[tuple[int, str]] = []
         # Those that know already why their audio is dropped.
         self._refused: set[int] = set()
 
@@ -99,6 +120,11 @@ class SharedCall:
         """The tool whose audio is streamed, None if the stream is free."""
         return self._turns.holder
 
+    @property
+    def deadline(self) -> float | None:
+        """When to call ``pass_clips``, on the clock; None if nothing waits."""
+        return self._clips.deadline
+
     def attach(self) -> int:
         """Return the number of a new tool; none is ever used again."""
         self._attached += 1
@@ -110,6 +136,7 @@ class SharedCall:
         self._tools.remove(tool)
         self._marks.forget(tool)
         self._clips.forget(tool)
+        self._syncs = [sync for sync in self._syncs if sync[0] != tool]
         return self._release(tool)
 
     def from_tool(self, tool: int, message: Text | Audio) -> Actions:
@@ -120,20 +147,22 @@ class SharedCall:
             return self._stream(tool, message.data)
         command = parse_command(message.data)
         if isinstance(command, UnknownCommand) and command.type and command.type.startswith(PREFIX):
-            return self._control(tool, command.type)
+            return self._control(tool, command)
         if isinstance(command, MarkCommand | PlayAudio):
             return self._named(tool, command)
-        self._notice(command)
-        return (TextToJambonz(message.data),)
+        return [*self._notice(command, tool), TextToJambonz(message.data)]
 
     def from_application(self, text: bytes) -> Actions:
         """Take a text of an application beside the tools, whose names stay as they are."""
         command = parse_command(text)
-        self._notice(command)
         if isinstance(command, PlayAudio):
             # From here on a playDone without an id may be the application's.
-            self._order.stop()
-        return (TextToJambonz(text),)
+            self._clips.doubt_order()
+        return [*self._notice(command), TextToJambonz(text)]
+
+    def note_streamed(self, size: int) -> None:
+        """Take notice of audio that the application has streamed to the caller, in bytes."""
+        self._playout.stream(size, self.rates.playing, self._clock())
 
     def from_jambonz(self, text: bytes) -> Actions:
         """Take a text of jambonz; what doesn't answer a tool goes to everyone, byte by byte if it came alone."""
@@ -147,25 +176,53 @@ class SharedCall:
             for action in ([ToEveryone(message.serialize().encode())] if answer is None else answer)
         ]
 
-    def _notice(self, command: Command) -> None:
+    def pass_clips(self) -> Actions:
+        """Pass on the clips whose turn it is."""
+        return [*(TextToJambonz(text) for text in self._clips.pass_on()), *self._sync()]
+
+    def _notice(self, command: Command, sender: int | None = None) -> Actions:
         match command:
             case ClearMarks():
                 # None of them is answered (protocol.md 6.4).
                 self._marks.forget_all()
             case KillAudio():
-                self._order.kill()
+                self._playout.kill(self._clock())
+                # What its playDone says after that can't be trusted (protocol.md 13).
+                stopped = self._tell_dropped(self._clips.playing(behind=self._alone), "stopped by killAudio")
+                dropped = self._tell_dropped(self._clips.kill(), "not played: killAudio came before its turn")
+                return [*self._tell_streamer(sender), *stopped, *dropped]
+            case PlayAudio() if command.queue_play is not True:
+                why = "not played: a clip without queuePlay, which empties the queue, came before its turn"
+                return self._tell_dropped(self._clips.interrupt(command), why)
+        return ()
 
     def _named(self, tool: int, command: MarkCommand | PlayAudio) -> Actions:
         own = command.name if isinstance(command, MarkCommand) else command.id
         if refusal := self._why_no_name(tool, own):
             return (Refuse(tool, refusal),)
-        if isinstance(command, MarkCommand):
-            renamed: Command = MarkCommand(self._marks.give(tool, command.name))
-        else:
-            name = self._clips.give(tool, command.id)
-            self._order.add(name)
-            renamed = replace(command, id=name)
-        return (TextToJambonz(renamed.serialize().encode()),)
+        if isinstance(command, PlayAudio):
+            return self._clip(tool, command)
+        return (TextToJambonz(MarkCommand(self._marks.give(tool, command.name)).serialize().encode()),)
+
+    def _clip(self, tool: int, command: PlayAudio) -> Actions:
+        if command.queue_play is not True:
+            return [*self._notice(command), TextToJambonz(self._clips.put_on_top(tool, command))]
+        if self._clips.has_room(command):
+            self._clips.add(tool, command)
+            return self.pass_clips()
+        room = f"at most {MAX_WAITING} clips and {MAX_WAITING_BYTES // 1024 // 1024} MiB wait"
+        detail = f"not sent: {self._clips.waiting} clips wait for their turn; {room}; send it when some have played"
+        return (Refuse(tool, Refusal(RefusalReason.QUEUE_FULL, detail, command.id)),)
+
+    def _tell_streamer(self, killer: int | None) -> Actions:
+        if self._turns.holder in (None, killer):
+            return ()
+        refusal = Refusal(RefusalReason.KILLED, "what was streamed and hasn't been played is dropped by a killAudio")
+        return (Refuse(self._turns.holder, refusal),)
+
+    def _tell_dropped(self, clips: Iterable[Owned], why: str) -> Actions:
+        refusals = [Refuse(one.tool, Refusal(RefusalReason.KILLED, why, one.own)) for one in clips]
+        return [*refusals, *self._sync()]
 
     def _why_no_name(self, tool: int, own: object) -> Refusal | None:
         if self._marks.count(tool) + self._clips.count(tool) >= MAX_OUTSTANDING:
@@ -182,30 +239,46 @@ class SharedCall:
             case Mark(name=name) if self._marks.has_given(name):
                 mark = self._marks.take(name)
                 return [ToTool(mark.tool, _mark_text(mark, message.event))] if mark else ()
-            case PlayDone(id=str(name)) if self._clips.has_given(name):
-                self._order.stop()
-                return self._clip_answer(name, message)
-            case PlayDone(id=None) if names := self._order.take():
-                for dropped in names[1:]:
-                    self._clips.take(dropped)
-                return self._clip_answer(names[0], message)
+            case PlayDone() if (clips := self._clips.answer(message)) is not None:
+                answers = [ToTool(one.tool, replace(message, id=one.own).serialize().encode()) for one in clips]
+                # Another's clip may be next, where an application is beside the tools.
+                again = self._alone and self._clips.go_on_after_kill
+                kill = [TextToJambonz(KillAudio().serialize().encode())] if again else []
+                return [*answers, *kill, *self.pass_clips()]
         return None
 
-    def _clip_answer(self, name: str, message: PlayDone) -> Iterable[Action]:
-        clip = self._clips.take(name)
-        return [ToTool(clip.tool, replace(message, id=clip.own).serialize().encode())] if clip else ()
-
-    def _control(self, tool: int, kind: str) -> Actions:
-        match kind:
+    def _control(self, tool: int, command: UnknownCommand) -> Actions:
+        match command.type:
             case ControlType.ACQUIRE:
+                rate = _rate_of(command)
+                self.rates.tool = self.rates.tool if rate is None else rate
                 return (_granted(tool),) if self._turns.ask(tool) else ()
             case ControlType.RELEASE:
                 return self._release(tool)
             case ControlType.SYNC:
-                return (ToTool(tool, ControlType.SYNCED.serialize().encode()),)
+                last = self._clips.last_of(tool)
+                self._syncs += [(tool, last)] if last else []
+                return () if last else (self._synced(tool),)
         known = f"{ControlType.ACQUIRE}, {ControlType.RELEASE} and {ControlType.SYNC}"
-        detail = f"nothing is known by the type {kind[:40]!r}; send {known}, or what jambonz understands"
+        detail = f"nothing is known by the type {str(command.type)[:40]!r}; send {known}, or what jambonz understands"
         return (Refuse(tool, Refusal(RefusalReason.UNKNOWN_CONTROL, detail)),)
+
+    def _sync(self) -> Actions:
+        """Answer the tools whose clips have all been passed on by now."""
+        done = [tool for tool, clip in self._syncs if not self._clips.waits(clip)]
+        self._syncs = [(tool, clip) for tool, clip in self._syncs if self._clips.waits(clip)]
+        return [self._synced(tool) for tool in done]
+
+    def _synced(self, tool: int) -> ToTool:
+        rate = self.rates.believed
+        synced = Synced(
+            stream_rate=rate.hertz,
+            stream_rate_from=rate.source,
+            playout=self._playout.left(self.rates.playing, self._clock()),
+            waiting_clips=self._clips.waiting,
+            clip_seconds=self._clips.seconds_left,
+        )
+        return ToTool(tool, synced.serialize().encode())
 
     def _stream(self, tool: int, data: bytes) -> Actions:
         # Empty messages are nothing to jambonz (protocol.md 6.1).
@@ -213,6 +286,7 @@ class SharedCall:
             return ()
         passed = self._turns.audio(tool, data)
         if passed is not None:
+            self._playout.stream(len(passed), self.rates.playing, self._clock())
             return (AudioToJambonz(passed),) if passed else ()
         if tool in self._refused:
             return ()
@@ -233,6 +307,11 @@ class SharedCall:
 
 def _granted(tool: int) -> ToTool:
     return ToTool(tool, ControlType.GRANTED.serialize().encode())
+
+
+def _rate_of(command: UnknownCommand) -> int | None:
+    data = command.value.get("data") if isinstance(command.value, dict) else None
+    return stream_rate(data.get("sampleRate")) if isinstance(data, dict) else None
 
 
 def _mark_text(mark: Asked[str], event: str) -> bytes:

@@ -6,6 +6,7 @@ never (protocol.md 6.4). They survive JSON that isn't escaped and FreeSWITCH's c
 """
 
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -56,6 +57,10 @@ class WireNames(Generic[Own]):
             self._counts[asked.tool] -= 1
         return asked
 
+    def waiter(self, name: str) -> Asked[Own] | None:
+        """Return who waits for the answer, and goes on waiting."""
+        return self._outstanding.get(name)
+
     def count(self, tool: int) -> int:
         """Return how many answers the tool waits for."""
         return self._counts[tool]
@@ -91,6 +96,10 @@ class ClipOrder:
         self._groups[-1].append(name)
         if sum(map(len, self._groups)) > MAX_OUTSTANDING:
             self.stop()
+
+    def drop(self, names: Collection[str]) -> None:
+        """Take notice of clips that jambonz has dropped without an answer."""
+        self._groups = deque(deque(name for name in group if name not in names) for group in self._groups)
 
     def kill(self) -> None:
         """Take notice of a killAudio."""

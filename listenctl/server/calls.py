@@ -3,10 +3,12 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from listenctl.media.channel_tones import HeardKey
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.ledger import GapLedger
 from listenctl.protocol.metadata import CallMetadata
 from listenctl.protocol.session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
+from listenctl.reports import Report
 
 # A peer decides how many texts it sends; beyond this they are counted and not kept.
 MAX_LOGGED = 10_000
@@ -16,7 +18,7 @@ REMEMBERED_IDS = 10_000
 EMPTY_MESSAGE, SHUTTING_DOWN = "empty-message", "the media server is shutting down (an empty binary message)"
 """Rule and words of the warning that ``FlushRequested`` becomes."""
 
-Logged = MessageReceived | GapFound | FlushRequested | ProtocolViolation
+Logged = MessageReceived | GapFound | FlushRequested | ProtocolViolation | HeardKey
 
 
 class CallIds:
@@ -44,7 +46,12 @@ class CallIds:
 
 @dataclass(slots=True)
 class Ending:
-    """How a call ended: ``closed_by`` is jambonz, listenctl, or nobody where the connection just broke."""
+    """
+    How a call ended.
+
+    ``closed_by`` is jambonz, listenctl, the application that the call is relayed to, or nobody where a connection just
+    broke.
+    """
 
     closed_by: str
     code: int | None = None
@@ -64,6 +71,8 @@ class CallLog:
     metadata: CallMetadata
     audio_format: AudioFormat
     ledger: GapLedger
+    upstream: str | None = None
+    """The application that the call is relayed to."""
     entries: list[Logged] = field(default_factory=list)
     unlogged: int = 0
     warnings: int = 0
@@ -88,3 +97,8 @@ class CallLog:
     def gap_seconds(self) -> float:
         """Seconds of audio that are missing, thrown away or never sent."""
         return self.audio_format.duration(self.ledger.lost_samples + self.ledger.paused_samples)
+
+
+def describe_key(key: HeardKey) -> Report:
+    """Return the fields of a key that was heard, but for its place."""
+    return {"digit": key.digit, "channel": key.channel, "duration_ms": key.duration_ms}

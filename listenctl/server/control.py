@@ -23,6 +23,7 @@ from listenctl.protocol import wire_json
 from listenctl.protocol.messages import Dtmf
 from listenctl.protocol.session import MessageReceived
 from listenctl.protocol.splitter import Audio, Text
+from listenctl.protocol.stream_rates import rate_in
 from listenctl.reports import VERSION, Report, json_line, timestamp
 from listenctl.server.attachments import CALL_ENDED
 from listenctl.server.calls import CallLog
@@ -32,8 +33,8 @@ from listenctl.server.listener import ListenServer
 from listenctl.server.live import LiveCall
 from listenctl.server.outbox import FAREWELL, MAX_WAITING, Outbox, ToolConnection
 
-MAX_MESSAGE = 8 * 1024 * 1024
-"""Bytes of one message of a tool: minutes of audio in a clip."""
+MAX_MESSAGE = 32 * 1024 * 1024
+"""Bytes of one message of a tool: 12 minutes of audio in a clip."""
 TIMEOUT = 2.0
 """Seconds for a tool to say what it wants."""
 PLACES = "there are /calls, /calls/CALL and /events"
@@ -115,8 +116,17 @@ class Control:
                 "name": self._name,
                 "recording": server.recorder is not None,
             },
-            "calls": [_describe(call, call.log, now) for call in server.live if call.log is not None],
+            "calls": [self._describe(call, call.log, now) for call in server.live if call.log is not None],
         }
+
+    def _describe(self, call: LiveCall, log: CallLog, now: float) -> Report:
+        return _describe(call, log, now) | {"stream_rate": self._stream_rate(call, log)}
+
+    def _stream_rate(self, call: LiveCall, log: CallLog) -> int | None:
+        if call.attachments is not None:
+            return call.attachments.stream_rate.hertz
+        said = rate_in(log.metadata.fields)
+        return self._server.settings.stream_rate if said is None else said
 
     async def _follow(self, connection: ControlConnection) -> None:
         """Pass on every event; what the tool says is of no concern."""

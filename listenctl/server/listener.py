@@ -8,7 +8,6 @@ batch, and nothing on the loop waits for a disk or a peer.
 import asyncio
 import errno
 import logging
-import resource
 import socket
 import time
 from collections.abc import Callable
@@ -16,29 +15,30 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from listenctl.errors import ListenctlError, UsageError
+from listenctl.errors import ListenctlError
+from listenctl.media.channel_tones import MIN_RATE, KeyListener
+from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.session import CallStarted, ListenSession
 from listenctl.reports import Report, Reporter
+from listenctl.server.attention import FIRST_READ
 from listenctl.server.calls import CallIds, CallLog
-from listenctl.server.connection import FIRST_READ, Connection
+from listenctl.server.connection import Connection
 from listenctl.server.control_socket import ControlSocket
 from listenctl.server.handshake import Refusal
 from listenctl.server.link import Link, PlainLink, TlsLink
 from listenctl.server.live import LevelWatcher, LiveCall, Tap
 from listenctl.server.recorder import Recorded, Recorder
 from listenctl.server.settings import ServerSettings
+from listenctl.server.sockets import BACKLOG, listen
 from listenctl.server.wheel import Wheel
 
 if TYPE_CHECKING:
     from listenctl.server.attachments import Attachments
+    from listenctl.server.attending import Attendance, Attendant
 
 logger = logging.getLogger(__name__)
 
-BACKLOG = 1024
-REQUEST_WAIT = 3
 SHUTDOWN_TIMEOUT = 5.0
-OWN_DESCRIPTORS = 64
-DESCRIPTORS_PER_CALL = 4  # its socket, its sidecar, and two files where the channels are split
 
 
 class ListenServer:
@@ -63,6 +63,7 @@ class ListenServer:
         self.recorder = recorder
         self.watchers: list[LevelWatcher] = []
         self.new_tap: Callable[[], Tap] | None = None
+        self.attendants: list[Attendant] = []
         self.live: list[LiveCall] = []
         self.calls_total = 0
         self.calls_failed = 0
@@ -79,6 +80,7 @@ class ListenServer:
         self._wheel = Wheel(self._loop, self._after_tick)
         self._sockets: list[socket.socket] = []
         self._control = ControlSocket(settings.control, self) if settings.control is not None else None
+        self._attendance: Attendance | None = None
         self._stopping = False
         self._ended = asyncio.Event()
 
@@ -98,7 +100,10 @@ class ListenServer:
         Raises:
             ListenctlError: the address can't be used, or the control socket, if that is required.
         """
-        self._sockets = _listen(self.settings.host, self.settings.port)
+        if self.settings.detect_dtmf:
+            # What that imports would hold up the first call.
+            KeyListener(AudioFormat(MIN_RATE, 1), 0)
+        self._sockets = listen(self.settings.host, self.settings.port)
         try:
             without_control = self._open_control()
         except ListenctlError:
@@ -128,6 +133,10 @@ class ListenServer:
     async def wait(self) -> None:
         """Wait until all calls that it was to take have ended, or ``stop`` has ended them."""
         await self._ended.wait()
+        if self._attendance is not None:
+            await self._attendance.finish()
+        if self.settings.application is not None:
+            await self.settings.application.wait_closed()
         if self.recorder is not None:
             await self.recorder.finish()
         if self._control is not None:
@@ -206,11 +215,35 @@ class ListenServer:
             metadata=started.metadata,
             audio_format=started.audio_format,
             ledger=call.session.ledger,
+            upstream=None if connection.relay is None else connection.relay.url,
         )
 
     def start_recording(self, log: CallLog) -> Recorded | None:
         """Begin to record a call, if calls are recorded."""
         return None if self.recorder is None else self.recorder.start(log)
+
+    def start_listening(self, log: CallLog) -> KeyListener | None:
+        """Begin to listen for keys in a call, if that is wanted and its rate allows it."""
+        if not self.settings.detect_dtmf:
+            return None
+        rate = log.audio_format.sample_rate
+        if rate < MIN_RATE:
+            detail = f"keys can't be heard in a call at {rate} Hz; {MIN_RATE} Hz is the least"
+            fields: Report = {"rule": "dtmf-undetectable", "detail": detail}
+            self.reporter.emit("warning", fields, call=log.id, call_sid=log.metadata.call_sid)
+            return None
+        return KeyListener(log.audio_format, log.samples)
+
+    def start_attending(self, call: LiveCall, log: CallLog) -> None:
+        """Have the attendants see to a call."""
+        attachments = self.attachments(call) if self.attendants else None
+        if attachments is None:
+            return
+        from listenctl.server.attending import Attendance
+
+        self._attendance = self._attendance or Attendance(self.reporter)
+        control = None if self._control is None else self._control.path
+        self._attendance.begin(self.attendants, log, attachments, control=control)
 
     def note_ended(self, call: LiveCall) -> None:
         """Take notice that a call is over."""
@@ -231,7 +264,13 @@ class ListenServer:
 
         if call not in self._details:
             return None
-        call.attachments = call.attachments if call.attachments is not None else Attachments(self._details[call])
+        if call.attachments is None:
+            connection, server_rate = self._details[call], self.settings.stream_rate
+            call.attachments = (
+                Attachments(connection, server_rate=server_rate)
+                if connection.relay is None
+                else connection.relay.new_attachments(server_rate)
+            )
         return call.attachments
 
     # Inside.
@@ -298,62 +337,6 @@ class ListenServer:
             "auth": not settings.access.is_open,
             "max_calls": settings.max_calls,
             "recording": self.recorder is not None,
+            "upstream": None if settings.application is None else settings.application.url,
             "control": None if self._control is None else str(self._control.path),
         }
-
-
-def raise_descriptor_limit(max_calls: int | None) -> int:
-    """
-    Raise the limit of open files to what the system allows and return how many calls that is enough for.
-
-    Raises:
-        UsageError: it isn't enough for ``max_calls``.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    possible = max(1, (hard - OWN_DESCRIPTORS) // DESCRIPTORS_PER_CALL)
-    if max_calls is not None and max_calls > possible:
-        needed = max_calls * DESCRIPTORS_PER_CALL + OWN_DESCRIPTORS
-        raise UsageError(f"--max-calls {max_calls} needs {needed} open files, and `ulimit -Hn` allows {hard}")
-    return possible
-
-
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address of ``host``; with port 0 on the same free one."""
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as exc:
-        raise ListenctlError(f"{host}: no such address to listen on ({exc.strerror})") from exc
-    sockets: list[socket.socket] = []
-    for family, _, _, _, address in dict.fromkeys(addresses):
-        wanted = sockets[0].getsockname()[1] if sockets else port
-        try:
-            sockets.append(_listen_on(family, (address[0], wanted, *address[2:])))
-        except OSError as exc:
-            for opened in sockets:
-                opened.close()
-            hint = "; is another server running?" if exc.errno == errno.EADDRINUSE else ""
-            raise ListenctlError(f"can't listen on {host}:{port}: {exc.strerror}{hint}") from exc
-    return sockets
-
-
-def _listen_on(family: int, address: tuple[object, ...]) -> socket.socket:
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted connections inherit these: notice a peer that has vanished, and send small answers at once.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_DEFER_ACCEPT"):
-            # The client speaks first, so its request can be there already when we hear of the connection.
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, REQUEST_WAIT)
-        if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listening.bind(address)
-        listening.listen(BACKLOG)
-        listening.setblocking(False)
-    except OSError:
-        listening.close()
-        raise
-    return listening

@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from listenctl.media.channel_tones import HeardKey, KeyListener
 from listenctl.media.levels import LevelMeter, Levels
+from listenctl.protocol.commands import Command
 from listenctl.protocol.messages import Dtmf
 from listenctl.protocol.session import (
     AudioReceived,
@@ -16,13 +18,16 @@ from listenctl.protocol.session import (
     MetadataArrived,
     ProtocolViolation,
 )
-from listenctl.reports import Report, Reporter, describe_gap, describe_message
-from listenctl.server.calls import EMPTY_MESSAGE, SHUTTING_DOWN, CallLog, Ending
+from listenctl.reports import Report, Reporter, describe_command, describe_gap, describe_message
+from listenctl.server.calls import EMPTY_MESSAGE, SHUTTING_DOWN, CallLog, Ending, describe_key
 from listenctl.server.completeness import describe_completeness
 from listenctl.server.recorder import Recorded
 
 if TYPE_CHECKING:
     from listenctl.server.attachments import Attachments
+
+
+MAX_EARLY = 100
 
 
 class LevelWatcher(Protocol):
@@ -63,6 +68,12 @@ class Host(Protocol):
     def start_recording(self, log: CallLog) -> Recorded | None:
         """Begin to record the call, if calls are recorded."""
 
+    def start_listening(self, log: CallLog) -> KeyListener | None:
+        """Begin to listen for keys in the call's audio, if that is wanted and possible."""
+
+    def start_attending(self, call: "LiveCall", log: CallLog) -> None:
+        """Begin what the server does with the call by itself."""
+
     def note_ended(self, call: "LiveCall") -> None:
         """Take notice that the call is over."""
 
@@ -79,7 +90,10 @@ class LiveCall:
         self.started_at = started_at
         """On the clock of the event loop."""
         self._host = host
+        # Commands of an application that didn't wait for the metadata.
+        self._early: list[Command] = []
         self._meters: list[tuple[LevelWatcher, LevelMeter]] = []
+        self._listener: KeyListener | None = None
 
     def take_all(self, events: Iterable[Event]) -> None:
         """Take in what the session found."""
@@ -111,11 +125,26 @@ class LiveCall:
             case _:  # What the application sends is of no concern here, and the call has started already.
                 pass
 
+    @property
+    def reports_commands(self) -> bool:
+        """Whether anybody wants to hear of commands."""
+        return self._host.reporter.wants("command")
+
+    def take_command(self, command: Command) -> None:
+        """Report what the application behind us has sent to jambonz."""
+        if not self.reports_commands:
+            return
+        if self.log is not None:
+            self._report("command", describe_command(command) | self._place(self.session.position))
+        elif len(self._early) < MAX_EARLY:
+            self._early.append(command)
+
     def finish(self, now: float, at: float, ending: Ending) -> None:
         """End the call: ``now`` on the loop's clock, ``at`` in Unix time."""
         self.take_all(self.session.finish(None if ending.closed_by == "nobody" else now))
         log = self.log
         if log is not None:
+            self._finish_listening(log)
             log.ended_at, log.ending = at, ending
             if self.recording is not None:
                 self.recording.finish()
@@ -135,6 +164,10 @@ class LiveCall:
             self.tap.begin(log)
         self.recording = self._host.start_recording(log)
         self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._host.watchers]
+        self._listener = self._host.start_listening(log)
+        self._host.start_attending(self, log)
+        for command in self._early:
+            self.take_command(command)
 
     def _take_audio(self, log: CallLog, position: int, data: bytes) -> None:
         if self.recording is not None:
@@ -147,6 +180,18 @@ class LiveCall:
             windows = meter.feed(data)
             if windows:
                 watcher.show_levels(log, log.samples, windows)
+        if self._listener is not None:
+            self._take_keys(log, self._listener.feed(data))
+
+    def _take_keys(self, log: CallLog, keys: Iterable[HeardKey]) -> None:
+        for key in keys:
+            log.add(key)
+            self._report("dtmf-tone", describe_key(key) | self._place(key.position))
+
+    def _finish_listening(self, log: CallLog) -> None:
+        if self._listener is not None:
+            self._take_keys(log, self._listener.finish())
+            self._listener = None
 
     def _take_message(self, log: CallLog, event: MessageReceived) -> None:
         log.add(event)
@@ -166,11 +211,13 @@ class LiveCall:
     def _amend(self, log: CallLog, event: MetadataArrived) -> None:
         log.metadata = event.metadata
         if event.audio_format != log.audio_format:
+            self._finish_listening(log)
             log.audio_format = event.audio_format
             log.samples = self.session.position
             if self.recording is not None:
                 self.recording.change_format(event.audio_format)
             self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._host.watchers]
+            self._listener = self._host.start_listening(log)
 
     def _warn(self, position: int, rule: str, detail: str) -> None:
         if self.log is not None:
@@ -202,6 +249,7 @@ def _describe_start(log: CallLog) -> Report:
         "remote": log.remote,
         "target": log.target,
         "subprotocol": log.subprotocol,
+        "upstream": log.upstream,
         "sample_rate": log.audio_format.sample_rate,
         "channels": log.audio_format.channels,
         "mix_type": log.metadata.mix_type,

@@ -3,9 +3,13 @@
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server.access import Access, OpenAccess
+
+if TYPE_CHECKING:
+    from listenctl.server.relay import Application
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,10 @@ class ServerSettings:
         path: the only path to accept, without query; None accepts any.
         max_message: limit of one WebSocket message in bytes; a burst of jambonz can have 1,280,000 (protocol.md 3.3).
         default_format: of calls whose metadata doesn't say.
+        stream_rate: at which jambonz plays binary audio where nothing else says it; 0 where it plays clips, None if
+            unknown.
+        detect_dtmf: report the keys that are heard in calls.
+        application: the real one, which calls are relayed to; None where there is none behind us.
         control: the control socket to open, named after the server; None for none.
         control_required: don't start without it; otherwise that is only warned of.
     """
@@ -40,5 +48,8 @@ class ServerSettings:
     # After the empty message of a media server that shuts down, which never closes by itself (protocol.md 13).
     drain_timeout: float = 5.0
     close_timeout: float = 2.0
+    stream_rate: int | None = None
+    detect_dtmf: bool = False
+    application: "Application | None" = None
     control: Path | None = None
     control_required: bool = True

@@ -10,8 +10,9 @@ import base64
 import errno
 import json
 import os
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
+from listenctl.media.channel_tones import HeardKey
 from listenctl.media.channels import ChannelLayout
 from listenctl.media.claim import Claim
 from listenctl.media.recording import Loss, Recording
@@ -25,7 +26,7 @@ from listenctl.reports import (
     describe_message,
     timestamp,
 )
-from listenctl.server.calls import EMPTY_MESSAGE, SHUTTING_DOWN, CallLog
+from listenctl.server.calls import EMPTY_MESSAGE, SHUTTING_DOWN, CallLog, describe_key
 from listenctl.server.completeness import describe_completeness
 
 MAX_SIDECAR = 64 * 1024 * 1024
@@ -49,7 +50,7 @@ def describe(log: CallLog, recording: Recording) -> Report:
         "metadata": dict(log.metadata.fields),
         **_raw_metadata(log.metadata),
         "audio": describe_audio(log, recording),
-        "events": [_describe_event(entry, recording) for entry in log.entries if isinstance(entry, MessageReceived)],
+        "events": _describe_events(log, recording),
         "gaps": _describe_gaps(log, recording),
         "warnings": _describe_warnings(log, recording),
         "not_logged": log.unlogged,
@@ -125,7 +126,15 @@ def describe_audio(log: CallLog, recording: Recording) -> Report:
     }
 
 
-def _describe_event(entry: MessageReceived, recording: Recording) -> Report:
+def _describe_events(log: CallLog, recording: Recording) -> list[Report]:
+    # A key is heard when it is over, and stands where it began.
+    entries = [entry for entry in log.entries if isinstance(entry, MessageReceived | HeardKey)]
+    return [_describe_event(entry, recording) for entry in sorted(entries, key=attrgetter("position"))]
+
+
+def _describe_event(entry: MessageReceived | HeardKey, recording: Recording) -> Report:
+    if isinstance(entry, HeardKey):
+        return {"event": "dtmf-tone", **_place(entry.position, recording), **describe_key(entry)}
     kind, fields = describe_message(entry.message)
     return {"event": kind, **_place(entry.position, recording), **fields}
 
@@ -166,7 +175,7 @@ def _describe_warnings(log: CallLog, recording: Recording) -> list[Report]:
                 warnings.append({"rule": rule, "detail": detail, **_place(position, recording)})
             case FlushRequested(position):
                 warnings.append({"rule": EMPTY_MESSAGE, "detail": SHUTTING_DOWN, **_place(position, recording)})
-            case GapFound() | MessageReceived():
+            case GapFound() | MessageReceived() | HeardKey():
                 pass
     return warnings
 

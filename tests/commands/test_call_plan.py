@@ -330,9 +330,3 @@ def test_digits_become_a_silent_call_that_passes_keys_and_is_as_long_as_they_are
     assert (plan.caller, plan.kind, plan.profile, plan.tones) == ("silence", CallKind.INBOUND, CURRENT, True)
     assert plan.verb.pass_dtmf
     assert plan.duration == pytest.approx(1.1)
-
-
-@pytest.mark.parametrize("target", ["@latest", "7f1c22a4", "127.0.0.1:3000"])
-def test_digits_go_to_a_url_only(target: str) -> None:
-    with pytest.raises(UsageError, match=f"{target}: is no URL; give ws://HOST:PORT/PATH$"):
-        send_dtmf.plan_of(SendDtmfOptions(target=target, digits="1"))

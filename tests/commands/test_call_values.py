@@ -38,8 +38,15 @@ def test_digits_follow_each_other_with_gaps() -> None:
     assert presses == (KeyPress(0.5, "1", 0.2), KeyPress(0.8, "#", 0.2), KeyPress(1.1, "D", 0.2))
 
 
+def test_a_w_among_digits_is_half_a_second_more() -> None:
+    presses = space_digits("w1ww2", first=0.5, digit_ms=200, gap_ms=100)
+
+    assert presses == (KeyPress(1.0, "1", 0.2), KeyPress(2.3, "2", 0.2))
+
+
 @pytest.mark.parametrize(
-    ("digits", "problem"), [("", "there are no digits"), ("1E", "no phone has a key 'E'"), ("1 2", "a key ' '")]
+    ("digits", "problem"),
+    [("", "there are no digits"), ("w", "no digits"), ("1E", "'E' is no key"), ("1 2", "' ' is no key")],
 )
 def test_digits_that_no_phone_has_are_refused(digits: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):

@@ -87,9 +87,24 @@ class Pressed(KeyReader):
         self._rest = ""
         self._on_digit = self._note
         self._on_quit = lambda: self._note("q")
+        self.others = ""
+        self._on_other = self._note_other
 
     def _note(self, key: str) -> None:
         self.keys += key
+
+    def _note_other(self, key: str) -> None:
+        self.others += key
+
+
+def test_other_keys_are_told_of_too_and_arrows_as_what_they_look_like() -> None:
+    reader = Pressed()
+
+    for typed in ("n \x1b[A", "\x1bOB1\x1b", "[C\x1b[D", "\x1b[15~\x1bx!"):
+        reader._press(typed)
+
+    assert reader.others == "n ↑↓→←!"
+    assert reader.keys == "1"
 
 
 @given(st.lists(st.integers(0, 40)))

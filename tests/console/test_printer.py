@@ -44,6 +44,26 @@ ENDED: dict[str, Any] = {
         ),
         (event("server-started", url="ws://127.0.0.1:3000/", recording=False), "taking calls at ws://127.0.0.1:3000/"),
         (
+            event("server-started", url="ws://127.0.0.1:3000/", recording=False, upstream="ws://bot/"),
+            "taking calls at ws://127.0.0.1:3000/ → ws://bot/",
+        ),
+        (
+            event("call-ended", **ENDED | {"closed_by": "application"}),
+            "61.50 s of audio in 63.00 s; closed by the application (1000)",
+        ),
+        (event("command", type="mark", name="m\n1"), "application: mark m 1"),
+        (event("command", type="json", text='{"x":1}'), 'application: json {"x":1}'),
+        (event("command", type="killAudio"), "application: killAudio"),
+        (event("command", type=None, text="no JSON"), "application: no JSON"),
+        (
+            event("command", type="playAudio", id="hi", audio_content_type="raw", queue_play=True, content_size=4000),
+            "application: playAudio hi raw 3.0 kB",
+        ),
+        (
+            event("command", type="playAudio", id=7, audio_content_type=None, queue_play=None, content_size=None),
+            "application: playAudio 7 no audio at once",
+        ),
+        (
             event(
                 "call-started",
                 metadata={"from": "1", "to": "2"},
@@ -71,6 +91,31 @@ ENDED: dict[str, Any] = {
         (
             event("recording-saved", paths=["a.wav", "b.wav"], seconds=1.5, bytes=24000, complete=False),
             "a.wav, b.wav: 1.50 s, 24.0 kB, NOT complete",
+        ),
+        (event("exec-started", command="cat -u", pid=7), "cat -u, process 7"),
+        (event("exec-said", pid=7, line="a\x1b[2Jb"), "7: a\ufffd[2Jb"),
+        (event("exec-failed", command="cat", reason="Permission denied"), "cat: Permission denied"),
+        (
+            event("exec-ended", status=0, signal=None, seconds=2.0, spoken_seconds=1.5, dropped_samples=0),
+            "ended with status 0 after 2.00 s, spoke for 1.50 s",
+        ),
+        (
+            event("exec-ended", status=None, signal="SIGTERM", seconds=2.0, spoken_seconds=0.0, dropped_samples=9),
+            "ended by SIGTERM after 2.00 s, was not heard, missed 9 samples",
+        ),
+        (
+            event("played", source="a.wav", outcome="played", evidence="mark", seconds=1.5, detail=""),
+            "a.wav: played, 1.50 s",
+        ),
+        (
+            event("played", source="a.wav", outcome="played", evidence="clock", seconds=1.5, detail="no answer"),
+            "a.wav: played (by the clock), 1.50 s: no answer",
+        ),
+        (event("dump-failed", path="a.jsonl", reason="full"), "a.jsonl: full"),
+        (event("dump-saved", path="a.jsonl", frames=7, bytes=2400, lost_frames=0), "a.jsonl: 7 frames, 2.4 kB"),
+        (
+            event("dump-saved", path="a.jsonl", frames=7, bytes=2400, lost_frames=2),
+            "a.jsonl: 7 frames, 2.4 kB, 2 frames NOT in it",
         ),
         (event("call-ended", **ENDED), "61.50 s of audio in 63.00 s; closed by jambonz (1000)"),
         (

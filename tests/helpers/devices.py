@@ -1,5 +1,6 @@
 """A sound device that a test runs by hand, in place of PortAudio's."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ class FakeDevice:
     Args:
         rate: that it runs at when not told otherwise.
         refuses: the rates that it can't run at; None is its own.
+        refuses_channels: how many channels it can't have.
+        hangs: until ``released``, while ``opening`` or ``closing``.
     """
 
     rate: float = 48000.0
@@ -22,10 +25,15 @@ class FakeDevice:
     running: bool = False
     closed: bool = False
     start_error: Exception | None = None
+    refuses_channels: Sequence[int] = ()
+    hangs: str = ""
+    released: threading.Event = field(default_factory=threading.Event)
 
     def open(self, *, samplerate: int | None, callback: Callback, **options: object) -> "FakeDevice":
         self.asked.append({"samplerate": samplerate, **options})
-        if samplerate in self.refuses:
+        if self.hangs == "opening":
+            self.released.wait()
+        if samplerate in self.refuses or options["channels"] in self.refuses_channels:
             raise ValueError("Invalid sample rate [PaErrorCode -9997]")
         self.rate = samplerate or self.rate
         self._callback = callback
@@ -45,6 +53,8 @@ class FakeDevice:
         self.running = True
 
     def close(self) -> None:
+        if self.hangs == "closing":
+            self.released.wait()
         self.running = False
         self.closed = True
 
@@ -55,5 +65,11 @@ class FakeDevice:
     def play(self, samples: int) -> bytes:
         """Return what a loudspeaker is given next."""
         heard = bytearray(2 * samples)
+        self._callback(memoryview(heard), samples, None, None)
+        return bytes(heard)
+
+    def play_stereo(self, samples: int) -> bytes:
+        """Return what a loudspeaker with two channels is given next."""
+        heard = bytearray(4 * samples)
         self._callback(memoryview(heard), samples, None, None)
         return bytes(heard)

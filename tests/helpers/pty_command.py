@@ -22,7 +22,12 @@ class OnTerminal:
 
     process: Process
     reader: asyncio.StreamReader
+    keyboard: int
     seen: str = ""
+
+    def type(self, keys: str) -> None:
+        """Press keys; the terminal must belong to the command."""
+        os.write(self.keyboard, keys.encode())
 
     async def until(self, text: str) -> str:
         """Wait until ``text`` was drawn; return all that was drawn before and up to then."""
@@ -48,13 +53,22 @@ class OnTerminal:
 
 
 @asynccontextmanager
-async def on_terminal(*arguments: str, home: Path, columns: int = 100) -> AsyncIterator[OnTerminal]:
-    """Run a command on a terminal of 24 rows."""
+async def on_terminal(
+    *arguments: str, home: Path, columns: int = 100, owned: bool = False
+) -> AsyncIterator[OnTerminal]:
+    """Run a command on a terminal of 24 rows, which is its own with ``owned``, so that it can read keys."""
     screen, tty = pty.openpty()
     fcntl.ioctl(tty, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = environment(home, {"TERM": "xterm", "LANG": "C.UTF-8", "XDG_RUNTIME_DIR": str(home)})
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, cwd=home, env=env, stdin=tty, stdout=tty, stderr=tty
+        *(["setsid", "--ctty"] if owned else []),
+        *COMMAND,
+        *arguments,
+        cwd=home,
+        env=env,
+        stdin=tty,
+        stdout=tty,
+        stderr=tty,
     )
     os.close(tty)
     reader = asyncio.StreamReader()
@@ -63,7 +77,7 @@ async def on_terminal(*arguments: str, home: Path, columns: int = 100) -> AsyncI
     )
     async with asyncio.timeout(LIMIT):
         try:
-            yield OnTerminal(process, reader)
+            yield OnTerminal(process, reader, screen)
         finally:
             with suppress(ProcessLookupError):
                 process.kill()

@@ -98,6 +98,10 @@ class Peer:
         head = await self._reader.readexactly(2)
         return head + await self._reader.readexactly(head[1])
 
+    async def read_bytes(self, number: int) -> bytes:
+        """Return the next ``number`` bytes of the server."""
+        return await self._reader.readexactly(number)
+
     async def read_to_end(self) -> bytes:
         """Return all that the server still says."""
         with contextlib.suppress(ConnectionError):

@@ -102,7 +102,11 @@ def test_sync_is_answered_behind_what_was_sent_before_even_to_a_tool_that_waits_
 
     actions = [*call.from_tool(second, Text(b"x")), *call.from_tool(second, Text(b'{"type":"listenctl:sync"}'))]
 
-    assert actions == [TextToJambonz(b"x"), ToTool(second, b'{"type":"listenctl:synced"}')]
+    (passed, synced) = actions
+    assert passed == TextToJambonz(b"x")
+    assert isinstance(synced, ToTool)
+    assert synced.tool == second
+    assert json.loads(synced.text)["type"] == "listenctl:synced"
 
 
 def test_control_messages_never_reach_jambonz() -> None:

@@ -74,6 +74,7 @@ async def test_the_live_calls_are_listed_oldest_first(tmp_path: Path) -> None:
         "digits": "4",
         "gap_seconds": 0.0,
         "attached": 0,
+        "stream_rate": None,
     }
 
 
@@ -152,18 +153,18 @@ async def test_a_call_is_read_at_once_while_a_tool_is_attached(tmp_path: Path) -
     async with controlled(tmp_path, read_interval=1.5) as server:
         peer = await begin(server)
         [connection] = server.run.server._connections
-        modes = [connection._attending]
+        modes = [connection._attention.at_once]
         async with server.attach(audio=True) as tool, server.attach() as other:
-            modes.append(connection._attending)
+            modes.append(connection._attention.at_once)
             for _ in range(20):
                 await peer.send(binary(FRAME))
                 # In batches these would take half a minute.
                 await tool.audio(len(FRAME))
             await other.connection.close()
-        await until(lambda: not connection._attending)
+        await until(lambda: not connection._attention.at_once)
 
-        modes.append(connection._attending)
-        interval = connection._interval
+        modes.append(connection._attention.at_once)
+        interval = connection._attention.interval
 
     assert modes == [False, True, False]
     assert interval > 0.8
@@ -293,6 +294,18 @@ async def test_a_stuck_tool_that_lets_too_many_texts_lie_is_let_go(tmp_path: Pat
 
     assert closed is not None
     assert (closed.code, closed.reason) == (1008, "too slow: too many texts weren't read")
+
+
+async def test_a_tool_is_told_that_the_call_is_ending_when_nothing_can_be_sent_any_more(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as server:
+        await begin(server)
+        async with server.attach() as tool:
+            # jambonz takes its time to close, too.
+            server.run.server.stop()
+            await tool.send('{"type":"killAudio"}')
+            refusal = await tool.json()
+
+    assert (refusal["type"], refusal["data"]["reason"]) == ("listenctl:error", "call-ending")
 
 
 async def test_the_end_of_the_call_ends_the_conversation(tmp_path: Path) -> None:

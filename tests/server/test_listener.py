@@ -11,8 +11,9 @@ import pytest
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.reports import Reporter
 from listenctl.server.calls import MAX_ID_LENGTH, CallIds, CallLog
-from listenctl.server.listener import ListenServer, raise_descriptor_limit
+from listenctl.server.listener import ListenServer
 from listenctl.server.live import LiveCall
+from listenctl.server.sockets import raise_descriptor_limit
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.server import faster, read_sidecar, recorded_audio, running
 

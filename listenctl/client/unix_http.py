@@ -1,0 +1,34 @@
+"""HTTP on a Unix socket, which the standard library speaks but for the connecting."""
+
+import http.client
+import socket
+from pathlib import Path
+
+
+def get(path: Path, resource: str, *, patience: float) -> tuple[int, bytes]:
+    """
+    Return the status and the body of an answer; it blocks, for ``patience`` seconds at most at a time.
+
+    Raises:
+        OSError: nobody answers.
+        HTTPException: what answers is no HTTP.
+    """
+    connection = _UnixConnection(path, patience)
+    try:
+        connection.request("GET", resource)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, patience: float) -> None:
+        super().__init__("localhost", timeout=patience)
+        self._path = path
+        self._patience = patience
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self._patience)
+        self.sock.connect(str(self._path))

@@ -1,0 +1,152 @@
+"""Send digits to a call that lives: as the event that jambonz would send, or as tones to the caller's ear."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from listenctl.client.control import list_calls
+from listenctl.client.pressing import Press
+from listenctl.client.simulated_calls import SimulatedCallEntry, find_calls, matching, press_keys
+from listenctl.console.output import write_line
+from listenctl.console.stdio import complain
+from listenctl.console.text import printable
+from listenctl.errors import ListenctlError, NotFoundError, TimedOut
+from listenctl.reports import VERSION, json_line
+
+if TYPE_CHECKING:
+    from listenctl.console.ordering import Recipient
+
+LATEST = "@latest"
+_MAX_SHOWN = 140
+
+
+class Form(StrEnum):
+    """What digits become."""
+
+    EVENT = "event"
+    TONES = "tones"
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """
+    Digits, and ``w`` for a pause.
+
+    Attributes:
+        duration_ms: how long each lasts; None for what is usual, 200 as an event and 100 as a tone.
+        gap_ms: between them.
+    """
+
+    digits: str
+    duration_ms: int | None = None
+    gap_ms: int = 100
+
+    @property
+    def press(self) -> Press:
+        """The keys, to be pressed in a simulated call."""
+        return Press(self.digits, 200 if self.duration_ms is None else self.duration_ms, self.gap_ms)
+
+    @property
+    def tone(self) -> float:
+        """Seconds that each lasts as a tone."""
+        return 0.1 if self.duration_ms is None else self.duration_ms / 1000
+
+
+async def run_digits(recipient: "Recipient", digits: Digits, calls: Path, form: Form | None = None) -> int:
+    """
+    Send digits to a live call and say what became of them; return the exit status.
+
+    Args:
+        calls: the folder in which simulated calls are found.
+        form: what they become; by default events in a simulated call of this machine, tones in any other.
+
+    Raises:
+        NotFoundError: there is no such call, or it ended meanwhile.
+        TimedOut: it took too long.
+    """
+    entry = None if form is Form.TONES else await asyncio.to_thread(_find, recipient, calls, by_server=form is None)
+    if entry is not None:
+        return await _press(recipient, digits, entry)
+    if form is Form.EVENT:
+        raise NotFoundError(_no_simulated(recipient.call))
+    try:
+        return await _play(recipient, digits)
+    except NotFoundError as exc:
+        raise NotFoundError(str(exc) if form else f"{_no_simulated(recipient.call)}; {exc}") from exc
+
+
+def _find(recipient: "Recipient", calls: Path, *, by_server: bool) -> SimulatedCallEntry | None:
+    entries = find_calls(calls)
+    wanted = recipient.call
+    if wanted == LATEST:
+        # The server's, where there is one: that's what the word means elsewhere.
+        latest = _latest(recipient.socket) if by_server and entries else None
+        if latest is None:
+            return entries[-1] if entries else None
+        wanted = latest
+    found = matching(entries, wanted)
+    if len(found) > 1:
+        raise NotFoundError(_ask_which(recipient.call, found))
+    return found[0] if found else None
+
+
+def _latest(socket: Path) -> str | None:
+    try:
+        calls = list_calls(socket)["calls"]
+    except ListenctlError:
+        return None
+    return str(calls[-1].get("call_sid")) if calls else None
+
+
+async def _press(recipient: "Recipient", digits: Digits, entry: SimulatedCallEntry) -> int:
+    try:
+        async with asyncio.timeout(recipient.timeout):
+            await press_keys(entry, digits.press)
+    except TimeoutError as exc:
+        raise TimedOut(f"the keys weren't pressed within {recipient.timeout:g} s") from exc
+    if recipient.json:
+        fields = {"v": VERSION, "call_sid": entry.call_sid, "digits": digits.digits, "as": Form.EVENT}
+        write_line(sys.stdout, json_line(fields))
+    else:
+        write_line(sys.stdout, printable(f"{entry.call_sid[:_MAX_SHOWN]}: {digits.digits} pressed"))
+    return 0
+
+
+async def _play(recipient: "Recipient", digits: Digits) -> int:
+    from listenctl.console.playing import play_sound
+    from listenctl.media.tones import PAUSE, dtmf_tones
+    from listenctl.playing.settings import PlaySettings
+    from listenctl.playing.sound import Sound
+
+    told = False
+
+    def samples(rate: int) -> bytes:
+        nonlocal told
+        if not told:
+            told = True
+            complain(
+                "the protocol has no command for DTMF towards jambonz; the digits are played to the caller as tones"
+            )
+        return dtmf_tones(digits.digits, rate, tone=digits.tone, gap=digits.gap_ms / 1000)
+
+    pauses = digits.digits.count("w")
+    seconds = pauses * PAUSE + (len(digits.digits) - pauses) * (digits.tone + digits.gap_ms / 1000)
+    sound = Sound.computed(f"digits {digits.digits}", samples, seconds=seconds)
+    return await play_sound(recipient, sound, PlaySettings())
+
+
+def _no_simulated(call: str) -> str:
+    return f"no simulated call {_shown(call)} runs on this machine"
+
+
+def _ask_which(call: str, found: Sequence[SimulatedCallEntry]) -> str:
+    named = ", ".join(_shown(entry.call_sid) for entry in found[:10])
+    return f"{_shown(call)} can mean {len(found)} simulated calls: {named}"
+
+
+def _shown(name: str) -> str:
+    return printable(name[:_MAX_SHOWN])

@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -51,32 +51,36 @@ class DumpedCalls:
 
     def take(self, line: int, item: DumpItem) -> Iterator[CaptureEvent]:
         """Yield what a line means."""
-        if isinstance(item, Unreadable):
-            yield from self._unread(line, item.reason)
-            return
-        if isinstance(item, DumpHeader):
-            yield from self._close("the dump ends")
-            yield self._open(item)
-            return
-        if self._session is None:
-            yield self._open(None)
-        assert self._session is not None
-        session = self._session
-        self._at = at = session.began + item.at
         match item:
-            case TimedFrame(_, sender, frame):
+            case TimedFrame(at, sender, frame):
+                # Nearly every line is one.
+                session = self._session or (yield from self._began(None))
+                self._at = at = session.began + at
                 if self._judge:
                     self._judge.look_at(sender, frame)
                     self._judge = None if self._judge.settled else self._judge
                 yield FrameSeen(at, session, sender, frame, None)
+            case DumpHeader():
+                yield from self._close("the dump ends")
+                yield from self._began(item)
+            case Unreadable(reason):
+                yield from self._unread(line, reason)
+            case _:
+                yield from self._told(item)
+
+    def _told(self, item: DumpFault | DumpLoss | DumpEnd) -> Iterator[CaptureEvent]:
+        session = self._session or (yield from self._began(None))
+        self._at = at = session.began + item.at
+        match item:
             case DumpFault(_, sender, detail):
                 yield FramesLost(at, session, sender, None, detail)
             case DumpLoss(_, frames):
+                detail = f"{frames} frames of both sides together couldn't be written to the dump"
                 for sender in Sender:
-                    detail = f"{frames} frames of both sides together couldn't be written to the dump"
                     yield FramesLost(at, session, sender, None, detail)
             case DumpEnd(_, closed_by, _, _):
-                yield SessionClosed(at, session, _CLOSED_BY.get(closed_by or ""), _ending(item))
+                if closer := _CLOSED_BY.get(closed_by or ""):
+                    yield SessionClosed(at, session, closer, _ending(item))
                 yield from self._close(_ending(item))
 
     def finish(self) -> Iterator[CaptureEvent]:
@@ -86,7 +90,7 @@ class DumpedCalls:
             if more > 1:
                 yield Notice("the whole dump", f"{more - 1} more lines are left out: {reason}")
 
-    def _open(self, header: DumpHeader | None) -> SessionOpened:
+    def _began(self, header: DumpHeader | None) -> Generator[SessionOpened, None, CapturedSession]:
         session = CapturedSession(next(self._numbers), self._source, 0.0, started_midway=header is None)
         if header:
             session.began = _time(header.created)
@@ -94,7 +98,8 @@ class DumpedCalls:
             session.target, session.subprotocol = header.target, header.subprotocol
             session.server, session.encrypted = _server(header.server or "")
         self._session, self._judge, self._at = session, Judge(session), session.began
-        return SessionOpened(session.began, session)
+        yield SessionOpened(session.began, session)
+        return session
 
     def _close(self, how: str) -> Iterator[SessionClosed]:
         if self._session:

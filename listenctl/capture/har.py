@@ -140,7 +140,7 @@ def _frame(message: Object, times: _Times) -> tuple[float, Sender, RawFrame] | N
     if sender is None or not isinstance(data, str) or not isinstance(opcode, int) or opcode not in _OPCODES:
         return None
     try:
-        payload = data.encode(errors="replace") if opcode == _TEXT else a2b_base64(data)
+        payload = data.encode(errors="replace") if opcode == _TEXT else a2b_base64(data, strict_mode=True)
     except (Base64Error, ValueError):
         return None
     return times.of(message.get("time")), sender, RawFrame(True, 0, int(opcode), sender is Sender.JAMBONZ, payload)

@@ -47,8 +47,10 @@ class RecordedTimes:
         shift = not_before = 0.0
         described = [gap for gap in gaps if isinstance(gap, dict)]
         for gap in sorted(described, key=lambda gap: _count(gap, "position")):
-            kind, position = gap.get("kind"), _count(gap, "position")
+            kind, position = str(gap.get("kind")), _count(gap, "position")
             missing, length = _number(gap, "missing"), _number(gap, "length")
+            # Whatever a sidecar says, time doesn't go back.
+            not_before = max(not_before, position / sample_rate + shift)
             is_filled = filled and kind in _FILLED and missing > 0
             if kind == "late-start":
                 shift += max(0.0, length)

@@ -5,6 +5,8 @@ A recording has no messages and no times of its own, but says where its gaps are
 from its place. What the application sent isn't in it.
 """
 
+from binascii import Error as Base64Error
+from binascii import a2b_base64
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -25,9 +27,10 @@ from listenctl.capture.recorded_audio import RecordedAudio, open_audio
 from listenctl.capture.recorded_times import Break, RecordedTimes
 from listenctl.errors import UsageError
 from listenctl.protocol import wire_json
-from listenctl.protocol.audio import SAMPLE_BYTES
+from listenctl.protocol.audio import MIX_CHANNELS, SAMPLE_BYTES
 from listenctl.protocol.frame_reader import RawFrame
 from listenctl.protocol.messages import Dtmf, Mark, PlayDone
+from listenctl.protocol.metadata import CallMetadata
 from listenctl.protocol.session import Sender
 
 MAX_SIDECAR = 64 * 1024 * 1024
@@ -38,7 +41,8 @@ _TEXT, _BINARY, _CLOSE = 1, 2, 8
 _SIDES = ("-left", "-right")
 _CLOSE_CODES = frozenset(range(1000, 5000)) - {1005, 1006, 1015}
 _CLOSED_BY = {"jambonz": Sender.JAMBONZ, "listenctl": Sender.APPLICATION, "application": Sender.APPLICATION}
-_MIX_TYPES = ("mono", "stereo")
+_DEFAULT_RATE = 8000
+_SUMMED = "both directions, summed"
 
 Object = dict[str, object]
 
@@ -102,17 +106,27 @@ def _audio(name: str, sidecar: Object, stack: ExitStack) -> RecordedAudio:
 
 def _metadata(sidecar: Object, audio: RecordedAudio | None) -> bytes:
     """Return the metadata as they came; those of another format than the audio is kept in are changed to that."""
-    fields = _object(sidecar, "metadata")
-    raw = _string(sidecar, "metadata_raw")
-    if audio is None or not fields:
-        return raw.encode(errors="replace")
-    mixed = fields.get("mixType")
-    channels = 2 if mixed == "stereo" else 1
-    if raw and fields.get("sampleRate") == audio.sample_rate and channels == audio.channels:
-        return raw.encode(errors="replace")
-    mix_type = mixed if channels == audio.channels else _MIX_TYPES[audio.channels > 1]
-    changed = fields | {"sampleRate": audio.sample_rate, "mixType": mix_type}
-    return wire_json.encode(changed).encode(errors="replace")
+    raw = _raw_metadata(sidecar)
+    told = CallMetadata.parse(raw)
+    channels = MIX_CHANNELS[told.mix_type or "mono"]
+    if audio is None or (channels == audio.channels and (told.sample_rate or _DEFAULT_RATE) == audio.sample_rate):
+        return raw
+    changed = dict(told.fields) | {"sampleRate": audio.sample_rate}
+    if channels != audio.channels:
+        changed["mixType"] = _mix_type(sidecar, audio.channels)
+    return _encoded(wire_json.encode(changed))
+
+
+def _raw_metadata(sidecar: Object) -> bytes:
+    try:
+        return a2b_base64(_string(sidecar, "metadata_raw_base64")) or _encoded(_string(sidecar, "metadata_raw"))
+    except (Base64Error, ValueError):
+        return _encoded(_string(sidecar, "metadata_raw"))
+
+
+def _mix_type(sidecar: Object, channels: int) -> str:
+    summed = _SUMMED in _list(_object(sidecar, "audio"), "channel_meanings")
+    return "stereo" if channels > 1 else "mixed" if summed else "mono"
 
 
 class _Call:
@@ -123,8 +137,8 @@ class _Call:
         self._session = session
         self._audio = audio
         # Places in a sidecar are counted at the rate of the call, which the kept audio may not have.
-        fields = _object(sidecar, "metadata")
-        self._rate = _count(fields, "sampleRate") or _count(described, "sample_rate") or 8000
+        told = CallMetadata.parse(_raw_metadata(sidecar)).sample_rate
+        self._rate = told or _count(described, "sample_rate") or _DEFAULT_RATE
         filled = described.get("gaps_filled") is True
         self._times = RecordedTimes(_list(sidecar, "gaps"), self._rate, filled=filled)
         self._scale = audio.sample_rate / self._rate if audio else 1.0

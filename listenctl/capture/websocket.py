@@ -137,6 +137,27 @@ class WebSocketFinder:
         """Drop what isn't complete."""
         return [item for number, side in enumerate(self._sides) if side.held for item in self.hole(number, at, None)]
 
+    def lane(self, number: int) -> tuple[FrameReader, Sender] | None:
+        """
+        Return what reads a side as long as it sends frames and nothing else happens, None while it isn't so simple.
+
+        What the reader gives is what ``take`` would; its fault is for ``fault``, and after any other call there may be
+        another reader.
+        """
+        side = self._sides[number]
+        if side.state is not _State.FRAMES or side.skip or side.inflater:
+            return None
+        return side.reader, self._sender(number)
+
+    def fault(self, number: int, at: float) -> list[Item]:
+        """Take note of the fault of a side's reader, if it has one."""
+        side = self._sides[number]
+        if not side.reader.fault:
+            return []
+        garbled = Garbled(at, self._sender(number), side.reader.fault)
+        self._seek(number)
+        return [garbled]
+
     def take(self, number: int, at: float, data: bytes) -> list[Item]:
         """Take what a side said next."""
         side = self._sides[number]
@@ -207,10 +228,7 @@ class WebSocketFinder:
         if side.inflater and side.inflater.fault:
             items.append(Garbled(at, sender, side.inflater.fault))
             side.inflater = None
-        if side.reader.fault:
-            items.append(Garbled(at, sender, side.reader.fault))
-            self._seek(number)
-        return items
+        return items + self.fault(number, at)
 
     def _heads(self, number: int, at: float) -> list[Item]:
         """Take the heads that are complete."""

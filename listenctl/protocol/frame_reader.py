@@ -78,6 +78,14 @@ class FrameReader:
                 return []
             data = bytes(self._rest)
             self._rest.clear()
+        elif (
+            len(data) == 8 + (length := int.from_bytes(data[2:4], "big"))
+            and data[1] == _MASKED | _LENGTH_16
+            and length <= self._max_frame
+        ):
+            # One frame of audio as jambonz sends it and nothing else takes two thirds of the time this way.
+            first = data[0]
+            return [RawFrame(first >= _FIN, first >> 4 & 7, first & 15, True, apply_mask(data[8:], data[4:8]))]
         frames: list[RawFrame] = []
         at = self._cut(data, frames)
         if not self.fault:

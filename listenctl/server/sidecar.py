@@ -6,18 +6,16 @@ beside the audio.
 Positions in it are positions in the file: less what couldn't be written, more where silence was put in.
 """
 
-import base64
 import errno
 import json
 import os
 from operator import attrgetter, itemgetter
 
 from listenctl.media.channel_tones import HeardKey
-from listenctl.media.channels import ChannelLayout
 from listenctl.media.claim import Claim
+from listenctl.media.describing import channel_meanings, raw_metadata, tapped_party
 from listenctl.media.recording import Loss, Recording
 from listenctl.protocol.ledger import GapKind
-from listenctl.protocol.metadata import CallMetadata
 from listenctl.protocol.session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
 from listenctl.reports import (
     VERSION,
@@ -30,9 +28,6 @@ from listenctl.server.calls import EMPTY_MESSAGE, SHUTTING_DOWN, CallLog, descri
 from listenctl.server.completeness import describe_completeness
 
 MAX_SIDECAR = 64 * 1024 * 1024
-_RECEIVED = "received from the tapped party"
-_SENT = "sent to the tapped party"
-_MIXED = "both directions, summed"
 
 
 def describe(log: CallLog, recording: Recording) -> Report:
@@ -48,7 +43,7 @@ def describe(log: CallLog, recording: Recording) -> Report:
         "ended": None if log.ended_at is None else timestamp(log.ended_at),
         "finished": log.ended_at is not None,
         "metadata": dict(log.metadata.fields),
-        **_raw_metadata(log.metadata),
+        **raw_metadata(log.metadata),
         "audio": describe_audio(log, recording),
         "events": _describe_events(log, recording),
         "gaps": _describe_gaps(log, recording),
@@ -76,38 +71,6 @@ def write(sidecar: Claim, description: Report) -> None:
         os.ftruncate(sidecar.fd, len(data))
 
 
-def channel_meanings(log: CallLog, layout: ChannelLayout) -> list[str]:
-    """Return what each channel of the recording holds, file by file (protocol.md 3.1)."""
-    if log.metadata.mix_type == "mixed":
-        return [_MIXED]
-    if log.audio_format.channels == 1:
-        return [_RECEIVED]
-    match layout:
-        case ChannelLayout.LEFT:
-            return [_RECEIVED]
-        case ChannelLayout.RIGHT:
-            return [_SENT]
-        case ChannelLayout.MIX:
-            return [_MIXED]
-    return [_RECEIVED, _SENT]
-
-
-def tapped_party(metadata: CallMetadata) -> str:
-    """Return whose leg is tapped, as far as the metadata tells."""
-    if metadata.parent_call_sid:
-        return "caller, or callee where the listen has channel 2"
-    return {"inbound": "caller", "outbound": "callee"}.get(metadata.direction or "", "unknown")
-
-
-def _raw_metadata(metadata: CallMetadata) -> Report:
-    if not metadata.raw:
-        return {"metadata_valid": None, "metadata_raw": None}
-    described: Report = {"metadata_valid": metadata.valid, "metadata_raw": metadata.serialize()}
-    if metadata.serialize().encode() != metadata.raw:
-        described["metadata_raw_base64"] = base64.b64encode(metadata.raw).decode()
-    return described
-
-
 def describe_audio(log: CallLog, recording: Recording) -> Report:
     """Return what the files of a recording hold."""
     output = recording.output_format
@@ -117,7 +80,7 @@ def describe_audio(log: CallLog, recording: Recording) -> Report:
         "sample_rate": output.sample_rate,
         "channels": output.channels,
         "layout": str(recording.layout),
-        "channel_meanings": channel_meanings(log, recording.layout),
+        "channel_meanings": channel_meanings(log.metadata, log.audio_format, recording.layout),
         "tapped_party": tapped_party(log.metadata),
         "samples": recording.samples,
         "seconds": round(output.duration(recording.samples), 3),

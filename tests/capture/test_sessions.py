@@ -5,27 +5,37 @@ import random
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import listenctl.capture.sessions as sessions_module
+from listenctl.capture.captured import HttpHead
 from listenctl.capture.connections import Hole, Piece
-from listenctl.capture.files import open_file
-from listenctl.capture.packets import Batch, Notice
+from listenctl.capture.packets import Batch
 from listenctl.capture.pcap import read_pcap
-from listenctl.capture.reading import read_packets
-from listenctl.capture.sessions import Found, Session, SessionReader, read_sessions
+from listenctl.capture.sessions import SessionReader
 from listenctl.capture.streams import StreamReader
-from listenctl.capture.tls_events import TlsNotice, TlsProblem
 from listenctl.capture.tls_keylog import KeyLog
-from listenctl.capture.websocket import Answered, Asked, Garbled, Lost, Resumed, StreamEnded
 from listenctl.protocol.frame_reader import RawFrame
 from listenctl.protocol.session import Sender
-from listenctl.protocol.timeline import TimedFrame
 from tests.helpers.capture import CAPTURES, FOLDER
+from tests.helpers.captured import (
+    ANSWER,
+    endings,
+    found,
+    frames,
+    losses,
+    notices,
+    payloads,
+    read_file,
+    seen,
+    sessions,
+    unmasked,
+    upgraded,
+)
 from tests.helpers.frames import HANDSHAKE, binary, close, frame, text
 from tests.helpers.pcap import (
     CLIENT,
@@ -45,7 +55,6 @@ from tests.helpers.pcap import (
 from tests.helpers.tshark import tshark
 
 BOTH_WAYS = ["c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver"]
-ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 DEFLATING = ANSWER[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
 ENCRYPTED = FOLDER / "encrypted/d_wss_mono16k.pcap.gz"
 
@@ -54,59 +63,31 @@ def packets(name: str) -> list[Packet]:
     return packets_of(gzip.decompress((FOLDER / f"{name}.pcap.gz").read_bytes()))
 
 
-def found(packets: Iterable[Packet], *, size: int = 1 << 20) -> list[Found]:
-    return [one for found in read_sessions(read_pcap(iter(in_pieces(pcap(packets), size)))) for one in found]
-
-
-def frames(found: Iterable[Found], sender: Sender | None = None) -> list[RawFrame]:
-    return [one.frame for one in items(found) if isinstance(one, TimedFrame) and sender in (None, one.sender)]
-
-
-def items(found: Iterable[Found]) -> list[object]:
-    return [one[1] for one in found if not isinstance(one, Notice)]
-
-
-def sessions(found: Iterable[Found]) -> list[Session]:
-    return list(dict.fromkeys(one[0] for one in found if not isinstance(one, Notice)))
-
-
-def unmasked(data: bytes) -> bytes:
-    """Return a server's frame with less than 126 bytes."""
-    return bytes([0x82, len(data)]) + data
-
-
-def payloads(found: Iterable[Found], sender: Sender | None = None) -> list[bytes]:
-    return [frame.payload for frame in frames(found, sender)]
-
-
 @pytest.mark.parametrize("name", CAPTURES)
 def test_frames_are_those_of_wireshark(name: str) -> None:
     path = FOLDER / f"{name}.pcap.gz"
-    port = packets(name)[0].data[36:38]
+    port = int.from_bytes(packets(name)[0].data[34:36], "big")
+    server = int.from_bytes(packets(name)[0].data[36:38], "big")
 
     shown = tshark(
-        path, "-d", f"tcp.port=={int.from_bytes(port, 'big')},http", "-Y", "websocket", "-T", "fields",
-        "-e", "frame.time_epoch", "-e", "tcp.srcport", "-e", "websocket.opcode", "-e", "websocket.payload_length",
+        path, "-d", f"tcp.port=={server},http", "-Y", "websocket", "-T", "fields",
+        "-e", "frame.time_epoch", "-e", "frame.number", "-e", "tcp.srcport",
+        "-e", "websocket.opcode", "-e", "websocket.payload_length",
         "-e", "websocket.payload_length_ext_16", "-e", "websocket.payload_length_ext_64",
     )  # fmt: skip
 
     expected = []
     for line in shown.splitlines():
-        at, source, opcodes, lengths, *extended = line.split("\t")
+        at, number, source, opcodes, lengths, *extended = line.split("\t")
         longer = {"126": iter(extended[0].split(",")), "127": iter(extended[1].split(","))}
         for opcode, length in zip(opcodes.split(","), lengths.split(","), strict=True):
             size = int(next(longer[length]) if length in longer else length)
-            expected.append((round(float(at), 6), source.encode() != port, int(opcode), size))
+            expected.append((round(float(at), 6), int(number), source == str(port), int(opcode), size))
     own = [
-        (round(one.at, 6), one.frame.opcode, len(one.frame.payload))
-        for one in items(read_file(path))
-        if isinstance(one, TimedFrame)
+        (round(one.at, 6), one.packet, one.sender is Sender.JAMBONZ, one.frame.opcode, len(one.frame.payload))
+        for one in seen(read_file(path))
     ]
-    assert own == [(at, opcode, size) for at, _, opcode, size in expected]
-
-
-def read_file(path: Path) -> list[Found]:
-    return [one for found in read_sessions(read_packets(open_file(str(path)))) for one in found]
+    assert own == expected
 
 
 @pytest.mark.parametrize("name", CAPTURES)
@@ -114,17 +95,19 @@ def test_a_capture_is_one_session_with_its_handshake_and_its_end(name: str) -> N
     whole = read_file(FOLDER / f"{name}.pcap.gz")
 
     (session,) = sessions(whole)
-    assert session.request is not None
-    assert session.request.target == "/media?call=1"
-    assert session.response is not None
-    assert session.response.status == 101
-    assert not session.encrypted
-    assert [type(one) for one in items(whole) if not isinstance(one, TimedFrame)] == [
-        Asked,
-        Answered,
-        StreamEnded,
-        StreamEnded,
-    ]
+    assert isinstance(session.request, HttpHead)
+    assert session.request.first_line == f"GET {session.target} HTTP/1.1"
+    assert session.request.raw.endswith(b"\r\n\r\n")
+    assert session.target == "/media?call=1"
+    assert isinstance(session.response, HttpHead)
+    assert session.response.first_line == "HTTP/1.1 101 Switching Protocols"
+    assert session.subprotocol == "audio.jambonz.org"
+    assert (session.encrypted, session.started_midway, session.is_listen) == (False, False, True)
+    assert session.server.startswith("127.0.0.1:")
+    assert [sender for sender, _ in endings(whole)][-1] is None
+    assert {sender for sender, _ in endings(whole)} == {*Sender, None}
+    assert losses(whole) == []
+    assert notices(whole) == []
 
 
 @pytest.mark.parametrize("name", BOTH_WAYS)
@@ -190,15 +173,12 @@ def test_a_capture_that_starts_in_the_middle_finds_the_frames_again(name: str, f
     late = found(original[first:])
 
     for sender in Sender:
-        whole = [
-            one.frame
-            for one in items(found(original))
-            if isinstance(one, TimedFrame) and one.at >= original[first].at and one.sender is sender
-        ]
+        whole = [one.frame for one in seen(found(original), sender) if one.at >= original[first].at]
         assert frames(late, sender) == whole
     (session,) = sessions(late)
     assert session.request is None
-    assert any(isinstance(one, Resumed) for one in items(late))
+    assert session.started_midway
+    assert session.is_listen
 
 
 def late_frames(payload: bytes, count: int = 5) -> list[bytes]:
@@ -215,7 +195,7 @@ def test_a_capture_that_starts_within_a_message_says_how_much_it_skipped() -> No
     events = found(late.packets)
 
     assert payloads(events) == [bytes(320)] * 5
-    assert [one.skipped for one in items(events) if isinstance(one, Resumed)] == [len(long) - 3000]
+    assert [one.size for one in losses(events)] == [len(long) - 3000]
 
 
 def test_silence_under_a_mask_is_no_frame() -> None:
@@ -238,10 +218,6 @@ def test_frames_within_large_packets_are_found() -> None:
     assert len(frames(found(late.packets))) == 39
 
 
-def upgraded(answer: bytes = ANSWER) -> Talk:
-    return Talk().open().client(HANDSHAKE).server(answer)
-
-
 def test_a_frame_in_which_bytes_are_missing_is_told_with_its_length() -> None:
     talk = upgraded().client(binary(b"x" * 100))
     whole = talk.packets[-2]
@@ -250,9 +226,11 @@ def test_a_frame_in_which_bytes_are_missing_is_told_with_its_length() -> None:
 
     events = found(talk.packets)
 
-    (lost,) = [one for one in items(events) if isinstance(one, Lost)]
-    assert (lost.sender, lost.size, lost.length) == (Sender.JAMBONZ, 30, 100)
-    assert lost.cut == RawFrame(True, 0, 2, True, b"x" * 70)
+    (lost,) = losses(events)
+    assert (lost.sender, lost.size) == (Sender.JAMBONZ, 30)
+    assert (
+        lost.detail == "30 bytes aren't in the capture, the first within a binary frame of 100, of which 70 are there"
+    )
     assert payloads(events) == [b"next"]
 
 
@@ -262,7 +240,9 @@ def test_a_refused_request_and_the_next_one_are_two_sessions() -> None:
 
     events = found(talk.packets)
 
-    assert [session.response and session.response.status for session in sessions(events)] == [401, 101]
+    lines = [session.response.first_line for session in sessions(events) if session.response]
+    assert lines == ["HTTP/1.1 401 Unauthorized", "HTTP/1.1 101 Switching Protocols"]
+    assert endings(events)[0] == (None, "refused")
     assert payloads(events) == [b"x"]
 
 
@@ -289,8 +269,7 @@ def test_a_request_that_isnt_for_websocket_is_passed_over() -> None:
     events = found(talk.client(HANDSHAKE).server(ANSWER).client(binary(b"x")).packets)
 
     (session,) = sessions(events)
-    assert session.request is not None
-    assert session.request.target == "/calls?x=1"
+    assert session.target == "/calls?x=1"
     assert payloads(events) == [b"x"]
 
 
@@ -298,7 +277,7 @@ def test_a_request_that_isnt_for_websocket_is_passed_over() -> None:
     "data", [b"INVITE sip:x SIP/2.0\r\n\r\n", b"SSH-2.0-x\r\n", bytes(3000), b"GET / HTTP/1.0\r\n\r\n"], ids=repr
 )
 def test_other_protocols_are_no_sessions(data: bytes) -> None:
-    assert items(found(Talk().open().client(data).server(data).close().packets)) == []
+    assert found(Talk().open().client(data).server(data).close().packets) == []
 
 
 def compressed(data: bytes, deflate: "zlib._Compress") -> bytes:
@@ -322,9 +301,7 @@ def test_a_message_that_would_become_huge_stays_compressed() -> None:
 
     events = found(upgraded(DEFLATING).client(huge[:60_000]).client(huge[60_000:]).packets)
 
-    assert [one.what for one in items(events) if isinstance(one, Garbled)] == [
-        "a compressed message has more than 67108864 bytes"
-    ]
+    assert [one.detail for one in losses(events)] == ["a compressed message has more than 67108864 bytes"]
     assert len(payloads(events)[0]) < 200_000
 
 
@@ -337,8 +314,7 @@ def test_what_was_compressed_after_a_loss_is_told() -> None:
 
     events = found(talk.close().packets)
 
-    what = [one.what for one in items(events) if isinstance(one, Garbled)]
-    assert what == ["compressed messages after a loss refer to what was lost"]
+    assert "compressed messages after a loss refer to what was lost" in [one.detail for one in losses(events)]
     assert len(frames(events)) == 5
 
 
@@ -350,13 +326,14 @@ def test_a_length_that_cannot_be_is_told_and_the_frames_after_it_are_found() -> 
     events = found(talk.packets)
 
     assert payloads(events) == [b"one", *[b"two"] * 5]
-    assert sum(isinstance(one, Garbled) for one in items(events)) == 1
+    (lost,) = losses(events)
+    assert lost.detail == "a frame of 9187201950435737471 bytes, which is more than 67108864"
 
 
 def test_an_encrypted_session_is_read_with_the_secrets_at_hand() -> None:
     keylog = KeyLog((FOLDER / "encrypted/d_wss_mono16k.keylog").read_text())
 
-    encrypted = [one for found in read_sessions(read_packets(open_file(str(ENCRYPTED))), keylog) for one in found]
+    encrypted = read_file(ENCRYPTED, keylog)
 
     assert frames(encrypted) == frames(read_file(FOLDER / "d_wss_mono16k_decrypted.pcap.gz"))
     assert sessions(encrypted)[0].encrypted
@@ -365,8 +342,10 @@ def test_an_encrypted_session_is_read_with_the_secrets_at_hand() -> None:
 def test_an_encrypted_session_without_secrets_says_so() -> None:
     events = read_file(ENCRYPTED)
 
-    assert sessions(events)[0].encrypted
-    assert [one.problem for one in items(events) if isinstance(one, TlsNotice)] == [TlsProblem.NO_SECRETS]
+    (session,) = sessions(events)
+    assert session.encrypted
+    assert "--keylog" in session.unreadable
+    assert notices(events) == [f"session 1: {session.unreadable}"]
     assert frames(events) == []
 
 
@@ -403,7 +382,7 @@ def test_nonsense_never_raises(pieces: list[tuple[bool, bytes]], handshake: bool
 def test_messages_that_never_end_are_given_up_when_they_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions_module, "MAX_HELD_TOGETHER", 50_000)
     monkeypatch.setattr(sessions_module, "LOOK_AFTER", 1)
-    reader = SessionReader()
+    reader = SessionReader("test.pcap", KeyLog(), count(1))
     streams = StreamReader()
     lost = 0
 
@@ -412,6 +391,6 @@ def test_messages_that_never_end_are_given_up_when_they_take_too_much(monkeypatc
         talk.client(binary(bytes(10_000))[:-1])
         for batch in read_pcap(iter([pcap(talk.packets)])):
             assert isinstance(batch, Batch)
-            lost += sum(isinstance(one, Lost) for one in items(reader.feed(streams.feed(batch))))
+            lost += len(losses(reader.feed(streams.feed(batch))))
 
     assert 90 <= lost < 100

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.media.channels import ChannelLayout
 from listenctl.media.claim import Claim, claim
 from listenctl.media.recording import Recording
 from listenctl.protocol.ledger import Gap, GapKind
@@ -121,38 +120,6 @@ def test_more_events_than_are_kept_are_counted(tmp_path: Path) -> None:
     assert description["not_logged"] == 3
     assert isinstance(description["events"], list)
     assert len(description["events"]) == MAX_LOGGED
-
-
-@pytest.mark.parametrize(
-    ("mix_type", "layout", "meanings"),
-    [
-        ("mono", ChannelLayout.AS_IS, ["received from the tapped party"]),
-        ("mono", ChannelLayout.RIGHT, ["received from the tapped party"]),
-        ("mixed", ChannelLayout.AS_IS, ["both directions, summed"]),
-        ("stereo", ChannelLayout.AS_IS, ["received from the tapped party", "sent to the tapped party"]),
-        ("stereo", ChannelLayout.SPLIT, ["received from the tapped party", "sent to the tapped party"]),
-        ("stereo", ChannelLayout.LEFT, ["received from the tapped party"]),
-        ("stereo", ChannelLayout.RIGHT, ["sent to the tapped party"]),
-        ("stereo", ChannelLayout.MIX, ["both directions, summed"]),
-    ],
-)
-def test_the_meaning_of_each_channel_is_told(mix_type: str, layout: ChannelLayout, meanings: list[str]) -> None:
-    log = call_log(f'{{"mixType":"{mix_type}"}}')
-
-    assert sidecar.channel_meanings(log, layout) == meanings
-
-
-@pytest.mark.parametrize(
-    ("metadata", "party"),
-    [
-        ('{"direction":"inbound"}', "caller"),
-        ('{"direction":"outbound"}', "callee"),
-        ('{"direction":"outbound","parentCallSid":"p"}', "caller, or callee where the listen has channel 2"),
-        ("{}", "unknown"),
-    ],
-)
-def test_the_tapped_party_is_told_as_far_as_known(metadata: str, party: str) -> None:
-    assert sidecar.tapped_party(call_log(metadata).metadata) == party
 
 
 @pytest.fixture

@@ -14,8 +14,18 @@ if TYPE_CHECKING:
     from typer.core import TyperGroup
 
 
+INTERRUPTED = 130
+
+
 def main() -> int:
     """Run the command line and return the exit status."""
+    try:
+        return _main()
+    except KeyboardInterrupt:  # While modules were being imported.
+        return INTERRUPTED
+
+
+def _main() -> int:
     if None in (sys.stdin, sys.stdout, sys.stderr):
         from listenctl.console.stdio import replace_closed_streams
 

@@ -111,6 +111,11 @@ def test_a_man_page_is_well_formed(page: Path) -> None:
     assert run.stdout == ""
 
 
+@pytest.mark.parametrize("page", MAN_PAGES, ids=lambda page: str(page.name))
+def test_the_readme_lists_every_man_page(page: Path) -> None:
+    assert f"(man/{page.name})" in (ROOT / "README.md").read_text().partition("## Manual")[2]
+
+
 def test_every_man_page_is_installed_in_its_section() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     installed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from listenctl import __version__
+from listenctl.__main__ import main
 from listenctl.commands import COMMANDS
 from listenctl.media.wav import wav_header
 from listenctl.protocol.audio import AudioFormat
@@ -24,6 +25,15 @@ def test_the_version_is_told(option: str, tmp_path: Path) -> None:
     run = listenctl(option, home=tmp_path)
 
     assert (run.returncode, run.stdout, run.stderr) == (0, f"listenctl {__version__}\n", "")
+
+
+def test_an_interrupt_while_modules_are_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("listenctl.__main__.command", interrupt)
+
+    assert main() == 130
 
 
 def test_help_lists_every_command(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ class Stream:
     connection: Connection = field(repr=False)
     source: Endpoint
     destination: Endpoint
+    closed: bool = False
+    """Whether its end was taken note of, which may come before anything was said on it."""
 
     @property
     def opposite(self) -> "Stream":

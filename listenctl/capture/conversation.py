@@ -24,7 +24,8 @@ from listenctl.capture.packets import Notice
 from listenctl.capture.tls import TlsSession
 from listenctl.capture.tls_events import AlertSent, Decrypted, Party, RecordsLost, SessionAgreed, TlsEvent, TlsNotice
 from listenctl.capture.tls_keylog import KeyLog
-from listenctl.capture.websocket import Answered, Asked, Garbled, Item, Lost, Resumed, StreamEnded, WebSocketFinder
+from listenctl.capture.websocket import WebSocketFinder
+from listenctl.capture.websocket_items import Answered, Asked, Garbled, Item, Lost, Resumed, StreamEnded
 from listenctl.protocol.frame_reader import FrameReader
 from listenctl.protocol.session import Sender
 from listenctl.protocol.timeline import TimedFrame
@@ -57,7 +58,7 @@ class Conversation:
         self._session: CapturedSession | None = None
         self._judge: Judge | None = None
         self._how: Ending | str = ""
-        self._open_streams = {0, 1}
+        self._ended_at = first.at
         self._lanes: tuple[_Lane | None, _Lane | None] = (None, None)
 
     @property
@@ -68,7 +69,7 @@ class Conversation:
     @property
     def over(self) -> bool:
         """Whether both streams have ended."""
-        return not self._open_streams
+        return all(stream.closed for stream in self.connection.streams)
 
     @property
     def held(self) -> int:
@@ -100,15 +101,18 @@ class Conversation:
 
     def end(self, number: int, at: float, how: Ending) -> list[CaptureEvent]:
         """Return what it means that a stream ended."""
-        self._open_streams.discard(number)
+        self._ended_at = at
         events: list[CaptureEvent] = []
         if self._tls and self.over:
             events += self._decrypted(self._tls.finish(at), None)
         events += self._events(self._finder.end(number, at, how), None)
-        if self.over:
-            self._how = self._how or how
-            events += self._close(at)
-        return events
+        self._how = self._how or how
+        return [*events, *self._close(at)] if self.over else events
+
+    def finish(self) -> list[CaptureEvent]:
+        """Return what it means that nothing more comes, though not both streams ended."""
+        told = self._tls.finish(self._ended_at) if self._tls else []
+        return [*self._decrypted(told, None), *self._close(self._ended_at)]
 
     def _decrypted(self, told: Iterable[TlsEvent], packet: int | None) -> list[CaptureEvent]:
         events: list[CaptureEvent] = []
@@ -175,10 +179,13 @@ class Conversation:
                 yield SessionClosed(at, session, sender, how)
 
     def _answered(self, answered: Answered) -> Iterator[CaptureEvent]:
-        if self._session and self._session.response:
-            yield from self._close(answered.at)
-        if self._session is None:
+        session = self._session
+        if session is None:
             yield self._open(answered.at, midway=False, response=answered.response)
+        elif session.response is None:
+            # Where packets are late, the capture has first frames before the answer to which they came.
+            session.response = _head(answered.response)
+            session.subprotocol = answered.response.header("sec-websocket-protocol") or None
 
     def _open(self, at: float, *, midway: bool, response: Head | None = None) -> SessionOpened:
         client = self._finder.client if self._tls is None else self._tls_client
@@ -237,12 +244,14 @@ def _head(head: Head | None) -> HttpHead | None:
 
 
 def _described(lost: Lost) -> str:
-    bytes_ = "bytes of which it isn't known how many" if lost.size is None else f"{lost.size} bytes"
-    missing = f"{bytes_} aren't in the capture"
-    if lost.cut is None:
-        return missing
-    kind = _OPCODES.get(lost.cut.opcode, f"opcode {lost.cut.opcode}")
-    return f"{missing}, the first within a {kind} frame of {lost.length}, of which {len(lost.cut.payload)} are there"
+    known = "bytes of which it isn't known how many" if lost.size is None else f"{lost.size} bytes"
+    within = "a header"
+    if lost.cut:
+        kind = _OPCODES.get(lost.cut.opcode, f"opcode {lost.cut.opcode}")
+        within = f"a {kind} frame of {lost.length}, of which {len(lost.cut.payload)} are there"
+    if lost.ended:
+        return f"the stream ends ({lost.ended}) within {within}"
+    return f"{known} aren't in the capture" + (f", the first within {within}" if lost.cut else "")
 
 
 def _is_tls(data: bytes) -> bool:

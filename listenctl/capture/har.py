@@ -9,7 +9,6 @@ import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Iterator
-from datetime import datetime
 
 from listenctl.capture.captured import (
     CapturedSession,
@@ -20,6 +19,7 @@ from listenctl.capture.captured import (
     SessionOpened,
 )
 from listenctl.capture.files import OpenFile
+from listenctl.capture.json_fields import Object, list_in, object_in, string_in, time_in
 from listenctl.capture.listening import Judge
 from listenctl.capture.packets import Notice
 from listenctl.protocol import wire_json
@@ -41,12 +41,11 @@ _SENDERS = {"send": Sender.JAMBONZ, "receive": Sender.APPLICATION}
 # Seconds since 1970 in milliseconds and microseconds, as other exporters write them.
 _UNITS = ((1e14, 1e6), (1e11, 1e3))
 
-Object = dict[str, object]
-
 
 def read_har(file: OpenFile, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
     """Yield the WebSocket sessions of a HAR file, one after another."""
     text, whole = _text_of(file)
+    yield from file.notices
     if not whole:
         yield Notice(f"byte {MAX_HAR}", "the HAR file is longer than what is read; export the WebSocket alone")
     start = _ENTRIES.search(text)
@@ -99,7 +98,7 @@ def _next(text: str, at: int) -> int:
 
 
 def _session(source: str, number: int, entry: Object, messages: list[object]) -> Iterator[CaptureEvent]:
-    began = _began(entry)
+    began = time_in(entry, "startedDateTime") or 0.0
     times = _Times(began)
     frames = [timed for message in messages if isinstance(message, dict) and (timed := _frame(message, times))]
     session = _described(CapturedSession(number, source, began), entry)
@@ -146,40 +145,22 @@ def _frame(message: Object, times: _Times) -> tuple[float, Sender, RawFrame] | N
     return times.of(message.get("time")), sender, RawFrame(True, 0, int(opcode), sender is Sender.JAMBONZ, payload)
 
 
-def _began(entry: Object) -> float:
-    try:
-        return datetime.fromisoformat(str(entry.get("startedDateTime"))).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return 0.0
-
-
 def _described(session: CapturedSession, entry: Object) -> CapturedSession:
     """Fill in what an entry says of the handshake."""
-    request, response = _object(entry, "request"), _object(entry, "response")
-    url = _string(request, "url")
+    request, response = object_in(entry, "request"), object_in(entry, "response")
+    url = string_in(request, "url")
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     session.encrypted = scheme in ("wss", "https")
     session.target = slash + path or "/"
-    session.server = _string(entry, "serverIPAddress") or host
-    session.request = _head(f"{_string(request, 'method') or 'GET'} {session.target} HTTP/1.1", request)
+    session.server = string_in(entry, "serverIPAddress") or host
+    session.request = _head(f"{string_in(request, 'method') or 'GET'} {session.target} HTTP/1.1", request)
     if isinstance(status := response.get("status"), int) and status > 0:
-        session.response = _head(f"HTTP/1.1 {status} {_string(response, 'statusText')}".rstrip(), response)
+        session.response = _head(f"HTTP/1.1 {status} {string_in(response, 'statusText')}".rstrip(), response)
         session.subprotocol = session.response.header("sec-websocket-protocol") or None
     return session
 
 
 def _head(first_line: str, fields: Object) -> HttpHead:
-    headers = fields.get("headers")
-    pairs = [header for header in headers if isinstance(header, dict)] if isinstance(headers, list) else []
-    return HttpHead(first_line, tuple((_string(pair, "name"), _string(pair, "value")) for pair in pairs), b"")
-
-
-def _object(fields: Object, name: str) -> Object:
-    value = fields.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _string(fields: Object, name: str) -> str:
-    value = fields.get(name)
-    return value if isinstance(value, str) else ""
+    pairs = [header for header in list_in(fields, "headers") if isinstance(header, dict)]
+    return HttpHead(first_line, tuple((string_in(pair, "name"), string_in(pair, "value")) for pair in pairs), b"")

@@ -13,6 +13,9 @@ class Inflater:
     """
     Decompress what one side sends, frame by frame.
 
+    Messages may refer to those before them. Where one of those is missing, each is tried as if it were the first: what
+    refers to more than is there is an error and never wrong data, so that those that don't are read all the same.
+
     Args:
         keeps_context: whether a message may refer to those before it.
         max_message: bytes to which a message may grow.
@@ -21,35 +24,40 @@ class Inflater:
     def __init__(self, *, keeps_context: bool, max_message: int = MAX_FRAME_BYTES) -> None:
         self._keeps_context = keeps_context
         self._max_message = max_message
-        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         self._within = False
-        self._size = 0
-        self.fault = ""
-        """Why frames stay compressed from here on; empty while they don't."""
+        self._broken = False
+        self._failing = False
+        self._fault = ""
+        self._begin()
 
     def lose(self) -> None:
         """Take note that frames are missing."""
-        if self._keeps_context:
-            self.fault = "compressed messages after a loss refer to what was lost"
         self._begin()
         self._within = False
 
-    def frame(self, frame: RawFrame) -> RawFrame:
-        """Return a frame with its payload decompressed; one that can't be is returned as it is."""
+    def take_fault(self) -> str:
+        """Return why frames were left out since the last call, once for all in a row; empty if there is nothing new."""
+        fault, self._fault = self._fault, ""
+        return fault
+
+    def frame(self, frame: RawFrame) -> RawFrame | None:
+        """Return a frame with its payload decompressed, None for one that can't be."""
         if frame.opcode >= _CONTROL:
             return frame
         if frame.opcode:
             self._within = bool(frame.rsv & RSV1)
-            self._size = 0
-        if not self._within or self.fault:
+            self._size, self._broken = 0, False
+        if not self._within:
             return frame
-        payload = self._inflated(frame)
-        if payload is None:
-            return frame
+        payload = None if self._broken else self._inflated(frame)
         if frame.fin:
             self._within = False
-            if not self._keeps_context:
+            # A message may end the stream of compressed data, and the next one begins another (RFC 7692 7.2.3.4).
+            if not self._keeps_context or self._broken or self._inflate.eof:
                 self._begin()
+        if payload is None:
+            return None
+        self._failing = False
         return frame._replace(rsv=frame.rsv & ~RSV1, payload=payload)
 
     def _inflated(self, frame: RawFrame) -> bytes | None:
@@ -58,13 +66,20 @@ class Inflater:
         try:
             payload = self._inflate.decompress(data, room + 1)
         except zlib.error as exc:
-            self.fault = f"a compressed message can't be decompressed ({exc})"
+            self._fail(f"compressed messages can't be decompressed ({exc}); they are left out")
             return None
         if len(payload) > room:
-            self.fault = f"a compressed message has more than {self._max_message} bytes"
+            self._fail(f"a compressed message has more than {self._max_message} bytes; it is left out")
             return None
         self._size += len(payload)
         return payload
 
+    def _fail(self, fault: str) -> None:
+        self._fault = "" if self._failing else fault
+        self._broken = self._failing = True
+        # What it would have become may be held inside, and is never asked for.
+        self._begin()
+
     def _begin(self) -> None:
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._size = 0

@@ -80,18 +80,8 @@ def is_capture(start: bytes) -> bool:
 
 
 def read_packets(file: OpenFile) -> Iterator[Batch | Notice | Secrets]:
-    """
-    Yield what a capture holds, then what was wrong with its compression.
-
-    Raises:
-        UsageError: the file is no capture of packets.
-    """
-    if file.start[:4] in MAGICS:
-        yield from read_pcap(file.chunks)
-    elif file.start.startswith(_PCAPNG):
-        yield from read_pcapng(file.chunks)
-    else:
-        raise UsageError(f"{file.name}: is {_kind(file.start)}; name a capture, pcap or pcapng")
+    """Yield what a capture of packets holds, then what was wrong with its compression."""
+    yield from (read_pcap if file.start[:4] in MAGICS else read_pcapng)(file.chunks)
     yield from file.notices
 
 

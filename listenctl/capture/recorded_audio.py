@@ -22,6 +22,8 @@ class RecordedAudio:
     sample_rate: int
     channels: int
     _files: Sequence[Any]
+    samples: int = 0
+    """So many per channel were taken."""
 
     def blocks(self) -> Iterator[bytes]:
         """Yield all of it; it ends where the first file does or can't be decoded."""

@@ -43,7 +43,7 @@ class SessionReader:
                 at, stream, data, packet = event
                 if stream not in known:
                     self._meet(event)
-                if entry := known[stream]:
+                if entry := known.get(stream):
                     conversation, number = entry
                     found += conversation.take(number, at, data, packet)
                     if conversation.hopeless:
@@ -54,6 +54,12 @@ class SessionReader:
         if self._feeds % LOOK_AFTER == 0:
             found += self._bound(at)
         return found
+
+    def finish(self) -> list[CaptureEvent]:
+        """Return what the end of the capture means for connections of which it has one direction only."""
+        left = dict.fromkeys(entry[0] for entry in self._conversations.values() if entry)
+        self._conversations.clear()
+        return [event for conversation in left for event in conversation.finish()]
 
     def _other(self, event: Event | Notice | Secrets) -> list[CaptureEvent]:
         match event:
@@ -80,6 +86,9 @@ class SessionReader:
         return found
 
     def _meet(self, first: Piece) -> None:
+        if all(stream.closed for stream in first.stream.connection.streams):
+            # What is said after a reset that its receiver ignored is part of no session.
+            return
         conversation = Conversation(first, self._keylog, self._source, self._numbers)
         for number, stream in enumerate(first.stream.connection.streams):
             self._conversations[stream] = (conversation, number)
@@ -97,15 +106,17 @@ class SessionReader:
         return []
 
     def _closed(self, closed: Closed) -> list[CaptureEvent]:
-        if entry := self._conversations.get(closed.stream):
+        closed.stream.closed = True
+        streams = closed.stream.connection.streams
+        entry = self._conversations.get(closed.stream)
+        events: list[CaptureEvent] = []
+        if entry:
             conversation, number = entry
-            found = conversation.end(number, closed.at, closed.how)
-            if conversation.over:
-                for stream in closed.stream.connection.streams:
-                    del self._conversations[stream]
-            return found
-        self._conversations.pop(closed.stream, None)
-        return []
+            events = conversation.end(number, closed.at, closed.how)
+        if all(stream.closed for stream in streams):
+            for stream in streams:
+                self._conversations.pop(stream, None)
+        return events
 
 
 def read_sessions(
@@ -115,3 +126,4 @@ def read_sessions(
     reader = SessionReader(source, keylog, numbers)
     for events in read_streams(packets):
         yield reader.feed(events)
+    yield reader.finish()

@@ -6,83 +6,20 @@ place is sought at which frames follow one another, and what had to be left out 
 known from its request, else from its masks.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from listenctl.capture.connections import Ending
 from listenctl.capture.frame_search import FrameSearch, Held
-from listenctl.capture.http import MAX_HEAD, Head, Kind, kind_of, parse_head
+from listenctl.capture.http import MAX_HEAD, SWITCHING, Head, Kind, kind_of, parse_head
 from listenctl.capture.inflating import Inflater
-from listenctl.protocol.frame_reader import FrameReader, RawFrame
+from listenctl.capture.websocket_items import Answered, Asked, Garbled, Item, Lost, Resumed, StreamEnded
+from listenctl.protocol.frame_reader import FrameReader
 from listenctl.protocol.session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
 DEFLATE = "permessage-deflate"
 MAX_BRIDGED = 65_536
 """Bytes that may be missing in a frame by which the next ones are found."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The client asked for WebSocket."""
-
-    at: float
-    request: Head
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The server's answer: 101, or how it refused."""
-
-    at: float
-    response: Head
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """
-    Bytes that one side sent are missing, ``size`` None where it isn't known how many.
-
-    Args:
-        cut: the frame in which they are missing, with its payload up to there; None if they aren't within one.
-        length: the payload that ``cut`` had on the wire.
-    """
-
-    at: float
-    sender: Sender
-    size: int | None
-    cut: RawFrame | None = None
-    length: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """Frames were found again, or for the first time, after ``skipped`` bytes that are part of none."""
-
-    at: float
-    sender: Sender
-    skipped: int
-
-
-@dataclass(frozen=True, slots=True)
-class Garbled:
-    """What one side sent can't be read as it should be."""
-
-    at: float
-    sender: Sender
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEnded:
-    """One side's TCP stream ended."""
-
-    at: float
-    sender: Sender
-    how: Ending
-
-
-Item = TimedFrame | Asked | Answered | Lost | Resumed | Garbled | StreamEnded
 
 
 class _State(Enum):
@@ -210,8 +147,9 @@ class WebSocketFinder:
         if side.state is _State.SEARCH:
             items += self._sought(number, at, side.search.finish())
         elif side.state is _State.FRAMES and side.reader.held:
-            frame, missing = side.reader.begun() or (None, 0)
-            items.append(Lost(at, self._sender(number), None, frame, len(frame.payload) + missing if frame else 0))
+            frame, missing = side.reader.begun() or (None, None)
+            length = len(frame.payload) + (missing or 0) if frame else 0
+            items.append(Lost(at, self._sender(number), missing, frame, length, how))
         if self._found:
             items.append(StreamEnded(at, self._sender(number), how))
         return items
@@ -222,12 +160,13 @@ class WebSocketFinder:
     def _frames(self, number: int, at: float, data: bytes) -> list[Item]:
         side, sender = self._sides[number], self._sender(number)
         frames = side.reader.feed(data)
-        if side.inflater:
-            frames = [side.inflater.frame(frame) for frame in frames]
-        items: list[Item] = [TimedFrame(at, sender, frame) for frame in frames]
-        if side.inflater and side.inflater.fault:
-            items.append(Garbled(at, sender, side.inflater.fault))
-            side.inflater = None
+        items: list[Item] = []
+        for frame in frames:
+            inflated = side.inflater.frame(frame) if side.inflater else frame
+            if inflated:
+                items.append(TimedFrame(at, sender, inflated))
+            elif side.inflater and (fault := side.inflater.take_fault()):
+                items.append(Garbled(at, sender, fault))
         return items + self.fault(number, at)
 
     def _heads(self, number: int, at: float) -> list[Item]:
@@ -240,18 +179,18 @@ class WebSocketFinder:
                 return items + self._no_head(number, at)
             head = None if kind is Kind.UNDECIDED else parse_head(side.head)
             if head is None:
-                self.hopeless = len(side.head) > MAX_HEAD
-                return items
+                return items + self._no_head(number, at) if len(side.head) > MAX_HEAD else items
             self._client = number if kind is Kind.REQUEST else 1 - number
             side.head = side.head[len(head.raw) :]
-            if head.upgrades and kind is Kind.RESPONSE:
+            asked = self._sides[self._client].upgraded
+            if kind is Kind.RESPONSE and (head.upgrades or (asked and head.status == SWITCHING)):
                 self._found = True
                 return [*items, Answered(at, head), *self._upgraded(number, at, head)]
             if head.upgrades:
                 self._found = side.upgraded = True
                 items.append(Asked(at, head))
                 continue
-            if kind is Kind.RESPONSE and self._sides[self._client].upgraded and head.status >= 200:
+            if kind is Kind.RESPONSE and asked and head.status >= 200:
                 self._sides[self._client].upgraded = False
                 items.append(Answered(at, head))
             side.skip = max(0, head.body - len(side.head))

@@ -111,30 +111,6 @@ def test_zstd_without_its_package_says_what_to_install(tmp_path: Path, monkeypat
         open_file(written(tmp_path / "x", zstd(pcap(TALK))))
 
 
-@pytest.mark.parametrize(
-    ("data", "kind"),
-    [
-        (b"", "empty"),
-        (b'{"log": {"version": "1.2"}}', "JSON"),
-        (b"RIFF\x00\x00\x00\x00WAVE", "sound"),
-        (b"\n<html>", "XML or HTML"),
-        (b"PK\x03\x04", "an archive or compressed in a way that isn't supported"),
-        (b"snoop\x00\x00\x00", "a capture in a format that isn't supported; convert it by editcap"),
-        (b"\x7fELF", "a program"),
-        (b"CLIENT_RANDOM 00 00", "a key log of TLS secrets"),
-        (b"Dear all,\n", "text"),
-        (b"\x00\x01\x02\x03", "nothing that is known"),
-    ],
-)
-def test_a_file_that_is_no_capture_is_refused_by_what_it_is(tmp_path: Path, data: bytes, kind: str) -> None:
-    path = written(tmp_path / "other", data)
-
-    with pytest.raises(UsageError) as caught:
-        list(read_packets(open_file(path)))
-
-    assert str(caught.value) == f"{path}: is {kind}; name a capture, pcap or pcapng"
-
-
 @pytest.mark.parametrize("name", ["missing", "."])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     path = str(tmp_path / name)

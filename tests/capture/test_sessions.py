@@ -1,25 +1,20 @@
 """WebSocket sessions of captures: every frame with its time, also where the begin or something between is missing."""
 
 import gzip
-import random
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import listenctl.capture.sessions as sessions_module
 from listenctl.capture.captured import HttpHead
-from listenctl.capture.connections import Hole, Piece
 from listenctl.capture.packets import Batch
 from listenctl.capture.pcap import read_pcap
 from listenctl.capture.sessions import SessionReader
 from listenctl.capture.streams import StreamReader
+from listenctl.capture.tls_events import Party
 from listenctl.capture.tls_keylog import KeyLog
-from listenctl.protocol.frame_reader import RawFrame
 from listenctl.protocol.session import Sender
 from tests.helpers.capture import CAPTURES, FOLDER
 from tests.helpers.captured import (
@@ -36,38 +31,26 @@ from tests.helpers.captured import (
     unmasked,
     upgraded,
 )
-from tests.helpers.frames import HANDSHAKE, binary, close, frame, text
+from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.pcap import (
     CLIENT,
-    Damage,
-    Packet,
     Talk,
-    cut,
-    doubled,
-    dropped,
     in_pieces,
     packets_of,
     pcap,
-    read,
-    reordered,
-    said,
 )
+from tests.helpers.tls_wire import client_context, server_context
+from tests.helpers.tls_wire import talk as tls_talk
 from tests.helpers.tshark import tshark
 
-BOTH_WAYS = ["c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver"]
-DEFLATING = ANSWER[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
 ENCRYPTED = FOLDER / "encrypted/d_wss_mono16k.pcap.gz"
-
-
-def packets(name: str) -> list[Packet]:
-    return packets_of(gzip.decompress((FOLDER / f"{name}.pcap.gz").read_bytes()))
 
 
 @pytest.mark.parametrize("name", CAPTURES)
 def test_frames_are_those_of_wireshark(name: str) -> None:
     path = FOLDER / f"{name}.pcap.gz"
-    port = int.from_bytes(packets(name)[0].data[34:36], "big")
-    server = int.from_bytes(packets(name)[0].data[36:38], "big")
+    first = packets_of(gzip.decompress(path.read_bytes()))[0].data
+    port, server = int.from_bytes(first[34:36], "big"), int.from_bytes(first[36:38], "big")
 
     shown = tshark(
         path, "-d", f"tcp.port=={server},http", "-Y", "websocket", "-T", "fields",
@@ -108,130 +91,6 @@ def test_a_capture_is_one_session_with_its_handshake_and_its_end(name: str) -> N
     assert {sender for sender, _ in endings(whole)} == {*Sender, None}
     assert losses(whole) == []
     assert notices(whole) == []
-
-
-@pytest.mark.parametrize("name", BOTH_WAYS)
-@pytest.mark.parametrize("damage", [doubled, reordered])
-@pytest.mark.parametrize("seed", range(3))
-def test_repeated_and_late_packets_change_no_frame(name: str, damage: Damage, seed: int) -> None:
-    original = packets(name)
-
-    damaged = found(damage(original, random.Random(seed)))
-
-    for sender in Sender:
-        assert frames(damaged, sender) == frames(found(original), sender)
-
-
-@pytest.mark.parametrize("name", BOTH_WAYS)
-@pytest.mark.parametrize("damage", [dropped, cut])
-@pytest.mark.parametrize("seed", range(5))
-def test_lost_packets_cost_no_frame_that_is_whole(name: str, damage: Damage, seed: int) -> None:
-    original = packets(name)
-    kept = damage(original, random.Random(seed))
-
-    damaged = found(kept)
-
-    for stream, sender in enumerate((Sender.JAMBONZ, Sender.APPLICATION)):
-        lost = list(missing(kept, stream))
-        whole = [
-            one
-            for start, end, one in placed(original, stream, frames(found(original), sender))
-            if not any(start < after and before < end for before, after in lost)
-        ]
-        assert frames(damaged, sender) == whole
-
-
-def missing(packets: Sequence[Packet], stream: int) -> Iterator[tuple[int, int]]:
-    """Yield the begin and the end of what isn't in the capture of a stream, all after the last packet included."""
-    end = 0
-    for one in read(read_pcap(iter([pcap(packets)]))):
-        if isinstance(one, Piece | Hole) and one.stream is one.stream.connection.streams[stream]:
-            size = len(one.data) if isinstance(one, Piece) else one.size or 0
-            if isinstance(one, Hole):
-                yield end, end + size
-            end += size
-    yield end, 1 << 40
-
-
-def placed(original: Sequence[Packet], stream: int, frames: Iterable[RawFrame]) -> Iterator[tuple[int, int, RawFrame]]:
-    """Yield where in a stream each frame begins and ends."""
-    said_ = said(read(read_pcap(iter([pcap(original)]))))[stream]
-    at = said_.index(b"\r\n\r\n") + 4
-    for one in frames:
-        extended = 0 if len(one.payload) < 126 else 2 if len(one.payload) < 65_536 else 8
-        end = at + 2 + extended + 4 * one.masked + len(one.payload)
-        yield at, end, one
-        at = end
-    assert at == len(said_)
-
-
-@pytest.mark.parametrize("name", BOTH_WAYS)
-@pytest.mark.parametrize("first", [7, 60, 333])
-def test_a_capture_that_starts_in_the_middle_finds_the_frames_again(name: str, first: int) -> None:
-    original = packets(name)
-
-    late = found(original[first:])
-
-    for sender in Sender:
-        whole = [one.frame for one in seen(found(original), sender) if one.at >= original[first].at]
-        assert frames(late, sender) == whole
-    (session,) = sessions(late)
-    assert session.request is None
-    assert session.started_midway
-    assert session.is_listen
-
-
-def late_frames(payload: bytes, count: int = 5) -> list[bytes]:
-    """Return frames with a mask of their own each."""
-    return [frame(2, payload, mask=bytes([index, 1, 2, 3])) for index in range(count)]
-
-
-def test_a_capture_that_starts_within_a_message_says_how_much_it_skipped() -> None:
-    long = binary(bytes(range(256)) * 20)
-    late = Talk().client(long[3000:])
-    for one in late_frames(bytes(320)):
-        late.client(one)
-
-    events = found(late.packets)
-
-    assert payloads(events) == [bytes(320)] * 5
-    assert [one.size for one in losses(events)] == [len(long) - 3000]
-
-
-def test_silence_under_a_mask_is_no_frame() -> None:
-    # The mask is all that is to be seen of silence, and this one looks like a frame of 70 bytes.
-    silence = frame(2, bytes(640), mask=b"\x88\xc6\x01\x02")
-    late = Talk().client(silence[333:])
-    for one in late_frames(bytes(320)):
-        late.client(one)
-
-    assert payloads(found(late.packets)) == [bytes(320)] * 5
-
-
-def test_frames_within_large_packets_are_found() -> None:
-    chance = random.Random(1)
-    stream = b"".join(frame(2, chance.randbytes(8000), mask=chance.randbytes(4)) for _ in range(40))
-    late = Talk()
-    for piece in in_pieces(stream[5000:], 30_000):
-        late.client(piece)
-
-    assert len(frames(found(late.packets))) == 39
-
-
-def test_a_frame_in_which_bytes_are_missing_is_told_with_its_length() -> None:
-    talk = upgraded().client(binary(b"x" * 100))
-    whole = talk.packets[-2]
-    talk.packets[-2] = replace(whole, data=whole.data[:-30], original=len(whole.data))
-    talk.client(binary(b"next"))
-
-    events = found(talk.packets)
-
-    (lost,) = losses(events)
-    assert (lost.sender, lost.size) == (Sender.JAMBONZ, 30)
-    assert (
-        lost.detail == "30 bytes aren't in the capture, the first within a binary frame of 100, of which 70 are there"
-    )
-    assert payloads(events) == [b"next"]
 
 
 def test_a_refused_request_and_the_next_one_are_two_sessions() -> None:
@@ -280,56 +139,6 @@ def test_other_protocols_are_no_sessions(data: bytes) -> None:
     assert found(Talk().open().client(data).server(data).close().packets) == []
 
 
-def compressed(data: bytes, deflate: "zlib._Compress") -> bytes:
-    return frame(1, (deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4], rsv=4)
-
-
-def test_compressed_messages_are_decompressed() -> None:
-    deflate = zlib.compressobj(wbits=-15)
-    talk = upgraded(DEFLATING)
-    for _ in range(3):
-        talk.client(compressed(b'{"event": "again and again"}' * 9, deflate))
-
-    events = found(talk.client(text("plain")).packets)
-
-    assert payloads(events) == [b'{"event": "again and again"}' * 9] * 3 + [b"plain"]
-    assert {one.rsv for one in frames(events)} == {0}
-
-
-def test_a_message_that_would_become_huge_stays_compressed() -> None:
-    huge = compressed(bytes(100_000_000), zlib.compressobj(wbits=-15))
-
-    events = found(upgraded(DEFLATING).client(huge[:60_000]).client(huge[60_000:]).packets)
-
-    assert [one.detail for one in losses(events)] == ["a compressed message has more than 67108864 bytes"]
-    assert len(payloads(events)[0]) < 200_000
-
-
-def test_what_was_compressed_after_a_loss_is_told() -> None:
-    deflate = zlib.compressobj(wbits=-15)
-    talk = upgraded(DEFLATING)
-    for index in range(6):
-        talk.client(compressed(b'{"event": "again and again"}%d' % index, deflate))
-    del talk.packets[9]
-
-    events = found(talk.close().packets)
-
-    assert "compressed messages after a loss refer to what was lost" in [one.detail for one in losses(events)]
-    assert len(frames(events)) == 5
-
-
-def test_a_length_that_cannot_be_is_told_and_the_frames_after_it_are_found() -> None:
-    talk = upgraded().client(binary(b"one")).client(b"\x82\xff" + b"\x7f" * 8)
-    for one in late_frames(b"two"):
-        talk.client(one)
-
-    events = found(talk.packets)
-
-    assert payloads(events) == [b"one", *[b"two"] * 5]
-    (lost,) = losses(events)
-    assert lost.detail == "a frame of 9187201950435737471 bytes, which is more than 67108864"
-
-
 def test_an_encrypted_session_is_read_with_the_secrets_at_hand() -> None:
     keylog = KeyLog((FOLDER / "encrypted/d_wss_mono16k.keylog").read_text())
 
@@ -349,34 +158,94 @@ def test_an_encrypted_session_without_secrets_says_so() -> None:
     assert frames(events) == []
 
 
-@settings(max_examples=50)
-@given(st.integers(0, 2**32))
-def test_damage_of_any_kind_never_raises(seed: int) -> None:
-    chance = random.Random(seed)
-    talk = upgraded()
-    for _ in range(30):
-        talk.client(binary(chance.randbytes(chance.choice([0, 100, 320])))).server(unmasked(chance.randbytes(100)))
-    damaged = [
-        replace(one, data=_damaged(one.data, chance)) if chance.random() < 0.2 else one
-        for one in talk.packets
-        if chance.random() < 0.9
-    ]
+def test_a_refused_call_is_a_session_without_frames() -> None:
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
-    found(damaged[chance.randrange(5) :])
+    events = found(Talk().open().client(HANDSHAKE).server(refusal).close().packets)
+
+    (session,) = sessions(events)
+    assert session.response is not None
+    assert session.response.first_line == "HTTP/1.1 403 Forbidden"
+    assert frames(events) == []
+    assert endings(events) == [(Sender.JAMBONZ, "fin"), (Sender.APPLICATION, "fin"), (None, "fin")]
 
 
-def _damaged(data: bytes, chance: random.Random) -> bytes:
-    at = chance.randrange(len(data))
-    return data[:at] + chance.randbytes(chance.randrange(5)) + data[at + chance.randrange(5) :]
+def test_a_request_that_nobody_answers_is_a_session_too() -> None:
+    events = found(Talk().open().client(HANDSHAKE).packets)
+
+    (session,) = sessions(events)
+    assert (session.target, session.response, session.started_midway) == ("/calls?x=1", None, False)
+    assert endings(events) == [(Sender.JAMBONZ, "capture"), (Sender.APPLICATION, "capture"), (None, "capture")]
 
 
-@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=99)), max_size=20), st.booleans())
-def test_nonsense_never_raises(pieces: list[tuple[bool, bytes]], handshake: bool) -> None:
-    talk = upgraded() if handshake else Talk()
-    for by_client, data in pieces:
-        (talk.client if by_client else talk.server)(data)
+def test_an_answer_that_comes_late_in_the_capture_belongs_to_its_session() -> None:
+    talk = upgraded().client(binary(b"x"))
+    # The packets of the answer and of the first frame, with their acknowledgements.
+    talk.packets[5:9] = talk.packets[7:9] + talk.packets[5:7]
 
-    found(talk.packets)
+    events = found(talk.packets)
+
+    (session,) = sessions(events)
+    assert session.response is not None
+    assert payloads(events) == [b"x"]
+
+
+def test_an_answer_without_an_upgrade_header_is_followed_by_frames_all_the_same() -> None:
+    events = found(upgraded(b"HTTP/1.1 101 Sure\r\n\r\n").server(unmasked(b"x")).packets)
+
+    (session,) = sessions(events)
+    assert session.response is not None
+    assert payloads(events) == [b"x"]
+
+
+def test_another_websocket_is_told_from_a_listen_call() -> None:
+    request = HANDSHAKE.replace(b"audio.jambonz.org", b"chat")
+
+    chat, call, unknown = (
+        sessions(found(Talk().open().client(request).server(ANSWER).client(said).packets))[0].is_listen
+        for said in (text("hello"), text('{"callSid": "x", "sampleRate": 8000}'), binary(bytes(320)))
+    )
+
+    assert (chat, call, unknown) == (False, True, None)
+
+
+def test_a_stream_that_ends_within_a_frame_says_so() -> None:
+    events = found(upgraded().client(binary(b"x" * 100)[:-40]).close().packets)
+
+    (lost,) = losses(events)
+    assert (lost.sender, lost.size) == (Sender.JAMBONZ, 40)
+    assert lost.detail == "the stream ends (fin) within a binary frame of 100, of which 60 are there"
+
+
+def test_a_tls_handshake_that_fails_says_by_which_alert() -> None:
+    hello = packets_of(gzip.decompress(ENCRYPTED.read_bytes()))[3].data[66:]
+    talk = Talk().open().client(hello).server(b"\x15\x03\x03\x00\x02\x02\x28").close()
+
+    events = found(talk.packets)
+
+    (session,) = sessions(events)
+    assert session.encrypted
+    assert endings(events) == [(Sender.APPLICATION, "TLS handshake_failure"), (None, "TLS handshake_failure")]
+
+
+@pytest.mark.parametrize("inside", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", HANDSHAKE], ids=["page", "call"])
+def test_only_websocket_under_tls_is_a_session_where_it_can_be_told(
+    inside: bytes, certificate: Path, tmp_path: Path
+) -> None:
+    session = tls_talk(client_context(), server_context(certificate), tmp_path)
+    session.shake()
+    session.say(Party.CLIENT, inside)
+    session.say(Party.SERVER, ANSWER if inside == HANDSHAKE else b"HTTP/1.1 200 OK\r\n\r\n")
+    session.close()
+    talk = Talk().open()
+    for party, data in session.flights:
+        (talk.client if party is Party.CLIENT else talk.server)(data)
+
+    events = found(talk.close().packets, keylog=session.keylog)
+
+    assert [one.target for one in sessions(events)] == (["/calls?x=1"] if inside == HANDSHAKE else [])
+    if inside == HANDSHAKE:
+        assert endings(events)[:2] == [(Sender.JAMBONZ, "TLS close_notify"), (Sender.APPLICATION, "TLS close_notify")]
 
 
 def test_messages_that_never_end_are_given_up_when_they_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:

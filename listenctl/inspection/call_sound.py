@@ -1,0 +1,85 @@
+"""
+How both sides of one call sound, and whether what jambonz sends repeats what the application plays: an echo.
+
+Nothing of the application's sound is in the left channel, nor in the right one if it was streamed; a clip is in the
+right one (protocol.md 3.1).
+"""
+
+from dataclasses import dataclass
+
+from listenctl.inspection.audio_checks import AudioChecks, AudioReport
+from listenctl.inspection.audio_verdicts import AudioVerdict, judge_echo
+from listenctl.inspection.echoing import EchoFinder
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.commands import PlayAudio
+from listenctl.protocol.session import AudioReceived, AudioSent, CallStarted, CommandSent, GapFound, MetadataArrived
+from listenctl.protocol.timeline import Entry
+from listenctl.reports import Report
+
+
+@dataclass(frozen=True, slots=True)
+class CallSoundReport:
+    """What was found; ``application`` is None where the caller heard nothing of it."""
+
+    jambonz: AudioReport
+    application: AudioReport | None
+    between: tuple[AudioVerdict, ...]
+
+    @property
+    def verdicts(self) -> tuple[AudioVerdict, ...]:
+        """All verdicts."""
+        return (*self.jambonz.verdicts, *(self.application.verdicts if self.application else ()), *self.between)
+
+    def to_json(self) -> Report:
+        """Return it as it stands in `listenctl-inspect(5)`."""
+        return {
+            "jambonz": self.jambonz.to_json(),
+            "application": self.application.to_json() if self.application else None,
+            "between": [verdict.to_json() for verdict in self.between],
+        }
+
+
+class CallSound:
+    """
+    Check the sound of one call.
+
+    Args:
+        detect_keys: listen for DTMF in what the application plays.
+    """
+
+    def __init__(self, *, detect_keys: bool = False) -> None:
+        self._detect_keys = detect_keys
+        self._jambonz: AudioChecks | None = None
+        self._application: AudioChecks | None = None
+        self._echo = EchoFinder(AudioFormat(8000, 1))
+
+    def take(self, entry: Entry) -> None:
+        """Take anything that happened."""
+        match entry.event:
+            case AudioReceived(position=position, data=data) if self._jambonz:
+                self._jambonz.feed(data)
+                self._echo.receive(entry.at, position, data)
+            case CallStarted(audio_format=audio_format) | MetadataArrived(audio_format=audio_format):
+                # What was heard before late metadata was read in the wrong format.
+                self._jambonz = AudioChecks(audio_format)
+                self._echo = EchoFinder(audio_format)
+            case GapFound(gap):
+                self._echo.gap(gap)
+            case AudioSent() | CommandSent(command=PlayAudio()):
+                self._echo.listens = True
+
+    def hear(self, at: float, sample_rate: int, data: bytes) -> None:
+        """Take what the caller hears of the application."""
+        if self._application is None:
+            name = "what the application plays"
+            self._application = AudioChecks(AudioFormat(sample_rate, 1), name=name, detect_keys=self._detect_keys)
+        self._application.feed(data)
+        self._echo.hear(at, sample_rate, data)
+
+    def finish(self, *, plays_clips: bool, mixed: bool) -> CallSoundReport | None:
+        """Say what was found, None without any sound; ``mixed`` is a single channel that is both directions."""
+        if self._jambonz is None:
+            return None
+        application = self._application.finish() if self._application else None
+        between = tuple(judge_echo(self._echo.finish(), plays_clips=plays_clips, mixed=mixed))
+        return CallSoundReport(self._jambonz.finish(), application, between)

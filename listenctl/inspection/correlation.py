@@ -1,0 +1,89 @@
+"""
+How much one sound is found in another, and how much later: the same sound twice, or an echo.
+
+Each frequency counts alike, however loud it is (the phase transform), so that the result is a peak at the delay, 1 high
+where one sound is nothing but the other. Sounds that have nothing to do with each other leave noise that shrinks with
+time, and tones of the same frequency leave nothing, because they are few frequencies of many.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples: TypeAlias = NDArray[np.int16]
+    Floats: TypeAlias = NDArray[np.float32]
+
+BLOCK = 2.0
+"""Seconds that are compared at once."""
+LONGEST_DELAY = 0.6
+# Above, phone calls have nothing that is worth the time.
+_HIGHEST = 4000
+_QUIET = 60.0
+# A peak has to be this far above what chance makes of as many values.
+_SIGMAS = 8.0
+_LEAST = 0.08
+_SHARP = 1.8
+_NEIGHBOURHOOD = 0.004
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity:
+    """``delay`` is how many seconds the second sound is later than the first; ``strength`` is 0 to 1."""
+
+    delay: float
+    strength: float
+
+
+class Correlator:
+    """Compare two sounds, block by block, each at a rate of its own."""
+
+    def __init__(self, first_rate: int, second_rate: int) -> None:
+        self.sizes = tuple(round(BLOCK * rate) for rate in (first_rate, second_rate))
+        self._bins = int(BLOCK * min(_HIGHEST, first_rate // 2, second_rate // 2))
+        self._sum: NDArray[np.complex128] | None = None
+        self._blocks = 0
+
+    def compare(self, first: "Samples", second: "Samples") -> None:
+        """Take ``BLOCK`` seconds of each, from the same time on; what is quiet is left out."""
+        import numpy as np
+
+        if min(_energy(first), _energy(second)) < _QUIET**2:
+            return
+        one, other = (
+            np.fft.rfft(samples * np.hanning(size).astype(np.float32))[: self._bins + 1]
+            for samples, size in zip((first, second), self.sizes, strict=True)
+        )
+        product = np.conj(one) * other
+        # What is below the steps of 16 bits has no phase.
+        product /= np.abs(product) + max(self.sizes) / 12
+        product[0] = product[-1] = 0
+        self._blocks += 1
+        self._sum = product if self._sum is None else self._sum + product
+
+    def result(self) -> Similarity | None:
+        """Return where one is found in the other; None if it isn't."""
+        import numpy as np
+
+        if self._sum is None:
+            return None
+        size = 2 * self._bins
+        values = np.abs(np.fft.irfft(self._sum / self._blocks, n=size))
+        reach = round(LONGEST_DELAY / BLOCK * size)
+        near = np.concatenate((values[-reach:], values[: reach + 1]))
+        peak = int(near.argmax())
+        strength = float(near[peak])
+        margin = round(_NEIGHBOURHOOD / BLOCK * size)
+        rest = np.delete(near, np.s_[max(0, peak - margin) : peak + margin + 1])
+        chance = _SIGMAS / (size * self._blocks) ** 0.5
+        if strength < max(_LEAST, chance, _SHARP * float(rest.max())):
+            return None
+        return Similarity((peak - reach) * BLOCK / size, min(1.0, strength))
+
+
+def _energy(samples: "Samples") -> float:
+    import numpy as np
+
+    return float(np.square(samples, dtype=np.float32).mean())

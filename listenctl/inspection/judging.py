@@ -1,0 +1,122 @@
+"""Hold what an application sends against what jambonz makes of it: the playout's verdicts become violations."""
+
+from collections.abc import Callable
+
+from listenctl.inspection.findings import Findings
+from listenctl.inspection.modes import Mode
+from listenctl.inspection.player import Judged, Player, StreamPlayed
+from listenctl.inspection.records import Place
+from listenctl.inspection.rules import Culprit, Severity
+from listenctl.inspection.settings import InspectionSettings
+from listenctl.inspection.verdict_rules import VERDICT_RULES
+from listenctl.protocol.commands import Command, KillAudio
+from listenctl.protocol.verdicts import Verdict
+
+Heard = Callable[[float, int, bytes], None]
+
+# The next tick empties jambonz's buffer, whatever has come by then (protocol.md 6.3).
+_AFTER_KILL = 0.04
+_IDLE = 0.2
+_SHORTEST_TAIL = 0.005
+# Whoever sends back what it hears is cut off by that much.
+_NOTABLE_REST = 0.5
+_DEPEND_ON_MODE = ("stream-not-played", "clip-while-streaming")
+
+
+class Judge:
+    """
+    Play one call and say what is wrong with what was sent.
+
+    Args:
+        phase: time of a tick of jambonz's clock.
+        proven: tells whether jambonz has shown the mode by an answer.
+    """
+
+    def __init__(
+        self,
+        findings: Findings,
+        settings: InspectionSettings,
+        mode: Mode,
+        *,
+        phase: float,
+        hear: Heard,
+        proven: Callable[[], bool],
+    ) -> None:
+        self._findings = findings
+        self._mode = mode
+        self._proven = proven
+        self._killed_at: float | None = None
+        self._player = Player(
+            mode, settings.profile, call_rate=settings.call_rate, phase=phase, judge=self._judge, hear=hear
+        )
+
+    @property
+    def stream(self) -> StreamPlayed:
+        """How the stream was played."""
+        return self._player.stream
+
+    def take(self, place: Place, item: Command | bytes) -> None:
+        """Take a command or a binary message."""
+        if isinstance(item, bytes):
+            self._player.advance(place.at)
+            if self._mode.streams:
+                self._check_tail(place)
+                self._check_kill(place, item)
+            self._player.audio(place, item)
+            return
+        if isinstance(item, KillAudio):
+            self._killed_at = place.at
+        self._player.command(place, item)
+
+    def advance(self, at: float) -> None:
+        """Take notice of the time."""
+        self._player.advance(at)
+
+    def finish(self, at: float) -> None:
+        """Play to the end."""
+        self._player.finish(at)
+        stream = self.stream
+        if stream.first_underrun is not None:
+            count = f"{stream.underruns} times" if stream.underruns > 1 else "once"
+            detail = f"the stream ran dry {count}, for {stream.underrun_seconds:.2f} s in all"
+            self._findings.at_place("stream-underrun", Place(stream.first_underrun), Culprit.APPLICATION, detail)
+
+    def _check_tail(self, place: Place) -> None:
+        before = self._player.last_audio
+        if before is None or place.at - before.at <= _IDLE:
+            return
+        held = self._player.held_tail()
+        if held > _SHORTEST_TAIL:
+            late = place.at - before.at
+            detail = f"the last {held * 1000:.0f} ms of an utterance were heard {late:.1f} s late, with the next one"
+            self._findings.at_place("stream-tail-held", before, Culprit.APPLICATION, detail)
+
+    def _check_kill(self, place: Place, data: bytes) -> None:
+        if self._killed_at is None:
+            return
+        since = place.at - self._killed_at
+        if since >= _AFTER_KILL:
+            self._killed_at = None
+        elif data.strip(b"\0"):
+            detail = f"audio {since * 1000:.0f} ms after killAudio may be dropped with what came before"
+            self._findings.at_place("audio-after-kill", place, Culprit.APPLICATION, detail)
+
+    def _judge(self, judged: Judged) -> None:
+        verdict, record = judged.verdict, judged.place.record
+        if record is not None:
+            record.judge(judged.at, verdict)
+        rule = VERDICT_RULES.get(verdict.reason)
+        if rule and self._is_fault(verdict):
+            severity = self._severity_of(rule)
+            detail = verdict.sentence
+            self._findings.at_place(rule, judged.place, Culprit.APPLICATION, detail, severity=severity)
+
+    def _is_fault(self, verdict: Verdict) -> bool:
+        if verdict.reason == "call-ended":
+            return self.stream.left >= _NOTABLE_REST
+        return verdict.wrong or verdict.reason == "on-top"
+
+    def _severity_of(self, rule: str) -> Severity | None:
+        """Return a milder severity where the mode is but a guess."""
+        guessed = rule in _DEPEND_ON_MODE and not self._mode.stated and not self._proven()
+        return Severity.WARNING if guessed else None

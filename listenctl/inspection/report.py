@@ -1,0 +1,212 @@
+"""The report of one call, as an object and as JSON (`listenctl-inspect(5)`)."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from listenctl.capture.captured import CapturedSession
+from listenctl.inspection.clocking import Arrivals, Drift
+from listenctl.inspection.handshake import describe_handshake
+from listenctl.inspection.modes import Mode
+from listenctl.inspection.records import MAX_RECORDS, ClipRecord, MarkRecord
+from listenctl.inspection.rules import Severity, Violation
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.ledger import Gap
+from listenctl.protocol.metadata import CallMetadata
+from listenctl.reports import Report, describe_gap, timestamp
+
+VERSION = 1
+MAX_LISTED = MAX_RECORDS
+_SIZES_SHOWN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """A key: told by jambonz, ``channel`` None, or heard on a channel, counted from 1."""
+
+    at: float
+    position: int
+    digit: str
+    duration_ms: float | None
+    channel: int | None = None
+
+    def to_json(self) -> Report:
+        """Return it as it stands in `listenctl-inspect(5)`."""
+        return {
+            "time": round(self.at, 3),
+            "position": self.position,
+            "digit": self.digit,
+            "duration_ms": self.duration_ms,
+            "source": "event" if self.channel is None else "tone",
+            "channel": self.channel,
+        }
+
+
+@dataclass(slots=True)
+class AudioCounts:
+    """The audio from jambonz, as it came."""
+
+    samples: int = 0
+    messages: int = 0
+    sizes: Counter[int] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Completeness:
+    """Samples per channel that are there and that are missing: lost, never sent, not in the capture."""
+
+    received: int = 0
+    lost: int = 0
+    paused: int = 0
+    uncaptured: int = 0
+
+    @property
+    def share(self) -> float:
+        """How much there is of what jambonz sent and threw away; a pause isn't missing."""
+        sent = self.received + self.lost + self.uncaptured
+        return self.received / sent if sent else 1.0
+
+    def to_json(self) -> Report:
+        """Return it as it stands in `listenctl-inspect(5)`."""
+        return {
+            "received_samples": self.received,
+            "lost_samples": self.lost,
+            "paused_samples": self.paused,
+            "uncaptured_samples": self.uncaptured,
+            "completeness": round(self.share, 6),
+            "complete": not self.lost and not self.uncaptured,
+        }
+
+
+@dataclass(slots=True)
+class CallReport:
+    """
+    All that is known of one call.
+
+    Attributes:
+        call: an id of its own: its callSid, ``~2`` appended for a second stream of it, or ``unknown-1``.
+        seconds: from the handshake to the Close, or to the last that is known.
+        metadata: None where none came.
+        mode: how what the application sends is played; None where it sends nothing.
+        commands: how many of each type the application sent.
+        counts: how often each rule was broken; ``violations`` keeps the first ones of each.
+        over_listed: how many keys, marks and clips are left out of their lists.
+    """
+
+    call: str
+    session: CapturedSession
+    seconds: float
+    metadata: CallMetadata | None
+    audio_format: AudioFormat
+    audio: AudioCounts
+    completeness: Completeness
+    gaps: list[Gap]
+    arrivals: Arrivals | None
+    drift: Drift | None
+    keys: list[KeyPressed]
+    marks: list[MarkRecord]
+    clips: list[ClipRecord]
+    mode: Mode | None
+    stream: Report | None
+    commands: dict[str, int]
+    texts: dict[str, int]
+    pings: Report
+    close: Report
+    violations: list[Violation]
+    counts: dict[str, int]
+    over_listed: int = 0
+
+    @property
+    def worst(self) -> Severity | None:
+        """The severity of the worst violation."""
+        return min((one.severity for one in self.violations), key=lambda one: one.rank, default=None)
+
+    @property
+    def listens(self) -> bool:
+        """Whether this is a call of the listen protocol, as far as can be told."""
+        return self.session.is_listen is not False
+
+    @property
+    def stream_seconds(self) -> float | None:
+        """How long the audio is that the application streams, None where there is none or its rate isn't known."""
+        seconds = self.stream["seconds"] if self.stream else None
+        return seconds if isinstance(seconds, float) else None
+
+    def to_json(self) -> Report:
+        """Return one JSON object, as `listenctl-inspect(5)` describes it."""
+        session = self.session
+        return {
+            "v": VERSION,
+            "call": self.call,
+            "call_sid": self.metadata.call_sid if self.metadata else None,
+            "number": session.number,
+            "source": session.source,
+            "client": session.client or None,
+            "server": session.server or None,
+            "target": session.target,
+            "encrypted": session.encrypted,
+            "started_midway": session.started_midway,
+            "listens": session.is_listen,
+            "started": timestamp(session.began),
+            "ended": timestamp(session.began + self.seconds),
+            "seconds": round(self.seconds, 3),
+            "handshake": describe_handshake(session),
+            **self._describe_metadata(),
+            "audio": self._describe_audio(),
+            **self.completeness.to_json(),
+            "gaps": [describe_gap(gap, self.audio_format.sample_rate) for gap in self.gaps],
+            **self._describe_clock(),
+            "dtmf": [key.to_json() for key in self.keys],
+            "playout": self._describe_mode(),
+            "stream": self.stream,
+            "marks": [mark.to_json() for mark in self.marks],
+            "clips": [clip.to_json() for clip in self.clips],
+            "commands": self.commands,
+            "texts": self.texts,
+            "pings": self.pings,
+            "close": self.close,
+            "worst": str(self.worst) if self.worst else None,
+            "violations": [one.to_json() for one in self.violations],
+            "violation_counts": self.counts,
+            "not_listed": self.over_listed,
+        }
+
+    def _describe_metadata(self) -> Report:
+        metadata = self.metadata
+        if metadata is None:
+            return {"from": None, "to": None, "direction": None, "metadata": None, "metadata_valid": None}
+        return {
+            "from": metadata.caller,
+            "to": metadata.callee,
+            "direction": metadata.direction,
+            "metadata": dict(metadata.fields),
+            "metadata_valid": metadata.valid,
+        }
+
+    def _describe_audio(self) -> Report:
+        known = self.metadata.mix_type if self.metadata else None
+        return {
+            "sample_rate": self.audio_format.sample_rate,
+            "channels": self.audio_format.channels,
+            "mix_type": known,
+            "samples": self.audio.samples,
+            "seconds": round(self.audio_format.duration(self.audio.samples), 3),
+            "messages": self.audio.messages,
+            "message_sizes": {str(size): count for size, count in self.audio.sizes.most_common(_SIZES_SHOWN)},
+        }
+
+    def _describe_clock(self) -> Report:
+        arrivals, drift = self.arrivals, self.drift
+        first = arrivals.first if arrivals else None
+        return {
+            "first_audio": None if first is None else round(first, 3),
+            "arrival_ms": arrivals.intervals.to_json() if arrivals else None,
+            "lateness_ms": arrivals.lateness.to_json() if arrivals else None,
+            "clock_drift_ppm": round(drift.ppm, 1) if drift else None,
+            "clock_drift_uncertainty_ppm": round(drift.uncertainty, 1) if drift else None,
+        }
+
+    def _describe_mode(self) -> Report | None:
+        if self.mode is None:
+            return None
+        kind = "stream" if self.mode.streams else "clips"
+        return {"mode": kind, "stream_rate": self.mode.stream_rate, "known_from": self.mode.source}

@@ -1,0 +1,185 @@
+"""
+Sound as it is drawn: how far it swings, and how much energy it has at which frequency, column by column.
+
+A column covers few samples at first; when there are too many, each two become one. So a drawing takes the same memory
+however long the call is, and is always finer than what it is drawn on.
+"""
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from listenctl.protocol.audio import SAMPLE_BYTES
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples: TypeAlias = NDArray[np.int16]
+    Floats: TypeAlias = NDArray[np.float32]
+
+COLUMNS = 4096
+SPECTRA = 2048
+_FIRST_COLUMN = 0.0025
+_BATCH = 0.5
+_SILENCE = 1 << 16
+# Long enough to tell keys apart, short enough to see where one begins.
+_WINDOW = 0.032
+_SMALLEST_WINDOW, _LARGEST_WINDOW = 64, 4096
+HIGHEST_DRAWN = 8000
+
+
+class Envelope:
+    """
+    The lowest and highest sample of each column of one channel, and the energy by frequency if that is asked for.
+
+    Attributes:
+        samples: so far.
+    """
+
+    def __init__(self, sample_rate: int, *, with_spectrum: bool = False) -> None:
+        import numpy as np
+
+        self.sample_rate = sample_rate
+        self.samples = 0
+        self._column = max(1, round(_FIRST_COLUMN * sample_rate))
+        self._low = np.zeros(COLUMNS, np.int16)
+        self._high = np.zeros(COLUMNS, np.int16)
+        self._count = 0
+        self._rest = np.zeros(0, np.int16)
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._batch = round(_BATCH * sample_rate) * SAMPLE_BYTES
+        self.spectrum = Spectrum(sample_rate) if with_spectrum else None
+
+    def add(self, pcm: bytes) -> None:
+        """Take 16-bit samples."""
+        self.samples += len(pcm) // SAMPLE_BYTES
+        self._held.append(pcm)
+        self._held_bytes += len(pcm)
+        if self._held_bytes >= self._batch:
+            self._settle()
+
+    def skip(self, samples: int) -> None:
+        """Take so much silence."""
+        while samples > 0:
+            part = min(samples, _SILENCE)
+            self.add(bytes(part * SAMPLE_BYTES))
+            samples -= part
+
+    def columns(self) -> "tuple[float, Samples, Samples]":
+        """Return the seconds that a column covers, and the lowest and highest sample of each."""
+        import numpy as np
+
+        self._settle()
+        low, high = self._low[: self._count], self._high[: self._count]
+        if len(self._rest):
+            low, high = np.append(low, self._rest.min()), np.append(high, self._rest.max())
+        return self._column / self.sample_rate, low, high
+
+    def between(self, edges: "NDArray[np.float64]") -> "tuple[Samples, Samples]":
+        """Return the lowest and highest sample between each two neighbours of ``edges``, seconds from the begin."""
+        import numpy as np
+
+        seconds, low, high = self.columns()
+        if not len(low):
+            empty = np.zeros(len(edges) - 1, np.int16)
+            return empty, empty
+        first = np.clip((edges[:-1] / seconds).astype(int), 0, len(low) - 1)
+        last = np.clip(np.ceil(edges[1:] / seconds).astype(int), first + 1, len(low))
+        outside = (edges[1:] <= 0) | (edges[:-1] >= len(low) * seconds)
+        lowest = np.array([low[a:b].min() for a, b in zip(first, last, strict=True)], np.int16)
+        highest = np.array([high[a:b].max() for a, b in zip(first, last, strict=True)], np.int16)
+        lowest[outside] = highest[outside] = 0
+        return lowest, highest
+
+    def _settle(self) -> None:
+        import numpy as np
+
+        if not self._held:
+            return
+        fresh = np.frombuffer(b"".join(self._held), "<i2")
+        self._held, self._held_bytes = [], 0
+        if self.spectrum:
+            self.spectrum.add(fresh)
+        samples = np.concatenate((self._rest, fresh))
+        while len(samples) >= self._column:
+            room = COLUMNS - self._count
+            whole = min(room, len(samples) // self._column)
+            rows = samples[: whole * self._column].reshape(whole, self._column)
+            self._low[self._count : self._count + whole] = rows.min(axis=1)
+            self._high[self._count : self._count + whole] = rows.max(axis=1)
+            self._count += whole
+            samples = samples[whole * self._column :]
+            if self._count == COLUMNS:
+                self._halve()
+        self._rest = samples
+
+    def _halve(self) -> None:
+        half = COLUMNS // 2
+        self._low[:half] = self._low.reshape(half, 2).min(axis=1)
+        self._high[:half] = self._high.reshape(half, 2).max(axis=1)
+        self._count, self._column = half, self._column * 2
+
+
+class Spectrum:
+    """The energy of one channel by time and frequency."""
+
+    def __init__(self, sample_rate: int) -> None:
+        import numpy as np
+
+        size = 1 << round(np.log2(max(1.0, _WINDOW * sample_rate)))
+        self._size = min(max(size, _SMALLEST_WINDOW), _LARGEST_WINDOW)
+        self._hop = self._size // 2
+        self._bands = min(self._size // 2, int(HIGHEST_DRAWN / sample_rate * self._size)) + 1
+        self._window = np.hanning(self._size).astype(np.float32)
+        self.sample_rate = sample_rate
+        self._power = np.zeros((SPECTRA, self._bands), np.float32)
+        self._count = 0
+        self._merge = 1
+        self._partial: list[Floats] = []
+        self._rest = np.zeros(self._hop, np.int16)
+
+    @property
+    def highest(self) -> float:
+        """The frequency of the last band."""
+        return (self._bands - 1) * self.sample_rate / self._size
+
+    @property
+    def column_seconds(self) -> float:
+        """Seconds that a column covers."""
+        return self._hop * self._merge / self.sample_rate
+
+    def add(self, samples: "Samples") -> None:
+        """Take samples."""
+        import numpy as np
+
+        samples = np.concatenate((self._rest, samples))
+        windows = (len(samples) - self._size) // self._hop + 1
+        if windows < 1:
+            self._rest = samples
+            return
+        view = np.lib.stride_tricks.sliding_window_view(samples, self._size)[:: self._hop][:windows]
+        power = np.square(np.abs(np.fft.rfft(view * self._window)[:, : self._bands])).astype(np.float32)
+        self._rest = samples[windows * self._hop :]
+        for row in power:
+            self._put(row)
+
+    def decibels(self) -> "Floats":
+        """Return (bands, columns) in dB relative to a tone at full scale."""
+        import numpy as np
+
+        full = (32768 * float(self._window.sum()) / 2) ** 2
+        rows = self._power[: self._count]
+        decibels: Floats = (10 * np.log10(np.maximum(rows / full, 1e-12))).T
+        return decibels
+
+    def _put(self, row: "Floats") -> None:
+        self._partial.append(row)
+        if len(self._partial) < self._merge:
+            return
+        self._power[self._count] = sum(self._partial) / len(self._partial)
+        self._partial.clear()
+        self._count += 1
+        if self._count == SPECTRA:
+            half = SPECTRA // 2
+            self._power[:half] = self._power.reshape(half, 2, self._bands).mean(axis=1)
+            self._count, self._merge = half, self._merge * 2

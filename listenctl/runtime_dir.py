@@ -1,11 +1,12 @@
 """
-Where the control socket of a running server is: one rule for the server that opens it and the commands that find it.
+Where the sockets of servers and simulated calls are: one rule for those that open them and the commands that find them.
 
 Whoever can reach the socket can listen to every call, so it lies in a folder that is ours alone.
 """
 
 import os
 import re
+import socket
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,3 +86,22 @@ def prepare_folder(path: Path, advice: str = ", or give --no-control") -> None:
             f"{folder}: must be a folder that only we have access to (mode 0700); remove it or change its mode, "
             f"set XDG_RUNTIME_DIR{advice}"
         )
+
+
+def listen_privately(path: Path, *, backlog: int) -> socket.socket:
+    """
+    Make a socket, at a path that is free, that only our own user can connect to; return it listening, not blocking.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(str(path))
+        path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        listening.listen(backlog)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening

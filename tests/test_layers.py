@@ -42,7 +42,7 @@ SANS_IO = {
     "speedups", "streams", "typing", "uri", "utils",
 }  # fmt: skip
 # Each takes a noticeable part of the start-up of a command that doesn't need it.
-HEAVY = {"cryptography", "numpy", "rich", "sounddevice", "soundfile", "soxr", "zstandard"}
+HEAVY = {"cryptography", "matplotlib", "numpy", "rich", "sounddevice", "soundfile", "soxr", "zstandard"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,10 @@
 """What is found in stored traffic, whatever kind of file it stood in: sessions, and what was said in each, in time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from websockets.frames import Opcode
 
 from listenctl.capture.connections import Ending
 from listenctl.capture.packets import Notice
@@ -70,6 +73,26 @@ class FrameSeen(NamedTuple):
     packet: int | None
 
 
+class AudioSeen(NamedTuple):
+    """
+    Several binary messages of jambonz in a row, each one frame of ``size`` bytes, and nothing else of their session.
+
+    ``times`` and ``packets`` are of each, ``data`` is of all.
+    """
+
+    session: CapturedSession
+    times: Sequence[float]
+    packets: Sequence[int | None]
+    size: int
+    data: bytes
+
+    def frame(self, number: int) -> FrameSeen:
+        """Return one of them, counted from 0."""
+        payload = self.data[number * self.size : (number + 1) * self.size]
+        frame = RawFrame(True, 0, int(Opcode.BINARY), True, payload)
+        return FrameSeen(self.times[number], self.session, Sender.JAMBONZ, frame, self.packets[number])
+
+
 class FramesLost(NamedTuple):
     """Frames are missing between those before and after; ``size`` in bytes, None where it isn't known."""
 
@@ -94,4 +117,4 @@ class SessionClosed(NamedTuple):
     how: Ending | str
 
 
-CaptureEvent = SessionOpened | FrameSeen | FramesLost | SessionClosed | Notice
+CaptureEvent = SessionOpened | FrameSeen | AudioSeen | FramesLost | SessionClosed | Notice

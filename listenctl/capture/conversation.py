@@ -6,8 +6,9 @@ a refused request is followed by another has several; under TLS one that can't b
 be.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from listenctl.capture.audio_runs import join_runs, read_run
 from listenctl.capture.captured import (
     CapturedSession,
     CaptureEvent,
@@ -88,6 +89,18 @@ class Conversation:
             return self._events(self._finder.take(number, at, data), packet)
         told = (self._tls.client if number == self._tls_client else self._tls.server)(data, at)
         return self._decrypted(told, packet) if told else []
+
+    def sends_frames(self, number: int) -> bool:
+        """Tell whether what jambonz says next on this stream may wait for what follows, for ``take_all``."""
+        lane = self._lanes[number]
+        return lane is not None and lane[1] is Sender.JAMBONZ
+
+    def take_all(self, number: int, pieces: Sequence[Piece]) -> list[CaptureEvent]:
+        """Return what the next pieces of a stream mean, with the audio in runs."""
+        lane = self._lanes[number]
+        if lane and not lane[0].held and len(pieces) > 1 and (run := read_run(lane[2], pieces)):
+            return [run]
+        return join_runs(event for at, _, data, packet in pieces for event in self.take(number, at, data, packet))
 
     def hole(self, number: int, at: float, size: int | None) -> list[CaptureEvent]:
         """Return what it means that bytes of a stream are missing."""

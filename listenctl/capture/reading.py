@@ -44,7 +44,7 @@ _OTHERS = (
 
 
 def read_capture(
-    path: str, *, keylog: KeyLog | None = None, numbers: Iterator[int] | None = None
+    path: str, *, keylog: KeyLog | None = None, numbers: Iterator[int] | None = None, runs: bool = False
 ) -> Iterator[CaptureEvent]:
     """
     Yield the sessions that a file holds, as it is read.
@@ -53,6 +53,7 @@ def read_capture(
         path: the file, ``-`` for stdin; gz and zst are decompressed.
         keylog: secrets for sessions under TLS; those that the capture brings are added to it.
         numbers: of the sessions, to go on with over several files; from 1 without it.
+        runs: audio may come in runs, one session after another, which is a third faster.
 
     Raises:
         UsageError: the file can't be read, or is nothing of these; at once, not only while it is read.
@@ -62,7 +63,7 @@ def read_capture(
     file = open_file(path)
     start = file.start.removeprefix(_BOM)
     if is_capture(start):
-        return chain.from_iterable(read_sessions(read_packets(file), path, keylog, numbers))
+        return chain.from_iterable(read_sessions(read_packets(file), path, keylog, numbers, runs=runs))
     if _DUMP.match(start):
         return read_dumped(file, numbers)
     if _HAR.match(start):

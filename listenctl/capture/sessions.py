@@ -23,12 +23,14 @@ class SessionReader:
         source: the file that they are in.
         keylog: secrets for those under TLS; those that the capture brings are added to it.
         numbers: what sessions are called.
+        runs: give audio in runs, one session after another; else all frames are nearly in order across sessions.
     """
 
-    def __init__(self, source: str, keylog: KeyLog, numbers: Iterator[int]) -> None:
+    def __init__(self, source: str, keylog: KeyLog, numbers: Iterator[int], *, runs: bool = False) -> None:
         self._source = source
         self._keylog = keylog
         self._numbers = numbers
+        self._runs = runs
         self._feeds = 0
         # None for a connection that is known to hold no session.
         self._conversations: dict[Stream, tuple[Conversation, int] | None] = {}
@@ -36,20 +38,34 @@ class SessionReader:
     def feed(self, events: Iterable[Event | Notice | Secrets]) -> list[CaptureEvent]:
         """Return what is said in sessions, and the notices as they are."""
         found: list[CaptureEvent] = []
-        known = self._conversations
+        known, runs = self._conversations, self._runs
+        waiting: dict[Stream, list[Piece]] = {}
         at = 0.0
         for event in events:
             if type(event) is Piece:
                 at, stream, data, packet = event
+                if (pieces := waiting.get(stream)) is not None:
+                    pieces.append(event)
+                    continue
+                if waiting:
+                    found += self._take_all(stream.opposite, waiting)
                 if stream not in known:
                     self._meet(event)
                 if entry := known.get(stream):
                     conversation, number = entry
+                    if runs and conversation.sends_frames(number):
+                        waiting[stream] = [event]
+                        continue
                     found += conversation.take(number, at, data, packet)
                     if conversation.hopeless:
                         self._leave(conversation)
             else:
+                if waiting and isinstance(event, Hole | Closed):
+                    found += self._take_all(event.stream, waiting)
+                    found += self._take_all(event.stream.opposite, waiting)
                 found += self._other(event)
+        for stream in list(waiting):
+            found += self._take_all(stream, waiting)
         self._feeds += 1
         if self._feeds % LOOK_AFTER == 0:
             found += self._bound(at)
@@ -60,6 +76,14 @@ class SessionReader:
         left = dict.fromkeys(entry[0] for entry in self._conversations.values() if entry)
         self._conversations.clear()
         return [event for conversation in left for event in conversation.finish()]
+
+    def _take_all(self, stream: Stream, waiting: dict[Stream, list[Piece]]) -> list[CaptureEvent]:
+        """Take what has waited of a stream, before anything else of its session."""
+        pieces, entry = waiting.pop(stream, None), self._conversations.get(stream)
+        if not pieces or not entry:
+            return []
+        conversation, number = entry
+        return conversation.take_all(number, pieces)
 
     def _other(self, event: Event | Notice | Secrets) -> list[CaptureEvent]:
         match event:
@@ -120,10 +144,15 @@ class SessionReader:
 
 
 def read_sessions(
-    packets: Iterable[Batch | Notice | Secrets], source: str, keylog: KeyLog, numbers: Iterator[int]
+    packets: Iterable[Batch | Notice | Secrets],
+    source: str,
+    keylog: KeyLog,
+    numbers: Iterator[int],
+    *,
+    runs: bool = False,
 ) -> Iterator[list[CaptureEvent]]:
     """Yield what is said in the sessions of a capture, as it is read; the arguments are those of ``SessionReader``."""
-    reader = SessionReader(source, keylog, numbers)
+    reader = SessionReader(source, keylog, numbers, runs=runs)
     for events in read_streams(packets):
         yield reader.feed(events)
     yield reader.finish()

@@ -10,11 +10,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Self
 
+from listenctl.client.earpiece import Earpiece
 from listenctl.client.plan import CallPlan
+from listenctl.media.device_player import SoundState
 from listenctl.media.heard import HeardFile
+from listenctl.media.pacing import Clock, Pacer
 from listenctl.media.resampling import soxr_resampler
 from listenctl.media.sources import Source, has_second_channel, mix, open_source
-from listenctl.media.speaker import Speaker
 from listenctl.media.tones import beep, dtmf_tones
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.playout import Playout, Tick
@@ -51,7 +53,7 @@ class CallAudio:
     """
 
     def __init__(
-        self, plan: CallPlan, playout: Playout, sources: list[Source], on_trouble: Callable[[str], None]
+        self, plan: CallPlan, playout: Playout, sources: list[Source], on_sound: Callable[[SoundState], None]
     ) -> None:
         self._plan = plan
         self._playout = playout
@@ -62,12 +64,14 @@ class CallAudio:
         self._played = bytearray()
         self._tones = b""
         self._heard_file = None if plan.heard is None else HeardFile(plan.heard, self._rate)
-        self._speaker = None if plan.speaker is None else Speaker(self._rate, plan.speaker or None, on_error=on_trouble)
+        self._earpiece: Earpiece | None = None
+        if plan.speaker is not None:
+            self._earpiece = Earpiece(self._rate, plan.speaker or None, on_sound, shares=plan.has_microphone)
 
     @classmethod
-    async def open(cls, plan: CallPlan, playout: Playout, on_trouble: Callable[[str], None]) -> Self:
+    async def open(cls, plan: CallPlan, playout: Playout, on_sound: Callable[[SoundState], None]) -> Self:
         """
-        Open what the call is made of; ``on_trouble`` is told of a speaker that fails later.
+        Open what the call is made of; ``on_sound`` is told when its loudspeaker goes away or comes back.
 
         Raises:
             ListenctlError: a file or device can't be used.
@@ -78,16 +82,23 @@ class CallAudio:
                 source = await open_source(spec, plan.verb.sample_rate, loop=plan.loop, channel=channel)
                 closing.push_async_callback(source.close)
                 sources.append(source)
-            audio = cls(plan, playout, sources, on_trouble)
-            if audio._speaker is not None:
-                await audio._speaker.start()
+            audio = cls(plan, playout, sources, on_sound)
+            if audio._earpiece is not None:
+                await audio._earpiece.open()
             audio._closing = closing.pop_all()
         return audio
 
-    def beep(self) -> None:
-        """Let the caller hear the beep of ``playBeep``; the fork has not begun then."""
+    async def beep(self, clock: Clock) -> None:
+        """Let the caller hear the beep of ``playBeep``, and wait for its end; the fork has not begun then."""
         sound = beep(self._rate)
-        self._hear(bytes(len(sound)), sound)
+        pacer = Pacer(self._rate, clock)
+        size = round(self._plan.ptime * self._rate) * SAMPLE_BYTES
+        # All at once would be more than a loudspeaker keeps.
+        for at in range(0, len(sound), size):
+            frame = sound[at : at + size]
+            await pacer.wait(len(frame) // SAMPLE_BYTES)
+            self._hear(bytes(len(frame)), frame)
+        await pacer.wait(0)
 
     def press(self, digit: str, duration: float) -> None:
         """Add the tones of a key to what the caller says from now on."""
@@ -118,8 +129,8 @@ class CallAudio:
             ListenctlError: what the caller heard couldn't be written.
         """
         await self._closing.aclose()
-        if self._speaker is not None:
-            await self._speaker.close()
+        if self._earpiece is not None:
+            await self._earpiece.close()
         if self._heard_file is not None:
             await self._heard_file.close()
 
@@ -141,8 +152,8 @@ class CallAudio:
     def _hear(self, caller: bytes, heard: bytes) -> None:
         if self._heard_file is not None:
             self._heard_file.add(caller, heard)
-        if self._speaker is not None:
-            self._speaker.play(heard)
+        if self._earpiece is not None:
+            self._earpiece.play(heard)
 
 
 def _specs(plan: CallPlan) -> list[tuple[str, int]]:

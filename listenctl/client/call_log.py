@@ -10,6 +10,7 @@ from listenctl.client.handshake import Handshake
 from listenctl.client.plan import CallPlan
 from listenctl.client.statistics import Histogram
 from listenctl.client.target import authorization
+from listenctl.media.device_player import SoundState
 from listenctl.protocol.commands import (
     ClearMarks,
     Command,
@@ -128,6 +129,11 @@ class CallLog:
     def warn(self, rule: str, detail: str) -> None:
         """Report something odd that is nobody's command."""
         self._emit("warning", {"rule": rule, "detail": detail})
+
+    def sound(self, state: SoundState) -> None:
+        """Report that the caller's loudspeaker has gone away or come back."""
+        if state.text:
+            self.warn(state.rule, state.text)
 
     def fault(self, note: FaultNote) -> None:
         """Report a trouble that was asked for and begins."""

@@ -8,7 +8,6 @@ comes, so that it costs a call nothing.
 import asyncio
 import os
 import socket
-import stat
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -16,11 +15,11 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from listenctl.client.pressing import Press, pressed, refused
+from listenctl.client.pressing import Press, key_down, pressed, refused
 from listenctl.client.snapshot import CallSnapshot
 from listenctl.errors import ListenctlError
 from listenctl.protocol import wire_json
-from listenctl.runtime_dir import call_socket_path, prepare_folder
+from listenctl.runtime_dir import call_socket_path, listen_privately, prepare_folder
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
@@ -36,6 +35,10 @@ _BACKLOG = 16
 
 class Phone(Protocol):
     """What is needed of the call."""
+
+    @property
+    def passes_keys(self) -> bool:
+        """Whether the server is told of keys."""
 
     def snapshot(self) -> CallSnapshot:
         """Return how the call is now."""
@@ -73,16 +76,7 @@ def _listen(path: Path) -> socket.socket:
     prepare_folder(path, advice="")
     # Whoever had our process id before is dead.
     path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listening.bind(str(path))
-        path.chmod(stat.S_IRUSR | stat.S_IWUSR)
-        listening.listen(_BACKLOG)
-        listening.setblocking(False)
-    except OSError:
-        listening.close()
-        raise
-    return listening
+    return listen_privately(path, backlog=_BACKLOG)
 
 
 def _remove(path: Path) -> None:
@@ -172,7 +166,8 @@ class _Visits:
                 return refused("the call isn't connected yet" if early else "the call has ended", ended=not early)
             if digit:
                 self._phone.press(digit, press.duration_ms / 1000)
-        return pressed()
+                await connection.send(key_down())
+        return pressed(passed=self._phone.passes_keys)
 
 
 async def _closes_within(connection: "ServerConnection", seconds: float) -> bool:

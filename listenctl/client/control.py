@@ -4,6 +4,7 @@ The control socket of a running server: which calls are live, what happens, and 
 It is HTTP and WebSocket on a Unix socket, as `listenctl-control(5)` writes down.
 """
 
+import asyncio
 import http.client
 import json
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from listenctl.client.attachment import Attachment, what_went_wrong
 from listenctl.client.unix_http import get
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
+from listenctl.runtime_dir import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -51,36 +53,46 @@ def list_calls(path: Path, *, patience: float = PATIENCE) -> Listing:
 
 
 @asynccontextmanager
-async def attach(path: Path, call: str, *, audio: bool = False) -> AsyncIterator[Attachment]:
+async def attach(
+    path: Path, call: str, *, audio: bool = False, patience: float = PATIENCE
+) -> AsyncIterator[Attachment]:
     """
     Take part in a live call, until the block is left.
 
     Args:
         call: its id or callSid, a unique prefix, or ``@latest``.
         audio: have the call's audio as well.
+        patience: seconds for the server to answer, if they are fewer than usual.
 
     Raises:
         NotFoundError: no server is running there, or no one live call is meant by ``call``.
         RefusedError: the server doesn't answer.
     """
     resource = f"/calls/{quote(call, safe='')}{'?audio=1' if audio else ''}"
-    async with _connected(path, resource) as connection:
+    async with _connected(path, resource, patience) as connection:
         attachment = Attachment(connection)
-        await attachment.start()
+        try:
+            async with asyncio.timeout(min(patience, PATIENCE)):
+                await attachment.start()
+        except TimeoutError as exc:
+            raise _unreachable(path, exc) from exc
         yield attachment
 
 
 @asynccontextmanager
-async def follow(path: Path) -> AsyncIterator[AsyncIterator[Report]]:
+async def follow(path: Path, *, patience: float = PATIENCE) -> AsyncIterator[AsyncIterator[Report]]:
     """
     Give every event of the server from now on, until it ends.
+
+    Args:
+        patience: seconds for the server to answer, if they are fewer than usual.
 
     Raises:
         NotFoundError: no server is running there.
         RefusedError: the server doesn't answer, or sends what is no event.
         ListenctlError: the server let us go because we were too slow, or is gone.
     """
-    async with _connected(path, "/events") as connection:
+    async with _connected(path, "/events", patience) as connection:
         yield _reports(path, connection)
 
 
@@ -101,7 +113,7 @@ async def _reports(path: Path, connection: "ClientConnection") -> AsyncIterator[
 
 
 @asynccontextmanager
-async def _connected(path: Path, resource: str) -> AsyncIterator["ClientConnection"]:
+async def _connected(path: Path, resource: str, patience: float) -> AsyncIterator["ClientConnection"]:
     from websockets.asyncio.client import unix_connect
     from websockets.exceptions import InvalidHandshake, InvalidStatus
 
@@ -113,7 +125,7 @@ async def _connected(path: Path, resource: str) -> AsyncIterator["ClientConnecti
             compression=None,
             # A tool may be busy with a pipe or a terminal for long, and a server that dies closes the socket.
             ping_interval=None,
-            open_timeout=PATIENCE,
+            open_timeout=min(patience, PATIENCE),
             close_timeout=1,
             max_size=_MAX_MESSAGE,
         )
@@ -149,8 +161,10 @@ def _read_object(text: str | bytes) -> dict[str, Any] | None:
 def _unreachable(path: Path, exc: Exception) -> ListenctlError:
     match exc:
         case FileNotFoundError() | ConnectionRefusedError():
+            name = "" if path.stem == DEFAULT_NAME else f" --name {path.stem}"
             return NotFoundError(
-                f"no server named {path.stem} is running; start one with `listenctl serve`, or give --name"
+                f"no server named {path.stem} is running: there is none at {path}; "
+                f"start one with `listenctl serve{name}`, or give --name"
             )
         case TimeoutError():
             return RefusedError(f"{path}: the server doesn't answer")

@@ -67,6 +67,11 @@ class CallPlan:
         """What the fork sends."""
         return AudioFormat(self.verb.sample_rate, MIX_CHANNELS[self.verb.mix_type])
 
+    @property
+    def has_microphone(self) -> bool:
+        """Whether a party speaks into a microphone of this machine."""
+        return "mic" in [spec.partition(":")[0] for spec in (self.caller, self.callee or "")]
+
 
 def metadata_of(plan: CallPlan, new_id: Callable[[], str]) -> tuple[Mapping[str, object], Mapping[str, object]]:
     """Return what jambonz knows of the call, and the first text, in which the verb's metadata can hide some of that."""

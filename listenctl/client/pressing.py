@@ -1,8 +1,8 @@
 """
 Keys that are to be pressed in a simulated call, as another process says so over the call's own socket.
 
-A text ``{"type":"press","digits":"12#","durationMs":200,"gapMs":100}`` is answered with ``pressed`` when they are, or
-with ``error``.
+A text ``{"type":"press","digits":"12#","durationMs":200,"gapMs":100}`` is answered with ``key`` for each that is, and
+with ``pressed`` behind the last, or with ``error``.
 """
 
 from collections.abc import Iterator
@@ -59,9 +59,14 @@ def _within(duration_ms: int, gap_ms: int) -> bool:
     return DURATIONS_MS[0] <= duration_ms <= DURATIONS_MS[1] and GAPS_MS[0] <= gap_ms <= GAPS_MS[1]
 
 
-def pressed() -> str:
-    """Return the answer when all keys were pressed."""
-    return wire_json.encode({"type": "pressed"})
+def key_down() -> str:
+    """Return what is told when a key has been pressed."""
+    return wire_json.encode({"type": "key"})
+
+
+def pressed(*, passed: bool) -> str:
+    """Return the answer when all keys were pressed; ``passed``: the server is told of them."""
+    return wire_json.encode({"type": "pressed", "passed": passed})
 
 
 def refused(detail: str, *, ended: bool = False) -> str:
@@ -69,18 +74,20 @@ def refused(detail: str, *, ended: bool = False) -> str:
     return wire_json.encode({"type": "error", "detail": detail, "ended": ended})
 
 
-def check_answer(message: str | bytes) -> None:
+def read_answer(message: str | bytes) -> bool | None:
     """
-    See that keys were pressed.
+    Return None if one more key was pressed; if that were all, whether the server is told of them.
 
     Raises:
         NotFoundError: the call has ended.
-        ListenctlError: they weren't for another reason.
+        ListenctlError: they weren't pressed for another reason.
     """
     decoded = wire_json.decode(message) if isinstance(message, str) else None
     match decoded and decoded[0]:
-        case {"type": "pressed"}:
-            return
+        case {"type": "key"}:
+            return None
+        case {"type": "pressed", "passed": bool(passed)}:
+            return passed
         case {"type": "error", "detail": str(detail), "ended": ended}:
             raise (NotFoundError if ended else ListenctlError)(detail)
     raise ListenctlError("what answers is no simulated call of listenctl")

@@ -3,14 +3,14 @@
 import http.client
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from listenctl.client.call_socket import RESOURCE
-from listenctl.client.pressing import Press, check_answer
+from listenctl.client.pressing import Press, read_answer
 from listenctl.client.unix_http import get
 from listenctl.errors import NotFoundError
 
@@ -56,9 +56,12 @@ def matching(calls: Sequence[SimulatedCallEntry], wanted: str) -> Sequence[Simul
     return exact or [call for call in calls if call.call_sid.startswith(wanted)]
 
 
-async def press_keys(call: SimulatedCallEntry, press: Press) -> None:
+async def press_keys(call: SimulatedCallEntry, press: Press, on_key: Callable[[], None]) -> bool:
     """
-    Press keys in a call; returns when the last gap has passed.
+    Press keys in a call; return whether its server is told of them.
+
+    Args:
+        on_key: called when a key has been pressed.
 
     Raises:
         NotFoundError: the call has ended, or ends meanwhile.
@@ -72,7 +75,9 @@ async def press_keys(call: SimulatedCallEntry, press: Press) -> None:
             str(call.socket), f"ws://localhost{RESOURCE}", compression=None, ping_interval=None, close_timeout=1
         ) as connection:
             await connection.send(press.serialize())
-            check_answer(await connection.recv())
+            while (passed := read_answer(await connection.recv())) is None:
+                on_key()
+            return passed
     except (OSError, EOFError, InvalidHandshake, WebSocketException) as exc:
         raise NotFoundError("the call has ended") from exc
 

@@ -13,13 +13,14 @@ from typing import Annotated, Any
 
 import typer
 from typer._click.exceptions import (
+    BadParameter,
     ClickException,
     NoArgsIsHelpError,
 )  # Typer 0.28 carries a click of its own
 from typer._click.exceptions import (
     UsageError as ClickUsageError,
 )
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from listenctl import __version__
 from listenctl.console.stdio import flush_out, write_out
@@ -28,7 +29,7 @@ from listenctl.errors import ListenctlError, UsageError
 COMMANDS = (
     *("demo", "record", "serve", "calls", "events", "play-to-call"),
     *("mark", "kill-audio", "clear-marks", "disconnect", "send-json"),
-    *("monitor", "call", "load", "send-dtmf", "recover", "passwd"),
+    *("monitor", "call", "load", "replay", "send-dtmf", "inspect", "recover", "passwd"),
 )
 INTERRUPTED = 130
 CANT_WRITE = 1
@@ -55,6 +56,9 @@ def _command(app: typer.Typer, name: str) -> TyperCommand:
     found.name = name
     # Lines of a docstring are no lines of the help.
     found.help = "\n\n".join(" ".join(part.split()) for part in (found.help or "").split("\n\n"))
+    for parameter in found.params:
+        if isinstance(parameter, TyperArgument):
+            parameter.metavar = parameter.metavar or str(parameter.name).upper()
     return found
 
 
@@ -127,9 +131,13 @@ def _run(command: TyperGroup, arguments: Sequence[str]) -> int:
 
 def _usage_error(exc: ClickException) -> str:
     """Say in one line what is wrong with the command line, and where to look."""
-    # Click names the variable that could have set an option, also where another source did.
-    message = re.sub(r" \(env var: '\w+'\)", "", exc.format_message()).rstrip(".")
+    from listenctl.commands.origin import origin, plain
+
     context = exc.ctx if isinstance(exc, ClickUsageError) else None
+    if isinstance(exc, BadParameter) and context is not None:
+        exc.param_hint = exc.param_hint or origin(context, exc.param)
+    # Click names the variable that could have set an option, also where another source did.
+    message = plain(re.sub(r" \(env var: '\w+'\)", "", exc.format_message()).rstrip("."))
     return f"{message}; see `{context.command_path} -h`" if context else message
 
 

@@ -11,7 +11,6 @@ import typer
 from listenctl.commands.calling import ConnectionOptions, ReportOptions
 from listenctl.commands.choices import Kind, MixType, ProfileName
 from listenctl.commands.options import option, takes
-from listenctl.commands.origin import ConfigurableCommand
 
 CALL, CALLER, PLAYOUT, TROUBLE = "The call", "The caller", "Playout", "Trouble"
 
@@ -151,4 +150,4 @@ def call(options: CallOptions) -> int:
     return asyncio.run(run_call(plan_of(options), presentation_of(options), calls))
 
 
-app.command(cls=ConfigurableCommand)(takes(CallOptions, call))
+app.command()(takes(CallOptions, call))

@@ -55,3 +55,10 @@ class ProfileName(StrEnum):
     CURRENT = "current"
     OLD = "old"
     NEXT = "next"
+
+
+class Worst(StrEnum):
+    """From which severity on a broken rule fails the command."""
+
+    ERROR = "error"
+    WARNING = "warning"

@@ -9,7 +9,6 @@ import typer
 
 from listenctl.commands.calling import ConnectionOptions, target_of
 from listenctl.commands.options import OUTPUT, option, takes
-from listenctl.commands.origin import ConfigurableCommand
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def load(options: LoadOptions) -> int:
     return asyncio.run(run_load(plan_of(options), presentation))
 
 
-app.command(cls=ConfigurableCommand)(takes(LoadOptions, load))
+app.command()(takes(LoadOptions, load))
 
 
 def plan_of(options: LoadOptions) -> "LoadPlan":

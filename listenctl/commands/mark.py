@@ -43,12 +43,14 @@ def check_mark(name: str) -> None:
     See that jambonz can answer a mark of this name.
 
     Raises:
-        UsageError: it would echo the name as broken JSON (protocol.md 4), or the name is empty.
+        UsageError: it would echo the name as broken JSON (protocol.md 4), or the name is empty or no text.
     """
     from listenctl.protocol.commands import mark_name_is_safe
 
     if not name:
         raise UsageError("a mark needs a name")
+    if any("\ud800" <= char <= "\udfff" for char in name):
+        raise UsageError("the name isn't UTF-8, as that of a mark must be")
     if not mark_name_is_safe(name):
         raise UsageError(
             f"{name!r} as a mark comes back from jambonz as broken JSON: leave out quotes, backslashes and control "

@@ -1,25 +1,19 @@
-"""A command that says of a wrong value where it stands: on the command line, in a variable, or in the file."""
+"""Where a wrong value stands, and what is wrong with it: on the command line, in a variable, or in the file."""
 
 import os
-from typing import Any
+import re
 
-from typer._click.core import Context, Parameter, ParameterSource
-from typer._click.exceptions import BadParameter  # Typer 0.28 carries a click of its own
-from typer.core import TyperCommand
+from typer._click.core import Context, Parameter, ParameterSource  # Typer 0.28 carries a click of its own
+from typer._click.globals import get_current_context
 
 from listenctl.commands.config import option_name, settings_file
 
-
-class ConfigurableCommand(TyperCommand):
-    """A command whose options can be set elsewhere than on the command line."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the options; a wrong value is reported under the name that it was given by."""
-        try:
-            return super().parse_args(ctx, args)
-        except BadParameter as exc:
-            exc.param_hint = exc.param_hint or origin(ctx, exc.param)
-            raise
+_WORDS = (
+    (r"is not a valid float( range)?$", "is not a number"),
+    (r"is not a valid int(eger)?( range)?$", "is not a whole number"),
+    (r"is not in the range ([^<=>\s]+)<=x<=([^<=>\s]+)$", r"is not from \1 to \2"),
+    (r"is not in the range x>=([^<=>\s]+)$", r"is not \1 or more"),
+)
 
 
 def origin(ctx: Context, parameter: Parameter | None) -> str | None:
@@ -34,3 +28,16 @@ def origin(ctx: Context, parameter: Parameter | None) -> str | None:
             return f"{option_name(parameter.name)} in [{ctx.info_name}] of {settings_file(chosen, os.environ)}"
         case _:
             return None
+
+
+def plain(complaint: str) -> str:
+    """Return what Click says of a wrong number in words that are no programmer's."""
+    for pattern, words in _WORDS:
+        complaint = re.sub(pattern, words, complaint)
+    return complaint
+
+
+def on_command_line(parameter: str) -> bool:
+    """Tell whether the command line itself gives ``parameter``; a variable or a file may mean other commands, too."""
+    context = get_current_context(silent=True)
+    return context is not None and context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from listenctl.commands.options import RecorderOptions, takes
-from listenctl.commands.origin import ConfigurableCommand
 from listenctl.commands.serve import RECORD_READ_INTERVAL, run
 
 app = typer.Typer(add_completion=False)
@@ -35,4 +34,4 @@ def record(options: RecordOptions) -> int:
     return run(options, options.dest, RECORD_READ_INTERVAL)
 
 
-app.command(cls=ConfigurableCommand)(takes(RecordOptions, record))
+app.command()(takes(RecordOptions, record))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.choices import MixType
-from listenctl.commands.origin import ConfigurableCommand
 from listenctl.errors import ListenctlError, UsageError
 
 if TYPE_CHECKING:
@@ -15,9 +14,11 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 
-@app.command(cls=ConfigurableCommand)
+@app.command()
 def recover(
-    files: Annotated[list[Path], typer.Argument(help="Recordings: WAV, or bare samples with --raw.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Recordings: WAV, or bare samples with --raw.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write; for one file. Default: NAME.recovered.wav.")
     ] = None,

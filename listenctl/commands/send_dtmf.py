@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf, isnan
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.calling import ConnectionOptions, ReportOptions
+from listenctl.commands.config import option_name
 from listenctl.commands.control import SERVER, ServerNameOptions, check_call, socket_of
 from listenctl.commands.options import option, takes
-from listenctl.commands.origin import ConfigurableCommand
+from listenctl.commands.origin import on_command_line
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,10 +24,17 @@ if TYPE_CHECKING:
     from listenctl.console.ordering import Recipient
 
 DIGITS = "Digits"
-SHORTEST_GAP_MS = 40
-"""A pause between tones that every receiver has to notice (ITU-T Q.24)."""
 LEAD, TAIL = 0.3, 0.3
 """Seconds of the call before its first digit and after its last."""
+_OF_URLS = {
+    "tones": "is for a call to a URL; what digits become in a live call says --as",
+    "events": "is for a call to a URL; those of a live call are shown by `listenctl events`",
+    **dict.fromkeys(("auth_file", "ca", "insecure", "user_agent", "subprotocol"), "is for a call to a URL"),
+}
+_OF_LIVE_CALLS = {
+    "as_": "is for a live call; give --tones to have tones in a call to a URL",
+    "name": "is for a live call of a running server; a URL says itself which server is meant",
+}
 
 app = typer.Typer(add_completion=False)
 
@@ -43,9 +52,17 @@ class DigitOptions:
 
     digit_ms: Annotated[
         int | None,
-        option("Milliseconds that a key is held. Default: 200, as a tone 100.", panel=DIGITS, min=50, max=24000),
+        option(
+            "Milliseconds that a key is held, 50 to 24000. Default: 200, as a tone 100.",
+            panel=DIGITS,
+            min=50,
+            max=24000,
+        ),
     ] = None
-    gap_ms: Annotated[int, option("Milliseconds between keys.", panel=DIGITS, min=0, max=60000)] = 100
+    gap_ms: Annotated[
+        int,
+        option("Milliseconds between keys, up to 60000; between tones at least 40.", panel=DIGITS, min=0, max=60000),
+    ] = 100
     tones: Annotated[bool, option("Put the tones into the audio of a call to a URL, too.", "--tones", panel=DIGITS)] = (
         False
     )
@@ -67,7 +84,7 @@ class SendDtmfOptions(ReportOptions, ConnectionOptions, ServerNameOptions, Digit
     digits: Annotated[str, typer.Argument(help="Keys to press: 0-9, *, #, A-D, and w for half a second.")]
     timeout: Annotated[
         float,
-        option("Seconds for a live call (status 124). Default: none.", panel=SERVER, min=0.001, show_default=False),
+        option("Seconds for all of it (status 124). Default: none.", panel=SERVER, min=0.001, show_default=False),
     ] = inf
 
 
@@ -78,11 +95,14 @@ def send_dtmf(options: SendDtmfOptions) -> int:
     A simulated call of this machine gets the event that jambonz would send. In any other call they are played to the
     caller as tones: the protocol has no other way.
     """
+    if isnan(options.timeout):
+        raise UsageError("--timeout must be a number of seconds")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", options.target):
         from listenctl.commands.calling import presentation_of
         from listenctl.console.calling import run_send_dtmf
 
-        return asyncio.run(run_send_dtmf(plan_of(options), presentation_of(options)))
+        plan = plan_of(options)
+        return asyncio.run(run_send_dtmf(plan, presentation_of(options), patience=options.timeout))
     from listenctl.console import digits as console
     from listenctl.runtime_dir import calls_folder
 
@@ -91,7 +111,7 @@ def send_dtmf(options: SendDtmfOptions) -> int:
     return asyncio.run(console.run_digits(recipient, digits, calls_folder(os.environ, os.getuid()), form))
 
 
-app.command(cls=ConfigurableCommand)(takes(SendDtmfOptions, send_dtmf))
+app.command()(takes(SendDtmfOptions, send_dtmf))
 
 
 def recipient_of(options: SendDtmfOptions) -> "Recipient":
@@ -104,13 +124,21 @@ def recipient_of(options: SendDtmfOptions) -> "Recipient":
     from listenctl.console.ordering import Recipient
 
     check_call(options.target)
-    if isnan(options.timeout):
-        raise UsageError("--timeout must be a number of seconds")
-    if options.tones:
-        raise UsageError("--tones is for a call to a URL; what digits become in a live call says --as")
-    if options.events is not None:
-        raise UsageError("--events is for a call to a URL; those of a live call are shown by `listenctl events`")
-    return Recipient(socket=socket_of(options), call=options.target, timeout=options.timeout, json=options.json)
+    _refuse(_OF_URLS)
+    return Recipient(
+        socket=socket_of(options),
+        call=options.target,
+        timeout=options.timeout,
+        json=options.json,
+        quiet=options.quiet,
+    )
+
+
+def _refuse(meaningless: Mapping[str, str]) -> None:
+    """Refuse options that have no meaning for this target; a variable may well be there for other commands."""
+    for name, why in meaningless.items():
+        if on_command_line(name):
+            raise UsageError(f"--{option_name(name)} {why}")
 
 
 def digits_of(options: SendDtmfOptions) -> "Digits":
@@ -118,13 +146,11 @@ def digits_of(options: SendDtmfOptions) -> "Digits":
     Return what to send to a live call.
 
     Raises:
-        UsageError: no phone has such keys, or nobody could tell their tones apart.
+        UsageError: no phone has such keys.
     """
     from listenctl.commands.call_values import check_digits
     from listenctl.console.digits import Digits
 
-    if options.as_ is not Form.EVENT and options.gap_ms < SHORTEST_GAP_MS:
-        raise UsageError(f"--gap-ms {options.gap_ms}: tones need {SHORTEST_GAP_MS} ms between them to be told apart")
     return Digits(check_digits(options.digits), options.digit_ms, options.gap_ms)
 
 
@@ -140,8 +166,7 @@ def plan_of(options: SendDtmfOptions) -> "CallPlan":
     from listenctl.commands.calling import target_of
     from listenctl.protocol.verb import ListenVerb
 
-    if options.as_ is not None:
-        raise UsageError("--as is for a live call; give --tones to have tones in a call to a URL")
+    _refuse(_OF_LIVE_CALLS)
     digit_ms = 200 if options.digit_ms is None else options.digit_ms
     keys = space_digits(options.digits, first=LEAD, digit_ms=digit_ms, gap_ms=options.gap_ms)
     return CallPlan(

@@ -11,7 +11,7 @@ from listenctl.commands.control import RecipientOptions, recipient_of
 from listenctl.commands.options import takes
 from listenctl.errors import UsageError
 
-MAX_TEXT = 8 * 1024 * 1024
+MAX_TEXT = 32 * 1024 * 1024
 """Bytes; the server takes no longer messages (listenctl-control(5))."""
 
 app = typer.Typer(add_completion=False)
@@ -42,23 +42,43 @@ def read_json(text: str) -> str:
     Return the text to send.
 
     Raises:
-        UsageError: it is no JSON, which jambonz ignores, or would crash the media server.
+        UsageError: it is no JSON, which jambonz ignores, or would crash the media server, or never reach jambonz.
     """
+    text = (_read_stdin() if text == "-" else text).strip()
+    _check_json(text)
+    _check_command(text)
+    return text
+
+
+def _check_json(text: str) -> None:
     import json
 
-    from listenctl.protocol.commands import PlayAudio, parse_command
-
-    text = (_read_stdin() if text == "-" else text).strip()
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise UsageError("what is to be sent isn't UTF-8, as JSON must be")
     try:
-        raw = text.encode()
-        json.loads(text)
-    except (ValueError, RecursionError) as exc:
+        # Numbers may be larger than Python's.
+        json.loads(text, parse_constant=_refuse_constant, parse_int=str, parse_float=str)
+    except ValueError as exc:
         raise UsageError(f"what is to be sent is no JSON, which jambonz ignores: {exc}") from exc
-    command = parse_command(raw)
-    # protocol.md 5.1
-    if isinstance(command, PlayAudio) and not isinstance(command.audio_content_type, str):
-        raise UsageError('playAudio without data.audioContentType crashes the media server; say "raw" or "wav"')
-    return text
+    except RecursionError as exc:
+        raise UsageError("what is to be sent is nested too deeply; jambonz ignores it") from exc
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is none")
+
+
+def _check_command(text: str) -> None:
+    from listenctl.protocol.commands import PlayAudio, UnknownCommand, parse_command
+
+    match parse_command(text.encode()):
+        # protocol.md 5.1
+        case PlayAudio(audio_content_type=str()):
+            return
+        case PlayAudio() | UnknownCommand(type="playAudio"):
+            raise UsageError('playAudio without data.audioContentType crashes the media server; say "raw" or "wav"')
+        case UnknownCommand(type=str(kind)) if kind.startswith("listenctl:"):
+            raise UsageError(f"{kind} is for the server; it never reaches jambonz, and is for tools that stay attached")
 
 
 def _read_stdin() -> str:

@@ -14,7 +14,6 @@ import typer
 
 from listenctl.commands.attending import AttendingOptions, attendants, descriptors
 from listenctl.commands.options import RECORDING, RecorderOptions, ServerOptions, takes
-from listenctl.commands.origin import ConfigurableCommand
 from listenctl.commands.relaying import RelayOptions, read_application
 from listenctl.errors import UsageError
 from listenctl.runtime_dir import DEFAULT_NAME, socket_path
@@ -62,7 +61,7 @@ def serve(options: ServeOptions) -> int:
     return run(options, options.record, SERVE_READ_INTERVAL, attending, application=application)
 
 
-app.command(cls=ConfigurableCommand)(takes(ServeOptions, serve))
+app.command()(takes(ServeOptions, serve))
 
 
 def run(

@@ -1,8 +1,6 @@
 """The live view of one simulated call: a snapshot ten times a second, and the lines that last above it."""
 
 import asyncio
-import os
-import signal
 from collections import deque
 from typing import Protocol, TextIO
 
@@ -12,6 +10,7 @@ from listenctl.console.call_meters import render_call
 from listenctl.console.keys import KeyReader
 from listenctl.console.printer import READABLE, Report, human_line, lasts
 from listenctl.console.screen import Screen, Size
+from listenctl.console.signals import stopping_at_ctrl_z
 from listenctl.console.text import Look, cells
 from listenctl.media.levels import Levels
 
@@ -72,15 +71,14 @@ class CallView:
 
     async def run(self) -> None:
         """Draw, and read keys, until cancelled."""
-        self._loop.add_signal_handler(signal.SIGTSTP, self._suspend)
         try:
-            if self._keys:
-                self._keys.start()
-            while True:
-                self.screen.draw_lines(self._render)
-                await asyncio.sleep(FRAME_TIME)
+            with stopping_at_ctrl_z(self._give_back, self._take_back):
+                if self._keys:
+                    self._keys.start()
+                while True:
+                    self.screen.draw_lines(self._render)
+                    await asyncio.sleep(FRAME_TIME)
         finally:
-            self._loop.remove_signal_handler(signal.SIGTSTP)
             self.close()
 
     def close(self) -> None:
@@ -89,12 +87,12 @@ class CallView:
             self._keys.close()
         self.screen.close()
 
-    def _suspend(self) -> None:
-        """Give the terminal back to the shell at Ctrl-Z; what is drawn after that is drawn anew."""
+    def _give_back(self) -> None:
         if self._keys:
             self._keys.pause()
         self.screen.close()
-        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _take_back(self) -> None:
         if self._keys:
             self._keys.resume()
 

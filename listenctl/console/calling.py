@@ -7,6 +7,8 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
 from pathlib import Path
 
 from listenctl.client.call import SimulatedCall
@@ -16,17 +18,19 @@ from listenctl.client.plan import CallPlan
 from listenctl.console.call_live import CallView
 from listenctl.console.call_report import summary
 from listenctl.console.ending import describe_end
+from listenctl.console.event_output import EventOutput
 from listenctl.console.keys import KeyReader, can_read_keys
 from listenctl.console.lines import LineWriter
 from listenctl.console.meters import can_draw
 from listenctl.console.printer import READABLE, human_line
-from listenctl.console.service import append_to
-from listenctl.console.stdio import complain, keep_stderr, write_out
+from listenctl.console.signals import stop_at_signals
+from listenctl.console.stdio import keep_stderr, write_out
 from listenctl.console.text import Look
-from listenctl.errors import CheckFailed, ListenctlError
-from listenctl.reports import Report, Reporter, json_line
+from listenctl.errors import CheckFailed, ListenctlError, TimedOut
+from listenctl.reports import Report, Reporter
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+MAX_VERDICTS = 100_000
+"""Verdicts that are kept for the summary; those that are wrong all are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +63,38 @@ async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path |
         ListenctlError: a file or device can't be used.
     """
     with ExitStack() as closing:
-        if plan.speaker is not None or plan.caller.startswith("mic") or (plan.callee or "").startswith("mic"):
+        if plan.speaker is not None or plan.has_microphone:
             keep_stderr()
         reporter = Reporter()
         call = SimulatedCall(plan, reporter)
-        output = _Output(reporter, presentation, call.hang_up, closing)
+        outcome = _Outcome(reporter)
+        output = EventOutput(reporter, partial(_give_up, call), closing)
+        output.open(stdout=presentation.json, file=presentation.events)
         placing = asyncio.ensure_future(call.run())
         async with _open_to_others(call, reporter, calls), _face(call, reporter, presentation) as give_terminal_back:
-            interrupts = _watch_signals(call, give_terminal_back)
+            interrupts = stop_at_signals(call.interrupt, give_terminal_back)
             try:
                 result = await placing
             except asyncio.CancelledError:
                 return 128 + (interrupts[0] if interrupts else signal.SIGINT)
-        if output.ended is not None:
-            said = presentation.describe(output.ended, output.verdicts, output.stream_rate)
-            if not (presentation.json or presentation.quiet):
-                output.broken |= not write_out(said)
-    return _status(plan, result, interrupts) or (ListenctlError.exit_status if output.broken else 0)
+        printed = True
+        if outcome.ended is not None:
+            said = presentation.describe(outcome.ended, outcome.verdicts, outcome.stream_rate)
+            printed = presentation.json or presentation.quiet or write_out(said)
+    written = printed and not output.broken
+    return _status(plan, result, interrupts) or (0 if written else ListenctlError.exit_status)
 
 
-async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation) -> int:
+async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patience: float = inf) -> int:
     """
     Place a call that presses the keys of its plan; return 0 when the server has taken all of them.
 
+    Args:
+        patience: seconds for all of it.
+
     Raises:
         RefusedError: the server can't be reached or doesn't take the call.
+        TimedOut: the server hadn't taken all keys in time; the call is cut off then.
     """
     wanted = "".join(key.digit for key in plan.keys)
     taken = False
@@ -96,7 +107,15 @@ async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation) -> int:
         return f"{wanted}: NOT taken, {ended['digits'] or 'none'} sent; {describe_end(ended)}\n"
 
     ended_at = str(plan.target.address)
-    status = await run_call(plan, replace(presentation, describe=describe))
+    late = TimedOut(f"{wanted}: the server hadn't taken it within {patience:g} s")
+    try:
+        async with asyncio.timeout(patience) as limit:
+            status = await run_call(plan, replace(presentation, describe=describe))
+    except TimeoutError as exc:
+        raise late from exc
+    # A call that is cancelled ends like one that is interrupted, in order.
+    if limit.expired():
+        raise late
     return status if status or taken else ListenctlError.exit_status
 
 
@@ -111,28 +130,17 @@ def _status(plan: CallPlan, result: CallSummary, interrupts: list[int]) -> int:
 
 
 def _is_endless(plan: CallPlan) -> bool:
-    return plan.loop or plan.caller == "silence" or plan.caller.startswith(("tone:", "mic"))
+    return plan.loop or plan.caller.partition(":")[0] in ("silence", "tone", "mic")
 
 
-class _Output:
-    """Events as JSON lines, on stdout and in a file, and what the summary is made of."""
+class _Outcome:
+    """What was reported of a call that its summary is made of."""
 
-    def __init__(
-        self, reporter: Reporter, presentation: CallPresentation, give_up: Callable[[], None], closing: ExitStack
-    ) -> None:
-        self.broken = False
+    def __init__(self, reporter: Reporter) -> None:
         self.ended: Report | None = None
         self.stream_rate: int | None = None
         self.verdicts: list[Report] = []
-        self._reporter = reporter
-        self._give_up = give_up
-        self._loop = asyncio.get_running_loop()
-        self._closing = closing
         reporter.add(self._take, frozenset(("call-started", "verdict", "call-ended")))
-        if presentation.json:
-            self._write_to(sys.stdout.fileno(), "stdout")
-        if presentation.events is not None:
-            self._write_to(append_to(presentation.events), str(presentation.events))
 
     def _take(self, report: Report) -> None:
         if report["event"] == "call-ended":
@@ -140,45 +148,13 @@ class _Output:
         elif report["event"] == "call-started":
             rate = report["stream_rate"]
             self.stream_rate = rate if isinstance(rate, int) else None
-        elif report["wrong"] or len(self.verdicts) < 100_000:
+        elif report["wrong"] or len(self.verdicts) < MAX_VERDICTS:
             self.verdicts.append(report)
 
-    def _write_to(self, fd: int, name: str) -> None:
-        writer = LineWriter(fd, on_broken=lambda reason: self._break_soon(name, reason))
-        self._closing.callback(self._end, writer, name)
-        self._reporter.add(lambda report: writer.write(json_line(report)))
 
-    def _end(self, writer: LineWriter, name: str) -> None:
-        writer.close()
-        if writer.problem is not None:  # The loop may have had no time to tell.
-            self._break(name, writer.problem)
-
-    def _break_soon(self, name: str, reason: str) -> None:
-        with suppress(RuntimeError):  # The loop has ended already.
-            self._loop.call_soon_threadsafe(self._break, name, reason)
-
-    def _break(self, name: str, reason: str) -> None:
-        if not self.broken:
-            self.broken = True
-            complain(f"{name}: events can't be written, {reason.lower()}; the call is ended")
-            self._give_up()
-
-
-def _watch_signals(call: SimulatedCall, give_terminal_back: Callable[[], None]) -> list[int]:
-    """Let the first signal hang up and the second end at once; return the signals that came."""
-    received: list[int] = []
-
-    def take(number: int) -> None:
-        received.append(number)
-        if len(received) > 1:
-            give_terminal_back()
-            os._exit(128 + number)
-        call.interrupt()
-
-    loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, take, number)
-    return received
+def _give_up(call: SimulatedCall) -> str:
+    call.hang_up()
+    return "the call is ended"
 
 
 @asynccontextmanager

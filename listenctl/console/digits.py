@@ -8,19 +8,21 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from listenctl.client.control import list_calls
-from listenctl.client.pressing import Press
+from listenctl.client.control import PATIENCE, list_calls
+from listenctl.client.pressing import PAUSE, Press
 from listenctl.client.simulated_calls import SimulatedCallEntry, find_calls, matching, press_keys
 from listenctl.console.output import write_line
 from listenctl.console.stdio import complain
 from listenctl.console.text import printable
-from listenctl.errors import ListenctlError, NotFoundError, TimedOut
+from listenctl.errors import CheckFailed, ListenctlError, NotFoundError, TimedOut, UsageError
 from listenctl.reports import VERSION, json_line
 
 if TYPE_CHECKING:
     from listenctl.console.ordering import Recipient
 
 LATEST = "@latest"
+SHORTEST_GAP_MS = 40
+"""A pause between tones that every receiver has to notice (ITU-T Q.24)."""
 _MAX_SHOWN = 140
 
 
@@ -67,6 +69,7 @@ async def run_digits(recipient: "Recipient", digits: Digits, calls: Path, form: 
     Raises:
         NotFoundError: there is no such call, or it ended meanwhile.
         TimedOut: it took too long.
+        UsageError: as tones the digits could not be told apart.
     """
     entry = None if form is Form.TONES else await asyncio.to_thread(_find, recipient, calls, by_server=form is None)
     if entry is not None:
@@ -84,7 +87,7 @@ def _find(recipient: "Recipient", calls: Path, *, by_server: bool) -> SimulatedC
     wanted = recipient.call
     if wanted == LATEST:
         # The server's, where there is one: that's what the word means elsewhere.
-        latest = _latest(recipient.socket) if by_server and entries else None
+        latest = _latest(recipient) if by_server and entries else None
         if latest is None:
             return entries[-1] if entries else None
         wanted = latest
@@ -94,47 +97,67 @@ def _find(recipient: "Recipient", calls: Path, *, by_server: bool) -> SimulatedC
     return found[0] if found else None
 
 
-def _latest(socket: Path) -> str | None:
+def _latest(recipient: "Recipient") -> str | None:
     try:
-        calls = list_calls(socket)["calls"]
+        calls = list_calls(recipient.socket, patience=min(recipient.timeout, PATIENCE))["calls"]
     except ListenctlError:
         return None
     return str(calls[-1].get("call_sid")) if calls else None
 
 
 async def _press(recipient: "Recipient", digits: Digits, entry: SimulatedCallEntry) -> int:
+    count = 0
+
+    def on_key() -> None:
+        nonlocal count
+        count += 1
+
+    keys = len(digits.digits) - digits.digits.count(PAUSE)
     try:
         async with asyncio.timeout(recipient.timeout):
-            await press_keys(entry, digits.press)
+            passed = await press_keys(entry, digits.press, on_key)
     except TimeoutError as exc:
-        raise TimedOut(f"the keys weren't pressed within {recipient.timeout:g} s") from exc
+        late = f"the keys weren't all pressed within {recipient.timeout:g} s: {count} of {keys} were"
+        raise TimedOut(late) from exc
+    except NotFoundError as exc:
+        raise NotFoundError(f"{exc}: {count} of {keys} keys were pressed" if count else str(exc)) from exc
+    _tell_pressed(recipient, digits, entry, passed=passed)
+    if passed:
+        return 0
+    complain("the call's verb has no passDtmf, so its server gets nothing of the keys")
+    return CheckFailed.exit_status
+
+
+def _tell_pressed(recipient: "Recipient", digits: Digits, entry: SimulatedCallEntry, *, passed: bool) -> None:
     if recipient.json:
-        fields = {"v": VERSION, "call_sid": entry.call_sid, "digits": digits.digits, "as": Form.EVENT}
-        write_line(sys.stdout, json_line(fields))
-    else:
+        fields = {"call_sid": entry.call_sid, "digits": digits.digits, "as": Form.EVENT, "passed": passed}
+        write_line(sys.stdout, json_line({"v": VERSION} | fields))
+    elif not recipient.quiet:
         write_line(sys.stdout, printable(f"{entry.call_sid[:_MAX_SHOWN]}: {digits.digits} pressed"))
-    return 0
 
 
 async def _play(recipient: "Recipient", digits: Digits) -> int:
     from listenctl.console.playing import play_sound
-    from listenctl.media.tones import PAUSE, dtmf_tones
+    from listenctl.media.tones import PAUSE as PAUSE_TIME
+    from listenctl.media.tones import dtmf_tones
     from listenctl.playing.settings import PlaySettings
     from listenctl.playing.sound import Sound
 
+    if digits.gap_ms < SHORTEST_GAP_MS:
+        raise UsageError(f"--gap-ms {digits.gap_ms}: tones need {SHORTEST_GAP_MS} ms between them to be told apart")
     told = False
 
     def samples(rate: int) -> bytes:
         nonlocal told
-        if not told:
+        if not told and not recipient.quiet:
             told = True
             complain(
                 "the protocol has no command for DTMF towards jambonz; the digits are played to the caller as tones"
             )
         return dtmf_tones(digits.digits, rate, tone=digits.tone, gap=digits.gap_ms / 1000)
 
-    pauses = digits.digits.count("w")
-    seconds = pauses * PAUSE + (len(digits.digits) - pauses) * (digits.tone + digits.gap_ms / 1000)
+    pauses = digits.digits.count(PAUSE)
+    seconds = pauses * PAUSE_TIME + (len(digits.digits) - pauses) * (digits.tone + digits.gap_ms / 1000)
     sound = Sound.computed(f"digits {digits.digits}", samples, seconds=seconds)
     return await play_sound(recipient, sound, PlaySettings())
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from listenctl.client.control import Listing, Report, follow, list_calls
+from listenctl.client.control import PATIENCE, Listing, Report, follow, list_calls
 from listenctl.console.output import write_line
 from listenctl.console.printer import READABLE, human_line
 from listenctl.console.text import Look
@@ -52,13 +52,16 @@ async def run_events(
 
     Raises:
         NotFoundError: no server is running there, or it has no call that ``@latest`` could mean.
+        RefusedError: the server doesn't answer.
         TimedOut: nothing came for ``patience`` seconds.
     """
     show = json_line if as_json else _human(out)
     # What comes between asking for the latest call and its first event must not be missed.
-    async with follow(path) as reports:
+    answering = PATIENCE if patience is None else min(patience, PATIENCE)
+    async with follow(path, patience=answering) as reports:
         if wanted.call == LATEST:
-            wanted = EventFilter(call=_latest(await asyncio.to_thread(list_calls, path)), kinds=wanted.kinds)
+            listing = await asyncio.to_thread(lambda: list_calls(path, patience=answering))
+            wanted = EventFilter(call=_latest(listing), kinds=wanted.kinds)
         try:
             async with asyncio.timeout(patience) as limit:
                 async for report in reports:

@@ -1,13 +1,12 @@
 """The meters of a running server: levels come in as calls are read, frames go out ten times a second."""
 
 import asyncio
-import os
-import signal
 from dataclasses import dataclass
 from typing import TextIO
 
 from listenctl.console.bars import ChannelLevel, LevelPlayback, MeterBallistics
 from listenctl.console.meters import CallState, CallView, MeterScreen, ServerView
+from listenctl.console.signals import stopping_at_ctrl_z
 from listenctl.console.text import Look
 from listenctl.media.levels import LevelMeter, Levels
 from listenctl.server.calls import CallLog
@@ -41,19 +40,13 @@ class LiveView:
 
     async def run(self) -> None:
         """Draw until cancelled."""
-        self._loop.add_signal_handler(signal.SIGTSTP, self._suspend)
         try:
-            while True:
-                self.screen.draw(self._view())
-                await asyncio.sleep(FRAME_TIME)
+            with stopping_at_ctrl_z(self.screen.close):
+                while True:
+                    self.screen.draw(self._view())
+                    await asyncio.sleep(FRAME_TIME)
         finally:
-            self._loop.remove_signal_handler(signal.SIGTSTP)
             self.screen.close()
-
-    def _suspend(self) -> None:
-        """Give the terminal back to the shell at Ctrl-Z; what is drawn after that is drawn anew."""
-        self.screen.close()
-        os.kill(os.getpid(), signal.SIGSTOP)
 
     def start_meter(self, log: CallLog) -> LevelMeter:
         """Return what measures a call that begins."""

@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import resource
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -17,15 +16,15 @@ from listenctl.client.load import Load
 from listenctl.client.load_outcome import CallOutcome
 from listenctl.client.load_plan import LoadPlan
 from listenctl.client.load_report import LoadReport
+from listenctl.console.event_output import append_to
 from listenctl.console.lines import LineWriter
 from listenctl.console.load_view import progress, report_text
 from listenctl.console.meters import can_draw
-from listenctl.console.service import append_to
+from listenctl.console.signals import stop_at_signals
 from listenctl.console.stdio import complain, give_up_stdout
 from listenctl.console.text import Look
 from listenctl.errors import CheckFailed, ListenctlError, RefusedError, TimedOut
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STDOUT = Path("-")
 _PROGRESS_INTERVAL = 0.5
 
@@ -57,7 +56,7 @@ async def run_load(plan: LoadPlan, presentation: LoadPresentation) -> int:
     calls = _CallWriter(presentation.per_call)
     try:
         load = Load(plan, calls.write)
-        interrupts = _watch_signals(load, drawing=_draws(presentation))
+        interrupts = stop_at_signals(load.stop, _end_line if _draws(presentation) else lambda: None)
         async with _progress(load, presentation):
             report = await load.run()
     finally:
@@ -124,24 +123,6 @@ def _descriptor(path: Path | None) -> int | None:
     if path == STDOUT:
         return os.dup(sys.stdout.fileno())
     return None if path is None else append_to(path)
-
-
-def _watch_signals(load: Load, *, drawing: bool) -> list[int]:
-    """Let the first signal hang up all calls in order and the second end at once; return the signals that came."""
-    received: list[int] = []
-
-    def take(number: int) -> None:
-        received.append(number)
-        if len(received) > 1:
-            if drawing:
-                _end_line()
-            os._exit(128 + number)
-        load.stop()
-
-    loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, take, number)
-    return received
 
 
 def _end_line() -> None:

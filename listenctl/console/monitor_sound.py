@@ -9,9 +9,9 @@ from pathlib import Path
 
 from listenctl.console.monitor_calls import HeardCall
 from listenctl.media.channels import ChannelLayout, ChannelMap
+from listenctl.media.device_player import DevicePlayer, SoundState
 from listenctl.media.mixer import SAMPLE_RATE, Mixer
 from listenctl.media.panning import Ear, arrange
-from listenctl.media.player import Player, SoundState
 from listenctl.media.resampling import to_pcm
 from listenctl.media.saver import Saver
 from listenctl.protocol.audio import AudioFormat
@@ -80,7 +80,7 @@ class Sound:
     async def play(self) -> None:
         """Play from when somebody wants to hear something until cancelled."""
         await self._wanted.wait()
-        await Player(self._mixer, self._plan.device, self._take_state).run()
+        await DevicePlayer(self._mixer, self._plan.device, self._take_state).run()
 
     def keep_call(self, audio_format: AudioFormat) -> None:
         """

@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 
 from listenctl.client.control import Report
@@ -15,10 +13,10 @@ from listenctl.console.monitor import Monitor, MonitorPlan
 from listenctl.console.monitor_view import render
 from listenctl.console.printer import READABLE, human_line, lasts
 from listenctl.console.screen import Screen
+from listenctl.console.signals import stop_at_signals, stopping_at_ctrl_z
 from listenctl.console.stdio import keep_stderr
 from listenctl.console.text import Look, cells, printable
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FRAME_TIME = 0.1
 
 _KEYS = "n p next, previous call  a add the next  c l r m b channel  space mute  q quit"
@@ -51,7 +49,7 @@ async def _run_in_lines(plan: MonitorPlan, look: Look) -> None:
 
     try:
         monitor = Monitor(plan, lambda text: writer.write(_sentence(text)), show)
-        _stop_at_signals(monitor, lambda: None)
+        stop_at_signals(monitor.stop)
         await monitor.run()
     finally:
         await asyncio.to_thread(writer.close)
@@ -72,7 +70,7 @@ class _OnTerminal:
         monitor = Monitor(plan, lambda text: self._screen.print_above(_sentence(text)), self._show)
         if can_read_keys(sys.stdin):
             self._keys = KeyReader(sys.stdin.fileno(), monitor.press, monitor.stop, monitor.press)
-        _stop_at_signals(monitor, self._close)
+        stop_at_signals(monitor.stop, self._close)
         drawing = asyncio.create_task(self._draw(monitor))
         try:
             await monitor.run()
@@ -82,16 +80,15 @@ class _OnTerminal:
                 await drawing
 
     async def _draw(self, monitor: Monitor) -> None:
-        self._loop.add_signal_handler(signal.SIGTSTP, self._suspend)
         keys = _KEYS if self._keys else "Ctrl-C quits"
         try:
-            if self._keys:
-                self._keys.start()
-            while True:
-                self._screen.draw_lines(lambda size, now: render(monitor.picture(now, keys), size, self._look))
-                await asyncio.sleep(FRAME_TIME)
+            with stopping_at_ctrl_z(self._give_back, self._take_back):
+                if self._keys:
+                    self._keys.start()
+                while True:
+                    self._screen.draw_lines(lambda size, now: render(monitor.picture(now, keys), size, self._look))
+                    await asyncio.sleep(FRAME_TIME)
         finally:
-            self._loop.remove_signal_handler(signal.SIGTSTP)
             self._close()
 
     def _show(self, report: Report) -> None:
@@ -103,29 +100,14 @@ class _OnTerminal:
             self._keys.close()
         self._screen.close()
 
-    def _suspend(self) -> None:
-        """Give the terminal back to the shell at Ctrl-Z; what is drawn after that is drawn anew."""
+    def _give_back(self) -> None:
         if self._keys:
             self._keys.pause()
         self._screen.close()
-        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _take_back(self) -> None:
         if self._keys:
             self._keys.resume()
-
-
-def _stop_at_signals(monitor: Monitor, give_terminal_back: Callable[[], None]) -> None:
-    """Let the first signal end in order, which is what a monitor is for, and the second at once."""
-    received: list[int] = []
-
-    def take(number: int) -> None:
-        received.append(number)
-        if len(received) > 1:
-            give_terminal_back()
-            os._exit(128 + number)
-        monitor.stop()
-
-    for number in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, take, number)
 
 
 def _sentence(text: str) -> str:

@@ -15,6 +15,7 @@ from listenctl.client.orders import ELAPSED, GRACE, PLAYOUT, MarkResult, deliver
 from listenctl.console.output import write_line
 from listenctl.console.text import printable
 from listenctl.errors import CheckFailed, TimedOut
+from listenctl.protocol import wire_json
 from listenctl.protocol.commands import MarkCommand
 from listenctl.reports import VERSION, json_line
 
@@ -32,12 +33,14 @@ class Recipient:
         call: as the user named it.
         timeout: seconds for all of it.
         json: print one JSON object.
+        quiet: print no lines for people but errors, where a command can be that.
     """
 
     socket: Path
     call: str
     timeout: float
     json: bool = False
+    quiet: bool = False
 
 
 async def run_command(recipient: Recipient, text: str, *, ends_call: bool = False) -> int:
@@ -51,7 +54,7 @@ async def run_command(recipient: Recipient, text: str, *, ends_call: bool = Fals
     late = f"the server didn't confirm it within {recipient.timeout:g} s"
     async with _attached(recipient, late) as attachment:
         await deliver(attachment, text, ends_call=ends_call)
-    _tell(recipient, attachment, f"{kind_of(text)} sent", {"sent": json.loads(text)})
+    _tell(recipient, attachment, f"{kind_of(text)} sent", {"sent": _value(text)})
     return 0
 
 
@@ -82,15 +85,26 @@ async def set_mark(recipient: Recipient, name: str) -> int:
 
 def kind_of(text: str) -> str:
     """Return the ``type`` of a command, or what else it is."""
-    value = json.loads(text)
+    value = _value(text)
     kind = value.get("type") if isinstance(value, dict) else None
     return kind if isinstance(kind, str) else "JSON"
 
 
+def _value(text: str) -> Any:
+    # A number that Python can't hold stays text, so that what is printed is JSON.
+    decoded = wire_json.decode(text)
+    return decoded[0] if decoded else json.loads(text)
+
+
 @asynccontextmanager
 async def _attached(recipient: Recipient, late: str) -> AsyncIterator[Attachment]:
+    deadline = asyncio.get_running_loop().time() + recipient.timeout
     try:
-        async with asyncio.timeout(recipient.timeout), attach(recipient.socket, recipient.call) as attachment:
+        # A server that is stuck is told from one that only lacks time: it doesn't even let us attach.
+        async with (
+            attach(recipient.socket, recipient.call, patience=recipient.timeout) as attachment,
+            asyncio.timeout_at(deadline),
+        ):
             yield attachment
     except TimeoutError as exc:
         raise TimedOut(late) from exc

@@ -1,13 +1,12 @@
 """The live view of a sound that is being played to a call: one line on a terminal, ten times a second."""
 
 import asyncio
-import os
-import signal
 from collections.abc import Callable
 from typing import TextIO
 
 from listenctl.console.meters import BOLD, DIM, GREEN, YELLOW
 from listenctl.console.screen import Screen, Size
+from listenctl.console.signals import stopping_at_ctrl_z
 from listenctl.console.text import Look, cells, moment
 from listenctl.playing.result import Progress
 
@@ -34,18 +33,13 @@ class PlayView:
 
     async def run(self) -> None:
         """Draw until cancelled."""
-        self._loop.add_signal_handler(signal.SIGTSTP, self._suspend)
         try:
-            while True:
-                self.screen.draw_lines(self._render)
-                await asyncio.sleep(FRAME_TIME)
+            with stopping_at_ctrl_z(self.screen.close):
+                while True:
+                    self.screen.draw_lines(self._render)
+                    await asyncio.sleep(FRAME_TIME)
         finally:
-            self._loop.remove_signal_handler(signal.SIGTSTP)
             self.screen.close()
-
-    def _suspend(self) -> None:
-        self.screen.close()
-        os.kill(os.getpid(), signal.SIGSTOP)
 
     def _render(self, size: Size, _now: float) -> list[str]:
         return [render_progress(self._name, self._progress(), size[0], self._look)]

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,6 +12,7 @@ from listenctl.client.attachment import Attachment
 from listenctl.client.control import attach
 from listenctl.console.ordering import Recipient
 from listenctl.console.output import write_line
+from listenctl.console.signals import SIGNALS
 from listenctl.console.stdio import complain
 from listenctl.console.text import Look, printable
 from listenctl.errors import CheckFailed, ListenctlError, TimedOut
@@ -25,7 +25,6 @@ from listenctl.playing.sound import Sound
 from listenctl.playing.source_sounds import sound_of
 from listenctl.reports import VERSION, json_line
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STATUS = {
     Outcome.PLAYED: 0,
     Outcome.SENT: 0,
@@ -70,10 +69,13 @@ async def play_sound(recipient: Recipient, sound: Sound, settings: PlaySettings,
 
 
 async def _play(recipient: Recipient, preparing: Awaitable[Sound], settings: PlaySettings, *, live: bool) -> int:
-    limit = recipient.timeout if isfinite(recipient.timeout) else None
+    until = asyncio.get_running_loop().time() + recipient.timeout if isfinite(recipient.timeout) else None
     prepared = asyncio.ensure_future(preparing)
     try:
-        async with asyncio.timeout(limit), attach(recipient.socket, recipient.call) as attachment:
+        async with (
+            attach(recipient.socket, recipient.call, patience=recipient.timeout) as attachment,
+            asyncio.timeout_at(until),
+        ):
             performance = _Performance(recipient, attachment, await prepared, settings)
             return await performance.run(live=live)
     except TimeoutError as exc:
@@ -107,6 +109,8 @@ class _Performance:
         return _STATUS[result.outcome]
 
     def _say_now(self, sentence: str) -> None:
+        if self._recipient.quiet:
+            return
         # Where it is said changes while there is a live view.
         self._say(sentence)
 
@@ -126,6 +130,8 @@ class _Performance:
             await asyncio.gather(showing, return_exceptions=True)
 
     def _tell(self, result: PlayResult) -> None:
+        if self._recipient.quiet and not self._recipient.json:
+            return
         line = json_line(self._describe(result)) if self._recipient.json else self._sentence(result)
         write_line(sys.stdout, line)
         sys.stdout.flush()

@@ -3,23 +3,24 @@
 import asyncio
 import gc
 import os
-import signal
-import stat
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from listenctl.console.event_output import EventOutput
 from listenctl.console.lines import LineWriter
 from listenctl.console.live import LiveView
 from listenctl.console.meters import can_draw
 from listenctl.console.printer import FAILURES, LASTING, READABLE, human_line
-from listenctl.console.stdio import complain, keep_stderr
+from listenctl.console.signals import stop_at_signals
+from listenctl.console.stdio import keep_stderr
 from listenctl.console.text import Look
-from listenctl.errors import CheckFailed, ListenctlError, TimedOut, UsageError
-from listenctl.reports import Reporter, Sink, json_line
+from listenctl.errors import CheckFailed, ListenctlError, TimedOut
+from listenctl.reports import Reporter, Sink
 from listenctl.server.dumping import dumping
 from listenctl.server.level_reports import LevelReporter
 from listenctl.server.listener import ListenServer
@@ -29,11 +30,9 @@ from listenctl.server.stream import StreamRecorder
 from listenctl.server.track import RecordSettings
 
 if TYPE_CHECKING:
-    from listenctl.media.player import SoundState
+    from listenctl.media.device_player import SoundState
     from listenctl.server.attendants.loudspeaker import Loudspeaker
     from listenctl.server.attending import Attendant
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,10 @@ async def run_server(
             recorder.on_broken = server.stop
         if presentation.level_interval is not None:
             server.watchers.append(LevelReporter(reporter, presentation.level_interval))
-        output = _Output(server, presentation, closing)
+        output = EventOutput(reporter, partial(_give_up_events, server), closing)
+        output.open(stdout=presentation.json, file=presentation.events)
         async with _face(server, presentation) as give_terminal_back, dumping(server, dump) as dumper:
-            ended_by = _watch_signals(server, give_terminal_back)
+            ended_by = stop_at_signals(server.stop, partial(_leave, give_terminal_back))
             gc.freeze()  # What is imported stays; there is no need to look through it again and again.
             server.start()
             presentation.on_start(server.url)
@@ -114,8 +114,7 @@ async def run_server(
 def _sound_reporter(reporter: Reporter) -> "Callable[[SoundState], None]":
     def report(state: "SoundState") -> None:
         if state.text:
-            rule = "sound-back" if state.playing else "no-sound"
-            reporter.emit("warning", {"rule": rule, "detail": state.text})
+            reporter.emit("warning", {"rule": state.rule, "detail": state.text})
 
     return report
 
@@ -145,87 +144,20 @@ def _recorder(recording: RecordSettings | None, reporter: Reporter) -> Recorder 
     return FileRecorder(recording, reporter)
 
 
-def _watch_signals(server: ListenServer, give_terminal_back: Callable[[], None]) -> list[int]:
-    """Let the first signal stop the server in order and the second at once; return the signals that came."""
-    received: list[int] = []
-
-    def take(number: int) -> None:
-        received.append(number)
-        if len(received) > 1:
-            give_terminal_back()
-            _kill_children()
-            os._exit(128 + number)  # Recordings are valid at every moment; this is one.
-        server.stop()
-
-    loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, take, number)
-    return received
-
-
-def _kill_children() -> None:
+def _leave(give_terminal_back: Callable[[], None]) -> None:
+    """Get ready for an end that can't wait; recordings are valid at every moment, so also at this one."""
     from listenctl.server.attendants.child import kill_children
 
+    give_terminal_back()
     kill_children()
 
 
-class _Output:
-    """
-    Events as JSON lines, on stdout and in a file.
-
-    When they can't be written any more, recordings go on without. A server that doesn't record has nothing to do then:
-    it takes no more calls and ends when the live ones have ended.
-    """
-
-    def __init__(self, server: ListenServer, presentation: Presentation, closing: ExitStack) -> None:
-        self.broken = False
-        self._server = server
-        self._loop = asyncio.get_running_loop()
-        self._closing = closing
-        if presentation.json:
-            self._write_to(sys.stdout.fileno(), "stdout")
-        if presentation.events is not None:
-            self._write_to(append_to(presentation.events), str(presentation.events))
-
-    def _write_to(self, fd: int, name: str) -> None:
-        writer = LineWriter(fd, on_broken=lambda reason: self._break_soon(name, reason))
-        self._closing.callback(self._end, writer, name)
-        self._server.reporter.add(lambda report: writer.write(json_line(report)))
-        if stat.S_ISFIFO(os.fstat(fd).st_mode):
-            # A pipe that we write to becomes readable only when its reader has gone.
-            self._loop.add_reader(fd, self._hang_up, fd, name)
-
-    def _end(self, writer: LineWriter, name: str) -> None:
-        lost = writer.close()
-        if lost and not self.broken:
-            self.broken = True
-            complain(f"{name}: {lost} events couldn't be written")
-
-    def _hang_up(self, fd: int, name: str) -> None:
-        self._loop.remove_reader(fd)
-        self._break(name, "its reader has gone")
-
-    def _break_soon(self, name: str, reason: str) -> None:
-        with suppress(RuntimeError):  # The loop has ended already.
-            self._loop.call_soon_threadsafe(self._break, name, reason)
-
-    def _break(self, name: str, reason: str) -> None:
-        if self.broken:
-            return
-        self.broken = True
-        records = self._server.recorder is not None
-        then = "recording goes on without" if records else "no more calls are taken"
-        complain(f"{name}: events can't be written, {reason.lower()}; {then}")
-        if not records:
-            self._server.drain()
-
-
-def append_to(path: Path) -> int:
-    """Open a file that events are appended to, for nobody else to read."""
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise UsageError(f"{path}: can't be written: {exc.strerror}") from exc
+def _give_up_events(server: ListenServer) -> str:
+    if server.recorder is not None:
+        return "recording goes on without"
+    # It has nothing to do any more.
+    server.drain()
+    return "no more calls are taken"
 
 
 @asynccontextmanager

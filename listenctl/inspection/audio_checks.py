@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 BLOCK = 0.5
 """Seconds that are looked at together."""
+_CLOSELY, _EVERY = 60, 4
+"""Seconds of which every block is analysed; of what follows, one of so many is, while levels are measured of all."""
 MAX_KEYS = 1000
 LOWEST_RATE, HIGHEST_RATE = 1000, 192_000
 """Of rates between these, sound can be told anything about; a peer may say any number."""
@@ -80,7 +82,7 @@ class AudioChecks:
         self._block_bytes = max(1, round(BLOCK * rate)) * audio_format.frame_bytes
         self._pieces: list[bytes] = []
         self._held = 0
-        self._position = 0
+        self._position = self._blocks = 0
 
     def feed(self, data: bytes) -> list[HeardKey]:
         """Take whole sample frames; return the keys that they bring to an end."""
@@ -110,10 +112,14 @@ class AudioChecks:
         import numpy as np
 
         frames = np.frombuffer(block, "<i2").reshape(-1, self._format.channels)
+        # What is wrong with a sound is wrong for long.
+        closely = self._position < _CLOSELY * self._format.sample_rate or not self._blocks % _EVERY
+        self._blocks += 1
         if self._usable:
             for channel, meter in enumerate(self._meters):
-                meter.add(np.ascontiguousarray(frames[:, channel]))
-            self._readings.add(self._position, frames)
+                meter.add(np.ascontiguousarray(frames[:, channel]), closely=closely)
+            if closely:
+                self._readings.add(self._position, frames)
         if self._pair:
             self._pair.add(*(np.ascontiguousarray(frames[:, channel]) for channel in (0, 1)))
         self._position += len(frames)
@@ -134,7 +140,7 @@ class AudioChecks:
             name = self._name if len(self._meters) == 1 else f"the {SIDES[number - 1]} channel"
             yield from judge_channel(number, meter, name)
         if self._pair:
-            yield from judge_pair(*self._meters, self._pair.identical, self._pair.similarity())
+            yield from judge_pair(self._meters, self._pair.identical, self._pair.similarity())
 
 
 def _describe(number: int, meter: ChannelMeter) -> Report:

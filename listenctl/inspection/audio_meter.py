@@ -54,8 +54,8 @@ class ChannelMeter:
     _squares: float = 0.0
     spectrum: "NDArray[np.float64] | None" = field(default=None, repr=False)
 
-    def add(self, samples: "Samples") -> None:
-        """Take a block of at least one frame."""
+    def add(self, samples: "Samples", *, closely: bool = True) -> None:
+        """Take a block, ``closely`` if its spectrum is looked at too."""
         import numpy as np
 
         floats = samples.astype(np.float32)
@@ -80,7 +80,7 @@ class ChannelMeter:
             self.silent_frames += int((np.abs(rows[quiet]).max(axis=1) <= _NOTHING).sum())
         if peak >= CLIP_SAMPLE:
             self.cut += _count_cut(samples)
-        if float(power.mean()) > _LOUD**2:
+        if closely and float(power.mean()) > _LOUD**2:
             self._add_sound(samples, floats)
 
     @property

@@ -146,7 +146,8 @@ def _wide_mu_law(frames: "Samples") -> "Floats":
 
     if (frames & 0xFF).any():
         return np.zeros((0, 1), np.float32)
-    return _mu_law_table()[(frames >> 8) & 0xFF]
+    wide: Floats = _mu_law_table()[(frames >> 8) & 0xFF]
+    return wide
 
 
 def _by_table(frames: "Samples", table: "Floats") -> "Floats":

@@ -1,7 +1,8 @@
-"""What the measurements of a call's sound mean; each verdict has an id, `listenctl-rules(5)` explains them."""
+"""What the measurements of a call's sound mean; each verdict has an id, which `listenctl-rules(5)` explains."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from listenctl.inspection.audio_meter import ChannelMeter
 from listenctl.inspection.audio_readings import Reading, Readings
@@ -11,6 +12,7 @@ from listenctl.reports import Report
 
 _FEWEST_BLOCKS = 2
 _SHARE_OF_BLOCKS = 0.1
+_MANY_BLOCKS = 10
 # Shorter than this, silence is a pause and sound may be chance.
 _LONG = 3.0
 _CLIPPING = 0.001
@@ -22,11 +24,32 @@ _NARROW = 4200
 _HALF_OF_NARROW = 2200
 _IDENTICAL = 0.99
 _NO_DELAY = 0.002
-# From the application to the caller and back takes longer.
+# From the application to the caller and back takes longer; where a clip is placed is known to some 20 ms.
 _SHORTEST_ECHO = 0.06
 _RATES = (8000, 16000, 24000, 32000)
 
 SIDES = ("left", "right")
+
+SOUND_RULES: Mapping[str, Severity] = MappingProxyType(
+    {
+        "audio-byte-order": Severity.ERROR,
+        "audio-half-sample-shift": Severity.ERROR,
+        "audio-mu-law": Severity.ERROR,
+        "audio-a-law": Severity.ERROR,
+        "audio-swapped": Severity.ERROR,
+        "audio-silent": Severity.WARNING,
+        "audio-one-way": Severity.WARNING,
+        "audio-identical": Severity.WARNING,
+        "audio-crosstalk": Severity.WARNING,
+        "audio-echo": Severity.WARNING,
+        "audio-clipping": Severity.WARNING,
+        "audio-offset": Severity.WARNING,
+        "audio-repeated-samples": Severity.WARNING,
+        "audio-slow": Severity.WARNING,
+        "audio-narrow": Severity.INFO,
+    }
+)
+"""Every verdict there is, and how bad it is."""
 
 _WORDS = {
     Reading.SWAPPED: ("byte-order", "is noise, and sound when its samples are read big-endian: send little-endian"),
@@ -66,6 +89,12 @@ class AudioVerdict:
         }
 
 
+def _verdict(
+    rule: str, sentence: str, confidence: float, channel: int | None = None, *, position: int | None = None
+) -> AudioVerdict:
+    return AudioVerdict(rule, SOUND_RULES[rule], sentence, confidence, channel, position)
+
+
 def judge_readings(readings: Readings, sample_rate: int, name: str) -> Iterator[AudioVerdict]:
     """Say in which way bytes are misread, if they are."""
     worst = readings.worst
@@ -73,23 +102,24 @@ def judge_readings(readings: Readings, sample_rate: int, name: str) -> Iterator[
         return
     wrong = sum(count for reading, count in readings.blocks.items() if reading is not Reading.AS_IS)
     share = wrong / readings.looked_at
-    if wrong < min(_FEWEST_BLOCKS, readings.looked_at) or share < _SHARE_OF_BLOCKS:
+    enough = wrong >= _MANY_BLOCKS or share >= _SHARE_OF_BLOCKS
+    if wrong < min(_FEWEST_BLOCKS, readings.looked_at) or not enough:
         return
     rule, sentence = _WORDS[worst]
     position = min(at for reading, at in readings.first.items() if reading is not Reading.AS_IS)
     where = name if share > 0.9 else f"{share:.0%} of {name}, from {position / sample_rate:.1f} s on,"
     confidence = min(1.0, 0.5 + wrong / 10)
-    yield AudioVerdict(f"audio-{rule}", Severity.ERROR, f"{where} {sentence}", confidence, position=position)
+    yield _verdict(f"audio-{rule}", f"{where} {sentence}", confidence, position=position)
 
 
 def judge_channel(number: int, meter: ChannelMeter, name: str) -> Iterator[AudioVerdict]:
     """Say what is odd about one channel by itself."""
     if meter.clipping > _CLIPPING:
         sentence = f"{name} is too loud: {meter.clipping:.1%} of its sound is cut off at the top"
-        yield AudioVerdict("audio-clipping", Severity.WARNING, sentence, min(1.0, meter.clipping * 100), number)
+        yield _verdict("audio-clipping", sentence, min(1.0, meter.clipping * 100), number)
     if abs(meter.offset) > _OFFSET:
         sentence = f"{name} has a constant offset of {meter.offset:+.1%} of full scale"
-        yield AudioVerdict("audio-offset", Severity.WARNING, sentence, min(1.0, abs(meter.offset) * 50), number)
+        yield _verdict("audio-offset", sentence, min(1.0, abs(meter.offset) * 50), number)
     yield from _judge_rate(number, meter, name)
 
 
@@ -100,22 +130,23 @@ def judge_silence(meters: Sequence[ChannelMeter], name: str) -> Iterator[AudioVe
     if not silent or seconds < _LONG:
         return
     if len(silent) == len(meters):
-        yield AudioVerdict("audio-silent", Severity.WARNING, f"{name} is nothing but silence for {seconds:.1f} s", 1.0)
+        yield _verdict("audio-silent", f"{name} is nothing but silence for {seconds:.1f} s", 1.0)
         return
     heard = meters[1 - silent[0]].sound
     if heard >= _LONG:
         sides = SIDES[silent[0]], SIDES[1 - silent[0]]
         sentence = f"one-way: the {sides[0]} channel is silent, with {heard:.1f} s of sound on the {sides[1]}"
-        yield AudioVerdict("audio-one-way", Severity.WARNING, sentence, min(1.0, heard / 10), silent[0] + 1)
+        yield _verdict("audio-one-way", sentence, min(1.0, heard / 10), silent[0] + 1)
 
 
 def judge_pair(
-    left: ChannelMeter, right: ChannelMeter, identical: float | None, similarity: Similarity | None
+    meters: Sequence[ChannelMeter], identical: float | None, similarity: Similarity | None
 ) -> Iterator[AudioVerdict]:
     """Say what is odd about two channels together (protocol.md 3.1)."""
-    if identical is not None and identical >= _IDENTICAL and min(left.sound, right.sound) > 0:
+    sound = min(meter.sound for meter in meters)
+    if identical is not None and identical >= _IDENTICAL and sound:
         sentence = "both channels are the same; they should be the two directions of the call"
-        yield AudioVerdict("audio-identical", Severity.WARNING, sentence, min(1.0, left.sound / _LONG))
+        yield _verdict("audio-identical", sentence, min(1.0, sound / _LONG))
     elif similarity is not None:
         yield _judge_similarity(similarity)
 
@@ -132,24 +163,27 @@ def judge_echo(similarities: Sequence[Similarity | None], *, plays_clips: bool, 
     if not similarities or (mixed and plays_clips):
         return
     left, right = similarities[0], similarities[-1] if len(similarities) == 2 else None
-    if left is None or left.delay < -_NO_DELAY:
+    if left is None:
         return
-    if plays_clips and len(similarities) == 2 and right is None and left.delay < _SHORTEST_ECHO:
+    if plays_clips and len(similarities) == 2 and right is None and abs(left.delay) < _SHORTEST_ECHO:
         sentence = "the channels are swapped: clips of the application are in the left one instead of the right"
-        yield AudioVerdict("audio-swapped", Severity.ERROR, sentence, left.strength)
+        yield _verdict("audio-swapped", sentence, left.strength)
+        return
+    # An application that plays what it hears is later than that.
+    if left.delay < -_NO_DELAY:
         return
     sentence = f"echo: the caller's end sends back what the application plays, {left.delay * 1000:.0f} ms later"
-    yield AudioVerdict("audio-echo", Severity.WARNING, sentence, left.strength, 1)
+    yield _verdict("audio-echo", sentence, left.strength, 1)
 
 
 def _judge_similarity(similarity: Similarity) -> AudioVerdict:
     delay = abs(similarity.delay)
     if delay < _NO_DELAY:
         sentence = "both channels hold the same sound, though not equally; the directions of the call are mixed"
-        return AudioVerdict("audio-crosstalk", Severity.WARNING, sentence, similarity.strength)
+        return _verdict("audio-crosstalk", sentence, similarity.strength)
     first, second = SIDES if similarity.delay > 0 else reversed(SIDES)
     sentence = f"echo: the {second} channel repeats the {first} one {delay * 1000:.0f} ms later"
-    return AudioVerdict("audio-echo", Severity.WARNING, sentence, similarity.strength)
+    return _verdict("audio-echo", sentence, similarity.strength)
 
 
 def _judge_rate(number: int, meter: ChannelMeter, name: str) -> Iterator[AudioVerdict]:
@@ -157,13 +191,13 @@ def _judge_rate(number: int, meter: ChannelMeter, name: str) -> Iterator[AudioVe
         return
     if meter.repeated > _REPEATED:
         sentence = f"{name} has each sample twice: made of {meter.sample_rate // 2} Hz without a resampler"
-        yield AudioVerdict("audio-repeated-samples", Severity.WARNING, sentence, meter.repeated, number)
+        yield _verdict("audio-repeated-samples", sentence, meter.repeated, number)
     elif meter.sample_rate >= _RATES[0] and meter.is_broad and meter.energy_above(_HALF_OF_NARROW) < _NOTHING:
         sentence = f"{name} has nothing above {_HALF_OF_NARROW} Hz: its rate may be twice {meter.sample_rate} Hz"
-        yield AudioVerdict("audio-slow", Severity.WARNING, sentence, 0.7, number)
+        yield _verdict("audio-slow", sentence, 0.7, number)
     elif meter.is_broad and (rate := _enough(meter)):
         sentence = f"{name} has nothing above {rate // 2} Hz: {rate} Hz would hold all there is"
-        yield AudioVerdict("audio-narrow", Severity.INFO, sentence, 0.8, number)
+        yield _verdict("audio-narrow", sentence, 0.8, number)
 
 
 def _enough(meter: ChannelMeter) -> int | None:

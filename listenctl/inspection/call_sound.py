@@ -32,10 +32,11 @@ class CallSoundReport:
 
     def to_json(self) -> Report:
         """Return it as it stands in `listenctl-inspect(5)`."""
-        return {
-            "jambonz": self.jambonz.to_json(),
+        between = [verdict.to_json() for verdict in self.between]
+        described = self.jambonz.to_json()
+        return described | {
+            "verdicts": [*(verdict.to_json() for verdict in self.jambonz.verdicts), *between],
             "application": self.application.to_json() if self.application else None,
-            "between": [verdict.to_json() for verdict in self.between],
         }
 
 

@@ -37,6 +37,8 @@ class ChannelPair:
         sounding = ~same | (np.abs(left.astype(np.int32)) > _NOTHING)
         self._compared += int(sounding.sum())
         self._same += int((sounding & same).sum())
+        if self._correlator.done:
+            return
         self._held.append((left, right))
         self._held_samples += len(left)
         if self._held_samples >= self._size:

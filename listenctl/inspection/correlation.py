@@ -7,6 +7,7 @@ time, and tones of the same frequency leave nothing, because they are few freque
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _SIGMAS = 8.0
 _LEAST = 0.08
 _SHARP = 1.8
 _NEIGHBOURHOOD = 0.004
+# Blocks, of two minutes in which both sound.
+_ENOUGH = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +49,18 @@ class Correlator:
         self._sum: NDArray[np.complex128] | None = None
         self._blocks = 0
 
+    @property
+    def done(self) -> bool:
+        """Whether enough has been compared for a result; more only takes time."""
+        return self._blocks >= _ENOUGH
+
     def compare(self, first: "Samples", second: "Samples") -> None:
         """Take ``BLOCK`` seconds of each, from the same time on; what is quiet is left out."""
         import numpy as np
 
         if min(_energy(first), _energy(second)) < _QUIET**2:
             return
-        one, other = (
-            np.fft.rfft(samples * np.hanning(size).astype(np.float32))[: self._bins + 1]
-            for samples, size in zip((first, second), self.sizes, strict=True)
-        )
+        one, other = (np.fft.rfft(samples * _window(len(samples)))[: self._bins + 1] for samples in (first, second))
         product = np.conj(one) * other
         # What is below the steps of 16 bits has no phase.
         product /= np.abs(product) + max(self.sizes) / 12
@@ -81,6 +86,13 @@ class Correlator:
         if strength < max(_LEAST, chance, _SHARP * float(rest.max())):
             return None
         return Similarity((peak - reach) * BLOCK / size, min(1.0, strength))
+
+
+@lru_cache(maxsize=8)
+def _window(size: int) -> "Floats":
+    import numpy as np
+
+    return np.hanning(size).astype(np.float32)
 
 
 def _energy(samples: "Samples") -> float:

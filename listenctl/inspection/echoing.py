@@ -32,12 +32,13 @@ class EchoFinder:
         self._received = [_Blocks(audio_format.sample_rate) for _ in range(audio_format.channels)]
         self._heard: _Blocks | None = None
         self._correlators: list[Correlator] = []
+        self._done = False
         self.listens = False
 
     def receive(self, at: float, position: int, data: bytes) -> None:
         """Take what jambonz sent."""
         self._places.add(at, self._format.samples(len(data)))
-        if not self.listens:
+        if not self.listens or self._done:
             return
         import numpy as np
 
@@ -58,7 +59,8 @@ class EchoFinder:
         if self._heard is None:
             self._heard = _Blocks(sample_rate)
             self._correlators = [Correlator(sample_rate, self._format.sample_rate) for _ in self._received]
-        self._heard.put(at, np.frombuffer(data, "<i2"))
+        if not self._done:
+            self._heard.put(at, np.frombuffer(data, "<i2"))
 
     def finish(self) -> Sequence[Similarity | None]:
         """Return how much each channel repeats of what the caller heard."""
@@ -73,6 +75,7 @@ class EchoFinder:
                 received = blocks.take(number)
                 if heard is not None and received is not None:
                     self._correlators[channel].compare(heard, received)
+        self._done = bool(self._correlators) and all(correlator.done for correlator in self._correlators)
 
 
 class _Blocks:

@@ -162,8 +162,15 @@ class _Call:
             return
         both = self._both_format(heard)
         in_right = self.format.channels == 2 and report.mode is not None and not report.mode.streams
+        silence = 0
         for block in joining.join(self._received(files), None if in_right else heard, both.sample_rate):
-            files.append(Part.BOTH, both, block)
+            # Silence takes no room on the disk.
+            if block.strip(b"\0"):
+                files.append(Part.BOTH, both, block, silence=silence)
+                silence = 0
+            else:
+                silence += len(block)
+        files.append(Part.BOTH, both, b"", silence=silence)
 
     def _received(self, files: CallFiles) -> Received | None:
         path = files.path(Part.JAMBONZ)

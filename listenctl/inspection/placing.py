@@ -15,7 +15,6 @@ from listenctl.protocol.ledger import Gap
 # The player counts time in floats, and pieces that follow each other may seem to be so much apart.
 _SEAM = 0.002
 _FINDING_ORIGIN = 10.0
-_LONGEST_SILENCE = 3600.0
 _MOST_SILENCE = 86_400.0
 
 
@@ -36,7 +35,7 @@ class _Silence:
 
     def take(self, samples: int, sample_rate: int) -> int:
         """Return how many of so many samples of silence there may be."""
-        samples = min(samples, int(min(_LONGEST_SILENCE, self._left) * sample_rate))
+        samples = min(samples, int(self._left * sample_rate))
         self._left -= samples / sample_rate
         return samples
 
@@ -59,7 +58,7 @@ class ReceivedPlaces:
     @property
     def origin(self) -> float:
         """When the first sample was captured; below 0 if that was before the handshake."""
-        return min(max(self._origin or 0.0, -_LONGEST_SILENCE), _LONGEST_SILENCE)
+        return min(max(self._origin or 0.0, -_MOST_SILENCE), _MOST_SILENCE)
 
     @property
     def end(self) -> float:
@@ -125,6 +124,9 @@ class Placed:
         if silence <= _SEAM * self.sample_rate:
             # What begins before the piece before has ended follows it.
             silence = 0
-        silence = self._silence.take(silence, self.sample_rate)
+        taken = self._silence.take(silence, self.sample_rate)
+        # What follows comes right after, though its time is later.
+        self.begins += (silence - taken) / self.sample_rate
+        silence = taken
         self.samples += silence + len(data) // SAMPLE_BYTES
         return silence

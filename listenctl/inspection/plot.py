@@ -113,7 +113,7 @@ def draw_call(picture: CallPicture, report: CallReport) -> "Figure":
     for axes in rows:
         _prepare(axes, begin, end)
     if lanes:
-        draw_lanes(rows[0], lanes)
+        draw_lanes(rows[0], lanes, width=_WIDTH)
     for number, side in enumerate(sides):
         wave, spectrum = rows[bool(lanes) + 2 * number : bool(lanes) + 2 * number + 2]
         draw_waveform(wave, side, edges)

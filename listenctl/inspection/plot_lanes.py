@@ -51,13 +51,13 @@ def lanes_of(report: CallReport, orders: Sequence[Order]) -> list[Lane]:
     return [lane for lane in lanes if lane.levels]
 
 
-def draw_lanes(axes: "Axes", lanes: Sequence[Lane]) -> None:
-    """Draw lanes one above the other; the limits of time are set already."""
+def draw_lanes(axes: "Axes", lanes: Sequence[Lane], *, width: float) -> None:
+    """Draw lanes one above the other in a picture so many inches wide; the limits of time are set already."""
     height, ticks = 0.0, []
     for lane in lanes:
         axes.axhline(height - _STEP, color=GRID, linewidth=0.6)
         levels = [height + level * _STEP for level in reversed(range(lane.levels))]
-        lane.draw(axes, Labels(axes, levels))
+        lane.draw(axes, Labels(axes, levels, width=width))
         ticks.append(((levels[0] + levels[-1]) / 2, lane.name))
         height += (lane.levels + 0.7) * _STEP
     axes.set_ylim(-_STEP, height)

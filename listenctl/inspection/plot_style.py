@@ -52,14 +52,14 @@ class Labels:
 
     Args:
         levels: heights, the first to be taken first.
+        width: of the picture, in inches.
     """
 
-    def __init__(self, axes: "Axes", levels: Sequence[float]) -> None:
+    def __init__(self, axes: "Axes", levels: Sequence[float], *, width: float) -> None:
         self._axes = axes
         self._ends = dict.fromkeys(levels, float("-inf"))
         left, self._right = axes.get_xlim()
-        points = axes.get_position().width * axes.figure.get_figwidth() * _POINTS_PER_INCH
-        self._second = points / (self._right - left)
+        self._second = axes.get_position().width * width * _POINTS_PER_INCH / (self._right - left)
 
     def put(self, begin: float, end: float, text: str, *, size: int = TINY) -> float:
         """Return the height for something that lasts from ``begin`` to ``end``, with its label written beside it."""

@@ -5,6 +5,7 @@ A column covers few samples at first; when there are too many, each two become o
 however long the call is, and is always finer than what it is drawn on.
 """
 
+from math import log2
 from typing import TYPE_CHECKING, TypeAlias
 
 from listenctl.protocol.audio import SAMPLE_BYTES
@@ -126,7 +127,7 @@ class Spectrum:
     def __init__(self, sample_rate: int) -> None:
         import numpy as np
 
-        size = 1 << round(np.log2(max(1.0, _WINDOW * sample_rate)))
+        size = 1 << round(log2(max(1.0, _WINDOW * sample_rate)))
         self._size = min(max(size, _SMALLEST_WINDOW), _LARGEST_WINDOW)
         self._hop = self._size // 2
         self._bands = min(self._size // 2, int(HIGHEST_DRAWN / sample_rate * self._size)) + 1

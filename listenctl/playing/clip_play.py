@@ -2,34 +2,29 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from uuid import uuid4
 
 from listenctl.errors import ListenctlError
 from listenctl.media.pacing import Clock
-from listenctl.playing.clips import as_command, judge, read_clip, silent_command
+from listenctl.playing.clips import as_command, judge, read_clip
 from listenctl.playing.dialogue import Answer, Dialogue
 from listenctl.playing.result import Evidence, Outcome, PlayResult, Progress
-from listenctl.playing.sender import AFTER_KILL
 from listenctl.playing.settings import PlaySettings
 from listenctl.playing.sound import Sound
 from listenctl.protocol.audio import SAMPLE_BYTES
 
 PATIENCE = 3.0
 """Seconds after its end by the clock until which a clip's answer is waited for."""
-_SYNC_PATIENCE = 0.3
-_UNSURE = 0.5
-"""Seconds by which the clock may be wrong about whose turn it is."""
-_SILENT_CLIP = 0.3
-"""Seconds in which 20 ms of silence must have been played."""
+_ASK_EVERY = 0.02
 
 
 @dataclass(slots=True)
 class _Part:
     """A clip that was sent: how long it is, its answer, and when it was passed on to jambonz, None before."""
 
+    clip_id: str
     seconds: float
     answer: asyncio.Future[Answer]
     passed_at: float | None = None
@@ -79,18 +74,10 @@ class ClipPlay:
         return await self._end()
 
     async def silence(self) -> None:
-        """Stop what of it plays or waits at jambonz; what still waits with the server goes when we leave."""
-        await self._see_what_is_passed()
-        passed = [part for part in self._parts if part.passed_at is not None and not part.answer.done()]
-        if not passed:
-            return
-        if self._begins_at is not None and self._begins_at > self._clock.now() + _UNSURE:
-            # A killAudio would stop somebody else's clip, and bring ours.
-            await self._empty_queue()
-        elif len(passed) == 1:
-            await self._dialogue.kill()
-        else:
-            await self._interrupt()
+        """Have all of it taken back that hasn't been played; what others play isn't concerned."""
+        for part in self._parts:
+            if not part.answer.done():
+                await self._dialogue.withdraw(part.clip_id)
         await self._dialogue.sync()
 
     def progress(self) -> Progress:
@@ -103,15 +90,6 @@ class ClipPlay:
     @property
     def _seconds(self) -> float:
         return sum(part.seconds for part in self._parts)
-
-    async def _see_what_is_passed(self) -> None:
-        """Find out whether the last clip waits; the server answers at once unless it does."""
-        if not self._parts or self._parts[-1].passed_at is not None:
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_SYNC_PATIENCE):
-                await self._dialogue.sync()
-                self._parts[-1].passed_at = self._clock.now()
 
     async def _goes_on(self) -> bool:
         """Tell whether the next clip may be sent."""
@@ -133,7 +111,7 @@ class ClipPlay:
         rate = self._sound.clip_rate
         text = await as_command(pcm, rate, clip_id=clip_id, queue=not at_once)
         sent_at = self._clock.now()
-        part = _Part(len(pcm) / SAMPLE_BYTES / rate, await self._dialogue.clip(clip_id, text))
+        part = _Part(clip_id, len(pcm) / SAMPLE_BYTES / rate, await self._dialogue.clip(clip_id, text))
         self._parts.append(part)
         # The server answers when jambonz has the clip; or it is dropped while it waits for that.
         if await self._dialogue.unless(part.answer, self._dialogue.sync()):
@@ -151,16 +129,10 @@ class ClipPlay:
         return ahead
 
     async def _interrupt(self) -> None:
-        # What played goes on after the clip that empties the queue, and only then killAudio ends it.
-        over = await self._empty_queue()
-        await self._dialogue.wait_until(over, self._clock.now() + _SILENT_CLIP)
+        """Stop all clips; jambonz goes on with the next one at each killAudio, and the server repeats it."""
         await self._dialogue.kill()
-        await self._clock.sleep(AFTER_KILL)
-
-    async def _empty_queue(self) -> "asyncio.Future[Answer]":
-        """Empty jambonz's queue by a clip that doesn't queue; killAudio would bring the next one (protocol.md 5.1)."""
-        clip_id = f"{self._name}-0"
-        return await self._dialogue.clip(clip_id, silent_command(clip_id))
+        while (await self._dialogue.sync()).stopping:
+            await self._clock.sleep(_ASK_EVERY)
 
     async def _end(self) -> PlayResult:
         heard = 0.0

@@ -5,7 +5,6 @@ import asyncio
 from listenctl.media.sources import Source
 from listenctl.playing.dialogue import Answer
 from listenctl.playing.result import Evidence, Outcome, PlayResult
-from listenctl.playing.sound import CLIP_RATE
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.commands import PlayAudio
 from listenctl.protocol.messages import PlayDone
@@ -39,12 +38,6 @@ async def as_command(pcm: bytes, sample_rate: int, *, clip_id: str, queue: bool)
         ).serialize()
 
     return encode() if len(pcm) < _BLOCKING_BYTES else await asyncio.to_thread(encode)
-
-
-def silent_command(clip_id: str) -> str:
-    """Return a clip that nobody hears, and that empties jambonz's queue."""
-    silence = bytes(CLIP_RATE // 50 * SAMPLE_BYTES)
-    return PlayAudio.encode(silence, "raw", sample_rate=CLIP_RATE, clip_id=clip_id).serialize()
 
 
 def judge(answer: Answer | None, seconds: float, *, passed_at: float, began_at: float) -> PlayResult:

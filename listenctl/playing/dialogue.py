@@ -86,6 +86,10 @@ class Dialogue:
         await self.conversation.send(text)
         return answer
 
+    async def withdraw(self, clip_id: str) -> None:
+        """Take a clip back: it is stopped as soon as it plays."""
+        await self.conversation.send(wire_json.encode({"type": ControlType.WITHDRAW, "data": {"id": clip_id}}))
+
     async def sync(self) -> Synced:
         """Wait until all that was sent has been passed on; return how playing stands then."""
         answer: asyncio.Future[Mapping[str, object]] = asyncio.get_running_loop().create_future()

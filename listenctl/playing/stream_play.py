@@ -13,10 +13,12 @@ from listenctl.media.pacing import Clock
 from listenctl.media.sources import Source
 from listenctl.playing.dialogue import Answer, Dialogue
 from listenctl.playing.mode import KnownBy, PlayMode
+from listenctl.playing.probing import IDLE
 from listenctl.playing.result import Evidence, Outcome, PlayResult, Progress
 from listenctl.playing.sender import CHUNK, PAD, StreamSender
 from listenctl.playing.settings import PlaySettings
 from listenctl.playing.sound import Sound
+from listenctl.protocol.attached import Synced
 from listenctl.protocol.messages import Mark
 
 EARLY = 0.25
@@ -52,6 +54,9 @@ class StreamPlay:
         self._state = "waiting"
         # Seconds of others' audio that are played before ours.
         self._ahead = 0.0
+        self._idle = False
+        # Whether jambonz has ever answered a mark of this call, as it does where it streams only.
+        self._proven = mode.known_by is KnownBy.PROBE
         self._sender = StreamSender(
             dialogue.audio, mode.sample_rate, lead=settings.lead, exact=settings.exact, clock=clock
         )
@@ -59,9 +64,11 @@ class StreamPlay:
     async def run(self) -> PlayResult:
         """Play it."""
         await self._take_turn()
+        asked = await self._ask_for_proof()
         self._state = "playing"
         source = await self._sound.open(self._mode.sample_rate)
         try:
+            await self._wait_for_proof(asked)
             complete = await self._dialogue.unless(self._dialogue.killed, self._send(source))
         finally:
             await source.close()
@@ -89,22 +96,40 @@ class StreamPlay:
         return Progress(self._state, sent, self._heard(), self._sound.seconds, self._sender.lead if sent else None)
 
     async def _take_turn(self) -> None:
-        if self._settings.interrupt:
-            await self._dialogue.kill()
         # A guess isn't for others to go by.
         said = None if self._mode.known_by is KnownBy.GUESS else self._mode.sample_rate
         granted = await self._dialogue.acquire(said)
         synced = await self._dialogue.sync()
-        if waited := not granted.done():
+        if self._settings.interrupt:
+            synced = await self._kill_until(granted)
+            self._sender.killed()
+        elif not granted.done():
             self._tell("another tool streams to this call; waiting for its turn to end")
             await self._dialogue.wait(granted)
             synced = await self._dialogue.sync()
-        if self._settings.interrupt:
-            if waited:
-                await self._dialogue.kill()
-            self._sender.killed()
-        else:
-            self._ahead = synced.playout or 0.0
+        self._proven = self._proven or synced.mark_answered
+        # Where nobody knows the rate, something may still be to be played.
+        self._idle = synced.playout == 0.0
+        self._ahead = synced.playout or 0.0
+
+    async def _kill_until(self, granted: asyncio.Future[None]) -> Synced:
+        """Silence who streams, and those who would be next, each of which a killAudio makes lose its turn."""
+        while True:
+            await self._dialogue.kill()
+            synced = await self._dialogue.sync()
+            if granted.done():
+                return synced
+
+    async def _ask_for_proof(self) -> "asyncio.Future[Answer] | None":
+        """Set a mark where nothing plays: whatever the rates, it is answered at once if the call takes a stream."""
+        if not self._settings.wait or self._proven or not self._idle:
+            return None
+        return await self._dialogue.mark(f"begin-{uuid4().hex[:12]}")
+
+    async def _wait_for_proof(self, asked: "asyncio.Future[Answer] | None") -> None:
+        # Audio behind it would take the mark along into the resampler, which may lose it (protocol.md 6.4).
+        if asked is not None:
+            self._proven = await self._dialogue.wait_until(asked, self._clock.now() + IDLE) is not None
 
     async def _send(self, source: Source) -> None:
         samples = round(CHUNK * self._mode.sample_rate)
@@ -115,7 +140,7 @@ class StreamPlay:
         end = self._ends_at()
         answer = await self._dialogue.wait_until(mark, end + PAD + GRACE)
         if answer is None:
-            return self._unanswered()
+            return await self._unanswered()
         if isinstance(answer.message, Mark) and answer.message.event == "cleared":
             # Between the last sound and the mark there is silence, which may as well be killed.
             return self._interrupted(answer.at) if answer.at < end else self._played(Evidence.CLOCK)
@@ -127,15 +152,15 @@ class StreamPlay:
         detail = f"by the clock; jambonz answered the mark behind it {early:.1f} s too early, {_why_early()}"
         return self._played(Evidence.CLOCK, detail)
 
-    def _unanswered(self) -> PlayResult:
+    async def _unanswered(self) -> PlayResult:
         if self._dialogue.killed.done():
             return self._interrupted()
-        if self._mode.known_by is KnownBy.GUESS:
-            detail = "jambonz didn't answer the mark behind it, and whether this call takes a stream is a guess"
+        if not (self._proven or (await self._dialogue.sync()).mark_answered):
+            detail = "jambonz has never answered a mark of this call, so nothing proves that it takes a stream"
             return PlayResult(Outcome.UNKNOWN, None, 0.0, detail)
         detail = (
-            "by the clock; jambonz didn't answer the mark behind it, as happens after killAudio and clearMarks, where "
-            "more audio follows at a rate that isn't the call's, and where the call takes no stream after all"
+            "by the clock; jambonz didn't answer the mark behind it, as happens after killAudio and clearMarks, and "
+            "where more audio follows at a rate that isn't the call's"
         )
         return self._played(Evidence.CLOCK, detail)
 

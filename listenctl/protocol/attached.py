@@ -21,7 +21,7 @@ class ControlType(StrEnum):
     A tool sends ``ACQUIRE`` to stream audio as soon as nobody else does and ``RELEASE`` when it is done; the server
     answers with ``GRANTED`` when it is the tool's turn, and sends ``ERROR`` about what it didn't pass on. ``SYNC`` is
     answered with ``SYNCED`` when all that the tool sent before has been passed on or refused, and with how the call's
-    playing stands.
+    playing stands. ``WITHDRAW`` takes a clip back.
     """
 
     ACQUIRE = f"{PREFIX}acquire"
@@ -29,6 +29,7 @@ class ControlType(StrEnum):
     GRANTED = f"{PREFIX}granted"
     SYNC = f"{PREFIX}sync"
     SYNCED = f"{PREFIX}synced"
+    WITHDRAW = f"{PREFIX}withdraw"
     ERROR = f"{PREFIX}error"
 
     def serialize(self) -> str:
@@ -84,6 +85,8 @@ class Synced:
         waiting_clips: how many clips of all tools haven't been passed on.
         clip_seconds: that the clips of all tools still play, those that wait too, by the clock; None where a length is
             unknown.
+        stopping: clips are being stopped by a killAudio or a withdrawal, and jambonz hasn't answered yet.
+        mark_answered: jambonz has answered a mark of this call, as it does where it streams only.
     """
 
     stream_rate: int | None = None
@@ -91,6 +94,8 @@ class Synced:
     playout: float | None = None
     waiting_clips: int = 0
     clip_seconds: float | None = None
+    stopping: bool = False
+    mark_answered: bool = False
 
     @classmethod
     def parse(cls, data: Mapping[str, object]) -> Self:
@@ -107,6 +112,8 @@ class Synced:
             playout=playout,
             waiting_clips=int(waiting or 0),
             clip_seconds=wire_json.number(data.get("clipSeconds")),
+            stopping=data.get("stopping") is True,
+            mark_answered=data.get("markAnswered") is True,
         )
 
     def serialize(self) -> str:
@@ -117,6 +124,8 @@ class Synced:
             "playout": _rounded(self.playout),
             "waitingClips": self.waiting_clips,
             "clipSeconds": _rounded(self.clip_seconds),
+            "stopping": self.stopping,
+            "markAnswered": self.mark_answered,
         }
         return wire_json.encode({"type": ControlType.SYNCED, "data": data})
 

@@ -9,14 +9,15 @@ read; each is given up when it must be over.
 import base64
 import binascii
 from collections import deque
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.commands import PlayAudio
 from listenctl.protocol.sounds import is_wav
 
-MAX_AT_JAMBONZ = 8
-"""Clips that jambonz has at once; an application beside the tools may have some there too."""
+MAX_AT_JAMBONZ = 3
+"""Clips that jambonz has at once: enough to go on without a gap, and few, since there is no taking them back."""
 MAX_WAITING = 1000
 MAX_WAITING_BYTES = 256 * 1024 * 1024
 MAX_PASSED_BYTES = 4 * 1024 * 1024
@@ -140,7 +141,21 @@ class ClipQueue:
 
     def forget(self, tool: int) -> None:
         """Drop what waits of a tool that has left."""
-        self._waiting = deque(clip for clip in self._waiting if clip.tool != tool)
+        self._keep_waiting(clip for clip in self._waiting if clip.tool != tool)
+
+    def withdraw(self, names: Collection[str]) -> list[str]:
+        """Drop clips that wait; return the names of those that jambonz has."""
+        self._keep_waiting(clip for clip in self._waiting if clip.name not in names)
+        return [clip.name for clip in self._at_jambonz if clip.name in names]
+
+    def take_for_over(self, names: Collection[str], now: float) -> None:
+        """Take notice that jambonz plays some clips no more, nor ever will."""
+        if self._at_jambonz and self._at_jambonz[0].name in names:
+            self._begin = now
+        self._at_jambonz = deque(clip for clip in self._at_jambonz if clip.name not in names)
+
+    def _keep_waiting(self, clips: Iterable[QueuedClip]) -> None:
+        self._waiting = deque(clips)
         self._waiting_bytes = sum(len(clip.text) for clip in self._waiting)
 
     def _give_up(self, now: float) -> None:

@@ -163,6 +163,24 @@ class ListenSession:
             return self._take_text(message.data, at)
         return ()
 
+    def receive_audio(self, before: float, times: Sequence[float], size: int, *, longest: float) -> int:
+        """
+        Take in audio messages of one size that hold whole sample frames, as long as there is nothing to say of them.
+
+        Args:
+            before: time of what came before, up to which all has been told.
+            longest: seconds without a message after which time has to go on in smaller steps.
+
+        Returns:
+            How many were taken.
+        """
+        frame_bytes = self.audio_format.frame_bytes
+        if not self.started or self._assembler.rest or size % frame_bytes:
+            return 0
+        taken = self.ledger.follow(before, times, size, longest=longest)
+        self._position += taken * (size // frame_bytes)
+        return taken
+
     def assume_defaults(self, at: float) -> Sequence[Event]:
         """Start the call without metadata, because it didn't come in time."""
         if self.started:

@@ -1,10 +1,11 @@
 """The clips of one call that many tools send: their names on the wire, their turns, and whom an answer is for."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from listenctl.protocol.clip_queue import ClipQueue, QueuedClip, seconds_of
+from listenctl.protocol.clip_stops import ClipStops
 from listenctl.protocol.commands import PlayAudio
 from listenctl.protocol.messages import PlayDone
 from listenctl.protocol.wire_names import Asked, ClipOrder, WireNames
@@ -28,8 +29,10 @@ class SharedClips:
         self._order = ClipOrder()
         self._queue = ClipQueue()
         self._clock = clock
-        # Those that jambonz had at the last killAudio, of which it stops one (protocol.md 5.1).
-        self._killed: set[str] = set()
+        # Those that jambonz has and that a killAudio is meant for, of which each stops one (protocol.md 5.1).
+        self._stops = ClipStops()
+        # Those that their tools have withdrawn, to be stopped when they begin.
+        self._withdrawn: set[str] = set()
         # Those that don't queue and haven't been answered, the one that was sent last being on top.
         self._on_top: deque[str] = deque(maxlen=MAX_ON_TOP)
 
@@ -45,8 +48,19 @@ class SharedClips:
 
     @property
     def deadline(self) -> float | None:
-        """When to call ``pass_on`` if nothing happens before; None if nothing waits."""
-        return self._queue.deadline
+        """When to call ``must_kill`` and ``pass_on`` if nothing happens before; None if nothing waits."""
+        return self._queue.deadline if self._stops.deadline is None else self._stops.deadline
+
+    @property
+    def stopping(self) -> bool:
+        """Whether clips are being stopped, which is when none is passed on."""
+        self._give_up()
+        return bool(self._stops.names)
+
+    def must_kill(self) -> bool:
+        """Tell whether a killAudio is to be sent now, once for each time."""
+        self._give_up()
+        return self._stops.is_due(self._clock())
 
     def count(self, tool: int) -> int:
         """Return how many answers the tool waits for."""
@@ -75,6 +89,8 @@ class SharedClips:
 
     def pass_on(self) -> list[bytes]:
         """Return what to send for the clips whose turn it is."""
+        if self.stopping:
+            return []
         clips = self._queue.pass_on(self._clock())
         for clip in clips:
             self._order.add(clip.name)
@@ -88,23 +104,31 @@ class SharedClips:
         """Tell whether a clip hasn't been passed on."""
         return self._queue.waits(name)
 
-    def kill(self) -> list[Owned]:
-        """Take notice of a killAudio; return the clips that it drops before their turn, oldest first."""
+    def kill(self, *, all_of_them: bool) -> list[Owned]:
+        """
+        Take notice of a killAudio; return the clips that it drops before their turn, oldest first.
+
+        Args:
+            all_of_them: stop all clips that jambonz has, by further killAudios.
+        """
         self._order.kill()
-        self._killed = set(self._queue.at_jambonz)
+        self._stops.begin(self._at_jambonz if all_of_them else (), self._clock(), others_follow=False)
         return self._take(self._queue.kill())
+
+    def withdraw(self, tool: int, own: object) -> list[Owned]:
+        """Take clips of a tool back, those that jambonz has when they play; return them."""
+        names = self._names.names_of(tool, own)
+        self._queue.withdraw(names)
+        self._withdrawn.update(name for name in names if name in self._at_jambonz)
+        self._stop_withdrawn()
+        asked = [self._names.take(name) for name in names]
+        return [one for one in asked if one]
 
     def playing(self, *, behind: bool) -> list[Owned]:
         """Return the clip that plays, as far as is known, and those ``behind`` it at jambonz."""
-        names = [*reversed(self._on_top), *self._queue.at_jambonz]
+        names = self._at_jambonz
         waiters = [self._names.waiter(name) for name in (names if behind else names[:1])]
         return [one for one in waiters if one]
-
-    @property
-    def go_on_after_kill(self) -> bool:
-        """Whether jambonz, at the end of a clip, goes on with one that a killAudio was meant for as well."""
-        self._killed.intersection_update(self._queue.at_jambonz)
-        return bool(self._killed)
 
     def interrupt(self, clip: PlayAudio) -> list[Owned]:
         """Take notice of a clip that doesn't queue; it empties jambonz's queue, of which ours is the rear part."""
@@ -124,11 +148,37 @@ class SharedClips:
         elif message.id is not None or not (names := self._order.take()):
             return None
         self._queue.answered(names[-1], self._clock())
-        if names[0] in self._on_top:
-            self._on_top.remove(names[0])
+        self._take_for_over(names)
+        self._stops.names.intersection_update(self._at_jambonz)
+        self._stops.hurry(self._clock())
+        self._stop_withdrawn()
         asked = [self._names.take(name) for name in names]
         # Those behind the first never will be answered.
         return [one for one in asked[:1] if one]
+
+    @property
+    def _at_jambonz(self) -> list[str]:
+        """The clips that jambonz has, the one that plays before those that it goes on with."""
+        return [*reversed(self._on_top), *self._queue.at_jambonz]
+
+    def _stop_withdrawn(self) -> None:
+        playing = self._at_jambonz[:1]
+        self._withdrawn.intersection_update(self._at_jambonz)
+        if not self._stops.names and self._withdrawn.issuperset(playing) and playing:
+            self._order.kill()
+            self._stops.begin(playing, self._clock(), others_follow=True)
+            self._stops.hurry(self._clock())
+
+    def _give_up(self) -> None:
+        given_up = self._stops.give_up(self._clock())
+        if not given_up:
+            return
+        self._take_for_over(given_up)
+        self._stop_withdrawn()
+
+    def _take_for_over(self, names: Collection[str]) -> None:
+        self._queue.take_for_over(names, self._clock())
+        self._on_top = deque((name for name in self._on_top if name not in names), maxlen=MAX_ON_TOP)
 
     def _take(self, clips: Iterable[QueuedClip]) -> list[Owned]:
         asked = (self._names.take(clip.name) for clip in clips)

@@ -5,8 +5,8 @@ Told what a tool or jambonz sent, it says what goes where. Marks and clips get n
 answer returns to its sender under the sender's name; everything else of jambonz goes to everyone.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from listenctl.protocol import wire_json
 from listenctl.protocol.attached import PREFIX, ControlType, Refusal, RefusalReason, Synced
@@ -22,56 +22,22 @@ from listenctl.protocol.commands import (
     parse_command,
 )
 from listenctl.protocol.messages import JambonzMessage, Mark, PlayDone, parse_texts
-from listenctl.protocol.playout_clock import PlayoutClock
+from listenctl.protocol.shared_actions import (
+    Action,
+    Actions,
+    Refuse,
+    TextToJambonz,
+    ToEveryone,
+    ToTool,
+)
 from listenctl.protocol.shared_clips import Owned, SharedClips
+from listenctl.protocol.shared_stream import SharedStream
 from listenctl.protocol.splitter import Audio, Text
 from listenctl.protocol.stream_rates import StreamRates, stream_rate
-from listenctl.protocol.stream_turns import StreamTurns
 from listenctl.protocol.wire_names import MAX_OUTSTANDING, Asked, WireNames
 
 MAX_NAME = 1024
 """Characters of a mark's name or a clip's id as JSON; it is kept until the answer comes."""
-
-
-@dataclass(frozen=True, slots=True)
-class TextToJambonz:
-    """Send a text message to jambonz."""
-
-    text: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AudioToJambonz:
-    """Send a binary message to jambonz."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ToTool:
-    """Send a text message to one tool: an answer, or that it may stream."""
-
-    tool: int
-    text: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ToEveryone:
-    """Send a text of jambonz to every attached tool, and to the application if there is one beside them."""
-
-    text: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Tell a tool, with ``refusal.serialize()``, that something of it was not passed on."""
-
-    tool: int
-    refusal: Refusal
-
-
-Action = TextToJambonz | AudioToJambonz | ToTool | ToEveryone | Refuse
-Actions = Sequence[Action]
 
 
 class SharedCall:
@@ -94,7 +60,6 @@ class SharedCall:
         server_rate: int | None = None,
         clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self.rates = StreamRates(server_rate)
         self._attached = 0
         self._tools: set[int] = set()
         self._marks = WireNames[str](f"{prefix}m")
@@ -102,13 +67,10 @@ class SharedCall:
         self._alone = alone
         if not alone:
             self._clips.doubt_order()
-        self._turns = StreamTurns()
-        self._clock = clock
-        self._playout = PlayoutClock()
+        self._stream = SharedStream(server_rate, clock)
+        self._mark_answered = False
         # Tools that wait to be synced, each with the clip that has to be passed on before.
         self._syncs: list[tuple[int, str]] = []
-        # Those that know already why their audio is dropped.
-        self._refused: set[int] = set()
 
     @property
     def tools(self) -> frozenset[int]:
@@ -118,11 +80,16 @@ class SharedCall:
     @property
     def streamer(self) -> int | None:
         """The tool whose audio is streamed, None if the stream is free."""
-        return self._turns.holder
+        return self._stream.holder
+
+    @property
+    def rates(self) -> StreamRates:
+        """What is said of the rate of streamed audio."""
+        return self._stream.rates
 
     @property
     def deadline(self) -> float | None:
-        """When to call ``pass_clips``, on the clock; None if nothing waits."""
+        """When to call ``pass_clips``, on the clock; None if nothing waits or is to be stopped."""
         return self._clips.deadline
 
     def attach(self) -> int:
@@ -137,14 +104,14 @@ class SharedCall:
         self._marks.forget(tool)
         self._clips.forget(tool)
         self._syncs = [sync for sync in self._syncs if sync[0] != tool]
-        return self._release(tool)
+        return self._stream.leave(tool)
 
     def from_tool(self, tool: int, message: Text | Audio) -> Actions:
         """Take a message of an attached tool."""
         if tool not in self._tools:
             raise ValueError(f"no tool {tool} is attached")
         if isinstance(message, Audio):
-            return self._stream(tool, message.data)
+            return self._stream.audio(tool, message.data)
         command = parse_command(message.data)
         if isinstance(command, UnknownCommand) and command.type and command.type.startswith(PREFIX):
             return self._control(tool, command)
@@ -162,7 +129,7 @@ class SharedCall:
 
     def note_streamed(self, size: int) -> None:
         """Take notice of audio that the application has streamed to the caller, in bytes."""
-        self._playout.stream(size, self.rates.playing, self._clock())
+        self._stream.note_streamed(size)
 
     def from_jambonz(self, text: bytes) -> Actions:
         """Take a text of jambonz; what doesn't answer a tool goes to everyone, byte by byte if it came alone."""
@@ -177,8 +144,9 @@ class SharedCall:
         ]
 
     def pass_clips(self) -> Actions:
-        """Pass on the clips whose turn it is."""
-        return [*(TextToJambonz(text) for text in self._clips.pass_on()), *self._sync()]
+        """Pass on the clips whose turn it is, or go on stopping those that are to be stopped."""
+        kill = [TextToJambonz(KillAudio().serialize().encode())] if self._clips.must_kill() else []
+        return [*kill, *(TextToJambonz(text) for text in self._clips.pass_on()), *self._sync()]
 
     def _notice(self, command: Command, sender: int | None = None) -> Actions:
         match command:
@@ -186,11 +154,11 @@ class SharedCall:
                 # None of them is answered (protocol.md 6.4).
                 self._marks.forget_all()
             case KillAudio():
-                self._playout.kill(self._clock())
                 # What its playDone says after that can't be trusted (protocol.md 13).
                 stopped = self._tell_dropped(self._clips.playing(behind=self._alone), "stopped by killAudio")
-                dropped = self._tell_dropped(self._clips.kill(), "not played: killAudio came before its turn")
-                return [*self._tell_streamer(sender), *stopped, *dropped]
+                killed = self._clips.kill(all_of_them=self._plays_clips_alone)
+                dropped = self._tell_dropped(killed, "not played: killAudio came before its turn")
+                return [*stopped, *dropped, *self._stream.kill(sender)]
             case PlayAudio() if command.queue_play is not True:
                 why = "not played: a clip without queuePlay, which empties the queue, came before its turn"
                 return self._tell_dropped(self._clips.interrupt(command), why)
@@ -214,11 +182,10 @@ class SharedCall:
         detail = f"not sent: {self._clips.waiting} clips wait for their turn; {room}; send it when some have played"
         return (Refuse(tool, Refusal(RefusalReason.QUEUE_FULL, detail, command.id)),)
 
-    def _tell_streamer(self, killer: int | None) -> Actions:
-        if self._turns.holder in (None, killer):
-            return ()
-        refusal = Refusal(RefusalReason.KILLED, "what was streamed and hasn't been played is dropped by a killAudio")
-        return (Refuse(self._turns.holder, refusal),)
+    @property
+    def _plays_clips_alone(self) -> bool:
+        # Another's clip may be next where an application is beside the tools, or a killAudio would end a stream.
+        return self._alone and not self._stream.rates.playing and self._stream.holder is None
 
     def _tell_dropped(self, clips: Iterable[Owned], why: str) -> Actions:
         refusals = [Refuse(one.tool, Refusal(RefusalReason.KILLED, why, one.own)) for one in clips]
@@ -236,30 +203,31 @@ class SharedCall:
     def _answer(self, message: JambonzMessage) -> Iterable[Action] | None:
         """Return what goes to the sender of what is answered, or None if no tool asked for it."""
         match message:
-            case Mark(name=name) if self._marks.has_given(name):
+            case Mark(name=name):
+                self._mark_answered = True
+                if not self._marks.has_given(name):
+                    return None
                 mark = self._marks.take(name)
                 return [ToTool(mark.tool, _mark_text(mark, message.event))] if mark else ()
             case PlayDone() if (clips := self._clips.answer(message)) is not None:
                 answers = [ToTool(one.tool, replace(message, id=one.own).serialize().encode()) for one in clips]
-                # Another's clip may be next, where an application is beside the tools.
-                again = self._alone and self._clips.go_on_after_kill
-                kill = [TextToJambonz(KillAudio().serialize().encode())] if again else []
-                return [*answers, *kill, *self.pass_clips()]
+                return [*answers, *self.pass_clips()]
         return None
 
     def _control(self, tool: int, command: UnknownCommand) -> Actions:
         match command.type:
             case ControlType.ACQUIRE:
-                rate = _rate_of(command)
-                self.rates.tool = self.rates.tool if rate is None else rate
-                return (_granted(tool),) if self._turns.ask(tool) else ()
+                return self._stream.ask(tool, stream_rate(_data_of(command).get("sampleRate")))
             case ControlType.RELEASE:
-                return self._release(tool)
+                return self._stream.leave(tool)
+            case ControlType.WITHDRAW:
+                withdrawn = self._clips.withdraw(tool, _data_of(command).get("id"))
+                return [*self._tell_dropped(withdrawn, "withdrawn by you"), *self.pass_clips()]
             case ControlType.SYNC:
                 last = self._clips.last_of(tool)
                 self._syncs += [(tool, last)] if last else []
                 return () if last else (self._synced(tool),)
-        known = f"{ControlType.ACQUIRE}, {ControlType.RELEASE} and {ControlType.SYNC}"
+        known = f"{ControlType.ACQUIRE}, {ControlType.RELEASE}, {ControlType.SYNC} and {ControlType.WITHDRAW}"
         detail = f"nothing is known by the type {str(command.type)[:40]!r}; send {known}, or what jambonz understands"
         return (Refuse(tool, Refusal(RefusalReason.UNKNOWN_CONTROL, detail)),)
 
@@ -274,44 +242,18 @@ class SharedCall:
         synced = Synced(
             stream_rate=rate.hertz,
             stream_rate_from=rate.source,
-            playout=self._playout.left(self.rates.playing, self._clock()),
+            playout=self._stream.left,
             waiting_clips=self._clips.waiting,
             clip_seconds=self._clips.seconds_left,
+            stopping=self._clips.stopping,
+            mark_answered=self._mark_answered,
         )
         return ToTool(tool, synced.serialize().encode())
 
-    def _stream(self, tool: int, data: bytes) -> Actions:
-        # Empty messages are nothing to jambonz (protocol.md 6.1).
-        if not data:
-            return ()
-        passed = self._turns.audio(tool, data)
-        if passed is not None:
-            self._playout.stream(len(passed), self.rates.playing, self._clock())
-            return (AudioToJambonz(passed),) if passed else ()
-        if tool in self._refused:
-            return ()
-        self._refused.add(tool)
-        detail = (
-            f"another tool streams to this call; audio is dropped until it's done, send {ControlType.ACQUIRE} to wait"
-        )
-        return (Refuse(tool, Refusal(RefusalReason.STREAM_BUSY, detail)),)
 
-    def _release(self, tool: int) -> Actions:
-        if self._turns.holder == tool:
-            self._refused.clear()
-        self._refused.discard(tool)
-        end = self._turns.leave(tool)
-        padding = [AudioToJambonz(end.padding)] if end.padding else []
-        return [*padding, *([] if end.next is None else [_granted(end.next)])]
-
-
-def _granted(tool: int) -> ToTool:
-    return ToTool(tool, ControlType.GRANTED.serialize().encode())
-
-
-def _rate_of(command: UnknownCommand) -> int | None:
+def _data_of(command: UnknownCommand) -> Mapping[str, object]:
     data = command.value.get("data") if isinstance(command.value, dict) else None
-    return stream_rate(data.get("sampleRate")) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
 
 
 def _mark_text(mark: Asked[str], event: str) -> bytes:

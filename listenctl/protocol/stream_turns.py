@@ -28,9 +28,19 @@ class StreamTurns:
         # The tools that have sent half a sample, also those whose audio is dropped.
         self._within_sample: set[int] = set()
 
-    def audio(self, tool: int, data: bytes) -> bytes | None:
-        """Return what may be streamed of a tool's audio, which takes a free stream; None if it's another's turn."""
-        if self.holder is None:
+    @property
+    def is_within_sample(self) -> bool:
+        """Whether jambonz has half a sample, and its tool goes on with the other half."""
+        return self.holder in self._within_sample
+
+    def audio(self, tool: int, data: bytes, *, free: bool = True) -> bytes | None:
+        """
+        Return what may be streamed of a tool's audio; None if it isn't its turn.
+
+        Args:
+            free: whether the audio takes the stream where nobody has it.
+        """
+        if self.holder is None and free:
             self.holder = tool
             data = self._from_whole_sample(tool, data)
         if len(data) % SAMPLE_BYTES:

@@ -21,6 +21,9 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _BINARY = int(Opcode.BINARY)
 _CONTROL = 0x08
 _MAX_CONTROL_BYTES = 125
+# A pause is one after some seconds at the latest; a time that is a year ahead shows a file that is broken.
+_LONG = 0.25
+_MOST_LOOKS = 240
 _OPCODES = frozenset(Opcode)
 
 
@@ -72,6 +75,10 @@ class MessageJoiner:
         if opcode == _BINARY and fin and not rsv and masked is self._masked and self._parts is None:
             return (Audio(payload, len(payload), 1),) if len(payload) <= self._max_message else (self._too_much(),)
         return list(self._look_at(frame))
+
+    def passes(self, size: int) -> bool:
+        """Tell whether a binary message of one frame, with no flaw, is a message as it stands."""
+        return self._parts is None and size <= self._max_message
 
     def _look_at(self, frame: RawFrame) -> Iterator[Message | Flaw]:
         if frame.masked is not self._masked:
@@ -139,19 +146,43 @@ class Timeline:
     def take(self, timed: TimedFrame) -> list[Entry]:
         """Return what a frame means; time that goes back, in a damaged file, stands still instead."""
         at, sender, frame = timed
-        before = self._at
-        entries = [Entry(before, Sender.JAMBONZ, gap) for gap in self.move_to(at)]
+        entries = list(self.move_to(at))
         return entries + [Entry(self._at, sender, event) for event in self.fold(sender, frame)]
 
     # Entries take half as long again as all the rest, for those who look at few of them.
-    def move_to(self, at: float) -> Sequence[Event]:
-        """Let time go on; return the gaps that were known before it did."""
-        if at <= self._at:
+    def move_to(self, at: float) -> Sequence[Entry]:
+        """Let time go on; return the gaps that are known before what comes at ``at``."""
+        before = self._at
+        if at <= before:
             return ()
         # Frames of one time were read together; the ledger has to see all of them before it counts.
-        gaps = self._session.caught_up(self._at)
+        gaps = self._session.caught_up(before)
         self._at = at
-        return gaps
+        if not gaps and at - before < _LONG:
+            return ()
+        return [Entry(before, Sender.JAMBONZ, gap) for gap in gaps] + self._wait(before, at)
+
+    def _wait(self, before: float, at: float) -> list[Entry]:
+        """Have the ledger see that nothing comes, as it would while a server waits."""
+        looks = min(int((at - before) / _LONG), _MOST_LOOKS)
+        times = [before + look * _LONG for look in range(1, looks)] + [at]
+        return [Entry(time, Sender.JAMBONZ, gap) for time in times for gap in self._session.caught_up(time)]
+
+    def fold_audio(self, times: Sequence[float], size: int) -> int:
+        """
+        Take binary messages of jambonz, each one frame of ``size`` bytes, as long as each means its audio and no more.
+
+        It is what ``move_to`` and ``fold`` would do, in a fifth of the time.
+
+        Returns:
+            How many were taken, without a look at the next one.
+        """
+        if not self._joiners[Sender.JAMBONZ].passes(size):
+            return 0
+        taken = self._session.receive_audio(self._at, times, size, longest=_LONG)
+        if taken:
+            self._at = times[taken - 1]
+        return taken
 
     def fold(self, sender: Sender, frame: RawFrame) -> Sequence[Event | Control]:
         """Return what a frame means that came at the time so far."""

@@ -57,6 +57,10 @@ class WireNames(Generic[Own]):
             self._counts[asked.tool] -= 1
         return asked
 
+    def names_of(self, tool: int, own: Own) -> list[str]:
+        """Return the names of what ``tool`` calls ``own`` and waits for, oldest first."""
+        return [name for name, asked in self._outstanding.items() if asked == Asked(tool, own)]
+
     def waiter(self, name: str) -> Asked[Own] | None:
         """Return who waits for the answer, and goes on waiting."""
         return self._outstanding.get(name)

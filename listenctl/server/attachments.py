@@ -8,15 +8,8 @@ from typing import Protocol
 from listenctl.protocol.attached import PREFIX, Refusal, RefusalReason
 from listenctl.protocol.commands import UnknownCommand, parse_command
 from listenctl.protocol.metadata import CallMetadata
-from listenctl.protocol.sharing import (
-    Action,
-    AudioToJambonz,
-    Refuse,
-    SharedCall,
-    TextToJambonz,
-    ToEveryone,
-    ToTool,
-)
+from listenctl.protocol.shared_actions import Action, AudioToJambonz, Refuse, TextToJambonz, ToEveryone, ToTool
+from listenctl.protocol.sharing import SharedCall
 from listenctl.protocol.splitter import Audio, Text
 from listenctl.protocol.stream_rates import StreamRate, rate_in
 

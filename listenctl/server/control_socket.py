@@ -8,14 +8,13 @@ import asyncio
 import fcntl
 import os
 import socket
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listenctl.errors import ListenctlError
-from listenctl.runtime_dir import prepare_folder
+from listenctl.runtime_dir import listen_privately, prepare_folder
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server
@@ -91,16 +90,7 @@ def _claim(path: Path) -> socket.socket:
         if _answers(path):
             raise ListenctlError(f"a server named {path.stem} is running already; give --name")
         path.unlink()
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listening.bind(str(path))
-        path.chmod(stat.S_IRUSR | stat.S_IWUSR)
-        listening.listen(BACKLOG)
-        listening.setblocking(False)
-    except OSError:
-        listening.close()
-        raise
-    return listening
+    return listen_privately(path, backlog=BACKLOG)
 
 
 def _answers(path: Path) -> bool:

@@ -6,7 +6,6 @@ batch, and nothing on the loop waits for a disk or a peer.
 """
 
 import asyncio
-import errno
 import logging
 import socket
 import time
@@ -20,6 +19,7 @@ from listenctl.media.channel_tones import MIN_RATE, KeyListener
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.session import CallStarted, ListenSession
 from listenctl.reports import Report, Reporter
+from listenctl.server.accepting import Acceptor
 from listenctl.server.attention import FIRST_READ
 from listenctl.server.calls import CallIds, CallLog
 from listenctl.server.connection import Connection
@@ -29,7 +29,7 @@ from listenctl.server.link import Link, PlainLink, TlsLink
 from listenctl.server.live import LevelWatcher, LiveCall, Tap
 from listenctl.server.recorder import Recorded, Recorder
 from listenctl.server.settings import ServerSettings
-from listenctl.server.sockets import BACKLOG, listen
+from listenctl.server.sockets import listen
 from listenctl.server.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class ListenServer:
         self._details: dict[LiveCall, Connection] = {}
         self._loop = asyncio.get_running_loop()
         self._wheel = Wheel(self._loop, self._after_tick)
-        self._sockets: list[socket.socket] = []
+        self._acceptor = Acceptor(self._loop, self._open, self._note_accept_failure)
         self._control = ControlSocket(settings.control, self) if settings.control is not None else None
         self._attendance: Attendance | None = None
         self._stopping = False
@@ -103,16 +103,15 @@ class ListenServer:
         if self.settings.detect_dtmf:
             # What that imports would hold up the first call.
             KeyListener(AudioFormat(MIN_RATE, 1), 0)
-        self._sockets = listen(self.settings.host, self.settings.port)
+        sockets = listen(self.settings.host, self.settings.port)
         try:
             without_control = self._open_control()
         except ListenctlError:
-            for listening in self._sockets:
+            for listening in sockets:
                 listening.close()
             raise
-        self.port = self._sockets[0].getsockname()[1]
-        for listening in self._sockets:
-            self._loop.add_reader(listening, self._accept, listening)
+        self.port = sockets[0].getsockname()[1]
+        self._acceptor.start(sockets)
         self.reporter.emit("server-started", self._describe())
         if without_control:
             self.reporter.emit("warning", {"rule": "no-control", "detail": without_control})
@@ -153,7 +152,7 @@ class ListenServer:
         if self._stopping:
             return
         self._stopping = True
-        self._close_sockets()
+        self._acceptor.close()
         self.was_cut_short = self._stop_after is not None and (bool(self.live) or not self._taken_all())
         if self.live:
             detail = (
@@ -278,27 +277,8 @@ class ListenServer:
     def _taken_all(self) -> bool:
         return self._stop_after is not None and self.calls_total >= self._stop_after
 
-    def _accept(self, listening: socket.socket) -> None:
-        for _ in range(BACKLOG):
-            try:
-                connection, address = listening.accept()
-            except BlockingIOError:
-                return
-            except OSError as exc:
-                self._note_accept_failure(exc, listening)
-                return
-            self._open(connection, f"{address[0]}:{address[1]}")
-
-    def _note_accept_failure(self, exc: OSError, listening: socket.socket) -> None:
-        # Out of descriptors: what is waiting would wake us at once, again and again.
-        if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-            self._loop.remove_reader(listening)
-            self._loop.call_later(1.0, self._accept_again, listening)
-        self.reporter.emit("warning", {"rule": "accept-failed", "detail": exc.strerror or str(exc)})
-
-    def _accept_again(self, listening: socket.socket) -> None:
-        if not self._stopping:
-            self._loop.add_reader(listening, self._accept, listening)
+    def _note_accept_failure(self, detail: str) -> None:
+        self.reporter.emit("warning", {"rule": "accept-failed", "detail": detail})
 
     def _open(self, accepted: socket.socket, remote: str) -> None:
         link: Link = PlainLink(accepted, self._loop)
@@ -312,11 +292,6 @@ class ListenServer:
     def _after_tick(self, now: float) -> None:
         if self.recorder is not None:
             self.recorder.flush(now)
-
-    def _close_sockets(self) -> None:
-        for listening in self._sockets:
-            self._loop.remove_reader(listening)
-            listening.close()
 
     def _abort(self) -> None:
         for connection in list(self._connections):

@@ -5,7 +5,7 @@ from collections import deque
 from contextlib import suppress
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.protocol.attached import ControlType, ServerWord, Synced
+from listenctl.protocol.attached import ControlType, RefusalReason, ServerWord, Synced
 from listenctl.protocol.commands import MarkCommand
 from listenctl.protocol.messages import JambonzMessage, Mark, parse_texts
 from listenctl.protocol.metadata import CallMetadata
@@ -162,6 +162,8 @@ class LocalTool:
         match word:
             case ServerWord(ControlType.GRANTED):
                 self._granted = True
+            case ServerWord(ControlType.ERROR, {"reason": RefusalReason.KILLED, **more}) if "id" not in more:
+                self._granted = False
             case ServerWord(ControlType.SYNCED, data):
                 self._synced = Synced.parse(data)
 

@@ -12,10 +12,12 @@ import soundfile
 from listenctl.client.call_audio import CallAudio, CallFrame
 from listenctl.client.plan import CallPlan
 from listenctl.errors import UsageError
+from listenctl.media.device_player import SoundState
 from listenctl.media.resampling import soxr_resampler
 from listenctl.media.tones import dtmf_tones
 from listenctl.protocol.playout import BidirectionalAudio, Playout
 from listenctl.protocol.verb import ListenVerb
+from tests.helpers.clock import FakeClock
 from tests.helpers.playout import play, tone
 from tests.helpers.scripted_server import target
 from tests.helpers.simulated import make_noise
@@ -35,11 +37,11 @@ def plan(
 @asynccontextmanager
 async def opened(plan: CallPlan) -> AsyncIterator[tuple[CallAudio, Playout]]:
     playout = Playout(plan.profile, plan.verb.bidirectional, call_rate=plan.call_rate, resampler=soxr_resampler)
-    troubles: list[str] = []
-    audio = await CallAudio.open(plan, playout, troubles.append)
+    states: list[SoundState] = []
+    audio = await CallAudio.open(plan, playout, states.append)
     yield audio, playout
     await audio.close()
-    assert troubles == []
+    assert states == []
 
 
 async def frames_of(audio: CallAudio, count: int, samples: int = 160) -> list[CallFrame]:
@@ -189,7 +191,7 @@ async def test_the_heard_file_has_the_caller_left_and_what_it_heard_right(tmp_pa
     path = tmp_path / "heard.wav"
 
     async with opened(replace(plan("stereo", sample_rate=16000, caller=str(noise.path)), heard=path)) as (audio, _):
-        audio.beep()
+        await audio.beep(FakeClock())
         await frames_of(audio, 10, 320)
 
     samples, rate = soundfile.read(path, dtype="int16")
@@ -207,3 +209,12 @@ async def test_a_file_that_is_not_there_leaves_nothing_open(tmp_path: Path) -> N
     with pytest.raises(UsageError, match=r"nowhere\.wav"):
         async with opened(asked):
             raise AssertionError
+
+
+async def test_the_beep_takes_as_long_as_it_is_heard() -> None:
+    clock = FakeClock()
+
+    async with opened(plan(sample_rate=16000)) as (audio, _):
+        await audio.beep(clock)
+
+    assert clock.now() == pytest.approx(0.5)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from listenctl.client.snapshot import CallSnapshot, CallState
 from listenctl.client.unix_http import get
 from listenctl.errors import ListenctlError, NotFoundError
 from tests.helpers.server import LIMIT, mode_of, until
+from tests.helpers.snapshots import QUIET
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class Phone:
 
     state: CallState = "live"
     ends_at: str = ""
+    passes_keys: bool = True
     presses: list[tuple[str, float]] = field(default_factory=list)
 
     def press(self, digit: str, duration: float = 0.2) -> None:
@@ -32,31 +34,15 @@ class Phone:
             self.state = "closing"
 
     def snapshot(self) -> CallSnapshot:
-        return CallSnapshot(
-            url="ws://h/",
-            call="7f1c",
-            state=self.state,
-            elapsed=1.0,
-            sample_rate=8000,
-            mix_type="mono",
-            profile="current",
-            streaming=False,
-            sent=None,
-            heard=None,
-            buffered=0.0,
-            held=0.0,
-            marks=(),
-            unsent=0.0,
-            lost_samples=0,
-            lateness=0.0,
-            commands=0,
-            wrong=0,
-            keys="",
-        )
+        return replace(QUIET, state=self.state)
 
 
 def silent(problem: str) -> None:
     raise AssertionError(problem)
+
+
+def nothing() -> None:
+    """Take no notice."""
 
 
 def folder(tmp_path: Path) -> Path:
@@ -94,19 +80,27 @@ async def test_a_call_that_nobody_asks_leaves_nothing_behind_either(tmp_path: Pa
 async def test_keys_are_pressed_one_after_the_other(tmp_path: Path) -> None:
     phone = Phone()
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
-        await press_keys(await found(tmp_path), Press("1#", 50, 0))
+        counts: list[int] = []
+        passed = await press_keys(await found(tmp_path), Press("1#", 50, 0), lambda: counts.append(len(phone.presses)))
 
+    assert passed
     assert phone.presses == [("1", 0.05), ("#", 0.05)]
+    assert counts == [1, 2]
+
+
+async def test_a_call_says_whether_its_server_is_told_of_keys(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone(passes_keys=False), silent):
+        assert not await press_keys(await found(tmp_path), Press("1"), nothing)
 
 
 async def test_a_key_that_ends_the_call_was_pressed_and_those_behind_it_werent(tmp_path: Path) -> None:
     phone = Phone(ends_at="#")
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
         entry = await found(tmp_path)
-        await press_keys(entry, Press("1#", 50, 0))
+        await press_keys(entry, Press("1#", 50, 0), nothing)
 
         with pytest.raises(NotFoundError, match="the call has ended"):
-            await press_keys(entry, Press("2"))
+            await press_keys(entry, Press("2"), nothing)
 
     assert [digit for digit, _ in phone.presses] == ["1", "#"]
 
@@ -114,13 +108,13 @@ async def test_a_key_that_ends_the_call_was_pressed_and_those_behind_it_werent(t
 async def test_a_call_that_isnt_connected_takes_no_keys(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone("connecting"), silent):
         with pytest.raises(ListenctlError, match="isn't connected yet"):
-            await press_keys(await found(tmp_path), Press("1"))
+            await press_keys(await found(tmp_path), Press("1"), nothing)
 
 
 async def test_whoever_leaves_presses_no_more(tmp_path: Path) -> None:
     phone = Phone()
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
-        pressing = asyncio.create_task(press_keys(await found(tmp_path), Press("123", 5000, 0)))
+        pressing = asyncio.create_task(press_keys(await found(tmp_path), Press("123", 5000, 0), nothing))
         await until(lambda: bool(phone.presses))
         pressing.cancel()
         await asyncio.wait([pressing])
@@ -132,7 +126,7 @@ async def test_the_end_of_the_call_ends_the_pressing(tmp_path: Path) -> None:
     phone = Phone()
     async with asyncio.timeout(LIMIT):
         async with call_socket(folder(tmp_path), phone, silent):
-            pressing = asyncio.create_task(press_keys(await found(tmp_path), Press("12", 24_000, 0)))
+            pressing = asyncio.create_task(press_keys(await found(tmp_path), Press("12", 24_000, 0), nothing))
             await until(lambda: bool(phone.presses))
         with pytest.raises(NotFoundError, match="the call has ended"):
             await pressing

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.client.pressing import MAX_DIGITS, Press, check_answer, pressed, refused
+from listenctl.client.pressing import MAX_DIGITS, Press, key_down, pressed, read_answer, refused
 from listenctl.errors import ListenctlError, NotFoundError
 
 
@@ -47,13 +47,15 @@ def test_keys_follow_each_other_with_gaps_and_pauses() -> None:
     assert list(Press("1ww", 100, 100).steps()) == [(0.0, "1"), (1.2, "")]
 
 
-def test_an_answer_says_whether_they_were_pressed() -> None:
-    check_answer(pressed())
+def test_an_answer_says_what_was_pressed() -> None:
+    assert read_answer(key_down()) is None
+    assert read_answer(pressed(passed=True)) is True
+    assert read_answer(pressed(passed=False)) is False
 
     with pytest.raises(NotFoundError, match="over"):
-        check_answer(refused("over", ended=True))
+        read_answer(refused("over", ended=True))
     with pytest.raises(ListenctlError, match="not yet"):
-        check_answer(refused("not yet"))
-    for message in ("{}", "no JSON", b""):
+        read_answer(refused("not yet"))
+    for message in ("{}", "no JSON", b"", '{"type":"pressed","passed":1}'):
         with pytest.raises(ListenctlError, match="no simulated call"):
-            check_answer(message)
+            read_answer(message)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 from http import HTTPStatus
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.cli import listenctl
+from tests.helpers.cli import COMMAND, environment, listenctl
 from tests.helpers.fake_control import SERVER, fake_control, live_call, mark_answer
+from tests.helpers.server import LIMIT
 
 CALL_SID = "7f1c9a52-aaaa"
 ENDED = "listenctl: the server has ended\n"
@@ -73,8 +75,32 @@ async def test_a_call_that_ends_because_it_was_told_to_is_a_success(command: lis
 async def test_without_a_server_every_command_is_status_4(command: list[str], tmp_path: Path) -> None:
     done = await run(tmp_path, *command, "--name", "night")
 
-    said = "listenctl: no server named night is running; start one with `listenctl serve`, or give --name\n"
+    said = (
+        f"listenctl: no server named night is running: there is none at {tmp_path}/listenctl/night.sock; "
+        "start one with `listenctl serve --name night`, or give --name\n"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (4, "", said)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["calls"], ["events"], ["events", "--call", "@latest"], ["kill-audio", "a"], ["clear-marks", "a"]),
+        *(["disconnect", "a"], ["send-json", "a", "{}"], ["mark", "a", "b"], ["mark", "a", "b", "--wait"]),
+        *(["play-to-call", "a", "silence"], ["send-dtmf", "a", "1"]),
+    ],
+    ids=" ".join,
+)
+async def test_with_a_server_that_is_stuck_every_command_is_status_5(command: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "listenctl" / "default.sock"
+    path.parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as stuck:
+        stuck.bind(str(path))
+        stuck.listen()
+        done = await run(tmp_path, *command, "--timeout", "0.3")
+
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr.endswith(f"{path}: the server doesn't answer\n")
 
 
 @pytest.mark.parametrize(
@@ -113,9 +139,18 @@ async def test_a_server_that_confirms_nothing_is_status_124(tmp_path: Path) -> N
         (["mark", "a", "a\\b"], "broken JSON"),
         (["mark", "a", ""], "needs a name"),
         (["send-json", "a", "{"], "is no JSON"),
-        (["send-json", "a", "[" * 100_000], "is no JSON"),
         (["send-json", "a", "-"], "is no JSON"),
         (["send-json", "a", '{"type":"playAudio","data":{"audioContent":"AAAA"}}'], "crashes the media server"),
+        (["send-json", "a", '{"data":{}, "type":"playAudio"}'], "crashes the media server"),
+        (["send-json", "a", '{"type":"playAudio"}'], "crashes the media server"),
+        (["send-json", "a", '{"TYPE":"playAudio","data":[]}'], "crashes the media server"),
+        (["send-json", "a", "NaN"], "is no JSON, which jambonz ignores: NaN is none"),
+        (["send-json", "a", '{"a":-Infinity}'], "is no JSON, which jambonz ignores: -Infinity is none"),
+        (["send-json", "a", "[" * 20_000], "is nested too deeply"),
+        (["send-json", "a", '"\udcff"'], "isn't UTF-8"),
+        (["send-json", "a", '{"type":"listenctl:sync"}'], "listenctl:sync is for the server; "),
+        (["send-json", "a", '{"Type":"listenctl:acquire"}'], "listenctl:acquire is for the server; "),
+        (["mark", "a", "\udcff"], "isn't UTF-8"),
         (["calls", "--watch"], "--watch needs a terminal"),
         (["calls", "--watch", "--json"], "--watch draws a table"),
         (["events", "--event", "nothing"], "is no event"),
@@ -149,6 +184,27 @@ async def test_json_goes_to_the_call_byte_for_byte(by_pipe: bool, tmp_path: Path
 
     assert control.sent == [text]
     assert (done.returncode, done.stdout) == (0, f"{CALL_SID}: stopü sent\n")
+
+
+async def test_bytes_of_a_pipe_that_arent_utf_8_are_refused(tmp_path: Path) -> None:
+    async with fake_control(tmp_path) as control:
+        env = environment(tmp_path)
+        command = [*COMMAND, "send-json", "7f1c", "-"]
+        done = await asyncio.to_thread(
+            lambda: subprocess.run(command, env=env, input=b'"\xff"', capture_output=True, timeout=LIMIT, check=False)
+        )
+
+    assert (done.returncode, done.stderr) == (2, b"listenctl: what is to be sent isn't UTF-8, as JSON must be\n")
+    assert control.targets == []
+
+
+async def test_a_number_that_python_cant_hold_stays_json(tmp_path: Path) -> None:
+    async with fake_control(tmp_path) as control:
+        text = f"[1e999,{5000 * '9'}]"
+        done = await run(tmp_path, "send-json", "7f1c", text, "--json")
+
+    assert control.sent == [text]
+    assert json.loads(done.stdout)["sent"] == ["1e999", 5000 * "9"]
 
 
 async def test_json_without_a_type_is_sent_too(tmp_path: Path) -> None:

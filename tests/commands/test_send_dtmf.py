@@ -26,11 +26,11 @@ NOTE = "listenctl: the protocol has no command for DTMF towards jambonz; the dig
 
 @asynccontextmanager
 async def placed(
-    folder: Path, *, found: bool = True, heard: Path | None = None, stream: bool = True
+    folder: Path, *, found: bool = True, heard: Path | None = None, stream: bool = True, pass_dtmf: bool = True
 ) -> AsyncIterator[tuple[Running, SimulatedCall]]:
     """Run a server with a call whose caller can be found, as one of `listenctl call`, if ``found``."""
     option = BidirectionalAudio(streaming=True, sample_rate=8000) if stream else BidirectionalAudio()
-    verb = ListenVerb(pass_dtmf=True, bidirectional=option, metadata={"streamRate": 8000 if stream else 0})
+    verb = ListenVerb(pass_dtmf=pass_dtmf, bidirectional=option, metadata={"streamRate": 8000 if stream else 0})
     async with running(faster(control=folder / "listenctl" / "default.sock")) as run:
         call = SimulatedCall(CallPlan(target=target(run.port), verb=verb, heard=heard), Reporter(Events()))
         over = asyncio.create_task(call.run())
@@ -77,7 +77,38 @@ async def test_what_was_pressed_is_one_json_object_if_asked_for(tmp_path: Path) 
     async with placed(tmp_path) as (_, call):
         done = await send(tmp_path, "@latest", "7", "--json")
 
-    assert json.loads(done.stdout) == {"v": 1, "call_sid": call.metadata.call_sid, "digits": "7", "as": "event"}
+    said = {"v": 1, "call_sid": call.metadata.call_sid, "digits": "7", "as": "event", "passed": True}
+    assert json.loads(done.stdout) == said
+
+
+async def test_keys_that_the_verb_doesnt_pass_on_are_status_3_and_said(tmp_path: Path) -> None:
+    async with placed(tmp_path, pass_dtmf=False) as (_, call):
+        human = await send(tmp_path, "@latest", "7")
+        machine = await send(tmp_path, "@latest", "7", "--json")
+
+    said = "listenctl: the call's verb has no passDtmf, so its server gets nothing of the keys\n"
+    assert (human.returncode, human.stdout, human.stderr) == (3, f"{call.metadata.call_sid}: 7 pressed\n", said)
+    assert (machine.returncode, json.loads(machine.stdout)["passed"], machine.stderr) == (3, False, said)
+
+
+@pytest.mark.parametrize("arguments", [["12"], ["12", "--as", "tones"]], ids=["event", "tones"])
+async def test_it_is_quiet_if_asked_to_be(arguments: list[str], tmp_path: Path) -> None:
+    async with placed(tmp_path):
+        done = await send(tmp_path, "@latest", *arguments, "-q")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+async def test_keys_need_no_gap_as_tones_do(tmp_path: Path) -> None:
+    async with placed(tmp_path) as (run, _):
+        keys = await send(tmp_path, "@latest", "1w2", "--digit-ms", "50", "--gap-ms", "0")
+        tones = await send(tmp_path, "@latest", "1w2", "--gap-ms", "39", "--as", "tones")
+        pressed = [event["digit"] for event in run.events.of("dtmf")]
+
+    assert keys.returncode == 0
+    assert pressed == ["1", "2"]
+    said = "listenctl: --gap-ms 39: tones need 40 ms between them to be told apart\n"
+    assert (tones.returncode, tones.stderr) == (2, said)
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "clips"])
@@ -131,8 +162,60 @@ async def test_without_a_server_and_a_simulated_call_it_names_both(tmp_path: Pat
     assert done.stderr.startswith("listenctl: no simulated call @latest runs on this machine; no server named default")
 
 
-async def test_keys_that_take_too_long_are_status_124(tmp_path: Path) -> None:
+async def test_keys_that_take_too_long_are_status_124_and_counted(tmp_path: Path) -> None:
     async with placed(tmp_path):
-        done = await send(tmp_path, "@latest", "1ww2", "--timeout", "0.2")
+        done = await send(tmp_path, "@latest", "12ww3", "--timeout", "0.7", "--digit-ms", "50", "--gap-ms", "0")
 
-    assert (done.returncode, done.stderr) == (124, "listenctl: the keys weren't pressed within 0.2 s\n")
+    said = "listenctl: the keys weren't all pressed within 0.7 s: 2 of 3 were\n"
+    assert (done.returncode, done.stderr) == (124, said)
+
+
+async def test_a_call_that_ends_between_keys_is_status_4_and_they_are_counted(tmp_path: Path) -> None:
+    async with placed(tmp_path) as (run, call):
+        sending = asyncio.create_task(send(tmp_path, "@latest", "1" + 20 * "w" + "2"))
+        await run.events.wait_for("dtmf")
+        call.hang_up()
+        done = await sending
+
+    assert (done.returncode, done.stderr) == (4, "listenctl: the call has ended: 1 of 2 keys were pressed\n")
+
+
+# What has no meaning for a kind of target.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ws://127.0.0.1:1/", "1", "--name", "default"], "--name is for a live call"),
+        (["ws://127.0.0.1:1/", "1", "--as", "tones"], "--as is for a live call"),
+        (["a", "1", "--tones"], "--tones is for a call to a URL"),
+        (["a", "1", "--events", "f"], "--events is for a call to a URL"),
+        (["a", "1", "--ca", "f"], "--ca is for a call to a URL"),
+        (["a", "1", "--insecure"], "--insecure is for a call to a URL"),
+        (["a", "1", "--auth-file", "f"], "--auth-file is for a call to a URL"),
+        (["a", "1", "--user-agent", "x"], "--user-agent is for a call to a URL"),
+        (["a", "1", "--subprotocol", "x"], "--subprotocol is for a call to a URL"),
+    ],
+)
+async def test_an_option_without_a_meaning_is_refused(arguments: list[str], said: str, tmp_path: Path) -> None:
+    done = await send(tmp_path, *arguments)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"listenctl: {said}")
+
+
+async def test_a_variable_may_mean_other_commands(tmp_path: Path) -> None:
+    env = {"LISTENCTL_CA": "/nowhere", "LISTENCTL_EVENTS": "f"}
+    async with placed(tmp_path):
+        done = await asyncio.to_thread(lambda: listenctl("send-dtmf", "@latest", "1", home=tmp_path, env=env))
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_a_call_to_a_url_that_takes_too_long_is_status_124(tmp_path: Path) -> None:
+    async with running(faster()) as run:
+        url = f"ws://127.0.0.1:{run.port}/"
+        done = await send(tmp_path, url, "1", "--timeout", "0.2")
+
+    assert (done.returncode, done.stdout) == (124, "")
+    assert done.stderr.endswith("listenctl: 1: the server hadn't taken it within 0.2 s\n")

@@ -107,6 +107,27 @@ async def test_a_simulated_caller_hears_on_the_loudspeaker_what_the_server_sends
     assert 20 * np.log10(loudness(heard)) == pytest.approx(-15, abs=0.5)
 
 
+async def test_a_call_whose_loudspeaker_goes_away_goes_on_and_hears_again(tmp_path: Path) -> None:
+    options = ("--audio", "tone:440", "--speaker", "--streaming", "8000", "-m", "streamRate:=8000", "--json")
+    serving = service("serve", "--json", "--port", "0", "--once", "--echo", home=tmp_path)
+    async with asyncio.timeout(LIMIT), sound_system(tmp_path) as system, serving as server:
+        url = (await server.next("server-started"))["url"]
+        async with service("call", url, *options, home=tmp_path, env=system.env) as call:
+            async with system.listening() as listener:
+                await listener.loud()
+                await system.kill()
+            gone = await call.next("warning")
+            await system.start()
+            back = await call.next("warning")
+            async with system.listening() as listener:
+                await listener.loud()
+            status, _ = await call.end()
+
+    assert (gone["rule"], back["rule"]) == ("no-sound", "sound-back")
+    assert gone["call"] == gone["call_sid"] is not None
+    assert status == 0
+
+
 async def test_a_simulated_caller_speaks_into_the_microphone(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT), sound_system(tmp_path) as system:
         (tmp_path / "spoken.raw").write_bytes(tone(700, 20, 48000).tobytes())

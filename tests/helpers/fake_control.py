@@ -14,7 +14,8 @@ from websockets.asyncio.server import ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from listenctl.protocol.sharing import Refuse, SharedCall, TextToJambonz, ToEveryone, ToTool
+from listenctl.protocol.shared_actions import Refuse, TextToJambonz, ToEveryone, ToTool
+from listenctl.protocol.sharing import SharedCall
 from listenctl.protocol.splitter import Audio, Text
 from tests.helpers.server import LIMIT
 

@@ -24,6 +24,7 @@ from listenctl.console.call_live import CallView
 from listenctl.console.keys import KeyReader
 from listenctl.console.text import Look
 from tests.helpers.server import LIMIT, until
+from tests.helpers.snapshots import QUIET
 
 ROOT = Path(__file__).parent.parent.parent
 _MODULE = [sys.executable, "-m", "tests.helpers.job"]
@@ -39,27 +40,7 @@ class Quiet:
     """A call in which nothing happens."""
 
     def snapshot(self) -> CallSnapshot:
-        return CallSnapshot(
-            url="ws://h/",
-            call="7f1c",
-            state="live",
-            elapsed=1.0,
-            sample_rate=8000,
-            mix_type="mono",
-            profile="current",
-            streaming=False,
-            sent=None,
-            heard=None,
-            buffered=0.0,
-            held=0.0,
-            marks=(),
-            unsent=0.0,
-            lost_samples=0,
-            lateness=0.0,
-            commands=0,
-            wrong=0,
-            keys="",
-        )
+        return QUIET
 
 
 async def run_job() -> None:

@@ -25,8 +25,7 @@ class HeldClock(FakeClock):
     """For one sleeper: time passes at once up to where the test lets it go, and stands still there."""
 
     def __init__(self) -> None:
-        # Not 0, which a call takes for "not started".
-        super().__init__(100.0)
+        super().__init__()
         self._start = self._until = self.now()
         self._released = asyncio.Event()
         self._held = asyncio.Event()

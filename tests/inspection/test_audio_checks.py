@@ -133,6 +133,17 @@ def test_a_byte_lost_midway_is_placed() -> None:
     assert "of the audio, from 5." in verdict.sentence
 
 
+def test_a_byte_lost_late_in_a_long_call_is_found_too() -> None:
+    frames, rate = capture_frames("a_mono8k_sip")
+    long = np.concatenate([frames] * 40)
+    lost = whole(long.tobytes() + frames.tobytes()[1:] + frames.tobytes(), 1)
+
+    [verdict] = check(lost, rate, piece=16_000).verdicts
+
+    assert verdict.id == "audio-half-sample-shift"
+    assert "of the audio, from 60" in verdict.sentence
+
+
 def test_sound_that_is_cut_off_is_recognised() -> None:
     loud = (speech_frames() * 20.0).clip(-32768, 32767).astype(np.int16)
 

@@ -71,7 +71,9 @@ def test_times_that_are_years_apart_make_no_years_of_silence() -> None:
         made.gap(gap(GapKind.PAUSE, position, 8000 * 86_400 * 365))
 
     assert made.end < 90_000
-    assert Placed(8000).place(1e12, bytes(320)) <= 8000 * 3600
+    placed = Placed(8000)
+    assert placed.place(1e12, bytes(320)) <= 8000 * 86_400
+    assert placed.place(1e12 + 0.02, bytes(320)) == 0
 
 
 def test_pieces_that_follow_each_other_have_no_silence_between() -> None:

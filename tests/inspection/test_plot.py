@@ -37,18 +37,20 @@ def plot(name: str, path: Path) -> Path:
 
 def pixels(path: Path) -> NDArray[np.uint8]:
     """Return (rows, columns, red green blue)."""
-    return np.rint(imread(path)[:, :, :3] * 255).astype(np.uint8)
+    picture: NDArray[np.uint8] = np.rint(imread(path)[:, :, :3] * 255).astype(np.uint8)
+    return picture
 
 
 def heights(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.int64]:
     """Return how many pixels of a colour each column has."""
     near = np.abs(picture.astype(int) - np.array(colour)).max(axis=2) < 12
-    return near.sum(axis=0)
+    counts: NDArray[np.int64] = near.sum(axis=0)
+    return counts
 
 
 def column(picture: NDArray[np.uint8], at: float, seconds: float) -> int:
     """Return the column of a time, by the margins of the layout."""
-    return round(picture.shape[1] * (0.085 + (0.99 - 0.085) * at / seconds))
+    return round(float(picture.shape[1]) * (0.085 + (0.99 - 0.085) * at / seconds))
 
 
 @pytest.mark.parametrize("name", CAPTURES)
@@ -132,7 +134,7 @@ def test_text_of_a_peer_is_drawn_as_it_is_and_never_as_formulas(name: str, calle
 
     # Warnings are errors: a character without a shape would be one, and a formula that can't be read.
     [figure] = pictures
-    figure.canvas.draw()  # type: ignore[no-untyped-call]
+    figure.canvas.draw()
 
 
 def test_what_cant_be_drawn_is_replaced_and_what_is_long_is_cut() -> None:

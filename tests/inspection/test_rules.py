@@ -5,6 +5,7 @@ import re
 from io import StringIO
 from pathlib import Path
 
+from listenctl.inspection.audio_verdicts import SOUND_RULES
 from listenctl.inspection.rules import RULES
 from listenctl.inspection.table import table_row
 from listenctl.inspection.verdict_rules import OTHERS, VERDICT_RULES
@@ -30,7 +31,8 @@ def test_every_rule_is_explained_in_its_section_with_its_severity_and_no_other_i
         for rule, severity in re.findall(r"^\.It Cm ([\w-]+) Pq (\w+)\n\S", text, re.MULTILINE)
     }
 
-    assert explained == {(rule.section, rule.id, str(rule.severity)) for rule in RULES.values()}
+    rules = {(rule.section, rule.id, str(rule.severity)) for rule in RULES.values()}
+    assert explained == rules | {("The sound", rule, str(severity)) for rule, severity in SOUND_RULES.items()}
 
 
 def test_every_rule_is_looked_for() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from listenctl.capture.dump_lines import DumpEnd, DumpHeader, end_line, frame_line, header_line
+from listenctl.capture.files import open_file
 from listenctl.capture.packets import Batch, Secrets
 from listenctl.capture.pcapng import TLS_KEY_LOG
-from listenctl.capture.reading import read_capture
+from listenctl.capture.reading import read_capture, read_packets
 from listenctl.capture.tls_keylog import KeyLog
 from listenctl.inspection.inspector import Inspector
 from listenctl.inspection.report import CallReport
@@ -19,6 +20,8 @@ from listenctl.protocol.frame_reader import RawFrame
 from listenctl.protocol.session import Sender
 from tests.helpers.pcap import Packet, block, enhanced, interface, packets_of, pcap, section
 
+# Of TCP in IPv4 in Ethernet.
+_SEQUENCE = 14 + 20 + 4
 DATA = Path(__file__).parents[1] / "data" / "captures"
 
 
@@ -67,9 +70,17 @@ def test_only_what_is_wanted_is_written_and_nothing_overwritten(tmp_path: Path) 
     assert again.read_bytes() == first.read_bytes()
 
 
+def renumbered(packet: Packet, *, at: float) -> Packet:
+    """Return a packet of another connection between the same ports."""
+    head, numbers, rest = packet.data[:_SEQUENCE], packet.data[_SEQUENCE : _SEQUENCE + 8], packet.data[_SEQUENCE + 8 :]
+    shifted = (int.from_bytes(numbers[start : start + 4], "big") + 1_000_000 for start in (0, 4))
+    moved = b"".join((number % 2**32).to_bytes(4, "big") for number in shifted)
+    return Packet(at, head + moved + rest, packet.original)
+
+
 def test_a_connection_between_the_same_ports_is_another(tmp_path: Path) -> None:
     one = real_packets("f_pause_graceful")
-    later = [Packet(packet.at + 100, packet.data, packet.original) for packet in one]
+    later = [renumbered(packet, at=packet.at + 100) for packet in one]
     path = tmp_path / "twice.pcap"
     path.write_bytes(pcap(one + later))
 
@@ -142,9 +153,6 @@ def test_what_is_no_capture_is_left_out_and_said(tmp_path: Path) -> None:
 
 
 def kinds(path: Path) -> Iterator[type]:
-    from listenctl.capture.files import open_file
-    from listenctl.capture.reading import read_packets
-
     yield from (type(found) for found in read_packets(open_file(str(path))))
 
 

@@ -7,7 +7,6 @@ from listenctl.errors import ListenctlError
 from listenctl.media.devices import RingBuffer, library, open_device
 from listenctl.media.microphone import open_microphone
 from listenctl.media.sources import open_source
-from listenctl.media.speaker import Speaker
 from tests.helpers.devices import FakeDevice
 
 RAMP = np.arange(1, 8001, dtype="<i2").tobytes()
@@ -142,56 +141,3 @@ def test_the_choice_of_the_system_is_no_name() -> None:
     open_device("speaker", device.open, None, 8000, callback=None)
 
     assert device.asked[0]["device"] is None
-
-
-async def test_a_speaker_plays_what_it_is_given_and_silence_after_it() -> None:
-    device = FakeDevice()
-    speaker = Speaker(8000, open_stream=device.open)
-    await speaker.start()
-
-    speaker.play(RAMP[:640])
-    heard = device.play(160) + device.play(160) + device.play(160)
-    await speaker.close()
-
-    assert heard == RAMP[:640] + bytes(320)
-    assert device.closed
-
-
-async def test_a_speaker_that_refuses_the_rate_gets_its_own() -> None:
-    device = FakeDevice(rate=48000.0, refuses=[8000])
-    speaker = Speaker(8000, open_stream=device.open)
-    await speaker.start()
-    wave = (16384 * np.sin(np.arange(1600) * 2 * np.pi * 1000 / 8000)).astype("<i2")
-
-    speaker.play(wave.tobytes())
-    heard = np.frombuffer(device.play(9600), "<i2")
-    await speaker.close()
-
-    assert np.abs(np.fft.rfft(heard[4800:].astype(float))).argmax() == 100
-
-
-async def test_a_speaker_that_fails_says_so_once_and_the_call_goes_on() -> None:
-    device, errors = FakeDevice(), list[str]()
-    speaker = Speaker(8000, on_error=errors.append, open_stream=device.open)
-    await speaker.start()
-    device.running = False
-
-    speaker.play(RAMP[:640])
-    speaker.play(RAMP[:640])
-    await speaker.close()
-
-    assert errors == ["speaker: stopped playing; the call goes on without it"]
-
-
-async def test_a_speaker_is_silent_before_and_after() -> None:
-    device = FakeDevice()
-    speaker = Speaker(8000, "2", open_stream=device.open)
-
-    speaker.play(RAMP)
-    await speaker.start()
-    heard = device.play(160)
-    await speaker.close()
-    speaker.play(RAMP)
-    await speaker.close()
-
-    assert heard == bytes(320)

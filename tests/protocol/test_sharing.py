@@ -5,15 +5,8 @@ from hypothesis import given
 
 from listenctl.protocol.commands import MarkCommand
 from listenctl.protocol.messages import Mark, parse_texts
-from listenctl.protocol.sharing import (
-    MAX_NAME,
-    Action,
-    Refuse,
-    SharedCall,
-    TextToJambonz,
-    ToEveryone,
-    ToTool,
-)
+from listenctl.protocol.shared_actions import Action, Refuse, TextToJambonz, ToEveryone, ToTool
+from listenctl.protocol.sharing import MAX_NAME, SharedCall
 from listenctl.protocol.splitter import Text
 from listenctl.protocol.wire_names import MAX_OUTSTANDING
 from tests.helpers.playout import play, tone

@@ -11,20 +11,14 @@ from listenctl.protocol.commands import MarkCommand, PlayAudio, parse_command
 from listenctl.protocol.messages import Mark, PlayDone, parse_texts
 from listenctl.protocol.playout import BidirectionalAudio, Playout
 from listenctl.protocol.profiles import CURRENT, IDEAL, NEXT, PROFILES, Profile
-from listenctl.protocol.sharing import (
-    Action,
-    AudioToJambonz,
-    Refuse,
-    SharedCall,
-    TextToJambonz,
-    ToEveryone,
-    ToTool,
-)
+from listenctl.protocol.shared_actions import Action, AudioToJambonz, Refuse, TextToJambonz, ToEveryone, ToTool
+from listenctl.protocol.sharing import SharedCall
 from listenctl.protocol.splitter import Audio, Text
 from tests.helpers.playout import play, tone
 
 DTMF = b'{"event":"dtmf","dtmf":"2","duration":"1600"}'
 KILL = Text(b'{"type":"killAudio"}')
+REPEATED = TextToJambonz(KILL.data)
 CLEAR = Text(b'{"type":"clearMarks"}')
 
 
@@ -121,7 +115,9 @@ class ManyTools(RuleBasedStateMachine):
 
     def _answer(self, owed: Owed, answer: Mark | PlayDone, returned: Mark | PlayDone) -> None:
         expected = [ToTool(owed.tool, returned.serialize().encode())] if owed.tool in self.tools else []
-        assert list(self.call.from_jambonz(answer.serialize().encode())) == expected
+        # A killAudio may have to be repeated for the clips behind.
+        actions = [action for action in self.call.from_jambonz(answer.serialize().encode()) if action != REPEATED]
+        assert actions == expected
 
 
 def test_every_answer_reaches_its_sender_under_its_own_name() -> None:

@@ -3,7 +3,7 @@
 import json
 
 from listenctl.protocol.attached import ControlType, Refusal, RefusalReason
-from listenctl.protocol.sharing import AudioToJambonz, TextToJambonz, ToTool
+from listenctl.protocol.shared_actions import AudioToJambonz, TextToJambonz, ToTool
 from listenctl.protocol.splitter import Audio, Text
 from tests.protocol.test_sharing import reason, shared
 

@@ -219,6 +219,19 @@ def test_frames_of_one_time_are_no_burst() -> None:
     assert [entry for entry in entries if isinstance(entry.event, GapFound)] == []
 
 
+def test_audio_that_comes_at_once_after_a_silence_is_a_burst() -> None:
+    timeline = new_timeline()
+    second = [(0.02 * (index + 1), JAMBONZ, sent(BINARY, bytes(320))) for index in range(50)]
+    late = [(2.0, JAMBONZ, sent(BINARY, bytes(320)))] * 50
+    fold(timeline, (0.0, JAMBONZ, sent(TEXT, METADATA)), *second, *late)
+
+    entries = [*fold(timeline, (2.02, JAMBONZ, sent(BINARY, bytes(320)))), *timeline.finish(2.02)]
+
+    (gap,) = [entry.event.gap for entry in entries if isinstance(entry.event, GapFound)]
+    assert gap.kind is GapKind.BURST
+    assert gap.length == pytest.approx(1.0, abs=0.03)
+
+
 def test_time_that_goes_back_stands_still() -> None:
     entries = fold(
         new_timeline(), (5.0, JAMBONZ, sent(TEXT, METADATA)), (1.0, APPLICATION, sent(BINARY, b"", masked=False))

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 
+from listenctl.media.device_player import DevicePlayer, SoundState
 from listenctl.media.devices import OpenStream
 from listenctl.media.mixer import Mixer
 from listenctl.media.panning import Ear, arrange
-from listenctl.media.player import Player, SoundState
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server.attending import AttendedCall
 
@@ -32,7 +32,7 @@ class Loudspeaker:
     def __init__(self, device: str | None = None, *, open_stream: OpenStream | None = None) -> None:
         self.on_change: Callable[[SoundState], None] = lambda _: None
         self._mixer = Mixer()
-        self._player = Player(self._mixer, device, self._tell, open_stream=open_stream)
+        self._player = DevicePlayer(self._mixer, device, self._tell, open_stream=open_stream)
         self._playing: asyncio.Task[None] | None = None
         self._formats: dict[str, AudioFormat] = {}
 

@@ -153,7 +153,7 @@ class _Run:
                 if isinstance(message, bytes):
                     self._hear(message)
                 else:
-                    self._notice(ServerWord.parse(message))
+                    await self._notice(ServerWord.parse(message))
         except ListenctlError:
             self._child.end_writing()
 
@@ -185,9 +185,11 @@ class _Run:
         detail = f"the program isn't told that its audio now has {told.sample_rate} Hz and {told.channels} channels"
         self._call.warn("exec-format", detail)
 
-    def _notice(self, word: ServerWord | None) -> None:
+    async def _notice(self, word: ServerWord | None) -> None:
         if word is not None and word.data.get("reason") == RefusalReason.KILLED and self._sender is not None:
             self._sender.killed()
+            # It speaks on, but whoever has killed it goes first.
+            await self._tool.ask_for_stream()
 
     # What the program says.
 
@@ -224,6 +226,7 @@ class _Run:
                 data = await self._next_of_utterance()
             await sender.finish()
         finally:
+            self._sender = None
             self._spoken += sender.sent_seconds
 
     async def _next_of_utterance(self) -> bytes:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from listenctl.protocol.attached import ControlType
+from listenctl.protocol.commands import MarkCommand
 from listenctl.server.attendants.echo import Echo
 from tests.helpers.attending import as_streamed, attended, place_and_hear, plan_to_hear, without_silence
 from tests.helpers.control import controlled
@@ -106,14 +107,16 @@ async def test_the_echo_pauses_while_another_tool_streams_and_comes_back(tmp_pat
         async with server.attach() as tool:
             await tool.send(ControlType.ACQUIRE.serialize())
             granted = await tool.json()
-            # The zeros behind it push its end out of the pre-buffer (protocol.md 6.2).
-            await tool.send(np.full(8000, 12345, "<i2").tobytes() + bytes(2560))
-            await asyncio.sleep(1.0)
+            await tool.send(np.full(8000, 12345, "<i2").tobytes(), MarkCommand("said").serialize())
+            # It pushes the end of that out of the pre-buffer (protocol.md 6.2).
+            await tool.send(bytes(2560))
+            said = await tool.json()
             await tool.send(ControlType.RELEASE.serialize())
         heard = await placing
 
     from_tool = np.flatnonzero(heard.audio == 12345)
     assert granted == {"type": "listenctl:granted"}
+    assert said["data"]["name"] == "said"
     # All in one piece, so no echo was added to it, and echo comes before the end.
     assert from_tool[-1] - from_tool[0] == 7999
     assert np.abs(heard.audio[from_tool[-1] + 4000 :].astype(int)).max() > 1000

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from listenctl.media.device_player import DevicePlayer, SoundState
 from listenctl.media.devices import library
 from listenctl.media.mixer import Mixer
-from listenctl.media.player import Player, SoundState
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.devices import FakeDevice
 from tests.helpers.server import LIMIT, until
@@ -29,7 +29,7 @@ class Heard:
 @asynccontextmanager
 async def playing(device: FakeDevice, name: str | None = None) -> AsyncIterator[Heard]:
     heard = Heard(Mixer())
-    player = Player(heard.mixer, name, heard.states.append, open_stream=device.open, retry_every=0.01)
+    player = DevicePlayer(heard.mixer, name, heard.states.append, open_stream=device.open, retry_every=0.01)
     async with asyncio.timeout(LIMIT):
         task = asyncio.create_task(player.run())
         try:
@@ -114,7 +114,7 @@ async def test_a_device_that_wont_start_is_said() -> None:
 
 @pytest.mark.parametrize("when", ["opening", "closing"])
 async def test_a_device_that_hangs_keeps_nobody_waiting(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("listenctl.media.player._FAREWELL", 0.05)
+    monkeypatch.setattr("listenctl.media.device_player._FAREWELL", 0.05)
     device = FakeDevice(hangs=when)
     try:
         async with playing(device):

@@ -50,14 +50,20 @@ class SoundState:
     playing: bool
     text: str
 
+    @property
+    def rule(self) -> str:
+        """The name of the warning that it makes (`listenctl-events(5)`)."""
+        return "sound-back" if self.playing else "no-sound"
 
-class Player:
+
+class DevicePlayer:
     """
     Play what a mixer gives; where no device plays it, look for one again and again.
 
     Args:
         device: its number or a part of its name; None is the system's choice.
         on_change: told when sound begins, and why there is none.
+        look_again: whether to look for devices that are new, which stops every other device of this process.
     """
 
     def __init__(
@@ -66,12 +72,14 @@ class Player:
         device: str | None,
         on_change: Callable[[SoundState], None],
         *,
+        look_again: bool = True,
         open_stream: OpenStream | None = None,
         retry_every: float = RETRY_EVERY,
     ) -> None:
         self._mixer = mixer
         self._device = device
         self._on_change = on_change
+        self._looks_again = look_again and open_stream is None
         self._open_stream = open_stream
         self._retry_every = retry_every
         self._stream: Stream | None = None
@@ -79,6 +87,19 @@ class Player:
         self._asked = 0
         self._tried = False
         self._said: SoundState | None = None
+
+    async def open(self) -> None:
+        """
+        Begin to play, where it matters whether that goes; ``run`` goes on.
+
+        Raises:
+            ListenctlError: PortAudio or the device is missing, or it can't be used.
+        """
+        try:
+            self._stream = await self._patiently(_in_thread(self._open))
+        except asyncio.CancelledError:
+            await self.close()
+            raise
 
     async def run(self) -> None:
         """Play until cancelled, or until it is certain that nothing ever can."""
@@ -88,18 +109,19 @@ class Player:
                 again = await self._try_once()
                 await asyncio.sleep(self._retry_every if again else 0)
         finally:
-            await self._close()
+            await self.close()
 
     async def _try_once(self) -> bool:
         """Play as long as that goes; return whether to try again."""
         try:
-            self._stream = await self._patiently(_in_thread(self._open))
+            if self._stream is None:
+                self._stream = await self._patiently(_in_thread(self._open))
         except ListenctlError as exc:
             self._say(SoundState(False, f"no sound: {exc}"))
             return not isinstance(exc, MissingLibrary)
         await self._until_stopped(self._stream)
         self._say(SoundState(False, f"no sound: {_WHAT}: stopped playing; it is tried again every few seconds"))
-        await self._close()
+        await self.close()
         return True
 
     async def _patiently(self, opening: "asyncio.Future[Stream]") -> Stream:
@@ -130,7 +152,8 @@ class Player:
                 self._say(SoundState(True, f"{_WHAT}: sound is back" if self._said else ""))
             await asyncio.sleep(_CHECK_EVERY)
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Let go of the device, which the end of ``run`` does as well."""
         stream, self._stream = self._stream, None
         if stream is None:
             return
@@ -139,7 +162,7 @@ class Player:
             _leave_at_once()
 
     def _open(self) -> Stream:
-        if self._tried and self._open_stream is None:
+        if self._tried and self._looks_again:
             _look_again()
         self._tried = True
         opener = self._open_stream or library().RawOutputStream

@@ -1,0 +1,54 @@
+"""Signals that end a command, the first one in order and the second at once, and the one that stops it for a while."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def stop_at_signals(stop: Callable[[], None], leave: Callable[[], None] = lambda: None) -> list[int]:
+    """
+    Let the first signal end things in order and the second the process; return the signals that have come and will.
+
+    Args:
+        stop: begins the end; it must not wait for anything.
+        leave: puts right what the end of a process leaves behind, such as a terminal.
+    """
+    received: list[int] = []
+
+    def take(number: int) -> None:
+        received.append(number)
+        if len(received) > 1:
+            leave()
+            os._exit(128 + number)
+        stop()
+
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, take, number)
+    return received
+
+
+@contextmanager
+def stopping_at_ctrl_z(give_back: Callable[[], None], take_back: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """
+    Give the terminal back to the shell at Ctrl-Z while the block runs; what is drawn after that is drawn anew.
+
+    Args:
+        take_back: called when we go on.
+    """
+
+    def suspend() -> None:
+        give_back()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        take_back()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTSTP, suspend)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTSTP)

@@ -1,0 +1,101 @@
+"""Calls to be replayed: dumps that a test writes, and servers that keep what they are sent."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from listenctl.capture.dump_lines import DumpEnd, DumpHeader, end_line, frame_line, header_line
+from listenctl.client.address import parse_address
+from listenctl.client.replay import ReplayedCall
+from listenctl.client.replay_answers import CompareSettings
+from listenctl.client.replay_plan import ReplayPlan, ReplayResult
+from listenctl.client.replay_script import CaptureFile, find_calls
+from listenctl.client.target import Target
+from listenctl.protocol.frame_reader import RawFrame
+from listenctl.protocol.session import Sender
+from tests.helpers.scripted_server import shake_hands
+from tests.helpers.wire_frames import FrameCutter, WireFrame
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+METADATA = b'{"sampleRate":8000,"mixType":"mono","callSid":"old-sid","nested":{"callSid":"other"}}'
+CREATED = "2026-11-21T10:00:00.000000Z"
+
+Timed = tuple[float, Sender, RawFrame]
+
+
+def jambonz(at: float, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> Timed:
+    """Return a frame of jambonz in time."""
+    return at, Sender.JAMBONZ, RawFrame(fin, rsv, opcode, True, payload)
+
+
+def application(at: float, opcode: int, payload: bytes = b"", *, fin: bool = True) -> Timed:
+    """Return a frame of the application in time."""
+    return at, Sender.APPLICATION, RawFrame(fin, 0, opcode, False, payload)
+
+
+def write_dump(
+    path: Path,
+    frames: Iterable[Timed],
+    *,
+    created: str = CREATED,
+    end: DumpEnd | None = None,
+) -> Path:
+    """Append a call to a dump."""
+    header = DumpHeader(created, "c1", "old-sid", "10.0.0.1:5000", "/", "audio.jambonz.org", "ws://h:3000/")
+    lines = [header_line(header), *(frame_line(at, sender, frame) for at, sender, frame in frames)]
+    with path.open("ab") as file:
+        file.writelines([*lines, *([end_line(end)] if end else [])])
+    return path
+
+
+@dataclass(slots=True)
+class KeepingServer:
+    """
+    A server for one call after another that keeps the frames that come, and answers by ``says``.
+
+    Attributes:
+        says: is given the writer when the call begins.
+        calls: the frames of each call, with seconds from its handshake.
+    """
+
+    says: Callable[[asyncio.StreamWriter], Coroutine[None, None, None]] | None = None
+    calls: list[list[WireFrame]] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a call to its end."""
+        await shake_hands(reader, writer)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        frames: list[WireFrame] = []
+        self.calls.append(frames)
+        speaking = asyncio.create_task(self.says(writer)) if self.says else None
+        cutter = FrameCutter()
+        try:
+            while data := await reader.read(65_536):
+                frames += cutter.feed(data, loop.time() - began)
+            self.ends.append("fin")
+        except ConnectionResetError:
+            self.ends.append("rst")
+        if speaking is not None:
+            await speaking
+
+
+def plan(
+    path: Path, port: int, *, speed: float | None = None, compare: CompareSettings | None = None, same_sid: bool = False
+) -> ReplayPlan:
+    """Return how to play a capture to a port of this machine."""
+    return ReplayPlan(
+        capture=CaptureFile(str(path), path.name),
+        target=Target(address=parse_address(f"ws://127.0.0.1:{port}/")),
+        speed=speed,
+        compare=compare,
+        same_sid=same_sid,
+    )
+
+
+async def play(plan: ReplayPlan, *, sid: str | None = "new-sid") -> ReplayResult:
+    """Play one call."""
+    (call,) = find_calls(plan.capture)
+    return await ReplayedCall(plan, call, ReplayResult(call=call.number, copy=1, round=1), sid=sid).run()

@@ -9,6 +9,7 @@ from listenctl.playing.conversation import Conversation
 from listenctl.protocol.attached import ControlType, RefusalReason, ServerWord, Synced
 from listenctl.protocol.commands import MarkCommand
 from listenctl.protocol.messages import Mark, parse_texts
+from listenctl.protocol.stream_rates import CLIPS
 
 GRACE = 1.0
 """Seconds after the end of the audio, by the clock, in which the answer to a mark may still come."""
@@ -42,8 +43,8 @@ class MarkResult:
     What became of a mark.
 
     Attributes:
-        event: its answer, ``playout`` or ``cleared``, or ``elapsed`` where there is none and the audio before it must
-            have been played.
+        event: its answer, ``playout`` or ``cleared``; ``elapsed`` where there is none and the audio before it must
+            have been played; ``unanswerable`` where the call is said to take clips, so that none will come.
         seconds: that it took.
         early_by: seconds before the audio can have been played, where the answer can't be trusted (protocol.md 6.4).
     """
@@ -53,12 +54,14 @@ class MarkResult:
     early_by: float | None = None
 
     @property
-    def by(self) -> str:
-        """Who says so: jambonz with its answer to the ``mark``, or the ``clock``."""
+    def by(self) -> str | None:
+        """Who says so: jambonz with its answer to the ``mark``, or the ``clock``; None if there is nothing to say."""
+        if self.event == UNANSWERABLE:
+            return None
         return "clock" if self.event == ELAPSED else "mark"
 
 
-PLAYOUT, ELAPSED = "playout", "elapsed"
+PLAYOUT, ELAPSED, UNANSWERABLE = "playout", "elapsed", "unanswerable"
 
 
 async def wait_for_mark(conversation: Conversation, name: str) -> MarkResult:
@@ -83,6 +86,9 @@ async def wait_for_mark(conversation: Conversation, name: str) -> MarkResult:
             # Of audio that was streamed over this conversation; whether the mark is cleared, jambonz says.
             continue
         if synced := _synced(message):
+            # Who says that it takes clips is wrong where it has answered a mark.
+            if synced.stream_rate == CLIPS and not synced.mark_answered:
+                return MarkResult(UNANSWERABLE, now() - begin)
             end = _end_of_audio(synced, now())
         elif event := _answer(message, name):
             early = (end or now()) - now() if event == PLAYOUT else 0.0

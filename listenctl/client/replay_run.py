@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from listenctl.capture.packets import Notice
 from listenctl.client.replay import ReplayedCall
 from listenctl.client.replay_plan import ApplicationResult, ReplayPlan, ReplayResult
-from listenctl.client.replay_script import CapturedCall
+from listenctl.client.replay_script import MAX_NOTICES, CapturedCall
 from listenctl.media.pacing import Clock, SystemClock
-
-MAX_NOTICES = 20
 
 
 @dataclass(slots=True)

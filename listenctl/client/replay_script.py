@@ -31,6 +31,8 @@ BATCH_BYTES = 1 << 20
 MAX_PAUSE = 3600.0
 """Seconds after which a pause is taken for a fault of the capture, and left out."""
 
+MAX_NOTICES = 20
+
 _TEXT = 1
 
 
@@ -213,8 +215,8 @@ class Script:
     def __init__(self, capture: CaptureFile, call: CapturedCall) -> None:
         self._call = call
         self._events = capture.read()
-        self._before = call.began
-        self._shift = call.began
+        self._origin = self._other_origin = call.began
+        self._moment_before = 0.0
         self._over = self._given_up = False
         self._next: asyncio.Task[list[Step]] | None = None
         self.notices: list[Notice] = []
@@ -248,7 +250,7 @@ class Script:
             if self._given_up:
                 break
             if isinstance(event, Notice):
-                self.notices.append(event)
+                self._note(event)
             elif event.session.number == self._call.number and isinstance(
                 event, FrameSeen | FramesLost | SessionClosed
             ):
@@ -263,11 +265,14 @@ class Script:
 
     def _moment(self, at: float) -> float:
         """Return a time since the begin of the call; one wrong time, as in a damaged file, moves no other."""
-        jump = at - self._before
-        self._before = at
-        if abs(jump) > MAX_PAUSE:
-            self._shift += jump
-            self.notices.append(
-                Notice(f"call {self._call.number}", "its times jump by more than an hour; played without")
-            )
-        return max(0.0, at - self._shift)
+        if abs(at - self._origin - self._moment_before) > MAX_PAUSE:
+            self._note(Notice(f"call {self._call.number}", "its times jump by more than an hour; played without"))
+            before, self._other_origin = self._other_origin, self._origin
+            back = 0 <= at - before - self._moment_before <= MAX_PAUSE
+            self._origin = before if back else at - self._moment_before
+        self._moment_before = max(0.0, at - self._origin)
+        return self._moment_before
+
+    def _note(self, notice: Notice) -> None:
+        if len(self.notices) < MAX_NOTICES and notice not in self.notices:
+            self.notices.append(notice)

@@ -8,8 +8,8 @@ from listenctl.capture.packets import Notice
 from listenctl.client.replay_application import FAREWELL, ReplayedApplication
 from listenctl.client.replay_handshake import MAX_HEAD, RequestError, shake_hands
 from listenctl.client.replay_plan import ApplicationPlan, ApplicationResult
-from listenctl.client.replay_run import MAX_NOTICES, ReplayTotals
-from listenctl.client.replay_script import CapturedCall
+from listenctl.client.replay_run import ReplayTotals
+from listenctl.client.replay_script import MAX_NOTICES, CapturedCall
 from listenctl.errors import ListenctlError
 from listenctl.media.pacing import Clock, SystemClock
 

@@ -91,13 +91,13 @@ def _root(
     ctx.default_map = read_defaults(config, os.environ, _known_settings(ctx))
 
 
-def _known_settings(ctx: typer.Context) -> dict[str, set[str] | None]:
-    """Return the parameters of the command that was called; the other commands stay unimported."""
-    known: dict[str, set[str] | None] = dict.fromkeys(COMMANDS)
+def _known_settings(ctx: typer.Context) -> dict[str, dict[str, bool] | None]:
+    """Return the parameters of the command that was called, and which may be repeated; the others stay unimported."""
+    known: dict[str, dict[str, bool] | None] = dict.fromkeys(COMMANDS)
     name = ctx.invoked_subcommand
     called = ctx.command.get_command(ctx, name) if isinstance(ctx.command, LazyGroup) and name else None
     if name is not None and called is not None:
-        known[name] = {str(parameter.name) for parameter in called.params}
+        known[name] = {str(parameter.name): getattr(parameter, "multiple", False) for parameter in called.params}
     return known
 
 

@@ -8,20 +8,17 @@ from typing import Any
 from listenctl.errors import UsageError
 
 FILE = Path("listenctl/config.toml")
-ARRAYS = frozenset(("event", "fail_if", "fault", "metadata"))
-"""The parameters that may be repeated, which take an array here, or a single value."""
+
+Known = Mapping[str, Mapping[str, bool] | None]
+"""The parameters of each command, and whether they may be repeated; None where they don't matter now."""
 
 
-def read_defaults(
-    chosen: Path | None, environ: Mapping[str, str], known: Mapping[str, set[str] | None]
-) -> dict[str, Any]:
+def read_defaults(chosen: Path | None, environ: Mapping[str, str], known: Known) -> dict[str, Any]:
     """
     Return the settings of each command, keyed by parameter name.
 
-    The file has a table for each command, with its long options: ``[record]``, ``sample-rate = 16000``.
-
-    Args:
-        known: the parameter names of each command; None where they don't matter now.
+    The file has a table for each command, with its long options: ``[record]``, ``sample-rate = 16000``. What may be
+    repeated takes an array, or a single value.
 
     Raises:
         UsageError: the file can't be read, isn't TOML, or sets what isn't known.
@@ -53,22 +50,25 @@ def settings_file(chosen: Path | None, environ: Mapping[str, str]) -> Path | Non
     return next((path for folder in folders if (path := Path(folder) / FILE).is_file()), None)
 
 
-def _parameters(path: Path, command: str, table: object, known: set[str] | None) -> dict[str, Any]:
+def _parameters(path: Path, command: str, table: object, known: Mapping[str, bool] | None) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise UsageError(f"{path}: {command!r} stands alone; settings belong into a table such as [record]")
     settings = {parameter_name(option): value for option, value in table.items()}
-    if known is not None and (unknown := sorted(settings.keys() - known)):
+    if known is None:
+        return settings
+    if unknown := sorted(settings.keys() - known.keys()):
         raise UsageError(
             f"{path}: [{command}] has no setting {option_name(unknown[0])!r}; see `listenctl {command} -h`"
         )
-    return {name: _checked(f"{path}: [{command}]", name, value) for name, value in settings.items()}
+    where = f"{path}: [{command}]"
+    return {name: _checked(where, name, value, repeatable=known[name]) for name, value in settings.items()}
 
 
-def _checked(where: str, name: str, value: object) -> object:
-    values = value if name in ARRAYS and isinstance(value, list) else [value]
+def _checked(where: str, name: str, value: object, *, repeatable: bool) -> object:
+    values = value if repeatable and isinstance(value, list) else [value]
     if strange := [one for one in values if not isinstance(one, str | int | float)]:
         raise UsageError(f"{where} {option_name(name)} is a single value, not {strange[0]!r}")
-    return values if name in ARRAYS else value
+    return values if repeatable else value
 
 
 def parameter_name(option: str) -> str:

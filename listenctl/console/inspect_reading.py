@@ -44,8 +44,14 @@ class Captures:
         """Whether stdin is among them, which may go on for long and can be read once only."""
         return STDIN in self.files
 
-    def read(self, *, quiet: bool = False) -> Iterator[CaptureEvent]:
-        """Yield what all files hold; sessions are numbered over all of them. What is wrong is said unless ``quiet``."""
+    def read(self, *, quiet: bool = False, runs: bool = True) -> Iterator[CaptureEvent]:
+        """
+        Yield what all files hold; sessions are numbered over all of them.
+
+        Args:
+            quiet: don't say what is wrong with them.
+            runs: of audio, one session after another; else frame by frame in order of time.
+        """
         self.failures.clear()
         numbers = count(1)
         for path in self.files:
@@ -53,7 +59,7 @@ class Captures:
             # Secrets that a capture brings along are for that capture.
             keylog = self._keylog or KeyLog()
             try:
-                events = read_capture(path, keylog=keylog, numbers=numbers)
+                events = read_capture(path, keylog=keylog, numbers=numbers, runs=runs)
                 for event in _until_stopped(events) if path == STDIN else events:
                     notices.look_at(event)
                     yield event

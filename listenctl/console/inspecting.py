@@ -152,7 +152,7 @@ class _Inspection:
         """Read everything, and print what there is to print."""
         at_once = self._captures.live and not self._plan.calls and not self._plan.story
         try:
-            for event in self._captures.read():
+            for event in self._captures.read(runs=self._story is None):
                 if self._story:
                     self._story.see(event)
                 report = self._inspector.feed(event)

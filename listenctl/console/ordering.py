@@ -11,7 +11,7 @@ from typing import Any
 
 from listenctl.client.attachment import Attachment
 from listenctl.client.control import attach
-from listenctl.client.orders import ELAPSED, GRACE, PLAYOUT, MarkResult, deliver, wait_for_mark
+from listenctl.client.orders import ELAPSED, GRACE, PLAYOUT, UNANSWERABLE, MarkResult, deliver, wait_for_mark
 from listenctl.console.output import write_line
 from listenctl.console.text import printable
 from listenctl.errors import CheckFailed, TimedOut
@@ -75,7 +75,7 @@ async def run_mark(recipient: Recipient, name: str) -> int:
     _tell(recipient, attachment, f"mark {name}: {_sentence(result)}", _describe(name, result))
     if result.event == PLAYOUT:
         return 0
-    return CheckFailed.exit_status if result.event == ELAPSED else CLEARED_STATUS
+    return CheckFailed.exit_status if result.event in (ELAPSED, UNANSWERABLE) else CLEARED_STATUS
 
 
 async def set_mark(recipient: Recipient, name: str) -> int:
@@ -118,6 +118,8 @@ def _describe(name: str, result: MarkResult) -> dict[str, Any]:
 
 def _sentence(result: MarkResult) -> str:
     took = f"{result.event} after {result.seconds:.2f} s"
+    if result.event == UNANSWERABLE:
+        return "won't be answered: this call is said to take clips, and jambonz answers marks only where it streams"
     if result.event == ELAPSED:
         by_clock = f"by the clock the audio before it has been played, {GRACE:g} s ago"
         return f"{took}; {by_clock}, and jambonz didn't answer the mark"

@@ -105,8 +105,19 @@ class _Performance:
                     PlayResult(Outcome.INTERRUPTED, None, self._player.progress().heard, "stopped before its end")
                 )
             raise
+        except ListenctlError as exc:
+            # Scripts read one object, whatever happens once there is a conversation; people read the sentence.
+            if self._recipient.json:
+                self._tell(self._broken_off(str(exc)))
+            raise
         self._tell(result)
         return _STATUS[result.outcome]
+
+    def _broken_off(self, detail: str) -> PlayResult:
+        progress = self._player.progress()
+        # By the clock it was over, so that only its confirmation is missing.
+        over = progress.total is not None and progress.heard >= progress.total > 0
+        return PlayResult(Outcome.UNKNOWN if over else Outcome.INTERRUPTED, None, progress.heard, detail)
 
     def _say_now(self, sentence: str) -> None:
         if self._recipient.quiet:
@@ -138,14 +149,13 @@ class _Performance:
 
     def _describe(self, result: PlayResult) -> dict[str, Any]:
         mode = self._player.mode
-        assert mode is not None
         return {
             "v": VERSION,
             "call_sid": self._call_sid,
             "source": self._sound.name,
-            "mode": mode.delivery,
-            "sample_rate": mode.sample_rate if mode.delivery is Delivery.STREAM else self._sound.clip_rate,
-            "known_by": mode.known_by,
+            "mode": mode and mode.delivery,
+            "sample_rate": mode and (mode.sample_rate if mode.delivery is Delivery.STREAM else self._sound.clip_rate),
+            "known_by": mode and mode.known_by,
             "outcome": result.outcome,
             "evidence": result.evidence,
             "seconds": round(result.seconds, 3),

@@ -1,8 +1,8 @@
 """
 What can be told of a call by its sound: how loud and how silent it is, and faults that no message shows.
 
-It is measured in blocks while it arrives, however long the call is. What a verdict rests on stands in its sentence, and
-how sure it is in its confidence, 0 to 1.
+It is measured in stretches while it arrives, however long the call is. What a verdict rests on stands in its sentence,
+and how sure it is in its confidence, 0 to 1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from listenctl.inspection.audio_meter import ChannelMeter
-from listenctl.inspection.audio_readings import Readings
+from listenctl.inspection.audio_readings import BLOCKS, Readings
 from listenctl.inspection.audio_verdicts import (
     SIDES,
     AudioVerdict,
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 
     Samples: TypeAlias = NDArray[np.int16]
 
-BLOCK = 0.5
-"""Seconds that are looked at together."""
-_CLOSELY, _EVERY = 60, 4
-"""Seconds of which every block is analysed; of what follows, one of so many is, while levels are measured of all."""
+STRETCH = 2.0
+"""Seconds that are looked at together: four blocks."""
 MAX_KEYS = 1000
 LOWEST_RATE, HIGHEST_RATE = 1000, 192_000
 """Of rates between these, sound can be told anything about; a peer may say any number."""
@@ -79,16 +77,16 @@ class AudioChecks:
         listens = detect_keys and self._usable and rate >= MIN_RATE
         self._listener = KeyListener(audio_format, 0) if listens else None
         self._keys: list[HeardKey] = []
-        self._block_bytes = max(1, round(BLOCK * rate)) * audio_format.frame_bytes
+        self._stretch_bytes = max(1, round(STRETCH / BLOCKS * rate)) * BLOCKS * audio_format.frame_bytes
         self._pieces: list[bytes] = []
         self._held = 0
-        self._position = self._blocks = 0
+        self._position = 0
 
     def feed(self, data: bytes) -> list[HeardKey]:
         """Take whole sample frames; return the keys that they bring to an end."""
         self._pieces.append(data)
         self._held += len(data)
-        return self._take_blocks() if self._held >= self._block_bytes else []
+        return self._take_stretches() if self._held >= self._stretch_bytes else []
 
     def finish(self) -> AudioReport:
         """Take what is left and say what was found."""
@@ -99,31 +97,25 @@ class AudioChecks:
             self._keep(self._listener.finish())
         return AudioReport(self._meters, tuple(self._keys), tuple(self._judge()))
 
-    def _take_blocks(self) -> list[HeardKey]:
-        data = b"".join(self._pieces)
-        whole = len(data) - len(data) % self._block_bytes
-        keys = [
-            key for at in range(0, whole, self._block_bytes) for key in self._take(data[at : at + self._block_bytes])
-        ]
+    def _take_stretches(self) -> list[HeardKey]:
+        data, size = b"".join(self._pieces), self._stretch_bytes
+        whole = len(data) - len(data) % size
+        keys = [key for at in range(0, whole, size) for key in self._take(data[at : at + size])]
         self._pieces, self._held = [data[whole:]], len(data) - whole
         return keys
 
-    def _take(self, block: bytes) -> Sequence[HeardKey]:
+    def _take(self, stretch: bytes) -> Sequence[HeardKey]:
         import numpy as np
 
-        frames = np.frombuffer(block, "<i2").reshape(-1, self._format.channels)
-        # What is wrong with a sound is wrong for long.
-        closely = self._position < _CLOSELY * self._format.sample_rate or not self._blocks % _EVERY
-        self._blocks += 1
+        frames = np.frombuffer(stretch, "<i2").reshape(-1, self._format.channels)
         if self._usable:
             for channel, meter in enumerate(self._meters):
-                meter.add(np.ascontiguousarray(frames[:, channel]), closely=closely)
-            if closely:
-                self._readings.add(self._position, frames)
+                meter.add(np.ascontiguousarray(frames[:, channel]))
+            self._readings.add(self._position, frames, self._stretch_bytes // BLOCKS // self._format.frame_bytes)
         if self._pair:
             self._pair.add(*(np.ascontiguousarray(frames[:, channel]) for channel in (0, 1)))
         self._position += len(frames)
-        return self._keep(self._listener.feed(block)) if self._listener else ()
+        return self._keep(self._listener.feed(stretch)) if self._listener else ()
 
     def _keep(self, keys: list[HeardKey]) -> list[HeardKey]:
         self._keys += keys[: MAX_KEYS - len(self._keys)]

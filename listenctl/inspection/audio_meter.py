@@ -1,6 +1,7 @@
 """One channel's sound in numbers that add up: level, clipping, offset, silence, and where its energy is."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from listenctl.media.levels import CLIP_SAMPLE, FLOOR_DB, FULL_SCALE
@@ -21,6 +22,9 @@ _LOUD = FULL_SCALE / 100
 _NOTHING = 8
 # So many samples in a row have the same extreme value where a peak was cut off.
 _FLAT_RUN = 3
+_BLOCK = 0.5
+_MOST_WINDOWS = 16
+"""Of a block, whose spectra are taken."""
 BANDS = 256
 """Of the spectrum, from 0 to half the sample rate."""
 # Speech leaves few frequencies of this range out, be it spoken too slowly or too fast; keys and other tones most.
@@ -38,7 +42,7 @@ class ChannelMeter:
         silent_frames: those that hold nothing, at most the idle values of a codec.
         quiet_frames: those below -60 dB, the silent ones included.
         cut: samples that stand in the flat top of a peak.
-        spectrum: energy by band; every block counts alike, however loud it is.
+        spectrum: energy by band, of the loudest half second of each stretch; all count alike, however loud they are.
     """
 
     sample_rate: int
@@ -54,8 +58,8 @@ class ChannelMeter:
     _squares: float = 0.0
     spectrum: "NDArray[np.float64] | None" = field(default=None, repr=False)
 
-    def add(self, samples: "Samples", *, closely: bool = True) -> None:
-        """Take a block, ``closely`` if its spectrum is looked at too."""
+    def add(self, samples: "Samples") -> None:
+        """Take a stretch of sound; its spectrum is that of its loudest half second."""
         import numpy as np
 
         floats = samples.astype(np.float32)
@@ -80,8 +84,7 @@ class ChannelMeter:
             self.silent_frames += int((np.abs(rows[quiet]).max(axis=1) <= _NOTHING).sum())
         if peak >= CLIP_SAMPLE:
             self.cut += _count_cut(samples)
-        if closely and float(power.mean()) > _LOUD**2:
-            self._add_sound(samples, floats)
+        self._add_loudest(samples, floats, power, frame)
 
     @property
     def rms_db(self) -> float:
@@ -144,6 +147,20 @@ class ChannelMeter:
         total = float(self.spectrum.sum())
         return float(self.spectrum[band:].sum()) / total if total else 0.0
 
+    def _add_loudest(
+        self, samples: "Samples", floats: "NDArray[np.float32]", power: "NDArray[np.float32]", frame: int
+    ) -> None:
+        """Take the block with the most power, which is there for each frame."""
+        import numpy as np
+
+        block = round(_BLOCK / FRAME)
+        starts = np.arange(0, max(1, len(power) // block * block), block)
+        sums = np.add.reduceat(power, starts)
+        loudest = int(sums.argmax())
+        if sums[loudest] > _LOUD**2 * min(block, len(power)):
+            part = slice(loudest * block * frame, (loudest + 1) * block * frame)
+            self._add_sound(samples[part], floats[part])
+
     def _add_sound(self, samples: "Samples", floats: "NDArray[np.float32]") -> None:
         import numpy as np
 
@@ -156,7 +173,8 @@ class ChannelMeter:
         size = 2 * BANDS
         if len(floats) < size:
             return
-        rows = floats[: len(floats) - len(floats) % size].reshape(-1, size) * np.hanning(size).astype(np.float32)
+        rows = floats[: len(floats) - len(floats) % size].reshape(-1, size)
+        rows = rows[:: -(-len(rows) // _MOST_WINDOWS)] * hann_window(size)
         power = np.square(np.abs(np.fft.rfft(rows))).sum(axis=0, dtype=np.float64)[:BANDS]
         power[:2] = 0.0
         if total := float(power.sum()):
@@ -167,11 +185,22 @@ def _count_cut(samples: "Samples") -> int:
     """Return how many samples stand in runs of one extreme value."""
     import numpy as np
 
-    flat = (samples[1:] == samples[:-1]) & (np.abs(samples[1:].astype(np.int32)) >= CLIP_SAMPLE)
+    # Mostly few samples, of which all that follows is done.
+    loud = np.flatnonzero((samples >= CLIP_SAMPLE) | (samples <= -CLIP_SAMPLE))
+    values = samples[loud]
+    flat = (values[1:] == values[:-1]) & (loud[1:] - loud[:-1] == 1)
     edges = np.flatnonzero(np.diff(np.concatenate(([False], flat, [False])).astype(np.int8)))
     # A run of n equal samples has n - 1 equal neighbours.
     lengths = edges[1::2] - edges[::2] + 1
     return int(lengths[lengths >= _FLAT_RUN].sum())
+
+
+@cache
+def hann_window(size: int) -> "NDArray[np.float32]":
+    """Return the weights of samples before their spectrum is taken."""
+    import numpy as np
+
+    return np.hanning(size).astype(np.float32)
 
 
 def _db(amplitude: float) -> float:

@@ -12,6 +12,8 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from listenctl.inspection.audio_meter import hann_window
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -29,6 +31,9 @@ _LOUD_G711 = 6000.0
 # A high tone jumps too, but all of it is in a few frequencies.
 _FLAT = 0.05
 _SPECTRUM = 512
+_MOST_WINDOWS = 8
+BLOCKS = 4
+"""In a stretch, of which one that is loud enough is looked at, and all if that is wrong."""
 
 
 class Reading(StrEnum):
@@ -48,20 +53,35 @@ class Readings:
     How the blocks of a call turned out; ``first`` is the position at which each reading was seen first.
 
     Attributes:
-        looked_at: blocks that are loud enough to tell.
+        looked_at: blocks that are loud enough to tell; those around one that is right are taken for the same.
     """
 
     looked_at: int = 0
     blocks: dict[Reading, int] = field(default_factory=dict)
     first: dict[Reading, int] = field(default_factory=dict)
 
-    def add(self, position: int, frames: "Samples") -> None:
-        """Take a block, (samples, channels), that begins at ``position``."""
-        reading = read(frames)
-        if reading is None:
-            return
-        self.looked_at += 1
-        self.blocks[reading] = self.blocks.get(reading, 0) + 1
+    def add(self, position: int, frames: "Samples", block: int) -> None:
+        """Take a stretch, (samples, channels), that begins at ``position``, in blocks of so many samples."""
+        starts = range(0, len(frames), block)
+        if self.worst is None:
+            # The last block shows what went wrong in any before it.
+            for left in range(len(starts), 0, -1):
+                start = starts[left - 1]
+                reading = read(frames[start : start + block])
+                if reading is Reading.AS_IS:
+                    self._count(reading, position, left)
+                    return
+                if reading is not None:
+                    break
+            else:
+                return
+        for start in starts:
+            if reading := read(frames[start : start + block]):
+                self._count(reading, position + start, 1)
+
+    def _count(self, reading: Reading, position: int, blocks: int) -> None:
+        self.looked_at += blocks
+        self.blocks[reading] = self.blocks.get(reading, 0) + blocks
         self.first.setdefault(reading, position)
 
     @property
@@ -114,7 +134,8 @@ def _flatness(floats: "Floats") -> float:
     windows = len(floats) // _SPECTRUM
     if not windows:
         return 0.0
-    rows = floats[: windows * _SPECTRUM, 0].reshape(windows, _SPECTRUM) * np.hanning(_SPECTRUM).astype(np.float32)
+    rows = floats[: windows * _SPECTRUM, 0].reshape(windows, _SPECTRUM)
+    rows = rows[:: -(-windows // _MOST_WINDOWS)] * hann_window(_SPECTRUM)
     power = np.square(np.abs(np.fft.rfft(rows))).mean(axis=0)[1:-1] + 1e-3
     return float(np.exp(np.log(power).mean()) / power.mean())
 

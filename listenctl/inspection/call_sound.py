@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from listenctl.inspection.audio_checks import AudioChecks, AudioReport
 from listenctl.inspection.audio_verdicts import AudioVerdict, judge_echo
 from listenctl.inspection.echoing import EchoFinder
+from listenctl.inspection.observing import AudioStretch
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.commands import PlayAudio
 from listenctl.protocol.session import AudioReceived, AudioSent, CallStarted, CommandSent, GapFound, MetadataArrived
@@ -68,6 +69,12 @@ class CallSound:
                 self._echo.gap(gap)
             case AudioSent() | CommandSent(command=PlayAudio()):
                 self._echo.listens = True
+
+    def receive(self, audio: AudioStretch) -> None:
+        """Take audio from jambonz."""
+        if self._jambonz:
+            self._jambonz.feed(audio.data)
+            self._echo.receive_all(audio)
 
     def hear(self, at: float, sample_rate: int, data: bytes) -> None:
         """Take what the caller hears of the application."""

@@ -49,6 +49,18 @@ class Spread:
         # Rounded without round(), which takes twice as long.
         self._bins[int(value / _STEP + 0.5) if 0 <= value < _FINE else _coarse_bin(value)] += 1
 
+    def add_all(self, values: Sequence[float]) -> None:
+        """Count several values."""
+        if not values:
+            return
+        if 0 <= min(values) and max(values) < _FINE:
+            self.count += len(values)
+            self.most = max(self.most, *values)
+            self._bins.update([int(value / _STEP + 0.5) for value in values])
+        else:
+            for value in values:
+                self.add(value)
+
     def quantile(self, share: float) -> float:
         """Return the value below which so much lies, 0 of nothing."""
         left = share * self.count
@@ -123,6 +135,30 @@ class Arrivals:
             self._next_window(at, position, offset)
         elif offset < self._best.offset:
             self._best = _Window(at, position, offset)
+
+    def add_all(self, times: Sequence[float], position: int, samples: int) -> None:
+        """Take messages of so many samples each, before the first of which there are ``position``."""
+        intervals, lateness = [], []
+        rate, last, base, until, least = self._rate, self.last, self._base, self._until, self._best.offset
+        for at in times:
+            position += samples
+            offset = at - position / rate
+            late = offset - base
+            if self.first is None or self._doubtful or late >= _DOUBTFUL or at >= until:
+                self.last, self._base = last, base
+                self.add(at, position)
+                last, base, until, least = self.last, self._base, self._until, self._best.offset
+                continue
+            intervals.append(at - last)
+            last = at
+            if late < 0:
+                base, late = offset, 0.0
+            lateness.append(late)
+            if offset < least:
+                least, self._best = offset, _Window(at, position, offset)
+        self.last, self._base = last, base
+        self.intervals.add_all(intervals)
+        self.lateness.add_all(lateness)
 
     def gap(self, gap: Gap) -> None:
         """Take notice of what is missing: what follows isn't late by that."""

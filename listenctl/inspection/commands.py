@@ -5,6 +5,7 @@ All of it waits to be judged until the mode of the call is known, because it mea
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 from listenctl.inspection.findings import Findings
 from listenctl.inspection.judging import Heard, Judge
@@ -132,6 +133,14 @@ class Application:
             self._judge.advance(at)
         elif self._waiting_since is not None and at - self._waiting_since > _LONGEST_WAIT:
             self._decide()
+
+    def tick_all(self, times: Sequence[float]) -> None:
+        """Take notice of several such ticks."""
+        if self._judge or self._waiting_since is not None:
+            for at in times:
+                self.tick(at)
+        else:
+            self._phase = times[-1]
 
     def finish(self, at: float, *, closed_at: float | None) -> None:
         """Settle what the end of the call settles; ``closed_at`` is when jambonz sent its Close."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from listenctl.inspection.correlation import BLOCK, Correlator, Similarity
+from listenctl.inspection.observing import AudioStretch
 from listenctl.inspection.placing import ReceivedPlaces
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.ledger import Gap
@@ -47,6 +48,16 @@ class EchoFinder:
         for channel, blocks in enumerate(self._received):
             blocks.put(begins, frames[:, channel])
         self._settle(at - _PATIENCE)
+
+    def receive_all(self, audio: AudioStretch) -> None:
+        """Take several messages of jambonz."""
+        if not self.listens and self._places.settled:
+            self._places.add(audio.times[-1], audio.samples * len(audio.times))
+            return
+        size = audio.samples * self._format.frame_bytes
+        for number, at in enumerate(audio.times):
+            data = audio.data[number * size : (number + 1) * size]
+            self.receive(at, audio.position + number * audio.samples, data)
 
     def gap(self, gap: Gap) -> None:
         """Take notice of what is missing."""

@@ -2,7 +2,7 @@
 
 from listenctl.capture.captured import CapturedSession
 from listenctl.inspection.call_sound import CallSound, CallSoundReport
-from listenctl.inspection.observing import Observer
+from listenctl.inspection.observing import AudioStretch, Observer
 from listenctl.inspection.report import CallReport
 from listenctl.protocol.session import CallStarted
 from listenctl.protocol.timeline import Entry
@@ -36,6 +36,10 @@ class Hearing(Observer):
             sound.take(entry)
             if type(entry.event) is CallStarted:
                 self._count()
+
+    def on_audio(self, session: CapturedSession, audio: AudioStretch) -> None:
+        """Take audio from jambonz."""
+        self._open[session].receive(audio)
 
     def on_audio_out(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
         """Take what the caller hears."""

@@ -1,13 +1,40 @@
 """Who looks on while calls are inspected: a timeline, an extraction, a plot."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from listenctl.capture.captured import CapturedSession, FramesLost
 from listenctl.inspection.rules import Violation
+from listenctl.protocol.session import AudioReceived, Sender
 from listenctl.protocol.timeline import Entry
 
 if TYPE_CHECKING:
     from listenctl.inspection.report import CallReport
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStretch:
+    """
+    Several messages from jambonz of equal size, each whole sample frames.
+
+    Attributes:
+        times: when each came.
+        position: samples per channel before the first.
+        samples: per channel in each.
+    """
+
+    times: Sequence[float]
+    position: int
+    samples: int
+    data: bytes
+
+    def entries(self) -> Iterator[Entry]:
+        """Return each as an entry."""
+        size = len(self.data) // len(self.times)
+        for number, at in enumerate(self.times):
+            data = self.data[number * size : (number + 1) * size]
+            yield Entry(at, Sender.JAMBONZ, AudioReceived(self.position + number * self.samples, data))
 
 
 class Observer:
@@ -23,6 +50,11 @@ class Observer:
 
     def on_entry(self, session: CapturedSession, entry: Entry) -> None:
         """Take anything that either side said, audio included."""
+
+    def on_audio(self, session: CapturedSession, audio: AudioStretch) -> None:
+        """Take messages of audio from jambonz in a row; whoever looks at entries gets them one by one."""
+        for entry in audio.entries():
+            self.on_entry(session, entry)
 
     def on_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:
         """Take frames that are missing in the capture."""

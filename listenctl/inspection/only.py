@@ -3,7 +3,7 @@
 from collections.abc import Set as AbstractSet
 
 from listenctl.capture.captured import CapturedSession, FramesLost
-from listenctl.inspection.observing import Observer
+from listenctl.inspection.observing import AudioStretch, Observer
 from listenctl.inspection.report import CallReport
 from listenctl.inspection.rules import Violation
 from listenctl.protocol.timeline import Entry
@@ -25,6 +25,11 @@ class Only(Observer):
         """Hand on what was said."""
         if session.number in self._numbers:
             self._observer.on_entry(session, entry)
+
+    def on_audio(self, session: CapturedSession, audio: AudioStretch) -> None:
+        """Hand on audio."""
+        if session.number in self._numbers:
+            self._observer.on_audio(session, audio)
 
     def on_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:
         """Hand on what is missing."""

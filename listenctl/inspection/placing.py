@@ -65,11 +65,17 @@ class ReceivedPlaces:
         """When the last sample was captured."""
         return self.time_of(self.samples)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the origin stays as it is."""
+        # The least late audio says it best, while nothing is missing and the clocks haven't drifted apart.
+        found = bool(self._missing) or self._format.duration(self.samples) >= _FINDING_ORIGIN
+        return found and self._origin is not None
+
     def add(self, at: float, samples: int) -> None:
         """Take audio that came ``at``; it was captured before."""
         self.samples += samples
-        # The least late audio says it best, while nothing is missing and the clocks haven't drifted apart.
-        if self._origin is None or (not self._missing and self._format.duration(self.samples) < _FINDING_ORIGIN):
+        if not self.settled:
             origin = at - self._format.duration(self.samples)
             self._origin = origin if self._origin is None else min(self._origin, origin)
 

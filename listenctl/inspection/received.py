@@ -78,6 +78,20 @@ class Received:
         if self._listener:
             self._hear(self._listener.feed(data))
 
+    def audio_run(self, times: Sequence[float], data: bytes) -> None:
+        """Take messages of equal size, each whole sample frames."""
+        size = len(data) // len(times)
+        counts = self.counts
+        if self._listener or self.arrivals is None or size not in counts.sizes:
+            for number, at in enumerate(times):
+                self.audio(at, data[number * size : (number + 1) * size])
+            return
+        self.arrivals.add_all(times, counts.samples, size // self._frame_bytes)
+        counts.messages += len(times)
+        counts.samples += len(data) // self._frame_bytes
+        counts.sizes[size] += len(times)
+        self._findings.position = counts.samples
+
     def lose(self, at: float, lost: FramesLost) -> None:
         """Take notice that frames are missing in the capture here."""
         if lost.sender is Sender.JAMBONZ and len(self._holes) < _MOST_GAPS:

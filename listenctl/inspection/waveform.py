@@ -136,7 +136,7 @@ class Spectrum:
         self._power = np.zeros((SPECTRA, self._bands), np.float32)
         self._count = 0
         self._merge = 1
-        self._partial: list[Floats] = []
+        self._pending = np.zeros((0, self._bands), np.float32)
         self._rest = np.zeros(self._hop, np.int16)
 
     @property
@@ -158,11 +158,13 @@ class Spectrum:
         if windows < 1:
             self._rest = samples
             return
-        view = np.lib.stride_tricks.sliding_window_view(samples, self._size)[:: self._hop][:windows]
-        power = np.square(np.abs(np.fft.rfft(view * self._window)[:, : self._bands])).astype(np.float32)
+        if samples.any():
+            view = np.lib.stride_tricks.sliding_window_view(samples, self._size)[:: self._hop][:windows]
+            power = np.square(np.abs(np.fft.rfft(view * self._window)[:, : self._bands])).astype(np.float32)
+        else:
+            power = np.zeros((windows, self._bands), np.float32)
         self._rest = samples[windows * self._hop :]
-        for row in power:
-            self._put(row)
+        self._put(power)
 
     def decibels(self) -> "Floats":
         """Return (bands, columns) in dB relative to a tone at full scale."""
@@ -173,14 +175,18 @@ class Spectrum:
         decibels: Floats = (10 * np.log10(np.maximum(rows / full, 1e-12))).T
         return decibels
 
-    def _put(self, row: "Floats") -> None:
-        self._partial.append(row)
-        if len(self._partial) < self._merge:
-            return
-        self._power[self._count] = sum(self._partial) / len(self._partial)
-        self._partial.clear()
-        self._count += 1
-        if self._count == SPECTRA:
-            half = SPECTRA // 2
-            self._power[:half] = self._power.reshape(half, 2, self._bands).mean(axis=1)
-            self._count, self._merge = half, self._merge * 2
+    def _put(self, rows: "Floats") -> None:
+        import numpy as np
+
+        rows = np.concatenate((self._pending, rows))
+        while len(rows) >= self._merge:
+            count = min(len(rows) // self._merge, SPECTRA - self._count)
+            merged = rows[: count * self._merge].reshape(count, self._merge, self._bands).mean(axis=1)
+            self._power[self._count : self._count + count] = merged
+            self._count += count
+            rows = rows[count * self._merge :]
+            if self._count == SPECTRA:
+                half = SPECTRA // 2
+                self._power[:half] = self._power.reshape(half, 2, self._bands).mean(axis=1)
+                self._count, self._merge = half, self._merge * 2
+        self._pending = rows

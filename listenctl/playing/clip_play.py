@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from uuid import uuid4
 
-from listenctl.errors import ListenctlError
+from listenctl.errors import UsageError
 from listenctl.media.pacing import Clock
 from listenctl.playing.clips import as_command, judge, read_clip
 from listenctl.playing.dialogue import Answer, Dialogue
@@ -67,7 +67,7 @@ class ClipPlay:
         finally:
             await source.close()
         if not self._parts:
-            raise ListenctlError(f"{self._sound.name}: holds no audio")
+            raise UsageError(f"{self._sound.name}: holds no audio")
         if not self._settings.wait:
             return PlayResult(Outcome.SENT, None, self._seconds)
         self._state = "playing"

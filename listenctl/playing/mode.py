@@ -46,6 +46,11 @@ _WORDS = {
     KnownBy.PROBE: "as a probe found",
     KnownBy.GUESS: "which is a guess",
 }
+_WHO_SAYS = {
+    KnownBy.METADATA: "the call's metadata say",
+    KnownBy.TOOL: "another tool said of this call",
+    KnownBy.SERVER: "the server's --stream-rate says",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,15 @@ def check_choice(choice: Choice, rate: int | None) -> None:
         raise UsageError("--mode clip has no --stream-rate; leave one of them out")
     if choice is Choice.STREAM and rate == CLIPS:
         raise UsageError("--stream-rate 0 means clips; leave out --mode stream")
+
+
+def why_tried(choice: Choice, hints: Hints) -> str:
+    """Return a sentence that says why the way has to be found out by trying."""
+    said = ((hints.metadata, KnownBy.METADATA), (hints.server, hints.server_from))
+    who = next((_WHO_SAYS[known_by] for found, known_by in said if found == CLIPS), None)
+    if who is None or choice is not Choice.STREAM:
+        return "nobody says how this call takes sound, so it is tried out"
+    return f"{who} that it takes clips, not a stream; for --mode stream the rate is tried out all the same"
 
 
 def decide(choice: Choice, rate: int | None, hints: Hints) -> PlayMode | None:

@@ -13,7 +13,7 @@ from listenctl.media.pacing import Clock, SystemClock
 from listenctl.playing.clip_play import ClipPlay
 from listenctl.playing.conversation import Conversation
 from listenctl.playing.dialogue import Dialogue
-from listenctl.playing.mode import Delivery, Hints, KnownBy, PlayMode, check_choice, decide
+from listenctl.playing.mode import Delivery, Hints, KnownBy, PlayMode, check_choice, decide, why_tried
 from listenctl.playing.probing import AFTER_OTHERS, IDLE, probe
 from listenctl.playing.result import PlayResult, Progress
 from listenctl.playing.settings import PlaySettings
@@ -93,7 +93,10 @@ class Player:
             return known
         synced = await dialogue.sync()
         hints = Hints(metadata, synced.stream_rate, _KNOWN_BY.get(synced.stream_rate_from or "", KnownBy.SERVER))
-        return decide(choice, rate, hints) or await self._try(dialogue)
+        if known := decide(choice, rate, hints):
+            return known
+        self._tell(why_tried(choice, hints))
+        return await self._try(dialogue)
 
     async def _try(self, dialogue: Dialogue) -> PlayMode:
         granted = await dialogue.acquire()

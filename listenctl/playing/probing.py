@@ -35,7 +35,6 @@ async def probe(
         patience: seconds to wait for a mark.
         tell: takes a sentence about what is being done.
     """
-    tell("nobody says how this call takes sound, so it is tried out")
     if choice is Choice.AUTO and await _ask(dialogue, clock.now() + patience) is None:
         return PlayMode(Delivery.CLIP, 0, KnownBy.PROBE)
     rate = await probe_rate(dialogue, clock)

@@ -3,7 +3,7 @@
 import asyncio
 from math import isfinite
 
-from listenctl.errors import UsageError
+from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.pipe_source import open_pipe
 from listenctl.media.sound_files import FileFacts, facts_of
 from listenctl.media.sources import Source, open_source
@@ -19,22 +19,29 @@ async def sound_of(spec: str, shaping: Shaping | None = None) -> Sound:
     Return the sound that ``spec`` names, as ``media.sources.open_source`` reads it.
 
     Raises:
-        UsageError: there is no such file, it is no sound, or it can't be changed so.
-        ListenctlError: it holds no sample.
+        UsageError: there is no such file, it is no sound, it holds no sample, or it can't be changed so.
     """
     shaping = shaping or Shaping()
     _check(spec, shaping)
     facts = await asyncio.to_thread(facts_of, spec) if _is_file(spec) else None
     if facts is not None and (shaping.channel or 0) >= facts.channels:
-        raise UsageError(f"{spec}: has {facts.channels} channels, so --channel {(shaping.channel or 0) + 1} is none")
+        count = f"{facts.channels} channel{'' if facts.channels == 1 else 's'}"
+        raise UsageError(f"{spec}: has {count}, so --channel {(shaping.channel or 0) + 1} is none")
     length = shaping.length(None if facts is None else facts.seconds)
     if shaping.fade and length is None:
         raise UsageError(f"{spec}: where it ends isn't known; give --duration beside --fade")
+    if facts is not None and not facts.seconds:
+        raise UsageError(f"{spec}: holds no audio")
     if facts is not None and not shaping.loop and shaping.start >= facts.seconds:
         raise UsageError(f"{spec}: is {facts.seconds:.2f} s long, so nothing is left from --start {shaping.start:g} on")
 
     async def open_at(sample_rate: int) -> Source:
-        return shape(await _open(spec, sample_rate, shaping), sample_rate, shaping, length)
+        try:
+            source = await _open(spec, sample_rate, shaping)
+        except ListenctlError as exc:
+            # A microphone that can't be opened is as much the user's choice as a file that can't be read.
+            raise UsageError(str(exc)) from exc
+        return shape(source, sample_rate, shaping, length)
 
     return Sound(
         name=spec,

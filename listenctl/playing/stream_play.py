@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import Callable
 from uuid import uuid4
 
+from listenctl.errors import UsageError
 from listenctl.media.pacing import Clock
 from listenctl.media.sources import Source
 from listenctl.playing.dialogue import Answer, Dialogue
 from listenctl.playing.mode import KnownBy, PlayMode
 from listenctl.playing.probing import IDLE
 from listenctl.playing.result import Evidence, Outcome, PlayResult, Progress
-from listenctl.playing.sender import CHUNK, PAD, StreamSender
+from listenctl.playing.sender import AFTER_KILL, CHUNK, PAD, StreamSender
 from listenctl.playing.settings import PlaySettings
 from listenctl.playing.sound import Sound
 from listenctl.protocol.attached import Synced
@@ -74,6 +75,8 @@ class StreamPlay:
             await source.close()
         if not complete:
             return self._interrupted()
+        if not self._sender.sent_seconds:
+            raise UsageError(f"{self._sound.name}: holds no audio")
         self._state = "finishing"
         await self._sender.finish()
         mark = await self._dialogue.mark(f"end-{uuid4().hex[:12]}") if self._settings.wait else None
@@ -89,6 +92,8 @@ class StreamPlay:
         if self._sender.sent_seconds and self._clock.now() < self._ends_at():
             await self._dialogue.kill()
             await self._dialogue.sync()
+            # Whoever streams next, at once, would lose its beginning (protocol.md 6.3).
+            await self._clock.sleep(AFTER_KILL)
 
     def progress(self) -> Progress:
         """Return how far it is."""
@@ -107,6 +112,8 @@ class StreamPlay:
             self._tell("another tool streams to this call; waiting for its turn to end")
             await self._dialogue.wait(granted)
             synced = await self._dialogue.sync()
+            # Its turn may have ended by a killAudio.
+            self._sender.killed()
         self._proven = self._proven or synced.mark_answered
         # Where nobody knows the rate, something may still be to be played.
         self._idle = synced.playout == 0.0

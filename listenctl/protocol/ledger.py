@@ -185,22 +185,28 @@ class GapLedger:
             return 0
         if message_bytes != self._sizes.usual:
             return 0
-        drift, rate = self._drift, self._byte_rate
+        # One function without calls: it is done for every frame of a capture (0.4 µs against 1.4).
+        drift, rate, rush = self._drift, self._byte_rate, self._rush
         size, checked, checked_at = self._bytes, self._bytes_checked, self._checked_at
-        origin, ripple, in_time, latest, elapsed = self._origin, self._ripple, 0, self._late, 0.0
+        origin, ripple, latest, in_time = self._origin, self._ripple, self._late, 0
         taken = 0
         for at in times:
             if at != before:
                 late = before - origin - size / rate
-                if late > LATE or not before < at < before + longest or self._may_end_rush(before, late):
+                if late > LATE or not 0 < at - before < longest:
+                    break
+                ends_rush = rush is not None and before - rush.since >= WINDOW
+                if ends_rush and rush and (rush.length or rush.early - min(late, 0.0) >= LATE):
                     break
                 elapsed = before - checked_at
-                self._interval = elapsed or self._interval
+                if elapsed:
+                    self._interval = elapsed
                 if late < 0:
                     origin += late
-                    if self._rush is None:
-                        self._rush = _Rush(checked // self._format.frame_bytes, before)
-                    self._rush.early -= late
+                    if rush is None:
+                        rush = _Rush(checked // self._format.frame_bytes, before)
+                    rush.early -= late
+                    latest = 0.0
                 else:
                     step = min(late, FASTEST_DRIFT * elapsed)
                     origin += step
@@ -208,13 +214,16 @@ class GapLedger:
                     ripple += (late - ripple) / RIPPLE_MEMORY
                     if late <= STEADY:
                         in_time = size
+                    latest = late
+                if ends_rush and rush:
+                    drift.shift(-rush.early, checked_at)
+                    rush = None
                 drift.watch(elapsed, before)
-                latest = max(0.0, late)
                 checked, checked_at, before = size, before, at
             size += message_bytes
             taken += 1
         self._bytes, self._bytes_checked, self._checked_at = size, checked, checked_at
-        self._origin, self._ripple, self._late = origin, ripple, latest
+        self._origin, self._ripple, self._late, self._rush = origin, ripple, latest, rush
         if in_time:
             self._in_time = in_time // self._format.frame_bytes
         return taken

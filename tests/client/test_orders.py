@@ -80,7 +80,7 @@ async def test_without_an_answer_the_clock_decides(monkeypatch: pytest.MonkeyPat
     assert result.seconds >= 0.15
 
 
-@pytest.mark.parametrize("synced_", [synced(None), synced(0.0, None), synced(0.0, 0), '{"type":"listenctl:synced"}'])
+@pytest.mark.parametrize("synced_", [synced(None), synced(0.0, None), '{"type":"listenctl:synced"}'])
 async def test_where_nobody_knows_the_rate_the_clock_decides_nothing(
     synced_: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +89,18 @@ async def test_where_nobody_knows_the_rate_the_clock_decides_nothing(
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await wait_for_mark(Scripted(synced_), "end")
+
+
+async def test_where_the_call_takes_clips_nothing_is_waited_for() -> None:
+    result = await outcome(synced(0.0, 0))
+
+    assert (result.event, result.by) == ("unanswerable", None)
+
+
+async def test_a_call_that_has_answered_a_mark_is_not_believed_to_take_clips() -> None:
+    result = await outcome(Synced(0, "metadata", 0.0, mark_answered=True).serialize(), PLAYOUT)
+
+    assert (result.event, result.by) == ("playout", "mark")
 
 
 @pytest.mark.parametrize(

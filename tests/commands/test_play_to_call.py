@@ -168,6 +168,45 @@ async def test_a_call_that_ends_meanwhile_is_status_4(tmp_path: Path) -> None:
     assert (process.returncode, err) == (4, b"listenctl: the call has ended\n")
 
 
+@pytest.mark.parametrize("verb", [streaming(), clips()], ids=["stream", "clip"])
+async def test_as_json_the_end_of_the_call_is_told_too(tmp_path: Path, verb: ListenVerb) -> None:
+    async with live_call(tmp_path, verb) as call:
+        process = await start(call, "@latest", "speech", "--wait", "--json")
+        await until(lambda: call.sounds)
+        call.call.hang_up()
+        out, _ = await process.communicate()
+
+    told = json.loads(out)
+    assert process.returncode == 4
+    assert (told["outcome"], told["evidence"], told["detail"]) == ("interrupted", None, "the call has ended")
+    assert 0 < told["seconds"] < 5
+
+
+async def test_an_option_alone_is_no_proof_that_a_call_takes_a_stream(tmp_path: Path) -> None:
+    write_sound(tmp_path / "hello.wav", noise(0.1, 8000), 8000)
+    async with live_call(tmp_path, clips()) as call:
+        done = await run(call, "@latest", "hello.wav", "--wait", "--stream-rate", "8000")
+
+    assert done.returncode == 3
+    assert "nothing proves that it takes a stream" in done.stdout
+
+
+async def test_who_wants_a_stream_against_the_metadata_is_told(tmp_path: Path) -> None:
+    write_sound(tmp_path / "hello.wav", noise(0.1, 8000), 8000)
+    async with live_call(tmp_path, clips()) as call:
+        done = await run(call, "@latest", "hello.wav", "--mode", "stream")
+
+    assert "the call's metadata say that it takes clips, not a stream; " in done.stderr
+    assert "nobody says" not in done.stderr
+
+
+async def test_piped_silence_of_no_length_is_wrong_usage(tmp_path: Path) -> None:
+    async with live_call(tmp_path, streaming()) as call:
+        done = await run(call, "@latest", "-", "--wait")
+
+    assert (done.returncode, "-: holds no audio" in done.stderr) == (2, True)
+
+
 async def test_on_a_terminal_it_shows_how_far_it_is(tmp_path: Path) -> None:
     write_sound(tmp_path / "hello.wav", noise(1.0, 8000), 8000)
     async with (

@@ -1,7 +1,7 @@
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.playing.mode import Choice, Delivery, Hints, KnownBy, PlayMode, check_choice, decide
+from listenctl.playing.mode import Choice, Delivery, Hints, KnownBy, PlayMode, check_choice, decide, why_tried
 from listenctl.playing.probing import rate_of
 
 AUTO, CLIP, STREAM = Choice.AUTO, Choice.CLIP, Choice.STREAM
@@ -34,6 +34,20 @@ def test_where_nobody_says_anything_it_has_to_be_found_out(choice: Choice) -> No
 
 def test_who_wants_a_stream_does_not_believe_in_clips() -> None:
     assert decide(STREAM, None, Hints(metadata=0, server=0)) is None
+
+
+@pytest.mark.parametrize(
+    ("choice", "hints", "sentence"),
+    [
+        (AUTO, Hints(), "nobody says how this call takes sound, so it is tried out"),
+        (STREAM, Hints(), "nobody says how this call takes sound, so it is tried out"),
+        (STREAM, Hints(metadata=0), "the call's metadata say that it takes clips, not a stream; "),
+        (STREAM, Hints(server=0, server_from=KnownBy.TOOL), "another tool said of this call that it takes clips"),
+        (STREAM, Hints(server=0), "the server's --stream-rate says that it takes clips, not a stream; "),
+    ],
+)
+def test_why_something_is_tried_is_said(choice: Choice, hints: Hints, sentence: str) -> None:
+    assert why_tried(choice, hints).startswith(sentence)
 
 
 @pytest.mark.parametrize(("choice", "rate"), [(CLIP, 8000), (STREAM, 0)])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from listenctl.errors import ListenctlError, NotFoundError
+from listenctl.errors import ListenctlError, NotFoundError, UsageError
 from listenctl.playing.mode import Choice, KnownBy
 from listenctl.playing.player import Player
 from listenctl.playing.result import Evidence, Outcome
@@ -123,6 +123,54 @@ async def test_where_even_the_stream_is_a_guess_the_end_is_unknown() -> None:
     assert player.mode is not None
     assert (result.outcome, player.mode.known_by) == (Outcome.UNKNOWN, KnownBy.GUESS)
     assert "8000 Hz is a guess; say it with --stream-rate" in said[-1]
+
+
+def never_but_first(text: Word) -> list[Word]:
+    """Answer the mark before the sound only."""
+    return mark_answered("playout")(text) if str(text.get("data", {}).get("name")).startswith("begin-") else []
+
+
+def synced(**data: object) -> Callable[[Word], list[Word]]:
+    """Answer a sync."""
+    return lambda text: [{**SYNCED, "data": data}] if text["type"] == "listenctl:sync" else []
+
+
+async def test_a_stream_that_no_mark_has_ever_proven_may_not_have_been_heard() -> None:
+    odd = Odd(synced(playout=0.0))
+
+    async with asyncio.timeout(LIMIT):
+        result = await Player(odd, PlaySettings(stream_rate=8000)).play(TENTH)
+
+    assert (result.outcome, result.evidence) == (Outcome.UNKNOWN, None)
+    assert result.detail == "jambonz has never answered a mark of this call, so nothing proves that it takes a stream"
+
+
+async def test_a_mark_before_the_sound_proves_the_stream_so_that_the_clock_can_tell_its_end() -> None:
+    odd = Odd(lambda text: synced(playout=0.0)(text) + never_but_first(text))
+
+    async with asyncio.timeout(LIMIT):
+        result = await Player(odd, PlaySettings(stream_rate=8000)).play(TENTH)
+
+    assert (result.outcome, result.evidence) == (Outcome.PLAYED, Evidence.CLOCK)
+    assert odd.kinds().count("mark") == 2
+
+
+async def test_a_call_that_has_answered_a_mark_before_needs_no_other_proof() -> None:
+    odd = Odd(synced(playout=0.0, markAnswered=True))
+
+    async with asyncio.timeout(LIMIT):
+        result = await Player(odd, PlaySettings(stream_rate=8000)).play(TENTH)
+
+    assert (result.outcome, result.evidence) == (Outcome.PLAYED, Evidence.CLOCK)
+    assert odd.kinds().count("mark") == 1
+
+
+async def test_a_stream_without_a_sample_is_wrong_usage() -> None:
+    odd = Odd(mark_answered("playout"))
+
+    async with asyncio.timeout(LIMIT):
+        with pytest.raises(UsageError, match="nothing: holds no audio"):
+            await Player(odd, PlaySettings()).play(Sound.computed("nothing", lambda _: b""))
 
 
 async def test_what_the_server_plays_before_puts_the_end_off() -> None:

@@ -152,6 +152,8 @@ async def test_a_resampled_stream_is_known_to_have_been_played(tmp_path: Path) -
 async def test_where_no_mark_is_answered_the_clock_tells_the_end(tmp_path: Path) -> None:
     async with live_call(tmp_path, streaming()) as call, call.attached() as other:
         playing = asyncio.create_task(play(call, noise(0.5, 8000)))
+        # Behind the mark that comes before the sound.
+        await until(lambda: call.sounds)
         await until(lambda: bool(call.call.snapshot().marks))
         await deliver(other, ClearMarks().serialize())
         result, _ = await playing

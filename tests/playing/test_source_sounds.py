@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from listenctl.errors import ListenctlError, UsageError
+from listenctl.errors import UsageError
 from listenctl.media.sources import Source
 from listenctl.playing.shaping import Shaping
 from listenctl.playing.source_sounds import sound_of
@@ -128,6 +128,7 @@ async def test_what_cannot_be_is_refused(spec: str, shaping: Shaping, sentence: 
     [
         (Shaping(start=5.0), r"is 0.10 s long, so nothing is left"),
         (Shaping(channel=2), r"has 2 channels, so --channel 3"),
+        (Shaping(start=0.1), r"nothing is left from --start 0.1 on"),
     ],
 )
 async def test_what_a_file_does_not_have_is_refused(tmp_path: Path, shaping: Shaping, sentence: str) -> None:
@@ -140,5 +141,12 @@ async def test_what_a_file_does_not_have_is_refused(tmp_path: Path, shaping: Sha
 async def test_a_file_without_a_sample_is_no_sound(tmp_path: Path) -> None:
     path = write_file(tmp_path, [])
 
-    with pytest.raises(ListenctlError):
-        await (await sound_of(path)).open(8000)
+    with pytest.raises(UsageError, match=r"\.wav: holds no audio$"):
+        await sound_of(path)
+
+
+async def test_a_microphone_that_is_not_there_is_wrong_usage() -> None:
+    sound = await sound_of("mic:no such device")
+
+    with pytest.raises(UsageError):
+        await sound.open(8000)

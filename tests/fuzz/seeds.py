@@ -1,0 +1,123 @@
+"""Seeds from the real calls in `tests/data/captures`, cut small."""
+
+import base64
+import gzip
+import json
+import struct
+from collections.abc import Iterator
+from functools import cache
+
+from listenctl.capture.tls_keylog import KeyLog
+from tests.fuzz.reader import Seed
+from tests.helpers import capture
+from tests.helpers.pcap import Packet, interface, packets_of, pcap, pcapng, section
+
+CALLS = ("a_mono8k_sip", "c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver", "f_pause_graceful")
+ENCRYPTED = capture.FOLDER / "encrypted"
+HEAD, TAIL = 30, 14
+"""Packets of the begin and of the end of a call that stand for all of it."""
+MAX_PACKET = 1600
+
+_RECORD, _FILE = 16, 24
+_HEADERS = (0, 4, 8, 12, _RECORD + 12, *(_RECORD + 14 + at for at in (0, 2, 6, 9, 12, 20, 22, 24, 28, 32, 33, 40)))
+
+
+@cache
+def key_log() -> KeyLog:
+    """Return the secrets of the call under TLS."""
+    return KeyLog((ENCRYPTED / "d_wss_mono16k.keylog").read_text())
+
+
+def packets(name: str) -> list[Packet]:
+    """Return the begin and the end of a call; packets that are very long are left out."""
+    folder = ENCRYPTED if name == "d_wss_mono16k" else capture.FOLDER
+    found = packets_of(gzip.decompress((folder / f"{name}.pcap.gz").read_bytes()))
+    short = [packet for packet in found if len(packet.data) <= MAX_PACKET]
+    return short[:HEAD] + short[-TAIL:]
+
+
+@cache
+def packet_seeds() -> list[Seed]:
+    """Return calls as captures of packets, in both formats and byte orders."""
+    seeds = [pcap_seed(packets(name)) for name in CALLS]
+    few = packets(CALLS[0])[:16]
+    seeds += [pcap_seed(few, magic=magic) for magic in (b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\x34\xcd\xb2\xa1")]
+    return [*seeds, *(pcapng_seed(few, order=order) for order in "<>")]
+
+
+def pcap_seed(made: list[Packet], *, magic: bytes = b"\xd4\xc3\xb2\xa1") -> Seed:
+    """Return a capture in which the headers of each packet are known."""
+    data, places, at = pcap(made, magic=magic), [0, 20], _FILE
+    longer = 8 if magic[0] == 0x34 else 0
+    for packet in made:
+        places += [at + place + (longer if place >= _RECORD else 0) for place in _HEADERS]
+        at += _RECORD + longer + len(packet.data)
+    return Seed(data, places)
+
+
+def pcapng_seed(made: list[Packet], *, order: str = "<") -> Seed:
+    """Return the same with blocks, and a second section behind it."""
+    data = pcapng(made, order=order) + section(order=order) + interface(101, order=order)
+    places, at = [0, 4, 8], 0
+    while at < len(data):
+        size = int(struct.unpack_from(f"{order}I", data, at + 4)[0])
+        places += [at, at + 4, at + 8, at + 12, at + 16, at + 20, at + 24, at + 28 + 14, at + 28 + 34, at + size - 4]
+        at += size
+    return Seed(data, [place for place in places if place < len(data)])
+
+
+def pieces_of(name: str) -> list[tuple[int, bytes]]:
+    """Return what both sides said: 0 or 1 for the client or the server, and the bytes of one packet."""
+    segments = list(capture._segments(pcap(packets(name))))
+    return [(int(one.ports != segments[0].ports), one.payload) for one in segments if one.payload]
+
+
+def frames_of(name: str) -> Iterator[tuple[float, str, int, bytes]]:
+    """Yield the frames of a call: time, ``jambonz`` or ``application``, opcode and payload."""
+    from tests.helpers.inspected import capture_events
+
+    count = 0
+    for event in capture_events(name):
+        frame = getattr(event, "frame", None)
+        if frame is not None and (count < HEAD or frame.opcode != 2):
+            count += 1
+            yield event.at, str(event.sender), frame.opcode, frame.payload[:2000]
+
+
+def json_places(data: bytes) -> list[int]:
+    """Return where each member of JSON begins."""
+    return [at for at, byte in enumerate(data) if byte in b":,{["]
+
+
+def dump_seed(name: str) -> Seed:
+    """Return a call as a dump."""
+    began = 0.0
+    lines = [{"listenctl_dump": 1, "created": "2026-11-20T10:00:00.000Z", "client": "10.0.0.5:1", "target": "/x"}]
+    for at, sender, opcode, payload in frames_of(name):
+        began = began or at
+        lines.append(_dump_line(round(at - began, 6), sender, opcode, payload))
+    return _text_seed("".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def har_seed(name: str) -> Seed:
+    """Return a call as a browser would have exported it."""
+    messages = [
+        {
+            "type": "send" if sender == "jambonz" else "receive",
+            "time": at,
+            "opcode": opcode,
+            "data": payload.decode(errors="replace") if opcode == 1 else base64.b64encode(payload).decode(),
+        }
+        for at, sender, opcode, payload in frames_of(name)
+    ]
+    entry = {
+        "startedDateTime": "2026-11-20T10:00:00.250Z",
+        "request": {"method": "GET", "url": "wss://example.com/x?y=1", "headers": [{"name": "Host", "value": "h"}]},
+        "response": {"status": 101, "statusText": "Switching Protocols", "headers": []},
+        "_webSocketMessages": messages,
+    }
+    return _text_seed(json.dumps({"log": {"version": "1.2", "entries": [{"request": {}}, entry]}}).encode())
+
+
+def _text_seed(data: bytes) -> Seed:
+    return Seed(data, json_places(data))

@@ -34,38 +34,25 @@ class SessionReader:
         self._feeds = 0
         # None for a connection that is known to hold no session.
         self._conversations: dict[Stream, tuple[Conversation, int] | None] = {}
+        # Pieces that may be audio in a row; none from one feed to the next.
+        self._waiting: dict[Stream, list[Piece]] = {}
 
     def feed(self, events: Iterable[Event | Notice | Secrets]) -> list[CaptureEvent]:
         """Return what is said in sessions, and the notices as they are."""
         found: list[CaptureEvent] = []
-        known, runs = self._conversations, self._runs
-        waiting: dict[Stream, list[Piece]] = {}
+        waiting = self._waiting
         at = 0.0
         for event in events:
             if type(event) is Piece:
-                at, stream, data, packet = event
+                at, stream, _, _ = event
                 if (pieces := waiting.get(stream)) is not None:
                     pieces.append(event)
-                    continue
-                if waiting:
-                    found += self._take_all(stream.opposite, waiting)
-                if stream not in known:
-                    self._meet(event)
-                if entry := known.get(stream):
-                    conversation, number = entry
-                    if runs and conversation.sends_frames(number):
-                        waiting[stream] = [event]
-                        continue
-                    found += conversation.take(number, at, data, packet)
-                    if conversation.hopeless:
-                        self._leave(conversation)
+                else:
+                    found += self._piece(event)
             else:
-                if waiting and isinstance(event, Hole | Closed):
-                    found += self._take_all(event.stream, waiting)
-                    found += self._take_all(event.stream.opposite, waiting)
                 found += self._other(event)
         for stream in list(waiting):
-            found += self._take_all(stream, waiting)
+            found += self._release(stream)
         self._feeds += 1
         if self._feeds % LOOK_AFTER == 0:
             found += self._bound(at)
@@ -77,9 +64,24 @@ class SessionReader:
         self._conversations.clear()
         return [event for conversation in left for event in conversation.finish()]
 
-    def _take_all(self, stream: Stream, waiting: dict[Stream, list[Piece]]) -> list[CaptureEvent]:
+    def _piece(self, piece: Piece) -> list[CaptureEvent]:
+        at, stream, data, packet = piece
+        found = self._release(stream.opposite) if self._waiting else []
+        if stream not in self._conversations:
+            self._meet(piece)
+        if entry := self._conversations.get(stream):
+            conversation, number = entry
+            if self._runs and conversation.sends_frames(number):
+                self._waiting[stream] = [piece]
+                return found
+            found += conversation.take(number, at, data, packet)
+            if conversation.hopeless:
+                self._leave(conversation)
+        return found
+
+    def _release(self, stream: Stream) -> list[CaptureEvent]:
         """Take what has waited of a stream, before anything else of its session."""
-        pieces, entry = waiting.pop(stream, None), self._conversations.get(stream)
+        pieces, entry = self._waiting.pop(stream, None), self._conversations.get(stream)
         if not pieces or not entry:
             return []
         conversation, number = entry
@@ -87,10 +89,10 @@ class SessionReader:
 
     def _other(self, event: Event | Notice | Secrets) -> list[CaptureEvent]:
         match event:
-            case Hole():
-                return self._hole(event)
-            case Closed():
-                return self._closed(event)
+            case Hole(stream=stream):
+                return [*self._release(stream), *self._release(stream.opposite), *self._hole(event)]
+            case Closed(stream=stream):
+                return [*self._release(stream), *self._release(stream.opposite), *self._closed(event)]
             case Notice():
                 return [event]
             case Secrets(text):

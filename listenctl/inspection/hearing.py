@@ -39,7 +39,8 @@ class Hearing(Observer):
 
     def on_audio(self, session: CapturedSession, audio: AudioStretch) -> None:
         """Take audio from jambonz."""
-        self._open[session].receive(audio)
+        if sound := self._open.get(session):
+            sound.receive(audio)
 
     def on_audio_out(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
         """Take what the caller hears."""

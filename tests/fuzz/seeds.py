@@ -7,9 +7,25 @@ import struct
 from collections.abc import Iterator
 from functools import cache
 
+from listenctl.capture.captured import FrameSeen
+from listenctl.capture.dump_lines import (
+    DumpEnd,
+    DumpFault,
+    DumpHeader,
+    DumpLoss,
+    end_line,
+    fault_line,
+    frame_line,
+    header_line,
+    loss_line,
+)
 from listenctl.capture.tls_keylog import KeyLog
+from listenctl.protocol.frame_reader import RawFrame
+from listenctl.protocol.session import Sender
 from tests.fuzz.reader import Seed
 from tests.helpers import capture
+from tests.helpers.frames import BINARY, TEXT
+from tests.helpers.inspected import capture_events
 from tests.helpers.pcap import Packet, interface, packets_of, pcap, pcapng, section
 
 CALLS = ("a_mono8k_sip", "c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver", "f_pause_graceful")
@@ -72,16 +88,13 @@ def pieces_of(name: str) -> list[tuple[int, bytes]]:
     return [(int(one.ports != segments[0].ports), one.payload) for one in segments if one.payload]
 
 
-def frames_of(name: str) -> Iterator[tuple[float, str, int, bytes]]:
-    """Yield the frames of a call: time, ``jambonz`` or ``application``, opcode and payload."""
-    from tests.helpers.inspected import capture_events
-
+def frames_of(name: str) -> Iterator[tuple[float, Sender, RawFrame]]:
+    """Yield the first frames of a call and all later texts, with their times and senders."""
     count = 0
     for event in capture_events(name):
-        frame = getattr(event, "frame", None)
-        if frame is not None and (count < HEAD or frame.opcode != 2):
+        if isinstance(event, FrameSeen) and (count < HEAD or event.frame.opcode != BINARY):
             count += 1
-            yield event.at, str(event.sender), frame.opcode, frame.payload[:2000]
+            yield event.at, event.sender, event.frame._replace(payload=event.frame.payload[:2000])
 
 
 def json_places(data: bytes) -> list[int]:
@@ -91,24 +104,26 @@ def json_places(data: bytes) -> list[int]:
 
 def dump_seed(name: str) -> Seed:
     """Return a call as a dump."""
-    began = 0.0
-    lines = [{"listenctl_dump": 1, "created": "2026-11-20T10:00:00.000Z", "client": "10.0.0.5:1", "target": "/x"}]
-    for at, sender, opcode, payload in frames_of(name):
-        began = began or at
-        lines.append(_dump_line(round(at - began, 6), sender, opcode, payload))
-    return _text_seed("".join(json.dumps(line) + "\n" for line in lines).encode())
+    lines = [header_line(DumpHeader("2026-11-20T10:00:00.000000Z", name, name, "10.0.0.5:1", "/x", None, "ws://h:1/"))]
+    began, last = None, 0.0
+    for at, sender, frame in frames_of(name):
+        began = at if began is None else began
+        last = at - began
+        lines.append(frame_line(last, sender, frame))
+    lines += [loss_line(DumpLoss(last, 3)), fault_line(DumpFault(last, Sender.APPLICATION, "too long"))]
+    return text_seed(b"".join([*lines, end_line(DumpEnd(last, "jambonz", 1000, "bye"))]))
 
 
 def har_seed(name: str) -> Seed:
     """Return a call as a browser would have exported it."""
     messages = [
         {
-            "type": "send" if sender == "jambonz" else "receive",
+            "type": "send" if sender is Sender.JAMBONZ else "receive",
             "time": at,
-            "opcode": opcode,
-            "data": payload.decode(errors="replace") if opcode == 1 else base64.b64encode(payload).decode(),
+            "opcode": frame.opcode,
+            "data": _har_data(frame),
         }
-        for at, sender, opcode, payload in frames_of(name)
+        for at, sender, frame in frames_of(name)
     ]
     entry = {
         "startedDateTime": "2026-11-20T10:00:00.250Z",
@@ -116,8 +131,13 @@ def har_seed(name: str) -> Seed:
         "response": {"status": 101, "statusText": "Switching Protocols", "headers": []},
         "_webSocketMessages": messages,
     }
-    return _text_seed(json.dumps({"log": {"version": "1.2", "entries": [{"request": {}}, entry]}}).encode())
+    return text_seed(json.dumps({"log": {"version": "1.2", "entries": [{"request": {}}, entry]}}).encode())
 
 
-def _text_seed(data: bytes) -> Seed:
+def _har_data(frame: RawFrame) -> str:
+    return frame.payload.decode(errors="replace") if frame.opcode == TEXT else base64.b64encode(frame.payload).decode()
+
+
+def text_seed(data: bytes) -> Seed:
+    """Return JSON of which it is known where its members begin."""
     return Seed(data, json_places(data))

@@ -1,0 +1,41 @@
+"""Dumps: whatever the chunks, and nothing lost before the damage."""
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import count
+
+from listenctl.capture.captured import CaptureEvent
+from listenctl.capture.dumped import read_dumped
+from listenctl.capture.files import OpenFile
+from tests.fuzz.found import Found, Growing, expect, frames
+from tests.fuzz.reader import Reader, Seed
+from tests.fuzz.seeds import CALLS, dump_seed
+
+
+def check(data: bytes) -> None:
+    found = list(frames(_events(iter([data]))))
+    expect(found, data, _seeds(), _known())
+    assert list(frames(_events(iter(Growing(data, 1000))))) == found
+
+
+def _events(chunks: Iterator[bytes]) -> Iterator[CaptureEvent]:
+    return read_dumped(OpenFile("fuzz.jsonl", b"", chunks), count(1))
+
+
+@cache
+def _seeds() -> list[Seed]:
+    return [dump_seed(name) for name in CALLS]
+
+
+@cache
+def _known() -> list[list[tuple[int, Found]]]:
+    """Return what is in each seed."""
+    known = []
+    for seed in _seeds():
+        ends = [at + 1 for at, byte in enumerate(seed.data) if byte == ord("\n")]
+        found = frames(_events(iter([seed.data])))
+        known.append(list(zip(ends[1:], found, strict=False)))
+    return known
+
+
+READER = Reader("dump", _seeds, check)

@@ -1,0 +1,46 @@
+"""HAR files: the messages before the damage are there, also those of an entry that is cut off."""
+
+import json
+from functools import cache
+from itertools import count
+
+from listenctl.capture.files import OpenFile
+from listenctl.capture.har import read_har
+from tests.fuzz.found import Found, expect, frames
+from tests.fuzz.reader import Reader, Seed
+from tests.fuzz.seeds import CALLS, har_seed
+
+_MESSAGES = b'"_webSocketMessages"'
+
+
+def check(data: bytes) -> None:
+    found = _read(data)
+    # JSON that says it twice means the second.
+    if data.count(_MESSAGES) < 2:
+        expect(found, data, _seeds(), _known())
+
+
+def _read(data: bytes) -> list[Found]:
+    return list(frames(read_har(OpenFile("fuzz.har", data[:64], iter([data])), count(1))))
+
+
+@cache
+def _seeds() -> list[Seed]:
+    return [har_seed(name) for name in CALLS]
+
+
+@cache
+def _known() -> list[list[tuple[int, Found]]]:
+    known = []
+    for seed in _seeds():
+        messages = json.loads(seed.data)["log"]["entries"][1]["_webSocketMessages"]
+        ends, at = [], 0
+        for message in messages:
+            written = json.dumps(message).encode()
+            at = seed.data.index(written, at) + len(written)
+            ends.append(at)
+        known.append(list(zip(ends, _read(seed.data), strict=True)))
+    return known
+
+
+READER = Reader("har", _seeds, check)

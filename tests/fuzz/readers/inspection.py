@@ -1,0 +1,45 @@
+"""Files of any kind all the way to the reports: the same ones however the audio comes, and always JSON."""
+
+import gzip
+import json
+from functools import cache
+
+from listenctl.capture.captured import CaptureEvent
+from listenctl.capture.reading import read_capture
+from listenctl.errors import UsageError
+from listenctl.inspection.inspector import Inspector
+from listenctl.inspection.observing import Observer
+from listenctl.inspection.settings import InspectionSettings
+from tests.fuzz.files import written
+from tests.fuzz.reader import Reader, Seed
+from tests.fuzz.seeds import CALLS, dump_seed, har_seed, key_log, packet_seeds, packets, pcap_seed
+
+
+def check(data: bytes) -> None:
+    path = str(written(data, "fuzz.capture"))
+    reports = _inspected(path, Inspector(), runs=True)
+    assert reports == _inspected(path, Inspector(observers=[Observer()]), runs=False)
+    _inspected(path, Inspector(InspectionSettings(detect_dtmf=True, stream_rate=8000)), runs=True)
+
+
+def _inspected(path: str, inspector: Inspector, *, runs: bool) -> list[str]:
+    try:
+        events: list[CaptureEvent] = list(read_capture(path, keylog=key_log(), runs=runs))
+    except UsageError:
+        return []
+    for event in events:
+        inspector.feed(event)
+    reports = [json.dumps(report.to_json(), allow_nan=False) for report in inspector.finish()]
+    for report in reports:
+        report.encode()
+    return reports
+
+
+@cache
+def _seeds() -> list[Seed]:
+    texts = [*map(dump_seed, CALLS), *map(har_seed, CALLS[:2])]
+    compressed = Seed(gzip.compress(packet_seeds()[0].data), range(12))
+    return [*packet_seeds(), pcap_seed(packets("d_wss_mono16k")), *texts, compressed]
+
+
+READER = Reader("inspection", _seeds, check)

@@ -1,0 +1,60 @@
+"""pcap and pcapng through link, IP and TCP to sessions: whatever the chunks, and nothing lost before the damage."""
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import count
+
+from listenctl.capture.captured import CaptureEvent
+from listenctl.capture.packets import Batch, Notice, Secrets
+from listenctl.capture.pcap import MAGICS, read_pcap
+from listenctl.capture.pcapng import read_pcapng
+from listenctl.capture.sessions import read_sessions
+from listenctl.capture.tls_keylog import KeyLog
+from tests.fuzz.found import Found, Growing, expect, frames
+from tests.fuzz.reader import Reader
+from tests.fuzz.seeds import packet_seeds
+
+STEP = 64
+
+
+def check(data: bytes) -> None:
+    events = list(_events(iter([data])))
+    expect(list(frames(events)), data, packet_seeds(), _known())
+    assert _packets(_read(iter([data]))) == _packets(_read(iter(Growing(data, 1000))))
+
+
+def _read(chunks: Iterator[bytes]) -> Iterator[Batch | Notice | Secrets]:
+    first = next(chunks, b"")
+    read = read_pcap if first[:4] in MAGICS else read_pcapng
+    return read(_again(first, chunks))
+
+
+def _again(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from chunks
+
+
+def _events(chunks: Iterator[bytes]) -> Iterator[CaptureEvent]:
+    for events in read_sessions(_read(chunks), "fuzz.pcap", KeyLog(), count(1)):
+        yield from events
+
+
+@cache
+def _known() -> list[list[tuple[int, Found]]]:
+    known = []
+    for seed in packet_seeds():
+        growing = Growing(seed.data, STEP)
+        known.append([(growing.given, one) for one in frames(_events(iter(growing)))])
+    return known
+
+
+def _packets(read: Iterable[Batch | Notice | Secrets]) -> list[tuple[float, bytes, int]]:
+    return [
+        (at, batch.block[start : start + captured], original)
+        for batch in read
+        if isinstance(batch, Batch)
+        for at, start, captured, original in batch.records
+    ]
+
+
+READER = Reader("packets", packet_seeds, check)

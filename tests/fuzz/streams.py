@@ -1,0 +1,76 @@
+"""
+Two TCP streams as bytes, for what reads above TCP: a byte for side and kind, two for a length, then so many bytes.
+
+Any bytes are two streams, so that a harness can make what no packet reader would give.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+from listenctl.capture.captured import CaptureEvent
+from listenctl.capture.connections import Closed, Connection, Ending, Endpoint, Event, Hole, Loss, Piece, Stream
+from listenctl.capture.sessions import SessionReader
+from listenctl.capture.tls_keylog import KeyLog
+from tests.fuzz.found import Found, by_side, frames
+from tests.fuzz.reader import Seed
+
+HEADER = 3
+_SIDE, _HOLE, _UNKNOWN, _END, _MIDWAY = 1, 2, 4, 8, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One thing that happens on a stream, and how many bytes of the input say so."""
+
+    size: int
+    event: Event
+
+
+def seed_of(pieces: Iterable[tuple[int, bytes]]) -> Seed:
+    """Return what both sides say as an input, its end included."""
+    data, places = bytearray(), []
+    for side, piece in pieces:
+        places += [len(data), len(data) + 1, len(data) + HEADER, len(data) + HEADER + 1, len(data) + HEADER + 2]
+        data += bytes([side]) + len(piece).to_bytes(2, "little") + piece
+    return Seed(bytes(data + bytes([_END, 0, 0, _END | _SIDE, 0, 0])), places)
+
+
+def happened(data: bytes) -> Iterator[Said]:
+    """Yield what an input says."""
+    connection = Connection(0, 0.0, 1)
+    ends = Endpoint("10.0.0.1", 40_000), Endpoint("10.0.0.2", 8080)
+    connection.streams = Stream(connection, *ends), Stream(connection, *ends[::-1])
+    connection.whole = not (data and data[0] & _MIDWAY)
+    connection.client = connection.streams[0] if connection.whole else None
+    at, packet = 0, 0
+    while at + HEADER <= len(data):
+        kind, size = data[at], int.from_bytes(data[at + 1 : at + HEADER], "little")
+        packet, at = packet + 1, at + HEADER
+        stream, time = connection.streams[kind & _SIDE], packet * 0.02
+        if kind & _END:
+            yield Said(at, Closed(time, stream, Ending.FIN))
+        elif kind & _HOLE:
+            yield Said(at, Hole(time, stream, None if kind & _UNKNOWN else size, 0, packet, Loss.NOT_CAPTURED))
+        elif piece := data[at : at + size]:
+            at += len(piece)
+            yield Said(at, Piece(time, stream, piece, packet))
+
+
+def known_in(data: bytes, keylog: KeyLog) -> list[tuple[int, Found]]:
+    """Return the frames in an input, and how much of it each takes."""
+    reader = SessionReader("fuzz", keylog, count(1))
+    return [(said.size, one) for said in happened(data) for one in frames(reader.feed([said.event]))]
+
+
+def found_in(data: bytes, keylog: KeyLog) -> list[Found]:
+    """Return the frames in an input; with audio in runs they have to be the same."""
+    one_by_one = list(frames(_read(data, keylog, runs=False)))
+    in_runs = frames(_read(data, keylog, runs=True))
+    assert by_side(in_runs) == by_side(one_by_one)
+    return one_by_one
+
+
+def _read(data: bytes, keylog: KeyLog, *, runs: bool) -> list[CaptureEvent]:
+    reader = SessionReader("fuzz", keylog, count(1), runs=runs)
+    return reader.feed([said.event for said in happened(data)]) + reader.finish()

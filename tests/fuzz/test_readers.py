@@ -1,0 +1,26 @@
+"""Each harness for a moment; `tests/fuzz/run` runs them for as long as is asked."""
+
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.harnesses import READERS
+from tests.fuzz.mutations import damaged
+
+EXAMPLES = 40
+names = pytest.mark.parametrize("name", READERS)
+
+
+@names
+def test_undamaged_inputs_hold_what_every_input_has_to(name: str) -> None:
+    for seed in READERS[name].seeds():
+        READERS[name].run(seed.data)
+
+
+@names
+@settings(max_examples=EXAMPLES, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(chance=st.randoms(use_true_random=False))
+def test_damage_costs_nothing_that_can_be_read(name: str, chance: Random) -> None:
+    READERS[name].run(damaged(READERS[name].seeds(), chance))

@@ -12,13 +12,12 @@ from io import FileIO
 from itertools import chain
 
 from listenctl.capture.packets import Notice
+from listenctl.capture.zstd_blocks import cut_blocks
 from listenctl.errors import ListenctlError, UsageError
 
 CHUNK = 1 << 20
 START = 64
 """Bytes that tell what a file is."""
-ZSTD_INPUT = 1024
-"""Bytes decompressed at once: each 4 of them may become 128 KiB."""
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _STDIN = 0
@@ -77,23 +76,36 @@ def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
 def _gunzip(chunks: Iterator[bytes], notices: list[Notice]) -> Iterator[bytes]:
     """Decompress all members of a gzip file, as far as they go."""
     count = 0
-    inflate = zlib.decompressobj(wbits=31)
+    inflate = before = zlib.decompressobj(wbits=31)
+    left = b""
     try:
-        for chunk in chunks:
-            left = chunk
+        for left in chunks:
             while left:
                 if inflate.eof:
                     inflate = zlib.decompressobj(wbits=31)
+                before = inflate.copy()
                 data = inflate.decompress(left, CHUNK)
                 count += len(data)
                 left = inflate.unconsumed_tail or inflate.unused_data
                 if data:
                     yield data
     except zlib.error as exc:
-        notices.append(_damaged(count, "gzip", str(exc)))
+        data = b"".join(_inflated_until_it_fails(before, left))
+        if data:
+            yield data
+        notices.append(_damaged(count + len(data), "gzip", str(exc)))
         return
     if not inflate.eof:
         notices.append(_cut(count, "gzip"))
+
+
+def _inflated_until_it_fails(inflate: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
+    """Yield what comes before an error; together with that, nothing would be given out."""
+    try:
+        for at in range(len(data)):
+            yield inflate.decompress(data[at : at + 1])
+    except zlib.error:
+        return
 
 
 def _unzstd(chunks: Iterator[bytes], notices: list[Notice], name: str) -> Iterator[bytes]:
@@ -105,14 +117,13 @@ def _unzstd(chunks: Iterator[bytes], notices: list[Notice], name: str) -> Iterat
     count = 0
     frame = zstandard.ZstdDecompressor().decompressobj()
     try:
-        for chunk in chunks:
-            left = memoryview(chunk)
+        for piece in cut_blocks(chunks):
+            left = piece
             while left:
                 if frame.eof:
                     frame = zstandard.ZstdDecompressor().decompressobj()
-                piece = bytes(left[:ZSTD_INPUT])
-                data = frame.decompress(piece)
-                left = left[len(piece) - len(frame.unused_data) :]
+                data = frame.decompress(left)
+                left = frame.unused_data
                 count += len(data)
                 if data:
                     yield data

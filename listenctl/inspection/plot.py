@@ -4,6 +4,7 @@ Draw calls as pictures: the waveform and spectrogram of each direction, and abov
 matplotlib draws them; it is an extra, because it takes more room than all else together. No window is ever opened.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,9 @@ class Plotter:
         path = self._path if number == 1 else self._path.with_stem(f"{self._path.stem}-{number}")
         part = path.with_name(f".{path.name}.part")
         try:
-            draw_call(picture, report).savefig(part, dpi=_DPI, format=path.suffix[1:].lower())
+            # What was said can be guessed from a spectrogram.
+            with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                draw_call(picture, report).savefig(file, dpi=_DPI, format=path.suffix[1:].lower())
             part.replace(path)
         except OSError as exc:
             part.unlink(missing_ok=True)

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from random import Random
 
+from hypothesis import strategies as st
+
 from tests.fuzz.reader import Seed
 
 MAX_DAMAGE = 4
@@ -18,6 +20,10 @@ _WORDS = (
 _VALUE = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|false|null|[\[\]{}]')
 
 Mutation = Callable[[bytearray, Random, Sequence[int], Sequence[Seed]], None]
+
+
+chances = st.randoms(use_true_random=False) | st.integers(0, 2**64).map(Random)
+"""What decides about damage: of the first kind Hypothesis finds the simplest, the second is spread more evenly."""
 
 
 def damaged(seeds: Sequence[Seed], chance: Random) -> bytes:

@@ -4,10 +4,9 @@ from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.fuzz.harnesses import READERS
-from tests.fuzz.mutations import damaged
+from tests.fuzz.mutations import chances, damaged
 
 EXAMPLES = 40
 names = pytest.mark.parametrize("name", READERS)
@@ -21,6 +20,6 @@ def test_undamaged_inputs_hold_what_every_input_has_to(name: str) -> None:
 
 @names
 @settings(max_examples=EXAMPLES, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(chance=st.randoms(use_true_random=False))
+@given(chance=chances)
 def test_damage_costs_nothing_that_can_be_read(name: str, chance: Random) -> None:
     READERS[name].run(damaged(READERS[name].seeds(), chance))

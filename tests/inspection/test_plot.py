@@ -111,6 +111,7 @@ def test_each_call_has_a_file_of_its_own(tmp_path: Path) -> None:
         call.close(1.0)
 
     assert [path.name for path in plotter.made] == ["a.png", "a-2.png", "a-3.png"]
+    assert {path.stat().st_mode & 0o777 for path in plotter.made} == {0o600}
 
 
 def test_a_folder_that_isnt_there_is_named(tmp_path: Path) -> None:

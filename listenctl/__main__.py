@@ -4,6 +4,7 @@ The one entry: parse, run, map what went wrong to one line and an exit status.
 ``--version`` is answered before anything else is imported; start-up is part of the product.
 """
 
+import os
 import sys
 
 from listenctl import __version__
@@ -11,6 +12,8 @@ from listenctl import __version__
 # Type checkers take this name for true; importing it from typing would take longer than all else that --version does.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
     from typer.core import TyperGroup
 
 
@@ -19,10 +22,21 @@ INTERRUPTED = 130
 
 def main() -> int:
     """Run the command line and return the exit status."""
+    sys.unraisablehook = _obey_interrupts
     try:
         return _main()
-    except KeyboardInterrupt:  # While modules were being imported.
+    except KeyboardInterrupt:  # While modules were being imported, or what is left to say was said.
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         return INTERRUPTED
+
+
+def _obey_interrupts(unraisable: "UnraisableHookArgs") -> None:
+    """End at a Ctrl-C that comes where Python would print a traceback and go on, as in the middle of an import."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        os._exit(INTERRUPTED)
+    sys.__unraisablehook__(unraisable)
 
 
 def _main() -> int:

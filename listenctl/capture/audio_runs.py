@@ -12,9 +12,14 @@ from struct import Struct
 
 from websockets.frames import Opcode
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # The library runs without its C extension too.
+    from websockets.utils import apply_mask
+
 from listenctl.capture.captured import AudioSeen, CapturedSession, CaptureEvent, FrameSeen
 from listenctl.capture.connections import Piece
-from listenctl.protocol.frame_reader import RawFrame, apply_mask
+from listenctl.protocol.frame_reader import RawFrame
 from listenctl.protocol.session import Sender
 
 # A final binary frame, masked, with a length of 16 bits.

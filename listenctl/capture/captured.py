@@ -38,6 +38,8 @@ class CapturedSession:
         started_midway: there is no handshake in the capture.
         unreadable: why it, or the rest of it, can't be decrypted; empty where it can.
         is_listen: whether jambonz listens here; None while that isn't known.
+        without_application: the source keeps nothing of what the application said.
+        without_control: the source keeps no pings, pongs and Closes.
     """
 
     number: int
@@ -54,6 +56,8 @@ class CapturedSession:
     started_midway: bool = False
     unreadable: str = ""
     is_listen: bool | None = None
+    without_application: bool = False
+    without_control: bool = False
 
 
 class SessionOpened(NamedTuple):

@@ -35,7 +35,7 @@ END = "end of the recording"
 _ENTRIES = re.compile(r'"entries"\s*:\s*\[')
 _MESSAGES = re.compile(r'"_webSocketMessages"\s*:\s*\[')
 _BETWEEN = re.compile(r"[\s,]*")
-_TEXT, _BINARY = 1, 2
+_TEXT, _BINARY, _CONTROL = 1, 2, 8
 _OPCODES = range(16)
 _SENDERS = {"send": Sender.JAMBONZ, "receive": Sender.APPLICATION}
 # Seconds since 1970 in milliseconds and microseconds, as other exporters write them.
@@ -102,6 +102,7 @@ def _session(source: str, number: int, entry: Object, messages: list[object]) ->
     times = _Times(began)
     frames = [timed for message in messages if isinstance(message, dict) and (timed := _frame(message, times))]
     session = _described(CapturedSession(number, source, began), entry)
+    session.without_control = not any(frame.opcode >= _CONTROL for _, _, frame in frames)
     judge = Judge(session)
     left_out = len(messages) - len(frames)
     yield SessionOpened(began, session)

@@ -55,7 +55,8 @@ def open_audio(paths: Sequence[Path], stack: ExitStack, raw: tuple[int, int] | N
 
     try:
         files = [stack.enter_context(_open(path, raw)) for path in paths]
-    except (soundfile.SoundFileError, OSError) as exc:
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError, OverflowError) as exc:
+        # A sidecar may say any numbers, and a file be named as if it were raw.
         reason = str(getattr(exc, "error_string", exc)).rstrip(".")
         raise UsageError(f"the audio of the recording can't be read: {reason}") from exc
     if not files:

@@ -33,7 +33,8 @@ from listenctl.protocol.session import Sender
 MAX_SIDECAR = 64 * 1024 * 1024
 
 _TEXT, _CLOSE = 1, 8
-_SIDES = ("-left", "-right")
+# Of one channel of several, and of what `--extract` writes.
+_SUFFIXES = ("-left", "-right", ".jambonz")
 _CLOSE_CODES = frozenset(range(1000, 5000)) - {1005, 1006, 1015}
 _CLOSED_BY = {"jambonz": Sender.JAMBONZ, "listenctl": Sender.APPLICATION, "application": Sender.APPLICATION}
 _DEFAULT_RATE = 8000
@@ -43,7 +44,7 @@ _SUMMED = "both directions, summed"
 def sidecar_of(path: str) -> Path | None:
     """Return the sidecar of a sound file, None if there is none."""
     sound = Path(path)
-    stems = [sound.stem, *(sound.stem.removesuffix(side) for side in _SIDES)]
+    stems = [sound.stem, *(sound.stem.removesuffix(suffix) for suffix in _SUFFIXES)]
     return next((found for stem in stems if (found := sound.with_name(f"{stem}.json")).is_file()), None)
 
 
@@ -86,6 +87,7 @@ def _session(name: str, number: int, sidecar: Object) -> CapturedSession:
         target=string_in(sidecar, "target") or None,
         subprotocol=string_in(sidecar, "subprotocol") or None,
         is_listen=True,
+        without_application=True,
     )
 
 

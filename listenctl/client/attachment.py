@@ -12,14 +12,18 @@ if TYPE_CHECKING:
 _NORMAL, _GOING_AWAY = 1000, 1001
 
 
-def what_went_wrong(exc: "ConnectionClosed") -> str | None:
+class LetGo(ListenctlError):
+    """The server ended a conversation of which it had enough, as with a tool that is too slow; it takes another one."""
+
+
+def what_went_wrong(exc: "ConnectionClosed") -> ListenctlError | None:
     """Return why the server ended a conversation, None if it did so in order."""
     close = exc.rcvd
     if close is None:
-        return "the server went away"
+        return ListenctlError("the server went away")
     if close.code in (_NORMAL, _GOING_AWAY):
         return None
-    return f"the server let us go: {close.reason or close.code}"
+    return LetGo(f"the server let us go: {close.reason or close.code}")
 
 
 class Attachment:
@@ -62,7 +66,8 @@ class Attachment:
 
         Raises:
             NotFoundError: the call has ended.
-            ListenctlError: the server let us go, as when we are too slow, or is gone.
+            LetGo: the server let us go, as when we are too slow.
+            ListenctlError: it is gone.
         """
         from websockets.exceptions import ConnectionClosed
 
@@ -74,4 +79,4 @@ class Attachment:
     def _end(self, exc: "ConnectionClosed") -> ListenctlError:
         wrong = what_went_wrong(exc)
         self.ended = wrong is None
-        return NotFoundError("the call has ended") if wrong is None else ListenctlError(wrong)
+        return wrong or NotFoundError("the call has ended")

@@ -90,7 +90,8 @@ async def follow(path: Path, *, patience: float = PATIENCE) -> AsyncIterator[Asy
     Raises:
         NotFoundError: no server is running there.
         RefusedError: the server doesn't answer, or sends what is no event.
-        ListenctlError: the server let us go because we were too slow, or is gone.
+        LetGo: the server let us go because we were too slow.
+        ListenctlError: it is gone.
     """
     async with _connected(path, "/events", patience) as connection:
         yield _reports(path, connection)
@@ -104,7 +105,7 @@ async def _reports(path: Path, connection: "ClientConnection") -> AsyncIterator[
             message = await connection.recv()
         except ConnectionClosed as exc:
             if (wrong := what_went_wrong(exc)) is not None:
-                raise ListenctlError(wrong) from exc
+                raise wrong from exc
             return
         report = _read_object(message)
         if report is None or not {"event", "ts", "call"} <= report.keys():

@@ -118,6 +118,7 @@ class _Attempt:
         """Ask for a WebSocket; return it, or where the server sends us."""
         asked = self._loop.time()
         key = b64encode(os.urandom(16)).decode()
+        self._target.note_key(key)
         request = build_request(self._target, self._address, key)
         await self._send(request)
         received = b""

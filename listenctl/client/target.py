@@ -2,6 +2,7 @@
 
 import ssl
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Target:
         user_agent: None as in jambonz, which sends none; later builds can.
         deadline: seconds for the whole handshake, redirects included.
         max_body: bytes of a refusal's body that are of interest.
+        note_key: told of the Sec-WebSocket-Key of each request before it is sent.
     """
 
     address: Address
@@ -38,6 +40,7 @@ class Target:
     user_agent: str | None = None
     deadline: float = HANDSHAKE_DEADLINE
     max_body: int = SHOWN_BODY_BYTES
+    note_key: Callable[[str], None] = field(default=lambda _: None, repr=False, compare=False)
 
 
 def tls_context(ca: Path | None = None, *, insecure: bool = False) -> ssl.SSLContext:

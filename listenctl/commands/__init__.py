@@ -4,8 +4,10 @@ The commands, one file each: options in, one call out.
 A command's module is imported when the command is run or shown, and imports in turn what it needs when it runs.
 """
 
+import atexit
 import os
 import re
+import signal
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +18,7 @@ from typer._click.exceptions import (
     BadParameter,
     ClickException,
     NoArgsIsHelpError,
+    NoSuchOption,
 )  # Typer 0.28 carries a click of its own
 from typer._click.exceptions import (
     UsageError as ClickUsageError,
@@ -103,8 +106,13 @@ def _known_settings(ctx: typer.Context) -> dict[str, dict[str, bool] | None]:
 
 def run(command: TyperGroup, arguments: Sequence[str]) -> int:
     """Run one command line; print one line for what went wrong, and return the exit status."""
+    # Registered first, so done last: from then on Python would let Ctrl-C be the end that is seen, not our status.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     status = _run(command, arguments)
-    return status if flush_out() else status or CANT_WRITE
+    status = status if flush_out() else status or CANT_WRITE
+    # Before that comes what may hang, and Ctrl-C ends it.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(status))
+    return status
 
 
 def _run(command: TyperGroup, arguments: Sequence[str]) -> int:
@@ -136,6 +144,11 @@ def _usage_error(exc: ClickException) -> str:
     context = exc.ctx if isinstance(exc, ClickUsageError) else None
     if isinstance(exc, BadParameter) and context is not None:
         exc.param_hint = exc.param_hint or origin(context, exc.param)
+    if isinstance(exc, NoSuchOption) and context is not None and context.info_name == "record":
+        from listenctl.commands.record import is_option_of_serve
+
+        if is_option_of_serve(exc.option_name):
+            return f"record has no {exc.option_name}, but `listenctl serve --record DEST` has; see `listenctl serve -h`"
     # Click names the variable that could have set an option, also where another source did.
     message = plain(re.sub(r" \(env var: '\w+'\)", "", exc.format_message()).rstrip("."))
     return f"{message}; see `{context.command_path} -h`" if context else message

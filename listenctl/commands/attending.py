@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
+from listenctl.commands.config import option_name
 from listenctl.commands.options import option
+from listenctl.commands.origin import on_command_line
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class AttendingOptions:
 
     play: Annotated[
         str | None,
-        option("Greet each caller with a file, or tone:HZ, or speech.", panel=DOING, metavar="SOURCE"),
+        option("Greet each caller with a sound file, or speech.", panel=DOING, metavar="SOURCE"),
     ] = None
     echo: Annotated[bool, option("Send each caller's audio back.", "--echo", panel=DOING)] = False
     exec: Annotated[
@@ -74,11 +76,22 @@ def attendants(options: AttendingOptions, lead: float) -> "list[Attendant]":
         raise UsageError("--echo and --exec both answer the caller; leave one of them out")
     if not MIN_LEAD <= lead <= MAX_LEAD:
         raise UsageError(f"--lead must be between {MIN_LEAD:g} and {MAX_LEAD:g} s")
+    _check_use(options)
     return [
         *([_greeting(options.play, lead)] if options.play is not None else []),
         *([_echo()] if options.echo else []),
         *([_program(options, options.exec, lead)] if options.exec is not None else []),
     ]
+
+
+def _check_use(options: AttendingOptions) -> None:
+    """See that what the command line gives is of use; a variable or a file may mean it for another day."""
+    if options.exec is None:
+        for name in ("exec_channel", "exec_end"):
+            if on_command_line(name):
+                raise UsageError(f"--{option_name(name)} says something of a program; give --exec, too")
+        if options.play is None and on_command_line("lead"):
+            raise UsageError("--lead is for what --play and --exec stream; give one of them, too")
 
 
 def descriptors(options: object) -> int:
@@ -93,7 +106,15 @@ def _greeting(source: str, lead: float) -> "Attendant":
 
     if source == STDIN:
         raise UsageError("--play - can't be: each caller would hear another part of stdin; give a file")
-    return Greeting(asyncio.run(sound_of(source)), lead=lead)
+    try:
+        sound = asyncio.run(sound_of(source))
+    except UsageError as exc:
+        # What else could be done is advice for other commands.
+        problem = str(exc).removeprefix(f"{source}: ").partition("; ")[0]
+        raise UsageError(f"--play {source!r}: {problem}; give a sound file, or speech") from exc
+    if sound.endless:
+        raise UsageError(f"--play {source!r}: a greeting needs an end, and this has none; give a sound file, or speech")
+    return Greeting(sound, lead=lead)
 
 
 def _echo() -> "Attendant":

@@ -53,6 +53,8 @@ def monitor(options: MonitorOptions) -> int:
         raise UsageError("--json goes with --list-devices; for the events of calls there is `listenctl events --json`")
     if options.save == "-" and sys.stdout.isatty():
         raise UsageError("sound is nothing for a terminal; pipe it, as in `listenctl monitor --save - | ...`")
+    if options.save not in (None, "-") and not str(options.save).lower().endswith(".wav"):
+        raise UsageError(f"--save {options.save}: sound is kept as WAV; name a file that ends in .wav, or -")
     if options.call is not None:
         check_call(options.call)
         if options.all:

@@ -128,8 +128,12 @@ class ServerOptions:
         str | None, option("Add a `levels` event for every so much audio, such as 100ms.", panel=OUTPUT)
     ] = None
     dump: Annotated[
-        Path | None,
-        option("Write every frame of every call, both ways, to a file of its own in this folder.", panel=OUTPUT),
+        str | None,
+        option(
+            "Write every frame of every call, both ways, to a file of its own in this folder.",
+            panel=OUTPUT,
+            metavar="FOLDER",
+        ),
     ] = None
     monitor: Annotated[bool, option("Hear all calls on a sound device.", "--monitor", panel=OUTPUT)] = False
     monitor_device: Annotated[

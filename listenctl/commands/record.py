@@ -1,12 +1,13 @@
 """``listenctl record``: take calls and record them; ``serve --record DEST`` in short."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated
 
 import typer
 
+from listenctl.commands.config import option_name
 from listenctl.commands.options import RecorderOptions, takes
-from listenctl.commands.serve import RECORD_READ_INTERVAL, run
+from listenctl.commands.serve import RECORD_READ_INTERVAL, ServeOptions, run
 
 app = typer.Typer(add_completion=False)
 
@@ -35,3 +36,8 @@ def record(options: RecordOptions) -> int:
 
 
 app.command()(takes(RecordOptions, record))
+
+
+def is_option_of_serve(option: str) -> bool:
+    """Tell whether ``serve`` has an option that was looked for here."""
+    return option in {f"--{option_name(field.name)}" for field in fields(ServeOptions)}

@@ -43,7 +43,11 @@ def read_application(options: RelayOptions) -> "Application | None":
     from listenctl.client.target import Target, tls_context
     from listenctl.console.relaying import RelayTarget
 
+    if not options.upstream:
+        raise UsageError("--upstream is empty; give the application's URL, such as ws://HOST:PORT/PATH")
     address = parse_address(options.upstream)
+    if "#" in address.path:
+        raise UsageError(f"{options.upstream}: --upstream has no fragment; leave out # and what follows, or write %23")
     # A redirect may lead to wss://, so the context is made in any case.
     tls = tls_context(options.upstream_ca, insecure=options.upstream_insecure)
     return RelayTarget(Target(address=address, tls=tls))

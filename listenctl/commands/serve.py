@@ -74,12 +74,9 @@ def run(
 ) -> int:
     """Run a server as ``options`` say."""
     from listenctl.console.service import run_server
-    from listenctl.server.dumping import check_folder
 
     recording = None if destination is None else record_settings(options, destination)
     settings, stop_after = server_settings(options, read_interval, application), options.calls
-    if options.dump is not None:
-        check_folder(options.dump)
     if options.once or (recording and recording.destination.is_stdout):
         stop_after = 1
     return asyncio.run(
@@ -89,7 +86,7 @@ def run(
             recording=recording,
             attendants=attending,
             speaker=read_speaker(options),
-            dump=options.dump,
+            dump=read_dump(options.dump),
             stop_after=stop_after,
             patience=options.timeout,
         )
@@ -151,6 +148,23 @@ def read_speaker(options: ServerOptions) -> "Loudspeaker | None":
     from listenctl.server.attendants.loudspeaker import Loudspeaker
 
     return Loudspeaker(options.monitor_device)
+
+
+def read_dump(text: str | None) -> Path | None:
+    """
+    Return the folder of the dumps, which is there then.
+
+    Raises:
+        UsageError: files can't be made there.
+    """
+    from listenctl.server.dumping import check_folder
+
+    if text is None:
+        return None
+    if not text:
+        raise UsageError("--dump is empty; give a folder, . for this one")
+    check_folder(folder := Path(text))
+    return folder
 
 
 def read_stream_rate(value: int | None) -> int | None:

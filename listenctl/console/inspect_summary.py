@@ -108,8 +108,8 @@ def _completeness(report: CallReport) -> str:
         )
         if samples
     ]
-    share = "complete" if not complete.lost and not complete.uncaptured else f"{complete.share:.2%} complete"
-    if "capture-hole" in report.counts and not complete.uncaptured:
+    share = f"{complete.share:.2%} complete" if complete.complete is False else "complete"
+    if complete.unknown and not complete.uncaptured:
         share += " as far as can be told"
     return ", ".join([share, *missing])
 
@@ -232,12 +232,13 @@ def _end(report: CallReport) -> str:
     close = report.close
     how, by = close["connection"], close["by"]
     if close["time"] is None:
-        said = f"no Close; {_ENDINGS.get(str(how), printable(str(how or 'nobody knows'), _MAX_PARTY))}"
+        said = _ENDINGS.get(str(how), printable(str(how or "nobody knows"), _MAX_PARTY))
+        said = said if report.session.without_control else f"no Close; {said}"
         return f"{said}, by {by}" if by else said
     code = close["code"] or "without a code"
     reason = f" {printable(str(close['reason']), _MAX_PARTY)!r}" if close["reason"] else ""
-    answered = "answered" if close["answered"] else "not answered"
-    return f"closed by {by} ({code}{reason}), {answered}"
+    answered = "" if close["answered"] is None else ", answered" if close["answered"] else ", not answered"
+    return f"closed by {by} ({code}{reason}){answered}"
 
 
 def _audio_lines(verdicts: Iterable[AudioVerdict]) -> Iterator[tuple[str, str]]:

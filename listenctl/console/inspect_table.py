@@ -61,7 +61,7 @@ def _row(report: CallReport) -> tuple[str, ...]:
         clock_time(report.session.began),
         duration(report.seconds),
         f"{sample_rate(report.audio_format.sample_rate)} {mix}" if report.audio.samples else "none",
-        f"{complete.share:.1%}" if complete.lost or complete.uncaptured else "yes",
+        f"{complete.share:.1%}" if complete.complete is False else "yes" if complete.complete else "?",
         _played(report),
         "".join(key.digit for key in report.keys if key.channel is None)[-_MAX_KEYS:] or "-",
         f"{close['by'] or 'nobody'} {close['code'] or ''}".strip(),

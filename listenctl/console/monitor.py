@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from listenctl.client.attachment import Attachment
+from listenctl.client.attachment import Attachment, LetGo
 from listenctl.client.control import Listing, Report, attach, follow, list_calls
 from listenctl.console.monitor_calls import HeardCall
 from listenctl.console.monitor_selection import Selection
@@ -22,6 +23,8 @@ LATEST = "@latest"
 
 _EAR_KEYS = {ear.value[0]: ear for ear in Ear}
 _MAX_SHOWN = 40
+# Seconds before we come back to a server that let us go.
+_AGAIN_AFTER = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,8 @@ class Monitor:
         Raises:
             NotFoundError: no server is running, or there is no such call.
             RefusedError: the server doesn't answer.
-            ListenctlError: it let us go, or something that is kept couldn't be written.
+            UsageError: what is to be kept can't be, or the device that was named isn't there.
+            ListenctlError: it went away, or something that is kept couldn't be written.
         """
         async with follow(self._plan.socket) as reports:
             try:
@@ -162,15 +166,25 @@ class Monitor:
 
     async def _listen(self, call: HeardCall) -> None:
         try:
-            async with attach(self._plan.socket, call.id, audio=True) as attachment:
-                while True:
-                    self._take(call, attachment, await attachment.receive())
+            while True:
+                problem = await self._listen_once(call)
+                self._say(f"{call.id[:_MAX_SHOWN]}: {problem}; it is attached again")
+                await asyncio.sleep(_AGAIN_AFTER)
         except NotFoundError as exc:
             if self._plan.call is not None:
                 self._say(f"{call.id[:_MAX_SHOWN]}: {exc}")
                 self.stop()
         finally:
             self._leave(call.id)
+
+    async def _listen_once(self, call: HeardCall) -> LetGo:
+        """Listen until the server lets us go, as when we were too slow; return why it did."""
+        async with attach(self._plan.socket, call.id, audio=True) as attachment:
+            try:
+                while True:
+                    self._take(call, attachment, await attachment.receive())
+            except LetGo as exc:
+                return exc
 
     def _take(self, call: HeardCall, attachment: Attachment, message: str | bytes) -> None:
         if isinstance(message, bytes):
@@ -193,18 +207,41 @@ class Monitor:
         self._hear()
 
     async def _follow(self, reports: AsyncIterator[Report]) -> None:
-        async for report in reports:
-            call = str(report["call"])
-            if self._plan.call is not None and call != self._only:
-                continue
-            self._show(report)
-            match report["event"]:
-                case "call-started":
-                    self._take_in(HeardCall.reported(report, self._loop.time()))
-                case "dtmf" if call in self._calls:
-                    self._calls[call].take_digit(str(report.get("digit")))
+        async with AsyncExitStack() as following:
+            while (problem := await self._take_reports(reports)) is not None:
+                self._say(f"events: {problem}; they are followed again, and some are missing")
+                await following.aclose()
+                await asyncio.sleep(_AGAIN_AFTER)
+                reports = await following.enter_async_context(follow(self._plan.socket))
+                await self._catch_up()
         self._say("the server has ended")
         self.stop()
+
+    async def _catch_up(self) -> None:
+        """Take in the calls that began while we followed no events."""
+        listing = await asyncio.to_thread(list_calls, self._plan.socket)
+        for call in listing["calls"] if self._plan.call is None else ():
+            self._take_in(HeardCall.listed(call, self._loop.time()))
+
+    async def _take_reports(self, reports: AsyncIterator[Report]) -> LetGo | None:
+        """Take events until the server ends; return why it let us go, if it did."""
+        try:
+            async for report in reports:
+                self._take_report(report)
+        except LetGo as exc:
+            return exc
+        return None
+
+    def _take_report(self, report: Report) -> None:
+        call = str(report["call"])
+        if self._plan.call is not None and call != self._only:
+            return
+        self._show(_with_owner(report))
+        match report["event"]:
+            case "call-started":
+                self._take_in(HeardCall.reported(report, self._loop.time()))
+            case "dtmf" if call in self._calls:
+                self._calls[call].take_digit(str(report.get("digit")))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -215,6 +252,13 @@ class Monitor:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not self._ended.done():
             self._ended.set_exception(error)
+
+
+def _with_owner(report: Report) -> Report:
+    """Say of a warning that is of no call whose it is: the server may lack sound as well as we do."""
+    if report["event"] == "warning" and report["call"] is None:
+        return report | {"detail": f"the server: {report.get('detail')}"}
+    return report
 
 
 def _find(listing: Listing, wanted: str) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from listenctl.console.monitor_calls import HeardCall
+from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.channels import ChannelLayout, ChannelMap
 from listenctl.media.device_player import DevicePlayer, SoundState
 from listenctl.media.mixer import SAMPLE_RATE, Mixer
@@ -20,7 +21,8 @@ STDOUT = "-"
 
 _MIXED = AudioFormat(SAMPLE_RATE, 2)
 _TICK = 0.02
-_MAX_LATE = 2 * SAMPLE_RATE
+# Sound that waits for longer than this is none that would be heard.
+_MAX_LATE = SAMPLE_RATE // 2
 _EARS = tuple(Ear)
 
 
@@ -78,9 +80,17 @@ class Sound:
         return self._state.text, False
 
     async def play(self) -> None:
-        """Play from when somebody wants to hear something until cancelled."""
+        """
+        Play from when somebody wants to hear something until cancelled.
+
+        Raises:
+            UsageError: sound was wanted from the beginning, and there are devices but not the one that was named.
+        """
+        player = DevicePlayer(self._mixer, self._plan.device, self._take_state)
+        if self._wanted.is_set() and self._plan.device is not None:
+            await _open(player)
         await self._wanted.wait()
-        await DevicePlayer(self._mixer, self._plan.device, self._take_state).run()
+        await player.run()
 
     def keep_call(self, audio_format: AudioFormat) -> None:
         """
@@ -104,6 +114,8 @@ class Sound:
         if self._plan.save is None:
             return
         self._save(self._plan.save, _MIXED)
+        # What it imports takes long, which is no sound that was missed.
+        await asyncio.to_thread(Mixer().take, 1)
         self._saved_mix = Mixer()
         self._arrange()
         start, done = self._loop.time(), 0
@@ -112,8 +124,19 @@ class Sound:
             due = int((self._loop.time() - start) * SAMPLE_RATE) - done
             done += due
             assert self._saver is not None
-            # What is later than that wasn't heard: we were stopped.
             self._saver.put(to_pcm(self._saved_mix.take(min(due, _MAX_LATE))))
+            if due > _MAX_LATE:
+                self._say(f"{due / SAMPLE_RATE:.1f} s were skipped, because we were stopped or too slow")
+                await self._keep_silence(self._saver, due - _MAX_LATE)
+
+    async def _keep_silence(self, saver: Saver, samples: int) -> None:
+        """Have what follows be at its time."""
+        while samples > 0 and saver.broken is None:
+            piece = min(samples, SAMPLE_RATE)
+            samples -= piece
+            saver.put(bytes(piece * _MIXED.frame_bytes))
+            # We may have been stopped for hours.
+            await asyncio.to_thread(saver.catch_up)
 
     def close(self) -> None:
         """
@@ -184,3 +207,12 @@ class Sound:
         self._state = state
         if state.text:
             self._say(state.text)
+
+
+async def _open(player: DevicePlayer) -> None:
+    try:
+        await player.open()
+    except UsageError:
+        raise
+    except ListenctlError:
+        pass  # It can come; to play tries it again, and says what is wrong.

@@ -21,6 +21,8 @@ LAST_FAREWELL = 5.0
 """Seconds for all applications together when the server ends."""
 POLL_EVERY = 0.05
 MAX_BODY = 64 * 1024
+MAX_ASKING = 1000
+"""Requests that the application may leave unanswered at once: one that leads back to us would make them without end."""
 MAX_REASON_BYTES = 123
 _NO_STATUS = 1005
 """What the library calls a Close without a code."""
@@ -33,11 +35,25 @@ class RelayTarget:
     Args:
         target: its address and TLS; the rest comes from each call. Where the address has a path of its own, that is
             asked for; one without, or with ``/`` alone, gets the path that jambonz asks us for.
+
+    Attributes:
+        asking: how many of our requests it hasn't answered.
     """
 
     def __init__(self, target: Target) -> None:
         self._target = replace(target, deadline=min(target.deadline, PATIENCE), max_body=MAX_BODY)
         self._farewells: set[asyncio.Task[None]] = set()
+        self._keys: set[str] = set()
+        self.asking = 0
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its host and port."""
+        return self._target.address.host, self._target.address.port
+
+    def is_asked_with(self, key: str) -> bool:
+        """Tell whether a request with this Sec-WebSocket-Key is one of ours that isn't answered yet."""
+        return key in self._keys
 
     @property
     def url(self) -> str:
@@ -49,12 +65,29 @@ class RelayTarget:
         address = replace(self._target.address, path=path_for(self._target.address.path, wanted.target))
         if any(character < " " or character == "\x7f" for character in address.path):
             return Refusal(HTTPStatus.BAD_REQUEST, "control characters in the path are not passed on")
+        if self.asking >= MAX_ASKING:
+            reason = f"the application has {MAX_ASKING} requests to answer; see whether --upstream leads back to here"
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, "too many calls wait for the application")
+        keys: list[str] = []
+        self.asking += 1
+        try:
+            return await self._ask(wanted, address, keys)
+        finally:
+            self.asking -= 1
+            self._keys.difference_update(keys)
+
+    async def _ask(self, wanted: Wanted, address: Address, keys: list[str]) -> Upstream | Refusal:
+        def note_key(key: str) -> None:
+            keys.append(key)
+            self._keys.add(key)
+
         target = replace(
             self._target,
             address=address,
             authorization=wanted.authorization,
             subprotocol=wanted.subprotocol,
             user_agent=wanted.user_agent,
+            note_key=note_key,
         )
         ears = _Ears()
         try:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from listenctl.server.attending import Attendant
 
 
+LOOK_AGAIN = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Presentation:
     """
@@ -122,15 +125,21 @@ def _sound_reporter(reporter: Reporter) -> "Callable[[SoundState], None]":
 async def _wait(server: ListenServer, patience: float | None) -> None:
     """Wait for the end; ``patience`` limits the wait for a call and never cuts one."""
     timed_out = False
+    loop = asyncio.get_running_loop()
 
     def give_up() -> None:
         nonlocal timed_out
-        if not server.calls_total:
-            timed_out = True
-            server.stop()
+        if server.calls_total:
+            return
+        if server.live:
+            # A connection, which becomes a call at the latest when its metadata are overdue, or ends before.
+            loop.call_later(LOOK_AGAIN, give_up)
+            return
+        timed_out = True
+        server.stop()
 
     if patience is not None:
-        asyncio.get_running_loop().call_later(patience, give_up)
+        loop.call_later(patience, give_up)
     await server.wait()
     if timed_out:
         raise TimedOut(f"no call came within {patience:g} s")

@@ -5,6 +5,7 @@ A closed one is replaced: otherwise the next file or socket would get its number
 """
 
 import errno
+import faulthandler
 import os
 import sys
 from contextlib import suppress
@@ -36,14 +37,17 @@ def _reserve(wanted: int, flags: int) -> int:
 
 def keep_stderr() -> None:
     """
-    Write to stderr by a descriptor of our own from now on.
+    Write to stderr by a descriptor of our own from now on, and let what others write to it vanish.
 
-    sounddevice leads the one that all share to nowhere while PortAudio looks for devices, so that its noise isn't seen,
-    and what other threads write meanwhile would be gone.
+    PortAudio writes what it stumbles over there, from a thread of its own and in the middle of what is drawn. What
+    goes wrong with Python itself is still seen; a child that is to write to stderr must be given ours.
     """
     stream = sys.stderr
     own = os.dup(stream.fileno())
     sys.stderr = os.fdopen(own, "w", buffering=1, encoding=stream.encoding, errors="backslashreplace")
+    if faulthandler.is_enabled():
+        faulthandler.enable(sys.stderr)
+    _silence(stream)
 
 
 def write_out(text: str) -> bool:

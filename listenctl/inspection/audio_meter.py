@@ -64,7 +64,7 @@ class ChannelMeter:
 
         floats = samples.astype(np.float32)
         self.samples += len(samples)
-        self._sum += float(floats.sum(dtype=np.float64))
+        self._sum += float(floats.sum())
         self._squares += float(np.dot(floats, floats))
         peak = max(int(samples.max()), -int(samples.min()))
         self.peak = max(self.peak, peak)

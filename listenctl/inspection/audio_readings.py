@@ -32,6 +32,8 @@ _LOUD_G711 = 6000.0
 _FLAT = 0.05
 _SPECTRUM = 512
 _MOST_WINDOWS = 8
+_MOST_SAMPLES = 8000
+"""Of a block, which are enough at any rate."""
 BLOCKS = 4
 """In a stretch, of which one that is loud enough is looked at, and all if that is wrong."""
 
@@ -62,12 +64,12 @@ class Readings:
 
     def add(self, position: int, frames: "Samples", block: int) -> None:
         """Take a stretch, (samples, channels), that begins at ``position``, in blocks of so many samples."""
-        starts = range(0, len(frames), block)
+        starts, looked_at = range(0, len(frames), block), min(block, _MOST_SAMPLES)
         if self.worst is None:
             # The last block shows what went wrong in any before it.
             for left in range(len(starts), 0, -1):
                 start = starts[left - 1]
-                reading = read(frames[start : start + block])
+                reading = read(frames[start : start + looked_at])
                 if reading is Reading.AS_IS:
                     self._count(reading, position, left)
                     return
@@ -76,7 +78,7 @@ class Readings:
             else:
                 return
         for start in starts:
-            if reading := read(frames[start : start + block]):
+            if reading := read(frames[start : start + looked_at]):
                 self._count(reading, position + start, 1)
 
     def _count(self, reading: Reading, position: int, blocks: int) -> None:

@@ -82,8 +82,9 @@ class CallInspector:
         self._metadata: CallMetadata | None = None
         self._handshake_checked = False
         self._last = 0.0
-        if session.started_midway:
+        if session.started_midway or session.without_application:
             self._application.complete = False
+        if session.started_midway:
             self._findings.add("capture-midway", 0.0, Culprit.CAPTURE, "the handshake isn't in the capture")
 
     @property
@@ -114,7 +115,8 @@ class CallInspector:
         self._check_handshake()
         close = self._closing.closes.get(_JAMBONZ)
         self._application.finish(seconds, closed_at=close.at if close else None)
-        self._closing.both_seen = self.session.request is not None or self._application.spoke
+        self._closing.both_seen = not self.session.without_application
+        self._closing.control_seen = not self.session.without_control and not self.session.unreadable
         self._closing.finish(self._last)
         report = self._report(seconds)
         for observer in self._observers:
@@ -226,9 +228,10 @@ class CallInspector:
 
     def _lose(self, lost: FramesLost) -> None:
         at = self._last = max(self._last, lost.at - self.session.began)
-        self._application.complete = False
         self._findings.packet = None
         self._received.lose(at, lost)
+        self._application.lose(at, lost.sender)
+        self._closing.lose(at, lost.sender)
         for observer in self._observers:
             observer.on_lost(self.session, at, lost)
 
@@ -249,6 +252,8 @@ class CallInspector:
     def _report(self, seconds: float) -> CallReport:
         received, application = self._received, self._application
         drift = received.finish()
+        if self.session.unreadable:
+            received.completeness.unknown = "what can't be decrypted isn't known"
         listens = self.session.is_listen is not False
         marks, clips = application.marks, application.clips
         return CallReport(

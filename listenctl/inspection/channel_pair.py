@@ -33,10 +33,10 @@ class ChannelPair:
         """Take the same span of both."""
         import numpy as np
 
-        same = left == right
-        sounding = ~same | (np.abs(left.astype(np.int32)) > _NOTHING)
-        self._compared += int(sounding.sum())
-        self._same += int((sounding & same).sum())
+        same = left[left == right]
+        silent = int(np.count_nonzero((same <= _NOTHING) & (same >= -_NOTHING)))
+        self._compared += len(left) - silent
+        self._same += len(same) - silent
         if self._correlator.done:
             return
         self._held.append((left, right))

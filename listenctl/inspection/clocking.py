@@ -53,7 +53,7 @@ class Spread:
         """Count several values."""
         if not values:
             return
-        if 0 <= min(values) and max(values) < _FINE:
+        if min(values) >= 0 and max(values) < _FINE:
             self.count += len(values)
             self.most = max(self.most, *values)
             self._bins.update([int(value / _STEP + 0.5) for value in values])

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from math import inf
 
 from websockets.frames import Frame, Opcode
 
@@ -19,6 +20,8 @@ _MOST_DATA = 126
 _LATE_PONG = 1.0
 _MISSING_PONG = 5.0
 _CLOSE_TIME = 10.0
+# What is missing so shortly before the end may be the Close.
+_CLOSE_LOST = 1.0
 _SHOWN = 80
 # What can't be on the wire, and what nobody may use (RFC 6455 7.4).
 _INVALID_CODES = {1004, 1005, 1006, 1015}
@@ -53,6 +56,7 @@ class Closing:
 
     Attributes:
         both_seen: what either side says is in the capture; a recording has but one.
+        control_seen: control frames are, too; a browser's HAR has none.
     """
 
     def __init__(self, findings: Findings) -> None:
@@ -60,7 +64,8 @@ class Closing:
         self._pings = {sender: _Pings() for sender in Sender}
         self._announced: float | None = None
         self._ends: list[tuple[float, Sender | None, str]] = []
-        self.both_seen = True
+        self._lost = dict.fromkeys(Sender, -inf)
+        self.both_seen = self.control_seen = True
         self.closes: dict[Sender, Close] = {}
 
     @property
@@ -104,6 +109,10 @@ class Closing:
             detail = "an empty binary message: the media server shuts down"
             self._findings.add("shutdown-announced", at, Culprit.JAMBONZ, detail)
 
+    def lose(self, at: float, sender: Sender) -> None:
+        """Take notice that something is missing in the capture."""
+        self._lost[sender] = at
+
     def end(self, at: float, sender: Sender | None, how: Ending | str) -> None:
         """Take the end of what one side sends, or of both."""
         self._ends.append((at, sender, how))
@@ -137,7 +146,7 @@ class Closing:
             "time": round(first.at, 3) if first else None,
             "code": None if first is None or first.code == NO_CODE else first.code,
             "reason": first.reason if first else None,
-            "answered": reply is not None if self.both_seen or reply else None,
+            "answered": reply is not None if (self.both_seen and self.control_seen) or reply else None,
             "answer_delay": round(reply.at - first.at, 3) if reply and first else None,
             "connection": str(how) if how else None,
         }
@@ -186,19 +195,25 @@ class Closing:
             self._findings.add("pong-late", at, Culprit(sender), f"a pong {at - asked:.1f} s after its ping")
 
     def _check_pings(self, at: float) -> None:
+        if not (self.both_seen and self.control_seen):
+            return
         for sender, pings in self._pings.items():
             other = Sender.APPLICATION if sender is Sender.JAMBONZ else Sender.JAMBONZ
             for asked in pings.waiting.values():
-                if at - asked > _MISSING_PONG:
+                if at - asked > _MISSING_PONG and asked > self._lost[other]:
                     self._findings.add("pong-missing", asked, Culprit(other), "a ping that wasn't answered")
 
     def _check_end(self, at: float) -> None:
+        if not self.control_seen:
+            return
         hidden = next((how for _, _, how in self._ends if how in _HIDDEN), None)
         first = self.first
         if not self._ends or hidden:
             if len(self.closes) < len(Sender):
                 said = _HIDDEN[Ending(hidden)] if hidden else "the capture ends"
                 self._findings.add("capture-ends", at, Culprit.CAPTURE, f"{said} before the call does")
+        elif first is None and at - max(self._lost.values()) < _CLOSE_LOST:
+            return  # The Close may be what is missing.
         elif first is None:
             by = self._ended_by()
             how = self._ends[0][2]
@@ -206,6 +221,8 @@ class Closing:
             self._findings.add("close-missing", at, Culprit(by) if by else Culprit.NETWORK, detail)
         elif len(self.closes) < len(Sender) and self.both_seen:
             other = Sender.APPLICATION if first.sender is Sender.JAMBONZ else Sender.JAMBONZ
+            if self._lost[other] >= first.at:
+                return
             self._findings.add("close-unanswered", at, Culprit(other), "doesn't answer the Close")
 
     def _ended_by(self) -> str | None:

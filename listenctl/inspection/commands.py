@@ -6,6 +6,7 @@ All of it waits to be judged until the mode of the call is known, because it mea
 
 from collections import Counter
 from collections.abc import Sequence
+from math import inf
 
 from listenctl.inspection.findings import Findings
 from listenctl.inspection.judging import Heard, Judge
@@ -17,6 +18,7 @@ from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.commands import ClearMarks, Command, Disconnect, MarkCommand, PlayAudio, UnknownCommand
 from listenctl.protocol.messages import JambonzMessage, Mark, PlayDone
+from listenctl.protocol.session import Sender
 from listenctl.reports import MAX_TEXT, Report, describe_command
 
 _LONGEST_WAIT = 10.0
@@ -62,6 +64,7 @@ class Application:
         self._stream_last = 0.0
         self._stream_bytes = self._stream_messages = 0
         self._phase = 0.0
+        self._lost_at = -inf
         self.complete = True
         self.mode: Mode | None = None
         self.marks = MarkBook()
@@ -119,6 +122,12 @@ class Application:
             self._findings.add("answer-unasked", at, Culprit.JAMBONZ, f"answers {named}")
         if self._waiting and self._evidence.proven:
             self._decide()
+
+    def lose(self, at: float, sender: Sender) -> None:
+        """Take notice that something is missing in the capture."""
+        self.complete = False
+        if sender is Sender.JAMBONZ:
+            self._lost_at = at
 
     def learn(self, received_rate: int, stream_rate: int | None) -> None:
         """Take what the metadata say: the rate of the audio from jambonz, and that of the stream if they name it."""
@@ -207,13 +216,15 @@ class Application:
 
     def _find_unanswered(self, at: float) -> None:
         for mark in self.marks.unanswered:
+            if mark.at <= self._lost_at:
+                continue  # The answer may be what is missing.
             place = Place(mark.at, mark.position, mark.packet)
             if "resampled" in mark.verdicts and mark.due is None:
                 self._unanswered(place, mark.name, "resampling lost its place in the stream")
             elif mark.due is not None and at - mark.due > _ANSWER_TIME and not _HOPELESS & set(mark.verdicts):
                 self._unanswered(place, mark.name, f"it was due after {mark.due - mark.at:.1f} s")
         for clip in self.clips.records:
-            if clip.done is None and clip.due is not None and at - clip.due > _ANSWER_TIME:
+            if clip.done is None and clip.at > self._lost_at and clip.due is not None and at - clip.due > _ANSWER_TIME:
                 place = Place(clip.at, clip.position, clip.packet)
                 detail = f"no playDone came for a clip of {clip.seconds or 0:.1f} s"
                 self._findings.at_place("clip-not-done", place, Culprit.JAMBONZ, detail)

@@ -22,14 +22,16 @@ BLOCK = 2.0
 LONGEST_DELAY = 0.6
 # Above, phone calls have nothing that is worth the time.
 _HIGHEST = 4000
+# Sound of higher rates is thinned out to this or more, so that what is above _HIGHEST stays out of the way.
+_THINNED = 16_000
 _QUIET = 60.0
 # A peak has to be this far above what chance makes of as many values.
 _SIGMAS = 8.0
 _LEAST = 0.08
 _SHARP = 1.8
 _NEIGHBOURHOOD = 0.004
-# Blocks, of two minutes in which both sound.
-_ENOUGH = 60
+# Blocks, of a minute in which both sound; chance is far below what counts by then.
+_ENOUGH = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Correlator:
 
     def __init__(self, first_rate: int, second_rate: int) -> None:
         self.sizes = tuple(round(BLOCK * rate) for rate in (first_rate, second_rate))
+        self._steps = tuple(_step(size) for size in self.sizes)
         self._bins = int(BLOCK * min(_HIGHEST, first_rate // 2, second_rate // 2))
         self._sum: NDArray[np.complex128] | None = None
         self._blocks = 0
@@ -60,10 +63,11 @@ class Correlator:
 
         if min(_energy(first), _energy(second)) < _QUIET**2:
             return
-        one, other = (np.fft.rfft(samples * _window(len(samples)))[: self._bins + 1] for samples in (first, second))
+        thinned = [_thin(samples, step) for samples, step in zip((first, second), self._steps, strict=True)]
+        one, other = (np.fft.rfft(samples * _window(len(samples)))[: self._bins + 1] for samples in thinned)
         product = np.conj(one) * other
         # What is below the steps of 16 bits has no phase.
-        product /= np.abs(product) + max(self.sizes) / 12
+        product /= np.abs(product) + max(map(len, thinned)) / 12
         product[0] = product[-1] = 0
         self._blocks += 1
         self._sum = product if self._sum is None else self._sum + product
@@ -86,6 +90,23 @@ class Correlator:
         if strength < max(_LEAST, chance, _SHARP * float(rest.max())):
             return None
         return Similarity((peak - reach) * BLOCK / size, min(1.0, strength))
+
+
+def _step(size: int) -> int:
+    """Return how many samples of so many in a block may become one."""
+    return next(step for step in range(max(1, int(size / BLOCK / _THINNED)), 0, -1) if size % step == 0)
+
+
+def _thin(samples: "Samples", step: int) -> "Samples | Floats":
+    """Return the mean of every ``step`` samples."""
+    import numpy as np
+
+    if step == 1:
+        return samples
+    total = samples[::step].astype(np.float32)
+    for offset in range(1, step):
+        total += samples[offset::step]
+    return total / np.float32(step)
 
 
 @lru_cache(maxsize=8)

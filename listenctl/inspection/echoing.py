@@ -51,8 +51,12 @@ class EchoFinder:
 
     def receive_all(self, audio: AudioStretch) -> None:
         """Take several messages of jambonz."""
-        if not self.listens and self._places.settled:
+        if (not self.listens or self._done) and self._places.settled:
             self._places.add(audio.times[-1], audio.samples * len(audio.times))
+            return
+        if not self.listens:
+            for at in audio.times:
+                self._places.add(at, audio.samples)
             return
         size = audio.samples * self._format.frame_bytes
         for number, at in enumerate(audio.times):

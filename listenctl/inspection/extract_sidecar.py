@@ -68,7 +68,7 @@ def describe_call(report: CallReport, happenings: Happenings, sound: Report) -> 
         "paused_samples": missing.paused,
         "unrecorded_samples": 0,
         "completeness": round(missing.share, 6),
-        "complete": not missing.lost and not missing.uncaptured,
+        "complete": missing.complete,
         "clock_drift_ppm": round(report.drift.ppm) if report.drift else None,
         "source": session.source,
     }

@@ -24,11 +24,13 @@ Fault = tuple[str, Culprit, str]
 
 def check_handshake(session: CapturedSession) -> Iterator[Fault]:
     """Give what is wrong with a session's handshake, as far as the capture has it."""
-    if session.request:
-        yield from _check_request(session, session.request)
-    if session.response:
-        yield from _check_response(session.request, session.response)
-    elif session.request and not session.started_midway:
+    request, response = session.request, session.response
+    # A browser's HAR may leave all headers out.
+    if request and request.headers:
+        yield from _check_request(session, request)
+    if response:
+        yield from _check_response(request if response.headers else None, response)
+    elif request and not session.started_midway:
         yield "handshake-unanswered", Culprit.APPLICATION, "no answer to the request for a WebSocket"
 
 

@@ -18,6 +18,7 @@ from listenctl.protocol.metadata import CallMetadata
 from listenctl.protocol.session import Sender
 
 _SHOWN = 60
+_TOO_SMALL = "what is missing in the capture is too little to be measured"
 _MOST_SIZES = 256
 _MOST_GAPS = 10_000
 _NOTABLE_DRIFT = 100
@@ -94,8 +95,10 @@ class Received:
 
     def lose(self, at: float, lost: FramesLost) -> None:
         """Take notice that frames are missing in the capture here."""
-        if lost.sender is Sender.JAMBONZ and len(self._holes) < _MOST_GAPS:
-            self._holes.append(self.counts.samples)
+        if lost.sender is Sender.JAMBONZ:
+            self.completeness.unknown = _TOO_SMALL
+            if len(self._holes) < _MOST_GAPS:
+                self._holes.append(self.counts.samples)
         size = "some bytes" if lost.size is None else f"{lost.size} bytes"
         detail = f"{size} of what the {lost.sender} sent are missing: {lost.detail}"
         self._findings.add("capture-hole", at, Culprit.CAPTURE, detail)

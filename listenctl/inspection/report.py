@@ -52,12 +52,25 @@ class AudioCounts:
 
 @dataclass(slots=True)
 class Completeness:
-    """Samples per channel that are there and that are missing: lost, never sent, not in the capture."""
+    """
+    Samples per channel that are there and that are missing: lost, never sent, not in the capture.
+
+    Attributes:
+        unknown: why it can't be told whether anything is missing; empty where it can.
+    """
 
     received: int = 0
     lost: int = 0
     paused: int = 0
     uncaptured: int = 0
+    unknown: str = ""
+
+    @property
+    def complete(self) -> bool | None:
+        """Whether nothing is missing, pauses aside; None where that can't be told."""
+        if self.lost or self.uncaptured:
+            return False
+        return None if self.unknown else True
 
     @property
     def share(self) -> float:
@@ -73,7 +86,8 @@ class Completeness:
             "paused_samples": self.paused,
             "uncaptured_samples": self.uncaptured,
             "completeness": round(self.share, 6),
-            "complete": not self.lost and not self.uncaptured,
+            "complete": self.complete,
+            "complete_unknown": self.unknown if self.complete is None else None,
         }
 
 

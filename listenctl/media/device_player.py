@@ -8,9 +8,11 @@ import asyncio
 import atexit
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from typing import TypeVar
 
 from listenctl.errors import ListenctlError
@@ -18,6 +20,7 @@ from listenctl.media.devices import (
     MissingLibrary,
     OpenStream,
     Stream,
+    check_output,
     is_running,
     library,
     open_device,
@@ -39,6 +42,8 @@ _FAREWELL = 2.0
 # A sink of PulseAudio that has slept can take two seconds to begin.
 _STALLED = 3.0
 _CHECK_EVERY = 0.1
+# Seconds without a call back after which a device has stood still.
+_STOOD = 0.15
 # Seconds of sound that no device takes without playing it.
 _PLAYS = 0.3
 
@@ -64,6 +69,7 @@ class DevicePlayer:
         device: its number or a part of its name; None is the system's choice.
         on_change: told when sound begins, and why there is none.
         look_again: whether to look for devices that are new, which stops every other device of this process.
+        clock: in seconds.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class DevicePlayer:
         look_again: bool = True,
         open_stream: OpenStream | None = None,
         retry_every: float = RETRY_EVERY,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mixer = mixer
         self._device = device
@@ -85,6 +92,8 @@ class DevicePlayer:
         self._stream: Stream | None = None
         self._channels = 2
         self._asked = 0
+        self._clock = clock
+        self._asked_at = -inf
         self._tried = False
         self._said: SoundState | None = None
 
@@ -93,6 +102,7 @@ class DevicePlayer:
         Begin to play, where it matters whether that goes; ``run`` goes on.
 
         Raises:
+            UsageError: none of the devices that are there has this name.
             ListenctlError: PortAudio or the device is missing, or it can't be used.
         """
         try:
@@ -187,10 +197,17 @@ class DevicePlayer:
                 )
             except ListenctlError as exc:
                 errors.append(exc)
+        if self._device and self._open_stream is None:
+            check_output(_WHAT, self._device)
         raise errors[0]
 
     def _fill(self, outdata: bytearray, frames: int, time: object, status: object) -> None:  # noqa: ARG002
         self._asked += frames
+        now = self._clock()
+        # A sink that begins, or wakes up, takes a while, and the call goes on meanwhile.
+        if now - self._asked_at > _STOOD:
+            self._mixer.catch_up()
+        self._asked_at = now
         sound = self._mixer.take(frames)
         outdata[:] = to_pcm(sound if self._channels == 2 else sound.mean(axis=1))
 

@@ -7,13 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from listenctl.errors import ListenctlError
+from listenctl.errors import ListenctlError, UsageError
 from listenctl.protocol.audio import SAMPLE_BYTES
 
 # What may wait: more would be heard as delay.
 _LIMIT = 0.2
 # What waits before the sound begins, and begins again after it ran out: less would crackle.
 _CUSHION = 0.04
+_MAX_NAMED = 8
 
 
 class Stream(Protocol):
@@ -149,7 +150,7 @@ def open_device(what: str, open_stream: OpenStream, device: str | None, sample_r
     Raises:
         ListenctlError: There is none, or it can't be used.
     """
-    choice = int(device) if device and device.isascii() and device.isdecimal() else device
+    choice = _choice(device)
     errors = (ValueError, OSError, library().PortAudioError)
     options = {"device": choice, "channels": 1, "dtype": "int16"} | options
     try:
@@ -162,6 +163,30 @@ def open_device(what: str, open_stream: OpenStream, device: str | None, sample_r
             name = f"{what} {device}" if device else what
             advice = "name one that `listenctl monitor --list-devices` lists, or plug one in"
             raise ListenctlError(f"{name}: can't be opened: {_reason(exc)}; {advice}") from exc
+
+
+def check_output(what: str, device: str) -> None:
+    """
+    Tell a device that can't be used now from one that isn't there.
+
+    Args:
+        what: what the device is to the user, to begin an error with.
+
+    Raises:
+        UsageError: none of those that play is meant by ``device``; where none plays nothing is wrong with the name.
+    """
+    sound = library()
+    try:
+        sound.query_devices(_choice(device), "output")
+    except (ValueError, sound.PortAudioError) as exc:
+        playing = [f"{one.number} {one.name}" for one in list_devices() if one.outputs]
+        if playing:
+            names = ", ".join(playing[:_MAX_NAMED]) + (", ..." if len(playing) > _MAX_NAMED else "")
+            raise UsageError(f"{what} {device}: {_reason(exc)}; name one of these: {names}") from exc
+
+
+def _choice(device: str | None) -> int | str | None:
+    return int(device) if device and device.isascii() and device.isdecimal() else device
 
 
 def start_device(what: str, stream: Stream) -> None:

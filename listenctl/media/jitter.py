@@ -78,6 +78,12 @@ class JitterBuffer:
         self._watch(count)
         return self._faded(taken, ends=False) if begins else taken
 
+    def catch_up(self) -> None:
+        """Leave out what would be late, because nothing was taken for a while."""
+        excess = len(self._frames) - self._cushion - self._request
+        if excess > 0:
+            self._leave_out(excess)
+
     def _begin(self) -> None:
         self._filling = False
         if self._silence < self._samples(_LATE):

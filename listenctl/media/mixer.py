@@ -64,6 +64,12 @@ class Mixer:
             self._strips = {call: strip for call, strip in self._strips.items() if strip.gains is not None}
         return total.clip(-1, 1)
 
+    def catch_up(self) -> None:
+        """Drop what waited for a device that didn't take it, which would be late for long."""
+        with self._lock:
+            for strip in self._strips.values():
+                strip.catch_up()
+
     def clear(self) -> None:
         """Forget all calls; a device's library can hold on to us beyond the end, and soxr would complain of that."""
         with self._lock:
@@ -102,6 +108,9 @@ class _Strip:
         if self._resamplers:
             channels = [resample(one) for resample, one in zip(self._resamplers, channels, strict=True)]
         self._buffer.put(np.column_stack([to_floats(one) for one in channels]))
+
+    def catch_up(self) -> None:
+        self._buffer.catch_up()
 
     def take(self, count: int, *, muted: bool) -> "Frames":
         import numpy as np

@@ -37,7 +37,7 @@ class Saver:
         self._on_broken = on_broken
         # Each is counted by one thread alone.
         self._taken = self._written = 0
-        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
+        self._queue: SimpleQueue[bytes | threading.Event | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="saver", daemon=True)
         self._thread.start()
 
@@ -60,6 +60,12 @@ class Saver:
     def to_pipe(cls, fd: int, on_broken: Callable[[OSError], None]) -> "Saver":
         """Write bare samples to a descriptor."""
         return cls(_Pipe(fd), "stdout", on_broken)
+
+    def catch_up(self) -> None:
+        """Wait until what was given is written, but not for a reader that has stopped."""
+        written = threading.Event()
+        self._queue.put(written)
+        written.wait(PATIENCE)
 
     def put(self, pcm: bytes) -> None:
         """Write 16-bit samples when their turn comes."""
@@ -87,9 +93,12 @@ class Saver:
 
     def _work(self) -> None:
         try:
-            while (pcm := self._queue.get()) is not None:
-                self._file.append(pcm)
-                self._written += len(pcm)
+            while (given := self._queue.get()) is not None:
+                if isinstance(given, threading.Event):
+                    given.set()
+                    continue
+                self._file.append(given)
+                self._written += len(given)
         except OSError as exc:
             # Audio behind a hole would be at the wrong time.
             self.broken = exc

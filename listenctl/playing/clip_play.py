@@ -75,9 +75,10 @@ class ClipPlay:
 
     async def silence(self) -> None:
         """Have all of it taken back that hasn't been played; what others play isn't concerned."""
-        for part in self._parts:
-            if not part.answer.done():
-                await self._dialogue.withdraw(part.clip_id)
+        unanswered = [part.clip_id for part in self._parts if not part.answer.done()]
+        # Another may just have been sent.
+        for clip_id in (*unanswered, self._next_id):
+            await self._dialogue.withdraw(clip_id)
         await self._dialogue.sync()
 
     def progress(self) -> Progress:
@@ -86,6 +87,10 @@ class ClipPlay:
         if self._begins_at is not None:
             heard = min(max(0.0, self._clock.now() - self._begins_at), self._seconds)
         return Progress(self._state, self._seconds, heard, self._sound.seconds or self._seconds or None)
+
+    @property
+    def _next_id(self) -> str:
+        return f"{self._name}-{len(self._parts) + 1}"
 
     @property
     def _seconds(self) -> float:
@@ -107,7 +112,7 @@ class ClipPlay:
         if first and at_once:
             await self._interrupt()
         ahead = 0.0 if at_once or not first else await self._wait_ahead()
-        clip_id = f"{self._name}-{len(self._parts) + 1}"
+        clip_id = self._next_id
         rate = self._sound.clip_rate
         text = await as_command(pcm, rate, clip_id=clip_id, queue=not at_once)
         sent_at = self._clock.now()

@@ -172,7 +172,7 @@ class GapLedger:
 
     def follow(self, before: float, times: Sequence[float], message_bytes: int, *, longest: float) -> int:
         """
-        Do what ``check`` and ``add`` do for one message after another, in a third of the time, while all is in time.
+        Do what ``check`` and ``add`` do for one message after another, as long as all is in time.
 
         Args:
             before: time of what was added last.
@@ -185,48 +185,18 @@ class GapLedger:
             return 0
         if message_bytes != self._sizes.usual:
             return 0
-        # One function without calls: it is done for every frame of a capture (0.4 µs against 1.4).
-        drift, rate, rush = self._drift, self._byte_rate, self._rush
-        size, checked, checked_at = self._bytes, self._bytes_checked, self._checked_at
-        origin, ripple, latest, in_time = self._origin, self._ripple, self._late, 0
-        taken = 0
-        for at in times:
+        for taken, at in enumerate(times):
             if at != before:
-                late = before - origin - size / rate
-                if late > LATE or not 0 < at - before < longest:
-                    break
-                ends_rush = rush is not None and before - rush.since >= WINDOW
-                if ends_rush and rush and (rush.length or rush.early - min(late, 0.0) >= LATE):
-                    break
-                elapsed = before - checked_at
-                if elapsed:
-                    self._interval = elapsed
-                if late < 0:
-                    origin += late
-                    if rush is None:
-                        rush = _Rush(checked // self._format.frame_bytes, before)
-                    rush.early -= late
-                    latest = 0.0
-                else:
-                    step = min(late, FASTEST_DRIFT * elapsed)
-                    origin += step
-                    drift.shift(step, checked_at)
-                    ripple += (late - ripple) / RIPPLE_MEMORY
-                    if late <= STEADY:
-                        in_time = size
-                    latest = late
-                if ends_rush and rush:
-                    drift.shift(-rush.early, checked_at)
-                    rush = None
-                drift.watch(elapsed, before)
-                checked, checked_at, before = size, before, at
-            size += message_bytes
-            taken += 1
-        self._bytes, self._bytes_checked, self._checked_at = size, checked, checked_at
-        self._origin, self._ripple, self._late, self._rush = origin, ripple, latest, rush
-        if in_time:
-            self._in_time = in_time // self._format.frame_bytes
-        return taken
+                late = before - self._origin - self._bytes / self._byte_rate
+                rush = self._rush
+                if late > LATE or not 0 < at - before < longest or (rush and before - rush.since >= WINDOW):
+                    return taken
+                elapsed = before - self._checked_at
+                self._interval = elapsed or self._interval
+                self._weigh(late, before, elapsed)
+                self._bytes_checked, self._checked_at, before = self._bytes, before, at
+            self._bytes += message_bytes
+        return len(times)
 
     def finish(self, at: float | None) -> Sequence[Gap]:
         """Return the gaps that the end of the call settles; ``at`` is None where nobody knows when that was."""

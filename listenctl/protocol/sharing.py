@@ -145,7 +145,8 @@ class SharedCall:
 
     def pass_clips(self) -> Actions:
         """Pass on the clips whose turn it is, or go on stopping those that are to be stopped."""
-        kill = [TextToJambonz(KillAudio().serialize().encode())] if self._clips.must_kill() else []
+        must_kill = self._clips.must_kill() and not self._streams
+        kill = [TextToJambonz(KillAudio().serialize().encode())] if must_kill else []
         return [*kill, *(TextToJambonz(text) for text in self._clips.pass_on()), *self._sync()]
 
     def _notice(self, command: Command, sender: int | None = None) -> Actions:
@@ -156,7 +157,7 @@ class SharedCall:
             case KillAudio():
                 # What its playDone says after that can't be trusted (protocol.md 13).
                 stopped = self._tell_dropped(self._clips.playing(behind=self._alone), "stopped by killAudio")
-                killed = self._clips.kill(all_of_them=self._plays_clips_alone)
+                killed = self._clips.kill(all_of_them=self._alone and not self._streams)
                 dropped = self._tell_dropped(killed, "not played: killAudio came before its turn")
                 return [*stopped, *dropped, *self._stream.kill(sender)]
             case PlayAudio() if command.queue_play is not True:
@@ -183,9 +184,9 @@ class SharedCall:
         return (Refuse(tool, Refusal(RefusalReason.QUEUE_FULL, detail, command.id)),)
 
     @property
-    def _plays_clips_alone(self) -> bool:
-        # Another's clip may be next where an application is beside the tools, or a killAudio would end a stream.
-        return self._alone and not self._stream.rates.playing and self._stream.holder is None
+    def _streams(self) -> bool:
+        """Whether the call plays no clips, as far as is known, so that a killAudio for them would end a stream."""
+        return self._mark_answered or self._stream.holder is not None
 
     def _tell_dropped(self, clips: Iterable[Owned], why: str) -> Actions:
         refusals = [Refuse(one.tool, Refusal(RefusalReason.KILLED, why, one.own)) for one in clips]

@@ -8,12 +8,14 @@ authors put into their metadata, what a tool has found out, and what the server 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from listenctl.protocol import wire_json
 from listenctl.protocol.sounds import MIN_RATE
 
 KEY = "streamRate"
 """In the verb's ``metadata``: the rate in Hz, or 0 where the call plays clips."""
 CLIPS = 0
 MAX_RATE = 384_000
+_VALUE_IN_COMPLAINT = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,26 @@ class StreamRates:
 
 
 def rate_in(fields: Mapping[str, object]) -> int | None:
-    """Return what metadata say of the rate, None if nothing."""
+    """Return what metadata say of the rate, None if nothing that can be used."""
     return stream_rate(fields.get(KEY))
 
 
+def rate_complaint(fields: Mapping[str, object]) -> str:
+    """Return a sentence about what is wrong with the rate in metadata, empty if it is right or there is none."""
+    value = fields.get(KEY)
+    rate = stream_rate(value)
+    if value is None or (rate is not None and not isinstance(value, str)):
+        return ""
+    told = wire_json.encode(value)[:_VALUE_IN_COMPLAINT]
+    if rate is not None:
+        return f"{KEY} in the metadata is the text {told}; taken for the number {rate}"
+    return f"{KEY} {told} in the metadata is ignored; it takes a rate in Hz such as 8000, or {CLIPS} for clips"
+
+
 def stream_rate(value: object) -> int | None:
-    """Return what JSON says of a rate: ``CLIPS``, Hz, or None if it is neither."""
-    if not isinstance(value, int) or isinstance(value, bool):
+    """Return what JSON says of a rate, also as a text of digits: ``CLIPS``, Hz, or None if it is neither."""
+    number = wire_json.number(value)
+    if number is None or number % 1:
         return None
-    return value if value == CLIPS or MIN_RATE <= value <= MAX_RATE else None
+    rate = int(number)
+    return rate if rate == CLIPS or MIN_RATE <= rate <= MAX_RATE else None

@@ -152,6 +152,7 @@ def first_line(response: Response) -> str:
     return line.removeprefix("Failed to open a WebSocket connection: ")
 
 
+LOOP = Refusal(HTTPStatus.LOOP_DETECTED, "--upstream leads back to this server; give the URL of the application itself")
 UNAUTHORIZED = Refusal(HTTPStatus.UNAUTHORIZED, "these credentials don't give access, or there are none")
 
 
@@ -159,6 +160,11 @@ def authorization(request: Request) -> str | None:
     """Return the Authorization header; more than one give no access."""
     values = request.headers.get_all("Authorization")
     return values[0] if len(values) == 1 else None
+
+
+def keys(request: Request) -> list[str]:
+    """Return the Sec-WebSocket-Key headers, of which there should be one."""
+    return request.headers.get_all("Sec-WebSocket-Key")
 
 
 def plain_refusal(refusal: Refusal) -> bytes:

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from listenctl.errors import ListenctlError
+from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.channel_tones import MIN_RATE, KeyListener
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.session import CallStarted, ListenSession
@@ -29,7 +29,7 @@ from listenctl.server.link import Link, PlainLink, TlsLink
 from listenctl.server.live import LevelWatcher, LiveCall, Tap
 from listenctl.server.recorder import Recorded, Recorder
 from listenctl.server.settings import ServerSettings
-from listenctl.server.sockets import listen
+from listenctl.server.sockets import lead_to, listen
 from listenctl.server.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class ListenServer:
             KeyListener(AudioFormat(MIN_RATE, 1), 0)
         sockets = listen(self.settings.host, self.settings.port)
         try:
+            self._check_application(sockets)
             without_control = self._open_control()
         except ListenctlError:
             for listening in sockets:
@@ -115,6 +116,13 @@ class ListenServer:
         self.reporter.emit("server-started", self._describe())
         if without_control:
             self.reporter.emit("warning", {"rule": "no-control", "detail": without_control})
+
+    def _check_application(self, sockets: list[socket.socket]) -> None:
+        application = self.settings.application
+        if application is not None and lead_to(sockets, *application.place):
+            raise UsageError(
+                f"{application.url}: --upstream leads back to this server; give the URL of the application"
+            )
 
     def _open_control(self) -> str:
         """Open the control socket; return why there is none, where the server can do without."""
@@ -172,12 +180,13 @@ class ListenServer:
         path = unquote(target.partition("?")[0])
         if self.settings.path is not None and path != self.settings.path:
             return Refusal(HTTPStatus.NOT_FOUND, f"calls go to {self.settings.path}, not to {path}")
-        if self._stopping or self._taken_all():
+        if self._stopping or self._taken_all(with_beginning=True):
             return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls")
-        if len(self.live) >= self.settings.max_calls:
-            return Refusal(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"there are {len(self.live)} live calls, and no more are allowed"
-            )
+        application = self.settings.application
+        # Those that still wait for the application have their files open, too.
+        calls = len(self.live) + (0 if application is None else application.asking)
+        if calls >= self.settings.max_calls:
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {calls} live calls, and no more are allowed")
         return None
 
     def note_refusal(self, remote: str, target: str | None, refusal: Refusal) -> None:
@@ -191,7 +200,6 @@ class ListenServer:
         if self.new_tap is not None:
             call.tap = self.new_tap()
         self.live.append(call)
-        self.calls_total += 1
         self._details[call] = connection
         return call
 
@@ -204,6 +212,7 @@ class ListenServer:
 
     def start_log(self, call: LiveCall, started: CallStarted) -> CallLog:
         """Give a call its id and its log."""
+        self.calls_total += 1
         connection = self._details[call]
         return CallLog(
             id=self._ids.claim(started.metadata.call_sid),
@@ -274,8 +283,10 @@ class ListenServer:
 
     # Inside.
 
-    def _taken_all(self) -> bool:
-        return self._stop_after is not None and self.calls_total >= self._stop_after
+    def _taken_all(self, *, with_beginning: bool = False) -> bool:
+        """Tell whether no more calls are to be taken; a connection that ends before it is a call doesn't count."""
+        beginning = sum(call.log is None for call in self.live) if with_beginning else 0
+        return self._stop_after is not None and self.calls_total + beginning >= self._stop_after
 
     def _note_accept_failure(self, detail: str) -> None:
         self.reporter.emit("warning", {"rule": "accept-failed", "detail": detail})

@@ -18,6 +18,7 @@ from listenctl.protocol.session import (
     MetadataArrived,
     ProtocolViolation,
 )
+from listenctl.protocol.stream_rates import rate_complaint
 from listenctl.reports import Report, Reporter, describe_command, describe_gap, describe_message
 from listenctl.server.calls import EMPTY_MESSAGE, SHUTTING_DOWN, CallLog, Ending, describe_key
 from listenctl.server.completeness import describe_completeness
@@ -165,6 +166,7 @@ class LiveCall:
         self.recording = self._host.start_recording(log)
         self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._host.watchers]
         self._listener = self._host.start_listening(log)
+        self._check_stream_rate(log)
         self._host.start_attending(self, log)
         for command in self._early:
             self.take_command(command)
@@ -210,6 +212,7 @@ class LiveCall:
 
     def _amend(self, log: CallLog, event: MetadataArrived) -> None:
         log.metadata = event.metadata
+        self._check_stream_rate(log)
         if event.audio_format != log.audio_format:
             self._finish_listening(log)
             log.audio_format = event.audio_format
@@ -218,6 +221,10 @@ class LiveCall:
                 self.recording.change_format(event.audio_format)
             self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._host.watchers]
             self._listener = self._host.start_listening(log)
+
+    def _check_stream_rate(self, log: CallLog) -> None:
+        if complaint := rate_complaint(log.metadata.fields):
+            self.take(ProtocolViolation(self.session.position, "stream-rate", complaint))
 
     def _warn(self, position: int, rule: str, detail: str) -> None:
         if self.log is not None:

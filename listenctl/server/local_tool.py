@@ -2,12 +2,9 @@
 
 import asyncio
 from collections import deque
-from contextlib import suppress
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.protocol.attached import ControlType, RefusalReason, ServerWord, Synced
-from listenctl.protocol.commands import MarkCommand
-from listenctl.protocol.messages import JambonzMessage, Mark, parse_texts
 from listenctl.protocol.metadata import CallMetadata
 from listenctl.protocol.splitter import Audio, Text
 from listenctl.server.attachments import Attachments
@@ -16,9 +13,6 @@ from listenctl.server.calls import CallLog
 MAX_WAITING = 2.0
 """Seconds of audio that may wait for the tool; what comes then is dropped until it listens again."""
 MAX_TEXTS = 1000
-
-PROBE = "is-it-played"
-"""The name of our mark."""
 
 _GONE = "the call has ended"
 
@@ -38,7 +32,7 @@ class LocalTool:
         self._waiting: deque[str | bytes] = deque()
         self._waiting_bytes = self._waiting_texts = 0
         self._synced = Synced()
-        self._granted = self._answered = False
+        self._granted = False
         self._end: ListenctlError | None = None
         self._news = asyncio.Event()
         self._attached = False
@@ -82,7 +76,8 @@ class LocalTool:
         return message
 
     def forget_audio(self) -> None:
-        """Do without the audio that waits."""
+        """Do without the audio that waits, and take none for dropped."""
+        self.dropped_samples = 0
         self._waiting = deque(message for message in self._waiting if isinstance(message, str))
         self._waiting_bytes = 0
 
@@ -116,15 +111,9 @@ class LocalTool:
         await self.send(ControlType.SYNC.serialize())
         return self._synced
 
-    async def sees_mark_answered(self, within: float) -> bool:
-        """Set a mark and tell whether it is answered in time, as it is where a stream is played (protocol.md 6.4)."""
-        await self.send(MarkCommand(PROBE).serialize())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                while not self._answered:
-                    self._check()
-                    await self._wait()
-        return self._answered
+    def beside(self) -> "LocalTool":
+        """Return another tool of the same call, which isn't given its audio."""
+        return LocalTool(self._attachments, self._log, audio=False)
 
     def leave(self) -> None:
         """Take part no more."""
@@ -139,7 +128,6 @@ class LocalTool:
             return
         message = data.decode(errors="replace")
         self._notice(ServerWord.parse(message))
-        self._answered |= PROBE in message and any(_is_probe(one) for one in parse_texts(data))
         if self._waiting_texts >= MAX_TEXTS:
             self._finish(ListenctlError(f"it was let go: it left {MAX_TEXTS} texts of the call unread"))
             return
@@ -182,7 +170,3 @@ class LocalTool:
     async def _wait(self) -> None:
         self._news.clear()
         await self._news.wait()
-
-
-def _is_probe(message: JambonzMessage) -> bool:
-    return isinstance(message, Mark) and message.name == PROBE

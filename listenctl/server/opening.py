@@ -138,6 +138,9 @@ class Opening:
     def _examine(self, request: Request, *, allowed: bool) -> Response | Refusal:
         """Return the answer that makes a call of the request, or why there is none."""
         assert self.target is not None
+        application = self._settings.application
+        if application is not None and any(map(application.is_asked_with, handshake.keys(request))):
+            return handshake.LOOP
         refusal = self._doorkeeper.admit(self.target) if allowed else handshake.UNAUTHORIZED
         if refusal is not None:
             return refusal

@@ -100,6 +100,17 @@ class Application(Protocol):
     def url(self) -> str:
         """Where it is, as the user has said."""
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its host and port."""
+
+    @property
+    def asking(self) -> int:
+        """How many of our requests it hasn't answered."""
+
+    def is_asked_with(self, key: str) -> bool:
+        """Tell whether a request with this Sec-WebSocket-Key is one of ours that isn't answered yet."""
+
     async def connect(self, wanted: Wanted) -> Upstream | Refusal:
         """Ask it for a connection; say why there is none, or how it answered."""
 

@@ -3,6 +3,8 @@
 import errno
 import resource
 import socket
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from listenctl.errors import ListenctlError, UsageError
 
@@ -51,6 +53,37 @@ def listen(host: str, port: int) -> list[socket.socket]:
             hint = "; is another server running?" if exc.errno == errno.EADDRINUSE else ""
             raise ListenctlError(f"can't listen on {host}:{port}: {exc.strerror}{hint}") from exc
     return sockets
+
+
+def lead_to(sockets: Iterable[socket.socket], host: str, port: int) -> bool:
+    """Tell whether who connects to ``host`` and ``port`` from here gets to one of ``sockets``."""
+    listening = [one.getsockname()[:2] for one in sockets]
+    if all(own_port != port for _, own_port in listening):
+        return False
+    try:
+        found = {place[0] for *_, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return False
+    own = {ip_address(str(own_host)) for own_host, _ in listening}
+    return any(ip_address(one) in own or _is_any(one, own) for one in map(_without_zone, map(str, found)))
+
+
+def _without_zone(address: str) -> str:
+    return address.partition("%")[0]
+
+
+def _is_any(address: str, own: set[IPv4Address | IPv6Address]) -> bool:
+    """Tell whether ``address`` is one of this machine, where all of its kind are listened on."""
+    one = ip_address(address)
+    if not any(other.is_unspecified and other.version == one.version for other in own):
+        return False
+    family = socket.AF_INET if one.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _listen_on(family: int, address: tuple[object, ...]) -> socket.socket:

@@ -13,6 +13,7 @@ from listenctl.protocol.verb import ListenVerb
 from listenctl.reports import Reporter
 from tests.helpers.cli import listenctl
 from tests.helpers.control import Tool, controlled
+from tests.helpers.live_call import clips, live_call
 from tests.helpers.playout import tone
 from tests.helpers.scripted_server import target
 from tests.helpers.server import Event, until
@@ -75,3 +76,12 @@ async def test_at_the_call_s_own_rate_the_mark_and_the_clock_agree(tmp_path: Pat
 
     result: Event = json.loads(said)
     assert (status, result["result"], result["by"], result["early_by"]) == (0, "playout", "mark", None)
+
+
+async def test_where_the_call_takes_clips_the_mark_is_not_waited_for(tmp_path: Path) -> None:
+    async with live_call(tmp_path, clips()):
+        status, said = await set_mark(tmp_path, "--json")
+
+    result: Event = json.loads(said)
+    assert (status, result["result"], result["by"]) == (3, "unanswerable", None)
+    assert result["seconds"] < 5

@@ -24,19 +24,52 @@ STREAMING = ("--streaming", "8000", "-m", "streamRate:=8000")
         (["--exec", ""], "--exec needs a command"),
         (["--exec", "'cat"], "no closing quotation"),
         (["--exec", "/nonexistent/agent x"], "there is no program '/nonexistent/agent'"),
-        (["--play", "nothing.wav"], "nothing.wav"),
+        (["--play", "nothing.wav"], "--play 'nothing.wav': can't be read: No such file"),
+        (["--play", ""], "--play '': can't be read"),
+        (["--play", "/etc/passwd"], "give a sound file, or speech"),
+        (["--play", "/tmp"], "--play '/tmp': is no regular file; give a sound file, or speech"),
+        (["--play", "empty.wav"], "--play 'empty.wav': holds no audio; give a sound file"),
+        (["--play", "tone:440"], "--play 'tone:440': a greeting needs an end"),
+        (["--play", "tone:abc"], "--play 'tone:abc': a greeting needs an end"),
+        (["--play", "mic"], "--play 'mic': a greeting needs an end"),
+        (["--play", "silence"], "--play 'silence': a greeting needs an end"),
         (["--play", "-"], "--play - can't be"),
         (["--echo", "--lead", "7s"], "--lead must be between 0.02 and 5 s"),
         (["--echo", "--lead", "soon"], "--lead 'soon' isn't a time"),
+        (["--echo", "--lead", "1s"], "--lead is for what --play and --exec stream"),
+        (["--exec-end", "disconnect"], "--exec-end says something of a program; give --exec, too"),
+        (["--play", "speech", "--exec-channel", "left"], "--exec-channel says something of a program"),
+        (["--dump", ""], "--dump is empty"),
+        (["--upstream", ""], "--upstream is empty"),
+        (["--upstream", "ws://h/a#b"], "--upstream has no fragment"),
         (["--echo", "--upstream", "ws://127.0.0.1:1/"], "leave out --play, --echo and --exec"),
     ],
 )
 def test_what_cant_be_done_is_refused_at_the_start(options: list[str], complaint: str, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.int16), 8000)
+
     refused = listenctl("serve", "--port", "0", *options, home=tmp_path)
 
     assert refused.returncode == 2
     assert complaint in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--echo", "--upstream", "--play"])
+def test_what_serve_has_is_named_where_record_is_asked_for_it(option: str, tmp_path: Path) -> None:
+    refused = listenctl("record", option, "x", home=tmp_path)
+
+    assert refused.returncode == 2
+    assert f"record has no {option}, but `listenctl serve --record DEST` has" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_variable_may_say_of_a_program_what_is_of_no_use_today(tmp_path: Path) -> None:
+    env = {"LISTENCTL_EXEC_END": "disconnect"}
+
+    run = listenctl("serve", "--port", "0", "--timeout", "0", home=tmp_path, env=env)
+
+    assert run.returncode == 124
 
 
 async def test_a_server_greets_and_then_runs_a_program(tmp_path: Path) -> None:

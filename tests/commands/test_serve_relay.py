@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,22 @@ def test_wrong_usage_is_one_line_and_status_2(options: list[str], line: str, tmp
 
     assert run.returncode == 2
     assert line in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_server_isnt_relayed_to_itself(host: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+    run = listenctl(
+        *("serve", "--port", port, "--no-control", "--timeout", "0"),
+        *("--host", "0.0.0.0", "--upstream", f"ws://{host}:{port}/"),
+        home=tmp_path,
+    )
+
+    assert run.returncode == 2
+    assert f"ws://{host}:{port}/: --upstream leads back to this server" in run.stderr
     assert run.stderr.count("\n") == 1
 
 

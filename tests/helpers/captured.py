@@ -35,10 +35,13 @@ def unmasked(data: bytes) -> bytes:
     return bytes([0x82, len(data)]) + data
 
 
-def found(packets: Iterable[Packet], *, size: int = 1 << 20, keylog: KeyLog | None = None) -> list[CaptureEvent]:
+def found(
+    packets: Iterable[Packet], *, size: int = 1 << 20, keylog: KeyLog | None = None, runs: bool = False
+) -> list[CaptureEvent]:
     """Return what packets hold, read from a capture that comes in pieces of ``size``."""
     read = read_pcap(iter(in_pieces(pcap(packets), size)))
-    return [one for events in read_sessions(read, "test.pcap", keylog or KeyLog(), count(1)) for one in events]
+    sessions = read_sessions(read, "test.pcap", keylog or KeyLog(), count(1), runs=runs)
+    return [one for events in sessions for one in events]
 
 
 def read_file(path: Path, keylog: KeyLog | None = None) -> list[CaptureEvent]:

@@ -1,7 +1,8 @@
 """A device that plays, refuses, stalls and comes back, run by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from listenctl.media.device_player import DevicePlayer, SoundState
 from listenctl.media.devices import library
 from listenctl.media.mixer import Mixer
 from listenctl.protocol.audio import AudioFormat
+from tests.helpers.clock import FakeClock
 from tests.helpers.devices import FakeDevice
 from tests.helpers.server import LIMIT, until
 
@@ -27,9 +29,13 @@ class Heard:
 
 
 @asynccontextmanager
-async def playing(device: FakeDevice, name: str | None = None) -> AsyncIterator[Heard]:
+async def playing(
+    device: FakeDevice, name: str | None = None, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Heard]:
     heard = Heard(Mixer())
-    player = DevicePlayer(heard.mixer, name, heard.states.append, open_stream=device.open, retry_every=0.01)
+    player = DevicePlayer(
+        heard.mixer, name, heard.states.append, open_stream=device.open, retry_every=0.01, clock=clock
+    )
     async with asyncio.timeout(LIMIT):
         task = asyncio.create_task(player.run())
         try:
@@ -110,6 +116,21 @@ async def test_a_device_that_wont_start_is_said() -> None:
         await until(lambda: bool(heard.states))
 
     assert heard.states[0].text.startswith("no sound: speaker: can't be started: Device unavailable")
+
+
+async def test_what_came_before_a_device_asked_isnt_heard_late() -> None:
+    device, clock = FakeDevice(), FakeClock()
+    async with playing(device, clock=clock.now) as heard:
+        await until(lambda: device.running)
+        heard.mixer.arrange({"a": (AudioFormat(48000, 1), ((1.0, 1.0),))})
+        device.play_stereo(480)
+        heard.mixer.put("a", np.arange(9120, dtype="<i2").tobytes())
+        clock.advance(0.19)
+        device.play_stereo(480)
+        late = np.frombuffer(device.play_stereo(2), "<i2")
+
+    # 35 ms wait, and what the device asks for at once.
+    assert late[0] == pytest.approx(9120 - 0.035 * 48000, abs=2)
 
 
 @pytest.mark.parametrize("when", ["opening", "closing"])

@@ -75,6 +75,31 @@ def test_what_comes_in_a_burst_is_skipped_rather_than_heard_late() -> None:
     assert np.abs(first[240:] - wave(2 * RATE - buffer.waiting - 240, 240)).max() < 1e-6
 
 
+def test_what_waited_for_a_device_that_stood_still_isnt_heard_late() -> None:
+    buffer = JitterBuffer(RATE, 1)
+    buffer.take(480)
+    buffer.put(wave(0, round(0.15 * RATE)))
+
+    buffer.catch_up()
+    first = buffer.take(480)
+
+    assert 0.03 * RATE < buffer.waiting < 0.04 * RATE
+    assert np.abs(first[240:] - wave(round(0.15 * RATE) - buffer.waiting - 240, 240)).max() < 1e-6
+
+
+def test_a_device_that_didnt_stand_still_for_long_misses_nothing() -> None:
+    sounds = []
+    for catches_up in (True, False):
+        buffer = JitterBuffer(RATE, 1)
+        buffer.put(wave(0, 2160))
+        before = buffer.take(480)
+        if catches_up:
+            buffer.catch_up()
+        sounds.append(np.concatenate((before, buffer.take(480))))
+
+    assert np.array_equal(sounds[0], sounds[1])
+
+
 def test_a_call_whose_audio_comes_in_larger_pieces_gets_a_larger_cushion() -> None:
     sound, _ = play(10, message=4800)
 

@@ -244,6 +244,16 @@ def test_where_the_call_streams_a_kill_is_not_repeated() -> None:
     assert list(call.pass_clips()) == []
 
 
+def test_where_the_call_streams_a_clip_is_withdrawn_without_a_kill() -> None:
+    call, (tool, streamer) = shared(2)
+    call.from_tool(tool, clip("ignored"))
+    call.from_tool(streamer, acquire(8000))
+
+    actions = call.from_tool(tool, withdraw("ignored"))
+
+    assert (refusals(actions), kills(actions)) == ([(tool, "killed", "ignored")], 0)
+
+
 def test_synced_says_whether_a_mark_was_ever_answered() -> None:
     call, (first, second) = shared(2)
     call.from_tool(first, Text(b'{"type":"mark","data":{"name":"here"}}'))

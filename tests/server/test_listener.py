@@ -88,6 +88,34 @@ def test_an_id_is_bounded() -> None:
     assert len(claims.claim("y" * 1000)) == MAX_ID_LENGTH
 
 
+async def test_a_connection_that_ends_before_it_is_a_call_isnt_the_one_call(tmp_path: Path) -> None:
+    async with running(record=tmp_path, stop_after=1) as run:
+        nobody = await run.call()
+        refused = await run.ask(HANDSHAKE)
+        await nobody.send(close())
+        await nobody.read_to_end()
+        peer = await run.call(METADATA, close())
+        await peer.read_to_end()
+        await run.server.wait()
+
+    # As long as it may become the call, no other is let in.
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert [event["call"] for event in run.events.of("call-started")] == ["CS-A"]
+    assert (run.server.calls_total, run.server.was_cut_short) == (1, False)
+
+
+@pytest.mark.parametrize(("value", "rate"), [('"16000"', 16000), ('"abc"', None), ("-5", None)])
+async def test_a_stream_rate_that_is_no_number_is_told_of(value: str, rate: int | None) -> None:
+    metadata = text(f'{{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","streamRate":{value}}}')
+
+    async with running() as run:
+        await run.call(metadata)
+        warning = await run.events.wait_for_warning("stream-rate")
+
+    assert warning["call"] == "CS-A"
+    assert ("taken for the number 16000" in warning["detail"]) == (rate is not None)
+
+
 async def test_a_server_for_one_call_ends_with_it(tmp_path: Path) -> None:
     async with running(record=tmp_path, stop_after=1) as run:
         peer = await run.call(METADATA, binary(AUDIO))

@@ -100,6 +100,19 @@ async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(attac
     assert await tool.receive() == b"\1\0"
 
 
+async def test_audio_that_is_forgotten_isnt_taken_for_dropped_and_texts_stay(attachments: Attachments) -> None:
+    tool = LocalTool(attachments, new_log(), audio=True)
+    for _ in range(5):
+        attachments.take_audio(SECOND, 8000)
+    attachments.take_text(b"text")
+
+    tool.forget_audio()
+    attachments.take_audio(b"\1\0", 1)
+
+    assert [await tool.receive() for _ in range(2)] == ["text", b"\1\0"]
+    assert tool.dropped_samples == 0
+
+
 async def test_a_tool_that_leaves_all_texts_unread_is_let_go(attachments: Attachments) -> None:
     tool = LocalTool(attachments, new_log(), audio=False)
 
@@ -152,6 +165,17 @@ async def test_the_stream_goes_round(attachments: Attachments, line: Line) -> No
     assert had == (True, False)
     assert (first.has_stream, second.has_stream) == (False, True)
     assert line.sent == [Audio(b"\1\0", 2, 1)]
+
+
+async def test_a_kill_of_another_ends_the_turn(attachments: Attachments) -> None:
+    first, second = (LocalTool(attachments, new_log(), audio=False) for _ in range(2))
+    await first.take_stream()
+
+    await second.send('{"type":"killAudio"}')
+
+    assert not first.has_stream
+    await first.take_stream()
+    assert first.has_stream
 
 
 async def test_a_tool_learns_how_the_playing_stands(attachments: Attachments) -> None:

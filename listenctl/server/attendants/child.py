@@ -9,6 +9,9 @@ from typing import Self, cast
 
 READ_BYTES = 8192
 """Of a pipe, before it is read no further until somebody wants it; the child is held back then."""
+PIPE_BYTES = 1024 * 1024
+"""More than a pipe holds, unless its owner has asked for more."""
+POLL_EVERY = 0.02
 TERM_WAIT = 2.0
 """Seconds for a child to end after SIGTERM, and after SIGKILL."""
 
@@ -25,6 +28,16 @@ def kill_children() -> None:
 def _signal(group: int, number: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+
+
+def _is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 class Child(asyncio.SubprocessProtocol):
@@ -82,6 +95,29 @@ class Child(asyncio.SubprocessProtocol):
     async def exited(self) -> None:
         """Wait until it has ended; its pipes may still hold what it said."""
         await self._exited.wait()
+
+    async def end_group(self) -> None:
+        """End what it has left behind, now that it has ended; what its pipes hold by then can still be read."""
+        loop = asyncio.get_running_loop()
+        _signal(self.pid, signal.SIGTERM)
+        until = loop.time() + TERM_WAIT
+        while _is_there(self.pid):
+            if loop.time() >= until:
+                break
+            # Nobody tells of those who aren't our own children.
+            await asyncio.sleep(POLL_EVERY)
+        _signal(self.pid, signal.SIGKILL)
+        self._cut_pipe(1, self.stdout)
+        self._cut_pipe(2, self.stderr)
+
+    def _cut_pipe(self, fd: int, reader: asyncio.StreamReader) -> None:
+        """Take what is in a pipe, and wait for no more: who has left the group may keep it open for ever."""
+        pipe = self._transport.get_pipe_transport(fd)
+        if pipe is None or pipe.is_closing():
+            return
+        with suppress(BlockingIOError):
+            reader.feed_data(os.read(pipe.get_extra_info("pipe").fileno(), PIPE_BYTES))
+        pipe.close()
 
     async def end(self, patience: float) -> None:
         """Give it ``patience`` seconds to end, then make it; what it has started and left behind ends with it."""

@@ -17,7 +17,7 @@ MAX_VALUE = 64 * 1024
 
 
 def child_environment(
-    inherited: Mapping[str, str], log: CallLog, *, audio: AudioFormat, stream_rate: int, control: Path | None
+    inherited: Mapping[str, str], log: CallLog, *, audio: AudioFormat, stream_rate: int | None, control: Path | None
 ) -> dict[str, str | bytes]:
     """
     Return the environment for a call.
@@ -27,7 +27,7 @@ def child_environment(
 
     Args:
         audio: of what the program reads.
-        stream_rate: of what it writes, in Hz; 0 where the call takes no stream.
+        stream_rate: of what it writes, in Hz; 0 where the call takes no stream, None if that isn't known.
     """
     metadata = log.metadata
     values: dict[str, object] = {

@@ -25,11 +25,12 @@ class Echo:
     async def attend(self, call: AttendedCall) -> None:
         """Echo until the call has ended."""
         tool = call.tool
-        await tool.ask_for_stream()
-        paused = not tool.has_stream
         stream = await find_stream(call)
         rate = stream.rate
-        if paused:
+        await tool.ask_for_stream()
+        paused = not tool.has_stream
+        if paused or stream.tried:
+            # It would be late, and so would all that follows.
             tool.forget_audio()
         if stream.doubt:
             call.warn("echo-unheard", stream.doubt)

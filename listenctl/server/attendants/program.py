@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from listenctl.errors import ListenctlError
+from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.media.channels import ChannelLayout, ChannelMap
 from listenctl.playing.sender import LEAD, PAD, StreamSender
 from listenctl.protocol.attached import RefusalReason, ServerWord
@@ -75,10 +75,14 @@ class Exec:
 
     async def attend(self, call: AttendedCall) -> None:
         """Run the program until it or the call has ended."""
-        stream = await find_stream(call)
+        stream = await self._find_stream(call)
         channels = ChannelMap(self._program.channel, call.log.audio_format)
         environment = child_environment(
-            os.environ, call.log, audio=channels.output_format, stream_rate=stream.rate, control=call.control
+            os.environ,
+            call.log,
+            audio=channels.output_format,
+            stream_rate=None if stream is None else stream.rate,
+            control=call.control,
         )
         command = shlex.join(self._program.command)
         try:
@@ -88,7 +92,19 @@ class Exec:
             call.report("exec-failed", {"command": command, "reason": exc.strerror or str(exc)})
             return
         call.report("exec-started", {"command": command, "pid": child.pid})
-        await _Run(self._program, call, child, stream=stream, channels=channels).run()
+        await _Run(self._program, call, child, stream=stream or Streaming(0), channels=channels).run()
+
+    async def _find_stream(self, call: AttendedCall) -> Streaming | None:
+        """Return what is known of the stream, None for a call that is over by then."""
+        try:
+            stream = await find_stream(call)
+        except NotFoundError:
+            # The program still hears what was said.
+            return None
+        if call.tool.dropped_samples:
+            # A long greeting is no fault of the program; what it hears begins now, and has no hole.
+            call.tool.forget_audio()
+        return stream
 
     async def _take_turn(self) -> None:
         while self._started >= STARTS:
@@ -171,8 +187,8 @@ class _Run:
     def _tell_loss(self) -> None:
         if self._lost_samples and not self._told_loss:
             self._told_loss = True
-            why = "the program doesn't read the call's audio, or was started late"
-            self._call.warn("exec-too-slow", f"{why}; beyond {MAX_UNREAD:g} s it is dropped")
+            detail = f"the program doesn't read the call's audio; beyond {MAX_UNREAD:g} s it is dropped"
+            self._call.warn("exec-too-slow", detail)
 
     @property
     def _lost_samples(self) -> int:
@@ -240,6 +256,7 @@ class _Run:
 
     async def _wait_for_child(self, speaking: asyncio.Task[None]) -> None:
         await self._child.exited()
+        await self._child.end_group()
         # What it wrote before is still to be heard.
         await asyncio.wait([speaking])
 

@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 
+from listenctl.errors import ListenctlError, NotFoundError
+from listenctl.media.pacing import Clock, SystemClock
+from listenctl.playing.dialogue import Dialogue
+from listenctl.playing.mode import Choice, Delivery, KnownBy
+from listenctl.playing.probing import AFTER_OTHERS, IDLE, probe
 from listenctl.server.attending import AttendedCall
 
-ANSWER_WAIT = 0.5
-"""Seconds in which jambonz answers a mark, if it does."""
+LOOK_AGAIN = 0.05
+"""Seconds between two looks at whether who streams before us has found the rate out."""
 REMEDY = "set bidirectionalAudio.streaming in its verb"
+RATE_REMEDY = "say it with --stream-rate, or with streamRate in the verb's metadata"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,26 +22,64 @@ class Streaming:
 
     Attributes:
         rate: in Hz; 0 if the call takes clips, and no stream.
-        doubt: why what is streamed may be heard by nobody, a sentence; empty where there is no doubt.
+        doubt: why what is streamed may be heard by nobody, or wrongly, a sentence; empty where there is no doubt.
+        tried: whether it had to be found out, for which time has passed.
     """
 
     rate: int
     doubt: str = ""
+    tried: bool = False
 
 
 async def find_stream(call: AttendedCall) -> Streaming:
-    """Return what somebody has said of the stream; else take it for one at the rate of the call's own audio."""
-    tool = call.tool
-    said = (await tool.stream_state()).stream_rate
-    if said is None:
-        # Who streams before us finds it out.
-        await tool.take_stream()
-        said = (await tool.stream_state()).stream_rate
-        answered = said is not None or await tool.sees_mark_answered(ANSWER_WAIT)
-        await tool.release_stream()
-        if not answered:
-            doubt = f"the caller may hear nothing: jambonz answers no mark, as in a call that takes clips; {REMEDY}"
-            return Streaming(call.log.audio_format.sample_rate, doubt)
-    if said == 0:
-        return Streaming(0, f"the caller hears nothing: the call takes clips, and no stream; {REMEDY}")
-    return Streaming(call.log.audio_format.sample_rate if said is None else said)
+    """
+    Return what somebody says of the stream; else find it out, when the stream is free, and let the server remember it.
+
+    Raises:
+        NotFoundError: the call has ended.
+    """
+    said = (await call.tool.stream_state()).stream_rate
+    if said is not None:
+        return _as_said(said, tried=False)
+    # Our own tool goes on keeping the call's audio.
+    prober = call.tool.beside()
+    try:
+        async with Dialogue(prober, clock := SystemClock()) as dialogue:
+            return await _find_out(call, dialogue, clock)
+    except NotFoundError:
+        raise
+    except ListenctlError as exc:
+        return _guess(call, f"the caller may hear nothing: how the call takes sound can't be found out: {exc}")
+    finally:
+        prober.leave()
+
+
+async def _find_out(call: AttendedCall, dialogue: Dialogue, clock: Clock) -> Streaming:
+    granted = await dialogue.acquire()
+    synced = await dialogue.sync()
+    while not granted.done() and synced.stream_rate is None:
+        await dialogue.wait_until(granted, clock.now() + LOOK_AGAIN)
+        synced = await dialogue.sync()
+    if synced.stream_rate is not None:
+        return _as_said(synced.stream_rate, tried=True)
+    # Of what others streamed at a rate that nobody knows, something may still be to be played.
+    patience = AFTER_OTHERS if synced.playout is None else IDLE
+    mode = await probe(dialogue, Choice.AUTO, clock, patience=patience, tell=lambda _: None)
+    if mode.delivery is Delivery.CLIP:
+        doubt = f"the caller may hear nothing: jambonz answers no mark, as in a call that takes clips; {REMEDY}"
+        return _guess(call, doubt)
+    if mode.known_by is KnownBy.GUESS:
+        doubt = f"the caller may hear it too fast or too slowly: a probe doesn't tell the rate; {RATE_REMEDY}"
+        return _guess(call, doubt)
+    await dialogue.acquire(mode.sample_rate)
+    await dialogue.sync()
+    return Streaming(mode.sample_rate, tried=True)
+
+
+def _as_said(rate: int, *, tried: bool) -> Streaming:
+    doubt = "" if rate else f"the caller hears nothing: the call takes clips, and no stream; {REMEDY}"
+    return Streaming(rate, doubt, tried)
+
+
+def _guess(call: AttendedCall, doubt: str) -> Streaming:
+    return Streaming(call.log.audio_format.sample_rate, doubt, tried=True)

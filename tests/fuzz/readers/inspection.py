@@ -30,8 +30,6 @@ def _inspected(path: str, inspector: Inspector, *, runs: bool) -> list[str]:
     for event in events:
         inspector.feed(event)
     reports = [json.dumps(report.to_json(), allow_nan=False) for report in inspector.finish()]
-    for report in reports:
-        report.encode()
     return reports
 
 

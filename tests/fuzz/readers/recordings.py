@@ -32,9 +32,14 @@ def check(data: bytes) -> None:
     found = _audio(_read(data))
     seed, whole = undamaged(data, _seeds())
     sound = seed.data.index(b"\0") + 1
-    if whole >= sound + _HEADER:
-        expected = _audio(_read(seed.data))[: (whole - sound - _HEADER) & ~3]
+    if (size := whole - sound - _HEADER - _filled(seed)) > 0:
+        expected = _audio(_read(seed.data))[: size & ~3]
         assert found.startswith(expected), f"{len(expected)} bytes come before the damage"
+
+
+def _filled(seed: Seed) -> int:
+    """Return bytes of a recording that only stand for what is missing."""
+    return 2 * 800 if b'"gaps_filled": true' in seed.data else 0
 
 
 def _read(data: bytes) -> list[CaptureEvent]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from listenctl.protocol.attached import ControlType
 from listenctl.protocol.commands import MarkCommand
@@ -21,26 +22,37 @@ async def test_callers_hear_what_they_say_from_the_first_sample_on(mix_type: str
     noise = make_noise(tmp_path, sample_rate=8000, samples=8000)
 
     async with attended(Echo()) as run:
-        plan = plan_to_hear(run, tmp_path / "heard.wav", caller=noise, duration=1.8, mix_type=mix_type)
+        plan = plan_to_hear(
+            run,
+            tmp_path / "heard.wav",
+            caller=noise,
+            duration=1.8,
+            mix_type=mix_type,
+            metadata={"streamRate": 8000},
+        )
         heard = await place_and_hear(plan)
 
     assert np.array_equal(without_silence(heard.audio), without_silence(as_streamed(noise.samples[0])))
 
 
+@pytest.mark.parametrize("said", [True, False])
 @pytest.mark.parametrize(("sample_rate", "stream_rate"), [(16000, 8000), (8000, 16000)])
-async def test_the_echo_has_the_rate_of_the_stream(sample_rate: int, stream_rate: int, tmp_path: Path) -> None:
+async def test_the_echo_has_the_rate_of_the_stream(
+    sample_rate: int, stream_rate: int, said: bool, tmp_path: Path
+) -> None:
     async with attended(Echo()) as run:
         plan = plan_to_hear(
             run,
             tmp_path / "heard.wav",
             caller="tone:440",
-            duration=2.0,
+            duration=2.8,
             sample_rate=sample_rate,
             stream_rate=stream_rate,
-            metadata={"streamRate": stream_rate},
+            metadata={"streamRate": stream_rate} if said else {},
         )
         heard = await place_and_hear(plan)
 
+    assert run.events.of("warning") == []
     second = without_silence(heard.audio)[2000:][: heard.sample_rate]
     spectrum = np.abs(np.fft.rfft(second))
     assert len(second) == heard.sample_rate
@@ -54,6 +66,16 @@ async def test_the_servers_rate_counts_where_the_metadata_has_none(tmp_path: Pat
 
     # Echoed at the call's own rate there would be twice as much.
     assert 0.5 < heard.events.of("call-ended")[0]["received_audio_bytes"] / 16000 <= 1.05
+
+
+async def test_an_echo_that_had_to_find_out_the_rate_isnt_late_for_that(tmp_path: Path) -> None:
+    caller = tmp_path / "caller.wav"
+    soundfile.write(caller, np.concatenate([np.zeros(12000), np.full(8000, 3000)]).astype(np.int16), 8000)
+
+    async with attended(Echo()) as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller=str(caller), duration=3.0))
+
+    assert 1.5 <= np.flatnonzero(heard.audio)[0] / 8000 < 1.8
 
 
 async def test_a_call_that_takes_clips_is_told_of(tmp_path: Path) -> None:

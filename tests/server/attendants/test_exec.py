@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.helpers.attending import (
     as_streamed,
     attended,
     event_of,
+    is_alive,
     place_and_hear,
     plan_to_hear,
     without_silence,
@@ -149,6 +151,49 @@ async def test_the_end_of_the_program_can_end_the_listen_when_all_was_heard(tmp_
     assert len(without_silence(heard.audio)) == 8000
     assert heard.events.of("call-ended")[0]["cause"] == "disconnect"
     assert len(heard.audio) < 8000 * 4
+
+
+@pytest.mark.parametrize("left", ["sleep 250 &", "setsid sleep 250 &", "setsid sleep 250 2>&1 &"])
+async def test_what_the_program_leaves_behind_doesnt_keep_its_end_from_counting(left: str, tmp_path: Path) -> None:
+    (tmp_path / "pcm").write_bytes(np.full(8000, 1000, "<i2").tobytes())
+    script = f"{left} echo $! >&2; cat {tmp_path}/pcm; exit 3"
+
+    async with attended(program("sh", "-c", script, end=ExecEnd.DISCONNECT)) as run:
+        plan = plan_to_hear(run, tmp_path / "heard.wav", duration=10, metadata=METADATA)
+        heard = await place_and_hear(plan)
+        ended = await event_of(run.events, "exec-ended", heard.metadata)
+    left_behind = int(said(run.events)[0])
+    survives = is_alive(left_behind)
+    with suppress(ProcessLookupError):
+        os.kill(left_behind, 9)
+
+    assert (ended["status"], ended["spoken_seconds"]) == (3, 1.0)
+    assert len(without_silence(heard.audio)) == 8000
+    assert heard.events.of("call-ended")[0]["cause"] == "disconnect"
+    assert len(heard.audio) < 8000 * 5
+    # Whoever has left the group is free.
+    assert survives == left.startswith("setsid")
+
+
+async def test_the_program_learns_a_rate_that_nobody_says(tmp_path: Path) -> None:
+    async with attended(program("sh", "-c", 'echo "$LISTENCTL_STREAM_RATE" >&2; cat >/dev/null')) as run:
+        plan = plan_to_hear(run, tmp_path / "heard.wav", duration=1.5, sample_rate=16000, stream_rate=24000)
+        heard = await place_and_hear(plan)
+        await event_of(run.events, "exec-ended", heard.metadata)
+
+    assert said(run.events) == ["24000"]
+    assert run.events.of("warning") == []
+
+
+async def test_a_call_that_is_over_before_the_rate_is_found_is_heard_by_its_program(tmp_path: Path) -> None:
+    script = f'echo "<$LISTENCTL_STREAM_RATE>" >&2; cat > {tmp_path}/pcm'
+
+    async with attended(program("sh", "-c", script)) as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller="tone:440", duration=0.2))
+        await event_of(run.events, "exec-ended", heard.metadata)
+
+    assert said(run.events) == ["<>"]
+    assert (tmp_path / "pcm").stat().st_size == 3200
 
 
 async def test_the_end_of_what_the_program_says_is_heard_while_it_is_silent(tmp_path: Path) -> None:

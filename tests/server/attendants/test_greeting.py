@@ -95,6 +95,38 @@ async def test_the_program_takes_the_rate_that_the_greeting_has_found_out(tmp_pa
     assert said["line"] == "8000"
 
 
+async def test_the_program_hears_the_whole_call_during_a_long_greeting(tmp_path: Path) -> None:
+    hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 32000))
+    caller = make_noise(tmp_path, sample_rate=8000, samples=40000)
+
+    async with attended(hello, Exec(Program(["sh", "-c", f"cat > {tmp_path}/pcm"]))) as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller=caller, duration=5.0))
+        ended = await event_of(run.events, "exec-ended", heard.metadata)
+        played = await event_of(run.events, "played", heard.metadata)
+
+    assert (tmp_path / "pcm").read_bytes() == caller.samples[0].astype("<i2").tobytes()
+    assert (ended["dropped_samples"], run.events.of("warning")) == (0, [])
+    assert (played["known_by"], played["outcome"]) == ("probe", "played")
+
+
+async def test_a_program_that_had_to_wait_for_the_greeting_hears_the_call_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where a probe doesn't tell the rate, so that it isn't known before the greeting has been heard.
+    monkeypatch.setattr("listenctl.playing.probing._RATES", (1000,))
+    hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 16000))
+    caller = make_noise(tmp_path, sample_rate=8000, samples=64000)
+
+    async with attended(hello, Exec(Program(["sh", "-c", f"cat > {tmp_path}/pcm"]))) as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller=caller, duration=8.0))
+        ended = await event_of(run.events, "exec-ended", heard.metadata)
+
+    audio = (tmp_path / "pcm").read_bytes()
+    assert 0 < len(audio) < 2 * 64000
+    assert caller.samples[0].astype("<i2").tobytes().endswith(audio)
+    assert (ended["dropped_samples"], run.events.of("warning")) == (0, [])
+
+
 async def test_the_end_of_the_call_ends_the_greeting_without_a_word(tmp_path: Path) -> None:
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 80000))
 

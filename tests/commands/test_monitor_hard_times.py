@@ -1,0 +1,127 @@
+"""`monitor` that is stopped, let go, or interrupted, and one whose file can't be kept."""
+
+import asyncio
+import signal
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from tests.helpers.cli import COMMAND, environment
+from tests.helpers.control import controlled
+from tests.helpers.fake_control import fake_control, live_call
+from tests.helpers.frames import binary
+from tests.helpers.monitored import monitor, place
+from tests.helpers.pulse import tone
+from tests.helpers.server import until
+
+LIMIT = 25
+SERVER_SILENT = {"v": 1, "ts": "2026-11-20T22:33:44.567Z", "event": "warning", "call": None, "call_sid": None} | {
+    "rule": "no-sound",
+    "detail": "no sound: speaker: gone",
+}
+
+
+async def test_what_was_missed_while_it_was_stopped_is_silence_in_what_is_kept_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "kept.wav"
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        peer = await place(server, "one")
+        async with monitor("--mute", "--save", str(path), home=tmp_path) as command:
+            await until(lambda: path.exists() and path.stat().st_size > 48000)
+            loop, began = asyncio.get_running_loop(), path.stat().st_size
+            at = loop.time()
+            command.process.send_signal(signal.SIGSTOP)
+            await peer.send(binary(tone(440, 0.5, 8000).tobytes()))
+            await until(lambda: loop.time() > at + 1.5)
+            command.process.send_signal(signal.SIGCONT)
+            said = await command.says("skipped")
+            await until(lambda: path.stat().st_size > began + 1.5 * 48000 * 4)
+            status, passed = await command.end(signal.SIGINT), loop.time() - at
+
+    kept, rate = soundfile.read(path)
+    assert status == 0
+    assert said.startswith("listenctl: 1.")
+    assert said.endswith(" s were skipped, because we were stopped or too slow\n")
+    assert 1.5 * rate < len(kept) - (began - 44) / 4 < (passed + 0.3) * rate
+
+
+async def test_a_call_that_lets_it_go_is_attached_again_and_the_others_go_on(tmp_path: Path) -> None:
+    calls = [live_call("one"), live_call("two")]
+    async with (
+        asyncio.timeout(LIMIT),
+        fake_control(tmp_path, calls=calls, hold_events=True) as control,
+        monitor("--mute", home=tmp_path) as command,
+    ):
+        await until(lambda: len(control.connections) == 3)
+        one = next(each for each in control.connections if each.request and "/one" in each.request.path)
+        await one.close(1008, "too slow")
+        said = await command.says("let us go")
+        await until(lambda: len([target for target in control.targets if "/one" in target]) == 2)
+        status = await command.end(signal.SIGINT)
+
+    assert said == "listenctl: one: the server let us go: too slow; it is attached again\n"
+    assert len([target for target in control.targets if "/two" in target]) == 1
+    assert status == 0
+
+
+async def test_events_that_let_it_go_are_followed_again_and_no_call_is_missed(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        fake_control(tmp_path, hold_events=True) as control,
+        monitor("--mute", home=tmp_path) as command,
+    ):
+        await command.says("waiting for a call")
+        control.calls = [live_call("one")]
+        await control.connections[0].close(1008, "too slow")
+        said = await command.says("let us go")
+        await until(lambda: "/calls/one?audio=1" in control.targets)
+        status = await command.end(signal.SIGINT)
+
+    assert said.startswith("listenctl: events: the server let us go: too slow; they are followed again")
+    assert status == 0
+
+
+async def test_what_the_server_says_of_its_own_sound_is_told_from_ours(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        fake_control(tmp_path, events=[SERVER_SILENT], hold_events=True),
+        monitor("--mute", home=tmp_path) as command,
+    ):
+        said = await command.says("no sound")
+
+    assert said.endswith(" warning the server: no sound: speaker: gone\n")
+
+
+@pytest.mark.parametrize("name", ["kept.flac", "kept", "missing/kept.wav"])
+async def test_a_file_that_it_cant_keep_is_status_2(name: str, tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        fake_control(tmp_path, calls=[live_call()], hold_events=True),
+        monitor("7f1c", "--mute", "--save", name, home=tmp_path) as command,
+    ):
+        status = await command.end()
+
+    assert status == 2
+    assert f"{name}: " in command.said
+    assert not (tmp_path / name).exists()
+
+
+async def test_interrupts_while_it_ends_anyway_are_neither_a_traceback_nor_its_death(tmp_path: Path) -> None:
+    command, env = [*COMMAND, "monitor", "--name", "nosuch"], environment(tmp_path)
+    async with asyncio.timeout(LIMIT):
+        process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=env, stderr=PIPE)
+        assert process.stderr is not None
+        said = await process.stderr.readline()
+        await until(lambda: _has_ended_by_now(process))
+        said += await process.stderr.read()
+
+    assert process.returncode in (4, 130)
+    assert said.count(b"\n") == 1
+
+
+def _has_ended_by_now(process: Process) -> bool:
+    """Interrupt it once more, if it goes on."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGINT)
+    return process.returncode is not None

@@ -26,13 +26,21 @@ VERSION = 1
 MAX_TEXT = 1000
 """Characters that are reported of something in a command of an application."""
 
+# The begin of year 1 and the end of year 9999, which is what RFC 3339 can write; a damaged capture has others.
+_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
+
 Report: TypeAlias = dict[str, object]
 Sink = Callable[[Report], None]
 
 
+def moment(at: float) -> datetime:
+    """Return a Unix time in UTC; what lies beyond the calendar becomes the first or last that is in it."""
+    return datetime.fromtimestamp(min(max(at, _FIRST), _LAST), UTC)
+
+
 def timestamp(at: float) -> str:
     """Return a Unix time as RFC 3339 in UTC with milliseconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def json_line(report: Report) -> str:

@@ -12,7 +12,6 @@ The second and third are made only where the application was heard.
 """
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from listenctl.capture.captured import CapturedSession
@@ -29,7 +28,7 @@ from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.metadata import CallMetadata
 from listenctl.protocol.session import AudioReceived, CallStarted, GapFound, MetadataArrived
 from listenctl.protocol.timeline import Entry
-from listenctl.reports import Report
+from listenctl.reports import Report, moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,7 @@ class _Call:
 
     def _open(self) -> CallFiles:
         if self.files is None:
-            started = datetime.fromtimestamp(self.session.began, UTC)
+            started = moment(self.session.began)
             path = self.destination.wav_path(self.metadata.get, started)
             self.files = CallFiles(path, self.destination.extension)
         return self.files

@@ -22,7 +22,7 @@ def main(name: str, options: list[str]) -> None:
     with TemporaryDirectory() as corpus:
         for number, one in enumerate(reader.seeds()):
             (Path(corpus) / str(number)).write_bytes(one.data)
-        limits = [f"-max_len={MAX_INPUT}", "-timeout=30", "-rss_limit_mb=2048", "-print_final_stats=1"]
+        limits = [f"-max_len={MAX_INPUT}", "-timeout=120", "-rss_limit_mb=2048", "-print_final_stats=1"]
         atheris.Setup([name, corpus, *limits, *options], reader.run, custom_mutator=_mutator(reader))
         atheris.Fuzz()
 

@@ -2,6 +2,4 @@
 
 from tests.fuzz.readers import compressed, dump, frames, har, inspection, packets, recordings, tls
 
-READERS = {
-    one.READER.name: one.READER for one in (packets, tls, frames, dump, har, recordings, compressed, inspection)
-}
+READERS = {one.READER.name: one.READER for one in (packets, tls, frames, dump, har, recordings, compressed, inspection)}

@@ -33,6 +33,7 @@ ENCRYPTED = capture.FOLDER / "encrypted"
 HEAD, TAIL = 30, 14
 """Packets of the begin and of the end of a call that stand for all of it."""
 MAX_PACKET = 1600
+MAX_PAYLOAD = 12_000
 
 _RECORD, _FILE = 16, 24
 _HEADERS = (0, 4, 8, 12, _RECORD + 12, *(_RECORD + 14 + at for at in (0, 2, 6, 9, 12, 20, 22, 24, 28, 32, 33, 40)))
@@ -94,7 +95,7 @@ def frames_of(name: str) -> Iterator[tuple[float, Sender, RawFrame]]:
     for event in capture_events(name):
         if isinstance(event, FrameSeen) and (count < HEAD or event.frame.opcode != BINARY):
             count += 1
-            yield event.at, event.sender, event.frame._replace(payload=event.frame.payload[:2000])
+            yield event.at, event.sender, event.frame._replace(payload=event.frame.payload[:MAX_PAYLOAD])
 
 
 def json_places(data: bytes) -> list[int]:
@@ -112,6 +113,37 @@ def dump_seed(name: str) -> Seed:
         lines.append(frame_line(last, sender, frame))
     lines += [loss_line(DumpLoss(last, 3)), fault_line(DumpFault(last, Sender.APPLICATION, "too long"))]
     return text_seed(b"".join([*lines, end_line(DumpEnd(last, "jambonz", 1000, "bye"))]))
+
+
+def commands_seed() -> Seed:
+    """Return a dump of a call in which the application says everything that it can, and is answered."""
+    wav = base64.b64encode(wav_file(bytes(1600), 8000)).decode()
+    raw = {"audioContentType": "raw", "sampleRate": 16_000, "audioContent": base64.b64encode(bytes(640)).decode()}
+    said = [
+        (Sender.JAMBONZ, '{"callSid":"CS-A","sampleRate":8000,"mixType":"mono"}'),
+        (Sender.APPLICATION, json.dumps({"type": "playAudio", "data": {"id": "1", **raw}})),
+        (
+            Sender.APPLICATION,
+            json.dumps({"type": "playAudio", "data": {"audioContentType": "wav", "audioContent": wav}}),
+        ),
+        (Sender.APPLICATION, '{"type":"mark","data":{"name":"m"}}'),
+        (Sender.JAMBONZ, '{"type":"playDone","data":{"id":"1","reason":"finished","playback_milliseconds":20}}'),
+        (Sender.JAMBONZ, '{"type":"mark","data":{"name":"m","event":"playout"}}'),
+        (Sender.JAMBONZ, '{"event":"dtmf","dtmf":"1","duration":"1600"}'),
+        *((Sender.APPLICATION, json.dumps({"type": kind})) for kind in ("killAudio", "clearMarks", "disconnect")),
+        (Sender.JAMBONZ, '{"type":"session:summary","data":{}}'),
+    ]
+    frames = [(sender, RawFrame(True, 0, TEXT, sender is Sender.JAMBONZ, text.encode())) for sender, text in said]
+    lines = [frame_line(0.1 * number, sender, frame) for number, (sender, frame) in enumerate(frames)]
+    header = header_line(DumpHeader("2026-11-20T10:00:00.000000Z"))
+    return text_seed(b"".join([header, *lines, end_line(DumpEnd(2.0, "application", 1000, ""))]))
+
+
+def wav_file(samples: bytes, sample_rate: int, channels: int = 1) -> bytes:
+    """Return 16-bit samples as a WAV file."""
+    form = struct.pack("<HHIIHH", 1, channels, sample_rate, 2 * channels * sample_rate, 2 * channels, 16)
+    chunks = b"fmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(samples)) + samples
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
 
 
 def har_seed(name: str) -> Seed:

@@ -163,7 +163,8 @@ async def test_a_tool_is_told_that_the_call_is_ending_once_for_its_audio() -> No
     [
         (b'{"streamRate":16000}', 8000, StreamRate(16_000, "metadata")),
         (b'{"streamRate":0}', 8000, StreamRate(0, "metadata")),
-        (b'{"streamRate":"16000"}', 8000, StreamRate(8000, "server")),
+        (b'{"streamRate":"16000"}', 8000, StreamRate(16_000, "metadata")),
+        (b'{"streamRate":"abc"}', 8000, StreamRate(8000, "server")),
         (b"{}", None, StreamRate(None, None)),
         (b"no JSON", 0, StreamRate(0, "server")),
     ],

@@ -9,7 +9,7 @@ from listenctl.capture.dumped import read_dumped
 from listenctl.capture.files import OpenFile
 from tests.fuzz.found import Found, Growing, expect, frames
 from tests.fuzz.reader import Reader, Seed
-from tests.fuzz.seeds import CALLS, dump_seed
+from tests.fuzz.seeds import CALLS, commands_seed, dump_seed
 
 
 def check(data: bytes) -> None:
@@ -24,7 +24,7 @@ def _events(chunks: Iterator[bytes]) -> Iterator[CaptureEvent]:
 
 @cache
 def _seeds() -> list[Seed]:
-    return [dump_seed(name) for name in CALLS]
+    return [commands_seed(), *map(dump_seed, CALLS)]
 
 
 @cache

@@ -12,7 +12,7 @@ from listenctl.inspection.observing import Observer
 from listenctl.inspection.settings import InspectionSettings
 from tests.fuzz.files import written
 from tests.fuzz.reader import Reader, Seed
-from tests.fuzz.seeds import CALLS, dump_seed, har_seed, key_log, packet_seeds, packets, pcap_seed
+from tests.fuzz.seeds import CALLS, commands_seed, dump_seed, har_seed, key_log, packet_seeds, packets, pcap_seed
 
 
 def check(data: bytes) -> None:
@@ -35,7 +35,7 @@ def _inspected(path: str, inspector: Inspector, *, runs: bool) -> list[str]:
 
 @cache
 def _seeds() -> list[Seed]:
-    texts = [*map(dump_seed, CALLS), *map(har_seed, CALLS[:2])]
+    texts = [*map(dump_seed, CALLS), *map(har_seed, CALLS[:2]), commands_seed()]
     compressed = Seed(gzip.compress(packet_seeds()[0].data), range(12))
     return [*packet_seeds(), pcap_seed(packets("d_wss_mono16k")), *texts, compressed]
 

@@ -10,7 +10,7 @@ from listenctl.capture.recordings import parse_sidecar, read_recording
 from tests.fuzz.files import written
 from tests.fuzz.found import frames
 from tests.fuzz.reader import Reader, Seed, undamaged
-from tests.fuzz.seeds import json_places
+from tests.fuzz.seeds import json_places, wav_file
 from tests.helpers.capture import received_audio
 from tests.helpers.frames import BINARY
 
@@ -75,15 +75,8 @@ def _seed(kind: str, channels: int, *, filled: bool) -> Seed:
         "close": {"by": "jambonz", "code": 1000, "reason": "bye"},
     }
     text = json.dumps(sidecar).encode()
-    return Seed(text + b"\0" + (_wav(samples, channels) if kind == "wav" else bytes(_HEADER) + samples), json_places(text))
-
-
-def _wav(samples: bytes, channels: int) -> bytes:
-    import struct
-
-    form = struct.pack("<HHIIHH", 1, channels, 8000, 16_000 * channels, 2 * channels, 16)
-    chunks = b"fmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(samples)) + samples
-    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
+    sound = wav_file(samples, 8000, channels) if kind == "wav" else bytes(_HEADER) + samples
+    return Seed(text + b"\0" + sound, json_places(text))
 
 
 READER = Reader("recordings", _seeds, check)

@@ -79,7 +79,8 @@ def _gunzip(chunks: Iterator[bytes], notices: list[Notice]) -> Iterator[bytes]:
     inflate = before = zlib.decompressobj(wbits=31)
     left = b""
     try:
-        for left in chunks:
+        for chunk in chunks:
+            left = chunk
             while left:
                 if inflate.eof:
                     inflate = zlib.decompressobj(wbits=31)

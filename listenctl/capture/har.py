@@ -30,7 +30,7 @@ MAX_HAR = 256 * 1024 * 1024
 """Characters that are read; what pages loaded stands in these files too."""
 MAX_SKEW = 86_400.0
 """Seconds between an entry's own time and those of its messages, beyond which these come from another clock."""
-END = "end of the recording"
+END = "the HAR file ends"
 
 _ENTRIES = re.compile(r'"entries"\s*:\s*\[')
 _MESSAGES = re.compile(r'"_webSocketMessages"\s*:\s*\[')

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from listenctl.capture.tls_keylog import KeyLog, SecretLabel
-from listenctl.errors import ListenctlError
+from listenctl.errors import UsageError
 
 
 class KeyLogFile(KeyLog):
@@ -11,7 +11,7 @@ class KeyLogFile(KeyLog):
     The secrets in a file; what is appended to it is read when a secret is asked for that isn't known.
 
     Raises:
-        ListenctlError: the file can't be read.
+        UsageError: the file can't be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -21,7 +21,7 @@ class KeyLogFile(KeyLog):
         try:
             self._read_on()
         except OSError as exc:
-            raise ListenctlError(f"{path}: can't be read: {exc.strerror or exc}; name a key log") from exc
+            raise UsageError(f"{path}: can't read the key log: {exc.strerror or exc}") from exc
 
     def find(self, label: SecretLabel, client_random: bytes) -> bytes | None:
         """Return a secret of the session that began with ``client_random``."""

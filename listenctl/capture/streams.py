@@ -14,6 +14,7 @@ from itertools import count
 from struct import Struct
 
 from listenctl.capture.connections import Connection, Ending, Endpoint, Event, Events, Piece, Stream
+from listenctl.capture.in_step import InStep
 from listenctl.capture.ip import IpReader, Segment
 from listenctl.capture.link import LINKS, Link, ip_start
 from listenctl.capture.packets import Batch, Notice, Record, Secrets
@@ -42,6 +43,7 @@ class StreamReader:
         self._ip = IpReader()
         self._memory = Memory()
         self._numbers = count()
+        self._in_step = InStep()
         self._notices: dict[str, int] = {}
         self._last = 0
 
@@ -99,7 +101,7 @@ class StreamReader:
         for notice in self._ip.finish():
             self._note(events, notice)
         for flow in self._flows.values():
-            flow.finish(Ending.CAPTURE, self._last, events)
+            self._finish(flow, Ending.CAPTURE, self._last, events)
         self._flows.clear()
         events.extend(
             Notice("the whole capture", f"{more} more packets: {what}") for what, more in self._notices.items() if more
@@ -126,7 +128,8 @@ class StreamReader:
         if flow is None:
             flow = self._open(segment, events)
         if segment.flags & SYN:
-            if not flow.accepts_syn(segment.sequence):
+            again = not segment.flags & ACK and flow.closed is flow.other.closed is Ending.FIN
+            if again or not flow.accepts_syn(segment.sequence):
                 flow = self._replace(flow, segment, events)
                 flow.accepts_syn(segment.sequence)
             connection = flow.stream.connection
@@ -134,12 +137,19 @@ class StreamReader:
             connection.client = connection.client or (flow.stream.opposite if segment.flags & ACK else flow.stream)
         elif flow.closed and segment.data and flow.is_far(segment.sequence):
             flow = self._replace(flow, segment, events)
-        flow.take(segment, events)
+        said: Events = []
+        flow.take(segment, said)
+        self._in_step.take(flow.stream.connection, said, events, waits=flow.waits or flow.other.waits)
+
+    def _finish(self, flow: Reassembly, how: Ending, packet: int, events: Events) -> None:
+        said: Events = []
+        flow.finish(how, packet, said)
+        self._in_step.take(flow.stream.connection, said, events, waits=flow.other.waits)
 
     def _replace(self, flow: Reassembly, segment: Segment, events: Events) -> Reassembly:
         """End a connection whose addresses and ports another one has from now on."""
         for half in (flow, flow.other):
-            half.finish(Ending.REPLACED, segment.packet, events)
+            self._finish(half, Ending.REPLACED, segment.packet, events)
         return self._open(segment, events)
 
     def _open(self, segment: Segment, events: Events) -> Reassembly:
@@ -160,7 +170,7 @@ class StreamReader:
         for key, flow in list(self._flows.items()):
             if max(flow.at, flow.other.at) <= oldest:
                 del self._flows[key]
-                flow.finish(Ending.FORGOTTEN, self._last, events)
+                self._finish(flow, Ending.FORGOTTEN, self._last, events)
 
     def _note(self, events: Events, notice: Notice) -> None:
         """Say each kind of thing once, and count the others."""

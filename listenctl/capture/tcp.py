@@ -79,6 +79,11 @@ class Reassembly:
         self._far_next = 0
         self._far_run = 0
 
+    @property
+    def waits(self) -> bool:
+        """Whether something is missing that may still come."""
+        return bool(self._waiting) or self._acked_since is not None
+
     def accepts_syn(self, sequence: int) -> bool:
         """Take the sequence number of a SYN, unless it belongs to another connection than what came before."""
         first = (sequence + 1) % WRAP
@@ -224,6 +229,9 @@ class Reassembly:
         size = position - self.position
         if size > 0:
             at = self.at if since is None else since
+            if self._waiting:
+                # What waited isn't held up by what is missing only in the capture.
+                at = min(at, self._waiting[0][4])
             events.append(Hole(at, self.stream, size, self.position, packet, Loss.NOT_CAPTURED))
             self._advance(size)
         self._acked_since = None

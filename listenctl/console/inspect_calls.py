@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from listenctl.console.inspect_words import count
+from listenctl.console.inspect_words import count, enumerated
 from listenctl.console.text import printable
 from listenctl.errors import ListenctlError
 from listenctl.inspection.census import Census, take_census
@@ -67,9 +67,7 @@ def _describe(census: Census) -> str:
 
 def _servers(reports: Sequence[CallReport]) -> str:
     servers = Counter(_name(report) for report in reports).most_common()
-    named = [f"{name}{f' ({number})' if number > 1 else ''}" for name, number in servers[:_MOST_NAMED]]
-    more = len(servers) - _MOST_NAMED
-    return ", ".join([*named, f"and {more} more"] if more > 0 else named)
+    return enumerated([f"{name}{f' ({number})' if number > 1 else ''}" for name, number in servers])
 
 
 def _name(report: CallReport) -> str:

@@ -13,10 +13,10 @@ WIDTH = 100
 """Columns where the output is no terminal."""
 _MAX_TEXT = 400
 _TIME = 17
-_SIDE = 11
+_NAME = 7
 _COLORS = {Kind.AUDIO: "2", Kind.PING: "2", Kind.PONG: "2", Kind.CLOSE: "1", Kind.LOST: "33"}
 _MARGIN = 2
-_NARROWEST = 24
+_NARROWEST = 14
 
 
 def words(item: Item, stream_rate: int | None = None) -> str:
@@ -68,7 +68,7 @@ def _color(item: Item) -> str:
 def ladder_head(look: Look, columns: int) -> str:
     """Return the line that names the two sides of a ladder."""
     room = _room(columns)
-    return look.paint(f"{'':{_TIME - _SIDE // 2}}jambonz{'application'.rjust(room + _SIDE - 4)}".rstrip(), "1")
+    return look.paint(f"{'':{_TIME - 1 - _NAME // 2}}jambonz{'application'.rjust(room - 2)}", "1")
 
 
 def ladder_line(item: Item, look: Look, columns: int, stream_rate: int | None = None) -> str:

@@ -1,7 +1,7 @@
 """Read several captures one after another, say what is wrong with them, and end in order when a live one is stopped."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from types import FrameType
@@ -13,9 +13,10 @@ from listenctl.capture.reading import read_capture
 from listenctl.capture.tls_keylog import KeyLog
 from listenctl.console.stdio import complain
 from listenctl.console.text import printable
-from listenctl.errors import ListenctlError
+from listenctl.errors import ListenctlError, UsageError
 
 STDIN = "-"
+Handler = Callable[[int, FrameType | None], object] | int | None
 _MOST_NOTICES = 20
 """Of each file; the others are counted."""
 
@@ -29,20 +30,29 @@ class Captures:
 
     Attributes:
         failures: why files couldn't be read.
+        interrupted: the signal that ended the reading of files before their end, 0 for none.
 
     Raises:
-        ListenctlError: the key log can't be read.
+        UsageError: the key log can't be read, or holds no secrets and won't be given any.
     """
 
     def __init__(self, files: Sequence[str], keylog: Path | None = None) -> None:
         self.files = files
         self.failures: list[str] = []
+        self.interrupted = 0
         self._keylog = KeyLogFile(keylog) if keylog else None
+        if self._keylog is not None and not self._keylog:
+            self._lack_secrets(f"{keylog}: holds no secrets of TLS sessions")
 
     @property
     def live(self) -> bool:
         """Whether stdin is among them, which may go on for long and can be read once only."""
         return STDIN in self.files
+
+    def _lack_secrets(self, text: str) -> None:
+        if not self.live:
+            raise UsageError(f"{text}; name a file that SSLKEYLOGFILE made")
+        complain(printable(f"{text} yet"))
 
     def read(self, *, quiet: bool = False, runs: bool = True) -> Iterator[CaptureEvent]:
         """
@@ -53,6 +63,7 @@ class Captures:
             runs: of audio, one session after another; else frame by frame in order of time.
         """
         self.failures.clear()
+        stopping = _Stopping()
         numbers = count(1)
         for path in self.files:
             notices = _Notices(path, quiet=quiet)
@@ -60,12 +71,22 @@ class Captures:
             keylog = self._keylog or KeyLog()
             try:
                 events = read_capture(path, keylog=keylog, numbers=numbers, runs=runs)
-                for event in _until_stopped(events) if path == STDIN else events:
+                for event in events if quiet else stopping.read(events):
                     notices.look_at(event)
                     yield event
             except ListenctlError as exc:
                 self.failures.append(str(exc))
             notices.finish()
+            if stopping.number:
+                self._end_early(path, stopping.number)
+                return
+
+    def _end_early(self, path: str, number: int) -> None:
+        # A capture that is live has no other end; of a file the rest is missing.
+        if path == STDIN and self.files[-1] == path:
+            return
+        self.interrupted = number
+        complain(f"{printable(path)}: interrupted; what follows was read by then")
 
 
 class _Notices:
@@ -91,29 +112,47 @@ class _Notices:
             complain(f"{printable(self._path)}: {self._count - _MOST_NOTICES} more things are wrong with it")
 
 
-def _until_stopped(events: Iterator[CaptureEvent]) -> Iterator[CaptureEvent]:
-    """Yield events until a signal ends them, as Ctrl-C does that is meant for the capturing program as well."""
-    stopped = reading = False
+class _Stopping:
+    """
+    End the reading at a signal, as Ctrl-C is that is meant for a capturing program as well; a second one ends all.
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        nonlocal stopped
-        stopped = True
-        if reading:
-            raise KeyboardInterrupt
+    Attributes:
+        number: of the signal that came, 0 before.
+    """
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        while not stopped:
-            try:
-                reading = True
-                event = next(events, None)
-            except KeyboardInterrupt:
-                return
-            finally:
-                reading = False
-            if event is None:
-                return
-            yield event
-    finally:
-        for number, handler in before.items():
+    def __init__(self) -> None:
+        self.number = 0
+        self._reading = False
+        self._before: dict[int, Handler] = {}
+
+    def read(self, events: Iterator[CaptureEvent]) -> Iterator[CaptureEvent]:
+        """Yield events until a signal comes."""
+        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while not self.number:
+                try:
+                    self._reading = True
+                    event = next(events, None)
+                except _Stopped:
+                    return
+                finally:
+                    self._reading = False
+                if event is None:
+                    return
+                yield event
+        finally:
+            self._restore()
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        self.number = number
+        self._restore()
+        if self._reading:
+            raise _Stopped
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+class _Stopped(BaseException):
+    """Leaves a read that waits."""

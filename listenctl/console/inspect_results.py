@@ -9,7 +9,6 @@ from listenctl.console.inspect_table import csv_lines, table
 from listenctl.console.text import Look
 from listenctl.inspection.call_sound import CallSoundReport
 from listenctl.inspection.report import CallReport
-from listenctl.inspection.rules import Severity
 from listenctl.reports import Report, json_line
 
 HINT = "one of them in full: --call CALL"
@@ -69,20 +68,12 @@ class Results:
         for report in reports:
             self.print_one(report)
 
-    def worst_of(self, report: CallReport) -> int:
-        """Return the rank of the worst that is wrong with a call, more than any where nothing is."""
-        sound = self._sounds.get(report.session.number)
-        ranks = [report.worst.rank] if report.worst else []
-        ranks += [verdict.severity.rank for verdict in sound.verdicts] if sound else []
-        return min(ranks, default=len(Severity))
-
     def _describe(self, report: CallReport) -> Report:
         sound = self._sounds.get(report.session.number)
         more = {"unreadable": report.session.unreadable or None, "sound": sound.to_json() if sound else None}
         return report.to_json() | more
 
     def _print(self, report: CallReport) -> None:
-        sound = self._sounds.get(report.session.number)
         match self._layout:
             case Layout.JSON:
                 self._write(json_line(self._describe(report)))
@@ -91,5 +82,5 @@ class Results:
             case Layout.PEOPLE:
                 if len(self._printed) > 1:
                     self._write("")
-                for line in summary(report, self._look, self._columns, sound.verdicts if sound else ()):
+                for line in summary(report, self._look, self._columns):
                     self._write(line)

@@ -1,14 +1,13 @@
 """The summary of one call in a capture: who, when, how complete, what was said both ways, what went wrong and where."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from listenctl.capture.captured import CapturedSession
 from listenctl.console.inspect_problems import problem_lines, tally
 from listenctl.console.inspect_words import count, wrapped
 from listenctl.console.text import Look, moment, printable, sample_rate, short_seconds
-from listenctl.inspection.audio_verdicts import AudioVerdict
 from listenctl.inspection.clocking import Drift, Spread
 from listenctl.inspection.records import ClipRecord, MarkRecord
 from listenctl.inspection.report import CallReport, KeyPressed
@@ -23,19 +22,15 @@ _MAX_ID = 32
 _BOLD, _DIM = "1", "2"
 
 
-def summary(
-    report: CallReport, look: Look, columns: int | None = None, verdicts: Sequence[AudioVerdict] = ()
-) -> list[str]:
+def summary(report: CallReport, look: Look, columns: int | None = None) -> list[str]:
     """
     Return the lines about a call.
 
     Args:
         columns: to which lines are wrapped; None is any width.
-        verdicts: what its sound is like.
     """
-    lines = [*_facts(report), *_audio_lines(verdicts)]
     head = look.paint(_cut(head_of(report), look, columns), _BOLD)
-    body = [line for label, text in lines if text for line in _labelled(label, text, look, columns)]
+    body = [line for label, text in _facts(report) if text for line in _labelled(label, text, look, columns)]
     return [head, *body, *_labelled("problems", tally(report), look, columns), *problem_lines(report, look, columns)]
 
 
@@ -50,6 +45,8 @@ def _facts(report: CallReport) -> Iterator[tuple[str, str]]:
     yield "played", _stream(report)
     yield "clips", _clip_counts(report)
     yield from (("", _clip(clip)) for clip in report.clips[:_MOST_CLIPS])
+    if len(report.clips) > _MOST_CLIPS:
+        yield "", f"and {len(report.clips) - _MOST_CLIPS} more; --json has all"
     yield "marks", _marks(report.marks)
     yield "commands", _counts(report.commands)
     yield "texts", _counts(report.texts)
@@ -157,13 +154,14 @@ def _stream(report: CallReport) -> str:
     mode, stream = report.mode, report.stream
     if stream is None:
         return ""
-    size = f"{stream['bytes']} bytes in {stream['messages']} messages"
+    messages = f"in {count(report.stream_messages, 'message')}"
+    size = f"{stream['bytes']} bytes {messages}"
     if mode is None or not mode.streams:
         return f"{size} of binary audio, which isn't played in this call"
     seconds = report.stream_seconds
     length = f"{seconds:.2f} s streamed" if seconds is not None else size
     words = [f"{length} at {sample_rate(mode.stream_rate)} (by the {_SOURCES.get(mode.source, mode.source)})"]
-    words.append(f"in {stream['messages']} messages, up to {stream['ahead_max']} s ahead")
+    words.append(f"{messages}, up to {stream['ahead_max']} s ahead")
     if isinstance(underruns := stream["underruns"], int) and underruns:
         words.append(f"{count(underruns, 'underrun')} of {stream['underrun_seconds']} s")
     return ", ".join(words)
@@ -175,7 +173,11 @@ _ENDINGS = {
     "reset by receiver": "the connection was reset",
     "capture": "the capture ends before",
 }
-_SOURCES = {"option": "option", "metadata": "metadata", "pace": "pace of the audio"}
+_SOURCES = {
+    "pace": "pace of the audio",
+    "marks": "answers to marks",
+    "received": "rate of what jambonz sends",
+}
 
 
 def _clip_counts(report: CallReport) -> str:
@@ -239,11 +241,6 @@ def _end(report: CallReport) -> str:
     reason = f" {printable(str(close['reason']), _MAX_PARTY)!r}" if close["reason"] else ""
     answered = "" if close["answered"] is None else ", answered" if close["answered"] else ", not answered"
     return f"closed by {by} ({code}{reason}){answered}"
-
-
-def _audio_lines(verdicts: Iterable[AudioVerdict]) -> Iterator[tuple[str, str]]:
-    for index, verdict in enumerate(verdicts):
-        yield "sound" if not index else "", f"{verdict.severity}: {verdict.sentence}"
 
 
 def _labelled(label: str, text: str, look: Look, columns: int | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from listenctl.console.call_table import unique_prefixes
 from listenctl.console.inspect_summary import clock_time
@@ -14,7 +14,12 @@ from listenctl.inspection.table import table_row
 
 _HEADINGS = ("CALL", "FROM", "TO", "BEGAN", "TIME", "AUDIO", "COMPLETE", "PLAYED", "KEYS", "END", "PROBLEMS")
 _MAX_PARTY, _MAX_KEYS, _MAX_RULE = 20, 12, 40
+_LEFT_OUT = ("PLAYED", "KEYS", "FROM", "TO", "BEGAN")
+"""Where a terminal is too narrow, in this order."""
+_SHORT_PARTY, _CLOCK, _ROOM_FOR_PROBLEMS = 6, len("10:59:59"), 24
 _SPACE = "  "
+Grid = dict[str, list[str]]
+"""Columns by their headings, which stand in them first."""
 _NOUNS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
 
 
@@ -23,19 +28,48 @@ def table(reports: Sequence[CallReport], look: Look, columns: int | None) -> lis
     Return a heading and a line for each call.
 
     Args:
-        columns: what fits; ids are cut to unique prefixes, and lines at the right. None is any width.
+        columns: what fits; how a call ended and what went wrong keeps its room longest. None is any width.
     """
-    names = [printable(report.call) for report in reports]
-    rows = [(name, *_row(report)) for name, report in zip(names, reports, strict=True)]
-    widths = _widths(rows)
-    if columns is not None and sum(widths) + len(_SPACE) * (len(widths) - 1) > columns:
-        short = unique_prefixes(names)
-        rows = [(short[name], *rest) for name, *rest in rows]
-        widths = _widths(rows)
-    lines = [_laid_out(row, widths) for row in (_HEADINGS, *rows)]
+    rows = [_HEADINGS, *map(_row, reports)]
+    grid = dict(zip(_HEADINGS, map(list, zip(*rows, strict=True)), strict=True))
+    if columns is not None:
+        _fit(grid, columns, look)
+    lines = _laid_out(grid)
     heading, *lines = lines if columns is None else [look.cut(line, columns) for line in lines]
     painted = [_painted(line, report, look) for line, report in zip(lines, reports, strict=True)]
     return [look.paint(heading, "1"), *painted]
+
+
+def _fit(grid: Grid, columns: int, look: Look) -> None:
+    """Cut ids to unique prefixes, then shorten who called whom and the date, then leave columns out."""
+    ids = grid["CALL"][1:]
+    short = unique_prefixes(ids)
+    steps: list[Callable[[], object]] = [
+        lambda: grid.update(CALL=["CALL", *(short[name] for name in ids)]),
+        *(lambda name=name: grid.update({name: [_tail(cell, look) for cell in grid[name]]}) for name in ("FROM", "TO")),
+        lambda: grid.update(
+            BEGAN=["BEGAN", *(cell[-_CLOCK:] if cell[0].isdigit() else "unknown" for cell in grid["BEGAN"][1:])]
+        ),
+        *(lambda name=name: grid.pop(name) for name in _LEFT_OUT),
+    ]
+    for step in steps:
+        if _total(grid) <= columns:
+            return
+        step()
+
+
+def _tail(cell: str, look: Look) -> str:
+    """Keep the end of a number: that is what tells numbers apart."""
+    if cells(cell) <= _SHORT_PARTY:
+        return cell
+    return ("…" if look.unicode else "~") + cell[-_SHORT_PARTY + 1 :]
+
+
+def _total(grid: Grid) -> int:
+    """Return the columns that are needed, for the most of what went wrong a little room."""
+    widths = {name: max(map(cells, column)) for name, column in grid.items()}
+    widths["PROBLEMS"] = min(widths["PROBLEMS"], _ROOM_FOR_PROBLEMS)
+    return sum(widths.values()) + len(_SPACE) * (len(widths) - 1)
 
 
 def csv_lines(reports: Sequence[CallReport], *, heading: bool) -> str:
@@ -56,6 +90,7 @@ def _row(report: CallReport) -> tuple[str, ...]:
     mix = (metadata.mix_type if metadata else None) or count(report.audio_format.channels, "channel")
     complete = report.completeness
     words = (
+        report.call,
         _party(metadata.caller if metadata else None),
         _party(metadata.callee if metadata else None),
         clock_time(report.session.began),
@@ -97,9 +132,6 @@ def _painted(line: str, report: CallReport, look: Look) -> str:
     return look.paint(line, SEVERITY_COLORS[worst]) if worst in _NOUNS else line
 
 
-def _widths(rows: Sequence[tuple[str, ...]]) -> list[int]:
-    return [max(map(cells, column)) for column in zip(_HEADINGS, *rows, strict=True)]
-
-
-def _laid_out(row: tuple[str, ...], widths: Sequence[int]) -> str:
-    return _SPACE.join(map(pad, row, widths)).rstrip()
+def _laid_out(grid: Grid) -> list[str]:
+    padded = [[pad(cell, max(map(cells, column))) for cell in column] for column in grid.values()]
+    return [_SPACE.join(row).rstrip() for row in zip(*padded, strict=True)]

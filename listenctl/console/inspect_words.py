@@ -1,17 +1,25 @@
 """Words that all views of a capture have in common."""
 
+from collections.abc import Sequence
 from textwrap import wrap
 
 from listenctl.console.text import duration
 from listenctl.inspection.rules import Severity, Violation
 
 _NARROWEST = 40
+_MOST_NAMED = 5
 SEVERITY_COLORS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.INFO: "36"}
 
 
 def count(number: int, noun: str) -> str:
     """Return ``1 packet`` or ``2 packets``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Return the first of many names, and how many more there are."""
+    more = len(names) - _MOST_NAMED
+    return ", ".join([*names[:_MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])
 
 
 def exact_moment(seconds: float) -> str:

@@ -12,6 +12,7 @@ from listenctl.console.inspect_results import Layout, Results
 from listenctl.console.inspect_story import Story
 from listenctl.console.inspect_timeline import Form, StoryPrinter
 from listenctl.console.inspect_waveform import WavePrinter
+from listenctl.console.inspect_words import enumerated
 from listenctl.console.output import write_line
 from listenctl.console.screen import terminal_size
 from listenctl.console.stdio import complain
@@ -65,7 +66,7 @@ class InspectPlan:
 
 def run_inspect(plan: InspectPlan, out: TextIO) -> int:
     """
-    Inspect all files and print the results; return 0.
+    Inspect all files and print the results; return the exit status, 0 unless a signal ended the reading.
 
     Raises:
         UsageError: options don't go together, or a call's name is ambiguous.
@@ -113,16 +114,16 @@ class _Inspection:
         look = Look.of(out, os.environ)
         columns = terminal_size(out)[0] if out.isatty() else None
         self._chosen = chosen
-        self._hearing = Hearing(most=1 if self._may_be_table else None)
         self._extractor = Extractor(plan.extract) if plan.extract else None
         self._plotter = Plotter(plan.plot) if plan.plot and plan.plot != ON_TERMINAL else None
         self._story: Story | None = None
         self._pictures: PictureTaker | None = None
-        observers: list[Observer] = [self._hearing] if self._judges_sound else []
         if plan.story:
             printer = StoryPrinter(self._write, plan.story, look, columns=columns, live=captures.live)
             self._story = Story(printer.tell)
-            observers += [self._story, printer]
+        # First, because it adds to the reports that the others get.
+        hearing = Hearing(self._story.on_violation) if self._story else Hearing()
+        observers: list[Observer] = [hearing, self._story, printer] if self._story else [hearing]
         observers += [self._extractor] if self._extractor else []
         if plan.plot:
             draw = self._plotter.draw if self._plotter else WavePrinter(self._write, look, columns=columns).draw
@@ -133,20 +134,9 @@ class _Inspection:
         self._inspector = Inspector(plan.settings, observers)
         # A call that is asked for is explained, however many there are.
         self._results = Results(
-            self._write, plan.layout, look, columns=columns, sounds=self._hearing.reports, each=bool(plan.calls)
+            self._write, plan.layout, look, columns=columns, sounds=hearing.reports, each=bool(plan.calls)
         )
         self._reports: list[CallReport] = []
-
-    @property
-    def _judges_sound(self) -> bool:
-        plan = self._plan
-        return plan.fail_on is not None or (plan.story is None and plan.layout is not Layout.CSV)
-
-    @property
-    def _may_be_table(self) -> bool:
-        """Whether several calls come out as a table, which has no room for how they sound."""
-        plan = self._plan
-        return plan.layout is Layout.PEOPLE and not (plan.calls or plan.fail_on or self._captures.live)
 
     def run(self) -> None:
         """Read everything, and print what there is to print."""
@@ -170,13 +160,14 @@ class _Inspection:
 
     def conclude(self) -> int:
         """Say what else there is to say; return the exit status."""
+        interrupted = self._captures.interrupted
         self._say_others()
         for path in self._make_files():
             complain(f"wrote {printable(str(path))}")
         if failures := self._captures.failures:
             raise ListenctlError("; ".join(failures))
         self._fail()
-        return 0
+        return 128 + interrupted if interrupted else 0
 
     def _make_files(self) -> Iterator[Path]:
         for extracted in self._extractor.made if self._extractor else ():
@@ -187,7 +178,7 @@ class _Inspection:
             yield from self._plotter.made
         if self._pictures and self._pictures.left_out:
             complain(f"--plot draws the first {MOST_CALLS} calls; --call chooses others")
-        if self._plan.split:
+        if self._plan.split and not self._captures.interrupted:
             numbers = {report.session.number for report in self._calls}
             yield from split(self._plan.files, self._inspector.finish(), numbers, self._plan.split, complain)
 
@@ -199,7 +190,7 @@ class _Inspection:
         lines = [] if self._plan.calls else others(self._reports)
         if not self._reports and self._captures.failures:
             return
-        if not self._calls:
+        if not self._calls and not self._captures.interrupted:
             lines = [*seen_instead(self._captures.files, self._reports), *lines]
         for line in lines:
             if self._plan.layout is Layout.PEOPLE and not self._plan.story:
@@ -213,11 +204,11 @@ class _Inspection:
             return
         if not self._calls:
             raise CheckFailed("--fail-on: there is no call to check")
-        bad = [report for report in self._calls if self._results.worst_of(report) <= limit.rank]
+        bad = [report for report in self._calls if report.worst and report.worst.rank <= limit.rank]
         if bad:
-            name = printable(bad[0].call)
+            names = enumerated([printable(report.call) for report in bad])
             raise CheckFailed(
-                f"{len(bad)} of {len(self._calls)} calls broke a rule of severity {limit} or worse: {name}"
+                f"{len(bad)} of {len(self._calls)} calls broke a rule of severity {limit} or worse: {names}"
             )
 
     def _write(self, line: str) -> None:

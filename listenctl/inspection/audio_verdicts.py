@@ -1,13 +1,12 @@
 """What the measurements of a call's sound mean; each verdict has an id, which `listenctl-rules(5)` explains."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from listenctl.inspection.audio_meter import ChannelMeter
 from listenctl.inspection.audio_readings import Reading, Readings
 from listenctl.inspection.correlation import Similarity
-from listenctl.inspection.rules import Severity
+from listenctl.inspection.rules import RULES, Severity
 from listenctl.reports import Report
 
 _FEWEST_BLOCKS = 2
@@ -30,33 +29,21 @@ _RATES = (8000, 16000, 24000, 32000)
 
 SIDES = ("left", "right")
 
-SOUND_RULES: Mapping[str, Severity] = MappingProxyType(
-    {
-        "audio-byte-order": Severity.ERROR,
-        "audio-half-sample-shift": Severity.ERROR,
-        "audio-mu-law": Severity.ERROR,
-        "audio-a-law": Severity.ERROR,
-        "audio-swapped": Severity.ERROR,
-        "audio-silent": Severity.WARNING,
-        "audio-one-way": Severity.WARNING,
-        "audio-identical": Severity.WARNING,
-        "audio-crosstalk": Severity.WARNING,
-        "audio-echo": Severity.WARNING,
-        "audio-clipping": Severity.WARNING,
-        "audio-offset": Severity.WARNING,
-        "audio-repeated-samples": Severity.WARNING,
-        "audio-slow": Severity.WARNING,
-        "audio-narrow": Severity.INFO,
-    }
-)
-"""Every verdict there is, and how bad it is."""
-
 _WORDS = {
-    Reading.SWAPPED: ("byte-order", "is noise, and sound when its samples are read big-endian: send little-endian"),
-    Reading.SHIFTED: ("half-sample-shift", "is noise, and sound when it is read a byte later: an odd byte was dropped"),
-    Reading.MU_LAW: ("mu-law", "is µ-law, not 16-bit samples: decode it before it is sent, or set the codec right"),
-    Reading.A_LAW: ("a-law", "is A-law, not 16-bit samples: decode it before it is sent, or set the codec right"),
-    Reading.WIDE_MU_LAW: ("mu-law", "is µ-law with each byte as a sample: decode it instead of widening it"),
+    Reading.SWAPPED: (
+        "audio-byte-order",
+        "is noise, and sound when its samples are read big-endian: send little-endian",
+    ),
+    Reading.SHIFTED: (
+        "audio-half-sample-shift",
+        "is noise, and sound when it is read a byte later: an odd byte was dropped",
+    ),
+    Reading.MU_LAW: (
+        "audio-mu-law",
+        "is µ-law, not 16-bit samples: decode it before it is sent, or set the codec right",
+    ),
+    Reading.A_LAW: ("audio-a-law", "is A-law, not 16-bit samples: decode it before it is sent, or set the codec right"),
+    Reading.WIDE_MU_LAW: ("audio-mu-law", "is µ-law with each byte as a sample: decode it instead of widening it"),
 }
 
 
@@ -92,7 +79,7 @@ class AudioVerdict:
 def _verdict(
     rule: str, sentence: str, confidence: float, channel: int | None = None, *, position: int | None = None
 ) -> AudioVerdict:
-    return AudioVerdict(rule, SOUND_RULES[rule], sentence, confidence, channel, position)
+    return AudioVerdict(rule, RULES[rule].severity, sentence, confidence, channel, position)
 
 
 def judge_readings(readings: Readings, sample_rate: int, name: str) -> Iterator[AudioVerdict]:
@@ -109,7 +96,7 @@ def judge_readings(readings: Readings, sample_rate: int, name: str) -> Iterator[
     position = min(at for reading, at in readings.first.items() if reading is not Reading.AS_IS)
     where = name if share > 0.9 else f"{share:.0%} of {name}, from {position / sample_rate:.1f} s on,"
     confidence = min(1.0, 0.5 + wrong / 10)
-    yield _verdict(f"audio-{rule}", f"{where} {sentence}", confidence, position=position)
+    yield _verdict(rule, f"{where} {sentence}", confidence, position=position)
 
 
 def judge_channel(number: int, meter: ChannelMeter, name: str) -> Iterator[AudioVerdict]:

@@ -115,7 +115,8 @@ class CallInspector:
         self._check_handshake()
         close = self._closing.closes.get(_JAMBONZ)
         self._application.finish(seconds, closed_at=close.at if close else None)
-        self._closing.both_seen = not self.session.without_application
+        heard = self.session.request is not None or self._application.spoke
+        self._closing.both_seen = heard and not self.session.without_application
         self._closing.control_seen = not self.session.without_control and not self.session.unreadable
         self._closing.finish(self._last)
         report = self._report(seconds)

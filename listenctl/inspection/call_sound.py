@@ -5,12 +5,14 @@ Nothing of the application's sound is in the left channel, nor in the right one 
 right one (protocol.md 3.1).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from listenctl.inspection.audio_checks import AudioChecks, AudioReport
 from listenctl.inspection.audio_verdicts import AudioVerdict, judge_echo
 from listenctl.inspection.echoing import EchoFinder
 from listenctl.inspection.observing import AudioStretch
+from listenctl.inspection.rules import Culprit, Violation
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.commands import PlayAudio
 from listenctl.protocol.session import AudioReceived, AudioSent, CallStarted, CommandSent, GapFound, MetadataArrived
@@ -20,16 +22,30 @@ from listenctl.reports import Report
 
 @dataclass(frozen=True, slots=True)
 class CallSoundReport:
-    """What was found; ``application`` is None where the caller heard nothing of it."""
+    """
+    What was found; ``application`` is None where the caller heard nothing of it.
+
+    Attributes:
+        rates: of what jambonz sent, and of what was heard of the application, in Hz.
+        begins: when the first of each was heard, in seconds since the call began.
+    """
 
     jambonz: AudioReport
     application: AudioReport | None
     between: tuple[AudioVerdict, ...]
+    rates: tuple[int, int] = (8000, 8000)
+    begins: tuple[float, float] = (0.0, 0.0)
 
     @property
-    def verdicts(self) -> tuple[AudioVerdict, ...]:
-        """All verdicts."""
-        return (*self.jambonz.verdicts, *(self.application.verdicts if self.application else ()), *self.between)
+    def violations(self) -> Iterator[Violation]:
+        """All verdicts as violations, those of one verdict about several channels one by one."""
+        for verdict in (*self.jambonz.verdicts, *self.between):
+            at = self.begins[0] + (verdict.position or 0) / self.rates[0]
+            yield _violation(verdict, at, Culprit.JAMBONZ, verdict.position)
+        for verdict in self.application.verdicts if self.application else ():
+            # Its position counts what the caller heard, not what jambonz sent.
+            at = self.begins[1] + (verdict.position or 0) / self.rates[1]
+            yield _violation(verdict, at, Culprit.APPLICATION, None)
 
     def to_json(self) -> Report:
         """Return it as it stands in `listenctl-inspect(5)`."""
@@ -39,6 +55,10 @@ class CallSoundReport:
             "verdicts": [*(verdict.to_json() for verdict in self.jambonz.verdicts), *between],
             "application": self.application.to_json() if self.application else None,
         }
+
+
+def _violation(verdict: AudioVerdict, at: float, sender: Culprit, position: int | None) -> Violation:
+    return Violation(verdict.id, verdict.severity, at, sender, position, None, verdict.sentence)
 
 
 class CallSound:
@@ -54,16 +74,20 @@ class CallSound:
         self._jambonz: AudioChecks | None = None
         self._application: AudioChecks | None = None
         self._echo = EchoFinder(AudioFormat(8000, 1))
+        self._rates, self._begins = [8000, 8000], [0.0, 0.0]
+        self._begun = False
 
     def take(self, entry: Entry) -> None:
         """Take anything that happened."""
         match entry.event:
             case AudioReceived(position=position, data=data) if self._jambonz:
+                self._begin(entry.at)
                 self._jambonz.feed(data)
                 self._echo.receive(entry.at, position, data)
             case CallStarted(audio_format=audio_format) | MetadataArrived(audio_format=audio_format):
                 # What was heard before late metadata was read in the wrong format.
                 self._jambonz = AudioChecks(audio_format)
+                self._rates[0], self._begun = audio_format.sample_rate, False
                 self._echo = EchoFinder(audio_format)
             case GapFound(gap):
                 self._echo.gap(gap)
@@ -73,6 +97,7 @@ class CallSound:
     def receive(self, audio: AudioStretch) -> None:
         """Take audio from jambonz."""
         if self._jambonz:
+            self._begin(audio.times[0])
             self._jambonz.feed(audio.data)
             self._echo.receive_all(audio)
 
@@ -80,6 +105,7 @@ class CallSound:
         """Take what the caller hears of the application."""
         if self._application is None:
             name = "what the application plays"
+            self._rates[1], self._begins[1] = sample_rate, at
             self._application = AudioChecks(AudioFormat(sample_rate, 1), name=name, detect_keys=self._detect_keys)
         self._application.feed(data)
         self._echo.hear(at, sample_rate, data)
@@ -90,4 +116,9 @@ class CallSound:
             return None
         application = self._application.finish() if self._application else None
         between = tuple(judge_echo(self._echo.finish(), plays_clips=plays_clips, mixed=mixed))
-        return CallSoundReport(self._jambonz.finish(), application, between)
+        (rate, other_rate), (begin, other_begin) = self._rates, self._begins
+        return CallSoundReport(self._jambonz.finish(), application, between, (rate, other_rate), (begin, other_begin))
+
+    def _begin(self, at: float) -> None:
+        if not self._begun:
+            self._begun, self._begins[0] = True, at

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from listenctl.inspection.records import Place
-from listenctl.inspection.rules import RULES, Culprit, Severity, Violation
+from listenctl.inspection.rules import RULES, Culprit, Severity, Violation, in_order
 
 MAX_OF_ONE_RULE = 50
 """A peer that does the same thing wrong fifty times a second is told so, but not a thousand times."""
@@ -48,4 +48,4 @@ class Findings:
 
     def in_order(self) -> list[Violation]:
         """Return those that were kept, in order of time, the worst first among those of one time."""
-        return sorted(self._kept, key=lambda one: (one.at, one.severity.rank))
+        return sorted(self._kept, key=in_order)

@@ -1,41 +1,39 @@
 """Listen to every call that is inspected, and judge its sound."""
 
+from collections.abc import Callable, Sequence
+
 from listenctl.capture.captured import CapturedSession
 from listenctl.inspection.call_sound import CallSound, CallSoundReport
 from listenctl.inspection.observing import AudioStretch, Observer
 from listenctl.inspection.report import CallReport
-from listenctl.protocol.session import CallStarted
+from listenctl.inspection.rules import Violation
 from listenctl.protocol.timeline import Entry
 
 
 class Hearing(Observer):
     """
-    Check both sides of each call.
+    Check both sides of each call; what is wrong is added to its report, so that those who look on later see it there.
 
     Args:
-        most: with more calls than so many, none is checked: that takes half of all time, and nobody asks for it.
+        tell: told of each violation, for those who don't wait for the report.
 
     Attributes:
         reports: what was found, by the number of the session.
     """
 
-    def __init__(self, *, most: int | None = None) -> None:
-        self._most = most
-        self._begun = 0
+    def __init__(self, tell: Callable[[CapturedSession, Violation], None] = lambda _session, _violation: None) -> None:
+        self._tell = tell
         self._open: dict[CapturedSession, CallSound] = {}
         self.reports: dict[int, CallSoundReport] = {}
 
     def on_opened(self, session: CapturedSession) -> None:
         """Begin to listen."""
-        if self._most is None or self._begun <= self._most:
-            self._open[session] = CallSound()
+        self._open[session] = CallSound()
 
     def on_entry(self, session: CapturedSession, entry: Entry) -> None:
         """Take anything that happened."""
         if sound := self._open.get(session):
             sound.take(entry)
-            if type(entry.event) is CallStarted:
-                self._count()
 
     def on_audio(self, session: CapturedSession, audio: AudioStretch) -> None:
         """Take audio from jambonz."""
@@ -54,9 +52,10 @@ class Hearing(Observer):
         sound = self._open.pop(session, None)
         if sound and (found := sound.finish(plays_clips=clips, mixed=mixed)):
             self.reports[session.number] = found
+            if report.listens:
+                self._add(session, report, list(found.violations))
 
-    def _count(self) -> None:
-        self._begun += 1
-        if self._most is not None and self._begun > self._most:
-            self._open.clear()
-            self.reports.clear()
+    def _add(self, session: CapturedSession, report: CallReport, violations: Sequence[Violation]) -> None:
+        report.add(violations)
+        for violation in violations:
+            self._tell(session, violation)

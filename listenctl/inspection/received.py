@@ -100,7 +100,8 @@ class Received:
             if len(self._holes) < _MOST_GAPS:
                 self._holes.append(self.counts.samples)
         size = "some bytes" if lost.size is None else f"{lost.size} bytes"
-        detail = f"{size} of what the {lost.sender} sent are missing: {lost.detail}"
+        sender = "jambonz" if lost.sender is Sender.JAMBONZ else "the application"
+        detail = f"{size} of what {sender} sent are missing: {lost.detail}"
         self._findings.add("capture-hole", at, Culprit.CAPTURE, detail)
 
     def gap(self, at: float, gap: Gap) -> None:
@@ -127,9 +128,13 @@ class Received:
             case Dtmf(digit=digit):
                 self._list(KeyPressed(at, self.counts.samples, digit, message.duration_ms))
             case UnknownMessage(value=None):
-                self._findings.add("text-broken", at, Culprit.JAMBONZ, f"is no JSON: {message.text[:_SHOWN]!r}")
+                self._findings.add(
+                    "text-broken", at, Culprit.JAMBONZ, f"a text that is no JSON: {message.text[:_SHOWN]!r}"
+                )
             case UnknownMessage():
-                self._findings.add("text-unknown", at, Culprit.JAMBONZ, f"is none known: {message.text[:_SHOWN]!r}")
+                self._findings.add(
+                    "text-unknown", at, Culprit.JAMBONZ, f"a text of no known kind: {message.text[:_SHOWN]!r}"
+                )
 
     def finish(self) -> Drift | None:
         """Settle what the end of the call settles; return how jambonz's clock runs."""

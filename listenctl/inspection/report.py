@@ -1,6 +1,7 @@
 """The report of one call, as an object and as JSON (`listenctl-inspect(5)`)."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from listenctl.capture.captured import CapturedSession
@@ -8,7 +9,7 @@ from listenctl.inspection.clocking import Arrivals, Drift
 from listenctl.inspection.handshake import describe_handshake
 from listenctl.inspection.modes import Mode
 from listenctl.inspection.records import MAX_RECORDS, ClipRecord, MarkRecord
-from listenctl.inspection.rules import Severity, Violation
+from listenctl.inspection.rules import Severity, Violation, in_order
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.ledger import Gap
 from listenctl.protocol.metadata import CallMetadata
@@ -134,6 +135,13 @@ class CallReport:
         """The severity of the worst violation."""
         return min((one.severity for one in self.violations), key=lambda one: one.rank, default=None)
 
+    def add(self, violations: Iterable[Violation]) -> None:
+        """Add what was found by others than those who made the report."""
+        for violation in violations:
+            self.counts[violation.rule] = self.counts.get(violation.rule, 0) + 1
+            self.violations.append(violation)
+        self.violations.sort(key=in_order)
+
     @property
     def listens(self) -> bool:
         """Whether this is a call of the listen protocol, as far as can be told."""
@@ -144,6 +152,12 @@ class CallReport:
         """How long the audio is that the application streams, None where there is none or its rate isn't known."""
         seconds = self.stream["seconds"] if self.stream else None
         return seconds if isinstance(seconds, float) else None
+
+    @property
+    def stream_messages(self) -> int:
+        """How many binary messages the application sent."""
+        messages = self.stream["messages"] if self.stream else 0
+        return messages if isinstance(messages, int) else 0
 
     def to_json(self) -> Report:
         """Return one JSON object, as `listenctl-inspect(5)` describes it."""

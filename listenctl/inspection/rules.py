@@ -89,6 +89,11 @@ class Violation:
         }
 
 
+def in_order(violation: Violation) -> tuple[float, int]:
+    """Return what violations are sorted by: their time, the worst first among those of one time."""
+    return violation.at, violation.severity.rank
+
+
 _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 _RESAMPLE = "Resample the clip to 8000 or 16000 Hz, or send it as WAV."
 _VERB = 'In the verb, set "bidirectionalAudio": {"enabled": true, "streaming": true, "sampleRate": 8000}.'
@@ -200,6 +205,23 @@ _CLOSING = (
     ("shutdown-announced", _I, "Close when an empty binary message has come; the media server won't."),
     ("shutdown-not-closed", _W, "Close when an empty binary message has come; the media server won't."),
 )
+_SOUND = (
+    ("audio-byte-order", _E, "Send and read samples little-endian."),
+    ("audio-half-sample-shift", _E, "Carry an odd byte over to the next message, and drop none."),
+    ("audio-mu-law", _E, "Decode µ-law to 16-bit samples."),
+    ("audio-a-law", _E, "Decode A-law to 16-bit samples."),
+    ("audio-swapped", _E, "Take the left channel for the application, or see what swaps the two."),
+    ("audio-silent", _W, "See whether that side was muted, or its audio never came."),
+    ("audio-one-way", _W, "See whether that side was muted, or why its audio didn't reach jambonz."),
+    ("audio-identical", _W, "Ask for stereo where two directions are wanted; see what mixes them."),
+    ("audio-crosstalk", _W, "See what mixes the two directions before jambonz gets them."),
+    ("audio-echo", _W, "Cancel the echo before speech is recognised."),
+    ("audio-clipping", _W, "Lower the level of what is sent."),
+    ("audio-offset", _W, "Filter the offset out, or see whether the samples are read as signed."),
+    ("audio-repeated-samples", _W, "Use a resampler to raise the rate."),
+    ("audio-slow", _W, "Send the audio at the rate that it has."),
+    ("audio-narrow", _I, "Nothing, if the call itself has 8000 Hz; a lower rate would do as well."),
+)
 _CAPTURE = (
     ("capture-hole", _W, "Capture with a larger buffer, and whole packets; nothing is known of what is missing."),
     ("capture-midway", _I, "Start the capture before the call."),
@@ -219,6 +241,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             ("Frames", _FRAMES),
             ("Closing", _CLOSING),
             ("The capture itself", _CAPTURE),
+            ("The sound", _SOUND),
         )
         for rule, severity, advice in rows
     }

@@ -74,7 +74,7 @@ def test_messages_of_a_browser_are_frames_of_a_client() -> None:
         (0.12, Sender.JAMBONZ, RawFrame(True, 0, 2, True, bytes(320))),
         (0.13, Sender.APPLICATION, RawFrame(True, 0, 1, False, b'{"type":"killAudio"}')),
     ]
-    assert endings(events) == [(None, "end of the recording")]
+    assert endings(events) == [(None, "the HAR file ends")]
     assert notices(events) == []
 
 

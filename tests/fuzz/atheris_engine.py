@@ -1,6 +1,7 @@
 """Run one harness under atheris: `python -m tests.fuzz.atheris_engine READER [libFuzzer's options] [CORPUS]`."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -27,7 +28,7 @@ def main(name: str, options: list[str]) -> None:
         atheris.Fuzz()
 
 
-def _mutator(reader: Reader):  # type: ignore[no-untyped-def]
+def _mutator(reader: Reader) -> Callable[[bytes, int, int], bytes]:
     seeds = reader.seeds()
     places = {one.data: one.places for one in seeds}
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from random import Random
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
 from tests.fuzz.harnesses import READERS
 from tests.fuzz.mutations import chances, damaged
@@ -26,11 +25,16 @@ def main(name: str, seconds: str, folder: str) -> int:
         if found is not None:
             path = Path(folder) / f"{name}-{sha1(found, usedforsecurity=False).hexdigest()[:12]}"
             path.write_bytes(found)
-            print(f"{name}: a fault after {inputs} inputs, by {path}")
+            _say(f"{name}: a fault after {inputs} inputs, by {path}")
             reader.run(found)
             return 1
-    print(f"{name}: {inputs} inputs in {seconds} s, no fault")
+    _say(f"{name}: {inputs} inputs in {seconds} s, no fault")
     return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _round(reader: Reader, number: int) -> bytes | None:

@@ -93,6 +93,25 @@ def test_a_disk_that_is_full_is_an_error_in_the_end() -> None:
     os.close(fd)
 
 
+def test_catching_up_waits_until_all_is_written_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    saver = Saver.to_pipe(writing, lambda _: None)
+
+    saver.put(PCM)
+    saver.catch_up()
+
+    os.set_blocking(reading, False)
+    assert os.read(reading, 10_000) == PCM
+
+    monkeypatch.setattr("listenctl.media.saver.PATIENCE", 0.05)
+    saver.put(bytes(1 << 20))
+    saver.catch_up()
+    os.close(reading)
+    saver._thread.join(5)
+    assert saver.broken
+    os.close(writing)
+
+
 def test_what_a_slow_reader_leaves_is_bounded_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("listenctl.media.saver.PATIENCE", 0.05)
     reading, writing = os.pipe()

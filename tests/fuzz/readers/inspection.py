@@ -29,8 +29,7 @@ def _inspected(path: str, inspector: Inspector, *, runs: bool) -> list[str]:
         return []
     for event in events:
         inspector.feed(event)
-    reports = [json.dumps(report.to_json(), allow_nan=False) for report in inspector.finish()]
-    return reports
+    return [json.dumps(report.to_json(), allow_nan=False) for report in inspector.finish()]
 
 
 @cache

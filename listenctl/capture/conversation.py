@@ -18,6 +18,7 @@ from listenctl.capture.captured import (
     SessionClosed,
     SessionOpened,
 )
+from listenctl.capture.catching_up import CatchingUp
 from listenctl.capture.connections import Ending, Piece
 from listenctl.capture.http import Head
 from listenctl.capture.listening import Judge
@@ -61,6 +62,7 @@ class Conversation:
         self._how: Ending | str = ""
         self._ended_at = first.at
         self._lanes: tuple[_Lane | None, _Lane | None] = (None, None)
+        self._catching_up = CatchingUp()
 
     @property
     def hopeless(self) -> bool:
@@ -84,11 +86,11 @@ class Conversation:
             # Nearly every packet is a frame of a session that is known; the long way takes twice as long.
             reader, sender, session = lane
             seen: list[CaptureEvent] = [FrameSeen(at, session, sender, frame, packet) for frame in reader.feed(data)]
-            return seen + self._events(self._finder.fault(number, at), packet) if reader.fault else seen
+            return seen + self._in_step(self._finder.fault(number, at), packet) if reader.fault else seen
         if self._tls is None:
-            return self._events(self._finder.take(number, at, data), packet)
+            return self._in_step(self._finder.take(number, at, data), packet)
         told = (self._tls.client if number == self._tls_client else self._tls.server)(data, at)
-        return self._decrypted(told, packet) if told else []
+        return self._catch_up(self._decrypted(told, packet)) if told else []
 
     def sends_frames(self, number: int) -> bool:
         """Tell whether what jambonz says next on this stream may wait for what follows, for ``take_all``."""
@@ -105,12 +107,12 @@ class Conversation:
     def hole(self, number: int, at: float, size: int | None) -> list[CaptureEvent]:
         """Return what it means that bytes of a stream are missing."""
         if self._tls is None:
-            return self._events(self._finder.hole(number, at, size), None)
-        return self._decrypted(self._tls.hole(self._party(number), size or None, at), None)
+            return self._in_step(self._finder.hole(number, at, size), None)
+        return self._catch_up(self._decrypted(self._tls.hole(self._party(number), size or None, at), None))
 
     def give_up(self, at: float) -> list[CaptureEvent]:
         """Drop what isn't complete."""
-        return self._events(self._finder.give_up(at), None)
+        return self._in_step(self._finder.give_up(at), None)
 
     def end(self, number: int, at: float, how: Ending) -> list[CaptureEvent]:
         """Return what it means that a stream ended."""
@@ -120,12 +122,23 @@ class Conversation:
             events += self._decrypted(self._tls.finish(at), None)
         events += self._events(self._finder.end(number, at, how), None)
         self._how = self._how or how
-        return [*events, *self._close(at)] if self.over else events
+        if not self.over:
+            return self._catch_up(events)
+        return [*self._catch_up(events), *self._catching_up.release(), *self._close(at)]
 
     def finish(self) -> list[CaptureEvent]:
         """Return what it means that nothing more comes, though not both streams ended."""
         told = self._tls.finish(self._ended_at) if self._tls else []
-        return [*self._decrypted(told, None), *self._close(self._ended_at)]
+        events = self._catch_up(self._decrypted(told, None))
+        return [*events, *self._catching_up.release(), *self._close(self._ended_at)]
+
+    def _in_step(self, items: Iterable[Item], packet: int | None) -> list[CaptureEvent]:
+        return self._catch_up(self._events(items, packet))
+
+    def _catch_up(self, events: list[CaptureEvent]) -> list[CaptureEvent]:
+        events = self._catching_up.take(events, seeking=self._finder.seeking)
+        self._lanes = (self._lane(0), self._lane(1))
+        return events
 
     def _decrypted(self, told: Iterable[TlsEvent], packet: int | None) -> list[CaptureEvent]:
         events: list[CaptureEvent] = []
@@ -154,13 +167,12 @@ class Conversation:
                 events.append(FrameSeen(at, session, sender, frame, packet))
             else:
                 events += self._other(item, packet)
-        self._lanes = (self._lane(0), self._lane(1))
         return events
 
     def _lane(self, number: int) -> _Lane | None:
         """Return what takes the next bytes of a side without a detour, None where something else is to be done."""
         session = self._session
-        if self._tls or self._judge or session is None:
+        if self._tls or self._judge or session is None or self._finder.seeking:
             return None
         lane = self._finder.lane(number)
         return (*lane, session) if lane else None

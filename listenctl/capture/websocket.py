@@ -66,6 +66,11 @@ class WebSocketFinder:
         return self._client
 
     @property
+    def seeking(self) -> bool:
+        """Whether something was said of which it isn't known yet where its frames begin."""
+        return any(side.state is _State.SEARCH and side.search.held > 0 for side in self._sides)
+
+    @property
     def held(self) -> int:
         """Bytes of memory that what isn't complete takes."""
         return sum(side.held for side in self._sides)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from listenctl.client.faults import Fault
 from listenctl.client.target import Target
+from listenctl.media.sources import is_microphone
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.first_frame import CallKind, first_frame_fields
 from listenctl.protocol.profiles import CURRENT, Profile
@@ -70,7 +71,7 @@ class CallPlan:
     @property
     def has_microphone(self) -> bool:
         """Whether a party speaks into a microphone of this machine."""
-        return "mic" in [spec.partition(":")[0] for spec in (self.caller, self.callee or "")]
+        return is_microphone(self.caller) or is_microphone(self.callee or "")
 
 
 def metadata_of(plan: CallPlan, new_id: Callable[[], str]) -> tuple[Mapping[str, object], Mapping[str, object]]:

@@ -7,6 +7,7 @@ answers to the live server's pings and to its Close. Deadlines count from the ha
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 
 from websockets.frames import Opcode
 
@@ -78,11 +79,14 @@ class ReplayedCall:
             self._script.begin()
             self._connection = await connect(self._plan.target, self)
             self._started = self._clock.now()
-            async for step in self._script:
+            steps = aiter(self._script)
+            async for step in steps:
                 await self._take(step)
                 if self._stopped:
                     break
             await self._finish()
+            if self._stopped:
+                await self._count_rest(self._script, steps)
         except ListenctlError as exc:
             self.result.error = str(exc)
         finally:
@@ -165,9 +169,15 @@ class ReplayedCall:
             self.result.bytes += len(frame.payload)
             await self._drain()
 
+    async def _count_rest(self, script: Script, steps: AsyncIterator[Step]) -> None:
+        rest = await script.count_rest(steps, Sender.JAMBONZ)
+        unplayed = self.result.unplayed
+        self.result.unplayed = None if rest is None or unplayed is None else unplayed + rest
+
     def _leave_out(self, at: float) -> None:
-        if not self._stopped:
+        if self.result.unplayed is not None:
             self.result.unplayed += 1
+        if not self._stopped:
             self.result.early = at / (self._plan.speed or 1.0) - self._ended
 
     async def _wait_until(self, at: float) -> None:
@@ -266,7 +276,7 @@ class ReplayedCall:
         result.taken = await self._connection.wait_closed(FAREWELL)
         result.seconds = self._clock.now() - self._started
         if result.end is not None:
-            result.cut_short = result.unplayed > 0 and not self._ended_in_time(result.end)
+            result.cut_short = bool(result.unplayed) and not self._stopped and not self._ended_in_time(result.end)
             result.error = result.error or self._fault(result.end)
         if self._answers:
             closed_first = self._server_close is not None

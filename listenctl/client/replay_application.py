@@ -87,8 +87,13 @@ class ReplayedApplication:
         self._origin = self._began = self._clock.now()
         listening = asyncio.create_task(self._listen())
         try:
-            async for step in script:
+            steps = aiter(script)
+            async for step in steps:
                 await self._take(step)
+                if self.result.interrupted:
+                    rest = await script.count_rest(steps, Sender.APPLICATION)
+                    self.result.unsaid = None if rest is None else (self.result.unsaid or 0) + rest
+                    break
             await asyncio.wait({listening}, timeout=FAREWELL if self._done else None)
         finally:
             listening.cancel()
@@ -184,7 +189,7 @@ class ReplayedApplication:
             return
         await self._wait_until(at)
         if self._gone:
-            self.result.unsaid += frame.opcode != Opcode.CLOSE
+            self.result.unsaid = (self.result.unsaid or 0) + (frame.opcode != Opcode.CLOSE)
         elif frame.opcode == Opcode.CLOSE:
             self._done = True
             self._close(frame.payload)

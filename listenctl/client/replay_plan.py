@@ -36,7 +36,8 @@ class ReplayResult:
         call: its number in the capture.
         copy: counts those that were played at once, from 1.
         round: counts the repetitions, from 1.
-        frames: played; ``unplayed`` were left when the server ended the call, ``early`` seconds before the last.
+        frames: played; ``unplayed`` were left when the call was ended, ``early`` seconds before the last by the server;
+            None where they weren't counted.
         cut_short: whether that was before its time.
         lost: places where frames of jambonz are missing in the capture.
         lateness: seconds that a frame was late at most; None where none had its time.
@@ -52,7 +53,7 @@ class ReplayResult:
     seconds: float = 0.0
     frames: int = 0
     bytes: int = 0
-    unplayed: int = 0
+    unplayed: int | None = 0
     early: float = 0.0
     cut_short: bool = False
     lost: int = 0
@@ -73,7 +74,7 @@ class ReplayResult:
     def ok(self) -> bool:
         """Whether the call was played to its end, and answered as in the capture if that was asked."""
         differs = self.comparison is not None and self.comparison.count
-        return self.connected and not (self.error or self.cut_short or differs)
+        return self.connected and not (self.error or self.cut_short or self.interrupted or differs)
 
     def as_json(self) -> dict[str, object]:
         """Return it as it is reported."""
@@ -131,7 +132,7 @@ class ApplicationResult:
     Attributes:
         call: its number in the capture.
         caller: counts the calls that came, from 1.
-        frames: said; ``unsaid`` were left when the call ended.
+        frames: said; ``unsaid`` were left when the call ended, None where they weren't counted.
         texts: heard from the client, and ``audio_bytes``.
         missed: texts of jambonz that were waited for in vain.
         closed: the code of the first Close, of whoever sent it.
@@ -141,7 +142,7 @@ class ApplicationResult:
     caller: int
     seconds: float = 0.0
     frames: int = 0
-    unsaid: int = 0
+    unsaid: int | None = 0
     lost: int = 0
     lateness: float | None = None
     texts: int = 0
@@ -159,7 +160,7 @@ class ApplicationResult:
     @property
     def ok(self) -> bool:
         """Whether everything was said, and all that was waited for came."""
-        return not (self.error or self.unsaid or self.missed)
+        return not (self.error or self.unsaid or self.missed or self.interrupted)
 
     def as_json(self) -> dict[str, object]:
         """Return it as it is reported."""

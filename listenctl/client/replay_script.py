@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from websockets.frames import Opcode
+
 from listenctl.capture.captured import CapturedSession, CaptureEvent, FrameSeen, FramesLost, SessionClosed
 from listenctl.capture.packets import Notice
 from listenctl.capture.reading import read_capture
 from listenctl.capture.tls_keylog import KeyLog
-from listenctl.errors import NotFoundError, UsageError
+from listenctl.errors import ListenctlError, NotFoundError, UsageError
 from listenctl.protocol.metadata import CallMetadata
 from listenctl.protocol.session import Sender
 
@@ -32,6 +34,9 @@ MAX_PAUSE = 3600.0
 """Seconds after which a pause is taken for a fault of the capture, and left out."""
 
 MAX_NOTICES = 20
+
+MAX_COUNTING = 1.0
+"""Seconds that the rest of an interrupted call may take to be counted."""
 
 _TEXT = 1
 
@@ -56,9 +61,13 @@ class CaptureFile:
         Read it from the begin.
 
         Raises:
-            UsageError: it can't be read, or is no capture.
+            ListenctlError: it can't be read, or is no capture.
         """
-        return read_capture(self.path, keylog=KeyLog(self.secrets))
+        try:
+            yield from read_capture(self.path, keylog=KeyLog(self.secrets))
+        except UsageError as exc:
+            # A file that can't be used is a failure, as it is where several are read.
+            raise ListenctlError(str(exc)) from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +102,15 @@ def read_secrets(path: Path) -> str:
     Return the text of a key log.
 
     Raises:
-        UsageError: it can't be read.
+        UsageError: it can't be read, or holds no secrets.
     """
     try:
-        return path.read_text("ascii", "replace")
+        text = path.read_text("ascii", "replace")
     except OSError as exc:
-        raise UsageError(f"{path}: can't read the key log: {exc.strerror}") from exc
+        raise UsageError(f"{path}: can't read the key log: {exc.strerror or exc}") from exc
+    if not KeyLog(text):
+        raise UsageError(f"{path}: holds no secrets of TLS sessions; name a file that SSLKEYLOGFILE made")
+    return text
 
 
 def find_calls(capture: CaptureFile, wanted: str | None = None, *, every: bool = False) -> list[CapturedCall]:
@@ -111,7 +123,8 @@ def find_calls(capture: CaptureFile, wanted: str | None = None, *, every: bool =
         every: all listen calls.
 
     Raises:
-        UsageError: the file is no capture, or a prefix can mean several calls.
+        ListenctlError: the file can't be read, or is no capture.
+        UsageError: a prefix can mean several calls.
         NotFoundError: it holds no such call, or none whose content can be read.
     """
     search = _Search(capture.name, wanted, every=every)
@@ -204,6 +217,15 @@ class _Search:
         return f"holds {others} WebSocket connections, and none is a listen call; name one with --call NUMBER"
 
 
+def _is_played(step: Step, sender: Sender) -> bool:
+    event = step.event
+    return (
+        isinstance(event, FrameSeen)
+        and event.sender is sender
+        and event.frame.opcode not in (Opcode.CLOSE, Opcode.PONG)
+    )
+
+
 class Script:
     """
     What happened in one call, read ahead in a thread.
@@ -236,6 +258,21 @@ class Script:
                 self.begin()
             for step in steps:
                 yield step
+
+    async def count_rest(self, steps: AsyncIterator[Step], sender: Sender) -> int | None:
+        """
+        Return how many frames of one side are still to come, None if that takes long.
+
+        Its Close and what it answers to pings isn't counted.
+        """
+        count = 0
+        try:
+            async with asyncio.timeout(MAX_COUNTING):
+                async for step in steps:
+                    count += _is_played(step, sender)
+        except TimeoutError:
+            return None
+        return count
 
     async def close(self) -> None:
         """Read no more."""

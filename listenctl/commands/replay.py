@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CAPTURE, PLAYING, CHECKS = "The capture", "Playing", "Checks"
 FOREVER, AS_FAST_AS_IT_GOES = "forever", "max"
 MIN_SPEED, MAX_SPEED = 0.1, 100.0
+DEFAULT_TOLERANCE = 500
 DEFAULT_HOST = "127.0.0.1"
 
 app = typer.Typer(add_completion=False)
@@ -57,16 +58,18 @@ class ReplayOptions(ConnectionOptions):
     listen: Annotated[
         str | None, option("Play the application, to whoever calls here.", panel=PLAYING, metavar="[HOST:]PORT")
     ] = None
-    sync: Annotated[Sync, option("What the application's times count from, with --listen.", panel=PLAYING)] = (
-        Sync.HANDSHAKE
-    )
+    sync: Annotated[
+        Sync | None,
+        option("What the application's times count from, with --listen. Default: handshake.", panel=PLAYING),
+    ] = None
     compare: Annotated[
         bool,
         option("Compare the answers with those in the capture; status 3 if they differ.", "--compare", panel=CHECKS),
     ] = False
     tolerance: Annotated[
-        int, option("Milliseconds by which an answer may be later.", panel=CHECKS, metavar="MS", min=0)
-    ] = 500
+        int | None,
+        option("Milliseconds by which an answer may be later. Default: 500.", panel=CHECKS, metavar="MS", min=0),
+    ] = None
     ignore: Annotated[
         list[str] | None,
         option("A member of answers that may differ, such as id or mark.name, or audio; repeatable.", panel=CHECKS),
@@ -87,6 +90,7 @@ def replay(options: ReplayOptions) -> int:
         raise UsageError("give either the URL of a server or --listen [HOST:]PORT")
     if options.call is not None and options.all:
         raise UsageError("--call and --all: give one of them")
+    _check_company(options)
     speed, rounds = parse_speed(options.speed), parse_rounds(options.loop)
     secrets = read_secrets(options.keylog) if options.keylog else ""
     with open_capture(options.file, secrets) as capture:
@@ -96,6 +100,15 @@ def replay(options: ReplayOptions) -> int:
 
 
 app.command()(takes(ReplayOptions, replay))
+
+
+def _check_company(options: ReplayOptions) -> None:
+    """Refuse options that would do nothing."""
+    if options.sync is not None and options.listen is None:
+        raise UsageError("--sync is about --listen; give that as well")
+    for name, value in (("--tolerance", options.tolerance), ("--ignore", options.ignore)):
+        if value and not options.compare:
+            raise UsageError(f"{name} is about --compare; give that as well")
 
 
 def _play_to_server(
@@ -141,7 +154,9 @@ def _play_to_client(
     if credentials is None and not is_loopback(host):
         advice = problem or "say who may call, by --auth-file"
         raise UsageError(f"--listen {options.listen}: would play the call to everyone; {advice}")
-    plan = ApplicationPlan(capture=capture, speed=speed, sync=PlanSync(options.sync), authorization=credentials)
+    plan = ApplicationPlan(
+        capture=capture, speed=speed, sync=PlanSync(options.sync or Sync.HANDSHAKE), authorization=credentials
+    )
     limit = None if rounds is None else rounds * options.calls * len(calls)
     return asyncio.run(run_application(plan, calls, _presentation(options), place=(host, port), limit=limit))
 
@@ -151,7 +166,8 @@ def _comparison(options: ReplayOptions) -> "CompareSettings | None":
 
     if not options.compare:
         return None
-    return CompareSettings(options.tolerance / 1000, tuple(options.ignore or ()))
+    tolerance = DEFAULT_TOLERANCE if options.tolerance is None else options.tolerance
+    return CompareSettings(tolerance / 1000, tuple(options.ignore or ()))
 
 
 def _presentation(options: ReplayOptions) -> "ReplayPresentation":

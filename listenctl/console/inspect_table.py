@@ -14,7 +14,7 @@ from listenctl.inspection.table import table_row
 
 _HEADINGS = ("CALL", "FROM", "TO", "BEGAN", "TIME", "AUDIO", "COMPLETE", "PLAYED", "KEYS", "END", "PROBLEMS")
 _MAX_PARTY, _MAX_KEYS, _MAX_RULE = 20, 12, 40
-_LEFT_OUT = ("PLAYED", "KEYS", "FROM", "TO", "BEGAN")
+_LEFT_OUT = ("PLAYED", "KEYS", "TO", "FROM", "BEGAN", "AUDIO", "TIME", "COMPLETE")
 """Where a terminal is too narrow, in this order."""
 _SHORT_PARTY, _CLOCK, _ROOM_FOR_PROBLEMS = 6, len("10:59:59"), 24
 _SPACE = "  "

@@ -13,9 +13,10 @@ from listenctl.client.control import attach
 from listenctl.console.ordering import Recipient
 from listenctl.console.output import write_line
 from listenctl.console.signals import SIGNALS
-from listenctl.console.stdio import complain
+from listenctl.console.stdio import complain, keep_stderr
 from listenctl.console.text import Look, printable
 from listenctl.errors import CheckFailed, ListenctlError, TimedOut
+from listenctl.media.sources import is_microphone
 from listenctl.playing.mode import Delivery
 from listenctl.playing.player import Player
 from listenctl.playing.result import Outcome, PlayResult
@@ -43,6 +44,8 @@ async def run_play(
 
     The source is looked at while the server is asked for the call.
     """
+    if is_microphone(source):
+        keep_stderr()
     return await _interruptible(_play(recipient, sound_of(source, shaping), settings, live=live))
 
 

@@ -42,7 +42,9 @@ def application_lines(result: ApplicationResult, look: Look) -> Iterator[str]:
     closed = "no Close" if result.closed is None else f"closed with {result.closed}"
     yield f"caller {result.caller}, call {result.call}: {said}; {heard}; {closed}"
     faults = [result.error] if result.error else []
-    if result.unsaid:
+    if result.interrupted:
+        faults.append(f"interrupted: {_left(result.unsaid)} left unsaid")
+    elif result.unsaid:
         faults.append(f"the call ended early: {_counted(result.unsaid, 'frame')} left unsaid")
     if result.missed:
         faults.append(f"{_counted(result.missed, 'text')} of jambonz in the capture waited for in vain")
@@ -77,9 +79,15 @@ def _faults(result: ReplayResult) -> Iterator[str]:
     if result.error:
         yield result.error
     if result.cut_short:
-        yield f"ended {max(0.0, result.early):.1f} s before its time: {_counted(result.unplayed, 'frame')} not played"
+        yield f"ended {max(0.0, result.early):.1f} s before its time: {_counted(result.unplayed or 0, 'frame')} not played"
+    elif result.interrupted:
+        yield f"interrupted: {_left(result.unplayed)} not played"
     if result.lost:
         yield f"the capture lacks frames of jambonz, at {_counted(result.lost, 'place')}"
+
+
+def _left(frames: int | None) -> str:
+    return "frames" if frames is None else _counted(frames, "frame")
 
 
 def _compared(comparison: Comparison, look: Look) -> Iterator[str]:

@@ -4,7 +4,7 @@ What the application says, and what jambonz makes of it: commands, clips, marks 
 All of it waits to be judged until the mode of the call is known, because it means different things in each.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from math import inf
 
@@ -12,12 +12,12 @@ from listenctl.inspection.findings import Findings
 from listenctl.inspection.judging import Heard, Judge
 from listenctl.inspection.modes import Mode, ModeEvidence
 from listenctl.inspection.player import TICK, StreamPlayed
-from listenctl.inspection.records import ClipBook, ClipRecord, MarkBook, MarkRecord, Place
+from listenctl.inspection.records import MAX_RECORDS, ClipBook, ClipRecord, MarkBook, MarkRecord, Place
 from listenctl.inspection.rules import Culprit
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.commands import ClearMarks, Command, Disconnect, MarkCommand, PlayAudio, UnknownCommand
-from listenctl.protocol.messages import JambonzMessage, Mark, PlayDone
+from listenctl.protocol.messages import JambonzMessage, Mark, PlayDone, UnknownMessage
 from listenctl.protocol.session import Sender
 from listenctl.reports import MAX_TEXT, Report, describe_command
 
@@ -28,6 +28,7 @@ _ANSWER_TIME = 2.0
 _CLOSE_TIME = 5.0
 _SHOWN = 40
 # A mark of which one of these is said isn't expected to be answered.
+_PLAY_DONE = '"playDone"'
 _HOPELESS = {"too-many-marks", "not-streaming", "unsupported", "disabled", "name-not-escaped"}
 
 
@@ -65,6 +66,7 @@ class Application:
         self._stream_bytes = self._stream_messages = 0
         self._phase = 0.0
         self._lost_at = -inf
+        self._clips_answered_badly: deque[float] = deque(maxlen=MAX_RECORDS)
         self.complete = True
         self.mode: Mode | None = None
         self.marks = MarkBook()
@@ -116,6 +118,9 @@ class Application:
             case PlayDone():
                 known = self.clips.answer(at, message)
                 named = f"a clip with the id {str(message.id)[:_SHOWN]!r}, though no such clip is outstanding"
+            case UnknownMessage(value=None, text=text) if _PLAY_DONE in text:
+                self._clips_answered_badly.append(at)
+                return
             case _:
                 return
         if not known and self.complete:
@@ -223,7 +228,14 @@ class Application:
                 self._unanswered(place, mark.name, "resampling lost its place in the stream")
             elif mark.due is not None and at - mark.due > _ANSWER_TIME and not _HOPELESS & set(mark.verdicts):
                 self._unanswered(place, mark.name, f"it was due after {mark.due - mark.at:.1f} s")
+        # Such an answer is told by itself; whose it is can't be known for sure.
+        badly = deque(self._clips_answered_badly)
         for clip in self.clips.records:
+            while badly and badly[0] < clip.at:
+                badly.popleft()
+            if clip.done is None and clip.due is not None and badly:
+                badly.popleft()
+                continue
             if clip.done is None and clip.at > self._lost_at and clip.due is not None and at - clip.due > _ANSWER_TIME:
                 place = Place(clip.at, clip.position, clip.packet)
                 detail = f"no playDone came for a clip of {clip.seconds or 0:.1f} s"

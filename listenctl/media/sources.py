@@ -63,6 +63,11 @@ async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channe
     return await FileSource.open(spec, sample_rate, loop=loop, channel=channel)
 
 
+def is_microphone(spec: str) -> bool:
+    """Whether ``spec`` is a microphone of this machine, and no file of such a name."""
+    return spec.partition(":")[0] == "mic"
+
+
 def has_second_channel(spec: str) -> bool:
     """
     Whether ``spec`` also has what the other party says, in its second channel; a pipe isn't asked.

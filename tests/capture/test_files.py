@@ -16,6 +16,7 @@ from listenctl.capture import files
 from listenctl.capture.files import open_file
 from listenctl.capture.packets import Batch, Notice
 from listenctl.capture.reading import is_capture, read_packets
+from listenctl.capture.zstd_blocks import cut_blocks
 from listenctl.errors import ListenctlError, UsageError
 from tests.helpers.pcap import Packet, Talk, pcap, pcapng, read, said
 
@@ -28,6 +29,10 @@ Compress = Callable[[bytes], bytes]
 
 def zstd(data: bytes) -> bytes:
     return zstandard.ZstdCompressor().compress(data)
+
+
+def checked(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=True).compress(data)
 
 
 def written(path: Path, data: bytes) -> str:
@@ -155,3 +160,39 @@ def test_a_terminal_as_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
     with pytest.raises(UsageError, match=r"^-: stdin is a terminal; pipe a capture in$"):
         open_file("-")
+
+
+@pytest.mark.parametrize("size", [9, 1 << 20])
+@pytest.mark.parametrize(("compress", "end"), [(gzip.compress, 8), (checked, 4)], ids=["gz", "zst"])
+def test_damage_costs_nothing_of_what_was_decompressed_together_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compress: Compress, end: int, size: int
+) -> None:
+    monkeypatch.setattr(files, "CHUNK", size)
+    plain = pcap(TALK)
+    damaged = bytearray(compress(plain))
+    damaged[-end] ^= 1
+
+    file = open_file(written(tmp_path / "damaged", bytes(damaged)))
+
+    assert b"".join(file.chunks) == plain
+    assert [notice.where for notice in file.notices] == [f"byte {len(plain)}"]
+
+
+@pytest.mark.parametrize("skipped", [0, 5, 5000])
+def test_what_zstd_is_told_to_skip_is_skipped(tmp_path: Path, skipped: int) -> None:
+    plain = pcap(TALK)
+    frame = b"\x53\x2a\x4d\x18" + skipped.to_bytes(4, "little") + bytes(skipped)
+
+    file = open_file(written(tmp_path / "skipped", zstd(plain[:50]) + frame + checked(plain[50:]) + frame))
+
+    assert (b"".join(file.chunks), file.notices) == (plain, [])
+
+
+@given(st.lists(st.binary(max_size=300), max_size=4), st.integers(1, 40), st.booleans())
+def test_blocks_of_zstd_are_found_whatever_the_chunks(plain: list[bytes], size: int, check: bool) -> None:
+    compressor = zstandard.ZstdCompressor(write_checksum=check)
+    compressed = b"".join(map(compressor.compress, plain))
+
+    pieces = list(cut_blocks(compressed[at : at + size] for at in range(0, len(compressed), size)))
+
+    assert b"".join(pieces) == compressed

@@ -246,6 +246,35 @@ def test_a_sound_without_a_sidecar_has_none(tmp_path: Path) -> None:
     assert sidecar_of(str(tmp_path / "a.wav")) is None
 
 
+@pytest.mark.parametrize("suffix", ["-left", "-right", ".jambonz"])
+def test_the_sidecar_of_a_sound_is_found_by_its_name(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "a.json").write_text("{}")
+
+    assert sidecar_of(str(tmp_path / f"a{suffix}.wav")) == tmp_path / "a.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [("a.raw", {}), ("a.raw", {"format": "raw", "sample_rate": 1 << 47}), ("a.wav", {"files": ["a\0.wav"]})],
+    ids=["named as if it were raw", "of an impossible rate", "of an impossible name"],
+)
+def test_audio_that_isnt_what_the_sidecar_says_costs_no_event(
+    tmp_path: Path, name: str, changed: dict[str, object]
+) -> None:
+    log, recording = recorded(tmp_path)
+    recording.write(0, SECOND)
+    path = save(log, recording, tmp_path)
+    described = json.loads(path.read_text())
+    described["audio"] |= {"files": [name], **changed}
+    path.write_text(json.dumps(described))
+    (tmp_path / name).write_bytes((tmp_path / "a.wav").read_bytes())
+
+    events = read_file(path)
+
+    assert payloads(events)[0] == METADATA.encode()
+    assert "its events are read all the same" in notices(events)[0]
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.integers(),
     lambda inner: (

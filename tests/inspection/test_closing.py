@@ -2,6 +2,7 @@
 
 import pytest
 
+from listenctl.capture.captured import CapturedSession
 from listenctl.capture.connections import Ending
 from tests.helpers.frames import BINARY, CLOSE, PING, PONG
 from tests.helpers.inspected import APPLICATION, JAMBONZ, MadeUp, new_session, rules_in
@@ -176,3 +177,51 @@ def test_a_shutdown_has_to_be_answered_by_a_close(closed: float, rules: list[str
     report = call.close(closed, by=APPLICATION)
 
     assert rules_in(report) == ["shutdown-announced", *rules]
+
+
+def without(*, control: bool = False, application: bool = False, unreadable: str = "") -> CapturedSession:
+    session = new_session()
+    session.without_control, session.without_application, session.unreadable = control, application, unreadable
+    return session
+
+
+@pytest.mark.parametrize("session", [without(control=True), without(unreadable="no secrets")], ids=["HAR", "TLS"])
+def test_no_close_is_missed_where_none_can_be_seen(session: CapturedSession) -> None:
+    call = MadeUp(session=session)
+    call.frame(1.0, APPLICATION, PING, b"1")
+    call.listen(1.0, 8.0)
+
+    report = call.end(8.1, how="end of the recording")
+
+    assert [rule for rule in rules_in(report) if rule != "audio-late-start"] == []
+    assert report.close["answered"] is None
+
+
+def test_no_answer_to_a_close_is_missed_where_the_application_cant_be_heard() -> None:
+    call = MadeUp(session=without(application=True))
+    call.frame(1.0, JAMBONZ, CLOSE, NORMAL)
+
+    report = call.end(1.1)
+
+    assert rules_in(report) == []
+
+
+def test_a_close_that_may_be_what_is_missing_in_the_capture_is_not_missed() -> None:
+    call = MadeUp()
+    call.listen(0.0, 1.0)
+    call.lose(1.01, JAMBONZ, 40)
+
+    assert rules_in(call.end(1.1)) == ["capture-hole"]
+
+
+def test_answers_that_may_be_missing_in_the_capture_are_not_missed() -> None:
+    call = MadeUp()
+    call.frame(0.5, APPLICATION, PING, b"1")
+    call.lose(0.6, JAMBONZ, 40)
+    call.listen(0.6, 8.0)
+    call.frame(8.0, JAMBONZ, CLOSE, NORMAL)
+    call.lose(8.05, APPLICATION, 4)
+
+    report = call.end(8.1)
+
+    assert set(rules_in(report)) <= {"capture-hole", "audio-late-start"}

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.helpers.frames import BINARY, CONTINUATION, TEXT
-from tests.helpers.inspected import APPLICATION, METADATA, MadeUp, rules_in
+from tests.helpers.inspected import APPLICATION, METADATA, MadeUp, new_session, rules_in
 
 SECOND = bytes(16_000)
 
@@ -96,3 +96,12 @@ def test_a_fault_that_is_repeated_is_counted_in_full_and_listed_in_part() -> Non
 
     assert report.counts == {"command-no-json": 70}
     assert len(report.violations) == 50
+
+
+def test_an_answer_in_a_recording_is_not_held_against_commands_that_arent_in_it() -> None:
+    session = new_session(request=None)
+    session.started_midway, session.without_application = False, True
+    call = MadeUp(session=session)
+    call.answer(1.0, '{"type":"playDone","data":{"id":"1"}}')
+
+    assert rules_in(call.close(2.0)) == []

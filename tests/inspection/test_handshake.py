@@ -2,6 +2,7 @@
 
 import pytest
 
+from listenctl.capture.captured import HttpHead
 from listenctl.inspection.handshake import check_handshake, describe_handshake, status_of
 from tests.helpers.inspected import JAMBONZ, REQUEST, RESPONSE, MadeUp, new_session, rules_in
 
@@ -103,3 +104,10 @@ def test_a_refused_call_has_a_report_of_its_own() -> None:
     assert status_of(session.response) == 403
     assert "handshake-refused" in rules_in(report)
     assert report.metadata is None
+
+
+def test_headers_that_were_left_out_are_not_missed() -> None:
+    session = new_session()
+    session.request, session.response = HttpHead("GET /x HTTP/1.1", (), b""), HttpHead("HTTP/1.1 101 OK", (), b"")
+
+    assert list(check_handshake(session)) == []

@@ -233,3 +233,34 @@ def test_a_first_text_that_is_far_too_long_is_kept_in_part() -> None:
     assert report.call == "c"
     assert report.metadata is not None
     assert len(report.metadata.raw) < 100_000
+
+
+def test_what_is_missing_in_the_capture_may_be_too_little_to_be_told() -> None:
+    call = MadeUp()
+    call.listen(0.0, 1.0)
+    call.lose(1.0, JAMBONZ, 40)
+    call.listen(1.0, 3.0)
+
+    report = call.close(3.01).to_json()
+
+    assert report["complete"] is None
+    assert report["complete_unknown"] == "what is missing in the capture is too little to be measured"
+
+
+def test_what_is_missing_of_the_application_leaves_audio_complete() -> None:
+    call = MadeUp()
+    call.listen(0.0, 1.0)
+    call.lose(1.0, APPLICATION, 40)
+
+    report = call.close(1.01).to_json()
+
+    assert (report["complete"], report["complete_unknown"]) == (True, None)
+
+
+def test_a_time_beyond_the_calendar_can_be_reported() -> None:
+    session = new_session()
+    session.began = 1e13
+
+    report = MadeUp(session=session, metadata=None).end(1e13).to_json()
+
+    assert (report["started"], report["ended"]) == ("9999-12-31T23:59:59.000Z", "9999-12-31T23:59:59.000Z")

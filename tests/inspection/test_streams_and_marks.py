@@ -300,3 +300,12 @@ def test_a_clip_in_a_stream_is_a_warning_while_the_mode_is_a_guess() -> None:
         ("stream-unproven", "info"),
         ("clip-while-streaming", "warning"),
     ]
+
+
+def test_a_mark_whose_answer_may_be_missing_in_the_capture_is_no_fault() -> None:
+    call = streaming()
+    call.stream(1.0, SECOND)
+    call.mark(1.01, "m1")
+    call.lose(2.2, size=80)
+
+    assert "mark-unanswered" not in rules_in(call.close(6.0))

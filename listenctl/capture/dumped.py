@@ -15,6 +15,7 @@ from listenctl.capture.captured import (
     SessionClosed,
     SessionOpened,
 )
+from listenctl.capture.connections import Ending
 from listenctl.capture.dump import DumpItem, Unreadable, read_dump
 from listenctl.capture.dump_lines import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.capture.files import OpenFile
@@ -61,7 +62,7 @@ class DumpedCalls:
                     self._judge = None if self._judge.settled else self._judge
                 yield FrameSeen(at, session, sender, frame, None)
             case DumpHeader():
-                yield from self._close("the dump ends")
+                yield from self._close(Ending.CAPTURE)
                 yield from self._began(item)
             case Unreadable(reason):
                 yield from self._unread(line, reason)
@@ -85,7 +86,7 @@ class DumpedCalls:
 
     def finish(self) -> Iterator[CaptureEvent]:
         """Yield what the end of the file means."""
-        yield from self._close("the dump ends")
+        yield from self._close(Ending.CAPTURE)
         for reason, more in self._unreadable.items():
             if more > 1:
                 yield Notice("the whole dump", f"{more - 1} more lines are left out: {reason}")
@@ -101,7 +102,7 @@ class DumpedCalls:
         yield SessionOpened(session.began, session)
         return session
 
-    def _close(self, how: str) -> Iterator[SessionClosed]:
+    def _close(self, how: Ending | str) -> Iterator[SessionClosed]:
         if self._session:
             yield SessionClosed(self._at, self._session, None, how)
         self._session = None

@@ -29,7 +29,8 @@ from listenctl.protocol.session import Sender
 MAX_HAR = 256 * 1024 * 1024
 """Characters that are read; what pages loaded stands in these files too."""
 MAX_SKEW = 86_400.0
-"""Seconds between an entry's own time and those of its messages, beyond which these come from another clock."""
+"""Seconds between an entry's own time and those of its messages, beyond which these come from another clock; also those
+between two messages, beyond which the time of the latter is wrong."""
 END = "the HAR file ends"
 
 _ENTRIES = re.compile(r'"entries"\s*:\s*\[')
@@ -38,6 +39,8 @@ _BETWEEN = re.compile(r"[\s,]*")
 _TEXT, _BINARY, _CONTROL = 1, 2, 8
 _OPCODES = range(16)
 _SENDERS = {"send": Sender.JAMBONZ, "receive": Sender.APPLICATION}
+# The end of the year 2261; what is later was counted in another unit, or is damaged.
+_LATEST = 9_214_646_400.0
 # Seconds since 1970 in milliseconds and microseconds, as other exporters write them.
 _UNITS = ((1e14, 1e6), (1e11, 1e3))
 
@@ -98,7 +101,7 @@ def _next(text: str, at: int) -> int:
 
 
 def _session(source: str, number: int, entry: Object, messages: list[object]) -> Iterator[CaptureEvent]:
-    began = time_in(entry, "startedDateTime") or 0.0
+    began = time_in(entry, "startedDateTime") or _first_time(messages)
     times = _Times(began)
     frames = [timed for message in messages if isinstance(message, dict) and (timed := _frame(message, times))]
     session = _described(CapturedSession(number, source, began), entry)
@@ -112,26 +115,46 @@ def _session(source: str, number: int, entry: Object, messages: list[object]) ->
         yield FrameSeen(at, session, sender, frame, None)
     if left_out:
         yield Notice(f"session {number}", f"{left_out} messages are none that can be read; they are left out")
+    if times.wrong:
+        what = f"{times.wrong} messages have times that can't be; each is given that of the message before"
+        yield Notice(f"session {number}", what)
     yield SessionClosed(at, session, None, END)
 
 
+def _first_time(messages: list[object]) -> float:
+    """Return the time of the first message, for an entry that has none itself; 0 if there is none."""
+    first = next((one for one in messages if isinstance(one, dict)), {})
+    return max(0.0, _Times(0.0).of(first.get("time")))
+
+
 class _Times:
-    """Times of messages in seconds since 1970, whatever the exporter counted in and from."""
+    """
+    Times of messages in seconds since 1970, whatever the exporter counted in and from.
+
+    Attributes:
+        wrong: how many were none that can be.
+    """
 
     def __init__(self, began: float) -> None:
-        self._began = began
+        self._began = self._last = began
+        self.wrong = 0
         self._shift: float | None = None
 
     def of(self, value: object) -> float:
-        """Return the time that ``value`` stands for; the begin if it is none."""
+        """Return the time that ``value`` stands for; that of the message before if it is none."""
         time = wire_json.number(value) if isinstance(value, int | float) else None
         if time is None:
-            return self._began
+            return self._last
         at = next((time / unit for least, unit in _UNITS if time > least), float(time))
         if self._shift is None:
             # Some count from when the browser started.
             self._shift = 0.0 if not self._began or abs(at - self._began) < MAX_SKEW else self._began - at
-        return at + self._shift
+        at += self._shift
+        if not 0 <= at < _LATEST or (self._last and abs(at - self._last) > MAX_SKEW):
+            self.wrong += 1
+        else:
+            self._last = at
+        return self._last
 
 
 def _frame(message: Object, times: _Times) -> tuple[float, Sender, RawFrame] | None:

@@ -19,6 +19,8 @@ TLS_KEY_LOG = 0x544C534B
 ENHANCED_HEADER = 28
 _RESOLUTION, _OFFSET, _END_OF_OPTIONS = 9, 14, 0
 _MICROSECONDS = 1_000_000
+LATEST = 1 << 33
+"""A time in the year 2242; what is later is damage."""
 
 _LITTLE = b"\x4d\x3c\x2b\x1a"
 _BIG = _LITTLE[::-1]
@@ -70,7 +72,8 @@ class _Reader:
         self._offset = 0  # of the block in the file
         self._at = 0
         self._count = 0
-        self._last = 0.0
+        self._last = self._sound = 0.0
+        self._mended = False
         self._lost_from: int | None = None
         self._records: list[Record] = []
         self._link_type = 0
@@ -218,12 +221,27 @@ class _Reader:
             self._last = ticks / interface.per_second + interface.offset
         self._records.append((self._last, start, captured, original))
 
-    def _batch(self, data: bytes, last: int | None = None) -> Iterator[Batch]:
+    def _batch(self, data: bytes, last: int | None = None) -> Iterator[Batch | Notice]:
         """Hand over the packets up to number ``last``."""
         if not self._records:
             return
         records, self._records = self._records, []
+        if not all(0 <= at < LATEST for at, *_ in (max(records), min(records))):
+            yield from self._mend(records, (last or self._count) - len(records) + 1)
+        self._sound = records[-1][0]
         yield Batch(self._link_type, data, records, (last or self._count) - len(records) + 1)
+
+    def _mend(self, records: list[Record], first: int) -> Iterator[Notice]:
+        """Give packets whose times no clock shows that of the packet before, and say so once."""
+        for number, (at, start, captured, original) in enumerate(records):
+            if 0 <= at < LATEST:
+                self._sound = at
+                continue
+            records[number] = (self._sound, start, captured, original)
+            if not self._mended:
+                self._mended = True
+                what = "its time can't be; it is given that of the packet before, and so are others like it"
+                yield Notice(f"packet {first + number}", what)
 
     def _interface(self, data: bytes, at: int, end: int) -> _Interface:
         link_type, snap_length = self._layout.interface(data, at + 8)

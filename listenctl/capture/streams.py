@@ -128,7 +128,7 @@ class StreamReader:
         if flow is None:
             flow = self._open(segment, events)
         if segment.flags & SYN:
-            again = not segment.flags & ACK and flow.closed is flow.other.closed is Ending.FIN
+            again = not segment.flags & ACK and flow.closed and flow.other.closed
             if again or not flow.accepts_syn(segment.sequence):
                 flow = self._replace(flow, segment, events)
                 flow.accepts_syn(segment.sequence)

@@ -265,7 +265,8 @@ class ReplayedCall:
             self._connection.end_without_close()
             return
         if self._connection.is_open and not self._server_close:
-            self.result.notes.append(f"the capture has no Close of jambonz ({how}); hung up with 1000")
+            why = "it ends before" if how == Ending.CAPTURE else how
+            self.result.notes.append(f"the capture has no Close of jambonz ({why}); hung up with 1000")
         self._connection.hang_up()
 
     async def _finish(self) -> None:

@@ -1,5 +1,5 @@
 """
-The calls of a capture, found and read as they are played: what both sides did, in time from the begin of the call.
+A call of a capture, read as it is played: what both sides did, in time from the begin of the call.
 
 A capture may be far larger than memory, so each call that is played reads the file for itself, a little ahead.
 """
@@ -8,7 +8,7 @@ import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +16,14 @@ from typing import NamedTuple
 
 from websockets.frames import Opcode
 
-from listenctl.capture.captured import CapturedSession, CaptureEvent, FrameSeen, FramesLost, SessionClosed
+from listenctl.capture.captured import CaptureEvent, FrameSeen, FramesLost, SessionClosed
 from listenctl.capture.packets import Notice
 from listenctl.capture.reading import read_capture
 from listenctl.capture.tls_keylog import KeyLog
-from listenctl.errors import ListenctlError, NotFoundError, UsageError
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.errors import ListenctlError, UsageError
 from listenctl.protocol.session import Sender
 
 STDIN = "-"
-LATEST = "@latest"
 BATCH_STEPS = 64
 BATCH_BYTES = 1 << 20
 """Payload after which a batch ends; two batches of a call are in memory at once."""
@@ -37,8 +35,6 @@ MAX_NOTICES = 20
 
 MAX_COUNTING = 1.0
 """Seconds that the rest of an interrupted call may take to be counted."""
-
-_TEXT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +59,23 @@ class CaptureFile:
         Raises:
             ListenctlError: it can't be read, or is no capture.
         """
-        try:
-            yield from read_capture(self.path, keylog=KeyLog(self.secrets))
-        except UsageError as exc:
-            # A file that can't be used is a failure, as it is where several are read.
-            raise ListenctlError(str(exc)) from exc
+        with _as_failure():
+            events = read_capture(self.path, keylog=KeyLog(self.secrets))
+        return _failing(events)
+
+
+@contextmanager
+def _as_failure() -> Iterator[None]:
+    """A file that can't be used is a failure (status 1), as it is where `inspect` reads several."""
+    try:
+        yield
+    except UsageError as exc:
+        raise ListenctlError(str(exc)) from exc
+
+
+def _failing(events: Iterator[CaptureEvent]) -> Iterator[CaptureEvent]:
+    with _as_failure():
+        yield from events
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,110 +119,6 @@ def read_secrets(path: Path) -> str:
     if not KeyLog(text):
         raise UsageError(f"{path}: holds no secrets of TLS sessions; name a file that SSLKEYLOGFILE made")
     return text
-
-
-def find_calls(capture: CaptureFile, wanted: str | None = None, *, every: bool = False) -> list[CapturedCall]:
-    """
-    Return the calls to play, in the order of their begin; the file is read as far as that takes.
-
-    Args:
-        wanted: number or callSid of one, a prefix that no other callSid has, or ``@latest``; without it the first
-            that is a listen call.
-        every: all listen calls.
-
-    Raises:
-        ListenctlError: the file can't be read, or is no capture.
-        UsageError: a prefix can mean several calls.
-        NotFoundError: it holds no such call, or none whose content can be read.
-    """
-    search = _Search(capture.name, wanted, every=every)
-    for event in capture.read():
-        if search.take(event):
-            break
-    return search.result()
-
-
-@dataclass(slots=True)
-class _Seen:
-    session: CapturedSession
-    began: float
-    sid: str | None = None
-    """The callSid of its first text, empty where that has none."""
-
-    @property
-    def call(self) -> CapturedCall:
-        return CapturedCall(self.session.number, self.began)
-
-
-class _Search:
-    """Look for calls in what a file holds."""
-
-    def __init__(self, name: str, wanted: str | None, *, every: bool) -> None:
-        self._name = name
-        self._wanted = wanted
-        self._every = every
-        self._seen: dict[int, _Seen] = {}
-        self._unreadable: dict[int, str] = {}
-
-    def take(self, event: CaptureEvent) -> bool:
-        """Take what happened; return whether nothing more need be looked at."""
-        if isinstance(event, Notice):
-            return False
-        session = event.session
-        if session.unreadable:
-            self._unreadable[session.number] = session.unreadable
-        if not isinstance(event, FrameSeen):
-            return False
-        seen = self._seen.get(session.number)
-        if seen is None:
-            # Where the begin isn't known, or comes from another clock, the first frame is the begin.
-            began = session.began if 0 < session.began <= event.at else event.at
-            seen = self._seen[session.number] = _Seen(session, began)
-        self._look_for_sid(seen, event)
-        return not self._every and self._is_wanted(seen)
-
-    def result(self) -> list[CapturedCall]:
-        """Return what was found."""
-        seen = sorted(self._seen.values(), key=lambda one: one.session.number)
-        if self._every:
-            found = [one for one in seen if one.session.is_listen is not False]
-        elif self._wanted is None:
-            found = [one for one in seen if one.session.is_listen] or [
-                one for one in seen if one.session.is_listen is None
-            ]
-        elif self._wanted == LATEST:
-            found = sorted((one for one in seen if one.session.is_listen is not False), key=lambda one: -one.began)
-        else:
-            found = [one for one in seen if self._is_wanted(one)] or self._with_prefix(seen, self._wanted)
-        if not found:
-            raise NotFoundError(f"{self._name}: {self._complaint()}")
-        return [one.call for one in (found if self._every else found[:1])]
-
-    def _is_wanted(self, seen: _Seen) -> bool:
-        if self._wanted is None:
-            return seen.session.is_listen is True
-        return self._wanted in (seen.sid, str(seen.session.number))
-
-    def _with_prefix(self, seen: Sequence[_Seen], prefix: str) -> list[_Seen]:
-        found = [one for one in seen if prefix and one.sid and one.sid.startswith(prefix)]
-        if len({one.sid for one in found}) > 1:
-            raise UsageError(f"{self._name}: --call {prefix} can mean {len(found)} calls; give more of the callSid")
-        return found
-
-    def _look_for_sid(self, seen: _Seen, event: FrameSeen) -> None:
-        if self._wanted and seen.sid is None and event.sender is Sender.JAMBONZ and event.frame.opcode == _TEXT:
-            seen.sid = CallMetadata.parse(event.frame.payload).call_sid or ""
-
-    def _complaint(self) -> str:
-        if self._unreadable:
-            number, reason = next(iter(self._unreadable.items()))
-            return f"call {number} can't be read: {reason}"
-        if self._wanted is not None:
-            return f"holds no call {self._wanted} of which a frame could be read; `listenctl inspect` lists its calls"
-        others = len(self._seen)
-        if not others:
-            return "holds no listen call of which a frame could be read"
-        return f"holds {others} WebSocket connections, and none is a listen call; name one with --call NUMBER"
 
 
 def _is_played(step: Step, sender: Sender) -> bool:

@@ -84,7 +84,8 @@ def replay(options: ReplayOptions) -> int:
 
     What is sent, and when, is that of the capture. With --compare the server's answers are held against those in it.
     """
-    from listenctl.client.replay_script import find_calls, open_capture, read_secrets
+    from listenctl.client.replay_script import open_capture, read_secrets
+    from listenctl.client.replay_search import find_calls
 
     if (options.url is None) == (options.listen is None):
         raise UsageError("give either the URL of a server or --listen [HOST:]PORT")
@@ -106,8 +107,8 @@ def _check_company(options: ReplayOptions) -> None:
     """Refuse options that would do nothing."""
     if options.sync is not None and options.listen is None:
         raise UsageError("--sync is about --listen; give that as well")
-    for name, value in (("--tolerance", options.tolerance), ("--ignore", options.ignore)):
-        if value and not options.compare:
+    for name, given in (("--tolerance", options.tolerance is not None), ("--ignore", bool(options.ignore))):
+        if given and not options.compare:
             raise UsageError(f"{name} is about --compare; give that as well")
 
 

@@ -105,6 +105,8 @@ def _completeness(report: CallReport) -> str:
         )
         if samples
     ]
+    if complete.share is None:
+        return complete.unknown
     share = f"{complete.share:.2%} complete" if complete.complete is False else "complete"
     if complete.unknown and not complete.uncaptured:
         share += " as far as can be told"
@@ -133,7 +135,13 @@ def _spread(spread: Spread) -> str:
 
 
 def _gap(gap: Gap, report: CallReport) -> str:
-    words = {GapKind.HOLE: "lost", GapKind.PAUSE: "paused", GapKind.BURST: "late", GapKind.LATE_START: "late start"}
+    words = {
+        GapKind.HOLE: "lost",
+        GapKind.PAUSE: "paused",
+        GapKind.BURST: "late",
+        GapKind.LATE_START: "late start",
+        GapKind.UNCAPTURED: "not captured",
+    }
     least = "at least " if gap.at_least else ""
     return f"{words[gap.kind]} {least}{gap.length:.2f} s at {moment(gap.position / report.audio_format.sample_rate)}"
 

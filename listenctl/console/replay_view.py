@@ -79,7 +79,8 @@ def _faults(result: ReplayResult) -> Iterator[str]:
     if result.error:
         yield result.error
     if result.cut_short:
-        yield f"ended {max(0.0, result.early):.1f} s before its time: {_counted(result.unplayed or 0, 'frame')} not played"
+        early = max(0.0, result.early)
+        yield f"ended {early:.1f} s before its time: {_left(result.unplayed)} not played"
     elif result.interrupted:
         yield f"interrupted: {_left(result.unplayed)} not played"
     if result.lost:

@@ -82,9 +82,11 @@ class CallInspector:
         self._metadata: CallMetadata | None = None
         self._handshake_checked = False
         self._last = 0.0
+        self._torn: set[Sender] = set()
         if session.started_midway or session.without_application:
             self._application.complete = False
         if session.started_midway:
+            self._application.lose(0.0, Sender.APPLICATION)
             self._findings.add("capture-midway", 0.0, Culprit.CAPTURE, "the handshake isn't in the capture")
 
     @property
@@ -114,7 +116,7 @@ class CallInspector:
         self._find_out_whether_it_listens()
         self._check_handshake()
         close = self._closing.closes.get(_JAMBONZ)
-        self._application.finish(seconds, closed_at=close.at if close else None)
+        self._application.finish(seconds, closed_at=close.at if close else None, whole=ended is not None)
         heard = self.session.request is not None or self._application.spoke
         self._closing.both_seen = heard and not self.session.without_application
         self._closing.control_seen = not self.session.without_control and not self.session.unreadable
@@ -131,6 +133,9 @@ class CallInspector:
             self._take(entry.at, _JAMBONZ, entry.event)
         at = self._last = timeline.at
         self._findings.packet = packet
+        if not self._listen.started and session.started_midway and frame.opcode == _BINARY and sender is _JAMBONZ:
+            # The first text isn't to be waited for: it came before the capture.
+            self._take_all(at, sender, self._listen.assume_defaults(at))
         if self._closes:
             self._closing.frame(at, sender, frame.opcode)
         if frame.opcode != _BINARY or not frame.fin:
@@ -216,7 +221,7 @@ class CallInspector:
             metadata if len(metadata.raw) <= _MOST_METADATA else CallMetadata.parse(metadata.raw[:MAX_REPAIR])
         )
         # A capture that begins within a call can't have the first text.
-        if metadata.raw or not self.session.started_midway:
+        if metadata.raw or not (self.session.started_midway or _JAMBONZ in self._torn):
             late = isinstance(event, MetadataArrived)
             self._received.start(at, metadata, event.audio_format, late=late)
         else:
@@ -224,13 +229,18 @@ class CallInspector:
         self._application.learn(event.audio_format.sample_rate, rate_in(metadata.fields))
 
     def _violate(self, at: float, sender: Sender, violation: ProtocolViolation) -> None:
+        if violation.rule == "frame-order" and sender in self._torn:
+            return  # The first frame of the message is missing in the capture, or its last.
         if violation.rule in RULES and violation.rule not in _SAID_BETTER:
             self._findings.add(violation.rule, at, Culprit(sender), violation.detail)
 
     def _lose(self, lost: FramesLost) -> None:
         at = self._last = max(self._last, lost.at - self.session.began)
         self._findings.packet = None
+        if lost.sender is _JAMBONZ:
+            self._listen.ledger.miss(self._received.samples_in(lost))
         self._received.lose(at, lost)
+        self._torn.add(lost.sender)
         self._application.lose(at, lost.sender)
         self._closing.lose(at, lost.sender)
         for observer in self._observers:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
+from statistics import median
 
 from listenctl.protocol.ledger import Gap, GapKind
 from listenctl.reports import Report
@@ -25,6 +26,10 @@ _FEWEST_WINDOWS = 8
 _SHORTEST_DRIFT = 10.0
 """Seconds of audio from which a drift is told; its uncertainty says what that is worth."""
 _OUTLIER = 3.0
+# A step is what so many windows show before and after it, and no clock is so fast.
+_AROUND = 4
+_STEP_UP = 0.008
+_FASTEST = 0.0005
 
 # What is later than this may have been lost instead, which is known a while after.
 _DOUBTFUL = 0.12
@@ -109,6 +114,7 @@ class Arrivals:
         self.last = 0.0
         self._base = 0.0
         self._doubtful: list[float] = []
+        self._anew = False
         self._windows: list[_Window] = []
         self._width = _WINDOW
         self._until = 0.0
@@ -117,7 +123,7 @@ class Arrivals:
     def add(self, at: float, position: int) -> None:
         """Take a message after which there are ``position`` samples per channel."""
         offset = at - position / self._rate
-        if self.first is None:
+        if self.first is None or self._anew:
             self._begin(at, position, offset)
             return
         self.intervals.add(at - self.last)
@@ -144,7 +150,7 @@ class Arrivals:
             position += samples
             offset = at - position / rate
             late = offset - base
-            if self.first is None or self._doubtful or late >= _DOUBTFUL or at >= until:
+            if self.first is None or self._anew or self._doubtful or late >= _DOUBTFUL or at >= until:
                 self.last, self._base = last, base
                 self.add(at, position)
                 last, base, until, least = self.last, self._base, self._until, self._best.offset
@@ -167,14 +173,21 @@ class Arrivals:
             self._settle(seconds)
             self._base += seconds
 
+    def go_on(self) -> None:
+        """Take notice that audio is missing in the capture: what comes next is the new measure of what is late."""
+        if self.first is not None:
+            # It never is known whether these were late, or what came before them was lost.
+            self._doubtful.clear()
+            self._anew = True
+
     def finish(self) -> None:
         """Take what is late at the end for late."""
         self._settle(0.0)
         self._windows.append(self._best)
 
-    def drift(self, gaps: Sequence[Gap]) -> Drift | None:
-        """Return how the clock runs, None where there is too little audio; it is not compared across gaps."""
-        segments = list(self._segments(sorted({gap.position for gap in gaps})))
+    def drift(self, cuts: Iterable[int]) -> Drift | None:
+        """Return how the clock runs, None where there is too little audio; it is not compared across positions."""
+        segments = [part for one in self._segments(sorted(set(cuts))) for part in _without_steps(one)]
         usable = [one for one in segments if len(one) >= _FEWEST_WINDOWS]
         if sum(one[-1].at - one[0].at for one in usable) < _SHORTEST_DRIFT:
             return None
@@ -185,7 +198,11 @@ class Arrivals:
         self._windows.clear()
 
     def _begin(self, at: float, position: int, offset: float) -> None:
-        self.first = self.last = at
+        if self._anew:
+            self._windows.append(self._best)
+            self._anew = False
+        self.first = at if self.first is None else self.first
+        self.last = at
         self._base = offset
         self.lateness.add(0.0)
         self._best = _Window(at, position, offset)
@@ -239,16 +256,28 @@ def _fit(segments: Sequence[Sequence[_Window]]) -> Drift | None:
     return Drift(slope * 1e6, 2 * sqrt(rest / degrees / square) * 1e6)
 
 
+def _without_steps(windows: list[_Window]) -> Iterator[list[_Window]]:
+    """Cut where audio comes later for good, by less than what counts as a gap: no clock does that."""
+    begun = 0
+    for at in range(_AROUND, len(windows) - _AROUND + 1):
+        before, after = windows[at - _AROUND : at], windows[at : at + _AROUND]
+        step = abs(median(one.offset for one in before) - median(one.offset for one in after))
+        if at - begun >= _AROUND and step > _STEP_UP + _FASTEST * (after[-1].at - before[0].at):
+            yield windows[begun:at]
+            begun = at
+    yield windows[begun:]
+
+
 def _fit_without_outliers(segments: Sequence[Sequence[_Window]]) -> list[list[_Window]]:
-    """Leave out windows in which even the least late message was late."""
+    """Leave out windows in which even the least late message was late, or all before audio came later for good."""
     kept = []
     for each in segments:
         offsets = sorted(one.offset for one in each)
-        median = offsets[len(offsets) // 2]
-        deviation = sorted(abs(offset - median) for offset in offsets)[len(offsets) // 2]
-        # A clock that drifts moves the offsets too, so that only what is far above counts.
-        limit = median + max(_OUTLIER * 4 * deviation, 0.005)
-        kept.append([one for one in each if one.offset <= limit])
+        middle = offsets[len(offsets) // 2]
+        deviation = sorted(abs(offset - middle) for offset in offsets)[len(offsets) // 2]
+        # A clock that drifts moves the offsets too, so that only what is far off counts.
+        limit = max(_OUTLIER * 4 * deviation, 0.005)
+        kept.append([one for one in each if abs(one.offset - middle) <= limit])
     return [each for each in kept if each]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import inf
 
 from listenctl.inspection.findings import Findings
-from listenctl.inspection.judging import Heard, Judge
+from listenctl.inspection.judging import MISSING, Heard, Judge, Missing
 from listenctl.inspection.modes import Mode, ModeEvidence
 from listenctl.inspection.player import TICK, StreamPlayed
 from listenctl.inspection.records import MAX_RECORDS, ClipBook, ClipRecord, MarkBook, MarkRecord, Place
@@ -27,8 +27,8 @@ _MOST_WAITING_BYTES = 4 * 1024 * 1024
 _ANSWER_TIME = 2.0
 _CLOSE_TIME = 5.0
 _SHOWN = 40
-# A mark of which one of these is said isn't expected to be answered.
 _PLAY_DONE = '"playDone"'
+# A mark of which one of these is said isn't expected to be answered.
 _HOPELESS = {"too-many-marks", "not-streaming", "unsupported", "disabled", "name-not-escaped"}
 
 
@@ -57,7 +57,7 @@ class Application:
         self._hear = hear
         self._evidence = ModeEvidence()
         self._judge: Judge | None = None
-        self._waiting: list[tuple[Place, Command | bytes]] = []
+        self._waiting: list[tuple[Place, Command | bytes | Missing]] = []
         self._waiting_bytes = 0
         self._waiting_since: float | None = None
         self._disconnected: Place | None = None
@@ -66,6 +66,7 @@ class Application:
         self._stream_bytes = self._stream_messages = 0
         self._phase = 0.0
         self._lost_at = -inf
+        self._lost_first = False
         self._clips_answered_badly: deque[float] = deque(maxlen=MAX_RECORDS)
         self.complete = True
         self.mode: Mode | None = None
@@ -131,8 +132,13 @@ class Application:
     def lose(self, at: float, sender: Sender) -> None:
         """Take notice that something is missing in the capture."""
         self.complete = False
-        if sender is Sender.JAMBONZ:
-            self._lost_at = at
+        # The answer may be what is missing, or what made it that none came.
+        self._lost_at = at
+        if sender is Sender.APPLICATION:
+            if self._judge or self._waiting:
+                self._take(Place(at), MISSING)
+            else:
+                self._lost_first = True
 
     def learn(self, received_rate: int, stream_rate: int | None) -> None:
         """Take what the metadata say: the rate of the audio from jambonz, and that of the stream if they name it."""
@@ -156,15 +162,25 @@ class Application:
         else:
             self._phase = times[-1]
 
-    def finish(self, at: float, *, closed_at: float | None) -> None:
-        """Settle what the end of the call settles; ``closed_at`` is when jambonz sent its Close."""
+    def finish(self, at: float, *, closed_at: float | None, whole: bool = True) -> None:
+        """
+        Settle what the end of the call settles.
+
+        Args:
+            closed_at: when jambonz sent its Close.
+            whole: the call ended, and not only the capture of it.
+        """
         if self._waiting or self._judge:
-            self._decide().finish(at)
+            self._decide().finish(at, whole=whole)
         else:
             self.mode = self._stated
         self._find_unanswered(at)
         self._find_unproven()
-        if self._disconnected and (at if closed_at is None else closed_at) - self._disconnected.at > _CLOSE_TIME:
+        if (
+            self._disconnected
+            and self._disconnected.at > self._lost_at
+            and (at if closed_at is None else closed_at) - self._disconnected.at > _CLOSE_TIME
+        ):
             detail = f"no Close within {_CLOSE_TIME:.0f} s of the disconnect"
             self._findings.at_place("disconnect-ignored", self._disconnected, Culprit.JAMBONZ, detail)
 
@@ -186,7 +202,7 @@ class Application:
             "underrun_seconds": round(played.underrun_seconds, 3),
         }
 
-    def _take(self, place: Place, item: Command | bytes) -> None:
+    def _take(self, place: Place, item: Command | bytes | Missing) -> None:
         if self._judge:
             self._judge.take(place, item)
             return
@@ -214,6 +230,8 @@ class Application:
             hear=self._hear,
             proven=lambda: self._evidence.proven,
         )
+        if self._lost_first:
+            judge.take(self._waiting[0][0], MISSING)
         for place, item in self._waiting:
             judge.take(place, item)
         self._waiting.clear()

@@ -67,7 +67,7 @@ def describe_call(report: CallReport, happenings: Happenings, sound: Report) -> 
         "lost_samples": missing.lost + missing.uncaptured,
         "paused_samples": missing.paused,
         "unrecorded_samples": 0,
-        "completeness": round(missing.share, 6),
+        "completeness": None if missing.share is None else round(missing.share, 6),
         "complete": missing.complete,
         "clock_drift_ppm": round(report.drift.ppm) if report.drift else None,
         "source": session.source,

@@ -20,7 +20,28 @@ _IDLE = 0.2
 _SHORTEST_TAIL = 0.005
 # Whoever sends back what it hears is cut off by that much.
 _NOTABLE_REST = 0.5
+# What may be missing in the capture decides on them.
+_DEPEND_ON_ALL = frozenset(
+    {
+        "stream-tail-held",
+        "stream-cut-off",
+        "mark-early",
+        "mark-shifted",
+        "mark-resampled",
+        "marks-too-many",
+        "clip-on-top",
+        "clip-dropped",
+        "clip-queue-full",
+    }
+)
 _DEPEND_ON_MODE = ("stream-not-played", "clip-while-streaming")
+
+
+class Missing:
+    """Stands for what the application sent and the capture lacks."""
+
+
+MISSING = Missing()
 
 
 class Judge:
@@ -46,6 +67,7 @@ class Judge:
         self._mode = mode
         self._proven = proven
         self._killed_at: float | None = None
+        self._whole = True
         self._player = Player(
             mode, settings.profile, call_rate=settings.call_rate, phase=phase, judge=self._judge, hear=hear
         )
@@ -55,8 +77,13 @@ class Judge:
         """How the stream was played."""
         return self._player.stream
 
-    def take(self, place: Place, item: Command | bytes) -> None:
-        """Take a command or a binary message."""
+    def take(self, place: Place, item: Command | bytes | Missing) -> None:
+        """Take a command or a binary message, or notice that some are missing."""
+        if isinstance(item, Missing):
+            # How much waits to be played is never known again.
+            self._whole = False
+            self._player.doubt()
+            return
         if isinstance(item, bytes):
             self._player.advance(place.at)
             if self._mode.streams:
@@ -72,9 +99,12 @@ class Judge:
         """Take notice of the time."""
         self._player.advance(at)
 
-    def finish(self, at: float) -> None:
-        """Play to the end."""
-        self._player.finish(at)
+    def finish(self, at: float, *, whole: bool = True) -> None:
+        """Play to the end, which isn't that of the call unless ``whole``."""
+        if whole:
+            self._player.finish(at)
+        else:
+            self._player.advance(at)
         stream = self.stream
         if stream.first_underrun is not None:
             count = f"{stream.underruns} times" if stream.underruns > 1 else "once"
@@ -83,7 +113,7 @@ class Judge:
 
     def _check_tail(self, place: Place) -> None:
         before = self._player.last_audio
-        if before is None or place.at - before.at <= _IDLE:
+        if before is None or not self._whole or place.at - before.at <= _IDLE:
             return
         held = self._player.held_tail()
         if held > _SHORTEST_TAIL:
@@ -106,7 +136,7 @@ class Judge:
         if record is not None:
             record.judge(judged.at, verdict)
         rule = VERDICT_RULES.get(verdict.reason)
-        if rule and self._is_fault(verdict):
+        if rule and (self._whole or rule not in _DEPEND_ON_ALL) and self._is_fault(verdict):
             severity = self._severity_of(rule)
             detail = verdict.sentence
             self._findings.at_place(rule, judged.place, Culprit.APPLICATION, detail, severity=severity)

@@ -102,6 +102,7 @@ class Player:
         self.last_audio: Place | None = None
         self._tail = bytearray()
         self._ran_dry: float | None = None
+        self._sure = True
         self._killed = False
         self.stream = StreamPlayed()
 
@@ -134,6 +135,10 @@ class Player:
         self._quiet = 0
         self._tell(place.at, self._playout.audio(data))
         self.stream.ahead = max(self.stream.ahead, self._playout.buffered)
+
+    def doubt(self) -> None:
+        """Take notice that something may have been sent that isn't told: where it runs dry from now on says nothing."""
+        self._sure = False
 
     def held_tail(self) -> float:
         """Return the seconds of sound that wait for more, 0 where it is silence that does."""
@@ -172,7 +177,7 @@ class Player:
         self._due += TICK
 
     def _end_underrun(self) -> None:
-        if self._ran_dry is None or not self.streams:
+        if self._ran_dry is None or not self.streams or not self._sure:
             return
         since, self._ran_dry = self._ran_dry, None
         seconds = self._due - since

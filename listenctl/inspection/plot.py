@@ -46,7 +46,7 @@ _TITLE, _FOOT = 0.75, 0.55
 _WAVE, _SPECTRUM = 1.25, 1.15
 _LEFT, _RIGHT = 0.085, 0.99
 _SHORTEST = 0.1
-_GAPS = {GapKind.HOLE: "lost", GapKind.PAUSE: "paused"}
+_GAPS = {GapKind.HOLE: "lost", GapKind.PAUSE: "paused", GapKind.UNCAPTURED: "not captured"}
 
 
 class Plotter:
@@ -191,7 +191,7 @@ def _subtitle(report: CallReport) -> str:
         else "",
         f"{report.seconds:.1f} s",
         f"{audio_format.sample_rate} Hz {mix}",
-        f"{report.completeness.share:.2%} complete",
+        "" if (share := report.completeness.share) is None else f"{share:.2%} complete",
         drawable(report.session.source, 60),
     ]
     return "   ".join(word for word in words if word)

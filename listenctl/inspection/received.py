@@ -19,6 +19,9 @@ from listenctl.protocol.session import Sender
 
 _SHOWN = 60
 _TOO_SMALL = "what is missing in the capture is too little to be measured"
+# Of a masked frame, before its payload.
+_SHORT_HEAD, _HEAD = 6, 8
+_SHORT = 126
 _MOST_SIZES = 256
 _MOST_GAPS = 10_000
 _NOTABLE_DRIFT = 100
@@ -97,6 +100,8 @@ class Received:
         """Take notice that frames are missing in the capture here."""
         if lost.sender is Sender.JAMBONZ:
             self.completeness.unknown = _TOO_SMALL
+            if self.arrivals:
+                self.arrivals.go_on()
             if len(self._holes) < _MOST_GAPS:
                 self._holes.append(self.counts.samples)
         size = "some bytes" if lost.size is None else f"{lost.size} bytes"
@@ -104,9 +109,18 @@ class Received:
         detail = f"{size} of what {sender} sent are missing: {lost.detail}"
         self._findings.add("capture-hole", at, Culprit.CAPTURE, detail)
 
+    def samples_in(self, lost: FramesLost) -> int | None:
+        """Return how much audio is missing where it is whole messages as they usually are; None if that isn't known."""
+        if lost.size is None or not self.counts.sizes:
+            return None
+        usual, _ = self.counts.sizes.most_common(1)[0]
+        messages, rest = divmod(lost.size, usual + (_HEAD if usual >= _SHORT else _SHORT_HEAD))
+        return None if rest else messages * usual // self._frame_bytes
+
     def gap(self, at: float, gap: Gap) -> None:
         """Take an irregularity that is known now."""
-        if self.arrivals:
+        uncaptured = gap.kind is GapKind.UNCAPTURED
+        if self.arrivals and not uncaptured:
             self.arrivals.gap(gap)
         if len(self.gaps) < _MOST_GAPS:
             self.gaps.append(gap)
@@ -114,7 +128,6 @@ class Received:
         # When it began: what has come since and what is missing took that long.
         began = at - (self.counts.samples - gap.position + max(0, gap.missing)) / rate
         place = Place(max(0.0, began), gap.position)
-        uncaptured = self._is_in_hole(gap)
         self._count(gap, uncaptured=uncaptured)
         if not uncaptured:
             self._tell(gap, place)
@@ -146,7 +159,11 @@ class Received:
             return None
         arrivals.finish()
         self.keys.sort(key=lambda key: key.at)
-        drift = None if self._is_of_another_rate(arrivals) else arrivals.drift(self.gaps)
+        drift = (
+            None
+            if self._is_of_another_rate(arrivals)
+            else arrivals.drift([*(gap.position for gap in self.gaps), *self._holes])
+        )
         arrivals.forget()
         if drift and abs(drift.ppm) - drift.uncertainty > _NOTABLE_DRIFT:
             pace = "slower" if drift.ppm > 0 else "faster"
@@ -168,11 +185,6 @@ class Received:
         detail = f"audio said to be {rate} Hz in {self._format.channels} channel(s) comes {whole:.2f} times as fast"
         self._findings.at_place("format-wrong", Place(first, 0), Culprit.JAMBONZ, detail)
         return True
-
-    def _is_in_hole(self, gap: Gap) -> bool:
-        slack = self._format.sample_rate // 10
-        until = gap.position + gap.position_uncertainty + slack
-        return any(gap.position - slack <= hole <= until for hole in self._holes)
 
     def _count(self, gap: Gap, *, uncaptured: bool) -> None:
         completeness = self.completeness

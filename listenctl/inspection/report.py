@@ -74,10 +74,12 @@ class Completeness:
         return None if self.unknown else True
 
     @property
-    def share(self) -> float:
-        """How much there is of what jambonz sent and threw away; a pause isn't missing."""
+    def share(self) -> float | None:
+        """How much there is of what jambonz sent and threw away, None if nothing is known; a pause isn't missing."""
         sent = self.received + self.lost + self.uncaptured
-        return self.received / sent if sent else 1.0
+        if sent:
+            return self.received / sent
+        return None if self.unknown else 1.0
 
     def to_json(self) -> Report:
         """Return it as it stands in `listenctl-inspect(5)`."""
@@ -86,7 +88,7 @@ class Completeness:
             "lost_samples": self.lost,
             "paused_samples": self.paused,
             "uncaptured_samples": self.uncaptured,
-            "completeness": round(self.share, 6),
+            "completeness": None if self.share is None else round(self.share, 6),
             "complete": self.complete,
             "complete_unknown": self.unknown if self.complete is None else None,
         }
@@ -212,9 +214,10 @@ class CallReport:
 
     def _describe_audio(self) -> Report:
         known = self.metadata.mix_type if self.metadata else None
+        sealed = bool(self.session.unreadable) and self.metadata is None and not self.audio.samples
         return {
-            "sample_rate": self.audio_format.sample_rate,
-            "channels": self.audio_format.channels,
+            "sample_rate": None if sealed else self.audio_format.sample_rate,
+            "channels": None if sealed else self.audio_format.channels,
             "mix_type": known,
             "samples": self.audio.samples,
             "seconds": round(self.audio_format.duration(self.audio.samples), 3),

@@ -28,7 +28,7 @@ def table_row(report: CallReport) -> dict[str, Cell]:
         "lost_seconds": round(completeness.lost / rate, 3),
         "paused_seconds": round(completeness.paused / rate, 3),
         "uncaptured_seconds": round(completeness.uncaptured / rate, 3),
-        "completeness": round(completeness.share, 6),
+        "completeness": None if completeness.share is None else round(completeness.share, 6),
         "dtmf": "".join(key.digit for key in report.keys if key.channel is None),
         "marks": len(report.marks),
         "clips": len(report.clips),

@@ -13,8 +13,10 @@ from enum import StrEnum
 
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.clock_drift import ClockDrift
+from listenctl.protocol.rush import Rush
 from listenctl.protocol.sizes import MessageSizes
 from listenctl.protocol.stall import LATE, STEADY, WINDOW, Stall
+from listenctl.protocol.unheard import Unheard
 
 SHORTEST_BURST = 0.2
 LATE_START = 0.5
@@ -32,6 +34,7 @@ class GapKind(StrEnum):
     PAUSE = "pause"  # jambonz sent nothing, and nothing that it held back came later
     BURST = "burst"  # audio came late and then all at once; nothing is missing
     LATE_START = "late-start"  # the first audio came long after the connection
+    UNCAPTURED = "uncaptured"  # it came, but is missing in a capture
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,6 @@ class Gap:
     missing: int = 0
     position_uncertainty: int = 0
     at_least: bool = False
-
-
-@dataclass(slots=True)
-class _Rush:
-    """Audio that comes earlier than it did so far, while it isn't known yet whether a clock or a burst brings it."""
-
-    position: int
-    since: float  # beginning of the window
-    early: float = 0.0  # seconds in this window
-    length: float = 0.0  # seconds before it
 
 
 class GapLedger:
@@ -91,11 +84,12 @@ class GapLedger:
         self._ripple = 0.0  # how late audio is on average that is in time
         self._in_time = 0  # position
         self._stall: Stall | None = None
-        self._rush: _Rush | None = None
+        self._rush: Rush | None = None
         self._drift = ClockDrift()
         self._missing = {GapKind.HOLE: 0, GapKind.PAUSE: 0}
         self._may_come = {GapKind.HOLE: 0, GapKind.PAUSE: 0}
         self._expects_end = False
+        self._unheard: Unheard | None = None
         self._told = 0
         self.found: list[Gap] = []
 
@@ -156,13 +150,33 @@ class GapLedger:
         """Take notice that jambonz shuts down: if nothing more comes, nothing is missing."""
         self._expects_end = True
 
+    def miss(self, samples: int | None) -> None:
+        """
+        Take notice that audio came that isn't told: what comes next isn't late by that, and becomes the new measure.
+
+        Args:
+            samples: per channel, None where it isn't known how many; then the time tells it.
+        """
+        self._unheard = Unheard(self._bytes, samples).after_all(self._unheard)
+        stall = self._stall
+        # What is missing before audio that came again isn't what is missing here.
+        if stall is not None and self._checked_samples > stall.position:
+            late = stall.least_missing(self._late, self._interval)
+            if late > LATE:
+                self._settle(stall, late, self._checked_at)
+        self._stall = self._rush = None
+
     def check(self, at: float) -> Sequence[Gap]:
         """Hold what has been added against the time by which it had arrived; return the gaps known since."""
         if not self._bytes or (self._expects_end and self._bytes == self._bytes_checked):
             return ()
         elapsed = at - self._checked_at
+        if self._unheard and self._bytes == self._bytes_checked:
+            return ()
         self._interval = elapsed or self._interval
-        if not self._bytes_checked:
+        if self._unheard and self._bytes > self._unheard.after:
+            self._go_on(self._unheard, at)
+        elif not self._bytes_checked:
             self._begin(at)
         else:
             self._weigh(at - self._origin - self._bytes / self._byte_rate, at, elapsed)
@@ -181,7 +195,7 @@ class GapLedger:
         Returns:
             How many messages were taken; all that the next one brings is still to be done.
         """
-        if self._stall is not None or self._expects_end or not self._bytes_checked:
+        if self._stall is not None or self._unheard is not None or self._expects_end or not self._bytes_checked:
             return 0
         if message_bytes != self._sizes.usual:
             return 0
@@ -226,7 +240,19 @@ class GapLedger:
             self.found.append(Gap(GapKind.LATE_START, 0, delay, self.resolution))
         elif delay < -SHORTEST_BURST:
             # More may follow at once, for example when resampled (protocol.md 13).
-            self._rush = _Rush(0, at, early=-delay)
+            self._rush = Rush(0, at, early=-delay)
+
+    def _go_on(self, unheard: Unheard, at: float) -> None:
+        """Set the origin anew by the first audio after some that we don't have."""
+        self._unheard = self._stall = self._rush = None
+        late = at - self._origin - self._bytes / self._byte_rate
+        self._origin += late
+        self._late = 0.0
+        self._drift.distrust(at)
+        seconds = max(0.0, late) if unheard.samples is None else self._format.duration(unheard.samples)
+        if missing := self._whole_frames(seconds):
+            position, length = unheard.after // self._format.frame_bytes, self._format.duration(missing)
+            self.found.append(Gap(GapKind.UNCAPTURED, position, length, self.resolution, missing))
 
     def _weigh(self, late: float, at: float, elapsed: float) -> None:
         if late < 0:
@@ -257,17 +283,17 @@ class GapLedger:
             self._end_as_burst(self._stall)
         self._origin += late
         if self._rush is None:
-            self._rush = _Rush(self._checked_samples, at)
+            self._rush = Rush(self._checked_samples, at)
         self._rush.early -= late
 
-    def _follow_rush(self, rush: _Rush, at: float) -> None:
+    def _follow_rush(self, rush: Rush, at: float) -> None:
         if rush.early >= LATE:
             rush.length += rush.early
             rush.early, rush.since = 0.0, at
         else:
             self._end_rush(rush, at)
 
-    def _end_rush(self, rush: _Rush, at: float) -> None:
+    def _end_rush(self, rush: Rush, at: float) -> None:
         self._rush = None
         length = rush.length + rush.early
         if length < LATE:

@@ -71,7 +71,7 @@ def test_several_calls_may_stand_in_one_file() -> None:
     events = dumped(*call(), *call())
 
     assert [session.number for session in sessions(events)] == [1, 2]
-    assert endings(events) == [(None, "the dump ends")] * 2
+    assert endings(events) == [(None, "capture")] * 2
     assert len(frames(events)) == 6
 
 

@@ -158,3 +158,22 @@ def test_damage_never_raises(at: int, put_in: bytes, taken_out: int) -> None:
 )
 def test_any_json_in_the_place_of_an_entry_never_raises(value: object) -> None:
     read(har(value, entry([value]), entry(value)))
+
+
+def test_a_time_that_cannot_be_is_that_of_the_message_before() -> None:
+    times = (BEGAN, BEGAN + 1, 99999999999999)
+    odd = [{"type": "send", "time": time, "opcode": 1, "data": METADATA} for time in times]
+
+    events = read(har(entry(odd)))
+
+    assert [round(one.at - BEGAN, 3) for one in seen(events)] == [0.0, 1.0, 1.0]
+    assert notices(events) == [
+        "session 1: 1 messages have times that can't be; each is given that of the message before"
+    ]
+
+
+def test_an_entry_without_a_time_begins_with_its_first_message() -> None:
+    events = read(har(entry(startedDateTime=None)))
+
+    (session,) = sessions(events)
+    assert session.began == pytest.approx(BEGAN + 0.1)

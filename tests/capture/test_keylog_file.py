@@ -6,7 +6,7 @@ import pytest
 
 from listenctl.capture.keylog_file import KeyLogFile
 from listenctl.capture.tls_keylog import SecretLabel
-from listenctl.errors import ListenctlError
+from listenctl.errors import UsageError
 
 SECRET = bytes(range(48))
 
@@ -55,5 +55,5 @@ def test_a_key_log_that_is_gone_costs_only_what_would_come(tmp_path: Path) -> No
 
 
 def test_a_missing_key_log_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ListenctlError, match="can't be read: No such file"):
+    with pytest.raises(UsageError, match="can't read the key log: No such file"):
         KeyLogFile(tmp_path / "none")

@@ -193,3 +193,16 @@ def test_blocks_of_nonsense_never_raise(blocks: list[tuple[int, bytes]], order: 
 @given(st.binary(max_size=2000))
 def test_a_file_of_nonsense_never_raises(nonsense: bytes) -> None:
     found(section()[:12] + nonsense)
+
+
+def test_a_time_beyond_the_calendar_is_that_of_the_packet_before() -> None:
+    blocks = [enhanced(Packet(START, b"a")), *(enhanced(Packet(0, b"b"), ticks=1 << 63) for _ in range(2))]
+    capture = section() + interface() + b"".join([*blocks, enhanced(Packet(START + 1, b"c"))])
+
+    read = list(read_pcapng(iter([capture])))
+
+    times = [at for one in read if isinstance(one, Batch) for at, *_ in one.records]
+    assert times == [START, START, START, START + 1]
+    assert [str(one) for one in read if isinstance(one, Notice)] == [
+        "packet 2: its time can't be; it is given that of the packet before, and so are others like it"
+    ]

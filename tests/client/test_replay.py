@@ -9,7 +9,7 @@ import pytest
 from listenctl.capture.dump_lines import DumpEnd
 from listenctl.client.replay_plan import ReplayPlan, ReplayResult
 from listenctl.client.replay_run import Replay
-from listenctl.client.replay_script import find_calls
+from listenctl.client.replay_search import find_calls
 from tests.helpers.capture import CAPTURES, FOLDER, received_audio
 from tests.helpers.recorded_server import recorded_frames
 from tests.helpers.replayed import (
@@ -151,7 +151,7 @@ async def test_where_the_capture_has_no_end_the_call_is_hung_up_and_that_is_told
         result = await play(plan(dump, port))
 
     assert server.calls[0][-1].payload == NORMAL
-    assert result.notes == ["the capture has no Close of jambonz (the dump ends); hung up with 1000"]
+    assert result.notes == ["the capture has no Close of jambonz (it ends before); hung up with 1000"]
 
 
 async def test_the_close_of_the_server_is_waited_for_where_it_came_first(tmp_path: Path) -> None:
@@ -265,7 +265,25 @@ async def test_stopping_hangs_up_in_the_midst_of_a_call(tmp_path: Path) -> None:
         await playing
 
     assert [one.payload for one in server.calls[0]][1:] == [NORMAL]
-    assert results[0].interrupted
+    assert (results[0].interrupted, results[0].ok, results[0].unplayed) == (True, False, 0)
+
+
+async def test_a_call_that_is_interrupted_is_not_played_to_its_end(tmp_path: Path) -> None:
+    frames = [jambonz(0.0, TEXT, METADATA), *(jambonz(3600.0 + at, BINARY, bytes(320)) for at in range(200))]
+    dump = write_dump(tmp_path / "d", [*frames, application(4000.0, BINARY, b""), jambonz(4000.0, CLOSE, GOING_AWAY)])
+    server = KeepingServer()
+    results: list[ReplayResult] = []
+
+    async with to_keep(server) as port:
+        replaying = plan(dump, port, speed=1.0)
+        replay = Replay(replaying, find_calls(replaying.capture), on_result=results.append)
+        playing = asyncio.create_task(replay.run())
+        await until(lambda: bool(server.calls and server.calls[0]))
+        replay.stop()
+        totals = await playing
+
+    assert (results[0].frames, results[0].unplayed, results[0].cut_short) == (1, 200, False)
+    assert (totals.played, totals.ok) == (1, 0)
 
 
 async def test_a_server_that_refuses_ends_the_loop(tmp_path: Path) -> None:

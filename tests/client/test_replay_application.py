@@ -12,7 +12,8 @@ import listenctl.client.replay_application as module
 from listenctl.client.connection import connect
 from listenctl.client.replay_answers import CompareSettings
 from listenctl.client.replay_plan import ApplicationPlan, ApplicationResult, Sync
-from listenctl.client.replay_script import CaptureFile, find_calls
+from listenctl.client.replay_script import CaptureFile
+from listenctl.client.replay_search import find_calls
 from listenctl.client.replay_server import ReplayServer
 from tests.helpers.capture import FOLDER
 from tests.helpers.frames import HANDSHAKE
@@ -87,6 +88,22 @@ async def test_frames_are_said_as_they_were(tmp_path: Path) -> None:
     assert b"Sec-WebSocket-Protocol: audio.jambonz.org" in head
     expected = b"\x02\x02ab" + b"\x89\x01?" + b"\x80\x01c" + b"\x82\x7e\x01\x2c" + bytes(300) + b"\x88\x05\x0f\xa0bye"
     assert said == expected
+
+
+async def test_an_application_that_is_interrupted_says_what_it_left_out(tmp_path: Path) -> None:
+    frames = [jambonz(0.0, TEXT, METADATA), application(0.0, BINARY, b"ab")]
+    later = [application(3600.0 + at, BINARY, bytes(320)) for at in range(200)]
+    async with playing(write_dump(tmp_path / "d", [*frames, *later, application(4000.0, CLOSE, NORMAL)])) as server:
+        peer = await Peer.open(server.port)
+        await peer.send(HANDSHAKE)
+        await peer.read_head()
+        await peer.read_bytes(4)
+        server.server.stop()
+        await peer.read_to_end()
+        await peer.close()
+
+    (result,) = server.results
+    assert (result.frames, result.unsaid, result.interrupted, result.ok) == (1, 200, True, False)
 
 
 async def test_an_answer_that_is_waited_for_moves_all_that_follows(tmp_path: Path) -> None:

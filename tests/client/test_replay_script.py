@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from listenctl.capture.captured import CaptureEvent, FrameSeen
-from listenctl.client.replay_script import BATCH_STEPS, CaptureFile, Script, find_calls, read_secrets
-from listenctl.errors import NotFoundError, UsageError
+from listenctl.client.replay_script import BATCH_STEPS, CaptureFile, Script, read_secrets
+from listenctl.client.replay_search import find_calls
+from listenctl.errors import ListenctlError, NotFoundError, UsageError
 from tests.helpers.capture import FOLDER, received_audio
 from tests.helpers.replayed import BINARY, CLOSE, METADATA, TEXT, jambonz, plan, play, write_dump
 from tests.helpers.server import recorded_audio, running
@@ -91,8 +92,18 @@ def test_a_file_that_is_no_capture_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("nothing of that kind\n")
 
-    with pytest.raises(UsageError, match="is text; name a capture"):
+    with pytest.raises(ListenctlError, match="is text; name a capture") as raised:
         find_calls(capture(path))
+
+    assert raised.value.exit_status == 1
+
+
+def test_a_key_log_without_secrets_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("nothing of that kind\n")
+
+    with pytest.raises(UsageError, match="holds no secrets of TLS sessions"):
+        read_secrets(path)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
@@ -108,7 +119,7 @@ async def test_of_a_capture_that_was_cut_off_is_played_what_is_there(share: floa
     played, audio = recorded_audio(saved), received_audio(NAME).data
     assert played == audio[: len(played)]
     assert abs(len(played) / len(audio) - share) < 0.01
-    assert result.notes == ["the capture has no Close of jambonz (capture); hung up with 1000"]
+    assert result.notes == ["the capture has no Close of jambonz (it ends before); hung up with 1000"]
 
 
 async def test_the_file_is_read_only_a_little_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,14 @@
 
 import asyncio
 import csv
+import fcntl
 import gzip
 import json
+import os
+import shutil
 import signal
+import sys
+import termios
 import wave
 from asyncio.subprocess import PIPE
 from io import StringIO
@@ -18,7 +23,8 @@ from listenctl.protocol.profiles import PROFILES
 from tests.helpers.cli import COMMAND, environment, listenctl
 from tests.helpers.pcap import Packet, packets_of, pcap
 from tests.helpers.pty_command import on_terminal
-from tests.helpers.server import LIMIT
+from tests.helpers.replayed import jambonz, write_dump
+from tests.helpers.server import LIMIT, until
 
 DATA = Path(__file__).parents[1] / "data" / "captures"
 STREAM, CLIPS, PAUSE = "c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver", "f_pause_graceful"
@@ -27,6 +33,11 @@ PAUSE_CALL = "423e4d57-2a8b-47d8-b5ad-559f538a9e02"
 
 def capture(name: str) -> str:
     return str(DATA / f"{name}.pcap.gz")
+
+
+def unread(pipe: int) -> int:
+    """Return how many bytes nobody has taken out of a pipe yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def packets(name: str) -> list[Packet]:
@@ -100,6 +111,40 @@ def test_broken_rules_fail_a_test(name: str, limit: str, status: int, tmp_path: 
 
     assert run.returncode == status
     assert ("1 of 1 calls broke a rule" in run.stderr) is (status == 3)
+
+
+def test_many_calls_that_fail_are_named_in_part(tmp_path: Path) -> None:
+    run = listenctl("inspect", *[capture(STREAM)] * 7, "--fail-on", "warning", home=tmp_path)
+
+    assert run.returncode == 3
+    assert "7 of 7 calls broke" in run.stderr
+    assert run.stderr.count("12a72abe") == 5
+    assert run.stderr.endswith("~5, and 2 more\n")
+
+
+def test_what_is_wrong_with_the_sound_is_told_everywhere(tmp_path: Path) -> None:
+    dump = write_dump(
+        tmp_path / "x.jsonl",
+        [
+            jambonz(0.0, 1, b'{"sampleRate":8000,"mixType":"mono","callSid":"s"}'),
+            *(jambonz(0.02 * number, 2, bytes(320)) for number in range(1, 250)),
+            jambonz(5.0, 8, b"\x03\xe8"),
+        ],
+    )
+    (tmp_path / "more").mkdir()
+    shutil.copy(dump, tmp_path / "more")
+
+    def said(*options: str) -> str:
+        return listenctl("inspect", "x.jsonl", *options, home=tmp_path).stdout
+
+    assert "warning audio-silent, jambonz" in said()
+    assert "warning: audio-silent" in listenctl("inspect", "x.jsonl", "more/x.jsonl", home=tmp_path).stdout
+    assert "audio-silent" in next(csv.DictReader(StringIO(said("--csv"))))["rules"].split()
+    assert "warning audio-silent (jambonz)" in said("--timeline")
+    assert "audio-silent" in said("--ladder")
+    report = json.loads(said("--json"))
+    assert "audio-silent" in [one["rule"] for one in report["violations"]]
+    assert report["violation_counts"]["audio-silent"] == 1
 
 
 def test_a_test_without_a_call_fails(tmp_path: Path) -> None:
@@ -194,6 +239,30 @@ async def test_a_live_capture_is_explained_as_far_as_it_went(number: int, tmp_pa
     assert "\n\n12a72abe-1a8b-4d42-ba49-8d9f47e35e43" in said.decode()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_file_is_explained_as_far_as_it_was_read_when_a_signal_came(number: int, tmp_path: Path) -> None:
+    fifo = tmp_path / "x.pcap"
+    os.mkfifo(fifo)
+    async with asyncio.timeout(LIMIT):
+        process = await asyncio.create_subprocess_exec(
+            *(*COMMAND, "inspect", "x.pcap", "never.pcap"),
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        with await asyncio.to_thread(fifo.open, "wb") as pipe:
+            pipe.write(pcap(packets(STREAM)[:400]))
+            pipe.flush()
+            await until(lambda: not unread(pipe.fileno()))
+            process.send_signal(number)
+            said, errors = await process.communicate()
+
+    assert process.returncode == 128 + number
+    assert said.decode().startswith("12a72abe-1a8b-4d42-ba49-8d9f47e35e43")
+    assert errors.decode() == "listenctl: x.pcap: interrupted; what follows was read by then\n"
+
+
 async def test_a_live_timeline_is_printed_while_the_call_goes_on(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT):
         process = await asyncio.create_subprocess_exec(
@@ -232,6 +301,8 @@ async def test_a_terminal_gets_colours_and_lines_that_fit(tmp_path: Path) -> Non
         ("--plot", "x.txt"),
         ("--fail-on", "info"),
         ("--keylog",),
+        ("--keylog", "nowhere"),
+        ("--keylog", __file__),
     ],
     ids=" ".join,
 )

@@ -123,7 +123,9 @@ async def test_a_signal_hangs_up(tmp_path: Path) -> None:
         over = await server.next("call-ended")
 
     assert (status, complained) == (130, "")
-    assert json.loads(said)["interrupted"]
+    report = json.loads(said)
+    assert (report["interrupted"], report["ok"]) == (True, False)
+    assert report["frames"] + report["unplayed_frames"] == 751
     assert over["close_code"] == 1000
 
 
@@ -138,7 +140,8 @@ async def test_on_a_terminal_it_shows_how_it_goes(tmp_path: Path) -> None:
     assert terminal.process.returncode == 130
     last = drawn.rpartition("\r\x1b[K")[0].rpartition("\r\x1b[K")[2]
     assert last.startswith("call 1: played ")
-    assert last.endswith("hung up with 1000\r\n")
+    assert "; hung up with 1000\r\n" in last
+    assert " frames not played" in last
 
 
 async def test_a_signal_ends_the_listening_too(tmp_path: Path) -> None:
@@ -159,8 +162,12 @@ async def test_a_signal_ends_the_listening_too(tmp_path: Path) -> None:
         ([CAPTURE, "--listen", "0.0.0.0:0"], 2, "would play the call to everyone; say who may call"),
         ([CAPTURE, "ws://h/", "--keylog", "nowhere"], 2, "nowhere: can't read the key log"),
         ([CAPTURE, "ws://h/", "--call", "7"], 4, "holds no call 7"),
-        ([Path(__file__), "ws://h/"], 2, "is text; name a capture"),
-        (["missing.pcap", "ws://h/"], 2, "missing.pcap"),
+        ([CAPTURE, "ws://h/", "--keylog", __file__], 2, "holds no secrets of TLS sessions"),
+        ([CAPTURE, "ws://h/", "--sync", "answers"], 2, "--sync is about --listen"),
+        ([CAPTURE, "ws://h/", "--tolerance", "0"], 2, "--tolerance is about --compare"),
+        ([CAPTURE, "ws://h/", "--ignore", "id"], 2, "--ignore is about --compare"),
+        ([Path(__file__), "ws://h/"], 1, "is text; name a capture"),
+        (["missing.pcap", "ws://h/"], 1, "missing.pcap"),
     ],
 )
 def test_wrong_usage_is_said_in_a_line(

@@ -1,5 +1,6 @@
 """Several captures one after another, and what is wrong with them."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from listenctl.capture.captured import FrameSeen, SessionOpened
 from listenctl.console import inspect_reading
 from listenctl.console.inspect_reading import Captures
+from listenctl.errors import UsageError
 from tests.helpers.capture import FOLDER
 
 PAUSE, STREAM = (str(FOLDER / f"{name}.pcap.gz") for name in ("f_pause_graceful", "c2_bidir_stream8k_marks_nominus1"))
@@ -70,3 +72,28 @@ def test_a_key_log_decrypts() -> None:
     captures = Captures([str(folder / "d_wss_mono16k.pcap.gz")], folder / "d_wss_mono16k.keylog")
 
     assert sum(isinstance(event, FrameSeen) for event in captures.read()) > 600
+
+
+def test_a_signal_ends_the_reading_of_all_files(capsys: pytest.CaptureFixture[str]) -> None:
+    captures = Captures([PAUSE, STREAM])
+    seen = []
+    for event in captures.read(runs=False):
+        seen.append(event)
+        if len(seen) == 100:
+            signal.raise_signal(signal.SIGTERM)
+
+    assert len(seen) == 100
+    assert captures.interrupted == signal.SIGTERM
+    assert capsys.readouterr().err == f"listenctl: {PAUSE}: interrupted; what follows was read by then\n"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_key_log_of_nothing_is_refused_unless_it_may_grow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "keys"
+    path.write_text("root:x:0:0\n")
+
+    with pytest.raises(UsageError, match="keys: holds no secrets of TLS sessions; name"):
+        Captures([PAUSE], path)
+    Captures(["-"], path)
+
+    assert capsys.readouterr().err == f"listenctl: {path}: holds no secrets of TLS sessions yet\n"

@@ -2,9 +2,8 @@
 
 from listenctl.console.inspect_summary import summary
 from listenctl.console.text import Look
-from listenctl.inspection.audio_verdicts import AudioVerdict
 from listenctl.inspection.report import CallReport
-from listenctl.inspection.rules import Severity
+from listenctl.inspection.rules import Culprit, Severity, Violation
 from tests.helpers.inspected import APPLICATION, JAMBONZ, SILENCE, MadeUp, capture_events, inspect, new_session
 
 PLAIN = Look(color=False, unicode=True)
@@ -115,6 +114,15 @@ def test_lines_are_wrapped_to_a_terminal() -> None:
     )
 
 
+def test_counts_of_one_are_in_the_singular_and_guesses_in_words() -> None:
+    made = MadeUp()
+    made.stream(0.5, SILENCE)
+
+    assert line(made.close(1.0), "played") == (
+        "0.02 s streamed at 8k (by the rate of what jambonz sends), in 1 message, up to 0.0 s ahead"
+    )
+
+
 def test_severities_have_colours() -> None:
     made = MadeUp()
     made.say(0.1, "{")
@@ -124,12 +132,14 @@ def test_severities_have_colours() -> None:
 
 
 def test_what_the_sound_is_like_is_told() -> None:
-    verdict = AudioVerdict("audio-silent", Severity.WARNING, "there is nothing but silence for 9.0 s", 1.0)
     made = MadeUp()
     made.listen(0.0, 1.0, frame=SILENCE)
+    report = made.close(1.1)
+    silent = Violation("audio-silent", Severity.WARNING, 0.02, Culprit.JAMBONZ, None, None, "nothing but silence")
+    report.add([silent])
 
-    lines = summary(made.close(1.1), PLAIN, None, [verdict])
-    assert "  sound    warning: there is nothing but silence for 9.0 s" in lines
+    assert line(report, "problems") == "1 warning"
+    assert "  warning audio-silent, jambonz, at 0:00.020: nothing but silence" in lines_of(report)
 
 
 def test_many_of_a_kind_are_counted() -> None:
@@ -140,4 +150,5 @@ def test_many_of_a_kind_are_counted() -> None:
     report = made.close(5.0)
 
     assert line(report, "keys").endswith(", and 28 more")
+    assert f"{' ' * 11}and 34 more; --json has all" in lines_of(report)
     assert len(lines_of(report)) < 40

@@ -47,6 +47,24 @@ def test_a_narrow_terminal_cuts_ids_to_what_tells_them_apart() -> None:
     assert lines[1].startswith("12a72abe  ")
 
 
+@pytest.mark.parametrize("columns", [60, 80, 100, 120])
+def test_how_a_call_ended_and_what_went_wrong_has_room_on_any_terminal(columns: int) -> None:
+    reports = [real("c2_bidir_stream8k_marks_nominus1"), real("e_playaudio_featureserver")]
+
+    heading, first, second = table(reports, PLAIN, columns)
+    assert max(map(len, (heading, first, second))) <= columns
+    assert heading.split()[-2:] == ["END", "PROBLEMS"]
+    assert "jambonz 1000  3 warnings: " in first
+    assert second.endswith("jambonz 1000  -")
+
+
+def test_numbers_are_told_apart_by_their_ends() -> None:
+    reports = [real("c2_bidir_stream8k_marks_nominus1"), real("e_playaudio_featureserver")]
+
+    assert "  …30001  …70002  " in table(reports, PLAIN, 120)[1]
+    assert "  ~30001  ~70002  " in table(reports, Look(color=False, unicode=False), 120)[1]
+
+
 def test_csv_is_what_a_spreadsheet_reads() -> None:
     reports = [real("c2_bidir_stream8k_marks_nominus1"), real("e_playaudio_featureserver")]
 

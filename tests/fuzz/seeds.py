@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 from listenctl.capture.captured import FrameSeen
 from listenctl.capture.dump_lines import (
@@ -24,9 +25,25 @@ from listenctl.protocol.frame_reader import RawFrame
 from listenctl.protocol.session import Sender
 from tests.fuzz.reader import Seed
 from tests.helpers import capture
-from tests.helpers.frames import BINARY, TEXT
+from tests.helpers.captured import ANSWER
+from tests.helpers.frames import BINARY, HANDSHAKE, TEXT, binary, close, text
 from tests.helpers.inspected import capture_events
-from tests.helpers.pcap import Packet, interface, packets_of, pcap, pcapng, section
+from tests.helpers.pcap import (
+    COOKED,
+    COOKED_2,
+    ETHERNET,
+    LOOPBACK,
+    OPENBSD_LOOPBACK,
+    RAW,
+    Packet,
+    Side,
+    Talk,
+    interface,
+    packets_of,
+    pcap,
+    pcapng,
+    section,
+)
 
 CALLS = ("a_mono8k_sip", "c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver", "f_pause_graceful")
 ENCRYPTED = capture.FOLDER / "encrypted"
@@ -34,6 +51,7 @@ HEAD, TAIL = 30, 14
 """Packets of the begin and of the end of a call that stand for all of it."""
 MAX_PACKET = 1600
 MAX_PAYLOAD = 12_000
+LINKS = (LOOPBACK, OPENBSD_LOOPBACK, COOKED, COOKED_2, RAW)
 
 _RECORD, _FILE = 16, 24
 _HEADERS = (0, 4, 8, 12, _RECORD + 12, *(_RECORD + 14 + at for at in (0, 2, 6, 9, 12, 20, 22, 24, 28, 32, 33, 40)))
@@ -42,7 +60,18 @@ _HEADERS = (0, 4, 8, 12, _RECORD + 12, *(_RECORD + 14 + at for at in (0, 2, 6, 9
 @cache
 def key_log() -> KeyLog:
     """Return the secrets of the call under TLS."""
-    return KeyLog((ENCRYPTED / "d_wss_mono16k.keylog").read_text())
+    return KeyLog((ENCRYPTED / "d_wss_mono16k.keylog").read_text() + "".join(one["keylog"] for one in _tls12()))
+
+
+@cache
+def _tls12() -> list[Any]:
+    stored: list[Any] = json.loads((capture.FOLDER.parent / "tls12.json").read_text())
+    return stored
+
+
+def tls12_pieces() -> list[list[tuple[int, bytes]]]:
+    """Return short sessions under TLS 1.2, one for each kind of cipher."""
+    return [[(side, base64.b64decode(data)) for side, data in one["flights"]] for one in _tls12()]
 
 
 def packets(name: str) -> list[Packet]:
@@ -59,12 +88,27 @@ def packet_seeds() -> list[Seed]:
     seeds = [pcap_seed(packets(name)) for name in CALLS]
     few = packets(CALLS[0])[:16]
     seeds += [pcap_seed(few, magic=magic) for magic in (b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\x34\xcd\xb2\xa1")]
-    return [*seeds, *(pcapng_seed(few, order=order) for order in "<>")]
+    seeds += [pcapng_seed(few, order=order) for order in "<>"]
+    return seeds + [pcap_seed(on(link).packets, link_type=link) for link in LINKS] + [pcap_seed(over_ipv6().packets)]
 
 
-def pcap_seed(made: list[Packet], *, magic: bytes = b"\xd4\xc3\xb2\xa1") -> Seed:
+def on(link: int) -> Talk:
+    """Return a short call on another link than Ethernet."""
+    return _spoken(Talk(link_type=link))
+
+
+def over_ipv6() -> Talk:
+    return _spoken(Talk(Side("2001:db8::1", 40_000), Side("2001:db8::2", 8080)))
+
+
+def _spoken(talk: Talk) -> Talk:
+    talk.open().client(HANDSHAKE).server(ANSWER).client(text('{"callSid":"CS-A","sampleRate":8000}'))
+    return talk.client(binary(bytes(320))).client(close()).close()
+
+
+def pcap_seed(made: list[Packet], *, magic: bytes = b"\xd4\xc3\xb2\xa1", link_type: int = ETHERNET) -> Seed:
     """Return a capture in which the headers of each packet are known."""
-    data, places, at = pcap(made, magic=magic), [0, 20], _FILE
+    data, places, at = pcap(made, magic=magic, link_type=link_type), [0, 20], _FILE
     longer = 8 if magic[0] == 0x34 else 0
     for packet in made:
         places += [at + place + (longer if place >= _RECORD else 0) for place in _HEADERS]
@@ -158,7 +202,7 @@ def har_seed(name: str) -> Seed:
         for at, sender, frame in frames_of(name)
     ]
     entry = {
-        "startedDateTime": "2026-11-20T10:00:00.250Z",
+        "startedDateTime": "2026-11-20T11:43:20.000Z",
         "request": {"method": "GET", "url": "wss://example.com/x?y=1", "headers": [{"name": "Host", "value": "h"}]},
         "response": {"status": 101, "statusText": "Switching Protocols", "headers": []},
         "_webSocketMessages": messages,

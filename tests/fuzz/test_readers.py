@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.fuzz.harnesses import READERS
 from tests.fuzz.mutations import chances, damaged
 
-EXAMPLES = 40
+EXAMPLES = 60
 names = pytest.mark.parametrize("name", READERS)
 
 

@@ -10,7 +10,8 @@ from listenctl.client.address import parse_address
 from listenctl.client.replay import ReplayedCall
 from listenctl.client.replay_answers import CompareSettings
 from listenctl.client.replay_plan import ReplayPlan, ReplayResult
-from listenctl.client.replay_script import CaptureFile, find_calls
+from listenctl.client.replay_script import CaptureFile
+from listenctl.client.replay_search import find_calls
 from listenctl.client.target import Target
 from listenctl.protocol.frame_reader import RawFrame
 from listenctl.protocol.session import Sender

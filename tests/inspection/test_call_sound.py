@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from listenctl.inspection.audio_verdicts import SOUND_RULES
 from listenctl.inspection.call_sound import CallSoundReport
 from listenctl.inspection.hearing import Hearing
 from listenctl.inspection.inspector import Inspector
-from listenctl.inspection.rules import Severity
+from listenctl.inspection.rules import Culprit, Severity, Violation
 from listenctl.inspection.settings import InspectionSettings
+from listenctl.inspection.table import table_row
 from tests.helpers.capture import CAPTURES
 from tests.helpers.frames import BINARY
 from tests.helpers.inspected import JAMBONZ, METADATA, MadeUp, capture_events, new_session
@@ -50,7 +50,7 @@ def hear(
 
 
 def ids(report: CallSoundReport) -> list[str]:
-    return [one.id for one in report.verdicts if one.severity is not Severity.INFO]
+    return [one.rule for one in report.violations if one.severity is not Severity.INFO]
 
 
 def later(samples: NDArray[np.int16], seconds: float, rate: int = 8000) -> NDArray[np.int16]:
@@ -158,22 +158,37 @@ def test_times_that_jump_by_years_take_no_time() -> None:
     assert session.number in hearing.reports
 
 
-def test_every_verdict_has_a_severity() -> None:
-    assert set(SOUND_RULES.values()) == set(Severity)
-
-
 def test_an_application_that_plays_what_it_hears_is_no_echo() -> None:
     caller = speech_frames()[:, 0]
 
     assert hear(caller, later(caller, 0.1)).between == ()
 
 
-def test_with_more_calls_than_are_explained_none_is_listened_to() -> None:
-    hearing = Hearing(most=1)
-    inspector = Inspector(None, [hearing])
+def test_what_is_wrong_with_the_sound_is_a_violation_like_others() -> None:
+    told: list[Violation] = []
+    hearing = Hearing(lambda _, violation: told.append(violation))
+    session = new_session()
+    hearing.on_opened(session)
+    call = MadeUp(None, [hearing], session=session)
+    call.listen(0.5, 5.0, frame=bytes(320))
+    report = call.close(5.1)
 
-    for number, name in enumerate(("a_mono8k_sip", "f_pause_graceful", "a_mono8k_sip"), 1):
-        for event in capture_events(name):
-            inspector.feed(event)
-        inspector.finish()
-        assert set(hearing.reports) == ({1} if number == 1 else set())
+    assert [(one.rule, one.sender) for one in told] == [("audio-silent", Culprit.JAMBONZ)]
+    assert told[0].at == pytest.approx(0.52)
+    assert told == [one for one in report.violations if one.section == "The sound"]
+    assert report.worst is Severity.WARNING
+    assert report.counts["audio-silent"] == 1
+    assert table_row(report)["warnings"] == 1
+    assert report.to_json()["worst"] == "warning"
+    assert [one.at for one in report.violations] == sorted(one.at for one in report.violations)
+
+
+def test_sessions_that_are_no_calls_have_no_bad_sound() -> None:
+    session = new_session()
+    session.is_listen = False
+    hearing = Hearing()
+    hearing.on_opened(session)
+    call = MadeUp(None, [hearing], session=session)
+    call.listen(0.0, 5.0, frame=bytes(320))
+
+    assert call.close(5.1).violations == []

@@ -109,6 +109,18 @@ def test_a_clip_without_an_answer_is_told() -> None:
     assert report.clips[0].due == pytest.approx(1.54, abs=0.05)
 
 
+def test_a_clip_whose_answer_is_broken_isnt_called_unanswered() -> None:
+    call = MadeUp()
+    call.say(1.0, play(HALF, id='a"b'))
+    call.answer(1.5, '{"type":"playDone","data":{"id":"a"b","playbackSeconds":"0"}}')
+    call.say(2.0, play(HALF, id="c"))
+
+    rules = rules_in(call.close(7.0))
+
+    assert rules.count("text-broken") == 1
+    assert rules.count("clip-not-done") == 1
+
+
 def test_a_clip_that_the_end_cuts_off_needs_no_answer() -> None:
     call = MadeUp()
     call.say(1.0, play(HALF * 10, id="a"))

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.inspection.clocking import Arrivals, Spread
-from listenctl.protocol.ledger import Gap, GapKind
 
 
 def arrivals_of(times: list[float], *, samples: int = 160, rate: int = 8000) -> Arrivals:
@@ -64,7 +63,7 @@ def test_a_drift_is_within_its_uncertainty(ppm: float, jitter: float) -> None:
 def test_a_gap_is_no_drift() -> None:
     before, after = times(1000), [at + 3 for at in times(2000)[1000:]]
 
-    drift = arrivals_of(before + after).drift([Gap(GapKind.PAUSE, 160_000, 3.0, 0.02, 24_000)])
+    drift = arrivals_of(before + after).drift([160_000])
 
     assert drift is not None
     assert abs(drift.ppm) < 1
@@ -97,3 +96,14 @@ def test_a_clock_that_drifts_makes_nothing_late() -> None:
     arrivals = arrivals_of(times(60_000, ppm=100))
 
     assert arrivals.lateness.most < 0.001
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+def test_a_frame_that_is_lost_for_good_is_no_drift(share: float) -> None:
+    sent = times(1500)
+    at = int(share * len(sent))
+
+    drift = arrivals_of([*sent[:at], *(time + 0.02 for time in sent[at:])]).drift([])
+
+    assert drift is not None
+    assert abs(drift.ppm) < 5

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.helpers.frames import BINARY, CONTINUATION, TEXT
-from tests.helpers.inspected import APPLICATION, METADATA, MadeUp, new_session, rules_in
+from tests.helpers.inspected import APPLICATION, JAMBONZ, METADATA, MadeUp, new_session, rules_in
 
 SECOND = bytes(16_000)
 
@@ -70,6 +70,17 @@ def test_a_disconnect_that_is_ignored_is_told() -> None:
 
     assert rules_in(report) == ["disconnect-ignored"]
     assert report.violations[0].sender == "jambonz"
+
+
+def test_whose_frames_are_missing_is_said_in_words() -> None:
+    call = MadeUp()
+    call.lose(0.5, JAMBONZ, 320)
+    call.lose(0.6, APPLICATION)
+
+    details = [one.detail for one in call.close(1.0).violations if one.rule == "capture-hole"]
+
+    assert details[0].startswith("320 bytes of what jambonz sent are missing")
+    assert details[1].startswith("some bytes of what the application sent are missing")
 
 
 def test_a_disconnect_that_is_obeyed_is_fine() -> None:

@@ -4,7 +4,7 @@ from functools import cache
 
 from tests.fuzz.found import Found, expect
 from tests.fuzz.reader import Reader, Seed
-from tests.fuzz.seeds import key_log, pieces_of
+from tests.fuzz.seeds import key_log, pieces_of, tls12_pieces
 from tests.fuzz.streams import found_in, known_in, seed_of
 
 
@@ -14,7 +14,7 @@ def check(data: bytes) -> None:
 
 @cache
 def _seeds() -> list[Seed]:
-    return [seed_of(pieces_of("d_wss_mono16k"))]
+    return [seed_of(pieces_of("d_wss_mono16k")), *map(seed_of, tls12_pieces())]
 
 
 @cache

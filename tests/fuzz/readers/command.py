@@ -1,0 +1,45 @@
+"""Files of any kind through the whole command: what is printed is text, whatever was said, and nothing else is left."""
+
+import json
+import shutil
+from io import StringIO
+
+from listenctl.console.inspect_results import Layout
+from listenctl.console.inspect_timeline import Form
+from listenctl.console.inspecting import InspectPlan, run_inspect
+from listenctl.errors import ListenctlError
+from listenctl.inspection.settings import InspectionSettings
+from listenctl.media.naming import Destination
+from tests.fuzz.files import written
+from tests.fuzz.reader import Reader
+from tests.fuzz.readers.inspection import READER as INSPECTION
+
+
+def check(data: bytes) -> None:
+    path = written(data, "fuzz.capture")
+    made = path.with_name("made")
+    settings = InspectionSettings()
+    name = str(path)
+    # One a time takes a fifth; which one, the input says, so that a fault comes again.
+    plans = (
+        InspectPlan(files=[name], settings=settings),
+        InspectPlan(files=[name], settings=settings, layout=Layout.CSV),
+        InspectPlan(files=[name], settings=settings, story=Form.TIMELINE),
+        InspectPlan(files=[name], settings=settings, story=Form.LADDER),
+        InspectPlan(files=[name], settings=settings, story=Form.JSON),
+        InspectPlan(files=[name], settings=settings, split=made),
+        InspectPlan(files=[name], settings=settings, extract=Destination.parse(f"{made}/")),
+    )
+    plan, out = plans[sum(data) % len(plans)], StringIO()
+    try:
+        run_inspect(plan, out)
+    except ListenctlError:
+        pass
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    for line in out.getvalue().split("\n")[:-1] if plan.story is Form.JSON else ():
+        json.loads(line)
+    assert plan.story is Form.JSON or out.getvalue().replace("\n", " ").isprintable()
+
+
+READER = Reader("command", INSPECTION.seeds, check)

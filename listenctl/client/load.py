@@ -103,12 +103,15 @@ class Load:
             async with asyncio.timeout_at(moment):
                 await self._stop.wait()
         except TimeoutError:
-            return False
+            # Both may have come at once.
+            return self._stop.is_set()
         return True
 
     async def _place(self, number: int, scheduler: FrameScheduler) -> None:
         call = LoadCall(number, self._plan, self._books[self._plan.format(number)], asyncio.get_running_loop())
         self._calls[number] = call
+        if self._stop.is_set():
+            call.stop()
         try:
             outcome = await call.run(scheduler)
         finally:

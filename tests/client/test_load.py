@@ -348,6 +348,20 @@ async def test_a_load_that_takes_too_long_is_hung_up() -> None:
     assert report.endings == {Ending.CUT: 1}
 
 
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_load_is_stopped_at_whatever_moment(turns: int) -> None:
+    async with listening(ignore) as server:
+        load = Load(LoadPlan(target=server, calls=3, hold=600))
+        loading = asyncio.create_task(load.run())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        load.stop()
+        report = await loading
+
+    assert report.interrupted
+    assert report.endings.get(Ending.FAILED, 0) == 0
+
+
 async def test_calls_that_are_not_up_yet_are_given_up() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -53,9 +53,9 @@ class Load:
         for share in self._plan.mix:
             self._books[share.format] = self._book(share.format)
         scheduler = FrameScheduler(loop)
-        self._start = loop.time()
-        timer = None if self._plan.timeout is None else loop.call_later(self._plan.timeout, self._time_out)
         with _no_collector():
+            self._start = loop.time()
+            timer = None if self._plan.timeout is None else loop.call_later(self._plan.timeout, self._time_out)
             async with asyncio.TaskGroup() as group:
                 while self._placed < self._plan.calls and not await self._stops_before(self._next_arrival()):
                     group.create_task(self._place(self._placed, scheduler))

@@ -52,10 +52,26 @@ async def sound_of(spec: str, shaping: Shaping | None = None) -> Sound:
     )
 
 
+class _Piped:
+    """What is piped in; that it holds nothing is wrong usage, also where that shows only later."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    async def read(self, samples: int) -> bytes:
+        try:
+            return await self._source.read(samples)
+        except ListenctlError as exc:
+            raise UsageError(str(exc)) from exc
+
+    async def close(self) -> None:
+        await self._source.close()
+
+
 async def _open(spec: str, sample_rate: int, shaping: Shaping) -> Source:
     if spec == STDIN:
         # It is played whole, as slowly as it may come; where it stalls, the caller hears a pause all the same.
-        return await open_pipe(0, sample_rate, channel=shaping.channel or 0, patience=0, lossless=True)
+        return _Piped(await open_pipe(0, sample_rate, channel=shaping.channel or 0, patience=0, lossless=True))
     return await open_source(spec, sample_rate, loop=shaping.loop, channel=shaping.channel)
 
 

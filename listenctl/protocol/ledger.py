@@ -197,7 +197,7 @@ class GapLedger:
         """
         if self._stall is not None or self._unheard is not None or self._expects_end or not self._bytes_checked:
             return 0
-        if message_bytes != self._sizes.usual:
+        if message_bytes != self._sizes.usual or self._told < len(self.found):
             return 0
         for taken, at in enumerate(times):
             if at != before:

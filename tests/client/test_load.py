@@ -338,7 +338,7 @@ async def test_stopping_hangs_up_in_order_and_reports() -> None:
 
 async def test_a_load_that_takes_too_long_is_hung_up() -> None:
     async with listening(ignore) as server:
-        load = Load(LoadPlan(target=server, calls=1, hold=600, timeout=0.2))
+        load = Load(LoadPlan(target=server, calls=1, hold=600, timeout=1.0))
         report = await load.run()
 
     assert load.timed_out
@@ -367,7 +367,7 @@ async def test_calls_that_are_not_up_yet_are_given_up() -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         async with asyncio.timeout(30):
-            report, _ = await run(LoadPlan(target=target(silent.getsockname()[1]), calls=2, hold=9, timeout=0.2))
+            report, _ = await run(LoadPlan(target=target(silent.getsockname()[1]), calls=2, hold=9, timeout=1.0))
 
     assert report.endings == {Ending.CANCELLED: 2}
     assert report.placed == 2

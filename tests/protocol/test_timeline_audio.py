@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from copy import copy
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from listenctl.protocol.audio import AudioFormat
@@ -78,6 +78,8 @@ def at_once(arrivals: Sequence[Arrival], end: float | None, chance: random.Rando
     st.integers(0, 1000),
     st.booleans(),
 )
+# The first message lacks its head, which is found but not told before the run.
+@example([(0.0, 0.0, 304), (0.0, 0.0, 320), (0.0, 0.01, 320), (0.00390625, 0.0, 320)], 0, False)
 def test_any_audio_means_the_same(steps: list[tuple[float, float, int]], seed: int, ended: bool) -> None:
     at, arrivals = 0.0, []
     for jitter, wait, size in steps:

@@ -158,8 +158,7 @@ async def test_the_close_of_the_server_is_waited_for_where_it_came_first(tmp_pat
     frames = [jambonz(0.0, TEXT, METADATA), application(0.01, CLOSE, GOING_AWAY), jambonz(0.01, CLOSE, GOING_AWAY)]
 
     async def close_late(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.1)
-        writer.write(b"\x88\x02" + GOING_AWAY)
+        asyncio.get_running_loop().call_later(0.1, writer.write, b"\x88\x02" + GOING_AWAY)
 
     server = KeepingServer(says=close_late)
     async with to_keep(server) as port:

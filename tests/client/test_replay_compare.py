@@ -225,9 +225,8 @@ async def test_an_answer_that_is_a_little_late_is_waited_for_before_the_close(tm
     frames = [jambonz(0.0, TEXT, METADATA), application(0.05, TEXT, mark("a")), jambonz(0.06, CLOSE, NORMAL)]
 
     async def say_late(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.2)
         payload = mark("a")
-        writer.write(bytes((0x81, len(payload))) + payload)
+        asyncio.get_running_loop().call_later(0.2, writer.write, bytes((0x81, len(payload))) + payload)
 
     async with serving(KeepingServer(says=say_late).serve) as port:
         settings = CompareSettings(tolerance=5.0)

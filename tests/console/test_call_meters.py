@@ -11,27 +11,21 @@ from listenctl.client.snapshot import CallSnapshot
 from listenctl.console.bars import ChannelLevel
 from listenctl.console.call_meters import draw_gauge, render_call
 from listenctl.console.text import Look
+from tests.helpers.snapshots import QUIET as NOTHING
 
 PLAIN = Look(color=False)
 ASCII = Look(color=False, unicode=False)
 STEREO = (ChannelLevel(-30, -12), ChannelLevel(-6, -6, clipped=True))
 HEARD = (ChannelLevel(-30, -12),)
-CALL = CallSnapshot(
+CALL = replace(
+    NOTHING,
     url="ws://127.0.0.1:3000/",
-    call="7f1c",
-    state="live",
     elapsed=42.3,
-    sample_rate=8000,
     mix_type="stereo",
-    profile="current",
     streaming=True,
-    sent=None,
-    heard=None,
     buffered=1.5,
     held=0.06,
     marks=("m1", "m2"),
-    unsent=0.0,
-    lost_samples=0,
     lateness=0.0012,
     commands=12,
     wrong=2,

@@ -23,11 +23,6 @@ class CatchingUp:
     def __init__(self) -> None:
         self._held: list[CaptureEvent] = []
 
-    @property
-    def holds(self) -> bool:
-        """Whether anything waits."""
-        return bool(self._held)
-
     def take(self, events: list[CaptureEvent], *, seeking: bool) -> list[CaptureEvent]:
         """Return what can be given out after these."""
         if not seeking and not self._held:

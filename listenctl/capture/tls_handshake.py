@@ -72,11 +72,6 @@ def version_name(version: int) -> str:
     return _VERSION_NAMES.get(version, f"TLS version 0x{version:04x}")
 
 
-def starts_with_client_hello(data: bytes) -> bool:
-    """Return whether a connection that begins with ``data`` (6 bytes are enough) is TLS, and this its client."""
-    return len(data) > 5 and data[:2] == b"\x16\x03" and data[5] == CLIENT_HELLO
-
-
 class HandshakeReader:
     """Put the handshake messages of one direction together, in however many records they came."""
 

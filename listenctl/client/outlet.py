@@ -31,7 +31,6 @@ class Outlet:
         self._connection: Connection | None = None
         self.messages = 0
         """Binary messages that have left."""
-        self.sent_bytes = 0
         self.lost_samples = 0
 
     @property
@@ -83,4 +82,3 @@ class Outlet:
             for chunk in self._troubles.cut(message):
                 connection.send_audio(chunk)
             self.messages += 1
-            self.sent_bytes += len(message)

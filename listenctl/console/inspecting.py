@@ -113,7 +113,6 @@ class _Inspection:
         self._out = out
         look = Look.of(out, os.environ)
         columns = terminal_size(out)[0] if out.isatty() else None
-        self._chosen = chosen
         self._extractor = Extractor(plan.extract) if plan.extract else None
         self._plotter = Plotter(plan.plot) if plan.plot and plan.plot != ON_TERMINAL else None
         self._story: Story | None = None

@@ -9,7 +9,6 @@ from listenctl.capture.tls_handshake import (
     parse_alpn,
     parse_client_hello,
     parse_server_hello,
-    starts_with_client_hello,
     version_name,
 )
 
@@ -69,19 +68,6 @@ def test_versions_have_names() -> None:
         "TLS 1.3",
         "TLS version 0x7f1c",
     ]
-
-
-@pytest.mark.parametrize(
-    ("data", "begins"),
-    [
-        (b"\x16\x03\x01\x02\x00\x01", True),
-        (b"\x16\x03\x01\x02\x00", False),
-        (b"\x16\x03\x03\x00\x7a\x02", False),
-        (b"GET / HTTP/1.1", False),
-    ],
-)
-def test_a_client_is_known_by_its_first_bytes(data: bytes, *, begins: bool) -> None:
-    assert starts_with_client_hello(data) is begins
 
 
 @given(st.binary(max_size=300))

@@ -41,12 +41,12 @@ def _obey_interrupts(unraisable: "UnraisableHookArgs") -> None:
 
 def _main() -> int:
     if None in (sys.stdin, sys.stdout, sys.stderr):
-        from listenctl.console.stdio import replace_closed_streams
+        from listenctl.terminal.standard_streams import replace_closed_streams
 
         replace_closed_streams()
     if sys.argv[1:] in (["--version"], ["-V"]):
         return _tell_version()
-    from listenctl.commands import run
+    from listenctl.commands.command_line import run
 
     return run(command(), sys.argv[1:])
 
@@ -56,7 +56,7 @@ def _tell_version() -> int:
         sys.stdout.write(f"listenctl {__version__}\n")
         sys.stdout.flush()
     except OSError as exc:
-        from listenctl.console.stdio import give_up_stdout
+        from listenctl.terminal.standard_streams import give_up_stdout
 
         give_up_stdout(exc)
         return 1
@@ -65,7 +65,7 @@ def _tell_version() -> int:
 
 def command() -> "TyperGroup":
     """Return the command with all its subcommands, none of which is imported yet."""
-    from listenctl.commands import group
+    from listenctl.commands.command_line import group
 
     return group()
 

@@ -11,8 +11,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from listenctl.__main__ import command
-from listenctl.client.fault_kinds import FAULT_KINDS
-from listenctl.protocol.verdicts import Outcome
+from listenctl.protocol.jambonz_model.command_verdicts import Outcome
+from listenctl.simulator.fault_catalogue import FAULT_KINDS
 from tests.helpers.reasons import all_reasons
 
 ROOT = Path(__file__).parent.parent

@@ -1,7 +1,8 @@
 """
 The layers of the package: imports point one way, the protocol is pure, and nothing heavy is imported before its use.
 
-commands → console → server, client → capture → media → protocol → errors; a layer may skip, never go back.
+commands → server, simulator, load, replay, live_client, inspection → terminal, play_to_call, capture → media, net
+→ events → protocol → errors; a layer may skip, never go back.
 """
 
 import ast
@@ -20,18 +21,22 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 HEIGHTS = {
     "listenctl": 0,
     "errors": 0,
+    "statistics": 0,
     "protocol": 1,
-    "reports": 2,
-    "runtime_dir": 2,
+    "events": 2,
     "media": 3,
-    "playing": 4,
+    "net": 3,
     "capture": 4,
+    "play_to_call": 4,
+    "terminal": 4,
     "server": 5,
-    "client": 5,
+    "simulator": 5,
+    "load": 5,
+    "replay": 5,
+    "live_client": 5,
     "inspection": 5,
-    "console": 6,
-    "commands": 7,
-    "__main__": 8,
+    "commands": 6,
+    "__main__": 7,
 }
 IMPURE = {
     "asyncio", "concurrent", "datetime", "http", "logging", "multiprocessing", "os", "pathlib", "queue", "select",
@@ -137,10 +142,13 @@ def test_every_module_belongs_to_a_layer() -> None:
         ("listenctl.errors", "import listenctl.protocol.audio"),
         ("listenctl.protocol.audio", "from listenctl.media import wav"),
         ("listenctl.protocol.audio", "def late():\n    from listenctl import media"),
-        ("listenctl.server.recorder", "from listenctl.client.control import attach"),
-        ("listenctl.client.control", "from listenctl import server"),
-        ("listenctl.console.meters", "from listenctl.commands import serve"),
-        ("listenctl.capture.pcap", "if TYPE_CHECKING:\n    from listenctl.server.calls import Call"),
+        ("listenctl.server.recording.call_recorder", "from listenctl.live_client.control_client import attach"),
+        ("listenctl.live_client.control_client", "from listenctl import server"),
+        ("listenctl.terminal.screen", "from listenctl.commands import serve"),
+        (
+            "listenctl.capture.packets.pcap",
+            "if TYPE_CHECKING:\n    from listenctl.server.calls.live_call_log import Call",
+        ),
         ("listenctl.protocol.session", "import time"),
         ("listenctl.protocol.session", "from asyncio import Queue"),
         ("listenctl.protocol.session", "def late():\n    import logging"),
@@ -148,10 +156,10 @@ def test_every_module_belongs_to_a_layer() -> None:
         ("listenctl.protocol.session", "from websockets import ServerProtocol"),
         ("listenctl.protocol.session", "from websockets.asyncio.server import serve"),
         ("listenctl.media.levels", "import numpy as np"),
-        ("listenctl.media.devices", "try:\n    import sounddevice\nexcept OSError:\n    pass"),
-        ("listenctl.console.tables", "from rich.table import Table"),
-        ("listenctl.console.tables", "class Table:\n    import rich"),
-        ("listenctl.server.connection", "import typer"),
+        ("listenctl.media.devices.sound_devices", "try:\n    import sounddevice\nexcept OSError:\n    pass"),
+        ("listenctl.terminal.tables", "from rich.table import Table"),
+        ("listenctl.terminal.tables", "class Table:\n    import rich"),
+        ("listenctl.server.server_connection", "import typer"),
     ],
     ids=str,
 )
@@ -164,13 +172,13 @@ def test_a_bad_import_is_found(module: str, source: str) -> None:
     [
         ("listenctl.errors", "import enum"),
         ("listenctl.protocol.session", "from listenctl.protocol.audio import AudioFormat"),
-        ("listenctl.protocol.splitter", "from websockets.frames import Opcode"),
+        ("listenctl.protocol.frames.splitter", "from websockets.frames import Opcode"),
         ("listenctl.protocol.timeline", "import json\nfrom dataclasses import dataclass"),
-        ("listenctl.server.recorder", "from listenctl.errors import ListenctlError"),
-        ("listenctl.server.handshake", "from listenctl import __version__"),
-        ("listenctl.commands.serve", "import typer\nfrom listenctl.client.call import place"),
+        ("listenctl.server.recording.call_recorder", "from listenctl.errors import ListenctlError"),
+        ("listenctl.server.server_handshake", "from listenctl import __version__"),
+        ("listenctl.commands.serve.command", "import typer\nfrom listenctl.simulator.simulated_call import place"),
         ("listenctl.media.levels", "if TYPE_CHECKING:\n    import numpy as np"),
-        ("listenctl.console.tables", "async def draw():\n    from rich.table import Table"),
+        ("listenctl.terminal.tables", "async def draw():\n    from rich.table import Table"),
         ("listenctl.__main__", "from listenctl.commands import app"),
     ],
     ids=str,

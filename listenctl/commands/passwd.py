@@ -27,7 +27,7 @@ def passwd(
 
     The password is asked for twice on a terminal, and read from the first line of stdin otherwise.
     """
-    from listenctl.server.access import JAMBONZ_CREDENTIALS_LIMIT, hash_password, set_user
+    from listenctl.server.check_credentials import JAMBONZ_CREDENTIALS_LIMIT, hash_password, set_user
 
     if not user or ":" in user or user.startswith("#") or not user.isprintable():
         raise UsageError("a user name is printable, has no colon and doesn't begin with #")

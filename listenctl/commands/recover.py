@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from listenctl.commands.choices import MixType
+from listenctl.commands.option_choices import MixType
 from listenctl.errors import ListenctlError, UsageError
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def recover(
 
 def _recover(path: Path, output: Path | None, assumed: "AudioFormat | None") -> str | None:
     """Mend one file, say what was done, and return what went wrong, so that the other files get their turn."""
-    from listenctl.console.text import printable
-    from listenctl.media.recover import recover as mend
+    from listenctl.media.files.repair_wav import recover as mend
+    from listenctl.terminal.printable_text import printable
 
     try:
         recovery = mend(path, output=output, assumed=assumed)

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Callable
 
-from listenctl.inspection.records import Place
-from listenctl.inspection.rules import RULES, Culprit, Severity, Violation, in_order
+from listenctl.inspection.message_checks.mark_and_clip_records import Place
+from listenctl.inspection.rule_catalogue import RULES, Culprit, Severity, Violation, in_order
 
 MAX_OF_ONE_RULE = 50
 """A peer that does the same thing wrong fifty times a second is told so, but not a thousand times."""

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from listenctl.capture.captured import CapturedSession, CaptureEvent, SessionClosed, SessionOpened
-from listenctl.capture.packets import Notice
-from listenctl.inspection.call import CallInspector
-from listenctl.inspection.observing import Observer
+from listenctl.capture.capture_events import CapturedSession, CaptureEvent, SessionClosed, SessionOpened
+from listenctl.capture.packets.packet_batches import Notice
+from listenctl.inspection.call_observers import Observer
+from listenctl.inspection.inspected_call import CallInspector
 from listenctl.inspection.report import CallReport
 from listenctl.inspection.settings import InspectionSettings
 

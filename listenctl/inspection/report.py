@@ -4,16 +4,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from listenctl.capture.captured import CapturedSession
-from listenctl.inspection.clocking import Arrivals, Drift
-from listenctl.inspection.handshake import describe_handshake
-from listenctl.inspection.modes import Mode
-from listenctl.inspection.records import MAX_RECORDS, ClipRecord, MarkRecord
-from listenctl.inspection.rules import Severity, Violation, in_order
+from listenctl.capture.capture_events import CapturedSession
+from listenctl.events import Report, describe_gap, timestamp
+from listenctl.inspection.message_checks.arrival_times import Arrivals, Drift
+from listenctl.inspection.message_checks.handshake_checks import describe_handshake
+from listenctl.inspection.message_checks.mark_and_clip_records import MAX_RECORDS, ClipRecord, MarkRecord
+from listenctl.inspection.message_checks.stream_or_clips import Mode
+from listenctl.inspection.rule_catalogue import Severity, Violation, in_order
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.ledger import Gap
+from listenctl.protocol.gaps.gap_ledger import Gap
 from listenctl.protocol.metadata import CallMetadata
-from listenctl.reports import Report, describe_gap, timestamp
 
 VERSION = 1
 MAX_LISTED = MAX_RECORDS

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.profiles import CURRENT, Profile
+from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
 
 
 @dataclass(frozen=True, slots=True)

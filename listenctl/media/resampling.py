@@ -6,8 +6,7 @@ It runs in floats, because soxr dithers 16-bit output, and then silence is no si
 
 from typing import TYPE_CHECKING
 
-from listenctl.protocol.audio import SAMPLE_BYTES
-from listenctl.protocol.resampling import Resampler
+from listenctl.protocol.audio import SAMPLE_BYTES, Resampler
 
 if TYPE_CHECKING:
     import numpy as np

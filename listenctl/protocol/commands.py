@@ -9,7 +9,7 @@ import base64
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from listenctl.protocol import wire_json
+from listenctl.protocol import peer_json as wire_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from listenctl.protocol import wire_json
+from listenctl.protocol import peer_json as wire_json
 
 Number = str | int | float
 

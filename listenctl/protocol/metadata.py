@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from listenctl.protocol import wire_json
+from listenctl.protocol import peer_json as wire_json
 from listenctl.protocol.audio import MIX_CHANNELS
-from listenctl.protocol.lenient import Repaired, repair_object
+from listenctl.protocol.json_repair import Repaired, repair_object
 
 MAX_FRAME_BYTES = 8192
 """jambonz cuts the first text here (protocol.md 13)."""

@@ -14,10 +14,10 @@ from operator import itemgetter
 
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat, SampleAssembler
 from listenctl.protocol.commands import ClearMarks, Command, MarkCommand, PlayAudio, parse_command
-from listenctl.protocol.ledger import Gap, GapLedger
+from listenctl.protocol.frames.splitter import Audio, Message, Text
+from listenctl.protocol.gaps.gap_ledger import Gap, GapLedger
 from listenctl.protocol.messages import JambonzMessage, Mark, PlayDone, parse_texts
 from listenctl.protocol.metadata import CallMetadata
-from listenctl.protocol.splitter import Audio, Message, Text
 
 # Audio that came before the metadata waits for it; a peer that floods us instead gets the defaults at once.
 MAX_HELD_BYTES = 4 * 1024 * 1024

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from websockets.frames import Frame, Opcode
 
-from listenctl.protocol.frame_reader import RawFrame
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.frames.splitter import Audio, Control, Message, Text
 from listenctl.protocol.session import Event, ListenSession, ProtocolViolation, Sender
-from listenctl.protocol.splitter import Audio, Control, Message, Text
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """jambonz takes messages of any size (9.6 MB was tried, protocol.md 13), so there has to be a limit of our own."""

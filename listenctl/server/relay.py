@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from listenctl.protocol.call_sharing.shared_stream import SampleSeams
 from listenctl.protocol.commands import parse_command
-from listenctl.protocol.sample_seams import SampleSeams
+from listenctl.protocol.frames.splitter import Audio, Text
 from listenctl.protocol.session import CommandSent, Event
-from listenctl.protocol.splitter import Audio, Text
-from listenctl.server.attachments import POLL_EVERY, Attachments
-from listenctl.server.calls import Ending
-from listenctl.server.handshake import Refusal, Wanted
-from listenctl.server.live import LiveCall
+from listenctl.server.calls.live_call import LiveCall
+from listenctl.server.calls.live_call_log import Ending
+from listenctl.server.control_api.attached_tools import POLL_EVERY, Attachments
+from listenctl.server.server_handshake import Refusal, Wanted
 
 MAX_TO_JAMBONZ = 1024 * 1024
 """Bytes that may wait for jambonz to read them; beyond that the application is not read until they are fewer."""

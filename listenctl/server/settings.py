@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listenctl.protocol.audio import AudioFormat
-from listenctl.server.access import Access, OpenAccess
+from listenctl.server.check_credentials import Access, OpenAccess
 
 if TYPE_CHECKING:
     from listenctl.server.relay import Application

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from websockets.frames import Opcode
 
-from listenctl.capture.captured import FrameSeen
-from listenctl.capture.tls_keylog import KeyLog
+from listenctl.capture.capture_events import FrameSeen
+from listenctl.capture.tls.key_log import KeyLog
 from listenctl.protocol.session import Sender
 from tests.helpers.capture import CAPTURES, FOLDER, received_audio
 from tests.helpers.captured import frames, losses, read_file, seen, sessions

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.capture.connections import Piece
-from listenctl.capture.files import open_file
-from listenctl.capture.reading import read_packets
+from listenctl.capture.compressed_files import open_file
+from listenctl.capture.packets.tcp_connections import Piece
+from listenctl.capture.read_capture import read_packets
 from tests.helpers.capture import CAPTURES, FOLDER
 from tests.helpers.pcap import (
     Damage,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.client.control import list_calls
-from listenctl.commands.serve import ServeOptions, server_settings
+from listenctl.commands.serve.command import ServeOptions, server_settings
 from listenctl.errors import UsageError
+from listenctl.live_client.control_client import list_calls
 from tests.helpers.control import controlled
 from tests.helpers.frames import text
 from tests.helpers.server import faster, running

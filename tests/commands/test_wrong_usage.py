@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.core import TyperArgument
 
-from listenctl.commands import COMMANDS, group, run
+from listenctl.commands.command_line import COMMANDS, group, run
 
 ARGUMENTS = {
     "play-to-call": ["a", "b"],

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from listenctl.capture.captured import AudioSeen, CaptureEvent, FrameSeen
-from listenctl.protocol.frame_reader import RawFrame
+from listenctl.capture.capture_events import AudioSeen, CaptureEvent, FrameSeen
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.session import Sender
 from tests.fuzz.reader import Seed, undamaged
 

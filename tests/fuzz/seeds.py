@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from listenctl.capture.captured import FrameSeen
-from listenctl.capture.dump_lines import (
+from listenctl.capture.capture_events import FrameSeen
+from listenctl.capture.formats.write_dump import (
     DumpEnd,
     DumpFault,
     DumpHeader,
@@ -20,8 +20,8 @@ from listenctl.capture.dump_lines import (
     header_line,
     loss_line,
 )
-from listenctl.capture.tls_keylog import KeyLog
-from listenctl.protocol.frame_reader import RawFrame
+from listenctl.capture.tls.key_log import KeyLog
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.session import Sender
 from tests.fuzz.reader import Seed
 from tests.helpers import capture

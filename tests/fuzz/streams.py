@@ -8,10 +8,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from listenctl.capture.captured import CaptureEvent
-from listenctl.capture.connections import Closed, Connection, Ending, Endpoint, Event, Hole, Loss, Piece, Stream
-from listenctl.capture.sessions import SessionReader
-from listenctl.capture.tls_keylog import KeyLog
+from listenctl.capture.capture_events import CaptureEvent
+from listenctl.capture.packets.tcp_connections import (
+    Closed,
+    Connection,
+    Ending,
+    Endpoint,
+    Event,
+    Hole,
+    Loss,
+    Piece,
+    Stream,
+)
+from listenctl.capture.tls.key_log import KeyLog
+from listenctl.capture.websocket.websocket_sessions import SessionReader
 from tests.fuzz.found import Found, by_side, frames
 from tests.fuzz.reader import Seed
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.ledger import Gap, GapLedger
+from listenctl.protocol.gaps.gap_ledger import Gap, GapLedger
 
 MONO = AudioFormat(8000, 1)
 FRAME = 320

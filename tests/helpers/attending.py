@@ -8,14 +8,14 @@ from pathlib import Path
 
 import soundfile
 
-from listenctl.client.call import SimulatedCall
-from listenctl.client.plan import CallPlan
+from listenctl.events import Reporter
+from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
+from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.protocol.metadata import CallMetadata
-from listenctl.protocol.playout import BidirectionalAudio
-from listenctl.protocol.verb import ListenVerb
-from listenctl.reports import Reporter
-from listenctl.server.attending import Attendant
+from listenctl.server.responders.call_responders import Attendant
 from listenctl.server.settings import ServerSettings
+from listenctl.simulator.plan import CallPlan
+from listenctl.simulator.simulated_call import SimulatedCall
 from tests.helpers.scripted_server import target
 from tests.helpers.server import FAST, Event, Events, Running, running
 from tests.helpers.simulated import Noise, Pcm

@@ -1,9 +1,9 @@
 """Logs of calls that never were, for what works on a log alone."""
 
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
-from listenctl.protocol.ledger import GapLedger
+from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.protocol.metadata import CallMetadata
-from listenctl.server.calls import CallLog
+from listenctl.server.calls.live_call_log import CallLog
 
 STARTED_AT = 1_795_000_000.5  # 2026-11-18T11:06:40.500Z
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
-from listenctl.capture.captured import (
+from listenctl.capture.capture_events import (
     CapturedSession,
     CaptureEvent,
     FrameSeen,
@@ -12,12 +12,12 @@ from listenctl.capture.captured import (
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.packets import Notice
-from listenctl.capture.pcap import read_pcap
-from listenctl.capture.reading import read_capture
-from listenctl.capture.sessions import read_sessions
-from listenctl.capture.tls_keylog import KeyLog
-from listenctl.protocol.frame_reader import RawFrame
+from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.packets.pcap import read_pcap
+from listenctl.capture.read_capture import read_capture
+from listenctl.capture.tls.key_log import KeyLog
+from listenctl.capture.websocket.websocket_sessions import read_sessions
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.session import Sender
 from tests.helpers.frames import HANDSHAKE
 from tests.helpers.pcap import Packet, Talk, in_pieces, pcap

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from listenctl.capture.dump import DumpItem, Unreadable, read_dump
-from listenctl.capture.dump_lines import DumpEnd, DumpFault, DumpHeader, DumpLoss
+from listenctl.capture.formats.read_dump import DumpItem, Unreadable, read_dump
+from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.protocol.session import Sender
 from listenctl.protocol.timeline import TimedFrame
-from listenctl.server.dumping import Dumper, dumping
+from listenctl.server.dump.call_dumper import Dumper, dumping
 from listenctl.server.settings import ServerSettings
 from tests.helpers.server import FAST, Event, Running, running
 from tests.helpers.wire_frames import WireFrame

@@ -14,9 +14,9 @@ from websockets.asyncio.server import ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from listenctl.protocol.shared_actions import Refuse, TextToJambonz, ToEveryone, ToTool
-from listenctl.protocol.sharing import SharedCall
-from listenctl.protocol.splitter import Audio, Text
+from listenctl.protocol.call_sharing.shared_call import SharedCall
+from listenctl.protocol.call_sharing.sharing_actions import Refuse, TextToJambonz, ToEveryone, ToTool
+from listenctl.protocol.frames.splitter import Audio, Text
 from tests.helpers.server import LIMIT
 
 METADATA = '{"sampleRate":8000,"mixType":"mono","callSid":"7f1c9a52-aaaa"}'

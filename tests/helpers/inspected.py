@@ -7,7 +7,7 @@ The captures go through the tests' own pcap reader, so that a fault of the packa
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
-from listenctl.capture.captured import (
+from listenctl.capture.capture_events import (
     CapturedSession,
     CaptureEvent,
     FrameSeen,
@@ -16,13 +16,13 @@ from listenctl.capture.captured import (
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.connections import Ending
-from listenctl.inspection.call import CallInspector
+from listenctl.capture.packets.tcp_connections import Ending
+from listenctl.inspection.call_observers import Observer
+from listenctl.inspection.inspected_call import CallInspector
 from listenctl.inspection.inspector import Inspector
-from listenctl.inspection.observing import Observer
 from listenctl.inspection.report import CallReport
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.protocol.frame_reader import FrameReader, RawFrame
+from listenctl.protocol.frames.raw_frame_reader import FrameReader, RawFrame
 from listenctl.protocol.session import Sender
 from tests.helpers.capture import client_stream, server_stream
 from tests.helpers.frames import BINARY, CLOSE, TEXT

@@ -19,10 +19,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from listenctl.client.snapshot import CallSnapshot
-from listenctl.console.call_live import CallView
-from listenctl.console.keys import KeyReader
-from listenctl.console.text import Look
+from listenctl.commands.call.view import CallView
+from listenctl.simulator.call_snapshot import CallSnapshot
+from listenctl.terminal.keypresses import KeyReader
+from listenctl.terminal.printable_text import Look
 from tests.helpers.server import LIMIT, until
 from tests.helpers.snapshots import QUIET
 

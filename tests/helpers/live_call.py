@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from listenctl.client.attachment import Attachment
-from listenctl.client.call import SimulatedCall
-from listenctl.client.call_log import CallSummary
-from listenctl.client.control import attach
-from listenctl.client.plan import CallPlan
-from listenctl.protocol.playout import BidirectionalAudio
-from listenctl.protocol.profiles import CURRENT, Profile
-from listenctl.protocol.verb import ListenVerb
-from listenctl.reports import Reporter
+from listenctl.events import Reporter
+from listenctl.live_client.attached_call import Attachment
+from listenctl.live_client.control_client import attach
+from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
+from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
+from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.simulator.plan import CallPlan
+from listenctl.simulator.simulated_call import SimulatedCall
+from listenctl.simulator.simulated_call_log import CallSummary
 from tests.helpers.scripted_server import target
 from tests.helpers.server import Event, Events, Running, faster, running
 

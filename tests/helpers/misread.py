@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from listenctl.media.samples import speech
+from listenctl.media.sources.sample_speech import speech
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.capture import received_audio
 

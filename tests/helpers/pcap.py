@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from listenctl.capture.connections import Closed, Hole, Loss, Piece, Stream
-from listenctl.capture.packets import Batch, Notice, Secrets
-from listenctl.capture.pcap import read_pcap
-from listenctl.capture.streams import read_streams
+from listenctl.capture.packets.packet_batches import Batch, Notice, Secrets
+from listenctl.capture.packets.pcap import read_pcap
+from listenctl.capture.packets.tcp_connections import Closed, Hole, Loss, Piece, Stream
+from listenctl.capture.packets.tcp_streams import read_streams
 
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 ETHERNET, LOOPBACK, RAW, OPENBSD_LOOPBACK, COOKED, COOKED_2 = 1, 0, 101, 108, 113, 276

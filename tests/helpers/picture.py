@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from listenctl.console.bars import ChannelLevel
-from listenctl.console.meters import CallView, ServerView, render
+from listenctl.commands.serve.server_meters import CallView, ServerView, render
+from listenctl.terminal.level_meter import ChannelLevel
 
 PICTURE = Path(__file__).parent.parent.parent / "man" / "listenctl.svg"
 COLUMNS, ROWS = 100, 12

@@ -11,9 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from listenctl.protocol.marks import MarkAnswer
+from listenctl.protocol.jambonz_model.stream_marks import MarkAnswer
 
-PROTOCOL = Path(__file__).parent.parent.parent / "listenctl" / "protocol"
+PROTOCOL = Path(__file__).parent.parent.parent / "listenctl" / "protocol" / "jambonz_model"
 FAULTS = frozenset(str(fault) for fault in get_args(get_type_hints(MarkAnswer)["fault"]))
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -80,7 +80,7 @@ class _Reader:
             case ast.Name(id=name):
                 return self._assigned(name)
             case ast.Starred(value=ast.Subscript(value=ast.Name(id=table))):
-                values = vars(import_module(f"listenctl.protocol.{self._module}"))[table].values()
+                values = vars(import_module(f"listenctl.protocol.jambonz_model.{self._module}"))[table].values()
                 return {reason for reason, *_ in values}
         return self._attribute(ast.unparse(given))
 

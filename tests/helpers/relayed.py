@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from listenctl.client.address import parse_address
-from listenctl.client.target import Target
-from listenctl.console.relaying import RelayTarget
+from listenctl.net.call_target import Target
+from listenctl.net.websocket_url import parse_address
+from listenctl.server.upstream import RelayTarget
 from tests.helpers.frames import HANDSHAKE
 from tests.helpers.scripted_server import accept, serving
 from tests.helpers.server import Running, faster, running

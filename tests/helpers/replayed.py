@@ -5,16 +5,16 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from listenctl.capture.dump_lines import DumpEnd, DumpHeader, end_line, frame_line, header_line
-from listenctl.client.address import parse_address
-from listenctl.client.replay import ReplayedCall
-from listenctl.client.replay_answers import CompareSettings
-from listenctl.client.replay_plan import ReplayPlan, ReplayResult
-from listenctl.client.replay_script import CaptureFile
-from listenctl.client.replay_search import find_calls
-from listenctl.client.target import Target
-from listenctl.protocol.frame_reader import RawFrame
+from listenctl.capture.formats.write_dump import DumpEnd, DumpHeader, end_line, frame_line, header_line
+from listenctl.net.call_target import Target
+from listenctl.net.websocket_url import parse_address
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.session import Sender
+from listenctl.replay.compare_answers import CompareSettings
+from listenctl.replay.find_captured_calls import find_calls
+from listenctl.replay.plan import ReplayPlan, ReplayResult
+from listenctl.replay.replay_script import CaptureFile
+from listenctl.replay.replayed_call import ReplayedCall
 from tests.helpers.scripted_server import shake_hands
 from tests.helpers.wire_frames import FrameCutter, WireFrame
 

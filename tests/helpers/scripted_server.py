@@ -12,9 +12,9 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.utils import accept_key
 
-from listenctl.client.address import parse_address
-from listenctl.client.connection import Connection, ConnectionEnd
-from listenctl.client.target import Target
+from listenctl.net.call_target import Target
+from listenctl.net.client_connection import Connection, ConnectionEnd
+from listenctl.net.websocket_url import parse_address
 
 LIMIT = 20
 """Seconds after which a test has failed."""

@@ -15,13 +15,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from listenctl.media.naming import Destination
-from listenctl.media.wav import HEADER_BYTES
-from listenctl.reports import Reporter
-from listenctl.server.listener import ListenServer
-from listenctl.server.recorder import FileRecorder, Recorder
+from listenctl.events import Reporter
+from listenctl.media.files.recording_names import Destination
+from listenctl.media.files.wav_header import HEADER_BYTES
+from listenctl.server.recording.call_recorder import FileRecorder, Recorder
+from listenctl.server.recording.recording_writer import RecordSettings
+from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
-from listenctl.server.track import RecordSettings
 from tests.helpers.frames import HANDSHAKE
 from tests.helpers.replay import END_OF_HEAD
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from listenctl.client.call import SimulatedCall
-from listenctl.client.call_log import CallSummary
-from listenctl.client.faults import parse_fault
-from listenctl.client.plan import CallPlan
+from listenctl.events import Reporter
+from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.protocol.metadata import CallMetadata
-from listenctl.protocol.verb import ListenVerb
-from listenctl.reports import Reporter
+from listenctl.simulator.faults import parse_fault
+from listenctl.simulator.plan import CallPlan
+from listenctl.simulator.simulated_call import SimulatedCall
+from listenctl.simulator.simulated_call_log import CallSummary
 from tests.helpers.scripted_server import target
 from tests.helpers.server import Event, Events, Running, read_sidecar, recorded_audio
 

@@ -1,6 +1,6 @@
 """A simulated call in which nothing happens."""
 
-from listenctl.client.snapshot import CallSnapshot
+from listenctl.simulator.call_snapshot import CallSnapshot
 
 QUIET = CallSnapshot(
     url="ws://h/",

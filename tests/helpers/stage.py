@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from listenctl.client.address import parse_address
-from listenctl.client.call import SimulatedCall
-from listenctl.client.call_log import CallSummary
-from listenctl.client.plan import CallPlan
-from listenctl.client.target import Target
-from listenctl.reports import Reporter
+from listenctl.events import Reporter
+from listenctl.net.call_target import Target
+from listenctl.net.websocket_url import parse_address
+from listenctl.simulator.plan import CallPlan
+from listenctl.simulator.simulated_call import SimulatedCall
+from listenctl.simulator.simulated_call_log import CallSummary
 from tests.helpers.clock import FakeClock
 from tests.helpers.scripted_server import accept, read_request, serving
 from tests.helpers.server import Events

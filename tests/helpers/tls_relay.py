@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from listenctl.capture.tls_events import Party
-from listenctl.capture.tls_keylog import KeyLog
+from listenctl.capture.tls.key_log import KeyLog
+from listenctl.capture.tls.tls_events import Party
 from tests.helpers.tls_wire import Flight
 
 

@@ -5,9 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from listenctl.capture.tls import TlsSession
-from listenctl.capture.tls_events import Decrypted, Party, TlsEvent
-from listenctl.capture.tls_keylog import KeyLog
+from listenctl.capture.tls.key_log import KeyLog
+from listenctl.capture.tls.tls_events import Decrypted, Party, TlsEvent
+from listenctl.capture.tls.tls_session import TlsSession
 
 # OpenSSL's SSL_OP_NO_ENCRYPT_THEN_MAC, which Python doesn't name.
 NO_ENCRYPT_THEN_MAC = 1 << 19

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.protocol.profiles import CURRENT, Profile
-from listenctl.protocol.verb import ListenVerb, parse_verb
+from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
+from listenctl.protocol.listen_verb.listen_verb import ListenVerb, parse_verb
 
 URL = "wss://app.example.com/listen"
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.capture.captured import (
+from listenctl.capture.capture_events import (
     CapturedSession,
     CaptureEvent,
     FrameSeen,
@@ -16,15 +16,15 @@ from listenctl.capture.captured import (
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.connections import Ending
-from listenctl.capture.packets import Notice
+from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.packets.tcp_connections import Ending
+from listenctl.inspection.call_observers import Observer
 from listenctl.inspection.inspector import Inspector
-from listenctl.inspection.observing import Observer
 from listenctl.inspection.report import CallReport
-from listenctl.inspection.rules import Violation
+from listenctl.inspection.report_table import table_row
+from listenctl.inspection.rule_catalogue import Violation
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.inspection.table import table_row
-from listenctl.protocol.frame_reader import RawFrame
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.session import AudioReceived, AudioSent, CallStarted, Sender
 from listenctl.protocol.timeline import Entry
 from tests.helpers.capture import received_audio

@@ -1,7 +1,7 @@
 import numpy as np
 
-from listenctl.media.channel_tones import HeardKey, KeyListener
-from listenctl.media.tones import dtmf_tones
+from listenctl.media.dtmf_detector import HeardKey, KeyListener
+from listenctl.media.sources.tones import dtmf_tones
 from listenctl.protocol.audio import AudioFormat
 
 RATE = 8000

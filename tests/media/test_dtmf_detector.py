@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from listenctl.media.dtmf_detector import DtmfDetector, Tone
-from listenctl.media.samples import speech
-from listenctl.media.tones import KEYS, dtmf_tones
+from listenctl.media.sources.sample_speech import speech
+from listenctl.media.sources.tones import KEYS, dtmf_tones
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.capture import CAPTURES, received_audio
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from listenctl.media.resampling import SoxrResampler, soxr_resampler
-from listenctl.protocol.resampling import Resampler
+from listenctl.protocol.audio import Resampler
 
 RATES = [(24000, 8000), (8000, 16000), (16000, 8000), (44100, 8000), (8000, 48000), (11025, 16000)]
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol import wire_json
+from listenctl.protocol import peer_json as wire_json
 from listenctl.protocol.commands import (
     ClearMarks,
     Command,
@@ -14,7 +14,7 @@ from listenctl.protocol.commands import (
     mark_name_is_safe,
     parse_command,
 )
-from tests.protocol.test_wire_json import JSON
+from tests.protocol.test_peer_json import JSON
 
 V7 = (
     b'{"type":"playAudio","data":{"audioContent":"AADoAxj8//8=","audioContentType":"raw","sampleRate":8000,'

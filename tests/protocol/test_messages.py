@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol import wire_json
+from listenctl.protocol import peer_json as wire_json
 from listenctl.protocol.messages import (
     MAX_DOCUMENTS,
     Dtmf,
@@ -13,7 +13,7 @@ from listenctl.protocol.messages import (
     UnknownMessage,
     parse_texts,
 )
-from tests.protocol.test_wire_json import JSON
+from tests.protocol.test_peer_json import JSON
 
 MARK = bytes.fromhex(
     "7b2274797065223a20226d61726b222c202264617461223a207b226e616d65223a226d792d6d61726b2d31222c20226576656e74223a2022"

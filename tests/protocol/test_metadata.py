@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.protocol.metadata import CallMetadata
-from tests.protocol.test_wire_json import JSON
+from tests.protocol.test_peer_json import JSON
 
 INBOUND = (
     b'{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","direction":"inbound","from":"15083084809",'

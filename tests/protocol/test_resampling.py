@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol.resampling import LinearResampler, add_wrapping, pack, unpack
+from listenctl.protocol.audio import LinearResampler, add_wrapping, pack, unpack
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from websockets.frames import Frame, Opcode
 
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.commands import ClearMarks, KillAudio, MarkCommand
-from listenctl.protocol.ledger import Gap, GapKind
+from listenctl.protocol.frames.splitter import Audio, Control, Message, Text
+from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.protocol.messages import Dtmf, Mark, PlayDone, SessionSummary, UnknownMessage
 from listenctl.protocol.session import (
     MAX_HELD_BYTES,
@@ -25,7 +26,6 @@ from listenctl.protocol.session import (
     ProtocolViolation,
     Sender,
 )
-from listenctl.protocol.splitter import Audio, Control, Message, Text
 
 MONO = AudioFormat(8000, 1)
 METADATA = b'{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'

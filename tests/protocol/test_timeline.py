@@ -7,8 +7,9 @@ from websockets.frames import Frame, Opcode
 
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.commands import ClearMarks, MarkCommand, PlayAudio
-from listenctl.protocol.frame_reader import FrameReader, RawFrame
-from listenctl.protocol.ledger import GapKind
+from listenctl.protocol.frames.raw_frame_reader import FrameReader, RawFrame
+from listenctl.protocol.frames.splitter import Audio, Control, Text
+from listenctl.protocol.gaps.gap_ledger import GapKind
 from listenctl.protocol.messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.session import (
     AudioReceived,
@@ -22,7 +23,6 @@ from listenctl.protocol.session import (
     ProtocolViolation,
     Sender,
 )
-from listenctl.protocol.splitter import Audio, Control, Text
 from listenctl.protocol.timeline import Entry, Flaw, MessageJoiner, TimedFrame, Timeline
 from tests.helpers.capture import CAPTURES, client_stream, received_audio, server_stream
 from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT

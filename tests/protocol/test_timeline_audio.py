@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.clock_drift import ClockDrift
-from listenctl.protocol.frame_reader import RawFrame
-from listenctl.protocol.ledger import GapLedger
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.gaps.gap_ledger import GapLedger
+from listenctl.protocol.gaps.lateness import ClockDrift
 from listenctl.protocol.session import AudioReceived, ListenSession, Sender
 from listenctl.protocol.timeline import Entry, TimedFrame, Timeline
 from tests.helpers.arrivals import Arrival, call, held_up, overrun, without

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from listenctl.media.wav import wav_header
+from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.capture import CAPTURES, client_bytes, received_audio
 from tests.helpers.replay import Cut, odd_pieces, replay, whole

@@ -1,8 +1,8 @@
 """What is known of the end of a connection."""
 
-from listenctl.server.calls import Ending
-from listenctl.server.closing import Closing
-from listenctl.server.handshake import new_protocol
+from listenctl.server.calls.live_call_log import Ending
+from listenctl.server.server_connection import Closing
+from listenctl.server.server_handshake import new_protocol
 
 
 def test_a_peer_that_reads_at_all_is_told_from_one_that_doesnt() -> None:

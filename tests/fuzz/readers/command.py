@@ -4,12 +4,12 @@ import json
 import shutil
 from io import StringIO
 
-from listenctl.console.inspect_results import Layout
-from listenctl.console.inspect_timeline import Form
-from listenctl.console.inspecting import InspectPlan, run_inspect
+from listenctl.commands.inspect.output_layouts import Layout
+from listenctl.commands.inspect.run import InspectPlan, run_inspect
+from listenctl.commands.inspect.timeline_view import Form
 from listenctl.errors import ListenctlError
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.media.naming import Destination
+from listenctl.media.files.recording_names import Destination
 from tests.fuzz.files import written
 from tests.fuzz.reader import Reader
 from tests.fuzz.readers.inspection import READER as INSPECTION

@@ -7,7 +7,7 @@ from functools import cache
 
 import zstandard
 
-from listenctl.capture.files import open_file
+from listenctl.capture.compressed_files import open_file
 from tests.fuzz.files import written
 from tests.fuzz.reader import Reader, Seed, undamaged
 from tests.fuzz.seeds import packet_seeds

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import count
 
-from listenctl.capture.captured import CaptureEvent
-from listenctl.capture.dumped import read_dumped
-from listenctl.capture.files import OpenFile
+from listenctl.capture.capture_events import CaptureEvent
+from listenctl.capture.compressed_files import OpenFile
+from listenctl.capture.formats.dump_sessions import read_dumped
 from tests.fuzz.found import Found, Growing, expect, frames
 from tests.fuzz.reader import Reader, Seed
 from tests.fuzz.seeds import CALLS, commands_seed, dump_seed

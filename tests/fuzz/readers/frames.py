@@ -3,7 +3,7 @@
 import zlib
 from functools import cache
 
-from listenctl.capture.tls_keylog import KeyLog
+from listenctl.capture.tls.key_log import KeyLog
 from tests.fuzz.found import Found, expect
 from tests.fuzz.reader import Reader, Seed
 from tests.fuzz.seeds import CALLS, pieces_of

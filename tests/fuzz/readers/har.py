@@ -4,8 +4,8 @@ import json
 from functools import cache
 from itertools import count
 
-from listenctl.capture.files import OpenFile
-from listenctl.capture.har import read_har
+from listenctl.capture.compressed_files import OpenFile
+from listenctl.capture.formats.read_har import read_har
 from tests.fuzz.found import Found, expect, frames
 from tests.fuzz.reader import Reader, Seed
 from tests.fuzz.seeds import CALLS, har_seed

@@ -4,11 +4,11 @@ import gzip
 import json
 from functools import cache
 
-from listenctl.capture.captured import CaptureEvent
-from listenctl.capture.reading import read_capture
+from listenctl.capture.capture_events import CaptureEvent
+from listenctl.capture.read_capture import read_capture
 from listenctl.errors import UsageError
+from listenctl.inspection.call_observers import Observer
 from listenctl.inspection.inspector import Inspector
-from listenctl.inspection.observing import Observer
 from listenctl.inspection.settings import InspectionSettings
 from tests.fuzz.files import written
 from tests.fuzz.reader import Reader, Seed

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import count
 
-from listenctl.capture.captured import CaptureEvent
-from listenctl.capture.packets import Batch, Notice, Secrets
-from listenctl.capture.pcap import MAGICS, read_pcap
-from listenctl.capture.pcapng import read_pcapng
-from listenctl.capture.sessions import read_sessions
-from listenctl.capture.tls_keylog import KeyLog
+from listenctl.capture.capture_events import CaptureEvent
+from listenctl.capture.packets.packet_batches import Batch, Notice, Secrets
+from listenctl.capture.packets.pcap import MAGICS, read_pcap
+from listenctl.capture.packets.pcapng import read_pcapng
+from listenctl.capture.tls.key_log import KeyLog
+from listenctl.capture.websocket.websocket_sessions import read_sessions
 from tests.fuzz.found import Found, Growing, expect, frames
 from tests.fuzz.reader import Reader
 from tests.fuzz.seeds import packet_seeds

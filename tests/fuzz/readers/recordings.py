@@ -4,9 +4,9 @@ import json
 from functools import cache
 from itertools import count
 
-from listenctl.capture.captured import CaptureEvent
-from listenctl.capture.files import OpenFile
-from listenctl.capture.recordings import parse_sidecar, read_recording
+from listenctl.capture.capture_events import CaptureEvent
+from listenctl.capture.compressed_files import OpenFile
+from listenctl.capture.formats.read_recording import parse_sidecar, read_recording
 from tests.fuzz.files import written
 from tests.fuzz.found import frames
 from tests.fuzz.reader import Reader, Seed, undamaged

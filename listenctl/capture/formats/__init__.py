@@ -1,0 +1,1 @@
+"""Stored calls other than packets: dumps, HAR files, recordings."""

@@ -1,0 +1,165 @@
+"""
+Dumps, as they are read: every line that can be understood, whatever has happened to the file (`listenctl-dump(5)`).
+
+A line that can't is told with its reason and passed over, and what stands around it is read all the same.
+"""
+
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from listenctl.capture.formats.write_dump import OPCODE_NAMES, VERSION, DumpEnd, DumpFault, DumpHeader, DumpLoss
+from listenctl.protocol.frames.raw_frame_reader import MAX_FRAME_BYTES, RawFrame
+from listenctl.protocol.peer_json import decode
+from listenctl.protocol.session import Sender
+from listenctl.protocol.timeline import TimedFrame
+
+MAX_LINE_BYTES = MAX_FRAME_BYTES // 2 * 3
+"""Room for the longest frame in Base64, which takes a third more."""
+MAX_TIME = 1e9
+
+_OPCODES = {name: int(opcode) for opcode, name in OPCODE_NAMES.items()}
+_SENDERS = {str(sender): sender for sender in Sender}
+_SKIP_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A line that is none of a dump, and why."""
+
+    reason: str
+
+
+DumpItem = DumpHeader | TimedFrame | DumpFault | DumpLoss | DumpEnd | Unreadable
+
+
+class _BadLine(Exception):
+    """Carries the reason to where lines are read; never leaves this file."""
+
+
+def read_dump(file: BinaryIO, *, max_line: int = MAX_LINE_BYTES) -> Iterator[tuple[int, DumpItem]]:
+    """
+    Give what each line says, with its number, which counts from 1.
+
+    Several dumps may stand in one file, each after its header. Only one line is in memory at a time. A last line that
+    was cut off, as a crash leaves it, is left out.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    number = 0
+    while line := file.readline(max_line):
+        number += 1
+        if not line.endswith(b"\n"):
+            if len(line) < max_line or not _skip_line(file):
+                return
+            yield number, Unreadable(f"the line has more than {max_line} bytes")
+        elif not line.isspace():
+            yield number, parse_line(line)
+
+
+def parse_line(line: bytes) -> DumpItem:
+    """Understand one line."""
+    try:
+        return _understand(_object_in(line))
+    except _BadLine as exc:
+        return Unreadable(str(exc))
+
+
+def _skip_line(file: BinaryIO) -> bool:
+    """Pass over the rest of a line; False where the file ends within it."""
+    while part := file.readline(_SKIP_BYTES):
+        if part.endswith(b"\n"):
+            return True
+    return False
+
+
+def _object_in(line: bytes) -> dict[str, object]:
+    try:
+        text = line.decode().strip()
+    except UnicodeDecodeError:
+        raise _BadLine("it isn't UTF-8") from None
+    value, end = decode(text, strict=True) or (None, 0)
+    if not isinstance(value, dict) or end != len(text):
+        raise _BadLine("it isn't a JSON object")
+    return value
+
+
+def _understand(fields: dict[str, object]) -> DumpItem:
+    if "listenctl_dump" in fields:
+        return _header(fields)
+    at = _time(fields)
+    match fields:
+        case {"opcode": opcode}:
+            return TimedFrame(at, _sender(fields), _frame(opcode, fields))
+        case {"fault": str(detail)}:
+            return DumpFault(at, _sender(fields), detail)
+        case {"lost": {"frames": int(frames)}}:
+            return DumpLoss(at, frames)
+        case {"end": dict(how)}:
+            return _end(at, how)
+    raise _BadLine("it is none of a dump")
+
+
+def _header(fields: dict[str, object]) -> DumpHeader:
+    if fields["listenctl_dump"] != VERSION:
+        raise _BadLine(f"the dump has another version than {VERSION}")
+    created, *others = (_text(fields, name) for name in DumpHeader.__slots__)
+    return DumpHeader(created or "", *others)
+
+
+def _text(fields: dict[str, object], name: str) -> str | None:
+    value = fields.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _time(fields: dict[str, object]) -> float:
+    match fields.get("at"):
+        case bool():
+            pass
+        case int() | float() as at if 0 <= at <= MAX_TIME:
+            return float(at)
+    raise _BadLine("it has no time")
+
+
+def _sender(fields: dict[str, object]) -> Sender:
+    sender = _SENDERS.get(_text(fields, "from") or "")
+    if sender is None:
+        raise _BadLine("it doesn't say who sent it")
+    return sender
+
+
+def _frame(opcode: object, fields: dict[str, object]) -> RawFrame:
+    match opcode:
+        case str() if opcode in _OPCODES:
+            number = _OPCODES[opcode]
+        case int() if 0 <= opcode < 16 and not isinstance(opcode, bool):
+            number = opcode
+        case _:
+            raise _BadLine("it has no opcode")
+    rsv = fields.get("rsv", 0)
+    if not isinstance(rsv, int) or not 0 <= rsv < 8:
+        raise _BadLine("its reserved bits aren't three")
+    masked = fields.get("masked", fields.get("from") == Sender.JAMBONZ)
+    return RawFrame(fields.get("fin", True) is not False, int(rsv), number, masked is True, _payload(fields))
+
+
+def _payload(fields: dict[str, object]) -> bytes:
+    try:
+        match fields:
+            case {"text": str(text)}:
+                return text.encode()
+            case {"data": str(data)}:
+                return a2b_base64(data, strict_mode=True)
+    except UnicodeEncodeError:
+        raise _BadLine("its text isn't Unicode") from None
+    except (Base64Error, ValueError):
+        raise _BadLine("its data isn't Base64") from None
+    raise _BadLine("it has no payload")
+
+
+def _end(at: float, how: dict[str, object]) -> DumpEnd:
+    code = how.get("code")
+    return DumpEnd(at, _text(how, "closed_by"), code if isinstance(code, int) else None, _text(how, "reason") or "")

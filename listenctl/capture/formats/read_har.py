@@ -1,0 +1,190 @@
+"""
+HAR files, as browsers and their drivers export them: the WebSocket messages of each page, under ``_webSocketMessages``.
+
+The browser is the client, and so stands where jambonz would. Messages are there whole, without their frames and without
+what is no data: no pings, no Close. A file that was cut off is read as far as it goes.
+"""
+
+import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from collections.abc import Iterator
+
+from listenctl.capture.capture_events import (
+    CapturedSession,
+    CaptureEvent,
+    FrameSeen,
+    HttpHead,
+    SessionClosed,
+    SessionOpened,
+)
+from listenctl.capture.compressed_files import OpenFile
+from listenctl.capture.formats.json_fields import Object, list_in, object_in, string_in, time_in
+from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.websocket.is_listen_call import Judge
+from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.session import Sender
+
+MAX_HAR = 256 * 1024 * 1024
+"""Characters that are read; what pages loaded stands in these files too."""
+MAX_SKEW = 86_400.0
+"""Seconds between an entry's own time and those of its messages, beyond which these come from another clock; also those
+between two messages, beyond which the time of the latter is wrong."""
+END = "the HAR file ends"
+
+_ENTRIES = re.compile(r'"entries"\s*:\s*\[')
+_MESSAGES = re.compile(r'"_webSocketMessages"\s*:\s*\[')
+_BETWEEN = re.compile(r"[\s,]*")
+_TEXT, _BINARY, _CONTROL = 1, 2, 8
+_OPCODES = range(16)
+_SENDERS = {"send": Sender.JAMBONZ, "receive": Sender.APPLICATION}
+# The end of the year 2261; what is later was counted in another unit, or is damaged.
+_LATEST = 9_214_646_400.0
+# Seconds since 1970 in milliseconds and microseconds, as other exporters write them.
+_UNITS = ((1e14, 1e6), (1e11, 1e3))
+
+
+def read_har(file: OpenFile, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
+    """Yield the WebSocket sessions of a HAR file, one after another."""
+    text, whole = _text_of(file)
+    yield from file.notices
+    if not whole:
+        yield Notice(f"byte {MAX_HAR}", "the HAR file is longer than what is read; export the WebSocket alone")
+    start = _ENTRIES.search(text)
+    at = start.end() if start else len(text)
+    while found := wire_json.decode(text, at := _next(text, at)):
+        entry, at = found
+        if isinstance(entry, dict) and isinstance(messages := entry.get("_webSocketMessages"), list):
+            yield from _session(file.name, next(numbers), entry, messages)
+    if at < len(text) and text[at] == "]":
+        return
+    yield Notice(f"character {at}", "the HAR file is damaged or cut off here; what can be read is used")
+    # The entry that was cut off may hold messages that are whole, and lacks at most what stands behind them.
+    if begun := _MESSAGES.search(text, at):
+        yield from _session(file.name, next(numbers), _members(text, at), list(_elements(text, begun.end())))
+
+
+def _text_of(file: OpenFile) -> tuple[str, bool]:
+    """Return a file as text, and whether that is all of it."""
+    data = bytearray()
+    for chunk in file.chunks:
+        data += chunk
+        if len(data) > MAX_HAR:
+            return data[:MAX_HAR].decode("utf-8-sig", "replace"), False
+    return data.decode("utf-8-sig", "replace"), True
+
+
+def _elements(text: str, at: int) -> Iterator[object]:
+    """Yield the values of an array, as far as they are whole."""
+    while found := wire_json.decode(text, _next(text, at)):
+        value, at = found
+        yield value
+
+
+def _members(text: str, at: int) -> Object:
+    """Return what an object that was cut off has before its messages."""
+    members: Object = {}
+    at += 1
+    while (key := wire_json.decode(text, _next(text, at))) and isinstance(key[0], str):
+        colon = re.compile(r"\s*:\s*").match(text, key[1])
+        value = wire_json.decode(text, colon.end()) if colon else None
+        if value is None:
+            break
+        members[key[0]], at = value
+    return members
+
+
+def _next(text: str, at: int) -> int:
+    between = _BETWEEN.match(text, at)
+    return between.end() if between else at
+
+
+def _session(source: str, number: int, entry: Object, messages: list[object]) -> Iterator[CaptureEvent]:
+    began = time_in(entry, "startedDateTime") or _first_time(messages)
+    times = _Times(began)
+    frames = [timed for message in messages if isinstance(message, dict) and (timed := _frame(message, times))]
+    session = _described(CapturedSession(number, source, began), entry)
+    session.without_control = not any(frame.opcode >= _CONTROL for _, _, frame in frames)
+    judge = Judge(session)
+    left_out = len(messages) - len(frames)
+    yield SessionOpened(began, session)
+    at = began
+    for at, sender, frame in frames:
+        judge.look_at(sender, frame)
+        yield FrameSeen(at, session, sender, frame, None)
+    if left_out:
+        yield Notice(f"session {number}", f"{left_out} messages are none that can be read; they are left out")
+    if times.wrong:
+        what = f"{times.wrong} messages have times that can't be; each is given that of the message before"
+        yield Notice(f"session {number}", what)
+    yield SessionClosed(at, session, None, END)
+
+
+def _first_time(messages: list[object]) -> float:
+    """Return the time of the first message, for an entry that has none itself; 0 if there is none."""
+    first = next((one for one in messages if isinstance(one, dict)), {})
+    return max(0.0, _Times(0.0).of(first.get("time")))
+
+
+class _Times:
+    """
+    Times of messages in seconds since 1970, whatever the exporter counted in and from.
+
+    Attributes:
+        wrong: how many were none that can be.
+    """
+
+    def __init__(self, began: float) -> None:
+        self._began = self._last = began
+        self.wrong = 0
+        self._shift: float | None = None
+
+    def of(self, value: object) -> float:
+        """Return the time that ``value`` stands for; that of the message before if it is none."""
+        time = wire_json.number(value) if isinstance(value, int | float) else None
+        if time is None:
+            return self._last
+        at = next((time / unit for least, unit in _UNITS if time > least), float(time))
+        if self._shift is None:
+            # Some count from when the browser started.
+            self._shift = 0.0 if not self._began or abs(at - self._began) < MAX_SKEW else self._began - at
+        at += self._shift
+        if not 0 <= at < _LATEST or (self._last and abs(at - self._last) > MAX_SKEW):
+            self.wrong += 1
+        else:
+            self._last = at
+        return self._last
+
+
+def _frame(message: Object, times: _Times) -> tuple[float, Sender, RawFrame] | None:
+    sender = _SENDERS.get(str(message.get("type")))
+    data, opcode = message.get("data"), message.get("opcode", _TEXT)
+    if sender is None or not isinstance(data, str) or not isinstance(opcode, int) or opcode not in _OPCODES:
+        return None
+    try:
+        payload = data.encode(errors="replace") if opcode == _TEXT else a2b_base64(data, strict_mode=True)
+    except (Base64Error, ValueError):
+        return None
+    return times.of(message.get("time")), sender, RawFrame(True, 0, int(opcode), sender is Sender.JAMBONZ, payload)
+
+
+def _described(session: CapturedSession, entry: Object) -> CapturedSession:
+    """Fill in what an entry says of the handshake."""
+    request, response = object_in(entry, "request"), object_in(entry, "response")
+    url = string_in(request, "url")
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    session.encrypted = scheme in ("wss", "https")
+    session.target = slash + path or "/"
+    session.server = string_in(entry, "serverIPAddress") or host
+    session.request = _head(f"{string_in(request, 'method') or 'GET'} {session.target} HTTP/1.1", request)
+    if isinstance(status := response.get("status"), int) and status > 0:
+        session.response = _head(f"HTTP/1.1 {status} {string_in(response, 'statusText')}".rstrip(), response)
+        session.subprotocol = session.response.header("sec-websocket-protocol") or None
+    return session
+
+
+def _head(first_line: str, fields: Object) -> HttpHead:
+    pairs = [header for header in list_in(fields, "headers") if isinstance(header, dict)]
+    return HttpHead(first_line, tuple((string_in(pair, "name"), string_in(pair, "value")) for pair in pairs), b"")

@@ -1,0 +1,121 @@
+"""The lines of a dump, as they are written (`listenctl-dump(5)`)."""
+
+import json
+from binascii import b2a_base64
+from dataclasses import dataclass
+
+from websockets.frames import Opcode
+
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.peer_json import encode
+from listenctl.protocol.session import Sender
+
+VERSION = 1
+OPCODE_NAMES = {
+    Opcode.CONT: "continuation",
+    Opcode.TEXT: "text",
+    Opcode.BINARY: "binary",
+    Opcode.CLOSE: "close",
+    Opcode.PING: "ping",
+    Opcode.PONG: "pong",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DumpHeader:
+    """
+    The first line of a call; what isn't known is None.
+
+    Attributes:
+        created: when the call's handshake was done, which is 0 in ``at``, as RFC 3339 in UTC.
+        call: id of the connection.
+        server: the URL that calls came to.
+    """
+
+    created: str
+    call: str | None = None
+    call_sid: str | None = None
+    remote: str | None = None
+    target: str | None = None
+    subprotocol: str | None = None
+    server: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DumpEnd:
+    """The last line of a call: ``closed_by`` nobody where the connection broke; None where it never was a call."""
+
+    at: float
+    closed_by: str | None
+    code: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DumpFault:
+    """What one side sent from here on is no stream of frames any more, and isn't in the dump."""
+
+    at: float
+    sender: Sender
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DumpLoss:
+    """So many frames before this line couldn't be written."""
+
+    at: float
+    frames: int
+
+
+def header_line(header: DumpHeader) -> bytes:
+    """Return the first line of a call."""
+    fields = {name: getattr(header, name) for name in DumpHeader.__slots__}
+    return _line({"listenctl_dump": VERSION, **fields})
+
+
+def frame_line(at: float, sender: Sender, frame: RawFrame) -> bytes:
+    """Return the line of a frame; written out by hand, since calls have fifty a second each."""
+    name = OPCODE_NAMES.get(frame.opcode)  # type: ignore[call-overload]
+    opcode = frame.opcode if name is None else f'"{name}"'
+    odd = "" if frame.fin else ',"fin":false'
+    if frame.rsv:
+        odd += f',"rsv":{frame.rsv}'
+    if frame.masked is not (sender is Sender.JAMBONZ):
+        odd += f',"masked":{"true" if frame.masked else "false"}'
+    return f'{{"at":{at:.6f},"from":"{sender}","opcode":{opcode}{odd},{_payload(frame)}}}\n'.encode()
+
+
+def fault_line(fault: DumpFault) -> bytes:
+    """Return the line that says why one side's frames end."""
+    return _line({"at": round(fault.at, 6), "from": fault.sender, "fault": fault.detail})
+
+
+def loss_line(loss: DumpLoss) -> bytes:
+    """Return the line that stands where frames are missing."""
+    return _line({"at": round(loss.at, 6), "lost": {"frames": loss.frames}})
+
+
+def end_line(end: DumpEnd) -> bytes:
+    """Return the last line of a call."""
+    how = {"closed_by": end.closed_by, "code": end.code, "reason": end.reason}
+    return _line({"at": round(end.at, 6), "end": how})
+
+
+def _payload(frame: RawFrame) -> str:
+    payload = frame.payload
+    if frame.opcode == Opcode.TEXT:
+        try:
+            return f'"text":{json.dumps(payload.decode(), ensure_ascii=False)}'
+        except UnicodeDecodeError:
+            pass  # What jambonz sends isn't always UTF-8 (protocol.md 2.6).
+    data = f'"data":"{b2a_base64(payload, newline=False).decode()}"'
+    if frame.opcode == Opcode.CLOSE and len(payload) >= 2:
+        reason = json.dumps(payload[2:].decode(errors="replace"), ensure_ascii=False)
+        data += f',"code":{int.from_bytes(payload[:2], "big")},"reason":{reason}'
+    return data
+
+
+def _line(fields: dict[str, object]) -> bytes:
+    # Ids come from the wire, where a lone surrogate can be; it has no UTF-8.
+    return encode(fields).encode(errors="replace") + b"\n"

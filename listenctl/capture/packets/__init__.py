@@ -1,0 +1,1 @@
+"""Packet captures: pcap and pcapng, link layer, IP, TCP."""

@@ -1,0 +1,179 @@
+"""Take TCP segments out of IP packets: IPv4 with options, IPv6 with extension headers, and fragments of both."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import NamedTuple
+
+from listenctl.capture.packets.packet_batches import Notice
+
+TCP = 6
+MAX_DATAGRAMS = 64
+"""So many fragmented datagrams wait for their missing parts; then the oldest is given up."""
+MAX_DATAGRAM = 65_535
+
+_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION = 0, 43, 44, 51, 60
+_EXTENSIONS = frozenset({_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION})
+_IPV4 = Struct(">BxHHHxB2x4s4s").unpack_from
+_TCP = Struct(">4sIIBB").unpack_from
+_TCP_HEADER = 20
+
+
+class Segment(NamedTuple):
+    """
+    One TCP segment; ``key`` is both addresses and both ports as in the packet, sender first.
+
+    ``missing`` bytes of the payload follow on ``data`` that were on the wire and are not in the capture.
+    """
+
+    at: float
+    packet: int
+    key: bytes
+    sequence: int
+    ack: int
+    flags: int
+    data: bytes
+    missing: int
+
+
+class Payload(NamedTuple):
+    """What an IP packet carries: ``addresses`` sender first, ``missing`` bytes after ``data`` not captured."""
+
+    addresses: bytes
+    protocol: int
+    data: bytes
+    missing: int
+
+
+@dataclass(slots=True)
+class _Datagram:
+    """A fragmented packet while it is put together: ``parts`` by offset, ``size`` once the last part is there."""
+
+    packet: int
+    addresses: bytes
+    protocol: int
+    parts: dict[int, bytes] = field(default_factory=dict)
+    got: int = 0
+    size: int | None = None
+
+
+class IpReader:
+    """Read IP packets one by one; it remembers fragments only."""
+
+    def __init__(self) -> None:
+        self._datagrams: dict[bytes, _Datagram] = {}
+
+    def read(self, packet: bytes, *, at: float, number: int, size: int) -> Iterator[Segment | Notice]:
+        """
+        Yield the TCP segment that a packet carries or completes, and what is wrong with it.
+
+        Args:
+            packet: what was captured of it, at least one byte.
+            size: its bytes on the wire, for where segmentation offload leaves them out of its header.
+        """
+        if packet[0] >> 4 == 4:
+            payload = self._payload_v4(packet, number, size)
+        else:
+            payload = self._payload_v6(packet, number, size)
+        if isinstance(payload, Notice):
+            yield payload
+        elif payload is not None and payload.protocol == TCP:
+            yield _segment(payload, at, number)
+        while len(self._datagrams) > MAX_DATAGRAMS:
+            yield _incomplete(self._datagrams.pop(next(iter(self._datagrams))))
+
+    def finish(self) -> Iterator[Notice]:
+        """Name the fragments whose other parts never came."""
+        yield from map(_incomplete, self._datagrams.values())
+        self._datagrams.clear()
+
+    def _payload_v4(self, packet: bytes, number: int, size: int) -> Payload | Notice | None:
+        header = (packet[0] & 0x0F) * 4
+        if len(packet) < max(header, 20):
+            return Notice(
+                f"packet {number}", f"only {len(packet)} bytes of its IP packet were captured, too few to use"
+            )
+        _, total, identity, fragment, protocol, source, destination = _IPV4(packet)
+        end = total or max(size, len(packet))
+        if header < 20 or end < header:
+            return Notice(f"packet {number}", "its IP header has an impossible length; the packet is left out")
+        payload = Payload(source + destination, protocol, packet[header:end], max(0, end - len(packet)))
+        if not fragment & 0x3FFF:
+            return payload
+        key = b"%b%b%b" % (payload.addresses, identity.to_bytes(2, "big"), bytes([protocol]))
+        return self._fragment(key, payload, number, (fragment & 0x1FFF) * 8, more=bool(fragment & 0x2000))
+
+    def _payload_v6(self, packet: bytes, number: int, size: int) -> Payload | Notice | None:
+        if len(packet) < 40:
+            return Notice(
+                f"packet {number}", f"only {len(packet)} bytes of its IP packet were captured, too few to use"
+            )
+        length = int.from_bytes(packet[4:6], "big")
+        end = 40 + length if length else max(size, len(packet))
+        following, at = packet[6], 40
+        while following in _EXTENSIONS:
+            if at + 8 > min(end, len(packet)):
+                return Notice(f"packet {number}", "its IPv6 extension headers are cut off; the packet is left out")
+            if following == _FRAGMENT:
+                return self._fragment_v6(packet, number, at, end)
+            header = (packet[at + 1] + 2) * 4 if following == _AUTHENTICATION else (packet[at + 1] + 1) * 8
+            following, at = packet[at], at + header
+        return Payload(packet[8:40], following, packet[at:end], max(0, end - max(at, len(packet))))
+
+    def _fragment_v6(self, packet: bytes, number: int, at: int, end: int) -> Payload | Notice | None:
+        following, where = packet[at], int.from_bytes(packet[at + 2 : at + 4], "big")
+        payload = Payload(packet[8:40], following, packet[at + 8 : end], max(0, end - len(packet)))
+        if not where & 0xFFF9:
+            return payload
+        key = payload.addresses + packet[at + 4 : at + 8]
+        return self._fragment(key, payload, number, where & 0xFFF8, more=bool(where & 1))
+
+    def _fragment(self, key: bytes, part: Payload, number: int, offset: int, *, more: bool) -> Payload | Notice | None:
+        if part.missing or offset + len(part.data) > MAX_DATAGRAM:
+            return Notice(f"packet {number}", "it is a fragment that wasn't captured whole; it is left out")
+        datagram = self._datagrams.setdefault(key, _Datagram(number, part.addresses, part.protocol))
+        if offset == 0:
+            # IPv6 says in the first part only what the whole carries.
+            datagram.protocol = part.protocol
+        if offset not in datagram.parts:
+            datagram.parts[offset] = part.data
+            datagram.got += len(part.data)
+        if not more:
+            datagram.size = offset + len(part.data)
+        data = _joined(datagram)
+        if data is None:
+            return None
+        del self._datagrams[key]
+        return Payload(datagram.addresses, datagram.protocol, data, 0)
+
+
+def _joined(datagram: _Datagram) -> bytes | None:
+    """Return what all parts together hold, None while one is missing."""
+    if datagram.size is None or datagram.got < datagram.size:
+        return None
+    data = bytearray()
+    for offset, part in sorted(datagram.parts.items()):
+        if offset > len(data):
+            return None
+        data[offset:] = part
+    return bytes(data[: datagram.size])
+
+
+def _incomplete(datagram: _Datagram) -> Notice:
+    return Notice(
+        f"packet {datagram.packet}", "it is a fragment whose other parts are not in the capture; it is left out"
+    )
+
+
+def _segment(payload: Payload, at: float, number: int) -> Segment | Notice:
+    data = payload.data
+    if len(data) < _TCP_HEADER:
+        what = "its TCP header wasn't captured whole" if payload.missing else "its TCP header is too short"
+        return Notice(f"packet {number}", f"{what}; the packet is left out")
+    ports, sequence, ack, offset, flags = _TCP(data)
+    header = (offset >> 4) * 4
+    if header < _TCP_HEADER or header > len(data) + payload.missing:
+        return Notice(f"packet {number}", "its TCP header has an impossible length; the packet is left out")
+    key = payload.addresses + ports
+    missing = payload.missing - max(0, header - len(data))
+    return Segment(at, number, key, sequence, ack, flags, data[header:], missing)

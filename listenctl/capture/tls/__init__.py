@@ -1,0 +1,1 @@
+"""TLS sessions of a capture, decrypted with the secrets of a key log."""

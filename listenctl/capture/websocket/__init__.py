@@ -1,0 +1,1 @@
+"""HTTP upgrades and WebSocket frames found in TCP streams."""

@@ -1,0 +1,71 @@
+"""
+Audio frames of one session, put together while nothing else comes between.
+
+Nearly all of a capture is that, and all that is done once for twenty frames isn't done for each.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+from struct import Struct
+
+from websockets.frames import Opcode
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # The library runs without its C extension too.
+    from websockets.utils import apply_mask
+
+from listenctl.capture.capture_events import AudioSeen, CapturedSession, CaptureEvent, FrameSeen
+from listenctl.capture.packets.tcp_connections import Piece
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.session import Sender
+
+# A final binary frame, masked, with a length of 16 bits.
+_AUDIO = b"\x82\xfe"
+_BEFORE_PAYLOAD = 8
+
+
+def read_run(session: CapturedSession, pieces: Sequence[Piece]) -> AudioSeen | None:
+    """Return the frames that pieces of a stream hold if each is one frame of audio, all of one size; else None."""
+    times, _, parts, packets = zip(*pieces, strict=True)
+    head = parts[0][:4]
+    size = int.from_bytes(head[2:], "big")
+    if not head.startswith(_AUDIO) or not size or set(map(len, parts)) != {size + _BEFORE_PAYLOAD}:
+        return None
+    heads, masks, payloads = zip(*_frames_of(size).iter_unpack(b"".join(parts)), strict=True)
+    if heads.count(head) != len(heads):
+        return None
+    return AudioSeen(session, times, packets, size, b"".join(map(apply_mask, payloads, masks)))
+
+
+def join_runs(events: Iterable[CaptureEvent]) -> list[CaptureEvent]:
+    """Put frames of audio together where several of one size follow each other."""
+    joined: list[CaptureEvent] = []
+    for size, alike in groupby(events, _size_of):
+        run = list(alike)
+        frames = [event for event in run if type(event) is FrameSeen]
+        if not size or len(frames) < 2:
+            joined += run
+            continue
+        times, sessions, _, raw, packets = zip(*frames, strict=True)
+        data = b"".join(map(itemgetter(_PAYLOAD), raw))
+        joined.append(AudioSeen(sessions[0], times, packets, size, data))
+    return joined
+
+
+_PAYLOAD = RawFrame._fields.index("payload")
+
+
+def _size_of(event: CaptureEvent) -> int:
+    """Return the size of a frame of audio, 0 for everything else."""
+    if type(event) is not FrameSeen or event.sender is not Sender.JAMBONZ:
+        return 0
+    fin, rsv, opcode, masked, payload = event.frame
+    return len(payload) if opcode == Opcode.BINARY and fin and masked and not rsv else 0
+
+
+@lru_cache(maxsize=64)
+def _frames_of(size: int) -> Struct:
+    return Struct(f"4s4s{size}s")

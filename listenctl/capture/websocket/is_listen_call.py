@@ -1,0 +1,56 @@
+"""
+Tell jambonz's listen calls from other WebSockets.
+
+The subprotocol says so, or what is said: the metadata that jambonz begins with, its later texts, or an application's
+commands. Audio alone says nothing.
+"""
+
+from listenctl.capture.capture_events import CapturedSession
+from listenctl.protocol.commands import UnknownCommand, parse_command
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.messages import UnknownMessage, parse_texts
+from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.session import Sender
+
+SUBPROTOCOLS = frozenset({"audio.jambonz.org", "audio.drachtio.org"})
+MAX_LOOKED_AT = 65_536
+
+_TEXT = 1
+_CALL_FIELDS = frozenset({"callSid", "sampleRate", "mixType"})
+
+
+class Judge:
+    """Fill in ``is_listen`` of a session as soon as that can be told."""
+
+    def __init__(self, session: CapturedSession) -> None:
+        self._session = session
+        self._begun = session.started_midway
+        heads = (head for head in (session.request, session.response) if head)
+        named = ",".join(head.header("sec-websocket-protocol") for head in heads)
+        if session.subprotocol in SUBPROTOCOLS or SUBPROTOCOLS & {name.strip() for name in named.split(",")}:
+            session.is_listen = True
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more need be looked at."""
+        return self._session.is_listen is not None
+
+    def look_at(self, sender: Sender, frame: RawFrame) -> None:
+        """Take what a frame says about it."""
+        if self._session.is_listen is not None or frame.opcode != _TEXT:
+            return
+        text = frame.payload[:MAX_LOOKED_AT]
+        if sender is Sender.APPLICATION:
+            known = not isinstance(parse_command(text), UnknownCommand)
+        else:
+            known = _is_metadata(text) or any(not isinstance(one, UnknownMessage) for one in parse_texts(text))
+        if known:
+            self._session.is_listen = True
+        elif sender is Sender.JAMBONZ and not self._begun:
+            # jambonz begins with metadata, broken as they may be (protocol.md 2.6).
+            self._session.is_listen = False
+        self._begun = self._begun or sender is Sender.JAMBONZ
+
+
+def _is_metadata(text: bytes) -> bool:
+    return bool(_CALL_FIELDS & CallMetadata.parse(text).fields.keys())

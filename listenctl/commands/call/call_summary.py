@@ -1,0 +1,99 @@
+"""The summary at the end of a simulated call: what went out, how punctually, and what the server's commands came to."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from listenctl.events import Report
+from listenctl.protocol.audio import SAMPLE_BYTES
+from listenctl.terminal.event_lines import describe_end
+from listenctl.terminal.printable_text import byte_size, moment, printable
+
+_MAX_WRONG = 20
+_MAX_DETAIL = 200
+_LABEL = 10
+
+
+def summary(ended: Report, verdicts: Sequence[Report], stream_rate: int | None = None) -> str:
+    """
+    Return the lines that tell a developer how the call went.
+
+    Args:
+        ended: the ``call-ended`` event.
+        verdicts: every ``verdict`` event of the call.
+        stream_rate: the rate of the server's audio, where it is played as a stream.
+    """
+    lines = [
+        _line("sent", _audio(ended)),
+        _line("lateness", _lateness(ended)),
+        *_received(ended, stream_rate),
+        _line("commands", _commands(ended, verdicts)),
+        *_wrong(verdicts),
+        _line("keys", _text(ended.get("digits")) or "none"),
+        _line("end", describe_end(ended)),
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label.ljust(_LABEL)}{text}"
+
+
+def _text(value: object, limit: int = _MAX_DETAIL) -> str:
+    return printable(str(value), limit) if value else ""
+
+
+def _audio(ended: dict[str, Any]) -> str:
+    lost = f", {ended['lost_samples']} samples lost because the server was slow" if ended["lost_samples"] else ""
+    frames = _count(ended["frames"], "frame")
+    return f"{ended['seconds']:.2f} s of audio in {frames}, call of {ended['duration']:.2f} s{lost}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _lateness(ended: dict[str, Any]) -> str:
+    lateness = ended["lateness_ms"] or {}
+    known = [f"{name} {lateness[name]:.1f} ms" for name in ("p50", "p99", "max") if lateness.get(name) is not None]
+    return ", ".join(known) or "nothing was sent"
+
+
+def _received(ended: dict[str, Any], stream_rate: int | None) -> list[str]:
+    """Return a line for the binary messages of the server, if there were any; a stream of them has a length."""
+    size = ended["received_audio_bytes"]
+    if not size:
+        return []
+    length = f"{size / (stream_rate * SAMPLE_BYTES):.2f} s of audio" if stream_rate else f"{byte_size(size)} of audio"
+    return [_line("received", f"{length} in {ended['received_audio_messages']} messages")]
+
+
+def _commands(ended: dict[str, Any], verdicts: Sequence[Report]) -> str:
+    if not ended["commands"]:
+        return "none from the server"
+    outcomes = Counter(_text(verdict["outcome"]) for verdict in verdicts)
+    counts = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common())
+    return f"{ended['commands']} from the server" + (f": {counts}" if counts else "")
+
+
+def _wrong(verdicts: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a line for each kind of wrong verdict, in the order in which they came first."""
+    wrong = [verdict for verdict in verdicts if verdict["wrong"]]
+    counts = Counter(_kind(verdict) for verdict in wrong)
+    first = {_kind(verdict): verdict for verdict in reversed(wrong)}
+    lines = [_line("wrong", _describe(first[kind], number)) for kind, number in list(counts.items())[:_MAX_WRONG]]
+    more = len(counts) - _MAX_WRONG
+    return [*lines, _line("wrong", f"and {more} more kinds")] if more > 0 else lines
+
+
+def _kind(verdict: dict[str, Any]) -> tuple[str, str, str]:
+    # Sentences of the same kind differ by their numbers.
+    return str(verdict["command"]), str(verdict["outcome"]), str(verdict["reason"])
+
+
+def _describe(verdict: dict[str, Any], number: int) -> str:
+    command, outcome, reason = _kind(verdict)
+    why = f" ({reason})" if reason else ""
+    where = f"#{verdict['number']} at {moment(verdict['time'])}"
+    times = f"{number} times, first {where}" if number > 1 else where
+    return _text(f"{command} {outcome}{why}, {times}: {verdict['detail']}")

@@ -1,0 +1,206 @@
+"""Place a simulated call in a terminal, a pipe or a script: events, live view, keys, signals, and the exit status."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
+from pathlib import Path
+
+from listenctl.commands.call.call_summary import summary
+from listenctl.commands.call.view import CallView
+from listenctl.commands.serve.server_meters import can_draw
+from listenctl.errors import CheckFailed, ListenctlError, TimedOut
+from listenctl.events import Report, Reporter
+from listenctl.simulator.plan import CallPlan
+from listenctl.simulator.simulated_call import SimulatedCall
+from listenctl.simulator.simulated_call_log import CallSummary
+from listenctl.simulator.simulated_call_socket import call_socket
+from listenctl.terminal.event_lines import READABLE, describe_end, human_line
+from listenctl.terminal.event_output import EventOutput
+from listenctl.terminal.keypresses import KeyReader, can_read_keys
+from listenctl.terminal.line_writer import LineWriter
+from listenctl.terminal.printable_text import Look
+from listenctl.terminal.standard_streams import keep_stderr, write_out
+from listenctl.terminal.stop_signals import stop_at_signals
+
+MAX_VERDICTS = 100_000
+"""Verdicts that are kept for the summary; those that are wrong all are."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallPresentation:
+    """
+    What a call shows, and where.
+
+    Attributes:
+        json: print events as JSON lines on stdout.
+        events: a file to which they are appended as well.
+        describe: makes what people read in the end out of the last event, all verdicts, and the rate of the server's
+            audio where it is a stream.
+    """
+
+    json: bool = False
+    events: Path | None = None
+    quiet: bool = False
+    describe: Callable[[Report, list[Report], int | None], str] = summary
+
+
+async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path | None = None) -> int:
+    """
+    Place a call and see it through; return the exit status.
+
+    Args:
+        calls: the folder in which other processes find the call and press its keys; None if they needn't.
+
+    Raises:
+        RefusedError: the server can't be reached or doesn't take the call.
+        ListenctlError: a file or device can't be used.
+    """
+    with ExitStack() as closing:
+        if plan.speaker is not None or plan.has_microphone:
+            keep_stderr()
+        reporter = Reporter()
+        call = SimulatedCall(plan, reporter)
+        outcome = _Outcome(reporter)
+        output = EventOutput(reporter, partial(_give_up, call), closing)
+        output.open(stdout=presentation.json, file=presentation.events)
+        placing = asyncio.ensure_future(call.run())
+        async with _open_to_others(call, reporter, calls), _face(call, reporter, presentation) as give_terminal_back:
+            interrupts = stop_at_signals(call.interrupt, give_terminal_back)
+            try:
+                result = await placing
+            except asyncio.CancelledError:
+                return 128 + (interrupts[0] if interrupts else signal.SIGINT)
+        printed = True
+        if outcome.ended is not None:
+            said = presentation.describe(outcome.ended, outcome.verdicts, outcome.stream_rate)
+            printed = presentation.json or presentation.quiet or write_out(said)
+    written = printed and not output.broken
+    return _status(plan, result, interrupts) or (0 if written else ListenctlError.exit_status)
+
+
+async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patience: float = inf) -> int:
+    """
+    Place a call that presses the keys of its plan; return 0 when the server has taken all of them.
+
+    Args:
+        patience: seconds for all of it.
+
+    Raises:
+        RefusedError: the server can't be reached or doesn't take the call.
+        TimedOut: the server hadn't taken all keys in time; the call is cut off then.
+    """
+    wanted = "".join(key.digit for key in plan.keys)
+    taken = False
+
+    def describe(ended: Report, _verdicts: list[Report], _stream_rate: int | None) -> str:
+        nonlocal taken
+        taken = bool(ended["taken"]) and ended["digits"] == wanted
+        if taken:
+            return f"{wanted}: taken by {ended_at}\n"
+        return f"{wanted}: NOT taken, {ended['digits'] or 'none'} sent; {describe_end(ended)}\n"
+
+    ended_at = str(plan.target.address)
+    late = TimedOut(f"{wanted}: the server hadn't taken it within {patience:g} s")
+    try:
+        async with asyncio.timeout(patience) as limit:
+            status = await run_call(plan, replace(presentation, describe=describe))
+    except TimeoutError as exc:
+        raise late from exc
+    # A call that is cancelled ends like one that is interrupted, in order.
+    if limit.expired():
+        raise late
+    return status if status or taken else ListenctlError.exit_status
+
+
+def _status(plan: CallPlan, result: CallSummary, interrupts: list[int]) -> int:
+    if result.wrong or result.lost_samples:
+        return CheckFailed.exit_status
+    # A call without an end of its own is done when it is hung up.
+    if interrupts and (plan.duration is not None or not _is_endless(plan)):
+        return 128 + interrupts[0]
+    wanted = any("end" in fault.kind.shares for fault in plan.faults)
+    return 0 if result.taken or wanted else ListenctlError.exit_status
+
+
+def _is_endless(plan: CallPlan) -> bool:
+    return plan.loop or plan.caller.partition(":")[0] in ("silence", "tone", "mic")
+
+
+class _Outcome:
+    """What was reported of a call that its summary is made of."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.ended: Report | None = None
+        self.stream_rate: int | None = None
+        self.verdicts: list[Report] = []
+        reporter.add(self._take, frozenset(("call-started", "verdict", "call-ended")))
+
+    def _take(self, report: Report) -> None:
+        if report["event"] == "call-ended":
+            self.ended = report
+        elif report["event"] == "call-started":
+            rate = report["stream_rate"]
+            self.stream_rate = rate if isinstance(rate, int) else None
+        elif report["wrong"] or len(self.verdicts) < MAX_VERDICTS:
+            self.verdicts.append(report)
+
+
+def _give_up(call: SimulatedCall) -> str:
+    call.hang_up()
+    return "the call is ended"
+
+
+@asynccontextmanager
+async def _open_to_others(call: SimulatedCall, reporter: Reporter, calls: Path | None) -> AsyncIterator[None]:
+    def warn(detail: str) -> None:
+        call_sid = call.metadata.call_sid
+        reporter.emit("warning", {"rule": "no-call-socket", "detail": detail}, call=call_sid, call_sid=call_sid)
+
+    if calls is None:
+        yield
+        return
+    async with call_socket(calls, call, warn):
+        yield
+
+
+@asynccontextmanager
+async def _face(
+    call: SimulatedCall, reporter: Reporter, presentation: CallPresentation
+) -> AsyncIterator[Callable[[], None]]:
+    """
+    Show the call on stderr: a live view where that is a terminal, else a line for each event.
+
+    What it yields gives the terminal back, for an end that can't wait.
+    """
+    look = Look.of(sys.stderr, os.environ)
+    silent = presentation.quiet or presentation.json
+    if not silent and can_draw(sys.stderr, os.environ):
+        view = CallView(call, sys.stderr, look, keys=_keys(call))
+        reporter.add(view.take)
+        drawing = asyncio.create_task(view.run())
+        try:
+            yield view.close
+        finally:
+            drawing.cancel()
+            with suppress(asyncio.CancelledError):
+                await drawing
+        return
+    writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
+    reporter.add(lambda report: writer.write(human_line(report, look)), frozenset() if silent else READABLE)
+    try:
+        yield lambda: None
+    finally:
+        writer.close()
+
+
+def _keys(call: SimulatedCall) -> KeyReader | None:
+    """Return what reads the keys of the telephone, unless the caller speaks from stdin."""
+    if call.plan.caller == "-" or not can_read_keys(sys.stdin):
+        return None
+    return KeyReader(sys.stdin.fileno(), call.press, call.interrupt)

@@ -1,0 +1,125 @@
+"""What the commands share that connect to a listen server as jambonz does."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from listenctl.commands.shared_options import OUTPUT, option
+from listenctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from listenctl.commands.call.run import CallPresentation
+    from listenctl.net.call_target import Target
+    from listenctl.protocol.listen_verb.credentials import Credentials
+
+CONNECTION = "Connection"
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+AUTH_VARIABLE = "LISTENCTL_AUTH"
+"""``user:password``, as for the server."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionOptions:
+    """Options of how to connect."""
+
+    auth_file: Annotated[
+        Path | None,
+        option("A file with user:password to connect with, in clear.", panel=CONNECTION),
+    ] = None
+    ca: Annotated[Path | None, option("Certificates (PEM) to trust, for wss://.", panel=CONNECTION)] = None
+    insecure: Annotated[bool, option("Trust any certificate.", "--insecure", panel=CONNECTION)] = False
+    user_agent: Annotated[str | None, option("User-Agent to send; jambonz sends none.", panel=CONNECTION)] = None
+    subprotocol: Annotated[str, option("WebSocket subprotocol to offer.", panel=CONNECTION)] = "audio.jambonz.org"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """Options of what a call tells."""
+
+    json: Annotated[bool, option("Print each event as a JSON line.", "--json", panel=OUTPUT)] = False
+    events: Annotated[Path | None, option("Append each event as a JSON line to a file.", panel=OUTPUT)] = None
+    quiet: Annotated[bool, option("Print nothing but errors.", "--quiet", "-q", panel=OUTPUT)] = False
+
+
+def target_of(
+    options: ConnectionOptions, url: str, *, base: str | None = None, credentials: "Credentials | None" = None
+) -> "Target":
+    """
+    Return what to connect to, and how.
+
+    Args:
+        base: URL of the application, for a relative ``url``; what credentials it has then stand in place of the verb's,
+            as in jambonz (protocol.md 1.3).
+        credentials: those of the verb; those of a file or variable go before.
+
+    Raises:
+        UsageError: a URL can't be called, or a file can't be used.
+    """
+    from listenctl.net.call_target import Target, tls_context
+    from listenctl.net.websocket_url import parse_address, resolve
+
+    place, base_credentials = split_credentials(base) if base else (None, None)
+    if place is None and url.startswith("/"):
+        raise UsageError(f"the url {url} is relative: say with --base-url what to")
+    address = resolve(url, parse_address(place)) if place else parse_address(url)
+    if url.startswith("/"):
+        credentials = base_credentials or credentials
+    check_header("--user-agent", options.user_agent or "")
+    check_subprotocol(options.subprotocol)
+    needs_tls = address.secure or options.ca is not None or options.insecure
+    return Target(
+        address=address,
+        credentials=given_credentials(options.auth_file) or credentials,
+        tls=tls_context(options.ca, insecure=options.insecure) if needs_tls else None,
+        subprotocol=options.subprotocol or None,
+        user_agent=options.user_agent,
+    )
+
+
+def check_header(name: str, value: str) -> None:
+    """See that an option can stand in a header, which ends with its line."""
+    if not (value.isascii() and value.isprintable()):
+        raise UsageError(f"{name} {value!r}: a header takes printable ASCII characters only")
+
+
+def check_subprotocol(name: str) -> None:
+    """See that a subprotocol is one token (RFC 9110 5.6.2), as a WebSocket handshake demands, or none at all."""
+    if name and not _TOKEN.fullmatch(name):
+        raise UsageError(f"--subprotocol {name!r}: is no token; give one word without blanks, commas or quotes")
+
+
+def split_credentials(url: str) -> "tuple[str, Credentials | None]":
+    """Take ``user:password@`` out of a URL."""
+    from urllib.parse import unquote, urlsplit
+
+    from listenctl.protocol.listen_verb.credentials import Credentials
+
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, None
+    place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return place, Credentials(unquote(parts.username), unquote(parts.password or ""))
+
+
+def given_credentials(path: Path | None) -> "Credentials | None":
+    """Return the credentials of a file or, without one, of the variable; None where neither is given."""
+    from listenctl.net.call_target import parse_credentials, read_credentials
+
+    if path is not None:
+        found, where = read_credentials(path), str(path)
+    elif value := os.environ.get(AUTH_VARIABLE):
+        found, where = parse_credentials(value, where=AUTH_VARIABLE), AUTH_VARIABLE
+    else:
+        return None
+    if found.password.startswith("scrypt$"):
+        raise UsageError(f"{where}: holds the hash that a server checks; to connect, give the password itself")
+    return found
+
+
+def presentation_of(options: ReportOptions) -> "CallPresentation":
+    """Understand the options of what is told."""
+    from listenctl.commands.call.run import CallPresentation
+
+    return CallPresentation(json=options.json, events=options.events, quiet=options.quiet)

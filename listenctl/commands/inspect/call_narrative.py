@@ -1,0 +1,244 @@
+"""What happened in a call: every event of both directions, runs of audio as one, and what was wrong."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from websockets.frames import Frame, Opcode
+
+from listenctl.capture.capture_events import CapturedSession, CaptureEvent, FrameSeen, FramesLost
+from listenctl.inspection.call_observers import Observer
+from listenctl.inspection.report import CallReport
+from listenctl.inspection.rule_catalogue import Culprit, Severity, Violation
+from listenctl.protocol.frames.splitter import Control
+from listenctl.protocol.session import (
+    AudioReceived,
+    AudioSent,
+    CallStarted,
+    CommandSent,
+    FlushRequested,
+    MessageReceived,
+    MetadataArrived,
+    Sender,
+)
+from listenctl.protocol.timeline import Entry
+
+LONGEST_RUN = 60.0
+"""Seconds after which a run of audio is told, though it goes on."""
+_MAX_HELD = 256 * 1024
+_MAX_TEXT = 1000
+# Base64 and the like: nobody reads it, and what stands behind it would be lost with it.
+_BLOB = re.compile(r"[A-Za-z0-9+/=_-]{80,}")
+_BLOB_SHOWN = 4
+_SENDERS = {Culprit.JAMBONZ: Sender.JAMBONZ, Culprit.APPLICATION: Sender.APPLICATION}
+
+
+class Kind(StrEnum):
+    """What an item is."""
+
+    REQUEST = "request"
+    RESPONSE = "response"
+    TEXT = "text"
+    AUDIO = "audio"
+    EMPTY = "empty"
+    PING = "ping"
+    PONG = "pong"
+    CLOSE = "close"
+    LOST = "lost"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """
+    One thing that happened.
+
+    Attributes:
+        at: seconds since the session began; ``until`` is the end of a run of audio.
+        sender: who said it; None of a problem that neither side has.
+        text: what was said, bounded but not yet printable.
+        size: bytes of it.
+        messages: of a run of audio.
+        seconds: of a run of audio, None where the rate isn't known.
+        round_trip: seconds since the command that this answers.
+    """
+
+    at: float
+    sender: Sender | None
+    kind: Kind
+    text: str = ""
+    size: int = 0
+    until: float | None = None
+    messages: int = 0
+    seconds: float | None = None
+    packet: int | None = None
+    round_trip: float | None = None
+    violation: Violation | None = None
+
+    @property
+    def severity(self) -> Severity | None:
+        """How bad a problem is."""
+        return self.violation.severity if self.violation else None
+
+
+Tell = Callable[[CapturedSession, Item], None]
+
+
+@dataclass(slots=True)
+class _Run:
+    """Audio of one side without anything between."""
+
+    begin: float
+    end: float
+    packet: int | None
+    size: int = 0
+    messages: int = 0
+
+
+@dataclass(slots=True)
+class _Call:
+    """What is known of a session while it is told."""
+
+    frame_rate: int = 0
+    packet: int | None = None
+    runs: dict[Sender, _Run] = field(default_factory=dict)
+    texts: dict[Sender, bytearray] = field(default_factory=dict)
+    sizes: dict[Sender, int] = field(default_factory=dict)
+    whole: Sender | None = None
+
+
+class Story(Observer):
+    """
+    Tell what happens in each session; ``see`` has to get every event before the inspector does.
+
+    Args:
+        tell: gets each item as soon as it is known; those of one side are in order.
+    """
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._calls: dict[CapturedSession, _Call] = {}
+
+    def see(self, event: CaptureEvent) -> None:
+        """Keep what a text says, word by word."""
+        if type(event) is not FrameSeen:
+            return
+        _, session, sender, frame, packet = event
+        call = self._calls.setdefault(session, _Call())
+        call.packet, call.whole = packet, None
+        if frame.opcode == Opcode.TEXT:
+            call.texts[sender], call.sizes[sender] = bytearray(frame.payload[:_MAX_HELD]), len(frame.payload)
+        elif frame.opcode == Opcode.CONT and sender in call.texts:
+            text = call.texts[sender]
+            text += frame.payload[: _MAX_HELD - len(text)]
+            call.sizes[sender] += len(frame.payload)
+        else:
+            return
+        if frame.fin:
+            call.whole = sender
+
+    def on_opened(self, session: CapturedSession) -> None:
+        """Tell the handshake."""
+        self._calls.setdefault(session, _Call())
+        for sender, kind, head in (
+            (Sender.JAMBONZ, Kind.REQUEST, session.request),
+            (Sender.APPLICATION, Kind.RESPONSE, session.response),
+        ):
+            if head:
+                protocol = head.header("sec-websocket-protocol")
+                text = f"{head.first_line}{f' ({protocol})' if protocol else ''}"
+                self._tell(session, Item(0.0, sender, kind, text[:_MAX_TEXT], len(head.raw)))
+
+    def on_entry(self, session: CapturedSession, entry: Entry) -> None:
+        """Tell what is said."""
+        event, call = entry.event, self._calls[session]
+        if type(event) is AudioReceived or type(event) is AudioSent:
+            self._hear(session, call, entry, event.data)
+        elif isinstance(event, CallStarted | MetadataArrived):
+            call.frame_rate = event.audio_format.sample_rate * event.audio_format.frame_bytes
+            self._say(session, call, entry, None)
+        elif isinstance(event, MessageReceived):
+            self._say(session, call, entry, event.round_trip)
+        elif isinstance(event, CommandSent):
+            self._say(session, call, entry, None)
+        elif isinstance(event, Control):
+            self._add(session, Item(entry.at, entry.sender, *_control(event.frame), packet=call.packet))
+        elif isinstance(event, FlushRequested):
+            self._add(session, Item(entry.at, entry.sender, Kind.EMPTY, "an empty binary message", packet=call.packet))
+
+    def on_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:
+        """Tell that something is missing here."""
+        self._add(session, Item(at, lost.sender, Kind.LOST, lost.detail, lost.size or 0))
+
+    def on_violation(self, session: CapturedSession, violation: Violation) -> None:
+        """Tell what is wrong; it doesn't part a run of audio, since it may have happened long ago."""
+        sender = _SENDERS.get(violation.sender)
+        item = Item(violation.at, sender, Kind.PROBLEM, violation.detail, packet=violation.packet, violation=violation)
+        self._tell(session, item)
+
+    def on_finished(self, session: CapturedSession, _report: CallReport) -> None:
+        """Tell the audio at the end."""
+        if call := self._calls.pop(session, None):
+            self._end_runs(session, call)
+
+    def _say(self, session: CapturedSession, call: _Call, entry: Entry, round_trip: float | None) -> None:
+        # The first text of a message stands for all that are glued to it.
+        if call.whole is not entry.sender:
+            return
+        call.whole = None
+        text = shortened(call.texts.pop(entry.sender).decode(errors="replace"))
+        size = call.sizes.pop(entry.sender)
+        item = Item(
+            entry.at, entry.sender, Kind.TEXT, text[:_MAX_TEXT], size, packet=call.packet, round_trip=round_trip
+        )
+        self._add(session, item)
+
+    def _hear(self, session: CapturedSession, call: _Call, entry: Entry, data: bytes) -> None:
+        run = call.runs.get(entry.sender)
+        if run and entry.at - run.begin > LONGEST_RUN:
+            self._end_runs(session, call)
+            run = None
+        if run is None:
+            run = call.runs[entry.sender] = _Run(entry.at, entry.at, call.packet)
+        run.end = entry.at
+        run.size += len(data)
+        run.messages += 1
+
+    def _add(self, session: CapturedSession, item: Item) -> None:
+        self._end_runs(session, self._calls[session])
+        self._tell(session, item)
+
+    def _end_runs(self, session: CapturedSession, call: _Call) -> None:
+        for sender, run in sorted(call.runs.items(), key=lambda one: one[1].begin):
+            # How long the application's audio is depends on a rate that nothing on the wire says.
+            known = call.frame_rate and sender is Sender.JAMBONZ
+            seconds = run.size / call.frame_rate if known else None
+            item = Item(
+                run.begin,
+                sender,
+                Kind.AUDIO,
+                size=run.size,
+                until=run.end,
+                messages=run.messages,
+                seconds=seconds,
+                packet=run.packet,
+            )
+            self._tell(session, item)
+        call.runs.clear()
+
+
+def shortened(text: str) -> str:
+    """Return a text with what is encoded in it cut down to a few characters and their number."""
+    return _BLOB.sub(lambda blob: f"{blob[0][:_BLOB_SHOWN]}…({len(blob[0])} characters)", text)
+
+
+def _control(frame: Frame) -> tuple[Kind, str, int]:
+    data = bytes(frame.data)
+    if frame.opcode is Opcode.CLOSE:
+        if len(data) < 2:
+            return Kind.CLOSE, "without a code", len(data)
+        reason = data[2:].decode(errors="replace")
+        return Kind.CLOSE, f"{int.from_bytes(data[:2], 'big')} {reason}".rstrip(), len(data)
+    kind = Kind.PING if frame.opcode is Opcode.PING else Kind.PONG
+    return kind, data.decode(errors="replace") if data.isascii() else data.hex(" "), len(data)

@@ -1,0 +1,142 @@
+"""``listenctl inspect``: explain what went over the wire."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from listenctl.commands.option_choices import ProfileName, Worst
+from listenctl.commands.shared_options import OUTPUT, option, takes
+from listenctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from listenctl.commands.inspect.run import InspectPlan
+    from listenctl.media.files.recording_names import Destination
+
+READING, FILES = "Reading", "Files to make"
+
+app = typer.Typer(add_completion=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectOptions:
+    """All options of ``inspect``."""
+
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="pcap, pcapng, dump, HAR or recording; - is stdin.")
+    ]
+    keylog: Annotated[Path | None, option("TLS secrets (SSLKEYLOGFILE).", panel=READING, metavar="FILE")] = None
+    call: Annotated[
+        list[str] | None,
+        option("Only one call: its id or callSid, a unique prefix, or @latest; repeatable.", panel=READING),
+    ] = None
+    stream_rate: Annotated[
+        int | None,
+        option(
+            "Rate of what the application streams; 0 where it plays clips. Default: found out.",
+            panel=READING,
+            metavar="HZ",
+            min=0,
+            max=384_000,
+        ),
+    ] = None
+    profile: Annotated[ProfileName, option("Which jambonz it was.", panel=READING)] = ProfileName.CURRENT
+    detect_dtmf: Annotated[
+        bool, option("Find keys that are heard in the audio, too.", "--detect-dtmf", panel=READING)
+    ] = False
+    timeline: Annotated[bool, option("Print every event of both directions.", "--timeline", panel=OUTPUT)] = False
+    ladder: Annotated[bool, option("Print them as arrows between the two sides.", "--ladder", panel=OUTPUT)] = False
+    json: Annotated[
+        bool, option("Print a JSON object for each call, with --timeline for each event.", "--json", panel=OUTPUT)
+    ] = False
+    csv: Annotated[bool, option("Print the table of calls as CSV.", "--csv", panel=OUTPUT)] = False
+    fail_on: Annotated[
+        Worst | None, option("Exit with 3 if a rule of this severity or a worse one is broken.", panel=OUTPUT)
+    ] = None
+    extract: Annotated[
+        str | None, option("Write the audio of each call to this folder or name template.", panel=FILES, metavar="DEST")
+    ] = None
+    format: Annotated[str | None, option("Of --extract: wav, flac, ogg, mp3 or raw. Default: wav.", panel=FILES)] = None
+    plot: Annotated[
+        Path | None, option("Draw each call: waveforms, spectrograms, what was said.", panel=FILES, metavar="FILE.png")
+    ] = None
+    split: Annotated[
+        Path | None, option("Write each call to a small capture of its own in this folder.", panel=FILES, metavar="DIR")
+    ] = None
+
+
+def inspect(options: InspectOptions) -> int:
+    """
+    Explain captured calls: how complete they are, what was said both ways, what went wrong and whose fault it was.
+
+    Reads what tcpdump and Wireshark write, dumps of `serve --dump`, HAR files of browsers, and recordings.
+    """
+    from listenctl.commands.inspect.run import run_inspect
+
+    return run_inspect(plan_of(options), sys.stdout)
+
+
+app.command()(takes(InspectOptions, inspect))
+
+
+def plan_of(options: InspectOptions) -> "InspectPlan":
+    """
+    Understand the options.
+
+    Raises:
+        UsageError: two of them don't go together, or a destination can't be used.
+    """
+    from listenctl.commands.inspect.output_layouts import Layout
+    from listenctl.commands.inspect.run import InspectPlan
+    from listenctl.commands.inspect.timeline_view import Form
+    from listenctl.inspection.rule_catalogue import Severity
+    from listenctl.inspection.settings import InspectionSettings
+    from listenctl.protocol.jambonz_model.profiles import PROFILES
+
+    _check_forms(options)
+    story = Form.LADDER if options.ladder else Form.TIMELINE if options.timeline else None
+    return InspectPlan(
+        files=options.files,
+        settings=InspectionSettings(
+            profile=PROFILES[options.profile], stream_rate=options.stream_rate, detect_dtmf=options.detect_dtmf
+        ),
+        keylog=options.keylog,
+        layout=Layout.JSON if options.json else Layout.CSV if options.csv else Layout.PEOPLE,
+        story=Form.JSON if story and options.json else story,
+        calls=options.call or (),
+        fail_on=Severity(options.fail_on) if options.fail_on else None,
+        extract=_destination(options),
+        plot=options.plot,
+        split=options.split,
+    )
+
+
+def _check_forms(options: InspectOptions) -> None:
+    chosen = [
+        name
+        for name, wanted in (
+            ("--ladder", options.ladder),
+            ("--timeline", options.timeline),
+            ("--csv", options.csv),
+            ("--json", options.json),
+        )
+        if wanted
+    ]
+    if len(chosen) > 1 and chosen != ["--timeline", "--json"]:
+        raise UsageError(f"{chosen[0]} and {chosen[1]} are two outputs; give one of them")
+
+
+def _destination(options: InspectOptions) -> "Destination | None":
+    from listenctl.media.files.recording_names import Destination
+
+    if options.extract is None:
+        if options.format:
+            raise UsageError("--format is about --extract; give that as well")
+        return None
+    destination = Destination.parse(options.extract, kind=options.format)
+    if destination.is_stdout:
+        raise UsageError("--extract makes several files; give a folder")
+    destination.check_folder()
+    return destination

@@ -1,0 +1,307 @@
+"""The summary of one call in a capture: who, when, how complete, what was said both ways, what went wrong and where."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from listenctl.capture.capture_events import CapturedSession
+from listenctl.commands.inspect.inspect_text import SEVERITY_COLORS, count, place_of, wrapped
+from listenctl.inspection.message_checks.arrival_times import Drift, Spread
+from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
+from listenctl.inspection.report import CallReport, KeyPressed
+from listenctl.inspection.rule_catalogue import RULES, Severity, Violation
+from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.terminal.printable_text import Look, moment, printable, sample_rate, short_seconds
+
+_MOST_RULES = 12
+_MAX_DETAIL = 300
+
+
+def problem_lines(report: CallReport, look: Look, columns: int | None) -> list[str]:
+    """Return a line for each rule that was broken, the worst first, and what to do about it."""
+    grouped = _by_rule(report.violations)
+    lines = [
+        line for violations in grouped[:_MOST_RULES] for line in _problem(violations, report.counts, look, columns)
+    ]
+    more = len(grouped) - _MOST_RULES
+    return [*lines, f"  and {more} more rules broken; --json has all"] if more > 0 else lines
+
+
+def _by_rule(violations: Iterable[Violation]) -> list[list[Violation]]:
+    rules: dict[str, list[Violation]] = {}
+    for violation in violations:
+        rules.setdefault(violation.rule, []).append(violation)
+    return sorted(rules.values(), key=lambda same: (min(one.severity.rank for one in same), same[0].at))
+
+
+def tally(report: CallReport) -> str:
+    """Return how many problems of each severity there are."""
+    counts = Counter[Severity]()
+    for rule, number in report.counts.items():
+        worst = min((one.severity for one in report.violations if one.rule == rule), key=lambda one: one.rank)
+        counts[worst] += number
+    words = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+    return (
+        ", ".join(count(counts[severity], words[severity]) for severity in Severity if counts[severity]) or "none found"
+    )
+
+
+def _problem(violations: Sequence[Violation], counts: dict[str, int], look: Look, columns: int | None) -> list[str]:
+    first = min(violations, key=lambda one: one.severity.rank)
+    number = counts.get(first.rule, len(violations))
+    times = f", {number} times" if number > 1 else ""
+    head = f"  {first.severity} {first.rule}, {first.sender}, {place_of(first)}{times}: "
+    text = f"{head}{printable(first.detail, _MAX_DETAIL)}"
+    lines = wrapped(text, columns, "    ")
+    label = str(first.severity)
+    lines[0] = lines[0].replace(label, look.paint(label, SEVERITY_COLORS[first.severity]), 1)
+    advice = RULES[first.rule].advice if first.rule in RULES else ""
+    return [*lines, *(look.paint(line, _DIM) for line in wrapped(f"    {advice}", columns, "    "))]
+
+
+_LABEL = 9
+_MOST_GAPS = 5
+_MOST_CLIPS = 6
+_MOST_KEYS = 12
+_MAX_PARTY = 60
+_MAX_ID = 32
+_BOLD, _DIM = "1", "2"
+
+
+def summary(report: CallReport, look: Look, columns: int | None = None) -> list[str]:
+    """
+    Return the lines about a call.
+
+    Args:
+        columns: to which lines are wrapped; None is any width.
+    """
+    head = look.paint(_cut(head_of(report), look, columns), _BOLD)
+    body = [line for label, text in _facts(report) if text for line in _labelled(label, text, look, columns)]
+    return [head, *body, *_labelled("problems", tally(report), look, columns), *problem_lines(report, look, columns)]
+
+
+def _facts(report: CallReport) -> Iterator[tuple[str, str]]:
+    yield "when", _when(report)
+    yield "audio", _audio(report)
+    yield "arrival", _arrival(report)
+    yield from (("", _gap(gap, report)) for gap in report.gaps[:_MOST_GAPS])
+    if len(report.gaps) > _MOST_GAPS:
+        yield "", f"and {len(report.gaps) - _MOST_GAPS} more gaps"
+    yield "keys", _keys(report.keys)
+    yield "played", _stream(report)
+    yield "clips", _clip_counts(report)
+    yield from (("", _clip(clip)) for clip in report.clips[:_MOST_CLIPS])
+    if len(report.clips) > _MOST_CLIPS:
+        yield "", f"and {len(report.clips) - _MOST_CLIPS} more; --json has all"
+    yield "marks", _marks(report.marks)
+    yield "commands", _counts(report.commands)
+    yield "texts", _counts(report.texts)
+    yield "pings", _pings(report)
+    yield "end", _end(report)
+
+
+def head_of(report: CallReport) -> str:
+    """Return which call this is and between whom."""
+    metadata = report.metadata
+    parties = ""
+    if metadata and (metadata.caller or metadata.callee):
+        caller, callee = (printable(str(one or "unknown"), _MAX_PARTY) for one in (metadata.caller, metadata.callee))
+        direction = f", {printable(metadata.direction, _MAX_ID)}" if metadata.direction else ""
+        parties = f"  {caller} → {callee}{direction}"
+    return f"{printable(report.call)}{parties}"
+
+
+def _when(report: CallReport) -> str:
+    began = clock_time(report.session.began)
+    return f"{began} for {short_seconds(report.seconds)}, {where(report.session)}"
+
+
+def clock_time(at: float) -> str:
+    """Return a Unix time as the clock of this machine shows it; what no clock shows is an unknown time."""
+    try:
+        return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S}" if at > 0 else "at an unknown time"
+    except (ValueError, OverflowError, OSError):
+        return "at an unknown time"
+
+
+def where(session: CapturedSession) -> str:
+    """Return who called whom and what for, on the network."""
+    client, server = (printable(end, _MAX_PARTY) or "unknown" for end in (session.client, session.server))
+    target = f" {printable(session.target, _MAX_PARTY)}" if session.target else ""
+    return f"{client} → {server}{target}{', TLS' if session.encrypted else ''}"
+
+
+def _audio(report: CallReport) -> str:
+    if not report.audio.samples:
+        return "none from jambonz"
+    known = report.metadata.mix_type if report.metadata else None
+    mix = known or count(report.audio_format.channels, "channel")
+    seconds = report.audio_format.duration(report.audio.samples)
+    return f"{sample_rate(report.audio_format.sample_rate)} {mix}, {seconds:.2f} s, {_completeness(report)}"
+
+
+def _completeness(report: CallReport) -> str:
+    complete, rate = report.completeness, report.audio_format.sample_rate
+    missing = [
+        f"{samples / rate:.2f} s {what}"
+        for samples, what in (
+            (complete.lost, "lost by jambonz"),
+            (complete.uncaptured, "missing in the capture"),
+            (complete.paused, "paused"),
+        )
+        if samples
+    ]
+    if complete.share is None:
+        return complete.unknown
+    share = f"{complete.share:.2%} complete" if complete.complete is False else "complete"
+    if complete.unknown and not complete.uncaptured:
+        share += " as far as can be told"
+    return ", ".join([share, *missing])
+
+
+def _arrival(report: CallReport) -> str:
+    arrivals = report.arrivals
+    if arrivals is None or arrivals.first is None:
+        return ""
+    words = [f"first after {arrivals.first:.2f} s, every {arrivals.intervals.quantile(0.5) * 1000:.0f} ms"]
+    words.append(f"late by {_spread(arrivals.lateness)}")
+    if report.drift:
+        words.append(f"{_clock(report.drift)}")
+    return ", ".join(words)
+
+
+def _clock(drift: Drift) -> str:
+    pace = "slow" if drift.ppm > 0 else "fast"
+    return f"clock {abs(drift.ppm):.1f} ± {drift.uncertainty:.1f} ppm {pace}"
+
+
+def _spread(spread: Spread) -> str:
+    middle, most = (spread.quantile(share) * 1000 for share in (0.5, 0.99))
+    return f"{middle:.1f} ms (p50), {most:.1f} (p99), {spread.most * 1000:.1f} (max)"
+
+
+def _gap(gap: Gap, report: CallReport) -> str:
+    words = {
+        GapKind.HOLE: "lost",
+        GapKind.PAUSE: "paused",
+        GapKind.BURST: "late",
+        GapKind.LATE_START: "late start",
+        GapKind.UNCAPTURED: "not captured",
+    }
+    least = "at least " if gap.at_least else ""
+    return f"{words[gap.kind]} {least}{gap.length:.2f} s at {moment(gap.position / report.audio_format.sample_rate)}"
+
+
+def _keys(keys: Sequence[KeyPressed]) -> str:
+    shown = [f"{printable(key.digit, 1)} at {moment(key.at)}{_source(key)}" for key in keys[:_MOST_KEYS]]
+    more = len(keys) - _MOST_KEYS
+    return ", ".join([*shown, f"and {more} more"] if more > 0 else shown)
+
+
+def _source(key: KeyPressed) -> str:
+    if key.channel is not None:
+        return f" (heard on channel {key.channel})"
+    return f" ({key.duration_ms:.0f} ms)" if key.duration_ms else ""
+
+
+def _stream(report: CallReport) -> str:
+    mode, stream = report.mode, report.stream
+    if stream is None:
+        return ""
+    messages = f"in {count(report.stream_messages, 'message')}"
+    size = f"{stream['bytes']} bytes {messages}"
+    if mode is None or not mode.streams:
+        return f"{size} of binary audio, which isn't played in this call"
+    seconds = report.stream_seconds
+    length = f"{seconds:.2f} s streamed" if seconds is not None else size
+    words = [f"{length} at {sample_rate(mode.stream_rate)} (by the {_SOURCES.get(mode.source, mode.source)})"]
+    words.append(f"{messages}, up to {stream['ahead_max']} s ahead")
+    if isinstance(underruns := stream["underruns"], int) and underruns:
+        words.append(f"{count(underruns, 'underrun')} of {stream['underrun_seconds']} s")
+    return ", ".join(words)
+
+
+_ENDINGS = {
+    "fin": "the connection was closed",
+    "rst": "the connection was reset",
+    "reset by receiver": "the connection was reset",
+    "capture": "the capture ends before",
+}
+_SOURCES = {
+    "pace": "pace of the audio",
+    "marks": "answers to marks",
+    "received": "rate of what jambonz sends",
+}
+
+
+def _clip_counts(report: CallReport) -> str:
+    clips = report.clips
+    if not clips:
+        return ""
+    sent = len(clips)
+    done = sum(clip.done is not None for clip in clips)
+    return f"{sent} sent, {done} played to an end that was told"
+
+
+def _clip(clip: ClipRecord) -> str:
+    name = printable(str(clip.id), _MAX_ID) if clip.id is not None else "without id"
+    kind = printable(str(clip.command.get("audio_content_type") or "no type"), _MAX_ID)
+    length = f"{clip.seconds:.2f} s" if clip.seconds is not None else "unreadable"
+    rate = f" at {sample_rate(clip.decoded_rate)}" if clip.decoded_rate else ""
+    queued = ", queued" if clip.command.get("queue_play") is True else ""
+    reason = f" ({printable(clip.reason, _MAX_ID)})" if clip.reason else ""
+    done = f"done at {moment(clip.done)}{reason}" if clip.done is not None else "no playDone"
+    wrong = f", {', '.join(clip.verdicts)}" if clip.verdicts else ""
+    return f"{moment(clip.at)}  {name}: {kind}{rate}, {length}{queued}; {done}{wrong}"
+
+
+def _marks(marks: Sequence[MarkRecord]) -> str:
+    if not marks:
+        return ""
+    results = Counter(printable(mark.result, _MAX_ID) if mark.result else "unanswered" for mark in marks)
+    words = [f"{len(marks)} sent", *(f"{number} {result}" for result, number in results.most_common(5))]
+    trips = sorted(mark.round_trip for mark in marks if mark.round_trip is not None)
+    if trips:
+        words.append(f"answered after {trips[0]:.2f} to {trips[-1]:.2f} s")
+    return ", ".join(words)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number} {printable(kind, _MAX_ID)}" for kind, number in sorted(counts.items(), key=_rank))
+
+
+def _rank(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
+def _pings(report: CallReport) -> str:
+    words = []
+    for sender, pings in report.pings.items():
+        if isinstance(pings, dict) and pings["sent"]:
+            delay = pings["delay_ms"]
+            took = f", after {delay['p50']} ms (p50), {delay['max']} (max)" if isinstance(delay, dict) else ""
+            words.append(f"{pings['sent']} by {sender}, {pings['answered']} answered{took}")
+    return "; ".join(words)
+
+
+def _end(report: CallReport) -> str:
+    close = report.close
+    how, by = close["connection"], close["by"]
+    if close["time"] is None:
+        said = _ENDINGS.get(str(how), printable(str(how or "nobody knows"), _MAX_PARTY))
+        said = said if report.session.without_control else f"no Close; {said}"
+        return f"{said}, by {by}" if by else said
+    code = close["code"] or "without a code"
+    reason = f" {printable(str(close['reason']), _MAX_PARTY)!r}" if close["reason"] else ""
+    answered = "" if close["answered"] is None else ", answered" if close["answered"] else ", not answered"
+    return f"closed by {by} ({code}{reason}){answered}"
+
+
+def _labelled(label: str, text: str, look: Look, columns: int | None) -> list[str]:
+    indent = " " * (_LABEL + 2)
+    lines = wrapped(f"  {label.ljust(_LABEL)}{text}", columns, indent)
+    return [look.paint(lines[0][: _LABEL + 2], _DIM) + lines[0][_LABEL + 2 :], *lines[1:]]
+
+
+def _cut(text: str, look: Look, columns: int | None) -> str:
+    return text if columns is None else look.cut(text, columns)

@@ -1,0 +1,137 @@
+"""The calls of a capture as a table, for people and as CSV."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+
+from listenctl.commands.inspect.inspect_text import SEVERITY_COLORS, count
+from listenctl.commands.inspect.inspected_call_summary import clock_time
+from listenctl.commands.live_calls.calls_view import unique_prefixes
+from listenctl.inspection.report import CallReport
+from listenctl.inspection.report_table import table_row
+from listenctl.inspection.rule_catalogue import Severity
+from listenctl.terminal.printable_text import Look, cells, duration, pad, printable, sample_rate
+
+_HEADINGS = ("CALL", "FROM", "TO", "BEGAN", "TIME", "AUDIO", "COMPLETE", "PLAYED", "KEYS", "END", "PROBLEMS")
+_MAX_PARTY, _MAX_KEYS, _MAX_RULE = 20, 12, 40
+_LEFT_OUT = ("PLAYED", "KEYS", "TO", "FROM", "BEGAN", "AUDIO", "TIME", "COMPLETE")
+"""Where a terminal is too narrow, in this order."""
+_SHORT_PARTY, _CLOCK, _ROOM_FOR_PROBLEMS = 6, len("10:59:59"), 24
+_SPACE = "  "
+Grid = dict[str, list[str]]
+"""Columns by their headings, which stand in them first."""
+_NOUNS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
+
+
+def table(reports: Sequence[CallReport], look: Look, columns: int | None) -> list[str]:
+    """
+    Return a heading and a line for each call.
+
+    Args:
+        columns: what fits; how a call ended and what went wrong keeps its room longest. None is any width.
+    """
+    rows = [_HEADINGS, *map(_row, reports)]
+    grid = dict(zip(_HEADINGS, map(list, zip(*rows, strict=True)), strict=True))
+    if columns is not None:
+        _fit(grid, columns, look)
+    lines = _laid_out(grid)
+    heading, *lines = lines if columns is None else [look.cut(line, columns) for line in lines]
+    painted = [_painted(line, report, look) for line, report in zip(lines, reports, strict=True)]
+    return [look.paint(heading, "1"), *painted]
+
+
+def _fit(grid: Grid, columns: int, look: Look) -> None:
+    """Cut ids to unique prefixes, then shorten who called whom and the date, then leave columns out."""
+    ids = grid["CALL"][1:]
+    short = unique_prefixes(ids)
+    steps: list[Callable[[], object]] = [
+        lambda: grid.update(CALL=["CALL", *(short[name] for name in ids)]),
+        *(lambda name=name: grid.update({name: [_tail(cell, look) for cell in grid[name]]}) for name in ("FROM", "TO")),
+        lambda: grid.update(
+            BEGAN=["BEGAN", *(cell[-_CLOCK:] if cell[0].isdigit() else "unknown" for cell in grid["BEGAN"][1:])]
+        ),
+        *(lambda name=name: grid.pop(name) for name in _LEFT_OUT),
+    ]
+    for step in steps:
+        if _total(grid) <= columns:
+            return
+        step()
+
+
+def _tail(cell: str, look: Look) -> str:
+    """Keep the end of a number: that is what tells numbers apart."""
+    if cells(cell) <= _SHORT_PARTY:
+        return cell
+    return ("…" if look.unicode else "~") + cell[-_SHORT_PARTY + 1 :]
+
+
+def _total(grid: Grid) -> int:
+    """Return the columns that are needed, for the most of what went wrong a little room."""
+    widths = {name: max(map(cells, column)) for name, column in grid.items()}
+    widths["PROBLEMS"] = min(widths["PROBLEMS"], _ROOM_FOR_PROBLEMS)
+    return sum(widths.values()) + len(_SPACE) * (len(widths) - 1)
+
+
+def csv_lines(reports: Sequence[CallReport], *, heading: bool) -> str:
+    """Return the table as CSV, one row for each call (`listenctl-inspect(5)`)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for report in reports:
+        row = table_row(report)
+        if heading:
+            writer.writerow(row)
+            heading = False
+        writer.writerow([printable(cell) if isinstance(cell, str) else cell for cell in row.values()])
+    return text.getvalue()
+
+
+def _row(report: CallReport) -> tuple[str, ...]:
+    metadata, close = report.metadata, report.close
+    mix = (metadata.mix_type if metadata else None) or count(report.audio_format.channels, "channel")
+    complete = report.completeness
+    words = (
+        report.call,
+        _party(metadata.caller if metadata else None),
+        _party(metadata.callee if metadata else None),
+        clock_time(report.session.began),
+        duration(report.seconds),
+        f"{sample_rate(report.audio_format.sample_rate)} {mix}" if report.audio.samples else "none",
+        f"{complete.share:.1%}" if complete.complete is False else "yes" if complete.complete else "?",
+        _played(report),
+        "".join(key.digit for key in report.keys if key.channel is None)[-_MAX_KEYS:] or "-",
+        f"{close['by'] or 'nobody'} {close['code'] or ''}".strip(),
+        _problems(report),
+    )
+    return tuple(map(printable, words))
+
+
+def _party(value: object) -> str:
+    return printable(str(value or "unknown"), _MAX_PARTY)
+
+
+def _played(report: CallReport) -> str:
+    if report.stream_seconds:
+        return f"{report.stream_seconds:.1f} s"
+    return count(len(report.clips), "clip") if report.clips else "-"
+
+
+def _problems(report: CallReport) -> str:
+    counts = [
+        count(number, noun)
+        for severity, noun in _NOUNS.items()
+        if (number := sum(one.severity is severity for one in report.violations))
+    ]
+    if not counts:
+        return "-"
+    worst = next(one.rule for one in report.violations if one.severity is report.worst)
+    return f"{', '.join(counts)}: {printable(worst, _MAX_RULE)}"
+
+
+def _painted(line: str, report: CallReport, look: Look) -> str:
+    worst = report.worst
+    return look.paint(line, SEVERITY_COLORS[worst]) if worst in _NOUNS else line
+
+
+def _laid_out(grid: Grid) -> list[str]:
+    padded = [[pad(cell, max(map(cells, column))) for cell in column] for column in grid.values()]
+    return [_SPACE.join(row).rstrip() for row in zip(*padded, strict=True)]

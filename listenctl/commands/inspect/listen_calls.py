@@ -1,0 +1,75 @@
+"""What a capture holds: its listen calls, and what else there is."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from listenctl.commands.inspect.inspect_text import count, enumerated
+from listenctl.errors import ListenctlError
+from listenctl.inspection.capture_contents import Census, take_census
+from listenctl.inspection.report import CallReport
+from listenctl.terminal.printable_text import printable
+
+_MOST_NAMED = 5
+_MAX_NAME = 100
+
+
+def is_call(report: CallReport) -> bool:
+    """Tell whether a session is a listen call that can be read, as far as can be told."""
+    session = report.session
+    if session.is_listen is not None:
+        return session.is_listen
+    return bool(report.audio.messages or report.metadata)
+
+
+def is_encrypted(report: CallReport) -> bool:
+    """Tell whether a session can't be read, so that nobody knows what it is."""
+    return bool(report.session.unreadable) and not is_call(report)
+
+
+def others(reports: Sequence[CallReport]) -> list[str]:
+    """Return sentences about the sessions that are no calls."""
+    encrypted = [report for report in reports if is_encrypted(report)]
+    rest = [report for report in reports if not is_call(report) and not is_encrypted(report)]
+    lines = []
+    if rest:
+        lines.append(f"{count(len(rest), 'other WebSocket')}, not of the listen protocol: {_servers(rest)}")
+    if encrypted:
+        lines.append(f"{count(len(encrypted), 'session')} under TLS can't be read: {_servers(encrypted)}")
+        lines += sorted({printable(report.session.unreadable) for report in encrypted})[:_MOST_NAMED]
+    return lines
+
+
+def seen_instead(files: Sequence[str], reports: Sequence[CallReport]) -> list[str]:
+    """Return a sentence about each file in which there is no call; the sessions in it are told elsewhere."""
+    return [f"{printable(path)}: no listen call in it{_instead(path, reports)}" for path in files]
+
+
+def _instead(path: str, reports: Sequence[CallReport]) -> str:
+    sessions = sum(report.session.source == path for report in reports)
+    try:
+        census = take_census(path) if path != "-" else None
+    except ListenctlError:
+        return ""
+    if census is None:
+        return f", {count(sessions, 'other session')}" if sessions else ""
+    return f", {_describe(census)}"
+
+
+def _describe(census: Census) -> str:
+    if not census.packets:
+        return "not even a packet"
+    if not census.connections:
+        advice = "capture the port of the listen server, as in tcpdump -i any -w calls.pcap port 3000"
+        return f"{count(census.packets, 'packet')} without anything said over TCP; {advice}"
+    kinds = ", ".join(f"{number} of {kind}" for kind, number in sorted(census.kinds.items()))
+    return f"{count(census.packets, 'packet')} in {count(census.connections, 'TCP connection')}: {kinds}"
+
+
+def _servers(reports: Sequence[CallReport]) -> str:
+    servers = Counter(_name(report) for report in reports).most_common()
+    return enumerated([f"{name}{f' ({number})' if number > 1 else ''}" for name, number in servers])
+
+
+def _name(report: CallReport) -> str:
+    session = report.session
+    return printable(f"{session.server or 'unknown'}{session.target or ''}", _MAX_NAME)

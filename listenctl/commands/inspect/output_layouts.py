@@ -1,0 +1,86 @@
+"""The results of an inspection: a summary of a single call, a table of many, JSON lines or CSV."""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+
+from listenctl.commands.inspect.inspected_call_summary import summary
+from listenctl.commands.inspect.inspected_calls_table import csv_lines, table
+from listenctl.commands.inspect.listen_calls import is_call
+from listenctl.events import Report, json_line
+from listenctl.inspection.report import CallReport
+from listenctl.inspection.sound_checks.call_sound import CallSoundReport
+from listenctl.terminal.printable_text import Look
+
+HINT = "one of them in full: --call CALL"
+
+
+class Layout(StrEnum):
+    """What results look like."""
+
+    PEOPLE = "people"
+    JSON = "json"
+    CSV = "csv"
+
+
+class Results:
+    """
+    Print reports.
+
+    Args:
+        write: takes each line.
+        columns: what fits in one; None is any width.
+        sounds: what the calls sound like, by the number of the session.
+        each: have a summary of each call rather than a table.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        layout: Layout,
+        look: Look,
+        *,
+        columns: int | None,
+        sounds: Mapping[int, CallSoundReport],
+        each: bool,
+    ) -> None:
+        self._write = write
+        self._layout = layout
+        self._look = look
+        self._columns = columns
+        self._sounds = sounds
+        self._each = each
+        self._printed: set[int] = set()
+
+    def print_one(self, report: CallReport) -> None:
+        """Print a call that has ended while others go on."""
+        calls = self._layout is Layout.JSON or is_call(report)
+        if calls and report.session.number not in self._printed:
+            self._printed.add(report.session.number)
+            self._print(report)
+
+    def print_all(self, reports: Sequence[CallReport], *, at_once: bool) -> None:
+        """Print all calls, ``at_once`` those that weren't printed when they ended."""
+        calls = [report for report in reports if is_call(report)]
+        if self._layout is Layout.PEOPLE and not at_once and not self._each and len(calls) > 1:
+            for line in (*table(calls, self._look, self._columns), HINT):
+                self._write(line)
+            return
+        for report in reports:
+            self.print_one(report)
+
+    def _describe(self, report: CallReport) -> Report:
+        sound = self._sounds.get(report.session.number)
+        more = {"unreadable": report.session.unreadable or None, "sound": sound.to_json() if sound else None}
+        return report.to_json() | more
+
+    def _print(self, report: CallReport) -> None:
+        match self._layout:
+            case Layout.JSON:
+                self._write(json_line(self._describe(report)))
+            case Layout.CSV:
+                self._write(csv_lines([report], heading=len(self._printed) == 1).rstrip("\n"))
+            case Layout.PEOPLE:
+                if len(self._printed) > 1:
+                    self._write("")
+                for line in summary(report, self._look, self._columns):
+                    self._write(line)

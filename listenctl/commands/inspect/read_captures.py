@@ -1,0 +1,157 @@
+"""Read several captures one after another, say what is wrong with them, and end in order when a live one is stopped."""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from types import FrameType
+
+from listenctl.capture.capture_events import CapturedSession, CaptureEvent, SessionOpened
+from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.read_capture import read_capture
+from listenctl.capture.tls.key_log import KeyLog, KeyLogFile
+from listenctl.errors import ListenctlError, UsageError
+from listenctl.terminal.printable_text import printable
+from listenctl.terminal.standard_streams import complain
+
+STDIN = "-"
+Handler = Callable[[int, FrameType | None], object] | int | None
+_MOST_NOTICES = 20
+"""Of each file; the others are counted."""
+
+
+class Captures:
+    """
+    The files that are inspected.
+
+    Args:
+        keylog: a file with TLS secrets.
+
+    Attributes:
+        failures: why files couldn't be read.
+        interrupted: the signal that ended the reading of files before their end, 0 for none.
+
+    Raises:
+        UsageError: the key log can't be read, or holds no secrets and won't be given any.
+    """
+
+    def __init__(self, files: Sequence[str], keylog: Path | None = None) -> None:
+        self.files = files
+        self.failures: list[str] = []
+        self.interrupted = 0
+        self._keylog = KeyLogFile(keylog) if keylog else None
+        if self._keylog is not None and not self._keylog:
+            self._lack_secrets(f"{keylog}: holds no secrets of TLS sessions")
+
+    @property
+    def live(self) -> bool:
+        """Whether stdin is among them, which may go on for long and can be read once only."""
+        return STDIN in self.files
+
+    def _lack_secrets(self, text: str) -> None:
+        if not self.live:
+            raise UsageError(f"{text}; name a file that SSLKEYLOGFILE made")
+        complain(printable(f"{text} yet"))
+
+    def read(self, *, quiet: bool = False, runs: bool = True) -> Iterator[CaptureEvent]:
+        """
+        Yield what all files hold; sessions are numbered over all of them.
+
+        Args:
+            quiet: don't say what is wrong with them.
+            runs: of audio, one session after another; else frame by frame in order of time.
+        """
+        self.failures.clear()
+        stopping = _Stopping()
+        numbers = count(1)
+        for path in self.files:
+            notices = _Notices(path, quiet=quiet)
+            # Secrets that a capture brings along are for that capture.
+            keylog = self._keylog or KeyLog()
+            try:
+                events = read_capture(path, keylog=keylog, numbers=numbers, runs=runs)
+                for event in events if quiet else stopping.read(events):
+                    notices.look_at(event)
+                    yield event
+            except ListenctlError as exc:
+                self.failures.append(str(exc))
+            notices.finish()
+            if stopping.number:
+                self._end_early(path, stopping.number)
+                return
+
+    def _end_early(self, path: str, number: int) -> None:
+        # A capture that is live has no other end; of a file the rest is missing.
+        if path == STDIN and self.files[-1] == path:
+            return
+        self.interrupted = number
+        complain(f"{printable(path)}: interrupted; what follows was read by then")
+
+
+class _Notices:
+    """Say what is wrong with a file, on stderr."""
+
+    def __init__(self, path: str, *, quiet: bool) -> None:
+        self._path = path
+        self._quiet = quiet
+        self._count = 0
+        self._encrypted: CapturedSession | None = None
+
+    def look_at(self, event: CaptureEvent) -> None:
+        if type(event) is SessionOpened and event.session.encrypted:
+            self._encrypted = event.session
+        # Those that can't be decrypted are told together in the end.
+        if isinstance(event, Notice) and not (self._encrypted and event.what == self._encrypted.unreadable):
+            self._count += 1
+            if self._count <= _MOST_NOTICES and not self._quiet:
+                complain(printable(f"{self._path}: {event}"))
+
+    def finish(self) -> None:
+        if self._count > _MOST_NOTICES and not self._quiet:
+            complain(f"{printable(self._path)}: {self._count - _MOST_NOTICES} more things are wrong with it")
+
+
+class _Stopping:
+    """
+    End the reading at a signal, as Ctrl-C is that is meant for a capturing program as well; a second one ends all.
+
+    Attributes:
+        number: of the signal that came, 0 before.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._reading = False
+        self._before: dict[int, Handler] = {}
+
+    def read(self, events: Iterator[CaptureEvent]) -> Iterator[CaptureEvent]:
+        """Yield events until a signal comes."""
+        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while not self.number:
+                try:
+                    self._reading = True
+                    event = next(events, None)
+                except _Stopped:
+                    return
+                finally:
+                    self._reading = False
+                if event is None:
+                    return
+                yield event
+        finally:
+            self._restore()
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        self.number = number
+        self._restore()
+        if self._reading:
+            raise _Stopped
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class _Stopped(BaseException):
+    """Leaves a read that waits."""

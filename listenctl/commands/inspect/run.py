@@ -1,0 +1,214 @@
+"""Inspect captures and print what was found: summaries, a table, the story of each call, JSON or CSV."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from listenctl.commands.inspect.call_narrative import Story
+from listenctl.commands.inspect.inspect_text import enumerated
+from listenctl.commands.inspect.listen_calls import is_call, others, seen_instead
+from listenctl.commands.inspect.output_layouts import Layout, Results
+from listenctl.commands.inspect.read_captures import STDIN, Captures
+from listenctl.commands.inspect.text_plot_view import WavePrinter
+from listenctl.commands.inspect.timeline_view import Form, StoryPrinter
+from listenctl.errors import CheckFailed, ListenctlError, UsageError
+from listenctl.inspection.call_observers import Observer, Only
+from listenctl.inspection.choose_calls import choose
+from listenctl.inspection.extract_audio.audio_extractor import Extractor
+from listenctl.inspection.inspector import Inspector
+from listenctl.inspection.plot.call_picture import PictureTaker
+from listenctl.inspection.plot.draw_plot import MOST_CALLS, Plotter
+from listenctl.inspection.report import CallReport
+from listenctl.inspection.rule_catalogue import Severity
+from listenctl.inspection.settings import InspectionSettings
+from listenctl.inspection.sound_checks.sound_observer import Hearing
+from listenctl.inspection.split_capture.split_capture import split
+from listenctl.media.files.recording_names import Destination
+from listenctl.terminal.printable_text import Look, printable
+from listenctl.terminal.screen import terminal_size
+from listenctl.terminal.standard_streams import complain, write_line
+
+ON_TERMINAL = Path("-")
+"""Where calls are drawn in characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectPlan:
+    """
+    What to do with which files.
+
+    Attributes:
+        story: print what happens in each call instead of what came of it.
+        calls: the only ones that are wanted; empty is all.
+        fail_on: the severity from which a broken rule fails the command.
+    """
+
+    files: Sequence[str]
+    settings: InspectionSettings
+    keylog: Path | None = None
+    layout: Layout = Layout.PEOPLE
+    story: Form | None = None
+    calls: Sequence[str] = ()
+    fail_on: Severity | None = None
+    extract: Destination | None = None
+    plot: Path | None = None
+    split: Path | None = None
+
+    @property
+    def looks_on(self) -> bool:
+        """Whether the calls that are wanted have to be known before they are read."""
+        return bool(self.story or self.extract or self.plot or self.split)
+
+
+def run_inspect(plan: InspectPlan, out: TextIO) -> int:
+    """
+    Inspect all files and print the results; return the exit status, 0 unless a signal ended the reading.
+
+    Raises:
+        UsageError: options don't go together, or a call's name is ambiguous.
+        NotFoundError: there is no such call.
+        CheckFailed: a rule was broken that ``fail_on`` names.
+        ListenctlError: a file can't be read or written.
+    """
+    captures = Captures(plan.files, plan.keylog)
+    _check(plan, captures)
+    chosen = _choose_first(plan, captures) if plan.calls and plan.looks_on else None
+    inspection = _Inspection(plan, captures, out, chosen)
+    inspection.run()
+    return inspection.conclude()
+
+
+def _check(plan: InspectPlan, captures: Captures) -> None:
+    if plan.plot == ON_TERMINAL and (plan.story or plan.layout is not Layout.PEOPLE):
+        raise UsageError("--plot - draws on stdout, where something else is to be printed; name a file")
+    if not captures.live:
+        return
+    if plan.files.count(STDIN) > 1:
+        raise UsageError("-: stdin can be read once only")
+    if plan.split:
+        raise UsageError("--split reads a capture twice; save it to a file first, such as by tcpdump -w FILE")
+    if plan.calls and plan.looks_on:
+        raise UsageError("--call needs to know all calls before they are shown; save the capture to a file first")
+
+
+def _choose_first(plan: InspectPlan, captures: Captures) -> set[int]:
+    """Return the numbers of the sessions that are wanted, for which all is read once more."""
+    inspector = Inspector(plan.settings)
+    for event in captures.read(quiet=True):
+        inspector.feed(event)
+    calls = [report for report in inspector.finish() if is_call(report)]
+    return {report.session.number for report in choose(calls, plan.calls)}
+
+
+class _Inspection:
+    """One pass over all files, with everything that looks on."""
+
+    def __init__(self, plan: InspectPlan, captures: Captures, out: TextIO, chosen: set[int] | None) -> None:
+        self._plan = plan
+        self._captures = captures
+        self._out = out
+        look = Look.of(out, os.environ)
+        columns = terminal_size(out)[0] if out.isatty() else None
+        self._extractor = Extractor(plan.extract) if plan.extract else None
+        self._plotter = Plotter(plan.plot) if plan.plot and plan.plot != ON_TERMINAL else None
+        self._story: Story | None = None
+        self._pictures: PictureTaker | None = None
+        if plan.story:
+            printer = StoryPrinter(self._write, plan.story, look, columns=columns, live=captures.live)
+            self._story = Story(printer.tell)
+        # First, because it adds to the reports that the others get.
+        hearing = Hearing(self._story.on_violation) if self._story else Hearing()
+        observers: list[Observer] = [hearing, self._story, printer] if self._story else [hearing]
+        observers += [self._extractor] if self._extractor else []
+        if plan.plot:
+            draw = self._plotter.draw if self._plotter else WavePrinter(self._write, look, columns=columns).draw
+            self._pictures = PictureTaker(draw, most=MOST_CALLS, with_spectrum=bool(self._plotter))
+            observers.append(self._pictures)
+        if chosen is not None:
+            observers = [Only(observer, chosen) for observer in observers]
+        self._inspector = Inspector(plan.settings, observers)
+        # A call that is asked for is explained, however many there are.
+        self._results = Results(
+            self._write, plan.layout, look, columns=columns, sounds=hearing.reports, each=bool(plan.calls)
+        )
+        self._reports: list[CallReport] = []
+
+    def run(self) -> None:
+        """Read everything, and print what there is to print."""
+        at_once = self._captures.live and not self._plan.calls and not self._plan.story
+        try:
+            for event in self._captures.read(runs=self._story is None):
+                if self._story:
+                    self._story.see(event)
+                report = self._inspector.feed(event)
+                if report and at_once:
+                    self._results.print_one(report)
+            self._reports = self._inspector.finish()
+        finally:
+            if self._extractor:
+                self._extractor.abandon()
+        if self._plan.calls:
+            calls = [report for report in self._reports if is_call(report)]
+            self._reports = choose(calls, self._plan.calls)
+        if not self._plan.story:
+            self._results.print_all(self._reports, at_once=at_once)
+
+    def conclude(self) -> int:
+        """Say what else there is to say; return the exit status."""
+        interrupted = self._captures.interrupted
+        self._say_others()
+        for path in self._make_files():
+            complain(f"wrote {printable(str(path))}")
+        if failures := self._captures.failures:
+            raise ListenctlError("; ".join(failures))
+        self._fail()
+        return 128 + interrupted if interrupted else 0
+
+    def _make_files(self) -> Iterator[Path]:
+        for extracted in self._extractor.made if self._extractor else ():
+            for warning in extracted.warnings:
+                complain(printable(warning))
+            yield from extracted.paths
+        if self._plotter:
+            yield from self._plotter.made
+        if self._pictures and self._pictures.left_out:
+            complain(f"--plot draws the first {MOST_CALLS} calls; --call chooses others")
+        if self._plan.split and not self._captures.interrupted:
+            numbers = {report.session.number for report in self._calls}
+            yield from split(self._plan.files, self._inspector.finish(), numbers, self._plan.split, complain)
+
+    @property
+    def _calls(self) -> list[CallReport]:
+        return [report for report in self._reports if is_call(report)]
+
+    def _say_others(self) -> None:
+        lines = [] if self._plan.calls else others(self._reports)
+        if not self._reports and self._captures.failures:
+            return
+        if not self._calls and not self._captures.interrupted:
+            lines = [*seen_instead(self._captures.files, self._reports), *lines]
+        for line in lines:
+            if self._plan.layout is Layout.PEOPLE and not self._plan.story:
+                self._write(line)
+            else:
+                complain(line)
+
+    def _fail(self) -> None:
+        limit = self._plan.fail_on
+        if limit is None:
+            return
+        if not self._calls:
+            raise CheckFailed("--fail-on: there is no call to check")
+        bad = [report for report in self._calls if report.worst and report.worst.rank <= limit.rank]
+        if bad:
+            names = enumerated([printable(report.call) for report in bad])
+            raise CheckFailed(
+                f"{len(bad)} of {len(self._calls)} calls broke a rule of severity {limit} or worse: {names}"
+            )
+
+    def _write(self, line: str) -> None:
+        write_line(self._out, line)
+        if self._captures.live:
+            self._out.flush()

@@ -1,0 +1,37 @@
+"""Draw captured calls in characters: what `inspect --plot -` prints."""
+
+from collections.abc import Callable
+
+from listenctl.inspection.plot.call_picture import CallPicture
+from listenctl.inspection.plot.text_plot import Row, RowKind, draw_rows
+from listenctl.inspection.report import CallReport
+from listenctl.terminal.printable_text import Look, printable
+
+WIDTH = 100
+"""Columns where there is no terminal."""
+_COLORS = {RowKind.JAMBONZ: "36", RowKind.APPLICATION: "32", RowKind.HAPPENED: "33", RowKind.RULER: "2"}
+
+
+class WavePrinter:
+    """
+    Print each call, as wide as a terminal is.
+
+    Args:
+        write: takes each line.
+        columns: of the terminal, None without one.
+    """
+
+    def __init__(self, write: Callable[[str], None], look: Look, *, columns: int | None) -> None:
+        self._write = write
+        self._look = look
+        self._columns = columns or WIDTH
+
+    def draw(self, picture: CallPicture, report: CallReport) -> None:
+        """Print one call."""
+        self._write(self._look.paint(self._look.cut(printable(report.call), self._columns), "1"))
+        for row in draw_rows(picture, report, width=self._columns, braille=self._look.unicode):
+            self._write(self._line(row))
+        self._write("")
+
+    def _line(self, row: Row) -> str:
+        return self._look.paint(str(row), _COLORS[row.kind])

@@ -1,0 +1,140 @@
+"""The live calls of a server as a table."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any, NoReturn, TextIO
+
+from listenctl.events import json_line
+from listenctl.terminal.printable_text import Look, cells, duration, pad, printable, sample_rate, short_seconds
+from listenctl.terminal.screen import Screen, Size, terminal_size
+from listenctl.terminal.standard_streams import write_line
+
+Listing = dict[str, Any]
+
+_HEADINGS = ("CALL", "FROM", "TO", "TIME", "AUDIO", "KEYS", "MISSING", "TOOLS", "RECORDING")
+_MAX_PARTY, _MAX_KEYS = 24, 12
+_SHORT_ID = 8
+_SPACE = "  "
+_WATCH_INTERVAL = 1.0
+
+
+def print_calls(listing: Listing, stream: TextIO, *, as_json: bool) -> None:
+    """Print the calls once: as the server says them, or as a table."""
+    if as_json:
+        write_line(stream, json_line(listing))
+        return
+    columns = terminal_size(stream)[0] if stream.isatty() else None
+    for line in table(listing, Look.of(stream, os.environ), columns):
+        write_line(stream, line)
+
+
+def watch_calls(list_calls: Callable[[], Listing], stream: TextIO) -> NoReturn:
+    """Draw the calls each second, until interrupted or until the server ends."""
+    look = Look.of(stream, os.environ)
+    with Screen(stream, look) as screen:
+        signal.signal(signal.SIGTSTP, lambda *_: _suspend(screen))
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        while True:
+            _draw(screen, list_calls(), look)
+            time.sleep(_WATCH_INTERVAL)
+
+
+def _draw(screen: Screen, listing: Listing, look: Look) -> None:
+    screen.draw_lines(lambda size, _: frame(listing, look, size))
+
+
+def frame(listing: Listing, look: Look, size: Size) -> list[str]:
+    """Return the table in a frame, under a line about the server; calls that don't fit are counted."""
+    columns, rows = size
+    server, calls = listing["server"], listing["calls"]
+    doing = ", recording" if server.get("recording") else ""
+    head = look.cut(f"{server.get('url')}: {len(calls)} live{doing}", columns)
+    lines = table(listing, look, columns)
+    room = max(1, rows - 1)
+    if len(lines) > room:
+        lines = [*lines[: room - 1], look.cut(f"and {len(lines) - room + 1} more", columns)]
+    return [head, *lines]
+
+
+def table(listing: Listing, look: Look, columns: int | None) -> list[str]:
+    """
+    Return a heading and a line for each call, oldest first; one line that says so without any.
+
+    Args:
+        columns: what fits; ids are cut to unique prefixes and columns from the right left out until it does. None is
+            any width.
+    """
+    rows = [_row(call, look) for call in listing["calls"]]
+    if not rows:
+        return ["no live calls"[:columns]]
+    widths = _widths([_HEADINGS, *rows])
+    if columns is None:
+        return _lay_out([_HEADINGS, *rows], widths)
+    if _total(widths) > columns:
+        short = unique_prefixes([id_ for id_, *_ in rows])
+        rows = [(short[id_], *rest) for id_, *rest in rows]
+        widths = _widths([_HEADINGS, *rows])
+    while _total(widths) > columns and len(widths) > 1:
+        widths.pop()
+    heading, *lines = (look.cut(line, columns) for line in _lay_out([_HEADINGS, *rows], widths))
+    return [look.paint(heading, "1"), *lines]
+
+
+def unique_prefixes(ids: Sequence[str]) -> dict[str, str]:
+    """Return for each id a prefix that names it and no other, of 8 characters or more."""
+    ordered = sorted(ids)
+    # What begins alike stands side by side.
+    shared = [_alike(one, other) for one, other in pairwise(ordered)]
+    return {
+        one: one[: max(_SHORT_ID, before + 1, after + 1)]
+        for one, before, after in zip(ordered, [-1, *shared], [*shared, -1], strict=True)
+    }
+
+
+def _alike(one: str, other: str) -> int:
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _row(call: dict[str, Any], look: Look) -> tuple[str, ...]:
+    gap, rate = call.get("gap_seconds"), call.get("sample_rate")
+    mix = call.get("mix_type") or ("stereo" if call.get("channels") == 2 else "mono")
+    words = (
+        call.get("call"),
+        look.cut(str(call.get("from") or "unknown"), _MAX_PARTY),
+        look.cut(str(call.get("to") or "unknown"), _MAX_PARTY),
+        duration(call.get("duration") or 0.0),
+        f"{sample_rate(rate) if rate else '?'} {mix}",
+        str(call.get("digits") or "-")[-_MAX_KEYS:],
+        short_seconds(gap) if gap else "-",
+        call.get("attached") or "-",
+        call.get("recording") or "-",
+    )
+    return tuple(_shown(str(word), look) for word in words)
+
+
+def _shown(text: str, look: Look) -> str:
+    text = printable(text)
+    return text if look.unicode else text.encode("ascii", "replace").decode()
+
+
+def _widths(parts: Iterable[tuple[str, ...]]) -> list[int]:
+    return [max(map(cells, column)) for column in zip(*parts, strict=True)]
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_SPACE) * (len(widths) - 1)
+
+
+def _lay_out(parts: Iterable[tuple[str, ...]], widths: Sequence[int]) -> list[str]:
+    """Put the first columns of each part side by side."""
+    return [_SPACE.join(map(pad, part, widths)).rstrip() for part in parts]
+
+
+def _suspend(screen: Screen) -> None:
+    """Give the terminal back to the shell at Ctrl-Z; what is drawn after that is drawn anew."""
+    screen.close()
+    os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,0 +1,138 @@
+"""Tell a live call one thing, and say what became of it."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from listenctl.errors import CheckFailed, TimedOut
+from listenctl.events import VERSION, json_line
+from listenctl.live_client.attached_call import Attachment
+from listenctl.live_client.control_client import attach
+from listenctl.live_client.send_command import ELAPSED, GRACE, PLAYOUT, UNANSWERABLE, MarkResult, deliver, wait_for_mark
+from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol.commands import MarkCommand
+from listenctl.terminal.printable_text import printable
+from listenctl.terminal.standard_streams import write_line
+
+CLEARED_STATUS = 1
+_MAX_CALL = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """
+    Which call of which server, and how the result is told.
+
+    Attributes:
+        socket: of the server.
+        call: as the user named it.
+        timeout: seconds for all of it.
+        json: print one JSON object.
+        quiet: print no lines for people but errors, where a command can be that.
+    """
+
+    socket: Path
+    call: str
+    timeout: float
+    json: bool = False
+    quiet: bool = False
+
+
+async def run_command(recipient: Recipient, text: str, *, ends_call: bool = False) -> int:
+    """
+    Send a command, which is JSON, to a live call and print what was sent; return the exit status.
+
+    Raises:
+        NotFoundError: there is no such server or call, or it ended meanwhile.
+        TimedOut: the server didn't take it in time.
+    """
+    late = f"the server didn't confirm it within {recipient.timeout:g} s"
+    async with _attached(recipient, late) as attachment:
+        await deliver(attachment, text, ends_call=ends_call)
+    _tell(recipient, attachment, f"{kind_of(text)} sent", {"sent": _value(text)})
+    return 0
+
+
+async def run_mark(recipient: Recipient, name: str) -> int:
+    """
+    Set a mark, wait until it is reached, and say when that was and who says so; return the exit status.
+
+    Raises:
+        NotFoundError: there is no such server or call, or it ended meanwhile.
+        TimedOut: the mark wasn't answered in time.
+    """
+    late = (
+        f"{name}: no answer within {recipient.timeout:g} s; jambonz answers only where it plays a stream "
+        "(bidirectionalAudio.streaming), when all audio before the mark was played, and not after clearMarks"
+    )
+    async with _attached(recipient, late) as attachment:
+        result = await wait_for_mark(attachment, name)
+    _tell(recipient, attachment, f"mark {name}: {_sentence(result)}", _describe(name, result))
+    if result.event == PLAYOUT:
+        return 0
+    return CheckFailed.exit_status if result.event in (ELAPSED, UNANSWERABLE) else CLEARED_STATUS
+
+
+async def set_mark(recipient: Recipient, name: str) -> int:
+    """Set a mark without waiting for it; return the exit status."""
+    return await run_command(recipient, MarkCommand(name).serialize())
+
+
+def kind_of(text: str) -> str:
+    """Return the ``type`` of a command, or what else it is."""
+    value = _value(text)
+    kind = value.get("type") if isinstance(value, dict) else None
+    return kind if isinstance(kind, str) else "JSON"
+
+
+def _value(text: str) -> Any:
+    # A number that Python can't hold stays text, so that what is printed is JSON.
+    decoded = wire_json.decode(text)
+    return decoded[0] if decoded else json.loads(text)
+
+
+@asynccontextmanager
+async def _attached(recipient: Recipient, late: str) -> AsyncIterator[Attachment]:
+    deadline = asyncio.get_running_loop().time() + recipient.timeout
+    try:
+        # A server that is stuck is told from one that only lacks time: it doesn't even let us attach.
+        async with (
+            attach(recipient.socket, recipient.call, patience=recipient.timeout) as attachment,
+            asyncio.timeout_at(deadline),
+        ):
+            yield attachment
+    except TimeoutError as exc:
+        raise TimedOut(late) from exc
+
+
+def _describe(name: str, result: MarkResult) -> dict[str, Any]:
+    early_by = None if result.early_by is None else round(result.early_by, 3)
+    fields = {"name": name, "result": result.event, "by": result.by, "seconds": round(result.seconds, 3)}
+    return fields | {"early_by": early_by}
+
+
+def _sentence(result: MarkResult) -> str:
+    took = f"{result.event} after {result.seconds:.2f} s"
+    if result.event == UNANSWERABLE:
+        return "won't be answered: this call is said to take clips, and jambonz answers marks only where it streams"
+    if result.event == ELAPSED:
+        by_clock = f"by the clock the audio before it has been played, {GRACE:g} s ago"
+        return f"{took}; {by_clock}, and jambonz didn't answer the mark"
+    if result.early_by is not None:
+        why = "jambonz resamples the audio, or took a sample of it for a mark"
+        return f"{took}, {result.early_by:.2f} s before the audio can have been played; don't trust it: {why}"
+    return took
+
+
+def _tell(recipient: Recipient, attachment: Attachment, sentence: str, fields: dict[str, Any]) -> None:
+    call_sid = attachment.metadata.call_sid
+    if recipient.json:
+        line = json_line({"v": VERSION, "call_sid": call_sid} | fields)
+    else:
+        line = printable(f"{(call_sid or recipient.call)[:_MAX_CALL]}: {sentence}")
+    write_line(sys.stdout, line)

@@ -1,0 +1,93 @@
+"""Follow the events of a running server: lines for people, or as JSON."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from listenctl.errors import NotFoundError, TimedOut
+from listenctl.events import json_line
+from listenctl.live_client.control_client import PATIENCE, Listing, Report, follow, list_calls
+from listenctl.terminal.event_lines import READABLE, human_line
+from listenctl.terminal.printable_text import Look
+from listenctl.terminal.standard_streams import write_line
+
+LATEST = "@latest"
+EVENTS = READABLE | {"levels"}
+"""The events that a server has; levels have no line for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """
+    Which events to show.
+
+    Attributes:
+        call: the beginning of a call's id or callSid; None is everything.
+        kinds: names of events; empty is all of them.
+    """
+
+    call: str | None = None
+    kinds: frozenset[str] = frozenset()
+
+    def takes(self, report: Report) -> bool:
+        """Tell whether an event is to be shown."""
+        if self.kinds and report.get("event") not in self.kinds:
+            return False
+        ids = (report.get("call"), report.get("call_sid"))
+        return self.call is None or any(isinstance(one, str) and one.startswith(self.call) for one in ids)
+
+
+async def run_events(
+    path: Path, wanted: EventFilter, out: TextIO, *, as_json: bool, patience: float | None = None
+) -> int:
+    """
+    Print the events of the server at ``path`` until it ends; return the exit status.
+
+    Args:
+        patience: seconds without an event that is wanted, after which to give up.
+
+    Raises:
+        NotFoundError: no server is running there, or it has no call that ``@latest`` could mean.
+        RefusedError: the server doesn't answer.
+        TimedOut: nothing came for ``patience`` seconds.
+    """
+    show = json_line if as_json else _human(out)
+    # What comes between asking for the latest call and its first event must not be missed.
+    answering = PATIENCE if patience is None else min(patience, PATIENCE)
+    async with follow(path, patience=answering) as reports:
+        if wanted.call == LATEST:
+            listing = await asyncio.to_thread(lambda: list_calls(path, patience=answering))
+            wanted = EventFilter(call=_latest(listing), kinds=wanted.kinds)
+        try:
+            async with asyncio.timeout(patience) as limit:
+                async for report in reports:
+                    if not wanted.takes(report) or not (as_json or _readable(report)):
+                        continue
+                    write_line(out, show(report))
+                    out.flush()
+                    if patience is not None:
+                        limit.reschedule(asyncio.get_running_loop().time() + patience)
+        except TimeoutError as exc:
+            raise TimedOut(f"no event came within {patience:g} s") from exc
+    sys.stderr.write("listenctl: the server has ended\n")
+    return 0
+
+
+def _latest(listing: Listing) -> str:
+    calls = listing["calls"]
+    if not calls:
+        raise NotFoundError("there is no live call")
+    return str(calls[-1]["call"])
+
+
+def _readable(report: Report) -> bool:
+    return report.get("event") in READABLE
+
+
+def _human(out: TextIO) -> Callable[[Report], str]:
+    look = Look.of(out, os.environ)
+    return lambda report: human_line(report, look)

@@ -1,0 +1,179 @@
+"""``listenctl send-dtmf``: digits to a live call, to a simulated one, or to a listen server in a call of their own."""
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from math import inf, isnan
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from listenctl.commands.config_file import option_name
+from listenctl.commands.connection_options import ConnectionOptions, ReportOptions
+from listenctl.commands.live_calls.recipient_options import SERVER, ServerNameOptions, check_call, socket_of
+from listenctl.commands.option_errors import on_command_line
+from listenctl.commands.shared_options import option, takes
+from listenctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from listenctl.commands.live_calls.command_run import Recipient
+    from listenctl.commands.live_calls.send_dtmf_run import Digits
+    from listenctl.simulator.plan import CallPlan
+
+DIGITS = "Digits"
+LEAD, TAIL = 0.3, 0.3
+"""Seconds of the call before its first digit and after its last."""
+_OF_URLS = {
+    "tones": "is for a call to a URL; what digits become in a live call says --as",
+    "events": "is for a call to a URL; those of a live call are shown by `listenctl events`",
+    **dict.fromkeys(("auth_file", "ca", "insecure", "user_agent", "subprotocol"), "is for a call to a URL"),
+}
+_OF_LIVE_CALLS = {
+    "as_": "is for a live call; give --tones to have tones in a call to a URL",
+    "name": "is for a live call of a running server; a URL says itself which server is meant",
+}
+
+app = typer.Typer(add_completion=False)
+
+
+class Form(StrEnum):
+    """What digits become in a live call."""
+
+    EVENT = "event"
+    TONES = "tones"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitOptions:
+    """Options of how digits are pressed."""
+
+    digit_ms: Annotated[
+        int | None,
+        option(
+            "Milliseconds that a key is held, 50 to 24000. Default: 200, as a tone 100.",
+            panel=DIGITS,
+            min=50,
+            max=24000,
+        ),
+    ] = None
+    gap_ms: Annotated[
+        int,
+        option("Milliseconds between keys, up to 60000; between tones at least 40.", panel=DIGITS, min=0, max=60000),
+    ] = 100
+    tones: Annotated[bool, option("Put the tones into the audio of a call to a URL, too.", "--tones", panel=DIGITS)] = (
+        False
+    )
+    as_: Annotated[
+        Form | None,
+        option(
+            "What they become in a live call. Default: event in a simulated call, else tones.", "--as", panel=DIGITS
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendDtmfOptions(ReportOptions, ConnectionOptions, ServerNameOptions, DigitOptions):
+    """All options of ``send-dtmf``."""
+
+    target: Annotated[
+        str, typer.Argument(help="A live call: id, callSid, unique prefix or @latest. Or a server: ws:// or wss://.")
+    ]
+    digits: Annotated[str, typer.Argument(help="Keys to press: 0-9, *, #, A-D, and w for half a second.")]
+    timeout: Annotated[
+        float,
+        option("Seconds for all of it (status 124). Default: none.", panel=SERVER, min=0.001, show_default=False),
+    ] = inf
+
+
+def send_dtmf(options: SendDtmfOptions) -> int:
+    """
+    Send digits to a live call, or to a listen server in a short call of their own.
+
+    A simulated call of this machine gets the event that jambonz would send. In any other call they are played to the
+    caller as tones: the protocol has no other way.
+    """
+    if isnan(options.timeout):
+        raise UsageError("--timeout must be a number of seconds")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", options.target):
+        from listenctl.commands.call.run import run_send_dtmf
+        from listenctl.commands.connection_options import presentation_of
+
+        plan = plan_of(options)
+        return asyncio.run(run_send_dtmf(plan, presentation_of(options), patience=options.timeout))
+    from listenctl.commands.live_calls import send_dtmf_run as console
+    from listenctl.net.runtime_folder import calls_folder
+
+    form = None if options.as_ is None else console.Form(options.as_.value)
+    recipient, digits = recipient_of(options), digits_of(options)
+    return asyncio.run(console.run_digits(recipient, digits, calls_folder(os.environ, os.getuid()), form))
+
+
+app.command()(takes(SendDtmfOptions, send_dtmf))
+
+
+def recipient_of(options: SendDtmfOptions) -> "Recipient":
+    """
+    Return which live call is meant.
+
+    Raises:
+        UsageError: no server or call can have such a name, or an option is none of a live call.
+    """
+    from listenctl.commands.live_calls.command_run import Recipient
+
+    check_call(options.target)
+    _refuse(_OF_URLS)
+    return Recipient(
+        socket=socket_of(options),
+        call=options.target,
+        timeout=options.timeout,
+        json=options.json,
+        quiet=options.quiet,
+    )
+
+
+def _refuse(meaningless: Mapping[str, str]) -> None:
+    """Refuse options that have no meaning for this target; a variable may well be there for other commands."""
+    for name, why in meaningless.items():
+        if on_command_line(name):
+            raise UsageError(f"--{option_name(name)} {why}")
+
+
+def digits_of(options: SendDtmfOptions) -> "Digits":
+    """
+    Return what to send to a live call.
+
+    Raises:
+        UsageError: no phone has such keys.
+    """
+    from listenctl.commands.call.call_option_values import check_digits
+    from listenctl.commands.live_calls.send_dtmf_run import Digits
+
+    return Digits(check_digits(options.digits), options.digit_ms, options.gap_ms)
+
+
+def plan_of(options: SendDtmfOptions) -> "CallPlan":
+    """
+    Understand the options of a call to a URL, which is silent and as long as its digits.
+
+    Raises:
+        UsageError: the URL can't be called, no phone has such keys, or a file can't be used.
+    """
+    from listenctl.commands.call.call_option_values import space_digits
+    from listenctl.commands.connection_options import target_of
+    from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+    from listenctl.simulator.plan import CallPlan
+
+    _refuse(_OF_LIVE_CALLS)
+    digit_ms = 200 if options.digit_ms is None else options.digit_ms
+    keys = space_digits(options.digits, first=LEAD, digit_ms=digit_ms, gap_ms=options.gap_ms)
+    return CallPlan(
+        target=target_of(options, options.target),
+        verb=ListenVerb(pass_dtmf=True),
+        caller="silence",
+        duration=keys[-1].time + keys[-1].duration + TAIL,
+        keys=keys,
+        tones=options.tones,
+    )

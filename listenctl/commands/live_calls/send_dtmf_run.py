@@ -1,0 +1,174 @@
+"""Send digits to a call that lives: as the event that jambonz would send, or as tones to the caller's ear."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from listenctl.errors import CheckFailed, ListenctlError, NotFoundError, TimedOut, UsageError
+from listenctl.events import VERSION, json_line
+from listenctl.live_client.control_client import PATIENCE, list_calls
+from listenctl.simulator.dtmf_requests import PAUSE, Press
+from listenctl.simulator.find_simulated_calls import SimulatedCallEntry, find_calls, matching, press_keys
+from listenctl.terminal.printable_text import printable
+from listenctl.terminal.standard_streams import complain, write_line
+
+if TYPE_CHECKING:
+    from listenctl.commands.live_calls.command_run import Recipient
+
+LATEST = "@latest"
+SHORTEST_GAP_MS = 40
+"""A pause between tones that every receiver has to notice (ITU-T Q.24)."""
+_MAX_SHOWN = 140
+
+
+class Form(StrEnum):
+    """What digits become."""
+
+    EVENT = "event"
+    TONES = "tones"
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """
+    Digits, and ``w`` for a pause.
+
+    Attributes:
+        duration_ms: how long each lasts; None for what is usual, 200 as an event and 100 as a tone.
+        gap_ms: between them.
+    """
+
+    digits: str
+    duration_ms: int | None = None
+    gap_ms: int = 100
+
+    @property
+    def press(self) -> Press:
+        """The keys, to be pressed in a simulated call."""
+        return Press(self.digits, 200 if self.duration_ms is None else self.duration_ms, self.gap_ms)
+
+    @property
+    def tone(self) -> float:
+        """Seconds that each lasts as a tone."""
+        return 0.1 if self.duration_ms is None else self.duration_ms / 1000
+
+
+async def run_digits(recipient: "Recipient", digits: Digits, calls: Path, form: Form | None = None) -> int:
+    """
+    Send digits to a live call and say what became of them; return the exit status.
+
+    Args:
+        calls: the folder in which simulated calls are found.
+        form: what they become; by default events in a simulated call of this machine, tones in any other.
+
+    Raises:
+        NotFoundError: there is no such call, or it ended meanwhile.
+        TimedOut: it took too long.
+        UsageError: as tones the digits could not be told apart.
+    """
+    entry = None if form is Form.TONES else await asyncio.to_thread(_find, recipient, calls, by_server=form is None)
+    if entry is not None:
+        return await _press(recipient, digits, entry)
+    if form is Form.EVENT:
+        raise NotFoundError(_no_simulated(recipient.call))
+    try:
+        return await _play(recipient, digits)
+    except NotFoundError as exc:
+        raise NotFoundError(str(exc) if form else f"{_no_simulated(recipient.call)}; {exc}") from exc
+
+
+def _find(recipient: "Recipient", calls: Path, *, by_server: bool) -> SimulatedCallEntry | None:
+    entries = find_calls(calls)
+    wanted = recipient.call
+    if wanted == LATEST:
+        # The server's, where there is one: that's what the word means elsewhere.
+        latest = _latest(recipient) if by_server and entries else None
+        if latest is None:
+            return entries[-1] if entries else None
+        wanted = latest
+    found = matching(entries, wanted)
+    if len(found) > 1:
+        raise NotFoundError(_ask_which(recipient.call, found))
+    return found[0] if found else None
+
+
+def _latest(recipient: "Recipient") -> str | None:
+    try:
+        calls = list_calls(recipient.socket, patience=min(recipient.timeout, PATIENCE))["calls"]
+    except ListenctlError:
+        return None
+    return str(calls[-1].get("call_sid")) if calls else None
+
+
+async def _press(recipient: "Recipient", digits: Digits, entry: SimulatedCallEntry) -> int:
+    count = 0
+
+    def on_key() -> None:
+        nonlocal count
+        count += 1
+
+    keys = len(digits.digits) - digits.digits.count(PAUSE)
+    try:
+        async with asyncio.timeout(recipient.timeout):
+            passed = await press_keys(entry, digits.press, on_key)
+    except TimeoutError as exc:
+        late = f"the keys weren't all pressed within {recipient.timeout:g} s: {count} of {keys} were"
+        raise TimedOut(late) from exc
+    except NotFoundError as exc:
+        raise NotFoundError(f"{exc}: {count} of {keys} keys were pressed" if count else str(exc)) from exc
+    _tell_pressed(recipient, digits, entry, passed=passed)
+    if passed:
+        return 0
+    complain("the call's verb has no passDtmf, so its server gets nothing of the keys")
+    return CheckFailed.exit_status
+
+
+def _tell_pressed(recipient: "Recipient", digits: Digits, entry: SimulatedCallEntry, *, passed: bool) -> None:
+    if recipient.json:
+        fields = {"call_sid": entry.call_sid, "digits": digits.digits, "as": Form.EVENT, "passed": passed}
+        write_line(sys.stdout, json_line({"v": VERSION} | fields))
+    elif not recipient.quiet:
+        write_line(sys.stdout, printable(f"{entry.call_sid[:_MAX_SHOWN]}: {digits.digits} pressed"))
+
+
+async def _play(recipient: "Recipient", digits: Digits) -> int:
+    from listenctl.commands.live_calls.play_to_call_run import play_sound
+    from listenctl.media.sources.tones import PAUSE as PAUSE_TIME
+    from listenctl.media.sources.tones import dtmf_tones
+    from listenctl.play_to_call.playable_sound import Sound
+    from listenctl.play_to_call.settings import PlaySettings
+
+    if digits.gap_ms < SHORTEST_GAP_MS:
+        raise UsageError(f"--gap-ms {digits.gap_ms}: tones need {SHORTEST_GAP_MS} ms between them to be told apart")
+    told = False
+
+    def samples(rate: int) -> bytes:
+        nonlocal told
+        if not told and not recipient.quiet:
+            told = True
+            complain(
+                "the protocol has no command for DTMF towards jambonz; the digits are played to the caller as tones"
+            )
+        return dtmf_tones(digits.digits, rate, tone=digits.tone, gap=digits.gap_ms / 1000)
+
+    pauses = digits.digits.count(PAUSE)
+    seconds = pauses * PAUSE_TIME + (len(digits.digits) - pauses) * (digits.tone + digits.gap_ms / 1000)
+    sound = Sound.computed(f"digits {digits.digits}", samples, seconds=seconds)
+    return await play_sound(recipient, sound, PlaySettings())
+
+
+def _no_simulated(call: str) -> str:
+    return f"no simulated call {_shown(call)} runs on this machine"
+
+
+def _ask_which(call: str, found: Sequence[SimulatedCallEntry]) -> str:
+    named = ", ".join(_shown(entry.call_sid) for entry in found[:10])
+    return f"{_shown(call)} can mean {len(found)} simulated calls: {named}"
+
+
+def _shown(name: str) -> str:
+    return printable(name[:_MAX_SHOWN])

@@ -1,0 +1,170 @@
+"""Run a load in a terminal, a pipe or a script: progress, signals, the report, and the exit status."""
+
+import asyncio
+import errno
+import json
+import os
+import resource
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from listenctl.commands.load.view import progress, report_text
+from listenctl.commands.serve.server_meters import can_draw
+from listenctl.errors import CheckFailed, ListenctlError, RefusedError, TimedOut
+from listenctl.load.load_call_outcome import CallOutcome
+from listenctl.load.plan import LoadPlan
+from listenctl.load.report import LoadReport
+from listenctl.load.run_load import Load
+from listenctl.terminal.event_output import append_to
+from listenctl.terminal.line_writer import LineWriter
+from listenctl.terminal.printable_text import Look
+from listenctl.terminal.standard_streams import complain, give_up_stdout
+from listenctl.terminal.stop_signals import stop_at_signals
+
+STDOUT = Path("-")
+_PROGRESS_INTERVAL = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPresentation:
+    """
+    What a load shows, and where.
+
+    Attributes:
+        json: print the report as one JSON object.
+        per_call: a file to which a line of JSON is appended for every call, or ``STDOUT``.
+    """
+
+    json: bool = False
+    per_call: Path | None = None
+    quiet: bool = False
+
+
+async def run_load(plan: LoadPlan, presentation: LoadPresentation) -> int:
+    """
+    Place a load, see it through and report on it; return the exit status.
+
+    Raises:
+        RefusedError: not one call got through.
+        TimedOut: the load wasn't over in time.
+    """
+    _allow_open_files()
+    calls = _CallWriter(presentation.per_call)
+    try:
+        load = Load(plan, calls.write)
+        interrupts = stop_at_signals(load.stop, _end_line if _draws(presentation) else lambda: None)
+        async with _progress(load, presentation):
+            report = await load.run()
+    finally:
+        calls.close()
+    printed = _print(report, presentation)
+    if interrupts:
+        return 128 + interrupts[0]
+    if load.timed_out:
+        raise TimedOut(f"the load wasn't over after {plan.timeout:g} s; its calls were hung up")
+    if report.failed == report.placed and not report.connected:
+        raise RefusedError(next(iter(report.problems)))
+    if not report.ok:
+        return CheckFailed.exit_status
+    return ListenctlError.exit_status if calls.broken or not printed else 0
+
+
+def _print(report: LoadReport, presentation: LoadPresentation) -> bool:
+    if presentation.json:
+        return _say(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
+    return presentation.quiet or _say(report_text(report, Look.of(sys.stdout, os.environ)))
+
+
+def _say(text: str) -> bool:
+    """Write the report; unlike a listing's, a reader who leaves before it has missed all of it, and is told."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as exc:
+        give_up_stdout(exc)
+        if exc.errno == errno.EPIPE:
+            complain("stdout: the report can't be written, its reader has gone")
+        return False
+    return True
+
+
+class _CallWriter:
+    """Lines of JSON, one for every call that is over, written beside the load."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._fd = _descriptor(path)
+        self._writer = None if self._fd is None else LineWriter(self._fd, on_broken=lambda _: None)
+        self.broken = False
+
+    def write(self, outcome: CallOutcome) -> None:
+        """Write down how a call went."""
+        if self._writer is not None:
+            self._writer.write(json.dumps(outcome.as_json(), ensure_ascii=False))
+
+    def close(self) -> None:
+        """Write the rest, and say what couldn't be written."""
+        if self._writer is None or self._fd is None:
+            return
+        lost = self._writer.close()
+        os.close(self._fd)
+        if lost:
+            self.broken = True
+            reason = (self._writer.problem or "its reader has stopped").lower()
+            name = "stdout" if self._path == STDOUT else self._path
+            complain(f"{name}: {lost} {'call' if lost == 1 else 'calls'} couldn't be written, {reason}")
+
+
+def _descriptor(path: Path | None) -> int | None:
+    if path == STDOUT:
+        return os.dup(sys.stdout.fileno())
+    return None if path is None else append_to(path)
+
+
+def _end_line() -> None:
+    """Leave the line of progress as it is, and let what comes next begin below it."""
+    with suppress(OSError):
+        os.write(sys.stderr.fileno(), b"\n")
+
+
+def _draws(presentation: LoadPresentation) -> bool:
+    return not presentation.quiet and can_draw(sys.stderr, os.environ)
+
+
+@asynccontextmanager
+async def _progress(load: Load, presentation: LoadPresentation) -> AsyncIterator[None]:
+    """Show on stderr how it goes, where that is a terminal."""
+    if not _draws(presentation):
+        yield
+        return
+    task = asyncio.create_task(_draw(load, sys.stderr))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+
+async def _draw(load: Load, stream: TextIO) -> None:
+    while True:
+        stream.write(f"\r\x1b[K{progress(load.snapshot())[: _columns(stream) - 1]}")
+        stream.flush()
+        await asyncio.sleep(_PROGRESS_INTERVAL)
+
+
+def _columns(stream: TextIO) -> int:
+    return os.get_terminal_size(stream.fileno()).columns or 80
+
+
+def _allow_open_files() -> None:
+    """Take as many sockets as the system gives; each call is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,134 @@
+"""What people read of a load: a line of progress, and the report as a table."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from listenctl.load.load_call_outcome import Ending
+from listenctl.load.measure_echo import EchoResult
+from listenctl.load.report import LoadReport
+from listenctl.load.run_load import LoadSnapshot
+from listenctl.statistics import Summary
+from listenctl.terminal.printable_text import Look, byte_size, duration, printable
+
+_COLUMNS = ("p50", "p95", "p99", "max")
+_LABEL, _CELL = 14, 11
+_BOLD, _RED, _GREEN = "1", "31", "32"
+_TIMES = {
+    "handshake": "Handshake",
+    "first-audio": "First audio",
+    "mark": "Mark answered",
+    "lateness": "Our lateness",
+}
+_MAX_PROBLEMS = 8
+_TOO_SLOW = "this machine was too slow for so many calls; don't trust these figures"
+
+
+def progress(snapshot: LoadSnapshot) -> str:
+    """Return one line on how a load goes."""
+    parts = [
+        duration(snapshot.elapsed),
+        f"{snapshot.placed} of {snapshot.planned} calls placed",
+        f"{snapshot.live} live",
+        f"{snapshot.over} over",
+        f"{snapshot.failed} failed",
+    ]
+    if snapshot.lost_samples:
+        parts.append(f"{snapshot.lost_samples} samples lost")
+    return ", ".join(parts)
+
+
+def report_text(report: LoadReport, look: Look) -> str:
+    """Return the report."""
+    return "".join(f"{line}\n" for line in _lines(report, look))
+
+
+def _lines(report: LoadReport, look: Look) -> Iterator[str]:
+    yield _line("Server", printable(report.url))
+    yield _line("Calls", _calls(report))
+    yield _line("Formats", ", ".join(f"{count} of {name}" for name, count in sorted(report.formats.items())))
+    yield _line("Lasted", f"{report.seconds:.1f} s, {report.frames} frames sent")
+    if report.close_codes:
+        yield _line("Closed", ", ".join(_closes(report)))
+    if report.connected:
+        yield from _measured(report, look)
+    yield from _problems(report, look)
+    yield ""
+    for outcome in report.outcomes:
+        word = look.paint("kept", _GREEN) if outcome.ok else look.paint("FAILED", _RED)
+        yield _line("Fail if", f"{printable(outcome.text)}: {word}, {outcome.detail}")
+
+
+def _measured(report: LoadReport, look: Look) -> Iterator[str]:
+    yield ""
+    yield look.paint("".join((" " * _LABEL, *(f"{name:>{_CELL}}" for name in _COLUMNS))), _BOLD)
+    yield from _table(report.distributions)
+    yield _line("Lost", f"{report.lost_samples} samples that the server didn't take in time")
+    if report.ignoring_calls:
+        were = _calls_were(report.ignoring_calls)
+        yield _line("Ignored", f"{were} streamed audio, which needs --streaming to be played")
+    if report.ignored_clip_calls:
+        were = _calls_were(report.ignored_clip_calls)
+        yield _line("Ignored", f"{were} sent playAudio, which jambonz doesn't play where the server streams")
+    if report.echo is not None:
+        yield from _echo(report.echo)
+    if report.too_slow:
+        yield _line("Too slow", look.paint(_TOO_SLOW, _RED))
+
+
+def _closes(report: LoadReport) -> Iterator[str]:
+    for code, count in report.close_codes.most_common():
+        yield f"{count} without a code" if code == "none" else f"{count} with {code}"
+
+
+def _calls_were(count: int) -> str:
+    return "1 call was" if count == 1 else f"{count} calls were"
+
+
+def _calls(report: LoadReport) -> str:
+    endings = report.endings
+    parts = [f"{report.placed} of {report.planned} placed", f"{report.connected} connected"]
+    parts += [f"{endings[ending]} {word}" for ending, word in _ENDINGS.items() if endings[ending]]
+    return ", ".join(parts)
+
+
+_ENDINGS: Mapping[Ending, str] = {
+    Ending.COMPLETE: "complete",
+    Ending.EARLY: "ended by the server",
+    Ending.CUT: "cut short",
+    Ending.FAILED: "failed",
+    Ending.CANCELLED: "given up",
+}
+
+
+def _table(distributions: Mapping[str, Summary | None]) -> Iterator[str]:
+    for name, label in _TIMES.items():
+        yield _row(label, distributions[name], lambda value: f"{value * 1000:.1f} ms")
+    yield _row("Unread", distributions["unread"], byte_size)
+
+
+def _echo(echo: EchoResult) -> Iterator[str]:
+    yield _row("Echo delay", echo.delay, lambda value: f"{value * 1000:.1f} ms")
+    yield _row("Echo gain", echo.gain, lambda value: f"{value:.1f} dB")
+    counts = f"{echo.lost} of {echo.sent} blocks of 20 ms lost, {echo.missed_at_start} of them at the start"
+    yield _line("Echo", f"{counts}; {echo.out_of_order} out of order, {echo.repeated} repeated")
+    if echo.inverted:
+        yield _line("", f"{echo.inverted} blocks came back inverted")
+
+
+def _problems(report: LoadReport, look: Look) -> Iterator[str]:
+    if not report.problems:
+        return
+    yield ""
+    for problem, count in report.problems.most_common(_MAX_PROBLEMS):
+        yield _line("Failed", f"{look.paint(str(count), _RED)} x {printable(problem)}")
+    if len(report.problems) > _MAX_PROBLEMS:
+        yield _line("", f"and {len(report.problems) - _MAX_PROBLEMS} other reasons, in the output of --json")
+
+
+def _row(label: str, summary: Summary | None, write: Callable[[float], str]) -> str:
+    if summary is None:
+        return _line(label, f"{'never measured':>{_CELL + 5}}")
+    return f"{label:<{_LABEL}}" + "".join(f"{write(getattr(summary, name)):>{_CELL}}" for name in _COLUMNS)
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<{_LABEL}}{text}"

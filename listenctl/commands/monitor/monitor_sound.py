@@ -1,0 +1,217 @@
+"""What a monitor does with sound: mixes it, plays it, keeps it."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from listenctl.commands.monitor.monitored_call import HeardCall
+from listenctl.errors import ListenctlError, UsageError
+from listenctl.media.channel_layout import ChannelLayout, ChannelMap
+from listenctl.media.devices.device_player import DevicePlayer, SoundState
+from listenctl.media.devices.mixer import SAMPLE_RATE, Ear, Mixer, arrange
+from listenctl.media.files.save_audio import Saver
+from listenctl.media.resampling import to_pcm
+from listenctl.protocol.audio import AudioFormat
+
+STDOUT = "-"
+
+_MIXED = AudioFormat(SAMPLE_RATE, 2)
+_TICK = 0.02
+# Sound that waits for longer than this is none that would be heard.
+_MAX_LATE = SAMPLE_RATE // 2
+_EARS = tuple(Ear)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundPlan:
+    """
+    How calls are to be heard.
+
+    Attributes:
+        muted: open no device before somebody wants to hear something.
+        device: its number or a part of its name; None is the system's choice.
+        save: a file for what is heard, ``-`` for stdout; None for none.
+    """
+
+    ear: Ear = Ear.BOTH
+    muted: bool = False
+    device: str | None = None
+    save: str | None = None
+
+
+class Sound:
+    """
+    The sound of a monitor.
+
+    Args:
+        say: told in a sentence what changes.
+        on_left: called when whoever read the sound on stdout has left.
+    """
+
+    def __init__(self, plan: SoundPlan, say: Callable[[str], None], on_left: Callable[[], None]) -> None:
+        self.ear = plan.ear
+        self.muted = plan.muted
+        self._plan = plan
+        self._say = say
+        self._on_left = on_left
+        self._loop = asyncio.get_running_loop()
+        self._calls: Sequence[HeardCall] = ()
+        self._mixer = Mixer()
+        self._mixer.muted = plan.muted
+        self._state = SoundState(False, "the sound begins")
+        self._wanted = asyncio.Event()
+        if not plan.muted:
+            self._wanted.set()
+        self._saver: Saver | None = None
+        self._saved_call: ChannelMap | None = None
+        self._saved_mix: Mixer | None = None
+
+    @property
+    def status(self) -> tuple[str, bool]:
+        """What becomes of the sound, and whether that is as it should be."""
+        if self.muted:
+            return "muted", False
+        if self._state.playing:
+            return f"sound on {self._plan.device or 'the default device'}", True
+        return self._state.text, False
+
+    async def play(self) -> None:
+        """
+        Play from when somebody wants to hear something until cancelled.
+
+        Raises:
+            UsageError: sound was wanted from the beginning, and there are devices but not the one that was named.
+        """
+        player = DevicePlayer(self._mixer, self._plan.device, self._take_state)
+        if self._wanted.is_set() and self._plan.device is not None:
+            await _open(player)
+        await self._wanted.wait()
+        await player.run()
+
+    def keep_call(self, audio_format: AudioFormat) -> None:
+        """
+        Keep the audio of one call, sample by sample, if anything is to be kept.
+
+        Raises:
+            UsageError: the file is there already, or can't be made.
+        """
+        if self._plan.save is not None:
+            layout = ChannelLayout.AS_IS if self._plan.ear is Ear.BOTH else ChannelLayout(self._plan.ear.value)
+            self._saved_call = ChannelMap(layout, audio_format)
+            self._save(self._plan.save, self._saved_call.output_format)
+
+    async def keep_mix(self) -> None:
+        """
+        Keep what is heard of all calls by the clock until cancelled, if anything is to be kept.
+
+        Raises:
+            UsageError: the file is there already, or can't be made.
+        """
+        if self._plan.save is None:
+            return
+        self._save(self._plan.save, _MIXED)
+        # What it imports takes long, which is no sound that was missed.
+        await asyncio.to_thread(Mixer().take, 1)
+        self._saved_mix = Mixer()
+        self._arrange()
+        start, done = self._loop.time(), 0
+        while True:
+            await asyncio.sleep(_TICK)
+            due = int((self._loop.time() - start) * SAMPLE_RATE) - done
+            done += due
+            assert self._saver is not None
+            self._saver.put(to_pcm(self._saved_mix.take(min(due, _MAX_LATE))))
+            if due > _MAX_LATE:
+                self._say(f"{due / SAMPLE_RATE:.1f} s were skipped, because we were stopped or too slow")
+                await self._keep_silence(self._saver, due - _MAX_LATE)
+
+    async def _keep_silence(self, saver: Saver, samples: int) -> None:
+        """Have what follows be at its time."""
+        while samples > 0 and saver.broken is None:
+            piece = min(samples, SAMPLE_RATE)
+            samples -= piece
+            saver.put(bytes(piece * _MIXED.frame_bytes))
+            # We may have been stopped for hours.
+            await asyncio.to_thread(saver.catch_up)
+
+    def close(self) -> None:
+        """
+        Finish what is kept; it blocks for as long as that takes.
+
+        Raises:
+            ListenctlError: something of it couldn't be written.
+        """
+        for mixer in (self._mixer, self._saved_mix):
+            if mixer is not None:
+                mixer.clear()
+        if self._saver is not None:
+            self._saver.close()
+
+    def hear(self, calls: Sequence[HeardCall]) -> None:
+        """Have these calls be heard, left to right."""
+        self._calls = list(calls)
+        self._arrange()
+
+    def put(self, call: str, pcm: bytes) -> None:
+        """Take whole sample frames of a call."""
+        self._mixer.put(call, pcm)
+        if self._saved_mix is not None:
+            self._saved_mix.put(call, pcm)
+        elif self._saver is not None and self._saved_call is not None:
+            self._saver.put(self._saved_call.apply(pcm)[0])
+
+    def mute(self) -> None:
+        """Be silent, or no longer."""
+        self.muted = self._mixer.muted = not self.muted
+        self._wanted.set()
+
+    def choose(self, ear: Ear) -> None:
+        """Hear other channels."""
+        self.ear = ear
+        self._arrange()
+
+    def next_ear(self) -> None:
+        """Hear other channels, in turn."""
+        self.choose(_EARS[(_EARS.index(self.ear) + 1) % len(_EARS)])
+
+    def _arrange(self) -> None:
+        gains = arrange([call.format.channels for call in self._calls], self.ear)
+        calls = {call.id: (call.format, gain) for call, gain in zip(self._calls, gains, strict=True)}
+        for mixer in (self._mixer, self._saved_mix):
+            if mixer is not None:
+                mixer.arrange(calls)
+
+    def _save(self, target: str, audio_format: AudioFormat) -> None:
+        if target != STDOUT:
+            self._saver = Saver.to_file(Path(target), audio_format, self._break_soon)
+            return
+        self._saver = Saver.to_pipe(sys.stdout.fileno(), self._break_soon)
+        channels = "one channel" if audio_format.channels == 1 else "two channels"
+        self._say(f"stdout: 16-bit little-endian samples at {audio_format.sample_rate} Hz, {channels}")
+
+    def _break_soon(self, problem: OSError) -> None:
+        with suppress(RuntimeError):  # The loop has ended already.
+            self._loop.call_soon_threadsafe(self._break, problem)
+
+    def _break(self, problem: OSError) -> None:
+        if isinstance(problem, BrokenPipeError):
+            self._on_left()
+        else:
+            self._say(f"{self._plan.save}: can't be written, {problem.strerror}; nothing more is kept")
+
+    def _take_state(self, state: SoundState) -> None:
+        self._state = state
+        if state.text:
+            self._say(state.text)
+
+
+async def _open(player: DevicePlayer) -> None:
+    try:
+        await player.open()
+    except UsageError:
+        raise
+    except ListenctlError:
+        pass  # It can come; to play tries it again, and says what is wrong.

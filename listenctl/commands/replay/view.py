@@ -1,0 +1,117 @@
+"""What people read of replayed calls: how each went, and what was answered otherwise than in the capture."""
+
+from collections.abc import Iterator
+
+from listenctl.replay.compare_answers import Comparison
+from listenctl.replay.compare_texts import Difference
+from listenctl.replay.plan import ApplicationResult, ReplayResult
+from listenctl.replay.run_replay import ReplayTotals
+from listenctl.terminal.printable_text import Look, byte_size, duration, moment, printable
+
+MAX_LINES = 20
+MAX_DETAIL = 200
+_RED, _GREEN, _YELLOW = "31", "32", "33"
+
+
+def progress(live: int, frames: int, elapsed: float) -> str:
+    """Return one line on how it goes."""
+    return f"{duration(elapsed)}  {_counted(live, 'call')} live, {_counted(frames, 'frame')} played"
+
+
+def result_lines(result: ReplayResult, look: Look) -> Iterator[str]:
+    """Yield how a call was played against a server."""
+    yield f"{call_name(result)}: {_played(result)}; {_ending(result)}"
+    for text in _faults(result):
+        yield f"  {look.paint(printable(text), _RED)}"
+    for text in result.notes:
+        yield f"  {printable(text)}"
+    if result.comparison is not None:
+        yield from _compared(result.comparison, look)
+
+
+def call_name(result: ReplayResult) -> str:
+    """Say which call that is."""
+    which = f" (copy {result.copy}, round {result.round})" if result.copy > 1 or result.round > 1 else ""
+    return f"call {result.call}{which}"
+
+
+def application_lines(result: ApplicationResult, look: Look) -> Iterator[str]:
+    """Yield how an application was played to a caller."""
+    said = f"said {result.frames} frames in {result.seconds:.1f} s{_late(result.lateness)}"
+    heard = f"heard {_counted(result.texts, 'text')} and {byte_size(result.audio_bytes)} of audio"
+    closed = "no Close" if result.closed is None else f"closed with {result.closed}"
+    yield f"caller {result.caller}, call {result.call}: {said}; {heard}; {closed}"
+    faults = [result.error] if result.error else []
+    if result.interrupted:
+        faults.append(f"interrupted: {_left(result.unsaid)} left unsaid")
+    elif result.unsaid:
+        faults.append(f"the call ended early: {_counted(result.unsaid, 'frame')} left unsaid")
+    if result.missed:
+        faults.append(f"{_counted(result.missed, 'text')} of jambonz in the capture waited for in vain")
+    for text in faults:
+        yield f"  {look.paint(printable(text), _RED)}"
+    if result.lost:
+        yield f"  the capture lacks frames of the application, at {_counted(result.lost, 'place')}"
+
+
+def totals_line(totals: ReplayTotals, look: Look) -> str:
+    """Return one line on all calls."""
+    text = f"{_counted(totals.played, 'call')} played, {totals.ok} as they should be"
+    return look.paint(text, _GREEN if totals.ok == totals.played else _RED)
+
+
+def _played(result: ReplayResult) -> str:
+    return f"played {result.frames} frames in {result.seconds:.1f} s{_late(result.lateness)}"
+
+
+def _late(lateness: float | None) -> str:
+    return "" if lateness is None else f", at most {lateness * 1000:.1f} ms late"
+
+
+def _ending(result: ReplayResult) -> str:
+    end = result.end
+    assert end is not None
+    who = {"server": "ended by the server", "jambonz": "hung up", "nobody": "broken off"}[end.by]
+    return who if end.code is None else f"{who} with {end.code}"
+
+
+def _faults(result: ReplayResult) -> Iterator[str]:
+    if result.error:
+        yield result.error
+    if result.cut_short:
+        early = max(0.0, result.early)
+        yield f"ended {early:.1f} s before its time: {_left(result.unplayed)} not played"
+    elif result.interrupted:
+        yield f"interrupted: {_left(result.unplayed)} not played"
+    if result.lost:
+        yield f"the capture lacks frames of jambonz, at {_counted(result.lost, 'place')}"
+
+
+def _left(frames: int | None) -> str:
+    return "frames" if frames is None else _counted(frames, "frame")
+
+
+def _compared(comparison: Comparison, look: Look) -> Iterator[str]:
+    texts, audio = comparison.texts, comparison.audio
+    said = f"{texts[1]} of {texts[0]} texts, {byte_size(audio[1])} of {byte_size(audio[0])} of audio"
+    if not comparison.count:
+        yield f"  {look.paint('answered as in the capture', _GREEN)}: {said}"
+        return
+    yield f"  {look.paint(_counted(comparison.count, 'difference'), _RED)} to the answers in the capture: {said}"
+    for difference in comparison.differences[:MAX_LINES]:
+        yield f"  {_difference(difference, look)}"
+    if comparison.count > MAX_LINES:
+        yield f"  and {comparison.count - MAX_LINES} more, in the output of --json"
+
+
+def _difference(difference: Difference, look: Look) -> str:
+    at = difference.live_at if difference.captured_at is None else difference.captured_at
+    time = "" if at is None else moment(at)
+    what = printable(difference.what, 20)
+    return (
+        f"{look.paint(f'{difference.kind:9}', _YELLOW)} {time:>7}  {what}: {printable(difference.detail, MAX_DETAIL)}"
+    )
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"1 {thing}" if number == 1 else f"{number} {thing}s"

@@ -1,0 +1,1 @@
+"""`listenctl serve` and `listenctl record`."""

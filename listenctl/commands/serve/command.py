@@ -1,0 +1,265 @@
+"""``listenctl serve``: take calls, show them, and record them if asked."""
+
+import asyncio
+import os
+import re
+import ssl
+import sys
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from listenctl.commands.serve.relay_options import RelayOptions, read_application
+from listenctl.commands.serve.responder_options import AttendingOptions, attendants, descriptors
+from listenctl.commands.shared_options import RECORDING, RecorderOptions, ServerOptions, takes
+from listenctl.errors import UsageError
+from listenctl.net.runtime_folder import DEFAULT_NAME, socket_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from listenctl.commands.serve.run import Presentation
+    from listenctl.server.check_credentials import Access
+    from listenctl.server.recording.recording_writer import RecordSettings
+    from listenctl.server.relay import Application
+    from listenctl.server.responders.call_responders import Attendant
+    from listenctl.server.responders.local_monitor import Loudspeaker
+    from listenctl.server.settings import ServerSettings
+
+RECORD_READ_INTERVAL = 0.7
+SERVE_READ_INTERVAL = 0.2
+
+app = typer.Typer(add_completion=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions(RecorderOptions, AttendingOptions, RelayOptions):
+    """All options of ``serve``."""
+
+    record: Annotated[
+        str | None,
+        typer.Option(
+            help="Record every call to a folder, a name template such as {date}/{callSid}.wav, or - for stdout.",
+            rich_help_panel=RECORDING,
+        ),
+    ] = None
+
+
+def serve(options: ServeOptions) -> int:
+    """
+    Take calls of jambonz: put the URL that it shows into a `listen` verb.
+
+    On a terminal it draws live meters; with --json each event is a JSON line on stdout.
+    """
+    attending = attendants(options, seconds(options.lead, "--lead"))
+    application = read_application(options)
+    if application is not None and attending:
+        raise UsageError("with --upstream the application answers the caller; leave out --play, --echo and --exec")
+    return run(options, options.record, SERVE_READ_INTERVAL, attending, application=application)
+
+
+app.command()(takes(ServeOptions, serve))
+
+
+def run(
+    options: RecorderOptions,
+    destination: str | None,
+    read_interval: float,
+    attending: "Sequence[Attendant]" = (),
+    *,
+    application: "Application | None" = None,
+) -> int:
+    """Run a server as ``options`` say."""
+    from listenctl.commands.serve.run import run_server
+
+    recording = None if destination is None else record_settings(options, destination)
+    settings, stop_after = server_settings(options, read_interval, application), options.calls
+    if options.once or (recording and recording.destination.is_stdout):
+        stop_after = 1
+    return asyncio.run(
+        run_server(
+            settings,
+            presentation(options, destination, application),
+            recording=recording,
+            attendants=attending,
+            speaker=read_speaker(options),
+            dump=read_dump(options.dump),
+            stop_after=stop_after,
+            patience=options.timeout,
+        )
+    )
+
+
+def server_settings(
+    options: ServerOptions, read_interval: float, application: "Application | None" = None
+) -> "ServerSettings":
+    """
+    Understand the options of a server.
+
+    Raises:
+        UsageError: they contradict each other, a file can't be used, or others could connect without credentials.
+    """
+    from listenctl.net.listening_sockets import DESCRIPTORS_PER_CALL, raise_descriptor_limit
+    from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
+    from listenctl.server.settings import ServerSettings
+
+    access = read_access(options)
+    # The application of a relay is asked before anyone is let in, and has credentials of its own.
+    if access.is_open and not (options.no_auth or application or is_loopback(options.host)):
+        raise UsageError(
+            f"--host {options.host} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
+            "or say --no-auth to let everyone in"
+        )
+    for name in ("timeout", "metadata_timeout", "ping_interval"):
+        if not isfinite(getattr(options, name) or 0.0):
+            raise UsageError(f"--{name.replace('_', '-')} must be a number of seconds")
+    possible = raise_descriptor_limit(options.max_calls, DESCRIPTORS_PER_CALL + descriptors(options))
+    if options.levels:
+        read_interval = min(read_interval, seconds(options.levels, "--levels") / 2)
+    return ServerSettings(
+        host=options.host,
+        port=options.port,
+        path=options.path,
+        access=access,
+        tls=read_certificate(options.cert, options.key),
+        max_calls=options.max_calls or possible,
+        max_message=options.max_message,
+        default_format=AudioFormat(options.sample_rate, MIX_CHANNELS[options.mix_type]),
+        read_interval=read_interval,
+        stream_rate=read_stream_rate(options.stream_rate),
+        detect_dtmf=options.detect_dtmf,
+        application=application,
+        metadata_timeout=options.metadata_timeout,
+        ping_interval=options.ping_interval or float("inf"),
+        control=None if options.no_control else socket_path(options.name or DEFAULT_NAME, os.environ, os.getuid()),
+        control_required=options.name is not None,
+    )
+
+
+def read_speaker(options: ServerOptions) -> "Loudspeaker | None":
+    """Return what plays the calls, if anything is to."""
+    if not options.monitor:
+        if options.monitor_device is not None:
+            raise UsageError("--monitor-device says on which device to hear calls; give --monitor, too")
+        return None
+    from listenctl.server.responders.local_monitor import Loudspeaker
+
+    return Loudspeaker(options.monitor_device)
+
+
+def read_dump(text: str | None) -> Path | None:
+    """
+    Return the folder of the dumps, which is there then.
+
+    Raises:
+        UsageError: files can't be made there.
+    """
+    from listenctl.server.dump.call_dumper import check_folder
+
+    if text is None:
+        return None
+    if not text:
+        raise UsageError("--dump is empty; give a folder, . for this one")
+    check_folder(folder := Path(text))
+    return folder
+
+
+def read_stream_rate(value: int | None) -> int | None:
+    """Understand --stream-rate: 0 is for clips, and no stream has a few Hz."""
+    from listenctl.protocol.call_sharing.stream_rate import stream_rate
+
+    if value is not None and stream_rate(value) is None:
+        raise UsageError(f"--stream-rate {value}: give the rate in Hz, such as 8000, or 0 where calls play clips")
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches ``host``; a name other than `localhost` can mean anything."""
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def record_settings(options: RecorderOptions, destination: str) -> "RecordSettings":
+    """Understand the options of a recording."""
+    from listenctl.media.channel_layout import ChannelLayout
+    from listenctl.media.files.recording_names import Destination
+    from listenctl.server.recording.recording_writer import RecordSettings
+
+    parsed = Destination.parse(destination, kind=options.format)
+    parsed.check_folder()
+    layout = ChannelLayout(options.channels.value)
+    if parsed.is_stdout:
+        if sys.stdout.isatty():
+            raise UsageError("audio is nothing for a terminal; pipe it, as in `listenctl record - | play -`")
+        if options.json:
+            raise UsageError("stdout carries the audio; write events to a file with --events")
+        if layout is ChannelLayout.SPLIT:
+            raise UsageError("stdout can't carry two files; use --channels left, right or mix")
+    return RecordSettings(parsed, layout, fill=options.pauses.value == "fill", sync=read_sync(options.fsync))
+
+
+def presentation(
+    options: ServerOptions, destination: str | None, application: "Application | None" = None
+) -> "Presentation":
+    """Understand the options of what is shown."""
+    from listenctl.commands.serve.run import Presentation
+
+    doing = [f"recording to {destination}"] if destination else []
+    doing += [f"→ {application.url}"] if application is not None else []
+
+    return Presentation(
+        json=options.json,
+        events=options.events,
+        level_interval=seconds(options.levels, "--levels") if options.levels else None,
+        quiet=options.quiet,
+        title=" ".join(doing),
+    )
+
+
+def read_access(options: ServerOptions) -> "Access":
+    """Return who may connect."""
+    from listenctl.server.check_credentials import FileAccess, OpenAccess, SharedAccess
+
+    shared = os.environ.get("LISTENCTL_AUTH")
+    if options.no_auth:
+        return OpenAccess()
+    if options.auth_file is not None:
+        return FileAccess(options.auth_file)
+    return SharedAccess(shared) if shared else OpenAccess()
+
+
+def read_certificate(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """Return what TLS needs, None without a certificate."""
+    if cert is None:
+        if key is not None:
+            raise UsageError("--key needs --cert beside it")
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as exc:
+        reason = exc.reason if isinstance(exc, ssl.SSLError) and exc.reason else exc.strerror
+        raise UsageError(f"{cert}: can't be used as a certificate with its key: {reason}") from exc
+    return context
+
+
+def read_sync(text: str) -> str | float:
+    """Understand --fsync."""
+    return text if text in ("never", "end") else seconds(text, "--fsync", "never, end, or seconds such as 5s")
+
+
+def seconds(text: str, option: str, wanted: str = "a time such as 100ms or 2s") -> float:
+    """Understand a time such as ``100ms``, ``2s`` or ``2``, in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s)?", text.strip())
+    value = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else 0.0
+    if not value:
+        raise UsageError(f"{option} {text!r} isn't {wanted}")
+    return value

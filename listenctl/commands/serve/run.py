@@ -1,0 +1,208 @@
+"""Run a server in a terminal, a pipe or as a service: events, meters, signals, and the exit status."""
+
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from listenctl.commands.serve.server_meters import can_draw
+from listenctl.commands.serve.view import LiveView
+from listenctl.errors import CheckFailed, ListenctlError, TimedOut
+from listenctl.events import Reporter, Sink
+from listenctl.server.calls.level_events import LevelReporter
+from listenctl.server.dump.call_dumper import dumping
+from listenctl.server.recording.call_recorder import FileRecorder, Recorder
+from listenctl.server.recording.pipe_recorder import StreamRecorder
+from listenctl.server.recording.recording_writer import RecordSettings
+from listenctl.server.server import ListenServer
+from listenctl.server.settings import ServerSettings
+from listenctl.terminal.event_lines import FAILURES, LASTING, READABLE, human_line
+from listenctl.terminal.event_output import EventOutput
+from listenctl.terminal.line_writer import LineWriter
+from listenctl.terminal.printable_text import Look
+from listenctl.terminal.standard_streams import keep_stderr
+from listenctl.terminal.stop_signals import stop_at_signals
+
+if TYPE_CHECKING:
+    from listenctl.media.devices.device_player import SoundState
+    from listenctl.server.responders.call_responders import Attendant
+    from listenctl.server.responders.local_monitor import Loudspeaker
+
+
+LOOK_AGAIN = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """
+    What a server shows, and where.
+
+    Attributes:
+        json: print events as JSON lines on stdout.
+        events: a file to which they are appended as well.
+        level_interval: seconds of audio for each ``levels`` event; None for none.
+        title: what the server does, for its meters.
+        on_start: called with the server's URL when it takes calls.
+        on_event: called with every event.
+    """
+
+    json: bool = False
+    events: Path | None = None
+    level_interval: float | None = None
+    quiet: bool = False
+    title: str = ""
+    on_start: Callable[[str], None] = lambda _: None
+    on_event: Sink | None = None
+
+
+async def run_server(
+    settings: ServerSettings,
+    presentation: Presentation,
+    *,
+    recording: RecordSettings | None = None,
+    attendants: "Sequence[Attendant]" = (),
+    speaker: "Loudspeaker | None" = None,
+    dump: Path | None = None,
+    stop_after: int | None = None,
+    patience: float | None = None,
+) -> int:
+    """
+    Take calls until it is time to stop; return the exit status.
+
+    Args:
+        attendants: see to each call, in this order.
+        speaker: plays all calls.
+        dump: the folder that every call is dumped to.
+
+    Raises:
+        TimedOut: no call came within ``patience`` seconds.
+        ListenctlError: the server can't start.
+    """
+    with ExitStack() as closing:
+        if speaker is not None:
+            keep_stderr()
+        reporter = Reporter(*([presentation.on_event] if presentation.on_event else []))
+        recorder = _recorder(recording, reporter)
+        server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
+        server.attendants.extend(attendants)
+        if speaker is not None:
+            speaker.on_change = _sound_reporter(reporter)
+            server.attendants.append(speaker)
+        if isinstance(recorder, StreamRecorder):
+            recorder.on_broken = server.stop
+        if presentation.level_interval is not None:
+            server.watchers.append(LevelReporter(reporter, presentation.level_interval))
+        output = EventOutput(reporter, partial(_give_up_events, server), closing)
+        output.open(stdout=presentation.json, file=presentation.events)
+        async with _face(server, presentation) as give_terminal_back, dumping(server, dump) as dumper:
+            ended_by = stop_at_signals(server.stop, partial(_leave, give_terminal_back))
+            gc.freeze()  # What is imported stays; there is no need to look through it again and again.
+            server.start()
+            presentation.on_start(server.url)
+            await _wait(server, patience)
+    lost = server.lost_audio or (recorder is not None and recorder.lost_audio)
+    if lost or (dumper is not None and dumper.lost_frames):
+        return CheckFailed.exit_status
+    if output.broken:
+        return ListenctlError.exit_status
+    return 128 + ended_by[0] if ended_by and server.was_cut_short else 0
+
+
+def _sound_reporter(reporter: Reporter) -> "Callable[[SoundState], None]":
+    def report(state: "SoundState") -> None:
+        if state.text:
+            reporter.emit("warning", {"rule": state.rule, "detail": state.text})
+
+    return report
+
+
+async def _wait(server: ListenServer, patience: float | None) -> None:
+    """Wait for the end; ``patience`` limits the wait for a call and never cuts one."""
+    timed_out = False
+    loop = asyncio.get_running_loop()
+
+    def give_up() -> None:
+        nonlocal timed_out
+        if server.calls_total:
+            return
+        if server.live:
+            # A connection, which becomes a call at the latest when its metadata are overdue, or ends before.
+            loop.call_later(LOOK_AGAIN, give_up)
+            return
+        timed_out = True
+        server.stop()
+
+    if patience is not None:
+        loop.call_later(patience, give_up)
+    await server.wait()
+    if timed_out:
+        raise TimedOut(f"no call came within {patience:g} s")
+
+
+def _recorder(recording: RecordSettings | None, reporter: Reporter) -> Recorder | None:
+    if recording is None:
+        return None
+    if recording.destination.is_stdout:
+        return StreamRecorder(recording, reporter, sys.stdout.fileno())
+    return FileRecorder(recording, reporter)
+
+
+def _leave(give_terminal_back: Callable[[], None]) -> None:
+    """Get ready for an end that can't wait; recordings are valid at every moment, so also at this one."""
+    from listenctl.server.responders.child_process import kill_children
+
+    give_terminal_back()
+    kill_children()
+
+
+def _give_up_events(server: ListenServer) -> str:
+    if server.recorder is not None:
+        return "recording goes on without"
+    # It has nothing to do any more.
+    server.drain()
+    return "no more calls are taken"
+
+
+@asynccontextmanager
+async def _face(server: ListenServer, presentation: Presentation) -> AsyncIterator[Callable[[], None]]:
+    """
+    Show the server on stderr: meters where that is a terminal, else a line for each event.
+
+    What it yields gives the terminal back, for an end that can't wait.
+    """
+    look = Look.of(sys.stderr, os.environ)
+    # Whoever reads the JSON may print on this very terminal.
+    if not (presentation.quiet or presentation.json) and can_draw(sys.stderr, os.environ):
+        view = LiveView(server, sys.stderr, look, presentation.title)
+        server.reporter.add(_printer(view.screen.print_above, look), LASTING)
+        async with _running(view.run()):
+            yield view.screen.close
+        return
+    writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
+    kinds = FAILURES if presentation.quiet or presentation.json else READABLE
+    server.reporter.add(_printer(writer.write, look), kinds)
+    try:
+        yield lambda: None
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _printer(write: Callable[[str], None], look: Look) -> Sink:
+    return lambda report: write(human_line(report, look))

@@ -1,0 +1,1 @@
+"""Audio of captured calls, written to files."""

@@ -1,0 +1,1 @@
+"""Checks of what both sides said: each compares messages with the rules."""

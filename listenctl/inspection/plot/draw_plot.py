@@ -1,0 +1,204 @@
+"""
+Draw calls as pictures: the waveform and spectrogram of each direction, and above them what was said.
+
+matplotlib draws them; it is an extra, because it takes more room than all else together. No window is ever opened.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from listenctl.errors import ListenctlError, UsageError
+from listenctl.events import timestamp
+from listenctl.inspection.plot.call_picture import CallPicture
+from listenctl.inspection.plot.plot_lanes import draw_lanes, lanes_of, worth_a_line
+from listenctl.inspection.plot.plot_sound import Side, draw_spectrogram, draw_waveform, heard_side, received_side
+from listenctl.inspection.plot.plot_style import (
+    ABSENT,
+    APPLICATION,
+    FAINT,
+    GRID,
+    INK,
+    JAMBONZ,
+    SEVERITY,
+    SMALL,
+    TINY,
+    drawable,
+)
+from listenctl.inspection.report import CallReport
+from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+KINDS = (".png", ".svg", ".pdf")
+MOST_CALLS = 50
+"""More pictures than anybody looks at."""
+
+_DPI = 100
+_WIDTH = 16.0
+_COLUMNS = 1500
+_TITLE, _FOOT = 0.75, 0.55
+_WAVE, _SPECTRUM = 1.25, 1.15
+_LEFT, _RIGHT = 0.085, 0.99
+_SHORTEST = 0.1
+_GAPS = {GapKind.HOLE: "lost", GapKind.PAUSE: "paused", GapKind.UNCAPTURED: "not captured"}
+
+
+class Plotter:
+    """
+    Draw each call into a file of its own: FILE.png, FILE-2.png and so on; what is there is replaced.
+
+    Raises:
+        UsageError: the name's ending is no picture's, or matplotlib is missing.
+
+    Attributes:
+        made: the files that are complete.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.suffix.lower() not in KINDS:
+            raise UsageError(f"{path}: can't be plotted to; end the name with one of {', '.join(KINDS)}")
+        try:
+            import matplotlib  # noqa: F401 - whether it is there
+        except ImportError as exc:
+            raise UsageError("--plot needs matplotlib; install it with: pip install 'listenctl[plot]'") from exc
+        self._path = path
+        self.made: list[Path] = []
+
+    def draw(self, picture: CallPicture, report: CallReport) -> None:
+        """
+        Draw one call.
+
+        Raises:
+            ListenctlError: the file can't be written.
+        """
+        number = len(self.made) + 1
+        path = self._path if number == 1 else self._path.with_stem(f"{self._path.stem}-{number}")
+        part = path.with_name(f".{path.name}.part")
+        try:
+            # What was said can be guessed from a spectrogram.
+            with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                draw_call(picture, report).savefig(file, dpi=_DPI, format=path.suffix[1:].lower())
+            part.replace(path)
+        except OSError as exc:
+            part.unlink(missing_ok=True)
+            raise ListenctlError(f"{path}: can't be written: {exc.strerror or exc}; name another file") from exc
+        self.made.append(path)
+
+
+def draw_call(picture: CallPicture, report: CallReport) -> "Figure":
+    """Return the picture of one call."""
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    begin = picture.begin()
+    end = max(report.seconds, picture.places.end, begin + _SHORTEST)
+    edges = np.linspace(begin, end, _COLUMNS + 1)
+    lanes = lanes_of(report, picture.orders)
+    sides = list(_sides(picture, edges))
+    heights = [*([sum(lane.height for lane in lanes)] if lanes else []), *[_WAVE, _SPECTRUM] * len(sides)] or [_WAVE]
+    total = sum(heights) + _TITLE + _FOOT
+    figure = Figure(figsize=(_WIDTH, total), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    rows = figure.subplots(
+        len(heights), 1, squeeze=False,
+        gridspec_kw={
+            "height_ratios": heights, "hspace": 0.08, "left": _LEFT, "right": _RIGHT,
+            "top": 1 - _TITLE / total, "bottom": _FOOT / total,
+        },
+    )[:, 0]  # fmt: skip
+    for axes in rows:
+        _prepare(axes, begin, end)
+    if lanes:
+        draw_lanes(rows[0], lanes, width=_WIDTH)
+    for number, side in enumerate(sides):
+        wave, spectrum = rows[bool(lanes) + 2 * number : bool(lanes) + 2 * number + 2]
+        draw_waveform(wave, side, edges)
+        draw_spectrogram(spectrum, side)
+        if side.colour == JAMBONZ:
+            _draw_gaps(wave, picture, report.gaps)
+    for axes in rows[bool(lanes) :]:
+        for violation in worth_a_line(report.violations):
+            axes.axvline(violation.at, color=SEVERITY[violation.severity][0], linewidth=1, linestyle=":", alpha=0.9)
+    _finish(figure, rows[-1], report, total)
+    return figure
+
+
+def _sides(picture: CallPicture, edges: "NDArray[np.float64]") -> Iterator[Side]:
+    names = ("jambonz",) if len(picture.received) == 1 else ("jambonz\nleft: says", "jambonz\nright: hears")
+    for channel, name in enumerate(names[: len(picture.received)]):
+        yield received_side(picture, channel, name, JAMBONZ, edges)
+    if picture.heard:
+        yield heard_side(picture, picture.heard, "application\nas heard", APPLICATION, edges)
+
+
+def _prepare(axes: "Axes", begin: float, end: float) -> None:
+    axes.set_xlim(begin, end)
+    axes.tick_params(axis="x", labelbottom=False, length=0)
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_color(GRID)
+
+
+def _draw_gaps(axes: "Axes", picture: CallPicture, gaps: Sequence[Gap]) -> None:
+    rate = picture.format.sample_rate
+    for gap in gaps:
+        if gap.kind not in _GAPS or gap.missing <= 0:
+            continue
+        ends = picture.places.time_of(gap.position)
+        begins = ends - gap.missing / rate
+        axes.axvspan(begins, ends, facecolor=ABSENT, edgecolor=FAINT, hatch="//", linewidth=0)
+        said = f"{_GAPS[gap.kind]} {gap.missing / rate:.1f} s"
+        axes.text(
+            (begins + ends) / 2, 0.9, said, transform=axes.get_xaxis_transform(), ha="center", va="top",
+            fontsize=SMALL, color=INK, clip_on=True, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+        )  # fmt: skip
+
+
+def _finish(figure: "Figure", lowest: "Axes", report: CallReport, height: float) -> None:
+    """Write the title, the time and what the shapes mean."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    lowest.tick_params(axis="x", labelbottom=True, length=3, labelsize=SMALL)
+    lowest.xaxis.set_major_locator(MaxNLocator(nbins=16, steps=[1, 2, 3, 5, 6, 10]))
+    lowest.xaxis.set_major_formatter(FuncFormatter(lambda at, _: _clock(at, report.seconds)))
+    figure.text(
+        _LEFT, 1 - 0.16 / height, drawable(report.call, 80), fontsize=13, weight="bold", va="top", parse_math=False
+    )
+    figure.text(_LEFT, 1 - 0.44 / height, _subtitle(report), fontsize=SMALL, color=FAINT, va="top", parse_math=False)
+    legend = (
+        "seconds since the handshake    marks: | sent, ● reached, ○ cleared, x not answered    "
+        "clips: | sent, ■ playDone    rules: X error, ▲ warning, • info"
+    )
+    figure.text(_LEFT, 0.12 / height, legend, fontsize=TINY, color=FAINT, va="bottom")
+
+
+def _subtitle(report: CallReport) -> str:
+    metadata = report.metadata
+    audio_format = report.audio_format
+    mix = (metadata.mix_type if metadata else None) or f"{audio_format.channels} channels"
+    words = [
+        timestamp(report.session.began),
+        f"{drawable(metadata.caller)} → {drawable(metadata.callee)}"
+        if metadata and metadata.caller and metadata.callee
+        else "",
+        f"{report.seconds:.1f} s",
+        f"{audio_format.sample_rate} Hz {mix}",
+        "" if (share := report.completeness.share) is None else f"{share:.2%} complete",
+        drawable(report.session.source, 60),
+    ]
+    return "   ".join(word for word in words if word)
+
+
+def _clock(at: float, seconds: float) -> str:
+    if seconds < 120:
+        return f"{at:g}"
+    minutes, rest = divmod(abs(at), 60)
+    return f"{'-' if at < 0 else ''}{minutes:.0f}:{rest:02.0f}"

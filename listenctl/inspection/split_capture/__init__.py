@@ -1,0 +1,1 @@
+"""A capture split into one file for each call."""

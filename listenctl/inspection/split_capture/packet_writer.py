@@ -1,0 +1,81 @@
+"""Write packets that were read from a capture to captures of their own, pcap or pcapng."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from struct import pack
+
+from listenctl.capture.packets.packet_batches import Batch, Record
+from listenctl.capture.packets.pcapng import ENHANCED_PACKET, INTERFACE, SECRETS, SECTION, TLS_KEY_LOG
+
+_MICROSECONDS = 0xA1B2C3D4
+_PER_SECOND = 1_000_000
+_SNAP_LENGTH = 262_144
+_BYTE_ORDER = 0x1A2B3C4D
+_BUFFER = 256 * 1024
+
+
+@dataclass(slots=True)
+class PacketFile:
+    """
+    One capture that is being written; it exists and is empty at first.
+
+    There may be a thousand at a time, so that none is open for longer than it takes to write.
+
+    Args:
+        sections: write pcapng, which takes packets of several link types and TLS secrets.
+    """
+
+    path: Path
+    sections: bool
+    packets: int = 0
+    _buffer: bytearray = field(default_factory=bytearray)
+    _links: list[int] = field(default_factory=list)
+
+    def add(self, batch: Batch, record: Record) -> None:
+        """Write a packet as it was captured, its time to the microsecond."""
+        at, start, captured, original = record
+        data = batch.block[start : start + captured]
+        self.packets += 1
+        self._buffer += (self._block if self.sections else self._record)(batch.link_type, at, data, original)
+        if len(self._buffer) > _BUFFER:
+            self.flush()
+
+    def add_secrets(self, text: str) -> None:
+        """Write secrets of TLS sessions; a pcap has no place for them."""
+        if self.sections:
+            raw = text.encode()
+            self._begin()
+            self._buffer += _block(SECRETS, pack("<II", TLS_KEY_LOG, len(raw)) + raw)
+
+    def flush(self) -> None:
+        """Write what is left."""
+        with self.path.open("ab") as file:
+            file.write(self._buffer)
+        self._buffer.clear()
+
+    def _record(self, link_type: int, at: float, data: bytes, original: int) -> bytes:
+        head = b""
+        if not self._links:
+            self._links.append(link_type)
+            head = pack("<IHHIIII", _MICROSECONDS, 2, 4, 0, 0, _SNAP_LENGTH, link_type)
+        return head + pack("<IIII", *divmod(round(at * _PER_SECOND), _PER_SECOND), len(data), original) + data
+
+    def _block(self, link_type: int, at: float, data: bytes, original: int) -> bytes:
+        self._begin()
+        head = b""
+        if link_type not in self._links:
+            self._links.append(link_type)
+            head = _block(INTERFACE, pack("<HHI", link_type, 0, _SNAP_LENGTH))
+        number = self._links.index(link_type)
+        ticks = divmod(round(at * _PER_SECOND), 1 << 32)
+        return head + _block(ENHANCED_PACKET, pack("<5I", number, *ticks, len(data), original) + data)
+
+    def _begin(self) -> None:
+        if not self._buffer and not self._links and not self.path.stat().st_size:
+            self._buffer += _block(SECTION, pack("<IHHq", _BYTE_ORDER, 1, 0, -1))
+
+
+def _block(kind: int, body: bytes) -> bytes:
+    body += bytes(-len(body) % 4)
+    size = pack("<I", len(body) + 12)
+    return pack("<I", kind) + size + body + size

@@ -1,0 +1,114 @@
+"""
+Split captures into one file for each call: the packets of its connection, or its lines of a dump, as they were.
+
+Each capture is read again for it, since which packets belong to a call is known only in the end.
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from io import BufferedReader
+from itertools import chain
+from pathlib import Path
+
+from listenctl.capture.compressed_files import open_file
+from listenctl.capture.formats.dump_sessions import ChunkReader
+from listenctl.capture.formats.read_dump import MAX_LINE_BYTES, DumpItem, Unreadable, parse_line
+from listenctl.capture.formats.write_dump import DumpEnd, DumpHeader
+from listenctl.capture.read_capture import is_capture
+from listenctl.errors import ListenctlError
+from listenctl.inspection.report import CallReport
+from listenctl.inspection.split_capture.split_packets import split_packets
+from listenctl.media.files.new_files import claim
+from listenctl.media.files.recording_names import clean
+
+
+def split(
+    files: Sequence[str],
+    reports: Sequence[CallReport],
+    wanted: Collection[int],
+    folder: Path,
+    say: Callable[[str], None],
+) -> Iterator[Path]:
+    """
+    Write calls to files of their own in ``folder``, and yield the paths.
+
+    Args:
+        reports: of all sessions in all files.
+        wanted: the numbers of the sessions that are calls to be written.
+        say: told of what can't be split.
+
+    Raises:
+        ListenctlError: a file can't be read or written.
+    """
+    for path in dict.fromkeys(files):
+        sessions = [report for report in reports if report.session.source == path]
+        calls = [report for report in sessions if report.session.number in wanted]
+        if not calls:
+            continue
+        try:
+            if is_capture(open_file(path).start):
+                yield from split_packets(path, calls, folder, say)
+            else:
+                first = min(report.session.number for report in sessions)
+                yield from _split_dump(
+                    path, {report.session.number - first: report.call for report in calls}, folder, say
+                )
+        except OSError as exc:
+            raise ListenctlError(f"{exc.filename or folder}: can't be written: {exc.strerror or exc}") from exc
+
+
+def _split_dump(path: str, calls: dict[int, str], folder: Path, say: Callable[[str], None]) -> Iterator[Path]:
+    """Write the lines of calls, which are named by their place among all in the file."""
+    lines = BufferedReader(ChunkReader(open_file(path).chunks))
+    first = lines.readline(MAX_LINE_BYTES)
+    if isinstance(parse_line(first), Unreadable):
+        say(f"{path}: is neither packets nor a dump; --split leaves it out")
+        return
+    rest = iter(lambda: lines.readline(MAX_LINE_BYTES), b"")
+    parts = _Parts(calls, folder)
+    try:
+        for line in chain([first], rest):
+            if made := parts.take(line):
+                yield made
+    finally:
+        parts.close()
+
+
+class _Parts:
+    """Write lines to the file of the call that they are of."""
+
+    def __init__(self, calls: dict[int, str], folder: Path) -> None:
+        self._calls = calls
+        self._folder = folder
+        self._place = -1
+        self._within = False
+        self._fd: int | None = None
+
+    def take(self, line: bytes) -> Path | None:
+        """Take a line; return the file that it begins."""
+        item = parse_line(line)
+        made = self._begin() if self._begins(item) else None
+        if self._fd is not None:
+            os.write(self._fd, line)
+        self._within = self._within and not isinstance(item, DumpEnd)
+        return made
+
+    def _begins(self, item: DumpItem) -> bool:
+        # As `dumped.py` has sessions begin.
+        return isinstance(item, DumpHeader) or not (self._within or isinstance(item, Unreadable))
+
+    def _begin(self) -> Path | None:
+        self.close()
+        self._place += 1
+        self._within = True
+        if self._place not in self._calls:
+            return None
+        claimed = claim(self._folder / f"{clean(self._calls[self._place])}.jsonl")
+        self._fd = claimed.fd
+        return claimed.path
+
+    def close(self) -> None:
+        """End the file that is open."""
+        if self._fd is not None:
+            os.close(self._fd)
+        self._fd = None

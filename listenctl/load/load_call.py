@@ -1,0 +1,283 @@
+"""
+One call of a load: it sends prebuilt frames when the scheduler says so, and measures what the server does.
+
+Like jambonz it answers marks and clips, obeys ``disconnect``, and drops audio that a slow server doesn't take. Unlike
+``call``, it plays by the clock alone, and its audio begins when the connection stands.
+"""
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+
+from listenctl.errors import RefusedError
+from listenctl.load.frame_scheduler import FRAME_SECONDS, FrameScheduler
+from listenctl.load.load_call_outcome import CallOutcome, Ending
+from listenctl.load.load_frames import FrameBook
+from listenctl.load.measure_echo import EchoCheck
+from listenctl.load.plan import CallFormat, LoadPlan
+from listenctl.load.timed_playout import ClockPlayout
+from listenctl.net.client_connection import Connection, ConnectionEnd, connect
+from listenctl.protocol.commands import Disconnect, PlayAudio, parse_command
+from listenctl.protocol.jambonz_model.first_text import CallKind, first_frame, first_frame_fields
+from listenctl.protocol.jambonz_model.profiles import CURRENT
+from listenctl.protocol.jambonz_model.send_buffer import ForkBuffer
+from listenctl.protocol.messages import Mark
+from listenctl.statistics import Histogram
+
+FAREWELL_SECONDS = 5.0
+ECHO_SECONDS = 1.0
+"""How long the last of an echo may take; silence is sent meanwhile."""
+_PHONE_RATE = 8000
+
+
+@dataclass(slots=True)
+class _Measured:
+    """What has been measured of a call so far."""
+
+    lateness: Histogram
+    marks: Histogram
+    handshake: float | None = None
+    first_audio: float | None = None
+    lost_samples: int = 0
+    unread: int = 0
+    ignored_bytes: int = 0
+    ignored_clips: int = 0
+
+
+class LoadCall:
+    """
+    One call, from its connection to its end.
+
+    Args:
+        number: counts calls from 0.
+        book: what it sends.
+    """
+
+    def __init__(self, number: int, plan: LoadPlan, book: FrameBook, loop: asyncio.AbstractEventLoop) -> None:
+        self.number = number
+        self.format: CallFormat = plan.format(number)
+        self.call_sid = str(uuid.uuid4())
+        self.sent = 0
+        self.measured = _Measured(Histogram(), Histogram())
+        self._plan = plan
+        self._book = book
+        self._loop = loop
+        self._time = loop.time
+        self._total = max(1, round(plan.hold / FRAME_SECONDS))
+        self._stream_rate = plan.echo_rate(self.format.sample_rate)
+        self._playout = ClockPlayout(self._stream_rate)
+        self._fork = ForkBuffer(book.audio_format, resampled=self.format.sample_rate != _PHONE_RATE)
+        self._echo: EchoCheck | None = None
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[object] | None = None
+        self._over = asyncio.Event()
+        self._disconnected = self._stopped = False
+        self._end: ConnectionEnd | None = None
+        self._start = self._connected = 0.0
+        self._answering: asyncio.TimerHandle | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it sends audio."""
+        return self._connection is not None and not self._over.is_set()
+
+    async def run(self, scheduler: FrameScheduler) -> CallOutcome:
+        """Place the call; return how it went when it is over."""
+        if self._over.is_set():
+            return self._outcome(Ending.CANCELLED, "")
+        task = self._connecting = asyncio.current_task()
+        try:
+            connection = await connect(self._plan.target, self)
+        except RefusedError as exc:
+            return self._outcome(Ending.FAILED, str(exc))
+        except asyncio.CancelledError:
+            if task is None or not self._over.is_set():
+                raise
+            task.uncancel()
+            return self._outcome(Ending.CANCELLED, "")
+        self._connecting = None
+        self._begin(connection, scheduler)
+        await self._over.wait()
+        return await self._hang_up(connection)
+
+    def stop(self) -> None:
+        """Hang up now; a call that isn't up yet is given up."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._stopped = not self._over.is_set()
+        self._over.set()
+
+    def send_due(self, due: float) -> float | None:
+        """Send the frame that was due at ``due``; return when the next one is."""
+        connection = self._connection
+        if connection is None or self._over.is_set():
+            return None
+        number = self.sent
+        if number >= self._total and not self._waits_for_echo():
+            self._over.set()
+            return None
+        self.measured.lateness.add(self._time() - due)
+        book = self._book
+        place = number % len(book.frames)
+        if number < self._total and connection.writable and not self._fork.waiting:
+            connection.send_frames(book.frames[place])
+        else:
+            self._queue(connection, book.payloads[place] if number < self._total else book.silence)
+        if connection.unsent:
+            self._note_unread(connection)
+        self.sent = number + 1
+        return self._start + self.sent * FRAME_SECONDS
+
+    def on_text(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - a listener's parameter
+        """Obey a command."""
+        now = self._time()
+        command = parse_command(data)
+        if isinstance(command, Disconnect):
+            self._disconnected = True
+            self._over.set()
+        elif isinstance(command, PlayAudio) and self._stream_rate is not None:
+            self.measured.ignored_clips += 1
+        if self._playout.command(command, now):
+            self._hear(now)
+        self._answer_later()
+
+    def on_audio(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - a listener's parameter
+        """Play a stream; jambonz takes one without playing it where the server can only play clips."""
+        if self._stream_rate is None:
+            self.measured.ignored_bytes += len(data)
+            return
+        now = self._time()
+        if data:
+            self._hear(now)
+        self._playout.audio(len(data), now)
+        if self._echo is not None:
+            self._echo.feed(data, now)
+
+    def on_writable(self) -> None:
+        """Send what has waited."""
+        if self._connection is not None:
+            self._drain(self._connection)
+
+    def on_end(self, end: ConnectionEnd) -> None:
+        """Send no more."""
+        self._end = end
+        self._over.set()
+
+    def _begin(self, connection: Connection, scheduler: FrameScheduler) -> None:
+        self._connection = connection
+        self._connected = self._time()
+        self.measured.handshake = connection.handshake.seconds
+        fields = first_frame_fields(
+            CallKind.INBOUND,
+            sample_rate=self.format.sample_rate,
+            mix_type=self.format.mix_type,
+            metadata={"callSid": self.call_sid},
+            new_id=lambda: str(uuid.uuid4()),
+            caller=f"+1555{self.number % 10_000_000:07d}",
+            callee="+15084901000",
+        )
+        connection.send_text(first_frame(fields, CURRENT))
+        self._start = scheduler.add(self)
+        if self._plan.echo:
+            self._echo = EchoCheck(self._stream_rate or self.format.sample_rate, self._start)
+
+    def _waits_for_echo(self) -> bool:
+        if self._echo is None or self.sent >= self._total + ECHO_SECONDS / FRAME_SECONDS:
+            return False
+        return self._echo.seen < self._total
+
+    def _hear(self, now: float) -> None:
+        if self.measured.first_audio is None:
+            self.measured.first_audio = now - self._connected
+
+    def _queue(self, connection: Connection, payload: bytes) -> None:
+        self.measured.lost_samples += self._fork.put(payload)
+        self._drain(connection)
+        self._note_unread(connection)
+
+    def _drain(self, connection: Connection) -> None:
+        while connection.writable and (message := self._fork.take()):
+            connection.send_audio(message)
+
+    def _note_unread(self, connection: Connection) -> None:
+        self.measured.unread = max(self.measured.unread, connection.unsent + self._fork.waiting)
+
+    def _answer_later(self) -> None:
+        if self._answering is not None:
+            self._answering.cancel()
+        due = self._playout.next_due
+        self._answering = None if due is None else self._loop.call_at(due, self._answer)
+
+    def _answer(self) -> None:
+        self._answering = None
+        if self._connection is None or self._over.is_set():
+            return
+        now = self._time()
+        for answer in self._playout.take_due(now):
+            for text in CURRENT.texts([answer.message]):
+                self._connection.send_text(text.encode())
+            if isinstance(answer.message, Mark):
+                self.measured.marks.add(now - answer.received)
+        self._answer_later()
+
+    async def _hang_up(self, connection: Connection) -> CallOutcome:
+        seconds = self._time() - self._connected
+        if self._answering is not None:
+            self._answering.cancel()
+        # What still waits is never sent (protocol.md 7).
+        self.measured.lost_samples += self._book.audio_format.samples(self._fork.waiting)
+        ended_by_server = self._end is not None
+        connection.hang_up()
+        orderly = await connection.wait_closed(FAREWELL_SECONDS)
+        if ended_by_server:
+            ending, problem = _judge(self._end)
+        elif not orderly:
+            ending, problem = Ending.FAILED, f"hung up, and {_ending_of(self._end)}"
+        else:
+            ending, problem = self._own_ending(), ""
+        return self._outcome(ending, problem, seconds=seconds)
+
+    def _own_ending(self) -> Ending:
+        if self._disconnected:
+            return Ending.EARLY
+        return Ending.CUT if self._stopped and self.sent < self._total else Ending.COMPLETE
+
+    def _outcome(self, ending: Ending, problem: str, *, seconds: float = 0.0) -> CallOutcome:
+        echo = self._echo
+        measured = self.measured
+        return CallOutcome(
+            number=self.number,
+            call_sid=self.call_sid,
+            format=self.format,
+            ending=ending,
+            problem=problem,
+            seconds=seconds,
+            handshake=measured.handshake,
+            first_audio=measured.first_audio,
+            frames=self.sent,
+            lost_samples=measured.lost_samples,
+            unread=measured.unread,
+            ignored_bytes=measured.ignored_bytes,
+            ignored_clips=measured.ignored_clips,
+            lateness=measured.lateness,
+            marks=measured.marks,
+            end=self._end,
+            echo=None if echo is None else echo.result(min(self.sent, self._total)),
+            echo_delays=None if echo is None else echo.delays,
+            echo_gains=None if echo is None else echo.gains,
+        )
+
+
+def _judge(end: ConnectionEnd | None) -> tuple[Ending, str]:
+    """Tell whether the server ended a call as it may, or something went wrong."""
+    if end is not None and end.by == "server" and end.ended_well:
+        return Ending.EARLY, ""
+    return Ending.FAILED, _ending_of(end)
+
+
+def _ending_of(end: ConnectionEnd | None) -> str:
+    if end is None:
+        return "the connection broke"
+    if end.by == "server" and end.code is not None:
+        return f"the server closed with {end.code} {end.reason}".rstrip()
+    return end.detail or "the server did not close in order"

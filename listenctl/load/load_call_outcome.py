@@ -1,0 +1,111 @@
+"""How one call of a load went: what the report adds up, and a line of ``--per-call``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from listenctl.load.measure_echo import EchoResult
+from listenctl.load.plan import CallFormat
+from listenctl.net.client_connection import ConnectionEnd
+from listenctl.statistics import Histogram, Summary
+
+
+class Ending(StrEnum):
+    """
+    How a call ended.
+
+    ``early`` is a call that the server ended in order before its time. Where the load was interrupted, ``cut`` is one
+    that was hung up before its time, and ``cancelled`` one that was not up yet.
+    """
+
+    COMPLETE = "complete"
+    EARLY = "early"
+    CUT = "cut"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOutcome:
+    """
+    How one call went.
+
+    Attributes:
+        problem: why it failed.
+        seconds: from the answered handshake to the hang-up.
+        handshake: seconds; None if there was no connection.
+        first_audio: seconds from the answered handshake to the first audio back.
+        lost_samples: per channel, that the server didn't take in time.
+        unread: the most bytes that waited because it didn't.
+        ignored_bytes: binary audio that jambonz would not play.
+        ignored_clips: ``playAudio`` that jambonz would not play, since the server streams.
+    """
+
+    number: int
+    call_sid: str
+    format: CallFormat
+    ending: Ending
+    problem: str
+    seconds: float
+    handshake: float | None
+    first_audio: float | None
+    frames: int
+    lost_samples: int
+    unread: int
+    ignored_bytes: int
+    ignored_clips: int
+    lateness: Histogram = field(repr=False)
+    marks: Histogram = field(repr=False)
+    end: ConnectionEnd | None
+    echo: EchoResult | None
+    echo_delays: Histogram | None = field(repr=False)
+    echo_gains: Sequence[float] | None = field(repr=False)
+
+    def as_json(self) -> dict[str, object]:
+        """Return a line of ``--per-call``."""
+        return {
+            "call": self.number,
+            "call_sid": self.call_sid,
+            "sample_rate": self.format.sample_rate,
+            "mix_type": self.format.mix_type,
+            "ending": self.ending.value,
+            "problem": self.problem or None,
+            "seconds": round(self.seconds, 3),
+            "frames": self.frames,
+            "handshake_ms": milliseconds(self.handshake),
+            "first_audio_ms": milliseconds(self.first_audio),
+            "mark_ms": times(self.marks.summary()),
+            "lateness_ms": times(self.lateness.summary()),
+            "unread_bytes": self.unread,
+            "lost_samples": self.lost_samples,
+            "ignored_bytes": self.ignored_bytes,
+            "ignored_clips": self.ignored_clips,
+            "closed_by": self.end.by if self.end else None,
+            "close_code": self.end.code if self.end else None,
+            "close_reason": self.end.reason if self.end else None,
+            "echo": None if self.echo is None else echo_as_json(self.echo),
+        }
+
+
+def echo_as_json(echo: EchoResult) -> dict[str, object]:
+    """Return what came back."""
+    return {
+        "sent": echo.sent,
+        "lost": echo.lost,
+        "missed_at_start": echo.missed_at_start,
+        "out_of_order": echo.out_of_order,
+        "repeated": echo.repeated,
+        "inverted": echo.inverted,
+        "delay_ms": times(echo.delay),
+        "gain_db": None if echo.gain is None else echo.gain.scaled(1, 2),
+    }
+
+
+def milliseconds(value: float | None) -> float | None:
+    """Return seconds in milliseconds."""
+    return None if value is None else round(value * 1000, 3)
+
+
+def times(summary: Summary | None) -> dict[str, float] | None:
+    """Return seconds summed up, in milliseconds."""
+    return None if summary is None else summary.scaled(1000)

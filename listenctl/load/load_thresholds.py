@@ -1,0 +1,199 @@
+"""
+``--fail-if``: what a load must not come to, such as ``handshake.p99>300ms`` or ``failed>1%``.
+
+A metric that was never measured fails its threshold: a check that can't fail is none.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from listenctl.errors import UsageError
+from listenctl.statistics import FIGURES, Summary
+
+
+class Unit(StrEnum):
+    """What a metric counts in."""
+
+    SECONDS = "s"
+    BYTES = "B"
+    DECIBELS = "dB"
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Many measurements of one kind; None where nothing was measured."""
+
+    summary: Summary | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of things out of ``total``; ``total`` is None where a share makes no sense."""
+
+    value: int
+    total: int | None
+
+
+Metric = Distribution | Count
+Metrics = Mapping[str, Metric | None]
+"""All metrics of a load by name, None for one that was never measured."""
+
+DISTRIBUTIONS: Mapping[str, Unit] = {
+    "handshake": Unit.SECONDS,
+    "first-audio": Unit.SECONDS,
+    "mark": Unit.SECONDS,
+    "lateness": Unit.SECONDS,
+    "unread": Unit.BYTES,
+    "echo.delay": Unit.SECONDS,
+    "echo.gain": Unit.DECIBELS,
+}
+COUNTS = ("failed", "ended-early", "lost", "echo.lost", "echo.out-of-order", "echo.repeated")
+WITHOUT_SHARE = ("lost",)
+
+_FACTORS: Mapping[Unit, Mapping[str, float]] = {
+    Unit.SECONDS: {"ms": 0.001, "s": 1},
+    Unit.BYTES: {"": 1, "b": 1, "kb": 1000, "mb": 1_000_000},
+    Unit.DECIBELS: {"": 1, "db": 1},
+}
+_HINTS: Mapping[Unit, str] = {
+    Unit.SECONDS: "a time needs its unit, ms or s",
+    Unit.BYTES: "this counts bytes; give a number of them, or of kB or MB",
+    Unit.DECIBELS: "this is in dB; give a number of them",
+}
+
+_OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_EXPRESSION = re.compile(
+    r"\s*([a-z0-9.-]+?)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?)\s*([a-z]+|%)?\s*", re.ASCII | re.IGNORECASE
+)
+_FORM = "METRIC>VALUE, such as handshake.p99>300ms or failed>1%"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a load stands to one threshold: ``value`` is None where nothing was measured."""
+
+    text: str
+    ok: bool
+    value: float | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """
+    One condition under which a load has failed.
+
+    Attributes:
+        text: as the user wrote it.
+        metric: a name of ``DISTRIBUTIONS`` or ``COUNTS``.
+        figure: of a distribution, such as ``p99``; "" for a count.
+        limit: in the metric's own unit, or in per cent.
+    """
+
+    text: str
+    metric: str
+    figure: str
+    comparison: str
+    limit: float
+    percent: bool
+
+    @classmethod
+    def parse(cls, text: str) -> "Threshold":
+        """Understand one ``--fail-if``."""
+        found = _EXPRESSION.fullmatch(text)
+        if found is None:
+            raise UsageError(f"--fail-if {text!r} isn't {_FORM}")
+        name, comparison, number, unit = found[1].lower(), found[2], float(found[3]), (found[4] or "").lower()
+        metric, figure = _metric(name, text)
+        limit = _count(number, unit, metric, text) if metric in COUNTS else _measure(number, unit, metric, text)
+        _refuse_foregone(metric, comparison, limit, percent=unit == "%", text=text)
+        return cls(text.strip(), metric, figure, comparison, limit, percent=unit == "%")
+
+    def judge(self, metrics: Metrics) -> Outcome:
+        """Tell whether a load with these metrics has failed."""
+        value = self._value(metrics.get(self.metric))
+        if value is None:
+            return Outcome(self.text, ok=False, value=None, detail=f"{self.metric} was never measured")
+        failed = _OPERATORS[self.comparison](value, self.limit)
+        return Outcome(self.text, ok=not failed, value=value, detail=f"it was {self._say(value)}")
+
+    def _value(self, metric: Metric | None) -> float | None:
+        match metric:
+            case Distribution(summary=Summary() as summary):
+                return float(getattr(summary, self.figure))
+            case Count(value=value) if not self.percent:
+                return float(value)
+            case Count(value=value, total=int(total)) if total:
+                return 100 * value / total
+        return None
+
+    def _say(self, value: float) -> str:
+        if self.percent:
+            return f"{value:.2f} %"
+        match DISTRIBUTIONS.get(self.metric):
+            case Unit.SECONDS:
+                return f"{value * 1000:.1f} ms"
+            case Unit.DECIBELS:
+                return f"{value:.1f} dB"
+            case Unit.BYTES:
+                return f"{value:.0f} B"
+        return f"{value:.0f}"
+
+
+def _metric(name: str, text: str) -> tuple[str, str]:
+    """Split ``handshake.p99`` into metric and figure; a count has no figure."""
+    metric, _, figure = name.rpartition(".")
+    if name in COUNTS:
+        return name, ""
+    if metric in DISTRIBUTIONS and figure in FIGURES:
+        return metric, figure
+    if name in DISTRIBUTIONS or metric in DISTRIBUTIONS:
+        known = name if name in DISTRIBUTIONS else metric
+        raise UsageError(f"--fail-if {text!r}: {known} needs one of .{', .'.join(FIGURES)}, such as {known}.p99")
+    raise UsageError(
+        f"--fail-if {text!r}: there is no {name}; there are {', '.join(COUNTS)}, and with .{', .'.join(FIGURES)} "
+        f"{', '.join(DISTRIBUTIONS)}"
+    )
+
+
+def _count(number: float, unit: str, metric: str, text: str) -> float:
+    if metric in WITHOUT_SHARE and unit:
+        raise UsageError(
+            f"--fail-if {text!r}: {metric} counts samples and has neither a share nor a unit; leave {unit} out"
+        )
+    if unit not in ("", "%"):
+        raise UsageError(f"--fail-if {text!r}: counts have no unit but %")
+    return number
+
+
+def _measure(number: float, unit: str, metric: str, text: str) -> float:
+    of = DISTRIBUTIONS[metric]
+    factor = _FACTORS[of].get(unit)
+    if factor is None:
+        raise UsageError(f"--fail-if {text!r}: {_HINTS[of]}")
+    return number * factor
+
+
+def _refuse_foregone(metric: str, comparison: str, limit: float, *, percent: bool, text: str) -> None:
+    """Refuse a condition whose answer stands before any call is placed."""
+    if DISTRIBUTIONS.get(metric) is Unit.DECIBELS:
+        return
+    if limit < 0:
+        raise UsageError(f"--fail-if {text!r}: {metric} is never negative")
+    if percent and limit > 100:
+        raise UsageError(f"--fail-if {text!r}: a share is never more than 100 %")
+    if metric not in COUNTS:
+        return
+    highest = 100 if percent else None
+    if (comparison, limit) in ((">=", 0), ("<=", highest)):
+        raise UsageError(f"--fail-if {text!r}: that is always so; no load could pass")
+    if (comparison, limit) in (("<", 0), (">", highest)):
+        raise UsageError(f"--fail-if {text!r}: that is never so; no load could fail")

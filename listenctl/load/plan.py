@@ -1,0 +1,97 @@
+"""What load to put on a server: how many calls, of which formats, how fast they come and how long they stay."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import gcd
+
+from listenctl.errors import UsageError
+from listenctl.load.load_thresholds import Threshold
+from listenctl.net.call_target import Target
+from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
+
+DEFAULT_ARRIVALS = 50.0
+MAX_RATE = 384_000
+_ENTRY = re.compile(r"\s*(\d{1,6})(?::([a-z]+))?(?:\*(\d{1,6}))?\s*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class CallFormat:
+    """What one kind of call carries."""
+
+    sample_rate: int = 8000
+    mix_type: str = "mono"
+
+    def __str__(self) -> str:
+        return f"{self.sample_rate}:{self.mix_type}"
+
+    @property
+    def audio_format(self) -> AudioFormat:
+        """Rate and channels."""
+        return AudioFormat(self.sample_rate, MIX_CHANNELS[self.mix_type])
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A format, and how many of each round of calls have it."""
+
+    format: CallFormat
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPlan:
+    """
+    A load to place.
+
+    Attributes:
+        hold: seconds that each call lasts.
+        arrivals: calls that begin in a second.
+        mix: formats and their shares.
+        stream_rate: of the audio that the server streams; None where it plays clips.
+        echo: send a pattern, and expect it back.
+        timeout: seconds after which all calls are hung up; None for no limit.
+    """
+
+    target: Target
+    calls: int
+    hold: float
+    arrivals: float = DEFAULT_ARRIVALS
+    mix: Sequence[Share] = (Share(CallFormat()),)
+    stream_rate: int | None = None
+    echo: bool = False
+    thresholds: Sequence[Threshold] = ()
+    timeout: float | None = None
+
+    def format(self, number: int) -> CallFormat:
+        """Return the format of a call; each stretch of calls has about the shares of the whole."""
+        rounds = sum(share.weight for share in self.mix)
+        # A step that shares no factor with the round visits all of it, in an order that mixes neighbours.
+        step = next(step for step in range(max(1, round(rounds * 0.618)), rounds + 2) if gcd(step, rounds) == 1)
+        place = number * step % rounds
+        ends = accumulate(share.weight for share in self.mix)
+        return next(share.format for share, end in zip(self.mix, ends, strict=True) if place < end)
+
+    def echo_rate(self, sample_rate: int) -> int | None:
+        """Return the rate of what a call of ``sample_rate`` is streamed, None if it isn't."""
+        return self.stream_rate or (sample_rate if self.echo else None)
+
+
+def parse_mix(text: str) -> tuple[Share, ...]:
+    """Understand ``--mix``, such as ``8000:mono*3,16000:stereo``."""
+    return tuple(_share(entry, text) for entry in text.split(","))
+
+
+def _share(entry: str, text: str) -> Share:
+    found = _ENTRY.fullmatch(entry)
+    if found is None:
+        raise UsageError(f"--mix {text!r} isn't a list of RATE:TYPE*SHARE, such as 8000:mono*3,16000:stereo")
+    rate, mix_type, weight = int(found[1]), found[2] or "mono", int(found[3] or 1)
+    if mix_type not in MIX_CHANNELS:
+        raise UsageError(f"--mix {text!r}: {mix_type} is none of {', '.join(MIX_CHANNELS)}")
+    if not 1000 <= rate <= MAX_RATE:
+        raise UsageError(f"--mix {text!r}: {rate} is no sample rate in Hz")
+    if not weight:
+        raise UsageError(f"--mix {text!r}: a share of 0 is none; leave {rate}:{mix_type} out")
+    return Share(CallFormat(rate, mix_type), weight)

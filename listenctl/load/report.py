@@ -1,0 +1,196 @@
+"""What a load comes to: totals over all calls, failures by reason, and how they stand to the thresholds."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from listenctl.load.load_call_outcome import CallOutcome, Ending, echo_as_json, times
+from listenctl.load.load_thresholds import Count, Distribution, Outcome, Threshold
+from listenctl.load.measure_echo import EchoResult
+from listenctl.load.plan import LoadPlan
+from listenctl.statistics import Histogram, Summary, summarize
+
+REPORT_VERSION = 1
+SLOW = 0.1
+"""Seconds that a frame in a hundred may be late, before what is measured is rather our own slowness."""
+# What nobody wants, unless a --fail-if on the same metric says how much of it is wanted.
+ALWAYS = ("failed>0", "lost>0")
+WITH_ECHO = ("echo.lost>0", "echo.out-of-order>0", "echo.repeated>0")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """
+    How a load went.
+
+    Attributes:
+        planned: calls that were to be placed; ``endings`` has those that were.
+        seconds: from the first call to the last end.
+        problems: of failed calls, the most frequent first.
+        close_codes: "none" for calls that ended without one.
+        interrupted: whether the load was stopped before its end.
+        ignoring_calls: that were streamed audio where only clips are played.
+        ignored_clip_calls: that were sent clips where only a stream is played.
+    """
+
+    url: str
+    planned: int
+    seconds: float
+    interrupted: bool
+    endings: Counter[Ending]
+    formats: Counter[str]
+    problems: Counter[str]
+    close_codes: Counter[str]
+    connected: int
+    frames: int
+    lost_samples: int
+    ignoring_calls: int
+    ignored_clip_calls: int
+    distributions: dict[str, Summary | None]
+    echo: EchoResult | None
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def placed(self) -> int:
+        """Calls that were begun, those included that were given up before they were up."""
+        return self.endings.total()
+
+    @property
+    def failed(self) -> int:
+        """Calls that failed."""
+        return self.endings[Ending.FAILED]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the load ran to its end and all thresholds were kept."""
+        return not self.interrupted and all(outcome.ok for outcome in self.outcomes)
+
+    @property
+    def too_slow(self) -> bool:
+        """Whether this machine sent so late that the figures say little about the server."""
+        lateness = self.distributions["lateness"]
+        return lateness is not None and lateness.p99 > SLOW
+
+    def as_json(self) -> dict[str, object]:
+        """Return the report as one JSON object."""
+        figures = self.distributions
+        unread = figures["unread"]
+        return {
+            "v": REPORT_VERSION,
+            "url": self.url,
+            "seconds": round(self.seconds, 3),
+            "interrupted": self.interrupted,
+            "calls": {"planned": self.planned, "placed": self.placed, "connected": self.connected}
+            | {ending.value: self.endings[ending] for ending in Ending},
+            "formats": dict(self.formats),
+            "frames": self.frames,
+            "handshake_ms": times(figures["handshake"]),
+            "first_audio_ms": times(figures["first-audio"]),
+            "mark_ms": times(figures["mark"]),
+            "lateness_ms": times(figures["lateness"]),
+            "too_slow": self.too_slow,
+            "unread_bytes": None if unread is None else unread.scaled(1),
+            "lost_samples": self.lost_samples,
+            "ignored_audio_calls": self.ignoring_calls,
+            "ignored_clip_calls": self.ignored_clip_calls,
+            "echo": None if self.echo is None else echo_as_json(self.echo),
+            "close_codes": dict(self.close_codes),
+            "problems": dict(self.problems.most_common()),
+            "thresholds": [
+                {"fail_if": one.text, "ok": one.ok, "value": one.value, "detail": one.detail} for one in self.outcomes
+            ],
+            "ok": self.ok,
+        }
+
+
+def make_report(plan: LoadPlan, calls: Sequence[CallOutcome], *, seconds: float, interrupted: bool) -> LoadReport:
+    """Add up the calls of a load."""
+    up = [call for call in calls if call.handshake is not None]
+    echo = _echo(up) if plan.echo else None
+    distributions = {
+        "handshake": summarize(call.handshake for call in up if call.handshake is not None),
+        "first-audio": summarize(call.first_audio for call in up if call.first_audio is not None),
+        "mark": _merged(call.marks for call in up),
+        "lateness": _merged(call.lateness for call in up),
+        "unread": summarize(call.unread for call in up),
+    }
+    endings = Counter(call.ending for call in calls)
+    lost = sum(call.lost_samples for call in up)
+    metrics = _metrics(distributions, echo, endings)
+    if up:
+        metrics["lost"] = Count(lost, None)
+    return LoadReport(
+        url=str(plan.target.address),
+        planned=plan.calls,
+        seconds=seconds,
+        interrupted=interrupted,
+        endings=endings,
+        formats=Counter(str(call.format) for call in calls),
+        problems=Counter(call.problem for call in calls if call.ending is Ending.FAILED),
+        close_codes=Counter(_close_code(call) for call in up),
+        connected=len(up),
+        frames=sum(call.frames for call in up),
+        lost_samples=lost,
+        ignoring_calls=sum(call.ignored_bytes > 0 for call in up),
+        ignored_clip_calls=sum(call.ignored_clips > 0 for call in up),
+        distributions=distributions,
+        echo=echo,
+        outcomes=tuple(threshold.judge(metrics) for threshold in thresholds_of(plan)),
+    )
+
+
+def thresholds_of(plan: LoadPlan) -> list[Threshold]:
+    """Return the thresholds that hold: those given, and the usual ones on metrics of which none is given."""
+    usual = [Threshold.parse(text) for text in (*ALWAYS, *(WITH_ECHO if plan.echo else ()))]
+    given = {threshold.metric for threshold in plan.thresholds}
+    return [*plan.thresholds, *(one for one in usual if one.metric not in given)]
+
+
+def _metrics(
+    distributions: dict[str, Summary | None], echo: EchoResult | None, endings: Counter[Ending]
+) -> dict[str, Distribution | Count | None]:
+    tried = endings.total() - endings[Ending.CANCELLED]
+    metrics: dict[str, Distribution | Count | None] = {
+        name: Distribution(summary) for name, summary in distributions.items()
+    }
+    if tried:
+        metrics["failed"] = Count(endings[Ending.FAILED], tried)
+        metrics["ended-early"] = Count(endings[Ending.EARLY], tried)
+    if echo is not None and echo.sent:
+        metrics["echo.delay"] = Distribution(echo.delay)
+        metrics["echo.gain"] = Distribution(echo.gain)
+        metrics["echo.lost"] = Count(echo.lost, echo.sent)
+        metrics["echo.out-of-order"] = Count(echo.out_of_order, echo.sent)
+        metrics["echo.repeated"] = Count(echo.repeated, echo.sent)
+    return metrics
+
+
+def _echo(calls: Iterable[CallOutcome]) -> EchoResult:
+    calls = list(calls)
+    echoes = [call.echo for call in calls if call.echo is not None]
+
+    def total(count: Callable[[EchoResult], int]) -> int:
+        return sum(map(count, echoes))
+
+    return EchoResult(
+        sent=total(lambda echo: echo.sent),
+        lost=total(lambda echo: echo.lost),
+        missed_at_start=total(lambda echo: echo.missed_at_start),
+        out_of_order=total(lambda echo: echo.out_of_order),
+        repeated=total(lambda echo: echo.repeated),
+        inverted=total(lambda echo: echo.inverted),
+        delay=_merged(call.echo_delays for call in calls if call.echo_delays is not None),
+        gain=summarize(chain.from_iterable(call.echo_gains for call in calls if call.echo_gains is not None)),
+    )
+
+
+def _merged(histograms: Iterable[Histogram]) -> Summary | None:
+    whole = Histogram()
+    for histogram in histograms:
+        whole.merge(histogram)
+    return whole.summary()
+
+
+def _close_code(call: CallOutcome) -> str:
+    return "none" if call.end is None or call.end.code is None else str(call.end.code)

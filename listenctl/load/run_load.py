@@ -1,0 +1,139 @@
+"""Many calls at once, from one process and one core."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from listenctl.load.echo_pattern import BLOCK
+from listenctl.load.frame_scheduler import FrameScheduler
+from listenctl.load.load_call import LoadCall
+from listenctl.load.load_call_outcome import CallOutcome, Ending
+from listenctl.load.load_frames import FrameBook, pattern_book, speech_book
+from listenctl.load.plan import CallFormat, LoadPlan
+from listenctl.load.report import LoadReport, make_report
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSnapshot:
+    """What a progress line shows: ``live`` calls send audio, ``over`` ones have ended, some of them ``failed``."""
+
+    elapsed: float
+    planned: int
+    placed: int
+    live: int
+    over: int
+    failed: int
+    lost_samples: int
+
+
+class Load:
+    """
+    Place the calls of one plan.
+
+    Args:
+        on_outcome: told of every call that is over.
+    """
+
+    def __init__(self, plan: LoadPlan, on_outcome: Callable[[CallOutcome], None] = lambda _: None) -> None:
+        self._plan = plan
+        self._on_outcome = on_outcome
+        self._books: dict[CallFormat, FrameBook] = {}
+        self._calls: dict[int, LoadCall] = {}
+        self._outcomes: list[CallOutcome] = []
+        self._placed = 0
+        self._start = 0.0
+        self._stop = asyncio.Event()
+        self.timed_out = False
+
+    async def run(self) -> LoadReport:
+        """Place all calls, hold them, hang up, and add up how they went."""
+        loop = asyncio.get_running_loop()
+        for share in self._plan.mix:
+            self._books[share.format] = self._book(share.format)
+        scheduler = FrameScheduler(loop)
+        with _no_collector():
+            self._start = loop.time()
+            timer = None if self._plan.timeout is None else loop.call_later(self._plan.timeout, self._time_out)
+            async with asyncio.TaskGroup() as group:
+                while self._placed < self._plan.calls and not await self._stops_before(self._next_arrival()):
+                    group.create_task(self._place(self._placed, scheduler))
+                    self._placed += 1
+        if timer is not None:
+            timer.cancel()
+        return make_report(
+            self._plan, self._outcomes, seconds=loop.time() - self._start, interrupted=self._stop.is_set()
+        )
+
+    def stop(self) -> None:
+        """Place no more calls and hang up those that are."""
+        self._stop.set()
+        for call in self._calls.values():
+            call.stop()
+
+    def snapshot(self) -> LoadSnapshot:
+        """Return where the load stands."""
+        calls = self._calls.values()
+        return LoadSnapshot(
+            elapsed=asyncio.get_running_loop().time() - self._start,
+            planned=self._plan.calls,
+            placed=self._placed,
+            live=sum(call.is_live for call in calls),
+            over=len(self._outcomes),
+            failed=sum(outcome.ending is Ending.FAILED for outcome in self._outcomes),
+            lost_samples=sum(outcome.lost_samples for outcome in self._outcomes)
+            + sum(call.measured.lost_samples for call in calls),
+        )
+
+    def _book(self, call_format: CallFormat) -> FrameBook:
+        if self._plan.echo:
+            return pattern_book(call_format, max(self._plan.hold, BLOCK))
+        return speech_book(call_format)
+
+    def _next_arrival(self) -> float:
+        return self._start + self._placed / self._plan.arrivals
+
+    def _time_out(self) -> None:
+        self.timed_out = True
+        self.stop()
+
+    async def _stops_before(self, moment: float) -> bool:
+        try:
+            async with asyncio.timeout_at(moment):
+                await self._stop.wait()
+        except TimeoutError:
+            # Both may have come at once.
+            return self._stop.is_set()
+        return True
+
+    async def _place(self, number: int, scheduler: FrameScheduler) -> None:
+        call = LoadCall(number, self._plan, self._books[self._plan.format(number)], asyncio.get_running_loop())
+        self._calls[number] = call
+        if self._stop.is_set():
+            call.stop()
+        try:
+            outcome = await call.run(scheduler)
+        finally:
+            del self._calls[number]
+        self._outcomes.append(outcome)
+        self._on_outcome(outcome)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """
+    Let no garbage collection come between frames.
+
+    A full collection of 500 calls takes longer than a frame lasts, and what a call leaves in cycles is a few kilobytes.
+    """
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,112 @@
+"""
+Playing what a server sends by the clock alone: when would it be over, and when are its marks and clips to be answered.
+
+``protocol.playout`` plays every sample, at a cost of fifty ticks a second for each call. A load of hundreds of calls
+only needs the answers in time, so here is no pre-buffer, no tail and no fault of the mark: a mark is answered one tick
+after the audio before it has been played, and clips play one after another.
+"""
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from listenctl.protocol.audio import SAMPLE_BYTES, Resampler
+from listenctl.protocol.commands import ClearMarks, Command, KillAudio, MarkCommand, PlayAudio
+from listenctl.protocol.jambonz_model.command_verdicts import Outbox
+from listenctl.protocol.jambonz_model.play_audio import ClipReader, read_wav
+from listenctl.protocol.jambonz_model.profiles import CURRENT
+from listenctl.protocol.jambonz_model.stream_marks import MAX_MARKS
+from listenctl.protocol.messages import Mark, PlayDone
+
+TICK = 0.02
+CALL_RATE = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What jambonz says at ``due`` about what came at ``received``."""
+
+    due: float
+    received: float
+    message: Mark | PlayDone
+
+    @property
+    def delay(self) -> float:
+        """Seconds from the command to its answer."""
+        return self.due - self.received
+
+
+class ClockPlayout:
+    """
+    The playout of one call.
+
+    Args:
+        stream_rate: sample rate of the audio that the server streams; None where it plays clips.
+    """
+
+    def __init__(self, stream_rate: int | None) -> None:
+        self._stream_rate = stream_rate
+        self._end = 0.0
+        self._pending: deque[Answer] = deque()
+
+    @property
+    def next_due(self) -> float | None:
+        """When there will be something to answer, None as long as nothing is pending."""
+        return self._pending[0].due if self._pending else None
+
+    def audio(self, size: int, now: float) -> None:
+        """Take ``size`` bytes of a stream."""
+        if self._stream_rate is not None:
+            self._end = max(self._end, now) + size / SAMPLE_BYTES / self._stream_rate
+
+    def command(self, command: Command, now: float) -> bool:
+        """Do what a text asks for, as far as it has to do with playing; return whether it brings a clip to be heard."""
+        match command:
+            case MarkCommand(name) if self._stream_rate is not None and len(self._pending) <= MAX_MARKS:
+                self._pending.append(Answer(max(self._end, now) + TICK, now, Mark(name, "playout")))
+            case ClearMarks() if self._stream_rate is not None:
+                self._pending.clear()
+            case PlayAudio() if self._stream_rate is None:
+                return self._play(command, now)
+            case KillAudio():
+                self._kill(now)
+        return False
+
+    def take_due(self, now: float) -> list[Answer]:
+        """Return what is to be answered by now."""
+        due: list[Answer] = []
+        while self._pending and self._pending[0].due <= now:
+            due.append(self._pending.popleft())
+        return due
+
+    def _play(self, command: PlayAudio, now: float) -> bool:
+        clip = ClipReader(CURRENT, CALL_RATE, _unchanged, read_wav, Outbox()).read(command)
+        if clip is None:
+            return False
+        seconds = clip.source_samples / clip.source_rate
+        self._end = max(self._end, now) + seconds
+        done = clip.done(CURRENT.play_done, played=round(seconds * CALL_RATE), killed=False)
+        self._pending.append(Answer(self._end, now, done))
+        return clip.source_samples > 0
+
+    def _kill(self, now: float) -> None:
+        """Drop a stream with its marks, or the clip that plays; those that wait move up (protocol.md 5.1, 6.3)."""
+        if self._stream_rate is not None:
+            self._end = now
+            self._pending = deque(replace(one, due=now + TICK, message=_cleared(one.message)) for one in self._pending)
+        elif self._pending:
+            saved = self._pending[0].due - now
+            self._pending = deque(replace(one, due=one.due - saved) for one in self._pending)
+            self._end -= saved
+
+
+def _cleared(message: Mark | PlayDone) -> Mark | PlayDone:
+    return replace(message, event="cleared") if isinstance(message, Mark) else message
+
+
+def _unchanged(_from_rate: int, _to_rate: int) -> Resampler:
+    """Make what leaves samples as they are: nobody hears them."""
+    return _same
+
+
+def _same(samples: bytes, *, last: bool = False) -> bytes:  # noqa: ARG001 - a resampler's parameter
+    return samples

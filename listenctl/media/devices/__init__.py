@@ -1,0 +1,1 @@
+"""Sound devices: microphone, player, jitter buffer, mixer."""

@@ -1,0 +1,63 @@
+"""A microphone as a source."""
+
+import asyncio
+
+from listenctl.errors import ListenctlError
+from listenctl.media.devices.sound_devices import (
+    OpenStream,
+    RingBuffer,
+    Stream,
+    is_running,
+    library,
+    open_device,
+    start_device,
+)
+from listenctl.media.resampling import soxr_resampler
+from listenctl.protocol.audio import Resampler
+
+_WHAT = "microphone"
+
+
+async def open_microphone(
+    device: str | None, sample_rate: int, *, open_stream: OpenStream | None = None
+) -> "MicrophoneSource":
+    """
+    Open a microphone by its number or a part of its name; None is the system's choice.
+
+    Raises:
+        ListenctlError: PortAudio or the device is missing, or it can't be used.
+    """
+    # Opening takes PortAudio a noticeable time.
+    return await asyncio.to_thread(MicrophoneSource, device, sample_rate, open_stream)
+
+
+class MicrophoneSource:
+    """What a microphone hears; silence where it is late."""
+
+    def __init__(self, device: str | None, sample_rate: int, open_stream: OpenStream | None = None) -> None:
+        self._buffer = RingBuffer(sample_rate)
+        self._resampler: Resampler | None = None
+        opener = open_stream or library().RawInputStream
+        self._stream: Stream = open_device(_WHAT, opener, device, sample_rate, callback=self._on_audio)
+        if (rate := round(self._stream.samplerate)) != sample_rate:
+            self._resampler = soxr_resampler(rate, sample_rate)
+        start_device(_WHAT, self._stream)
+
+    async def read(self, samples: int) -> bytes:
+        """
+        Return the next samples.
+
+        Raises:
+            ListenctlError: The device is gone.
+        """
+        if not is_running(self._stream):
+            raise ListenctlError(f"{_WHAT}: stopped delivering audio; see whether it is still plugged in")
+        return self._buffer.take(samples)
+
+    async def close(self) -> None:
+        """Let go of the device."""
+        await asyncio.to_thread(self._stream.close)
+
+    def _on_audio(self, indata: bytes, frames: int, time: object, status: object) -> None:  # noqa: ARG002
+        pcm = bytes(indata)
+        self._buffer.put(self._resampler(pcm) if self._resampler else pcm)

@@ -1,0 +1,1 @@
+"""Recordings and sound files: WAV headers, names, conversion, repair, sidecars."""

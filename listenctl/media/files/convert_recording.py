@@ -1,0 +1,225 @@
+"""
+Make other formats of a finished WAV.
+
+The result gets its name only after it was decoded again and held against the WAV, so that the WAV can go. Everything
+runs in blocks, however long the recording, and blocks the caller: it belongs into a worker.
+"""
+
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from listenctl.errors import ListenctlError
+from listenctl.media.files.new_files import create
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Block = NDArray[np.int16] | NDArray[np.float32]
+
+_BLOCK_SAMPLES = 16384
+# An MP3 without a LAME tag decodes to whole frames plus the delay of encoder and decoder.
+_PADDING_SAMPLES = 2 * 1152 + 529
+# Below this level (full scale is 1) codecs may keep or drop what they like; it is about -60 dB.
+_FLOOR = 0.001
+_SHORTEST_MEASURABLE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """What soundfile calls a format, and the sample rates that it can hold, in ascending order."""
+
+    container: str
+    subtype: str
+    lossless: bool
+    rates: Sequence[int]
+
+    @property
+    def dtype(self) -> str:
+        """
+        Type of the samples that go in.
+
+        MP3 takes floats, because libsndfile turns half of all 16-bit stereo into noise (libsndfile pull request 1106).
+        """
+        return "int16" if self.lossless else "float32"
+
+    @property
+    def layout(self) -> dict[str, str]:
+        """What soundfile has to be told to write the format."""
+        endian = "LITTLE" if self.container == "RAW" else "FILE"
+        return {"subtype": self.subtype, "endian": endian, "format": self.container}
+
+    def rate_for(self, sample_rate: int) -> int:
+        """Return the nearest rate that loses nothing, or the highest there is."""
+        if sample_rate in self.rates:
+            return sample_rate
+        return next((rate for rate in self.rates if rate > sample_rate), self.rates[-1])
+
+
+_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+CODECS = {
+    "flac": Codec("FLAC", "PCM_16", lossless=True, rates=range(1, 655_351)),
+    "ogg": Codec("OGG", "OPUS", lossless=False, rates=(8000, 12000, 16000, 24000, 48000)),
+    "mp3": Codec("MP3", "MPEG_LAYER_III", lossless=False, rates=_MP3_RATES),
+    "raw": Codec("RAW", "PCM_16", lossless=True, rates=range(1, 1 << 32)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """The finished recording; ``path`` is the WAV itself where the other format can't hold it."""
+
+    path: Path
+    warnings: tuple[str, ...] = ()
+
+
+def convert(wav: Path, target: Path, kind: str) -> Conversion:
+    """
+    Make ``target`` of a finished recording; ``kind`` is one of ``CODECS``.
+
+    Raises:
+        ListenctlError: The result can't be written, its name is taken, or it doesn't hold what the WAV holds. The WAV
+            is there in any case; there is a ``target`` only if all went well.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(wav) as source:
+            # libsndfile writes files that it can't read back for all but raw.
+            if not source.frames and kind != "raw":
+                return Conversion(wav, (f"{wav.name}: has no audio, so it stays a WAV and is not made {kind}",))
+            return Conversion(target, _convert(source, target, kind))
+    except (soundfile.SoundFileError, OSError) as exc:
+        # libsndfile has no word for a full disk.
+        problem = str(exc).replace("System error.", "system error, such as a full disk")
+        raise ListenctlError(f"{target}: can't be made of {wav.name}: {problem}; the WAV is kept") from exc
+
+
+def _convert(source: Any, target: Path, kind: str) -> tuple[str, ...]:
+    codec = CODECS[kind]
+    rate = codec.rate_for(source.samplerate)
+    fd, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=target.parent)
+    part = Path(name)
+    try:
+        written = _encode(source, part, codec, rate)
+        fault = _fault(source, written, _decode(part, codec, written))
+        if fault:
+            raise ListenctlError(f"{target}: {fault}; the WAV is kept")
+        os.fsync(fd)
+        _publish(part, target)
+    finally:
+        os.close(fd)
+        part.unlink(missing_ok=True)
+    if rate == source.samplerate:
+        return ()
+    return (f"{target.name}: {codec.subtype} can't hold {source.samplerate} Hz, resampled to {rate} Hz",)
+
+
+def _publish(part: Path, target: Path) -> None:
+    """Give a file its name, which must be free; not every file system has links, so an empty file holds the name."""
+    os.close(create(target))
+    try:
+        part.replace(target)
+    except OSError:
+        target.unlink()
+        raise
+
+
+class _Tally:
+    """What is needed to tell whether two runs through the same audio are alike."""
+
+    def __init__(self, codec: Codec, sample_rate: int, channels: int) -> None:
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self.samples = 0
+        self.digest = hashlib.blake2b()
+        self._lossless = codec.lossless
+        self._energy = [0.0] * channels
+
+    def add(self, block: "Block") -> None:
+        import numpy as np
+
+        self.samples += len(block)
+        if self._lossless:
+            self.digest.update(block.tobytes())
+        else:
+            energy = np.square(block, dtype=np.float64).sum(axis=0)
+            self._energy = [total + float(more) for total, more in zip(self._energy, energy, strict=True)]
+
+    def levels(self) -> list[float]:
+        """RMS of each channel; only lossy formats need it."""
+        return [math.sqrt(energy / max(1, self.samples)) for energy in self._energy]
+
+
+def _encode(source: Any, part: Path, codec: Codec, rate: int) -> _Tally:
+    import soundfile
+
+    tally = _Tally(codec, rate, source.channels)
+    with soundfile.SoundFile(part, "w", rate, source.channels, **codec.layout) as sink:
+        for block in _resampled(_blocks(source, codec.dtype), source, rate, codec.dtype):
+            sink.write(block)
+            tally.add(block)
+    return tally
+
+
+def _decode(part: Path, codec: Codec, written: _Tally) -> _Tally:
+    import soundfile
+
+    # Only raw audio must be told what it is; elsewhere the file itself says, and is checked.
+    layout = (written.sample_rate, written.channels) if codec.container == "RAW" else ()
+    with soundfile.SoundFile(part, "r", *layout, **(codec.layout if layout else {})) as file:
+        tally = _Tally(codec, file.samplerate, file.channels)
+        for block in _blocks(file, codec.dtype):
+            tally.add(block)
+    return tally
+
+
+def _blocks(file: Any, dtype: str) -> "Iterator[Block]":
+    # After each read soundfile seeks to where it is; libmpg123 loses its bit reservoir by that, so MP3 gets glitches.
+    file.seekable = lambda: False
+    while len(block := file.read(_BLOCK_SAMPLES, dtype=dtype, always_2d=True)):
+        yield block
+
+
+def _resampled(blocks: "Iterator[Block]", source: Any, rate: int, dtype: str) -> "Iterator[Block]":
+    if rate == source.samplerate:
+        yield from blocks
+        return
+    import numpy as np
+    import soxr
+
+    stream = soxr.ResampleStream(source.samplerate, rate, source.channels, dtype=dtype)
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.empty((0, source.channels), dtype), last=True)
+
+
+def _fault(source: Any, written: _Tally, decoded: _Tally) -> str:
+    """Say how the result differs from the WAV, or nothing."""
+    if (decoded.sample_rate, decoded.channels) != (written.sample_rate, written.channels):
+        return f"reads back as {decoded.channels} channels at {decoded.sample_rate} Hz"
+    expected = source.frames * written.sample_rate / source.samplerate
+    if abs(written.samples - expected) > 1:
+        return f"holds {written.samples} samples instead of {expected:.0f}"
+    if written.digest.digest() != decoded.digest.digest():
+        return "doesn't read back as it was written"
+    if abs(decoded.samples - written.samples) > _PADDING_SAMPLES:
+        return f"reads back as {decoded.samples} samples instead of {written.samples}"
+    if written.samples >= _SHORTEST_MEASURABLE * written.sample_rate:
+        return _level_fault(written.levels(), decoded.levels())
+    return ""
+
+
+def _level_fault(written: list[float], decoded: list[float]) -> str:
+    # Codecs let a little of a loud channel into a quiet one.
+    slack = _FLOOR + max(written) / 10
+    for channel, (before, after) in enumerate(zip(written, decoded, strict=True)):
+        if not before / 2 - slack <= after <= before * 2 + slack:
+            return f"reads back with channel {channel} at level {after:.4f} instead of {before:.4f}"
+    return ""

@@ -1,0 +1,167 @@
+"""
+Mend WAV files whose header is wrong because their writer died or never knew the length.
+
+The original is only read: what can be saved goes into a new file beside it.
+"""
+
+import os
+from dataclasses import dataclass
+from io import SEEK_END
+from pathlib import Path
+from typing import BinaryIO
+
+from listenctl.errors import ListenctlError
+from listenctl.media.files.new_files import Claim, abandon, claim, create
+from listenctl.media.files.recording_names import KINDS
+from listenctl.media.files.wav_header import CHUNK, SIZE_LIMIT, WavInfo, is_chunk_id, read_header, wav_header
+from listenctl.protocol.audio import AudioFormat
+
+# "The end is open": ffmpeg and our own pipes, sox, and the recorder of the jambonz API server (protocol.md 9.1).
+_OPEN_SIZES = frozenset({SIZE_LIMIT, 0x7FFFF000, 4_294_967_195})
+# Chunks that writers put behind the audio; their name alone tells them from samples, even when they are cut.
+_TRAILERS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"fact", b"smpl", b"JUNK", b"PEAK"})
+_MAX_TRAILERS = 100
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What a file holds, and what its header has wrong about it; a healthy file has no problems."""
+
+    format: AudioFormat
+    data_offset: int
+    samples: int
+    problems: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long the audio lasts."""
+        return self.format.duration(self.samples)
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of the whole sample frames."""
+        return self.samples * self.format.frame_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What became of a file: ``output`` is the mended copy, or None where the file was healthy."""
+
+    source: Path
+    output: Path | None
+    diagnosis: Diagnosis
+
+
+def recover(path: Path, *, output: Path | None = None, assumed: AudioFormat | None = None) -> Recovery:
+    """
+    Write a mended copy of ``path`` unless it is healthy.
+
+    Args:
+        path: The file; it is not changed.
+        output: Where the copy goes, a name that isn't taken; by default beside the file as `NAME.recovered.wav`.
+        assumed: What to take a file for that has no header.
+
+    Raises:
+        ListenctlError: The file can't be read, holds no 16-bit PCM, or the copy can't be written.
+    """
+    if not path.is_file():
+        problem = "is no file" if path.exists() else "no such file"
+        raise ListenctlError(f"{path}: {problem}; give the path of a recording")
+    try:
+        with path.open("rb") as file:
+            diagnosis = examine(file, assumed=assumed)
+            written = _write_copy(file, path, output, diagnosis) if diagnosis.problems else None
+    except FileExistsError as exc:
+        raise ListenctlError(f"{exc.filename}: exists already; give another name") from exc
+    except OSError as exc:
+        raise ListenctlError(f"{exc.filename or path}: {exc.strerror}; the original is unchanged") from exc
+    return Recovery(path, written, diagnosis)
+
+
+def examine(file: BinaryIO, *, assumed: AudioFormat | None = None) -> Diagnosis:
+    """Hold the header of a file against what the file holds, without reading the audio."""
+    size = file.seek(0, SEEK_END)
+    try:
+        info = read_header(file)
+    except ListenctlError as exc:
+        if assumed is None:
+            raise ListenctlError(f"{exc}; audio without a header needs --raw, --sample-rate and --mix-type") from exc
+        return _diagnosis(assumed, 0, size, ["it has no readable header"])
+    if not info.is_pcm16:
+        raise ListenctlError(f"{file.name}: holds {info.bits}-bit audio of type {info.encoding}, not 16-bit PCM")
+    problems = []
+    audio_bytes, problem = _audio_bytes(file, info, size)
+    riff_end = info.riff_bytes + CHUNK.size
+    if problem:
+        problems.append(problem)
+    # The last chunk's pad byte may be missing.
+    elif not info.data_offset + audio_bytes <= riff_end <= size + 1:
+        problems.append(f"its header says that the file has {riff_end} bytes, it has {size}")
+    return _diagnosis(info.format, info.data_offset, audio_bytes, problems)
+
+
+def _diagnosis(audio_format: AudioFormat, offset: int, audio_bytes: int, problems: list[str]) -> Diagnosis:
+    if audio_bytes % audio_format.frame_bytes:
+        problems.append("its audio ends in the middle of a sample")
+    return Diagnosis(audio_format, offset, audio_format.samples(audio_bytes), tuple(problems))
+
+
+def _audio_bytes(file: BinaryIO, info: WavInfo, size: int) -> tuple[int, str]:
+    """Return how much audio the file holds, and what the header has wrong about that."""
+    declared, held = info.data_bytes, size - info.data_offset
+    if declared is None:
+        return held, "its header has no data chunk"
+    if declared <= held and _only_chunks_follow(file, info.data_offset + declared + declared % 2, size):
+        return declared, ""
+    if declared > held and declared in _OPEN_SIZES:
+        return held, f"its header leaves the length open ({declared} bytes), the file holds {held}"
+    return held, f"its header says {declared} bytes of audio, the file holds {held}"
+
+
+def _only_chunks_follow(file: BinaryIO, offset: int, size: int) -> bool:
+    """Whether what stands behind the audio is other chunks, and not audio that the header doesn't count."""
+    for _ in range(_MAX_TRAILERS):
+        if offset >= size:
+            return True
+        file.seek(offset)
+        head = file.read(CHUNK.size)
+        if head[:4] in _TRAILERS:
+            return True
+        if len(head) < CHUNK.size or not is_chunk_id(head[:4]):
+            return False
+        _, length = CHUNK.unpack(head)
+        offset += CHUNK.size + length + length % 2
+        if offset > size + 1:
+            return False
+    return False
+
+
+def _write_copy(file: BinaryIO, path: Path, output: Path | None, diagnosis: Diagnosis) -> Path:
+    claimed = Claim(create(output), output) if output else claim(_default_output(path))
+    try:
+        with os.fdopen(claimed.fd, "wb", closefd=False) as target:
+            target.write(wav_header(diagnosis.format, diagnosis.data_bytes))
+            _copy(file, target, diagnosis)
+        os.fsync(claimed.fd)
+    except BaseException:
+        abandon(claimed)
+        raise
+    os.close(claimed.fd)
+    return claimed.path
+
+
+def _default_output(path: Path) -> Path:
+    name = path.stem if path.suffix.lower() in KINDS else path.name
+    return path.with_name(f"{name}.recovered.wav")
+
+
+def _copy(source: BinaryIO, target: BinaryIO, diagnosis: Diagnosis) -> None:
+    source.seek(diagnosis.data_offset)
+    left = diagnosis.data_bytes
+    while left:
+        block = source.read(min(left, _BLOCK_BYTES))
+        if not block:
+            raise ListenctlError(f"{source.name}: became shorter while it was read; try again when nothing writes it")
+        target.write(block)
+        left -= len(block)

@@ -1,0 +1,1 @@
+"""Sources of audio: files, pipes, tones, speech."""

@@ -1,0 +1,178 @@
+"""
+What a simulated party says: files, tones, speech, a microphone, or whatever is piped in.
+
+A source is one channel of 16-bit little-endian samples at the rate of the call; two of them make a call's audio.
+"""
+
+from functools import lru_cache
+from typing import Protocol
+
+from listenctl.errors import UsageError
+from listenctl.media.devices.microphone import open_microphone
+from listenctl.media.files.sound_files import FileSource, channels_of
+from listenctl.media.sources.pipe_source import open_pipe
+from listenctl.media.sources.sample_speech import speech
+from listenctl.media.sources.tones import Tone
+from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
+
+_TONE_DB = -12.0
+_TONE_BLOCK = 4096
+
+
+class Source(Protocol):
+    """One channel of audio, read at the speed at which it is needed."""
+
+    async def read(self, samples: int) -> bytes:
+        """
+        Return the next ``samples`` samples, fewer only at the end, and none when it is over.
+
+        Live sources never wait for long: what isn't there yet is silence.
+        """
+
+    async def close(self) -> None:
+        """Let go of the file or device."""
+
+
+async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> Source:
+    """
+    Open ``spec``: a file, ``tone:HZ``, ``tone:HZ@DBFS``, ``silence``, ``speech``, ``mic``, ``mic:DEVICE`` or ``-``.
+
+    Args:
+        loop: whether what ends starts again, without a gap.
+        channel: which one of a file, of ``speech`` or of a WAV that is piped in; None mixes those of a file, and is the
+            first one of everything else.
+
+    Raises:
+        UsageError: There is no such source, or it has no such channel.
+        ListenctlError: The device can't be opened, or there is no audio in the file or pipe.
+    """
+    kind, _, detail = spec.partition(":")
+    if channel and (spec == "silence" or kind in ("tone", "mic")):
+        raise UsageError(f"{spec}: has one channel only; give the other party a source of its own")
+    match kind:
+        case "silence" if spec == kind:
+            return Silence()
+        case "tone":
+            return _tone(spec, detail, sample_rate)
+        case "mic":
+            return await open_microphone(detail or None, sample_rate)
+        case "speech" if spec == kind:
+            return PcmSource(_speech(sample_rate, channel or 0), loop=loop)
+        case "-" if spec == kind:
+            return await open_pipe(0, sample_rate, channel=channel or 0)
+    return await FileSource.open(spec, sample_rate, loop=loop, channel=channel)
+
+
+def is_microphone(spec: str) -> bool:
+    """Whether ``spec`` is a microphone of this machine, and no file of such a name."""
+    return spec.partition(":")[0] == "mic"
+
+
+def has_second_channel(spec: str) -> bool:
+    """
+    Whether ``spec`` also has what the other party says, in its second channel; a pipe isn't asked.
+
+    Raises:
+        UsageError: ``spec`` is a file that can't be read.
+    """
+    kind = spec.partition(":")[0]
+    if spec in ("silence", "-") or kind in ("tone", "mic"):
+        return False
+    return spec == "speech" or channels_of(spec) > 1
+
+
+def mix(mix_type: str, caller: bytes, callee: bytes) -> bytes:
+    """
+    Return the audio that jambonz sends for what both parties say (protocol.md 3.1).
+
+    The shorter one is followed by silence.
+    """
+    if mix_type == "mono":
+        return caller
+    import numpy as np
+
+    length = max(len(caller), len(callee))
+    left, right = (np.frombuffer(side.ljust(length, b"\0"), "<i2") for side in (caller, callee))
+    if mix_type == "stereo":
+        return np.column_stack((left, right)).tobytes()
+    mixed: bytes = (left.astype(np.int32) + right).clip(-32768, 32767).astype("<i2").tobytes()
+    return mixed
+
+
+class Silence:
+    """Nothing, for ever."""
+
+    async def read(self, samples: int) -> bytes:
+        """Return ``samples`` samples of zero."""
+        return bytes(samples * SAMPLE_BYTES)
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class PcmSource:
+    """Audio that is in memory already."""
+
+    def __init__(self, pcm: bytes, *, loop: bool = False) -> None:
+        self._pcm = pcm
+        self._loop = loop and bool(pcm)
+        self._at = 0
+
+    async def read(self, samples: int) -> bytes:
+        """Return the next samples."""
+        wanted = samples * SAMPLE_BYTES
+        found = self._pcm[self._at : self._at + wanted]
+        self._at += len(found)
+        while self._loop and len(found) < wanted:
+            self._at = min(wanted - len(found), len(self._pcm))
+            found += self._pcm[: self._at]
+        return found
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class ToneSource:
+    """A tone without end, computed in blocks: for single frames it takes ten times as long."""
+
+    def __init__(self, tone: Tone) -> None:
+        self._tone = tone
+        self._computed = 0
+        self._block = b""
+        self._at = 0
+
+    async def read(self, samples: int) -> bytes:
+        """Return the next samples, in phase with those before."""
+        wanted = samples * SAMPLE_BYTES
+        if len(self._block) - self._at < wanted:
+            count = max(samples, _TONE_BLOCK)
+            self._block = self._block[self._at :] + self._tone.samples(self._computed, count)
+            self._computed += count
+            self._at = 0
+        self._at += wanted
+        return self._block[self._at - wanted : self._at]
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+def _tone(spec: str, detail: str, sample_rate: int) -> ToneSource:
+    hertz, at, level = detail.partition("@")
+    try:
+        frequency, level_db = float(hertz), float(level) if at else _TONE_DB
+    except ValueError:
+        raise UsageError(f"{spec}: is no tone; write tone:HZ or tone:HZ@DBFS, as in tone:440 or tone:440@-20") from None
+    # NaN is neither below nor above anything.
+    if not 0 < frequency < sample_rate / 2:
+        raise UsageError(f"{spec}: must be above 0 and below {sample_rate / 2:g} Hz, half the sample rate")
+    if not -120 <= level_db <= 0:
+        raise UsageError(f"{spec}: the level must be between -120 and 0 dBFS")
+    return ToneSource(Tone(frequency, sample_rate, level_db))
+
+
+@lru_cache(maxsize=4)
+def _speech(sample_rate: int, channel: int) -> bytes:
+    """Return a channel of the speech; kept, since many calls at once say the same."""
+    import numpy as np
+
+    return np.frombuffer(speech(AudioFormat(sample_rate, 2)), "<i2")[channel::2].tobytes()

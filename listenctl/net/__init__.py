@@ -1,0 +1,1 @@
+"""Sockets, TLS, addresses and the client handshake, for both sides."""

@@ -1,0 +1,106 @@
+"""Whom to call, and how: address, credentials, TLS; with jambonz's own limits on what it authorizes itself with."""
+
+import ssl
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from listenctl.errors import UsageError
+from listenctl.net.websocket_url import Address
+from listenctl.protocol.listen_verb.credentials import Credentials
+
+SUBPROTOCOL = "audio.jambonz.org"
+HANDSHAKE_DEADLINE = 10.0
+SHOWN_BODY_BYTES = 3200
+MAX_CREDENTIAL_CHARACTERS = 89
+_MAX_CREDENTIALS_FILE = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """
+    A listen server, and how to reach it.
+
+    Attributes:
+        authorization: the whole value of an Authorization header, to be sent in place of ``credentials`` as it is.
+        tls: what to trust on ``wss``; None is the system's trust store.
+        subprotocol: the one name to offer, None for none.
+        user_agent: None as in jambonz, which sends none; later builds can.
+        deadline: seconds for the whole handshake, redirects included.
+        max_body: bytes of a refusal's body that are of interest.
+        note_key: told of the Sec-WebSocket-Key of each request before it is sent.
+    """
+
+    address: Address
+    credentials: Credentials | None = None
+    authorization: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    subprotocol: str | None = SUBPROTOCOL
+    user_agent: str | None = None
+    deadline: float = HANDSHAKE_DEADLINE
+    max_body: int = SHOWN_BODY_BYTES
+    note_key: Callable[[str], None] = field(default=lambda _: None, repr=False, compare=False)
+
+
+def tls_context(ca: Path | None = None, *, insecure: bool = False) -> ssl.SSLContext:
+    """
+    Return what jambonz's TLS is: ALPN ``http/1.1``, no client certificate; ``SSLKEYLOGFILE`` is obeyed.
+
+    Args:
+        ca: a PEM file of certificates to trust instead of the system's.
+        insecure: take any certificate.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except OSError as exc:
+        problem = "is no PEM file of certificates" if isinstance(exc, ssl.SSLError) else exc.strerror
+        raise UsageError(f"{ca}: can't be used as CA: {problem}; give a PEM file of certificates") from exc
+    context.set_alpn_protocols(["http/1.1"])
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def read_credentials(path: Path) -> Credentials:
+    """Return what the first line of a file says: ``user:password``."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            line = file.readline(_MAX_CREDENTIALS_FILE)
+    except (OSError, UnicodeDecodeError) as exc:
+        problem = exc.strerror if isinstance(exc, OSError) else "is no text"
+        raise UsageError(f"{path}: can't read credentials: {problem}; write user:password on its first line") from exc
+    return parse_credentials(line.rstrip("\r\n"), where=str(path))
+
+
+def parse_credentials(text: str, *, where: str) -> Credentials:
+    """Return ``user:password``; ``where`` it stands is said of a wrong one, and never what it is."""
+    user, colon, password = text.partition(":")
+    if not colon or not text.isprintable():
+        raise UsageError(f"{where}: holds no credentials; write user:password, in one line of printable characters")
+    return Credentials(user, password)
+
+
+def authorization(credentials: Credentials | None) -> tuple[str | None, str | None]:
+    """
+    Return the header's value as jambonz sends it, or None, and a warning where it isn't what was meant.
+
+    User name and password go into a buffer that is too short for more than 89 characters (protocol.md 1.4).
+    """
+    if credentials is None:
+        return None, None
+    user, password = credentials.username, credentials.password
+    if not user or not password:
+        return None, "jambonz sends no authorization without both user name and password"
+    size = len(user.encode()) + len(password.encode())
+    if size > MAX_CREDENTIAL_CHARACTERS + 1:
+        return None, f"user name and password have {size} characters; above 90 jambonz silently sends no authorization"
+    clear = f"{user}:{password}".encode()
+    warning = (
+        "jambonz sends a user name with a colon as it is; a server takes the part before it" if ":" in user else None
+    )
+    if size > MAX_CREDENTIAL_CHARACTERS:
+        clear = clear[:-1]
+        warning = "user name and password have 90 characters; jambonz cuts off the last one of the password"
+    return f"Basic {b64encode(clear).decode()}", warning

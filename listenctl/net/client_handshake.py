@@ -1,0 +1,211 @@
+"""The opening handshake as jambonz does it: the request's bytes, and which answers it takes (protocol.md 1.1, 1.2)."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+
+from websockets.datastructures import Headers, MultipleValuesError
+from websockets.http11 import Response
+from websockets.streams import StreamReader
+from websockets.utils import accept_key
+
+from listenctl.errors import RefusedError, UsageError
+from listenctl.net.call_target import Target, authorization
+from listenctl.net.websocket_url import Address, resolve
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MAX_HEAD_BYTES = 64 * 1024
+SHOWN_BODY_CHARACTERS = 200
+END_OF_HEAD = b"\r\n\r\n"
+
+_NO_HTTP = "answered with something that is no HTTP; see whether it is a listen server"
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """
+    How a connection came about.
+
+    Attributes:
+        seconds: for all of it, redirects included; the others are those of the last connection.
+        subprotocol: what the server answered, None for nothing.
+        redirects: the addresses that the server sent us to.
+        request: the last request, as sent.
+    """
+
+    seconds: float
+    connect_seconds: float
+    tls_seconds: float
+    upgrade_seconds: float
+    subprotocol: str | None
+    remote: str
+    redirects: tuple[str, ...]
+    warnings: tuple[str, ...]
+    request: bytes
+
+
+def build_request(target: Target, address: Address, key: str) -> bytes:
+    """
+    Return the request, its headers in jambonz's order: neither Host nor Origin has a port.
+
+    Where later builds put their User-Agent is not known; here it follows the version.
+    """
+    lines = [
+        f"GET {address.path} HTTP/1.1",
+        "Pragma: no-cache",
+        "Cache-Control: no-cache",
+        f"Host: {address.host}",
+        f"Origin: {address.origin}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {key}",
+    ]
+    if target.subprotocol is not None:
+        lines.append(f"Sec-WebSocket-Protocol: {target.subprotocol}")
+    lines.append("Sec-WebSocket-Version: 13")
+    if target.user_agent is not None:
+        lines.append(f"User-Agent: {target.user_agent}")
+    value = target.authorization or authorization(target.credentials)[0]
+    if value is not None:
+        lines.append(f"authorization: {value}")
+    # What a relay passes on need not be UTF-8.
+    return "\r\n".join([*lines, "", ""]).encode(errors="surrogateescape")
+
+
+def parse_head(data: bytes) -> Response | None:
+    """
+    Return the head of an answer, None while it isn't complete.
+
+    Raises:
+        RefusedError: It is no HTTP.
+    """
+    if END_OF_HEAD not in data:
+        if not b"HTTP/1.".startswith(data[:7]) or len(data) > MAX_HEAD_BYTES:
+            raise RefusedError(_NO_HTTP)
+        return None
+    return _parse(data[: data.index(END_OF_HEAD) + len(END_OF_HEAD)], head_only=True)
+
+
+def split_head(data: bytes) -> bytes:
+    """Return what follows the head of an answer."""
+    return data.partition(END_OF_HEAD)[2]
+
+
+def is_complete(data: bytes) -> bool:
+    """Return whether an answer has come with all of its body; one that only the end of the stream ends never has."""
+    head = parse_head(data)
+    if head is None or not {"Content-Length", "Transfer-Encoding"} & set(map(str.title, head.headers)):
+        return False
+    with suppress(RefusedError):
+        _parse(data, head_only=False)
+        return True
+    return False
+
+
+def body_of(data: bytes) -> bytes:
+    """Return the body of an answer; of one that was broken off, what there is of it."""
+    try:
+        return bytes(_parse(data, head_only=False).body)
+    except RefusedError:
+        return split_head(data)
+
+
+def shown_body(body: bytes) -> str:
+    """Return the begin of a body as one printable line."""
+    text = body[: 4 * SHOWN_BODY_CHARACTERS].decode(errors="replace")
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:SHOWN_BODY_CHARACTERS]
+
+
+def _parse(data: bytes, *, head_only: bool) -> Response:
+    reader = StreamReader()
+    reader.feed_data(data)
+    reader.feed_eof()
+    try:
+        # What the library calls `proxy` is an answer of HTTP/1.0 or 1.1 whose body isn't looked at.
+        parsing = Response.parse(reader.read_line, reader.read_exact, reader.read_to_eof, proxy=head_only)
+        next(parsing)
+    except StopIteration as done:
+        response: Response = done.value
+        return response
+    # The library raises anything here, down to LookupError.
+    except Exception as exc:
+        raise RefusedError(_NO_HTTP) from exc
+    raise RefusedError(_NO_HTTP)
+
+
+def redirected(response: Response, address: Address) -> Address | None:
+    """
+    Return where an answer sends us, None when it doesn't.
+
+    Raises:
+        RefusedError: jambonz can't go there.
+    """
+    if response.status_code not in REDIRECTS:
+        return None
+    location = _single(response.headers, "Location")
+    if location is None:
+        raise RefusedError(f"redirected with {response.status_code}, but to nowhere; the answer lacks one Location")
+    try:
+        return resolve(location, address)
+    except UsageError as exc:
+        raise RefusedError(f"redirected to {exc}") from exc
+
+
+class AnsweredError(RefusedError):
+    """The server's ``answer`` to our request, body and all, is neither 101 nor a redirect."""
+
+    def __init__(self, text: str, answer: Response) -> None:
+        super().__init__(text)
+        self.answer = answer
+
+
+def refusal(answer: Response) -> AnsweredError:
+    """Return the error for an answer that is neither 101 nor a redirect."""
+    status = f"refused with {answer.status_code} {answer.reason_phrase}".rstrip()
+    advice = "; give credentials that the server knows" if answer.status_code == 401 else ""
+    body = shown_body(bytes(answer.body))
+    return AnsweredError(f"{status}: {body}{advice}" if body else f"{status}{advice}", answer)
+
+
+def check_upgrade(response: Response, key: str, offered: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """
+    Return the subprotocol of a 101 that jambonz takes, and what is odd about it.
+
+    Raises:
+        RefusedError: jambonz closes at once on such an answer.
+    """
+    headers = response.headers
+    if not _says(headers, "Upgrade", "websocket") or not _says(headers, "Connection", "upgrade"):
+        raise RefusedError("is no listen server: its 101 lacks `Upgrade: websocket` or `Connection: Upgrade`")
+    if _single(headers, "Sec-WebSocket-Accept") != accept_key(key):
+        raise RefusedError("is no listen server: its Sec-WebSocket-Accept doesn't belong to our key")
+    if extensions := headers.get_all("Sec-WebSocket-Extensions"):
+        raise RefusedError(f"answered with the extension {', '.join(extensions)}; jambonz never offers one")
+    return _subprotocol(headers.get_all("Sec-WebSocket-Protocol"), offered)
+
+
+def _subprotocol(answers: Sequence[str], offered: str | None) -> tuple[str | None, tuple[str, ...]]:
+    if not answers:
+        if offered is None:
+            return None, ()
+        return None, (f"answered without a subprotocol; jambonz takes that, but a server should echo {offered}",)
+    answer = ", ".join(answers)
+    # jambonz offers exactly one; a relay offers what its own client did.
+    if answer not in map(str.strip, (offered or "").split(",")):
+        echo = "none was offered" if offered is None else f"echo {offered}"
+        raise RefusedError(f"answered with subprotocol {answer}; jambonz closes at once; {echo}")
+    return answer, ()
+
+
+def _says(headers: Headers, name: str, word: str) -> bool:
+    words = chain.from_iterable(value.split(",") for value in headers.get_all(name))
+    return any(found.strip().lower() == word for found in words)
+
+
+def _single(headers: Headers, name: str) -> str | None:
+    try:
+        return headers.get(name)
+    except MultipleValuesError:
+        return None

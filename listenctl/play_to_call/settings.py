@@ -1,0 +1,27 @@
+"""What a user wants of a player."""
+
+from dataclasses import dataclass
+
+from listenctl.play_to_call.delivery_mode import Choice
+from listenctl.play_to_call.stream_sender import LEAD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaySettings:
+    """
+    How to play.
+
+    Attributes:
+        stream_rate: what the call streams at in Hz, 0 for clips, None if the user doesn't say.
+        interrupt: silence what plays first.
+        lead: seconds that a stream is ahead of the clock.
+        exact: stream samples of value -1 too, which jambonz takes for marks.
+        wait: until the sound has been heard, or only until it was sent.
+    """
+
+    choice: Choice = Choice.AUTO
+    stream_rate: int | None = None
+    interrupt: bool = False
+    lead: float = LEAD
+    exact: bool = False
+    wait: bool = True

@@ -1,0 +1,1 @@
+"""One call shared by many tools: names on the wire, turns of the stream, the clip queue."""

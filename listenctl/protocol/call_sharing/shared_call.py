@@ -1,0 +1,264 @@
+"""
+One call that several attached tools talk to at once, none of which sees the others' marks and clips.
+
+Told what a tool or jambonz sent, it says what goes where. Marks and clips get names of its own on the wire, and each
+answer returns to its sender under the sender's name; everything else of jambonz goes to everyone.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol.call_sharing.clip_queue import MAX_WAITING, MAX_WAITING_BYTES
+from listenctl.protocol.call_sharing.mark_and_clip_names import MAX_OUTSTANDING, Asked, WireNames
+from listenctl.protocol.call_sharing.shared_clips import Owned, SharedClips
+from listenctl.protocol.call_sharing.shared_stream import SharedStream
+from listenctl.protocol.call_sharing.sharing_actions import (
+    Action,
+    Actions,
+    Refuse,
+    TextToJambonz,
+    ToEveryone,
+    ToTool,
+)
+from listenctl.protocol.call_sharing.stream_rate import StreamRates, stream_rate
+from listenctl.protocol.call_sharing.tool_messages import PREFIX, ControlType, Refusal, RefusalReason, Synced
+from listenctl.protocol.commands import (
+    ClearMarks,
+    Command,
+    KillAudio,
+    MarkCommand,
+    PlayAudio,
+    UnknownCommand,
+    mark_name_is_safe,
+    parse_command,
+)
+from listenctl.protocol.frames.splitter import Audio, Text
+from listenctl.protocol.messages import JambonzMessage, Mark, PlayDone, parse_texts
+
+MAX_NAME = 1024
+"""Characters of a mark's name or a clip's id as JSON; it is kept until the answer comes."""
+
+
+class SharedCall:
+    """
+    Share one call among tools.
+
+    Args:
+        prefix: begins the names on the wire. Where the application of a call is behind us and may be another listenctl,
+            it has to be one that the application doesn't use; letters, digits and hyphens are safe.
+        alone: whether there is no application beside the tools, which may have asked for clips before them.
+        server_rate: of streamed audio where neither metadata nor a tool say it; 0 for clips, None for unknown.
+        clock: returns the time in seconds. Without one it stands still, so that no clip is ever given up.
+    """
+
+    def __init__(
+        self,
+        *,
+        prefix: str = "lc-",
+        alone: bool = True,
+        server_rate: int | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._attached = 0
+        self._tools: set[int] = set()
+        self._marks = WireNames[str](f"{prefix}m")
+        self._clips = SharedClips(f"{prefix}c", clock)
+        self._alone = alone
+        if not alone:
+            self._clips.doubt_order()
+        self._stream = SharedStream(server_rate, clock)
+        self._mark_answered = False
+        # Tools that wait to be synced, each with the clip that has to be passed on before.
+        self._syncs: list[tuple[int, str]] = []
+
+    @property
+    def tools(self) -> frozenset[int]:
+        """The tools that are attached."""
+        return frozenset(self._tools)
+
+    @property
+    def streamer(self) -> int | None:
+        """The tool whose audio is streamed, None if the stream is free."""
+        return self._stream.holder
+
+    @property
+    def rates(self) -> StreamRates:
+        """What is said of the rate of streamed audio."""
+        return self._stream.rates
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call ``pass_clips``, on the clock; None if nothing waits or is to be stopped."""
+        return self._clips.deadline
+
+    def attach(self) -> int:
+        """Return the number of a new tool; none is ever used again."""
+        self._attached += 1
+        self._tools.add(self._attached)
+        return self._attached
+
+    def detach(self, tool: int) -> Actions:
+        """Let a tool go: its turn ends, and nothing that it asked is answered any more."""
+        self._tools.remove(tool)
+        self._marks.forget(tool)
+        self._clips.forget(tool)
+        self._syncs = [sync for sync in self._syncs if sync[0] != tool]
+        return self._stream.leave(tool)
+
+    def from_tool(self, tool: int, message: Text | Audio) -> Actions:
+        """Take a message of an attached tool."""
+        if tool not in self._tools:
+            raise ValueError(f"no tool {tool} is attached")
+        if isinstance(message, Audio):
+            return self._stream.audio(tool, message.data)
+        command = parse_command(message.data)
+        if isinstance(command, UnknownCommand) and command.type and command.type.startswith(PREFIX):
+            return self._control(tool, command)
+        if isinstance(command, MarkCommand | PlayAudio):
+            return self._named(tool, command)
+        return [*self._notice(command, tool), TextToJambonz(message.data)]
+
+    def from_application(self, text: bytes) -> Actions:
+        """Take a text of an application beside the tools, whose names stay as they are."""
+        command = parse_command(text)
+        if isinstance(command, PlayAudio):
+            # From here on a playDone without an id may be the application's.
+            self._clips.doubt_order()
+        return [*self._notice(command), TextToJambonz(text)]
+
+    def note_streamed(self, size: int) -> None:
+        """Take notice of audio that the application has streamed to the caller, in bytes."""
+        self._stream.note_streamed(size)
+
+    def from_jambonz(self, text: bytes) -> Actions:
+        """Take a text of jambonz; what doesn't answer a tool goes to everyone, byte by byte if it came alone."""
+        messages = parse_texts(text)
+        answers = [self._answer(message) for message in messages]
+        if all(answer is None for answer in answers):
+            return (ToEveryone(text),)
+        return [
+            action
+            for message, answer in zip(messages, answers, strict=True)
+            for action in ([ToEveryone(message.serialize().encode())] if answer is None else answer)
+        ]
+
+    def pass_clips(self) -> Actions:
+        """Pass on the clips whose turn it is, or go on stopping those that are to be stopped."""
+        must_kill = self._clips.must_kill() and not self._streams
+        kill = [TextToJambonz(KillAudio().serialize().encode())] if must_kill else []
+        return [*kill, *(TextToJambonz(text) for text in self._clips.pass_on()), *self._sync()]
+
+    def _notice(self, command: Command, sender: int | None = None) -> Actions:
+        match command:
+            case ClearMarks():
+                # None of them is answered (protocol.md 6.4).
+                self._marks.forget_all()
+            case KillAudio():
+                # What its playDone says after that can't be trusted (protocol.md 13).
+                stopped = self._tell_dropped(self._clips.playing(behind=self._alone), "stopped by killAudio")
+                killed = self._clips.kill(all_of_them=self._alone and not self._streams)
+                dropped = self._tell_dropped(killed, "not played: killAudio came before its turn")
+                return [*stopped, *dropped, *self._stream.kill(sender)]
+            case PlayAudio() if command.queue_play is not True:
+                why = "not played: a clip without queuePlay, which empties the queue, came before its turn"
+                return self._tell_dropped(self._clips.interrupt(command), why)
+        return ()
+
+    def _named(self, tool: int, command: MarkCommand | PlayAudio) -> Actions:
+        own = command.name if isinstance(command, MarkCommand) else command.id
+        if refusal := self._why_no_name(tool, own):
+            return (Refuse(tool, refusal),)
+        if isinstance(command, PlayAudio):
+            return self._clip(tool, command)
+        return (TextToJambonz(MarkCommand(self._marks.give(tool, command.name)).serialize().encode()),)
+
+    def _clip(self, tool: int, command: PlayAudio) -> Actions:
+        if command.queue_play is not True:
+            return [*self._notice(command), TextToJambonz(self._clips.put_on_top(tool, command))]
+        if self._clips.has_room(command):
+            self._clips.add(tool, command)
+            return self.pass_clips()
+        room = f"at most {MAX_WAITING} clips and {MAX_WAITING_BYTES // 1024 // 1024} MiB wait"
+        detail = f"not sent: {self._clips.waiting} clips wait for their turn; {room}; send it when some have played"
+        return (Refuse(tool, Refusal(RefusalReason.QUEUE_FULL, detail, command.id)),)
+
+    @property
+    def _streams(self) -> bool:
+        """Whether the call plays no clips, as far as is known, so that a killAudio for them would end a stream."""
+        return self._mark_answered or self._stream.holder is not None
+
+    def _tell_dropped(self, clips: Iterable[Owned], why: str) -> Actions:
+        refusals = [Refuse(one.tool, Refusal(RefusalReason.KILLED, why, one.own)) for one in clips]
+        return [*refusals, *self._sync()]
+
+    def _why_no_name(self, tool: int, own: object) -> Refusal | None:
+        if self._marks.count(tool) + self._clips.count(tool) >= MAX_OUTSTANDING:
+            detail = f"not sent: {MAX_OUTSTANDING} marks and clips are unanswered; wait for answers, or attach anew"
+            return Refusal(RefusalReason.TOO_MANY_OUTSTANDING, detail)
+        if (length := len(wire_json.encode(own))) > MAX_NAME:
+            detail = f"not sent: its name has {length} characters as JSON; use at most {MAX_NAME}"
+            return Refusal(RefusalReason.NAME_TOO_LONG, detail)
+        return None
+
+    def _answer(self, message: JambonzMessage) -> Iterable[Action] | None:
+        """Return what goes to the sender of what is answered, or None if no tool asked for it."""
+        match message:
+            case Mark(name=name):
+                self._mark_answered = True
+                if not self._marks.has_given(name):
+                    return None
+                mark = self._marks.take(name)
+                return [ToTool(mark.tool, _mark_text(mark, message.event))] if mark else ()
+            case PlayDone() if (clips := self._clips.answer(message)) is not None:
+                answers = [ToTool(one.tool, replace(message, id=one.own).serialize().encode()) for one in clips]
+                return [*answers, *self.pass_clips()]
+        return None
+
+    def _control(self, tool: int, command: UnknownCommand) -> Actions:
+        match command.type:
+            case ControlType.ACQUIRE:
+                return self._stream.ask(tool, stream_rate(_data_of(command).get("sampleRate")))
+            case ControlType.RELEASE:
+                return self._stream.leave(tool)
+            case ControlType.WITHDRAW:
+                withdrawn = self._clips.withdraw(tool, _data_of(command).get("id"))
+                return [*self._tell_dropped(withdrawn, "withdrawn by you"), *self.pass_clips()]
+            case ControlType.SYNC:
+                last = self._clips.last_of(tool)
+                self._syncs += [(tool, last)] if last else []
+                return () if last else (self._synced(tool),)
+        known = f"{ControlType.ACQUIRE}, {ControlType.RELEASE}, {ControlType.SYNC} and {ControlType.WITHDRAW}"
+        detail = f"nothing is known by the type {str(command.type)[:40]!r}; send {known}, or what jambonz understands"
+        return (Refuse(tool, Refusal(RefusalReason.UNKNOWN_CONTROL, detail)),)
+
+    def _sync(self) -> Actions:
+        """Answer the tools whose clips have all been passed on by now."""
+        done = [tool for tool, clip in self._syncs if not self._clips.waits(clip)]
+        self._syncs = [(tool, clip) for tool, clip in self._syncs if self._clips.waits(clip)]
+        return [self._synced(tool) for tool in done]
+
+    def _synced(self, tool: int) -> ToTool:
+        rate = self.rates.believed
+        synced = Synced(
+            stream_rate=rate.hertz,
+            stream_rate_from=rate.source,
+            playout=self._stream.left,
+            waiting_clips=self._clips.waiting,
+            clip_seconds=self._clips.seconds_left,
+            stopping=self._clips.stopping,
+            mark_answered=self._mark_answered,
+        )
+        return ToTool(tool, synced.serialize().encode())
+
+
+def _data_of(command: UnknownCommand) -> Mapping[str, object]:
+    data = command.value.get("data") if isinstance(command.value, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def _mark_text(mark: Asked[str], event: str) -> bytes:
+    """Return the answer in jambonz's own form, or as proper JSON where that would break it (protocol.md 4)."""
+    if mark_name_is_safe(mark.own + event):
+        return Mark(mark.own, event).serialize().encode()
+    return wire_json.encode({"type": "mark", "data": {"name": mark.own, "event": event}}).encode()

@@ -1,0 +1,1 @@
+"""WebSocket frames: bytes to frames, and frames to bytes, for either side."""

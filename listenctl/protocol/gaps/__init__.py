@@ -1,0 +1,1 @@
+"""Missing audio: audio time compared with arrival time."""

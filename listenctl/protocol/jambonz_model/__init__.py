@@ -1,0 +1,1 @@
+"""How a real jambonz behaves: its first text, send buffer, playout, marks, clips and verdicts."""

@@ -1,0 +1,254 @@
+"""
+The first text of a call as jambonz writes it: its fields for each kind of call, and what becomes of them on the way.
+
+The fields travel through a command line and into a buffer of 8192 bytes, and the text can arrive as invalid JSON
+(protocol.md 2.6), or is broken so on purpose.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import partial
+from types import MappingProxyType
+
+from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol.jambonz_model.profiles import CURRENT, OLD, Profile
+from listenctl.protocol.metadata import MAX_FRAME_BYTES
+
+_TOKEN = re.compile(r"\\.|[^\\'|]+|.", re.DOTALL)
+_UNESCAPED = {
+    r"\"": '"',
+    r"\'": "'",
+    r"\\": "\\",
+    r"\|": "|",
+    r"\n": "\n",
+    r"\r": "\r",
+    r"\t": "\t",
+    r"\s": " ",
+}
+
+
+def pass_argument(text: str) -> str:
+    """Return what arrives of ``text``: the first argument that FreeSWITCH's splitter finds, cleaned up."""
+    command = f"'{text}'|"
+    last_apostrophe = command.rindex("'")
+    quoted = False
+    arrived: list[str] = []
+    # Blanks at the end go, unless they were quoted or escaped.
+    kept = 0
+    for token in _TOKEN.finditer(command):
+        piece = token[0]
+        # An apostrophe without another one behind it is an ordinary character.
+        if piece == "'" and (quoted or token.start() < last_apostrophe):
+            quoted = not quoted
+        elif piece == "|" and not quoted:
+            break
+        else:
+            arrived.append(_UNESCAPED.get(piece, piece))
+        if quoted or piece in _UNESCAPED:
+            kept = len(arrived)
+    return "".join(arrived[:kept]) + "".join(arrived[kept:]).rstrip(" ")
+
+
+_EXACT_FLOATS = 1e21
+"""JavaScript writes whole numbers below this without a fraction and without an exponent."""
+
+
+class CallKind(StrEnum):
+    """What makes jambonz listen; each has a first text of its own."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    DIAL = "dial"
+    CONFIG = "config"
+    RECORD = "record"
+    ROOM = "room"
+
+
+def first_frame_fields(
+    kind: CallKind,
+    *,
+    sample_rate: int,
+    mix_type: str,
+    metadata: Mapping[str, object],
+    new_id: Callable[[], str],
+    caller: str,
+    callee: str,
+) -> dict[str, object]:
+    """
+    Return the fields of a call that has just been answered, in jambonz's order.
+
+    Cloud recording is always stereo and takes no metadata (protocol.md 2.4).
+
+    Args:
+        metadata: the verb's own, which may overwrite any field; only a room's tap has the last word itself.
+        new_id: makes the ids, UUIDs.
+    """
+    audio: dict[str, object] = {"sampleRate": sample_rate, "mixType": mix_type}
+    match kind:
+        case CallKind.INBOUND | CallKind.CONFIG:
+            return audio | _call("inbound", new_id, caller, callee) | dict(metadata)
+        case CallKind.OUTBOUND:
+            return audio | _call("outbound", new_id, caller, callee) | dict(metadata)
+        case CallKind.DIAL:
+            return audio | _dialled_leg(new_id, caller, callee) | dict(metadata)
+        case CallKind.RECORD:
+            return audio | {"mixType": "stereo"} | _call("inbound", new_id, caller, callee)
+        case CallKind.ROOM:
+            return dict(metadata) | _room_member(new_id, sample_rate)
+
+
+def first_frame(fields: Mapping[str, object], profile: Profile) -> bytes:
+    """
+    Return the text as it arrives from jambonz.
+
+    ``current`` escapes the strings at the top level of ``metadata`` and ``customerData`` once more, so that those
+    survive the command line; a string counts as metadata if its name is none of jambonz's own (protocol.md 2.6).
+    """
+    if profile.name not in (CURRENT.name, OLD.name):
+        return _stringify(fields).encode()
+    protected = fields if profile.name == OLD.name else _protect(fields)
+    return pass_argument(_stringify(protected)).encode()[:MAX_FRAME_BYTES]
+
+
+def describe_damage(raw: bytes) -> str | None:
+    """Return a sentence on why a first text is no JSON object and how to avoid that; None if it is one."""
+    if _is_object(raw):
+        return None
+    if len(raw) >= MAX_FRAME_BYTES:
+        return f"the first text is cut at {MAX_FRAME_BYTES} bytes, which makes it invalid JSON; send less metadata"
+    if raw.endswith(b"'"):
+        return "an apostrophe moved to the end of the first text, which makes it invalid JSON; keep it out of metadata"
+    if raw.startswith(b"{") and raw.endswith(b"}"):
+        return "values lost their escapes, which makes the first text invalid JSON; keep quotes and line breaks out"
+    return "the first text is no JSON object"
+
+
+def _call(direction: str, new_id: Callable[[], str], caller: str, callee: str) -> dict[str, object]:
+    origin = {"originatingSipIp": "192.0.2.20", "originatingSipTrunkName": "example"} if direction == "inbound" else {}
+    return {
+        "callSid": new_id(),
+        "direction": direction,
+        "from": caller,
+        "to": callee,
+        "callId": new_id(),
+        "sbcCallid": new_id(),
+        "sipStatus": 200,
+        "sipReason": "OK",
+        "callStatus": "in-progress",
+        "accountSid": new_id(),
+        "traceId": new_id().replace("-", ""),
+        "applicationSid": new_id(),
+        "fsSipAddress": "192.0.2.10:5060",
+        **origin,
+        "fsPublicIp": "192.0.2.10",
+    }
+
+
+def _dialled_leg(new_id: Callable[[], str], caller: str, callee: str) -> dict[str, object]:
+    """Return the called leg under the names that it has inside jambonz (protocol.md 2.3)."""
+    return {
+        "direction": "outbound",
+        "traceId": new_id().replace("-", ""),
+        "hasRecording": False,
+        "callerName": caller,
+        "callSid": new_id(),
+        "parentCallSid": new_id(),
+        "accountSid": new_id(),
+        "applicationSid": new_id(),
+        "from": caller,
+        "to": callee,
+        "callerId": caller,
+        "callId": new_id(),
+        "callStatus": "in-progress",
+        "sipStatus": 200,
+        "sipReason": "OK",
+        "localSipAddress": "192.0.2.10:5060",
+        "publicIp": "192.0.2.10",
+        "sbcCallid": new_id(),
+    }
+
+
+def _room_member(new_id: Callable[[], str], sample_rate: int) -> dict[str, object]:
+    """Return what a tap of one member of a room says over the metadata (protocol.md 2.5)."""
+    return {
+        "room": "room-1",
+        "memberId": new_id(),
+        "callSid": new_id(),
+        "accountSid": new_id(),
+        "tag": "member-1",
+        "sampleRate": sample_rate,
+    }
+
+
+_CALL_ATTRIBUTES = {
+    *_call("inbound", str, "", ""),
+    *_dialled_leg(str, "", ""),
+    "mixType",
+    "apiBaseUrl",
+    "callTerminationBy",
+}
+
+
+def _protect(fields: Mapping[str, object]) -> dict[str, object]:
+    return {name: value if name in _CALL_ATTRIBUTES else _escape(name, value) for name, value in fields.items()}
+
+
+def _escape(name: str, value: object) -> object:
+    match value:
+        case str():
+            return wire_json.encode(value)[1:-1]
+        case dict() if name == "customerData":
+            return {key: _escape("", child) for key, child in value.items()}
+    return value
+
+
+def _stringify(fields: Mapping[str, object]) -> str:
+    return wire_json.encode(_as_javascript(dict(fields)))
+
+
+def _as_javascript(value: object) -> object:
+    match value:
+        case dict():
+            return {key: _as_javascript(child) for key, child in value.items()}
+        case list():
+            return [_as_javascript(child) for child in value]
+        case float() if value.is_integer() and abs(value) < _EXACT_FLOATS:
+            return int(value)
+    return value
+
+
+def _is_object(raw: bytes) -> bool:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return False
+    value, end = wire_json.decode(text, strict=True) or (None, 0)
+    return isinstance(value, dict) and end == len(text)
+
+
+def _add(frame: bytes, member: bytes, *, stray: bytes = b"") -> bytes:
+    head = frame[:-1]
+    comma = b"" if head == b"{" else b","
+    return head + comma + member + b"}" + stray
+
+
+def _cut(frame: bytes) -> bytes:
+    """Make ``frame`` too long and cut it where jambonz does, inside a character if there is room for one."""
+    head = _add(frame, b'"padding":"')[:-1]
+    odd = b"x" * ((MAX_FRAME_BYTES - len(head) + 1) % 2)
+    padding = "ä".encode() * MAX_FRAME_BYTES
+    return (head + odd + padding)[:MAX_FRAME_BYTES]
+
+
+BROKEN_FIRST_FRAMES: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
+    {
+        "apostrophe": partial(_add, member=b'"agent":"OBrien"', stray=b"'"),
+        "quotes": partial(_add, member=b'"x":{"q":"say "hi""}'),
+        "newline": partial(_add, member=b'"x":{"q":"two\nlines"}'),
+        "cut": _cut,
+        "empty": lambda _: b"{}",
+        "not-json": lambda _: b"not json",
+    }
+)
+"""By name, what makes such a text out of a good one; ``empty`` is valid JSON that says nothing."""

@@ -1,0 +1,263 @@
+"""
+What the media server makes of a ``playAudio``: the clip that it plays, or why it plays none (protocol.md 5.1).
+
+The content is written to a file whose ending says the rate; what then plays is up to FreeSWITCH's reader of that file.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from listenctl.protocol.audio import SAMPLE_BYTES, ResamplerFactory, pack, unpack
+from listenctl.protocol.commands import PlayAudio
+from listenctl.protocol.jambonz_model.command_verdicts import Outbox, Outcome
+from listenctl.protocol.jambonz_model.profiles import PlayDoneForm, Profile
+from listenctl.protocol.messages import PlayDone
+
+PCM = 1
+EXTENSIBLE = 0xFFFE
+# A few bytes that claim a rate of 1 Hz would last, and take memory, for hours.
+MIN_RATE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """One channel of 16-bit samples."""
+
+    sample_rate: int
+    samples: bytes
+
+
+def read_wav(data: bytes) -> Sound | None:
+    """Read a WAV file of 8, 16, 24 or 32-bit PCM; channels are added up, as FreeSWITCH does."""
+    chunks = _riff_chunks(data)
+    header, audio = chunks.get(b"fmt "), chunks.get(b"data")
+    if header is None or audio is None or len(header) < 16:
+        return None
+    kind, channels, rate, bits = (
+        int.from_bytes(header[at : at + size], "little") for at, size in ((0, 2), (2, 2), (4, 4), (14, 2))
+    )
+    if kind not in (PCM, EXTENSIBLE) or not channels or rate < MIN_RATE or bits not in (8, 16, 24, 32):
+        return None
+    samples = _unsigned_8_bits(audio) if bits == 8 else upper_16_bits(audio, bits // 8)
+    return Sound(rate, _add_channels(samples, channels))
+
+
+def is_wav(data: bytes) -> bool:
+    """Tell whether a WAV file begins there."""
+    return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
+
+
+def upper_16_bits(data: bytes, size: int) -> bytes:
+    """Return 16-bit samples from wider ones, without an incomplete one at the end."""
+    data = data[: len(data) - len(data) % size]
+    if size == SAMPLE_BYTES:
+        return data
+    samples = bytearray(len(data) // size * SAMPLE_BYTES)
+    samples[::2] = data[size - 2 :: size]
+    samples[1::2] = data[size - 1 :: size]
+    return bytes(samples)
+
+
+def _unsigned_8_bits(data: bytes) -> bytes:
+    samples = bytearray(len(data) * SAMPLE_BYTES)
+    samples[1::2] = data.translate(bytes(value ^ 0x80 for value in range(256)))
+    return bytes(samples)
+
+
+def _add_channels(samples: bytes, channels: int) -> bytes:
+    if channels == 1:
+        return samples
+    values = unpack(samples)
+    frames = zip(*(values[channel::channels] for channel in range(channels)), strict=False)
+    return pack([max(-32768, min(32767, sum(frame))) for frame in frames])
+
+
+def _riff_chunks(data: bytes) -> Mapping[bytes, bytes]:
+    chunks: dict[bytes, bytes] = {}
+    if not is_wav(data):
+        return chunks
+    at = 12
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        chunks.setdefault(data[at : at + 4], data[at + 8 : at + 8 + size])
+        at += 8 + size + size % 2
+    return chunks
+
+
+DEFAULT_RAW_RATE = 16000
+READ_AHEAD = 16384
+"""Samples that FreeSWITCH reads at once: where a clip was killed, its playDone counts those (protocol.md 13)."""
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*+")
+_VALUE_IN_SENTENCE = 20
+_MANGLED = re.compile(r"['\"\\\n\t]")
+
+
+WavReader = Callable[[bytes], Sound | None]
+"""Read a WAV file; None for one that nothing can read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """
+    A clip that can be played.
+
+    Attributes:
+        command: the number of its ``playAudio``.
+        samples: at the call's rate.
+        source_samples: how many they were at ``source_rate``, as sent.
+    """
+
+    command: int
+    id: object
+    samples: bytes
+    source_rate: int
+    source_samples: int
+
+    def done(self, form: PlayDoneForm, *, played: int, killed: bool) -> PlayDone:
+        """Return the playDone after so many samples at the call's rate."""
+        if form is PlayDoneForm.BARE:
+            return PlayDone()
+        samples = self._samples_read(played) if killed else self.source_samples
+        milliseconds = samples * 1000 // self.source_rate
+        if form is PlayDoneForm.STRINGS:
+            return PlayDone(self.id, None, str(milliseconds // 1000), str(milliseconds), str(played))
+        return PlayDone(self.id, "destroyed" if killed else "completed", milliseconds // 1000, milliseconds, played)
+
+    def _samples_read(self, played: int) -> int:
+        source = played * SAMPLE_BYTES * self.source_samples // max(len(self.samples), SAMPLE_BYTES)
+        return min(-(-source // READ_AHEAD) * READ_AHEAD, self.source_samples)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipReader:
+    """Read clips as one media server does, for calls of one rate."""
+
+    profile: Profile
+    call_rate: int
+    resampler: ResamplerFactory
+    read_wav: WavReader
+    outbox: Outbox
+
+    def read(self, command: PlayAudio) -> Clip | None:
+        """Return the clip, if there is one to play; what the application should know goes to the outbox."""
+        try:
+            sound = self._sound(command)
+        except _NoClip as why:
+            self.outbox.judge(why.outcome, why.reason, str(why), wrong=True)
+            return None
+        if self.profile.mangles_play_done and isinstance(command.id, str) and _MANGLED.search(command.id):
+            self._misread("id-mangled", "quotes and escapes in its id don't survive into the playDone")
+        source_samples = len(sound.samples) // SAMPLE_BYTES
+        if not source_samples and not _is_cut(command.audio_content):
+            self._misread("no-audio", "holds no audio")
+        return Clip(self.outbox.number, command.id, self._at_call_rate(sound), sound.sample_rate, source_samples)
+
+    def _at_call_rate(self, sound: Sound) -> bytes:
+        if sound.sample_rate == self.call_rate:
+            return sound.samples
+        return self.resampler(sound.sample_rate, self.call_rate)(sound.samples, last=True)
+
+    def _sound(self, command: PlayAudio) -> Sound:
+        kind = command.audio_content_type
+        if not isinstance(kind, str):
+            raise self._untyped()
+        if kind not in ("raw", "wav", "wave"):
+            raise _NoClip("content-type", f"audioContentType {kind[:40]!r} is none of raw, wav and wave")
+        if not isinstance(command.audio_content, str):
+            raise _NoClip("no-content", "audioContent is missing or no string")
+        data = self._decode(command.audio_content)
+        if kind == "raw":
+            return self._raw(data, command.sample_rate)
+        if not data:
+            raise _NoClip("no-audio", "holds no audio")
+        sound = self.read_wav(data)
+        if sound is None:
+            raise _NoClip("wav-unreadable", "audioContent is no WAV file that can be read")
+        return sound
+
+    def _untyped(self) -> "_NoClip":
+        missing = "audioContentType is missing or no string"
+        if self.profile.crashes_without_type:
+            return _NoClip("no-content-type", f"{missing}, which crashes the media server", Outcome.WOULD_CRASH)
+        return _NoClip("no-content-type", missing)
+
+    def _raw(self, data: bytes, sample_rate: object) -> Sound:
+        rate = self._rate(sample_rate)
+        size = self.profile.raw_sample_bytes[rate]
+        if not size:
+            raise _NoClip("rate-unreadable", f"FreeSWITCH has no reader for raw audio at {rate} Hz")
+        if is_wav(data):
+            self._misread("wav-as-raw", "is a WAV file sent as raw; its header is heard as a click")
+        if size != SAMPLE_BYTES:
+            noise = f"raw audio at {rate} Hz is read as {8 * size}-bit samples and becomes noise"
+            self._misread("rate-is-noise", noise)
+        return Sound(rate, upper_16_bits(data, size))
+
+    def _rate(self, value: object) -> int:
+        """Return the rate that the clip is played at; cJSON takes everything but a number for 0."""
+        rate = _integer(value, strings=self.profile.reads_string_rates)
+        if rate in self.profile.raw_sample_bytes:
+            return rate
+        wrong = _integer(value, strings=True) != DEFAULT_RAW_RATE
+        shown, taken = _shown(value), f"is taken for {DEFAULT_RAW_RATE}"
+        if value is None:
+            self._misread("rate-missing", f"a missing sampleRate {taken}", wrong=wrong)
+        elif rate or (isinstance(value, int | float) and not isinstance(value, bool)):
+            self._misread("rate-unknown", f"sampleRate {shown} is no rate of raw audio and {taken}", wrong=wrong)
+        else:
+            self._misread("rate-no-number", f"sampleRate {shown} is no number and {taken}", wrong=wrong)
+        return DEFAULT_RAW_RATE
+
+    def _decode(self, content: str) -> bytes:
+        """Decode base64 up to the first foreign character, where the media server stops too."""
+        digits = _digits(content)
+        if _is_cut(content):
+            decoded = len(digits) * 3 // 4
+            where = f"audioContent ends at character {len(digits) + 1}, which is no base64"
+            sentence = f"{where}: {decoded} bytes are left; send it in one line, without a prefix"
+            self.outbox.judge(Outcome.TRUNCATED, "base64-ends", sentence, wrong=True)
+        digits = digits[: len(digits) - (len(digits) % 4 == 1)]
+        return base64.b64decode(digits + "=" * (-len(digits) % 4))
+
+    def _misread(self, reason: str, sentence: str, *, wrong: bool = True) -> None:
+        self.outbox.judge(Outcome.MISREAD, reason, sentence, wrong=wrong)
+
+
+class _NoClip(Exception):
+    """There is nothing to play; the text is the sentence of the verdict."""
+
+    def __init__(self, reason: str, sentence: str, outcome: Outcome = Outcome.IGNORED) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.outcome = outcome
+
+
+def _digits(content: str) -> str:
+    found = _BASE64.match(content)
+    return found[0] if found else ""
+
+
+def _is_cut(content: object) -> bool:
+    """Tell whether something that is no base64 comes before the end."""
+    return isinstance(content, str) and bool(content[len(_digits(content)) :].rstrip("="))
+
+
+def _shown(value: object) -> str:
+    """Return the JSON that was sent, so that a number in quotes is seen to be in quotes."""
+    text = json.dumps(value)
+    return text if len(text) <= _VALUE_IN_SENTENCE else f"{text[:_VALUE_IN_SENTENCE]}…"
+
+
+def _integer(value: object, *, strings: bool) -> int:
+    match value:
+        case bool():
+            return 0
+        case int() | float():
+            return int(value)
+        case str() if strings and value.isascii() and value.isdecimal() and len(value) < 10:
+            return int(value)
+    return 0

@@ -1,0 +1,214 @@
+"""
+How jambonz plays what an application sends it: commands and audio in, what the caller hears and jambonz answers out.
+
+Time is counted in ticks of 20 ms, those of FreeSWITCH's outgoing clock; whoever has a real clock calls ``tick`` when
+one is due. What was told before a tick has arrived before it (protocol.md 5, 6).
+"""
+
+from dataclasses import dataclass
+
+from listenctl.protocol.audio import SAMPLE_BYTES, LinearResampler, ResamplerFactory, add_wrapping
+from listenctl.protocol.commands import (
+    ClearMarks,
+    Command,
+    Disconnect,
+    KillAudio,
+    MarkCommand,
+    PlayAudio,
+    UnknownCommand,
+    parse_command,
+)
+from listenctl.protocol.jambonz_model.command_verdicts import Outbox, Outcome, Verdict
+from listenctl.protocol.jambonz_model.play_audio import ClipReader, WavReader, read_wav
+from listenctl.protocol.jambonz_model.playout_modes import ClipMode, PlayoutMode, StreamMode
+from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
+from listenctl.protocol.jambonz_model.stream_playout import ExactStream, MediaServerStream
+from listenctl.protocol.messages import Mark, PlayDone
+
+TICKS_PER_SECOND = 50
+MAX_FRAGMENTED_BYTES = 665_600
+"""A message in fragments that is longer gets lost; one in a single frame has no limit (protocol.md 5.1)."""
+
+_UNKNOWN = {
+    None: ("no-json", "is no JSON"),
+    "json": ("no-type", "has no string `type`"),
+    "playAudio": ("no-data", "a playAudio without an object as its `data`"),
+    "mark": ("no-name", "a mark without a string as the `name` in its `data`"),
+    "transcription": ("no-effect", "nothing in jambonz listens to it"),
+    "transfer": ("no-effect", "nothing in jambonz listens to it"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BidirectionalAudio:
+    """The verb's option of that name: with ``streaming`` and a rate binary audio is played, without them clips."""
+
+    enabled: bool = True
+    streaming: bool = False
+    sample_rate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """20 ms of a call: what the caller heard, at the call's rate, and what jambonz says to the application then."""
+
+    audio: bytes
+    messages: tuple[Mark | PlayDone, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+class Playout:
+    """
+    Play what the application of one call sends.
+
+    Messages are numbered from 1, texts and audio alike; each verdict says which one it is on.
+
+    Args:
+        call_rate: sample rate of the call itself: 8000 for G.711, 16000 for G.722.
+        resampler: makes what converts a stream or a clip to that rate.
+        wav_reader: reads what ``audioContentType`` says is a WAV file.
+    """
+
+    def __init__(
+        self,
+        profile: Profile = CURRENT,
+        option: BidirectionalAudio | None = None,
+        *,
+        call_rate: int = 8000,
+        resampler: ResamplerFactory = LinearResampler,
+        wav_reader: WavReader = read_wav,
+    ) -> None:
+        option = option or BidirectionalAudio()
+        self.profile = profile
+        self.call_rate = call_rate
+        self._outbox = Outbox()
+        self._sample_rate = option.sample_rate or call_rate
+        self._streams = _streams(profile, option)
+        self._ticks = 0
+        self._finished = False
+        self._mode: PlayoutMode
+        if self._streams:
+            kind = ExactStream if profile.exact_stream else MediaServerStream
+            stream = kind(self._sample_rate, call_rate, resampler)
+            self._mode = StreamMode(stream, self._outbox, sample_rate=self._sample_rate, call_rate=call_rate)
+        else:
+            reader = ClipReader(profile, call_rate, resampler, wav_reader, self._outbox)
+            disabled = profile.streams and not option.enabled
+            self._mode = ClipMode(reader, why_no_stream=_why_no_stream(profile, option), disabled=disabled)
+
+    @property
+    def time(self) -> float:
+        """Seconds played so far."""
+        return self._ticks / TICKS_PER_SECOND
+
+    @property
+    def tick_samples(self) -> int:
+        """Samples of the next tick; at 11025 Hz their number alternates."""
+        return (self._ticks + 1) * self.call_rate // TICKS_PER_SECOND - self._ticks * self.call_rate // TICKS_PER_SECOND
+
+    @property
+    def streams(self) -> bool:
+        """Whether binary audio is played; if not, clips are."""
+        return self._streams
+
+    @property
+    def buffered(self) -> float:
+        """Seconds of audio that will play without more being sent."""
+        return self._mode.buffered / self.call_rate
+
+    @property
+    def held(self) -> float:
+        """Seconds of audio that won't play unless more is sent (protocol.md 6.2)."""
+        return self._mode.held / self._sample_rate
+
+    @property
+    def outstanding_marks(self) -> tuple[str, ...]:
+        """The names of the marks that are still to be answered, oldest first."""
+        return tuple(mark.name for mark in self._mode.outstanding_marks)
+
+    def text(self, raw: bytes, *, fragmented: bool = False) -> tuple[Verdict, ...]:
+        """Take a text message, ``fragmented`` if it came in more than one frame."""
+        if self._is_lost(raw, fragmented=fragmented):
+            return self._outbox.take_verdicts()
+        return self.command(parse_command(raw))
+
+    def command(self, command: Command) -> tuple[Verdict, ...]:
+        """Take a command; return what became of it so far."""
+        self._outbox.number += 1
+        match command:
+            case PlayAudio():
+                self._mode.play(command)
+            case KillAudio():
+                self._mode.kill()
+            case MarkCommand() | ClearMarks() if not self.profile.streams:
+                self._judge_type("mark" if isinstance(command, MarkCommand) else "clearMarks")
+            case MarkCommand(name=name):
+                self._mode.mark(name)
+            case ClearMarks():
+                self._mode.clear_marks()
+            case Disconnect():
+                self._outbox.judge(Outcome.OBEYED, "", "jambonz closes the connection with 1000")
+            case UnknownCommand():
+                self._judge_unknown(command)
+        return self._outbox.take_verdicts()
+
+    def audio(self, data: bytes, *, fragmented: bool = False) -> tuple[Verdict, ...]:
+        """Take a binary message, ``fragmented`` if it came in more than one frame; an empty one is nothing."""
+        if data and not self._is_lost(data, fragmented=fragmented):
+            self._outbox.number += 1
+            self._mode.audio(data)
+        return self._outbox.take_verdicts()
+
+    def tick(self, beneath: bytes = b"") -> Tick:
+        """
+        Play 20 ms.
+
+        Args:
+            beneath: what else there is to hear, ``tick_samples`` long; a stream is added to it, a clip replaces it.
+        """
+        size = self.tick_samples * SAMPLE_BYTES
+        audio = b"" if self._finished else self._mode.tick(self.tick_samples)
+        if audio:
+            audio = audio.ljust(size, b"\0")
+        if audio and beneath and self._streams:
+            audio = add_wrapping(beneath, audio)
+        self._ticks += 1
+        heard = audio or beneath or bytes(size)
+        return Tick(heard, self._outbox.take_messages(), self._outbox.take_verdicts())
+
+    def finish(self) -> tuple[Verdict, ...]:
+        """End the listen; what hasn't been played or answered never will be."""
+        self._finished = True
+        self._mode.finish()
+        return self._outbox.take_verdicts()
+
+    def _judge_unknown(self, command: UnknownCommand) -> None:
+        if command.type == "error":
+            sentence = "ends the verb, while the connection stays open and audio goes on; send disconnect instead"
+            self._outbox.judge(Outcome.MISREAD, "ends-verb-only", sentence, wrong=True)
+        elif command.type in _UNKNOWN:
+            self._outbox.judge(Outcome.IGNORED, *_UNKNOWN[command.type], wrong=True)
+        else:
+            self._judge_type(command.type or "")
+
+    def _judge_type(self, kind: str) -> None:
+        self._outbox.judge(Outcome.IGNORED, "unknown-type", f"jambonz knows no type {kind[:40]!r}", wrong=True)
+
+    def _is_lost(self, data: bytes, *, fragmented: bool) -> bool:
+        if not fragmented or len(data) <= MAX_FRAGMENTED_BYTES:
+            return False
+        self._outbox.number += 1
+        sentence = f"lost: {len(data)} bytes in fragments, at most {MAX_FRAGMENTED_BYTES} are taken; use a single frame"
+        self._outbox.judge(Outcome.IGNORED, "fragments-too-long", sentence, wrong=True)
+        return True
+
+
+def _streams(profile: Profile, option: BidirectionalAudio) -> bool:
+    enabled = option.enabled or not profile.honours_enabled
+    return profile.streams and enabled and option.streaming and bool(option.sample_rate)
+
+
+def _why_no_stream(profile: Profile, option: BidirectionalAudio) -> str:
+    if not profile.streams:
+        return "unsupported"
+    return "not-streaming" if option.enabled or not profile.honours_enabled else "disabled"

@@ -1,0 +1,189 @@
+"""
+Reading a JSON object that lost its escapes or its end on the way (protocol.md 2.6).
+
+A string ends at a quote only where what follows looks like JSON going on. Everything complete is kept; what can't be
+read is left out and named. Work is linear in the text: each unreadable spot may cost one more pass, and there are at
+most ``MAX_SKIPS`` of those. Possessive quantifiers keep the lookaheads from backtracking.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from listenctl.protocol import peer_json as wire_json
+
+MAX_SKIPS = 16
+MAX_FAULTS = 32
+_PATH_IN_FAULT = 80
+
+# What follows the end of a string: the next member or item, or closing brackets and then one of those, a glued document
+# or the end. A cut may come anywhere in it, and an apostrophe may stand before the end.
+_KEY = r'"(?:[^"\\]|\\.|\\\Z){0,1024}+'
+_END = r"'?+\s*+\Z"
+_NEXT_MEMBER = rf',\s*+(?:\Z|{_KEY}(?:\Z|"\s*+(?::|\Z)))'
+_NEXT_ITEM = r',\s*+(?:\Z|["{\[0-9tfn-])'
+_CLOSED = rf"(?:[}}\]]\s*+)++(?:'?+\s*+(?:\Z|{{)|{_NEXT_ITEM})"
+
+_COLON = re.compile(r"\s*+:\s*+")
+_MEMBER_END = re.compile(rf"\s*+(?:{_END}|{_NEXT_MEMBER}|{_CLOSED})", re.DOTALL)
+_ITEM_END = re.compile(rf"\s*+(?:{_END}|{_NEXT_ITEM}|{_CLOSED})", re.DOTALL)
+_RESUME = re.compile(rf',(?=\s*+{_KEY}"\s*+:)|[}}\]]', re.DOTALL)
+
+_BETWEEN = re.compile(r"[\s,]*+")
+_QUOTE_OR_ESCAPE = re.compile(r'\\.|"', re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f]")
+# A number at the very end may have lost digits, a word can't have lost anything.
+_SCALAR = re.compile(
+    r"(?:true|false|null|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+)(?=[\s,}\]])|(?:true|false|null)\Z"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """
+    What could be read of a broken object, and where that ended.
+
+    ``faults`` has a sentence for each thing that was wrong. ``cut`` says that the end of the object is missing, and
+    ``incomplete`` is the path of the member that the cut went through, if it did.
+    """
+
+    fields: dict[str, object]
+    end: int
+    faults: tuple[str, ...]
+    cut: bool
+    incomplete: str
+
+
+def repair_object(text: str) -> Repaired:
+    """Read the object at the beginning of ``text``."""
+    reader = _Reader(text)
+    fields = reader.read_object()
+    return Repaired(fields, reader.at, tuple(reader.faults), reader.cut, reader.incomplete)
+
+
+class _Unreadable(Exception):
+    """There is no value here; the text is the path of the member that it should have been."""
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._path: list[str] = []
+        self._depth = 0
+        self._skips = 0
+        self.at = 0
+        self.faults: list[str] = []
+        self.cut = False
+        self.incomplete = ""
+
+    def read_object(self) -> dict[str, object]:
+        fields: dict[str, object] = {}
+        self.at += 1
+        while not self._closed():
+            try:
+                self._read_member(fields)
+            except _Unreadable as unreadable:
+                self._skip(str(unreadable))
+        return fields
+
+    def _read_member(self, fields: dict[str, object]) -> None:
+        name = self._read_string(_COLON)
+        self._pass(_COLON)
+        self._path.append(name)
+        try:
+            fields[name] = self._read_value(_MEMBER_END)
+        finally:
+            self._path.pop()
+
+    def _read_array(self) -> list[object]:
+        items: list[object] = []
+        self.at += 1
+        while not self._closed():
+            try:
+                items.append(self._read_value(_ITEM_END))
+            except _Unreadable as unreadable:
+                self._skip(str(unreadable))
+        return items
+
+    def _read_value(self, string_end: re.Pattern[str]) -> object:
+        match self._text[self.at : self.at + 1]:
+            case '"':
+                return self._read_string(string_end)
+            case "{":
+                return self._read_nested(self.read_object)
+            case "[":
+                return self._read_nested(self._read_array)
+        return self._read_scalar()
+
+    def _read_nested(self, read: Callable[[], object]) -> object:
+        if self._depth == wire_json.MAX_DEPTH - 1:
+            raise self._unreadable()
+        self._depth += 1
+        value = read()
+        self._depth -= 1
+        return value
+
+    def _read_scalar(self) -> object:
+        scalar = _SCALAR.match(self._text, self.at)
+        decoded = scalar and wire_json.decode(scalar[0])
+        if not scalar or not decoded:
+            raise self._unreadable()
+        self.at = scalar.end()
+        return decoded[0]
+
+    def _read_string(self, end: re.Pattern[str]) -> str:
+        start = self.at + 1
+        if self._text[self.at : start] != '"':
+            raise self._unreadable()
+        for token in _QUOTE_OR_ESCAPE.finditer(self._text, start):
+            if token[0] == '"' and end.match(self._text, token.end()):
+                self.at = token.end()
+                return self._unescape(self._text[start : token.start()])
+        raise self._unreadable()
+
+    def _unescape(self, body: str) -> str:
+        escaped = _QUOTE_OR_ESCAPE.sub(lambda token: r"\"" if token[0] == '"' else token[0], body)
+        if escaped != body:
+            self._fault(f"quotes inside `{self._where()}` were not escaped")
+        if _CONTROL.search(body):
+            self._fault(f"`{self._where()}` holds raw control characters")
+        decoded = wire_json.decode(f'"{escaped}"')
+        if decoded:
+            return str(decoded[0])
+        self._fault(f"backslashes inside `{self._where()}` were not escaped")
+        return body
+
+    def _closed(self) -> bool:
+        self._pass(_BETWEEN)
+        if self.at == len(self._text):
+            self.cut = True
+            self.incomplete = self.incomplete or self._where()
+            return True
+        if self._text[self.at] not in "}]":
+            return False
+        self.at += 1
+        return True
+
+    def _skip(self, path: str) -> None:
+        self._skips += 1
+        resume = _RESUME.search(self._text, self.at) if self._skips <= MAX_SKIPS else None
+        if resume:
+            self.at = resume.start()
+            self._fault(f"`{path}` can't be read and is left out" if path else "something unreadable is left out")
+        else:
+            self.at = len(self._text)
+            self.incomplete = path
+
+    def _pass(self, pattern: re.Pattern[str]) -> None:
+        found = pattern.match(self._text, self.at)
+        self.at = found.end() if found else self.at
+
+    def _where(self) -> str:
+        return ".".join(self._path)[:_PATH_IN_FAULT]
+
+    def _unreadable(self) -> _Unreadable:
+        return _Unreadable(self._where())
+
+    def _fault(self, sentence: str) -> None:
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append(sentence)

@@ -1,0 +1,1 @@
+"""The listen verb, and how to find it in an application."""

@@ -1,0 +1,123 @@
+"""
+JSON that somebody wrote by hand, read with the types that jambonz's validator asks for.
+
+jambonz rejects a whole application for one wrong type; here that is an error of the user, with the place in the file.
+"""
+
+import json
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from listenctl.errors import UsageError
+from listenctl.protocol import peer_json as wire_json
+
+_VALUE_IN_ERROR = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """
+    The members of one object.
+
+    Attributes:
+        path: where the object stands in the document, as in ``[1].dial.listen``.
+        where: the name of the document itself.
+    """
+
+    fields: Mapping[str, object]
+    path: str
+    where: str
+
+    @classmethod
+    def of(cls, value: object, path: str, where: str) -> Self:
+        """Take ``value`` for an object; raise UsageError if it is none."""
+        if not isinstance(value, dict):
+            raise UsageError(f"{where}: {path} {_wrong('an object', value)}")
+        return cls(value, path, where)
+
+    def text(self, name: str) -> str | None:
+        """Return a string, None if there is no such member."""
+        value = self.fields.get(name)
+        if isinstance(value, str) or name not in self.fields:
+            return value if isinstance(value, str) else None
+        raise self.error(name, _wrong("a string", value))
+
+    def flag(self, name: str) -> bool | None:
+        """Return a boolean, None if there is no such member."""
+        value = self.fields.get(name)
+        if isinstance(value, bool) or name not in self.fields:
+            return value if isinstance(value, bool) else None
+        raise self.error(name, _wrong("true or false", value))
+
+    def number(self, name: str) -> float | None:
+        """Return a number, None if there is no such member or it is 0, which jambonz takes for none."""
+        if name not in self.fields:
+            return None
+        value = self.fields[name]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(name, _wrong("a number", value))
+        if value < 0 or not math.isfinite(value):
+            raise self.error(name, f"must not be negative: {value}")
+        return value or None
+
+    def whole(self, name: str, most: int) -> int | None:
+        """Return a whole number from 1 to ``most``, None as ``number`` does."""
+        value = self.number(name)
+        if value is None:
+            return None
+        if value != int(value) or value > most:
+            raise self.error(name, f"must be a whole number up to {most}, not {value:g}")
+        return int(value)
+
+    def choice(self, name: str, choices: Collection[str]) -> str | None:
+        """Return one of ``choices``, None if there is no such member."""
+        value = self.fields.get(name)
+        if isinstance(value, str) and value in choices:
+            return value
+        if name not in self.fields:
+            return None
+        raise self.error(name, _wrong(f"one of {', '.join(choices)}", value))
+
+    def child(self, name: str) -> Self | None:
+        """Return an object, None if there is no such member or it is null, which is an object to the validator."""
+        value = self.fields.get(name)
+        return None if value is None else self.of(value, f"{self.path}.{name}", self.where)
+
+    def unknown(self, known: Collection[str]) -> list[str]:
+        """Return the paths of the members that are not ``known``; jambonz lets ``_`` pass anywhere."""
+        return [f"{self.path}.{name}" for name in self.fields if name != "_" and name not in known]
+
+    def error(self, name: str, problem: str) -> UsageError:
+        """Return the error that a member has a problem."""
+        return UsageError(f"{self.where}: {self.path}.{name} {problem}")
+
+
+def read_document(raw: bytes, where: str) -> object:
+    """Return the JSON value in ``raw``; raise UsageError with line and column if it is none."""
+    try:
+        text = wire_json.read_text(raw.decode("utf-8-sig").encode())
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{where}: byte {exc.start} is no UTF-8; save the file as UTF-8") from exc
+    start = len(text) - len(text.lstrip())
+    value, end = wire_json.decode(text, start, strict=True) or (None, -1)
+    if end < 0 or text[end:].strip():
+        raise UsageError(f"{where}: {_fault(text)}")
+    return value
+
+
+def _fault(text: str) -> str:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as exc:
+        return f"line {exc.lineno}, column {exc.colno}: {exc.msg}; give one JSON value"
+    except (ValueError, RecursionError):
+        pass
+    return "is no JSON that can be read: a constant such as NaN, or too many levels"
+
+
+def _wrong(wanted: str, value: object) -> str:
+    brief = wire_json.encode(value)
+    shown = brief if len(brief) <= _VALUE_IN_ERROR else f"{brief[:_VALUE_IN_ERROR]}…"
+    return f"must be {wanted}, not {shown}; jambonz rejects the application"

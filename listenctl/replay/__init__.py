@@ -1,0 +1,1 @@
+"""A captured call, sent again."""

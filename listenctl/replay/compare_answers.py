@@ -1,0 +1,161 @@
+"""What a live server answers to a replayed call, held against what the application in the capture answered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from listenctl.net.client_connection import ConnectionEnd
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.frames.splitter import Audio, Text
+from listenctl.protocol.timeline import MessageJoiner
+from listenctl.replay.compare_audio import StreamedAudio, compare_audio
+from listenctl.replay.compare_texts import MAX_TEXTS, Difference, Ignored, SaidText, Timing, compare_texts, said_text
+from listenctl.replay.replay_frames import close_code
+
+IGNORED_AUDIO = "audio"
+_CLOSE = 8
+MAX_LISTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CompareSettings:
+    """
+    How answers are compared.
+
+    Attributes:
+        tolerance: seconds by which an answer may come later.
+        ignored: members of texts that may differ, as ``Ignored`` has them, or ``audio`` for all streamed audio.
+    """
+
+    tolerance: float = 0.5
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """
+    How the answers of a call compare.
+
+    Attributes:
+        texts: how many there were, in the capture and live.
+        audio: bytes, in the same way.
+        count: of all differences; listed are no more than ``MAX_LISTED``.
+    """
+
+    texts: tuple[int, int]
+    audio: tuple[int, int]
+    differences: tuple[Difference, ...]
+    count: int
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as it stands in a report."""
+        return {
+            "texts": dict(zip(("captured", "live"), self.texts, strict=True)),
+            "audio_bytes": dict(zip(("captured", "live"), self.audio, strict=True)),
+            "differences": self.count,
+            "listed": [difference.as_json() for difference in self.differences],
+        }
+
+
+class Answers:
+    """
+    Collect both sides' answers as they come; times are seconds since the handshake, each in its own call.
+
+    Args:
+        speed: at which the call is played, None for as fast as it goes.
+    """
+
+    def __init__(self, settings: CompareSettings, speed: float | None) -> None:
+        self._settings = settings
+        self._timing = Timing(settings.tolerance, speed)
+        self._ignored = Ignored(settings.ignored)
+        self._joiner = MessageJoiner(masked=False)
+        self._captured, self._live = _Side(), _Side()
+        self._close: tuple[float, int | None] | None = None
+        self.names: tuple[bytes, bytes] | None = None
+        """The callSid of the live call and that of the capture, for which it is taken where it is quoted."""
+
+    @property
+    def tolerance(self) -> float:
+        """Seconds by which answers may be late."""
+        return self._settings.tolerance
+
+    @property
+    def outstanding(self) -> bool:
+        """Whether less was answered than was by now in the capture."""
+        before, now = self._captured, self._live
+        return now.count < before.count or (self._compares_audio and now.audio.bytes < before.audio.bytes)
+
+    def expect(self, at: float, frame: RawFrame) -> None:
+        """Take a frame of the application in the capture."""
+        if frame.opcode == _CLOSE:
+            self._close = self._close or (at, close_code(frame.payload))
+            return
+        for message in self._joiner.feed(frame):
+            if isinstance(message, Text):
+                self._captured.say(at, message.data, self._ignored)
+            elif isinstance(message, Audio):
+                self._captured.audio.feed(at, message.data)
+
+    def take_text(self, at: float, data: bytes) -> None:
+        """Take a text of the live server."""
+        self._live.say(at, data.replace(*self.names) if self.names else data, self._ignored)
+
+    def take_audio(self, at: float, data: bytes) -> None:
+        """Take audio of the live server."""
+        self._live.audio.feed(at, data)
+
+    def finish(self, end: ConnectionEnd | None, at: float, *, closed_first: bool) -> Comparison:
+        """
+        Compare.
+
+        Args:
+            end: how the live call ended, ``at`` a time; None where nobody was reached.
+            closed_first: whether the application in the capture closed before jambonz did.
+        """
+        captured, live = self._captured, self._live
+        found = list(compare_texts(captured.texts, live.texts, self._timing))
+        if max(captured.count, live.count) > MAX_TEXTS:
+            found.append(Difference("different", "text", f"only the first {MAX_TEXTS} texts were compared"))
+        if self._compares_audio:
+            found += compare_audio(captured.audio, live.audio, self._timing)
+        found += self._compare_close(end, at, closed_first=closed_first)
+        return Comparison(
+            (captured.count, live.count),
+            (captured.audio.bytes, live.audio.bytes),
+            tuple(found[:MAX_LISTED]),
+            len(found),
+        )
+
+    @property
+    def _compares_audio(self) -> bool:
+        return IGNORED_AUDIO not in self._settings.ignored
+
+    def _compare_close(self, end: ConnectionEnd | None, at: float, *, closed_first: bool) -> Sequence[Difference]:
+        by_server = end is not None and end.by != "jambonz"
+        if not closed_first or self._close is None:
+            how = f"ended by the server with {_code(end.code)} {end.detail}".rstrip() if by_server and end else ""
+            return [Difference("extra", "close", how, None, at)] if how else []
+        before, code = self._close
+        if end is None or not by_server:
+            return [Difference("missing", "close", f"not closed by the server, as with {_code(code)}", before)]
+        if end.code != code:
+            return [Difference("different", "close", f"{_code(code)} → {_code(end.code)}", before, at)]
+        if late := self._timing.lateness(before, at):
+            return [Difference("later", "close", f"{late * 1000:.0f} ms later", before, at)]
+        return []
+
+
+class _Side:
+    def __init__(self) -> None:
+        self.texts: list[SaidText] = []
+        self.count = 0
+        self.audio = StreamedAudio()
+
+    def say(self, at: float, data: bytes, ignored: Ignored) -> None:
+        self.count += 1
+        if self.count <= MAX_TEXTS:
+            self.texts.append(said_text(at, data, ignored))
+
+
+def _code(code: int | None) -> str:
+    return "no code" if code is None else str(code)

@@ -1,0 +1,240 @@
+"""
+What an application said in texts, then and now: which are the same, and what differs in those that aren't.
+
+Of a long text only a digest is kept, so that clips of many megabytes take no memory.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from hashlib import blake2b
+
+from listenctl.protocol import peer_json as wire_json
+
+MAX_TEXTS = 20_000
+"""Texts of a side that are looked at."""
+MAX_STRING = 120
+MAX_SHOWN = 160
+_MAX_VALUE = 1024
+_MAX_PAIRS = 4_000_000
+_MAX_CHANGES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """
+    Something that differs between the answers in a capture and those of a live server.
+
+    Attributes:
+        kind: ``missing``, ``extra``, ``different``, ``moved``, ``later``, or what is told of ``audio`` and ``close``.
+        captured_at: seconds since the handshake in the capture; None where it isn't there.
+        live_at: the same in the live call.
+    """
+
+    kind: str
+    what: str
+    detail: str
+    captured_at: float | None = None
+    live_at: float | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as it stands in a report."""
+        return {
+            "kind": self.kind,
+            "what": self.what,
+            "detail": self.detail,
+            "captured_at": _rounded(self.captured_at),
+            "live_at": _rounded(self.live_at),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """
+    What counts as later.
+
+    Attributes:
+        tolerance: seconds that don't count.
+        speed: at which a call is played; None where it goes as fast as it can, and nothing can be late.
+    """
+
+    tolerance: float
+    speed: float | None
+
+    def lateness(self, captured_at: float, live_at: float) -> float:
+        """Return the seconds by which an answer came later, 0 where they don't count."""
+        if self.speed is None:
+            return 0.0
+        late = live_at - captured_at / self.speed
+        return late if late > self.tolerance else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SaidText:
+    """A text: when it was said, what it is compared by, and what can be shown of it."""
+
+    at: float
+    key: bytes
+    kind: str
+    value: object
+    shown: str
+
+
+class Ignored:
+    """
+    Members of texts that aren't compared.
+
+    Args:
+        names: such as ``id``, in whatever text, or ``mark.name``, in texts of that type.
+    """
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self._names = frozenset(names)
+
+    def strip(self, value: object, kind: str) -> object:
+        """Return a value without them, and with long strings replaced by what tells them apart."""
+        match value:
+            case dict():
+                return {
+                    name: self.strip(member, kind)
+                    for name, member in value.items()
+                    if name not in self._names and f"{kind}.{name}" not in self._names
+                }
+            case list():
+                return [self.strip(member, kind) for member in value]
+            case str() if len(value) > MAX_STRING:
+                return f"{len(value)} characters, {blake2b(value.encode(), digest_size=6).hexdigest()}"
+        return value
+
+
+def said_text(at: float, raw: bytes, ignored: Ignored) -> SaidText:
+    """Read a text; one that is no JSON object is compared by its bytes."""
+    value, _ = wire_json.decode(wire_json.read_text(raw).strip()) or (None, 0)
+    if not isinstance(value, dict):
+        shown = raw[:MAX_SHOWN].decode(errors="replace")
+        return SaidText(at, _digest(raw), "text", None, shown)
+    kind = value.get("type")
+    kind = kind if isinstance(kind, str) else "text"
+    value = ignored.strip(value, kind)
+    written = _canonical(value)
+    kept = value if len(written) <= _MAX_VALUE else None
+    return SaidText(at, _digest(written.encode(errors="replace")), kind[:MAX_STRING], kept, written[:MAX_SHOWN])
+
+
+def compare_texts(captured: Sequence[SaidText], live: Sequence[SaidText], timing: Timing) -> Iterator[Difference]:
+    """Yield what differs, in order."""
+    missing: list[SaidText] = []
+    extra: list[SaidText] = []
+    for before, after in _aligned(captured, live):
+        if before is not None and after is not None:
+            if before.key != after.key:
+                yield Difference("different", before.kind, _changes(before, after), before.at, after.at)
+            elif late := timing.lateness(before.at, after.at):
+                detail = f"{late * 1000:.0f} ms later: {before.shown}"
+                yield Difference("later", before.kind, detail, before.at, after.at)
+        elif before is not None:
+            missing.append(before)
+        elif after is not None:
+            extra.append(after)
+    yield from _moved(missing, extra)
+
+
+def _moved(missing: list[SaidText], extra: list[SaidText]) -> Iterator[Difference]:
+    elsewhere: dict[bytes, list[SaidText]] = defaultdict(list)
+    for text in reversed(extra):
+        elsewhere[text.key].append(text)
+    found: set[int] = set()
+    for text in missing:
+        if others := elsewhere[text.key]:
+            other = others.pop()
+            found.add(id(other))
+            yield Difference("moved", text.kind, f"in another order: {text.shown}", text.at, other.at)
+        else:
+            yield Difference("missing", text.kind, text.shown, text.at)
+    for text in extra:
+        if id(text) not in found:
+            yield Difference("extra", text.kind, text.shown, None, text.at)
+
+
+Pair = tuple[SaidText | None, SaidText | None]
+
+
+def _aligned(captured: Sequence[SaidText], live: Sequence[SaidText]) -> Iterator[Pair]:
+    """Yield which text belongs to which, None for one that has no other."""
+    begin = 0
+    while begin < min(len(captured), len(live)) and captured[begin].key == live[begin].key:
+        yield captured[begin], live[begin]
+        begin += 1
+    before, after = captured[begin:], live[begin:]
+    if len(before) * len(after) > _MAX_PAIRS:
+        yield from _paired(before, after)
+        return
+    keys = [text.key for text in before], [text.key for text in after]
+    for tag, one, one_end, other, other_end in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
+        if tag == "equal":
+            yield from zip(before[one:one_end], after[other:other_end], strict=True)
+        else:
+            yield from _paired(before[one:one_end], after[other:other_end])
+
+
+def _paired(before: Sequence[SaidText], after: Sequence[SaidText]) -> Iterator[Pair]:
+    """Pair those of one type in order: a text that changed, rather than one that went and one that came."""
+    waiting: dict[str, list[SaidText]] = defaultdict(list)
+    known = {text.key for text in before}
+    spare = [text for text in after if text.key not in known]
+    for text in reversed(spare):
+        waiting[text.kind].append(text)
+    taken: set[int] = set()
+    there = {text.key for text in after}
+    for text in before:
+        other = waiting[text.kind].pop() if text.key not in there and waiting[text.kind] else None
+        taken.add(id(other))
+        yield text, other
+    yield from ((None, text) for text in after if id(text) not in taken)
+
+
+def _changes(before: SaidText, after: SaidText) -> str:
+    if before.value is None or after.value is None:
+        return f"{before.shown} → {after.shown}"
+    changes = list(_walk(before.value, after.value, ""))
+    more = f", and {len(changes) - _MAX_CHANGES} more" if len(changes) > _MAX_CHANGES else ""
+    return ", ".join(changes[:_MAX_CHANGES]) + more
+
+
+def _walk(before: object, after: object, path: str) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in dict.fromkeys((*before, *after)):
+            place = f"{path}.{name}" if path else str(name)
+            yield from _walk(before.get(name, _ABSENT), after.get(name, _ABSENT), place)
+    elif _canonical(before) != _canonical(after):
+        yield f"{path}: {_canonical(before)[:MAX_SHOWN]} → {_canonical(after)[:MAX_SHOWN]}"
+
+
+class _Absent:
+    pass
+
+
+_ABSENT = _Absent()
+
+
+def _canonical(value: object) -> str:
+    """Return JSON in which the order of members doesn't count."""
+    return "nothing" if value is _ABSENT else wire_json.encode(_sorted(value))
+
+
+def _sorted(value: object) -> object:
+    match value:
+        case dict():
+            return {name: _sorted(value[name]) for name in sorted(value)}
+        case list():
+            return [_sorted(member) for member in value]
+    return value
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=12).digest()
+
+
+def _rounded(time: float | None) -> float | None:
+    return None if time is None else round(time, 3)

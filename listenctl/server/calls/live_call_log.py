@@ -1,0 +1,121 @@
+"""The live calls of a server: what each is called, what is known of it, and what it has been through."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from listenctl.events import Report
+from listenctl.media.dtmf_detector import HeardKey
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.gaps.gap_ledger import GapLedger
+from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
+
+# A peer decides how many texts it sends; beyond this they are counted and not kept.
+MAX_LOGGED = 10_000
+MAX_ID_LENGTH = 128
+REMEMBERED_IDS = 10_000
+
+EMPTY_MESSAGE, SHUTTING_DOWN = "empty-message", "the media server is shutting down (an empty binary message)"
+"""Rule and words of the warning that ``FlushRequested`` becomes."""
+
+Logged = MessageReceived | GapFound | FlushRequested | ProtocolViolation | HeardKey
+
+
+class CallIds:
+    """Give each connection an id of its own: its callSid, ``~2`` appended for its second stream, or ``unknown-1``."""
+
+    def __init__(self) -> None:
+        self._streams: OrderedDict[str, int] = OrderedDict()
+        self._unknown = 0
+
+    def claim(self, call_sid: str | None) -> str:
+        """Return an id that no other connection has had lately."""
+        if call_sid is None:
+            self._unknown += 1
+            return self._claim(f"unknown-{self._unknown}")
+        return self._claim(call_sid[:MAX_ID_LENGTH])
+
+    def _claim(self, name: str) -> str:
+        count = self._streams.pop(name, 0) + 1
+        self._streams[name] = count
+        if len(self._streams) > REMEMBERED_IDS:
+            self._streams.popitem(last=False)
+        # The id with its number can be the callSid of another call.
+        return name if count == 1 else self._claim(f"{name}~{count}")
+
+
+@dataclass(slots=True)
+class Ending:
+    """
+    How a call ended.
+
+    ``closed_by`` is jambonz, listenctl, the application that the call is relayed to, or nobody where a connection just
+    broke.
+    """
+
+    closed_by: str
+    code: int | None = None
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class CallLog:
+    """What happened to one call, for its rows, its sidecar and its last event."""
+
+    id: str
+    remote: str
+    target: str
+    subprotocol: str | None
+    started_at: float
+    """Unix time of the opening handshake."""
+    metadata: CallMetadata
+    audio_format: AudioFormat
+    ledger: GapLedger
+    upstream: str | None = None
+    """The application that the call is relayed to."""
+    entries: list[Logged] = field(default_factory=list)
+    unlogged: int = 0
+    warnings: int = 0
+    last_digit: str = ""
+    samples: int = 0
+    ended_at: float | None = None
+    ending: Ending | None = None
+
+    def add(self, entry: Logged) -> None:
+        """Keep one thing that happened."""
+        if len(self.entries) < MAX_LOGGED:
+            self.entries.append(entry)
+        else:
+            self.unlogged += 1
+
+    @property
+    def lost_samples(self) -> int:
+        """Samples per channel that jambonz threw away."""
+        return self.ledger.lost_samples
+
+    @property
+    def gap_seconds(self) -> float:
+        """Seconds of audio that are missing, thrown away or never sent."""
+        return self.audio_format.duration(self.ledger.lost_samples + self.ledger.paused_samples)
+
+
+def describe_key(key: HeardKey) -> Report:
+    """Return the fields of a key that was heard, but for its place."""
+    return {"digit": key.digit, "channel": key.channel, "duration_ms": key.duration_ms}
+
+
+def describe_completeness(log: CallLog, unrecorded_samples: int = 0) -> Report:
+    """Return how much of a call's audio there is, in samples per channel; whether it is all only when it has ended."""
+    drift = log.ledger.clock_drift()
+    sent = log.samples + log.lost_samples
+    share = round((log.samples - unrecorded_samples) / sent, 6) if sent else 1.0
+    ended = log.ended_at is not None
+    return {
+        "received_samples": log.samples,
+        "lost_samples": log.lost_samples,
+        "paused_samples": log.ledger.paused_samples,
+        "unrecorded_samples": unrecorded_samples,
+        "completeness": share if ended else None,
+        "complete": not log.lost_samples and not unrecorded_samples if ended else None,
+        "clock_drift_ppm": None if drift is None else round(drift * 1e6),
+    }

@@ -1,0 +1,201 @@
+"""
+What answers on the control socket (`listenctl-control(5)`): which calls are live, the events, and a way into each call.
+
+Tools talk to a call in the protocol of jambonz itself, through ``websockets``' own server.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from urllib.parse import parse_qs, unquote
+
+from websockets.asyncio.server import Server, ServerConnection, unix_serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from listenctl.events import VERSION, Report, json_line, timestamp
+from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol.call_sharing.stream_rate import rate_in
+from listenctl.protocol.frames.splitter import Audio, Text
+from listenctl.protocol.messages import Dtmf
+from listenctl.protocol.session import MessageReceived
+from listenctl.server.calls.find_call import find_call
+from listenctl.server.calls.live_call import LiveCall
+from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.control_api.attached_tools import CALL_ENDED
+from listenctl.server.control_api.tool_outbox import FAREWELL, MAX_WAITING, Outbox, ToolConnection
+from listenctl.server.server import ListenServer
+from listenctl.server.server_handshake import SUBPROTOCOLS, Refusal
+
+MAX_MESSAGE = 32 * 1024 * 1024
+"""Bytes of one message of a tool: 12 minutes of audio in a clip."""
+TIMEOUT = 2.0
+"""Seconds for a tool to say what it wants."""
+PLACES = "there are /calls, /calls/CALL and /events"
+
+logger = logging.getLogger(__name__)
+# A tool that leaves before it has said what it wants is no news; the next server that looks who is there does so.
+logger.addFilter(lambda record: record.msg != "opening handshake failed")
+
+
+async def answer(listening: socket.socket, server: ListenServer, name: str) -> Server:
+    """Begin to answer on a control socket."""
+    control = Control(server, name)
+    return await unix_serve(
+        _converse,
+        sock=listening,
+        process_request=control.route,
+        select_subprotocol=_select_subprotocol,
+        create_connection=ControlConnection,
+        compression=None,
+        max_size=MAX_MESSAGE,
+        open_timeout=TIMEOUT,
+        close_timeout=FAREWELL,
+        # Who is dead closes its end; who is only stopped may go on.
+        ping_interval=None,
+        write_limit=(MAX_WAITING, MAX_WAITING // 4),
+        logger=logger,
+    )
+
+
+class ControlConnection(ToolConnection):
+    """A connection to the control socket, and what it is for."""
+
+    conversation: Callable[[], Awaitable[None]]
+
+
+async def _converse(connection: ServerConnection) -> None:
+    assert isinstance(connection, ControlConnection)
+    with suppress(ConnectionClosed):
+        await connection.conversation()
+
+
+def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return next((name for name in offered if name in SUBPROTOCOLS), None)
+
+
+class Control:
+    """Answer for one server."""
+
+    def __init__(self, server: ListenServer, name: str) -> None:
+        self._server = server
+        self._name = name
+
+    def route(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer what is no conversation; else say what the conversation is to be."""
+        assert isinstance(connection, ControlConnection)
+        path, _, query = request.path.partition("?")
+        if path == "/calls":
+            return _json(connection, self.list_calls())
+        if path == "/events":
+            connection.conversation = partial(self._follow, connection)
+            return None
+        if not path.startswith("/calls/"):
+            return connection.respond(HTTPStatus.NOT_FOUND, f"{PLACES}\n")
+        found = find_call(self._server.live, unquote(path.removeprefix("/calls/")))
+        if isinstance(found, Refusal):
+            return connection.respond(found.status, f"{found.reason}\n")
+        audio = parse_qs(query).get("audio", ["0"])[-1] == "1"
+        connection.conversation = partial(self._attend, connection, found, audio=audio)
+        return None
+
+    def list_calls(self) -> Report:
+        """Describe the server and its live calls, oldest first."""
+        server, now = self._server, time.time()
+        return {
+            "v": VERSION,
+            "server": {
+                "url": server.url,
+                "pid": os.getpid(),
+                "name": self._name,
+                "recording": server.recorder is not None,
+            },
+            "calls": [self._describe(call, call.log, now) for call in server.live if call.log is not None],
+        }
+
+    def _describe(self, call: LiveCall, log: CallLog, now: float) -> Report:
+        return _describe(call, log, now) | {"stream_rate": self._stream_rate(call, log)}
+
+    def _stream_rate(self, call: LiveCall, log: CallLog) -> int | None:
+        if call.attachments is not None:
+            return call.attachments.stream_rate.hertz
+        said = rate_in(log.metadata.fields)
+        return self._server.settings.stream_rate if said is None else said
+
+    async def _follow(self, connection: ControlConnection) -> None:
+        """Pass on every event; what the tool says is of no concern."""
+        outbox = Outbox(connection)
+
+        def show(report: Report) -> None:
+            outbox.text(json_line(report).encode())
+
+        self._server.reporter.add(show)
+        try:
+            async for _ in connection:
+                pass
+        finally:
+            self._server.reporter.remove(show)
+            await outbox.wait_closed()
+
+    async def _attend(self, connection: ControlConnection, call: LiveCall, *, audio: bool) -> None:
+        """Let the tool take part in a call."""
+        outbox, attachments = Outbox(connection), self._server.attachments(call)
+        metadata = (call.log and call.log.metadata.raw) or b"{}"
+        if attachments is None:
+            outbox.text(metadata)
+            outbox.close(1000, CALL_ENDED)
+            await outbox.wait_closed()
+            return
+        tool = attachments.attach(outbox, metadata, audio=audio)
+        try:
+            async for message in connection:
+                await attachments.take(tool, _message(message))
+        finally:
+            attachments.detach(tool)
+            await outbox.wait_closed()
+
+
+def _message(message: str | bytes) -> Text | Audio:
+    return Text(message.encode()) if isinstance(message, str) else Audio(message, len(message), 1)
+
+
+def _json(connection: ServerConnection, value: Report) -> Response:
+    response = connection.respond(HTTPStatus.OK, "")
+    response.body = wire_json.encode(value).encode(errors="backslashreplace") + b"\n"
+    del response.headers["Content-Type"], response.headers["Content-Length"]
+    response.headers["Content-Type"] = "application/json"
+    response.headers["Content-Length"] = str(len(response.body))
+    return response
+
+
+def _describe(call: LiveCall, log: CallLog, now: float) -> Report:
+    metadata, audio_format = log.metadata, log.audio_format
+    return {
+        "call": log.id,
+        "call_sid": metadata.call_sid,
+        "started": timestamp(log.started_at),
+        "duration": round(max(0.0, now - log.started_at), 3),
+        "from": metadata.get("from"),
+        "to": metadata.get("to"),
+        "direction": metadata.get("direction"),
+        "sample_rate": audio_format.sample_rate,
+        "channels": audio_format.channels,
+        "mix_type": metadata.mix_type,
+        "remote": log.remote,
+        "target": log.target,
+        "recording": (call.recording and call.recording.path) or None,
+        "digits": "".join(_digits(log)),
+        "gap_seconds": round(log.gap_seconds, 3),
+        "attached": 0 if call.attachments is None else len(call.attachments),
+    }
+
+
+def _digits(log: CallLog) -> list[str]:
+    messages = (entry.message for entry in log.entries if isinstance(entry, MessageReceived))
+    return [message.digit for message in messages if isinstance(message, Dtmf)]

@@ -1,0 +1,1 @@
+"""Dumping every frame of every call."""

@@ -1,0 +1,261 @@
+"""
+Dump every frame of every call, both ways, without ever making the event loop wait for a disk.
+
+The loop cuts what passes into frames; one writer thread makes lines of them and owns every open file.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
+from listenctl.errors import UsageError
+from listenctl.events import Report
+from listenctl.media.files.new_files import make_folder
+from listenctl.media.files.recording_names import clean
+from listenctl.protocol.frames.raw_frame_reader import FrameReader
+from listenctl.protocol.session import Sender
+from listenctl.protocol.timeline import TimedFrame
+from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.dump.dump_file import DumpFile, Item, Tell
+from listenctl.server.recording.call_recorder import Mailbox
+from listenctl.server.server import ListenServer
+
+logger = logging.getLogger(__name__)
+
+# How long a frame waits before it is handed to the writer, in seconds: what a crash costs.
+WRITE_EVERY = 0.5
+# What may wait for a slow disk, for all calls together; frames beyond that are left out and counted.
+MAX_WAITING_BYTES = 256 * 1024 * 1024
+# What may wait for the call's id: more than a session holds before it takes the metadata for missing.
+MAX_HELD_BYTES = 16 * 1024 * 1024
+FRAME_OVERHEAD = 300
+
+Job = Callable[[], None]
+
+
+def check_folder(folder: Path) -> None:
+    """
+    Make the folder that dumps go to, and see whether files can be made there.
+
+    Raises:
+        UsageError: they can't.
+    """
+    try:
+        make_folder(folder)
+    except OSError as exc:
+        raise UsageError(f"{folder}: can't be made a folder for dumps: {exc.strerror}") from exc
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: is no folder, so dumps can't be written there")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder}: dumps can't be written there: permission denied")
+
+
+@asynccontextmanager
+async def dumping(server: ListenServer, folder: Path | None) -> AsyncIterator["Dumper | None"]:
+    """Dump the calls of a server to ``folder``, if there is one, and see the dumps through."""
+    if folder is None:
+        yield None
+        return
+    dumper = Dumper(folder, server)
+    server.new_tap = dumper.new_tap
+    try:
+        yield dumper
+    finally:
+        await dumper.finish()
+
+
+class Dumper:
+    """Dump the calls of a server, each to a file of its own in ``folder``."""
+
+    def __init__(self, folder: Path, server: ListenServer) -> None:
+        self.lost_frames = False
+        """Whether any dump lacks what passed."""
+        self._folder = folder
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._results = Mailbox(self._loop)
+        self._waiting: dict[CallDump, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._handed_bytes = 0
+        self._written_bytes = 0
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="dumper", daemon=True)
+        self._thread.start()
+
+    def new_tap(self) -> "CallDump":
+        """Begin to dump a call whose handshake has just been done."""
+        return CallDump(self, self._loop.time(), self._server.settings.max_message)
+
+    async def finish(self) -> None:
+        """Wait until all that waits is written, and end the thread."""
+        self._hand_over()
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def await_write(self, dump: "CallDump", size: int) -> bool:
+        """Let ``dump`` be written soon; False when the disk is too far behind."""
+        if self._handed_bytes - self._written_bytes + size > MAX_WAITING_BYTES:
+            return False
+        self._handed_bytes += size
+        self._waiting[dump] = None
+        if self._timer is None:
+            self._timer = self._loop.call_later(WRITE_EVERY, self._hand_over)
+        return True
+
+    def open_file(self, created: str, log: CallLog | None) -> DumpFile:
+        """Return the file of a call; what ended before it had an id and a log is dumped all the same."""
+        header = DumpHeader(created, server=self._server.url)
+        if log is not None:
+            header = replace(
+                header,
+                call=log.id,
+                call_sid=log.metadata.call_sid,
+                remote=log.remote,
+                target=log.target,
+                subprotocol=log.subprotocol,
+            )
+        return DumpFile(self._folder / f"{clean(header.call)}.jsonl", header, self._teller(header))
+
+    def hand_over(self, dump: "CallDump") -> None:
+        """Hand the writer what has come together of a call."""
+        self._waiting.pop(dump, None)
+        size, job = dump.take()
+        self._queue.put(job)
+        self._queue.put(partial(self._count_written, size))
+
+    def add_job(self, job: Job) -> None:
+        """Have ``job`` done by the writer after all that was handed over."""
+        self._queue.put(job)
+
+    def _hand_over(self) -> None:
+        self._timer = None
+        for dump in [waiting for waiting in self._waiting if waiting.has_file]:
+            self.hand_over(dump)
+        if self._waiting:
+            self._timer = self._loop.call_later(WRITE_EVERY, self._hand_over)
+
+    def _teller(self, header: DumpHeader) -> Tell:
+        return lambda event, fields: self._results.put(partial(self._report, header, event, fields))
+
+    def _report(self, header: DumpHeader, event: str, fields: Report) -> None:
+        self.lost_frames |= event == "dump-failed" or bool(fields.get("lost_frames"))
+        self._server.reporter.emit(event, fields, call=header.call, call_sid=header.call_sid)
+
+    # From here on, all runs in the writer thread.
+
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None:
+            try:
+                job()
+            except Exception:
+                # One dump's bad luck must not end the thread that all the others need.
+                logger.exception("a dump failed in an unforeseen way")
+
+    def _count_written(self, size: int) -> None:
+        self._written_bytes += size
+
+
+class CallDump:
+    """One call's dump as the event loop sees it: frames that wait for their turn to be written."""
+
+    def __init__(self, dumper: Dumper, started_at: float, max_message: int) -> None:
+        self._dumper = dumper
+        self._started_at = started_at
+        self._at = 0.0
+        self._created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        # What we send is whole already; a peer that announces more than the server takes isn't read any further.
+        self._readers = {Sender.JAMBONZ: FrameReader(max_message), Sender.APPLICATION: FrameReader()}
+        self._faulty: set[Sender] = set()
+        self._items: list[Item] = []
+        self._bytes = 0
+        self._lost = 0
+        self._complained = False
+        self._log: CallLog | None = None
+        self._file: DumpFile | None = None
+
+    @property
+    def has_file(self) -> bool:
+        """Whether it is known what the file is called."""
+        return self._file is not None
+
+    def begin(self, log: CallLog) -> None:
+        """Take notice of what is known of the call."""
+        self._log = log
+        self._file = self._dumper.open_file(self._created, log)
+
+    def received(self, data: bytes, at: float) -> None:
+        """Take what jambonz sent."""
+        self._read(Sender.JAMBONZ, data, at)
+
+    def sent(self, data: bytes, at: float) -> None:
+        """Take what we sent."""
+        self._read(Sender.APPLICATION, data, at)
+
+    def finish(self, at: float) -> None:
+        """Take notice that the call is over."""
+        at = self._since_start(at)
+        for sender, reader in self._readers.items():
+            if reader.held and not reader.fault:
+                detail = f"the connection ended within a frame, of which there are {reader.held} bytes"
+                self._items.append(DumpFault(at, sender, detail))
+        if self._file is None and not self._items and not self._lost:
+            return
+        file = self._file = self._file or self._dumper.open_file(self._created, None)
+        self._note_loss(at)
+        ending = None if self._log is None else self._log.ending
+        end = (
+            DumpEnd(at, None, None, "") if ending is None else DumpEnd(at, ending.closed_by, ending.code, ending.reason)
+        )
+        self._items.append(end)
+        self._dumper.hand_over(self)
+        self._dumper.add_job(file.finish)
+
+    def take(self) -> tuple[int, Job]:
+        """Return the size of all that waits, and the job that writes it."""
+        assert self._file is not None
+        items, self._items = self._items, []
+        size, self._bytes = self._bytes, 0
+        return size, partial(self._file.write, items)
+
+    def _read(self, sender: Sender, data: bytes, at: float) -> None:
+        at = self._since_start(at)
+        reader = self._readers[sender]
+        for frame in reader.feed(data):
+            self._add(TimedFrame(at, sender, frame), len(frame.payload) + FRAME_OVERHEAD)
+        if reader.fault and sender not in self._faulty:
+            self._faulty.add(sender)
+            self._items.append(DumpFault(at, sender, reader.fault))
+
+    def _add(self, frame: TimedFrame, size: int) -> None:
+        held_up = self._file is None and self._bytes + size > MAX_HELD_BYTES
+        if held_up or not self._dumper.await_write(self, size):
+            self._lost += 1
+            self._complain()
+            return
+        self._note_loss(frame.at)
+        self._items.append(frame)
+        self._bytes += size
+
+    def _complain(self) -> None:
+        if self._file is not None and not self._complained:
+            self._complained = True
+            self._dumper.add_job(self._file.note_backlog)
+
+    def _note_loss(self, at: float) -> None:
+        if self._lost:
+            self._items.append(DumpLoss(at, self._lost))
+            self._lost = 0
+
+    def _since_start(self, at: float) -> float:
+        # What came with the handshake was read before the call was there, and a Close before we answered it.
+        self._at = max(self._at, at - self._started_at)
+        return self._at

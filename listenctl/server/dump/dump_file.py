@@ -1,0 +1,138 @@
+"""
+One call's dump as the writer thread makes it: opened, written, closed.
+
+A disk that fails costs the frames that it didn't take and nothing else; the dump says where they are missing.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from listenctl.capture.formats.write_dump import (
+    DumpEnd,
+    DumpFault,
+    DumpHeader,
+    DumpLoss,
+    end_line,
+    fault_line,
+    frame_line,
+    header_line,
+    loss_line,
+)
+from listenctl.events import Report
+from listenctl.media.files.new_files import claim
+from listenctl.protocol.timeline import TimedFrame
+
+RETRY_AFTER = 1.0
+
+Item = TimedFrame | DumpFault | DumpLoss | DumpEnd
+Tell = Callable[[str, Report], None]
+"""Takes an event of the dump and its fields, in any thread."""
+
+
+class DumpFile:
+    """
+    Write one dump.
+
+    Args:
+        path: the name that it should have; where that is taken it gets a number.
+    """
+
+    def __init__(self, path: Path, header: DumpHeader, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._header = header
+        self._tell = tell
+        self._clock = clock
+        self._fd: int | None = None
+        self._size = 0
+        self._frames = 0
+        self._lost = 0
+        self._unnoted = 0  # lost frames that no line of the dump speaks of yet
+        self._retry_at: float | None = None
+
+    def write(self, items: Iterable[Item]) -> None:
+        """Write a batch of lines, all or none."""
+        batch = list(items)
+        frames = sum(isinstance(item, TimedFrame) for item in batch)
+        # Losses that come from outside have their lines in the batch already.
+        self._lost += sum(item.frames for item in batch if isinstance(item, DumpLoss))
+        if self._retry_at is not None and self._clock() < self._retry_at and not isinstance(batch[-1], DumpEnd):
+            self._lose(frames)
+            return
+        try:
+            self._append(self._open(), batch)
+        except OSError as exc:
+            self._fail(exc)
+            self._lose(frames)
+        else:
+            self._frames += frames
+            self._note_success()
+
+    def note_backlog(self) -> None:
+        """Report that frames are lost before they come here, because the disk is too slow."""
+        self._tell("dump-failed", {"path": str(self._path), "reason": "the disk is too slow"})
+
+    def finish(self) -> None:
+        """Close the dump and report what came of it."""
+        if self._fd is None:
+            return
+        os.close(self._fd)
+        self._fd = None
+        fields: Report = {"path": str(self._path), "frames": self._frames, "bytes": self._size}
+        self._tell("dump-saved", fields | {"lost_frames": self._lost})
+
+    def _open(self) -> int:
+        if self._fd is None:
+            self._fd, self._path = claim(self._path)
+        return self._fd
+
+    def _append(self, fd: int, batch: list[Item]) -> None:
+        lines = [] if self._size else [header_line(self._header)]
+        if self._unnoted:
+            lines.append(loss_line(DumpLoss(batch[0].at, self._unnoted)))
+        data = b"".join([*lines, *map(_line, batch)])
+        try:
+            _write_all(fd, data, self._size)
+        except OSError:
+            # What follows must begin a line.
+            with suppress(OSError):
+                os.ftruncate(fd, self._size)
+            raise
+        self._size += len(data)
+        self._unnoted = 0
+
+    def _lose(self, frames: int) -> None:
+        self._lost += frames
+        self._unnoted += frames
+
+    def _fail(self, exc: OSError) -> None:
+        if self._retry_at is None:
+            self._tell("dump-failed", {"path": str(self._path), "reason": exc.strerror or str(exc)})
+        self._retry_at = self._clock() + RETRY_AFTER
+
+    def _note_success(self) -> None:
+        if self._retry_at is not None:
+            self._retry_at = None
+            detail = f"the dump goes on; {self._lost} frames aren't in it"
+            self._tell("warning", {"rule": "dump-resumed", "detail": detail})
+
+
+def _line(item: Item) -> bytes:
+    match item:
+        case TimedFrame(at, sender, frame):
+            return frame_line(at, sender, frame)
+        case DumpFault():
+            return fault_line(item)
+        case DumpLoss():
+            return loss_line(item)
+        case DumpEnd():
+            return end_line(item)
+
+
+def _write_all(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view, offset = view[written:], offset + written

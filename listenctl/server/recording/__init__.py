@@ -1,0 +1,1 @@
+"""Recording calls on a server: the writer thread, sidecars, pipes, conversion."""

@@ -1,0 +1,296 @@
+"""
+Record calls without ever making the event loop wait for a disk.
+
+The loop collects the audio of all calls and hands it over in batches to one writer thread, which owns every open file.
+What follows the end of a call (sync, other formats) is done by a few workers more, so that it doesn't delay the others.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from math import inf
+from queue import Empty, SimpleQueue
+from typing import Protocol, TypeAlias
+
+from listenctl.events import Report, Reporter
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.recording.recording_writer import Piece, RecordSettings, Tell, Track
+
+logger = logging.getLogger(__name__)
+
+# Audio that comes in small pieces is written when this much has come together, in seconds.
+WRITE_EVERY = 0.25
+# What may wait for a slow disk, for all calls together; what is beyond that is lost and reported.
+MAX_WAITING_BYTES = 256 * 1024 * 1024
+FINISHERS = 2
+# How much of the writer's time goes into what can wait, in seconds, and how often when there is no audio to write.
+SPARE_TIME = 0.005
+SPARE_EVERY = 0.05
+
+Job: TypeAlias = Callable[[], None]
+
+
+class Recorded(Protocol):
+    """What a call gives its audio to; nothing here waits."""
+
+    @property
+    def path(self) -> str:
+        """The file, empty while there is none."""
+
+    def write(self, position: int, data: bytes) -> None:
+        """Record whole sample frames that begin at ``position`` of the call."""
+
+    def note_gap(self, gap: Gap) -> None:
+        """Take a gap into account that the ledger has found."""
+
+    def change_format(self, audio_format: AudioFormat) -> None:
+        """Read the bytes so far as another format, because the metadata came late."""
+
+    def finish(self) -> None:
+        """Finish the recording; the log is complete."""
+
+
+class Recorder(Protocol):
+    """Records the calls of a server."""
+
+    lost_audio: bool
+    """Whether any recording lacks what its call delivered."""
+    recorded_bytes: int
+    recorded_seconds: float
+
+    def start(self, log: CallLog) -> Recorded:
+        """Begin to record a call."""
+
+    def flush(self, now: float) -> None:
+        """Hand on what has come together; called after each batch of reads."""
+
+    async def finish(self) -> None:
+        """Wait until every recording is finished."""
+
+
+class Mailbox:
+    """Jobs that threads leave for the event loop; one wake-up serves all that have come together."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._jobs: deque[Job] = deque()
+        self._woken = False
+
+    def put(self, job: Job) -> None:
+        """Have ``job`` done on the loop, after those that were put before."""
+        self._jobs.append(job)
+        if not self._woken:
+            self._woken = True
+            with suppress(RuntimeError):  # The loop has ended, at the second signal.
+                self._loop.call_soon_threadsafe(self._work)
+
+    def _work(self) -> None:
+        self._woken = False
+        while self._jobs:
+            _do(self._jobs.popleft())
+
+
+class FileRecorder:
+    """Record every call to files of its own."""
+
+    def __init__(self, settings: RecordSettings, reporter: Reporter) -> None:
+        self.lost_audio = False
+        self.recorded_bytes = 0
+        self.recorded_seconds = 0.0
+        self._settings = settings
+        self._reporter = reporter
+        self._results = Mailbox(asyncio.get_running_loop())
+        self._unfinished = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._waiting: dict[FileRecording, None] = {}
+        self._jobs: list[Job] = []
+        self._handed_bytes = 0
+        self._written_bytes = 0
+        self._queue: SimpleQueue[list[Job] | None] = SimpleQueue()
+        self._spare: deque[Job] = deque()
+        self._hurries = False
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+        self._thread.start()
+        self._finishers = ThreadPoolExecutor(max_workers=FINISHERS, thread_name_prefix="finisher")
+
+    def start(self, log: CallLog) -> "FileRecording":
+        """Begin to record a call."""
+        self._unfinished += 1
+        self._idle.clear()
+        return FileRecording(self, Track(self._settings, log, self._teller(log), self._spare.append), log.audio_format)
+
+    def flush(self, now: float) -> None:
+        """Hand the writer what has come together."""
+        for recording in [waiting for waiting in self._waiting if waiting.is_due(now)]:
+            self._take(recording)
+        if self._jobs:
+            self._queue.put(self._jobs)
+            self._jobs = []
+
+    async def finish(self) -> None:
+        """Wait until every recording is finished, and end the threads."""
+        self.flush(float("inf"))
+        self._hurries = True
+        await self._idle.wait()
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._finishers.shutdown()
+
+    def await_write(self, recording: "FileRecording", size: int) -> bool:
+        """Let ``recording`` be written at one of the next flushes; False when the disk is too far behind."""
+        if self._handed_bytes - self._written_bytes > MAX_WAITING_BYTES:
+            self.lost_audio = True
+            return False
+        self._handed_bytes += size
+        self._waiting[recording] = None
+        return True
+
+    def add_job(self, recording: "FileRecording", job: Job) -> None:
+        """Have ``job`` done by the writer after all that ``recording`` has waiting."""
+        if recording in self._waiting:
+            self._take(recording)
+        self._jobs.append(job)
+
+    def add_end(self, recording: "FileRecording", track: Track) -> None:
+        """Have ``track`` finished after all that ``recording`` has waiting."""
+        self.add_job(recording, partial(self._end, track))
+
+    def fills(self, gap: Gap) -> bool:
+        """Tell whether silence is to be put where ``gap`` is."""
+        return self._settings.fill and gap.missing > 0 and gap.kind in (GapKind.HOLE, GapKind.PAUSE)
+
+    def _take(self, recording: "FileRecording") -> None:
+        del self._waiting[recording]
+        size, write = recording.take()
+        self._jobs.append(write)
+        self._jobs.append(partial(self._count_written, size))
+
+    def _teller(self, log: CallLog) -> Tell:
+        return lambda event, fields: self._results.put(partial(self._report, log, event, fields))
+
+    def _report(self, log: CallLog, event: str, fields: Report) -> None:
+        if event == "recording-failed":
+            self.lost_audio = True
+        elif event == "recording-saved":
+            self._count_saved(fields)
+        self._reporter.emit(event, fields, call=log.id, call_sid=log.metadata.call_sid)
+
+    def _count_saved(self, fields: Report) -> None:
+        size, seconds = fields["bytes"], fields["seconds"]
+        assert isinstance(size, int)
+        assert isinstance(seconds, float | int)
+        self.recorded_bytes += size
+        self.recorded_seconds += seconds
+        self.lost_audio |= bool(fields["unrecorded_samples"])
+
+    def _note_end(self) -> None:
+        self._unfinished -= 1
+        if not self._unfinished:
+            self._idle.set()
+
+    # From here on, all runs in the writer thread, or in one that it hands on to.
+
+    def _work(self) -> None:
+        while (jobs := self._next()) is not None:
+            for job in jobs:
+                _do(job)
+            self._work_in_spare_time()
+
+    def _next(self) -> list[Job] | None:
+        """Return the next batch; an empty one when none comes while there is something else to do."""
+        try:
+            return self._queue.get(timeout=SPARE_EVERY if self._spare else None)
+        except Empty:
+            return []
+
+    def _work_in_spare_time(self) -> None:
+        """Do what can wait, but never for long: a thousand calls that end must not keep the others from the disk."""
+        until = inf if self._hurries else time.monotonic() + SPARE_TIME
+        while self._spare and time.monotonic() < until:
+            _do(self._spare.popleft())
+
+    def _count_written(self, size: int) -> None:
+        self._written_bytes += size
+
+    def _end(self, track: Track) -> None:
+        if track.takes_time:
+            self._finishers.submit(self._finish_track, track)
+        else:
+            self._spare.append(partial(self._finish_track, track))
+
+    def _finish_track(self, track: Track) -> None:
+        _do(track.finish)
+        self._results.put(self._note_end)
+
+
+def _do(job: Job) -> None:
+    try:
+        job()
+    except Exception:
+        # One recording's bad luck must not end the thread that all the others need.
+        logger.exception("a recording failed in an unforeseen way")
+
+
+class FileRecording:
+    """One call's recording as the event loop sees it: audio that waits for its turn to be written."""
+
+    def __init__(self, recorder: FileRecorder, track: Track, audio_format: AudioFormat) -> None:
+        self._recorder = recorder
+        self._track = track
+        self._pieces: list[Piece] = []
+        self._bytes = 0
+        self._first_at: float | None = None
+        self._dropping = False
+        self._enough = audio_format.byte_rate * WRITE_EVERY
+        recorder.add_job(self, track.open)
+
+    @property
+    def path(self) -> str:
+        """The file, empty while there is none."""
+        return self._track.path
+
+    def write(self, position: int, data: bytes) -> None:
+        """Record whole sample frames that begin at ``position`` of the call."""
+        if self._recorder.await_write(self, len(data)):
+            self._dropping = False
+            self._pieces.append((position, data))
+            self._bytes += len(data)
+        elif not self._dropping:
+            self._dropping = True
+            self._recorder.add_job(self, self._track.note_backlog)
+
+    def note_gap(self, gap: Gap) -> None:
+        """Take a gap into account that the ledger has found."""
+        if self._recorder.fills(gap):
+            self._recorder.add_job(self, partial(self._track.fill, gap))
+
+    def change_format(self, audio_format: AudioFormat) -> None:
+        """Read the bytes so far as another format, because the metadata came late."""
+        self._recorder.add_job(self, partial(self._track.change_format, audio_format))
+
+    def finish(self) -> None:
+        """Finish the recording; the log is complete."""
+        self._recorder.add_end(self, self._track)
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether enough has come together, or what there is has waited long enough."""
+        if self._bytes >= self._enough:
+            return True
+        self._first_at = now if self._first_at is None else self._first_at
+        return now - self._first_at >= WRITE_EVERY
+
+    def take(self) -> tuple[int, Job]:
+        """Return the size of all that waits, and the job that writes it."""
+        pieces, self._pieces = self._pieces, []
+        size, self._bytes = self._bytes, 0
+        self._first_at = None
+        return size, partial(self._track.write, pieces)

@@ -1,0 +1,51 @@
+"""Make other formats of recordings in processes of their own, so that no call has to wait for an encoder."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from pathlib import Path
+
+from listenctl.errors import ListenctlError
+from listenctl.media.files.convert_recording import Conversion, convert
+
+CONVERTERS = 2
+
+
+def convert_politely(wav: Path, target: Path, kind: str) -> Conversion:
+    """
+    Make ``target`` of ``wav`` at the lowest priority, and wait for it.
+
+    Raises:
+        ListenctlError: as ``convert`` does, or the worker died; the WAV is there in any case.
+    """
+    try:
+        return _converters().submit(convert, wav, target, kind).result()
+    except BrokenProcessPool as exc:
+        _converters.cache_clear()
+        raise ListenctlError(f"{target}: the process that makes it died; the WAV is kept") from exc
+
+
+@cache
+def _converters() -> ProcessPoolExecutor:
+    # Started for the first call that needs it; forking a process with threads is not safe, hence spawn.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(max_workers=CONVERTERS, mp_context=context, initializer=_begin_worker)
+
+
+def _begin_worker() -> None:
+    os.nice(19)
+    # A signal to the whole group is for the server, which waits for us.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,157 @@
+"""Record one call onto a pipe: its audio as it comes, as WAV or as bare samples."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+
+from listenctl.events import Report, Reporter
+from listenctl.media.channel_layout import ChannelMap
+from listenctl.media.files.wav_header import stream_header
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.recording.recording_writer import RecordSettings
+
+# What may wait for a slow reader of the pipe; what is beyond that is lost and reported.
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+SILENCE_BLOCK = 64 * 1024
+
+
+class StreamRecorder:
+    """
+    Write the audio of the first call to ``fd``; the server must take no second one.
+
+    ``on_broken`` is called when nobody reads any more.
+    """
+
+    def __init__(self, settings: RecordSettings, reporter: Reporter, fd: int) -> None:
+        self.lost_audio = False
+        self.recorded_bytes = 0
+        self.recorded_seconds = 0.0
+        self.settings = settings
+        self.on_broken: Callable[[], None] = lambda: None
+        self._reporter = reporter
+        self._fd = fd
+        self._loop = asyncio.get_running_loop()
+        self._log: CallLog | None = None
+        self._handed_bytes = 0
+        self._written_bytes = 0
+        self._dropped_bytes = 0
+        self._broken = False
+        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+        self._thread.start()
+
+    def start(self, log: CallLog) -> "StreamRecording":
+        """Begin to write the call."""
+        self._log = log
+        return StreamRecording(self, log)
+
+    def flush(self, now: float) -> None:
+        """Nothing waits here."""
+
+    async def finish(self) -> None:
+        """Wait until everything is written."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        if self._log is not None and not self._broken:
+            self._report_saved(self._log)
+
+    def put(self, data: bytes) -> None:
+        """Write ``data`` when its turn comes; what a reader too slow leaves unread is lost."""
+        if self._broken or self._handed_bytes - self._written_bytes > MAX_WAITING_BYTES:
+            self._dropped_bytes += len(data)
+            self._fail("the reader of the pipe is too slow")
+            return
+        self._handed_bytes += len(data)
+        self._queue.put(data)
+
+    def _report_saved(self, log: CallLog) -> None:
+        samples = log.samples
+        fields: Report = {
+            "path": "-",
+            "paths": ["-"],
+            "sidecar": None,
+            "format": self.settings.destination.kind,
+            "samples": samples,
+            "seconds": round(log.audio_format.duration(samples), 3),
+            "bytes": self._written_bytes,
+            "lost_samples": log.lost_samples,
+            "unrecorded_samples": self._dropped_bytes // log.audio_format.frame_bytes,
+            "complete": not log.lost_samples and not self.lost_audio,
+            "warnings": [],
+        }
+        self._reporter.emit("recording-saved", fields, call=log.id, call_sid=log.metadata.call_sid)
+
+    def _fail(self, reason: str) -> None:
+        if not self.lost_audio and self._log is not None:
+            self.lost_audio = True
+            fields: Report = {"path": "-", "reason": reason}
+            self._reporter.emit("recording-failed", fields, call=self._log.id, call_sid=self._log.metadata.call_sid)
+
+    def _break(self, reason: str) -> None:
+        self._broken = True
+        self._fail(reason)
+        self.on_broken()
+
+    def _work(self) -> None:
+        while (data := self._queue.get()) is not None:
+            try:
+                self._write(data)
+            except OSError as exc:
+                reason = exc.strerror or str(exc)
+                with suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._break, reason)
+                return
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        self._written_bytes += len(data)
+
+
+class StreamRecording:
+    """One call on its way to a pipe; while it isn't known whether audio is missing, what comes is held back."""
+
+    path = "-"
+
+    def __init__(self, recorder: StreamRecorder, log: CallLog) -> None:
+        settings = recorder.settings
+        self._recorder = recorder
+        self._log = log
+        self._fill = settings.fill
+        self._map = ChannelMap(settings.layout, log.audio_format)
+        self._held: list[tuple[int, bytes]] = []
+        if settings.destination.kind == "wav":
+            recorder.put(stream_header(self._map.output_format))
+
+    def write(self, position: int, data: bytes) -> None:
+        """Pass on whole sample frames."""
+        self._held.append((position, data))
+        if not (self._fill and self._log.ledger.stalled):
+            self._release()
+
+    def note_gap(self, gap: Gap) -> None:
+        """Put silence where audio is missing."""
+        if self._fill and gap.missing > 0 and gap.kind in (GapKind.HOLE, GapKind.PAUSE):
+            self._release(until=gap.position)
+            silence = gap.missing * self._map.output_format.frame_bytes
+            for start in range(0, silence, SILENCE_BLOCK):
+                self._recorder.put(bytes(min(SILENCE_BLOCK, silence - start)))
+        self._release()
+
+    def change_format(self, audio_format: AudioFormat) -> None:
+        """Go on as before: the header has been read already."""
+
+    def finish(self) -> None:
+        """Pass on what was held back."""
+        self._release()
+
+    def _release(self, until: int | None = None) -> None:
+        while self._held and (until is None or self._held[0][0] < until):
+            _, data = self._held.pop(0)
+            self._recorder.put(self._map.apply(data)[0])

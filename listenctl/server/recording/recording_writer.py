@@ -1,0 +1,244 @@
+"""
+One call's recording as the writer thread makes it: opened, written, mended, finished.
+
+A disk that fails costs what it couldn't take and nothing else: the call goes on, and the recording resumes when it can.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf
+from pathlib import Path
+from typing import TypeAlias
+
+from listenctl.errors import ListenctlError
+from listenctl.events import Report
+from listenctl.media.channel_layout import ChannelLayout
+from listenctl.media.files.convert_recording import Conversion
+from listenctl.media.files.new_files import Claim, claim
+from listenctl.media.files.recording_names import Destination
+from listenctl.media.files.wav_recording import Recording
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.gaps.gap_ledger import Gap
+from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.recording import recorded_sidecar as sidecar
+
+RETRY_AFTER = 1.0
+# Creating a file is the dearest part of a recording. The sidecar is created when the call ends; of a call that has
+# lasted this long, in seconds, it is also there before, in case that the process doesn't live to see the end.
+INTERIM_AFTER = 10.0
+
+Piece: TypeAlias = tuple[int, bytes]
+"""Where in the call audio belongs, and the audio."""
+
+Later = Callable[[Callable[[], None]], None]
+"""Has something done in the writer thread, when there is no audio to write."""
+
+Tell = Callable[[str, Report], None]
+"""Takes an event of the recording and its fields, in any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """How calls are recorded; ``sync`` is ``never``, ``end``, or the seconds between two syncs."""
+
+    destination: Destination
+    layout: ChannelLayout = ChannelLayout.AS_IS
+    fill: bool = False
+    sync: str | float = "never"
+
+
+class Track:
+    """
+    Make one recording.
+
+    Args:
+        log: of the call; the sidecar is made from it, so at the end it must be complete.
+    """
+
+    def __init__(self, settings: RecordSettings, log: CallLog, tell: Tell, later: Later) -> None:
+        self._settings = settings
+        self._log = log
+        self._tell = tell
+        self._later = later
+        self._sidecar: Claim | None = None
+        self._interim_at: float = INTERIM_AFTER * log.audio_format.sample_rate
+        self._format = log.audio_format
+        self._recording: Recording | None = None
+        self._failing = False
+        self._retry_at = 0.0
+        self._synced_at = time.monotonic()
+
+    @property
+    def path(self) -> str:
+        """The file, or the first of two; empty while there is none."""
+        return str(self._recording.paths[0]) if self._recording else ""
+
+    def open(self) -> None:
+        """Create the audio files; what fails is reported and tried again later."""
+        settings, log = self._settings, self._log
+        destination = settings.destination
+        path = destination.wav_path(log.metadata.get, datetime.fromtimestamp(log.started_at, UTC))
+        try:
+            self._recording = Recording(
+                path,
+                self._format,
+                layout=settings.layout,
+                final_extension=destination.extension,
+                fill=settings.fill,
+            )
+        except OSError as exc:
+            self._fail(exc, path)
+
+    def write(self, pieces: Sequence[Piece]) -> None:
+        """Record audio; what the disk doesn't take is lost and counted."""
+        for position, data in pieces:
+            recording = self._recording or self._open_again()
+            if recording is None:
+                return
+            try:
+                recording.write(position, data)
+            except OSError as exc:
+                self._fail(exc, recording.paths[0])
+            else:
+                self._note_success(recording)
+                if recording.position >= self._interim_at:
+                    self._interim_at = inf
+                    self._later(self._describe_so_far)
+
+    def note_backlog(self) -> None:
+        """Report that audio is lost before it comes here, because the disk is too slow."""
+        self._fail(OSError("the disk is too slow"), Path(self.path))
+
+    def fill(self, gap: Gap) -> None:
+        """Put silence where audio is missing."""
+        if self._recording is not None:
+            try:
+                self._recording.insert_silence(gap.position, gap.missing)
+            except OSError as exc:
+                self._fail(exc, self._recording.paths[0])
+
+    def change_format(self, audio_format: AudioFormat) -> None:
+        """Read the bytes so far as another format, because the metadata came late."""
+        self._format = audio_format
+        if self._recording is not None:
+            with suppress(OSError):  # The header is written again with the next audio.
+                self._recording.change_format(audio_format)
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether ``finish`` takes so long that it belongs into another thread."""
+        return self._settings.sync != "never" or self._settings.destination.kind != "wav"
+
+    def finish(self) -> None:
+        """Close the files, make the format that is wanted, describe it all; report what came of it."""
+        if self._recording is None:
+            self.open()
+        recording = self._recording
+        if recording is None:
+            return
+        try:
+            self._close(recording)
+            description = sidecar.describe(self._log, recording)
+            audio = sidecar.describe_audio(self._log, recording)
+            self._write_sidecar(recording, description)
+            if self._settings.destination.kind != "wav":
+                self._convert(recording, audio)
+                description["audio"] = audio
+                self._write_sidecar(recording, description)
+        except (OSError, ListenctlError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+            self._tell("recording-failed", {"path": str(recording.paths[0]), "reason": reason})
+        else:
+            assert self._sidecar is not None
+            self._tell("recording-saved", _describe_saved(recording, self._sidecar.path, audio, description))
+        finally:
+            if self._sidecar is not None:
+                os.close(self._sidecar.fd)
+
+    def _describe_so_far(self) -> None:
+        """Leave the metadata beside the audio, in case that the call never comes to its end."""
+        if self._recording is not None and self._sidecar is None:
+            with suppress(OSError):  # It is tried again at the end, and reported then.
+                self._write_sidecar(self._recording, sidecar.describe(self._log, self._recording))
+
+    def _write_sidecar(self, recording: Recording, description: Report) -> None:
+        if self._sidecar is None:
+            self._sidecar = claim(recording.sidecar_path)
+        sidecar.write(self._sidecar, description)
+
+    def _open_again(self) -> Recording | None:
+        if time.monotonic() >= self._retry_at:
+            self.open()
+        return self._recording
+
+    def _note_success(self, recording: Recording) -> None:
+        if self._failing:
+            self._failing = False
+            detail = f"recording goes on; {recording.lost_samples} samples weren't recorded"
+            self._tell("warning", {"rule": "recording-resumed", "detail": detail, "position": recording.position})
+        interval = self._settings.sync
+        if isinstance(interval, float) and time.monotonic() - self._synced_at >= interval:
+            self._synced_at = time.monotonic()
+            with suppress(OSError):  # Reported when it can't be written either.
+                recording.sync()
+
+    def _fail(self, exc: OSError, path: Path) -> None:
+        self._retry_at = time.monotonic() + RETRY_AFTER
+        if not self._failing:
+            self._failing = True
+            self._tell("recording-failed", {"path": str(path), "reason": f"{exc.strerror or exc}"})
+
+    def _close(self, recording: Recording) -> None:
+        try:
+            recording.skip_to(self._log.samples)
+            if self._settings.sync != "never":
+                recording.sync()
+        finally:
+            recording.close()
+
+    def _convert(self, recording: Recording, audio: Report) -> None:
+        """Replace the WAVs by the format that is wanted, and say so in ``audio``."""
+        from listenctl.server.recording.conversion_pool import convert_politely
+
+        kind, extension = self._settings.destination.kind, self._settings.destination.extension
+        made: list[Conversion] = []
+        try:
+            made.extend(convert_politely(wav, wav.with_suffix(extension), kind) for wav in recording.paths)
+        except ListenctlError:
+            # The description names the WAVs, so both stay and nothing else does.
+            for conversion in made:
+                if conversion.path not in recording.paths:
+                    conversion.path.unlink()
+            raise
+        for wav, conversion in zip(recording.paths, made, strict=True):
+            if conversion.path != wav:
+                wav.unlink()
+        audio["files"] = [conversion.path.name for conversion in made]
+        audio["format"] = "wav" if made[0].path in recording.paths else kind
+        audio["warnings"] = [
+            *([recording.warning] if recording.warning else []),
+            *(warning for conversion in made for warning in conversion.warnings),
+        ]
+
+
+def _describe_saved(recording: Recording, sidecar_path: Path, audio: Report, description: Report) -> Report:
+    folder = sidecar_path.parent
+    names = audio["files"]
+    assert isinstance(names, list)
+    return {
+        "path": str(folder / names[0]),
+        "paths": [str(folder / name) for name in names],
+        "sidecar": str(sidecar_path),
+        "format": audio["format"],
+        "samples": recording.samples,
+        "seconds": audio["seconds"],
+        "bytes": recording.size,
+        "lost_samples": description["lost_samples"],
+        "unrecorded_samples": recording.lost_samples,
+        "complete": description["complete"],
+        "warnings": audio["warnings"],
+    }

@@ -1,0 +1,55 @@
+"""
+What the program of ``--exec`` finds in its environment.
+
+Values come from jambonz, or whoever says to be it; they stand in the environment only, never on a command line.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol.audio import AudioFormat
+from listenctl.server.calls.live_call_log import CallLog
+
+PREFIX = "LISTENCTL_"
+MAX_VALUE = 64 * 1024
+"""Bytes of a value. Linux takes 128 KiB for one, and jambonz sends 8 KiB; what is longer is left out."""
+
+
+def child_environment(
+    inherited: Mapping[str, str], log: CallLog, *, audio: AudioFormat, stream_rate: int | None, control: Path | None
+) -> dict[str, str | bytes]:
+    """
+    Return the environment for a call.
+
+    None of our own settings is passed on: the credentials among them are no business of the program, and a listenctl
+    that it runs would take the rest for its own.
+
+    Args:
+        audio: of what the program reads.
+        stream_rate: of what it writes, in Hz; 0 where the call takes no stream, None if that isn't known.
+    """
+    metadata = log.metadata
+    values: dict[str, object] = {
+        "CALL": log.id,
+        "CALL_SID": metadata.call_sid,
+        "ACCOUNT_SID": metadata.account_sid,
+        "FROM": metadata.caller,
+        "TO": metadata.callee,
+        "DIRECTION": metadata.direction,
+        "SAMPLE_RATE": audio.sample_rate,
+        "CHANNELS": audio.channels,
+        "MIX_TYPE": metadata.mix_type,
+        "STREAM_RATE": stream_rate,
+        "METADATA": wire_json.read_text(metadata.raw),
+    }
+    if control is not None:
+        values |= {"CONTROL": control, "NAME": control.stem}
+    own = {f"{PREFIX}{name}": _value(value) for name, value in values.items()}
+    return {name: value for name, value in inherited.items() if not name.startswith(PREFIX)} | own
+
+
+def _value(value: object) -> bytes:
+    text = "" if value is None else str(value)
+    data = text.replace("\0", "").encode(errors="surrogateescape" if isinstance(value, Path) else "replace")
+    return data if len(data) <= MAX_VALUE else b""

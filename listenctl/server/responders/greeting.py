@@ -1,0 +1,41 @@
+"""``--play``: each caller hears a sound first."""
+
+from listenctl.events import Report
+from listenctl.play_to_call.play_result import PlayResult
+from listenctl.play_to_call.playable_sound import Sound
+from listenctl.play_to_call.settings import PlaySettings
+from listenctl.play_to_call.sound_player import Player
+from listenctl.server.responders.call_responders import AttendedCall
+
+
+class Greeting:
+    """Play a sound to each caller, as a clip or a stream, whichever the call takes."""
+
+    name = "play"
+    wants_audio = False
+
+    def __init__(self, sound: Sound, *, lead: float) -> None:
+        self._sound = sound
+        self._settings = PlaySettings(lead=lead)
+
+    async def attend(self, call: AttendedCall) -> None:
+        """Play to one caller and tell what came of it."""
+        # Before it is known whether the call takes a stream: whoever comes next is to wait.
+        await call.tool.ask_for_stream()
+        player = Player(call.tool, self._settings)
+        result = await player.play(self._sound)
+        call.report("played", _describe(self._sound, player, result))
+
+
+def _describe(sound: Sound, player: Player, result: PlayResult) -> Report:
+    mode = player.mode
+    return {
+        "source": sound.name,
+        "mode": None if mode is None else mode.delivery,
+        "sample_rate": (mode and mode.sample_rate) or None,
+        "known_by": None if mode is None else mode.known_by,
+        "outcome": result.outcome,
+        "evidence": result.evidence,
+        "seconds": round(result.seconds, 3),
+        "detail": result.detail,
+    }

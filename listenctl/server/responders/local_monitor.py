@@ -1,0 +1,86 @@
+"""Hear all live calls on a sound device of the server's machine, side by side."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+
+from listenctl.media.devices.device_player import DevicePlayer, SoundState
+from listenctl.media.devices.mixer import Ear, Mixer, arrange
+from listenctl.media.devices.sound_devices import OpenStream
+from listenctl.protocol.audio import AudioFormat
+from listenctl.server.responders.call_responders import AttendedCall
+
+
+class Loudspeaker:
+    """
+    Play what callers say as it comes; no call waits for the device, and none is lost with it.
+
+    The device is ours only while there are calls.
+
+    Args:
+        device: its number or a part of its name; None is the system's choice.
+
+    Attributes:
+        on_change: told when sound begins, and why there is none.
+    """
+
+    name = "monitor"
+    wants_audio = True
+
+    def __init__(self, device: str | None = None, *, open_stream: OpenStream | None = None) -> None:
+        self.on_change: Callable[[SoundState], None] = lambda _: None
+        self._mixer = Mixer()
+        self._player = DevicePlayer(self._mixer, device, self._tell, open_stream=open_stream)
+        self._playing: asyncio.Task[None] | None = None
+        self._formats: dict[str, AudioFormat] = {}
+
+    async def attend(self, call: AttendedCall) -> None:
+        """Play one call until it ends."""
+        await asyncio.to_thread(_import_slowly)
+        self._enter(call)
+        try:
+            while True:
+                message = await call.tool.receive()
+                if isinstance(message, bytes):
+                    self._play(call, message)
+        finally:
+            await self._leave(call)
+
+    def _tell(self, state: SoundState) -> None:
+        self.on_change(state)
+
+    def _enter(self, call: AttendedCall) -> None:
+        self._formats[call.log.id] = call.log.audio_format
+        self._arrange()
+        if self._playing is None:
+            self._playing = asyncio.get_running_loop().create_task(self._player.run())
+
+    async def _leave(self, call: AttendedCall) -> None:
+        del self._formats[call.log.id]
+        self._arrange()
+        if not self._formats and self._playing is not None:
+            playing, self._playing = self._playing, None
+            playing.cancel()
+            with suppress(asyncio.CancelledError):
+                await playing
+            if not self._formats:
+                self._mixer.clear()
+
+    def _play(self, call: AttendedCall, pcm: bytes) -> None:
+        # Late metadata may have changed it (protocol.md 2).
+        audio_format = call.log.audio_format
+        if self._formats[call.log.id] != audio_format:
+            self._formats[call.log.id] = audio_format
+            self._arrange()
+        self._mixer.put(call.log.id, pcm[: len(pcm) - len(pcm) % audio_format.frame_bytes])
+
+    def _arrange(self) -> None:
+        gains = arrange([one.channels for one in self._formats.values()], Ear.BOTH)
+        self._mixer.arrange({call: (one, gain) for (call, one), gain in zip(self._formats.items(), gains, strict=True)})
+
+
+def _import_slowly() -> None:
+    """Have ready what takes long to import, and would hold up all calls when the first one is heard."""
+    for name in ("numpy", "soxr"):
+        import_module(name)

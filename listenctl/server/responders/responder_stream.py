@@ -1,0 +1,85 @@
+"""How the server itself streams to a call."""
+
+from dataclasses import dataclass
+
+from listenctl.errors import ListenctlError, NotFoundError
+from listenctl.media.pacing import Clock, SystemClock
+from listenctl.play_to_call.delivery_mode import Choice, Delivery, KnownBy
+from listenctl.play_to_call.player_messages import Dialogue
+from listenctl.play_to_call.rate_probe import AFTER_OTHERS, IDLE, probe
+from listenctl.server.responders.call_responders import AttendedCall
+
+LOOK_AGAIN = 0.05
+"""Seconds between two looks at whether who streams before us has found the rate out."""
+REMEDY = "set bidirectionalAudio.streaming in its verb"
+RATE_REMEDY = "say it with --stream-rate, or with streamRate in the verb's metadata"
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """
+    What is known of a call's stream.
+
+    Attributes:
+        rate: in Hz; 0 if the call takes clips, and no stream.
+        doubt: why what is streamed may be heard by nobody, or wrongly, a sentence; empty where there is no doubt.
+        tried: whether it had to be found out, for which time has passed.
+    """
+
+    rate: int
+    doubt: str = ""
+    tried: bool = False
+
+
+async def find_stream(call: AttendedCall) -> Streaming:
+    """
+    Return what somebody says of the stream; else find it out, when the stream is free, and let the server remember it.
+
+    Raises:
+        NotFoundError: the call has ended.
+    """
+    said = (await call.tool.stream_state()).stream_rate
+    if said is not None:
+        return _as_said(said, tried=False)
+    # Our own tool goes on keeping the call's audio.
+    prober = call.tool.beside()
+    try:
+        async with Dialogue(prober, clock := SystemClock()) as dialogue:
+            return await _find_out(call, dialogue, clock)
+    except NotFoundError:
+        raise
+    except ListenctlError as exc:
+        return _guess(call, f"the caller may hear nothing: how the call takes sound can't be found out: {exc}")
+    finally:
+        prober.leave()
+
+
+async def _find_out(call: AttendedCall, dialogue: Dialogue, clock: Clock) -> Streaming:
+    granted = await dialogue.acquire()
+    synced = await dialogue.sync()
+    while not granted.done() and synced.stream_rate is None:
+        await dialogue.wait_until(granted, clock.now() + LOOK_AGAIN)
+        synced = await dialogue.sync()
+    if synced.stream_rate is not None:
+        return _as_said(synced.stream_rate, tried=True)
+    # Of what others streamed at a rate that nobody knows, something may still be to be played.
+    patience = AFTER_OTHERS if synced.playout is None else IDLE
+    mode = await probe(dialogue, Choice.AUTO, clock, patience=patience, tell=lambda _: None)
+    if mode.delivery is Delivery.CLIP:
+        doubt = f"the caller may hear nothing: jambonz answers no mark, as in a call that takes clips; {REMEDY}"
+        return _guess(call, doubt)
+    if mode.known_by is KnownBy.GUESS:
+        doubt = f"the caller may hear it too fast or too slowly: a probe doesn't tell the rate; {RATE_REMEDY}"
+        return _guess(call, doubt)
+    await dialogue.acquire(mode.sample_rate)
+    await dialogue.sync()
+    return Streaming(mode.sample_rate, tried=True)
+
+
+def _as_said(rate: int, *, tried: bool) -> Streaming:
+    doubt = "" if rate else f"the caller hears nothing: the call takes clips, and no stream; {REMEDY}"
+    return Streaming(rate, doubt, tried)
+
+
+def _guess(call: AttendedCall, doubt: str) -> Streaming:
+    return Streaming(call.log.audio_format.sample_rate, doubt, tried=True)

@@ -1,0 +1,197 @@
+"""
+The action hook: the one HTTP request that jambonz makes at the end of a listen (protocol.md 7).
+
+Whatever comes back changes nothing for the call that is over, so a failure is an answer too, and no exception.
+"""
+
+import asyncio
+import base64
+import contextlib
+import http.client
+import re
+import ssl
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol.listen_verb.credentials import Credentials
+from listenctl.protocol.listen_verb.listen_verb import ActionHook
+
+DEADLINE = 10.0
+_SHOWN_BYTES = 200
+_NO_URL = "is no URL that can be called; give http://HOST:PORT/PATH or https://HOST:PORT/PATH"
+
+# The call's attributes as they stand in the first frame; those of a nested listen go by other names (protocol.md 2.3).
+_ATTRIBUTES = (
+    "callSid", "direction", "from", "to", "callId", "sbcCallid", "sipStatus", "sipReason", "callStatus", "callerId",
+    "accountSid", "applicationSid", "traceId", "parentCallSid", "originatingSipIp", "originatingSipTrunkName",
+    "fsSipAddress", "fsPublicIp", "apiBaseUrl", "callTerminationBy", "duration", "customerData", "headers",
+)  # fmt: skip
+_ALIASES = {
+    "fsSipAddress": "localSipAddress",
+    "fsPublicIp": "publicIp",
+    "customerData": "_customerData",
+    "headers": "_sipHeaders",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """
+    What became of an action hook.
+
+    Attributes:
+        status: of the HTTP response; None if there was none.
+        detail: why not, or the reason phrase and the beginning of the body of a response that isn't 2xx.
+    """
+
+    status: int | None
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the application took it."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+def hook_payload(
+    fields: Mapping[str, object], *, dial_call_duration: int | None, digits: str | None
+) -> dict[str, object]:
+    """
+    Return what an action hook says.
+
+    Args:
+        fields: those of the first frame, without the verb's metadata.
+        dial_call_duration: whole seconds; None if the connection failed.
+        digits: the one that ended the call; None if none did.
+    """
+    payload = {_snake_case(name): value for name in _ATTRIBUTES if (value := _attribute(fields, name)) is not None}
+    if dial_call_duration is not None:
+        payload["dial_call_duration"] = dial_call_duration
+    if digits is not None:
+        payload["digits"] = digits
+    return payload
+
+
+async def call_action_hook(
+    hook: ActionHook,
+    payload: Mapping[str, object],
+    *,
+    tls: ssl.SSLContext | None = None,
+    deadline: float = DEADLINE,
+) -> HookAnswer:
+    """Make the request of an action hook and wait for the answer, at most ``deadline`` seconds."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[HookAnswer] = loop.create_future()
+
+    def work() -> None:
+        found = _ask(hook, payload, tls, deadline)
+        # The loop may have ended meanwhile.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle, answer, found)
+
+    # An answer that trickles in never times out in urllib; a thread of the loop's pool would hold up its end then.
+    threading.Thread(target=work, name="action-hook", daemon=True).start()
+    try:
+        async with asyncio.timeout(deadline):
+            return await answer
+    except TimeoutError:
+        return HookAnswer(None, _too_late(deadline))
+
+
+def _settle(answer: asyncio.Future[HookAnswer], found: HookAnswer) -> None:
+    if not answer.done():
+        answer.set_result(found)
+
+
+def _ask(hook: ActionHook, payload: Mapping[str, object], tls: ssl.SSLContext | None, deadline: float) -> HookAnswer:
+    # urllib would open files, too.
+    if not re.match(r"https?://", hook.url, re.IGNORECASE):
+        return HookAnswer(None, _NO_URL)
+    try:
+        with _opener(tls).open(_request(hook, payload), timeout=deadline) as response:
+            return HookAnswer(response.status)
+    except urllib.error.HTTPError as exc:
+        with exc:
+            return HookAnswer(exc.code, _refusal(exc))
+    except (OSError, http.client.HTTPException, ValueError) as exc:
+        return HookAnswer(None, _reason(exc, deadline))
+
+
+def _request(hook: ActionHook, payload: Mapping[str, object]) -> urllib.request.Request:
+    headers = {"User-Agent": "listenctl", "Accept": "application/json"}
+    if hook.credentials is not None:
+        headers["Authorization"] = _basic(hook.credentials)
+    if hook.method.upper() == "GET":
+        return urllib.request.Request(_with_query(hook.url, payload), headers=headers, method="GET")
+    body = wire_json.encode(dict(payload)).encode()
+    headers["Content-Type"] = "application/json"
+    return urllib.request.Request(hook.url, body, headers, method="POST")
+
+
+def _opener(tls: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
+    # As the call itself, the hook goes straight to where it is told to go.
+    handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls), _NoRedirect()]
+    return urllib.request.build_opener(*handlers)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer like any other; urllib would follow it with a GET."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow nothing."""
+
+
+def _basic(credentials: Credentials) -> str:
+    pair = f"{credentials.username}:{credentials.password}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def _with_query(url: str, payload: Mapping[str, object]) -> str:
+    query = urllib.parse.urlencode({name: _query_value(value) for name, value in payload.items()})
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit(parts._replace(query=f"{parts.query}&{query}" if parts.query else query))
+
+
+def _query_value(value: object) -> str:
+    return value if isinstance(value, str) else wire_json.encode(value)
+
+
+def _refusal(exc: urllib.error.HTTPError) -> str:
+    try:
+        body = exc.read(_SHOWN_BYTES).decode(errors="replace").partition("\n")[0].strip()
+    except (OSError, http.client.HTTPException):
+        body = ""
+    return f"{exc.reason}: {body}" if body else str(exc.reason)
+
+
+def _reason(exc: Exception, deadline: float) -> str:
+    cause = exc.reason if isinstance(exc, urllib.error.URLError) else exc
+    match cause:
+        case TimeoutError():
+            return _too_late(deadline)
+        case ssl.SSLCertVerificationError():
+            return f"its certificate can't be trusted: {cause.verify_message}"
+        case OSError(strerror=str(problem)):
+            return f"can't connect: {problem}; see whether a server is running there"
+        case http.client.InvalidURL():
+            return _NO_URL
+        case http.client.HTTPException():
+            return f"answered with something that is no HTTP, or not at all ({type(cause).__name__})"
+    return f"can't be called: {cause}"
+
+
+def _too_late(deadline: float) -> str:
+    return f"no answer within {deadline:g} s"
+
+
+def _attribute(fields: Mapping[str, object], name: str) -> object:
+    return fields.get(name, fields.get(_ALIASES.get(name, name)))
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)

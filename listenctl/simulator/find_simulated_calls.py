@@ -1,0 +1,104 @@
+"""The simulated calls of this machine: which there are, and their keys pressed from another process."""
+
+import http.client
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from listenctl.errors import NotFoundError
+from listenctl.net.unix_http import get
+from listenctl.simulator.dtmf_requests import Press, read_answer
+from listenctl.simulator.simulated_call_socket import RESOURCE
+
+PATIENCE = 2.0
+"""Seconds for a call to say who it is; one that is stopped never does."""
+MAX_CALLS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedCallEntry:
+    """A call that a ``listenctl call`` has placed: its callSid, and when it began in Unix time."""
+
+    socket: Path
+    call_sid: str
+    started: float
+
+    @classmethod
+    def parse(cls, path: Path, body: bytes) -> Self | None:
+        """Read what a call says of itself; None if it is none."""
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError):
+            return None
+        match value:
+            case {"call_sid": str(call_sid), "started": int() | float() as started}:
+                return cls(path, call_sid, float(started))
+        return None
+
+
+def find_calls(folder: Path) -> list[SimulatedCallEntry]:
+    """Return the calls that have a socket in ``folder``, oldest first; it blocks."""
+    try:
+        paths = sorted(folder.glob("*.sock"))[:MAX_CALLS]
+    except OSError:
+        return []
+    found = [call for path in paths if (call := _ask(path)) is not None]
+    return sorted(found, key=lambda call: call.started)
+
+
+def matching(calls: Sequence[SimulatedCallEntry], wanted: str) -> Sequence[SimulatedCallEntry]:
+    """Return those that ``wanted`` may mean: a callSid, which goes before what it is the beginning of."""
+    exact = [call for call in calls if call.call_sid == wanted]
+    return exact or [call for call in calls if call.call_sid.startswith(wanted)]
+
+
+async def press_keys(call: SimulatedCallEntry, press: Press, on_key: Callable[[], None]) -> bool:
+    """
+    Press keys in a call; return whether its server is told of them.
+
+    Args:
+        on_key: called when a key has been pressed.
+
+    Raises:
+        NotFoundError: the call has ended, or ends meanwhile.
+        ListenctlError: it didn't take them, and says why.
+    """
+    from websockets.asyncio.client import unix_connect
+    from websockets.exceptions import InvalidHandshake, WebSocketException
+
+    try:
+        async with unix_connect(
+            str(call.socket), f"ws://localhost{RESOURCE}", compression=None, ping_interval=None, close_timeout=1
+        ) as connection:
+            await connection.send(press.serialize())
+            while (passed := read_answer(await connection.recv())) is None:
+                on_key()
+            return passed
+    except (OSError, EOFError, InvalidHandshake, WebSocketException) as exc:
+        raise NotFoundError("the call has ended") from exc
+
+
+def _ask(path: Path) -> SimulatedCallEntry | None:
+    try:
+        status, body = get(path, RESOURCE, patience=PATIENCE)
+    except ConnectionRefusedError:
+        _remove_dead(path)
+        return None
+    except (OSError, http.client.HTTPException):
+        return None
+    return SimulatedCallEntry.parse(path, body) if status == http.client.OK else None
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove the socket of a call that was killed."""
+    try:
+        os.kill(int(path.stem), 0)
+    except ProcessLookupError:
+        with suppress(OSError):
+            path.unlink()
+    except (ValueError, OSError):
+        pass

@@ -1,0 +1,164 @@
+"""
+The sound of a simulated call, frame by frame: what the caller says, what it hears, and what the fork carries of both.
+
+What is played of clips is part of the fork's right channel, as an ordinary file playback is; what the server streams is
+heard by the caller only (protocol.md 3.1).
+"""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Self
+
+from listenctl.media.devices.device_player import SoundState
+from listenctl.media.files.heard_recording import HeardFile
+from listenctl.media.pacing import Clock, Pacer
+from listenctl.media.resampling import soxr_resampler
+from listenctl.media.sources.audio_sources import Source, has_second_channel, mix, open_source
+from listenctl.media.sources.tones import beep, dtmf_tones
+from listenctl.protocol.audio import SAMPLE_BYTES, add_wrapping
+from listenctl.protocol.jambonz_model.playout import Playout, Tick
+from listenctl.simulator.caller_playback import Earpiece
+from listenctl.simulator.plan import CallPlan
+
+
+@dataclass(frozen=True, slots=True)
+class CallFrame:
+    """
+    One frame of a call.
+
+    Attributes:
+        fork: what jambonz sends of it.
+        caller, heard: what the caller says and hears, one channel each at the rate of the fork.
+        ticks: what playout did meanwhile.
+        over: the caller had nothing more to say; all of it is silence.
+    """
+
+    fork: bytes
+    caller: bytes
+    heard: bytes
+    ticks: tuple[Tick, ...]
+    over: bool
+
+
+class CallAudio:
+    """
+    Make the frames of one call.
+
+    Args:
+        plan: what to make them of.
+        playout: what is played to the caller; it ticks with the frames.
+        sources: the caller, and the callee if there is one.
+    """
+
+    def __init__(
+        self, plan: CallPlan, playout: Playout, sources: list[Source], on_sound: Callable[[SoundState], None]
+    ) -> None:
+        self._plan = plan
+        self._playout = playout
+        self._sources = sources
+        self._closing = AsyncExitStack()
+        self._rate = plan.verb.sample_rate
+        self._resample = soxr_resampler(plan.call_rate, self._rate) if plan.call_rate != self._rate else None
+        self._played = bytearray()
+        self._tones = b""
+        self._heard_file = None if plan.heard is None else HeardFile(plan.heard, self._rate)
+        self._earpiece: Earpiece | None = None
+        if plan.speaker is not None:
+            self._earpiece = Earpiece(self._rate, plan.speaker or None, on_sound, shares=plan.has_microphone)
+
+    @classmethod
+    async def open(cls, plan: CallPlan, playout: Playout, on_sound: Callable[[SoundState], None]) -> Self:
+        """
+        Open what the call is made of; ``on_sound`` is told when its loudspeaker goes away or comes back.
+
+        Raises:
+            ListenctlError: a file or device can't be used.
+        """
+        async with AsyncExitStack() as closing:
+            sources = []
+            for spec, channel in _specs(plan):
+                source = await open_source(spec, plan.verb.sample_rate, loop=plan.loop, channel=channel)
+                closing.push_async_callback(source.close)
+                sources.append(source)
+            audio = cls(plan, playout, sources, on_sound)
+            if audio._earpiece is not None:
+                await audio._earpiece.open()
+            audio._closing = closing.pop_all()
+        return audio
+
+    async def beep(self, clock: Clock) -> None:
+        """Let the caller hear the beep of ``playBeep``, and wait for its end; the fork has not begun then."""
+        sound = beep(self._rate)
+        pacer = Pacer(self._rate, clock)
+        size = round(self._plan.ptime * self._rate) * SAMPLE_BYTES
+        # All at once would be more than a loudspeaker keeps.
+        for at in range(0, len(sound), size):
+            frame = sound[at : at + size]
+            await pacer.wait(len(frame) // SAMPLE_BYTES)
+            self._hear(bytes(len(frame)), frame)
+        await pacer.wait(0)
+
+    def press(self, digit: str, duration: float) -> None:
+        """Add the tones of a key to what the caller says from now on."""
+        self._tones += dtmf_tones(digit, self._rate, tone=duration, gap=0.0)
+
+    async def next(self, samples: int) -> CallFrame:
+        """Return the next frame, of ``samples`` samples per channel."""
+        size = samples * SAMPLE_BYTES
+        caller, *others = [await source.read(samples) for source in self._sources]
+        over = not caller and not self._tones
+        caller = self._with_tones(caller.ljust(size, b"\0"))
+        callee = (others[0] if others else b"").ljust(size, b"\0")
+        ticks = tuple(self._play(size))
+        played = bytes(self._played[:size])
+        del self._played[:size]
+        if self._playout.streams:
+            right, heard = callee, add_wrapping(callee, played)
+        else:
+            right = heard = played if played.strip(b"\0") else callee
+        self._hear(caller, heard)
+        return CallFrame(mix(self._plan.verb.mix_type, caller, right), caller, heard, ticks, over)
+
+    async def close(self) -> None:
+        """
+        Close files and devices.
+
+        Raises:
+            ListenctlError: what the caller heard couldn't be written.
+        """
+        await self._closing.aclose()
+        if self._earpiece is not None:
+            await self._earpiece.close()
+        if self._heard_file is not None:
+            await self._heard_file.close()
+
+    def _play(self, size: int) -> list[Tick]:
+        """Let playout tick until there is enough for a frame; the rest of its last tick is for the next one."""
+        ticks = []
+        while len(self._played) < size:
+            tick = self._playout.tick()
+            self._played += self._resample(tick.audio) if self._resample else tick.audio
+            ticks.append(tick)
+        return ticks
+
+    def _with_tones(self, caller: bytes) -> bytes:
+        if not self._tones:
+            return caller
+        tones, self._tones = self._tones[: len(caller)], self._tones[len(caller) :]
+        return mix("mixed", caller, tones.ljust(len(caller), b"\0"))
+
+    def _hear(self, caller: bytes, heard: bytes) -> None:
+        if self._heard_file is not None:
+            self._heard_file.add(caller, heard)
+        if self._earpiece is not None:
+            self._earpiece.play(heard)
+
+
+def _specs(plan: CallPlan) -> list[tuple[str, int]]:
+    """Return what to open, and which channel of it; the callee can be the second channel of the caller's file."""
+    if plan.callee is not None:
+        return [(plan.caller, 0), (plan.callee, 0)]
+    if plan.verb.mix_type != "mono" and has_second_channel(plan.caller):
+        return [(plan.caller, 0), (plan.caller, 1)]
+    return [(plan.caller, 0)]

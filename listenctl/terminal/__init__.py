@@ -1,0 +1,1 @@
+"""Everything drawn on a terminal, and every standard stream."""

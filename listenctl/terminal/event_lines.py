@@ -1,0 +1,269 @@
+"""Events as people read them: one line each, for stderr."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from listenctl.terminal.printable_text import Look, byte_size, moment, printable, sample_rate
+
+_MAX_TEXT = 200
+_CAUSES = {
+    "audio-failed": "the caller's audio failed",
+    "audio-over": "the caller's audio was over",
+    "duration": "--duration was over",
+    "max-length": "maxLength was over",
+    "silence-timeout": "the caller was silent for the verb's timeout",
+    "finish-on-key": "the key of finishOnKey was pressed",
+    "disconnect": "the server sent disconnect",
+    "hung-up": "we were told to",
+}
+# The status is 1 then; a sentence of the connection says more, where there is one.
+_NOT_IN_ORDER = "not an orderly end"
+
+
+def describe_end(ended: dict[str, Any]) -> str:
+    """Return what a ``call-ended`` event says of the end."""
+    who = _who(ended)
+    detail = printable(str(ended["detail"] or ""), _MAX_TEXT)
+    if detail and ended["close_code"] is None:
+        # It says all of it: the connection broke, the server left without a Close.
+        return f"{who}; {detail}" if ended["closed_by"] == "jambonz" else detail
+    wrong = detail or ("" if ended["taken"] or ended["closed_by"] == "nobody" else _NOT_IN_ORDER)
+    return f"{who}; {wrong}" if wrong else who
+
+
+def _who(ended: dict[str, Any]) -> str:
+    match ended["closed_by"]:
+        case "nobody":
+            return "the connection broke"
+        case "server":
+            return f"closed by the server{_code(ended)}"
+    why = _CAUSES.get(ended["cause"], "")
+    return f"we hung up{_code(ended)}{f': {why}' if why else ''}"
+
+
+def _code(ended: dict[str, Any]) -> str:
+    if ended["close_code"] is None:
+        return ""
+    reason = f" {printable(ended['close_reason'], _MAX_TEXT)!r}" if ended["close_reason"] else ""
+    return f" ({ended['close_code']}{reason})"
+
+
+Report = dict[str, Any]
+
+_RED, _YELLOW, _DIM, _BOLD = "31", "33", "2", "1"
+_COLORS = {
+    "warning": _YELLOW,
+    "gap": _YELLOW,
+    "connection-refused": _YELLOW,
+    "recording-failed": _RED,
+    "recording-saved": "32",
+    "exec-failed": _RED,
+    "dump-failed": _RED,
+    "dump-saved": "32",
+    "fault": _YELLOW,
+}
+_MAX_ID = 40
+# The ids of jambonz, and how we tell several listens on one call apart; the first group of digits tells calls apart.
+_UUID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(~\d+)?", re.IGNORECASE)
+# The value of a fault, behind what the fault does.
+# What goes on while meters are drawn shows there; what stays true when the call is over is printed above them.
+LASTING = frozenset(
+    (
+        *("warning", "gap", "connection-refused", "recording-failed", "recording-saved", "call-ended"),
+        *("exec-failed", "exec-said", "exec-ended"),
+        *("connected", "fault", "action-hook", "dump-failed", "dump-saved"),
+    )
+)
+FAILURES = frozenset(("recording-failed", "dump-failed"))
+
+
+def human_line(report: Report, look: Look) -> str:
+    """Return one event as a line for people; nothing from the wire reaches the terminal unescaped."""
+    event = report["event"]
+    describe = _DESCRIPTIONS.get(event)
+    text = printable(describe(report) if describe else "", _MAX_TEXT)
+    text = look.paint(text, _RED) if is_wrong(report) else text
+    call = printable(_short_id(report["call"] or ""), _MAX_ID)
+    words = [_clock_time(report["ts"]), look.paint(event, _color(report)), look.paint(call, _DIM), text]
+    line = " ".join(word for word in words if word)
+    return line if look.unicode else line.replace("→", "->").replace("…", "~").encode("ascii", "replace").decode()
+
+
+def is_wrong(report: Report) -> bool:
+    """Say whether an event is a verdict on a command that jambonz doesn't do as meant."""
+    return report["event"] == "verdict" and bool(report["wrong"])
+
+
+def lasts(report: Report) -> bool:
+    """Say whether an event is worth a line that stays above the live view of a call."""
+    return report["event"] in LASTING or is_wrong(report)
+
+
+def _color(report: Report) -> str:
+    if is_wrong(report):
+        return _RED
+    if report["event"] == "action-hook" and not _succeeded(report["status"]):
+        return _YELLOW
+    return _COLORS.get(report["event"], _BOLD)
+
+
+def _succeeded(status: int | None) -> bool:
+    return status is not None and 200 <= status < 300
+
+
+def _short_id(call: str) -> str:
+    """Return of an id of jambonz what tells calls apart; who made an id of their own sees all of it."""
+    return f"{uuid[1]}…{uuid[2] or ''}" if (uuid := _UUID.fullmatch(call)) else call
+
+
+def _clock_time(timestamp: str) -> str:
+    at = datetime.fromisoformat(timestamp).astimezone()
+    return f"{at:%H:%M:%S}.{at.astimezone(UTC).microsecond // 100000}"
+
+
+def _server_started(report: Report) -> str:
+    doing = "recording calls" if report["recording"] else "taking calls"
+    relaying = f" → {report['upstream']}" if report.get("upstream") else ""
+    return f"{doing} at {report['url']}{relaying}"
+
+
+def _call_started(report: Report) -> str:
+    metadata = report["metadata"] or {}
+    parties = f"{metadata.get('from', 'unknown')} → {metadata.get('to', 'unknown')}"
+    mix = report["mix_type"] or ("stereo" if report["channels"] == 2 else "mono")
+    call = f"{parties}, {sample_rate(report['sample_rate'])} {mix}"
+    if "remote" in report:
+        return f"{call}, from {report['remote']}"
+    plays = f"plays a stream at {sample_rate(report['stream_rate'])}" if report["streaming"] else "plays clips"
+    return f"{call}, {report['kind']} call, {report['profile']} jambonz, {plays}"
+
+
+def _connected(report: Report) -> str:
+    took = report["handshake_ms"]
+    parts = [f"{name} {took[name]:.0f} ms" for name in ("connect", "tls", "upgrade") if took.get(name)]
+    detail = f" ({', '.join(parts)})" if parts else ""
+    redirects = f", redirected to {', '.join(report['redirects'])}" if report["redirects"] else ""
+    subprotocol = f", {report['subprotocol']}" if report["subprotocol"] else ", no subprotocol"
+    return f"{report['url']} at {report['remote']}{subprotocol}, in {took['total']:.0f} ms{detail}{redirects}"
+
+
+def _dtmf_tone(report: Report) -> str:
+    return f"{report['digit']} heard on channel {report['channel']} at {moment(report['time'])}"
+
+
+def _play_done(report: Report) -> str:
+    # Those that we send ourselves carry when; what a server gets needs no more than the id.
+    words = [_id(report["id"])]
+    if "time" in report:
+        words += [str(report["reason"] or ""), f"at {moment(report['time'])}"]
+    return " ".join(word for word in words if word)
+
+
+def _id(value: object) -> str:
+    """Return the id of a clip: a string as it is, all else that servers put there as JSON."""
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _verdict(report: Report) -> str:
+    reason = f" ({report['reason']})" if report["reason"] else ""
+    detail = f": {report['detail']}" if report["detail"] else ""
+    return f"{report['command']} #{report['number']}: {report['outcome']}{reason}{detail}"
+
+
+def _fault(report: Report) -> str:
+    value = f"={report['value']}" if report["value"] else ""
+    detail = f": {report['detail']}" if report["detail"] else ""
+    return f"{report['name']}{value} at {moment(report['time'] or 0.0)}{detail}"
+
+
+def _action_hook(report: Report) -> str:
+    said = [str(report["status"]) if report["status"] is not None else "", report["detail"] or ""]
+    return f"{report['url']}: {' '.join(word for word in said if word) or 'no answer'}"
+
+
+def _gap(report: Report) -> str:
+    least = "at least " if report.get("at_least") else ""
+    return f"{report['kind']} of {least}{report['length']:.2f} s at {moment(report['time'])}"
+
+
+def _command(report: Report) -> str:
+    if report["type"] == "playAudio":
+        size = report["content_size"]
+        form = [_id(report["audio_content_type"]), byte_size(size * 3 // 4) if size is not None else "no audio"]
+        words = [_id(report["id"]), *form, "" if report["queue_play"] is True else "at once"]
+    else:
+        words = [str(report.get("name") or report.get("text") or "")]
+    return " ".join(word for word in ["application:", report["type"] or "", *words] if word)
+
+
+def _recording_saved(report: Report) -> str:
+    whole = "complete" if report["complete"] else "NOT complete"
+    size = byte_size(report["bytes"])
+    return f"{', '.join(report['paths'])}: {report['seconds']:.2f} s, {size}, {whole}"
+
+
+def _dump_saved(report: Report) -> str:
+    lost = f", {report['lost_frames']} frames NOT in it" if report["lost_frames"] else ""
+    return f"{report['path']}: {report['frames']} frames, {byte_size(report['bytes'])}{lost}"
+
+
+def _call_ended(report: Report) -> str:
+    lost = f", {report['lost_samples']} samples lost" if report["lost_samples"] else ""
+    audio = f"{report['seconds']:.2f} s of audio in {report['duration']:.2f} s"
+    # Only where the call is our own, something can be not taken.
+    return f"{audio}{lost}; {describe_end(report) if 'taken' in report else _closed(report)}"
+
+
+def _exec_ended(report: Report) -> str:
+    how = f"ended by {report['signal']}" if report["signal"] else f"ended with status {report['status']}"
+    spoke = f"spoke for {report['spoken_seconds']:.2f} s" if report["spoken_seconds"] else "was not heard"
+    missed = f", missed {report['dropped_samples']} samples" if report["dropped_samples"] else ""
+    return f"{how} after {report['seconds']:.2f} s, {spoke}{missed}"
+
+
+def _played(report: Report) -> str:
+    by = f" (by the {report['evidence']})" if report["evidence"] == "clock" else ""
+    detail = f": {report['detail']}" if report["detail"] else ""
+    return f"{report['source']}: {report['outcome']}{by}, {report['seconds']:.2f} s{detail}"
+
+
+def _closed(report: Report) -> str:
+    reason = f" {report['close_reason']!r}" if report["close_reason"] else ""
+    words = {"nobody": "the connection broke", "application": "closed by the application"}
+    by = words.get(report["closed_by"], f"closed by {report['closed_by']}")
+    code = f" ({report['close_code']}{reason})" if report["close_code"] is not None else ""
+    return f"{by}{code}"
+
+
+_DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
+    "server-started": _server_started,
+    "call-started": _call_started,
+    "dtmf": lambda report: f"{report['digit']} at {moment(report['time'])}",
+    "dtmf-tone": _dtmf_tone,
+    "mark": lambda report: f"{report['name']} {report['result']}",
+    "play-done": _play_done,
+    "message": lambda report: str(report.get("text") or report["type"]),
+    "gap": _gap,
+    "warning": lambda report: report["detail"],
+    "connection-refused": lambda report: f"{report['remote']}: {report['status']} {report['reason']}",
+    "recording-saved": _recording_saved,
+    "recording-failed": lambda report: f"{report['path'] or ''}: {report['reason']}",
+    "dump-saved": _dump_saved,
+    "dump-failed": lambda report: f"{report['path']}: {report['reason']}",
+    "call-ended": _call_ended,
+    "command": _command,
+    "played": _played,
+    "exec-started": lambda report: f"{report['command']}, process {report['pid']}",
+    "exec-said": lambda report: f"{report['pid']}: {report['line']}",
+    "exec-failed": lambda report: f"{report['command']}: {report['reason']}",
+    "exec-ended": _exec_ended,
+    "connected": _connected,
+    "verdict": _verdict,
+    "fault": _fault,
+    "action-hook": _action_hook,
+}
+READABLE = frozenset(_DESCRIPTIONS)
+"""Events that have a line; levels are for programs."""

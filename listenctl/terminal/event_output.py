@@ -1,0 +1,89 @@
+"""Events as JSON lines for scripts: on stdout, in a file, or both."""
+
+import asyncio
+import os
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from listenctl.errors import UsageError
+from listenctl.events import Reporter, json_line
+from listenctl.terminal.line_writer import LineWriter
+from listenctl.terminal.standard_streams import complain
+
+
+class EventOutput:
+    """
+    Write all events that are reported from when it is opened.
+
+    Args:
+        closing: ends it.
+        give_up: called once, in the event loop, when they can't be written any more; it does what is to be done then,
+            and returns in a few words what that is.
+
+    Attributes:
+        broken: whether an event wasn't written; that has been said on stderr.
+    """
+
+    def __init__(self, reporter: Reporter, give_up: Callable[[], str], closing: ExitStack) -> None:
+        self.broken = False
+        self._reporter = reporter
+        self._give_up = give_up
+        self._closing = closing
+        self._loop = asyncio.get_running_loop()
+
+    def open(self, *, stdout: bool, file: Path | None) -> None:
+        """
+        Write to stdout, append to a file, or both.
+
+        Raises:
+            UsageError: the file can't be written.
+        """
+        if stdout:
+            self._write_to(sys.stdout.fileno(), "stdout")
+        if file is not None:
+            self._write_to(append_to(file), str(file))
+
+    def _write_to(self, fd: int, name: str) -> None:
+        writer = LineWriter(fd, on_broken=lambda reason: self._break_soon(name, reason))
+        self._closing.callback(self._end, writer, name)
+        self._reporter.add(lambda report: writer.write(json_line(report)))
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            # A pipe that we write to becomes readable only when its reader has gone.
+            self._loop.add_reader(fd, self._note_left, fd, name)
+            self._closing.callback(self._loop.remove_reader, fd)
+
+    def _end(self, writer: LineWriter, name: str) -> None:
+        lost = writer.close()
+        if lost and not self.broken:
+            self.broken = True
+            reason = (writer.problem or "its reader has stopped").lower()
+            complain(f"{name}: {lost} {'event' if lost == 1 else 'events'} couldn't be written, {reason}")
+
+    def _note_left(self, fd: int, name: str) -> None:
+        self._loop.remove_reader(fd)
+        self._break(name, "its reader has gone")
+
+    def _break_soon(self, name: str, reason: str) -> None:
+        with suppress(RuntimeError):  # The loop has ended already.
+            self._loop.call_soon_threadsafe(self._break, name, reason)
+
+    def _break(self, name: str, reason: str) -> None:
+        if not self.broken:
+            self.broken = True
+            complain(f"{name}: events can't be written, {reason.lower()}; {self._give_up()}")
+
+
+def append_to(path: Path) -> int:
+    """
+    Open a file that lines are appended to, for nobody else to read.
+
+    Raises:
+        UsageError: it can't be written.
+    """
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise UsageError(f"{path}: can't be written: {exc.strerror}") from exc

@@ -1,0 +1,185 @@
+"""
+Level bars: how they move, and how they are drawn.
+
+Audio is read in batches a few times a second, the bars move ten times a second: ``LevelPlayback`` gives the windows
+of a batch back one by one, a little late, and ``MeterBallistics`` makes needles of them.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from listenctl.media.levels import FLOOR_DB, Level, Levels
+from listenctl.terminal.printable_text import Look
+
+SCALE_FLOOR_DB = -60.0
+YELLOW_DB = -9.0
+RED_DB = -3.0
+
+_RELEASE_DB = 40.0
+_HOLD_DECAY_DB = 20.0
+_HOLD_TIME = 1.5
+_CLIP_TIME = 2.0
+_MAX_WINDOWS = 100
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelLevel:
+    """What the bar of one channel shows now."""
+
+    level_db: float = FLOOR_DB
+    peak_hold_db: float = FLOOR_DB
+    clipped: bool = False
+
+
+class LevelPlayback:
+    """Play the windows of each batch back evenly, ``delay`` seconds after they were heard."""
+
+    def __init__(self, window: float = 0.1, delay: float = 0.5) -> None:
+        self._window = window
+        self._delay = delay
+        self._queue: deque[tuple[float, Levels]] = deque(maxlen=_MAX_WINDOWS)
+        self._end = float("-inf")
+        self._current: Levels = ()
+        self._current_end = float("-inf")
+
+    def feed(self, at: float, windows: Sequence[Levels]) -> None:
+        """Take the windows of audio that had arrived by ``at``, oldest first."""
+        if not windows:
+            return
+        span = len(windows) * self._window
+        begin = max(self._end, at - span)
+        # Jitter moves a batch by less than the delay; what is further ahead of the clock would be shown late for good.
+        if begin + span > at + self._delay:
+            begin = at - span
+        self._end = begin + span
+        self._queue.extend((begin + i * self._window, levels) for i, levels in enumerate(windows))
+
+    def show(self, now: float) -> Levels | None:
+        """Return the window to show at ``now``, the loudest where several passed; None when there is no audio."""
+        time = now - self._delay
+        passed = []
+        while self._queue and self._queue[0][0] <= time:
+            begin, self._current = self._queue.popleft()
+            self._current_end = begin + self._window
+            passed.append(self._current)
+        if passed:
+            return _loudest(passed)
+        # One window's grace, so that a late batch doesn't make the bars flutter.
+        return self._current if time < self._current_end + self._window else None
+
+
+def _loudest(windows: list[Levels]) -> Levels:
+    return windows[0] if len(windows) == 1 else tuple(_louder(channel) for channel in zip(*windows, strict=False))
+
+
+def _louder(levels: Iterable[Level]) -> Level:
+    heard = tuple(levels)
+    return Level(
+        peak_db=max(level.peak_db for level in heard),
+        rms_db=max(level.rms_db for level in heard),
+        clipped=any(level.clipped for level in heard),
+    )
+
+
+class MeterBallistics:
+    """
+    Turn measured peaks into calm bars for one call.
+
+    A bar rises at once and falls at 40 dB/s; its highest point stays for 1.5 s and then falls at 20 dB/s; clipping
+    stays lit for 2 s.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._needles = tuple(_Needle() for _ in range(channels))
+
+    def update(self, levels: Levels | None, now: float) -> tuple[ChannelLevel, ...]:
+        """Return what to show at ``now`` when ``levels`` are heard; None is silence."""
+        heard = levels or (Level(),) * len(self._needles)
+        return tuple(needle.update(level, now) for needle, level in zip(self._needles, heard, strict=False))
+
+
+class _Needle:
+    __slots__ = ("_at", "_clip_end", "_hold_db", "_hold_end", "_level_db")
+
+    def __init__(self) -> None:
+        self._level_db = self._hold_db = FLOOR_DB
+        self._at = self._hold_end = self._clip_end = float("-inf")
+
+    def update(self, level: Level, now: float) -> ChannelLevel:
+        elapsed = max(0.0, now - self._at)
+        self._level_db = max(level.peak_db, self._level_db - _RELEASE_DB * elapsed, FLOOR_DB)
+        falling = min(elapsed, max(0.0, now - self._hold_end))
+        self._hold_db = max(self._hold_db - _HOLD_DECAY_DB * falling, FLOOR_DB)
+        if self._level_db >= self._hold_db:
+            self._hold_db, self._hold_end = self._level_db, now + _HOLD_TIME
+        if level.clipped:
+            self._clip_end = now + _CLIP_TIME
+        self._at = now
+        return ChannelLevel(self._level_db, self._hold_db, now < self._clip_end)
+
+
+def draw_bars(channels: Sequence[ChannelLevel], width: int, look: Look) -> str:
+    """Draw the channels of one call side by side in exactly ``width`` cells, two of them with L and R if they fit."""
+    labels = ("L ", "R ") if len(channels) == 2 and width >= 20 else ("",) * len(channels)
+    gap = "  " if labels[0] else " "
+    room = width - len(gap) * (len(labels) - 1) - sum(map(len, labels))
+    bar = max(0, room // len(labels))
+    drawn = [
+        look.paint(label, "2") + draw_bar(channel, bar, look) for label, channel in zip(labels, channels, strict=True)
+    ]
+    return gap.join(drawn) + " " * (room - bar * len(labels))
+
+
+def draw_bar(channel: ChannelLevel, width: int, look: Look) -> str:
+    """Draw one channel as a bar of exactly ``width`` cells."""
+    eighths = round(_position(channel.level_db) * width * 8)
+    tick = min(width - 1, int(_position(channel.peak_hold_db) * width)) if channel.peak_hold_db > SCALE_FLOOR_DB else -1
+    return _bar(eighths, tick, width, channel.clipped, look)
+
+
+def _position(level_db: float) -> float:
+    return min(1.0, max(0.0, 1 - level_db / SCALE_FLOOR_DB))
+
+
+# A bar has few different pictures, and most of 30 calls show one that was drawn before.
+@lru_cache(maxsize=8192)
+def _bar(eighths: int, tick: int, width: int, clipped: bool, look: Look) -> str:
+    symbols = _symbols(eighths, tick, width, look)
+    codes = ["2" if symbol in "·." else _zone(i, width) for i, symbol in enumerate(symbols)]
+    if clipped:
+        mark = "CLIP" if width >= 8 else "!"
+        symbols[-len(mark) :] = mark
+        codes[-len(mark) :] = ["1;31"] * len(mark)
+    return _paint_runs(symbols[:width], codes[:width], look)
+
+
+def _symbols(eighths: int, tick: int, width: int, look: Look) -> list[str]:
+    full, part = divmod(eighths, 8) if look.unicode else ((eighths + 4) // 8, 0)
+    symbols = [("█" if look.unicode else "#")] * full
+    if part:
+        symbols.append(_EIGHTHS[part])
+    filled = len(symbols)
+    symbols += ["·" if look.unicode else "."] * (width - filled)
+    if tick >= filled:
+        symbols[tick] = "│" if look.unicode else "|"
+    return symbols
+
+
+def _zone(cell: int, width: int) -> str:
+    top_db = SCALE_FLOOR_DB * (1 - (cell + 1) / width)
+    if top_db > RED_DB:
+        return "31"
+    return "33" if top_db > YELLOW_DB else "32"
+
+
+def _paint_runs(symbols: list[str], codes: list[str], look: Look) -> str:
+    painted = []
+    begin = 0
+    for i in range(1, len(codes) + 1):
+        if i == len(codes) or codes[i] != codes[begin]:
+            painted.append(look.paint("".join(symbols[begin:i]), codes[begin]))
+            begin = i
+    return "".join(painted)

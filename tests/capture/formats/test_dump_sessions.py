@@ -1,0 +1,122 @@
+"""Dumps as captures: sessions with times of day, whatever has happened to the file."""
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from listenctl.capture.capture_events import CaptureEvent
+from listenctl.capture.compressed_files import OpenFile
+from listenctl.capture.formats.dump_sessions import ChunkReader, read_dumped
+from listenctl.capture.formats.write_dump import (
+    DumpEnd,
+    DumpFault,
+    DumpHeader,
+    DumpLoss,
+    end_line,
+    fault_line,
+    frame_line,
+    header_line,
+    loss_line,
+)
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.session import Sender
+from tests.helpers.captured import endings, frames, losses, notices, read_file, seen, sessions
+
+HEADER = DumpHeader("2026-11-21T15:00:00.250000Z", "CS-A", "CS-A", "10.0.0.5:4", "/a?b=1", None, "wss://h:3000/a")
+BEGAN = 1795273200.25
+METADATA = RawFrame(True, 0, 1, True, b'{"callSid":"CS-A","sampleRate":8000,"mixType":"mono"}')
+AUDIO = RawFrame(True, 0, 2, True, bytes(320))
+KILL = RawFrame(True, 0, 1, False, b'{"type":"killAudio"}')
+
+
+def dumped(*lines: bytes) -> list[CaptureEvent]:
+    return list(read_dumped(OpenFile("a.jsonl", b"", iter(lines)), count(1)))
+
+
+def call(header: DumpHeader = HEADER) -> list[bytes]:
+    return [
+        header_line(header),
+        frame_line(0.0, Sender.JAMBONZ, METADATA),
+        frame_line(0.02, Sender.JAMBONZ, AUDIO),
+        frame_line(0.03, Sender.APPLICATION, KILL),
+    ]
+
+
+def test_frames_have_the_time_of_day() -> None:
+    events = dumped(*call(), end_line(DumpEnd(0.5, "jambonz", 1000, "")))
+
+    (session,) = sessions(events)
+    assert (session.source, session.began) == ("a.jsonl", BEGAN)
+    assert (session.client, session.server, session.encrypted) == ("10.0.0.5:4", "h:3000", True)
+    assert (session.target, session.subprotocol, session.is_listen) == ("/a?b=1", None, True)
+    assert not session.started_midway
+    assert [(round(one.at - BEGAN, 6), one.sender, one.frame) for one in seen(events)] == [
+        (0.0, Sender.JAMBONZ, METADATA),
+        (0.02, Sender.JAMBONZ, AUDIO),
+        (0.03, Sender.APPLICATION, KILL),
+    ]
+    assert endings(events) == [(Sender.JAMBONZ, "closed"), (None, "closed")]
+    assert events[-1].at == BEGAN + 0.5  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("closed_by", "how"), [("nobody", "the connection broke"), (None, "never was a call")])
+def test_a_call_that_nobody_closed_says_so(closed_by: str | None, how: str) -> None:
+    events = dumped(*call(), end_line(DumpEnd(0.5, closed_by, 1006, "")))
+
+    assert endings(events) == [(None, how)]
+
+
+def test_several_calls_may_stand_in_one_file() -> None:
+    events = dumped(*call(), *call())
+
+    assert [session.number for session in sessions(events)] == [1, 2]
+    assert endings(events) == [(None, "capture")] * 2
+    assert len(frames(events)) == 6
+
+
+def test_a_dump_without_its_begin_is_a_call_that_started_before_it() -> None:
+    events = dumped(*call()[2:])
+
+    (session,) = sessions(events)
+    assert session.started_midway
+    assert session.is_listen
+
+
+def test_what_could_not_be_dumped_is_told() -> None:
+    fault = fault_line(DumpFault(0.1, Sender.APPLICATION, "a frame of 9 bytes, which is more than 8"))
+
+    events = dumped(*call(), loss_line(DumpLoss(0.05, 7)), fault)
+
+    *lost, broken = losses(events)
+    assert [one.sender for one in lost] == list(Sender)
+    assert {one.detail for one in lost} == {"7 frames of both sides together couldn't be written to the dump"}
+    assert (broken.sender, broken.detail) == (Sender.APPLICATION, "a frame of 9 bytes, which is more than 8")
+
+
+def test_lines_that_are_none_are_counted() -> None:
+    events = dumped(*call(), *[b"nonsense\n"] * 100, frame_line(0.04, Sender.JAMBONZ, AUDIO))
+
+    assert len(frames(events)) == 4
+    assert notices(events) == [
+        "line 5: it isn't a JSON object; it is left out",
+        "the whole dump: 99 more lines are left out: it isn't a JSON object",
+    ]
+
+
+def test_a_dump_may_be_compressed_and_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"".join(call()) + frame_line(0.04, Sender.JAMBONZ, AUDIO)[:-9])
+
+    events = read_file(path)
+
+    assert len(frames(events)) == 3
+    assert notices(events) == []
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_file_over_chunks_has_all_their_bytes(size: int) -> None:
+    data = bytes(range(256)) * 3
+    reader = ChunkReader(iter([b"", *(data[at : at + size] for at in range(0, len(data), size)), b""]))
+
+    assert reader.readall() == data

@@ -1,0 +1,252 @@
+"""The dump format: what is written can be read, and damage costs nothing but what it has hit."""
+
+import io
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listenctl.capture.formats.read_dump import DumpItem, Unreadable, parse_line, read_dump
+from listenctl.capture.formats.write_dump import (
+    DumpEnd,
+    DumpFault,
+    DumpHeader,
+    DumpLoss,
+    end_line,
+    fault_line,
+    frame_line,
+    header_line,
+    loss_line,
+)
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.session import Sender
+from listenctl.protocol.timeline import TimedFrame
+
+HEADER = DumpHeader("2026-11-21T15:00:00.123456Z", "CS-A", "CS-A", "127.0.0.1:4", "/a?b=1", None, "ws://h:3000/")
+TEXT, BINARY, CLOSE = 1, 2, 8
+
+TIMES = st.integers(0, 10**12).map(lambda microseconds: microseconds / 1e6)
+SENDERS = st.sampled_from(Sender)
+FRAMES = st.builds(
+    RawFrame,
+    fin=st.booleans(),
+    rsv=st.integers(0, 7),
+    opcode=st.integers(0, 15),
+    masked=st.booleans(),
+    payload=st.binary(max_size=80) | st.text(max_size=40).map(str.encode),
+)
+TIMED = st.builds(TimedFrame, TIMES, SENDERS, FRAMES)
+
+
+def line_of(timed: TimedFrame) -> bytes:
+    return frame_line(*timed)
+
+
+def from_jambonz(opcode: int, payload: bytes) -> RawFrame:
+    return RawFrame(True, 0, opcode, True, payload)
+
+
+def read(data: bytes, max_line: int = 100_000) -> list[tuple[int, DumpItem]]:
+    return list(read_dump(io.BytesIO(data), max_line=max_line))
+
+
+def items(data: bytes) -> list[DumpItem]:
+    return [item for _, item in read(data)]
+
+
+def audio_line(number: int) -> bytes:
+    return frame_line(number * 0.02, Sender.JAMBONZ, from_jambonz(BINARY, bytes([number, 0])))
+
+
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        (from_jambonz(TEXT, b'{"a":1}'), {"opcode": "text", "text": '{"a":1}'}),
+        (from_jambonz(TEXT, "ü\n\x00\u2028".encode()), {"opcode": "text", "text": "ü\n\x00\u2028"}),
+        (from_jambonz(TEXT, b"\xff"), {"opcode": "text", "data": "/w=="}),
+        (from_jambonz(BINARY, b"abc"), {"opcode": "binary", "data": "YWJj"}),
+        (from_jambonz(BINARY, b""), {"opcode": "binary", "data": ""}),
+        (RawFrame(False, 0, 0, True, b"abc"), {"opcode": "continuation", "fin": False, "data": "YWJj"}),
+        (from_jambonz(CLOSE, b"\x03\xe8bye"), {"opcode": "close", "data": "A+hieWU=", "code": 1000, "reason": "bye"}),
+        (from_jambonz(CLOSE, b""), {"opcode": "close", "data": ""}),
+        (from_jambonz(CLOSE, b"\x03"), {"opcode": "close", "data": "Aw=="}),
+        (from_jambonz(9, b""), {"opcode": "ping", "data": ""}),
+        (RawFrame(True, 4, 11, False, b""), {"opcode": 11, "rsv": 4, "masked": False, "data": ""}),
+    ],
+    ids=str,
+)
+def test_a_frame_is_a_line_of_json(frame: RawFrame, expected: dict[str, object]) -> None:
+    line = frame_line(1.25, Sender.JAMBONZ, frame)
+
+    assert line.endswith(b"}\n")
+    assert line.count(b"\n") == 1
+    assert json.loads(line) == {"at": 1.25, "from": "jambonz", **expected}
+
+
+def test_the_masking_of_a_frame_stands_where_it_is_wrong() -> None:
+    from_us = RawFrame(True, 0, BINARY, False, b"")
+
+    assert "masked" not in json.loads(frame_line(0.0, Sender.APPLICATION, from_us))
+    assert json.loads(frame_line(0.0, Sender.JAMBONZ, from_us))["masked"] is False
+    assert json.loads(frame_line(0.0, Sender.APPLICATION, from_us._replace(masked=True)))["masked"] is True
+
+
+def test_the_other_lines_say_what_is_known_of_the_call() -> None:
+    assert json.loads(header_line(HEADER)) == {
+        "listenctl_dump": 1,
+        "created": "2026-11-21T15:00:00.123456Z",
+        "call": "CS-A",
+        "call_sid": "CS-A",
+        "remote": "127.0.0.1:4",
+        "target": "/a?b=1",
+        "subprotocol": None,
+        "server": "ws://h:3000/",
+    }
+    end = DumpEnd(2.5, "jambonz", 1000, "bye")
+    assert json.loads(end_line(end)) == {"at": 2.5, "end": {"closed_by": "jambonz", "code": 1000, "reason": "bye"}}
+
+
+def test_what_is_written_is_read() -> None:
+    fault = DumpFault(0.5, Sender.APPLICATION, "no frame")
+    loss = DumpLoss(0.75, 3)
+    end = DumpEnd(1.0, "nobody", 1006, "")
+    frame = TimedFrame(0.25, Sender.JAMBONZ, from_jambonz(TEXT, b"{}"))
+
+    data = header_line(HEADER) + line_of(frame) + fault_line(fault) + loss_line(loss) + end_line(end)
+
+    assert read(data) == [(1, HEADER), (2, frame), (3, fault), (4, loss), (5, end)]
+
+
+@given(st.lists(TIMED, max_size=5))
+def test_every_frame_comes_back_as_it_was(frames: Sequence[TimedFrame]) -> None:
+    assert items(b"".join(map(line_of, frames))) == frames
+
+
+def test_a_lone_surrogate_in_an_id_does_not_spoil_the_header() -> None:
+    header = items(header_line(DumpHeader("", call="CS-\ud800")))
+
+    assert header == [DumpHeader("", call="CS-?")]
+
+
+def test_several_dumps_can_stand_in_one_file() -> None:
+    other = DumpHeader("2026-11-21T16:00:00.000000Z", "CS-B")
+
+    found = items(header_line(HEADER) + audio_line(1) + header_line(other) + audio_line(2))
+
+    assert [item for item in found if isinstance(item, DumpHeader)] == [HEADER, other]
+
+
+@pytest.mark.parametrize("cut", range(1, len(audio_line(3))))
+def test_a_last_line_that_was_cut_off_is_left_out(cut: int) -> None:
+    data = header_line(HEADER) + audio_line(1) + audio_line(2) + audio_line(3)[:-cut]
+
+    assert len(read(data)) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"garbage", "it isn't a JSON object"),
+        (b"\xff\xfe", "it isn't UTF-8"),
+        (b"[1]", "it isn't a JSON object"),
+        (b'{"at":1}{}', "it isn't a JSON object"),
+        (b'{"at":1,"from":"jambonz","opcode":"text","text":"a\x01b"}', "it isn't a JSON object"),
+        (b"[" * 10_000, "it isn't a JSON object"),
+        (b"{}", "it has no time"),
+        (b'{"at":NaN,"from":"jambonz","opcode":"text","text":""}', "it isn't a JSON object"),
+        (b'{"at":-1,"from":"jambonz","opcode":"text","text":""}', "it has no time"),
+        (b'{"at":1e300,"from":"jambonz","opcode":"text","text":""}', "it has no time"),
+        (b'{"at":1' + b"0" * 5000 + b"}", "it has no time"),
+        (b'{"at":true,"from":"jambonz","opcode":"text","text":""}', "it has no time"),
+        (b'{"at":1,"from":"me","opcode":"text","text":""}', "it doesn't say who sent it"),
+        (b'{"at":1,"from":{},"opcode":"text","text":""}', "it doesn't say who sent it"),
+        (b'{"at":1,"from":"jambonz","opcode":"data","text":""}', "it has no opcode"),
+        (b'{"at":1,"from":"jambonz","opcode":16,"text":""}', "it has no opcode"),
+        (b'{"at":1,"from":"jambonz","opcode":[],"text":""}', "it has no opcode"),
+        (b'{"at":1,"from":"jambonz","opcode":"text"}', "it has no payload"),
+        (b'{"at":1,"from":"jambonz","opcode":"text","text":"\\ud800"}', "its text isn't Unicode"),
+        (b'{"at":1,"from":"jambonz","opcode":"text","data":"?"}', "its data isn't Base64"),
+        (b'{"at":1,"from":"jambonz","opcode":"text","data":"\\u00fc"}', "its data isn't Base64"),
+        (b'{"at":1,"from":"jambonz","opcode":2,"rsv":8,"data":""}', "its reserved bits aren't three"),
+        (b'{"at":1,"other":2}', "it is none of a dump"),
+        (b'{"listenctl_dump":2}', "the dump has another version than 1"),
+    ],
+)
+def test_a_bad_line_is_named_and_passed_over(line: bytes, reason: str) -> None:
+    data = header_line(HEADER) + audio_line(1) + line + b"\n" + audio_line(2)
+
+    found = read(data)
+
+    assert found[2] == (3, Unreadable(reason))
+    assert [number for number, _ in found] == [1, 2, 3, 4]
+    assert isinstance(found[3][1], TimedFrame)
+
+
+def test_empty_lines_and_unknown_fields_are_passed_over() -> None:
+    line = json.dumps({**json.loads(audio_line(1)), "new": [1]}).encode() + b"\r\n"
+
+    assert read(b"\n" + line) == [(2, parse_line(audio_line(1)))]
+
+
+def test_a_line_that_never_ends_costs_no_memory_and_only_itself() -> None:
+    long = audio_line(1)[:-2] + b" " * 200_000 + b"}\n"
+
+    found = read(audio_line(1) + long + audio_line(2), max_line=1000)
+
+    assert [number for number, _ in found] == [1, 2, 3]
+    assert found[1][1] == Unreadable("the line has more than 1000 bytes")
+    assert read(audio_line(1) + long[:-1], max_line=1000) == [(1, parse_line(audio_line(1)))]
+
+
+@given(
+    st.lists(TIMED, min_size=1, max_size=6),
+    st.binary(max_size=30).map(lambda data: data.replace(b"\n", b"")),
+    st.data(),
+)
+def test_damage_in_one_line_never_raises_and_costs_no_other(
+    frames: list[TimedFrame], damage: bytes, data: st.DataObject
+) -> None:
+    lines = [line_of(timed) for timed in frames]
+    hit = data.draw(st.integers(0, len(lines) - 1))
+    at = data.draw(st.integers(0, len(lines[hit]) - 1))
+    lines[hit] = lines[hit][:at] + damage + lines[hit][at + len(damage) : -1] + b"\n"
+
+    found = dict(read(b"".join(lines)))
+
+    for index, timed in enumerate(frames):
+        assert index == hit or found[index + 1] == timed
+
+
+@given(st.binary(max_size=300) | st.text(alphabet='{}[]":,\\u012eatfromopcdx\n', max_size=300).map(str.encode))
+def test_nothing_makes_it_raise(data: bytes) -> None:
+    found = read(data, max_line=50)
+
+    assert len(found) <= data.count(b"\n")
+
+
+def test_jq_reads_it() -> None:
+    jq = shutil.which("jq")
+    assert jq is not None
+    data = (
+        header_line(HEADER) + audio_line(1) + frame_line(1.5, Sender.APPLICATION, from_jambonz(TEXT, b"\x00\xc3\xbc"))
+    )
+    data += frame_line(2.0, Sender.JAMBONZ, from_jambonz(TEXT, b'{"event":"dtmf"}')) + end_line(
+        DumpEnd(2.0, None, None, "")
+    )
+
+    run = subprocess.run(
+        [
+            jq,
+            "-r",
+            'select(.opcode == "text" and .from == "jambonz") | "\\(.at | floor) \\(.text | fromjson | .event)"',
+        ],
+        input=data,
+        capture_output=True,
+        check=True,
+    )
+
+    assert run.stdout.split() == [b"2", b"dtmf"]

@@ -1,0 +1,153 @@
+"""Classic captures, whole and damaged."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listenctl.capture.packets.packet_batches import Batch, Notice
+from listenctl.capture.packets.pcap import MAGICS, read_pcap
+from tests.helpers.pcap import START, Packet, Talk, in_pieces, pcap
+
+TALK = Talk().open().client(b"question").server(b"answer" * 50).client(b"\x00" * 300).close().packets
+HEADER, RECORD = 24, 16
+
+
+def read(capture: bytes, *, size: int = 1 << 20) -> tuple[list[Packet], list[str]]:
+    """Return the packets of a capture that is read in chunks of a size, and the notices."""
+    packets: list[Packet] = []
+    notices = []
+    for found in read_pcap(iter(in_pieces(capture, size))):
+        if isinstance(found, Notice):
+            notices.append(str(found))
+        else:
+            assert found.first == len(packets) + 1
+            packets += _packets(found)
+    return packets, notices
+
+
+def _packets(batch: Batch) -> Iterator[Packet]:
+    for at, start, captured, original in batch.records:
+        assert start + captured <= len(batch.block)
+        yield Packet(round(at, 6), batch.block[start : start + captured], original)
+
+
+def whole(packets: list[Packet]) -> list[Packet]:
+    return [Packet(round(packet.at, 6), packet.data, len(packet.data)) for packet in packets]
+
+
+def offset_of(index: int) -> int:
+    return HEADER + sum(RECORD + len(packet.data) for packet in TALK[:index])
+
+
+@pytest.mark.parametrize("magic", sorted(MAGICS), ids=bytes.hex)
+@pytest.mark.parametrize("size", [1, 7, 100, 1 << 20])
+def test_every_kind_of_file_gives_its_packets_whatever_the_chunks(magic: bytes, size: int) -> None:
+    packets, notices = read(pcap(TALK, magic=magic), size=size)
+
+    assert packets == whole(TALK)
+    assert notices == []
+
+
+def test_a_packet_that_is_cut_says_how_long_it_was() -> None:
+    packets, notices = read(pcap([Packet(START, b"12345", 400)]))
+
+    assert packets == [Packet(START, b"12345", 400)]
+    assert notices == []
+
+
+def test_packets_are_given_out_as_soon_as_they_are_there() -> None:
+    capture = pcap(TALK)
+    chunks = iter([capture[: offset_of(3)], capture[offset_of(3) :]])
+
+    first = next(read_pcap(chunks))
+
+    assert isinstance(first, Batch)
+    assert len(first.records) == 3
+    assert next(chunks) == capture[offset_of(3) :]
+
+
+def test_a_file_that_ends_in_a_packet_gives_what_is_there() -> None:
+    packets, notices = read(pcap(TALK)[: offset_of(5) + RECORD + 60])
+
+    assert packets[:5] == whole(TALK[:5])
+    assert packets[5:] == [Packet(round(TALK[5].at, 6), TALK[5].data[:60], len(TALK[5].data))]
+    assert notices == ["packet 6: the file ends in this packet: 60 of its 354 bytes are there"]
+
+
+@pytest.mark.parametrize("left", [1, 15, 16])
+def test_a_file_that_ends_in_the_header_of_a_packet_says_so(left: int) -> None:
+    packets, notices = read(pcap(TALK)[: offset_of(5) + left])
+
+    assert packets == whole(TALK[:5])
+    assert notices == ["packet 6: the file ends in the header of this packet"]
+
+
+@pytest.mark.parametrize("size", [0, 4, 23])
+def test_a_file_that_ends_in_its_own_header_says_so(size: int) -> None:
+    assert read(pcap(TALK)[:size]) == ([], [f"byte {size}: the file ends in its header; there is no packet in it"])
+
+
+@pytest.mark.parametrize("magic", sorted(MAGICS), ids=bytes.hex)
+@pytest.mark.parametrize("garbage", [b"\xff" * 1000, b"\x00" * 1000, b"garbage!" * 41], ids=["ones", "zeros", "text"])
+@pytest.mark.parametrize("size", [61, 1 << 20])
+def test_reading_goes_on_after_garbage(magic: bytes, garbage: bytes, size: int) -> None:
+    before, after = pcap(TALK[:3], magic=magic), pcap(TALK[3:], magic=magic)[HEADER:]
+
+    packets, notices = read(before + garbage + after, size=size)
+
+    assert packets == whole(TALK)
+    found = len(before) + len(garbage)
+    assert notices == [f"byte {len(before)}: what follows packet 3 is no packet; reading goes on at byte {found}"]
+
+
+def test_an_impossible_length_costs_its_packet_only() -> None:
+    capture = bytearray(pcap(TALK))
+    capture[offset_of(3) + 8 : offset_of(3) + 12] = b"\xff\xff\xff\x7f"
+
+    packets, notices = read(bytes(capture))
+
+    assert packets == whole(TALK[:3] + TALK[4:])
+    assert len(notices) == 1
+    assert notices[0].startswith(f"byte {offset_of(3)}: what follows packet 3 is no packet; reading goes on at byte ")
+
+
+def test_a_length_that_leads_astray_costs_no_other_packet() -> None:
+    capture = bytearray(pcap(TALK))
+    capture[offset_of(3) + 8 : offset_of(3) + 12] = (300).to_bytes(4, "little")
+
+    packets, notices = read(bytes(capture))
+
+    assert packets[:3] == whole(TALK[:3])
+    assert packets[4:] == whole(TALK[4:])
+    assert len(notices) == 1
+
+
+def test_garbage_at_the_end_is_told() -> None:
+    packets, notices = read(pcap(TALK) + b"\xff" * 100)
+
+    assert packets == whole(TALK)
+    assert notices == [
+        f"byte {offset_of(len(TALK))}: what follows packet {len(TALK)} is no packet; none comes after it"
+    ]
+
+
+@given(st.binary(max_size=600), st.integers(0, 2000), st.integers(0, 300), st.integers(1, 3000))
+def test_damage_of_any_kind_costs_nothing_before_it_and_never_raises(
+    garbage: bytes, at: int, lost: int, size: int
+) -> None:
+    capture = pcap(TALK)
+    at = HEADER + at % (len(capture) - HEADER)
+    damaged = capture[:at] + garbage + capture[at + lost :]
+
+    packets, notices = read(damaged, size=size)
+
+    untouched = sum(offset_of(index + 1) <= at for index in range(len(TALK)))
+    assert packets[:untouched] == whole(TALK[:untouched])
+    assert (packets, notices) == read(damaged)
+
+
+@given(st.sampled_from(sorted(MAGICS)), st.binary(max_size=2000))
+def test_a_file_of_nonsense_never_raises(magic: bytes, nonsense: bytes) -> None:
+    read(magic + nonsense)

@@ -1,0 +1,387 @@
+"""TCP connections out of packets: what is said in order, what is missing, and how it ends."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listenctl.capture.packets import tcp_streams as streams
+from listenctl.capture.packets.packet_batches import Batch
+from listenctl.capture.packets.pcap import read_pcap
+from listenctl.capture.packets.tcp_connections import Closed, Ending, Event, Hole, Loss, Piece
+from listenctl.capture.packets.tcp_reassembly import FAR, MAX_WAITING
+from listenctl.capture.packets.tcp_streams import StreamReader
+from tests.helpers.pcap import (
+    ACK,
+    CLIENT,
+    FIN,
+    RST,
+    SERVER,
+    START,
+    SYN,
+    Found,
+    Packet,
+    Side,
+    Talk,
+    in_pieces,
+    ip,
+    on_link,
+    pcap,
+    read,
+    said,
+    tcp,
+)
+
+OPEN = Talk().open().packets
+
+
+def found(packets: Iterable[Packet]) -> list[Found]:
+    return read(read_pcap(iter([pcap(packets)])))
+
+
+def holes(events: Iterable[Found | Event]) -> list[tuple[int | None, int, Loss]]:
+    return [(one.size, one.offset, one.why) for one in events if isinstance(one, Hole)]
+
+
+def endings(events: Iterable[Found]) -> list[Ending]:
+    return [one.how for one in events if isinstance(one, Closed)]
+
+
+def times(events: Iterable[Found]) -> list[tuple[float, bytes]]:
+    return [(round(one.at - START, 3), one.data) for one in events if isinstance(one, Piece)]
+
+
+def client(at: float, offset: int, data: bytes, *, flags: int = ACK, ack: int = 0) -> Packet:
+    """Return a packet of the client: ``offset`` bytes after its SYN, ``ack`` bytes of the server acknowledged."""
+    segment = tcp(CLIENT, SERVER, CLIENT.first + 1 + offset, SERVER.first + 1 + ack, flags, data)
+    return Packet(START + at, on_link(ip(CLIENT, SERVER, segment)))
+
+
+def server(at: float, ack: int, data: bytes = b"", *, flags: int = ACK, offset: int = 0) -> Packet:
+    """Return a packet of the server, with ``ack`` bytes of the client acknowledged."""
+    segment = tcp(SERVER, CLIENT, SERVER.first + 1 + offset, CLIENT.first + 1 + ack, flags, data)
+    return Packet(START + at, on_link(ip(SERVER, CLIENT, segment)))
+
+
+def test_a_connection_is_told_with_its_ends_its_times_and_its_first_packet() -> None:
+    packets = Talk().open().client(b"question").server(b"answer").close().packets
+
+    events = found(packets)
+
+    connection = next(one.stream.connection for one in events if isinstance(one, Piece))
+    assert str(connection) == "10.0.0.1:40000 → 10.0.0.2:8080"
+    assert (connection.number, connection.packet, connection.at) == (0, 1, START)
+    assert connection.client is connection.streams[0]
+    assert connection.server is connection.streams[1]
+    assert times(events) == [(0.03, b"question"), (0.05, b"answer")]
+    assert [one.packet for one in events if isinstance(one, Piece)] == [4, 6]
+    assert endings(events) == [Ending.FIN, Ending.FIN]
+
+
+def test_connections_are_kept_apart() -> None:
+    one = Talk().open().client(b"one").server(b"1").close().packets
+    two = Talk(replace(CLIENT, port=40_001)).open().client(b"two").server(b"2").close().packets
+
+    events = found([packet for pair in zip(one, two, strict=True) for packet in pair])
+
+    assert said(events) == [b"one", b"two", b"1", b"2"]
+    assert {one.stream.connection.number for one in events if isinstance(one, Piece)} == {0, 1}
+
+
+def test_what_comes_twice_is_given_once() -> None:
+    events = found([*OPEN, client(1, 0, b"abc"), client(2, 0, b"abc"), client(3, 0, b"abcdef"), client(4, 3, b"defg")])
+
+    assert times(events) == [(1, b"abc"), (3, b"def"), (4, b"g")]
+    assert holes(events) == []
+
+
+def test_what_is_late_delays_what_follows_it() -> None:
+    events = found([*OPEN, client(1, 3, b"def"), client(1.1, 6, b"ghi"), client(1.2, 0, b"abc"), client(1.3, 9, b"j")])
+
+    # What waited was heard when the last part before it came.
+    assert times(events) == [(1.2, b"abc"), (1.2, b"def"), (1.2, b"ghi"), (1.3, b"j")]
+
+
+def test_lost_data_is_given_up_when_it_was_acknowledged_and_half_a_second_has_passed() -> None:
+    packets = [*OPEN, client(1, 0, b"abc"), client(1.1, 100, b"def"), server(1.2, 103), client(1.5, 103, b"ghi")]
+
+    events = found([*packets, server(1.6, 106), server(1.8, 106), client(2, 106, b"jkl")])
+
+    assert holes(events) == [(97, 3, Loss.NOT_CAPTURED)]
+    # It keeps the time at which it came; only its place had to become clear.
+    assert times(events) == [(1, b"abc"), (1.1, b"def"), (1.5, b"ghi"), (2, b"jkl")]
+    assert [one.packet for one in events if isinstance(one, Hole)] == [9]
+
+
+def test_an_answer_captured_before_what_it_answers_costs_nothing() -> None:
+    events = found(
+        [*OPEN, server(1, 6), client(1.1, 3, b"def"), server(1.2, 6), client(1.3, 0, b"abc"), client(3, 6, b"g")]
+    )
+
+    assert holes(events) == []
+    assert times(events) == [(1.3, b"abc"), (1.3, b"def"), (3, b"g")]
+
+
+def test_data_lost_at_the_end_is_known_from_its_acknowledgement() -> None:
+    events = found([*OPEN, client(1, 0, b"abc"), server(1.1, 50)])
+
+    assert holes(events) == [(47, 3, Loss.NOT_CAPTURED)]
+    assert endings(events) == [Ending.CAPTURE, Ending.CAPTURE]
+
+
+def test_data_lost_before_the_end_of_a_stream_is_known_from_its_place() -> None:
+    events = found([*OPEN, client(1, 0, b"abc"), client(1.1, 50, b"", flags=FIN | ACK)])
+
+    assert holes(events) == [(47, 3, Loss.NOT_CAPTURED)]
+    assert endings(events)[0] is Ending.FIN
+
+
+def test_what_the_receiver_never_got_is_waited_for() -> None:
+    packets = [client(1 + index, 3 + index, b"x") for index in range(25)]
+
+    events = found([*OPEN, *packets, server(10, 0), client(27, 0, b"abc")])
+
+    assert holes(events) == []
+    assert said(events)[0] == b"abc" + b"x" * 25
+
+
+def test_a_capture_of_one_direction_waits_only_shortly() -> None:
+    events = found([client(1, 0, b"abc"), client(2, 50, b"def"), client(5, 53, b"ghi"), client(6, 56, b"jkl")])
+
+    assert holes(events) == [(47, 3, Loss.NOT_CAPTURED)]
+    assert times(events) == [(1, b"abc"), (2, b"def"), (5, b"ghi"), (6, b"jkl")]
+
+
+def test_what_waits_is_bounded_on_a_stream() -> None:
+    reader = StreamReader()
+    data = bytes(1000)
+    packets = [*OPEN, *(client(1 + index / 1e4, 10 + index * 1000, data) for index in range(2000))]
+
+    (batch,) = read_pcap(iter([pcap(packets)]))
+    assert isinstance(batch, Batch)
+    events = reader.feed(batch)
+
+    assert holes(events) == [(10, 0, Loss.NOT_CAPTURED)]
+    assert sum(len(one.data) for one in events if isinstance(one, Piece)) == 2_000_000
+    assert reader.waiting <= MAX_WAITING
+
+
+def test_what_waits_is_bounded_on_all_streams_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("listenctl.capture.packets.tcp_reassembly.MAX_WAITING_TOGETHER", 50_000)
+    reader = StreamReader()
+    for port in range(100):
+        side = replace(CLIENT, port=port)
+        late = tcp(side, SERVER, CLIENT.first + 50, 0, ACK, bytes(1000))
+        packets = [*Talk(side).open().packets, Packet(START, on_link(ip(side, SERVER, late)))]
+        for batch in read_pcap(iter([pcap(packets)])):
+            assert isinstance(batch, Batch)
+            reader.feed(batch)
+
+    assert reader.waiting <= 50_000
+
+
+def test_sequence_numbers_wrap_around() -> None:
+    near_the_end = replace(CLIENT, first=2**32 - 500)
+    talk = Talk(near_the_end).open()
+    for index in range(10):
+        talk.client(bytes([index]) * 99)
+
+    events = found(talk.close().packets)
+
+    assert said(events)[0] == b"".join(bytes([index]) * 99 for index in range(10))
+    assert holes(events) == []
+    assert endings(events) == [Ending.FIN, Ending.FIN]
+
+
+@pytest.mark.parametrize("probe", [b"", b"\0"])
+def test_keep_alives_are_no_data(probe: bytes) -> None:
+    events = found(
+        [*OPEN, client(1, 0, b"abc"), server(1.1, 3), client(60, 2, probe), server(60.1, 3), client(61, 3, b"def")]
+    )
+
+    assert times(events) == [(1, b"abc"), (61, b"def")]
+
+
+def test_a_reset_ends_both_directions() -> None:
+    events = found([*OPEN, client(1, 0, b"abc"), client(2, 3, b"", flags=RST)])
+
+    assert [(one.stream.source.port, one.how) for one in events if isinstance(one, Closed)] == [
+        (CLIENT.port, Ending.RST),
+        (SERVER.port, Ending.RESET_BY_RECEIVER),
+    ]
+
+
+def test_a_reset_captured_before_the_last_data_costs_nothing() -> None:
+    events = found([*OPEN, client(1, 3, b"", flags=RST), client(1, 0, b"abc")])
+
+    assert said(events) == [b"abc"]
+    assert endings(events)[-1] is Ending.RST
+
+
+def test_a_new_connection_between_the_same_ports_is_a_connection_of_its_own() -> None:
+    again = Talk(replace(CLIENT, first=70_000_000), replace(SERVER, first=90_000_000), start=START + 60)
+
+    events = found([*Talk().open().client(b"one").packets, *again.open().client(b"two").close().packets])
+
+    assert said(events) == [b"one", b"two"]
+    assert endings(events) == [Ending.REPLACED, Ending.REPLACED, Ending.FIN, Ending.FIN]
+    assert len({one.stream.connection for one in events if isinstance(one, Piece)}) == 2
+
+
+def test_a_new_connection_whose_handshake_is_missing_is_told_from_the_old_one_by_its_numbers() -> None:
+    again = Talk(replace(CLIENT, first=70_000_000), replace(SERVER, first=90_000_000), start=START + 60)
+
+    events = found([*Talk().open().client(b"one").close().packets, *again.open().client(b"two").packets[3:]])
+
+    assert said(events) == [b"one", b"two"]
+    assert len({one.stream.connection for one in events if isinstance(one, Piece)}) == 2
+
+
+def test_a_repeated_handshake_is_no_new_connection() -> None:
+    events = found([*OPEN, *OPEN, client(1, 0, b"abc"), *OPEN, client(2, 3, b"def")])
+
+    assert said(events) == [b"abcdef"]
+    assert endings(events) == [Ending.CAPTURE, Ending.CAPTURE]
+
+
+def test_a_handshake_captured_after_the_first_data_is_no_new_connection() -> None:
+    events = found([client(0, 0, b"abc"), *OPEN, client(1, 3, b"def")])
+
+    assert said(events) == [b"abcdef"]
+    assert next(one for one in events if isinstance(one, Piece)).stream.connection.client is not None
+
+
+def test_a_damaged_packet_that_looks_like_a_handshake_ends_no_connection() -> None:
+    damaged = client(2, 5000, b"xxx", flags=0xFF)
+
+    events = found([*OPEN, client(1, 0, b"abc"), damaged, client(3, 3, b"def")])
+
+    assert said(events)[0].startswith(b"abcdef")
+    assert Ending.REPLACED not in endings(events)
+
+
+def test_data_in_the_handshake_is_data() -> None:
+    first = tcp(CLIENT, SERVER, CLIENT.first, 0, SYN, b"GET ")
+
+    events = found([Packet(START, on_link(ip(CLIENT, SERVER, first))), client(1, 4, b"/ HTTP/1.1")])
+
+    assert said(events) == [b"GET / HTTP/1.1"]
+
+
+@pytest.mark.parametrize(
+    ("packets", "source"),
+    [
+        (OPEN[:1], CLIENT),
+        (OPEN[1:2], CLIENT),
+        ([client(0, 0, b"GET /x HTTP/1.1\r\n")], CLIENT),
+        ([server(0, 0, b"HTTP/1.1 101\r\n"), client(0, 0, b"\x82\x80")], None),
+    ],
+    ids=["SYN", "SYN of the server", "request", "nothing"],
+)
+def test_the_client_is_known_by_its_handshake_or_its_request(packets: Sequence[Packet], source: Side | None) -> None:
+    events = found(packets)
+
+    stream = next(one.stream for one in events if isinstance(one, Piece | Closed))
+    known = stream.connection.client
+    assert (known.source if known else None) == (source and (source.address, source.port))
+
+
+def test_a_capture_that_starts_in_the_middle_starts_with_the_first_data() -> None:
+    events = found([server(0, 500), client(1, 600, b"abc"), client(2, 603, b"def")])
+
+    assert said(events) == [b"abcdef"]
+    assert holes(events) == []
+
+
+def test_a_cut_packet_leaves_a_hole_of_known_size() -> None:
+    whole = client(2, 3, b"defghi")
+    short = Packet(whole.at, whole.data[:-4], len(whole.data))
+
+    events = found([*OPEN, client(1, 0, b"abc"), short, client(3, 9, b"jkl")])
+
+    assert times(events) == [(1, b"abc"), (2, b"de"), (3, b"jkl")]
+    assert holes(events) == [(4, 5, Loss.CUT)]
+
+
+def test_one_packet_with_damaged_numbers_costs_nothing_else() -> None:
+    damaged = [client(2, FAR + 9, b"xxx"), client(2, -FAR - 9, b"xxx"), server(2, 2**31 - 9)]
+
+    events = found([*OPEN, client(1, 0, b"abc"), *damaged, client(3, 3, b"def"), server(4, 6)])
+
+    assert said(events) == [b"abcdef"]
+    assert holes(events) == []
+
+
+def test_numbers_that_jump_for_good_are_followed() -> None:
+    far = 5 * FAR
+    packets = [client(2 + index, far + 3 * index, b"%03d" % index) for index in range(5)]
+
+    events = found([*OPEN, client(1, 0, b"abc"), *packets])
+
+    assert said(events) == [b"abc002003004"]
+    assert holes(events) == [(None, 3, Loss.BROKEN)]
+
+
+def test_connections_idle_for_longest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MAX_CONNECTIONS", 10)
+    talks = [Talk(replace(CLIENT, port=port), start=START + port).open().client(b"x") for port in range(30)]
+
+    events = found([packet for talk in talks for packet in talk.packets])
+
+    assert len(said(events)) == 30
+    assert 20 <= endings(events).count(Ending.FORGOTTEN) // 2 <= 25
+
+
+def test_events_come_as_soon_as_their_packets() -> None:
+    reader = StreamReader()
+    batches = read_pcap(iter(in_pieces(pcap(Talk().open().client(b"abc").packets), 60)))
+
+    given_out = [reader.feed(batch) for batch in batches if isinstance(batch, Batch)]
+
+    assert [len(events) for events in given_out].count(1) == 1
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.booleans())
+def test_any_order_of_pieces_gives_the_same_text(seed: int, size: int, wrap: bool) -> None:
+    chance = random.Random(seed)
+    text = bytes(chance.randrange(256) for _ in range(300))
+    # Pieces of a client that sends again what it likes, cut as it likes.
+    starts = [*range(0, 300, size), *(chance.randrange(300) for _ in range(10))]
+    pieces = [client(1, at, text[at : at + size]) for at in starts]
+    chance.shuffle(pieces)
+    open_ = Talk(replace(CLIENT, first=CLIENT.first)).open().packets
+
+    events = found([*open_, *pieces])
+
+    assert said(events) == [text]
+    assert holes(events) == []
+
+
+def tagged(packet: Packet) -> Packet:
+    """Return a packet with a VLAN tag, which keeps it out of the fast lane."""
+    return Packet(packet.at, packet.data[:12] + b"\x81\x00\x00\x2a" + packet.data[12:])
+
+
+@given(st.integers(0, 2**32))
+def test_the_fast_lane_gives_what_the_slow_one_gives(seed: int) -> None:
+    chance = random.Random(seed)
+    talk = Talk(replace(CLIENT, first=chance.choice([1000, 2**32 - 300]))).open()
+    for _ in range(chance.randrange(20)):
+        chance.choice([talk.client, talk.server])(bytes(chance.randrange(100)))
+    packets = [packet for packet in talk.close().packets if chance.random() < 0.95]
+    for _ in range(chance.randrange(4)):
+        at = chance.randrange(len(packets))
+        packets.insert(chance.randrange(len(packets)), packets[at])
+    # A later packet of a capture is never older.
+    packets = [replace(packet, at=START + index / 100) for index, packet in enumerate(packets)]
+
+    fast, slow = found(packets), found(map(tagged, packets))
+
+    assert [_without_stream(one) for one in fast] == [_without_stream(one) for one in slow]
+
+
+def _without_stream(one: Found) -> tuple[object, ...]:
+    return tuple(str(field) for field in one) if isinstance(one, Piece | Hole | Closed) else (str(one),)

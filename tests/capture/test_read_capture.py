@@ -1,0 +1,140 @@
+"""The one front door: what a file is, is told by what is in it."""
+
+import gzip
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listenctl.capture.capture_events import FrameSeen
+from listenctl.capture.formats.write_dump import DumpHeader, frame_line, header_line
+from listenctl.capture.read_capture import read_capture
+from listenctl.errors import UsageError
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.session import Sender
+from tests.helpers.capture import CAPTURES, FOLDER
+from tests.helpers.captured import frames, payloads, read_file, sessions, upgraded
+from tests.helpers.frames import binary
+from tests.helpers.pcap import block, enhanced, interface, packets_of, pcap, section
+
+CALL = FOLDER / f"{CAPTURES[0]}.pcap.gz"
+DUMP = header_line(DumpHeader("2026-11-21T15:00:00Z")) + frame_line(
+    0.1, Sender.JAMBONZ, RawFrame(True, 0, 2, True, b"xy")
+)
+MESSAGE = {"type": "send", "time": 1795273200, "opcode": 1, "data": "xy"}
+HAR = {"log": {"entries": [{"_webSocketMessages": [MESSAGE]}]}}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pcap(upgraded().client(binary(b"xy")).packets),
+        DUMP,
+        b"\n  " + DUMP,
+        json.dumps(HAR).encode(),
+        b"\xef\xbb\xbf" + json.dumps(HAR, indent=2).encode(),
+    ],
+    ids=["pcap", "dump", "dump after blanks", "har", "har with a byte order mark"],
+)
+def test_whatever_holds_calls_is_read(tmp_path: Path, data: bytes, zipped: bool) -> None:
+    path = tmp_path / "capture"
+    path.write_bytes(gzip.compress(data) if zipped else data)
+
+    events = read_file(path)
+
+    (session,) = sessions(events)
+    assert session.source == str(path)
+    assert payloads(events) == [b"xy"]
+
+
+@pytest.mark.parametrize(
+    ("data", "is_"),
+    [
+        (b"", "is empty"),
+        (b"hello\n", "is text"),
+        (b"RIFF\x00\x00\x00\x00WAVE", "is sound without the sidecar of a recording"),
+        (b'{"a": 1}', "is JSON of another kind"),
+        (b"\n<html>", "is XML or HTML"),
+        (b"PK\x03\x04", "is an archive or compressed in a way that isn't supported"),
+        (b"snoop\x00\x00\x00", "is a capture in a format that isn't supported; convert it by editcap"),
+        (b"\x7fELF", "is a program"),
+        (b"CLIENT_RANDOM 00 00", "is a key log of TLS secrets"),
+        (b"\x00\x01\x02\x03", "is nothing that is known"),
+    ],
+)
+def test_a_file_that_is_none_says_what_it_is(tmp_path: Path, data: bytes, is_: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(data)
+
+    with pytest.raises(UsageError) as caught:
+        read_capture(str(path))
+
+    assert str(caught.value) == (
+        f"{path}: {is_}; name a capture: pcap, pcapng, a dump, HAR, or a recording with its sidecar"
+    )
+
+
+def test_a_file_that_isnt_there_says_so_at_once() -> None:
+    with pytest.raises(UsageError, match="nowhere: can't be read: No such file"):
+        read_capture("nowhere")
+
+
+def test_sessions_are_counted_over_all_files() -> None:
+    numbers = count(1)
+
+    events = [one for _ in range(2) for one in read_capture(str(CALL), numbers=numbers)]
+
+    assert [session.number for session in sessions(events)] == [1, 2]
+
+
+def test_secrets_in_a_capture_open_what_is_encrypted_in_it(tmp_path: Path) -> None:
+    encrypted = FOLDER / "encrypted"
+    secrets = (encrypted / "d_wss_mono16k.keylog").read_bytes()
+    packets = packets_of(gzip.decompress((encrypted / "d_wss_mono16k.pcap.gz").read_bytes()))
+    written = block(0x0A, b"KSLT" + len(secrets).to_bytes(4, "little") + secrets)
+    path = tmp_path / "both.pcapng"
+    path.write_bytes(section() + interface() + written + b"".join(enhanced(packet) for packet in packets))
+
+    events = read_file(path)
+
+    assert frames(events) == frames(read_file(FOLDER / "d_wss_mono16k_decrypted.pcap.gz"))
+
+
+def test_a_capture_is_read_while_it_is_made() -> None:
+    first = pcap(upgraded().client(binary(b"one")).packets)
+    whole = pcap(upgraded().client(binary(b"one")).client(binary(b"two")).packets)
+    program = (
+        "from listenctl.capture.read_capture import read_capture\n"
+        "for one in read_capture('-'):\n"
+        "    if type(one).__name__ == 'FrameSeen': print(one.frame.payload.decode(), flush=True)\n"
+    )
+
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdin
+        assert reader.stdout
+        reader.stdin.write(first)
+        reader.stdin.flush()
+        assert reader.stdout.readline() == b"one\n"
+        reader.stdin.write(whole[len(first) :])
+        reader.stdin.close()
+        assert reader.stdout.readline() == b"two\n"
+
+    assert reader.returncode == 0
+
+
+@given(st.sampled_from([b"", DUMP[:30], b'{"log":', b"\xd4\xc3\xb2\xa1", b"\x0a\x0d\x0d\x0a"]), st.binary())
+def test_garbage_is_refused_or_read_but_never_raises(
+    tmp_path_factory: pytest.TempPathFactory, start: bytes, data: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "garbage"
+    path.write_bytes(start + data)
+
+    with suppress(UsageError):
+        assert not [one for one in read_file(path) if isinstance(one, FrameSeen)]

@@ -1,0 +1,117 @@
+"""Audio that is inspected in runs gives the reports that it gives frame by frame, whatever else is in the capture."""
+
+import gzip
+import random
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from listenctl.capture.capture_events import AudioSeen, CapturedSession, CaptureEvent, FrameSeen
+from listenctl.events import Report
+from listenctl.inspection.call_observers import Observer
+from listenctl.inspection.inspector import Inspector
+from listenctl.inspection.settings import InspectionSettings
+from listenctl.inspection.sound_checks.sound_observer import Hearing
+from listenctl.protocol.session import AudioReceived
+from listenctl.protocol.timeline import Entry
+from tests.helpers.capture import CAPTURES, FOLDER
+from tests.helpers.captured import found
+from tests.helpers.pcap import Damage, Packet, cut, doubled, dropped, packets_of, reordered
+
+
+class Audio(Observer):
+    """Keep what jambonz sent, in which call and where."""
+
+    def __init__(self) -> None:
+        self.heard: dict[int, list[Entry]] = {}
+
+    def on_entry(self, session: CapturedSession, entry: Entry) -> None:
+        if isinstance(entry.event, AudioReceived):
+            self.heard.setdefault(session.number, []).append(entry)
+
+
+def packets(name: str) -> list[Packet]:
+    return packets_of(gzip.decompress((FOLDER / f"{name}.pcap.gz").read_bytes()))
+
+
+def everything(
+    events: Iterable[CaptureEvent], settings: InspectionSettings | None = None
+) -> tuple[list[Report], list[object], dict[int, Report], dict[int, list[Entry]]]:
+    hearing, audio = Hearing(), Audio()
+    inspector = Inspector(settings, [hearing, audio])
+    for event in events:
+        inspector.feed(event)
+    reports = inspector.finish()
+    sounds = {number: sound.to_json() for number, sound in hearing.reports.items()}
+    exact: list[object] = [(report.gaps, report.drift, report.violations, report.keys) for report in reports]
+    return [report.to_json() for report in reports], exact, sounds, audio.heard
+
+
+def frames(events: Iterable[CaptureEvent]) -> dict[int, list[FrameSeen]]:
+    """Return the frames of each session, those in runs one by one."""
+    seen: dict[int, list[FrameSeen]] = {}
+    for event in events:
+        if isinstance(event, AudioSeen):
+            seen[event.session.number] += map(event.frame, range(len(event.times)))
+        elif isinstance(event, FrameSeen):
+            seen.setdefault(event.session.number, []).append(event)
+    return seen
+
+
+def described(seen: dict[int, list[FrameSeen]]) -> dict[int, list[object]]:
+    return {
+        number: [(at, sender, frame, packet) for at, _, sender, frame, packet in all_of_it]
+        for number, all_of_it in seen.items()
+    }
+
+
+@pytest.mark.parametrize("size", [1 << 20, 3000])
+@pytest.mark.parametrize("name", CAPTURES)
+def test_a_real_call_is_reported_alike(name: str, size: int) -> None:
+    original = packets(name)
+
+    in_runs = found(original, size=size, runs=True)
+
+    assert described(frames(in_runs)) == described(frames(found(original, size=size)))
+    assert everything(in_runs) == everything(found(original, size=size))
+
+
+@pytest.mark.parametrize("damage", [dropped, cut, doubled, reordered])
+@pytest.mark.parametrize("name", CAPTURES)
+def test_a_damaged_capture_is_reported_alike(name: str, damage: Damage) -> None:
+    damaged = damage(packets(name), random.Random(7))
+
+    in_runs = found(damaged, runs=True)
+
+    assert described(frames(in_runs)) == described(frames(found(damaged)))
+    assert everything(in_runs) == everything(found(damaged))
+
+
+def test_calls_at_the_same_time_are_reported_alike_though_one_comes_after_the_other() -> None:
+    calls = [packets(name) for name in CAPTURES]
+    together = sorted(
+        (replace(packet, at=packet.at - one[0].at + 1e9) for one in calls for packet in one),
+        key=lambda packet: packet.at,
+    )
+
+    in_runs = found(together, runs=True)
+
+    assert sum(isinstance(event, AudioSeen) for event in in_runs) > len(CAPTURES)
+    assert everything(in_runs) == everything(found(together))
+
+
+def test_keys_are_heard_alike() -> None:
+    settings = InspectionSettings(detect_dtmf=True)
+    original = packets("a_mono8k_sip")
+
+    assert everything(found(original, runs=True), settings) == everything(found(original), settings)
+
+
+def test_nearly_all_audio_of_a_plain_call_comes_in_runs() -> None:
+    events = found(packets("a_mono8k_sip"), runs=True)
+
+    in_runs = sum(len(event.times) for event in events if isinstance(event, AudioSeen))
+
+    assert in_runs > 700
+    assert len(events) < 30

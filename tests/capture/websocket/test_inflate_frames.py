@@ -1,0 +1,111 @@
+"""Sessions that agreed on permessage-deflate: what can be decompressed is, and the rest is told."""
+
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import Frame, Opcode
+
+from listenctl.capture.websocket.inflate_frames import Inflater
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.session import Sender
+from tests.helpers.captured import ANSWER, found, frames, losses, payloads, upgraded
+from tests.helpers.frames import frame, text
+from tests.helpers.pcap import Talk
+
+AGAIN = b'{"event": "again and again"}'
+RSV1 = 4
+
+
+def deflating(parameters: str = "") -> Talk:
+    line = f"Sec-WebSocket-Extensions: permessage-deflate{parameters}\r\n\r\n"
+    return upgraded(ANSWER[:-2] + line.encode())
+
+
+def compressed(data: bytes, deflate: "zlib._Compress") -> bytes:
+    return frame(1, (deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4], rsv=RSV1)
+
+
+def test_compressed_messages_are_decompressed() -> None:
+    deflate = zlib.compressobj(wbits=-15)
+    talk = deflating()
+    for _ in range(3):
+        talk.client(compressed(AGAIN * 9, deflate))
+
+    events = found(talk.client(text("plain")).packets)
+
+    assert payloads(events) == [AGAIN * 9] * 3 + [b"plain"]
+    assert {one.rsv for one in frames(events)} == {0}
+
+
+def test_each_side_forgets_or_keeps_what_it_sent_as_agreed() -> None:
+    kept = zlib.compressobj(wbits=-15)
+    talk = deflating("; client_no_context_takeover")
+    for _ in range(2):
+        talk.client(compressed(AGAIN, zlib.compressobj(wbits=-15)))
+        data = (kept.compress(AGAIN) + kept.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        talk.server(bytes([0xC1, len(data)]) + data)
+
+    events = found(talk.packets)
+
+    assert payloads(events, Sender.JAMBONZ) == payloads(events, Sender.APPLICATION) == [AGAIN] * 2
+
+
+def test_a_message_that_would_become_huge_is_left_out_and_told() -> None:
+    huge = compressed(bytes(100_000_000), zlib.compressobj(wbits=-15))
+    talk = deflating().client(huge[:60_000]).client(huge[60_000:])
+
+    events = found(talk.client(compressed(AGAIN, zlib.compressobj(wbits=-15))).packets)
+
+    assert [one.detail for one in losses(events)] == [
+        "a compressed message has more than 67108864 bytes; it is left out"
+    ]
+    assert payloads(events) == [AGAIN]
+
+
+def test_after_a_loss_what_refers_to_it_is_left_out_and_all_else_is_read() -> None:
+    deflate = zlib.compressobj(wbits=-15)
+    talk = deflating()
+    for index in range(6):
+        talk.client(compressed(AGAIN + b"%d" % index, deflate))
+    talk.client(compressed(b"new", zlib.compressobj(wbits=-15)))
+    del talk.packets[9]
+
+    events = found(talk.close().packets)
+
+    assert payloads(events, Sender.JAMBONZ) == [AGAIN + b"0", b"new"]
+    missing, unreadable = losses(events)
+    assert missing.detail == "12 bytes aren't in the capture"
+    assert unreadable.detail.startswith("compressed messages can't be decompressed (")
+
+
+@pytest.mark.parametrize("keeps_context", [False, True])
+@given(st.lists(st.tuples(st.binary(max_size=200), st.integers(1, 3)), max_size=8))
+def test_what_the_library_compresses_is_decompressed(keeps_context: bool, messages: list[tuple[bytes, int]]) -> None:
+    library = PerMessageDeflate(False, not keeps_context, 15, 15)
+    inflater = Inflater(keeps_context=keeps_context)
+
+    for data, parts in messages:
+        cuts = [len(data) * index // parts for index in range(parts + 1)]
+        joined = b""
+        for index in range(parts):
+            opcode = Opcode.CONT if index else Opcode.BINARY
+            plain = Frame(opcode, data[cuts[index] : cuts[index + 1]], fin=index == parts - 1)
+            sent = library.encode(plain)
+            one = inflater.frame(RawFrame(sent.fin, sent.rsv1 << 2, int(sent.opcode), True, bytes(sent.data)))
+            assert one is not None
+            assert not one.rsv
+            joined += one.payload
+        assert joined == data
+    assert inflater.take_fault() == ""
+
+
+@given(st.lists(st.builds(RawFrame, st.booleans(), st.just(RSV1), st.integers(0, 15), st.booleans(), st.binary())))
+def test_nonsense_never_raises(sent: list[RawFrame]) -> None:
+    inflater = Inflater(keeps_context=True)
+
+    for one in sent:
+        inflater.frame(one)
+        inflater.take_fault()

@@ -1,0 +1,265 @@
+"""WebSocket sessions of captures: every frame with its time, also where the begin or something between is missing."""
+
+import gzip
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+import listenctl.capture.websocket.websocket_sessions as sessions_module
+from listenctl.capture.capture_events import HttpHead
+from listenctl.capture.packets.packet_batches import Batch
+from listenctl.capture.packets.pcap import read_pcap
+from listenctl.capture.packets.tcp_streams import StreamReader
+from listenctl.capture.tls.key_log import KeyLog
+from listenctl.capture.tls.tls_events import Party
+from listenctl.capture.websocket.websocket_sessions import SessionReader
+from listenctl.protocol.session import Sender
+from tests.helpers.capture import CAPTURES, FOLDER
+from tests.helpers.captured import (
+    ANSWER,
+    endings,
+    found,
+    frames,
+    losses,
+    notices,
+    payloads,
+    read_file,
+    seen,
+    sessions,
+    unmasked,
+    upgraded,
+)
+from tests.helpers.frames import HANDSHAKE, binary, close, text
+from tests.helpers.pcap import (
+    CLIENT,
+    Talk,
+    in_pieces,
+    packets_of,
+    pcap,
+)
+from tests.helpers.tls_wire import client_context, server_context
+from tests.helpers.tls_wire import talk as tls_talk
+from tests.helpers.tshark import tshark
+
+ENCRYPTED = FOLDER / "encrypted/d_wss_mono16k.pcap.gz"
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_frames_are_those_of_wireshark(name: str) -> None:
+    path = FOLDER / f"{name}.pcap.gz"
+    first = packets_of(gzip.decompress(path.read_bytes()))[0].data
+    port, server = int.from_bytes(first[34:36], "big"), int.from_bytes(first[36:38], "big")
+
+    shown = tshark(
+        path, "-d", f"tcp.port=={server},http", "-Y", "websocket", "-T", "fields",
+        "-e", "frame.time_epoch", "-e", "frame.number", "-e", "tcp.srcport",
+        "-e", "websocket.opcode", "-e", "websocket.payload_length",
+        "-e", "websocket.payload_length_ext_16", "-e", "websocket.payload_length_ext_64",
+    )  # fmt: skip
+
+    expected = []
+    for line in shown.splitlines():
+        at, number, source, opcodes, lengths, *extended = line.split("\t")
+        longer = {"126": iter(extended[0].split(",")), "127": iter(extended[1].split(","))}
+        for opcode, length in zip(opcodes.split(","), lengths.split(","), strict=True):
+            size = int(next(longer[length]) if length in longer else length)
+            expected.append((round(float(at), 6), int(number), source == str(port), int(opcode), size))
+    own = [
+        (round(one.at, 6), one.packet, one.sender is Sender.JAMBONZ, one.frame.opcode, len(one.frame.payload))
+        for one in seen(read_file(path))
+    ]
+    assert own == expected
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_a_capture_is_one_session_with_its_handshake_and_its_end(name: str) -> None:
+    whole = read_file(FOLDER / f"{name}.pcap.gz")
+
+    (session,) = sessions(whole)
+    assert isinstance(session.request, HttpHead)
+    assert session.request.first_line == f"GET {session.target} HTTP/1.1"
+    assert session.request.raw.endswith(b"\r\n\r\n")
+    assert session.target == "/media?call=1"
+    assert isinstance(session.response, HttpHead)
+    assert session.response.first_line == "HTTP/1.1 101 Switching Protocols"
+    assert session.subprotocol == "audio.jambonz.org"
+    assert (session.encrypted, session.started_midway, session.is_listen) == (False, False, True)
+    assert session.server.startswith("127.0.0.1:")
+    assert [sender for sender, _ in endings(whole)][-1] is None
+    assert {sender for sender, _ in endings(whole)} == {*Sender, None}
+    assert losses(whole) == []
+    assert notices(whole) == []
+
+
+def test_a_refused_request_and_the_next_one_are_two_sessions() -> None:
+    refusal = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 5\r\n\r\nsorry"
+    talk = Talk().open().client(HANDSHAKE).server(refusal).client(HANDSHAKE).server(ANSWER).client(binary(b"x"))
+
+    events = found(talk.packets)
+
+    lines = [session.response.first_line for session in sessions(events) if session.response]
+    assert lines == ["HTTP/1.1 401 Unauthorized", "HTTP/1.1 101 Switching Protocols"]
+    assert endings(events)[0] == (None, "refused")
+    assert payloads(events) == [b"x"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_heads_and_frames_may_come_in_any_pieces(size: int) -> None:
+    talk = Talk().open()
+    for piece in in_pieces(HANDSHAKE, size):
+        talk.client(piece)
+    for piece in in_pieces(ANSWER + unmasked(b"hello"), size):
+        talk.server(piece)
+    for piece in in_pieces(text("{}") + binary(b"x" * 200) + close(), size):
+        talk.client(piece)
+
+    events = found(talk.close().packets, size=61)
+
+    assert payloads(events, Sender.JAMBONZ) == [b"{}", b"x" * 200, b"\x03\xe8"]
+    assert payloads(events, Sender.APPLICATION) == [b"hello"]
+
+
+def test_a_request_that_isnt_for_websocket_is_passed_over() -> None:
+    plain = b"POST /metrics HTTP/1.1\r\nContent-Length: 200\r\n\r\n"
+    talk = Talk().open().client(plain).client(b"GET " * 50).server(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    events = found(talk.client(HANDSHAKE).server(ANSWER).client(binary(b"x")).packets)
+
+    (session,) = sessions(events)
+    assert session.target == "/calls?x=1"
+    assert payloads(events) == [b"x"]
+
+
+@pytest.mark.parametrize(
+    "data", [b"INVITE sip:x SIP/2.0\r\n\r\n", b"SSH-2.0-x\r\n", bytes(3000), b"GET / HTTP/1.0\r\n\r\n"], ids=repr
+)
+def test_other_protocols_are_no_sessions(data: bytes) -> None:
+    assert found(Talk().open().client(data).server(data).close().packets) == []
+
+
+def test_an_encrypted_session_is_read_with_the_secrets_at_hand() -> None:
+    keylog = KeyLog((FOLDER / "encrypted/d_wss_mono16k.keylog").read_text())
+
+    encrypted = read_file(ENCRYPTED, keylog)
+
+    assert frames(encrypted) == frames(read_file(FOLDER / "d_wss_mono16k_decrypted.pcap.gz"))
+    assert sessions(encrypted)[0].encrypted
+
+
+def test_an_encrypted_session_without_secrets_says_so() -> None:
+    events = read_file(ENCRYPTED)
+
+    (session,) = sessions(events)
+    assert session.encrypted
+    assert "--keylog" in session.unreadable
+    assert notices(events) == [f"session 1: {session.unreadable}"]
+    assert frames(events) == []
+
+
+def test_a_refused_call_is_a_session_without_frames() -> None:
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+
+    events = found(Talk().open().client(HANDSHAKE).server(refusal).close().packets)
+
+    (session,) = sessions(events)
+    assert session.response is not None
+    assert session.response.first_line == "HTTP/1.1 403 Forbidden"
+    assert frames(events) == []
+    assert endings(events) == [(Sender.JAMBONZ, "fin"), (Sender.APPLICATION, "fin"), (None, "fin")]
+
+
+def test_a_request_that_nobody_answers_is_a_session_too() -> None:
+    events = found(Talk().open().client(HANDSHAKE).packets)
+
+    (session,) = sessions(events)
+    assert (session.target, session.response, session.started_midway) == ("/calls?x=1", None, False)
+    assert endings(events) == [(Sender.JAMBONZ, "capture"), (Sender.APPLICATION, "capture"), (None, "capture")]
+
+
+def test_an_answer_that_comes_late_in_the_capture_belongs_to_its_session() -> None:
+    talk = upgraded().client(binary(b"x"))
+    # The packets of the answer and of the first frame, with their acknowledgements.
+    talk.packets[5:9] = talk.packets[7:9] + talk.packets[5:7]
+
+    events = found(talk.packets)
+
+    (session,) = sessions(events)
+    assert session.response is not None
+    assert payloads(events) == [b"x"]
+
+
+def test_an_answer_without_an_upgrade_header_is_followed_by_frames_all_the_same() -> None:
+    events = found(upgraded(b"HTTP/1.1 101 Sure\r\n\r\n").server(unmasked(b"x")).packets)
+
+    (session,) = sessions(events)
+    assert session.response is not None
+    assert payloads(events) == [b"x"]
+
+
+def test_another_websocket_is_told_from_a_listen_call() -> None:
+    request = HANDSHAKE.replace(b"audio.jambonz.org", b"chat")
+
+    chat, call, unknown = (
+        sessions(found(Talk().open().client(request).server(ANSWER).client(said).packets))[0].is_listen
+        for said in (text("hello"), text('{"callSid": "x", "sampleRate": 8000}'), binary(bytes(320)))
+    )
+
+    assert (chat, call, unknown) == (False, True, None)
+
+
+def test_a_stream_that_ends_within_a_frame_says_so() -> None:
+    events = found(upgraded().client(binary(b"x" * 100)[:-40]).close().packets)
+
+    (lost,) = losses(events)
+    assert (lost.sender, lost.size) == (Sender.JAMBONZ, 40)
+    assert lost.detail == "the stream ends (fin) within a binary frame of 100, of which 60 are there"
+
+
+def test_a_tls_handshake_that_fails_says_by_which_alert() -> None:
+    hello = packets_of(gzip.decompress(ENCRYPTED.read_bytes()))[3].data[66:]
+    talk = Talk().open().client(hello).server(b"\x15\x03\x03\x00\x02\x02\x28").close()
+
+    events = found(talk.packets)
+
+    (session,) = sessions(events)
+    assert session.encrypted
+    assert endings(events) == [(Sender.APPLICATION, "TLS handshake_failure"), (None, "TLS handshake_failure")]
+
+
+@pytest.mark.parametrize("inside", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", HANDSHAKE], ids=["page", "call"])
+def test_only_websocket_under_tls_is_a_session_where_it_can_be_told(
+    inside: bytes, certificate: Path, tmp_path: Path
+) -> None:
+    session = tls_talk(client_context(), server_context(certificate), tmp_path)
+    session.shake()
+    session.say(Party.CLIENT, inside)
+    session.say(Party.SERVER, ANSWER if inside == HANDSHAKE else b"HTTP/1.1 200 OK\r\n\r\n")
+    session.close()
+    talk = Talk().open()
+    for party, data in session.flights:
+        (talk.client if party is Party.CLIENT else talk.server)(data)
+
+    events = found(talk.close().packets, keylog=session.keylog)
+
+    assert [one.target for one in sessions(events)] == (["/calls?x=1"] if inside == HANDSHAKE else [])
+    if inside == HANDSHAKE:
+        assert endings(events)[:2] == [(Sender.JAMBONZ, "TLS close_notify"), (Sender.APPLICATION, "TLS close_notify")]
+
+
+def test_messages_that_never_end_are_given_up_when_they_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions_module, "MAX_HELD_TOGETHER", 50_000)
+    monkeypatch.setattr(sessions_module, "LOOK_AFTER", 1)
+    reader = SessionReader("test.pcap", KeyLog(), count(1))
+    streams = StreamReader()
+    lost = 0
+
+    for port in range(100):
+        talk = Talk(replace(CLIENT, port=port)).open().client(HANDSHAKE).server(ANSWER)
+        talk.client(binary(bytes(10_000))[:-1])
+        for batch in read_pcap(iter([pcap(talk.packets)])):
+            assert isinstance(batch, Batch)
+            lost += len(losses(reader.feed(streams.feed(batch))))
+
+    assert 90 <= lost < 100

@@ -1,0 +1,184 @@
+"""The live view of one call as lines."""
+
+import re
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from listenctl.commands.call.call_meters import draw_gauge, render_call
+from listenctl.simulator.call_snapshot import CallSnapshot
+from listenctl.terminal.level_meter import ChannelLevel
+from listenctl.terminal.printable_text import Look
+from tests.helpers.snapshots import QUIET as NOTHING
+
+PLAIN = Look(color=False)
+ASCII = Look(color=False, unicode=False)
+STEREO = (ChannelLevel(-30, -12), ChannelLevel(-6, -6, clipped=True))
+HEARD = (ChannelLevel(-30, -12),)
+CALL = replace(
+    NOTHING,
+    url="ws://127.0.0.1:3000/",
+    elapsed=42.3,
+    mix_type="stereo",
+    streaming=True,
+    buffered=1.5,
+    held=0.06,
+    marks=("m1", "m2"),
+    lateness=0.0012,
+    commands=12,
+    wrong=2,
+    keys="12#",
+)
+QUIET = replace(CALL, state="connecting", buffered=0.0, held=0.0, marks=(), commands=0, wrong=0, keys="")
+
+
+def draw(call: CallSnapshot, *recent: str, columns: int = 80, rows: int = 24, look: Look = PLAIN) -> list[str]:
+    lines = render_call(call, recent, (columns, rows), look=look, sent=STEREO, heard=HEARD)
+    return [line.rstrip() for line in lines]
+
+
+def plain(line: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", line)
+
+
+def test_everything_fits_80_columns() -> None:
+    assert draw(CALL, "dtmf 1", "mark m0 playout") == [
+        "ws://127.0.0.1:3000/",
+        "live · 0:42 · 8k stereo · as current jambonz · plays a stream",
+        "to server  L █████████████▌·······│·····  R ███████████████████████CLIP",
+        "to caller  ██████████████████████████████··················│···········",
+        "playout    ████████▒···················  1.5 s of 5 s, 0.06 s held back",
+        "sending    at most 1.2 ms late",
+        "commands   12 · 2 wrong",
+        "marks      2 · m1 · m2",
+        "keys       12#",
+        "",
+        "dtmf 1",
+        "mark m0 playout",
+    ]
+
+
+def test_a_call_that_has_not_started_says_so() -> None:
+    lines = render_call(QUIET, (), (80, 24), look=PLAIN)
+
+    assert lines[1].startswith("connecting · ")
+    assert lines[2:4] == ["to server  no audio yet", "to caller  no audio yet"]
+    assert lines[6:9] == ["commands   none yet", "marks      none outstanding", "keys       "]
+
+
+def test_what_a_slow_server_costs_stands_first() -> None:
+    lines = draw(replace(CALL, unsent=1.2, lost_samples=16000, lateness=0.05))
+
+    assert lines[5] == "sending    16000 samples lost · 1.2 s unsent · at most 50.0 ms late"
+
+
+def test_trouble_is_red_and_health_is_not() -> None:
+    look = Look()
+    bad = draw(replace(CALL, lost_samples=160), look=look)
+    good = draw(replace(CALL, wrong=0), look=look)
+
+    assert "\x1b[31m160 samples lost\x1b[0m" in bad[5]
+    assert "\x1b[31m2 wrong\x1b[0m" in bad[6]
+    assert "\x1b[31m" not in good[5] + good[6]
+
+
+def test_ascii_view_holds_no_other_character() -> None:
+    lines = draw(replace(CALL, marks=("größe",)), "● line", look=ASCII)
+
+    assert all(line.isascii() for line in lines[:9])
+    assert lines[4].startswith("playout    ########=....")
+    assert lines[7] == "marks      1 | gr??e"
+
+
+def test_the_newest_lines_are_kept() -> None:
+    lines = draw(CALL, *(f"line {number}" for number in range(40)), rows=14)
+
+    assert lines[9:] == ["", "line 36", "line 37", "line 38", "line 39"]
+
+
+def test_a_low_terminal_keeps_the_levels() -> None:
+    assert [line[:9] for line in draw(CALL, "dtmf 1", rows=4)][2:] == ["to server", "to caller"]
+
+
+def test_a_narrow_terminal_drops_the_playout_bar_before_its_numbers() -> None:
+    assert draw(CALL, columns=40)[4] == "playout    1.5 s · 0.06 s held back"
+
+
+def test_the_newest_keys_are_kept() -> None:
+    assert draw(replace(CALL, keys="1" * 50 + "#"), columns=20)[8] == "keys       11111111#"
+
+
+def test_the_key_that_hangs_up_is_told_where_there_is_room() -> None:
+    wide, narrow = (
+        render_call(CALL, (), (columns, 24), look=PLAIN, hint="q hangs up")[8].rstrip() for columns in (80, 25)
+    )
+    before_any_key = render_call(QUIET, (), (80, 24), look=PLAIN, hint="q hangs up")[8]
+
+    assert (wide, narrow) == ("keys       12# · q hangs up", "keys       12#")
+    assert before_any_key == "keys       q hangs up"
+
+
+def test_the_playout_bar_grows_with_the_buffer() -> None:
+    drawn = [draw(replace(CALL, buffered=seconds, held=0.0))[4] for seconds in (0.5, 4.0, 29.0, 120.0, 1000.0)]
+
+    assert [line.split("  ")[-1] for line in drawn] == [
+        "0.5 s of 1 s",
+        "4.0 s of 5 s",
+        "29.0 s of 30 s",
+        "2:00 of 300 s",
+        "16:40 of 300 s",
+    ]
+
+
+def test_a_gauge_hides_nothing_however_little() -> None:
+    assert draw_gauge(0.001, 0.001, 8, PLAIN) == "█▒······"
+    assert draw_gauge(9.0, 0.001, 8, PLAIN) == "███████▒"
+    assert draw_gauge(0.0, 0.0, 8, PLAIN) == "········"
+
+
+hostile = st.text(st.characters(), max_size=60) | st.sampled_from(["\x1b[2J", "\x9bA", "日本語の名前です", "\u202e"])
+levels = st.builds(ChannelLevel, st.floats(-90, 0), st.floats(-90, 0), st.booleans())
+snapshots = st.builds(
+    CallSnapshot,
+    url=hostile,
+    call=hostile,
+    state=st.sampled_from(["connecting", "live", "closing", "ended"]),
+    elapsed=st.floats(0, 1e6),
+    sample_rate=st.integers(0, 384000),
+    mix_type=hostile,
+    profile=hostile,
+    streaming=st.booleans(),
+    sent=st.none(),
+    heard=st.none(),
+    buffered=st.floats(0, 1e5),
+    held=st.floats(0, 10),
+    marks=st.lists(hostile, max_size=30).map(tuple),
+    unsent=st.floats(0, 1e4),
+    lost_samples=st.integers(0, 10**9),
+    lateness=st.floats(0, 1e4),
+    commands=st.integers(0, 10**9),
+    wrong=st.integers(0, 10**9),
+    keys=hostile,
+)
+
+
+@given(
+    snapshots,
+    st.lists(st.sampled_from(["\x1b[31mverdict\x1b[0m 日本語 of a long sentence", "dtmf 1"]), max_size=20),
+    st.lists(levels, max_size=2),
+    st.integers(0, 120),
+    st.integers(0, 30),
+    st.builds(Look, color=st.booleans(), unicode=st.booleans()),
+)
+def test_no_call_leaves_its_place_or_controls_the_terminal(
+    call: CallSnapshot, recent: list[str], sent: list[ChannelLevel], columns: int, rows: int, look: Look
+) -> None:
+    lines = render_call(call, recent, (columns, rows), look=look, sent=sent, heard=sent[:1])
+
+    drawn = [plain(line) for line in lines]
+    assert len(drawn) <= rows
+    assert all(cell_len(line) <= columns for line in drawn)
+    assert all(character.isprintable() for line in drawn for character in line)
+    assert look.unicode or all(line.isascii() for line in drawn[:9])

@@ -1,0 +1,101 @@
+"""How a call went, in a few lines."""
+
+from typing import Any
+
+import pytest
+
+from listenctl.commands.call.call_summary import summary
+
+ENDED: dict[str, Any] = {
+    "seconds": 10.0,
+    "samples": 80_000,
+    "frames": 500,
+    "duration": 10.25,
+    "closed_by": "jambonz",
+    "close_code": 1000,
+    "close_reason": "",
+    "cause": "duration",
+    "detail": "",
+    "received_audio_bytes": 0,
+    "received_audio_messages": 0,
+    "taken": True,
+    "lost_samples": 0,
+    "lateness_ms": {"p50": 0.11, "p95": 0.4, "p99": 0.92, "max": 3.21},
+    "commands": 4,
+    "wrong": 3,
+    "digits": "12#",
+    "ok": False,
+}
+
+
+def verdict(number: int, outcome: str, reason: str = "", **more: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {"command": "playAudio", "detail": "a sentence", "wrong": False, "time": float(number)}
+    return {"number": number, "outcome": outcome, "reason": reason, **fields, **more}
+
+
+def test_a_call_with_everything() -> None:
+    verdicts = [
+        verdict(1, "played"),
+        verdict(2, "truncated", "bad-base64", wrong=True, detail="12 bytes are played"),
+        verdict(3, "truncated", "bad-base64", wrong=True, detail="9 bytes are played"),
+        verdict(4, "ignored", "unknown-type", command="stop", wrong=True, detail="jambonz knows no type 'stop'"),
+        verdict(1, "finished"),
+    ]
+
+    assert summary(ENDED, verdicts).splitlines() == [
+        "sent      10.00 s of audio in 500 frames, call of 10.25 s",
+        "lateness  p50 0.1 ms, p99 0.9 ms, max 3.2 ms",
+        "commands  4 from the server: 2 truncated, 1 played, 1 ignored, 1 finished",
+        "wrong     playAudio truncated (bad-base64), 2 times, first #2 at 0:02.0: 12 bytes are played",
+        "wrong     stop ignored (unknown-type), #4 at 0:04.0: jambonz knows no type 'stop'",
+        "keys      12#",
+        "end       we hung up (1000): --duration was over",
+    ]
+
+
+def test_a_call_with_nothing() -> None:
+    ended = {**ENDED, "seconds": 0.0, "frames": 1, "commands": 0, "digits": "", "lateness_ms": None}
+
+    assert summary(ended, []).splitlines()[:4] == [
+        "sent      0.00 s of audio in 1 frame, call of 10.25 s",
+        "lateness  nothing was sent",
+        "commands  none from the server",
+        "keys      none",
+    ]
+
+
+def test_what_a_slow_server_lost_is_said() -> None:
+    text = summary({**ENDED, "lost_samples": 16_000}, [])
+
+    assert "16000 samples lost because the server was slow" in text.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("stream_rate", "received"), [(16_000, "received  4.00 s of audio"), (None, "received  128.0 kB of audio")]
+)
+def test_how_much_audio_came_is_said(stream_rate: int | None, received: str) -> None:
+    lines = summary(
+        {**ENDED, "received_audio_bytes": 128_000, "received_audio_messages": 200}, [], stream_rate
+    ).splitlines()
+
+    assert lines[2] == f"{received} in 200 messages"
+
+
+def test_kinds_without_end_are_counted() -> None:
+    verdicts = [verdict(number, "ignored", f"reason-{number}", wrong=True) for number in range(50)]
+
+    wrong = [line for line in summary(ENDED, verdicts).splitlines() if line.startswith("wrong")]
+
+    assert len(wrong) == 21
+    assert wrong[-1] == "wrong     and 30 more kinds"
+
+
+@pytest.mark.parametrize("hostile", ["\x1b]0;title\x07", "a\nb\rc", "\u202egpj.exe", "\x9b31m", "\ud800", "x" * 10_000])
+def test_nothing_from_the_wire_reaches_the_terminal_raw(hostile: str) -> None:
+    ended = {**ENDED, "closed_by": "server", "close_reason": hostile, "digits": hostile}
+    verdicts = [verdict(1, "ignored", "r", wrong=True, command=hostile, detail=hostile)]
+
+    *lines, after = summary(ended, verdicts).split("\n")
+
+    assert (len(lines), after) == (6, "")
+    assert all(line.isprintable() and len(line) < 400 for line in lines)

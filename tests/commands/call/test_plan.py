@@ -1,0 +1,332 @@
+"""From the options of `call` and `send-dtmf` to the call that they ask for."""
+
+import io
+import json
+import ssl
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from listenctl.commands.call.command import CallOptions
+from listenctl.commands.call.plan import plan_of
+from listenctl.commands.connection_options import AUTH_VARIABLE
+from listenctl.commands.live_calls import send_dtmf
+from listenctl.commands.live_calls.send_dtmf import SendDtmfOptions
+from listenctl.commands.option_choices import Kind, MixType, ProfileName
+from listenctl.errors import UsageError
+from listenctl.protocol.jambonz_model.first_text import CallKind
+from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
+from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, PROFILES
+from listenctl.protocol.listen_verb.credentials import Credentials
+from listenctl.protocol.listen_verb.listen_verb import ActionHook
+from listenctl.simulator.plan import CallPlan, KeyPress
+
+URL = "ws://127.0.0.1:3000/"
+VERB = {
+    "verb": "listen",
+    "url": "wss://app.example.com/audio",
+    "mixType": "stereo",
+    "sampleRate": 16000,
+    "metadata": {"a": "verb", "b": 1},
+    "passDtmf": True,
+    "finishOnKey": "#",
+    "maxLength": 9,
+    "playBeep": True,
+    "wsAuth": {"username": "listen", "password": "s3cret"},
+    "bidirectionalAudio": {"enabled": True, "streaming": True, "sampleRate": 24000},
+    "actionHook": "/done",
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(AUTH_VARIABLE, raising=False)
+
+
+def write(folder: Path, verb: object) -> str:
+    path = folder / "verb.json"
+    path.write_text(json.dumps(verb))
+    return str(path)
+
+
+def test_the_words_of_the_command_line_are_those_of_the_protocol() -> None:
+    assert {kind.value for kind in Kind} == {kind.value for kind in CallKind}
+    assert {name.value for name in ProfileName} == set(PROFILES)
+
+
+# Without a verb.
+
+
+def test_a_url_alone_is_an_inbound_call_of_speech() -> None:
+    plan = plan_of(CallOptions(url=URL))
+
+    assert str(plan.target.address) == URL
+    assert plan == CallPlan(target=plan.target, caller="speech")
+    assert (plan.verb.mix_type, plan.verb.sample_rate, plan.kind) == ("mono", 8000, CallKind.INBOUND)
+
+
+def test_every_option_gets_where_it_belongs() -> None:
+    options = CallOptions(
+        url=URL,
+        kind=Kind.ROOM,
+        mix_type=MixType.MIXED,
+        sample_rate=48000,
+        metadata=["a=1", "b:=[2]"],
+        pass_dtmf=True,
+        finish_on_key="*",
+        max_length=3.0,
+        play_beep=True,
+        silence_timeout=4.0,
+        action_hook="https://app.example.com/done",
+        from_="+1",
+        to="+2",
+        audio="tone:440",
+        callee="silence",
+        loop=True,
+        duration=5.0,
+        dtmf="2:1",
+        ptime=60,
+        call_rate=16000,
+        profile=ProfileName.IDEAL,
+        streaming=24000,
+        heard=Path("heard.wav"),
+        speaker_device="USB",
+        fault=["abrupt-end", "stall=5@4"],
+        user_agent="jambonz/10",
+        subprotocol="",
+    )
+
+    plan = plan_of(options)
+
+    verb = plan.verb
+    assert (verb.mix_type, verb.sample_rate, verb.metadata) == ("mixed", 48000, {"a": "1", "b": [2]})
+    assert (verb.pass_dtmf, verb.finish_on_key, verb.max_length) == (True, "*", 3.0)
+    assert (verb.play_beep, verb.timeout) == (True, 4.0)
+    assert verb.action_hook == ActionHook("https://app.example.com/done")
+    assert verb.bidirectional == BidirectionalAudio(streaming=True, sample_rate=24000)
+    assert (plan.kind, plan.profile, plan.caller_number, plan.callee_number) == (CallKind.ROOM, IDEAL, "+1", "+2")
+    assert (plan.caller, plan.callee, plan.loop, plan.duration) == ("tone:440", "silence", True, 5.0)
+    assert (plan.keys, plan.ptime, plan.call_rate) == ((KeyPress(2.0, "1"),), 0.06, 16000)
+    assert (plan.heard, plan.speaker) == (Path("heard.wav"), "USB")
+    assert [(fault.name, fault.number, fault.start) for fault in plan.faults] == [
+        ("abrupt-end", 0.0, 0.0),
+        ("stall", 5.0, 4.0),
+    ]
+    assert (plan.target.user_agent, plan.target.subprotocol) == ("jambonz/10", None)
+    assert plan.warnings == ()
+
+
+def test_bidirectional_audio_can_be_switched_off() -> None:
+    plan = plan_of(CallOptions(url=URL, streaming=8000, disable_bidirectional_audio=True))
+
+    assert plan.verb.bidirectional == BidirectionalAudio(enabled=False, streaming=True, sample_rate=8000)
+
+
+@pytest.mark.parametrize(("speaker", "device", "expected"), [(False, None, None), (True, None, ""), (True, "a", "a")])
+def test_a_device_is_a_wish_to_hear(speaker: bool, device: str | None, expected: str | None) -> None:
+    assert plan_of(CallOptions(url=URL, speaker=speaker, speaker_device=device)).speaker == expected
+
+
+def test_a_rare_rate_is_warned_of_and_taken() -> None:
+    plan = plan_of(CallOptions(url=URL, sample_rate=11025))
+
+    assert plan.verb.sample_rate == 11025
+    assert plan.warnings == ("a sample rate of 11025 Hz is rare: jambonz takes it, though it is no multiple of 8000",)
+
+
+def test_metadata_that_the_recorder_of_all_calls_does_not_send_are_told_of() -> None:
+    plans = [plan_of(CallOptions(url=URL, kind=kind, metadata=["a=1"])) for kind in (Kind.RECORD, Kind.ROOM)]
+
+    assert [plan.warnings for plan in plans] == [("--metadata is not sent: the recorder of all calls has none",), ()]
+
+
+@pytest.mark.parametrize("name", ["heard.wav", "HEARD.WAV", "heard"])
+def test_a_call_is_recorded_as_wav(name: str) -> None:
+    assert plan_of(CallOptions(url=URL, heard=Path(name))).heard == Path(name)
+
+
+# With a verb.
+
+
+def test_a_verb_says_all_of_the_call(tmp_path: Path) -> None:
+    options = CallOptions(verb=write(tmp_path, {"verb": "dial", "listen": VERB}), base_url="https://a.example.com/x/")
+
+    plan = plan_of(options)
+
+    verb = plan.verb
+    assert str(plan.target.address) == "wss://app.example.com/audio"
+    assert isinstance(plan.target.tls, ssl.SSLContext)
+    assert plan.target.credentials == Credentials("listen", "s3cret")
+    assert (plan.kind, verb.mix_type, verb.sample_rate) == (CallKind.DIAL, "stereo", 16000)
+    assert (verb.pass_dtmf, verb.finish_on_key, verb.max_length, verb.play_beep) == (True, "#", 9, True)
+    assert verb.action_hook == ActionHook("https://a.example.com/done")
+
+
+def test_options_go_before_the_verb(tmp_path: Path) -> None:
+    options = CallOptions(
+        verb=write(tmp_path, VERB | {"actionHook": "http://h/"}),
+        mix_type=MixType.MONO,
+        metadata=["a=option", "c=3"],
+        pass_dtmf=False,
+        finish_on_key="",
+        play_beep=False,
+        streaming=8000,
+        kind=Kind.OUTBOUND,
+    )
+
+    plan = plan_of(options)
+
+    verb = plan.verb
+    assert (verb.mix_type, verb.sample_rate) == ("mono", 16000)
+    assert verb.metadata == {"a": "option", "b": 1, "c": "3"}
+    assert (verb.pass_dtmf, verb.finish_on_key, verb.play_beep) == (False, "", False)
+    assert (verb.bidirectional.sample_rate, plan.kind) == (8000, CallKind.OUTBOUND)
+
+
+def test_the_url_of_the_verb_stands_in_place_of_the_one_given(tmp_path: Path) -> None:
+    plan = plan_of(CallOptions(url=URL, verb=write(tmp_path, {"verb": "listen", "url": "ws://a/b"})))
+
+    assert str(plan.target.address) == "ws://a/b"
+    assert plan.warnings == (f"the verb's url stands in place of {URL}; take it out of the verb to call that one",)
+
+
+def test_a_verb_without_a_url_is_called_at_the_one_given(tmp_path: Path) -> None:
+    plan = plan_of(CallOptions(url=URL, verb=write(tmp_path, {"verb": "listen", "sampleRate": 16000})))
+
+    assert (str(plan.target.address), plan.verb.sample_rate) == (URL, 16000)
+
+
+def test_a_verb_can_come_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = SimpleNamespace(buffer=io.BytesIO(json.dumps({"verb": "stream", "url": "ws://a/"}).encode()))
+    monkeypatch.setattr("sys.stdin", given)
+
+    assert str(plan_of(CallOptions(verb="-")).target.address) == "ws://a/"
+
+
+@pytest.mark.parametrize(
+    ("base", "address", "credentials"),
+    [
+        ("https://app.example.com/hello", "wss://app.example.com/audio", Credentials("listen", "s3cret")),
+        ("http://u:p%40@app.example.com:8080", "ws://app.example.com:8080/audio", Credentials("u", "p@")),
+    ],
+)
+def test_a_relative_url_is_that_of_the_application_and_takes_its_credentials(
+    base: str, address: str, credentials: Credentials, tmp_path: Path
+) -> None:
+    verb = write(tmp_path, VERB | {"url": "/audio", "actionHook": "http://h/"})
+
+    target = plan_of(CallOptions(verb=verb, base_url=base)).target
+
+    assert (str(target.address), target.credentials) == (address, credentials)
+
+
+def test_what_is_odd_is_noted_of_the_call_that_is_placed_and_not_of_the_file(tmp_path: Path) -> None:
+    verb = write(tmp_path, {"verb": "listen", "url": "ws://a/", "finishOnKey": "#*", "colour": 1})
+
+    as_written = plan_of(CallOptions(verb=verb)).verb.notes
+    with_options = plan_of(CallOptions(verb=verb, finish_on_key="#", silence_timeout=2)).verb.notes
+
+    assert [note.partition(" ")[0] for note in as_written] == ["listen.colour", "finishOnKey"]
+    assert [note.partition(" ")[0] for note in with_options] == ["listen.colour", "timeout"]
+
+
+def test_a_dial_has_no_bidirectional_audio_where_the_documentation_says_so() -> None:
+    plans = [
+        plan_of(CallOptions(url=URL, kind=Kind.DIAL, streaming=8000, profile=profile))
+        for profile in (ProfileName.IDEAL, ProfileName.CURRENT)
+    ]
+
+    assert [plan.verb.bidirectional.enabled for plan in plans] == [False, True]
+
+
+def test_the_recorder_of_all_calls_wants_what_jambonz_fixes_unless_an_option_says_otherwise(tmp_path: Path) -> None:
+    verb = write(tmp_path, VERB | {"actionHook": "http://h/"})
+
+    fixed = plan_of(CallOptions(verb=verb, kind=Kind.RECORD)).verb
+    other = plan_of(CallOptions(verb=verb, kind=Kind.RECORD, sample_rate=16000)).verb
+
+    assert (fixed.mix_type, fixed.sample_rate, fixed.pass_dtmf, fixed.finish_on_key) == ("stereo", 8000, True, "")
+    assert (other.sample_rate, other.pass_dtmf) == (16000, True)
+
+
+def test_the_recorder_of_all_calls_is_stereo_because_its_first_text_says_so() -> None:
+    with pytest.raises(UsageError, match="--mix-type mixed: jambonz records calls in stereo only"):
+        plan_of(CallOptions(url=URL, kind=Kind.RECORD, mix_type=MixType.MIXED))
+
+
+# Credentials.
+
+
+def test_a_file_goes_before_the_variable_and_that_before_the_verb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verb, path = write(tmp_path, VERB | {"actionHook": "http://h/"}), tmp_path / "auth"
+    path.write_text("of:file\n")
+    found = [plan_of(CallOptions(verb=verb)).target.credentials]
+    monkeypatch.setenv(AUTH_VARIABLE, "of:variable")
+    found += [plan_of(CallOptions(verb=verb, auth_file=auth)).target.credentials for auth in (None, path)]
+
+    assert found == [Credentials("listen", "s3cret"), Credentials("of", "variable"), Credentials("of", "file")]
+
+
+def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    path.write_text("listen:scrypt$14$8$1$c2FsdA$aGFzaA\n")
+
+    with pytest.raises(UsageError, match="users: holds the hash that a server checks; to connect, give the password"):
+        plan_of(CallOptions(url=URL, auth_file=path))
+
+
+# Wrong usage.
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (CallOptions(), "there is no URL to call: give one"),
+        (CallOptions(url="127.0.0.1:3000"), "begins with none of ws://"),
+        (CallOptions(url="/audio"), "the url /audio is relative: say with --base-url what to"),
+        (CallOptions(url=URL, verb="none.json"), "none.json: can't be read: No such file"),
+        (CallOptions(url=URL, verb="-", audio="-"), "--verb and --audio can't both be stdin"),
+        (CallOptions(url=URL, audio="-", callee="-"), "--audio and --callee can't both be stdin"),
+        (CallOptions(url=URL, ptime=25), "--ptime 25: frames of phones last 10, 20, 30, 40 or 60 ms"),
+        (CallOptions(url=URL, call_rate=11025), "--call-rate 11025: codecs of phones have"),
+        (CallOptions(url=URL, duration=float("nan")), "--duration nan: give a number of seconds above 0"),
+        (CallOptions(url=URL, max_length=float("inf")), "--max-length inf: give a number of seconds"),
+        (CallOptions(url=URL, silence_timeout=0.0), "--silence-timeout 0: give a number of seconds"),
+        (CallOptions(url=URL, dtmf="1"), "--dtmf '1': write SECONDS:KEYS"),
+        (CallOptions(url=URL, metadata=["x"]), "--metadata 'x': write KEY=TEXT"),
+        (CallOptions(url=URL, fault=["nothing"]), "there is no such fault"),
+        (CallOptions(url=URL, action_hook="/done"), "the action hook /done is relative: say with --base-url"),
+        (CallOptions(url=URL, action_hook="ftp://a/"), "the action hook ftp://a/ is no http:// or https:// URL"),
+        (CallOptions(url=URL, user_agent="a\r\nb: c"), "--user-agent .*: a header takes printable ASCII"),
+        (CallOptions(url=URL, subprotocol="a b"), "--subprotocol 'a b': is no token"),
+        (CallOptions(url=URL, subprotocol="a,b"), "--subprotocol 'a,b': is no token"),
+        (CallOptions(url=URL, subprotocol="a\r\nb: c"), "--subprotocol .*: is no token"),
+        (CallOptions(url=URL, subprotocol="a\n"), "--subprotocol .*: is no token"),
+        (CallOptions(url=URL, heard=Path("x.flac")), "--heard x.flac: is written as WAV only; name it x.wav"),
+        (CallOptions(url=URL, heard=Path("-")), "--heard -: the recording needs a file"),
+        (CallOptions(url=URL, ca=Path("none.pem")), "none.pem: can't be used as CA: No such file"),
+        (CallOptions(url=URL, auth_file=Path("none")), "none: can't read credentials: No such file"),
+    ],
+)
+def test_what_no_call_can_be_made_of_is_refused(
+    options: CallOptions, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(UsageError, match=problem):
+        plan_of(options)
+
+
+# send-dtmf.
+
+
+def test_digits_become_a_silent_call_that_passes_keys_and_is_as_long_as_they_are() -> None:
+    plan = send_dtmf.plan_of(SendDtmfOptions(target=URL, digits="1#", tones=True))
+
+    assert plan.keys == (KeyPress(0.3, "1", 0.2), KeyPress(0.6, "#", 0.2))
+    assert (plan.caller, plan.kind, plan.profile, plan.tones) == ("silence", CallKind.INBOUND, CURRENT, True)
+    assert plan.verb.pass_dtmf
+    assert plan.duration == pytest.approx(1.1)

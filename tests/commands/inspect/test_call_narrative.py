@@ -1,0 +1,203 @@
+"""The story of a call: as a timeline, a ladder and JSON lines."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from listenctl.capture.capture_events import CaptureEvent, FrameSeen
+from listenctl.commands.inspect.call_narrative import Item, Kind, Story, shortened
+from listenctl.commands.inspect.narrative_lines import in_order, item_report, ladder_head, ladder_line, timeline_line
+from listenctl.commands.inspect.timeline_view import Form, StoryPrinter
+from listenctl.inspection.inspector import Inspector
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.session import Sender
+from listenctl.terminal.printable_text import Look, cells
+from tests.helpers.frames import BINARY, PING, TEXT
+from tests.helpers.inspected import APPLICATION, BEGAN, JAMBONZ, MadeUp, capture_events, new_session
+
+PLAIN = Look(color=False, unicode=True)
+ASCII = Look(color=False, unicode=False)
+
+
+def told(events: Iterable[CaptureEvent]) -> list[Item]:
+    """Return the items of all events in the order in which they are told."""
+    items: list[Item] = []
+    story = Story(lambda _, item: items.append(item))
+    inspector = Inspector(None, [story])
+    for event in events:
+        story.see(event)
+        inspector.feed(event)
+    inspector.finish()
+    return items
+
+
+def printed(name: str, form: Form, *, columns: int | None = None, live: bool = False, look: Look = PLAIN) -> list[str]:
+    lines: list[str] = []
+    printer = StoryPrinter(lines.append, form, look, columns=columns, live=live)
+    story = Story(printer.tell)
+    inspector = Inspector(None, [story, printer])
+    for event in capture_events(name):
+        story.see(event)
+        inspector.feed(event)
+    inspector.finish()
+    return lines
+
+
+class Telling(MadeUp):
+    """A made-up call whose story is told."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self._story = Story(lambda _, item: self.items.append(item))
+        super().__init__(observers=[self._story], session=new_session())
+
+    def frame(self, at: float, sender: Sender, opcode: int, payload: bytes, **how: Any) -> None:
+        frame = RawFrame(how.get("fin", True), 0, opcode, sender is JAMBONZ, payload)
+        self._story.see(FrameSeen(BEGAN + at, self.session, sender, frame, 7))
+        super().frame(at, sender, opcode, payload, **how)
+
+
+def test_every_text_of_a_real_call_is_told_as_it_was() -> None:
+    items = told(capture_events("c2_bidir_stream8k_marks_nominus1"))
+
+    texts = [item for item in items if item.kind is Kind.TEXT]
+    assert len(texts) == 1 + 17 + 14
+    assert texts[1].text == '{"type": "mark", "data": {"name": "greet-start"}}'
+    assert texts[2].text == '{"type": "mark", "data": {"name":"greet-start", "event": "playout"}}'
+    assert texts[2].round_trip == pytest.approx(0.017, abs=0.001)
+
+
+def test_all_audio_is_told_in_runs() -> None:
+    items = told(capture_events("c2_bidir_stream8k_marks_nominus1"))
+
+    runs = [item for item in items if item.kind is Kind.AUDIO]
+    assert sum(run.size for run in runs if run.sender is JAMBONZ) == 240_000
+    assert sum(run.size for run in runs if run.sender is APPLICATION) == 144_000
+    assert sum(run.seconds or 0 for run in runs) == pytest.approx(15.0)
+    assert len(runs) < 60
+
+
+def test_a_long_run_is_told_each_minute() -> None:
+    made = Telling()
+    made.listen(0.0, 130.0)
+    made.close(130.1)
+
+    runs = [item for item in made.items if item.kind is Kind.AUDIO]
+    assert [round(run.seconds or 0) for run in runs] == [60, 60, 10]
+
+
+def test_a_fragmented_text_is_one() -> None:
+    made = Telling()
+    made.frame(0.1, APPLICATION, TEXT, b'{"type":"kil', fin=False)
+    made.frame(0.2, APPLICATION, PING, b"x")
+    made.frame(0.3, APPLICATION, 0, b'lAudio"}')
+    made.close(1.0)
+
+    texts = [(round(item.at, 3), item.text, item.size) for item in made.items if item.kind is Kind.TEXT]
+    assert texts[1:] == [(0.3, '{"type":"killAudio"}', 20)]
+
+
+def test_problems_stand_behind_what_they_are_about() -> None:
+    lines = printed("c2_bidir_stream8k_marks_nominus1", Form.TIMELINE)
+
+    place = next(index for index, one in enumerate(lines) if "stream-tail-held" in one)
+    assert lines[place].split()[:2] == ["0:05.020", "!"]
+    assert "burst-end" in lines[place - 1]
+
+
+def test_what_is_live_is_printed_at_once_with_its_session() -> None:
+    lines = printed("f_pause_graceful", Form.TIMELINE, live=True)
+
+    assert all(one.startswith("#1 ") for one in lines)
+    assert lines[-1].endswith("close 1000")
+
+
+def test_a_ladder_has_one_width_and_an_arrow_in_each_line() -> None:
+    head, names, *lines = printed("e_playaudio_featureserver", Form.LADDER, columns=80)
+
+    assert head.startswith("4ac39924")
+    assert names.split() == ["jambonz", "application"]
+    assert cells(names) == 80 - 1
+    assert {cells(one) for one in lines} == {80 - 1}
+    assert all(("▶" in one) != ("◀" in one) for one in lines)
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 200])
+def test_a_ladder_fits_any_width(columns: int) -> None:
+    item = Item(1.0, JAMBONZ, Kind.TEXT, "x" * 500)
+
+    assert cells(ladder_line(item, PLAIN, columns)) <= max(columns, 33)
+    assert cells(ladder_head(PLAIN, columns)) <= max(columns, 33)
+
+
+def test_a_terminal_without_unicode_gets_ascii() -> None:
+    for form in (Form.TIMELINE, Form.LADDER):
+        assert "".join(printed("c2_bidir_stream8k_marks_nominus1", form, columns=80, look=ASCII)[1:]).isascii()
+
+
+def test_json_lines_have_all_of_an_event() -> None:
+    lines = [json.loads(one) for one in printed("c2_bidir_stream8k_marks_nominus1", Form.JSON)]
+
+    assert [one["time"] for one in lines] == sorted(one["time"] for one in lines)
+    (problem, *_) = [one for one in lines if one["kind"] == "problem"]
+    assert (problem["rule"], problem["severity"], problem["culprit"]) == ("stream-tail-held", "warning", "application")
+    assert lines[0]["kind"] == "request"
+    assert {one["number"] for one in lines} == {1}
+
+
+def test_what_peers_say_is_made_harmless() -> None:
+    item = Item(0.0, JAMBONZ, Kind.TEXT, '{"a":"\x1b[2J\r\n\u202e"}')
+
+    for line in (timeline_line(item, PLAIN, None), ladder_line(item, PLAIN, 80)):
+        assert not set(line) & {"\x1b", "\r", "\n", "\u202e"}
+    assert "\x1b" not in json.dumps(item_report(new_session(), item))
+
+
+def test_base64_is_cut_short() -> None:
+    assert (
+        shortened(f'{{"audioContent":"{"A" * 4000}","id":"x"}}') == '{"audioContent":"AAAA…(4000 characters)","id":"x"}'
+    )
+
+
+def test_a_text_of_megabytes_is_bounded() -> None:
+    made = Telling()
+    made.frame(0.1, APPLICATION, TEXT, b'{"type":"x","a":"' + b"b c" * 1_000_000, fin=False)
+    made.frame(0.2, APPLICATION, 0, b"b c" * 1_000_000)
+    made.close(1.0)
+
+    text = [item for item in made.items if item.kind is Kind.TEXT][-1]
+    assert len(text.text) == 1000
+    assert text.size == 6_000_017
+
+
+def test_a_call_of_very_many_events_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("listenctl.commands.inspect.timeline_view.MAX_HELD", 10)
+    lines = printed("c2_bidir_stream8k_marks_nominus1", Form.TIMELINE)
+
+    assert lines[0] == "session 1, which is long"
+    assert len(lines) == 1 + len(printed_all())
+
+
+def printed_all() -> list[Item]:
+    return in_order(told(capture_events("c2_bidir_stream8k_marks_nominus1")))
+
+
+def test_pings_closes_and_losses_are_told() -> None:
+    made = Telling()
+    made.frame(0.1, APPLICATION, PING, b"hi")
+    made.lose(0.2, JAMBONZ, 100)
+    made.frame(0.3, JAMBONZ, BINARY, b"")
+    made.close(0.4, data=b"\x03\xe9bye")
+
+    lines = [
+        timeline_line(item, PLAIN, None).split(maxsplit=1)[1] for item in made.items if item.kind is not Kind.PROBLEM
+    ]
+    assert lines[1:] == [
+        "application ← ping hi",
+        "jambonz     → lost not captured",
+        "jambonz     → an empty binary message",
+        "jambonz     → close 1001 bye",
+        "application ← close 1001 bye",
+    ]

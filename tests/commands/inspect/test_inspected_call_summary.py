@@ -1,0 +1,154 @@
+"""The summary of one captured call."""
+
+from listenctl.commands.inspect.inspected_call_summary import summary
+from listenctl.inspection.report import CallReport
+from listenctl.inspection.rule_catalogue import Culprit, Severity, Violation
+from listenctl.terminal.printable_text import Look
+from tests.helpers.inspected import APPLICATION, JAMBONZ, SILENCE, MadeUp, capture_events, inspect, new_session
+
+PLAIN = Look(color=False, unicode=True)
+
+
+def lines_of(report: CallReport, columns: int | None = None) -> list[str]:
+    return summary(report, PLAIN, columns)
+
+
+def line(report: CallReport, label: str) -> str:
+    """Return what stands behind a label."""
+    (found,) = [one for one in lines_of(report) if one.startswith(f"  {label} ")]
+    return found[11:]
+
+
+def test_a_call_with_a_stream_and_marks() -> None:
+    (report,) = inspect(capture_events("c2_bidir_stream8k_marks_nominus1"))
+
+    lines = lines_of(report)
+    assert lines[0] == "12a72abe-1a8b-4d42-ba49-8d9f47e35e43  +15551230001 → +15559870002, inbound"
+    assert line(report, "audio") == "8k mono, 15.00 s, complete"
+    assert line(report, "played").startswith("9.00 s streamed at 8k (by the pace of the audio), in 161 messages")
+    assert line(report, "marks").startswith("15 sent, 9 playout, 5 cleared, 1 forgotten, answered after 0.02 to 2.02 s")
+    assert line(report, "commands") == "15 mark, 1 clearMarks, 1 killAudio"
+    assert line(report, "end") == "closed by jambonz (1000), answered"
+
+
+def test_a_call_with_clips_and_keys() -> None:
+    (report,) = inspect(capture_events("e_playaudio_featureserver"))
+
+    lines = lines_of(report)
+    assert line(report, "keys") == "5 at 0:09.2 (1600 ms)"
+    assert line(report, "clips") == "6 sent, 6 played to an end that was told"
+    assert "           0:07.2  q1: raw at 16k, 0.50 s, queued; done at 0:08.2" in lines
+    assert lines[-1] == "  problems none found"
+
+
+def test_a_pause_is_no_loss() -> None:
+    (report,) = inspect(capture_events("f_pause_graceful"))
+
+    assert line(report, "audio") == "8k mono, 6.02 s, complete, 3.00 s paused"
+    assert "           paused 3.00 s at 0:03.0" in lines_of(report)
+
+
+def test_the_worst_problem_comes_first_with_its_place_and_its_remedy() -> None:
+    made = MadeUp()
+    made.listen(0.0, 1.0)
+    made.say(1.0, {"type": "Mark", "data": {"name": "a"}})
+    made.frame(1.1, APPLICATION, 9, b"x")
+    made.say(1.2, "{no json")
+    made.say(1.3, "{nor this")
+
+    lines = lines_of(made.close(2.0))
+    first = next(index for index, one in enumerate(lines) if one.startswith("  error"))
+    assert lines[first].startswith("  error command-unknown, application, at 0:01.000 (packet 52): ")
+    assert lines[first + 1].startswith("    Use playAudio, killAudio")
+    assert lines[first + 2].startswith("  error command-no-json, application, at 0:01.200 (packet 54), 2 times: ")
+    assert next(one for one in lines if "problems" in one) == "  problems 3 errors, 1 note"
+
+
+def test_whose_doing_it_was_is_said_of_what_is_missing() -> None:
+    made = MadeUp()
+    made.listen(0.0, 1.0)
+    made.lose(1.0, JAMBONZ, 640)
+    made.listen(3.0, 4.0)
+
+    report = made.close(4.0)
+    assert line(report, "audio") == "8k mono, 2.00 s, 50.00% complete, 2.00 s missing in the capture"
+    assert any(one.startswith("  warning capture-hole, capture, at 0:01.000") for one in lines_of(report))
+
+
+def test_a_hole_that_is_too_short_to_measure_is_told_all_the_same() -> None:
+    made = MadeUp()
+    made.listen(0.0, 1.0)
+    made.lose(1.0, JAMBONZ, 100)
+    made.listen(1.0, 2.0)
+
+    assert line(made.close(2.0), "audio") == "8k mono, 2.00 s, complete as far as can be told"
+
+
+def test_a_call_of_which_nothing_is_known() -> None:
+    made = MadeUp(session=new_session(request=None), metadata=None)
+
+    report = made.end(1.0, how="capture")
+    assert lines_of(report)[0] == "unknown-1"
+    assert line(report, "audio") == "none from jambonz"
+    assert line(report, "end") == "no Close; the capture ends before"
+
+
+def test_what_peers_say_is_made_harmless() -> None:
+    metadata = {"sampleRate": 8000, "mixType": "mono", "callSid": "A\x1b]0;x\x07", "from": "\x1b[2J", "to": "\u202e1"}
+    made = MadeUp(metadata=metadata)
+    made.mark(0.1, "\x1b[31m")
+    made.say(0.2, {"type": "playAudio", "data": {"id": "\x9b2J", "audioContentType": "raw\n", "audioContent": ""}})
+    made.say(0.3, {"type": "\x1b[0m\r\n"})
+    made.answer(0.4, "\x1b[5m")
+
+    text = "\n".join(lines_of(made.close(0.5, data=b"\x03\xe8\x1b[1m")))
+    assert not set(text) & {"\x1b", "\x9b", "\x07", "\r", "\u202e"}
+
+
+def test_lines_are_wrapped_to_a_terminal() -> None:
+    (report,) = inspect(capture_events("c2_bidir_stream8k_marks_nominus1"))
+
+    assert max(map(len, lines_of(report, columns=60))) <= 60
+    assert " ".join(" ".join(lines_of(report, columns=60)[1:]).split()) == " ".join(
+        " ".join(lines_of(report)[1:]).split()
+    )
+
+
+def test_counts_of_one_are_in_the_singular_and_guesses_in_words() -> None:
+    made = MadeUp()
+    made.stream(0.5, SILENCE)
+
+    assert line(made.close(1.0), "played") == (
+        "0.02 s streamed at 8k (by the rate of what jambonz sends), in 1 message, up to 0.0 s ahead"
+    )
+
+
+def test_severities_have_colours() -> None:
+    made = MadeUp()
+    made.say(0.1, "{")
+    report = made.close(0.2)
+
+    assert any("\x1b[31merror\x1b[0m" in one for one in summary(report, Look(color=True), None))
+
+
+def test_what_the_sound_is_like_is_told() -> None:
+    made = MadeUp()
+    made.listen(0.0, 1.0, frame=SILENCE)
+    report = made.close(1.1)
+    silent = Violation("audio-silent", Severity.WARNING, 0.02, Culprit.JAMBONZ, None, None, "nothing but silence")
+    report.add([silent])
+
+    assert line(report, "problems") == "1 warning"
+    assert "  warning audio-silent, jambonz, at 0:00.020: nothing but silence" in lines_of(report)
+
+
+def test_many_of_a_kind_are_counted() -> None:
+    made = MadeUp()
+    for index in range(40):
+        made.answer(index / 10, f'{{"event":"dtmf","dtmf":"{index % 10}"}}')
+        made.say(index / 10, {"type": "playAudio", "data": {"audioContentType": "raw", "audioContent": "AAAA"}})
+    report = made.close(5.0)
+
+    assert line(report, "keys").endswith(", and 28 more")
+    assert f"{' ' * 11}and 34 more; --json has all" in lines_of(report)
+    assert len(lines_of(report)) < 40

@@ -1,0 +1,51 @@
+"""Calls drawn in characters, as a terminal shows them."""
+
+import re
+
+import pytest
+
+from listenctl.commands.inspect.text_plot_view import WIDTH, WavePrinter
+from listenctl.inspection.inspector import Inspector
+from listenctl.inspection.plot.call_picture import PictureTaker
+from listenctl.terminal.printable_text import Look
+from tests.helpers.inspected import capture_events
+
+_SGR = re.compile(r"\x1b\[\d*m")
+
+
+def printed(look: Look, *, columns: int | None) -> list[str]:
+    lines: list[str] = []
+    taker = PictureTaker(WavePrinter(lines.append, look, columns=columns).draw, most=1)
+    inspector = Inspector(observers=[taker])
+    for event in capture_events("c2_bidir_stream8k_marks_nominus1"):
+        inspector.feed(event)
+    inspector.finish()
+    return lines
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_call_is_as_wide_as_the_terminal(columns: int) -> None:
+    lines = [_SGR.sub("", line) for line in printed(Look(), columns=columns)]
+
+    assert columns - 2 <= max(map(len, lines)) <= columns
+    assert lines[0].startswith("12a72abe")
+    assert any("⣿" in line for line in lines)
+
+
+def test_each_direction_has_a_colour_and_a_name() -> None:
+    lines = printed(Look(), columns=80)
+
+    [jambonz] = [line for line in lines if "jambonz" in line]
+    [application] = [line for line in lines if "application" in line]
+    assert _SGR.findall(jambonz)[0] != _SGR.findall(application)[0]
+
+
+def test_without_colour_nothing_is_coloured() -> None:
+    assert not any("\x1b" in line for line in printed(Look(color=False), columns=80))
+
+
+def test_without_unicode_all_is_ascii() -> None:
+    lines = printed(Look(color=False, unicode=False), columns=None)
+
+    assert all(line.isascii() for line in lines)
+    assert max(map(len, lines)) <= WIDTH

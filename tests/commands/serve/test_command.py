@@ -1,0 +1,387 @@
+"""``serve`` and ``record`` as users run them."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from listenctl.commands.serve.command import is_loopback, read_sync, seconds
+from listenctl.errors import UsageError
+from listenctl.media.files.wav_header import stream_header
+from listenctl.protocol.audio import AudioFormat
+from tests.helpers.cli import COMMAND, environment, listenctl, service
+from tests.helpers.frames import HANDSHAKE, binary, close, text
+from tests.helpers.server import LIMIT, Peer, until
+
+METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","from":"\\u001b[31mevil"}')
+AUDIO = struct.pack("<160h", *range(1000, 1160))
+SERVE = ("serve", "--port", "0", "--json")
+RECORD = ("record", "out", "--port", "0", "--json")
+
+
+async def call(port: int, *messages: bytes) -> Peer:
+    peer = await Peer.open(port)
+    await peer.send(HANDSHAKE)
+    await peer.read_head()
+    await peer.send(METADATA, *messages)
+    return peer
+
+
+def sox_samples(wav: Path) -> int:
+    return int(subprocess.run(["sox", "--info", "-s", wav], check=True, capture_output=True, text=True).stdout)
+
+
+async def whole_call(port: int) -> None:
+    peer = await call(port, binary(AUDIO), close())
+    await peer.read_to_end()
+    await peer.close()
+
+
+async def test_each_event_is_a_json_line_with_what_all_have(tmp_path: Path) -> None:
+    async with service(*SERVE, "--once", "--levels", "20ms", home=tmp_path) as server:
+        port = (await server.next("server-started"))["port"]
+        await whole_call(port)
+        lines = (await server.events.read()).splitlines()
+        status, said = await server.status()
+
+    events = [json.loads(line) for line in lines]
+    assert status == 0
+    assert said == ""
+    assert [event["event"] for event in events] == ["call-started", "levels", "call-ended"]
+    for event in events:
+        assert list(event)[:5] == ["v", "ts", "event", "call", "call_sid"]
+        assert (event["v"], event["call"], event["call_sid"]) == (1, "CS-A", "CS-A")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["ts"])
+
+
+async def test_a_call_is_recorded_and_the_server_ends_after_it(tmp_path: Path) -> None:
+    async with service(*RECORD, "--once", home=tmp_path) as server:
+        await whole_call((await server.next("server-started"))["port"])
+        saved = await server.next("recording-saved")
+        status, _ = await server.status()
+
+    assert status == 0
+    assert saved["path"] == "out/CS-A.wav"
+    assert (tmp_path / "out" / "CS-A.wav").read_bytes()[80:] == AUDIO
+
+
+async def test_without_json_people_read_lines_without_colour_or_escapes(tmp_path: Path) -> None:
+    async with service("serve", "--port", "0", "--once", "--events", "log", home=tmp_path) as server:
+        assert server.process.stderr is not None
+        started = (await server.process.stderr.readline()).decode()
+        port = int(started.rsplit(":", 1)[1].strip().strip("/"))
+        await whole_call(port)
+        status, said = await server.status()
+
+    assert status == 0
+    assert "\x1b" not in started + said
+    assert "server-started" in started
+    assert "call-started CS-A" in said
+    assert "call-ended CS-A" in said
+    assert "[31mevil" in said
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
+    events = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert events == ["server-started", "call-started", "call-ended"]
+
+
+async def test_quiet_says_nothing(tmp_path: Path) -> None:
+    async with service("record", "--port", "0", "--once", "--quiet", "--events", "log", home=tmp_path) as server:
+        await until(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text().endswith("\n"))
+        await whole_call(json.loads((tmp_path / "log").read_text())["port"])
+        out = await server.events.read()
+        status, said = await server.status()
+
+    assert (status, out, said) == (0, b"", "")
+    assert (tmp_path / "recordings" / "CS-A.wav").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_server_in_order(number: int, tmp_path: Path) -> None:
+    async with service(*RECORD, home=tmp_path) as server:
+        peer = await call((await server.next("server-started"))["port"], binary(AUDIO))
+        await server.next("call-started")
+        server.process.send_signal(number)
+        assert await peer.read_frame() == b"\x88\x14\x03\xe9server is stopping"
+        await peer.send(close(1001))
+        await peer.close()
+        warning = await server.next("warning")
+        saved = await server.next("recording-saved")
+        status, _ = await server.status()
+
+    assert status == 0
+    assert warning["rule"] == "calls-cut"
+    assert saved["samples"] == 160
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_signal_before_the_work_is_done_is_told_by_the_status(number: int, status: int, tmp_path: Path) -> None:
+    async with service(*SERVE, "--once", home=tmp_path) as server:
+        await server.next("server-started")
+        assert await server.end(number) == (status, "")
+
+
+async def test_a_second_signal_ends_at_once_and_leaves_a_playable_file(tmp_path: Path) -> None:
+    async with service(*RECORD, home=tmp_path) as server:
+        peer = await call((await server.next("server-started"))["port"], binary(bytes(16000)))
+        await server.next("call-started")
+        await until((tmp_path / "out" / "CS-A.wav").exists)
+        server.process.send_signal(signal.SIGTERM)
+        await peer.read_frame()
+        status, _ = await server.end(signal.SIGTERM)
+        await peer.close()
+
+    assert status == 143
+    assert soundfile.info(tmp_path / "out" / "CS-A.wav").samplerate == 8000
+
+
+async def test_killed_in_mid_call_the_file_opens_and_lacks_less_than_a_second(tmp_path: Path) -> None:
+    async with service(*RECORD, home=tmp_path) as server:
+        peer = await call((await server.next("server-started"))["port"])
+        await server.next("call-started")
+        wav = tmp_path / "out" / "CS-A.wav"
+        sent = 0
+        ended = asyncio.ensure_future(server.process.wait())
+        while not wav.exists() or wav.stat().st_size < 200_000 or not wav.with_suffix(".json").exists():
+            await peer.send(binary(AUDIO * 25))
+            sent += 4000
+            await asyncio.wait({ended}, timeout=0.05)
+        server.process.kill()
+        await ended
+        await peer.close()
+
+    heard, _ = soundfile.read(wav, dtype="int16")
+    said = sox_samples(wav)
+    assert len(heard) >= 40_000
+    assert heard.astype("<i2").tobytes() == (AUDIO * (sent // 160))[: len(heard) * 2]
+    assert said == len(heard)
+    assert json.loads((tmp_path / "out" / "CS-A.json").read_text())["metadata"]["callSid"] == "CS-A"
+
+
+async def test_no_call_in_time_is_status_124(tmp_path: Path) -> None:
+    async with service(*SERVE, "--timeout", "0.2", home=tmp_path) as server:
+        status, said = await server.status()
+
+    assert status == 124
+    assert said == "listenctl: no call came within 0.2 s\n"
+
+
+async def test_the_timeout_never_cuts_a_call(tmp_path: Path) -> None:
+    async with service(*SERVE, "--timeout", "0.3", "--ping-interval", "0.6", "--once", home=tmp_path) as server:
+        peer = await call((await server.next("server-started"))["port"])
+        await server.next("call-started")
+        await peer.send(binary(AUDIO))
+        ping = await peer.read_frame()  # It comes when the timeout has long passed.
+        await peer.send(close())
+        ended = await server.next("call-ended")
+        await peer.close()
+        status, _ = await server.status()
+
+    assert ping == b"\x89\x00"
+    assert ended["received_samples"] == 160
+    assert status == 0
+
+
+async def test_audio_that_could_not_be_recorded_is_status_3(tmp_path: Path) -> None:
+    (tmp_path / "CS-A").write_text("a file is in the way")
+    async with service("record", "{callSid}/a.wav", *RECORD[2:], "--once", home=tmp_path) as server:
+        await whole_call((await server.next("server-started"))["port"])
+        failed = await server.next("recording-failed")
+        status, said = await server.status()
+
+    assert status == 3
+    assert failed["reason"] in ("File exists", "Not a directory")
+    assert "recording-failed" in said
+
+
+async def test_credentials_from_the_environment_are_asked_for(tmp_path: Path) -> None:
+    env = {"LISTENCTL_AUTH": "listen:s3cret"}
+    async with service(*SERVE, home=tmp_path, env=env) as server:
+        started = await server.next("server-started")
+        peer = await Peer.open(started["port"])
+        await peer.send(HANDSHAKE)
+        refused = await peer.read_to_end()
+        await peer.close()
+        right = HANDSHAKE[:-2] + b"authorization: Basic bGlzdGVuOnMzY3JldA==\r\n\r\n"
+        peer = await Peer.open(started["port"])
+        await peer.send(right)
+        accepted = await peer.read_head()
+        await peer.close()
+
+    assert started["auth"] is True
+    assert refused.startswith(b"HTTP/1.1 401 ")
+    assert accepted.startswith(b"HTTP/1.1 101 ")
+
+
+# stdout as the recording.
+
+
+@pytest.mark.parametrize(("kind", "header"), [("wav", stream_header(AudioFormat(8000, 1))), ("raw", b"")])
+async def test_the_audio_of_one_call_goes_to_stdout(kind: str, header: bytes, tmp_path: Path) -> None:
+    arguments = ("record", "-", "--format", kind, "--port", "0", "--events", "log")
+    async with service(*arguments, home=tmp_path) as server:
+        assert server.process.stderr is not None
+        started = (await server.process.stderr.readline()).decode()
+        await whole_call(int(started.rsplit(":", 1)[1].strip().strip("/")))
+        out = await server.events.read()
+        status, _ = await server.status()
+
+    assert status == 0
+    assert out == header + AUDIO
+    assert "call-ended" in (tmp_path / "log").read_text()
+
+
+async def test_a_reader_of_stdout_that_leaves_is_status_3_and_no_traceback(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    async with asyncio.timeout(LIMIT):
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            "record",
+            "-",
+            "--port",
+            "0",
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=theirs,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(theirs)
+        os.close(ours)
+        assert process.stderr is not None
+        started = (await process.stderr.readline()).decode()
+        peer = await call(int(started.rsplit(":", 1)[1].strip().strip("/")), binary(AUDIO))
+        await peer.read_frame()
+        await peer.close()
+        said = (await process.stderr.read()).decode()
+        status = await process.wait()
+
+    assert status == 3
+    assert "recording-failed CS-A -: Broken pipe" in said
+    assert "Traceback" not in said
+
+
+@asynccontextmanager
+async def _whose_reader_leaves(command: Sequence[str], folder: Path) -> AsyncIterator[tuple[Process, bytes]]:
+    """Run a server, let the reader of its events leave while a call is live; yield it, and what it said of that."""
+    async with asyncio.timeout(LIMIT):
+        ours, theirs = os.pipe()
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, *command, cwd=folder, env=environment(folder), stdout=theirs, stderr=asyncio.subprocess.PIPE
+        )
+        os.close(theirs)
+        with os.fdopen(ours, "rb") as reader:
+            port = json.loads(await asyncio.to_thread(reader.readline))["port"]
+            peer = await call(port, binary(AUDIO))
+            assert b"call-started" in await asyncio.to_thread(reader.readline)
+        assert process.stderr is not None
+        said = await process.stderr.readline()
+        await peer.send(binary(AUDIO), close())
+        await peer.read_to_end()
+        await peer.close()
+        yield process, said
+
+
+async def test_a_reader_of_the_events_that_leaves_costs_no_call(tmp_path: Path) -> None:
+    async with _whose_reader_leaves(RECORD, tmp_path) as (process, said):
+        process.terminate()
+        await process.communicate()
+
+    assert said == b"listenctl: stdout: events can't be written, its reader has gone; recording goes on without\n"
+    assert process.returncode == 1
+    assert (tmp_path / "out" / "CS-A.wav").read_bytes()[80:] == AUDIO * 2
+
+
+async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_path: Path) -> None:
+    async with _whose_reader_leaves(SERVE, tmp_path) as (process, said):
+        status = await process.wait()
+
+    assert said == b"listenctl: stdout: events can't be written, its reader has gone; no more calls are taken\n"
+    assert status == 1
+
+
+# Wrong usage: one line, status 2.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--host", "0.0.0.0"], "--host 0.0.0.0 lets other hosts connect: set credentials with --auth-file"),
+        (["--host", "localhost.example.com"], "--host localhost.example.com lets other hosts connect"),
+        (["--host", "::12"], "--host ::12 lets other hosts connect"),
+        (["--key", "k.pem"], "--key needs --cert beside it"),
+        (["--cert", "none.pem"], "none.pem: can't be used as a certificate"),
+        (["--auth-file", "none"], "none: can't be read"),
+        (["--levels", "often"], "--levels 'often' isn't a time such as 100ms or 2s"),
+        (["--max-calls", "100000000"], "--max-calls 100000000 needs"),
+        (["--record", "x.aiff"], "can't record to .aiff files"),
+        (["--record", "{bad"], "name template '{bad"),
+        (["--record", "-", "--json"], "stdout carries the audio"),
+        (["--record", "-", "--channels", "split"], "stdout can't carry two files"),
+        (["--record", "-", "--format", "flac"], "stdout takes wav or raw audio"),
+        (["--record", "x", "--fsync", "often"], "--fsync 'often' isn't never, end, or seconds such as 5s"),
+        (["--events", "no/where"], "no/where: can't be written"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], line: str, tmp_path: Path) -> None:
+    run = listenctl("serve", "--port", "0", "--timeout", "0", *arguments, home=tmp_path)
+
+    assert run.returncode == 2
+    assert run.stderr.startswith("listenctl: ")
+    assert line in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert run.stdout == ""
+
+
+def test_a_port_that_is_taken_is_one_line_and_status_1(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        run = listenctl("serve", "--port", str(taken.getsockname()[1]), home=tmp_path)
+
+    assert run.returncode == 1
+    assert "Address already in use; is another server running?" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("::12", False),
+        ("192.0.2.1", False),
+        ("127.example.com", False),
+        ("localhost.example.com", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_told_from_what_others_reach(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(("text_", "value"), [("100ms", 0.1), ("2s", 2.0), ("2", 2.0), ("0.5 s", 0.5), (" 1s ", 1.0)])
+def test_times_are_understood(text_: str, value: float) -> None:
+    assert seconds(text_, "--levels") == value
+
+
+@pytest.mark.parametrize("text_", ["", "0", "0ms", "-1s", "1m", "s", "1e3"])
+def test_what_is_no_time_is_refused(text_: str) -> None:
+    with pytest.raises(UsageError, match="--levels"):
+        seconds(text_, "--levels")
+
+
+def test_when_to_sync_is_understood() -> None:
+    assert [read_sync(text_) for text_ in ("never", "end", "5s")] == ["never", "end", 5.0]

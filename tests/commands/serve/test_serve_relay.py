@@ -1,0 +1,119 @@
+"""``serve --upstream`` as users run it: processes for jambonz, the relay and the application."""
+
+import asyncio
+import json
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from listenctl.events import Reporter
+from listenctl.simulator.simulated_call import SimulatedCall
+from tests.helpers.cli import listenctl, service
+from tests.helpers.server import Events, read_sidecar, recorded_audio
+from tests.helpers.simulated import make_noise, plan_for
+
+SERVE = ("serve", "--port", "0", "--no-control", "--json")
+
+
+async def test_a_call_through_two_processes_is_recorded_alike_by_both(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=8000)
+    events = Events()
+    async with service(*SERVE, "--record", "app/", home=tmp_path) as application:
+        url = (await application.next("server-started"))["url"]
+        async with service(*SERVE, "--record", "tap/", "--upstream", url, home=tmp_path) as tap:
+            started = await tap.next("server-started")
+            summary = await SimulatedCall(plan_for(started["port"], noise), Reporter(events)).run()
+            saved = [await one.next("recording-saved") for one in (application, tap)]
+            ends = [await one.end() for one in (tap, application)]
+
+    recordings = [
+        one | {"path": str(tmp_path / one["path"]), "sidecar": str(tmp_path / one["sidecar"])} for one in saved
+    ]
+    assert summary.taken
+    assert started["upstream"] == url
+    assert [recorded_audio(one) for one in recordings] == [noise.fork("mono")] * 2
+    assert [read_sidecar(one)["close"]["by"] for one in recordings] == ["jambonz", "jambonz"]
+    assert ends == [(0, ""), (0, "")]
+
+
+async def test_an_application_that_is_killed_ends_the_call(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=80_000)
+    events = Events()
+    async with service(*SERVE, home=tmp_path) as application:
+        url = (await application.next("server-started"))["url"]
+        async with service(*SERVE, "--upstream", url, home=tmp_path) as tap:
+            port = (await tap.next("server-started"))["port"]
+            call = asyncio.create_task(SimulatedCall(plan_for(port, noise), Reporter(events)).run())
+            await application.next("call-started")
+            application.process.send_signal(signal.SIGKILL)
+            summary = await call
+            ended = await tap.next("call-ended")
+
+    assert (summary.end.by, summary.end.code) == ("server", None)
+    assert ended["closed_by"] == "nobody"
+    assert "the application" in ended["close_reason"]
+
+
+async def test_other_hosts_may_be_let_in_since_the_application_decides(tmp_path: Path) -> None:
+    options = (*SERVE[:-1], "--host", "0.0.0.0", "--upstream", "ws://127.0.0.1:9/", "--timeout", "0")
+
+    run = await asyncio.to_thread(listenctl, *options, home=tmp_path)
+
+    assert run.returncode == 124
+    assert "-> ws://127.0.0.1:9/" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--upstream", "bot.example.com"], "bot.example.com: begins with none of ws://"),
+        (["--upstream", "wss://h?x=1"], "jambonz sends a query only after a /"),
+        (["--upstream-insecure"], "need --upstream beside them"),
+        (["--upstream", "wss://h", "--upstream-ca", "none.pem"], "none.pem: can't be used as CA"),
+        (["--upstream", "ws://h", "--echo"], "the application answers the caller"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_one_line_and_status_2(options: list[str], line: str, tmp_path: Path) -> None:
+    run = listenctl(*SERVE, "--timeout", "0", *options, home=tmp_path)
+
+    assert run.returncode == 2
+    assert line in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_server_isnt_relayed_to_itself(host: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+    run = listenctl(
+        *("serve", "--port", port, "--no-control", "--timeout", "0"),
+        *("--host", "0.0.0.0", "--upstream", f"ws://{host}:{port}/"),
+        home=tmp_path,
+    )
+
+    assert run.returncode == 2
+    assert f"ws://{host}:{port}/: --upstream leads back to this server" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+async def test_a_refusal_of_the_application_is_the_calls_refusal(tmp_path: Path) -> None:
+    async with service(*SERVE, home=tmp_path, env={"LISTENCTL_AUTH": "listen:s3cret"}) as application:
+        url = (await application.next("server-started"))["url"]
+        async with service(*SERVE, "--upstream", url, home=tmp_path) as tap:
+            at = (await tap.next("server-started"))["url"]
+            refused = await asyncio.to_thread(listenctl, "call", at, "--json", home=tmp_path)
+            event = await tap.next("connection-refused")
+            right = {"LISTENCTL_AUTH": "listen:s3cret"}
+            taken = await asyncio.to_thread(
+                listenctl, "call", at, "--duration", "0.2", "--json", home=tmp_path, env=right
+            )
+
+    assert refused.returncode == 5
+    assert "401 Unauthorized" in refused.stderr
+    assert event["status"] == 401
+    assert taken.returncode == 0
+    assert json.loads(taken.stdout.splitlines()[0])["event"] == "connected"

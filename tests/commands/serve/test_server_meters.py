@@ -1,0 +1,210 @@
+"""The live view as lines."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.text import Text
+
+from listenctl.commands.serve.server_meters import CallView, ServerView, render
+from listenctl.terminal.level_meter import ChannelLevel
+
+MONO = CallView(
+    "7f1c",
+    started=0.0,
+    caller="15083084809",
+    callee="15084901000",
+    sample_rate=8000,
+    mix_type="mono",
+    channels=(ChannelLevel(-30, -12),),
+    last_dtmf="5",
+    recording="recordings/7f1c.wav",
+)
+STEREO = replace(
+    MONO,
+    id="8a2d",
+    sample_rate=16000,
+    mix_type="stereo",
+    channels=(ChannelLevel(-30, -12), ChannelLevel(-6, -6, clipped=True)),
+    gap_seconds=2.1,
+    warnings=3,
+)
+SERVER = ServerView(
+    "ws://127.0.0.1:3000/",
+    title="recording to recordings/",
+    calls_live=2,
+    calls_total=12,
+    calls_failed=1,
+    gap_seconds=2.1,
+    recorded_bytes=38_200_000,
+    recorded_seconds=3723,
+    calls=(MONO, STEREO),
+)
+
+
+def plain(line: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", line)
+
+
+def draw(view: ServerView, columns: int, rows: int = 24, now: float = 42.0, *, unicode: bool = True) -> list[str]:
+    return render(view, (columns, rows), now, color=False, unicode=unicode)
+
+
+def test_wide_view_shows_everything() -> None:
+    assert [line.rstrip() for line in draw(SERVER, 100)] == [
+        "ws://127.0.0.1:3000/  recording to recordings/",
+        "2 live · 12 in total · 1 failed · gaps 2.1 s · 1:02:03 recorded, 38.2 MB",
+        "",
+        "  CALLER → CALLEE               FORMAT          TIME  LEVEL                      DTMF     GAPS  WARN",
+        "● 15083084809 → 15084901000     8k mono         0:42  ████████████▌·······│····  5           -",
+        "● 15083084809 → 15084901000     16k stereo      0:42  L ████▌··│·  R █████CLIP   5       2.1 s     3",
+    ]
+
+
+def test_narrow_view_keeps_names_levels_and_gaps() -> None:
+    assert [line.rstrip() for line in draw(SERVER, 40)] == [
+        "ws://127.0.0.1:3000/  recording to reco…",
+        "2 live · 12 in total · 1 failed",
+        "",
+        "  CALLER → CALL…  LEVEL             GAPS",
+        "● 15083084809 →…  ██████▌···│··        -",
+        "● 15083084809 →…  ███·│· █████!    2.1 s",
+    ]
+
+
+def test_ascii_view_holds_no_other_character() -> None:
+    lines = draw(replace(SERVER, title="nach /ton/größe"), 100, unicode=False)
+
+    assert all(line.isascii() for line in lines)
+    assert lines[0] == "ws://127.0.0.1:3000/  nach /ton/gr??e"
+    assert lines[4].startswith("* 15083084809 -> 15084901000    8k mono         0:42  #############.......|....  5")
+
+
+def test_without_calls_it_says_how_to_send_one() -> None:
+    assert draw(ServerView("ws://127.0.0.1:3000/"), 60) == [
+        "ws://127.0.0.1:3000/",
+        "0 live · 0 in total",
+        "",
+        "waiting for a call",
+        "",
+        "a jambonz application sends its calls here with",
+        '{"verb": "listen", "url": "ws://127.0.0.1:3000/"}',
+    ]
+
+
+def test_a_verb_that_would_be_cut_is_left_out() -> None:
+    assert draw(ServerView("ws://127.0.0.1:3000/"), 30)[2:] == ["", "waiting for a call"]
+
+
+def test_calls_that_do_not_fit_are_counted() -> None:
+    lines = draw(replace(SERVER, calls=(MONO,) * 20), 80, rows=12)
+
+    assert len(lines) == 12
+    assert lines[-1] == "… and 13 more"
+
+
+def test_calls_that_just_fit_are_all_shown() -> None:
+    lines = draw(replace(SERVER, calls=(MONO,) * 8), 80, rows=12)
+
+    assert sum(line.startswith("●") for line in lines) == 8
+    assert len(lines) == 12
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"state": "paused"}, "paused"),
+        ({"state": "ending"}, "ending"),
+        ({"state": "waiting"}, "no audio yet"),
+        ({"channels": ()}, "no audio yet"),
+        ({"caller": "", "callee": ""}, "● 7f1c "),
+        ({"caller": ""}, "unknown → 15084901000"),
+        ({"recording": ""}, "○ 15083084809"),
+        ({"duration": 3723.9}, " 1:02:03 "),
+        ({"warnings": 123456}, " 9999"),
+    ],
+)
+def test_row(change: dict[str, object], text: str) -> None:
+    call = replace(MONO, **change)  # type: ignore[arg-type]
+
+    assert text in draw(replace(SERVER, calls=(call,)), 100)[4]
+
+
+def test_file_name_shows_on_a_wide_terminal() -> None:
+    assert draw(SERVER, 140)[4].rstrip().endswith("  7f1c.wav")
+
+
+def test_gaps_and_failures_are_red() -> None:
+    lines = render(SERVER, (100, 24), 42.0)
+
+    assert "\x1b[31m1 failed\x1b[0m" in lines[1]
+    assert "\x1b[31mgaps 2.1 s\x1b[0m" in lines[1]
+    assert "\x1b[31m  2.1 s\x1b[0m" in lines[5]
+    assert "\x1b[31m" not in lines[4]
+
+
+def test_no_gaps_are_said_too() -> None:
+    assert draw(replace(SERVER, gap_seconds=0.0), 100)[1].startswith("2 live · 12 in total · 1 failed · no gaps ·")
+
+
+hostile = st.text(st.characters(), max_size=60) | st.sampled_from(
+    ["\x1b[2J", "\x9bA", "日本語の名前です", "a\nb", "\u202e"]
+)
+calls = st.builds(
+    CallView,
+    id=hostile,
+    started=st.floats(-1e6, 1e6),
+    caller=hostile,
+    callee=hostile,
+    sample_rate=st.integers(0, 384000),
+    mix_type=hostile,
+    channels=st.lists(st.builds(ChannelLevel, st.floats(-90, 0), st.floats(-90, 0), st.booleans()), max_size=2).map(
+        tuple
+    ),
+    last_dtmf=hostile,
+    gap_seconds=st.floats(0, 1e6),
+    state=st.sampled_from(["live", "paused", "ending", "waiting"]),
+    recording=hostile,
+    warnings=st.integers(0, 100_000),
+)
+views = st.builds(
+    ServerView,
+    url=hostile,
+    title=hostile,
+    calls_live=st.integers(0, 10_000),
+    calls_total=st.integers(0, 10_000_000),
+    calls_failed=st.integers(0, 100),
+    gap_seconds=st.floats(0, 1e6),
+    recorded_bytes=st.integers(0, 10**13),
+    recorded_seconds=st.floats(0, 1e7),
+    calls=st.lists(calls, max_size=4),
+)
+
+
+@given(views, st.integers(0, 160), st.integers(0, 12), st.booleans())
+def test_no_view_leaves_its_place_or_controls_the_terminal(
+    view: ServerView, columns: int, rows: int, unicode: bool
+) -> None:
+    lines = [plain(line) for line in render(view, (columns, rows), 1e6, unicode=unicode)]
+
+    assert len(lines) <= rows
+    assert all(cell_len(line) <= columns for line in lines)
+    assert all(character.isprintable() for line in lines for character in line)
+    assert unicode or all(line.isascii() for line in lines)
+
+
+@given(views, st.integers(0, 160))
+def test_colour_changes_nothing_but_colour(view: ServerView, columns: int) -> None:
+    coloured = render(view, (columns, 12), 1e6)
+
+    assert [plain(line) for line in coloured] == render(view, (columns, 12), 1e6, color=False)
+    assert [Text.from_ansi(line).plain for line in coloured] == [plain(line) for line in coloured]
+
+
+def test_a_megabyte_for_a_name_is_drawn_like_any_other() -> None:
+    call = replace(MONO, caller="\u0301" * 1_000_000, callee="x" * 1_000_000)
+
+    assert cell_len(draw(replace(SERVER, calls=(call,)), 80)[4]) <= 80

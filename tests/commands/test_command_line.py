@@ -1,0 +1,192 @@
+"""The commands beside ``serve`` and ``record``, and what all of them share."""
+
+import struct
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from listenctl import __version__
+from listenctl.__main__ import main
+from listenctl.commands.command_line import COMMANDS
+from listenctl.media.files.wav_header import wav_header
+from listenctl.protocol.audio import AudioFormat
+from listenctl.server.check_credentials import FileAccess, verify_password
+from tests.helpers.cli import listenctl
+
+AUDIO = struct.pack("<800h", *range(800))
+
+
+# Start-up and errors.
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_told(option: str, tmp_path: Path) -> None:
+    run = listenctl(option, home=tmp_path)
+
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"listenctl {__version__}\n", "")
+
+
+def test_an_interrupt_while_modules_are_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("listenctl.__main__.command", interrupt)
+
+    assert main() == 130
+
+
+def test_help_lists_every_command(tmp_path: Path) -> None:
+    run = listenctl("--help", home=tmp_path)
+
+    assert run.returncode == 0
+    assert all(f" {name} " in run.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["serve", "--nothing"], ["record", "a", "b"], ["recover"]])
+def test_wrong_usage_is_status_2_and_goes_to_stderr(arguments: list[str], tmp_path: Path) -> None:
+    run = listenctl(*arguments, home=tmp_path)
+
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert "Traceback" not in run.stderr
+
+
+def test_no_color_is_obeyed(tmp_path: Path) -> None:
+    run = listenctl("serve", "--nothing", home=tmp_path, env={"NO_COLOR": "1", "FORCE_COLOR": ""})
+
+    assert "\x1b" not in run.stderr
+
+
+# passwd.
+
+
+def test_passwd_writes_an_entry_that_gives_access(tmp_path: Path) -> None:
+    run = listenctl("passwd", "listen", "users", home=tmp_path, given="s3cret\n")
+
+    users = tmp_path / "users"
+    user, _, hashed = users.read_text().strip().partition(":")
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    assert user == "listen"
+    assert verify_password("s3cret", hashed)
+    assert users.stat().st_mode & 0o777 == 0o600
+    assert not FileAccess(users).is_open
+
+
+def test_passwd_changes_one_user_and_leaves_the_others(tmp_path: Path) -> None:
+    for user, password in (("a", "1"), ("b", "2"), ("a", "3")):
+        listenctl("passwd", user, "users", home=tmp_path, given=password)
+
+    entries = dict(line.split(":") for line in (tmp_path / "users").read_text().splitlines())
+    assert sorted(entries) == ["a", "b"]
+    assert verify_password("3", entries["a"])
+    assert verify_password("2", entries["b"])
+
+
+def test_passwd_without_a_file_prints_the_entry(tmp_path: Path) -> None:
+    run = listenctl("passwd", "listen", home=tmp_path, given="s3cret")
+
+    assert run.stdout.startswith("listen:scrypt$")
+    assert verify_password("s3cret", run.stdout.strip().partition(":")[2])
+
+
+def test_passwd_takes_a_user_out(tmp_path: Path) -> None:
+    listenctl("passwd", "listen", "users", home=tmp_path, given="s3cret")
+
+    assert listenctl("passwd", "--delete", "listen", "users", home=tmp_path).returncode == 0
+    assert (tmp_path / "users").read_text() == ""
+    again = listenctl("passwd", "--delete", "listen", "users", home=tmp_path)
+    assert (again.returncode, again.stderr) == (2, "listenctl: users: has no user 'listen'\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "problem"),
+    [
+        (["a:b"], "x", "a user name is printable, has no colon"),
+        (["#a"], "x", "a user name is printable"),
+        (["a"], "", "the password is empty"),
+        (["a"], "x" * 89, "jambonz cuts credentials of more than 89 characters"),
+        (["a", "no/where"], "x", "no/where: can't be written"),
+        (["--delete", "a"], "", "--delete needs the file"),
+    ],
+)
+def test_passwd_refuses_what_could_never_work(arguments: list[str], given: str, problem: str, tmp_path: Path) -> None:
+    run = listenctl("passwd", *arguments, home=tmp_path, given=given)
+
+    assert run.returncode == 2
+    assert problem in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+# recover.
+
+
+def test_recover_mends_a_file_beside_it(tmp_path: Path) -> None:
+    broken = tmp_path / "a.wav"
+    broken.write_bytes(wav_header(AudioFormat(8000, 1), 0) + AUDIO)
+    before = broken.read_bytes()
+
+    run = listenctl("recover", "a.wav", home=tmp_path)
+
+    assert run.returncode == 0
+    assert "a.recovered.wav" in run.stdout
+    assert broken.read_bytes() == before
+    assert soundfile.read(tmp_path / "a.recovered.wav", dtype="int16")[0].tolist() == list(range(800))
+
+
+def test_recover_leaves_a_healthy_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav_header(AudioFormat(8000, 1), len(AUDIO)) + AUDIO)
+
+    run = listenctl("recover", "a.wav", home=tmp_path)
+
+    assert (run.returncode, run.stdout) == (0, "a.wav: healthy, 0.10 s\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_recover_gives_bare_samples_a_header(tmp_path: Path) -> None:
+    (tmp_path / "a.raw").write_bytes(AUDIO)
+
+    run = listenctl(
+        "recover", "--raw", "--sample-rate", "16000", "--mix-type", "stereo", "-o", "b.wav", "a.raw", home=tmp_path
+    )
+
+    info = soundfile.info(tmp_path / "b.wav")
+    assert run.returncode == 0
+    assert (info.samplerate, info.channels, info.frames) == (16000, 2, 400)
+
+
+def test_recover_mends_what_it_can_and_tells_what_it_can_not(tmp_path: Path) -> None:
+    (tmp_path / "good.wav").write_bytes(wav_header(AudioFormat(8000, 1), 0) + AUDIO)
+    (tmp_path / "bad.wav").write_bytes(b"no WAV at all")
+
+    run = listenctl("recover", "bad.wav", "none.wav", "good.wav", home=tmp_path)
+
+    assert run.returncode == 1
+    assert "bad.wav" in run.stderr
+    assert "none.wav: no such file" in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert (tmp_path / "good.recovered.wav").exists()
+
+
+def test_recover_writes_one_file_to_one_place(tmp_path: Path) -> None:
+    run = listenctl("recover", "-o", "x.wav", "a.wav", "b.wav", home=tmp_path)
+
+    assert (run.returncode, run.stderr) == (2, "listenctl: --output takes one file; leave it out to mend several\n")
+
+
+# demo.
+
+
+def test_the_demo_records_a_call_and_says_what_to_try_next(tmp_path: Path) -> None:
+    run = listenctl("demo", "calls", home=tmp_path)
+
+    (wav,) = (tmp_path / "calls").glob("*.wav")
+    info = soundfile.info(wav)
+    assert run.returncode == 0
+    assert (info.samplerate, info.channels) == (16000, 2)
+    assert info.duration == pytest.approx(10, abs=1)
+    assert str(wav.relative_to(tmp_path)) in run.stdout
+    assert "Complete  100%, nothing missing" in run.stdout
+    assert "Keys      1 at" in run.stdout
+    assert "Closed    by jambonz with 1000" in run.stdout
+    assert "\x1b" not in run.stdout + run.stderr

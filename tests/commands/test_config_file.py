@@ -1,0 +1,159 @@
+"""Where settings come from: option over variable over file over default."""
+
+from pathlib import Path
+
+import pytest
+
+from listenctl.commands.config_file import read_defaults
+from listenctl.errors import UsageError
+from tests.helpers.cli import listenctl, service
+
+ANY: dict[str, dict[str, bool] | None] = {"serve": None, "record": None}
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_no_file_means_no_settings(tmp_path: Path) -> None:
+    assert read_defaults(None, {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path)}, {}) == {}
+
+
+def test_the_file_is_found_in_the_xdg_places(tmp_path: Path) -> None:
+    write(tmp_path / "system/listenctl/config.toml", "[record]\nport = 1")
+    places = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": f"/nowhere:{tmp_path}/system"}
+
+    assert read_defaults(None, places, ANY) == {"record": {"port": 1}}
+    write(tmp_path / ".config/listenctl/config.toml", "[record]\nport = 2")
+    assert read_defaults(None, places, ANY) == {"record": {"port": 2}}
+    write(tmp_path / "mine/listenctl/config.toml", "[record]\nport = 3")
+    assert read_defaults(None, places | {"XDG_CONFIG_HOME": f"{tmp_path}/mine"}, ANY) == {"record": {"port": 3}}
+
+
+def test_a_file_that_is_chosen_goes_before_all(tmp_path: Path) -> None:
+    write(tmp_path / ".config/listenctl/config.toml", "[record]\nport = 2")
+    chosen = write(tmp_path / "chosen.toml", "[serve]\nsample-rate = 16000\nmix-type = 'stereo'")
+
+    assert read_defaults(chosen, {"HOME": str(tmp_path)}, ANY) == {
+        "serve": {"sample_rate": 16000, "mix_type": "stereo"}
+    }
+
+
+@pytest.mark.parametrize("text", ["port = 1", "[record", "\x00"])
+def test_a_file_that_can_not_be_understood_is_refused(text: str, tmp_path: Path) -> None:
+    chosen = write(tmp_path / "chosen.toml", text)
+
+    with pytest.raises(UsageError, match=r"chosen\.toml"):
+        read_defaults(chosen, {}, {})
+
+
+def test_a_table_of_another_command_waits_for_it(tmp_path: Path) -> None:
+    chosen = write(tmp_path / "chosen.toml", "[serve]\nprot = 1\n[record]\nport = 2")
+
+    assert read_defaults(chosen, {}, {"serve": None, "record": {"port": False}})["record"] == {"port": 2}
+    with pytest.raises(UsageError, match=r"\[serve\] has no setting 'prot'"):
+        read_defaults(chosen, {}, {"serve": {"port": False}, "record": None})
+
+
+def test_a_table_of_no_command_is_refused(tmp_path: Path) -> None:
+    chosen = write(tmp_path / "chosen.toml", "[recrod]\nport = 2")
+
+    with pytest.raises(UsageError, match="no command 'recrod'"):
+        read_defaults(chosen, {}, ANY)
+
+
+@pytest.mark.parametrize("value", ["[1]", "{a = 1}", "1979-05-27"])
+def test_a_setting_of_several_values_is_refused(value: str, tmp_path: Path) -> None:
+    chosen = write(tmp_path / "chosen.toml", f"[serve]\nport = {value}")
+
+    with pytest.raises(UsageError, match="port is a single value"):
+        read_defaults(chosen, {}, {"serve": {"port": False}})
+
+
+@pytest.mark.parametrize(("value", "values"), [("'stall=3'", ["stall=3"]), ("['a', 'b']", ["a", "b"])])
+def test_a_setting_that_may_be_repeated_takes_one_value_or_an_array(
+    value: str, values: list[str], tmp_path: Path
+) -> None:
+    chosen = write(tmp_path / "chosen.toml", f"[call]\nfault = {value}")
+
+    assert read_defaults(chosen, {}, {"call": {"fault": True}}) == {"call": {"fault": values}}
+
+
+def test_an_array_holds_single_values(tmp_path: Path) -> None:
+    chosen = write(tmp_path / "chosen.toml", "[call]\nfault = [['a']]")
+
+    with pytest.raises(UsageError, match=r"fault is a single value, not \['a'\]"):
+        read_defaults(chosen, {}, {"call": {"fault": True}})
+
+
+def test_the_same_option_may_be_repeated_in_one_command_and_not_in_another(tmp_path: Path) -> None:
+    settings = tmp_path / "config.toml"
+    run = ["inspect", "nothing.pcap"], ["replay", "nothing.pcap", "ws://127.0.0.1:1/"]
+
+    settings.write_text("[inspect]\ncall = ['a', 'b']\n[replay]\ncall = ['a', 'b']\n")
+    inspected, replayed = (listenctl("--config", str(settings), *arguments, home=tmp_path) for arguments in run)
+
+    assert "single value" not in inspected.stderr
+    assert "[replay] call is a single value, not ['a', 'b']" in replayed.stderr
+
+
+def test_an_option_with_a_name_that_python_reserves_can_be_set(tmp_path: Path) -> None:
+    chosen = write(tmp_path / "chosen.toml", "[call]\nfrom = '+1'")
+
+    assert read_defaults(chosen, {}, {"call": {"from_": False}}) == {"call": {"from_": "+1"}}
+
+
+def test_a_setting_that_no_command_has_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / ".config/listenctl/config.toml", "[serve]\nprot = 1")
+
+    run = listenctl("serve", "--timeout", "0", home=tmp_path)
+
+    assert run.returncode == 2
+    assert "prot" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+async def path_of(home: Path, *arguments: str, env: dict[str, str]) -> str | None:
+    async with service("serve", "--port", "0", "--json", *arguments, home=home, env=env) as server:
+        path: str | None = (await server.next("server-started"))["path"]
+        return path
+
+
+async def test_an_option_goes_before_a_variable_before_the_file_before_the_default(tmp_path: Path) -> None:
+    assert await path_of(tmp_path, env={}) is None
+    write(tmp_path / ".config/listenctl/config.toml", "[serve]\npath = '/file'")
+    assert await path_of(tmp_path, env={}) == "/file"
+    assert await path_of(tmp_path, env={"LISTENCTL_PATH": "/variable"}) == "/variable"
+    assert await path_of(tmp_path, "--path", "/option", env={"LISTENCTL_PATH": "/variable"}) == "/option"
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [("port = 'many'", "port"), ("port = 70000", "port"), ("mix-type = 'both'", "mix-type")],
+)
+def test_a_setting_of_the_wrong_kind_is_wrong_usage(setting: str, problem: str, tmp_path: Path) -> None:
+    write(tmp_path / ".config/listenctl/config.toml", f"[serve]\n{setting}")
+
+    run = listenctl("serve", "--timeout", "0", home=tmp_path)
+
+    assert run.returncode == 2
+    file = tmp_path / ".config/listenctl/config.toml"
+    assert f"Invalid value for {problem} in [serve] of {file}: " in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["serve", "call"])
+def test_a_wrong_value_is_reported_under_the_name_it_was_given_by(command: str, tmp_path: Path) -> None:
+    variable = {"LISTENCTL_SAMPLE_RATE": "many"}
+    chosen = write(tmp_path / "chosen.toml", f"[{command}]\nsample-rate = 'many'")
+
+    by_option = listenctl(command, "--sample-rate", "many", home=tmp_path, env=variable)
+    by_variable = listenctl("--config", str(chosen), command, home=tmp_path, env=variable)
+    by_file = listenctl("--config", str(chosen), command, home=tmp_path)
+
+    assert "Invalid value for '--sample-rate': 'many'" in by_option.stderr
+    assert "Invalid value for LISTENCTL_SAMPLE_RATE: 'many'" in by_variable.stderr
+    assert f"Invalid value for sample-rate in [{command}] of {chosen}: 'many'" in by_file.stderr
+    assert [run.returncode for run in (by_option, by_variable, by_file)] == [2, 2, 2]

@@ -1,0 +1,289 @@
+"""The sound of calls as files: exactly what was sent, and what the call sounded like."""
+
+import base64
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from listenctl.errors import ListenctlError
+from listenctl.inspection.extract_audio.audio_extractor import Extracted, Extractor
+from listenctl.inspection.inspector import Inspector
+from listenctl.inspection.settings import InspectionSettings
+from listenctl.media.files.recording_names import Destination
+from tests.helpers.capture import CAPTURES, received_audio
+from tests.helpers.frames import BINARY
+from tests.helpers.inspected import JAMBONZ, METADATA, SILENCE, MadeUp, capture_events
+from tests.helpers.misread import speech_frames
+
+STREAM = InspectionSettings(stream_rate=8000)
+FRAME = struct.pack("<h", 1000) * 160
+
+
+def destination(folder: Path, kind: str | None = None) -> Destination:
+    return Destination.parse(f"{folder}/", kind=kind)
+
+
+def extract(name: str, folder: Path, *, kind: str | None = None) -> Extracted:
+    extractor = Extractor(destination(folder, kind))
+    inspector = Inspector(observers=[extractor])
+    for event in capture_events(name):
+        inspector.feed(event)
+    inspector.finish()
+    [extracted] = extractor.made
+    return extracted
+
+
+def read(path: Path) -> tuple[NDArray[np.int16], int]:
+    samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    return samples, int(rate)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def part(extracted: Extracted, name: str) -> Path:
+    [found] = [path for path in extracted.paths if f".{name}." in path.name]
+    return found
+
+
+def sidecar(extracted: Extracted) -> dict[str, object]:
+    described = json.loads(extracted.paths[-1].read_text())
+    assert isinstance(described, dict)
+    return described
+
+
+@pytest.fixture
+def extractor(tmp_path: Path) -> Iterator[Extractor]:
+    made = Extractor(destination(tmp_path))
+    yield made
+    made.abandon()
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_what_jambonz_sent_is_extracted_sample_for_sample(name: str, tmp_path: Path) -> None:
+    expected = received_audio(name)
+
+    extracted = extract(name, tmp_path)
+
+    samples, rate = read(part(extracted, "jambonz"))
+    assert (rate, samples.shape[1]) == (expected.sample_rate, expected.channels)
+    assert samples.astype("<i2").tobytes() == expected.data
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in extracted.paths)
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_the_sidecar_is_that_of_a_recording(name: str, tmp_path: Path) -> None:
+    described = sidecar(extract(name, tmp_path))
+
+    audio = described["audio"]
+    assert isinstance(audio, dict)
+    expected = received_audio(name)
+    assert audio["sample_rate"] == expected.sample_rate
+    assert audio["samples"] == len(expected.data) // 2 // expected.channels == described["received_samples"]
+    assert audio["files"] == [f"{described['call']}.jambonz.wav"]
+    assert described["complete"] is described["finished"] is True
+    assert len(audio["channel_meanings"]) == expected.channels
+
+
+def test_the_sidecar_tells_of_texts_and_of_the_end(tmp_path: Path) -> None:
+    described = sidecar(extract("e_playaudio_featureserver", tmp_path))
+
+    events = described["events"]
+    assert isinstance(events, list)
+    assert {event["event"] for event in events} == {"dtmf", "play-done"}
+    assert described["close"] == {"code": 1000, "reason": "", "by": "jambonz"}
+
+
+def test_a_stream_is_extracted_as_the_caller_heard_it(tmp_path: Path) -> None:
+    extracted = extract("c2_bidir_stream8k_marks_nominus1", tmp_path)
+
+    both, rate = read(part(extracted, "both"))
+    assert rate == 8000
+    heard = np.abs(both[:, 1]) > 50
+    # As the phone at the other end recorded it: speech from 1.15 s on, the last killed at 9.0 s, the rest until 11.1 s.
+    begins = [bool(heard[int(at * rate) : int((at + 0.4) * rate)].any()) for at in (0.5, 1.2, 4.2, 5.1, 7.4, 8.1, 9.2)]
+    assert begins == [False, True, False, True, False, True, False]
+    assert not heard[int(11.2 * rate) :].any()
+
+
+def test_both_sides_are_aligned(extractor: Extractor) -> None:
+    call = MadeUp(STREAM, [extractor])
+    sound = speech_frames()[:24_000].tobytes()
+    for number in range(150):
+        piece = sound[number * 320 : number * 320 + 320]
+        call.frame((number + 1) * 0.02, JAMBONZ, BINARY, piece)
+        call.stream((number + 1) * 0.02 + 0.001, piece)
+    call.listen(3.0, 4.0)
+    call.close(4.0)
+
+    both, _ = read(part(extractor.made[0], "both"))
+    left, right = (both[:, channel].astype(float) for channel in (0, 1))
+    lag = int(np.correlate(right, left, "full").argmax()) - len(left) + 1
+    # An echo of what comes: it is played when jambonz's first 160 ms are full (protocol.md 6.2).
+    assert 0.02 <= lag / 8000 <= 0.25
+
+
+def test_gaps_are_silence_in_both_and_left_out_of_the_exact_sound(extractor: Extractor) -> None:
+    call = MadeUp(STREAM, [extractor])
+    call.listen(0.0, 2.0, frame=FRAME)
+    call.pace(2.5, 4.5, FRAME)
+    call.listen(5.0, 9.0, frame=FRAME)
+    call.close(9.0)
+
+    [extracted] = extractor.made
+    exact, _ = read(part(extracted, "jambonz"))
+    both, _ = read(part(extracted, "both"))
+    assert len(exact) == 6 * 8000
+    assert (exact == 1000).all()
+    assert len(both) == pytest.approx(9 * 8000, abs=400)
+    assert (both[2 * 8000 + 400 : 5 * 8000 - 400, 0] == 0).all()
+    assert (both[5 * 8000 + 400 : 9 * 8000 - 400, 0] == 1000).all()
+
+
+def test_the_right_channel_of_jambonz_is_what_the_caller_heard_too(extractor: Extractor) -> None:
+    stereo = struct.pack("<hh", 500, 2000) * 160
+    call = MadeUp(STREAM, [extractor], metadata=METADATA | {"mixType": "stereo"})
+    for number in range(200):
+        call.frame((number + 1) * 0.02, JAMBONZ, BINARY, stereo)
+        if 50 <= number < 150:
+            call.stream((number + 1) * 0.02, FRAME)
+    call.close(4.0)
+
+    both, _ = read(part(extractor.made[0], "both"))
+    assert (both[2000:30_000, 0] == 500).all()
+    assert (both[1000:7000, 1] == 2000).all()
+    assert (both[12_000:20_000, 1] == 3000).all()
+
+
+def test_clips_that_are_in_the_right_channel_are_not_heard_twice(extractor: Extractor) -> None:
+    stereo = struct.pack("<hh", 500, 2000) * 160
+    settings = InspectionSettings(stream_rate=0)
+    call = MadeUp(settings, [extractor], metadata=METADATA | {"mixType": "stereo"})
+    data = base64.b64encode(FRAME * 50).decode()
+    clip = {"audioContent": data, "audioContentType": "raw", "sampleRate": 8000, "id": "a"}
+    call.say(0.5, {"type": "playAudio", "data": clip})
+    for number in range(100):
+        call.frame((number + 1) * 0.02, JAMBONZ, BINARY, stereo)
+    call.close(2.0)
+
+    [extracted] = extractor.made
+    both, _ = read(part(extracted, "both"))
+    alone, _ = read(part(extracted, "application"))
+    assert set(both[800:15_000, 1].tolist()) == {2000}
+    assert alone.max() == 1000
+
+
+def test_sounds_of_different_rates_are_joined_at_the_higher_one(extractor: Extractor) -> None:
+    call = MadeUp(STREAM, [extractor], metadata=METADATA | {"sampleRate": 16_000})
+    call.listen(0.0, 3.0, frame=SILENCE * 2)
+    call.pace(3.0, 4.0, FRAME)
+    call.close(4.5)
+
+    [extracted] = extractor.made
+    both, rate = read(part(extracted, "both"))
+    assert rate == 16_000
+    assert read(part(extracted, "application"))[1] == 8000
+    assert both[:, 1].max() == pytest.approx(1000, abs=200)
+
+
+def test_a_call_in_which_nothing_was_heard_has_no_files(extractor: Extractor, tmp_path: Path) -> None:
+    call = MadeUp(STREAM, [extractor])
+    call.mark(1.0, "a")
+    call.close(2.0)
+
+    assert extractor.made == []
+    assert files(tmp_path) == []
+
+
+def test_an_application_that_alone_was_heard_is_extracted(extractor: Extractor, tmp_path: Path) -> None:
+    call = MadeUp(STREAM, [extractor])
+    call.pace(1.0, 3.0, FRAME)
+    call.close(4.0)
+
+    described = sidecar(extractor.made[0])
+    assert files(tmp_path) == ["CS-A.application.wav", "CS-A.both.wav", "CS-A.json"]
+    assert described["audio"] is None
+
+
+def test_nothing_is_overwritten_and_all_files_of_a_call_have_the_same_number(tmp_path: Path) -> None:
+    (tmp_path / "CS-A.both.wav").write_bytes(b"mine")
+    extractor = Extractor(destination(tmp_path))
+    for _ in range(2):
+        call = MadeUp(STREAM, [extractor])
+        call.listen(0.0, 1.0)
+        call.close(1.0)
+
+    assert (tmp_path / "CS-A.both.wav").read_bytes() == b"mine"
+    assert [path.name for extracted in extractor.made for path in extracted.paths] == [
+        "CS-A-2.jambonz.wav",
+        "CS-A-2.json",
+        "CS-A-3.jambonz.wav",
+        "CS-A-3.json",
+    ]
+
+
+def test_a_hostile_call_sid_cant_leave_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "er"
+    extractor = Extractor(destination(folder))
+    call = MadeUp(STREAM, [extractor], metadata=METADATA | {"callSid": "../../../../etc/\x1b[2J\n.pwned"})
+    call.listen(0.0, 1.0)
+    call.close(1.0)
+
+    assert {path.parent for path in extractor.made[0].paths} == {folder}
+    assert all(path.name.isprintable() for path in extractor.made[0].paths)
+
+
+@pytest.mark.parametrize("kind", ["flac", "raw", "ogg", "mp3"])
+def test_other_formats_are_made_of_all_files(kind: str, tmp_path: Path) -> None:
+    extracted = extract("e_playaudio_featureserver", tmp_path, kind=kind)
+
+    described = sidecar(extracted)
+    assert [path.suffix for path in extracted.paths] == [f".{kind}"] * 3 + [".json"]
+    assert len(files(tmp_path)) == 4
+    for name in ("audio", "application", "both"):
+        part_of = described[name]
+        assert isinstance(part_of, dict)
+        assert part_of["format"] == kind
+    if kind == "flac":
+        samples, _ = read(part(extracted, "jambonz"))
+        assert samples.astype("<i2").tobytes() == received_audio("e_playaudio_featureserver").data
+
+
+def test_late_metadata_changes_what_the_file_says(extractor: Extractor) -> None:
+    call = MadeUp(STREAM, [extractor], metadata=None)
+    for number in range(60):
+        call.frame((number + 1) * 0.02, JAMBONZ, BINARY, FRAME * 4)
+    call.answer(1.3, '{"type":"playDone"}')
+    call.answer(1.4, json.dumps(METADATA | {"sampleRate": 16_000, "mixType": "stereo"}))
+    call.frame(1.5, JAMBONZ, BINARY, FRAME * 4)
+    call.close(2.0)
+
+    samples, rate = read(part(extractor.made[0], "jambonz"))
+    assert (rate, samples.shape) == (16_000, (61 * 320, 2))
+
+
+def test_a_folder_that_cant_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    extractor = Extractor(destination(tmp_path / "file" / "in"))
+    call = MadeUp(STREAM, [extractor])
+
+    with pytest.raises(ListenctlError, match="can't be written: Not a directory"):
+        call.listen(0.0, 1.0)
+
+
+def test_what_was_begun_plays_when_the_inspection_breaks_off(tmp_path: Path) -> None:
+    extractor = Extractor(destination(tmp_path))
+    call = MadeUp(STREAM, [extractor])
+    call.listen(0.0, 1.0, frame=FRAME)
+
+    extractor.abandon()
+
+    samples, _ = read(tmp_path / "CS-A.jambonz.wav")
+    assert len(samples) == 8000

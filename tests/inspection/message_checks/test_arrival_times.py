@@ -1,0 +1,109 @@
+"""Histograms, lateness and the drift of clocks."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listenctl.inspection.message_checks.arrival_times import Arrivals, Spread
+
+
+def arrivals_of(times: list[float], *, samples: int = 160, rate: int = 8000) -> Arrivals:
+    arrivals = Arrivals(rate)
+    for index, at in enumerate(times):
+        arrivals.add(at, (index + 1) * samples)
+    arrivals.finish()
+    return arrivals
+
+
+def times(count: int, *, ppm: float = 0, jitter: float = 0, seed: int = 1) -> list[float]:
+    chance, latest, found = random.Random(seed), 0.0, []
+    for index in range(count):
+        latest = max(latest, (index + 1) * 0.02 * (1 + ppm * 1e-6) + chance.random() * jitter)
+        found.append(latest)
+    return found
+
+
+@given(st.lists(st.floats(0, 1000), min_size=1, max_size=200), st.floats(0.01, 1))
+def test_a_quantile_is_right_to_one_percent(values: list[float], share: float) -> None:
+    spread = Spread()
+    for value in values:
+        spread.add(value)
+
+    ordered = sorted(values)
+    wanted = next(value for index, value in enumerate(ordered, 1) if index >= share * len(ordered))
+    assert spread.quantile(share) == pytest.approx(wanted, rel=0.011, abs=0.000051)
+
+
+@given(st.lists(st.floats(-1, 1e12)))
+def test_a_histogram_stays_small_and_keeps_the_most(values: list[float]) -> None:
+    spread = Spread()
+    for value in values:
+        spread.add(value)
+
+    assert spread.count == len(values)
+    assert spread.most == max([0.0, *values])
+
+
+def test_nothing_has_no_quantiles() -> None:
+    assert Spread().to_json() is None
+
+
+@pytest.mark.parametrize("ppm", [-200, -20, 0, 20, 200])
+@pytest.mark.parametrize("jitter", [0.0, 0.002, 0.015])
+def test_a_drift_is_within_its_uncertainty(ppm: float, jitter: float) -> None:
+    drift = arrivals_of(times(9000, ppm=ppm, jitter=jitter)).drift([])
+
+    assert drift is not None
+    assert drift.uncertainty < 30
+    assert drift.ppm == pytest.approx(ppm, abs=1.5 * drift.uncertainty + 0.5)
+
+
+def test_a_gap_is_no_drift() -> None:
+    before, after = times(1000), [at + 3 for at in times(2000)[1000:]]
+
+    drift = arrivals_of(before + after).drift([160_000])
+
+    assert drift is not None
+    assert abs(drift.ppm) < 1
+
+
+def test_too_little_audio_has_no_drift() -> None:
+    assert arrivals_of(times(400)).drift([]) is None
+
+
+def test_a_very_long_call_is_kept_in_few_windows() -> None:
+    arrivals = arrivals_of([float(second) for second in range(1, 40_000)], samples=8000)
+
+    assert len(arrivals._windows) <= 4097
+    drift = arrivals.drift([])
+    assert drift is not None
+    assert abs(drift.ppm) < 1
+
+
+def test_lateness_is_measured_from_what_is_in_time() -> None:
+    on_time = times(500)
+    late = [at + (0.05 if index % 10 == 0 else 0) for index, at in enumerate(on_time)]
+
+    arrivals = arrivals_of([max(late[: index + 1]) for index in range(len(late))])
+
+    assert arrivals.lateness.quantile(0.5) < 0.041
+    assert arrivals.lateness.most == pytest.approx(0.05, abs=0.001)
+
+
+def test_a_clock_that_drifts_makes_nothing_late() -> None:
+    arrivals = arrivals_of(times(60_000, ppm=100))
+
+    assert arrivals.lateness.most < 0.001
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+def test_a_frame_that_is_lost_for_good_is_no_drift(share: float) -> None:
+    sent = times(1500)
+    at = int(share * len(sent))
+
+    drift = arrivals_of([*sent[:at], *(time + 0.02 for time in sent[at:])]).drift([])
+
+    assert drift is not None
+    assert abs(drift.ppm) < 5

@@ -1,0 +1,261 @@
+"""Verdicts on sound: faults that were made on purpose are found, and nothing is wrong with what is as it should be."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from listenctl.inspection.rule_catalogue import Severity
+from listenctl.inspection.sound_checks.channel_checks import AudioChecks, AudioReport
+from listenctl.inspection.sound_checks.misread_encodings import Reading, read
+from listenctl.media.resampling import SoxrResampler
+from listenctl.media.sources.tones import Tone, dtmf_tones
+from listenctl.protocol.audio import AudioFormat
+from tests.helpers.capture import CAPTURES
+from tests.helpers.misread import (
+    MISREADINGS,
+    Frames,
+    a_law,
+    as_wide_mu_law,
+    as_wide_mu_law_in_the_high_byte,
+    capture_frames,
+    mu_law,
+    shifted,
+    speech_frames,
+    swapped,
+    whole,
+)
+
+REAL = ["a_mono8k_sip", "b_stereo16k_bridge", "d_wss_mono16k_decrypted", "i_stereo48k"]
+
+
+def check(frames: Frames, rate: int, *, piece: int = 160, detect_keys: bool = False) -> AudioReport:
+    checks = AudioChecks(AudioFormat(rate, frames.shape[1]), detect_keys=detect_keys)
+    for at in range(0, len(frames), piece):
+        checks.feed(frames[at : at + piece].astype("<i2").tobytes())
+    return checks.finish()
+
+
+def verdicts(frames: Frames, rate: int) -> list[str]:
+    """Return the ids of what is wrong; a rate that is higher than need be is no fault."""
+    return [one.id for one in check(frames, rate).verdicts if one.severity is not Severity.INFO]
+
+
+def mono(samples: bytes) -> Frames:
+    return whole(samples, 1)
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_nothing_is_wrong_with_the_sound_of_real_calls(name: str) -> None:
+    assert verdicts(*capture_frames(name)) == []
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 24000, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_nothing_is_wrong_with_speech(rate: int, channels: int) -> None:
+    assert verdicts(speech_frames(rate, channels), rate) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from([8000, 16000]),
+    st.floats(50, 3900),
+    st.floats(-40, -0.5),
+    st.floats(0, 2000),
+)
+def test_nothing_is_wrong_with_a_tone(rate: int, frequency: float, level: float, noise: float) -> None:
+    samples = mono(Tone(frequency, rate, level).samples(0, 4 * rate)).astype(np.float64)
+    samples += np.random.default_rng(1).normal(0, noise, samples.shape)
+    frames = np.rint(samples).clip(-32000, 32000).astype(np.int16)
+
+    assert verdicts(frames, rate) == []
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.sampled_from([8000, 16000]), st.sampled_from([1, 2]), st.integers(100, 9000), st.integers(0, 1000))
+def test_nothing_is_wrong_with_noise(rate: int, channels: int, level: int, seed: int) -> None:
+    noise = np.random.default_rng(seed).normal(0, level, (4 * rate, channels))
+
+    assert verdicts(np.rint(noise).clip(-32000, 32000).astype(np.int16), rate) == []
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_keys_are_heard_and_not_wrong(rate: int) -> None:
+    report = check(mono(dtmf_tones("159D*", rate)), rate, detect_keys=True)
+
+    assert report.verdicts == ()
+    assert "".join(key.digit for key in report.keys) == "159D*"
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("verdict", MISREADINGS)
+def test_bytes_that_are_misread_are_recognised(name: str, verdict: str) -> None:
+    frames, rate = capture_frames(name)
+
+    assert verdicts(MISREADINGS[verdict](frames[: 8 * rate]), rate) == [verdict]
+
+
+@pytest.mark.parametrize("widen", [as_wide_mu_law, as_wide_mu_law_in_the_high_byte])
+def test_bytes_of_mu_law_that_were_widened_are_recognised(widen: object) -> None:
+    assert callable(widen)
+    frames, rate = capture_frames("a_mono8k_sip")
+
+    assert verdicts(widen(frames), rate) == ["audio-mu-law"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from([swapped, shifted]), st.floats(0.1, 1.0), st.integers(0, 80_000), st.sampled_from(REAL))
+def test_misread_sound_of_any_level_is_never_taken_for_another_fault(
+    misread: object, gain: float, start: int, name: str
+) -> None:
+    assert callable(misread)
+    frames, rate = capture_frames(name)
+    part = np.rint(frames[start : start + 2 * rate] * gain).astype(np.int16)
+
+    found = {read(misread(part[at : at + rate // 2])) for at in range(0, len(part) - rate // 2, rate // 2)}
+
+    # Where it is quiet the two can look alike; the calls' own majority decides.
+    assert found <= {Reading.SWAPPED, Reading.SHIFTED, Reading.AS_IS, None}
+
+
+def test_a_byte_lost_midway_is_placed() -> None:
+    frames, rate = capture_frames("a_mono8k_sip")
+    data = frames.tobytes()
+    lost = whole(data[: 16_000 * 5] + data[16_000 * 5 + 1 :], 1)
+
+    [verdict] = check(lost, rate).verdicts
+
+    assert verdict.id == "audio-half-sample-shift"
+    assert verdict.position is not None
+    assert 5 * rate - rate / 2 <= verdict.position <= 6 * rate
+    assert "of the audio, from 5." in verdict.sentence
+
+
+def test_a_byte_lost_late_in_a_long_call_is_found_too() -> None:
+    frames, rate = capture_frames("a_mono8k_sip")
+    long = np.concatenate([frames] * 40)
+    lost = whole(long.tobytes() + frames.tobytes()[1:] + frames.tobytes(), 1)
+
+    [verdict] = check(lost, rate, piece=16_000).verdicts
+
+    assert verdict.id == "audio-half-sample-shift"
+    assert "of the audio, from 60" in verdict.sentence
+
+
+def test_sound_that_is_cut_off_is_recognised() -> None:
+    loud = (speech_frames() * 20.0).clip(-32768, 32767).astype(np.int16)
+
+    report = check(loud, 8000)
+
+    assert [one.id for one in report.verdicts] == ["audio-clipping"]
+    assert report.channels[0].peak_db == pytest.approx(0, abs=0.01)
+    assert 0.05 < report.channels[0].clipping < 0.5
+
+
+def test_a_constant_offset_is_recognised() -> None:
+    report = check(speech_frames() + np.int16(500), 8000)
+
+    assert [one.id for one in report.verdicts] == ["audio-offset"]
+    assert report.channels[0].offset == pytest.approx(500 / 32768, abs=0.001)
+
+
+@pytest.mark.parametrize("value", [0, -1, 8])
+def test_silence_is_silence_whatever_stands_for_it(value: int) -> None:
+    silence = np.full((40_000, 1), value, np.int16)
+
+    report = check(silence, 8000)
+
+    assert [one.id for one in report.verdicts] == ["audio-silent"]
+    assert report.channels[0].silence == 1
+
+
+def test_a_short_silence_is_no_fault() -> None:
+    assert verdicts(np.zeros((16_000, 1), np.int16), 8000) == []
+
+
+def test_a_call_of_which_one_direction_is_silent_is_recognised() -> None:
+    frames = speech_frames(8000, 2).copy()
+    frames[:, 1] = -1
+
+    [verdict] = check(frames, 8000).verdicts
+
+    assert verdict.id == "audio-one-way"
+    assert verdict.channel == 2
+    assert "the right channel is silent" in verdict.sentence
+
+
+def test_identical_channels_are_recognised() -> None:
+    assert verdicts(np.repeat(speech_frames(), 2, axis=1), 8000) == ["audio-identical"]
+
+
+def test_mixed_channels_are_recognised() -> None:
+    frames = speech_frames(8000, 2).astype(np.float64)
+    mixed = frames @ [[0.6, 0.5], [0.5, 0.6]]
+
+    assert verdicts(np.rint(mixed).astype(np.int16), 8000) == ["audio-crosstalk"]
+
+
+@pytest.mark.parametrize(("source", "repeats"), [(1, "the left channel repeats"), (0, "the right channel repeats")])
+@pytest.mark.parametrize(("delay", "gain"), [(0.03, 0.3), (0.15, 0.2), (0.4, 0.1)])
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_an_echo_between_channels_is_measured(rate: int, delay: float, gain: float, source: int, repeats: str) -> None:
+    frames = speech_frames(rate, 2).astype(np.float64)
+    late = round(delay * rate)
+    frames[late:, 1 - source] += gain * frames[:-late, source]
+
+    [verdict] = check(np.rint(frames).clip(-32768, 32767).astype(np.int16), rate).verdicts
+
+    assert verdict.id == "audio-echo"
+    assert repeats in verdict.sentence
+    assert f"{delay * 1000:.0f} ms" in verdict.sentence
+
+
+def test_samples_that_are_all_there_twice_are_recognised() -> None:
+    assert verdicts(np.repeat(speech_frames(8000), 2, axis=0), 16_000) == ["audio-repeated-samples"]
+
+
+def test_a_rate_that_is_half_of_the_true_one_is_suspected() -> None:
+    resampled = SoxrResampler(8000, 16_000)(speech_frames(8000).tobytes(), last=True)
+
+    assert verdicts(mono(resampled), 8000) == ["audio-slow"]
+
+
+def test_a_rate_that_is_higher_than_need_be_is_mentioned() -> None:
+    [verdict] = check(*capture_frames("d_wss_mono16k_decrypted")).verdicts
+
+    assert (verdict.id, verdict.severity) == ("audio-narrow", Severity.INFO)
+    assert "8000 Hz would hold all there is" in verdict.sentence
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=40))
+def test_how_sound_is_cut_into_pieces_changes_nothing(sizes: list[int]) -> None:
+    frames = speech_frames(8000, 2)[:20_000]
+    checks = AudioChecks(AudioFormat(8000, 2))
+    at = 0
+    for size in itertools.cycle(sizes):
+        checks.feed(frames[at : at + size].tobytes())
+        at += size
+        if at >= len(frames):
+            break
+
+    assert checks.finish().to_json() == check(frames, 8000).to_json()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400_000), st.sampled_from([1, 2]), st.binary(max_size=4000))
+def test_any_rate_and_any_bytes_are_put_up_with(rate: int, channels: int, data: bytes) -> None:
+    report = check(whole(data, channels), rate)
+
+    assert len(report.channels) == channels
+    report.to_json()
+
+
+@pytest.mark.parametrize(
+    ("sample", "mu", "a"),
+    [(0, 0xFF, 0xD5), (-1, 0x7F, 0x55), (32767, 0x80, 0xAA), (-32768, 0x00, 0x2A), (1000, 0xCE, 0xFA)],
+)
+def test_the_codecs_of_these_tests_are_those_of_the_standard(sample: int, mu: int, a: int) -> None:
+    assert (mu_law(sample), a_law(sample)) == (mu, a)

@@ -1,0 +1,167 @@
+"""One small capture per call."""
+
+import gzip
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from listenctl.capture.compressed_files import open_file
+from listenctl.capture.formats.write_dump import DumpEnd, DumpHeader, end_line, frame_line, header_line
+from listenctl.capture.packets.packet_batches import Batch, Secrets
+from listenctl.capture.packets.pcapng import TLS_KEY_LOG
+from listenctl.capture.read_capture import read_capture, read_packets
+from listenctl.capture.tls.key_log import KeyLog
+from listenctl.inspection.inspector import Inspector
+from listenctl.inspection.report import CallReport
+from listenctl.inspection.split_capture.split_capture import split
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.session import Sender
+from tests.helpers.pcap import Packet, block, enhanced, interface, packets_of, pcap, section
+
+# Of TCP in IPv4 in Ethernet.
+_SEQUENCE = 14 + 20 + 4
+DATA = Path(__file__).parents[2] / "data" / "captures"
+
+
+def inspected(path: Path) -> list[CallReport]:
+    inspector = Inspector()
+    for event in read_capture(str(path), keylog=KeyLog()):
+        inspector.feed(event)
+    return inspector.finish()
+
+
+def parts(path: Path, wanted: Sequence[int] | None = None, said: list[str] | None = None) -> list[Path]:
+    """Return the files that a capture is split into."""
+    reports = inspected(path)
+    numbers = [report.session.number for report in reports if report.listens] if wanted is None else wanted
+    say = [] if said is None else said
+    return list(split([str(path)], reports, numbers, path.parent / "out", say.append))
+
+
+def real_packets(name: str) -> list[Packet]:
+    return packets_of(gzip.decompress((DATA / f"{name}.pcap.gz").read_bytes()))
+
+
+def merged(*captures: list[Packet]) -> list[Packet]:
+    return sorted(itertools.chain(*captures), key=lambda packet: packet.at)
+
+
+def test_each_call_gets_its_own_packets_as_they_were(tmp_path: Path) -> None:
+    one, other = real_packets("f_pause_graceful"), real_packets("g_slow_handshake_backlog")
+    path = tmp_path / "both.pcap"
+    path.write_bytes(pcap(merged(one, other)))
+
+    first, second = parts(path)
+    assert packets_of(first.read_bytes()) == one
+    assert packets_of(second.read_bytes()) == other
+    assert first.name == "423e4d57-2a8b-47d8-b5ad-559f538a9e02.pcap"
+    assert first.stat().st_mode & 0o777 == 0o600
+
+
+def test_only_what_is_wanted_is_written_and_nothing_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "both.pcap"
+    path.write_bytes(pcap(merged(real_packets("f_pause_graceful"), real_packets("g_slow_handshake_backlog"))))
+
+    (first,) = parts(path, [2])
+    (again,) = parts(path, [2])
+    assert again.name == f"{first.stem}-2.pcap"
+    assert again.read_bytes() == first.read_bytes()
+
+
+def renumbered(packet: Packet, *, at: float) -> Packet:
+    """Return a packet of another connection between the same ports."""
+    head, numbers, rest = packet.data[:_SEQUENCE], packet.data[_SEQUENCE : _SEQUENCE + 8], packet.data[_SEQUENCE + 8 :]
+    shifted = (int.from_bytes(numbers[start : start + 4], "big") + 1_000_000 for start in (0, 4))
+    moved = b"".join((number % 2**32).to_bytes(4, "big") for number in shifted)
+    return Packet(at, head + moved + rest, packet.original)
+
+
+def test_a_connection_between_the_same_ports_is_another(tmp_path: Path) -> None:
+    one = real_packets("f_pause_graceful")
+    later = [renumbered(packet, at=packet.at + 100) for packet in one]
+    path = tmp_path / "twice.pcap"
+    path.write_bytes(pcap(one + later))
+
+    first, second = parts(path)
+    assert packets_of(first.read_bytes()) == one
+    assert packets_of(second.read_bytes()) == later
+
+
+def test_a_pcapng_is_split_into_pcapngs_with_the_secrets_of_encrypted_calls(tmp_path: Path) -> None:
+    packets = packets_of(gzip.decompress((DATA / "encrypted" / "d_wss_mono16k.pcap.gz").read_bytes()))
+    keys = next((DATA / "encrypted").glob("*.keylog*")).read_bytes()
+    keys = gzip.decompress(keys) if keys.startswith(b"\x1f\x8b") else keys
+    secrets = block(10, TLS_KEY_LOG.to_bytes(4, "little") + len(keys).to_bytes(4, "little") + keys)
+    path = tmp_path / "wss.pcapng"
+    path.write_bytes(section() + secrets + interface() + b"".join(map(enhanced, packets)))
+
+    (made,) = parts(path)
+    assert made.suffix == ".pcapng"
+    (report,) = inspected(made)
+    (before,) = inspected(path)
+    assert report.audio == before.audio
+    assert report.audio.samples > 0
+
+
+def dump_of(call: str, *texts: str) -> bytes:
+    """Return a dump of a call that begins with metadata."""
+    lines = [header_line(DumpHeader("2026-11-20T10:00:00.000Z", call, call, server="ws://h:1/", target="/"))]
+    metadata = f'{{"sampleRate":8000,"mixType":"mono","callSid":"{call}"}}'
+    frames = [RawFrame(True, 0, 1, True, text.encode()) for text in (metadata, *texts)]
+    lines += [frame_line(float(at), Sender.JAMBONZ, frame) for at, frame in enumerate(frames)]
+    return b"".join([*lines, end_line(DumpEnd(9.0, "jambonz", 1000, ""))])
+
+
+@pytest.mark.parametrize("wanted", [[1, 2, 3], [2], [1, 3]], ids=str)
+def test_a_dump_is_split_by_its_lines(wanted: list[int], tmp_path: Path) -> None:
+    dumps = {number: dump_of(f"CS-{number}", '{"event":"dtmf","dtmf":"1"}') for number in (1, 2, 3)}
+    path = tmp_path / "all.jsonl"
+    path.write_bytes(b"".join(dumps.values()))
+
+    made = parts(path, wanted)
+    assert [one.name for one in made] == [f"CS-{number}.jsonl" for number in wanted]
+    assert [one.read_bytes() for one in made] == [dumps[number] for number in wanted]
+
+
+def test_lines_that_cant_be_read_go_with_the_call_they_stand_in(tmp_path: Path) -> None:
+    damaged = dump_of("CS-1").replace(b'{"at":9', b'garbage\n{"at":9')
+    path = tmp_path / "all.jsonl"
+    path.write_bytes(damaged + dump_of("CS-2"))
+
+    first, _ = parts(path)
+    assert first.read_bytes() == damaged
+
+
+def test_a_name_from_the_wire_stays_in_the_folder(tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonl"
+    path.write_bytes(dump_of("../../etc/x"))
+
+    (made,) = parts(path)
+    assert made.parent == tmp_path / "out"
+
+
+def test_what_is_no_capture_is_left_out_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.har"
+    message = '{"type":"send","time":1,"opcode":1,"data":"{\\"callSid\\":\\"A\\",\\"sampleRate\\":8000}"}'
+    path.write_text(f'{{"log":{{"entries":[{{"_webSocketMessages":[{message}]}}]}}}}')
+    said: list[str] = []
+
+    assert parts(path, said=said) == []
+    assert said == [f"{path}: is neither packets nor a dump; --split leaves it out"]
+
+
+def kinds(path: Path) -> Iterator[type]:
+    yield from (type(found) for found in read_packets(open_file(str(path))))
+
+
+def test_a_call_that_isnt_encrypted_gets_no_secrets(tmp_path: Path) -> None:
+    keys = b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"11" * 48 + b"\n"
+    secrets = block(10, TLS_KEY_LOG.to_bytes(4, "little") + len(keys).to_bytes(4, "little") + keys)
+    path = tmp_path / "plain.pcapng"
+    path.write_bytes(section() + secrets + interface() + b"".join(map(enhanced, real_packets("f_pause_graceful"))))
+
+    (made,) = parts(path)
+    assert Secrets in kinds(path)
+    assert set(kinds(made)) == {Batch}

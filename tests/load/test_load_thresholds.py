@@ -1,0 +1,96 @@
+import pytest
+
+from listenctl.errors import UsageError
+from listenctl.load.load_thresholds import Count, Distribution, Metrics, Threshold
+from listenctl.statistics import summarize
+
+METRICS: Metrics = {
+    "handshake": Distribution(summarize([0.1, 0.2, 0.3])),
+    "lateness": Distribution(summarize([0.02])),
+    "mark": None,
+    "first-audio": Distribution(None),
+    "unread": Distribution(summarize([0, 4096])),
+    "failed": Count(3, 200),
+    "ended-early": Count(0, 200),
+    "lost": Count(16000, None),
+    "echo.lost": Count(1, 0),
+    "echo.delay": Distribution(summarize([0.04])),
+    "echo.gain": Distribution(summarize([-6.0])),
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "handshake.p99>299ms", "handshake.p99>=300ms", "handshake.p99 > 0.299s", "HANDSHAKE.P50<1s",
+        "lateness.max>=20ms", "failed>0", "failed>1%", "failed>=3", "unread.max>4000", "unread.max>4kB", "lost>15999",
+        "echo.gain.min<-5dB", "echo.delay.p50>30ms", "ended-early<1",
+    ],
+)  # fmt: skip
+def test_a_threshold_that_is_passed_fails(text: str) -> None:
+    outcome = Threshold.parse(text).judge(METRICS)
+
+    assert not outcome.ok
+    assert outcome.value is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["handshake.p99>300ms", "handshake.max<300ms", "failed>3", "failed>1.5%", "ended-early>0", "echo.gain.min<-6",
+     "unread.max>4096", "unread.max>4096B", "unread.max>1MB", "failed>=100%"],
+)  # fmt: skip
+def test_a_threshold_that_is_kept_is_ok(text: str) -> None:
+    assert Threshold.parse(text).judge(METRICS).ok
+
+
+@pytest.mark.parametrize("text", ["mark.p95>1s", "first-audio.max>2s", "echo.repeated>0", "echo.lost>1%"])
+def test_what_was_never_measured_fails_and_says_so(text: str) -> None:
+    outcome = Threshold.parse(text).judge(METRICS)
+
+    assert not outcome.ok
+    assert outcome.value is None
+    assert outcome.detail.endswith("was never measured")
+
+
+def test_an_outcome_says_what_it_was_in_units_for_people() -> None:
+    said = [
+        Threshold.parse(text).judge(METRICS).detail
+        for text in ("handshake.p50>1s", "failed>50%", "failed>9", "unread.max>9kB")
+    ]
+
+    assert said == ["it was 200.0 ms", "it was 1.50 %", "it was 3", "it was 4096 B"]
+
+
+def test_an_unknown_metric_is_answered_with_those_that_there_are() -> None:
+    with pytest.raises(UsageError, match=r"there is no speed.p99; .*failed.*handshake"):
+        Threshold.parse("speed.p99>1")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("handshake>1s", "handshake needs one of .min"),
+        ("handshake.p98>1s", "handshake needs one of .min"),
+        ("handshake.p99>300", "a time needs its unit"),
+        ("handshake.p99>3%", "a time needs its unit"),
+        ("failed>3ms", "no unit but %"),
+        ("unread.max>3ms", "counts bytes; give a number of them, or of kB or MB"),
+        ("unread.max>3%", "counts bytes"),
+        ("echo.gain.min<3s", "this is in dB"),
+        ("lost>1%", "lost counts samples and has neither a share nor a unit"),
+        ("failed>150%", "never more than 100 %"),
+        ("failed>-1", "never negative"),
+        ("handshake.p99>-1ms", "never negative"),
+        ("failed>=0", "always so"),
+        ("failed<=100%", "always so"),
+        ("failed<0", "never so"),
+        ("failed>100%", "never so"),
+        ("failed", "isn't METRIC>VALUE"),
+        ("failed>", "isn't METRIC>VALUE"),
+        ("failed=3", "isn't METRIC>VALUE"),
+        ("", "isn't METRIC>VALUE"),
+    ],
+)
+def test_what_is_no_threshold_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        Threshold.parse(text)

@@ -1,0 +1,410 @@
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from listenctl.load import load_call
+from listenctl.load.load_call_outcome import CallOutcome, Ending
+from listenctl.load.load_frames import pattern_book, speech_book
+from listenctl.load.load_thresholds import Threshold
+from listenctl.load.plan import CallFormat, LoadPlan, Share, parse_mix
+from listenctl.load.report import LoadReport
+from listenctl.load.run_load import Load
+from listenctl.net.call_target import Target
+from listenctl.net.websocket_url import parse_address
+from listenctl.protocol.commands import Disconnect, MarkCommand, PlayAudio
+
+Take = Callable[[ServerConnection], Awaitable[None]]
+
+
+@asynccontextmanager
+async def listening(
+    take: Take, refuse: Callable[[ServerConnection, Request], Response | None] | None = None
+) -> AsyncIterator[Target]:
+    async def take_and_forget(connection: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            await take(connection)
+
+    subprotocols = [Subprotocol("audio.jambonz.org")]
+    async with (
+        asyncio.timeout(60),
+        serve(
+            take_and_forget, "127.0.0.1", 0, subprotocols=subprotocols, ping_interval=None, process_request=refuse
+        ) as server,
+    ):
+        yield target(server.sockets[0].getsockname()[1])
+
+
+def target(port: int) -> Target:
+    return Target(address=parse_address(f"ws://127.0.0.1:{port}/"))
+
+
+async def ignore(connection: ServerConnection) -> None:
+    async for _ in connection:
+        pass
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        if isinstance(message, bytes):
+            await connection.send(message)
+
+
+async def run(plan: LoadPlan) -> tuple[LoadReport, list[CallOutcome]]:
+    outcomes: list[CallOutcome] = []
+    report = await Load(plan, outcomes.append).run()
+    return report, outcomes
+
+
+async def test_each_call_is_complete_with_its_own_first_text_and_all_its_frames() -> None:
+    received: list[list[str | bytes]] = []
+
+    async def keep(connection: ServerConnection) -> None:
+        received.append([message async for message in connection])
+
+    async with listening(keep) as server:
+        report, outcomes = await run(
+            LoadPlan(target=server, calls=6, hold=0.5, mix=parse_mix("8000:mono*2,16000:stereo"), arrivals=1000)
+        )
+
+    first = [json.loads(messages[0]) for messages in received]
+    audio = {
+        fields["callSid"]: b"".join(map(_bytes, messages[1:])) for fields, messages in zip(first, received, strict=True)
+    }
+    assert report.ok
+    assert (report.placed, report.connected, report.endings[Ending.COMPLETE]) == (6, 6, 6)
+    assert report.formats == {"8000:mono": 4, "16000:stereo": 2}
+    assert report.close_codes == {"1000": 6}
+    assert {fields["direction"] for fields in first} == {"inbound"}
+    for outcome in outcomes:
+        assert audio[outcome.call_sid] == b"".join(speech_book(outcome.format).payloads[:25])
+        assert outcome.frames == 25
+
+
+def _bytes(message: str | bytes) -> bytes:
+    assert isinstance(message, bytes)
+    return message
+
+
+async def test_an_echo_is_found_whole_with_its_delay_and_gain() -> None:
+    async with listening(echo) as server:
+        report, outcomes = await run(LoadPlan(target=server, calls=3, hold=0.6, echo=True, arrivals=1000))
+
+    assert report.ok
+    assert report.echo is not None
+    assert (report.echo.sent, report.echo.lost) == (90, 0)
+    assert report.echo.delay is not None
+    assert report.echo.gain is not None
+    assert (report.echo.delay.count, report.echo.gain.min, report.echo.gain.max) == (90, 0.0, 0.0)
+    assert all(outcome.first_audio is not None for outcome in outcomes)
+
+
+async def test_an_echo_with_a_hole_fails_its_check() -> None:
+    async def lossy(connection: ServerConnection) -> None:
+        number = 0
+        async for message in connection:
+            number += isinstance(message, bytes)
+            if isinstance(message, bytes) and number not in (10, 11):
+                await connection.send(message)
+
+    async with listening(lossy) as server:
+        report, _ = await run(LoadPlan(target=server, calls=1, hold=0.6, echo=True))
+
+    assert report.echo is not None
+    assert report.echo.lost >= 2
+    assert not report.ok
+    assert [one.text for one in report.outcomes if not one.ok] == ["echo.lost>0"]
+
+
+async def test_the_end_of_an_echo_is_waited_for() -> None:
+    async def delayed(connection: ServerConnection) -> None:
+        late: list[bytes] = []
+        async for message in connection:
+            if isinstance(message, bytes):
+                late.append(message)
+                if len(late) > 20:
+                    await connection.send(late.pop(0))
+
+    async with listening(delayed) as server:
+        report, _ = await run(LoadPlan(target=server, calls=1, hold=0.6, echo=True))
+
+    assert report.echo is not None
+    assert report.echo.lost == 0
+    assert report.echo.delay is not None
+    assert report.echo.delay.min >= 0.38
+
+
+async def test_marks_are_answered_when_their_audio_has_been_played() -> None:
+    answers: list[str | bytes] = []
+
+    async def stream(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(bytes(4800))
+        await connection.send(MarkCommand("a").serialize())
+        answers.extend([message async for message in connection if isinstance(message, str)])
+
+    async with listening(stream) as server:
+        report, _ = await run(LoadPlan(target=server, calls=1, hold=0.8, stream_rate=8000))
+
+    mark = report.distributions["mark"]
+    assert answers == ['{"type": "mark", "data": {"name":"a", "event": "playout"}}']
+    assert mark is not None
+    assert mark.min >= 0.3
+
+
+async def test_a_clip_is_first_audio_and_is_answered_when_it_is_over() -> None:
+    answers: list[str | bytes] = []
+
+    async def play(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(PlayAudio.encode(bytes(1600), "raw", sample_rate=8000, clip_id="a").serialize())
+        answers.extend([message async for message in connection if isinstance(message, str)])
+
+    async with listening(play) as server:
+        report, outcomes = await run(LoadPlan(target=server, calls=1, hold=0.5))
+
+    assert [json.loads(answer)["type"] for answer in answers] == ["playDone"]
+    assert outcomes[0].first_audio is not None
+    assert report.ignoring_calls == 0
+
+
+@pytest.mark.parametrize("content", [{}, {"audioContent": ""}], ids=["missing", "empty"])
+async def test_a_clip_without_audio_is_no_first_audio(content: dict[str, str]) -> None:
+    async def play(connection: ServerConnection) -> None:
+        await connection.recv()
+        data = {"audioContentType": "raw", "sampleRate": 8000, **content}
+        await connection.send(json.dumps({"type": "playAudio", "data": data}))
+        await ignore(connection)
+
+    async with listening(play) as server:
+        _, outcomes = await run(LoadPlan(target=server, calls=1, hold=0.2))
+
+    assert outcomes[0].first_audio is None
+
+
+async def test_an_empty_message_is_no_first_audio() -> None:
+    async def stream(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(b"")
+        await ignore(connection)
+
+    async with listening(stream) as server:
+        _, outcomes = await run(LoadPlan(target=server, calls=1, hold=0.2, stream_rate=8000))
+
+    assert outcomes[0].first_audio is None
+
+
+async def test_clips_where_the_server_streams_are_counted_as_ignored() -> None:
+    async def play(connection: ServerConnection) -> None:
+        await connection.recv()
+        for _ in range(2):
+            await connection.send(PlayAudio.encode(bytes(1600), "raw", sample_rate=8000).serialize())
+        await ignore(connection)
+
+    async with listening(play) as server:
+        report, outcomes = await run(LoadPlan(target=server, calls=1, hold=0.2, stream_rate=8000))
+
+    assert report.as_json()["ignored_clip_calls"] == 1
+    assert outcomes[0].as_json()["ignored_clips"] == 2
+    assert outcomes[0].first_audio is None
+
+
+async def test_streamed_audio_that_jambonz_would_not_play_is_no_first_audio() -> None:
+    async with listening(echo) as server:
+        report, outcomes = await run(LoadPlan(target=server, calls=1, hold=0.2))
+
+    assert report.ignoring_calls == 1
+    assert outcomes[0].first_audio is None
+
+
+async def test_a_call_that_the_server_ends_is_early_but_no_failure() -> None:
+    async def disconnect(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(Disconnect().serialize())
+        await ignore(connection)
+
+    async def close(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.close(1000)
+
+    async def close_without_a_code(connection: ServerConnection) -> None:
+        await connection.recv()
+        connection.transport.write(b"\x88\x00")
+        await ignore(connection)
+
+    async def close_as_the_application_likes(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.close(4000)
+
+    for take in (disconnect, close, close_without_a_code, close_as_the_application_likes):
+        async with listening(take) as server:
+            report, outcomes = await run(LoadPlan(target=server, calls=2, hold=20))
+
+        assert report.endings == {Ending.EARLY: 2}
+        assert report.ok
+        assert all(outcome.seconds < 15 for outcome in outcomes)
+
+
+async def test_a_call_that_breaks_is_a_failure_with_its_reason() -> None:
+    async def fail(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.close(1011, "out of memory")
+
+    async def vanish(connection: ServerConnection) -> None:
+        await connection.recv()
+        connection.transport.abort()
+
+    async with listening(fail) as server:
+        closed, _ = await run(LoadPlan(target=server, calls=2, hold=20))
+    async with listening(vanish) as server:
+        broken, _ = await run(LoadPlan(target=server, calls=1, hold=20))
+
+    assert closed.problems == {"the server closed with 1011 out of memory": 2}
+    assert not closed.ok
+    assert broken.failed == 1
+    assert not broken.ok
+
+
+async def test_refused_calls_fail_and_the_others_are_measured() -> None:
+    refused = 0
+
+    def refuse_some(connection: ServerConnection, _request: Request) -> Response | None:
+        nonlocal refused
+        refused += 1
+        return connection.respond(503, "full\n") if refused % 2 else None
+
+    async with listening(ignore, refuse_some) as server:
+        report, outcomes = await run(LoadPlan(target=server, calls=4, hold=0.1, arrivals=1000))
+
+    assert (report.failed, report.connected) == (2, 2)
+    assert all("503" in problem for problem in report.problems)
+    assert [outcome.handshake is None for outcome in outcomes].count(True) == 2
+
+
+async def test_nobody_there_fails_all_calls() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        report, _ = await run(LoadPlan(target=target(closed.getsockname()[1]), calls=3, hold=1))
+
+    assert (report.failed, report.connected, report.frames) == (3, 0, 0)
+
+
+async def test_a_threshold_that_is_given_stands_in_place_of_the_usual_one() -> None:
+    async def fail(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.close(1011)
+
+    async with listening(fail) as server:
+        plan = LoadPlan(target=server, calls=1, hold=5, thresholds=[Threshold.parse("failed>1")])
+        report, _ = await run(plan)
+
+    assert [outcome.text for outcome in report.outcomes] == ["failed>1", "lost>0"]
+    assert report.ok
+
+
+async def test_stopping_hangs_up_in_order_and_reports() -> None:
+    up = asyncio.Event()
+    closes: list[int | None] = []
+
+    async def take(connection: ServerConnection) -> None:
+        await connection.recv()
+        up.set()
+        await ignore(connection)
+        closes.append(connection.close_code)
+
+    async with listening(take) as server:
+        load = Load(LoadPlan(target=server, calls=100, hold=600, arrivals=2))
+        running = asyncio.create_task(load.run())
+        await up.wait()
+        live = load.snapshot()
+        load.stop()
+        report = await running
+
+    assert live.live >= 1
+    assert report.interrupted
+    assert report.placed < 100
+    assert not report.ok
+    assert report.endings == {Ending.CUT: report.placed}
+    assert report.problems == {}
+    assert set(closes) == {1000}
+
+
+async def test_a_load_that_takes_too_long_is_hung_up() -> None:
+    async with listening(ignore) as server:
+        load = Load(LoadPlan(target=server, calls=1, hold=600, timeout=1.0))
+        report = await load.run()
+
+    assert load.timed_out
+    assert report.interrupted
+    assert not report.ok
+    assert report.connected == 1
+    assert report.endings == {Ending.CUT: 1}
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_load_is_stopped_at_whatever_moment(turns: int) -> None:
+    async with listening(ignore) as server:
+        load = Load(LoadPlan(target=server, calls=3, hold=600))
+        loading = asyncio.create_task(load.run())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        load.stop()
+        report = await loading
+
+    assert report.interrupted
+    assert report.endings.get(Ending.FAILED, 0) == 0
+
+
+async def test_calls_that_are_not_up_yet_are_given_up() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        async with asyncio.timeout(30):
+            report, _ = await run(LoadPlan(target=target(silent.getsockname()[1]), calls=2, hold=9, timeout=1.0))
+
+    assert report.endings == {Ending.CANCELLED: 2}
+    assert report.placed == 2
+
+
+async def test_what_a_server_does_not_read_is_counted_as_unread_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_call, "FAREWELL_SECONDS", 0.2)
+    read_on = asyncio.Event()
+
+    async def stall(connection: ServerConnection) -> None:
+        connection.transport.pause_reading()
+        await read_on.wait()
+        connection.transport.abort()
+
+    # At this rate the kernel's buffers are full in two seconds.
+    mix = [Share(CallFormat(384_000, "stereo"))]
+    async with listening(stall) as server:
+        report, _ = await run(LoadPlan(target=server, calls=1, hold=4, mix=mix))
+        read_on.set()
+
+    unread = report.distributions["unread"]
+    assert report.lost_samples > 0
+    assert unread is not None
+    assert unread.max > 100_000
+    assert "lost>0" in [outcome.text for outcome in report.outcomes if not outcome.ok]
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 48000])
+def test_prebuilt_audio_goes_round_in_whole_frames(rate: int) -> None:
+    for mix_type, channels in (("mono", 1), ("mixed", 1), ("stereo", 2)):
+        book = speech_book(CallFormat(rate, mix_type))
+
+        assert len(book.frames) == len(book.payloads) == 450
+        assert sum(map(len, book.payloads)) == 9 * rate * 2 * channels
+        assert all(frame[:1] == b"\x82" and frame[1] & 0x80 for frame in book.frames)
+
+
+def test_a_pattern_is_as_long_as_its_call() -> None:
+    assert len(pattern_book(CallFormat(), 3.0).frames) >= 150
+    assert len(pattern_book(CallFormat(), 1000.0).frames) == 8192

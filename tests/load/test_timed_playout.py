@@ -1,0 +1,123 @@
+import pytest
+
+from listenctl.load.timed_playout import Answer, ClockPlayout
+from listenctl.protocol.commands import ClearMarks, KillAudio, MarkCommand, PlayAudio
+from listenctl.protocol.messages import Mark, PlayDone
+
+SECOND = 16000
+CLIP = PlayAudio.encode(bytes(SECOND), "raw", sample_rate=8000, clip_id="hello")
+
+
+def answers(playout: ClockPlayout, until: float) -> list[tuple[float, Mark | PlayDone]]:
+    return [(round(answer.due, 3), answer.message) for answer in playout.take_due(until)]
+
+
+def test_a_mark_is_answered_when_the_audio_before_it_has_been_played() -> None:
+    playout = ClockPlayout(8000)
+
+    playout.audio(SECOND, 10.0)
+    playout.command(MarkCommand("a"), 10.1)
+    playout.audio(SECOND, 10.2)
+    playout.command(MarkCommand("b"), 10.3)
+
+    assert playout.next_due == pytest.approx(11.02)
+    assert answers(playout, 11.0) == []
+    assert answers(playout, 99.0) == [(11.02, Mark("a", "playout")), (12.02, Mark("b", "playout"))]
+    assert playout.next_due is None
+
+
+def test_a_mark_with_nothing_playing_is_answered_with_the_next_tick() -> None:
+    playout = ClockPlayout(16000)
+
+    playout.command(MarkCommand("a"), 10.0)
+
+    assert playout.take_due(11.0) == [Answer(10.02, 10.0, Mark("a", "playout"))]
+
+
+def test_audio_after_a_pause_begins_when_it_comes() -> None:
+    playout = ClockPlayout(8000)
+
+    playout.audio(SECOND, 10.0)
+    playout.audio(SECOND, 20.0)
+    playout.command(MarkCommand("a"), 20.0)
+
+    assert answers(playout, 99.0) == [(21.02, Mark("a", "playout"))]
+
+
+def test_kill_audio_clears_all_marks_within_a_tick() -> None:
+    playout = ClockPlayout(8000)
+    playout.audio(SECOND, 10.0)
+    playout.command(MarkCommand("a"), 10.0)
+
+    playout.command(KillAudio(), 10.5)
+    playout.command(MarkCommand("b"), 10.5)
+
+    assert answers(playout, 99.0) == [(10.52, Mark("a", "cleared")), (10.52, Mark("b", "playout"))]
+
+
+def test_cleared_marks_are_never_answered() -> None:
+    playout = ClockPlayout(8000)
+    playout.command(MarkCommand("a"), 10.0)
+
+    playout.command(ClearMarks(), 10.0)
+
+    assert answers(playout, 99.0) == []
+
+
+def test_more_marks_than_jambonz_keeps_are_dropped() -> None:
+    playout = ClockPlayout(8000)
+
+    for number in range(40):
+        playout.command(MarkCommand(str(number)), 10.0)
+
+    # 40 sent, 31 answered (protocol.md 13).
+    assert len(answers(playout, 99.0)) == 31
+
+
+def test_clips_play_one_after_another_and_are_answered_each() -> None:
+    playout = ClockPlayout(None)
+
+    playout.command(CLIP, 10.0)
+    playout.command(CLIP, 10.1)
+
+    done = PlayDone("hello", None, "1", "1000", "8000")
+    assert answers(playout, 99.0) == [(11.0, done), (12.0, done)]
+
+
+def test_kill_audio_ends_one_clip_and_the_next_one_starts() -> None:
+    playout = ClockPlayout(None)
+    playout.command(CLIP, 10.0)
+    playout.command(CLIP, 10.0)
+
+    playout.command(KillAudio(), 10.25)
+
+    assert [due for due, _ in answers(playout, 99.0)] == [10.25, 11.25]
+
+
+def test_each_mode_ignores_what_belongs_to_the_other() -> None:
+    streaming, playing = ClockPlayout(8000), ClockPlayout(None)
+
+    streaming.command(CLIP, 10.0)
+    playing.audio(SECOND, 10.0)
+    playing.command(MarkCommand("a"), 10.0)
+
+    assert answers(streaming, 99.0) == []
+    assert answers(playing, 99.0) == []
+
+
+def test_a_clip_that_jambonz_cannot_play_is_never_answered() -> None:
+    playout = ClockPlayout(None)
+
+    playout.command(PlayAudio("AAAA", "mp3"), 10.0)
+
+    assert answers(playout, 99.0) == []
+
+
+def test_only_a_clip_that_holds_audio_and_is_played_is_heard() -> None:
+    streaming, playing = ClockPlayout(8000), ClockPlayout(None)
+
+    assert playing.command(CLIP, 10.0)
+    assert not streaming.command(CLIP, 10.0)
+    assert not playing.command(KillAudio(), 10.0)
+    for silent in (PlayAudio("", "raw", 8000), PlayAudio(None, "raw", 8000), PlayAudio("AAAA", "mp3")):
+        assert not playing.command(silent, 10.0)

@@ -1,0 +1,144 @@
+"""A device that plays, refuses, stalls and comes back, run by hand."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from listenctl.media.devices.device_player import DevicePlayer, SoundState
+from listenctl.media.devices.mixer import Mixer
+from listenctl.media.devices.sound_devices import library
+from listenctl.protocol.audio import AudioFormat
+from tests.helpers.clock import FakeClock
+from tests.helpers.devices import FakeDevice
+from tests.helpers.server import LIMIT, until
+
+STEREO = AudioFormat(48000, 2)
+
+
+@dataclass
+class Heard:
+    """A player and what it has said."""
+
+    mixer: Mixer
+    states: list[SoundState] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def playing(
+    device: FakeDevice, name: str | None = None, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Heard]:
+    heard = Heard(Mixer())
+    player = DevicePlayer(
+        heard.mixer, name, heard.states.append, open_stream=device.open, retry_every=0.01, clock=clock
+    )
+    async with asyncio.timeout(LIMIT):
+        task = asyncio.create_task(player.run())
+        try:
+            yield heard
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+async def play_until(device: FakeDevice, heard: Heard, number: int) -> None:
+    """Let the device play until so many things were said."""
+    while len(heard.states) < number:
+        device.play_stereo(4800)
+        await asyncio.sleep(0)
+
+
+async def test_a_device_is_asked_for_two_channels_and_little_delay() -> None:
+    device = FakeDevice()
+    async with playing(device, "3") as heard:
+        await until(lambda: device.running)
+        await play_until(device, heard, 1)
+
+    assert device.asked == [{"samplerate": 48000, "device": 3, "channels": 2, "dtype": "int16", "latency": 0.05}]
+    assert heard.states == [SoundState(True, "")]
+    assert device.closed
+
+
+async def test_a_device_with_one_channel_plays_both_in_it() -> None:
+    device = FakeDevice(refuses_channels=[2])
+    async with playing(device) as heard:
+        await until(lambda: device.running)
+        stereo = np.tile(np.array([16384, 0], "<i2"), 4800)
+        heard.mixer.arrange({"a": (STEREO, ((1.0, 0.0), (0.0, 1.0)))})
+        heard.mixer.put("a", stereo.tobytes())
+        played = [np.frombuffer(device.play(480), "<i2") for _ in range(4)]
+
+    assert played[-1].tolist() == [8192] * 480
+
+
+async def test_a_device_that_refuses_the_rate_gets_its_own() -> None:
+    device = FakeDevice(rate=44100.0, refuses=[48000])
+    async with playing(device) as heard:
+        await until(lambda: device.running)
+
+    assert heard.mixer.sample_rate == 44100
+
+
+async def test_a_device_that_cant_be_opened_is_said_once_and_tried_again() -> None:
+    device = FakeDevice(refuses=[48000, None])
+    async with playing(device, "USB") as heard:
+        await until(lambda: len(device.asked) > 8)
+        device.refuses = []
+        await until(lambda: device.running)
+        await play_until(device, heard, 2)
+
+    said = "no sound: speaker USB: can't be opened: Invalid sample rate [PaErrorCode -9997]; name one that "
+    assert [state.playing for state in heard.states] == [False, True]
+    assert heard.states[0].text.startswith(said)
+    assert heard.states[1].text == "speaker: sound is back"
+
+
+async def test_a_device_that_goes_away_is_said_and_opened_again() -> None:
+    device = FakeDevice()
+    async with playing(device) as heard:
+        await until(lambda: device.running)
+        await play_until(device, heard, 1)
+        device.running = False
+        await until(lambda: len(heard.states) == 2 and device.running)
+        await play_until(device, heard, 3)
+
+    assert [state.playing for state in heard.states] == [True, False, True]
+    assert "stopped playing" in heard.states[1].text
+
+
+async def test_a_device_that_wont_start_is_said() -> None:
+    device = FakeDevice(start_error=library().PortAudioError("Device unavailable", -9985))
+    async with playing(device) as heard:
+        await until(lambda: bool(heard.states))
+
+    assert heard.states[0].text.startswith("no sound: speaker: can't be started: Device unavailable")
+
+
+async def test_what_came_before_a_device_asked_isnt_heard_late() -> None:
+    device, clock = FakeDevice(), FakeClock()
+    async with playing(device, clock=clock.now) as heard:
+        await until(lambda: device.running)
+        heard.mixer.arrange({"a": (AudioFormat(48000, 1), ((1.0, 1.0),))})
+        device.play_stereo(480)
+        heard.mixer.put("a", np.arange(9120, dtype="<i2").tobytes())
+        clock.advance(0.19)
+        device.play_stereo(480)
+        late = np.frombuffer(device.play_stereo(2), "<i2")
+
+    # 35 ms wait, and what the device asks for at once.
+    assert late[0] == pytest.approx(9120 - 0.035 * 48000, abs=2)
+
+
+@pytest.mark.parametrize("when", ["opening", "closing"])
+async def test_a_device_that_hangs_keeps_nobody_waiting(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("listenctl.media.devices.device_player._FAREWELL", 0.05)
+    device = FakeDevice(hangs=when)
+    try:
+        async with playing(device):
+            await until(lambda: bool(device.asked) if when == "opening" else device.running)
+    finally:
+        device.released.set()

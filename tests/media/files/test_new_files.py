@@ -1,0 +1,94 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from listenctl.media.files.new_files import Claim, claim, claim_recording
+
+
+@pytest.fixture(autouse=True)
+def _open_umask() -> object:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def claimed(path: Path) -> str:
+    made = claim(path)
+    os.close(made.fd)
+    return made.path.name
+
+
+def close(made: list[Claim]) -> list[str]:
+    for one in made:
+        os.close(one.fd)
+    return [one.path.name for one in made]
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_files_and_folders_are_the_owners_alone(tmp_path: Path) -> None:
+    fd, path = claim(tmp_path / "a" / "b" / "call.wav")
+    os.write(fd, b"RIFF")
+    os.close(fd)
+
+    assert path.read_bytes() == b"RIFF"
+    assert [mode(path), mode(path.parent), mode(path.parent.parent)] == [0o600, 0o700, 0o700]
+
+
+def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+
+    assert [claimed(path) for _ in range(3)] == ["call.wav", "call-2.wav", "call-3.wav"]
+
+
+@pytest.mark.parametrize("sibling", ["call.json", "call.flac", "call.wav"])
+def test_sidecar_and_finished_format_take_the_name(tmp_path: Path, sibling: str) -> None:
+    (tmp_path / sibling).touch()
+
+    made = claim_recording(tmp_path / "call.wav", ("",), ".flac")
+
+    assert close(made) == ["call-2.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([sibling, "call-2.wav"])
+
+
+@pytest.mark.parametrize("first", [("",), ("-left", "-right")])
+def test_no_two_recordings_want_the_same_sidecar(tmp_path: Path, first: tuple[str, ...]) -> None:
+    second = ("-left", "-right") if first == ("",) else ("",)
+    close(claim_recording(tmp_path / "call.wav", first))
+
+    names = close(claim_recording(tmp_path / "call.wav", second))
+
+    assert all(name.startswith("call-2") for name in names)
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "call.wav").symlink_to(tmp_path / "elsewhere")
+
+    assert claimed(tmp_path / "call.wav") == "call-2.wav"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_files_of_one_recording_share_their_number(tmp_path: Path) -> None:
+    (tmp_path / "call-right.wav").touch()
+
+    made = claim_recording(tmp_path / "call.wav", ("-left", "-right"))
+
+    assert close(made) == ["call-2-left.wav", "call-2-right.wav"]
+    assert not (tmp_path / "call-left.wav").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(NotADirectoryError):
+        claim(tmp_path / "file" / "sub" / "call.wav")
+
+
+def test_a_half_made_claim_is_taken_back(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="File name too long"):
+        claim_recording(tmp_path / "call.wav", ("-left", "x" * 300))
+
+    assert list(tmp_path.iterdir()) == []

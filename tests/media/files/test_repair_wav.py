@@ -1,0 +1,165 @@
+import io
+import subprocess
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pytest
+import soundfile
+
+from listenctl.errors import ListenctlError
+from listenctl.media.files.repair_wav import Recovery, examine, recover
+from listenctl.media.files.wav_header import wav_header
+from listenctl.protocol.audio import AudioFormat
+
+STEREO = AudioFormat(8000, 2)
+SECOND = bytes(range(250)) * 128
+FORMAT_CHUNK = bytes.fromhex("666d7420 10000000 0100 0200 401f0000 007d0000 0400 1000")
+LIST_CHUNK = b"LIST\x04\x00\x00\x00INFO"
+
+
+def header(riff_bytes: int, data_bytes: int) -> bytes:
+    sizes = [size.to_bytes(4, "little") for size in (riff_bytes, data_bytes)]
+    return b"RIFF" + sizes[0] + b"WAVE" + FORMAT_CHUNK + b"data" + sizes[1]
+
+
+def mend(path: Path, content: bytes, assumed: AudioFormat | None = None) -> Recovery:
+    """Recover a file of this content and check what holds for every recovery."""
+    path.write_bytes(content)
+    recovery = recover(path, assumed=assumed)
+    assert path.read_bytes() == content
+    if recovery.output:
+        samples, rate = soundfile.read(recovery.output, dtype="int16", always_2d=True)
+        assert (rate, samples.shape) == (8000, (recovery.diagnosis.samples, 2))
+        assert recovery.output.stat().st_mode & 0o777 == 0o600
+        subprocess.run(["sox", str(recovery.output), "-n"], check=True)
+        assert recover(recovery.output).diagnosis.problems == ()
+    return recovery
+
+
+@pytest.mark.parametrize(
+    ("content", "audio", "problem"),
+    [
+        (header(0, 0) + SECOND, SECOND, "says 0 bytes of audio, the file holds 32000"),
+        (header(36, 0) + SECOND, SECOND, "says 0 bytes of audio"),
+        (header(4294967231, 4294967195) + SECOND, SECOND, "leaves the length open (4294967195 bytes)"),
+        (header(0xFFFFFFFF, 0xFFFFFFFF) + SECOND, SECOND, "leaves the length open"),
+        (header(0x7FFFF024, 0x7FFFF000) + SECOND, SECOND, "leaves the length open"),
+        (header(64036, 64000) + SECOND, SECOND, "says 64000 bytes of audio, the file holds 32000"),
+        (header(16036, 16000) + SECOND, SECOND, "says 16000 bytes of audio, the file holds 32000"),
+        (header(0, 32000) + SECOND, SECOND, "says that the file has 8 bytes, it has 32044"),
+        (header(32037, 32001) + SECOND + b"\x07", SECOND, "ends in the middle of a sample"),
+        (header(32036, 32000) + SECOND[:-1], SECOND[:-4], "ends in the middle of a sample"),
+        (header(32039, 32003)[:36] + SECOND, SECOND, "has no data chunk"),
+        (header(0, 0), b"", "says that the file has 8 bytes, it has 44"),
+        (header(0, 0)[:36], b"", "has no data chunk"),
+        (wav_header(STEREO, 0) + SECOND, SECOND, "says 0 bytes of audio"),
+        (wav_header(STEREO, 1 << 32) + SECOND, SECOND, "says 4294967296 bytes of audio"),
+    ],
+)
+def test_a_broken_file_is_mended_in_a_copy(tmp_path: Path, content: bytes, audio: bytes, problem: str) -> None:
+    recovery = mend(tmp_path / "call.wav", content)
+
+    assert recovery.output == tmp_path / "call.recovered.wav"
+    assert recovery.output.read_bytes() == wav_header(STEREO, len(audio)) + audio
+    assert problem in "; ".join(recovery.diagnosis.problems)
+    assert recovery.diagnosis.seconds == len(audio) / 32000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        header(32036, 32000) + SECOND,
+        wav_header(STEREO, 32000) + SECOND,
+        wav_header(STEREO, 0),
+        header(32048, 32000) + SECOND + LIST_CHUNK,
+        header(32036, 32000) + SECOND + LIST_CHUNK,
+        header(32046, 32000) + SECOND + b"odd \x01\x00\x00\x00x",
+        header(48, 0) + LIST_CHUNK,
+    ],
+)
+def test_a_healthy_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    recovery = mend(tmp_path / "call.wav", content)
+
+    assert recovery.output is None
+    assert recovery.diagnosis.problems == ()
+    assert list(tmp_path.iterdir()) == [tmp_path / "call.wav"]
+
+
+def test_a_cut_chunk_behind_the_audio_is_not_taken_for_audio(tmp_path: Path) -> None:
+    recovery = mend(tmp_path / "call.wav", header(0, 32000) + SECOND + LIST_CHUNK[:-1])
+
+    assert recovery.diagnosis.samples == 8000
+
+
+def test_a_file_without_header_needs_a_format(tmp_path: Path) -> None:
+    with pytest.raises(ListenctlError, match=r"call\.raw: is no WAV file; .* needs --raw"):
+        mend(tmp_path / "call.raw", SECOND)
+
+    recovery = mend(tmp_path / "call.raw", SECOND, assumed=STEREO)
+
+    assert recovery.output == tmp_path / "call.recovered.wav"
+    assert recovery.output.read_bytes() == wav_header(STEREO, 32000) + SECOND
+
+
+def test_the_header_goes_before_the_assumed_format(tmp_path: Path) -> None:
+    recovery = mend(tmp_path / "call.wav", header(0, 0) + SECOND, assumed=AudioFormat(16000, 1))
+
+    assert recovery.diagnosis.format == STEREO
+
+
+def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
+    outputs = [mend(tmp_path / "call.wav", header(0, 0) + SECOND).output for _ in range(2)]
+
+    assert outputs == [tmp_path / "call.recovered.wav", tmp_path / "call.recovered-2.wav"]
+
+
+def test_a_given_output_is_never_overwritten(tmp_path: Path) -> None:
+    source, output = tmp_path / "call.wav", tmp_path / "mended.wav"
+    source.write_bytes(header(0, 0) + SECOND)
+
+    assert recover(source, output=output).output == output
+    with pytest.raises(ListenctlError, match=r"mended\.wav: exists already"):
+        recover(source, output=output)
+
+
+def test_the_end_of_the_name_is_cut_only_where_it_is_an_extension(tmp_path: Path) -> None:
+    recovery = mend(tmp_path / "call.2026", header(0, 0) + SECOND)
+
+    assert recovery.output == tmp_path / "call.2026.recovered.wav"
+
+
+def test_what_cannot_be_recovered_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ListenctlError, match="is no WAV file"):
+        mend(tmp_path / "empty.wav", b"")
+    with pytest.raises(ListenctlError, match="holds 8-bit audio of type 7, not 16-bit PCM"):
+        mend(
+            tmp_path / "ulaw.wav", header(0, 0).replace(b"\x01\x00\x02\x00", b"\x07\x00\x02\x00", 1)[:34] + b"\x08\x00"
+        )
+    with pytest.raises(ListenctlError, match=r"missing\.wav: no such file"):
+        recover(tmp_path / "missing.wav")
+    with pytest.raises(ListenctlError, match="is no file"):
+        recover(tmp_path)
+    assert not list(tmp_path.glob("*recovered*"))
+
+
+def test_a_copy_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "call.wav"
+    source.write_bytes(header(0, 0) + SECOND)
+
+    with pytest.raises(ListenctlError, match="No such file or directory; the original is unchanged"):
+        recover(source, output=tmp_path / "missing" / "mended.wav")
+    assert list(tmp_path.iterdir()) == [source]
+
+
+class SparseFile(io.BytesIO):
+    """A header in front of more audio than a test can hold; only its size is looked at."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return 6 << 30 if whence == io.SEEK_END else super().seek(offset, whence)
+
+
+def test_a_file_past_4_gib_is_measured_without_reading_it() -> None:
+    diagnosis = examine(cast("BinaryIO", SparseFile(header(4294967231, 4294967195))))
+
+    assert diagnosis.data_bytes == (6 << 30) - 44
+    assert len(diagnosis.problems) == 1

@@ -1,0 +1,156 @@
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from listenctl.errors import UsageError
+from listenctl.media.sources.audio_sources import Source, has_second_channel, mix, open_source
+from listenctl.media.sources.sample_speech import speech
+from listenctl.protocol.audio import AudioFormat
+
+
+async def read_all(source: Source, samples: int = 160) -> bytes:
+    pieces = []
+    while piece := await source.read(samples):
+        pieces.append(piece)
+    await source.close()
+    return b"".join(pieces)
+
+
+def numbers(pcm: bytes) -> list[int]:
+    return [int(value) for value in np.frombuffer(pcm, "<i2")]
+
+
+@contextmanager
+def stdin_is(path: Path) -> Iterator[None]:
+    """Let stdin be a file, as the shell does with ``<``."""
+    kept = os.dup(0)
+    fd = os.open(path, os.O_RDONLY)
+    os.dup2(fd, 0)
+    os.close(fd)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+
+
+async def test_silence_never_ends() -> None:
+    source = await open_source("silence", 8000)
+
+    assert await source.read(160) == bytes(320)
+    assert await source.read(3) == bytes(6)
+    await source.close()
+
+
+async def test_a_tone_has_its_frequency_and_level_and_joins_without_a_seam() -> None:
+    source = await open_source("tone:440@-20", 8000)
+
+    pieces = b"".join([await source.read(count) for count in (1, 159, 5000, 2840)])
+    await source.close()
+
+    whole = await (await open_source("tone:440@-20", 8000)).read(8000)
+    wave = np.frombuffer(pieces, "<i2").astype(float)
+    assert pieces == whole
+    assert np.abs(np.fft.rfft(wave)).argmax() == 440
+    assert np.abs(wave).max() == pytest.approx(3277, abs=2)
+
+
+async def test_a_tone_is_12_db_below_full_scale_and_fades_in() -> None:
+    source = await open_source("tone:1000", 8000)
+
+    values = numbers(await source.read(160))
+
+    assert max(values) == pytest.approx(8231, abs=2)
+    assert max(map(abs, values[:8])) < 1700
+
+
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        ("tone:4000", "below 4000 Hz"),
+        ("tone:0", "above 0"),
+        ("tone:nan", "above 0"),
+        ("tone:", "write tone:HZ"),
+        ("tone", "write tone:HZ"),
+        ("tone:a", "write tone:HZ"),
+        ("tone:440@1", "between -120 and 0"),
+        ("tone:440@nan", "between -120 and 0"),
+        ("tone:440@", "write tone:HZ"),
+    ],
+)
+async def test_an_impossible_tone_is_refused(spec: str, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        await open_source(spec, 8000)
+
+
+@pytest.mark.parametrize("spec", ["silence", "tone:440", "mic", "mic:1"])
+async def test_what_has_one_channel_has_no_second(spec: str) -> None:
+    with pytest.raises(UsageError, match="one channel only"):
+        await open_source(spec, 8000, channel=1)
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+async def test_speech_is_a_channel_of_the_sample(channel: int) -> None:
+    source = await open_source("speech", 8000, channel=channel)
+
+    both = speech(AudioFormat(8000, 2))
+
+    assert numbers(await read_all(source)) == numbers(both)[channel::2]
+
+
+async def test_speech_starts_again_without_a_gap() -> None:
+    once = await read_all(await open_source("speech", 8000))
+    source = await open_source("speech", 8000, loop=True)
+
+    twice = await source.read(len(once))
+
+    assert twice == once + once
+
+
+async def test_stdin_is_a_source(tmp_path: Path) -> None:
+    (tmp_path / "audio").write_bytes(b"\1\0\2\0\3\0\4")
+
+    with stdin_is(tmp_path / "audio"):
+        heard = await read_all(await open_source("-", 8000), 2)
+
+    assert heard == b"\1\0\2\0\3\0"
+
+
+@pytest.mark.parametrize(
+    ("spec", "second"), [("speech", True), ("silence", False), ("tone:440", False), ("mic:2", False), ("-", False)]
+)
+def test_only_speech_and_files_have_a_second_channel(spec: str, second: bool) -> None:
+    assert has_second_channel(spec) is second
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_file_says_how_many_channels_it_has(tmp_path: Path, channels: int) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((10, channels), "int16"), 8000)
+
+    assert has_second_channel(str(tmp_path / "a.wav")) is (channels == 2)
+
+
+def test_a_file_that_is_missing_has_no_channels() -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.wav: can't be read: No such file"):
+        has_second_channel("nowhere.wav")
+
+
+def test_mono_is_the_caller_alone() -> None:
+    assert mix("mono", b"\1\0", b"\2\0\3\0") == b"\1\0"
+
+
+def test_stereo_has_the_caller_left_and_silence_after_the_shorter_one() -> None:
+    assert mix("stereo", b"\1\0", b"\2\0\3\0") == b"\1\0\2\0\0\0\3\0"
+    assert mix("stereo", b"", b"") == b""
+
+
+def test_mixed_is_the_sum_clipped() -> None:
+    caller = np.array([1, 32767, -32768, 5], "<i2").tobytes()
+    callee = np.array([2, 1, -1], "<i2").tobytes()
+
+    assert numbers(mix("mixed", caller, callee)) == [3, 32767, -32768, 5]

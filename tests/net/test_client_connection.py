@@ -1,0 +1,290 @@
+import asyncio
+import socket
+import struct
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from listenctl.net.client_connection import ConnectionEnd, binary_frame, connect, fresh_mask
+from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT, frame
+from tests.helpers.scripted_server import Heard, finish, parse_frames, serving, shake_hands, target
+
+AUDIO = bytes(range(256)) + bytes(64)
+BY_SERVER_GONE = ConnectionEnd("server", None, "", "the server closed the connection without a Close")
+
+
+def said(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0) -> bytes:
+    """Return a frame as a server sends it."""
+    return frame(opcode, payload, fin=fin, rsv=rsv, mask=None)
+
+
+class Server:
+    """Opens a call, says ``pieces``, and keeps all that comes until the end."""
+
+    def __init__(self, *pieces: bytes, behind: bytes = b"") -> None:
+        self._pieces = pieces
+        self._behind = behind
+        self.received = b""
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer, behind=self._behind)
+        for piece in self._pieces:
+            writer.write(piece)
+            await writer.drain()
+        try:
+            while data := await reader.read(65536):
+                self.received += data
+        except ConnectionError:
+            self.received += b"RESET"
+
+    def frames(self) -> list[Frame]:
+        return parse_frames(self.received)
+
+
+async def talk(server: Server, heard: Heard) -> bool:
+    """Call, wait until the server has ended the call, and return whether it did so in order."""
+    async with serving(server) as port:
+        connection = await connect(target(port), heard)
+        await heard.until(lambda: bool(heard.ends))
+        return await connection.wait_closed(10)
+
+
+async def test_what_is_sent_arrives_masked_and_whole_and_then_close_and_fin() -> None:
+    server, heard = Server(), Heard()
+
+    async with serving(server) as port:
+        connection = await connect(target(port), heard)
+        connection.send_text(b'{"callSid":"c"}')
+        connection.send_audio(AUDIO)
+        connection.send_audio(b"")
+        connection.send_audio(bytes(70_000))
+        connection.send_frames(binary_frame(b"ab", b"\x01\x02\x03\x04"))
+        in_order = await finish(connection)
+
+    # The server doesn't answer Close: the stream had an end nevertheless.
+    assert server.frames() == [
+        Frame(Opcode.TEXT, b'{"callSid":"c"}'),
+        Frame(Opcode.BINARY, AUDIO),
+        Frame(Opcode.BINARY, b""),
+        Frame(Opcode.BINARY, bytes(70_000)),
+        Frame(Opcode.BINARY, b"ab"),
+        Frame(Opcode.CLOSE, b"\x03\xe8"),
+    ]
+    assert in_order
+    assert heard.ends == [ConnectionEnd("jambonz", 1000)]
+
+
+async def test_messages_are_handed_up_in_order_from_the_first_byte_behind_the_handshake() -> None:
+    pieces = [
+        said(TEXT, b'{"type":"killAudio"}') + said(BINARY, AUDIO)[:100],
+        said(BINARY, AUDIO)[100:] + said(TEXT, b"\xff\xfe"),
+        said(BINARY, b"ab", fin=False) + said(PING, b"hi") + said(CONTINUATION, b"cd"),
+        said(BINARY, bytes(9_600_000)),
+        frame(0x8, b"\x03\xe8bye", mask=None),
+    ]
+    server, heard = Server(*pieces, behind=said(TEXT, b"first")), Heard()
+
+    await talk(server, heard)
+
+    assert heard.messages == [
+        ("text", b"first", False),
+        ("text", b'{"type":"killAudio"}', False),
+        ("audio", AUDIO, False),
+        ("text", b"\xff\xfe", False),
+        ("audio", b"abcd", True),
+        ("audio", bytes(9_600_000), False),
+    ]
+    assert server.frames() == [Frame(Opcode.PONG, b"hi"), Frame(Opcode.CLOSE, b"\x03\xe8bye")]
+    assert heard.ends == [ConnectionEnd("server", 1000, "bye")]
+
+
+async def test_fresh_masks_differ() -> None:
+    masks = [fresh_mask() for _ in range(3000)]
+
+    assert {len(mask) for mask in masks} == {4}
+    assert len(set(masks)) > 2990
+
+
+@pytest.mark.parametrize(
+    ("frames", "answer", "end"),
+    [
+        (b"\x88\x05\x03\xe8bye", [b"\x03\xe8bye"], ConnectionEnd("server", 1000, "bye")),
+        (b"\x88\x02\x0f\xa0", [b"\x0f\xa0"], ConnectionEnd("server", 4000)),
+        (b"\x88\x00", [b""], ConnectionEnd("server", None)),
+        (b"\x88\x01\x03", [b""], ConnectionEnd("server", None, "", "the server sent a Close of one byte")),
+        (
+            b"\x88\x02\x03\xe7",
+            [b"\x03\xea"],
+            ConnectionEnd("server", 999, "", "the server sent a Close with the invalid code 999"),
+        ),
+        (b"\x82\x81abcd!", [b"\x03\xea"], ConnectionEnd("jambonz", 1002, "", "the server sent a masked frame")),
+    ],
+    ids=["reason", "own code", "empty", "one byte", "999", "masked"],
+)
+async def test_a_close_or_a_masked_frame_is_answered_with_close_and_fin(
+    frames: bytes, answer: list[bytes], end: ConnectionEnd
+) -> None:
+    server, heard = Server(frames), Heard()
+
+    await talk(server, heard)
+
+    assert server.frames() == [Frame(Opcode.CLOSE, payload) for payload in answer]
+    assert heard.ends == [end]
+
+
+@pytest.mark.parametrize(
+    ("frames", "fault"),
+    [
+        (said(TEXT, b"x", rsv=4), "a frame with reserved bits"),
+        (said(3, b"x"), "a frame with the reserved opcode 3"),
+        (said(PING, bytes(126)), "a control frame that is fragmented or too long"),
+        (said(CONTINUATION, b"x"), "a continuation of nothing"),
+        (said(TEXT, b"x", fin=False) + said(TEXT, b"y"), "a message inside a fragmented one"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "a frame with reserved bits"),
+    ],
+    ids=["RSV1", "opcode", "long ping", "continuation", "interleaved", "garbage"],
+)
+async def test_a_faulty_frame_ends_the_connection_without_a_close(frames: bytes, fault: str) -> None:
+    server, heard = Server(frames), Heard()
+
+    await talk(server, heard)
+
+    assert server.received in (b"", b"RESET")
+    assert heard.ends == [ConnectionEnd("jambonz", None, "", f"the server sent {fault}")]
+
+
+@pytest.mark.parametrize(
+    ("end", "well"),
+    [
+        (ConnectionEnd("server", 1000), True),
+        (ConnectionEnd("server", 1001), True),
+        (ConnectionEnd("server", None), True),
+        (ConnectionEnd("server", 3000), True),
+        (ConnectionEnd("server", 1011, "out of memory"), False),
+        (BY_SERVER_GONE, False),
+        (ConnectionEnd("jambonz", 1000), True),
+        (ConnectionEnd("jambonz", 1002, "", "the server sent a masked frame"), False),
+        (ConnectionEnd("nobody", None), False),
+    ],
+)
+def test_a_call_ended_well_unless_with_an_error_or_without_a_close(end: ConnectionEnd, *, well: bool) -> None:
+    assert end.ended_well is well
+
+
+async def test_nothing_is_sent_or_told_after_the_servers_close() -> None:
+    server, heard = Server(b"\x88\x02\x03\xe8" + said(TEXT, b"late") + said(PING, b"hi")), Heard()
+
+    async with serving(server) as port:
+        connection = await connect(target(port), heard)
+        await heard.until(lambda: bool(heard.ends))
+        connection.send_text(b"too late")
+        connection.hang_up()
+        in_order = await connection.wait_closed(10)
+
+    assert server.frames() == [Frame(Opcode.CLOSE, b"\x03\xe8")]
+    assert heard.messages == []
+    assert heard.ends == [ConnectionEnd("server", 1000)]
+    assert in_order
+
+
+async def test_nothing_is_told_after_hanging_up() -> None:
+    heard = Heard()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        await reader.read()
+        writer.write(said(TEXT, b"late") + b"\x88\x02\x0f\xa0")
+        await writer.drain()
+
+    async with serving(script) as port:
+        connection = await connect(target(port), heard)
+        assert await finish(connection)
+
+    assert heard.messages == []
+    assert heard.ends == [ConnectionEnd("jambonz", 1000)]
+
+
+async def test_hanging_up_twice_sends_one_close() -> None:
+    server, heard = Server(), Heard()
+
+    async with serving(server) as port:
+        connection = await connect(target(port), heard)
+        connection.hang_up(1001)
+        await finish(connection)
+
+    assert server.frames() == [Frame(Opcode.CLOSE, b"\x03\xe9")]
+    assert heard.ends == [ConnectionEnd("jambonz", 1001)]
+
+
+async def test_a_message_can_make_the_listener_hang_up() -> None:
+    class Brief(Heard):
+        def on_text(self, data: bytes, *, fragmented: bool) -> None:
+            super().on_text(data, fragmented=fragmented)
+            connection.hang_up()
+
+    server, heard = Server(behind=said(TEXT, b"one") + said(TEXT, b"two")), Brief()
+
+    async with serving(server) as port:
+        connection = await connect(target(port), heard)
+        await heard.until(lambda: bool(heard.ends))
+        await connection.wait_closed(10)
+
+    assert heard.messages == [("text", b"one", False)]
+    assert server.frames() == [Frame(Opcode.CLOSE, b"\x03\xe8")]
+
+
+async def test_a_server_that_ends_without_a_close_is_told_apart_from_a_broken_connection() -> None:
+    gone, broken = Heard(), Heard()
+
+    async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        await writer.drain()
+
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        await reader.readexactly(8)
+        connection: socket.socket = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with serving(leave) as port:
+        connection = await connect(target(port), gone)
+        assert await connection.wait_closed(10)
+    async with serving(reset) as port:
+        connection = await connect(target(port), broken)
+        connection.send_audio(b"ab")
+        assert not await connection.wait_closed(10)
+
+    assert gone.ends == [BY_SERVER_GONE]
+    assert broken.ends == [ConnectionEnd("nobody", None, "", "the connection broke: Connection reset by peer")]
+
+
+async def test_abort_is_a_reset_without_a_close() -> None:
+    server, heard = Server(), Heard()
+
+    async with serving(server) as port:
+        connection = await connect(target(port), heard)
+        connection.abort()
+        connection.abort()
+        await connection.wait_closed(10)
+
+    assert server.received == b"RESET"
+    assert heard.ends == [ConnectionEnd("jambonz", None, "", "broken off")]
+
+
+async def test_a_server_that_never_ends_is_left() -> None:
+    left = asyncio.Event()
+    heard = Heard()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        await left.wait()
+
+    async with serving(script) as port:
+        connection = await connect(target(port), heard)
+        connection.hang_up()
+        in_order = await connection.wait_closed(0)
+        left.set()
+
+    assert not in_order
+    assert heard.ends == [ConnectionEnd("jambonz", 1000, "", "the server didn't end the connection within 0 s")]

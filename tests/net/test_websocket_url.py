@@ -1,0 +1,111 @@
+import pytest
+
+from listenctl.errors import UsageError
+from listenctl.net.websocket_url import Address, parse_address, resolve
+
+
+@pytest.mark.parametrize(
+    ("url", "expected", "shown"),
+    [
+        ("ws://h", Address(False, "h", 80, "/"), "ws://h/"),
+        ("wss://h", Address(True, "h", 443, "/"), "wss://h/"),
+        ("http://h/", Address(False, "h", 80, "/"), "ws://h/"),
+        ("https://h/", Address(True, "h", 443, "/"), "wss://h/"),
+        ("WSS://h/", Address(True, "h", 443, "/"), "wss://h/"),
+        ("HTTP://H:3000/a", Address(False, "H", 3000, "/a"), "ws://H:3000/a"),
+        ("wss://127.0.0.1:80/a/b?x=1&y=/", Address(True, "127.0.0.1", 80, "/a/b?x=1&y=/"), "wss://127.0.0.1:80/a/b?x=1&y=/"),
+        ("ws://h:80/a@b:c[d]", Address(False, "h", 80, "/a@b:c[d]"), "ws://h/a@b:c[d]"),
+    ],
+)  # fmt: skip
+def test_a_url_is_read_as_jambonz_reads_it(url: str, expected: Address, shown: str) -> None:
+    address = parse_address(url)
+
+    assert address == expected
+    assert address.warnings == ()
+    assert str(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "warning"),
+    [
+        ("ws://h/a b?x=y z", "/a b?x=y z", "has a space, which is sent as it is"),
+        ("ws://h/a#b", "/a#b", "fragment, which jambonz sends as part of the path"),
+        ("ws://h/é", "/é", "beyond ASCII, which are sent as they are"),
+    ],
+)
+def test_what_is_only_odd_is_sent_and_warned_of(url: str, path: str, warning: str) -> None:
+    address = parse_address(url)
+
+    assert address.path == path
+    assert len(address.warnings) == 1
+    assert warning in address.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("", "begins with none of ws://"),
+        ("h:3000", "begins with none of ws://"),
+        ("ftp://h/", "begins with none of ws://"),
+        ("Ws://h/", r"begins with none of ws://.* \(lower or upper case\)"),
+        ("ws://", "has no host"),
+        ("ws:///path", "has no host"),
+        ("ws://:80/", "has no host"),
+        ("ws://h h/", "has no host"),
+        ("ws://bücher.example/", "xn--"),
+        ("ws://h?x=1", r"sends a query only after a /; write h/\?x=1"),
+        ("ws://h:80#x", "write h:80/#x"),
+        ("ws://[::1]:3000/", "can't read an IPv6 address; give a host name that resolves to it"),
+        ("ws://::1/", "can't read an IPv6 address"),
+        ("ws://h:x/", "the port is no number from 1 to 65535"),
+        ("ws://h:/", "the port is no number"),
+        ("ws://h:0/", "the port is no number"),
+        ("ws://h:65536/", "the port is no number"),
+        ("ws://h:+80/", "the port is no number"),
+        ("ws://h/a|b", r"cuts a URL at \|; write %7C"),
+        ("ws://h/a'b", "cuts a URL at '; write %27"),
+        ("ws://h/\r\nX: y", "has no control characters"),
+        (f"ws://{'h' * 513}/", "longer than the 512 characters"),
+        (f"ws://h/{'p' * 4096}", "longer than the 4096 characters"),
+    ],
+)
+def test_what_jambonz_would_misread_is_wrong_usage(url: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        parse_address(url)
+
+
+def test_limits_are_those_of_jambonz() -> None:
+    assert len(parse_address(f"ws://{'h' * 512}/").host) == 512
+    assert len(parse_address(f"ws://h/{'p' * 4095}").path) == 4096
+
+
+def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError, match=r"^h:80: jambonz takes user:password@ .* give credentials apart") as caught:
+        parse_address("ws://user:s3cret@h:80/calls")
+
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("/b?y=2", "wss://h:3000/b?y=2"),
+        ("b", "wss://h:3000/a/b"),
+        ("?y=2", "wss://h:3000/a/x?y=2"),
+        ("//other/b", "wss://other/b"),
+        ("ws://other:1/b", "ws://other:1/b"),
+        ("HTTP://other/b", "ws://other/b"),
+    ],
+)
+def test_a_relative_url_is_resolved(url: str, expected: str) -> None:
+    assert str(resolve(url, parse_address("https://h:3000/a/x?x=1"))) == expected
+
+
+def test_a_relative_url_needs_a_base() -> None:
+    with pytest.raises(UsageError, match="is relative to the application's URL, which is not known"):
+        resolve("/calls", None)
+
+
+def test_a_line_break_in_a_relative_url_is_refused() -> None:
+    with pytest.raises(UsageError, match="no control characters"):
+        resolve("/a\r\nb", parse_address("ws://h/"))

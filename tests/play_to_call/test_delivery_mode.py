@@ -1,0 +1,86 @@
+import pytest
+
+from listenctl.errors import UsageError
+from listenctl.play_to_call.delivery_mode import (
+    Choice,
+    Delivery,
+    Hints,
+    KnownBy,
+    PlayMode,
+    check_choice,
+    decide,
+    why_tried,
+)
+from listenctl.play_to_call.rate_probe import rate_of
+
+AUTO, CLIP, STREAM = Choice.AUTO, Choice.CLIP, Choice.STREAM
+ALL = Hints(metadata=16000, server=8000)
+
+
+@pytest.mark.parametrize(
+    ("choice", "rate", "hints", "mode"),
+    [
+        (AUTO, 24000, ALL, (Delivery.STREAM, 24000, KnownBy.OPTION)),
+        (AUTO, 0, ALL, (Delivery.CLIP, 0, KnownBy.OPTION)),
+        (CLIP, None, ALL, (Delivery.CLIP, 0, KnownBy.OPTION)),
+        (AUTO, None, ALL, (Delivery.STREAM, 16000, KnownBy.METADATA)),
+        (AUTO, None, Hints(metadata=0, server=8000), (Delivery.CLIP, 0, KnownBy.METADATA)),
+        (AUTO, None, Hints(server=8000, server_from=KnownBy.TOOL), (Delivery.STREAM, 8000, KnownBy.TOOL)),
+        (STREAM, None, Hints(metadata=0, server=8000), (Delivery.STREAM, 8000, KnownBy.SERVER)),
+        (STREAM, 8000, Hints(metadata=0), (Delivery.STREAM, 8000, KnownBy.OPTION)),
+    ],
+)
+def test_who_is_closest_to_the_call_decides(
+    choice: Choice, rate: int | None, hints: Hints, mode: tuple[Delivery, int, KnownBy]
+) -> None:
+    assert decide(choice, rate, hints) == PlayMode(*mode)
+
+
+@pytest.mark.parametrize("choice", [AUTO, STREAM])
+def test_where_nobody_says_anything_it_has_to_be_found_out(choice: Choice) -> None:
+    assert decide(choice, None, Hints()) is None
+
+
+def test_who_wants_a_stream_does_not_believe_in_clips() -> None:
+    assert decide(STREAM, None, Hints(metadata=0, server=0)) is None
+
+
+@pytest.mark.parametrize(
+    ("choice", "hints", "sentence"),
+    [
+        (AUTO, Hints(), "nobody says how this call takes sound, so it is tried out"),
+        (STREAM, Hints(), "nobody says how this call takes sound, so it is tried out"),
+        (STREAM, Hints(metadata=0), "the call's metadata say that it takes clips, not a stream; "),
+        (STREAM, Hints(server=0, server_from=KnownBy.TOOL), "another tool said of this call that it takes clips"),
+        (STREAM, Hints(server=0), "the server's --stream-rate says that it takes clips, not a stream; "),
+    ],
+)
+def test_why_something_is_tried_is_said(choice: Choice, hints: Hints, sentence: str) -> None:
+    assert why_tried(choice, hints).startswith(sentence)
+
+
+@pytest.mark.parametrize(("choice", "rate"), [(CLIP, 8000), (STREAM, 0)])
+def test_options_that_contradict_each_other_are_refused(choice: Choice, rate: int) -> None:
+    with pytest.raises(UsageError):
+        check_choice(choice, rate)
+
+
+@pytest.mark.parametrize(
+    ("mode", "sentence"),
+    [
+        (PlayMode.at_rate(8000, KnownBy.METADATA), "streams at 8000 Hz, as streamRate in the call's metadata says"),
+        (PlayMode.at_rate(0, KnownBy.SERVER), "takes clips, as the server's --stream-rate says"),
+        (PlayMode.at_rate(0, KnownBy.PROBE), "takes clips, since it doesn't answer a mark"),
+        (PlayMode.at_rate(16000, KnownBy.PROBE), "streams at 16000 Hz, as a probe found"),
+    ],
+)
+def test_a_mode_says_how_it_is_known(mode: PlayMode, sentence: str) -> None:
+    assert mode.sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate"),
+    [(0.48, 8000), (0.53, 8000), (0.24, 16000), (0.29, 16000), (0.16, 24000), (0.02, None), (0.4, None), (0.7, None)],
+)
+def test_the_time_that_silence_takes_tells_the_rate(seconds: float, rate: int | None) -> None:
+    assert rate_of(seconds) == rate

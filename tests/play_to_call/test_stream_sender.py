@@ -1,0 +1,169 @@
+"""The pace of a stream, on a clock that goes only as far as the sender sleeps, or as a test is late."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from listenctl.play_to_call.stream_sender import StreamSender
+from tests.helpers.clock import FakeClock
+
+SECOND = b"\x01\x00" * 8000
+CHUNK = b"\x01\x00" * 160
+
+
+class LateClock(FakeClock):
+    """A clock whose sleepers wake up ``late`` seconds too late."""
+
+    late = 0.0
+
+    async def sleep(self, delay: float) -> None:
+        await super().sleep(delay + self.late if delay else 0.0)
+
+
+@dataclass
+class Wire:
+    """What was sent and when, and how far it was ahead of who plays it from the first byte on."""
+
+    clock: FakeClock
+    sent: list[tuple[float, bytes]] = field(default_factory=list)
+
+    async def send(self, data: bytes) -> None:
+        self.sent.append((self.clock.now(), data))
+
+    @property
+    def audio(self) -> bytes:
+        return b"".join(data for _, data in self.sent)
+
+    def leads(self, rate: int = 8000) -> list[float]:
+        begin, total, leads = self.sent[0][0], 0, []
+        for at, data in self.sent:
+            total += len(data) // 2
+            leads.append(total / rate - (at - begin))
+        return leads
+
+
+def sender_on(
+    clock: FakeClock, *, rate: int = 8000, lead: float = 0.2, exact: bool = False
+) -> tuple[StreamSender, Wire]:
+    wire = Wire(clock)
+    return StreamSender(wire.send, rate, lead=lead, exact=exact, clock=clock), wire
+
+
+async def test_the_lead_is_sent_at_once_and_then_kept() -> None:
+    sender, wire = sender_on(FakeClock(7.0))
+
+    await sender.put(SECOND * 5)
+
+    leads = wire.leads()
+    assert wire.audio == SECOND * 5
+    assert [at for at, _ in wire.sent[:9]] == [7.0] * 9
+    assert min(leads[10:]) == pytest.approx(0.21)
+    assert max(leads[10:]) == pytest.approx(0.21)
+
+
+async def test_late_wakeups_shift_nothing_later() -> None:
+    clock = LateClock()
+    sender, wire = sender_on(clock)
+
+    for late in (0.0, 0.015, 0.005, 0.018, 0.0):
+        clock.late = late
+        await sender.put(SECOND)
+
+    assert all(0.18 < lead < 0.22 for lead in wire.leads()[10:])
+    clock.late = 0.0
+    await sender.put(CHUNK * 2)
+    assert wire.leads()[-1] == pytest.approx(0.21)
+
+
+async def test_what_is_due_after_a_stall_is_sent_at_once() -> None:
+    clock = FakeClock()
+    sender, wire = sender_on(clock)
+    await sender.put(SECOND)
+
+    clock.advance(0.1)
+    await sender.put(SECOND)
+
+    # 5 chunks were due meanwhile.
+    assert [at for at, _ in wire.sent[50:55]] == [pytest.approx(wire.sent[50][0])] * 5
+    assert wire.leads()[-1] == pytest.approx(0.21)
+
+
+async def test_after_an_underrun_the_clock_begins_anew() -> None:
+    clock = FakeClock()
+    sender, wire = sender_on(clock)
+    await sender.put(SECOND)
+    clock.advance(10.0)
+
+    resumed = clock.now()
+    await sender.put(SECOND)
+
+    assert [at for at, _ in wire.sent[50:59]] == [resumed] * 9
+    assert sender.ends_at == pytest.approx(resumed + 1.0)
+    assert sender.sent_seconds == 2.0
+
+
+async def test_no_chunk_is_longer_than_20_ms_and_less_is_sent_too() -> None:
+    sender, wire = sender_on(FakeClock())
+
+    await sender.put(CHUNK + b"\x05\x00")
+
+    assert [len(data) for _, data in wire.sent] == [320, 2]
+
+
+async def test_half_a_sample_waits_for_its_other_half() -> None:
+    sender, wire = sender_on(FakeClock())
+
+    for byte in b"\x01\x02\x03\x04\x05":
+        await sender.put(bytes([byte]))
+
+    assert wire.audio == b"\x01\x02\x03\x04"
+
+
+async def test_samples_that_jambonz_takes_for_marks_are_moved() -> None:
+    sender, wire = sender_on(FakeClock())
+    exact_sender, exact_wire = sender_on(FakeClock(), exact=True)
+
+    for one in (sender, exact_sender):
+        await one.put(b"\xff\xff\x00\xff\xff\x00\xff\xff")
+
+    assert wire.audio == b"\xfe\xff\x00\xff\xff\x00\xfe\xff"
+    assert exact_wire.audio == b"\xff\xff\x00\xff\xff\x00\xff\xff"
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 11025, 48000])
+async def test_the_end_is_padded_with_160_ms_that_count_for_nothing(rate: int) -> None:
+    sender, wire = sender_on(FakeClock(), rate=rate)
+    await sender.put(CHUNK)
+
+    end = sender.ends_at
+    await sender.finish()
+
+    assert wire.audio == CHUNK + bytes(2 * round(0.16 * rate))
+    assert (sender.sent_seconds, sender.ends_at) == (160 / rate, end)
+
+
+async def test_after_a_kill_nothing_is_sent_for_40_ms() -> None:
+    clock = FakeClock()
+    sender, wire = sender_on(clock)
+    await sender.put(SECOND)
+
+    killed_at = clock.now()
+    sender.killed()
+    lead = sender.lead
+    await sender.put(CHUNK)
+
+    assert lead == 0
+    assert wire.sent[-1][0] == pytest.approx(killed_at + 0.04)
+
+
+async def test_the_lead_is_what_the_clock_has_not_reached() -> None:
+    clock = FakeClock()
+    sender, _ = sender_on(clock)
+
+    await sender.put(CHUNK * 5)
+
+    assert sender.lead == pytest.approx(0.1)
+    clock.advance(0.06)
+    assert sender.lead == pytest.approx(0.04)
+    clock.advance(5)
+    assert sender.lead == 0

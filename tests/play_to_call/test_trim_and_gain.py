@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from listenctl.media.sources.audio_sources import PcmSource, Silence, Source
+from listenctl.play_to_call.trim_and_gain import Shaping, shape
+
+RATE = 1000
+
+
+async def read_all(source: Source, samples: int = 7) -> list[int]:
+    pieces = []
+    while piece := await source.read(samples):
+        pieces.append(piece)
+    await source.close()
+    return [int(value) for value in np.frombuffer(b"".join(pieces), "<i2")]
+
+
+def ramp(count: int) -> PcmSource:
+    return PcmSource(np.arange(count, dtype="<i2").tobytes())
+
+
+def flat(count: int, value: int = 10000) -> PcmSource:
+    return PcmSource(np.full(count, value, "<i2").tobytes())
+
+
+async def test_a_source_that_is_not_changed_stays_itself() -> None:
+    source = ramp(10)
+
+    assert shape(source, RATE, Shaping(), None) is source
+
+
+async def test_a_part_is_cut_out_to_the_sample() -> None:
+    part = shape(ramp(100), RATE, Shaping(start=0.02, duration=0.03), None)
+
+    assert await read_all(part) == list(range(20, 50))
+
+
+async def test_a_duration_beyond_the_end_changes_nothing() -> None:
+    assert await read_all(shape(ramp(10), RATE, Shaping(duration=5.0), None)) == list(range(10))
+
+
+async def test_a_start_beyond_the_end_leaves_nothing() -> None:
+    assert await read_all(shape(ramp(10), RATE, Shaping(start=1.0), None)) == []
+
+
+async def test_a_duration_ends_what_has_no_end() -> None:
+    assert await read_all(shape(Silence(), RATE, Shaping(duration=0.05), None)) == [0] * 50
+
+
+@pytest.mark.parametrize(("gain", "value"), [(6.0, 19953), (-20.0, 1000), (20.0, 32767)])
+async def test_a_gain_is_in_decibels_and_clips(gain: float, value: int) -> None:
+    assert await read_all(shape(flat(9), RATE, Shaping(gain_db=gain), None)) == [value] * 9
+
+
+async def test_a_fade_rises_and_falls_at_the_ends() -> None:
+    faded = await read_all(shape(flat(100), RATE, Shaping(fade=0.01), 0.1))
+
+    assert faded[:11] == [1000 * step for step in range(11)]
+    assert set(faded[10:90]) == {10000}
+    assert faded == faded[::-1]
+
+
+async def test_a_fade_lies_at_the_ends_of_the_part() -> None:
+    shaping = Shaping(fade=0.01, start=0.05, duration=0.1)
+
+    faded = await read_all(shape(flat(1000), RATE, shaping, shaping.length(1.0)))
+
+    assert len(faded) == 100
+    assert (faded[0], faded[50], faded[-1]) == (0, 10000, 0)
+
+
+@pytest.mark.parametrize(
+    ("shaping", "own", "length"),
+    [
+        (Shaping(), 3.0, 3.0),
+        (Shaping(), None, None),
+        (Shaping(start=1.0), 3.0, 2.0),
+        (Shaping(start=4.0), 3.0, 0.0),
+        (Shaping(start=1.0, duration=1.5), 3.0, 1.5),
+        (Shaping(start=1.0, duration=5.0), 3.0, 2.0),
+        (Shaping(duration=5.0), None, 5.0),
+        (Shaping(loop=True), 3.0, None),
+        (Shaping(loop=True, duration=7.0), 3.0, 7.0),
+    ],
+)
+def test_the_length_is_known_where_it_can_be(shaping: Shaping, own: float | None, length: float | None) -> None:
+    assert shaping.length(own) == length

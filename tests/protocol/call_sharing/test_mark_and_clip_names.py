@@ -1,0 +1,98 @@
+import pytest
+
+from listenctl.protocol.call_sharing.mark_and_clip_names import MAX_OUTSTANDING, Asked, ClipOrder, WireNames
+
+
+def test_each_name_is_new_and_leads_back_to_its_tool_once() -> None:
+    names = WireNames[str]("lc-m")
+
+    given = [names.give(1, "a"), names.give(2, "a"), names.give(1, "a")]
+
+    assert given == ["lc-m1", "lc-m2", "lc-m3"]
+    assert [names.take(name) for name in given] == [Asked(1, "a"), Asked(2, "a"), Asked(1, "a")]
+    assert names.take("lc-m1") is None
+    assert names.give(1, "a") == "lc-m4"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "lc-m", "lc-m0", "lc-m01", "lc-m2", "lc-m-1", "lc-m1 ", "lc-m\u0661", "lc-m" + "9" * 5000, "1", 5, None],
+)
+def test_names_of_others_are_not_ours(name: object) -> None:
+    names = WireNames[str]("lc-m")
+    names.give(1, "a")
+
+    assert names.has_given("lc-m1")
+    assert not names.has_given(name)
+
+
+def test_a_name_stays_ours_after_its_answer() -> None:
+    names = WireNames[str]("lc-m")
+    names.take(names.give(1, "a"))
+
+    assert names.has_given("lc-m1")
+
+
+def test_counts_what_each_tool_waits_for() -> None:
+    names = WireNames[str]("lc-m")
+    for tool in (1, 1, 2):
+        names.give(tool, "a")
+    assert (names.count(1), names.count(2), names.count(3)) == (2, 1, 0)
+
+    names.take("lc-m1")
+    names.take("lc-m1")
+    assert (names.count(1), names.count(2)) == (1, 1)
+
+    names.forget(2)
+    assert (names.count(1), names.count(2)) == (1, 0)
+
+    names.forget_all()
+    assert names.count(1) == 0
+
+
+def test_clips_are_answered_in_order() -> None:
+    order = ClipOrder()
+    for name in ("a", "b"):
+        order.add(name)
+
+    assert [order.take(), order.take(), order.take()] == [("a",), ("b",), ()]
+
+
+def test_one_answer_comes_for_all_that_were_killed() -> None:
+    order = ClipOrder()
+    for name in ("a", "b", "c"):
+        order.add(name)
+    order.kill()
+    order.add("d")
+    order.kill()
+    order.kill()
+    order.add("e")
+
+    assert [order.take() for _ in range(4)] == [("a", "b", "c"), ("d",), ("e",), ()]
+
+
+def test_a_kill_with_nothing_playing_changes_nothing() -> None:
+    order = ClipOrder()
+    order.kill()
+    order.add("a")
+
+    assert order.take() == ("a",)
+
+
+def test_after_a_stop_no_order_is_assumed() -> None:
+    order = ClipOrder()
+    order.add("a")
+
+    order.stop()
+    order.add("b")
+
+    assert order.take() == ()
+
+
+def test_the_order_of_too_many_clips_is_given_up() -> None:
+    order = ClipOrder()
+
+    for number in range(MAX_OUTSTANDING + 1):
+        order.add(str(number))
+
+    assert order.take() == ()

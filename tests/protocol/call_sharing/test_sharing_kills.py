@@ -1,0 +1,271 @@
+"""What a killAudio, and the withdrawal of a clip, do to whom."""
+
+import json
+
+import pytest
+
+from listenctl.protocol.call_sharing.clip_queue import AGAIN, AGAIN_IF_OTHERS_FOLLOW, MAX_AT_JAMBONZ, STOP_PATIENCE
+from listenctl.protocol.call_sharing.shared_call import SharedCall
+from listenctl.protocol.call_sharing.shared_stream import DEAF
+from listenctl.protocol.call_sharing.sharing_actions import (
+    Action,
+    Actions,
+    AudioToJambonz,
+    Refuse,
+    TextToJambonz,
+    ToTool,
+)
+from listenctl.protocol.frames.splitter import Audio, Text
+from tests.helpers.clock import FakeClock
+from tests.helpers.playout import tone
+from tests.protocol.call_sharing.test_sharing_clips import (
+    KILL,
+    SYNC,
+    acquire,
+    clip,
+    done,
+    fill,
+    name,
+    refusals,
+    sent,
+    shared,
+    synced,
+)
+
+KILLED = TextToJambonz(KILL.data)
+SOUND = tone(160)
+RELEASE = Text(b'{"type":"listenctl:release"}')
+
+
+def audio(data: bytes = SOUND) -> Audio:
+    return Audio(data, len(data), 1)
+
+
+def streamed(actions: Actions) -> bytes:
+    return b"".join(action.data for action in actions if isinstance(action, AudioToJambonz))
+
+
+def granted(actions: Actions) -> list[int]:
+    texts = [(action.tool, json.loads(action.text)) for action in actions if isinstance(action, ToTool)]
+    return [tool for tool, text in texts if text["type"] == "listenctl:granted"]
+
+
+def kills(actions: Actions) -> int:
+    return list[Action](actions).count(KILLED)
+
+
+def streaming(clock: FakeClock | None = None) -> tuple[SharedCall, int, int]:
+    """Have the first of two tools stream."""
+    call, (first, second) = shared(2, clock)
+    call.from_tool(first, acquire(8000))
+    call.from_tool(first, audio())
+    return call, first, second
+
+
+def test_zeros_before_a_kill_push_out_what_jambonz_holds_back() -> None:
+    call, _, second = streaming()
+
+    actions = call.from_tool(second, KILL)
+
+    assert streamed(actions) == bytes(2560)
+    assert actions[-1] == KILLED
+    assert streamed(call.from_tool(second, KILL)) == b""
+
+
+def test_zeros_come_at_a_whole_sample_only() -> None:
+    call, first, second = streaming()
+
+    call.from_tool(first, audio(b"\x01"))
+    assert streamed(call.from_tool(first, KILL)) == b""
+
+    call.from_tool(first, audio(b"\x01"))
+    call.from_tool(first, audio(b"\x01"))
+    # The half sample of a turn that ends is made whole.
+    assert streamed(call.from_tool(second, KILL)) == bytes(1 + 2560)
+
+
+def test_what_an_application_streams_is_left_as_it_is() -> None:
+    call = SharedCall(alone=False)
+    tool = call.attach()
+    call.from_tool(tool, audio())
+
+    call.note_streamed(320)
+
+    assert streamed(call.from_tool(tool, KILL)) == b""
+
+
+def test_a_kill_of_another_ends_the_turn_and_drops_what_is_still_sent() -> None:
+    clock = FakeClock()
+    call, first, second = streaming(clock)
+
+    call.from_tool(second, KILL)
+    assert call.streamer is None
+    assert list(call.from_tool(first, audio())) == []
+
+    # Who goes on after so long means it.
+    clock.advance(DEAF)
+    assert streamed(call.from_tool(first, audio())) == SOUND
+
+
+@pytest.mark.parametrize("asked", [acquire(8000), RELEASE])
+def test_who_asks_or_is_done_after_a_kill_is_heard_again(asked: Text) -> None:
+    call, first, second = streaming()
+    call.from_tool(second, KILL)
+
+    call.from_tool(first, asked)
+
+    assert streamed(call.from_tool(first, audio())) == SOUND
+
+
+def test_a_half_sample_that_was_dropped_after_a_kill_shifts_nothing() -> None:
+    clock = FakeClock()
+    call, first, second = streaming(clock)
+    call.from_tool(second, KILL)
+    call.from_tool(first, audio(b"\x01"))
+    clock.advance(DEAF)
+
+    assert streamed(call.from_tool(first, audio(b"\x01" + SOUND))) == SOUND
+
+
+def test_who_waits_gets_the_turn_that_a_kill_ends() -> None:
+    call, first, second = streaming()
+    assert granted(call.from_tool(second, acquire(8000))) == []
+
+    assert granted(call.from_tool(second, KILL)) == [second]
+    assert list(call.from_tool(first, audio())) == []
+
+
+def test_a_kill_of_one_s_own_leaves_the_turn() -> None:
+    call, first, _ = streaming()
+
+    call.from_tool(first, KILL)
+
+    assert call.streamer == first
+
+
+def withdraw(own: object) -> Text:
+    return Text(json.dumps({"type": "listenctl:withdraw", "data": {"id": own}}).encode())
+
+
+def test_a_clip_that_waits_here_is_withdrawn_without_a_word_to_jambonz() -> None:
+    call, (first, second) = shared(2)
+    fill(call, first)
+    call.from_tool(second, clip("mine"))
+    call.from_tool(first, clip("mine"))
+
+    assert refusals(call.from_tool(second, withdraw("mine"))) == [(second, "killed", "mine")]
+
+    assert sent(call.from_jambonz(done("lc-c1"))) == [name(2)]
+
+
+def test_a_clip_that_waits_at_jambonz_is_stopped_when_it_begins() -> None:
+    clock = FakeClock()
+    call, (first, second) = shared(2, clock)
+    for tool in (first, second, first):
+        call.from_tool(tool, clip("mine"))
+
+    actions = call.from_tool(second, withdraw("mine"))
+    assert (refusals(actions), kills(actions)) == ([(second, "killed", "mine")], 0)
+
+    assert kills(call.from_jambonz(done("lc-c1"))) == 1
+    # The next is somebody else's.
+    actions = call.from_jambonz(done("lc-c2"))
+    assert (kills(actions), call.deadline) == (0, None)
+
+
+def test_the_clip_that_plays_is_stopped_at_once_and_again_if_that_was_too_soon() -> None:
+    clock = FakeClock()
+    call, (tool, other) = shared(2, clock)
+    call.from_tool(tool, clip("mine"))
+    call.from_tool(other, clip("other"))
+
+    assert kills(call.from_tool(tool, withdraw("mine"))) == 1
+    assert kills(call.pass_clips()) == 0
+    clock.advance(AGAIN_IF_OTHERS_FOLLOW)
+    assert call.deadline == pytest.approx(clock.now())
+    assert kills(call.pass_clips()) == 1
+    assert kills(call.from_jambonz(done("lc-c1"))) == 0
+
+
+def test_a_clip_that_is_over_or_never_was_is_withdrawn_in_silence() -> None:
+    call, (tool,) = shared(1)
+    call.from_tool(tool, clip("mine"))
+    call.from_jambonz(done("lc-c1"))
+
+    assert [list(call.from_tool(tool, withdraw(own))) for own in ("mine", "none", None, ["x"])] == [[]] * 4
+
+
+def test_the_clip_of_a_tool_that_left_is_stopped_all_the_same() -> None:
+    call, (first, second) = shared(2)
+    for tool in (first, second):
+        call.from_tool(tool, clip("mine"))
+    call.from_tool(second, withdraw("mine"))
+    call.detach(second)
+
+    assert kills(call.from_jambonz(done("lc-c1"))) == 1
+
+
+def test_a_kill_is_repeated_with_the_clock_and_nothing_is_passed_on_meanwhile() -> None:
+    clock = FakeClock()
+    call, (tool, other) = shared(2, clock)
+    for own in ("a", "b"):
+        call.from_tool(tool, clip(own))
+    call.from_tool(other, KILL)
+    call.from_tool(tool, clip("later"))
+    (state,) = synced(call.from_tool(other, SYNC), other)
+    assert state.stopping
+
+    clock.advance(AGAIN)
+    actions = call.pass_clips()
+    assert (kills(actions), sent(actions)) == (1, [])
+
+    answers = [call.from_jambonz(done(f"lc-c{number}")) for number in (1, 2)]
+    assert [(kills(one), sent(one)) for one in answers] == [(1, []), (0, ["lc-c3"])]
+    (state,) = synced(call.from_tool(other, SYNC), other)
+    assert not state.stopping
+
+
+def test_clips_that_jambonz_never_answers_hold_up_others_for_a_moment_only() -> None:
+    clock = FakeClock()
+    call, (tool,) = shared(1, clock)
+    fill(call, tool)
+    call.from_tool(tool, KILL)
+    for own in range(MAX_AT_JAMBONZ):
+        call.from_tool(tool, clip(own))
+
+    clock.advance(STOP_PATIENCE)
+
+    assert len(sent(call.pass_clips())) == MAX_AT_JAMBONZ
+    assert kills(call.pass_clips()) == 0
+
+
+def test_where_the_call_streams_a_kill_is_not_repeated() -> None:
+    clock = FakeClock()
+    call, (tool,) = shared(1, clock)
+    call.from_tool(tool, clip("ignored"))
+    call.from_tool(tool, acquire(8000))
+    call.from_tool(tool, KILL)
+    clock.advance(AGAIN)
+
+    assert list(call.pass_clips()) == []
+
+
+def test_where_the_call_streams_a_clip_is_withdrawn_without_a_kill() -> None:
+    call, (tool, streamer) = shared(2)
+    call.from_tool(tool, clip("ignored"))
+    call.from_tool(streamer, acquire(8000))
+
+    actions = call.from_tool(tool, withdraw("ignored"))
+
+    assert (refusals(actions), kills(actions)) == ([(tool, "killed", "ignored")], 0)
+
+
+def test_synced_says_whether_a_mark_was_ever_answered() -> None:
+    call, (first, second) = shared(2)
+    call.from_tool(first, Text(b'{"type":"mark","data":{"name":"here"}}'))
+    assert [state.mark_answered for state in synced(call.from_tool(second, SYNC), second)] == [False]
+
+    call.from_jambonz(b'{"type": "mark", "data": {"name":"lc-m1", "event": "playout"}}')
+
+    assert [state.mark_answered for state in synced(call.from_tool(second, SYNC), second)] == [True]
+    assert not any(isinstance(action, Refuse) for action in call.from_tool(first, audio()))

@@ -1,0 +1,345 @@
+"""The splitter against the library alone: the same messages, answers and failures after every read."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from struct import Struct
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.frames import Close, Frame, Opcode
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+import listenctl.protocol.frames.splitter as splitter_module
+from listenctl.protocol.frames.splitter import Audio, Control, Message, Splitter, Text
+from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, binary, close, frame, text
+
+MAX_SIZE = 70_000
+SIZES = (0, 1, 2, 4, 124, 125, 126, 127, 320, 320, 624, 640, 999, 1000, 1001, 1280, 32_768, 32_769, 65_535, 65_536)
+
+Said = tuple[str, bytes]
+
+
+class Condition(NamedTuple):
+    """What can be seen of a connection after a read."""
+
+    messages: list[Said]
+    answer: bytes
+    failure: str
+    close_received: Close | None
+    close_sent: Close | None
+    state: int
+
+
+def open_protocol(max_size: int = MAX_SIZE) -> ServerProtocol:
+    return ServerProtocol(state=OPEN, max_size=max_size)
+
+
+def open_splitter(max_size: int = MAX_SIZE) -> tuple[Splitter, ServerProtocol]:
+    protocol = open_protocol(max_size)
+    return Splitter(protocol, max_size=max_size), protocol
+
+
+def condition(protocol: ServerProtocol, messages: list[Said]) -> Condition:
+    return Condition(
+        messages,
+        b"".join(protocol.data_to_send()),
+        repr(protocol.parser_exc),
+        protocol.close_rcvd,
+        protocol.close_sent,
+        protocol.state,
+    )
+
+
+def expand(messages: Iterable[Message]) -> list[Said]:
+    """Return messages as one pair each, runs of audio taken apart."""
+    said: list[Said] = []
+    for message in messages:
+        match message:
+            case Audio(data, message_bytes, count):
+                assert len(data) == message_bytes * count
+                said += [("binary", data[at * message_bytes : (at + 1) * message_bytes]) for at in range(count)]
+            case Text(data):
+                said.append(("text", data))
+            case Control(control):
+                said.append((control.opcode.name.lower(), bytes(control.data)))
+    return said
+
+
+class Library:
+    """What the splitter is held against: all bytes go through the library."""
+
+    def __init__(self, protocol: ServerProtocol) -> None:
+        self._protocol = protocol
+        self._begun: list[Frame] = []
+
+    def receive(self, data: bytes) -> list[Said]:
+        self._protocol.receive_data(data)
+        return [said for event in self._protocol.events_received() for said in self._take(event)]
+
+    def _take(self, event: object) -> list[Said]:
+        assert isinstance(event, Frame)
+        if event.opcode in (Opcode.CLOSE, Opcode.PING, Opcode.PONG):
+            return [(event.opcode.name.lower(), bytes(event.data))]
+        self._begun.append(event)
+        if not event.fin:
+            return []
+        frames, self._begun = self._begun, []
+        return [(frames[0].opcode.name.lower(), b"".join(bytes(part.data) for part in frames))]
+
+
+def through_splitter(reads: Sequence[bytes], max_size: int, close_after: int) -> list[Condition]:
+    splitter, protocol = open_splitter(max_size)
+    conditions = []
+    for index, read in enumerate(reads):
+        if index == close_after and protocol.state is OPEN:
+            protocol.send_close(1001)
+        conditions.append(condition(protocol, expand(splitter.receive(read))))
+    splitter.receive_eof()
+    return [*conditions, condition(protocol, [])]
+
+
+def through_library(reads: Sequence[bytes], max_size: int, close_after: int) -> list[Condition]:
+    protocol = open_protocol(max_size)
+    library = Library(protocol)
+    conditions = []
+    for index, read in enumerate(reads):
+        if index == close_after and protocol.state is OPEN:
+            protocol.send_close(1001)
+        conditions.append(condition(protocol, library.receive(read)))
+    protocol.receive_eof()
+    return [*conditions, condition(protocol, [])]
+
+
+def cut(stream: bytes, sizes: Sequence[int]) -> list[bytes]:
+    """Cut ``stream`` into reads of ``sizes`` bytes in turn."""
+    reads: list[bytes] = []
+    at = 0
+    while at < len(stream):
+        size = sizes[len(reads) % len(sizes)]
+        reads.append(stream[at : at + size])
+        at += size
+    return reads
+
+
+def long_form(opcode: int, payload: bytes, length_bytes: int) -> bytes:
+    """Return a masked frame whose length takes more bytes than it needs."""
+    code = {2: 126, 8: 127}[length_bytes]
+    return bytes([0x80 | opcode, 0x80 | code]) + len(payload).to_bytes(length_bytes, "big") + bytes(4) + payload
+
+
+payloads = st.builds(
+    lambda size, seed: (seed * (size // len(seed) + 1))[:size],
+    st.sampled_from(SIZES),
+    st.binary(min_size=1, max_size=9),
+)
+short = st.binary(max_size=125)
+masks = st.binary(min_size=4, max_size=4)
+runs = st.builds(
+    lambda payload, mask, count: frame(BINARY, payload, mask=mask) * count, payloads, masks, st.integers(1, 9)
+)
+messages = st.builds(
+    lambda opcode, payload, mask: frame(opcode, payload, mask=mask), st.sampled_from((TEXT, BINARY)), payloads, masks
+)
+controls = st.builds(
+    lambda opcode, payload, mask: frame(opcode, payload, mask=mask), st.sampled_from((PING, PONG)), short, masks
+)
+
+
+@st.composite
+def fragmented(draw: st.DrawFn) -> bytes:
+    """A message in fragments, with anything in between."""
+    frames = [frame(draw(st.sampled_from((TEXT, BINARY))), draw(payloads), fin=False)]
+    for payload in draw(st.lists(st.one_of(payloads, st.just(b"")), max_size=4)):
+        frames += [draw(st.one_of(st.just(b""), controls)), frame(CONTINUATION, payload, fin=False)]
+    return b"".join([*frames, draw(st.one_of(st.just(b""), controls, runs)), frame(CONTINUATION, draw(payloads))])
+
+
+closes = st.one_of(
+    st.sampled_from((close(), close(None), close(1001, "bye"), close(4000), close(1000, "é"))),
+    st.sampled_from((close(999), close(1005), close(1006), close(5000), close(0))),
+    st.sampled_from((frame(CLOSE, b"\x03"), frame(CLOSE, b"\x03\xe8\xff"), frame(CLOSE, bytes(126)))),
+)
+faults = st.one_of(
+    st.builds(
+        lambda opcode, payload: frame(opcode, payload, mask=None), st.sampled_from((TEXT, BINARY, PING)), payloads
+    ),
+    st.builds(lambda size: frame(BINARY, bytes(size), mask=None), st.integers(0, 130)),
+    st.builds(lambda rsv, payload: frame(BINARY, payload, rsv=rsv), st.integers(1, 7), payloads),
+    st.builds(frame, st.sampled_from((3, 7, 11, 15)), payloads),
+    st.sampled_from((frame(PING, bytes(126)), frame(PING, b"x", fin=False), frame(CONTINUATION, b"x"))),
+    st.sampled_from((frame(CONTINUATION, b"", fin=False), b"\x82\xff" + b"\xff" * 8, b"\x82\xff" + b"\x7f" * 12)),
+)
+long_forms = st.builds(long_form, st.sampled_from((TEXT, BINARY, PING)), short, st.sampled_from((2, 8)))
+good = st.one_of(runs, runs, messages, controls, fragmented(), long_forms)
+streams = st.builds(
+    lambda frames, end, tail: b"".join([*frames, *end, *tail]),
+    st.lists(good, max_size=6),
+    st.one_of(st.just([]), st.lists(st.one_of(faults, closes, st.binary(max_size=20)), max_size=1)),
+    st.lists(good, max_size=2),
+)
+cuts = st.lists(st.sampled_from((1, 2, 3, 5, 14, 100, 326, 327, 1044, 4096, 65_536, 1_000_000)), min_size=1, max_size=9)
+
+
+@settings(max_examples=500)
+@given(
+    stream=streams,
+    kept=st.one_of(st.just(1.0), st.floats(0, 1)),
+    sizes=cuts,
+    max_size=st.sampled_from((1000, MAX_SIZE)),
+    close_after=st.one_of(st.just(-1), st.integers(0, 5)),
+)
+def test_any_stream_gives_what_the_library_gives(
+    stream: bytes, kept: float, sizes: list[int], max_size: int, close_after: int
+) -> None:
+    reads = cut(
+        stream[: int(len(stream) * kept)], sizes if len(stream) < 20_000 else [max(size, 100) for size in sizes]
+    )
+
+    assert through_splitter(reads, max_size, close_after) == through_library(reads, max_size, close_after)
+
+
+def test_frames_of_a_call_come_out_as_one_run() -> None:
+    splitter, _ = open_splitter()
+
+    # e8 03 fe ff under the mask 12 9a 5c e7, then the same under another one.
+    found = splitter.receive(b"\x82\x84\x12\x9a\x5c\xe7\xfa\x99\xa2\x18" + b"\x82\x84\xff\x00\xff\x00\x17\x03\x01\xff")
+
+    assert found == [Audio(b"\xe8\x03\xfe\xff\xe8\x03\xfe\xff", 4, 2)]
+
+
+@pytest.mark.parametrize("size", [1, 125, 126, 127, 320, 32_762, 32_768, 32_769, 65_535, 65_536])
+def test_a_message_is_the_same_whole_and_byte_by_byte(size: int) -> None:
+    payload = bytes(index % 251 for index in range(size))
+    stream = binary(payload) + text("{}") + binary(payload)
+    expected = [("binary", payload), ("text", b"{}"), ("binary", payload)]
+
+    assert expand(open_splitter()[0].receive(stream)) == expected
+    splitter, _ = open_splitter()
+    assert [
+        said for read in cut(stream, [1 if size < 1000 else 61]) for said in expand(splitter.receive(read))
+    ] == expected
+
+
+def test_bytes_behind_a_message_wait_for_the_rest_of_theirs() -> None:
+    splitter, _ = open_splitter()
+
+    assert splitter.receive(binary(b"abcd") + b"\x82\x84\x00") == [Audio(b"abcd", 4, 1)]
+    assert splitter.receive(b"\x00\x00\x00ef") == []
+    assert splitter.receive(b"gh") == [Audio(b"efgh", 4, 1)]
+
+
+def test_an_empty_binary_message_stays_a_message() -> None:
+    splitter, _ = open_splitter()
+
+    assert splitter.receive(binary(b"ab") + binary(b"") + binary(b"cd")) == [
+        Audio(b"ab", 2, 1),
+        Audio(b"", 0, 1),
+        Audio(b"cd", 2, 1),
+    ]
+
+
+@pytest.mark.parametrize("size", range(130))
+def test_an_unmasked_frame_of_any_size_fails_the_connection(size: int) -> None:
+    splitter, protocol = open_splitter()
+
+    assert splitter.receive(frame(BINARY, bytes(size), mask=None)) == []
+    assert str(protocol.parser_exc) == "incorrect masking"
+
+
+@pytest.mark.parametrize("head", [b"\x83\xfe", b"\x82\x7e"], ids=["reserved opcode", "unmasked"])
+def test_a_frame_that_two_bytes_condemn_is_refused_at_once(head: bytes) -> None:
+    splitter, protocol = open_splitter()
+
+    splitter.receive(head)
+
+    assert protocol.eof_sent
+
+
+def test_pings_between_audio_are_answered() -> None:
+    splitter, protocol = open_splitter()
+
+    found = splitter.receive(binary(b"ab") + frame(PING, b"hi") + binary(b"cd"))
+
+    assert expand(found) == [("binary", b"ab"), ("ping", b"hi"), ("binary", b"cd")]
+    assert protocol.data_to_send() == [b"\x8a\x02hi"]
+
+
+def test_nothing_is_taken_after_the_close() -> None:
+    splitter, _ = open_splitter()
+
+    assert expand(splitter.receive(close(1000) + binary(b"ab"))) == [("close", b"\x03\xe8")]
+    assert splitter.receive(binary(b"ab")) == []
+
+
+def test_nothing_is_taken_after_we_gave_up_on_the_peer() -> None:
+    splitter, protocol = open_splitter()
+
+    protocol.fail(1011, "no answer to pings")
+
+    assert splitter.receive(binary(b"ab")) == []
+
+
+def test_audio_is_taken_while_the_peer_has_not_answered_our_close() -> None:
+    splitter, protocol = open_splitter()
+
+    protocol.send_close(1001)
+
+    assert splitter.receive(binary(b"ab")) == [Audio(b"ab", 2, 1)]
+
+
+@pytest.mark.parametrize("size", [30_000, 60_000])
+def test_a_message_over_the_limit_is_refused(size: int) -> None:
+    splitter, protocol = open_splitter(size - 1)
+
+    assert splitter.receive(binary(bytes(size))) == []
+    assert protocol.close_sent is not None
+    assert protocol.close_sent.code == 1009
+
+
+def test_fragments_count_together_towards_the_limit() -> None:
+    splitter, protocol = open_splitter(1000)
+
+    assert splitter.receive(frame(BINARY, bytes(600), fin=False) + frame(CONTINUATION, bytes(600))) == []
+    assert protocol.close_sent is not None
+    assert protocol.close_sent.code == 1009
+
+
+def test_endless_empty_fragments_take_no_memory() -> None:
+    splitter, _ = open_splitter()
+    splitter.receive(frame(BINARY, b"ab", fin=False))
+
+    for _ in range(100):
+        assert splitter.receive(frame(CONTINUATION, b"", fin=False) * 100) == []
+
+    assert splitter._message == bytearray(b"ab")
+    assert splitter._rest == b""
+
+
+def test_what_waits_for_the_rest_of_its_frame_is_bounded() -> None:
+    splitter, _ = open_splitter(1_000_000)
+    waiting = []
+
+    # What waits is copied at every read, so of a big frame it may be the header at most.
+    for read in cut(binary(bytes(30_000)) + binary(bytes(900_000)), [100]):
+        splitter.receive(read)
+        waiting.append(len(splitter._rest))
+
+    assert max(waiting[:300]) < 30_010
+    assert max(waiting[301:]) < 14
+
+
+def test_sizes_that_alternate_do_not_make_each_frame_cost_the_whole_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacked = []
+
+    class CountingStruct(Struct):
+        def iter_unpack(self, buffer: bytes) -> Iterator[tuple[bytes, ...]]:  # type: ignore[override]
+            unpacked.append(len(buffer) // self.size)
+            return super().iter_unpack(buffer)
+
+    monkeypatch.setattr(splitter_module, "_frames_of", lambda head, size: CountingStruct(f"{head}s4s{size}s"))
+    splitter, _ = open_splitter()
+
+    assert len(splitter.receive((binary(b"a") + binary(b"bc")) * 1000)) == 2000
+    assert sum(unpacked) <= 64 * 2000

@@ -1,0 +1,368 @@
+"""The ledger on calls made up and real, read in both ways: at once, and in batches."""
+
+from itertools import pairwise
+
+import pytest
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.frames.splitter import Audio, Splitter
+from listenctl.protocol.gaps.gap_ledger import Gap, GapKind, GapLedger
+from tests.helpers.arrivals import (
+    FRAME,
+    FRAME_TIME,
+    MONO,
+    NEVER,
+    Arrivals,
+    Blocked,
+    Way,
+    call,
+    held_up,
+    overrun,
+    read_all,
+    read_at_once,
+    samples,
+    without,
+)
+from tests.helpers.capture import client_stream, received_audio
+
+
+@pytest.fixture(params=["at once", "in batches"])
+def way(request: pytest.FixtureRequest) -> Way:
+    return Way(request.param)
+
+
+def only(ledger: GapLedger) -> Gap:
+    assert len(ledger.found) == 1, ledger.found
+    return ledger.found[0]
+
+
+# Nothing happens.
+
+
+@pytest.mark.parametrize("ptime", [0.01, 0.02, 0.03, 0.06])
+@pytest.mark.parametrize("jitter", [0.0, 0.02, 0.06])
+def test_a_steady_call_has_no_gaps(way: Way, ptime: float, jitter: float) -> None:
+    ledger = way.listen(call(60, ptime=ptime, jitter=jitter))
+
+    assert ledger.found == []
+    assert ledger.samples == 480_000
+
+
+@pytest.mark.parametrize("ppm", [300, -300])
+@pytest.mark.parametrize("jitter", [0.0, 0.02])
+def test_a_drifting_clock_loses_nothing_in_two_hours(way: Way, ppm: float, jitter: float) -> None:
+    ledger = way.listen(call(7200, ppm=ppm, jitter=jitter))
+
+    assert ledger.found == []
+    assert ledger.clock_drift() == pytest.approx(ppm * 1e-6, rel=0.2)
+
+
+def test_clock_drift_is_not_told_before_it_can_be(way: Way) -> None:
+    assert way.listen(call(60, jitter=0.02)).clock_drift() is None
+
+
+def test_pauses_are_no_drift(way: Way) -> None:
+    arrivals = call(600, jitter=0.02)
+    for start in range(30, 600, 60):
+        arrivals = without(arrivals, start, 3)
+
+    assert way.listen(arrivals).clock_drift() == pytest.approx(0, abs=50e-6)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.1, 0.2, 0.3, 0.39])
+def test_the_end_of_a_call_is_no_pause(way: Way, late: float) -> None:
+    assert way.listen(call(20), end=20.05 + late).found == []
+
+
+def test_odd_rates_whose_frames_alternate_have_no_gaps(way: Way) -> None:
+    # 11025 Hz: 440 and 442 bytes in turn (protocol.md 13).
+    arrivals = [(at, 440 + 2 * (index % 2)) for index, (at, _) in enumerate(call(300))]
+
+    assert way.listen(arrivals, audio_format=AudioFormat(11_025, 1)).found == []
+
+
+def test_our_own_delay_loses_nothing(way: Way) -> None:
+    assert way.listen(call(30), blocked=Blocked(10, 13)).found == []
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_frames_that_come_several_at_once_are_no_gap(way: Way, count: int) -> None:
+    arrivals = call(30)
+    coalesced = [(arrivals[at + count - 1][0], FRAME * count) for at in range(0, 1500 - count, count)]
+
+    assert way.listen(coalesced).found == []
+
+
+# Nothing was sent.
+
+
+@pytest.mark.parametrize("seconds", [0.3, 3, 130])
+@pytest.mark.parametrize("start", [10.06, 10.14, 10.27, 10.39])
+@pytest.mark.parametrize("jitter", [0.0, 0.03])
+def test_a_pause_is_found(way: Way, seconds: float, start: float, jitter: float) -> None:
+    steady = call(seconds + 20, jitter=jitter)
+    paused = without(steady, start, seconds)
+
+    ledger = way.listen(paused)
+
+    gap = only(ledger)
+    assert gap.kind is GapKind.PAUSE
+    assert gap.missing == pytest.approx(samples(steady) - samples(paused), abs=8000 * max(jitter, gap.resolution))
+    assert gap.length == pytest.approx(gap.missing / 8000)
+    assert gap.position <= samples(paused, start) <= gap.position + gap.position_uncertainty
+    assert gap.position_uncertainty < 8000 * way.poll
+    assert (ledger.paused_samples, ledger.lost_samples) == (gap.missing, 0)
+
+
+def test_a_long_pause_is_found_at_the_very_sample(way: Way) -> None:
+    gap = only(way.listen(without(call(30), 10.06, 3)))
+
+    assert gap == Gap(GapKind.PAUSE, 80_000, 3.0, gap.resolution, 24_000)
+    assert gap.resolution < 0.05
+
+
+def test_two_pauses_are_two_gaps(way: Way) -> None:
+    ledger = way.listen(without(without(call(60), 10.06, 3), 30.06, 1))
+
+    assert [(gap.kind, gap.position, gap.missing) for gap in ledger.found] == [
+        (GapKind.PAUSE, 80_000, 24_000),
+        (GapKind.PAUSE, 216_000, 8_000),
+    ]
+    assert ledger.paused_samples == 32_000
+
+
+def test_a_pause_that_ends_with_the_call_is_known_up_to_the_last_look(way: Way) -> None:
+    gap = only(way.listen(call(20), end=25.05))
+
+    assert (gap.kind, gap.position, gap.at_least) == (GapKind.PAUSE, 160_000, True)
+    assert gap.length <= 5.0 + way.poll
+    assert gap.length == pytest.approx(5.0, abs=gap.resolution + 2 * FRAME_TIME)
+    assert gap.resolution < way.poll + FRAME_TIME
+
+
+def test_silence_after_a_shutdown_is_no_pause() -> None:
+    ledger = GapLedger(MONO, 0.0)
+    read_all(ledger, read_at_once(call(10), 10.05, NEVER))
+
+    ledger.expect_end()
+
+    assert ledger.check(15.0) == ()
+    assert ledger.finish(20.0) == []
+
+
+# Nothing is missing.
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2])
+@pytest.mark.parametrize("jitter", [0.0, 0.03])
+def test_audio_held_up_on_the_way_is_a_burst(way: Way, seconds: float, jitter: float) -> None:
+    steady = call(30, jitter=jitter)
+
+    ledger = way.listen(held_up(steady, 10.06, seconds))
+
+    gap = only(ledger)
+    assert gap.kind is GapKind.BURST
+    assert gap.position == pytest.approx(samples(steady, 10.06), abs=160)
+    assert gap.length <= seconds + FRAME_TIME + jitter
+    assert gap.length == pytest.approx(seconds, abs=gap.resolution + FRAME_TIME + jitter)
+    assert (gap.missing, ledger.lost_samples, ledger.paused_samples) == (0, 0, 0)
+
+
+def test_the_backlog_of_the_handshake_is_a_burst(way: Way) -> None:
+    # A handshake answered after 1.2 s; the first message holds all since the call began (protocol.md 13).
+    arrivals = [(1.27, 19_520), *call(20)[61:]]
+
+    gap = only(way.listen(arrivals, started_at=1.25))
+
+    assert gap == Gap(GapKind.BURST, 0, gap.length, gap.resolution)
+    assert gap.length == pytest.approx(1.2, abs=0.005)
+
+
+def test_a_resampled_backlog_in_several_messages_is_one_burst(way: Way) -> None:
+    arrivals = [(4.1, 32_000), (4.105, 32_000), (4.11, 960), *((at + 4.08, size) for at, size in call(20))]
+
+    ledger = way.listen(arrivals, started_at=4.05)
+
+    gap = only(ledger)
+    assert (gap.kind, gap.position, gap.missing) == (GapKind.BURST, 0, 0)
+    assert gap.length == pytest.approx(4.0, abs=0.05)
+
+
+def test_audio_that_begins_late_is_no_loss(way: Way) -> None:
+    ledger = way.listen(call(20, start=5))
+
+    gap = only(ledger)
+    assert gap == Gap(GapKind.LATE_START, 0, gap.length, FRAME_TIME)
+    assert gap.length == pytest.approx(5.0)
+    assert (ledger.lost_samples, ledger.paused_samples) == (0, 0)
+
+
+def test_what_was_given_up_and_comes_after_all_is_not_missing(way: Way) -> None:
+    arrivals = call(60)
+    late = [(20.055, size) for at, size in arrivals if 10.06 < at <= 12.06]
+    ledger = way.listen(sorted(without(arrivals, 10.06, 2) + late))
+
+    given_up, recovered = ledger.found
+    assert (given_up.kind, given_up.missing) == (GapKind.PAUSE, 16_000)
+    assert (recovered.kind, recovered.missing) == (GapKind.BURST, -16_000)
+    assert (ledger.lost_samples, ledger.paused_samples) == (0, 0)
+
+
+# jambonz threw audio away.
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stop", "lost"),
+    [(0.5, 4.0, 24_000), (1.0, 4.05, 24_000), (1.0, 5.5, 24_000), (0.2, 8.0, 48_000), (3.0, 12.5, 72_000)],
+)
+@pytest.mark.parametrize("ptime", [0.01, 0.02, 0.06])
+def test_an_overrun_is_a_hole_before_the_short_message(
+    way: Way, kernel: float, stop: float, lost: int, ptime: float
+) -> None:
+    arrivals = overrun(kernel=kernel, stop=stop, ptime=ptime)
+    before_short = next(index for index, (_, size) in enumerate(arrivals) if size % arrivals[0][1])
+
+    ledger = way.listen(arrivals)
+
+    gap = only(ledger)
+    assert (gap.kind, gap.position, gap.position_uncertainty) == (GapKind.HOLE, samples(arrivals[:before_short]), 0)
+    assert gap.missing == pytest.approx(lost, abs=8000 * gap.resolution)
+    assert ledger.lost_samples == gap.missing
+
+
+def test_an_overrun_that_jambonz_could_hold_is_a_burst(way: Way) -> None:
+    gap = only(way.listen(overrun(kernel=1.0, stop=3.5)))
+
+    assert (gap.kind, gap.missing) == (GapKind.BURST, 0)
+
+
+def test_a_hole_in_resampled_audio_lies_behind_the_long_messages(way: Way) -> None:
+    # protocol.md 13: on resuming, messages of 2 s, the middle missing.
+    arrivals = call(60)
+    before = [arrival for arrival in arrivals if arrival[0] <= 10.06]
+    resumed = [(23.05, FRAME)] * 100 + [(23.051, 32_000)] * 2
+    after = [arrival for arrival in arrivals if arrival[0] > 23.06]
+
+    ledger = way.listen(before + resumed + after)
+
+    gap = only(ledger)
+    assert gap.kind is GapKind.HOLE
+    assert gap.position <= samples(before + resumed) <= gap.position + gap.position_uncertainty
+    assert gap.position_uncertainty <= 6.5 * 8000
+    assert gap.missing == pytest.approx(7 * 8000, abs=8000 * gap.resolution)
+
+
+@pytest.mark.parametrize("first", [304, 8304, 16_304])
+def test_a_first_message_without_its_head_follows_a_hole(way: Way, first: int) -> None:
+    ledger = way.listen([(0.1, first), *((at + 0.05, size) for at, size in call(20))])
+
+    hole = ledger.found[0]
+    assert (hole.kind, hole.position, hole.length, hole.missing) == (GapKind.HOLE, 0, 2.0, 16_000)
+    assert hole.at_least
+    assert {gap.kind for gap in ledger.found[1:]} <= {GapKind.BURST}
+    assert ledger.lost_samples == 16_000
+
+
+@pytest.mark.parametrize("every", [100, 40])
+def test_single_frames_that_are_missing_add_up(way: Way, every: int) -> None:
+    ledger = way.listen([arrival for index, arrival in enumerate(call(600)) if index % every])
+
+    assert {gap.kind for gap in ledger.found} == {GapKind.HOLE}
+    assert ledger.lost_samples == pytest.approx(4_800_000 / every, rel=0.2)
+    for gap, following in pairwise(ledger.found):
+        assert gap.position + gap.position_uncertainty <= following.position
+
+
+# What it is told.
+
+
+def test_a_gap_is_told_once_and_soon() -> None:
+    ledger = GapLedger(MONO, 0.0)
+    told = []
+    for at, sizes in read_at_once(without(call(30), 10.06, 3), 30, NEVER):
+        for size in sizes:
+            ledger.add(size)
+        told += [(at, gap) for gap in ledger.check(at)]
+
+    assert [gap for _, gap in told] == ledger.found
+    assert told[0][0] < 13.06 + 2.5
+
+
+def test_a_format_that_was_wrong_takes_its_gaps_along() -> None:
+    # Stereo at 16 kHz, read as mono at 8 kHz for the first ten seconds.
+    ledger = GapLedger(MONO, 0.0)
+    for at, _ in call(10):
+        ledger.add(1280)
+        ledger.check(at)
+
+    ledger.change_format(AudioFormat(16_000, 2))
+
+    assert ledger.samples == 160_000
+    for at, _ in call(20)[500:]:
+        ledger.add(1280)
+        assert ledger.check(at) == ()
+    assert ledger.finish(20.05) == []
+    assert ledger.found == []
+
+
+def test_no_audio_is_no_gap() -> None:
+    ledger = GapLedger(MONO, 0.0)
+
+    assert ledger.check(100.0) == ()
+    assert ledger.finish(200.0) == []
+
+
+# Real calls.
+
+
+def real_call(name: str) -> tuple[float, Arrivals, AudioFormat]:
+    """Return the time at which a captured call began, the arrivals of its messages, and its format."""
+    (_, request), *segments = client_stream(name)
+    splitter = Splitter(ServerProtocol(state=OPEN), max_size=1 << 22)
+    assert request.endswith(b"\r\n\r\n")
+    arrivals = [
+        (at, message.message_bytes)
+        for at, data in segments
+        for message in splitter.receive(data)
+        if isinstance(message, Audio)
+        for _ in range(message.messages)
+    ]
+    audio = received_audio(name)
+    return segments[0][0], arrivals, AudioFormat(audio.sample_rate, audio.channels)
+
+
+def listen_to_capture(way: Way, name: str) -> GapLedger:
+    started_at, arrivals, audio_format = real_call(name)
+    audio = [arrival for arrival in arrivals if arrival[1]]
+    return way.listen(audio, started_at=started_at, audio_format=audio_format)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a_mono8k_sip",
+        "b_stereo16k_bridge",
+        "b3_mixed8k_bridge",
+        "d_wss_mono16k_decrypted",
+        "e_playaudio_featureserver",
+        "i_stereo48k",
+    ],
+)
+def test_a_real_call_without_gaps_has_none(way: Way, name: str) -> None:
+    assert listen_to_capture(way, name).found == []
+
+
+def test_the_pause_of_a_real_call_is_found(way: Way) -> None:
+    gap = only(listen_to_capture(way, "f_pause_graceful"))
+
+    assert (gap.kind, gap.position, gap.position_uncertainty) == (GapKind.PAUSE, 24_160, 0)
+    assert (gap.missing, gap.length) == (24_000, 3.0)
+
+
+def test_the_backlog_of_a_real_call_is_a_burst(way: Way) -> None:
+    gap = only(listen_to_capture(way, "g_slow_handshake_backlog"))
+
+    assert (gap.kind, gap.position, gap.missing) == (GapKind.BURST, 0, 0)
+    assert gap.length == pytest.approx(1.22, abs=0.03)

@@ -1,0 +1,166 @@
+"""The order of several clips (protocol.md 5.1, 11 V9, 13)."""
+
+import pytest
+
+from listenctl.protocol.jambonz_model.profiles import IDEAL, NEXT
+from listenctl.protocol.messages import PlayDone
+from tests.helpers.playout import Call, play, tone, words
+
+
+def test_eleven_clips_wait_and_the_next_is_dropped() -> None:
+    call = Call()
+
+    verdicts = [call.send(play(tone(800, number), id=number, queuePlay=True)) for number in range(1, 14)]
+    call.run(3)
+
+    assert verdicts == [["played"], *[["queued"]] * 11, ["ignored queue-full"]]
+    assert [clip for _, clip in call.done] == list(range(1, 13))
+    assert call.runs == [(number, 800) for number in range(1, 13)]
+
+
+def test_as_documented_clips_queue_by_themselves_up_to_ten() -> None:
+    call = Call(IDEAL)
+
+    verdicts = [call.send(play(tone(800, number))) for number in range(1, 13)]
+    call.run(3)
+
+    assert verdicts == [["played"], *[["queued"]] * 10, ["ignored queue-full"]]
+    assert call.runs == [(number, 800) for number in range(1, 12)]
+    assert [at for at, _ in call.done] == pytest.approx([number / 10 for number in range(1, 12)])
+
+
+def test_clips_without_queue_play_nest() -> None:
+    call = Call()
+
+    verdicts = []
+    for number in (1, 2, 3):
+        verdicts.append(call.send(play(tone(40000, number), id=number)))
+        call.run(1)
+    call.run(15)
+
+    # A clip is heard one tick after its start, and while it starts, the one below is silent already.
+    assert verdicts == [["played"], ["played on-top"], ["played on-top"]]
+    assert call.runs == [(1, 7840), (2, 7840), (3, 40000), (2, 32160), (1, 32160)]
+    assert call.done == [(7.02, 3), (11.04, 2), (15.06, 1)]
+
+
+def test_a_clip_without_queue_play_drops_what_waits() -> None:
+    call = Call()
+
+    call.send(play(tone(4000, 1), id=1, queuePlay=True))
+    call.send(play(tone(4000, 2), id=2, queuePlay=True))
+    verdicts = call.send(play(tone(4000, 3), id=3))
+    call.run(2)
+
+    assert verdicts == ["interrupted queue-emptied", "played on-top"]
+    assert [clip for _, clip in call.done] == [3, 1]
+
+
+def test_a_clip_that_cannot_be_played_drops_what_waits_too() -> None:
+    call = Call()
+
+    for number in (1, 2):
+        call.send(play(tone(4000, number), queuePlay=True))
+    verdicts = call.send(play(tone(4000, 3), audioContentType="mp3"))
+
+    assert verdicts == ["ignored content-type", "interrupted queue-emptied"]
+    assert [verdict.command for verdict in call.verdicts] == [1, 2, 3, 2]
+
+
+def test_after_a_clip_on_top_a_queued_one_starts_at_once() -> None:
+    call = Call()
+
+    call.send(play(tone(4000, 1), id=1))
+
+    assert call.send(play(tone(4000, 2), id=2, queuePlay=True)) == ["played on-top"]
+    assert call.send(play(tone(4000, 3), id=3, queuePlay=True)) == ["queued"]
+    call.run(3)
+    assert [clip for _, clip in call.done] == [2, 3, 1]
+
+
+@pytest.mark.parametrize(("value", "queues"), [("yes", True), (1, True), ([], True), (0, False), ("", False)])
+def test_queue_play_is_what_javascript_takes_for_true(value: object, queues: bool) -> None:
+    call = Call()
+    call.send(play(tone(4000), queuePlay=True))
+
+    assert call.send(play(tone(4000), queuePlay=value)) == ["queued" if queues else "played on-top"]
+
+
+def test_kill_stops_the_clip_and_the_next_in_the_queue_starts_at_once() -> None:
+    call = Call()
+    for number in (1, 2):
+        call.send(play(tone(40000, number), id=number, queuePlay=True))
+    call.run(1.5)
+
+    verdicts = call.send(b'{"type":"killAudio"}')
+    call.run(1)
+
+    assert verdicts == ["interrupted killed", "played", "obeyed"]
+    assert call.runs == [(1, 11840), (2, 7840)]
+    assert call.messages == [(1.5, PlayDone(1, None, "2", "2048", "11840"))]
+
+
+def test_kill_stops_one_of_two_nested_clips() -> None:
+    call = Call()
+    for number in (1, 2):
+        call.send(play(tone(8000, number), id=number))
+    call.run(0.5)
+
+    call.send(b'{"type":"killAudio"}')
+    call.run(2)
+
+    assert call.runs == [(2, 3840), (1, 8000)]
+
+
+def test_the_milliseconds_of_a_killed_clip_are_no_more_than_its_own() -> None:
+    call = Call()
+    call.send(play(tone(8000), id=1))
+    call.run(0.52)
+
+    call.send(b'{"type":"killAudio"}')
+    call.run(0.1)
+
+    assert call.messages == [(0.52, PlayDone(1, None, "1", "1000", "4000"))]
+
+
+def test_as_documented_kill_stops_what_waits_too() -> None:
+    call = Call(IDEAL)
+    for number in (1, 2):
+        call.send(play(tone(8000, number)))
+    call.run(0.5)
+
+    assert call.send(b'{"type":"killAudio"}') == ["interrupted killed", "interrupted killed", "obeyed"]
+    call.run(1)
+
+    assert call.runs == [(1, 4000)]
+    assert len(call.messages) == 1
+
+
+def test_next_says_that_a_clip_was_killed() -> None:
+    call = Call(NEXT)
+    call.send(play(tone(8000), id=1))
+
+    call.send(b'{"type":"killAudio"}')
+    call.run(0.1)
+
+    assert [message.reason for _, message in call.messages if isinstance(message, PlayDone)] == ["destroyed"]
+
+
+def test_killing_nothing_is_no_fault() -> None:
+    call = Call()
+
+    assert call.send(b'{"type":"killAudio"}') == ["obeyed nothing-playing"]
+    assert not call.verdicts[0].wrong
+
+
+def test_the_end_of_the_listen_cuts_clips_off_without_an_answer() -> None:
+    call = Call()
+    call.send(play(tone(8000), queuePlay=True))
+    call.send(play(tone(8000), queuePlay=True))
+    call.run(0.5)
+    assert call.playout.buffered == pytest.approx(1.52)
+
+    assert words(*call.playout.finish()) == ["interrupted ended"] * 2
+    call.run(0.5)
+
+    assert call.messages == []

@@ -1,0 +1,270 @@
+import json
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from listenctl.protocol.jambonz_model.first_text import (
+    BROKEN_FIRST_FRAMES,
+    CallKind,
+    describe_damage,
+    first_frame,
+    first_frame_fields,
+)
+from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, PROFILES, Profile
+from listenctl.protocol.metadata import CallMetadata
+
+INBOUND = (
+    '{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","direction":"inbound","from":"15083084809",'
+    '"to":"15084901000","callId":"cid-a","sbcCallid":"sbc-a","sipStatus":200,"sipReason":"OK",'
+    '"callStatus":"in-progress","accountSid":"ACC","traceId":"tr","applicationSid":"APP",'
+    '"fsSipAddress":"172.20.11.10:5060","originatingSipIp":"54.172.60.1","originatingSipTrunkName":"Twilio",'
+    '"customerData":{"k":"v"},"fsPublicIp":"3.4.5.6","foo":"bar"}'
+)
+NESTED = (
+    '{"sampleRate":8000,"mixType":"stereo","direction":"outbound","traceId":"tr","hasRecording":false,'
+    '"callerName":"Bob","callSid":"CS-B","parentCallSid":"CS-A","accountSid":"ACC","applicationSid":"APP",'
+    '"from":"15083084809","to":"15085551212","callerId":"15083084809","callId":"cid-b","callStatus":"in-progress",'
+    '"sipStatus":200,"sipReason":"OK","localSipAddress":"172.20.11.10:5060","publicIp":"3.4.5.6",'
+    '"sbcCallid":"sbc-b","_customerData":{"tag":1}}'
+)
+GOOD = b'{"sampleRate":8000,"mixType":"mono","callSid":"c"}'
+COMMAND_LINE = [CURRENT, OLD]
+
+
+def ids() -> Callable[[], str]:
+    numbers = count(1)
+    return lambda: f"id-{next(numbers)}"
+
+
+def fields_of(kind: CallKind, mix_type: str = "mono", **metadata: object) -> dict[str, object]:
+    return first_frame_fields(
+        kind,
+        sample_rate=8000,
+        mix_type=mix_type,
+        metadata=metadata,
+        new_id=ids(),
+        caller="15083084809",
+        callee="15084901000",
+    )
+
+
+@pytest.mark.parametrize("profile", PROFILES.values())
+@pytest.mark.parametrize("text", [INBOUND, NESTED])
+def test_a_frame_without_oddities_arrives_as_jambonz_writes_it(text: str, profile: Profile) -> None:
+    assert first_frame(json.loads(text), profile) == text.encode()
+
+
+def test_an_inbound_call_has_the_fields_of_a_real_one_in_order() -> None:
+    real = json.loads(INBOUND)
+    del real["customerData"]
+
+    fields = fields_of(CallKind.INBOUND, foo="bar")
+
+    assert list(fields) == list(real)
+    assert {name: type(value) for name, value in fields.items()} == {name: type(value) for name, value in real.items()}
+    assert fields["direction"] == "inbound"
+    assert fields["from"] == "15083084809"
+    assert fields["to"] == "15084901000"
+
+
+def test_every_id_of_a_call_is_its_own() -> None:
+    fields = fields_of(CallKind.INBOUND)
+
+    assert [value for value in fields.values() if str(value).startswith("id")] == [
+        "id-1",
+        "id-2",
+        "id-3",
+        "id-4",
+        "id5",
+        "id-6",
+    ]
+    assert fields["traceId"] == "id5"
+
+
+def test_an_outbound_call_has_no_originating_trunk() -> None:
+    inbound = fields_of(CallKind.INBOUND)
+
+    outbound = fields_of(CallKind.OUTBOUND)
+
+    assert outbound["direction"] == "outbound"
+    assert inbound.keys() - outbound.keys() == {"originatingSipIp", "originatingSipTrunkName"}
+    assert outbound.keys() <= inbound.keys()
+
+
+def test_a_listen_in_a_dial_has_the_raw_names_of_the_called_leg() -> None:
+    real = json.loads(NESTED)
+    del real["_customerData"]
+
+    fields = fields_of(CallKind.DIAL, "stereo")
+
+    assert list(fields) == list(real)
+    assert {name: type(value) for name, value in fields.items()} == {name: type(value) for name, value in real.items()}
+    assert fields["callSid"] != fields["parentCallSid"]
+
+
+def test_a_background_listen_says_the_same_as_the_verb() -> None:
+    assert fields_of(CallKind.CONFIG, a=1) == fields_of(CallKind.INBOUND, a=1)
+
+
+def test_cloud_recording_is_stereo_without_metadata() -> None:
+    fields = fields_of(CallKind.RECORD, "mono", customerData={"k": "v"}, foo="bar")
+
+    assert fields["mixType"] == "stereo"
+    assert list(fields)[:2] == ["sampleRate", "mixType"]
+    assert not {"foo", "customerData"} & fields.keys()
+
+
+def test_a_tap_of_a_room_member_overwrites_the_metadata() -> None:
+    fields = fields_of(CallKind.ROOM, foo="bar", callSid="mine", mixType="x")
+
+    assert fields == {
+        "foo": "bar",
+        "callSid": "id-2",
+        "mixType": "x",
+        "room": "room-1",
+        "memberId": "id-1",
+        "accountSid": "id-3",
+        "tag": "member-1",
+        "sampleRate": 8000,
+    }
+
+
+def test_a_room_tap_without_metadata_says_no_mix_type() -> None:
+    assert "mixType" not in fields_of(CallKind.ROOM)
+
+
+@pytest.mark.parametrize("kind", [CallKind.INBOUND, CallKind.OUTBOUND, CallKind.DIAL, CallKind.CONFIG])
+def test_metadata_is_merged_last_and_may_overwrite_anything(kind: CallKind) -> None:
+    fields = fields_of(kind, sampleRate=16_000, callSid="mine", foo={"a": [1]})
+
+    assert fields["sampleRate"] == 16_000
+    assert fields["callSid"] == "mine"
+    assert next(iter(fields)) == "sampleRate"
+    assert list(fields)[-1] == "foo"
+
+
+def test_numbers_are_written_as_javascript_does() -> None:
+    fields = {"a": 8000.0, "b": [1.5, -0.0, {"c": 2.0}], "d": True, "e": None}
+
+    assert first_frame(fields, IDEAL) == b'{"a":8000,"b":[1.5,0,{"c":2}],"d":true,"e":null}'
+
+
+@pytest.mark.parametrize("profile", COMMAND_LINE)
+def test_one_apostrophe_goes_to_the_end(profile: Profile) -> None:
+    fields = {"sampleRate": 8000, "mixType": "mono", "callSid": "c", "agent": "O'Brien"}
+
+    frame = first_frame(fields, profile)
+
+    assert frame == b'{"sampleRate":8000,"mixType":"mono","callSid":"c","agent":"OBrien"}\''
+
+
+@pytest.mark.parametrize("profile", COMMAND_LINE)
+def test_two_apostrophes_vanish(profile: Profile) -> None:
+    assert first_frame({"a": "O'Brien", "b": "it's"}, profile) == b'{"a":"OBrien","b":"its"}'
+
+
+@pytest.mark.parametrize("profile", COMMAND_LINE)
+def test_nested_values_lose_their_escapes(profile: Profile) -> None:
+    assert first_frame({"x": {"q": 'say "hi"'}}, profile) == b'{"x":{"q":"say "hi""}}'
+    assert first_frame({"x": ["1\n2\t3"]}, profile) == b'{"x":["1\n2\t3"]}'
+    assert first_frame({"_customerData": {"q": 'say "hi"'}}, profile) == b'{"_customerData":{"q":"say "hi""}}'
+    assert first_frame({"callerName": 'Bob "B"'}, profile) == b'{"callerName":"Bob "B""}'
+
+
+def test_current_protects_the_top_level_of_metadata_and_customer_data() -> None:
+    fields = {"q": 'say "hi"\n', "path": "C:\\new", "customerData": {"q": 'say "hi"', "deep": {"q": '"'}}}
+
+    frame = first_frame(fields, CURRENT)
+
+    assert frame == rb'{"q":"say \"hi\"\n","path":"C:\\new","customerData":{"q":"say \"hi\"","deep":{"q":"""}}}'
+
+
+def test_old_protects_nothing() -> None:
+    assert first_frame({"q": 'say "hi"'}, OLD) == b'{"q":"say "hi""}'
+
+
+@pytest.mark.parametrize("profile", COMMAND_LINE)
+def test_a_long_frame_is_cut_even_inside_a_character(profile: Profile) -> None:
+    frame = first_frame({"a": "ä" * 8000}, profile)
+
+    assert len(frame) == 8192
+    # Six bytes stand before the first character, so the cut misses it; a seventh moves it into one.
+    assert frame.decode().endswith("ä")
+    with pytest.raises(UnicodeDecodeError):
+        first_frame({"ab": "ä" * 8000}, profile).decode()
+
+
+@pytest.mark.parametrize("profile", COMMAND_LINE)
+def test_a_frame_of_exactly_the_limit_is_whole(profile: Profile) -> None:
+    fields = {"a": "x" * (8192 - 8)}
+
+    assert first_frame(fields, profile) == b'{"a":"' + b"x" * 8184 + b'"}'
+
+
+@pytest.mark.parametrize("profile", [NEXT, IDEAL])
+def test_without_the_command_line_everything_arrives(profile: Profile) -> None:
+    fields = {"a": "O'Brien", "x": {"q": 'say "hi"\n'}, "long": "ä" * 8000}
+
+    assert json.loads(first_frame(fields, profile)) == fields
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b'{"a":"OBrien"}\'', "apostrophe"),
+        (b'{"x":{"q":"say "hi""}}', "escapes"),
+        (b'{"x":"1\n2"}', "escapes"),
+        (b'{"a":"' + b"x" * 8186, "8192"),
+        (b'{"a":"x' + "ä".encode() * 4092 + b"\xc3", "8192"),
+        (b"not json", "no JSON object"),
+        (b"[]", "no JSON object"),
+        (b"", "no JSON object"),
+    ],
+)
+def test_damage_is_said_in_a_sentence(raw: bytes, words: str) -> None:
+    assert words in str(describe_damage(raw))
+
+
+@pytest.mark.parametrize("raw", [b"{}", GOOD, INBOUND.encode(), b'{"a":"' + b"x" * 9000 + b'"}'])
+def test_a_good_frame_has_no_damage(raw: bytes) -> None:
+    assert describe_damage(raw) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("apostrophe", b'{"sampleRate":8000,"mixType":"mono","callSid":"c","agent":"OBrien"}\''),
+        ("quotes", b'{"sampleRate":8000,"mixType":"mono","callSid":"c","x":{"q":"say "hi""}}'),
+        ("newline", b'{"sampleRate":8000,"mixType":"mono","callSid":"c","x":{"q":"two\nlines"}}'),
+        ("empty", b"{}"),
+        ("not-json", b"not json"),
+    ],
+)
+def test_frames_are_broken_as_real_ones_are(name: str, broken: bytes) -> None:
+    assert BROKEN_FIRST_FRAMES[name](GOOD) == broken
+
+
+@pytest.mark.parametrize("good", [GOOD, GOOD[:-1] + b',"a":1}', b"{}"])
+def test_the_cut_frame_is_a_real_one_that_ends_inside_a_character(good: bytes) -> None:
+    broken = BROKEN_FIRST_FRAMES["cut"](good)
+
+    assert len(broken) == 8192
+    assert broken.startswith(good[:-1])
+    assert broken.endswith("ää".encode() + b"\xc3")
+    with pytest.raises(UnicodeDecodeError):
+        broken.decode()
+
+
+def test_a_frame_that_is_long_already_is_only_cut() -> None:
+    long = b'{"a":"' + b"x" * 9000 + b'"}'
+
+    assert BROKEN_FIRST_FRAMES["cut"](long) == long[:8192]
+
+
+@pytest.mark.parametrize("name", sorted(BROKEN_FIRST_FRAMES.keys() - {"empty"}))
+def test_every_broken_frame_is_seen_as_damaged_by_both_sides(name: str) -> None:
+    broken = BROKEN_FIRST_FRAMES[name](GOOD)
+
+    assert describe_damage(broken) is not None
+    assert not CallMetadata.parse(broken).valid

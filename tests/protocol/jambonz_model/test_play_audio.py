@@ -1,0 +1,308 @@
+"""What becomes of a playAudio (protocol.md 5.1, 11 V7 to V9, 13)."""
+
+import base64
+import struct
+
+import pytest
+
+from listenctl.protocol.jambonz_model.play_audio import Sound
+from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
+from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
+from listenctl.protocol.messages import PlayDone
+from tests.helpers.playout import V7, V7_SAMPLES, Call, play, tone, words
+from tests.protocol.jambonz_model.test_sounds import wav
+
+
+def heard(text: bytes, profile: Profile = CURRENT) -> tuple[list[str], bytes]:
+    """Return the verdicts on a short clip and all of its ticks but the one in which CURRENT starts."""
+    call = Call(profile)
+    verdicts = call.send(text)
+    call.run(0.06)
+    return verdicts, call.heard[320 * profile.start_ticks :]
+
+
+def test_a_clip_is_played_and_then_said_to_be_done() -> None:
+    call = Call()
+
+    assert call.send(V7) == ["played"]
+    call.run(0.1)
+
+    assert call.heard[320:].startswith(V7_SAMPLES + bytes(100))
+    assert call.playout.profile.texts([message for _, message in call.messages]) == (
+        '{"type":"playDone","data":{"id":"v7","playbackSeconds":"0","playbackMilliseconds":"0",'
+        '"playbackLastOffsetPos":"4"}}',
+    )
+    assert words(*call.verdicts) == ["played", "finished"]
+    assert not any(verdict.wrong for verdict in call.verdicts)
+
+
+@pytest.mark.parametrize(
+    ("profile", "done"),
+    [
+        (CURRENT, PlayDone("v7", None, "1", "1240", "9920")),
+        (OLD, PlayDone("v7", None, "1", "1240", "9920")),
+        (NEXT, PlayDone("v7", "completed", 1, 1240, 9920)),
+        (IDEAL, PlayDone()),
+    ],
+)
+def test_each_implementation_has_its_own_play_done(profile: Profile, done: PlayDone) -> None:
+    call = Call(profile)
+
+    call.send(play(tone(9920), id="v7"))
+    call.run(1.4)
+
+    assert [message for _, message in call.messages] == [done]
+
+
+def test_a_clip_without_id_is_done_without_id() -> None:
+    call = Call()
+
+    call.send(play(tone(9920)))
+    call.run(1.4)
+
+    assert call.playout.profile.texts([message for _, message in call.messages]) == (
+        '{"type":"playDone","data":{"playbackSeconds":"1","playbackMilliseconds":"1240",'
+        '"playbackLastOffsetPos":"9920"}}',
+    )
+
+
+def test_a_sample_rate_in_quotes_is_16000() -> None:
+    verdicts, audio = heard(V7.replace(b"8000", b'"8000"'))
+
+    assert verdicts == ["misread rate-no-number", "played"]
+    assert audio.startswith(struct.pack("<3h", 0, -1000, 0))
+
+
+@pytest.mark.parametrize(
+    ("sample_rate", "reason", "wrong"),
+    [
+        (b'"16000"', "rate-no-number", False),
+        (b'"8000"', "rate-no-number", True),
+        (b"null", "rate-missing", True),
+        (b"true", "rate-no-number", True),
+        (b"[8000]", "rate-no-number", True),
+        (b"11025", "rate-unknown", True),
+        (b"-8000", "rate-unknown", True),
+        (b"1e300", "rate-unknown", True),
+        (b"0", "rate-unknown", True),
+        (b"0.5", "rate-unknown", True),
+        (b'"0"', "rate-no-number", True),
+    ],
+)
+def test_any_other_sample_rate_is_16000(sample_rate: bytes, reason: str, wrong: bool) -> None:
+    verdicts = Playout().text(V7.replace(b"8000", sample_rate))
+
+    assert words(*verdicts) == [f"misread {reason}", "played"]
+    assert verdicts[0].wrong == wrong
+
+
+@pytest.mark.parametrize(
+    ("sample_rate", "sentence"),
+    [
+        (b'"8000"', 'sampleRate "8000" is no number and is taken for 16000'),
+        (b"0", "sampleRate 0 is no rate of raw audio and is taken for 16000"),
+        (b"11025", "sampleRate 11025 is no rate of raw audio and is taken for 16000"),
+        (b"true", "sampleRate true is no number and is taken for 16000"),
+        (b'"a\\n\xc2\x9b"', r'sampleRate "a\n\u009b" is no number and is taken for 16000'),
+        (b'"' + b"8" * 50 + b'"', f'sampleRate "{"8" * 19}… is no number and is taken for 16000'),
+        (b"null", "a missing sampleRate is taken for 16000"),
+    ],
+)
+def test_a_sample_rate_is_shown_as_it_was_sent(sample_rate: bytes, sentence: str) -> None:
+    verdicts = Playout().text(V7.replace(b"8000", sample_rate))
+
+    assert verdicts[0].sentence == sentence
+
+
+def test_as_documented_a_number_in_quotes_is_no_rate_all_the_same_if_nothing_has_it() -> None:
+    verdicts = Playout(IDEAL).text(V7.replace(b"8000", b'"11025"'))
+
+    assert words(*verdicts) == ["misread rate-unknown", "played"]
+
+
+def test_a_rate_with_a_fraction_is_cut() -> None:
+    assert heard(V7.replace(b"8000", b"8000.7"))[0] == ["played"]
+
+
+def test_as_documented_a_rate_in_quotes_is_that_rate() -> None:
+    verdicts, audio = heard(V7.replace(b"8000", b'"8000"'), IDEAL)
+
+    assert verdicts == ["played"]
+    assert audio.startswith(V7_SAMPLES)
+
+
+def test_24000_is_read_as_24_bits_and_32000_as_32() -> None:
+    samples = bytes(range(1, 13))
+
+    three, four = Playout(call_rate=24000), Playout(call_rate=32000)
+    verdicts = [*three.text(play(samples, sampleRate=24000)), *four.text(play(samples, sampleRate=32000))]
+
+    assert words(*verdicts) == ["misread rate-is-noise", "played"] * 2
+    assert [three.tick().audio, three.tick().audio][1].startswith(bytes([2, 3, 5, 6, 8, 9, 11, 12, 0]))
+    assert [four.tick().audio, four.tick().audio][1].startswith(bytes([3, 4, 7, 8, 11, 12, 0]))
+
+
+@pytest.mark.parametrize("rate", [48000, 64000])
+def test_rates_that_nothing_reads_play_nothing(rate: int) -> None:
+    call = Call()
+
+    assert call.send(play(V7_SAMPLES, sampleRate=rate)) == ["ignored rate-unreadable"]
+    call.run(0.1)
+
+    assert call.messages == []
+    assert Call(IDEAL).send(play(V7_SAMPLES, sampleRate=rate)) == ["played"]
+
+
+@pytest.mark.parametrize(
+    ("content", "decoded"),
+    [
+        (b"AADo\\nAxj8//8=", bytes.fromhex("0000e8")),
+        (b"data:audio/x;base64,AADoAxj8", base64.b64decode("data")),
+        (b" AADoAxj8//8=", b""),
+        (b"AADoAxj8__8=", bytes.fromhex("0000e80318fc")),
+        (b"AADoA-j8//8=", bytes.fromhex("0000e8")),
+    ],
+)
+def test_base64_ends_at_the_first_foreign_character(content: bytes, decoded: bytes) -> None:
+    verdicts, audio = heard(V7.replace(b"AADoAxj8//8=", content))
+
+    assert verdicts == ["truncated base64-ends", "played"]
+    assert audio.rstrip(b"\0") == decoded[: len(decoded) // 2 * 2].rstrip(b"\0")
+
+
+def test_the_verdict_says_how_much_is_left() -> None:
+    (truncated, _) = Playout().text(V7.replace(b"AADoAxj8//8=", b"AADo\\nAxj8//8="))
+
+    assert "character 5" in truncated.sentence
+    assert "3 bytes are left" in truncated.sentence
+    assert truncated.wrong
+
+
+@pytest.mark.parametrize("content", [b"AADoAxj8//8", b"AADoAxj8//8="])
+def test_padding_is_optional(content: bytes) -> None:
+    verdicts, audio = heard(V7.replace(b"AADoAxj8//8=", content))
+
+    assert verdicts == ["played"]
+    assert audio.startswith(V7_SAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        (V7.replace(b'"raw"', b'"mp3"'), "ignored content-type"),
+        (V7.replace(b'"raw"', b'"RAW"'), "ignored content-type"),
+        (V7.replace(b'"AADoAxj8//8="', b"5"), "ignored no-content"),
+        (V7.replace(b'"audioContent"', b'"audio"'), "ignored no-content"),
+        (play(b"RIFF", audioContentType="wav"), "ignored wav-unreadable"),
+        (b'{"type":"playAudio"}', "ignored no-data"),
+    ],
+)
+def test_what_is_no_clip_plays_nothing_and_is_not_answered(text: bytes, verdict: str) -> None:
+    call = Call()
+
+    assert call.send(text) == [verdict]
+    call.run(0.1)
+
+    assert not call.heard.strip(b"\0")
+    assert call.messages == []
+
+
+@pytest.mark.parametrize("kind", [b"null", b"5", b"true", b'["raw"]'])
+def test_a_missing_content_type_crashes_the_public_media_servers(kind: bytes) -> None:
+    text = V7.replace(b'"raw"', kind)
+
+    assert Call(CURRENT).send(text) == ["would-crash no-content-type"]
+    assert Call(OLD).send(text) == ["would-crash no-content-type"]
+    assert Call(CURRENT, BidirectionalAudio(enabled=False)).send(text) == ["would-crash no-content-type"]
+    assert Call(NEXT).send(text) == ["ignored no-content-type"]
+    assert Call(IDEAL).send(text) == ["ignored no-content-type"]
+
+
+@pytest.mark.parametrize("kind", ["wav", "wave"])
+def test_a_wav_file_says_its_rate_itself(kind: str) -> None:
+    file = wav(struct.pack("<4h", 10, 20, 30, 40), rate=16000)
+
+    verdicts, audio = heard(play(file, audioContentType=kind, sampleRate="8000"))
+
+    assert verdicts == ["played"]
+    assert audio.startswith(struct.pack("<3h", 10, 30, 0))
+
+
+def test_who_has_a_better_reader_gives_that() -> None:
+    playout = Playout(IDEAL, wav_reader=lambda data: Sound(8000, data))
+
+    playout.text(play(V7_SAMPLES, audioContentType="wav"))
+
+    assert playout.tick().audio.startswith(V7_SAMPLES)
+
+
+def test_an_empty_clip_is_done_at_once() -> None:
+    call = Call()
+
+    assert call.send(play(b"", id="e")) == ["misread no-audio", "played"]
+    call.run(0.1)
+
+    assert call.done == [(0.02, "e")]
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        (play(b""), ["misread no-audio", "played"]),
+        (play(b"\x01"), ["misread no-audio", "played"]),
+        (play(b"", queuePlay=True), ["misread no-audio", "played"]),
+        (play(wav(b""), audioContentType="wav"), ["misread no-audio", "played"]),
+        (play(b"", audioContentType="wav"), ["ignored no-audio"]),
+        # Why there is none is said already.
+        (V7.replace(b"AADoAxj8//8=", b" AADoAxj8//8="), ["truncated base64-ends", "played"]),
+    ],
+    ids=["raw", "half-a-sample", "queued", "wav-without-samples", "no-wav", "cut"],
+)
+def test_a_clip_without_audio_is_named(text: bytes, verdicts: list[str]) -> None:
+    found = Playout().text(text)
+
+    assert words(*found) == verdicts
+    assert found[0].wrong
+
+
+@pytest.mark.parametrize("profile", [CURRENT, IDEAL])
+def test_a_wav_file_that_is_sent_as_raw_is_heard_with_its_header(profile: Profile) -> None:
+    file = wav(V7_SAMPLES)
+
+    verdicts = Playout(profile).text(play(file))
+    _, audio = heard(play(file), profile)
+
+    assert words(*verdicts) == ["misread wav-as-raw", "played"]
+    assert [verdict.wrong for verdict in verdicts] == [True, False]
+    assert audio.startswith(file)
+
+
+def test_a_wav_file_that_nothing_reads_is_not_heard_as_a_click() -> None:
+    assert Call().send(play(wav(V7_SAMPLES), sampleRate=48000)) == ["ignored rate-unreadable"]
+
+
+def test_raw_samples_that_spell_riff_are_no_wav_file() -> None:
+    assert Call().send(play(b"RIFF" + bytes(8))) == ["played"]
+
+
+@pytest.mark.parametrize("clip_id", ["O'Brien", 'say "hi"', "a\\b", "a\nb"])
+def test_an_id_that_will_not_come_back_is_warned_of(clip_id: str) -> None:
+    assert Call().send(play(V7_SAMPLES, id=clip_id)) == ["misread id-mangled", "played"]
+    assert Call(NEXT).send(play(V7_SAMPLES, id=clip_id)) == ["played"]
+
+
+def test_clips_do_nothing_in_streaming_mode() -> None:
+    call = Call(CURRENT, BidirectionalAudio(streaming=True, sample_rate=8000))
+
+    assert call.send(V7) == ["ignored streaming"]
+    call.run(0.1)
+
+    assert not call.heard.strip(b"\0")
+
+
+@pytest.mark.parametrize(
+    ("profile", "verdict"),
+    [(CURRENT, "ignored disabled"), (NEXT, "ignored disabled"), (IDEAL, "ignored disabled"), (OLD, "played")],
+)
+def test_clips_can_be_disabled(profile: Profile, verdict: str) -> None:
+    assert Call(profile, BidirectionalAudio(enabled=False)).send(V7) == [verdict]

@@ -1,0 +1,258 @@
+"""What differs between the answers in a capture and those of a live server, and that nothing else is said to."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from listenctl.net.client_connection import ConnectionEnd
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.replay.compare_answers import Answers, CompareSettings, Comparison
+from listenctl.replay.compare_audio import BLOCK
+from tests.helpers.replayed import (
+    BINARY,
+    CLOSE,
+    METADATA,
+    TEXT,
+    KeepingServer,
+    application,
+    jambonz,
+    plan,
+    play,
+    write_dump,
+)
+from tests.helpers.scripted_server import serving
+from tests.helpers.server import until
+
+HUNG_UP = ConnectionEnd("jambonz", 1000)
+NORMAL = b"\x03\xe8"
+AUDIO = bytes(range(256)) * 20
+
+
+def text(kind: str, **data: object) -> bytes:
+    return json.dumps({"type": kind, "data": data}).encode()
+
+
+def mark(name: str) -> bytes:
+    return text("mark", name=name)
+
+
+def compared(
+    captured: list[tuple[float, bytes]],
+    live: list[tuple[float, bytes]],
+    *,
+    ignored: tuple[str, ...] = (),
+    speed: float | None = 1.0,
+    opcode: int = TEXT,
+) -> Comparison:
+    answers = Answers(CompareSettings(0.5, ignored), speed)
+    for at, data in captured:
+        answers.expect(at, RawFrame(True, 0, opcode, False, data))
+    for at, data in live:
+        (answers.take_text if opcode == TEXT else answers.take_audio)(at, data)
+    return answers.finish(HUNG_UP, 9.0, closed_first=False)
+
+
+def kinds(comparison: Comparison) -> list[tuple[str, str]]:
+    return [(one.kind, one.what) for one in comparison.differences]
+
+
+def test_the_same_answers_in_time_do_not_differ() -> None:
+    said = [(1.0, mark("a")), (2.0, text("killAudio"))]
+
+    comparison = compared(said, [(at + 0.4, data) for at, data in said])
+
+    assert (comparison.differences, comparison.count, comparison.texts) == ((), 0, (2, 2))
+
+
+def test_spaces_and_the_order_of_members_do_not_count() -> None:
+    written = b'{"type":"mark","data":{"x":1,"name":"a"}}'
+
+    assert compared([(1.0, written)], [(1.0, b'{ "data": {"name": "a", "x": 1}, "type": "mark" }')]).count == 0
+
+
+def test_numbers_and_strings_are_not_the_same() -> None:
+    comparison = compared([(1.0, text("playAudio", sampleRate=8000))], [(1.0, text("playAudio", sampleRate="8000"))])
+
+    assert [one.detail for one in comparison.differences] == ['data.sampleRate: 8000 → "8000"']
+
+
+def test_an_answer_that_changed_says_where() -> None:
+    comparison = compared([(1.0, mark("a")), (2.0, mark("b"))], [(1.0, mark("a")), (2.1, mark("c"))])
+
+    (difference,) = comparison.differences
+    assert (difference.kind, difference.what, difference.detail) == ("different", "mark", 'data.name: "b" → "c"')
+    assert (difference.captured_at, difference.live_at) == (2.0, 2.1)
+
+
+def test_a_clip_with_other_audio_differs_by_its_size_and_digest() -> None:
+    captured, live = (text("playAudio", id="x", audioContent=letter * 5000) for letter in "AB")
+
+    (difference,) = compared([(1.0, captured)], [(1.0, live)]).differences
+
+    assert difference.detail.startswith('data.audioContent: "5000 characters, ')
+    assert len(difference.detail) < 200
+
+
+def test_missing_extra_and_moved_answers_are_told() -> None:
+    captured = [(1.0, mark("a")), (2.0, mark("b")), (3.0, text("killAudio")), (4.0, mark("c"))]
+    live = [(1.0, mark("a")), (2.1, text("clearMarks")), (2.2, mark("c")), (2.3, mark("b"))]
+
+    comparison = compared(captured, live)
+
+    assert sorted(kinds(comparison)) == [("extra", "clearMarks"), ("missing", "killAudio"), ("moved", "mark")]
+
+
+def test_one_answer_too_few_of_many_alike_is_one_difference() -> None:
+    said = [(number / 10, mark("same")) for number in range(200)]
+
+    assert kinds(compared(said, said[:-1])) == [("missing", "mark")]
+    assert kinds(compared(said[:-1], said)) == [("extra", "mark")]
+
+
+def test_an_answer_beyond_the_tolerance_is_later() -> None:
+    comparison = compared([(1.0, mark("a"))], [(1.6, mark("a"))])
+
+    assert [one.detail[:12] for one in comparison.differences] == ["600 ms later"]
+
+
+@pytest.mark.parametrize(("speed", "later"), [(1.0, 0), (2.0, 1), (0.5, 0), (None, 0)])
+def test_lateness_counts_at_the_speed_at_which_the_call_is_played(speed: float | None, later: int) -> None:
+    assert compared([(4.0, mark("a"))], [(4.0, mark("a"))], speed=speed).count == later
+
+
+def test_an_earlier_answer_does_not_differ() -> None:
+    assert compared([(4.0, mark("a"))], [(1.0, mark("a"))]).count == 0
+
+
+@pytest.mark.parametrize(("ignored", "count"), [((), 1), (("name",), 0), (("mark.name",), 0), (("playAudio.name",), 1)])
+def test_ignored_members_may_differ(ignored: tuple[str, ...], count: int) -> None:
+    assert compared([(1.0, mark("a"))], [(1.0, mark("b"))], ignored=ignored).count == count
+
+
+def test_texts_that_are_no_json_are_compared_by_their_bytes() -> None:
+    assert compared([(1.0, b"hello \xff")], [(1.0, b"hello \xff")]).count == 0
+    assert kinds(compared([(1.0, b"hello \xff")], [(1.0, b"hello \xfe")])) == [("different", "text")]
+
+
+def test_audio_may_come_in_other_messages() -> None:
+    pieces = [(1.0, AUDIO[at : at + 100]) for at in range(0, len(AUDIO), 100)]
+
+    comparison = compared([(1.0, AUDIO)], pieces, opcode=BINARY)
+
+    assert (comparison.count, comparison.audio) == (0, (len(AUDIO), len(AUDIO)))
+
+
+def test_missing_and_extra_audio_is_told_by_its_amount() -> None:
+    less = compared([(1.0, AUDIO)], [(1.0, AUDIO[:-10])], opcode=BINARY)
+    more = compared([(1.0, AUDIO[:-10])], [(1.0, AUDIO)], opcode=BINARY)
+
+    assert [(one.kind, one.detail) for one in less.differences] == [("missing", "5110 bytes instead of 5120")]
+    assert kinds(more) == [("extra", "audio")]
+
+
+def test_other_audio_is_told_with_its_place() -> None:
+    other = AUDIO[: 3 * BLOCK + 5] + b"\xaa" + AUDIO[3 * BLOCK + 6 :]
+
+    (difference,) = compared([(1.0, AUDIO)], [(1.0, other)], opcode=BINARY).differences
+
+    assert difference.detail == f"differs from byte {3 * BLOCK} on, in 1 of 8 blocks of {BLOCK} bytes"
+
+
+def test_other_audio_in_the_last_bytes_is_found() -> None:
+    comparison = compared([(1.0, AUDIO + b"ab")], [(1.0, AUDIO + b"ax")], opcode=BINARY)
+
+    assert [one.detail for one in comparison.differences] == ["differs in its last 2 bytes"]
+
+
+def test_late_audio_is_told_once() -> None:
+    captured = [(at / 10, AUDIO) for at in range(10)]
+    live = [(at / 10 + (0.9 if at > 6 else 0.1), AUDIO) for at in range(10)]
+
+    comparison = compared(captured, live, opcode=BINARY)
+
+    assert [one.detail[:17] for one in comparison.differences] == ["up to 900 ms late"]
+
+
+def test_audio_that_is_ignored_may_differ() -> None:
+    assert compared([(1.0, AUDIO)], [], opcode=BINARY, ignored=("audio",)).count == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "at", "found"),
+    [
+        (ConnectionEnd("server", 1000), 2.1, []),
+        (ConnectionEnd("server", 1011), 2.1, [("different", "close")]),
+        (ConnectionEnd("server", 1000), 2.9, [("later", "close")]),
+        (HUNG_UP, 2.1, [("missing", "close")]),
+    ],
+)
+def test_a_close_of_the_application_is_compared(end: ConnectionEnd, at: float, found: list[tuple[str, str]]) -> None:
+    answers = Answers(CompareSettings(), 1.0)
+    answers.expect(2.0, RawFrame(True, 0, CLOSE, False, NORMAL))
+
+    assert kinds(answers.finish(end, at, closed_first=True)) == found
+
+
+def test_a_close_that_was_none_of_the_application_is_extra() -> None:
+    comparison = Answers(CompareSettings(), 1.0).finish(ConnectionEnd("server", 1000), 2.0, closed_first=False)
+
+    assert kinds(comparison) == [("extra", "close")]
+
+
+async def test_the_new_call_sid_stands_for_that_of_the_capture_in_answers(tmp_path: Path) -> None:
+    frames = [
+        jambonz(0.0, TEXT, METADATA),
+        application(0.1, TEXT, text("hello", call="old-sid")),
+        jambonz(0.2, CLOSE, NORMAL),
+    ]
+
+    async def quote(writer: asyncio.StreamWriter) -> None:
+        await until(lambda: bool(server.calls[0]))
+        payload = text("hello", call="new-sid")
+        writer.write(bytes((0x81, len(payload))) + payload)
+
+    server = KeepingServer(says=quote)
+    async with serving(server.serve) as port:
+        result = await play(plan(write_dump(tmp_path / "d", frames), port, speed=1.0, compare=CompareSettings()))
+
+    assert result.comparison is not None
+    assert (result.comparison.texts, result.comparison.count, result.ok) == ((1, 1), 0, True)
+
+
+async def test_an_answer_that_is_a_little_late_is_waited_for_before_the_close(tmp_path: Path) -> None:
+    frames = [jambonz(0.0, TEXT, METADATA), application(0.05, TEXT, mark("a")), jambonz(0.06, CLOSE, NORMAL)]
+
+    async def say_late(writer: asyncio.StreamWriter) -> None:
+        payload = mark("a")
+        asyncio.get_running_loop().call_later(0.2, writer.write, bytes((0x81, len(payload))) + payload)
+
+    async with serving(KeepingServer(says=say_late).serve) as port:
+        settings = CompareSettings(tolerance=5.0)
+        result = await play(plan(write_dump(tmp_path / "d", frames), port, speed=1.0, compare=settings))
+
+    assert result.comparison is not None
+    assert result.comparison.count == 0
+
+
+async def test_answers_that_differ_make_the_call_fail(tmp_path: Path) -> None:
+    frames = [jambonz(0.0, TEXT, METADATA), application(0.0, TEXT, mark("a")), jambonz(0.01, CLOSE, NORMAL)]
+
+    async with serving(KeepingServer().serve) as port:
+        settings = CompareSettings(tolerance=0.01)
+        result = await play(plan(write_dump(tmp_path / "d", frames), port, speed=1.0, compare=settings))
+
+    assert result.comparison is not None
+    assert (kinds(result.comparison), result.ok) == ([("missing", "mark")], False)
+
+
+async def test_what_the_application_said_behind_the_close_is_not_expected(tmp_path: Path) -> None:
+    frames = [jambonz(0.0, TEXT, METADATA), jambonz(0.01, CLOSE, NORMAL), application(0.02, TEXT, mark("late"))]
+
+    async with serving(KeepingServer().serve) as port:
+        settings = CompareSettings(tolerance=0.01)
+        result = await play(plan(write_dump(tmp_path / "d", frames), port, compare=settings))
+
+    assert result.comparison is not None
+    assert result.comparison.count == 0

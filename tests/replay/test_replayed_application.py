@@ -1,0 +1,250 @@
+"""The application of a capture, played to whoever calls."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import listenctl.replay.replayed_application as module
+from listenctl.net.client_connection import connect
+from listenctl.replay.compare_answers import CompareSettings
+from listenctl.replay.find_captured_calls import find_calls
+from listenctl.replay.plan import ApplicationPlan, ApplicationResult, Sync
+from listenctl.replay.replay_script import CaptureFile
+from listenctl.replay.replay_server import ReplayServer
+from tests.helpers.capture import FOLDER
+from tests.helpers.frames import HANDSHAKE
+from tests.helpers.replayed import BINARY, CLOSE, METADATA, PING, TEXT, application, jambonz, plan, play, write_dump
+from tests.helpers.scripted_server import LIMIT, Heard, target
+from tests.helpers.server import Peer
+
+NORMAL, GOING_AWAY = b"\x03\xe8", b"\x03\xe9"
+
+
+class Playing:
+    """A server that plays an application, and what it tells."""
+
+    def __init__(self, capture: CaptureFile, **options: object) -> None:
+        limit = options.pop("limit", 1)
+        assert limit is None or isinstance(limit, int)
+        self.results: list[ApplicationResult] = []
+        self.refused: list[str] = []
+        self.port = 0
+        plan = ApplicationPlan(capture=capture, **options)  # type: ignore[arg-type]
+        calls = find_calls(capture, every=True)
+        on_result, on_refused = self.results.append, self.refused.append
+        self.server = ReplayServer(plan, calls, limit=limit, on_result=on_result, on_refused=on_refused)
+
+
+@asynccontextmanager
+async def playing(path: Path, **options: object) -> AsyncIterator[Playing]:
+    """Play to its end, which the clients bring about."""
+    found = Playing(CaptureFile(str(path), path.name), **options)
+    async with asyncio.timeout(LIMIT):
+        found.port = await found.server.start("127.0.0.1", 0)
+        try:
+            yield found
+        except BaseException:
+            found.server.stop()
+            raise
+        finally:
+            await found.server.wait()
+
+
+@pytest.mark.parametrize("name", ["c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver", "f_pause_graceful"])
+async def test_both_sides_of_a_capture_played_to_each_other_answer_as_in_it(name: str) -> None:
+    path = FOLDER / f"{name}.pcap.gz"
+
+    async with playing(path, speed=20.0) as server:
+        result = await play(plan(path, server.port, speed=20.0, compare=CompareSettings(tolerance=10.0)))
+
+    assert result.comparison is not None
+    assert (result.comparison.differences, result.ok) == ((), True)
+    assert result.comparison.texts[0] == result.comparison.texts[1]
+    (own,) = server.results
+    assert (own.ok, own.closed) == (True, 1000)
+
+
+async def test_frames_are_said_as_they_were(tmp_path: Path) -> None:
+    frames = [
+        jambonz(0.0, TEXT, METADATA),
+        application(0.0, BINARY, b"ab", fin=False),
+        application(0.01, PING, b"?"),
+        application(0.01, 0, b"c"),
+        application(0.02, BINARY, bytes(300)),
+        application(0.02, CLOSE, b"\x0f\xa0bye"),
+        jambonz(0.02, CLOSE, b"\x0f\xa0bye"),
+    ]
+    async with playing(write_dump(tmp_path / "d", frames)) as server:
+        peer = await Peer.open(server.port)
+        await peer.send(HANDSHAKE)
+        head = await peer.read_head()
+        said = await peer.read_bytes(4 + 3 + 3 + 304 + 7)
+        await peer.close()
+
+    assert b"Sec-WebSocket-Protocol: audio.jambonz.org" in head
+    expected = b"\x02\x02ab" + b"\x89\x01?" + b"\x80\x01c" + b"\x82\x7e\x01\x2c" + bytes(300) + b"\x88\x05\x0f\xa0bye"
+    assert said == expected
+
+
+async def test_an_application_that_is_interrupted_says_what_it_left_out(tmp_path: Path) -> None:
+    frames = [jambonz(0.0, TEXT, METADATA), application(0.0, BINARY, b"ab")]
+    later = [application(3600.0 + at, BINARY, bytes(320)) for at in range(200)]
+    async with playing(write_dump(tmp_path / "d", [*frames, *later, application(4000.0, CLOSE, NORMAL)])) as server:
+        peer = await Peer.open(server.port)
+        await peer.send(HANDSHAKE)
+        await peer.read_head()
+        await peer.read_bytes(4)
+        server.server.stop()
+        await peer.read_to_end()
+        await peer.close()
+
+    (result,) = server.results
+    assert (result.frames, result.unsaid, result.interrupted, result.ok) == (1, 200, True, False)
+
+
+async def test_an_answer_that_is_waited_for_moves_all_that_follows(tmp_path: Path) -> None:
+    done = b'{"type":"playDone","data":{"id":"a","reason":"playCompleted"}}'
+    frames = [
+        jambonz(0.0, TEXT, METADATA),
+        jambonz(0.1, TEXT, done),
+        application(0.2, TEXT, b"after"),
+        application(0.2, CLOSE, NORMAL),
+    ]
+    loop = asyncio.get_running_loop()
+
+    async with playing(write_dump(tmp_path / "d", frames), sync=Sync.ANSWERS) as server:
+        heard = Heard()
+        connection = await connect(target(server.port), heard)
+        connection.send_text(METADATA)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await heard.until(lambda: bool(heard.messages))
+        answered = loop.time()
+        connection.send_text(done)
+        await heard.until(lambda: bool(heard.ends))
+        took = loop.time() - answered
+        connection.abort()
+
+    assert heard.messages == [("text", b"after", False)]
+    assert took > 0.08
+    assert server.results[0].missed == 0
+
+
+async def test_an_answer_that_never_comes_is_waited_for_only_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_PATIENCE", 0.05)
+    frames = [
+        jambonz(0.0, TEXT, METADATA),
+        jambonz(0.01, TEXT, b'{"event":"dtmf","dtmf":"5","duration":"1600"}'),
+        application(0.02, TEXT, b"after"),
+        application(0.02, CLOSE, NORMAL),
+    ]
+    async with playing(write_dump(tmp_path / "d", frames), sync=Sync.ANSWERS) as server:
+        heard = Heard()
+        connection = await connect(target(server.port), heard)
+        connection.send_text(METADATA)
+        await heard.until(lambda: bool(heard.ends))
+        connection.abort()
+
+    assert heard.messages == [("text", b"after", False)]
+    assert (server.results[0].missed, server.results[0].ok) == (1, False)
+
+
+async def test_a_client_that_leaves_early_leaves_things_unsaid(tmp_path: Path) -> None:
+    frames = [jambonz(0.0, TEXT, METADATA), *(application(3600.0, TEXT, b"x") for _ in range(3))]
+
+    async with playing(write_dump(tmp_path / "d", frames)) as server:
+        connection = await connect(target(server.port), Heard())
+        connection.send_text(METADATA)
+        connection.send_audio(bytes(320))
+        connection.hang_up()
+        assert await connection.wait_closed(5)
+
+    (result,) = server.results
+    assert (result.unsaid, result.texts, result.audio_bytes, result.closed) == (3, 1, 320, 1000)
+    assert not result.ok
+
+
+async def test_callers_get_the_calls_in_turn_and_no_more_than_the_limit(tmp_path: Path) -> None:
+    path = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA), application(0.1, CLOSE, NORMAL)])
+    write_dump(path, [jambonz(0.0, TEXT, METADATA), application(0.1, CLOSE, GOING_AWAY)])
+
+    async with playing(path, limit=3) as server:
+        heard = [Heard() for _ in range(3)]
+        for one in heard:
+            connection = await connect(target(server.port), one)
+            await one.until(partial(bool, one.ends))
+            connection.abort()
+
+    assert [one.ends[0].code for one in heard] == [1000, 1001, 1000]
+    assert [result.call for result in server.results] == [1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", b"400", "asks for no WebSocket"),
+        (HANDSHAKE.replace(b"GET ", b"POST "), b"400", "asks for no WebSocket"),
+        (b"x" * 70_000 + b"\r\n\r\n", b"400", "sent no request"),
+    ],
+)
+async def test_what_is_no_call_is_refused(request_bytes: bytes, status: bytes, reason: str, tmp_path: Path) -> None:
+    path = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA)])
+
+    async with playing(path) as server:
+        peer = await Peer.open(server.port)
+        await peer.send(request_bytes)
+        answer = await peer.read_head()
+        await peer.close()
+        server.server.stop()
+
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert server.refused == [reason]
+    assert server.results == []
+
+
+async def test_credentials_are_asked_for(tmp_path: Path) -> None:
+    path = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA), application(0.0, CLOSE, NORMAL)])
+    right = HANDSHAKE[:-2] + b"authorization: Basic dTpw\r\n\r\n"
+
+    async with playing(path, authorization="Basic dTpw") as server:
+        heads = []
+        for request in (HANDSHAKE, right.replace(b"dTpw", b"dTpx"), right):
+            peer = await Peer.open(server.port)
+            await peer.send(request)
+            heads.append((await peer.read_head())[9:12])
+            await peer.close()
+
+    assert heads == [b"401", b"401", b"101"]
+
+
+async def test_a_request_with_spaces_in_its_path_is_taken(tmp_path: Path) -> None:
+    path = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA), application(0.0, CLOSE, NORMAL)])
+
+    async with playing(path) as server:
+        peer = await Peer.open(server.port)
+        await peer.send(HANDSHAKE.replace(b"/calls?x=1", b"/my calls?x=1"))
+        head = await peer.read_head()
+        await peer.close()
+
+    assert head.startswith(b"HTTP/1.1 101 ")
+
+
+async def test_a_faulty_frame_of_the_client_ends_the_call(tmp_path: Path) -> None:
+    path = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA), application(3600.0, TEXT, b"x")])
+
+    async with playing(path) as server:
+        peer = await Peer.open(server.port)
+        await peer.send(HANDSHAKE)
+        await peer.read_head()
+        await peer.send(b"\x82\x01a")
+        closed = await peer.read_to_end()
+        await peer.close()
+
+    assert (closed[:1], closed[2:4]) == (b"\x88", b"\x03\xea")
+    assert "can't be taken" in server.results[0].error

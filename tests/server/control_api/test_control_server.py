@@ -1,0 +1,387 @@
+"""The control socket as tools meet it: real sockets at both ends of the server, and simulated calls."""
+
+import asyncio
+import json
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from listenctl.events import Reporter
+from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
+from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.simulator.plan import CallPlan
+from listenctl.simulator.simulated_call import SimulatedCall
+from tests.helpers.control import Controlled, Tool, controlled
+from tests.helpers.frames import binary, close, text
+from tests.helpers.scripted_server import target
+from tests.helpers.server import Event, Events, Peer, recorded_audio, until
+
+METADATA = (
+    '{"callSid": "7f1c22a4","sampleRate":16000, "mixType":"stereo","from":"1508","to":"1509","direction":"inbound"}'
+)
+FRAME = bytes(range(256)) * 5
+
+
+async def begin(server: Controlled, metadata: str = METADATA) -> Peer:
+    """Return a call that has begun."""
+    number = len(server.run.events.of("call-started")) + 1
+    peer = await server.run.call(text(metadata))
+    await server.run.events.wait_for("call-started", number)
+    return peer
+
+
+def mark(name: str) -> str:
+    return json.dumps({"type": "mark", "data": {"name": name}})
+
+
+async def test_the_live_calls_are_listed_oldest_first(tmp_path: Path) -> None:
+    async with controlled(tmp_path, record=True) as server:
+        await (await begin(server)).send(text('{"event":"dtmf","dtmf":"4","duration":"1600"}'), binary(FRAME))
+        await begin(server, '{"callSid": "b"}')
+        await server.run.events.wait_for("dtmf")
+        status, body = await server.get("/calls")
+        listing = json.loads(body)
+
+    calls = listing.pop("calls")
+    path = str(tmp_path / "recordings" / "7f1c22a4.wav")
+    assert status == 200
+    assert listing == {
+        "v": 1,
+        "server": {
+            "url": f"ws://127.0.0.1:{server.run.port}/",
+            "pid": os.getpid(),
+            "name": "default",
+            "recording": True,
+        },
+    }
+    assert [call["call"] for call in calls] == ["7f1c22a4", "b"]
+    assert 0 <= calls[0].pop("duration") < 15
+    assert calls[0].pop("started").endswith("Z")
+    assert calls[0].pop("remote").startswith("127.0.0.1:")
+    assert calls[0] == {
+        "call": "7f1c22a4",
+        "call_sid": "7f1c22a4",
+        "from": "1508",
+        "to": "1509",
+        "direction": "inbound",
+        "sample_rate": 16000,
+        "channels": 2,
+        "mix_type": "stereo",
+        "target": "/calls?x=1",
+        "recording": path,
+        "digits": "4",
+        "gap_seconds": 0.0,
+        "attached": 0,
+        "stream_rate": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "body"),
+    [
+        ("/", 404, b"there are /calls, /calls/CALL and /events\n"),
+        ("/calls/none", 404, b"there is no live call none\n"),
+        ("/calls/a", 409, b"a can mean 2 live calls:\na-1\na-2\n"),
+        ("/calls/a-1", 426, None),
+    ],
+)
+async def test_what_is_no_conversation_gets_an_answer(
+    target: str, status: int, body: bytes | None, tmp_path: Path
+) -> None:
+    async with controlled(tmp_path) as server:
+        await begin(server, '{"callSid": "a-1"}')
+        await begin(server, '{"callSid": "a-2"}')
+        answer = await server.get(target)
+
+    assert answer[0] == status
+    assert body is None or answer[1] == body
+
+
+async def test_a_tool_gets_the_metadata_first_and_then_each_text_as_it_came(tmp_path: Path) -> None:
+    digit = '{"event":"dtmf", "dtmf":"4","duration":"1600"}'
+
+    async with controlled(tmp_path) as server:
+        peer = await begin(server)
+        async with server.open("/calls/7f1c") as tool:
+            subprotocol = tool.connection.subprotocol
+            first = await tool.text()
+            await peer.send(binary(FRAME), text(digit), text("no JSON"), text(b'{"a":"\xff"}'))
+            texts = [await tool.text() for _ in range(3)]
+
+    assert subprotocol == "audio.jambonz.org"
+    assert first == METADATA
+    # A text that isn't UTF-8 would end the tool's connection.
+    assert texts == [digit, "no JSON", '{"a":"\ufffd"}']
+
+
+async def test_a_call_without_metadata_begins_with_an_empty_object(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as server:
+        peer = await server.run.call(binary(FRAME), text('{"event":"dtmf","dtmf":"1"}'))
+        await server.run.events.wait_for("call-started")
+        async with server.open("/calls/unknown-1") as tool:
+            first = await tool.text()
+            await peer.send(text('{"callSid":"late"}'))
+            second = await tool.text()
+
+    assert (first, second) == ("{}", '{"callSid":"late"}')
+
+
+async def test_audio_reaches_a_tool_sample_by_sample_and_the_recording_too(tmp_path: Path) -> None:
+    sound = os.urandom(40_000)
+
+    async with controlled(tmp_path, record=True) as server:
+        peer = await begin(server)
+        await peer.send(binary(FRAME))
+        await until(lambda: server.run.server.live[0].session.position > 0)
+        async with server.attach(audio=True) as tool:
+            for at in range(0, len(sound), 1001):
+                await peer.send(binary(sound[at : at + 1001]))
+            await peer.send(close())
+            messages, _ = await tool.end()
+        saved = await server.run.events.wait_for("recording-saved")
+
+    assert {len(message) % 4 for message in messages} == {0}
+    heard = b"".join(message for message in messages if isinstance(message, bytes))
+    # What came before the tool is none of its business.
+    assert heard == sound
+    assert recorded_audio(saved) == FRAME + sound
+
+
+async def test_a_call_is_read_at_once_while_a_tool_is_attached(tmp_path: Path) -> None:
+    async with controlled(tmp_path, read_interval=1.5) as server:
+        peer = await begin(server)
+        [connection] = server.run.server._connections
+        modes = [connection._attention.at_once]
+        async with server.attach(audio=True) as tool, server.attach() as other:
+            modes.append(connection._attention.at_once)
+            for _ in range(20):
+                await peer.send(binary(FRAME))
+                # In batches these would take half a minute.
+                await tool.audio(len(FRAME))
+            await other.connection.close()
+        await until(lambda: not connection._attention.at_once)
+
+        modes.append(connection._attention.at_once)
+        interval = connection._attention.interval
+
+    assert modes == [False, True, False]
+    assert interval > 0.8
+
+
+async def test_what_a_tool_sends_goes_to_the_call(tmp_path: Path) -> None:
+    command = '{ "type":"killAudio" }'
+
+    async with controlled(tmp_path) as server:
+        peer = await begin(server)
+        async with server.attach() as tool:
+            await tool.send(command, b"\1\2\3\4")
+            frames = [await peer.read_frame(), await peer.read_frame()]
+
+    assert frames == [b"\x81" + bytes([len(command)]) + command.encode(), b"\x82\x04\1\2\3\4"]
+
+
+async def test_a_mark_is_answered_under_its_own_name_and_timed(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as server:
+        peer = await begin(server)
+        async with server.attach() as tool, server.attach() as other:
+            await tool.send(mark("hello"))
+            sent = json.loads((await peer.read_frame())[2:])
+            await peer.send(
+                text(f'{{"type": "mark", "data": {{"name":"{sent["data"]["name"]}", "event": "playout"}}}}')
+            )
+            await peer.send(text('{"event":"dtmf","dtmf":"1"}'))
+            answer = await tool.json()
+            others = await other.json()
+        reported = await server.run.events.wait_for("mark")
+
+    assert answer == {"type": "mark", "data": {"name": "hello", "event": "playout"}}
+    assert others == {"event": "dtmf", "dtmf": "1"}
+    assert reported["name"] == sent["data"]["name"]
+    assert 0 <= reported["round_trip"] < 15
+
+
+async def test_twenty_tools_with_the_same_names_dont_mix_up(tmp_path: Path) -> None:
+    marks = 5
+    stream = BidirectionalAudio(streaming=True, sample_rate=8000)
+
+    async def work(tool: Tool, number: int) -> list[Event]:
+        names = [f"mark {index}" if index % 2 else f"{number}-{index}" for index in range(marks)]
+        answers = []
+        for name in names:
+            # One at a time of each tool: jambonz drops what is beyond 30 (protocol.md 6.4).
+            await tool.send(mark(name))
+            answers.append(await tool.json())
+        assert [answer["data"]["name"] for answer in answers] == names
+        return answers
+
+    async with controlled(tmp_path) as server, AsyncExitStack() as stack:
+        plan = CallPlan(target=target(server.run.port), verb=ListenVerb(bidirectional=stream))
+        events = Events()
+        call = SimulatedCall(plan, Reporter(events))
+        running = asyncio.create_task(call.run())
+        await server.run.events.wait_for("call-started")
+        tools = [await stack.enter_async_context(server.attach()) for _ in range(20)]
+        attached = (await server.list_calls())[0]["attached"]
+
+        answers = await asyncio.gather(*(work(tool, number) for number, tool in enumerate(tools)))
+
+        call.hang_up()
+        summary = await running
+
+    assert attached == 20
+    assert {answer["data"]["event"] for one in answers for answer in one} == {"playout"}
+    # Each has a name of its own on the wire, and each is answered once.
+    assert len({event["name"] for event in events.of("mark")}) == len(events.of("mark")) == 20 * marks
+    assert summary.wrong == 0
+
+
+async def test_a_stuck_tool_costs_nobody_else_anything_and_is_told(tmp_path: Path) -> None:
+    chunk, number = os.urandom(64_000), 60
+
+    async with controlled(tmp_path, record=True) as server:
+        peer = await begin(server)
+        async with (
+            server.open("/calls/@latest?audio=1", max_queue=1) as stuck,
+            server.attach(audio=True) as good,
+        ):
+            for index in range(number):
+                await peer.send(binary(chunk))
+                assert await good.audio(len(chunk)) == chunk
+                await peer.send(text(f'{{"event":"dtmf","dtmf":"{index % 10}"}}'))
+                await good.text()
+            heard, texts = await read_all(stuck, number + 2)
+            await peer.send(binary(chunk))
+            again = await stuck.audio(len(chunk))
+        await peer.send(close())
+        saved = await server.run.events.wait_for("recording-saved")
+
+    errors = [json.loads(one) for one in texts if "listenctl:" in one]
+    digits = [json.loads(one)["dtmf"] for one in texts if "dtmf" in one]
+    assert [error["type"] for error in errors] == ["listenctl:error"]
+    assert errors[0]["data"]["reason"] == "too-slow"
+    assert 0 < errors[0]["data"]["dropped_samples"] == (number * len(chunk) - len(heard)) // 4
+    assert (chunk * number).startswith(heard)
+    assert digits == [str(index % 10) for index in range(number)]
+    assert again == chunk
+    assert recorded_audio(saved) == chunk * (number + 1)
+
+
+async def read_all(tool: Tool, texts: int) -> tuple[bytes, list[str]]:
+    """Return the audio that comes until so many texts have come, and the texts."""
+    heard, found = b"", list[str]()
+    while len(found) < texts:
+        message = await tool.connection.recv()
+        if isinstance(message, bytes):
+            heard += message
+        else:
+            found.append(message)
+    return heard, found
+
+
+async def test_a_stuck_tool_that_lets_too_many_texts_lie_is_let_go(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as server:
+        peer = await begin(server)
+        async with server.open("/calls/@latest?audio=1", max_queue=1) as stuck, server.attach(audio=True) as good:
+            for _ in range(40):
+                await peer.send(binary(bytes(64_000)))
+                await good.audio(64_000)
+            for _ in range(1002):
+                await peer.send(text('{"event":"dtmf","dtmf":"1"}'))
+                await good.text()
+            _, closed = await stuck.end()
+
+    assert closed is not None
+    assert (closed.code, closed.reason) == (1008, "too slow: too many texts weren't read")
+
+
+async def test_a_tool_is_told_that_the_call_is_ending_when_nothing_can_be_sent_any_more(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as server:
+        await begin(server)
+        async with server.attach() as tool:
+            # jambonz takes its time to close, too.
+            server.run.server.stop()
+            await tool.send('{"type":"killAudio"}')
+            refusal = await tool.json()
+
+    assert (refusal["type"], refusal["data"]["reason"]) == ("listenctl:error", "call-ending")
+
+
+async def test_the_end_of_the_call_ends_the_conversation(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as server:
+        peer = await begin(server)
+        async with server.attach() as tool:
+            await peer.send(text('{"event":"dtmf","dtmf":"1"}'), close())
+            messages, closed = await tool.end()
+        calls = await server.list_calls()
+
+    assert messages == ['{"event":"dtmf","dtmf":"1"}']
+    assert closed is not None
+    assert (closed.code, closed.reason) == (1000, "call ended")
+    assert calls == []
+
+
+async def test_a_tool_that_never_reads_the_end_doesnt_keep_the_server(tmp_path: Path) -> None:
+    async with controlled(tmp_path, record=True) as server:
+        peer = await begin(server)
+        async with server.open("/calls/@latest?audio=1", max_queue=1), server.attach(audio=True) as good:
+            for _ in range(40):
+                await peer.send(binary(bytes(64_000)))
+                await good.audio(64_000)
+            async with server.open("/events", max_queue=1):
+                for _ in range(40):
+                    server.run.server.reporter.emit("message", {"text": "x" * 64_000})
+                server.run.server.stop()
+                await peer.send(close(1001))
+                _, closed = await good.end()
+                await server.run.server.wait()
+            saved = server.run.events.of("recording-saved")
+
+    assert closed is not None
+    assert closed.reason == "call ended"
+    assert saved[0]["complete"]
+
+
+async def test_events_are_followed_until_the_server_ends(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as server, server.open("/events") as tool, server.open("/events") as left:
+        await left.connection.close()
+        peer = await begin(server)
+        await peer.send(close())
+        await peer.close()
+        events = [await tool.json() for _ in range(2)]
+        server.run.server.stop()
+        await server.run.server.wait()
+        rest, closed = await tool.end()
+
+    assert events == server.run.events.of("call-started") + server.run.events.of("call-ended")
+    assert rest == []
+    assert closed is not None
+    assert (closed.code, closed.reason) == (1001, "server ended")
+    assert len(server.run.server.reporter._sinks) == 1
+
+
+async def test_a_tool_that_leaves_before_it_has_asked_is_no_news(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with controlled(tmp_path) as server:
+        _, writer = await asyncio.open_unix_connection(str(server.socket))
+        writer.close()
+        await writer.wait_closed()
+        await server.list_calls()
+
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
+
+
+async def test_a_fault_of_ours_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with controlled(tmp_path) as server:
+        await begin(server)
+        monkeypatch.setattr(server.run.server, "attachments", None)
+        async with server.open("/calls/@latest") as tool:
+            _, closed = await tool.end()
+
+    assert closed is not None
+    assert closed.code == 1011
+    assert "connection handler failed" in caplog.text

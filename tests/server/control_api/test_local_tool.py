@@ -1,0 +1,195 @@
+"""A tool inside of the server, and the call that it takes part in."""
+
+import asyncio
+
+import pytest
+
+from listenctl.errors import ListenctlError, NotFoundError
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.frames.splitter import Audio, Text
+from listenctl.protocol.gaps.gap_ledger import GapLedger
+from listenctl.protocol.metadata import CallMetadata
+from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.control_api.attached_tools import Attachments
+from listenctl.server.control_api.local_tool import MAX_TEXTS, LocalTool
+
+METADATA = b'{"callSid":"7f1c","sampleRate":8000,"streamRate":16000}'
+SECOND = bytes(16000)
+
+
+class Line:
+    """A connection to jambonz that keeps what is sent."""
+
+    unsent = 0
+
+    def __init__(self) -> None:
+        self.sent: list[Text | Audio] = []
+        self.watched = False
+
+    def send(self, message: Text | Audio) -> bool:
+        self.sent.append(message)
+        return True
+
+    def watch(self, watched: bool) -> None:
+        self.watched = watched
+
+
+def new_log() -> CallLog:
+    audio_format = AudioFormat(8000, 1)
+    return CallLog(
+        id="7f1c",
+        remote="127.0.0.1:1",
+        target="/",
+        subprotocol=None,
+        started_at=0.0,
+        metadata=CallMetadata.parse(METADATA),
+        audio_format=audio_format,
+        ledger=GapLedger(audio_format, started_at=0.0),
+    )
+
+
+@pytest.fixture
+def line() -> Line:
+    return Line()
+
+
+@pytest.fixture
+def attachments(line: Line) -> Attachments:
+    return Attachments(line)
+
+
+async def test_a_tool_has_the_metadata_and_then_all_in_its_order(attachments: Attachments) -> None:
+    tool = LocalTool(attachments, new_log(), audio=True)
+    attachments.take_text(b'{"event":"dtmf"}')
+    attachments.take_audio(b"\1\0", 1)
+    attachments.take_text(b"\xff")
+    received = [await tool.receive() for _ in range(3)]
+
+    assert tool.metadata.call_sid == "7f1c"
+    assert received == ['{"event":"dtmf"}', b"\1\0", "\ufffd"]
+
+
+async def test_a_tool_that_wants_no_audio_gets_none(attachments: Attachments) -> None:
+    tool = LocalTool(attachments, new_log(), audio=False)
+    attachments.take_audio(SECOND, 8000)
+    attachments.take_text(b"text")
+
+    assert await tool.receive() == "text"
+
+
+async def test_what_a_tool_sends_goes_to_jambonz(attachments: Attachments, line: Line) -> None:
+    tool = LocalTool(attachments, new_log(), audio=False)
+
+    await tool.send('{"type":"killAudio"}')
+    await tool.send(b"\1\0")
+
+    assert line.sent == [Text(b'{"type":"killAudio"}'), Audio(b"\1\0", 2, 1)]
+
+
+async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(attachments: Attachments) -> None:
+    tool = LocalTool(attachments, new_log(), audio=True)
+
+    for _ in range(5):
+        attachments.take_audio(SECOND, 8000)
+    attachments.take_text(b"text")
+    received = [await tool.receive() for _ in range(4)]
+    attachments.take_audio(b"\1\0", 1)
+
+    assert received == [SECOND, SECOND, SECOND, "text"]
+    assert tool.dropped_samples == 16000
+    assert await tool.receive() == b"\1\0"
+
+
+async def test_audio_that_is_forgotten_isnt_taken_for_dropped_and_texts_stay(attachments: Attachments) -> None:
+    tool = LocalTool(attachments, new_log(), audio=True)
+    for _ in range(5):
+        attachments.take_audio(SECOND, 8000)
+    attachments.take_text(b"text")
+
+    tool.forget_audio()
+    attachments.take_audio(b"\1\0", 1)
+
+    assert [await tool.receive() for _ in range(2)] == ["text", b"\1\0"]
+    assert tool.dropped_samples == 0
+
+
+async def test_a_tool_that_leaves_all_texts_unread_is_let_go(attachments: Attachments) -> None:
+    tool = LocalTool(attachments, new_log(), audio=False)
+
+    for _ in range(MAX_TEXTS + 1):
+        attachments.take_text(b"text")
+    received = [await tool.receive() for _ in range(MAX_TEXTS)]
+
+    assert len(received) == MAX_TEXTS
+    with pytest.raises(ListenctlError, match="unread"):
+        await tool.receive()
+
+
+async def test_the_end_of_the_call_comes_behind_all_that_it_said(attachments: Attachments) -> None:
+    tool = LocalTool(attachments, new_log(), audio=False)
+    attachments.take_text(b"last")
+    attachments.end()
+    last = await tool.receive()
+
+    assert last == "last"
+    with pytest.raises(NotFoundError):
+        await tool.receive()
+    with pytest.raises(NotFoundError):
+        await tool.send("text")
+
+
+async def test_who_waits_is_woken_by_the_end_of_the_call(attachments: Attachments) -> None:
+    first, second = (LocalTool(attachments, new_log(), audio=False) for _ in range(2))
+    await first.take_stream()
+    waiting = [asyncio.create_task(second.receive()), asyncio.create_task(second.take_stream())]
+    await asyncio.sleep(0)
+    attachments.end()
+
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [type(result) for result in results] == [NotFoundError, NotFoundError]
+
+
+async def test_the_stream_goes_round(attachments: Attachments, line: Line) -> None:
+    first, second = (LocalTool(attachments, new_log(), audio=False) for _ in range(2))
+
+    await first.take_stream()
+    await second.ask_for_stream()
+    had = first.has_stream, second.has_stream
+    await first.release_stream()
+    async with asyncio.timeout(5):
+        await second.take_stream()
+    await second.send(b"\1\0")
+
+    assert had == (True, False)
+    assert (first.has_stream, second.has_stream) == (False, True)
+    assert line.sent == [Audio(b"\1\0", 2, 1)]
+
+
+async def test_a_kill_of_another_ends_the_turn(attachments: Attachments) -> None:
+    first, second = (LocalTool(attachments, new_log(), audio=False) for _ in range(2))
+    await first.take_stream()
+
+    await second.send('{"type":"killAudio"}')
+
+    assert not first.has_stream
+    await first.take_stream()
+    assert first.has_stream
+
+
+async def test_a_tool_learns_how_the_playing_stands(attachments: Attachments) -> None:
+    tool = LocalTool(attachments, new_log(), audio=False)
+
+    state = await tool.stream_state()
+
+    assert (state.stream_rate, state.stream_rate_from) == (16000, "metadata")
+
+
+async def test_the_line_is_watched_while_a_tool_is_there(attachments: Attachments, line: Line) -> None:
+    tool = LocalTool(attachments, new_log(), audio=False)
+    watched = line.watched
+    tool.leave()
+
+    assert watched
+    assert not line.watched

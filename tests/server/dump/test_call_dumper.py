@@ -1,0 +1,373 @@
+"""Dumps of calls: every frame of both directions is there, whatever the peer, the disk and the end are like."""
+
+import asyncio
+import subprocess
+from collections.abc import Coroutine, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from listenctl.capture.formats.write_dump import DumpEnd
+from listenctl.errors import UsageError
+from listenctl.protocol.frames.splitter import Audio, Text
+from listenctl.protocol.session import Sender
+from listenctl.server.dump import call_dumper as dumping
+from listenctl.server.dump.call_dumper import check_folder
+from tests.helpers.capture import client_bytes, server_stream
+from tests.helpers.dumps import Dumping, dumping_server, shapes_of
+from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT, binary, close, frame, text
+from tests.helpers.replay import END_OF_HEAD, Cut, odd_pieces, replay, whole
+from tests.helpers.server import Event, Peer, faster, mode_of, until
+from tests.helpers.wire_frames import WireFrame, cut_frames
+
+METADATA = '{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'
+AUDIO = bytes(range(160)) * 2
+BLOCK = bytes(1000)
+PACE = 0.02  # seconds between messages, while it is waited for what they cause
+US, THEM = Sender.APPLICATION, Sender.JAMBONZ
+
+
+def after_head(stream: bytes) -> bytes:
+    return stream[stream.index(END_OF_HEAD) + len(END_OF_HEAD) :]
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def say(on: Dumping, *messages: bytes | str) -> None:
+    """Have the server send messages on its only call."""
+    (connection,) = on.run.server._details.values()
+    for message in messages:
+        connection.send(Text(message.encode()) if isinstance(message, str) else Audio(message, len(message), 1))
+
+
+async def test_every_frame_of_a_call_is_there_with_what_is_known_of_it(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path) as on:
+        peer = await on.run.call(text(METADATA), binary(AUDIO))
+        await on.run.events.wait_for("call-started")
+        say(on, '{"type":"mark","data":{"name":"m"}}', AUDIO)
+        assert len(await peer.read_frame()) > 2
+        await peer.send(text('{"event":"dtmf","dtmf":"1"}'), close(1000, "bye"))
+        event, dump = await on.saved()
+        url, remote = on.run.server.url, on.run.events.of("call-started")[0]["remote"]
+
+    assert dump.payloads(THEM) == [METADATA.encode(), AUDIO, b'{"event":"dtmf","dtmf":"1"}', b"\x03\xe8bye"]
+    assert dump.payloads(US)[:2] == [b'{"type":"mark","data":{"name":"m"}}', AUDIO]
+    header = dump.header
+    assert (header.call, header.call_sid, header.target, header.server) == ("CS-A", "CS-A", "/calls?x=1", url)
+    assert (header.remote, header.subprotocol) == (remote, "audio.jambonz.org")
+    assert datetime.fromisoformat(header.created).utcoffset() is not None
+    assert dump.end == DumpEnd(dump.items[-1].at, "jambonz", 1000, "bye")  # type: ignore[union-attr]
+    assert event["path"] == str(tmp_path / "CS-A.jsonl")
+    assert (event["frames"], event["lost_frames"]) == (len(dump.frames), 0)
+    assert event["bytes"] == (tmp_path / "CS-A.jsonl").stat().st_size
+    assert mode_of(tmp_path / "CS-A.jsonl") == 0o600
+
+
+async def test_times_count_from_the_start_and_never_go_back(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path) as on:
+        peer = await on.run.call(text(METADATA))
+        for number in range(5):
+            await peer.send(text(f'{{"event":"dtmf","dtmf":"{number}"}}'))
+            await on.run.events.wait_for("dtmf", number + 1)
+            say(on, '{"type":"killAudio"}')
+        await peer.send(close())
+        _, dump = await on.saved()
+
+    assert dump.end is not None
+    times = [*(timed.at for timed in dump.frames), dump.end.at]
+    assert times == sorted(times)
+    assert 0 <= times[0] < times[-1] < 10
+    assert [timed.sender for timed in dump.frames][:5] == [THEM, THEM, US, THEM, US]
+
+
+@pytest.mark.parametrize("name", ["c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver"])
+@pytest.mark.parametrize("cut", [whole, odd_pieces(seed=1)], ids=["whole", "odd pieces"])
+async def test_a_capture_is_dumped_byte_for_byte_both_ways(name: str, cut: Cut, tmp_path: Path) -> None:
+    answers = cut_frames(after_head(b"".join(data for _, data in server_stream(name))))
+    commands = [one for one in answers if one.first in (0x81, 0x82)]
+    stream = client_bytes(name)
+
+    async with dumping_server(tmp_path) as on:
+        said = asyncio.create_task(replay("127.0.0.1", on.run.port, stream, cut=cut_then(on, cut, commands)))
+        received = cut_frames(after_head(await said))
+        _, dump = await on.saved()
+
+    assert len(commands) > 2
+    assert dump.shapes(THEM) == shapes_of(cut_frames(after_head(stream)))
+    assert dump.shapes(US) == shapes_of(received)
+    assert [(first, payload) for first, _, payload in dump.shapes(US)][: len(commands)] == [
+        (one.first, one.payload) for one in commands
+    ]
+
+
+def cut_then(on: Dumping, cut: Cut, commands: list[WireFrame]) -> Cut:
+    """Return ``cut``, which has the server send ``commands`` when its metadata has gone out, before the rest does."""
+
+    def cut_it(stream: bytes) -> Iterator[bytes]:
+        if stream.endswith(END_OF_HEAD):
+            yield from cut(stream)
+            return
+        first = stream.index(b"\x82")
+        yield stream[:first]
+        while not on.run.server._details:
+            yield b""
+        say(on, *(one.payload.decode() if one.first == 0x81 else one.payload for one in commands))
+        yield from cut(stream[first:])
+
+    return cut_it
+
+
+async def test_frames_stand_there_as_they_came_right_or_wrong(tmp_path: Path) -> None:
+    fragments = [frame(TEXT, b'{"event":"dt', fin=False), frame(PING, b"p"), frame(CONTINUATION, b'mf","dtmf":"1"}')]
+    async with dumping_server(tmp_path) as on:
+        await on.run.call(text(METADATA), text(b"\xff"), *fragments, binary(b""), frame(0x3, b"x", rsv=2))
+        _, dump = await on.saved()
+
+    shapes = dump.shapes(THEM)[1:]
+    assert [first for first, _, _ in shapes] == [0x81, 0x01, 0x89, 0x80, 0x82, 0xA3]
+    assert [payload for _, _, payload in shapes] == [b"\xff", b'{"event":"dt', b"p", b'mf","dtmf":"1"}', b"", b"x"]
+    assert (0x8A, False, b"p") in dump.shapes(US)
+
+
+async def test_an_unmasked_frame_can_be_told_from_a_masked_one(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path) as on:
+        await on.run.call(text(METADATA), frame(BINARY, AUDIO, mask=None))
+        _, dump = await on.saved()
+
+    assert dump.shapes(THEM)[-1] == (0x82, False, AUDIO)
+
+
+async def test_a_dumped_call_is_read_at_once(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path, faster(read_interval=60, ping_interval=float("inf"))) as on:
+        peer = await on.run.call(text(METADATA))
+        await on.run.events.wait_for("call-started")
+        await peer.send(text('{"event":"dtmf","dtmf":"1"}'))
+        await on.run.events.wait_for("dtmf")
+        (connection,) = on.run.server._details
+        # A tool that comes and goes changes nothing.
+        on.run.server._details[connection].watch(True)
+        on.run.server._details[connection].watch(False)
+        await peer.send(text('{"event":"dtmf","dtmf":"2"}'))
+        await on.run.events.wait_for("dtmf", 2)
+
+
+async def test_a_dumped_call_is_pinged_no_earlier_than_others(tmp_path: Path) -> None:
+    settings = faster(metadata_timeout=0.1, ping_interval=60.0)
+    async with dumping_server(tmp_path, settings) as on:
+        peer = await on.run.call(text(METADATA))
+        await on.run.events.wait_for("call-started")
+        (connection,) = on.run.server._details.values()
+
+        assert connection._deadline > asyncio.get_running_loop().time() + 50
+        await peer.close()
+
+
+async def test_our_own_farewell_to_a_peer_that_is_gone_is_there(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path, faster(ping_interval=0.05, unanswered_pings=1)) as on:
+        peer = await on.run.call(text(METADATA))
+        _, dump = await on.saved()
+        received = cut_frames(await peer.read_to_end())
+
+    assert dump.shapes(US) == shapes_of(received)
+    assert received[-1].payload[:2] == b"\x03\xf3"
+
+
+async def test_a_server_that_is_stopped_dumps_its_own_close_and_the_answer(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path) as on:
+        peer = await on.run.call(text(METADATA))
+        await on.run.events.wait_for("call-started")
+        on.run.server.stop()
+        await peer.read_frame()
+        await peer.send(close(1001))
+        _, dump = await on.saved()
+
+    assert dump.payloads(US) == [b"\x03\xe9server is stopping"]
+    assert dump.payloads(THEM)[-1] == b"\x03\xe9"
+    assert dump.end is not None
+    assert dump.end.closed_by == "listenctl"
+
+
+async def test_a_connection_that_ended_before_it_was_a_call_is_dumped_too(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path) as on:
+        await on.run.call(frame(PING, b"?"), close(1001))
+        event, dump = await on.saved()
+
+    assert (event["call"], event["path"]) == (None, str(tmp_path / "unknown.jsonl"))
+    assert dump.header.call is None
+    assert dump.payloads(THEM) == [b"?", b"\x03\xe9"]
+    assert dump.payloads(US)[0] == b"?"
+
+
+async def test_nothing_is_left_of_a_connection_on_which_nothing_was_said(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path) as on:
+        peer = await on.run.call()
+        await peer.close()
+        await until(lambda: not on.run.server.live)
+
+    assert names_in(tmp_path) == []
+
+
+async def test_audio_before_the_metadata_is_there_in_its_place(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path) as on:
+        await on.run.call(binary(AUDIO), binary(b"\x01\x00"), text(METADATA), close())
+        _, dump = await on.saved()
+
+    assert dump.header.call == "CS-A"
+    assert dump.payloads(THEM)[:3] == [AUDIO, b"\x01\x00", METADATA.encode()]
+
+
+async def test_an_end_within_a_frame_is_told(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path) as on:
+        peer = await on.run.call(text(METADATA), binary(AUDIO)[:100])
+        peer.end_writing()
+        _, dump = await on.saved()
+
+    (fault,) = dump.faults
+    assert fault.sender is THEM
+    assert fault.detail == "the connection ended within a frame, of which there are 100 bytes"
+    assert dump.end is not None
+    assert (dump.end.closed_by, dump.end.code) == ("nobody", 1006)
+
+
+async def test_a_frame_that_is_too_long_ends_what_is_dumped_of_that_side(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path, faster(max_message=1024)) as on:
+        await on.run.call(text(METADATA), b"\x82\xfe\x10\x00" + bytes(4))
+        _, dump = await on.saved()
+
+    (fault,) = dump.faults
+    assert fault.detail == "a frame of 4096 bytes, which is more than 1024"
+    assert dump.payloads(US)[-1][:2] == b"\x03\xf1"
+
+
+async def test_names_are_harmless_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "_.._x.jsonl").write_text("mine")
+    async with dumping_server(tmp_path) as on:
+        await on.run.call(text('{"sampleRate":8000,"mixType":"mono","callSid":"../x"}'), close())
+        event, _ = await on.saved()
+
+    assert Path(event["path"]).parent == tmp_path
+    assert (tmp_path / "_.._x.jsonl").read_text() == "mine"
+
+
+async def test_calls_of_the_same_name_have_files_of_their_own(tmp_path: Path) -> None:
+    for _ in range(2):
+        async with dumping_server(tmp_path) as on:
+            await on.run.call(text(METADATA), close())
+            await on.saved()
+
+    assert names_in(tmp_path) == ["CS-A-2.jsonl", "CS-A.jsonl"]
+
+
+async def test_a_folder_that_cannot_take_dumps_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    check_folder(tmp_path / "new" / "folder")
+
+    assert mode_of(tmp_path / "new") == 0o700
+    with pytest.raises(UsageError, match="is no folder, so dumps can't be written there"):
+        check_folder(tmp_path / "file")
+    with pytest.raises(UsageError, match="can't be made a folder for dumps: Not a directory"):
+        check_folder(tmp_path / "file" / "below")
+
+
+# A disk that fails, or is slow.
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 200 KB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", folder], check=True, capture_output=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+async def test_a_full_disk_costs_the_frames_it_did_not_take_and_not_the_call(tiny: Path) -> None:
+    async with dumping_server(tiny) as on:
+        peer = await on.run.call(text(METADATA))
+        (ballast := tiny / "ballast").write_bytes(bytes(150_000))
+        sent = await send_until(peer, on.run.events.wait_for("dump-failed"))
+        ballast.unlink()
+        sent += await send_until(peer, on.run.events.wait_for_warning("dump-resumed"))
+        await peer.send(close())
+        ended = await on.run.events.wait_for("call-ended")
+        event, dump = await on.saved()
+
+    (failed,) = on.run.events.of("dump-failed")
+    assert failed["reason"] == "No space left on device"
+    assert ended["received_samples"] == sent * 500
+    assert dump.lost == event["lost_frames"] > 0
+    assert len(dump.payloads(THEM)) + dump.lost == sent + 2
+    assert len(dump.frames) == event["frames"]
+    assert on.dumper.lost_frames
+
+
+async def send_until(peer: Peer, wanted: Coroutine[None, None, Event]) -> int:
+    """Send audio until an event is there; return the number of messages."""
+    event = asyncio.create_task(wanted)
+    sent = 0
+    while not event.done():
+        await peer.send(binary(BLOCK))
+        sent += 1
+        await asyncio.wait({event}, timeout=PACE)
+    return sent
+
+
+async def test_what_a_slow_disk_leaves_behind_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dumping, "MAX_WAITING_BYTES", 5000)
+    async with dumping_server(tmp_path) as on:
+        peer = await on.run.call(text(METADATA))
+        await on.run.events.wait_for("call-started")
+        # Far more than may wait, and before the next write is due.
+        await peer.send(binary(BLOCK) * 20)
+        await on.run.events.wait_for("dump-failed")
+        await peer.send(close())
+        event, dump = await on.saved()
+
+    (failed,) = on.run.events.of("dump-failed")
+    assert failed["reason"] == "the disk is too slow"
+    assert dump.lost == event["lost_frames"] > 0
+    assert dump.payloads(THEM).count(BLOCK) + dump.lost >= 20
+    assert dump.header.call == "CS-A"
+    assert on.dumper.lost_frames
+
+
+async def test_what_waits_for_an_id_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dumping, "MAX_HELD_BYTES", 5000)
+    async with dumping_server(tmp_path) as on:
+        await on.run.call(binary(BLOCK) * 20, text(METADATA), close())
+        event, dump = await on.saved()
+
+    assert dump.lost == event["lost_frames"]
+    assert len(dump.payloads(THEM)) + dump.lost >= 22
+    assert dump.payloads(THEM).count(BLOCK) == 3
+
+
+async def test_a_folder_that_has_gone_costs_the_dump_and_not_the_call(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    async with dumping_server(folder) as on:
+        folder.rmdir()
+        folder.touch()
+        await on.run.call(text(METADATA), close())
+        failed = await on.run.events.wait_for("dump-failed")
+
+    assert failed["path"] == str(folder / "CS-A.jsonl")
+    assert on.run.events.of("call-ended")
+    assert on.run.events.of("dump-saved") == []
+
+
+async def test_many_calls_are_dumped_apart(tmp_path: Path) -> None:
+    names = [f"CS-{number}" for number in range(20)]
+    async with dumping_server(tmp_path) as on:
+        for name in names:
+            await on.run.call(text(METADATA.replace("CS-A", name)), binary(name.encode() * 100), close())
+        dumps = [(await on.saved(number + 1))[1] for number in range(len(names))]
+
+    assert {dump.header.call for dump in dumps} == set(names)
+    for dump in dumps:
+        assert dump.payloads(THEM)[1] == (dump.header.call or "").encode() * 100

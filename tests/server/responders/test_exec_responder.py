@@ -1,0 +1,376 @@
+"""A program for each call: simulated calls, real children."""
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from listenctl.media.channel_layout import ChannelLayout
+from listenctl.protocol.call_sharing.tool_messages import ControlType
+from listenctl.server.responders.exec_responder import Exec, ExecEnd, Program
+from tests.helpers.attending import (
+    as_streamed,
+    attended,
+    event_of,
+    is_alive,
+    place_and_hear,
+    plan_to_hear,
+    without_silence,
+)
+from tests.helpers.control import controlled
+from tests.helpers.frames import binary, close, text
+from tests.helpers.server import Event, Events, faster
+from tests.helpers.simulated import make_noise, wait_for_recording
+
+METADATA: dict[str, object] = {"streamRate": 8000}
+
+
+def program(*command: str, **more: object) -> Exec:
+    return Exec(Program(command, **more))  # type: ignore[arg-type]
+
+
+def python(script: str, **more: object) -> Exec:
+    return program(sys.executable, "-c", f"import os, sys, time\n{script}", **more)
+
+
+def said(events: Events) -> list[str]:
+    return [event["line"] for event in events.of("exec-said")]
+
+
+async def test_the_caller_hears_what_the_program_writes_from_the_first_sample_on(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=12000)
+
+    async with attended(program("cat"), record=tmp_path / "calls") as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller=noise, duration=2.2))
+        ended = await event_of(run.events, "exec-ended", heard.metadata)
+        saved = await wait_for_recording(run, heard.metadata.call_sid or "")
+
+    sounding = without_silence(heard.audio)
+    assert np.array_equal(sounding, without_silence(as_streamed(noise.samples[0])))
+    assert saved["complete"]
+    assert (ended["status"], ended["signal"], ended["dropped_samples"]) == (0, None, 0)
+    assert 1.5 <= ended["spoken_seconds"] <= 2.2
+
+
+@pytest.mark.parametrize(("channel", "index"), [(ChannelLayout.LEFT, 0), (ChannelLayout.RIGHT, 1)])
+async def test_the_program_reads_the_channel_that_it_was_promised(
+    channel: ChannelLayout, index: int, tmp_path: Path
+) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=4000)
+
+    async with attended(program("sh", "-c", f"cat > {tmp_path}/pcm", channel=channel)) as run:
+        plan = plan_to_hear(run, tmp_path / "heard.wav", caller=noise, callee=None, mix_type="stereo")
+        heard = await place_and_hear(plan)
+        await event_of(run.events, "exec-ended", heard.metadata)
+
+    assert (tmp_path / "pcm").read_bytes() == noise.samples[index].astype("<i2").tobytes()
+
+
+async def test_the_program_learns_of_the_call_from_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LISTENCTL_AUTH", "user:s3cret")
+    script = "for k, v in sorted(os.environ.items()):\n if k.startswith('LISTENCTL_'): print(k, v, file=sys.stderr)"
+
+    async with attended(python(script)) as run:
+        plan = plan_to_hear(
+            run,
+            tmp_path / "heard.wav",
+            duration=1.0,
+            mix_type="stereo",
+            metadata={"streamRate": 16000, "from": "$(reboot)\n\0x", "to": "Zoë"},
+        )
+        heard = await place_and_hear(plan)
+        await event_of(run.events, "exec-ended", heard.metadata)
+
+    lines = said(run.events)
+    call_sid = heard.metadata.call_sid
+    assert [line.partition(" ")[0] for line in lines if line.startswith("LISTENCTL_")] == [
+        "LISTENCTL_ACCOUNT_SID",
+        "LISTENCTL_CALL",
+        "LISTENCTL_CALL_SID",
+        "LISTENCTL_CHANNELS",
+        "LISTENCTL_DIRECTION",
+        "LISTENCTL_FROM",
+        "LISTENCTL_METADATA",
+        "LISTENCTL_MIX_TYPE",
+        "LISTENCTL_SAMPLE_RATE",
+        "LISTENCTL_STREAM_RATE",
+        "LISTENCTL_TO",
+    ]
+    assert f"LISTENCTL_CALL {call_sid}" in lines
+    assert "LISTENCTL_CHANNELS 2" in lines
+    assert "LISTENCTL_STREAM_RATE 16000" in lines
+    assert "LISTENCTL_TO Zoë" in lines
+    # The rest of the number is on a line of its own, without the NUL.
+    assert lines[lines.index("LISTENCTL_FROM $(reboot)") + 1] == "x"
+    assert "s3cret" not in "\n".join(lines)
+
+
+async def test_the_program_reaches_its_call_through_the_control_socket(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as server:
+        server.run.server.attendants.append(program("sh", "-c", 'echo "$LISTENCTL_CONTROL $LISTENCTL_NAME" >&2'))
+        heard = await place_and_hear(plan_to_hear(server.run, tmp_path / "heard.wav", duration=0.5))
+        await event_of(server.run.events, "exec-ended", heard.metadata)
+
+        assert said(server.run.events) == [f"{server.socket} default"]
+
+
+async def test_a_program_that_ends_is_reported_and_its_call_goes_on(tmp_path: Path) -> None:
+    async with attended(program("sh", "-c", "echo 'no model' >&2; exit 7")) as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=1.0))
+        ended = await event_of(run.events, "exec-ended", heard.metadata)
+        over = await event_of(run.events, "call-ended", heard.metadata)
+
+    assert (ended["status"], ended["signal"]) == (7, None)
+    assert said(run.events) == ["no model"]
+    assert ended["seconds"] < 0.9
+    assert (over["closed_by"], over["seconds"]) == ("jambonz", 1.0)
+
+
+async def test_a_program_that_is_killed_is_reported_with_its_signal(tmp_path: Path) -> None:
+    async with attended(python("os.kill(os.getpid(), 9)")) as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=0.6))
+        ended = await event_of(run.events, "exec-ended", heard.metadata)
+
+    assert (ended["status"], ended["signal"]) == (None, "SIGKILL")
+
+
+async def test_the_end_of_the_program_can_end_the_listen_when_all_was_heard(tmp_path: Path) -> None:
+    pcm = np.full(8000, 1000, "<i2").tobytes()
+    (tmp_path / "pcm").write_bytes(pcm)
+
+    async with attended(program("cat", str(tmp_path / "pcm"), end=ExecEnd.DISCONNECT)) as run:
+        plan = plan_to_hear(run, tmp_path / "heard.wav", duration=10, metadata=METADATA)
+        heard = await place_and_hear(plan)
+
+    assert len(without_silence(heard.audio)) == 8000
+    assert heard.events.of("call-ended")[0]["cause"] == "disconnect"
+    assert len(heard.audio) < 8000 * 4
+
+
+@pytest.mark.parametrize("leave", ["", "setsid"])
+async def test_what_the_program_leaves_behind_doesnt_keep_its_end_from_counting(leave: str, tmp_path: Path) -> None:
+    (tmp_path / "pcm").write_bytes(np.full(8000, 1000, "<i2").tobytes())
+    left = f"{leave} sh -c 'echo $$ > pid; exec sleep 250' & while [ ! -s pid ]; do :; done"
+    script = f"cd {tmp_path}; {left}; cat pid >&2; cat pcm; exit 3"
+
+    async with attended(program("sh", "-c", script, end=ExecEnd.DISCONNECT)) as run:
+        plan = plan_to_hear(run, tmp_path / "heard.wav", duration=10, metadata=METADATA)
+        heard = await place_and_hear(plan)
+        ended = await event_of(run.events, "exec-ended", heard.metadata)
+    left_behind = int(said(run.events)[0])
+    survives = is_alive(left_behind)
+    with suppress(ProcessLookupError):
+        os.kill(left_behind, 9)
+
+    assert (ended["status"], ended["spoken_seconds"]) == (3, 1.0)
+    assert len(without_silence(heard.audio)) == 8000
+    assert heard.events.of("call-ended")[0]["cause"] == "disconnect"
+    assert len(heard.audio) < 8000 * 5
+    # Whoever has left the group is free.
+    assert survives == (leave == "setsid")
+
+
+async def test_the_program_learns_a_rate_that_nobody_says(tmp_path: Path) -> None:
+    async with attended(program("sh", "-c", 'echo "$LISTENCTL_STREAM_RATE" >&2; cat >/dev/null')) as run:
+        plan = plan_to_hear(run, tmp_path / "heard.wav", duration=1.5, sample_rate=16000, stream_rate=24000)
+        heard = await place_and_hear(plan)
+        await event_of(run.events, "exec-ended", heard.metadata)
+
+    assert said(run.events) == ["24000"]
+    assert run.events.of("warning") == []
+
+
+async def test_a_call_that_is_over_before_the_rate_is_found_is_heard_by_its_program(tmp_path: Path) -> None:
+    script = f'echo "<$LISTENCTL_STREAM_RATE>" >&2; cat > {tmp_path}/pcm'
+
+    async with attended(program("sh", "-c", script)) as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller="tone:440", duration=0.2))
+        await event_of(run.events, "exec-ended", heard.metadata)
+
+    assert said(run.events) == ["<>"]
+    assert (tmp_path / "pcm").stat().st_size == 3200
+
+
+async def test_the_end_of_what_the_program_says_is_heard_while_it_is_silent(tmp_path: Path) -> None:
+    # Without padding jambonz keeps the last 80 ms (protocol.md 6.2); an odd byte waits for its other half.
+    script = (
+        "sample = b'\\x10\\x20'\n"
+        "os.write(1, sample * 2000 + sample[:1])\n"
+        "time.sleep(0.6)\n"
+        "os.write(1, sample[1:] + sample * 999)\n"
+        "sys.stdin.buffer.read()"
+    )
+
+    async with attended(python(script)) as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=2.0, metadata=METADATA))
+
+    sounding = without_silence(heard.audio)
+    assert len(sounding) == 3000
+    assert set(sounding.tolist()) == {0x2010}
+    assert not [verdict for verdict in heard.verdicts if verdict[1] == "tail-held"]
+
+
+async def test_a_program_that_writes_too_fast_is_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("listenctl.server.responders.exec_responder.PATIENCE", 0.1)
+
+    async with attended(program("yes")) as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=1.0, metadata=METADATA))
+        ended = await event_of(run.events, "exec-ended", heard.metadata)
+
+    # The lead is 0.2 s.
+    assert 0.8 < ended["spoken_seconds"] < 1.5
+    assert ended["signal"] == "SIGTERM"
+
+
+async def test_a_program_that_reads_nothing_loses_audio_and_the_recording_doesnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listenctl.server.responders.exec_responder.PATIENCE", 0.1)
+    monkeypatch.setattr("listenctl.server.responders.exec_responder.MAX_UNREAD", 0.2)
+
+    async with attended(program("sleep", "60"), record=tmp_path / "calls") as run:
+        plan = plan_to_hear(run, tmp_path / "heard.wav", caller="tone:440", duration=1.5, sample_rate=64000)
+        heard = await place_and_hear(plan)
+        ended = await event_of(run.events, "exec-ended", heard.metadata)
+        saved = await wait_for_recording(run, heard.metadata.call_sid or "")
+
+    warnings = [event for event in run.events.of("warning") if event["rule"] == "exec-too-slow"]
+    # The kernel's pipe holds half a second of it.
+    assert 0.3 < ended["dropped_samples"] / 64000 < 1.0
+    assert len(warnings) == 1
+    assert saved["complete"]
+    assert ended["signal"] == "SIGTERM"
+
+
+async def test_a_program_that_ignores_the_end_of_its_call_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listenctl.server.responders.exec_responder.PATIENCE", 0.2)
+    monkeypatch.setattr("listenctl.server.responders.child_process.TERM_WAIT", 0.2)
+    script = "import signal\nsignal.signal(15, signal.SIG_IGN)\nprint(os.getpid(), file=sys.stderr)\ntime.sleep(60)"
+
+    async with attended(python(script)) as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=1.0))
+        ended = await event_of(run.events, "exec-ended", heard.metadata)
+
+    assert ended["signal"] == "SIGKILL"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(said(run.events)[0]), 0)
+
+
+async def test_a_call_that_takes_clips_is_heard_by_its_program_and_told_of(tmp_path: Path) -> None:
+    async with attended(program("cat")) as run:
+        plan = plan_to_hear(
+            run,
+            tmp_path / "heard.wav",
+            caller="tone:440",
+            duration=0.5,
+            stream_rate=None,
+            metadata={"streamRate": 0},
+        )
+        heard = await place_and_hear(plan)
+        ended = await event_of(run.events, "exec-ended", heard.metadata)
+
+    rules = [warning["rule"] for warning in run.events.of("warning")]
+    assert rules == ["exec-unheard"]
+    assert not heard.audio.any()
+    assert heard.verdicts == set()
+    assert ended["status"] == 0
+
+
+async def test_a_program_that_cant_be_started_doesnt_cost_the_call(tmp_path: Path) -> None:
+    async with attended(program("/nonexistent/agent", "--x")) as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=0.3))
+        failed = await event_of(run.events, "exec-failed", heard.metadata)
+        over = await event_of(run.events, "call-ended", heard.metadata)
+
+    assert failed["command"] == "/nonexistent/agent --x"
+    assert failed["reason"] == "No such file or directory"
+    assert over["closed_by"] == "jambonz"
+
+
+async def test_a_program_hears_on_when_late_metadata_change_the_format_and_that_is_told(tmp_path: Path) -> None:
+    settings = faster(metadata_timeout=0.05)
+
+    async with attended(program("sh", "-c", f"cat > {tmp_path}/pcm"), settings=settings) as run:
+        peer = await run.call(binary(b"\1\0" * 160))
+        await run.events.wait_for("exec-started")
+        await peer.send(text('{"callSid":"a","sampleRate":16000,"mixType":"stereo"}'), binary(b"\2\0" * 320))
+        warning = await run.events.wait_for_warning("exec-format")
+        await peer.send(close(1000))
+        await run.events.wait_for("exec-ended")
+
+    assert "16000 Hz and 2 channels" in warning["detail"]
+    assert (tmp_path / "pcm").read_bytes() == b"\1\0" * 160 + b"\2\0" * 320
+
+
+async def test_a_stream_goes_on_after_somebody_has_silenced_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "while os.getppid() > 1: os.write(1, b'\\x10\\x10' * 1600)"
+    monkeypatch.setattr("listenctl.server.responders.exec_responder.PATIENCE", 0.1)
+
+    async with controlled(tmp_path) as server:
+        server.run.server.attendants.append(python(script))
+        plan = plan_to_hear(server.run, tmp_path / "heard.wav", duration=2.0, metadata=METADATA)
+        placing = asyncio.create_task(place_and_hear(plan))
+        await server.run.events.wait_for("exec-started")
+        async with server.attach() as tool:
+            playout = 0.0
+            while playout < 0.1:
+                await tool.send(ControlType.SYNC.serialize())
+                playout = (await tool.json())["data"]["playout"]
+            await tool.send('{"type":"mark","data":{"name":"heard"}}')
+            await tool.json()
+            await tool.send('{"type":"killAudio"}')
+        heard = await placing
+
+    # What had been sent ahead isn't played.
+    sounding = np.flatnonzero(heard.audio)
+    assert 0.02 < np.diff(sounding).max() / heard.sample_rate < 0.6
+    assert len(sounding) > len(heard.audio) / 2
+
+
+async def test_endless_lines_and_floods_of_them_are_bounded(tmp_path: Path) -> None:
+    script = "os.write(2, b'x' * 200_000 + b'\\n' + b'\\x1b[2J\\xff\\n' + b'y\\n' * 5000)"
+
+    async with attended(python(script)) as run:
+        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=1.0))
+        ended = await event_of(run.events, "exec-ended", heard.metadata)
+
+    lines = said(run.events)
+    assert lines[0] == "x" * 1000
+    assert lines[1] == "\x1b[2J\ufffd"
+    assert len(lines) + ended["dropped_lines"] == 5002
+    assert len(lines) < 200
+
+
+async def test_the_server_ends_only_when_its_programs_have(tmp_path: Path) -> None:
+    async with attended(program("sh", "-c", "cat >/dev/null; echo done >&2")) as run:
+        placing = asyncio.create_task(place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=10)))
+        await run.events.wait_for("exec-started")
+        run.server.stop()
+        await placing
+        await run.server.wait()
+
+    kinds = [event["event"] for event in run.events.all]
+    assert said(run.events) == ["done"]
+    assert kinds.index("call-ended") < kinds.index("exec-ended")
+
+
+async def test_each_of_many_calls_has_a_program_of_its_own(tmp_path: Path) -> None:
+    settings = faster(max_calls=100)
+
+    async with attended(program("cat"), settings=settings) as run:
+        plans = [plan_to_hear(run, tmp_path / f"heard-{number}.wav", duration=2.0) for number in range(30)]
+        calls = await asyncio.gather(*(place_and_hear(plan) for plan in plans))
+        for heard in calls:
+            await event_of(run.events, "exec-ended", heard.metadata)
+
+    endings: list[Event] = run.events.of("exec-ended")
+    assert [(ending["status"], ending["dropped_samples"]) for ending in endings] == [(0, 0)] * 30
+    assert len({event["pid"] for event in run.events.of("exec-started")}) == 30

@@ -1,0 +1,370 @@
+"""How a relayed call begins: what the application is asked, and what jambonz is told when it doesn't take the call."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from listenctl.net.call_target import Target, tls_context
+from listenctl.net.websocket_url import parse_address
+from listenctl.server.check_credentials import SharedAccess
+from listenctl.server.upstream import RelayTarget, path_for
+from tests.helpers.frames import HANDSHAKE, binary, close, text
+from tests.helpers.relayed import Side, answering, asking, relaying
+from tests.helpers.scripted_server import accept, serving
+from tests.helpers.server import Running, faster, running
+
+METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
+AUTHORIZATION = b"authorization: Basic bGlzdGVuOnMzY3JldA=="
+ECHO = b"Sec-WebSocket-Protocol: audio.jambonz.org\r\n"
+
+
+async def read_to_end(side: Side) -> None:
+    await side.read_to_end()
+
+
+async def asked_for(*lines: bytes, path: str = "", target: bytes = b"/calls?x=1") -> list[bytes]:
+    """Return the lines of the request that the application gets for one of jambonz."""
+    async with relaying(read_to_end, path=path) as relayed:
+        peer = await relayed.run.open(asking(*lines, target=target))
+        assert (await peer.read_head()).startswith(b"HTTP/1.1 101 ")
+        await peer.close()
+    (request,) = relayed.requests
+    return request.split(b"\r\n")[:-2]
+
+
+# The request.
+
+
+async def test_the_application_is_asked_as_jambonz_would_ask_it() -> None:
+    line, *headers = await asked_for(AUTHORIZATION)
+
+    assert line == b"GET /calls?x=1 HTTP/1.1"
+    assert [header.partition(b":")[0] for header in headers] == [
+        b"Pragma",
+        b"Cache-Control",
+        b"Host",
+        b"Origin",
+        b"Upgrade",
+        b"Connection",
+        b"Sec-WebSocket-Key",
+        b"Sec-WebSocket-Protocol",
+        b"Sec-WebSocket-Version",
+        b"authorization",
+    ]
+    assert headers[2:4] == [b"Host: 127.0.0.1", b"Origin: http://127.0.0.1"]
+    assert headers[-1] == AUTHORIZATION
+    # A key of our own: the answer to it is for us.
+    assert headers[6] not in HANDSHAKE
+
+
+async def test_headers_that_jambonz_doesnt_send_are_not_made_up() -> None:
+    headers = await asked_for()
+
+    assert not [header for header in headers if header.lower().startswith((b"authorization", b"user-agent"))]
+
+
+async def test_a_user_agent_and_odd_bytes_are_passed_on_as_they_are() -> None:
+    headers = await asked_for(b"User-Agent: jambonz/0.9", b"Authorization: Basic \xfc\xc3\xbc")
+
+    assert headers[-2:] == [b"User-Agent: jambonz/0.9", b"authorization: Basic \xfc\xc3\xbc"]
+
+
+@pytest.mark.parametrize("target", [b"/", b"/a b?c=d e", "/zürich?n=ø".encode(), b"/\xff?\xfe", b"/x?" + b"y" * 4000])
+async def test_path_and_query_are_passed_on_as_they_are(target: bytes) -> None:
+    line, *_ = await asked_for(target=target)
+
+    assert line == b"GET %b HTTP/1.1" % target
+
+
+async def test_a_path_with_control_characters_is_not_passed_on() -> None:
+    async with relaying(read_to_end) as relayed:
+        answer = await relayed.run.ask(asking(target=b"/a\rX-Evil: 1"))
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert relayed.requests == []
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted", "path"),
+    [
+        ("/", "/calls?x=1", "/calls?x=1"),
+        ("/bot", "/calls", "/bot"),
+        ("/bot", "/calls?x=1", "/bot?x=1"),
+        ("/bot?y=2", "/calls?x=1", "/bot?y=2"),
+        ("/bot", "/calls?", "/bot"),
+    ],
+)
+def test_a_path_of_the_url_goes_before_that_of_jambonz(own: str, wanted: str, path: str) -> None:
+    assert path_for(own, wanted) == path
+
+
+async def test_a_request_that_is_no_upgrade_doesnt_reach_the_application() -> None:
+    async with relaying(read_to_end) as relayed:
+        answer = await relayed.run.ask(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 426 ")
+    assert b"upgrade: websocket" in answer.lower()
+    assert relayed.requests == []
+
+
+# The subprotocol.
+
+
+@pytest.mark.parametrize("chosen", [b"", ECHO], ids=["none", "echo"])
+async def test_jambonz_gets_the_subprotocol_that_the_application_chose(chosen: bytes) -> None:
+    async with relaying(read_to_end, headers=chosen) as relayed:
+        peer = await relayed.run.open(HANDSHAKE + METADATA)
+        head = await peer.read_head()
+        started = await relayed.run.events.wait_for("call-started")
+        await peer.send(close())
+
+    assert (ECHO in head) == bool(chosen)
+    assert (b"sec-websocket-protocol" in head.lower()) == bool(chosen)
+    assert started["subprotocol"] == ("audio.jambonz.org" if chosen else None)
+
+
+async def test_the_application_decides_on_a_subprotocol_that_we_dont_know() -> None:
+    names = b"Sec-WebSocket-Protocol: other, more\r\n"
+    async with relaying(read_to_end, headers=b"Sec-WebSocket-Protocol: more\r\n") as relayed:
+        peer = await relayed.run.open(HANDSHAKE.replace(ECHO, names))
+        head = await peer.read_head()
+
+    assert names in relayed.requests[0]
+    assert b"Sec-WebSocket-Protocol: more\r\n" in head
+
+
+async def test_a_subprotocol_that_wasnt_offered_is_a_bad_gateway() -> None:
+    async with relaying(read_to_end, headers=b"Sec-WebSocket-Protocol: audio.drachtio.org\r\n") as relayed:
+        answer = await relayed.run.ask(HANDSHAKE)
+        refused = await relayed.run.events.wait_for("connection-refused")
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert refused["status"] == 502
+    assert "audio.drachtio.org" in refused["reason"]
+
+
+# Refusals.
+
+
+@asynccontextmanager
+async def refusing(answer: bytes) -> AsyncIterator[Running]:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+
+    async with answering(script) as (run, _):
+        yield run
+
+
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [
+        (b"401 Unauthorized", b'WWW-Authenticate: Basic realm="bots"\r\n'),
+        (b"403 Forbidden", b""),
+        (b"404 No such bot", b""),
+        (b"500 Internal Server Error", b"Content-Type: text/html\r\n"),
+        (b"499 Whatever", b"Retry-After: 7\r\n"),
+        (b"200 OK", b""),
+    ],
+)
+async def test_a_refusal_is_passed_on(status: bytes, header: bytes) -> None:
+    body = "nö\n".encode()
+    async with refusing(b"HTTP/1.1 %b\r\n%bContent-Length: %d\r\n\r\n%b" % (status, header, len(body), body)) as run:
+        answer = await run.ask(HANDSHAKE)
+        refused = await run.events.wait_for("connection-refused")
+
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 " + status)
+    assert header.strip() in head
+    assert head.lower().count(b"content-length:") == 1
+    assert rest == body
+    assert refused["status"] == int(status[:3])
+    assert status.decode() in refused["reason"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nno!\r\n0\r\n\r\n",
+        b"HTTP/1.0 403 Forbidden\r\n\r\nno!",
+        b"HTTP/1.1 403 Forbidden\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\nno!",
+    ],
+    ids=["chunked", "to the end", "keep-alive"],
+)
+async def test_the_body_of_a_refusal_is_passed_on_however_it_came(answer: bytes) -> None:
+    async with refusing(answer) as run:
+        received = await run.ask(HANDSHAKE)
+
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert body == b"no!"
+    assert b"Content-Length: 3" in head
+    assert b"chunked" not in head
+    assert b"keep-alive" not in head
+
+
+async def test_the_body_of_a_refusal_is_bounded() -> None:
+    async with refusing(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 9_000_000) as run:
+        answer = await run.ask(HANDSHAKE)
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert 60_000 < len(body) < 200_000
+    assert b"Content-Length: %d" % len(body) in head
+
+
+async def test_an_application_that_isnt_there_is_a_bad_gateway() -> None:
+    async with serving(lambda *_: asyncio.sleep(0)) as port:
+        pass
+    application = RelayTarget(Target(address=parse_address(f"ws://127.0.0.1:{port}")))
+    async with running(faster(application=application)) as run:
+        answer = await run.ask(HANDSHAKE)
+        refused = await run.events.wait_for("connection-refused")
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    # Where it is, is not for everyone.
+    assert answer.endswith(b"\r\n\r\nthe application can't be reached, or doesn't take calls\n")
+    assert refused["status"] == 502
+    assert "can't connect" in refused["reason"]
+
+
+async def test_an_application_that_doesnt_answer_is_a_gateway_timeout() -> None:
+    async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with answering(script, deadline=0.05) as (run, _):
+        answer = await run.ask(HANDSHAKE)
+        refused = await run.events.wait_for("connection-refused")
+
+    assert answer.startswith(b"HTTP/1.1 504 ")
+    assert refused["status"] == 504
+
+
+async def test_a_redirect_is_followed_as_jambonz_does() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        if b"/there" not in request:
+            writer.write(b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
+            return
+        key = request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
+        writer.write(accept(key))
+        await reader.read()
+
+    async with answering(script) as (run, url):
+        peer = await run.call(METADATA)
+        started = await run.events.wait_for("call-started")
+        await peer.send(close())
+
+    assert started["upstream"] == f"{url}/there"
+
+
+async def test_our_own_credentials_are_asked_for_first() -> None:
+    async with relaying(read_to_end, access=SharedAccess("listen:s3cret")) as relayed:
+        refused = await relayed.run.ask(HANDSHAKE)
+        peer = await relayed.run.open(asking(AUTHORIZATION))
+        accepted = await peer.read_head()
+
+    assert refused.startswith(b"HTTP/1.1 401 ")
+    assert b'realm="listenctl"' in refused
+    assert accepted.startswith(b"HTTP/1.1 101 ")
+    assert len(relayed.requests) == 1
+    assert AUTHORIZATION in relayed.requests[0]
+
+
+# While the application makes up its mind.
+
+
+async def test_what_comes_while_the_application_is_asked_waits() -> None:
+    sides: list[Side] = []
+    asked, decided = asyncio.Event(), asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await decided.wait()
+        writer.write(accept(request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]))
+        side = Side(request, reader, writer)
+        sides.append(side)
+        await side.read_to_end()
+
+    async with answering(script) as (run, _):
+        peer = await run.open(HANDSHAKE, METADATA)
+        await asked.wait()
+        # Begins like TLS, and isn't.
+        await peer.send(binary(b"\x16\x03" * 160))
+        decided.set()
+        await peer.read_head()
+        await peer.send(close())
+        await peer.read_to_end()
+
+    assert [frame.payload for frame in sides[0].frames[1:2]] == [b"\x16\x03" * 160]
+
+
+async def test_a_jambonz_that_gives_up_takes_the_request_to_the_application_back() -> None:
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        assert await reader.read() == b""
+        gone.set()
+
+    async with answering(script) as (run, _):
+        peer = await run.open(HANDSHAKE)
+        await asked.wait()
+        await peer.close()
+        await gone.wait()
+        refused = await run.events.wait_for("connection-refused")
+
+    assert refused["reason"] == "it ended before it was answered"
+
+
+async def test_a_call_too_many_is_refused_also_if_it_came_while_another_waited() -> None:
+    async with relaying(read_to_end, max_calls=1) as relayed:
+        heads = await asyncio.gather(*(first_line(relayed.run) for _ in range(3)))
+
+    assert sorted(heads) == [b"HTTP/1.1 101 ", b"HTTP/1.1 503 ", b"HTTP/1.1 503 "]
+
+
+async def first_line(run: Running) -> bytes:
+    peer = await run.open(HANDSHAKE)
+    return (await peer.read_head())[:13]
+
+
+# TLS.
+
+
+async def test_the_application_can_be_behind_tls(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    sides: list[Side] = []
+
+    async def application(side: Side) -> None:
+        sides.append(side)
+        await side.read_to_end()
+
+    async with relaying(application, tls=(context, tls_context(certificate))) as relayed:
+        peer = await relayed.run.call(METADATA, *(binary(bytes(1280)) for _ in range(50)), close(4000, "x"))
+        await peer.read_to_end()
+
+    assert [len(frame.payload) for frame in sides[0].frames[1:-1]] == [1280] * 50
+    assert sides[0].frames[-1].payload == b"\x0f\xa0x"
+    assert json.loads(sides[0].frames[0].payload)["callSid"] == "CS-A"
+
+
+async def test_a_certificate_that_isnt_trusted_is_a_bad_gateway(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with answering(script, tls=(context, tls_context())) as (run, _):
+        answer = await run.ask(HANDSHAKE)
+        refused = await run.events.wait_for("connection-refused")
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert "certificate isn't trusted" in refused["reason"]

@@ -1,0 +1,268 @@
+"""The server as a whole: how many calls, when it ends, and what becomes of those that are live."""
+
+import asyncio
+import resource
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from listenctl.errors import ListenctlError, UsageError
+from listenctl.events import Reporter
+from listenctl.net.listening_sockets import raise_descriptor_limit
+from listenctl.server.calls.live_call import LiveCall
+from listenctl.server.calls.live_call_log import MAX_ID_LENGTH, CallIds, CallLog
+from listenctl.server.server import ListenServer
+from tests.helpers.frames import HANDSHAKE, binary, close, text
+from tests.helpers.server import faster, read_sidecar, recorded_audio, running
+
+METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
+AUDIO = struct.pack("<160h", *range(1000, 1160))
+
+
+async def test_the_start_is_reported_with_the_port_that_was_taken() -> None:
+    async with running(faster(path="/calls")) as run:
+        (started,) = run.events.of("server-started")
+
+    assert started["port"] == run.port != 0
+    assert started["url"] == f"ws://127.0.0.1:{run.port}/calls"
+    assert started["v"] == 1
+    assert (started["auth"], started["tls"], started["recording"]) == (False, False, False)
+    assert (started["call"], started["call_sid"]) == (None, None)
+
+
+async def test_an_ipv6_address_is_listened_on() -> None:
+    async with running(faster(host="::1")) as run:
+        assert run.server.url == f"ws://[::1]:{run.port}/"
+        reader, writer = await asyncio.open_connection("::1", run.port)
+        writer.write(HANDSHAKE)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 101 ")
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_port_that_is_taken_is_an_error() -> None:
+    async with running() as run:
+        with pytest.raises(ListenctlError, match=r"can't listen on 127\.0\.0\.1:\d+: Address already in use"):
+            ListenServer(faster(port=run.port), Reporter()).start()
+
+
+async def test_a_host_that_is_none_is_an_error() -> None:
+    with pytest.raises(ListenctlError, match=r"nowhere\.invalid: no such address"):
+        ListenServer(faster(host="nowhere.invalid"), Reporter()).start()
+
+
+async def test_streams_of_one_call_are_told_apart(tmp_path: Path) -> None:
+    async with running(record=tmp_path) as run:
+        for number in range(1, 4):
+            await run.call(METADATA, binary(AUDIO))
+            await run.events.wait_for("call-started", number)
+        started = run.events.of("call-started")
+    saved = run.events.of("recording-saved")
+
+    assert [event["call"] for event in started] == ["CS-A", "CS-A~2", "CS-A~3"]
+    assert {event["call_sid"] for event in started} == {"CS-A"}
+    assert {Path(event["path"]).name for event in saved} == {"CS-A.wav", "CS-A-2.wav", "CS-A-3.wav"}
+
+
+@pytest.mark.parametrize(
+    ("sids", "ids"),
+    [
+        (["a", "a", "b", "a"], ["a", "a~2", "b", "a~3"]),
+        ([None, None, "a"], ["unknown-1", "unknown-2", "a"]),
+        (["a~2", "a", "a"], ["a~2", "a", "a~2~2"]),
+        (["unknown-1", None], ["unknown-1", "unknown-1~2"]),
+    ],
+)
+def test_no_two_connections_have_the_same_id(sids: list[str | None], ids: list[str]) -> None:
+    claims = CallIds()
+
+    assert [claims.claim(sid) for sid in sids] == ids
+
+
+def test_an_id_is_bounded() -> None:
+    claims = CallIds()
+
+    assert len({claims.claim("x" * 1000) for _ in range(5)}) == 5
+    assert len(claims.claim("y" * 1000)) == MAX_ID_LENGTH
+
+
+async def test_a_connection_that_ends_before_it_is_a_call_isnt_the_one_call(tmp_path: Path) -> None:
+    async with running(record=tmp_path, stop_after=1) as run:
+        nobody = await run.call()
+        refused = await run.ask(HANDSHAKE)
+        await nobody.send(close())
+        await nobody.read_to_end()
+        peer = await run.call(METADATA, close())
+        await peer.read_to_end()
+        await run.server.wait()
+
+    # As long as it may become the call, no other is let in.
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert [event["call"] for event in run.events.of("call-started")] == ["CS-A"]
+    assert (run.server.calls_total, run.server.was_cut_short) == (1, False)
+
+
+@pytest.mark.parametrize(("value", "rate"), [('"16000"', 16000), ('"abc"', None), ("-5", None)])
+async def test_a_stream_rate_that_is_no_number_is_told_of(value: str, rate: int | None) -> None:
+    metadata = text(f'{{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","streamRate":{value}}}')
+
+    async with running() as run:
+        await run.call(metadata)
+        warning = await run.events.wait_for_warning("stream-rate")
+
+    assert warning["call"] == "CS-A"
+    assert ("taken for the number 16000" in warning["detail"]) == (rate is not None)
+
+
+async def test_a_server_for_one_call_ends_with_it(tmp_path: Path) -> None:
+    async with running(record=tmp_path, stop_after=1) as run:
+        peer = await run.call(METADATA, binary(AUDIO))
+        await run.events.wait_for("call-started")
+        second = await run.ask(HANDSHAKE)
+        await peer.send(close())
+        assert await peer.read_to_end() == b"\x88\x02\x03\xe8"
+        await peer.close()
+        await run.server.wait()
+
+        with pytest.raises(OSError, match="Connect"):
+            await run.open()
+    assert second.startswith(b"HTTP/1.1 503 ")
+    assert run.events.of("recording-saved")[0]["samples"] == 160
+    assert run.events.of("warning") == []
+
+
+async def test_a_server_for_one_call_ends_also_when_it_closes_that_itself() -> None:
+    async with running(faster(drain_timeout=0.1), stop_after=1) as run:
+        peer = await run.call(METADATA, binary(b""))
+        await peer.read_frame()
+        await peer.send(close())
+        await peer.close()
+        await run.server.wait()
+
+    assert [event["close_code"] for event in run.events.of("call-ended")] == [1000]
+
+
+async def test_a_server_for_two_calls_ends_with_the_second() -> None:
+    async with running(stop_after=2) as run:
+        for _ in range(2):
+            peer = await run.call(METADATA, close())
+            await peer.read_to_end()
+            await peer.close()
+        await run.server.wait()
+
+    assert len(run.events.of("call-ended")) == 2
+
+
+async def test_stopping_closes_live_calls_and_keeps_what_comes_after(tmp_path: Path) -> None:
+    async with running(record=tmp_path) as run:
+        peer = await run.call(METADATA, binary(AUDIO))
+        await run.events.wait_for("call-started")
+
+        run.server.stop()
+
+        assert await peer.read_frame() == b"\x88\x14\x03\xe9server is stopping"
+        await peer.send(binary(AUDIO[::-1]), close(1001, "server is stopping"))
+        await peer.close()
+        await run.server.wait()
+    (saved,) = run.events.of("recording-saved")
+    (ended,) = run.events.of("call-ended")
+    warning = run.events.of("warning")[0]
+    assert (warning["rule"], warning["calls"]) == ("calls-cut", 1)
+    assert (ended["closed_by"], ended["close_code"]) == ("listenctl", 1001)
+    assert recorded_audio(saved) == AUDIO + AUDIO[::-1]
+    assert read_sidecar(saved)["close"] == {"code": 1001, "reason": "server is stopping", "by": "listenctl"}
+
+
+async def test_stopping_takes_no_new_call() -> None:
+    async with running() as run:
+        peer = await run.call(METADATA)
+        late = await run.open(HANDSHAKE[:-2])
+        await run.events.wait_for("call-started")
+        run.server.stop()
+        await late.send(b"\r\n")
+
+        assert b"101" not in await late.read_to_end()
+        with pytest.raises(OSError, match="Connect"):
+            await run.open()
+        await peer.send(close(1001))
+        await peer.close()
+        await run.server.wait()
+
+    assert len(run.events.of("call-started")) == 1
+
+
+async def test_stopping_waits_for_no_peer_for_ever(tmp_path: Path) -> None:
+    async with running(faster(close_timeout=0.2), record=tmp_path) as run:
+        await run.call(METADATA, binary(AUDIO))
+        await run.events.wait_for("call-started")
+        run.server.stop()
+        await run.server.wait()
+
+    assert run.events.of("recording-saved")[0]["samples"] == 160
+
+
+async def test_stopping_twice_is_stopping_once() -> None:
+    async with running() as run:
+        run.server.stop()
+        run.server.stop()
+        await run.server.wait()
+
+    assert run.events.of("warning") == []
+
+
+async def test_a_fault_of_ours_in_one_call_ends_that_call_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(call: LiveCall, log: CallLog, event: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    async with running(record=tmp_path) as run:
+        peer = await run.call(METADATA, binary(AUDIO))
+        doomed = await run.call(METADATA.replace(b"CS-A", b"CS-B"), binary(AUDIO))
+        await run.events.wait_for("call-started", 2)
+        monkeypatch.setattr(LiveCall, "_take_message", fail)
+        await doomed.send(text("boom"))
+        await run.events.wait_for("call-ended")
+        await peer.send(binary(AUDIO), close())
+        await run.events.wait_for("call-ended", 2)
+        await run.events.wait_for("recording-saved", 2)
+
+    assert "a bug of ours" in caplog.text
+    assert [event["closed_by"] for event in run.events.of("call-ended")] == ["nobody", "jambonz"]
+    assert sorted(event["samples"] for event in run.events.of("recording-saved")) == [160, 320]
+
+
+async def test_running_out_of_descriptors_is_told_and_survived() -> None:
+    async with running() as run:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with socket.socket() as client:
+            client.setblocking(False)
+            # No descriptor beyond those in use: the connection waits in the kernel.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
+            try:
+                await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", run.port))
+                client.send(HANDSHAKE)
+                warning = await run.events.wait_for_warning("accept-failed")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            answer = await asyncio.get_running_loop().sock_recv(client, 1000)
+
+    assert warning["detail"] == "Too many open files"
+    assert answer.startswith(b"HTTP/1.1 101 ")
+
+
+def test_the_limit_of_open_files_is_raised_and_checked() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+
+        possible = raise_descriptor_limit(None)
+
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+        assert raise_descriptor_limit(possible) == possible
+        with pytest.raises(UsageError, match=f"--max-calls {possible + 1} needs"):
+            raise_descriptor_limit(possible + 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,0 +1,248 @@
+"""Which requests become calls and what the others are told, on real sockets."""
+
+import pytest
+
+from listenctl.server.server_handshake import split_request, take_target
+from tests.helpers.frames import ACCEPT, HANDSHAKE, binary, close, text
+from tests.helpers.replay import odd_pieces
+from tests.helpers.server import Running, faster, running, until
+
+REQUEST_LINE = b"GET /calls?x=1 HTTP/1.1\r\n"
+METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
+
+
+def with_line(line: bytes) -> bytes:
+    return HANDSHAKE.replace(REQUEST_LINE, line + b"\r\n")
+
+
+def with_protocol(names: bytes) -> bytes:
+    return HANDSHAKE.replace(b"audio.jambonz.org", names)
+
+
+async def call_target(run: Running, request: bytes) -> str:
+    """Return the target of the call that ``request`` becomes."""
+    peer = await run.open(request)
+    assert (await peer.read_head()).startswith(b"HTTP/1.1 101 ")
+    await peer.send(METADATA)
+    started = await run.events.wait_for("call-started", len(run.events.of("call-started")) + 1)
+    target: str = started["target"]
+    return target
+
+
+async def test_the_answer_of_v1() -> None:
+    async with running() as run:
+        peer = await run.open(HANDSHAKE)
+        head = await peer.read_head()
+
+    status, *headers = head.rstrip().split(b"\r\n")
+    assert status == b"HTTP/1.1 101 Switching Protocols"
+    assert b"Upgrade: websocket" in headers
+    assert b"Connection: Upgrade" in headers
+    assert b"Sec-WebSocket-Accept: " + ACCEPT in headers
+    assert b"Sec-WebSocket-Protocol: audio.jambonz.org" in headers
+    assert b"extensions" not in head.lower()
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (b"audio.jambonz.org", b"audio.jambonz.org"),
+        (b"audio.drachtio.org", b"audio.drachtio.org"),
+        (b"other, audio.drachtio.org", b"audio.drachtio.org"),
+    ],
+)
+async def test_the_subprotocol_that_was_offered_is_echoed(offered: bytes, chosen: bytes) -> None:
+    async with running() as run:
+        peer = await run.open(with_protocol(offered))
+        head = await peer.read_head()
+
+    assert b"Sec-WebSocket-Protocol: " + chosen + b"\r\n" in head
+
+
+async def test_a_client_that_offers_no_subprotocol_is_served_without_one() -> None:
+    async with running() as run:
+        peer = await run.open(HANDSHAKE.replace(b"Sec-WebSocket-Protocol: audio.jambonz.org\r\n", b""))
+        head = await peer.read_head()
+
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert b"sec-websocket-protocol" not in head.lower()
+
+
+async def test_a_foreign_subprotocol_is_refused_and_told_why() -> None:
+    async with running() as run:
+        answer = await run.ask(with_protocol(b"graphql-ws"))
+        refused = await run.events.wait_for("connection-refused")
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"audio.jambonz.org and audio.drachtio.org, not graphql-ws" in answer
+    assert (refused["status"], refused["target"]) == (400, "/calls?x=1")
+    assert "graphql-ws" in refused["reason"]
+
+
+@pytest.mark.parametrize(
+    ("line", "target"),
+    [
+        (b"GET / HTTP/1.1", "/"),
+        (b"GET /record/aws_s3 HTTP/1.1", "/record/aws_s3"),
+        (b"GET /a b?c=d e HTTP/1.1", "/a b?c=d e"),
+        ("GET /zürich?n=ø HTTP/1.1".encode(), "/zürich?n=ø"),
+        (b"GET /\xff HTTP/1.1", "/\N{REPLACEMENT CHARACTER}"),
+        (b"GET /x?" + b"y" * 4000 + b" HTTP/1.1", "/x?" + "y" * 4000),
+        (b"GET /x?" + b" " * 4000 + b"y HTTP/1.1", "/x?" + " " * 4000 + "y"),
+    ],
+    ids=["root", "record", "spaces", "UTF-8", "no UTF-8", "long", "long, all spaces"],
+)
+async def test_any_path_and_query_is_taken(line: bytes, target: str) -> None:
+    async with running() as run:
+        assert await call_target(run, with_line(line)) == target
+
+
+async def test_nothing_but_what_the_protocol_needs_has_to_be_there() -> None:
+    request = b"".join(
+        line + b"\r\n"
+        for line in HANDSHAKE.split(b"\r\n")[:-1]
+        if not line.startswith((b"Origin", b"Pragma", b"Cache-Control"))
+    )
+    async with running() as run:
+        assert await call_target(run, request) == "/calls?x=1"
+
+
+async def test_another_path_than_the_one_wanted_is_not_found() -> None:
+    async with running(faster(path="/calls")) as run:
+        answer = await run.ask(with_line(b"GET /other?x=/calls HTTP/1.1"))
+        refused = await run.events.wait_for("connection-refused")
+        accepted = await call_target(run, HANDSHAKE)
+
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"calls go to /calls, not to /other" in answer
+    assert refused["status"] == 404
+    assert accepted == "/calls?x=1"
+
+
+async def test_a_path_with_a_space_is_found_however_it_is_sent() -> None:
+    async with running(faster(path="/a b")) as run:
+        assert await call_target(run, with_line(b"GET /a b HTTP/1.1")) == "/a b"
+        assert await call_target(run, with_line(b"GET /a%20b HTTP/1.1")) == "/a%20b"
+
+
+async def test_calls_beyond_the_limit_are_turned_away_until_one_ends() -> None:
+    async with running(faster(max_calls=1)) as run:
+        peer = await run.call(METADATA)
+        answer = await run.ask(HANDSHAKE)
+        await peer.send(close())
+        await run.events.wait_for("call-ended")
+        await run.call(METADATA)
+        await run.events.wait_for("call-started", 2)
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: 10" in answer
+    assert b"there are 1 live calls" in answer
+
+
+BROKEN = [
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, b"wss://"),
+    (b"\x00\x01\x02\x03garbage\r\n\r\n", 400, b"no valid request"),
+    (b"hello\r\n\r\n", 400, b"no valid request"),
+    (b"\r\n\r\n", 400, b"no valid request"),
+    (HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0"), 505, b"unsupported HTTP version"),
+    (HANDSHAKE.replace(b"GET", b"POST"), 405, b"unsupported HTTP method"),
+    (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 426, b""),
+    (HANDSHAKE.replace(b"Version: 13", b"Version: 8"), 400, b""),
+    (HANDSHAKE.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"c2hvcnQ="), 400, b""),
+    (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 12_000, 431, b"too long"),
+]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "reason"),
+    BROKEN,
+    ids=["TLS", "garbage", "no HTTP", "empty", "HTTP/1.0", "POST", "no upgrade", "old version", "short key", "no end"],
+)
+async def test_a_broken_request_is_answered_and_reported_once(request_: bytes, status: int, reason: bytes) -> None:
+    async with running(faster(close_timeout=0.1)) as run:
+        answer = await run.ask(request_)
+        # The next call comes after whatever the first connection still caused.
+        await call_target(run, HANDSHAKE)
+
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert reason in answer
+    assert [event["status"] for event in run.events.of("connection-refused")] == [status]
+
+
+@pytest.mark.parametrize("request_", [BROKEN[0][0], b"hello\r\n\r\n"], ids=["TLS", "no HTTP"])
+async def test_a_refused_peer_that_goes_on_talking_is_refused_once_and_hung_up_on(request_: bytes) -> None:
+    async with running(faster(close_timeout=0.3)) as run:
+        peer = await run.open(request_)
+        await run.events.wait_for("connection-refused")
+        await peer.send(request_)
+        answer = await peer.read_to_end()
+        await until(lambda: not run.server._connections)
+
+    assert answer.count(b"HTTP/1.1 400 ") == 1
+    assert len(run.events.of("connection-refused")) == 1
+
+
+async def test_a_request_that_never_ends_is_given_up() -> None:
+    async with running(faster(handshake_timeout=0.2, close_timeout=0.2)) as run:
+        answer = await run.ask(HANDSHAKE[:-2])
+        refused = run.events.of("connection-refused")
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert [event["reason"] for event in refused] == ["the handshake took too long"]
+
+
+async def test_a_request_that_breaks_off_is_reported() -> None:
+    async with running() as run:
+        peer = await run.open()
+        await peer.send(HANDSHAKE[:50])
+        await peer.close()
+        refused = await run.events.wait_for("connection-refused")
+
+    assert refused["reason"] == "it ended too early"
+
+
+async def test_a_request_in_odd_pieces_with_frames_glued_behind_it() -> None:
+    stream = HANDSHAKE + METADATA + binary(b"\x01\x02" * 160) + close()
+    async with running() as run:
+        peer = await run.open()
+        await peer.send(*odd_pieces(seed=5)(stream))
+        answer = await peer.read_to_end()
+        ended = await run.events.wait_for("call-ended")
+
+    assert ACCEPT in answer
+    assert answer.endswith(b"\x88\x02\x03\xe8")
+    assert ended["received_samples"] == 160
+
+
+async def test_a_request_one_byte_at_a_time() -> None:
+    async with running() as run:
+        peer = await run.open()
+        for byte in HANDSHAKE:
+            await peer.send(bytes([byte]))
+        head = await peer.read_head()
+
+    assert ACCEPT in head
+
+
+def test_a_request_is_whole_at_its_empty_line() -> None:
+    for_library = with_line(b"GET / HTTP/1.1")
+
+    assert split_request(HANDSHAKE[:-1]) is None
+    assert split_request(HANDSHAKE) == ("/calls?x=1", for_library, b"")
+    assert split_request(HANDSHAKE + b"\x82\x80") == ("/calls?x=1", for_library, b"\x82\x80")
+
+
+@pytest.mark.parametrize(
+    ("line", "target"),
+    [
+        (b"GET /a b HTTP/1.1\r", "/a b"),
+        (b"GET /a%20b HTTP/1.1\r", "/a%20b"),
+        (b"GET /\xc3\xbc HTTP/1.1\r", "/ü"),
+        (b"GET /a\x00 HTTP/1.1\r", "/a\0"),
+        (b"GET http://h/a HTTP/1.1\r", "http://h/a"),
+        (b"GET HTTP/1.1\r", None),
+        (b"nothing of the kind\r", None),
+    ],
+)
+def test_path_and_query_are_kept_from_the_library(line: bytes, target: str | None) -> None:
+    assert take_target(line) == (target, line if target is None else b"GET / HTTP/1.1\r")

@@ -1,0 +1,250 @@
+"""Action hooks asked of a real HTTP server (protocol.md 7)."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from listenctl.protocol.listen_verb.credentials import Credentials
+from listenctl.protocol.listen_verb.listen_verb import ActionHook
+from listenctl.simulator.action_hook import HookAnswer, call_action_hook, hook_payload
+
+INBOUND: dict[str, object] = {
+    "sampleRate": 8000,
+    "mixType": "mono",
+    "callSid": "CS-A",
+    "direction": "inbound",
+    "from": "15083084809",
+    "to": "15084901000",
+    "callId": "cid-a",
+    "sbcCallid": "sbc-a",
+    "sipStatus": 200,
+    "sipReason": "OK",
+    "callStatus": "in-progress",
+    "accountSid": "ACC",
+    "traceId": "tr",
+    "applicationSid": "APP",
+    "fsSipAddress": "172.20.11.10:5060",
+    "originatingSipIp": "54.172.60.1",
+    "originatingSipTrunkName": "Twilio",
+    "customerData": {"someKey": "v"},
+    "fsPublicIp": "3.4.5.6",
+}
+
+
+class HookServer(ThreadingHTTPServer):
+    """Answers all requests alike and remembers them: their line, headers and body."""
+
+    daemon_threads = True
+
+    def __init__(self, status: int = 200, body: bytes = b"") -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer = (status, body)
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: HookServer
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.requests.append(
+            (self.requestline, {name.lower(): text for name, text in self.headers.items()}, body)
+        )
+        status, answer = self.server.answer
+        self.send_response(status)
+        self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay silent."""
+
+
+@pytest.fixture
+def server() -> Iterator[HookServer]:
+    with HookServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+async def ask(hook: ActionHook, payload: dict[str, object] | None = None, *, deadline: float = 10.0) -> HookAnswer:
+    async with asyncio.timeout(30):
+        return await call_action_hook(hook, payload or {}, deadline=deadline)
+
+
+async def test_a_hook_is_posted_as_json(server: HookServer) -> None:
+    answer = await ask(ActionHook(f"{server.url}/done?x=1"), {"call_sid": "c", "from": "Zoë", "digits": "#"})
+
+    assert answer == HookAnswer(200)
+    assert answer.ok
+    ((line, headers, body),) = server.requests
+    assert line == "POST /done?x=1 HTTP/1.1"
+    assert body == '{"call_sid":"c","from":"Zoë","digits":"#"}'.encode()
+    assert headers["content-type"] == "application/json"
+    assert "authorization" not in headers
+
+
+async def test_credentials_go_along(server: HookServer) -> None:
+    await ask(ActionHook(server.url, credentials=Credentials("listen", "s3cret")))
+
+    assert server.requests[0][1]["authorization"] == "Basic bGlzdGVuOnMzY3JldA=="
+
+
+async def test_a_hook_by_get_has_a_query_and_no_body(server: HookServer) -> None:
+    payload: dict[str, object] = {"call_sid": "a b&c", "sip_status": 200, "customer_data": {"k": True}}
+
+    answer = await ask(ActionHook(f"{server.url}/done?x=1", "GET"), payload)
+
+    assert answer.ok
+    ((line, headers, body),) = server.requests
+    assert line == ("GET /done?x=1&call_sid=a+b%26c&sip_status=200&customer_data=%7B%22k%22%3Atrue%7D HTTP/1.1")
+    assert body == b""
+    assert "content-type" not in headers
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "detail"),
+    [
+        (404, b"no such hook\nat all", "Not Found: no such hook"),
+        (500, b"", "Internal Server Error"),
+        (302, b"", "Found"),
+        (503, b"x" * 5000, f"Service Unavailable: {'x' * 200}"),
+    ],
+)
+async def test_a_refusal_is_an_answer(server: HookServer, status: int, body: bytes, detail: str) -> None:
+    server.answer = (status, body)
+
+    answer = await ask(ActionHook(server.url))
+
+    assert answer == HookAnswer(status, detail)
+    assert not answer.ok
+    assert len(server.requests) == 1
+
+
+async def test_nobody_there_is_an_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    answer = await ask(ActionHook(f"http://127.0.0.1:{port}/"))
+
+    assert answer == HookAnswer(None, "can't connect: Connection refused; see whether a server is running there")
+    assert not answer.ok
+
+
+async def test_a_server_that_says_nothing_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        answer = await ask(ActionHook(f"http://127.0.0.1:{mute.getsockname()[1]}/"), deadline=0.05)
+
+    assert answer == HookAnswer(None, "no answer within 0.05 s")
+
+
+async def test_an_answer_that_never_ends_is_given_up() -> None:
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 ")
+        # A byte now and then keeps urllib's own time-out from passing.
+        while not given_up.is_set():
+            writer.write(b"x")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(given_up.wait(), 0.02)
+        writer.close()
+
+    given_up = asyncio.Event()
+    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as drip:
+        answer = await ask(ActionHook(f"http://127.0.0.1:{drip.sockets[0].getsockname()[1]}/"), deadline=0.2)
+        given_up.set()
+
+    assert answer == HookAnswer(None, "no answer within 0.2 s")
+
+
+async def test_what_speaks_no_http_is_an_answer() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Closing with something unread would be a reset.
+        await reader.readuntil(b"{}")
+        writer.write(b"220 mail.example.org ESMTP\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as other:
+        answer = await ask(ActionHook(f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/"))
+
+    assert answer.status is None
+    assert answer.detail == "answered with something that is no HTTP, or not at all (BadStatusLine)"
+
+
+@pytest.mark.parametrize(
+    "url", ["/relative", "file:///etc/passwd", "ftp://127.0.0.1/", "http://user:pw@127.0.0.1:port/", "http://a b/"]
+)
+async def test_what_is_no_url_is_an_answer_too(url: str) -> None:
+    answer = await ask(ActionHook(url))
+
+    assert answer.status is None
+    assert answer.detail.startswith("is no URL that can be called; give http://")
+
+
+def test_a_payload_has_the_calls_attributes_in_snake_case() -> None:
+    payload = hook_payload(INBOUND, dial_call_duration=12, digits="#")
+
+    assert json.dumps(payload) == json.dumps(
+        {
+            "call_sid": "CS-A",
+            "direction": "inbound",
+            "from": "15083084809",
+            "to": "15084901000",
+            "call_id": "cid-a",
+            "sbc_callid": "sbc-a",
+            "sip_status": 200,
+            "sip_reason": "OK",
+            "call_status": "in-progress",
+            "account_sid": "ACC",
+            "application_sid": "APP",
+            "trace_id": "tr",
+            "originating_sip_ip": "54.172.60.1",
+            "originating_sip_trunk_name": "Twilio",
+            "fs_sip_address": "172.20.11.10:5060",
+            "fs_public_ip": "3.4.5.6",
+            "customer_data": {"someKey": "v"},
+            "dial_call_duration": 12,
+            "digits": "#",
+        }
+    )
+
+
+def test_what_there_is_none_of_is_absent() -> None:
+    payload = hook_payload({"callSid": "c", "sampleRate": 8000}, dial_call_duration=None, digits=None)
+
+    assert payload == {"call_sid": "c"}
+
+
+def test_a_call_that_was_over_at_once_has_a_duration() -> None:
+    assert hook_payload({}, dial_call_duration=0, digits=None) == {"dial_call_duration": 0}
+
+
+def test_the_names_of_a_nested_listen_are_those_of_any_call() -> None:
+    fields: dict[str, object] = {
+        "localSipAddress": "172.20.11.10:5060",
+        "publicIp": "3.4.5.6",
+        "_customerData": {"tag": 1},
+    }
+
+    assert hook_payload(fields, dial_call_duration=None, digits=None) == {
+        "fs_sip_address": "172.20.11.10:5060",
+        "fs_public_ip": "3.4.5.6",
+        "customer_data": {"tag": 1},
+    }

@@ -1,0 +1,104 @@
+"""What a simulated caller hears, on a device that is run by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from listenctl.errors import ListenctlError
+from listenctl.media.devices.device_player import SoundState
+from listenctl.simulator.caller_playback import Earpiece
+from tests.helpers.devices import FakeDevice
+from tests.helpers.server import LIMIT, until
+from tests.helpers.simulated import Pcm
+
+FRAME = 160
+
+
+@dataclass
+class Hearing:
+    """A caller's earpiece, and what it has said."""
+
+    earpiece: Earpiece
+    device: FakeDevice
+    states: list[SoundState] = field(default_factory=list)
+
+    def hear(self, wave: Pcm) -> Pcm:
+        """Play samples as they come, in frames of 20 ms; return the left channel of what the device was given."""
+        heard = b""
+        for at in range(0, len(wave), FRAME):
+            self.earpiece.play(wave[at : at + FRAME].tobytes())
+            heard += self.device.play_stereo(960)
+        return np.frombuffer(heard, "<i2")[::2]
+
+
+@asynccontextmanager
+async def hearing(device: FakeDevice) -> AsyncIterator[Hearing]:
+    states: list[SoundState] = []
+    earpiece = Earpiece(8000, None, states.append, open_stream=device.open, retry_every=0.01)
+    async with asyncio.timeout(LIMIT):
+        await earpiece.open()
+        try:
+            yield Hearing(earpiece, device, states)
+        finally:
+            await earpiece.close()
+
+
+def tone(hertz: float, seconds: float) -> Pcm:
+    at = np.arange(round(seconds * 8000))
+    return (8192 * np.sin(2 * np.pi * hertz * at / 8000)).astype("<i2")
+
+
+async def test_a_caller_hears_in_both_ears_what_is_played() -> None:
+    device = FakeDevice()
+
+    async with hearing(device) as caller:
+        heard = caller.hear(tone(1000, 2.0))
+
+    steady = heard[-48000:].astype(float)
+    assert np.abs(np.fft.rfft(steady)).argmax() == 1000
+    assert np.sqrt(np.mean(steady**2)) == pytest.approx(8192 / 2**0.5, rel=0.01)
+    assert device.closed
+
+
+async def test_a_caller_without_a_device_is_told_before_the_call() -> None:
+    device = FakeDevice(refuses=[48000, None])
+    earpiece = Earpiece(8000, "USB", lambda _: None, open_stream=device.open)
+
+    with pytest.raises(ListenctlError, match="speaker USB: can't be opened: Invalid sample rate"):
+        await earpiece.open()
+    await earpiece.close()
+
+
+async def test_a_call_goes_on_while_its_device_is_gone() -> None:
+    device = FakeDevice()
+
+    async with hearing(device) as caller:
+        device.running = False
+        await until(lambda: bool(caller.states) and device.running)
+        heard = caller.hear(tone(1000, 1.0))
+        await until(lambda: len(caller.states) > 1)
+
+    assert [(state.rule, state.text.partition(";")[0]) for state in caller.states] == [
+        ("no-sound", "no sound: speaker: stopped playing"),
+        ("sound-back", "speaker: sound is back"),
+    ]
+    assert heard.max() == pytest.approx(8192, rel=0.02)
+
+
+async def test_a_call_that_is_given_up_while_its_device_opens_lets_go_of_it() -> None:
+    device = FakeDevice(hangs="opening")
+    earpiece = Earpiece(8000, None, lambda _: None, open_stream=device.open)
+
+    opening = asyncio.create_task(earpiece.open())
+    async with asyncio.timeout(LIMIT):
+        await until(lambda: bool(device.asked))
+        opening.cancel()
+        device.released.set()
+        await asyncio.wait([opening])
+
+    assert opening.cancelled()
+    assert device.closed

@@ -1,0 +1,61 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listenctl.errors import ListenctlError, NotFoundError
+from listenctl.simulator.dtmf_requests import MAX_DIGITS, Press, key_down, pressed, read_answer, refused
+
+
+def test_what_is_sent_is_read_again() -> None:
+    press = Press("12w#D", 80, 40)
+
+    assert press.serialize() == '{"type":"press","digits":"12w#D","durationMs":80,"gapMs":40}'
+    assert Press.parse(press.serialize()) == press
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b'{"type":"press","digits":"1","durationMs":80,"gapMs":40}',
+        "no JSON",
+        "[]",
+        '{"type":"press"}',
+        '{"type":"hold","digits":"1","durationMs":80,"gapMs":40}',
+        '{"type":"press","digits":"","durationMs":80,"gapMs":40}',
+        '{"type":"press","digits":"x","durationMs":80,"gapMs":40}',
+        '{"type":"press","digits":1,"durationMs":80,"gapMs":40}',
+        '{"type":"press","digits":"1","durationMs":"80","gapMs":40}',
+        '{"type":"press","digits":"1","durationMs":49,"gapMs":40}',
+        '{"type":"press","digits":"1","durationMs":80,"gapMs":-1}',
+        '{"type":"press","digits":"1","durationMs":80,"gapMs":60001}',
+        f'{{"type":"press","digits":"{"1" * (MAX_DIGITS + 1)}","durationMs":80,"gapMs":40}}',
+    ],
+)
+def test_what_no_phone_can_do_is_no_press(message: str | bytes) -> None:
+    assert Press.parse(message) is None
+
+
+@given(st.text())
+def test_nothing_raises(text: str) -> None:
+    assert Press.parse(text) is None
+
+
+def test_keys_follow_each_other_with_gaps_and_pauses() -> None:
+    assert list(Press("12", 80, 40).steps()) == [(0.0, "1"), (0.12, "2")]
+    assert list(Press("w1w2", 100, 100).steps()) == [(0.5, "1"), (0.7, "2")]
+    # A pause at the end is one, too.
+    assert list(Press("1ww", 100, 100).steps()) == [(0.0, "1"), (1.2, "")]
+
+
+def test_an_answer_says_what_was_pressed() -> None:
+    assert read_answer(key_down()) is None
+    assert read_answer(pressed(passed=True)) is True
+    assert read_answer(pressed(passed=False)) is False
+
+    with pytest.raises(NotFoundError, match="over"):
+        read_answer(refused("over", ended=True))
+    with pytest.raises(ListenctlError, match="not yet"):
+        read_answer(refused("not yet"))
+    for message in ("{}", "no JSON", b"", '{"type":"pressed","passed":1}'):
+        with pytest.raises(ListenctlError, match="no simulated call"):
+            read_answer(message)

@@ -1,0 +1,220 @@
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from listenctl.errors import UsageError
+from listenctl.media.devices.device_player import SoundState
+from listenctl.media.resampling import soxr_resampler
+from listenctl.media.sources.tones import dtmf_tones
+from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
+from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.simulator.plan import CallPlan
+from listenctl.simulator.simulated_audio import CallAudio, CallFrame
+from tests.helpers.clock import FakeClock
+from tests.helpers.playout import play, tone
+from tests.helpers.scripted_server import target
+from tests.helpers.simulated import make_noise
+
+STREAM = BidirectionalAudio(streaming=True, sample_rate=8000)
+RATES = (8000, 11025, 16000, 24000, 32000, 44100, 48000, 64000)
+
+
+def plan(
+    mix_type: str = "mono", *, sample_rate: int = 8000, caller: str = "silence", streaming: bool = False
+) -> CallPlan:
+    bidirectional = STREAM if streaming else BidirectionalAudio()
+    verb = ListenVerb(sample_rate=sample_rate, mix_type=mix_type, bidirectional=bidirectional)
+    return CallPlan(target=target(1), verb=verb, caller=caller)
+
+
+@asynccontextmanager
+async def opened(plan: CallPlan) -> AsyncIterator[tuple[CallAudio, Playout]]:
+    playout = Playout(plan.profile, plan.verb.bidirectional, call_rate=plan.call_rate, resampler=soxr_resampler)
+    states: list[SoundState] = []
+    audio = await CallAudio.open(plan, playout, states.append)
+    yield audio, playout
+    await audio.close()
+    assert states == []
+
+
+async def frames_of(audio: CallAudio, count: int, samples: int = 160) -> list[CallFrame]:
+    return [await audio.next(samples) for _ in range(count)]
+
+
+def joined(frames: list[CallFrame], what: str) -> bytes:
+    return b"".join(getattr(frame, what) for frame in frames)
+
+
+def numbers(data: bytes) -> list[int]:
+    return list(struct.unpack(f"<{len(data) // 2}h", data))
+
+
+@pytest.mark.parametrize("mix_type", ["mono", "stereo", "mixed"])
+async def test_frames_carry_what_the_mix_is_and_silence_behind_the_end(mix_type: str, tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=501)
+
+    async with opened(plan(mix_type, caller=str(noise.path))) as (audio, _):
+        frames = await frames_of(audio, 5)
+
+    assert joined(frames, "fork") == noise.fork(mix_type, 800)
+    assert joined(frames, "caller") == noise.fork("mono", 800)
+    # In mono the second channel of the caller's file is nobody.
+    callee = b"" if mix_type == "mono" else noise.samples[1].astype("<i2").tobytes()
+    assert joined(frames, "heard") == callee.ljust(1600, b"\0")
+    assert [frame.over for frame in frames] == [False, False, False, False, True]
+
+
+async def test_a_callee_of_its_own_stands_in_place_of_the_second_channel(tmp_path: Path) -> None:
+    caller, callee = (make_noise(tmp_path, sample_rate=8000, samples=160, seed=seed) for seed in (1, 2))
+    asked = replace(plan("stereo", caller=str(caller.path)), callee=str(callee.path))
+
+    async with opened(asked) as (audio, _):
+        [frame] = await frames_of(audio, 1)
+
+    assert frame.fork == np.column_stack([caller.samples[0], callee.samples[0]]).astype("<i2").tobytes()
+
+
+async def test_clips_are_in_the_right_channel_and_cover_the_callee() -> None:
+    async with opened(replace(plan("stereo"), callee="tone:440@-30")) as (audio, playout):
+        playout.text(play(tone(320, 7000)))
+        frames = await frames_of(audio, 10)
+
+    right = numbers(joined(frames, "fork"))[1::2]
+    assert right == numbers(joined(frames, "heard"))
+    assert right.count(7000) == 320
+    first = right.index(7000)
+    assert right[first : first + 320] == [7000] * 320
+    # Before and after it the other party is heard.
+    assert 100 < max(right[:first]) < 2000
+    assert 100 < max(right[first + 320 :]) < 2000
+
+
+async def test_a_clip_is_summed_into_mixed_but_not_into_mono(tmp_path: Path) -> None:
+    path = tmp_path / "caller.wav"
+    soundfile.write(path, np.full(1600, 30_000, np.int16), 8000)
+    forks = {}
+
+    for mix_type in ("mono", "mixed"):
+        async with opened(plan(mix_type, caller=str(path))) as (audio, playout):
+            playout.text(play(tone(160, 7000)))
+            forks[mix_type] = set(numbers(joined(await frames_of(audio, 10), "fork")))
+
+    assert forks == {"mono": {30_000}, "mixed": {30_000, 32_767}}
+
+
+async def test_a_stream_is_heard_over_the_callee_but_no_part_of_the_fork(tmp_path: Path) -> None:
+    path = tmp_path / "callee.wav"
+    soundfile.write(path, np.full(8000, 100, np.int16), 8000)
+
+    async with opened(replace(plan("stereo", streaming=True), callee=str(path))) as (audio, playout):
+        playout.audio(tone(4000, 7000))
+        frames = await frames_of(audio, 40)
+
+    assert set(numbers(joined(frames, "fork"))[1::2]) == {100}
+    heard = numbers(joined(frames, "heard"))
+    assert heard.count(7100) > 3000
+    # Where nothing is played, silence of jambonz is 0 or -1 (protocol.md 3.3).
+    assert set(heard) <= {7100, 100, 99}
+
+
+@pytest.mark.parametrize("ptime_ms", [10, 20, 30, 40, 60])
+async def test_playout_keeps_the_time_of_the_call_whatever_a_frame_lasts(ptime_ms: int) -> None:
+    samples = 8 * ptime_ms
+    async with opened(plan("stereo", streaming=True)) as (audio, playout):
+        playout.audio(bytes(8000) + tone(800, 7000) + bytes(8000))
+        frames = await frames_of(audio, 1200 // ptime_ms, samples)
+
+    assert {len(frame.fork) for frame in frames} == {4 * samples}
+    assert sum(len(frame.ticks) for frame in frames) == 60
+    # All of it is there, in one piece, half a second after the beginning.
+    heard = numbers(joined(frames, "heard"))
+    assert heard.index(7000) == 4000
+    assert heard[4000:4800] == [7000] * 800
+    assert heard.count(7000) == 800
+
+
+@pytest.mark.parametrize("sample_rate", RATES)
+@pytest.mark.parametrize(("call_rate", "ptime"), [(8000, 0.02), (8000, 0.03), (16000, 0.02), (16000, 0.01)])
+async def test_what_is_played_at_another_rate_than_the_fork_has_no_seams(
+    sample_rate: int, call_rate: int, ptime: float
+) -> None:
+    wave = 8000 * np.sin(2 * np.pi * 200 * np.arange(call_rate) / call_rate)
+    bidirectional = replace(STREAM, sample_rate=call_rate)
+    asked = plan("stereo", sample_rate=sample_rate, streaming=True)
+    asked = replace(asked, call_rate=call_rate, verb=replace(asked.verb, bidirectional=bidirectional))
+    ends = [int(number * ptime * sample_rate + 1e-6) for number in range(round(0.9 / ptime))]
+
+    async with opened(asked) as (audio, playout):
+        playout.audio(wave.astype("<i2").tobytes())
+        frames = [await audio.next(end - start) for start, end in pairwise(ends)]
+
+    # Every sample of a sine follows from the two before it.
+    heard = np.array(numbers(joined(frames, "heard")), float)[sample_rate // 50 :]
+    predicted = 2 * np.cos(2 * np.pi * 200 / sample_rate) * heard[1:-1] - heard[:-2]
+    assert np.abs(heard[2:] - predicted).max() < 20
+    assert np.abs(heard).max() == pytest.approx(8000, rel=0.02)
+
+
+async def test_pressed_keys_sound_on_top_of_what_the_caller_says_to_their_end() -> None:
+    tones = dtmf_tones("5", 8000, tone=0.05, gap=0.0)
+
+    async with opened(plan("stereo")) as (audio, _):
+        await audio.next(160)
+        audio.press("5", 0.05)
+        frames = await frames_of(audio, 4)
+
+    assert joined(frames, "caller") == tones.ljust(1280, b"\0")
+    assert numbers(joined(frames, "fork"))[::2] == numbers(tones.ljust(1280, b"\0"))
+    assert not joined(frames, "heard").strip(b"\0")
+
+
+async def test_the_caller_is_not_over_while_a_key_still_sounds(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=160)
+
+    async with opened(plan(caller=str(noise.path))) as (audio, _):
+        await audio.next(160)
+        audio.press("5", 0.03)
+        frames = await frames_of(audio, 3)
+
+    assert [frame.over for frame in frames] == [False, False, True]
+
+
+async def test_the_heard_file_has_the_caller_left_and_what_it_heard_right(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=16000, samples=3200)
+    path = tmp_path / "heard.wav"
+
+    async with opened(replace(plan("stereo", sample_rate=16000, caller=str(noise.path)), heard=path)) as (audio, _):
+        await audio.beep(FakeClock())
+        await frames_of(audio, 10, 320)
+
+    samples, rate = soundfile.read(path, dtype="int16")
+    assert (rate, samples.shape) == (16000, (8000 + 3200, 2))
+    assert not samples[:8000, 0].any()
+    assert samples[:8000, 1].any()
+    assert samples[8000:].tobytes() == noise.fork("stereo")
+
+
+async def test_a_file_that_is_not_there_leaves_nothing_open(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=160)
+    asked = replace(plan(caller=str(noise.path)), callee=str(tmp_path / "nowhere.wav"))
+
+    # What stays open warns when it is collected, and a warning is an error.
+    with pytest.raises(UsageError, match=r"nowhere\.wav"):
+        async with opened(asked):
+            raise AssertionError
+
+
+async def test_the_beep_takes_as_long_as_it_is_heard() -> None:
+    clock = FakeClock()
+
+    async with opened(plan(sample_rate=16000)) as (audio, _):
+        await audio.beep(clock)
+
+    assert clock.now() == pytest.approx(0.5)

@@ -1,0 +1,289 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from listenctl.events import Reporter
+from listenctl.net.client_connection import ConnectionEnd
+from listenctl.net.client_handshake import Handshake
+from listenctl.protocol.commands import parse_command
+from listenctl.protocol.jambonz_model.command_verdicts import Outcome, Verdict
+from listenctl.protocol.jambonz_model.first_text import CallKind
+from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
+from listenctl.protocol.jambonz_model.profiles import OLD
+from listenctl.protocol.listen_verb.credentials import Credentials
+from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.messages import Dtmf, Mark, PlayDone
+from listenctl.protocol.metadata import CallMetadata
+from listenctl.simulator.action_hook import HookAnswer
+from listenctl.simulator.faults import FaultNote, parse_fault
+from listenctl.simulator.plan import CallPlan
+from listenctl.simulator.simulated_call_log import UNKNOWN_CALL, CallLog, CallSummary
+from tests.helpers.scripted_server import target
+from tests.helpers.server import Event, Events
+
+PLAN = CallPlan(target=target(3000))
+FIELDS = {"sampleRate": 8000, "mixType": "mono", "callSid": "CS-A"}
+HANG_UP = ConnectionEnd("jambonz", 1000)
+HEAD = {"v", "ts", "event", "call", "call_sid"}
+
+
+def new_log(plan: CallPlan = PLAN, fields: dict[str, object] = FIELDS) -> tuple[CallLog, Events]:
+    events = Events()
+    return CallLog(plan, CallMetadata.from_fields(fields), Reporter(events)), events
+
+
+def own_fields(event: Event) -> Event:
+    """Return what an event has that others don't."""
+    return {name: value for name, value in event.items() if name not in HEAD}
+
+
+def last(events: Events) -> Event:
+    return own_fields(events.all[-1])
+
+
+def close(call: CallLog, unsent_samples: int = 0, end: ConnectionEnd = HANG_UP) -> CallSummary:
+    return call.close(end, elapsed=1.2345, unsent_samples=unsent_samples, taken=True, cause="duration")
+
+
+def test_every_event_names_its_call() -> None:
+    call, events = new_log()
+
+    call.warn("dtmf-not-passed", "key 1")
+
+    assert [(event["event"], event["call"], event["call_sid"]) for event in events.all] == [("warning", "CS-A", "CS-A")]
+    assert last(events) == {"rule": "dtmf-not-passed", "detail": "key 1"}
+
+
+def test_a_call_without_a_sid_has_a_name_all_the_same() -> None:
+    call, events = new_log(fields={})
+
+    call.warn("verb", "x")
+
+    assert (call.id, events.all[0]["call"], events.all[0]["call_sid"]) == (UNKNOWN_CALL, UNKNOWN_CALL, None)
+
+
+def test_what_is_odd_about_the_plan_is_said_first() -> None:
+    plan = replace(PLAN, verb=ListenVerb(notes=("transcribe isn't simulated",)), warnings=("11025 Hz is rare",))
+
+    call, events = new_log(plan)
+    call.begin()
+
+    assert [own_fields(event) for event in events.of("warning")] == [
+        {"rule": "verb", "detail": "transcribe isn't simulated"},
+        {"rule": "verb", "detail": "11025 Hz is rare"},
+    ]
+
+
+def test_a_connection_is_told_with_its_times_in_milliseconds() -> None:
+    call, events = new_log()
+    handshake = Handshake(
+        0.0234, 0.0011, 0.0102, 0.0121, None, "127.0.0.1:3000", ("ws://a/",), ("no subprotocol",), b""
+    )
+
+    call.connected(handshake)
+
+    assert own_fields(events.all[0]) == {
+        "url": "ws://127.0.0.1:3000/calls?x=1",
+        "remote": "127.0.0.1:3000",
+        "subprotocol": None,
+        "handshake_ms": {"connect": 1.1, "tls": 10.2, "upgrade": 12.1, "total": 23.4},
+        "redirects": ["ws://a/"],
+        "tls": False,
+    }
+    assert last(events) == {"rule": "handshake", "detail": "no subprotocol"}
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_the_start_says_what_the_call_is(streaming: bool) -> None:
+    verb = ListenVerb(sample_rate=16000, mix_type="stereo", bidirectional=BidirectionalAudio(True, True, 24000))
+    call, events = new_log(replace(PLAN, verb=verb, kind=CallKind.DIAL, profile=OLD))
+
+    call.call_started(streaming=streaming, damage=None)
+
+    assert last(events) == {
+        "url": "ws://127.0.0.1:3000/calls?x=1",
+        "kind": "dial",
+        "profile": "old",
+        "sample_rate": 16000,
+        "channels": 2,
+        "mix_type": "stereo",
+        "streaming": streaming,
+        "stream_rate": 24000 if streaming else None,
+        "metadata": FIELDS,
+        "metadata_valid": True,
+    }
+
+
+def test_a_first_text_that_arrives_damaged_is_warned_of() -> None:
+    call, events = new_log()
+
+    call.call_started(streaming=False, damage="an apostrophe moved")
+
+    assert events.of("call-started")[0]["metadata_valid"] is False
+    assert last(events) == {"rule": "first-frame", "detail": "an apostrophe moved"}
+
+
+def test_faults_and_keys_are_told_when_they_happen() -> None:
+    call, events = new_log()
+    call.frame(160, 0.0, 0)
+
+    call.fault(FaultNote("pause", "3", "no audio", 2.00049))
+    call.press("5")
+    call.dtmf(Dtmf("5", "1600"), 0.02049)
+    close(call)
+
+    assert own_fields(events.of("fault")[0]) == {"name": "pause", "value": "3", "detail": "no audio", "time": 2.0}
+    assert own_fields(events.of("dtmf")[0]) == {
+        "digit": "5", "duration": "1600", "duration_ms": 200, "position": 160, "time": 0.02,
+    }  # fmt: skip
+    assert last(events)["digits"] == "5"
+
+
+def test_a_verdict_names_the_command_that_it_is_about() -> None:
+    call, events = new_log()
+    texts = (b'{"type":"killAudio"}', b'{"type":"mark","data":{"name":"m"}}', b'{"type":"wave"}', b"no json")
+    for text in texts[:2]:
+        call.take_command(parse_command(text))
+    call.take_audio(320)
+    call.take_audio(0)
+    for text in texts[2:]:
+        call.take_command(parse_command(text))
+
+    numbers = (1, 2, 3, 4, 5)
+    call.judge([Verdict(number, Outcome.IGNORED, "why", "because", number > 3) for number in numbers], 0.5)
+
+    verdicts = events.of("verdict")
+    assert [verdict["command"] for verdict in verdicts] == ["killAudio", "mark", "audio", "wave", "unknown"]
+    assert own_fields(verdicts[3]) == {
+        "number": 4, "command": "wave", "outcome": "ignored", "reason": "why", "detail": "because", "wrong": True,
+        "time": 0.5,
+    }  # fmt: skip
+    assert (call.commands, call.wrong, close(call).wrong) == (4, 2, 2)
+    assert last(events)["received_audio_bytes"] == 320
+
+
+def test_answers_say_how_long_the_server_waited() -> None:
+    call, events = new_log()
+
+    call.answer(Mark("m", "playout"), 1.5, 0.25049)
+    call.answer(PlayDone("a", "stopped", None, 480, None), 1.5, None)
+
+    assert own_fields(events.all[0]) == {"name": "m", "result": "playout", "time": 1.5, "round_trip": 0.25}
+    assert own_fields(events.all[1]) == {
+        "id": "a", "reason": "stopped", "played_ms": 480, "time": 1.5, "round_trip": None,
+    }  # fmt: skip
+
+
+def test_the_action_hook_is_told_with_its_answer() -> None:
+    call, events = new_log()
+
+    call.hook("https://app/hook", HookAnswer(None, "no answer"))
+
+    assert last(events) == {"url": "https://app/hook", "status": None, "detail": "no answer"}
+
+
+def test_a_hole_is_told_once_and_where_the_server_sees_it() -> None:
+    call, events = new_log()
+    for lost in (0, 0, 0, 328, 0, 0, 328, 0):
+        call.frame(160, 0.0, lost)
+
+    # Frames 2 and 3 are lost with the head of 4, then 5 and 6 with that of 7; the server got 1 and the rest of 4.
+    assert [(gap["position"], gap["time"], gap["missing"], gap["length"]) for gap in events.of("gap")] == [
+        (160, 0.02, 328, 0.041),
+        (312, 0.039, 328, 0.041),
+    ]
+    assert json.dumps(events.all)
+
+
+def test_frames_that_are_lost_one_by_one_are_one_hole() -> None:
+    call, events = new_log(replace(PLAN, verb=ListenVerb(sample_rate=16000)))
+    for lost in (0, 320, 320, 320, 0, 0, 320, 0):
+        call.frame(320, 0.0, lost)
+
+    assert [(gap["position"], gap["missing"]) for gap in events.of("gap")] == [(320, 960), (960, 320)]
+
+
+def test_a_hole_that_lasts_to_the_end_is_told_at_the_end() -> None:
+    call, events = new_log()
+    call.frame(160, 0.0, 0)
+    call.frame(160, 0.0, 160)
+
+    summary = close(call)
+
+    assert [event["event"] for event in events.all] == ["gap", "call-ended"]
+    assert (events.all[0]["position"], events.all[0]["missing"]) == (160, 160)
+    assert summary.lost_samples == 160
+
+
+def test_the_end_sums_up_the_call() -> None:
+    call, events = new_log()
+    for lateness in (0.0, 0.001, 0.03):
+        call.frame(160, lateness, 0)
+
+    summary = close(call, unsent_samples=80)
+
+    ended = last(events)
+    lateness_ms = ended.pop("lateness_ms")
+    assert ended == {
+        "seconds": 0.06, "samples": 480, "frames": 3, "duration": 1.234, "cause": "duration",
+        "closed_by": "jambonz", "close_code": 1000,
+        "close_reason": "", "detail": "", "lost_samples": 80, "commands": 0,
+        "received_audio_bytes": 0, "received_audio_messages": 0,
+        "wrong": 0,
+        "digits": "", "taken": True,
+    }  # fmt: skip
+    # A percentile is the upper edge of its bin.
+    assert (lateness_ms["count"], lateness_ms["p50"], lateness_ms["max"]) == (3, 1.1, 30.0)
+    assert summary == CallSummary(HANG_UP, samples=480, lost_samples=80, wrong=0, taken=True)
+
+
+def test_a_call_without_audio_has_no_lateness() -> None:
+    call, events = new_log()
+
+    close(call)
+
+    assert last(events)["lateness_ms"] is None
+
+
+def test_a_stall_that_was_asked_for_is_told_but_not_held_against_the_server() -> None:
+    call, events = new_log(replace(PLAN, faults=(parse_fault("stall"),)))
+    call.frame(160, 0.0, 0)
+    call.frame(160, 0.0, 168)
+
+    summary = close(call)
+
+    assert last(events)["lost_samples"] == 168
+    assert summary.lost_samples == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "taken"),
+    [
+        (ConnectionEnd("server", 1000), True),
+        (ConnectionEnd("server", None), True),
+        (ConnectionEnd("server", 4001, "enough"), True),
+        (ConnectionEnd("server", 1011, "internal error"), False),
+        (ConnectionEnd("server", None, detail="the server closed the connection without a Close"), False),
+        (ConnectionEnd("jambonz", 1002, detail="the server sent a masked frame"), False),
+        (ConnectionEnd("nobody", None, detail="the connection broke"), False),
+    ],
+)
+def test_a_server_that_fails_has_not_taken_the_call(end: ConnectionEnd, taken: bool) -> None:
+    call, events = new_log()
+
+    summary = close(call, end=end)
+
+    assert summary.taken is taken
+    assert last(events)["taken"] is taken
+
+
+def test_a_refused_call_says_what_may_be_the_reason() -> None:
+    target = replace(PLAN.target, credentials=Credentials("listen", "x" * 100))
+    call, events = new_log(replace(PLAN, target=target))
+
+    call.refused("ws://127.0.0.1/: refused with 401 Unauthorized")
+
+    assert [event["event"] for event in events.all] == ["warning", "call-failed"]
+    assert "silently sends no authorization" in events.all[0]["detail"]
+    assert last(events) == {"url": str(target.address), "detail": "ws://127.0.0.1/: refused with 401 Unauthorized"}

@@ -1,0 +1,180 @@
+"""The socket of a simulated call: found, asked, and keys pressed over it."""
+
+import asyncio
+import json
+import os
+import socket
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from listenctl.errors import ListenctlError, NotFoundError
+from listenctl.net.unix_http import get
+from listenctl.simulator.call_snapshot import CallSnapshot, CallState
+from listenctl.simulator.dtmf_requests import Press
+from listenctl.simulator.find_simulated_calls import SimulatedCallEntry, find_calls, matching, press_keys
+from listenctl.simulator.simulated_call_socket import call_socket
+from tests.helpers.server import LIMIT, mode_of, until
+from tests.helpers.snapshots import QUIET
+
+
+@dataclass(slots=True)
+class Phone:
+    """A call in which nothing happens but that keys are pressed."""
+
+    state: CallState = "live"
+    ends_at: str = ""
+    passes_keys: bool = True
+    presses: list[tuple[str, float]] = field(default_factory=list)
+
+    def press(self, digit: str, duration: float = 0.2) -> None:
+        self.presses.append((digit, duration))
+        if digit == self.ends_at:
+            self.state = "closing"
+
+    def snapshot(self) -> CallSnapshot:
+        return replace(QUIET, state=self.state)
+
+
+def silent(problem: str) -> None:
+    raise AssertionError(problem)
+
+
+def nothing() -> None:
+    """Take no notice."""
+
+
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "listenctl" / "calls"
+
+
+async def found(tmp_path: Path) -> SimulatedCallEntry:
+    (entry,) = await asyncio.to_thread(find_calls, folder(tmp_path))
+    return entry
+
+
+async def test_a_call_is_found_while_it_lives_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone(), silent):
+        path = folder(tmp_path) / f"{os.getpid()}.sock"
+        assert (mode_of(path.parent), mode_of(path)) == (0o700, 0o600)
+
+        entry = await found(tmp_path)
+        status, body = await asyncio.to_thread(lambda: get(path, "/call", patience=2.0))
+        elsewhere, _ = await asyncio.to_thread(lambda: get(path, "/calls", patience=2.0))
+
+    assert (entry.call_sid, entry.socket) == ("7f1c", path)
+    assert (status, elsewhere) == (200, 404)
+    said = json.loads(body)
+    assert (said["v"], said["pid"], said["url"], said["state"]) == (1, os.getpid(), "ws://h/", "live")
+    assert list(folder(tmp_path).iterdir()) == []
+
+
+async def test_a_call_that_nobody_asks_leaves_nothing_behind_either(tmp_path: Path) -> None:
+    async with call_socket(folder(tmp_path), Phone(), silent):
+        pass
+
+    assert list(folder(tmp_path).iterdir()) == []
+
+
+async def test_keys_are_pressed_one_after_the_other(tmp_path: Path) -> None:
+    phone = Phone()
+    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
+        counts: list[int] = []
+        passed = await press_keys(await found(tmp_path), Press("1#", 50, 0), lambda: counts.append(len(phone.presses)))
+
+    assert passed
+    assert phone.presses == [("1", 0.05), ("#", 0.05)]
+    assert counts == [1, 2]
+
+
+async def test_a_call_says_whether_its_server_is_told_of_keys(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone(passes_keys=False), silent):
+        assert not await press_keys(await found(tmp_path), Press("1"), nothing)
+
+
+async def test_a_key_that_ends_the_call_was_pressed_and_those_behind_it_werent(tmp_path: Path) -> None:
+    phone = Phone(ends_at="#")
+    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
+        entry = await found(tmp_path)
+        await press_keys(entry, Press("1#", 50, 0), nothing)
+
+        with pytest.raises(NotFoundError, match="the call has ended"):
+            await press_keys(entry, Press("2"), nothing)
+
+    assert [digit for digit, _ in phone.presses] == ["1", "#"]
+
+
+async def test_a_call_that_isnt_connected_takes_no_keys(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone("connecting"), silent):
+        with pytest.raises(ListenctlError, match="isn't connected yet"):
+            await press_keys(await found(tmp_path), Press("1"), nothing)
+
+
+async def test_whoever_leaves_presses_no_more(tmp_path: Path) -> None:
+    phone = Phone()
+    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
+        pressing = asyncio.create_task(press_keys(await found(tmp_path), Press("123", 5000, 0), nothing))
+        await until(lambda: bool(phone.presses))
+        pressing.cancel()
+        await asyncio.wait([pressing])
+
+    assert [digit for digit, _ in phone.presses] == ["1"]
+
+
+async def test_the_end_of_the_call_ends_the_pressing(tmp_path: Path) -> None:
+    phone = Phone()
+    async with asyncio.timeout(LIMIT):
+        async with call_socket(folder(tmp_path), phone, silent):
+            pressing = asyncio.create_task(press_keys(await found(tmp_path), Press("12", 24_000, 0), nothing))
+            await until(lambda: bool(phone.presses))
+        with pytest.raises(NotFoundError, match="the call has ended"):
+            await pressing
+
+    assert [digit for digit, _ in phone.presses] == ["1"]
+
+
+async def test_a_call_goes_on_without_a_socket_and_says_why(tmp_path: Path) -> None:
+    problems: list[str] = []
+    (tmp_path / "listenctl").mkdir(mode=0o755)
+
+    async with call_socket(folder(tmp_path), Phone(), problems.append):
+        pass
+
+    assert [problem.partition(":")[0] for problem in problems] == ["send-dtmf can't find this call"]
+
+
+def test_the_socket_of_a_dead_process_is_removed_and_what_is_no_call_is_left_alone(tmp_path: Path) -> None:
+    folder(tmp_path).mkdir(parents=True)
+    # No process has a number as high as this.
+    dead, foreign, alive = (folder(tmp_path) / name for name in ("999999999.sock", "x.sock", f"{os.getpid()}.sock"))
+    for path in (dead, foreign, alive):
+        with socket.socket(socket.AF_UNIX) as unused:
+            unused.bind(str(path))
+    (folder(tmp_path) / "file.sock").write_text("")
+
+    assert find_calls(folder(tmp_path)) == []
+
+    assert sorted(path.name for path in folder(tmp_path).iterdir()) == sorted((foreign.name, alive.name, "file.sock"))
+
+
+def test_without_a_folder_there_are_no_calls(tmp_path: Path) -> None:
+    assert find_calls(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"call_sid":5,"started":1}', b'{"call_sid":"a"}', b"[" * 10_000, b"\xff"]
+)
+def test_what_says_nothing_of_a_call_is_none(body: bytes) -> None:
+    assert SimulatedCallEntry.parse(Path("a.sock"), body) is None
+
+
+def test_a_call_is_meant_by_its_sid_or_the_beginning_of_one() -> None:
+    calls = [SimulatedCallEntry(Path("s"), sid, 0.0) for sid in ("7f1c", "7f1c22", "8a")]
+
+    assert [[call.call_sid for call in matching(calls, wanted)] for wanted in ("7f1c", "7f1c2", "7f", "9")] == [
+        ["7f1c"],
+        ["7f1c22"],
+        ["7f1c", "7f1c22"],
+        [],
+    ]

@@ -1,0 +1,100 @@
+"""Events for scripts, and readers that leave."""
+
+import asyncio
+import json
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from listenctl.errors import UsageError
+from listenctl.events import Reporter
+from listenctl.terminal.event_output import EventOutput
+from tests.helpers.server import LIMIT, until
+
+
+class Output:
+    """An output into a file, and how often it was given up."""
+
+    def __init__(self, closing: ExitStack, path: Path) -> None:
+        self.reporter = Reporter()
+        self.given_up = 0
+        self.events = EventOutput(self.reporter, self._give_up, closing)
+        self.events.open(stdout=False, file=path)
+
+    def _give_up(self) -> str:
+        self.given_up += 1
+        return "nothing is lost"
+
+
+async def test_every_event_is_a_line_behind_those_that_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    path.write_text('{"event": "before"}\n')
+
+    with ExitStack() as closing:
+        output = Output(closing, path)
+        output.reporter.emit("first", {"text": "ä"})
+        output.reporter.emit("second", {})
+
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [event["event"] for event in events] == ["before", "first", "second"]
+    assert events[1]["text"] == "ä"
+    assert not output.events.broken
+
+
+async def test_a_new_file_is_for_nobody_else_to_read(tmp_path: Path) -> None:
+    with ExitStack() as closing:
+        Output(closing, tmp_path / "events")
+
+    assert (tmp_path / "events").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_reader_that_leaves_is_noticed_before_the_next_event(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    async with asyncio.timeout(LIMIT):
+        with ExitStack() as closing:
+            output = Output(closing, path)
+            output.reporter.emit("first", {})
+            os.close(reader)
+
+            await until(lambda: output.events.broken)
+            output.reporter.emit("second", {})
+
+    assert output.given_up == 1
+    assert capsys.readouterr().err == (
+        f"listenctl: {path}: events can't be written, its reader has gone; nothing is lost\n"
+    )
+
+
+async def test_a_full_disk_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    async with asyncio.timeout(LIMIT):
+        with ExitStack() as closing:
+            output = Output(closing, Path("/dev/full"))
+            output.reporter.emit("first", {})
+            await until(lambda: output.events.broken)
+            output.reporter.emit("second", {})
+
+    assert output.given_up == 1
+    assert capsys.readouterr().err == (
+        "listenctl: /dev/full: events can't be written, no space left on device; nothing is lost\n"
+    )
+
+
+async def test_what_is_lost_at_the_very_end_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    with ExitStack() as closing:
+        output = Output(closing, Path("/dev/full"))
+        output.reporter.emit("last", {})
+
+    assert output.events.broken
+    assert output.given_up == 0
+    assert capsys.readouterr().err == "listenctl: /dev/full: 1 event couldn't be written, no space left on device\n"
+
+
+async def test_a_file_that_cant_be_opened_is_refused(tmp_path: Path) -> None:
+    with ExitStack() as closing, pytest.raises(UsageError, match="no/where: can't be written: No such file"):
+        Output(closing, tmp_path / "no" / "where")

@@ -1,0 +1,166 @@
+"""How bars move and what they look like, on a clock of the test's own."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from listenctl.media.levels import FLOOR_DB, Level, Levels
+from listenctl.terminal.level_meter import ChannelLevel, LevelPlayback, MeterBallistics, draw_bar, draw_bars
+from listenctl.terminal.printable_text import Look
+
+PLAIN = Look(color=False)
+ASCII = Look(color=False, unicode=False)
+
+
+def windows(*peaks: float) -> list[Levels]:
+    return [(Level(peak_db=peak, rms_db=peak - 10),) for peak in peaks]
+
+
+def peak(levels: Levels | None) -> float | None:
+    return levels[0].peak_db if levels else None
+
+
+def test_a_batch_plays_back_window_by_window() -> None:
+    playback = LevelPlayback(window=0.1, delay=0.5)
+
+    playback.feed(10.0, windows(-1, -2, -3, -4))
+
+    assert [peak(playback.show(t)) for t in (10.05, 10.15, 10.25, 10.35, 10.45)] == [None, -1, -2, -3, -4]
+
+
+def test_batches_join_without_a_seam_although_they_jitter() -> None:
+    playback = LevelPlayback(window=0.1, delay=0.5)
+    playback.feed(10.0, windows(-1, -2))
+    playback.feed(10.17, windows(-3, -4))
+
+    shown = [peak(playback.show(t)) for t in (10.35, 10.45, 10.55, 10.65)]
+
+    assert shown == [-1, -2, -3, -4]
+
+
+def test_the_loudest_of_several_windows_shows_when_frames_are_late() -> None:
+    playback = LevelPlayback(window=0.1, delay=0.5)
+    playback.feed(10.0, [(Level(-40, -50),), (Level(-3, -20, clipped=True),), (Level(-30, -19),), (Level(-9, -9),)])
+
+    assert playback.show(10.45) == (Level(-3, -9, clipped=True),)
+
+
+def test_the_window_stays_until_the_next_and_then_there_is_silence() -> None:
+    playback = LevelPlayback(window=0.1, delay=0.5)
+    playback.feed(10.0, windows(-5))
+
+    assert [peak(playback.show(t)) for t in (10.42, 10.48, 10.58, 10.72)] == [-5, -5, -5, None]
+
+
+def test_a_backlog_is_not_shown_late_for_good() -> None:
+    playback = LevelPlayback(window=0.1, delay=0.5)
+    playback.feed(10.0, windows(*[-20] * 50))
+    playback.feed(10.1, windows(*[-20] * 50))
+    playback.feed(10.2, windows(-6))
+
+    assert peak(playback.show(10.65)) == -6
+
+
+def test_an_empty_batch_changes_nothing() -> None:
+    playback = LevelPlayback(window=0.1, delay=0.5)
+    playback.feed(10.0, windows(-5))
+    playback.feed(20.0, [])
+
+    assert peak(playback.show(10.45)) == -5
+
+
+def test_bar_rises_at_once_and_falls_at_40_db_a_second() -> None:
+    ballistics = MeterBallistics(channels=1)
+
+    levels = [ballistics.update(heard, t)[0].level_db for heard, t in (((Level(-10),), 0.0), (None, 0.5), (None, 9.0))]
+
+    assert levels == pytest.approx([-10, -30, FLOOR_DB])
+
+
+def test_peak_holds_for_a_second_and_a_half_and_then_falls_at_20_db_a_second() -> None:
+    ballistics = MeterBallistics(channels=1)
+    ballistics.update((Level(-10),), 0.0)
+
+    held = [ballistics.update(None, t)[0].peak_hold_db for t in (1.0, 1.5, 2.0, 2.5, 60.0)]
+
+    assert held == pytest.approx([-10, -10, -20, -30, FLOOR_DB])
+
+
+def test_a_louder_peak_is_held_anew() -> None:
+    ballistics = MeterBallistics(channels=1)
+    ballistics.update((Level(-20),), 0.0)
+    ballistics.update((Level(-10),), 1.0)
+
+    [channel] = ballistics.update(None, 2.4)
+
+    assert channel.peak_hold_db == -10
+
+
+def test_clipping_stays_lit_for_two_seconds() -> None:
+    ballistics = MeterBallistics(channels=1)
+    ballistics.update((Level(0, 0, clipped=True),), 5.0)
+
+    assert [ballistics.update(None, t)[0].clipped for t in (6.9, 7.0)] == [True, False]
+
+
+def test_channels_move_apart() -> None:
+    left, right = MeterBallistics(channels=2).update((Level(-10), Level(-50)), 0.0)
+
+    assert (left.level_db, right.level_db) == (-10, -50)
+
+
+@pytest.mark.parametrize(
+    ("channel", "drawn"),
+    [
+        (ChannelLevel(), "············"),
+        (ChannelLevel(-30, -30), "██████│·····"),
+        (ChannelLevel(-32.5, -12), "█████▌···│··"),
+        (ChannelLevel(0, 0), "████████████"),
+        (ChannelLevel(6, 9), "████████████"),
+        (ChannelLevel(-30, -5, clipped=True), "██████··CLIP"),
+    ],
+)
+def test_bar(channel: ChannelLevel, drawn: str) -> None:
+    assert draw_bar(channel, 12, PLAIN) == drawn
+
+
+def test_ascii_bar() -> None:
+    assert draw_bar(ChannelLevel(-30, -5), 12, ASCII) == "######.....|"
+
+
+def test_narrow_bar_marks_clipping_with_one_character() -> None:
+    assert draw_bar(ChannelLevel(-30, -30, clipped=True), 4, PLAIN) == "██│!"
+
+
+def test_bar_is_green_then_yellow_then_red() -> None:
+    drawn = draw_bar(ChannelLevel(0, 0), 20, Look())
+
+    assert drawn == f"\x1b[32m{'█' * 17}\x1b[0m\x1b[33m██\x1b[0m\x1b[31m█\x1b[0m"
+
+
+def test_wide_stereo_has_labels() -> None:
+    assert draw_bars((ChannelLevel(0, 0), ChannelLevel()), 20, PLAIN) == "L ███████  R ·······"
+
+
+def test_narrow_stereo_has_none() -> None:
+    assert draw_bars((ChannelLevel(0, 0), ChannelLevel()), 9, PLAIN) == "████ ····"
+
+
+@given(
+    level=st.floats(-100, 10),
+    hold=st.floats(-100, 10),
+    clipped=st.booleans(),
+    channels=st.integers(1, 2),
+    width=st.integers(3, 80),
+    look=st.builds(Look, color=st.booleans(), unicode=st.booleans()),
+)
+def test_bars_have_exactly_the_width(
+    level: float, hold: float, clipped: bool, channels: int, width: int, look: Look
+) -> None:
+    drawn = draw_bars((ChannelLevel(level, hold, clipped),) * channels, width, look)
+
+    assert cell_len(re.sub(r"\x1b\[[0-9;]*m", "", drawn)) == width
+    assert look.unicode or drawn.isascii()

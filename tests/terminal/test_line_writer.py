@@ -1,0 +1,82 @@
+"""Lines on their way out, through real pipes."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from listenctl.terminal.line_writer import LineWriter
+
+
+@pytest.fixture
+def pipe() -> Iterator[list[int]]:
+    """The two ends of a pipe; those still in the list are closed at the end."""
+    ends = list(os.pipe())
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def test_lines_come_out_in_order(pipe: list[int]) -> None:
+    writer = LineWriter(pipe[1])
+
+    for number in range(1000):
+        writer.write(f"line {number}")
+    writer.close()
+
+    assert os.read(pipe[0], 65_536).decode() == "".join(f"line {number}\n" for number in range(1000))
+    assert writer.lost == 0
+
+
+def test_what_an_encoding_lacks_is_escaped(pipe: list[int]) -> None:
+    writer = LineWriter(pipe[1], encoding="ascii")
+
+    writer.write("1 → 2")
+    writer.close()
+
+    assert os.read(pipe[0], 100) == b"1 \\u2192 2\n"
+
+
+def test_a_reader_that_leaves_is_told_once_and_lines_are_counted(pipe: list[int]) -> None:
+    broken = threading.Semaphore(0)
+    writer = LineWriter(pipe[1], on_broken=lambda _: broken.release())
+    os.close(pipe.pop(0))
+
+    writer.write("one")
+    assert broken.acquire(timeout=10)
+    writer.close()
+    writer.write("two")
+
+    assert not broken.acquire(blocking=False)
+    assert (writer.lost, writer.problem) == (2, "Broken pipe")
+
+
+@pytest.mark.parametrize("lines", [1, 2, 50])
+def test_lines_that_cannot_be_written_are_all_counted(lines: int) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    writer = LineWriter(full)
+
+    for number in range(lines):
+        writer.write(f"line {number}")
+    lost = writer.close()
+    os.close(full)
+
+    assert (lost, writer.problem) == (lines, "No space left on device")
+
+
+def test_a_reader_that_stops_holds_nobody_up(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("listenctl.terminal.line_writer.MAX_WAITING", 10)
+    monkeypatch.setattr("listenctl.terminal.line_writer.PATIENCE", 0.05)
+    writer = LineWriter(pipe[1])
+
+    # Far more than a pipe holds.
+    for _ in range(100):
+        writer.write("x" * 10_000)
+    lost = writer.close()
+
+    # A pipe holds 64 kB, so six whole lines.
+    assert lost == 100 - fcntl.fcntl(pipe[1], fcntl.F_GETPIPE_SZ) // 10_001
+    assert os.read(pipe[0], 10_001) == b"x" * 10_000 + b"\n"
+    os.close(pipe.pop(0))

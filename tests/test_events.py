@@ -1,0 +1,72 @@
+"""Events as objects, and who gets them."""
+
+from listenctl.events import Report, Reporter, timestamp
+from listenctl.media.levels import LevelMeter
+from listenctl.server.calls.level_events import LevelReporter
+from tests.helpers.calls import STARTED_AT, call_log
+
+METADATA = '{"sampleRate":8000,"mixType":"stereo","callSid":"CS-A"}'
+
+
+def test_every_event_has_what_all_have_first() -> None:
+    reports: list[Report] = []
+    reporter = Reporter(reports.append, clock=lambda: STARTED_AT)
+
+    reporter.emit("dtmf", {"digit": "1"}, call="CS-A~2", call_sid="CS-A")
+    reporter.emit("server-started", {})
+
+    assert reports == [
+        {
+            "v": 1,
+            "ts": "2026-11-18T11:06:40.500Z",
+            "event": "dtmf",
+            "call": "CS-A~2",
+            "call_sid": "CS-A",
+            "digit": "1",
+        },
+        {"v": 1, "ts": "2026-11-18T11:06:40.500Z", "event": "server-started", "call": None, "call_sid": None},
+    ]
+    assert list(reports[0])[:5] == ["v", "ts", "event", "call", "call_sid"]
+
+
+def test_a_sink_gets_what_it_wants() -> None:
+    failures: list[Report] = []
+    everything: list[Report] = []
+    reporter = Reporter(everything.append)
+    reporter.add(failures.append, frozenset(("recording-failed",)))
+
+    reporter.emit("dtmf", {})
+    reporter.emit("recording-failed", {})
+
+    assert [report["event"] for report in everything] == ["dtmf", "recording-failed"]
+    assert [report["event"] for report in failures] == ["recording-failed"]
+
+
+def test_nobody_describes_what_nobody_wants() -> None:
+    reporter = Reporter()
+    reporter.add(list[Report]().append, frozenset(("gap",)))
+
+    assert reporter.wants("gap")
+    assert not reporter.wants("dtmf")
+
+
+def test_a_time_is_utc_with_milliseconds() -> None:
+    assert timestamp(0) == "1970-01-01T00:00:00.000Z"
+    assert timestamp(1.0005) == "1970-01-01T00:00:01.000Z"
+
+
+def test_levels_are_reported_for_each_window_and_channel() -> None:
+    reports: list[Report] = []
+    log = call_log(METADATA)
+    reporter = LevelReporter(Reporter(reports.append), 0.1)
+    meter: LevelMeter = reporter.start_meter(log)
+
+    # 0.25 s: left at full scale, right silent.
+    reporter.show_levels(log, 2000, meter.feed(b"\xff\x7f\x00\x00" * 2000))
+
+    assert [(report["position"], report["time"]) for report in reports] == [(0, 0.0), (800, 0.1)]
+    channels = reports[0]["channels"]
+    assert isinstance(channels, list)
+    assert (channels[0]["peak_db"], channels[0]["clipped"] > 0) == (0.0, True)
+    assert channels[1]["peak_db"] <= -90
+    assert reports[0]["call"] == "CS-A"

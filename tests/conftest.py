@@ -1,14 +1,24 @@
-"""What tests share without asking for it: settings, and a certificate."""
+"""What all tests share: settings, the loop of tests on simulated time, and a certificate."""
 
+import asyncio
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.helpers.simulated_time import SimulatedTimeLoop
+
 # How long examples take on a busy machine says nothing about the code.
 settings.register_profile("listenctl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("listenctl")
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run a test marked ``simulated_time`` on the loop whose clock jumps."""
+    simulated = item.get_closest_marker("simulated_time")
+    return {"loop": SimulatedTimeLoop if simulated else asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -159,7 +159,7 @@ def test_every_module_belongs_to_a_layer() -> None:
         ("listenctl.media.devices.sound_devices", "try:\n    import sounddevice\nexcept OSError:\n    pass"),
         ("listenctl.terminal.tables", "from rich.table import Table"),
         ("listenctl.terminal.tables", "class Table:\n    import rich"),
-        ("listenctl.server.server_connection", "import typer"),
+        ("listenctl.server.jambonz_connection", "import typer"),
     ],
     ids=str,
 )

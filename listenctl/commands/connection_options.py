@@ -11,7 +11,7 @@ from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.commands.call.run import CallPresentation
-    from listenctl.net.call_target import Target
+    from listenctl.net.call_target import CallTarget
     from listenctl.protocol.listen_verb.credentials import Credentials
 
 CONNECTION = "Connection"
@@ -45,7 +45,7 @@ class ReportOptions:
 
 def target_of(
     options: ConnectionOptions, url: str, *, base: str | None = None, credentials: "Credentials | None" = None
-) -> "Target":
+) -> "CallTarget":
     """
     Return what to connect to, and how.
 
@@ -57,22 +57,22 @@ def target_of(
     Raises:
         UsageError: a URL can't be called, or a file can't be used.
     """
-    from listenctl.net.call_target import Target, tls_context
-    from listenctl.net.websocket_url import parse_address, resolve
+    from listenctl.net.call_target import CallTarget, client_tls_context
+    from listenctl.net.websocket_url import parse_websocket_url, resolve_websocket_url
 
     place, base_credentials = split_credentials(base) if base else (None, None)
     if place is None and url.startswith("/"):
         raise UsageError(f"the url {url} is relative: say with --base-url what to")
-    address = resolve(url, parse_address(place)) if place else parse_address(url)
+    address = resolve_websocket_url(url, parse_websocket_url(place)) if place else parse_websocket_url(url)
     if url.startswith("/"):
         credentials = base_credentials or credentials
     check_header("--user-agent", options.user_agent or "")
     check_subprotocol(options.subprotocol)
     needs_tls = address.secure or options.ca is not None or options.insecure
-    return Target(
+    return CallTarget(
         address=address,
         credentials=given_credentials(options.auth_file) or credentials,
-        tls=tls_context(options.ca, insecure=options.insecure) if needs_tls else None,
+        tls=client_tls_context(options.ca, insecure=options.insecure) if needs_tls else None,
         subprotocol=options.subprotocol or None,
         user_agent=options.user_agent,
     )

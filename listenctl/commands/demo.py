@@ -14,8 +14,8 @@ from listenctl.errors import CheckFailed
 from listenctl.events import Report, Reporter
 from listenctl.media.files.recording_names import Destination
 from listenctl.media.sources.sample_speech import SPEECH_KEY_PRESS
-from listenctl.net.call_target import Target
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.call_target import CallTarget
+from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.settings import ServerSettings
@@ -38,7 +38,7 @@ async def run_demo(folder: Path, out: TextIO) -> int:
 
     def place(url: str) -> None:
         plan = CallPlan(
-            target=Target(address=parse_address(url)),
+            target=CallTarget(address=parse_websocket_url(url)),
             verb=VERB,
             caller="speech",
             keys=(KeyPress(SPEECH_KEY_PRESS, "1"),),

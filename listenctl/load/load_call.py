@@ -16,7 +16,7 @@ from listenctl.load.load_frames import FrameBook
 from listenctl.load.measure_echo import EchoCheck
 from listenctl.load.plan import CallFormat, LoadPlan
 from listenctl.load.timed_playout import ClockPlayout
-from listenctl.net.client_connection import Connection, ConnectionEnd, connect
+from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
 from listenctl.protocol.commands import Disconnect, PlayAudio, parse_command
 from listenctl.protocol.jambonz_model.first_text import CallKind, first_frame, first_frame_fields
 from listenctl.protocol.jambonz_model.profiles import CURRENT
@@ -68,7 +68,7 @@ class LoadCall:
         self._playout = ClockPlayout(self._stream_rate)
         self._fork = ForkBuffer(book.audio_format, resampled=self.format.sample_rate != _PHONE_RATE)
         self._echo: EchoCheck | None = None
-        self._connection: Connection | None = None
+        self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[object] | None = None
         self._over = asyncio.Event()
         self._disconnected = self._stopped = False
@@ -163,7 +163,7 @@ class LoadCall:
         self._end = end
         self._over.set()
 
-    def _begin(self, connection: Connection, scheduler: FrameScheduler) -> None:
+    def _begin(self, connection: ClientConnection, scheduler: FrameScheduler) -> None:
         self._connection = connection
         self._connected = self._time()
         self.measured.handshake = connection.handshake.seconds
@@ -190,16 +190,16 @@ class LoadCall:
         if self.measured.first_audio is None:
             self.measured.first_audio = now - self._connected
 
-    def _queue(self, connection: Connection, payload: bytes) -> None:
+    def _queue(self, connection: ClientConnection, payload: bytes) -> None:
         self.measured.lost_samples += self._fork.put(payload)
         self._drain(connection)
         self._note_unread(connection)
 
-    def _drain(self, connection: Connection) -> None:
+    def _drain(self, connection: ClientConnection) -> None:
         while connection.writable and (message := self._fork.take()):
             connection.send_audio(message)
 
-    def _note_unread(self, connection: Connection) -> None:
+    def _note_unread(self, connection: ClientConnection) -> None:
         self.measured.unread = max(self.measured.unread, connection.unsent + self._fork.waiting)
 
     def _answer_later(self) -> None:
@@ -220,7 +220,7 @@ class LoadCall:
                 self.measured.marks.add(now - answer.received)
         self._answer_later()
 
-    async def _hang_up(self, connection: Connection) -> CallOutcome:
+    async def _hang_up(self, connection: ClientConnection) -> CallOutcome:
         seconds = self._time() - self._connected
         if self._answering is not None:
             self._answering.cancel()

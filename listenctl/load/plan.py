@@ -8,7 +8,7 @@ from math import gcd
 
 from listenctl.errors import UsageError
 from listenctl.load.load_thresholds import Threshold
-from listenctl.net.call_target import Target
+from listenctl.net.call_target import CallTarget
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 
 DEFAULT_ARRIVALS = 50.0
@@ -54,7 +54,7 @@ class LoadPlan:
         timeout: seconds after which all calls are hung up; None for no limit.
     """
 
-    target: Target
+    target: CallTarget
     calls: int
     hold: float
     arrivals: float = DEFAULT_ARRIVALS

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from listenctl.errors import UsageError
-from listenctl.net.websocket_url import Address
+from listenctl.net.websocket_url import WebSocketUrl
 from listenctl.protocol.listen_verb.credentials import Credentials
 
 SUBPROTOCOL = "audio.jambonz.org"
@@ -18,7 +18,7 @@ _MAX_CREDENTIALS_FILE = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class CallTarget:
     """
     A listen server, and how to reach it.
 
@@ -32,7 +32,7 @@ class Target:
         note_key: told of the Sec-WebSocket-Key of each request before it is sent.
     """
 
-    address: Address
+    address: WebSocketUrl
     credentials: Credentials | None = None
     authorization: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
@@ -43,7 +43,7 @@ class Target:
     note_key: Callable[[str], None] = field(default=lambda _: None, repr=False, compare=False)
 
 
-def tls_context(ca: Path | None = None, *, insecure: bool = False) -> ssl.SSLContext:
+def client_tls_context(ca: Path | None = None, *, insecure: bool = False) -> ssl.SSLContext:
     """
     Return what jambonz's TLS is: ALPN ``http/1.1``, no client certificate; ``SSLKEYLOGFILE`` is obeyed.
 
@@ -82,7 +82,7 @@ def parse_credentials(text: str, *, where: str) -> Credentials:
     return Credentials(user, password)
 
 
-def authorization(credentials: Credentials | None) -> tuple[str | None, str | None]:
+def basic_authorization(credentials: Credentials | None) -> tuple[str | None, str | None]:
     """
     Return the header's value as jambonz sends it, or None, and a warning where it isn't what was meant.
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from listenctl.net.call_target import Target
-from listenctl.net.client_handshake import Handshake
+from listenctl.net.call_target import CallTarget
+from listenctl.net.client_handshake import ClientHandshake
 from listenctl.net.connect import Opened, open_wire
 from listenctl.protocol.frames.client_frame_writer import binary_frame, close_frame, text_frame
 from listenctl.protocol.frames.server_frame_reader import Ended, Message, Pong, ServerFrames
 
-__all__ = ["Connection", "ConnectionEnd", "Listener", "binary_frame", "connect", "fresh_mask"]
+__all__ = ["ClientConnection", "ClientConnectionCallbacks", "ConnectionEnd", "binary_frame", "connect", "fresh_mask"]
 
 _MASKS_AT_ONCE = 1024
 _APPLICATION_CODES = 3000
@@ -48,7 +48,7 @@ class ConnectionEnd:
         return not self.detail and (self.code in (None, 1000, 1001) or self.code >= _APPLICATION_CODES)
 
 
-class Listener(Protocol):
+class ClientConnectionCallbacks(Protocol):
     """Who is told what the server does."""
 
     def on_text(self, data: bytes, *, fragmented: bool) -> None:
@@ -68,25 +68,25 @@ class Listener(Protocol):
         """
 
 
-async def connect(target: Target, listener: Listener) -> "Connection":
+async def connect(target: CallTarget, listener: ClientConnectionCallbacks) -> "ClientConnection":
     """
     Connect to a listen server; ``listener`` hears of it from the next turn of the event loop on.
 
     Raises:
         RefusedError: Nobody answers in time, or not as jambonz needs it.
     """
-    return Connection(await open_wire(target), listener)
+    return ClientConnection(await open_wire(target), listener)
 
 
-class Connection:
+class ClientConnection:
     """
     An open WebSocket connection.
 
     What is sent after its end is dropped, as jambonz does (protocol.md 7).
     """
 
-    def __init__(self, opened: Opened, listener: Listener) -> None:
-        self.handshake: Handshake = opened.handshake
+    def __init__(self, opened: Opened, listener: ClientConnectionCallbacks) -> None:
+        self.handshake: ClientHandshake = opened.handshake
         self._wire = opened.wire
         self._listener = listener
         self._frames = ServerFrames()

@@ -11,8 +11,8 @@ from websockets.streams import StreamReader
 from websockets.utils import accept_key
 
 from listenctl.errors import RefusedError, UsageError
-from listenctl.net.call_target import Target, authorization
-from listenctl.net.websocket_url import Address, resolve
+from listenctl.net.call_target import CallTarget, basic_authorization
+from listenctl.net.websocket_url import WebSocketUrl, resolve_websocket_url
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_HEAD_BYTES = 64 * 1024
@@ -23,7 +23,7 @@ _NO_HTTP = "answered with something that is no HTTP; see whether it is a listen 
 
 
 @dataclass(frozen=True, slots=True)
-class Handshake:
+class ClientHandshake:
     """
     How a connection came about.
 
@@ -45,7 +45,7 @@ class Handshake:
     request: bytes
 
 
-def build_request(target: Target, address: Address, key: str) -> bytes:
+def build_request(target: CallTarget, address: WebSocketUrl, key: str) -> bytes:
     """
     Return the request, its headers in jambonz's order: neither Host nor Origin has a port.
 
@@ -66,7 +66,7 @@ def build_request(target: Target, address: Address, key: str) -> bytes:
     lines.append("Sec-WebSocket-Version: 13")
     if target.user_agent is not None:
         lines.append(f"User-Agent: {target.user_agent}")
-    value = target.authorization or authorization(target.credentials)[0]
+    value = target.authorization or basic_authorization(target.credentials)[0]
     if value is not None:
         lines.append(f"authorization: {value}")
     # What a relay passes on need not be UTF-8.
@@ -135,7 +135,7 @@ def _parse(data: bytes, *, head_only: bool) -> Response:
     raise RefusedError(_NO_HTTP)
 
 
-def redirected(response: Response, address: Address) -> Address | None:
+def redirected(response: Response, address: WebSocketUrl) -> WebSocketUrl | None:
     """
     Return where an answer sends us, None when it doesn't.
 
@@ -148,12 +148,12 @@ def redirected(response: Response, address: Address) -> Address | None:
     if location is None:
         raise RefusedError(f"redirected with {response.status_code}, but to nowhere; the answer lacks one Location")
     try:
-        return resolve(location, address)
+        return resolve_websocket_url(location, address)
     except UsageError as exc:
         raise RefusedError(f"redirected to {exc}") from exc
 
 
-class AnsweredError(RefusedError):
+class HandshakeRefusedError(RefusedError):
     """The server's ``answer`` to our request, body and all, is neither 101 nor a redirect."""
 
     def __init__(self, text: str, answer: Response) -> None:
@@ -161,12 +161,12 @@ class AnsweredError(RefusedError):
         self.answer = answer
 
 
-def refusal(answer: Response) -> AnsweredError:
+def refusal(answer: Response) -> HandshakeRefusedError:
     """Return the error for an answer that is neither 101 nor a redirect."""
     status = f"refused with {answer.status_code} {answer.reason_phrase}".rstrip()
     advice = "; give credentials that the server knows" if answer.status_code == 401 else ""
     body = shown_body(bytes(answer.body))
-    return AnsweredError(f"{status}: {body}{advice}" if body else f"{status}{advice}", answer)
+    return HandshakeRefusedError(f"{status}: {body}{advice}" if body else f"{status}{advice}", answer)
 
 
 def check_upgrade(response: Response, key: str, offered: str | None) -> tuple[str | None, tuple[str, ...]]:

@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from listenctl.errors import RefusedError
-from listenctl.net.call_target import Target, authorization, tls_context
+from listenctl.net.call_target import CallTarget, basic_authorization, client_tls_context
 from listenctl.net.client_handshake import (
-    AnsweredError,
-    Handshake,
+    ClientHandshake,
+    HandshakeRefusedError,
     body_of,
     build_request,
     check_upgrade,
@@ -24,7 +24,7 @@ from listenctl.net.client_handshake import (
 )
 from listenctl.net.client_socket import Wire
 from listenctl.net.memory_tls import TlsStream
-from listenctl.net.websocket_url import Address
+from listenctl.net.websocket_url import WebSocketUrl
 
 MAX_REDIRECTS = 5
 # OpenSSL's codes for a host name, mail address and IP address that the certificate doesn't have.
@@ -41,15 +41,15 @@ class Opened:
     """A connection after its handshake, and what the server said right behind it."""
 
     wire: Wire
-    handshake: Handshake
+    handshake: ClientHandshake
     received: bytes
 
 
-class LateError(RefusedError):
+class HandshakeTimeoutError(RefusedError):
     """The server didn't answer in time."""
 
 
-async def open_wire(target: Target) -> Opened:
+async def open_wire(target: CallTarget) -> Opened:
     """
     Connect to a listen server and shake hands.
 
@@ -66,12 +66,12 @@ async def open_wire(target: Target) -> Opened:
         late = isinstance(exc, TimeoutError) and deadline.expired()
         reason = f"no answer within {target.deadline:g} s; see whether it is a listen server" if late else _reason(exc)
         text = f"{' → '.join(map(str, hops))}: {reason}"
-        if isinstance(exc, AnsweredError):
-            raise AnsweredError(text, exc.answer) from exc
-        raise (LateError if late else RefusedError)(text) from exc
+        if isinstance(exc, HandshakeRefusedError):
+            raise HandshakeRefusedError(text, exc.answer) from exc
+        raise (HandshakeTimeoutError if late else RefusedError)(text) from exc
 
 
-async def _follow(target: Target, hops: list[Address]) -> Opened:
+async def _follow(target: CallTarget, hops: list[WebSocketUrl]) -> Opened:
     start = asyncio.get_running_loop().time()
     while True:
         attempt = await _Attempt.open(target, hops)
@@ -91,7 +91,7 @@ async def _follow(target: Target, hops: list[Address]) -> Opened:
 class _Attempt:
     """One connection that may become a WebSocket; ``hops`` ends with its address."""
 
-    def __init__(self, connection: socket.socket, target: Target, hops: list[Address]) -> None:
+    def __init__(self, connection: socket.socket, target: CallTarget, hops: list[WebSocketUrl]) -> None:
         self._socket = connection
         self._target = target
         self._hops = hops
@@ -101,7 +101,7 @@ class _Attempt:
         self._connect_seconds = self._tls_seconds = 0.0
 
     @classmethod
-    async def open(cls, target: Target, hops: list[Address]) -> "_Attempt":
+    async def open(cls, target: CallTarget, hops: list[WebSocketUrl]) -> "_Attempt":
         """Connect, with TLS if need be."""
         start = asyncio.get_running_loop().time()
         attempt = cls(await _connect(hops[-1]), target, hops)
@@ -114,7 +114,7 @@ class _Attempt:
             raise
         return attempt
 
-    async def upgrade(self, start: float) -> Opened | Address:
+    async def upgrade(self, start: float) -> Opened | WebSocketUrl:
         """Ask for a WebSocket; return it, or where the server sends us."""
         asked = self._loop.time()
         key = b64encode(os.urandom(16)).decode()
@@ -131,7 +131,7 @@ class _Attempt:
             raise refusal(response)
         subprotocol, warnings = check_upgrade(response, key, self._target.subprotocol)
         now = self._loop.time()
-        handshake = Handshake(
+        handshake = ClientHandshake(
             seconds=now - start,
             connect_seconds=self._connect_seconds,
             tls_seconds=self._tls_seconds,
@@ -149,7 +149,7 @@ class _Attempt:
         self._socket.close()
 
     def _warnings(self) -> tuple[str, ...]:
-        _, warning = authorization(self._target.credentials)
+        _, warning = basic_authorization(self._target.credentials)
         found = (*self._address.warnings, *((warning,) if warning else ()))
         if self._target.credentials and any(hop.host != self._hops[0].host for hop in self._hops):
             found += ("the credentials went to another host, by a redirect, as jambonz would send them",)
@@ -157,7 +157,7 @@ class _Attempt:
 
     async def _shake_tls(self) -> None:
         start = self._loop.time()
-        self._tls = TlsStream(self._target.tls or tls_context(), self._address.host)
+        self._tls = TlsStream(self._target.tls or client_tls_context(), self._address.host)
         data = b""
         try:
             while not self._tls.shake(data):
@@ -193,7 +193,7 @@ class _Attempt:
         return received
 
 
-async def _connect(address: Address) -> socket.socket:
+async def _connect(address: WebSocketUrl) -> socket.socket:
     """Connect to the first of the host's addresses that answers."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)

@@ -22,7 +22,7 @@ _FORM = "give ws://HOST:PORT/PATH"
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class WebSocketUrl:
     """
     Where a call connects to.
 
@@ -47,7 +47,7 @@ class Address:
         return f"{'https' if self.secure else 'http'}://{self.host}"
 
 
-def parse_address(url: str) -> Address:
+def parse_websocket_url(url: str) -> WebSocketUrl:
     """
     Return what jambonz would connect to.
 
@@ -68,10 +68,10 @@ def parse_address(url: str) -> Address:
         raise UsageError(
             f"{url[:80]}…: the path is longer than the {MAX_PATH_CHARACTERS} characters that jambonz takes"
         )
-    return Address(_SCHEMES[name], host, port, "/" + path, _oddities(path) if slash else ())
+    return WebSocketUrl(_SCHEMES[name], host, port, "/" + path, _oddities(path) if slash else ())
 
 
-def resolve(url: str, base: Address | None) -> Address:
+def resolve_websocket_url(url: str, base: WebSocketUrl | None) -> WebSocketUrl:
     """
     Return what ``url`` means as seen from ``base``: the application's own address, or that of a redirect.
 
@@ -79,15 +79,15 @@ def resolve(url: str, base: Address | None) -> Address:
         UsageError: ``url`` is relative and there is no base, or it is one that jambonz would misread.
     """
     if _SCHEME.match(url):
-        return parse_address(url)
+        return parse_websocket_url(url)
     if base is None:
         raise UsageError(f"{url}: is relative to the application's URL, which is not known; {_FORM}")
     if _CONTROL.search(url):
         raise UsageError(f"{url!r}: a URL has no control characters")
     if url.startswith("/") and not url.startswith("//"):
         origin = replace(base, path="", warnings=())
-        return parse_address(f"{origin}{url}")
-    return parse_address(urljoin(str(base), url))
+        return parse_websocket_url(f"{origin}{url}")
+    return parse_websocket_url(urljoin(str(base), url))
 
 
 def _default_port(secure: bool) -> int:

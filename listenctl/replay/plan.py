@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from listenctl.net.call_target import Target
+from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import ConnectionEnd
 from listenctl.replay.compare_answers import CompareSettings, Comparison
 from listenctl.replay.replay_script import CaptureFile
@@ -21,7 +21,7 @@ class ReplayPlan:
     """
 
     capture: CaptureFile
-    target: Target
+    target: CallTarget
     speed: float | None = 1.0
     same_sid: bool = False
     compare: CompareSettings | None = None

@@ -16,7 +16,7 @@ from listenctl.capture.packets.packet_batches import Notice
 from listenctl.capture.packets.tcp_connections import Ending
 from listenctl.errors import ListenctlError
 from listenctl.media.pacing import Clock, SystemClock
-from listenctl.net.client_connection import Connection, ConnectionEnd, connect
+from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.metadata import CallMetadata
 from listenctl.protocol.session import Sender
@@ -59,7 +59,7 @@ class ReplayedCall:
         self._answers = plan.compare and Answers(plan.compare, plan.speed)
         self._script: Script | None = None
         self._task: asyncio.Task[object] | None = None
-        self._connection: Connection | None = None
+        self._connection: ClientConnection | None = None
         self._started = self._ended = 0.0
         self._drained = asyncio.Event()
         self._first_text = self._done = self._stopped = self._broke_off = False

@@ -16,7 +16,7 @@ from websockets.server import ServerProtocol
 
 from listenctl.net.batched_socket import Link
 from listenctl.server import server_handshake as handshake
-from listenctl.server.server_handshake import MAX_REQUEST_BYTES, Refusal
+from listenctl.server.server_handshake import MAX_REQUEST_BYTES, HandshakeRefusal
 from listenctl.server.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ class Doorkeeper(Protocol):
 
     settings: ServerSettings
 
-    def admit(self, target: str) -> Refusal | None:
+    def admit(self, target: str) -> HandshakeRefusal | None:
         """Say why a request for ``target`` can't become a call now, None if it can."""
 
-    def note_refusal(self, remote: str, target: str | None, refusal: Refusal) -> None:
+    def note_refusal(self, remote: str, target: str | None, refusal: HandshakeRefusal) -> None:
         """Take notice of a handshake that failed."""
 
 
@@ -74,7 +74,7 @@ class Opening:
         self._received += data
         if self._deciding is not None:
             if len(self._received) > MAX_REQUEST_BYTES:
-                self.refuse_raw(Refusal(HTTPStatus.BAD_REQUEST, "it didn't wait for the answer"))
+                self.refuse_raw(HandshakeRefusal(HTTPStatus.BAD_REQUEST, "it didn't wait for the answer"))
             return
         parts = handshake.split_request(self._received)
         if parts is not None:
@@ -82,7 +82,7 @@ class Opening:
         elif fault := handshake.fault_of(self._received):
             self.refuse_raw(fault)
 
-    def refuse_raw(self, refusal: Refusal) -> None:
+    def refuse_raw(self, refusal: HandshakeRefusal) -> None:
         """Answer what the library doesn't answer, since it is no HTTP, or isn't all there."""
         self._link.write(handshake.plain_refusal(refusal))
         self._end(refusal)
@@ -93,7 +93,9 @@ class Opening:
         if self.refused or not (error or self._received or self._deciding):
             return
         early = "it ended before it was answered" if self._deciding else "it ended too early"
-        self._doorkeeper.note_refusal(self._remote, self.target, Refusal(HTTPStatus.BAD_REQUEST, error or early))
+        self._doorkeeper.note_refusal(
+            self._remote, self.target, HandshakeRefusal(HTTPStatus.BAD_REQUEST, error or early)
+        )
 
     def cancel(self) -> None:
         """Decide nothing any more."""
@@ -127,7 +129,7 @@ class Opening:
         upstream: Upstream | None = None
         if application is not None and isinstance(verdict, Response):
             outcome = await application.connect(handshake.wanted(target, request))
-            if isinstance(outcome, Refusal):
+            if isinstance(outcome, HandshakeRefusal):
                 verdict = outcome
             else:
                 upstream = outcome
@@ -135,7 +137,7 @@ class Opening:
         self._deciding = None
         self._answer(verdict, upstream)
 
-    def _examine(self, request: Request, *, allowed: bool) -> Response | Refusal:
+    def _examine(self, request: Request, *, allowed: bool) -> Response | HandshakeRefusal:
         """Return the answer that makes a call of the request, or why there is none."""
         assert self.target is not None
         application = self._settings.application
@@ -147,9 +149,9 @@ class Opening:
         response = self.protocol.accept(request)
         if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             return response
-        return Refusal(response.status_code, handshake.first_line(response), answer=response)
+        return HandshakeRefusal(response.status_code, handshake.first_line(response), answer=response)
 
-    def _examine_again(self, response: Response, upstream: "Upstream") -> Response | Refusal:
+    def _examine_again(self, response: Response, upstream: "Upstream") -> Response | HandshakeRefusal:
         """Return the answer after the application's: other calls may have come while it was waited for."""
         assert self.target is not None
         refusal = self._doorkeeper.admit(self.target)
@@ -159,8 +161,8 @@ class Opening:
         handshake.choose_subprotocol(self.protocol, response, upstream.subprotocol)
         return response
 
-    def _answer(self, verdict: Response | Refusal, upstream: "Upstream | None") -> None:
-        if isinstance(verdict, Refusal):
+    def _answer(self, verdict: Response | HandshakeRefusal, upstream: "Upstream | None") -> None:
+        if isinstance(verdict, HandshakeRefusal):
             handshake.refuse(self.protocol, verdict)
             self._end(verdict)
             return
@@ -172,13 +174,13 @@ class Opening:
         """Report a request that the library has refused by itself, and answer it where the library doesn't."""
         answer = b"".join(self.protocol.data_to_send())
         if not answer:
-            self.refuse_raw(Refusal(HTTPStatus.BAD_REQUEST, reason))
+            self.refuse_raw(HandshakeRefusal(HTTPStatus.BAD_REQUEST, reason))
             return
         self._link.write(answer)
         self._link.end_writing()
-        self._end(Refusal(int(answer.split(b" ", 2)[1]), reason))
+        self._end(HandshakeRefusal(int(answer.split(b" ", 2)[1]), reason))
 
-    def _end(self, refusal: Refusal) -> None:
+    def _end(self, refusal: HandshakeRefusal) -> None:
         self.refused = True
         self.cancel()
         self._doorkeeper.note_refusal(self._remote, self.target, refusal)

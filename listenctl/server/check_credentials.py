@@ -32,7 +32,7 @@ JAMBONZ_CREDENTIALS_LIMIT = 89
 logger = logging.getLogger(__name__)
 
 
-class Access(Protocol):
+class CredentialsCheck(Protocol):
     """Decides by the Authorization header of a handshake."""
 
     is_open: bool
@@ -41,7 +41,7 @@ class Access(Protocol):
         """Tell whether the header gives access, at once where that costs nothing."""
 
 
-class OpenAccess:
+class NoCredentials:
     """Everyone may connect."""
 
     is_open = True
@@ -51,7 +51,7 @@ class OpenAccess:
         return True
 
 
-class SharedAccess:
+class SharedCredentials:
     """One ``user:password`` for all, from a variable."""
 
     is_open = False
@@ -69,7 +69,7 @@ class SharedAccess:
         return hmac.compare_digest(decode_basic(authorization) or b"", self._credentials)
 
 
-class FileAccess:
+class CredentialsFile:
     """
     The users of a file, one ``user:hash`` a line as ``listenctl passwd`` writes them; read again when it changes.
 

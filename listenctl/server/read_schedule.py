@@ -19,7 +19,7 @@ class Visited(Protocol):
         """Do what is due; return the seconds until the next visit (at most a turn of the wheel), None to leave it."""
 
 
-class Wheel:
+class TimingWheel:
     """
     Visit things at the intervals they ask for.
 
@@ -73,21 +73,21 @@ ATTEND_EVERY = 0.25
 """How often a connection that is opening or closing is looked at for its deadlines."""
 
 
-class Attention:
+class ReadSchedule:
     """
     Have a connection read in batches, or as soon as something is there.
 
     Attributes:
         interval: seconds until the wheel is to look at it again.
-        at_once: whether ``attend`` is called as soon as something is there.
+        at_once: whether ``read_now`` is called as soon as something is there.
     """
 
-    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, attend: Callable[[], None]) -> None:
+    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, read_now: Callable[[], None]) -> None:
         self.interval = ATTEND_EVERY
         self.at_once = False
         self._link = link
         self._loop = loop
-        self._attend = attend
+        self._read_now = read_now
         self._batch_interval = FIRST_READ
 
     def settle(self, audio_format: AudioFormat, read_interval: float) -> None:
@@ -108,10 +108,10 @@ class Attention:
         self.interval = ATTEND_EVERY
         if not self.at_once:
             self.at_once = True
-            self._loop.add_reader(self._link, self._attend)
+            self._loop.add_reader(self._link, self._read_now)
 
 
-class Heartbeat:
+class KeepAlive:
     """Keep proxies from cutting a connection, and notice a peer that is gone; audio is a sign of life too."""
 
     def __init__(self, settings: ServerSettings, now: float) -> None:

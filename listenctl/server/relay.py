@@ -17,9 +17,9 @@ from listenctl.protocol.commands import parse_command
 from listenctl.protocol.frames.splitter import Audio, Text
 from listenctl.protocol.session import CommandSent, Event
 from listenctl.server.calls.live_call import LiveCall
-from listenctl.server.calls.live_call_log import Ending
-from listenctl.server.control_api.attached_tools import POLL_EVERY, Attachments
-from listenctl.server.server_handshake import Refusal, Wanted
+from listenctl.server.calls.live_call_log import LiveCallEnd
+from listenctl.server.control_api.attached_tools import POLL_EVERY, AttachedTools
+from listenctl.server.server_handshake import HandshakeRefusal, UpstreamRequest
 
 MAX_TO_JAMBONZ = 1024 * 1024
 """Bytes that may wait for jambonz to read them; beyond that the application is not read until they are fewer."""
@@ -111,7 +111,7 @@ class Application(Protocol):
     def is_asked_with(self, key: str) -> bool:
         """Tell whether a request with this Sec-WebSocket-Key is one of ours that isn't answered yet."""
 
-    async def connect(self, wanted: Wanted) -> Upstream | Refusal:
+    async def connect(self, wanted: UpstreamRequest) -> Upstream | HandshakeRefusal:
         """Ask it for a connection; say why there is none, or how it answered."""
 
     async def wait_closed(self) -> None:
@@ -159,10 +159,10 @@ class Relay:
         """Where the application is."""
         return self._upstream.url
 
-    def new_attachments(self, server_rate: int | None) -> Attachments:
+    def new_attachments(self, server_rate: int | None) -> AttachedTools:
         """Return the tools beside the application; their names are none that another listenctl behind us uses."""
         prefix = f"lc-{secrets.token_hex(4)}-"
-        return Attachments(
+        return AttachedTools(
             _ToolLine(self._line, self._seams),
             server_rate=server_rate,
             prefix=prefix,
@@ -184,7 +184,7 @@ class Relay:
             self._upstream.drop()
             self._line.break_off(f"the application doesn't read; {MAX_TO_APPLICATION // 1024 // 1024} MiB wait for it")
 
-    def end(self, ending: Ending) -> None:
+    def end(self, ending: LiveCallEnd) -> None:
         """Let the application know how the call has ended."""
         self._ended = True
         self._waiting.clear()

@@ -23,17 +23,17 @@ from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.session import CallStarted, ListenSession
 from listenctl.server.acceptor import Acceptor
 from listenctl.server.calls.live_call import LevelWatcher, LiveCall, Tap
-from listenctl.server.calls.live_call_log import CallIds, CallLog
+from listenctl.server.calls.live_call_log import CallIds, LiveCallLog
 from listenctl.server.control_api.control_socket import ControlSocket
-from listenctl.server.read_schedule import FIRST_READ, Wheel
-from listenctl.server.recording.call_recorder import Recorded, Recorder
-from listenctl.server.server_connection import Connection
-from listenctl.server.server_handshake import Refusal
+from listenctl.server.jambonz_connection import JambonzConnection
+from listenctl.server.read_schedule import FIRST_READ, TimingWheel
+from listenctl.server.recording.call_recorder import CallRecorder, CallRecording
+from listenctl.server.server_handshake import HandshakeRefusal
 from listenctl.server.settings import ServerSettings
 
 if TYPE_CHECKING:
-    from listenctl.server.control_api.attached_tools import Attachments
-    from listenctl.server.responders.call_responders import Attendance, Attendant
+    from listenctl.server.control_api.attached_tools import AttachedTools
+    from listenctl.server.responders.call_responders import CallResponders, Responder
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class ListenServer:
         settings: ServerSettings,
         reporter: Reporter,
         *,
-        recorder: Recorder | None = None,
+        recorder: CallRecorder | None = None,
         stop_after: int | None = None,
     ) -> None:
         self.settings = settings
@@ -62,7 +62,7 @@ class ListenServer:
         self.recorder = recorder
         self.watchers: list[LevelWatcher] = []
         self.new_tap: Callable[[], Tap] | None = None
-        self.attendants: list[Attendant] = []
+        self.responders: list[Responder] = []
         self.live: list[LiveCall] = []
         self.calls_total = 0
         self.calls_failed = 0
@@ -73,13 +73,13 @@ class ListenServer:
         self.port = settings.port
         self._stop_after = stop_after
         self._ids = CallIds()
-        self._connections: dict[Connection, None] = {}
-        self._details: dict[LiveCall, Connection] = {}
+        self._connections: dict[JambonzConnection, None] = {}
+        self._details: dict[LiveCall, JambonzConnection] = {}
         self._loop = asyncio.get_running_loop()
-        self._wheel = Wheel(self._loop, self._after_tick)
+        self._wheel = TimingWheel(self._loop, self._after_tick)
         self._acceptor = Acceptor(self._loop, self._open, self._note_accept_failure)
         self._control = ControlSocket(settings.control, self) if settings.control is not None else None
-        self._attendance: Attendance | None = None
+        self._call_responders: CallResponders | None = None
         self._stopping = False
         self._ended = asyncio.Event()
 
@@ -139,8 +139,8 @@ class ListenServer:
     async def wait(self) -> None:
         """Wait until all calls that it was to take have ended, or ``stop`` has ended them."""
         await self._ended.wait()
-        if self._attendance is not None:
-            await self._attendance.finish()
+        if self._call_responders is not None:
+            await self._call_responders.finish()
         if self.settings.application is not None:
             await self.settings.application.wait_closed()
         if self.recorder is not None:
@@ -174,26 +174,28 @@ class ListenServer:
 
     # What connections ask.
 
-    def admit(self, target: str) -> Refusal | None:
+    def admit(self, target: str) -> HandshakeRefusal | None:
         """Say why a request for ``target`` can't become a call now."""
         path = unquote(target.partition("?")[0])
         if self.settings.path is not None and path != self.settings.path:
-            return Refusal(HTTPStatus.NOT_FOUND, f"calls go to {self.settings.path}, not to {path}")
+            return HandshakeRefusal(HTTPStatus.NOT_FOUND, f"calls go to {self.settings.path}, not to {path}")
         if self._stopping or self._taken_all(with_beginning=True):
-            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls")
+            return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls")
         application = self.settings.application
         # Those that still wait for the application have their files open, too.
         calls = len(self.live) + (0 if application is None else application.asking)
         if calls >= self.settings.max_calls:
-            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {calls} live calls, and no more are allowed")
+            return HandshakeRefusal(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"there are {calls} live calls, and no more are allowed"
+            )
         return None
 
-    def note_refusal(self, remote: str, target: str | None, refusal: Refusal) -> None:
+    def note_refusal(self, remote: str, target: str | None, refusal: HandshakeRefusal) -> None:
         """Report a handshake that failed."""
         fields: Report = {"remote": remote, "target": target, "status": refusal.status, "reason": refusal.reason}
         self.reporter.emit("connection-refused", fields)
 
-    def open_call(self, connection: Connection, session: ListenSession) -> LiveCall:
+    def open_call(self, connection: JambonzConnection, session: ListenSession) -> LiveCall:
         """Make a handshake a call."""
         call = LiveCall(self, session, self._loop.time())
         if self.new_tap is not None:
@@ -202,18 +204,18 @@ class ListenServer:
         self._details[call] = connection
         return call
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: JambonzConnection) -> None:
         """Take notice that a connection has ended."""
         self._connections.pop(connection, None)
         self._end_if_done()
 
     # What live calls ask.
 
-    def start_log(self, call: LiveCall, started: CallStarted) -> CallLog:
+    def start_log(self, call: LiveCall, started: CallStarted) -> LiveCallLog:
         """Give a call its id and its log."""
         self.calls_total += 1
         connection = self._details[call]
-        return CallLog(
+        return LiveCallLog(
             id=self._ids.claim(started.metadata.call_sid),
             remote=connection.remote,
             target=connection.target or "/",
@@ -225,11 +227,11 @@ class ListenServer:
             upstream=None if connection.relay is None else connection.relay.url,
         )
 
-    def start_recording(self, log: CallLog) -> Recorded | None:
+    def start_recording(self, log: LiveCallLog) -> CallRecording | None:
         """Begin to record a call, if calls are recorded."""
         return None if self.recorder is None else self.recorder.start(log)
 
-    def start_listening(self, log: CallLog) -> KeyListener | None:
+    def start_listening(self, log: LiveCallLog) -> KeyListener | None:
         """Begin to listen for keys in a call, if that is wanted and its rate allows it."""
         if not self.settings.detect_dtmf:
             return None
@@ -241,16 +243,16 @@ class ListenServer:
             return None
         return KeyListener(log.audio_format, log.samples)
 
-    def start_attending(self, call: LiveCall, log: CallLog) -> None:
-        """Have the attendants see to a call."""
-        attachments = self.attachments(call) if self.attendants else None
+    def start_responders(self, call: LiveCall, log: LiveCallLog) -> None:
+        """Have the responders see to a call."""
+        attachments = self.attachments(call) if self.responders else None
         if attachments is None:
             return
-        from listenctl.server.responders.call_responders import Attendance
+        from listenctl.server.responders.call_responders import CallResponders
 
-        self._attendance = self._attendance or Attendance(self.reporter)
+        self._call_responders = self._call_responders or CallResponders(self.reporter)
         control = None if self._control is None else self._control.path
-        self._attendance.begin(self.attendants, log, attachments, control=control)
+        self._call_responders.begin(self.responders, log, attachments, control=control)
 
     def note_ended(self, call: LiveCall) -> None:
         """Take notice that a call is over."""
@@ -265,16 +267,16 @@ class ListenServer:
 
     # What the control socket asks.
 
-    def attachments(self, call: LiveCall) -> "Attachments | None":
+    def attachments(self, call: LiveCall) -> "AttachedTools | None":
         """Return the tools of a call and the way to become one; None when it has ended."""
-        from listenctl.server.control_api.attached_tools import Attachments
+        from listenctl.server.control_api.attached_tools import AttachedTools
 
         if call not in self._details:
             return None
         if call.attachments is None:
             connection, server_rate = self._details[call], self.settings.stream_rate
             call.attachments = (
-                Attachments(connection, server_rate=server_rate)
+                AttachedTools(connection, server_rate=server_rate)
                 if connection.relay is None
                 else connection.relay.new_attachments(server_rate)
             )
@@ -294,7 +296,7 @@ class ListenServer:
         link: Link = PlainLink(accepted, self._loop)
         if self.settings.tls is not None:
             link = TlsLink(link, self.settings.tls)
-        connection = Connection(link, remote, self, self._loop)
+        connection = JambonzConnection(link, remote, self, self._loop)
         self._connections[connection] = None
         self._wheel.add(connection, FIRST_READ)
         connection.open()

@@ -27,7 +27,7 @@ _HOP_BY_HOP = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class HandshakeRefusal:
     """
     Why a request doesn't become a call; both are told, the peer in the body of the answer.
 
@@ -43,7 +43,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class UpstreamRequest:
     """
     What a client asked for, to be asked of the application behind us.
 
@@ -94,12 +94,12 @@ def take_target(line: bytes) -> tuple[str | None, bytes]:
     return target.decode(errors="surrogateescape"), b" ".join([method, b"/", version]) + b"\r"
 
 
-def fault_of(begun: bytes) -> Refusal | None:
+def fault_of(begun: bytes) -> HandshakeRefusal | None:
     """Say what is wrong with a request that isn't complete, if anything is."""
     if begun.startswith(TLS_HANDSHAKE):
-        return Refusal(HTTPStatus.BAD_REQUEST, "this port speaks ws://, not wss://")
+        return HandshakeRefusal(HTTPStatus.BAD_REQUEST, "this port speaks ws://, not wss://")
     if len(begun) > MAX_REQUEST_BYTES:
-        return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
+        return HandshakeRefusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
     return None
 
 
@@ -108,10 +108,10 @@ def shown(target: str) -> str:
     return target.encode(errors="surrogateescape").decode(errors="replace")
 
 
-def wanted(target: str, request: Request) -> Wanted:
+def wanted(target: str, request: Request) -> UpstreamRequest:
     """Return what the application is asked for, so that it sees what jambonz sent."""
     offered = request.headers.get_all("Sec-WebSocket-Protocol")
-    return Wanted(
+    return UpstreamRequest(
         target,
         _as_sent(", ".join(offered)) if offered else None,
         _as_sent(authorization(request)),
@@ -133,7 +133,7 @@ def choose_subprotocol(protocol: ServerProtocol, response: Response, chosen: str
         protocol.subprotocol = Subprotocol(chosen)
 
 
-def refuse(protocol: ServerProtocol, refusal: Refusal) -> None:
+def refuse(protocol: ServerProtocol, refusal: HandshakeRefusal) -> None:
     """Answer with the reason why a request isn't accepted."""
     if refusal.answer is not None:
         protocol.send_response(refusal.answer)
@@ -152,8 +152,10 @@ def first_line(response: Response) -> str:
     return line.removeprefix("Failed to open a WebSocket connection: ")
 
 
-LOOP = Refusal(HTTPStatus.LOOP_DETECTED, "--upstream leads back to this server; give the URL of the application itself")
-UNAUTHORIZED = Refusal(HTTPStatus.UNAUTHORIZED, "these credentials don't give access, or there are none")
+LOOP = HandshakeRefusal(
+    HTTPStatus.LOOP_DETECTED, "--upstream leads back to this server; give the URL of the application itself"
+)
+UNAUTHORIZED = HandshakeRefusal(HTTPStatus.UNAUTHORIZED, "these credentials don't give access, or there are none")
 
 
 def authorization(request: Request) -> str | None:
@@ -167,7 +169,7 @@ def keys(request: Request) -> list[str]:
     return request.headers.get_all("Sec-WebSocket-Key")
 
 
-def plain_refusal(refusal: Refusal) -> bytes:
+def plain_refusal(refusal: HandshakeRefusal) -> bytes:
     """Return the answer to a request that is too broken for the library to answer."""
     body = f"{refusal.reason}\n".encode()
     headers = Headers([("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", "text/plain")])

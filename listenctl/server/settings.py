@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listenctl.protocol.audio import AudioFormat
-from listenctl.server.check_credentials import Access, OpenAccess
+from listenctl.server.check_credentials import CredentialsCheck, NoCredentials
 
 if TYPE_CHECKING:
     from listenctl.server.relay import Application
@@ -33,7 +33,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 3000
     path: str | None = None
-    access: Access = field(default_factory=OpenAccess)
+    access: CredentialsCheck = field(default_factory=NoCredentials)
     tls: ssl.SSLContext | None = None
     max_calls: int = 1000
     max_message: int = 4 * 1024 * 1024

@@ -5,13 +5,13 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from listenctl.errors import RefusedError
-from listenctl.net.call_target import Target
-from listenctl.net.client_connection import Connection, ConnectionEnd, connect
-from listenctl.net.client_handshake import AnsweredError
-from listenctl.net.connect import LateError
-from listenctl.net.websocket_url import Address
+from listenctl.net.call_target import CallTarget
+from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
+from listenctl.net.client_handshake import HandshakeRefusedError
+from listenctl.net.connect import HandshakeTimeoutError
+from listenctl.net.websocket_url import WebSocketUrl
 from listenctl.server.relay import Upstream, UpstreamEnd, UpstreamListener
-from listenctl.server.server_handshake import Refusal, Wanted, passed_on
+from listenctl.server.server_handshake import HandshakeRefusal, UpstreamRequest, passed_on
 
 PATIENCE = 9.0
 """Seconds for the application to answer; jambonz waits ten (protocol.md 1.6), and is to be told that none came."""
@@ -40,7 +40,7 @@ class RelayTarget:
         asking: how many of our requests it hasn't answered.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: CallTarget) -> None:
         self._target = replace(target, deadline=min(target.deadline, PATIENCE), max_body=MAX_BODY)
         self._farewells: set[asyncio.Task[None]] = set()
         self._keys: set[str] = set()
@@ -60,14 +60,14 @@ class RelayTarget:
         """Where it is."""
         return str(self._target.address)
 
-    async def connect(self, wanted: Wanted) -> Upstream | Refusal:
+    async def connect(self, wanted: UpstreamRequest) -> Upstream | HandshakeRefusal:
         """Ask the application for a connection as jambonz would; say why there is none, or how it answered."""
         address = replace(self._target.address, path=path_for(self._target.address.path, wanted.target))
         if any(character < " " or character == "\x7f" for character in address.path):
-            return Refusal(HTTPStatus.BAD_REQUEST, "control characters in the path are not passed on")
+            return HandshakeRefusal(HTTPStatus.BAD_REQUEST, "control characters in the path are not passed on")
         if self.asking >= MAX_ASKING:
             reason = f"the application has {MAX_ASKING} requests to answer; see whether --upstream leads back to here"
-            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, "too many calls wait for the application")
+            return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, "too many calls wait for the application")
         keys: list[str] = []
         self.asking += 1
         try:
@@ -76,7 +76,9 @@ class RelayTarget:
             self.asking -= 1
             self._keys.difference_update(keys)
 
-    async def _ask(self, wanted: Wanted, address: Address, keys: list[str]) -> Upstream | Refusal:
+    async def _ask(
+        self, wanted: UpstreamRequest, address: WebSocketUrl, keys: list[str]
+    ) -> Upstream | HandshakeRefusal:
         def note_key(key: str) -> None:
             keys.append(key)
             self._keys.add(key)
@@ -92,13 +94,15 @@ class RelayTarget:
         ears = _Ears()
         try:
             return _Upstream(await connect(target, ears), address, ears, self._farewells)
-        except AnsweredError as exc:
-            return Refusal(exc.answer.status_code, str(exc), answer=passed_on(exc.answer))
-        except LateError as exc:
-            return Refusal(HTTPStatus.GATEWAY_TIMEOUT, str(exc), "the application didn't answer in time")
+        except HandshakeRefusedError as exc:
+            return HandshakeRefusal(exc.answer.status_code, str(exc), answer=passed_on(exc.answer))
+        except HandshakeTimeoutError as exc:
+            return HandshakeRefusal(HTTPStatus.GATEWAY_TIMEOUT, str(exc), "the application didn't answer in time")
         except RefusedError as exc:
             # Where it is, and what is wrong there, is for us to know.
-            return Refusal(HTTPStatus.BAD_GATEWAY, str(exc), "the application can't be reached, or doesn't take calls")
+            return HandshakeRefusal(
+                HTTPStatus.BAD_GATEWAY, str(exc), "the application can't be reached, or doesn't take calls"
+            )
 
     async def wait_closed(self) -> None:
         """Wait until the application has taken the ends of all connections, at most for ``LAST_FAREWELL``."""
@@ -150,7 +154,7 @@ class _Upstream:
     """One connection to the application."""
 
     def __init__(
-        self, connection: Connection, address: Address, ears: _Ears, farewells: set[asyncio.Task[None]]
+        self, connection: ClientConnection, address: WebSocketUrl, ears: _Ears, farewells: set[asyncio.Task[None]]
     ) -> None:
         self.url = (connection.handshake.redirects or (str(address),))[-1]
         self.subprotocol = connection.handshake.subprotocol

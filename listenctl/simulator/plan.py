@@ -6,7 +6,7 @@ from pathlib import Path
 
 from listenctl.media.pacing import Clock
 from listenctl.media.sources.audio_sources import is_microphone
-from listenctl.net.call_target import Target
+from listenctl.net.call_target import CallTarget
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.jambonz_model.first_text import CallKind, first_frame_fields
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
@@ -83,7 +83,7 @@ class CallPlan:
         speaker: a device that plays what the caller hears; empty for the default one, None for none.
     """
 
-    target: Target
+    target: CallTarget
     verb: ListenVerb = field(default_factory=ListenVerb)
     kind: CallKind = CallKind.INBOUND
     profile: Profile = CURRENT

@@ -13,7 +13,7 @@ from dataclasses import replace
 from listenctl.errors import ListenctlError, RefusedError
 from listenctl.events import Reporter
 from listenctl.media.pacing import Clock, SystemClock
-from listenctl.net.client_connection import Connection, ConnectionEnd, connect
+from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
 from listenctl.protocol.jambonz_model.first_text import describe_damage, first_frame
 from listenctl.protocol.jambonz_model.send_buffer import ForkBuffer
 from listenctl.protocol.listen_verb.listen_verb import ends_call
@@ -65,7 +65,7 @@ class SimulatedCall:
             log=self._log,
             time=self._time,
         )
-        self._connection: Connection | None = None
+        self._connection: ClientConnection | None = None
         self._end: asyncio.Future[ConnectionEnd] | None = None
         self._state: CallState = "connecting"
         self._audio: CallAudio | None = None
@@ -151,7 +151,7 @@ class SimulatedCall:
         else:
             self.hang_up()
 
-    def _leave(self, connection: Connection) -> None:
+    def _leave(self, connection: ClientConnection) -> None:
         """Tell the server that the call is over; once, and nothing after that."""
         if self._state != "live":
             return

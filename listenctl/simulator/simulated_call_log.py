@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from listenctl.events import Report, Reporter, describe_message
 from listenctl.media.devices.device_player import SoundState
-from listenctl.net.call_target import authorization
+from listenctl.net.call_target import basic_authorization
 from listenctl.net.client_connection import ConnectionEnd
-from listenctl.net.client_handshake import Handshake
+from listenctl.net.client_handshake import ClientHandshake
 from listenctl.protocol.commands import (
     ClearMarks,
     Command,
@@ -82,12 +82,12 @@ class CallLog:
     def refused(self, problem: str) -> None:
         """Report a call that didn't come about, and what may be the reason."""
         target = self._plan.target
-        for warning in (*target.address.warnings, authorization(target.credentials)[1]):
+        for warning in (*target.address.warnings, basic_authorization(target.credentials)[1]):
             if warning is not None:
                 self.warn("handshake", warning)
         self._emit("call-failed", {"url": str(target.address), "detail": problem})
 
-    def connected(self, handshake: Handshake) -> None:
+    def connected(self, handshake: ClientHandshake) -> None:
         """Report a connection."""
         times = {
             "connect": handshake.connect_seconds,

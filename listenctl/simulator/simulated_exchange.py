@@ -6,7 +6,7 @@ from itertools import count
 from listenctl.media.files.soundfile_clips import soundfile_wav_reader
 from listenctl.media.pacing import Clock, Pacer
 from listenctl.media.resampling import soxr_resampler
-from listenctl.net.client_connection import Connection
+from listenctl.net.client_connection import ClientConnection
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.commands import Disconnect
 from listenctl.protocol.frames.splitter import Text
@@ -39,7 +39,7 @@ class Outlet:
         self._waits_for_first_text = self._first_text is not None
         self._elapsed = elapsed
         self._texts: list[bytes] = []
-        self._connection: Connection | None = None
+        self._connection: ClientConnection | None = None
         self.messages = 0
         """Binary messages that have left."""
         self.lost_samples = 0
@@ -49,7 +49,7 @@ class Outlet:
         """Bytes of audio that the server hasn't taken yet."""
         return self._fork.waiting + (self._connection.unsent if self._connection else 0)
 
-    def open(self, connection: Connection) -> None:
+    def open(self, connection: ClientConnection) -> None:
         """Let out what waits, and from now on everything."""
         self._connection = connection
         self.flush()
@@ -78,7 +78,7 @@ class Outlet:
         self._flush_audio(self._connection)
         self._flush_texts(self._connection)
 
-    def _flush_texts(self, connection: Connection) -> None:
+    def _flush_texts(self, connection: ClientConnection) -> None:
         if self._waits_for_first_text:
             if not self._troubles.first_text_is_due(self._elapsed(), audio_sent=self.messages > 0):
                 return
@@ -88,7 +88,7 @@ class Outlet:
         for text in self._troubles.together(texts):
             connection.send_text(text)
 
-    def _flush_audio(self, connection: Connection) -> None:
+    def _flush_audio(self, connection: ClientConnection) -> None:
         while connection.writable and (message := self._fork.take()):
             for chunk in self._troubles.cut(message):
                 connection.send_audio(chunk)
@@ -193,7 +193,7 @@ class Talk:
         self._log = log
         self._time = time
         self._limits = Limits(plan)
-        self.connection: Connection | None = None
+        self.connection: ClientConnection | None = None
         self.over = False
         self.limit = ""
         self.sent, self.heard = Needle(plan.audio_format), Needle(AudioFormat(plan.verb.sample_rate, 1))

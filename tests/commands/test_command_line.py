@@ -11,7 +11,7 @@ from listenctl.__main__ import main
 from listenctl.commands.command_line import COMMANDS
 from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
-from listenctl.server.check_credentials import FileAccess, verify_password
+from listenctl.server.check_credentials import CredentialsFile, verify_password
 from tests.helpers.cli import listenctl
 
 AUDIO = struct.pack("<800h", *range(800))
@@ -70,7 +70,7 @@ def test_passwd_writes_an_entry_that_gives_access(tmp_path: Path) -> None:
     assert user == "listen"
     assert verify_password("s3cret", hashed)
     assert users.stat().st_mode & 0o777 == 0o600
-    assert not FileAccess(users).is_open
+    assert not CredentialsFile(users).is_open
 
 
 def test_passwd_changes_one_user_and_leaves_the_others(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from listenctl.events import Reporter
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.protocol.metadata import CallMetadata
-from listenctl.server.responders.call_responders import Attendant
+from listenctl.server.responders.call_responders import Responder
 from listenctl.server.settings import ServerSettings
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
@@ -37,12 +37,12 @@ class Heard:
 
 
 @asynccontextmanager
-async def attended(
-    *attendants: Attendant, settings: ServerSettings = FAST, record: Path | None = None
+async def responding(
+    *responders: Responder, settings: ServerSettings = FAST, record: Path | None = None
 ) -> AsyncIterator[Running]:
-    """Run a server with attendants."""
+    """Run a server with responders."""
     async with running(settings, record=record) as run:
-        run.server.attendants.extend(attendants)
+        run.server.responders.extend(responders)
         yield run
 
 

@@ -9,7 +9,7 @@ from listenctl.capture.formats.read_dump import DumpItem, Unreadable, read_dump
 from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.protocol.session import Sender
 from listenctl.protocol.timeline import TimedFrame
-from listenctl.server.dump.call_dumper import Dumper, dumping
+from listenctl.server.dump.call_dumper import CallDumper, dumping
 from listenctl.server.settings import ServerSettings
 from tests.helpers.server import FAST, Event, Running, running
 from tests.helpers.wire_frames import WireFrame
@@ -72,7 +72,7 @@ class Dumping:
     """A server that dumps."""
 
     run: Running
-    dumper: Dumper
+    dumper: CallDumper
 
     async def saved(self, number: int = 1) -> tuple[Event, Dump]:
         """Return the event about dump ``number``, and the dump."""

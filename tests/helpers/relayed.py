@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from listenctl.net.call_target import Target
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.call_target import CallTarget
+from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.server.upstream import RelayTarget
 from tests.helpers.frames import HANDSHAKE
 from tests.helpers.scripted_server import accept, serving
@@ -105,7 +105,9 @@ async def answering(
     """Relay to an application that answers even the request as ``script`` says."""
     async with serving(script, tls=tls[0] if tls else None) as port:
         url = f"{'wss' if tls else 'ws'}://127.0.0.1:{port}{path}"
-        application = RelayTarget(Target(address=parse_address(url), tls=tls[1] if tls else None, deadline=deadline))
+        application = RelayTarget(
+            CallTarget(address=parse_websocket_url(url), tls=tls[1] if tls else None, deadline=deadline)
+        )
         async with running(faster(application=application, **changes), record=record) as run:
             yield run, url
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from listenctl.capture.formats.write_dump import DumpEnd, DumpHeader, end_line, frame_line, header_line
-from listenctl.net.call_target import Target
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.call_target import CallTarget
+from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.session import Sender
 from listenctl.replay.compare_answers import CompareSettings
@@ -89,7 +89,7 @@ def plan(
     """Return how to play a capture to a port of this machine."""
     return ReplayPlan(
         capture=CaptureFile(str(path), path.name),
-        target=Target(address=parse_address(f"ws://127.0.0.1:{port}/")),
+        target=CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}/")),
         speed=speed,
         compare=compare,
         same_sid=same_sid,

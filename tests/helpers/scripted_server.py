@@ -12,9 +12,9 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.utils import accept_key
 
-from listenctl.net.call_target import Target
-from listenctl.net.client_connection import Connection, ConnectionEnd
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.call_target import CallTarget
+from listenctl.net.client_connection import ClientConnection, ConnectionEnd
+from listenctl.net.websocket_url import parse_websocket_url
 
 LIMIT = 20
 """Seconds after which a test has failed."""
@@ -106,12 +106,12 @@ async def shake_hands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     writer.write(accept(key) + behind)
 
 
-def target(port: int, scheme: str = "ws", tls: ssl.SSLContext | None = None) -> Target:
+def target(port: int, scheme: str = "ws", tls: ssl.SSLContext | None = None) -> CallTarget:
     """Return how to call the server on ``port``."""
-    return Target(address=parse_address(f"{scheme}://127.0.0.1:{port}/calls?x=1"), tls=tls)
+    return CallTarget(address=parse_websocket_url(f"{scheme}://127.0.0.1:{port}/calls?x=1"), tls=tls)
 
 
-async def finish(connection: Connection) -> bool:
+async def finish(connection: ClientConnection) -> bool:
     """Hang up, and return whether the server ended the call in order."""
     connection.hang_up()
     return await connection.wait_closed(10)

@@ -18,7 +18,7 @@ from typing import Any, Self
 from listenctl.events import Reporter
 from listenctl.media.files.recording_names import Destination
 from listenctl.media.files.wav_header import HEADER_BYTES
-from listenctl.server.recording.call_recorder import FileRecorder, Recorder
+from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
@@ -179,7 +179,7 @@ async def running(
     events = Events()
     reporter = Reporter(events)
     recording = RecordSettings(Destination.parse(f"{record}/")) if isinstance(record, Path) else record
-    recorder: Recorder | None = None if recording is None else FileRecorder(recording, reporter)
+    recorder: CallRecorder | None = None if recording is None else FileRecorder(recording, reporter)
     server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
     async with asyncio.timeout(LIMIT):
         run = Running(server, events)

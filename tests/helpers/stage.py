@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from listenctl.events import Reporter
-from listenctl.net.call_target import Target
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.call_target import CallTarget
+from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import CallSummary
@@ -191,8 +191,8 @@ async def placed(plan: CallPlan, far_end: FarEnd | None = None) -> AsyncIterator
     far_end = far_end or FarEnd()
     clock, events = HeldClock(), Events()
     async with serving(far_end.serve) as port:
-        address = parse_address(f"ws://127.0.0.1:{port}/media?call=1")
-        call = SimulatedCall(replace(plan, target=Target(address=address)), Reporter(events), clock=clock)
+        address = parse_websocket_url(f"ws://127.0.0.1:{port}/media?call=1")
+        call = SimulatedCall(replace(plan, target=CallTarget(address=address)), Reporter(events), clock=clock)
         running = asyncio.create_task(call.run())
         try:
             yield Stage(call, running, clock, events, far_end)

@@ -4,10 +4,10 @@ import pytest
 
 from listenctl.errors import UsageError
 from listenctl.load.plan import CallFormat, LoadPlan, Share, parse_mix
-from listenctl.net.call_target import Target
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.call_target import CallTarget
+from listenctl.net.websocket_url import parse_websocket_url
 
-TARGET = Target(address=parse_address("ws://localhost:3000/"))
+TARGET = CallTarget(address=parse_websocket_url("ws://localhost:3000/"))
 
 
 def plan(mix: str) -> LoadPlan:

@@ -17,8 +17,8 @@ from listenctl.load.load_thresholds import Threshold
 from listenctl.load.plan import CallFormat, LoadPlan, Share, parse_mix
 from listenctl.load.report import LoadReport
 from listenctl.load.run_load import Load
-from listenctl.net.call_target import Target
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.call_target import CallTarget
+from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.commands import Disconnect, MarkCommand, PlayAudio
 
 Take = Callable[[ServerConnection], Awaitable[None]]
@@ -27,7 +27,7 @@ Take = Callable[[ServerConnection], Awaitable[None]]
 @asynccontextmanager
 async def listening(
     take: Take, refuse: Callable[[ServerConnection, Request], Response | None] | None = None
-) -> AsyncIterator[Target]:
+) -> AsyncIterator[CallTarget]:
     async def take_and_forget(connection: ServerConnection) -> None:
         with suppress(ConnectionClosed):
             await take(connection)
@@ -42,8 +42,8 @@ async def listening(
         yield target(server.sockets[0].getsockname()[1])
 
 
-def target(port: int) -> Target:
-    return Target(address=parse_address(f"ws://127.0.0.1:{port}/"))
+def target(port: int) -> CallTarget:
+    return CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}/"))
 
 
 async def ignore(connection: ServerConnection) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.net.batched_socket import MAX_UNSENT_BYTES, PlainLink, TlsLink
-from listenctl.server.check_credentials import SharedAccess
+from listenctl.server.check_credentials import SharedCredentials
 from listenctl.server.settings import ServerSettings
 from tests.helpers.capture import client_bytes, received_audio
 from tests.helpers.control import Controlled
@@ -47,7 +47,7 @@ async def test_a_call_through_tls_is_recorded_sample_for_sample(
 
 async def test_the_credentials_of_the_capture_give_access(settings: ServerSettings, trusting: ssl.SSLContext) -> None:
     stream = client_bytes("d_wss_mono16k_decrypted")
-    async with running(replace(settings, access=SharedAccess("jambonz:secret"))) as run:
+    async with running(replace(settings, access=SharedCredentials("jambonz:secret"))) as run:
         answer = await replay("127.0.0.1", run.port, stream, cut=whole, tls=trusting)
         ended = await run.events.wait_for("call-ended")
 

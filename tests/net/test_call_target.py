@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.net.call_target import authorization, parse_credentials, read_credentials, tls_context
+from listenctl.net.call_target import basic_authorization, client_tls_context, parse_credentials, read_credentials
 from listenctl.protocol.listen_verb.credentials import Credentials
 
 
 def test_credentials_are_sent_as_in_the_vector() -> None:
-    assert authorization(Credentials("listen", "s3cret")) == ("Basic bGlzdGVuOnMzY3JldA==", None)
+    assert basic_authorization(Credentials("listen", "s3cret")) == ("Basic bGlzdGVuOnMzY3JldA==", None)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_credentials_are_sent_as_in_the_vector() -> None:
 def test_long_credentials_meet_the_limit_of_jambonz(size: int, sent: int | None, warning: str | None) -> None:
     password = ("0123456789" * 10)[: size - 4]
 
-    value, told = authorization(Credentials("user", password))
+    value, told = basic_authorization(Credentials("user", password))
 
     assert (value is None) == (sent is None)
     if value is not None and sent is not None:
@@ -37,18 +37,18 @@ def test_long_credentials_meet_the_limit_of_jambonz(size: int, sent: int | None,
 
 @pytest.mark.parametrize("credentials", [Credentials("", "p"), Credentials("u", "")])
 def test_half_of_the_credentials_sends_nothing(credentials: Credentials) -> None:
-    value, warning = authorization(credentials)
+    value, warning = basic_authorization(credentials)
 
     assert value is None
     assert warning == "jambonz sends no authorization without both user name and password"
 
 
 def test_no_credentials_are_no_reason_to_warn() -> None:
-    assert authorization(None) == (None, None)
+    assert basic_authorization(None) == (None, None)
 
 
 def test_a_colon_in_the_user_name_is_warned_of() -> None:
-    value, warning = authorization(Credentials("a:b", "c"))
+    value, warning = basic_authorization(Credentials("a:b", "c"))
 
     assert value == "Basic YTpiOmM="
     assert warning is not None
@@ -93,11 +93,11 @@ def test_a_ca_that_cannot_be_used_is_wrong_usage(content: str | None, tmp_path: 
         path.write_text(content)
 
     with pytest.raises(UsageError, match=r"ca\.pem: can't be used as CA: .*; give a PEM file of certificates"):
-        tls_context(path)
+        client_tls_context(path)
 
 
 def test_certificates_are_verified_unless_told_otherwise() -> None:
-    strict, lax = tls_context(), tls_context(insecure=True)
+    strict, lax = client_tls_context(), client_tls_context(insecure=True)
 
     assert (strict.verify_mode, strict.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert (lax.verify_mode, lax.check_hostname) == (ssl.CERT_NONE, False)

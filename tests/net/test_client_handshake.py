@@ -4,10 +4,10 @@ import socket
 import pytest
 
 from listenctl.errors import RefusedError
-from listenctl.net.call_target import Target
+from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import connect
 from listenctl.net.client_handshake import build_request
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.listen_verb.credentials import Credentials
 from tests.helpers.frames import HANDSHAKE
 from tests.helpers.scripted_server import (
@@ -51,14 +51,14 @@ def upgrading(headers: bytes = ECHOED) -> Script:
 
 
 def test_the_request_is_that_of_jambonz_byte_for_byte() -> None:
-    called = Target(address=parse_address("ws://myrecorder.example.com:3000/calls?x=1"))
+    called = CallTarget(address=parse_websocket_url("ws://myrecorder.example.com:3000/calls?x=1"))
 
     assert build_request(called, called.address, VECTOR_KEY) == HANDSHAKE
 
 
 def test_what_is_asked_for_stands_where_jambonz_puts_it() -> None:
-    called = Target(
-        address=parse_address("wss://h/a b"),
+    called = CallTarget(
+        address=parse_websocket_url("wss://h/a b"),
         credentials=Credentials("listen", "s3cret"),
         subprotocol=None,
         user_agent="jambonz/1",
@@ -134,7 +134,9 @@ async def test_an_answer_without_a_subprotocol_is_taken_and_warned_of() -> None:
 
 async def test_what_is_odd_about_url_and_credentials_is_warned_of() -> None:
     async with serving(upgrading()) as port:
-        odd = Target(address=parse_address(f"ws://127.0.0.1:{port}/a b"), credentials=Credentials("u", "p" * 100))
+        odd = CallTarget(
+            address=parse_websocket_url(f"ws://127.0.0.1:{port}/a b"), credentials=Credentials("u", "p" * 100)
+        )
         connection = await connect(odd, Heard())
         await finish(connection)
 
@@ -223,7 +225,7 @@ async def test_a_server_that_does_not_answer_is_given_up() -> None:
     stays = asyncio.Event()
 
     async with serving(answering(b"", stays=stays)) as port:
-        hasty = Target(address=parse_address(f"ws://127.0.0.1:{port}/"), deadline=0.05)
+        hasty = CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}/"), deadline=0.05)
         with pytest.raises(RefusedError, match=r"no answer within 0\.05 s; see whether it is a listen server$"):
             await connect(hasty, Heard())
         stays.set()
@@ -255,7 +257,7 @@ async def test_a_redirect_to_another_host_takes_the_credentials_along_and_says_s
         serving(upgrading()) as port,
         serving(answering(REDIRECT % (302, b"ws://localhost:%d/" % port))) as first,
     ):
-        called = Target(address=parse_address(f"ws://127.0.0.1:{first}/"), credentials=Credentials("u", "p"))
+        called = CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{first}/"), credentials=Credentials("u", "p"))
         connection = await connect(called, Heard())
         await finish(connection)
 
@@ -293,7 +295,7 @@ async def test_a_server_that_is_not_there_is_said() -> None:
 
 async def test_a_host_that_cannot_exist_is_said() -> None:
     with pytest.raises(RefusedError, match=r"^ws://a\.\.b/: can't find the host: no such name can exist"):
-        await connect(Target(address=parse_address("ws://a..b/")), Heard())
+        await connect(CallTarget(address=parse_websocket_url("ws://a..b/")), Heard())
 
 
 async def test_a_host_that_is_not_found_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,4 +305,4 @@ async def test_a_host_that_is_not_found_is_said(monkeypatch: pytest.MonkeyPatch)
     # A real name would be asked of whatever resolver the machine has.
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
     with pytest.raises(RefusedError, match=r"^ws://nowhere/: can't find the host: Name or service not known; see"):
-        await connect(Target(address=parse_address("ws://nowhere/")), Heard())
+        await connect(CallTarget(address=parse_websocket_url("ws://nowhere/")), Heard())

@@ -8,7 +8,7 @@ import pytest
 
 from listenctl.errors import RefusedError
 from listenctl.net import connect as opening
-from listenctl.net.call_target import tls_context
+from listenctl.net.call_target import client_tls_context
 from listenctl.net.client_connection import ConnectionEnd, connect
 from tests.helpers.frames import BINARY, TEXT, frame
 from tests.helpers.scripted_server import Heard, finish, serving, shake_hands, target
@@ -37,7 +37,7 @@ async def test_a_call_through_tls_is_complete_and_ends_with_close_notify(
         received.append(await reader.read())
 
     async with serving(script, tls=serving_tls) as port:
-        connection = await connect(target(port, "wss", tls_context(certificate)), heard)
+        connection = await connect(target(port, "wss", client_tls_context(certificate)), heard)
         for _ in range(50):
             connection.send_audio(bytes(1280))
         await heard.until(lambda: len(heard.messages) == 2)
@@ -62,7 +62,7 @@ async def test_a_close_through_tls_is_echoed(certificate: Path, serving_tls: ssl
         received.append(await reader.read())
 
     async with serving(script, tls=serving_tls) as port:
-        connection = await connect(target(port, "wss", tls_context(certificate)), heard)
+        connection = await connect(target(port, "wss", client_tls_context(certificate)), heard)
         assert await connection.wait_closed(10)
 
     assert heard.ends == [ConnectionEnd("server", 1001)]
@@ -79,7 +79,7 @@ async def test_a_certificate_that_is_not_trusted_is_refused_unless_insecure(serv
             RefusedError, match=r"its certificate isn't trusted: .*; give its CA with --ca, or --insecure"
         ):
             await connect(target(port, "wss"), Heard())
-        await finish(await connect(target(port, "wss", tls_context(insecure=True)), Heard()))
+        await finish(await connect(target(port, "wss", client_tls_context(insecure=True)), Heard()))
 
 
 async def test_wss_on_a_port_without_tls_is_said() -> None:

@@ -1,24 +1,24 @@
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.net.websocket_url import Address, parse_address, resolve
+from listenctl.net.websocket_url import WebSocketUrl, parse_websocket_url, resolve_websocket_url
 
 
 @pytest.mark.parametrize(
     ("url", "expected", "shown"),
     [
-        ("ws://h", Address(False, "h", 80, "/"), "ws://h/"),
-        ("wss://h", Address(True, "h", 443, "/"), "wss://h/"),
-        ("http://h/", Address(False, "h", 80, "/"), "ws://h/"),
-        ("https://h/", Address(True, "h", 443, "/"), "wss://h/"),
-        ("WSS://h/", Address(True, "h", 443, "/"), "wss://h/"),
-        ("HTTP://H:3000/a", Address(False, "H", 3000, "/a"), "ws://H:3000/a"),
-        ("wss://127.0.0.1:80/a/b?x=1&y=/", Address(True, "127.0.0.1", 80, "/a/b?x=1&y=/"), "wss://127.0.0.1:80/a/b?x=1&y=/"),
-        ("ws://h:80/a@b:c[d]", Address(False, "h", 80, "/a@b:c[d]"), "ws://h/a@b:c[d]"),
+        ("ws://h", WebSocketUrl(False, "h", 80, "/"), "ws://h/"),
+        ("wss://h", WebSocketUrl(True, "h", 443, "/"), "wss://h/"),
+        ("http://h/", WebSocketUrl(False, "h", 80, "/"), "ws://h/"),
+        ("https://h/", WebSocketUrl(True, "h", 443, "/"), "wss://h/"),
+        ("WSS://h/", WebSocketUrl(True, "h", 443, "/"), "wss://h/"),
+        ("HTTP://H:3000/a", WebSocketUrl(False, "H", 3000, "/a"), "ws://H:3000/a"),
+        ("wss://127.0.0.1:80/a/b?x=1&y=/", WebSocketUrl(True, "127.0.0.1", 80, "/a/b?x=1&y=/"), "wss://127.0.0.1:80/a/b?x=1&y=/"),
+        ("ws://h:80/a@b:c[d]", WebSocketUrl(False, "h", 80, "/a@b:c[d]"), "ws://h/a@b:c[d]"),
     ],
 )  # fmt: skip
-def test_a_url_is_read_as_jambonz_reads_it(url: str, expected: Address, shown: str) -> None:
-    address = parse_address(url)
+def test_a_url_is_read_as_jambonz_reads_it(url: str, expected: WebSocketUrl, shown: str) -> None:
+    address = parse_websocket_url(url)
 
     assert address == expected
     assert address.warnings == ()
@@ -34,7 +34,7 @@ def test_a_url_is_read_as_jambonz_reads_it(url: str, expected: Address, shown: s
     ],
 )
 def test_what_is_only_odd_is_sent_and_warned_of(url: str, path: str, warning: str) -> None:
-    address = parse_address(url)
+    address = parse_websocket_url(url)
 
     assert address.path == path
     assert len(address.warnings) == 1
@@ -71,17 +71,17 @@ def test_what_is_only_odd_is_sent_and_warned_of(url: str, path: str, warning: st
 )
 def test_what_jambonz_would_misread_is_wrong_usage(url: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
-        parse_address(url)
+        parse_websocket_url(url)
 
 
 def test_limits_are_those_of_jambonz() -> None:
-    assert len(parse_address(f"ws://{'h' * 512}/").host) == 512
-    assert len(parse_address(f"ws://h/{'p' * 4095}").path) == 4096
+    assert len(parse_websocket_url(f"ws://{'h' * 512}/").host) == 512
+    assert len(parse_websocket_url(f"ws://h/{'p' * 4095}").path) == 4096
 
 
 def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
     with pytest.raises(UsageError, match=r"^h:80: jambonz takes user:password@ .* give credentials apart") as caught:
-        parse_address("ws://user:s3cret@h:80/calls")
+        parse_websocket_url("ws://user:s3cret@h:80/calls")
 
     assert "s3cret" not in str(caught.value)
 
@@ -98,14 +98,14 @@ def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
     ],
 )
 def test_a_relative_url_is_resolved(url: str, expected: str) -> None:
-    assert str(resolve(url, parse_address("https://h:3000/a/x?x=1"))) == expected
+    assert str(resolve_websocket_url(url, parse_websocket_url("https://h:3000/a/x?x=1"))) == expected
 
 
 def test_a_relative_url_needs_a_base() -> None:
     with pytest.raises(UsageError, match="is relative to the application's URL, which is not known"):
-        resolve("/calls", None)
+        resolve_websocket_url("/calls", None)
 
 
 def test_a_line_break_in_a_relative_url_is_refused() -> None:
     with pytest.raises(UsageError, match="no control characters"):
-        resolve("/a\r\nb", parse_address("ws://h/"))
+        resolve_websocket_url("/a\r\nb", parse_websocket_url("ws://h/"))

@@ -10,9 +10,9 @@ import pytest
 from listenctl.errors import UsageError
 from listenctl.server import check_credentials as access
 from listenctl.server.check_credentials import (
-    Access,
-    FileAccess,
-    SharedAccess,
+    CredentialsCheck,
+    CredentialsFile,
+    SharedCredentials,
     hash_password,
     set_user,
     verify_password,
@@ -32,7 +32,7 @@ def request(*headers: str) -> bytes:
     return HANDSHAKE[:-2] + b"".join(f"{header}\r\n".encode() for header in headers) + b"\r\n"
 
 
-async def allows(access: Access, authorization: str | None) -> bool:
+async def allows(access: CredentialsCheck, authorization: str | None) -> bool:
     verdict = access.check(authorization)
     return verdict if isinstance(verdict, bool) else await verdict
 
@@ -69,7 +69,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("header", ["authorization", "Authorization"])
 async def test_the_credentials_of_jambonz_give_access(header: str) -> None:
-    async with running(faster(access=SharedAccess("listen:s3cret"))) as run:
+    async with running(faster(access=SharedCredentials("listen:s3cret"))) as run:
         peer = await run.open(request(f"{header}: {RIGHT}"))
         head = await peer.read_head()
 
@@ -91,7 +91,7 @@ async def test_the_credentials_of_jambonz_give_access(header: str) -> None:
     ids=["none", "wrong", "no password", "empty", "no base64", "Bearer", "non-ASCII", "twice"],
 )
 async def test_other_credentials_are_refused_without_a_clue(headers: list[str]) -> None:
-    async with running(faster(access=SharedAccess("listen:s3cret"), path="/elsewhere")) as run:
+    async with running(faster(access=SharedCredentials("listen:s3cret"), path="/elsewhere")) as run:
         answer = await run.ask(request(*headers))
         refused = await run.events.wait_for("connection-refused")
 
@@ -105,11 +105,11 @@ async def test_other_credentials_are_refused_without_a_clue(headers: list[str]) 
 @pytest.mark.parametrize("credentials", ["", "listen", ":", "listen:", ":s3cret"])
 def test_shared_credentials_need_both_parts(credentials: str) -> None:
     with pytest.raises(UsageError, match="user:password"):
-        SharedAccess(credentials)
+        SharedCredentials(credentials)
 
 
 async def test_a_user_of_the_file_gets_in_over_a_socket(users: Path) -> None:
-    async with running(faster(access=FileAccess(users))) as run:
+    async with running(faster(access=CredentialsFile(users))) as run:
         peer = await run.open(request(f"authorization: {RIGHT}"))
         head = await peer.read_head()
         refused = await run.ask(request("authorization: " + basic("listen:other")))
@@ -119,7 +119,7 @@ async def test_a_user_of_the_file_gets_in_over_a_socket(users: Path) -> None:
 
 
 async def test_a_password_is_verified_once_and_then_remembered(users: Path, computed: list[str]) -> None:
-    access = FileAccess(users)
+    access = CredentialsFile(users)
 
     verdicts = [await allows(access, RIGHT) for _ in range(3)]
 
@@ -129,7 +129,7 @@ async def test_a_password_is_verified_once_and_then_remembered(users: Path, comp
 
 
 async def test_many_calls_at_once_cost_one_computation(users: Path, computed: list[str]) -> None:
-    access = FileAccess(users)
+    access = CredentialsFile(users)
 
     verdicts = await asyncio.gather(*(allows(access, RIGHT) for _ in range(100)))
 
@@ -138,7 +138,7 @@ async def test_many_calls_at_once_cost_one_computation(users: Path, computed: li
 
 
 async def test_one_who_gives_up_waiting_leaves_the_others_their_verdict(users: Path) -> None:
-    access = FileAccess(users)
+    access = CredentialsFile(users)
     impatient = asyncio.create_task(allows(access, RIGHT))
     patient = asyncio.create_task(allows(access, RIGHT))
     await asyncio.sleep(0)
@@ -150,7 +150,7 @@ async def test_one_who_gives_up_waiting_leaves_the_others_their_verdict(users: P
 
 
 async def test_what_is_wrong_is_verified_each_time_also_for_an_unknown_user(users: Path, computed: list[str]) -> None:
-    access = FileAccess(users)
+    access = CredentialsFile(users)
 
     verdicts = [await allows(access, basic(credentials)) for credentials in ("listen:no", "nobody:no", "nobody:no")]
 
@@ -159,7 +159,7 @@ async def test_what_is_wrong_is_verified_each_time_also_for_an_unknown_user(user
 
 
 async def test_the_loop_goes_on_while_a_password_is_verified(users: Path) -> None:
-    access = FileAccess(users)
+    access = CredentialsFile(users)
     verdict = access.check(RIGHT)
     assert not isinstance(verdict, bool)
     task = asyncio.ensure_future(verdict)
@@ -174,7 +174,7 @@ async def test_the_loop_goes_on_while_a_password_is_verified(users: Path) -> Non
 
 
 async def test_a_file_that_changes_is_read_again(users: Path) -> None:
-    access = FileAccess(users)
+    access = CredentialsFile(users)
     assert await allows(access, RIGHT)
 
     set_user(users, "listen", hash_password("another"))
@@ -185,7 +185,7 @@ async def test_a_file_that_changes_is_read_again(users: Path) -> None:
 
 
 async def test_a_file_that_breaks_leaves_in_whom_it_let_in(users: Path) -> None:
-    access = FileAccess(users)
+    access = CredentialsFile(users)
 
     rewrite(users, "half an ent")
 
@@ -193,7 +193,7 @@ async def test_a_file_that_breaks_leaves_in_whom_it_let_in(users: Path) -> None:
 
 
 async def test_a_file_that_is_gone_leaves_in_whom_it_let_in(users: Path) -> None:
-    access = FileAccess(users)
+    access = CredentialsFile(users)
 
     remove(users)
 
@@ -209,12 +209,12 @@ def test_a_file_with_a_line_that_is_no_entry_is_refused(line: str, tmp_path: Pat
     path.write_text(f"# who may connect\n\n{line}\n")
 
     with pytest.raises(UsageError, match="line 3: not user:hash"):
-        FileAccess(path)
+        CredentialsFile(path)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"can't be read"):
-        FileAccess(tmp_path / "users")
+        CredentialsFile(tmp_path / "users")
 
 
 def test_a_hash_holds_for_its_password_only() -> None:

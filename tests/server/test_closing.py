@@ -1,7 +1,7 @@
 """What is known of the end of a connection."""
 
-from listenctl.server.calls.live_call_log import Ending
-from listenctl.server.server_connection import Closing
+from listenctl.server.calls.live_call_log import LiveCallEnd
+from listenctl.server.jambonz_connection import Closing
 from listenctl.server.server_handshake import new_protocol
 
 
@@ -16,11 +16,11 @@ def test_a_connection_that_we_broke_off_says_why() -> None:
     closing.break_off("the application is gone")
 
     assert closing.has_begun
-    assert closing.describe() == Ending("nobody", 1006, "the application is gone")
+    assert closing.describe() == LiveCallEnd("nobody", 1006, "the application is gone")
 
 
 def test_a_connection_that_broke_by_itself_was_ended_by_nobody() -> None:
     closing = Closing(new_protocol(1024))
 
     assert not closing.has_begun
-    assert closing.describe() == Ending("nobody", 1006, "the connection broke")
+    assert closing.describe() == LiveCallEnd("nobody", 1006, "the connection broke")

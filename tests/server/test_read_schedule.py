@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from listenctl.server.read_schedule import SPOKES, TICK, Wheel
+from listenctl.server.read_schedule import SPOKES, TICK, TimingWheel
 
 
 class FakeLoop(asyncio.SelectorEventLoop):
@@ -59,11 +59,11 @@ def ticks() -> list[float]:
 
 
 @pytest.fixture
-def wheel(loop: FakeLoop, ticks: list[float]) -> Wheel:
-    return Wheel(loop, lambda now: ticks.append(round(now / TICK, 3)))
+def wheel(loop: FakeLoop, ticks: list[float]) -> TimingWheel:
+    return TimingWheel(loop, lambda now: ticks.append(round(now / TICK, 3)))
 
 
-def test_what_asks_for_an_interval_is_visited_at_it(loop: FakeLoop, wheel: Wheel) -> None:
+def test_what_asks_for_an_interval_is_visited_at_it(loop: FakeLoop, wheel: TimingWheel) -> None:
     visit = Visit(5)
 
     wheel.add(visit, TICK)
@@ -72,7 +72,7 @@ def test_what_asks_for_an_interval_is_visited_at_it(loop: FakeLoop, wheel: Wheel
     assert visit.ticks == [1, 6, 11, 16, 21, 26]
 
 
-def test_what_is_over_is_visited_no_more_and_an_empty_wheel_stands_still(loop: FakeLoop, wheel: Wheel) -> None:
+def test_what_is_over_is_visited_no_more_and_an_empty_wheel_stands_still(loop: FakeLoop, wheel: TimingWheel) -> None:
     visit = Visit(1, None)
 
     wheel.add(visit, TICK)
@@ -82,7 +82,7 @@ def test_what_is_over_is_visited_no_more_and_an_empty_wheel_stands_still(loop: F
     assert loop.calls == []
 
 
-def test_a_wheel_that_stood_still_turns_again(loop: FakeLoop, wheel: Wheel) -> None:
+def test_a_wheel_that_stood_still_turns_again(loop: FakeLoop, wheel: TimingWheel) -> None:
     wheel.add(Visit(None), TICK)
     loop.advance(100 * TICK)
     visit = Visit(5)
@@ -93,7 +93,7 @@ def test_a_wheel_that_stood_still_turns_again(loop: FakeLoop, wheel: Wheel) -> N
     assert visit.ticks == [101]
 
 
-def test_a_longer_interval_than_a_turn_is_a_turn(loop: FakeLoop, wheel: Wheel) -> None:
+def test_a_longer_interval_than_a_turn_is_a_turn(loop: FakeLoop, wheel: TimingWheel) -> None:
     visit = Visit(10_000)
 
     wheel.add(visit, TICK)
@@ -102,7 +102,7 @@ def test_a_longer_interval_than_a_turn_is_a_turn(loop: FakeLoop, wheel: Wheel) -
     assert visit.ticks == [1, SPOKES]
 
 
-def test_things_are_spread_over_the_wheel(loop: FakeLoop, wheel: Wheel) -> None:
+def test_things_are_spread_over_the_wheel(loop: FakeLoop, wheel: TimingWheel) -> None:
     visits = [Visit(10) for _ in range(12)]
 
     for visit in visits:
@@ -114,7 +114,9 @@ def test_things_are_spread_over_the_wheel(loop: FakeLoop, wheel: Wheel) -> None:
     assert sorted(firsts) == sorted([5, 6, 7, 8, 9, 10] * 2)
 
 
-def test_each_batch_is_followed_by_what_is_done_once_for_all(loop: FakeLoop, wheel: Wheel, ticks: list[float]) -> None:
+def test_each_batch_is_followed_by_what_is_done_once_for_all(
+    loop: FakeLoop, wheel: TimingWheel, ticks: list[float]
+) -> None:
     wheel.add(Visit(1), TICK)
     wheel.add(Visit(1), TICK)
     loop.advance(3.5 * TICK)
@@ -122,7 +124,7 @@ def test_each_batch_is_followed_by_what_is_done_once_for_all(loop: FakeLoop, whe
     assert ticks == [1, 2, 3]
 
 
-def test_a_loop_that_was_late_does_not_shift_the_wheel(loop: FakeLoop, wheel: Wheel) -> None:
+def test_a_loop_that_was_late_does_not_shift_the_wheel(loop: FakeLoop, wheel: TimingWheel) -> None:
     visit = Visit(5)
     wheel.add(visit, TICK)
     loop.advance(1.5 * TICK)

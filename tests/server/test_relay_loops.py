@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from listenctl.net.call_target import Target
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.call_target import CallTarget
+from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.server.upstream import RelayTarget
 from tests.helpers.relayed import answering, asking
 from tests.helpers.server import faster, running
@@ -43,7 +43,7 @@ async def test_a_chain_that_leads_back_to_us_ends(most: int, max_calls: int, mon
         await forward(reader, writer, ports[0])
 
     async with answering(proxy, max_calls=max_calls) as (last, _):
-        application = RelayTarget(Target(address=parse_address(f"ws://127.0.0.1:{last.port}/")))
+        application = RelayTarget(CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{last.port}/")))
         async with running(faster(application=application)) as first:
             ports.append(first.port)
             answer = await first.ask(asking())

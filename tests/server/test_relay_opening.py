@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.net.call_target import Target, tls_context
-from listenctl.net.websocket_url import parse_address
-from listenctl.server.check_credentials import SharedAccess
+from listenctl.net.call_target import CallTarget, client_tls_context
+from listenctl.net.websocket_url import parse_websocket_url
+from listenctl.server.check_credentials import SharedCredentials
 from listenctl.server.upstream import RelayTarget, path_for
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.relayed import Side, answering, asking, relaying
@@ -219,7 +219,7 @@ async def test_the_body_of_a_refusal_is_bounded() -> None:
 async def test_an_application_that_isnt_there_is_a_bad_gateway() -> None:
     async with serving(lambda *_: asyncio.sleep(0)) as port:
         pass
-    application = RelayTarget(Target(address=parse_address(f"ws://127.0.0.1:{port}")))
+    application = RelayTarget(CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}")))
     async with running(faster(application=application)) as run:
         answer = await run.ask(HANDSHAKE)
         refused = await run.events.wait_for("connection-refused")
@@ -262,7 +262,7 @@ async def test_a_redirect_is_followed_as_jambonz_does() -> None:
 
 
 async def test_our_own_credentials_are_asked_for_first() -> None:
-    async with relaying(read_to_end, access=SharedAccess("listen:s3cret")) as relayed:
+    async with relaying(read_to_end, access=SharedCredentials("listen:s3cret")) as relayed:
         refused = await relayed.run.ask(HANDSHAKE)
         peer = await relayed.run.open(asking(AUTHORIZATION))
         accepted = await peer.read_head()
@@ -346,7 +346,7 @@ async def test_the_application_can_be_behind_tls(certificate: Path) -> None:
         sides.append(side)
         await side.read_to_end()
 
-    async with relaying(application, tls=(context, tls_context(certificate))) as relayed:
+    async with relaying(application, tls=(context, client_tls_context(certificate))) as relayed:
         peer = await relayed.run.call(METADATA, *(binary(bytes(1280)) for _ in range(50)), close(4000, "x"))
         await peer.read_to_end()
 
@@ -362,7 +362,7 @@ async def test_a_certificate_that_isnt_trusted_is_a_bad_gateway(certificate: Pat
     async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with answering(script, tls=(context, tls_context())) as (run, _):
+    async with answering(script, tls=(context, client_tls_context())) as (run, _):
         answer = await run.ask(HANDSHAKE)
         refused = await run.events.wait_for("connection-refused")
 

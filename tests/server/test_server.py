@@ -12,7 +12,7 @@ from listenctl.errors import ListenctlError, UsageError
 from listenctl.events import Reporter
 from listenctl.net.listening_sockets import raise_descriptor_limit
 from listenctl.server.calls.live_call import LiveCall
-from listenctl.server.calls.live_call_log import MAX_ID_LENGTH, CallIds, CallLog
+from listenctl.server.calls.live_call_log import MAX_ID_LENGTH, CallIds, LiveCallLog
 from listenctl.server.server import ListenServer
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.server import faster, read_sidecar, recorded_audio, running
@@ -215,7 +215,7 @@ async def test_stopping_twice_is_stopping_once() -> None:
 async def test_a_fault_of_ours_in_one_call_ends_that_call_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(call: LiveCall, log: CallLog, event: object) -> None:
+    def fail(call: LiveCall, log: LiveCallLog, event: object) -> None:
         raise RuntimeError("a bug of ours")
 
     async with running(record=tmp_path) as run:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from listenctl.events import Reporter
-from listenctl.net.call_target import Target
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.call_target import CallTarget
+from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.simulator.plan import CallPlan, KeyPress
@@ -27,7 +27,7 @@ CLIPS = "e_playaudio_featureserver"
 TEXT, AUDIO, CLOSE = 0x81, 0x82, 0x88
 FRAME = (AUDIO, True, 320)
 KEY = re.compile(rb"(?<=Sec-WebSocket-Key: )\S+")
-NOWHERE = Target(address=parse_address("ws://127.0.0.1/"))
+NOWHERE = CallTarget(address=parse_websocket_url("ws://127.0.0.1/"))
 
 CALM = 0.015
 """Seconds; a machine that is later than that says nothing about us, and is asked once more."""
@@ -100,7 +100,7 @@ async def call_recorded_server(name: str, plan: CallPlan) -> Call:
 
 
 def to(plan: CallPlan, port: int) -> CallPlan:
-    return replace(plan, target=Target(address=parse_address(url(port))))
+    return replace(plan, target=CallTarget(address=parse_websocket_url(url(port))))
 
 
 def url(port: int) -> str:

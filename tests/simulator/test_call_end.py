@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from listenctl.errors import ListenctlError, RefusedError
-from listenctl.net.call_target import Target
+from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import ConnectionEnd
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
 from listenctl.protocol.listen_verb.listen_verb import ActionHook, ListenVerb
 from listenctl.simulator import simulated_audio as call_audio
@@ -20,7 +20,7 @@ from tests.helpers.scripted_server import accept
 from tests.helpers.server import until
 from tests.helpers.stage import AUDIO, CLOSE, FarEnd, placed
 
-NOWHERE = Target(address=parse_address("ws://127.0.0.1/"))
+NOWHERE = CallTarget(address=parse_websocket_url("ws://127.0.0.1/"))
 FRAMES_OF_A_SECOND = 50
 BY_US = ConnectionEnd("jambonz", 1000)
 

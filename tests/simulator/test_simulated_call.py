@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from listenctl.net.call_target import Target
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.call_target import CallTarget
+from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
@@ -15,7 +15,7 @@ from tests.helpers.playout import play, tone
 from tests.helpers.scripted_server import accept
 from tests.helpers.stage import AUDIO, FarEnd, placed
 
-NOWHERE = Target(address=parse_address("ws://127.0.0.1/"))
+NOWHERE = CallTarget(address=parse_websocket_url("ws://127.0.0.1/"))
 STREAMING = BidirectionalAudio(streaming=True, sample_rate=8000)
 
 

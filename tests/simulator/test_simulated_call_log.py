@@ -5,7 +5,7 @@ import pytest
 
 from listenctl.events import Reporter
 from listenctl.net.client_connection import ConnectionEnd
-from listenctl.net.client_handshake import Handshake
+from listenctl.net.client_handshake import ClientHandshake
 from listenctl.protocol.commands import parse_command
 from listenctl.protocol.jambonz_model.command_verdicts import Outcome, Verdict
 from listenctl.protocol.jambonz_model.first_text import CallKind
@@ -77,7 +77,7 @@ def test_what_is_odd_about_the_plan_is_said_first() -> None:
 
 def test_a_connection_is_told_with_its_times_in_milliseconds() -> None:
     call, events = new_log()
-    handshake = Handshake(
+    handshake = ClientHandshake(
         0.0234, 0.0011, 0.0102, 0.0121, None, "127.0.0.1:3000", ("ws://a/",), ("no subprotocol",), b""
     )
 

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 from websockets.frames import Frame, Opcode
 
-from listenctl.net.client_connection import Connection, connect
+from listenctl.net.client_connection import ClientConnection, connect
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.jambonz_model.send_buffer import ForkBuffer
 from listenctl.simulator.faults import Troubles, parse_fault
@@ -31,7 +31,7 @@ def make_outlet(clock: FakeClock, *faults: str, seconds: float = 2.0) -> Outlet:
 
 
 @asynccontextmanager
-async def receiving(frames: list[Frame]) -> AsyncIterator[Connection]:
+async def receiving(frames: list[Frame]) -> AsyncIterator[ClientConnection]:
     """Give a connection, and put into ``frames`` all that was sent over it, without the Close."""
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

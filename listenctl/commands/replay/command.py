@@ -142,7 +142,7 @@ def _play_to_client(
 ) -> int:
     from listenctl.commands.replay.run import run_application
     from listenctl.commands.serve.command import is_loopback
-    from listenctl.net.call_target import authorization
+    from listenctl.net.call_target import basic_authorization
     from listenctl.replay.plan import ApplicationPlan
     from listenctl.replay.plan import Sync as PlanSync
 
@@ -151,7 +151,7 @@ def _play_to_client(
             "--listen: goes neither with --compare nor with --same-sid, which are about a server's answers"
         )
     host, port = parse_place(options.listen or "")
-    credentials, problem = authorization(given_credentials(options.auth_file))
+    credentials, problem = basic_authorization(given_credentials(options.auth_file))
     if credentials is None and not is_loopback(host):
         advice = problem or "say who may call, by --auth-file"
         raise UsageError(f"--listen {options.listen}: would play the call to everyone; {advice}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.serve.relay_options import RelayOptions, read_application
-from listenctl.commands.serve.responder_options import AttendingOptions, attendants, descriptors
+from listenctl.commands.serve.responder_options import ResponderOptions, descriptors, make_responders
 from listenctl.commands.shared_options import RECORDING, RecorderOptions, ServerOptions, takes
 from listenctl.errors import UsageError
 from listenctl.net.runtime_folder import DEFAULT_NAME, socket_path
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from listenctl.commands.serve.run import Presentation
-    from listenctl.server.check_credentials import Access
+    from listenctl.server.check_credentials import CredentialsCheck
     from listenctl.server.recording.recording_writer import RecordSettings
     from listenctl.server.relay import Application
-    from listenctl.server.responders.call_responders import Attendant
-    from listenctl.server.responders.local_monitor import Loudspeaker
+    from listenctl.server.responders.call_responders import Responder
+    from listenctl.server.responders.local_monitor import LocalMonitor
     from listenctl.server.settings import ServerSettings
 
 RECORD_READ_INTERVAL = 0.7
@@ -36,7 +36,7 @@ app = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeOptions(RecorderOptions, AttendingOptions, RelayOptions):
+class ServeOptions(RecorderOptions, ResponderOptions, RelayOptions):
     """All options of ``serve``."""
 
     record: Annotated[
@@ -54,11 +54,11 @@ def serve(options: ServeOptions) -> int:
 
     On a terminal it draws live meters; with --json each event is a JSON line on stdout.
     """
-    attending = attendants(options, seconds(options.lead, "--lead"))
+    responders = make_responders(options, seconds(options.lead, "--lead"))
     application = read_application(options)
-    if application is not None and attending:
+    if application is not None and responders:
         raise UsageError("with --upstream the application answers the caller; leave out --play, --echo and --exec")
-    return run(options, options.record, SERVE_READ_INTERVAL, attending, application=application)
+    return run(options, options.record, SERVE_READ_INTERVAL, responders, application=application)
 
 
 app.command()(takes(ServeOptions, serve))
@@ -68,7 +68,7 @@ def run(
     options: RecorderOptions,
     destination: str | None,
     read_interval: float,
-    attending: "Sequence[Attendant]" = (),
+    responders: "Sequence[Responder]" = (),
     *,
     application: "Application | None" = None,
 ) -> int:
@@ -84,7 +84,7 @@ def run(
             settings,
             presentation(options, destination, application),
             recording=recording,
-            attendants=attending,
+            responders=responders,
             speaker=read_speaker(options),
             dump=read_dump(options.dump),
             stop_after=stop_after,
@@ -139,15 +139,15 @@ def server_settings(
     )
 
 
-def read_speaker(options: ServerOptions) -> "Loudspeaker | None":
+def read_speaker(options: ServerOptions) -> "LocalMonitor | None":
     """Return what plays the calls, if anything is to."""
     if not options.monitor:
         if options.monitor_device is not None:
             raise UsageError("--monitor-device says on which device to hear calls; give --monitor, too")
         return None
-    from listenctl.server.responders.local_monitor import Loudspeaker
+    from listenctl.server.responders.local_monitor import LocalMonitor
 
-    return Loudspeaker(options.monitor_device)
+    return LocalMonitor(options.monitor_device)
 
 
 def read_dump(text: str | None) -> Path | None:
@@ -223,16 +223,16 @@ def presentation(
     )
 
 
-def read_access(options: ServerOptions) -> "Access":
+def read_access(options: ServerOptions) -> "CredentialsCheck":
     """Return who may connect."""
-    from listenctl.server.check_credentials import FileAccess, OpenAccess, SharedAccess
+    from listenctl.server.check_credentials import CredentialsFile, NoCredentials, SharedCredentials
 
     shared = os.environ.get("LISTENCTL_AUTH")
     if options.no_auth:
-        return OpenAccess()
+        return NoCredentials()
     if options.auth_file is not None:
-        return FileAccess(options.auth_file)
-    return SharedAccess(shared) if shared else OpenAccess()
+        return CredentialsFile(options.auth_file)
+    return SharedCredentials(shared) if shared else NoCredentials()
 
 
 def read_certificate(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:

@@ -39,15 +39,15 @@ def read_application(options: RelayOptions) -> "Application | None":
         if options.upstream_ca is not None or options.upstream_insecure:
             raise UsageError("--upstream-ca and --upstream-insecure need --upstream beside them")
         return None
-    from listenctl.net.call_target import Target, tls_context
-    from listenctl.net.websocket_url import parse_address
+    from listenctl.net.call_target import CallTarget, client_tls_context
+    from listenctl.net.websocket_url import parse_websocket_url
     from listenctl.server.upstream import RelayTarget
 
     if not options.upstream:
         raise UsageError("--upstream is empty; give the application's URL, such as ws://HOST:PORT/PATH")
-    address = parse_address(options.upstream)
+    address = parse_websocket_url(options.upstream)
     if "#" in address.path:
         raise UsageError(f"{options.upstream}: --upstream has no fragment; leave out # and what follows, or write %23")
     # A redirect may lead to wss://, so the context is made in any case.
-    tls = tls_context(options.upstream_ca, insecure=options.upstream_insecure)
-    return RelayTarget(Target(address=address, tls=tls))
+    tls = client_tls_context(options.upstream_ca, insecure=options.upstream_insecure)
+    return RelayTarget(CallTarget(address=address, tls=tls))

@@ -12,7 +12,7 @@ from listenctl.commands.shared_options import option
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from listenctl.server.responders.call_responders import Attendant
+    from listenctl.server.responders.call_responders import Responder
 
 DOING = "What it does with a call"
 PIPES = 4
@@ -37,7 +37,7 @@ class ExecEnding(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttendingOptions:
+class ResponderOptions:
     """Options of a server that does more than to listen."""
 
     play: Annotated[
@@ -65,7 +65,7 @@ class AttendingOptions:
     ] = "200ms"
 
 
-def attendants(options: AttendingOptions, lead: float) -> "list[Attendant]":
+def make_responders(options: ResponderOptions, lead: float) -> "list[Responder]":
     """
     Return who sees to each call, in the order in which they are heard.
 
@@ -84,7 +84,7 @@ def attendants(options: AttendingOptions, lead: float) -> "list[Attendant]":
     ]
 
 
-def _check_use(options: AttendingOptions) -> None:
+def _check_use(options: ResponderOptions) -> None:
     """See that what the command line gives is of use; a variable or a file may mean it for another day."""
     if options.exec is None:
         for name in ("exec_channel", "exec_end"):
@@ -95,14 +95,14 @@ def _check_use(options: AttendingOptions) -> None:
 
 
 def descriptors(options: object) -> int:
-    """Return how many files each call keeps open for its attendants."""
-    runs_program = isinstance(options, AttendingOptions) and options.exec is not None
+    """Return how many files each call keeps open for its responders."""
+    runs_program = isinstance(options, ResponderOptions) and options.exec is not None
     return PIPES if runs_program else 0
 
 
-def _greeting(source: str, lead: float) -> "Attendant":
+def _greeting(source: str, lead: float) -> "Responder":
     from listenctl.play_to_call.playable_sound import STDIN, sound_of
-    from listenctl.server.responders.greeting import Greeting
+    from listenctl.server.responders.greeting_responder import GreetingResponder
 
     if source == STDIN:
         raise UsageError("--play - can't be: each caller would hear another part of stdin; give a file")
@@ -114,21 +114,21 @@ def _greeting(source: str, lead: float) -> "Attendant":
         raise UsageError(f"--play {source!r}: {problem}; give a sound file, or speech") from exc
     if sound.endless:
         raise UsageError(f"--play {source!r}: a greeting needs an end, and this has none; give a sound file, or speech")
-    return Greeting(sound, lead=lead)
+    return GreetingResponder(sound, lead=lead)
 
 
-def _echo() -> "Attendant":
-    from listenctl.server.responders.echo_responder import Echo
+def _echo() -> "Responder":
+    from listenctl.server.responders.echo_responder import EchoResponder
 
-    return Echo()
+    return EchoResponder()
 
 
-def _program(options: AttendingOptions, text: str, lead: float) -> "Attendant":
+def _program(options: ResponderOptions, text: str, lead: float) -> "Responder":
     from listenctl.media.channel_layout import ChannelLayout
-    from listenctl.server.responders.exec_responder import Exec, ExecEnd, Program
+    from listenctl.server.responders.exec_responder import ExecEnd, ExecProgram, ExecResponder
 
-    return Exec(
-        Program(
+    return ExecResponder(
+        ExecProgram(
             command=read_command(text),
             channel=ChannelLayout(options.exec_channel.value),
             end=ExecEnd(options.exec_end.value),

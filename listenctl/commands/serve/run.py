@@ -17,8 +17,8 @@ from listenctl.errors import CheckFailed, ListenctlError, TimedOut
 from listenctl.events import Reporter, Sink
 from listenctl.server.calls.level_events import LevelReporter
 from listenctl.server.dump.call_dumper import dumping
-from listenctl.server.recording.call_recorder import FileRecorder, Recorder
-from listenctl.server.recording.pipe_recorder import StreamRecorder
+from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
+from listenctl.server.recording.pipe_recorder import PipeRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
@@ -31,8 +31,8 @@ from listenctl.terminal.stop_signals import stop_at_signals
 
 if TYPE_CHECKING:
     from listenctl.media.devices.device_player import SoundState
-    from listenctl.server.responders.call_responders import Attendant
-    from listenctl.server.responders.local_monitor import Loudspeaker
+    from listenctl.server.responders.call_responders import Responder
+    from listenctl.server.responders.local_monitor import LocalMonitor
 
 
 LOOK_AGAIN = 0.1
@@ -66,8 +66,8 @@ async def run_server(
     presentation: Presentation,
     *,
     recording: RecordSettings | None = None,
-    attendants: "Sequence[Attendant]" = (),
-    speaker: "Loudspeaker | None" = None,
+    responders: "Sequence[Responder]" = (),
+    speaker: "LocalMonitor | None" = None,
     dump: Path | None = None,
     stop_after: int | None = None,
     patience: float | None = None,
@@ -76,7 +76,7 @@ async def run_server(
     Take calls until it is time to stop; return the exit status.
 
     Args:
-        attendants: see to each call, in this order.
+        responders: see to each call, in this order.
         speaker: plays all calls.
         dump: the folder that every call is dumped to.
 
@@ -90,11 +90,11 @@ async def run_server(
         reporter = Reporter(*([presentation.on_event] if presentation.on_event else []))
         recorder = _recorder(recording, reporter)
         server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
-        server.attendants.extend(attendants)
+        server.responders.extend(responders)
         if speaker is not None:
             speaker.on_change = _sound_reporter(reporter)
-            server.attendants.append(speaker)
-        if isinstance(recorder, StreamRecorder):
+            server.responders.append(speaker)
+        if isinstance(recorder, PipeRecorder):
             recorder.on_broken = server.stop
         if presentation.level_interval is not None:
             server.watchers.append(LevelReporter(reporter, presentation.level_interval))
@@ -145,11 +145,11 @@ async def _wait(server: ListenServer, patience: float | None) -> None:
         raise TimedOut(f"no call came within {patience:g} s")
 
 
-def _recorder(recording: RecordSettings | None, reporter: Reporter) -> Recorder | None:
+def _recorder(recording: RecordSettings | None, reporter: Reporter) -> CallRecorder | None:
     if recording is None:
         return None
     if recording.destination.is_stdout:
-        return StreamRecorder(recording, reporter, sys.stdout.fileno())
+        return PipeRecorder(recording, reporter, sys.stdout.fileno())
     return FileRecorder(recording, reporter)
 
 

@@ -7,7 +7,7 @@ from typing import TextIO
 from listenctl.commands.serve.server_meters import CallState, CallView, MeterScreen, ServerView
 from listenctl.media.levels import LevelMeter, Levels
 from listenctl.server.calls.live_call import LiveCall
-from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.server import ListenServer
 from listenctl.terminal.level_meter import ChannelLevel, LevelPlayback, MeterBallistics
 from listenctl.terminal.printable_text import Look
@@ -48,7 +48,7 @@ class LiveView:
         finally:
             self.screen.close()
 
-    def start_meter(self, log: CallLog) -> LevelMeter:
+    def start_meter(self, log: LiveCallLog) -> LevelMeter:
         """Return what measures a call that begins."""
         meter = LevelMeter(log.audio_format)
         channels = log.audio_format.channels
@@ -56,7 +56,7 @@ class LiveView:
         self._needles[log.id] = _Needles(playback, MeterBallistics(channels), channels)
         return meter
 
-    def show_levels(self, log: CallLog, _position: int, windows: list[Levels]) -> None:
+    def show_levels(self, log: LiveCallLog, _position: int, windows: list[Levels]) -> None:
         """Take levels that were measured."""
         self._needles[log.id].playback.feed(self._loop.time(), windows)
 
@@ -84,7 +84,7 @@ class LiveView:
         for ended in [name for name in self._needles if name not in live]:
             del self._needles[ended]
 
-    def _row(self, call: LiveCall, log: CallLog, now: float) -> CallView:
+    def _row(self, call: LiveCall, log: LiveCallLog, now: float) -> CallView:
         return CallView(
             id=log.id,
             started=call.started_at,
@@ -101,7 +101,7 @@ class LiveView:
         )
 
 
-def _state(log: CallLog) -> CallState:
+def _state(log: LiveCallLog) -> CallState:
     if not log.samples:
         return "waiting"
     return "paused" if log.ledger.stalled else "live"

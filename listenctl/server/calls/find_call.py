@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from listenctl.server.calls.live_call import LiveCall
-from listenctl.server.server_handshake import Refusal
+from listenctl.server.server_handshake import HandshakeRefusal
 
 LATEST = "@latest"
 _MAX_SHOWN = 140
@@ -20,7 +20,7 @@ class Named:
     call: LiveCall
 
 
-def find_call(live: Sequence[LiveCall], wanted: str) -> LiveCall | Refusal:
+def find_call(live: Sequence[LiveCall], wanted: str) -> LiveCall | HandshakeRefusal:
     """
     Return the call that ``wanted`` means: its id, its callSid, a prefix that no other has, or ``@latest``.
 
@@ -29,15 +29,15 @@ def find_call(live: Sequence[LiveCall], wanted: str) -> LiveCall | Refusal:
     """
     named = [Named(call.log.id, call.log.metadata.call_sid, call) for call in live if call.log is not None]
     if not named:
-        return Refusal(HTTPStatus.NOT_FOUND, "there is no live call")
+        return HandshakeRefusal(HTTPStatus.NOT_FOUND, "there is no live call")
     if wanted == LATEST:
         return named[-1].call
     for candidates in _in_order(named, wanted):
         if len(candidates) == 1:
             return candidates[0].call
         if candidates:
-            return Refusal(HTTPStatus.CONFLICT, _ask_which(wanted, candidates))
-    return Refusal(HTTPStatus.NOT_FOUND, f"there is no live call {_shown(wanted)}")
+            return HandshakeRefusal(HTTPStatus.CONFLICT, _ask_which(wanted, candidates))
+    return HandshakeRefusal(HTTPStatus.NOT_FOUND, f"there is no live call {_shown(wanted)}")
 
 
 def _in_order(named: Sequence[Named], wanted: str) -> Sequence[Sequence[Named]]:

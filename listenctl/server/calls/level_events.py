@@ -2,7 +2,7 @@
 
 from listenctl.events import Report, Reporter
 from listenctl.media.levels import LevelMeter, Levels
-from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.calls.live_call_log import LiveCallLog
 
 
 class LevelReporter:
@@ -12,11 +12,11 @@ class LevelReporter:
         self._reporter = reporter
         self._interval = interval
 
-    def start_meter(self, log: CallLog) -> LevelMeter:
+    def start_meter(self, log: LiveCallLog) -> LevelMeter:
         """Return what measures a call that begins."""
         return LevelMeter(log.audio_format, self._interval)
 
-    def show_levels(self, log: CallLog, position: int, windows: list[Levels]) -> None:
+    def show_levels(self, log: LiveCallLog, position: int, windows: list[Levels]) -> None:
         """Report levels that were measured."""
         rate = log.audio_format.sample_rate
         window_samples = max(1, round(rate * self._interval))

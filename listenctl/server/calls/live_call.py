@@ -23,15 +23,15 @@ from listenctl.protocol.session import (
 from listenctl.server.calls.live_call_log import (
     EMPTY_MESSAGE,
     SHUTTING_DOWN,
-    CallLog,
-    Ending,
+    LiveCallEnd,
+    LiveCallLog,
     describe_completeness,
     describe_key,
 )
-from listenctl.server.recording.call_recorder import Recorded
+from listenctl.server.recording.call_recorder import CallRecording
 
 if TYPE_CHECKING:
-    from listenctl.server.control_api.attached_tools import Attachments
+    from listenctl.server.control_api.attached_tools import AttachedTools
 
 
 MAX_EARLY = 100
@@ -40,17 +40,17 @@ MAX_EARLY = 100
 class LevelWatcher(Protocol):
     """Someone who is shown the levels of calls as they are measured."""
 
-    def start_meter(self, log: CallLog) -> LevelMeter:
+    def start_meter(self, log: LiveCallLog) -> LevelMeter:
         """Return what measures a call that begins."""
 
-    def show_levels(self, log: CallLog, position: int, windows: list[Levels], /) -> None:
+    def show_levels(self, log: LiveCallLog, position: int, windows: list[Levels], /) -> None:
         """Take the levels of windows that were measured; the last one ends at ``position`` or before."""
 
 
 class Tap(Protocol):
     """Someone who is given every byte that passes on a connection after its handshake, both ways."""
 
-    def begin(self, log: CallLog) -> None:
+    def begin(self, log: LiveCallLog) -> None:
         """Take notice of what is known of the call; bytes may have passed before."""
 
     def received(self, data: bytes, at: float) -> None:
@@ -69,16 +69,16 @@ class Host(Protocol):
     reporter: Reporter
     watchers: list[LevelWatcher]
 
-    def start_log(self, call: "LiveCall", started: CallStarted) -> CallLog:
+    def start_log(self, call: "LiveCall", started: CallStarted) -> LiveCallLog:
         """Give the call its id and its log."""
 
-    def start_recording(self, log: CallLog) -> Recorded | None:
+    def start_recording(self, log: LiveCallLog) -> CallRecording | None:
         """Begin to record the call, if calls are recorded."""
 
-    def start_listening(self, log: CallLog) -> KeyListener | None:
+    def start_listening(self, log: LiveCallLog) -> KeyListener | None:
         """Begin to listen for keys in the call's audio, if that is wanted and possible."""
 
-    def start_attending(self, call: "LiveCall", log: CallLog) -> None:
+    def start_responders(self, call: "LiveCall", log: LiveCallLog) -> None:
         """Begin what the server does with the call by itself."""
 
     def note_ended(self, call: "LiveCall") -> None:
@@ -90,9 +90,9 @@ class LiveCall:
 
     def __init__(self, host: Host, session: ListenSession, started_at: float) -> None:
         self.session = session
-        self.log: CallLog | None = None
-        self.recording: Recorded | None = None
-        self.attachments: Attachments | None = None
+        self.log: LiveCallLog | None = None
+        self.recording: CallRecording | None = None
+        self.attachments: AttachedTools | None = None
         self.tap: Tap | None = None
         self.started_at = started_at
         """On the clock of the event loop."""
@@ -146,7 +146,7 @@ class LiveCall:
         elif len(self._early) < MAX_EARLY:
             self._early.append(command)
 
-    def finish(self, now: float, at: float, ending: Ending) -> None:
+    def finish(self, now: float, at: float, ending: LiveCallEnd) -> None:
         """End the call: ``now`` on the loop's clock, ``at`` in Unix time."""
         self.take_all(self.session.finish(None if ending.closed_by == "nobody" else now))
         log = self.log
@@ -173,11 +173,11 @@ class LiveCall:
         self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._host.watchers]
         self._listener = self._host.start_listening(log)
         self._check_stream_rate(log)
-        self._host.start_attending(self, log)
+        self._host.start_responders(self, log)
         for command in self._early:
             self.take_command(command)
 
-    def _take_audio(self, log: CallLog, position: int, data: bytes) -> None:
+    def _take_audio(self, log: LiveCallLog, position: int, data: bytes) -> None:
         if self.recording is not None:
             self.recording.write(position, data)
         samples = len(data) // log.audio_format.frame_bytes
@@ -191,17 +191,17 @@ class LiveCall:
         if self._listener is not None:
             self._take_keys(log, self._listener.feed(data))
 
-    def _take_keys(self, log: CallLog, keys: Iterable[HeardKey]) -> None:
+    def _take_keys(self, log: LiveCallLog, keys: Iterable[HeardKey]) -> None:
         for key in keys:
             log.add(key)
             self._report("dtmf-tone", describe_key(key) | self._place(key.position))
 
-    def _finish_listening(self, log: CallLog) -> None:
+    def _finish_listening(self, log: LiveCallLog) -> None:
         if self._listener is not None:
             self._take_keys(log, self._listener.finish())
             self._listener = None
 
-    def _take_message(self, log: CallLog, event: MessageReceived) -> None:
+    def _take_message(self, log: LiveCallLog, event: MessageReceived) -> None:
         log.add(event)
         if isinstance(event.message, Dtmf):
             log.last_digit = event.message.digit
@@ -210,13 +210,13 @@ class LiveCall:
             fields["round_trip"] = None if event.round_trip is None else round(event.round_trip, 3)
         self._report(kind, fields | self._place(event.position))
 
-    def _take_gap(self, log: CallLog, event: GapFound) -> None:
+    def _take_gap(self, log: LiveCallLog, event: GapFound) -> None:
         log.add(event)
         if self.recording is not None:
             self.recording.note_gap(event.gap)
         self._report("gap", describe_gap(event.gap, log.audio_format.sample_rate))
 
-    def _amend(self, log: CallLog, event: MetadataArrived) -> None:
+    def _amend(self, log: LiveCallLog, event: MetadataArrived) -> None:
         log.metadata = event.metadata
         self._check_stream_rate(log)
         if event.audio_format != log.audio_format:
@@ -228,7 +228,7 @@ class LiveCall:
             self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._host.watchers]
             self._listener = self._host.start_listening(log)
 
-    def _check_stream_rate(self, log: CallLog) -> None:
+    def _check_stream_rate(self, log: LiveCallLog) -> None:
         if complaint := rate_complaint(log.metadata.fields):
             self.take(ProtocolViolation(self.session.position, "stream-rate", complaint))
 
@@ -240,7 +240,7 @@ class LiveCall:
     def _place(self, position: int) -> Report:
         return {"position": position, "time": round(self.session.audio_format.duration(position), 3)}
 
-    def _summary(self, log: CallLog, ending: Ending, now: float) -> Report:
+    def _summary(self, log: LiveCallLog, ending: LiveCallEnd, now: float) -> Report:
         return {
             "duration": round(now - self.started_at, 3),
             "seconds": round(log.audio_format.duration(log.samples), 3),
@@ -257,7 +257,7 @@ class LiveCall:
         self._host.reporter.emit(event, fields, call=log.id, call_sid=log.metadata.call_sid)
 
 
-def _describe_start(log: CallLog) -> Report:
+def _describe_start(log: LiveCallLog) -> Report:
     return {
         "remote": log.remote,
         "target": log.target,

@@ -45,7 +45,7 @@ class CallIds:
 
 
 @dataclass(slots=True)
-class Ending:
+class LiveCallEnd:
     """
     How a call ended.
 
@@ -59,7 +59,7 @@ class Ending:
 
 
 @dataclass(slots=True)
-class CallLog:
+class LiveCallLog:
     """What happened to one call, for its rows, its sidecar and its last event."""
 
     id: str
@@ -79,7 +79,7 @@ class CallLog:
     last_digit: str = ""
     samples: int = 0
     ended_at: float | None = None
-    ending: Ending | None = None
+    ending: LiveCallEnd | None = None
 
     def add(self, entry: Logged) -> None:
         """Keep one thing that happened."""
@@ -104,7 +104,7 @@ def describe_key(key: HeardKey) -> Report:
     return {"digit": key.digit, "channel": key.channel, "duration_ms": key.duration_ms}
 
 
-def describe_completeness(log: CallLog, unrecorded_samples: int = 0) -> Report:
+def describe_completeness(log: LiveCallLog, unrecorded_samples: int = 0) -> Report:
     """Return how much of a call's audio there is, in samples per channel; whether it is all only when it has ended."""
     drift = log.ledger.clock_drift()
     sent = log.samples + log.lost_samples

@@ -33,7 +33,7 @@ _BUSY = Refusal(
 _ENDING = Refusal(RefusalReason.CALL_ENDING, "not sent: the call is ending")
 
 
-class Line(Protocol):
+class ToolLine(Protocol):
     """What tools need of the call's connection to jambonz."""
 
     @property
@@ -47,7 +47,7 @@ class Line(Protocol):
         """Read the connection as soon as something comes, or in batches."""
 
 
-class Outlet(Protocol):
+class AttachedTool(Protocol):
     """The way to a tool; nothing here waits."""
 
     def text(self, data: bytes) -> None:
@@ -60,7 +60,7 @@ class Outlet(Protocol):
         """Send what waits, and close."""
 
 
-class Attachments:
+class AttachedTools:
     """
     Join one call and its tools.
 
@@ -73,7 +73,7 @@ class Attachments:
 
     def __init__(
         self,
-        line: Line,
+        line: ToolLine,
         *,
         server_rate: int | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -85,8 +85,8 @@ class Attachments:
         self._shared = SharedCall(prefix=prefix, alone=application is None, server_rate=server_rate, clock=clock)
         self._clock = clock
         self._passing: asyncio.TimerHandle | None = None
-        self._outlets: dict[int, Outlet] = {}
-        self._listeners: dict[int, Outlet] = {}
+        self._outlets: dict[int, AttachedTool] = {}
+        self._listeners: dict[int, AttachedTool] = {}
         # Those that know already that jambonz is busy, or that the call is ending.
         self._held_up: set[int] = set()
         self._turned_away: set[int] = set()
@@ -100,7 +100,7 @@ class Attachments:
         """What is known of the rate of streamed audio."""
         return self._shared.rates.believed
 
-    def attach(self, outlet: Outlet, metadata: bytes, *, audio: bool) -> int:
+    def attach(self, outlet: AttachedTool, metadata: bytes, *, audio: bool) -> int:
         """Let a tool take part from now on; return its number."""
         if not self._outlets:
             # What came before this moment is read first, and not for the tool.

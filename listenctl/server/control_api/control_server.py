@@ -27,11 +27,11 @@ from listenctl.protocol.messages import Dtmf
 from listenctl.protocol.session import MessageReceived
 from listenctl.server.calls.find_call import find_call
 from listenctl.server.calls.live_call import LiveCall
-from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import CALL_ENDED
-from listenctl.server.control_api.tool_outbox import FAREWELL, MAX_WAITING, Outbox, ToolConnection
+from listenctl.server.control_api.tool_sender import FAREWELL, MAX_WAITING, ToolConnection, ToolSender
 from listenctl.server.server import ListenServer
-from listenctl.server.server_handshake import SUBPROTOCOLS, Refusal
+from listenctl.server.server_handshake import SUBPROTOCOLS, HandshakeRefusal
 
 MAX_MESSAGE = 32 * 1024 * 1024
 """Bytes of one message of a tool: 12 minutes of audio in a clip."""
@@ -46,7 +46,7 @@ logger.addFilter(lambda record: record.msg != "opening handshake failed")
 
 async def answer(listening: socket.socket, server: ListenServer, name: str) -> Server:
     """Begin to answer on a control socket."""
-    control = Control(server, name)
+    control = ControlServer(server, name)
     return await unix_serve(
         _converse,
         sock=listening,
@@ -80,7 +80,7 @@ def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> 
     return next((name for name in offered if name in SUBPROTOCOLS), None)
 
 
-class Control:
+class ControlServer:
     """Answer for one server."""
 
     def __init__(self, server: ListenServer, name: str) -> None:
@@ -99,7 +99,7 @@ class Control:
         if not path.startswith("/calls/"):
             return connection.respond(HTTPStatus.NOT_FOUND, f"{PLACES}\n")
         found = find_call(self._server.live, unquote(path.removeprefix("/calls/")))
-        if isinstance(found, Refusal):
+        if isinstance(found, HandshakeRefusal):
             return connection.respond(found.status, f"{found.reason}\n")
         audio = parse_qs(query).get("audio", ["0"])[-1] == "1"
         connection.conversation = partial(self._attend, connection, found, audio=audio)
@@ -119,10 +119,10 @@ class Control:
             "calls": [self._describe(call, call.log, now) for call in server.live if call.log is not None],
         }
 
-    def _describe(self, call: LiveCall, log: CallLog, now: float) -> Report:
+    def _describe(self, call: LiveCall, log: LiveCallLog, now: float) -> Report:
         return _describe(call, log, now) | {"stream_rate": self._stream_rate(call, log)}
 
-    def _stream_rate(self, call: LiveCall, log: CallLog) -> int | None:
+    def _stream_rate(self, call: LiveCall, log: LiveCallLog) -> int | None:
         if call.attachments is not None:
             return call.attachments.stream_rate.hertz
         said = rate_in(log.metadata.fields)
@@ -130,7 +130,7 @@ class Control:
 
     async def _follow(self, connection: ControlConnection) -> None:
         """Pass on every event; what the tool says is of no concern."""
-        outbox = Outbox(connection)
+        outbox = ToolSender(connection)
 
         def show(report: Report) -> None:
             outbox.text(json_line(report).encode())
@@ -145,7 +145,7 @@ class Control:
 
     async def _attend(self, connection: ControlConnection, call: LiveCall, *, audio: bool) -> None:
         """Let the tool take part in a call."""
-        outbox, attachments = Outbox(connection), self._server.attachments(call)
+        outbox, attachments = ToolSender(connection), self._server.attachments(call)
         metadata = (call.log and call.log.metadata.raw) or b"{}"
         if attachments is None:
             outbox.text(metadata)
@@ -174,7 +174,7 @@ def _json(connection: ServerConnection, value: Report) -> Response:
     return response
 
 
-def _describe(call: LiveCall, log: CallLog, now: float) -> Report:
+def _describe(call: LiveCall, log: LiveCallLog, now: float) -> Report:
     metadata, audio_format = log.metadata, log.audio_format
     return {
         "call": log.id,
@@ -196,6 +196,6 @@ def _describe(call: LiveCall, log: CallLog, now: float) -> Report:
     }
 
 
-def _digits(log: CallLog) -> list[str]:
+def _digits(log: LiveCallLog) -> list[str]:
     messages = (entry.message for entry in log.entries if isinstance(entry, MessageReceived))
     return [message.digit for message in messages if isinstance(message, Dtmf)]

@@ -7,8 +7,8 @@ from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.protocol.call_sharing.tool_messages import ControlType, RefusalReason, ServerWord, Synced
 from listenctl.protocol.frames.splitter import Audio, Text
 from listenctl.protocol.metadata import CallMetadata
-from listenctl.server.calls.live_call_log import CallLog
-from listenctl.server.control_api.attached_tools import Attachments
+from listenctl.server.calls.live_call_log import LiveCallLog
+from listenctl.server.control_api.attached_tools import AttachedTools
 
 MAX_WAITING = 2.0
 """Seconds of audio that may wait for the tool; what comes then is dropped until it listens again."""
@@ -25,7 +25,7 @@ class LocalTool:
         dropped_samples: per channel, of the audio that the tool wasn't quick enough for.
     """
 
-    def __init__(self, attachments: Attachments, log: CallLog, *, audio: bool) -> None:
+    def __init__(self, attachments: AttachedTools, log: LiveCallLog, *, audio: bool) -> None:
         self.dropped_samples = 0
         self._attachments = attachments
         self._log = log

@@ -24,7 +24,7 @@ from listenctl.media.files.recording_names import clean
 from listenctl.protocol.frames.raw_frame_reader import FrameReader
 from listenctl.protocol.session import Sender
 from listenctl.protocol.timeline import TimedFrame
-from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.dump.dump_file import DumpFile, Item, Tell
 from listenctl.server.recording.call_recorder import Mailbox
 from listenctl.server.server import ListenServer
@@ -60,12 +60,12 @@ def check_folder(folder: Path) -> None:
 
 
 @asynccontextmanager
-async def dumping(server: ListenServer, folder: Path | None) -> AsyncIterator["Dumper | None"]:
+async def dumping(server: ListenServer, folder: Path | None) -> AsyncIterator["CallDumper | None"]:
     """Dump the calls of a server to ``folder``, if there is one, and see the dumps through."""
     if folder is None:
         yield None
         return
-    dumper = Dumper(folder, server)
+    dumper = CallDumper(folder, server)
     server.new_tap = dumper.new_tap
     try:
         yield dumper
@@ -73,7 +73,7 @@ async def dumping(server: ListenServer, folder: Path | None) -> AsyncIterator["D
         await dumper.finish()
 
 
-class Dumper:
+class CallDumper:
     """Dump the calls of a server, each to a file of its own in ``folder``."""
 
     def __init__(self, folder: Path, server: ListenServer) -> None:
@@ -111,7 +111,7 @@ class Dumper:
             self._timer = self._loop.call_later(WRITE_EVERY, self._hand_over)
         return True
 
-    def open_file(self, created: str, log: CallLog | None) -> DumpFile:
+    def open_file(self, created: str, log: LiveCallLog | None) -> DumpFile:
         """Return the file of a call; what ended before it had an id and a log is dumped all the same."""
         header = DumpHeader(created, server=self._server.url)
         if log is not None:
@@ -167,7 +167,7 @@ class Dumper:
 class CallDump:
     """One call's dump as the event loop sees it: frames that wait for their turn to be written."""
 
-    def __init__(self, dumper: Dumper, started_at: float, max_message: int) -> None:
+    def __init__(self, dumper: CallDumper, started_at: float, max_message: int) -> None:
         self._dumper = dumper
         self._started_at = started_at
         self._at = 0.0
@@ -179,7 +179,7 @@ class CallDump:
         self._bytes = 0
         self._lost = 0
         self._complained = False
-        self._log: CallLog | None = None
+        self._log: LiveCallLog | None = None
         self._file: DumpFile | None = None
 
     @property
@@ -187,7 +187,7 @@ class CallDump:
         """Whether it is known what the file is called."""
         return self._file is not None
 
-    def begin(self, log: CallLog) -> None:
+    def begin(self, log: LiveCallLog) -> None:
         """Take notice of what is known of the call."""
         self._log = log
         self._file = self._dumper.open_file(self._created, log)

@@ -21,8 +21,8 @@ from typing import Protocol, TypeAlias
 from listenctl.events import Report, Reporter
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
-from listenctl.server.calls.live_call_log import CallLog
-from listenctl.server.recording.recording_writer import Piece, RecordSettings, Tell, Track
+from listenctl.server.calls.live_call_log import LiveCallLog
+from listenctl.server.recording.recording_writer import Piece, RecordingWriter, RecordSettings, Tell
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ SPARE_EVERY = 0.05
 Job: TypeAlias = Callable[[], None]
 
 
-class Recorded(Protocol):
+class CallRecording(Protocol):
     """What a call gives its audio to; nothing here waits."""
 
     @property
@@ -58,7 +58,7 @@ class Recorded(Protocol):
         """Finish the recording; the log is complete."""
 
 
-class Recorder(Protocol):
+class CallRecorder(Protocol):
     """Records the calls of a server."""
 
     lost_audio: bool
@@ -66,7 +66,7 @@ class Recorder(Protocol):
     recorded_bytes: int
     recorded_seconds: float
 
-    def start(self, log: CallLog) -> Recorded:
+    def start(self, log: LiveCallLog) -> CallRecording:
         """Begin to record a call."""
 
     def flush(self, now: float) -> None:
@@ -122,11 +122,13 @@ class FileRecorder:
         self._thread.start()
         self._finishers = ThreadPoolExecutor(max_workers=FINISHERS, thread_name_prefix="finisher")
 
-    def start(self, log: CallLog) -> "FileRecording":
+    def start(self, log: LiveCallLog) -> "FileRecording":
         """Begin to record a call."""
         self._unfinished += 1
         self._idle.clear()
-        return FileRecording(self, Track(self._settings, log, self._teller(log), self._spare.append), log.audio_format)
+        return FileRecording(
+            self, RecordingWriter(self._settings, log, self._teller(log), self._spare.append), log.audio_format
+        )
 
     def flush(self, now: float) -> None:
         """Hand the writer what has come together."""
@@ -160,7 +162,7 @@ class FileRecorder:
             self._take(recording)
         self._jobs.append(job)
 
-    def add_end(self, recording: "FileRecording", track: Track) -> None:
+    def add_end(self, recording: "FileRecording", track: RecordingWriter) -> None:
         """Have ``track`` finished after all that ``recording`` has waiting."""
         self.add_job(recording, partial(self._end, track))
 
@@ -174,10 +176,10 @@ class FileRecorder:
         self._jobs.append(write)
         self._jobs.append(partial(self._count_written, size))
 
-    def _teller(self, log: CallLog) -> Tell:
+    def _teller(self, log: LiveCallLog) -> Tell:
         return lambda event, fields: self._results.put(partial(self._report, log, event, fields))
 
-    def _report(self, log: CallLog, event: str, fields: Report) -> None:
+    def _report(self, log: LiveCallLog, event: str, fields: Report) -> None:
         if event == "recording-failed":
             self.lost_audio = True
         elif event == "recording-saved":
@@ -221,13 +223,13 @@ class FileRecorder:
     def _count_written(self, size: int) -> None:
         self._written_bytes += size
 
-    def _end(self, track: Track) -> None:
+    def _end(self, track: RecordingWriter) -> None:
         if track.takes_time:
             self._finishers.submit(self._finish_track, track)
         else:
             self._spare.append(partial(self._finish_track, track))
 
-    def _finish_track(self, track: Track) -> None:
+    def _finish_track(self, track: RecordingWriter) -> None:
         _do(track.finish)
         self._results.put(self._note_end)
 
@@ -243,7 +245,7 @@ def _do(job: Job) -> None:
 class FileRecording:
     """One call's recording as the event loop sees it: audio that waits for its turn to be written."""
 
-    def __init__(self, recorder: FileRecorder, track: Track, audio_format: AudioFormat) -> None:
+    def __init__(self, recorder: FileRecorder, track: RecordingWriter, audio_format: AudioFormat) -> None:
         self._recorder = recorder
         self._track = track
         self._pieces: list[Piece] = []

@@ -12,7 +12,7 @@ from listenctl.media.channel_layout import ChannelMap
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
-from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.recording.recording_writer import RecordSettings
 
 # What may wait for a slow reader of the pipe; what is beyond that is lost and reported.
@@ -20,7 +20,7 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 SILENCE_BLOCK = 64 * 1024
 
 
-class StreamRecorder:
+class PipeRecorder:
     """
     Write the audio of the first call to ``fd``; the server must take no second one.
 
@@ -36,7 +36,7 @@ class StreamRecorder:
         self._reporter = reporter
         self._fd = fd
         self._loop = asyncio.get_running_loop()
-        self._log: CallLog | None = None
+        self._log: LiveCallLog | None = None
         self._handed_bytes = 0
         self._written_bytes = 0
         self._dropped_bytes = 0
@@ -45,10 +45,10 @@ class StreamRecorder:
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
-    def start(self, log: CallLog) -> "StreamRecording":
+    def start(self, log: LiveCallLog) -> "PipeRecording":
         """Begin to write the call."""
         self._log = log
-        return StreamRecording(self, log)
+        return PipeRecording(self, log)
 
     def flush(self, now: float) -> None:
         """Nothing waits here."""
@@ -69,7 +69,7 @@ class StreamRecorder:
         self._handed_bytes += len(data)
         self._queue.put(data)
 
-    def _report_saved(self, log: CallLog) -> None:
+    def _report_saved(self, log: LiveCallLog) -> None:
         samples = log.samples
         fields: Report = {
             "path": "-",
@@ -114,12 +114,12 @@ class StreamRecorder:
         self._written_bytes += len(data)
 
 
-class StreamRecording:
+class PipeRecording:
     """One call on its way to a pipe; while it isn't known whether audio is missing, what comes is held back."""
 
     path = "-"
 
-    def __init__(self, recorder: StreamRecorder, log: CallLog) -> None:
+    def __init__(self, recorder: PipeRecorder, log: LiveCallLog) -> None:
         settings = recorder.settings
         self._recorder = recorder
         self._log = log

@@ -27,7 +27,7 @@ from listenctl.protocol.session import FlushRequested, GapFound, MessageReceived
 from listenctl.server.calls.live_call_log import (
     EMPTY_MESSAGE,
     SHUTTING_DOWN,
-    CallLog,
+    LiveCallLog,
     describe_completeness,
     describe_key,
 )
@@ -35,7 +35,7 @@ from listenctl.server.calls.live_call_log import (
 MAX_SIDECAR = 64 * 1024 * 1024
 
 
-def describe(log: CallLog, recording: Recording) -> Report:
+def describe(log: LiveCallLog, recording: Recording) -> Report:
     """Return the sidecar of a call, finished or not."""
     return {
         "v": VERSION,
@@ -76,7 +76,7 @@ def write(sidecar: Claim, description: Report) -> None:
         os.ftruncate(sidecar.fd, len(data))
 
 
-def describe_audio(log: CallLog, recording: Recording) -> Report:
+def describe_audio(log: LiveCallLog, recording: Recording) -> Report:
     """Return what the files of a recording hold."""
     output = recording.output_format
     return {
@@ -94,7 +94,7 @@ def describe_audio(log: CallLog, recording: Recording) -> Report:
     }
 
 
-def _describe_events(log: CallLog, recording: Recording) -> list[Report]:
+def _describe_events(log: LiveCallLog, recording: Recording) -> list[Report]:
     # A key is heard when it is over, and stands where it began.
     entries = [entry for entry in log.entries if isinstance(entry, MessageReceived | HeardKey)]
     return [_describe_event(entry, recording) for entry in sorted(entries, key=attrgetter("position"))]
@@ -107,7 +107,7 @@ def _describe_event(entry: MessageReceived | HeardKey, recording: Recording) -> 
     return {"event": kind, **_place(entry.position, recording), **fields}
 
 
-def _describe_gaps(log: CallLog, recording: Recording) -> list[Report]:
+def _describe_gaps(log: LiveCallLog, recording: Recording) -> list[Report]:
     rate = log.audio_format.sample_rate
     gaps = []
     for gap in log.ledger.found:
@@ -135,7 +135,7 @@ def _describe_loss(loss: Loss, rate: int, recording: Recording) -> Report:
     }
 
 
-def _describe_warnings(log: CallLog, recording: Recording) -> list[Report]:
+def _describe_warnings(log: LiveCallLog, recording: Recording) -> list[Report]:
     warnings: list[Report] = []
     for entry in log.entries:
         match entry:
@@ -148,7 +148,7 @@ def _describe_warnings(log: CallLog, recording: Recording) -> list[Report]:
     return warnings
 
 
-def _describe_close(log: CallLog) -> Report | None:
+def _describe_close(log: LiveCallLog) -> Report | None:
     ending = log.ending
     return None if ending is None else {"code": ending.code, "reason": ending.reason, "by": ending.closed_by}
 

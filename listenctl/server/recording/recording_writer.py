@@ -23,7 +23,7 @@ from listenctl.media.files.recording_names import Destination
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap
-from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.recording import recorded_sidecar as sidecar
 
 RETRY_AFTER = 1.0
@@ -51,7 +51,7 @@ class RecordSettings:
     sync: str | float = "never"
 
 
-class Track:
+class RecordingWriter:
     """
     Make one recording.
 
@@ -59,7 +59,7 @@ class Track:
         log: of the call; the sidecar is made from it, so at the end it must be complete.
     """
 
-    def __init__(self, settings: RecordSettings, log: CallLog, tell: Tell, later: Later) -> None:
+    def __init__(self, settings: RecordSettings, log: LiveCallLog, tell: Tell, later: Later) -> None:
         self._settings = settings
         self._log = log
         self._tell = tell

@@ -1,4 +1,4 @@
-"""What a server does with each call by itself: its attendants, each with a task and a place among the call's tools."""
+"""What a server does with each call by itself: its responders, each with a task and a place among the call's tools."""
 
 import asyncio
 import logging
@@ -9,20 +9,20 @@ from typing import Protocol
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.events import Report, Reporter
-from listenctl.server.calls.live_call_log import CallLog
-from listenctl.server.control_api.attached_tools import Attachments
+from listenctl.server.calls.live_call_log import LiveCallLog
+from listenctl.server.control_api.attached_tools import AttachedTools
 from listenctl.server.control_api.local_tool import LocalTool
 
 FAREWELL = 8.0
-"""Seconds that attendants have when the server ends, before they are stopped."""
+"""Seconds that responders have when the server ends, before they are stopped."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class AttendedCall:
+class RespondedCall:
     """
-    A call as an attendant has it.
+    A call as an responder has it.
 
     Attributes:
         report: tells an event of this call, with its fields.
@@ -30,7 +30,7 @@ class AttendedCall:
     """
 
     tool: LocalTool
-    log: CallLog
+    log: LiveCallLog
     report: Callable[[str, Report], None]
     control: Path | None
 
@@ -40,7 +40,7 @@ class AttendedCall:
         self.report("warning", {"rule": rule, "detail": detail})
 
 
-class Attendant(Protocol):
+class Responder(Protocol):
     """Someone who sees to each call; one for all calls, at once."""
 
     @property
@@ -51,7 +51,7 @@ class Attendant(Protocol):
     def wants_audio(self) -> bool:
         """Whether it is given what jambonz sends, from the first sample."""
 
-    async def attend(self, call: AttendedCall) -> None:
+    async def handle_call(self, call: RespondedCall) -> None:
         """
         See to one call; those who were named first also ask for the stream first.
 
@@ -61,25 +61,25 @@ class Attendant(Protocol):
         """
 
 
-class Attendance:
-    """Run the attendants of all calls."""
+class CallResponders:
+    """Run the responders of all calls."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(
-        self, attendants: Sequence[Attendant], log: CallLog, attachments: Attachments, *, control: Path | None
+        self, responders: Sequence[Responder], log: LiveCallLog, attachments: AttachedTools, *, control: Path | None
     ) -> None:
-        """Have each of ``attendants`` see to a call that begins."""
+        """Have each of ``responders`` see to a call that begins."""
 
         def report(event: str, fields: Report) -> None:
             self._reporter.emit(event, fields, call=log.id, call_sid=log.metadata.call_sid)
 
-        for attendant in attendants:
-            tool = LocalTool(attachments, log, audio=attendant.wants_audio)
-            call = AttendedCall(tool, log, report, control)
-            task = asyncio.get_running_loop().create_task(_attend(attendant, call))
+        for responder in responders:
+            tool = LocalTool(attachments, log, audio=responder.wants_audio)
+            call = RespondedCall(tool, log, report, control)
+            task = asyncio.get_running_loop().create_task(_attend(responder, call))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -93,16 +93,16 @@ class Attendance:
             await asyncio.wait(self._tasks)
 
 
-async def _attend(attendant: Attendant, call: AttendedCall) -> None:
+async def _attend(responder: Responder, call: RespondedCall) -> None:
     try:
-        await attendant.attend(call)
+        await responder.handle_call(call)
     except NotFoundError:
         pass
     except ListenctlError as exc:
-        call.warn(f"{attendant.name}-failed", str(exc))
+        call.warn(f"{responder.name}-failed", str(exc))
     except Exception:
         # One call's bad luck must not reach the others.
-        logger.exception("%s failed in an unforeseen way", attendant.name)
-        call.warn(f"{attendant.name}-failed", "it failed in an unforeseen way")
+        logger.exception("%s failed in an unforeseen way", responder.name)
+        call.warn(f"{responder.name}-failed", "it failed in an unforeseen way")
     finally:
         call.tool.leave()

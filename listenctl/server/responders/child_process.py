@@ -40,7 +40,7 @@ def _is_there(group: int) -> bool:
     return True
 
 
-class Child(asyncio.SubprocessProtocol):
+class ChildProcess(asyncio.SubprocessProtocol):
     """
     Run one program.
 

@@ -4,14 +4,14 @@ from listenctl.media.channel_layout import ChannelLayout, ChannelMap
 from listenctl.media.resampling import soxr_resampler
 from listenctl.play_to_call.stream_sender import move_markers
 from listenctl.protocol.audio import AudioFormat, Resampler
-from listenctl.server.responders.call_responders import AttendedCall
+from listenctl.server.responders.call_responders import RespondedCall
 from listenctl.server.responders.responder_stream import find_stream
 
 STILL = 0.02
 """Seconds that may still be to play when the echo comes back."""
 
 
-class Echo:
+class EchoResponder:
     """
     Send each caller's audio back as it comes: the left channel of stereo, which is the caller's (protocol.md 3.1).
 
@@ -21,7 +21,7 @@ class Echo:
     name = "echo"
     wants_audio = True
 
-    async def attend(self, call: AttendedCall) -> None:
+    async def handle_call(self, call: RespondedCall) -> None:
         """Echo until the call has ended."""
         tool = call.tool
         stream = await find_stream(call)

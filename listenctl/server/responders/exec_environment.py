@@ -9,7 +9,7 @@ from pathlib import Path
 
 from listenctl.protocol import peer_json as wire_json
 from listenctl.protocol.audio import AudioFormat
-from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.calls.live_call_log import LiveCallLog
 
 PREFIX = "LISTENCTL_"
 MAX_VALUE = 64 * 1024
@@ -17,7 +17,7 @@ MAX_VALUE = 64 * 1024
 
 
 def child_environment(
-    inherited: Mapping[str, str], log: CallLog, *, audio: AudioFormat, stream_rate: int | None, control: Path | None
+    inherited: Mapping[str, str], log: LiveCallLog, *, audio: AudioFormat, stream_rate: int | None, control: Path | None
 ) -> dict[str, str | bytes]:
     """
     Return the environment for a call.

@@ -19,10 +19,10 @@ from listenctl.play_to_call.stream_sender import LEAD, PAD, StreamSender
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat, SampleAssembler
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerWord
 from listenctl.protocol.commands import Disconnect
-from listenctl.server.responders.call_responders import AttendedCall
-from listenctl.server.responders.child_process import READ_BYTES, Child
+from listenctl.server.responders.call_responders import RespondedCall
+from listenctl.server.responders.child_process import READ_BYTES, ChildProcess
 from listenctl.server.responders.exec_environment import child_environment
-from listenctl.server.responders.responder_stream import Streaming, find_stream
+from listenctl.server.responders.responder_stream import ResponderStream, find_stream
 from listenctl.server.responders.stderr_lines import SaidLines
 
 MAX_UNREAD = 2.0
@@ -46,7 +46,7 @@ class ExecEnd(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class ExecProgram:
     """
     What to run, and how.
 
@@ -62,18 +62,18 @@ class Program:
     lead: float = LEAD
 
 
-class Exec:
+class ExecResponder:
     """Run a program for each call."""
 
     name = "exec"
     wants_audio = True
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: ExecProgram) -> None:
         self._program = program
         self._started = 0
         self._next_round = asyncio.Event()
 
-    async def attend(self, call: AttendedCall) -> None:
+    async def handle_call(self, call: RespondedCall) -> None:
         """Run the program until it or the call has ended."""
         stream = await self._find_stream(call)
         channels = ChannelMap(self._program.channel, call.log.audio_format)
@@ -87,14 +87,14 @@ class Exec:
         command = shlex.join(self._program.command)
         try:
             await self._take_turn()
-            child = await Child.start(self._program.command, environment)
+            child = await ChildProcess.start(self._program.command, environment)
         except OSError as exc:
             call.report("exec-failed", {"command": command, "reason": exc.strerror or str(exc)})
             return
         call.report("exec-started", {"command": command, "pid": child.pid})
-        await _Run(self._program, call, child, stream=stream or Streaming(0), channels=channels).run()
+        await _Run(self._program, call, child, stream=stream or ResponderStream(0), channels=channels).run()
 
-    async def _find_stream(self, call: AttendedCall) -> Streaming | None:
+    async def _find_stream(self, call: RespondedCall) -> ResponderStream | None:
         """Return what is known of the stream, None for a call that is over by then."""
         try:
             stream = await find_stream(call)
@@ -123,7 +123,13 @@ class _Run:
     """One program and its call."""
 
     def __init__(
-        self, program: Program, call: AttendedCall, child: Child, *, stream: Streaming, channels: ChannelMap
+        self,
+        program: ExecProgram,
+        call: RespondedCall,
+        child: ChildProcess,
+        *,
+        stream: ResponderStream,
+        channels: ChannelMap,
     ) -> None:
         self._program = program
         self._call = call

@@ -9,10 +9,10 @@ from listenctl.media.devices.device_player import DevicePlayer, SoundState
 from listenctl.media.devices.mixer import Ear, Mixer, arrange
 from listenctl.media.devices.sound_devices import OpenStream
 from listenctl.protocol.audio import AudioFormat
-from listenctl.server.responders.call_responders import AttendedCall
+from listenctl.server.responders.call_responders import RespondedCall
 
 
-class Loudspeaker:
+class LocalMonitor:
     """
     Play what callers say as it comes; no call waits for the device, and none is lost with it.
 
@@ -35,7 +35,7 @@ class Loudspeaker:
         self._playing: asyncio.Task[None] | None = None
         self._formats: dict[str, AudioFormat] = {}
 
-    async def attend(self, call: AttendedCall) -> None:
+    async def handle_call(self, call: RespondedCall) -> None:
         """Play one call until it ends."""
         await asyncio.to_thread(_import_slowly)
         self._enter(call)
@@ -50,13 +50,13 @@ class Loudspeaker:
     def _tell(self, state: SoundState) -> None:
         self.on_change(state)
 
-    def _enter(self, call: AttendedCall) -> None:
+    def _enter(self, call: RespondedCall) -> None:
         self._formats[call.log.id] = call.log.audio_format
         self._arrange()
         if self._playing is None:
             self._playing = asyncio.get_running_loop().create_task(self._player.run())
 
-    async def _leave(self, call: AttendedCall) -> None:
+    async def _leave(self, call: RespondedCall) -> None:
         del self._formats[call.log.id]
         self._arrange()
         if not self._formats and self._playing is not None:
@@ -67,7 +67,7 @@ class Loudspeaker:
             if not self._formats:
                 self._mixer.clear()
 
-    def _play(self, call: AttendedCall, pcm: bytes) -> None:
+    def _play(self, call: RespondedCall, pcm: bytes) -> None:
         # Late metadata may have changed it (protocol.md 2).
         audio_format = call.log.audio_format
         if self._formats[call.log.id] != audio_format:

@@ -7,7 +7,7 @@ from listenctl.media.pacing import Clock, SystemClock
 from listenctl.play_to_call.delivery_mode import Choice, Delivery, KnownBy
 from listenctl.play_to_call.player_messages import Dialogue
 from listenctl.play_to_call.rate_probe import AFTER_OTHERS, IDLE, probe
-from listenctl.server.responders.call_responders import AttendedCall
+from listenctl.server.responders.call_responders import RespondedCall
 
 LOOK_AGAIN = 0.05
 """Seconds between two looks at whether who streams before us has found the rate out."""
@@ -16,7 +16,7 @@ RATE_REMEDY = "say it with --stream-rate, or with streamRate in the verb's metad
 
 
 @dataclass(frozen=True, slots=True)
-class Streaming:
+class ResponderStream:
     """
     What is known of a call's stream.
 
@@ -31,7 +31,7 @@ class Streaming:
     tried: bool = False
 
 
-async def find_stream(call: AttendedCall) -> Streaming:
+async def find_stream(call: RespondedCall) -> ResponderStream:
     """
     Return what somebody says of the stream; else find it out, when the stream is free, and let the server remember it.
 
@@ -54,7 +54,7 @@ async def find_stream(call: AttendedCall) -> Streaming:
         prober.leave()
 
 
-async def _find_out(call: AttendedCall, dialogue: Dialogue, clock: Clock) -> Streaming:
+async def _find_out(call: RespondedCall, dialogue: Dialogue, clock: Clock) -> ResponderStream:
     granted = await dialogue.acquire()
     synced = await dialogue.sync()
     while not granted.done() and synced.stream_rate is None:
@@ -73,13 +73,13 @@ async def _find_out(call: AttendedCall, dialogue: Dialogue, clock: Clock) -> Str
         return _guess(call, doubt)
     await dialogue.acquire(mode.sample_rate)
     await dialogue.sync()
-    return Streaming(mode.sample_rate, tried=True)
+    return ResponderStream(mode.sample_rate, tried=True)
 
 
-def _as_said(rate: int, *, tried: bool) -> Streaming:
+def _as_said(rate: int, *, tried: bool) -> ResponderStream:
     doubt = "" if rate else f"the caller hears nothing: the call takes clips, and no stream; {REMEDY}"
-    return Streaming(rate, doubt, tried)
+    return ResponderStream(rate, doubt, tried)
 
 
-def _guess(call: AttendedCall, doubt: str) -> Streaming:
-    return Streaming(call.log.audio_format.sample_rate, doubt, tried=True)
+def _guess(call: RespondedCall, doubt: str) -> ResponderStream:
+    return ResponderStream(call.log.audio_format.sample_rate, doubt, tried=True)

@@ -19,7 +19,7 @@ from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.protocol.messages import Dtmf, JambonzMessage, Mark, PlayDone, UnknownMessage
 from listenctl.protocol.session import MessageReceived, Sender
-from listenctl.server.calls.live_call_log import CallLog, Ending
+from listenctl.server.calls.live_call_log import LiveCallEnd, LiveCallLog
 from listenctl.server.recording import recorded_sidecar as sidecar
 from tests.helpers.calls import STARTED_AT, call_log
 from tests.helpers.captured import endings, frames, losses, notices, payloads, read_file, seen, sessions
@@ -30,16 +30,16 @@ SECOND = bytes(range(250)) * 64
 CHUNK = 320
 
 
-def save(log: CallLog, recording: Recording, folder: Path) -> Path:
+def save(log: LiveCallLog, recording: Recording, folder: Path) -> Path:
     """Write down a recording as ended."""
-    log.ended_at, log.ending = log.started_at + 5, log.ending or Ending("jambonz", 1000, "bye")
+    log.ended_at, log.ending = log.started_at + 5, log.ending or LiveCallEnd("jambonz", 1000, "bye")
     recording.close()
     path = folder / "a.json"
     path.write_text(json.dumps(sidecar.describe(log, recording)))
     return path
 
 
-def recorded(folder: Path, *, log: CallLog | None = None, fill: bool = False) -> tuple[CallLog, Recording]:
+def recorded(folder: Path, *, log: LiveCallLog | None = None, fill: bool = False) -> tuple[LiveCallLog, Recording]:
     log = log or call_log(METADATA)
     return log, Recording(folder / "a.wav", log.audio_format, fill=fill)
 

@@ -8,8 +8,8 @@ from listenctl.load.measure_echo import EchoResult
 from listenctl.load.plan import LoadPlan
 from listenctl.load.report import LoadReport, make_report
 from listenctl.load.run_load import LoadSnapshot
-from listenctl.net.call_target import Target
-from listenctl.net.websocket_url import parse_address
+from listenctl.net.call_target import CallTarget
+from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.statistics import summarize
 from listenctl.terminal.printable_text import Look
 
@@ -100,7 +100,7 @@ def test_figures_of_a_machine_that_is_too_slow_are_not_to_be_trusted() -> None:
 
 
 def test_without_a_connection_there_is_nothing_measured_to_show() -> None:
-    plan = LoadPlan(target=Target(address=parse_address("ws://127.0.0.1:3000/")), calls=1, hold=1)
+    plan = LoadPlan(target=CallTarget(address=parse_websocket_url("ws://127.0.0.1:3000/")), calls=1, hold=1)
 
     text = report_text(make_report(plan, [], seconds=0, interrupted=True), PLAIN)
 

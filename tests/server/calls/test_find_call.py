@@ -9,7 +9,7 @@ from listenctl.protocol.session import ListenSession
 from listenctl.server.calls.find_call import find_call
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.server import ListenServer
-from listenctl.server.server_handshake import Refusal
+from listenctl.server.server_handshake import HandshakeRefusal
 from tests.helpers.calls import call_log
 from tests.helpers.server import FAST
 
@@ -30,9 +30,9 @@ def live(*ids: str) -> list[LiveCall]:
     return calls
 
 
-def found(calls: list[LiveCall], wanted: str) -> str | Refusal:
+def found(calls: list[LiveCall], wanted: str) -> str | HandshakeRefusal:
     call = find_call(calls, wanted)
-    if isinstance(call, Refusal):
+    if isinstance(call, HandshakeRefusal):
         return call
     assert call.log is not None
     return call.log.id
@@ -58,24 +58,24 @@ def test_a_call_is_found_by_id_call_sid_unique_prefix_or_as_the_latest(wanted: s
 def test_what_can_mean_several_calls_lists_them() -> None:
     calls = live("abc~2", "abc~3", "xyz")
 
-    assert found(calls, "abc") == Refusal(HTTPStatus.CONFLICT, "abc can mean 2 live calls:\nabc~2\nabc~3")
-    assert found(calls, "a") == Refusal(HTTPStatus.CONFLICT, "a can mean 2 live calls:\nabc~2\nabc~3")
+    assert found(calls, "abc") == HandshakeRefusal(HTTPStatus.CONFLICT, "abc can mean 2 live calls:\nabc~2\nabc~3")
+    assert found(calls, "a") == HandshakeRefusal(HTTPStatus.CONFLICT, "a can mean 2 live calls:\nabc~2\nabc~3")
 
 
 @pytest.mark.parametrize("wanted", ["b", "", "bc", "abcd"])
 def test_what_means_none_is_not_found(wanted: str) -> None:
-    assert found(live("abc"), wanted) == Refusal(HTTPStatus.NOT_FOUND, f"there is no live call {wanted}")
+    assert found(live("abc"), wanted) == HandshakeRefusal(HTTPStatus.NOT_FOUND, f"there is no live call {wanted}")
 
 
 def test_without_live_calls_that_is_said() -> None:
-    assert found([], "@latest") == Refusal(HTTPStatus.NOT_FOUND, "there is no live call")
+    assert found([], "@latest") == HandshakeRefusal(HTTPStatus.NOT_FOUND, "there is no live call")
 
 
 def test_a_call_that_has_not_begun_is_not_found() -> None:
     calls = live("abc")
     calls[0].log = None
 
-    assert found(calls, "@latest") == Refusal(HTTPStatus.NOT_FOUND, "there is no live call")
+    assert found(calls, "@latest") == HandshakeRefusal(HTTPStatus.NOT_FOUND, "there is no live call")
 
 
 def test_names_of_peers_stay_in_their_line() -> None:
@@ -83,4 +83,6 @@ def test_names_of_peers_stay_in_their_line() -> None:
     assert calls[0].log is not None
     calls[0].log.id = "a-1\n\x1b[2J"
 
-    assert found(calls, "a") == Refusal(HTTPStatus.CONFLICT, "a can mean 2 live calls:\na-1\ufffd\ufffd[2J\na-2")
+    assert found(calls, "a") == HandshakeRefusal(
+        HTTPStatus.CONFLICT, "a can mean 2 live calls:\na-1\ufffd\ufffd[2J\na-2"
+    )

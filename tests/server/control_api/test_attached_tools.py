@@ -10,7 +10,7 @@ from listenctl.protocol.call_sharing.clip_queue import MAX_AT_JAMBONZ, PATIENCE
 from listenctl.protocol.call_sharing.stream_rate import StreamRate
 from listenctl.protocol.frames.splitter import Audio, Text
 from listenctl.server.control_api import attached_tools as module
-from listenctl.server.control_api.attached_tools import MAX_UNSENT, Attachments
+from listenctl.server.control_api.attached_tools import MAX_UNSENT, AttachedTools
 from tests.helpers.playout import play, tone
 from tests.helpers.server import LIMIT, until
 
@@ -63,7 +63,7 @@ def audio(data: bytes) -> Audio:
 
 def test_only_the_first_and_the_last_tool_change_how_the_call_is_read() -> None:
     line = FakeLine()
-    attachments = Attachments(line)
+    attachments = AttachedTools(line)
 
     tools = [attachments.attach(FakeOutlet(), b"{}", audio=False) for _ in range(3)]
     for tool in tools:
@@ -73,7 +73,7 @@ def test_only_the_first_and_the_last_tool_change_how_the_call_is_read() -> None:
 
 
 def test_audio_goes_to_those_who_asked_for_it() -> None:
-    attachments = Attachments(FakeLine())
+    attachments = AttachedTools(FakeLine())
     listening, other = FakeOutlet(), FakeOutlet()
     tool = attachments.attach(listening, b"{}", audio=True)
     attachments.attach(other, b"{}", audio=False)
@@ -87,7 +87,7 @@ def test_audio_goes_to_those_who_asked_for_it() -> None:
 
 async def test_one_tool_streams_at_a_time_and_the_next_is_told() -> None:
     line = FakeLine()
-    attachments = Attachments(line)
+    attachments = AttachedTools(line)
     first, second = FakeOutlet(), FakeOutlet()
     streaming, waiting = (attachments.attach(outlet, b"{}", audio=False) for outlet in (first, second))
 
@@ -103,7 +103,7 @@ async def test_one_tool_streams_at_a_time_and_the_next_is_told() -> None:
 
 
 def test_a_tool_that_comes_when_the_call_has_just_ended_is_told() -> None:
-    attachments = Attachments(FakeLine())
+    attachments = AttachedTools(FakeLine())
     outlet = FakeOutlet()
 
     attachments.end()
@@ -114,7 +114,7 @@ def test_a_tool_that_comes_when_the_call_has_just_ended_is_told() -> None:
 
 async def test_a_message_waits_for_room_towards_jambonz(monkeypatch: pytest.MonkeyPatch) -> None:
     line = FakeLine(unsent=MAX_UNSENT + 1)
-    attachments = Attachments(line)
+    attachments = AttachedTools(line)
     outlet = FakeOutlet()
     tool = attachments.attach(outlet, b"{}", audio=False)
 
@@ -130,7 +130,7 @@ async def test_a_message_waits_for_room_towards_jambonz(monkeypatch: pytest.Monk
 async def test_a_tool_is_told_that_jambonz_doesnt_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.0)
     line = FakeLine(unsent=MAX_UNSENT + 1)
-    attachments = Attachments(line)
+    attachments = AttachedTools(line)
     outlet = FakeOutlet()
     tool = attachments.attach(outlet, b"{}", audio=False)
 
@@ -147,7 +147,7 @@ async def test_a_tool_is_told_that_jambonz_doesnt_read(monkeypatch: pytest.Monke
 
 async def test_a_tool_is_told_that_the_call_is_ending_once_for_its_audio() -> None:
     line = FakeLine(closing=True)
-    attachments = Attachments(line)
+    attachments = AttachedTools(line)
     outlet = FakeOutlet()
     tool = attachments.attach(outlet, b"{}", audio=False)
 
@@ -172,7 +172,7 @@ async def test_a_tool_is_told_that_the_call_is_ending_once_for_its_audio() -> No
 def test_the_rate_of_the_stream_is_taken_from_the_metadata_before_the_server_s(
     metadata: bytes, server_rate: int | None, known: StreamRate
 ) -> None:
-    attachments = Attachments(FakeLine(), server_rate=server_rate)
+    attachments = AttachedTools(FakeLine(), server_rate=server_rate)
 
     attachments.attach(FakeOutlet(), metadata, audio=False)
 
@@ -183,7 +183,7 @@ def queued(own: str) -> Text:
     return Text(play(tone(8), queuePlay=True, id=own))
 
 
-async def filled(attachments: Attachments, outlet: FakeOutlet) -> int:
+async def filled(attachments: AttachedTools, outlet: FakeOutlet) -> int:
     """Attach a tool and have it send one clip more than jambonz gets at once."""
     tool = attachments.attach(outlet, b"{}", audio=False)
     for number in range(MAX_AT_JAMBONZ + 1):
@@ -193,7 +193,7 @@ async def filled(attachments: Attachments, outlet: FakeOutlet) -> int:
 
 async def test_a_clip_is_passed_on_in_time_though_jambonz_answers_none() -> None:
     now, line = 0.0, FakeLine()
-    attachments = Attachments(line, clock=lambda: now)
+    attachments = AttachedTools(line, clock=lambda: now)
     await filled(attachments, FakeOutlet())
     assert len(line.sent) == MAX_AT_JAMBONZ
 
@@ -208,7 +208,7 @@ async def test_a_clip_is_passed_on_in_time_though_jambonz_answers_none() -> None
 
 async def test_clips_wait_while_jambonz_doesnt_read() -> None:
     now, line = 0.0, FakeLine()
-    attachments = Attachments(line, clock=lambda: now)
+    attachments = AttachedTools(line, clock=lambda: now)
     await filled(attachments, FakeOutlet())
 
     now, line.unsent = PATIENCE + 1, MAX_UNSENT + 1
@@ -230,7 +230,7 @@ async def test_clips_wait_while_jambonz_doesnt_read() -> None:
 
 async def test_no_timer_is_left_when_the_call_is_over() -> None:
     now, line = 0.0, FakeLine()
-    attachments = Attachments(line, clock=lambda: now)
+    attachments = AttachedTools(line, clock=lambda: now)
     tool = await filled(attachments, FakeOutlet())
 
     attachments.end()

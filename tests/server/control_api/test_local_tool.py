@@ -9,8 +9,8 @@ from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.frames.splitter import Audio, Text
 from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.protocol.metadata import CallMetadata
-from listenctl.server.calls.live_call_log import CallLog
-from listenctl.server.control_api.attached_tools import Attachments
+from listenctl.server.calls.live_call_log import LiveCallLog
+from listenctl.server.control_api.attached_tools import AttachedTools
 from listenctl.server.control_api.local_tool import MAX_TEXTS, LocalTool
 
 METADATA = b'{"callSid":"7f1c","sampleRate":8000,"streamRate":16000}'
@@ -34,9 +34,9 @@ class Line:
         self.watched = watched
 
 
-def new_log() -> CallLog:
+def new_log() -> LiveCallLog:
     audio_format = AudioFormat(8000, 1)
-    return CallLog(
+    return LiveCallLog(
         id="7f1c",
         remote="127.0.0.1:1",
         target="/",
@@ -54,11 +54,11 @@ def line() -> Line:
 
 
 @pytest.fixture
-def attachments(line: Line) -> Attachments:
-    return Attachments(line)
+def attachments(line: Line) -> AttachedTools:
+    return AttachedTools(line)
 
 
-async def test_a_tool_has_the_metadata_and_then_all_in_its_order(attachments: Attachments) -> None:
+async def test_a_tool_has_the_metadata_and_then_all_in_its_order(attachments: AttachedTools) -> None:
     tool = LocalTool(attachments, new_log(), audio=True)
     attachments.take_text(b'{"event":"dtmf"}')
     attachments.take_audio(b"\1\0", 1)
@@ -69,7 +69,7 @@ async def test_a_tool_has_the_metadata_and_then_all_in_its_order(attachments: At
     assert received == ['{"event":"dtmf"}', b"\1\0", "\ufffd"]
 
 
-async def test_a_tool_that_wants_no_audio_gets_none(attachments: Attachments) -> None:
+async def test_a_tool_that_wants_no_audio_gets_none(attachments: AttachedTools) -> None:
     tool = LocalTool(attachments, new_log(), audio=False)
     attachments.take_audio(SECOND, 8000)
     attachments.take_text(b"text")
@@ -77,7 +77,7 @@ async def test_a_tool_that_wants_no_audio_gets_none(attachments: Attachments) ->
     assert await tool.receive() == "text"
 
 
-async def test_what_a_tool_sends_goes_to_jambonz(attachments: Attachments, line: Line) -> None:
+async def test_what_a_tool_sends_goes_to_jambonz(attachments: AttachedTools, line: Line) -> None:
     tool = LocalTool(attachments, new_log(), audio=False)
 
     await tool.send('{"type":"killAudio"}')
@@ -86,7 +86,7 @@ async def test_what_a_tool_sends_goes_to_jambonz(attachments: Attachments, line:
     assert line.sent == [Text(b'{"type":"killAudio"}'), Audio(b"\1\0", 2, 1)]
 
 
-async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(attachments: Attachments) -> None:
+async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(attachments: AttachedTools) -> None:
     tool = LocalTool(attachments, new_log(), audio=True)
 
     for _ in range(5):
@@ -100,7 +100,7 @@ async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(attac
     assert await tool.receive() == b"\1\0"
 
 
-async def test_audio_that_is_forgotten_isnt_taken_for_dropped_and_texts_stay(attachments: Attachments) -> None:
+async def test_audio_that_is_forgotten_isnt_taken_for_dropped_and_texts_stay(attachments: AttachedTools) -> None:
     tool = LocalTool(attachments, new_log(), audio=True)
     for _ in range(5):
         attachments.take_audio(SECOND, 8000)
@@ -113,7 +113,7 @@ async def test_audio_that_is_forgotten_isnt_taken_for_dropped_and_texts_stay(att
     assert tool.dropped_samples == 0
 
 
-async def test_a_tool_that_leaves_all_texts_unread_is_let_go(attachments: Attachments) -> None:
+async def test_a_tool_that_leaves_all_texts_unread_is_let_go(attachments: AttachedTools) -> None:
     tool = LocalTool(attachments, new_log(), audio=False)
 
     for _ in range(MAX_TEXTS + 1):
@@ -125,7 +125,7 @@ async def test_a_tool_that_leaves_all_texts_unread_is_let_go(attachments: Attach
         await tool.receive()
 
 
-async def test_the_end_of_the_call_comes_behind_all_that_it_said(attachments: Attachments) -> None:
+async def test_the_end_of_the_call_comes_behind_all_that_it_said(attachments: AttachedTools) -> None:
     tool = LocalTool(attachments, new_log(), audio=False)
     attachments.take_text(b"last")
     attachments.end()
@@ -138,7 +138,7 @@ async def test_the_end_of_the_call_comes_behind_all_that_it_said(attachments: At
         await tool.send("text")
 
 
-async def test_who_waits_is_woken_by_the_end_of_the_call(attachments: Attachments) -> None:
+async def test_who_waits_is_woken_by_the_end_of_the_call(attachments: AttachedTools) -> None:
     first, second = (LocalTool(attachments, new_log(), audio=False) for _ in range(2))
     await first.take_stream()
     waiting = [asyncio.create_task(second.receive()), asyncio.create_task(second.take_stream())]
@@ -151,7 +151,7 @@ async def test_who_waits_is_woken_by_the_end_of_the_call(attachments: Attachment
     assert [type(result) for result in results] == [NotFoundError, NotFoundError]
 
 
-async def test_the_stream_goes_round(attachments: Attachments, line: Line) -> None:
+async def test_the_stream_goes_round(attachments: AttachedTools, line: Line) -> None:
     first, second = (LocalTool(attachments, new_log(), audio=False) for _ in range(2))
 
     await first.take_stream()
@@ -167,7 +167,7 @@ async def test_the_stream_goes_round(attachments: Attachments, line: Line) -> No
     assert line.sent == [Audio(b"\1\0", 2, 1)]
 
 
-async def test_a_kill_of_another_ends_the_turn(attachments: Attachments) -> None:
+async def test_a_kill_of_another_ends_the_turn(attachments: AttachedTools) -> None:
     first, second = (LocalTool(attachments, new_log(), audio=False) for _ in range(2))
     await first.take_stream()
 
@@ -178,7 +178,7 @@ async def test_a_kill_of_another_ends_the_turn(attachments: Attachments) -> None
     assert first.has_stream
 
 
-async def test_a_tool_learns_how_the_playing_stands(attachments: Attachments) -> None:
+async def test_a_tool_learns_how_the_playing_stands(attachments: AttachedTools) -> None:
     tool = LocalTool(attachments, new_log(), audio=False)
 
     state = await tool.stream_state()
@@ -186,7 +186,7 @@ async def test_a_tool_learns_how_the_playing_stands(attachments: Attachments) ->
     assert (state.stream_rate, state.stream_rate_from) == (16000, "metadata")
 
 
-async def test_the_line_is_watched_while_a_tool_is_there(attachments: Attachments, line: Line) -> None:
+async def test_the_line_is_watched_while_a_tool_is_there(attachments: AttachedTools, line: Line) -> None:
     tool = LocalTool(attachments, new_log(), audio=False)
     watched = line.watched
     tool.leave()

@@ -13,7 +13,7 @@ from listenctl.media.files.recording_names import Destination
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
-from listenctl.server.recording.pipe_recorder import StreamRecorder
+from listenctl.server.recording.pipe_recorder import PipeRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
 from tests.helpers.calls import call_log
 from tests.helpers.server import LIMIT, Events
@@ -36,7 +36,7 @@ def settings(kind: str, *, fill: bool = False, layout: ChannelLayout = ChannelLa
     return RecordSettings(Destination.parse("-", kind=kind), layout, fill=fill)
 
 
-async def finish(recorder: StreamRecorder, pipe: list[int]) -> bytes:
+async def finish(recorder: PipeRecorder, pipe: list[int]) -> bytes:
     """Finish and return all that came out of the pipe."""
     async with asyncio.timeout(LIMIT):
         await recorder.finish()
@@ -47,7 +47,7 @@ async def finish(recorder: StreamRecorder, pipe: list[int]) -> bytes:
 
 @pytest.mark.parametrize(("kind", "header"), [("wav", stream_header(AudioFormat(8000, 1))), ("raw", b"")])
 async def test_audio_comes_out_as_it_came(kind: str, header: bytes, pipe: list[int]) -> None:
-    recorder = StreamRecorder(settings(kind), Reporter(), pipe[1])
+    recorder = PipeRecorder(settings(kind), Reporter(), pipe[1])
     recording = recorder.start(call_log(METADATA))
 
     recording.write(0, AUDIO)
@@ -59,7 +59,7 @@ async def test_audio_comes_out_as_it_came(kind: str, header: bytes, pipe: list[i
 
 
 async def test_channels_are_laid_out_as_asked(pipe: list[int]) -> None:
-    recorder = StreamRecorder(settings("raw", layout=ChannelLayout.RIGHT), Reporter(), pipe[1])
+    recorder = PipeRecorder(settings("raw", layout=ChannelLayout.RIGHT), Reporter(), pipe[1])
     recording = recorder.start(call_log(STEREO))
 
     recording.write(0, struct.pack("<4h", 1, -2, 3, -4))
@@ -70,7 +70,7 @@ async def test_channels_are_laid_out_as_asked(pipe: list[int]) -> None:
 
 @pytest.mark.parametrize(("fill", "silence"), [(True, 200), (False, 0)])
 async def test_a_pause_is_filled_or_cut(fill: bool, silence: int, pipe: list[int]) -> None:
-    recorder = StreamRecorder(settings("raw", fill=fill), Reporter(), pipe[1])
+    recorder = PipeRecorder(settings("raw", fill=fill), Reporter(), pipe[1])
     recording = recorder.start(call_log(METADATA))
 
     recording.write(0, AUDIO)
@@ -83,7 +83,7 @@ async def test_a_pause_is_filled_or_cut(fill: bool, silence: int, pipe: list[int
 
 async def test_a_reader_that_leaves_is_told_once(pipe: list[int]) -> None:
     events = Events()
-    recorder = StreamRecorder(settings("raw"), Reporter(events), pipe[1])
+    recorder = PipeRecorder(settings("raw"), Reporter(events), pipe[1])
     broken = asyncio.Event()
     recorder.on_broken = broken.set
     recording = recorder.start(call_log(METADATA))
@@ -104,7 +104,7 @@ async def test_a_reader_that_leaves_is_told_once(pipe: list[int]) -> None:
 async def test_what_a_slow_reader_leaves_is_lost_and_told(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("listenctl.server.recording.pipe_recorder.MAX_WAITING_BYTES", 1000)
     events = Events()
-    recorder = StreamRecorder(settings("raw"), Reporter(events), pipe[1])
+    recorder = PipeRecorder(settings("raw"), Reporter(events), pipe[1])
     recording = recorder.start(call_log(METADATA))
 
     # More than a pipe holds.

@@ -13,7 +13,7 @@ from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.protocol.messages import Dtmf
 from listenctl.protocol.session import FlushRequested, MessageReceived, ProtocolViolation
-from listenctl.server.calls.live_call_log import MAX_LOGGED, Ending
+from listenctl.server.calls.live_call_log import MAX_LOGGED, LiveCallEnd
 from listenctl.server.recording import recorded_sidecar as sidecar
 from tests.helpers.calls import STARTED_AT, call_log
 
@@ -63,7 +63,7 @@ def test_positions_are_those_in_the_file(tmp_path: Path) -> None:
     log.add(MessageReceived(200, Dtmf("2", "1600")))
     log.add(ProtocolViolation(320, "half-sample", "odd"))
     log.add(FlushRequested(320))
-    log.samples, log.ended_at, log.ending = 320, STARTED_AT + 2, Ending("jambonz", 1000, "")
+    log.samples, log.ended_at, log.ending = 320, STARTED_AT + 2, LiveCallEnd("jambonz", 1000, "")
 
     description = sidecar.describe(log, recording)
 

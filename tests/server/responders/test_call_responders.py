@@ -1,4 +1,4 @@
-"""The attendants of a server: how they begin, fail and end with their calls."""
+"""The responders of a server: how they begin, fail and end with their calls."""
 
 import asyncio
 import logging
@@ -9,8 +9,8 @@ import pytest
 
 from listenctl.errors import ListenctlError
 from listenctl.server.responders import call_responders as attending
-from listenctl.server.responders.call_responders import AttendedCall
-from tests.helpers.attending import attended
+from listenctl.server.responders.call_responders import RespondedCall
+from tests.helpers.attending import responding
 from tests.helpers.frames import binary, close, text
 from tests.helpers.server import until
 
@@ -27,7 +27,7 @@ class Listener:
     heard: list[str | bytes] = field(default_factory=list)
     ended: bool = False
 
-    async def attend(self, call: AttendedCall) -> None:
+    async def handle_call(self, call: RespondedCall) -> None:
         if self.failure:
             raise self.failure
         try:
@@ -45,7 +45,7 @@ class Stubborn:
     wants_audio: bool = False
     stopped: bool = False
 
-    async def attend(self, call: AttendedCall) -> None:
+    async def handle_call(self, call: RespondedCall) -> None:
         try:
             assert not call.control
             await asyncio.Event().wait()
@@ -57,7 +57,7 @@ async def test_an_attendant_hears_the_call_from_its_first_sample_in_order() -> N
     listener = Listener()
     audio = b"".join(number.to_bytes(2, "little") for number in range(3000))
 
-    async with attended(listener) as run:
+    async with responding(listener) as run:
         # All in one piece, so that the call begins while its first bytes are read.
         peer = await run.call(
             binary(audio[:320]) + text(METADATA) + binary(audio[320:3000]),
@@ -76,7 +76,7 @@ async def test_an_attendant_hears_the_call_from_its_first_sample_in_order() -> N
 async def test_a_call_that_is_over_as_soon_as_it_begins_is_attended_too() -> None:
     listener = Listener()
 
-    async with attended(listener) as run:
+    async with responding(listener) as run:
         await run.call(text(METADATA) + binary(bytes(320)) + close(1000))
         await run.events.wait_for("call-ended")
         await until(lambda: listener.ended)
@@ -85,7 +85,7 @@ async def test_a_call_that_is_over_as_soon_as_it_begins_is_attended_too() -> Non
 
 
 async def test_an_attendant_that_fails_is_a_warning_and_the_call_goes_on() -> None:
-    async with attended(Listener(ListenctlError("no such file")), Listener()) as run:
+    async with responding(Listener(ListenctlError("no such file")), Listener()) as run:
         peer = await run.call(text(METADATA))
         warning = await run.events.wait_for_warning("test-failed")
         await peer.send(close(1000))
@@ -98,7 +98,7 @@ async def test_an_attendant_that_fails_is_a_warning_and_the_call_goes_on() -> No
 async def test_an_unforeseen_failure_costs_nobody_else_anything(caplog: pytest.LogCaptureFixture) -> None:
     listener = Listener()
 
-    async with attended(Listener(RuntimeError("oops")), listener) as run:
+    async with responding(Listener(RuntimeError("oops")), listener) as run:
         with caplog.at_level(logging.CRITICAL, "listenctl"):
             await run.call(text(METADATA), binary(bytes(320)))
             warning = await run.events.wait_for_warning("test-failed")
@@ -111,7 +111,7 @@ async def test_the_end_of_the_server_stops_who_goes_on(monkeypatch: pytest.Monke
     monkeypatch.setattr(attending, "FAREWELL", 0.1)
     stubborn = Stubborn()
 
-    async with attended(stubborn) as run:
+    async with responding(stubborn) as run:
         await run.call(text(METADATA))
         await run.events.wait_for("call-started")
         run.server.stop()
@@ -121,7 +121,7 @@ async def test_the_end_of_the_server_stops_who_goes_on(monkeypatch: pytest.Monke
 
 
 async def test_a_server_without_attendants_attaches_nobody(tmp_path: Path) -> None:
-    async with attended() as run:
+    async with responding() as run:
         await run.call(text(METADATA))
         await run.events.wait_for("call-started")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.server.responders.child_process import Child
+from listenctl.server.responders.child_process import ChildProcess
 from tests.helpers.attending import is_alive
 from tests.helpers.server import LIMIT, until
 
@@ -17,9 +17,9 @@ STUBBORN = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); p
 
 
 @asynccontextmanager
-async def started(*command: str) -> AsyncIterator[Child]:
+async def started(*command: str) -> AsyncIterator[ChildProcess]:
     async with asyncio.timeout(LIMIT):
-        child = await Child.start(command, os.environ)
+        child = await ChildProcess.start(command, os.environ)
         try:
             yield child
         finally:
@@ -97,4 +97,4 @@ async def test_a_child_that_writes_too_fast_is_held_back() -> None:
 
 async def test_what_cant_be_started_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
-        await Child.start(["/nonexistent/program"], {})
+        await ChildProcess.start(["/nonexistent/program"], {})

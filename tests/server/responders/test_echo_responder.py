@@ -9,8 +9,8 @@ import soundfile
 
 from listenctl.protocol.call_sharing.tool_messages import ControlType
 from listenctl.protocol.commands import MarkCommand
-from listenctl.server.responders.echo_responder import Echo
-from tests.helpers.attending import as_streamed, attended, place_and_hear, plan_to_hear, without_silence
+from listenctl.server.responders.echo_responder import EchoResponder
+from tests.helpers.attending import as_streamed, place_and_hear, plan_to_hear, responding, without_silence
 from tests.helpers.control import controlled
 from tests.helpers.frames import binary, text
 from tests.helpers.server import faster
@@ -21,7 +21,7 @@ from tests.helpers.simulated import make_noise
 async def test_callers_hear_what_they_say_from_the_first_sample_on(mix_type: str, tmp_path: Path) -> None:
     noise = make_noise(tmp_path, sample_rate=8000, samples=8000)
 
-    async with attended(Echo()) as run:
+    async with responding(EchoResponder()) as run:
         plan = plan_to_hear(
             run,
             tmp_path / "heard.wav",
@@ -40,7 +40,7 @@ async def test_callers_hear_what_they_say_from_the_first_sample_on(mix_type: str
 async def test_the_echo_has_the_rate_of_the_stream(
     sample_rate: int, stream_rate: int, said: bool, tmp_path: Path
 ) -> None:
-    async with attended(Echo()) as run:
+    async with responding(EchoResponder()) as run:
         plan = plan_to_hear(
             run,
             tmp_path / "heard.wav",
@@ -60,7 +60,7 @@ async def test_the_echo_has_the_rate_of_the_stream(
 
 
 async def test_the_servers_rate_counts_where_the_metadata_has_none(tmp_path: Path) -> None:
-    async with attended(Echo(), settings=faster(stream_rate=8000)) as run:
+    async with responding(EchoResponder(), settings=faster(stream_rate=8000)) as run:
         plan = plan_to_hear(run, tmp_path / "heard.wav", caller="tone:440", duration=1.0, sample_rate=16000)
         heard = await place_and_hear(plan)
 
@@ -72,14 +72,14 @@ async def test_an_echo_that_had_to_find_out_the_rate_isnt_late_for_that(tmp_path
     caller = tmp_path / "caller.wav"
     soundfile.write(caller, np.concatenate([np.zeros(12000), np.full(8000, 3000)]).astype(np.int16), 8000)
 
-    async with attended(Echo()) as run:
+    async with responding(EchoResponder()) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller=str(caller), duration=3.0))
 
     assert 1.5 <= np.flatnonzero(heard.audio)[0] / 8000 < 1.8
 
 
 async def test_a_call_that_takes_clips_is_told_of(tmp_path: Path) -> None:
-    async with attended(Echo()) as run:
+    async with responding(EchoResponder()) as run:
         plan = plan_to_hear(
             run, tmp_path / "heard.wav", caller="tone:440", duration=0.3, stream_rate=None, metadata={"streamRate": 0}
         )
@@ -92,7 +92,7 @@ async def test_a_call_that_takes_clips_is_told_of(tmp_path: Path) -> None:
 
 
 async def test_a_call_that_answers_no_mark_may_not_hear_its_echo_and_that_is_told(tmp_path: Path) -> None:
-    async with attended(Echo()) as run:
+    async with responding(EchoResponder()) as run:
         heard = await place_and_hear(
             plan_to_hear(run, tmp_path / "heard.wav", caller="tone:440", duration=1.0, stream_rate=None)
         )
@@ -104,7 +104,7 @@ async def test_a_call_that_answers_no_mark_may_not_hear_its_echo_and_that_is_tol
 
 async def test_the_echo_of_a_call_that_is_silent_keeps_nobody_from_streaming(tmp_path: Path) -> None:
     async with controlled(tmp_path) as server:
-        server.run.server.attendants.append(Echo())
+        server.run.server.responders.append(EchoResponder())
         peer = await server.run.call(text('{"callSid":"a","sampleRate":8000,"mixType":"mono","streamRate":8000}'))
         await server.run.events.wait_for("call-started")
         async with server.attach() as first, server.attach() as second:
@@ -120,7 +120,7 @@ async def test_the_echo_of_a_call_that_is_silent_keeps_nobody_from_streaming(tmp
 
 async def test_the_echo_pauses_while_another_tool_streams_and_comes_back(tmp_path: Path) -> None:
     async with controlled(tmp_path) as server:
-        server.run.server.attendants.append(Echo())
+        server.run.server.responders.append(EchoResponder())
         plan = plan_to_hear(
             server.run, tmp_path / "heard.wav", caller="tone:440", duration=4.0, metadata={"streamRate": 8000}
         )

@@ -5,14 +5,14 @@ from pathlib import Path
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.protocol.metadata import CallMetadata
-from listenctl.server.calls.live_call_log import CallLog
+from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.responders.exec_environment import MAX_VALUE, child_environment
 
 MONO = AudioFormat(8000, 1)
 
 
-def log_of(metadata: bytes) -> CallLog:
-    return CallLog(
+def log_of(metadata: bytes) -> LiveCallLog:
+    return LiveCallLog(
         id="7f1c",
         remote="127.0.0.1:1",
         target="/",

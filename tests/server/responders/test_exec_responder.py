@@ -11,14 +11,14 @@ import pytest
 
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.protocol.call_sharing.tool_messages import ControlType
-from listenctl.server.responders.exec_responder import Exec, ExecEnd, Program
+from listenctl.server.responders.exec_responder import ExecEnd, ExecProgram, ExecResponder
 from tests.helpers.attending import (
     as_streamed,
-    attended,
     event_of,
     is_alive,
     place_and_hear,
     plan_to_hear,
+    responding,
     without_silence,
 )
 from tests.helpers.control import controlled
@@ -29,11 +29,11 @@ from tests.helpers.simulated import make_noise, wait_for_recording
 METADATA: dict[str, object] = {"streamRate": 8000}
 
 
-def program(*command: str, **more: object) -> Exec:
-    return Exec(Program(command, **more))  # type: ignore[arg-type]
+def program(*command: str, **more: object) -> ExecResponder:
+    return ExecResponder(ExecProgram(command, **more))  # type: ignore[arg-type]
 
 
-def python(script: str, **more: object) -> Exec:
+def python(script: str, **more: object) -> ExecResponder:
     return program(sys.executable, "-c", f"import os, sys, time\n{script}", **more)
 
 
@@ -44,7 +44,7 @@ def said(events: Events) -> list[str]:
 async def test_the_caller_hears_what_the_program_writes_from_the_first_sample_on(tmp_path: Path) -> None:
     noise = make_noise(tmp_path, sample_rate=8000, samples=12000)
 
-    async with attended(program("cat"), record=tmp_path / "calls") as run:
+    async with responding(program("cat"), record=tmp_path / "calls") as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller=noise, duration=2.2))
         ended = await event_of(run.events, "exec-ended", heard.metadata)
         saved = await wait_for_recording(run, heard.metadata.call_sid or "")
@@ -62,7 +62,7 @@ async def test_the_program_reads_the_channel_that_it_was_promised(
 ) -> None:
     noise = make_noise(tmp_path, sample_rate=8000, samples=4000)
 
-    async with attended(program("sh", "-c", f"cat > {tmp_path}/pcm", channel=channel)) as run:
+    async with responding(program("sh", "-c", f"cat > {tmp_path}/pcm", channel=channel)) as run:
         plan = plan_to_hear(run, tmp_path / "heard.wav", caller=noise, callee=None, mix_type="stereo")
         heard = await place_and_hear(plan)
         await event_of(run.events, "exec-ended", heard.metadata)
@@ -76,7 +76,7 @@ async def test_the_program_learns_of_the_call_from_its_environment(
     monkeypatch.setenv("LISTENCTL_AUTH", "user:s3cret")
     script = "for k, v in sorted(os.environ.items()):\n if k.startswith('LISTENCTL_'): print(k, v, file=sys.stderr)"
 
-    async with attended(python(script)) as run:
+    async with responding(python(script)) as run:
         plan = plan_to_hear(
             run,
             tmp_path / "heard.wav",
@@ -113,7 +113,7 @@ async def test_the_program_learns_of_the_call_from_its_environment(
 
 async def test_the_program_reaches_its_call_through_the_control_socket(tmp_path: Path) -> None:
     async with controlled(tmp_path) as server:
-        server.run.server.attendants.append(program("sh", "-c", 'echo "$LISTENCTL_CONTROL $LISTENCTL_NAME" >&2'))
+        server.run.server.responders.append(program("sh", "-c", 'echo "$LISTENCTL_CONTROL $LISTENCTL_NAME" >&2'))
         heard = await place_and_hear(plan_to_hear(server.run, tmp_path / "heard.wav", duration=0.5))
         await event_of(server.run.events, "exec-ended", heard.metadata)
 
@@ -121,7 +121,7 @@ async def test_the_program_reaches_its_call_through_the_control_socket(tmp_path:
 
 
 async def test_a_program_that_ends_is_reported_and_its_call_goes_on(tmp_path: Path) -> None:
-    async with attended(program("sh", "-c", "echo 'no model' >&2; exit 7")) as run:
+    async with responding(program("sh", "-c", "echo 'no model' >&2; exit 7")) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=1.0))
         ended = await event_of(run.events, "exec-ended", heard.metadata)
         over = await event_of(run.events, "call-ended", heard.metadata)
@@ -133,7 +133,7 @@ async def test_a_program_that_ends_is_reported_and_its_call_goes_on(tmp_path: Pa
 
 
 async def test_a_program_that_is_killed_is_reported_with_its_signal(tmp_path: Path) -> None:
-    async with attended(python("os.kill(os.getpid(), 9)")) as run:
+    async with responding(python("os.kill(os.getpid(), 9)")) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=0.6))
         ended = await event_of(run.events, "exec-ended", heard.metadata)
 
@@ -144,7 +144,7 @@ async def test_the_end_of_the_program_can_end_the_listen_when_all_was_heard(tmp_
     pcm = np.full(8000, 1000, "<i2").tobytes()
     (tmp_path / "pcm").write_bytes(pcm)
 
-    async with attended(program("cat", str(tmp_path / "pcm"), end=ExecEnd.DISCONNECT)) as run:
+    async with responding(program("cat", str(tmp_path / "pcm"), end=ExecEnd.DISCONNECT)) as run:
         plan = plan_to_hear(run, tmp_path / "heard.wav", duration=10, metadata=METADATA)
         heard = await place_and_hear(plan)
 
@@ -159,7 +159,7 @@ async def test_what_the_program_leaves_behind_doesnt_keep_its_end_from_counting(
     left = f"{leave} sh -c 'echo $$ > pid; exec sleep 250' & while [ ! -s pid ]; do :; done"
     script = f"cd {tmp_path}; {left}; cat pid >&2; cat pcm; exit 3"
 
-    async with attended(program("sh", "-c", script, end=ExecEnd.DISCONNECT)) as run:
+    async with responding(program("sh", "-c", script, end=ExecEnd.DISCONNECT)) as run:
         plan = plan_to_hear(run, tmp_path / "heard.wav", duration=10, metadata=METADATA)
         heard = await place_and_hear(plan)
         ended = await event_of(run.events, "exec-ended", heard.metadata)
@@ -177,7 +177,7 @@ async def test_what_the_program_leaves_behind_doesnt_keep_its_end_from_counting(
 
 
 async def test_the_program_learns_a_rate_that_nobody_says(tmp_path: Path) -> None:
-    async with attended(program("sh", "-c", 'echo "$LISTENCTL_STREAM_RATE" >&2; cat >/dev/null')) as run:
+    async with responding(program("sh", "-c", 'echo "$LISTENCTL_STREAM_RATE" >&2; cat >/dev/null')) as run:
         plan = plan_to_hear(run, tmp_path / "heard.wav", duration=1.5, sample_rate=16000, stream_rate=24000)
         heard = await place_and_hear(plan)
         await event_of(run.events, "exec-ended", heard.metadata)
@@ -189,7 +189,7 @@ async def test_the_program_learns_a_rate_that_nobody_says(tmp_path: Path) -> Non
 async def test_a_call_that_is_over_before_the_rate_is_found_is_heard_by_its_program(tmp_path: Path) -> None:
     script = f'echo "<$LISTENCTL_STREAM_RATE>" >&2; cat > {tmp_path}/pcm'
 
-    async with attended(program("sh", "-c", script)) as run:
+    async with responding(program("sh", "-c", script)) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller="tone:440", duration=0.2))
         await event_of(run.events, "exec-ended", heard.metadata)
 
@@ -207,7 +207,7 @@ async def test_the_end_of_what_the_program_says_is_heard_while_it_is_silent(tmp_
         "sys.stdin.buffer.read()"
     )
 
-    async with attended(python(script)) as run:
+    async with responding(python(script)) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=2.0, metadata=METADATA))
 
     sounding = without_silence(heard.audio)
@@ -219,7 +219,7 @@ async def test_the_end_of_what_the_program_says_is_heard_while_it_is_silent(tmp_
 async def test_a_program_that_writes_too_fast_is_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("listenctl.server.responders.exec_responder.PATIENCE", 0.1)
 
-    async with attended(program("yes")) as run:
+    async with responding(program("yes")) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=1.0, metadata=METADATA))
         ended = await event_of(run.events, "exec-ended", heard.metadata)
 
@@ -234,7 +234,7 @@ async def test_a_program_that_reads_nothing_loses_audio_and_the_recording_doesnt
     monkeypatch.setattr("listenctl.server.responders.exec_responder.PATIENCE", 0.1)
     monkeypatch.setattr("listenctl.server.responders.exec_responder.MAX_UNREAD", 0.2)
 
-    async with attended(program("sleep", "60"), record=tmp_path / "calls") as run:
+    async with responding(program("sleep", "60"), record=tmp_path / "calls") as run:
         plan = plan_to_hear(run, tmp_path / "heard.wav", caller="tone:440", duration=1.5, sample_rate=64000)
         heard = await place_and_hear(plan)
         ended = await event_of(run.events, "exec-ended", heard.metadata)
@@ -255,7 +255,7 @@ async def test_a_program_that_ignores_the_end_of_its_call_is_ended(
     monkeypatch.setattr("listenctl.server.responders.child_process.TERM_WAIT", 0.2)
     script = "import signal\nsignal.signal(15, signal.SIG_IGN)\nprint(os.getpid(), file=sys.stderr)\ntime.sleep(60)"
 
-    async with attended(python(script)) as run:
+    async with responding(python(script)) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=1.0))
         ended = await event_of(run.events, "exec-ended", heard.metadata)
 
@@ -265,7 +265,7 @@ async def test_a_program_that_ignores_the_end_of_its_call_is_ended(
 
 
 async def test_a_call_that_takes_clips_is_heard_by_its_program_and_told_of(tmp_path: Path) -> None:
-    async with attended(program("cat")) as run:
+    async with responding(program("cat")) as run:
         plan = plan_to_hear(
             run,
             tmp_path / "heard.wav",
@@ -285,7 +285,7 @@ async def test_a_call_that_takes_clips_is_heard_by_its_program_and_told_of(tmp_p
 
 
 async def test_a_program_that_cant_be_started_doesnt_cost_the_call(tmp_path: Path) -> None:
-    async with attended(program("/nonexistent/agent", "--x")) as run:
+    async with responding(program("/nonexistent/agent", "--x")) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=0.3))
         failed = await event_of(run.events, "exec-failed", heard.metadata)
         over = await event_of(run.events, "call-ended", heard.metadata)
@@ -298,7 +298,7 @@ async def test_a_program_that_cant_be_started_doesnt_cost_the_call(tmp_path: Pat
 async def test_a_program_hears_on_when_late_metadata_change_the_format_and_that_is_told(tmp_path: Path) -> None:
     settings = faster(metadata_timeout=0.05)
 
-    async with attended(program("sh", "-c", f"cat > {tmp_path}/pcm"), settings=settings) as run:
+    async with responding(program("sh", "-c", f"cat > {tmp_path}/pcm"), settings=settings) as run:
         peer = await run.call(binary(b"\1\0" * 160))
         await run.events.wait_for("exec-started")
         await peer.send(text('{"callSid":"a","sampleRate":16000,"mixType":"stereo"}'), binary(b"\2\0" * 320))
@@ -315,7 +315,7 @@ async def test_a_stream_goes_on_after_somebody_has_silenced_it(tmp_path: Path, m
     monkeypatch.setattr("listenctl.server.responders.exec_responder.PATIENCE", 0.1)
 
     async with controlled(tmp_path) as server:
-        server.run.server.attendants.append(python(script))
+        server.run.server.responders.append(python(script))
         plan = plan_to_hear(server.run, tmp_path / "heard.wav", duration=2.0, metadata=METADATA)
         placing = asyncio.create_task(place_and_hear(plan))
         await server.run.events.wait_for("exec-started")
@@ -338,7 +338,7 @@ async def test_a_stream_goes_on_after_somebody_has_silenced_it(tmp_path: Path, m
 async def test_endless_lines_and_floods_of_them_are_bounded(tmp_path: Path) -> None:
     script = "os.write(2, b'x' * 200_000 + b'\\n' + b'\\x1b[2J\\xff\\n' + b'y\\n' * 5000)"
 
-    async with attended(python(script)) as run:
+    async with responding(python(script)) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=1.0))
         ended = await event_of(run.events, "exec-ended", heard.metadata)
 
@@ -350,7 +350,7 @@ async def test_endless_lines_and_floods_of_them_are_bounded(tmp_path: Path) -> N
 
 
 async def test_the_server_ends_only_when_its_programs_have(tmp_path: Path) -> None:
-    async with attended(program("sh", "-c", "cat >/dev/null; echo done >&2")) as run:
+    async with responding(program("sh", "-c", "cat >/dev/null; echo done >&2")) as run:
         placing = asyncio.create_task(place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=10)))
         await run.events.wait_for("exec-started")
         run.server.stop()
@@ -365,7 +365,7 @@ async def test_the_server_ends_only_when_its_programs_have(tmp_path: Path) -> No
 async def test_each_of_many_calls_has_a_program_of_its_own(tmp_path: Path) -> None:
     settings = faster(max_calls=100)
 
-    async with attended(program("cat"), settings=settings) as run:
+    async with responding(program("cat"), settings=settings) as run:
         plans = [plan_to_hear(run, tmp_path / f"heard-{number}.wav", duration=2.0) for number in range(30)]
         calls = await asyncio.gather(*(place_and_hear(plan) for plan in plans))
         for heard in calls:

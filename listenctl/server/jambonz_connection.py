@@ -22,9 +22,9 @@ from listenctl.protocol.frames.splitter import Audio, Control, Splitter, Text
 from listenctl.protocol.session import CallStarted, Event, FlushRequested, ListenSession, Sender
 from listenctl.server.answer_handshake import Doorkeeper, Opened, Opening
 from listenctl.server.calls.live_call import LiveCall
-from listenctl.server.calls.live_call_log import Ending
-from listenctl.server.read_schedule import ATTEND_EVERY, FIRST_READ, Attention, Heartbeat
-from listenctl.server.server_handshake import Refusal
+from listenctl.server.calls.live_call_log import LiveCallEnd
+from listenctl.server.read_schedule import ATTEND_EVERY, FIRST_READ, KeepAlive, ReadSchedule
+from listenctl.server.server_handshake import HandshakeRefusal
 
 if TYPE_CHECKING:
     from listenctl.server.relay import Relay
@@ -59,15 +59,15 @@ class Closing:
         before, self._unsent_before = self._unsent_before, unsent
         return 0 < unsent < before
 
-    def describe(self) -> Ending:
+    def describe(self) -> LiveCallEnd:
         """Return how the connection has ended."""
         received, sent = self._protocol.close_rcvd, self._protocol.close_sent
         by = "" if self._broken_off else self.by
         if received is not None:
-            return Ending(by or "jambonz", received.code, received.reason)
+            return LiveCallEnd(by or "jambonz", received.code, received.reason)
         if sent is not None:
-            return Ending(by or "listenctl", sent.code, sent.reason or str(self._protocol.parser_exc or ""))
-        return Ending("nobody", CloseCode.ABNORMAL_CLOSURE, self._broken_off or "the connection broke")
+            return LiveCallEnd(by or "listenctl", sent.code, sent.reason or str(self._protocol.parser_exc or ""))
+        return LiveCallEnd("nobody", CloseCode.ABNORMAL_CLOSURE, self._broken_off or "the connection broke")
 
 
 logger = logging.getLogger(__name__)
@@ -76,18 +76,18 @@ logger = logging.getLogger(__name__)
 class Gate(Doorkeeper, Protocol):
     """What a connection asks its server."""
 
-    def open_call(self, connection: "Connection", session: ListenSession) -> LiveCall:
+    def open_call(self, connection: "JambonzConnection", session: ListenSession) -> LiveCall:
         """Make a handshake a call."""
 
-    def forget(self, connection: "Connection") -> None:
+    def forget(self, connection: "JambonzConnection") -> None:
         """Take notice that the connection has ended."""
 
 
-class Connection:
+class JambonzConnection:
     """
     Drive one connection.
 
-    ``visit`` is called by the wheel, ``attend`` whenever there is something to read while the connection is read at
+    ``visit`` is called by the wheel, ``read_now`` whenever there is something to read while the connection is read at
     once: in its handshake, when we are closing, and while a tool is attached to its call.
     """
 
@@ -104,14 +104,14 @@ class Connection:
         self._call: LiveCall | None = None
         self._closed = False
         self._closing = Closing(self._protocol)
-        self._attention = Attention(link, loop, self.attend)
-        self._heartbeat = Heartbeat(self._settings, loop.time())
+        self._attention = ReadSchedule(link, loop, self.read_now)
+        self._heartbeat = KeepAlive(self._settings, loop.time())
         self._deadline = loop.time() + self._settings.handshake_timeout
         self._visiting = False
 
     def open(self) -> None:
         """Begin; the request is usually there already."""
-        self.attend()
+        self.read_now()
         if self._call is None and not self._closed:
             self._attention.read_at_once()
 
@@ -144,7 +144,7 @@ class Connection:
             self._visiting = False
         return None if self._closed else self._attention.interval
 
-    def attend(self) -> None:
+    def read_now(self) -> None:
         """Read now, because something is there."""
         self.visit(self._loop.time())
 
@@ -206,7 +206,7 @@ class Connection:
         if self._call is None or self._closing.by:
             return
         if watched:
-            self.attend()
+            self.read_now()
             if not self._closed:
                 self._attention.read_at_once()
         else:
@@ -292,7 +292,7 @@ class Connection:
         elif self._closing.by or self._opening.refused or self._protocol.eof_sent:
             self._end()
         elif self._call is None:
-            self._opening.refuse_raw(Refusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long"))
+            self._opening.refuse_raw(HandshakeRefusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long"))
         elif not self._call.session.started:
             self._take_events(self._call, self._call.session.assume_defaults(now), now)
         elif self._heartbeat.has_drained(now):

@@ -8,15 +8,15 @@ import pytest
 import soundfile
 
 from listenctl.play_to_call.playable_sound import sound_of
-from listenctl.server.responders.echo_responder import Echo
-from listenctl.server.responders.exec_responder import Exec, Program
-from listenctl.server.responders.greeting import Greeting
-from tests.helpers.attending import as_streamed, attended, event_of, place_and_hear, plan_to_hear, without_silence
+from listenctl.server.responders.echo_responder import EchoResponder
+from listenctl.server.responders.exec_responder import ExecProgram, ExecResponder
+from listenctl.server.responders.greeting_responder import GreetingResponder
+from tests.helpers.attending import as_streamed, event_of, place_and_hear, plan_to_hear, responding, without_silence
 from tests.helpers.simulated import make_noise
 
 
-async def greeting(path: Path) -> Greeting:
-    return Greeting(await sound_of(str(path)), lead=0.2)
+async def greeting(path: Path) -> GreetingResponder:
+    return GreetingResponder(await sound_of(str(path)), lead=0.2)
 
 
 def write_tone(path: Path, value: int, samples: int) -> Path:
@@ -31,7 +31,7 @@ async def test_callers_are_greeted_in_the_way_that_their_call_takes(
     noise = make_noise(tmp_path, sample_rate=8000, samples=8000)
     soundfile.write(tmp_path / "hello.wav", noise.samples[0], 8000, subtype="PCM_16")
 
-    async with attended(await greeting(tmp_path / "hello.wav")) as run:
+    async with responding(await greeting(tmp_path / "hello.wav")) as run:
         plans = [
             plan_to_hear(
                 run,
@@ -59,7 +59,7 @@ async def test_the_program_is_heard_after_the_greeting(tmp_path: Path) -> None:
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 8000))
     (tmp_path / "pcm").write_bytes(np.full(4000, 2000, "<i2").tobytes())
 
-    async with attended(hello, Exec(Program(["cat", str(tmp_path / "pcm")]))) as run:
+    async with responding(hello, ExecResponder(ExecProgram(["cat", str(tmp_path / "pcm")]))) as run:
         plan = plan_to_hear(run, tmp_path / "heard.wav", duration=3.0, metadata={"streamRate": 8000})
         heard = await place_and_hear(plan)
 
@@ -70,7 +70,7 @@ async def test_the_echo_begins_after_the_greeting(tmp_path: Path) -> None:
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 8000))
     caller = write_tone(tmp_path / "caller.wav", 3000, 24000)
 
-    async with attended(hello, Echo()) as run:
+    async with responding(hello, EchoResponder()) as run:
         plan = plan_to_hear(
             run, tmp_path / "heard.wav", caller=str(caller), duration=3.0, metadata={"streamRate": 8000}
         )
@@ -84,9 +84,9 @@ async def test_the_echo_begins_after_the_greeting(tmp_path: Path) -> None:
 
 async def test_the_program_takes_the_rate_that_the_greeting_has_found_out(tmp_path: Path) -> None:
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 4000))
-    tell = Exec(Program(["sh", "-c", 'echo "$LISTENCTL_STREAM_RATE" >&2']))
+    tell = ExecResponder(ExecProgram(["sh", "-c", 'echo "$LISTENCTL_STREAM_RATE" >&2']))
 
-    async with attended(hello, tell) as run:
+    async with responding(hello, tell) as run:
         heard = await place_and_hear(
             plan_to_hear(run, tmp_path / "heard.wav", duration=4.0, sample_rate=16000, stream_rate=8000)
         )
@@ -99,7 +99,7 @@ async def test_the_program_hears_the_whole_call_during_a_long_greeting(tmp_path:
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 32000))
     caller = make_noise(tmp_path, sample_rate=8000, samples=40000)
 
-    async with attended(hello, Exec(Program(["sh", "-c", f"cat > {tmp_path}/pcm"]))) as run:
+    async with responding(hello, ExecResponder(ExecProgram(["sh", "-c", f"cat > {tmp_path}/pcm"]))) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller=caller, duration=5.0))
         ended = await event_of(run.events, "exec-ended", heard.metadata)
         played = await event_of(run.events, "played", heard.metadata)
@@ -117,7 +117,7 @@ async def test_a_program_that_had_to_wait_for_the_greeting_hears_the_call_from_t
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 16000))
     caller = make_noise(tmp_path, sample_rate=8000, samples=64000)
 
-    async with attended(hello, Exec(Program(["sh", "-c", f"cat > {tmp_path}/pcm"]))) as run:
+    async with responding(hello, ExecResponder(ExecProgram(["sh", "-c", f"cat > {tmp_path}/pcm"]))) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller=caller, duration=8.0))
         ended = await event_of(run.events, "exec-ended", heard.metadata)
 
@@ -130,7 +130,7 @@ async def test_a_program_that_had_to_wait_for_the_greeting_hears_the_call_from_t
 async def test_the_end_of_the_call_ends_the_greeting_without_a_word(tmp_path: Path) -> None:
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 80000))
 
-    async with attended(hello) as run:
+    async with responding(hello) as run:
         plan = plan_to_hear(run, tmp_path / "heard.wav", duration=0.5, metadata={"streamRate": 8000})
         heard = await place_and_hear(plan)
         await event_of(run.events, "call-ended", heard.metadata)
@@ -143,7 +143,7 @@ async def test_a_greeting_that_breaks_off_is_a_warning(tmp_path: Path) -> None:
     hello = await greeting(path)
     path.unlink()
 
-    async with attended(hello) as run:
+    async with responding(hello) as run:
         plan = plan_to_hear(run, tmp_path / "heard.wav", duration=0.5, metadata={"streamRate": 8000})
         await place_and_hear(plan)
         warning = await run.events.wait_for_warning("play-failed")

@@ -5,10 +5,10 @@ from listenctl.play_to_call.play_result import PlayResult
 from listenctl.play_to_call.playable_sound import Sound
 from listenctl.play_to_call.settings import PlaySettings
 from listenctl.play_to_call.sound_player import Player
-from listenctl.server.responders.call_responders import AttendedCall
+from listenctl.server.responders.call_responders import RespondedCall
 
 
-class Greeting:
+class GreetingResponder:
     """Play a sound to each caller, as a clip or a stream, whichever the call takes."""
 
     name = "play"
@@ -18,7 +18,7 @@ class Greeting:
         self._sound = sound
         self._settings = PlaySettings(lead=lead)
 
-    async def attend(self, call: AttendedCall) -> None:
+    async def handle_call(self, call: RespondedCall) -> None:
         """Play to one caller and tell what came of it."""
         # Before it is known whether the call takes a stream: whoever comes next is to wait.
         await call.tool.ask_for_stream()

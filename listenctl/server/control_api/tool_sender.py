@@ -46,7 +46,7 @@ class ToolConnection(ServerConnection):
             self.transport.abort()
 
 
-class Outbox:
+class ToolSender:
     """Send to one tool."""
 
     def __init__(self, connection: ToolConnection) -> None:

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from listenctl.capture.capture_events import CapturedSession, FramesLost
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Violation
 from listenctl.protocol.session import AudioReceived, Sender
 from listenctl.protocol.timeline import Entry
 
 if TYPE_CHECKING:
-    from listenctl.inspection.report import CallReport
+    from listenctl.inspection.call_report import CallReport
 
 
 @dataclass(frozen=True, slots=True)
-class AudioStretch:
+class AudioRun:
     """
     Several messages from jambonz of equal size, each whole sample frames.
 
@@ -39,7 +39,7 @@ class AudioStretch:
             yield Entry(at, Sender.JAMBONZ, AudioReceived(self.position + number * self.samples, data))
 
 
-class Observer:
+class CallObserver:
     """
     Look on; what isn't overridden isn't looked at.
 
@@ -53,7 +53,7 @@ class Observer:
     def on_entry(self, session: CapturedSession, entry: Entry) -> None:
         """Take anything that either side said, audio included."""
 
-    def on_audio(self, session: CapturedSession, audio: AudioStretch) -> None:
+    def on_audio(self, session: CapturedSession, audio: AudioRun) -> None:
         """Take messages of audio from jambonz in a row; whoever looks at entries gets them one by one."""
         for entry in audio.entries():
             self.on_entry(session, entry)
@@ -71,10 +71,10 @@ class Observer:
         """Take the report of a session that has ended."""
 
 
-class Only(Observer):
+class ChosenCallsObserver(CallObserver):
     """Hand on to another observer what is about sessions with these numbers."""
 
-    def __init__(self, observer: Observer, numbers: AbstractSet[int]) -> None:
+    def __init__(self, observer: CallObserver, numbers: AbstractSet[int]) -> None:
         self._observer = observer
         self._numbers = numbers
 
@@ -88,7 +88,7 @@ class Only(Observer):
         if session.number in self._numbers:
             self._observer.on_entry(session, entry)
 
-    def on_audio(self, session: CapturedSession, audio: AudioStretch) -> None:
+    def on_audio(self, session: CapturedSession, audio: AudioRun) -> None:
         """Hand on audio."""
         if session.number in self._numbers:
             self._observer.on_audio(session, audio)

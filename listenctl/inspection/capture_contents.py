@@ -15,7 +15,7 @@ _SIP = re.compile(rb"[A-Z]{3,10} sips?:|SIP/2\.0 ")
 
 
 @dataclass(slots=True)
-class Census:
+class CaptureContents:
     """How many packets and TCP connections there are, and what the latter carry, by name."""
 
     packets: int = 0
@@ -23,7 +23,7 @@ class Census:
     kinds: dict[str, int] = field(default_factory=dict)
 
 
-def take_census(path: str) -> Census | None:
+def count_contents(path: str) -> CaptureContents | None:
     """
     Count what is in a capture; None where a file isn't one of packets.
 
@@ -33,7 +33,7 @@ def take_census(path: str) -> Census | None:
     file = open_file(path)
     if not is_capture(file.start):
         return None
-    census, reader = Census(), StreamReader()
+    census, reader = CaptureContents(), StreamReader()
     kinds: dict[Connection, str] = {}
     for found in read_packets(file):
         if not isinstance(found, Batch):

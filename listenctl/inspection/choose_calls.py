@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from listenctl.errors import NotFoundError, UsageError
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
 
 LATEST = "@latest"
 _MOST_NAMED = 10
 
 
-def choose(reports: Sequence[CallReport], wanted: Iterable[str]) -> list[CallReport]:
+def choose_calls(reports: Sequence[CallReport], wanted: Iterable[str]) -> list[CallReport]:
     """
     Return the calls that are meant, in the order of their begin.
 

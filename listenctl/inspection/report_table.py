@@ -1,7 +1,7 @@
 """Reports as a table, one row for each call (`listenctl-inspect(5)`)."""
 
 from listenctl.events import timestamp
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Severity
 
 Cell = str | int | float | None

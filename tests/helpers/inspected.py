@@ -17,10 +17,10 @@ from listenctl.capture.capture_events import (
     SessionOpened,
 )
 from listenctl.capture.packets.tcp_connections import Ending
-from listenctl.inspection.call_observers import Observer
-from listenctl.inspection.inspected_call import CallInspector
-from listenctl.inspection.inspector import Inspector
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_inspector import CallInspector
+from listenctl.inspection.call_observers import CallObserver
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.frames.raw_frame_reader import FrameReader, RawFrame
 from listenctl.protocol.session import Sender
@@ -66,7 +66,7 @@ def capture_events(name: str) -> Iterator[CaptureEvent]:
 
 def inspect(events: Iterable[CaptureEvent]) -> list[CallReport]:
     """Return the reports of all calls in what a capture holds."""
-    inspector = Inspector()
+    inspector = CaptureInspector()
     for event in events:
         inspector.feed(event)
     return inspector.finish()
@@ -108,7 +108,7 @@ class MadeUp:
     def __init__(
         self,
         settings: InspectionSettings | None = None,
-        observers: Iterable[Observer] = (),
+        observers: Iterable[CallObserver] = (),
         *,
         session: CapturedSession | None = None,
         metadata: Mapping[str, object] | bytes | None = METADATA,

@@ -3,8 +3,8 @@
 import pytest
 
 from listenctl.errors import NotFoundError, UsageError
-from listenctl.inspection.choose_calls import choose
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.choose_calls import choose_calls
 from tests.helpers.inspected import METADATA, MadeUp, new_session
 
 
@@ -34,20 +34,20 @@ CALLS = [call(1, "abc1"), call(2, "abd2"), call(3, "abd2", "abd2~2"), call(4, "a
     ids=str,
 )
 def test_calls_are_found(wanted: list[str], numbers: list[int]) -> None:
-    assert [report.session.number for report in choose(CALLS, wanted)] == numbers
+    assert [report.session.number for report in choose_calls(CALLS, wanted)] == numbers
 
 
 def test_a_prefix_of_several_asks_which() -> None:
     with pytest.raises(UsageError, match=r"can mean 3 calls: abc1, abd2, abd2~2|can mean 4 calls"):
-        choose(CALLS, ["a"])
+        choose_calls(CALLS, ["a"])
 
 
 @pytest.mark.parametrize("wanted", ["x", ""])
 def test_an_unknown_call_is_told_with_those_that_there_are(wanted: str) -> None:
     with pytest.raises(NotFoundError, match="abc1, abd2"):
-        choose(CALLS, [wanted])
+        choose_calls(CALLS, [wanted])
 
 
 def test_without_any_call_none_is_found() -> None:
     with pytest.raises(NotFoundError, match="no listen call"):
-        choose([], ["@latest"])
+        choose_calls([], ["@latest"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
 from listenctl.protocol.gaps.gap_ledger import GapKind
 from tests.helpers.capture import CAPTURES, received_audio
 from tests.helpers.inspected import capture_events, inspect, rules_in

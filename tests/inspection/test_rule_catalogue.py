@@ -5,7 +5,7 @@ import re
 from io import StringIO
 from pathlib import Path
 
-from listenctl.inspection.message_checks.playout_verdict_checks import OTHERS, VERDICT_RULES
+from listenctl.inspection.message_checks.playout_checks import OTHERS, VERDICT_RULES
 from listenctl.inspection.report_table import table_row
 from listenctl.inspection.rule_catalogue import RULES
 from tests.helpers.inspected import capture_events, inspect

@@ -8,8 +8,8 @@ from enum import StrEnum
 from websockets.frames import Frame, Opcode
 
 from listenctl.capture.capture_events import CapturedSession, CaptureEvent, FrameSeen, FramesLost
-from listenctl.inspection.call_observers import Observer
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_observers import CallObserver
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Culprit, Severity, Violation
 from listenctl.protocol.frames.splitter import Control
 from listenctl.protocol.session import (
@@ -108,7 +108,7 @@ class _Call:
     whole: Sender | None = None
 
 
-class Story(Observer):
+class Story(CallObserver):
     """
     Tell what happens in each session; ``see`` has to get every event before the inspector does.
 

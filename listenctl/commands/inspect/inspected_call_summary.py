@@ -6,9 +6,9 @@ from datetime import datetime
 
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.commands.inspect.inspect_text import SEVERITY_COLORS, count, place_of, wrapped
-from listenctl.inspection.message_checks.arrival_times import Drift, Spread
+from listenctl.inspection.call_report import CallReport, DtmfRecord
+from listenctl.inspection.message_checks.arrival_times import MeasuredDrift, Spread
 from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
-from listenctl.inspection.report import CallReport, KeyPressed
 from listenctl.inspection.rule_catalogue import RULES, Severity, Violation
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.terminal.printable_text import Look, moment, printable, sample_rate, short_seconds
@@ -170,7 +170,7 @@ def _arrival(report: CallReport) -> str:
     return ", ".join(words)
 
 
-def _clock(drift: Drift) -> str:
+def _clock(drift: MeasuredDrift) -> str:
     pace = "slow" if drift.ppm > 0 else "fast"
     return f"clock {abs(drift.ppm):.1f} ± {drift.uncertainty:.1f} ppm {pace}"
 
@@ -192,13 +192,13 @@ def _gap(gap: Gap, report: CallReport) -> str:
     return f"{words[gap.kind]} {least}{gap.length:.2f} s at {moment(gap.position / report.audio_format.sample_rate)}"
 
 
-def _keys(keys: Sequence[KeyPressed]) -> str:
+def _keys(keys: Sequence[DtmfRecord]) -> str:
     shown = [f"{printable(key.digit, 1)} at {moment(key.at)}{_source(key)}" for key in keys[:_MOST_KEYS]]
     more = len(keys) - _MOST_KEYS
     return ", ".join([*shown, f"and {more} more"] if more > 0 else shown)
 
 
-def _source(key: KeyPressed) -> str:
+def _source(key: DtmfRecord) -> str:
     if key.channel is not None:
         return f" (heard on channel {key.channel})"
     return f" ({key.duration_ms:.0f} ms)" if key.duration_ms else ""

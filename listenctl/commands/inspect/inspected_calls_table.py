@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from listenctl.commands.inspect.inspect_text import SEVERITY_COLORS, count
 from listenctl.commands.inspect.inspected_call_summary import clock_time
 from listenctl.commands.live_calls.calls_view import unique_prefixes
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.report_table import table_row
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.terminal.printable_text import Look, cells, duration, pad, printable, sample_rate

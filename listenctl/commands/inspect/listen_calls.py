@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from listenctl.commands.inspect.inspect_text import count, enumerated
 from listenctl.errors import ListenctlError
-from listenctl.inspection.capture_contents import Census, take_census
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.capture_contents import CaptureContents, count_contents
 from listenctl.terminal.printable_text import printable
 
 _MOST_NAMED = 5
@@ -47,7 +47,7 @@ def seen_instead(files: Sequence[str], reports: Sequence[CallReport]) -> list[st
 def _instead(path: str, reports: Sequence[CallReport]) -> str:
     sessions = sum(report.session.source == path for report in reports)
     try:
-        census = take_census(path) if path != "-" else None
+        census = count_contents(path) if path != "-" else None
     except ListenctlError:
         return ""
     if census is None:
@@ -55,7 +55,7 @@ def _instead(path: str, reports: Sequence[CallReport]) -> str:
     return f", {_describe(census)}"
 
 
-def _describe(census: Census) -> str:
+def _describe(census: CaptureContents) -> str:
     if not census.packets:
         return "not even a packet"
     if not census.connections:

@@ -7,7 +7,7 @@ from listenctl.commands.inspect.inspected_call_summary import summary
 from listenctl.commands.inspect.inspected_calls_table import csv_lines, table
 from listenctl.commands.inspect.listen_calls import is_call
 from listenctl.events import Report, json_line
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.sound_checks.call_sound import CallSoundReport
 from listenctl.terminal.printable_text import Look
 

@@ -14,17 +14,17 @@ from listenctl.commands.inspect.read_captures import STDIN, Captures
 from listenctl.commands.inspect.text_plot_view import WavePrinter
 from listenctl.commands.inspect.timeline_view import Form, StoryPrinter
 from listenctl.errors import CheckFailed, ListenctlError, UsageError
-from listenctl.inspection.call_observers import Observer, Only
-from listenctl.inspection.choose_calls import choose
-from listenctl.inspection.extract_audio.audio_extractor import Extractor
-from listenctl.inspection.inspector import Inspector
-from listenctl.inspection.plot.call_picture import PictureTaker
-from listenctl.inspection.plot.draw_plot import MOST_CALLS, Plotter
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_observers import CallObserver, ChosenCallsObserver
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.capture_inspector import CaptureInspector
+from listenctl.inspection.choose_calls import choose_calls
+from listenctl.inspection.extract_audio.audio_extractor import AudioExtractor
+from listenctl.inspection.plot.plot_figure import MOST_CALLS, PlotWriter
+from listenctl.inspection.plot.plotted_call import PlotObserver
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.inspection.sound_checks.sound_observer import Hearing
-from listenctl.inspection.split_capture.split_capture import split
+from listenctl.inspection.sound_checks.sound_observer import SoundChecksObserver
+from listenctl.inspection.split_capture.split_capture import split_captures
 from listenctl.media.files.recording_names import Destination
 from listenctl.terminal.printable_text import Look, printable
 from listenctl.terminal.screen import terminal_size
@@ -95,11 +95,11 @@ def _check(plan: InspectPlan, captures: Captures) -> None:
 
 def _choose_first(plan: InspectPlan, captures: Captures) -> set[int]:
     """Return the numbers of the sessions that are wanted, for which all is read once more."""
-    inspector = Inspector(plan.settings)
+    inspector = CaptureInspector(plan.settings)
     for event in captures.read(quiet=True):
         inspector.feed(event)
     calls = [report for report in inspector.finish() if is_call(report)]
-    return {report.session.number for report in choose(calls, plan.calls)}
+    return {report.session.number for report in choose_calls(calls, plan.calls)}
 
 
 class _Inspection:
@@ -111,24 +111,24 @@ class _Inspection:
         self._out = out
         look = Look.of(out, os.environ)
         columns = terminal_size(out)[0] if out.isatty() else None
-        self._extractor = Extractor(plan.extract) if plan.extract else None
-        self._plotter = Plotter(plan.plot) if plan.plot and plan.plot != ON_TERMINAL else None
+        self._extractor = AudioExtractor(plan.extract) if plan.extract else None
+        self._plotter = PlotWriter(plan.plot) if plan.plot and plan.plot != ON_TERMINAL else None
         self._story: Story | None = None
-        self._pictures: PictureTaker | None = None
+        self._pictures: PlotObserver | None = None
         if plan.story:
             printer = StoryPrinter(self._write, plan.story, look, columns=columns, live=captures.live)
             self._story = Story(printer.tell)
         # First, because it adds to the reports that the others get.
-        hearing = Hearing(self._story.on_violation) if self._story else Hearing()
-        observers: list[Observer] = [hearing, self._story, printer] if self._story else [hearing]
+        hearing = SoundChecksObserver(self._story.on_violation) if self._story else SoundChecksObserver()
+        observers: list[CallObserver] = [hearing, self._story, printer] if self._story else [hearing]
         observers += [self._extractor] if self._extractor else []
         if plan.plot:
             draw = self._plotter.draw if self._plotter else WavePrinter(self._write, look, columns=columns).draw
-            self._pictures = PictureTaker(draw, most=MOST_CALLS, with_spectrum=bool(self._plotter))
+            self._pictures = PlotObserver(draw, most=MOST_CALLS, with_spectrum=bool(self._plotter))
             observers.append(self._pictures)
         if chosen is not None:
-            observers = [Only(observer, chosen) for observer in observers]
-        self._inspector = Inspector(plan.settings, observers)
+            observers = [ChosenCallsObserver(observer, chosen) for observer in observers]
+        self._inspector = CaptureInspector(plan.settings, observers)
         # A call that is asked for is explained, however many there are.
         self._results = Results(
             self._write, plan.layout, look, columns=columns, sounds=hearing.reports, each=bool(plan.calls)
@@ -151,7 +151,7 @@ class _Inspection:
                 self._extractor.abandon()
         if self._plan.calls:
             calls = [report for report in self._reports if is_call(report)]
-            self._reports = choose(calls, self._plan.calls)
+            self._reports = choose_calls(calls, self._plan.calls)
         if not self._plan.story:
             self._results.print_all(self._reports, at_once=at_once)
 
@@ -177,7 +177,7 @@ class _Inspection:
             complain(f"--plot draws the first {MOST_CALLS} calls; --call chooses others")
         if self._plan.split and not self._captures.interrupted:
             numbers = {report.session.number for report in self._calls}
-            yield from split(self._plan.files, self._inspector.finish(), numbers, self._plan.split, complain)
+            yield from split_captures(self._plan.files, self._inspector.finish(), numbers, self._plan.split, complain)
 
     @property
     def _calls(self) -> list[CallReport]:

@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 
-from listenctl.inspection.plot.call_picture import CallPicture
-from listenctl.inspection.plot.text_plot import Row, RowKind, draw_rows
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.plot.plotted_call import PlottedCall
+from listenctl.inspection.plot.text_plot import TextPlotRow, TextPlotRowKind, draw_rows
 from listenctl.terminal.printable_text import Look, printable
 
 WIDTH = 100
 """Columns where there is no terminal."""
-_COLORS = {RowKind.JAMBONZ: "36", RowKind.APPLICATION: "32", RowKind.HAPPENED: "33", RowKind.RULER: "2"}
+_COLORS = {
+    TextPlotRowKind.JAMBONZ: "36",
+    TextPlotRowKind.APPLICATION: "32",
+    TextPlotRowKind.HAPPENED: "33",
+    TextPlotRowKind.RULER: "2",
+}
 
 
 class WavePrinter:
@@ -26,12 +31,12 @@ class WavePrinter:
         self._look = look
         self._columns = columns or WIDTH
 
-    def draw(self, picture: CallPicture, report: CallReport) -> None:
+    def draw(self, picture: PlottedCall, report: CallReport) -> None:
         """Print one call."""
         self._write(self._look.paint(self._look.cut(printable(report.call), self._columns), "1"))
         for row in draw_rows(picture, report, width=self._columns, braille=self._look.unicode):
             self._write(self._line(row))
         self._write("")
 
-    def _line(self, row: Row) -> str:
+    def _line(self, row: TextPlotRow) -> str:
         return self._look.paint(str(row), _COLORS[row.kind])

@@ -21,8 +21,8 @@ from listenctl.commands.inspect.narrative_lines import (
     timeline_line,
 )
 from listenctl.events import json_line
-from listenctl.inspection.call_observers import Observer
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_observers import CallObserver
+from listenctl.inspection.call_report import CallReport
 from listenctl.terminal.printable_text import Look
 
 MAX_HELD = 50_000
@@ -39,7 +39,7 @@ class Form(StrEnum):
     JSON = "json"
 
 
-class StoryPrinter(Observer):
+class StoryPrinter(CallObserver):
     """
     Print the items that a ``Story`` tells; it has to get the end of a call after that.
 

@@ -16,18 +16,18 @@ from pathlib import Path
 
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.events import Report, moment
-from listenctl.inspection.call_observers import Observer
-from listenctl.inspection.extract_audio import join_sides as joining
-from listenctl.inspection.extract_audio.audio_placement import Placed, ReceivedPlaces
-from listenctl.inspection.extract_audio.extracted_files import CallFiles, Part
+from listenctl.inspection.call_observers import CallObserver
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.extract_audio import stereo_mix as joining
+from listenctl.inspection.extract_audio.extracted_files import ExtractedFiles, ExtractedPart
 from listenctl.inspection.extract_audio.extracted_sidecar import (
     Happenings,
     describe_call,
     describe_file,
     describe_received,
 )
-from listenctl.inspection.extract_audio.join_sides import Heard, Received
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.extract_audio.stereo_mix import ApplicationTrack, JambonzTrack
+from listenctl.inspection.sample_times import AudioTrack, SampleTimes
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.recording_names import Destination
 from listenctl.protocol.audio import AudioFormat
@@ -37,7 +37,7 @@ from listenctl.protocol.timeline import Entry
 
 
 @dataclass(frozen=True, slots=True)
-class Extracted:
+class ExtractedCall:
     """The files of one call, the sidecar last, and what could not be done as asked."""
 
     call: str
@@ -45,7 +45,7 @@ class Extracted:
     warnings: tuple[str, ...]
 
 
-class Extractor(Observer):
+class AudioExtractor(CallObserver):
     """
     Extract the sound of every call that is inspected.
 
@@ -61,7 +61,7 @@ class Extractor(Observer):
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
         self._calls: dict[CapturedSession, _Call] = {}
-        self.made: list[Extracted] = []
+        self.made: list[ExtractedCall] = []
 
     def on_entry(self, session: CapturedSession, entry: Entry) -> None:
         """Write audio, and take notes of the rest."""
@@ -101,15 +101,15 @@ class _Call:
     format: AudioFormat = field(default_factory=lambda: AudioFormat(8000, 1))
     metadata: CallMetadata = field(default_factory=CallMetadata.absent)
     happenings: Happenings = field(default_factory=Happenings)
-    heard: Placed | None = None
-    places: ReceivedPlaces = field(init=False)
-    files: CallFiles | None = None
+    heard: AudioTrack | None = None
+    places: SampleTimes = field(init=False)
+    files: ExtractedFiles | None = None
 
     def __post_init__(self) -> None:
-        self.places = ReceivedPlaces(self.format)
+        self.places = SampleTimes(self.format)
 
     def receive(self, at: float, data: bytes) -> None:
-        self._open().append(Part.JAMBONZ, self.format, data)
+        self._open().append(ExtractedPart.JAMBONZ, self.format, data)
         self.places.add(at, self.format.samples(len(data)))
 
     def take(self, entry: Entry) -> None:
@@ -117,19 +117,19 @@ class _Call:
         match entry.event:
             case CallStarted(metadata=metadata, audio_format=audio_format):
                 self.metadata, self.format = metadata, audio_format
-                self.places = ReceivedPlaces(audio_format)
+                self.places = SampleTimes(audio_format)
             case MetadataArrived(metadata=metadata, audio_format=audio_format):
                 self._amend(metadata, audio_format)
             case GapFound(gap):
                 self.places.gap(gap)
 
     def hear(self, at: float, sample_rate: int, data: bytes) -> None:
-        heard = self.heard = self.heard or Placed(sample_rate)
+        heard = self.heard = self.heard or AudioTrack(sample_rate)
         audio_format = AudioFormat(heard.sample_rate, 1)
         silence = heard.place(at, data) * audio_format.frame_bytes
-        self._open().append(Part.APPLICATION, audio_format, data, silence=silence)
+        self._open().append(ExtractedPart.APPLICATION, audio_format, data, silence=silence)
 
-    def finish(self, report: CallReport) -> Extracted | None:
+    def finish(self, report: CallReport) -> ExtractedCall | None:
         files = self.files
         if files is None:
             return None
@@ -140,17 +140,17 @@ class _Call:
         made = files.convert()
         sidecar = files.write_sidecar(self._describe(files, made, report))
         warnings = tuple(warning for conversion in made.values() for warning in conversion.warnings)
-        return Extracted(report.call, (*(one.path for one in made.values()), sidecar), warnings)
+        return ExtractedCall(report.call, (*(one.path for one in made.values()), sidecar), warnings)
 
     def close(self) -> None:
         if self.files:
             self.files.close()
 
-    def _open(self) -> CallFiles:
+    def _open(self) -> ExtractedFiles:
         if self.files is None:
             started = moment(self.session.began)
             path = self.destination.wav_path(self.metadata.get, started)
-            self.files = CallFiles(path, self.destination.extension)
+            self.files = ExtractedFiles(path, self.destination.extension)
         return self.files
 
     def _amend(self, metadata: CallMetadata, audio_format: AudioFormat) -> None:
@@ -158,9 +158,9 @@ class _Call:
         self.metadata, self.format = metadata, audio_format
         self.places.change_format(audio_format)
         if self.files:
-            self.files.change_format(Part.JAMBONZ, audio_format)
+            self.files.change_format(ExtractedPart.JAMBONZ, audio_format)
 
-    def _join(self, files: CallFiles, report: CallReport) -> None:
+    def _join(self, files: ExtractedFiles, report: CallReport) -> None:
         heard = self._heard(files)
         if heard is None:
             return
@@ -170,40 +170,40 @@ class _Call:
         for block in joining.join(self._received(files), None if in_right else heard, both.sample_rate):
             # Silence takes no room on the disk.
             if block != bytes(len(block)):
-                files.append(Part.BOTH, both, block, silence=silence)
+                files.append(ExtractedPart.BOTH, both, block, silence=silence)
                 silence = 0
             else:
                 silence += len(block)
-        files.append(Part.BOTH, both, b"", silence=silence)
+        files.append(ExtractedPart.BOTH, both, b"", silence=silence)
 
-    def _received(self, files: CallFiles) -> Received | None:
-        path = files.path(Part.JAMBONZ)
-        return Received(path, self.format, self.places) if path else None
+    def _received(self, files: ExtractedFiles) -> JambonzTrack | None:
+        path = files.path(ExtractedPart.JAMBONZ)
+        return JambonzTrack(path, self.format, self.places) if path else None
 
-    def _heard(self, files: CallFiles) -> Heard | None:
-        path = files.path(Part.APPLICATION)
-        return Heard(path, self.heard.sample_rate) if path and self.heard else None
+    def _heard(self, files: ExtractedFiles) -> ApplicationTrack | None:
+        path = files.path(ExtractedPart.APPLICATION)
+        return ApplicationTrack(path, self.heard.sample_rate) if path and self.heard else None
 
-    def _both_format(self, heard: Heard) -> AudioFormat:
+    def _both_format(self, heard: ApplicationTrack) -> AudioFormat:
         return AudioFormat(max(self.format.sample_rate, heard.sample_rate), 2)
 
-    def _describe(self, files: CallFiles, made: dict[Part, Conversion], report: CallReport) -> Report:
+    def _describe(self, files: ExtractedFiles, made: dict[ExtractedPart, Conversion], report: CallReport) -> Report:
         sound: Report = {"audio": None}
         for part, conversion in made.items():
             audio_format, begins = self._shape(part, files)
             samples = audio_format.samples(files.size(part))
             file = describe_file(conversion, audio_format, samples, begins=begins)
-            if part is Part.JAMBONZ:
+            if part is ExtractedPart.JAMBONZ:
                 sound["audio"] = describe_received(report, file)
             else:
                 sound[part.removeprefix(".")] = file
         return describe_call(report, self.happenings, sound)
 
-    def _shape(self, part: Part, files: CallFiles) -> tuple[AudioFormat, float]:
+    def _shape(self, part: ExtractedPart, files: ExtractedFiles) -> tuple[AudioFormat, float]:
         """Return the format of a file and when it begins."""
         heard = self._heard(files)
-        if heard is None or part is Part.JAMBONZ:
+        if heard is None or part is ExtractedPart.JAMBONZ:
             return self.format, self.places.origin
-        if part is Part.APPLICATION:
+        if part is ExtractedPart.APPLICATION:
             return AudioFormat(heard.sample_rate, 1), 0.0
         return self._both_format(heard), joining.begin(self._received(files))

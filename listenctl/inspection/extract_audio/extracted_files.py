@@ -16,7 +16,7 @@ from listenctl.media.files.wav_recording import WavFile
 from listenctl.protocol.audio import AudioFormat
 
 
-class Part(StrEnum):
+class ExtractedPart(StrEnum):
     """What a file holds; its name ends so."""
 
     JAMBONZ = ".jambonz"
@@ -24,7 +24,7 @@ class Part(StrEnum):
     BOTH = ".both"
 
 
-class CallFiles:
+class ExtractedFiles:
     """
     The WAVs of one call while they are made; every method raises ListenctlError where a disk fails.
 
@@ -35,17 +35,17 @@ class CallFiles:
 
     def __init__(self, path: Path, extension: str) -> None:
         self._extension = extension
-        self._wavs: dict[Part, WavFile] = {}
+        self._wavs: dict[ExtractedPart, WavFile] = {}
         with _told(path.parent):
             make_folder(path.parent)
         self._base = self._free_base(str(path.with_suffix("")))
 
-    def path(self, part: Part) -> Path | None:
+    def path(self, part: ExtractedPart) -> Path | None:
         """Return the WAV of a part; None where there is none."""
         wav = self._wavs.get(part)
         return wav.path if wav else None
 
-    def append(self, part: Part, audio_format: AudioFormat, data: bytes, *, silence: int = 0) -> None:
+    def append(self, part: ExtractedPart, audio_format: AudioFormat, data: bytes, *, silence: int = 0) -> None:
         """Add audio, after ``silence`` bytes of silence; the format counts for the first of all."""
         with _told(self._name(part, ".wav")):
             wav = self._wavs.get(part) or self._open(part, audio_format)
@@ -53,13 +53,13 @@ class CallFiles:
                 wav.append_silence(silence)
             wav.append(data)
 
-    def change_format(self, part: Part, audio_format: AudioFormat) -> None:
+    def change_format(self, part: ExtractedPart, audio_format: AudioFormat) -> None:
         """Say that the bytes so far are of another format."""
         if wav := self._wavs.get(part):
             with _told(wav.path):
                 wav.change_format(audio_format)
 
-    def size(self, part: Part) -> int:
+    def size(self, part: ExtractedPart) -> int:
         """Bytes of audio in a part."""
         wav = self._wavs.get(part)
         return wav.size if wav else 0
@@ -70,7 +70,7 @@ class CallFiles:
             with _told(wav.path):
                 wav.close()
 
-    def convert(self) -> dict[Part, Conversion]:
+    def convert(self) -> dict[ExtractedPart, Conversion]:
         """Make the format that is wanted of every WAV, which goes; call it after ``close``."""
         return {part: self._convert(wav.path) for part, wav in self._wavs.items()}
 
@@ -82,7 +82,7 @@ class CallFiles:
             file.write(data)
         return path
 
-    def _open(self, part: Part, audio_format: AudioFormat) -> WavFile:
+    def _open(self, part: ExtractedPart, audio_format: AudioFormat) -> WavFile:
         path = self._name(part, ".wav")
         wav = self._wavs[part] = WavFile(Claim(create(path), path), audio_format)
         return wav
@@ -97,14 +97,14 @@ class CallFiles:
         return conversion
 
     def _free_base(self, stem: str) -> str:
-        endings = [f"{part}{extension}" for part in Part for extension in {".wav", self._extension}]
+        endings = [f"{part}{extension}" for part in ExtractedPart for extension in {".wav", self._extension}]
         for number in count(1):
             base = stem if number == 1 else f"{stem}-{number}"
             if not any(os.path.lexists(f"{base}{ending}") for ending in (*endings, ".json")):
                 return base
         raise AssertionError("unreachable: numbers don't end")
 
-    def _name(self, part: Part, extension: str) -> Path:
+    def _name(self, part: ExtractedPart, extension: str) -> Path:
         return Path(f"{self._base}{part}{extension}")
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from listenctl.events import VERSION, Report, describe_gap, describe_message, timestamp
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.sidecar import channel_meanings, raw_metadata, tapped_party

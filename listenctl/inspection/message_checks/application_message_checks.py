@@ -9,19 +9,24 @@ from collections.abc import Sequence
 from math import inf
 
 from listenctl.events import MAX_TEXT, Report, describe_command
-from listenctl.inspection.findings import Findings
-from listenctl.inspection.message_checks.inspected_playout import TICK, StreamPlayed
+from listenctl.inspection.message_checks.inspected_playout import TICK, StreamStatistics
 from listenctl.inspection.message_checks.mark_and_clip_records import (
     MAX_RECORDS,
-    ClipBook,
     ClipRecord,
-    MarkBook,
     MarkRecord,
-    Place,
+    MessagePlace,
+    SentClips,
+    SentMarks,
 )
-from listenctl.inspection.message_checks.playout_verdict_checks import MISSING, Heard, Judge, Missing
-from listenctl.inspection.message_checks.stream_or_clips import Mode, ModeEvidence
+from listenctl.inspection.message_checks.playout_checks import (
+    UNCAPTURED_MESSAGES,
+    PlayedAudioCallback,
+    PlayoutChecks,
+    UncapturedMessages,
+)
+from listenctl.inspection.message_checks.stream_or_clips import CallMode, CallModeEvidence
 from listenctl.inspection.rule_catalogue import Culprit
+from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.commands import ClearMarks, Command, Disconnect, MarkCommand, PlayAudio, UnknownCommand
@@ -39,7 +44,7 @@ _PLAY_DONE = '"playDone"'
 _HOPELESS = {"too-many-marks", "not-streaming", "unsupported", "disabled", "name-not-escaped"}
 
 
-class Application:
+class ApplicationMessageChecks:
     """
     Follow the application of one call.
 
@@ -52,22 +57,22 @@ class Application:
 
     def __init__(
         self,
-        findings: Findings,
+        findings: ViolationLog,
         settings: InspectionSettings,
         *,
-        stated: Mode | None,
-        hear: Heard,
+        stated: CallMode | None,
+        hear: PlayedAudioCallback,
     ) -> None:
         self._findings = findings
         self._settings = settings
         self._stated = stated
         self._hear = hear
-        self._evidence = ModeEvidence()
-        self._judge: Judge | None = None
-        self._waiting: list[tuple[Place, Command | bytes | Missing]] = []
+        self._evidence = CallModeEvidence()
+        self._judge: PlayoutChecks | None = None
+        self._waiting: list[tuple[MessagePlace, Command | bytes | UncapturedMessages]] = []
         self._waiting_bytes = 0
         self._waiting_since: float | None = None
-        self._disconnected: Place | None = None
+        self._disconnected: MessagePlace | None = None
         self._stream_began: float | None = None
         self._stream_last = 0.0
         self._stream_bytes = self._stream_messages = 0
@@ -76,9 +81,9 @@ class Application:
         self._lost_first = False
         self._clips_answered_badly: deque[float] = deque(maxlen=MAX_RECORDS)
         self.complete = True
-        self.mode: Mode | None = None
-        self.marks = MarkBook()
-        self.clips = ClipBook(settings.profile)
+        self.mode: CallMode | None = None
+        self.marks = SentMarks()
+        self.clips = SentClips(settings.profile)
         self.kinds: Counter[str] = Counter()
 
     @property
@@ -143,7 +148,7 @@ class Application:
         self._lost_at = at
         if sender is Sender.APPLICATION:
             if self._judge or self._waiting:
-                self._take(Place(at), MISSING)
+                self._take(MessagePlace(at), UNCAPTURED_MESSAGES)
             else:
                 self._lost_first = True
 
@@ -151,7 +156,7 @@ class Application:
         """Take what the metadata say: the rate of the audio from jambonz, and that of the stream if they name it."""
         self._evidence.received_rate = received_rate
         if stream_rate is not None and not self._stated:
-            self._stated = Mode(stream_rate, "metadata", stated=True)
+            self._stated = CallMode(stream_rate, "metadata", stated=True)
 
     def tick(self, at: float) -> None:
         """Take notice that audio from jambonz came, which it sends at the ticks of its clock."""
@@ -197,7 +202,7 @@ class Application:
             return None
         rate = self.mode.stream_rate if self.mode else 0
         seconds = self._stream_bytes / SAMPLE_BYTES / rate if rate else None
-        played = self._judge.stream if self._judge else StreamPlayed()
+        played = self._judge.stream if self._judge else StreamStatistics()
         return {
             "began": round(self._stream_began, 3),
             "ended": round(self._stream_last, 3),
@@ -209,7 +214,7 @@ class Application:
             "underrun_seconds": round(played.underrun_seconds, 3),
         }
 
-    def _take(self, place: Place, item: Command | bytes | Missing) -> None:
+    def _take(self, place: MessagePlace, item: Command | bytes | UncapturedMessages) -> None:
         if self._judge:
             self._judge.take(place, item)
             return
@@ -221,7 +226,7 @@ class Application:
         if self._stated or full:
             self._decide()
 
-    def _decide(self) -> Judge:
+    def _decide(self) -> PlayoutChecks:
         """Settle the mode, and judge what has waited for it."""
         if self._judge:
             return self._judge
@@ -229,7 +234,7 @@ class Application:
         # The tick before the first that was sent.
         first = self._waiting[0][0].at
         phase = first - (first - self._phase) % TICK
-        judge = self._judge = Judge(
+        judge = self._judge = PlayoutChecks(
             self._findings,
             self._settings,
             self.mode,
@@ -238,7 +243,7 @@ class Application:
             proven=lambda: self._evidence.proven,
         )
         if self._lost_first:
-            judge.take(self._waiting[0][0], MISSING)
+            judge.take(self._waiting[0][0], UNCAPTURED_MESSAGES)
         for place, item in self._waiting:
             judge.take(place, item)
         self._waiting.clear()
@@ -248,7 +253,7 @@ class Application:
         for mark in self.marks.unanswered:
             if mark.at <= self._lost_at:
                 continue  # The answer may be what is missing.
-            place = Place(mark.at, mark.position, mark.packet)
+            place = MessagePlace(mark.at, mark.position, mark.packet)
             if "resampled" in mark.verdicts and mark.due is None:
                 self._unanswered(place, mark.name, "resampling lost its place in the stream")
             elif mark.due is not None and at - mark.due > _ANSWER_TIME and not _HOPELESS & set(mark.verdicts):
@@ -262,7 +267,7 @@ class Application:
                 badly.popleft()
                 continue
             if clip.done is None and clip.at > self._lost_at and clip.due is not None and at - clip.due > _ANSWER_TIME:
-                place = Place(clip.at, clip.position, clip.packet)
+                place = MessagePlace(clip.at, clip.position, clip.packet)
                 detail = f"no playDone came for a clip of {clip.seconds or 0:.1f} s"
                 self._findings.at_place("clip-not-done", place, Culprit.JAMBONZ, detail)
 
@@ -270,14 +275,14 @@ class Application:
         mode, began = self.mode, self._stream_began
         if began is not None and mode and mode.streams and not mode.stated and not self._evidence.mark_answered:
             detail = f"nothing shows that jambonz plays the stream; taken for {mode.stream_rate} Hz"
-            self._findings.at_place("stream-unproven", Place(began), Culprit.CAPTURE, detail)
+            self._findings.at_place("stream-unproven", MessagePlace(began), Culprit.CAPTURE, detail)
 
-    def _unanswered(self, place: Place, name: str, why: str) -> None:
+    def _unanswered(self, place: MessagePlace, name: str, why: str) -> None:
         detail = f"the mark {name[:_SHOWN]!r} was never answered; {why}"
         self._findings.at_place("mark-unanswered", place, Culprit.JAMBONZ, detail)
 
-    def _place(self, at: float, record: MarkRecord | ClipRecord | None = None) -> Place:
-        return Place(at, self._findings.position, self._findings.packet, record)
+    def _place(self, at: float, record: MarkRecord | ClipRecord | None = None) -> MessagePlace:
+        return MessagePlace(at, self._findings.position, self._findings.packet, record)
 
 
 def _is_known(command: Command) -> bool:

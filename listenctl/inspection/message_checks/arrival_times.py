@@ -84,7 +84,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
+class MeasuredDrift:
     """``ppm`` is how much slower the sender's clock is than the capture's; ``uncertainty`` is of 95 %, in ppm too."""
 
     ppm: float
@@ -98,7 +98,7 @@ class _Window:
     offset: float
 
 
-class Arrivals:
+class ArrivalTimes:
     """
     Follow the audio of one call as it arrives.
 
@@ -185,7 +185,7 @@ class Arrivals:
         self._settle(0.0)
         self._windows.append(self._best)
 
-    def drift(self, cuts: Iterable[int]) -> Drift | None:
+    def drift(self, cuts: Iterable[int]) -> MeasuredDrift | None:
         """Return how the clock runs, None where there is too little audio; it is not compared across positions."""
         segments = [part for one in self._segments(sorted(set(cuts))) for part in _without_steps(one)]
         usable = [one for one in segments if len(one) >= _FEWEST_WINDOWS]
@@ -240,7 +240,7 @@ class Arrivals:
         yield windows
 
 
-def _fit(segments: Sequence[Sequence[_Window]]) -> Drift | None:
+def _fit(segments: Sequence[Sequence[_Window]]) -> MeasuredDrift | None:
     """Return the slope that all segments have in common, each with a height of its own."""
     count = sum(map(len, segments))
     means = [(_mean(one.at for one in each), _mean(one.offset for one in each)) for each in segments]
@@ -253,7 +253,7 @@ def _fit(segments: Sequence[Sequence[_Window]]) -> Drift | None:
         return None
     slope = sum(at * offset for at, offset in moved) / square
     rest = sum((offset - slope * at) ** 2 for at, offset in moved)
-    return Drift(slope * 1e6, 2 * sqrt(rest / degrees / square) * 1e6)
+    return MeasuredDrift(slope * 1e6, 2 * sqrt(rest / degrees / square) * 1e6)
 
 
 def _without_steps(windows: list[_Window]) -> Iterator[list[_Window]]:

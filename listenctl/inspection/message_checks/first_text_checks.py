@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from listenctl.inspection.message_checks.handshake_checks import Fault
+from listenctl.inspection.message_checks.handshake_checks import FoundFault
 from listenctl.inspection.rule_catalogue import Culprit
 from listenctl.protocol.metadata import MAX_FRAME_BYTES, CallMetadata
 
@@ -10,7 +10,7 @@ _RATE_STEP = 8000
 _JAMBONZ = Culprit.JAMBONZ
 
 
-def check_first_text(metadata: CallMetadata) -> Iterator[Fault]:
+def check_first_text(metadata: CallMetadata) -> Iterator[FoundFault]:
     """Give what is wrong with metadata that came."""
     fields = metadata.fields
     if not metadata.valid:

@@ -18,11 +18,11 @@ _BASIC = re.compile(r"[Bb]asic [A-Za-z0-9+/]+={0,2}")
 _ANSWERED = 101
 _SHOWN = 60
 
-Fault = tuple[str, Culprit, str]
+FoundFault = tuple[str, Culprit, str]
 """The id of a rule, who broke it and how."""
 
 
-def check_handshake(session: CapturedSession) -> Iterator[Fault]:
+def check_handshake(session: CapturedSession) -> Iterator[FoundFault]:
     """Give what is wrong with a session's handshake, as far as the capture has it."""
     request, response = session.request, session.response
     # A browser's HAR may leave all headers out.
@@ -60,7 +60,7 @@ def describe_handshake(session: CapturedSession) -> Report:
     }
 
 
-def _check_request(session: CapturedSession, request: HttpHead) -> Iterator[Fault]:
+def _check_request(session: CapturedSession, request: HttpHead) -> Iterator[FoundFault]:
     offered = _names(request)
     if not set(offered) & set(SUBPROTOCOLS):
         named = ", ".join(offered)[:_SHOWN] or "no subprotocol"
@@ -74,7 +74,7 @@ def _check_request(session: CapturedSession, request: HttpHead) -> Iterator[Faul
         yield "authorization-in-clear", Culprit.JAMBONZ, f"credentials go over ws:// to {session.server}"
 
 
-def _check_response(request: HttpHead | None, response: HttpHead) -> Iterator[Fault]:
+def _check_response(request: HttpHead | None, response: HttpHead) -> Iterator[FoundFault]:
     status = status_of(response)
     if status != _ANSWERED:
         yield "handshake-refused", Culprit.APPLICATION, f"answered with {response.first_line[:_SHOWN]}"
@@ -90,7 +90,7 @@ def _check_response(request: HttpHead | None, response: HttpHead) -> Iterator[Fa
         yield "extension-unasked", Culprit.APPLICATION, f"agrees to {agreed[:_SHOWN]}, which wasn't offered"
 
 
-def _check_subprotocol(offered: list[str], agreed: list[str]) -> Iterator[Fault]:
+def _check_subprotocol(offered: list[str], agreed: list[str]) -> Iterator[FoundFault]:
     if agreed and (len(agreed) > 1 or agreed[0] not in offered):
         named = f"{', '.join(agreed)[:_SHOWN]} for {', '.join(offered)[:_SHOWN] or 'none'}"
         yield "subprotocol-other", Culprit.APPLICATION, f"answers with the subprotocol {named}"

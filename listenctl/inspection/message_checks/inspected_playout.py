@@ -9,8 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from listenctl.inspection.message_checks.mark_and_clip_records import Place
-from listenctl.inspection.message_checks.stream_or_clips import Mode
+from listenctl.inspection.message_checks.mark_and_clip_records import MessagePlace
+from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.media.files.soundfile_clips import soundfile_wav_reader
 from listenctl.media.resampling import soxr_resampler
 from listenctl.protocol.audio import SAMPLE_BYTES, unpack
@@ -35,16 +35,16 @@ _LONGEST_TAIL = SAMPLE_BYTES * 1280 * 8
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class TimedVerdict:
     """A verdict that was reached ``at``, on what was sent at ``place``."""
 
     at: float
-    place: Place
+    place: MessagePlace
     verdict: Verdict
 
 
 @dataclass(slots=True)
-class StreamPlayed:
+class StreamStatistics:
     """
     How the stream of a call went.
 
@@ -61,7 +61,7 @@ class StreamPlayed:
     left: float = 0.0
 
 
-class Player:
+class InspectedPlayout:
     """
     Play one call.
 
@@ -77,12 +77,12 @@ class Player:
 
     def __init__(
         self,
-        mode: Mode,
+        mode: CallMode,
         profile: Profile,
         *,
         call_rate: int | None,
         phase: float,
-        judge: Callable[[Judged], None],
+        judge: Callable[[TimedVerdict], None],
         hear: Callable[[float, int, bytes], None],
     ) -> None:
         option = BidirectionalAudio(streaming=mode.streams, sample_rate=mode.stream_rate or None)
@@ -96,21 +96,21 @@ class Player:
         self._due = phase
         self._quiet = _QUIET_TICKS
         self._number = 0
-        self._places: OrderedDict[int, Place] = OrderedDict()
+        self._places: OrderedDict[int, MessagePlace] = OrderedDict()
         self._rate = mode.stream_rate or CLIP_CALL_RATE
-        self.last_audio: Place | None = None
+        self.last_audio: MessagePlace | None = None
         self._tail = bytearray()
         self._ran_dry: float | None = None
         self._sure = True
         self._killed = False
-        self.stream = StreamPlayed()
+        self.stream = StreamStatistics()
 
     @property
     def streams(self) -> bool:
         """Whether binary audio is played."""
         return self._playout.streams
 
-    def command(self, place: Place, command: Command) -> None:
+    def command(self, place: MessagePlace, command: Command) -> None:
         """Take a text."""
         self.advance(place.at)
         self._number += 1
@@ -121,7 +121,7 @@ class Player:
         self._killed = self._killed or isinstance(command, KillAudio)
         self._tell(place.at, self._playout.command(command))
 
-    def audio(self, place: Place, data: bytes) -> None:
+    def audio(self, place: MessagePlace, data: bytes) -> None:
         """Take a binary message."""
         self.advance(place.at)
         if not data or self._playout.buffered > _MOST_BUFFERED:
@@ -188,5 +188,5 @@ class Player:
 
     def _tell(self, at: float, verdicts: tuple[Verdict, ...]) -> None:
         for verdict in verdicts:
-            place = self._places.get(verdict.command) or self.last_audio or Place(at)
-            self._judge(Judged(at, place, verdict))
+            place = self._places.get(verdict.command) or self.last_audio or MessagePlace(at)
+            self._judge(TimedVerdict(at, place, verdict))

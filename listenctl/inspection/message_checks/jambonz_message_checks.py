@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from listenctl.capture.capture_events import FramesLost
-from listenctl.inspection.findings import Findings
-from listenctl.inspection.message_checks.arrival_times import Arrivals, Drift
+from listenctl.inspection.call_report import MAX_LISTED, AudioCounts, Completeness, DtmfRecord
+from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift
 from listenctl.inspection.message_checks.first_text_checks import check_first_text
-from listenctl.inspection.message_checks.mark_and_clip_records import Place
-from listenctl.inspection.report import MAX_LISTED, AudioCounts, Completeness, KeyPressed
+from listenctl.inspection.message_checks.mark_and_clip_records import MessagePlace
 from listenctl.inspection.rule_catalogue import Culprit
+from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.media.dtmf_detector import MIN_RATE, HeardKey, KeyListener
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
@@ -31,21 +31,21 @@ _SHORTEST_PACE = 3.0
 _FEWEST_MESSAGES = 50
 
 
-class Received:
+class JambonzMessageChecks:
     """Follow what jambonz sends in one call."""
 
-    def __init__(self, findings: Findings, *, detect_dtmf: bool) -> None:
+    def __init__(self, findings: ViolationLog, *, detect_dtmf: bool) -> None:
         self._findings = findings
         self._detect_dtmf = detect_dtmf
         self._listener: KeyListener | None = None
         self._holes: list[int] = []
         self._format = AudioFormat(8000, 1)
         self._frame_bytes = self._format.frame_bytes
-        self.arrivals: Arrivals | None = None
+        self.arrivals: ArrivalTimes | None = None
         self.counts = AudioCounts()
         self.completeness = Completeness()
         self.gaps: list[Gap] = []
-        self.keys: list[KeyPressed] = []
+        self.keys: list[DtmfRecord] = []
         self.texts: Counter[str] = Counter()
         self.over_listed = 0
 
@@ -65,7 +65,7 @@ class Received:
         """Take what follows for audio of this format."""
         self._format = audio_format
         self._frame_bytes = audio_format.frame_bytes
-        self.arrivals = Arrivals(audio_format.sample_rate)
+        self.arrivals = ArrivalTimes(audio_format.sample_rate)
         if self._detect_dtmf and audio_format.sample_rate >= MIN_RATE:
             self._listener = KeyListener(audio_format, self.counts.samples)
 
@@ -127,7 +127,7 @@ class Received:
         rate = self._format.sample_rate
         # When it began: what has come since and what is missing took that long.
         began = at - (self.counts.samples - gap.position + max(0, gap.missing)) / rate
-        place = Place(max(0.0, began), gap.position)
+        place = MessagePlace(max(0.0, began), gap.position)
         self._count(gap, uncaptured=uncaptured)
         if not uncaptured:
             self._tell(gap, place)
@@ -139,7 +139,7 @@ class Received:
         self.texts[_kind(message)] += 1
         match message:
             case Dtmf(digit=digit):
-                self._list(KeyPressed(at, self.counts.samples, digit, message.duration_ms))
+                self._list(DtmfRecord(at, self.counts.samples, digit, message.duration_ms))
             case UnknownMessage(value=None):
                 self._findings.add(
                     "text-broken", at, Culprit.JAMBONZ, f"a text that is no JSON: {message.text[:_SHOWN]!r}"
@@ -149,7 +149,7 @@ class Received:
                     "text-unknown", at, Culprit.JAMBONZ, f"a text of no known kind: {message.text[:_SHOWN]!r}"
                 )
 
-    def finish(self) -> Drift | None:
+    def finish(self) -> MeasuredDrift | None:
         """Settle what the end of the call settles; return how jambonz's clock runs."""
         if self._listener:
             self._hear(self._listener.finish())
@@ -171,7 +171,7 @@ class Received:
             self._findings.add("clock-drift", arrivals.last, Culprit.JAMBONZ, detail)
         return drift
 
-    def _is_of_another_rate(self, arrivals: Arrivals) -> bool:
+    def _is_of_another_rate(self, arrivals: ArrivalTimes) -> bool:
         """Tell whether audio comes at another pace than its format says, message by message and on the whole."""
         first, rate, counts = arrivals.first or 0.0, self._format.sample_rate, self.counts
         elapsed = arrivals.last - first
@@ -183,7 +183,7 @@ class Received:
         if abs(whole - 1) < _ANOTHER_RATE or abs(each / whole - 1) > _ANOTHER_RATE:
             return False
         detail = f"audio said to be {rate} Hz in {self._format.channels} channel(s) comes {whole:.2f} times as fast"
-        self._findings.at_place("format-wrong", Place(first, 0), Culprit.JAMBONZ, detail)
+        self._findings.at_place("format-wrong", MessagePlace(first, 0), Culprit.JAMBONZ, detail)
         return True
 
     def _count(self, gap: Gap, *, uncaptured: bool) -> None:
@@ -200,7 +200,7 @@ class Received:
             completeness.paused -= back
             completeness.lost = max(0, completeness.lost + gap.missing + back)
 
-    def _tell(self, gap: Gap, place: Place) -> None:
+    def _tell(self, gap: Gap, place: MessagePlace) -> None:
         length = f"{'at least ' if gap.at_least else ''}{gap.length:.2f} s"
         match gap.kind:
             case GapKind.HOLE:
@@ -224,9 +224,9 @@ class Received:
         for key in keys:
             behind = (self.counts.samples - key.position) / self._format.sample_rate
             at = max(0.0, (arrivals.last if arrivals else 0.0) - behind)
-            self._list(KeyPressed(at, key.position, key.digit, key.duration_ms, key.channel))
+            self._list(DtmfRecord(at, key.position, key.digit, key.duration_ms, key.channel))
 
-    def _list(self, key: KeyPressed) -> None:
+    def _list(self, key: DtmfRecord) -> None:
         if len(self.keys) < MAX_LISTED:
             self.keys.append(key)
         else:

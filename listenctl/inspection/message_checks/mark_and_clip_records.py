@@ -94,7 +94,7 @@ class ClipRecord:
 
 
 # Made for every frame of a stream; a frozen dataclass takes three times as long.
-class Place(NamedTuple):
+class MessagePlace(NamedTuple):
     """When and where something was sent, and what is kept of it if it is a mark or a clip."""
 
     at: float
@@ -103,7 +103,7 @@ class Place(NamedTuple):
     record: MarkRecord | ClipRecord | None = None
 
 
-class MarkBook:
+class SentMarks:
     """Match the marks of a call with their answers, by name and in order."""
 
     def __init__(self) -> None:
@@ -148,7 +148,7 @@ class MarkBook:
         return [record for record in self.records if record.result is None]
 
 
-class ClipBook:
+class SentClips:
     """Match the clips of a call with their playDones, by id and in order."""
 
     def __init__(self, profile: Profile) -> None:

@@ -25,7 +25,7 @@ _MOST_MARKS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Mode:
+class CallMode:
     """``stream_rate`` in Hz, 0 where clips are played; ``source`` is what says so, ``stated`` if in so many words."""
 
     stream_rate: int
@@ -38,7 +38,7 @@ class Mode:
         return self.stream_rate > 0
 
 
-class ModeEvidence:
+class CallModeEvidence:
     """
     Collect what tells the mode.
 
@@ -101,20 +101,20 @@ class ModeEvidence:
             case Mark():
                 self.mark_answered = True
 
-    def decide(self) -> Mode:
+    def decide(self) -> CallMode:
         """Return the mode that is most likely."""
         if self.clip_answered and not self.mark_answered:
-            return Mode(0, "playDone")
+            return CallMode(0, "playDone")
         if self.mark_answered or self._first == "stream":
             return self._stream()
-        return Mode(0, "clips" if self.has_clips else "default")
+        return CallMode(0, "clips" if self.has_clips else "default")
 
-    def _stream(self) -> Mode:
+    def _stream(self) -> CallMode:
         if rate := self._paced():
-            return Mode(rate, "pace")
+            return CallMode(rate, "pace")
         if rate := self._by_marks():
-            return Mode(rate, "marks")
-        return Mode(self.received_rate, "received")
+            return CallMode(rate, "marks")
+        return CallMode(self.received_rate, "received")
 
     def _paced(self) -> int | None:
         return _nearest(median(self._steps)) if len(self._steps) >= _FEWEST_STEPS else None

@@ -44,7 +44,7 @@ def drawable(text: str, longest: int = _LONGEST) -> str:
     return safe if len(text) <= longest else f"{safe}…"
 
 
-class Labels:
+class LabelPlacement:
     """
     Find room for what is drawn with a label on one of several levels; where there is none, the label is left out.
 

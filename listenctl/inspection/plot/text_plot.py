@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from listenctl.inspection.plot.call_picture import CallPicture, Swings
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.plot.plotted_call import AmplitudeRange, PlottedCall
 from listenctl.inspection.rule_catalogue import Severity
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 360
 _ROOM_FOR_TIME = 10
 
 
-class RowKind(StrEnum):
+class TextPlotRowKind(StrEnum):
     """What a row shows, by which it gets its colour."""
 
     JAMBONZ = "jambonz"
@@ -38,10 +38,10 @@ class RowKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TextPlotRow:
     """One line; ``label`` stands at its left and may be empty."""
 
-    kind: RowKind
+    kind: TextPlotRowKind
     label: str
     text: str
 
@@ -50,8 +50,8 @@ class Row:
 
 
 def draw_rows(
-    picture: CallPicture, report: CallReport, *, width: int, height: int = 4, braille: bool = True
-) -> list[Row]:
+    picture: PlottedCall, report: CallReport, *, width: int, height: int = 4, braille: bool = True
+) -> list[TextPlotRow]:
     """Return a call, ``width`` columns wide and each direction ``height`` lines high."""
     import numpy as np
 
@@ -60,25 +60,25 @@ def draw_rows(
     end = max(report.seconds, picture.places.end, begin + 0.1)
     edges = np.linspace(begin, end, columns * 2 + 1)
     rows = [
-        Row(RowKind.HAPPENED, name, _line(shapes, begin, end, columns))
+        TextPlotRow(TextPlotRowKind.HAPPENED, name, _line(shapes, begin, end, columns))
         for name, shapes in _happened(picture, report, braille=braille).items()
         if shapes
     ]
     for label, kind, swings in _sides(picture, edges):
         drawn = _braille(swings, height) if braille else _ascii(swings, height)
-        rows += [Row(kind, label if number == height // 2 else "", line) for number, line in enumerate(drawn)]
-    return [*rows, Row(RowKind.RULER, "", _ruler(begin, end, columns))]
+        rows += [TextPlotRow(kind, label if number == height // 2 else "", line) for number, line in enumerate(drawn)]
+    return [*rows, TextPlotRow(TextPlotRowKind.RULER, "", _ruler(begin, end, columns))]
 
 
-def _sides(picture: CallPicture, edges: "NDArray[np.float64]") -> Iterator[tuple[str, RowKind, Swings]]:
+def _sides(picture: PlottedCall, edges: "NDArray[np.float64]") -> Iterator[tuple[str, TextPlotRowKind, AmplitudeRange]]:
     labels = ("jambonz",) if len(picture.received) == 1 else ("left", "right")
     for channel, label in enumerate(labels[: len(picture.received)]):
-        yield label, RowKind.JAMBONZ, picture.received_between(channel, edges)
+        yield label, TextPlotRowKind.JAMBONZ, picture.received_between(channel, edges)
     if picture.heard:
-        yield "application", RowKind.APPLICATION, picture.heard_between(edges)
+        yield "application", TextPlotRowKind.APPLICATION, picture.heard_between(edges)
 
 
-def _happened(picture: CallPicture, report: CallReport, *, braille: bool) -> dict[str, list[tuple[float, str]]]:
+def _happened(picture: PlottedCall, report: CallReport, *, braille: bool) -> dict[str, list[tuple[float, str]]]:
     marked, cleared, done, order = ("●", "○", "■", "▼") if braille else ("o", "c", "#", "v")
     answers = {"playout": marked, "cleared": cleared}
     wrong = {Severity.ERROR: "X", Severity.WARNING: "!"}
@@ -108,7 +108,7 @@ def _line(shapes: Sequence[tuple[float, str]], begin: float, end: float, columns
     return "".join(line).rstrip()
 
 
-def _braille(swings: Swings, height: int) -> list[str]:
+def _braille(swings: AmplitudeRange, height: int) -> list[str]:
     """Draw two columns a character; where there is no sound at all there are no dots."""
     import numpy as np
 
@@ -123,7 +123,7 @@ def _braille(swings: Swings, height: int) -> list[str]:
     return ["".join(chr(0x2800 + code) for code in line) for line in codes.tolist()]
 
 
-def _ascii(swings: Swings, height: int) -> list[str]:
+def _ascii(swings: AmplitudeRange, height: int) -> list[str]:
     """Draw the larger swing of two columns as a bar on each side of the middle."""
     import numpy as np
 
@@ -134,7 +134,7 @@ def _ascii(swings: Swings, height: int) -> list[str]:
     return ["".join(_HEIGHTS[count] for count in line) for line in filled.tolist()]
 
 
-def _in_dots(swings: Swings, dots: int) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+def _in_dots(swings: AmplitudeRange, dots: int) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
     """Return the first and last dot from the top that each column covers; silence is a line in the middle."""
     import numpy as np
 

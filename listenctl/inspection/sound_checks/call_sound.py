@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from listenctl.events import Report
-from listenctl.inspection.call_observers import AudioStretch
+from listenctl.inspection.call_observers import AudioRun
 from listenctl.inspection.rule_catalogue import Culprit, Violation
-from listenctl.inspection.sound_checks.channel_checks import AudioChecks, AudioReport
-from listenctl.inspection.sound_checks.echo_finder import EchoFinder
-from listenctl.inspection.sound_checks.sound_verdicts import AudioVerdict, judge_echo
+from listenctl.inspection.sound_checks.echo_checks import EchoDetector
+from listenctl.inspection.sound_checks.sender_sound import SenderSoundChecks, SenderSoundReport
+from listenctl.inspection.sound_checks.sound_verdicts import SoundFault, judge_echo
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.commands import PlayAudio
 from listenctl.protocol.session import AudioReceived, AudioSent, CallStarted, CommandSent, GapFound, MetadataArrived
@@ -30,9 +30,9 @@ class CallSoundReport:
         begins: when the first of each was heard, in seconds since the call began.
     """
 
-    jambonz: AudioReport
-    application: AudioReport | None
-    between: tuple[AudioVerdict, ...]
+    jambonz: SenderSoundReport
+    application: SenderSoundReport | None
+    between: tuple[SoundFault, ...]
     rates: tuple[int, int] = (8000, 8000)
     begins: tuple[float, float] = (0.0, 0.0)
 
@@ -57,11 +57,11 @@ class CallSoundReport:
         }
 
 
-def _violation(verdict: AudioVerdict, at: float, sender: Culprit, position: int | None) -> Violation:
+def _violation(verdict: SoundFault, at: float, sender: Culprit, position: int | None) -> Violation:
     return Violation(verdict.id, verdict.severity, at, sender, position, None, verdict.sentence)
 
 
-class CallSound:
+class CallSoundChecks:
     """
     Check the sound of one call.
 
@@ -71,9 +71,9 @@ class CallSound:
 
     def __init__(self, *, detect_keys: bool = False) -> None:
         self._detect_keys = detect_keys
-        self._jambonz: AudioChecks | None = None
-        self._application: AudioChecks | None = None
-        self._echo = EchoFinder(AudioFormat(8000, 1))
+        self._jambonz: SenderSoundChecks | None = None
+        self._application: SenderSoundChecks | None = None
+        self._echo = EchoDetector(AudioFormat(8000, 1))
         self._rates, self._begins = [8000, 8000], [0.0, 0.0]
         self._begun = False
 
@@ -86,15 +86,15 @@ class CallSound:
                 self._echo.receive(entry.at, position, data)
             case CallStarted(audio_format=audio_format) | MetadataArrived(audio_format=audio_format):
                 # What was heard before late metadata was read in the wrong format.
-                self._jambonz = AudioChecks(audio_format)
+                self._jambonz = SenderSoundChecks(audio_format)
                 self._rates[0], self._begun = audio_format.sample_rate, False
-                self._echo = EchoFinder(audio_format)
+                self._echo = EchoDetector(audio_format)
             case GapFound(gap):
                 self._echo.gap(gap)
             case AudioSent() | CommandSent(command=PlayAudio()):
                 self._echo.listens = True
 
-    def receive(self, audio: AudioStretch) -> None:
+    def receive(self, audio: AudioRun) -> None:
         """Take audio from jambonz."""
         if self._jambonz:
             self._begin(audio.times[0])
@@ -106,7 +106,7 @@ class CallSound:
         if self._application is None:
             name = "what the application plays"
             self._rates[1], self._begins[1] = sample_rate, at
-            self._application = AudioChecks(AudioFormat(sample_rate, 1), name=name, detect_keys=self._detect_keys)
+            self._application = SenderSoundChecks(AudioFormat(sample_rate, 1), name=name, detect_keys=self._detect_keys)
         self._application.feed(data)
         self._echo.hear(at, sample_rate, data)
 

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.inspection.call_observers import AudioStretch, Observer
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_observers import AudioRun, CallObserver
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Violation
-from listenctl.inspection.sound_checks.call_sound import CallSound, CallSoundReport
+from listenctl.inspection.sound_checks.call_sound import CallSoundChecks, CallSoundReport
 from listenctl.protocol.timeline import Entry
 
 
-class Hearing(Observer):
+class SoundChecksObserver(CallObserver):
     """
     Check both sides of each call; what is wrong is added to its report, so that those who look on later see it there.
 
@@ -23,19 +23,19 @@ class Hearing(Observer):
 
     def __init__(self, tell: Callable[[CapturedSession, Violation], None] = lambda _session, _violation: None) -> None:
         self._tell = tell
-        self._open: dict[CapturedSession, CallSound] = {}
+        self._open: dict[CapturedSession, CallSoundChecks] = {}
         self.reports: dict[int, CallSoundReport] = {}
 
     def on_opened(self, session: CapturedSession) -> None:
         """Begin to listen."""
-        self._open[session] = CallSound()
+        self._open[session] = CallSoundChecks()
 
     def on_entry(self, session: CapturedSession, entry: Entry) -> None:
         """Take anything that happened."""
         if sound := self._open.get(session):
             sound.take(entry)
 
-    def on_audio(self, session: CapturedSession, audio: AudioStretch) -> None:
+    def on_audio(self, session: CapturedSession, audio: AudioRun) -> None:
         """Take audio from jambonz."""
         if sound := self._open.get(session):
             sound.receive(audio)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from listenctl.events import Report
 from listenctl.inspection.rule_catalogue import RULES, Severity
-from listenctl.inspection.sound_checks.channel_meter import ChannelMeter
+from listenctl.inspection.sound_checks.channel_checks import ChannelMeasurements
 from listenctl.inspection.sound_checks.correlation import Similarity
-from listenctl.inspection.sound_checks.misread_encodings import Reading, Readings
+from listenctl.inspection.sound_checks.encoding_checks import EncodingCounts, SampleEncoding
 
 _FEWEST_BLOCKS = 2
 _SHARE_OF_BLOCKS = 0.1
@@ -30,25 +30,31 @@ _RATES = (8000, 16000, 24000, 32000)
 SIDES = ("left", "right")
 
 _WORDS = {
-    Reading.SWAPPED: (
+    SampleEncoding.SWAPPED: (
         "audio-byte-order",
         "is noise, and sound when its samples are read big-endian: send little-endian",
     ),
-    Reading.SHIFTED: (
+    SampleEncoding.SHIFTED: (
         "audio-half-sample-shift",
         "is noise, and sound when it is read a byte later: an odd byte was dropped",
     ),
-    Reading.MU_LAW: (
+    SampleEncoding.MU_LAW: (
         "audio-mu-law",
         "is µ-law, not 16-bit samples: decode it before it is sent, or set the codec right",
     ),
-    Reading.A_LAW: ("audio-a-law", "is A-law, not 16-bit samples: decode it before it is sent, or set the codec right"),
-    Reading.WIDE_MU_LAW: ("audio-mu-law", "is µ-law with each byte as a sample: decode it instead of widening it"),
+    SampleEncoding.A_LAW: (
+        "audio-a-law",
+        "is A-law, not 16-bit samples: decode it before it is sent, or set the codec right",
+    ),
+    SampleEncoding.WIDE_MU_LAW: (
+        "audio-mu-law",
+        "is µ-law with each byte as a sample: decode it instead of widening it",
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class AudioVerdict:
+class SoundFault:
     """
     One thing that is odd about a sound.
 
@@ -78,28 +84,28 @@ class AudioVerdict:
 
 def _verdict(
     rule: str, sentence: str, confidence: float, channel: int | None = None, *, position: int | None = None
-) -> AudioVerdict:
-    return AudioVerdict(rule, RULES[rule].severity, sentence, confidence, channel, position)
+) -> SoundFault:
+    return SoundFault(rule, RULES[rule].severity, sentence, confidence, channel, position)
 
 
-def judge_readings(readings: Readings, sample_rate: int, name: str) -> Iterator[AudioVerdict]:
+def judge_readings(readings: EncodingCounts, sample_rate: int, name: str) -> Iterator[SoundFault]:
     """Say in which way bytes are misread, if they are."""
     worst = readings.worst
     if worst is None:
         return
-    wrong = sum(count for reading, count in readings.blocks.items() if reading is not Reading.AS_IS)
+    wrong = sum(count for reading, count in readings.blocks.items() if reading is not SampleEncoding.AS_IS)
     share = wrong / readings.looked_at
     enough = wrong >= _MANY_BLOCKS or share >= _SHARE_OF_BLOCKS
     if wrong < min(_FEWEST_BLOCKS, readings.looked_at) or not enough:
         return
     rule, sentence = _WORDS[worst]
-    position = min(at for reading, at in readings.first.items() if reading is not Reading.AS_IS)
+    position = min(at for reading, at in readings.first.items() if reading is not SampleEncoding.AS_IS)
     where = name if share > 0.9 else f"{share:.0%} of {name}, from {position / sample_rate:.1f} s on,"
     confidence = min(1.0, 0.5 + wrong / 10)
     yield _verdict(rule, f"{where} {sentence}", confidence, position=position)
 
 
-def judge_channel(number: int, meter: ChannelMeter, name: str) -> Iterator[AudioVerdict]:
+def judge_channel(number: int, meter: ChannelMeasurements, name: str) -> Iterator[SoundFault]:
     """Say what is odd about one channel by itself."""
     if meter.clipping > _CLIPPING:
         sentence = f"{name} is too loud: {meter.clipping:.1%} of its sound is cut off at the top"
@@ -110,7 +116,7 @@ def judge_channel(number: int, meter: ChannelMeter, name: str) -> Iterator[Audio
     yield from _judge_rate(number, meter, name)
 
 
-def judge_silence(meters: Sequence[ChannelMeter], name: str) -> Iterator[AudioVerdict]:
+def judge_silence(meters: Sequence[ChannelMeasurements], name: str) -> Iterator[SoundFault]:
     """Say where there is no sound at all."""
     seconds = meters[0].samples / meters[0].sample_rate
     silent = [number for number, meter in enumerate(meters) if meter.is_silent]
@@ -127,8 +133,8 @@ def judge_silence(meters: Sequence[ChannelMeter], name: str) -> Iterator[AudioVe
 
 
 def judge_pair(
-    meters: Sequence[ChannelMeter], identical: float | None, similarity: Similarity | None
-) -> Iterator[AudioVerdict]:
+    meters: Sequence[ChannelMeasurements], identical: float | None, similarity: Similarity | None
+) -> Iterator[SoundFault]:
     """Say what is odd about two channels together (protocol.md 3.1)."""
     sound = min(meter.sound for meter in meters)
     if identical is not None and identical >= _IDENTICAL and sound:
@@ -138,7 +144,7 @@ def judge_pair(
         yield _judge_similarity(similarity)
 
 
-def judge_echo(similarities: Sequence[Similarity | None], *, plays_clips: bool, mixed: bool) -> Iterator[AudioVerdict]:
+def judge_echo(similarities: Sequence[Similarity | None], *, plays_clips: bool, mixed: bool) -> Iterator[SoundFault]:
     """
     Say where jambonz sends what the application plays.
 
@@ -163,7 +169,7 @@ def judge_echo(similarities: Sequence[Similarity | None], *, plays_clips: bool, 
     yield _verdict("audio-echo", sentence, left.strength, 1)
 
 
-def _judge_similarity(similarity: Similarity) -> AudioVerdict:
+def _judge_similarity(similarity: Similarity) -> SoundFault:
     delay = abs(similarity.delay)
     if delay < _NO_DELAY:
         sentence = "both channels hold the same sound, though not equally; the directions of the call are mixed"
@@ -173,7 +179,7 @@ def _judge_similarity(similarity: Similarity) -> AudioVerdict:
     return _verdict("audio-echo", sentence, similarity.strength)
 
 
-def _judge_rate(number: int, meter: ChannelMeter, name: str) -> Iterator[AudioVerdict]:
+def _judge_rate(number: int, meter: ChannelMeasurements, name: str) -> Iterator[SoundFault]:
     if meter.sound < _LONG / 3:
         return
     if meter.repeated > _REPEATED:
@@ -187,7 +193,7 @@ def _judge_rate(number: int, meter: ChannelMeter, name: str) -> Iterator[AudioVe
         yield _verdict("audio-narrow", sentence, 0.8, number)
 
 
-def _enough(meter: ChannelMeter) -> int | None:
+def _enough(meter: ChannelMeasurements) -> int | None:
     """Return a lower rate that would do as well."""
     return next(
         (

@@ -16,13 +16,13 @@ from listenctl.capture.formats.read_dump import MAX_LINE_BYTES, DumpItem, Unread
 from listenctl.capture.formats.write_dump import DumpEnd, DumpHeader
 from listenctl.capture.read_capture import is_capture
 from listenctl.errors import ListenctlError
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.split_capture.split_packets import split_packets
 from listenctl.media.files.new_files import claim
 from listenctl.media.files.recording_names import clean
 
 
-def split(
+def split_captures(
     files: Sequence[str],
     reports: Sequence[CallReport],
     wanted: Collection[int],

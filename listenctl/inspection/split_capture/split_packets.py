@@ -17,8 +17,8 @@ from listenctl.capture.packets.link_layer import LINKS, ip_start
 from listenctl.capture.packets.packet_batches import Batch, Record, Secrets
 from listenctl.capture.packets.pcap import MAGICS
 from listenctl.capture.read_capture import read_packets
-from listenctl.inspection.report import CallReport
-from listenctl.inspection.split_capture.packet_writer import PacketFile
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.split_capture.pcap_writer import PcapWriter
 from listenctl.media.files.new_files import claim
 from listenctl.media.files.recording_names import clean
 
@@ -62,7 +62,7 @@ class _Part:
     def __init__(self, report: CallReport, keys: Keys) -> None:
         self.report = report
         self.keys = keys
-        self.file: PacketFile | None = None
+        self.file: PcapWriter | None = None
         self._begins, self._ends = float("-inf"), float("inf")
 
     def narrow(self, begins: Sequence[float]) -> None:
@@ -143,7 +143,7 @@ def _keys_of(client: str, server: str) -> Keys | None:
     return own + other + port + service, other + own + service + port
 
 
-def _create(folder: Path, call: str, *, sections: bool) -> PacketFile:
+def _create(folder: Path, call: str, *, sections: bool) -> PcapWriter:
     claimed = claim(folder / f"{clean(call)}{'.pcapng' if sections else '.pcap'}")
     os.close(claimed.fd)
-    return PacketFile(claimed.path, sections)
+    return PcapWriter(claimed.path, sections)

@@ -9,10 +9,10 @@ import pytest
 
 from listenctl.capture.capture_events import AudioSeen, CapturedSession, CaptureEvent, FrameSeen
 from listenctl.events import Report
-from listenctl.inspection.call_observers import Observer
-from listenctl.inspection.inspector import Inspector
+from listenctl.inspection.call_observers import CallObserver
+from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.inspection.sound_checks.sound_observer import Hearing
+from listenctl.inspection.sound_checks.sound_observer import SoundChecksObserver
 from listenctl.protocol.session import AudioReceived
 from listenctl.protocol.timeline import Entry
 from tests.helpers.capture import CAPTURES, FOLDER
@@ -20,7 +20,7 @@ from tests.helpers.captured import found
 from tests.helpers.pcap import Damage, Packet, cut, doubled, dropped, packets_of, reordered
 
 
-class Audio(Observer):
+class Audio(CallObserver):
     """Keep what jambonz sent, in which call and where."""
 
     def __init__(self) -> None:
@@ -38,8 +38,8 @@ def packets(name: str) -> list[Packet]:
 def everything(
     events: Iterable[CaptureEvent], settings: InspectionSettings | None = None
 ) -> tuple[list[Report], list[object], dict[int, Report], dict[int, list[Entry]]]:
-    hearing, audio = Hearing(), Audio()
-    inspector = Inspector(settings, [hearing, audio])
+    hearing, audio = SoundChecksObserver(), Audio()
+    inspector = CaptureInspector(settings, [hearing, audio])
     for event in events:
         inspector.feed(event)
     reports = inspector.finish()

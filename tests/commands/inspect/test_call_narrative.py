@@ -10,7 +10,7 @@ from listenctl.capture.capture_events import CaptureEvent, FrameSeen
 from listenctl.commands.inspect.call_narrative import Item, Kind, Story, shortened
 from listenctl.commands.inspect.narrative_lines import in_order, item_report, ladder_head, ladder_line, timeline_line
 from listenctl.commands.inspect.timeline_view import Form, StoryPrinter
-from listenctl.inspection.inspector import Inspector
+from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.session import Sender
 from listenctl.terminal.printable_text import Look, cells
@@ -25,7 +25,7 @@ def told(events: Iterable[CaptureEvent]) -> list[Item]:
     """Return the items of all events in the order in which they are told."""
     items: list[Item] = []
     story = Story(lambda _, item: items.append(item))
-    inspector = Inspector(None, [story])
+    inspector = CaptureInspector(None, [story])
     for event in events:
         story.see(event)
         inspector.feed(event)
@@ -37,7 +37,7 @@ def printed(name: str, form: Form, *, columns: int | None = None, live: bool = F
     lines: list[str] = []
     printer = StoryPrinter(lines.append, form, look, columns=columns, live=live)
     story = Story(printer.tell)
-    inspector = Inspector(None, [story, printer])
+    inspector = CaptureInspector(None, [story, printer])
     for event in capture_events(name):
         story.see(event)
         inspector.feed(event)

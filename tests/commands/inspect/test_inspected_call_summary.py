@@ -1,7 +1,7 @@
 """The summary of one captured call."""
 
 from listenctl.commands.inspect.inspected_call_summary import summary
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Culprit, Severity, Violation
 from listenctl.terminal.printable_text import Look
 from tests.helpers.inspected import APPLICATION, JAMBONZ, SILENCE, MadeUp, capture_events, inspect, new_session

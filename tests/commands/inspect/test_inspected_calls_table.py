@@ -10,7 +10,7 @@ import pytest
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.commands.inspect.inspected_calls_table import csv_lines, table
 from listenctl.commands.inspect.listen_calls import is_call, others, seen_instead
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
 from listenctl.terminal.printable_text import Look
 from tests.helpers.inspected import MadeUp, capture_events, inspect, new_session
 from tests.helpers.pcap import Packet, Talk, pcap

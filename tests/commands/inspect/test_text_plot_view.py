@@ -5,8 +5,8 @@ import re
 import pytest
 
 from listenctl.commands.inspect.text_plot_view import WIDTH, WavePrinter
-from listenctl.inspection.inspector import Inspector
-from listenctl.inspection.plot.call_picture import PictureTaker
+from listenctl.inspection.capture_inspector import CaptureInspector
+from listenctl.inspection.plot.plotted_call import PlotObserver
 from listenctl.terminal.printable_text import Look
 from tests.helpers.inspected import capture_events
 
@@ -15,8 +15,8 @@ _SGR = re.compile(r"\x1b\[\d*m")
 
 def printed(look: Look, *, columns: int | None) -> list[str]:
     lines: list[str] = []
-    taker = PictureTaker(WavePrinter(lines.append, look, columns=columns).draw, most=1)
-    inspector = Inspector(observers=[taker])
+    taker = PlotObserver(WavePrinter(lines.append, look, columns=columns).draw, most=1)
+    inspector = CaptureInspector(observers=[taker])
     for event in capture_events("c2_bidir_stream8k_marks_nominus1"):
         inspector.feed(event)
     inspector.finish()

@@ -7,8 +7,8 @@ from functools import cache
 from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.read_capture import read_capture
 from listenctl.errors import UsageError
-from listenctl.inspection.call_observers import Observer
-from listenctl.inspection.inspector import Inspector
+from listenctl.inspection.call_observers import CallObserver
+from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
 from tests.fuzz.files import written
 from tests.fuzz.reader import Reader, Seed
@@ -17,12 +17,12 @@ from tests.fuzz.seeds import CALLS, commands_seed, dump_seed, har_seed, key_log,
 
 def check(data: bytes) -> None:
     path = str(written(data, "fuzz.capture"))
-    reports = _inspected(path, Inspector(), runs=True)
-    assert reports == _inspected(path, Inspector(observers=[Observer()]), runs=False)
-    _inspected(path, Inspector(InspectionSettings(detect_dtmf=True, stream_rate=8000)), runs=True)
+    reports = _inspected(path, CaptureInspector(), runs=True)
+    assert reports == _inspected(path, CaptureInspector(observers=[CallObserver()]), runs=False)
+    _inspected(path, CaptureInspector(InspectionSettings(detect_dtmf=True, stream_rate=8000)), runs=True)
 
 
-def _inspected(path: str, inspector: Inspector, *, runs: bool) -> list[str]:
+def _inspected(path: str, inspector: CaptureInspector, *, runs: bool) -> list[str]:
     try:
         events: list[CaptureEvent] = list(read_capture(path, keylog=key_log(), runs=runs))
     except UsageError:

@@ -12,8 +12,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from listenctl.errors import ListenctlError
-from listenctl.inspection.extract_audio.audio_extractor import Extracted, Extractor
-from listenctl.inspection.inspector import Inspector
+from listenctl.inspection.capture_inspector import CaptureInspector
+from listenctl.inspection.extract_audio.audio_extractor import AudioExtractor, ExtractedCall
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.media.files.recording_names import Destination
 from tests.helpers.capture import CAPTURES, received_audio
@@ -29,9 +29,9 @@ def destination(folder: Path, kind: str | None = None) -> Destination:
     return Destination.parse(f"{folder}/", kind=kind)
 
 
-def extract(name: str, folder: Path, *, kind: str | None = None) -> Extracted:
-    extractor = Extractor(destination(folder, kind))
-    inspector = Inspector(observers=[extractor])
+def extract(name: str, folder: Path, *, kind: str | None = None) -> ExtractedCall:
+    extractor = AudioExtractor(destination(folder, kind))
+    inspector = CaptureInspector(observers=[extractor])
     for event in capture_events(name):
         inspector.feed(event)
     inspector.finish()
@@ -48,20 +48,20 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def part(extracted: Extracted, name: str) -> Path:
+def part(extracted: ExtractedCall, name: str) -> Path:
     [found] = [path for path in extracted.paths if f".{name}." in path.name]
     return found
 
 
-def sidecar(extracted: Extracted) -> dict[str, object]:
+def sidecar(extracted: ExtractedCall) -> dict[str, object]:
     described = json.loads(extracted.paths[-1].read_text())
     assert isinstance(described, dict)
     return described
 
 
 @pytest.fixture
-def extractor(tmp_path: Path) -> Iterator[Extractor]:
-    made = Extractor(destination(tmp_path))
+def extractor(tmp_path: Path) -> Iterator[AudioExtractor]:
+    made = AudioExtractor(destination(tmp_path))
     yield made
     made.abandon()
 
@@ -113,7 +113,7 @@ def test_a_stream_is_extracted_as_the_caller_heard_it(tmp_path: Path) -> None:
     assert not heard[int(11.2 * rate) :].any()
 
 
-def test_both_sides_are_aligned(extractor: Extractor) -> None:
+def test_both_sides_are_aligned(extractor: AudioExtractor) -> None:
     call = MadeUp(STREAM, [extractor])
     sound = speech_frames()[:24_000].tobytes()
     for number in range(150):
@@ -130,7 +130,7 @@ def test_both_sides_are_aligned(extractor: Extractor) -> None:
     assert 0.02 <= lag / 8000 <= 0.25
 
 
-def test_gaps_are_silence_in_both_and_left_out_of_the_exact_sound(extractor: Extractor) -> None:
+def test_gaps_are_silence_in_both_and_left_out_of_the_exact_sound(extractor: AudioExtractor) -> None:
     call = MadeUp(STREAM, [extractor])
     call.listen(0.0, 2.0, frame=FRAME)
     call.pace(2.5, 4.5, FRAME)
@@ -147,7 +147,7 @@ def test_gaps_are_silence_in_both_and_left_out_of_the_exact_sound(extractor: Ext
     assert (both[5 * 8000 + 400 : 9 * 8000 - 400, 0] == 1000).all()
 
 
-def test_the_right_channel_of_jambonz_is_what_the_caller_heard_too(extractor: Extractor) -> None:
+def test_the_right_channel_of_jambonz_is_what_the_caller_heard_too(extractor: AudioExtractor) -> None:
     stereo = struct.pack("<hh", 500, 2000) * 160
     call = MadeUp(STREAM, [extractor], metadata=METADATA | {"mixType": "stereo"})
     for number in range(200):
@@ -162,7 +162,7 @@ def test_the_right_channel_of_jambonz_is_what_the_caller_heard_too(extractor: Ex
     assert (both[12_000:20_000, 1] == 3000).all()
 
 
-def test_clips_that_are_in_the_right_channel_are_not_heard_twice(extractor: Extractor) -> None:
+def test_clips_that_are_in_the_right_channel_are_not_heard_twice(extractor: AudioExtractor) -> None:
     stereo = struct.pack("<hh", 500, 2000) * 160
     settings = InspectionSettings(stream_rate=0)
     call = MadeUp(settings, [extractor], metadata=METADATA | {"mixType": "stereo"})
@@ -180,7 +180,7 @@ def test_clips_that_are_in_the_right_channel_are_not_heard_twice(extractor: Extr
     assert alone.max() == 1000
 
 
-def test_sounds_of_different_rates_are_joined_at_the_higher_one(extractor: Extractor) -> None:
+def test_sounds_of_different_rates_are_joined_at_the_higher_one(extractor: AudioExtractor) -> None:
     call = MadeUp(STREAM, [extractor], metadata=METADATA | {"sampleRate": 16_000})
     call.listen(0.0, 3.0, frame=SILENCE * 2)
     call.pace(3.0, 4.0, FRAME)
@@ -193,7 +193,7 @@ def test_sounds_of_different_rates_are_joined_at_the_higher_one(extractor: Extra
     assert both[:, 1].max() == pytest.approx(1000, abs=200)
 
 
-def test_a_call_in_which_nothing_was_heard_has_no_files(extractor: Extractor, tmp_path: Path) -> None:
+def test_a_call_in_which_nothing_was_heard_has_no_files(extractor: AudioExtractor, tmp_path: Path) -> None:
     call = MadeUp(STREAM, [extractor])
     call.mark(1.0, "a")
     call.close(2.0)
@@ -202,7 +202,7 @@ def test_a_call_in_which_nothing_was_heard_has_no_files(extractor: Extractor, tm
     assert files(tmp_path) == []
 
 
-def test_an_application_that_alone_was_heard_is_extracted(extractor: Extractor, tmp_path: Path) -> None:
+def test_an_application_that_alone_was_heard_is_extracted(extractor: AudioExtractor, tmp_path: Path) -> None:
     call = MadeUp(STREAM, [extractor])
     call.pace(1.0, 3.0, FRAME)
     call.close(4.0)
@@ -214,7 +214,7 @@ def test_an_application_that_alone_was_heard_is_extracted(extractor: Extractor, 
 
 def test_nothing_is_overwritten_and_all_files_of_a_call_have_the_same_number(tmp_path: Path) -> None:
     (tmp_path / "CS-A.both.wav").write_bytes(b"mine")
-    extractor = Extractor(destination(tmp_path))
+    extractor = AudioExtractor(destination(tmp_path))
     for _ in range(2):
         call = MadeUp(STREAM, [extractor])
         call.listen(0.0, 1.0)
@@ -231,7 +231,7 @@ def test_nothing_is_overwritten_and_all_files_of_a_call_have_the_same_number(tmp
 
 def test_a_hostile_call_sid_cant_leave_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "er"
-    extractor = Extractor(destination(folder))
+    extractor = AudioExtractor(destination(folder))
     call = MadeUp(STREAM, [extractor], metadata=METADATA | {"callSid": "../../../../etc/\x1b[2J\n.pwned"})
     call.listen(0.0, 1.0)
     call.close(1.0)
@@ -256,7 +256,7 @@ def test_other_formats_are_made_of_all_files(kind: str, tmp_path: Path) -> None:
         assert samples.astype("<i2").tobytes() == received_audio("e_playaudio_featureserver").data
 
 
-def test_late_metadata_changes_what_the_file_says(extractor: Extractor) -> None:
+def test_late_metadata_changes_what_the_file_says(extractor: AudioExtractor) -> None:
     call = MadeUp(STREAM, [extractor], metadata=None)
     for number in range(60):
         call.frame((number + 1) * 0.02, JAMBONZ, BINARY, FRAME * 4)
@@ -271,7 +271,7 @@ def test_late_metadata_changes_what_the_file_says(extractor: Extractor) -> None:
 
 def test_a_folder_that_cant_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    extractor = Extractor(destination(tmp_path / "file" / "in"))
+    extractor = AudioExtractor(destination(tmp_path / "file" / "in"))
     call = MadeUp(STREAM, [extractor])
 
     with pytest.raises(ListenctlError, match="can't be written: Not a directory"):
@@ -279,7 +279,7 @@ def test_a_folder_that_cant_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_what_was_begun_plays_when_the_inspection_breaks_off(tmp_path: Path) -> None:
-    extractor = Extractor(destination(tmp_path))
+    extractor = AudioExtractor(destination(tmp_path))
     call = MadeUp(STREAM, [extractor])
     call.listen(0.0, 1.0, frame=FRAME)
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.inspection.message_checks.arrival_times import Arrivals, Spread
+from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, Spread
 
 
-def arrivals_of(times: list[float], *, samples: int = 160, rate: int = 8000) -> Arrivals:
-    arrivals = Arrivals(rate)
+def arrivals_of(times: list[float], *, samples: int = 160, rate: int = 8000) -> ArrivalTimes:
+    arrivals = ArrivalTimes(rate)
     for index, at in enumerate(times):
         arrivals.add(at, (index + 1) * samples)
     arrivals.finish()

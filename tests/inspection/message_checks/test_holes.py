@@ -3,7 +3,7 @@
 import pytest
 
 from listenctl.capture.packets.tcp_connections import Ending
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_report import CallReport
 from listenctl.protocol.session import Sender
 from tests.helpers.inspected import APPLICATION, JAMBONZ, MadeUp, new_session, rules_in
 

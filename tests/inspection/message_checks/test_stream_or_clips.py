@@ -3,8 +3,8 @@
 import pytest
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.inspection.call_observers import Observer
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_observers import CallObserver
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.settings import InspectionSettings
 from tests.helpers.inspected import METADATA, MadeUp
 from tests.helpers.playout import play, tone
@@ -89,7 +89,7 @@ def test_commands_alone_are_judged_too() -> None:
 def test_a_long_call_is_not_waited_for_to_the_end() -> None:
     told: list[float] = []
 
-    class Listener(Observer):
+    class Listener(CallObserver):
         def on_audio_out(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:  # noqa: ARG002
             told.append(at)
 

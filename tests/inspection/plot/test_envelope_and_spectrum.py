@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from listenctl.inspection.plot.call_picture import CallPicture, PictureTaker
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.plot.envelope_and_spectrum import COLUMNS, SPECTRA, Envelope
-from listenctl.inspection.plot.text_plot import Row, RowKind, draw_rows
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.plot.plotted_call import PlotObserver, PlottedCall
+from listenctl.inspection.plot.text_plot import TextPlotRow, TextPlotRowKind, draw_rows
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.media.sources.tones import Tone
 from tests.helpers.frames import BINARY
@@ -80,8 +80,8 @@ def test_nothing_swings_outside_of_the_sound() -> None:
 
 
 def drawn(
-    call: MadeUp, taker: PictureTaker, ended: list[tuple[CallPicture, CallReport]], **how: int | bool
-) -> list[Row]:
+    call: MadeUp, taker: PlotObserver, ended: list[tuple[PlottedCall, CallReport]], **how: int | bool
+) -> list[TextPlotRow]:
     call.close(10.0)
     [(picture, report)] = ended
     rows = draw_rows(picture, report, width=int(how.get("width", 100)), braille=bool(how.get("braille", True)))
@@ -91,9 +91,9 @@ def drawn(
 
 def made_up(
     metadata: dict[str, object] | None = None,
-) -> tuple[MadeUp, PictureTaker, list[tuple[CallPicture, CallReport]]]:
-    ended: list[tuple[CallPicture, CallReport]] = []
-    taker = PictureTaker(lambda picture, report: ended.append((picture, report)), most=1)
+) -> tuple[MadeUp, PlotObserver, list[tuple[PlottedCall, CallReport]]]:
+    ended: list[tuple[PlottedCall, CallReport]] = []
+    taker = PlotObserver(lambda picture, report: ended.append((picture, report)), most=1)
     session = new_session()
     taker.on_opened(session)
     return MadeUp(STREAM, [taker], session=session, metadata=metadata or METADATA), taker, ended
@@ -121,8 +121,8 @@ def test_rows_fit_the_terminal_and_have_their_places(width: int, braille: bool) 
     assert max(map(len, lines)) <= max(width, 32)
     assert all(line.isprintable() for line in lines)
     assert braille or "".join(lines).isascii()
-    assert [row.kind for row in rows].count(RowKind.JAMBONZ) == 4
-    assert [row.kind for row in rows].count(RowKind.APPLICATION) == 4
+    assert [row.kind for row in rows].count(TextPlotRowKind.JAMBONZ) == 4
+    assert [row.kind for row in rows].count(TextPlotRowKind.APPLICATION) == 4
     labels = [row.label for row in rows if row.label]
     assert labels[0] == "keys"
     assert {"marks", "orders", "jambonz", "application"} <= set(labels)
@@ -134,8 +134,8 @@ def test_sound_stands_where_it_was_and_gaps_are_empty() -> None:
 
     rows = drawn(call, taker, ended, width=112, braille=False)
 
-    jambonz = [row.text for row in rows if row.kind is RowKind.JAMBONZ]
-    application = [row.text for row in rows if row.kind is RowKind.APPLICATION]
+    jambonz = [row.text for row in rows if row.kind is TextPlotRowKind.JAMBONZ]
+    application = [row.text for row in rows if row.kind is TextPlotRowKind.APPLICATION]
     top = jambonz[0].ljust(100)
     assert top[:79].strip() == ""
     assert top[82:99] == "#" * 17
@@ -151,12 +151,12 @@ def test_a_stereo_call_has_two_rows_of_jambonz() -> None:
 
     rows = drawn(call, taker, ended)
 
-    assert [row.label for row in rows if row.kind is RowKind.JAMBONZ and row.label] == ["left", "right"]
+    assert [row.label for row in rows if row.kind is TextPlotRowKind.JAMBONZ and row.label] == ["left", "right"]
 
 
 def test_only_so_many_calls_are_drawn() -> None:
     ended: list[CallReport] = []
-    taker = PictureTaker(lambda _, report: ended.append(report), most=2)
+    taker = PlotObserver(lambda _, report: ended.append(report), most=2)
     for number in range(1, 5):
         session = new_session(number=number)
         taker.on_opened(session)

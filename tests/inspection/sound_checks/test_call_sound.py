@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from listenctl.inspection.inspector import Inspector
+from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.report_table import table_row
 from listenctl.inspection.rule_catalogue import Culprit, Severity, Violation
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.inspection.sound_checks.call_sound import CallSoundReport
-from listenctl.inspection.sound_checks.sound_observer import Hearing
+from listenctl.inspection.sound_checks.sound_observer import SoundChecksObserver
 from tests.helpers.capture import CAPTURES
 from tests.helpers.frames import BINARY
 from tests.helpers.inspected import JAMBONZ, METADATA, MadeUp, capture_events, new_session
@@ -30,7 +30,7 @@ def hear(
     rate: int = 8000,
 ) -> CallSoundReport:
     """Have jambonz send frames while the application plays samples at 8 kHz, from the begin of the call on."""
-    hearing = Hearing()
+    hearing = SoundChecksObserver()
     session = new_session()
     hearing.on_opened(session)
     metadata = METADATA | {"mixType": mix_type, "sampleRate": rate}
@@ -60,8 +60,8 @@ def later(samples: NDArray[np.int16], seconds: float, rate: int = 8000) -> NDArr
 
 @pytest.mark.parametrize("name", CAPTURES)
 def test_nothing_is_wrong_between_the_sides_of_real_calls(name: str) -> None:
-    hearing = Hearing()
-    inspector = Inspector(observers=[hearing])
+    hearing = SoundChecksObserver()
+    inspector = CaptureInspector(observers=[hearing])
     for event in capture_events(name):
         inspector.feed(event)
     inspector.finish()
@@ -132,7 +132,7 @@ def test_what_the_application_streams_is_judged_too() -> None:
 
 
 def test_a_call_in_which_nobody_played_anything_has_no_application() -> None:
-    hearing = Hearing()
+    hearing = SoundChecksObserver()
     session = new_session()
     hearing.on_opened(session)
     call = MadeUp(STREAM, [hearing], session=session)
@@ -145,7 +145,7 @@ def test_a_call_in_which_nobody_played_anything_has_no_application() -> None:
 
 
 def test_times_that_jump_by_years_take_no_time() -> None:
-    hearing = Hearing()
+    hearing = SoundChecksObserver()
     session = new_session()
     hearing.on_opened(session)
     call = MadeUp(STREAM, [hearing], session=session)
@@ -166,7 +166,7 @@ def test_an_application_that_plays_what_it_hears_is_no_echo() -> None:
 
 def test_what_is_wrong_with_the_sound_is_a_violation_like_others() -> None:
     told: list[Violation] = []
-    hearing = Hearing(lambda _, violation: told.append(violation))
+    hearing = SoundChecksObserver(lambda _, violation: told.append(violation))
     session = new_session()
     hearing.on_opened(session)
     call = MadeUp(None, [hearing], session=session)
@@ -186,7 +186,7 @@ def test_what_is_wrong_with_the_sound_is_a_violation_like_others() -> None:
 def test_sessions_that_are_no_calls_have_no_bad_sound() -> None:
     session = new_session()
     session.is_listen = False
-    hearing = Hearing()
+    hearing = SoundChecksObserver()
     hearing.on_opened(session)
     call = MadeUp(None, [hearing], session=session)
     call.listen(0.0, 5.0, frame=bytes(320))

@@ -13,9 +13,9 @@ from listenctl.capture.packets.packet_batches import Batch, Secrets
 from listenctl.capture.packets.pcapng import TLS_KEY_LOG
 from listenctl.capture.read_capture import read_capture, read_packets
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.inspection.inspector import Inspector
-from listenctl.inspection.report import CallReport
-from listenctl.inspection.split_capture.split_capture import split
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.capture_inspector import CaptureInspector
+from listenctl.inspection.split_capture.split_capture import split_captures
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.session import Sender
 from tests.helpers.pcap import Packet, block, enhanced, interface, packets_of, pcap, section
@@ -26,7 +26,7 @@ DATA = Path(__file__).parents[2] / "data" / "captures"
 
 
 def inspected(path: Path) -> list[CallReport]:
-    inspector = Inspector()
+    inspector = CaptureInspector()
     for event in read_capture(str(path), keylog=KeyLog()):
         inspector.feed(event)
     return inspector.finish()
@@ -37,7 +37,7 @@ def parts(path: Path, wanted: Sequence[int] | None = None, said: list[str] | Non
     reports = inspected(path)
     numbers = [report.session.number for report in reports if report.listens] if wanted is None else wanted
     say = [] if said is None else said
-    return list(split([str(path)], reports, numbers, path.parent / "out", say.append))
+    return list(split_captures([str(path)], reports, numbers, path.parent / "out", say.append))
 
 
 def real_packets(name: str) -> list[Packet]:

@@ -10,16 +10,16 @@ from collections.abc import Callable, Sequence
 from websockets.frames import Opcode
 
 from listenctl.capture.capture_events import AudioSeen, CapturedSession, FrameSeen, FramesLost, SessionClosed
-from listenctl.inspection.call_observers import AudioStretch, Observer
-from listenctl.inspection.findings import Findings
-from listenctl.inspection.message_checks.application_message_checks import Application
-from listenctl.inspection.message_checks.closing_checks import Closing
-from listenctl.inspection.message_checks.fragment_checks import MessageFrames
+from listenctl.inspection.call_observers import AudioRun, CallObserver
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.message_checks.application_message_checks import ApplicationMessageChecks
+from listenctl.inspection.message_checks.frame_checks import FrameChecks
 from listenctl.inspection.message_checks.handshake_checks import SUBPROTOCOLS, check_handshake
-from listenctl.inspection.message_checks.jambonz_message_checks import Received
-from listenctl.inspection.message_checks.stream_or_clips import Mode
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.message_checks.jambonz_message_checks import JambonzMessageChecks
+from listenctl.inspection.message_checks.ping_and_close_checks import PingAndCloseChecks
+from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_catalogue import RULES, Culprit, Violation
+from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.call_sharing.stream_rate import rate_in
 from listenctl.protocol.frames.splitter import Control
@@ -62,7 +62,7 @@ class CallInspector:
         self,
         session: CapturedSession,
         settings: InspectionSettings | None = None,
-        observers: Sequence[Observer] = (),
+        observers: Sequence[CallObserver] = (),
         *,
         name: Callable[[str | None], str] | None = None,
     ) -> None:
@@ -72,13 +72,13 @@ class CallInspector:
         self._observers = observers
         self._listen = ListenSession(started_at=0.0, default_format=settings.default_format)
         self._timeline = Timeline(self._listen)
-        self._findings = Findings(self._tell)
-        self._closing = Closing(self._findings)
+        self._findings = ViolationLog(self._tell)
+        self._closing = PingAndCloseChecks(self._findings)
         self._closes = self._closing.closes
-        self._received = Received(self._findings, detect_dtmf=settings.detect_dtmf)
-        self._frames = MessageFrames(self._findings)
-        stated = None if settings.stream_rate is None else Mode(settings.stream_rate, "option", stated=True)
-        self._application = Application(self._findings, settings, stated=stated, hear=self._hear)
+        self._received = JambonzMessageChecks(self._findings, detect_dtmf=settings.detect_dtmf)
+        self._frames = FrameChecks(self._findings)
+        stated = None if settings.stream_rate is None else CallMode(settings.stream_rate, "option", stated=True)
+        self._application = ApplicationMessageChecks(self._findings, settings, stated=stated, hear=self._hear)
         self._metadata: CallMetadata | None = None
         self._handshake_checked = False
         self._last = 0.0
@@ -164,7 +164,7 @@ class CallInspector:
     def _receive(self, times: Sequence[float], data: bytes) -> None:
         self._last = times[-1]
         samples = len(data) // self._listen.audio_format.frame_bytes
-        stretch = AudioStretch(times, self._listen.position - samples, samples // len(times), data)
+        stretch = AudioRun(times, self._listen.position - samples, samples // len(times), data)
         for observer in self._observers:
             observer.on_audio(self.session, stretch)
         self._received.audio_run(times, data)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.events import timestamp
-from listenctl.inspection.plot.call_picture import CallPicture
-from listenctl.inspection.plot.plot_lanes import draw_lanes, lanes_of, worth_a_line
-from listenctl.inspection.plot.plot_sound import Side, draw_spectrogram, draw_waveform, heard_side, received_side
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.plot.event_lanes import draw_lanes, lanes_of, worth_a_line
 from listenctl.inspection.plot.plot_style import (
     ABSENT,
     APPLICATION,
@@ -26,7 +25,14 @@ from listenctl.inspection.plot.plot_style import (
     TINY,
     drawable,
 )
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.plot.plotted_call import PlottedCall
+from listenctl.inspection.plot.waveform_and_spectrogram import (
+    PlottedChannel,
+    draw_spectrogram,
+    draw_waveform,
+    heard_side,
+    received_side,
+)
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 
 if TYPE_CHECKING:
@@ -49,7 +55,7 @@ _SHORTEST = 0.1
 _GAPS = {GapKind.HOLE: "lost", GapKind.PAUSE: "paused", GapKind.UNCAPTURED: "not captured"}
 
 
-class Plotter:
+class PlotWriter:
     """
     Draw each call into a file of its own: FILE.png, FILE-2.png and so on; what is there is replaced.
 
@@ -70,7 +76,7 @@ class Plotter:
         self._path = path
         self.made: list[Path] = []
 
-    def draw(self, picture: CallPicture, report: CallReport) -> None:
+    def draw(self, picture: PlottedCall, report: CallReport) -> None:
         """
         Draw one call.
 
@@ -91,7 +97,7 @@ class Plotter:
         self.made.append(path)
 
 
-def draw_call(picture: CallPicture, report: CallReport) -> "Figure":
+def draw_call(picture: PlottedCall, report: CallReport) -> "Figure":
     """Return the picture of one call."""
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -130,7 +136,7 @@ def draw_call(picture: CallPicture, report: CallReport) -> "Figure":
     return figure
 
 
-def _sides(picture: CallPicture, edges: "NDArray[np.float64]") -> Iterator[Side]:
+def _sides(picture: PlottedCall, edges: "NDArray[np.float64]") -> Iterator[PlottedChannel]:
     names = ("jambonz",) if len(picture.received) == 1 else ("jambonz\nleft: says", "jambonz\nright: hears")
     for channel, name in enumerate(names[: len(picture.received)]):
         yield received_side(picture, channel, name, JAMBONZ, edges)
@@ -147,7 +153,7 @@ def _prepare(axes: "Axes", begin: float, end: float) -> None:
         spine.set_color(GRID)
 
 
-def _draw_gaps(axes: "Axes", picture: CallPicture, gaps: Sequence[Gap]) -> None:
+def _draw_gaps(axes: "Axes", picture: PlottedCall, gaps: Sequence[Gap]) -> None:
     rate = picture.format.sample_rate
     for gap in gaps:
         if gap.kind not in _GAPS or gap.missing <= 0:

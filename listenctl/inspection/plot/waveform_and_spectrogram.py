@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from listenctl.inspection.plot.call_picture import CallPicture, Swings
 from listenctl.inspection.plot.envelope_and_spectrum import Envelope
 from listenctl.inspection.plot.plot_style import ABSENT, FAINT, FAINTEST, GRID, INK, SMALL, SPECTRUM_COLOURS, TINY
+from listenctl.inspection.plot.plotted_call import AmplitudeRange, PlottedCall
 from listenctl.media.levels import FLOOR_DB, FULL_SCALE
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _LEAST_SCALE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class PlottedChannel:
     """
     One channel that is drawn.
 
@@ -32,26 +32,30 @@ class Side:
     title: str
     colour: str
     envelope: Envelope
-    swings: Swings
+    swings: AmplitudeRange
     pieces: tuple[tuple[float, int, int], ...]
     elsewhere: str
 
 
-def received_side(picture: CallPicture, channel: int, title: str, colour: str, edges: "NDArray[np.float64]") -> Side:
+def received_side(
+    picture: PlottedCall, channel: int, title: str, colour: str, edges: "NDArray[np.float64]"
+) -> PlottedChannel:
     """Return a channel of what jambonz sent."""
     envelope = picture.received[channel]
     swings = picture.received_between(channel, edges)
-    return Side(title, colour, envelope, swings, tuple(_pieces(picture, envelope)), ABSENT)
+    return PlottedChannel(title, colour, envelope, swings, tuple(_pieces(picture, envelope)), ABSENT)
 
 
-def heard_side(picture: CallPicture, envelope: Envelope, title: str, colour: str, edges: "NDArray[np.float64]") -> Side:
+def heard_side(
+    picture: PlottedCall, envelope: Envelope, title: str, colour: str, edges: "NDArray[np.float64]"
+) -> PlottedChannel:
     """Return what the caller heard of the application."""
     spectrum = envelope.spectrum
     columns = int(envelope.samples / envelope.sample_rate / spectrum.column_seconds) if spectrum else 0
-    return Side(title, colour, envelope, picture.heard_between(edges), ((0.0, 0, columns),), FAINTEST)
+    return PlottedChannel(title, colour, envelope, picture.heard_between(edges), ((0.0, 0, columns),), FAINTEST)
 
 
-def draw_waveform(axes: "Axes", side: Side, edges: "NDArray[np.float64]") -> None:
+def draw_waveform(axes: "Axes", side: PlottedChannel, edges: "NDArray[np.float64]") -> None:
     """Draw how far the sound swings."""
     import numpy as np
 
@@ -73,7 +77,7 @@ def draw_waveform(axes: "Axes", side: Side, edges: "NDArray[np.float64]") -> Non
     axes.set_ylabel(side.title, fontsize=SMALL, color=INK, rotation=0, ha="right", va="center", labelpad=8)
 
 
-def draw_spectrogram(axes: "Axes", side: Side) -> None:
+def draw_spectrogram(axes: "Axes", side: PlottedChannel) -> None:
     """Draw which frequencies there are."""
     spectrum = side.envelope.spectrum
     assert spectrum is not None
@@ -93,7 +97,7 @@ def draw_spectrogram(axes: "Axes", side: Side) -> None:
     axes.tick_params(axis="y", labelsize=TINY, colors=FAINT)
 
 
-def _pieces(picture: CallPicture, envelope: Envelope) -> Iterator[tuple[float, int, int]]:
+def _pieces(picture: PlottedCall, envelope: Envelope) -> Iterator[tuple[float, int, int]]:
     spectrum = envelope.spectrum
     if spectrum is None:
         return

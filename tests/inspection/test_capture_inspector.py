@@ -18,9 +18,9 @@ from listenctl.capture.capture_events import (
 )
 from listenctl.capture.packets.packet_batches import Notice
 from listenctl.capture.packets.tcp_connections import Ending
-from listenctl.inspection.call_observers import Observer
-from listenctl.inspection.inspector import Inspector
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_observers import CallObserver
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.report_table import table_row
 from listenctl.inspection.rule_catalogue import Violation
 from listenctl.inspection.settings import InspectionSettings
@@ -45,7 +45,7 @@ CALL = json.dumps(METADATA).encode()
 
 
 @dataclass
-class Everything(Observer):
+class Everything(CallObserver):
     """Note all that is told."""
 
     opened: list[CapturedSession] = field(default_factory=list)
@@ -97,7 +97,7 @@ def test_calls_at_once_are_kept_apart_and_reported_in_the_order_of_their_begin()
 
 
 def test_a_report_comes_when_its_call_ends() -> None:
-    session, inspector = new_session(), Inspector()
+    session, inspector = new_session(), CaptureInspector()
     inspector.feed(frame(session, 0.1, TEXT, CALL))
 
     first = inspector.feed(SessionClosed(BEGAN + 1, session, JAMBONZ, Ending.FIN))
@@ -110,7 +110,7 @@ def test_a_report_comes_when_its_call_ends() -> None:
 
 
 def test_what_comes_after_the_end_of_a_call_begins_no_other() -> None:
-    session, inspector = new_session(), Inspector()
+    session, inspector = new_session(), CaptureInspector()
     inspector.feed(SessionClosed(BEGAN + 1, session, None, Ending.RST))
 
     inspector.feed(frame(session, 1.1, BINARY, b"ab"))
@@ -128,7 +128,7 @@ def test_each_call_has_an_id_of_its_own() -> None:
 
 
 def test_notices_of_the_capture_are_kept() -> None:
-    inspector = Inspector()
+    inspector = CaptureInspector()
 
     inspector.feed(Notice("packet 3", "it is cut"))
 
@@ -159,7 +159,7 @@ def test_a_call_without_a_subprotocol_is_known_by_its_first_text() -> None:
 def test_who_looks_on_sees_every_sample_of_both_directions() -> None:
     name = "c2_bidir_stream8k_marks_nominus1"
     observer = Everything()
-    inspector = Inspector(observers=[observer])
+    inspector = CaptureInspector(observers=[observer])
 
     for event in capture_events(name):
         inspector.feed(event)
@@ -258,7 +258,7 @@ def test_nothing_makes_it_raise(
 ) -> None:
     session = new_session(request=None) if midway else new_session()
     observer = Everything()
-    inspector = Inspector(InspectionSettings(stream_rate=stream_rate, detect_dtmf=True), [observer])
+    inspector = CaptureInspector(InspectionSettings(stream_rate=stream_rate, detect_dtmf=True), [observer])
 
     for at, sender, raw in frames:
         inspector.feed(FrameSeen(BEGAN + at, session, sender, raw, None))

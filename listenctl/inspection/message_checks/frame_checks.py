@@ -2,8 +2,8 @@
 
 from websockets.frames import Opcode
 
-from listenctl.inspection.findings import Findings
 from listenctl.inspection.rule_catalogue import Culprit
+from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.jambonz_model.playout import MAX_FRAGMENTED_BYTES
 from listenctl.protocol.session import Sender
@@ -11,10 +11,10 @@ from listenctl.protocol.session import Sender
 _FIRST_CONTROL = 8
 
 
-class MessageFrames:
+class FrameChecks:
     """Look at the frames of one call in which something may be wrong with the message that they make up."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: ViolationLog) -> None:
         self._findings = findings
         self._sizes: dict[Sender, int] = {}
         self._lost: Sender | None = None

@@ -15,7 +15,7 @@ _BUFFER = 256 * 1024
 
 
 @dataclass(slots=True)
-class PacketFile:
+class PcapWriter:
     """
     One capture that is being written; it exists and is empty at first.
 

@@ -6,10 +6,10 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from listenctl.inspection.call_report import CallReport, DtmfRecord
 from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
-from listenctl.inspection.plot.call_picture import Order
-from listenctl.inspection.plot.plot_style import CLIP, GRID, INK, KEY, MARK, ORDER, SEVERITY, SMALL, Labels
-from listenctl.inspection.report import CallReport, KeyPressed
+from listenctl.inspection.plot.plot_style import CLIP, GRID, INK, KEY, MARK, ORDER, SEVERITY, SMALL, LabelPlacement
+from listenctl.inspection.plot.plotted_call import PlottedCommand
 from listenctl.inspection.rule_catalogue import Severity, Violation
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ _CLOSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class EventLane:
     """``draw`` draws it, given where there is room for labels."""
 
     name: str
     levels: int
-    draw: "Callable[[Axes, Labels], None]"
+    draw: "Callable[[Axes, LabelPlacement], None]"
 
     @property
     def height(self) -> float:
@@ -37,27 +37,27 @@ class Lane:
         return 0.19 * (self.levels + 0.7)
 
 
-def lanes_of(report: CallReport, orders: Sequence[Order]) -> list[Lane]:
+def lanes_of(report: CallReport, orders: Sequence[PlottedCommand]) -> list[EventLane]:
     """Return the lanes that have anything on them, the lowest first."""
     violations = report.violations[:MAX_DRAWN]
     clips, marks, keys = report.clips[:MAX_DRAWN], report.marks[:MAX_DRAWN], report.keys[:MAX_DRAWN]
     lanes = (
-        Lane("rules", _levels([(one.at, one.at) for one in violations]), partial(_draw_violations, violations)),
-        Lane("clips", _levels([(clip.at, _end_of_clip(clip)) for clip in clips]), partial(_draw_clips, clips)),
-        Lane("orders", _levels([(order.at, order.at) for order in orders]), partial(_draw_orders, orders)),
-        Lane("marks", _levels([(mark.at, _end_of_mark(mark)) for mark in marks]), partial(_draw_marks, marks)),
-        Lane("keys", min(1, len(keys)), partial(_draw_keys, keys)),
+        EventLane("rules", _levels([(one.at, one.at) for one in violations]), partial(_draw_violations, violations)),
+        EventLane("clips", _levels([(clip.at, _end_of_clip(clip)) for clip in clips]), partial(_draw_clips, clips)),
+        EventLane("orders", _levels([(order.at, order.at) for order in orders]), partial(_draw_orders, orders)),
+        EventLane("marks", _levels([(mark.at, _end_of_mark(mark)) for mark in marks]), partial(_draw_marks, marks)),
+        EventLane("keys", min(1, len(keys)), partial(_draw_keys, keys)),
     )
     return [lane for lane in lanes if lane.levels]
 
 
-def draw_lanes(axes: "Axes", lanes: Sequence[Lane], *, width: float) -> None:
+def draw_lanes(axes: "Axes", lanes: Sequence[EventLane], *, width: float) -> None:
     """Draw lanes one above the other in a picture so many inches wide; the limits of time are set already."""
     height, ticks = 0.0, []
     for lane in lanes:
         axes.axhline(height - _STEP, color=GRID, linewidth=0.6)
         levels = [height + level * _STEP for level in reversed(range(lane.levels))]
-        lane.draw(axes, Labels(axes, levels, width=width))
+        lane.draw(axes, LabelPlacement(axes, levels, width=width))
         ticks.append(((levels[0] + levels[-1]) / 2, lane.name))
         height += (lane.levels + 0.7) * _STEP
     axes.set_ylim(-_STEP, height)
@@ -73,7 +73,7 @@ def _levels(spans: Sequence[tuple[float, float]]) -> int:
     return min(_MOST_LEVELS, max(accumulate(step for _, step in steps)))
 
 
-def _draw_keys(keys: Sequence[KeyPressed], axes: "Axes", labels: Labels) -> None:
+def _draw_keys(keys: Sequence[DtmfRecord], axes: "Axes", labels: LabelPlacement) -> None:
     for key in keys:
         heard = key.channel is not None
         level = labels.put(key.at, key.at, f"{key.digit}{' (tone)' if heard else ''}", size=SMALL)
@@ -82,7 +82,7 @@ def _draw_keys(keys: Sequence[KeyPressed], axes: "Axes", labels: Labels) -> None
         )
 
 
-def _draw_marks(marks: Sequence[MarkRecord], axes: "Axes", labels: Labels) -> None:
+def _draw_marks(marks: Sequence[MarkRecord], axes: "Axes", labels: LabelPlacement) -> None:
     for mark in marks:
         end = _end_of_mark(mark)
         how = "" if mark.result == "playout" else f" ({mark.result or 'no answer'})"
@@ -93,7 +93,7 @@ def _draw_marks(marks: Sequence[MarkRecord], axes: "Axes", labels: Labels) -> No
         axes.plot(end, level, shape, color=MARK, markerfacecolor=fill, markersize=6, markeredgewidth=1.4)
 
 
-def _draw_clips(clips: Sequence[ClipRecord], axes: "Axes", labels: Labels) -> None:
+def _draw_clips(clips: Sequence[ClipRecord], axes: "Axes", labels: LabelPlacement) -> None:
     for clip in clips:
         end = _end_of_clip(clip)
         seconds = "unreadable" if clip.seconds is None else f"{clip.seconds:.1f} s"
@@ -104,12 +104,12 @@ def _draw_clips(clips: Sequence[ClipRecord], axes: "Axes", labels: Labels) -> No
         axes.plot(end, level, "x" if clip.done is None else "s", color=CLIP, markersize=5)
 
 
-def _draw_orders(orders: Sequence[Order], axes: "Axes", labels: Labels) -> None:
+def _draw_orders(orders: Sequence[PlottedCommand], axes: "Axes", labels: LabelPlacement) -> None:
     for order in orders:
         axes.plot(order.at, labels.put(order.at, order.at, order.name), "v", color=ORDER, markersize=7)
 
 
-def _draw_violations(violations: Sequence[Violation], axes: "Axes", labels: Labels) -> None:
+def _draw_violations(violations: Sequence[Violation], axes: "Axes", labels: LabelPlacement) -> None:
     for violation in violations:
         colour, shape = SEVERITY[violation.severity]
         level = labels.put(violation.at, violation.at, violation.rule)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from listenctl.inspection.sound_checks.channel_meter import hann_window
+from listenctl.inspection.sound_checks.channel_checks import hann_window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ BLOCKS = 4
 """In a stretch, of which one that is loud enough is looked at, and all if that is wrong."""
 
 
-class Reading(StrEnum):
+class SampleEncoding(StrEnum):
     """What the bytes are."""
 
     AS_IS = "as-is"
@@ -50,7 +50,7 @@ class Reading(StrEnum):
 
 
 @dataclass(slots=True)
-class Readings:
+class EncodingCounts:
     """
     How the blocks of a call turned out; ``first`` is the position at which each reading was seen first.
 
@@ -59,8 +59,8 @@ class Readings:
     """
 
     looked_at: int = 0
-    blocks: dict[Reading, int] = field(default_factory=dict)
-    first: dict[Reading, int] = field(default_factory=dict)
+    blocks: dict[SampleEncoding, int] = field(default_factory=dict)
+    first: dict[SampleEncoding, int] = field(default_factory=dict)
 
     def add(self, position: int, frames: "Samples", block: int) -> None:
         """Take a stretch, (samples, channels), that begins at ``position``, in blocks of so many samples."""
@@ -69,8 +69,8 @@ class Readings:
             # The last block shows what went wrong in any before it.
             for left in range(len(starts), 0, -1):
                 start = starts[left - 1]
-                reading = read(frames[start : start + looked_at])
-                if reading is Reading.AS_IS:
+                reading = detect_encoding(frames[start : start + looked_at])
+                if reading is SampleEncoding.AS_IS:
                     self._count(reading, position, left)
                     return
                 if reading is not None:
@@ -78,39 +78,41 @@ class Readings:
             else:
                 return
         for start in starts:
-            if reading := read(frames[start : start + looked_at]):
+            if reading := detect_encoding(frames[start : start + looked_at]):
                 self._count(reading, position + start, 1)
 
-    def _count(self, reading: Reading, position: int, blocks: int) -> None:
+    def _count(self, reading: SampleEncoding, position: int, blocks: int) -> None:
         self.looked_at += blocks
         self.blocks[reading] = self.blocks.get(reading, 0) + blocks
         self.first.setdefault(reading, position)
 
     @property
-    def worst(self) -> Reading | None:
+    def worst(self) -> SampleEncoding | None:
         """The wrong reading of most blocks; None without one."""
-        wrong = {reading: count for reading, count in self.blocks.items() if reading is not Reading.AS_IS}
+        wrong = {reading: count for reading, count in self.blocks.items() if reading is not SampleEncoding.AS_IS}
         return max(wrong, key=wrong.__getitem__) if wrong else None
 
 
-def read(frames: "Samples") -> Reading | None:
+def detect_encoding(frames: "Samples") -> SampleEncoding | None:
     """Return what a block of (samples, channels) is; None where it is too quiet to tell."""
     import numpy as np
 
     if _is_wide(frames):
         wide = _mu_law_table()[frames]
-        return Reading.WIDE_MU_LAW if _roughness(wide) < _SMOOTHER * _roughness(frames.astype(np.float32)) else None
+        return (
+            SampleEncoding.WIDE_MU_LAW if _roughness(wide) < _SMOOTHER * _roughness(frames.astype(np.float32)) else None
+        )
     floats = frames.astype(np.float32)
     floats -= floats.mean(axis=0)
     loudness = float(np.square(floats).mean()) ** 0.5
     if loudness < _LOUD:
         return None
     if _flatness(floats) < _FLAT:
-        return Reading.AS_IS
+        return SampleEncoding.AS_IS
     others = _OTHERS | _G711 if loudness > _LOUD_G711 else _OTHERS
     found = {reading: _roughness(other(frames)) for reading, other in others.items()}
     best = min(found, key=found.__getitem__)
-    return best if found[best] < min(_SMOOTH, _SMOOTHER * _roughness(floats)) else Reading.AS_IS
+    return best if found[best] < min(_SMOOTH, _SMOOTHER * _roughness(floats)) else SampleEncoding.AS_IS
 
 
 def _is_wide(frames: "Samples") -> bool:
@@ -199,12 +201,12 @@ def _a_law_table() -> "Floats":
     return np.where(code & 0x80, magnitude, -magnitude).astype(np.float32)
 
 
-_OTHERS: "dict[Reading, Callable[[Samples], Floats]]" = {
-    Reading.SWAPPED: _swapped,
-    Reading.SHIFTED: _shifted,
+_OTHERS: "dict[SampleEncoding, Callable[[Samples], Floats]]" = {
+    SampleEncoding.SWAPPED: _swapped,
+    SampleEncoding.SHIFTED: _shifted,
 }
-_G711: "dict[Reading, Callable[[Samples], Floats]]" = {
-    Reading.MU_LAW: _mu_law,
-    Reading.A_LAW: _a_law,
-    Reading.WIDE_MU_LAW: _wide_mu_law,
+_G711: "dict[SampleEncoding, Callable[[Samples], Floats]]" = {
+    SampleEncoding.MU_LAW: _mu_law,
+    SampleEncoding.A_LAW: _a_law,
+    SampleEncoding.WIDE_MU_LAW: _wide_mu_law,
 }

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 
-from listenctl.inspection.message_checks.mark_and_clip_records import Place
+from listenctl.inspection.message_checks.mark_and_clip_records import MessagePlace
 from listenctl.inspection.rule_catalogue import RULES, Culprit, Severity, Violation, in_order
 
 MAX_OF_ONE_RULE = 50
 """A peer that does the same thing wrong fifty times a second is told so, but not a thousand times."""
 
 
-class Findings:
+class ViolationLog:
     """
     Collect violations.
 
@@ -28,10 +28,10 @@ class Findings:
 
     def add(self, rule: str, at: float, sender: Culprit, detail: str, *, severity: Severity | None = None) -> None:
         """Add a violation that happens here."""
-        self.at_place(rule, Place(at, self.position, self.packet), sender, detail, severity=severity)
+        self.at_place(rule, MessagePlace(at, self.position, self.packet), sender, detail, severity=severity)
 
     def at_place(
-        self, rule: str, place: Place, sender: Culprit, detail: str, *, severity: Severity | None = None
+        self, rule: str, place: MessagePlace, sender: Culprit, detail: str, *, severity: Severity | None = None
     ) -> None:
         """Add a violation that happened elsewhere, by what was sent there."""
         self.counts[rule] += 1
@@ -44,7 +44,7 @@ class Findings:
 
     def first(self, rule: str, sender: Culprit, detail: str) -> None:
         """Add a violation that happened before anything else."""
-        self.at_place(rule, Place(0.0), sender, detail)
+        self.at_place(rule, MessagePlace(0.0), sender, detail)
 
     def in_order(self) -> list[Violation]:
         """Return those that were kept, in order of time, the worst first among those of one time."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from listenctl.inspection.extract_audio.audio_placement import ReceivedPlaces
+from listenctl.inspection.sample_times import SampleTimes
 from listenctl.media.files.wav_header import HEADER_BYTES
 from listenctl.protocol.audio import AudioFormat
 
@@ -21,28 +21,28 @@ _FULL_SCALE = 32768
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class JambonzTrack:
     """What jambonz sent, as a WAV of ours, and where in time it belongs."""
 
     path: Path
     format: AudioFormat
-    places: ReceivedPlaces
+    places: SampleTimes
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ApplicationTrack:
     """What the caller heard of the application, mono, as a WAV of ours that begins at the handshake."""
 
     path: Path
     sample_rate: int
 
 
-def begin(received: Received | None) -> float:
+def begin(received: JambonzTrack | None) -> float:
     """Return when the joined sound begins: at the handshake, or at audio that was captured before."""
     return min(0.0, received.places.origin) if received else 0.0
 
 
-def join(received: Received | None, heard: Heard | None, sample_rate: int) -> Iterator[bytes]:
+def join(received: JambonzTrack | None, heard: ApplicationTrack | None, sample_rate: int) -> Iterator[bytes]:
     """
     Yield the stereo sound in blocks; one side that ends earlier is silent from there on.
 
@@ -79,7 +79,7 @@ def _stereo(left: "Floats", right: "Floats") -> bytes:
     return both.astype("<i2").tobytes()
 
 
-def _silenced(received: Received, begins: float) -> "Iterator[Floats]":
+def _silenced(received: JambonzTrack, begins: float) -> "Iterator[Floats]":
     """Yield what jambonz sent, in frames, with silence where something is missing."""
     rate, channels = received.format.sample_rate, received.format.channels
     at = 0
@@ -92,7 +92,7 @@ def _silenced(received: Received, begins: float) -> "Iterator[Floats]":
             yield from _read(file, span.length, received.format)
 
 
-def _delayed(heard: Heard, delay: float) -> "Iterator[Floats]":
+def _delayed(heard: ApplicationTrack, delay: float) -> "Iterator[Floats]":
     audio_format = AudioFormat(heard.sample_rate, 1)
     yield from _silence(round(delay * heard.sample_rate), 1)
     with heard.path.open("rb") as file:

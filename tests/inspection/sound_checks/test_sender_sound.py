@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from listenctl.inspection.rule_catalogue import Severity
-from listenctl.inspection.sound_checks.channel_checks import AudioChecks, AudioReport
-from listenctl.inspection.sound_checks.misread_encodings import Reading, read
+from listenctl.inspection.sound_checks.encoding_checks import SampleEncoding, detect_encoding
+from listenctl.inspection.sound_checks.sender_sound import SenderSoundChecks, SenderSoundReport
 from listenctl.media.resampling import SoxrResampler
 from listenctl.media.sources.tones import Tone, dtmf_tones
 from listenctl.protocol.audio import AudioFormat
@@ -31,8 +31,8 @@ from tests.helpers.misread import (
 REAL = ["a_mono8k_sip", "b_stereo16k_bridge", "d_wss_mono16k_decrypted", "i_stereo48k"]
 
 
-def check(frames: Frames, rate: int, *, piece: int = 160, detect_keys: bool = False) -> AudioReport:
-    checks = AudioChecks(AudioFormat(rate, frames.shape[1]), detect_keys=detect_keys)
+def check(frames: Frames, rate: int, *, piece: int = 160, detect_keys: bool = False) -> SenderSoundReport:
+    checks = SenderSoundChecks(AudioFormat(rate, frames.shape[1]), detect_keys=detect_keys)
     for at in range(0, len(frames), piece):
         checks.feed(frames[at : at + piece].astype("<i2").tobytes())
     return checks.finish()
@@ -114,10 +114,10 @@ def test_misread_sound_of_any_level_is_never_taken_for_another_fault(
     frames, rate = capture_frames(name)
     part = np.rint(frames[start : start + 2 * rate] * gain).astype(np.int16)
 
-    found = {read(misread(part[at : at + rate // 2])) for at in range(0, len(part) - rate // 2, rate // 2)}
+    found = {detect_encoding(misread(part[at : at + rate // 2])) for at in range(0, len(part) - rate // 2, rate // 2)}
 
     # Where it is quiet the two can look alike; the calls' own majority decides.
-    assert found <= {Reading.SWAPPED, Reading.SHIFTED, Reading.AS_IS, None}
+    assert found <= {SampleEncoding.SWAPPED, SampleEncoding.SHIFTED, SampleEncoding.AS_IS, None}
 
 
 def test_a_byte_lost_midway_is_placed() -> None:
@@ -233,7 +233,7 @@ def test_a_rate_that_is_higher_than_need_be_is_mentioned() -> None:
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=40))
 def test_how_sound_is_cut_into_pieces_changes_nothing(sizes: list[int]) -> None:
     frames = speech_frames(8000, 2)[:20_000]
-    checks = AudioChecks(AudioFormat(8000, 2))
+    checks = SenderSoundChecks(AudioFormat(8000, 2))
     at = 0
     for size in itertools.cycle(sizes):
         checks.feed(frames[at : at + size].tobytes())

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 
 from listenctl.capture.capture_events import CapturedSession, CaptureEvent, SessionClosed, SessionOpened
 from listenctl.capture.packets.packet_batches import Notice
-from listenctl.inspection.call_observers import Observer
-from listenctl.inspection.inspected_call import CallInspector
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.call_inspector import CallInspector
+from listenctl.inspection.call_observers import CallObserver
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.settings import InspectionSettings
 
 
-class Inspector:
+class CaptureInspector:
     """
     Hand each event to the inspector of its call.
 
@@ -20,7 +20,7 @@ class Inspector:
         notices: what was wrong with the captures themselves.
     """
 
-    def __init__(self, settings: InspectionSettings | None = None, observers: Iterable[Observer] = ()) -> None:
+    def __init__(self, settings: InspectionSettings | None = None, observers: Iterable[CallObserver] = ()) -> None:
         self._settings = settings or InspectionSettings()
         self._open: dict[CapturedSession, CallInspector] = {}
         self._ended: set[CapturedSession] = set()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from listenctl.inspection.extract_audio.audio_placement import Placed, ReceivedPlaces, Span
+from listenctl.inspection.sample_times import AudioTrack, SampleSpan, SampleTimes
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 
@@ -13,9 +13,9 @@ def gap(kind: GapKind, position: int, missing: int) -> Gap:
     return Gap(kind, position, abs(missing) / 8000, 0.02, missing)
 
 
-def places(frames: int, *, late: float = 0.0) -> ReceivedPlaces:
+def places(frames: int, *, late: float = 0.0) -> SampleTimes:
     """Return places after so many frames of 20 ms, each of which came ``late`` but for one."""
-    made = ReceivedPlaces(MONO)
+    made = SampleTimes(MONO)
     for number in range(1, frames + 1):
         made.add(1 + number * 0.02 + (late if number != 3 else 0), 160)
     return made
@@ -26,7 +26,7 @@ def test_audio_was_captured_before_it_came() -> None:
 
     assert made.origin == pytest.approx(1.0)
     assert made.end == pytest.approx(2.0)
-    assert list(made.spans()) == [Span(made.origin, 0, 8000)]
+    assert list(made.spans()) == [SampleSpan(made.origin, 0, 8000)]
 
 
 def test_the_least_late_message_says_when_it_was() -> None:
@@ -71,13 +71,13 @@ def test_times_that_are_years_apart_make_no_years_of_silence() -> None:
         made.gap(gap(GapKind.PAUSE, position, 8000 * 86_400 * 365))
 
     assert made.end < 90_000
-    placed = Placed(8000)
+    placed = AudioTrack(8000)
     assert placed.place(1e12, bytes(320)) <= 8000 * 86_400
     assert placed.place(1e12 + 0.02, bytes(320)) == 0
 
 
 def test_pieces_that_follow_each_other_have_no_silence_between() -> None:
-    placed = Placed(8000)
+    placed = AudioTrack(8000)
 
     silences = [placed.place(1 + number * 0.02 + 1e-9 * number, bytes(320)) for number in range(100)]
 
@@ -86,7 +86,7 @@ def test_pieces_that_follow_each_other_have_no_silence_between() -> None:
 
 
 def test_a_piece_that_begins_too_early_follows_the_one_before() -> None:
-    placed = Placed(8000)
+    placed = AudioTrack(8000)
     placed.place(0.0, bytes(1600))
 
     assert placed.place(0.05, bytes(320)) == 0

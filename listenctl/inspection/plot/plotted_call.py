@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.inspection.call_observers import Observer
-from listenctl.inspection.extract_audio.audio_placement import Placed, ReceivedPlaces
+from listenctl.inspection.call_observers import CallObserver
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.plot.envelope_and_spectrum import Envelope
-from listenctl.inspection.report import CallReport
+from listenctl.inspection.sample_times import AudioTrack, SampleTimes
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.commands import ClearMarks, Disconnect, KillAudio
 from listenctl.protocol.session import AudioReceived, CallStarted, CommandSent, GapFound, MetadataArrived
@@ -23,14 +23,14 @@ _ORDERS = {KillAudio: "killAudio", ClearMarks: "clearMarks", Disconnect: "discon
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PlottedCommand:
     """A command that changes what is played, and when it was sent."""
 
     at: float
     name: str
 
 
-class Swings(NamedTuple):
+class AmplitudeRange(NamedTuple):
     """The lowest and highest sample of each column, and whether there is any sound, be it silence."""
 
     low: "NDArray[np.int16]"
@@ -39,7 +39,7 @@ class Swings(NamedTuple):
 
 
 @dataclass(slots=True)
-class CallPicture:
+class PlottedCall:
     """
     The sound of one call.
 
@@ -51,14 +51,14 @@ class CallPicture:
     session: CapturedSession
     with_spectrum: bool
     format: AudioFormat = field(default_factory=lambda: AudioFormat(8000, 1))
-    places: ReceivedPlaces = field(init=False)
+    places: SampleTimes = field(init=False)
     received: list[Envelope] = field(default_factory=list)
     heard: Envelope | None = None
-    orders: list[Order] = field(default_factory=list)
-    _placed: Placed | None = None
+    orders: list[PlottedCommand] = field(default_factory=list)
+    _placed: AudioTrack | None = None
 
     def __post_init__(self) -> None:
-        self.places = ReceivedPlaces(self.format)
+        self.places = SampleTimes(self.format)
 
     def take(self, entry: Entry) -> None:
         """Take anything that happened."""
@@ -74,12 +74,12 @@ class CallPicture:
             case GapFound(gap):
                 self.places.gap(gap)
             case CommandSent(command=command) if type(command) in _ORDERS and len(self.orders) < MAX_ORDERS:
-                self.orders.append(Order(entry.at, _ORDERS[type(command)]))
+                self.orders.append(PlottedCommand(entry.at, _ORDERS[type(command)]))
 
     def hear(self, at: float, sample_rate: int, data: bytes) -> None:
         """Take what the caller hears."""
         if self._placed is None or self.heard is None:
-            self._placed = Placed(sample_rate)
+            self._placed = AudioTrack(sample_rate)
             self.heard = Envelope(sample_rate, with_spectrum=self.with_spectrum)
         self.heard.skip(self._placed.place(at, data))
         self.heard.add(data)
@@ -88,7 +88,7 @@ class CallPicture:
         """Return when the drawing begins: at the handshake, or at audio that was captured before."""
         return min(0.0, self.places.origin)
 
-    def received_between(self, channel: int, edges: "NDArray[np.float64]") -> "Swings":
+    def received_between(self, channel: int, edges: "NDArray[np.float64]") -> "AmplitudeRange":
         """Return how far a channel swings between each two of ``edges``, times of the call."""
         import numpy as np
 
@@ -105,21 +105,21 @@ class CallPicture:
                 low[first:last] = np.minimum(low[first:last], lowest)
                 high[first:last] = np.maximum(high[first:last], highest)
                 there[first:last] = True
-        return Swings(low, high, there)
+        return AmplitudeRange(low, high, there)
 
-    def heard_between(self, edges: "NDArray[np.float64]") -> "Swings":
+    def heard_between(self, edges: "NDArray[np.float64]") -> "AmplitudeRange":
         """Return the same of what the caller heard; where that is nothing, it is silence."""
         import numpy as np
 
         everywhere = np.ones(len(edges) - 1, bool)
         if self.heard is None:
             silence = np.zeros(len(edges) - 1, np.int16)
-            return Swings(silence, silence, everywhere)
-        return Swings(*self.heard.between(edges), everywhere)
+            return AmplitudeRange(silence, silence, everywhere)
+        return AmplitudeRange(*self.heard.between(edges), everywhere)
 
     def _start(self, audio_format: AudioFormat) -> None:
         self.format = audio_format
-        self.places = ReceivedPlaces(audio_format)
+        self.places = SampleTimes(audio_format)
         self.received = [
             Envelope(audio_format.sample_rate, with_spectrum=self.with_spectrum) for _ in range(audio_format.channels)
         ]
@@ -136,7 +136,7 @@ class CallPicture:
             envelope.add(frames[:, channel].tobytes())
 
 
-class PictureTaker(Observer):
+class PlotObserver(CallObserver):
     """
     Collect what is drawn of each call, and have it drawn when the call has ended.
 
@@ -149,12 +149,12 @@ class PictureTaker(Observer):
     """
 
     def __init__(
-        self, draw: Callable[[CallPicture, CallReport], None], *, most: int, with_spectrum: bool = False
+        self, draw: Callable[[PlottedCall, CallReport], None], *, most: int, with_spectrum: bool = False
     ) -> None:
         self._draw = draw
         self._most = most
         self._with_spectrum = with_spectrum
-        self._open: dict[CapturedSession, CallPicture] = {}
+        self._open: dict[CapturedSession, PlottedCall] = {}
         self._taken = 0
         self.left_out = 0
 
@@ -162,7 +162,7 @@ class PictureTaker(Observer):
         """Begin a picture, unless there are enough."""
         if self._taken < self._most:
             self._taken += 1
-            self._open[session] = CallPicture(session, self._with_spectrum)
+            self._open[session] = PlottedCall(session, self._with_spectrum)
         else:
             self.left_out += 1
 

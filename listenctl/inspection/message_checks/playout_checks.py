@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from listenctl.inspection.findings import Findings
-from listenctl.inspection.message_checks.inspected_playout import Judged, Player, StreamPlayed
-from listenctl.inspection.message_checks.mark_and_clip_records import Place
-from listenctl.inspection.message_checks.stream_or_clips import Mode
+from listenctl.inspection.message_checks.inspected_playout import InspectedPlayout, StreamStatistics, TimedVerdict
+from listenctl.inspection.message_checks.mark_and_clip_records import MessagePlace
+from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_catalogue import Culprit, Severity
+from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.commands import Command, KillAudio
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
@@ -56,7 +56,7 @@ OTHERS = frozenset(
 """Reasons without a rule: what was asked for, what is found by other means, and what can't be known from outside."""
 
 
-Heard = Callable[[float, int, bytes], None]
+PlayedAudioCallback = Callable[[float, int, bytes], None]
 
 # The next tick empties jambonz's buffer, whatever has come by then (protocol.md 6.3).
 _AFTER_KILL = 0.04
@@ -81,14 +81,14 @@ _DEPEND_ON_ALL = frozenset(
 _DEPEND_ON_MODE = ("stream-not-played", "clip-while-streaming")
 
 
-class Missing:
+class UncapturedMessages:
     """Stands for what the application sent and the capture lacks."""
 
 
-MISSING = Missing()
+UNCAPTURED_MESSAGES = UncapturedMessages()
 
 
-class Judge:
+class PlayoutChecks:
     """
     Play one call and say what is wrong with what was sent.
 
@@ -99,12 +99,12 @@ class Judge:
 
     def __init__(
         self,
-        findings: Findings,
+        findings: ViolationLog,
         settings: InspectionSettings,
-        mode: Mode,
+        mode: CallMode,
         *,
         phase: float,
-        hear: Heard,
+        hear: PlayedAudioCallback,
         proven: Callable[[], bool],
     ) -> None:
         self._findings = findings
@@ -112,18 +112,18 @@ class Judge:
         self._proven = proven
         self._killed_at: float | None = None
         self._whole = True
-        self._player = Player(
+        self._player = InspectedPlayout(
             mode, settings.profile, call_rate=settings.call_rate, phase=phase, judge=self._judge, hear=hear
         )
 
     @property
-    def stream(self) -> StreamPlayed:
+    def stream(self) -> StreamStatistics:
         """How the stream was played."""
         return self._player.stream
 
-    def take(self, place: Place, item: Command | bytes | Missing) -> None:
+    def take(self, place: MessagePlace, item: Command | bytes | UncapturedMessages) -> None:
         """Take a command or a binary message, or notice that some are missing."""
-        if isinstance(item, Missing):
+        if isinstance(item, UncapturedMessages):
             # How much waits to be played is never known again.
             self._whole = False
             self._player.doubt()
@@ -153,9 +153,9 @@ class Judge:
         if stream.first_underrun is not None:
             count = f"{stream.underruns} times" if stream.underruns > 1 else "once"
             detail = f"the stream ran dry {count}, for {stream.underrun_seconds:.2f} s in all"
-            self._findings.at_place("stream-underrun", Place(stream.first_underrun), Culprit.APPLICATION, detail)
+            self._findings.at_place("stream-underrun", MessagePlace(stream.first_underrun), Culprit.APPLICATION, detail)
 
-    def _check_tail(self, place: Place) -> None:
+    def _check_tail(self, place: MessagePlace) -> None:
         before = self._player.last_audio
         if before is None or not self._whole or place.at - before.at <= _IDLE:
             return
@@ -165,7 +165,7 @@ class Judge:
             detail = f"the last {held * 1000:.0f} ms of an utterance were heard {late:.1f} s late, with the next one"
             self._findings.at_place("stream-tail-held", before, Culprit.APPLICATION, detail)
 
-    def _check_kill(self, place: Place, data: bytes) -> None:
+    def _check_kill(self, place: MessagePlace, data: bytes) -> None:
         if self._killed_at is None:
             return
         since = place.at - self._killed_at
@@ -175,7 +175,7 @@ class Judge:
             detail = f"audio {since * 1000:.0f} ms after killAudio may be dropped with what came before"
             self._findings.at_place("audio-after-kill", place, Culprit.APPLICATION, detail)
 
-    def _judge(self, judged: Judged) -> None:
+    def _judge(self, judged: TimedVerdict) -> None:
         verdict, record = judged.verdict, judged.place.record
         if record is not None:
             record.judge(judged.at, verdict)

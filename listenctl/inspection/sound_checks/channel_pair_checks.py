@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _NOTHING = 8
 
 
-class ChannelPair:
+class ChannelPairComparison:
     """Compare two channels that are fed together."""
 
     def __init__(self, sample_rate: int) -> None:

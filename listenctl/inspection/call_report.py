@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.events import Report, describe_gap, timestamp
-from listenctl.inspection.message_checks.arrival_times import Arrivals, Drift
+from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift
 from listenctl.inspection.message_checks.handshake_checks import describe_handshake
 from listenctl.inspection.message_checks.mark_and_clip_records import MAX_RECORDS, ClipRecord, MarkRecord
-from listenctl.inspection.message_checks.stream_or_clips import Mode
+from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_catalogue import Severity, Violation, in_order
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap
@@ -21,7 +21,7 @@ _SIZES_SHOWN = 16
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPressed:
+class DtmfRecord:
     """A key: told by jambonz, ``channel`` None, or heard on a channel, counted from 1."""
 
     at: float
@@ -117,12 +117,12 @@ class CallReport:
     audio: AudioCounts
     completeness: Completeness
     gaps: list[Gap]
-    arrivals: Arrivals | None
-    drift: Drift | None
-    keys: list[KeyPressed]
+    arrivals: ArrivalTimes | None
+    drift: MeasuredDrift | None
+    keys: list[DtmfRecord]
     marks: list[MarkRecord]
     clips: list[ClipRecord]
-    mode: Mode | None
+    mode: CallMode | None
     stream: Report | None
     commands: dict[str, int]
     texts: dict[str, int]

@@ -12,10 +12,10 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.inspection.inspector import Inspector
-from listenctl.inspection.plot.call_picture import PictureTaker
-from listenctl.inspection.plot.draw_plot import Plotter, draw_call
+from listenctl.inspection.capture_inspector import CaptureInspector
+from listenctl.inspection.plot.plot_figure import PlotWriter, draw_call
 from listenctl.inspection.plot.plot_style import drawable
+from listenctl.inspection.plot.plotted_call import PlotObserver
 from listenctl.inspection.settings import InspectionSettings
 from tests.helpers.capture import CAPTURES
 from tests.helpers.inspected import METADATA, MadeUp, capture_events, new_session
@@ -25,9 +25,9 @@ LOUD = struct.pack("<hh", 16_000, -16_000) * 80
 
 
 def plot(name: str, path: Path) -> Path:
-    plotter = Plotter(path)
-    taker = PictureTaker(plotter.draw, most=10, with_spectrum=True)
-    inspector = Inspector(InspectionSettings(detect_dtmf=True), [taker])
+    plotter = PlotWriter(path)
+    taker = PlotObserver(plotter.draw, most=10, with_spectrum=True)
+    inspector = CaptureInspector(InspectionSettings(detect_dtmf=True), [taker])
     for event in capture_events(name):
         inspector.feed(event)
     inspector.finish()
@@ -97,12 +97,12 @@ def test_other_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"call\.pcap: can't be plotted to; end the name with one of \.png, \.svg, \.pdf"
     ):
-        Plotter(tmp_path / "call.pcap")
+        PlotWriter(tmp_path / "call.pcap")
 
 
 def test_each_call_has_a_file_of_its_own(tmp_path: Path) -> None:
-    plotter = Plotter(tmp_path / "a.png")
-    taker = PictureTaker(plotter.draw, most=3, with_spectrum=True)
+    plotter = PlotWriter(tmp_path / "a.png")
+    taker = PlotObserver(plotter.draw, most=3, with_spectrum=True)
     for number in (1, 2, 3):
         session = new_session(number=number)
         taker.on_opened(session)
@@ -123,7 +123,7 @@ def test_a_folder_that_isnt_there_is_named(tmp_path: Path) -> None:
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_text_of_a_peer_is_drawn_as_it_is_and_never_as_formulas(name: str, caller: str) -> None:
     pictures = []
-    taker = PictureTaker(
+    taker = PlotObserver(
         lambda picture, report: pictures.append(draw_call(picture, report)), most=1, with_spectrum=True
     )
     session = new_session(source=f"$\\frac{{1}}{{0}}$ {name}")
@@ -152,8 +152,8 @@ def test_no_window_is_opened_and_no_backend_chosen(tmp_path: Path) -> None:
 
 
 def test_an_empty_call_is_a_picture_too(tmp_path: Path) -> None:
-    plotter = Plotter(tmp_path / "a.png")
-    taker = PictureTaker(plotter.draw, most=1, with_spectrum=True)
+    plotter = PlotWriter(tmp_path / "a.png")
+    taker = PlotObserver(plotter.draw, most=1, with_spectrum=True)
     session = new_session()
     taker.on_opened(session)
     call = MadeUp(observers=[taker], session=session)

@@ -19,7 +19,7 @@ _MOST_SILENCE = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class SampleSpan:
     """Samples per channel, ``length`` of them from ``position`` on, that belong to ``at``."""
 
     at: float
@@ -40,7 +40,7 @@ class _Silence:
         return samples
 
 
-class ReceivedPlaces:
+class SampleTimes:
     """
     Know when each sample from jambonz was captured.
 
@@ -103,14 +103,14 @@ class ReceivedPlaces:
         missing = sum(missing for before, missing in self._missing if before <= position)
         return self.origin + self._format.duration(position + missing)
 
-    def spans(self) -> Iterator[Span]:
+    def spans(self) -> Iterator[SampleSpan]:
         """Return all audio, in pieces with silence between them."""
         edges = sorted({min(position, self.samples) for position, _ in self._missing} | {0, self.samples})
         for begin, end in pairwise(edges):
-            yield Span(self.time_of(begin), begin, end - begin)
+            yield SampleSpan(self.time_of(begin), begin, end - begin)
 
 
-class Placed:
+class AudioTrack:
     """
     Lay pieces of mono sound one after the other, with silence where there is none.
 

@@ -8,9 +8,9 @@ from websockets.frames import Frame, Opcode
 
 from listenctl.capture.packets.tcp_connections import Ending
 from listenctl.events import Report
-from listenctl.inspection.findings import Findings
 from listenctl.inspection.message_checks.arrival_times import Spread
 from listenctl.inspection.rule_catalogue import Culprit
+from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.protocol.session import Sender
 
 NORMAL, GOING_AWAY, NO_CODE = 1000, 1001, 1005
@@ -33,7 +33,7 @@ _HIDDEN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class CloseFrame:
     """A Close frame; without a code in it, 1005."""
 
     at: float
@@ -50,7 +50,7 @@ class _Pings:
     waiting: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
 
 
-class Closing:
+class PingAndCloseChecks:
     """
     Follow the control frames of one call and its end.
 
@@ -59,17 +59,17 @@ class Closing:
         control_seen: control frames are, too; a browser's HAR has none.
     """
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: ViolationLog) -> None:
         self._findings = findings
         self._pings = {sender: _Pings() for sender in Sender}
         self._announced: float | None = None
         self._ends: list[tuple[float, Sender | None, str]] = []
         self._lost = dict.fromkeys(Sender, -inf)
         self.both_seen = self.control_seen = True
-        self.closes: dict[Sender, Close] = {}
+        self.closes: dict[Sender, CloseFrame] = {}
 
     @property
-    def first(self) -> Close | None:
+    def first(self) -> CloseFrame | None:
         """The Close that came first."""
         return next(iter(self.closes.values()), None)
 
@@ -156,7 +156,7 @@ class Closing:
             return
         code = int.from_bytes(data[:2], "big") if len(data) >= 2 else NO_CODE
         answers = bool(self.closes)
-        self.closes[sender] = Close(at, sender, code, data[2:].decode(errors="replace"))
+        self.closes[sender] = CloseFrame(at, sender, code, data[2:].decode(errors="replace"))
         if not answers:
             self._check_code(at, sender, code, data)
 

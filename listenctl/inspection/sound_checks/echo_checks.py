@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from listenctl.inspection.call_observers import AudioStretch
-from listenctl.inspection.extract_audio.audio_placement import ReceivedPlaces
+from listenctl.inspection.call_observers import AudioRun
+from listenctl.inspection.sample_times import SampleTimes
 from listenctl.inspection.sound_checks.correlation import BLOCK, Correlator, Similarity
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PATIENCE = 12.0
 
 
-class EchoFinder:
+class EchoDetector:
     """
     Compare both sides of one call, in time.
 
@@ -29,7 +29,7 @@ class EchoFinder:
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self._format = audio_format
-        self._places = ReceivedPlaces(audio_format)
+        self._places = SampleTimes(audio_format)
         self._received = [_Blocks(audio_format.sample_rate) for _ in range(audio_format.channels)]
         self._heard: _Blocks | None = None
         self._correlators: list[Correlator] = []
@@ -49,7 +49,7 @@ class EchoFinder:
             blocks.put(begins, frames[:, channel])
         self._settle(at - _PATIENCE)
 
-    def receive_all(self, audio: AudioStretch) -> None:
+    def receive_all(self, audio: AudioRun) -> None:
         """Take several messages of jambonz."""
         if (not self.listens or self._done) and self._places.settled:
             self._places.add(audio.times[-1], audio.samples * len(audio.times))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from listenctl.protocol.commands import (
+from listenctl.protocol.application_commands import (
     ClearMarks,
     Command,
     Disconnect,
@@ -20,7 +20,7 @@ from listenctl.protocol.commands import (
     UnknownCommand,
 )
 from listenctl.protocol.gaps.gap_ledger import Gap
-from listenctl.protocol.messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
+from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
 
 VERSION = 1
 MAX_TEXT = 1000

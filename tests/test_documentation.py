@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from listenctl.__main__ import command
-from listenctl.protocol.jambonz_model.command_verdicts import Outcome
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome
 from listenctl.simulator.fault_catalogue import FAULT_KINDS
 from tests.helpers.reasons import all_reasons
 
@@ -97,7 +97,7 @@ def test_the_default_of_every_fault_is_told() -> None:
 
 
 def test_every_outcome_of_a_verdict_is_explained_and_no_other() -> None:
-    assert listed("listenctl-call.1", "VERDICTS") == {outcome.value for outcome in Outcome}
+    assert listed("listenctl-call.1", "VERDICTS") == {outcome.value for outcome in CommandOutcome}
 
 
 def test_every_reason_of_a_verdict_is_explained_and_no_other() -> None:

@@ -9,7 +9,7 @@ from websockets.frames import Opcode
 from listenctl.capture.packets.packet_batches import Notice
 from listenctl.capture.packets.tcp_connections import Ending
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 
 
 @dataclass(frozen=True, slots=True)

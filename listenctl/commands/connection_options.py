@@ -12,7 +12,7 @@ from listenctl.errors import UsageError
 if TYPE_CHECKING:
     from listenctl.commands.call.run import CallPresentation
     from listenctl.net.call_target import CallTarget
-    from listenctl.protocol.listen_verb.credentials import Credentials
+    from listenctl.protocol.opening_handshake import Credentials
 
 CONNECTION = "Connection"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -94,7 +94,7 @@ def split_credentials(url: str) -> "tuple[str, Credentials | None]":
     """Take ``user:password@`` out of a URL."""
     from urllib.parse import unquote, urlsplit
 
-    from listenctl.protocol.listen_verb.credentials import Credentials
+    from listenctl.protocol.opening_handshake import Credentials
 
     parts = urlsplit(url)
     if parts.username is None:

@@ -21,15 +21,14 @@ from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_catalogue import RULES, Culprit, Violation
 from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.inspection.settings import InspectionSettings
+from listenctl.protocol.call_metadata import MAX_REPAIR, CallMetadata
 from listenctl.protocol.call_sharing.stream_rate import rate_in
-from listenctl.protocol.frames.splitter import Control
-from listenctl.protocol.metadata import MAX_REPAIR, CallMetadata
-from listenctl.protocol.session import (
+from listenctl.protocol.frames.client_frame_reader import ControlFrame
+from listenctl.protocol.listen_session import (
     AudioReceived,
     AudioSent,
     CallStarted,
     CommandSent,
-    Event,
     FlushRequested,
     GapFound,
     ListenSession,
@@ -37,8 +36,9 @@ from listenctl.protocol.session import (
     MetadataArrived,
     ProtocolViolation,
     Sender,
+    SessionEvent,
 )
-from listenctl.protocol.timeline import Entry, Timeline
+from listenctl.protocol.timeline import Timeline, TimelineEntry
 
 # What the session says for itself, and this says with more words or by other rules.
 _SAID_BETTER = {"first-frame", "no-metadata", "late-metadata"}
@@ -170,7 +170,7 @@ class CallInspector:
         self._received.audio_run(times, data)
         self._application.tick_all(times)
 
-    def _take_all(self, at: float, sender: Sender, events: Sequence[Event | Control]) -> None:
+    def _take_all(self, at: float, sender: Sender, events: Sequence[SessionEvent | ControlFrame]) -> None:
         lost = self._frames.take_lost(sender)
         glued = False
         for event in events:
@@ -182,11 +182,11 @@ class CallInspector:
             else:
                 self._take(at, sender, event)
 
-    def _show(self, at: float, sender: Sender, event: Event | Control) -> None:
+    def _show(self, at: float, sender: Sender, event: SessionEvent | ControlFrame) -> None:
         for observer in self._observers:
-            observer.on_entry(self.session, Entry(at, sender, event))
+            observer.on_entry(self.session, TimelineEntry(at, sender, event))
 
-    def _take(self, at: float, sender: Sender, event: Event | Control) -> None:
+    def _take(self, at: float, sender: Sender, event: SessionEvent | ControlFrame) -> None:
         self._show(at, sender, event)
         match event:
             case AudioReceived():
@@ -203,11 +203,11 @@ class CallInspector:
             case _:
                 self._take_rare(at, sender, event)
 
-    def _take_rare(self, at: float, sender: Sender, event: Event | Control) -> None:
+    def _take_rare(self, at: float, sender: Sender, event: SessionEvent | ControlFrame) -> None:
         match event:
             case GapFound(gap):
                 self._received.gap(at, gap)
-            case Control(frame):
+            case ControlFrame(frame):
                 self._closing.control(at, sender, frame)
             case FlushRequested():
                 self._closing.announce_shutdown(at)

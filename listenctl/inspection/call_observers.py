@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from listenctl.capture.capture_events import CapturedSession, FramesLost
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Violation
-from listenctl.protocol.session import AudioReceived, Sender
-from listenctl.protocol.timeline import Entry
+from listenctl.protocol.listen_session import AudioReceived, Sender
+from listenctl.protocol.timeline import TimelineEntry
 
 if TYPE_CHECKING:
     from listenctl.inspection.call_report import CallReport
@@ -31,12 +31,12 @@ class AudioRun:
     samples: int
     data: bytes
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[TimelineEntry]:
         """Return each as an entry."""
         size = len(self.data) // len(self.times)
         for number, at in enumerate(self.times):
             data = self.data[number * size : (number + 1) * size]
-            yield Entry(at, Sender.JAMBONZ, AudioReceived(self.position + number * self.samples, data))
+            yield TimelineEntry(at, Sender.JAMBONZ, AudioReceived(self.position + number * self.samples, data))
 
 
 class CallObserver:
@@ -50,7 +50,7 @@ class CallObserver:
     def on_opened(self, session: CapturedSession) -> None:
         """Take a session that begins."""
 
-    def on_entry(self, session: CapturedSession, entry: Entry) -> None:
+    def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
         """Take anything that either side said, audio included."""
 
     def on_audio(self, session: CapturedSession, audio: AudioRun) -> None:
@@ -83,7 +83,7 @@ class ChosenCallsObserver(CallObserver):
         if session.number in self._numbers:
             self._observer.on_opened(session)
 
-    def on_entry(self, session: CapturedSession, entry: Entry) -> None:
+    def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
         """Hand on what was said."""
         if session.number in self._numbers:
             self._observer.on_entry(session, entry)

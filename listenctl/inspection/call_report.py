@@ -12,8 +12,8 @@ from listenctl.inspection.message_checks.mark_and_clip_records import MAX_RECORD
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_catalogue import Severity, Violation, in_order
 from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import Gap
-from listenctl.protocol.metadata import CallMetadata
 
 VERSION = 1
 MAX_LISTED = MAX_RECORDS

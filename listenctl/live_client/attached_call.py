@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.call_metadata import CallMetadata
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.live_client.attached_call import Attachment
 from listenctl.play_to_call.player_messages import Conversation
+from listenctl.protocol.application_commands import MarkCommand
 from listenctl.protocol.call_sharing.stream_rate import CLIPS
-from listenctl.protocol.call_sharing.tool_messages import ControlType, RefusalReason, ServerWord, Synced
-from listenctl.protocol.commands import MarkCommand
-from listenctl.protocol.messages import Mark, parse_texts
+from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice, Synced, ToolMessageType
+from listenctl.protocol.jambonz_messages import Mark, parse_texts
 
 GRACE = 1.0
 """Seconds after the end of the audio, by the clock, in which the answer to a mark may still come."""
@@ -97,7 +97,7 @@ async def wait_for_mark(conversation: Conversation, name: str) -> MarkResult:
 
 async def _send(conversation: Conversation, text: str) -> None:
     await conversation.send(text)
-    await conversation.send(ControlType.SYNC.serialize())
+    await conversation.send(ToolMessageType.SYNC.serialize())
 
 
 def _end_of_audio(synced: Synced, now: float) -> float | None:
@@ -113,16 +113,16 @@ def _answer(message: str | bytes, name: str) -> str | None:
 
 
 def _is_kill(message: str | bytes) -> bool:
-    word = ServerWord.parse(message)
+    word = ServerNotice.parse(message)
     return word is not None and word.data.get("reason") == RefusalReason.KILLED
 
 
 def _synced(message: str | bytes) -> Synced | None:
     """Return what the server says when it has passed on what was sent before."""
-    word = ServerWord.parse(message)
+    word = ServerNotice.parse(message)
     if word is None:
         return None
     if word.complaint:
         ending = word.data.get("reason") == RefusalReason.CALL_ENDING
         raise (NotFoundError if ending else ListenctlError)(word.complaint)
-    return Synced.parse(word.data) if word.type is ControlType.SYNCED else None
+    return Synced.parse(word.data) if word.type is ToolMessageType.SYNCED else None

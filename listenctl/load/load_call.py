@@ -17,11 +17,11 @@ from listenctl.load.measure_echo import EchoCheck
 from listenctl.load.plan import CallFormat, LoadPlan
 from listenctl.load.timed_playout import ClockPlayout
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
-from listenctl.protocol.commands import Disconnect, PlayAudio, parse_command
-from listenctl.protocol.jambonz_model.first_text import CallKind, first_frame, first_frame_fields
+from listenctl.protocol.application_commands import Disconnect, PlayAudio, parse_command
+from listenctl.protocol.jambonz_messages import Mark
+from listenctl.protocol.jambonz_model.first_text import CallKind, first_text, first_text_fields
 from listenctl.protocol.jambonz_model.profiles import CURRENT
-from listenctl.protocol.jambonz_model.send_buffer import ForkBuffer
-from listenctl.protocol.messages import Mark
+from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 from listenctl.statistics import Histogram
 
 FAREWELL_SECONDS = 5.0
@@ -66,7 +66,7 @@ class LoadCall:
         self._total = max(1, round(plan.hold / FRAME_SECONDS))
         self._stream_rate = plan.echo_rate(self.format.sample_rate)
         self._playout = ClockPlayout(self._stream_rate)
-        self._fork = ForkBuffer(book.audio_format, resampled=self.format.sample_rate != _PHONE_RATE)
+        self._fork = SendBuffer(book.audio_format, resampled=self.format.sample_rate != _PHONE_RATE)
         self._echo: EchoCheck | None = None
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[object] | None = None
@@ -167,7 +167,7 @@ class LoadCall:
         self._connection = connection
         self._connected = self._time()
         self.measured.handshake = connection.handshake.seconds
-        fields = first_frame_fields(
+        fields = first_text_fields(
             CallKind.INBOUND,
             sample_rate=self.format.sample_rate,
             mix_type=self.format.mix_type,
@@ -176,7 +176,7 @@ class LoadCall:
             caller=f"+1555{self.number % 10_000_000:07d}",
             callee="+15084901000",
         )
-        connection.send_text(first_frame(fields, CURRENT))
+        connection.send_text(first_text(fields, CURRENT))
         self._start = scheduler.add(self)
         if self._plan.echo:
             self._echo = EchoCheck(self._stream_rate or self.format.sample_rate, self._start)

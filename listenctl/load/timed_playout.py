@@ -9,13 +9,13 @@ after the audio before it has been played, and clips play one after another.
 from collections import deque
 from dataclasses import dataclass, replace
 
+from listenctl.protocol.application_commands import ClearMarks, Command, KillAudio, MarkCommand, PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES, Resampler
-from listenctl.protocol.commands import ClearMarks, Command, KillAudio, MarkCommand, PlayAudio
-from listenctl.protocol.jambonz_model.command_verdicts import Outbox
-from listenctl.protocol.jambonz_model.play_audio import ClipReader, read_wav
+from listenctl.protocol.jambonz_messages import Mark, PlayDone
+from listenctl.protocol.jambonz_model.clip_decoder import ClipReader, read_wav
+from listenctl.protocol.jambonz_model.command_verdicts import PlayoutOutbox
+from listenctl.protocol.jambonz_model.mark_playout import MAX_MARKS
 from listenctl.protocol.jambonz_model.profiles import CURRENT
-from listenctl.protocol.jambonz_model.stream_marks import MAX_MARKS
-from listenctl.protocol.messages import Mark, PlayDone
 
 TICK = 0.02
 CALL_RATE = 8000
@@ -79,7 +79,7 @@ class ClockPlayout:
         return due
 
     def _play(self, command: PlayAudio, now: float) -> bool:
-        clip = ClipReader(CURRENT, CALL_RATE, _unchanged, read_wav, Outbox()).read(command)
+        clip = ClipReader(CURRENT, CALL_RATE, _unchanged, read_wav, PlayoutOutbox()).read(command)
         if clip is None:
             return False
         seconds = clip.source_samples / clip.source_rate

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from listenctl.errors import UsageError
 from listenctl.net.websocket_url import WebSocketUrl
-from listenctl.protocol.listen_verb.credentials import Credentials
+from listenctl.protocol.opening_handshake import Credentials
 
 SUBPROTOCOL = "audio.jambonz.org"
 HANDSHAKE_DEADLINE = 10.0

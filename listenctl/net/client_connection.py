@@ -15,7 +15,7 @@ from listenctl.net.call_target import CallTarget
 from listenctl.net.client_handshake import ClientHandshake
 from listenctl.net.connect import Opened, open_wire
 from listenctl.protocol.frames.client_frame_writer import binary_frame, close_frame, text_frame
-from listenctl.protocol.frames.server_frame_reader import Ended, Message, Pong, ServerFrames
+from listenctl.protocol.frames.server_frame_reader import PongReply, ServerFrameReader, ServerMessage, ServerStreamEnd
 
 __all__ = ["ClientConnection", "ClientConnectionCallbacks", "ConnectionEnd", "binary_frame", "connect", "fresh_mask"]
 
@@ -89,7 +89,7 @@ class ClientConnection:
         self.handshake: ClientHandshake = opened.handshake
         self._wire = opened.wire
         self._listener = listener
-        self._frames = ServerFrames()
+        self._frames = ServerFrameReader()
         self._hung_up = False
         self._hang_up_code: int | None = None
         self._paused = False
@@ -183,12 +183,12 @@ class ClientConnection:
             if not self.is_open:
                 return
             match event:
-                case Message(is_text, message, fragmented):
+                case ServerMessage(is_text, message, fragmented):
                     deliver = self._listener.on_text if is_text else self._listener.on_audio
                     deliver(message, fragmented=fragmented)
-                case Pong(frame):
+                case PongReply(frame):
                     self._answer_ping(frame)
-                case Ended():
+                case ServerStreamEnd():
                     self._obey(event)
 
     def on_stream_end(self, error: OSError | None) -> None:
@@ -219,7 +219,7 @@ class ClientConnection:
         if not self._paused:
             self._wire.resume_reading()
 
-    def _obey(self, ended: Ended) -> None:
+    def _obey(self, ended: ServerStreamEnd) -> None:
         if ended.answer:
             self._wire.write(ended.answer)
             self._wire.end_writing()

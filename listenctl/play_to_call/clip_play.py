@@ -13,9 +13,9 @@ from listenctl.play_to_call.play_result import Evidence, Outcome, PlayResult, Pr
 from listenctl.play_to_call.playable_sound import Sound
 from listenctl.play_to_call.player_messages import Answer, Dialogue
 from listenctl.play_to_call.settings import PlaySettings
+from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES
-from listenctl.protocol.commands import PlayAudio
-from listenctl.protocol.messages import PlayDone
+from listenctl.protocol.jambonz_messages import PlayDone
 
 MAX_CLIP_BYTES = 20_000_000
 """Of samples in one command; a longer sound becomes several: ten minutes at 16000 Hz."""

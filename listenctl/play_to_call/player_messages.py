@@ -9,11 +9,11 @@ from typing import Any, Protocol, Self, TypeVar
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.media.pacing import Clock
-from listenctl.protocol import peer_json as wire_json
-from listenctl.protocol.call_sharing.tool_messages import ControlType, RefusalReason, ServerWord, Synced
-from listenctl.protocol.commands import KillAudio, MarkCommand
-from listenctl.protocol.messages import Mark, PlayDone, parse_texts
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol import peer_json
+from listenctl.protocol.application_commands import KillAudio, MarkCommand
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice, Synced, ToolMessageType
+from listenctl.protocol.jambonz_messages import Mark, PlayDone, parse_texts
 
 
 class Conversation(Protocol):
@@ -107,25 +107,25 @@ class Dialogue:
 
     async def withdraw(self, clip_id: str) -> None:
         """Take a clip back: it is stopped as soon as it plays."""
-        await self.conversation.send(wire_json.encode({"type": ControlType.WITHDRAW, "data": {"id": clip_id}}))
+        await self.conversation.send(peer_json.encode({"type": ToolMessageType.WITHDRAW, "data": {"id": clip_id}}))
 
     async def sync(self) -> Synced:
         """Wait until all that was sent has been passed on; return how playing stands then."""
         answer: asyncio.Future[Mapping[str, object]] = asyncio.get_running_loop().create_future()
         self._synced.append(answer)
-        await self.conversation.send(ControlType.SYNC.serialize())
+        await self.conversation.send(ToolMessageType.SYNC.serialize())
         return Synced.parse(await self.wait(answer))
 
     async def acquire(self, sample_rate: int | None = None) -> asyncio.Future[None]:
         """Ask for the turn to stream; what is returned is done when it is ours."""
         self._granted = granted = asyncio.get_running_loop().create_future()
         data = {} if sample_rate is None else {"data": {"sampleRate": sample_rate}}
-        await self.conversation.send(wire_json.encode({"type": ControlType.ACQUIRE, **data}))
+        await self.conversation.send(peer_json.encode({"type": ToolMessageType.ACQUIRE, **data}))
         return granted
 
     async def release(self) -> None:
         """End the turn."""
-        await self.conversation.send(ControlType.RELEASE.serialize())
+        await self.conversation.send(ToolMessageType.RELEASE.serialize())
 
     # Waiting for what comes.
 
@@ -176,7 +176,7 @@ class Dialogue:
             message = await self.conversation.receive()
             if isinstance(message, bytes):
                 continue
-            word = ServerWord.parse(message)
+            word = ServerNotice.parse(message)
             if word is not None:
                 self._take_word(word)
                 continue
@@ -193,18 +193,18 @@ class Dialogue:
         if waiting is not None and not waiting.done():
             waiting.set_result(Answer(self._clock.now(), message, detail))
 
-    def _take_word(self, word: ServerWord) -> None:
+    def _take_word(self, word: ServerNotice) -> None:
         match word.type:
-            case ControlType.GRANTED if self._granted is not None and not self._granted.done():
+            case ToolMessageType.GRANTED if self._granted is not None and not self._granted.done():
                 self._granted.set_result(None)
-            case ControlType.SYNCED if self._synced:
+            case ToolMessageType.SYNCED if self._synced:
                 answer = self._synced.popleft()
                 if not answer.done():
                     answer.set_result(word.data)
-            case ControlType.ERROR:
+            case ToolMessageType.ERROR:
                 self._take_refusal(word)
 
-    def _take_refusal(self, word: ServerWord) -> None:
+    def _take_refusal(self, word: ServerNotice) -> None:
         detail = word.complaint or ""
         match word.data.get("reason"), word.data.get("id"):
             case RefusalReason.KILLED, str(clip):

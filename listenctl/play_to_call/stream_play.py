@@ -20,7 +20,7 @@ from listenctl.play_to_call.rate_probe import IDLE
 from listenctl.play_to_call.settings import PlaySettings
 from listenctl.play_to_call.stream_sender import AFTER_KILL, CHUNK, PAD, StreamSender
 from listenctl.protocol.call_sharing.tool_messages import Synced
-from listenctl.protocol.messages import Mark
+from listenctl.protocol.jambonz_messages import Mark
 
 EARLY = 0.25
 """Seconds before the end by the clock from which an answer can't be right."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 
 MAX_SKIPS = 16
 MAX_FAULTS = 32
@@ -39,7 +39,7 @@ _SCALAR = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Repaired:
+class RepairedObject:
     """
     What could be read of a broken object, and where that ended.
 
@@ -54,18 +54,18 @@ class Repaired:
     incomplete: str
 
 
-def repair_object(text: str) -> Repaired:
+def repair_object(text: str) -> RepairedObject:
     """Read the object at the beginning of ``text``."""
-    reader = _Reader(text)
+    reader = _ObjectReader(text)
     fields = reader.read_object()
-    return Repaired(fields, reader.at, tuple(reader.faults), reader.cut, reader.incomplete)
+    return RepairedObject(fields, reader.at, tuple(reader.faults), reader.cut, reader.incomplete)
 
 
 class _Unreadable(Exception):
     """There is no value here; the text is the path of the member that it should have been."""
 
 
-class _Reader:
+class _ObjectReader:
     def __init__(self, text: str) -> None:
         self._text = text
         self._path: list[str] = []
@@ -116,7 +116,7 @@ class _Reader:
         return self._read_scalar()
 
     def _read_nested(self, read: Callable[[], object]) -> object:
-        if self._depth == wire_json.MAX_DEPTH - 1:
+        if self._depth == peer_json.MAX_DEPTH - 1:
             raise self._unreadable()
         self._depth += 1
         value = read()
@@ -125,7 +125,7 @@ class _Reader:
 
     def _read_scalar(self) -> object:
         scalar = _SCALAR.match(self._text, self.at)
-        decoded = scalar and wire_json.decode(scalar[0])
+        decoded = scalar and peer_json.decode(scalar[0])
         if not scalar or not decoded:
             raise self._unreadable()
         self.at = scalar.end()
@@ -147,7 +147,7 @@ class _Reader:
             self._fault(f"quotes inside `{self._where()}` were not escaped")
         if _CONTROL.search(body):
             self._fault(f"`{self._where()}` holds raw control characters")
-        decoded = wire_json.decode(f'"{escaped}"')
+        decoded = peer_json.decode(f'"{escaped}"')
         if decoded:
             return str(decoded[0])
         self._fault(f"backslashes inside `{self._where()}` were not escaped")

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from websockets.frames import Frame, Opcode
 
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.frames.splitter import Audio, Control, Message, Text
-from listenctl.protocol.session import Event, ListenSession, ProtocolViolation, Sender
+from listenctl.protocol.listen_session import ListenSession, ProtocolViolation, Sender, SessionEvent
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """jambonz takes messages of any size (9.6 MB was tried, protocol.md 13), so there has to be a limit of our own."""
@@ -36,23 +36,23 @@ class TimedFrame(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TimelineEntry:
     """One thing that happened; the close, pings and pongs are there as they came."""
 
     at: float
     sender: Sender
-    event: Event | Control
+    event: SessionEvent | ControlFrame
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class FrameFault:
     """A frame that is against RFC 6455, or too long; what can be read of it is read all the same."""
 
     rule: str
     detail: str
 
 
-class MessageJoiner:
+class MessageAssembler:
     """
     Join the frames of one sender to messages.
 
@@ -68,39 +68,43 @@ class MessageJoiner:
         self._opcode = Opcode.BINARY
         self._too_long = False
 
-    def feed(self, frame: RawFrame) -> Sequence[Message | Flaw]:
+    def feed(self, frame: RawFrame) -> Sequence[ReceivedMessage | FrameFault]:
         """Return the message that ``frame`` completes, after what is wrong with the frame."""
         fin, rsv, opcode, masked, payload = frame
         # Nearly every frame is this; on the long way it takes three times as long.
         if opcode == _BINARY and fin and not rsv and masked is self._masked and self._parts is None:
-            return (Audio(payload, len(payload), 1),) if len(payload) <= self._max_message else (self._too_much(),)
+            return (
+                (BinaryMessages(payload, len(payload), 1),)
+                if len(payload) <= self._max_message
+                else (self._too_much(),)
+            )
         return list(self._look_at(frame))
 
     def passes(self, size: int) -> bool:
         """Tell whether a binary message of one frame, with no flaw, is a message as it stands."""
         return self._parts is None and size <= self._max_message
 
-    def _look_at(self, frame: RawFrame) -> Iterator[Message | Flaw]:
+    def _look_at(self, frame: RawFrame) -> Iterator[ReceivedMessage | FrameFault]:
         if frame.masked is not self._masked:
-            yield Flaw("frame-masking", "a frame without a mask" if self._masked else "a masked frame")
+            yield FrameFault("frame-masking", "a frame without a mask" if self._masked else "a masked frame")
         if frame.rsv:
-            yield Flaw("frame-reserved-bits", f"a frame with the reserved bits {frame.rsv:03b}")
+            yield FrameFault("frame-reserved-bits", f"a frame with the reserved bits {frame.rsv:03b}")
         if frame.opcode not in _OPCODES:
-            yield Flaw("frame-opcode", f"a frame with the reserved opcode {frame.opcode}")
+            yield FrameFault("frame-opcode", f"a frame with the reserved opcode {frame.opcode}")
         elif frame.opcode & _CONTROL:
             if not frame.fin or len(frame.payload) > _MAX_CONTROL_BYTES:
-                yield Flaw("frame-control", "a control frame that is fragmented or too long")
-            yield Control(Frame(Opcode(frame.opcode), frame.payload, frame.fin))
+                yield FrameFault("frame-control", "a control frame that is fragmented or too long")
+            yield ControlFrame(Frame(Opcode(frame.opcode), frame.payload, frame.fin))
         else:
             yield from self._join(frame)
 
-    def _join(self, frame: RawFrame) -> Iterator[Message | Flaw]:
+    def _join(self, frame: RawFrame) -> Iterator[ReceivedMessage | FrameFault]:
         if frame.opcode != Opcode.CONT:
             if self._parts is not None:
-                yield Flaw("frame-order", "a message within a fragmented one, whose rest is missing")
+                yield FrameFault("frame-order", "a message within a fragmented one, whose rest is missing")
             self._begin(Opcode(frame.opcode))
         elif self._parts is None:
-            yield Flaw("frame-order", "a continuation of nothing")
+            yield FrameFault("frame-order", "a continuation of nothing")
             return
         parts = self._parts
         assert parts is not None
@@ -114,10 +118,10 @@ class MessageJoiner:
             self._parts = None
             if not self._too_long:
                 data = bytes(parts)
-                yield Text(data) if self._opcode is Opcode.TEXT else Audio(data, len(data), 1)
+                yield TextMessage(data) if self._opcode is Opcode.TEXT else BinaryMessages(data, len(data), 1)
 
-    def _too_much(self) -> Flaw:
-        return Flaw("message-too-long", f"a message of more than {self._max_message} bytes")
+    def _too_much(self) -> FrameFault:
+        return FrameFault("message-too-long", f"a message of more than {self._max_message} bytes")
 
     def _begin(self, opcode: Opcode) -> None:
         self._parts, self._opcode, self._too_long = bytearray(), opcode, False
@@ -134,7 +138,7 @@ class Timeline:
     def __init__(self, session: ListenSession, *, max_message: int = MAX_MESSAGE_BYTES) -> None:
         self._session = session
         self._joiners = {
-            sender: MessageJoiner(masked=sender is Sender.JAMBONZ, max_message=max_message) for sender in Sender
+            sender: MessageAssembler(masked=sender is Sender.JAMBONZ, max_message=max_message) for sender in Sender
         }
         self._at = 0.0
 
@@ -143,14 +147,14 @@ class Timeline:
         """The time so far."""
         return self._at
 
-    def take(self, timed: TimedFrame) -> list[Entry]:
+    def take(self, timed: TimedFrame) -> list[TimelineEntry]:
         """Return what a frame means; time that goes back, in a damaged file, stands still instead."""
         at, sender, frame = timed
         entries = list(self.move_to(at))
-        return entries + [Entry(self._at, sender, event) for event in self.fold(sender, frame)]
+        return entries + [TimelineEntry(self._at, sender, event) for event in self.fold(sender, frame)]
 
     # Entries take half as long again as all the rest, for those who look at few of them.
-    def move_to(self, at: float) -> Sequence[Entry]:
+    def move_to(self, at: float) -> Sequence[TimelineEntry]:
         """Let time go on; return the gaps that are known before what comes at ``at``."""
         before = self._at
         if at <= before:
@@ -160,13 +164,13 @@ class Timeline:
         self._at = at
         if not gaps and at - before < _LONG:
             return ()
-        return [Entry(before, Sender.JAMBONZ, gap) for gap in gaps] + self._wait(before, at)
+        return [TimelineEntry(before, Sender.JAMBONZ, gap) for gap in gaps] + self._wait(before, at)
 
-    def _wait(self, before: float, at: float) -> list[Entry]:
+    def _wait(self, before: float, at: float) -> list[TimelineEntry]:
         """Have the ledger see that nothing comes, as it would while a server waits."""
         looks = min(int((at - before) / _LONG), _MOST_LOOKS)
         times = [before + look * _LONG for look in range(1, looks)] + [at]
-        return [Entry(time, Sender.JAMBONZ, gap) for time in times for gap in self._session.caught_up(time)]
+        return [TimelineEntry(time, Sender.JAMBONZ, gap) for time in times for gap in self._session.caught_up(time)]
 
     def fold_audio(self, times: Sequence[float], size: int) -> int:
         """
@@ -184,24 +188,24 @@ class Timeline:
             self._at = times[taken - 1]
         return taken
 
-    def fold(self, sender: Sender, frame: RawFrame) -> Sequence[Event | Control]:
+    def fold(self, sender: Sender, frame: RawFrame) -> Sequence[SessionEvent | ControlFrame]:
         """Return what a frame means that came at the time so far."""
         messages = self._joiners[sender].feed(frame)
-        if len(messages) == 1 and isinstance(messages[0], Audio):
+        if len(messages) == 1 and isinstance(messages[0], BinaryMessages):
             return self._session.receive(sender, messages[0], self._at)
-        events: list[Event | Control] = []
+        events: list[SessionEvent | ControlFrame] = []
         for message in messages:
-            if isinstance(message, Flaw):
+            if isinstance(message, FrameFault):
                 events.append(ProtocolViolation(self._session.position, message.rule, message.detail))
-            elif isinstance(message, Control):
+            elif isinstance(message, ControlFrame):
                 events.append(message)
             else:
                 events += self._session.receive(sender, message, self._at)
         return events
 
-    def finish(self, at: float | None) -> list[Entry]:
+    def finish(self, at: float | None) -> list[TimelineEntry]:
         """Settle what the end at ``at`` settles; None where the connection broke, nobody knows when."""
-        entries = [Entry(self._at, Sender.JAMBONZ, gap) for gap in self._session.caught_up(self._at)]
+        entries = [TimelineEntry(self._at, Sender.JAMBONZ, gap) for gap in self._session.caught_up(self._at)]
         ended = None if at is None else max(at, self._at)
-        entries += [Entry(ended or self._at, Sender.JAMBONZ, event) for event in self._session.finish(ended)]
+        entries += [TimelineEntry(ended or self._at, Sender.JAMBONZ, event) for event in self._session.finish(ended)]
         return entries

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from listenctl.net.client_connection import ConnectionEnd
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.frames.splitter import Audio, Text
-from listenctl.protocol.timeline import MessageJoiner
+from listenctl.protocol.timeline import MessageAssembler
 from listenctl.replay.compare_audio import StreamedAudio, compare_audio
 from listenctl.replay.compare_texts import MAX_TEXTS, Difference, Ignored, SaidText, Timing, compare_texts, said_text
 from listenctl.replay.replay_frames import close_code
@@ -68,7 +68,7 @@ class Answers:
         self._settings = settings
         self._timing = Timing(settings.tolerance, speed)
         self._ignored = Ignored(settings.ignored)
-        self._joiner = MessageJoiner(masked=False)
+        self._joiner = MessageAssembler(masked=False)
         self._captured, self._live = _Side(), _Side()
         self._close: tuple[float, int | None] | None = None
         self.names: tuple[bytes, bytes] | None = None
@@ -91,9 +91,9 @@ class Answers:
             self._close = self._close or (at, close_code(frame.payload))
             return
         for message in self._joiner.feed(frame):
-            if isinstance(message, Text):
+            if isinstance(message, TextMessage):
                 self._captured.say(at, message.data, self._ignored)
-            elif isinstance(message, Audio):
+            elif isinstance(message, BinaryMessages):
                 self._captured.audio.feed(at, message.data)
 
     def take_text(self, at: float, data: bytes) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from hashlib import blake2b
 
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 
 MAX_TEXTS = 20_000
 """Texts of a side that are looked at."""
@@ -110,7 +110,7 @@ class Ignored:
 
 def said_text(at: float, raw: bytes, ignored: Ignored) -> SaidText:
     """Read a text; one that is no JSON object is compared by its bytes."""
-    value, _ = wire_json.decode(wire_json.read_text(raw).strip()) or (None, 0)
+    value, _ = peer_json.decode(peer_json.read_text(raw).strip()) or (None, 0)
     if not isinstance(value, dict):
         shown = raw[:MAX_SHOWN].decode(errors="replace")
         return SaidText(at, _digest(raw), "text", None, shown)
@@ -220,7 +220,7 @@ _ABSENT = _Absent()
 
 def _canonical(value: object) -> str:
     """Return JSON in which the order of members doesn't count."""
-    return "nothing" if value is _ABSENT else wire_json.encode(_sorted(value))
+    return "nothing" if value is _ABSENT else peer_json.encode(_sorted(value))
 
 
 def _sorted(value: object) -> object:

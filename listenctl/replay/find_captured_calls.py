@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from listenctl.capture.capture_events import CapturedSession, CaptureEvent, FrameSeen
 from listenctl.capture.packets.packet_batches import Notice
 from listenctl.errors import NotFoundError, UsageError
-from listenctl.protocol.metadata import CallMetadata
-from listenctl.protocol.session import Sender
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.listen_session import Sender
 from listenctl.replay.replay_script import CapturedCall, CaptureFile
 
 LATEST = "@latest"

@@ -21,7 +21,7 @@ from listenctl.capture.packets.packet_batches import Notice
 from listenctl.capture.read_capture import read_capture
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 
 STDIN = "-"
 BATCH_STEPS = 64

@@ -17,11 +17,11 @@ from listenctl.capture.capture_events import FrameSeen, FramesLost, SessionClose
 from listenctl.capture.packets.packet_batches import Notice
 from listenctl.capture.packets.tcp_connections import Ending
 from listenctl.media.pacing import Clock
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ReceivedMessage, TextMessage
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.frames.splitter import Audio, Message, Text
-from listenctl.protocol.messages import parse_texts
-from listenctl.protocol.session import Sender
-from listenctl.protocol.timeline import Flaw, MessageJoiner
+from listenctl.protocol.jambonz_messages import parse_texts
+from listenctl.protocol.listen_session import Sender
+from listenctl.protocol.timeline import FrameFault, MessageAssembler
 from listenctl.replay.plan import ApplicationPlan, ApplicationResult, Sync
 from listenctl.replay.replay_frames import close_code, frame_bytes
 from listenctl.replay.replay_script import CapturedCall, Script, Step
@@ -65,7 +65,10 @@ class ReplayedApplication:
         self._call = call
         self._script: Script | None = None
         self._protocol = ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE)
-        self._captured, self._live = MessageJoiner(masked=True), MessageJoiner(masked=True, max_message=MAX_MESSAGE)
+        self._captured, self._live = (
+            MessageAssembler(masked=True),
+            MessageAssembler(masked=True, max_message=MAX_MESSAGE),
+        )
         self._origin = self._began = 0.0
         self._times: defaultdict[str, deque[float]] = defaultdict(partial(deque, maxlen=MAX_TIMES))
         self._done = self._jambonz_closed = self._gone = False
@@ -143,10 +146,10 @@ class ReplayedApplication:
             self._gone = True
             self._heard.set()
 
-    def _count(self, message: Message | Flaw) -> None:
-        if isinstance(message, Audio):
+    def _count(self, message: ReceivedMessage | FrameFault) -> None:
+        if isinstance(message, BinaryMessages):
             self.result.audio_bytes += len(message.data)
-        elif isinstance(message, Text):
+        elif isinstance(message, TextMessage):
             self.result.texts += 1
             self._times[kind_of(message)].append(self._clock.now())
             self._heard.set()
@@ -158,7 +161,7 @@ class ReplayedApplication:
             case FrameSeen(sender=Sender.JAMBONZ, frame=frame):
                 self._jambonz_closed = self._jambonz_closed or frame.opcode == Opcode.CLOSE
                 for message in self._captured.feed(frame) if self._plan.sync is Sync.ANSWERS else ():
-                    if isinstance(message, Text):
+                    if isinstance(message, TextMessage):
                         await self._await_text(step.at, kind_of(message))
             case FrameSeen(frame=frame):
                 await self._say(step.at, frame)
@@ -234,6 +237,6 @@ class ReplayedApplication:
             self._gone = True
 
 
-def kind_of(text: Text) -> str:
+def kind_of(text: TextMessage) -> str:
     """Return what kind of message a text of jambonz is."""
     return type(parse_texts(text.data)[0]).__name__

@@ -17,9 +17,9 @@ from listenctl.capture.packets.tcp_connections import Ending
 from listenctl.errors import ListenctlError
 from listenctl.media.pacing import Clock, SystemClock
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.metadata import CallMetadata
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from listenctl.replay.compare_answers import Answers
 from listenctl.replay.plan import ReplayPlan, ReplayResult
 from listenctl.replay.replay_frames import close_code, frame_bytes

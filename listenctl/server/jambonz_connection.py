@@ -18,8 +18,8 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from listenctl.net.batched_socket import READ_BYTES, Link
-from listenctl.protocol.frames.splitter import Audio, Control, Splitter, Text
-from listenctl.protocol.session import CallStarted, Event, FlushRequested, ListenSession, Sender
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ClientFrameReader, ControlFrame, TextMessage
+from listenctl.protocol.listen_session import CallStarted, FlushRequested, ListenSession, Sender, SessionEvent
 from listenctl.server.answer_handshake import Doorkeeper, Opened, Opening
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallEnd
@@ -100,7 +100,7 @@ class JambonzConnection:
         self._loop = loop
         self._opening = Opening(link, remote, gate, done=self._take_opening)
         self._protocol = self._opening.protocol
-        self._splitter: Splitter | None = None
+        self._splitter: ClientFrameReader | None = None
         self._call: LiveCall | None = None
         self._closed = False
         self._closing = Closing(self._protocol)
@@ -182,16 +182,16 @@ class JambonzConnection:
         """Bytes that jambonz hasn't read."""
         return self._link.unsent
 
-    def send(self, message: Text | Audio) -> bool:
+    def send(self, message: TextMessage | BinaryMessages) -> bool:
         """Send what a tool says, unless the connection is closing; tell whether it was sent."""
         return self.transmit(message) is not None
 
-    def transmit(self, message: Text | Audio) -> Sequence[Event] | None:
+    def transmit(self, message: TextMessage | BinaryMessages) -> Sequence[SessionEvent] | None:
         """Send what the application says and return what it means, None if the connection is closing."""
         call = self._call
         if call is None or self._closing.by or self._protocol.state is not State.OPEN:
             return None
-        if isinstance(message, Text):
+        if isinstance(message, TextMessage):
             self._protocol.send_text(message.data)
         else:
             self._protocol.send_binary(message.data)
@@ -231,28 +231,28 @@ class JambonzConnection:
         elif self._call is not None:
             self._call.take_all(self._call.session.caught_up(now))
 
-    def _take_frames(self, splitter: Splitter, data: bytes, now: float) -> None:
+    def _take_frames(self, splitter: ClientFrameReader, data: bytes, now: float) -> None:
         call = self._call
         if call is None:
             return
         if call.tap is not None:
             call.tap.received(data, now)
         for message in splitter.receive(data):
-            if isinstance(message, Control):
+            if isinstance(message, ControlFrame):
                 continue
             if self.relay is not None:
                 self.relay.pass_on(message)
             # Who attaches because of this very message has read it: it is the metadata.
             attachments = call.attachments if self.relay is None else None
             self._take_events(call, call.session.receive(Sender.JAMBONZ, message, now), now)
-            if attachments is not None and isinstance(message, Text):
+            if attachments is not None and isinstance(message, TextMessage):
                 attachments.take_text(message.data)
         if splitter.consulted:
             self._flush()
             if self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None:
                 self._finish_call(now)
 
-    def _take_events(self, call: LiveCall, events: Sequence[Event], now: float) -> None:
+    def _take_events(self, call: LiveCall, events: Sequence[SessionEvent], now: float) -> None:
         for event in events:
             call.take(event)
             if isinstance(event, FlushRequested):
@@ -271,7 +271,7 @@ class JambonzConnection:
             self._linger(now)
             return
         session = ListenSession(started_at=now, default_format=self._settings.default_format)
-        self._splitter = Splitter(self._protocol, max_size=self._settings.max_message)
+        self._splitter = ClientFrameReader(self._protocol, max_size=self._settings.max_message)
         self._call = self._gate.open_call(self, session)
         self._deadline = now + self._settings.metadata_timeout
         if opened.upstream is None:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from listenctl.protocol.call_sharing.shared_stream import SampleSeams
-from listenctl.protocol.commands import parse_command
-from listenctl.protocol.frames.splitter import Audio, Text
-from listenctl.protocol.session import CommandSent, Event
+from listenctl.protocol.application_commands import parse_command
+from listenctl.protocol.call_sharing.shared_stream import SampleBoundaries
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.listen_session import CommandSent, SessionEvent
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallEnd
 from listenctl.server.control_api.attached_tools import POLL_EVERY, AttachedTools
@@ -125,10 +125,10 @@ class JambonzLine(Protocol):
     def unsent(self) -> int:
         """Bytes that jambonz hasn't read."""
 
-    def send(self, message: Text | Audio, /) -> bool:
+    def send(self, message: TextMessage | BinaryMessages, /) -> bool:
         """Send what a tool says, unless the connection is closing; tell whether it was sent."""
 
-    def transmit(self, message: Text | Audio, /) -> Sequence[Event] | None:
+    def transmit(self, message: TextMessage | BinaryMessages, /) -> Sequence[SessionEvent] | None:
         """Send what the application says and return what it means, None if the connection is closing."""
 
     def watch(self, watched: bool, /) -> None:
@@ -148,8 +148,8 @@ class Relay:
         self._upstream = upstream
         self._line = line
         self._call = call
-        self._seams = SampleSeams()
-        self._waiting: deque[Text | Audio] = deque()
+        self._seams = SampleBoundaries()
+        self._waiting: deque[TextMessage | BinaryMessages] = deque()
         self._upstream_end: UpstreamEnd | None = None
         self._ended = False
         upstream.listen(self)
@@ -169,9 +169,9 @@ class Relay:
             application=self._upstream.text,
         )
 
-    def pass_on(self, message: Text | Audio) -> None:
+    def pass_on(self, message: TextMessage | BinaryMessages) -> None:
         """Pass on a message of jambonz, or several of one size."""
-        if isinstance(message, Audio):
+        if isinstance(message, BinaryMessages):
             size = message.message_bytes
             for at in range(0, size * message.messages, size) if size else (0,) * message.messages:
                 self._upstream.audio(message.data[at : at + size])
@@ -197,11 +197,11 @@ class Relay:
 
     def on_text(self, data: bytes) -> None:
         """Pass on a text."""
-        self._take(Text(data))
+        self._take(TextMessage(data))
 
     def on_audio(self, data: bytes) -> None:
         """Pass on streamed audio."""
-        self._take(Audio(data, len(data), 1))
+        self._take(BinaryMessages(data, len(data), 1))
 
     def on_end(self, end: UpstreamEnd) -> None:
         """End the call as the application has, behind all that it said."""
@@ -209,7 +209,7 @@ class Relay:
         if not self._waiting:
             self._pass_on_end(end)
 
-    def _take(self, message: Text | Audio) -> None:
+    def _take(self, message: TextMessage | BinaryMessages) -> None:
         if not self._waiting and self._line.unsent <= MAX_TO_JAMBONZ:
             self._send(message)
             return
@@ -233,12 +233,12 @@ class Relay:
         else:
             self._upstream.resume_reading()
 
-    def _send(self, message: Text | Audio) -> None:
+    def _send(self, message: TextMessage | BinaryMessages) -> None:
         attachments = self._call.attachments
-        if isinstance(message, Audio):
+        if isinstance(message, BinaryMessages):
             data = self._seams.feed("application", message.data)
             if data or not message.data:
-                self._line.transmit(Audio(data, len(data), 1))
+                self._line.transmit(BinaryMessages(data, len(data), 1))
             if attachments is not None:
                 attachments.note_streamed(len(data))
         elif attachments is None:
@@ -264,18 +264,18 @@ class _ToolLine:
     """The connection to jambonz as tools beside the application use it."""
 
     _line: JambonzLine
-    _seams: SampleSeams
+    _seams: SampleBoundaries
 
     @property
     def unsent(self) -> int:
         return self._line.unsent
 
-    def send(self, message: Text | Audio) -> bool:
-        if isinstance(message, Audio):
+    def send(self, message: TextMessage | BinaryMessages) -> bool:
+        if isinstance(message, BinaryMessages):
             data = self._seams.feed("tool", message.data)
             if not data:
                 return True
-            message = Audio(data, len(data), 1)
+            message = BinaryMessages(data, len(data), 1)
         return self._line.send(message)
 
     def watch(self, watched: bool) -> None:

@@ -20,7 +20,7 @@ from listenctl.media.dtmf_detector import MIN_RATE, KeyListener
 from listenctl.net.batched_socket import Link, PlainLink, TlsLink
 from listenctl.net.listening_sockets import lead_to, listen
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.session import CallStarted, ListenSession
+from listenctl.protocol.listen_session import CallStarted, ListenSession
 from listenctl.server.acceptor import Acceptor
 from listenctl.server.calls.live_call import LevelWatcher, LiveCall, Tap
 from listenctl.server.calls.live_call_log import CallIds, LiveCallLog

@@ -17,9 +17,9 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from listenctl.protocol import peer_json as wire_json
-from listenctl.protocol.listen_verb.credentials import Credentials
+from listenctl.protocol import peer_json
 from listenctl.protocol.listen_verb.listen_verb import ActionHook
+from listenctl.protocol.opening_handshake import Credentials
 
 DEADLINE = 10.0
 _SHOWN_BYTES = 200
@@ -128,7 +128,7 @@ def _request(hook: ActionHook, payload: Mapping[str, object]) -> urllib.request.
         headers["Authorization"] = _basic(hook.credentials)
     if hook.method.upper() == "GET":
         return urllib.request.Request(_with_query(hook.url, payload), headers=headers, method="GET")
-    body = wire_json.encode(dict(payload)).encode()
+    body = peer_json.encode(dict(payload)).encode()
     headers["Content-Type"] = "application/json"
     return urllib.request.Request(hook.url, body, headers, method="POST")
 
@@ -158,7 +158,7 @@ def _with_query(url: str, payload: Mapping[str, object]) -> str:
 
 
 def _query_value(value: object) -> str:
-    return value if isinstance(value, str) else wire_json.encode(value)
+    return value if isinstance(value, str) else peer_json.encode(value)
 
 
 def _refusal(exc: urllib.error.HTTPError) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 
 KEYS = "0123456789*#ABCD"
 PAUSE, PAUSE_SECONDS = "w", 0.5
@@ -30,7 +30,7 @@ class Press:
     @classmethod
     def parse(cls, message: str | bytes) -> Self | None:
         """Read a message; None if it is none, or no phone can do that."""
-        decoded = wire_json.decode(message) if isinstance(message, str) else None
+        decoded = peer_json.decode(message) if isinstance(message, str) else None
         match decoded and decoded[0]:
             case {"type": "press", "digits": str(digits), "durationMs": int(duration), "gapMs": int(gap)}:
                 known = 0 < len(digits) <= MAX_DIGITS and set(digits) <= set(KEYS + PAUSE)
@@ -40,7 +40,7 @@ class Press:
     def serialize(self) -> str:
         """Return the text to send."""
         fields = {"digits": self.digits, "durationMs": self.duration_ms, "gapMs": self.gap_ms}
-        return wire_json.encode({"type": "press"} | fields)
+        return peer_json.encode({"type": "press"} | fields)
 
     def steps(self) -> Iterator[tuple[float, str]]:
         """Give each key behind the seconds to wait for it; the key is empty where that is all."""
@@ -61,17 +61,17 @@ def _within(duration_ms: int, gap_ms: int) -> bool:
 
 def key_down() -> str:
     """Return what is told when a key has been pressed."""
-    return wire_json.encode({"type": "key"})
+    return peer_json.encode({"type": "key"})
 
 
 def pressed(*, passed: bool) -> str:
     """Return the answer when all keys were pressed; ``passed``: the server is told of them."""
-    return wire_json.encode({"type": "pressed", "passed": passed})
+    return peer_json.encode({"type": "pressed", "passed": passed})
 
 
 def refused(detail: str, *, ended: bool = False) -> str:
     """Return the answer when they weren't, with a sentence that says why; ``ended``: the call has."""
-    return wire_json.encode({"type": "error", "detail": detail, "ended": ended})
+    return peer_json.encode({"type": "error", "detail": detail, "ended": ended})
 
 
 def read_answer(message: str | bytes) -> bool | None:
@@ -82,7 +82,7 @@ def read_answer(message: str | bytes) -> bool | None:
         NotFoundError: the call has ended.
         ListenctlError: they weren't pressed for another reason.
     """
-    decoded = wire_json.decode(message) if isinstance(message, str) else None
+    decoded = peer_json.decode(message) if isinstance(message, str) else None
     match decoded and decoded[0]:
         case {"type": "key"}:
             return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from listenctl.errors import UsageError
-from listenctl.protocol.jambonz_model.first_text import BROKEN_FIRST_FRAMES
+from listenctl.protocol.jambonz_model.first_text import BROKEN_FIRST_TEXTS
 from listenctl.simulator.fault_catalogue import FAULT_KINDS, FaultKind, Value
 
 DEFAULT_START = "2"
@@ -157,7 +157,7 @@ class Troubles:
         if "no-first-frame" in self._faults:
             return None
         broken = (name.removeprefix("first-frame-") for name in self._faults)
-        return next((BROKEN_FIRST_FRAMES[name](good) for name in broken if name in BROKEN_FIRST_FRAMES), good)
+        return next((BROKEN_FIRST_TEXTS[name](good) for name in broken if name in BROKEN_FIRST_TEXTS), good)
 
     def first_text_is_due(self, elapsed: float, *, audio_sent: bool) -> bool:
         """Tell whether the first text may leave: before any audio, or else audio goes ahead of it."""

@@ -8,7 +8,7 @@ from listenctl.media.pacing import Clock
 from listenctl.media.sources.audio_sources import is_microphone
 from listenctl.net.call_target import CallTarget
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
-from listenctl.protocol.jambonz_model.first_text import CallKind, first_frame_fields
+from listenctl.protocol.jambonz_model.first_text import CallKind, first_text_fields
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.simulator.faults import Fault
@@ -119,7 +119,7 @@ def metadata_of(plan: CallPlan, new_id: Callable[[], str]) -> tuple[Mapping[str,
     ids = [new_id() for _ in range(_MAX_IDS)]
 
     def fields(metadata: Mapping[str, object]) -> Mapping[str, object]:
-        return first_frame_fields(
+        return first_text_fields(
             plan.kind,
             sample_rate=plan.verb.sample_rate,
             mix_type=plan.verb.mix_type,

@@ -17,7 +17,7 @@ from listenctl.media.resampling import soxr_resampler
 from listenctl.media.sources.audio_sources import Source, has_second_channel, mix, open_source
 from listenctl.media.sources.tones import beep, dtmf_tones
 from listenctl.protocol.audio import SAMPLE_BYTES, add_wrapping
-from listenctl.protocol.jambonz_model.playout import Playout, Tick
+from listenctl.protocol.jambonz_model.playout import Playout, PlayoutTick
 from listenctl.simulator.caller_playback import Earpiece
 from listenctl.simulator.plan import CallPlan
 
@@ -37,7 +37,7 @@ class CallFrame:
     fork: bytes
     caller: bytes
     heard: bytes
-    ticks: tuple[Tick, ...]
+    ticks: tuple[PlayoutTick, ...]
     over: bool
 
 
@@ -133,7 +133,7 @@ class CallAudio:
         if self._heard_file is not None:
             await self._heard_file.close()
 
-    def _play(self, size: int) -> list[Tick]:
+    def _play(self, size: int) -> list[PlayoutTick]:
         """Let playout tick until there is enough for a frame; the rest of its last tick is for the next one."""
         ticks = []
         while len(self._played) < size:

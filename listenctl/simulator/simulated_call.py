@@ -14,10 +14,10 @@ from listenctl.errors import ListenctlError, RefusedError
 from listenctl.events import Reporter
 from listenctl.media.pacing import Clock, SystemClock
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
-from listenctl.protocol.jambonz_model.first_text import describe_damage, first_frame
-from listenctl.protocol.jambonz_model.send_buffer import ForkBuffer
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.jambonz_model.first_text import describe_damage, first_text
+from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 from listenctl.protocol.listen_verb.listen_verb import ends_call
-from listenctl.protocol.metadata import CallMetadata
 from listenctl.simulator.action_hook import call_action_hook, hook_payload
 from listenctl.simulator.call_snapshot import CallSnapshot, CallState
 from listenctl.simulator.faults import Ending, Troubles
@@ -46,9 +46,9 @@ class SimulatedCall:
         self._time = CallTime(self._clock)
         self._troubles = Troubles(plan.faults, channels=plan.audio_format.channels)
         self._attributes, fields = metadata_of(plan, new_id)
-        self._first_text = first_frame(fields, plan.profile)
+        self._first_text = first_text(fields, plan.profile)
         self.metadata = CallMetadata.from_fields(fields)
-        self._fork = ForkBuffer(
+        self._fork = SendBuffer(
             plan.audio_format,
             seconds=self._troubles.buffer_seconds(plan.buffer),
             resampled=plan.call_rate != plan.verb.sample_rate,

@@ -8,7 +8,7 @@ from listenctl.media.devices.device_player import SoundState
 from listenctl.net.call_target import basic_authorization
 from listenctl.net.client_connection import ConnectionEnd
 from listenctl.net.client_handshake import ClientHandshake
-from listenctl.protocol.commands import (
+from listenctl.protocol.application_commands import (
     ClearMarks,
     Command,
     Disconnect,
@@ -17,10 +17,10 @@ from listenctl.protocol.commands import (
     PlayAudio,
     UnknownCommand,
 )
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 from listenctl.protocol.jambonz_model.send_buffer import HEADER_SLIP
-from listenctl.protocol.messages import Dtmf, Mark, PlayDone
-from listenctl.protocol.metadata import CallMetadata
 from listenctl.simulator.action_hook import HookAnswer
 from listenctl.simulator.faults import FaultNote
 from listenctl.simulator.plan import CallPlan

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from listenctl.errors import ListenctlError
 from listenctl.net.runtime_folder import call_socket_path, listen_privately, prepare_folder
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 from listenctl.simulator.call_snapshot import CallSnapshot
 from listenctl.simulator.dtmf_requests import Press, key_down, pressed, refused
 
@@ -128,7 +128,7 @@ class _Visits:
             return connection.respond(HTTPStatus.NOT_FOUND, f"there is {RESOURCE}\n")
         if "Upgrade" in request.headers:
             return None
-        response = connection.respond(HTTPStatus.OK, wire_json.encode(self._describe()) + "\n")
+        response = connection.respond(HTTPStatus.OK, peer_json.encode(self._describe()) + "\n")
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = "application/json"
         return response

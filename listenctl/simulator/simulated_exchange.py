@@ -7,14 +7,14 @@ from listenctl.media.files.soundfile_clips import soundfile_wav_reader
 from listenctl.media.pacing import Clock, Pacer
 from listenctl.media.resampling import soxr_resampler
 from listenctl.net.client_connection import ClientConnection
+from listenctl.protocol.application_commands import Disconnect
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.commands import Disconnect
-from listenctl.protocol.frames.splitter import Text
-from listenctl.protocol.jambonz_model.playout import Playout, Tick
+from listenctl.protocol.frames.client_frame_reader import TextMessage
+from listenctl.protocol.jambonz_messages import Dtmf
+from listenctl.protocol.jambonz_model.playout import Playout, PlayoutTick
 from listenctl.protocol.jambonz_model.profiles import PlayDoneForm
-from listenctl.protocol.jambonz_model.send_buffer import ForkBuffer
-from listenctl.protocol.messages import Dtmf
-from listenctl.protocol.session import CommandSent, ListenSession, MessageReceived, Sender
+from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
+from listenctl.protocol.listen_session import CommandSent, ListenSession, MessageReceived, Sender
 from listenctl.simulator.call_limits import Limits
 from listenctl.simulator.call_snapshot import Needle
 from listenctl.simulator.faults import Troubles
@@ -32,7 +32,7 @@ class Outlet:
         elapsed: gives the seconds since the handshake was answered.
     """
 
-    def __init__(self, fork: ForkBuffer, troubles: Troubles, first_text: bytes, elapsed: Callable[[], float]) -> None:
+    def __init__(self, fork: SendBuffer, troubles: Troubles, first_text: bytes, elapsed: Callable[[], float]) -> None:
         self._fork = fork
         self._troubles = troubles
         self._first_text = troubles.first_text(first_text)
@@ -126,7 +126,7 @@ class Exchange:
         """Obey a text; return whether it asks to disconnect."""
         self.received += len(data)
         disconnects = False
-        for event in self._session.receive(Sender.APPLICATION, Text(data), self._time.elapsed):
+        for event in self._session.receive(Sender.APPLICATION, TextMessage(data), self._time.elapsed):
             if not isinstance(event, CommandSent):
                 continue
             self._log.take_command(event.command)
@@ -141,13 +141,13 @@ class Exchange:
         self._log.take_audio(len(data))
         self._log.judge(self.playout.audio(data, fragmented=fragmented), self._time.elapsed)
 
-    def answer(self, tick: Tick) -> None:
+    def answer(self, tick: PlayoutTick) -> None:
         """Tell the server what was played."""
         for text in self._profile.texts(tick.messages):
             self._outlet.text(text)
         for message in tick.messages:
             text = message.serialize()
-            answered = self._session.receive(Sender.JAMBONZ, Text(text.encode()), self._time.elapsed)
+            answered = self._session.receive(Sender.JAMBONZ, TextMessage(text.encode()), self._time.elapsed)
             trips = [event.round_trip for event in answered if isinstance(event, MessageReceived)]
             self._log.answer(message, self._time.elapsed, trips[0] if trips else None)
         self._log.judge(tick.verdicts, self._time.elapsed)

@@ -10,7 +10,7 @@ from websockets.frames import Opcode
 
 from listenctl.capture.capture_events import FrameSeen
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import CAPTURES, FOLDER, received_audio
 from tests.helpers.captured import frames, losses, read_file, seen, sessions
 

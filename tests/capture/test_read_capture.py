@@ -17,7 +17,7 @@ from listenctl.capture.formats.write_dump import DumpHeader, frame_line, header_
 from listenctl.capture.read_capture import read_capture
 from listenctl.errors import UsageError
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import CAPTURES, FOLDER
 from tests.helpers.captured import frames, payloads, read_file, sessions, upgraded
 from tests.helpers.frames import binary

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from listenctl.capture.capture_events import AudioSeen, CaptureEvent, FrameSeen
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.fuzz.reader import Seed, undamaged
 
 Item = TypeVar("Item")

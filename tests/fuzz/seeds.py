@@ -22,7 +22,7 @@ from listenctl.capture.formats.write_dump import (
 )
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.fuzz.reader import Seed
 from tests.helpers import capture
 from tests.helpers.captured import ANSWER

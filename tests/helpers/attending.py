@@ -9,9 +9,9 @@ from pathlib import Path
 import soundfile
 
 from listenctl.events import Reporter
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
-from listenctl.protocol.metadata import CallMetadata
 from listenctl.server.responders.call_responders import Responder
 from listenctl.server.settings import ServerSettings
 from listenctl.simulator.plan import CallPlan

@@ -1,8 +1,8 @@
 """Logs of calls that never were, for what works on a log alone."""
 
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import GapLedger
-from listenctl.protocol.metadata import CallMetadata
 from listenctl.server.calls.live_call_log import LiveCallLog
 
 STARTED_AT = 1_795_000_000.5  # 2026-11-18T11:06:40.500Z

@@ -18,7 +18,7 @@ from listenctl.capture.read_capture import read_capture
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.websocket.websocket_sessions import read_sessions
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.frames import HANDSHAKE
 from tests.helpers.pcap import Packet, Talk, in_pieces, pcap
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from listenctl.capture.formats.read_dump import DumpItem, Unreadable, read_dump
 from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.dump.call_dumper import CallDumper, dumping
 from listenctl.server.settings import ServerSettings

@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from listenctl.protocol.call_sharing.shared_call import SharedCall
-from listenctl.protocol.call_sharing.sharing_actions import Refuse, TextToJambonz, ToEveryone, ToTool
-from listenctl.protocol.frames.splitter import Audio, Text
+from listenctl.protocol.call_sharing.sharing_actions import RefuseTool, TextToEveryone, TextToJambonz, TextToTool
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
 from tests.helpers.server import LIMIT
 
 METADATA = '{"sampleRate":8000,"mixType":"mono","callSid":"7f1c9a52-aaaa"}'
@@ -108,7 +108,9 @@ class FakeControl:
         shared = SharedCall()
         tool = shared.attach()
         async for message in connection:
-            raw = Text(message.encode()) if isinstance(message, str) else Audio(message, len(message), 1)
+            raw = (
+                TextMessage(message.encode()) if isinstance(message, str) else BinaryMessages(message, len(message), 1)
+            )
             self.heard.set()
             if self.silent:
                 continue
@@ -121,11 +123,11 @@ class FakeControl:
                         return
                     for answer in self.jambonz(text):
                         for returned in shared.from_jambonz(answer.encode()):
-                            assert isinstance(returned, ToTool | ToEveryone)
+                            assert isinstance(returned, TextToTool | TextToEveryone)
                             await connection.send(returned.text.decode())
-                elif isinstance(action, ToTool):
+                elif isinstance(action, TextToTool):
                     await connection.send(action.text.decode())
-                elif isinstance(action, Refuse):
+                elif isinstance(action, RefuseTool):
                     await connection.send(action.refusal.serialize())
                 else:
                     self.audio += getattr(action, "data", b"")

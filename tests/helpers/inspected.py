@@ -22,8 +22,8 @@ from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.protocol.frames.raw_frame_reader import FrameReader, RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.frames.raw_frame_reader import RawFrame, RawFrameReader
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import client_stream, server_stream
 from tests.helpers.frames import BINARY, CLOSE, TEXT
 from tests.helpers.replay import END_OF_HEAD
@@ -47,7 +47,7 @@ def capture_events(name: str) -> Iterator[CaptureEvent]:
     heads: dict[Sender, tuple[float, bytes]] = {}
     timed: list[tuple[float, Sender, RawFrame]] = []
     for sender, stream in ((JAMBONZ, client_stream(name)), (APPLICATION, server_stream(name))):
-        reader, data = FrameReader(), b""
+        reader, data = RawFrameReader(), b""
         for at, piece in stream:
             data = data + piece if sender not in heads else piece
             if sender not in heads and END_OF_HEAD in data:

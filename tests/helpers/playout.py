@@ -4,12 +4,12 @@ import base64
 import json
 import struct
 
+from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
+from listenctl.protocol.jambonz_model.mark_playout import PendingMark
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
-from listenctl.protocol.jambonz_model.stream_marks import PendingMark
 from listenctl.protocol.jambonz_model.stream_playout import Stream, StreamTick
-from listenctl.protocol.messages import Mark, PlayDone
 
 V7_SAMPLES = bytes.fromhex("0000e80318fcffff")
 V7 = (

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from listenctl.protocol.jambonz_model.stream_marks import MarkAnswer
+from listenctl.protocol.jambonz_model.mark_playout import MarkAnswer
 
 PROTOCOL = Path(__file__).parent.parent.parent / "listenctl" / "protocol" / "jambonz_model"
 FAULTS = frozenset(str(fault) for fault in get_args(get_type_hints(MarkAnswer)["fault"]))

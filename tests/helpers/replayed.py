@@ -9,7 +9,7 @@ from listenctl.capture.formats.write_dump import DumpEnd, DumpHeader, end_line, 
 from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from listenctl.replay.compare_answers import CompareSettings
 from listenctl.replay.find_captured_calls import find_calls
 from listenctl.replay.plan import ReplayPlan, ReplayResult

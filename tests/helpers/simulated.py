@@ -7,8 +7,8 @@ import numpy as np
 import soundfile
 
 from listenctl.events import Reporter
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
-from listenctl.protocol.metadata import CallMetadata
 from listenctl.simulator.faults import parse_fault
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall

@@ -25,8 +25,8 @@ from listenctl.inspection.report_table import table_row
 from listenctl.inspection.rule_catalogue import Violation
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import AudioReceived, AudioSent, CallStarted, Sender
-from listenctl.protocol.timeline import Entry
+from listenctl.protocol.listen_session import AudioReceived, AudioSent, CallStarted, Sender
+from listenctl.protocol.timeline import TimelineEntry
 from tests.helpers.capture import received_audio
 from tests.helpers.frames import BINARY, TEXT
 from tests.helpers.inspected import (
@@ -49,7 +49,7 @@ class Everything(CallObserver):
     """Note all that is told."""
 
     opened: list[CapturedSession] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[TimelineEntry] = field(default_factory=list)
     heard: list[tuple[float, int, bytes]] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     lost: list[float] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Everything(CallObserver):
     def on_opened(self, session: CapturedSession) -> None:
         self.opened.append(session)
 
-    def on_entry(self, session: CapturedSession, entry: Entry) -> None:  # noqa: ARG002
+    def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:  # noqa: ARG002
         self.entries.append(entry)
 
     def on_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:  # noqa: ARG002

@@ -8,9 +8,9 @@ import pytest
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.live_client import send_command as module
 from listenctl.live_client.send_command import EARLY, MarkResult, wait_for_mark
-from listenctl.protocol.call_sharing.tool_messages import Refusal, RefusalReason, Synced
-from listenctl.protocol.messages import Mark
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.call_sharing.tool_messages import RefusalReason, Synced, ToolRefusal
+from listenctl.protocol.jambonz_messages import Mark
 from tests.helpers.server import LIMIT
 
 
@@ -66,7 +66,7 @@ async def test_an_answer_before_the_audio_can_have_been_played_says_how_early_it
 
 
 async def test_a_mark_that_was_cleared_is_never_early() -> None:
-    result = await outcome(synced(5.0), Refusal(RefusalReason.KILLED, "by a killAudio").serialize(), CLEARED)
+    result = await outcome(synced(5.0), ToolRefusal(RefusalReason.KILLED, "by a killAudio").serialize(), CLEARED)
 
     assert (result.event, result.by, result.early_by) == ("cleared", "mark", None)
 
@@ -110,6 +110,6 @@ async def test_a_refusal_is_an_error_and_a_call_that_is_ending_is_none_to_be_fou
     reason: RefusalReason, error: type[ListenctlError]
 ) -> None:
     with pytest.raises(ListenctlError, match="not sent: so") as raised:
-        await outcome(Refusal(reason, "not sent: so").serialize())
+        await outcome(ToolRefusal(reason, "not sent: so").serialize())
 
     assert type(raised.value) is error

@@ -19,7 +19,7 @@ from listenctl.load.report import LoadReport
 from listenctl.load.run_load import Load
 from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
-from listenctl.protocol.commands import Disconnect, MarkCommand, PlayAudio
+from listenctl.protocol.application_commands import Disconnect, MarkCommand, PlayAudio
 
 Take = Callable[[ServerConnection], Awaitable[None]]
 

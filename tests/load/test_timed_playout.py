@@ -1,8 +1,8 @@
 import pytest
 
 from listenctl.load.timed_playout import Answer, ClockPlayout
-from listenctl.protocol.commands import ClearMarks, KillAudio, MarkCommand, PlayAudio
-from listenctl.protocol.messages import Mark, PlayDone
+from listenctl.protocol.application_commands import ClearMarks, KillAudio, MarkCommand, PlayAudio
+from listenctl.protocol.jambonz_messages import Mark, PlayDone
 
 SECOND = 16000
 CLIP = PlayAudio.encode(bytes(SECOND), "raw", sample_rate=8000, clip_id="hello")

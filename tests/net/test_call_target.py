@@ -6,7 +6,7 @@ import pytest
 
 from listenctl.errors import UsageError
 from listenctl.net.call_target import basic_authorization, client_tls_context, parse_credentials, read_credentials
-from listenctl.protocol.listen_verb.credentials import Credentials
+from listenctl.protocol.opening_handshake import Credentials
 
 
 def test_credentials_are_sent_as_in_the_vector() -> None:

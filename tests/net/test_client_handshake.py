@@ -8,7 +8,7 @@ from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import connect
 from listenctl.net.client_handshake import build_request
 from listenctl.net.websocket_url import parse_websocket_url
-from listenctl.protocol.listen_verb.credentials import Credentials
+from listenctl.protocol.opening_handshake import Credentials
 from tests.helpers.frames import HANDSHAKE
 from tests.helpers.scripted_server import (
     ECHOED,

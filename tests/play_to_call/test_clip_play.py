@@ -8,7 +8,7 @@ from listenctl.media.sources.audio_sources import PcmSource
 from listenctl.play_to_call.clip_play import MAX_CLIP_BYTES, as_command, judge, read_clip
 from listenctl.play_to_call.play_result import Evidence, Outcome
 from listenctl.play_to_call.player_messages import Answer
-from listenctl.protocol.messages import PlayDone
+from listenctl.protocol.jambonz_messages import PlayDone
 
 
 async def test_a_clip_is_one_that_jambonz_plays_right() -> None:

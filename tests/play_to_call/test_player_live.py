@@ -14,7 +14,7 @@ from listenctl.play_to_call.play_result import Evidence, Outcome, PlayResult
 from listenctl.play_to_call.playable_sound import Sound
 from listenctl.play_to_call.settings import PlaySettings
 from listenctl.play_to_call.sound_player import Player
-from listenctl.protocol.commands import ClearMarks, KillAudio
+from listenctl.protocol.application_commands import ClearMarks, KillAudio
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
 from tests.helpers.live_call import LiveCall, clips, live_call, noise, streaming
 from tests.helpers.server import until

@@ -14,7 +14,7 @@ from listenctl.play_to_call.play_result import Evidence, Outcome
 from listenctl.play_to_call.playable_sound import Sound
 from listenctl.play_to_call.settings import PlaySettings
 from listenctl.play_to_call.sound_player import Player
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.call_metadata import CallMetadata
 
 Word = dict[str, Any]
 LIMIT = 10

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -15,50 +15,50 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_reads_what_it_writes(value: object) -> None:
-    text = wire_json.encode(value)
+    text = peer_json.encode(value)
 
-    assert wire_json.decode(text, strict=True) == (value, len(text))
+    assert peer_json.decode(text, strict=True) == (value, len(text))
 
 
 @given(st.binary())
 def test_no_bytes_raise_and_all_results_can_be_encoded(raw: bytes) -> None:
-    text = wire_json.read_text(raw)
-    decoded = wire_json.decode(text)
+    text = peer_json.read_text(raw)
+    decoded = peer_json.decode(text)
 
-    assert wire_json.encode([text, decoded]).encode()
+    assert peer_json.encode([text, decoded]).encode()
 
 
 def test_a_lone_surrogate_is_replaced() -> None:
-    assert wire_json.read_text(rb'"\ud83d\ude00 \ud83d \uDE00 \\ud83d \ud8zz"') == (
+    assert peer_json.read_text(rb'"\ud83d\ude00 \ud83d \uDE00 \\ud83d \ud8zz"') == (
         r'"\ud83d\ude00 \ufffd \ufffd \\ud83d \ud8zz"'
     )
 
 
 def test_decoding_starts_and_ends_where_the_value_does() -> None:
-    assert wire_json.decode('{"a":1}{"b":2}', 7) == ({"b": 2}, 14)
+    assert peer_json.decode('{"a":1}{"b":2}', 7) == ({"b": 2}, 14)
 
 
 def test_raw_control_characters_are_refused_only_when_strict() -> None:
     text = '"a\nb"'
 
-    assert wire_json.decode(text) == ("a\nb", 5)
-    assert wire_json.decode(text, strict=True) is None
+    assert peer_json.decode(text) == ("a\nb", 5)
+    assert peer_json.decode(text, strict=True) is None
 
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", "-Infinity"])
 def test_what_json_does_not_know_is_no_json(text: str) -> None:
-    assert wire_json.decode(text) is None
+    assert peer_json.decode(text) is None
 
 
 @pytest.mark.parametrize("digits", ["9" * 5000, "-1e999"])
 def test_a_number_beyond_python_and_json_stays_text(digits: str) -> None:
-    assert wire_json.decode(digits) == (digits, len(digits))
+    assert peer_json.decode(digits) == (digits, len(digits))
 
 
 @pytest.mark.parametrize("depth", [65, 100_000])
 def test_nesting_is_bounded(depth: int) -> None:
-    assert wire_json.decode("[" * depth + "]" * depth) is None
-    assert wire_json.decode("[" * 64 + "]" * 64) == (json.loads("[" * 64 + "]" * 64), 128)
+    assert peer_json.decode("[" * depth + "]" * depth) is None
+    assert peer_json.decode("[" * 64 + "]" * 64) == (json.loads("[" * 64 + "]" * 64), 128)
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_nesting_is_bounded(depth: int) -> None:
     [(5, 5), (1.5, 1.5), ("0160", 160), (True, None), ("1.5", None), ("٣", None), ("", None), ("9" * 5000, None)],
 )
 def test_numbers_may_be_decimal_strings(value: object, expected: float | None) -> None:
-    assert wire_json.number(value) == expected
+    assert peer_json.number(value) == expected

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
+from listenctl.protocol.application_commands import ClearMarks, MarkCommand, PlayAudio
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.commands import ClearMarks, MarkCommand, PlayAudio
-from listenctl.protocol.frames.raw_frame_reader import FrameReader, RawFrame
-from listenctl.protocol.frames.splitter import Audio, Control, Text
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ControlFrame, TextMessage
+from listenctl.protocol.frames.raw_frame_reader import RawFrame, RawFrameReader
 from listenctl.protocol.gaps.gap_ledger import GapKind
-from listenctl.protocol.messages import Dtmf, Mark, PlayDone
-from listenctl.protocol.session import (
+from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
+from listenctl.protocol.listen_session import (
     AudioReceived,
     AudioSent,
     CallStarted,
@@ -23,7 +23,7 @@ from listenctl.protocol.session import (
     ProtocolViolation,
     Sender,
 )
-from listenctl.protocol.timeline import Entry, Flaw, MessageJoiner, TimedFrame, Timeline
+from listenctl.protocol.timeline import FrameFault, MessageAssembler, TimedFrame, Timeline, TimelineEntry
 from tests.helpers.capture import CAPTURES, client_stream, received_audio, server_stream
 from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT
 from tests.helpers.replay import END_OF_HEAD
@@ -40,12 +40,12 @@ def sent(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, masked:
     return RawFrame(fin, rsv, opcode, masked, payload)
 
 
-def join(*frames: RawFrame, max_message: int = 1000) -> list[Audio | Text | Control | Flaw]:
-    joiner = MessageJoiner(masked=True, max_message=max_message)
+def join(*frames: RawFrame, max_message: int = 1000) -> list[BinaryMessages | TextMessage | ControlFrame | FrameFault]:
+    joiner = MessageAssembler(masked=True, max_message=max_message)
     return [message for frame in frames for message in joiner.feed(frame)]
 
 
-def fold(timeline: Timeline, *frames: tuple[float, Sender, RawFrame]) -> list[Entry]:
+def fold(timeline: Timeline, *frames: tuple[float, Sender, RawFrame]) -> list[TimelineEntry]:
     return [entry for frame in frames for entry in timeline.take(TimedFrame(*frame))]
 
 
@@ -53,7 +53,7 @@ def frames_of(name: str) -> list[TimedFrame]:
     """Return all frames of a capture, in order of time."""
     timed = []
     for sender, stream in ((JAMBONZ, client_stream(name)), (APPLICATION, server_stream(name))):
-        reader, head = FrameReader(), b""
+        reader, head = RawFrameReader(), b""
         for at, data in stream:
             begun = END_OF_HEAD in head
             head += b"" if begun else data
@@ -76,7 +76,7 @@ def events_of(name: str) -> list[object]:
 
 
 def test_a_whole_frame_is_a_message() -> None:
-    assert join(sent(TEXT, b"{}"), sent(BINARY, b"ab")) == [Text(b"{}"), Audio(b"ab", 2, 1)]
+    assert join(sent(TEXT, b"{}"), sent(BINARY, b"ab")) == [TextMessage(b"{}"), BinaryMessages(b"ab", 2, 1)]
 
 
 def test_fragments_are_joined_around_control_frames() -> None:
@@ -84,7 +84,7 @@ def test_fragments_are_joined_around_control_frames() -> None:
 
     messages = join(*frames, sent(CONTINUATION, b"c"), sent(BINARY, b""))
 
-    assert messages == [Control(Frame(Opcode.PING, b"p")), Text(b"abc"), Audio(b"", 0, 1)]
+    assert messages == [ControlFrame(Frame(Opcode.PING, b"p")), TextMessage(b"abc"), BinaryMessages(b"", 0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_fragments_are_joined_around_control_frames() -> None:
     ],
 )
 def test_a_frame_against_the_rfc_is_named(frame: RawFrame, rule: str) -> None:
-    flaws = [message.rule for message in join(frame) if isinstance(message, Flaw)]
+    flaws = [message.rule for message in join(frame) if isinstance(message, FrameFault)]
 
     assert flaws == [rule]
 
@@ -107,15 +107,18 @@ def test_a_frame_against_the_rfc_is_named(frame: RawFrame, rule: str) -> None:
 def test_what_can_be_read_of_a_bad_frame_is_read() -> None:
     messages = join(sent(TEXT, b"{}", masked=False, rsv=1))
 
-    assert messages[-1] == Text(b"{}")
+    assert messages[-1] == TextMessage(b"{}")
     assert len(messages) == 3
 
 
 def test_a_message_within_a_fragmented_one_costs_that_and_not_itself() -> None:
     messages = join(sent(TEXT, b"a", fin=False), sent(BINARY, b"b"), sent(CONTINUATION, b"c"), sent(TEXT, b"d"))
 
-    assert [message for message in messages if not isinstance(message, Flaw)] == [Audio(b"b", 1, 1), Text(b"d")]
-    assert [message.rule for message in messages if isinstance(message, Flaw)] == ["frame-order"] * 2
+    assert [message for message in messages if not isinstance(message, FrameFault)] == [
+        BinaryMessages(b"b", 1, 1),
+        TextMessage(b"d"),
+    ]
+    assert [message.rule for message in messages if isinstance(message, FrameFault)] == ["frame-order"] * 2
 
 
 def test_a_message_that_is_too_long_is_named_once_and_not_held() -> None:
@@ -123,13 +126,16 @@ def test_a_message_that_is_too_long_is_named_once_and_not_held() -> None:
 
     messages = join(*frames, sent(TEXT, b"next"), max_message=10)
 
-    assert messages == [Flaw("message-too-long", "a message of more than 10 bytes"), Text(b"next")]
+    assert messages == [FrameFault("message-too-long", "a message of more than 10 bytes"), TextMessage(b"next")]
 
 
 def test_a_whole_frame_that_is_too_long_is_named_too() -> None:
     messages = join(sent(BINARY, bytes(11)), sent(BINARY, bytes(10)), max_message=10)
 
-    assert messages == [Flaw("message-too-long", "a message of more than 10 bytes"), Audio(bytes(10), 10, 1)]
+    assert messages == [
+        FrameFault("message-too-long", "a message of more than 10 bytes"),
+        BinaryMessages(bytes(10), 10, 1),
+    ]
 
 
 # Timelines.
@@ -192,7 +198,7 @@ def test_every_entry_has_its_time_and_sender() -> None:
     ]
     assert entries[1].event == CommandSent(0, ClearMarks())
     assert entries[2].event == FlushRequested(0)
-    assert entries[3].event == Control(Frame(Opcode.CLOSE, b"\x03\xe8"))
+    assert entries[3].event == ControlFrame(Frame(Opcode.CLOSE, b"\x03\xe8"))
 
 
 def test_a_flaw_is_a_violation_at_its_place_in_the_audio() -> None:
@@ -204,8 +210,8 @@ def test_a_flaw_is_a_violation_at_its_place_in_the_audio() -> None:
     )
 
     assert entries[-2:] == [
-        Entry(0.3, APPLICATION, ProtocolViolation(160, "frame-masking", "a masked frame")),
-        Entry(0.3, APPLICATION, AudioSent(bytes(2))),
+        TimelineEntry(0.3, APPLICATION, ProtocolViolation(160, "frame-masking", "a masked frame")),
+        TimelineEntry(0.3, APPLICATION, AudioSent(bytes(2))),
     ]
 
 

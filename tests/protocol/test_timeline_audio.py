@@ -12,8 +12,8 @@ from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.protocol.gaps.lateness import ClockDrift
-from listenctl.protocol.session import AudioReceived, ListenSession, Sender
-from listenctl.protocol.timeline import Entry, TimedFrame, Timeline
+from listenctl.protocol.listen_session import AudioReceived, ListenSession, Sender
+from listenctl.protocol.timeline import TimedFrame, Timeline, TimelineEntry
 from tests.helpers.arrivals import Arrival, call, held_up, overrun, without
 from tests.helpers.frames import BINARY, TEXT
 
@@ -37,7 +37,7 @@ class Call:
     def __init__(self) -> None:
         self.session = ListenSession(started_at=0.0, default_format=AudioFormat(8000, 1))
         self.timeline = Timeline(self.session)
-        self.entries: list[Entry] = []
+        self.entries: list[TimelineEntry] = []
         self.told(0.0, TEXT, METADATA)
 
     def told(self, at: float, opcode: int, payload: bytes) -> None:

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from listenctl.protocol.listen_verb.credentials import Credentials
 from listenctl.protocol.listen_verb.listen_verb import ActionHook
+from listenctl.protocol.opening_handshake import Credentials
 from listenctl.simulator.action_hook import HookAnswer, call_action_hook, hook_payload
 
 INBOUND: dict[str, object] = {

@@ -4,8 +4,8 @@ import pytest
 
 from listenctl.errors import UsageError
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.jambonz_model.first_text import BROKEN_FIRST_FRAMES
-from listenctl.protocol.jambonz_model.send_buffer import ForkBuffer
+from listenctl.protocol.jambonz_model.first_text import BROKEN_FIRST_TEXTS
+from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 from listenctl.simulator.fault_catalogue import FAULT_KINDS, Value
 from listenctl.simulator.faults import Ending, FaultNote, Troubles, parse_fault
 
@@ -114,16 +114,16 @@ def test_faults_that_contradict_each_other_are_refused(specs: tuple[str, str]) -
 
 
 def test_each_way_to_break_a_first_frame_is_a_fault() -> None:
-    assert {f"first-frame-{name}" for name in BROKEN_FIRST_FRAMES} == {
+    assert {f"first-frame-{name}" for name in BROKEN_FIRST_TEXTS} == {
         name for name in FAULT_KINDS if name.startswith("first-frame-") and name != "first-frame-binary"
     }
 
 
-@pytest.mark.parametrize("name", BROKEN_FIRST_FRAMES)
+@pytest.mark.parametrize("name", BROKEN_FIRST_TEXTS)
 def test_the_first_text_is_broken(name: str) -> None:
     broken = troubles(f"first-frame-{name}").first_text(GOOD)
 
-    assert broken == BROKEN_FIRST_FRAMES[name](GOOD)
+    assert broken == BROKEN_FIRST_TEXTS[name](GOOD)
     assert broken != GOOD
 
 
@@ -173,7 +173,7 @@ def test_during_a_stall_nothing_leaves() -> None:
 
 def test_a_stall_longer_than_the_buffer_costs_a_buffer_full_and_sixteen_bytes() -> None:
     stalled = troubles("stall=4@2")
-    fork = ForkBuffer(AudioFormat(8000, 1), seconds=3.0, resampled=False)
+    fork = SendBuffer(AudioFormat(8000, 1), seconds=3.0, resampled=False)
     messages, lost = [], []
 
     for number in range(350):
@@ -190,7 +190,7 @@ def test_a_stall_longer_than_the_buffer_costs_a_buffer_full_and_sixteen_bytes() 
 @pytest.mark.parametrize(("seconds", "size"), [(0.5, 8_000), (1.5, 24_000), (5.0, 80_000)])
 def test_a_burst_is_one_message(seconds: float, size: int) -> None:
     burst = troubles(f"burst={seconds}")
-    fork = ForkBuffer(AudioFormat(8000, 1), seconds=burst.buffer_seconds(2.0), resampled=False)
+    fork = SendBuffer(AudioFormat(8000, 1), seconds=burst.buffer_seconds(2.0), resampled=False)
 
     lost = sum(fork.put(bytes(320)) for _ in range(round(burst.backlog * 50)))
 

@@ -6,15 +6,15 @@ import pytest
 from listenctl.events import Reporter
 from listenctl.net.client_connection import ConnectionEnd
 from listenctl.net.client_handshake import ClientHandshake
-from listenctl.protocol.commands import parse_command
-from listenctl.protocol.jambonz_model.command_verdicts import Outcome, Verdict
+from listenctl.protocol.application_commands import parse_command
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, Verdict
 from listenctl.protocol.jambonz_model.first_text import CallKind
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import OLD
-from listenctl.protocol.listen_verb.credentials import Credentials
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
-from listenctl.protocol.messages import Dtmf, Mark, PlayDone
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.opening_handshake import Credentials
 from listenctl.simulator.action_hook import HookAnswer
 from listenctl.simulator.faults import FaultNote, parse_fault
 from listenctl.simulator.plan import CallPlan
@@ -151,7 +151,7 @@ def test_a_verdict_names_the_command_that_it_is_about() -> None:
         call.take_command(parse_command(text))
 
     numbers = (1, 2, 3, 4, 5)
-    call.judge([Verdict(number, Outcome.IGNORED, "why", "because", number > 3) for number in numbers], 0.5)
+    call.judge([Verdict(number, CommandOutcome.IGNORED, "why", "because", number > 3) for number in numbers], 0.5)
 
     verdicts = events.of("verdict")
     assert [verdict["command"] for verdict in verdicts] == ["killAudio", "mark", "audio", "wave", "unknown"]

@@ -6,7 +6,7 @@ from websockets.frames import Frame, Opcode
 
 from listenctl.net.client_connection import ClientConnection, connect
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.jambonz_model.send_buffer import ForkBuffer
+from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 from listenctl.simulator.faults import Troubles, parse_fault
 from listenctl.simulator.simulated_exchange import Outlet
 from tests.helpers.clock import FakeClock
@@ -27,7 +27,7 @@ def audio(data: bytes) -> Frame:
 
 def make_outlet(clock: FakeClock, *faults: str, seconds: float = 2.0) -> Outlet:
     troubles = Troubles([parse_fault(fault) for fault in faults])
-    return Outlet(ForkBuffer(MONO, seconds=seconds, resampled=False), troubles, FIRST, clock.now)
+    return Outlet(SendBuffer(MONO, seconds=seconds, resampled=False), troubles, FIRST, clock.now)
 
 
 @asynccontextmanager
@@ -115,7 +115,7 @@ async def test_what_overflows_before_the_connection_is_counted_as_lost() -> None
 
 async def test_a_server_that_does_not_read_makes_audio_wait_until_it_does() -> None:
     frame = bytes(64_000)
-    outlet = Outlet(ForkBuffer(MONO, seconds=1000, resampled=False), Troubles(), FIRST, FakeClock().now)
+    outlet = Outlet(SendBuffer(MONO, seconds=1000, resampled=False), Troubles(), FIRST, FakeClock().now)
     reads, writable = asyncio.Event(), asyncio.Event()
     streams: list[bytes] = []
 

@@ -21,7 +21,7 @@ from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader,
 from listenctl.capture.packets.packet_batches import Notice
 from listenctl.capture.packets.tcp_connections import Ending
 from listenctl.capture.websocket.is_listen_call import Judge
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
 if TYPE_CHECKING:

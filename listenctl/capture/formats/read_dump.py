@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from listenctl.capture.formats.write_dump import OPCODE_NAMES, VERSION, DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.protocol.frames.raw_frame_reader import MAX_FRAME_BYTES, RawFrame
+from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.peer_json import decode
-from listenctl.protocol.session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
 MAX_LINE_BYTES = MAX_FRAME_BYTES // 2 * 3

@@ -22,9 +22,9 @@ from listenctl.capture.compressed_files import OpenFile
 from listenctl.capture.formats.json_fields import Object, list_in, object_in, string_in, time_in
 from listenctl.capture.packets.packet_batches import Notice
 from listenctl.capture.websocket.is_listen_call import Judge
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 
 MAX_HAR = 256 * 1024 * 1024
 """Characters that are read; what pages loaded stands in these files too."""
@@ -53,7 +53,7 @@ def read_har(file: OpenFile, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
         yield Notice(f"byte {MAX_HAR}", "the HAR file is longer than what is read; export the WebSocket alone")
     start = _ENTRIES.search(text)
     at = start.end() if start else len(text)
-    while found := wire_json.decode(text, at := _next(text, at)):
+    while found := peer_json.decode(text, at := _next(text, at)):
         entry, at = found
         if isinstance(entry, dict) and isinstance(messages := entry.get("_webSocketMessages"), list):
             yield from _session(file.name, next(numbers), entry, messages)
@@ -77,7 +77,7 @@ def _text_of(file: OpenFile) -> tuple[str, bool]:
 
 def _elements(text: str, at: int) -> Iterator[object]:
     """Yield the values of an array, as far as they are whole."""
-    while found := wire_json.decode(text, _next(text, at)):
+    while found := peer_json.decode(text, _next(text, at)):
         value, at = found
         yield value
 
@@ -86,9 +86,9 @@ def _members(text: str, at: int) -> Object:
     """Return what an object that was cut off has before its messages."""
     members: Object = {}
     at += 1
-    while (key := wire_json.decode(text, _next(text, at))) and isinstance(key[0], str):
+    while (key := peer_json.decode(text, _next(text, at))) and isinstance(key[0], str):
         colon = re.compile(r"\s*:\s*").match(text, key[1])
-        value = wire_json.decode(text, colon.end()) if colon else None
+        value = peer_json.decode(text, colon.end()) if colon else None
         if value is None:
             break
         members[key[0]], at = value
@@ -142,7 +142,7 @@ class _Times:
 
     def of(self, value: object) -> float:
         """Return the time that ``value`` stands for; that of the message before if it is none."""
-        time = wire_json.number(value) if isinstance(value, int | float) else None
+        time = peer_json.number(value) if isinstance(value, int | float) else None
         if time is None:
             return self._last
         at = next((time / unit for least, unit in _UNITS if time > least), float(time))

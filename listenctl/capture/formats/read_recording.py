@@ -23,11 +23,11 @@ from listenctl.capture.formats.json_fields import Object, count_in, list_in, obj
 from listenctl.capture.formats.recorded_call import RecordedAudio, RecordedCall, open_audio
 from listenctl.capture.packets.packet_batches import Notice
 from listenctl.errors import UsageError
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 from listenctl.protocol.audio import MIX_CHANNELS
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.metadata import CallMetadata
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 
 MAX_SIDECAR = 64 * 1024 * 1024
 
@@ -54,7 +54,7 @@ def parse_sidecar(file: OpenFile) -> Object | None:
         data += chunk
         if len(data) > MAX_SIDECAR:
             return None
-    value, _ = wire_json.decode(data.decode("utf-8-sig", "replace").strip()) or (None, 0)
+    value, _ = peer_json.decode(data.decode("utf-8-sig", "replace").strip()) or (None, 0)
     return value if isinstance(value, dict) and isinstance(value.get("audio"), dict) and "started" in value else None
 
 
@@ -111,7 +111,7 @@ def _metadata(sidecar: Object, audio: RecordedAudio | None) -> bytes:
     changed = dict(told.fields) | {"sampleRate": audio.sample_rate}
     if channels != audio.channels:
         changed["mixType"] = _mix_type(sidecar, audio.channels)
-    return _encoded(wire_json.encode(changed))
+    return _encoded(peer_json.encode(changed))
 
 
 def _raw_metadata(sidecar: Object) -> bytes:

@@ -15,11 +15,11 @@ from listenctl.capture.packets.packet_batches import Notice
 from listenctl.errors import UsageError
 from listenctl.media.files.convert_recording import CODECS
 from listenctl.media.resampling import to_pcm
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.messages import Dtmf, Mark, PlayDone
-from listenctl.protocol.session import Sender
+from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
+from listenctl.protocol.listen_session import Sender
 
 BLOCK = 16_384
 # libsndfile scales integers of other widths, and floats not at all.
@@ -202,7 +202,7 @@ def _text_of(event: Object) -> bytes | None:
         case {"event": "play-done"}:
             text = _play_done(event).serialize()
         case {"event": "message", "type": "session:summary", "data": data}:
-            text = wire_json.encode({"type": "session:summary", "data": data})
+            text = peer_json.encode({"type": "session:summary", "data": data})
         case {"event": "message", "text": str(text)}:
             pass
         case _:

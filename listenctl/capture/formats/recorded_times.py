@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 
 MAX_SECONDS = 1e9
 
@@ -85,7 +85,7 @@ class RecordedTimes:
 
 
 def _number(gap: Mapping[str, object], name: str) -> float:
-    value = wire_json.number(gap.get(name)) or 0.0
+    value = peer_json.number(gap.get(name)) or 0.0
     return value if abs(value) < MAX_SECONDS else 0.0
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from websockets.frames import Opcode
 
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.peer_json import encode
-from listenctl.protocol.session import Sender
 
 VERSION = 1
 OPCODE_NAMES = {

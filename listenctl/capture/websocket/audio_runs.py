@@ -20,7 +20,7 @@ except ImportError:  # The library runs without its C extension too.
 from listenctl.capture.capture_events import AudioSeen, CapturedSession, CaptureEvent, FrameSeen
 from listenctl.capture.packets.tcp_connections import Piece
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 
 # A final binary frame, masked, with a length of 16 bits.
 _AUDIO = b"\x82\xfe"

@@ -38,8 +38,8 @@ from listenctl.capture.websocket.find_websockets import WebSocketFinder
 from listenctl.capture.websocket.http_heads import Head
 from listenctl.capture.websocket.is_listen_call import Judge
 from listenctl.capture.websocket.websocket_events import Answered, Asked, Garbled, Item, Lost, Resumed, StreamEnded
-from listenctl.protocol.frames.raw_frame_reader import FrameReader
-from listenctl.protocol.session import Sender
+from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
+from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
 MOST_HELD = 10_000
@@ -93,7 +93,7 @@ def _place(event: CaptureEvent) -> tuple[float, Hashable]:
 _TLS_RECORDS = frozenset({20, 21, 22, 23})
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _OPCODES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
-_Lane = tuple[FrameReader, Sender, CapturedSession]
+_Lane = tuple[RawFrameReader, Sender, CapturedSession]
 _SENDERS = {Party.CLIENT: Sender.JAMBONZ, Party.SERVER: Sender.APPLICATION}
 
 

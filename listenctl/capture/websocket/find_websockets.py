@@ -13,8 +13,8 @@ from listenctl.capture.websocket.http_heads import MAX_HEAD, SWITCHING, Head, Ki
 from listenctl.capture.websocket.inflate_frames import Inflater
 from listenctl.capture.websocket.resynchronise import FrameSearch, Held
 from listenctl.capture.websocket.websocket_events import Answered, Asked, Garbled, Item, Lost, Resumed, StreamEnded
-from listenctl.protocol.frames.raw_frame_reader import FrameReader
-from listenctl.protocol.session import Sender
+from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
+from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
 DEFLATE = "permessage-deflate"
@@ -31,7 +31,7 @@ class _State(Enum):
 class _Side:
     def __init__(self) -> None:
         self.state = _State.HEAD
-        self.reader = FrameReader()
+        self.reader = RawFrameReader()
         self.search = FrameSearch()
         self.inflater: Inflater | None = None
         self.head = b""
@@ -79,7 +79,7 @@ class WebSocketFinder:
         """Drop what isn't complete."""
         return [item for number, side in enumerate(self._sides) if side.held for item in self.hole(number, at, None)]
 
-    def lane(self, number: int) -> tuple[FrameReader, Sender] | None:
+    def lane(self, number: int) -> tuple[RawFrameReader, Sender] | None:
         """
         Return what reads a side as long as it sends frames and nothing else happens, None while it isn't so simple.
 
@@ -137,7 +137,7 @@ class WebSocketFinder:
             items.append(Lost(at, self._sender(number), size, frame, len(frame.payload) + missing if frame else 0))
         if cut and size is not None and size <= cut[1]:
             # The frame says itself where the next one begins.
-            side.reader, side.skip = FrameReader(), cut[1] - size
+            side.reader, side.skip = RawFrameReader(), cut[1] - size
         else:
             self._seek(number)
         return items
@@ -226,7 +226,7 @@ class WebSocketFinder:
     def _seek(self, number: int) -> None:
         side = self._sides[number]
         side.state, side.skip, side.head = _State.SEARCH, 0, b""
-        side.reader = FrameReader()
+        side.reader = RawFrameReader()
         masked = None if self._client is None else number == self._client
         side.search = FrameSearch(masked, compressed=side.inflater is not None)
 

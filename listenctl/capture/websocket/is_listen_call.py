@@ -6,11 +6,11 @@ commands. Audio alone says nothing.
 """
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.protocol.commands import UnknownCommand, parse_command
+from listenctl.protocol.application_commands import UnknownCommand, parse_command
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.messages import UnknownMessage, parse_texts
-from listenctl.protocol.metadata import CallMetadata
-from listenctl.protocol.session import Sender
+from listenctl.protocol.jambonz_messages import UnknownMessage, parse_texts
+from listenctl.protocol.listen_session import Sender
 
 SUBPROTOCOLS = frozenset({"audio.jambonz.org", "audio.drachtio.org"})
 MAX_LOOKED_AT = 65_536

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from listenctl.capture.packets.tcp_connections import Ending
 from listenctl.capture.websocket.http_heads import Head
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
 

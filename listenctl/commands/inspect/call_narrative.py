@@ -11,8 +11,8 @@ from listenctl.capture.capture_events import CapturedSession, CaptureEvent, Fram
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Culprit, Severity, Violation
-from listenctl.protocol.frames.splitter import Control
-from listenctl.protocol.session import (
+from listenctl.protocol.frames.client_frame_reader import ControlFrame
+from listenctl.protocol.listen_session import (
     AudioReceived,
     AudioSent,
     CallStarted,
@@ -22,7 +22,7 @@ from listenctl.protocol.session import (
     MetadataArrived,
     Sender,
 )
-from listenctl.protocol.timeline import Entry
+from listenctl.protocol.timeline import TimelineEntry
 
 LONGEST_RUN = 60.0
 """Seconds after which a run of audio is told, though it goes on."""
@@ -150,7 +150,7 @@ class Story(CallObserver):
                 text = f"{head.first_line}{f' ({protocol})' if protocol else ''}"
                 self._tell(session, Item(0.0, sender, kind, text[:_MAX_TEXT], len(head.raw)))
 
-    def on_entry(self, session: CapturedSession, entry: Entry) -> None:
+    def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
         """Tell what is said."""
         event, call = entry.event, self._calls[session]
         if type(event) is AudioReceived or type(event) is AudioSent:
@@ -162,7 +162,7 @@ class Story(CallObserver):
             self._say(session, call, entry, event.round_trip)
         elif isinstance(event, CommandSent):
             self._say(session, call, entry, None)
-        elif isinstance(event, Control):
+        elif isinstance(event, ControlFrame):
             self._add(session, Item(entry.at, entry.sender, *_control(event.frame), packet=call.packet))
         elif isinstance(event, FlushRequested):
             self._add(session, Item(entry.at, entry.sender, Kind.EMPTY, "an empty binary message", packet=call.packet))
@@ -182,7 +182,7 @@ class Story(CallObserver):
         if call := self._calls.pop(session, None):
             self._end_runs(session, call)
 
-    def _say(self, session: CapturedSession, call: _Call, entry: Entry, round_trip: float | None) -> None:
+    def _say(self, session: CapturedSession, call: _Call, entry: TimelineEntry, round_trip: float | None) -> None:
         # The first text of a message stands for all that are glued to it.
         if call.whole is not entry.sender:
             return
@@ -194,7 +194,7 @@ class Story(CallObserver):
         )
         self._add(session, item)
 
-    def _hear(self, session: CapturedSession, call: _Call, entry: Entry, data: bytes) -> None:
+    def _hear(self, session: CapturedSession, call: _Call, entry: TimelineEntry, data: bytes) -> None:
         run = call.runs.get(entry.sender)
         if run and entry.at - run.begin > LONGEST_RUN:
             self._end_runs(session, call)

@@ -6,7 +6,7 @@ from listenctl.capture.capture_events import CapturedSession
 from listenctl.commands.inspect.call_narrative import Item, Kind
 from listenctl.commands.inspect.inspect_text import SEVERITY_COLORS, count, exact_moment
 from listenctl.events import Report, timestamp
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from listenctl.terminal.printable_text import Look, byte_size, cells, printable
 
 WIDTH = 100

@@ -13,7 +13,7 @@ app = typer.Typer(add_completion=False)
 def clear_marks(options: RecipientOptions) -> int:
     """Forget the marks of all tools that are not reached yet; none is answered."""
     from listenctl.commands.live_calls.command_run import run_command
-    from listenctl.protocol.commands import ClearMarks
+    from listenctl.protocol.application_commands import ClearMarks
 
     return asyncio.run(run_command(recipient_of(options), ClearMarks().serialize()))
 

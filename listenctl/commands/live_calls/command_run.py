@@ -14,8 +14,8 @@ from listenctl.events import VERSION, json_line
 from listenctl.live_client.attached_call import Attachment
 from listenctl.live_client.control_client import attach
 from listenctl.live_client.send_command import ELAPSED, GRACE, PLAYOUT, UNANSWERABLE, MarkResult, deliver, wait_for_mark
-from listenctl.protocol import peer_json as wire_json
-from listenctl.protocol.commands import MarkCommand
+from listenctl.protocol import peer_json
+from listenctl.protocol.application_commands import MarkCommand
 from listenctl.terminal.printable_text import printable
 from listenctl.terminal.standard_streams import write_line
 
@@ -92,7 +92,7 @@ def kind_of(text: str) -> str:
 
 def _value(text: str) -> Any:
     # A number that Python can't hold stays text, so that what is printed is JSON.
-    decoded = wire_json.decode(text)
+    decoded = peer_json.decode(text)
     return decoded[0] if decoded else json.loads(text)
 
 

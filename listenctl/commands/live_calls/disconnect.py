@@ -13,7 +13,7 @@ app = typer.Typer(add_completion=False)
 def disconnect(options: RecipientOptions) -> int:
     """End the listen: jambonz closes the connection and goes on with its next verb."""
     from listenctl.commands.live_calls.command_run import run_command
-    from listenctl.protocol.commands import Disconnect
+    from listenctl.protocol.application_commands import Disconnect
 
     return asyncio.run(run_command(recipient_of(options), Disconnect().serialize(), ends_call=True))
 

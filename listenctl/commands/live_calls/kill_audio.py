@@ -13,7 +13,7 @@ app = typer.Typer(add_completion=False)
 def kill_audio(options: RecipientOptions) -> int:
     """Stop what is played to the caller, and drop what waits."""
     from listenctl.commands.live_calls.command_run import run_command
-    from listenctl.protocol.commands import KillAudio
+    from listenctl.protocol.application_commands import KillAudio
 
     return asyncio.run(run_command(recipient_of(options), KillAudio().serialize()))
 

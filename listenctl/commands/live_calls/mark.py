@@ -45,7 +45,7 @@ def check_mark(name: str) -> None:
     Raises:
         UsageError: it would echo the name as broken JSON (protocol.md 4), or the name is empty or no text.
     """
-    from listenctl.protocol.commands import mark_name_is_safe
+    from listenctl.protocol.application_commands import mark_name_is_safe
 
     if not name:
         raise UsageError("a mark needs a name")

@@ -27,7 +27,7 @@ class SendJsonOptions(RecipientOptions):
 def send_json(options: SendJsonOptions) -> int:
     """Send a JSON text to jambonz as it is, for what has no command of its own."""
     from listenctl.commands.live_calls.command_run import run_command
-    from listenctl.protocol.commands import Disconnect, parse_command
+    from listenctl.protocol.application_commands import Disconnect, parse_command
 
     recipient, text = recipient_of(options), read_json(options.text)
     ends_call = isinstance(parse_command(text.encode()), Disconnect)
@@ -69,7 +69,7 @@ def _refuse_constant(name: str) -> object:
 
 
 def _check_command(text: str) -> None:
-    from listenctl.protocol.commands import PlayAudio, UnknownCommand, parse_command
+    from listenctl.protocol.application_commands import PlayAudio, UnknownCommand, parse_command
 
     match parse_command(text.encode()):
         # protocol.md 5.1

@@ -16,8 +16,8 @@ from listenctl.live_client.attached_call import Attachment, LetGo
 from listenctl.live_client.control_client import Listing, Report, attach, follow, list_calls
 from listenctl.media.devices.mixer import Ear
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
-from listenctl.protocol.call_sharing.tool_messages import ServerWord
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.call_sharing.tool_messages import ServerNotice
 
 LATEST = "@latest"
 
@@ -190,7 +190,7 @@ class Monitor:
         if isinstance(message, bytes):
             self.sound.put(call.id, call.take_audio(message, self._loop.time()))
             return
-        word = ServerWord.parse(message)
+        word = ServerNotice.parse(message)
         if word is None:
             self._take_late_metadata(call, attachment, message)
         elif seconds := call.skip(word.data.get("dropped_samples")):

@@ -31,9 +31,9 @@ from listenctl.inspection.sample_times import AudioTrack, SampleTimes
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.recording_names import Destination
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.metadata import CallMetadata
-from listenctl.protocol.session import AudioReceived, CallStarted, GapFound, MetadataArrived
-from listenctl.protocol.timeline import Entry
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.listen_session import AudioReceived, CallStarted, GapFound, MetadataArrived
+from listenctl.protocol.timeline import TimelineEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class AudioExtractor(CallObserver):
         self._calls: dict[CapturedSession, _Call] = {}
         self.made: list[ExtractedCall] = []
 
-    def on_entry(self, session: CapturedSession, entry: Entry) -> None:
+    def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
         """Write audio, and take notes of the rest."""
         call = self._calls.get(session) or self._begin(session)
         if type(entry.event) is AudioReceived:
@@ -112,7 +112,7 @@ class _Call:
         self._open().append(ExtractedPart.JAMBONZ, self.format, data)
         self.places.add(at, self.format.samples(len(data)))
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: TimelineEntry) -> None:
         self.happenings.add(entry)
         match entry.event:
             case CallStarted(metadata=metadata, audio_format=audio_format):

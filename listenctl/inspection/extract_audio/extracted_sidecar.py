@@ -9,9 +9,9 @@ from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.sidecar import channel_meanings, raw_metadata, tapped_party
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.metadata import CallMetadata
-from listenctl.protocol.session import MessageReceived, ProtocolViolation, Sender
-from listenctl.protocol.timeline import Entry
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.listen_session import MessageReceived, ProtocolViolation, Sender
+from listenctl.protocol.timeline import TimelineEntry
 
 MAX_KEPT = 10_000
 _NO_CODE, _BROKEN = 1005, 1006
@@ -25,7 +25,7 @@ class Happenings:
     kept: list[MessageReceived | ProtocolViolation] = field(default_factory=list)
     left_out: int = 0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: TimelineEntry) -> None:
         """Take anything; what matters is kept."""
         if not isinstance(entry.event, MessageReceived | ProtocolViolation):
             return

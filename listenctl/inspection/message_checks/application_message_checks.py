@@ -28,10 +28,17 @@ from listenctl.inspection.message_checks.stream_or_clips import CallMode, CallMo
 from listenctl.inspection.rule_catalogue import Culprit
 from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.inspection.settings import InspectionSettings
+from listenctl.protocol.application_commands import (
+    ClearMarks,
+    Command,
+    Disconnect,
+    MarkCommand,
+    PlayAudio,
+    UnknownCommand,
+)
 from listenctl.protocol.audio import SAMPLE_BYTES
-from listenctl.protocol.commands import ClearMarks, Command, Disconnect, MarkCommand, PlayAudio, UnknownCommand
-from listenctl.protocol.messages import JambonzMessage, Mark, PlayDone, UnknownMessage
-from listenctl.protocol.session import Sender
+from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, UnknownMessage
+from listenctl.protocol.listen_session import Sender
 
 _LONGEST_WAIT = 10.0
 _MOST_WAITING = 1000

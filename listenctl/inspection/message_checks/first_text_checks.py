@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from listenctl.inspection.message_checks.handshake_checks import FoundFault
 from listenctl.inspection.rule_catalogue import Culprit
-from listenctl.protocol.metadata import MAX_FRAME_BYTES, CallMetadata
+from listenctl.protocol.call_metadata import MAX_FRAME_BYTES, CallMetadata
 
 _RATE_STEP = 8000
 _JAMBONZ = Culprit.JAMBONZ

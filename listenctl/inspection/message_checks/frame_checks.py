@@ -6,7 +6,7 @@ from listenctl.inspection.rule_catalogue import Culprit
 from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.jambonz_model.playout import MAX_FRAGMENTED_BYTES
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 
 _FIRST_CONTROL = 8
 

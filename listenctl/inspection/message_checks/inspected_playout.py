@@ -13,8 +13,8 @@ from listenctl.inspection.message_checks.mark_and_clip_records import MessagePla
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.media.files.soundfile_clips import soundfile_wav_reader
 from listenctl.media.resampling import soxr_resampler
+from listenctl.protocol.application_commands import Command, KillAudio
 from listenctl.protocol.audio import SAMPLE_BYTES, unpack
-from listenctl.protocol.commands import Command, KillAudio
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 from listenctl.protocol.jambonz_model.playout import TICKS_PER_SECOND, BidirectionalAudio, Playout
 from listenctl.protocol.jambonz_model.profiles import Profile

@@ -12,10 +12,10 @@ from listenctl.inspection.rule_catalogue import Culprit
 from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.media.dtmf_detector import MIN_RATE, HeardKey, KeyListener
 from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
-from listenctl.protocol.messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
-from listenctl.protocol.metadata import CallMetadata
-from listenctl.protocol.session import Sender
+from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
+from listenctl.protocol.listen_session import Sender
 
 _SHOWN = 60
 _TOO_SMALL = "what is missing in the capture is too little to be measured"

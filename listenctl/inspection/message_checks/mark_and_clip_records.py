@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from listenctl.events import MAX_TEXT, Report, describe_command
 from listenctl.media.files.soundfile_clips import soundfile_wav_reader
+from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import Resampler
-from listenctl.protocol.commands import PlayAudio
-from listenctl.protocol.jambonz_model.command_verdicts import Outbox, Outcome, Verdict
-from listenctl.protocol.jambonz_model.play_audio import ClipReader
+from listenctl.protocol.jambonz_messages import Mark, PlayDone
+from listenctl.protocol.jambonz_model.clip_decoder import ClipReader
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox, Verdict
 from listenctl.protocol.jambonz_model.profiles import Profile
-from listenctl.protocol.messages import Mark, PlayDone
 
 MAX_RECORDS = 10_000
 """Marks and clips that are listed of one call; more are counted."""
@@ -186,7 +186,7 @@ class SentClips:
         return self.sent - len(self.records)
 
     def _read(self, command: PlayAudio) -> tuple[float | None, int | None]:
-        clip = ClipReader(self._profile, 1, _unchanged, soundfile_wav_reader, Outbox()).read(command)
+        clip = ClipReader(self._profile, 1, _unchanged, soundfile_wav_reader, PlayoutOutbox()).read(command)
         return (clip.source_samples / clip.source_rate, clip.source_rate) if clip else (None, None)
 
 
@@ -194,7 +194,7 @@ def _note(verdicts: list[str], verdict: Verdict, at: float, due: float | None) -
     """Add a verdict to those that there are; return when the end is due."""
     if verdict.reason:
         verdicts.append(verdict.reason)
-    return at if verdict.outcome is Outcome.FINISHED else due
+    return at if verdict.outcome is CommandOutcome.FINISHED else due
 
 
 def _key(clip_id: object) -> str:

@@ -11,7 +11,7 @@ from listenctl.events import Report
 from listenctl.inspection.message_checks.arrival_times import Spread
 from listenctl.inspection.rule_catalogue import Culprit
 from listenctl.inspection.rule_violations import ViolationLog
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 
 NORMAL, GOING_AWAY, NO_CODE = 1000, 1001, 1005
 _MOST_PINGS = 256

@@ -9,7 +9,7 @@ from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_catalogue import Culprit, Severity
 from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.protocol.commands import Command, KillAudio
+from listenctl.protocol.application_commands import Command, KillAudio
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 
 VERDICT_RULES: Mapping[str, str] = MappingProxyType(

@@ -10,9 +10,9 @@ from itertools import pairwise
 from statistics import median
 
 from listenctl.events import MAX_TEXT
+from listenctl.protocol.application_commands import Command, MarkCommand, PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES
-from listenctl.protocol.commands import Command, MarkCommand, PlayAudio
-from listenctl.protocol.messages import JambonzMessage, Mark, PlayDone
+from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone
 
 _RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 64000)
 # How far the measured pace may be off a rate: paced streams have jitter, but in the middle they are exact.

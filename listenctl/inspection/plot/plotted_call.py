@@ -9,10 +9,10 @@ from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.plot.envelope_and_spectrum import Envelope
 from listenctl.inspection.sample_times import AudioTrack, SampleTimes
+from listenctl.protocol.application_commands import ClearMarks, Disconnect, KillAudio
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.commands import ClearMarks, Disconnect, KillAudio
-from listenctl.protocol.session import AudioReceived, CallStarted, CommandSent, GapFound, MetadataArrived
-from listenctl.protocol.timeline import Entry
+from listenctl.protocol.listen_session import AudioReceived, CallStarted, CommandSent, GapFound, MetadataArrived
+from listenctl.protocol.timeline import TimelineEntry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ class PlottedCall:
     def __post_init__(self) -> None:
         self.places = SampleTimes(self.format)
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: TimelineEntry) -> None:
         """Take anything that happened."""
         match entry.event:
             case AudioReceived(data=data):
@@ -166,7 +166,7 @@ class PlotObserver(CallObserver):
         else:
             self.left_out += 1
 
-    def on_entry(self, session: CapturedSession, entry: Entry) -> None:
+    def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
         """Take anything that happened."""
         if picture := self._open.get(session):
             picture.take(entry)

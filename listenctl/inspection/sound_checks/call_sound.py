@@ -14,10 +14,17 @@ from listenctl.inspection.rule_catalogue import Culprit, Violation
 from listenctl.inspection.sound_checks.echo_checks import EchoDetector
 from listenctl.inspection.sound_checks.sender_sound import SenderSoundChecks, SenderSoundReport
 from listenctl.inspection.sound_checks.sound_verdicts import SoundFault, judge_echo
+from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.commands import PlayAudio
-from listenctl.protocol.session import AudioReceived, AudioSent, CallStarted, CommandSent, GapFound, MetadataArrived
-from listenctl.protocol.timeline import Entry
+from listenctl.protocol.listen_session import (
+    AudioReceived,
+    AudioSent,
+    CallStarted,
+    CommandSent,
+    GapFound,
+    MetadataArrived,
+)
+from listenctl.protocol.timeline import TimelineEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class CallSoundChecks:
         self._rates, self._begins = [8000, 8000], [0.0, 0.0]
         self._begun = False
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: TimelineEntry) -> None:
         """Take anything that happened."""
         match entry.event:
             case AudioReceived(position=position, data=data) if self._jambonz:

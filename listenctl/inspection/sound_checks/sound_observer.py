@@ -7,7 +7,7 @@ from listenctl.inspection.call_observers import AudioRun, CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Violation
 from listenctl.inspection.sound_checks.call_sound import CallSoundChecks, CallSoundReport
-from listenctl.protocol.timeline import Entry
+from listenctl.protocol.timeline import TimelineEntry
 
 
 class SoundChecksObserver(CallObserver):
@@ -30,7 +30,7 @@ class SoundChecksObserver(CallObserver):
         """Begin to listen."""
         self._open[session] = CallSoundChecks()
 
-    def on_entry(self, session: CapturedSession, entry: Entry) -> None:
+    def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
         """Take anything that happened."""
         if sound := self._open.get(session):
             sound.take(entry)

@@ -5,7 +5,7 @@ import base64
 from listenctl.events import Report
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.call_metadata import CallMetadata
 
 _RECEIVED = "received from the tapped party"
 _SENT = "sent to the tapped party"

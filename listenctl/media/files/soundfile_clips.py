@@ -4,14 +4,14 @@ from io import BytesIO
 from typing import Any
 
 from listenctl.media.resampling import to_pcm
-from listenctl.protocol.jambonz_model.play_audio import MIN_RATE, Sound
+from listenctl.protocol.jambonz_model.clip_decoder import MIN_RATE, DecodedSound
 
 _CONTAINERS = ("WAV", "WAVEX", "RF64")
 _FLOATS = ("FLOAT", "DOUBLE")
 _BLOCK_VALUES = 1 << 16
 
 
-def soundfile_wav_reader(data: bytes) -> Sound | None:
+def soundfile_wav_reader(data: bytes) -> DecodedSound | None:
     """Read a WAV with any samples that libsndfile knows; channels are added up; None if it can't be read."""
     import soundfile
 
@@ -19,7 +19,7 @@ def soundfile_wav_reader(data: bytes) -> Sound | None:
         with soundfile.SoundFile(BytesIO(data)) as file:
             if file.format not in _CONTAINERS or file.samplerate < MIN_RATE:
                 return None
-            return Sound(int(file.samplerate), _samples(file))
+            return DecodedSound(int(file.samplerate), _samples(file))
     except soundfile.SoundFileError:
         return None
 

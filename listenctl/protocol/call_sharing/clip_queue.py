@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES
-from listenctl.protocol.commands import PlayAudio
-from listenctl.protocol.jambonz_model.play_audio import is_wav
+from listenctl.protocol.jambonz_model.clip_decoder import is_wav
 
 STOP_PATIENCE = 1.0
 """Seconds in which jambonz answers a clip that was stopped; one that it doesn't, never plays."""

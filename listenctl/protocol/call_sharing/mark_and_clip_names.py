@@ -17,27 +17,27 @@ Own = TypeVar("Own")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[Own]):
+class PendingAnswer(Generic[Own]):
     """What a tool waits for: the answer to a mark or clip that it calls ``own``."""
 
     tool: int
     own: Own
 
 
-class WireNames(Generic[Own]):
+class GeneratedNames(Generic[Own]):
     """Give names on the wire: ``prefix`` and a number."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._given = 0
-        self._outstanding: dict[str, Asked[Own]] = {}
+        self._outstanding: dict[str, PendingAnswer[Own]] = {}
         self._counts: Counter[int] = Counter()
 
     def give(self, tool: int, own: Own) -> str:
         """Return the name on the wire for what ``tool`` calls ``own``."""
         self._given += 1
         name = f"{self._prefix}{self._given}"
-        self._outstanding[name] = Asked(tool, own)
+        self._outstanding[name] = PendingAnswer(tool, own)
         self._counts[tool] += 1
         return name
 
@@ -50,7 +50,7 @@ class WireNames(Generic[Own]):
         short = number.isascii() and number.isdecimal() and len(number) <= len(str(self._given))
         return short and number[0] != "0" and int(number) <= self._given
 
-    def take(self, name: str) -> Asked[Own] | None:
+    def take(self, name: str) -> PendingAnswer[Own] | None:
         """Return who waits for the answer, once; None if nobody does any more."""
         asked = self._outstanding.pop(name, None)
         if asked:
@@ -59,9 +59,9 @@ class WireNames(Generic[Own]):
 
     def names_of(self, tool: int, own: Own) -> list[str]:
         """Return the names of what ``tool`` calls ``own`` and waits for, oldest first."""
-        return [name for name, asked in self._outstanding.items() if asked == Asked(tool, own)]
+        return [name for name, asked in self._outstanding.items() if asked == PendingAnswer(tool, own)]
 
-    def waiter(self, name: str) -> Asked[Own] | None:
+    def waiter(self, name: str) -> PendingAnswer[Own] | None:
         """Return who waits for the answer, and goes on waiting."""
         return self._outstanding.get(name)
 

@@ -8,22 +8,8 @@ answer returns to its sender under the sender's name; everything else of jambonz
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from listenctl.protocol import peer_json as wire_json
-from listenctl.protocol.call_sharing.clip_queue import MAX_WAITING, MAX_WAITING_BYTES
-from listenctl.protocol.call_sharing.mark_and_clip_names import MAX_OUTSTANDING, Asked, WireNames
-from listenctl.protocol.call_sharing.shared_clips import Owned, SharedClips
-from listenctl.protocol.call_sharing.shared_stream import SharedStream
-from listenctl.protocol.call_sharing.sharing_actions import (
-    Action,
-    Actions,
-    Refuse,
-    TextToJambonz,
-    ToEveryone,
-    ToTool,
-)
-from listenctl.protocol.call_sharing.stream_rate import StreamRates, stream_rate
-from listenctl.protocol.call_sharing.tool_messages import PREFIX, ControlType, Refusal, RefusalReason, Synced
-from listenctl.protocol.commands import (
+from listenctl.protocol import peer_json
+from listenctl.protocol.application_commands import (
     ClearMarks,
     Command,
     KillAudio,
@@ -33,9 +19,24 @@ from listenctl.protocol.commands import (
     mark_name_is_safe,
     parse_command,
 )
-from listenctl.protocol.frames.splitter import Audio, Text
-from listenctl.protocol.messages import JambonzMessage, Mark, PlayDone, parse_texts
+from listenctl.protocol.call_sharing.clip_queue import MAX_WAITING, MAX_WAITING_BYTES
+from listenctl.protocol.call_sharing.mark_and_clip_names import MAX_OUTSTANDING, GeneratedNames, PendingAnswer
+from listenctl.protocol.call_sharing.shared_clips import Owned, SharedClips
+from listenctl.protocol.call_sharing.shared_stream import SharedStream
+from listenctl.protocol.call_sharing.sharing_actions import (
+    Action,
+    Actions,
+    RefuseTool,
+    TextToEveryone,
+    TextToJambonz,
+    TextToTool,
+)
+from listenctl.protocol.call_sharing.stream_rate import StreamRates, stream_rate
+from listenctl.protocol.call_sharing.tool_messages import PREFIX, RefusalReason, Synced, ToolMessageType, ToolRefusal
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, parse_texts
 
+_TOOL_SENDS = (ToolMessageType.ACQUIRE, ToolMessageType.RELEASE, ToolMessageType.SYNC, ToolMessageType.WITHDRAW)
 MAX_NAME = 1024
 """Characters of a mark's name or a clip's id as JSON; it is kept until the answer comes."""
 
@@ -62,7 +63,7 @@ class SharedCall:
     ) -> None:
         self._attached = 0
         self._tools: set[int] = set()
-        self._marks = WireNames[str](f"{prefix}m")
+        self._marks = GeneratedNames[str](f"{prefix}m")
         self._clips = SharedClips(f"{prefix}c", clock)
         self._alone = alone
         if not alone:
@@ -106,11 +107,11 @@ class SharedCall:
         self._syncs = [sync for sync in self._syncs if sync[0] != tool]
         return self._stream.leave(tool)
 
-    def from_tool(self, tool: int, message: Text | Audio) -> Actions:
+    def from_tool(self, tool: int, message: TextMessage | BinaryMessages) -> Actions:
         """Take a message of an attached tool."""
         if tool not in self._tools:
             raise ValueError(f"no tool {tool} is attached")
-        if isinstance(message, Audio):
+        if isinstance(message, BinaryMessages):
             return self._stream.audio(tool, message.data)
         command = parse_command(message.data)
         if isinstance(command, UnknownCommand) and command.type and command.type.startswith(PREFIX):
@@ -136,11 +137,11 @@ class SharedCall:
         messages = parse_texts(text)
         answers = [self._answer(message) for message in messages]
         if all(answer is None for answer in answers):
-            return (ToEveryone(text),)
+            return (TextToEveryone(text),)
         return [
             action
             for message, answer in zip(messages, answers, strict=True)
-            for action in ([ToEveryone(message.serialize().encode())] if answer is None else answer)
+            for action in ([TextToEveryone(message.serialize().encode())] if answer is None else answer)
         ]
 
     def pass_clips(self) -> Actions:
@@ -168,7 +169,7 @@ class SharedCall:
     def _named(self, tool: int, command: MarkCommand | PlayAudio) -> Actions:
         own = command.name if isinstance(command, MarkCommand) else command.id
         if refusal := self._why_no_name(tool, own):
-            return (Refuse(tool, refusal),)
+            return (RefuseTool(tool, refusal),)
         if isinstance(command, PlayAudio):
             return self._clip(tool, command)
         return (TextToJambonz(MarkCommand(self._marks.give(tool, command.name)).serialize().encode()),)
@@ -181,7 +182,7 @@ class SharedCall:
             return self.pass_clips()
         room = f"at most {MAX_WAITING} clips and {MAX_WAITING_BYTES // 1024 // 1024} MiB wait"
         detail = f"not sent: {self._clips.waiting} clips wait for their turn; {room}; send it when some have played"
-        return (Refuse(tool, Refusal(RefusalReason.QUEUE_FULL, detail, command.id)),)
+        return (RefuseTool(tool, ToolRefusal(RefusalReason.QUEUE_FULL, detail, command.id)),)
 
     @property
     def _streams(self) -> bool:
@@ -189,16 +190,16 @@ class SharedCall:
         return self._mark_answered or self._stream.holder is not None
 
     def _tell_dropped(self, clips: Iterable[Owned], why: str) -> Actions:
-        refusals = [Refuse(one.tool, Refusal(RefusalReason.KILLED, why, one.own)) for one in clips]
+        refusals = [RefuseTool(one.tool, ToolRefusal(RefusalReason.KILLED, why, one.own)) for one in clips]
         return [*refusals, *self._sync()]
 
-    def _why_no_name(self, tool: int, own: object) -> Refusal | None:
+    def _why_no_name(self, tool: int, own: object) -> ToolRefusal | None:
         if self._marks.count(tool) + self._clips.count(tool) >= MAX_OUTSTANDING:
             detail = f"not sent: {MAX_OUTSTANDING} marks and clips are unanswered; wait for answers, or attach anew"
-            return Refusal(RefusalReason.TOO_MANY_OUTSTANDING, detail)
-        if (length := len(wire_json.encode(own))) > MAX_NAME:
+            return ToolRefusal(RefusalReason.TOO_MANY_OUTSTANDING, detail)
+        if (length := len(peer_json.encode(own))) > MAX_NAME:
             detail = f"not sent: its name has {length} characters as JSON; use at most {MAX_NAME}"
-            return Refusal(RefusalReason.NAME_TOO_LONG, detail)
+            return ToolRefusal(RefusalReason.NAME_TOO_LONG, detail)
         return None
 
     def _answer(self, message: JambonzMessage) -> Iterable[Action] | None:
@@ -209,28 +210,29 @@ class SharedCall:
                 if not self._marks.has_given(name):
                     return None
                 mark = self._marks.take(name)
-                return [ToTool(mark.tool, _mark_text(mark, message.event))] if mark else ()
+                return [TextToTool(mark.tool, _mark_text(mark, message.event))] if mark else ()
             case PlayDone() if (clips := self._clips.answer(message)) is not None:
-                answers = [ToTool(one.tool, replace(message, id=one.own).serialize().encode()) for one in clips]
+                answers = [TextToTool(one.tool, replace(message, id=one.own).serialize().encode()) for one in clips]
                 return [*answers, *self.pass_clips()]
         return None
 
     def _control(self, tool: int, command: UnknownCommand) -> Actions:
         match command.type:
-            case ControlType.ACQUIRE:
+            case ToolMessageType.ACQUIRE:
                 return self._stream.ask(tool, stream_rate(_data_of(command).get("sampleRate")))
-            case ControlType.RELEASE:
+            case ToolMessageType.RELEASE:
                 return self._stream.leave(tool)
-            case ControlType.WITHDRAW:
+            case ToolMessageType.WITHDRAW:
                 withdrawn = self._clips.withdraw(tool, _data_of(command).get("id"))
                 return [*self._tell_dropped(withdrawn, "withdrawn by you"), *self.pass_clips()]
-            case ControlType.SYNC:
+            case ToolMessageType.SYNC:
                 last = self._clips.last_of(tool)
                 self._syncs += [(tool, last)] if last else []
                 return () if last else (self._synced(tool),)
-        known = f"{ControlType.ACQUIRE}, {ControlType.RELEASE}, {ControlType.SYNC} and {ControlType.WITHDRAW}"
-        detail = f"nothing is known by the type {str(command.type)[:40]!r}; send {known}, or what jambonz understands"
-        return (Refuse(tool, Refusal(RefusalReason.UNKNOWN_CONTROL, detail)),)
+        acquire, release, sync, withdraw = _TOOL_SENDS
+        known = f"{acquire}, {release}, {sync} and {withdraw}"
+        detail = f"unknown type {str(command.type)[:40]!r}; send {known}, or a command of jambonz"
+        return (RefuseTool(tool, ToolRefusal(RefusalReason.UNKNOWN_CONTROL, detail)),)
 
     def _sync(self) -> Actions:
         """Answer the tools whose clips have all been passed on by now."""
@@ -238,7 +240,7 @@ class SharedCall:
         self._syncs = [(tool, clip) for tool, clip in self._syncs if self._clips.waits(clip)]
         return [self._synced(tool) for tool in done]
 
-    def _synced(self, tool: int) -> ToTool:
+    def _synced(self, tool: int) -> TextToTool:
         rate = self.rates.believed
         synced = Synced(
             stream_rate=rate.hertz,
@@ -249,7 +251,7 @@ class SharedCall:
             stopping=self._clips.stopping,
             mark_answered=self._mark_answered,
         )
-        return ToTool(tool, synced.serialize().encode())
+        return TextToTool(tool, synced.serialize().encode())
 
 
 def _data_of(command: UnknownCommand) -> Mapping[str, object]:
@@ -257,8 +259,8 @@ def _data_of(command: UnknownCommand) -> Mapping[str, object]:
     return data if isinstance(data, dict) else {}
 
 
-def _mark_text(mark: Asked[str], event: str) -> bytes:
+def _mark_text(mark: PendingAnswer[str], event: str) -> bytes:
     """Return the answer in jambonz's own form, or as proper JSON where that would break it (protocol.md 4)."""
     if mark_name_is_safe(mark.own + event):
         return Mark(mark.own, event).serialize().encode()
-    return wire_json.encode({"type": "mark", "data": {"name": mark.own, "event": event}}).encode()
+    return peer_json.encode({"type": "mark", "data": {"name": mark.own, "event": event}}).encode()

@@ -4,14 +4,14 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
+from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.call_sharing.clip_queue import ClipQueue, ClipStops, QueuedClip, seconds_of
-from listenctl.protocol.call_sharing.mark_and_clip_names import Asked, ClipOrder, WireNames
-from listenctl.protocol.commands import PlayAudio
-from listenctl.protocol.messages import PlayDone
+from listenctl.protocol.call_sharing.mark_and_clip_names import ClipOrder, GeneratedNames, PendingAnswer
+from listenctl.protocol.jambonz_messages import PlayDone
 
 MAX_ON_TOP = 16
 
-Owned = Asked[object]
+Owned = PendingAnswer[object]
 
 
 class SharedClips:
@@ -24,7 +24,7 @@ class SharedClips:
     """
 
     def __init__(self, prefix: str, clock: Callable[[], float]) -> None:
-        self._names = WireNames[object](prefix)
+        self._names = GeneratedNames[object](prefix)
         self._order = ClipOrder()
         self._queue = ClipQueue()
         self._clock = clock

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from listenctl.protocol.audio import SAMPLE_BYTES
-from listenctl.protocol.call_sharing.sharing_actions import Actions, AudioToJambonz, Refuse, ToTool
+from listenctl.protocol.call_sharing.sharing_actions import Actions, AudioToJambonz, RefuseTool, TextToTool
 from listenctl.protocol.call_sharing.stream_rate import StreamRates
-from listenctl.protocol.call_sharing.tool_messages import ControlType, Refusal, RefusalReason
+from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ToolMessageType, ToolRefusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class PlayoutClock:
 Speaker = Literal["application", "tool"]
 
 
-class SampleSeams:
+class SampleBoundaries:
     """Join what an application and the tools beside it stream; what only one of them streams stays as it is."""
 
     def __init__(self) -> None:
@@ -231,10 +231,8 @@ class SharedStream:
         if tool in self._refused:
             return ()
         self._refused.add(tool)
-        detail = (
-            f"another tool streams to this call; audio is dropped until it's done, send {ControlType.ACQUIRE} to wait"
-        )
-        return (Refuse(tool, Refusal(RefusalReason.STREAM_BUSY, detail)),)
+        detail = f"another tool streams to this call; audio is dropped; send {ToolMessageType.ACQUIRE} to wait"
+        return (RefuseTool(tool, ToolRefusal(RefusalReason.STREAM_BUSY, detail)),)
 
     def note_streamed(self, size: int) -> None:
         """Take notice of audio of an application beside the tools, in bytes."""
@@ -272,12 +270,12 @@ class SharedStream:
             return ()
         detail = (
             "what was streamed and hasn't been played is dropped by a killAudio, and the turn to stream is over; "
-            f"send {ControlType.ACQUIRE} for another"
+            f"send {ToolMessageType.ACQUIRE} for another"
         )
         ended = self.leave(holder)
         self._killed[holder] = self._clock() + DEAF
         self._refused.add(holder)
-        return [Refuse(holder, Refusal(RefusalReason.KILLED, detail)), *ended]
+        return [RefuseTool(holder, ToolRefusal(RefusalReason.KILLED, detail)), *ended]
 
     def _is_deaf_to(self, tool: int) -> bool:
         if self._clock() >= self._killed.get(tool, self._clock()):
@@ -285,5 +283,5 @@ class SharedStream:
         return tool in self._killed
 
 
-def _granted(tool: int) -> ToTool:
-    return ToTool(tool, ControlType.GRANTED.serialize().encode())
+def _granted(tool: int) -> TextToTool:
+    return TextToTool(tool, ToolMessageType.GRANTED.serialize().encode())

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from listenctl.protocol.call_sharing.tool_messages import Refusal
+from listenctl.protocol.call_sharing.tool_messages import ToolRefusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class AudioToJambonz:
 
 
 @dataclass(frozen=True, slots=True)
-class ToTool:
+class TextToTool:
     """Send a text message to one tool: an answer, or that it may stream."""
 
     tool: int
@@ -29,19 +29,19 @@ class ToTool:
 
 
 @dataclass(frozen=True, slots=True)
-class ToEveryone:
+class TextToEveryone:
     """Send a text of jambonz to every attached tool, and to the application if there is one beside them."""
 
     text: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
+class RefuseTool:
     """Tell a tool, with ``refusal.serialize()``, that something of it was not passed on."""
 
     tool: int
-    refusal: Refusal
+    refusal: ToolRefusal
 
 
-Action = TextToJambonz | AudioToJambonz | ToTool | ToEveryone | Refuse
+Action = TextToJambonz | AudioToJambonz | TextToTool | TextToEveryone | RefuseTool
 Actions = Sequence[Action]

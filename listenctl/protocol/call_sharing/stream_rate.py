@@ -8,8 +8,8 @@ authors put into their metadata, what a tool has found out, and what the server 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from listenctl.protocol import peer_json as wire_json
-from listenctl.protocol.jambonz_model.play_audio import MIN_RATE
+from listenctl.protocol import peer_json
+from listenctl.protocol.jambonz_model.clip_decoder import MIN_RATE
 
 KEY = "streamRate"
 """In the verb's ``metadata``: the rate in Hz, or 0 where the call plays clips."""
@@ -63,7 +63,7 @@ def rate_complaint(fields: Mapping[str, object]) -> str:
     rate = stream_rate(value)
     if value is None or (rate is not None and not isinstance(value, str)):
         return ""
-    told = wire_json.encode(value)[:_VALUE_IN_COMPLAINT]
+    told = peer_json.encode(value)[:_VALUE_IN_COMPLAINT]
     if rate is not None:
         return f"{KEY} in the metadata is the text {told}; taken for the number {rate}"
     return f"{KEY} {told} in the metadata is ignored; it takes a rate in Hz such as 8000, or {CLIPS} for clips"
@@ -71,7 +71,7 @@ def rate_complaint(fields: Mapping[str, object]) -> str:
 
 def stream_rate(value: object) -> int | None:
     """Return what JSON says of a rate, also as a text of digits: ``CLIPS``, Hz, or None if it is neither."""
-    number = wire_json.number(value)
+    number = peer_json.number(value)
     if number is None or number % 1:
         return None
     rate = int(number)

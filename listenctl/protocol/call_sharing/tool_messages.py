@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 
 PREFIX = "listenctl:"
 
 
-class ControlType(StrEnum):
+class ToolMessageType(StrEnum):
     """
     The ``type`` of a control message.
 
@@ -34,7 +34,7 @@ class ControlType(StrEnum):
 
     def serialize(self) -> str:
         """Return the message without data."""
-        return wire_json.encode({"type": self})
+        return peer_json.encode({"type": self})
 
 
 class RefusalReason(StrEnum):
@@ -52,7 +52,7 @@ class RefusalReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ToolRefusal:
     """
     The server passes something on to nobody.
 
@@ -70,7 +70,7 @@ class Refusal:
         data: dict[str, object] = {"reason": self.reason, "detail": self.detail}
         if self.id is not None:
             data["id"] = self.id
-        return wire_json.encode({"type": ControlType.ERROR, "data": data})
+        return peer_json.encode({"type": ToolMessageType.ERROR, "data": data})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +103,15 @@ class Synced:
         rate, source, playout = (
             data.get("streamRate"),
             data.get("streamRateFrom"),
-            wire_json.number(data.get("playout")),
+            peer_json.number(data.get("playout")),
         )
-        waiting = wire_json.number(data.get("waitingClips"))
+        waiting = peer_json.number(data.get("waitingClips"))
         return cls(
             stream_rate=rate if isinstance(rate, int) and not isinstance(rate, bool) else None,
             stream_rate_from=source if isinstance(source, str) else None,
             playout=playout,
             waiting_clips=int(waiting or 0),
-            clip_seconds=wire_json.number(data.get("clipSeconds")),
+            clip_seconds=peer_json.number(data.get("clipSeconds")),
             stopping=data.get("stopping") is True,
             mark_answered=data.get("markAnswered") is True,
         )
@@ -127,7 +127,7 @@ class Synced:
             "stopping": self.stopping,
             "markAnswered": self.mark_answered,
         }
-        return wire_json.encode({"type": ControlType.SYNCED, "data": data})
+        return peer_json.encode({"type": ToolMessageType.SYNCED, "data": data})
 
 
 def _rounded(seconds: float | None) -> float | None:
@@ -135,10 +135,10 @@ def _rounded(seconds: float | None) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerWord:
+class ServerNotice:
     """What the server itself says to an attached tool, not jambonz."""
 
-    type: ControlType
+    type: ToolMessageType
     data: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
@@ -146,17 +146,17 @@ class ServerWord:
         """Read a message; None if it is jambonz's."""
         if isinstance(message, bytes) or PREFIX not in message:
             return None
-        decoded = wire_json.decode(message)
+        decoded = peer_json.decode(message)
         value = decoded[0] if decoded else None
         kind = value.get("type") if isinstance(value, dict) else None
-        if not isinstance(value, dict) or kind not in list(ControlType):
+        if not isinstance(value, dict) or kind not in list(ToolMessageType):
             return None
         data = value.get("data")
-        return cls(ControlType(kind), data if isinstance(data, dict) else {})
+        return cls(ToolMessageType(kind), data if isinstance(data, dict) else {})
 
     @property
     def complaint(self) -> str | None:
         """What the server didn't pass on and why, in a sentence; None if it is no ``ERROR``."""
-        if self.type is not ControlType.ERROR:
+        if self.type is not ToolMessageType.ERROR:
             return None
         return str(self.data.get("detail") or self.data.get("reason") or "the server refused it")

@@ -31,7 +31,7 @@ class RawFrame(NamedTuple):
     payload: bytes
 
 
-class FrameReader:
+class RawFrameReader:
     """
     Cut a stream of frames, its handshake left out, whatever the cuts between reads.
 

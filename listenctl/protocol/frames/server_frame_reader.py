@@ -27,7 +27,7 @@ _PROTOCOL_ERROR = b"\x03\xea"
 _OPCODES = frozenset(Opcode)
 
 
-class Message(NamedTuple):
+class ServerMessage(NamedTuple):
     """One text or binary message, as it came: a text need not be UTF-8."""
 
     is_text: bool
@@ -35,13 +35,13 @@ class Message(NamedTuple):
     fragmented: bool
 
 
-class Pong(NamedTuple):
+class PongReply(NamedTuple):
     """The answer to a ping: a masked frame, to be sent at once."""
 
     frame: bytes
 
 
-class Ended(NamedTuple):
+class ServerStreamEnd(NamedTuple):
     """
     The end of the stream: a Close, or a fault; what follows it is not looked at.
 
@@ -59,10 +59,10 @@ class Ended(NamedTuple):
     fault: str
 
 
-ServerEvent = Message | Pong | Ended
+ServerEvent = ServerMessage | PongReply | ServerStreamEnd
 
 
-class ServerFrames:
+class ServerFrameReader:
     """Cut a stream of server frames into events, in order, whatever the cuts between reads."""
 
     __slots__ = ("_ended", "_max_size", "_message", "_opcode", "_owed", "_protocol", "_rest")
@@ -113,7 +113,7 @@ class ServerFrames:
         self._consult(data[at : at + taken], events)
         return taken
 
-    def _condemn(self, first: int, second: int) -> Ended | None:
+    def _condemn(self, first: int, second: int) -> ServerStreamEnd | None:
         """Return the end that two bytes of a header bring; the library would wait for the payload first."""
         opcode = first & 0x0F
         fault = ""
@@ -122,12 +122,12 @@ class ServerFrames:
         elif opcode not in _OPCODES:
             fault = f"a frame with the reserved opcode {opcode}"
         elif second & _MASKED:
-            return Ended(_closing(_PROTOCOL_ERROR), False, 1002, "", "a masked frame")
+            return ServerStreamEnd(_closing(_PROTOCOL_ERROR), False, 1002, "", "a masked frame")
         elif opcode & _CONTROL and (not first & _FIN or second > _MAX_CONTROL_BYTES):
             fault = "a control frame that is fragmented or too long"
         elif not opcode & _CONTROL and (opcode == Opcode.CONT) == (self._message is None):
             fault = "a continuation of nothing" if opcode == Opcode.CONT else "a message inside a fragmented one"
-        return Ended(b"", False, None, "", fault) if fault else None
+        return ServerStreamEnd(b"", False, None, "", fault) if fault else None
 
     def _consult(self, data: bytes, events: list[ServerEvent]) -> None:
         self._protocol.receive_data(data)
@@ -137,26 +137,27 @@ class ServerFrames:
         answers = self._protocol.data_to_send()
         if self._protocol.parser_exc is not None:
             self._end(
-                Ended(b"", False, None, "", f"a message that can't be taken: {self._protocol.parser_exc}"), events
+                ServerStreamEnd(b"", False, None, "", f"a message that can't be taken: {self._protocol.parser_exc}"),
+                events,
             )
         else:
-            events.extend(map(Pong, answers))
+            events.extend(map(PongReply, answers))
 
     def _assemble(self, frame: Frame, events: list[ServerEvent]) -> None:
         if frame.opcode & _CONTROL:
             return
         fragmented = not frame.fin or frame.opcode is Opcode.CONT
         if not fragmented:
-            events.append(Message(frame.opcode is Opcode.TEXT, bytes(frame.data), False))
+            events.append(ServerMessage(frame.opcode is Opcode.TEXT, bytes(frame.data), False))
             return
         if self._message is None:
             self._message, self._opcode = bytearray(), frame.opcode
         self._message += frame.data
         if frame.fin:
-            events.append(Message(self._opcode is Opcode.TEXT, bytes(self._message), True))
+            events.append(ServerMessage(self._opcode is Opcode.TEXT, bytes(self._message), True))
             self._message = None
 
-    def _end(self, ended: Ended, events: list[ServerEvent]) -> int:
+    def _end(self, ended: ServerStreamEnd, events: list[ServerEvent]) -> int:
         self._ended = True
         events.append(ended)
         return 1
@@ -173,7 +174,7 @@ def _take_whole(data: bytes, at: int, events: list[ServerEvent], max_size: int) 
             break
         if (first != _WHOLE_BINARY and first != _WHOLE_TEXT) or body + length > end or length > max_size:
             break
-        events.append(Message(first == _WHOLE_TEXT, data[body : body + length], False))
+        events.append(ServerMessage(first == _WHOLE_TEXT, data[body : body + length], False))
         at = body + length
     return at - start
 
@@ -189,18 +190,18 @@ def _frame_bytes(data: bytes, at: int) -> int:
     return header_bytes + length
 
 
-def _close(payload: bytes) -> Ended:
+def _close(payload: bytes) -> ServerStreamEnd:
     """Return how jambonz answers a Close: with the same, but for an invalid code or half of one (protocol.md 13)."""
     if not payload:
-        return Ended(_closing(b""), True, None, "", "")
+        return ServerStreamEnd(_closing(b""), True, None, "", "")
     if len(payload) == 1:
-        return Ended(_closing(b""), True, None, "", "a Close of one byte")
+        return ServerStreamEnd(_closing(b""), True, None, "", "a Close of one byte")
     code, reason = int.from_bytes(payload[:2], "big"), payload[2:].decode(errors="replace")
     try:
         Close(code, "").check()
     except ProtocolError:
-        return Ended(_closing(_PROTOCOL_ERROR), True, code, reason, f"a Close with the invalid code {code}")
-    return Ended(_closing(payload), True, code, reason, "")
+        return ServerStreamEnd(_closing(_PROTOCOL_ERROR), True, code, reason, f"a Close with the invalid code {code}")
+    return ServerStreamEnd(_closing(payload), True, code, reason, "")
 
 
 def _closing(payload: bytes) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.lateness import LATE, STEADY, WINDOW, ClockDrift, Rush, Stall, Unheard
+from listenctl.protocol.gaps.lateness import LATE, STEADY, WINDOW, ClockDrift, EarlyAudio, Stall, UncapturedAudio
 from listenctl.protocol.gaps.message_sizes import MessageSizes
 
 SHORTEST_BURST = 0.2
@@ -81,12 +81,12 @@ class GapLedger:
         self._ripple = 0.0  # how late audio is on average that is in time
         self._in_time = 0  # position
         self._stall: Stall | None = None
-        self._rush: Rush | None = None
+        self._rush: EarlyAudio | None = None
         self._drift = ClockDrift()
         self._missing = {GapKind.HOLE: 0, GapKind.PAUSE: 0}
         self._may_come = {GapKind.HOLE: 0, GapKind.PAUSE: 0}
         self._expects_end = False
-        self._unheard: Unheard | None = None
+        self._unheard: UncapturedAudio | None = None
         self._told = 0
         self.found: list[Gap] = []
 
@@ -154,7 +154,7 @@ class GapLedger:
         Args:
             samples: per channel, None where it isn't known how many; then the time tells it.
         """
-        self._unheard = Unheard(self._bytes, samples).after_all(self._unheard)
+        self._unheard = UncapturedAudio(self._bytes, samples).after_all(self._unheard)
         stall = self._stall
         # What is missing before audio that came again isn't what is missing here.
         if stall is not None and self._checked_samples > stall.position:
@@ -237,9 +237,9 @@ class GapLedger:
             self.found.append(Gap(GapKind.LATE_START, 0, delay, self.resolution))
         elif delay < -SHORTEST_BURST:
             # More may follow at once, for example when resampled (protocol.md 13).
-            self._rush = Rush(0, at, early=-delay)
+            self._rush = EarlyAudio(0, at, early=-delay)
 
-    def _go_on(self, unheard: Unheard, at: float) -> None:
+    def _go_on(self, unheard: UncapturedAudio, at: float) -> None:
         """Set the origin anew by the first audio after some that we don't have."""
         self._unheard = self._stall = self._rush = None
         late = at - self._origin - self._bytes / self._byte_rate
@@ -280,17 +280,17 @@ class GapLedger:
             self._end_as_burst(self._stall)
         self._origin += late
         if self._rush is None:
-            self._rush = Rush(self._checked_samples, at)
+            self._rush = EarlyAudio(self._checked_samples, at)
         self._rush.early -= late
 
-    def _follow_rush(self, rush: Rush, at: float) -> None:
+    def _follow_rush(self, rush: EarlyAudio, at: float) -> None:
         if rush.early >= LATE:
             rush.length += rush.early
             rush.early, rush.since = 0.0, at
         else:
             self._end_rush(rush, at)
 
-    def _end_rush(self, rush: Rush, at: float) -> None:
+    def _end_rush(self, rush: EarlyAudio, at: float) -> None:
         self._rush = None
         length = rush.length + rush.early
         if length < LATE:

@@ -9,7 +9,7 @@ from math import inf
 
 
 @dataclass(slots=True)
-class Rush:
+class EarlyAudio:
     """Audio that comes earlier than it did so far, while it isn't known yet whether a clock or a burst brings it."""
 
     position: int
@@ -19,18 +19,18 @@ class Rush:
 
 
 @dataclass(frozen=True, slots=True)
-class Unheard:
+class UncapturedAudio:
     """Audio that came after so many bytes: ``samples`` per channel of it, None where that isn't known."""
 
     after: int
     samples: int | None
 
-    def after_all(self, before: "Unheard | None") -> "Unheard":
+    def after_all(self, before: "UncapturedAudio | None") -> "UncapturedAudio":
         """Return both together, if nothing came between them."""
         if before is None or before.after != self.after:
             return self
         known = self.samples is not None and before.samples is not None
-        return Unheard(self.after, (self.samples or 0) + (before.samples or 0) if known else None)
+        return UncapturedAudio(self.after, (self.samples or 0) + (before.samples or 0) if known else None)
 
 
 # Jitter moves the origin by some 20 ms, which over this long is small against the drift of bad clocks.

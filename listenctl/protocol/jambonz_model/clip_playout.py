@@ -9,8 +9,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from listenctl.protocol.audio import SAMPLE_BYTES
-from listenctl.protocol.jambonz_model.command_verdicts import Outbox, Outcome
-from listenctl.protocol.jambonz_model.play_audio import Clip
+from listenctl.protocol.jambonz_model.clip_decoder import Clip
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox
 from listenctl.protocol.jambonz_model.profiles import Profile
 
 
@@ -33,7 +33,7 @@ class ClipPlayer:
     killAudio stops one clip; that it may stop two nested ones (protocol.md 5.1) is not verified and not done here.
     """
 
-    def __init__(self, profile: Profile, outbox: Outbox) -> None:
+    def __init__(self, profile: Profile, outbox: PlayoutOutbox) -> None:
         self._profile = profile
         self._outbox = outbox
         self._stack: list[_Playing] = []
@@ -55,11 +55,15 @@ class ClipPlayer:
             self._serving_queue = False
         elif len(self._waiting) >= self._profile.max_waiting:
             self._say(
-                clip, Outcome.IGNORED, "queue-full", f"{len(self._waiting)} clips are waiting already", wrong=True
+                clip,
+                CommandOutcome.IGNORED,
+                "queue-full",
+                f"{len(self._waiting)} clips are waiting already",
+                wrong=True,
             )
         elif self._serving_queue:
             self._waiting.append(clip)
-            self._say(clip, Outcome.QUEUED, "", f"waits as number {len(self._waiting)}")
+            self._say(clip, CommandOutcome.QUEUED, "", f"waits as number {len(self._waiting)}")
         else:
             self._serving_queue = True
             self._start(clip, from_queue=True)
@@ -77,7 +81,7 @@ class ClipPlayer:
         killed = self._stack.pop()
         played = killed.position // SAMPLE_BYTES
         self._outbox.send(killed.clip.done(self._profile.play_done, played=played, killed=True))
-        self._say(killed.clip, Outcome.INTERRUPTED, "killed", f"stopped by killAudio after {played} samples")
+        self._say(killed.clip, CommandOutcome.INTERRUPTED, "killed", f"stopped by killAudio after {played} samples")
         self._after(killed)
         return True
 
@@ -99,22 +103,22 @@ class ClipPlayer:
         """Discard everything, because the listen has ended; nothing is said about it on the wire."""
         sentence = "cut off by the end of the listen"
         for playing in reversed(self._stack):
-            self._say(playing.clip, Outcome.INTERRUPTED, "ended", sentence)
+            self._say(playing.clip, CommandOutcome.INTERRUPTED, "ended", sentence)
         self._stack.clear()
         self._empty_queue("ended", sentence)
 
     def _start(self, clip: Clip, *, from_queue: bool) -> None:
         if self._stack:
             sentence = "plays at once, on top of a clip that goes on afterwards; set queuePlay to have it wait"
-            self._say(clip, Outcome.PLAYED, "on-top", sentence)
+            self._say(clip, CommandOutcome.PLAYED, "on-top", sentence)
         else:
-            self._say(clip, Outcome.PLAYED, "", "plays")
+            self._say(clip, CommandOutcome.PLAYED, "", "plays")
         self._stack.append(_Playing(clip, from_queue, self._profile.start_ticks))
 
     def _finish(self, over: _Playing) -> None:
         played = over.position // SAMPLE_BYTES
         self._outbox.send(over.clip.done(self._profile.play_done, played=played, killed=False))
-        self._say(over.clip, Outcome.FINISHED, "", f"played to its end, {played} samples")
+        self._say(over.clip, CommandOutcome.FINISHED, "", f"played to its end, {played} samples")
         self._after(over)
 
     def _after(self, over: _Playing) -> None:
@@ -127,8 +131,8 @@ class ClipPlayer:
 
     def _empty_queue(self, reason: str, sentence: str, *, wrong: bool = False) -> None:
         for clip in self._waiting:
-            self._say(clip, Outcome.INTERRUPTED, reason, sentence, wrong=wrong)
+            self._say(clip, CommandOutcome.INTERRUPTED, reason, sentence, wrong=wrong)
         self._waiting.clear()
 
-    def _say(self, clip: Clip, outcome: Outcome, reason: str, sentence: str, *, wrong: bool = False) -> None:
+    def _say(self, clip: Clip, outcome: CommandOutcome, reason: str, sentence: str, *, wrong: bool = False) -> None:
         self._outbox.judge(outcome, reason, sentence, wrong=wrong, command=clip.command)

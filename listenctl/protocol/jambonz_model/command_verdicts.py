@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from listenctl.protocol.messages import Mark, PlayDone
+from listenctl.protocol.jambonz_messages import Mark, PlayDone
 
 
-class Outcome(StrEnum):
+class CommandOutcome(StrEnum):
     """
     What became of a command.
 
@@ -39,13 +39,13 @@ class Verdict:
     """
 
     command: int
-    outcome: Outcome
+    outcome: CommandOutcome
     reason: str
     sentence: str
     wrong: bool = False
 
 
-class Outbox:
+class PlayoutOutbox:
     """
     What playout has to say until somebody takes it: verdicts to the developer, messages to the application.
 
@@ -58,7 +58,7 @@ class Outbox:
         self._messages: list[Mark | PlayDone] = []
 
     def judge(
-        self, outcome: Outcome, reason: str, sentence: str, *, wrong: bool = False, command: int | None = None
+        self, outcome: CommandOutcome, reason: str, sentence: str, *, wrong: bool = False, command: int | None = None
     ) -> None:
         """Add a verdict."""
         self._verdicts.append(Verdict(self.number if command is None else command, outcome, reason, sentence, wrong))

@@ -11,9 +11,9 @@ from enum import StrEnum
 from functools import partial
 from types import MappingProxyType
 
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
+from listenctl.protocol.call_metadata import MAX_FRAME_BYTES
 from listenctl.protocol.jambonz_model.profiles import CURRENT, OLD, Profile
-from listenctl.protocol.metadata import MAX_FRAME_BYTES
 
 _TOKEN = re.compile(r"\\.|[^\\'|]+|.", re.DOTALL)
 _UNESCAPED = {
@@ -65,7 +65,7 @@ class CallKind(StrEnum):
     ROOM = "room"
 
 
-def first_frame_fields(
+def first_text_fields(
     kind: CallKind,
     *,
     sample_rate: int,
@@ -98,7 +98,7 @@ def first_frame_fields(
             return dict(metadata) | _room_member(new_id, sample_rate)
 
 
-def first_frame(fields: Mapping[str, object], profile: Profile) -> bytes:
+def first_text(fields: Mapping[str, object], profile: Profile) -> bytes:
     """
     Return the text as it arrives from jambonz.
 
@@ -197,14 +197,14 @@ def _protect(fields: Mapping[str, object]) -> dict[str, object]:
 def _escape(name: str, value: object) -> object:
     match value:
         case str():
-            return wire_json.encode(value)[1:-1]
+            return peer_json.encode(value)[1:-1]
         case dict() if name == "customerData":
             return {key: _escape("", child) for key, child in value.items()}
     return value
 
 
 def _stringify(fields: Mapping[str, object]) -> str:
-    return wire_json.encode(_as_javascript(dict(fields)))
+    return peer_json.encode(_as_javascript(dict(fields)))
 
 
 def _as_javascript(value: object) -> object:
@@ -223,7 +223,7 @@ def _is_object(raw: bytes) -> bool:
         text = raw.decode()
     except UnicodeDecodeError:
         return False
-    value, end = wire_json.decode(text, strict=True) or (None, 0)
+    value, end = peer_json.decode(text, strict=True) or (None, 0)
     return isinstance(value, dict) and end == len(text)
 
 
@@ -241,7 +241,7 @@ def _cut(frame: bytes) -> bytes:
     return (head + odd + padding)[:MAX_FRAME_BYTES]
 
 
-BROKEN_FIRST_FRAMES: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
+BROKEN_FIRST_TEXTS: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
     {
         "apostrophe": partial(_add, member=b'"agent":"OBrien"', stray=b"'"),
         "quotes": partial(_add, member=b'"x":{"q":"say "hi""}'),

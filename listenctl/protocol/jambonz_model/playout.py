@@ -7,8 +7,7 @@ one is due. What was told before a tick has arrived before it (protocol.md 5, 6)
 
 from dataclasses import dataclass
 
-from listenctl.protocol.audio import SAMPLE_BYTES, LinearResampler, ResamplerFactory, add_wrapping
-from listenctl.protocol.commands import (
+from listenctl.protocol.application_commands import (
     ClearMarks,
     Command,
     Disconnect,
@@ -18,12 +17,13 @@ from listenctl.protocol.commands import (
     UnknownCommand,
     parse_command,
 )
-from listenctl.protocol.jambonz_model.command_verdicts import Outbox, Outcome, Verdict
-from listenctl.protocol.jambonz_model.play_audio import ClipReader, WavReader, read_wav
+from listenctl.protocol.audio import SAMPLE_BYTES, LinearResampler, ResamplerFactory, add_wrapping
+from listenctl.protocol.jambonz_messages import Mark, PlayDone
+from listenctl.protocol.jambonz_model.clip_decoder import ClipReader, WavReader, read_wav
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox, Verdict
 from listenctl.protocol.jambonz_model.playout_modes import ClipMode, PlayoutMode, StreamMode
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
 from listenctl.protocol.jambonz_model.stream_playout import ExactStream, MediaServerStream
-from listenctl.protocol.messages import Mark, PlayDone
 
 TICKS_PER_SECOND = 50
 MAX_FRAGMENTED_BYTES = 665_600
@@ -49,7 +49,7 @@ class BidirectionalAudio:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class PlayoutTick:
     """20 ms of a call: what the caller heard, at the call's rate, and what jambonz says to the application then."""
 
     audio: bytes
@@ -81,7 +81,7 @@ class Playout:
         option = option or BidirectionalAudio()
         self.profile = profile
         self.call_rate = call_rate
-        self._outbox = Outbox()
+        self._outbox = PlayoutOutbox()
         self._sample_rate = option.sample_rate or call_rate
         self._streams = _streams(profile, option)
         self._ticks = 0
@@ -147,7 +147,7 @@ class Playout:
             case ClearMarks():
                 self._mode.clear_marks()
             case Disconnect():
-                self._outbox.judge(Outcome.OBEYED, "", "jambonz closes the connection with 1000")
+                self._outbox.judge(CommandOutcome.OBEYED, "", "jambonz closes the connection with 1000")
             case UnknownCommand():
                 self._judge_unknown(command)
         return self._outbox.take_verdicts()
@@ -159,7 +159,7 @@ class Playout:
             self._mode.audio(data)
         return self._outbox.take_verdicts()
 
-    def tick(self, beneath: bytes = b"") -> Tick:
+    def tick(self, beneath: bytes = b"") -> PlayoutTick:
         """
         Play 20 ms.
 
@@ -174,7 +174,7 @@ class Playout:
             audio = add_wrapping(beneath, audio)
         self._ticks += 1
         heard = audio or beneath or bytes(size)
-        return Tick(heard, self._outbox.take_messages(), self._outbox.take_verdicts())
+        return PlayoutTick(heard, self._outbox.take_messages(), self._outbox.take_verdicts())
 
     def finish(self) -> tuple[Verdict, ...]:
         """End the listen; what hasn't been played or answered never will be."""
@@ -185,21 +185,21 @@ class Playout:
     def _judge_unknown(self, command: UnknownCommand) -> None:
         if command.type == "error":
             sentence = "ends the verb, while the connection stays open and audio goes on; send disconnect instead"
-            self._outbox.judge(Outcome.MISREAD, "ends-verb-only", sentence, wrong=True)
+            self._outbox.judge(CommandOutcome.MISREAD, "ends-verb-only", sentence, wrong=True)
         elif command.type in _UNKNOWN:
-            self._outbox.judge(Outcome.IGNORED, *_UNKNOWN[command.type], wrong=True)
+            self._outbox.judge(CommandOutcome.IGNORED, *_UNKNOWN[command.type], wrong=True)
         else:
             self._judge_type(command.type or "")
 
     def _judge_type(self, kind: str) -> None:
-        self._outbox.judge(Outcome.IGNORED, "unknown-type", f"jambonz knows no type {kind[:40]!r}", wrong=True)
+        self._outbox.judge(CommandOutcome.IGNORED, "unknown-type", f"jambonz knows no type {kind[:40]!r}", wrong=True)
 
     def _is_lost(self, data: bytes, *, fragmented: bool) -> bool:
         if not fragmented or len(data) <= MAX_FRAGMENTED_BYTES:
             return False
         self._outbox.number += 1
         sentence = f"lost: {len(data)} bytes in fragments, at most {MAX_FRAGMENTED_BYTES} are taken; use a single frame"
-        self._outbox.judge(Outcome.IGNORED, "fragments-too-long", sentence, wrong=True)
+        self._outbox.judge(CommandOutcome.IGNORED, "fragments-too-long", sentence, wrong=True)
         return True
 
 

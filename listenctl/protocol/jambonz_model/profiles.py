@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from listenctl.protocol.messages import JambonzMessage, PlayDone
+from listenctl.protocol.jambonz_messages import JambonzMessage, PlayDone
 
 _ESCAPES = {r"\"": '"', r"\n": "\n", r"\t": "\t", r"\s": " "}
 

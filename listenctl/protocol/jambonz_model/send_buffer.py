@@ -10,7 +10,7 @@ TAP_BYTES = 512 * 1024
 """Audio of one channel, at the call's own rate, that FreeSWITCH holds where the fork resamples."""
 
 
-class ForkBuffer:
+class SendBuffer:
     """
     Queue the frames of a call until the socket takes them; what waits leaves as one message.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from listenctl.protocol.audio import SAMPLE_BYTES, Resampler, ResamplerFactory
-from listenctl.protocol.jambonz_model.stream_marks import MarkAnswer, MarkLists, PendingMark
+from listenctl.protocol.jambonz_model.mark_playout import MarkAnswer, MarkLists, PendingMark
 
 FIRST_RELEASE = 1280
 """Samples that the pre-buffer wants at first, at the sender's rate and for each whole multiple of the call's."""

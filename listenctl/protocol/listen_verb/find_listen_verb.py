@@ -3,31 +3,31 @@
 from dataclasses import dataclass
 
 from listenctl.errors import UsageError
-from listenctl.protocol.listen_verb.typed_json import Options
+from listenctl.protocol.listen_verb.verb_options import VerbOptions
 
 _NAMES = ("listen", "stream")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundListen:
     """A listen's options, the verb that it is nested in (empty without one), and sentences on what was passed over."""
 
-    options: Options
+    options: VerbOptions
     within: str
     notes: tuple[str, ...]
 
 
-def find_listen(document: object, where: str) -> Found:
+def find_listen(document: object, where: str) -> FoundListen:
     """Return the first listen of an application or of a single verb; raise UsageError if none would start."""
-    found: list[tuple[str, Options]] = []
+    found: list[tuple[str, VerbOptions]] = []
     notes: list[str] = []
     for path, verb in _verbs(document):
-        _search(Options.of(verb, path or "the verb", where), path, found, notes)
+        _search(VerbOptions.of(verb, path or "the verb", where), path, found, notes)
     if not found:
         raise UsageError("; ".join([f"{where}: has no listen or stream that would start", *notes]))
     if len(found) > 1:
         notes.append(f"only {found[0][1].path} is simulated, not " + ", ".join(each.path for _, each in found[1:]))
-    return Found(found[0][1], found[0][0], tuple(notes))
+    return FoundListen(found[0][1], found[0][0], tuple(notes))
 
 
 def _verbs(document: object) -> list[tuple[str, object]]:
@@ -36,20 +36,20 @@ def _verbs(document: object) -> list[tuple[str, object]]:
     return [("", document)]
 
 
-def _search(verb: Options, path: str, found: list[tuple[str, Options]], notes: list[str]) -> None:
+def _search(verb: VerbOptions, path: str, found: list[tuple[str, VerbOptions]], notes: list[str]) -> None:
     name, value = _named(verb)
     path = f"{path}.{name}".lstrip(".")
     match name:
         case "listen" | "stream":
-            found.append(("", Options.of(value, path, verb.where)))
+            found.append(("", VerbOptions.of(value, path, verb.where)))
         case "dial":
-            dial = Options.of(value, path, verb.where)
+            dial = VerbOptions.of(value, path, verb.where)
             found.extend(("dial", child) for each in _NAMES if (child := dial.child(each)))
         case "config":
-            _search_config(Options.of(value, path, verb.where), found, notes)
+            _search_config(VerbOptions.of(value, path, verb.where), found, notes)
 
 
-def _search_config(config: Options, found: list[tuple[str, Options]], notes: list[str]) -> None:
+def _search_config(config: VerbOptions, found: list[tuple[str, VerbOptions]], notes: list[str]) -> None:
     if "stream" in config.fields:
         notes.append(f"{config.path}.stream is never read by jambonz; call it listen")
     listen = config.child("listen")
@@ -61,7 +61,7 @@ def _search_config(config: Options, found: list[tuple[str, Options]], notes: lis
         notes.append(f'{listen.path} starts nothing without "enable": true')
 
 
-def _named(verb: Options) -> tuple[str, object]:
+def _named(verb: VerbOptions) -> tuple[str, object]:
     """Return a verb's name and options: ``{"verb": "say", …}``, or ``{"say": {…}}`` as jambonz takes it too."""
     if name := verb.text("verb"):
         return name, {key: value for key, value in verb.fields.items() if key != "verb"}

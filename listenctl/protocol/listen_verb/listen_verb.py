@@ -11,12 +11,12 @@ from enum import StrEnum
 
 from listenctl.errors import UsageError
 from listenctl.protocol.audio import MIX_CHANNELS
+from listenctl.protocol.call_metadata import MAX_SAMPLE_RATE
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import IDEAL, Profile
-from listenctl.protocol.listen_verb.credentials import Credentials
 from listenctl.protocol.listen_verb.find_listen_verb import find_listen
-from listenctl.protocol.listen_verb.typed_json import Options, read_document
-from listenctl.protocol.metadata import MAX_SAMPLE_RATE
+from listenctl.protocol.listen_verb.verb_options import VerbOptions, read_document
+from listenctl.protocol.opening_handshake import Credentials
 
 _AUDIO_OPTIONS = ("url", "wsAuth", "sampleRate", "mixType", "bidirectionalAudio", "disableBidirectionalAudio")
 _BOTH_OPTIONS = (*_AUDIO_OPTIONS, "metadata", "maxLength", "timeout", "passDtmf", "playBeep")
@@ -157,7 +157,7 @@ def _hook_quirks(verb: ListenVerb) -> Iterator[str]:
         yield "what actionHook answers is not run"
 
 
-def _read(options: Options, nesting: Nesting) -> ListenVerb:
+def _read(options: VerbOptions, nesting: Nesting) -> ListenVerb:
     if nesting is Nesting.CONFIG and (unknown := options.unknown(_CONFIG_OPTIONS)):
         raise UsageError(f"{options.where}: jambonz rejects the whole config: it can't have {', '.join(unknown)}")
     _check_unused(options)
@@ -180,14 +180,14 @@ def _read(options: Options, nesting: Nesting) -> ListenVerb:
     )
 
 
-def _check_unused(options: Options) -> None:
+def _check_unused(options: VerbOptions) -> None:
     """Raise UsageError for a wrong type in what has no effect on a simulated call."""
     options.text("id")
     options.flag("earlyMedia")
     options.child("auth")
 
 
-def _bidirectional(options: Options) -> BidirectionalAudio:
+def _bidirectional(options: VerbOptions) -> BidirectionalAudio:
     audio = options.child("bidirectionalAudio") or replace(options, fields={})
     return BidirectionalAudio(
         enabled=audio.flag("enabled") is not False and not options.flag("disableBidirectionalAudio"),
@@ -196,18 +196,18 @@ def _bidirectional(options: Options) -> BidirectionalAudio:
     )
 
 
-def _action_hook(options: Options) -> ActionHook | None:
+def _action_hook(options: VerbOptions) -> ActionHook | None:
     written = options.fields.get("actionHook")
     if written is None or isinstance(written, str):
         return ActionHook(written) if written else None
-    hook = Options.of(written, f"{options.path}.actionHook", options.where)
+    hook = VerbOptions.of(written, f"{options.path}.actionHook", options.where)
     url = hook.text("url")
     if not url:
         raise hook.error("url", "is missing; give the URL to report to")
     return ActionHook(url, hook.choice("method", _METHODS) or "POST", _credentials(hook))
 
 
-def _credentials(options: Options | None) -> Credentials | None:
+def _credentials(options: VerbOptions | None) -> Credentials | None:
     """Return credentials if both parts are there; jambonz sends none otherwise (protocol.md 1.4)."""
     if not options:
         return None
@@ -215,11 +215,11 @@ def _credentials(options: Options | None) -> Credentials | None:
     return Credentials(username, password) if username and password else None
 
 
-def _fields(options: Options | None) -> Mapping[str, object]:
+def _fields(options: VerbOptions | None) -> Mapping[str, object]:
     return options.fields if options else {}
 
 
-def _rejections(options: Options, verb: ListenVerb) -> Iterator[str]:
+def _rejections(options: VerbOptions, verb: ListenVerb) -> Iterator[str]:
     """Return sentences on what jambonz would not have let through, though a call can be made all the same."""
     parts = (
         (options, _CONFIG_OPTIONS if verb.nesting is Nesting.CONFIG else _VERB_OPTIONS),

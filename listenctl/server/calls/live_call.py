@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Protocol
 from listenctl.events import Report, Reporter, describe_command, describe_gap, describe_message
 from listenctl.media.dtmf_detector import HeardKey, KeyListener
 from listenctl.media.levels import LevelMeter, Levels
+from listenctl.protocol.application_commands import Command
 from listenctl.protocol.call_sharing.stream_rate import rate_complaint
-from listenctl.protocol.commands import Command
-from listenctl.protocol.messages import Dtmf
-from listenctl.protocol.session import (
+from listenctl.protocol.jambonz_messages import Dtmf
+from listenctl.protocol.listen_session import (
     AudioReceived,
     CallStarted,
-    Event,
     FlushRequested,
     GapFound,
     ListenSession,
     MessageReceived,
     MetadataArrived,
     ProtocolViolation,
+    SessionEvent,
 )
 from listenctl.server.calls.live_call_log import (
     EMPTY_MESSAGE,
@@ -102,12 +102,12 @@ class LiveCall:
         self._meters: list[tuple[LevelWatcher, LevelMeter]] = []
         self._listener: KeyListener | None = None
 
-    def take_all(self, events: Iterable[Event]) -> None:
+    def take_all(self, events: Iterable[SessionEvent]) -> None:
         """Take in what the session found."""
         for event in events:
             self.take(event)
 
-    def take(self, event: Event) -> None:
+    def take(self, event: SessionEvent) -> None:
         """Take in one thing that happened on the wire."""
         log = self.log
         if log is None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from listenctl.events import Report
 from listenctl.media.dtmf_detector import HeardKey
 from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import GapLedger
-from listenctl.protocol.metadata import CallMetadata
-from listenctl.protocol.session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
+from listenctl.protocol.listen_session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
 
 # A peer decides how many texts it sends; beyond this they are counted and not kept.
 MAX_LOGGED = 10_000

@@ -5,20 +5,20 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from listenctl.protocol.application_commands import UnknownCommand, parse_command
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.call_sharing.shared_call import SharedCall
 from listenctl.protocol.call_sharing.sharing_actions import (
     Action,
     AudioToJambonz,
-    Refuse,
+    RefuseTool,
+    TextToEveryone,
     TextToJambonz,
-    ToEveryone,
-    ToTool,
+    TextToTool,
 )
 from listenctl.protocol.call_sharing.stream_rate import StreamRate, rate_in
-from listenctl.protocol.call_sharing.tool_messages import PREFIX, Refusal, RefusalReason
-from listenctl.protocol.commands import UnknownCommand, parse_command
-from listenctl.protocol.frames.splitter import Audio, Text
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.call_sharing.tool_messages import PREFIX, RefusalReason, ToolRefusal
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
 
 MAX_UNSENT = 4 * 1024 * 1024
 """Bytes that may wait for jambonz to read them; what tools send beyond that waits in turn, or is refused."""
@@ -27,10 +27,10 @@ POLL_EVERY = 0.02
 CALL_ENDED = "call ended"
 
 _NORMAL_CLOSURE = 1000
-_BUSY = Refusal(
+_BUSY = ToolRefusal(
     RefusalReason.JAMBONZ_BUSY, "not sent: jambonz hasn't read what it was sent before; audio is dropped until it does"
 )
-_ENDING = Refusal(RefusalReason.CALL_ENDING, "not sent: the call is ending")
+_ENDING = ToolRefusal(RefusalReason.CALL_ENDING, "not sent: the call is ending")
 
 
 class ToolLine(Protocol):
@@ -40,7 +40,7 @@ class ToolLine(Protocol):
     def unsent(self) -> int:
         """Bytes that jambonz hasn't read."""
 
-    def send(self, message: Text | Audio, /) -> bool:
+    def send(self, message: TextMessage | BinaryMessages, /) -> bool:
         """Send a message, unless the connection is closing; tell whether it was sent."""
 
     def watch(self, watched: bool, /) -> None:
@@ -126,11 +126,11 @@ class AttachedTools:
         if not self._outlets:
             self._line.watch(False)
 
-    async def take(self, tool: int, message: Text | Audio) -> None:
+    async def take(self, tool: int, message: TextMessage | BinaryMessages) -> None:
         """Take a message of a tool; it waits where jambonz doesn't read, and is refused where that takes long."""
         if await self._has_room(tool) or _is_for_us(message):
             self._act(self._shared.from_tool(tool, message), asked_by=tool)
-        elif isinstance(message, Text) or tool not in self._held_up:
+        elif isinstance(message, TextMessage) or tool not in self._held_up:
             self._outlets[tool].text(_BUSY.serialize().encode())
             self._held_up.add(tool)
 
@@ -174,27 +174,27 @@ class AttachedTools:
         for action in actions:
             match action:
                 case TextToJambonz(text):
-                    self._send(Text(text), asked_by)
+                    self._send(TextMessage(text), asked_by)
                 case AudioToJambonz(data):
-                    self._send(Audio(data, len(data), 1), asked_by)
-                case ToTool(tool, text):
+                    self._send(BinaryMessages(data, len(data), 1), asked_by)
+                case TextToTool(tool, text):
                     self._outlets[tool].text(text)
-                case ToEveryone(text):
+                case TextToEveryone(text):
                     if self._application is not None:
                         self._application(text)
                     for outlet in self._outlets.values():
                         outlet.text(text)
-                case Refuse(tool, refusal):
+                case RefuseTool(tool, refusal):
                     self._outlets[tool].text(refusal.serialize().encode())
         self._pass_clips_later()
 
-    def _send(self, message: Text | Audio, asked_by: int | None) -> None:
+    def _send(self, message: TextMessage | BinaryMessages, asked_by: int | None) -> None:
         if self._line.send(message) or asked_by not in self._outlets:
             return
         # Of audio this is said once.
-        if isinstance(message, Text) or asked_by not in self._turned_away:
+        if isinstance(message, TextMessage) or asked_by not in self._turned_away:
             self._outlets[asked_by].text(_ENDING.serialize().encode())
-        if isinstance(message, Audio):
+        if isinstance(message, BinaryMessages):
             self._turned_away.add(asked_by)
 
     def _pass_clips_later(self) -> None:
@@ -211,9 +211,9 @@ class AttachedTools:
         self._act(() if self._line.unsent > MAX_UNSENT else self._shared.pass_clips())
 
 
-def _is_for_us(message: Text | Audio) -> bool:
+def _is_for_us(message: TextMessage | BinaryMessages) -> bool:
     """Tell whether a message is none for jambonz, which therefore can't hold it up."""
-    if isinstance(message, Audio):
+    if isinstance(message, BinaryMessages):
         return False
     command = parse_command(message.data)
     return isinstance(command, UnknownCommand) and bool(command.type) and str(command.type).startswith(PREFIX)

@@ -20,11 +20,11 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from listenctl.events import VERSION, Report, json_line, timestamp
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 from listenctl.protocol.call_sharing.stream_rate import rate_in
-from listenctl.protocol.frames.splitter import Audio, Text
-from listenctl.protocol.messages import Dtmf
-from listenctl.protocol.session import MessageReceived
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.jambonz_messages import Dtmf
+from listenctl.protocol.listen_session import MessageReceived
 from listenctl.server.calls.find_call import find_call
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
@@ -161,13 +161,13 @@ class ControlServer:
             await outbox.wait_closed()
 
 
-def _message(message: str | bytes) -> Text | Audio:
-    return Text(message.encode()) if isinstance(message, str) else Audio(message, len(message), 1)
+def _message(message: str | bytes) -> TextMessage | BinaryMessages:
+    return TextMessage(message.encode()) if isinstance(message, str) else BinaryMessages(message, len(message), 1)
 
 
 def _json(connection: ServerConnection, value: Report) -> Response:
     response = connection.respond(HTTPStatus.OK, "")
-    response.body = wire_json.encode(value).encode(errors="backslashreplace") + b"\n"
+    response.body = peer_json.encode(value).encode(errors="backslashreplace") + b"\n"
     del response.headers["Content-Type"], response.headers["Content-Length"]
     response.headers["Content-Type"] = "application/json"
     response.headers["Content-Length"] = str(len(response.body))

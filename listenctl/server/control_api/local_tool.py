@@ -4,9 +4,9 @@ import asyncio
 from collections import deque
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.protocol.call_sharing.tool_messages import ControlType, RefusalReason, ServerWord, Synced
-from listenctl.protocol.frames.splitter import Audio, Text
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice, Synced, ToolMessageType
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import AttachedTools
 
@@ -53,7 +53,7 @@ class LocalTool:
             ListenctlError: it was let go, since it didn't listen.
         """
         self._check()
-        data = Text(message.encode()) if isinstance(message, str) else Audio(message, len(message), 1)
+        data = TextMessage(message.encode()) if isinstance(message, str) else BinaryMessages(message, len(message), 1)
         await self._attachments.take(self._number, data)
         self._check()
 
@@ -91,7 +91,7 @@ class LocalTool:
     async def ask_for_stream(self) -> None:
         """Take the stream, or a place among those who wait for it."""
         if not self._granted:
-            await self.send(ControlType.ACQUIRE.serialize())
+            await self.send(ToolMessageType.ACQUIRE.serialize())
 
     async def take_stream(self) -> None:
         """Wait for the stream."""
@@ -103,12 +103,12 @@ class LocalTool:
     async def release_stream(self) -> None:
         """Let others stream."""
         self._granted = False
-        await self.send(ControlType.RELEASE.serialize())
+        await self.send(ToolMessageType.RELEASE.serialize())
 
     async def stream_state(self) -> Synced:
         """Return how the playing of the call stands; not while a clip of this tool waits."""
         # The server answers within ``send``.
-        await self.send(ControlType.SYNC.serialize())
+        await self.send(ToolMessageType.SYNC.serialize())
         return self._synced
 
     def beside(self) -> "LocalTool":
@@ -127,7 +127,7 @@ class LocalTool:
         if self._end is not None or not self._attached:
             return
         message = data.decode(errors="replace")
-        self._notice(ServerWord.parse(message))
+        self._notice(ServerNotice.parse(message))
         if self._waiting_texts >= MAX_TEXTS:
             self._finish(ListenctlError(f"it was let go: it left {MAX_TEXTS} texts of the call unread"))
             return
@@ -146,13 +146,13 @@ class LocalTool:
         """Take notice that the call is over."""
         self._finish(NotFoundError(_GONE))
 
-    def _notice(self, word: ServerWord | None) -> None:
+    def _notice(self, word: ServerNotice | None) -> None:
         match word:
-            case ServerWord(ControlType.GRANTED):
+            case ServerNotice(ToolMessageType.GRANTED):
                 self._granted = True
-            case ServerWord(ControlType.ERROR, {"reason": RefusalReason.KILLED, **more}) if "id" not in more:
+            case ServerNotice(ToolMessageType.ERROR, {"reason": RefusalReason.KILLED, **more}) if "id" not in more:
                 self._granted = False
-            case ServerWord(ControlType.SYNCED, data):
+            case ServerNotice(ToolMessageType.SYNCED, data):
                 self._synced = Synced.parse(data)
 
     def _keep(self, message: str | bytes) -> None:

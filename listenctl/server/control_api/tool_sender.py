@@ -7,8 +7,8 @@ from collections.abc import Callable
 from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.frames import CloseCode
 
-from listenctl.protocol import peer_json as wire_json
-from listenctl.protocol.call_sharing.tool_messages import ControlType, RefusalReason
+from listenctl.protocol import peer_json
+from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ToolMessageType
 
 MAX_WAITING = 1024 * 1024
 """Bytes that may wait for a tool to read them, beyond what the kernel keeps; then its audio is dropped."""
@@ -64,7 +64,7 @@ class ToolSender:
         try:
             data.decode()
         except UnicodeDecodeError:
-            data = wire_json.read_text(data).encode()
+            data = peer_json.read_text(data).encode()
         if not self._connection.full and not self._held:
             self._send(data, text=True)
         elif len(self._held) < MAX_HELD_TEXTS and self._held_bytes + len(data) <= MAX_HELD_BYTES:
@@ -109,7 +109,7 @@ class ToolSender:
 
     def _describe_loss(self) -> bytes:
         data = {"reason": RefusalReason.TOO_SLOW, "detail": _TOO_SLOW, "dropped_samples": self._dropped_samples}
-        return wire_json.encode({"type": ControlType.ERROR, "data": data}).encode()
+        return peer_json.encode({"type": ToolMessageType.ERROR, "data": data}).encode()
 
     def _send(self, data: bytes, *, text: bool) -> None:
         # Unlike ``send`` this neither waits nor fails.

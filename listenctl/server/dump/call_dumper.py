@@ -21,8 +21,8 @@ from listenctl.errors import UsageError
 from listenctl.events import Report
 from listenctl.media.files.new_files import make_folder
 from listenctl.media.files.recording_names import clean
-from listenctl.protocol.frames.raw_frame_reader import FrameReader
-from listenctl.protocol.session import Sender
+from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
+from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.dump.dump_file import DumpFile, Item, Tell
@@ -173,7 +173,7 @@ class CallDump:
         self._at = 0.0
         self._created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         # What we send is whole already; a peer that announces more than the server takes isn't read any further.
-        self._readers = {Sender.JAMBONZ: FrameReader(max_message), Sender.APPLICATION: FrameReader()}
+        self._readers = {Sender.JAMBONZ: RawFrameReader(max_message), Sender.APPLICATION: RawFrameReader()}
         self._faulty: set[Sender] = set()
         self._items: list[Item] = []
         self._bytes = 0

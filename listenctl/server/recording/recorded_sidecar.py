@@ -23,7 +23,7 @@ from listenctl.media.files.new_files import Claim
 from listenctl.media.files.sidecar import channel_meanings, raw_metadata, tapped_party
 from listenctl.media.files.wav_recording import Loss, Recording
 from listenctl.protocol.gaps.gap_ledger import GapKind
-from listenctl.protocol.session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
+from listenctl.protocol.listen_session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
 from listenctl.server.calls.live_call_log import (
     EMPTY_MESSAGE,
     SHUTTING_DOWN,

@@ -7,7 +7,7 @@ Values come from jambonz, or whoever says to be it; they stand in the environmen
 from collections.abc import Mapping
 from pathlib import Path
 
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server.calls.live_call_log import LiveCallLog
 
@@ -41,7 +41,7 @@ def child_environment(
         "CHANNELS": audio.channels,
         "MIX_TYPE": metadata.mix_type,
         "STREAM_RATE": stream_rate,
-        "METADATA": wire_json.read_text(metadata.raw),
+        "METADATA": peer_json.read_text(metadata.raw),
     }
     if control is not None:
         values |= {"CONTROL": control, "NAME": control.stem}

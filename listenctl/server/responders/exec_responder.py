@@ -16,9 +16,9 @@ from enum import StrEnum
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
 from listenctl.play_to_call.stream_sender import LEAD, PAD, StreamSender
+from listenctl.protocol.application_commands import Disconnect
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat, SampleAssembler
-from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerWord
-from listenctl.protocol.commands import Disconnect
+from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice
 from listenctl.server.responders.call_responders import RespondedCall
 from listenctl.server.responders.child_process import READ_BYTES, ChildProcess
 from listenctl.server.responders.exec_environment import child_environment
@@ -175,7 +175,7 @@ class _Run:
                 if isinstance(message, bytes):
                     self._hear(message)
                 else:
-                    await self._notice(ServerWord.parse(message))
+                    await self._notice(ServerNotice.parse(message))
         except ListenctlError:
             self._child.end_writing()
 
@@ -207,7 +207,7 @@ class _Run:
         detail = f"the program isn't told that its audio now has {told.sample_rate} Hz and {told.channels} channels"
         self._call.warn("exec-format", detail)
 
-    async def _notice(self, word: ServerWord | None) -> None:
+    async def _notice(self, word: ServerNotice | None) -> None:
         if word is not None and word.data.get("reason") == RefusalReason.KILLED and self._sender is not None:
             self._sender.killed()
             # It speaks on, but whoever has killed it goes first.

@@ -20,7 +20,7 @@ from listenctl.capture.formats.write_dump import (
     loss_line,
 )
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.captured import endings, frames, losses, notices, read_file, seen, sessions
 
 HEADER = DumpHeader("2026-11-21T15:00:00.250000Z", "CS-A", "CS-A", "10.0.0.5:4", "/a?b=1", None, "wss://h:3000/a")

@@ -23,7 +23,7 @@ from listenctl.capture.formats.write_dump import (
     loss_line,
 )
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
 HEADER = DumpHeader("2026-11-21T15:00:00.123456Z", "CS-A", "CS-A", "127.0.0.1:4", "/a?b=1", None, "ws://h:3000/")

@@ -13,7 +13,7 @@ from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.compressed_files import OpenFile
 from listenctl.capture.formats.read_har import read_har
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.captured import endings, frames, notices, seen, sessions
 
 BEGAN = 1795273200.25

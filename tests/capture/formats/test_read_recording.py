@@ -17,8 +17,8 @@ from listenctl.capture.packets.packet_batches import Notice
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
-from listenctl.protocol.messages import Dtmf, JambonzMessage, Mark, PlayDone, UnknownMessage
-from listenctl.protocol.session import MessageReceived, Sender
+from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, UnknownMessage
+from listenctl.protocol.listen_session import MessageReceived, Sender
 from listenctl.server.calls.live_call_log import LiveCallEnd, LiveCallLog
 from listenctl.server.recording import recorded_sidecar as sidecar
 from tests.helpers.calls import STARTED_AT, call_log

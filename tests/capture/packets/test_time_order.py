@@ -7,7 +7,7 @@ import pytest
 from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.packets.pcap import read_pcap
 from listenctl.capture.packets.tcp_connections import Closed, Ending
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.captured import found, losses, seen, unmasked, upgraded
 from tests.helpers.frames import binary
 from tests.helpers.pcap import ACK, CLIENT, FIN, RST, Packet, Talk, pcap, read

@@ -13,8 +13,8 @@ from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.inspection.sound_checks.sound_observer import SoundChecksObserver
-from listenctl.protocol.session import AudioReceived
-from listenctl.protocol.timeline import Entry
+from listenctl.protocol.listen_session import AudioReceived
+from listenctl.protocol.timeline import TimelineEntry
 from tests.helpers.capture import CAPTURES, FOLDER
 from tests.helpers.captured import found
 from tests.helpers.pcap import Damage, Packet, cut, doubled, dropped, packets_of, reordered
@@ -24,9 +24,9 @@ class Audio(CallObserver):
     """Keep what jambonz sent, in which call and where."""
 
     def __init__(self) -> None:
-        self.heard: dict[int, list[Entry]] = {}
+        self.heard: dict[int, list[TimelineEntry]] = {}
 
-    def on_entry(self, session: CapturedSession, entry: Entry) -> None:
+    def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
         if isinstance(entry.event, AudioReceived):
             self.heard.setdefault(session.number, []).append(entry)
 
@@ -37,7 +37,7 @@ def packets(name: str) -> list[Packet]:
 
 def everything(
     events: Iterable[CaptureEvent], settings: InspectionSettings | None = None
-) -> tuple[list[Report], list[object], dict[int, Report], dict[int, list[Entry]]]:
+) -> tuple[list[Report], list[object], dict[int, Report], dict[int, list[TimelineEntry]]]:
     hearing, audio = SoundChecksObserver(), Audio()
     inspector = CaptureInspector(settings, [hearing, audio])
     for event in events:

@@ -10,7 +10,7 @@ from websockets.frames import Frame, Opcode
 
 from listenctl.capture.websocket.inflate_frames import Inflater
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.captured import ANSWER, found, frames, losses, payloads, upgraded
 from tests.helpers.frames import frame, text
 from tests.helpers.pcap import Talk

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from listenctl.capture.packets.pcap import read_pcap
 from listenctl.capture.packets.tcp_connections import Hole, Piece
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import FOLDER
 from tests.helpers.captured import (
     found,

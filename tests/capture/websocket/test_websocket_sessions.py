@@ -15,7 +15,7 @@ from listenctl.capture.packets.tcp_streams import StreamReader
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.tls.tls_events import Party
 from listenctl.capture.websocket.websocket_sessions import SessionReader
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import CAPTURES, FOLDER
 from tests.helpers.captured import (
     ANSWER,

@@ -18,8 +18,8 @@ from listenctl.errors import UsageError
 from listenctl.protocol.jambonz_model.first_text import CallKind
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, PROFILES
-from listenctl.protocol.listen_verb.credentials import Credentials
 from listenctl.protocol.listen_verb.listen_verb import ActionHook
+from listenctl.protocol.opening_handshake import Credentials
 from listenctl.simulator.plan import CallPlan, KeyPress
 
 URL = "ws://127.0.0.1:3000/"

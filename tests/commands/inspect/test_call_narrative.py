@@ -12,7 +12,7 @@ from listenctl.commands.inspect.narrative_lines import in_order, item_report, la
 from listenctl.commands.inspect.timeline_view import Form, StoryPrinter
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from listenctl.terminal.printable_text import Look, cells
 from tests.helpers.frames import BINARY, PING, TEXT
 from tests.helpers.inspected import APPLICATION, BEGAN, JAMBONZ, MadeUp, capture_events, new_session

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.commands.serve.test_command import AUDIO, METADATA, call
 from tests.helpers.cli import listenctl, service
 from tests.helpers.dumps import load, shapes_of

@@ -4,7 +4,7 @@ import pytest
 
 from listenctl.capture.packets.tcp_connections import Ending
 from listenctl.inspection.call_report import CallReport
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.inspected import APPLICATION, JAMBONZ, MadeUp, new_session, rules_in
 
 SOUND = b"\x00\x10" * 160

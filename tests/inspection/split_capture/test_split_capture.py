@@ -17,7 +17,7 @@ from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.split_capture.split_capture import split_captures
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.session import Sender
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.pcap import Packet, block, enhanced, interface, packets_of, pcap, section
 
 # Of TCP in IPv4 in Ethernet.

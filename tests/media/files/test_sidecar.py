@@ -5,7 +5,7 @@ import pytest
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.sidecar import channel_meanings, tapped_party
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.call_metadata import CallMetadata
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from listenctl.media.files.soundfile_clips import soundfile_wav_reader
-from listenctl.protocol.jambonz_model.play_audio import Sound, read_wav
+from listenctl.protocol.jambonz_model.clip_decoder import DecodedSound, read_wav
 
 RAMP = np.arange(-30000, 30000, 37, dtype="int16")
 
@@ -17,7 +17,7 @@ def wav(samples: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]", rate: int 
 
 
 def test_16_bits_come_as_they_are() -> None:
-    assert soundfile_wav_reader(wav(RAMP, 22050)) == Sound(22050, RAMP.astype("<i2").tobytes())
+    assert soundfile_wav_reader(wav(RAMP, 22050)) == DecodedSound(22050, RAMP.astype("<i2").tobytes())
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32"])
@@ -41,7 +41,7 @@ def test_other_samples_are_read_at_their_loudness(subtype: str) -> None:
 def test_a_sum_that_is_too_loud_is_clipped() -> None:
     sound = soundfile_wav_reader(wav(np.array([[0.9, 0.9], [-0.9, -0.9]], "float32"), subtype="FLOAT"))
 
-    assert sound == Sound(8000, b"\xff\x7f\x00\x80")
+    assert sound == DecodedSound(8000, b"\xff\x7f\x00\x80")
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"no sound at all", wav(RAMP)[:20], wav(RAMP, format="FLAC")])
@@ -57,4 +57,4 @@ def test_a_header_that_promises_more_than_there_is_gives_what_there_is() -> None
     data = bytearray(wav(RAMP))
     data[40:44] = (0x7FFFFFF0).to_bytes(4, "little")
 
-    assert soundfile_wav_reader(bytes(data)) == Sound(8000, RAMP.astype("<i2").tobytes())
+    assert soundfile_wav_reader(bytes(data)) == DecodedSound(8000, RAMP.astype("<i2").tobytes())

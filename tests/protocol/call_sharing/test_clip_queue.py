@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.call_sharing.clip_queue import (
     MAX_AT_JAMBONZ,
     MAX_PASSED_BYTES,
@@ -16,7 +17,6 @@ from listenctl.protocol.call_sharing.clip_queue import (
     QueuedClip,
     seconds_of,
 )
-from listenctl.protocol.commands import PlayAudio
 
 
 def clip(name: str, *, tool: int = 1, size: int = 1, seconds: float = 1.0) -> QueuedClip:

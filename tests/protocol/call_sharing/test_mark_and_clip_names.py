@@ -1,15 +1,20 @@
 import pytest
 
-from listenctl.protocol.call_sharing.mark_and_clip_names import MAX_OUTSTANDING, Asked, ClipOrder, WireNames
+from listenctl.protocol.call_sharing.mark_and_clip_names import (
+    MAX_OUTSTANDING,
+    ClipOrder,
+    GeneratedNames,
+    PendingAnswer,
+)
 
 
 def test_each_name_is_new_and_leads_back_to_its_tool_once() -> None:
-    names = WireNames[str]("lc-m")
+    names = GeneratedNames[str]("lc-m")
 
     given = [names.give(1, "a"), names.give(2, "a"), names.give(1, "a")]
 
     assert given == ["lc-m1", "lc-m2", "lc-m3"]
-    assert [names.take(name) for name in given] == [Asked(1, "a"), Asked(2, "a"), Asked(1, "a")]
+    assert [names.take(name) for name in given] == [PendingAnswer(1, "a"), PendingAnswer(2, "a"), PendingAnswer(1, "a")]
     assert names.take("lc-m1") is None
     assert names.give(1, "a") == "lc-m4"
 
@@ -19,7 +24,7 @@ def test_each_name_is_new_and_leads_back_to_its_tool_once() -> None:
     ["", "lc-m", "lc-m0", "lc-m01", "lc-m2", "lc-m-1", "lc-m1 ", "lc-m\u0661", "lc-m" + "9" * 5000, "1", 5, None],
 )
 def test_names_of_others_are_not_ours(name: object) -> None:
-    names = WireNames[str]("lc-m")
+    names = GeneratedNames[str]("lc-m")
     names.give(1, "a")
 
     assert names.has_given("lc-m1")
@@ -27,14 +32,14 @@ def test_names_of_others_are_not_ours(name: object) -> None:
 
 
 def test_a_name_stays_ours_after_its_answer() -> None:
-    names = WireNames[str]("lc-m")
+    names = GeneratedNames[str]("lc-m")
     names.take(names.give(1, "a"))
 
     assert names.has_given("lc-m1")
 
 
 def test_counts_what_each_tool_waits_for() -> None:
-    names = WireNames[str]("lc-m")
+    names = GeneratedNames[str]("lc-m")
     for tool in (1, 1, 2):
         names.give(tool, "a")
     assert (names.count(1), names.count(2), names.count(3)) == (2, 1, 0)

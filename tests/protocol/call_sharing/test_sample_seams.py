@@ -2,18 +2,18 @@
 
 import random
 
-from listenctl.protocol.call_sharing.shared_stream import SampleSeams, Speaker
+from listenctl.protocol.call_sharing.shared_stream import SampleBoundaries, Speaker
 
 
 def test_one_speaker_alone_is_left_as_it_is() -> None:
-    seams = SampleSeams()
+    seams = SampleBoundaries()
     pieces = [b"\x01", b"\x02\x03", b"", b"\x04\x05\x06"]
 
     assert [seams.feed("application", piece) for piece in pieces] == pieces
 
 
 def test_a_sample_that_another_speaker_cuts_is_completed_and_its_rest_left_out() -> None:
-    seams = SampleSeams()
+    seams = SampleBoundaries()
 
     assert seams.feed("application", b"\x01\x02\x03") == b"\x01\x02\x03"
     assert seams.feed("tool", b"\x11\x12\x13") == b"\0\x11\x12\x13"
@@ -23,7 +23,7 @@ def test_a_sample_that_another_speaker_cuts_is_completed_and_its_rest_left_out()
 
 
 def test_nothing_said_owes_nothing() -> None:
-    seams = SampleSeams()
+    seams = SampleBoundaries()
     seams.feed("application", b"\x01")
     seams.feed("tool", b"\x11\x12")
 
@@ -34,7 +34,7 @@ def test_nothing_said_owes_nothing() -> None:
 def test_whole_samples_arrive_as_they_were_said_whatever_the_cuts() -> None:
     chance = random.Random(1)
     for _ in range(300):
-        seams, sent = SampleSeams(), bytearray()
+        seams, sent = SampleBoundaries(), bytearray()
         # Low bytes are even and high bytes odd, and the speaker can be read off both.
         places: dict[Speaker, int] = {"application": 0, "tool": 0}
         for _ in range(chance.randrange(1, 30)):

@@ -3,12 +3,18 @@ import json
 import pytest
 from hypothesis import given
 
+from listenctl.protocol.application_commands import MarkCommand
 from listenctl.protocol.call_sharing.mark_and_clip_names import MAX_OUTSTANDING
 from listenctl.protocol.call_sharing.shared_call import MAX_NAME, SharedCall
-from listenctl.protocol.call_sharing.sharing_actions import Action, Refuse, TextToJambonz, ToEveryone, ToTool
-from listenctl.protocol.commands import MarkCommand
-from listenctl.protocol.frames.splitter import Text
-from listenctl.protocol.messages import Mark, parse_texts
+from listenctl.protocol.call_sharing.sharing_actions import (
+    Action,
+    RefuseTool,
+    TextToEveryone,
+    TextToJambonz,
+    TextToTool,
+)
+from listenctl.protocol.frames.client_frame_reader import TextMessage
+from listenctl.protocol.jambonz_messages import Mark, parse_texts
 from tests.helpers.playout import play, tone
 from tests.protocol.test_peer_json import JSON
 
@@ -17,12 +23,12 @@ PLAY_DONE = (
     '{"type":"playDone","data":{"id":%s,"playbackSeconds":"1","playbackMilliseconds":"1240",'
     '"playbackLastOffsetPos":"9920"}}'
 )
-KILL = Text(b'{"type":"killAudio"}')
-CLEAR = Text(b'{"type":"clearMarks"}')
+KILL = TextMessage(b'{"type":"killAudio"}')
+CLEAR = TextMessage(b'{"type":"clearMarks"}')
 
 
-def mark(name: str) -> Text:
-    return Text(MarkCommand(name).serialize().encode())
+def mark(name: str) -> TextMessage:
+    return TextMessage(MarkCommand(name).serialize().encode())
 
 
 def reached(name: str, event: str = "playout") -> bytes:
@@ -35,7 +41,7 @@ def shared(tools: int) -> tuple[SharedCall, list[int]]:
 
 
 def reason(action: Action) -> str:
-    assert isinstance(action, Refuse)
+    assert isinstance(action, RefuseTool)
     return action.refusal.reason
 
 
@@ -46,8 +52,8 @@ def test_a_mark_goes_out_under_a_name_of_its_own_and_returns_under_the_sender_s(
     assert list(call.from_tool(second, mark("end"))) == [TextToJambonz(b'{"type":"mark","data":{"name":"lc-m2"}}')]
 
     answer = b'{"type": "mark", "data": {"name":"end", "event": "playout"}}'
-    assert list(call.from_jambonz(reached("lc-m2"))) == [ToTool(second, answer)]
-    assert list(call.from_jambonz(reached("lc-m1"))) == [ToTool(first, answer)]
+    assert list(call.from_jambonz(reached("lc-m2"))) == [TextToTool(second, answer)]
+    assert list(call.from_jambonz(reached("lc-m1"))) == [TextToTool(first, answer)]
 
 
 @pytest.mark.parametrize("name", ['say "hi"', "back\\slash", "new\nline", "O'Brien", "é", ""])
@@ -57,7 +63,7 @@ def test_names_that_jambonz_would_break_return_whole(name: str) -> None:
 
     (action,) = call.from_jambonz(reached("lc-m1"))
 
-    assert isinstance(action, ToTool)
+    assert isinstance(action, TextToTool)
     assert json.loads(action.text) == {"type": "mark", "data": {"name": name, "event": "playout"}}
     assert parse_texts(action.text) == (Mark(name, "playout"),)
 
@@ -70,11 +76,11 @@ def test_a_clip_s_id_returns_with_its_json_type(own: str, returned: str) -> None
     call, (tool,) = shared(1)
     command = '{"type":"playAudio","data":{"audioContent":"AAA=","audioContentType":"raw","sampleRate":8000,"id":%s}}'
 
-    sent = call.from_tool(tool, Text((command % own).encode()))
+    sent = call.from_tool(tool, TextMessage((command % own).encode()))
     answer = call.from_jambonz((PLAY_DONE % '"lc-c1"').encode())
 
     assert list(sent) == [TextToJambonz((command % '"lc-c1"').encode())]
-    assert list(answer) == [ToTool(tool, (PLAY_DONE % returned).encode())]
+    assert list(answer) == [TextToTool(tool, (PLAY_DONE % returned).encode())]
 
 
 @pytest.mark.parametrize("field", ["", ',"id":null'])
@@ -82,11 +88,11 @@ def test_a_clip_without_an_id_is_answered_without_one(field: str) -> None:
     call, (tool,) = shared(1)
     command = '{"type":"playAudio","data":{"audioContent":"AAA=","audioContentType":"raw"%s}}'
 
-    sent = call.from_tool(tool, Text((command % field).encode()))
+    sent = call.from_tool(tool, TextMessage((command % field).encode()))
     answer = call.from_jambonz((PLAY_DONE % '"lc-c1"').encode())
 
     assert list(sent) == [TextToJambonz((command % ',"id":"lc-c1"').encode())]
-    assert list(answer) == [ToTool(tool, (PLAY_DONE % "0").replace('"id":0,', "").encode())]
+    assert list(answer) == [TextToTool(tool, (PLAY_DONE % "0").replace('"id":0,', "").encode())]
 
 
 def test_one_tool_s_equal_names_are_answered_one_by_one() -> None:
@@ -94,8 +100,8 @@ def test_one_tool_s_equal_names_are_answered_one_by_one() -> None:
     for _ in range(2):
         call.from_tool(tool, mark("a"))
 
-    assert list(call.from_jambonz(reached("lc-m1"))) == [ToTool(tool, reached("a"))]
-    assert list(call.from_jambonz(reached("lc-m2", "cleared"))) == [ToTool(tool, reached("a", "cleared"))]
+    assert list(call.from_jambonz(reached("lc-m1"))) == [TextToTool(tool, reached("a"))]
+    assert list(call.from_jambonz(reached("lc-m2", "cleared"))) == [TextToTool(tool, reached("a", "cleared"))]
 
 
 def test_a_repeated_answer_is_told_to_nobody() -> None:
@@ -110,16 +116,20 @@ def test_a_repeated_answer_is_told_to_nobody() -> None:
 def test_what_answers_no_tool_goes_to_everyone_byte_by_byte(text: bytes) -> None:
     call, _ = shared(2)
 
-    assert list(call.from_jambonz(text)) == [ToEveryone(text)]
+    assert list(call.from_jambonz(text)) == [TextToEveryone(text)]
 
 
 def test_texts_that_are_glued_together_are_told_apart() -> None:
     call, (tool,) = shared(1)
-    call.from_tool(tool, Text(play(tone(8), id=5)))
+    call.from_tool(tool, TextMessage(play(tone(8), id=5)))
 
     actions = call.from_jambonz(DTMF + (PLAY_DONE % '"lc-c1"').encode() + reached("theirs"))
 
-    assert list(actions) == [ToEveryone(DTMF), ToTool(tool, (PLAY_DONE % 5).encode()), ToEveryone(reached("theirs"))]
+    assert list(actions) == [
+        TextToEveryone(DTMF),
+        TextToTool(tool, (PLAY_DONE % 5).encode()),
+        TextToEveryone(reached("theirs")),
+    ]
 
 
 def test_an_event_with_quotes_can_t_break_the_answer() -> None:
@@ -128,7 +138,7 @@ def test_an_event_with_quotes_can_t_break_the_answer() -> None:
 
     (action,) = call.from_jambonz(rb'{"type":"mark","data":{"name":"lc-m1","event":"\"x\""}}')
 
-    assert isinstance(action, ToTool)
+    assert isinstance(action, TextToTool)
     assert json.loads(action.text)["data"] == {"name": "a", "event": '"x"'}
 
 
@@ -150,7 +160,7 @@ def test_an_event_with_quotes_can_t_break_the_answer() -> None:
 def test_what_has_no_name_is_passed_on_byte_by_byte(text: bytes) -> None:
     call, (tool,) = shared(1)
 
-    assert list(call.from_tool(tool, Text(text))) == [TextToJambonz(text)]
+    assert list(call.from_tool(tool, TextMessage(text))) == [TextToJambonz(text)]
 
 
 @given(JSON)
@@ -158,7 +168,7 @@ def test_any_json_is_passed_on_as_it_is(value: object) -> None:
     call, (tool,) = shared(1)
     text = json.dumps({"type": "x", "data": value}).encode()
 
-    assert list(call.from_tool(tool, Text(text))) == [TextToJambonz(text)]
+    assert list(call.from_tool(tool, TextMessage(text))) == [TextToJambonz(text)]
 
 
 def test_clear_marks_of_one_tool_makes_room_for_all() -> None:
@@ -177,7 +187,7 @@ def test_a_tool_that_waits_for_too_much_is_refused_until_answers_come() -> None:
     for _ in range(MAX_OUTSTANDING):
         call.from_tool(tool, mark("a"))
 
-    for message in (mark("b"), Text(play(tone(8)))):
+    for message in (mark("b"), TextMessage(play(tone(8)))):
         assert [reason(action) for action in call.from_tool(tool, message)] == ["too-many-outstanding"]
     assert [type(action) for action in call.from_tool(other, mark("b"))] == [TextToJambonz]
 
@@ -188,7 +198,7 @@ def test_a_tool_that_waits_for_too_much_is_refused_until_answers_come() -> None:
 def test_clips_count_like_marks() -> None:
     call, (tool,) = shared(1)
     for _ in range(MAX_OUTSTANDING):
-        call.from_tool(tool, Text(play(b"")))
+        call.from_tool(tool, TextMessage(play(b"")))
 
     assert [reason(action) for action in call.from_tool(tool, mark("a"))] == ["too-many-outstanding"]
 
@@ -196,17 +206,19 @@ def test_clips_count_like_marks() -> None:
 def test_clips_that_a_kill_has_dropped_are_waited_for_no_more() -> None:
     call, (tool,) = shared(1)
     for _ in range(MAX_OUTSTANDING):
-        call.from_tool(tool, Text(play(b"", id="a")))
+        call.from_tool(tool, TextMessage(play(b"", id="a")))
 
     call.from_tool(tool, KILL)
 
-    assert list(call.from_jambonz(b'{"type":"playDone"}')) == [ToTool(tool, b'{"type":"playDone","data":{"id":"a"}}')]
+    assert list(call.from_jambonz(b'{"type":"playDone"}')) == [
+        TextToTool(tool, b'{"type":"playDone","data":{"id":"a"}}')
+    ]
     for _ in range(MAX_OUTSTANDING):
         assert [type(action) for action in call.from_tool(tool, mark("a"))] == [TextToJambonz]
 
 
-@pytest.mark.parametrize("message", [mark("x" * MAX_NAME), Text(play(tone(8), id=["x" * MAX_NAME]))])
-def test_a_name_that_is_too_long_is_refused(message: Text) -> None:
+@pytest.mark.parametrize("message", [mark("x" * MAX_NAME), TextMessage(play(tone(8), id=["x" * MAX_NAME]))])
+def test_a_name_that_is_too_long_is_refused(message: TextMessage) -> None:
     call, (tool,) = shared(1)
 
     assert [reason(action) for action in call.from_tool(tool, message)] == ["name-too-long"]
@@ -215,16 +227,16 @@ def test_a_name_that_is_too_long_is_refused(message: Text) -> None:
 def test_where_ids_return_an_answer_without_one_is_nobody_s() -> None:
     call, (tool,) = shared(1)
     for own in ("a", "b"):
-        call.from_tool(tool, Text(play(b"", id=own)))
+        call.from_tool(tool, TextMessage(play(b"", id=own)))
     call.from_jambonz((PLAY_DONE % '"lc-c1"').encode())
 
-    assert list(call.from_jambonz(b'{"type":"playDone"}')) == [ToEveryone(b'{"type":"playDone"}')]
+    assert list(call.from_jambonz(b'{"type":"playDone"}')) == [TextToEveryone(b'{"type":"playDone"}')]
 
 
 def test_answers_to_a_tool_that_has_left_are_dropped() -> None:
     call, (first, second) = shared(2)
     call.from_tool(first, mark("a"))
-    call.from_tool(first, Text(play(tone(8), id="a")))
+    call.from_tool(first, TextMessage(play(tone(8), id="a")))
 
     call.detach(first)
 
@@ -255,8 +267,8 @@ def test_an_application_s_own_names_stay_and_their_answers_go_to_everyone() -> N
     call.from_tool(tool, mark("a"))
 
     assert list(call.from_application(mark("a").data)) == [TextToJambonz(mark("a").data)]
-    assert list(call.from_jambonz(reached("a"))) == [ToEveryone(reached("a"))]
-    assert list(call.from_jambonz(reached("lc-m1"))) == [ToTool(tool, reached("a"))]
+    assert list(call.from_jambonz(reached("a"))) == [TextToEveryone(reached("a"))]
+    assert list(call.from_jambonz(reached("lc-m1"))) == [TextToTool(tool, reached("a"))]
 
 
 def test_an_application_s_clear_marks_counts_for_the_tools() -> None:
@@ -270,9 +282,9 @@ def test_an_application_s_clear_marks_counts_for_the_tools() -> None:
 def test_an_application_s_clip_without_an_id_is_not_answered_to_a_tool() -> None:
     call, (tool,) = shared(1)
     call.from_application(play(tone(8)))
-    call.from_tool(tool, Text(play(tone(8), id="tool")))
+    call.from_tool(tool, TextMessage(play(tone(8), id="tool")))
 
-    assert list(call.from_jambonz(b'{"type":"playDone"}')) == [ToEveryone(b'{"type":"playDone"}')]
+    assert list(call.from_jambonz(b'{"type":"playDone"}')) == [TextToEveryone(b'{"type":"playDone"}')]
 
 
 def test_another_listenctl_behind_us_is_kept_apart_by_the_prefix() -> None:
@@ -280,5 +292,5 @@ def test_another_listenctl_behind_us_is_kept_apart_by_the_prefix() -> None:
     tool = call.attach()
 
     assert list(call.from_tool(tool, mark("a"))) == [TextToJambonz(mark("lc-7f3a-m1").data)]
-    assert list(call.from_jambonz(reached("lc-m1"))) == [ToEveryone(reached("lc-m1"))]
-    assert list(call.from_jambonz(reached("lc-7f3a-m1"))) == [ToTool(tool, reached("a"))]
+    assert list(call.from_jambonz(reached("lc-m1"))) == [TextToEveryone(reached("lc-m1"))]
+    assert list(call.from_jambonz(reached("lc-7f3a-m1"))) == [TextToTool(tool, reached("a"))]

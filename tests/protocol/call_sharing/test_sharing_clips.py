@@ -6,21 +6,21 @@ import pytest
 
 from listenctl.protocol.call_sharing.clip_queue import MAX_AT_JAMBONZ, MAX_WAITING, PATIENCE
 from listenctl.protocol.call_sharing.shared_call import SharedCall
-from listenctl.protocol.call_sharing.sharing_actions import Refuse, TextToJambonz, ToTool
+from listenctl.protocol.call_sharing.sharing_actions import RefuseTool, TextToJambonz, TextToTool
 from listenctl.protocol.call_sharing.tool_messages import Synced
-from listenctl.protocol.frames.splitter import Audio, Text
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.jambonz_messages import PlayDone
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
 from listenctl.protocol.jambonz_model.profiles import OLD, PROFILES, Profile
-from listenctl.protocol.messages import PlayDone
 from tests.helpers.clock import FakeClock
 from tests.helpers.playout import play, tone
 
-KILL = Text(b'{"type":"killAudio"}')
-SYNC = Text(b'{"type":"listenctl:sync"}')
+KILL = TextMessage(b'{"type":"killAudio"}')
+SYNC = TextMessage(b'{"type":"listenctl:sync"}')
 
 
-def clip(own: object, seconds: float = 1.0, **data: object) -> Text:
-    return Text(play(tone(round(8000 * seconds)), id=own, **{"queuePlay": True, **data}))
+def clip(own: object, seconds: float = 1.0, **data: object) -> TextMessage:
+    return TextMessage(play(tone(round(8000 * seconds)), id=own, **{"queuePlay": True, **data}))
 
 
 def shared(tools: int, clock: FakeClock | None = None) -> tuple[SharedCall, list[int]]:
@@ -51,12 +51,14 @@ def sent(actions: object) -> list[str]:
 
 def refusals(actions: object) -> list[tuple[int, str, object]]:
     assert isinstance(actions, list | tuple)
-    return [(action.tool, action.refusal.reason, action.refusal.id) for action in actions if isinstance(action, Refuse)]
+    return [
+        (action.tool, action.refusal.reason, action.refusal.id) for action in actions if isinstance(action, RefuseTool)
+    ]
 
 
 def synced(actions: object, tool: int) -> list[Synced]:
     assert isinstance(actions, list | tuple)
-    texts = [json.loads(action.text) for action in actions if isinstance(action, ToTool) and action.tool == tool]
+    texts = [json.loads(action.text) for action in actions if isinstance(action, TextToTool) and action.tool == tool]
     return [Synced.parse(text["data"]) for text in texts if text["type"] == "listenctl:synced"]
 
 
@@ -69,7 +71,7 @@ def test_what_jambonz_wouldnt_keep_waits_and_goes_with_each_answer_in_order() ->
     actions = call.from_jambonz(done("lc-c1"))
 
     assert isinstance(actions, list)
-    assert [type(action) for action in actions] == [ToTool, TextToJambonz]
+    assert [type(action) for action in actions] == [TextToTool, TextToJambonz]
     assert sent(actions) == [name(1)]
     assert sent(call.from_jambonz(done("lc-c2"))) == [name(2)]
 
@@ -128,7 +130,7 @@ def test_a_clip_on_top_is_stopped_before_the_one_below() -> None:
 
     # Of what was stopped there is an answer all the same, and once it has come there is nothing to stop.
     for name in ("lc-c2", "lc-c1"):
-        assert any(isinstance(action, ToTool) for action in call.from_jambonz(done(name)))
+        assert any(isinstance(action, TextToTool) for action in call.from_jambonz(done(name)))
     assert refusals(call.from_tool(first, KILL)) == []
 
 
@@ -165,7 +167,7 @@ def test_clips_that_jambonz_never_answers_dont_stand_in_the_way() -> None:
     assert sent(call.pass_clips()) == [name(1)]
     # It may still be answered.
     (answer,) = call.from_jambonz(done("lc-c1"))
-    assert isinstance(answer, ToTool)
+    assert isinstance(answer, TextToTool)
 
 
 def test_too_many_clips_are_refused_by_their_id() -> None:
@@ -198,7 +200,7 @@ def test_a_tool_whose_clips_are_killed_is_told_before_it_is_synced() -> None:
     actions = call.from_tool(first, KILL)
 
     assert isinstance(actions, list)
-    assert [type(action) for action in actions[-3:]] == [Refuse, ToTool, TextToJambonz]
+    assert [type(action) for action in actions[-3:]] == [RefuseTool, TextToTool, TextToJambonz]
 
 
 def test_synced_says_how_many_clips_wait() -> None:
@@ -213,15 +215,15 @@ def test_synced_says_how_many_clips_wait() -> None:
     assert answer.clip_seconds == pytest.approx(MAX_AT_JAMBONZ + 3.0, abs=0.01)
 
 
-def acquire(rate: object) -> Text:
-    return Text(json.dumps({"type": "listenctl:acquire", "data": {"sampleRate": rate}}).encode())
+def acquire(rate: object) -> TextMessage:
+    return TextMessage(json.dumps({"type": "listenctl:acquire", "data": {"sampleRate": rate}}).encode())
 
 
 def test_synced_says_the_rate_and_what_is_still_to_be_played() -> None:
     clock = FakeClock()
     call, (first, second) = shared(2, clock)
     call.from_tool(first, acquire(16_000))
-    call.from_tool(first, Audio(tone(16_000), 32_000, 1))
+    call.from_tool(first, BinaryMessages(tone(16_000), 32_000, 1))
 
     clock.advance(0.25)
     (answer,) = synced(call.from_tool(second, SYNC), second)
@@ -266,7 +268,7 @@ def test_a_rate_that_is_none_takes_the_stream_all_the_same(rate: object) -> None
 def test_data_that_is_no_object_is_none(data: bytes) -> None:
     call, (tool,) = shared(1)
 
-    call.from_tool(tool, Text(b'{"type":"listenctl:acquire","data":%s}' % data))
+    call.from_tool(tool, TextMessage(b'{"type":"listenctl:acquire","data":%s}' % data))
 
     assert call.streamer == tool
 
@@ -275,7 +277,7 @@ def test_audio_while_another_streams_is_not_counted() -> None:
     call, (first, second) = shared(2)
     call.from_tool(first, acquire(8000))
 
-    call.from_tool(second, Audio(tone(8000), 16_000, 1))
+    call.from_tool(second, BinaryMessages(tone(8000), 16_000, 1))
 
     (answer,) = synced(call.from_tool(first, SYNC), first)
     assert answer.playout == 0.0
@@ -291,7 +293,7 @@ def test_where_ids_dont_return_clips_that_one_on_top_dropped_are_not_answered() 
         for action in actions:
             if isinstance(action, TextToJambonz):
                 playout.text(action.text)
-            elif isinstance(action, ToTool):
+            elif isinstance(action, TextToTool):
                 answered.append(json.loads(action.text).get("data", {}).get("id"))
 
     for own in ("plays", "dropped", "dropped too"):

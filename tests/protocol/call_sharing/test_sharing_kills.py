@@ -11,11 +11,11 @@ from listenctl.protocol.call_sharing.sharing_actions import (
     Action,
     Actions,
     AudioToJambonz,
-    Refuse,
+    RefuseTool,
     TextToJambonz,
-    ToTool,
+    TextToTool,
 )
-from listenctl.protocol.frames.splitter import Audio, Text
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
 from tests.helpers.clock import FakeClock
 from tests.helpers.playout import tone
 from tests.protocol.call_sharing.test_sharing_clips import (
@@ -34,11 +34,11 @@ from tests.protocol.call_sharing.test_sharing_clips import (
 
 KILLED = TextToJambonz(KILL.data)
 SOUND = tone(160)
-RELEASE = Text(b'{"type":"listenctl:release"}')
+RELEASE = TextMessage(b'{"type":"listenctl:release"}')
 
 
-def audio(data: bytes = SOUND) -> Audio:
-    return Audio(data, len(data), 1)
+def audio(data: bytes = SOUND) -> BinaryMessages:
+    return BinaryMessages(data, len(data), 1)
 
 
 def streamed(actions: Actions) -> bytes:
@@ -46,7 +46,7 @@ def streamed(actions: Actions) -> bytes:
 
 
 def granted(actions: Actions) -> list[int]:
-    texts = [(action.tool, json.loads(action.text)) for action in actions if isinstance(action, ToTool)]
+    texts = [(action.tool, json.loads(action.text)) for action in actions if isinstance(action, TextToTool)]
     return [tool for tool, text in texts if text["type"] == "listenctl:granted"]
 
 
@@ -108,7 +108,7 @@ def test_a_kill_of_another_ends_the_turn_and_drops_what_is_still_sent() -> None:
 
 
 @pytest.mark.parametrize("asked", [acquire(8000), RELEASE])
-def test_who_asks_or_is_done_after_a_kill_is_heard_again(asked: Text) -> None:
+def test_who_asks_or_is_done_after_a_kill_is_heard_again(asked: TextMessage) -> None:
     call, first, second = streaming()
     call.from_tool(second, KILL)
 
@@ -143,8 +143,8 @@ def test_a_kill_of_one_s_own_leaves_the_turn() -> None:
     assert call.streamer == first
 
 
-def withdraw(own: object) -> Text:
-    return Text(json.dumps({"type": "listenctl:withdraw", "data": {"id": own}}).encode())
+def withdraw(own: object) -> TextMessage:
+    return TextMessage(json.dumps({"type": "listenctl:withdraw", "data": {"id": own}}).encode())
 
 
 def test_a_clip_that_waits_here_is_withdrawn_without_a_word_to_jambonz() -> None:
@@ -262,10 +262,10 @@ def test_where_the_call_streams_a_clip_is_withdrawn_without_a_kill() -> None:
 
 def test_synced_says_whether_a_mark_was_ever_answered() -> None:
     call, (first, second) = shared(2)
-    call.from_tool(first, Text(b'{"type":"mark","data":{"name":"here"}}'))
+    call.from_tool(first, TextMessage(b'{"type":"mark","data":{"name":"here"}}'))
     assert [state.mark_answered for state in synced(call.from_tool(second, SYNC), second)] == [False]
 
     call.from_jambonz(b'{"type": "mark", "data": {"name":"lc-m1", "event": "playout"}}')
 
     assert [state.mark_answered for state in synced(call.from_tool(second, SYNC), second)] == [True]
-    assert not any(isinstance(action, Refuse) for action in call.from_tool(first, audio()))
+    assert not any(isinstance(action, RefuseTool) for action in call.from_tool(first, audio()))

@@ -7,30 +7,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from listenctl.protocol.application_commands import MarkCommand, PlayAudio, parse_command
 from listenctl.protocol.call_sharing.shared_call import SharedCall
 from listenctl.protocol.call_sharing.sharing_actions import (
     Action,
     AudioToJambonz,
-    Refuse,
+    RefuseTool,
+    TextToEveryone,
     TextToJambonz,
-    ToEveryone,
-    ToTool,
+    TextToTool,
 )
-from listenctl.protocol.commands import MarkCommand, PlayAudio, parse_command
-from listenctl.protocol.frames.splitter import Audio, Text
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.jambonz_messages import Mark, PlayDone, parse_texts
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, PROFILES, Profile
-from listenctl.protocol.messages import Mark, PlayDone, parse_texts
 from tests.helpers.playout import play, tone
 
 DTMF = b'{"event":"dtmf","dtmf":"2","duration":"1600"}'
-KILL = Text(b'{"type":"killAudio"}')
+KILL = TextMessage(b'{"type":"killAudio"}')
 REPEATED = TextToJambonz(KILL.data)
-CLEAR = Text(b'{"type":"clearMarks"}')
+CLEAR = TextMessage(b'{"type":"clearMarks"}')
 
 
-def mark(name: str) -> Text:
-    return Text(MarkCommand(name).serialize().encode())
+def mark(name: str) -> TextMessage:
+    return TextMessage(MarkCommand(name).serialize().encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ManyTools(RuleBasedStateMachine):
     @rule(index=INDEX, own=IDS)
     def ask_for_clip(self, index: int, own: object) -> None:
         tool = self._tool(index)
-        self.clips.append(Owed(self._wire_name(tool, Text(play(b"", id=own))), tool, own))
+        self.clips.append(Owed(self._wire_name(tool, TextMessage(play(b"", id=own))), tool, own))
 
     @precondition(lambda self: self.marks)
     @rule(index=INDEX)
@@ -83,7 +83,7 @@ class ManyTools(RuleBasedStateMachine):
     def kill(self, index: int) -> None:
         actions = self.call.from_tool(self._tool(index), KILL)
         assert actions[-1] == TextToJambonz(KILL.data)
-        assert all(isinstance(action, Refuse) for action in actions[:-1])
+        assert all(isinstance(action, RefuseTool) for action in actions[:-1])
         for owed in self.marks:
             self._answer_mark(owed, "cleared")
         self.marks.clear()
@@ -101,12 +101,12 @@ class ManyTools(RuleBasedStateMachine):
 
     @rule()
     def press_digit(self) -> None:
-        assert list(self.call.from_jambonz(DTMF)) == [ToEveryone(DTMF)]
+        assert list(self.call.from_jambonz(DTMF)) == [TextToEveryone(DTMF)]
 
     def _tool(self, index: int) -> int:
         return self.tools[index % len(self.tools)]
 
-    def _wire_name(self, tool: int, message: Text) -> str:
+    def _wire_name(self, tool: int, message: TextMessage) -> str:
         (action,) = self.call.from_tool(tool, message)
         assert isinstance(action, TextToJambonz)
         command = parse_command(action.text)
@@ -121,7 +121,7 @@ class ManyTools(RuleBasedStateMachine):
         self._answer(owed, Mark(owed.wire_name, event), Mark(str(owed.own), event))
 
     def _answer(self, owed: Owed, answer: Mark | PlayDone, returned: Mark | PlayDone) -> None:
-        expected = [ToTool(owed.tool, returned.serialize().encode())] if owed.tool in self.tools else []
+        expected = [TextToTool(owed.tool, returned.serialize().encode())] if owed.tool in self.tools else []
         # A killAudio may have to be repeated for the clips behind.
         actions = [action for action in self.call.from_jambonz(answer.serialize().encode()) if action != REPEATED]
         assert actions == expected
@@ -152,7 +152,7 @@ def test_no_bytes_raise_and_every_text_gets_somewhere(texts: list[bytes]) -> Non
     tool = call.attach()
 
     for text in texts:
-        assert len(call.from_tool(tool, Text(text))) == 1
+        assert len(call.from_tool(tool, TextMessage(text))) == 1
         assert len(call.from_application(text)) == 1
         assert call.from_jambonz(text) or b"lc-m1" in text
 
@@ -167,7 +167,7 @@ class Conversation:
         self.answers: dict[int, list[object]] = {tool: [] for tool in self.tools}
         self.everyone: list[bytes] = []
 
-    def send(self, tool: int, message: Text | Audio) -> None:
+    def send(self, tool: int, message: TextMessage | BinaryMessages) -> None:
         for action in self.call.from_tool(tool, message):
             match action:
                 case TextToJambonz(text):
@@ -183,11 +183,11 @@ class Conversation:
 
     def _keep(self, action: Action) -> None:
         match action:
-            case ToTool(tool, text):
+            case TextToTool(tool, text):
                 for message in parse_texts(text):
                     assert isinstance(message, Mark | PlayDone)
                     self.answers[tool].append(message.id if isinstance(message, PlayDone) else message.name)
-            case ToEveryone(text):
+            case TextToEveryone(text):
                 self.everyone.append(text)
             case TextToJambonz(text):
                 self.playout.text(text)
@@ -199,7 +199,7 @@ def test_clips_of_many_tools_are_answered_to_each_by_every_implementation(profil
     conversation = Conversation(profile, BidirectionalAudio(), 30)
 
     for tool in conversation.tools:
-        conversation.send(tool, Text(play(tone(160), queuePlay=True, id=tool)))
+        conversation.send(tool, TextMessage(play(tone(160), queuePlay=True, id=tool)))
     conversation.run(300)
 
     assert conversation.answers == {tool: [tool] for tool in conversation.tools}
@@ -215,7 +215,7 @@ def test_marks_of_many_tools_are_answered_to_each_in_order(profile: Profile) -> 
     for round_ in ("first", "second"):
         for tool in conversation.tools:
             conversation.send(tool, mark(round_))
-        conversation.send(streamer, Audio(tone(1280), 2560, 1))
+        conversation.send(streamer, BinaryMessages(tone(1280), 2560, 1))
     conversation.run(100)
 
     assert conversation.answers == {tool: ["first", "second"] for tool in conversation.tools}
@@ -225,12 +225,12 @@ def test_marks_of_many_tools_are_answered_to_each_in_order(profile: Profile) -> 
 def test_after_a_kill_the_next_clip_is_answered_to_its_own_sender(profile: Profile) -> None:
     conversation = Conversation(profile, BidirectionalAudio(), 3)
     playing, waiting, later = conversation.tools
-    conversation.send(playing, Text(play(tone(1600), queuePlay=True, id="playing")))
-    conversation.send(waiting, Text(play(tone(1600), queuePlay=True, id="waiting")))
+    conversation.send(playing, TextMessage(play(tone(1600), queuePlay=True, id="playing")))
+    conversation.send(waiting, TextMessage(play(tone(1600), queuePlay=True, id="waiting")))
     conversation.run(3)
 
     conversation.send(later, KILL)
-    conversation.send(later, Text(play(tone(160), queuePlay=True, id="later")))
+    conversation.send(later, TextMessage(play(tone(160), queuePlay=True, id="later")))
     conversation.run(100)
 
     # The documented killAudio empties the queue, that of the others goes on with what waits.

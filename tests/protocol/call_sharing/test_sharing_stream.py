@@ -2,18 +2,18 @@
 
 import json
 
-from listenctl.protocol.call_sharing.sharing_actions import AudioToJambonz, TextToJambonz, ToTool
-from listenctl.protocol.call_sharing.tool_messages import ControlType, Refusal, RefusalReason
-from listenctl.protocol.frames.splitter import Audio, Text
+from listenctl.protocol.call_sharing.sharing_actions import AudioToJambonz, TextToJambonz, TextToTool
+from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ToolMessageType, ToolRefusal
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
 from tests.protocol.call_sharing.test_shared_call import reason, shared
 
-ACQUIRE = Text(b'{"type":"listenctl:acquire"}')
-RELEASE = Text(b'{"type":"listenctl:release"}')
+ACQUIRE = TextMessage(b'{"type":"listenctl:acquire"}')
+RELEASE = TextMessage(b'{"type":"listenctl:release"}')
 GRANTED = b'{"type":"listenctl:granted"}'
 
 
-def audio(data: bytes) -> Audio:
-    return Audio(data, len(data), 1)
+def audio(data: bytes) -> BinaryMessages:
+    return BinaryMessages(data, len(data), 1)
 
 
 def test_a_second_streamer_is_refused_once_and_its_audio_dropped() -> None:
@@ -71,11 +71,11 @@ def test_the_rest_of_a_dropped_sample_is_not_sent() -> None:
 def test_who_asks_waits_for_its_turn_in_order() -> None:
     call, (first, second, third) = shared(3)
 
-    assert list(call.from_tool(first, ACQUIRE)) == [ToTool(first, GRANTED)]
+    assert list(call.from_tool(first, ACQUIRE)) == [TextToTool(first, GRANTED)]
     assert list(call.from_tool(second, ACQUIRE)) == []
     assert list(call.from_tool(third, ACQUIRE)) == []
-    assert list(call.from_tool(first, RELEASE)) == [ToTool(second, GRANTED)]
-    assert list(call.detach(second)) == [ToTool(third, GRANTED)]
+    assert list(call.from_tool(first, RELEASE)) == [TextToTool(second, GRANTED)]
+    assert list(call.detach(second)) == [TextToTool(third, GRANTED)]
     assert list(call.detach(third)) == []
     assert call.streamer is None
 
@@ -85,7 +85,7 @@ def test_half_a_sample_of_a_streamer_does_not_shift_the_next() -> None:
     call.from_tool(first, audio(b"111"))
     call.from_tool(second, ACQUIRE)
 
-    assert list(call.detach(first)) == [AudioToJambonz(b"\0"), ToTool(second, GRANTED)]
+    assert list(call.detach(first)) == [AudioToJambonz(b"\0"), TextToTool(second, GRANTED)]
 
 
 def test_empty_audio_takes_nothing() -> None:
@@ -100,11 +100,14 @@ def test_sync_is_answered_behind_what_was_sent_before_even_to_a_tool_that_waits_
     call.from_tool(first, ACQUIRE)
     call.from_tool(second, ACQUIRE)
 
-    actions = [*call.from_tool(second, Text(b"x")), *call.from_tool(second, Text(b'{"type":"listenctl:sync"}'))]
+    actions = [
+        *call.from_tool(second, TextMessage(b"x")),
+        *call.from_tool(second, TextMessage(b'{"type":"listenctl:sync"}')),
+    ]
 
     (passed, synced) = actions
     assert passed == TextToJambonz(b"x")
-    assert isinstance(synced, ToTool)
+    assert isinstance(synced, TextToTool)
     assert synced.tool == second
     assert json.loads(synced.text)["type"] == "listenctl:synced"
 
@@ -112,13 +115,13 @@ def test_sync_is_answered_behind_what_was_sent_before_even_to_a_tool_that_waits_
 def test_control_messages_never_reach_jambonz() -> None:
     call, (tool,) = shared(1)
 
-    for kind in (*ControlType, "listenctl:other", "listenctl:"):
-        actions = call.from_tool(tool, Text(json.dumps({"Type": kind}).encode()))
+    for kind in (*ToolMessageType, "listenctl:other", "listenctl:"):
+        actions = call.from_tool(tool, TextMessage(json.dumps({"Type": kind}).encode()))
         assert not any(isinstance(action, TextToJambonz) for action in actions)
     assert [reason(action) for action in actions] == ["unknown-control"]
 
 
 def test_a_refusal_says_why_in_json() -> None:
-    text = Refusal(RefusalReason.STREAM_BUSY, "wait").serialize()
+    text = ToolRefusal(RefusalReason.STREAM_BUSY, "wait").serialize()
 
     assert text == '{"type":"listenctl:error","data":{"reason":"stream-busy","detail":"wait"}}'

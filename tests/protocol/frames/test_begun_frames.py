@@ -2,7 +2,7 @@
 
 import pytest
 
-from listenctl.protocol.frames.raw_frame_reader import FrameReader, RawFrame
+from listenctl.protocol.frames.raw_frame_reader import RawFrame, RawFrameReader
 from tests.helpers.frames import binary, frame
 
 
@@ -10,7 +10,7 @@ from tests.helpers.frames import binary, frame
 @pytest.mark.parametrize("mask", [None, b"abcd"])
 def test_a_frame_that_has_begun_is_told_with_what_it_lacks(size: int, mask: bytes | None) -> None:
     payload = bytes(index % 256 for index in range(size))
-    reader = FrameReader()
+    reader = RawFrameReader()
 
     reader.feed(binary(b"before") + frame(1, payload, mask=mask, fin=False)[:-2])
 
@@ -18,7 +18,7 @@ def test_a_frame_that_has_begun_is_told_with_what_it_lacks(size: int, mask: byte
 
 
 def test_a_frame_of_which_only_the_header_is_there_has_begun() -> None:
-    reader = FrameReader()
+    reader = RawFrameReader()
 
     reader.feed(binary(b"x" * 200)[:8])
 
@@ -27,7 +27,7 @@ def test_a_frame_of_which_only_the_header_is_there_has_begun() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 7])
 def test_without_its_header_nothing_is_known_of_a_frame(size: int) -> None:
-    reader = FrameReader()
+    reader = RawFrameReader()
 
     reader.feed(binary(b"x" * 200)[:size])
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame
 from websockets.protocol import Protocol, Side
 
-from listenctl.protocol.frames.raw_frame_reader import FrameReader, RawFrame
+from listenctl.protocol.frames.raw_frame_reader import RawFrame, RawFrameReader
 from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, MASK, PING, PONG, TEXT, binary, close, frame, text
 
 DATA = st.binary(max_size=200) | st.integers(120, 70_000).map(lambda size: bytes([size & 0xFF]) * size)
@@ -19,7 +19,7 @@ FRAMES = st.lists(
 
 
 def read(*pieces: bytes, max_frame: int = 1 << 20) -> list[RawFrame]:
-    reader = FrameReader(max_frame)
+    reader = RawFrameReader(max_frame)
     return [one for piece in pieces for one in reader.feed(piece)]
 
 
@@ -69,7 +69,7 @@ def test_frames_that_are_not_allowed_are_given_all_the_same() -> None:
 
 @pytest.mark.parametrize("length", [1 << 63, (1 << 64) - 1, 1001])
 def test_after_an_impossible_length_there_is_nothing_more(length: int) -> None:
-    reader = FrameReader(1000)
+    reader = RawFrameReader(1000)
     bad = b"\x82\xff" + length.to_bytes(8, "big")
 
     before = reader.feed(binary(b"good") + bad + MASK + b"x")
@@ -81,7 +81,7 @@ def test_after_an_impossible_length_there_is_nothing_more(length: int) -> None:
 
 
 def test_an_impossible_length_is_a_fault_as_soon_as_it_is_there() -> None:
-    reader = FrameReader(1000)
+    reader = RawFrameReader(1000)
 
     for byte in b"\x82\xfe\xff\xff":
         assert reader.fault == ""
@@ -91,7 +91,7 @@ def test_an_impossible_length_is_a_fault_as_soon_as_it_is_there() -> None:
 
 
 def test_it_says_how_much_of_a_frame_waits_for_its_end() -> None:
-    reader = FrameReader()
+    reader = RawFrameReader()
 
     reader.feed(binary(b"whole") + binary(bytes(100))[:50])
 
@@ -118,7 +118,7 @@ def test_it_reads_what_the_library_reads(sent: list[tuple[int, bytes]], trail: b
 @given(st.lists(st.binary(max_size=60), max_size=20))
 def test_cuts_never_matter_and_nothing_raises(pieces: list[bytes]) -> None:
     stream = b"".join(pieces)
-    cut, whole, single = FrameReader(500), FrameReader(500), FrameReader(500)
+    cut, whole, single = RawFrameReader(500), RawFrameReader(500), RawFrameReader(500)
 
     frames = [one for piece in pieces for one in cut.feed(piece)]
 

@@ -11,7 +11,13 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from listenctl.protocol.frames.server_frame_reader import Ended, Message, Pong, ServerEvent, ServerFrames
+from listenctl.protocol.frames.server_frame_reader import (
+    PongReply,
+    ServerEvent,
+    ServerFrameReader,
+    ServerMessage,
+    ServerStreamEnd,
+)
 from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame
 
 MAX_SIZE = 70_000
@@ -44,15 +50,17 @@ def cut(stream: bytes, sizes: Sequence[int]) -> list[bytes]:
 
 
 def through_frames(reads: Sequence[bytes]) -> list[ServerEvent]:
-    frames = ServerFrames(MAX_SIZE)
+    frames = ServerFrameReader(MAX_SIZE)
     return [event for read in reads for event in frames.receive(read)]
 
 
-def summary(events: Sequence[ServerEvent]) -> tuple[list[Said], list[Said], list[Ended]]:
+def summary(events: Sequence[ServerEvent]) -> tuple[list[Said], list[Said], list[ServerStreamEnd]]:
     """Return the messages, the answers to pings, and the end."""
-    messages = [("text" if event.is_text else "binary", event.data) for event in events if isinstance(event, Message)]
-    pongs = [answer for event in events if isinstance(event, Pong) for answer in sent(event.frame)]
-    return messages, pongs, [event for event in events if isinstance(event, Ended)]
+    messages = [
+        ("text" if event.is_text else "binary", event.data) for event in events if isinstance(event, ServerMessage)
+    ]
+    pongs = [answer for event in events if isinstance(event, PongReply) for answer in sent(event.frame)]
+    return messages, pongs, [event for event in events if isinstance(event, ServerStreamEnd)]
 
 
 def through_library(reads: Sequence[bytes]) -> tuple[list[Said], list[Said], ClientProtocol]:
@@ -145,7 +153,11 @@ def test_messages_and_answers_are_those_of_the_library(stream: bytes, kept: floa
 def test_a_message_is_the_same_whole_and_byte_by_byte(size: int) -> None:
     payload = bytes(index % 251 for index in range(size))
     stream = said(BINARY, payload) + said(TEXT, b"{}") + said(BINARY, payload)
-    expected = [Message(False, payload, False), Message(True, b"{}", False), Message(False, payload, False)]
+    expected = [
+        ServerMessage(False, payload, False),
+        ServerMessage(True, b"{}", False),
+        ServerMessage(False, payload, False),
+    ]
 
     assert through_frames([stream]) == expected
     assert through_frames(cut(stream, [1 if size < 1000 else 61])) == expected
@@ -154,9 +166,9 @@ def test_a_message_is_the_same_whole_and_byte_by_byte(size: int) -> None:
 def test_the_parts_of_a_message_are_joined_and_it_is_said() -> None:
     stream = said(TEXT, b"a", fin=False) + said(PING, b"hi") + said(CONTINUATION, b"\xff", fin=True) + said(TEXT, b"b")
 
-    messages = [event for event in through_frames([stream]) if isinstance(event, Message)]
+    messages = [event for event in through_frames([stream]) if isinstance(event, ServerMessage)]
 
-    assert messages == [Message(True, b"a\xff", True), Message(True, b"b", False)]
+    assert messages == [ServerMessage(True, b"a\xff", True), ServerMessage(True, b"b", False)]
 
 
 @pytest.mark.parametrize(
@@ -167,34 +179,34 @@ def test_the_parts_of_a_message_are_joined_and_it_is_said() -> None:
 def test_what_two_bytes_condemn_ends_at_once(head: bytes) -> None:
     (end,) = through_frames([head[:1], head[1:]])
 
-    assert isinstance(end, Ended)
+    assert isinstance(end, ServerStreamEnd)
     assert end.fault
 
 
 def test_a_close_inside_a_fragmented_message_is_echoed_like_any_other() -> None:
     (end,) = through_frames([said(TEXT, b"a", fin=False) + said(CLOSE, b"\x03\xe8bye")])
 
-    assert isinstance(end, Ended)
+    assert isinstance(end, ServerStreamEnd)
     assert (sent(end.answer), end[1:]) == ([("CLOSE", b"\x03\xe8bye")], (True, 1000, "bye", ""))
 
 
 def test_a_reason_that_is_no_utf8_is_echoed_as_it_is() -> None:
     (end,) = through_frames([said(CLOSE, b"\x03\xe8\xff")])
 
-    assert isinstance(end, Ended)
+    assert isinstance(end, ServerStreamEnd)
     assert bytes(a ^ b for a, b in zip(end.answer[6:], end.answer[2:5], strict=True)) == b"\x03\xe8\xff"
     assert (end.code, end.reason, end.fault) == (1000, "\ufffd", "")
 
 
 def test_nothing_is_taken_after_the_end() -> None:
-    frames = ServerFrames()
+    frames = ServerFrameReader()
 
     assert len(frames.receive(said(CLOSE, b"") + said(TEXT, b"late"))) == 1
     assert frames.receive(said(TEXT, b"later")) == []
 
 
 def test_endless_empty_fragments_take_no_memory() -> None:
-    frames = ServerFrames()
+    frames = ServerFrameReader()
     frames.receive(said(BINARY, b"ab", fin=False))
 
     for _ in range(100):
@@ -204,11 +216,11 @@ def test_endless_empty_fragments_take_no_memory() -> None:
 
 
 def test_a_message_without_end_is_refused() -> None:
-    frames = ServerFrames(1000)
+    frames = ServerFrameReader(1000)
 
     assert frames.receive(said(BINARY, bytes(600), fin=False)) == []
     (end,) = frames.receive(said(CONTINUATION, bytes(600)))
 
-    assert isinstance(end, Ended)
+    assert isinstance(end, ServerStreamEnd)
     assert end.fault.startswith("a message that can't be taken: ")
     assert end.answer == b""

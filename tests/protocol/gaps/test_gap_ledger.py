@@ -7,7 +7,7 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.frames.splitter import Audio, Splitter
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ClientFrameReader
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind, GapLedger
 from tests.helpers.arrivals import (
     FRAME,
@@ -320,13 +320,13 @@ def test_no_audio_is_no_gap() -> None:
 def real_call(name: str) -> tuple[float, Arrivals, AudioFormat]:
     """Return the time at which a captured call began, the arrivals of its messages, and its format."""
     (_, request), *segments = client_stream(name)
-    splitter = Splitter(ServerProtocol(state=OPEN), max_size=1 << 22)
+    splitter = ClientFrameReader(ServerProtocol(state=OPEN), max_size=1 << 22)
     assert request.endswith(b"\r\n\r\n")
     arrivals = [
         (at, message.message_bytes)
         for at, data in segments
         for message in splitter.receive(data)
-        if isinstance(message, Audio)
+        if isinstance(message, BinaryMessages)
         for _ in range(message.messages)
     ]
     audio = received_audio(name)

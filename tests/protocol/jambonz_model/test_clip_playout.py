@@ -2,8 +2,8 @@
 
 import pytest
 
+from listenctl.protocol.jambonz_messages import PlayDone
 from listenctl.protocol.jambonz_model.profiles import IDEAL, NEXT
-from listenctl.protocol.messages import PlayDone
 from tests.helpers.playout import Call, play, tone, words
 
 

@@ -4,15 +4,15 @@ from itertools import count
 
 import pytest
 
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.jambonz_model.first_text import (
-    BROKEN_FIRST_FRAMES,
+    BROKEN_FIRST_TEXTS,
     CallKind,
     describe_damage,
-    first_frame,
-    first_frame_fields,
+    first_text,
+    first_text_fields,
 )
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, PROFILES, Profile
-from listenctl.protocol.metadata import CallMetadata
 
 INBOUND = (
     '{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","direction":"inbound","from":"15083084809",'
@@ -38,7 +38,7 @@ def ids() -> Callable[[], str]:
 
 
 def fields_of(kind: CallKind, mix_type: str = "mono", **metadata: object) -> dict[str, object]:
-    return first_frame_fields(
+    return first_text_fields(
         kind,
         sample_rate=8000,
         mix_type=mix_type,
@@ -52,7 +52,7 @@ def fields_of(kind: CallKind, mix_type: str = "mono", **metadata: object) -> dic
 @pytest.mark.parametrize("profile", PROFILES.values())
 @pytest.mark.parametrize("text", [INBOUND, NESTED])
 def test_a_frame_without_oddities_arrives_as_jambonz_writes_it(text: str, profile: Profile) -> None:
-    assert first_frame(json.loads(text), profile) == text.encode()
+    assert first_text(json.loads(text), profile) == text.encode()
 
 
 def test_an_inbound_call_has_the_fields_of_a_real_one_in_order() -> None:
@@ -147,66 +147,66 @@ def test_metadata_is_merged_last_and_may_overwrite_anything(kind: CallKind) -> N
 def test_numbers_are_written_as_javascript_does() -> None:
     fields = {"a": 8000.0, "b": [1.5, -0.0, {"c": 2.0}], "d": True, "e": None}
 
-    assert first_frame(fields, IDEAL) == b'{"a":8000,"b":[1.5,0,{"c":2}],"d":true,"e":null}'
+    assert first_text(fields, IDEAL) == b'{"a":8000,"b":[1.5,0,{"c":2}],"d":true,"e":null}'
 
 
 @pytest.mark.parametrize("profile", COMMAND_LINE)
 def test_one_apostrophe_goes_to_the_end(profile: Profile) -> None:
     fields = {"sampleRate": 8000, "mixType": "mono", "callSid": "c", "agent": "O'Brien"}
 
-    frame = first_frame(fields, profile)
+    frame = first_text(fields, profile)
 
     assert frame == b'{"sampleRate":8000,"mixType":"mono","callSid":"c","agent":"OBrien"}\''
 
 
 @pytest.mark.parametrize("profile", COMMAND_LINE)
 def test_two_apostrophes_vanish(profile: Profile) -> None:
-    assert first_frame({"a": "O'Brien", "b": "it's"}, profile) == b'{"a":"OBrien","b":"its"}'
+    assert first_text({"a": "O'Brien", "b": "it's"}, profile) == b'{"a":"OBrien","b":"its"}'
 
 
 @pytest.mark.parametrize("profile", COMMAND_LINE)
 def test_nested_values_lose_their_escapes(profile: Profile) -> None:
-    assert first_frame({"x": {"q": 'say "hi"'}}, profile) == b'{"x":{"q":"say "hi""}}'
-    assert first_frame({"x": ["1\n2\t3"]}, profile) == b'{"x":["1\n2\t3"]}'
-    assert first_frame({"_customerData": {"q": 'say "hi"'}}, profile) == b'{"_customerData":{"q":"say "hi""}}'
-    assert first_frame({"callerName": 'Bob "B"'}, profile) == b'{"callerName":"Bob "B""}'
+    assert first_text({"x": {"q": 'say "hi"'}}, profile) == b'{"x":{"q":"say "hi""}}'
+    assert first_text({"x": ["1\n2\t3"]}, profile) == b'{"x":["1\n2\t3"]}'
+    assert first_text({"_customerData": {"q": 'say "hi"'}}, profile) == b'{"_customerData":{"q":"say "hi""}}'
+    assert first_text({"callerName": 'Bob "B"'}, profile) == b'{"callerName":"Bob "B""}'
 
 
 def test_current_protects_the_top_level_of_metadata_and_customer_data() -> None:
     fields = {"q": 'say "hi"\n', "path": "C:\\new", "customerData": {"q": 'say "hi"', "deep": {"q": '"'}}}
 
-    frame = first_frame(fields, CURRENT)
+    frame = first_text(fields, CURRENT)
 
     assert frame == rb'{"q":"say \"hi\"\n","path":"C:\\new","customerData":{"q":"say \"hi\"","deep":{"q":"""}}}'
 
 
 def test_old_protects_nothing() -> None:
-    assert first_frame({"q": 'say "hi"'}, OLD) == b'{"q":"say "hi""}'
+    assert first_text({"q": 'say "hi"'}, OLD) == b'{"q":"say "hi""}'
 
 
 @pytest.mark.parametrize("profile", COMMAND_LINE)
 def test_a_long_frame_is_cut_even_inside_a_character(profile: Profile) -> None:
-    frame = first_frame({"a": "ä" * 8000}, profile)
+    frame = first_text({"a": "ä" * 8000}, profile)
 
     assert len(frame) == 8192
     # Six bytes stand before the first character, so the cut misses it; a seventh moves it into one.
     assert frame.decode().endswith("ä")
     with pytest.raises(UnicodeDecodeError):
-        first_frame({"ab": "ä" * 8000}, profile).decode()
+        first_text({"ab": "ä" * 8000}, profile).decode()
 
 
 @pytest.mark.parametrize("profile", COMMAND_LINE)
 def test_a_frame_of_exactly_the_limit_is_whole(profile: Profile) -> None:
     fields = {"a": "x" * (8192 - 8)}
 
-    assert first_frame(fields, profile) == b'{"a":"' + b"x" * 8184 + b'"}'
+    assert first_text(fields, profile) == b'{"a":"' + b"x" * 8184 + b'"}'
 
 
 @pytest.mark.parametrize("profile", [NEXT, IDEAL])
 def test_without_the_command_line_everything_arrives(profile: Profile) -> None:
     fields = {"a": "O'Brien", "x": {"q": 'say "hi"\n'}, "long": "ä" * 8000}
 
-    assert json.loads(first_frame(fields, profile)) == fields
+    assert json.loads(first_text(fields, profile)) == fields
 
 
 @pytest.mark.parametrize(
@@ -242,12 +242,12 @@ def test_a_good_frame_has_no_damage(raw: bytes) -> None:
     ],
 )
 def test_frames_are_broken_as_real_ones_are(name: str, broken: bytes) -> None:
-    assert BROKEN_FIRST_FRAMES[name](GOOD) == broken
+    assert BROKEN_FIRST_TEXTS[name](GOOD) == broken
 
 
 @pytest.mark.parametrize("good", [GOOD, GOOD[:-1] + b',"a":1}', b"{}"])
 def test_the_cut_frame_is_a_real_one_that_ends_inside_a_character(good: bytes) -> None:
-    broken = BROKEN_FIRST_FRAMES["cut"](good)
+    broken = BROKEN_FIRST_TEXTS["cut"](good)
 
     assert len(broken) == 8192
     assert broken.startswith(good[:-1])
@@ -259,12 +259,12 @@ def test_the_cut_frame_is_a_real_one_that_ends_inside_a_character(good: bytes) -
 def test_a_frame_that_is_long_already_is_only_cut() -> None:
     long = b'{"a":"' + b"x" * 9000 + b'"}'
 
-    assert BROKEN_FIRST_FRAMES["cut"](long) == long[:8192]
+    assert BROKEN_FIRST_TEXTS["cut"](long) == long[:8192]
 
 
-@pytest.mark.parametrize("name", sorted(BROKEN_FIRST_FRAMES.keys() - {"empty"}))
+@pytest.mark.parametrize("name", sorted(BROKEN_FIRST_TEXTS.keys() - {"empty"}))
 def test_every_broken_frame_is_seen_as_damaged_by_both_sides(name: str) -> None:
-    broken = BROKEN_FIRST_FRAMES[name](GOOD)
+    broken = BROKEN_FIRST_TEXTS[name](GOOD)
 
     assert describe_damage(broken) is not None
     assert not CallMetadata.parse(broken).valid

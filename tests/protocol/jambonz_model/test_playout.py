@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from listenctl.protocol.jambonz_messages import Mark
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, PROFILES, Profile
-from listenctl.protocol.messages import Mark
 from tests.helpers.playout import V7, words
 
 MARK = b'{"type":"mark","data":{"name":"my-mark-1"}}'

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, Profile
-from listenctl.protocol.messages import Mark, PlayDone
 from tests.helpers.playout import SECOND, play, tone, words
 
 KILL = b'{"type":"killAudio"}'

@@ -1,7 +1,7 @@
 import pytest
 
+from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, PROFILES, Profile
-from listenctl.protocol.messages import Dtmf, Mark, PlayDone
 
 DONE = PlayDone("v7", None, "1", "1240", "9920")
 DONE_TEXT = (

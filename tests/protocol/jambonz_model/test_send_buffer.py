@@ -1,7 +1,7 @@
 import pytest
 
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.jambonz_model.send_buffer import ForkBuffer
+from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 
 MONO = AudioFormat(8000, 1)
 STEREO = AudioFormat(8000, 2)
@@ -11,12 +11,12 @@ def numbered(size: int, number: int) -> bytes:
     return bytes([number % 256]) * size
 
 
-def fill(buffer: ForkBuffer, size: int, frames: int) -> int:
+def fill(buffer: SendBuffer, size: int, frames: int) -> int:
     return sum(buffer.put(numbered(size, number)) for number in range(frames))
 
 
 def test_a_frame_leaves_as_it_came() -> None:
-    buffer = ForkBuffer(MONO, resampled=False)
+    buffer = SendBuffer(MONO, resampled=False)
 
     assert buffer.put(numbered(320, 1)) == 0
     assert buffer.waiting == 320
@@ -27,7 +27,7 @@ def test_a_frame_leaves_as_it_came() -> None:
 
 @pytest.mark.parametrize(("frames", "message"), [(6, 1920), (26, 8320), (61, 19520), (100, 32_000)])
 def test_what_waited_for_the_handshake_is_one_message(frames: int, message: int) -> None:
-    buffer = ForkBuffer(MONO, resampled=False)
+    buffer = SendBuffer(MONO, resampled=False)
 
     assert fill(buffer, 320, frames) == 0
     assert len(buffer.take()) == message
@@ -36,14 +36,14 @@ def test_what_waited_for_the_handshake_is_one_message(frames: int, message: int)
 
 @pytest.mark.parametrize(("frames", "message"), [(101, 304), (126, 8304), (151, 16_304)])
 def test_a_handshake_longer_than_the_buffer_costs_two_seconds_and_eight_samples(frames: int, message: int) -> None:
-    buffer = ForkBuffer(MONO, resampled=False)
+    buffer = SendBuffer(MONO, resampled=False)
 
     assert fill(buffer, 320, frames) == 16_000 + 8
     assert len(buffer.take()) == message
 
 
 def test_the_frame_after_an_overrun_lacks_its_first_sixteen_bytes() -> None:
-    buffer = ForkBuffer(STEREO, seconds=3.0, resampled=False)
+    buffer = SendBuffer(STEREO, seconds=3.0, resampled=False)
     last = bytes(range(256)) * 2 + bytes(128)
 
     assert fill(buffer, 640, 150) == 0
@@ -53,7 +53,7 @@ def test_the_frame_after_an_overrun_lacks_its_first_sixteen_bytes() -> None:
 
 
 def test_only_the_first_message_after_an_overrun_is_short() -> None:
-    buffer = ForkBuffer(MONO, resampled=False)
+    buffer = SendBuffer(MONO, resampled=False)
     fill(buffer, 320, 101)
     buffer.take()
 
@@ -63,7 +63,7 @@ def test_only_the_first_message_after_an_overrun_is_short() -> None:
 
 
 def test_a_second_overrun_costs_what_has_come_since_the_first() -> None:
-    buffer = ForkBuffer(MONO, resampled=False)
+    buffer = SendBuffer(MONO, resampled=False)
 
     lost = fill(buffer, 320, 201)
 
@@ -74,7 +74,7 @@ def test_a_second_overrun_costs_what_has_come_since_the_first() -> None:
 
 def test_every_sample_is_sent_or_counted_as_lost() -> None:
     for frames in range(1, 400, 7):
-        buffer = ForkBuffer(MONO, seconds=3.0, resampled=False)
+        buffer = SendBuffer(MONO, seconds=3.0, resampled=False)
 
         lost = fill(buffer, 320, frames)
 
@@ -82,21 +82,21 @@ def test_every_sample_is_sent_or_counted_as_lost() -> None:
 
 
 def test_a_stall_of_four_seconds_leaves_one_hole_of_three() -> None:
-    buffer = ForkBuffer(MONO, seconds=3.0, resampled=False)
+    buffer = SendBuffer(MONO, seconds=3.0, resampled=False)
 
     assert fill(buffer, 320, 200) == 24_000 + 8
     assert len(buffer.take()) == 50 * 320 - 16
 
 
 def test_the_largest_message_of_48_khz_stereo_is_two_seconds() -> None:
-    buffer = ForkBuffer(AudioFormat(48_000, 2), resampled=False)
+    buffer = SendBuffer(AudioFormat(48_000, 2), resampled=False)
 
     assert fill(buffer, 3840, 100) == 0
     assert len(buffer.take()) == 384_000
 
 
 def test_resampled_audio_is_not_lost_but_leaves_in_messages_of_two_seconds() -> None:
-    buffer = ForkBuffer(AudioFormat(16_000, 1), resampled=True)
+    buffer = SendBuffer(AudioFormat(16_000, 1), resampled=True)
 
     assert fill(buffer, 640, 203) == 0
     assert [len(buffer.take()) for _ in range(4)] == [64_000, 64_000, 1920, 0]
@@ -104,7 +104,7 @@ def test_resampled_audio_is_not_lost_but_leaves_in_messages_of_two_seconds() -> 
 
 @pytest.mark.parametrize(("call_rate", "seconds"), [(8000, 32.768), (16_000, 16.384)])
 def test_resampled_audio_is_lost_when_freeswitch_is_full_too(call_rate: int, seconds: float) -> None:
-    buffer = ForkBuffer(AudioFormat(24_000, 2), resampled=True, call_rate=call_rate)
+    buffer = SendBuffer(AudioFormat(24_000, 2), resampled=True, call_rate=call_rate)
     frames = int((2 + seconds) * 50)
 
     assert fill(buffer, 1920, frames) == 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol.jambonz_model.play_audio import Sound, read_wav
+from listenctl.protocol.jambonz_model.clip_decoder import DecodedSound, read_wav
 
 
 def wav(samples: bytes, *, rate: int = 8000, channels: int = 1, bits: int = 16, kind: int = 1) -> bytes:
@@ -16,16 +16,16 @@ def wav(samples: bytes, *, rate: int = 8000, channels: int = 1, bits: int = 16, 
 @pytest.mark.parametrize(
     ("file", "sound"),
     [
-        (wav(b"\x01\x00\xfe\xff"), Sound(8000, b"\x01\x00\xfe\xff")),
-        (wav(b"\x01\x00\xfe\xff\x07", rate=16000), Sound(16000, b"\x01\x00\xfe\xff")),
-        (wav(b"\x80\x00\xff", bits=8), Sound(8000, b"\x00\x00\x00\x80\x00\x7f")),
-        (wav(b"\x99\x01\x00\x99\xfe\xff", bits=24), Sound(8000, b"\x01\x00\xfe\xff")),
-        (wav(b"\x99\x99\x01\x00", bits=32, kind=0xFFFE), Sound(8000, b"\x01\x00")),
-        (wav(struct.pack("<4h", 1, 2, 32767, 1), channels=2), Sound(8000, struct.pack("<2h", 3, 32767))),
-        (wav(b""), Sound(8000, b"")),
+        (wav(b"\x01\x00\xfe\xff"), DecodedSound(8000, b"\x01\x00\xfe\xff")),
+        (wav(b"\x01\x00\xfe\xff\x07", rate=16000), DecodedSound(16000, b"\x01\x00\xfe\xff")),
+        (wav(b"\x80\x00\xff", bits=8), DecodedSound(8000, b"\x00\x00\x00\x80\x00\x7f")),
+        (wav(b"\x99\x01\x00\x99\xfe\xff", bits=24), DecodedSound(8000, b"\x01\x00\xfe\xff")),
+        (wav(b"\x99\x99\x01\x00", bits=32, kind=0xFFFE), DecodedSound(8000, b"\x01\x00")),
+        (wav(struct.pack("<4h", 1, 2, 32767, 1), channels=2), DecodedSound(8000, struct.pack("<2h", 3, 32767))),
+        (wav(b""), DecodedSound(8000, b"")),
     ],
 )
-def test_pcm_becomes_one_channel_of_16_bits(file: bytes, sound: Sound) -> None:
+def test_pcm_becomes_one_channel_of_16_bits(file: bytes, sound: DecodedSound) -> None:
     assert read_wav(file) == sound
 
 

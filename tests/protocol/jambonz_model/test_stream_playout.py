@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.protocol.audio import LinearResampler
-from listenctl.protocol.jambonz_model.stream_marks import MarkAnswer, PendingMark
+from listenctl.protocol.jambonz_model.mark_playout import MarkAnswer, PendingMark
 from listenctl.protocol.jambonz_model.stream_playout import ExactStream, MediaServerStream
 from tests.helpers.playout import SECOND, Timeline, tone
 

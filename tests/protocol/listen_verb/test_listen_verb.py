@@ -2,7 +2,6 @@ import pytest
 
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, PROFILES, Profile
-from listenctl.protocol.listen_verb.credentials import Credentials
 from listenctl.protocol.listen_verb.listen_verb import (
     ActionHook,
     ListenVerb,
@@ -12,6 +11,7 @@ from listenctl.protocol.listen_verb.listen_verb import (
     quirks,
     silence_timeout,
 )
+from listenctl.protocol.opening_handshake import Credentials
 from tests.helpers.verbs import URL, config, error_of, listen, parse
 
 

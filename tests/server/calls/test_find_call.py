@@ -5,7 +5,7 @@ import pytest
 
 from listenctl.events import Reporter
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.session import ListenSession
+from listenctl.protocol.listen_session import ListenSession
 from listenctl.server.calls.find_call import find_call
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.server import ListenServer

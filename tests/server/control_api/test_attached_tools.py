@@ -8,14 +8,14 @@ import pytest
 
 from listenctl.protocol.call_sharing.clip_queue import MAX_AT_JAMBONZ, PATIENCE
 from listenctl.protocol.call_sharing.stream_rate import StreamRate
-from listenctl.protocol.frames.splitter import Audio, Text
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
 from listenctl.server.control_api import attached_tools as module
 from listenctl.server.control_api.attached_tools import MAX_UNSENT, AttachedTools
 from tests.helpers.playout import play, tone
 from tests.helpers.server import LIMIT, until
 
-ACQUIRE = Text(b'{"type":"listenctl:acquire"}')
-KILL = Text(b'{"type":"killAudio"}')
+ACQUIRE = TextMessage(b'{"type":"listenctl:acquire"}')
+KILL = TextMessage(b'{"type":"killAudio"}')
 GRANTED = b'{"type":"listenctl:granted"}'
 
 
@@ -28,7 +28,7 @@ class FakeLine:
     sent: list[bytes] = field(default_factory=list)
     watched: list[bool] = field(default_factory=list)
 
-    def send(self, message: Text | Audio, /) -> bool:
+    def send(self, message: TextMessage | BinaryMessages, /) -> bool:
         if not self.closing:
             self.sent.append(message.data)
         return not self.closing
@@ -57,8 +57,8 @@ class FakeOutlet:
         self.closed.append((code, reason))
 
 
-def audio(data: bytes) -> Audio:
-    return Audio(data, len(data), 1)
+def audio(data: bytes) -> BinaryMessages:
+    return BinaryMessages(data, len(data), 1)
 
 
 def test_only_the_first_and_the_last_tool_change_how_the_call_is_read() -> None:
@@ -179,8 +179,8 @@ def test_the_rate_of_the_stream_is_taken_from_the_metadata_before_the_server_s(
     assert attachments.stream_rate == known
 
 
-def queued(own: str) -> Text:
-    return Text(play(tone(8), queuePlay=True, id=own))
+def queued(own: str) -> TextMessage:
+    return TextMessage(play(tone(8), queuePlay=True, id=own))
 
 
 async def filled(attachments: AttachedTools, outlet: FakeOutlet) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from listenctl.events import Reporter
 from listenctl.live_client.control_client import attach
 from listenctl.live_client.send_command import deliver
-from listenctl.protocol.commands import PlayAudio
+from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.simulator.plan import CallPlan

@@ -6,9 +6,9 @@ import pytest
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.frames.splitter import Audio, Text
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
 from listenctl.protocol.gaps.gap_ledger import GapLedger
-from listenctl.protocol.metadata import CallMetadata
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import AttachedTools
 from listenctl.server.control_api.local_tool import MAX_TEXTS, LocalTool
@@ -23,10 +23,10 @@ class Line:
     unsent = 0
 
     def __init__(self) -> None:
-        self.sent: list[Text | Audio] = []
+        self.sent: list[TextMessage | BinaryMessages] = []
         self.watched = False
 
-    def send(self, message: Text | Audio) -> bool:
+    def send(self, message: TextMessage | BinaryMessages) -> bool:
         self.sent.append(message)
         return True
 
@@ -83,7 +83,7 @@ async def test_what_a_tool_sends_goes_to_jambonz(attachments: AttachedTools, lin
     await tool.send('{"type":"killAudio"}')
     await tool.send(b"\1\0")
 
-    assert line.sent == [Text(b'{"type":"killAudio"}'), Audio(b"\1\0", 2, 1)]
+    assert line.sent == [TextMessage(b'{"type":"killAudio"}'), BinaryMessages(b"\1\0", 2, 1)]
 
 
 async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(attachments: AttachedTools) -> None:
@@ -164,7 +164,7 @@ async def test_the_stream_goes_round(attachments: AttachedTools, line: Line) -> 
 
     assert had == (True, False)
     assert (first.has_stream, second.has_stream) == (False, True)
-    assert line.sent == [Audio(b"\1\0", 2, 1)]
+    assert line.sent == [BinaryMessages(b"\1\0", 2, 1)]
 
 
 async def test_a_kill_of_another_ends_the_turn(attachments: AttachedTools) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from listenctl.capture.formats.write_dump import DumpEnd
 from listenctl.errors import UsageError
-from listenctl.protocol.frames.splitter import Audio, Text
-from listenctl.protocol.session import Sender
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.listen_session import Sender
 from listenctl.server.dump import call_dumper as dumping
 from listenctl.server.dump.call_dumper import check_folder
 from tests.helpers.capture import client_bytes, server_stream
@@ -40,7 +40,9 @@ def say(on: Dumping, *messages: bytes | str) -> None:
     """Have the server send messages on its only call."""
     (connection,) = on.run.server._details.values()
     for message in messages:
-        connection.send(Text(message.encode()) if isinstance(message, str) else Audio(message, len(message), 1))
+        connection.send(
+            TextMessage(message.encode()) if isinstance(message, str) else BinaryMessages(message, len(message), 1)
+        )
 
 
 async def test_every_frame_of_a_call_is_there_with_what_is_known_of_it(tmp_path: Path) -> None:

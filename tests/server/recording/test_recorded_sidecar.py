@@ -11,8 +11,8 @@ import pytest
 from listenctl.media.files.new_files import Claim, claim
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
-from listenctl.protocol.messages import Dtmf
-from listenctl.protocol.session import FlushRequested, MessageReceived, ProtocolViolation
+from listenctl.protocol.jambonz_messages import Dtmf
+from listenctl.protocol.listen_session import FlushRequested, MessageReceived, ProtocolViolation
 from listenctl.server.calls.live_call_log import MAX_LOGGED, LiveCallEnd
 from listenctl.server.recording import recorded_sidecar as sidecar
 from tests.helpers.calls import STARTED_AT, call_log

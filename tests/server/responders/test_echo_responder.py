@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from listenctl.protocol.call_sharing.tool_messages import ControlType
-from listenctl.protocol.commands import MarkCommand
+from listenctl.protocol.application_commands import MarkCommand
+from listenctl.protocol.call_sharing.tool_messages import ToolMessageType
 from listenctl.server.responders.echo_responder import EchoResponder
 from tests.helpers.attending import as_streamed, place_and_hear, plan_to_hear, responding, without_silence
 from tests.helpers.control import controlled
@@ -108,12 +108,12 @@ async def test_the_echo_of_a_call_that_is_silent_keeps_nobody_from_streaming(tmp
         peer = await server.run.call(text('{"callSid":"a","sampleRate":8000,"mixType":"mono","streamRate":8000}'))
         await server.run.events.wait_for("call-started")
         async with server.attach() as first, server.attach() as second:
-            await first.send(ControlType.ACQUIRE.serialize())
+            await first.send(ToolMessageType.ACQUIRE.serialize())
             await first.json()
             # The echo wants it now, and so does another.
             await peer.send(binary(bytes(320)))
-            await second.send(ControlType.ACQUIRE.serialize())
-            await first.send(ControlType.RELEASE.serialize())
+            await second.send(ToolMessageType.ACQUIRE.serialize())
+            await first.send(ToolMessageType.RELEASE.serialize())
 
             assert await second.json() == {"type": "listenctl:granted"}
 
@@ -127,13 +127,13 @@ async def test_the_echo_pauses_while_another_tool_streams_and_comes_back(tmp_pat
         placing = asyncio.create_task(place_and_hear(plan))
         await server.run.events.wait_for("call-started")
         async with server.attach() as tool:
-            await tool.send(ControlType.ACQUIRE.serialize())
+            await tool.send(ToolMessageType.ACQUIRE.serialize())
             granted = await tool.json()
             await tool.send(np.full(8000, 12345, "<i2").tobytes(), MarkCommand("said").serialize())
             # It pushes the end of that out of the pre-buffer (protocol.md 6.2).
             await tool.send(bytes(2560))
             said = await tool.json()
-            await tool.send(ControlType.RELEASE.serialize())
+            await tool.send(ToolMessageType.RELEASE.serialize())
         heard = await placing
 
     from_tool = np.flatnonzero(heard.audio == 12345)

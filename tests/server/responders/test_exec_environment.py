@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import GapLedger
-from listenctl.protocol.metadata import CallMetadata
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.responders.exec_environment import MAX_VALUE, child_environment
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from listenctl.media.channel_layout import ChannelLayout
-from listenctl.protocol.call_sharing.tool_messages import ControlType
+from listenctl.protocol.call_sharing.tool_messages import ToolMessageType
 from listenctl.server.responders.exec_responder import ExecEnd, ExecProgram, ExecResponder
 from tests.helpers.attending import (
     as_streamed,
@@ -322,7 +322,7 @@ async def test_a_stream_goes_on_after_somebody_has_silenced_it(tmp_path: Path, m
         async with server.attach() as tool:
             playout = 0.0
             while playout < 0.1:
-                await tool.send(ControlType.SYNC.serialize())
+                await tool.send(ToolMessageType.SYNC.serialize())
                 playout = (await tool.json())["data"]["playout"]
             await tool.send('{"type":"mark","data":{"name":"heard"}}')
             await tool.json()

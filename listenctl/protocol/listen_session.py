@@ -12,12 +12,12 @@ from enum import StrEnum
 from itertools import groupby
 from operator import itemgetter
 
+from listenctl.protocol.application_commands import ClearMarks, Command, MarkCommand, PlayAudio, parse_command
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat, SampleAssembler
-from listenctl.protocol.commands import ClearMarks, Command, MarkCommand, PlayAudio, parse_command
-from listenctl.protocol.frames.splitter import Audio, Message, Text
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ReceivedMessage, TextMessage
 from listenctl.protocol.gaps.gap_ledger import Gap, GapLedger
-from listenctl.protocol.messages import JambonzMessage, Mark, PlayDone, parse_texts
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, parse_texts
 
 # Audio that came before the metadata waits for it; a peer that floods us instead gets the defaults at once.
 MAX_HELD_BYTES = 4 * 1024 * 1024
@@ -106,7 +106,7 @@ class ProtocolViolation:
     detail: str
 
 
-Event = (
+SessionEvent = (
     CallStarted
     | MetadataArrived
     | AudioReceived
@@ -131,7 +131,7 @@ class ListenSession:
     def __init__(self, *, started_at: float, default_format: AudioFormat) -> None:
         self._started_at = started_at
         self._default_format = default_format
-        self._held: list[tuple[float, Audio]] = []
+        self._held: list[tuple[float, BinaryMessages]] = []
         self._held_bytes = 0
         self._outstanding_marks: dict[str, deque[float]] = {}
         self._outstanding_clips: dict[str, float] = {}
@@ -151,13 +151,13 @@ class ListenSession:
         """Samples per channel received so far."""
         return self._position
 
-    def receive(self, sender: Sender, message: Message, at: float) -> Sequence[Event]:
+    def receive(self, sender: Sender, message: ReceivedMessage, at: float) -> Sequence[SessionEvent]:
         """Take in one message; return what it means, in order."""
-        if isinstance(message, Audio):
+        if isinstance(message, BinaryMessages):
             if sender is Sender.APPLICATION:
                 return (AudioSent(message.data),)
             return self._take_audio(message) if self.started else self._hold(message, at)
-        if isinstance(message, Text):
+        if isinstance(message, TextMessage):
             if sender is Sender.APPLICATION:
                 return (self._take_command(message.data, at),)
             return self._take_text(message.data, at)
@@ -181,7 +181,7 @@ class ListenSession:
         self._position += taken * (size // frame_bytes)
         return taken
 
-    def assume_defaults(self, at: float) -> Sequence[Event]:
+    def assume_defaults(self, at: float) -> Sequence[SessionEvent]:
         """Start the call without metadata, because it didn't come in time."""
         if self.started:
             return ()
@@ -189,12 +189,12 @@ class ListenSession:
         started = self._start(CallMetadata.absent(), self._default_format)
         return [started, ProtocolViolation(0, "no-metadata", detail), *self._release()]
 
-    def caught_up(self, at: float) -> Sequence[Event]:
+    def caught_up(self, at: float) -> Sequence[SessionEvent]:
         """Hold the audio so far against the time: all that had arrived by ``at`` has been told."""
         gaps = self.ledger.check(at)
         return [GapFound(gap) for gap in gaps] if gaps else ()
 
-    def finish(self, at: float | None) -> Sequence[Event]:
+    def finish(self, at: float | None) -> Sequence[SessionEvent]:
         """Settle what the end of the call settles; ``at`` is None where the connection broke, nobody knows when."""
         events = list(self.assume_defaults(self._started_at if at is None else at)) if self._held else []
         events += [GapFound(gap) for gap in self.ledger.finish(at)]
@@ -203,7 +203,7 @@ class ListenSession:
             events.append(ProtocolViolation(self._position, "half-sample", detail))
         return events
 
-    def _take_audio(self, audio: Audio) -> Sequence[Event]:
+    def _take_audio(self, audio: BinaryMessages) -> Sequence[SessionEvent]:
         if not audio.message_bytes:
             self.ledger.expect_end()
             return (FlushRequested(self._position),)
@@ -215,7 +215,7 @@ class ListenSession:
         self._position += len(data) // self.audio_format.frame_bytes
         return (event,)
 
-    def _hold(self, audio: Audio, at: float) -> Sequence[Event]:
+    def _hold(self, audio: BinaryMessages, at: float) -> Sequence[SessionEvent]:
         self._held.append((at, audio))
         self._held_bytes += len(audio.data)
         full = self._held_bytes > MAX_HELD_BYTES or len(self._held) > MAX_HELD_MESSAGES
@@ -228,17 +228,17 @@ class ListenSession:
         self._assembler = SampleAssembler(audio_format.frame_bytes)
         return CallStarted(metadata, audio_format)
 
-    def _release(self) -> list[Event]:
+    def _release(self) -> list[SessionEvent]:
         """Take in what was held, as if it came now but at its own time."""
         held, self._held = self._held, []
-        events: list[Event] = []
+        events: list[SessionEvent] = []
         for at, read in groupby(held, key=itemgetter(0)):
             for _, audio in read:
                 events += self._take_audio(audio)
             events += self.caught_up(at)
         return events
 
-    def _take_text(self, raw: bytes, at: float) -> Sequence[Event]:
+    def _take_text(self, raw: bytes, at: float) -> Sequence[SessionEvent]:
         # Metadata comes first, or after the defaults had to be assumed; anything else goes without it.
         if self.metadata is None or not self.metadata.fields:
             metadata = CallMetadata.parse(raw)
@@ -247,16 +247,16 @@ class ListenSession:
         started = self.assume_defaults(at)
         return [*started, *self._take_messages(raw, at)]
 
-    def _take_metadata(self, metadata: CallMetadata, at: float) -> Sequence[Event]:
+    def _take_metadata(self, metadata: CallMetadata, at: float) -> Sequence[SessionEvent]:
         audio_format, faults = _format_of(metadata, self.audio_format)
-        events: list[Event] = []
+        events: list[SessionEvent] = []
         events += self._amend(metadata, audio_format) if self.started else [self._start(metadata, audio_format)]
         details = (*metadata.repairs, *faults)
         events += [ProtocolViolation(self._position, "first-frame", detail) for detail in details]
         events += self._release()
         return [*events, *self._take_messages(metadata.rest, at)] if metadata.rest else events
 
-    def _amend(self, metadata: CallMetadata, audio_format: AudioFormat) -> list[Event]:
+    def _amend(self, metadata: CallMetadata, audio_format: AudioFormat) -> list[SessionEvent]:
         """Take metadata that came after the defaults were assumed; the bytes stay, what they mean may change."""
         if audio_format != self.audio_format:
             received = self._position * self.audio_format.frame_bytes
@@ -268,7 +268,7 @@ class ListenSession:
         detail = "the metadata came after the call had begun without it"
         return [MetadataArrived(metadata, audio_format), ProtocolViolation(self._position, "late-metadata", detail)]
 
-    def _take_messages(self, raw: bytes, at: float) -> list[Event]:
+    def _take_messages(self, raw: bytes, at: float) -> list[SessionEvent]:
         return [MessageReceived(self._position, message, self._round_trip(message, at)) for message in parse_texts(raw)]
 
     def _round_trip(self, message: JambonzMessage, at: float) -> float | None:
@@ -283,7 +283,7 @@ class ListenSession:
                 return at - self._outstanding_clips.pop(str(clip))
         return None
 
-    def _take_command(self, raw: bytes, at: float) -> Event:
+    def _take_command(self, raw: bytes, at: float) -> SessionEvent:
         command = parse_command(raw)
         match command:
             case MarkCommand(name=name):

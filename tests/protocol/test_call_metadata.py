@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol.metadata import CallMetadata
+from listenctl.protocol.call_metadata import CallMetadata
 from tests.protocol.test_peer_json import JSON
 
 INBOUND = (

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol import peer_json as wire_json
-from listenctl.protocol.commands import (
+from listenctl.protocol import peer_json
+from listenctl.protocol.application_commands import (
     ClearMarks,
     Command,
     Disconnect,
@@ -122,6 +122,6 @@ def test_a_name_that_breaks_the_answer_is_unsafe(name: str) -> None:
     assert not mark_name_is_safe(name)
 
 
-@given(st.binary() | JSON.map(lambda value: wire_json.encode(value).encode()))
+@given(st.binary() | JSON.map(lambda value: peer_json.encode(value).encode()))
 def test_no_text_raises(raw: bytes) -> None:
     assert parse_command(raw).serialize() is not None

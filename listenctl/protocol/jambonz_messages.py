@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 
 Number = str | int | float
 
@@ -42,14 +42,14 @@ class Dtmf:
 
         A string counts RTP units at 8 kHz (CURRENT, OLD), a number milliseconds (NEXT); nothing else tells them apart.
         """
-        duration = wire_json.number(self.duration)
+        duration = peer_json.number(self.duration)
         if duration is None or duration < 0:
             return None
         return duration / _RTP_UNITS_PER_MS if isinstance(self.duration, str) else duration
 
     def serialize(self) -> str:
         """Return the text as jambonz sends it."""
-        return wire_json.encode(_present({"event": "dtmf", "dtmf": self.digit, "duration": self.duration}))
+        return peer_json.encode(_present({"event": "dtmf", "dtmf": self.digit, "duration": self.duration}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class PlayDone:
     @property
     def duration_ms(self) -> float | None:
         """Milliseconds played, None if not said; wrong after a killAudio (protocol.md 13)."""
-        return wire_json.number(self.playback_milliseconds)
+        return peer_json.number(self.playback_milliseconds)
 
     def serialize(self) -> str:
         """Return the text as jambonz sends it."""
@@ -97,7 +97,7 @@ class PlayDone:
                 "playbackLastOffsetPos": self.last_offset,
             }
         )
-        return wire_json.encode({"type": "playDone", "data": data} if data else {"type": "playDone"})
+        return peer_json.encode({"type": "playDone", "data": data} if data else {"type": "playDone"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class SessionSummary:
 
     def serialize(self) -> str:
         """Return the text as NEXT sends it."""
-        return wire_json.encode({"type": "session:summary", "data": self.data})
+        return peer_json.encode({"type": "session:summary", "data": self.data})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ JambonzMessage = Dtmf | PlayDone | Mark | SessionSummary | UnknownMessage
 
 def parse_texts(raw: bytes) -> tuple[JambonzMessage, ...]:
     """Read every document of one text message; there is always at least one, and nothing raises."""
-    text = wire_json.read_text(raw)
+    text = peer_json.read_text(raw)
     messages: list[JambonzMessage] = []
     at = 0
     while len(messages) < MAX_DOCUMENTS and (found := _read_document(text, at)):
@@ -159,7 +159,7 @@ def _read_document(text: str, at: int) -> tuple[JambonzMessage, int] | None:
     start = space.end() if space else at
     if mark := _CURRENT_MARK.match(text, start):
         return Mark(mark[1], mark[2]), mark.end()
-    value, end = wire_json.decode(text, start) or (None, start)
+    value, end = peer_json.decode(text, start) or (None, start)
     return (_message(value, text[start:end]), end) if isinstance(value, dict) else None
 
 
@@ -178,7 +178,7 @@ def _message(value: dict[str, object], text: str) -> JambonzMessage:
 
 
 def _json_value(text: str) -> object:
-    value, end = wire_json.decode(text.strip()) or (None, 0)
+    value, end = peer_json.decode(text.strip()) or (None, 0)
     return value if end == len(text.strip()) else None
 
 

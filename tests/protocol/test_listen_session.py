@@ -5,19 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
+from listenctl.protocol.application_commands import ClearMarks, KillAudio, MarkCommand
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.commands import ClearMarks, KillAudio, MarkCommand
-from listenctl.protocol.frames.splitter import Audio, Control, Message, Text
+from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
-from listenctl.protocol.messages import Dtmf, Mark, PlayDone, SessionSummary, UnknownMessage
-from listenctl.protocol.session import (
+from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone, SessionSummary, UnknownMessage
+from listenctl.protocol.listen_session import (
     MAX_HELD_BYTES,
     MAX_HELD_MESSAGES,
     AudioReceived,
     AudioSent,
     CallStarted,
     CommandSent,
-    Event,
     FlushRequested,
     GapFound,
     ListenSession,
@@ -25,6 +24,7 @@ from listenctl.protocol.session import (
     MetadataArrived,
     ProtocolViolation,
     Sender,
+    SessionEvent,
 )
 
 MONO = AudioFormat(8000, 1)
@@ -39,34 +39,36 @@ def new_session(default_format: AudioFormat = MONO) -> ListenSession:
 
 def started(metadata: bytes = METADATA) -> ListenSession:
     session = new_session()
-    session.receive(Sender.JAMBONZ, Text(metadata), 0.0)
+    session.receive(Sender.JAMBONZ, TextMessage(metadata), 0.0)
     return session
 
 
-def from_jambonz(session: ListenSession, *messages: bytes | str, at: float = 0.0) -> list[Event]:
+def from_jambonz(session: ListenSession, *messages: bytes | str, at: float = 0.0) -> list[SessionEvent]:
     """Let the session receive binary (bytes) and text (str) messages; return the events."""
-    events: list[Event] = []
+    events: list[SessionEvent] = []
     for message in messages:
-        taken: Message = Text(message.encode()) if isinstance(message, str) else Audio(message, len(message), 1)
+        taken: ReceivedMessage = (
+            TextMessage(message.encode()) if isinstance(message, str) else BinaryMessages(message, len(message), 1)
+        )
         events += session.receive(Sender.JAMBONZ, taken, at)
     return events
 
 
-def first_text(raw: bytes) -> Sequence[Event]:
-    return new_session().receive(Sender.JAMBONZ, Text(raw), 0.0)
+def first_text(raw: bytes) -> Sequence[SessionEvent]:
+    return new_session().receive(Sender.JAMBONZ, TextMessage(raw), 0.0)
 
 
-def audio_of(events: Sequence[Event]) -> bytes:
+def audio_of(events: Sequence[SessionEvent]) -> bytes:
     return b"".join(event.data for event in events if isinstance(event, AudioReceived))
 
 
-def call_started(events: Sequence[Event]) -> CallStarted:
+def call_started(events: Sequence[SessionEvent]) -> CallStarted:
     found = [event for event in events if isinstance(event, CallStarted)]
     assert len(found) == 1
     return found[0]
 
 
-def rules(events: Sequence[Event]) -> list[str]:
+def rules(events: Sequence[SessionEvent]) -> list[str]:
     return [event.rule for event in events if isinstance(event, ProtocolViolation)]
 
 
@@ -76,7 +78,7 @@ def rules(events: Sequence[Event]) -> list[str]:
 def test_metadata_starts_the_call() -> None:
     session = new_session()
 
-    events = session.receive(Sender.JAMBONZ, Text(STEREO_METADATA), 0.0)
+    events = session.receive(Sender.JAMBONZ, TextMessage(STEREO_METADATA), 0.0)
 
     assert session.started
     assert session.metadata is not None
@@ -259,7 +261,7 @@ def test_unknown_texts_are_kept() -> None:
 
 
 def test_control_frames_mean_nothing_to_a_call() -> None:
-    assert started().receive(Sender.JAMBONZ, Control(Frame(Opcode.PING, b"hi")), 1.0) == ()
+    assert started().receive(Sender.JAMBONZ, ControlFrame(Frame(Opcode.PING, b"hi")), 1.0) == ()
 
 
 # Audio.
@@ -305,10 +307,10 @@ def test_an_empty_binary_message_asks_to_flush_and_ends_the_audio() -> None:
 
 def test_a_pause_is_found_with_its_position() -> None:
     session = started()
-    gaps: list[Event] = []
+    gaps: list[SessionEvent] = []
     for index in range(1000):
         at = 0.02 * (index + 1) + (3 if index >= 500 else 0)
-        session.receive(Sender.JAMBONZ, Audio(bytes(320), 320, 1), at)
+        session.receive(Sender.JAMBONZ, BinaryMessages(bytes(320), 320, 1), at)
         gaps += session.caught_up(at)
 
     [found] = gaps
@@ -319,11 +321,11 @@ def test_a_pause_is_found_with_its_position() -> None:
 # The application's side.
 
 
-def from_application(session: ListenSession, text: str, at: float) -> Sequence[Event]:
-    return session.receive(Sender.APPLICATION, Text(text.encode()), at)
+def from_application(session: ListenSession, text: str, at: float) -> Sequence[SessionEvent]:
+    return session.receive(Sender.APPLICATION, TextMessage(text.encode()), at)
 
 
-def round_trips(events: Sequence[Event]) -> list[float | None]:
+def round_trips(events: Sequence[SessionEvent]) -> list[float | None]:
     return [event.round_trip for event in events if isinstance(event, MessageReceived)]
 
 
@@ -332,7 +334,7 @@ def test_commands_and_audio_of_the_application_are_told() -> None:
     from_jambonz(session, bytes(320))
 
     assert from_application(session, '{"type":"killAudio"}', 1.0) == (CommandSent(160, KillAudio()),)
-    assert session.receive(Sender.APPLICATION, Audio(b"\x01\x02\x03\x04", 2, 2), 1.0) == (
+    assert session.receive(Sender.APPLICATION, BinaryMessages(b"\x01\x02\x03\x04", 2, 2), 1.0) == (
         AudioSent(b"\x01\x02\x03\x04"),
     )
 
@@ -378,22 +380,26 @@ def test_a_clip_without_id_tells_its_round_trip() -> None:
 # Whatever comes.
 
 messages = st.one_of(
-    st.builds(Text, st.one_of(st.binary(), st.sampled_from((METADATA, STEREO_METADATA, DTMF, b"{}", b"{", b"[1]")))),
-    st.builds(lambda data: Audio(data, len(data), 1), st.binary(max_size=20)),
-    st.builds(lambda data, count: Audio(data * count, len(data), count), st.binary(max_size=9), st.integers(1, 5)),
+    st.builds(
+        TextMessage, st.one_of(st.binary(), st.sampled_from((METADATA, STEREO_METADATA, DTMF, b"{}", b"{", b"[1]")))
+    ),
+    st.builds(lambda data: BinaryMessages(data, len(data), 1), st.binary(max_size=20)),
+    st.builds(
+        lambda data, count: BinaryMessages(data * count, len(data), count), st.binary(max_size=9), st.integers(1, 5)
+    ),
 )
 
 
 @given(st.lists(st.tuples(st.sampled_from(Sender), messages, st.floats(0, 3))))
-def test_no_message_raises_and_no_audio_is_lost(conversation: list[tuple[Sender, Message, float]]) -> None:
+def test_no_message_raises_and_no_audio_is_lost(conversation: list[tuple[Sender, ReceivedMessage, float]]) -> None:
     session = new_session()
-    events: list[Event] = []
+    events: list[SessionEvent] = []
     sent, at = b"", 0.0
     for sender, message, pause in conversation:
         at += pause
         events += session.receive(sender, message, at)
         events += session.caught_up(at)
-        if isinstance(message, Audio) and sender is Sender.JAMBONZ:
+        if isinstance(message, BinaryMessages) and sender is Sender.JAMBONZ:
             sent += message.data
     events += session.finish(at)
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 from listenctl.protocol.audio import MIX_CHANNELS
-from listenctl.protocol.json_repair import Repaired, repair_object
+from listenctl.protocol.json_repair import RepairedObject, repair_object
 
 MAX_FRAME_BYTES = 8192
 """jambonz cuts the first text here (protocol.md 13)."""
@@ -54,7 +54,7 @@ class CallMetadata:
     def parse(cls, raw: bytes) -> Self:
         """Read a first text, whatever it is."""
         encoding = _encoding_faults(raw)
-        fields, tail, syntax = _read_fields(wire_json.read_text(raw).strip(), len(raw))
+        fields, tail, syntax = _read_fields(peer_json.read_text(raw).strip(), len(raw))
         rest, trailing = _split_tail(tail)
         sample_rate, rate_notes = _sample_rate(fields)
         mix_type, mix_notes = _mix_type(fields)
@@ -77,7 +77,7 @@ class CallMetadata:
     @classmethod
     def from_fields(cls, fields: Mapping[str, object]) -> Self:
         """Build the metadata that a jambonz with these fields would send."""
-        return cls.parse(wire_json.encode(dict(fields)).encode())
+        return cls.parse(peer_json.encode(dict(fields)).encode())
 
     def serialize(self) -> str:
         """Return the text as it was received."""
@@ -142,7 +142,7 @@ def _read_fields(text: str, size: int) -> tuple[dict[str, object], str, list[str
     if not text.startswith("{"):
         return {}, "", ["the first text is no JSON object" if text else "the first text is empty"]
     for strict in (True, False):
-        value, end = wire_json.decode(text, strict=strict) or (None, 0)
+        value, end = peer_json.decode(text, strict=strict) or (None, 0)
         if isinstance(value, dict):
             return value, text[end:], [] if strict else ["raw control characters stood inside a text"]
     repaired = repair_object(text[:MAX_REPAIR])
@@ -150,7 +150,7 @@ def _read_fields(text: str, size: int) -> tuple[dict[str, object], str, list[str
     return repaired.fields, text[repaired.end :] if not bounded else "", _faults(repaired, size, bounded=bounded)
 
 
-def _faults(repaired: Repaired, size: int, *, bounded: bool) -> list[str]:
+def _faults(repaired: RepairedObject, size: int, *, bounded: bool) -> list[str]:
     faults = list(repaired.faults)
     if bounded:
         faults.append(f"only the first {MAX_REPAIR} characters of broken JSON were read")
@@ -178,7 +178,7 @@ def _sample_rate(fields: Mapping[str, object]) -> tuple[int | None, list[str]]:
     if "sampleRate" not in fields:
         return None, []
     value = fields["sampleRate"]
-    rate = wire_json.number(value)
+    rate = peer_json.number(value)
     if rate is None or rate != int(rate) or not 0 < rate <= MAX_SAMPLE_RATE:
         return None, [f"sampleRate {_brief(value)} can't be used"]
     return int(rate), ["sampleRate was a string"] if isinstance(value, str) else []
@@ -195,4 +195,4 @@ def _mix_type(fields: Mapping[str, object]) -> tuple[str | None, list[str]]:
 
 
 def _brief(value: object) -> str:
-    return wire_json.encode(value)[:_VALUE_IN_NOTE]
+    return peer_json.encode(value)[:_VALUE_IN_NOTE]

@@ -5,10 +5,10 @@ import struct
 
 import pytest
 
-from listenctl.protocol.jambonz_model.play_audio import Sound
+from listenctl.protocol.jambonz_messages import PlayDone
+from listenctl.protocol.jambonz_model.clip_decoder import DecodedSound
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
-from listenctl.protocol.messages import PlayDone
 from tests.helpers.playout import V7, V7_SAMPLES, Call, play, tone, words
 from tests.protocol.jambonz_model.test_sounds import wav
 
@@ -229,7 +229,7 @@ def test_a_wav_file_says_its_rate_itself(kind: str) -> None:
 
 
 def test_who_has_a_better_reader_gives_that() -> None:
-    playout = Playout(IDEAL, wav_reader=lambda data: Sound(8000, data))
+    playout = Playout(IDEAL, wav_reader=lambda data: DecodedSound(8000, data))
 
     playout.text(play(V7_SAMPLES, audioContentType="wav"))
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from listenctl.errors import UsageError
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 
 _VALUE_IN_ERROR = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class VerbOptions:
     """
     The members of one object.
 
@@ -97,11 +97,11 @@ class Options:
 def read_document(raw: bytes, where: str) -> object:
     """Return the JSON value in ``raw``; raise UsageError with line and column if it is none."""
     try:
-        text = wire_json.read_text(raw.decode("utf-8-sig").encode())
+        text = peer_json.read_text(raw.decode("utf-8-sig").encode())
     except UnicodeDecodeError as exc:
         raise UsageError(f"{where}: byte {exc.start} is no UTF-8; save the file as UTF-8") from exc
     start = len(text) - len(text.lstrip())
-    value, end = wire_json.decode(text, start, strict=True) or (None, -1)
+    value, end = peer_json.decode(text, start, strict=True) or (None, -1)
     if end < 0 or text[end:].strip():
         raise UsageError(f"{where}: {_fault(text)}")
     return value
@@ -118,6 +118,6 @@ def _fault(text: str) -> str:
 
 
 def _wrong(wanted: str, value: object) -> str:
-    brief = wire_json.encode(value)
+    brief = peer_json.encode(value)
     shown = brief if len(brief) <= _VALUE_IN_ERROR else f"{brief[:_VALUE_IN_ERROR]}…"
     return f"must be {wanted}, not {shown}; jambonz rejects the application"

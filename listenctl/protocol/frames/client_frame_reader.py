@@ -30,7 +30,7 @@ MAX_RUN = 64
 OPCODES = frozenset(Opcode)
 
 
-class Audio(NamedTuple):
+class BinaryMessages(NamedTuple):
     """Payload of one or more binary messages in a row, all ``message_bytes`` long."""
 
     data: bytes
@@ -38,19 +38,19 @@ class Audio(NamedTuple):
     messages: int
 
 
-class Text(NamedTuple):
+class TextMessage(NamedTuple):
     """One text message, not yet decoded: what jambonz sends is not always UTF-8 (protocol.md 2.6)."""
 
     data: bytes
 
 
-class Control(NamedTuple):
+class ControlFrame(NamedTuple):
     """A close, ping or pong frame; the library has answered it already."""
 
     frame: Frame
 
 
-Message = Audio | Text | Control
+ReceivedMessage = BinaryMessages | TextMessage | ControlFrame
 
 
 @lru_cache(maxsize=64)
@@ -58,7 +58,7 @@ def _frames_of(header_bytes: int, payload_bytes: int) -> Struct:
     return Struct(f"{header_bytes}s4s{payload_bytes}s")
 
 
-class Splitter:
+class ClientFrameReader:
     """
     Cut a stream of client frames into messages, in order, whatever the cuts between reads.
 
@@ -80,12 +80,12 @@ class Splitter:
         self.consulted = False
         """Whether the last ``receive`` left anything to the library, which may then have something to send."""
 
-    def receive(self, data: bytes) -> list[Message]:
+    def receive(self, data: bytes) -> list[ReceivedMessage]:
         """Return the messages that are complete after receiving ``data``."""
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        messages: list[Message] = []
+        messages: list[ReceivedMessage] = []
         self.consulted = False
         at = 0
         while at < len(data):
@@ -110,7 +110,7 @@ class Splitter:
         # Once the library has failed or seen the close it hangs up and discards all that follows, and so must we.
         return self._protocol.eof_sent
 
-    def _take_audio(self, data: bytes, at: int, messages: list[Message]) -> int:
+    def _take_audio(self, data: bytes, at: int, messages: list[ReceivedMessage]) -> int:
         """Unmask the run of equal binary frames at ``at``; return its bytes, 0 when there is none to take here."""
         if len(data) - at < 4:
             return 0
@@ -130,10 +130,10 @@ class Splitter:
             count = next(index for index, header in enumerate(headers) if header != headers[0])
         # map ends with the shorter list, so frames after another header are left alone.
         unmasked = b"".join(map(apply_mask, payloads[:count], masks))
-        messages.append(Audio(unmasked, payload_bytes, count))
+        messages.append(BinaryMessages(unmasked, payload_bytes, count))
         return count * frame_bytes
 
-    def _take_other(self, data: bytes, at: int, messages: list[Message]) -> int:
+    def _take_other(self, data: bytes, at: int, messages: list[ReceivedMessage]) -> int:
         """Hand one frame, or what is there of it, to the library; return the bytes taken, 0 to wait for more."""
         if self._lane_ended():
             taken = len(data) - at
@@ -162,9 +162,9 @@ class Splitter:
             and len(data) - at < frame_bytes <= self._max_fast
         )
 
-    def _assemble(self, frame: Frame) -> Iterator[Message]:
+    def _assemble(self, frame: Frame) -> Iterator[ReceivedMessage]:
         if frame.opcode in (Opcode.CLOSE, Opcode.PING, Opcode.PONG):
-            yield Control(frame)
+            yield ControlFrame(frame)
             return
         if self._message is None:
             self._message, self._opcode = bytearray(), frame.opcode
@@ -172,7 +172,7 @@ class Splitter:
         if not frame.fin:
             return
         data, self._message = bytes(self._message), None
-        yield Text(data) if self._opcode is Opcode.TEXT else Audio(data, len(data), 1)
+        yield TextMessage(data) if self._opcode is Opcode.TEXT else BinaryMessages(data, len(data), 1)
 
 
 def _frame_bytes(data: bytes, at: int) -> int | None:

@@ -9,7 +9,7 @@ import base64
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class PlayAudio:
             "textContent": self.text_content,
         }
         present = {name: value for name, value in data.items() if value is not None}
-        return wire_json.encode({"type": "playAudio", "data": present})
+        return peer_json.encode({"type": "playAudio", "data": present})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class MarkCommand:
 
     def serialize(self) -> str:
         """Return the text to send."""
-        return wire_json.encode({"type": "mark", "data": {"name": self.name}})
+        return peer_json.encode({"type": "mark", "data": {"name": self.name}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +136,8 @@ Command = PlayAudio | KillAudio | MarkCommand | ClearMarks | Disconnect | Unknow
 
 def parse_command(raw: bytes) -> Command:
     """Read one text message of an application; nothing raises."""
-    text = wire_json.read_text(raw)
-    decoded = wire_json.decode(text, len(text) - len(text.lstrip()))
+    text = peer_json.read_text(raw)
+    decoded = peer_json.decode(text, len(text) - len(text.lstrip()))
     if decoded is None:
         return UnknownCommand(None, text)
     value, _ = decoded

@@ -11,8 +11,14 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-import listenctl.protocol.frames.splitter as splitter_module
-from listenctl.protocol.frames.splitter import Audio, Control, Message, Splitter, Text
+import listenctl.protocol.frames.client_frame_reader as splitter_module
+from listenctl.protocol.frames.client_frame_reader import (
+    BinaryMessages,
+    ClientFrameReader,
+    ControlFrame,
+    ReceivedMessage,
+    TextMessage,
+)
 from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, binary, close, frame, text
 
 MAX_SIZE = 70_000
@@ -36,9 +42,9 @@ def open_protocol(max_size: int = MAX_SIZE) -> ServerProtocol:
     return ServerProtocol(state=OPEN, max_size=max_size)
 
 
-def open_splitter(max_size: int = MAX_SIZE) -> tuple[Splitter, ServerProtocol]:
+def open_splitter(max_size: int = MAX_SIZE) -> tuple[ClientFrameReader, ServerProtocol]:
     protocol = open_protocol(max_size)
-    return Splitter(protocol, max_size=max_size), protocol
+    return ClientFrameReader(protocol, max_size=max_size), protocol
 
 
 def condition(protocol: ServerProtocol, messages: list[Said]) -> Condition:
@@ -52,17 +58,17 @@ def condition(protocol: ServerProtocol, messages: list[Said]) -> Condition:
     )
 
 
-def expand(messages: Iterable[Message]) -> list[Said]:
+def expand(messages: Iterable[ReceivedMessage]) -> list[Said]:
     """Return messages as one pair each, runs of audio taken apart."""
     said: list[Said] = []
     for message in messages:
         match message:
-            case Audio(data, message_bytes, count):
+            case BinaryMessages(data, message_bytes, count):
                 assert len(data) == message_bytes * count
                 said += [("binary", data[at * message_bytes : (at + 1) * message_bytes]) for at in range(count)]
-            case Text(data):
+            case TextMessage(data):
                 said.append(("text", data))
-            case Control(control):
+            case ControlFrame(control):
                 said.append((control.opcode.name.lower(), bytes(control.data)))
     return said
 
@@ -206,7 +212,7 @@ def test_frames_of_a_call_come_out_as_one_run() -> None:
     # e8 03 fe ff under the mask 12 9a 5c e7, then the same under another one.
     found = splitter.receive(b"\x82\x84\x12\x9a\x5c\xe7\xfa\x99\xa2\x18" + b"\x82\x84\xff\x00\xff\x00\x17\x03\x01\xff")
 
-    assert found == [Audio(b"\xe8\x03\xfe\xff\xe8\x03\xfe\xff", 4, 2)]
+    assert found == [BinaryMessages(b"\xe8\x03\xfe\xff\xe8\x03\xfe\xff", 4, 2)]
 
 
 @pytest.mark.parametrize("size", [1, 125, 126, 127, 320, 32_762, 32_768, 32_769, 65_535, 65_536])
@@ -225,18 +231,18 @@ def test_a_message_is_the_same_whole_and_byte_by_byte(size: int) -> None:
 def test_bytes_behind_a_message_wait_for_the_rest_of_theirs() -> None:
     splitter, _ = open_splitter()
 
-    assert splitter.receive(binary(b"abcd") + b"\x82\x84\x00") == [Audio(b"abcd", 4, 1)]
+    assert splitter.receive(binary(b"abcd") + b"\x82\x84\x00") == [BinaryMessages(b"abcd", 4, 1)]
     assert splitter.receive(b"\x00\x00\x00ef") == []
-    assert splitter.receive(b"gh") == [Audio(b"efgh", 4, 1)]
+    assert splitter.receive(b"gh") == [BinaryMessages(b"efgh", 4, 1)]
 
 
 def test_an_empty_binary_message_stays_a_message() -> None:
     splitter, _ = open_splitter()
 
     assert splitter.receive(binary(b"ab") + binary(b"") + binary(b"cd")) == [
-        Audio(b"ab", 2, 1),
-        Audio(b"", 0, 1),
-        Audio(b"cd", 2, 1),
+        BinaryMessages(b"ab", 2, 1),
+        BinaryMessages(b"", 0, 1),
+        BinaryMessages(b"cd", 2, 1),
     ]
 
 
@@ -286,7 +292,7 @@ def test_audio_is_taken_while_the_peer_has_not_answered_our_close() -> None:
 
     protocol.send_close(1001)
 
-    assert splitter.receive(binary(b"ab")) == [Audio(b"ab", 2, 1)]
+    assert splitter.receive(binary(b"ab")) == [BinaryMessages(b"ab", 2, 1)]
 
 
 @pytest.mark.parametrize("size", [30_000, 60_000])

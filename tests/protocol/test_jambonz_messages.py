@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol import peer_json as wire_json
-from listenctl.protocol.messages import (
+from listenctl.protocol import peer_json
+from listenctl.protocol.jambonz_messages import (
     MAX_DOCUMENTS,
     Dtmf,
     JambonzMessage,
@@ -156,7 +156,7 @@ def test_the_number_of_glued_documents_is_bounded() -> None:
     assert messages[-1] == UnknownMessage(None, "{}" * 10)
 
 
-@given(st.binary() | JSON.map(lambda value: wire_json.encode(value).encode()))
+@given(st.binary() | JSON.map(lambda value: peer_json.encode(value).encode()))
 def test_no_text_raises(raw: bytes) -> None:
     messages = parse_texts(raw)
 

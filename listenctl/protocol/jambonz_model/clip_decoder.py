@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES, ResamplerFactory, pack, unpack
-from listenctl.protocol.commands import PlayAudio
-from listenctl.protocol.jambonz_model.command_verdicts import Outbox, Outcome
+from listenctl.protocol.jambonz_messages import PlayDone
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox
 from listenctl.protocol.jambonz_model.profiles import PlayDoneForm, Profile
-from listenctl.protocol.messages import PlayDone
 
 PCM = 1
 EXTENSIBLE = 0xFFFE
@@ -23,14 +23,14 @@ MIN_RATE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class DecodedSound:
     """One channel of 16-bit samples."""
 
     sample_rate: int
     samples: bytes
 
 
-def read_wav(data: bytes) -> Sound | None:
+def read_wav(data: bytes) -> DecodedSound | None:
     """Read a WAV file of 8, 16, 24 or 32-bit PCM; channels are added up, as FreeSWITCH does."""
     chunks = _riff_chunks(data)
     header, audio = chunks.get(b"fmt "), chunks.get(b"data")
@@ -42,7 +42,7 @@ def read_wav(data: bytes) -> Sound | None:
     if kind not in (PCM, EXTENSIBLE) or not channels or rate < MIN_RATE or bits not in (8, 16, 24, 32):
         return None
     samples = _unsigned_8_bits(audio) if bits == 8 else upper_16_bits(audio, bits // 8)
-    return Sound(rate, _add_channels(samples, channels))
+    return DecodedSound(rate, _add_channels(samples, channels))
 
 
 def is_wav(data: bytes) -> bool:
@@ -96,7 +96,7 @@ _VALUE_IN_SENTENCE = 20
 _MANGLED = re.compile(r"['\"\\\n\t]")
 
 
-WavReader = Callable[[bytes], Sound | None]
+WavReader = Callable[[bytes], DecodedSound | None]
 """Read a WAV file; None for one that nothing can read."""
 
 
@@ -140,7 +140,7 @@ class ClipReader:
     call_rate: int
     resampler: ResamplerFactory
     read_wav: WavReader
-    outbox: Outbox
+    outbox: PlayoutOutbox
 
     def read(self, command: PlayAudio) -> Clip | None:
         """Return the clip, if there is one to play; what the application should know goes to the outbox."""
@@ -156,12 +156,12 @@ class ClipReader:
             self._misread("no-audio", "holds no audio")
         return Clip(self.outbox.number, command.id, self._at_call_rate(sound), sound.sample_rate, source_samples)
 
-    def _at_call_rate(self, sound: Sound) -> bytes:
+    def _at_call_rate(self, sound: DecodedSound) -> bytes:
         if sound.sample_rate == self.call_rate:
             return sound.samples
         return self.resampler(sound.sample_rate, self.call_rate)(sound.samples, last=True)
 
-    def _sound(self, command: PlayAudio) -> Sound:
+    def _sound(self, command: PlayAudio) -> DecodedSound:
         kind = command.audio_content_type
         if not isinstance(kind, str):
             raise self._untyped()
@@ -182,10 +182,10 @@ class ClipReader:
     def _untyped(self) -> "_NoClip":
         missing = "audioContentType is missing or no string"
         if self.profile.crashes_without_type:
-            return _NoClip("no-content-type", f"{missing}, which crashes the media server", Outcome.WOULD_CRASH)
+            return _NoClip("no-content-type", f"{missing}, which crashes the media server", CommandOutcome.WOULD_CRASH)
         return _NoClip("no-content-type", missing)
 
-    def _raw(self, data: bytes, sample_rate: object) -> Sound:
+    def _raw(self, data: bytes, sample_rate: object) -> DecodedSound:
         rate = self._rate(sample_rate)
         size = self.profile.raw_sample_bytes[rate]
         if not size:
@@ -195,7 +195,7 @@ class ClipReader:
         if size != SAMPLE_BYTES:
             noise = f"raw audio at {rate} Hz is read as {8 * size}-bit samples and becomes noise"
             self._misread("rate-is-noise", noise)
-        return Sound(rate, upper_16_bits(data, size))
+        return DecodedSound(rate, upper_16_bits(data, size))
 
     def _rate(self, value: object) -> int:
         """Return the rate that the clip is played at; cJSON takes everything but a number for 0."""
@@ -219,18 +219,18 @@ class ClipReader:
             decoded = len(digits) * 3 // 4
             where = f"audioContent ends at character {len(digits) + 1}, which is no base64"
             sentence = f"{where}: {decoded} bytes are left; send it in one line, without a prefix"
-            self.outbox.judge(Outcome.TRUNCATED, "base64-ends", sentence, wrong=True)
+            self.outbox.judge(CommandOutcome.TRUNCATED, "base64-ends", sentence, wrong=True)
         digits = digits[: len(digits) - (len(digits) % 4 == 1)]
         return base64.b64decode(digits + "=" * (-len(digits) % 4))
 
     def _misread(self, reason: str, sentence: str, *, wrong: bool = True) -> None:
-        self.outbox.judge(Outcome.MISREAD, reason, sentence, wrong=wrong)
+        self.outbox.judge(CommandOutcome.MISREAD, reason, sentence, wrong=wrong)
 
 
 class _NoClip(Exception):
     """There is nothing to play; the text is the sentence of the verdict."""
 
-    def __init__(self, reason: str, sentence: str, outcome: Outcome = Outcome.IGNORED) -> None:
+    def __init__(self, reason: str, sentence: str, outcome: CommandOutcome = CommandOutcome.IGNORED) -> None:
         super().__init__(sentence)
         self.reason = reason
         self.outcome = outcome

@@ -7,6 +7,13 @@ from hypothesis import strategies as st
 from listenctl.statistics import Histogram, Summary, summarize
 
 
+def histogram_of(values: list[float]) -> Histogram:
+    histogram = Histogram()
+    for value in values:
+        histogram.add_value(value)
+    return histogram
+
+
 def test_percentiles_are_measurements_at_their_rank() -> None:
     assert summarize(float(value) for value in range(100, 0, -1)) == Summary(100, 1, 50.5, 50, 95, 99, 100)
 
@@ -15,9 +22,10 @@ def test_one_measurement_is_all_its_figures() -> None:
     assert summarize([2.5]) == Summary(1, 2.5, 2.5, 2.5, 2.5, 2.5, 2.5)
 
 
-def test_nothing_measured_comes_to_nothing() -> None:
+def test_nothing_measured_has_no_summary() -> None:
     assert summarize([]) is None
     assert Histogram().summary() is None
+    assert Histogram().quantile(0.5) == 0
 
 
 def test_figures_are_given_in_another_unit() -> None:
@@ -35,49 +43,37 @@ def test_figures_are_given_in_another_unit() -> None:
     }
 
 
-@given(st.lists(st.floats(0, 9.9), min_size=1, max_size=300))
-def test_a_histogram_is_never_better_than_the_truth_and_at_most_a_bin_worse(values: list[float]) -> None:
-    histogram = Histogram()
-    for value in values:
-        histogram.add(value)
+@given(st.lists(st.floats(0, 1000), min_size=1, max_size=300), st.floats(0.01, 1))
+def test_a_histogram_is_exact_but_for_half_a_bin(values: list[float], share: float) -> None:
+    histogram = histogram_of(values)
 
-    found = histogram.summary()
+    found, exact = histogram.summary(), summarize(values)
 
-    exact = sorted(values)
     assert found is not None
-    assert (found.count, found.min, found.max) == (len(values), exact[0], exact[-1])
-    assert found.mean == pytest.approx(sum(values) / len(values))
-    for percent, got in ((50, found.p50), (95, found.p95), (99, found.p99)):
-        truth = exact[ceil(len(values) * percent / 100) - 1]
-        assert truth - 1e-9 <= got <= truth + 0.0001 + 1e-9
+    assert exact is not None
+    assert (found.count, found.min, found.max) == (exact.count, exact.min, exact.max)
+    assert found.mean == pytest.approx(exact.mean)
+    truth = [*map(exact.__getattribute__, ("p50", "p95", "p99")), sorted(values)[ceil(len(values) * share - 1e-9) - 1]]
+    assert [found.p50, found.p95, found.p99, histogram.quantile(share)] == pytest.approx(truth, rel=0.001, abs=0.000051)
 
 
-def test_what_is_beyond_the_histogram_keeps_its_maximum() -> None:
-    histogram = Histogram()
+@given(st.lists(st.floats(-1, 1e12)))
+def test_a_histogram_of_anything_keeps_the_highest(values: list[float]) -> None:
+    histogram = histogram_of(values)
 
-    histogram.add(11.0)
-    histogram.add(60.0)
-
-    found = histogram.summary()
-    assert found is not None
-    assert (found.p50, found.max) == (60.0, 60.0)
+    assert (histogram.count, histogram.highest) == (len(values), max([0.0, *values]))
 
 
-@given(st.lists(st.floats(0, 5)), st.lists(st.floats(0, 5)))
-def test_merged_histograms_count_as_one(first: list[float], second: list[float]) -> None:
-    whole, left, right = Histogram(), Histogram(), Histogram()
-    for histogram, values in ((whole, first + second), (left, first), (right, second)):
-        for value in values:
-            histogram.add(value)
+@given(st.lists(st.floats(-1, 5)), st.lists(st.floats(0, 0.9)))
+def test_merged_values_and_values_added_together_count_as_single_ones(first: list[float], second: list[float]) -> None:
+    merged, together = histogram_of(first), Histogram()
 
-    left.merge(right)
+    merged.merge(histogram_of(second))
+    together.add_values(first)
+    together.add_values(second)
 
-    merged, expected = left.summary(), whole.summary()
-    assert (merged is None) == (expected is None)
-    if merged is not None and expected is not None:
-        assert merged.scaled(1, 6) == pytest.approx(expected.scaled(1, 6))
-
-
-def test_histograms_of_different_resolutions_do_not_merge() -> None:
-    with pytest.raises(ValueError, match="resolutions"):
-        Histogram(0.001).merge(Histogram(0.0001))
+    whole = histogram_of(first + second).summary()
+    for summary in (merged.summary(), together.summary()):
+        assert (summary is None) == (whole is None)
+        if summary is not None and whole is not None:
+            assert summary.scaled(1, 6) == pytest.approx(whole.scaled(1, 6))

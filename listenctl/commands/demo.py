@@ -19,7 +19,7 @@ from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.settings import ServerSettings
-from listenctl.simulator.plan import CallPlan, KeyPress
+from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
 
 VERB = ListenVerb(sample_rate=16000, mix_type="stereo", pass_dtmf=True)
@@ -41,7 +41,7 @@ async def run_demo(folder: Path, out: TextIO) -> int:
             target=CallTarget(address=parse_websocket_url(url)),
             verb=VERB,
             caller="speech",
-            keys=(KeyPress(SPEECH_KEY_PRESS, "1"),),
+            dtmf_presses=(DtmfPress(SPEECH_KEY_PRESS, "1"),),
         )
         calling.append(asyncio.create_task(SimulatedCall(plan, Reporter()).run()))
 

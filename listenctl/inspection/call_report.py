@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.events import Report, describe_gap, timestamp
-from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift
+from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift, spread_as_json
 from listenctl.inspection.message_checks.handshake_checks import describe_handshake
 from listenctl.inspection.message_checks.mark_and_clip_records import MAX_RECORDS, ClipRecord, MarkRecord
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
@@ -230,8 +230,8 @@ class CallReport:
         first = arrivals.first if arrivals else None
         return {
             "first_audio": None if first is None else round(first, 3),
-            "arrival_ms": arrivals.intervals.to_json() if arrivals else None,
-            "lateness_ms": arrivals.lateness.to_json() if arrivals else None,
+            "arrival_ms": spread_as_json(arrivals.intervals) if arrivals else None,
+            "lateness_ms": spread_as_json(arrivals.lateness) if arrivals else None,
             "clock_drift_ppm": round(drift.ppm, 1) if drift else None,
             "clock_drift_uncertainty_ppm": round(drift.uncertainty, 1) if drift else None,
         }

@@ -57,7 +57,7 @@ def number_of(chips: int) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class ChipGrid:
     """
     Where the chips of a block of one length lie.
 
@@ -73,13 +73,13 @@ class Grid:
 
 
 @cache
-def grid(samples: int) -> Grid:
+def grid(samples: int) -> ChipGrid:
     """Return where the chips lie in a block of ``samples`` samples."""
     import numpy as np
 
     chips = np.array(_chip_of_sample(samples), np.intp)
     centres = np.array([int((chip + 0.5) * samples / CHIPS) for chip in range(CHIPS)], np.intp)
-    return Grid(samples, centres, chips)
+    return ChipGrid(samples, centres, chips)
 
 
 @cache

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from listenctl.errors import RefusedError
 from listenctl.load.frame_scheduler import FRAME_SECONDS, FrameScheduler
-from listenctl.load.load_call_outcome import CallOutcome, Ending
-from listenctl.load.load_frames import FrameBook
+from listenctl.load.load_call_outcome import LoadCallEnding, LoadCallOutcome
+from listenctl.load.load_frames import LoadFrames
 from listenctl.load.measure_echo import EchoCheck
 from listenctl.load.plan import CallFormat, LoadPlan
-from listenctl.load.timed_playout import ClockPlayout
+from listenctl.load.timed_playout import TimedPlayout
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
 from listenctl.protocol.application_commands import Disconnect, PlayAudio, parse_command
 from listenctl.protocol.jambonz_messages import Mark
@@ -53,7 +53,7 @@ class LoadCall:
         book: what it sends.
     """
 
-    def __init__(self, number: int, plan: LoadPlan, book: FrameBook, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, number: int, plan: LoadPlan, book: LoadFrames, loop: asyncio.AbstractEventLoop) -> None:
         self.number = number
         self.format: CallFormat = plan.format(number)
         self.call_sid = str(uuid.uuid4())
@@ -65,7 +65,7 @@ class LoadCall:
         self._time = loop.time
         self._total = max(1, round(plan.hold / FRAME_SECONDS))
         self._stream_rate = plan.echo_rate(self.format.sample_rate)
-        self._playout = ClockPlayout(self._stream_rate)
+        self._playout = TimedPlayout(self._stream_rate)
         self._fork = SendBuffer(book.audio_format, resampled=self.format.sample_rate != _PHONE_RATE)
         self._echo: EchoCheck | None = None
         self._connection: ClientConnection | None = None
@@ -81,20 +81,20 @@ class LoadCall:
         """Whether it sends audio."""
         return self._connection is not None and not self._over.is_set()
 
-    async def run(self, scheduler: FrameScheduler) -> CallOutcome:
+    async def run(self, scheduler: FrameScheduler) -> LoadCallOutcome:
         """Place the call; return how it went when it is over."""
         if self._over.is_set():
-            return self._outcome(Ending.CANCELLED, "")
+            return self._outcome(LoadCallEnding.CANCELLED, "")
         task = self._connecting = asyncio.current_task()
         try:
             connection = await connect(self._plan.target, self)
         except RefusedError as exc:
-            return self._outcome(Ending.FAILED, str(exc))
+            return self._outcome(LoadCallEnding.FAILED, str(exc))
         except asyncio.CancelledError:
             if task is None or not self._over.is_set():
                 raise
             task.uncancel()
-            return self._outcome(Ending.CANCELLED, "")
+            return self._outcome(LoadCallEnding.CANCELLED, "")
         self._connecting = None
         self._begin(connection, scheduler)
         await self._over.wait()
@@ -116,7 +116,7 @@ class LoadCall:
         if number >= self._total and not self._waits_for_echo():
             self._over.set()
             return None
-        self.measured.lateness.add(self._time() - due)
+        self.measured.lateness.add_value(self._time() - due)
         book = self._book
         place = number % len(book.frames)
         if number < self._total and connection.writable and not self._fork.waiting:
@@ -217,10 +217,10 @@ class LoadCall:
             for text in CURRENT.texts([answer.message]):
                 self._connection.send_text(text.encode())
             if isinstance(answer.message, Mark):
-                self.measured.marks.add(now - answer.received)
+                self.measured.marks.add_value(now - answer.received)
         self._answer_later()
 
-    async def _hang_up(self, connection: ClientConnection) -> CallOutcome:
+    async def _hang_up(self, connection: ClientConnection) -> LoadCallOutcome:
         seconds = self._time() - self._connected
         if self._answering is not None:
             self._answering.cancel()
@@ -232,20 +232,20 @@ class LoadCall:
         if ended_by_server:
             ending, problem = _judge(self._end)
         elif not orderly:
-            ending, problem = Ending.FAILED, f"hung up, and {_ending_of(self._end)}"
+            ending, problem = LoadCallEnding.FAILED, f"hung up, and {_ending_of(self._end)}"
         else:
             ending, problem = self._own_ending(), ""
         return self._outcome(ending, problem, seconds=seconds)
 
-    def _own_ending(self) -> Ending:
+    def _own_ending(self) -> LoadCallEnding:
         if self._disconnected:
-            return Ending.EARLY
-        return Ending.CUT if self._stopped and self.sent < self._total else Ending.COMPLETE
+            return LoadCallEnding.EARLY
+        return LoadCallEnding.CUT if self._stopped and self.sent < self._total else LoadCallEnding.COMPLETE
 
-    def _outcome(self, ending: Ending, problem: str, *, seconds: float = 0.0) -> CallOutcome:
+    def _outcome(self, ending: LoadCallEnding, problem: str, *, seconds: float = 0.0) -> LoadCallOutcome:
         echo = self._echo
         measured = self.measured
-        return CallOutcome(
+        return LoadCallOutcome(
             number=self.number,
             call_sid=self.call_sid,
             format=self.format,
@@ -268,11 +268,11 @@ class LoadCall:
         )
 
 
-def _judge(end: ConnectionEnd | None) -> tuple[Ending, str]:
+def _judge(end: ConnectionEnd | None) -> tuple[LoadCallEnding, str]:
     """Tell whether the server ended a call as it may, or something went wrong."""
     if end is not None and end.by == "server" and end.ended_well:
-        return Ending.EARLY, ""
-    return Ending.FAILED, _ending_of(end)
+        return LoadCallEnding.EARLY, ""
+    return LoadCallEnding.FAILED, _ending_of(end)
 
 
 def _ending_of(end: ConnectionEnd | None) -> str:

@@ -10,7 +10,7 @@ from listenctl.net.client_connection import ConnectionEnd
 from listenctl.statistics import Histogram, Summary
 
 
-class Ending(StrEnum):
+class LoadCallEnding(StrEnum):
     """
     How a call ended.
 
@@ -26,7 +26,7 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallOutcome:
+class LoadCallOutcome:
     """
     How one call went.
 
@@ -44,7 +44,7 @@ class CallOutcome:
     number: int
     call_sid: str
     format: CallFormat
-    ending: Ending
+    ending: LoadCallEnding
     problem: str
     seconds: float
     handshake: float | None

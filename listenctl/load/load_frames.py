@@ -18,7 +18,7 @@ FRAMES_PER_SECOND = 50
 
 
 @dataclass(frozen=True, slots=True)
-class FrameBook:
+class LoadFrames:
     """
     What calls of one format send, 20 ms a frame, over and over.
 
@@ -33,7 +33,7 @@ class FrameBook:
     silence: bytes
 
 
-def speech_book(call_format: CallFormat) -> FrameBook:
+def speech_book(call_format: CallFormat) -> LoadFrames:
     """Return nine seconds of speech; ``mixed`` is the sum of both parties (protocol.md 3.1)."""
     rate, audio_format = call_format.sample_rate, call_format.audio_format
     audio = _add_up(speech(AudioFormat(rate, 2))) if call_format.mix_type == "mixed" else speech(audio_format)
@@ -46,7 +46,7 @@ def speech_book(call_format: CallFormat) -> FrameBook:
     )
 
 
-def pattern_book(call_format: CallFormat, seconds: float) -> FrameBook:
+def pattern_book(call_format: CallFormat, seconds: float) -> LoadFrames:
     """Return the pattern that an echo is read by, as far as calls of so many seconds need it."""
     rate = call_format.sample_rate
     # A call that is longer begins again at number 0; with its next number otherwise, where lengths alternate.
@@ -54,9 +54,9 @@ def pattern_book(call_format: CallFormat, seconds: float) -> FrameBook:
     return _book(call_format.audio_format, [block(number, rate) for number in range(count)])
 
 
-def _book(audio_format: AudioFormat, payloads: Sequence[bytes]) -> FrameBook:
+def _book(audio_format: AudioFormat, payloads: Sequence[bytes]) -> LoadFrames:
     frames = [binary_frame(payload, fresh_mask()) for payload in payloads]
-    return FrameBook(audio_format, frames, payloads, bytes(len(payloads[0])))
+    return LoadFrames(audio_format, frames, payloads, bytes(len(payloads[0])))
 
 
 def _add_up(stereo: bytes) -> bytes:

@@ -14,7 +14,7 @@ from listenctl.errors import UsageError
 from listenctl.statistics import FIGURES, Summary
 
 
-class Unit(StrEnum):
+class MetricUnit(StrEnum):
     """What a metric counts in."""
 
     SECONDS = "s"
@@ -23,45 +23,45 @@ class Unit(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Distribution:
+class MetricDistribution:
     """Many measurements of one kind; None where nothing was measured."""
 
     summary: Summary | None
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class MetricCount:
     """A number of things out of ``total``; ``total`` is None where a share makes no sense."""
 
     value: int
     total: int | None
 
 
-Metric = Distribution | Count
+Metric = MetricDistribution | MetricCount
 Metrics = Mapping[str, Metric | None]
 """All metrics of a load by name, None for one that was never measured."""
 
-DISTRIBUTIONS: Mapping[str, Unit] = {
-    "handshake": Unit.SECONDS,
-    "first-audio": Unit.SECONDS,
-    "mark": Unit.SECONDS,
-    "lateness": Unit.SECONDS,
-    "unread": Unit.BYTES,
-    "echo.delay": Unit.SECONDS,
-    "echo.gain": Unit.DECIBELS,
+DISTRIBUTIONS: Mapping[str, MetricUnit] = {
+    "handshake": MetricUnit.SECONDS,
+    "first-audio": MetricUnit.SECONDS,
+    "mark": MetricUnit.SECONDS,
+    "lateness": MetricUnit.SECONDS,
+    "unread": MetricUnit.BYTES,
+    "echo.delay": MetricUnit.SECONDS,
+    "echo.gain": MetricUnit.DECIBELS,
 }
 COUNTS = ("failed", "ended-early", "lost", "echo.lost", "echo.out-of-order", "echo.repeated")
 WITHOUT_SHARE = ("lost",)
 
-_FACTORS: Mapping[Unit, Mapping[str, float]] = {
-    Unit.SECONDS: {"ms": 0.001, "s": 1},
-    Unit.BYTES: {"": 1, "b": 1, "kb": 1000, "mb": 1_000_000},
-    Unit.DECIBELS: {"": 1, "db": 1},
+_FACTORS: Mapping[MetricUnit, Mapping[str, float]] = {
+    MetricUnit.SECONDS: {"ms": 0.001, "s": 1},
+    MetricUnit.BYTES: {"": 1, "b": 1, "kb": 1000, "mb": 1_000_000},
+    MetricUnit.DECIBELS: {"": 1, "db": 1},
 }
-_HINTS: Mapping[Unit, str] = {
-    Unit.SECONDS: "a time needs its unit, ms or s",
-    Unit.BYTES: "this counts bytes; give a number of them, or of kB or MB",
-    Unit.DECIBELS: "this is in dB; give a number of them",
+_HINTS: Mapping[MetricUnit, str] = {
+    MetricUnit.SECONDS: "a time needs its unit, ms or s",
+    MetricUnit.BYTES: "this counts bytes; give a number of them, or of kB or MB",
+    MetricUnit.DECIBELS: "this is in dB; give a number of them",
 }
 
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
@@ -77,7 +77,7 @@ _FORM = "METRIC>VALUE, such as handshake.p99>300ms or failed>1%"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ThresholdResult:
     """How a load stands to one threshold: ``value`` is None where nothing was measured."""
 
     text: str
@@ -117,21 +117,21 @@ class Threshold:
         _refuse_foregone(metric, comparison, limit, percent=unit == "%", text=text)
         return cls(text.strip(), metric, figure, comparison, limit, percent=unit == "%")
 
-    def judge(self, metrics: Metrics) -> Outcome:
+    def judge(self, metrics: Metrics) -> ThresholdResult:
         """Tell whether a load with these metrics has failed."""
         value = self._value(metrics.get(self.metric))
         if value is None:
-            return Outcome(self.text, ok=False, value=None, detail=f"{self.metric} was never measured")
+            return ThresholdResult(self.text, ok=False, value=None, detail=f"{self.metric} was never measured")
         failed = _OPERATORS[self.comparison](value, self.limit)
-        return Outcome(self.text, ok=not failed, value=value, detail=f"it was {self._say(value)}")
+        return ThresholdResult(self.text, ok=not failed, value=value, detail=f"it was {self._say(value)}")
 
     def _value(self, metric: Metric | None) -> float | None:
         match metric:
-            case Distribution(summary=Summary() as summary):
+            case MetricDistribution(summary=Summary() as summary):
                 return float(getattr(summary, self.figure))
-            case Count(value=value) if not self.percent:
+            case MetricCount(value=value) if not self.percent:
                 return float(value)
-            case Count(value=value, total=int(total)) if total:
+            case MetricCount(value=value, total=int(total)) if total:
                 return 100 * value / total
         return None
 
@@ -139,11 +139,11 @@ class Threshold:
         if self.percent:
             return f"{value:.2f} %"
         match DISTRIBUTIONS.get(self.metric):
-            case Unit.SECONDS:
+            case MetricUnit.SECONDS:
                 return f"{value * 1000:.1f} ms"
-            case Unit.DECIBELS:
+            case MetricUnit.DECIBELS:
                 return f"{value:.1f} dB"
-            case Unit.BYTES:
+            case MetricUnit.BYTES:
                 return f"{value:.0f} B"
         return f"{value:.0f}"
 
@@ -184,7 +184,7 @@ def _measure(number: float, unit: str, metric: str, text: str) -> float:
 
 def _refuse_foregone(metric: str, comparison: str, limit: float, *, percent: bool, text: str) -> None:
     """Refuse a condition whose answer stands before any call is placed."""
-    if DISTRIBUTIONS.get(metric) is Unit.DECIBELS:
+    if DISTRIBUTIONS.get(metric) is MetricUnit.DECIBELS:
         return
     if limit < 0:
         raise UsageError(f"--fail-if {text!r}: {metric} is never negative")

@@ -251,5 +251,5 @@ class EchoCheck:
         self._first = index if self._first < 0 else self._first
         self._last = max(self._last, index)
         self._seen.add(index)
-        self.delays.add(max(0.0, found.at - self._start - index * BLOCK))
+        self.delays.add_value(max(0.0, found.at - self._start - index * BLOCK))
         self.gains.append(20 * log10(abs(found.gain)))

@@ -33,7 +33,7 @@ class CallFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class FormatShare:
     """A format, and how many of each round of calls have it."""
 
     format: CallFormat
@@ -58,7 +58,7 @@ class LoadPlan:
     calls: int
     hold: float
     arrivals: float = DEFAULT_ARRIVALS
-    mix: Sequence[Share] = (Share(CallFormat()),)
+    mix: Sequence[FormatShare] = (FormatShare(CallFormat()),)
     stream_rate: int | None = None
     echo: bool = False
     thresholds: Sequence[Threshold] = ()
@@ -78,12 +78,12 @@ class LoadPlan:
         return self.stream_rate or (sample_rate if self.echo else None)
 
 
-def parse_mix(text: str) -> tuple[Share, ...]:
+def parse_mix(text: str) -> tuple[FormatShare, ...]:
     """Understand ``--mix``, such as ``8000:mono*3,16000:stereo``."""
     return tuple(_share(entry, text) for entry in text.split(","))
 
 
-def _share(entry: str, text: str) -> Share:
+def _share(entry: str, text: str) -> FormatShare:
     found = _ENTRY.fullmatch(entry)
     if found is None:
         raise UsageError(f"--mix {text!r} isn't a list of RATE:TYPE*SHARE, such as 8000:mono*3,16000:stereo")
@@ -94,4 +94,4 @@ def _share(entry: str, text: str) -> Share:
         raise UsageError(f"--mix {text!r}: {rate} is no sample rate in Hz")
     if not weight:
         raise UsageError(f"--mix {text!r}: a share of 0 is none; leave {rate}:{mix_type} out")
-    return Share(CallFormat(rate, mix_type), weight)
+    return FormatShare(CallFormat(rate, mix_type), weight)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from listenctl.load.load_call_outcome import CallOutcome, Ending, echo_as_json, times
-from listenctl.load.load_thresholds import Count, Distribution, Outcome, Threshold
+from listenctl.load.load_call_outcome import LoadCallEnding, LoadCallOutcome, echo_as_json, times
+from listenctl.load.load_thresholds import MetricCount, MetricDistribution, Threshold, ThresholdResult
 from listenctl.load.measure_echo import EchoResult
 from listenctl.load.plan import LoadPlan
 from listenctl.statistics import Histogram, Summary, summarize
@@ -38,7 +38,7 @@ class LoadReport:
     planned: int
     seconds: float
     interrupted: bool
-    endings: Counter[Ending]
+    endings: Counter[LoadCallEnding]
     formats: Counter[str]
     problems: Counter[str]
     close_codes: Counter[str]
@@ -49,7 +49,7 @@ class LoadReport:
     ignored_clip_calls: int
     distributions: dict[str, Summary | None]
     echo: EchoResult | None
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ThresholdResult, ...]
 
     @property
     def placed(self) -> int:
@@ -59,7 +59,7 @@ class LoadReport:
     @property
     def failed(self) -> int:
         """Calls that failed."""
-        return self.endings[Ending.FAILED]
+        return self.endings[LoadCallEnding.FAILED]
 
     @property
     def ok(self) -> bool:
@@ -82,7 +82,7 @@ class LoadReport:
             "seconds": round(self.seconds, 3),
             "interrupted": self.interrupted,
             "calls": {"planned": self.planned, "placed": self.placed, "connected": self.connected}
-            | {ending.value: self.endings[ending] for ending in Ending},
+            | {ending.value: self.endings[ending] for ending in LoadCallEnding},
             "formats": dict(self.formats),
             "frames": self.frames,
             "handshake_ms": times(figures["handshake"]),
@@ -104,7 +104,7 @@ class LoadReport:
         }
 
 
-def make_report(plan: LoadPlan, calls: Sequence[CallOutcome], *, seconds: float, interrupted: bool) -> LoadReport:
+def make_report(plan: LoadPlan, calls: Sequence[LoadCallOutcome], *, seconds: float, interrupted: bool) -> LoadReport:
     """Add up the calls of a load."""
     up = [call for call in calls if call.handshake is not None]
     echo = _echo(up) if plan.echo else None
@@ -119,7 +119,7 @@ def make_report(plan: LoadPlan, calls: Sequence[CallOutcome], *, seconds: float,
     lost = sum(call.lost_samples for call in up)
     metrics = _metrics(distributions, echo, endings)
     if up:
-        metrics["lost"] = Count(lost, None)
+        metrics["lost"] = MetricCount(lost, None)
     return LoadReport(
         url=str(plan.target.address),
         planned=plan.calls,
@@ -127,7 +127,7 @@ def make_report(plan: LoadPlan, calls: Sequence[CallOutcome], *, seconds: float,
         interrupted=interrupted,
         endings=endings,
         formats=Counter(str(call.format) for call in calls),
-        problems=Counter(call.problem for call in calls if call.ending is Ending.FAILED),
+        problems=Counter(call.problem for call in calls if call.ending is LoadCallEnding.FAILED),
         close_codes=Counter(_close_code(call) for call in up),
         connected=len(up),
         frames=sum(call.frames for call in up),
@@ -148,25 +148,25 @@ def thresholds_of(plan: LoadPlan) -> list[Threshold]:
 
 
 def _metrics(
-    distributions: dict[str, Summary | None], echo: EchoResult | None, endings: Counter[Ending]
-) -> dict[str, Distribution | Count | None]:
-    tried = endings.total() - endings[Ending.CANCELLED]
-    metrics: dict[str, Distribution | Count | None] = {
-        name: Distribution(summary) for name, summary in distributions.items()
+    distributions: dict[str, Summary | None], echo: EchoResult | None, endings: Counter[LoadCallEnding]
+) -> dict[str, MetricDistribution | MetricCount | None]:
+    tried = endings.total() - endings[LoadCallEnding.CANCELLED]
+    metrics: dict[str, MetricDistribution | MetricCount | None] = {
+        name: MetricDistribution(summary) for name, summary in distributions.items()
     }
     if tried:
-        metrics["failed"] = Count(endings[Ending.FAILED], tried)
-        metrics["ended-early"] = Count(endings[Ending.EARLY], tried)
+        metrics["failed"] = MetricCount(endings[LoadCallEnding.FAILED], tried)
+        metrics["ended-early"] = MetricCount(endings[LoadCallEnding.EARLY], tried)
     if echo is not None and echo.sent:
-        metrics["echo.delay"] = Distribution(echo.delay)
-        metrics["echo.gain"] = Distribution(echo.gain)
-        metrics["echo.lost"] = Count(echo.lost, echo.sent)
-        metrics["echo.out-of-order"] = Count(echo.out_of_order, echo.sent)
-        metrics["echo.repeated"] = Count(echo.repeated, echo.sent)
+        metrics["echo.delay"] = MetricDistribution(echo.delay)
+        metrics["echo.gain"] = MetricDistribution(echo.gain)
+        metrics["echo.lost"] = MetricCount(echo.lost, echo.sent)
+        metrics["echo.out-of-order"] = MetricCount(echo.out_of_order, echo.sent)
+        metrics["echo.repeated"] = MetricCount(echo.repeated, echo.sent)
     return metrics
 
 
-def _echo(calls: Iterable[CallOutcome]) -> EchoResult:
+def _echo(calls: Iterable[LoadCallOutcome]) -> EchoResult:
     calls = list(calls)
     echoes = [call.echo for call in calls if call.echo is not None]
 
@@ -192,5 +192,5 @@ def _merged(histograms: Iterable[Histogram]) -> Summary | None:
     return whole.summary()
 
 
-def _close_code(call: CallOutcome) -> str:
+def _close_code(call: LoadCallOutcome) -> str:
     return "none" if call.end is None or call.end.code is None else str(call.end.code)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from listenctl.load.echo_pattern import BLOCK
 from listenctl.load.frame_scheduler import FrameScheduler
 from listenctl.load.load_call import LoadCall
-from listenctl.load.load_call_outcome import CallOutcome, Ending
-from listenctl.load.load_frames import FrameBook, pattern_book, speech_book
+from listenctl.load.load_call_outcome import LoadCallEnding, LoadCallOutcome
+from listenctl.load.load_frames import LoadFrames, pattern_book, speech_book
 from listenctl.load.plan import CallFormat, LoadPlan
 from listenctl.load.report import LoadReport, make_report
 
@@ -28,7 +28,7 @@ class LoadSnapshot:
     lost_samples: int
 
 
-class Load:
+class LoadRun:
     """
     Place the calls of one plan.
 
@@ -36,12 +36,12 @@ class Load:
         on_outcome: told of every call that is over.
     """
 
-    def __init__(self, plan: LoadPlan, on_outcome: Callable[[CallOutcome], None] = lambda _: None) -> None:
+    def __init__(self, plan: LoadPlan, on_outcome: Callable[[LoadCallOutcome], None] = lambda _: None) -> None:
         self._plan = plan
         self._on_outcome = on_outcome
-        self._books: dict[CallFormat, FrameBook] = {}
+        self._books: dict[CallFormat, LoadFrames] = {}
         self._calls: dict[int, LoadCall] = {}
-        self._outcomes: list[CallOutcome] = []
+        self._outcomes: list[LoadCallOutcome] = []
         self._placed = 0
         self._start = 0.0
         self._stop = asyncio.Event()
@@ -81,12 +81,12 @@ class Load:
             placed=self._placed,
             live=sum(call.is_live for call in calls),
             over=len(self._outcomes),
-            failed=sum(outcome.ending is Ending.FAILED for outcome in self._outcomes),
+            failed=sum(outcome.ending is LoadCallEnding.FAILED for outcome in self._outcomes),
             lost_samples=sum(outcome.lost_samples for outcome in self._outcomes)
             + sum(call.measured.lost_samples for call in calls),
         )
 
-    def _book(self, call_format: CallFormat) -> FrameBook:
+    def _book(self, call_format: CallFormat) -> LoadFrames:
         if self._plan.echo:
             return pattern_book(call_format, max(self._plan.hold, BLOCK))
         return speech_book(call_format)

@@ -22,7 +22,7 @@ CALL_RATE = 8000
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TimedAnswer:
     """What jambonz says at ``due`` about what came at ``received``."""
 
     due: float
@@ -35,7 +35,7 @@ class Answer:
         return self.due - self.received
 
 
-class ClockPlayout:
+class TimedPlayout:
     """
     The playout of one call.
 
@@ -46,7 +46,7 @@ class ClockPlayout:
     def __init__(self, stream_rate: int | None) -> None:
         self._stream_rate = stream_rate
         self._end = 0.0
-        self._pending: deque[Answer] = deque()
+        self._pending: deque[TimedAnswer] = deque()
 
     @property
     def next_due(self) -> float | None:
@@ -62,7 +62,7 @@ class ClockPlayout:
         """Do what a text asks for, as far as it has to do with playing; return whether it brings a clip to be heard."""
         match command:
             case MarkCommand(name) if self._stream_rate is not None and len(self._pending) <= MAX_MARKS:
-                self._pending.append(Answer(max(self._end, now) + TICK, now, Mark(name, "playout")))
+                self._pending.append(TimedAnswer(max(self._end, now) + TICK, now, Mark(name, "playout")))
             case ClearMarks() if self._stream_rate is not None:
                 self._pending.clear()
             case PlayAudio() if self._stream_rate is None:
@@ -71,9 +71,9 @@ class ClockPlayout:
                 self._kill(now)
         return False
 
-    def take_due(self, now: float) -> list[Answer]:
+    def take_due(self, now: float) -> list[TimedAnswer]:
         """Return what is to be answered by now."""
-        due: list[Answer] = []
+        due: list[TimedAnswer] = []
         while self._pending and self._pending[0].due <= now:
             due.append(self._pending.popleft())
         return due
@@ -85,7 +85,7 @@ class ClockPlayout:
         seconds = clip.source_samples / clip.source_rate
         self._end = max(self._end, now) + seconds
         done = clip.done(CURRENT.play_done, played=round(seconds * CALL_RATE), killed=False)
-        self._pending.append(Answer(self._end, now, done))
+        self._pending.append(TimedAnswer(self._end, now, done))
         return clip.source_samples > 0
 
     def _kill(self, now: float) -> None:

@@ -8,7 +8,15 @@ from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMe
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.timeline import MessageAssembler
 from listenctl.replay.compare_audio import StreamedAudio, compare_audio
-from listenctl.replay.compare_texts import MAX_TEXTS, Difference, Ignored, SaidText, Timing, compare_texts, said_text
+from listenctl.replay.compare_texts import (
+    MAX_TEXTS,
+    AnswerDifference,
+    AnswerText,
+    AnswerTiming,
+    IgnoredMembers,
+    compare_texts,
+    said_text,
+)
 from listenctl.replay.replay_frames import close_code
 
 IGNORED_AUDIO = "audio"
@@ -23,7 +31,7 @@ class CompareSettings:
 
     Attributes:
         tolerance: seconds by which an answer may come later.
-        ignored: members of texts that may differ, as ``Ignored`` has them, or ``audio`` for all streamed audio.
+        ignored: members of texts that may differ, as ``IgnoredMembers`` has them, or ``audio`` for all streamed audio.
     """
 
     tolerance: float = 0.5
@@ -31,7 +39,7 @@ class CompareSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class AnswerComparison:
     """
     How the answers of a call compare.
 
@@ -43,7 +51,7 @@ class Comparison:
 
     texts: tuple[int, int]
     audio: tuple[int, int]
-    differences: tuple[Difference, ...]
+    differences: tuple[AnswerDifference, ...]
     count: int
 
     def as_json(self) -> dict[str, object]:
@@ -56,7 +64,7 @@ class Comparison:
         }
 
 
-class Answers:
+class AnswerCollector:
     """
     Collect both sides' answers as they come; times are seconds since the handshake, each in its own call.
 
@@ -66,8 +74,8 @@ class Answers:
 
     def __init__(self, settings: CompareSettings, speed: float | None) -> None:
         self._settings = settings
-        self._timing = Timing(settings.tolerance, speed)
-        self._ignored = Ignored(settings.ignored)
+        self._timing = AnswerTiming(settings.tolerance, speed)
+        self._ignored = IgnoredMembers(settings.ignored)
         self._joiner = MessageAssembler(masked=False)
         self._captured, self._live = _Side(), _Side()
         self._close: tuple[float, int | None] | None = None
@@ -104,7 +112,7 @@ class Answers:
         """Take audio of the live server."""
         self._live.audio.feed(at, data)
 
-    def finish(self, end: ConnectionEnd | None, at: float, *, closed_first: bool) -> Comparison:
+    def finish(self, end: ConnectionEnd | None, at: float, *, closed_first: bool) -> AnswerComparison:
         """
         Compare.
 
@@ -115,11 +123,11 @@ class Answers:
         captured, live = self._captured, self._live
         found = list(compare_texts(captured.texts, live.texts, self._timing))
         if max(captured.count, live.count) > MAX_TEXTS:
-            found.append(Difference("different", "text", f"only the first {MAX_TEXTS} texts were compared"))
+            found.append(AnswerDifference("different", "text", f"only the first {MAX_TEXTS} texts were compared"))
         if self._compares_audio:
             found += compare_audio(captured.audio, live.audio, self._timing)
         found += self._compare_close(end, at, closed_first=closed_first)
-        return Comparison(
+        return AnswerComparison(
             (captured.count, live.count),
             (captured.audio.bytes, live.audio.bytes),
             tuple(found[:MAX_LISTED]),
@@ -130,28 +138,28 @@ class Answers:
     def _compares_audio(self) -> bool:
         return IGNORED_AUDIO not in self._settings.ignored
 
-    def _compare_close(self, end: ConnectionEnd | None, at: float, *, closed_first: bool) -> Sequence[Difference]:
+    def _compare_close(self, end: ConnectionEnd | None, at: float, *, closed_first: bool) -> Sequence[AnswerDifference]:
         by_server = end is not None and end.by != "jambonz"
         if not closed_first or self._close is None:
             how = f"ended by the server with {_code(end.code)} {end.detail}".rstrip() if by_server and end else ""
-            return [Difference("extra", "close", how, None, at)] if how else []
+            return [AnswerDifference("extra", "close", how, None, at)] if how else []
         before, code = self._close
         if end is None or not by_server:
-            return [Difference("missing", "close", f"not closed by the server, as with {_code(code)}", before)]
+            return [AnswerDifference("missing", "close", f"not closed by the server, as with {_code(code)}", before)]
         if end.code != code:
-            return [Difference("different", "close", f"{_code(code)} → {_code(end.code)}", before, at)]
+            return [AnswerDifference("different", "close", f"{_code(code)} → {_code(end.code)}", before, at)]
         if late := self._timing.lateness(before, at):
-            return [Difference("later", "close", f"{late * 1000:.0f} ms later", before, at)]
+            return [AnswerDifference("later", "close", f"{late * 1000:.0f} ms later", before, at)]
         return []
 
 
 class _Side:
     def __init__(self) -> None:
-        self.texts: list[SaidText] = []
+        self.texts: list[AnswerText] = []
         self.count = 0
         self.audio = StreamedAudio()
 
-    def say(self, at: float, data: bytes, ignored: Ignored) -> None:
+    def say(self, at: float, data: bytes, ignored: IgnoredMembers) -> None:
         self.count += 1
         if self.count <= MAX_TEXTS:
             self.texts.append(said_text(at, data, ignored))

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from itertools import starmap
 from operator import ne
 
-from listenctl.replay.compare_texts import Difference, Timing
+from listenctl.replay.compare_texts import AnswerDifference, AnswerTiming
 
 BLOCK = 640
 """Bytes that are compared at once: 40 ms at 8 kHz."""
@@ -44,34 +44,34 @@ class StreamedAudio:
         return [digests[at : at + _DIGEST] for at in range(0, len(digests), _DIGEST)]
 
 
-def compare_audio(captured: StreamedAudio, live: StreamedAudio, timing: Timing) -> Iterator[Difference]:
+def compare_audio(captured: StreamedAudio, live: StreamedAudio, timing: AnswerTiming) -> Iterator[AnswerDifference]:
     """Yield what differs."""
     if captured.bytes != live.bytes:
         less = live.bytes < captured.bytes
         amount = f"{live.bytes} bytes instead of {captured.bytes}"
-        yield Difference("missing" if less else "extra", "audio", amount)
+        yield AnswerDifference("missing" if less else "extra", "audio", amount)
     yield from _content(captured, live)
     yield from _lateness(captured, live, timing)
 
 
-def _content(captured: StreamedAudio, live: StreamedAudio) -> Iterator[Difference]:
+def _content(captured: StreamedAudio, live: StreamedAudio) -> Iterator[AnswerDifference]:
     pairs = zip(captured.blocks(), live.blocks(), strict=False)
     differing = [index for index, differs in enumerate(starmap(ne, pairs)) if differs]
     if differing:
         index = differing[0]
         common = min(len(captured.times), len(live.times))
         detail = f"differs from byte {index * BLOCK} on, in {len(differing)} of {common} blocks of {BLOCK} bytes"
-        yield Difference("different", "audio", detail, captured.times[index], live.times[index])
+        yield AnswerDifference("different", "audio", detail, captured.times[index], live.times[index])
     elif len(captured.times) == len(live.times):
         common = min(len(captured.rest), len(live.rest))
         if captured.rest[:common] != live.rest[:common]:
-            yield Difference("different", "audio", f"differs in its last {common} bytes")
+            yield AnswerDifference("different", "audio", f"differs in its last {common} bytes")
 
 
-def _lateness(captured: StreamedAudio, live: StreamedAudio, timing: Timing) -> Iterator[Difference]:
+def _lateness(captured: StreamedAudio, live: StreamedAudio, timing: AnswerTiming) -> Iterator[AnswerDifference]:
     times = list(zip(captured.times, live.times, strict=False))
     late = [(lateness, index) for index, pair in enumerate(times) if (lateness := timing.lateness(*pair))]
     if late:
         most, first = max(late)[0], late[0][1]
         detail = f"up to {most * 1000:.0f} ms later, {len(late)} of {len(times)} blocks of {BLOCK} bytes"
-        yield Difference("later", "audio", detail, *times[first])
+        yield AnswerDifference("later", "audio", detail, *times[first])

@@ -22,7 +22,7 @@ _MAX_CHANGES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class AnswerDifference:
     """
     Something that differs between the answers in a capture and those of a live server.
 
@@ -50,7 +50,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class AnswerTiming:
     """
     What counts as later.
 
@@ -71,7 +71,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class SaidText:
+class AnswerText:
     """A text: when it was said, what it is compared by, and what can be shown of it."""
 
     at: float
@@ -81,7 +81,7 @@ class SaidText:
     shown: str
 
 
-class Ignored:
+class IgnoredMembers:
     """
     Members of texts that aren't compared.
 
@@ -108,31 +108,33 @@ class Ignored:
         return value
 
 
-def said_text(at: float, raw: bytes, ignored: Ignored) -> SaidText:
+def said_text(at: float, raw: bytes, ignored: IgnoredMembers) -> AnswerText:
     """Read a text; one that is no JSON object is compared by its bytes."""
     value, _ = peer_json.decode(peer_json.read_text(raw).strip()) or (None, 0)
     if not isinstance(value, dict):
         shown = raw[:MAX_SHOWN].decode(errors="replace")
-        return SaidText(at, _digest(raw), "text", None, shown)
+        return AnswerText(at, _digest(raw), "text", None, shown)
     kind = value.get("type")
     kind = kind if isinstance(kind, str) else "text"
     value = ignored.strip(value, kind)
     written = _canonical(value)
     kept = value if len(written) <= _MAX_VALUE else None
-    return SaidText(at, _digest(written.encode(errors="replace")), kind[:MAX_STRING], kept, written[:MAX_SHOWN])
+    return AnswerText(at, _digest(written.encode(errors="replace")), kind[:MAX_STRING], kept, written[:MAX_SHOWN])
 
 
-def compare_texts(captured: Sequence[SaidText], live: Sequence[SaidText], timing: Timing) -> Iterator[Difference]:
+def compare_texts(
+    captured: Sequence[AnswerText], live: Sequence[AnswerText], timing: AnswerTiming
+) -> Iterator[AnswerDifference]:
     """Yield what differs, in order."""
-    missing: list[SaidText] = []
-    extra: list[SaidText] = []
+    missing: list[AnswerText] = []
+    extra: list[AnswerText] = []
     for before, after in _aligned(captured, live):
         if before is not None and after is not None:
             if before.key != after.key:
-                yield Difference("different", before.kind, _changes(before, after), before.at, after.at)
+                yield AnswerDifference("different", before.kind, _changes(before, after), before.at, after.at)
             elif late := timing.lateness(before.at, after.at):
                 detail = f"{late * 1000:.0f} ms later: {before.shown}"
-                yield Difference("later", before.kind, detail, before.at, after.at)
+                yield AnswerDifference("later", before.kind, detail, before.at, after.at)
         elif before is not None:
             missing.append(before)
         elif after is not None:
@@ -140,8 +142,8 @@ def compare_texts(captured: Sequence[SaidText], live: Sequence[SaidText], timing
     yield from _moved(missing, extra)
 
 
-def _moved(missing: list[SaidText], extra: list[SaidText]) -> Iterator[Difference]:
-    elsewhere: dict[bytes, list[SaidText]] = defaultdict(list)
+def _moved(missing: list[AnswerText], extra: list[AnswerText]) -> Iterator[AnswerDifference]:
+    elsewhere: dict[bytes, list[AnswerText]] = defaultdict(list)
     for text in reversed(extra):
         elsewhere[text.key].append(text)
     found: set[int] = set()
@@ -149,18 +151,18 @@ def _moved(missing: list[SaidText], extra: list[SaidText]) -> Iterator[Differenc
         if others := elsewhere[text.key]:
             other = others.pop()
             found.add(id(other))
-            yield Difference("moved", text.kind, f"in another order: {text.shown}", text.at, other.at)
+            yield AnswerDifference("moved", text.kind, f"in another order: {text.shown}", text.at, other.at)
         else:
-            yield Difference("missing", text.kind, text.shown, text.at)
+            yield AnswerDifference("missing", text.kind, text.shown, text.at)
     for text in extra:
         if id(text) not in found:
-            yield Difference("extra", text.kind, text.shown, None, text.at)
+            yield AnswerDifference("extra", text.kind, text.shown, None, text.at)
 
 
-Pair = tuple[SaidText | None, SaidText | None]
+Pair = tuple[AnswerText | None, AnswerText | None]
 
 
-def _aligned(captured: Sequence[SaidText], live: Sequence[SaidText]) -> Iterator[Pair]:
+def _aligned(captured: Sequence[AnswerText], live: Sequence[AnswerText]) -> Iterator[Pair]:
     """Yield which text belongs to which, None for one that has no other."""
     begin = 0
     while begin < min(len(captured), len(live)) and captured[begin].key == live[begin].key:
@@ -178,9 +180,9 @@ def _aligned(captured: Sequence[SaidText], live: Sequence[SaidText]) -> Iterator
             yield from _paired(before[one:one_end], after[other:other_end])
 
 
-def _paired(before: Sequence[SaidText], after: Sequence[SaidText]) -> Iterator[Pair]:
+def _paired(before: Sequence[AnswerText], after: Sequence[AnswerText]) -> Iterator[Pair]:
     """Pair those of one type in order: a text that changed, rather than one that went and one that came."""
-    waiting: dict[str, list[SaidText]] = defaultdict(list)
+    waiting: dict[str, list[AnswerText]] = defaultdict(list)
     known = {text.key for text in before}
     spare = [text for text in after if text.key not in known]
     for text in reversed(spare):
@@ -194,7 +196,7 @@ def _paired(before: Sequence[SaidText], after: Sequence[SaidText]) -> Iterator[P
     yield from ((None, text) for text in after if id(text) not in taken)
 
 
-def _changes(before: SaidText, after: SaidText) -> str:
+def _changes(before: AnswerText, after: AnswerText) -> str:
     if before.value is None or after.value is None:
         return f"{before.shown} → {after.shown}"
     changes = list(_walk(before.value, after.value, ""))

@@ -14,7 +14,7 @@ LATEST = "@latest"
 _TEXT = 1
 
 
-def find_calls(capture: CaptureFile, wanted: str | None = None, *, every: bool = False) -> list[CapturedCall]:
+def find_captured_calls(capture: CaptureFile, wanted: str | None = None, *, every: bool = False) -> list[CapturedCall]:
     """
     Return the calls to play, in the order of their begin; the file is read as far as that takes.
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import ConnectionEnd
-from listenctl.replay.compare_answers import CompareSettings, Comparison
+from listenctl.replay.compare_answers import AnswerComparison, CompareSettings
 from listenctl.replay.replay_script import CaptureFile
 
 
@@ -63,7 +63,7 @@ class ReplayResult:
     interrupted: bool = False
     error: str = ""
     notes: list[str] = field(default_factory=list)
-    comparison: Comparison | None = None
+    comparison: AnswerComparison | None = None
 
     @property
     def connected(self) -> bool:
@@ -101,7 +101,7 @@ class ReplayResult:
         }
 
 
-class Sync(StrEnum):
+class ReplaySync(StrEnum):
     """What the moments of a captured application count from."""
 
     HANDSHAKE = "handshake"
@@ -120,7 +120,7 @@ class ApplicationPlan:
 
     capture: CaptureFile
     speed: float | None = 1.0
-    sync: Sync = Sync.HANDSHAKE
+    sync: ReplaySync = ReplaySync.HANDSHAKE
     authorization: str | None = None
 
 

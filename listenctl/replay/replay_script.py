@@ -86,7 +86,7 @@ class CapturedCall:
     began: float
 
 
-class Step(NamedTuple):
+class ReplayStep(NamedTuple):
     """What happened in a call, ``at`` seconds after its begin."""
 
     at: float
@@ -121,7 +121,7 @@ def read_secrets(path: Path) -> str:
     return text
 
 
-def _is_played(step: Step, sender: Sender) -> bool:
+def _is_played(step: ReplayStep, sender: Sender) -> bool:
     event = step.event
     return (
         isinstance(event, FrameSeen)
@@ -130,7 +130,7 @@ def _is_played(step: Step, sender: Sender) -> bool:
     )
 
 
-class Script:
+class ReplayScript:
     """
     What happened in one call, read ahead in a thread.
 
@@ -144,7 +144,7 @@ class Script:
         self._origin = self._other_origin = call.began
         self._moment_before = 0.0
         self._over = self._given_up = False
-        self._next: asyncio.Task[list[Step]] | None = None
+        self._next: asyncio.Task[list[ReplayStep]] | None = None
         self.notices: list[Notice] = []
 
     def begin(self) -> None:
@@ -152,7 +152,7 @@ class Script:
         if self._next is None:
             self._next = asyncio.create_task(asyncio.to_thread(self._read))
 
-    async def __aiter__(self) -> AsyncIterator[Step]:
+    async def __aiter__(self) -> AsyncIterator[ReplayStep]:
         """Yield the steps in order of time."""
         self.begin()
         while self._next is not None:
@@ -163,7 +163,7 @@ class Script:
             for step in steps:
                 yield step
 
-    async def count_rest(self, steps: AsyncIterator[Step], sender: Sender) -> int | None:
+    async def count_rest(self, steps: AsyncIterator[ReplayStep], sender: Sender) -> int | None:
         """
         Return how many frames of one side are still to come, None if that takes long.
 
@@ -184,8 +184,8 @@ class Script:
         if self._next is not None:
             await asyncio.gather(self._next, return_exceptions=True)
 
-    def _read(self) -> list[Step]:
-        steps: list[Step] = []
+    def _read(self) -> list[ReplayStep]:
+        steps: list[ReplayStep] = []
         size = 0
         for event in self._events:
             if self._given_up:
@@ -195,7 +195,7 @@ class Script:
             elif event.session.number == self._call.number and isinstance(
                 event, FrameSeen | FramesLost | SessionClosed
             ):
-                steps.append(Step(self._moment(event.at), event))
+                steps.append(ReplayStep(self._moment(event.at), event))
                 if isinstance(event, SessionClosed) and event.sender is None:
                     break
                 size += len(event.frame.payload) if isinstance(event, FrameSeen) else 0

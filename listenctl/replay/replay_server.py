@@ -25,7 +25,7 @@ _SUBPROTOCOL = re.compile(rb"^Sec-WebSocket-Protocol:[ \t]*([!-~]+(?:[ \t]*,[^\r
 _AUTHORIZATION = re.compile(rb"^Authorization:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
 
-class RequestError(Exception):
+class RequestRefused(Exception):
     """A request that becomes no call; ``answer`` is what the client gets."""
 
     def __init__(self, answer: bytes, reason: str) -> None:
@@ -33,7 +33,7 @@ class RequestError(Exception):
         self.answer = answer
 
 
-async def shake_hands(
+async def answer_upgrade(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     authorization: str | None = None,
@@ -54,16 +54,16 @@ async def shake_hands(
         async with asyncio.timeout(REQUEST_PATIENCE):
             request = await reader.readuntil(b"\r\n\r\n")
     except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as exc:
-        raise RequestError(_refusal(b"400 Bad Request"), "sent no request") from exc
+        raise RequestRefused(_refusal(b"400 Bad Request"), "sent no request") from exc
     given = _AUTHORIZATION.search(request)
     if authorization is not None and not hmac.compare_digest(given[1] if given else b"", authorization.encode()):
         challenge = b'WWW-Authenticate: Basic realm="listenctl"\r\n'
-        raise RequestError(_refusal(b"401 Unauthorized", challenge), "has no or other credentials")
+        raise RequestRefused(_refusal(b"401 Unauthorized", challenge), "has no or other credentials")
     key = _KEY.search(request)
     if not key or not request.startswith(b"GET "):
-        raise RequestError(_refusal(b"400 Bad Request"), "asks for no WebSocket")
+        raise RequestRefused(_refusal(b"400 Bad Request"), "asks for no WebSocket")
     if full():
-        raise RequestError(_refusal(b"503 Service Unavailable"), "came after the last call that is taken")
+        raise RequestRefused(_refusal(b"503 Service Unavailable"), "came after the last call that is taken")
     offered = _SUBPROTOCOL.search(request)
     echo = b"Sec-WebSocket-Protocol: %b\r\n" % offered[1].split(b",")[0].strip() if offered else b""
     writer.write(
@@ -153,8 +153,8 @@ class ReplayServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await shake_hands(reader, writer, self._plan.authorization, full=self._is_full)
-        except RequestError as exc:
+            await answer_upgrade(reader, writer, self._plan.authorization, full=self._is_full)
+        except RequestRefused as exc:
             self._on_refused(str(exc))
             writer.write(exc.answer)
         else:

@@ -22,9 +22,9 @@ from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.jambonz_messages import parse_texts
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import FrameFault, MessageAssembler
-from listenctl.replay.plan import ApplicationPlan, ApplicationResult, Sync
+from listenctl.replay.plan import ApplicationPlan, ApplicationResult, ReplaySync
 from listenctl.replay.replay_frames import close_code, frame_bytes
-from listenctl.replay.replay_script import CapturedCall, Script, Step
+from listenctl.replay.replay_script import CapturedCall, ReplayScript, ReplayStep
 
 ANSWER_PATIENCE = 5.0
 """Seconds to wait for a text of jambonz longer than it took in the capture."""
@@ -63,7 +63,7 @@ class ReplayedApplication:
         self._writer = writer
         self._clock = clock
         self._call = call
-        self._script: Script | None = None
+        self._script: ReplayScript | None = None
         self._protocol = ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE)
         self._captured, self._live = (
             MessageAssembler(masked=True),
@@ -86,7 +86,7 @@ class ReplayedApplication:
         Raises:
             UsageError: the capture can't be read any more.
         """
-        self._script = script = Script(self._plan.capture, self._call)
+        self._script = script = ReplayScript(self._plan.capture, self._call)
         self._origin = self._began = self._clock.now()
         listening = asyncio.create_task(self._listen())
         try:
@@ -156,11 +156,11 @@ class ReplayedApplication:
 
     # What we say.
 
-    async def _take(self, step: Step) -> None:
+    async def _take(self, step: ReplayStep) -> None:
         match step.event:
             case FrameSeen(sender=Sender.JAMBONZ, frame=frame):
                 self._jambonz_closed = self._jambonz_closed or frame.opcode == Opcode.CLOSE
-                for message in self._captured.feed(frame) if self._plan.sync is Sync.ANSWERS else ():
+                for message in self._captured.feed(frame) if self._plan.sync is ReplaySync.ANSWERS else ():
                     if isinstance(message, TextMessage):
                         await self._await_text(step.at, kind_of(message))
             case FrameSeen(frame=frame):

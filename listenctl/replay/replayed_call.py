@@ -20,10 +20,10 @@ from listenctl.net.client_connection import ClientConnection, ConnectionEnd, con
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from listenctl.replay.compare_answers import Answers
+from listenctl.replay.compare_answers import AnswerCollector
 from listenctl.replay.plan import ReplayPlan, ReplayResult
 from listenctl.replay.replay_frames import close_code, frame_bytes
-from listenctl.replay.replay_script import CapturedCall, Script, Step
+from listenctl.replay.replay_script import CapturedCall, ReplayScript, ReplayStep
 
 FAREWELL = 5.0
 """Seconds to wait for the server after our Close."""
@@ -56,8 +56,8 @@ class ReplayedCall:
         self._call = call
         self._sid = None if plan.same_sid else sid
         self._clock = clock or SystemClock()
-        self._answers = plan.compare and Answers(plan.compare, plan.speed)
-        self._script: Script | None = None
+        self._answers = plan.compare and AnswerCollector(plan.compare, plan.speed)
+        self._script: ReplayScript | None = None
         self._task: asyncio.Task[object] | None = None
         self._connection: ClientConnection | None = None
         self._started = self._ended = 0.0
@@ -75,7 +75,7 @@ class ReplayedCall:
         """Play it to its end; what prevents that stands in the result."""
         self._task = asyncio.current_task()
         try:
-            self._script = Script(self._plan.capture, self._call)
+            self._script = ReplayScript(self._plan.capture, self._call)
             self._script.begin()
             self._connection = await connect(self._plan.target, self)
             self._started = self._clock.now()
@@ -138,7 +138,7 @@ class ReplayedCall:
 
     # The course of the call.
 
-    async def _take(self, step: Step) -> None:
+    async def _take(self, step: ReplayStep) -> None:
         match step.event:
             case FrameSeen(sender=Sender.APPLICATION, frame=frame):
                 if frame.opcode == Opcode.CLOSE and not self._over_in_capture:
@@ -169,7 +169,7 @@ class ReplayedCall:
             self.result.bytes += len(frame.payload)
             await self._drain()
 
-    async def _count_rest(self, script: Script, steps: AsyncIterator[Step]) -> None:
+    async def _count_rest(self, script: ReplayScript, steps: AsyncIterator[ReplayStep]) -> None:
         rest = await script.count_rest(steps, Sender.JAMBONZ)
         unplayed = self.result.unplayed
         self.result.unplayed = None if rest is None or unplayed is None else unplayed + rest

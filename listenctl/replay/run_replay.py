@@ -29,7 +29,7 @@ class ReplayTotals:
         self.error = self.error or result.error
 
 
-class Replay:
+class ReplayRun:
     """
     Play calls as long as is asked.
 

@@ -35,7 +35,7 @@ class SilenceTimeout:
         self._silent = 0 if loud else self._silent + len(numbers)
 
 
-class Limits:
+class CallLimits:
     """Watch the limits of one call; times count from the tap, the handshake included (protocol.md 7)."""
 
     def __init__(self, plan: CallPlan) -> None:

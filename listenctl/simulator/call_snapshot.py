@@ -7,7 +7,7 @@ from listenctl.media.levels import LevelMeter, Levels, measure
 from listenctl.protocol.audio import AudioFormat
 
 
-class Needle:
+class LatestLevels:
     """Remember how loud the last window of audio was; ``levels`` is None before the first."""
 
     def __init__(self, audio_format: AudioFormat) -> None:
@@ -48,7 +48,7 @@ class CallSnapshot:
         lateness: how many seconds the latest frame so far left after its deadline.
         commands: how many commands the server has sent.
         wrong: how many of them jambonz wouldn't do as meant.
-        keys: the digits pressed so far.
+        digits: DTMF digits pressed so far.
     """
 
     url: str
@@ -69,4 +69,4 @@ class CallSnapshot:
     lateness: float
     commands: int
     wrong: int
-    keys: str
+    digits: str

@@ -12,7 +12,7 @@ from listenctl.protocol.audio import AudioFormat
 _CALL = "heard"
 
 
-class Earpiece:
+class CallerPlayback:
     """
     Play audio while it comes; the call doesn't wait for the device, and goes on without one that goes away.
 

@@ -20,7 +20,7 @@ DURATIONS_MS, GAPS_MS = (50, 24_000), (0, 60_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Press:
+class DtmfRequest:
     """Keys, and ``w`` for a pause, one after the other."""
 
     digits: str

@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 
-class Value(StrEnum):
+class FaultValue(StrEnum):
     """What may follow the ``=`` of a fault; the text is the name that the help gives it."""
 
     NONE = ""
@@ -39,7 +39,7 @@ class FaultKind:
     name: str
     does: str
     good_server: str
-    value: Value = Value.NONE
+    value: FaultValue = FaultValue.NONE
     default: str = ""
     most: float = 0.0
     shares: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ _FIRST_FRAMES = (
         "late-first-frame",
         "the first text comes so many seconds after the beginning, while audio flows",
         "keeps the audio from the beginning, and says or records what the call is when it knows",
-        value=Value.SECONDS,
+        value=FaultValue.SECONDS,
         default="5",
         most=3600.0,
         shares=("time of the first text",),
@@ -130,7 +130,7 @@ _FIRST_FRAMES = (
         "glued-texts",
         "these digits are pressed during the handshake; texts that leave together come as one, with the first text too",
         "parses one object after the other, and takes every digit",
-        value=Value.DIGITS,
+        value=FaultValue.DIGITS,
         default="12",
         shares=("glue",),
     ),
@@ -141,7 +141,7 @@ _AUDIO = (
         "burst",
         "so many seconds of audio from before the connection come in the first binary message",
         "takes a message of that size, and doesn't take the audio for faster than real time",
-        value=Value.SECONDS,
+        value=FaultValue.SECONDS,
         default="1.5",
         most=5.0,
         shares=("burst",),
@@ -151,7 +151,7 @@ _AUDIO = (
         "nothing is sent for so many seconds; beyond the buffer of jambonz all that waits is lost, "
         "and the next message lacks its first 16 bytes",
         "says where how much is missing; left and right don't swap",
-        value=Value.WINDOW,
+        value=FaultValue.WINDOW,
         default="3",
         most=3600.0,
     ),
@@ -159,7 +159,7 @@ _AUDIO = (
         "pause",
         "for so many seconds there is no audio, and nothing says so; texts still come",
         "keeps the call, and says or fills the gap",
-        value=Value.WINDOW,
+        value=FaultValue.WINDOW,
         default="3",
         most=3600.0,
     ),
@@ -173,7 +173,7 @@ _AUDIO = (
         "skew",
         "the right channel is late by so many samples, in stereo",
         "records what comes; nothing on the wire tells",
-        value=Value.SAMPLES,
+        value=FaultValue.SAMPLES,
         default="160",
         most=640_000.0,
         shares=("skew",),
@@ -185,7 +185,7 @@ _CONNECTION = (
         "slow-reader",
         "only so many bytes a second are read of what the server sends",
         "bounds what it queues for the call, goes on receiving, and doesn't wait forever",
-        value=Value.BYTES,
+        value=FaultValue.BYTES,
         default="0",
         most=1e9,
         shares=("reading",),
@@ -201,7 +201,7 @@ _CONNECTION = (
         "at the end an empty binary message comes and the connection is never closed, as by a media server that "
         "shuts down; it is given up after so many seconds",
         "takes the empty message for the end, and closes",
-        value=Value.SECONDS,
+        value=FaultValue.SECONDS,
         default="60",
         most=86_400.0,
         shares=("end",),
@@ -210,7 +210,7 @@ _CONNECTION = (
         "subprotocol",
         "this subprotocol is offered instead of audio.jambonz.org",
         "refuses what it doesn't speak, or answers without a subprotocol; audio.drachtio.org is one to accept",
-        value=Value.NAME,
+        value=FaultValue.NAME,
         default="wrong.example.org",
         shares=("subprotocol",),
     ),

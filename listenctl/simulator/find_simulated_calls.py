@@ -11,7 +11,7 @@ from typing import Self
 
 from listenctl.errors import NotFoundError
 from listenctl.net.unix_http import get
-from listenctl.simulator.dtmf_requests import Press, read_answer
+from listenctl.simulator.dtmf_requests import DtmfRequest, read_answer
 from listenctl.simulator.simulated_call_socket import RESOURCE
 
 PATIENCE = 2.0
@@ -40,7 +40,7 @@ class SimulatedCallEntry:
         return None
 
 
-def find_calls(folder: Path) -> list[SimulatedCallEntry]:
+def find_simulated_calls(folder: Path) -> list[SimulatedCallEntry]:
     """Return the calls that have a socket in ``folder``, oldest first; it blocks."""
     try:
         paths = sorted(folder.glob("*.sock"))[:MAX_CALLS]
@@ -56,7 +56,7 @@ def matching(calls: Sequence[SimulatedCallEntry], wanted: str) -> Sequence[Simul
     return exact or [call for call in calls if call.call_sid.startswith(wanted)]
 
 
-async def press_keys(call: SimulatedCallEntry, press: Press, on_key: Callable[[], None]) -> bool:
+async def request_dtmf(call: SimulatedCallEntry, press: DtmfRequest, on_key: Callable[[], None]) -> bool:
     """
     Press keys in a call; return whether its server is told of them.
 

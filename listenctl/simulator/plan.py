@@ -11,7 +11,7 @@ from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.jambonz_model.first_text import CallKind, first_text_fields
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
-from listenctl.simulator.faults import Fault
+from listenctl.simulator.injected_faults import Fault
 
 
 class CallTime:
@@ -58,7 +58,7 @@ _MAX_IDS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPress:
+class DtmfPress:
     """A key that the caller presses ``time`` seconds after the start of the call, for ``duration`` seconds."""
 
     time: float
@@ -95,7 +95,7 @@ class CallPlan:
     call_rate: int = 8000
     duration: float | None = None
     loop: bool = False
-    keys: tuple[KeyPress, ...] = ()
+    dtmf_presses: tuple[DtmfPress, ...] = ()
     tones: bool = False
     faults: tuple[Fault, ...] = ()
     buffer: float = 2.0

@@ -18,7 +18,7 @@ from listenctl.media.sources.audio_sources import Source, has_second_channel, mi
 from listenctl.media.sources.tones import beep, dtmf_tones
 from listenctl.protocol.audio import SAMPLE_BYTES, add_wrapping
 from listenctl.protocol.jambonz_model.playout import Playout, PlayoutTick
-from listenctl.simulator.caller_playback import Earpiece
+from listenctl.simulator.caller_playback import CallerPlayback
 from listenctl.simulator.plan import CallPlan
 
 
@@ -41,7 +41,7 @@ class CallFrame:
     over: bool
 
 
-class CallAudio:
+class SimulatedAudio:
     """
     Make the frames of one call.
 
@@ -63,9 +63,9 @@ class CallAudio:
         self._played = bytearray()
         self._tones = b""
         self._heard_file = None if plan.heard is None else HeardFile(plan.heard, self._rate)
-        self._earpiece: Earpiece | None = None
+        self._earpiece: CallerPlayback | None = None
         if plan.speaker is not None:
-            self._earpiece = Earpiece(self._rate, plan.speaker or None, on_sound, shares=plan.has_microphone)
+            self._earpiece = CallerPlayback(self._rate, plan.speaker or None, on_sound, shares=plan.has_microphone)
 
     @classmethod
     async def open(cls, plan: CallPlan, playout: Playout, on_sound: Callable[[SoundState], None]) -> Self:
@@ -99,7 +99,7 @@ class CallAudio:
             self._hear(bytes(len(frame)), frame)
         await pacer.wait(0)
 
-    def press(self, digit: str, duration: float) -> None:
+    def add_dtmf_tones(self, digit: str, duration: float) -> None:
         """Add the tones of a key to what the caller says from now on."""
         self._tones += dtmf_tones(digit, self._rate, tone=duration, gap=0.0)
 

@@ -20,11 +20,11 @@ from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 from listenctl.protocol.listen_verb.listen_verb import ends_call
 from listenctl.simulator.action_hook import call_action_hook, hook_payload
 from listenctl.simulator.call_snapshot import CallSnapshot, CallState
-from listenctl.simulator.faults import Ending, Troubles
+from listenctl.simulator.injected_faults import ClosingMode, InjectedFaults
 from listenctl.simulator.plan import CallPlan, CallTime, metadata_of
-from listenctl.simulator.simulated_audio import CallAudio
-from listenctl.simulator.simulated_call_log import CallLog, CallSummary
-from listenctl.simulator.simulated_exchange import Exchange, Outlet, Talk
+from listenctl.simulator.simulated_audio import SimulatedAudio
+from listenctl.simulator.simulated_call_log import SimulatedCallLog, SimulatedCallResult
+from listenctl.simulator.simulated_exchange import CallSender, Exchange, Talk
 
 FAREWELL = 5.0
 """Seconds to wait for the server after Close; jambonz wouldn't, but a call is only through when the server has it."""
@@ -44,7 +44,7 @@ class SimulatedCall:
         self.plan = plan
         self._clock = clock or SystemClock()
         self._time = CallTime(self._clock)
-        self._troubles = Troubles(plan.faults, channels=plan.audio_format.channels)
+        self._troubles = InjectedFaults(plan.faults, channels=plan.audio_format.channels)
         self._attributes, fields = metadata_of(plan, new_id)
         self._first_text = first_text(fields, plan.profile)
         self.metadata = CallMetadata.from_fields(fields)
@@ -54,8 +54,8 @@ class SimulatedCall:
             resampled=plan.call_rate != plan.verb.sample_rate,
             call_rate=plan.call_rate,
         )
-        self._outlet = Outlet(self._fork, self._troubles, self._first_text, lambda: self._time.connected_for)
-        self._log = CallLog(plan, self.metadata, reporter)
+        self._outlet = CallSender(self._fork, self._troubles, self._first_text, lambda: self._time.connected_for)
+        self._log = SimulatedCallLog(plan, self.metadata, reporter)
         self._exchange = Exchange(plan, outlet=self._outlet, log=self._log, time=self._time)
         self._talk = Talk(
             plan,
@@ -68,13 +68,13 @@ class SimulatedCall:
         self._connection: ClientConnection | None = None
         self._end: asyncio.Future[ConnectionEnd] | None = None
         self._state: CallState = "connecting"
-        self._audio: CallAudio | None = None
+        self._audio: SimulatedAudio | None = None
         self._finish_key: str | None = None
         self._taken = False
         self._cause = ""
-        self._task: asyncio.Task[CallSummary] | None = None
+        self._task: asyncio.Task[SimulatedCallResult] | None = None
 
-    async def run(self) -> CallSummary:
+    async def run(self) -> SimulatedCallResult:
         """
         Place the call and see it through.
 
@@ -85,7 +85,7 @@ class SimulatedCall:
         self._end = asyncio.get_running_loop().create_future()
         self._task = asyncio.current_task()
         self._log.begin()
-        self._audio = audio = await CallAudio.open(self.plan, self._exchange.playout, self._log.sound)
+        self._audio = audio = await SimulatedAudio.open(self.plan, self._exchange.playout, self._log.sound)
         self._talk.sent.warm_up()
         try:
             if self.plan.verb.play_beep:
@@ -115,17 +115,17 @@ class SimulatedCall:
         return self._time.elapsed
 
     @property
-    def passes_keys(self) -> bool:
+    def passes_dtmf(self) -> bool:
         """Whether the server is told of keys."""
         return self.plan.verb.pass_dtmf
 
-    def press(self, digit: str, duration: float = _KEY_TIME) -> None:
+    def press_digit(self, digit: str, duration: float = _KEY_TIME) -> None:
         """Press a key of the caller's phone now (protocol.md 4)."""
         if self._talk.over:
             return
-        self._log.press(digit)
+        self._log.add_digit(digit)
         if self.plan.tones and self._audio is not None:
-            self._audio.press(digit, duration)
+            self._audio.add_dtmf_tones(digit, duration)
         if self.plan.verb.pass_dtmf:
             self._exchange.tell_digit(digit, duration)
         else:
@@ -159,11 +159,11 @@ class SimulatedCall:
         self._time.stop()
         self._outlet.close()
         match self._troubles.ending:
-            case Ending.HANG_UP:
+            case ClosingMode.HANG_UP:
                 connection.hang_up()
-            case Ending.ABORT:
+            case ClosingMode.ABORT:
                 connection.abort()
-            case Ending.SHUT_DOWN:
+            case ClosingMode.SHUT_DOWN:
                 connection.send_audio(b"")
 
     def snapshot(self) -> CallSnapshot:
@@ -185,10 +185,10 @@ class SimulatedCall:
             marks=self._exchange.playout.outstanding_marks,
             unsent=self._outlet.waiting / audio_format.byte_rate,
             lost_samples=self._outlet.lost_samples,
-            lateness=max(0.0, self._log.lateness.highest),
+            lateness=self._log.lateness.highest,
             commands=self._log.commands,
             wrong=self._log.wrong,
-            keys=self._log.keys,
+            digits=self._log.digits,
         )
 
     # What the connection tells.
@@ -217,9 +217,9 @@ class SimulatedCall:
 
     # The course of the call.
 
-    async def _place(self, audio: CallAudio) -> ListenctlError | None:
+    async def _place(self, audio: SimulatedAudio) -> ListenctlError | None:
         """See the call through; return what went wrong with the caller's sound, for which the server can do nothing."""
-        talking = asyncio.create_task(self._talk.run(audio, self._clock, self.press))
+        talking = asyncio.create_task(self._talk.run(audio, self._clock, self.press_digit))
         try:
             await self._connect()
             failure = await self._end_of(talking)
@@ -254,14 +254,14 @@ class SimulatedCall:
         self._log.call_started(streaming=self._exchange.playout.streams, damage=describe_damage(self._first_text))
         self._state = "live"
         for digit in self._troubles.early_digits:
-            self._log.press(digit)
+            self._log.add_digit(digit)
             self._exchange.tell_digit(digit, _KEY_TIME)
         self._outlet.open(connection)
 
     async def _say_farewell(self) -> None:
         """Wait until the server has ended the connection too."""
         assert self._connection is not None
-        patience = self._troubles.patience if self._troubles.ending is Ending.SHUT_DOWN else FAREWELL
+        patience = self._troubles.patience if self._troubles.ending is ClosingMode.SHUT_DOWN else FAREWELL
         self._exchange.finish()
         self._taken = await self._connection.wait_closed(patience)
 

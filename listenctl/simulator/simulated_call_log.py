@@ -22,7 +22,7 @@ from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 from listenctl.protocol.jambonz_model.send_buffer import HEADER_SLIP
 from listenctl.simulator.action_hook import HookAnswer
-from listenctl.simulator.faults import FaultNote
+from listenctl.simulator.injected_faults import FaultNote
 from listenctl.simulator.plan import CallPlan
 from listenctl.statistics import Histogram
 
@@ -39,7 +39,7 @@ _AUDIO = "audio"
 
 
 @dataclass(frozen=True, slots=True)
-class CallSummary:
+class SimulatedCallResult:
     """
     How a call went.
 
@@ -56,7 +56,7 @@ class CallSummary:
     taken: bool
 
 
-class CallLog:
+class SimulatedCallLog:
     """Report one call."""
 
     def __init__(self, plan: CallPlan, metadata: CallMetadata, reporter: Reporter) -> None:
@@ -66,7 +66,7 @@ class CallLog:
         self._call_sid = metadata.call_sid
         self.id = metadata.call_sid or UNKNOWN_CALL
         self.lateness = Histogram()
-        self.keys = ""
+        self.digits = ""
         self.commands = 0
         self.wrong = 0
         self._frames = self._samples = self._lost = self._hole = self._hole_end = 0
@@ -152,7 +152,7 @@ class CallLog:
             self._report_hole()
         self._frames += 1
         self._samples += samples
-        self.lateness.add(lateness)
+        self.lateness.add_value(lateness)
 
     def _report_hole(self) -> None:
         rate = self._plan.verb.sample_rate
@@ -168,9 +168,9 @@ class CallLog:
         self._hole = 0
         self._emit("gap", fields)
 
-    def press(self, digit: str) -> None:
+    def add_digit(self, digit: str) -> None:
         """Note a key."""
-        self.keys += digit
+        self.digits += digit
 
     def dtmf(self, message: Dtmf, time: float) -> None:
         """Report a key that the server is told of."""
@@ -216,14 +216,16 @@ class CallLog:
         """Report what became of the action hook."""
         self._emit("action-hook", {"url": url, "status": answer.status, "detail": answer.detail})
 
-    def close(self, end: ConnectionEnd, *, elapsed: float, unsent_samples: int, taken: bool, cause: str) -> CallSummary:
+    def close(
+        self, end: ConnectionEnd, *, elapsed: float, unsent_samples: int, taken: bool, cause: str
+    ) -> SimulatedCallResult:
         """Report the end; what a stall costs that was asked for is nobody's loss."""
         if self._hole:
             self._report_hole()
         lost = self._lost + unsent_samples
         taken = taken and end.ended_well
         asked_for = any(fault.name == "stall" for fault in self._plan.faults)
-        summary = CallSummary(end, self._samples, 0 if asked_for else lost, self.wrong, taken)
+        summary = SimulatedCallResult(end, self._samples, 0 if asked_for else lost, self.wrong, taken)
         lateness = self.lateness.summary()
         fields: Report = {
             "seconds": round(self._samples / self._plan.verb.sample_rate, 3),
@@ -241,7 +243,7 @@ class CallLog:
             "received_audio_bytes": self._received_audio,
             "received_audio_messages": self._received_messages,
             "wrong": self.wrong,
-            "digits": self.keys,
+            "digits": self.digits,
             "taken": taken,
         }
         self._emit("call-ended", fields)

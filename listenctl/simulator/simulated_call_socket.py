@@ -19,7 +19,7 @@ from listenctl.errors import ListenctlError
 from listenctl.net.runtime_folder import call_socket_path, listen_privately, prepare_folder
 from listenctl.protocol import peer_json
 from listenctl.simulator.call_snapshot import CallSnapshot
-from listenctl.simulator.dtmf_requests import Press, key_down, pressed, refused
+from listenctl.simulator.dtmf_requests import DtmfRequest, key_down, pressed, refused
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
@@ -37,13 +37,13 @@ class Phone(Protocol):
     """What is needed of the call."""
 
     @property
-    def passes_keys(self) -> bool:
+    def passes_dtmf(self) -> bool:
         """Whether the server is told of keys."""
 
     def snapshot(self) -> CallSnapshot:
         """Return how the call is now."""
 
-    def press(self, digit: str, duration: float = ...) -> None:
+    def press_digit(self, digit: str, duration: float = ...) -> None:
         """Press a key now."""
 
 
@@ -142,7 +142,7 @@ class _Visits:
             "url": now.url,
             "state": now.state,
             "started": self._started,
-            "keys": now.keys,
+            "keys": now.digits,
         }
 
     async def _converse(self, connection: "ServerConnection") -> None:
@@ -153,7 +153,7 @@ class _Visits:
                 await connection.send(await self._obey(connection, message))
 
     async def _obey(self, connection: "ServerConnection", message: str | bytes) -> str:
-        press = Press.parse(message)
+        press = DtmfRequest.parse(message)
         if press is None:
             return refused("that is no press of keys that a phone has")
         for wait, digit in press.steps():
@@ -165,9 +165,9 @@ class _Visits:
                 early = state == "connecting"
                 return refused("the call isn't connected yet" if early else "the call has ended", ended=not early)
             if digit:
-                self._phone.press(digit, press.duration_ms / 1000)
+                self._phone.press_digit(digit, press.duration_ms / 1000)
                 await connection.send(key_down())
-        return pressed(passed=self._phone.passes_keys)
+        return pressed(passed=self._phone.passes_dtmf)
 
 
 async def _closes_within(connection: "ServerConnection", seconds: float) -> bool:

@@ -15,15 +15,15 @@ from listenctl.protocol.jambonz_model.playout import Playout, PlayoutTick
 from listenctl.protocol.jambonz_model.profiles import PlayDoneForm
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 from listenctl.protocol.listen_session import CommandSent, ListenSession, MessageReceived, Sender
-from listenctl.simulator.call_limits import Limits
-from listenctl.simulator.call_snapshot import Needle
-from listenctl.simulator.faults import Troubles
-from listenctl.simulator.plan import CallPlan, CallTime, KeyPress
-from listenctl.simulator.simulated_audio import CallAudio, CallFrame
-from listenctl.simulator.simulated_call_log import CallLog
+from listenctl.simulator.call_limits import CallLimits
+from listenctl.simulator.call_snapshot import LatestLevels
+from listenctl.simulator.injected_faults import InjectedFaults
+from listenctl.simulator.plan import CallPlan, CallTime, DtmfPress
+from listenctl.simulator.simulated_audio import CallFrame, SimulatedAudio
+from listenctl.simulator.simulated_call_log import SimulatedCallLog
 
 
-class Outlet:
+class CallSender:
     """
     Send the texts and the audio of one call.
 
@@ -32,7 +32,9 @@ class Outlet:
         elapsed: gives the seconds since the handshake was answered.
     """
 
-    def __init__(self, fork: SendBuffer, troubles: Troubles, first_text: bytes, elapsed: Callable[[], float]) -> None:
+    def __init__(
+        self, fork: SendBuffer, troubles: InjectedFaults, first_text: bytes, elapsed: Callable[[], float]
+    ) -> None:
         self._fork = fork
         self._troubles = troubles
         self._first_text = troubles.first_text(first_text)
@@ -107,7 +109,7 @@ class Exchange:
         received: bytes of all messages of the server.
     """
 
-    def __init__(self, plan: CallPlan, *, outlet: Outlet, log: CallLog, time: CallTime) -> None:
+    def __init__(self, plan: CallPlan, *, outlet: CallSender, log: SimulatedCallLog, time: CallTime) -> None:
         self._profile = plan.profile
         self._outlet = outlet
         self._log = log
@@ -181,9 +183,9 @@ class Talk:
         plan: CallPlan,
         *,
         exchange: Exchange,
-        outlet: Outlet,
-        troubles: Troubles,
-        log: CallLog,
+        outlet: CallSender,
+        troubles: InjectedFaults,
+        log: SimulatedCallLog,
         time: CallTime,
     ) -> None:
         self._plan = plan
@@ -192,13 +194,13 @@ class Talk:
         self._troubles = troubles
         self._log = log
         self._time = time
-        self._limits = Limits(plan)
+        self._limits = CallLimits(plan)
         self.connection: ClientConnection | None = None
         self.over = False
         self.limit = ""
-        self.sent, self.heard = Needle(plan.audio_format), Needle(AudioFormat(plan.verb.sample_rate, 1))
+        self.sent, self.heard = LatestLevels(plan.audio_format), LatestLevels(AudioFormat(plan.verb.sample_rate, 1))
 
-    async def run(self, audio: CallAudio, clock: Clock, press: Callable[[str, float], None]) -> None:
+    async def run(self, audio: SimulatedAudio, clock: Clock, press: Callable[[str, float], None]) -> None:
         """
         Make a frame whenever one is due until the call is over, or there is nothing more to say.
 
@@ -208,7 +210,7 @@ class Talk:
         plan = self._plan
         rate = plan.verb.sample_rate
         pacer = Pacer(rate, clock)
-        keys = sorted(plan.keys, key=lambda key: key.time)
+        keys = sorted(plan.dtmf_presses, key=lambda key: key.time)
         position = 0
         for number in count(1):
             samples = int(number * plan.ptime * rate + 1e-6) - position
@@ -249,7 +251,7 @@ class Talk:
             self.connection.pause_reading()
 
 
-def _press_due(keys: list[KeyPress], time: float, press: Callable[[str, float], None]) -> list[KeyPress]:
+def _press_due(keys: list[DtmfPress], time: float, press: Callable[[str, float], None]) -> list[DtmfPress]:
     """Press the keys whose time has come; return the others."""
     for key in keys:
         if key.time > time:

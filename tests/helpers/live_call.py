@@ -17,7 +17,7 @@ from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
-from listenctl.simulator.simulated_call_log import CallSummary
+from listenctl.simulator.simulated_call_log import SimulatedCallResult
 from tests.helpers.scripted_server import target
 from tests.helpers.server import Event, Events, Running, faster, running
 
@@ -42,7 +42,7 @@ class LiveCall:
     socket: Path
     call: SimulatedCall
     events: Events
-    over: asyncio.Task[CallSummary]
+    over: asyncio.Task[SimulatedCallResult]
     heard_file: Path
     folder: Path
 

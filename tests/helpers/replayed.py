@@ -11,7 +11,7 @@ from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from listenctl.replay.compare_answers import CompareSettings
-from listenctl.replay.find_captured_calls import find_calls
+from listenctl.replay.find_captured_calls import find_captured_calls
 from listenctl.replay.plan import ReplayPlan, ReplayResult
 from listenctl.replay.replay_script import CaptureFile
 from listenctl.replay.replayed_call import ReplayedCall
@@ -98,5 +98,5 @@ def plan(
 
 async def play(plan: ReplayPlan, *, sid: str | None = "new-sid") -> ReplayResult:
     """Play one call."""
-    (call,) = find_calls(plan.capture)
+    (call,) = find_captured_calls(plan.capture)
     return await ReplayedCall(plan, call, ReplayResult(call=call.number, copy=1, round=1), sid=sid).run()

@@ -9,10 +9,10 @@ import soundfile
 from listenctl.events import Reporter
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
-from listenctl.simulator.faults import parse_fault
+from listenctl.simulator.injected_faults import parse_fault
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
-from listenctl.simulator.simulated_call_log import CallSummary
+from listenctl.simulator.simulated_call_log import SimulatedCallResult
 from tests.helpers.scripted_server import target
 from tests.helpers.server import Event, Events, Running, read_sidecar, recorded_audio
 
@@ -65,7 +65,7 @@ def plan_for(port: int, noise: Noise, *faults: str, sample_rate: int = 8000, mix
 class Placed:
     """A call that is over, as the caller saw it, and its recording."""
 
-    summary: CallSummary
+    summary: SimulatedCallResult
     events: Events
     metadata: CallMetadata
     saved: Event

@@ -21,5 +21,5 @@ QUIET = CallSnapshot(
     lateness=0.0,
     commands=0,
     wrong=0,
-    keys="",
+    digits="",
 )

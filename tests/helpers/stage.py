@@ -12,7 +12,7 @@ from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
-from listenctl.simulator.simulated_call_log import CallSummary
+from listenctl.simulator.simulated_call_log import SimulatedCallResult
 from tests.helpers.clock import FakeClock
 from tests.helpers.scripted_server import accept, read_request, serving
 from tests.helpers.server import Events
@@ -166,7 +166,7 @@ class Stage:
     """A call that has been placed."""
 
     call: SimulatedCall
-    running: asyncio.Task[CallSummary]
+    running: asyncio.Task[SimulatedCallResult]
     clock: HeldClock
     events: Events
     far_end: FarEnd
@@ -179,7 +179,7 @@ class Stage:
         """Let the call go on to that time."""
         await self.clock.run(seconds)
 
-    async def finish(self) -> CallSummary:
+    async def finish(self) -> SimulatedCallResult:
         """Let the call go on to its end."""
         self.clock.release()
         return await self.running

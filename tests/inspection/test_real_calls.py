@@ -154,8 +154,8 @@ def test_a_pause_makes_nothing_late() -> None:
     report = report_of(PAUSE)
 
     assert report.arrivals is not None
-    assert report.arrivals.intervals.most == pytest.approx(3.02, abs=0.01)
-    assert report.arrivals.lateness.most < 0.1
+    assert report.arrivals.intervals.highest == pytest.approx(3.02, abs=0.01)
+    assert report.arrivals.lateness.highest < 0.1
 
 
 def test_a_shutdown_that_the_application_answered_is_no_fault() -> None:

@@ -16,7 +16,7 @@ from listenctl.protocol.jambonz_model.profiles import IDEAL
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
-from listenctl.simulator.simulated_call_log import CallSummary
+from listenctl.simulator.simulated_call_log import SimulatedCallResult
 from tests.helpers.cli import listenctl
 from tests.helpers.scripted_server import target
 from tests.helpers.server import Events, Running, faster, running, until
@@ -34,7 +34,7 @@ class Stage:
     call: SimulatedCall
     heard: Events
     """What jambonz noticed."""
-    over: asyncio.Task[CallSummary]
+    over: asyncio.Task[SimulatedCallResult]
 
     async def command(self, *arguments: str) -> CompletedProcess[str]:
         return await asyncio.to_thread(lambda: listenctl(*arguments, home=self.socket.parent.parent))

@@ -1,21 +1,21 @@
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.load.load_thresholds import Count, Distribution, Metrics, Threshold
+from listenctl.load.load_thresholds import MetricCount, MetricDistribution, Metrics, Threshold
 from listenctl.statistics import summarize
 
 METRICS: Metrics = {
-    "handshake": Distribution(summarize([0.1, 0.2, 0.3])),
-    "lateness": Distribution(summarize([0.02])),
+    "handshake": MetricDistribution(summarize([0.1, 0.2, 0.3])),
+    "lateness": MetricDistribution(summarize([0.02])),
     "mark": None,
-    "first-audio": Distribution(None),
-    "unread": Distribution(summarize([0, 4096])),
-    "failed": Count(3, 200),
-    "ended-early": Count(0, 200),
-    "lost": Count(16000, None),
-    "echo.lost": Count(1, 0),
-    "echo.delay": Distribution(summarize([0.04])),
-    "echo.gain": Distribution(summarize([-6.0])),
+    "first-audio": MetricDistribution(None),
+    "unread": MetricDistribution(summarize([0, 4096])),
+    "failed": MetricCount(3, 200),
+    "ended-early": MetricCount(0, 200),
+    "lost": MetricCount(16000, None),
+    "echo.lost": MetricCount(1, 0),
+    "echo.delay": MetricDistribution(summarize([0.04])),
+    "echo.gain": MetricDistribution(summarize([-6.0])),
 }
 
 

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.load.plan import CallFormat, LoadPlan, Share, parse_mix
+from listenctl.load.plan import CallFormat, FormatShare, LoadPlan, parse_mix
 from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 
@@ -16,9 +16,9 @@ def plan(mix: str) -> LoadPlan:
 
 def test_a_mix_has_rates_types_and_shares() -> None:
     assert parse_mix("8000:mono*3, 16000:stereo,8000") == (
-        Share(CallFormat(8000, "mono"), 3),
-        Share(CallFormat(16000, "stereo"), 1),
-        Share(CallFormat(8000, "mono"), 1),
+        FormatShare(CallFormat(8000, "mono"), 3),
+        FormatShare(CallFormat(16000, "stereo"), 1),
+        FormatShare(CallFormat(8000, "mono"), 1),
     )
 
 

@@ -11,12 +11,12 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from listenctl.load import load_call
-from listenctl.load.load_call_outcome import CallOutcome, Ending
+from listenctl.load.load_call_outcome import LoadCallEnding, LoadCallOutcome
 from listenctl.load.load_frames import pattern_book, speech_book
 from listenctl.load.load_thresholds import Threshold
-from listenctl.load.plan import CallFormat, LoadPlan, Share, parse_mix
+from listenctl.load.plan import CallFormat, FormatShare, LoadPlan, parse_mix
 from listenctl.load.report import LoadReport
-from listenctl.load.run_load import Load
+from listenctl.load.run_load import LoadRun
 from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.application_commands import Disconnect, MarkCommand, PlayAudio
@@ -57,9 +57,9 @@ async def echo(connection: ServerConnection) -> None:
             await connection.send(message)
 
 
-async def run(plan: LoadPlan) -> tuple[LoadReport, list[CallOutcome]]:
-    outcomes: list[CallOutcome] = []
-    report = await Load(plan, outcomes.append).run()
+async def run(plan: LoadPlan) -> tuple[LoadReport, list[LoadCallOutcome]]:
+    outcomes: list[LoadCallOutcome] = []
+    report = await LoadRun(plan, outcomes.append).run()
     return report, outcomes
 
 
@@ -79,7 +79,7 @@ async def test_each_call_is_complete_with_its_own_first_text_and_all_its_frames(
         fields["callSid"]: b"".join(map(_bytes, messages[1:])) for fields, messages in zip(first, received, strict=True)
     }
     assert report.ok
-    assert (report.placed, report.connected, report.endings[Ending.COMPLETE]) == (6, 6, 6)
+    assert (report.placed, report.connected, report.endings[LoadCallEnding.COMPLETE]) == (6, 6, 6)
     assert report.formats == {"8000:mono": 4, "16000:stereo": 2}
     assert report.close_codes == {"1000": 6}
     assert {fields["direction"] for fields in first} == {"inbound"}
@@ -247,7 +247,7 @@ async def test_a_call_that_the_server_ends_is_early_but_no_failure() -> None:
         async with listening(take) as server:
             report, outcomes = await run(LoadPlan(target=server, calls=2, hold=20))
 
-        assert report.endings == {Ending.EARLY: 2}
+        assert report.endings == {LoadCallEnding.EARLY: 2}
         assert report.ok
         assert all(outcome.seconds < 15 for outcome in outcomes)
 
@@ -320,7 +320,7 @@ async def test_stopping_hangs_up_in_order_and_reports() -> None:
         closes.append(connection.close_code)
 
     async with listening(take) as server:
-        load = Load(LoadPlan(target=server, calls=100, hold=600, arrivals=2))
+        load = LoadRun(LoadPlan(target=server, calls=100, hold=600, arrivals=2))
         running = asyncio.create_task(load.run())
         await up.wait()
         live = load.snapshot()
@@ -331,27 +331,27 @@ async def test_stopping_hangs_up_in_order_and_reports() -> None:
     assert report.interrupted
     assert report.placed < 100
     assert not report.ok
-    assert report.endings == {Ending.CUT: report.placed}
+    assert report.endings == {LoadCallEnding.CUT: report.placed}
     assert report.problems == {}
     assert set(closes) == {1000}
 
 
 async def test_a_load_that_takes_too_long_is_hung_up() -> None:
     async with listening(ignore) as server:
-        load = Load(LoadPlan(target=server, calls=1, hold=600, timeout=1.0))
+        load = LoadRun(LoadPlan(target=server, calls=1, hold=600, timeout=1.0))
         report = await load.run()
 
     assert load.timed_out
     assert report.interrupted
     assert not report.ok
     assert report.connected == 1
-    assert report.endings == {Ending.CUT: 1}
+    assert report.endings == {LoadCallEnding.CUT: 1}
 
 
 @pytest.mark.parametrize("turns", range(4))
 async def test_a_load_is_stopped_at_whatever_moment(turns: int) -> None:
     async with listening(ignore) as server:
-        load = Load(LoadPlan(target=server, calls=3, hold=600))
+        load = LoadRun(LoadPlan(target=server, calls=3, hold=600))
         loading = asyncio.create_task(load.run())
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -359,7 +359,7 @@ async def test_a_load_is_stopped_at_whatever_moment(turns: int) -> None:
         report = await loading
 
     assert report.interrupted
-    assert report.endings.get(Ending.FAILED, 0) == 0
+    assert report.endings.get(LoadCallEnding.FAILED, 0) == 0
 
 
 async def test_calls_that_are_not_up_yet_are_given_up() -> None:
@@ -369,7 +369,7 @@ async def test_calls_that_are_not_up_yet_are_given_up() -> None:
         async with asyncio.timeout(30):
             report, _ = await run(LoadPlan(target=target(silent.getsockname()[1]), calls=2, hold=9, timeout=1.0))
 
-    assert report.endings == {Ending.CANCELLED: 2}
+    assert report.endings == {LoadCallEnding.CANCELLED: 2}
     assert report.placed == 2
 
 
@@ -383,7 +383,7 @@ async def test_what_a_server_does_not_read_is_counted_as_unread_and_lost(monkeyp
         connection.transport.abort()
 
     # At this rate the kernel's buffers are full in two seconds.
-    mix = [Share(CallFormat(384_000, "stereo"))]
+    mix = [FormatShare(CallFormat(384_000, "stereo"))]
     async with listening(stall) as server:
         report, _ = await run(LoadPlan(target=server, calls=1, hold=4, mix=mix))
         read_on.set()

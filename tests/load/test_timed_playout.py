@@ -1,6 +1,6 @@
 import pytest
 
-from listenctl.load.timed_playout import Answer, ClockPlayout
+from listenctl.load.timed_playout import TimedAnswer, TimedPlayout
 from listenctl.protocol.application_commands import ClearMarks, KillAudio, MarkCommand, PlayAudio
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 
@@ -8,12 +8,12 @@ SECOND = 16000
 CLIP = PlayAudio.encode(bytes(SECOND), "raw", sample_rate=8000, clip_id="hello")
 
 
-def answers(playout: ClockPlayout, until: float) -> list[tuple[float, Mark | PlayDone]]:
+def answers(playout: TimedPlayout, until: float) -> list[tuple[float, Mark | PlayDone]]:
     return [(round(answer.due, 3), answer.message) for answer in playout.take_due(until)]
 
 
 def test_a_mark_is_answered_when_the_audio_before_it_has_been_played() -> None:
-    playout = ClockPlayout(8000)
+    playout = TimedPlayout(8000)
 
     playout.audio(SECOND, 10.0)
     playout.command(MarkCommand("a"), 10.1)
@@ -27,15 +27,15 @@ def test_a_mark_is_answered_when_the_audio_before_it_has_been_played() -> None:
 
 
 def test_a_mark_with_nothing_playing_is_answered_with_the_next_tick() -> None:
-    playout = ClockPlayout(16000)
+    playout = TimedPlayout(16000)
 
     playout.command(MarkCommand("a"), 10.0)
 
-    assert playout.take_due(11.0) == [Answer(10.02, 10.0, Mark("a", "playout"))]
+    assert playout.take_due(11.0) == [TimedAnswer(10.02, 10.0, Mark("a", "playout"))]
 
 
 def test_audio_after_a_pause_begins_when_it_comes() -> None:
-    playout = ClockPlayout(8000)
+    playout = TimedPlayout(8000)
 
     playout.audio(SECOND, 10.0)
     playout.audio(SECOND, 20.0)
@@ -45,7 +45,7 @@ def test_audio_after_a_pause_begins_when_it_comes() -> None:
 
 
 def test_kill_audio_clears_all_marks_within_a_tick() -> None:
-    playout = ClockPlayout(8000)
+    playout = TimedPlayout(8000)
     playout.audio(SECOND, 10.0)
     playout.command(MarkCommand("a"), 10.0)
 
@@ -56,7 +56,7 @@ def test_kill_audio_clears_all_marks_within_a_tick() -> None:
 
 
 def test_cleared_marks_are_never_answered() -> None:
-    playout = ClockPlayout(8000)
+    playout = TimedPlayout(8000)
     playout.command(MarkCommand("a"), 10.0)
 
     playout.command(ClearMarks(), 10.0)
@@ -65,7 +65,7 @@ def test_cleared_marks_are_never_answered() -> None:
 
 
 def test_more_marks_than_jambonz_keeps_are_dropped() -> None:
-    playout = ClockPlayout(8000)
+    playout = TimedPlayout(8000)
 
     for number in range(40):
         playout.command(MarkCommand(str(number)), 10.0)
@@ -75,7 +75,7 @@ def test_more_marks_than_jambonz_keeps_are_dropped() -> None:
 
 
 def test_clips_play_one_after_another_and_are_answered_each() -> None:
-    playout = ClockPlayout(None)
+    playout = TimedPlayout(None)
 
     playout.command(CLIP, 10.0)
     playout.command(CLIP, 10.1)
@@ -85,7 +85,7 @@ def test_clips_play_one_after_another_and_are_answered_each() -> None:
 
 
 def test_kill_audio_ends_one_clip_and_the_next_one_starts() -> None:
-    playout = ClockPlayout(None)
+    playout = TimedPlayout(None)
     playout.command(CLIP, 10.0)
     playout.command(CLIP, 10.0)
 
@@ -95,7 +95,7 @@ def test_kill_audio_ends_one_clip_and_the_next_one_starts() -> None:
 
 
 def test_each_mode_ignores_what_belongs_to_the_other() -> None:
-    streaming, playing = ClockPlayout(8000), ClockPlayout(None)
+    streaming, playing = TimedPlayout(8000), TimedPlayout(None)
 
     streaming.command(CLIP, 10.0)
     playing.audio(SECOND, 10.0)
@@ -106,7 +106,7 @@ def test_each_mode_ignores_what_belongs_to_the_other() -> None:
 
 
 def test_a_clip_that_jambonz_cannot_play_is_never_answered() -> None:
-    playout = ClockPlayout(None)
+    playout = TimedPlayout(None)
 
     playout.command(PlayAudio("AAAA", "mp3"), 10.0)
 
@@ -114,7 +114,7 @@ def test_a_clip_that_jambonz_cannot_play_is_never_answered() -> None:
 
 
 def test_only_a_clip_that_holds_audio_and_is_played_is_heard() -> None:
-    streaming, playing = ClockPlayout(8000), ClockPlayout(None)
+    streaming, playing = TimedPlayout(8000), TimedPlayout(None)
 
     assert playing.command(CLIP, 10.0)
     assert not streaming.command(CLIP, 10.0)

@@ -8,7 +8,7 @@ import pytest
 
 from listenctl.net.client_connection import ConnectionEnd
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.replay.compare_answers import Answers, CompareSettings, Comparison
+from listenctl.replay.compare_answers import AnswerCollector, AnswerComparison, CompareSettings
 from listenctl.replay.compare_audio import BLOCK
 from tests.helpers.replayed import (
     BINARY,
@@ -45,8 +45,8 @@ def compared(
     ignored: tuple[str, ...] = (),
     speed: float | None = 1.0,
     opcode: int = TEXT,
-) -> Comparison:
-    answers = Answers(CompareSettings(0.5, ignored), speed)
+) -> AnswerComparison:
+    answers = AnswerCollector(CompareSettings(0.5, ignored), speed)
     for at, data in captured:
         answers.expect(at, RawFrame(True, 0, opcode, False, data))
     for at, data in live:
@@ -54,7 +54,7 @@ def compared(
     return answers.finish(HUNG_UP, 9.0, closed_first=False)
 
 
-def kinds(comparison: Comparison) -> list[tuple[str, str]]:
+def kinds(comparison: AnswerComparison) -> list[tuple[str, str]]:
     return [(one.kind, one.what) for one in comparison.differences]
 
 
@@ -189,14 +189,14 @@ def test_audio_that_is_ignored_may_differ() -> None:
     ],
 )
 def test_a_close_of_the_application_is_compared(end: ConnectionEnd, at: float, found: list[tuple[str, str]]) -> None:
-    answers = Answers(CompareSettings(), 1.0)
+    answers = AnswerCollector(CompareSettings(), 1.0)
     answers.expect(2.0, RawFrame(True, 0, CLOSE, False, NORMAL))
 
     assert kinds(answers.finish(end, at, closed_first=True)) == found
 
 
 def test_a_close_that_was_none_of_the_application_is_extra() -> None:
-    comparison = Answers(CompareSettings(), 1.0).finish(ConnectionEnd("server", 1000), 2.0, closed_first=False)
+    comparison = AnswerCollector(CompareSettings(), 1.0).finish(ConnectionEnd("server", 1000), 2.0, closed_first=False)
 
     assert kinds(comparison) == [("extra", "close")]
 

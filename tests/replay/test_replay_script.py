@@ -8,8 +8,8 @@ import pytest
 
 from listenctl.capture.capture_events import CaptureEvent, FrameSeen
 from listenctl.errors import ListenctlError, NotFoundError, UsageError
-from listenctl.replay.find_captured_calls import find_calls
-from listenctl.replay.replay_script import BATCH_STEPS, CaptureFile, Script, read_secrets
+from listenctl.replay.find_captured_calls import find_captured_calls
+from listenctl.replay.replay_script import BATCH_STEPS, CaptureFile, ReplayScript, read_secrets
 from tests.helpers.capture import FOLDER, received_audio
 from tests.helpers.replayed import BINARY, CLOSE, METADATA, TEXT, jambonz, plan, play, write_dump
 from tests.helpers.server import recorded_audio, running
@@ -29,14 +29,14 @@ def two_calls(folder: Path) -> CaptureFile:
 
 
 def test_the_first_call_is_the_default(tmp_path: Path) -> None:
-    assert [call.number for call in find_calls(two_calls(tmp_path))] == [1]
+    assert [call.number for call in find_captured_calls(two_calls(tmp_path))] == [1]
 
 
 @pytest.mark.parametrize(
     ("wanted", "number"), [("1", 1), ("2", 2), ("second", 2), ("old-sid", 1), ("sec", 2), ("@latest", 2)]
 )
 def test_a_call_is_found_by_number_and_by_call_sid(wanted: str, number: int, tmp_path: Path) -> None:
-    assert [call.number for call in find_calls(two_calls(tmp_path), wanted)] == [number]
+    assert [call.number for call in find_captured_calls(two_calls(tmp_path), wanted)] == [number]
 
 
 def test_a_prefix_of_several_call_sids_is_refused(tmp_path: Path) -> None:
@@ -45,18 +45,18 @@ def test_a_prefix_of_several_call_sids_is_refused(tmp_path: Path) -> None:
     write_dump(Path(calls.path), frames)
 
     with pytest.raises(UsageError, match="--call sec can mean 2 calls"):
-        find_calls(calls, "sec")
+        find_captured_calls(calls, "sec")
 
 
 def test_all_calls_are_found_with_their_begin(tmp_path: Path) -> None:
-    one, other = find_calls(two_calls(tmp_path), every=True)
+    one, other = find_captured_calls(two_calls(tmp_path), every=True)
 
     assert other.began - one.began == 1.0
 
 
 def test_a_call_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"two.jsonl: holds no call 3 of which a frame could be read"):
-        find_calls(two_calls(tmp_path), "3")
+        find_captured_calls(two_calls(tmp_path), "3")
 
 
 def test_a_websocket_that_is_no_listen_call_has_to_be_named(tmp_path: Path) -> None:
@@ -67,13 +67,13 @@ def test_a_websocket_that_is_no_listen_call_has_to_be_named(tmp_path: Path) -> N
     )
 
     with pytest.raises(NotFoundError, match="none is a listen call; name one with --call NUMBER"):
-        find_calls(capture(path))
-    assert [call.number for call in find_calls(capture(path), "1")] == [1]
+        find_captured_calls(capture(path))
+    assert [call.number for call in find_captured_calls(capture(path), "1")] == [1]
 
 
 def test_an_encrypted_call_says_how_to_get_its_secrets() -> None:
     with pytest.raises(NotFoundError, match=r"call 1 can't be read: .*--keylog"):
-        find_calls(capture(FOLDER / "encrypted/d_wss_mono16k.pcap.gz"))
+        find_captured_calls(capture(FOLDER / "encrypted/d_wss_mono16k.pcap.gz"))
 
 
 async def test_an_encrypted_call_is_played_with_its_secrets(tmp_path: Path) -> None:
@@ -81,8 +81,8 @@ async def test_an_encrypted_call_is_played_with_its_secrets(tmp_path: Path) -> N
     (keylog,) = (FOLDER / "encrypted").glob("*.keylog")
     secrets = read_secrets(keylog)
 
-    (call,) = find_calls(CaptureFile(str(path), "d", secrets))
-    script = Script(CaptureFile(str(path), "d", secrets), call)
+    (call,) = find_captured_calls(CaptureFile(str(path), "d", secrets))
+    script = ReplayScript(CaptureFile(str(path), "d", secrets), call)
     frames = [step.event.frame async for step in script if isinstance(step.event, FrameSeen)]
 
     assert sum(len(frame.payload) for frame in frames if frame.opcode == BINARY) == 384_000
@@ -93,7 +93,7 @@ def test_a_file_that_is_no_capture_is_refused(tmp_path: Path) -> None:
     path.write_text("nothing of that kind\n")
 
     with pytest.raises(ListenctlError, match="is text; name a capture") as raised:
-        find_calls(capture(path))
+        find_captured_calls(capture(path))
 
     assert raised.value.exit_status == 1
 
@@ -135,9 +135,9 @@ async def test_the_file_is_read_only_a_little_ahead(tmp_path: Path, monkeypatch:
             read += 1
             yield event
 
-    (call,) = find_calls(capture(path), "1")
+    (call,) = find_captured_calls(capture(path), "1")
     monkeypatch.setattr(CaptureFile, "read", counting)
-    script = Script(capture(path), call)
+    script = ReplayScript(capture(path), call)
     ahead = [read - number async for number in numbered(script)]
 
     assert max(ahead) <= 2 * BATCH_STEPS + 2
@@ -148,8 +148,8 @@ async def test_a_wrong_time_moves_no_other_and_a_pause_of_hours_is_left_out(tmp_
     times = (0.0, 1.0, 1e9, 2.0, 9000.0, 9001.0)
     path = write_dump(tmp_path / "d", [jambonz(at, BINARY, bytes(320)) for at in times])
 
-    (call,) = find_calls(capture(path), "1")
-    script = Script(capture(path), call)
+    (call,) = find_captured_calls(capture(path), "1")
+    script = ReplayScript(capture(path), call)
     moments = [round(step.at, 3) async for step in script if isinstance(step.event, FrameSeen)]
 
     assert moments == [0.0, 1.0, 1.0, 2.0, 2.0, 3.0]
@@ -158,7 +158,7 @@ async def test_a_wrong_time_moves_no_other_and_a_pause_of_hours_is_left_out(tmp_
     )
 
 
-async def numbered(script: Script) -> AsyncIterator[int]:
+async def numbered(script: ReplayScript) -> AsyncIterator[int]:
     number = 0
     async for _ in script:
         number += 1

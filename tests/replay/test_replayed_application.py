@@ -11,8 +11,8 @@ import pytest
 import listenctl.replay.replayed_application as module
 from listenctl.net.client_connection import connect
 from listenctl.replay.compare_answers import CompareSettings
-from listenctl.replay.find_captured_calls import find_calls
-from listenctl.replay.plan import ApplicationPlan, ApplicationResult, Sync
+from listenctl.replay.find_captured_calls import find_captured_calls
+from listenctl.replay.plan import ApplicationPlan, ApplicationResult, ReplaySync
 from listenctl.replay.replay_script import CaptureFile
 from listenctl.replay.replay_server import ReplayServer
 from tests.helpers.capture import FOLDER
@@ -34,7 +34,7 @@ class Playing:
         self.refused: list[str] = []
         self.port = 0
         plan = ApplicationPlan(capture=capture, **options)  # type: ignore[arg-type]
-        calls = find_calls(capture, every=True)
+        calls = find_captured_calls(capture, every=True)
         on_result, on_refused = self.results.append, self.refused.append
         self.server = ReplayServer(plan, calls, limit=limit, on_result=on_result, on_refused=on_refused)
 
@@ -116,7 +116,7 @@ async def test_an_answer_that_is_waited_for_moves_all_that_follows(tmp_path: Pat
     ]
     loop = asyncio.get_running_loop()
 
-    async with playing(write_dump(tmp_path / "d", frames), sync=Sync.ANSWERS) as server:
+    async with playing(write_dump(tmp_path / "d", frames), sync=ReplaySync.ANSWERS) as server:
         heard = Heard()
         connection = await connect(target(server.port), heard)
         connection.send_text(METADATA)
@@ -144,7 +144,7 @@ async def test_an_answer_that_never_comes_is_waited_for_only_so_long(
         application(0.02, TEXT, b"after"),
         application(0.02, CLOSE, NORMAL),
     ]
-    async with playing(write_dump(tmp_path / "d", frames), sync=Sync.ANSWERS) as server:
+    async with playing(write_dump(tmp_path / "d", frames), sync=ReplaySync.ANSWERS) as server:
         heard = Heard()
         connection = await connect(target(server.port), heard)
         connection.send_text(METADATA)

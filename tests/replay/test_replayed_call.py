@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from listenctl.capture.formats.write_dump import DumpEnd
-from listenctl.replay.find_captured_calls import find_calls
+from listenctl.replay.find_captured_calls import find_captured_calls
 from listenctl.replay.plan import ReplayPlan, ReplayResult
-from listenctl.replay.run_replay import Replay
+from listenctl.replay.run_replay import ReplayRun
 from tests.helpers.capture import CAPTURES, FOLDER, received_audio
 from tests.helpers.recorded_server import recorded_frames
 from tests.helpers.replayed import (
@@ -202,7 +202,9 @@ async def test_calls_are_played_at_once_and_again(tmp_path: Path) -> None:
 
     async with running(record=tmp_path / "recordings") as run:
         replaying = plan(FOLDER / "a_mono8k_sip.pcap.gz", run.port)
-        replay = Replay(replaying, find_calls(replaying.capture), copies=3, rounds=2, on_result=results.append)
+        replay = ReplayRun(
+            replaying, find_captured_calls(replaying.capture), copies=3, rounds=2, on_result=results.append
+        )
         totals = await replay.run()
         saved = [await run.events.wait_for("recording-saved", number) for number in range(1, 7)]
 
@@ -227,7 +229,7 @@ async def test_all_calls_of_a_capture_begin_as_long_after_the_first_as_they_did(
 
     async with serving(serve) as port:
         replaying = plan(dump, port, speed=10.0)
-        totals = await Replay(replaying, find_calls(replaying.capture, every=True)).run()
+        totals = await ReplayRun(replaying, find_captured_calls(replaying.capture, every=True)).run()
 
     assert totals.ok == 2
     assert began[1] - began[0] > 0.38
@@ -244,7 +246,7 @@ async def test_forever_ends_when_it_is_stopped(tmp_path: Path) -> None:
 
     async with to_keep(KeepingServer()) as port:
         replaying = plan(dump, port)
-        replay = Replay(replaying, find_calls(replaying.capture), rounds=None, on_result=take)
+        replay = ReplayRun(replaying, find_captured_calls(replaying.capture), rounds=None, on_result=take)
         await replay.run()
 
     assert [one.round for one in results] == [1, 2, 3]
@@ -257,7 +259,7 @@ async def test_stopping_hangs_up_in_the_midst_of_a_call(tmp_path: Path) -> None:
 
     async with to_keep(server) as port:
         replaying = plan(dump, port, speed=1.0)
-        replay = Replay(replaying, find_calls(replaying.capture), on_result=results.append)
+        replay = ReplayRun(replaying, find_captured_calls(replaying.capture), on_result=results.append)
         playing = asyncio.create_task(replay.run())
         await until(lambda: bool(server.calls and server.calls[0]))
         replay.stop()
@@ -275,7 +277,7 @@ async def test_a_call_that_is_interrupted_is_not_played_to_its_end(tmp_path: Pat
 
     async with to_keep(server) as port:
         replaying = plan(dump, port, speed=1.0)
-        replay = Replay(replaying, find_calls(replaying.capture), on_result=results.append)
+        replay = ReplayRun(replaying, find_captured_calls(replaying.capture), on_result=results.append)
         playing = asyncio.create_task(replay.run())
         await until(lambda: bool(server.calls and server.calls[0]))
         replay.stop()
@@ -294,7 +296,7 @@ async def test_a_server_that_refuses_ends_the_loop(tmp_path: Path) -> None:
 
     async with serving(refuse) as port:
         replaying: ReplayPlan = plan(dump, port)
-        totals = await Replay(replaying, find_calls(replaying.capture), copies=2, rounds=None).run()
+        totals = await ReplayRun(replaying, find_captured_calls(replaying.capture), copies=2, rounds=None).run()
 
     assert (totals.played, totals.connected, totals.ok) == (2, 0, 0)
     assert "refused with 403" in totals.error
@@ -303,10 +305,10 @@ async def test_a_server_that_refuses_ends_the_loop(tmp_path: Path) -> None:
 async def test_a_capture_that_has_gone_meanwhile_is_an_error_of_the_call(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA)])
     replaying = plan(dump, 1)
-    calls = find_calls(replaying.capture)
+    calls = find_captured_calls(replaying.capture)
     dump.unlink()
 
-    totals = await Replay(replaying, calls).run()
+    totals = await ReplayRun(replaying, calls).run()
 
     assert (totals.connected, totals.ok) == (0, 0)
     assert str(dump) in totals.error

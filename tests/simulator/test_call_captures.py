@@ -12,7 +12,7 @@ from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
-from listenctl.simulator.plan import CallPlan, KeyPress
+from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
 from tests.helpers.cli import service
 from tests.helpers.recorded_server import RecordedServer, recorded_frames, recorded_request
@@ -145,11 +145,11 @@ async def test_the_command_line_puts_the_same_on_the_wire(tmp_path: Path) -> Non
     assert_on_the_wire_as_recorded(call, frames=100)
 
 
-def recorded_keys(name: str) -> tuple[KeyPress, ...]:
+def recorded_keys(name: str) -> tuple[DtmfPress, ...]:
     """Return the keys that the caller of a capture pressed; their durations are in RTP units."""
     texts = [(frame.time, json.loads(frame.payload)) for frame in recorded_frames(name) if frame.first == TEXT]
     pressed = [(time, text) for time, text in texts if text.get("event") == "dtmf"]
-    return tuple(KeyPress(time, text["dtmf"], int(text["duration"]) / 8000) for time, text in pressed)
+    return tuple(DtmfPress(time, text["dtmf"], int(text["duration"]) / 8000) for time, text in pressed)
 
 
 def assert_answered_as_recorded(name: str, call: Call, *, untrusted: frozenset[str] = frozenset()) -> None:
@@ -181,7 +181,9 @@ async def test_a_media_servers_answers_come_in_their_order_and_time() -> None:
     streaming = ListenVerb(bidirectional=BidirectionalAudio(streaming=True, sample_rate=8000))
     streamed_plan = CallPlan(target=NOWHERE, verb=streaming, duration=15.0)
     # Ends when the server says `disconnect`, long before.
-    clips_plan = CallPlan(target=NOWHERE, verb=ListenVerb(pass_dtmf=True), duration=60.0, keys=recorded_keys(CLIPS))
+    clips_plan = CallPlan(
+        target=NOWHERE, verb=ListenVerb(pass_dtmf=True), duration=60.0, dtmf_presses=recorded_keys(CLIPS)
+    )
 
     async with asyncio.TaskGroup() as group:
         # The longer one begins last: the handler that it sets takes what goes wrong behind the scenes in both.

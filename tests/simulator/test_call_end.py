@@ -12,7 +12,7 @@ from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD,
 from listenctl.protocol.listen_verb.listen_verb import ActionHook, ListenVerb
 from listenctl.simulator import simulated_audio as call_audio
 from listenctl.simulator import simulated_call as call_module
-from listenctl.simulator.plan import CallPlan, KeyPress
+from listenctl.simulator.plan import CallPlan, DtmfPress
 from tests.helpers.frames import CLOSE as CLOSE_OPCODE
 from tests.helpers.frames import TEXT, frame
 from tests.helpers.hook import hooked
@@ -60,9 +60,9 @@ async def test_finish_on_key_is_a_set_as_documented_and_one_key_in_fact(
     profile: Profile, finish_on_key: str, seconds: float
 ) -> None:
     verb = ListenVerb(finish_on_key=finish_on_key, pass_dtmf=True)
-    keys = (KeyPress(0.1, "1"), KeyPress(0.3, "*"), KeyPress(0.5, "#"))
+    keys = (DtmfPress(0.1, "1"), DtmfPress(0.3, "*"), DtmfPress(0.5, "#"))
 
-    async with placed(CallPlan(target=NOWHERE, verb=verb, profile=profile, keys=keys, duration=1.0)) as stage:
+    async with placed(CallPlan(target=NOWHERE, verb=verb, profile=profile, dtmf_presses=keys, duration=1.0)) as stage:
         await stage.connected()
         summary = await stage.finish()
 
@@ -200,7 +200,7 @@ async def test_a_hang_up_while_connecting_ends_the_call_as_soon_as_it_begins() -
 async def test_the_action_hook_says_how_long_and_with_which_key() -> None:
     async with hooked() as hook:
         verb = ListenVerb(action_hook=ActionHook(hook.url), finish_on_key="#", metadata={"from": "else"})
-        plan = CallPlan(target=NOWHERE, verb=verb, keys=(KeyPress(2.9, "#"),), caller_number="+15550100")
+        plan = CallPlan(target=NOWHERE, verb=verb, dtmf_presses=(DtmfPress(2.9, "#"),), caller_number="+15550100")
         async with placed(plan) as stage:
             await stage.connected()
             await stage.finish()
@@ -216,7 +216,7 @@ async def test_the_action_hook_says_how_long_and_with_which_key() -> None:
 async def test_without_a_finishing_key_the_action_hook_has_no_digits() -> None:
     async with hooked() as hook:
         verb = ListenVerb(action_hook=ActionHook(hook.url), finish_on_key="#")
-        plan = CallPlan(target=NOWHERE, verb=verb, keys=(KeyPress(0.1, "1"),), duration=0.9)
+        plan = CallPlan(target=NOWHERE, verb=verb, dtmf_presses=(DtmfPress(0.1, "1"),), duration=0.9)
         async with placed(plan) as stage:
             await stage.connected()
             await stage.finish()

@@ -10,7 +10,7 @@ import pytest
 
 from listenctl.errors import ListenctlError
 from listenctl.media.devices.device_player import SoundState
-from listenctl.simulator.caller_playback import Earpiece
+from listenctl.simulator.caller_playback import CallerPlayback
 from tests.helpers.devices import FakeDevice
 from tests.helpers.server import LIMIT, until
 from tests.helpers.simulated import Pcm
@@ -22,7 +22,7 @@ FRAME = 160
 class Hearing:
     """A caller's earpiece, and what it has said."""
 
-    earpiece: Earpiece
+    earpiece: CallerPlayback
     device: FakeDevice
     states: list[SoundState] = field(default_factory=list)
 
@@ -38,7 +38,7 @@ class Hearing:
 @asynccontextmanager
 async def hearing(device: FakeDevice) -> AsyncIterator[Hearing]:
     states: list[SoundState] = []
-    earpiece = Earpiece(8000, None, states.append, open_stream=device.open, retry_every=0.01)
+    earpiece = CallerPlayback(8000, None, states.append, open_stream=device.open, retry_every=0.01)
     async with asyncio.timeout(LIMIT):
         await earpiece.open()
         try:
@@ -66,7 +66,7 @@ async def test_a_caller_hears_in_both_ears_what_is_played() -> None:
 
 async def test_a_caller_without_a_device_is_told_before_the_call() -> None:
     device = FakeDevice(refuses=[48000, None])
-    earpiece = Earpiece(8000, "USB", lambda _: None, open_stream=device.open)
+    earpiece = CallerPlayback(8000, "USB", lambda _: None, open_stream=device.open)
 
     with pytest.raises(ListenctlError, match="speaker USB: can't be opened: Invalid sample rate"):
         await earpiece.open()
@@ -91,7 +91,7 @@ async def test_a_call_goes_on_while_its_device_is_gone() -> None:
 
 async def test_a_call_that_is_given_up_while_its_device_opens_lets_go_of_it() -> None:
     device = FakeDevice(hangs="opening")
-    earpiece = Earpiece(8000, None, lambda _: None, open_stream=device.open)
+    earpiece = CallerPlayback(8000, None, lambda _: None, open_stream=device.open)
 
     opening = asyncio.create_task(earpiece.open())
     async with asyncio.timeout(LIMIT):

@@ -3,14 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.simulator.dtmf_requests import MAX_DIGITS, Press, key_down, pressed, read_answer, refused
+from listenctl.simulator.dtmf_requests import MAX_DIGITS, DtmfRequest, key_down, pressed, read_answer, refused
 
 
 def test_what_is_sent_is_read_again() -> None:
-    press = Press("12w#D", 80, 40)
+    press = DtmfRequest("12w#D", 80, 40)
 
     assert press.serialize() == '{"type":"press","digits":"12w#D","durationMs":80,"gapMs":40}'
-    assert Press.parse(press.serialize()) == press
+    assert DtmfRequest.parse(press.serialize()) == press
 
 
 @pytest.mark.parametrize(
@@ -32,19 +32,19 @@ def test_what_is_sent_is_read_again() -> None:
     ],
 )
 def test_what_no_phone_can_do_is_no_press(message: str | bytes) -> None:
-    assert Press.parse(message) is None
+    assert DtmfRequest.parse(message) is None
 
 
 @given(st.text())
 def test_nothing_raises(text: str) -> None:
-    assert Press.parse(text) is None
+    assert DtmfRequest.parse(text) is None
 
 
 def test_keys_follow_each_other_with_gaps_and_pauses() -> None:
-    assert list(Press("12", 80, 40).steps()) == [(0.0, "1"), (0.12, "2")]
-    assert list(Press("w1w2", 100, 100).steps()) == [(0.5, "1"), (0.7, "2")]
+    assert list(DtmfRequest("12", 80, 40).steps()) == [(0.0, "1"), (0.12, "2")]
+    assert list(DtmfRequest("w1w2", 100, 100).steps()) == [(0.5, "1"), (0.7, "2")]
     # A pause at the end is one, too.
-    assert list(Press("1ww", 100, 100).steps()) == [(0.0, "1"), (1.2, "")]
+    assert list(DtmfRequest("1ww", 100, 100).steps()) == [(0.0, "1"), (1.2, "")]
 
 
 def test_an_answer_says_what_was_pressed() -> None:

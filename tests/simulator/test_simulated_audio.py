@@ -16,7 +16,7 @@ from listenctl.media.sources.tones import dtmf_tones
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.simulator.plan import CallPlan
-from listenctl.simulator.simulated_audio import CallAudio, CallFrame
+from listenctl.simulator.simulated_audio import CallFrame, SimulatedAudio
 from tests.helpers.clock import FakeClock
 from tests.helpers.playout import play, tone
 from tests.helpers.scripted_server import target
@@ -35,16 +35,16 @@ def plan(
 
 
 @asynccontextmanager
-async def opened(plan: CallPlan) -> AsyncIterator[tuple[CallAudio, Playout]]:
+async def opened(plan: CallPlan) -> AsyncIterator[tuple[SimulatedAudio, Playout]]:
     playout = Playout(plan.profile, plan.verb.bidirectional, call_rate=plan.call_rate, resampler=soxr_resampler)
     states: list[SoundState] = []
-    audio = await CallAudio.open(plan, playout, states.append)
+    audio = await SimulatedAudio.open(plan, playout, states.append)
     yield audio, playout
     await audio.close()
     assert states == []
 
 
-async def frames_of(audio: CallAudio, count: int, samples: int = 160) -> list[CallFrame]:
+async def frames_of(audio: SimulatedAudio, count: int, samples: int = 160) -> list[CallFrame]:
     return [await audio.next(samples) for _ in range(count)]
 
 
@@ -167,7 +167,7 @@ async def test_pressed_keys_sound_on_top_of_what_the_caller_says_to_their_end() 
 
     async with opened(plan("stereo")) as (audio, _):
         await audio.next(160)
-        audio.press("5", 0.05)
+        audio.add_dtmf_tones("5", 0.05)
         frames = await frames_of(audio, 4)
 
     assert joined(frames, "caller") == tones.ljust(1280, b"\0")
@@ -180,7 +180,7 @@ async def test_the_caller_is_not_over_while_a_key_still_sounds(tmp_path: Path) -
 
     async with opened(plan(caller=str(noise.path))) as (audio, _):
         await audio.next(160)
-        audio.press("5", 0.03)
+        audio.add_dtmf_tones("5", 0.03)
         frames = await frames_of(audio, 3)
 
     assert [frame.over for frame in frames] == [False, False, True]

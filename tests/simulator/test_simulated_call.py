@@ -9,7 +9,7 @@ from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
-from listenctl.simulator.plan import CallPlan, KeyPress
+from listenctl.simulator.plan import CallPlan, DtmfPress
 from tests.helpers.frames import BINARY, TEXT, frame
 from tests.helpers.playout import play, tone
 from tests.helpers.scripted_server import accept
@@ -154,8 +154,8 @@ async def test_what_a_server_streams_is_heard_but_not_in_what_it_gets(mix_type: 
     ("profile", "duration"), [(CURRENT, '"1600"'), (OLD, '"1600"'), (NEXT, "200"), (IDEAL, "200")], ids=str
 )
 async def test_a_key_is_told_in_the_form_of_the_implementation(profile: Profile, duration: str) -> None:
-    keys = (KeyPress(0.1, "2"),)
-    plan = CallPlan(target=NOWHERE, verb=ListenVerb(pass_dtmf=True), profile=profile, keys=keys, duration=0.5)
+    keys = (DtmfPress(0.1, "2"),)
+    plan = CallPlan(target=NOWHERE, verb=ListenVerb(pass_dtmf=True), profile=profile, dtmf_presses=keys, duration=0.5)
 
     async with placed(plan) as stage:
         await stage.connected()
@@ -170,7 +170,7 @@ async def test_a_key_is_told_in_the_form_of_the_implementation(profile: Profile,
 
 
 async def test_a_key_that_is_not_passed_is_warned_of_and_not_sent() -> None:
-    plan = CallPlan(target=NOWHERE, keys=(KeyPress(0.1, "2"),), duration=0.5)
+    plan = CallPlan(target=NOWHERE, dtmf_presses=(DtmfPress(0.1, "2"),), duration=0.5)
 
     async with placed(plan) as stage:
         await stage.connected()
@@ -187,7 +187,7 @@ async def test_a_key_of_the_keyboard_is_like_one_of_the_plan() -> None:
 
     async with placed(plan) as stage:
         await stage.connected()
-        stage.call.press("#")
+        stage.call.press_digit("#")
         await stage.finish()
 
     assert stage.far_end.texts == ['{"event":"dtmf","dtmf":"#","duration":"1600"}']
@@ -276,12 +276,12 @@ async def test_a_snapshot_shows_the_call_as_it_is() -> None:
         before = stage.call.snapshot()
         await stage.connected()
         await stage.run(1.0)
-        stage.call.press("5")
+        stage.call.press_digit("5")
         during = stage.call.snapshot()
         await stage.finish()
 
     assert (before.state, before.elapsed, before.sent) == ("connecting", 0.0, None)
-    assert (during.state, during.keys) == ("live", "5")
+    assert (during.state, during.digits) == ("live", "5")
     assert during.elapsed == pytest.approx(1.0)
     assert during.sent is not None
     assert stage.call.snapshot().state == "ended"

@@ -16,9 +16,9 @@ from listenctl.protocol.jambonz_model.profiles import OLD
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.protocol.opening_handshake import Credentials
 from listenctl.simulator.action_hook import HookAnswer
-from listenctl.simulator.faults import FaultNote, parse_fault
+from listenctl.simulator.injected_faults import FaultNote, parse_fault
 from listenctl.simulator.plan import CallPlan
-from listenctl.simulator.simulated_call_log import UNKNOWN_CALL, CallLog, CallSummary
+from listenctl.simulator.simulated_call_log import UNKNOWN_CALL, SimulatedCallLog, SimulatedCallResult
 from tests.helpers.scripted_server import target
 from tests.helpers.server import Event, Events
 
@@ -28,9 +28,9 @@ HANG_UP = ConnectionEnd("jambonz", 1000)
 HEAD = {"v", "ts", "event", "call", "call_sid"}
 
 
-def new_log(plan: CallPlan = PLAN, fields: dict[str, object] = FIELDS) -> tuple[CallLog, Events]:
+def new_log(plan: CallPlan = PLAN, fields: dict[str, object] = FIELDS) -> tuple[SimulatedCallLog, Events]:
     events = Events()
-    return CallLog(plan, CallMetadata.from_fields(fields), Reporter(events)), events
+    return SimulatedCallLog(plan, CallMetadata.from_fields(fields), Reporter(events)), events
 
 
 def own_fields(event: Event) -> Event:
@@ -42,7 +42,7 @@ def last(events: Events) -> Event:
     return own_fields(events.all[-1])
 
 
-def close(call: CallLog, unsent_samples: int = 0, end: ConnectionEnd = HANG_UP) -> CallSummary:
+def close(call: SimulatedCallLog, unsent_samples: int = 0, end: ConnectionEnd = HANG_UP) -> SimulatedCallResult:
     return call.close(end, elapsed=1.2345, unsent_samples=unsent_samples, taken=True, cause="duration")
 
 
@@ -129,7 +129,7 @@ def test_faults_and_keys_are_told_when_they_happen() -> None:
     call.frame(160, 0.0, 0)
 
     call.fault(FaultNote("pause", "3", "no audio", 2.00049))
-    call.press("5")
+    call.add_digit("5")
     call.dtmf(Dtmf("5", "1600"), 0.02049)
     close(call)
 
@@ -235,7 +235,7 @@ def test_the_end_sums_up_the_call() -> None:
     }  # fmt: skip
     # A percentile is the upper edge of its bin.
     assert (lateness_ms["count"], lateness_ms["p50"], lateness_ms["max"]) == (3, 1.1, 30.0)
-    assert summary == CallSummary(HANG_UP, samples=480, lost_samples=80, wrong=0, taken=True)
+    assert summary == SimulatedCallResult(HANG_UP, samples=480, lost_samples=80, wrong=0, taken=True)
 
 
 def test_a_call_without_audio_has_no_lateness() -> None:

@@ -12,8 +12,8 @@ import pytest
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.net.unix_http import get
 from listenctl.simulator.call_snapshot import CallSnapshot, CallState
-from listenctl.simulator.dtmf_requests import Press
-from listenctl.simulator.find_simulated_calls import SimulatedCallEntry, find_calls, matching, press_keys
+from listenctl.simulator.dtmf_requests import DtmfRequest
+from listenctl.simulator.find_simulated_calls import SimulatedCallEntry, find_simulated_calls, matching, request_dtmf
 from listenctl.simulator.simulated_call_socket import call_socket
 from tests.helpers.server import LIMIT, mode_of, until
 from tests.helpers.snapshots import QUIET
@@ -25,10 +25,10 @@ class Phone:
 
     state: CallState = "live"
     ends_at: str = ""
-    passes_keys: bool = True
+    passes_dtmf: bool = True
     presses: list[tuple[str, float]] = field(default_factory=list)
 
-    def press(self, digit: str, duration: float = 0.2) -> None:
+    def press_digit(self, digit: str, duration: float = 0.2) -> None:
         self.presses.append((digit, duration))
         if digit == self.ends_at:
             self.state = "closing"
@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def found(tmp_path: Path) -> SimulatedCallEntry:
-    (entry,) = await asyncio.to_thread(find_calls, folder(tmp_path))
+    (entry,) = await asyncio.to_thread(find_simulated_calls, folder(tmp_path))
     return entry
 
 
@@ -81,7 +81,9 @@ async def test_keys_are_pressed_one_after_the_other(tmp_path: Path) -> None:
     phone = Phone()
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
         counts: list[int] = []
-        passed = await press_keys(await found(tmp_path), Press("1#", 50, 0), lambda: counts.append(len(phone.presses)))
+        passed = await request_dtmf(
+            await found(tmp_path), DtmfRequest("1#", 50, 0), lambda: counts.append(len(phone.presses))
+        )
 
     assert passed
     assert phone.presses == [("1", 0.05), ("#", 0.05)]
@@ -89,18 +91,18 @@ async def test_keys_are_pressed_one_after_the_other(tmp_path: Path) -> None:
 
 
 async def test_a_call_says_whether_its_server_is_told_of_keys(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone(passes_keys=False), silent):
-        assert not await press_keys(await found(tmp_path), Press("1"), nothing)
+    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone(passes_dtmf=False), silent):
+        assert not await request_dtmf(await found(tmp_path), DtmfRequest("1"), nothing)
 
 
 async def test_a_key_that_ends_the_call_was_pressed_and_those_behind_it_werent(tmp_path: Path) -> None:
     phone = Phone(ends_at="#")
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
         entry = await found(tmp_path)
-        await press_keys(entry, Press("1#", 50, 0), nothing)
+        await request_dtmf(entry, DtmfRequest("1#", 50, 0), nothing)
 
         with pytest.raises(NotFoundError, match="the call has ended"):
-            await press_keys(entry, Press("2"), nothing)
+            await request_dtmf(entry, DtmfRequest("2"), nothing)
 
     assert [digit for digit, _ in phone.presses] == ["1", "#"]
 
@@ -108,13 +110,13 @@ async def test_a_key_that_ends_the_call_was_pressed_and_those_behind_it_werent(t
 async def test_a_call_that_isnt_connected_takes_no_keys(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone("connecting"), silent):
         with pytest.raises(ListenctlError, match="isn't connected yet"):
-            await press_keys(await found(tmp_path), Press("1"), nothing)
+            await request_dtmf(await found(tmp_path), DtmfRequest("1"), nothing)
 
 
 async def test_whoever_leaves_presses_no_more(tmp_path: Path) -> None:
     phone = Phone()
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
-        pressing = asyncio.create_task(press_keys(await found(tmp_path), Press("123", 5000, 0), nothing))
+        pressing = asyncio.create_task(request_dtmf(await found(tmp_path), DtmfRequest("123", 5000, 0), nothing))
         await until(lambda: bool(phone.presses))
         pressing.cancel()
         await asyncio.wait([pressing])
@@ -126,7 +128,7 @@ async def test_the_end_of_the_call_ends_the_pressing(tmp_path: Path) -> None:
     phone = Phone()
     async with asyncio.timeout(LIMIT):
         async with call_socket(folder(tmp_path), phone, silent):
-            pressing = asyncio.create_task(press_keys(await found(tmp_path), Press("12", 24_000, 0), nothing))
+            pressing = asyncio.create_task(request_dtmf(await found(tmp_path), DtmfRequest("12", 24_000, 0), nothing))
             await until(lambda: bool(phone.presses))
         with pytest.raises(NotFoundError, match="the call has ended"):
             await pressing
@@ -153,13 +155,13 @@ def test_the_socket_of_a_dead_process_is_removed_and_what_is_no_call_is_left_alo
             unused.bind(str(path))
     (folder(tmp_path) / "file.sock").write_text("")
 
-    assert find_calls(folder(tmp_path)) == []
+    assert find_simulated_calls(folder(tmp_path)) == []
 
     assert sorted(path.name for path in folder(tmp_path).iterdir()) == sorted((foreign.name, alive.name, "file.sock"))
 
 
 def test_without_a_folder_there_are_no_calls(tmp_path: Path) -> None:
-    assert find_calls(tmp_path / "none") == []
+    assert find_simulated_calls(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize(

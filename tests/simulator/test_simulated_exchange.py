@@ -7,8 +7,8 @@ from websockets.frames import Frame, Opcode
 from listenctl.net.client_connection import ClientConnection, connect
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
-from listenctl.simulator.faults import Troubles, parse_fault
-from listenctl.simulator.simulated_exchange import Outlet
+from listenctl.simulator.injected_faults import InjectedFaults, parse_fault
+from listenctl.simulator.simulated_exchange import CallSender
 from tests.helpers.clock import FakeClock
 from tests.helpers.scripted_server import Heard, finish, parse_frames, serving, shake_hands, target
 
@@ -25,9 +25,9 @@ def audio(data: bytes) -> Frame:
     return Frame(Opcode.BINARY, data)
 
 
-def make_outlet(clock: FakeClock, *faults: str, seconds: float = 2.0) -> Outlet:
-    troubles = Troubles([parse_fault(fault) for fault in faults])
-    return Outlet(SendBuffer(MONO, seconds=seconds, resampled=False), troubles, FIRST, clock.now)
+def make_outlet(clock: FakeClock, *faults: str, seconds: float = 2.0) -> CallSender:
+    troubles = InjectedFaults([parse_fault(fault) for fault in faults])
+    return CallSender(SendBuffer(MONO, seconds=seconds, resampled=False), troubles, FIRST, clock.now)
 
 
 @asynccontextmanager
@@ -44,7 +44,7 @@ async def receiving(frames: list[Frame]) -> AsyncIterator[ClientConnection]:
         assert await finish(connection)
 
 
-async def sent(outlet: Outlet, clock: FakeClock, frames: Iterable[bytes]) -> list[Frame]:
+async def sent(outlet: CallSender, clock: FakeClock, frames: Iterable[bytes]) -> list[Frame]:
     """Return what leaves an outlet that is open when these frames of 20 ms come, one by one."""
     received: list[Frame] = []
     async with receiving(received) as connection:
@@ -115,7 +115,7 @@ async def test_what_overflows_before_the_connection_is_counted_as_lost() -> None
 
 async def test_a_server_that_does_not_read_makes_audio_wait_until_it_does() -> None:
     frame = bytes(64_000)
-    outlet = Outlet(SendBuffer(MONO, seconds=1000, resampled=False), Troubles(), FIRST, FakeClock().now)
+    outlet = CallSender(SendBuffer(MONO, seconds=1000, resampled=False), InjectedFaults(), FIRST, FakeClock().now)
     reads, writable = asyncio.Event(), asyncio.Event()
     streams: list[bytes] = []
 

@@ -8,7 +8,7 @@ import pytest
 
 from listenctl.events import json_line
 from listenctl.simulator.fault_catalogue import FAULT_KINDS
-from listenctl.simulator.faults import Troubles, parse_fault
+from listenctl.simulator.injected_faults import InjectedFaults, parse_fault
 from listenctl.terminal.event_lines import human_line, lasts
 from listenctl.terminal.printable_text import Look
 
@@ -225,7 +225,7 @@ def test_an_event_of_a_simulated_call_is_one_line_for_people(report: dict[str, A
 
 @pytest.mark.parametrize("name", [name for name, kind in FAULT_KINDS.items() if kind.value])
 def test_a_fault_with_a_value_is_said_with_it(name: str) -> None:
-    (note,) = Troubles([parse_fault(name)], channels=2).notes(3600.0)
+    (note,) = InjectedFaults([parse_fault(name)], channels=2).notes(3600.0)
 
     line = human_line(event("fault", name=note.name, value=note.value, detail=note.detail, time=note.time), PLAIN)
 

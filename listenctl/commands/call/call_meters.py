@@ -60,7 +60,7 @@ def render_call(
         rule.parts("sending", _sending(snapshot)),
         rule.parts("commands", _commands(snapshot)),
         rule.names("marks", snapshot.marks),
-        rule.keys(snapshot.keys, hint),
+        rule.keys(snapshot.digits, hint),
     ]
     return (lines + _recent(recent, rows - len(lines), columns, look))[: max(0, rows)]
 

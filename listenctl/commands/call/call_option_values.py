@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from listenctl.simulator.plan import KeyPress
+    from listenctl.simulator.plan import DtmfPress
 
 DIGITS = "0123456789*#ABCD"
 
@@ -17,7 +17,7 @@ _PRESS = re.compile(r"(\d+(?:\.\d*)?|\.\d+):([0-9*#A-Da-d]+)")
 _FIELD = re.compile(r"(?P<key>[^=]+?)(?P<json>:?)=(?P<value>.*)", re.DOTALL)
 
 
-def parse_keys(text: str, *, spacing: float = 0.3) -> "tuple[KeyPress, ...]":
+def parse_keys(text: str, *, spacing: float = 0.3) -> "tuple[DtmfPress, ...]":
     """
     Understand ``2.0:1 3.5:#``: times in seconds and keys, in the order in which the keys are pressed.
 
@@ -26,7 +26,7 @@ def parse_keys(text: str, *, spacing: float = 0.3) -> "tuple[KeyPress, ...]":
     Raises:
         UsageError: it says no keys, or no times.
     """
-    from listenctl.simulator.plan import KeyPress
+    from listenctl.simulator.plan import DtmfPress
 
     presses = []
     for word in text.split():
@@ -34,24 +34,24 @@ def parse_keys(text: str, *, spacing: float = 0.3) -> "tuple[KeyPress, ...]":
         if found is None:
             raise UsageError(f"--dtmf {word!r}: write SECONDS:KEYS, such as 2.0:1 or '2.0:12 3.5:#'; keys are {DIGITS}")
         at = float(found[1])
-        presses += [KeyPress(at + place * spacing, digit) for place, digit in enumerate(found[2].upper())]
+        presses += [DtmfPress(at + place * spacing, digit) for place, digit in enumerate(found[2].upper())]
     return tuple(sorted(presses, key=lambda press: press.time))
 
 
-def space_digits(digits: str, *, first: float, digit_ms: int, gap_ms: int) -> "tuple[KeyPress, ...]":
+def space_digits(digits: str, *, first: float, digit_ms: int, gap_ms: int) -> "tuple[DtmfPress, ...]":
     """
     Return digits pressed one after the other from the second ``first`` on, with gaps between; ``w`` is a pause.
 
     Raises:
         UsageError: no phone has a key for one, or there are none.
     """
-    from listenctl.simulator.dtmf_requests import Press
-    from listenctl.simulator.plan import KeyPress
+    from listenctl.simulator.dtmf_requests import DtmfRequest
+    from listenctl.simulator.plan import DtmfPress
 
     presses, time = [], first
-    for wait, digit in Press(check_digits(digits), digit_ms, gap_ms).steps():
+    for wait, digit in DtmfRequest(check_digits(digits), digit_ms, gap_ms).steps():
         time += wait
-        presses += [KeyPress(round(time, 3), digit, digit_ms / 1000)] if digit else []
+        presses += [DtmfPress(round(time, 3), digit, digit_ms / 1000)] if digit else []
     return tuple(presses)
 
 

@@ -35,7 +35,7 @@ def plan_of(options: "CallOptions") -> "CallPlan":
         UsageError: they contradict each other, or a file can't be used.
     """
     from listenctl.protocol.jambonz_model.profiles import PROFILES
-    from listenctl.simulator.faults import parse_fault
+    from listenctl.simulator.injected_faults import parse_fault
     from listenctl.simulator.plan import DEFAULT_CALLEE, DEFAULT_CALLER, CallPlan
 
     check_options(options)
@@ -58,7 +58,7 @@ def plan_of(options: "CallOptions") -> "CallPlan":
         call_rate=options.call_rate,
         duration=options.duration,
         loop=options.loop,
-        keys=parse_keys(options.dtmf),
+        dtmf_presses=parse_keys(options.dtmf),
         faults=tuple(parse_fault(spec) for spec in options.fault or ()),
         heard=options.heard,
         speaker=speaker_of(options),

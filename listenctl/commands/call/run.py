@@ -18,7 +18,7 @@ from listenctl.errors import CheckFailed, ListenctlError, TimedOut
 from listenctl.events import Report, Reporter
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
-from listenctl.simulator.simulated_call_log import CallSummary
+from listenctl.simulator.simulated_call_log import SimulatedCallResult
 from listenctl.simulator.simulated_call_socket import call_socket
 from listenctl.terminal.event_lines import READABLE, describe_end, human_line
 from listenctl.terminal.event_output import EventOutput
@@ -95,7 +95,7 @@ async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patie
         RefusedError: the server can't be reached or doesn't take the call.
         TimedOut: the server hadn't taken all keys in time; the call is cut off then.
     """
-    wanted = "".join(key.digit for key in plan.keys)
+    wanted = "".join(key.digit for key in plan.dtmf_presses)
     taken = False
 
     def describe(ended: Report, _verdicts: list[Report], _stream_rate: int | None) -> str:
@@ -118,7 +118,7 @@ async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patie
     return status if status or taken else ListenctlError.exit_status
 
 
-def _status(plan: CallPlan, result: CallSummary, interrupts: list[int]) -> int:
+def _status(plan: CallPlan, result: SimulatedCallResult, interrupts: list[int]) -> int:
     if result.wrong or result.lost_samples:
         return CheckFailed.exit_status
     # A call without an end of its own is done when it is hung up.
@@ -203,4 +203,4 @@ def _keys(call: SimulatedCall) -> KeyReader | None:
     """Return what reads the keys of the telephone, unless the caller speaks from stdin."""
     if call.plan.caller == "-" or not can_read_keys(sys.stdin):
         return None
-    return KeyReader(sys.stdin.fileno(), call.press, call.interrupt)
+    return KeyReader(sys.stdin.fileno(), call.press_digit, call.interrupt)

@@ -7,10 +7,11 @@ from datetime import datetime
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.commands.inspect.inspect_text import SEVERITY_COLORS, count, place_of, wrapped
 from listenctl.inspection.call_report import CallReport, DtmfRecord
-from listenctl.inspection.message_checks.arrival_times import MeasuredDrift, Spread
+from listenctl.inspection.message_checks.arrival_times import MeasuredDrift
 from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
 from listenctl.inspection.rule_catalogue import RULES, Severity, Violation
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.statistics import Histogram
 from listenctl.terminal.printable_text import Look, moment, printable, sample_rate, short_seconds
 
 _MOST_RULES = 12
@@ -175,9 +176,9 @@ def _clock(drift: MeasuredDrift) -> str:
     return f"clock {abs(drift.ppm):.1f} ± {drift.uncertainty:.1f} ppm {pace}"
 
 
-def _spread(spread: Spread) -> str:
+def _spread(spread: Histogram) -> str:
     middle, most = (spread.quantile(share) * 1000 for share in (0.5, 0.99))
-    return f"{middle:.1f} ms (p50), {most:.1f} (p99), {spread.most * 1000:.1f} (max)"
+    return f"{middle:.1f} ms (p50), {most:.1f} (p99), {spread.highest * 1000:.1f} (max)"
 
 
 def _gap(gap: Gap, report: CallReport) -> str:

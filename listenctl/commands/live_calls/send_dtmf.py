@@ -174,6 +174,6 @@ def plan_of(options: SendDtmfOptions) -> "CallPlan":
         verb=ListenVerb(pass_dtmf=True),
         caller="silence",
         duration=keys[-1].time + keys[-1].duration + TAIL,
-        keys=keys,
+        dtmf_presses=keys,
         tones=options.tones,
     )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from listenctl.errors import CheckFailed, ListenctlError, NotFoundError, TimedOut, UsageError
 from listenctl.events import VERSION, json_line
 from listenctl.live_client.control_client import PATIENCE, list_calls
-from listenctl.simulator.dtmf_requests import PAUSE, Press
-from listenctl.simulator.find_simulated_calls import SimulatedCallEntry, find_calls, matching, press_keys
+from listenctl.simulator.dtmf_requests import PAUSE, DtmfRequest
+from listenctl.simulator.find_simulated_calls import SimulatedCallEntry, find_simulated_calls, matching, request_dtmf
 from listenctl.terminal.printable_text import printable
 from listenctl.terminal.standard_streams import complain, write_line
 
@@ -47,9 +47,9 @@ class Digits:
     gap_ms: int = 100
 
     @property
-    def press(self) -> Press:
+    def press(self) -> DtmfRequest:
         """The keys, to be pressed in a simulated call."""
-        return Press(self.digits, 200 if self.duration_ms is None else self.duration_ms, self.gap_ms)
+        return DtmfRequest(self.digits, 200 if self.duration_ms is None else self.duration_ms, self.gap_ms)
 
     @property
     def tone(self) -> float:
@@ -82,7 +82,7 @@ async def run_digits(recipient: "Recipient", digits: Digits, calls: Path, form: 
 
 
 def _find(recipient: "Recipient", calls: Path, *, by_server: bool) -> SimulatedCallEntry | None:
-    entries = find_calls(calls)
+    entries = find_simulated_calls(calls)
     wanted = recipient.call
     if wanted == LATEST:
         # The server's, where there is one: that's what the word means elsewhere.
@@ -114,7 +114,7 @@ async def _press(recipient: "Recipient", digits: Digits, entry: SimulatedCallEnt
     keys = len(digits.digits) - digits.digits.count(PAUSE)
     try:
         async with asyncio.timeout(recipient.timeout):
-            passed = await press_keys(entry, digits.press, on_key)
+            passed = await request_dtmf(entry, digits.press, on_key)
     except TimeoutError as exc:
         late = f"the keys weren't all pressed within {recipient.timeout:g} s: {count} of {keys} were"
         raise TimedOut(late) from exc

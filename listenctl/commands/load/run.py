@@ -15,10 +15,10 @@ from typing import TextIO
 from listenctl.commands.load.view import progress, report_text
 from listenctl.commands.serve.server_meters import can_draw
 from listenctl.errors import CheckFailed, ListenctlError, RefusedError, TimedOut
-from listenctl.load.load_call_outcome import CallOutcome
+from listenctl.load.load_call_outcome import LoadCallOutcome
 from listenctl.load.plan import LoadPlan
 from listenctl.load.report import LoadReport
-from listenctl.load.run_load import Load
+from listenctl.load.run_load import LoadRun
 from listenctl.terminal.event_output import append_to
 from listenctl.terminal.line_writer import LineWriter
 from listenctl.terminal.printable_text import Look
@@ -55,7 +55,7 @@ async def run_load(plan: LoadPlan, presentation: LoadPresentation) -> int:
     _allow_open_files()
     calls = _CallWriter(presentation.per_call)
     try:
-        load = Load(plan, calls.write)
+        load = LoadRun(plan, calls.write)
         interrupts = stop_at_signals(load.stop, _end_line if _draws(presentation) else lambda: None)
         async with _progress(load, presentation):
             report = await load.run()
@@ -101,7 +101,7 @@ class _CallWriter:
         self._writer = None if self._fd is None else LineWriter(self._fd, on_broken=lambda _: None)
         self.broken = False
 
-    def write(self, outcome: CallOutcome) -> None:
+    def write(self, outcome: LoadCallOutcome) -> None:
         """Write down how a call went."""
         if self._writer is not None:
             self._writer.write(json.dumps(outcome.as_json(), ensure_ascii=False))
@@ -136,7 +136,7 @@ def _draws(presentation: LoadPresentation) -> bool:
 
 
 @asynccontextmanager
-async def _progress(load: Load, presentation: LoadPresentation) -> AsyncIterator[None]:
+async def _progress(load: LoadRun, presentation: LoadPresentation) -> AsyncIterator[None]:
     """Show on stderr how it goes, where that is a terminal."""
     if not _draws(presentation):
         yield
@@ -152,7 +152,7 @@ async def _progress(load: Load, presentation: LoadPresentation) -> AsyncIterator
         sys.stderr.flush()
 
 
-async def _draw(load: Load, stream: TextIO) -> None:
+async def _draw(load: LoadRun, stream: TextIO) -> None:
     while True:
         stream.write(f"\r\x1b[K{progress(load.snapshot())[: _columns(stream) - 1]}")
         stream.flush()

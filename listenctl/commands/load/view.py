@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from listenctl.load.load_call_outcome import Ending
+from listenctl.load.load_call_outcome import LoadCallEnding
 from listenctl.load.measure_echo import EchoResult
 from listenctl.load.report import LoadReport
 from listenctl.load.run_load import LoadSnapshot
@@ -90,12 +90,12 @@ def _calls(report: LoadReport) -> str:
     return ", ".join(parts)
 
 
-_ENDINGS: Mapping[Ending, str] = {
-    Ending.COMPLETE: "complete",
-    Ending.EARLY: "ended by the server",
-    Ending.CUT: "cut short",
-    Ending.FAILED: "failed",
-    Ending.CANCELLED: "given up",
+_ENDINGS: Mapping[LoadCallEnding, str] = {
+    LoadCallEnding.COMPLETE: "complete",
+    LoadCallEnding.EARLY: "ended by the server",
+    LoadCallEnding.CUT: "cut short",
+    LoadCallEnding.FAILED: "failed",
+    LoadCallEnding.CANCELLED: "given up",
 }
 
 

@@ -28,7 +28,7 @@ DEFAULT_HOST = "127.0.0.1"
 app = typer.Typer(add_completion=False)
 
 
-class Sync(StrEnum):
+class ReplaySync(StrEnum):
     """What the moments of a captured application count from."""
 
     HANDSHAKE = "handshake"
@@ -59,7 +59,7 @@ class ReplayOptions(ConnectionOptions):
         str | None, option("Play the application, to whoever calls here.", panel=PLAYING, metavar="[HOST:]PORT")
     ] = None
     sync: Annotated[
-        Sync | None,
+        ReplaySync | None,
         option("What the application's times count from, with --listen. Default: handshake.", panel=PLAYING),
     ] = None
     compare: Annotated[
@@ -84,7 +84,7 @@ def replay(options: ReplayOptions) -> int:
 
     What is sent, and when, is that of the capture. With --compare the server's answers are held against those in it.
     """
-    from listenctl.replay.find_captured_calls import find_calls
+    from listenctl.replay.find_captured_calls import find_captured_calls
     from listenctl.replay.replay_script import open_capture, read_secrets
 
     if (options.url is None) == (options.listen is None):
@@ -95,7 +95,7 @@ def replay(options: ReplayOptions) -> int:
     speed, rounds = parse_speed(options.speed), parse_rounds(options.loop)
     secrets = read_secrets(options.keylog) if options.keylog else ""
     with open_capture(options.file, secrets) as capture:
-        found = find_calls(capture, options.call, every=options.all)
+        found = find_captured_calls(capture, options.call, every=options.all)
         play = _play_to_server if options.listen is None else _play_to_client
         return play(options, capture, found, speed, rounds)
 
@@ -144,7 +144,7 @@ def _play_to_client(
     from listenctl.commands.serve.command import is_loopback
     from listenctl.net.call_target import basic_authorization
     from listenctl.replay.plan import ApplicationPlan
-    from listenctl.replay.plan import Sync as PlanSync
+    from listenctl.replay.plan import ReplaySync as PlanSync
 
     if options.compare or options.same_sid:
         raise UsageError(
@@ -156,7 +156,7 @@ def _play_to_client(
         advice = problem or "say who may call, by --auth-file"
         raise UsageError(f"--listen {options.listen}: would play the call to everyone; {advice}")
     plan = ApplicationPlan(
-        capture=capture, speed=speed, sync=PlanSync(options.sync or Sync.HANDSHAKE), authorization=credentials
+        capture=capture, speed=speed, sync=PlanSync(options.sync or ReplaySync.HANDSHAKE), authorization=credentials
     )
     limit = None if rounds is None else rounds * options.calls * len(calls)
     return asyncio.run(run_application(plan, calls, _presentation(options), place=(host, port), limit=limit))

@@ -17,7 +17,7 @@ from listenctl.net.listening_sockets import raise_descriptor_limit
 from listenctl.replay.plan import ApplicationPlan, ApplicationResult, ReplayPlan, ReplayResult
 from listenctl.replay.replay_script import CapturedCall
 from listenctl.replay.replay_server import ReplayServer
-from listenctl.replay.run_replay import Replay, ReplayTotals
+from listenctl.replay.run_replay import ReplayRun, ReplayTotals
 from listenctl.terminal.printable_text import Look, printable
 from listenctl.terminal.progress_line import ProgressLine
 from listenctl.terminal.standard_streams import complain, write_out
@@ -51,7 +51,7 @@ async def run_replay(
     """Play calls against a server; return the exit status."""
     raise_descriptor_limit(None)
     output = _Output(presentation, plan.capture.name)
-    replay = Replay(plan, calls, copies=copies, rounds=rounds, on_result=output.played, on_notice=output.notice)
+    replay = ReplayRun(plan, calls, copies=copies, rounds=rounds, on_result=output.played, on_notice=output.notice)
     signals = _watch_signals(replay.stop, output)
     async with output.progress(lambda: progress(*replay.progress)):
         totals = await replay.run()

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from listenctl.replay.compare_answers import Comparison
-from listenctl.replay.compare_texts import Difference
+from listenctl.replay.compare_answers import AnswerComparison
+from listenctl.replay.compare_texts import AnswerDifference
 from listenctl.replay.plan import ApplicationResult, ReplayResult
 from listenctl.replay.run_replay import ReplayTotals
 from listenctl.terminal.printable_text import Look, byte_size, duration, moment, printable
@@ -91,7 +91,7 @@ def _left(frames: int | None) -> str:
     return "frames" if frames is None else _counted(frames, "frame")
 
 
-def _compared(comparison: Comparison, look: Look) -> Iterator[str]:
+def _compared(comparison: AnswerComparison, look: Look) -> Iterator[str]:
     texts, audio = comparison.texts, comparison.audio
     said = f"{texts[1]} of {texts[0]} texts, {byte_size(audio[1])} of {byte_size(audio[0])} of audio"
     if not comparison.count:
@@ -104,7 +104,7 @@ def _compared(comparison: Comparison, look: Look) -> Iterator[str]:
         yield f"  and {comparison.count - MAX_LINES} more, in the output of --json"
 
 
-def _difference(difference: Difference, look: Look) -> str:
+def _difference(difference: AnswerDifference, look: Look) -> str:
     at = difference.live_at if difference.captured_at is None else difference.captured_at
     time = "" if at is None else moment(at)
     what = printable(difference.what, 20)

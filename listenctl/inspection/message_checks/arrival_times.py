@@ -5,20 +5,14 @@ Everything is bounded: values go into histograms, and for the clock only the lea
 because lateness is added by the way and never taken off.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import sqrt
 from statistics import median
 
 from listenctl.events import Report
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
-
-_STEP = 0.0001
-_FINE = 0.1
-_COARSE = 100
-"""Steps for each factor of e, above 0.1 s: values are right to 1 %."""
-_MOST = 1e7
+from listenctl.statistics import Histogram
 
 _WINDOW = 0.5
 _MOST_WINDOWS = 4096
@@ -36,51 +30,13 @@ _DOUBTFUL = 0.12
 _MOST_DOUBTFUL = 2000
 
 
-class Spread:
-    """A histogram of seconds: exact to 0.1 ms up to 0.1 s, and to 1 % above."""
-
-    __slots__ = ("_bins", "count", "most")
-
-    def __init__(self) -> None:
-        self._bins: Counter[int] = Counter()
-        self.count = 0
-        self.most = 0.0
-
-    def add(self, value: float) -> None:
-        """Count a value; one below 0 counts as 0."""
-        self.count += 1
-        if value > self.most:
-            self.most = value
-        # Rounded without round(), which takes twice as long.
-        self._bins[int(value / _STEP + 0.5) if 0 <= value < _FINE else _coarse_bin(value)] += 1
-
-    def add_all(self, values: Sequence[float]) -> None:
-        """Count several values."""
-        if not values:
-            return
-        if min(values) >= 0 and max(values) < _FINE:
-            self.count += len(values)
-            self.most = max(self.most, *values)
-            self._bins.update([int(value / _STEP + 0.5) for value in values])
-        else:
-            for value in values:
-                self.add(value)
-
-    def quantile(self, share: float) -> float:
-        """Return the value below which so much lies, 0 of nothing."""
-        left = share * self.count
-        for number in sorted(self._bins):
-            left -= self._bins[number]
-            if left <= 0:
-                return min(self.most, _value_of(number))
-        return self.most
-
-    def to_json(self) -> Report | None:
-        """Return milliseconds; None of nothing."""
-        if not self.count:
-            return None
-        quantiles = {f"p{share}": round(self.quantile(share / 100) * 1000, 1) for share in (50, 95, 99)}
-        return {**quantiles, "max": round(self.most * 1000, 1)}
+def spread_as_json(histogram: Histogram) -> Report | None:
+    """Return percentiles and the maximum in milliseconds; None if nothing was counted."""
+    summary = histogram.summary()
+    if summary is None:
+        return None
+    figures = summary.scaled(1000, 1)
+    return {name: figures[name] for name in ("p50", "p95", "p99", "max")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +64,8 @@ class ArrivalTimes:
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
-        self.intervals = Spread()
-        self.lateness = Spread()
+        self.intervals = Histogram()
+        self.lateness = Histogram()
         self.first: float | None = None
         self.last = 0.0
         self._base = 0.0
@@ -126,13 +82,13 @@ class ArrivalTimes:
         if self.first is None or self._anew:
             self._begin(at, position, offset)
             return
-        self.intervals.add(at - self.last)
+        self.intervals.add_value(at - self.last)
         self.last = at
         late = offset - self._base
         if late < 0:
             self._base, late = offset, 0.0
         if late < _DOUBTFUL:
-            self.lateness.add(late)
+            self.lateness.add_value(late)
             if self._doubtful:
                 self._settle(0.0)
         else:
@@ -163,8 +119,8 @@ class ArrivalTimes:
             if offset < least:
                 least, self._best = offset, _Window(at, position, offset)
         self.last, self._base = last, base
-        self.intervals.add_all(intervals)
-        self.lateness.add_all(lateness)
+        self.intervals.add_values(intervals)
+        self.lateness.add_values(lateness)
 
     def gap(self, gap: Gap) -> None:
         """Take notice of what is missing: what follows isn't late by that."""
@@ -204,7 +160,7 @@ class ArrivalTimes:
         self.first = at if self.first is None else self.first
         self.last = at
         self._base = offset
-        self.lateness.add(0.0)
+        self.lateness.add_value(0.0)
         self._best = _Window(at, position, offset)
         self._until = at + self._width
 
@@ -216,7 +172,7 @@ class ArrivalTimes:
     def _settle(self, missing: float) -> None:
         for late in self._doubtful:
             # What had come before the audio went missing was late indeed.
-            self.lateness.add(max(0.0, late - missing))
+            self.lateness.add_value(max(0.0, late - missing))
         self._doubtful.clear()
 
     def _next_window(self, at: float, position: int, offset: float) -> None:
@@ -284,14 +240,3 @@ def _fit_without_outliers(segments: Sequence[Sequence[_Window]]) -> list[list[_W
 def _mean(values: Iterable[float]) -> float:
     listed = list(values)
     return sum(listed) / len(listed)
-
-
-def _coarse_bin(value: float) -> int:
-    if value < _FINE:
-        return 0
-    return round(_FINE / _STEP) + int(log(min(value, _MOST) / _FINE) * _COARSE)
-
-
-def _value_of(number: int) -> float:
-    fine = round(_FINE / _STEP)
-    return number * _STEP if number < fine else _FINE * exp((number - fine + 0.5) / _COARSE)

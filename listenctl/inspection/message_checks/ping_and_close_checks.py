@@ -8,10 +8,11 @@ from websockets.frames import Frame, Opcode
 
 from listenctl.capture.packets.tcp_connections import Ending
 from listenctl.events import Report
-from listenctl.inspection.message_checks.arrival_times import Spread
+from listenctl.inspection.message_checks.arrival_times import spread_as_json
 from listenctl.inspection.rule_catalogue import Culprit
 from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.protocol.listen_session import Sender
+from listenctl.statistics import Histogram
 
 NORMAL, GOING_AWAY, NO_CODE = 1000, 1001, 1005
 _MOST_PINGS = 256
@@ -46,7 +47,7 @@ class CloseFrame:
 class _Pings:
     sent: int = 0
     answered: int = 0
-    delay: Spread = field(default_factory=Spread)
+    delay: Histogram = field(default_factory=Histogram)
     waiting: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
 
 
@@ -131,7 +132,7 @@ class PingAndCloseChecks:
     def describe_pings(self) -> Report:
         """Return what a report says of the pings of each side."""
         return {
-            str(sender): {"sent": one.sent, "answered": one.answered, "delay_ms": one.delay.to_json()}
+            str(sender): {"sent": one.sent, "answered": one.answered, "delay_ms": spread_as_json(one.delay)}
             for sender, one in self._pings.items()
         }
 
@@ -190,7 +191,7 @@ class PingAndCloseChecks:
         if asked is None:
             return  # A pong that nobody asked for is allowed (RFC 6455 5.5.3).
         pings.answered += 1
-        pings.delay.add(at - asked)
+        pings.delay.add_value(at - asked)
         if at - asked > _LATE_PONG:
             self._findings.add("pong-late", at, Culprit(sender), f"a pong {at - asked:.1f} s after its ping")
 

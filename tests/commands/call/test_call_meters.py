@@ -29,9 +29,9 @@ CALL = replace(
     lateness=0.0012,
     commands=12,
     wrong=2,
-    keys="12#",
+    digits="12#",
 )
-QUIET = replace(CALL, state="connecting", buffered=0.0, held=0.0, marks=(), commands=0, wrong=0, keys="")
+QUIET = replace(CALL, state="connecting", buffered=0.0, held=0.0, marks=(), commands=0, wrong=0, digits="")
 
 
 def draw(call: CallSnapshot, *recent: str, columns: int = 80, rows: int = 24, look: Look = PLAIN) -> list[str]:
@@ -107,7 +107,7 @@ def test_a_narrow_terminal_drops_the_playout_bar_before_its_numbers() -> None:
 
 
 def test_the_newest_keys_are_kept() -> None:
-    assert draw(replace(CALL, keys="1" * 50 + "#"), columns=20)[8] == "keys       11111111#"
+    assert draw(replace(CALL, digits="1" * 50 + "#"), columns=20)[8] == "keys       11111111#"
 
 
 def test_the_key_that_hangs_up_is_told_where_there_is_room() -> None:
@@ -160,7 +160,7 @@ snapshots = st.builds(
     lateness=st.floats(0, 1e4),
     commands=st.integers(0, 10**9),
     wrong=st.integers(0, 10**9),
-    keys=hostile,
+    digits=hostile,
 )
 
 

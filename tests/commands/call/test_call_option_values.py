@@ -6,7 +6,7 @@ import pytest
 
 from listenctl.commands.call.call_option_values import parse_keys, parse_metadata, space_digits
 from listenctl.errors import UsageError
-from listenctl.simulator.plan import KeyPress
+from listenctl.simulator.plan import DtmfPress
 
 # Keys.
 
@@ -23,7 +23,7 @@ from listenctl.simulator.plan import KeyPress
     ],
 )
 def test_keys_are_pressed_in_the_order_of_their_times(text: str, presses: tuple[tuple[float, str], ...]) -> None:
-    assert parse_keys(text, spacing=0.25) == tuple(KeyPress(time, digit) for time, digit in presses)
+    assert parse_keys(text, spacing=0.25) == tuple(DtmfPress(time, digit) for time, digit in presses)
 
 
 @pytest.mark.parametrize("text", ["1", ":1", "2:", "2:E", "-1:1", "1e3:1", "nan:1", "2.0;1", "1:1,2:2"])
@@ -35,13 +35,13 @@ def test_what_is_no_key_at_a_time_is_refused(text: str) -> None:
 def test_digits_follow_each_other_with_gaps() -> None:
     presses = space_digits("1#d", first=0.5, digit_ms=200, gap_ms=100)
 
-    assert presses == (KeyPress(0.5, "1", 0.2), KeyPress(0.8, "#", 0.2), KeyPress(1.1, "D", 0.2))
+    assert presses == (DtmfPress(0.5, "1", 0.2), DtmfPress(0.8, "#", 0.2), DtmfPress(1.1, "D", 0.2))
 
 
 def test_a_w_among_digits_is_half_a_second_more() -> None:
     presses = space_digits("w1ww2", first=0.5, digit_ms=200, gap_ms=100)
 
-    assert presses == (KeyPress(1.0, "1", 0.2), KeyPress(2.3, "2", 0.2))
+    assert presses == (DtmfPress(1.0, "1", 0.2), DtmfPress(2.3, "2", 0.2))
 
 
 @pytest.mark.parametrize(

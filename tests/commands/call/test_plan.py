@@ -20,7 +20,7 @@ from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, PROFILES
 from listenctl.protocol.listen_verb.listen_verb import ActionHook
 from listenctl.protocol.opening_handshake import Credentials
-from listenctl.simulator.plan import CallPlan, KeyPress
+from listenctl.simulator.plan import CallPlan, DtmfPress
 
 URL = "ws://127.0.0.1:3000/"
 VERB = {
@@ -107,7 +107,7 @@ def test_every_option_gets_where_it_belongs() -> None:
     assert verb.bidirectional == BidirectionalAudio(streaming=True, sample_rate=24000)
     assert (plan.kind, plan.profile, plan.caller_number, plan.callee_number) == (CallKind.ROOM, IDEAL, "+1", "+2")
     assert (plan.caller, plan.callee, plan.loop, plan.duration) == ("tone:440", "silence", True, 5.0)
-    assert (plan.keys, plan.ptime, plan.call_rate) == ((KeyPress(2.0, "1"),), 0.06, 16000)
+    assert (plan.dtmf_presses, plan.ptime, plan.call_rate) == ((DtmfPress(2.0, "1"),), 0.06, 16000)
     assert (plan.heard, plan.speaker) == (Path("heard.wav"), "USB")
     assert [(fault.name, fault.number, fault.start) for fault in plan.faults] == [
         ("abrupt-end", 0.0, 0.0),
@@ -326,7 +326,7 @@ def test_what_no_call_can_be_made_of_is_refused(
 def test_digits_become_a_silent_call_that_passes_keys_and_is_as_long_as_they_are() -> None:
     plan = send_dtmf.plan_of(SendDtmfOptions(target=URL, digits="1#", tones=True))
 
-    assert plan.keys == (KeyPress(0.3, "1", 0.2), KeyPress(0.6, "#", 0.2))
+    assert plan.dtmf_presses == (DtmfPress(0.3, "1", 0.2), DtmfPress(0.6, "#", 0.2))
     assert (plan.caller, plan.kind, plan.profile, plan.tones) == ("silence", CallKind.INBOUND, CURRENT, True)
     assert plan.verb.pass_dtmf
     assert plan.duration == pytest.approx(1.1)

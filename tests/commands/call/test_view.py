@@ -49,7 +49,7 @@ async def test_it_follows_the_call() -> None:
 
     async with running(call) as (_, stream):
         assert "no audio yet" in stream.getvalue()
-        call.now = replace(call.now, sent=(Level(0.0, 0.0), Level()), keys="5")
+        call.now = replace(call.now, sent=(Level(0.0, 0.0), Level()), digits="5")
 
         await until(lambda: "keys       5 · Ctrl-C hangs up" in stream.getvalue())
 

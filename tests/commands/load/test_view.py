@@ -2,8 +2,8 @@ from collections import Counter
 from dataclasses import replace
 
 from listenctl.commands.load.view import progress, report_text
-from listenctl.load.load_call_outcome import Ending
-from listenctl.load.load_thresholds import Outcome
+from listenctl.load.load_call_outcome import LoadCallEnding
+from listenctl.load.load_thresholds import ThresholdResult
 from listenctl.load.measure_echo import EchoResult
 from listenctl.load.plan import LoadPlan
 from listenctl.load.report import LoadReport, make_report
@@ -26,7 +26,7 @@ def report(echo: EchoResult | None = None, ignoring_calls: int = 0, ignored_clip
         planned=10,
         seconds=12.34,
         interrupted=False,
-        endings=Counter({Ending.COMPLETE: 7, Ending.EARLY: 1, Ending.FAILED: 2}),
+        endings=Counter({LoadCallEnding.COMPLETE: 7, LoadCallEnding.EARLY: 1, LoadCallEnding.FAILED: 2}),
         formats=Counter({"8000:mono": 8, "16000:stereo": 2}),
         problems=Counter({"the server closed with 1011 \x1b[2J": 2}),
         close_codes=Counter({"1000": 8, "1011": 2}),
@@ -39,7 +39,7 @@ def report(echo: EchoResult | None = None, ignoring_calls: int = 0, ignored_clip
             "handshake": TIMES, "first-audio": None, "mark": None, "lateness": TIMES, "unread": summarize([0, 4096]),
         },
         echo=echo,
-        outcomes=(Outcome("failed>1%", ok=False, value=20, detail="it was 20.00 %"),),
+        outcomes=(ThresholdResult("failed>1%", ok=False, value=20, detail="it was 20.00 %"),),
     )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def test_ignored_clips_are_told() -> None:
 
 
 def test_calls_that_were_cut_short_and_closes_without_a_code_are_told() -> None:
-    endings = Counter({Ending.COMPLETE: 1, Ending.CUT: 2, Ending.CANCELLED: 1})
+    endings = Counter({LoadCallEnding.COMPLETE: 1, LoadCallEnding.CUT: 2, LoadCallEnding.CANCELLED: 1})
     text = report_text(replace(report(), endings=endings, close_codes=Counter({"none": 3})), PLAIN)
 
     assert "Calls         4 of 10 placed, 10 connected, 1 complete, 2 cut short, 1 given up\n" in text

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from listenctl.commands.replay.view import MAX_LINES, application_lines, result_lines, totals_line
 from listenctl.net.client_connection import ConnectionEnd
-from listenctl.replay.compare_answers import Comparison
-from listenctl.replay.compare_texts import Difference
+from listenctl.replay.compare_answers import AnswerComparison
+from listenctl.replay.compare_texts import AnswerDifference
 from listenctl.replay.plan import ApplicationResult, ReplayResult
 from listenctl.replay.run_replay import ReplayTotals
 from listenctl.terminal.printable_text import Look
@@ -43,8 +43,8 @@ def test_what_went_wrong_is_told() -> None:
 
 
 def test_the_first_differences_are_listed_and_the_others_counted() -> None:
-    differences = tuple(Difference("missing", "mark", f"\x07{number}", number) for number in range(30))
-    compared = Comparison((40, 10), (0, 0), differences, 30)
+    differences = tuple(AnswerDifference("missing", "mark", f"\x07{number}", number) for number in range(30))
+    compared = AnswerComparison((40, 10), (0, 0), differences, 30)
 
     _, head, first, *others, last = result_lines(replace(PLAYED, comparison=compared), PLAIN)
 
@@ -55,7 +55,7 @@ def test_the_first_differences_are_listed_and_the_others_counted() -> None:
 
 
 def test_equal_answers_are_told() -> None:
-    compared = Comparison((4, 4), (1000, 1000), (), 0)
+    compared = AnswerComparison((4, 4), (1000, 1000), (), 0)
 
     assert list(result_lines(replace(PLAYED, comparison=compared), PLAIN))[1:] == [
         "  answered as in the capture: 4 of 4 texts, 1.0 kB of 1.0 kB of audio"

@@ -108,7 +108,7 @@ def test_audio_that_comes_late_and_at_once_is_no_loss() -> None:
     assert rules_in(report) == ["audio-late"]
     assert report.completeness.share == 1
     assert report.arrivals is not None
-    assert report.arrivals.lateness.most == pytest.approx(0.98, abs=0.03)
+    assert report.arrivals.lateness.highest == pytest.approx(0.98, abs=0.03)
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,19 @@ import pytest
 
 from listenctl.events import Reporter
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
-from listenctl.simulator.plan import CallPlan, KeyPress
+from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
 from tests.helpers.frames import binary, close, text
 from tests.helpers.scripted_server import target
 from tests.helpers.server import faster, read_sidecar, running
 
 LISTENING = faster(detect_dtmf=True)
-KEYS = (KeyPress(0.3, "1", 0.1), KeyPress(0.6, "#", 0.15))
+KEYS = (DtmfPress(0.3, "1", 0.1), DtmfPress(0.6, "#", 0.15))
 
 
-async def place(port: int, mix_type: str, caller: str, keys: tuple[KeyPress, ...], duration: float) -> None:
+async def place(port: int, mix_type: str, caller: str, keys: tuple[DtmfPress, ...], duration: float) -> None:
     verb = ListenVerb(mix_type=mix_type, pass_dtmf=True)
-    plan = CallPlan(target=target(port), verb=verb, caller=caller, duration=duration, keys=keys, tones=True)
+    plan = CallPlan(target=target(port), verb=verb, caller=caller, duration=duration, dtmf_presses=keys, tones=True)
     await SimulatedCall(plan, Reporter()).run()
 
 

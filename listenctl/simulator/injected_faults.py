@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from listenctl.errors import UsageError
 from listenctl.protocol.jambonz_model.first_text import BROKEN_FIRST_TEXTS
-from listenctl.simulator.fault_catalogue import FAULT_KINDS, FaultKind, Value
+from listenctl.simulator.fault_catalogue import FAULT_KINDS, FaultKind, FaultValue
 
 DEFAULT_START = "2"
 """When a stall or a pause begins, in seconds, unless it says."""
@@ -29,7 +29,7 @@ _DIGITS = re.compile(r"[0-9*#A-D]{1,100}")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
 
 
-class Ending(StrEnum):
+class ClosingMode(StrEnum):
     """How a call ends by itself: with Close and FIN, with a reset, or not at all (protocol.md 13)."""
 
     HANG_UP = "hang-up"
@@ -89,14 +89,14 @@ def parse_fault(spec: str) -> Fault:
 
 def _read(kind: FaultKind, text: str) -> Fault:
     match kind.value:
-        case Value.NONE:
+        case FaultValue.NONE:
             return Fault(kind)
-        case Value.DIGITS | Value.NAME:
-            return Fault(kind, _match(_DIGITS if kind.value == Value.DIGITS else _TOKEN, text))
-        case Value.SAMPLES | Value.BYTES:
-            least = 1.0 if kind.value == Value.SAMPLES else 0.0
+        case FaultValue.DIGITS | FaultValue.NAME:
+            return Fault(kind, _match(_DIGITS if kind.value == FaultValue.DIGITS else _TOKEN, text))
+        case FaultValue.SAMPLES | FaultValue.BYTES:
+            least = 1.0 if kind.value == FaultValue.SAMPLES else 0.0
             return Fault(kind, text, _between(least, kind.most, _match(_INTEGER, text)))
-        case Value.SECONDS:
+        case FaultValue.SECONDS:
             return Fault(kind, text, _between(_SHORTEST, kind.most, _match(_NUMBER, text)))
     length, at, start = text.partition("@")
     seconds = _between(_SHORTEST, kind.most, _match(_NUMBER, length))
@@ -115,7 +115,7 @@ def _between(least: float, most: float, text: str) -> float:
     return float(text)
 
 
-class Troubles:
+class InjectedFaults:
     """
     What the faults do to one call, in the order in which a call meets it.
 
@@ -210,10 +210,10 @@ class Troubles:
     def _text(self, name: str) -> str:
         return self._faults[name].text if name in self._faults else ""
 
-    def _ending(self) -> Ending:
+    def _ending(self) -> ClosingMode:
         if "abrupt-end" in self._faults:
-            return Ending.ABORT
-        return Ending.SHUT_DOWN if "graceful-shutdown" in self._faults else Ending.HANG_UP
+            return ClosingMode.ABORT
+        return ClosingMode.SHUT_DOWN if "graceful-shutdown" in self._faults else ClosingMode.HANG_UP
 
 
 def _refuse_contradictions(faults: Sequence[Fault], channels: int) -> None:

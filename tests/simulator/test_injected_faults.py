@@ -6,15 +6,15 @@ from listenctl.errors import UsageError
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.jambonz_model.first_text import BROKEN_FIRST_TEXTS
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
-from listenctl.simulator.fault_catalogue import FAULT_KINDS, Value
-from listenctl.simulator.faults import Ending, FaultNote, Troubles, parse_fault
+from listenctl.simulator.fault_catalogue import FAULT_KINDS, FaultValue
+from listenctl.simulator.injected_faults import ClosingMode, FaultNote, InjectedFaults, parse_fault
 
 GOOD = b'{"sampleRate":8000,"mixType":"mono","callSid":"c"}'
 KEY = b'{"event":"dtmf","dtmf":"1","duration":"1600"}'
 
 
-def troubles(*specs: str, channels: int = 1) -> Troubles:
-    return Troubles([parse_fault(spec) for spec in specs], channels=channels)
+def troubles(*specs: str, channels: int = 1) -> InjectedFaults:
+    return InjectedFaults([parse_fault(spec) for spec in specs], channels=channels)
 
 
 def test_without_faults_nothing_is_changed() -> None:
@@ -28,7 +28,7 @@ def test_without_faults_nothing_is_changed() -> None:
     assert (none.gate(0.0), none.captures(0.0), none.reads(0.0, 10**9)) == (True, True, True)
     assert none.subprotocol("audio.jambonz.org") == "audio.jambonz.org"
     assert (none.backlog, none.buffer_seconds(2.0), none.early_digits) == (0.0, 2.0, "")
-    assert (none.ending, none.read_rate, none.notes(1e9)) == (Ending.HANG_UP, None, ())
+    assert (none.ending, none.read_rate, none.notes(1e9)) == (ClosingMode.HANG_UP, None, ())
 
 
 @pytest.mark.parametrize(
@@ -261,8 +261,8 @@ def test_the_slowest_reader_never_reads() -> None:
 
 
 def test_calls_end_in_three_ways() -> None:
-    assert troubles("abrupt-end").ending is Ending.ABORT
-    assert troubles("graceful-shutdown=7").ending is Ending.SHUT_DOWN
+    assert troubles("abrupt-end").ending is ClosingMode.ABORT
+    assert troubles("graceful-shutdown=7").ending is ClosingMode.SHUT_DOWN
     assert troubles("graceful-shutdown=7").patience == 7.0
 
 
@@ -282,6 +282,6 @@ def test_faults_are_reported_once_when_they_begin() -> None:
 
 def test_every_fault_says_what_it_does_and_what_a_good_server_does() -> None:
     assert all(kind.does and kind.good_server for kind in FAULT_KINDS.values())
-    assert all(bool(kind.default) == (kind.value != Value.NONE) for kind in FAULT_KINDS.values())
+    assert all(bool(kind.default) == (kind.value != FaultValue.NONE) for kind in FAULT_KINDS.values())
     assert FAULT_KINDS["stall"].usage == "stall=SECONDS[@START]"
     assert FAULT_KINDS["abrupt-end"].usage == "abrupt-end"

@@ -8,6 +8,7 @@ import os
 import sys
 
 from listenctl import __version__
+from listenctl.errors import ExitStatus
 
 # Type checkers take this name for true; importing it from typing would take longer than all else that --version does.
 TYPE_CHECKING = False
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
     from typer.core import TyperGroup
-
-
-INTERRUPTED = 130
 
 
 def main() -> int:
@@ -29,13 +27,13 @@ def main() -> int:
         import signal
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        return INTERRUPTED
+        return ExitStatus.INTERRUPTED
 
 
 def _obey_interrupts(unraisable: "UnraisableHookArgs") -> None:
     """End at a Ctrl-C that comes where Python would print a traceback and go on, as in the middle of an import."""
     if unraisable.exc_type is KeyboardInterrupt:
-        os._exit(INTERRUPTED)
+        os._exit(ExitStatus.INTERRUPTED)
     sys.__unraisablehook__(unraisable)
 
 
@@ -56,10 +54,10 @@ def _tell_version() -> int:
         sys.stdout.write(f"listenctl {__version__}\n")
         sys.stdout.flush()
     except OSError as exc:
-        from listenctl.terminal.standard_streams import give_up_stdout
+        from listenctl.terminal.standard_streams import discard_stdout
 
-        give_up_stdout(exc)
-        return 1
+        discard_stdout(exc)
+        return ExitStatus.FAILED
     return 0
 
 

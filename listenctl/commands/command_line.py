@@ -26,8 +26,8 @@ from typer._click.exceptions import (
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from listenctl import __version__
-from listenctl.errors import ListenctlError, UsageError
-from listenctl.terminal.standard_streams import flush_out, write_out
+from listenctl.errors import ExitStatus, ListenctlError
+from listenctl.terminal.standard_streams import flush_stdout, write_stdout
 
 COMMANDS = {
     "demo": "demo",
@@ -51,8 +51,6 @@ COMMANDS = {
     "passwd": "passwd",
 }
 """The module of each command below ``listenctl.commands``, most wanted first."""
-INTERRUPTED = 130
-CANT_WRITE = 1
 
 
 class LazyGroup(TyperGroup):
@@ -126,7 +124,7 @@ def run(command: TyperGroup, arguments: Sequence[str]) -> int:
     # Registered first, so done last: from then on Python would let Ctrl-C be the end that is seen, not our status.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     status = _run(command, arguments)
-    status = status if flush_out() else status or CANT_WRITE
+    status = status if flush_stdout() else status or ExitStatus.FAILED
     # Before that comes what may hang, and Ctrl-C ends it.
     signal.signal(signal.SIGINT, lambda *_: os._exit(status))
     return status
@@ -137,20 +135,20 @@ def _run(command: TyperGroup, arguments: Sequence[str]) -> int:
         status = command.main(args=list(arguments), prog_name="listenctl", standalone_mode=False)
     except NoArgsIsHelpError as exc:
         exc.show()
-        return UsageError.exit_status
+        return ExitStatus.USAGE
     except ClickException as exc:
         _print_error(_usage_error(exc))
-        return UsageError.exit_status
+        return ExitStatus.USAGE
     except (typer.Abort, KeyboardInterrupt):
-        return INTERRUPTED
+        return ExitStatus.INTERRUPTED
     except ListenctlError as exc:
         _print_error(str(exc))
         return exc.exit_status
     except OSError:
         # If it was stdout, that fails again; if not, an empty line before a traceback does no harm.
-        if write_out("\n"):
+        if write_stdout("\n"):
             raise
-        return CANT_WRITE
+        return ExitStatus.FAILED
     return status if isinstance(status, int) else 0
 
 
@@ -173,6 +171,6 @@ def _usage_error(exc: ClickException) -> str:
 
 def _print_error(text: str) -> None:
     from listenctl.terminal.printable_text import printable
-    from listenctl.terminal.standard_streams import complain
+    from listenctl.terminal.standard_streams import write_message
 
-    complain(printable(text))
+    write_message(printable(text))

@@ -10,7 +10,7 @@ from typing import Annotated, TextIO
 import typer
 
 from listenctl.commands.serve.run import Presentation, run_server
-from listenctl.errors import CheckFailed
+from listenctl.errors import CheckFailedError
 from listenctl.events import Report, Reporter
 from listenctl.media.files.recording_names import Destination
 from listenctl.media.sources.sample_speech import SPEECH_KEY_PRESS
@@ -59,7 +59,7 @@ async def run_demo(folder: Path, out: TextIO) -> int:
     if saved:
         out.write(describe(saved[0]))
     elif status == 0:
-        raise CheckFailed(f"{folder}: nothing was recorded")
+        raise CheckFailedError(f"{folder}: nothing was recorded")
     return status
 
 

@@ -1,8 +1,8 @@
 """
 Options that several commands share.
 
-A dataclass whose fields are annotated for Typer stands for a set of options; ``takes`` makes a command of a function
-that is given one. So each option is written down once.
+A dataclass with fields annotated for Typer is a set of options; ``with_options`` turns a function that takes one into a
+command. So each option is defined once.
 """
 
 import inspect
@@ -19,7 +19,7 @@ from listenctl.net.runtime_folder import DEFAULT_NAME
 Options = TypeVar("Options")
 
 
-def takes(options: type[Options], run: Callable[[Options], int]) -> Callable[..., int]:
+def with_options(options: type[Options], run: Callable[[Options], int]) -> Callable[..., int]:
     """Return a function with a parameter for each field of ``options``, which calls ``run`` with them."""
     hints = get_type_hints(options, include_extras=True)
 

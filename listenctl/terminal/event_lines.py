@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from listenctl.terminal.printable_text import Look, byte_size, moment, printable, sample_rate
+from listenctl.terminal.printable_text import TextStyle, format_moment, format_rate, format_size, printable
 
 _MAX_TEXT = 200
 _CAUSES = {
@@ -70,40 +70,40 @@ _MAX_ID = 40
 _UUID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(~\d+)?", re.IGNORECASE)
 # The value of a fault, behind what the fault does.
 # What goes on while meters are drawn shows there; what stays true when the call is over is printed above them.
-LASTING = frozenset(
+LASTING_EVENTS = frozenset(
     (
         *("warning", "gap", "connection-refused", "recording-failed", "recording-saved", "call-ended"),
         *("exec-failed", "exec-said", "exec-ended"),
         *("connected", "fault", "action-hook", "dump-failed", "dump-saved"),
     )
 )
-FAILURES = frozenset(("recording-failed", "dump-failed"))
+FAILURE_EVENTS = frozenset(("recording-failed", "dump-failed"))
 
 
-def human_line(report: Report, look: Look) -> str:
+def format_event(report: Report, style: TextStyle) -> str:
     """Return one event as a line for people; nothing from the wire reaches the terminal unescaped."""
     event = report["event"]
     describe = _DESCRIPTIONS.get(event)
     text = printable(describe(report) if describe else "", _MAX_TEXT)
-    text = look.paint(text, _RED) if is_wrong(report) else text
+    text = style.paint(text, _RED) if is_wrong_verdict(report) else text
     call = printable(_short_id(report["call"] or ""), _MAX_ID)
-    words = [_clock_time(report["ts"]), look.paint(event, _color(report)), look.paint(call, _DIM), text]
+    words = [_clock_time(report["ts"]), style.paint(event, _color(report)), style.paint(call, _DIM), text]
     line = " ".join(word for word in words if word)
-    return line if look.unicode else line.replace("→", "->").replace("…", "~").encode("ascii", "replace").decode()
+    return line if style.unicode else line.replace("→", "->").replace("…", "~").encode("ascii", "replace").decode()
 
 
-def is_wrong(report: Report) -> bool:
+def is_wrong_verdict(report: Report) -> bool:
     """Say whether an event is a verdict on a command that jambonz doesn't do as meant."""
     return report["event"] == "verdict" and bool(report["wrong"])
 
 
-def lasts(report: Report) -> bool:
+def is_lasting(report: Report) -> bool:
     """Say whether an event is worth a line that stays above the live view of a call."""
-    return report["event"] in LASTING or is_wrong(report)
+    return report["event"] in LASTING_EVENTS or is_wrong_verdict(report)
 
 
 def _color(report: Report) -> str:
-    if is_wrong(report):
+    if is_wrong_verdict(report):
         return _RED
     if report["event"] == "action-hook" and not _succeeded(report["status"]):
         return _YELLOW
@@ -134,10 +134,10 @@ def _call_started(report: Report) -> str:
     metadata = report["metadata"] or {}
     parties = f"{metadata.get('from', 'unknown')} → {metadata.get('to', 'unknown')}"
     mix = report["mix_type"] or ("stereo" if report["channels"] == 2 else "mono")
-    call = f"{parties}, {sample_rate(report['sample_rate'])} {mix}"
+    call = f"{parties}, {format_rate(report['sample_rate'])} {mix}"
     if "remote" in report:
         return f"{call}, from {report['remote']}"
-    plays = f"plays a stream at {sample_rate(report['stream_rate'])}" if report["streaming"] else "plays clips"
+    plays = f"plays a stream at {format_rate(report['stream_rate'])}" if report["streaming"] else "plays clips"
     return f"{call}, {report['kind']} call, {report['profile']} jambonz, {plays}"
 
 
@@ -151,14 +151,14 @@ def _connected(report: Report) -> str:
 
 
 def _dtmf_tone(report: Report) -> str:
-    return f"{report['digit']} heard on channel {report['channel']} at {moment(report['time'])}"
+    return f"{report['digit']} heard on channel {report['channel']} at {format_moment(report['time'])}"
 
 
 def _play_done(report: Report) -> str:
     # Those that we send ourselves carry when; what a server gets needs no more than the id.
     words = [_id(report["id"])]
     if "time" in report:
-        words += [str(report["reason"] or ""), f"at {moment(report['time'])}"]
+        words += [str(report["reason"] or ""), f"at {format_moment(report['time'])}"]
     return " ".join(word for word in words if word)
 
 
@@ -176,7 +176,7 @@ def _verdict(report: Report) -> str:
 def _fault(report: Report) -> str:
     value = f"={report['value']}" if report["value"] else ""
     detail = f": {report['detail']}" if report["detail"] else ""
-    return f"{report['name']}{value} at {moment(report['time'] or 0.0)}{detail}"
+    return f"{report['name']}{value} at {format_moment(report['time'] or 0.0)}{detail}"
 
 
 def _action_hook(report: Report) -> str:
@@ -186,13 +186,13 @@ def _action_hook(report: Report) -> str:
 
 def _gap(report: Report) -> str:
     least = "at least " if report.get("at_least") else ""
-    return f"{report['kind']} of {least}{report['length']:.2f} s at {moment(report['time'])}"
+    return f"{report['kind']} of {least}{report['length']:.2f} s at {format_moment(report['time'])}"
 
 
 def _command(report: Report) -> str:
     if report["type"] == "playAudio":
         size = report["content_size"]
-        form = [_id(report["audio_content_type"]), byte_size(size * 3 // 4) if size is not None else "no audio"]
+        form = [_id(report["audio_content_type"]), format_size(size * 3 // 4) if size is not None else "no audio"]
         words = [_id(report["id"]), *form, "" if report["queue_play"] is True else "at once"]
     else:
         words = [str(report.get("name") or report.get("text") or "")]
@@ -201,13 +201,13 @@ def _command(report: Report) -> str:
 
 def _recording_saved(report: Report) -> str:
     whole = "complete" if report["complete"] else "NOT complete"
-    size = byte_size(report["bytes"])
+    size = format_size(report["bytes"])
     return f"{', '.join(report['paths'])}: {report['seconds']:.2f} s, {size}, {whole}"
 
 
 def _dump_saved(report: Report) -> str:
     lost = f", {report['lost_frames']} frames NOT in it" if report["lost_frames"] else ""
-    return f"{report['path']}: {report['frames']} frames, {byte_size(report['bytes'])}{lost}"
+    return f"{report['path']}: {report['frames']} frames, {format_size(report['bytes'])}{lost}"
 
 
 def _call_ended(report: Report) -> str:
@@ -241,7 +241,7 @@ def _closed(report: Report) -> str:
 _DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
     "server-started": _server_started,
     "call-started": _call_started,
-    "dtmf": lambda report: f"{report['digit']} at {moment(report['time'])}",
+    "dtmf": lambda report: f"{report['digit']} at {format_moment(report['time'])}",
     "dtmf-tone": _dtmf_tone,
     "mark": lambda report: f"{report['name']} {report['result']}",
     "play-done": _play_done,
@@ -265,5 +265,5 @@ _DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
     "fault": _fault,
     "action-hook": _action_hook,
 }
-READABLE = frozenset(_DESCRIPTIONS)
+PRINTED_EVENTS = frozenset(_DESCRIPTIONS)
 """Events that have a line; levels are for programs."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from listenctl.errors import UsageError
 from listenctl.events import Reporter, json_line
 from listenctl.terminal.line_writer import LineWriter
-from listenctl.terminal.standard_streams import complain
+from listenctl.terminal.standard_streams import write_message
 
 
 class EventOutput:
@@ -60,7 +60,7 @@ class EventOutput:
         if lost and not self.broken:
             self.broken = True
             reason = (writer.problem or "its reader has stopped").lower()
-            complain(f"{name}: {lost} {'event' if lost == 1 else 'events'} couldn't be written, {reason}")
+            write_message(f"{name}: {lost} {'event' if lost == 1 else 'events'} couldn't be written, {reason}")
 
     def _note_left(self, fd: int, name: str) -> None:
         self._loop.remove_reader(fd)
@@ -73,7 +73,7 @@ class EventOutput:
     def _break(self, name: str, reason: str) -> None:
         if not self.broken:
             self.broken = True
-            complain(f"{name}: events can't be written, {reason.lower()}; {self._give_up()}")
+            write_message(f"{name}: events can't be written, {reason.lower()}; {self._give_up()}")
 
 
 def append_to(path: Path) -> int:

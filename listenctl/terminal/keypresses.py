@@ -30,7 +30,7 @@ _LOCAL_FLAGS, _CHARACTERS = 3, 6
 _Settings: TypeAlias = list[int | list[bytes | int]]
 
 
-class KeyReader:
+class KeypressReader:
     """
     Read keys from a terminal, unechoed and without waiting for Enter; Ctrl-C and Ctrl-Z still work.
 

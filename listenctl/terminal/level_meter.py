@@ -1,7 +1,7 @@
 """
 Level bars: how they move, and how they are drawn.
 
-Audio is read in batches a few times a second, the bars move ten times a second: ``LevelPlayback`` gives the windows
+Audio is read in batches a few times a second, the bars move ten times a second: ``LevelDelay`` gives the windows
 of a batch back one by one, a little late, and ``MeterBallistics`` makes needles of them.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from listenctl.media.levels import FLOOR_DB, Level, Levels
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.printable_text import TextStyle
 
 SCALE_FLOOR_DB = -60.0
 YELLOW_DB = -9.0
@@ -34,7 +34,7 @@ class ChannelLevel:
     clipped: bool = False
 
 
-class LevelPlayback:
+class LevelDelay:
     """Play the windows of each batch back evenly, ``delay`` seconds after they were heard."""
 
     def __init__(self, window: float = 0.1, delay: float = 0.5) -> None:
@@ -121,23 +121,23 @@ class _Needle:
         return ChannelLevel(self._level_db, self._hold_db, now < self._clip_end)
 
 
-def draw_bars(channels: Sequence[ChannelLevel], width: int, look: Look) -> str:
+def draw_bars(channels: Sequence[ChannelLevel], width: int, style: TextStyle) -> str:
     """Draw the channels of one call side by side in exactly ``width`` cells, two of them with L and R if they fit."""
     labels = ("L ", "R ") if len(channels) == 2 and width >= 20 else ("",) * len(channels)
     gap = "  " if labels[0] else " "
     room = width - len(gap) * (len(labels) - 1) - sum(map(len, labels))
     bar = max(0, room // len(labels))
     drawn = [
-        look.paint(label, "2") + draw_bar(channel, bar, look) for label, channel in zip(labels, channels, strict=True)
+        style.paint(label, "2") + draw_bar(channel, bar, style) for label, channel in zip(labels, channels, strict=True)
     ]
     return gap.join(drawn) + " " * (room - bar * len(labels))
 
 
-def draw_bar(channel: ChannelLevel, width: int, look: Look) -> str:
+def draw_bar(channel: ChannelLevel, width: int, style: TextStyle) -> str:
     """Draw one channel as a bar of exactly ``width`` cells."""
     eighths = round(_position(channel.level_db) * width * 8)
     tick = min(width - 1, int(_position(channel.peak_hold_db) * width)) if channel.peak_hold_db > SCALE_FLOOR_DB else -1
-    return _bar(eighths, tick, width, channel.clipped, look)
+    return _bar(eighths, tick, width, channel.clipped, style)
 
 
 def _position(level_db: float) -> float:
@@ -146,25 +146,25 @@ def _position(level_db: float) -> float:
 
 # A bar has few different pictures, and most of 30 calls show one that was drawn before.
 @lru_cache(maxsize=8192)
-def _bar(eighths: int, tick: int, width: int, clipped: bool, look: Look) -> str:
-    symbols = _symbols(eighths, tick, width, look)
+def _bar(eighths: int, tick: int, width: int, clipped: bool, style: TextStyle) -> str:
+    symbols = _symbols(eighths, tick, width, style)
     codes = ["2" if symbol in "·." else _zone(i, width) for i, symbol in enumerate(symbols)]
     if clipped:
         mark = "CLIP" if width >= 8 else "!"
         symbols[-len(mark) :] = mark
         codes[-len(mark) :] = ["1;31"] * len(mark)
-    return _paint_runs(symbols[:width], codes[:width], look)
+    return _paint_runs(symbols[:width], codes[:width], style)
 
 
-def _symbols(eighths: int, tick: int, width: int, look: Look) -> list[str]:
-    full, part = divmod(eighths, 8) if look.unicode else ((eighths + 4) // 8, 0)
-    symbols = [("█" if look.unicode else "#")] * full
+def _symbols(eighths: int, tick: int, width: int, style: TextStyle) -> list[str]:
+    full, part = divmod(eighths, 8) if style.unicode else ((eighths + 4) // 8, 0)
+    symbols = [("█" if style.unicode else "#")] * full
     if part:
         symbols.append(_EIGHTHS[part])
     filled = len(symbols)
-    symbols += ["·" if look.unicode else "."] * (width - filled)
+    symbols += ["·" if style.unicode else "."] * (width - filled)
     if tick >= filled:
-        symbols[tick] = "│" if look.unicode else "|"
+        symbols[tick] = "│" if style.unicode else "|"
     return symbols
 
 
@@ -175,11 +175,11 @@ def _zone(cell: int, width: int) -> str:
     return "33" if top_db > YELLOW_DB else "32"
 
 
-def _paint_runs(symbols: list[str], codes: list[str], look: Look) -> str:
+def _paint_runs(symbols: list[str], codes: list[str], style: TextStyle) -> str:
     painted = []
     begin = 0
     for i in range(1, len(codes) + 1):
         if i == len(codes) or codes[i] != codes[begin]:
-            painted.append(look.paint("".join(symbols[begin:i]), codes[begin]))
+            painted.append(style.paint("".join(symbols[begin:i]), codes[begin]))
             begin = i
     return "".join(painted)

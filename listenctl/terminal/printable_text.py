@@ -22,14 +22,14 @@ _MAX_MARKS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TextStyle:
     """What a terminal can show: colours, and characters beyond ASCII."""
 
     color: bool = True
     unicode: bool = True
 
     @classmethod
-    def of(cls, stream: TextIO, environ: Mapping[str, str]) -> Self:
+    def of_stream(cls, stream: TextIO, environ: Mapping[str, str]) -> Self:
         """Read off ``stream`` and the environment what can be shown; ``NO_COLOR`` is obeyed."""
         dumb = environ.get("TERM", "dumb") == "dumb"
         encoding = (stream.encoding or "ascii").lower().replace("_", "-")
@@ -42,7 +42,7 @@ class Look:
 
     def fit(self, text: str, width: int) -> str:
         """Return ``text``, made printable, in exactly ``width`` cells: cut or padded at the right."""
-        return pad(self.cut(text, width), width)
+        return pad_cells(self.cut(text, width), width)
 
     def cut(self, text: str, width: int) -> str:
         """Return ``text``, made printable, in at most ``width`` cells."""
@@ -90,7 +90,7 @@ def _replace_unsafe(text: str) -> str:
     return "".join(kept)
 
 
-def cells(text: str) -> int:
+def cell_width(text: str) -> int:
     """Return how many terminal cells printable ``text`` takes."""
     if text.isascii():
         return len(text)
@@ -99,31 +99,31 @@ def cells(text: str) -> int:
     return cell_len(text)
 
 
-def pad(text: str, width: int) -> str:
+def pad_cells(text: str, width: int) -> str:
     """Fill ``text`` up with spaces to ``width`` cells."""
-    return text + " " * (width - cells(text))
+    return text + " " * (width - cell_width(text))
 
 
 def truncate(text: str, width: int, ellipsis: str = "…") -> str:
     """Cut printable ``text`` to at most ``width`` cells; an ellipsis says that something is missing."""
-    if cells(text) <= width:
+    if cell_width(text) <= width:
         return text
     if width < 1:
         return ""
     kept = 0
     room = width - 1
     for character in text:
-        room -= cells(character)
+        room -= cell_width(character)
         if room < 0:
             break
         kept += 1
     # A sequence of characters can be wider than its parts.
-    while kept and cells(text[:kept]) > width - 1:
+    while kept and cell_width(text[:kept]) > width - 1:
         kept -= 1
     return text[:kept] + ellipsis
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return ``0:07``, ``12:34`` or ``1:02:03``."""
     whole = max(0, int(seconds))
     hours, minutes = divmod(whole // 60, 60)
@@ -132,19 +132,19 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{whole % 60:02}"
 
 
-def moment(seconds: float) -> str:
-    """Return a time within a call as ``duration`` does, with tenths: ``0:07.3``."""
+def format_moment(seconds: float) -> str:
+    """Return a time within a call as ``format_duration`` does, with tenths: ``0:07.3``."""
     # Milliseconds are what events have; 7.3 may be a little less than that.
     tenths = max(0, int(round(seconds * 1000) // 100))
-    return f"{duration(tenths // 10)}.{tenths % 10}"
+    return f"{format_duration(tenths // 10)}.{tenths % 10}"
 
 
-def short_seconds(seconds: float) -> str:
-    """Return a short span as ``0.3 s``, one from 100 s on as ``duration`` does."""
-    return f"{seconds:.1f} s" if seconds < 99.95 else duration(seconds)
+def format_seconds(seconds: float) -> str:
+    """Return a short span as ``0.3 s``, one from 100 s on as ``format_duration`` does."""
+    return f"{seconds:.1f} s" if seconds < 99.95 else format_duration(seconds)
 
 
-def byte_size(size: float) -> str:
+def format_size(size: float) -> str:
     """Return ``512 B``, ``38.2 MB`` and so on, in powers of 1000."""
     if size < 1000:
         return f"{int(size)} B"
@@ -155,6 +155,6 @@ def byte_size(size: float) -> str:
     return f"{size / 1000:.1f} TB"
 
 
-def sample_rate(rate: int) -> str:
+def format_rate(rate: int) -> str:
     """Return ``8k`` or ``44.1k`` for a rate in Hz, to three digits."""
     return f"{rate / 1000:.3g}k"

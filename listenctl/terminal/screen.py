@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self, TextIO, TypeAlias
 
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.printable_text import TextStyle
 
-Size: TypeAlias = tuple[int, int]
+TerminalSize: TypeAlias = tuple[int, int]
 """Columns and rows."""
 
 _BEGIN, _END = "\x1b[?2026h\x1b[?25l", "\x1b[?2026l"
@@ -36,13 +36,13 @@ class Screen:
     def __init__(
         self,
         stream: TextIO,
-        look: Look,
+        style: TextStyle,
         *,
         clock: Callable[[], float] = time.monotonic,
-        size: Callable[[], Size] | None = None,
+        size: Callable[[], TerminalSize] | None = None,
     ) -> None:
         self._stream = stream
-        self._look = look
+        self._style = style
         self._clock = clock
         self._size = size or (lambda: terminal_size(stream))
         self._above: deque[str] = deque(maxlen=_MAX_PENDING)
@@ -65,7 +65,7 @@ class Screen:
         """
         self._above.append(line)
 
-    def draw_lines(self, render: Callable[[Size, float], list[str]]) -> bool:
+    def draw_lines(self, render: Callable[[TerminalSize, float], list[str]]) -> bool:
         """
         Draw a frame, unless it is too early, nothing changed, or the terminal is stopped; say whether it did.
 

@@ -41,7 +41,7 @@ def _reserve(wanted: int, flags: int) -> int:
     return wanted
 
 
-def keep_stderr() -> None:
+def reserve_stderr() -> None:
     """
     Write to stderr by a descriptor of our own from now on, and let what others write to it vanish.
 
@@ -56,27 +56,27 @@ def keep_stderr() -> None:
     _silence(stream)
 
 
-def write_out(text: str) -> bool:
+def write_stdout(text: str) -> bool:
     """Write ``text`` to stdout now; return whether that worked. What was wrong is said on stderr."""
     try:
         sys.stdout.write(text)
     except OSError as exc:
-        give_up_stdout(exc)
+        discard_stdout(exc)
         return False
-    return flush_out()
+    return flush_stdout()
 
 
-def flush_out() -> bool:
+def flush_stdout() -> bool:
     """Write what waits for stdout; return whether that worked. What was wrong is said on stderr."""
     try:
         sys.stdout.flush()
     except OSError as exc:
-        give_up_stdout(exc)
+        discard_stdout(exc)
         return False
     return True
 
 
-def complain(text: str) -> None:
+def write_message(text: str) -> None:
     """Write a line for people to stderr; where that can't be, nobody is left to be told."""
     try:
         sys.stderr.write(f"listenctl: {text}\n")
@@ -85,12 +85,12 @@ def complain(text: str) -> None:
         _silence(sys.stderr)
 
 
-def give_up_stdout(problem: OSError) -> None:
+def discard_stdout(problem: OSError) -> None:
     """Say what is wrong with stdout, and let what still waits for it vanish."""
     _silence(sys.stdout)
     # Whoever read our output and left has had enough; the others don't know yet.
     if problem.errno != errno.EPIPE:
-        complain(f"stdout: can't be written: {os.strerror(problem.errno or errno.EIO)}")
+        write_message(f"stdout: can't be written: {os.strerror(problem.errno or errno.EIO)}")
 
 
 def _silence(stream: TextIO) -> None:

@@ -6,7 +6,9 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from listenctl.errors import signal_status
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def stop_at_signals(stop: Callable[[], None], leave: Callable[[], None] = lambda: None) -> list[int]:
@@ -23,17 +25,17 @@ def stop_at_signals(stop: Callable[[], None], leave: Callable[[], None] = lambda
         received.append(number)
         if len(received) > 1:
             leave()
-            os._exit(128 + number)
+            os._exit(signal_status(number))
         stop()
 
     loop = asyncio.get_running_loop()
-    for number in SIGNALS:
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, take, number)
     return received
 
 
 @contextmanager
-def stopping_at_ctrl_z(give_back: Callable[[], None], take_back: Callable[[], None] = lambda: None) -> Iterator[None]:
+def suspending_at_ctrl_z(give_back: Callable[[], None], take_back: Callable[[], None] = lambda: None) -> Iterator[None]:
     """
     Give the terminal back to the shell at Ctrl-Z while the block runs; what is drawn after that is drawn anew.
 

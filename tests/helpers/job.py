@@ -21,8 +21,8 @@ from pathlib import Path
 
 from listenctl.commands.call.view import CallView
 from listenctl.simulator.call_snapshot import CallSnapshot
-from listenctl.terminal.keypresses import KeyReader
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.keypresses import KeypressReader
+from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.server import LIMIT, until
 from tests.helpers.snapshots import QUIET
 
@@ -49,9 +49,9 @@ async def run_job() -> None:
     def quit_job() -> None:
         task.cancel()
 
-    keys = KeyReader(0, lambda digit: say(f"digit {digit}"), quit_job)
+    keys = KeypressReader(0, lambda digit: say(f"digit {digit}"), quit_job)
     with open(os.ttyname(0), "w", encoding="utf-8") as terminal:  # noqa: ASYNC230, PTH123 - a terminal doesn't block
-        task = loop.create_task(CallView(Quiet(), terminal, Look(color=False), keys=keys).run())
+        task = loop.create_task(CallView(Quiet(), terminal, TextStyle(color=False), keys=keys).run())
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
         loop.add_signal_handler(signal.SIGUSR1, say, "alive")
         loop.call_soon(say, "started")

@@ -9,10 +9,10 @@ import pytest
 from listenctl.events import json_line
 from listenctl.simulator.fault_catalogue import FAULT_KINDS
 from listenctl.simulator.injected_faults import InjectedFaults, parse_fault
-from listenctl.terminal.event_lines import human_line, lasts
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.event_lines import format_event, is_lasting
+from listenctl.terminal.printable_text import TextStyle
 
-PLAIN = Look(color=False, unicode=True)
+PLAIN = TextStyle(color=False, unicode=True)
 HEAD = {"v": 1, "ts": "2026-11-20T22:33:44.567Z", "call": "CS-A", "call_sid": "CS-A"}
 
 
@@ -129,7 +129,7 @@ ENDED: dict[str, Any] = {
     ],
 )
 def test_an_event_is_one_line_for_people(report: dict[str, Any], words: str) -> None:
-    line = human_line(report, PLAIN)
+    line = format_event(report, PLAIN)
 
     assert " ".join(line.split(" ")[3:]) == words
     assert line.split(" ")[1:3] == [report["event"], "CS-A"]
@@ -217,7 +217,7 @@ CONNECTED: dict[str, Any] = {
     ],
 )
 def test_an_event_of_a_simulated_call_is_one_line_for_people(report: dict[str, Any], words: str) -> None:
-    line = human_line(report, PLAIN)
+    line = format_event(report, PLAIN)
 
     assert " ".join(line.split(" ")[3:]) == words
     assert line.split(" ")[1:3] == [report["event"], "CS-A"]
@@ -227,7 +227,7 @@ def test_an_event_of_a_simulated_call_is_one_line_for_people(report: dict[str, A
 def test_a_fault_with_a_value_is_said_with_it(name: str) -> None:
     (note,) = InjectedFaults([parse_fault(name)], channels=2).notes(3600.0)
 
-    line = human_line(event("fault", name=note.name, value=note.value, detail=note.detail, time=note.time), PLAIN)
+    line = format_event(event("fault", name=note.name, value=note.value, detail=note.detail, time=note.time), PLAIN)
 
     amount = FAULT_KINDS[name].default
     assert line.split(" ")[3] == f"{name}={amount}"
@@ -245,20 +245,21 @@ def test_a_fault_with_a_value_is_said_with_it(name: str) -> None:
     ],
 )
 def test_an_id_is_cut_only_where_its_beginning_tells_calls_apart(call: str, shown: str) -> None:
-    assert human_line({**event("warning", detail="w"), "call": call}, PLAIN).split(" ")[2] == shown
+    assert format_event({**event("warning", detail="w"), "call": call}, PLAIN).split(" ")[2] == shown
 
 
 def test_a_wrong_verdict_is_red_and_lasts() -> None:
     wrong, right = event("verdict", **VERDICT), event("verdict", **{**VERDICT, "wrong": False})
 
-    assert "\x1b[31mplayAudio #3: truncated" in human_line(wrong, Look(color=True))
-    assert "\x1b[31m" not in human_line(right, Look(color=True))
-    assert (lasts(wrong), lasts(right)) == (True, False)
+    assert "\x1b[31mplayAudio #3: truncated" in format_event(wrong, TextStyle(color=True))
+    assert "\x1b[31m" not in format_event(right, TextStyle(color=True))
+    assert (is_lasting(wrong), is_lasting(right)) == (True, False)
 
 
 def test_an_action_hook_that_failed_is_yellow() -> None:
     painted = [
-        "\x1b[33maction-hook" in human_line(event("action-hook", url="u", status=status, detail=""), Look(color=True))
+        "\x1b[33maction-hook"
+        in format_event(event("action-hook", url="u", status=status, detail=""), TextStyle(color=True))
         for status in (200, 204, 302, 500, None)
     ]
 
@@ -269,7 +270,7 @@ def test_an_action_hook_that_failed_is_yellow() -> None:
 def test_nothing_from_the_wire_reaches_the_terminal_raw(hostile: str) -> None:
     report = event("warning", detail=hostile) | {"call": hostile, "call_sid": hostile}
 
-    line = human_line(report, PLAIN)
+    line = format_event(report, PLAIN)
 
     assert line.isprintable()
     assert "\n" not in line
@@ -278,8 +279,8 @@ def test_nothing_from_the_wire_reaches_the_terminal_raw(hostile: str) -> None:
 def test_colours_are_for_terminals_that_have_them() -> None:
     report = event("recording-failed", path="a", reason="b")
 
-    assert "\x1b[31mrecording-failed\x1b[0m" in human_line(report, Look(color=True))
-    assert "\x1b" not in human_line(report, PLAIN)
+    assert "\x1b[31mrecording-failed\x1b[0m" in format_event(report, TextStyle(color=True))
+    assert "\x1b" not in format_event(report, PLAIN)
 
 
 def test_a_json_line_is_one_line_of_valid_utf_8_whatever_came() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.terminal.keypresses import KeyReader, can_read_keys, in_foreground
+from listenctl.terminal.keypresses import KeypressReader, can_read_keys, in_foreground
 from tests.helpers.job import Terminal, terminal
 
 
@@ -79,7 +79,7 @@ async def test_settings_survive_a_stop_that_nobody_can_see_coming() -> None:
         assert ours.echoes
 
 
-class Pressed(KeyReader):
+class Pressed(KeypressReader):
     """A reader that notes what was pressed, without a terminal."""
 
     def __init__(self) -> None:

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from listenctl.media.levels import FLOOR_DB, Level, Levels
-from listenctl.terminal.level_meter import ChannelLevel, LevelPlayback, MeterBallistics, draw_bar, draw_bars
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.level_meter import ChannelLevel, LevelDelay, MeterBallistics, draw_bar, draw_bars
+from listenctl.terminal.printable_text import TextStyle
 
-PLAIN = Look(color=False)
-ASCII = Look(color=False, unicode=False)
+PLAIN = TextStyle(color=False)
+ASCII = TextStyle(color=False, unicode=False)
 
 
 def windows(*peaks: float) -> list[Levels]:
@@ -24,7 +24,7 @@ def peak(levels: Levels | None) -> float | None:
 
 
 def test_a_batch_plays_back_window_by_window() -> None:
-    playback = LevelPlayback(window=0.1, delay=0.5)
+    playback = LevelDelay(window=0.1, delay=0.5)
 
     playback.feed(10.0, windows(-1, -2, -3, -4))
 
@@ -32,7 +32,7 @@ def test_a_batch_plays_back_window_by_window() -> None:
 
 
 def test_batches_join_without_a_seam_although_they_jitter() -> None:
-    playback = LevelPlayback(window=0.1, delay=0.5)
+    playback = LevelDelay(window=0.1, delay=0.5)
     playback.feed(10.0, windows(-1, -2))
     playback.feed(10.17, windows(-3, -4))
 
@@ -42,21 +42,21 @@ def test_batches_join_without_a_seam_although_they_jitter() -> None:
 
 
 def test_the_loudest_of_several_windows_shows_when_frames_are_late() -> None:
-    playback = LevelPlayback(window=0.1, delay=0.5)
+    playback = LevelDelay(window=0.1, delay=0.5)
     playback.feed(10.0, [(Level(-40, -50),), (Level(-3, -20, clipped=True),), (Level(-30, -19),), (Level(-9, -9),)])
 
     assert playback.show(10.45) == (Level(-3, -9, clipped=True),)
 
 
 def test_the_window_stays_until_the_next_and_then_there_is_silence() -> None:
-    playback = LevelPlayback(window=0.1, delay=0.5)
+    playback = LevelDelay(window=0.1, delay=0.5)
     playback.feed(10.0, windows(-5))
 
     assert [peak(playback.show(t)) for t in (10.42, 10.48, 10.58, 10.72)] == [-5, -5, -5, None]
 
 
 def test_a_backlog_is_not_shown_late_for_good() -> None:
-    playback = LevelPlayback(window=0.1, delay=0.5)
+    playback = LevelDelay(window=0.1, delay=0.5)
     playback.feed(10.0, windows(*[-20] * 50))
     playback.feed(10.1, windows(*[-20] * 50))
     playback.feed(10.2, windows(-6))
@@ -65,7 +65,7 @@ def test_a_backlog_is_not_shown_late_for_good() -> None:
 
 
 def test_an_empty_batch_changes_nothing() -> None:
-    playback = LevelPlayback(window=0.1, delay=0.5)
+    playback = LevelDelay(window=0.1, delay=0.5)
     playback.feed(10.0, windows(-5))
     playback.feed(20.0, [])
 
@@ -136,7 +136,7 @@ def test_narrow_bar_marks_clipping_with_one_character() -> None:
 
 
 def test_bar_is_green_then_yellow_then_red() -> None:
-    drawn = draw_bar(ChannelLevel(0, 0), 20, Look())
+    drawn = draw_bar(ChannelLevel(0, 0), 20, TextStyle())
 
     assert drawn == f"\x1b[32m{'█' * 17}\x1b[0m\x1b[33m██\x1b[0m\x1b[31m█\x1b[0m"
 
@@ -155,12 +155,12 @@ def test_narrow_stereo_has_none() -> None:
     clipped=st.booleans(),
     channels=st.integers(1, 2),
     width=st.integers(3, 80),
-    look=st.builds(Look, color=st.booleans(), unicode=st.booleans()),
+    style=st.builds(TextStyle, color=st.booleans(), unicode=st.booleans()),
 )
 def test_bars_have_exactly_the_width(
-    level: float, hold: float, clipped: bool, channels: int, width: int, look: Look
+    level: float, hold: float, clipped: bool, channels: int, width: int, style: TextStyle
 ) -> None:
-    drawn = draw_bars((ChannelLevel(level, hold, clipped),) * channels, width, look)
+    drawn = draw_bars((ChannelLevel(level, hold, clipped),) * channels, width, style)
 
     assert cell_len(re.sub(r"\x1b\[[0-9;]*m", "", drawn)) == width
-    assert look.unicode or drawn.isascii()
+    assert style.unicode or drawn.isascii()

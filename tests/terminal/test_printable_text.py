@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from listenctl.terminal.printable_text import (
-    Look,
-    byte_size,
-    duration,
-    moment,
+    TextStyle,
+    format_duration,
+    format_moment,
+    format_rate,
+    format_seconds,
+    format_size,
     printable,
-    sample_rate,
-    short_seconds,
     truncate,
 )
 
@@ -74,20 +74,20 @@ def test_truncation_counts_cells(text: str, width: int, shown: str) -> None:
 
 @given(st.text(st.characters()), st.integers(0, 30), st.booleans())
 def test_fitted_text_has_exactly_the_width(text: str, width: int, unicode: bool) -> None:
-    fitted = Look(unicode=unicode).fit(text, width)
+    fitted = TextStyle(unicode=unicode).fit(text, width)
 
     assert cell_len(fitted) == width
     assert unicode or fitted.isascii()
 
 
 def test_ascii_terminal_gets_question_marks() -> None:
-    assert Look(unicode=False).fit("Zoë\x1b Miller", 8) == "Zo?? Mi~"
+    assert TextStyle(unicode=False).fit("Zoë\x1b Miller", 8) == "Zo?? Mi~"
 
 
 def test_paint_needs_colour_and_something_to_see() -> None:
-    assert Look(color=True).paint("x", "31") == "\x1b[31mx\x1b[0m"
-    assert Look(color=True).paint("  ", "31") == "  "
-    assert Look(color=False).paint("x", "31") == "x"
+    assert TextStyle(color=True).paint("x", "31") == "\x1b[31mx\x1b[0m"
+    assert TextStyle(color=True).paint("  ", "31") == "  "
+    assert TextStyle(color=False).paint("x", "31") == "x"
 
 
 class Terminal(io.TextIOWrapper):
@@ -96,24 +96,24 @@ class Terminal(io.TextIOWrapper):
 
 
 @pytest.mark.parametrize(
-    ("environ", "encoding", "look"),
+    ("environ", "encoding", "style"),
     [
-        ({"TERM": "xterm"}, "utf-8", Look(color=True, unicode=True)),
-        ({"TERM": "xterm", "NO_COLOR": "1"}, "UTF-8", Look(color=False, unicode=True)),
-        ({"TERM": "xterm", "NO_COLOR": ""}, "utf_8", Look(color=True, unicode=True)),
-        ({"TERM": "xterm"}, "iso-8859-1", Look(color=True, unicode=False)),
-        ({"TERM": "dumb"}, "utf-8", Look(color=False, unicode=False)),
-        ({}, "utf-8", Look(color=False, unicode=False)),
+        ({"TERM": "xterm"}, "utf-8", TextStyle(color=True, unicode=True)),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, "UTF-8", TextStyle(color=False, unicode=True)),
+        ({"TERM": "xterm", "NO_COLOR": ""}, "utf_8", TextStyle(color=True, unicode=True)),
+        ({"TERM": "xterm"}, "iso-8859-1", TextStyle(color=True, unicode=False)),
+        ({"TERM": "dumb"}, "utf-8", TextStyle(color=False, unicode=False)),
+        ({}, "utf-8", TextStyle(color=False, unicode=False)),
     ],
 )
-def test_look_follows_the_terminal(environ: dict[str, str], encoding: str, look: Look) -> None:
-    assert Look.of(Terminal(io.BytesIO(), encoding=encoding), environ) == look
+def test_look_follows_the_terminal(environ: dict[str, str], encoding: str, style: TextStyle) -> None:
+    assert TextStyle.of_stream(Terminal(io.BytesIO(), encoding=encoding), environ) == style
 
 
 def test_no_colour_where_the_stream_is_no_terminal() -> None:
     pipe = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
 
-    assert Look.of(pipe, {"TERM": "xterm"}) == Look(color=False, unicode=True)
+    assert TextStyle.of_stream(pipe, {"TERM": "xterm"}) == TextStyle(color=False, unicode=True)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_no_colour_where_the_stream_is_no_terminal() -> None:
     [(-3, "0:00"), (0, "0:00"), (7.9, "0:07"), (754, "12:34"), (3723, "1:02:03"), (360_000, "100:00:00")],
 )
 def test_duration(seconds: float, shown: str) -> None:
-    assert duration(seconds) == shown
+    assert format_duration(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,14 @@ def test_duration(seconds: float, shown: str) -> None:
     [(-1.0, "0:00.0"), (0.099, "0:00.0"), (7.3, "0:07.3"), (59.999, "0:59.9"), (3601.0, "1:00:01.0")],
 )
 def test_a_moment_has_tenths(seconds: float, shown: str) -> None:
-    assert moment(seconds) == shown
+    assert format_moment(seconds) == shown
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0.34, "0.3 s"), (12, "12.0 s"), (99.94, "99.9 s"), (99.96, "1:39"), (125, "2:05")]
 )
 def test_short_seconds(seconds: float, shown: str) -> None:
-    assert short_seconds(seconds) == shown
+    assert format_seconds(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_short_seconds(seconds: float, shown: str) -> None:
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (38_200_000, "38.2 MB"), (999_960, "1.0 MB"), (5e12, "5.0 TB")],
 )
 def test_byte_size(size: float, shown: str) -> None:
-    assert byte_size(size) == shown
+    assert format_size(size) == shown
 
 
 @pytest.mark.parametrize(("rate", "shown"), [(8000, "8k"), (44100, "44.1k"), (11025, "11k"), (64000, "64k")])
 def test_sample_rate(rate: int, shown: str) -> None:
-    assert sample_rate(rate) == shown
+    assert format_rate(rate) == shown

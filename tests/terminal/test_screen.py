@@ -12,7 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 from listenctl.commands.serve.server_meters import CallView, MeterScreen, ServerView, can_draw
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.printable_text import TextStyle
 from listenctl.terminal.screen import terminal_size
 from tests.helpers.clock import FakeClock
 
@@ -29,8 +29,8 @@ class Bench:
         self.clock = FakeClock()
         self.size = (columns, rows)
         self._stream = io.StringIO()
-        look = Look(color=False)
-        self.screen = MeterScreen(self._stream, look, clock=self.clock, size=lambda: self.size)
+        style = TextStyle(color=False)
+        self.screen = MeterScreen(self._stream, style, clock=self.clock, size=lambda: self.size)
 
     def draw(self, view: ServerView, after: float = 0.1) -> str:
         self.clock.advance(after)
@@ -169,7 +169,7 @@ class Gone(io.StringIO):
 
 def test_a_terminal_that_is_gone_ends_nothing() -> None:
     clock = FakeClock()
-    screen = MeterScreen(Gone(), Look(), clock=clock, size=lambda: (80, 24))
+    screen = MeterScreen(Gone(), TextStyle(), clock=clock, size=lambda: (80, 24))
 
     assert screen.draw(IDLE)
     screen.close()
@@ -207,7 +207,7 @@ def test_a_stopped_terminal_is_not_waited_for(terminal: Terminal) -> None:
     while select.select([], [stream.fileno()], [], 0.05)[1]:
         with suppress(BlockingIOError):
             os.write(stream.fileno(), b"x" * 4096)
-    screen = MeterScreen(stream, Look(), clock=FakeClock())
+    screen = MeterScreen(stream, TextStyle(), clock=FakeClock())
 
     assert not screen.draw(IDLE)
     os.set_blocking(stream.fileno(), True)

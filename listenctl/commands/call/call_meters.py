@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from listenctl.commands.serve.server_meters import BOLD, CYAN, DIM, GREEN, RED, YELLOW, join_parts
 from listenctl.simulator.call_snapshot import CallSnapshot, CallState
 from listenctl.terminal.level_meter import ChannelLevel, draw_bars
-from listenctl.terminal.printable_text import Look, cells, duration, sample_rate, short_seconds
-from listenctl.terminal.screen import Size
+from listenctl.terminal.printable_text import TextStyle, cell_width, format_duration, format_rate, format_seconds
+from listenctl.terminal.screen import TerminalSize
 
 _STATE_COLORS: dict[CallState, str] = {"connecting": YELLOW, "live": GREEN, "closing": YELLOW, "ended": DIM}
 _LABEL = 11
@@ -32,9 +32,9 @@ Part = tuple[str, str]
 def render_call(
     snapshot: CallSnapshot,
     recent: Sequence[str],
-    size: Size,
+    size: TerminalSize,
     *,
-    look: Look,
+    style: TextStyle,
     sent: Sequence[ChannelLevel] = (),
     heard: Sequence[ChannelLevel] = (),
     hint: str = "",
@@ -50,10 +50,10 @@ def render_call(
         hint: which key hangs up.
     """
     columns, rows = size
-    rule = _Rule(columns, look)
+    rule = _Rule(columns, style)
     lines = [
-        look.paint(look.cut(snapshot.url, columns), f"{BOLD};{CYAN}"),
-        join_parts(_state(snapshot, look), columns, look),
+        style.paint(style.cut(snapshot.url, columns), f"{BOLD};{CYAN}"),
+        join_parts(_state(snapshot, style), columns, style),
         rule.bars("to server", sent),
         rule.bars("to caller", heard),
         rule.playout(snapshot),
@@ -62,23 +62,23 @@ def render_call(
         rule.names("marks", snapshot.marks),
         rule.keys(snapshot.digits, hint),
     ]
-    return (lines + _recent(recent, rows - len(lines), columns, look))[: max(0, rows)]
+    return (lines + _recent(recent, rows - len(lines), columns, style))[: max(0, rows)]
 
 
-def _state(snapshot: CallSnapshot, look: Look) -> list[Part]:
-    rate = f"{sample_rate(snapshot.sample_rate)} " if snapshot.sample_rate else ""
+def _state(snapshot: CallSnapshot, style: TextStyle) -> list[Part]:
+    rate = f"{format_rate(snapshot.sample_rate)} " if snapshot.sample_rate else ""
     return [
         (snapshot.state, _STATE_COLORS[snapshot.state]),
-        (duration(snapshot.elapsed), BOLD),
-        (look.cut(f"{rate}{snapshot.mix_type}", _MAX_WORD), ""),
-        (look.cut(f"as {snapshot.profile} jambonz", _MAX_WORD), ""),
+        (format_duration(snapshot.elapsed), BOLD),
+        (style.cut(f"{rate}{snapshot.mix_type}", _MAX_WORD), ""),
+        (style.cut(f"as {snapshot.profile} jambonz", _MAX_WORD), ""),
         ("plays a stream" if snapshot.streaming else "plays clips", DIM),
     ]
 
 
 def _sending(snapshot: CallSnapshot) -> list[Part]:
     lost = (f"{snapshot.lost_samples} samples lost", RED)
-    unsent = (f"{short_seconds(snapshot.unsent)} unsent", YELLOW)
+    unsent = (f"{format_seconds(snapshot.unsent)} unsent", YELLOW)
     late = snapshot.lateness > _LATE
     parts = [lost] if snapshot.lost_samples else []
     parts += [unsent] if snapshot.unsent > 0 else []
@@ -90,72 +90,72 @@ def _commands(snapshot: CallSnapshot) -> list[Part]:
     return [(str(snapshot.commands), ""), wrong] if snapshot.commands else [("none yet", DIM)]
 
 
-def _recent(lines: Sequence[str], rows: int, columns: int, look: Look) -> list[str]:
+def _recent(lines: Sequence[str], rows: int, columns: int, style: TextStyle) -> list[str]:
     """Return as many of the newest ``lines`` as there are rows for, below an empty one."""
     shown = lines[-(rows - 1) :] if rows >= 2 else ()
-    return ["", *(_whole_or_cut(line, columns, look) for line in shown)] if shown else []
+    return ["", *(_whole_or_cut(line, columns, style) for line in shown)] if shown else []
 
 
-def _whole_or_cut(line: str, columns: int, look: Look) -> str:
+def _whole_or_cut(line: str, columns: int, style: TextStyle) -> str:
     """Cut a painted line to ``columns``; its colours go where it has to be cut."""
     plain = unpainted(line)
-    return line if cells(plain) <= columns else look.cut(plain, columns)
+    return line if cell_width(plain) <= columns else style.cut(plain, columns)
 
 
 def unpainted(line: str) -> str:
-    """Return a line without the colours that ``Look.paint`` put into it."""
+    """Return a line without the colours that ``TextStyle.paint`` put into it."""
     return _PAINT.sub("", line)
 
 
 class _Rule:
     """Lines of a label and what stands behind it, in a given number of columns."""
 
-    def __init__(self, columns: int, look: Look) -> None:
-        self._look = look
+    def __init__(self, columns: int, style: TextStyle) -> None:
+        self._style = style
         self._label = _LABEL if columns >= _LABEL + _MIN_BAR else 0
         self.room = max(0, columns - self._label)
 
     def line(self, label: str, drawn: str) -> str:
-        return self._look.paint(label.ljust(self._label)[: self._label], DIM) + drawn
+        return self._style.paint(label.ljust(self._label)[: self._label], DIM) + drawn
 
     def parts(self, label: str, parts: Sequence[Part]) -> str:
-        return self.line(label, join_parts(parts, self.room, self._look))
+        return self.line(label, join_parts(parts, self.room, self._style))
 
     def bars(self, label: str, channels: Sequence[ChannelLevel]) -> str:
         if self.room < _MIN_BAR:
             return self.parts(label, [])
         if not channels:
             return self.parts(label, [("no audio yet", DIM)])
-        return self.line(label, draw_bars(channels, min(self.room, _MAX_BAR), self._look))
+        return self.line(label, draw_bars(channels, min(self.room, _MAX_BAR), self._style))
 
     def playout(self, snapshot: CallSnapshot) -> str:
         scale = next((scale for scale in _SCALES if snapshot.buffered + snapshot.held <= scale), _SCALES[-1])
-        waiting = short_seconds(snapshot.buffered)
+        waiting = format_seconds(snapshot.buffered)
         held = f"{snapshot.held:.2f} s held back" if snapshot.held > 0 else ""
         behind = f"  {waiting} of {scale:g} s" + (f", {held}" if held else "")
         bar = min(self.room, _MAX_BAR) - len(behind)
         if bar < _MIN_BAR:
             return self.parts("playout", [(waiting, ""), (held, YELLOW)] if held else [(waiting, "")])
-        gauge = draw_gauge(snapshot.buffered / scale, snapshot.held / scale, bar, self._look)
-        return self.line("playout", gauge + self._look.paint(behind, YELLOW if held else ""))
+        gauge = draw_gauge(snapshot.buffered / scale, snapshot.held / scale, bar, self._style)
+        return self.line("playout", gauge + self._style.paint(behind, YELLOW if held else ""))
 
     def keys(self, pressed: str, hint: str) -> str:
         """Show the newest keys; and how to hang up, where there is room for all."""
-        keys = (self._look.cut(pressed[-self.room :], self.room) if self.room else "", CYAN)
+        keys = (self._style.cut(pressed[-self.room :], self.room) if self.room else "", CYAN)
         return self.parts("keys", [part for part in (keys, (hint, DIM)) if part[0]])
 
     def names(self, label: str, names: Sequence[str]) -> str:
         """Show as many of ``names`` as fit and how many there are."""
         if not names:
             return self.parts(label, [("none outstanding", DIM)])
-        shown = [(self._look.cut(name, min(_MAX_MARK, self.room)), CYAN) for name in names]
+        shown = [(self._style.cut(name, min(_MAX_MARK, self.room)), CYAN) for name in names]
         return self.parts(label, [(str(len(names)), BOLD), *shown])
 
 
-def draw_gauge(filled: float, held: float, width: int, look: Look) -> str:
+def draw_gauge(filled: float, held: float, width: int, style: TextStyle) -> str:
     """Draw two shares of a whole, one behind the other, in exactly ``width`` cells; neither is ever invisible."""
-    full, part, empty = ("█", "▒", "·") if look.unicode else ("#", "=", ".")
+    full, part, empty = ("█", "▒", "·") if style.unicode else ("#", "=", ".")
     tail = min(width, max(1, round(held * width))) if held > 0 else 0
     body = min(width - tail, max(1, round(filled * width))) if filled > 0 else 0
     rest = width - body - tail
-    return look.paint(full * body, GREEN) + look.paint(part * tail, YELLOW) + look.paint(empty * rest, DIM)
+    return style.paint(full * body, GREEN) + style.paint(part * tail, YELLOW) + style.paint(empty * rest, DIM)

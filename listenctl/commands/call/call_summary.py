@@ -7,7 +7,7 @@ from typing import Any
 from listenctl.events import Report
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.terminal.event_lines import describe_end
-from listenctl.terminal.printable_text import byte_size, moment, printable
+from listenctl.terminal.printable_text import format_moment, format_size, printable
 
 _MAX_WRONG = 20
 _MAX_DETAIL = 200
@@ -64,7 +64,7 @@ def _received(ended: dict[str, Any], stream_rate: int | None) -> list[str]:
     size = ended["received_audio_bytes"]
     if not size:
         return []
-    length = f"{size / (stream_rate * SAMPLE_BYTES):.2f} s of audio" if stream_rate else f"{byte_size(size)} of audio"
+    length = f"{size / (stream_rate * SAMPLE_BYTES):.2f} s of audio" if stream_rate else f"{format_size(size)} of audio"
     return [_line("received", f"{length} in {ended['received_audio_messages']} messages")]
 
 
@@ -94,6 +94,6 @@ def _kind(verdict: dict[str, Any]) -> tuple[str, str, str]:
 def _describe(verdict: dict[str, Any], number: int) -> str:
     command, outcome, reason = _kind(verdict)
     why = f" ({reason})" if reason else ""
-    where = f"#{verdict['number']} at {moment(verdict['time'])}"
+    where = f"#{verdict['number']} at {format_moment(verdict['time'])}"
     times = f"{number} times, first {where}" if number > 1 else where
     return _text(f"{command} {outcome}{why}, {times}: {verdict['detail']}")

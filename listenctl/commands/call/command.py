@@ -10,7 +10,7 @@ import typer
 
 from listenctl.commands.connection_options import ConnectionOptions, ReportOptions
 from listenctl.commands.option_choices import Kind, MixType, ProfileName
-from listenctl.commands.shared_options import option, takes
+from listenctl.commands.shared_options import option, with_options
 
 CALL, CALLER, PLAYOUT, TROUBLE = "The call", "The caller", "Playout", "Trouble"
 
@@ -150,4 +150,4 @@ def call(options: CallOptions) -> int:
     return asyncio.run(run_call(plan_of(options), presentation_of(options), calls))
 
 
-app.command()(takes(CallOptions, call))
+app.command()(with_options(CallOptions, call))

@@ -14,18 +14,18 @@ from pathlib import Path
 from listenctl.commands.call.call_summary import summary
 from listenctl.commands.call.view import CallView
 from listenctl.commands.serve.server_meters import can_draw
-from listenctl.errors import CheckFailed, ListenctlError, TimedOut
+from listenctl.errors import ExitStatus, TimedOutError, signal_status
 from listenctl.events import Report, Reporter
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult
 from listenctl.simulator.simulated_call_socket import call_socket
-from listenctl.terminal.event_lines import READABLE, describe_end, human_line
+from listenctl.terminal.event_lines import PRINTED_EVENTS, describe_end, format_event
 from listenctl.terminal.event_output import EventOutput
-from listenctl.terminal.keypresses import KeyReader, can_read_keys
+from listenctl.terminal.keypresses import KeypressReader, can_read_keys
 from listenctl.terminal.line_writer import LineWriter
-from listenctl.terminal.printable_text import Look
-from listenctl.terminal.standard_streams import keep_stderr, write_out
+from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.standard_streams import reserve_stderr, write_stdout
 from listenctl.terminal.stop_signals import stop_at_signals
 
 MAX_VERDICTS = 100_000
@@ -63,7 +63,7 @@ async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path |
     """
     with ExitStack() as closing:
         if plan.speaker is not None or plan.has_microphone:
-            keep_stderr()
+            reserve_stderr()
         reporter = Reporter()
         call = SimulatedCall(plan, reporter)
         outcome = _Outcome(reporter)
@@ -75,13 +75,13 @@ async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path |
             try:
                 result = await placing
             except asyncio.CancelledError:
-                return 128 + (interrupts[0] if interrupts else signal.SIGINT)
+                return signal_status(interrupts[0] if interrupts else signal.SIGINT)
         printed = True
         if outcome.ended is not None:
             said = presentation.describe(outcome.ended, outcome.verdicts, outcome.stream_rate)
-            printed = presentation.json or presentation.quiet or write_out(said)
+            printed = presentation.json or presentation.quiet or write_stdout(said)
     written = printed and not output.broken
-    return _status(plan, result, interrupts) or (0 if written else ListenctlError.exit_status)
+    return _status(plan, result, interrupts) or (0 if written else ExitStatus.FAILED)
 
 
 async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patience: float = inf) -> int:
@@ -106,7 +106,7 @@ async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patie
         return f"{wanted}: NOT taken, {ended['digits'] or 'none'} sent; {describe_end(ended)}\n"
 
     ended_at = str(plan.target.address)
-    late = TimedOut(f"{wanted}: the server hadn't taken it within {patience:g} s")
+    late = TimedOutError(f"{wanted}: the server hadn't taken it within {patience:g} s")
     try:
         async with asyncio.timeout(patience) as limit:
             status = await run_call(plan, replace(presentation, describe=describe))
@@ -115,17 +115,17 @@ async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patie
     # A call that is cancelled ends like one that is interrupted, in order.
     if limit.expired():
         raise late
-    return status if status or taken else ListenctlError.exit_status
+    return status if status or taken else ExitStatus.FAILED
 
 
 def _status(plan: CallPlan, result: SimulatedCallResult, interrupts: list[int]) -> int:
     if result.wrong or result.lost_samples:
-        return CheckFailed.exit_status
+        return ExitStatus.CHECK_FAILED
     # A call without an end of its own is done when it is hung up.
     if interrupts and (plan.duration is not None or not _is_endless(plan)):
-        return 128 + interrupts[0]
+        return signal_status(interrupts[0])
     wanted = any("end" in fault.kind.shares for fault in plan.faults)
-    return 0 if result.taken or wanted else ListenctlError.exit_status
+    return 0 if result.taken or wanted else ExitStatus.FAILED
 
 
 def _is_endless(plan: CallPlan) -> bool:
@@ -178,10 +178,10 @@ async def _face(
 
     What it yields gives the terminal back, for an end that can't wait.
     """
-    look = Look.of(sys.stderr, os.environ)
+    style = TextStyle.of_stream(sys.stderr, os.environ)
     silent = presentation.quiet or presentation.json
     if not silent and can_draw(sys.stderr, os.environ):
-        view = CallView(call, sys.stderr, look, keys=_keys(call))
+        view = CallView(call, sys.stderr, style, keys=_keys(call))
         reporter.add(view.take)
         drawing = asyncio.create_task(view.run())
         try:
@@ -192,15 +192,15 @@ async def _face(
                 await drawing
         return
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
-    reporter.add(lambda report: writer.write(human_line(report, look)), frozenset() if silent else READABLE)
+    reporter.add(lambda report: writer.write(format_event(report, style)), frozenset() if silent else PRINTED_EVENTS)
     try:
         yield lambda: None
     finally:
         writer.close()
 
 
-def _keys(call: SimulatedCall) -> KeyReader | None:
+def _keys(call: SimulatedCall) -> KeypressReader | None:
     """Return what reads the keys of the telephone, unless the caller speaks from stdin."""
     if call.plan.caller == "-" or not can_read_keys(sys.stdin):
         return None
-    return KeyReader(sys.stdin.fileno(), call.press_digit, call.interrupt)
+    return KeypressReader(sys.stdin.fileno(), call.press_digit, call.interrupt)

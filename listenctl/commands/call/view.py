@@ -7,12 +7,12 @@ from typing import Protocol, TextIO
 from listenctl.commands.call.call_meters import render_call
 from listenctl.media.levels import Levels
 from listenctl.simulator.call_snapshot import CallSnapshot
-from listenctl.terminal.event_lines import READABLE, Report, human_line, lasts
-from listenctl.terminal.keypresses import KeyReader
+from listenctl.terminal.event_lines import PRINTED_EVENTS, Report, format_event, is_lasting
+from listenctl.terminal.keypresses import KeypressReader
 from listenctl.terminal.level_meter import ChannelLevel, MeterBallistics
-from listenctl.terminal.printable_text import Look, cells
-from listenctl.terminal.screen import Screen, Size
-from listenctl.terminal.stop_signals import stopping_at_ctrl_z
+from listenctl.terminal.printable_text import TextStyle, cell_width
+from listenctl.terminal.screen import Screen, TerminalSize
+from listenctl.terminal.stop_signals import suspending_at_ctrl_z
 
 FRAME_TIME = 0.1
 _MAX_RECENT = 10
@@ -47,24 +47,24 @@ class CallView:
         keys: what reads the same terminal; it is let go and taken again together with it.
     """
 
-    def __init__(self, call: Watched, stream: TextIO, look: Look, *, keys: KeyReader | None = None) -> None:
+    def __init__(self, call: Watched, stream: TextIO, style: TextStyle, *, keys: KeypressReader | None = None) -> None:
         self._call = call
-        self._look = look
+        self._style = style
         self._keys = keys
         self._loop = asyncio.get_running_loop()
         self._recent: deque[str] = deque(maxlen=_MAX_RECENT)
         self._sent, self._heard = _Bars(), _Bars()
         self._hint = "q hangs up" if keys else "Ctrl-C hangs up"
-        self.screen = Screen(stream, look, clock=self._loop.time)
+        self.screen = Screen(stream, style, clock=self._loop.time)
         # What measures text takes 18 ms to import, which no frame of the call shall wait for.
-        cells("→")
+        cell_width("→")
 
     def take(self, report: Report) -> None:
         """Show an event: above the view when it lasts, else in it for a while."""
-        if report["event"] not in READABLE:
+        if report["event"] not in PRINTED_EVENTS:
             return
-        line = human_line(report, self._look)
-        if lasts(report):
+        line = format_event(report, self._style)
+        if is_lasting(report):
             self.screen.print_above(line)
         else:
             self._recent.append(line)
@@ -72,7 +72,7 @@ class CallView:
     async def run(self) -> None:
         """Draw, and read keys, until cancelled."""
         try:
-            with stopping_at_ctrl_z(self._give_back, self._take_back):
+            with suspending_at_ctrl_z(self._give_back, self._take_back):
                 if self._keys:
                     self._keys.start()
                 while True:
@@ -96,9 +96,9 @@ class CallView:
         if self._keys:
             self._keys.resume()
 
-    def _render(self, size: Size, now: float) -> list[str]:
+    def _render(self, size: TerminalSize, now: float) -> list[str]:
         snapshot = self._call.snapshot()
         sent, heard = self._sent.show(snapshot.sent, now), self._heard.show(snapshot.heard, now)
         return render_call(
-            snapshot, tuple(self._recent), size, look=self._look, sent=sent, heard=heard, hint=self._hint
+            snapshot, tuple(self._recent), size, style=self._style, sent=sent, heard=heard, hint=self._hint
         )

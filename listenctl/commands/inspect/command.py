@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.option_choices import ProfileName, Worst
-from listenctl.commands.shared_options import OUTPUT, option, takes
+from listenctl.commands.shared_options import OUTPUT, option, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def inspect(options: InspectOptions) -> int:
     return run_inspect(plan_of(options), sys.stdout)
 
 
-app.command()(takes(InspectOptions, inspect))
+app.command()(with_options(InspectOptions, inspect))
 
 
 def plan_of(options: InspectOptions) -> "InspectPlan":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from listenctl.inspection.rule_catalogue import Severity, Violation
-from listenctl.terminal.printable_text import duration
+from listenctl.terminal.printable_text import format_duration
 
 _NARROWEST = 40
 _MOST_NAMED = 5
@@ -25,7 +25,7 @@ def enumerated(names: Sequence[str]) -> str:
 def exact_moment(seconds: float) -> str:
     """Return a time within a call with its milliseconds: ``0:07.321``."""
     thousandths = max(0, round(seconds * 1000))
-    return f"{duration(thousandths // 1000)}.{thousandths % 1000:03}"
+    return f"{format_duration(thousandths // 1000)}.{thousandths % 1000:03}"
 
 
 def place_of(violation: Violation) -> str:

@@ -12,17 +12,17 @@ from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord
 from listenctl.inspection.rule_catalogue import RULES, Severity, Violation
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.statistics import Histogram
-from listenctl.terminal.printable_text import Look, moment, printable, sample_rate, short_seconds
+from listenctl.terminal.printable_text import TextStyle, format_moment, format_rate, format_seconds, printable
 
 _MOST_RULES = 12
 _MAX_DETAIL = 300
 
 
-def problem_lines(report: CallReport, look: Look, columns: int | None) -> list[str]:
+def problem_lines(report: CallReport, style: TextStyle, columns: int | None) -> list[str]:
     """Return a line for each rule that was broken, the worst first, and what to do about it."""
     grouped = _by_rule(report.violations)
     lines = [
-        line for violations in grouped[:_MOST_RULES] for line in _problem(violations, report.counts, look, columns)
+        line for violations in grouped[:_MOST_RULES] for line in _problem(violations, report.counts, style, columns)
     ]
     more = len(grouped) - _MOST_RULES
     return [*lines, f"  and {more} more rules broken; --json has all"] if more > 0 else lines
@@ -47,7 +47,9 @@ def tally(report: CallReport) -> str:
     )
 
 
-def _problem(violations: Sequence[Violation], counts: dict[str, int], look: Look, columns: int | None) -> list[str]:
+def _problem(
+    violations: Sequence[Violation], counts: dict[str, int], style: TextStyle, columns: int | None
+) -> list[str]:
     first = min(violations, key=lambda one: one.severity.rank)
     number = counts.get(first.rule, len(violations))
     times = f", {number} times" if number > 1 else ""
@@ -55,9 +57,9 @@ def _problem(violations: Sequence[Violation], counts: dict[str, int], look: Look
     text = f"{head}{printable(first.detail, _MAX_DETAIL)}"
     lines = wrapped(text, columns, "    ")
     label = str(first.severity)
-    lines[0] = lines[0].replace(label, look.paint(label, SEVERITY_COLORS[first.severity]), 1)
+    lines[0] = lines[0].replace(label, style.paint(label, SEVERITY_COLORS[first.severity]), 1)
     advice = RULES[first.rule].advice if first.rule in RULES else ""
-    return [*lines, *(look.paint(line, _DIM) for line in wrapped(f"    {advice}", columns, "    "))]
+    return [*lines, *(style.paint(line, _DIM) for line in wrapped(f"    {advice}", columns, "    "))]
 
 
 _LABEL = 9
@@ -69,16 +71,16 @@ _MAX_ID = 32
 _BOLD, _DIM = "1", "2"
 
 
-def summary(report: CallReport, look: Look, columns: int | None = None) -> list[str]:
+def summary(report: CallReport, style: TextStyle, columns: int | None = None) -> list[str]:
     """
     Return the lines about a call.
 
     Args:
         columns: to which lines are wrapped; None is any width.
     """
-    head = look.paint(_cut(head_of(report), look, columns), _BOLD)
-    body = [line for label, text in _facts(report) if text for line in _labelled(label, text, look, columns)]
-    return [head, *body, *_labelled("problems", tally(report), look, columns), *problem_lines(report, look, columns)]
+    head = style.paint(_cut(head_of(report), style, columns), _BOLD)
+    body = [line for label, text in _facts(report) if text for line in _labelled(label, text, style, columns)]
+    return [head, *body, *_labelled("problems", tally(report), style, columns), *problem_lines(report, style, columns)]
 
 
 def _facts(report: CallReport) -> Iterator[tuple[str, str]]:
@@ -114,7 +116,7 @@ def head_of(report: CallReport) -> str:
 
 def _when(report: CallReport) -> str:
     began = clock_time(report.session.began)
-    return f"{began} for {short_seconds(report.seconds)}, {where(report.session)}"
+    return f"{began} for {format_seconds(report.seconds)}, {where(report.session)}"
 
 
 def clock_time(at: float) -> str:
@@ -138,7 +140,7 @@ def _audio(report: CallReport) -> str:
     known = report.metadata.mix_type if report.metadata else None
     mix = known or count(report.audio_format.channels, "channel")
     seconds = report.audio_format.duration(report.audio.samples)
-    return f"{sample_rate(report.audio_format.sample_rate)} {mix}, {seconds:.2f} s, {_completeness(report)}"
+    return f"{format_rate(report.audio_format.sample_rate)} {mix}, {seconds:.2f} s, {_completeness(report)}"
 
 
 def _completeness(report: CallReport) -> str:
@@ -190,11 +192,12 @@ def _gap(gap: Gap, report: CallReport) -> str:
         GapKind.UNCAPTURED: "not captured",
     }
     least = "at least " if gap.at_least else ""
-    return f"{words[gap.kind]} {least}{gap.length:.2f} s at {moment(gap.position / report.audio_format.sample_rate)}"
+    at = format_moment(gap.position / report.audio_format.sample_rate)
+    return f"{words[gap.kind]} {least}{gap.length:.2f} s at {at}"
 
 
 def _keys(keys: Sequence[DtmfRecord]) -> str:
-    shown = [f"{printable(key.digit, 1)} at {moment(key.at)}{_source(key)}" for key in keys[:_MOST_KEYS]]
+    shown = [f"{printable(key.digit, 1)} at {format_moment(key.at)}{_source(key)}" for key in keys[:_MOST_KEYS]]
     more = len(keys) - _MOST_KEYS
     return ", ".join([*shown, f"and {more} more"] if more > 0 else shown)
 
@@ -215,7 +218,7 @@ def _stream(report: CallReport) -> str:
         return f"{size} of binary audio, which isn't played in this call"
     seconds = report.stream_seconds
     length = f"{seconds:.2f} s streamed" if seconds is not None else size
-    words = [f"{length} at {sample_rate(mode.stream_rate)} (by the {_SOURCES.get(mode.source, mode.source)})"]
+    words = [f"{length} at {format_rate(mode.stream_rate)} (by the {_SOURCES.get(mode.source, mode.source)})"]
     words.append(f"{messages}, up to {stream['ahead_max']} s ahead")
     if isinstance(underruns := stream["underruns"], int) and underruns:
         words.append(f"{count(underruns, 'underrun')} of {stream['underrun_seconds']} s")
@@ -248,12 +251,12 @@ def _clip(clip: ClipRecord) -> str:
     name = printable(str(clip.id), _MAX_ID) if clip.id is not None else "without id"
     kind = printable(str(clip.command.get("audio_content_type") or "no type"), _MAX_ID)
     length = f"{clip.seconds:.2f} s" if clip.seconds is not None else "unreadable"
-    rate = f" at {sample_rate(clip.decoded_rate)}" if clip.decoded_rate else ""
+    rate = f" at {format_rate(clip.decoded_rate)}" if clip.decoded_rate else ""
     queued = ", queued" if clip.command.get("queue_play") is True else ""
     reason = f" ({printable(clip.reason, _MAX_ID)})" if clip.reason else ""
-    done = f"done at {moment(clip.done)}{reason}" if clip.done is not None else "no playDone"
+    done = f"done at {format_moment(clip.done)}{reason}" if clip.done is not None else "no playDone"
     wrong = f", {', '.join(clip.verdicts)}" if clip.verdicts else ""
-    return f"{moment(clip.at)}  {name}: {kind}{rate}, {length}{queued}; {done}{wrong}"
+    return f"{format_moment(clip.at)}  {name}: {kind}{rate}, {length}{queued}; {done}{wrong}"
 
 
 def _marks(marks: Sequence[MarkRecord]) -> str:
@@ -298,11 +301,11 @@ def _end(report: CallReport) -> str:
     return f"closed by {by} ({code}{reason}){answered}"
 
 
-def _labelled(label: str, text: str, look: Look, columns: int | None) -> list[str]:
+def _labelled(label: str, text: str, style: TextStyle, columns: int | None) -> list[str]:
     indent = " " * (_LABEL + 2)
     lines = wrapped(f"  {label.ljust(_LABEL)}{text}", columns, indent)
-    return [look.paint(lines[0][: _LABEL + 2], _DIM) + lines[0][_LABEL + 2 :], *lines[1:]]
+    return [style.paint(lines[0][: _LABEL + 2], _DIM) + lines[0][_LABEL + 2 :], *lines[1:]]
 
 
-def _cut(text: str, look: Look, columns: int | None) -> str:
-    return text if columns is None else look.cut(text, columns)
+def _cut(text: str, style: TextStyle, columns: int | None) -> str:
+    return text if columns is None else style.cut(text, columns)

@@ -10,7 +10,7 @@ from listenctl.commands.live_calls.calls_view import unique_prefixes
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.report_table import table_row
 from listenctl.inspection.rule_catalogue import Severity
-from listenctl.terminal.printable_text import Look, cells, duration, pad, printable, sample_rate
+from listenctl.terminal.printable_text import TextStyle, cell_width, format_duration, format_rate, pad_cells, printable
 
 _HEADINGS = ("CALL", "FROM", "TO", "BEGAN", "TIME", "AUDIO", "COMPLETE", "PLAYED", "KEYS", "END", "PROBLEMS")
 _MAX_PARTY, _MAX_KEYS, _MAX_RULE = 20, 12, 40
@@ -23,7 +23,7 @@ Grid = dict[str, list[str]]
 _NOUNS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
 
 
-def table(reports: Sequence[CallReport], look: Look, columns: int | None) -> list[str]:
+def table(reports: Sequence[CallReport], style: TextStyle, columns: int | None) -> list[str]:
     """
     Return a heading and a line for each call.
 
@@ -33,20 +33,23 @@ def table(reports: Sequence[CallReport], look: Look, columns: int | None) -> lis
     rows = [_HEADINGS, *map(_row, reports)]
     grid = dict(zip(_HEADINGS, map(list, zip(*rows, strict=True)), strict=True))
     if columns is not None:
-        _fit(grid, columns, look)
+        _fit(grid, columns, style)
     lines = _laid_out(grid)
-    heading, *lines = lines if columns is None else [look.cut(line, columns) for line in lines]
-    painted = [_painted(line, report, look) for line, report in zip(lines, reports, strict=True)]
-    return [look.paint(heading, "1"), *painted]
+    heading, *lines = lines if columns is None else [style.cut(line, columns) for line in lines]
+    painted = [_painted(line, report, style) for line, report in zip(lines, reports, strict=True)]
+    return [style.paint(heading, "1"), *painted]
 
 
-def _fit(grid: Grid, columns: int, look: Look) -> None:
+def _fit(grid: Grid, columns: int, style: TextStyle) -> None:
     """Cut ids to unique prefixes, then shorten who called whom and the date, then leave columns out."""
     ids = grid["CALL"][1:]
     short = unique_prefixes(ids)
     steps: list[Callable[[], object]] = [
         lambda: grid.update(CALL=["CALL", *(short[name] for name in ids)]),
-        *(lambda name=name: grid.update({name: [_tail(cell, look) for cell in grid[name]]}) for name in ("FROM", "TO")),
+        *(
+            lambda name=name: grid.update({name: [_tail(cell, style) for cell in grid[name]]})
+            for name in ("FROM", "TO")
+        ),
         lambda: grid.update(
             BEGAN=["BEGAN", *(cell[-_CLOCK:] if cell[0].isdigit() else "unknown" for cell in grid["BEGAN"][1:])]
         ),
@@ -58,16 +61,16 @@ def _fit(grid: Grid, columns: int, look: Look) -> None:
         step()
 
 
-def _tail(cell: str, look: Look) -> str:
+def _tail(cell: str, style: TextStyle) -> str:
     """Keep the end of a number: that is what tells numbers apart."""
-    if cells(cell) <= _SHORT_PARTY:
+    if cell_width(cell) <= _SHORT_PARTY:
         return cell
-    return ("…" if look.unicode else "~") + cell[-_SHORT_PARTY + 1 :]
+    return ("…" if style.unicode else "~") + cell[-_SHORT_PARTY + 1 :]
 
 
 def _total(grid: Grid) -> int:
     """Return the columns that are needed, for the most of what went wrong a little room."""
-    widths = {name: max(map(cells, column)) for name, column in grid.items()}
+    widths = {name: max(map(cell_width, column)) for name, column in grid.items()}
     widths["PROBLEMS"] = min(widths["PROBLEMS"], _ROOM_FOR_PROBLEMS)
     return sum(widths.values()) + len(_SPACE) * (len(widths) - 1)
 
@@ -94,8 +97,8 @@ def _row(report: CallReport) -> tuple[str, ...]:
         _party(metadata.caller if metadata else None),
         _party(metadata.callee if metadata else None),
         clock_time(report.session.began),
-        duration(report.seconds),
-        f"{sample_rate(report.audio_format.sample_rate)} {mix}" if report.audio.samples else "none",
+        format_duration(report.seconds),
+        f"{format_rate(report.audio_format.sample_rate)} {mix}" if report.audio.samples else "none",
         f"{complete.share:.1%}" if complete.complete is False else "yes" if complete.complete else "?",
         _played(report),
         "".join(key.digit for key in report.keys if key.channel is None)[-_MAX_KEYS:] or "-",
@@ -127,11 +130,11 @@ def _problems(report: CallReport) -> str:
     return f"{', '.join(counts)}: {printable(worst, _MAX_RULE)}"
 
 
-def _painted(line: str, report: CallReport, look: Look) -> str:
+def _painted(line: str, report: CallReport, style: TextStyle) -> str:
     worst = report.worst
-    return look.paint(line, SEVERITY_COLORS[worst]) if worst in _NOUNS else line
+    return style.paint(line, SEVERITY_COLORS[worst]) if worst in _NOUNS else line
 
 
 def _laid_out(grid: Grid) -> list[str]:
-    padded = [[pad(cell, max(map(cells, column))) for cell in column] for column in grid.values()]
+    padded = [[pad_cells(cell, max(map(cell_width, column))) for cell in column] for column in grid.values()]
     return [_SPACE.join(row).rstrip() for row in zip(*padded, strict=True)]

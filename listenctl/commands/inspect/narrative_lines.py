@@ -7,7 +7,7 @@ from listenctl.commands.inspect.call_narrative import Item, Kind
 from listenctl.commands.inspect.inspect_text import SEVERITY_COLORS, count, exact_moment
 from listenctl.events import Report, timestamp
 from listenctl.protocol.listen_session import Sender
-from listenctl.terminal.printable_text import Look, byte_size, cells, printable
+from listenctl.terminal.printable_text import TextStyle, cell_width, format_size, printable
 
 WIDTH = 100
 """Columns where the output is no terminal."""
@@ -25,7 +25,7 @@ def words(item: Item, stream_rate: int | None = None) -> str:
         case Kind.TEXT | Kind.REQUEST | Kind.RESPONSE | Kind.EMPTY:
             text = item.text
         case Kind.AUDIO:
-            text = f"audio {_length(item, stream_rate)}in {count(item.messages, 'message')}, {byte_size(item.size)}"
+            text = f"audio {_length(item, stream_rate)}in {count(item.messages, 'message')}, {format_size(item.size)}"
         case Kind.PROBLEM:
             assert item.violation
             text = f"{item.violation.severity} {item.violation.rule} ({item.violation.sender}): {item.text}"
@@ -42,21 +42,21 @@ def _length(item: Item, stream_rate: int | None) -> str:
     return "" if seconds is None else f"{seconds:.2f} s "
 
 
-def timeline_line(item: Item, look: Look, columns: int | None, stream_rate: int | None = None) -> str:
+def timeline_line(item: Item, style: TextStyle, columns: int | None, stream_rate: int | None = None) -> str:
     """Return an item as a line: when, which way, what."""
-    arrow = _arrow(item, look)
+    arrow = _arrow(item, style)
     text = words(item, stream_rate)
     if item.kind is Kind.AUDIO and item.until is not None:
         text += f" until {exact_moment(item.until)}"
     line = f"{exact_moment(item.at).rjust(11)} {arrow} {text}"
-    line = line if columns is None else look.cut(line, columns)
-    return look.paint(line if look.unicode else _ascii(line), _color(item))
+    line = line if columns is None else style.cut(line, columns)
+    return style.paint(line if style.unicode else _ascii(line), _color(item))
 
 
-def _arrow(item: Item, look: Look) -> str:
+def _arrow(item: Item, style: TextStyle) -> str:
     if item.kind is Kind.PROBLEM:
         return "             !"
-    arrows = ("→", "←") if look.unicode else (">", "<")
+    arrows = ("→", "←") if style.unicode else (">", "<")
     names = {Sender.JAMBONZ: f"jambonz     {arrows[0]}", Sender.APPLICATION: f"application {arrows[1]}"}
     return " " + (names[item.sender] if item.sender else " " * 13)
 
@@ -65,31 +65,31 @@ def _color(item: Item) -> str:
     return SEVERITY_COLORS[item.severity] if item.severity else _COLORS.get(item.kind, "")
 
 
-def ladder_head(look: Look, columns: int) -> str:
+def ladder_head(style: TextStyle, columns: int) -> str:
     """Return the line that names the two sides of a ladder."""
     room = _room(columns)
-    return look.paint(f"{'':{_TIME - 1 - _NAME // 2}}jambonz{'application'.rjust(room - 2)}", "1")
+    return style.paint(f"{'':{_TIME - 1 - _NAME // 2}}jambonz{'application'.rjust(room - 2)}", "1")
 
 
-def ladder_line(item: Item, look: Look, columns: int, stream_rate: int | None = None) -> str:
+def ladder_line(item: Item, style: TextStyle, columns: int, stream_rate: int | None = None) -> str:
     """Return an item as an arrow between the two sides; a problem stands between them."""
     room = _room(columns)
-    post = "│" if look.unicode else "|"
+    post = "│" if style.unicode else "|"
     if item.kind is Kind.PROBLEM or item.sender is None:
-        body = look.fit(f" ! {words(item)}", room)
+        body = style.fit(f" ! {words(item)}", room)
     else:
-        body = _shaft(item, look, room, stream_rate)
-    line = f"{exact_moment(item.at).rjust(_TIME - 3)}  {post}{look.paint(body, _color(item))}{post}"
-    return line if look.unicode else _ascii(line)
+        body = _shaft(item, style, room, stream_rate)
+    line = f"{exact_moment(item.at).rjust(_TIME - 3)}  {post}{style.paint(body, _color(item))}{post}"
+    return line if style.unicode else _ascii(line)
 
 
-def _shaft(item: Item, look: Look, room: int, stream_rate: int | None) -> str:
-    stroke = ("━" if item.kind is Kind.AUDIO else "─") if look.unicode else ("=" if item.kind is Kind.AUDIO else "-")
-    text = f" {look.cut(words(item, stream_rate), room - 8)} "
-    rest = stroke * (room - cells(text) - 3)
+def _shaft(item: Item, style: TextStyle, room: int, stream_rate: int | None) -> str:
+    stroke = ("━" if item.kind is Kind.AUDIO else "─") if style.unicode else ("=" if item.kind is Kind.AUDIO else "-")
+    text = f" {style.cut(words(item, stream_rate), room - 8)} "
+    rest = stroke * (room - cell_width(text) - 3)
     if item.sender is Sender.JAMBONZ:
-        return f"{stroke * 2}{text}{rest}{'▶' if look.unicode else '>'}"
-    return f"{'◀' if look.unicode else '<'}{stroke * 2}{text}{rest}"
+        return f"{stroke * 2}{text}{rest}{'▶' if style.unicode else '>'}"
+    return f"{'◀' if style.unicode else '<'}{stroke * 2}{text}{rest}"
 
 
 def _room(columns: int) -> int:

@@ -9,7 +9,7 @@ from listenctl.commands.inspect.listen_calls import is_call
 from listenctl.events import Report, json_line
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.sound_checks.call_sound import CallSoundReport
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.printable_text import TextStyle
 
 HINT = "one of them in full: --call CALL"
 
@@ -37,7 +37,7 @@ class Results:
         self,
         write: Callable[[str], None],
         layout: Layout,
-        look: Look,
+        style: TextStyle,
         *,
         columns: int | None,
         sounds: Mapping[int, CallSoundReport],
@@ -45,7 +45,7 @@ class Results:
     ) -> None:
         self._write = write
         self._layout = layout
-        self._look = look
+        self._style = style
         self._columns = columns
         self._sounds = sounds
         self._each = each
@@ -62,7 +62,7 @@ class Results:
         """Print all calls, ``at_once`` those that weren't printed when they ended."""
         calls = [report for report in reports if is_call(report)]
         if self._layout is Layout.PEOPLE and not at_once and not self._each and len(calls) > 1:
-            for line in (*table(calls, self._look, self._columns), HINT):
+            for line in (*table(calls, self._style, self._columns), HINT):
                 self._write(line)
             return
         for report in reports:
@@ -82,5 +82,5 @@ class Results:
             case Layout.PEOPLE:
                 if len(self._printed) > 1:
                     self._write("")
-                for line in summary(report, self._look, self._columns):
+                for line in summary(report, self._style, self._columns):
                     self._write(line)

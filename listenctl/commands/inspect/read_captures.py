@@ -12,7 +12,7 @@ from listenctl.capture.read_capture import read_capture
 from listenctl.capture.tls.key_log import KeyLog, KeyLogFile
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.terminal.printable_text import printable
-from listenctl.terminal.standard_streams import complain
+from listenctl.terminal.standard_streams import write_message
 
 STDIN = "-"
 Handler = Callable[[int, FrameType | None], object] | int | None
@@ -51,7 +51,7 @@ class Captures:
     def _lack_secrets(self, text: str) -> None:
         if not self.live:
             raise UsageError(f"{text}; name a file that SSLKEYLOGFILE made")
-        complain(printable(f"{text} yet"))
+        write_message(printable(f"{text} yet"))
 
     def read(self, *, quiet: bool = False, runs: bool = True) -> Iterator[CaptureEvent]:
         """
@@ -85,7 +85,7 @@ class Captures:
         if path == STDIN and self.files[-1] == path:
             return
         self.interrupted = number
-        complain(f"{printable(path)}: interrupted; what follows was read by then")
+        write_message(f"{printable(path)}: interrupted; what follows was read by then")
 
 
 class _Notices:
@@ -104,11 +104,11 @@ class _Notices:
         if isinstance(event, Notice) and not (self._encrypted and event.what == self._encrypted.unreadable):
             self._count += 1
             if self._count <= _MOST_NOTICES and not self._quiet:
-                complain(printable(f"{self._path}: {event}"))
+                write_message(printable(f"{self._path}: {event}"))
 
     def finish(self) -> None:
         if self._count > _MOST_NOTICES and not self._quiet:
-            complain(f"{printable(self._path)}: {self._count - _MOST_NOTICES} more things are wrong with it")
+            write_message(f"{printable(self._path)}: {self._count - _MOST_NOTICES} more things are wrong with it")
 
 
 class _Stopping:

@@ -13,7 +13,7 @@ from listenctl.commands.inspect.output_layouts import Layout, Results
 from listenctl.commands.inspect.read_captures import STDIN, Captures
 from listenctl.commands.inspect.text_plot_view import WavePrinter
 from listenctl.commands.inspect.timeline_view import Form, StoryPrinter
-from listenctl.errors import CheckFailed, ListenctlError, UsageError
+from listenctl.errors import CheckFailedError, ListenctlError, UsageError, signal_status
 from listenctl.inspection.call_observers import CallObserver, ChosenCallsObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
@@ -26,9 +26,9 @@ from listenctl.inspection.settings import InspectionSettings
 from listenctl.inspection.sound_checks.sound_observer import SoundChecksObserver
 from listenctl.inspection.split_capture.split_capture import split_captures
 from listenctl.media.files.recording_names import Destination
-from listenctl.terminal.printable_text import Look, printable
+from listenctl.terminal.printable_text import TextStyle, printable
 from listenctl.terminal.screen import terminal_size
-from listenctl.terminal.standard_streams import complain, write_line
+from listenctl.terminal.standard_streams import write_line, write_message
 
 ON_TERMINAL = Path("-")
 """Where calls are drawn in characters."""
@@ -109,21 +109,21 @@ class _Inspection:
         self._plan = plan
         self._captures = captures
         self._out = out
-        look = Look.of(out, os.environ)
+        style = TextStyle.of_stream(out, os.environ)
         columns = terminal_size(out)[0] if out.isatty() else None
         self._extractor = AudioExtractor(plan.extract) if plan.extract else None
         self._plotter = PlotWriter(plan.plot) if plan.plot and plan.plot != ON_TERMINAL else None
         self._story: Story | None = None
         self._pictures: PlotObserver | None = None
         if plan.story:
-            printer = StoryPrinter(self._write, plan.story, look, columns=columns, live=captures.live)
+            printer = StoryPrinter(self._write, plan.story, style, columns=columns, live=captures.live)
             self._story = Story(printer.tell)
         # First, because it adds to the reports that the others get.
         hearing = SoundChecksObserver(self._story.on_violation) if self._story else SoundChecksObserver()
         observers: list[CallObserver] = [hearing, self._story, printer] if self._story else [hearing]
         observers += [self._extractor] if self._extractor else []
         if plan.plot:
-            draw = self._plotter.draw if self._plotter else WavePrinter(self._write, look, columns=columns).draw
+            draw = self._plotter.draw if self._plotter else WavePrinter(self._write, style, columns=columns).draw
             self._pictures = PlotObserver(draw, most=MOST_CALLS, with_spectrum=bool(self._plotter))
             observers.append(self._pictures)
         if chosen is not None:
@@ -131,7 +131,7 @@ class _Inspection:
         self._inspector = CaptureInspector(plan.settings, observers)
         # A call that is asked for is explained, however many there are.
         self._results = Results(
-            self._write, plan.layout, look, columns=columns, sounds=hearing.reports, each=bool(plan.calls)
+            self._write, plan.layout, style, columns=columns, sounds=hearing.reports, each=bool(plan.calls)
         )
         self._reports: list[CallReport] = []
 
@@ -160,24 +160,26 @@ class _Inspection:
         interrupted = self._captures.interrupted
         self._say_others()
         for path in self._make_files():
-            complain(f"wrote {printable(str(path))}")
+            write_message(f"wrote {printable(str(path))}")
         if failures := self._captures.failures:
             raise ListenctlError("; ".join(failures))
         self._fail()
-        return 128 + interrupted if interrupted else 0
+        return signal_status(interrupted) if interrupted else 0
 
     def _make_files(self) -> Iterator[Path]:
         for extracted in self._extractor.made if self._extractor else ():
             for warning in extracted.warnings:
-                complain(printable(warning))
+                write_message(printable(warning))
             yield from extracted.paths
         if self._plotter:
             yield from self._plotter.made
         if self._pictures and self._pictures.left_out:
-            complain(f"--plot draws the first {MOST_CALLS} calls; --call chooses others")
+            write_message(f"--plot draws the first {MOST_CALLS} calls; --call chooses others")
         if self._plan.split and not self._captures.interrupted:
             numbers = {report.session.number for report in self._calls}
-            yield from split_captures(self._plan.files, self._inspector.finish(), numbers, self._plan.split, complain)
+            yield from split_captures(
+                self._plan.files, self._inspector.finish(), numbers, self._plan.split, write_message
+            )
 
     @property
     def _calls(self) -> list[CallReport]:
@@ -193,18 +195,18 @@ class _Inspection:
             if self._plan.layout is Layout.PEOPLE and not self._plan.story:
                 self._write(line)
             else:
-                complain(line)
+                write_message(line)
 
     def _fail(self) -> None:
         limit = self._plan.fail_on
         if limit is None:
             return
         if not self._calls:
-            raise CheckFailed("--fail-on: there is no call to check")
+            raise CheckFailedError("--fail-on: there is no call to check")
         bad = [report for report in self._calls if report.worst and report.worst.rank <= limit.rank]
         if bad:
             names = enumerated([printable(report.call) for report in bad])
-            raise CheckFailed(
+            raise CheckFailedError(
                 f"{len(bad)} of {len(self._calls)} calls broke a rule of severity {limit} or worse: {names}"
             )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.plot.plotted_call import PlottedCall
 from listenctl.inspection.plot.text_plot import TextPlotRow, TextPlotRowKind, draw_rows
-from listenctl.terminal.printable_text import Look, printable
+from listenctl.terminal.printable_text import TextStyle, printable
 
 WIDTH = 100
 """Columns where there is no terminal."""
@@ -26,17 +26,17 @@ class WavePrinter:
         columns: of the terminal, None without one.
     """
 
-    def __init__(self, write: Callable[[str], None], look: Look, *, columns: int | None) -> None:
+    def __init__(self, write: Callable[[str], None], style: TextStyle, *, columns: int | None) -> None:
         self._write = write
-        self._look = look
+        self._style = style
         self._columns = columns or WIDTH
 
     def draw(self, picture: PlottedCall, report: CallReport) -> None:
         """Print one call."""
-        self._write(self._look.paint(self._look.cut(printable(report.call), self._columns), "1"))
-        for row in draw_rows(picture, report, width=self._columns, braille=self._look.unicode):
+        self._write(self._style.paint(self._style.cut(printable(report.call), self._columns), "1"))
+        for row in draw_rows(picture, report, width=self._columns, braille=self._style.unicode):
             self._write(self._line(row))
         self._write("")
 
     def _line(self, row: TextPlotRow) -> str:
-        return self._look.paint(str(row), _COLORS[row.kind])
+        return self._style.paint(str(row), _COLORS[row.kind])

@@ -23,7 +23,7 @@ from listenctl.commands.inspect.narrative_lines import (
 from listenctl.events import json_line
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.printable_text import TextStyle
 
 MAX_HELD = 50_000
 """Items of one call that wait for its end; of a longer one they are told before."""
@@ -49,10 +49,10 @@ class StoryPrinter(CallObserver):
         live: print at once, with the number of the session before each line.
     """
 
-    def __init__(self, write: Write, form: Form, look: Look, *, columns: int | None, live: bool) -> None:
+    def __init__(self, write: Write, form: Form, style: TextStyle, *, columns: int | None, live: bool) -> None:
         self._write = write
         self._form = form
-        self._look = look
+        self._style = style
         self._columns = columns
         self._live = live
         self._held: dict[CapturedSession, list[Item]] = {}
@@ -85,10 +85,10 @@ class StoryPrinter(CallObserver):
         if self._form is Form.JSON or session in self._begun:
             return
         self._begun.add(session)
-        self._write(("\n" if self._printed else "") + self._look.paint(text, "1"))
+        self._write(("\n" if self._printed else "") + self._style.paint(text, "1"))
         self._printed += 1
         if self._form is Form.LADDER:
-            self._write(ladder_head(self._look, self._columns or WIDTH))
+            self._write(ladder_head(self._style, self._columns or WIDTH))
 
     def _flush(self, session: CapturedSession, stream_rate: int | None) -> None:
         for item in in_order(self._held.pop(session)):
@@ -100,7 +100,7 @@ class StoryPrinter(CallObserver):
             case Form.JSON:
                 return json_line(item_report(session, item))
             case Form.LADDER:
-                return ladder_line(item, self._look, columns or WIDTH, stream_rate)
+                return ladder_line(item, self._style, columns or WIDTH, stream_rate)
             case Form.TIMELINE:
-                return timeline_line(item, self._look, columns, stream_rate)
+                return timeline_line(item, self._style, columns, stream_rate)
         assert_never(self._form)

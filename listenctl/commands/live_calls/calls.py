@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from listenctl.commands.live_calls.recipient_options import ServerNameOptions, socket_of
-from listenctl.commands.shared_options import OUTPUT, option, takes
+from listenctl.commands.shared_options import OUTPUT, option, with_options
 from listenctl.errors import UsageError
 
 app = typer.Typer(add_completion=False)
@@ -38,4 +38,4 @@ def calls(options: CallsOptions) -> int:
     return 0
 
 
-app.command()(takes(CallsOptions, calls))
+app.command()(with_options(CallsOptions, calls))

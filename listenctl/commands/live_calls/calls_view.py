@@ -8,9 +8,18 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NoReturn, TextIO
 
+from listenctl.errors import signal_status
 from listenctl.events import json_line
-from listenctl.terminal.printable_text import Look, cells, duration, pad, printable, sample_rate, short_seconds
-from listenctl.terminal.screen import Screen, Size, terminal_size
+from listenctl.terminal.printable_text import (
+    TextStyle,
+    cell_width,
+    format_duration,
+    format_rate,
+    format_seconds,
+    pad_cells,
+    printable,
+)
+from listenctl.terminal.screen import Screen, TerminalSize, terminal_size
 from listenctl.terminal.standard_streams import write_line
 
 Listing = dict[str, Any]
@@ -28,39 +37,39 @@ def print_calls(listing: Listing, stream: TextIO, *, as_json: bool) -> None:
         write_line(stream, json_line(listing))
         return
     columns = terminal_size(stream)[0] if stream.isatty() else None
-    for line in table(listing, Look.of(stream, os.environ), columns):
+    for line in table(listing, TextStyle.of_stream(stream, os.environ), columns):
         write_line(stream, line)
 
 
 def watch_calls(list_calls: Callable[[], Listing], stream: TextIO) -> NoReturn:
     """Draw the calls each second, until interrupted or until the server ends."""
-    look = Look.of(stream, os.environ)
-    with Screen(stream, look) as screen:
+    style = TextStyle.of_stream(stream, os.environ)
+    with Screen(stream, style) as screen:
         signal.signal(signal.SIGTSTP, lambda *_: _suspend(screen))
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(signal_status(number)))
         while True:
-            _draw(screen, list_calls(), look)
+            _draw(screen, list_calls(), style)
             time.sleep(_WATCH_INTERVAL)
 
 
-def _draw(screen: Screen, listing: Listing, look: Look) -> None:
-    screen.draw_lines(lambda size, _: frame(listing, look, size))
+def _draw(screen: Screen, listing: Listing, style: TextStyle) -> None:
+    screen.draw_lines(lambda size, _: frame(listing, style, size))
 
 
-def frame(listing: Listing, look: Look, size: Size) -> list[str]:
+def frame(listing: Listing, style: TextStyle, size: TerminalSize) -> list[str]:
     """Return the table in a frame, under a line about the server; calls that don't fit are counted."""
     columns, rows = size
     server, calls = listing["server"], listing["calls"]
     doing = ", recording" if server.get("recording") else ""
-    head = look.cut(f"{server.get('url')}: {len(calls)} live{doing}", columns)
-    lines = table(listing, look, columns)
+    head = style.cut(f"{server.get('url')}: {len(calls)} live{doing}", columns)
+    lines = table(listing, style, columns)
     room = max(1, rows - 1)
     if len(lines) > room:
-        lines = [*lines[: room - 1], look.cut(f"and {len(lines) - room + 1} more", columns)]
+        lines = [*lines[: room - 1], style.cut(f"and {len(lines) - room + 1} more", columns)]
     return [head, *lines]
 
 
-def table(listing: Listing, look: Look, columns: int | None) -> list[str]:
+def table(listing: Listing, style: TextStyle, columns: int | None) -> list[str]:
     """
     Return a heading and a line for each call, oldest first; one line that says so without any.
 
@@ -68,7 +77,7 @@ def table(listing: Listing, look: Look, columns: int | None) -> list[str]:
         columns: what fits; ids are cut to unique prefixes and columns from the right left out until it does. None is
             any width.
     """
-    rows = [_row(call, look) for call in listing["calls"]]
+    rows = [_row(call, style) for call in listing["calls"]]
     if not rows:
         return ["no live calls"[:columns]]
     widths = _widths([_HEADINGS, *rows])
@@ -80,8 +89,8 @@ def table(listing: Listing, look: Look, columns: int | None) -> list[str]:
         widths = _widths([_HEADINGS, *rows])
     while _total(widths) > columns and len(widths) > 1:
         widths.pop()
-    heading, *lines = (look.cut(line, columns) for line in _lay_out([_HEADINGS, *rows], widths))
-    return [look.paint(heading, "1"), *lines]
+    heading, *lines = (style.cut(line, columns) for line in _lay_out([_HEADINGS, *rows], widths))
+    return [style.paint(heading, "1"), *lines]
 
 
 def unique_prefixes(ids: Sequence[str]) -> dict[str, str]:
@@ -99,30 +108,30 @@ def _alike(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def _row(call: dict[str, Any], look: Look) -> tuple[str, ...]:
+def _row(call: dict[str, Any], style: TextStyle) -> tuple[str, ...]:
     gap, rate = call.get("gap_seconds"), call.get("sample_rate")
     mix = call.get("mix_type") or ("stereo" if call.get("channels") == 2 else "mono")
     words = (
         call.get("call"),
-        look.cut(str(call.get("from") or "unknown"), _MAX_PARTY),
-        look.cut(str(call.get("to") or "unknown"), _MAX_PARTY),
-        duration(call.get("duration") or 0.0),
-        f"{sample_rate(rate) if rate else '?'} {mix}",
+        style.cut(str(call.get("from") or "unknown"), _MAX_PARTY),
+        style.cut(str(call.get("to") or "unknown"), _MAX_PARTY),
+        format_duration(call.get("duration") or 0.0),
+        f"{format_rate(rate) if rate else '?'} {mix}",
         str(call.get("digits") or "-")[-_MAX_KEYS:],
-        short_seconds(gap) if gap else "-",
+        format_seconds(gap) if gap else "-",
         call.get("attached") or "-",
         call.get("recording") or "-",
     )
-    return tuple(_shown(str(word), look) for word in words)
+    return tuple(_shown(str(word), style) for word in words)
 
 
-def _shown(text: str, look: Look) -> str:
+def _shown(text: str, style: TextStyle) -> str:
     text = printable(text)
-    return text if look.unicode else text.encode("ascii", "replace").decode()
+    return text if style.unicode else text.encode("ascii", "replace").decode()
 
 
 def _widths(parts: Iterable[tuple[str, ...]]) -> list[int]:
-    return [max(map(cells, column)) for column in zip(*parts, strict=True)]
+    return [max(map(cell_width, column)) for column in zip(*parts, strict=True)]
 
 
 def _total(widths: Sequence[int]) -> int:
@@ -131,7 +140,7 @@ def _total(widths: Sequence[int]) -> int:
 
 def _lay_out(parts: Iterable[tuple[str, ...]], widths: Sequence[int]) -> list[str]:
     """Put the first columns of each part side by side."""
-    return [_SPACE.join(map(pad, part, widths)).rstrip() for part in parts]
+    return [_SPACE.join(map(pad_cells, part, widths)).rstrip() for part in parts]
 
 
 def _suspend(screen: Screen) -> None:

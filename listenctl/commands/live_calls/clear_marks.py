@@ -5,7 +5,7 @@ import asyncio
 import typer
 
 from listenctl.commands.live_calls.recipient_options import RecipientOptions, recipient_of
-from listenctl.commands.shared_options import takes
+from listenctl.commands.shared_options import with_options
 
 app = typer.Typer(add_completion=False)
 
@@ -18,4 +18,4 @@ def clear_marks(options: RecipientOptions) -> int:
     return asyncio.run(run_command(recipient_of(options), ClearMarks().serialize()))
 
 
-app.command()(takes(RecipientOptions, clear_marks))
+app.command()(with_options(RecipientOptions, clear_marks))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from listenctl.errors import CheckFailed, TimedOut
+from listenctl.errors import ExitStatus, TimedOutError
 from listenctl.events import VERSION, json_line
 from listenctl.live_client.attached_call import Attachment
 from listenctl.live_client.control_client import attach
@@ -19,7 +19,6 @@ from listenctl.protocol.application_commands import MarkCommand
 from listenctl.terminal.printable_text import printable
 from listenctl.terminal.standard_streams import write_line
 
-CLEARED_STATUS = 1
 _MAX_CALL = 80
 
 
@@ -75,7 +74,7 @@ async def run_mark(recipient: Recipient, name: str) -> int:
     _tell(recipient, attachment, f"mark {name}: {_sentence(result)}", _describe(name, result))
     if result.event == PLAYOUT:
         return 0
-    return CheckFailed.exit_status if result.event in (ELAPSED, UNANSWERABLE) else CLEARED_STATUS
+    return ExitStatus.CHECK_FAILED if result.event in (ELAPSED, UNANSWERABLE) else ExitStatus.FAILED
 
 
 async def set_mark(recipient: Recipient, name: str) -> int:
@@ -107,7 +106,7 @@ async def _attached(recipient: Recipient, late: str) -> AsyncIterator[Attachment
         ):
             yield attachment
     except TimeoutError as exc:
-        raise TimedOut(late) from exc
+        raise TimedOutError(late) from exc
 
 
 def _describe(name: str, result: MarkResult) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import asyncio
 import typer
 
 from listenctl.commands.live_calls.recipient_options import RecipientOptions, recipient_of
-from listenctl.commands.shared_options import takes
+from listenctl.commands.shared_options import with_options
 
 app = typer.Typer(add_completion=False)
 
@@ -18,4 +18,4 @@ def disconnect(options: RecipientOptions) -> int:
     return asyncio.run(run_command(recipient_of(options), Disconnect().serialize(), ends_call=True))
 
 
-app.command()(takes(RecipientOptions, disconnect))
+app.command()(with_options(RecipientOptions, disconnect))

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from listenctl.errors import NotFoundError, TimedOut
+from listenctl.errors import NotFoundError, TimedOutError
 from listenctl.events import json_line
 from listenctl.live_client.control_client import PATIENCE, Listing, Report, follow, list_calls
-from listenctl.terminal.event_lines import READABLE, human_line
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event
+from listenctl.terminal.printable_text import TextStyle
 from listenctl.terminal.standard_streams import write_line
 
 LATEST = "@latest"
-EVENTS = READABLE | {"levels"}
+EVENTS = PRINTED_EVENTS | {"levels"}
 """The events that a server has; levels have no line for people."""
 
 
@@ -72,7 +72,7 @@ async def run_events(
                     if patience is not None:
                         limit.reschedule(asyncio.get_running_loop().time() + patience)
         except TimeoutError as exc:
-            raise TimedOut(f"no event came within {patience:g} s") from exc
+            raise TimedOutError(f"no event came within {patience:g} s") from exc
     sys.stderr.write("listenctl: the server has ended\n")
     return 0
 
@@ -85,9 +85,9 @@ def _latest(listing: Listing) -> str:
 
 
 def _readable(report: Report) -> bool:
-    return report.get("event") in READABLE
+    return report.get("event") in PRINTED_EVENTS
 
 
 def _human(out: TextIO) -> Callable[[Report], str]:
-    look = Look.of(out, os.environ)
-    return lambda report: human_line(report, look)
+    style = TextStyle.of_stream(out, os.environ)
+    return lambda report: format_event(report, style)

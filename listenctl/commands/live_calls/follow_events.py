@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.live_calls.recipient_options import ServerNameOptions, check_call, socket_of
-from listenctl.commands.shared_options import OUTPUT, option, takes
+from listenctl.commands.shared_options import OUTPUT, option, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def events(options: EventsOptions) -> int:
     return asyncio.run(run_events(socket, wanted, sys.stdout, as_json=options.json, patience=options.timeout))
 
 
-app.command()(takes(EventsOptions, events))
+app.command()(with_options(EventsOptions, events))
 
 
 def filter_of(options: EventsOptions) -> "EventFilter":

@@ -5,7 +5,7 @@ import asyncio
 import typer
 
 from listenctl.commands.live_calls.recipient_options import RecipientOptions, recipient_of
-from listenctl.commands.shared_options import takes
+from listenctl.commands.shared_options import with_options
 
 app = typer.Typer(add_completion=False)
 
@@ -18,4 +18,4 @@ def kill_audio(options: RecipientOptions) -> int:
     return asyncio.run(run_command(recipient_of(options), KillAudio().serialize()))
 
 
-app.command()(takes(RecipientOptions, kill_audio))
+app.command()(with_options(RecipientOptions, kill_audio))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from listenctl.commands.live_calls.recipient_options import SERVER, RecipientOptions, recipient_of
-from listenctl.commands.shared_options import option, takes
+from listenctl.commands.shared_options import option, with_options
 from listenctl.errors import UsageError
 
 app = typer.Typer(add_completion=False)
@@ -35,7 +35,7 @@ def mark(options: MarkOptions) -> int:
     return asyncio.run((run_mark if wait else set_mark)(recipient_of(options), options.mark))
 
 
-app.command()(takes(MarkOptions, mark))
+app.command()(with_options(MarkOptions, mark))
 
 
 def check_mark(name: str) -> None:

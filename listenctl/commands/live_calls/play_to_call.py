@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.live_calls.recipient_options import SERVER, RecipientOptions, check_call, socket_of
-from listenctl.commands.shared_options import option, takes
+from listenctl.commands.shared_options import option, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def play_to_call(options: PlayOptions) -> int:
     return asyncio.run(run_play(recipient(options), options.source, shaping_of(options), settings, live=live))
 
 
-app.command()(takes(PlayOptions, play_to_call))
+app.command()(with_options(PlayOptions, play_to_call))
 
 
 def recipient(options: PlayOptions) -> "Recipient":

@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any
 
 from listenctl.commands.live_calls.command_run import Recipient
-from listenctl.errors import CheckFailed, ListenctlError, TimedOut
+from listenctl.errors import ExitStatus, ListenctlError, TimedOutError, signal_status
 from listenctl.events import VERSION, json_line
 from listenctl.live_client.attached_call import Attachment
 from listenctl.live_client.control_client import attach
@@ -20,15 +20,15 @@ from listenctl.play_to_call.playable_sound import Sound, sound_of
 from listenctl.play_to_call.settings import PlaySettings
 from listenctl.play_to_call.sound_player import Player
 from listenctl.play_to_call.trim_and_gain import Shaping
-from listenctl.terminal.printable_text import Look, printable
-from listenctl.terminal.standard_streams import complain, keep_stderr, write_line
-from listenctl.terminal.stop_signals import SIGNALS
+from listenctl.terminal.printable_text import TextStyle, printable
+from listenctl.terminal.standard_streams import reserve_stderr, write_line, write_message
+from listenctl.terminal.stop_signals import STOP_SIGNALS
 
 _STATUS = {
     Outcome.PLAYED: 0,
     Outcome.SENT: 0,
-    Outcome.INTERRUPTED: ListenctlError.exit_status,
-    Outcome.UNKNOWN: CheckFailed.exit_status,
+    Outcome.INTERRUPTED: ExitStatus.FAILED,
+    Outcome.UNKNOWN: ExitStatus.CHECK_FAILED,
 }
 _MAX_CALL = 80
 _MAX_NAME = 80
@@ -43,7 +43,7 @@ async def run_play(
     The source is looked at while the server is asked for the call.
     """
     if is_microphone(source):
-        keep_stderr()
+        reserve_stderr()
     return await _interruptible(_play(recipient, sound_of(source, shaping), settings, live=live))
 
 
@@ -80,7 +80,7 @@ async def _play(recipient: Recipient, preparing: Awaitable[Sound], settings: Pla
             performance = _Performance(recipient, attachment, await prepared, settings)
             return await performance.run(live=live)
     except TimeoutError as exc:
-        raise TimedOut(f"not played within {recipient.timeout:g} s") from exc
+        raise TimedOutError(f"not played within {recipient.timeout:g} s") from exc
     finally:
         prepared.cancel()
         await asyncio.gather(prepared, return_exceptions=True)
@@ -93,7 +93,7 @@ class _Performance:
         self._recipient = recipient
         self._call_sid = attachment.metadata.call_sid
         self._sound = sound
-        self._say: Callable[[str], None] = complain
+        self._say: Callable[[str], None] = write_message
         self._player = Player(attachment, settings, tell=self._say_now)
 
     async def run(self, *, live: bool) -> int:
@@ -131,13 +131,15 @@ class _Performance:
         # What draws isn't needed where nothing is drawn, and the sound shall begin soon.
         from listenctl.commands.live_calls.play_to_call_view import PlayView
 
-        view = PlayView(self._sound.name, self._player.progress, sys.stderr, Look.of(sys.stderr, os.environ))
+        view = PlayView(
+            self._sound.name, self._player.progress, sys.stderr, TextStyle.of_stream(sys.stderr, os.environ)
+        )
         self._say = lambda sentence: view.screen.print_above(f"listenctl: {printable(sentence)}")
         showing = asyncio.create_task(view.run())
         try:
             yield
         finally:
-            self._say = complain
+            self._say = write_message
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
 
@@ -192,7 +194,7 @@ async def _interruptible(work: "Awaitable[int]") -> int:
         except asyncio.CancelledError:
             if not numbers:
                 raise
-            return 128 + numbers[0]
+            return signal_status(numbers[0])
 
 
 @contextmanager
@@ -204,10 +206,10 @@ def _signals(task: "asyncio.Future[int]") -> Iterator[list[int]]:
         numbers.append(number)
         task.cancel()
 
-    for number in SIGNALS:
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, interrupt, number)
     try:
         yield numbers
     finally:
-        for number in SIGNALS:
+        for number in STOP_SIGNALS:
             loop.remove_signal_handler(number)

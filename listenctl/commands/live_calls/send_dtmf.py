@@ -15,7 +15,7 @@ from listenctl.commands.config_file import option_name
 from listenctl.commands.connection_options import ConnectionOptions, ReportOptions
 from listenctl.commands.live_calls.recipient_options import SERVER, ServerNameOptions, check_call, socket_of
 from listenctl.commands.option_errors import on_command_line
-from listenctl.commands.shared_options import option, takes
+from listenctl.commands.shared_options import option, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def send_dtmf(options: SendDtmfOptions) -> int:
     return asyncio.run(console.run_digits(recipient, digits, calls_folder(os.environ, os.getuid()), form))
 
 
-app.command()(takes(SendDtmfOptions, send_dtmf))
+app.command()(with_options(SendDtmfOptions, send_dtmf))
 
 
 def recipient_of(options: SendDtmfOptions) -> "Recipient":

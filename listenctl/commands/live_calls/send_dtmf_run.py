@@ -8,13 +8,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from listenctl.errors import CheckFailed, ListenctlError, NotFoundError, TimedOut, UsageError
+from listenctl.errors import ExitStatus, ListenctlError, NotFoundError, TimedOutError, UsageError
 from listenctl.events import VERSION, json_line
 from listenctl.live_client.control_client import PATIENCE, list_calls
 from listenctl.simulator.dtmf_requests import PAUSE, DtmfRequest
 from listenctl.simulator.find_simulated_calls import SimulatedCallEntry, find_simulated_calls, matching, request_dtmf
 from listenctl.terminal.printable_text import printable
-from listenctl.terminal.standard_streams import complain, write_line
+from listenctl.terminal.standard_streams import write_line, write_message
 
 if TYPE_CHECKING:
     from listenctl.commands.live_calls.command_run import Recipient
@@ -117,14 +117,14 @@ async def _press(recipient: "Recipient", digits: Digits, entry: SimulatedCallEnt
             passed = await request_dtmf(entry, digits.press, on_key)
     except TimeoutError as exc:
         late = f"the keys weren't all pressed within {recipient.timeout:g} s: {count} of {keys} were"
-        raise TimedOut(late) from exc
+        raise TimedOutError(late) from exc
     except NotFoundError as exc:
         raise NotFoundError(f"{exc}: {count} of {keys} keys were pressed" if count else str(exc)) from exc
     _tell_pressed(recipient, digits, entry, passed=passed)
     if passed:
         return 0
-    complain("the call's verb has no passDtmf, so its server gets nothing of the keys")
-    return CheckFailed.exit_status
+    write_message("the call's verb has no passDtmf, so its server gets nothing of the keys")
+    return ExitStatus.CHECK_FAILED
 
 
 def _tell_pressed(recipient: "Recipient", digits: Digits, entry: SimulatedCallEntry, *, passed: bool) -> None:
@@ -150,7 +150,7 @@ async def _play(recipient: "Recipient", digits: Digits) -> int:
         nonlocal told
         if not told and not recipient.quiet:
             told = True
-            complain(
+            write_message(
                 "the protocol has no command for DTMF towards jambonz; the digits are played to the caller as tones"
             )
         return dtmf_tones(digits.digits, rate, tone=digits.tone, gap=digits.gap_ms / 1000)

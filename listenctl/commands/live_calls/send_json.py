@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from listenctl.commands.live_calls.recipient_options import RecipientOptions, recipient_of
-from listenctl.commands.shared_options import takes
+from listenctl.commands.shared_options import with_options
 from listenctl.errors import UsageError
 
 MAX_TEXT = 32 * 1024 * 1024
@@ -34,7 +34,7 @@ def send_json(options: SendJsonOptions) -> int:
     return asyncio.run(run_command(recipient, text, ends_call=ends_call))
 
 
-app.command()(takes(SendJsonOptions, send_json))
+app.command()(with_options(SendJsonOptions, send_json))
 
 
 def read_json(text: str) -> str:

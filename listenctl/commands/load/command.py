@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.connection_options import ConnectionOptions, target_of
-from listenctl.commands.shared_options import OUTPUT, option, takes
+from listenctl.commands.shared_options import OUTPUT, option, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def load(options: LoadOptions) -> int:
     return asyncio.run(run_load(plan_of(options), presentation))
 
 
-app.command()(takes(LoadOptions, load))
+app.command()(with_options(LoadOptions, load))
 
 
 def plan_of(options: LoadOptions) -> "LoadPlan":

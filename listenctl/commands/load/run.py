@@ -14,15 +14,15 @@ from typing import TextIO
 
 from listenctl.commands.load.view import progress, report_text
 from listenctl.commands.serve.server_meters import can_draw
-from listenctl.errors import CheckFailed, ListenctlError, RefusedError, TimedOut
+from listenctl.errors import ExitStatus, RefusedError, TimedOutError, signal_status
 from listenctl.load.load_call_outcome import LoadCallOutcome
 from listenctl.load.plan import LoadPlan
 from listenctl.load.report import LoadReport
 from listenctl.load.run_load import LoadRun
 from listenctl.terminal.event_output import append_to
 from listenctl.terminal.line_writer import LineWriter
-from listenctl.terminal.printable_text import Look
-from listenctl.terminal.standard_streams import complain, give_up_stdout
+from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.standard_streams import discard_stdout, write_message
 from listenctl.terminal.stop_signals import stop_at_signals
 
 STDOUT = Path("-")
@@ -63,20 +63,20 @@ async def run_load(plan: LoadPlan, presentation: LoadPresentation) -> int:
         calls.close()
     printed = _print(report, presentation)
     if interrupts:
-        return 128 + interrupts[0]
+        return signal_status(interrupts[0])
     if load.timed_out:
-        raise TimedOut(f"the load wasn't over after {plan.timeout:g} s; its calls were hung up")
+        raise TimedOutError(f"the load wasn't over after {plan.timeout:g} s; its calls were hung up")
     if report.failed == report.placed and not report.connected:
         raise RefusedError(next(iter(report.problems)))
     if not report.ok:
-        return CheckFailed.exit_status
-    return ListenctlError.exit_status if calls.broken or not printed else 0
+        return ExitStatus.CHECK_FAILED
+    return ExitStatus.FAILED if calls.broken or not printed else 0
 
 
 def _print(report: LoadReport, presentation: LoadPresentation) -> bool:
     if presentation.json:
         return _say(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
-    return presentation.quiet or _say(report_text(report, Look.of(sys.stdout, os.environ)))
+    return presentation.quiet or _say(report_text(report, TextStyle.of_stream(sys.stdout, os.environ)))
 
 
 def _say(text: str) -> bool:
@@ -85,9 +85,9 @@ def _say(text: str) -> bool:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as exc:
-        give_up_stdout(exc)
+        discard_stdout(exc)
         if exc.errno == errno.EPIPE:
-            complain("stdout: the report can't be written, its reader has gone")
+            write_message("stdout: the report can't be written, its reader has gone")
         return False
     return True
 
@@ -116,7 +116,7 @@ class _CallWriter:
             self.broken = True
             reason = (self._writer.problem or "its reader has stopped").lower()
             name = "stdout" if self._path == STDOUT else self._path
-            complain(f"{name}: {lost} {'call' if lost == 1 else 'calls'} couldn't be written, {reason}")
+            write_message(f"{name}: {lost} {'call' if lost == 1 else 'calls'} couldn't be written, {reason}")
 
 
 def _descriptor(path: Path | None) -> int | None:

@@ -7,7 +7,7 @@ from listenctl.load.measure_echo import EchoResult
 from listenctl.load.report import LoadReport
 from listenctl.load.run_load import LoadSnapshot
 from listenctl.statistics import Summary
-from listenctl.terminal.printable_text import Look, byte_size, duration, printable
+from listenctl.terminal.printable_text import TextStyle, format_duration, format_size, printable
 
 _COLUMNS = ("p50", "p95", "p99", "max")
 _LABEL, _CELL = 14, 11
@@ -25,7 +25,7 @@ _TOO_SLOW = "this machine was too slow for so many calls; don't trust these figu
 def progress(snapshot: LoadSnapshot) -> str:
     """Return one line on how a load goes."""
     parts = [
-        duration(snapshot.elapsed),
+        format_duration(snapshot.elapsed),
         f"{snapshot.placed} of {snapshot.planned} calls placed",
         f"{snapshot.live} live",
         f"{snapshot.over} over",
@@ -36,12 +36,12 @@ def progress(snapshot: LoadSnapshot) -> str:
     return ", ".join(parts)
 
 
-def report_text(report: LoadReport, look: Look) -> str:
+def report_text(report: LoadReport, style: TextStyle) -> str:
     """Return the report."""
-    return "".join(f"{line}\n" for line in _lines(report, look))
+    return "".join(f"{line}\n" for line in _lines(report, style))
 
 
-def _lines(report: LoadReport, look: Look) -> Iterator[str]:
+def _lines(report: LoadReport, style: TextStyle) -> Iterator[str]:
     yield _line("Server", printable(report.url))
     yield _line("Calls", _calls(report))
     yield _line("Formats", ", ".join(f"{count} of {name}" for name, count in sorted(report.formats.items())))
@@ -49,17 +49,17 @@ def _lines(report: LoadReport, look: Look) -> Iterator[str]:
     if report.close_codes:
         yield _line("Closed", ", ".join(_closes(report)))
     if report.connected:
-        yield from _measured(report, look)
-    yield from _problems(report, look)
+        yield from _measured(report, style)
+    yield from _problems(report, style)
     yield ""
     for outcome in report.outcomes:
-        word = look.paint("kept", _GREEN) if outcome.ok else look.paint("FAILED", _RED)
+        word = style.paint("kept", _GREEN) if outcome.ok else style.paint("FAILED", _RED)
         yield _line("Fail if", f"{printable(outcome.text)}: {word}, {outcome.detail}")
 
 
-def _measured(report: LoadReport, look: Look) -> Iterator[str]:
+def _measured(report: LoadReport, style: TextStyle) -> Iterator[str]:
     yield ""
-    yield look.paint("".join((" " * _LABEL, *(f"{name:>{_CELL}}" for name in _COLUMNS))), _BOLD)
+    yield style.paint("".join((" " * _LABEL, *(f"{name:>{_CELL}}" for name in _COLUMNS))), _BOLD)
     yield from _table(report.distributions)
     yield _line("Lost", f"{report.lost_samples} samples that the server didn't take in time")
     if report.ignoring_calls:
@@ -71,7 +71,7 @@ def _measured(report: LoadReport, look: Look) -> Iterator[str]:
     if report.echo is not None:
         yield from _echo(report.echo)
     if report.too_slow:
-        yield _line("Too slow", look.paint(_TOO_SLOW, _RED))
+        yield _line("Too slow", style.paint(_TOO_SLOW, _RED))
 
 
 def _closes(report: LoadReport) -> Iterator[str]:
@@ -102,7 +102,7 @@ _ENDINGS: Mapping[LoadCallEnding, str] = {
 def _table(distributions: Mapping[str, Summary | None]) -> Iterator[str]:
     for name, label in _TIMES.items():
         yield _row(label, distributions[name], lambda value: f"{value * 1000:.1f} ms")
-    yield _row("Unread", distributions["unread"], byte_size)
+    yield _row("Unread", distributions["unread"], format_size)
 
 
 def _echo(echo: EchoResult) -> Iterator[str]:
@@ -114,12 +114,12 @@ def _echo(echo: EchoResult) -> Iterator[str]:
         yield _line("", f"{echo.inverted} blocks came back inverted")
 
 
-def _problems(report: LoadReport, look: Look) -> Iterator[str]:
+def _problems(report: LoadReport, style: TextStyle) -> Iterator[str]:
     if not report.problems:
         return
     yield ""
     for problem, count in report.problems.most_common(_MAX_PROBLEMS):
-        yield _line("Failed", f"{look.paint(str(count), _RED)} x {printable(problem)}")
+        yield _line("Failed", f"{style.paint(str(count), _RED)} x {printable(problem)}")
     if len(report.problems) > _MAX_PROBLEMS:
         yield _line("", f"and {len(report.problems) - _MAX_PROBLEMS} other reasons, in the output of --json")
 

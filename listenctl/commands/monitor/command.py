@@ -9,7 +9,7 @@ import typer
 
 from listenctl.commands.live_calls.recipient_options import ServerNameOptions, check_call, socket_of
 from listenctl.commands.option_choices import Ear
-from listenctl.commands.shared_options import OUTPUT, option, takes
+from listenctl.commands.shared_options import OUTPUT, option, with_options
 from listenctl.errors import UsageError
 
 SOUND = "Sound"
@@ -62,7 +62,7 @@ def monitor(options: MonitorOptions) -> int:
     return _run(options)
 
 
-app.command()(takes(MonitorOptions, monitor))
+app.command()(with_options(MonitorOptions, monitor))
 
 
 def _list_devices(options: MonitorOptions) -> int:

@@ -6,7 +6,7 @@ from typing import TextIO
 
 from listenctl.events import VERSION, json_line
 from listenctl.media.devices.sound_devices import Device
-from listenctl.terminal.printable_text import cells, pad, printable
+from listenctl.terminal.printable_text import cell_width, pad_cells, printable
 from listenctl.terminal.standard_streams import write_line
 
 _HEADINGS = ("NUMBER", "NAME", "SYSTEM", "IN", "OUT", "RATE", "DEFAULT")
@@ -21,9 +21,9 @@ def print_devices(devices: Sequence[Device], stream: TextIO, *, as_json: bool) -
         write_line(stream, "no sound devices")
         return
     rows = [_HEADINGS, *map(_row, devices)]
-    widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(cell_width, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        write_line(stream, "  ".join(map(pad, row, widths)).rstrip())
+        write_line(stream, "  ".join(map(pad_cells, row, widths)).rstrip())
 
 
 def _row(device: Device) -> tuple[str, ...]:

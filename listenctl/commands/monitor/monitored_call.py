@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from listenctl.media.levels import LevelMeter
 from listenctl.protocol.audio import AudioFormat
-from listenctl.terminal.level_meter import ChannelLevel, LevelPlayback, MeterBallistics
+from listenctl.terminal.level_meter import ChannelLevel, LevelDelay, MeterBallistics
 
 State = Literal["live", "paused", "waiting"]
 
@@ -54,7 +54,7 @@ class HeardCall:
     skipped: float = 0.0
     _last_audio: float | None = None
     _meter: LevelMeter = field(init=False)
-    _playback: LevelPlayback = field(init=False)
+    _playback: LevelDelay = field(init=False)
     _ballistics: MeterBallistics = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class HeardCall:
         """Take the audio from now on as ``audio_format``."""
         self.format = audio_format
         self._meter = LevelMeter(audio_format, _WINDOW)
-        self._playback = LevelPlayback(self._meter.window, _BAR_DELAY)
+        self._playback = LevelDelay(self._meter.window, _BAR_DELAY)
         self._ballistics = MeterBallistics(audio_format.channels)
 
     def take_audio(self, data: bytes, now: float) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.connection_options import ConnectionOptions, given_credentials, target_of
-from listenctl.commands.shared_options import OUTPUT, option, takes
+from listenctl.commands.shared_options import OUTPUT, option, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def replay(options: ReplayOptions) -> int:
         return play(options, capture, found, speed, rounds)
 
 
-app.command()(takes(ReplayOptions, replay))
+app.command()(with_options(ReplayOptions, replay))
 
 
 def _check_company(options: ReplayOptions) -> None:

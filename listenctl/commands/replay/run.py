@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from listenctl.capture.packets.packet_batches import Notice
 from listenctl.commands.replay.view import application_lines, progress, result_lines, totals_line
 from listenctl.commands.serve.server_meters import can_draw
-from listenctl.errors import CheckFailed, ListenctlError, RefusedError
+from listenctl.errors import ExitStatus, signal_status
 from listenctl.net.listening_sockets import raise_descriptor_limit
 from listenctl.replay.plan import ApplicationPlan, ApplicationResult, ReplayPlan, ReplayResult
 from listenctl.replay.replay_script import CapturedCall
 from listenctl.replay.replay_server import ReplayServer
 from listenctl.replay.run_replay import ReplayRun, ReplayTotals
-from listenctl.terminal.printable_text import Look, printable
+from listenctl.terminal.printable_text import TextStyle, printable
 from listenctl.terminal.progress_line import ProgressLine
-from listenctl.terminal.standard_streams import complain, write_out
+from listenctl.terminal.standard_streams import write_message, write_stdout
 
 MAX_ERRORS = 20
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -57,7 +57,7 @@ async def run_replay(
         totals = await replay.run()
     output.total(totals)
     if not signals and not totals.connected:
-        return RefusedError.exit_status
+        return ExitStatus.REFUSED
     return _status(totals, signals, output)
 
 
@@ -82,7 +82,7 @@ async def run_application(
         calls,
         limit=limit,
         on_result=output.said,
-        on_refused=lambda reason: complain(f"refused a connection: it {reason}"),
+        on_refused=lambda reason: write_message(f"refused a connection: it {reason}"),
         on_notice=output.notice,
     )
     host, port = place
@@ -90,7 +90,7 @@ async def run_application(
     signals = _watch_signals(server.stop, output)
     if not presentation.quiet:
         shown = f"[{host}]" if ":" in host else host
-        complain(f"plays {printable(plan.capture.name)} to whoever calls ws://{shown}:{bound}/")
+        write_message(f"plays {printable(plan.capture.name)} to whoever calls ws://{shown}:{bound}/")
     totals = await server.wait()
     output.total(totals)
     return _status(totals, signals, output)
@@ -98,10 +98,10 @@ async def run_application(
 
 def _status(totals: ReplayTotals, signals: Sequence[int], output: "_Output") -> int:
     if signals:
-        return 128 + signals[0]
+        return signal_status(signals[0])
     if totals.ok < totals.played:
-        return CheckFailed.exit_status
-    return ListenctlError.exit_status if output.broken else 0
+        return ExitStatus.CHECK_FAILED
+    return ExitStatus.FAILED if output.broken else 0
 
 
 class _Output:
@@ -110,28 +110,28 @@ class _Output:
     def __init__(self, presentation: ReplayPresentation, name: str) -> None:
         self._presentation = presentation
         self._name = name
-        self._look = Look.of(sys.stdout, os.environ)
+        self._style = TextStyle.of_stream(sys.stdout, os.environ)
         self._errors: set[str] = set()
         self._line: ProgressLine | None = None
         self.broken = False
 
     def played(self, result: ReplayResult) -> None:
         """Report a call against a server."""
-        self._report(result, result_lines(result, self._look))
+        self._report(result, result_lines(result, self._style))
 
     def said(self, result: ApplicationResult) -> None:
         """Report a call of a client."""
-        self._report(result, application_lines(result, self._look))
+        self._report(result, application_lines(result, self._style))
 
     def notice(self, notice: Notice) -> None:
         """Say what is wrong with the capture."""
         self._make_room()
-        complain(printable(f"{self._name}: {notice}"))
+        write_message(printable(f"{self._name}: {notice}"))
 
     def total(self, totals: ReplayTotals) -> None:
         """Sum up, where there was more than one call."""
         if totals.played > 1 and not (self._presentation.json or self._presentation.quiet):
-            self._write(totals_line(totals, self._look))
+            self._write(totals_line(totals, self._style))
 
     def _report(self, result: ReplayResult | ApplicationResult, lines: Iterator[str]) -> None:
         shown = not (self._presentation.json or self._presentation.quiet)
@@ -147,7 +147,7 @@ class _Output:
         if error and error not in self._errors and len(self._errors) < MAX_ERRORS:
             self._errors.add(error)
             self._make_room()
-            complain(printable(error))
+            write_message(printable(error))
 
     @asynccontextmanager
     async def progress(self, describe: Callable[[], str]) -> AsyncIterator[None]:
@@ -162,7 +162,7 @@ class _Output:
 
     def _write(self, text: str) -> None:
         self._make_room()
-        self.broken = self.broken or not write_out(text + "\n")
+        self.broken = self.broken or not write_stdout(text + "\n")
 
     def leave(self) -> None:
         """Give the terminal back, for an end that can't wait."""
@@ -182,7 +182,7 @@ def _watch_signals(stop: Callable[[], None], output: _Output) -> list[int]:
         received.append(number)
         if len(received) > 1:
             output.leave()
-            os._exit(128 + number)
+            os._exit(signal_status(number))
         stop()
 
     loop = asyncio.get_running_loop()

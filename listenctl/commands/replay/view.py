@@ -6,7 +6,7 @@ from listenctl.replay.compare_answers import AnswerComparison
 from listenctl.replay.compare_texts import AnswerDifference
 from listenctl.replay.plan import ApplicationResult, ReplayResult
 from listenctl.replay.run_replay import ReplayTotals
-from listenctl.terminal.printable_text import Look, byte_size, duration, moment, printable
+from listenctl.terminal.printable_text import TextStyle, format_duration, format_moment, format_size, printable
 
 MAX_LINES = 20
 MAX_DETAIL = 200
@@ -15,18 +15,18 @@ _RED, _GREEN, _YELLOW = "31", "32", "33"
 
 def progress(live: int, frames: int, elapsed: float) -> str:
     """Return one line on how it goes."""
-    return f"{duration(elapsed)}  {_counted(live, 'call')} live, {_counted(frames, 'frame')} played"
+    return f"{format_duration(elapsed)}  {_counted(live, 'call')} live, {_counted(frames, 'frame')} played"
 
 
-def result_lines(result: ReplayResult, look: Look) -> Iterator[str]:
+def result_lines(result: ReplayResult, style: TextStyle) -> Iterator[str]:
     """Yield how a call was played against a server."""
     yield f"{call_name(result)}: {_played(result)}; {_ending(result)}"
     for text in _faults(result):
-        yield f"  {look.paint(printable(text), _RED)}"
+        yield f"  {style.paint(printable(text), _RED)}"
     for text in result.notes:
         yield f"  {printable(text)}"
     if result.comparison is not None:
-        yield from _compared(result.comparison, look)
+        yield from _compared(result.comparison, style)
 
 
 def call_name(result: ReplayResult) -> str:
@@ -35,10 +35,10 @@ def call_name(result: ReplayResult) -> str:
     return f"call {result.call}{which}"
 
 
-def application_lines(result: ApplicationResult, look: Look) -> Iterator[str]:
+def application_lines(result: ApplicationResult, style: TextStyle) -> Iterator[str]:
     """Yield how an application was played to a caller."""
     said = f"said {result.frames} frames in {result.seconds:.1f} s{_late(result.lateness)}"
-    heard = f"heard {_counted(result.texts, 'text')} and {byte_size(result.audio_bytes)} of audio"
+    heard = f"heard {_counted(result.texts, 'text')} and {format_size(result.audio_bytes)} of audio"
     closed = "no Close" if result.closed is None else f"closed with {result.closed}"
     yield f"caller {result.caller}, call {result.call}: {said}; {heard}; {closed}"
     faults = [result.error] if result.error else []
@@ -49,15 +49,15 @@ def application_lines(result: ApplicationResult, look: Look) -> Iterator[str]:
     if result.missed:
         faults.append(f"{_counted(result.missed, 'text')} of jambonz in the capture waited for in vain")
     for text in faults:
-        yield f"  {look.paint(printable(text), _RED)}"
+        yield f"  {style.paint(printable(text), _RED)}"
     if result.lost:
         yield f"  the capture lacks frames of the application, at {_counted(result.lost, 'place')}"
 
 
-def totals_line(totals: ReplayTotals, look: Look) -> str:
+def totals_line(totals: ReplayTotals, style: TextStyle) -> str:
     """Return one line on all calls."""
     text = f"{_counted(totals.played, 'call')} played, {totals.ok} as they should be"
-    return look.paint(text, _GREEN if totals.ok == totals.played else _RED)
+    return style.paint(text, _GREEN if totals.ok == totals.played else _RED)
 
 
 def _played(result: ReplayResult) -> str:
@@ -91,25 +91,25 @@ def _left(frames: int | None) -> str:
     return "frames" if frames is None else _counted(frames, "frame")
 
 
-def _compared(comparison: AnswerComparison, look: Look) -> Iterator[str]:
+def _compared(comparison: AnswerComparison, style: TextStyle) -> Iterator[str]:
     texts, audio = comparison.texts, comparison.audio
-    said = f"{texts[1]} of {texts[0]} texts, {byte_size(audio[1])} of {byte_size(audio[0])} of audio"
+    said = f"{texts[1]} of {texts[0]} texts, {format_size(audio[1])} of {format_size(audio[0])} of audio"
     if not comparison.count:
-        yield f"  {look.paint('answered as in the capture', _GREEN)}: {said}"
+        yield f"  {style.paint('answered as in the capture', _GREEN)}: {said}"
         return
-    yield f"  {look.paint(_counted(comparison.count, 'difference'), _RED)} to the answers in the capture: {said}"
+    yield f"  {style.paint(_counted(comparison.count, 'difference'), _RED)} to the answers in the capture: {said}"
     for difference in comparison.differences[:MAX_LINES]:
-        yield f"  {_difference(difference, look)}"
+        yield f"  {_difference(difference, style)}"
     if comparison.count > MAX_LINES:
         yield f"  and {comparison.count - MAX_LINES} more, in the output of --json"
 
 
-def _difference(difference: AnswerDifference, look: Look) -> str:
+def _difference(difference: AnswerDifference, style: TextStyle) -> str:
     at = difference.live_at if difference.captured_at is None else difference.captured_at
-    time = "" if at is None else moment(at)
+    time = "" if at is None else format_moment(at)
     what = printable(difference.what, 20)
     return (
-        f"{look.paint(f'{difference.kind:9}', _YELLOW)} {time:>7}  {what}: {printable(difference.detail, MAX_DETAIL)}"
+        f"{style.paint(f'{difference.kind:9}', _YELLOW)} {time:>7}  {what}: {printable(difference.detail, MAX_DETAIL)}"
     )
 
 

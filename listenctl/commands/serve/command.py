@@ -14,7 +14,7 @@ import typer
 
 from listenctl.commands.serve.relay_options import RelayOptions, read_application
 from listenctl.commands.serve.responder_options import ResponderOptions, descriptors, make_responders
-from listenctl.commands.shared_options import RECORDING, RecorderOptions, ServerOptions, takes
+from listenctl.commands.shared_options import RECORDING, RecorderOptions, ServerOptions, with_options
 from listenctl.errors import UsageError
 from listenctl.net.runtime_folder import DEFAULT_NAME, socket_path
 
@@ -61,7 +61,7 @@ def serve(options: ServeOptions) -> int:
     return run(options, options.record, SERVE_READ_INTERVAL, responders, application=application)
 
 
-app.command()(takes(ServeOptions, serve))
+app.command()(with_options(ServeOptions, serve))
 
 
 def run(

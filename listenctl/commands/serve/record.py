@@ -7,7 +7,7 @@ import typer
 
 from listenctl.commands.config_file import option_name
 from listenctl.commands.serve.command import RECORD_READ_INTERVAL, ServeOptions, run
-from listenctl.commands.shared_options import RecorderOptions, takes
+from listenctl.commands.shared_options import RecorderOptions, with_options
 
 app = typer.Typer(add_completion=False)
 
@@ -35,7 +35,7 @@ def record(options: RecordOptions) -> int:
     return run(options, options.dest, RECORD_READ_INTERVAL)
 
 
-app.command()(takes(RecordOptions, record))
+app.command()(with_options(RecordOptions, record))
 
 
 def is_option_of_serve(option: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from listenctl.commands.serve.server_meters import can_draw
 from listenctl.commands.serve.view import LiveView
-from listenctl.errors import CheckFailed, ListenctlError, TimedOut
+from listenctl.errors import ExitStatus, TimedOutError, signal_status
 from listenctl.events import Reporter, Sink
 from listenctl.server.calls.level_events import LevelReporter
 from listenctl.server.dump.call_dumper import dumping
@@ -22,11 +22,11 @@ from listenctl.server.recording.pipe_recorder import PipeRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
-from listenctl.terminal.event_lines import FAILURES, LASTING, READABLE, human_line
+from listenctl.terminal.event_lines import FAILURE_EVENTS, LASTING_EVENTS, PRINTED_EVENTS, format_event
 from listenctl.terminal.event_output import EventOutput
 from listenctl.terminal.line_writer import LineWriter
-from listenctl.terminal.printable_text import Look
-from listenctl.terminal.standard_streams import keep_stderr
+from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.standard_streams import reserve_stderr
 from listenctl.terminal.stop_signals import stop_at_signals
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def run_server(
     """
     with ExitStack() as closing:
         if speaker is not None:
-            keep_stderr()
+            reserve_stderr()
         reporter = Reporter(*([presentation.on_event] if presentation.on_event else []))
         recorder = _recorder(recording, reporter)
         server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
@@ -108,10 +108,10 @@ async def run_server(
             await _wait(server, patience)
     lost = server.lost_audio or (recorder is not None and recorder.lost_audio)
     if lost or (dumper is not None and dumper.lost_frames):
-        return CheckFailed.exit_status
+        return ExitStatus.CHECK_FAILED
     if output.broken:
-        return ListenctlError.exit_status
-    return 128 + ended_by[0] if ended_by and server.was_cut_short else 0
+        return ExitStatus.FAILED
+    return signal_status(ended_by[0]) if ended_by and server.was_cut_short else 0
 
 
 def _sound_reporter(reporter: Reporter) -> "Callable[[SoundState], None]":
@@ -142,7 +142,7 @@ async def _wait(server: ListenServer, patience: float | None) -> None:
         loop.call_later(patience, give_up)
     await server.wait()
     if timed_out:
-        raise TimedOut(f"no call came within {patience:g} s")
+        raise TimedOutError(f"no call came within {patience:g} s")
 
 
 def _recorder(recording: RecordSettings | None, reporter: Reporter) -> CallRecorder | None:
@@ -176,17 +176,17 @@ async def _face(server: ListenServer, presentation: Presentation) -> AsyncIterat
 
     What it yields gives the terminal back, for an end that can't wait.
     """
-    look = Look.of(sys.stderr, os.environ)
+    style = TextStyle.of_stream(sys.stderr, os.environ)
     # Whoever reads the JSON may print on this very terminal.
     if not (presentation.quiet or presentation.json) and can_draw(sys.stderr, os.environ):
-        view = LiveView(server, sys.stderr, look, presentation.title)
-        server.reporter.add(_printer(view.screen.print_above, look), LASTING)
+        view = LiveView(server, sys.stderr, style, presentation.title)
+        server.reporter.add(_printer(view.screen.print_above, style), LASTING_EVENTS)
         async with _running(view.run()):
             yield view.screen.close
         return
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
-    kinds = FAILURES if presentation.quiet or presentation.json else READABLE
-    server.reporter.add(_printer(writer.write, look), kinds)
+    kinds = FAILURE_EVENTS if presentation.quiet or presentation.json else PRINTED_EVENTS
+    server.reporter.add(_printer(writer.write, style), kinds)
     try:
         yield lambda: None
     finally:
@@ -204,5 +204,5 @@ async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
             await task
 
 
-def _printer(write: Callable[[str], None], look: Look) -> Sink:
-    return lambda report: write(human_line(report, look))
+def _printer(write: Callable[[str], None], style: TextStyle) -> Sink:
+    return lambda report: write(format_event(report, style))

@@ -9,16 +9,16 @@ from listenctl.media.levels import LevelMeter, Levels
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.server import ListenServer
-from listenctl.terminal.level_meter import ChannelLevel, LevelPlayback, MeterBallistics
-from listenctl.terminal.printable_text import Look
-from listenctl.terminal.stop_signals import stopping_at_ctrl_z
+from listenctl.terminal.level_meter import ChannelLevel, LevelDelay, MeterBallistics
+from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.stop_signals import suspending_at_ctrl_z
 
 FRAME_TIME = 0.1
 
 
 @dataclass(slots=True)
 class _Needles:
-    playback: LevelPlayback
+    playback: LevelDelay
     ballistics: MeterBallistics
     channels: int
 
@@ -29,19 +29,19 @@ class _Needles:
 class LiveView:
     """Show a server and its calls on a terminal until closed."""
 
-    def __init__(self, server: ListenServer, stream: TextIO, look: Look, title: str) -> None:
+    def __init__(self, server: ListenServer, stream: TextIO, style: TextStyle, title: str) -> None:
         self._server = server
         self._title = title
         self._loop = asyncio.get_running_loop()
         self._needles: dict[str, _Needles] = {}
         self._delay = server.settings.read_interval + FRAME_TIME
-        self.screen = MeterScreen(stream, look, clock=self._loop.time)
+        self.screen = MeterScreen(stream, style, clock=self._loop.time)
         server.watchers.append(self)
 
     async def run(self) -> None:
         """Draw until cancelled."""
         try:
-            with stopping_at_ctrl_z(self.screen.close):
+            with suspending_at_ctrl_z(self.screen.close):
                 while True:
                     self.screen.draw(self._view())
                     await asyncio.sleep(FRAME_TIME)
@@ -52,7 +52,7 @@ class LiveView:
         """Return what measures a call that begins."""
         meter = LevelMeter(log.audio_format)
         channels = log.audio_format.channels
-        playback = LevelPlayback(meter.window, self._delay)
+        playback = LevelDelay(meter.window, self._delay)
         self._needles[log.id] = _Needles(playback, MeterBallistics(channels), channels)
         return meter
 

@@ -10,11 +10,11 @@ from rich.cells import cell_len
 from listenctl.commands.call.call_meters import draw_gauge, render_call
 from listenctl.simulator.call_snapshot import CallSnapshot
 from listenctl.terminal.level_meter import ChannelLevel
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.snapshots import QUIET as NOTHING
 
-PLAIN = Look(color=False)
-ASCII = Look(color=False, unicode=False)
+PLAIN = TextStyle(color=False)
+ASCII = TextStyle(color=False, unicode=False)
 STEREO = (ChannelLevel(-30, -12), ChannelLevel(-6, -6, clipped=True))
 HEARD = (ChannelLevel(-30, -12),)
 CALL = replace(
@@ -34,8 +34,8 @@ CALL = replace(
 QUIET = replace(CALL, state="connecting", buffered=0.0, held=0.0, marks=(), commands=0, wrong=0, digits="")
 
 
-def draw(call: CallSnapshot, *recent: str, columns: int = 80, rows: int = 24, look: Look = PLAIN) -> list[str]:
-    lines = render_call(call, recent, (columns, rows), look=look, sent=STEREO, heard=HEARD)
+def draw(call: CallSnapshot, *recent: str, columns: int = 80, rows: int = 24, style: TextStyle = PLAIN) -> list[str]:
+    lines = render_call(call, recent, (columns, rows), style=style, sent=STEREO, heard=HEARD)
     return [line.rstrip() for line in lines]
 
 
@@ -61,7 +61,7 @@ def test_everything_fits_80_columns() -> None:
 
 
 def test_a_call_that_has_not_started_says_so() -> None:
-    lines = render_call(QUIET, (), (80, 24), look=PLAIN)
+    lines = render_call(QUIET, (), (80, 24), style=PLAIN)
 
     assert lines[1].startswith("connecting · ")
     assert lines[2:4] == ["to server  no audio yet", "to caller  no audio yet"]
@@ -75,9 +75,9 @@ def test_what_a_slow_server_costs_stands_first() -> None:
 
 
 def test_trouble_is_red_and_health_is_not() -> None:
-    look = Look()
-    bad = draw(replace(CALL, lost_samples=160), look=look)
-    good = draw(replace(CALL, wrong=0), look=look)
+    style = TextStyle()
+    bad = draw(replace(CALL, lost_samples=160), style=style)
+    good = draw(replace(CALL, wrong=0), style=style)
 
     assert "\x1b[31m160 samples lost\x1b[0m" in bad[5]
     assert "\x1b[31m2 wrong\x1b[0m" in bad[6]
@@ -85,7 +85,7 @@ def test_trouble_is_red_and_health_is_not() -> None:
 
 
 def test_ascii_view_holds_no_other_character() -> None:
-    lines = draw(replace(CALL, marks=("größe",)), "● line", look=ASCII)
+    lines = draw(replace(CALL, marks=("größe",)), "● line", style=ASCII)
 
     assert all(line.isascii() for line in lines[:9])
     assert lines[4].startswith("playout    ########=....")
@@ -112,9 +112,9 @@ def test_the_newest_keys_are_kept() -> None:
 
 def test_the_key_that_hangs_up_is_told_where_there_is_room() -> None:
     wide, narrow = (
-        render_call(CALL, (), (columns, 24), look=PLAIN, hint="q hangs up")[8].rstrip() for columns in (80, 25)
+        render_call(CALL, (), (columns, 24), style=PLAIN, hint="q hangs up")[8].rstrip() for columns in (80, 25)
     )
-    before_any_key = render_call(QUIET, (), (80, 24), look=PLAIN, hint="q hangs up")[8]
+    before_any_key = render_call(QUIET, (), (80, 24), style=PLAIN, hint="q hangs up")[8]
 
     assert (wide, narrow) == ("keys       12# · q hangs up", "keys       12#")
     assert before_any_key == "keys       q hangs up"
@@ -170,15 +170,15 @@ snapshots = st.builds(
     st.lists(levels, max_size=2),
     st.integers(0, 120),
     st.integers(0, 30),
-    st.builds(Look, color=st.booleans(), unicode=st.booleans()),
+    st.builds(TextStyle, color=st.booleans(), unicode=st.booleans()),
 )
 def test_no_call_leaves_its_place_or_controls_the_terminal(
-    call: CallSnapshot, recent: list[str], sent: list[ChannelLevel], columns: int, rows: int, look: Look
+    call: CallSnapshot, recent: list[str], sent: list[ChannelLevel], columns: int, rows: int, style: TextStyle
 ) -> None:
-    lines = render_call(call, recent, (columns, rows), look=look, sent=sent, heard=sent[:1])
+    lines = render_call(call, recent, (columns, rows), style=style, sent=sent, heard=sent[:1])
 
     drawn = [plain(line) for line in lines]
     assert len(drawn) <= rows
     assert all(cell_len(line) <= columns for line in drawn)
     assert all(character.isprintable() for line in drawn for character in line)
-    assert look.unicode or all(line.isascii() for line in drawn[:9])
+    assert style.unicode or all(line.isascii() for line in drawn[:9])

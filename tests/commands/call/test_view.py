@@ -10,7 +10,7 @@ from typing import Any
 from listenctl.commands.call.view import CallView
 from listenctl.media.levels import Level
 from listenctl.simulator.call_snapshot import CallSnapshot
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.job import Quiet
 from tests.helpers.server import until
 
@@ -34,7 +34,7 @@ def event(name: str, **fields: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def running(call: Changing) -> AsyncIterator[tuple[CallView, io.StringIO]]:
     stream = io.StringIO()
-    view = CallView(call, stream, Look(color=False))
+    view = CallView(call, stream, TextStyle(color=False))
     async with asyncio.timeout(15):
         task = asyncio.create_task(view.run())
         await until(lambda: "ws://h/" in stream.getvalue())

@@ -13,12 +13,12 @@ from listenctl.commands.inspect.timeline_view import Form, StoryPrinter
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from listenctl.terminal.printable_text import Look, cells
+from listenctl.terminal.printable_text import TextStyle, cell_width
 from tests.helpers.frames import BINARY, PING, TEXT
 from tests.helpers.inspected import APPLICATION, BEGAN, JAMBONZ, MadeUp, capture_events, new_session
 
-PLAIN = Look(color=False, unicode=True)
-ASCII = Look(color=False, unicode=False)
+PLAIN = TextStyle(color=False, unicode=True)
+ASCII = TextStyle(color=False, unicode=False)
 
 
 def told(events: Iterable[CaptureEvent]) -> list[Item]:
@@ -33,9 +33,11 @@ def told(events: Iterable[CaptureEvent]) -> list[Item]:
     return items
 
 
-def printed(name: str, form: Form, *, columns: int | None = None, live: bool = False, look: Look = PLAIN) -> list[str]:
+def printed(
+    name: str, form: Form, *, columns: int | None = None, live: bool = False, style: TextStyle = PLAIN
+) -> list[str]:
     lines: list[str] = []
-    printer = StoryPrinter(lines.append, form, look, columns=columns, live=live)
+    printer = StoryPrinter(lines.append, form, style, columns=columns, live=live)
     story = Story(printer.tell)
     inspector = CaptureInspector(None, [story, printer])
     for event in capture_events(name):
@@ -119,8 +121,8 @@ def test_a_ladder_has_one_width_and_an_arrow_in_each_line() -> None:
 
     assert head.startswith("4ac39924")
     assert names.split() == ["jambonz", "application"]
-    assert cells(names) == 80 - 1
-    assert {cells(one) for one in lines} == {80 - 1}
+    assert cell_width(names) == 80 - 1
+    assert {cell_width(one) for one in lines} == {80 - 1}
     assert all(("▶" in one) != ("◀" in one) for one in lines)
 
 
@@ -128,13 +130,13 @@ def test_a_ladder_has_one_width_and_an_arrow_in_each_line() -> None:
 def test_a_ladder_fits_any_width(columns: int) -> None:
     item = Item(1.0, JAMBONZ, Kind.TEXT, "x" * 500)
 
-    assert cells(ladder_line(item, PLAIN, columns)) <= max(columns, 33)
-    assert cells(ladder_head(PLAIN, columns)) <= max(columns, 33)
+    assert cell_width(ladder_line(item, PLAIN, columns)) <= max(columns, 33)
+    assert cell_width(ladder_head(PLAIN, columns)) <= max(columns, 33)
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:
     for form in (Form.TIMELINE, Form.LADDER):
-        assert "".join(printed("c2_bidir_stream8k_marks_nominus1", form, columns=80, look=ASCII)[1:]).isascii()
+        assert "".join(printed("c2_bidir_stream8k_marks_nominus1", form, columns=80, style=ASCII)[1:]).isascii()
 
 
 def test_json_lines_have_all_of_an_event() -> None:

@@ -3,10 +3,10 @@
 from listenctl.commands.inspect.inspected_call_summary import summary
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Culprit, Severity, Violation
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.inspected import APPLICATION, JAMBONZ, SILENCE, MadeUp, capture_events, inspect, new_session
 
-PLAIN = Look(color=False, unicode=True)
+PLAIN = TextStyle(color=False, unicode=True)
 
 
 def lines_of(report: CallReport, columns: int | None = None) -> list[str]:
@@ -128,7 +128,7 @@ def test_severities_have_colours() -> None:
     made.say(0.1, "{")
     report = made.close(0.2)
 
-    assert any("\x1b[31merror\x1b[0m" in one for one in summary(report, Look(color=True), None))
+    assert any("\x1b[31merror\x1b[0m" in one for one in summary(report, TextStyle(color=True), None))
 
 
 def test_what_the_sound_is_like_is_told() -> None:

@@ -11,11 +11,11 @@ from listenctl.capture.capture_events import CapturedSession
 from listenctl.commands.inspect.inspected_calls_table import csv_lines, table
 from listenctl.commands.inspect.listen_calls import is_call, others, seen_instead
 from listenctl.inspection.call_report import CallReport
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.inspected import MadeUp, capture_events, inspect, new_session
 from tests.helpers.pcap import Packet, Talk, pcap
 
-PLAIN = Look(color=False, unicode=True)
+PLAIN = TextStyle(color=False, unicode=True)
 
 
 def real(name: str) -> CallReport:
@@ -62,7 +62,7 @@ def test_numbers_are_told_apart_by_their_ends() -> None:
     reports = [real("c2_bidir_stream8k_marks_nominus1"), real("e_playaudio_featureserver")]
 
     assert "  …30001  …70002  " in table(reports, PLAIN, 120)[1]
-    assert "  ~30001  ~70002  " in table(reports, Look(color=False, unicode=False), 120)[1]
+    assert "  ~30001  ~70002  " in table(reports, TextStyle(color=False, unicode=False), 120)[1]
 
 
 def test_csv_is_what_a_spreadsheet_reads() -> None:

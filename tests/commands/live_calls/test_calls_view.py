@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from listenctl.commands.live_calls.calls_view import frame, table, unique_prefixes
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.fake_control import SERVER, live_call
 
-PLAIN = Look(color=False)
+PLAIN = TextStyle(color=False)
 UUIDS = ("7f1c9a52-1f3e-4a6b-9c1d-aaaaaaaaaaaa", "7f1c9a52-1f3e-4a6b-9c1d-bbbbbbbbbbbb", "0b7e5d10-1")
 
 
@@ -66,9 +66,9 @@ def test_what_a_peer_sent_is_harmless() -> None:
 
 
 def test_a_terminal_of_ascii_gets_ascii() -> None:
-    look = Look(color=False, unicode=False)
+    style = TextStyle(color=False, unicode=False)
 
-    assert all(line.isascii() for line in table(listing(live_call(to="ü" * 40)), look, 60))
+    assert all(line.isascii() for line in table(listing(live_call(to="ü" * 40)), style, 60))
 
 
 def test_calls_that_dont_fit_on_the_screen_are_counted() -> None:

@@ -2,9 +2,9 @@ import pytest
 
 from listenctl.commands.live_calls.play_to_call_view import render_progress
 from listenctl.play_to_call.play_result import Progress
-from listenctl.terminal.printable_text import Look, cells
+from listenctl.terminal.printable_text import TextStyle, cell_width
 
-PLAIN = Look(color=False, unicode=True)
+PLAIN = TextStyle(color=False, unicode=True)
 PLAYING = Progress("playing", 2.7, 2.5, 5.0, 0.2)
 
 
@@ -28,11 +28,11 @@ def test_a_sound_of_unknown_length_has_no_bar() -> None:
 def test_no_line_is_too_long(columns: int) -> None:
     line = render_progress("音" * 50, PLAYING, columns, PLAIN)
 
-    assert cells(line) <= columns
+    assert cell_width(line) <= columns
 
 
 def test_without_unicode_the_bar_is_ascii() -> None:
-    assert render_progress("a.wav", PLAYING, 80, Look(color=False, unicode=False)).isascii()
+    assert render_progress("a.wav", PLAYING, 80, TextStyle(color=False, unicode=False)).isascii()
 
 
 def test_a_name_cannot_draw_on_the_terminal() -> None:

@@ -11,9 +11,9 @@ from listenctl.load.run_load import LoadSnapshot
 from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.statistics import summarize
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.printable_text import TextStyle
 
-PLAIN = Look(color=False, unicode=False)
+PLAIN = TextStyle(color=False, unicode=False)
 TIMES = summarize([0.001, 0.002, 0.003])
 ECHO = EchoResult(
     sent=100, lost=3, missed_at_start=2, out_of_order=1, repeated=0, inverted=4, delay=TIMES, gain=summarize([-6.0])

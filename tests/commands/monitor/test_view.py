@@ -7,9 +7,9 @@ from listenctl.commands.monitor.monitored_call import CallRow, HeardCall
 from listenctl.commands.monitor.view import Picture, render
 from listenctl.protocol.audio import AudioFormat
 from listenctl.terminal.level_meter import ChannelLevel
-from listenctl.terminal.printable_text import Look, cells
+from listenctl.terminal.printable_text import TextStyle, cell_width
 
-PLAIN = Look(color=False)
+PLAIN = TextStyle(color=False)
 LOUD = ChannelLevel(-6.0, -3.0)
 
 
@@ -69,16 +69,18 @@ def test_calls_that_are_heard_are_shown_before_others_where_not_all_fit() -> Non
 
 @pytest.mark.parametrize("columns", [1, 5, 12, 20, 33, 47, 50, 63, 64, 70, 80, 200])
 @pytest.mark.parametrize("rows", [1, 3, 5, 24])
-@pytest.mark.parametrize("look", [Look(), PLAIN, Look(color=False, unicode=False)], ids=["full", "plain", "ascii"])
-def test_nothing_is_longer_or_more_than_the_terminal(columns: int, rows: int, look: Look) -> None:
+@pytest.mark.parametrize(
+    "style", [TextStyle(), PLAIN, TextStyle(color=False, unicode=False)], ids=["full", "plain", "ascii"]
+)
+def test_nothing_is_longer_or_more_than_the_terminal(columns: int, rows: int, style: TextStyle) -> None:
     calls = [row(place=1, skipped=3.0), row("ünï\x1b[31m", caller="", callee="", state="paused"), row(levels=(LOUD,))]
 
-    lines = render(picture(*calls), (columns, rows), look)
+    lines = render(picture(*calls), (columns, rows), style)
 
     assert len(lines) <= rows
-    assert all(cells(unpainted(line)) <= columns for line in lines)
-    assert look.color or "\x1b" not in "".join(lines)
-    assert look.unicode or all(line.isascii() for line in lines)
+    assert all(cell_width(unpainted(line)) <= columns for line in lines)
+    assert style.color or "\x1b" not in "".join(lines)
+    assert style.unicode or all(line.isascii() for line in lines)
 
 
 def test_what_a_server_lists_can_be_anything() -> None:

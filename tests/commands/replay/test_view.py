@@ -8,9 +8,9 @@ from listenctl.replay.compare_answers import AnswerComparison
 from listenctl.replay.compare_texts import AnswerDifference
 from listenctl.replay.plan import ApplicationResult, ReplayResult
 from listenctl.replay.run_replay import ReplayTotals
-from listenctl.terminal.printable_text import Look
+from listenctl.terminal.printable_text import TextStyle
 
-PLAIN = Look(color=False)
+PLAIN = TextStyle(color=False)
 PLAYED = ReplayResult(
     call=2, copy=1, round=1, frames=750, seconds=15.02, lateness=0.0042, end=ConnectionEnd("jambonz", 1000)
 )

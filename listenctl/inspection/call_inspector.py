@@ -110,7 +110,7 @@ class CallInspector:
         """Settle everything, and report."""
         ended = self._closing.ended
         # Where nobody knows when it ended, it lasted to the last that was said.
-        for entry in self._timeline.finish(ended):
+        for entry in self._timeline.end_call(ended):
             self._take(entry.at, _JAMBONZ, entry.event)
         seconds = self._last if ended is None else ended
         self._find_out_whether_it_listens()
@@ -129,18 +129,18 @@ class CallInspector:
     def _see(self, event: FrameSeen) -> None:
         at, session, sender, frame, packet = event
         timeline = self._timeline
-        for entry in timeline.move_to(at - session.began):
+        for entry in timeline.advance_to(at - session.began):
             self._take(entry.at, _JAMBONZ, entry.event)
-        at = self._last = timeline.at
+        at = self._last = timeline.time
         self._findings.packet = packet
         if not self._listen.started and session.started_midway and frame.opcode == _BINARY and sender is _JAMBONZ:
             # The first text isn't to be waited for: it came before the capture.
-            self._take_all(at, sender, self._listen.assume_defaults(at))
+            self._take_all(at, sender, self._listen.start_with_defaults(at))
         if self._closes:
             self._closing.frame(at, sender, frame.opcode)
         if frame.opcode != _BINARY or not frame.fin:
             self._frames.look(at, sender, frame)
-        events = timeline.fold(sender, frame)
+        events = timeline.read_frame(sender, frame)
         if len(events) != 1 or self._observers or type(audio := events[0]) is not AudioReceived:
             self._take_all(at, sender, events)
             return
@@ -152,7 +152,7 @@ class CallInspector:
         times = [at - self.session.began for at in audio.times]
         done = 0
         while done < len(times):
-            if taken := 0 if self._closes else self._timeline.fold_audio(times[done:], audio.size):
+            if taken := 0 if self._closes else self._timeline.take_audio_run(times[done:], audio.size):
                 self._findings.packet = audio.packets[done + taken - 1]
                 data = audio.data[done * audio.size : (done + taken) * audio.size]
                 self._receive(times[done : done + taken], data)
@@ -238,7 +238,7 @@ class CallInspector:
         at = self._last = max(self._last, lost.at - self.session.began)
         self._findings.packet = None
         if lost.sender is _JAMBONZ:
-            self._listen.ledger.miss(self._received.samples_in(lost))
+            self._listen.ledger.add_uncaptured(self._received.samples_in(lost))
         self._received.lose(at, lost)
         self._torn.add(lost.sender)
         self._application.lose(at, lost.sender)

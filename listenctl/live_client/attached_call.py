@@ -36,7 +36,7 @@ class Attachment:
     """
 
     def __init__(self, connection: "ClientConnection") -> None:
-        self.metadata = CallMetadata.absent()
+        self.metadata = CallMetadata.missing()
         self.ended = False
         self._connection = connection
 

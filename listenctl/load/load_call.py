@@ -119,7 +119,7 @@ class LoadCall:
         self.measured.lateness.add_value(self._time() - due)
         book = self._book
         place = number % len(book.frames)
-        if number < self._total and connection.writable and not self._fork.waiting:
+        if number < self._total and connection.writable and not self._fork.waiting_bytes:
             connection.send_frames(book.frames[place])
         else:
             self._queue(connection, book.payloads[place] if number < self._total else book.silence)
@@ -191,16 +191,16 @@ class LoadCall:
             self.measured.first_audio = now - self._connected
 
     def _queue(self, connection: ClientConnection, payload: bytes) -> None:
-        self.measured.lost_samples += self._fork.put(payload)
+        self.measured.lost_samples += self._fork.add_frame(payload)
         self._drain(connection)
         self._note_unread(connection)
 
     def _drain(self, connection: ClientConnection) -> None:
-        while connection.writable and (message := self._fork.take()):
+        while connection.writable and (message := self._fork.take_message()):
             connection.send_audio(message)
 
     def _note_unread(self, connection: ClientConnection) -> None:
-        self.measured.unread = max(self.measured.unread, connection.unsent + self._fork.waiting)
+        self.measured.unread = max(self.measured.unread, connection.unsent + self._fork.waiting_bytes)
 
     def _answer_later(self) -> None:
         if self._answering is not None:
@@ -214,7 +214,7 @@ class LoadCall:
             return
         now = self._time()
         for answer in self._playout.take_due(now):
-            for text in CURRENT.texts([answer.message]):
+            for text in CURRENT.serialize_messages([answer.message]):
                 self._connection.send_text(text.encode())
             if isinstance(answer.message, Mark):
                 self.measured.marks.add_value(now - answer.received)
@@ -225,7 +225,7 @@ class LoadCall:
         if self._answering is not None:
             self._answering.cancel()
         # What still waits is never sent (protocol.md 7).
-        self.measured.lost_samples += self._book.audio_format.samples(self._fork.waiting)
+        self.measured.lost_samples += self._book.audio_format.samples(self._fork.waiting_bytes)
         ended_by_server = self._end is not None
         connection.hang_up()
         orderly = await connection.wait_closed(FAREWELL_SECONDS)

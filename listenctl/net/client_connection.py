@@ -179,7 +179,7 @@ class ClientConnection:
 
     def on_bytes(self, data: bytes) -> None:
         """Take what the server sent."""
-        for event in self._frames.receive(data):
+        for event in self._frames.receive_data(data):
             if not self.is_open:
                 return
             match event:

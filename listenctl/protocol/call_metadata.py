@@ -70,7 +70,7 @@ class CallMetadata:
         )
 
     @classmethod
-    def absent(cls) -> Self:
+    def missing(cls) -> Self:
         """Return what is known of a call whose metadata never came: nothing, not even a text."""
         return cls(b"", {}, (), valid=False, rest=b"", sample_rate=None, mix_type=None)
 
@@ -83,7 +83,7 @@ class CallMetadata:
         """Return the text as it was received."""
         return self.raw.decode("utf-8", "replace")
 
-    def get(self, name: str) -> object:
+    def get_field(self, name: str) -> object:
         """Return a field by its usual name or by the one that a nested listen gives it (protocol.md 2.3)."""
         return self.fields.get(name, self.fields.get(_ALIAS.get(name, name)))
 

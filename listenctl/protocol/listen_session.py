@@ -151,7 +151,7 @@ class ListenSession:
         """Samples per channel received so far."""
         return self._position
 
-    def receive(self, sender: Sender, message: ReceivedMessage, at: float) -> Sequence[SessionEvent]:
+    def receive_message(self, sender: Sender, message: ReceivedMessage, at: float) -> Sequence[SessionEvent]:
         """Take in one message; return what it means, in order."""
         if isinstance(message, BinaryMessages):
             if sender is Sender.APPLICATION:
@@ -163,7 +163,7 @@ class ListenSession:
             return self._take_text(message.data, at)
         return ()
 
-    def receive_audio(self, before: float, times: Sequence[float], size: int, *, longest: float) -> int:
+    def receive_audio_run(self, before: float, times: Sequence[float], size: int, *, longest: float) -> int:
         """
         Take in audio messages of one size that hold whole sample frames, as long as there is nothing to say of them.
 
@@ -177,27 +177,27 @@ class ListenSession:
         frame_bytes = self.audio_format.frame_bytes
         if not self.started or self._assembler.rest or size % frame_bytes:
             return 0
-        taken = self.ledger.follow(before, times, size, longest=longest)
+        taken = self.ledger.add_audio_run(before, times, size, longest=longest)
         self._position += taken * (size // frame_bytes)
         return taken
 
-    def assume_defaults(self, at: float) -> Sequence[SessionEvent]:
+    def start_with_defaults(self, at: float) -> Sequence[SessionEvent]:
         """Start the call without metadata, because it didn't come in time."""
         if self.started:
             return ()
         detail = f"no metadata came in {at - self._started_at:.1f} s; taken for {_words(self._default_format)}"
-        started = self._start(CallMetadata.absent(), self._default_format)
+        started = self._start(CallMetadata.missing(), self._default_format)
         return [started, ProtocolViolation(0, "no-metadata", detail), *self._release()]
 
-    def caught_up(self, at: float) -> Sequence[SessionEvent]:
+    def find_gaps(self, at: float) -> Sequence[SessionEvent]:
         """Hold the audio so far against the time: all that had arrived by ``at`` has been told."""
-        gaps = self.ledger.check(at)
+        gaps = self.ledger.find_gaps(at)
         return [GapFound(gap) for gap in gaps] if gaps else ()
 
-    def finish(self, at: float | None) -> Sequence[SessionEvent]:
+    def end_call(self, at: float | None) -> Sequence[SessionEvent]:
         """Settle what the end of the call settles; ``at`` is None where the connection broke, nobody knows when."""
-        events = list(self.assume_defaults(self._started_at if at is None else at)) if self._held else []
-        events += [GapFound(gap) for gap in self.ledger.finish(at)]
+        events = list(self.start_with_defaults(self._started_at if at is None else at)) if self._held else []
+        events += [GapFound(gap) for gap in self.ledger.end_call(at)]
         if rest := self._assembler.rest:
             detail = f"the audio ended within a sample; {len(rest)} bytes left out"
             events.append(ProtocolViolation(self._position, "half-sample", detail))
@@ -207,7 +207,7 @@ class ListenSession:
         if not audio.message_bytes:
             self.ledger.expect_end()
             return (FlushRequested(self._position),)
-        self.ledger.add(audio.message_bytes, audio.messages)
+        self.ledger.add_messages(audio.message_bytes, audio.messages)
         data = self._assembler.feed(audio.data)
         if not data:
             return ()
@@ -219,7 +219,7 @@ class ListenSession:
         self._held.append((at, audio))
         self._held_bytes += len(audio.data)
         full = self._held_bytes > MAX_HELD_BYTES or len(self._held) > MAX_HELD_MESSAGES
-        return self.assume_defaults(at) if full else ()
+        return self.start_with_defaults(at) if full else ()
 
     def _start(self, metadata: CallMetadata, audio_format: AudioFormat) -> CallStarted:
         self.metadata = metadata
@@ -235,7 +235,7 @@ class ListenSession:
         for at, read in groupby(held, key=itemgetter(0)):
             for _, audio in read:
                 events += self._take_audio(audio)
-            events += self.caught_up(at)
+            events += self.find_gaps(at)
         return events
 
     def _take_text(self, raw: bytes, at: float) -> Sequence[SessionEvent]:
@@ -244,7 +244,7 @@ class ListenSession:
             metadata = CallMetadata.parse(raw)
             if not metadata.is_message and (self.metadata is None or metadata.call_sid):
                 return self._take_metadata(metadata, at)
-        started = self.assume_defaults(at)
+        started = self.start_with_defaults(at)
         return [*started, *self._take_messages(raw, at)]
 
     def _take_metadata(self, metadata: CallMetadata, at: float) -> Sequence[SessionEvent]:

@@ -68,7 +68,7 @@ class MessageAssembler:
         self._opcode = Opcode.BINARY
         self._too_long = False
 
-    def feed(self, frame: RawFrame) -> Sequence[ReceivedMessage | FrameFault]:
+    def feed_frame(self, frame: RawFrame) -> Sequence[ReceivedMessage | FrameFault]:
         """Return the message that ``frame`` completes, after what is wrong with the frame."""
         fin, rsv, opcode, masked, payload = frame
         # Nearly every frame is this; on the long way it takes three times as long.
@@ -80,7 +80,7 @@ class MessageAssembler:
             )
         return list(self._look_at(frame))
 
-    def passes(self, size: int) -> bool:
+    def accepts_binary(self, size: int) -> bool:
         """Tell whether a binary message of one frame, with no flaw, is a message as it stands."""
         return self._parts is None and size <= self._max_message
 
@@ -143,24 +143,24 @@ class Timeline:
         self._at = 0.0
 
     @property
-    def at(self) -> float:
+    def time(self) -> float:
         """The time so far."""
         return self._at
 
-    def take(self, timed: TimedFrame) -> list[TimelineEntry]:
+    def take_frame(self, timed: TimedFrame) -> list[TimelineEntry]:
         """Return what a frame means; time that goes back, in a damaged file, stands still instead."""
         at, sender, frame = timed
-        entries = list(self.move_to(at))
-        return entries + [TimelineEntry(self._at, sender, event) for event in self.fold(sender, frame)]
+        entries = list(self.advance_to(at))
+        return entries + [TimelineEntry(self._at, sender, event) for event in self.read_frame(sender, frame)]
 
     # Entries take half as long again as all the rest, for those who look at few of them.
-    def move_to(self, at: float) -> Sequence[TimelineEntry]:
-        """Let time go on; return the gaps that are known before what comes at ``at``."""
+    def advance_to(self, at: float) -> Sequence[TimelineEntry]:
+        """Let time go on; return the gaps that are known before what comes at ``time``."""
         before = self._at
         if at <= before:
             return ()
         # Frames of one time were read together; the ledger has to see all of them before it counts.
-        gaps = self._session.caught_up(before)
+        gaps = self._session.find_gaps(before)
         self._at = at
         if not gaps and at - before < _LONG:
             return ()
@@ -170,29 +170,29 @@ class Timeline:
         """Have the ledger see that nothing comes, as it would while a server waits."""
         looks = min(int((at - before) / _LONG), _MOST_LOOKS)
         times = [before + look * _LONG for look in range(1, looks)] + [at]
-        return [TimelineEntry(time, Sender.JAMBONZ, gap) for time in times for gap in self._session.caught_up(time)]
+        return [TimelineEntry(time, Sender.JAMBONZ, gap) for time in times for gap in self._session.find_gaps(time)]
 
-    def fold_audio(self, times: Sequence[float], size: int) -> int:
+    def take_audio_run(self, times: Sequence[float], size: int) -> int:
         """
         Take binary messages of jambonz, each one frame of ``size`` bytes, as long as each means its audio and no more.
 
-        It is what ``move_to`` and ``fold`` would do, in a fifth of the time.
+        It is what ``advance_to`` and ``read_frame`` would do, in a fifth of the time.
 
         Returns:
             How many were taken, without a look at the next one.
         """
-        if not self._joiners[Sender.JAMBONZ].passes(size):
+        if not self._joiners[Sender.JAMBONZ].accepts_binary(size):
             return 0
-        taken = self._session.receive_audio(self._at, times, size, longest=_LONG)
+        taken = self._session.receive_audio_run(self._at, times, size, longest=_LONG)
         if taken:
             self._at = times[taken - 1]
         return taken
 
-    def fold(self, sender: Sender, frame: RawFrame) -> Sequence[SessionEvent | ControlFrame]:
+    def read_frame(self, sender: Sender, frame: RawFrame) -> Sequence[SessionEvent | ControlFrame]:
         """Return what a frame means that came at the time so far."""
-        messages = self._joiners[sender].feed(frame)
+        messages = self._joiners[sender].feed_frame(frame)
         if len(messages) == 1 and isinstance(messages[0], BinaryMessages):
-            return self._session.receive(sender, messages[0], self._at)
+            return self._session.receive_message(sender, messages[0], self._at)
         events: list[SessionEvent | ControlFrame] = []
         for message in messages:
             if isinstance(message, FrameFault):
@@ -200,12 +200,12 @@ class Timeline:
             elif isinstance(message, ControlFrame):
                 events.append(message)
             else:
-                events += self._session.receive(sender, message, self._at)
+                events += self._session.receive_message(sender, message, self._at)
         return events
 
-    def finish(self, at: float | None) -> list[TimelineEntry]:
-        """Settle what the end at ``at`` settles; None where the connection broke, nobody knows when."""
-        entries = [TimelineEntry(self._at, Sender.JAMBONZ, gap) for gap in self._session.caught_up(self._at)]
+    def end_call(self, at: float | None) -> list[TimelineEntry]:
+        """Settle what the end at ``time`` settles; None where the connection broke, nobody knows when."""
+        entries = [TimelineEntry(self._at, Sender.JAMBONZ, gap) for gap in self._session.find_gaps(self._at)]
         ended = None if at is None else max(at, self._at)
-        entries += [TimelineEntry(ended or self._at, Sender.JAMBONZ, event) for event in self._session.finish(ended)]
+        entries += [TimelineEntry(ended or self._at, Sender.JAMBONZ, event) for event in self._session.end_call(ended)]
         return entries

@@ -98,7 +98,7 @@ class AnswerCollector:
         if frame.opcode == _CLOSE:
             self._close = self._close or (at, close_code(frame.payload))
             return
-        for message in self._joiner.feed(frame):
+        for message in self._joiner.feed_frame(frame):
             if isinstance(message, TextMessage):
                 self._captured.say(at, message.data, self._ignored)
             elif isinstance(message, BinaryMessages):

@@ -133,7 +133,7 @@ class ReplayedApplication:
             if event.opcode is Opcode.CLOSE and self.result.closed is None:
                 self.result.closed = close_code(bytes(event.data))
             frame = RawFrame(event.fin, 0, event.opcode, True, bytes(event.data))
-            for message in self._live.feed(frame):
+            for message in self._live.feed_frame(frame):
                 self._count(message)
         if self._protocol.parser_exc is not None and not self.result.error:
             self.result.error = f"the client sent a frame that can't be taken: {self._protocol.parser_exc}"
@@ -160,7 +160,7 @@ class ReplayedApplication:
         match step.event:
             case FrameSeen(sender=Sender.JAMBONZ, frame=frame):
                 self._jambonz_closed = self._jambonz_closed or frame.opcode == Opcode.CLOSE
-                for message in self._captured.feed(frame) if self._plan.sync is ReplaySync.ANSWERS else ():
+                for message in self._captured.feed_frame(frame) if self._plan.sync is ReplaySync.ANSWERS else ():
                     if isinstance(message, TextMessage):
                         await self._await_text(step.at, kind_of(message))
             case FrameSeen(frame=frame):

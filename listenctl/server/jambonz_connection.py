@@ -197,7 +197,7 @@ class JambonzConnection:
             self._protocol.send_binary(message.data)
         self._flush()
         now = self._loop.time()
-        events = call.session.receive(Sender.APPLICATION, message, now)
+        events = call.session.receive_message(Sender.APPLICATION, message, now)
         self._take_events(call, events, now)
         return events
 
@@ -229,7 +229,7 @@ class JambonzConnection:
         if data == b"":
             self._end_of_stream(now)
         elif self._call is not None:
-            self._call.take_all(self._call.session.caught_up(now))
+            self._call.take_all(self._call.session.find_gaps(now))
 
     def _take_frames(self, splitter: ClientFrameReader, data: bytes, now: float) -> None:
         call = self._call
@@ -237,17 +237,17 @@ class JambonzConnection:
             return
         if call.tap is not None:
             call.tap.received(data, now)
-        for message in splitter.receive(data):
+        for message in splitter.receive_data(data):
             if isinstance(message, ControlFrame):
                 continue
             if self.relay is not None:
                 self.relay.pass_on(message)
             # Who attaches because of this very message has read it: it is the metadata.
             attachments = call.attachments if self.relay is None else None
-            self._take_events(call, call.session.receive(Sender.JAMBONZ, message, now), now)
+            self._take_events(call, call.session.receive_message(Sender.JAMBONZ, message, now), now)
             if attachments is not None and isinstance(message, TextMessage):
                 attachments.take_text(message.data)
-        if splitter.consulted:
+        if splitter.used_library:
             self._flush()
             if self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None:
                 self._finish_call(now)
@@ -294,7 +294,7 @@ class JambonzConnection:
         elif self._call is None:
             self._opening.refuse_raw(HandshakeRefusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long"))
         elif not self._call.session.started:
-            self._take_events(self._call, self._call.session.assume_defaults(now), now)
+            self._take_events(self._call, self._call.session.start_with_defaults(now), now)
         elif self._heartbeat.has_drained(now):
             self.close(CloseCode.NORMAL_CLOSURE)
         else:

@@ -236,7 +236,7 @@ class Relay:
     def _send(self, message: TextMessage | BinaryMessages) -> None:
         attachments = self._call.attachments
         if isinstance(message, BinaryMessages):
-            data = self._seams.feed("application", message.data)
+            data = self._seams.align_audio("application", message.data)
             if data or not message.data:
                 self._line.transmit(BinaryMessages(data, len(data), 1))
             if attachments is not None:
@@ -272,7 +272,7 @@ class _ToolLine:
 
     def send(self, message: TextMessage | BinaryMessages) -> bool:
         if isinstance(message, BinaryMessages):
-            data = self._seams.feed("tool", message.data)
+            data = self._seams.align_audio("tool", message.data)
             if not data:
                 return True
             message = BinaryMessages(data, len(data), 1)

@@ -137,7 +137,7 @@ class SimulatedAudio:
         """Let playout tick until there is enough for a frame; the rest of its last tick is for the next one."""
         ticks = []
         while len(self._played) < size:
-            tick = self._playout.tick()
+            tick = self._playout.play_tick()
             self._played += self._resample(tick.audio) if self._resample else tick.audio
             ticks.append(tick)
         return ticks

@@ -101,7 +101,7 @@ class SimulatedCall:
         summary = self._log.close(
             self._end.result(),
             elapsed=self.elapsed,
-            unsent_samples=self.plan.audio_format.samples(self._fork.waiting),
+            unsent_samples=self.plan.audio_format.samples(self._fork.waiting_bytes),
             taken=self._taken,
             cause=self._cause,
         )

@@ -49,7 +49,7 @@ class CallSender:
     @property
     def waiting(self) -> int:
         """Bytes of audio that the server hasn't taken yet."""
-        return self._fork.waiting + (self._connection.unsent if self._connection else 0)
+        return self._fork.waiting_bytes + (self._connection.unsent if self._connection else 0)
 
     def open(self, connection: ClientConnection) -> None:
         """Let out what waits, and from now on everything."""
@@ -67,7 +67,7 @@ class CallSender:
 
     def audio(self, frame: bytes) -> int:
         """Send a frame, at once if the server takes it; return the samples per channel that got lost instead."""
-        lost = self._fork.put(frame)
+        lost = self._fork.add_frame(frame)
         self.lost_samples += lost
         self.flush()
         return lost
@@ -91,7 +91,7 @@ class CallSender:
             connection.send_text(text)
 
     def _flush_audio(self, connection: ClientConnection) -> None:
-        while connection.writable and (message := self._fork.take()):
+        while connection.writable and (message := self._fork.take_message()):
             for chunk in self._troubles.cut(message):
                 connection.send_audio(chunk)
             self.messages += 1
@@ -128,11 +128,15 @@ class Exchange:
         """Obey a text; return whether it asks to disconnect."""
         self.received += len(data)
         disconnects = False
-        for event in self._session.receive(Sender.APPLICATION, TextMessage(data), self._time.elapsed):
+        for event in self._session.receive_message(Sender.APPLICATION, TextMessage(data), self._time.elapsed):
             if not isinstance(event, CommandSent):
                 continue
             self._log.take_command(event.command)
-            verdicts = self.playout.text(data, fragmented=True) if fragmented else self.playout.command(event.command)
+            verdicts = (
+                self.playout.take_text(data, fragmented=True)
+                if fragmented
+                else self.playout.take_command(event.command)
+            )
             self._log.judge(verdicts, self._time.elapsed)
             disconnects |= isinstance(event.command, Disconnect)
         return disconnects
@@ -141,15 +145,15 @@ class Exchange:
         """Play audio."""
         self.received += len(data)
         self._log.take_audio(len(data))
-        self._log.judge(self.playout.audio(data, fragmented=fragmented), self._time.elapsed)
+        self._log.judge(self.playout.take_audio(data, fragmented=fragmented), self._time.elapsed)
 
     def answer(self, tick: PlayoutTick) -> None:
         """Tell the server what was played."""
-        for text in self._profile.texts(tick.messages):
+        for text in self._profile.serialize_messages(tick.messages):
             self._outlet.text(text)
         for message in tick.messages:
             text = message.serialize()
-            answered = self._session.receive(Sender.JAMBONZ, TextMessage(text.encode()), self._time.elapsed)
+            answered = self._session.receive_message(Sender.JAMBONZ, TextMessage(text.encode()), self._time.elapsed)
             trips = [event.round_trip for event in answered if isinstance(event, MessageReceived)]
             self._log.answer(message, self._time.elapsed, trips[0] if trips else None)
         self._log.judge(tick.verdicts, self._time.elapsed)
@@ -164,7 +168,7 @@ class Exchange:
 
     def finish(self) -> None:
         """Report what becomes of what hasn't been played when the call ends."""
-        self._log.judge(self.playout.finish(), self._time.elapsed)
+        self._log.judge(self.playout.end_listen(), self._time.elapsed)
 
 
 class Talk:

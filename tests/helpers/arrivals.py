@@ -99,10 +99,10 @@ def read_all(ledger: GapLedger, reads: Iterator[Read]) -> list[Gap]:
     at = 0.0
     for at, sizes in reads:
         for size in sizes:
-            ledger.add(size)
-        gaps += ledger.check(at)
-    gaps += ledger.finish(at)
-    assert gaps == ledger.found
+            ledger.add_messages(size)
+        gaps += ledger.find_gaps(at)
+    gaps += ledger.end_call(at)
+    assert gaps == ledger.gaps
     return gaps
 
 

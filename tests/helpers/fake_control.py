@@ -106,7 +106,7 @@ class FakeControl:
 
     async def _converse(self, connection: ServerConnection) -> None:
         shared = SharedCall()
-        tool = shared.attach()
+        tool = shared.attach_tool()
         async for message in connection:
             raw = (
                 TextMessage(message.encode()) if isinstance(message, str) else BinaryMessages(message, len(message), 1)
@@ -114,7 +114,7 @@ class FakeControl:
             self.heard.set()
             if self.silent:
                 continue
-            for action in shared.from_tool(tool, raw):
+            for action in shared.take_tool_message(tool, raw):
                 if isinstance(action, TextToJambonz):
                     text = action.text.decode()
                     self.sent.append(text)
@@ -122,7 +122,7 @@ class FakeControl:
                         await connection.close(*self.close)
                         return
                     for answer in self.jambonz(text):
-                        for returned in shared.from_jambonz(answer.encode()):
+                        for returned in shared.take_jambonz_text(answer.encode()):
                             assert isinstance(returned, TextToTool | TextToEveryone)
                             await connection.send(returned.text.decode())
                 elif isinstance(action, TextToTool):

@@ -44,14 +44,14 @@ class Call:
         self.verdicts: list[Verdict] = []
 
     def send(self, text: bytes) -> list[str]:
-        verdicts = self.playout.text(text)
+        verdicts = self.playout.take_text(text)
         self.verdicts += verdicts
         return words(*verdicts)
 
     def run(self, seconds: float) -> None:
         for _ in range(round(seconds * 50)):
             at = self.playout.time
-            tick = self.playout.tick()
+            tick = self.playout.play_tick()
             self.heard += tick.audio
             self.messages += [(at, message) for message in tick.messages]
             self.verdicts += tick.verdicts

@@ -18,7 +18,7 @@ class Scripted:
     """A conversation: everything is there at once, and behind it nothing more comes."""
 
     def __init__(self, *messages: str | bytes) -> None:
-        self.metadata = CallMetadata.absent()
+        self.metadata = CallMetadata.missing()
         self.sent: list[str | bytes] = []
         self._messages = list(messages)
 

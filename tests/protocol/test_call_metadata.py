@@ -36,26 +36,26 @@ def test_inbound_call() -> None:
     assert (metadata.sample_rate, metadata.mix_type, metadata.direction) == (8000, "mono", "inbound")
     assert (metadata.call_sid, metadata.parent_call_sid, metadata.account_sid) == ("CS-A", None, "ACC")
     assert (metadata.caller, metadata.callee) == ("15083084809", "15084901000")
-    assert metadata.get("foo") == "bar"
-    assert metadata.get("no such field") is None
+    assert metadata.get_field("foo") == "bar"
+    assert metadata.get_field("no such field") is None
 
 
 def test_nested_call_answers_to_the_usual_names() -> None:
     metadata = CallMetadata.parse(NESTED)
 
     assert (metadata.call_sid, metadata.parent_call_sid, metadata.mix_type) == ("CS-B", "CS-A", "stereo")
-    assert metadata.get("fsSipAddress") == metadata.get("localSipAddress") == "172.20.11.10:5060"
-    assert metadata.get("fsPublicIp") == "3.4.5.6"
-    assert metadata.get("customerData") == {"tag": 1}
-    assert metadata.get("headers") == {"X-A": "b"}
+    assert metadata.get_field("fsSipAddress") == metadata.get_field("localSipAddress") == "172.20.11.10:5060"
+    assert metadata.get_field("fsPublicIp") == "3.4.5.6"
+    assert metadata.get_field("customerData") == {"tag": 1}
+    assert metadata.get_field("headers") == {"X-A": "b"}
 
 
 def test_usual_call_answers_to_the_nested_names() -> None:
     metadata = CallMetadata.parse(INBOUND)
 
-    assert metadata.get("localSipAddress") == "172.20.11.10:5060"
-    assert metadata.get("publicIp") == "3.4.5.6"
-    assert metadata.get("_customerData") == {"k": "v"}
+    assert metadata.get_field("localSipAddress") == "172.20.11.10:5060"
+    assert metadata.get_field("publicIp") == "3.4.5.6"
+    assert metadata.get_field("_customerData") == {"k": "v"}
 
 
 def test_stray_apostrophe_is_removed() -> None:
@@ -191,13 +191,13 @@ def test_fields_of_another_type_are_not_taken() -> None:
     metadata = CallMetadata.parse(b'{"callSid":5,"from":{"a":1},"to":null,"direction":[],"accountSid":""}')
 
     assert metadata.call_sid is metadata.caller is metadata.callee is metadata.direction is metadata.account_sid is None
-    assert metadata.get("callSid") == 5
+    assert metadata.get_field("callSid") == 5
 
 
 def test_broken_text_is_repaired_up_to_a_bound() -> None:
     metadata = CallMetadata.parse(HEAD + b'"x":"' + b'"' * 4_194_304)
 
-    assert metadata.fields == HEAD_FIELDS | {"x": metadata.get("x")}
+    assert metadata.fields == HEAD_FIELDS | {"x": metadata.get_field("x")}
     assert metadata.repairs[-1] == "only the first 65536 characters of broken JSON were read"
 
 

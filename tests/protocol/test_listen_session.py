@@ -39,7 +39,7 @@ def new_session(default_format: AudioFormat = MONO) -> ListenSession:
 
 def started(metadata: bytes = METADATA) -> ListenSession:
     session = new_session()
-    session.receive(Sender.JAMBONZ, TextMessage(metadata), 0.0)
+    session.receive_message(Sender.JAMBONZ, TextMessage(metadata), 0.0)
     return session
 
 
@@ -50,12 +50,12 @@ def from_jambonz(session: ListenSession, *messages: bytes | str, at: float = 0.0
         taken: ReceivedMessage = (
             TextMessage(message.encode()) if isinstance(message, str) else BinaryMessages(message, len(message), 1)
         )
-        events += session.receive(Sender.JAMBONZ, taken, at)
+        events += session.receive_message(Sender.JAMBONZ, taken, at)
     return events
 
 
 def first_text(raw: bytes) -> Sequence[SessionEvent]:
-    return new_session().receive(Sender.JAMBONZ, TextMessage(raw), 0.0)
+    return new_session().receive_message(Sender.JAMBONZ, TextMessage(raw), 0.0)
 
 
 def audio_of(events: Sequence[SessionEvent]) -> bytes:
@@ -78,7 +78,7 @@ def rules(events: Sequence[SessionEvent]) -> list[str]:
 def test_metadata_starts_the_call() -> None:
     session = new_session()
 
-    events = session.receive(Sender.JAMBONZ, TextMessage(STEREO_METADATA), 0.0)
+    events = session.receive_message(Sender.JAMBONZ, TextMessage(STEREO_METADATA), 0.0)
 
     assert session.started
     assert session.metadata is not None
@@ -101,12 +101,12 @@ def test_without_metadata_the_defaults_hold() -> None:
     session = new_session(AudioFormat(16_000, 2))
     from_jambonz(session, bytes(640))
 
-    events = session.assume_defaults(5.0)
+    events = session.start_with_defaults(5.0)
 
     assert call_started(events).audio_format == AudioFormat(16_000, 2)
     detail = "no metadata came in 5.0 s; taken for 16000 Hz, 2 channels"
     assert events[1:] == [ProtocolViolation(0, "no-metadata", detail), AudioReceived(0, bytes(640))]
-    assert session.assume_defaults(6.0) == ()
+    assert session.start_with_defaults(6.0) == ()
 
 
 @pytest.mark.parametrize("pieces", [[bytes(MAX_HELD_BYTES + 1)], [b"\x00"] * (MAX_HELD_MESSAGES + 1), [b""] * 10_001])
@@ -121,7 +121,7 @@ def test_a_call_that_ends_before_its_metadata_keeps_its_audio() -> None:
     session = new_session()
     from_jambonz(session, b"\x01\x00")
 
-    events = session.finish(1.0)
+    events = session.end_call(1.0)
 
     assert [type(event) for event in events] == [CallStarted, ProtocolViolation, AudioReceived]
 
@@ -130,19 +130,19 @@ def test_held_audio_keeps_its_time() -> None:
     session = new_session()
     for index in range(50):
         from_jambonz(session, bytes(320), at=0.02 * (index + 1))
-    session.assume_defaults(5.0)
+    session.start_with_defaults(5.0)
 
-    assert session.caught_up(5.0) == ()
-    assert session.ledger.found == []
+    assert session.find_gaps(5.0) == ()
+    assert session.ledger.gaps == []
 
 
 def test_a_connection_without_any_message_is_no_call() -> None:
-    assert new_session().finish(1.0) == []
+    assert new_session().end_call(1.0) == []
 
 
 def test_metadata_that_comes_late_says_what_the_bytes_are() -> None:
     session = new_session()
-    session.assume_defaults(5.0)
+    session.start_with_defaults(5.0)
     from_jambonz(session, bytes(640), at=5.0)
 
     events = from_jambonz(session, STEREO_METADATA.decode(), at=6.0)
@@ -157,7 +157,7 @@ def test_metadata_that_comes_late_says_what_the_bytes_are() -> None:
 
 def test_a_text_without_call_sid_is_no_late_metadata() -> None:
     session = new_session()
-    session.assume_defaults(5.0)
+    session.start_with_defaults(5.0)
 
     assert from_jambonz(session, '{"hello":1}') == [
         MessageReceived(0, UnknownMessage(None, '{"hello":1}', {"hello": 1}))
@@ -261,7 +261,7 @@ def test_unknown_texts_are_kept() -> None:
 
 
 def test_control_frames_mean_nothing_to_a_call() -> None:
-    assert started().receive(Sender.JAMBONZ, ControlFrame(Frame(Opcode.PING, b"hi")), 1.0) == ()
+    assert started().receive_message(Sender.JAMBONZ, ControlFrame(Frame(Opcode.PING, b"hi")), 1.0) == ()
 
 
 # Audio.
@@ -291,7 +291,7 @@ def test_half_a_sample_at_the_end_is_reported() -> None:
     session = started()
     from_jambonz(session, b"\x01\x00\x02")
 
-    assert session.finish(0.01) == [
+    assert session.end_call(0.01) == [
         ProtocolViolation(1, "half-sample", "the audio ended within a sample; 1 bytes left out")
     ]
 
@@ -299,10 +299,10 @@ def test_half_a_sample_at_the_end_is_reported() -> None:
 def test_an_empty_binary_message_asks_to_flush_and_ends_the_audio() -> None:
     session = started()
     from_jambonz(session, bytes(320), at=0.02)
-    session.caught_up(0.02)
+    session.find_gaps(0.02)
 
     assert from_jambonz(session, b"") == [FlushRequested(160)]
-    assert session.finish(30.0) == []
+    assert session.end_call(30.0) == []
 
 
 def test_a_pause_is_found_with_its_position() -> None:
@@ -310,8 +310,8 @@ def test_a_pause_is_found_with_its_position() -> None:
     gaps: list[SessionEvent] = []
     for index in range(1000):
         at = 0.02 * (index + 1) + (3 if index >= 500 else 0)
-        session.receive(Sender.JAMBONZ, BinaryMessages(bytes(320), 320, 1), at)
-        gaps += session.caught_up(at)
+        session.receive_message(Sender.JAMBONZ, BinaryMessages(bytes(320), 320, 1), at)
+        gaps += session.find_gaps(at)
 
     [found] = gaps
     assert isinstance(found, GapFound)
@@ -322,7 +322,7 @@ def test_a_pause_is_found_with_its_position() -> None:
 
 
 def from_application(session: ListenSession, text: str, at: float) -> Sequence[SessionEvent]:
-    return session.receive(Sender.APPLICATION, TextMessage(text.encode()), at)
+    return session.receive_message(Sender.APPLICATION, TextMessage(text.encode()), at)
 
 
 def round_trips(events: Sequence[SessionEvent]) -> list[float | None]:
@@ -334,7 +334,7 @@ def test_commands_and_audio_of_the_application_are_told() -> None:
     from_jambonz(session, bytes(320))
 
     assert from_application(session, '{"type":"killAudio"}', 1.0) == (CommandSent(160, KillAudio()),)
-    assert session.receive(Sender.APPLICATION, BinaryMessages(b"\x01\x02\x03\x04", 2, 2), 1.0) == (
+    assert session.receive_message(Sender.APPLICATION, BinaryMessages(b"\x01\x02\x03\x04", 2, 2), 1.0) == (
         AudioSent(b"\x01\x02\x03\x04"),
     )
 
@@ -397,11 +397,11 @@ def test_no_message_raises_and_no_audio_is_lost(conversation: list[tuple[Sender,
     sent, at = b"", 0.0
     for sender, message, pause in conversation:
         at += pause
-        events += session.receive(sender, message, at)
-        events += session.caught_up(at)
+        events += session.receive_message(sender, message, at)
+        events += session.find_gaps(at)
         if isinstance(message, BinaryMessages) and sender is Sender.JAMBONZ:
             sent += message.data
-    events += session.finish(at)
+    events += session.end_call(at)
 
     left_out = len(sent) - len(audio_of(events))
     assert sent.startswith(audio_of(events))

@@ -42,11 +42,11 @@ def sent(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, masked:
 
 def join(*frames: RawFrame, max_message: int = 1000) -> list[BinaryMessages | TextMessage | ControlFrame | FrameFault]:
     joiner = MessageAssembler(masked=True, max_message=max_message)
-    return [message for frame in frames for message in joiner.feed(frame)]
+    return [message for frame in frames for message in joiner.feed_frame(frame)]
 
 
 def fold(timeline: Timeline, *frames: tuple[float, Sender, RawFrame]) -> list[TimelineEntry]:
-    return [entry for frame in frames for entry in timeline.take(TimedFrame(*frame))]
+    return [entry for frame in frames for entry in timeline.take_frame(TimedFrame(*frame))]
 
 
 def frames_of(name: str) -> list[TimedFrame]:
@@ -59,15 +59,15 @@ def frames_of(name: str) -> list[TimedFrame]:
             head += b"" if begun else data
             frames = reader.feed(data if begun else head.partition(END_OF_HEAD)[2])
             timed += [TimedFrame(at, sender, frame) for frame in frames]
-        assert not reader.held
+        assert not reader.held_bytes
         assert not reader.fault
     return sorted(timed, key=lambda one: one.at)
 
 
 def events_of(name: str) -> list[object]:
     timeline, frames = new_timeline(), frames_of(name)
-    entries = [entry for frame in frames for entry in timeline.take(frame)]
-    entries += timeline.finish(frames[-1].at)
+    entries = [entry for frame in frames for entry in timeline.take_frame(frame)]
+    entries += timeline.end_call(frames[-1].at)
     assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
     return [entry.event for entry in entries]
 
@@ -220,7 +220,7 @@ def test_frames_of_one_time_are_no_burst() -> None:
     timeline = new_timeline()
     fold(timeline, (0.0, JAMBONZ, sent(TEXT, METADATA)), *second)
 
-    entries = [*fold(timeline, (1.02, JAMBONZ, sent(BINARY, bytes(320)))), *timeline.finish(1.02)]
+    entries = [*fold(timeline, (1.02, JAMBONZ, sent(BINARY, bytes(320)))), *timeline.end_call(1.02)]
 
     assert [entry for entry in entries if isinstance(entry.event, GapFound)] == []
 
@@ -231,7 +231,7 @@ def test_audio_that_comes_at_once_after_a_silence_is_a_burst() -> None:
     late = [(2.0, JAMBONZ, sent(BINARY, bytes(320)))] * 50
     fold(timeline, (0.0, JAMBONZ, sent(TEXT, METADATA)), *second, *late)
 
-    entries = [*fold(timeline, (2.02, JAMBONZ, sent(BINARY, bytes(320)))), *timeline.finish(2.02)]
+    entries = [*fold(timeline, (2.02, JAMBONZ, sent(BINARY, bytes(320)))), *timeline.end_call(2.02)]
 
     (gap,) = [entry.event.gap for entry in entries if isinstance(entry.event, GapFound)]
     assert gap.kind is GapKind.BURST
@@ -250,7 +250,7 @@ def test_audio_that_waited_for_metadata_is_there_at_the_end() -> None:
     timeline = new_timeline()
     fold(timeline, (0.5, JAMBONZ, sent(BINARY, bytes(320))))
 
-    entries = list(timeline.finish(None))
+    entries = list(timeline.end_call(None))
 
     assert [entry.event.data for entry in entries if isinstance(entry.event, AudioReceived)] == [bytes(320)]
     assert {entry.at for entry in entries} == {0.5}
@@ -271,6 +271,6 @@ def test_nothing_makes_it_raise(frames: list[tuple[float, Sender, RawFrame]]) ->
     timeline = new_timeline(max_message=80)
 
     entries = fold(timeline, *frames)
-    entries += timeline.finish(None)
+    entries += timeline.end_call(None)
 
     assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)

@@ -42,14 +42,14 @@ class Call:
 
     def told(self, at: float, opcode: int, payload: bytes) -> None:
         frame = RawFrame(True, 0, opcode, True, payload)
-        self.entries += self.timeline.take(TimedFrame(at, Sender.JAMBONZ, frame))
+        self.entries += self.timeline.take_frame(TimedFrame(at, Sender.JAMBONZ, frame))
 
     def finish(self, at: float | None) -> tuple[object, ...]:
         ledger = self.session.ledger
-        before = (self.timeline.at, self.session.position, state(ledger))
-        self.entries += self.timeline.finish(at)
+        before = (self.timeline.time, self.session.position, state(ledger))
+        self.entries += self.timeline.end_call(at)
         lost = (ledger.lost_samples, ledger.paused_samples, ledger.clock_drift())
-        return before, lost, ledger.found, [one for one in self.entries if not isinstance(one.event, AudioReceived)]
+        return before, lost, ledger.gaps, [one for one in self.entries if not isinstance(one.event, AudioReceived)]
 
 
 def one_by_one(arrivals: Sequence[Arrival], end: float | None) -> tuple[object, ...]:
@@ -65,7 +65,7 @@ def at_once(arrivals: Sequence[Arrival], end: float | None, chance: random.Rando
     while left:
         run = left[: chance.randint(1, 60)]
         times = [at for at, size in run if size == run[0][1]]
-        taken = call.timeline.fold_audio(times, run[0][1]) if len(times) == len(run) else 0
+        taken = call.timeline.take_audio_run(times, run[0][1]) if len(times) == len(run) else 0
         if not taken:
             call.told(left[0][0], BINARY, bytes(left[0][1]))
         fast += taken
@@ -120,7 +120,7 @@ def test_nothing_is_taken_within_a_fragmented_message_or_before_the_format_is_kn
     for at in (0.02, 0.04, 0.06):
         call.told(at, BINARY, bytes(320))
     begun = RawFrame(False, 0, BINARY, True, bytes(320))
-    call.timeline.take(TimedFrame(0.08, Sender.JAMBONZ, begun))
+    call.timeline.take_frame(TimedFrame(0.08, Sender.JAMBONZ, begun))
 
-    assert fresh.fold_audio([0.02, 0.04], 320) == 0
-    assert call.timeline.fold_audio([0.1, 0.12], 320) == 0
+    assert fresh.take_audio_run([0.02, 0.04], 320) == 0
+    assert call.timeline.take_audio_run([0.1, 0.12], 320) == 0

@@ -177,10 +177,10 @@ def test_a_stall_longer_than_the_buffer_costs_a_buffer_full_and_sixteen_bytes() 
     messages, lost = [], []
 
     for number in range(350):
-        if samples := fork.put(bytes(320)):
+        if samples := fork.add_frame(bytes(320)):
             lost.append((number / 50, samples))
         if stalled.gate(number / 50):
-            messages.append(fork.take())
+            messages.append(fork.take_message())
 
     # V14: 3 s are gone at 5 s, and the next message, at 6 s, lacks its first 16 bytes.
     assert lost == [(5.0, 24_008)]
@@ -192,10 +192,10 @@ def test_a_burst_is_one_message(seconds: float, size: int) -> None:
     burst = troubles(f"burst={seconds}")
     fork = SendBuffer(AudioFormat(8000, 1), seconds=burst.buffer_seconds(2.0), resampled=False)
 
-    lost = sum(fork.put(bytes(320)) for _ in range(round(burst.backlog * 50)))
+    lost = sum(fork.add_frame(bytes(320)) for _ in range(round(burst.backlog * 50)))
 
     assert lost == 0
-    assert len(fork.take()) == size
+    assert len(fork.take_message()) == size
 
 
 def test_during_a_pause_nothing_is_captured() -> None:

@@ -83,7 +83,7 @@ async def test_a_callee_of_its_own_stands_in_place_of_the_second_channel(tmp_pat
 
 async def test_clips_are_in_the_right_channel_and_cover_the_callee() -> None:
     async with opened(replace(plan("stereo"), callee="tone:440@-30")) as (audio, playout):
-        playout.text(play(tone(320, 7000)))
+        playout.take_text(play(tone(320, 7000)))
         frames = await frames_of(audio, 10)
 
     right = numbers(joined(frames, "fork"))[1::2]
@@ -103,7 +103,7 @@ async def test_a_clip_is_summed_into_mixed_but_not_into_mono(tmp_path: Path) -> 
 
     for mix_type in ("mono", "mixed"):
         async with opened(plan(mix_type, caller=str(path))) as (audio, playout):
-            playout.text(play(tone(160, 7000)))
+            playout.take_text(play(tone(160, 7000)))
             forks[mix_type] = set(numbers(joined(await frames_of(audio, 10), "fork")))
 
     assert forks == {"mono": {30_000}, "mixed": {30_000, 32_767}}
@@ -114,7 +114,7 @@ async def test_a_stream_is_heard_over_the_callee_but_no_part_of_the_fork(tmp_pat
     soundfile.write(path, np.full(8000, 100, np.int16), 8000)
 
     async with opened(replace(plan("stereo", streaming=True), callee=str(path))) as (audio, playout):
-        playout.audio(tone(4000, 7000))
+        playout.take_audio(tone(4000, 7000))
         frames = await frames_of(audio, 40)
 
     assert set(numbers(joined(frames, "fork"))[1::2]) == {100}
@@ -128,7 +128,7 @@ async def test_a_stream_is_heard_over_the_callee_but_no_part_of_the_fork(tmp_pat
 async def test_playout_keeps_the_time_of_the_call_whatever_a_frame_lasts(ptime_ms: int) -> None:
     samples = 8 * ptime_ms
     async with opened(plan("stereo", streaming=True)) as (audio, playout):
-        playout.audio(bytes(8000) + tone(800, 7000) + bytes(8000))
+        playout.take_audio(bytes(8000) + tone(800, 7000) + bytes(8000))
         frames = await frames_of(audio, 1200 // ptime_ms, samples)
 
     assert {len(frame.fork) for frame in frames} == {4 * samples}
@@ -152,7 +152,7 @@ async def test_what_is_played_at_another_rate_than_the_fork_has_no_seams(
     ends = [int(number * ptime * sample_rate + 1e-6) for number in range(round(0.9 / ptime))]
 
     async with opened(asked) as (audio, playout):
-        playout.audio(wave.astype("<i2").tobytes())
+        playout.take_audio(wave.astype("<i2").tobytes())
         frames = [await audio.next(end - start) for start, end in pairwise(ends)]
 
     # Every sample of a sine follows from the two before it.

@@ -158,7 +158,7 @@ class Conversation:
     def take_all(self, number: int, pieces: Sequence[Piece]) -> list[CaptureEvent]:
         """Return what the next pieces of a stream mean, with the audio in runs."""
         lane = self._lanes[number]
-        if lane and not lane[0].held and len(pieces) > 1 and (run := read_run(lane[2], pieces)):
+        if lane and not lane[0].held_bytes and len(pieces) > 1 and (run := read_run(lane[2], pieces)):
             return [run]
         return join_runs(event for at, _, data, packet in pieces for event in self.take(number, at, data, packet))
 

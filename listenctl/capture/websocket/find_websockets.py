@@ -41,7 +41,7 @@ class _Side:
 
     @property
     def held(self) -> int:
-        return self.reader.held + self.search.held + len(self.head)
+        return self.reader.held_bytes + self.search.held + len(self.head)
 
 
 class WebSocketFinder:
@@ -125,7 +125,7 @@ class WebSocketFinder:
         items: list[Item] = []
         cut = None
         if side.state is _State.FRAMES:
-            cut = side.reader.begun()
+            cut = side.reader.incomplete_frame()
             if side.inflater:
                 side.inflater.lose()
         elif side.state is _State.SEARCH:
@@ -151,8 +151,8 @@ class WebSocketFinder:
         items: list[Item] = []
         if side.state is _State.SEARCH:
             items += self._sought(number, at, side.search.finish())
-        elif side.state is _State.FRAMES and side.reader.held:
-            frame, missing = side.reader.begun() or (None, None)
+        elif side.state is _State.FRAMES and side.reader.held_bytes:
+            frame, missing = side.reader.incomplete_frame() or (None, None)
             length = len(frame.payload) + (missing or 0) if frame else 0
             items.append(Lost(at, self._sender(number), missing, frame, length, how))
         if self._found:

@@ -99,7 +99,7 @@ class _Call:
     destination: Destination
     session: CapturedSession
     format: AudioFormat = field(default_factory=lambda: AudioFormat(8000, 1))
-    metadata: CallMetadata = field(default_factory=CallMetadata.absent)
+    metadata: CallMetadata = field(default_factory=CallMetadata.missing)
     happenings: Happenings = field(default_factory=Happenings)
     heard: AudioTrack | None = None
     places: SampleTimes = field(init=False)
@@ -149,7 +149,7 @@ class _Call:
     def _open(self) -> ExtractedFiles:
         if self.files is None:
             started = moment(self.session.began)
-            path = self.destination.wav_path(self.metadata.get, started)
+            path = self.destination.wav_path(self.metadata.get_field, started)
             self.files = ExtractedFiles(path, self.destination.extension)
         return self.files
 

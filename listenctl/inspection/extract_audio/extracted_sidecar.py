@@ -42,7 +42,7 @@ class Happenings:
 
 def describe_call(report: CallReport, happenings: Happenings, sound: Report) -> Report:
     """Return the sidecar; ``sound`` describes each file: ``audio`` that of jambonz, None where it sent none."""
-    session, metadata = report.session, report.metadata or CallMetadata.absent()
+    session, metadata = report.session, report.metadata or CallMetadata.missing()
     rate = report.audio_format.sample_rate
     missing = report.completeness
     return {
@@ -76,7 +76,7 @@ def describe_call(report: CallReport, happenings: Happenings, sound: Report) -> 
 
 def describe_received(report: CallReport, file: Report) -> Report:
     """Return what the recorder says of its file, for ``file`` with the audio from jambonz."""
-    metadata, audio_format = report.metadata or CallMetadata.absent(), report.audio_format
+    metadata, audio_format = report.metadata or CallMetadata.missing(), report.audio_format
     return file | {
         "layout": str(ChannelLayout.AS_IS),
         "channel_meanings": channel_meanings(metadata, audio_format, ChannelLayout.AS_IS),

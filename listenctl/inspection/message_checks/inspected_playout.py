@@ -119,7 +119,7 @@ class InspectedPlayout:
             self._places.popitem(last=False)
         self._quiet = 0
         self._killed = self._killed or isinstance(command, KillAudio)
-        self._tell(place.at, self._playout.command(command))
+        self._tell(place.at, self._playout.take_command(command))
 
     def audio(self, place: MessagePlace, data: bytes) -> None:
         """Take a binary message."""
@@ -132,7 +132,7 @@ class InspectedPlayout:
         if len(self._tail) > 4 * _LONGEST_TAIL:
             del self._tail[:-_LONGEST_TAIL]
         self._quiet = 0
-        self._tell(place.at, self._playout.audio(data))
+        self._tell(place.at, self._playout.take_audio(data))
         self.stream.ahead = max(self.stream.ahead, self._playout.buffered)
 
     def doubt(self) -> None:
@@ -158,11 +158,11 @@ class InspectedPlayout:
         """Play to the end, and say what that cuts off."""
         self.advance(at)
         self.stream.left = self._playout.buffered + self._playout.held
-        self._tell(at, self._playout.finish())
+        self._tell(at, self._playout.end_listen())
 
     def _tick(self) -> None:
         playing = self._playout.buffered > 0
-        tick = self._playout.tick()
+        tick = self._playout.play_tick()
         self._tell(self._due, tick.verdicts)
         if playing:
             self._end_underrun()

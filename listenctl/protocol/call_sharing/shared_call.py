@@ -90,16 +90,16 @@ class SharedCall:
 
     @property
     def deadline(self) -> float | None:
-        """When to call ``pass_clips``, on the clock; None if nothing waits or is to be stopped."""
+        """When to call ``pass_due_clips``, on the clock; None if nothing waits or is to be stopped."""
         return self._clips.deadline
 
-    def attach(self) -> int:
+    def attach_tool(self) -> int:
         """Return the number of a new tool; none is ever used again."""
         self._attached += 1
         self._tools.add(self._attached)
         return self._attached
 
-    def detach(self, tool: int) -> Actions:
+    def detach_tool(self, tool: int) -> Actions:
         """Let a tool go: its turn ends, and nothing that it asked is answered any more."""
         self._tools.remove(tool)
         self._marks.forget(tool)
@@ -107,7 +107,7 @@ class SharedCall:
         self._syncs = [sync for sync in self._syncs if sync[0] != tool]
         return self._stream.leave(tool)
 
-    def from_tool(self, tool: int, message: TextMessage | BinaryMessages) -> Actions:
+    def take_tool_message(self, tool: int, message: TextMessage | BinaryMessages) -> Actions:
         """Take a message of an attached tool."""
         if tool not in self._tools:
             raise ValueError(f"no tool {tool} is attached")
@@ -120,7 +120,7 @@ class SharedCall:
             return self._named(tool, command)
         return [*self._notice(command, tool), TextToJambonz(message.data)]
 
-    def from_application(self, text: bytes) -> Actions:
+    def take_application_text(self, text: bytes) -> Actions:
         """Take a text of an application beside the tools, whose names stay as they are."""
         command = parse_command(text)
         if isinstance(command, PlayAudio):
@@ -128,11 +128,11 @@ class SharedCall:
             self._clips.doubt_order()
         return [*self._notice(command), TextToJambonz(text)]
 
-    def note_streamed(self, size: int) -> None:
+    def take_application_audio(self, size: int) -> None:
         """Take notice of audio that the application has streamed to the caller, in bytes."""
         self._stream.note_streamed(size)
 
-    def from_jambonz(self, text: bytes) -> Actions:
+    def take_jambonz_text(self, text: bytes) -> Actions:
         """Take a text of jambonz; what doesn't answer a tool goes to everyone, byte by byte if it came alone."""
         messages = parse_texts(text)
         answers = [self._answer(message) for message in messages]
@@ -144,7 +144,7 @@ class SharedCall:
             for action in ([TextToEveryone(message.serialize().encode())] if answer is None else answer)
         ]
 
-    def pass_clips(self) -> Actions:
+    def pass_due_clips(self) -> Actions:
         """Pass on the clips whose turn it is, or go on stopping those that are to be stopped."""
         must_kill = self._clips.must_kill() and not self._streams
         kill = [TextToJambonz(KillAudio().serialize().encode())] if must_kill else []
@@ -179,7 +179,7 @@ class SharedCall:
             return [*self._notice(command), TextToJambonz(self._clips.put_on_top(tool, command))]
         if self._clips.has_room(command):
             self._clips.add(tool, command)
-            return self.pass_clips()
+            return self.pass_due_clips()
         room = f"at most {MAX_WAITING} clips and {MAX_WAITING_BYTES // 1024 // 1024} MiB wait"
         detail = f"not sent: {self._clips.waiting} clips wait for their turn; {room}; send it when some have played"
         return (RefuseTool(tool, ToolRefusal(RefusalReason.QUEUE_FULL, detail, command.id)),)
@@ -213,7 +213,7 @@ class SharedCall:
                 return [TextToTool(mark.tool, _mark_text(mark, message.event))] if mark else ()
             case PlayDone() if (clips := self._clips.answer(message)) is not None:
                 answers = [TextToTool(one.tool, replace(message, id=one.own).serialize().encode()) for one in clips]
-                return [*answers, *self.pass_clips()]
+                return [*answers, *self.pass_due_clips()]
         return None
 
     def _control(self, tool: int, command: UnknownCommand) -> Actions:
@@ -224,7 +224,7 @@ class SharedCall:
                 return self._stream.leave(tool)
             case ToolMessageType.WITHDRAW:
                 withdrawn = self._clips.withdraw(tool, _data_of(command).get("id"))
-                return [*self._tell_dropped(withdrawn, "withdrawn by you"), *self.pass_clips()]
+                return [*self._tell_dropped(withdrawn, "withdrawn by you"), *self.pass_due_clips()]
             case ToolMessageType.SYNC:
                 last = self._clips.last_of(tool)
                 self._syncs += [(tool, last)] if last else []

@@ -165,7 +165,7 @@ class SampleBoundaries:
         # Those whose sample was completed without them.
         self._owing: set[Speaker] = set()
 
-    def feed(self, speaker: Speaker, data: bytes) -> bytes:
+    def align_audio(self, speaker: Speaker, data: bytes) -> bytes:
         """Return what is to be sent when ``speaker`` sends ``data``; it may be empty."""
         padding = b""
         if speaker != self._speaker:

@@ -64,11 +64,11 @@ class ClientFrameReader:
 
     Args:
         protocol: the connection as the library sees it, with its opening handshake done. What it wants to send after
-            ``receive`` is the caller's to fetch.
+            ``receive_data`` is the caller's to fetch.
         max_size: limit of one message in bytes; larger ones are left to the library, which has the same limit.
     """
 
-    __slots__ = ("_max_fast", "_message", "_opcode", "_owed", "_protocol", "_rest", "consulted")
+    __slots__ = ("_max_fast", "_message", "_opcode", "_owed", "_protocol", "_rest", "used_library")
 
     def __init__(self, protocol: ServerProtocol, *, max_size: int) -> None:
         self._protocol = protocol
@@ -77,16 +77,16 @@ class ClientFrameReader:
         self._owed = 0  # bytes of a frame that the library has begun and not seen the end of
         self._message: bytearray | None = None  # a fragmented message, joined at once: empty fragments cost nothing
         self._opcode = Opcode.BINARY
-        self.consulted = False
-        """Whether the last ``receive`` left anything to the library, which may then have something to send."""
+        self.used_library = False
+        """Whether the last ``receive_data`` left anything to the library, which may then have something to send."""
 
-    def receive(self, data: bytes) -> list[ReceivedMessage]:
+    def receive_data(self, data: bytes) -> list[ReceivedMessage]:
         """Return the messages that are complete after receiving ``data``."""
         if self._rest:
             data = self._rest + data
             self._rest = b""
         messages: list[ReceivedMessage] = []
-        self.consulted = False
+        self.used_library = False
         at = 0
         while at < len(data):
             taken = 0
@@ -146,7 +146,7 @@ class ClientFrameReader:
                 return 0
             taken = min(frame_bytes, len(data) - at)
             self._owed = frame_bytes - taken
-        self.consulted = True
+        self.used_library = True
         self._protocol.receive_data(data[at : at + taken])
         for event in self._protocol.events_received():
             assert isinstance(event, Frame)

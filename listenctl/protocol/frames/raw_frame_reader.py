@@ -52,11 +52,11 @@ class RawFrameReader:
         """Why there are no more frames; empty while there can be."""
 
     @property
-    def held(self) -> int:
+    def held_bytes(self) -> int:
         """Bytes of a frame whose end hasn't come."""
         return len(self._rest)
 
-    def begun(self) -> tuple[RawFrame, int] | None:
+    def incomplete_frame(self) -> tuple[RawFrame, int] | None:
         """Return the frame whose end hasn't come, as far as it is there, and how much it lacks; None without header."""
         rest = bytes(self._rest)
         body = _header_bytes(rest)

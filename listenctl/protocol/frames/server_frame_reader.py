@@ -76,7 +76,7 @@ class ServerFrameReader:
         self._opcode = Opcode.BINARY
         self._ended = False
 
-    def receive(self, data: bytes) -> list[ServerEvent]:
+    def receive_data(self, data: bytes) -> list[ServerEvent]:
         """Return what is complete after receiving ``data``."""
         if self._rest:
             data = self._rest + data

@@ -88,7 +88,7 @@ class GapLedger:
         self._expects_end = False
         self._unheard: UncapturedAudio | None = None
         self._told = 0
-        self.found: list[Gap] = []
+        self.gaps: list[Gap] = []
 
     @property
     def samples(self) -> int:
@@ -130,14 +130,14 @@ class GapLedger:
         self._missing = dict.fromkeys(self._missing, 0)
         self._may_come = dict.fromkeys(self._may_come, 0)
         self._drift.distrust(first_at)
-        self.found.clear()
+        self.gaps.clear()
         self._told = 0
 
-    def add(self, message_bytes: int, messages: int = 1) -> None:
-        """Count binary messages of ``message_bytes`` bytes each; ``check`` follows when the read is done."""
+    def add_messages(self, message_bytes: int, messages: int = 1) -> None:
+        """Count binary messages of ``message_bytes`` bytes each; ``find_gaps`` follows when the read is done."""
         if message_bytes != self._sizes.usual and message_bytes:
             knew = self._sizes.usual
-            self._sizes.add(message_bytes, messages, self._bytes)
+            self._sizes.add_messages(message_bytes, messages, self._bytes)
             if not knew and self._sizes.first_lacks_head:
                 # The handshake took longer than jambonz's buffer holds (protocol.md 13).
                 self._miss(GapKind.HOLE, 0, SMALLEST_BUFFER, at_least=True)
@@ -147,7 +147,7 @@ class GapLedger:
         """Take notice that jambonz shuts down: if nothing more comes, nothing is missing."""
         self._expects_end = True
 
-    def miss(self, samples: int | None) -> None:
+    def add_uncaptured(self, samples: int | None) -> None:
         """
         Take notice that audio came that isn't told: what comes next isn't late by that, and becomes the new measure.
 
@@ -163,7 +163,7 @@ class GapLedger:
                 self._settle(stall, late, self._checked_at)
         self._stall = self._rush = None
 
-    def check(self, at: float) -> Sequence[Gap]:
+    def find_gaps(self, at: float) -> Sequence[Gap]:
         """Hold what has been added against the time by which it had arrived; return the gaps known since."""
         if not self._bytes or (self._expects_end and self._bytes == self._bytes_checked):
             return ()
@@ -181,9 +181,9 @@ class GapLedger:
         self._checked_at = at
         return self._tell()
 
-    def follow(self, before: float, times: Sequence[float], message_bytes: int, *, longest: float) -> int:
+    def add_audio_run(self, before: float, times: Sequence[float], message_bytes: int, *, longest: float) -> int:
         """
-        Do what ``check`` and ``add`` do for one message after another, as long as all is in time.
+        Do what ``find_gaps`` and ``add_messages`` do for one message after another, as long as all is in time.
 
         Args:
             before: time of what was added last.
@@ -194,7 +194,7 @@ class GapLedger:
         """
         if self._stall is not None or self._unheard is not None or self._expects_end or not self._bytes_checked:
             return 0
-        if message_bytes != self._sizes.usual or self._told < len(self.found):
+        if message_bytes != self._sizes.usual or self._told < len(self.gaps):
             return 0
         for taken, at in enumerate(times):
             if at != before:
@@ -209,9 +209,9 @@ class GapLedger:
             self._bytes += message_bytes
         return len(times)
 
-    def finish(self, at: float | None) -> Sequence[Gap]:
+    def end_call(self, at: float | None) -> Sequence[Gap]:
         """Return the gaps that the end of the call settles; ``at`` is None where nobody knows when that was."""
-        gaps = [] if at is None else list(self.check(at))
+        gaps = [] if at is None else list(self.find_gaps(at))
         at = self._checked_at if at is None else at
         if self._stall is not None:
             missing = self._stall.least_missing(self._late, self._interval)
@@ -222,10 +222,10 @@ class GapLedger:
         return [*gaps, *self._tell()]
 
     def _tell(self) -> Sequence[Gap]:
-        if self._told == len(self.found):
+        if self._told == len(self.gaps):
             return ()
-        told, self._told = self._told, len(self.found)
-        return self.found[told:]
+        told, self._told = self._told, len(self.gaps)
+        return self.gaps[told:]
 
     def _begin(self, at: float) -> None:
         """Set the origin by the first audio: it was captured before it was sent."""
@@ -234,7 +234,7 @@ class GapLedger:
         self._drift.distrust(at)
         delay = self._origin - self._started_at
         if delay > LATE_START:
-            self.found.append(Gap(GapKind.LATE_START, 0, delay, self.resolution))
+            self.gaps.append(Gap(GapKind.LATE_START, 0, delay, self.resolution))
         elif delay < -SHORTEST_BURST:
             # More may follow at once, for example when resampled (protocol.md 13).
             self._rush = EarlyAudio(0, at, early=-delay)
@@ -249,7 +249,7 @@ class GapLedger:
         seconds = max(0.0, late) if unheard.samples is None else self._format.duration(unheard.samples)
         if missing := self._whole_frames(seconds):
             position, length = unheard.after // self._format.frame_bytes, self._format.duration(missing)
-            self.found.append(Gap(GapKind.UNCAPTURED, position, length, self.resolution, missing))
+            self.gaps.append(Gap(GapKind.UNCAPTURED, position, length, self.resolution, missing))
 
     def _weigh(self, late: float, at: float, elapsed: float) -> None:
         if late < 0:
@@ -299,7 +299,7 @@ class GapLedger:
         missing = -self._recover(length)
         self._drift.distrust(at)
         if missing or length >= SHORTEST_BURST:
-            self.found.append(Gap(GapKind.BURST, rush.position, length, self.resolution, missing))
+            self.gaps.append(Gap(GapKind.BURST, rush.position, length, self.resolution, missing))
 
     def _recover(self, seconds: float) -> int:
         """Take back what had been given up and has come after all; return how many samples."""
@@ -346,7 +346,7 @@ class GapLedger:
         if stall.latest >= SHORTEST_BURST:
             # It grew later than was seen, until shortly before it came.
             resolution = max(self.resolution, self._interval)
-            self.found.append(
+            self.gaps.append(
                 Gap(GapKind.BURST, stall.position, stall.latest, resolution, position_uncertainty=stall.uncertainty)
             )
 
@@ -378,7 +378,7 @@ class GapLedger:
         self._missing[kind] += missing
         resolution = max(self.resolution, self._interval) if at_least else self.resolution
         length = self._format.duration(missing)
-        self.found.append(Gap(kind, position, length, resolution, missing, uncertainty, at_least))
+        self.gaps.append(Gap(kind, position, length, resolution, missing, uncertainty, at_least))
         return missing
 
     def _whole_frames(self, seconds: float) -> int:

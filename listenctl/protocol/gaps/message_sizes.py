@@ -34,7 +34,7 @@ class MessageSizes:
         """Whether audio was thrown away before the first message."""
         return self.usual > 0 and self._lacks_head(self._first)
 
-    def add(self, size: int, messages: int, position: int) -> None:
+    def add_messages(self, size: int, messages: int, position: int) -> None:
         """Take notice of messages of a size that isn't the usual one, ``position`` bytes into the audio."""
         self._first = self._first or size
         repeated = messages > 1 or size == self.previous

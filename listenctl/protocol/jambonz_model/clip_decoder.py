@@ -147,7 +147,7 @@ class ClipReader:
         try:
             sound = self._sound(command)
         except _NoClip as why:
-            self.outbox.judge(why.outcome, why.reason, str(why), wrong=True)
+            self.outbox.add_verdict(why.outcome, why.reason, str(why), wrong=True)
             return None
         if self.profile.mangles_play_done and isinstance(command.id, str) and _MANGLED.search(command.id):
             self._misread("id-mangled", "quotes and escapes in its id don't survive into the playDone")
@@ -219,12 +219,12 @@ class ClipReader:
             decoded = len(digits) * 3 // 4
             where = f"audioContent ends at character {len(digits) + 1}, which is no base64"
             sentence = f"{where}: {decoded} bytes are left; send it in one line, without a prefix"
-            self.outbox.judge(CommandOutcome.TRUNCATED, "base64-ends", sentence, wrong=True)
+            self.outbox.add_verdict(CommandOutcome.TRUNCATED, "base64-ends", sentence, wrong=True)
         digits = digits[: len(digits) - (len(digits) % 4 == 1)]
         return base64.b64decode(digits + "=" * (-len(digits) % 4))
 
     def _misread(self, reason: str, sentence: str, *, wrong: bool = True) -> None:
-        self.outbox.judge(CommandOutcome.MISREAD, reason, sentence, wrong=wrong)
+        self.outbox.add_verdict(CommandOutcome.MISREAD, reason, sentence, wrong=wrong)
 
 
 class _NoClip(Exception):

@@ -80,7 +80,7 @@ class ClipPlayer:
             return False
         killed = self._stack.pop()
         played = killed.position // SAMPLE_BYTES
-        self._outbox.send(killed.clip.done(self._profile.play_done, played=played, killed=True))
+        self._outbox.add_message(killed.clip.done(self._profile.play_done, played=played, killed=True))
         self._say(killed.clip, CommandOutcome.INTERRUPTED, "killed", f"stopped by killAudio after {played} samples")
         self._after(killed)
         return True
@@ -117,7 +117,7 @@ class ClipPlayer:
 
     def _finish(self, over: _Playing) -> None:
         played = over.position // SAMPLE_BYTES
-        self._outbox.send(over.clip.done(self._profile.play_done, played=played, killed=False))
+        self._outbox.add_message(over.clip.done(self._profile.play_done, played=played, killed=False))
         self._say(over.clip, CommandOutcome.FINISHED, "", f"played to its end, {played} samples")
         self._after(over)
 
@@ -135,4 +135,4 @@ class ClipPlayer:
         self._waiting.clear()
 
     def _say(self, clip: Clip, outcome: CommandOutcome, reason: str, sentence: str, *, wrong: bool = False) -> None:
-        self._outbox.judge(outcome, reason, sentence, wrong=wrong, command=clip.command)
+        self._outbox.add_verdict(outcome, reason, sentence, wrong=wrong, command=clip.command)

@@ -57,13 +57,13 @@ class PlayoutOutbox:
         self._verdicts: list[Verdict] = []
         self._messages: list[Mark | PlayDone] = []
 
-    def judge(
+    def add_verdict(
         self, outcome: CommandOutcome, reason: str, sentence: str, *, wrong: bool = False, command: int | None = None
     ) -> None:
         """Add a verdict."""
         self._verdicts.append(Verdict(self.number if command is None else command, outcome, reason, sentence, wrong))
 
-    def send(self, message: Mark | PlayDone) -> None:
+    def add_message(self, message: Mark | PlayDone) -> None:
         """Add a message; it goes out with the next tick."""
         self._messages.append(message)
 

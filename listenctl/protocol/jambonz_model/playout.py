@@ -126,13 +126,13 @@ class Playout:
         """The names of the marks that are still to be answered, oldest first."""
         return tuple(mark.name for mark in self._mode.outstanding_marks)
 
-    def text(self, raw: bytes, *, fragmented: bool = False) -> tuple[Verdict, ...]:
+    def take_text(self, raw: bytes, *, fragmented: bool = False) -> tuple[Verdict, ...]:
         """Take a text message, ``fragmented`` if it came in more than one frame."""
         if self._is_lost(raw, fragmented=fragmented):
             return self._outbox.take_verdicts()
-        return self.command(parse_command(raw))
+        return self.take_command(parse_command(raw))
 
-    def command(self, command: Command) -> tuple[Verdict, ...]:
+    def take_command(self, command: Command) -> tuple[Verdict, ...]:
         """Take a command; return what became of it so far."""
         self._outbox.number += 1
         match command:
@@ -147,19 +147,19 @@ class Playout:
             case ClearMarks():
                 self._mode.clear_marks()
             case Disconnect():
-                self._outbox.judge(CommandOutcome.OBEYED, "", "jambonz closes the connection with 1000")
+                self._outbox.add_verdict(CommandOutcome.OBEYED, "", "jambonz closes the connection with 1000")
             case UnknownCommand():
                 self._judge_unknown(command)
         return self._outbox.take_verdicts()
 
-    def audio(self, data: bytes, *, fragmented: bool = False) -> tuple[Verdict, ...]:
+    def take_audio(self, data: bytes, *, fragmented: bool = False) -> tuple[Verdict, ...]:
         """Take a binary message, ``fragmented`` if it came in more than one frame; an empty one is nothing."""
         if data and not self._is_lost(data, fragmented=fragmented):
             self._outbox.number += 1
             self._mode.audio(data)
         return self._outbox.take_verdicts()
 
-    def tick(self, beneath: bytes = b"") -> PlayoutTick:
+    def play_tick(self, beneath: bytes = b"") -> PlayoutTick:
         """
         Play 20 ms.
 
@@ -176,7 +176,7 @@ class Playout:
         heard = audio or beneath or bytes(size)
         return PlayoutTick(heard, self._outbox.take_messages(), self._outbox.take_verdicts())
 
-    def finish(self) -> tuple[Verdict, ...]:
+    def end_listen(self) -> tuple[Verdict, ...]:
         """End the listen; what hasn't been played or answered never will be."""
         self._finished = True
         self._mode.finish()
@@ -185,21 +185,23 @@ class Playout:
     def _judge_unknown(self, command: UnknownCommand) -> None:
         if command.type == "error":
             sentence = "ends the verb, while the connection stays open and audio goes on; send disconnect instead"
-            self._outbox.judge(CommandOutcome.MISREAD, "ends-verb-only", sentence, wrong=True)
+            self._outbox.add_verdict(CommandOutcome.MISREAD, "ends-verb-only", sentence, wrong=True)
         elif command.type in _UNKNOWN:
-            self._outbox.judge(CommandOutcome.IGNORED, *_UNKNOWN[command.type], wrong=True)
+            self._outbox.add_verdict(CommandOutcome.IGNORED, *_UNKNOWN[command.type], wrong=True)
         else:
             self._judge_type(command.type or "")
 
     def _judge_type(self, kind: str) -> None:
-        self._outbox.judge(CommandOutcome.IGNORED, "unknown-type", f"jambonz knows no type {kind[:40]!r}", wrong=True)
+        self._outbox.add_verdict(
+            CommandOutcome.IGNORED, "unknown-type", f"jambonz knows no type {kind[:40]!r}", wrong=True
+        )
 
     def _is_lost(self, data: bytes, *, fragmented: bool) -> bool:
         if not fragmented or len(data) <= MAX_FRAGMENTED_BYTES:
             return False
         self._outbox.number += 1
         sentence = f"lost: {len(data)} bytes in fragments, at most {MAX_FRAGMENTED_BYTES} are taken; use a single frame"
-        self._outbox.judge(CommandOutcome.IGNORED, "fragments-too-long", sentence, wrong=True)
+        self._outbox.add_verdict(CommandOutcome.IGNORED, "fragments-too-long", sentence, wrong=True)
         return True
 
 

@@ -102,37 +102,39 @@ class StreamMode:
 
     def play(self, command: PlayAudio) -> None:  # noqa: ARG002 - no part of it matters here
         """Ignore a clip."""
-        self._outbox.judge(CommandOutcome.IGNORED, "streaming", "playAudio does nothing in streaming mode", wrong=True)
+        self._outbox.add_verdict(
+            CommandOutcome.IGNORED, "streaming", "playAudio does nothing in streaming mode", wrong=True
+        )
 
     def kill(self) -> None:
         """Clear what plays, and the marks."""
         self._stream.kill()
-        self._outbox.judge(CommandOutcome.OBEYED, "", "clears the playout buffer and the marks")
+        self._outbox.add_verdict(CommandOutcome.OBEYED, "", "clears the playout buffer and the marks")
 
     def mark(self, name: str) -> None:
         """Take a mark, unless there are too many."""
         if not self._stream.mark(PendingMark(self._outbox.number, name)):
             sentence = f"dropped: {len(self._stream.outstanding)} marks are outstanding already"
-            self._outbox.judge(CommandOutcome.IGNORED, "too-many-marks", sentence, wrong=True)
+            self._outbox.add_verdict(CommandOutcome.IGNORED, "too-many-marks", sentence, wrong=True)
         elif not mark_name_is_safe(name):
             sentence = "answered with broken JSON, since its name is not escaped"
-            self._outbox.judge(CommandOutcome.MISREAD, "name-not-escaped", sentence, wrong=True)
+            self._outbox.add_verdict(CommandOutcome.MISREAD, "name-not-escaped", sentence, wrong=True)
         elif (fate := self._stream.marker_fate) and not self._knows_resampling:
             # No fault yet: a mark that nothing follows is answered in its place all the same.
             self._knows_resampling = True
             sentence = f"if more audio follows, resampling {self._rates} will have {fate} its marker: {_REMEDY}"
-            self._outbox.judge(CommandOutcome.QUEUED, "resampled", sentence)
+            self._outbox.add_verdict(CommandOutcome.QUEUED, "resampled", sentence)
         else:
-            self._outbox.judge(CommandOutcome.QUEUED, "", "answered when playout reaches it")
+            self._outbox.add_verdict(CommandOutcome.QUEUED, "", "answered when playout reaches it")
 
     def clear_marks(self) -> None:
         """Forget the marks."""
         forgotten = self._stream.forget_marks()
         for mark in forgotten:
-            self._outbox.judge(
+            self._outbox.add_verdict(
                 CommandOutcome.INTERRUPTED, "forgotten", "forgotten because of clearMarks", command=mark.command
             )
-        self._outbox.judge(CommandOutcome.OBEYED, "", f"forgets {len(forgotten)} marks")
+        self._outbox.add_verdict(CommandOutcome.OBEYED, "", f"forgets {len(forgotten)} marks")
 
     def audio(self, data: bytes) -> None:
         """Take audio in pieces; an odd byte waits for the next one."""
@@ -149,7 +151,7 @@ class StreamMode:
             self._answer(answer)
         if ticked.killed:
             sentence = f"{ticked.killed} samples came too soon after killAudio and were cleared too; wait 40 ms"
-            self._outbox.judge(CommandOutcome.IGNORED, "too-soon", sentence, wrong=True, command=self._last_audio)
+            self._outbox.add_verdict(CommandOutcome.IGNORED, "too-soon", sentence, wrong=True, command=self._last_audio)
         return ticked.audio
 
     def finish(self) -> None:
@@ -166,33 +168,37 @@ class StreamMode:
             self._judge_tail(self._stream.held_sound)
         elif seconds:
             sentence = f"{_duration(seconds)} of audio were still to be played when the call ended"
-            self._outbox.judge(CommandOutcome.INTERRUPTED, "call-ended", sentence, command=self._last_audio)
+            self._outbox.add_verdict(CommandOutcome.INTERRUPTED, "call-ended", sentence, command=self._last_audio)
 
     def _judge_tail(self, samples: int) -> None:
         if samples:
             # Twice what protocol.md 6.2 asks for, since the first release of all takes twice as much.
             sentence = f"the last {samples} samples were never played; end with 160 ms of zeros"
-            self._outbox.judge(CommandOutcome.TRUNCATED, "tail-held", sentence, wrong=True, command=self._last_audio)
+            self._outbox.add_verdict(
+                CommandOutcome.TRUNCATED, "tail-held", sentence, wrong=True, command=self._last_audio
+            )
 
     def _judge_unanswered(self, mark: PendingMark, *, idle: bool) -> None:
         if lost := self._stream.lost:
             # Those behind a lost mark wait for it for ever (protocol.md 6.4).
             whose = "its marker" if mark in lost else "the marker of one before it"
             sentence = f"never answered, since {self._resampled(whose)}"
-            self._outbox.judge(CommandOutcome.INTERRUPTED, "resampled", sentence, wrong=True, command=mark.command)
+            self._outbox.add_verdict(
+                CommandOutcome.INTERRUPTED, "resampled", sentence, wrong=True, command=mark.command
+            )
             return
         stuck = idle and mark in self._stream.stuck
         sentence = "stuck: it would never be answered" if stuck else "not answered before the end of the listen"
-        self._outbox.judge(CommandOutcome.INTERRUPTED, "unanswered", sentence, wrong=stuck, command=mark.command)
+        self._outbox.add_verdict(CommandOutcome.INTERRUPTED, "unanswered", sentence, wrong=stuck, command=mark.command)
 
     def _answer(self, answer: MarkAnswer) -> None:
-        self._outbox.send(Mark(answer.mark.name, answer.event))
+        self._outbox.add_message(Mark(answer.mark.name, answer.event))
         command = answer.mark.command
         if answer.event == "cleared":
-            self._outbox.judge(CommandOutcome.INTERRUPTED, "killed", "cleared by killAudio", command=command)
+            self._outbox.add_verdict(CommandOutcome.INTERRUPTED, "killed", "cleared by killAudio", command=command)
         else:
             wrong = bool(answer.fault)
-            self._outbox.judge(
+            self._outbox.add_verdict(
                 CommandOutcome.FINISHED, answer.fault, self._answered(answer), wrong=wrong, command=command
             )
 
@@ -235,7 +241,7 @@ class ClipMode:
         """Play or queue a clip, if there is one."""
         crashes = self._profile.crashes_without_type and not isinstance(command.audio_content_type, str)
         if self._disabled and not crashes:
-            self._outbox.judge(CommandOutcome.IGNORED, "disabled", "bidirectional audio is disabled", wrong=True)
+            self._outbox.add_verdict(CommandOutcome.IGNORED, "disabled", "bidirectional audio is disabled", wrong=True)
             return
         clip = self._reader.read(command)
         queue = self._profile.queues_always or _is_true(command.queue_play)
@@ -248,9 +254,9 @@ class ClipMode:
     def kill(self) -> None:
         """Stop the clip that plays."""
         if self._player.kill():
-            self._outbox.judge(CommandOutcome.OBEYED, "", "stops the clip that plays")
+            self._outbox.add_verdict(CommandOutcome.OBEYED, "", "stops the clip that plays")
         else:
-            self._outbox.judge(CommandOutcome.OBEYED, "nothing-playing", "nothing plays")
+            self._outbox.add_verdict(CommandOutcome.OBEYED, "nothing-playing", "nothing plays")
 
     def mark(self, name: str) -> None:  # noqa: ARG002 - no name changes it
         """Ignore a mark."""
@@ -275,7 +281,7 @@ class ClipMode:
         self._player.end()
 
     def _ignore(self, sentence: str) -> None:
-        self._outbox.judge(CommandOutcome.IGNORED, self._why_no_stream, sentence, wrong=True)
+        self._outbox.add_verdict(CommandOutcome.IGNORED, self._why_no_stream, sentence, wrong=True)
 
 
 def _is_true(value: object) -> bool:

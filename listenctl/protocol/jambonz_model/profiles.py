@@ -61,7 +61,7 @@ class Profile:
     glues_texts: bool
     mangles_play_done: bool
 
-    def texts(self, messages: Iterable[JambonzMessage]) -> tuple[str, ...]:
+    def serialize_messages(self, messages: Iterable[JambonzMessage]) -> tuple[str, ...]:
         """Return the texts in which messages go out that leave together."""
         texts = tuple(self._text(message) for message in messages)
         return ("".join(texts),) if self.glues_texts and texts else texts

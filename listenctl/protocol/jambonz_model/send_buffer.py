@@ -42,11 +42,11 @@ class SendBuffer:
         self._limit = self._message_bytes + behind * resampled
 
     @property
-    def waiting(self) -> int:
+    def waiting_bytes(self) -> int:
         """Bytes that wait."""
         return len(self._queue)
 
-    def put(self, frame: bytes) -> int:
+    def add_frame(self, frame: bytes) -> int:
         """Queue a frame; return how many samples per channel that cost."""
         if len(self._queue) + len(frame) <= self._limit:
             self._queue += frame
@@ -57,7 +57,7 @@ class SendBuffer:
         self._queue[:] = frame[HEADER_SLIP:]
         return self._audio_format.samples(lost)
 
-    def take(self) -> bytes:
+    def take_message(self) -> bytes:
         """Return the next message, empty if nothing waits."""
         message = bytes(self._queue[: self._message_bytes])
         del self._queue[: self._message_bytes]

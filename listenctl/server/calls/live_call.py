@@ -148,7 +148,7 @@ class LiveCall:
 
     def finish(self, now: float, at: float, ending: LiveCallEnd) -> None:
         """End the call: ``now`` on the loop's clock, ``at`` in Unix time."""
-        self.take_all(self.session.finish(None if ending.closed_by == "nobody" else now))
+        self.take_all(self.session.end_call(None if ending.closed_by == "nobody" else now))
         log = self.log
         if log is not None:
             self._finish_listening(log)

@@ -107,7 +107,7 @@ class AttachedTools:
             self._line.watch(True)
         # They may have come, or been amended, since the last tool was attached.
         self._shared.rates.metadata = rate_in(CallMetadata.parse(metadata).fields)
-        tool = self._shared.attach()
+        tool = self._shared.attach_tool()
         self._outlets[tool] = outlet
         if audio:
             self._listeners[tool] = outlet
@@ -122,29 +122,29 @@ class AttachedTools:
         self._listeners.pop(tool, None)
         self._held_up.discard(tool)
         self._turned_away.discard(tool)
-        self._act(self._shared.detach(tool))
+        self._act(self._shared.detach_tool(tool))
         if not self._outlets:
             self._line.watch(False)
 
     async def take(self, tool: int, message: TextMessage | BinaryMessages) -> None:
         """Take a message of a tool; it waits where jambonz doesn't read, and is refused where that takes long."""
         if await self._has_room(tool) or _is_for_us(message):
-            self._act(self._shared.from_tool(tool, message), asked_by=tool)
+            self._act(self._shared.take_tool_message(tool, message), asked_by=tool)
         elif isinstance(message, TextMessage) or tool not in self._held_up:
             self._outlets[tool].text(_BUSY.serialize().encode())
             self._held_up.add(tool)
 
     def take_text(self, text: bytes) -> None:
         """Take a text of jambonz."""
-        self._act(self._shared.from_jambonz(text))
+        self._act(self._shared.take_jambonz_text(text))
 
     def take_application(self, text: bytes) -> None:
         """Take a text of the application behind us."""
-        self._act(self._shared.from_application(text))
+        self._act(self._shared.take_application_text(text))
 
     def note_streamed(self, size: int) -> None:
         """Take notice of audio that the application has streamed, in bytes."""
-        self._shared.note_streamed(size)
+        self._shared.take_application_audio(size)
 
     def take_audio(self, data: bytes, samples: int) -> None:
         """Take whole sample frames of jambonz."""
@@ -208,7 +208,7 @@ class AttachedTools:
             self._passing = loop.call_later(max(POLL_EVERY, deadline - self._clock()), self._pass_clips)
 
     def _pass_clips(self) -> None:
-        self._act(() if self._line.unsent > MAX_UNSENT else self._shared.pass_clips())
+        self._act(() if self._line.unsent > MAX_UNSENT else self._shared.pass_due_clips())
 
 
 def _is_for_us(message: TextMessage | BinaryMessages) -> bool:

@@ -204,8 +204,8 @@ class CallDump:
         """Take notice that the call is over."""
         at = self._since_start(at)
         for sender, reader in self._readers.items():
-            if reader.held and not reader.fault:
-                detail = f"the connection ended within a frame, of which there are {reader.held} bytes"
+            if reader.held_bytes and not reader.fault:
+                detail = f"the connection ended within a frame, of which there are {reader.held_bytes} bytes"
                 self._items.append(DumpFault(at, sender, detail))
         if self._file is None and not self._items and not self._lost:
             return

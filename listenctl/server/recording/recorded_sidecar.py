@@ -110,7 +110,7 @@ def _describe_event(entry: MessageReceived | HeardKey, recording: Recording) -> 
 def _describe_gaps(log: LiveCallLog, recording: Recording) -> list[Report]:
     rate = log.audio_format.sample_rate
     gaps = []
-    for gap in log.ledger.found:
+    for gap in log.ledger.gaps:
         # Of a gap that was filled, the place is where its silence begins.
         filled = gap.missing if recording.fill and gap.kind in (GapKind.HOLE, GapKind.PAUSE) else 0
         position = max(0, recording.file_position(gap.position) - filled)

@@ -81,7 +81,7 @@ class RecordingWriter:
         """Create the audio files; what fails is reported and tried again later."""
         settings, log = self._settings, self._log
         destination = settings.destination
-        path = destination.wav_path(log.metadata.get, datetime.fromtimestamp(log.started_at, UTC))
+        path = destination.wav_path(log.metadata.get_field, datetime.fromtimestamp(log.started_at, UTC))
         try:
             self._recording = Recording(
                 path,

@@ -102,7 +102,7 @@ def test_a_pause_is_where_nothing_comes(tmp_path: Path, fill: bool) -> None:
     log, recording = recorded(tmp_path, fill=fill)
     recording.write(0, SECOND[:8000])
     gap = Gap(GapKind.PAUSE, 4000, 2.0, 0.02, missing=16_000)
-    log.ledger.found.append(gap)
+    log.ledger.gaps.append(gap)
     if fill:
         recording.insert_silence(gap.position, gap.missing)
     recording.write(4000, SECOND[8000:])
@@ -118,7 +118,7 @@ def test_a_pause_is_where_nothing_comes(tmp_path: Path, fill: bool) -> None:
 def test_what_was_filled_is_left_out_to_the_sample(tmp_path: Path) -> None:
     log, recording = recorded(tmp_path, fill=True)
     recording.write(0, SECOND[:8002])
-    log.ledger.found.append(Gap(GapKind.HOLE, 4001, 0.1, 0.02, missing=777))
+    log.ledger.gaps.append(Gap(GapKind.HOLE, 4001, 0.1, 0.02, missing=777))
     recording.insert_silence(4001, 777)
     recording.write(4001, SECOND[8002:])
 

@@ -37,7 +37,7 @@ def reached(name: str, event: str = "playout") -> bytes:
 
 def shared(tools: int) -> tuple[SharedCall, list[int]]:
     call = SharedCall()
-    return call, [call.attach() for _ in range(tools)]
+    return call, [call.attach_tool() for _ in range(tools)]
 
 
 def reason(action: Action) -> str:
@@ -48,20 +48,24 @@ def reason(action: Action) -> str:
 def test_a_mark_goes_out_under_a_name_of_its_own_and_returns_under_the_sender_s() -> None:
     call, (first, second) = shared(2)
 
-    assert list(call.from_tool(first, mark("end"))) == [TextToJambonz(b'{"type":"mark","data":{"name":"lc-m1"}}')]
-    assert list(call.from_tool(second, mark("end"))) == [TextToJambonz(b'{"type":"mark","data":{"name":"lc-m2"}}')]
+    assert list(call.take_tool_message(first, mark("end"))) == [
+        TextToJambonz(b'{"type":"mark","data":{"name":"lc-m1"}}')
+    ]
+    assert list(call.take_tool_message(second, mark("end"))) == [
+        TextToJambonz(b'{"type":"mark","data":{"name":"lc-m2"}}')
+    ]
 
     answer = b'{"type": "mark", "data": {"name":"end", "event": "playout"}}'
-    assert list(call.from_jambonz(reached("lc-m2"))) == [TextToTool(second, answer)]
-    assert list(call.from_jambonz(reached("lc-m1"))) == [TextToTool(first, answer)]
+    assert list(call.take_jambonz_text(reached("lc-m2"))) == [TextToTool(second, answer)]
+    assert list(call.take_jambonz_text(reached("lc-m1"))) == [TextToTool(first, answer)]
 
 
 @pytest.mark.parametrize("name", ['say "hi"', "back\\slash", "new\nline", "O'Brien", "é", ""])
 def test_names_that_jambonz_would_break_return_whole(name: str) -> None:
     call, (tool,) = shared(1)
-    call.from_tool(tool, mark(name))
+    call.take_tool_message(tool, mark(name))
 
-    (action,) = call.from_jambonz(reached("lc-m1"))
+    (action,) = call.take_jambonz_text(reached("lc-m1"))
 
     assert isinstance(action, TextToTool)
     assert json.loads(action.text) == {"type": "mark", "data": {"name": name, "event": "playout"}}
@@ -76,8 +80,8 @@ def test_a_clip_s_id_returns_with_its_json_type(own: str, returned: str) -> None
     call, (tool,) = shared(1)
     command = '{"type":"playAudio","data":{"audioContent":"AAA=","audioContentType":"raw","sampleRate":8000,"id":%s}}'
 
-    sent = call.from_tool(tool, TextMessage((command % own).encode()))
-    answer = call.from_jambonz((PLAY_DONE % '"lc-c1"').encode())
+    sent = call.take_tool_message(tool, TextMessage((command % own).encode()))
+    answer = call.take_jambonz_text((PLAY_DONE % '"lc-c1"').encode())
 
     assert list(sent) == [TextToJambonz((command % '"lc-c1"').encode())]
     assert list(answer) == [TextToTool(tool, (PLAY_DONE % returned).encode())]
@@ -88,8 +92,8 @@ def test_a_clip_without_an_id_is_answered_without_one(field: str) -> None:
     call, (tool,) = shared(1)
     command = '{"type":"playAudio","data":{"audioContent":"AAA=","audioContentType":"raw"%s}}'
 
-    sent = call.from_tool(tool, TextMessage((command % field).encode()))
-    answer = call.from_jambonz((PLAY_DONE % '"lc-c1"').encode())
+    sent = call.take_tool_message(tool, TextMessage((command % field).encode()))
+    answer = call.take_jambonz_text((PLAY_DONE % '"lc-c1"').encode())
 
     assert list(sent) == [TextToJambonz((command % ',"id":"lc-c1"').encode())]
     assert list(answer) == [TextToTool(tool, (PLAY_DONE % "0").replace('"id":0,', "").encode())]
@@ -98,32 +102,32 @@ def test_a_clip_without_an_id_is_answered_without_one(field: str) -> None:
 def test_one_tool_s_equal_names_are_answered_one_by_one() -> None:
     call, (tool,) = shared(1)
     for _ in range(2):
-        call.from_tool(tool, mark("a"))
+        call.take_tool_message(tool, mark("a"))
 
-    assert list(call.from_jambonz(reached("lc-m1"))) == [TextToTool(tool, reached("a"))]
-    assert list(call.from_jambonz(reached("lc-m2", "cleared"))) == [TextToTool(tool, reached("a", "cleared"))]
+    assert list(call.take_jambonz_text(reached("lc-m1"))) == [TextToTool(tool, reached("a"))]
+    assert list(call.take_jambonz_text(reached("lc-m2", "cleared"))) == [TextToTool(tool, reached("a", "cleared"))]
 
 
 def test_a_repeated_answer_is_told_to_nobody() -> None:
     call, (tool,) = shared(1)
-    call.from_tool(tool, mark("a"))
-    call.from_jambonz(reached("lc-m1"))
+    call.take_tool_message(tool, mark("a"))
+    call.take_jambonz_text(reached("lc-m1"))
 
-    assert list(call.from_jambonz(reached("lc-m1"))) == []
+    assert list(call.take_jambonz_text(reached("lc-m1"))) == []
 
 
 @pytest.mark.parametrize("text", [DTMF, reached("lc-m1"), reached('a "b"'), b"no JSON \xff", b"", DTMF + DTMF])
 def test_what_answers_no_tool_goes_to_everyone_byte_by_byte(text: bytes) -> None:
     call, _ = shared(2)
 
-    assert list(call.from_jambonz(text)) == [TextToEveryone(text)]
+    assert list(call.take_jambonz_text(text)) == [TextToEveryone(text)]
 
 
 def test_texts_that_are_glued_together_are_told_apart() -> None:
     call, (tool,) = shared(1)
-    call.from_tool(tool, TextMessage(play(tone(8), id=5)))
+    call.take_tool_message(tool, TextMessage(play(tone(8), id=5)))
 
-    actions = call.from_jambonz(DTMF + (PLAY_DONE % '"lc-c1"').encode() + reached("theirs"))
+    actions = call.take_jambonz_text(DTMF + (PLAY_DONE % '"lc-c1"').encode() + reached("theirs"))
 
     assert list(actions) == [
         TextToEveryone(DTMF),
@@ -134,9 +138,9 @@ def test_texts_that_are_glued_together_are_told_apart() -> None:
 
 def test_an_event_with_quotes_can_t_break_the_answer() -> None:
     call, (tool,) = shared(1)
-    call.from_tool(tool, mark("a"))
+    call.take_tool_message(tool, mark("a"))
 
-    (action,) = call.from_jambonz(rb'{"type":"mark","data":{"name":"lc-m1","event":"\"x\""}}')
+    (action,) = call.take_jambonz_text(rb'{"type":"mark","data":{"name":"lc-m1","event":"\"x\""}}')
 
     assert isinstance(action, TextToTool)
     assert json.loads(action.text)["data"] == {"name": "a", "event": '"x"'}
@@ -160,7 +164,7 @@ def test_an_event_with_quotes_can_t_break_the_answer() -> None:
 def test_what_has_no_name_is_passed_on_byte_by_byte(text: bytes) -> None:
     call, (tool,) = shared(1)
 
-    assert list(call.from_tool(tool, TextMessage(text))) == [TextToJambonz(text)]
+    assert list(call.take_tool_message(tool, TextMessage(text))) == [TextToJambonz(text)]
 
 
 @given(JSON)
@@ -168,129 +172,131 @@ def test_any_json_is_passed_on_as_it_is(value: object) -> None:
     call, (tool,) = shared(1)
     text = json.dumps({"type": "x", "data": value}).encode()
 
-    assert list(call.from_tool(tool, TextMessage(text))) == [TextToJambonz(text)]
+    assert list(call.take_tool_message(tool, TextMessage(text))) == [TextToJambonz(text)]
 
 
 def test_clear_marks_of_one_tool_makes_room_for_all() -> None:
     call, (first, second) = shared(2)
     for _ in range(MAX_OUTSTANDING):
-        call.from_tool(first, mark("a"))
+        call.take_tool_message(first, mark("a"))
 
-    call.from_tool(second, CLEAR)
+    call.take_tool_message(second, CLEAR)
 
-    assert list(call.from_jambonz(reached("lc-m1"))) == []
-    assert [type(action) for action in call.from_tool(first, mark("a"))] == [TextToJambonz]
+    assert list(call.take_jambonz_text(reached("lc-m1"))) == []
+    assert [type(action) for action in call.take_tool_message(first, mark("a"))] == [TextToJambonz]
 
 
 def test_a_tool_that_waits_for_too_much_is_refused_until_answers_come() -> None:
     call, (tool, other) = shared(2)
     for _ in range(MAX_OUTSTANDING):
-        call.from_tool(tool, mark("a"))
+        call.take_tool_message(tool, mark("a"))
 
     for message in (mark("b"), TextMessage(play(tone(8)))):
-        assert [reason(action) for action in call.from_tool(tool, message)] == ["too-many-outstanding"]
-    assert [type(action) for action in call.from_tool(other, mark("b"))] == [TextToJambonz]
+        assert [reason(action) for action in call.take_tool_message(tool, message)] == ["too-many-outstanding"]
+    assert [type(action) for action in call.take_tool_message(other, mark("b"))] == [TextToJambonz]
 
-    call.from_jambonz(reached("lc-m1"))
-    assert [type(action) for action in call.from_tool(tool, mark("b"))] == [TextToJambonz]
+    call.take_jambonz_text(reached("lc-m1"))
+    assert [type(action) for action in call.take_tool_message(tool, mark("b"))] == [TextToJambonz]
 
 
 def test_clips_count_like_marks() -> None:
     call, (tool,) = shared(1)
     for _ in range(MAX_OUTSTANDING):
-        call.from_tool(tool, TextMessage(play(b"")))
+        call.take_tool_message(tool, TextMessage(play(b"")))
 
-    assert [reason(action) for action in call.from_tool(tool, mark("a"))] == ["too-many-outstanding"]
+    assert [reason(action) for action in call.take_tool_message(tool, mark("a"))] == ["too-many-outstanding"]
 
 
 def test_clips_that_a_kill_has_dropped_are_waited_for_no_more() -> None:
     call, (tool,) = shared(1)
     for _ in range(MAX_OUTSTANDING):
-        call.from_tool(tool, TextMessage(play(b"", id="a")))
+        call.take_tool_message(tool, TextMessage(play(b"", id="a")))
 
-    call.from_tool(tool, KILL)
+    call.take_tool_message(tool, KILL)
 
-    assert list(call.from_jambonz(b'{"type":"playDone"}')) == [
+    assert list(call.take_jambonz_text(b'{"type":"playDone"}')) == [
         TextToTool(tool, b'{"type":"playDone","data":{"id":"a"}}')
     ]
     for _ in range(MAX_OUTSTANDING):
-        assert [type(action) for action in call.from_tool(tool, mark("a"))] == [TextToJambonz]
+        assert [type(action) for action in call.take_tool_message(tool, mark("a"))] == [TextToJambonz]
 
 
 @pytest.mark.parametrize("message", [mark("x" * MAX_NAME), TextMessage(play(tone(8), id=["x" * MAX_NAME]))])
 def test_a_name_that_is_too_long_is_refused(message: TextMessage) -> None:
     call, (tool,) = shared(1)
 
-    assert [reason(action) for action in call.from_tool(tool, message)] == ["name-too-long"]
+    assert [reason(action) for action in call.take_tool_message(tool, message)] == ["name-too-long"]
 
 
 def test_where_ids_return_an_answer_without_one_is_nobody_s() -> None:
     call, (tool,) = shared(1)
     for own in ("a", "b"):
-        call.from_tool(tool, TextMessage(play(b"", id=own)))
-    call.from_jambonz((PLAY_DONE % '"lc-c1"').encode())
+        call.take_tool_message(tool, TextMessage(play(b"", id=own)))
+    call.take_jambonz_text((PLAY_DONE % '"lc-c1"').encode())
 
-    assert list(call.from_jambonz(b'{"type":"playDone"}')) == [TextToEveryone(b'{"type":"playDone"}')]
+    assert list(call.take_jambonz_text(b'{"type":"playDone"}')) == [TextToEveryone(b'{"type":"playDone"}')]
 
 
 def test_answers_to_a_tool_that_has_left_are_dropped() -> None:
     call, (first, second) = shared(2)
-    call.from_tool(first, mark("a"))
-    call.from_tool(first, TextMessage(play(tone(8), id="a")))
+    call.take_tool_message(first, mark("a"))
+    call.take_tool_message(first, TextMessage(play(tone(8), id="a")))
 
-    call.detach(first)
+    call.detach_tool(first)
 
-    assert list(call.from_jambonz(reached("lc-m1"))) == []
-    assert list(call.from_jambonz((PLAY_DONE % '"lc-c1"').encode())) == []
-    assert list(call.from_tool(second, mark("a"))) == [TextToJambonz(b'{"type":"mark","data":{"name":"lc-m2"}}')]
+    assert list(call.take_jambonz_text(reached("lc-m1"))) == []
+    assert list(call.take_jambonz_text((PLAY_DONE % '"lc-c1"').encode())) == []
+    assert list(call.take_tool_message(second, mark("a"))) == [
+        TextToJambonz(b'{"type":"mark","data":{"name":"lc-m2"}}')
+    ]
 
 
 def test_numbers_of_tools_are_never_used_again() -> None:
     call, (first, second) = shared(2)
-    call.detach(first)
-    call.detach(second)
+    call.detach_tool(first)
+    call.detach_tool(second)
 
-    assert call.attach() not in (first, second)
+    assert call.attach_tool() not in (first, second)
     assert len(call.tools) == 1
 
 
 def test_a_message_of_a_tool_that_is_not_attached_is_our_own_fault() -> None:
     call, (tool,) = shared(1)
-    call.detach(tool)
+    call.detach_tool(tool)
 
     with pytest.raises(ValueError, match=f"no tool {tool} is attached"):
-        call.from_tool(tool, KILL)
+        call.take_tool_message(tool, KILL)
 
 
 def test_an_application_s_own_names_stay_and_their_answers_go_to_everyone() -> None:
     call, (tool,) = shared(1)
-    call.from_tool(tool, mark("a"))
+    call.take_tool_message(tool, mark("a"))
 
-    assert list(call.from_application(mark("a").data)) == [TextToJambonz(mark("a").data)]
-    assert list(call.from_jambonz(reached("a"))) == [TextToEveryone(reached("a"))]
-    assert list(call.from_jambonz(reached("lc-m1"))) == [TextToTool(tool, reached("a"))]
+    assert list(call.take_application_text(mark("a").data)) == [TextToJambonz(mark("a").data)]
+    assert list(call.take_jambonz_text(reached("a"))) == [TextToEveryone(reached("a"))]
+    assert list(call.take_jambonz_text(reached("lc-m1"))) == [TextToTool(tool, reached("a"))]
 
 
 def test_an_application_s_clear_marks_counts_for_the_tools() -> None:
     call, (tool,) = shared(1)
-    call.from_tool(tool, mark("a"))
+    call.take_tool_message(tool, mark("a"))
 
-    assert list(call.from_application(CLEAR.data)) == [TextToJambonz(CLEAR.data)]
-    assert list(call.from_jambonz(reached("lc-m1"))) == []
+    assert list(call.take_application_text(CLEAR.data)) == [TextToJambonz(CLEAR.data)]
+    assert list(call.take_jambonz_text(reached("lc-m1"))) == []
 
 
 def test_an_application_s_clip_without_an_id_is_not_answered_to_a_tool() -> None:
     call, (tool,) = shared(1)
-    call.from_application(play(tone(8)))
-    call.from_tool(tool, TextMessage(play(tone(8), id="tool")))
+    call.take_application_text(play(tone(8)))
+    call.take_tool_message(tool, TextMessage(play(tone(8), id="tool")))
 
-    assert list(call.from_jambonz(b'{"type":"playDone"}')) == [TextToEveryone(b'{"type":"playDone"}')]
+    assert list(call.take_jambonz_text(b'{"type":"playDone"}')) == [TextToEveryone(b'{"type":"playDone"}')]
 
 
 def test_another_listenctl_behind_us_is_kept_apart_by_the_prefix() -> None:
     call = SharedCall(prefix="lc-7f3a-")
-    tool = call.attach()
+    tool = call.attach_tool()
 
-    assert list(call.from_tool(tool, mark("a"))) == [TextToJambonz(mark("lc-7f3a-m1").data)]
-    assert list(call.from_jambonz(reached("lc-m1"))) == [TextToEveryone(reached("lc-m1"))]
-    assert list(call.from_jambonz(reached("lc-7f3a-m1"))) == [TextToTool(tool, reached("a"))]
+    assert list(call.take_tool_message(tool, mark("a"))) == [TextToJambonz(mark("lc-7f3a-m1").data)]
+    assert list(call.take_jambonz_text(reached("lc-m1"))) == [TextToEveryone(reached("lc-m1"))]
+    assert list(call.take_jambonz_text(reached("lc-7f3a-m1"))) == [TextToTool(tool, reached("a"))]

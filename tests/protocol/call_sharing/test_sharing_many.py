@@ -53,7 +53,7 @@ class ManyTools(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.call = SharedCall()
-        self.tools = [self.call.attach() for _ in range(20)]
+        self.tools = [self.call.attach_tool() for _ in range(20)]
         self.marks: list[Owed] = []
         self.clips: list[Owed] = []
         self.wire_names: set[str] = set()
@@ -81,7 +81,7 @@ class ManyTools(RuleBasedStateMachine):
 
     @rule(index=INDEX)
     def kill(self, index: int) -> None:
-        actions = self.call.from_tool(self._tool(index), KILL)
+        actions = self.call.take_tool_message(self._tool(index), KILL)
         assert actions[-1] == TextToJambonz(KILL.data)
         assert all(isinstance(action, RefuseTool) for action in actions[:-1])
         for owed in self.marks:
@@ -90,24 +90,24 @@ class ManyTools(RuleBasedStateMachine):
 
     @rule(index=INDEX)
     def clear_marks(self, index: int) -> None:
-        assert list(self.call.from_tool(self._tool(index), CLEAR)) == [TextToJambonz(CLEAR.data)]
+        assert list(self.call.take_tool_message(self._tool(index), CLEAR)) == [TextToJambonz(CLEAR.data)]
         self.marks.clear()
 
     @rule(index=INDEX)
     def replace_tool(self, index: int) -> None:
         left = self._tool(index)
-        assert list(self.call.detach(left)) == []
-        self.tools[self.tools.index(left)] = self.call.attach()
+        assert list(self.call.detach_tool(left)) == []
+        self.tools[self.tools.index(left)] = self.call.attach_tool()
 
     @rule()
     def press_digit(self) -> None:
-        assert list(self.call.from_jambonz(DTMF)) == [TextToEveryone(DTMF)]
+        assert list(self.call.take_jambonz_text(DTMF)) == [TextToEveryone(DTMF)]
 
     def _tool(self, index: int) -> int:
         return self.tools[index % len(self.tools)]
 
     def _wire_name(self, tool: int, message: TextMessage) -> str:
-        (action,) = self.call.from_tool(tool, message)
+        (action,) = self.call.take_tool_message(tool, message)
         assert isinstance(action, TextToJambonz)
         command = parse_command(action.text)
         assert isinstance(command, MarkCommand | PlayAudio)
@@ -123,7 +123,7 @@ class ManyTools(RuleBasedStateMachine):
     def _answer(self, owed: Owed, answer: Mark | PlayDone, returned: Mark | PlayDone) -> None:
         expected = [TextToTool(owed.tool, returned.serialize().encode())] if owed.tool in self.tools else []
         # A killAudio may have to be repeated for the clips behind.
-        actions = [action for action in self.call.from_jambonz(answer.serialize().encode()) if action != REPEATED]
+        actions = [action for action in self.call.take_jambonz_text(answer.serialize().encode()) if action != REPEATED]
         assert actions == expected
 
 
@@ -149,12 +149,12 @@ WORDS = st.sampled_from(
 @given(st.lists(st.binary(max_size=20) | st.lists(WORDS, max_size=8).map(b"".join), max_size=8))
 def test_no_bytes_raise_and_every_text_gets_somewhere(texts: list[bytes]) -> None:
     call = SharedCall()
-    tool = call.attach()
+    tool = call.attach_tool()
 
     for text in texts:
-        assert len(call.from_tool(tool, TextMessage(text))) == 1
-        assert len(call.from_application(text)) == 1
-        assert call.from_jambonz(text) or b"lc-m1" in text
+        assert len(call.take_tool_message(tool, TextMessage(text))) == 1
+        assert len(call.take_application_text(text)) == 1
+        assert call.take_jambonz_text(text) or b"lc-m1" in text
 
 
 class Conversation:
@@ -162,23 +162,23 @@ class Conversation:
 
     def __init__(self, profile: Profile, option: BidirectionalAudio, tools: int) -> None:
         self.call = SharedCall()
-        self.tools = [self.call.attach() for _ in range(tools)]
+        self.tools = [self.call.attach_tool() for _ in range(tools)]
         self.playout = Playout(profile, option)
         self.answers: dict[int, list[object]] = {tool: [] for tool in self.tools}
         self.everyone: list[bytes] = []
 
     def send(self, tool: int, message: TextMessage | BinaryMessages) -> None:
-        for action in self.call.from_tool(tool, message):
+        for action in self.call.take_tool_message(tool, message):
             match action:
                 case TextToJambonz(text):
-                    self.playout.text(text)
+                    self.playout.take_text(text)
                 case AudioToJambonz(data):
-                    self.playout.audio(data)
+                    self.playout.take_audio(data)
 
     def run(self, ticks: int) -> None:
         for _ in range(ticks):
-            for text in self.playout.profile.texts(self.playout.tick().messages):
-                for action in self.call.from_jambonz(text.encode()):
+            for text in self.playout.profile.serialize_messages(self.playout.play_tick().messages):
+                for action in self.call.take_jambonz_text(text.encode()):
                     self._keep(action)
 
     def _keep(self, action: Action) -> None:
@@ -190,7 +190,7 @@ class Conversation:
             case TextToEveryone(text):
                 self.everyone.append(text)
             case TextToJambonz(text):
-                self.playout.text(text)
+                self.playout.take_text(text)
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)

@@ -19,90 +19,90 @@ def audio(data: bytes) -> BinaryMessages:
 def test_a_second_streamer_is_refused_once_and_its_audio_dropped() -> None:
     call, (first, second) = shared(2)
 
-    assert list(call.from_tool(first, audio(b"1111"))) == [AudioToJambonz(b"1111")]
-    (refuse,) = call.from_tool(second, audio(b"2222"))
+    assert list(call.take_tool_message(first, audio(b"1111"))) == [AudioToJambonz(b"1111")]
+    (refuse,) = call.take_tool_message(second, audio(b"2222"))
     assert reason(refuse) == "stream-busy"
-    assert list(call.from_tool(second, audio(b"2222"))) == []
-    assert list(call.from_tool(first, audio(b"1111"))) == [AudioToJambonz(b"1111")]
+    assert list(call.take_tool_message(second, audio(b"2222"))) == []
+    assert list(call.take_tool_message(first, audio(b"1111"))) == [AudioToJambonz(b"1111")]
     assert call.streamer == first
 
 
 def test_a_free_stream_can_be_taken_and_refusals_are_said_anew() -> None:
     call, (first, second) = shared(2)
-    call.from_tool(first, audio(b"11"))
-    call.from_tool(second, audio(b"22"))
+    call.take_tool_message(first, audio(b"11"))
+    call.take_tool_message(second, audio(b"22"))
 
-    assert list(call.from_tool(first, RELEASE)) == []
-    assert list(call.from_tool(second, audio(b"22"))) == [AudioToJambonz(b"22")]
-    assert [reason(action) for action in call.from_tool(first, audio(b"11"))] == ["stream-busy"]
+    assert list(call.take_tool_message(first, RELEASE)) == []
+    assert list(call.take_tool_message(second, audio(b"22"))) == [AudioToJambonz(b"22")]
+    assert [reason(action) for action in call.take_tool_message(first, audio(b"11"))] == ["stream-busy"]
 
 
 def test_a_refusal_is_said_anew_for_each_streamer() -> None:
     call, (first, second, third) = shared(3)
-    call.from_tool(first, audio(b"11"))
-    call.from_tool(third, audio(b"33"))
+    call.take_tool_message(first, audio(b"11"))
+    call.take_tool_message(third, audio(b"33"))
 
-    call.from_tool(first, RELEASE)
-    call.from_tool(second, audio(b"22"))
+    call.take_tool_message(first, RELEASE)
+    call.take_tool_message(second, audio(b"22"))
 
-    assert [reason(action) for action in call.from_tool(third, audio(b"33"))] == ["stream-busy"]
+    assert [reason(action) for action in call.take_tool_message(third, audio(b"33"))] == ["stream-busy"]
 
 
 def test_a_refusal_is_said_anew_to_who_has_released() -> None:
     call, (first, second) = shared(2)
-    call.from_tool(first, audio(b"11"))
-    call.from_tool(second, audio(b"22"))
+    call.take_tool_message(first, audio(b"11"))
+    call.take_tool_message(second, audio(b"22"))
 
-    call.from_tool(second, RELEASE)
+    call.take_tool_message(second, RELEASE)
 
-    assert [reason(action) for action in call.from_tool(second, audio(b"22"))] == ["stream-busy"]
+    assert [reason(action) for action in call.take_tool_message(second, audio(b"22"))] == ["stream-busy"]
 
 
 def test_the_rest_of_a_dropped_sample_is_not_sent() -> None:
     call, (first, second) = shared(2)
-    call.from_tool(first, audio(b"11"))
-    call.from_tool(second, audio(b"2"))
-    call.from_tool(first, RELEASE)
+    call.take_tool_message(first, audio(b"11"))
+    call.take_tool_message(second, audio(b"2"))
+    call.take_tool_message(first, RELEASE)
 
-    assert list(call.from_tool(second, audio(b"2"))) == []
-    assert list(call.from_tool(second, audio(b"22"))) == [AudioToJambonz(b"22")]
+    assert list(call.take_tool_message(second, audio(b"2"))) == []
+    assert list(call.take_tool_message(second, audio(b"22"))) == [AudioToJambonz(b"22")]
 
 
 def test_who_asks_waits_for_its_turn_in_order() -> None:
     call, (first, second, third) = shared(3)
 
-    assert list(call.from_tool(first, ACQUIRE)) == [TextToTool(first, GRANTED)]
-    assert list(call.from_tool(second, ACQUIRE)) == []
-    assert list(call.from_tool(third, ACQUIRE)) == []
-    assert list(call.from_tool(first, RELEASE)) == [TextToTool(second, GRANTED)]
-    assert list(call.detach(second)) == [TextToTool(third, GRANTED)]
-    assert list(call.detach(third)) == []
+    assert list(call.take_tool_message(first, ACQUIRE)) == [TextToTool(first, GRANTED)]
+    assert list(call.take_tool_message(second, ACQUIRE)) == []
+    assert list(call.take_tool_message(third, ACQUIRE)) == []
+    assert list(call.take_tool_message(first, RELEASE)) == [TextToTool(second, GRANTED)]
+    assert list(call.detach_tool(second)) == [TextToTool(third, GRANTED)]
+    assert list(call.detach_tool(third)) == []
     assert call.streamer is None
 
 
 def test_half_a_sample_of_a_streamer_does_not_shift_the_next() -> None:
     call, (first, second) = shared(2)
-    call.from_tool(first, audio(b"111"))
-    call.from_tool(second, ACQUIRE)
+    call.take_tool_message(first, audio(b"111"))
+    call.take_tool_message(second, ACQUIRE)
 
-    assert list(call.detach(first)) == [AudioToJambonz(b"\0"), TextToTool(second, GRANTED)]
+    assert list(call.detach_tool(first)) == [AudioToJambonz(b"\0"), TextToTool(second, GRANTED)]
 
 
 def test_empty_audio_takes_nothing() -> None:
     call, (tool,) = shared(1)
 
-    assert list(call.from_tool(tool, audio(b""))) == []
+    assert list(call.take_tool_message(tool, audio(b""))) == []
     assert call.streamer is None
 
 
 def test_sync_is_answered_behind_what_was_sent_before_even_to_a_tool_that_waits_its_turn() -> None:
     call, (first, second) = shared(2)
-    call.from_tool(first, ACQUIRE)
-    call.from_tool(second, ACQUIRE)
+    call.take_tool_message(first, ACQUIRE)
+    call.take_tool_message(second, ACQUIRE)
 
     actions = [
-        *call.from_tool(second, TextMessage(b"x")),
-        *call.from_tool(second, TextMessage(b'{"type":"listenctl:sync"}')),
+        *call.take_tool_message(second, TextMessage(b"x")),
+        *call.take_tool_message(second, TextMessage(b'{"type":"listenctl:sync"}')),
     ]
 
     (passed, synced) = actions
@@ -116,7 +116,7 @@ def test_control_messages_never_reach_jambonz() -> None:
     call, (tool,) = shared(1)
 
     for kind in (*ToolMessageType, "listenctl:other", "listenctl:"):
-        actions = call.from_tool(tool, TextMessage(json.dumps({"Type": kind}).encode()))
+        actions = call.take_tool_message(tool, TextMessage(json.dumps({"Type": kind}).encode()))
         assert not any(isinstance(action, TextToJambonz) for action in actions)
     assert [reason(action) for action in actions] == ["unknown-control"]
 

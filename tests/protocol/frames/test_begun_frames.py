@@ -14,7 +14,7 @@ def test_a_frame_that_has_begun_is_told_with_what_it_lacks(size: int, mask: byte
 
     reader.feed(binary(b"before") + frame(1, payload, mask=mask, fin=False)[:-2])
 
-    assert reader.begun() == (RawFrame(False, 0, 1, mask is not None, payload[:-2]), 2)
+    assert reader.incomplete_frame() == (RawFrame(False, 0, 1, mask is not None, payload[:-2]), 2)
 
 
 def test_a_frame_of_which_only_the_header_is_there_has_begun() -> None:
@@ -22,7 +22,7 @@ def test_a_frame_of_which_only_the_header_is_there_has_begun() -> None:
 
     reader.feed(binary(b"x" * 200)[:8])
 
-    assert reader.begun() == (RawFrame(True, 0, 2, True, b""), 200)
+    assert reader.incomplete_frame() == (RawFrame(True, 0, 2, True, b""), 200)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 7])
@@ -31,4 +31,4 @@ def test_without_its_header_nothing_is_known_of_a_frame(size: int) -> None:
 
     reader.feed(binary(b"x" * 200)[:size])
 
-    assert reader.begun() is None
+    assert reader.incomplete_frame() is None

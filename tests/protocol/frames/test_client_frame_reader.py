@@ -101,7 +101,7 @@ def through_splitter(reads: Sequence[bytes], max_size: int, close_after: int) ->
     for index, read in enumerate(reads):
         if index == close_after and protocol.state is OPEN:
             protocol.send_close(1001)
-        conditions.append(condition(protocol, expand(splitter.receive(read))))
+        conditions.append(condition(protocol, expand(splitter.receive_data(read))))
     splitter.receive_eof()
     return [*conditions, condition(protocol, [])]
 
@@ -210,7 +210,9 @@ def test_frames_of_a_call_come_out_as_one_run() -> None:
     splitter, _ = open_splitter()
 
     # e8 03 fe ff under the mask 12 9a 5c e7, then the same under another one.
-    found = splitter.receive(b"\x82\x84\x12\x9a\x5c\xe7\xfa\x99\xa2\x18" + b"\x82\x84\xff\x00\xff\x00\x17\x03\x01\xff")
+    found = splitter.receive_data(
+        b"\x82\x84\x12\x9a\x5c\xe7\xfa\x99\xa2\x18" + b"\x82\x84\xff\x00\xff\x00\x17\x03\x01\xff"
+    )
 
     assert found == [BinaryMessages(b"\xe8\x03\xfe\xff\xe8\x03\xfe\xff", 4, 2)]
 
@@ -221,25 +223,25 @@ def test_a_message_is_the_same_whole_and_byte_by_byte(size: int) -> None:
     stream = binary(payload) + text("{}") + binary(payload)
     expected = [("binary", payload), ("text", b"{}"), ("binary", payload)]
 
-    assert expand(open_splitter()[0].receive(stream)) == expected
+    assert expand(open_splitter()[0].receive_data(stream)) == expected
     splitter, _ = open_splitter()
     assert [
-        said for read in cut(stream, [1 if size < 1000 else 61]) for said in expand(splitter.receive(read))
+        said for read in cut(stream, [1 if size < 1000 else 61]) for said in expand(splitter.receive_data(read))
     ] == expected
 
 
 def test_bytes_behind_a_message_wait_for_the_rest_of_theirs() -> None:
     splitter, _ = open_splitter()
 
-    assert splitter.receive(binary(b"abcd") + b"\x82\x84\x00") == [BinaryMessages(b"abcd", 4, 1)]
-    assert splitter.receive(b"\x00\x00\x00ef") == []
-    assert splitter.receive(b"gh") == [BinaryMessages(b"efgh", 4, 1)]
+    assert splitter.receive_data(binary(b"abcd") + b"\x82\x84\x00") == [BinaryMessages(b"abcd", 4, 1)]
+    assert splitter.receive_data(b"\x00\x00\x00ef") == []
+    assert splitter.receive_data(b"gh") == [BinaryMessages(b"efgh", 4, 1)]
 
 
 def test_an_empty_binary_message_stays_a_message() -> None:
     splitter, _ = open_splitter()
 
-    assert splitter.receive(binary(b"ab") + binary(b"") + binary(b"cd")) == [
+    assert splitter.receive_data(binary(b"ab") + binary(b"") + binary(b"cd")) == [
         BinaryMessages(b"ab", 2, 1),
         BinaryMessages(b"", 0, 1),
         BinaryMessages(b"cd", 2, 1),
@@ -250,7 +252,7 @@ def test_an_empty_binary_message_stays_a_message() -> None:
 def test_an_unmasked_frame_of_any_size_fails_the_connection(size: int) -> None:
     splitter, protocol = open_splitter()
 
-    assert splitter.receive(frame(BINARY, bytes(size), mask=None)) == []
+    assert splitter.receive_data(frame(BINARY, bytes(size), mask=None)) == []
     assert str(protocol.parser_exc) == "incorrect masking"
 
 
@@ -258,7 +260,7 @@ def test_an_unmasked_frame_of_any_size_fails_the_connection(size: int) -> None:
 def test_a_frame_that_two_bytes_condemn_is_refused_at_once(head: bytes) -> None:
     splitter, protocol = open_splitter()
 
-    splitter.receive(head)
+    splitter.receive_data(head)
 
     assert protocol.eof_sent
 
@@ -266,7 +268,7 @@ def test_a_frame_that_two_bytes_condemn_is_refused_at_once(head: bytes) -> None:
 def test_pings_between_audio_are_answered() -> None:
     splitter, protocol = open_splitter()
 
-    found = splitter.receive(binary(b"ab") + frame(PING, b"hi") + binary(b"cd"))
+    found = splitter.receive_data(binary(b"ab") + frame(PING, b"hi") + binary(b"cd"))
 
     assert expand(found) == [("binary", b"ab"), ("ping", b"hi"), ("binary", b"cd")]
     assert protocol.data_to_send() == [b"\x8a\x02hi"]
@@ -275,8 +277,8 @@ def test_pings_between_audio_are_answered() -> None:
 def test_nothing_is_taken_after_the_close() -> None:
     splitter, _ = open_splitter()
 
-    assert expand(splitter.receive(close(1000) + binary(b"ab"))) == [("close", b"\x03\xe8")]
-    assert splitter.receive(binary(b"ab")) == []
+    assert expand(splitter.receive_data(close(1000) + binary(b"ab"))) == [("close", b"\x03\xe8")]
+    assert splitter.receive_data(binary(b"ab")) == []
 
 
 def test_nothing_is_taken_after_we_gave_up_on_the_peer() -> None:
@@ -284,7 +286,7 @@ def test_nothing_is_taken_after_we_gave_up_on_the_peer() -> None:
 
     protocol.fail(1011, "no answer to pings")
 
-    assert splitter.receive(binary(b"ab")) == []
+    assert splitter.receive_data(binary(b"ab")) == []
 
 
 def test_audio_is_taken_while_the_peer_has_not_answered_our_close() -> None:
@@ -292,14 +294,14 @@ def test_audio_is_taken_while_the_peer_has_not_answered_our_close() -> None:
 
     protocol.send_close(1001)
 
-    assert splitter.receive(binary(b"ab")) == [BinaryMessages(b"ab", 2, 1)]
+    assert splitter.receive_data(binary(b"ab")) == [BinaryMessages(b"ab", 2, 1)]
 
 
 @pytest.mark.parametrize("size", [30_000, 60_000])
 def test_a_message_over_the_limit_is_refused(size: int) -> None:
     splitter, protocol = open_splitter(size - 1)
 
-    assert splitter.receive(binary(bytes(size))) == []
+    assert splitter.receive_data(binary(bytes(size))) == []
     assert protocol.close_sent is not None
     assert protocol.close_sent.code == 1009
 
@@ -307,17 +309,17 @@ def test_a_message_over_the_limit_is_refused(size: int) -> None:
 def test_fragments_count_together_towards_the_limit() -> None:
     splitter, protocol = open_splitter(1000)
 
-    assert splitter.receive(frame(BINARY, bytes(600), fin=False) + frame(CONTINUATION, bytes(600))) == []
+    assert splitter.receive_data(frame(BINARY, bytes(600), fin=False) + frame(CONTINUATION, bytes(600))) == []
     assert protocol.close_sent is not None
     assert protocol.close_sent.code == 1009
 
 
 def test_endless_empty_fragments_take_no_memory() -> None:
     splitter, _ = open_splitter()
-    splitter.receive(frame(BINARY, b"ab", fin=False))
+    splitter.receive_data(frame(BINARY, b"ab", fin=False))
 
     for _ in range(100):
-        assert splitter.receive(frame(CONTINUATION, b"", fin=False) * 100) == []
+        assert splitter.receive_data(frame(CONTINUATION, b"", fin=False) * 100) == []
 
     assert splitter._message == bytearray(b"ab")
     assert splitter._rest == b""
@@ -329,7 +331,7 @@ def test_what_waits_for_the_rest_of_its_frame_is_bounded() -> None:
 
     # What waits is copied at every read, so of a big frame it may be the header at most.
     for read in cut(binary(bytes(30_000)) + binary(bytes(900_000)), [100]):
-        splitter.receive(read)
+        splitter.receive_data(read)
         waiting.append(len(splitter._rest))
 
     assert max(waiting[:300]) < 30_010
@@ -347,5 +349,5 @@ def test_sizes_that_alternate_do_not_make_each_frame_cost_the_whole_read(monkeyp
     monkeypatch.setattr(splitter_module, "_frames_of", lambda head, size: CountingStruct(f"{head}s4s{size}s"))
     splitter, _ = open_splitter()
 
-    assert len(splitter.receive((binary(b"a") + binary(b"bc")) * 1000)) == 2000
+    assert len(splitter.receive_data((binary(b"a") + binary(b"bc")) * 1000)) == 2000
     assert sum(unpacked) <= 64 * 2000

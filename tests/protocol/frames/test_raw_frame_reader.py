@@ -95,7 +95,7 @@ def test_it_says_how_much_of_a_frame_waits_for_its_end() -> None:
 
     reader.feed(binary(b"whole") + binary(bytes(100))[:50])
 
-    assert reader.held == 50
+    assert reader.held_bytes == 50
 
 
 @given(FRAMES, st.binary(max_size=6), st.booleans())

@@ -51,7 +51,7 @@ def cut(stream: bytes, sizes: Sequence[int]) -> list[bytes]:
 
 def through_frames(reads: Sequence[bytes]) -> list[ServerEvent]:
     frames = ServerFrameReader(MAX_SIZE)
-    return [event for read in reads for event in frames.receive(read)]
+    return [event for read in reads for event in frames.receive_data(read)]
 
 
 def summary(events: Sequence[ServerEvent]) -> tuple[list[Said], list[Said], list[ServerStreamEnd]]:
@@ -201,16 +201,16 @@ def test_a_reason_that_is_no_utf8_is_echoed_as_it_is() -> None:
 def test_nothing_is_taken_after_the_end() -> None:
     frames = ServerFrameReader()
 
-    assert len(frames.receive(said(CLOSE, b"") + said(TEXT, b"late"))) == 1
-    assert frames.receive(said(TEXT, b"later")) == []
+    assert len(frames.receive_data(said(CLOSE, b"") + said(TEXT, b"late"))) == 1
+    assert frames.receive_data(said(TEXT, b"later")) == []
 
 
 def test_endless_empty_fragments_take_no_memory() -> None:
     frames = ServerFrameReader()
-    frames.receive(said(BINARY, b"ab", fin=False))
+    frames.receive_data(said(BINARY, b"ab", fin=False))
 
     for _ in range(100):
-        assert frames.receive(said(CONTINUATION, b"", fin=False) * 100) == []
+        assert frames.receive_data(said(CONTINUATION, b"", fin=False) * 100) == []
 
     assert frames._message == bytearray(b"ab")
 
@@ -218,8 +218,8 @@ def test_endless_empty_fragments_take_no_memory() -> None:
 def test_a_message_without_end_is_refused() -> None:
     frames = ServerFrameReader(1000)
 
-    assert frames.receive(said(BINARY, bytes(600), fin=False)) == []
-    (end,) = frames.receive(said(CONTINUATION, bytes(600)))
+    assert frames.receive_data(said(BINARY, bytes(600), fin=False)) == []
+    (end,) = frames.receive_data(said(CONTINUATION, bytes(600)))
 
     assert isinstance(end, ServerStreamEnd)
     assert end.fault.startswith("a message that can't be taken: ")

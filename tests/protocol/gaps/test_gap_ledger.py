@@ -34,8 +34,8 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 
 def only(ledger: GapLedger) -> Gap:
-    assert len(ledger.found) == 1, ledger.found
-    return ledger.found[0]
+    assert len(ledger.gaps) == 1, ledger.gaps
+    return ledger.gaps[0]
 
 
 # Nothing happens.
@@ -46,7 +46,7 @@ def only(ledger: GapLedger) -> Gap:
 def test_a_steady_call_has_no_gaps(way: Way, ptime: float, jitter: float) -> None:
     ledger = way.listen(call(60, ptime=ptime, jitter=jitter))
 
-    assert ledger.found == []
+    assert ledger.gaps == []
     assert ledger.samples == 480_000
 
 
@@ -55,7 +55,7 @@ def test_a_steady_call_has_no_gaps(way: Way, ptime: float, jitter: float) -> Non
 def test_a_drifting_clock_loses_nothing_in_two_hours(way: Way, ppm: float, jitter: float) -> None:
     ledger = way.listen(call(7200, ppm=ppm, jitter=jitter))
 
-    assert ledger.found == []
+    assert ledger.gaps == []
     assert ledger.clock_drift() == pytest.approx(ppm * 1e-6, rel=0.2)
 
 
@@ -73,18 +73,18 @@ def test_pauses_are_no_drift(way: Way) -> None:
 
 @pytest.mark.parametrize("late", [0.0, 0.1, 0.2, 0.3, 0.39])
 def test_the_end_of_a_call_is_no_pause(way: Way, late: float) -> None:
-    assert way.listen(call(20), end=20.05 + late).found == []
+    assert way.listen(call(20), end=20.05 + late).gaps == []
 
 
 def test_odd_rates_whose_frames_alternate_have_no_gaps(way: Way) -> None:
     # 11025 Hz: 440 and 442 bytes in turn (protocol.md 13).
     arrivals = [(at, 440 + 2 * (index % 2)) for index, (at, _) in enumerate(call(300))]
 
-    assert way.listen(arrivals, audio_format=AudioFormat(11_025, 1)).found == []
+    assert way.listen(arrivals, audio_format=AudioFormat(11_025, 1)).gaps == []
 
 
 def test_our_own_delay_loses_nothing(way: Way) -> None:
-    assert way.listen(call(30), blocked=Blocked(10, 13)).found == []
+    assert way.listen(call(30), blocked=Blocked(10, 13)).gaps == []
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
@@ -92,7 +92,7 @@ def test_frames_that_come_several_at_once_are_no_gap(way: Way, count: int) -> No
     arrivals = call(30)
     coalesced = [(arrivals[at + count - 1][0], FRAME * count) for at in range(0, 1500 - count, count)]
 
-    assert way.listen(coalesced).found == []
+    assert way.listen(coalesced).gaps == []
 
 
 # Nothing was sent.
@@ -126,7 +126,7 @@ def test_a_long_pause_is_found_at_the_very_sample(way: Way) -> None:
 def test_two_pauses_are_two_gaps(way: Way) -> None:
     ledger = way.listen(without(without(call(60), 10.06, 3), 30.06, 1))
 
-    assert [(gap.kind, gap.position, gap.missing) for gap in ledger.found] == [
+    assert [(gap.kind, gap.position, gap.missing) for gap in ledger.gaps] == [
         (GapKind.PAUSE, 80_000, 24_000),
         (GapKind.PAUSE, 216_000, 8_000),
     ]
@@ -148,8 +148,8 @@ def test_silence_after_a_shutdown_is_no_pause() -> None:
 
     ledger.expect_end()
 
-    assert ledger.check(15.0) == ()
-    assert ledger.finish(20.0) == []
+    assert ledger.find_gaps(15.0) == ()
+    assert ledger.end_call(20.0) == []
 
 
 # Nothing is missing.
@@ -204,7 +204,7 @@ def test_what_was_given_up_and_comes_after_all_is_not_missing(way: Way) -> None:
     late = [(20.055, size) for at, size in arrivals if 10.06 < at <= 12.06]
     ledger = way.listen(sorted(without(arrivals, 10.06, 2) + late))
 
-    given_up, recovered = ledger.found
+    given_up, recovered = ledger.gaps
     assert (given_up.kind, given_up.missing) == (GapKind.PAUSE, 16_000)
     assert (recovered.kind, recovered.missing) == (GapKind.BURST, -16_000)
     assert (ledger.lost_samples, ledger.paused_samples) == (0, 0)
@@ -258,10 +258,10 @@ def test_a_hole_in_resampled_audio_lies_behind_the_long_messages(way: Way) -> No
 def test_a_first_message_without_its_head_follows_a_hole(way: Way, first: int) -> None:
     ledger = way.listen([(0.1, first), *((at + 0.05, size) for at, size in call(20))])
 
-    hole = ledger.found[0]
+    hole = ledger.gaps[0]
     assert (hole.kind, hole.position, hole.length, hole.missing) == (GapKind.HOLE, 0, 2.0, 16_000)
     assert hole.at_least
-    assert {gap.kind for gap in ledger.found[1:]} <= {GapKind.BURST}
+    assert {gap.kind for gap in ledger.gaps[1:]} <= {GapKind.BURST}
     assert ledger.lost_samples == 16_000
 
 
@@ -269,9 +269,9 @@ def test_a_first_message_without_its_head_follows_a_hole(way: Way, first: int) -
 def test_single_frames_that_are_missing_add_up(way: Way, every: int) -> None:
     ledger = way.listen([arrival for index, arrival in enumerate(call(600)) if index % every])
 
-    assert {gap.kind for gap in ledger.found} == {GapKind.HOLE}
+    assert {gap.kind for gap in ledger.gaps} == {GapKind.HOLE}
     assert ledger.lost_samples == pytest.approx(4_800_000 / every, rel=0.2)
-    for gap, following in pairwise(ledger.found):
+    for gap, following in pairwise(ledger.gaps):
         assert gap.position + gap.position_uncertainty <= following.position
 
 
@@ -283,10 +283,10 @@ def test_a_gap_is_told_once_and_soon() -> None:
     told = []
     for at, sizes in read_at_once(without(call(30), 10.06, 3), 30, NEVER):
         for size in sizes:
-            ledger.add(size)
-        told += [(at, gap) for gap in ledger.check(at)]
+            ledger.add_messages(size)
+        told += [(at, gap) for gap in ledger.find_gaps(at)]
 
-    assert [gap for _, gap in told] == ledger.found
+    assert [gap for _, gap in told] == ledger.gaps
     assert told[0][0] < 13.06 + 2.5
 
 
@@ -294,24 +294,24 @@ def test_a_format_that_was_wrong_takes_its_gaps_along() -> None:
     # Stereo at 16 kHz, read as mono at 8 kHz for the first ten seconds.
     ledger = GapLedger(MONO, 0.0)
     for at, _ in call(10):
-        ledger.add(1280)
-        ledger.check(at)
+        ledger.add_messages(1280)
+        ledger.find_gaps(at)
 
     ledger.change_format(AudioFormat(16_000, 2))
 
     assert ledger.samples == 160_000
     for at, _ in call(20)[500:]:
-        ledger.add(1280)
-        assert ledger.check(at) == ()
-    assert ledger.finish(20.05) == []
-    assert ledger.found == []
+        ledger.add_messages(1280)
+        assert ledger.find_gaps(at) == ()
+    assert ledger.end_call(20.05) == []
+    assert ledger.gaps == []
 
 
 def test_no_audio_is_no_gap() -> None:
     ledger = GapLedger(MONO, 0.0)
 
-    assert ledger.check(100.0) == ()
-    assert ledger.finish(200.0) == []
+    assert ledger.find_gaps(100.0) == ()
+    assert ledger.end_call(200.0) == []
 
 
 # Real calls.
@@ -325,7 +325,7 @@ def real_call(name: str) -> tuple[float, Arrivals, AudioFormat]:
     arrivals = [
         (at, message.message_bytes)
         for at, data in segments
-        for message in splitter.receive(data)
+        for message in splitter.receive_data(data)
         if isinstance(message, BinaryMessages)
         for _ in range(message.messages)
     ]
@@ -351,7 +351,7 @@ def listen_to_capture(way: Way, name: str) -> GapLedger:
     ],
 )
 def test_a_real_call_without_gaps_has_none(way: Way, name: str) -> None:
-    assert listen_to_capture(way, name).found == []
+    assert listen_to_capture(way, name).gaps == []
 
 
 def test_the_pause_of_a_real_call_is_found(way: Way) -> None:

@@ -4,7 +4,7 @@ from listenctl.protocol.gaps.message_sizes import MessageSizes
 def sizes_of(*messages: int) -> MessageSizes:
     sizes, position = MessageSizes(), 0
     for size in messages:
-        sizes.add(size, 1, position)
+        sizes.add_messages(size, 1, position)
         position += size
     return sizes
 
@@ -17,7 +17,7 @@ def test_a_size_is_usual_when_it_comes_twice_in_a_row() -> None:
 def test_a_run_is_usual_at_once() -> None:
     sizes = MessageSizes()
 
-    sizes.add(320, 20, 0)
+    sizes.add_messages(320, 20, 0)
 
     assert sizes.usual == 320
 

@@ -28,7 +28,7 @@ def test_a_clip_is_played_and_then_said_to_be_done() -> None:
     call.run(0.1)
 
     assert call.heard[320:].startswith(V7_SAMPLES + bytes(100))
-    assert call.playout.profile.texts([message for _, message in call.messages]) == (
+    assert call.playout.profile.serialize_messages([message for _, message in call.messages]) == (
         '{"type":"playDone","data":{"id":"v7","playbackSeconds":"0","playbackMilliseconds":"0",'
         '"playbackLastOffsetPos":"4"}}',
     )
@@ -60,7 +60,7 @@ def test_a_clip_without_id_is_done_without_id() -> None:
     call.send(play(tone(9920)))
     call.run(1.4)
 
-    assert call.playout.profile.texts([message for _, message in call.messages]) == (
+    assert call.playout.profile.serialize_messages([message for _, message in call.messages]) == (
         '{"type":"playDone","data":{"playbackSeconds":"1","playbackMilliseconds":"1240",'
         '"playbackLastOffsetPos":"9920"}}',
     )
@@ -90,7 +90,7 @@ def test_a_sample_rate_in_quotes_is_16000() -> None:
     ],
 )
 def test_any_other_sample_rate_is_16000(sample_rate: bytes, reason: str, wrong: bool) -> None:
-    verdicts = Playout().text(V7.replace(b"8000", sample_rate))
+    verdicts = Playout().take_text(V7.replace(b"8000", sample_rate))
 
     assert words(*verdicts) == [f"misread {reason}", "played"]
     assert verdicts[0].wrong == wrong
@@ -109,13 +109,13 @@ def test_any_other_sample_rate_is_16000(sample_rate: bytes, reason: str, wrong: 
     ],
 )
 def test_a_sample_rate_is_shown_as_it_was_sent(sample_rate: bytes, sentence: str) -> None:
-    verdicts = Playout().text(V7.replace(b"8000", sample_rate))
+    verdicts = Playout().take_text(V7.replace(b"8000", sample_rate))
 
     assert verdicts[0].sentence == sentence
 
 
 def test_as_documented_a_number_in_quotes_is_no_rate_all_the_same_if_nothing_has_it() -> None:
-    verdicts = Playout(IDEAL).text(V7.replace(b"8000", b'"11025"'))
+    verdicts = Playout(IDEAL).take_text(V7.replace(b"8000", b'"11025"'))
 
     assert words(*verdicts) == ["misread rate-unknown", "played"]
 
@@ -135,11 +135,11 @@ def test_24000_is_read_as_24_bits_and_32000_as_32() -> None:
     samples = bytes(range(1, 13))
 
     three, four = Playout(call_rate=24000), Playout(call_rate=32000)
-    verdicts = [*three.text(play(samples, sampleRate=24000)), *four.text(play(samples, sampleRate=32000))]
+    verdicts = [*three.take_text(play(samples, sampleRate=24000)), *four.take_text(play(samples, sampleRate=32000))]
 
     assert words(*verdicts) == ["misread rate-is-noise", "played"] * 2
-    assert [three.tick().audio, three.tick().audio][1].startswith(bytes([2, 3, 5, 6, 8, 9, 11, 12, 0]))
-    assert [four.tick().audio, four.tick().audio][1].startswith(bytes([3, 4, 7, 8, 11, 12, 0]))
+    assert [three.play_tick().audio, three.play_tick().audio][1].startswith(bytes([2, 3, 5, 6, 8, 9, 11, 12, 0]))
+    assert [four.play_tick().audio, four.play_tick().audio][1].startswith(bytes([3, 4, 7, 8, 11, 12, 0]))
 
 
 @pytest.mark.parametrize("rate", [48000, 64000])
@@ -171,7 +171,7 @@ def test_base64_ends_at_the_first_foreign_character(content: bytes, decoded: byt
 
 
 def test_the_verdict_says_how_much_is_left() -> None:
-    (truncated, _) = Playout().text(V7.replace(b"AADoAxj8//8=", b"AADo\\nAxj8//8="))
+    (truncated, _) = Playout().take_text(V7.replace(b"AADoAxj8//8=", b"AADo\\nAxj8//8="))
 
     assert "character 5" in truncated.sentence
     assert "3 bytes are left" in truncated.sentence
@@ -231,9 +231,9 @@ def test_a_wav_file_says_its_rate_itself(kind: str) -> None:
 def test_who_has_a_better_reader_gives_that() -> None:
     playout = Playout(IDEAL, wav_reader=lambda data: DecodedSound(8000, data))
 
-    playout.text(play(V7_SAMPLES, audioContentType="wav"))
+    playout.take_text(play(V7_SAMPLES, audioContentType="wav"))
 
-    assert playout.tick().audio.startswith(V7_SAMPLES)
+    assert playout.play_tick().audio.startswith(V7_SAMPLES)
 
 
 def test_an_empty_clip_is_done_at_once() -> None:
@@ -259,7 +259,7 @@ def test_an_empty_clip_is_done_at_once() -> None:
     ids=["raw", "half-a-sample", "queued", "wav-without-samples", "no-wav", "cut"],
 )
 def test_a_clip_without_audio_is_named(text: bytes, verdicts: list[str]) -> None:
-    found = Playout().text(text)
+    found = Playout().take_text(text)
 
     assert words(*found) == verdicts
     assert found[0].wrong
@@ -269,7 +269,7 @@ def test_a_clip_without_audio_is_named(text: bytes, verdicts: list[str]) -> None
 def test_a_wav_file_that_is_sent_as_raw_is_heard_with_its_header(profile: Profile) -> None:
     file = wav(V7_SAMPLES)
 
-    verdicts = Playout(profile).text(play(file))
+    verdicts = Playout(profile).take_text(play(file))
     _, audio = heard(play(file), profile)
 
     assert words(*verdicts) == ["misread wav-as-raw", "played"]

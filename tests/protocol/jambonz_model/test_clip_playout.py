@@ -160,7 +160,7 @@ def test_the_end_of_the_listen_cuts_clips_off_without_an_answer() -> None:
     call.run(0.5)
     assert call.playout.buffered == pytest.approx(1.52)
 
-    assert words(*call.playout.finish()) == ["interrupted ended"] * 2
+    assert words(*call.playout.end_listen()) == ["interrupted ended"] * 2
     call.run(0.5)
 
     assert call.messages == []

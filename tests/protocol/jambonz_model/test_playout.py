@@ -32,7 +32,7 @@ def run(playout: Playout, ms: int) -> tuple[list[tuple[int, str, str]], list[Ver
     verdicts: list[Verdict] = []
     for _ in range(ms // 20):
         at = round(playout.time * 1000)
-        tick = playout.tick()
+        tick = playout.play_tick()
         answers += [(at, message.name, message.event) for message in tick.messages if isinstance(message, Mark)]
         verdicts += tick.verdicts
     return answers, verdicts
@@ -45,19 +45,19 @@ def replay(playout: Playout, sent: list[tuple[int, list[bytes]]], *, until: int)
         answers += run(playout, at - round(playout.time * 1000))[0]
         for message in messages:
             if message.startswith(b"{"):
-                playout.text(message)
+                playout.take_text(message)
             else:
-                playout.audio(message)
+                playout.take_audio(message)
     return answers + run(playout, until - round(playout.time * 1000))[0]
 
 
 def test_a_mark_is_answered_with_the_very_bytes_of_the_media_server() -> None:
     playout = streaming()
 
-    playout.text(MARK)
-    tick = playout.tick()
+    playout.take_text(MARK)
+    tick = playout.play_tick()
 
-    (text,) = CURRENT.texts(tick.messages)
+    (text,) = CURRENT.serialize_messages(tick.messages)
     assert text.encode() == bytes.fromhex(
         "7b2274797065223a20226d61726b222c202264617461223a207b226e616d65223a226d792d6d61726b2d31222c20226576656e74223a"
         "2022706c61796f7574227d7d"
@@ -68,7 +68,7 @@ def test_a_mark_is_answered_with_the_very_bytes_of_the_media_server() -> None:
 def test_a_mark_without_a_name_in_its_data_is_ignored(text: bytes) -> None:
     playout = streaming()
 
-    assert words(*playout.text(text)) == ["ignored no-name"]
+    assert words(*playout.take_text(text)) == ["ignored no-name"]
     assert run(playout, 100) == ([], [])
 
 
@@ -76,7 +76,7 @@ def test_a_message_is_taken_in_pieces_of_1024_bytes() -> None:
     playout = streaming()
 
     # 1024, 1024, 1024 and 128 bytes: the third piece fills the pre-buffer, and the fourth stays.
-    playout.audio(bytes(3200))
+    playout.take_audio(bytes(3200))
 
     assert playout.buffered == 1536 / 8000
     assert playout.held == 64 / 8000
@@ -85,8 +85,8 @@ def test_a_message_is_taken_in_pieces_of_1024_bytes() -> None:
 def test_a_mark_behind_a_long_message_comes_before_its_last_piece() -> None:
     playout = streaming()
 
-    playout.audio(bytes(16000))
-    playout.text(MARK)
+    playout.take_audio(bytes(16000))
+    playout.take_text(MARK)
 
     # 320 samples of 8000 wait in the pre-buffer for more.
     assert run(playout, 2000)[0] == [(960, "my-mark-1", "playout")]
@@ -96,21 +96,21 @@ def test_an_odd_byte_waits_for_the_next_message() -> None:
     playout = streaming()
 
     for _ in range(10):
-        playout.audio(b"\x34" + b"\x12\x34" * 127)
+        playout.take_audio(b"\x34" + b"\x12\x34" * 127)
     assert (playout.held, playout.buffered) == (1275 / 8000, 0)
-    playout.audio(bytes(9))
+    playout.take_audio(bytes(9))
     assert (playout.held, playout.buffered) == (1279 / 8000, 0)
-    playout.audio(b"\x34")
+    playout.take_audio(b"\x34")
 
     assert playout.held == 0
-    assert playout.tick().audio[:254] == b"\x34\x12" * 127
+    assert playout.play_tick().audio[:254] == b"\x34\x12" * 127
 
 
 def test_an_empty_message_is_nothing() -> None:
     playout = streaming()
-    playout.text(MARK)
+    playout.take_text(MARK)
 
-    assert playout.audio(b"") == ()
+    assert playout.take_audio(b"") == ()
 
     # Any other message would have taken the mark into the audio.
     assert run(playout, 20)[0] == [(0, "my-mark-1", "playout")]
@@ -123,7 +123,7 @@ def test_an_empty_message_is_nothing() -> None:
 def test_long_messages_must_not_come_in_fragments(size: int, fragmented: bool, lost: bool) -> None:
     text = b'{"type":"killAudio"}'.ljust(size)
 
-    (verdict,) = streaming().text(text, fragmented=fragmented)
+    (verdict,) = streaming().take_text(text, fragmented=fragmented)
 
     assert words(verdict) == ["ignored fragments-too-long" if lost else "obeyed"]
     assert verdict.wrong == lost
@@ -132,9 +132,9 @@ def test_long_messages_must_not_come_in_fragments(size: int, fragmented: bool, l
 def test_long_audio_in_fragments_is_lost() -> None:
     playout = streaming()
 
-    assert words(*playout.audio(bytes(665_602), fragmented=True)) == ["ignored fragments-too-long"]
+    assert words(*playout.take_audio(bytes(665_602), fragmented=True)) == ["ignored fragments-too-long"]
     assert playout.buffered == 0
-    assert playout.audio(bytes(9_600_000)) == ()
+    assert playout.take_audio(bytes(9_600_000)) == ()
     assert playout.buffered + playout.held == 600
 
 
@@ -198,7 +198,7 @@ def test_a_real_call_gets_its_answers_at_the_same_times() -> None:
     ],
 )
 def test_each_text_gets_a_verdict(text: bytes, verdict: str) -> None:
-    (found,) = streaming().text(text)
+    (found,) = streaming().take_text(text)
 
     assert words(found) == [verdict]
     assert found.wrong == (not verdict.startswith(("obeyed", "queued")))
@@ -208,18 +208,18 @@ def test_each_text_gets_a_verdict(text: bytes, verdict: str) -> None:
 def test_verdicts_carry_the_number_of_their_message() -> None:
     playout = streaming()
 
-    playout.audio(bytes(320))
-    playout.text(MARK)
-    playout.audio(bytes(320))
+    playout.take_audio(bytes(320))
+    playout.take_text(MARK)
+    playout.take_audio(bytes(320))
 
-    assert [verdict.command for verdict in playout.text(KILL)] == [4]
+    assert [verdict.command for verdict in playout.take_text(KILL)] == [4]
     assert [(verdict.command, *words(verdict)) for verdict in run(playout, 20)[1]] == [(2, "interrupted killed")]
 
 
 def test_the_31st_mark_is_dropped() -> None:
     playout = streaming()
 
-    verdicts = [playout.text(MARK)[0] for _ in range(31)]
+    verdicts = [playout.take_text(MARK)[0] for _ in range(31)]
 
     assert words(*verdicts) == ["queued"] * 30 + ["ignored too-many-marks"]
     assert playout.outstanding_marks == ("my-mark-1",) * 30
@@ -227,10 +227,10 @@ def test_the_31st_mark_is_dropped() -> None:
 
 def test_a_mark_that_is_answered_early_is_said_to_be() -> None:
     playout = streaming()
-    playout.text(MARK)
-    playout.audio(b"\xff\xff" * 1280)
-    playout.text(mark("second"))
-    playout.audio(bytes(1280))
+    playout.take_text(MARK)
+    playout.take_audio(b"\xff\xff" * 1280)
+    playout.take_text(mark("second"))
+    playout.take_audio(bytes(1280))
 
     _, verdicts = run(playout, 20)
 
@@ -240,8 +240,8 @@ def test_a_mark_that_is_answered_early_is_said_to_be() -> None:
 
 def test_audio_too_soon_after_kill_is_said_to_be_lost() -> None:
     playout = streaming()
-    playout.text(KILL)
-    playout.audio(bytes(2560))
+    playout.take_text(KILL)
+    playout.take_audio(bytes(2560))
 
     _, verdicts = run(playout, 20)
 
@@ -252,10 +252,10 @@ def test_audio_too_soon_after_kill_is_said_to_be_lost() -> None:
 
 def test_marks_that_are_forgotten_get_a_verdict_each() -> None:
     playout = streaming()
-    playout.text(mark("a"))
-    playout.text(mark("b"))
+    playout.take_text(mark("a"))
+    playout.take_text(mark("b"))
 
-    verdicts = playout.text(CLEAR)
+    verdicts = playout.take_text(CLEAR)
 
     assert [(verdict.command, *words(verdict)) for verdict in verdicts] == [
         (1, "interrupted forgotten"),
@@ -267,8 +267,8 @@ def test_marks_that_are_forgotten_get_a_verdict_each() -> None:
 def test_without_streaming_audio_and_marks_come_to_nothing() -> None:
     playout = Playout()
 
-    assert words(*playout.audio(bytes(320)), *playout.audio(bytes(320))) == ["ignored not-streaming"]
-    assert words(*playout.text(MARK), *playout.text(CLEAR)) == ["ignored not-streaming"] * 2
+    assert words(*playout.take_audio(bytes(320)), *playout.take_audio(bytes(320))) == ["ignored not-streaming"]
+    assert words(*playout.take_text(MARK), *playout.take_text(CLEAR)) == ["ignored not-streaming"] * 2
     assert run(playout, 100) == ([], [])
     assert (playout.buffered, playout.held, playout.outstanding_marks) == (0, 0, ())
 
@@ -290,9 +290,9 @@ def test_old_takes_no_audio_and_knows_no_marks() -> None:
     playout = streaming(OLD)
 
     assert not playout.streams
-    assert words(*playout.audio(bytes(320))) == ["ignored unsupported"]
-    assert words(*playout.text(MARK), *playout.text(CLEAR)) == ["ignored unknown-type"] * 2
-    assert words(*playout.text(V7)) == ["played"]
+    assert words(*playout.take_audio(bytes(320))) == ["ignored unsupported"]
+    assert words(*playout.take_text(MARK), *playout.take_text(CLEAR)) == ["ignored unknown-type"] * 2
+    assert words(*playout.take_text(V7)) == ["played"]
 
 
 @pytest.mark.parametrize(
@@ -302,29 +302,29 @@ def test_disabled_is_not_disabled_everywhere(profile: Profile, streams: bool) ->
     playout = streaming(profile, enabled=False)
 
     assert playout.streams == streams
-    assert words(*playout.audio(bytes(320))) == ([] if streams else ["ignored disabled"])
+    assert words(*playout.take_audio(bytes(320))) == ([] if streams else ["ignored disabled"])
 
 
 @pytest.mark.parametrize("profile", [IDEAL, NEXT])
 def test_marks_and_tails_work_as_documented(profile: Profile) -> None:
     playout = streaming(profile, 16000)
 
-    playout.audio(bytes(32000))
-    playout.text(mark("half"))
-    playout.audio(bytes(100))
-    playout.text(mark("end"))
+    playout.take_audio(bytes(32000))
+    playout.take_text(mark("half"))
+    playout.take_audio(bytes(100))
+    playout.take_text(mark("end"))
 
     answers, verdicts = run(playout, 2000)
     assert answers == [(1000, "half", "playout"), (1000, "end", "playout")]
-    assert words(*verdicts, *playout.finish()) == ["finished", "finished"]
+    assert words(*verdicts, *playout.end_listen()) == ["finished", "finished"]
 
 
 def test_a_stream_is_added_to_what_else_plays_and_wraps_around() -> None:
     playout = streaming()
-    playout.audio(struct.pack("<h", 20000) * 1280 + struct.pack("<h", 1) * 640)
+    playout.take_audio(struct.pack("<h", 20000) * 1280 + struct.pack("<h", 1) * 640)
     beneath = struct.pack("<h", 20000) * 160
 
-    heard = b"".join(playout.tick(beneath).audio for _ in range(13))
+    heard = b"".join(playout.play_tick(beneath).audio for _ in range(13))
 
     values = [(value, len(list(run))) for value, run in groupby(struct.unpack("<2080h", heard))]
     assert values == [(-25536, 1280), (20001, 256), (20000, 544)]
@@ -332,9 +332,9 @@ def test_a_stream_is_added_to_what_else_plays_and_wraps_around() -> None:
 
 def test_every_tick_has_its_length() -> None:
     playout = Playout(CURRENT, BidirectionalAudio(streaming=True, sample_rate=11025), call_rate=11025)
-    playout.audio(bytes(22050))
+    playout.take_audio(bytes(22050))
 
-    sizes = [len(playout.tick().audio) for _ in range(100)]
+    sizes = [len(playout.play_tick().audio) for _ in range(100)]
 
     assert sizes[:4] == [440, 442, 440, 442]
     assert sum(sizes) == 2 * 2 * 11025
@@ -350,8 +350,8 @@ def test_nothing_that_is_sent_raises(name: str, streams: bool, sent: list[bytes]
     playout = Playout(PROFILES[name], BidirectionalAudio(streaming=streams, sample_rate=16000))
 
     for message in sent:
-        verdicts = playout.text(message)
+        verdicts = playout.take_text(message)
         assert verdicts
-        playout.audio(message)
-        assert len(playout.tick().audio) == 320
-    playout.finish()
+        playout.take_audio(message)
+        assert len(playout.play_tick().audio) == 320
+    playout.end_listen()

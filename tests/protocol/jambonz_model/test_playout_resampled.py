@@ -21,7 +21,7 @@ def streaming(sample_rate: int, call_rate: int = 8000, profile: Profile = CURREN
 
 
 def run(playout: Playout, ticks: int) -> list[Verdict]:
-    return [verdict for _ in range(ticks) for verdict in playout.tick().verdicts]
+    return [verdict for _ in range(ticks) for verdict in playout.play_tick().verdicts]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def run(playout: Playout, ticks: int) -> list[Verdict]:
 def test_the_first_mark_of_a_resampled_stream_brings_a_hint(rates: tuple[int, int], sentence: str) -> None:
     playout = streaming(*rates)
 
-    verdicts = [playout.text(mark())[0] for _ in range(3)]
+    verdicts = [playout.take_text(mark())[0] for _ in range(3)]
 
     assert words(*verdicts) == ["queued resampled", "queued", "queued"]
     assert verdicts[0].sentence == sentence
@@ -45,15 +45,15 @@ def test_the_first_mark_of_a_resampled_stream_brings_a_hint(rates: tuple[int, in
 def test_where_marks_survive_resampling_nothing_is_said(profile: Profile) -> None:
     playout = streaming(24000, profile=profile)
 
-    verdicts = [*playout.text(mark()), *playout.audio(tone(24000)), *run(playout, 60), *playout.finish()]
+    verdicts = [*playout.take_text(mark()), *playout.take_audio(tone(24000)), *run(playout, 60), *playout.end_listen()]
 
     assert words(*verdicts) == ["queued", "finished"]
 
 
 def test_a_mark_behind_all_audio_is_answered_in_a_resampled_stream_too() -> None:
     playout = streaming(24000)
-    playout.audio(tone(24000))
-    playout.text(mark())
+    playout.take_audio(tone(24000))
+    playout.take_text(mark())
 
     verdicts = run(playout, 60)
 
@@ -63,12 +63,12 @@ def test_a_mark_behind_all_audio_is_answered_in_a_resampled_stream_too() -> None
 
 def test_a_mark_that_resampling_has_lost_is_named_at_the_end() -> None:
     playout = streaming(24000)
-    playout.text(mark("a"))
-    playout.audio(tone(24000))
-    playout.text(mark("b"))
+    playout.take_text(mark("a"))
+    playout.take_audio(tone(24000))
+    playout.take_text(mark("b"))
 
     run(playout, 100)
-    _, *verdicts = playout.finish()
+    _, *verdicts = playout.end_listen()
 
     assert words(*verdicts) == ["interrupted resampled"] * 2
     assert [verdict.sentence for verdict in verdicts] == [
@@ -81,10 +81,10 @@ def test_a_mark_that_resampling_has_lost_is_named_at_the_end() -> None:
 
 def test_a_lost_mark_is_a_fault_of_an_application_that_still_sends() -> None:
     playout = streaming(24000)
-    playout.text(mark())
-    playout.audio(tone(24000))
+    playout.take_text(mark())
+    playout.take_audio(tone(24000))
 
-    cut_off, lost = playout.finish()
+    cut_off, lost = playout.end_listen()
 
     assert words(cut_off, lost) == ["interrupted call-ended", "interrupted resampled"]
     assert (cut_off.wrong, lost.wrong) == (False, True)
@@ -92,10 +92,10 @@ def test_a_lost_mark_is_a_fault_of_an_application_that_still_sends() -> None:
 
 def test_a_mark_that_has_not_left_the_pre_buffer_is_not_lost_yet() -> None:
     playout = streaming(24000)
-    playout.text(mark())
-    playout.audio(tone(480))
+    playout.take_text(mark())
+    playout.take_audio(tone(480))
 
-    verdicts = playout.finish()
+    verdicts = playout.end_listen()
 
     assert words(*verdicts) == ["interrupted call-ended", "interrupted unanswered"]
     assert not any(verdict.wrong for verdict in verdicts)
@@ -103,9 +103,9 @@ def test_a_mark_that_has_not_left_the_pre_buffer_is_not_lost_yet() -> None:
 
 def test_a_minus_one_that_nobody_sent_is_not_blamed_on_the_application() -> None:
     playout = streaming(12000)
-    playout.text(mark())
+    playout.take_text(mark())
     # Halfway between the two the resampler takes a sample.
-    playout.audio((tone(1, -2) + tone(1, 0)) * 6000)
+    playout.take_audio((tone(1, -2) + tone(1, 0)) * 6000)
 
     verdicts = run(playout, 60)
 
@@ -117,9 +117,9 @@ def test_a_minus_one_that_nobody_sent_is_not_blamed_on_the_application() -> None
 
 def test_a_mark_that_resampling_has_moved_to_the_front_is_named() -> None:
     playout = streaming(8000, 16000)
-    playout.audio(tone(8000))
-    playout.text(mark())
-    playout.audio(tone(8000))
+    playout.take_audio(tone(8000))
+    playout.take_text(mark())
+    playout.take_audio(tone(8000))
 
     verdicts = run(playout, 2)
 
@@ -130,8 +130,8 @@ def test_a_mark_that_resampling_has_moved_to_the_front_is_named() -> None:
 
 def test_at_the_calls_own_rate_resampling_is_never_the_reason() -> None:
     playout = streaming(8000)
-    queued = playout.text(mark())
-    playout.audio(tone(1280, -1))
+    queued = playout.take_text(mark())
+    playout.take_audio(tone(1280, -1))
 
     # The first -1 is the mark's own.
     assert words(*queued, *run(playout, 1)) == ["queued", "finished"]

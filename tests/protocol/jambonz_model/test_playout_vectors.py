@@ -43,14 +43,14 @@ class Line:
     def send(self, *messages: bytes) -> None:
         for message in messages:
             if message.startswith(b"{"):
-                self.playout.text(message)
+                self.playout.take_text(message)
             else:
-                self.playout.audio(message)
+                self.playout.take_audio(message)
 
     def run(self, ms: int) -> None:
         for _ in range(ms // 20):
             at = 20 * len(self.ticks)
-            tick = self.playout.tick()
+            tick = self.playout.play_tick()
             self.ticks.append(tick.audio)
             self.answers += [(at, one.name, one.event) for one in tick.messages if isinstance(one, Mark)]
 
@@ -213,7 +213,7 @@ class Clips:
     def run(self, ms: int) -> None:
         for _ in range(ms // 20):
             at = round(self.playout.time * 1000)
-            tick = self.playout.tick()
+            tick = self.playout.play_tick()
             values = {value for value in struct.unpack("<160h", tick.audio) if value}
             self.heard += [(at, value) for value in values]
             self.done += [(at, one.id) for one in tick.messages if isinstance(one, PlayDone)]
@@ -235,7 +235,7 @@ def test_of_thirteen_clips_the_first_plays_eleven_wait_and_one_is_dropped() -> N
     verdicts = []
     for number in range(1, 14):
         clip = play(tone(4000, number), id=number, queuePlay=True)
-        verdicts += words(*clips.playout.text(clip))
+        verdicts += words(*clips.playout.take_text(clip))
         clips.run(20)
     clips.run(8000)
 
@@ -249,7 +249,7 @@ def test_clips_without_queue_play_are_heard_inside_each_other() -> None:
     clips = Clips(Playout())
 
     for number in (1, 2, 3):
-        clips.playout.text(play(tone(5 * SECOND, number), id=number))
+        clips.playout.take_text(play(tone(5 * SECOND, number), id=number))
         clips.run(1000)
     clips.run(15000)
 
@@ -283,10 +283,10 @@ def test_clips_without_queue_play_are_heard_inside_each_other() -> None:
 def test_each_implementation_says_its_own_play_done(profile: Profile, text: str) -> None:
     playout = Playout(profile)
 
-    playout.text(play(tone(9920), id="v8"))
-    messages = [message for _ in range(70) for message in playout.tick().messages]
+    playout.take_text(play(tone(9920), id="v8"))
+    messages = [message for _ in range(70) for message in playout.play_tick().messages]
 
-    assert profile.texts(messages) == (text,)
+    assert profile.serialize_messages(messages) == (text,)
 
 
 def test_of_3200_bytes_the_last_128_are_a_piece_of_their_own() -> None:
@@ -304,8 +304,8 @@ def test_disconnect_is_obeyed_and_outstanding_marks_get_no_answer() -> None:
     line = Line()
     line.send(mark("a"), *ONE_SECOND, mark("b"))
 
-    verdicts = line.playout.text(b'{"type":"disconnect"}')
-    line.playout.finish()
+    verdicts = line.playout.take_text(b'{"type":"disconnect"}')
+    line.playout.end_listen()
     line.run(2000)
 
     assert words(*verdicts) == ["obeyed"]

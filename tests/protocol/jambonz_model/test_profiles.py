@@ -15,15 +15,17 @@ def test_profiles_are_found_by_name() -> None:
 
 
 def test_each_message_is_a_text_of_its_own() -> None:
-    assert CURRENT.texts([DONE, Mark("my-mark-1", "playout")]) == (
+    assert CURRENT.serialize_messages([DONE, Mark("my-mark-1", "playout")]) == (
         DONE_TEXT,
         '{"type": "mark", "data": {"name":"my-mark-1", "event": "playout"}}',
     )
 
 
 def test_old_glues_what_leaves_together() -> None:
-    assert OLD.texts([Dtmf("1", "1600"), DONE]) == ('{"event":"dtmf","dtmf":"1","duration":"1600"}' + DONE_TEXT,)
-    assert OLD.texts([]) == ()
+    assert OLD.serialize_messages([Dtmf("1", "1600"), DONE]) == (
+        '{"event":"dtmf","dtmf":"1","duration":"1600"}' + DONE_TEXT,
+    )
+    assert OLD.serialize_messages([]) == ()
 
 
 @pytest.mark.parametrize(
@@ -37,9 +39,9 @@ def test_old_glues_what_leaves_together() -> None:
     ],
 )
 def test_the_command_line_mangles_the_id_of_a_clip(clip_id: str, text: str) -> None:
-    assert CURRENT.texts([PlayDone(clip_id)]) == (text,)
+    assert CURRENT.serialize_messages([PlayDone(clip_id)]) == (text,)
 
 
 @pytest.mark.parametrize("profile", [NEXT, IDEAL])
 def test_others_send_the_id_as_it_is(profile: Profile) -> None:
-    assert profile.texts([PlayDone("O'Brien")]) == ('{"type":"playDone","data":{"id":"O\'Brien"}}',)
+    assert profile.serialize_messages([PlayDone("O'Brien")]) == ('{"type":"playDone","data":{"id":"O\'Brien"}}',)

@@ -215,7 +215,7 @@ async def test_a_pause_is_filled_or_cut(fill: bool, samples: int, tmp_path: Path
 
     recording.write(0, AUDIO)
     recording.write(160, AUDIO)
-    log.ledger.found.append(gap)
+    log.ledger.gaps.append(gap)
     recording.note_gap(gap)
     log.samples = 320
     recording.finish()

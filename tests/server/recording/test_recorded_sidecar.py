@@ -57,7 +57,7 @@ def test_positions_are_those_in_the_file(tmp_path: Path) -> None:
     recording.write(0, bytes(320))
     recording.write(160, bytes(320))
     gap = Gap(GapKind.PAUSE, 160, 0.1, 0.02, missing=800)
-    log.ledger.found.append(gap)
+    log.ledger.gaps.append(gap)
     recording.insert_silence(gap.position, gap.missing)
     log.add(MessageReceived(100, Dtmf("1", "1600")))
     log.add(MessageReceived(200, Dtmf("2", "1600")))

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from listenctl.errors import NotFoundError, UsageError
 from listenctl.inspection.call_report import CallReport
+from listenctl.protocol.call_names import find_named_calls
 
-LATEST = "@latest"
 _MOST_NAMED = 10
 
 
@@ -27,23 +27,16 @@ def choose_calls(reports: Sequence[CallReport], wanted: Iterable[str]) -> list[C
 def _find(reports: Sequence[CallReport], wanted: str) -> CallReport:
     if not reports:
         raise NotFoundError("--call: there is no listen call in the capture")
-    if wanted == LATEST:
-        return max(reports, key=lambda report: report.session.began)
-    for candidates in _in_order(reports, wanted):
-        if len(candidates) == 1:
-            return candidates[0]
-        if candidates:
-            raise UsageError(f"--call {wanted} can mean {len(candidates)} calls: {_named(candidates)}")
+    candidates = find_named_calls(sorted(reports, key=lambda report: report.session.began), wanted, _names)
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        raise UsageError(f"--call {wanted} can mean {len(candidates)} calls: {_named(candidates)}")
     raise NotFoundError(f"--call {wanted}: there is no such call; there are {_named(reports)}")
 
 
-def _in_order(reports: Sequence[CallReport], wanted: str) -> Sequence[list[CallReport]]:
-    """Return whom ``wanted`` may mean; the exact goes before what is only alike."""
-    return (
-        [one for one in reports if one.call == wanted],
-        [one for one in reports if one.metadata and one.metadata.call_sid == wanted],
-        [one for one in reports if one.call.startswith(wanted)] if wanted else [],
-    )
+def _names(report: CallReport) -> tuple[str, str | None]:
+    return report.call, report.metadata.call_sid if report.metadata else None
 
 
 def _named(reports: Sequence[CallReport]) -> str:

@@ -7,10 +7,10 @@ from listenctl.capture.capture_events import CapturedSession, CaptureEvent, Fram
 from listenctl.capture.packets.packet_batches import Notice
 from listenctl.errors import NotFoundError, UsageError
 from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.call_names import LATEST, find_named_calls
 from listenctl.protocol.listen_session import Sender
 from listenctl.replay.replay_script import CapturedCall, CaptureFile
 
-LATEST = "@latest"
 _TEXT = 1
 
 
@@ -84,9 +84,10 @@ class _Search:
                 one for one in seen if one.session.is_listen is None
             ]
         elif self._wanted == LATEST:
-            found = sorted((one for one in seen if one.session.is_listen is not False), key=lambda one: -one.began)
+            listen_calls = (one for one in seen if one.session.is_listen is not False)
+            found = self._find_named(sorted(listen_calls, key=lambda one: one.began))
         else:
-            found = [one for one in seen if self._is_wanted(one)] or self._with_prefix(seen, self._wanted)
+            found = self._find_named(seen)
         if not found:
             raise NotFoundError(f"{self._name}: {self._complaint()}")
         return [one.call for one in (found if self._every else found[:1])]
@@ -96,11 +97,13 @@ class _Search:
             return seen.session.is_listen is True
         return self._wanted in (seen.sid, str(seen.session.number))
 
-    def _with_prefix(self, seen: Sequence[_Seen], prefix: str) -> list[_Seen]:
-        found = [one for one in seen if prefix and one.sid and one.sid.startswith(prefix)]
+    def _find_named(self, seen: Sequence[_Seen]) -> list[_Seen]:
+        found = find_named_calls(seen, self._wanted or "", lambda one: (one.sid, str(one.session.number)))
         if len({one.sid for one in found}) > 1:
-            raise UsageError(f"{self._name}: --call {prefix} can mean {len(found)} calls; give more of the callSid")
-        return found
+            raise UsageError(
+                f"{self._name}: --call {self._wanted} can mean {len(found)} calls; give more of the callSid"
+            )
+        return list(found)
 
     def _look_for_sid(self, seen: _Seen, event: FrameSeen) -> None:
         if self._wanted and seen.sid is None and event.sender is Sender.JAMBONZ and event.frame.opcode == _TEXT:

@@ -3,7 +3,7 @@
 import http.client
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +48,6 @@ def find_simulated_calls(folder: Path) -> list[SimulatedCallEntry]:
         return []
     found = [call for path in paths if (call := _ask(path)) is not None]
     return sorted(found, key=lambda call: call.started)
-
-
-def matching(calls: Sequence[SimulatedCallEntry], wanted: str) -> Sequence[SimulatedCallEntry]:
-    """Return those that ``wanted`` may mean: a callSid, which goes before what it is the beginning of."""
-    exact = [call for call in calls if call.call_sid == wanted]
-    return exact or [call for call in calls if call.call_sid.startswith(wanted)]
 
 
 async def request_dtmf(call: SimulatedCallEntry, press: DtmfRequest, on_key: Callable[[], None]) -> bool:

@@ -13,7 +13,11 @@ from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.net.unix_http import get
 from listenctl.simulator.call_snapshot import CallSnapshot, CallState
 from listenctl.simulator.dtmf_requests import DtmfRequest
-from listenctl.simulator.find_simulated_calls import SimulatedCallEntry, find_simulated_calls, matching, request_dtmf
+from listenctl.simulator.find_simulated_calls import (
+    SimulatedCallEntry,
+    find_simulated_calls,
+    request_dtmf,
+)
 from listenctl.simulator.simulated_call_socket import call_socket
 from tests.helpers.server import LIMIT, mode_of, until
 from tests.helpers.snapshots import QUIET
@@ -169,14 +173,3 @@ def test_without_a_folder_there_are_no_calls(tmp_path: Path) -> None:
 )
 def test_what_says_nothing_of_a_call_is_none(body: bytes) -> None:
     assert SimulatedCallEntry.parse(Path("a.sock"), body) is None
-
-
-def test_a_call_is_meant_by_its_sid_or_the_beginning_of_one() -> None:
-    calls = [SimulatedCallEntry(Path("s"), sid, 0.0) for sid in ("7f1c", "7f1c22", "8a")]
-
-    assert [[call.call_sid for call in matching(calls, wanted)] for wanted in ("7f1c", "7f1c2", "7f", "9")] == [
-        ["7f1c"],
-        ["7f1c22"],
-        ["7f1c", "7f1c22"],
-        [],
-    ]

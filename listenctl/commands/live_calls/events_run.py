@@ -11,11 +11,11 @@ from typing import TextIO
 from listenctl.errors import NotFoundError, TimedOutError
 from listenctl.events import json_line
 from listenctl.live_client.control_client import PATIENCE, Listing, Report, follow, list_calls
+from listenctl.protocol.call_names import LATEST
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event
 from listenctl.terminal.printable_text import TextStyle
 from listenctl.terminal.standard_streams import write_line
 
-LATEST = "@latest"
 EVENTS = PRINTED_EVENTS | {"levels"}
 """The events that a server has; levels have no line for people."""
 

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING
 from listenctl.errors import ExitStatus, ListenctlError, NotFoundError, TimedOutError, UsageError
 from listenctl.events import VERSION, json_line
 from listenctl.live_client.control_client import PATIENCE, list_calls
+from listenctl.protocol.call_names import LATEST, find_named_calls
 from listenctl.simulator.dtmf_requests import PAUSE, DtmfRequest
-from listenctl.simulator.find_simulated_calls import SimulatedCallEntry, find_simulated_calls, matching, request_dtmf
+from listenctl.simulator.find_simulated_calls import (
+    SimulatedCallEntry,
+    find_simulated_calls,
+    request_dtmf,
+)
 from listenctl.terminal.printable_text import printable
 from listenctl.terminal.standard_streams import write_line, write_message
 
 if TYPE_CHECKING:
     from listenctl.commands.live_calls.command_run import Recipient
 
-LATEST = "@latest"
 SHORTEST_GAP_MS = 40
 """A pause between tones that every receiver has to notice (ITU-T Q.24)."""
 _MAX_SHOWN = 140
@@ -86,11 +90,8 @@ def _find(recipient: "Recipient", calls: Path, *, by_server: bool) -> SimulatedC
     wanted = recipient.call
     if wanted == LATEST:
         # The server's, where there is one: that's what the word means elsewhere.
-        latest = _latest(recipient) if by_server and entries else None
-        if latest is None:
-            return entries[-1] if entries else None
-        wanted = latest
-    found = matching(entries, wanted)
+        wanted = (_latest(recipient) if by_server and entries else None) or LATEST
+    found = find_named_calls(entries, wanted, lambda entry: (entry.call_sid, None))
     if len(found) > 1:
         raise NotFoundError(_ask_which(recipient.call, found))
     return found[0] if found else None

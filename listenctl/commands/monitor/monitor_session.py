@@ -17,9 +17,8 @@ from listenctl.live_client.control_client import Listing, Report, attach, follow
 from listenctl.media.devices.mixer import Ear
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.call_names import find_named_calls
 from listenctl.protocol.call_sharing.tool_messages import ServerNotice
-
-LATEST = "@latest"
 
 _EAR_KEYS = {ear.value[0]: ear for ear in Ear}
 _MAX_SHOWN = 40
@@ -263,14 +262,5 @@ def _with_owner(report: Report) -> Report:
 
 def _find(listing: Listing, wanted: str) -> dict[str, Any] | None:
     """Return the call that is meant by ``wanted`` as the server understands it; None where that isn't clear."""
-    calls = listing["calls"]
-    if wanted == LATEST:
-        return calls[-1] if calls else None
-    for alike in (
-        [call for call in calls if call.get("call") == wanted],
-        [call for call in calls if call.get("call_sid") == wanted],
-        [call for call in calls if str(call.get("call")).startswith(wanted)],
-    ):
-        if alike:
-            return alike[0] if len(alike) == 1 else None
-    return None
+    found = find_named_calls(listing["calls"], wanted, lambda call: (str(call.get("call")), call.get("call_sid")))
+    return found[0] if len(found) == 1 else None

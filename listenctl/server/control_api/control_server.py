@@ -21,11 +21,11 @@ from websockets.typing import Subprotocol
 
 from listenctl.events import VERSION, Report, json_line, timestamp
 from listenctl.protocol import peer_json
+from listenctl.protocol.call_names import find_named_calls
 from listenctl.protocol.call_sharing.stream_rate import rate_in
 from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.listen_session import MessageReceived
-from listenctl.server.calls.find_call import find_call
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import CALL_ENDED
@@ -37,6 +37,7 @@ MAX_MESSAGE = 32 * 1024 * 1024
 """Bytes of one message of a tool: 12 minutes of audio in a clip."""
 TIMEOUT = 2.0
 """Seconds for a tool to say what it wants."""
+_MAX_SHOWN_NAME = 140
 PLACES = "there are /calls, /calls/CALL and /events"
 
 logger = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class ControlServer:
             return None
         if not path.startswith("/calls/"):
             return connection.respond(HTTPStatus.NOT_FOUND, f"{PLACES}\n")
-        found = find_call(self._server.live, unquote(path.removeprefix("/calls/")))
+        found = find_live_call(self._server.live, unquote(path.removeprefix("/calls/")))
         if isinstance(found, HandshakeRefusal):
             return connection.respond(found.status, f"{found.reason}\n")
         audio = parse_qs(query).get("audio", ["0"])[-1] == "1"
@@ -159,6 +160,25 @@ class ControlServer:
         finally:
             attachments.detach(tool)
             await outbox.wait_closed()
+
+
+def find_live_call(live: Sequence[LiveCall], wanted: str) -> LiveCall | HandshakeRefusal:
+    """Return the call that ``wanted`` means, or the answer to the tool; a call without an id yet has no name."""
+    named = [(call, call.log) for call in live if call.log is not None]
+    if not named:
+        return HandshakeRefusal(HTTPStatus.NOT_FOUND, "there is no live call")
+    found = find_named_calls(named, wanted, lambda one: (one[1].id, one[1].metadata.call_sid))
+    if len(found) == 1:
+        return found[0][0]
+    if not found:
+        return HandshakeRefusal(HTTPStatus.NOT_FOUND, f"there is no live call {_printable_name(wanted)}")
+    names = "".join(f"\n{_printable_name(log.id)}" for _, log in found)
+    return HandshakeRefusal(HTTPStatus.CONFLICT, f"{_printable_name(wanted)} can mean {len(found)} live calls:{names}")
+
+
+def _printable_name(name: str) -> str:
+    """Return a name from a peer that stays in its line."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in name[:_MAX_SHOWN_NAME])
 
 
 def _message(message: str | bytes) -> TextMessage | BinaryMessages:

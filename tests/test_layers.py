@@ -20,6 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The package itself holds the version, and `__main__` ties everything together.
 HEIGHTS = {
     "listenctl": 0,
+    "background_task": 0,
     "errors": 0,
     "statistics": 0,
     "protocol": 1,

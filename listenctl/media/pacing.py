@@ -5,7 +5,6 @@ Deadlines count from the start, in samples: what was late once makes nothing aft
 """
 
 import asyncio
-import time
 from typing import Protocol
 
 
@@ -24,7 +23,7 @@ class SystemClock:
 
     def now(self) -> float:
         """Return the time."""
-        return time.monotonic()
+        return asyncio.get_running_loop().time()
 
     async def sleep(self, delay: float) -> None:
         """Let ``delay`` seconds pass."""

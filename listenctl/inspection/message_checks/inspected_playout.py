@@ -95,7 +95,6 @@ class InspectedPlayout:
         self._hear = hear
         self._due = phase
         self._quiet = _QUIET_TICKS
-        self._number = 0
         self._places: OrderedDict[int, MessagePlace] = OrderedDict()
         self._rate = mode.stream_rate or CLIP_CALL_RATE
         self.last_audio: MessagePlace | None = None
@@ -113,20 +112,19 @@ class InspectedPlayout:
     def command(self, place: MessagePlace, command: Command) -> None:
         """Take a text."""
         self.advance(place.at)
-        self._number += 1
-        self._places[self._number] = place
-        if len(self._places) > _MOST_PLACES:
-            self._places.popitem(last=False)
         self._quiet = 0
         self._killed = self._killed or isinstance(command, KillAudio)
-        self._tell(place.at, self._playout.take_command(command))
+        verdicts = self._playout.take_command(command)
+        self._places[self._playout.message_number] = place
+        if len(self._places) > _MOST_PLACES:
+            self._places.popitem(last=False)
+        self._tell(place.at, verdicts)
 
     def audio(self, place: MessagePlace, data: bytes) -> None:
         """Take a binary message."""
         self.advance(place.at)
         if not data or self._playout.buffered > _MOST_BUFFERED:
             return
-        self._number += 1
         self.last_audio = place
         self._tail += data[-_LONGEST_TAIL:]
         if len(self._tail) > 4 * _LONGEST_TAIL:

@@ -107,6 +107,11 @@ class Playout:
         return (self._ticks + 1) * self.call_rate // TICKS_PER_SECOND - self._ticks * self.call_rate // TICKS_PER_SECOND
 
     @property
+    def message_number(self) -> int:
+        """The number of the latest message."""
+        return self._outbox.number
+
+    @property
     def streams(self) -> bool:
         """Whether binary audio is played; if not, clips are."""
         return self._streams

@@ -1,7 +1,7 @@
 """Events as objects, and who gets them."""
 
 from listenctl.events import Report, Reporter, timestamp
-from listenctl.media.levels import LevelMeter
+from listenctl.media.measure_levels import LevelMeasurer
 from listenctl.server.calls.level_events import LevelReporter
 from tests.helpers.calls import STARTED_AT, call_log
 
@@ -59,7 +59,7 @@ def test_levels_are_reported_for_each_window_and_channel() -> None:
     reports: list[Report] = []
     log = call_log(METADATA)
     reporter = LevelReporter(Reporter(reports.append), 0.1)
-    meter: LevelMeter = reporter.start_meter(log)
+    meter: LevelMeasurer = reporter.start_meter(log)
 
     # 0.25 s: left at full scale, right silent.
     reporter.show_levels(log, 2000, meter.feed(b"\xff\x7f\x00\x00" * 2000))

@@ -12,8 +12,8 @@ import typer
 from listenctl.commands.serve.run import Presentation, run_server
 from listenctl.errors import CheckFailedError
 from listenctl.events import Report, Reporter
-from listenctl.media.files.recording_names import Destination
-from listenctl.media.sources.sample_speech import SPEECH_KEY_PRESS
+from listenctl.media.files.recording_names import RecordingDestination
+from listenctl.media.sources.sample_speech import SPEECH_DIGIT_AT
 from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
@@ -41,14 +41,14 @@ async def run_demo(folder: Path, out: TextIO) -> int:
             target=CallTarget(address=parse_websocket_url(url)),
             verb=VERB,
             caller="speech",
-            dtmf_presses=(DtmfPress(SPEECH_KEY_PRESS, "1"),),
+            dtmf_presses=(DtmfPress(SPEECH_DIGIT_AT, "1"),),
         )
         calling.append(asyncio.create_task(SimulatedCall(plan, Reporter()).run()))
 
     status = await run_server(
         ServerSettings(port=0),
         Presentation(title="the demo", on_start=place, on_event=note_saved),
-        recording=RecordSettings(Destination.parse(f"{folder}/")),
+        recording=RecordSettings(RecordingDestination.parse(f"{folder}/")),
         stop_after=1,
         patience=10,
     )
@@ -101,9 +101,9 @@ def demo(
     It needs no jambonz, no sound device and no network beyond this machine.
     """
     from listenctl.commands.demo import run_demo
-    from listenctl.media.files.recording_names import Destination
+    from listenctl.media.files.recording_names import RecordingDestination
 
     if folder is not None:
-        Destination.parse(f"{folder}/").check_folder()
+        RecordingDestination.parse(f"{folder}/").check_folder()
     target = folder or Path(tempfile.mkdtemp(prefix="listenctl-demo-"))
     return asyncio.run(run_demo(target, sys.stdout))

@@ -46,7 +46,7 @@ def recover(
 
 def _recover(path: Path, output: Path | None, assumed: "AudioFormat | None") -> str | None:
     """Mend one file, say what was done, and return what went wrong, so that the other files get their turn."""
-    from listenctl.media.files.repair_wav import recover as mend
+    from listenctl.media.files.repair_wav import repair_wav as mend
     from listenctl.terminal.printable_text import printable
 
     try:

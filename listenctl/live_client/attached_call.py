@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 _NORMAL, _GOING_AWAY = 1000, 1001
 
 
-class LetGo(ListenctlError):
+class DroppedByServer(ListenctlError):
     """The server ended a conversation of which it had enough, as with a tool that is too slow; it takes another one."""
 
 
-def what_went_wrong(exc: "ConnectionClosed") -> ListenctlError | None:
+def close_error(exc: "ConnectionClosed") -> ListenctlError | None:
     """Return why the server ended a conversation, None if it did so in order."""
     close = exc.rcvd
     if close is None:
         return ListenctlError("the server went away")
     if close.code in (_NORMAL, _GOING_AWAY):
         return None
-    return LetGo(f"the server let us go: {close.reason or close.code}")
+    return DroppedByServer(f"the server let us go: {close.reason or close.code}")
 
 
-class Attachment:
+class AttachedCall:
     """
     Talk to a live call; what is sent goes to jambonz, what jambonz sends comes from ``receive``.
 
@@ -40,7 +40,7 @@ class Attachment:
         self.ended = False
         self._connection = connection
 
-    async def start(self) -> None:
+    async def read_metadata(self) -> None:
         """Take the metadata, which come first."""
         first = await self.receive()
         self.metadata = CallMetadata.parse(first if isinstance(first, bytes) else first.encode())
@@ -77,6 +77,6 @@ class Attachment:
             raise self._end(exc) from exc
 
     def _end(self, exc: "ConnectionClosed") -> ListenctlError:
-        wrong = what_went_wrong(exc)
+        wrong = close_error(exc)
         self.ended = wrong is None
         return wrong or NotFoundError("the call has ended")

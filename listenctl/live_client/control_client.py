@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
-from listenctl.live_client.attached_call import Attachment, what_went_wrong
+from listenctl.live_client.attached_call import AttachedCall, close_error
 from listenctl.net.runtime_folder import DEFAULT_NAME
 from listenctl.net.unix_http import get
 
@@ -53,9 +53,9 @@ def list_calls(path: Path, *, patience: float = PATIENCE) -> Listing:
 
 
 @asynccontextmanager
-async def attach(
+async def attach_to_call(
     path: Path, call: str, *, audio: bool = False, patience: float = PATIENCE
-) -> AsyncIterator[Attachment]:
+) -> AsyncIterator[AttachedCall]:
     """
     Take part in a live call, until the block is left.
 
@@ -70,17 +70,17 @@ async def attach(
     """
     resource = f"/calls/{quote(call, safe='')}{'?audio=1' if audio else ''}"
     async with _connected(path, resource, patience) as connection:
-        attachment = Attachment(connection)
+        attachment = AttachedCall(connection)
         try:
             async with asyncio.timeout(min(patience, PATIENCE)):
-                await attachment.start()
+                await attachment.read_metadata()
         except TimeoutError as exc:
             raise _unreachable(path, exc) from exc
         yield attachment
 
 
 @asynccontextmanager
-async def follow(path: Path, *, patience: float = PATIENCE) -> AsyncIterator[AsyncIterator[Report]]:
+async def follow_events(path: Path, *, patience: float = PATIENCE) -> AsyncIterator[AsyncIterator[Report]]:
     """
     Give every event of the server from now on, until it ends.
 
@@ -104,7 +104,7 @@ async def _reports(path: Path, connection: "ClientConnection") -> AsyncIterator[
         try:
             message = await connection.recv()
         except ConnectionClosed as exc:
-            if (wrong := what_went_wrong(exc)) is not None:
+            if (wrong := close_error(exc)) is not None:
                 raise wrong from exc
             return
         report = _read_object(message)

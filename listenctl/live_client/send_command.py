@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.live_client.attached_call import Attachment
-from listenctl.play_to_call.player_messages import Conversation
+from listenctl.live_client.attached_call import AttachedCall
+from listenctl.play_to_call.call_messages import ToolConnection
 from listenctl.protocol.application_commands import MarkCommand
 from listenctl.protocol.call_sharing.stream_rate import CLIPS
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice, Synced, ToolMessageType
@@ -17,7 +17,7 @@ EARLY = 0.25
 """Seconds before that end at which an answer can't be right any more."""
 
 
-async def deliver(attachment: Attachment, text: str, *, ends_call: bool = False) -> None:
+async def send_command(attachment: AttachedCall, text: str, *, ends_call: bool = False) -> None:
     """
     Send a command, and wait until the server has passed it on to jambonz.
 
@@ -64,7 +64,7 @@ class MarkResult:
 PLAYOUT, ELAPSED, UNANSWERABLE = "playout", "elapsed", "unanswerable"
 
 
-async def wait_for_mark(conversation: Conversation, name: str) -> MarkResult:
+async def wait_for_mark(conversation: ToolConnection, name: str) -> MarkResult:
     """
     Set a mark and return what becomes of it; where jambonz doesn't answer, the clock decides if it can.
 
@@ -95,7 +95,7 @@ async def wait_for_mark(conversation: Conversation, name: str) -> MarkResult:
             return MarkResult(event, now() - begin, early if early > EARLY else None)
 
 
-async def _send(conversation: Conversation, text: str) -> None:
+async def _send(conversation: ToolConnection, text: str) -> None:
     await conversation.send(text)
     await conversation.send(ToolMessageType.SYNC.serialize())
 

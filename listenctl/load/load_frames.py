@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from listenctl.load.echo_pattern import BLOCK, PERIOD, block, block_start
 from listenctl.load.plan import CallFormat
-from listenctl.media.sources.sample_speech import speech
+from listenctl.media.sources.sample_speech import sample_speech
 from listenctl.net.client_connection import binary_frame, fresh_mask
 from listenctl.protocol.audio import AudioFormat
 
@@ -36,7 +36,9 @@ class LoadFrames:
 def speech_book(call_format: CallFormat) -> LoadFrames:
     """Return nine seconds of speech; ``mixed`` is the sum of both parties (protocol.md 3.1)."""
     rate, audio_format = call_format.sample_rate, call_format.audio_format
-    audio = _add_up(speech(AudioFormat(rate, 2))) if call_format.mix_type == "mixed" else speech(audio_format)
+    audio = (
+        _add_up(sample_speech(AudioFormat(rate, 2))) if call_format.mix_type == "mixed" else sample_speech(audio_format)
+    )
     size = audio_format.frame_bytes
     # Whole seconds: where 20 ms aren't whole samples, frames alternate in a cycle of one second at most.
     count = audio_format.samples(len(audio)) // rate * FRAMES_PER_SECOND

@@ -45,7 +45,7 @@ _Levels: TypeAlias = list[list[float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Tone:
+class DetectedTone:
     """A key that was heard: ``position`` is the sample where it began, ``duration`` its length in seconds."""
 
     digit: str
@@ -79,10 +79,10 @@ class DtmfDetector:
         self._filters = _Filters(sample_rate, self._hop)
         self._before = np.zeros((_BLOCK_HOPS, len(_HERTZ)), np.complex64)
         self._first_frame = 0
-        self._press: _Press | None = None
+        self._press: _ToneInProgress | None = None
         self._ended = 0.0
 
-    def feed(self, pcm: bytes) -> list[Tone]:
+    def feed(self, pcm: bytes) -> list[DetectedTone]:
         """Return the keys that ``pcm`` brings to an end, oldest first."""
         import numpy as np
 
@@ -90,19 +90,19 @@ class DtmfDetector:
         samples = (_BLOCK_HOPS - 1 + _WINDOW_HOPS) * self._hop
         step = _BLOCK_HOPS * self._hop * SAMPLE_BYTES
         at = 0
-        found: list[Tone] = []
+        found: list[DetectedTone] = []
         while len(data) - at >= samples * SAMPLE_BYTES:
             found += self._hear(np.frombuffer(data, "<i2", samples, at))
             at += step
         self._rest = data[at:]
         return found
 
-    def finish(self) -> list[Tone]:
+    def end_audio(self) -> list[DetectedTone]:
         """Return the key that the end of the audio cuts off, if there is one."""
         # Silence for as long as a block, a window and the longest interruption take together.
         return self.feed(bytes(2 * _BLOCK_HOPS * self._hop * SAMPLE_BYTES))
 
-    def _hear(self, block: "NDArray[np.int16]") -> list[Tone]:
+    def _hear(self, block: "NDArray[np.int16]") -> list[DetectedTone]:
         import numpy as np
 
         spectrum, power = self._filters.apply(block)
@@ -116,7 +116,7 @@ class DtmfDetector:
         ended = [self._step(key, levels[n + 1 : n + 1 + _BLOCK_HOPS], first + n) for n, key in enumerate(keys)]
         return [self._tone(press) for press in ended if press is not None]
 
-    def _step(self, key: str, levels: _Levels, frame: int) -> "_Press | None":
+    def _step(self, key: str, levels: _Levels, frame: int) -> "_ToneInProgress | None":
         """Take the next frame; return the press that ended with it, if that was a key."""
         press = self._press
         if press is not None and key in ("", press.key):
@@ -128,17 +128,17 @@ class DtmfDetector:
         if ended is not None:
             self._ended = ended.end
         # Where one key follows another at once, the frames across the seam belong to both.
-        self._press = _Press(key, levels, frame, earliest=self._ended) if key else None
+        self._press = _ToneInProgress(key, levels, frame, earliest=self._ended) if key else None
         return ended
 
-    def _tone(self, press: "_Press") -> Tone:
+    def _tone(self, press: "_ToneInProgress") -> DetectedTone:
         # Frame 0 is centred on half a window before the first sample.
         position = round((press.begin - _WINDOW_HOPS / 2) * self._hop)
         duration = press.frames * self._hop / self._sample_rate
-        return Tone(press.key, max(0, position), round(duration, 4))
+        return DetectedTone(press.key, max(0, position), round(duration, 4))
 
 
-class _Press:
+class _ToneInProgress:
     """What looks like a key that is down: from where its tones reach half their amplitude to where they fall below."""
 
     def __init__(self, key: str, levels: _Levels, frame: int, *, earliest: float) -> None:
@@ -300,12 +300,12 @@ def _power(level_db: float) -> float:
     return math.pow(10, level_db / 10)
 
 
-MIN_RATE = 8000
+MIN_DTMF_RATE = 8000
 """Below, the highest of the tones can't be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
-class HeardKey:
+class DtmfTone:
     """
     A key that was heard.
 
@@ -321,12 +321,12 @@ class HeardKey:
     duration_ms: int
 
 
-class KeyListener:
+class CallDtmfDetector:
     """
     Find keys in whole sample frames, channel by channel.
 
     Args:
-        audio_format: with a rate of ``MIN_RATE`` or more.
+        audio_format: with a rate of ``MIN_DTMF_RATE`` or more.
         position: of the first sample that will be fed.
     """
 
@@ -335,15 +335,15 @@ class KeyListener:
         self._channels = audio_format.channels
         self._detectors = [DtmfDetector(audio_format.sample_rate) for _ in range(audio_format.channels)]
 
-    def feed(self, data: bytes) -> list[HeardKey]:
+    def feed(self, data: bytes) -> list[DtmfTone]:
         """Return the keys that ``data`` brings to an end, in the order in which they began."""
         return self._keys(
             [detector.feed(part) for detector, part in zip(self._detectors, self._split(data), strict=True)]
         )
 
-    def finish(self) -> list[HeardKey]:
+    def end_audio(self) -> list[DtmfTone]:
         """Return the keys that the end of the audio cuts off."""
-        return self._keys([detector.finish() for detector in self._detectors])
+        return self._keys([detector.end_audio() for detector in self._detectors])
 
     def _split(self, data: bytes) -> list[bytes]:
         if self._channels == 1:
@@ -353,9 +353,9 @@ class KeyListener:
         frames = np.frombuffer(data, "<i2").reshape(-1, self._channels)
         return [frames[:, channel].tobytes() for channel in range(self._channels)]
 
-    def _keys(self, tones: list[list[Tone]]) -> list[HeardKey]:
+    def _keys(self, tones: list[list[DetectedTone]]) -> list[DtmfTone]:
         keys = [
-            HeardKey(tone.digit, number, self._start + tone.position, tone.duration_ms)
+            DtmfTone(tone.digit, number, self._start + tone.position, tone.duration_ms)
             for number, heard in enumerate(tones, 1)
             for tone in heard
         ]

@@ -44,7 +44,7 @@ class Pacer:
         self._start: float | None = None
         self._samples = 0
 
-    async def wait(self, samples: int) -> float:
+    async def wait_for_chunk(self, samples: int) -> float:
         """
         Wait until the next chunk, of ``samples`` samples per channel, is due; return the seconds that it is late.
 

@@ -24,12 +24,12 @@ _KAISER_BETA = 6.0
 _LOOK_AHEAD = 8
 
 
-def soxr_resampler(from_rate: int, to_rate: int) -> Resampler:
+def prompt_resampler(from_rate: int, to_rate: int) -> Resampler:
     """Make a resampler that holds nothing back, for playout: what it was given comes out with the same call."""
     return PromptResampler(from_rate, to_rate)
 
 
-class SoxrResampler:
+class StreamResampler:
     """Convert one stream piece by piece in full quality; soxr delivers it in blocks of up to some 100 ms."""
 
     def __init__(self, from_rate: int, to_rate: int, quality: str = "HQ") -> None:
@@ -60,7 +60,7 @@ class PromptResampler:
         import numpy as np
 
         self._rates = from_rate, to_rate
-        self._stream = SoxrResampler(from_rate, to_rate, "QQ")
+        self._stream = StreamResampler(from_rate, to_rate, "QQ")
         self._filter = _Filter(min(self._rates) / max(self._rates))
         self._taken = self._given = 0
         self._ready = self._convert(np.zeros(_LOOK_AHEAD, np.float32))
@@ -71,7 +71,7 @@ class PromptResampler:
 
         if last and not self._taken:
             # A whole clip: nothing has to come early.
-            return SoxrResampler(*self._rates)(samples, last=True)
+            return StreamResampler(*self._rates)(samples, last=True)
         floats = to_floats(samples)
         self._taken += len(floats)
         self._ready = np.concatenate((self._ready, self._convert(floats)))

@@ -19,7 +19,7 @@ class Delivery(StrEnum):
     STREAM = "stream"
 
 
-class Choice(StrEnum):
+class ModeChoice(StrEnum):
     """What the user wants."""
 
     AUTO = "auto"
@@ -81,7 +81,7 @@ class PlayMode:
 
 
 @dataclass(frozen=True, slots=True)
-class Hints:
+class ModeHints:
     """
     What is known of a call before anything is tried; rates as in the metadata, None where nobody said any.
 
@@ -94,29 +94,29 @@ class Hints:
     server_from: KnownBy = KnownBy.SERVER
 
 
-def check_choice(choice: Choice, rate: int | None) -> None:
+def check_mode_options(choice: ModeChoice, rate: int | None) -> None:
     """
     See that two options don't contradict each other.
 
     Raises:
         UsageError: they do.
     """
-    if choice is Choice.CLIP and rate:
+    if choice is ModeChoice.CLIP and rate:
         raise UsageError("--mode clip has no --stream-rate; leave one of them out")
-    if choice is Choice.STREAM and rate == CLIPS:
+    if choice is ModeChoice.STREAM and rate == CLIPS:
         raise UsageError("--stream-rate 0 means clips; leave out --mode stream")
 
 
-def why_tried(choice: Choice, hints: Hints) -> str:
+def explain_probe(choice: ModeChoice, hints: ModeHints) -> str:
     """Return a sentence that says why the way has to be found out by trying."""
     said = ((hints.metadata, KnownBy.METADATA), (hints.server, hints.server_from))
     who = next((_WHO_SAYS[known_by] for found, known_by in said if found == CLIPS), None)
-    if who is None or choice is not Choice.STREAM:
+    if who is None or choice is not ModeChoice.STREAM:
         return "nobody says how this call takes sound, so it is tried out"
     return f"{who} that it takes clips, not a stream; for --mode stream the rate is tried out all the same"
 
 
-def decide(choice: Choice, rate: int | None, hints: Hints) -> PlayMode | None:
+def choose_mode(choice: ModeChoice, rate: int | None, hints: ModeHints) -> PlayMode | None:
     """
     Return the way that somebody has said, None if it has to be found out.
 
@@ -124,11 +124,11 @@ def decide(choice: Choice, rate: int | None, hints: Hints) -> PlayMode | None:
     """
     if rate is not None:
         return PlayMode.at_rate(rate, KnownBy.OPTION)
-    if choice is Choice.CLIP:
+    if choice is ModeChoice.CLIP:
         return PlayMode.at_rate(CLIPS, KnownBy.OPTION)
     said = ((hints.metadata, KnownBy.METADATA), (hints.server, hints.server_from))
     for found, known_by in said:
         # Who insists on a stream has only its rate from elsewhere.
-        if found is not None and (found or choice is Choice.AUTO):
+        if found is not None and (found or choice is ModeChoice.AUTO):
             return PlayMode.at_rate(found, known_by)
     return None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Outcome(StrEnum):
+class PlayOutcome(StrEnum):
     """How it ended; ``SENT`` if nobody waited for the end."""
 
     PLAYED = "played"
@@ -13,7 +13,7 @@ class Outcome(StrEnum):
     SENT = "sent"
 
 
-class Evidence(StrEnum):
+class PlayEvidence(StrEnum):
     """What says so: an answer of jambonz, or the clock alone."""
 
     PLAY_DONE = "play-done"
@@ -32,14 +32,14 @@ class PlayResult:
         detail: a sentence for people, empty if there is nothing to add.
     """
 
-    outcome: Outcome
-    evidence: Evidence | None
+    outcome: PlayOutcome
+    evidence: PlayEvidence | None
     seconds: float
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class PlayProgress:
     """
     How far a sound is.
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from listenctl.play_to_call.delivery_mode import Choice
-from listenctl.play_to_call.stream_sender import LEAD
+from listenctl.play_to_call.delivery_mode import ModeChoice
+from listenctl.play_to_call.stream_sender import STREAM_LEAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +19,9 @@ class PlaySettings:
         wait: until the sound has been heard, or only until it was sent.
     """
 
-    choice: Choice = Choice.AUTO
+    choice: ModeChoice = ModeChoice.AUTO
     stream_rate: int | None = None
     interrupt: bool = False
-    lead: float = LEAD
+    lead: float = STREAM_LEAD
     exact: bool = False
     wait: bool = True

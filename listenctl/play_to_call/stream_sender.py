@@ -14,7 +14,7 @@ _MARKER = b"\xff\xff"
 _NEIGHBOUR = b"\xfe\xff"
 
 
-def move_markers(pcm: bytes) -> bytes:
+def replace_marker_samples(pcm: bytes) -> bytes:
     """Return whole little-endian 16-bit samples with -2 in the place of -1; nobody hears the difference."""
     at = pcm.find(_MARKER)
     if at < 0:
@@ -28,12 +28,12 @@ def move_markers(pcm: bytes) -> bytes:
     return bytes(moved)
 
 
-LEAD = 0.2
+STREAM_LEAD = 0.2
 """Seconds; more than the 160 ms that jambonz wants before it begins to play."""
-CHUNK = 0.02
-PAD = 0.16
+STREAM_CHUNK = 0.02
+STREAM_PAD = 0.16
 """Seconds of zeros behind the last audio: as much as the pre-buffer ever holds back, whatever the rates."""
-AFTER_KILL = 0.04
+KILL_PAUSE = 0.04
 """Seconds without audio after a killAudio, which also clears what comes before the next tick (protocol.md 6.3)."""
 
 
@@ -57,7 +57,7 @@ class StreamSender:
         send: Callable[[bytes], Awaitable[None]],
         sample_rate: int,
         *,
-        lead: float = LEAD,
+        lead: float = STREAM_LEAD,
         exact: bool = False,
         clock: Clock | None = None,
     ) -> None:
@@ -66,7 +66,7 @@ class StreamSender:
         self._lead = lead
         self._exact = exact
         self._clock = clock or SystemClock()
-        self._chunk_bytes = round(CHUNK * sample_rate) * SAMPLE_BYTES
+        self._chunk_bytes = round(STREAM_CHUNK * sample_rate) * SAMPLE_BYTES
         self._samples = SampleAssembler(SAMPLE_BYTES)
         self._sent = 0
         # Deadlines count from here, in samples, so that nothing is rounded again and again.
@@ -89,21 +89,21 @@ class StreamSender:
         """Seconds of audio that were sent and that the clock hasn't reached."""
         return max(0.0, self.ends_at - self._clock.now())
 
-    async def put(self, pcm: bytes) -> None:
+    async def send_audio(self, pcm: bytes) -> None:
         """Send audio of any size, each part when it is due; half a sample waits for its other half."""
         whole = self._samples.feed(pcm)
         for at in range(0, len(whole), self._chunk_bytes):
             await self._put_chunk(whole[at : at + self._chunk_bytes])
 
-    async def finish(self) -> None:
+    async def send_padding(self) -> None:
         """Send the zeros without which the end stays in jambonz's pre-buffer (protocol.md 6.2); more may follow."""
         await self._wait_after_kill()
-        await self._send(bytes(round(PAD * self._sample_rate) * SAMPLE_BYTES))
+        await self._send(bytes(round(STREAM_PAD * self._sample_rate) * SAMPLE_BYTES))
 
-    def killed(self) -> None:
+    def note_kill(self) -> None:
         """Note that a killAudio was sent just now: what was sent is played no more, and what follows has to wait."""
         self._restart(self._clock.now())
-        self._silent_until = self._start + AFTER_KILL
+        self._silent_until = self._start + KILL_PAUSE
 
     async def _put_chunk(self, chunk: bytes) -> None:
         await self._wait_after_kill()
@@ -112,8 +112,8 @@ class StreamSender:
             # All that was sent has been played, and what follows is heard from now on.
             self._restart(now)
         # Half a chunk later than the lead asks for, so that it is kept on the average.
-        await self._clock.sleep(max(0.0, self.ends_at + CHUNK / 2 - self._lead - now))
-        await self._send(chunk if self._exact else move_markers(chunk))
+        await self._clock.sleep(max(0.0, self.ends_at + STREAM_CHUNK / 2 - self._lead - now))
+        await self._send(chunk if self._exact else replace_marker_samples(chunk))
         samples = len(chunk) // SAMPLE_BYTES
         self._sent += samples
         self._since_start += samples

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from listenctl.media.sources.audio_sources import Source
+from listenctl.media.sources.audio_sources import AudioSource
 from listenctl.protocol.audio import SAMPLE_BYTES
 
 _SKIP_SAMPLES = 16384
@@ -10,7 +10,7 @@ _FULL_SCALE = 32768
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shaping:
+class SoundEdits:
     """
     The changes.
 
@@ -38,7 +38,7 @@ class Shaping:
         return self.duration
 
 
-def shape(source: Source, sample_rate: int, shaping: Shaping, length: float | None) -> Source:
+def edit_source(source: AudioSource, sample_rate: int, shaping: SoundEdits, length: float | None) -> AudioSource:
     """
     Return a source with the changes made.
 
@@ -48,17 +48,17 @@ def shape(source: Source, sample_rate: int, shaping: Shaping, length: float | No
     start = round(shaping.start * sample_rate)
     end = None if shaping.duration is None else round(shaping.duration * sample_rate)
     if start or end is not None:
-        source = _Part(source, start, end)
+        source = _TrimmedSource(source, start, end)
     if shaping.gain_db or shaping.fade:
         total = None if length is None else round(length * sample_rate)
-        source = _Louder(source, 10 ** (shaping.gain_db / 20), round(shaping.fade * sample_rate), total)
+        source = _GainSource(source, 10 ** (shaping.gain_db / 20), round(shaping.fade * sample_rate), total)
     return source
 
 
-class _Part:
+class _TrimmedSource:
     """What of a source follows its first ``start`` samples, ``length`` samples at most."""
 
-    def __init__(self, source: Source, start: int, length: int | None) -> None:
+    def __init__(self, source: AudioSource, start: int, length: int | None) -> None:
         self._source = source
         self._skip = start
         self._left = length
@@ -79,10 +79,10 @@ class _Part:
         await self._source.close()
 
 
-class _Louder:
+class _GainSource:
     """A source with another level, which rises in the first and falls in the last ``fade`` samples."""
 
-    def __init__(self, source: Source, gain: float, fade: int, length: int | None) -> None:
+    def __init__(self, source: AudioSource, gain: float, fade: int, length: int | None) -> None:
         self._source = source
         self._gain = gain
         self._fade = fade

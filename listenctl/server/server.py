@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.events import Report, Reporter
-from listenctl.media.dtmf_detector import MIN_RATE, KeyListener
+from listenctl.media.dtmf_detector import MIN_DTMF_RATE, CallDtmfDetector
 from listenctl.net.batched_socket import Link, PlainLink, TlsLink
 from listenctl.net.listening_sockets import lead_to, listen
 from listenctl.protocol.audio import AudioFormat
@@ -101,7 +101,7 @@ class ListenServer:
         """
         if self.settings.detect_dtmf:
             # What that imports would hold up the first call.
-            KeyListener(AudioFormat(MIN_RATE, 1), 0)
+            CallDtmfDetector(AudioFormat(MIN_DTMF_RATE, 1), 0)
         sockets = listen(self.settings.host, self.settings.port)
         try:
             self._check_application(sockets)
@@ -231,17 +231,17 @@ class ListenServer:
         """Begin to record a call, if calls are recorded."""
         return None if self.recorder is None else self.recorder.start(log)
 
-    def start_listening(self, log: LiveCallLog) -> KeyListener | None:
+    def start_listening(self, log: LiveCallLog) -> CallDtmfDetector | None:
         """Begin to listen for keys in a call, if that is wanted and its rate allows it."""
         if not self.settings.detect_dtmf:
             return None
         rate = log.audio_format.sample_rate
-        if rate < MIN_RATE:
-            detail = f"keys can't be heard in a call at {rate} Hz; {MIN_RATE} Hz is the least"
+        if rate < MIN_DTMF_RATE:
+            detail = f"keys can't be heard in a call at {rate} Hz; {MIN_DTMF_RATE} Hz is the least"
             fields: Report = {"rule": "dtmf-undetectable", "detail": detail}
             self.reporter.emit("warning", fields, call=log.id, call_sid=log.metadata.call_sid)
             return None
-        return KeyListener(log.audio_format, log.samples)
+        return CallDtmfDetector(log.audio_format, log.samples)
 
     def start_responders(self, call: LiveCall, log: LiveCallLog) -> None:
         """Have the responders see to a call."""

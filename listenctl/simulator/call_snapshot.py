@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from listenctl.media.levels import LevelMeter, Levels, measure
+from listenctl.media.measure_levels import LevelMeasurer, Levels, measure_levels
 from listenctl.protocol.audio import AudioFormat
 
 
@@ -12,12 +12,12 @@ class LatestLevels:
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self._format = audio_format
-        self._meter = LevelMeter(audio_format)
+        self._meter = LevelMeasurer(audio_format)
         self.levels: Levels | None = None
 
     def warm_up(self) -> None:
         """Load what measures, for which no frame should have to wait."""
-        measure(bytes(self._format.frame_bytes), self._format.channels, 1)
+        measure_levels(bytes(self._format.frame_bytes), self._format.channels, 1)
 
     def feed(self, pcm: bytes) -> None:
         """Take the next audio."""

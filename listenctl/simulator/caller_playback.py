@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from listenctl.media.devices.device_player import RETRY_EVERY, DevicePlayer, SoundState
-from listenctl.media.devices.mixer import Ear, Mixer, alone
-from listenctl.media.devices.sound_devices import OpenStream
+from listenctl.media.devices.mixer import CallMixer, ChannelChoice, single_call_gains
+from listenctl.media.devices.playback_device import DEVICE_RETRY_EVERY, PlaybackDevice, PlaybackState
+from listenctl.media.devices.sound_devices import OpenDeviceStream
 from listenctl.protocol.audio import AudioFormat
 
 _CALL = "heard"
@@ -26,15 +26,15 @@ class CallerPlayback:
         self,
         sample_rate: int,
         device: str | None,
-        on_change: Callable[[SoundState], None],
+        on_change: Callable[[PlaybackState], None],
         *,
         shares: bool = False,
-        open_stream: OpenStream | None = None,
-        retry_every: float = RETRY_EVERY,
+        open_stream: OpenDeviceStream | None = None,
+        retry_every: float = DEVICE_RETRY_EVERY,
     ) -> None:
         self._format = AudioFormat(sample_rate, 1)
-        self._mixer = Mixer()
-        self._player = DevicePlayer(
+        self._mixer = CallMixer()
+        self._player = PlaybackDevice(
             self._mixer, device, on_change, look_again=not shares, open_stream=open_stream, retry_every=retry_every
         )
         self._playing: asyncio.Task[None] | None = None
@@ -47,12 +47,12 @@ class CallerPlayback:
             ListenctlError: PortAudio or the device is missing, or it can't be used.
         """
         await self._player.open()
-        self._mixer.arrange({_CALL: (self._format, alone(1, Ear.BOTH))})
+        self._mixer.set_calls({_CALL: (self._format, single_call_gains(1, ChannelChoice.BOTH))})
         self._playing = asyncio.create_task(self._player.run())
 
     def play(self, pcm: bytes) -> None:
         """Play 16-bit samples after those before."""
-        self._mixer.put(_CALL, pcm)
+        self._mixer.add_audio(_CALL, pcm)
 
     async def close(self) -> None:
         """Let go of the device."""
@@ -61,4 +61,4 @@ class CallerPlayback:
             with suppress(asyncio.CancelledError):
                 await self._playing
         await self._player.close()
-        self._mixer.clear()
+        self._mixer.remove_calls()

@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Self
 
-from listenctl.media.devices.device_player import SoundState
-from listenctl.media.files.heard_recording import HeardFile
+from listenctl.media.devices.playback_device import PlaybackState
+from listenctl.media.files.stereo_recording import StereoRecording
 from listenctl.media.pacing import Clock, Pacer
-from listenctl.media.resampling import soxr_resampler
-from listenctl.media.sources.audio_sources import Source, has_second_channel, mix, open_source
+from listenctl.media.resampling import prompt_resampler
+from listenctl.media.sources.audio_sources import AudioSource, has_second_channel, mix_parties, open_source
 from listenctl.media.sources.tones import beep, dtmf_tones
 from listenctl.protocol.audio import SAMPLE_BYTES, add_wrapping
 from listenctl.protocol.jambonz_model.playout import Playout, PlayoutTick
@@ -52,23 +52,23 @@ class SimulatedAudio:
     """
 
     def __init__(
-        self, plan: CallPlan, playout: Playout, sources: list[Source], on_sound: Callable[[SoundState], None]
+        self, plan: CallPlan, playout: Playout, sources: list[AudioSource], on_sound: Callable[[PlaybackState], None]
     ) -> None:
         self._plan = plan
         self._playout = playout
         self._sources = sources
         self._closing = AsyncExitStack()
         self._rate = plan.verb.sample_rate
-        self._resample = soxr_resampler(plan.call_rate, self._rate) if plan.call_rate != self._rate else None
+        self._resample = prompt_resampler(plan.call_rate, self._rate) if plan.call_rate != self._rate else None
         self._played = bytearray()
         self._tones = b""
-        self._heard_file = None if plan.heard is None else HeardFile(plan.heard, self._rate)
+        self._heard_file = None if plan.heard is None else StereoRecording(plan.heard, self._rate)
         self._earpiece: CallerPlayback | None = None
         if plan.speaker is not None:
             self._earpiece = CallerPlayback(self._rate, plan.speaker or None, on_sound, shares=plan.has_microphone)
 
     @classmethod
-    async def open(cls, plan: CallPlan, playout: Playout, on_sound: Callable[[SoundState], None]) -> Self:
+    async def open(cls, plan: CallPlan, playout: Playout, on_sound: Callable[[PlaybackState], None]) -> Self:
         """
         Open what the call is made of; ``on_sound`` is told when its loudspeaker goes away or comes back.
 
@@ -95,9 +95,9 @@ class SimulatedAudio:
         # All at once would be more than a loudspeaker keeps.
         for at in range(0, len(sound), size):
             frame = sound[at : at + size]
-            await pacer.wait(len(frame) // SAMPLE_BYTES)
+            await pacer.wait_for_chunk(len(frame) // SAMPLE_BYTES)
             self._hear(bytes(len(frame)), frame)
-        await pacer.wait(0)
+        await pacer.wait_for_chunk(0)
 
     def add_dtmf_tones(self, digit: str, duration: float) -> None:
         """Add the tones of a key to what the caller says from now on."""
@@ -118,7 +118,7 @@ class SimulatedAudio:
         else:
             right = heard = played if played.strip(b"\0") else callee
         self._hear(caller, heard)
-        return CallFrame(mix(self._plan.verb.mix_type, caller, right), caller, heard, ticks, over)
+        return CallFrame(mix_parties(self._plan.verb.mix_type, caller, right), caller, heard, ticks, over)
 
     async def close(self) -> None:
         """
@@ -146,11 +146,11 @@ class SimulatedAudio:
         if not self._tones:
             return caller
         tones, self._tones = self._tones[: len(caller)], self._tones[len(caller) :]
-        return mix("mixed", caller, tones.ljust(len(caller), b"\0"))
+        return mix_parties("mixed", caller, tones.ljust(len(caller), b"\0"))
 
     def _hear(self, caller: bytes, heard: bytes) -> None:
         if self._heard_file is not None:
-            self._heard_file.add(caller, heard)
+            self._heard_file.add_audio(caller, heard)
         if self._earpiece is not None:
             self._earpiece.play(heard)
 

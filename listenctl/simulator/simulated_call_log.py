@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from listenctl.events import Report, Reporter, describe_message
-from listenctl.media.devices.device_player import SoundState
+from listenctl.media.devices.playback_device import PlaybackState
 from listenctl.net.call_target import basic_authorization
 from listenctl.net.client_connection import ConnectionEnd
 from listenctl.net.client_handshake import ClientHandshake
@@ -130,7 +130,7 @@ class SimulatedCallLog:
         """Report something odd that is nobody's command."""
         self._emit("warning", {"rule": rule, "detail": detail})
 
-    def sound(self, state: SoundState) -> None:
+    def sound(self, state: PlaybackState) -> None:
         """Report that the caller's loudspeaker has gone away or come back."""
         if state.text:
             self.warn(state.rule, state.text)

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from itertools import count
 
-from listenctl.media.files.soundfile_clips import soundfile_wav_reader
+from listenctl.media.files.read_clip_wav import read_clip_wav
 from listenctl.media.pacing import Clock, Pacer
-from listenctl.media.resampling import soxr_resampler
+from listenctl.media.resampling import prompt_resampler
 from listenctl.net.client_connection import ClientConnection
 from listenctl.protocol.application_commands import Disconnect
 from listenctl.protocol.audio import AudioFormat
@@ -119,8 +119,8 @@ class Exchange:
             plan.profile,
             plan.verb.bidirectional,
             call_rate=plan.call_rate,
-            resampler=soxr_resampler,
-            wav_reader=soundfile_wav_reader,
+            resampler=prompt_resampler,
+            wav_reader=read_clip_wav,
         )
         self.received = 0
 
@@ -218,7 +218,7 @@ class Talk:
         position = 0
         for number in count(1):
             samples = int(number * plan.ptime * rate + 1e-6) - position
-            lateness = await pacer.wait(samples)
+            lateness = await pacer.wait_for_chunk(samples)
             time = position / rate
             position += samples
             keys = _press_due(keys, time, press)

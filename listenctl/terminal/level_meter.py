@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from listenctl.media.levels import FLOOR_DB, Level, Levels
+from listenctl.media.measure_levels import FLOOR_DB, Level, Levels
 from listenctl.terminal.printable_text import TextStyle
 
 SCALE_FLOOR_DB = -60.0

@@ -10,8 +10,8 @@ import numpy as np
 import soundfile
 
 from listenctl.events import Reporter
-from listenctl.live_client.attached_call import Attachment
-from listenctl.live_client.control_client import attach
+from listenctl.live_client.attached_call import AttachedCall
+from listenctl.live_client.control_client import attach_to_call
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
@@ -51,9 +51,9 @@ class LiveCall:
         return self.call.metadata.call_sid or ""
 
     @asynccontextmanager
-    async def attached(self) -> AsyncIterator[Attachment]:
+    async def attached(self) -> AsyncIterator[AttachedCall]:
         """Attach a tool."""
-        async with attach(self.socket, self.id) as attachment:
+        async with attach_to_call(self.socket, self.id) as attachment:
             yield attachment
 
     @property

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from listenctl.media.sources.sample_speech import speech
+from listenctl.media.sources.sample_speech import sample_speech
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.capture import received_audio
 
@@ -17,7 +17,7 @@ Frames: TypeAlias = NDArray[np.int16]
 
 def speech_frames(sample_rate: int = 8000, channels: int = 1) -> Frames:
     """Return ten seconds of speech."""
-    data = speech(AudioFormat(sample_rate, channels))
+    data = sample_speech(AudioFormat(sample_rate, channels))
     return np.frombuffer(data, "<i2").reshape(-1, channels)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from listenctl.events import Reporter
-from listenctl.media.files.recording_names import Destination
+from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.wav_header import HEADER_BYTES
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
@@ -178,7 +178,7 @@ async def running(
     asyncio.get_running_loop().set_exception_handler(lambda _, context: surprises.append(context))
     events = Events()
     reporter = Reporter(events)
-    recording = RecordSettings(Destination.parse(f"{record}/")) if isinstance(record, Path) else record
+    recording = RecordSettings(RecordingDestination.parse(f"{record}/")) if isinstance(record, Path) else record
     recorder: CallRecorder | None = None if recording is None else FileRecorder(recording, reporter)
     server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
     async with asyncio.timeout(LIMIT):

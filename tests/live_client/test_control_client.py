@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
-from listenctl.live_client.control_client import attach, follow, list_calls
-from listenctl.live_client.send_command import MarkResult, deliver, wait_for_mark
+from listenctl.live_client.control_client import attach_to_call, follow_events, list_calls
+from listenctl.live_client.send_command import MarkResult, send_command, wait_for_mark
 from tests.helpers.fake_control import METADATA, SERVER, fake_control, live_call, mark_answer
 
 KILL = '{"type":"killAudio"}'
@@ -68,7 +68,7 @@ async def test_another_program_on_the_socket_is_recognised(body: bytes, tmp_path
 
 
 async def test_the_metadata_come_first_then_the_audio_if_it_was_asked_for(tmp_path: Path) -> None:
-    async with fake_control(tmp_path) as control, attach(control.path, "7f1c", audio=True) as attachment:
+    async with fake_control(tmp_path) as control, attach_to_call(control.path, "7f1c", audio=True) as attachment:
         assert attachment.metadata.raw == METADATA.encode()
         assert await attachment.receive() == b"\1\0\2\0"
 
@@ -77,9 +77,9 @@ async def test_the_metadata_come_first_then_the_audio_if_it_was_asked_for(tmp_pa
 
 async def test_a_name_is_quoted_whatever_is_in_it(tmp_path: Path) -> None:
     async with fake_control(tmp_path) as control:
-        async with attach(control.path, "a/b?audio=1 ü"):
+        async with attach_to_call(control.path, "a/b?audio=1 ü"):
             pass
-        async with attach(control.path, "@latest"):
+        async with attach_to_call(control.path, "@latest"):
             pass
 
     assert control.targets == ["/calls/a%2Fb%3Faudio%3D1%20%C3%BC", "/calls/%40latest"]
@@ -89,7 +89,7 @@ async def test_no_such_call_is_said_in_the_servers_words(tmp_path: Path) -> None
     refusals = {"8": (HTTPStatus.NOT_FOUND, "there is no live call 8")}
     async with fake_control(tmp_path, refusals=refusals) as control:
         with pytest.raises(NotFoundError, match=r"^there is no live call 8$"):
-            async with attach(control.path, "8"):
+            async with attach_to_call(control.path, "8"):
                 pass
 
 
@@ -97,7 +97,7 @@ async def test_an_ambiguous_name_lists_the_candidates_in_one_line(tmp_path: Path
     refusals = {"7f": (HTTPStatus.CONFLICT, "7f can mean 2 live calls:\n7f1c\n7f2d\n")}
     async with fake_control(tmp_path, refusals=refusals) as control:
         with pytest.raises(NotFoundError, match=r"^7f can mean 2 live calls: 7f1c, 7f2d$"):
-            async with attach(control.path, "7f"):
+            async with attach_to_call(control.path, "7f"):
                 pass
 
 
@@ -105,13 +105,13 @@ async def test_another_refusal_is_none_of_those(tmp_path: Path) -> None:
     refusals = {"7f": (HTTPStatus.SERVICE_UNAVAILABLE, "")}
     async with fake_control(tmp_path, refusals=refusals) as control:
         with pytest.raises(RefusedError, match="the server answers 503"):
-            async with attach(control.path, "7f"):
+            async with attach_to_call(control.path, "7f"):
                 pass
 
 
 async def test_without_a_server_nothing_is_attached_to(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no server named default"):
-        async with attach(tmp_path / "default.sock", "7f"):
+        async with attach_to_call(tmp_path / "default.sock", "7f"):
             pass
 
 
@@ -119,8 +119,8 @@ async def test_without_a_server_nothing_is_attached_to(tmp_path: Path) -> None:
 
 
 async def test_a_command_is_delivered_when_the_server_says_so(tmp_path: Path) -> None:
-    async with fake_control(tmp_path) as control, attach(control.path, "7f1c") as attachment:
-        await deliver(attachment, KILL)
+    async with fake_control(tmp_path) as control, attach_to_call(control.path, "7f1c") as attachment:
+        await send_command(attachment, KILL)
 
         # Not only sent, but passed on: the server has it by now.
         assert control.sent == [KILL]
@@ -131,17 +131,20 @@ async def test_texts_of_jambonz_in_between_confirm_nothing(tmp_path: Path) -> No
     others = [digit, "listenctl:", '"listenctl:synced"']
     async with (
         fake_control(tmp_path, jambonz=lambda _: others) as control,
-        attach(control.path, "7f1c") as attachment,
+        attach_to_call(control.path, "7f1c") as attachment,
     ):
-        await deliver(attachment, KILL)
+        await send_command(attachment, KILL)
 
     assert control.sent == [KILL]
 
 
 async def test_a_call_that_ends_meanwhile_has_not_got_the_command(tmp_path: Path) -> None:
-    async with fake_control(tmp_path, end_at="killAudio") as control, attach(control.path, "7f1c") as attachment:
+    async with (
+        fake_control(tmp_path, end_at="killAudio") as control,
+        attach_to_call(control.path, "7f1c") as attachment,
+    ):
         with pytest.raises(NotFoundError, match="the call has ended"):
-            await deliver(attachment, KILL)
+            await send_command(attachment, KILL)
 
         assert attachment.ended
         with pytest.raises(NotFoundError, match="the call has ended"):
@@ -149,14 +152,17 @@ async def test_a_call_that_ends_meanwhile_has_not_got_the_command(tmp_path: Path
 
 
 async def test_a_call_that_is_told_to_end_may_end_at_once(tmp_path: Path) -> None:
-    async with fake_control(tmp_path, end_at="disconnect") as control, attach(control.path, "7f1c") as attachment:
-        await deliver(attachment, '{"type":"disconnect"}', ends_call=True)
+    async with (
+        fake_control(tmp_path, end_at="disconnect") as control,
+        attach_to_call(control.path, "7f1c") as attachment,
+    ):
+        await send_command(attachment, '{"type":"disconnect"}', ends_call=True)
 
     assert control.sent == ['{"type":"disconnect"}']
 
 
 async def test_what_the_server_refuses_is_an_error_in_its_words(tmp_path: Path) -> None:
-    async with fake_control(tmp_path) as control, attach(control.path, "7f1c") as attachment:
+    async with fake_control(tmp_path) as control, attach_to_call(control.path, "7f1c") as attachment:
         with pytest.raises(ListenctlError, match="not sent: its name has 2002 characters"):
             await wait_for_mark(attachment, "x" * 2000)
 
@@ -167,10 +173,10 @@ async def test_a_tool_that_the_server_let_go_is_told_why(tmp_path: Path) -> None
     close = (1008, "too slow")
     async with (
         fake_control(tmp_path, end_at="killAudio", close=close) as control,
-        attach(control.path, "7f1c") as attachment,
+        attach_to_call(control.path, "7f1c") as attachment,
     ):
         with pytest.raises(ListenctlError, match="the server let us go: too slow") as error:
-            await deliver(attachment, KILL)
+            await send_command(attachment, KILL)
 
     assert error.value.exit_status == 1
 
@@ -178,7 +184,7 @@ async def test_a_tool_that_the_server_let_go_is_told_why(tmp_path: Path) -> None
 @pytest.mark.parametrize("event", ["playout", "cleared"])
 async def test_a_mark_is_waited_for(event: str, tmp_path: Path) -> None:
     jambonz = mark_answer(event)
-    async with fake_control(tmp_path, jambonz=jambonz) as control, attach(control.path, "7f1c") as attachment:
+    async with fake_control(tmp_path, jambonz=jambonz) as control, attach_to_call(control.path, "7f1c") as attachment:
         result = await wait_for_mark(attachment, "intro")
 
     assert isinstance(result, MarkResult)
@@ -192,7 +198,7 @@ async def test_a_mark_of_the_same_name_that_another_set_is_none_of_ours(tmp_path
     def answer(text: str) -> list[str]:
         return [foreign, *mark_answer("cleared")(text)]
 
-    async with fake_control(tmp_path, jambonz=answer) as control, attach(control.path, "7f1c") as attachment:
+    async with fake_control(tmp_path, jambonz=answer) as control, attach_to_call(control.path, "7f1c") as attachment:
         assert (await wait_for_mark(attachment, "intro")).event == "cleared"
 
 
@@ -201,12 +207,12 @@ async def test_a_mark_of_the_same_name_that_another_set_is_none_of_ours(tmp_path
 
 async def test_events_are_followed_until_the_server_ends(tmp_path: Path) -> None:
     events = [{"v": 1, "ts": "t", "event": "dtmf", "call": "7f", "digit": digit} for digit in "12#"]
-    async with fake_control(tmp_path, events=events) as control, follow(control.path) as reports:
+    async with fake_control(tmp_path, events=events) as control, follow_events(control.path) as reports:
         assert [report async for report in reports] == events
 
 
 async def test_a_server_that_dies_while_it_is_followed_is_told_from_one_that_ends(tmp_path: Path) -> None:
-    async with fake_control(tmp_path, hold_events=True) as control, follow(control.path) as reports:
+    async with fake_control(tmp_path, hold_events=True) as control, follow_events(control.path) as reports:
         control.abort()
 
         with pytest.raises(ListenctlError, match="the server went away"):
@@ -214,8 +220,8 @@ async def test_a_server_that_dies_while_it_is_followed_is_told_from_one_that_end
 
 
 async def test_a_server_that_dies_has_not_ended_the_call_as_it_was_told(tmp_path: Path) -> None:
-    async with fake_control(tmp_path, silent=True) as control, attach(control.path, "7f1c") as attachment:
-        waiting = asyncio.create_task(deliver(attachment, '{"type":"disconnect"}', ends_call=True))
+    async with fake_control(tmp_path, silent=True) as control, attach_to_call(control.path, "7f1c") as attachment:
+        waiting = asyncio.create_task(send_command(attachment, '{"type":"disconnect"}', ends_call=True))
         await control.heard.wait()
         control.abort()
 
@@ -224,12 +230,12 @@ async def test_a_server_that_dies_has_not_ended_the_call_as_it_was_told(tmp_path
 
 
 async def test_what_is_no_event_is_refused(tmp_path: Path) -> None:
-    async with fake_control(tmp_path, events=[{"v": 1}]) as control, follow(control.path) as reports:
+    async with fake_control(tmp_path, events=[{"v": 1}]) as control, follow_events(control.path) as reports:
         with pytest.raises(RefusedError, match="are no events"):
             await anext(reports)
 
 
 async def test_without_a_server_there_is_nothing_to_follow(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no server named default"):
-        async with follow(tmp_path / "default.sock"):
+        async with follow_events(tmp_path / "default.sock"):
             pass

@@ -9,7 +9,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from listenctl.events import Reporter
-from listenctl.live_client.control_client import attach, follow, list_calls
+from listenctl.live_client.control_client import attach_to_call, follow_events, list_calls
 from listenctl.live_client.send_command import wait_for_mark
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import IDEAL
@@ -71,7 +71,7 @@ async def test_the_call_is_listed_with_who_it_is(tmp_path: Path) -> None:
 
 
 async def test_a_mark_behind_audio_is_answered_when_it_was_played(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage, attach(stage.socket, "@latest") as attachment:
+    async with staged(tmp_path) as stage, attach_to_call(stage.socket, "@latest") as attachment:
         await attachment.send(SECOND)
         result = await wait_for_mark(attachment, "end")
 
@@ -81,7 +81,7 @@ async def test_a_mark_behind_audio_is_answered_when_it_was_played(tmp_path: Path
 
 
 async def test_kill_audio_from_another_terminal_clears_the_mark(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage, attach(stage.socket, stage.id) as attachment:
+    async with staged(tmp_path) as stage, attach_to_call(stage.socket, stage.id) as attachment:
         await attachment.send(SECOND * 30)
         waiting = asyncio.create_task(wait_for_mark(attachment, "end"))
         await until(lambda: bool(stage.call.snapshot().marks))
@@ -94,7 +94,7 @@ async def test_kill_audio_from_another_terminal_clears_the_mark(tmp_path: Path) 
 
 async def test_marks_of_the_same_name_by_many_at_once_reach_each_their_own(tmp_path: Path) -> None:
     async def ask() -> str:
-        async with attach(stage.socket, "@latest") as attachment:
+        async with attach_to_call(stage.socket, "@latest") as attachment:
             return (await wait_for_mark(attachment, "same")).event
 
     async with staged(tmp_path) as stage:
@@ -137,7 +137,7 @@ async def test_what_a_prefix_could_mean_is_told(tmp_path: Path) -> None:
 
 
 async def test_whoever_follows_sees_what_the_server_reports(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage, follow(stage.socket) as reports:
+    async with staged(tmp_path) as stage, follow_events(stage.socket) as reports:
         # Following begins when the server says so, at the handshake.
         await stage.command("mark", "@latest", "intro", "--wait")
         mark = await anext(reports)

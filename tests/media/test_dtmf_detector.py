@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from listenctl.media.dtmf_detector import DtmfDetector, Tone
-from listenctl.media.sources.sample_speech import speech
-from listenctl.media.sources.tones import KEYS, dtmf_tones
+from listenctl.media.dtmf_detector import DetectedTone, DtmfDetector
+from listenctl.media.sources.sample_speech import sample_speech
+from listenctl.media.sources.tones import DTMF_DIGITS, dtmf_tones
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.capture import CAPTURES, received_audio
 
@@ -22,9 +22,9 @@ CORNERS = "1AD*5"
 RATES = [8000, 11025, 16000, 22050, 44100, 48000, 64000]
 
 
-def detect(pcm: bytes, sample_rate: int = 8000) -> list[Tone]:
+def detect(pcm: bytes, sample_rate: int = 8000) -> list[DetectedTone]:
     detector = DtmfDetector(sample_rate)
-    return detector.feed(pcm) + detector.finish()
+    return detector.feed(pcm) + detector.end_audio()
 
 
 def digits(pcm: bytes, sample_rate: int = 8000) -> str:
@@ -60,14 +60,14 @@ def silence(seconds: float, sample_rate: int = 8000) -> bytes:
 
 @pytest.mark.parametrize("sample_rate", RATES)
 def test_every_key_is_heard_once_where_it_was_pressed(sample_rate: int) -> None:
-    tones = detect(dtmf_tones(KEYS, sample_rate), sample_rate)
+    tones = detect(dtmf_tones(DTMF_DIGITS, sample_rate), sample_rate)
 
-    assert "".join(tone.digit for tone in tones) == KEYS
+    assert "".join(tone.digit for tone in tones) == DTMF_DIGITS
     every = 2 * round(0.1 * sample_rate)
     starts = [(tone.position - n * every) / sample_rate for n, tone in enumerate(tones)]
     # The tones fade in and out within 5 ms, and are there when they have half their amplitude.
-    assert starts == pytest.approx([0.0025] * len(KEYS), abs=0.001)
-    assert [tone.duration for tone in tones] == pytest.approx([0.095] * len(KEYS), abs=0.001)
+    assert starts == pytest.approx([0.0025] * len(DTMF_DIGITS), abs=0.001)
+    assert [tone.duration for tone in tones] == pytest.approx([0.095] * len(DTMF_DIGITS), abs=0.001)
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 11025, 48000])
@@ -95,14 +95,14 @@ def test_a_key_that_is_down_at_the_end_is_told() -> None:
     detector = DtmfDetector(8000)
 
     assert detector.feed(press("9", 0.5)) == []
-    (tone,) = detector.finish()
+    (tone,) = detector.end_audio()
 
     assert tone.digit == "9"
     assert tone.position == pytest.approx(0, abs=8)
     assert tone.duration == pytest.approx(0.5, abs=0.003)
 
 
-@pytest.mark.parametrize("digit", KEYS)
+@pytest.mark.parametrize("digit", DTMF_DIGITS)
 @pytest.mark.parametrize("sample_rate", [8000, 48000])
 def test_40_ms_are_a_key_and_23_ms_are_none(digit: str, sample_rate: int) -> None:
     for lead in (0.1, 0.1013, 0.1031):
@@ -112,7 +112,7 @@ def test_40_ms_are_a_key_and_23_ms_are_none(digit: str, sample_rate: int) -> Non
         assert digits(before + press(digit, 0.023, sample_rate=sample_rate), sample_rate) == ""
 
 
-@pytest.mark.parametrize("digit", KEYS)
+@pytest.mark.parametrize("digit", DTMF_DIGITS)
 def test_a_frequency_may_be_off_by_1_5_percent_but_not_by_3_5(digit: str) -> None:
     for low_sign, high_sign in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
         assert digits(press(digit, low_off=0.015 * low_sign, high_off=0.015 * high_sign)) == digit
@@ -139,12 +139,12 @@ def test_one_tone_alone_is_no_key() -> None:
 
 @pytest.mark.parametrize("sample_rate", [8000, 48000])
 def test_noise_15_db_below_hides_nothing_and_adds_nothing(sample_rate: int) -> None:
-    clean = np.frombuffer(dtmf_tones(KEYS * 5, sample_rate, tone=0.05, gap=0.05), "<i2").astype(float)
+    clean = np.frombuffer(dtmf_tones(DTMF_DIGITS * 5, sample_rate, tone=0.05, gap=0.05), "<i2").astype(float)
     # Both tones together, -9 and -7 dB, have this power.
     power = 32767**2 / 2 * (10**-0.9 + 10**-0.7)
     noise = np.random.default_rng(24).normal(0, np.sqrt(power / 10**1.5), len(clean))
 
-    assert digits(pcm_of(clean + noise), sample_rate) == KEYS * 5
+    assert digits(pcm_of(clean + noise), sample_rate) == DTMF_DIGITS * 5
 
 
 def test_the_same_key_again_needs_a_pause_of_40_ms() -> None:
@@ -190,7 +190,7 @@ def test_a_key_that_fades_is_still_one_key() -> None:
 @pytest.mark.parametrize("sample_rate", [8000, 9500, 11025, 13000, 16000, 19000, 22050, 26000, 32000])
 @pytest.mark.parametrize("channel", [0, 1])
 def test_speech_is_no_key(sample_rate: int, channel: int) -> None:
-    pcm = np.frombuffer(speech(AudioFormat(16000, 2)), "<i2")[channel::2]
+    pcm = np.frombuffer(sample_speech(AudioFormat(16000, 2)), "<i2")[channel::2]
 
     assert detect(pcm.tobytes(), sample_rate) == []
 
@@ -218,7 +218,7 @@ def test_silence_and_the_loudest_noise_are_no_key() -> None:
 @cache
 def mixture() -> bytes:
     """Return speech, keys in noise, and an interrupted key."""
-    spoken = np.frombuffer(speech(AudioFormat(8000, 2)), "<i2")[:8000:2].tobytes()
+    spoken = np.frombuffer(sample_speech(AudioFormat(8000, 2)), "<i2")[:8000:2].tobytes()
     noise = np.random.default_rng(21).normal(0, 800, 16000)
     keys = pcm_of(np.frombuffer(dtmf_tones("147*", 8000).ljust(32000, b"\0"), "<i2") + noise)
     return spoken + keys + press("D") + silence(0.01) + press("D")
@@ -228,7 +228,7 @@ def test_what_comes_byte_by_byte_is_heard_alike() -> None:
     detector = DtmfDetector(8000)
     pcm = mixture()
 
-    tones = [tone for n in range(len(pcm)) for tone in detector.feed(pcm[n : n + 1])] + detector.finish()
+    tones = [tone for n in range(len(pcm)) for tone in detector.feed(pcm[n : n + 1])] + detector.end_audio()
 
     assert tones == detect(pcm)
     assert "".join(tone.digit for tone in tones) == "147*D"
@@ -242,13 +242,15 @@ def test_how_the_audio_is_cut_changes_nothing(cuts: list[int]) -> None:
 
     tones = [tone for start, end in pairwise(edges) for tone in detector.feed(pcm[start:end])]
 
-    assert tones + detector.finish() == detect(pcm)
+    assert tones + detector.end_audio() == detect(pcm)
 
 
 @given(
     st.sampled_from([8000, 11025, 16000]),
     st.lists(
-        st.tuples(st.sampled_from(KEYS), st.floats(0, 0.08), st.floats(-40, 0), st.floats(-40, 0), st.floats(0, 0.05)),
+        st.tuples(
+            st.sampled_from(DTMF_DIGITS), st.floats(0, 0.08), st.floats(-40, 0), st.floats(-40, 0), st.floats(0, 0.05)
+        ),
         max_size=12,
     ),
 )

@@ -12,7 +12,7 @@ async def test_late_wakeup_does_not_shift_later_chunks() -> None:
     sent = []
 
     for lateness in (0.0, 0.015, 0.0):
-        await pacer.wait(samples=160)
+        await pacer.wait_for_chunk(samples=160)
         sent.append(clock.now())
         clock.advance(lateness)
 
@@ -25,8 +25,8 @@ async def test_the_stream_starts_at_the_first_wait() -> None:
     pacer = Pacer(sample_rate=8000, clock=clock)
 
     clock.advance(3.0)
-    await pacer.wait(160)
-    await pacer.wait(160)
+    await pacer.wait_for_chunk(160)
+    await pacer.wait_for_chunk(160)
 
     assert clock.now() == 1003.02
 
@@ -34,10 +34,10 @@ async def test_the_stream_starts_at_the_first_wait() -> None:
 async def test_missed_deadlines_are_told_until_caught_up() -> None:
     clock = FakeClock()
     pacer = Pacer(sample_rate=8000, clock=clock)
-    await pacer.wait(160)
+    await pacer.wait_for_chunk(160)
     clock.advance(0.05)
 
-    lateness = [round(await pacer.wait(160), 6) for _ in range(4)]
+    lateness = [round(await pacer.wait_for_chunk(160), 6) for _ in range(4)]
 
     assert lateness == [0.03, 0.01, 0.0, 0.0]
     assert clock.now() == 0.08
@@ -47,9 +47,9 @@ async def test_no_samples_wait_for_the_end_of_the_audio() -> None:
     clock = FakeClock()
     pacer = Pacer(sample_rate=16000, clock=clock)
 
-    await pacer.wait(16000)
-    await pacer.wait(0)
-    await pacer.wait(0)
+    await pacer.wait_for_chunk(16000)
+    await pacer.wait_for_chunk(0)
+    await pacer.wait_for_chunk(0)
 
     assert clock.now() == 1.0
 
@@ -60,8 +60,8 @@ async def test_nothing_drifts(rate: int, chunks: list[int]) -> None:
     pacer = Pacer(sample_rate=rate, clock=clock)
 
     for samples in chunks:
-        await pacer.wait(samples)
-    await pacer.wait(0)
+        await pacer.wait_for_chunk(samples)
+    await pacer.wait_for_chunk(0)
 
     assert abs(clock.now() - sum(chunks) / rate) < 1e-9
 

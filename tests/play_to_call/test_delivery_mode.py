@@ -2,19 +2,19 @@ import pytest
 
 from listenctl.errors import UsageError
 from listenctl.play_to_call.delivery_mode import (
-    Choice,
     Delivery,
-    Hints,
     KnownBy,
+    ModeChoice,
+    ModeHints,
     PlayMode,
-    check_choice,
-    decide,
-    why_tried,
+    check_mode_options,
+    choose_mode,
+    explain_probe,
 )
 from listenctl.play_to_call.rate_probe import rate_of
 
-AUTO, CLIP, STREAM = Choice.AUTO, Choice.CLIP, Choice.STREAM
-ALL = Hints(metadata=16000, server=8000)
+AUTO, CLIP, STREAM = ModeChoice.AUTO, ModeChoice.CLIP, ModeChoice.STREAM
+ALL = ModeHints(metadata=16000, server=8000)
 
 
 @pytest.mark.parametrize(
@@ -24,45 +24,45 @@ ALL = Hints(metadata=16000, server=8000)
         (AUTO, 0, ALL, (Delivery.CLIP, 0, KnownBy.OPTION)),
         (CLIP, None, ALL, (Delivery.CLIP, 0, KnownBy.OPTION)),
         (AUTO, None, ALL, (Delivery.STREAM, 16000, KnownBy.METADATA)),
-        (AUTO, None, Hints(metadata=0, server=8000), (Delivery.CLIP, 0, KnownBy.METADATA)),
-        (AUTO, None, Hints(server=8000, server_from=KnownBy.TOOL), (Delivery.STREAM, 8000, KnownBy.TOOL)),
-        (STREAM, None, Hints(metadata=0, server=8000), (Delivery.STREAM, 8000, KnownBy.SERVER)),
-        (STREAM, 8000, Hints(metadata=0), (Delivery.STREAM, 8000, KnownBy.OPTION)),
+        (AUTO, None, ModeHints(metadata=0, server=8000), (Delivery.CLIP, 0, KnownBy.METADATA)),
+        (AUTO, None, ModeHints(server=8000, server_from=KnownBy.TOOL), (Delivery.STREAM, 8000, KnownBy.TOOL)),
+        (STREAM, None, ModeHints(metadata=0, server=8000), (Delivery.STREAM, 8000, KnownBy.SERVER)),
+        (STREAM, 8000, ModeHints(metadata=0), (Delivery.STREAM, 8000, KnownBy.OPTION)),
     ],
 )
 def test_who_is_closest_to_the_call_decides(
-    choice: Choice, rate: int | None, hints: Hints, mode: tuple[Delivery, int, KnownBy]
+    choice: ModeChoice, rate: int | None, hints: ModeHints, mode: tuple[Delivery, int, KnownBy]
 ) -> None:
-    assert decide(choice, rate, hints) == PlayMode(*mode)
+    assert choose_mode(choice, rate, hints) == PlayMode(*mode)
 
 
 @pytest.mark.parametrize("choice", [AUTO, STREAM])
-def test_where_nobody_says_anything_it_has_to_be_found_out(choice: Choice) -> None:
-    assert decide(choice, None, Hints()) is None
+def test_where_nobody_says_anything_it_has_to_be_found_out(choice: ModeChoice) -> None:
+    assert choose_mode(choice, None, ModeHints()) is None
 
 
 def test_who_wants_a_stream_does_not_believe_in_clips() -> None:
-    assert decide(STREAM, None, Hints(metadata=0, server=0)) is None
+    assert choose_mode(STREAM, None, ModeHints(metadata=0, server=0)) is None
 
 
 @pytest.mark.parametrize(
     ("choice", "hints", "sentence"),
     [
-        (AUTO, Hints(), "nobody says how this call takes sound, so it is tried out"),
-        (STREAM, Hints(), "nobody says how this call takes sound, so it is tried out"),
-        (STREAM, Hints(metadata=0), "the call's metadata say that it takes clips, not a stream; "),
-        (STREAM, Hints(server=0, server_from=KnownBy.TOOL), "another tool said of this call that it takes clips"),
-        (STREAM, Hints(server=0), "the server's --stream-rate says that it takes clips, not a stream; "),
+        (AUTO, ModeHints(), "nobody says how this call takes sound, so it is tried out"),
+        (STREAM, ModeHints(), "nobody says how this call takes sound, so it is tried out"),
+        (STREAM, ModeHints(metadata=0), "the call's metadata say that it takes clips, not a stream; "),
+        (STREAM, ModeHints(server=0, server_from=KnownBy.TOOL), "another tool said of this call that it takes clips"),
+        (STREAM, ModeHints(server=0), "the server's --stream-rate says that it takes clips, not a stream; "),
     ],
 )
-def test_why_something_is_tried_is_said(choice: Choice, hints: Hints, sentence: str) -> None:
-    assert why_tried(choice, hints).startswith(sentence)
+def test_why_something_is_tried_is_said(choice: ModeChoice, hints: ModeHints, sentence: str) -> None:
+    assert explain_probe(choice, hints).startswith(sentence)
 
 
 @pytest.mark.parametrize(("choice", "rate"), [(CLIP, 8000), (STREAM, 0)])
-def test_options_that_contradict_each_other_are_refused(choice: Choice, rate: int) -> None:
+def test_options_that_contradict_each_other_are_refused(choice: ModeChoice, rate: int) -> None:
     with pytest.raises(UsageError):
-        check_choice(choice, rate)
+        check_mode_options(choice, rate)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import pytest
 import soundfile
 
 from listenctl.errors import UsageError
-from listenctl.media.sources.audio_sources import Source
-from listenctl.play_to_call.playable_sound import sound_of
-from listenctl.play_to_call.trim_and_gain import Shaping
+from listenctl.media.sources.audio_sources import AudioSource
+from listenctl.play_to_call.playable_sound import prepare_sound
+from listenctl.play_to_call.trim_and_gain import SoundEdits
 
 
-async def read_all(source: Source, samples: int = 160) -> list[int]:
+async def read_all(source: AudioSource, samples: int = 160) -> list[int]:
     pieces = []
     while piece := await source.read(samples):
         pieces.append(piece)
@@ -47,7 +47,7 @@ def write_file(folder: Path, *channels: list[int], rate: int = 8000) -> str:
 async def test_a_file_becomes_clips_at_a_rate_that_keeps_what_is_in_it(
     tmp_path: Path, rate: int, clip_rate: int
 ) -> None:
-    sound = await sound_of(write_file(tmp_path, [1] * 2 * rate, rate=rate))
+    sound = await prepare_sound(write_file(tmp_path, [1] * 2 * rate, rate=rate))
 
     assert (sound.clip_rate, sound.seconds, sound.endless) == (clip_rate, 2.0, False)
 
@@ -55,8 +55,8 @@ async def test_a_file_becomes_clips_at_a_rate_that_keeps_what_is_in_it(
 async def test_all_channels_of_a_file_are_mixed_or_one_is_chosen(tmp_path: Path) -> None:
     path = write_file(tmp_path, [100] * 400, [300] * 400)
 
-    mixed = await (await sound_of(path)).open(8000)
-    second = await (await sound_of(path, Shaping(channel=1))).open(8000)
+    mixed = await (await prepare_sound(path)).open(8000)
+    second = await (await prepare_sound(path, SoundEdits(channel=1))).open(8000)
 
     assert await read_all(mixed) == [200] * 400
     assert await read_all(second) == [300] * 400
@@ -65,15 +65,15 @@ async def test_all_channels_of_a_file_are_mixed_or_one_is_chosen(tmp_path: Path)
 async def test_a_file_of_one_channel_keeps_every_sample(tmp_path: Path) -> None:
     values = [int(value) for value in np.random.default_rng(1).integers(-32768, 32768, 1000)]
 
-    sound = await sound_of(write_file(tmp_path, values))
+    sound = await prepare_sound(write_file(tmp_path, values))
 
     assert await read_all(await sound.open(8000)) == values
 
 
 async def test_a_file_can_be_shaped(tmp_path: Path) -> None:
-    shaping = Shaping(start=0.01, duration=0.02, gain_db=-20.0)
+    shaping = SoundEdits(start=0.01, duration=0.02, gain_db=-20.0)
 
-    sound = await sound_of(write_file(tmp_path, [1000] * 800), shaping)
+    sound = await prepare_sound(write_file(tmp_path, [1000] * 800), shaping)
 
     assert sound.seconds == pytest.approx(0.02)
     assert await read_all(await sound.open(8000)) == [100] * 160
@@ -81,7 +81,7 @@ async def test_a_file_can_be_shaped(tmp_path: Path) -> None:
 
 async def test_what_is_piped_in_is_played_without_a_pause_of_our_own() -> None:
     with piped_in(b"\x05\x00" * 1000):
-        sound = await sound_of("-")
+        sound = await prepare_sound("-")
         values = await read_all(await sound.open(8000))
 
     assert values == [5] * 1000
@@ -90,18 +90,18 @@ async def test_what_is_piped_in_is_played_without_a_pause_of_our_own() -> None:
 
 @pytest.mark.parametrize("spec", ["tone:440", "silence", "mic", "mic:3"])
 async def test_some_sounds_have_no_end_but_that_of_a_duration(spec: str) -> None:
-    assert (await sound_of(spec)).endless
-    assert not (await sound_of(spec, Shaping(duration=1.0))).endless
+    assert (await prepare_sound(spec)).endless
+    assert not (await prepare_sound(spec, SoundEdits(duration=1.0))).endless
 
 
 async def test_a_file_that_loops_has_no_end(tmp_path: Path) -> None:
-    sound = await sound_of(write_file(tmp_path, [1] * 800), Shaping(loop=True))
+    sound = await prepare_sound(write_file(tmp_path, [1] * 800), SoundEdits(loop=True))
 
     assert (sound.endless, sound.seconds) == (True, None)
 
 
 async def test_what_loops_goes_on_without_a_gap(tmp_path: Path) -> None:
-    sound = await sound_of(write_file(tmp_path, [1, 2, 3]), Shaping(loop=True, duration=0.001))
+    sound = await prepare_sound(write_file(tmp_path, [1, 2, 3]), SoundEdits(loop=True, duration=0.001))
 
     assert await read_all(await sound.open(8000)) == [1, 2, 3, 1, 2, 3, 1, 2]
 
@@ -109,44 +109,44 @@ async def test_what_loops_goes_on_without_a_gap(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "shaping", "sentence"),
     [
-        ("nowhere.wav", Shaping(), r"nowhere.wav: can't be read"),
-        ("-", Shaping(fade=1.0), r"-: where it ends isn't known; give --duration"),
-        ("tone:440", Shaping(fade=1.0), r"give --duration beside --fade"),
-        ("tone:440", Shaping(loop=True), r"tone:440: can't begin again"),
-        ("-", Shaping(loop=True), r"-: can't begin again"),
-        ("tone:440", Shaping(channel=1), r"tone:440: has one channel only"),
-        ("tone:440", Shaping(gain_db=float("nan")), r"--gain must be a number"),
+        ("nowhere.wav", SoundEdits(), r"nowhere.wav: can't be read"),
+        ("-", SoundEdits(fade=1.0), r"-: where it ends isn't known; give --duration"),
+        ("tone:440", SoundEdits(fade=1.0), r"give --duration beside --fade"),
+        ("tone:440", SoundEdits(loop=True), r"tone:440: can't begin again"),
+        ("-", SoundEdits(loop=True), r"-: can't begin again"),
+        ("tone:440", SoundEdits(channel=1), r"tone:440: has one channel only"),
+        ("tone:440", SoundEdits(gain_db=float("nan")), r"--gain must be a number"),
     ],
 )
-async def test_what_cannot_be_is_refused(spec: str, shaping: Shaping, sentence: str) -> None:
+async def test_what_cannot_be_is_refused(spec: str, shaping: SoundEdits, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        await sound_of(spec, shaping)
+        await prepare_sound(spec, shaping)
 
 
 @pytest.mark.parametrize(
     ("shaping", "sentence"),
     [
-        (Shaping(start=5.0), r"is 0.10 s long, so nothing is left"),
-        (Shaping(channel=2), r"has 2 channels, so --channel 3"),
-        (Shaping(start=0.1), r"nothing is left from --start 0.1 on"),
+        (SoundEdits(start=5.0), r"is 0.10 s long, so nothing is left"),
+        (SoundEdits(channel=2), r"has 2 channels, so --channel 3"),
+        (SoundEdits(start=0.1), r"nothing is left from --start 0.1 on"),
     ],
 )
-async def test_what_a_file_does_not_have_is_refused(tmp_path: Path, shaping: Shaping, sentence: str) -> None:
+async def test_what_a_file_does_not_have_is_refused(tmp_path: Path, shaping: SoundEdits, sentence: str) -> None:
     path = write_file(tmp_path, [1] * 800, [2] * 800)
 
     with pytest.raises(UsageError, match=sentence):
-        await sound_of(path, shaping)
+        await prepare_sound(path, shaping)
 
 
 async def test_a_file_without_a_sample_is_no_sound(tmp_path: Path) -> None:
     path = write_file(tmp_path, [])
 
     with pytest.raises(UsageError, match=r"\.wav: holds no audio$"):
-        await sound_of(path)
+        await prepare_sound(path)
 
 
 async def test_a_microphone_that_is_not_there_is_wrong_usage() -> None:
-    sound = await sound_of("mic:no such device")
+    sound = await prepare_sound("mic:no such device")
 
     with pytest.raises(UsageError):
         await sound.open(8000)

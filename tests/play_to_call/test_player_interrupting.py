@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.play_to_call.play_result import Outcome, PlayResult
-from listenctl.play_to_call.playable_sound import Sound
+from listenctl.play_to_call.play_result import PlayOutcome, PlayResult
+from listenctl.play_to_call.play_sound import SoundPlayer
+from listenctl.play_to_call.playable_sound import PlayableSound
 from listenctl.play_to_call.settings import PlaySettings
-from listenctl.play_to_call.sound_player import Player
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, Profile
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from tests.helpers.live_call import LiveCall, clips, live_call, noise, streaming
@@ -21,10 +21,10 @@ TICK = 0.02
 
 
 async def play(call: LiveCall, pcm: bytes, rate: int, settings: PlaySettings = PLAIN) -> PlayResult:
-    sound = Sound.computed("noise", lambda _: pcm, seconds=len(pcm) / 2 / rate)
+    sound = PlayableSound.computed("noise", lambda _: pcm, seconds=len(pcm) / 2 / rate)
     async with call.attached() as attachment:
-        return await Player(attachment, settings).play(
-            Sound(name="noise", open=sound.open, seconds=sound.seconds, clip_rate=rate)
+        return await SoundPlayer(attachment, settings).play(
+            PlayableSound(name="noise", open=sound.open, seconds=sound.seconds, clip_rate=rate)
         )
 
 
@@ -50,7 +50,7 @@ async def test_a_stream_that_interrupts_another_comes_after_silence(
         interrupted = await first
 
     heard, silence = between(call.heard, new)
-    assert (result.outcome, interrupted.outcome) == (Outcome.PLAYED, Outcome.INTERRUPTED)
+    assert (result.outcome, interrupted.outcome) == (PlayOutcome.PLAYED, PlayOutcome.INTERRUPTED)
     assert heard.lstrip(b"\0") in old
     assert len(silence) / 2 / rate >= TICK
 
@@ -65,8 +65,8 @@ async def test_a_stream_that_interrupts_goes_before_those_that_wait(tmp_path: Pa
         interrupted = await asyncio.gather(*old)
 
     heard, _ = between(call.heard, new)
-    assert result.outcome is Outcome.PLAYED
-    assert [one.outcome for one in interrupted] == [Outcome.INTERRUPTED] * 3
+    assert result.outcome is PlayOutcome.PLAYED
+    assert [one.outcome for one in interrupted] == [PlayOutcome.INTERRUPTED] * 3
     assert any(heard.lstrip(b"\0") in pcm for pcm in sounds)
 
 
@@ -98,7 +98,7 @@ async def test_a_clip_that_interrupts_another_comes_after_all_that_is_heard_of_i
         await until(lambda: call.call.snapshot().buffered == 0)
 
     heard, _ = between(call.heard, new)
-    assert (result.outcome, interrupted.outcome) == (Outcome.PLAYED, Outcome.INTERRUPTED)
+    assert (result.outcome, interrupted.outcome) == (PlayOutcome.PLAYED, PlayOutcome.INTERRUPTED)
     assert heard.lstrip(b"\0") in old
 
 
@@ -114,8 +114,8 @@ async def test_a_clip_that_interrupts_many_ends_them_all(tmp_path: Path, profile
         await until(lambda: call.call.snapshot().buffered == 0)
 
     heard, _ = between(call.heard, new)
-    assert result.outcome is Outcome.PLAYED
-    assert [one.outcome for one in ends] == [Outcome.INTERRUPTED] * len(old)
+    assert result.outcome is PlayOutcome.PLAYED
+    assert [one.outcome for one in ends] == [PlayOutcome.INTERRUPTED] * len(old)
     # jambonz begins with the next for the moment until the next killAudio comes.
     assert sum(pcm[:3200] in heard for pcm in old) <= 1
 
@@ -140,7 +140,7 @@ async def test_a_clip_that_is_taken_back_concerns_no_other(tmp_path: Path, taken
     heard = call.heard
     del ends[taken_back]
     kept = [pcm for number, pcm in enumerate(sounds) if number != taken_back]
-    assert [isinstance(end, PlayResult) and end.outcome for end in ends] == [Outcome.PLAYED] * 4
+    assert [isinstance(end, PlayResult) and end.outcome for end in ends] == [PlayOutcome.PLAYED] * 4
     assert [heard.count(pcm) for pcm in kept] == [1] * 4
     # What begins before it is stopped is a tick or two; what plays is heard until then.
     assert sounds[taken_back][8000:] not in heard

@@ -52,7 +52,7 @@ def sender_on(
 async def test_the_lead_is_sent_at_once_and_then_kept() -> None:
     sender, wire = sender_on(FakeClock(7.0))
 
-    await sender.put(SECOND * 5)
+    await sender.send_audio(SECOND * 5)
 
     leads = wire.leads()
     assert wire.audio == SECOND * 5
@@ -67,21 +67,21 @@ async def test_late_wakeups_shift_nothing_later() -> None:
 
     for late in (0.0, 0.015, 0.005, 0.018, 0.0):
         clock.late = late
-        await sender.put(SECOND)
+        await sender.send_audio(SECOND)
 
     assert all(0.18 < lead < 0.22 for lead in wire.leads()[10:])
     clock.late = 0.0
-    await sender.put(CHUNK * 2)
+    await sender.send_audio(CHUNK * 2)
     assert wire.leads()[-1] == pytest.approx(0.21)
 
 
 async def test_what_is_due_after_a_stall_is_sent_at_once() -> None:
     clock = FakeClock()
     sender, wire = sender_on(clock)
-    await sender.put(SECOND)
+    await sender.send_audio(SECOND)
 
     clock.advance(0.1)
-    await sender.put(SECOND)
+    await sender.send_audio(SECOND)
 
     # 5 chunks were due meanwhile.
     assert [at for at, _ in wire.sent[50:55]] == [pytest.approx(wire.sent[50][0])] * 5
@@ -91,11 +91,11 @@ async def test_what_is_due_after_a_stall_is_sent_at_once() -> None:
 async def test_after_an_underrun_the_clock_begins_anew() -> None:
     clock = FakeClock()
     sender, wire = sender_on(clock)
-    await sender.put(SECOND)
+    await sender.send_audio(SECOND)
     clock.advance(10.0)
 
     resumed = clock.now()
-    await sender.put(SECOND)
+    await sender.send_audio(SECOND)
 
     assert [at for at, _ in wire.sent[50:59]] == [resumed] * 9
     assert sender.ends_at == pytest.approx(resumed + 1.0)
@@ -105,7 +105,7 @@ async def test_after_an_underrun_the_clock_begins_anew() -> None:
 async def test_no_chunk_is_longer_than_20_ms_and_less_is_sent_too() -> None:
     sender, wire = sender_on(FakeClock())
 
-    await sender.put(CHUNK + b"\x05\x00")
+    await sender.send_audio(CHUNK + b"\x05\x00")
 
     assert [len(data) for _, data in wire.sent] == [320, 2]
 
@@ -114,7 +114,7 @@ async def test_half_a_sample_waits_for_its_other_half() -> None:
     sender, wire = sender_on(FakeClock())
 
     for byte in b"\x01\x02\x03\x04\x05":
-        await sender.put(bytes([byte]))
+        await sender.send_audio(bytes([byte]))
 
     assert wire.audio == b"\x01\x02\x03\x04"
 
@@ -124,7 +124,7 @@ async def test_samples_that_jambonz_takes_for_marks_are_moved() -> None:
     exact_sender, exact_wire = sender_on(FakeClock(), exact=True)
 
     for one in (sender, exact_sender):
-        await one.put(b"\xff\xff\x00\xff\xff\x00\xff\xff")
+        await one.send_audio(b"\xff\xff\x00\xff\xff\x00\xff\xff")
 
     assert wire.audio == b"\xfe\xff\x00\xff\xff\x00\xfe\xff"
     assert exact_wire.audio == b"\xff\xff\x00\xff\xff\x00\xff\xff"
@@ -133,10 +133,10 @@ async def test_samples_that_jambonz_takes_for_marks_are_moved() -> None:
 @pytest.mark.parametrize("rate", [8000, 16000, 11025, 48000])
 async def test_the_end_is_padded_with_160_ms_that_count_for_nothing(rate: int) -> None:
     sender, wire = sender_on(FakeClock(), rate=rate)
-    await sender.put(CHUNK)
+    await sender.send_audio(CHUNK)
 
     end = sender.ends_at
-    await sender.finish()
+    await sender.send_padding()
 
     assert wire.audio == CHUNK + bytes(2 * round(0.16 * rate))
     assert (sender.sent_seconds, sender.ends_at) == (160 / rate, end)
@@ -145,12 +145,12 @@ async def test_the_end_is_padded_with_160_ms_that_count_for_nothing(rate: int) -
 async def test_after_a_kill_nothing_is_sent_for_40_ms() -> None:
     clock = FakeClock()
     sender, wire = sender_on(clock)
-    await sender.put(SECOND)
+    await sender.send_audio(SECOND)
 
     killed_at = clock.now()
-    sender.killed()
+    sender.note_kill()
     lead = sender.lead
-    await sender.put(CHUNK)
+    await sender.send_audio(CHUNK)
 
     assert lead == 0
     assert wire.sent[-1][0] == pytest.approx(killed_at + 0.04)
@@ -160,7 +160,7 @@ async def test_the_lead_is_what_the_clock_has_not_reached() -> None:
     clock = FakeClock()
     sender, _ = sender_on(clock)
 
-    await sender.put(CHUNK * 5)
+    await sender.send_audio(CHUNK * 5)
 
     assert sender.lead == pytest.approx(0.1)
     clock.advance(0.06)

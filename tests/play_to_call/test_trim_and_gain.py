@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from listenctl.media.sources.audio_sources import PcmSource, Silence, Source
-from listenctl.play_to_call.trim_and_gain import Shaping, shape
+from listenctl.media.sources.audio_sources import AudioSource, PcmSource, SilenceSource
+from listenctl.play_to_call.trim_and_gain import SoundEdits, edit_source
 
 RATE = 1000
 
 
-async def read_all(source: Source, samples: int = 7) -> list[int]:
+async def read_all(source: AudioSource, samples: int = 7) -> list[int]:
     pieces = []
     while piece := await source.read(samples):
         pieces.append(piece)
@@ -26,34 +26,34 @@ def flat(count: int, value: int = 10000) -> PcmSource:
 async def test_a_source_that_is_not_changed_stays_itself() -> None:
     source = ramp(10)
 
-    assert shape(source, RATE, Shaping(), None) is source
+    assert edit_source(source, RATE, SoundEdits(), None) is source
 
 
 async def test_a_part_is_cut_out_to_the_sample() -> None:
-    part = shape(ramp(100), RATE, Shaping(start=0.02, duration=0.03), None)
+    part = edit_source(ramp(100), RATE, SoundEdits(start=0.02, duration=0.03), None)
 
     assert await read_all(part) == list(range(20, 50))
 
 
 async def test_a_duration_beyond_the_end_changes_nothing() -> None:
-    assert await read_all(shape(ramp(10), RATE, Shaping(duration=5.0), None)) == list(range(10))
+    assert await read_all(edit_source(ramp(10), RATE, SoundEdits(duration=5.0), None)) == list(range(10))
 
 
 async def test_a_start_beyond_the_end_leaves_nothing() -> None:
-    assert await read_all(shape(ramp(10), RATE, Shaping(start=1.0), None)) == []
+    assert await read_all(edit_source(ramp(10), RATE, SoundEdits(start=1.0), None)) == []
 
 
 async def test_a_duration_ends_what_has_no_end() -> None:
-    assert await read_all(shape(Silence(), RATE, Shaping(duration=0.05), None)) == [0] * 50
+    assert await read_all(edit_source(SilenceSource(), RATE, SoundEdits(duration=0.05), None)) == [0] * 50
 
 
 @pytest.mark.parametrize(("gain", "value"), [(6.0, 19953), (-20.0, 1000), (20.0, 32767)])
 async def test_a_gain_is_in_decibels_and_clips(gain: float, value: int) -> None:
-    assert await read_all(shape(flat(9), RATE, Shaping(gain_db=gain), None)) == [value] * 9
+    assert await read_all(edit_source(flat(9), RATE, SoundEdits(gain_db=gain), None)) == [value] * 9
 
 
 async def test_a_fade_rises_and_falls_at_the_ends() -> None:
-    faded = await read_all(shape(flat(100), RATE, Shaping(fade=0.01), 0.1))
+    faded = await read_all(edit_source(flat(100), RATE, SoundEdits(fade=0.01), 0.1))
 
     assert faded[:11] == [1000 * step for step in range(11)]
     assert set(faded[10:90]) == {10000}
@@ -61,9 +61,9 @@ async def test_a_fade_rises_and_falls_at_the_ends() -> None:
 
 
 async def test_a_fade_lies_at_the_ends_of_the_part() -> None:
-    shaping = Shaping(fade=0.01, start=0.05, duration=0.1)
+    shaping = SoundEdits(fade=0.01, start=0.05, duration=0.1)
 
-    faded = await read_all(shape(flat(1000), RATE, shaping, shaping.length(1.0)))
+    faded = await read_all(edit_source(flat(1000), RATE, shaping, shaping.length(1.0)))
 
     assert len(faded) == 100
     assert (faded[0], faded[50], faded[-1]) == (0, 10000, 0)
@@ -72,16 +72,16 @@ async def test_a_fade_lies_at_the_ends_of_the_part() -> None:
 @pytest.mark.parametrize(
     ("shaping", "own", "length"),
     [
-        (Shaping(), 3.0, 3.0),
-        (Shaping(), None, None),
-        (Shaping(start=1.0), 3.0, 2.0),
-        (Shaping(start=4.0), 3.0, 0.0),
-        (Shaping(start=1.0, duration=1.5), 3.0, 1.5),
-        (Shaping(start=1.0, duration=5.0), 3.0, 2.0),
-        (Shaping(duration=5.0), None, 5.0),
-        (Shaping(loop=True), 3.0, None),
-        (Shaping(loop=True, duration=7.0), 3.0, 7.0),
+        (SoundEdits(), 3.0, 3.0),
+        (SoundEdits(), None, None),
+        (SoundEdits(start=1.0), 3.0, 2.0),
+        (SoundEdits(start=4.0), 3.0, 0.0),
+        (SoundEdits(start=1.0, duration=1.5), 3.0, 1.5),
+        (SoundEdits(start=1.0, duration=5.0), 3.0, 2.0),
+        (SoundEdits(duration=5.0), None, 5.0),
+        (SoundEdits(loop=True), 3.0, None),
+        (SoundEdits(loop=True, duration=7.0), 3.0, 7.0),
     ],
 )
-def test_the_length_is_known_where_it_can_be(shaping: Shaping, own: float | None, length: float | None) -> None:
+def test_the_length_is_known_where_it_can_be(shaping: SoundEdits, own: float | None, length: float | None) -> None:
     assert shaping.length(own) == length

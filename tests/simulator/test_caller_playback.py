@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from listenctl.errors import ListenctlError
-from listenctl.media.devices.device_player import SoundState
+from listenctl.media.devices.playback_device import PlaybackState
 from listenctl.simulator.caller_playback import CallerPlayback
 from tests.helpers.devices import FakeDevice
 from tests.helpers.server import LIMIT, until
@@ -24,7 +24,7 @@ class Hearing:
 
     earpiece: CallerPlayback
     device: FakeDevice
-    states: list[SoundState] = field(default_factory=list)
+    states: list[PlaybackState] = field(default_factory=list)
 
     def hear(self, wave: Pcm) -> Pcm:
         """Play samples as they come, in frames of 20 ms; return the left channel of what the device was given."""
@@ -37,7 +37,7 @@ class Hearing:
 
 @asynccontextmanager
 async def hearing(device: FakeDevice) -> AsyncIterator[Hearing]:
-    states: list[SoundState] = []
+    states: list[PlaybackState] = []
     earpiece = CallerPlayback(8000, None, states.append, open_stream=device.open, retry_every=0.01)
     async with asyncio.timeout(LIMIT):
         await earpiece.open()

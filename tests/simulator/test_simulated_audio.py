@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from listenctl.errors import UsageError
-from listenctl.media.devices.device_player import SoundState
-from listenctl.media.resampling import soxr_resampler
+from listenctl.media.devices.playback_device import PlaybackState
+from listenctl.media.resampling import prompt_resampler
 from listenctl.media.sources.tones import dtmf_tones
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
@@ -36,8 +36,8 @@ def plan(
 
 @asynccontextmanager
 async def opened(plan: CallPlan) -> AsyncIterator[tuple[SimulatedAudio, Playout]]:
-    playout = Playout(plan.profile, plan.verb.bidirectional, call_rate=plan.call_rate, resampler=soxr_resampler)
-    states: list[SoundState] = []
+    playout = Playout(plan.profile, plan.verb.bidirectional, call_rate=plan.call_rate, resampler=prompt_resampler)
+    states: list[PlaybackState] = []
     audio = await SimulatedAudio.open(plan, playout, states.append)
     yield audio, playout
     await audio.close()

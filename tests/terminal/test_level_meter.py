@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from listenctl.media.levels import FLOOR_DB, Level, Levels
+from listenctl.media.measure_levels import FLOOR_DB, Level, Levels
 from listenctl.terminal.level_meter import ChannelLevel, LevelDelay, MeterBallistics, draw_bar, draw_bars
 from listenctl.terminal.printable_text import TextStyle
 

@@ -5,7 +5,7 @@ from collections import deque
 from typing import Protocol, TextIO
 
 from listenctl.commands.call.call_meters import render_call
-from listenctl.media.levels import Levels
+from listenctl.media.measure_levels import Levels
 from listenctl.simulator.call_snapshot import CallSnapshot
 from listenctl.terminal.event_lines import PRINTED_EVENTS, Report, format_event, is_lasting
 from listenctl.terminal.keypresses import KeypressReader

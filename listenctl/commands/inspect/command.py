@@ -13,7 +13,7 @@ from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.commands.inspect.run import InspectPlan
-    from listenctl.media.files.recording_names import Destination
+    from listenctl.media.files.recording_names import RecordingDestination
 
 READING, FILES = "Reading", "Files to make"
 
@@ -128,14 +128,14 @@ def _check_forms(options: InspectOptions) -> None:
         raise UsageError(f"{chosen[0]} and {chosen[1]} are two outputs; give one of them")
 
 
-def _destination(options: InspectOptions) -> "Destination | None":
-    from listenctl.media.files.recording_names import Destination
+def _destination(options: InspectOptions) -> "RecordingDestination | None":
+    from listenctl.media.files.recording_names import RecordingDestination
 
     if options.extract is None:
         if options.format:
             raise UsageError("--format is about --extract; give that as well")
         return None
-    destination = Destination.parse(options.extract, kind=options.format)
+    destination = RecordingDestination.parse(options.extract, kind=options.format)
     if destination.is_stdout:
         raise UsageError("--extract makes several files; give a folder")
     destination.check_folder()

@@ -25,7 +25,7 @@ from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.inspection.sound_checks.sound_observer import SoundChecksObserver
 from listenctl.inspection.split_capture.split_capture import split_captures
-from listenctl.media.files.recording_names import Destination
+from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.terminal.printable_text import TextStyle, printable
 from listenctl.terminal.screen import terminal_size
 from listenctl.terminal.standard_streams import write_line, write_message
@@ -52,7 +52,7 @@ class InspectPlan:
     story: Form | None = None
     calls: Sequence[str] = ()
     fail_on: Severity | None = None
-    extract: Destination | None = None
+    extract: RecordingDestination | None = None
     plot: Path | None = None
     split: Path | None = None
 

@@ -11,9 +11,17 @@ from typing import Any
 
 from listenctl.errors import ExitStatus, TimedOutError
 from listenctl.events import VERSION, json_line
-from listenctl.live_client.attached_call import Attachment
-from listenctl.live_client.control_client import attach
-from listenctl.live_client.send_command import ELAPSED, GRACE, PLAYOUT, UNANSWERABLE, MarkResult, deliver, wait_for_mark
+from listenctl.live_client.attached_call import AttachedCall
+from listenctl.live_client.control_client import attach_to_call
+from listenctl.live_client.send_command import (
+    ELAPSED,
+    GRACE,
+    PLAYOUT,
+    UNANSWERABLE,
+    MarkResult,
+    send_command,
+    wait_for_mark,
+)
 from listenctl.protocol import peer_json
 from listenctl.protocol.application_commands import MarkCommand
 from listenctl.terminal.printable_text import printable
@@ -52,7 +60,7 @@ async def run_command(recipient: Recipient, text: str, *, ends_call: bool = Fals
     """
     late = f"the server didn't confirm it within {recipient.timeout:g} s"
     async with _attached(recipient, late) as attachment:
-        await deliver(attachment, text, ends_call=ends_call)
+        await send_command(attachment, text, ends_call=ends_call)
     _tell(recipient, attachment, f"{kind_of(text)} sent", {"sent": _value(text)})
     return 0
 
@@ -96,12 +104,12 @@ def _value(text: str) -> Any:
 
 
 @asynccontextmanager
-async def _attached(recipient: Recipient, late: str) -> AsyncIterator[Attachment]:
+async def _attached(recipient: Recipient, late: str) -> AsyncIterator[AttachedCall]:
     deadline = asyncio.get_running_loop().time() + recipient.timeout
     try:
         # A server that is stuck is told from one that only lacks time: it doesn't even let us attach.
         async with (
-            attach(recipient.socket, recipient.call, patience=recipient.timeout) as attachment,
+            attach_to_call(recipient.socket, recipient.call, patience=recipient.timeout) as attachment,
             asyncio.timeout_at(deadline),
         ):
             yield attachment
@@ -128,7 +136,7 @@ def _sentence(result: MarkResult) -> str:
     return took
 
 
-def _tell(recipient: Recipient, attachment: Attachment, sentence: str, fields: dict[str, Any]) -> None:
+def _tell(recipient: Recipient, attachment: AttachedCall, sentence: str, fields: dict[str, Any]) -> None:
     call_sid = attachment.metadata.call_sid
     if recipient.json:
         line = json_line({"v": VERSION, "call_sid": call_sid} | fields)

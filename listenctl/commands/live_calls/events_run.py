@@ -10,7 +10,7 @@ from typing import TextIO
 
 from listenctl.errors import NotFoundError, TimedOutError
 from listenctl.events import json_line
-from listenctl.live_client.control_client import PATIENCE, Listing, Report, follow, list_calls
+from listenctl.live_client.control_client import PATIENCE, Listing, Report, follow_events, list_calls
 from listenctl.protocol.call_names import LATEST
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event
 from listenctl.terminal.printable_text import TextStyle
@@ -58,7 +58,7 @@ async def run_events(
     show = json_line if as_json else _human(out)
     # What comes between asking for the latest call and its first event must not be missed.
     answering = PATIENCE if patience is None else min(patience, PATIENCE)
-    async with follow(path, patience=answering) as reports:
+    async with follow_events(path, patience=answering) as reports:
         if wanted.call == LATEST:
             listing = await asyncio.to_thread(lambda: list_calls(path, patience=answering))
             wanted = EventFilter(call=_latest(listing), kinds=wanted.kinds)

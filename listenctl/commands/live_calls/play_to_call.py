@@ -17,7 +17,7 @@ from listenctl.errors import UsageError
 if TYPE_CHECKING:
     from listenctl.commands.live_calls.command_run import Recipient
     from listenctl.play_to_call.settings import PlaySettings
-    from listenctl.play_to_call.trim_and_gain import Shaping
+    from listenctl.play_to_call.trim_and_gain import SoundEdits
 
 SOUND, PLAYING = "The sound", "How it is played"
 _LEADS = (0.02, 5.0)
@@ -111,12 +111,12 @@ def play_settings(options: PlayOptions) -> "PlaySettings":
         UsageError: options contradict each other.
     """
     from listenctl.commands.serve.command import seconds
-    from listenctl.play_to_call.delivery_mode import Choice, check_choice
+    from listenctl.play_to_call.delivery_mode import ModeChoice, check_mode_options
     from listenctl.play_to_call.settings import PlaySettings
     from listenctl.protocol.call_sharing.stream_rate import CLIPS, stream_rate
 
-    choice, rate = Choice(options.mode.value), options.stream_rate
-    check_choice(choice, rate)
+    choice, rate = ModeChoice(options.mode.value), options.stream_rate
+    check_mode_options(choice, rate)
     if rate not in (None, CLIPS) and stream_rate(rate) is None:
         raise UsageError(f"--stream-rate {rate} is no rate of audio; give one in Hz such as 8000, or 0 for clips")
     lead = seconds(options.lead, "--lead")
@@ -128,12 +128,12 @@ def play_settings(options: PlayOptions) -> "PlaySettings":
     )
 
 
-def shaping_of(options: PlayOptions) -> "Shaping":
+def shaping_of(options: PlayOptions) -> "SoundEdits":
     """Understand what is to be changed about the sound."""
     from listenctl.commands.serve.command import seconds
-    from listenctl.play_to_call.trim_and_gain import Shaping
+    from listenctl.play_to_call.trim_and_gain import SoundEdits
 
-    return Shaping(
+    return SoundEdits(
         gain_db=options.gain,
         fade=seconds(options.fade, "--fade") if options.fade else 0.0,
         start=seconds(options.start, "--start") if options.start else 0.0,

@@ -11,43 +11,43 @@ from typing import Any
 from listenctl.commands.live_calls.command_run import Recipient
 from listenctl.errors import ExitStatus, ListenctlError, TimedOutError, signal_status
 from listenctl.events import VERSION, json_line
-from listenctl.live_client.attached_call import Attachment
-from listenctl.live_client.control_client import attach
+from listenctl.live_client.attached_call import AttachedCall
+from listenctl.live_client.control_client import attach_to_call
 from listenctl.media.sources.audio_sources import is_microphone
 from listenctl.play_to_call.delivery_mode import Delivery
-from listenctl.play_to_call.play_result import Outcome, PlayResult
-from listenctl.play_to_call.playable_sound import Sound, sound_of
+from listenctl.play_to_call.play_result import PlayOutcome, PlayResult
+from listenctl.play_to_call.play_sound import SoundPlayer
+from listenctl.play_to_call.playable_sound import PlayableSound, prepare_sound
 from listenctl.play_to_call.settings import PlaySettings
-from listenctl.play_to_call.sound_player import Player
-from listenctl.play_to_call.trim_and_gain import Shaping
+from listenctl.play_to_call.trim_and_gain import SoundEdits
 from listenctl.terminal.printable_text import TextStyle, printable
 from listenctl.terminal.standard_streams import reserve_stderr, write_line, write_message
 from listenctl.terminal.stop_signals import STOP_SIGNALS
 
 _STATUS = {
-    Outcome.PLAYED: 0,
-    Outcome.SENT: 0,
-    Outcome.INTERRUPTED: ExitStatus.FAILED,
-    Outcome.UNKNOWN: ExitStatus.CHECK_FAILED,
+    PlayOutcome.PLAYED: 0,
+    PlayOutcome.SENT: 0,
+    PlayOutcome.INTERRUPTED: ExitStatus.FAILED,
+    PlayOutcome.UNKNOWN: ExitStatus.CHECK_FAILED,
 }
 _MAX_CALL = 80
 _MAX_NAME = 80
 
 
 async def run_play(
-    recipient: Recipient, source: str, shaping: Shaping, settings: PlaySettings, *, live: bool = False
+    recipient: Recipient, source: str, shaping: SoundEdits, settings: PlaySettings, *, live: bool = False
 ) -> int:
     """
-    Play a source that a user names, as ``play_sound`` does; raises what ``sound_of`` does, too.
+    Play a source that a user names, as ``play_sound`` does; raises what ``prepare_sound`` does, too.
 
     The source is looked at while the server is asked for the call.
     """
     if is_microphone(source):
         reserve_stderr()
-    return await _interruptible(_play(recipient, sound_of(source, shaping), settings, live=live))
+    return await _interruptible(_play(recipient, prepare_sound(source, shaping), settings, live=live))
 
 
-async def play_sound(recipient: Recipient, sound: Sound, settings: PlaySettings, *, live: bool = False) -> int:
+async def play_sound(recipient: Recipient, sound: PlayableSound, settings: PlaySettings, *, live: bool = False) -> int:
     """
     Play a sound to a live call and print what became of it; return the exit status.
 
@@ -63,18 +63,20 @@ async def play_sound(recipient: Recipient, sound: Sound, settings: PlaySettings,
         ListenctlError: the source failed, or the server refused something.
     """
 
-    async def ready() -> Sound:
+    async def ready() -> PlayableSound:
         return sound
 
     return await _interruptible(_play(recipient, ready(), settings, live=live))
 
 
-async def _play(recipient: Recipient, preparing: Awaitable[Sound], settings: PlaySettings, *, live: bool) -> int:
+async def _play(
+    recipient: Recipient, preparing: Awaitable[PlayableSound], settings: PlaySettings, *, live: bool
+) -> int:
     until = asyncio.get_running_loop().time() + recipient.timeout if isfinite(recipient.timeout) else None
     prepared = asyncio.ensure_future(preparing)
     try:
         async with (
-            attach(recipient.socket, recipient.call, patience=recipient.timeout) as attachment,
+            attach_to_call(recipient.socket, recipient.call, patience=recipient.timeout) as attachment,
             asyncio.timeout_at(until),
         ):
             performance = _Performance(recipient, attachment, await prepared, settings)
@@ -89,12 +91,14 @@ async def _play(recipient: Recipient, preparing: Awaitable[Sound], settings: Pla
 class _Performance:
     """One sound for one call, and what is said of it."""
 
-    def __init__(self, recipient: Recipient, attachment: Attachment, sound: Sound, settings: PlaySettings) -> None:
+    def __init__(
+        self, recipient: Recipient, attachment: AttachedCall, sound: PlayableSound, settings: PlaySettings
+    ) -> None:
         self._recipient = recipient
         self._call_sid = attachment.metadata.call_sid
         self._sound = sound
         self._say: Callable[[str], None] = write_message
-        self._player = Player(attachment, settings, tell=self._say_now)
+        self._player = SoundPlayer(attachment, settings, tell=self._say_now)
 
     async def run(self, *, live: bool) -> int:
         try:
@@ -103,7 +107,7 @@ class _Performance:
         except asyncio.CancelledError:
             if self._player.mode is not None:
                 self._tell(
-                    PlayResult(Outcome.INTERRUPTED, None, self._player.progress().heard, "stopped before its end")
+                    PlayResult(PlayOutcome.INTERRUPTED, None, self._player.progress().heard, "stopped before its end")
                 )
             raise
         except ListenctlError as exc:
@@ -118,7 +122,7 @@ class _Performance:
         progress = self._player.progress()
         # By the clock it was over, so that only its confirmation is missing.
         over = progress.total is not None and progress.heard >= progress.total > 0
-        return PlayResult(Outcome.UNKNOWN if over else Outcome.INTERRUPTED, None, progress.heard, detail)
+        return PlayResult(PlayOutcome.UNKNOWN if over else PlayOutcome.INTERRUPTED, None, progress.heard, detail)
 
     def _say_now(self, sentence: str) -> None:
         if self._recipient.quiet:
@@ -170,9 +174,9 @@ class _Performance:
         assert mode is not None
         call = (self._call_sid or self._recipient.call)[:_MAX_CALL]
         match result.outcome:
-            case Outcome.INTERRUPTED:
+            case PlayOutcome.INTERRUPTED:
                 what = f"interrupted after {result.seconds:.2f} s"
-            case Outcome.UNKNOWN:
+            case PlayOutcome.UNKNOWN:
                 what = "sent, but whether it was played isn't known"
             case outcome:
                 what = f"{outcome}, {result.seconds:.2f} s"

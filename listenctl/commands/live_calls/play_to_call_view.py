@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from listenctl.commands.serve.server_meters import BOLD, DIM, GREEN, YELLOW
-from listenctl.play_to_call.play_result import Progress
+from listenctl.play_to_call.play_result import PlayProgress
 from listenctl.terminal.printable_text import TextStyle, cell_width, format_moment
 from listenctl.terminal.screen import Screen, TerminalSize
 from listenctl.terminal.stop_signals import suspending_at_ctrl_z
@@ -24,7 +24,7 @@ class PlayView:
         progress: returns how far it is.
     """
 
-    def __init__(self, name: str, progress: Callable[[], Progress], stream: TextIO, style: TextStyle) -> None:
+    def __init__(self, name: str, progress: Callable[[], PlayProgress], stream: TextIO, style: TextStyle) -> None:
         self._name = name
         self._progress = progress
         self._style = style
@@ -45,7 +45,7 @@ class PlayView:
         return [render_progress(self._name, self._progress(), size[0], self._style)]
 
 
-def render_progress(name: str, progress: Progress, columns: int, style: TextStyle) -> str:
+def render_progress(name: str, progress: PlayProgress, columns: int, style: TextStyle) -> str:
     """Draw one line of at most so many cells: the state, the time, a bar if there is room, the lead and the name."""
     total = "" if progress.total is None else f" / {format_moment(progress.total)}"
     lead = "" if progress.lead is None else f"  lead {progress.lead:.2f} s"

@@ -138,9 +138,9 @@ def _tell_pressed(recipient: "Recipient", digits: Digits, entry: SimulatedCallEn
 
 async def _play(recipient: "Recipient", digits: Digits) -> int:
     from listenctl.commands.live_calls.play_to_call_run import play_sound
-    from listenctl.media.sources.tones import PAUSE as PAUSE_TIME
+    from listenctl.media.sources.tones import DIGIT_PAUSE as PAUSE_TIME
     from listenctl.media.sources.tones import dtmf_tones
-    from listenctl.play_to_call.playable_sound import Sound
+    from listenctl.play_to_call.playable_sound import PlayableSound
     from listenctl.play_to_call.settings import PlaySettings
 
     if digits.gap_ms < SHORTEST_GAP_MS:
@@ -158,7 +158,7 @@ async def _play(recipient: "Recipient", digits: Digits) -> int:
 
     pauses = digits.digits.count(PAUSE)
     seconds = pauses * PAUSE_TIME + (len(digits.digits) - pauses) * (digits.tone + digits.gap_ms / 1000)
-    sound = Sound.computed(f"digits {digits.digits}", samples, seconds=seconds)
+    sound = PlayableSound.computed(f"digits {digits.digits}", samples, seconds=seconds)
     return await play_sound(recipient, sound, PlaySettings())
 
 

@@ -77,7 +77,7 @@ def _run(options: MonitorOptions) -> int:
     from listenctl.commands.monitor.monitor_session import MonitorPlan
     from listenctl.commands.monitor.monitor_sound import SoundPlan
     from listenctl.commands.monitor.run import run_monitor
-    from listenctl.media.devices.mixer import Ear as Heard
+    from listenctl.media.devices.mixer import ChannelChoice as Heard
 
     ear = Heard(options.channel.value)
     sound = SoundPlan(ear=ear, muted=options.mute, device=options.device, save=options.save)

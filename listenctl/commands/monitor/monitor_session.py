@@ -12,15 +12,15 @@ from listenctl.commands.monitor.monitor_sound import Sound, SoundPlan
 from listenctl.commands.monitor.monitored_call import HeardCall
 from listenctl.commands.monitor.view import Picture
 from listenctl.errors import NotFoundError
-from listenctl.live_client.attached_call import Attachment, LetGo
-from listenctl.live_client.control_client import Listing, Report, attach, follow, list_calls
-from listenctl.media.devices.mixer import Ear
+from listenctl.live_client.attached_call import AttachedCall, DroppedByServer
+from listenctl.live_client.control_client import Listing, Report, attach_to_call, follow_events, list_calls
+from listenctl.media.devices.mixer import ChannelChoice
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.call_names import find_named_calls
 from listenctl.protocol.call_sharing.tool_messages import ServerNotice
 
-_EAR_KEYS = {ear.value[0]: ear for ear in Ear}
+_EAR_KEYS = {ear.value[0]: ear for ear in ChannelChoice}
 _MAX_SHOWN = 40
 # Seconds before we come back to a server that let us go.
 _AGAIN_AFTER = 0.5
@@ -80,7 +80,7 @@ class Monitor:
             UsageError: what is to be kept can't be, or the device that was named isn't there.
             ListenctlError: it went away, or something that is kept couldn't be written.
         """
-        async with follow(self._plan.socket) as reports:
+        async with follow_events(self._plan.socket) as reports:
             try:
                 self._begin(await asyncio.to_thread(list_calls, self._plan.socket))
                 self._spawn(self._follow(reports))
@@ -135,7 +135,7 @@ class Monitor:
 
     async def _ask_for(self, name: str) -> None:
         """Have the server say what is wrong with a name; it may be right by now."""
-        async with attach(self._plan.socket, name):
+        async with attach_to_call(self._plan.socket, name):
             listing = await asyncio.to_thread(list_calls, self._plan.socket)
         found = _find(listing, name)
         if found is None:
@@ -176,16 +176,16 @@ class Monitor:
         finally:
             self._leave(call.id)
 
-    async def _listen_once(self, call: HeardCall) -> LetGo:
+    async def _listen_once(self, call: HeardCall) -> DroppedByServer:
         """Listen until the server lets us go, as when we were too slow; return why it did."""
-        async with attach(self._plan.socket, call.id, audio=True) as attachment:
+        async with attach_to_call(self._plan.socket, call.id, audio=True) as attachment:
             try:
                 while True:
                     self._take(call, attachment, await attachment.receive())
-            except LetGo as exc:
+            except DroppedByServer as exc:
                 return exc
 
-    def _take(self, call: HeardCall, attachment: Attachment, message: str | bytes) -> None:
+    def _take(self, call: HeardCall, attachment: AttachedCall, message: str | bytes) -> None:
         if isinstance(message, bytes):
             self.sound.put(call.id, call.take_audio(message, self._loop.time()))
             return
@@ -195,7 +195,7 @@ class Monitor:
         elif seconds := call.skip(word.data.get("dropped_samples")):
             self._say(f"{call.id[:_MAX_SHOWN]}: {seconds:.1f} s of sound were skipped, because we were too slow")
 
-    def _take_late_metadata(self, call: HeardCall, attachment: Attachment, message: str) -> None:
+    def _take_late_metadata(self, call: HeardCall, attachment: AttachedCall, message: str) -> None:
         """Correct the format of a call that began before its metadata came (protocol.md 2)."""
         if attachment.metadata.fields or "sampleRate" not in message:
             return
@@ -211,7 +211,7 @@ class Monitor:
                 self._say(f"events: {problem}; they are followed again, and some are missing")
                 await following.aclose()
                 await asyncio.sleep(_AGAIN_AFTER)
-                reports = await following.enter_async_context(follow(self._plan.socket))
+                reports = await following.enter_async_context(follow_events(self._plan.socket))
                 await self._catch_up()
         self._say("the server has ended")
         self.stop()
@@ -222,12 +222,12 @@ class Monitor:
         for call in listing["calls"] if self._plan.call is None else ():
             self._take_in(HeardCall.listed(call, self._loop.time()))
 
-    async def _take_reports(self, reports: AsyncIterator[Report]) -> LetGo | None:
+    async def _take_reports(self, reports: AsyncIterator[Report]) -> DroppedByServer | None:
         """Take events until the server ends; return why it let us go, if it did."""
         try:
             async for report in reports:
                 self._take_report(report)
-        except LetGo as exc:
+        except DroppedByServer as exc:
             return exc
         return None
 

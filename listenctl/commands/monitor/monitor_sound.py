@@ -10,19 +10,19 @@ from pathlib import Path
 from listenctl.commands.monitor.monitored_call import HeardCall
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
-from listenctl.media.devices.device_player import DevicePlayer, SoundState
-from listenctl.media.devices.mixer import SAMPLE_RATE, Ear, Mixer, arrange
-from listenctl.media.files.save_audio import Saver
+from listenctl.media.devices.mixer import DEVICE_RATE, CallMixer, ChannelChoice, stereo_gains
+from listenctl.media.devices.playback_device import PlaybackDevice, PlaybackState
+from listenctl.media.files.background_writer import AudioSaver
 from listenctl.media.resampling import to_pcm
 from listenctl.protocol.audio import AudioFormat
 
 STDOUT = "-"
 
-_MIXED = AudioFormat(SAMPLE_RATE, 2)
+_MIXED = AudioFormat(DEVICE_RATE, 2)
 _TICK = 0.02
 # Sound that waits for longer than this is none that would be heard.
-_MAX_LATE = SAMPLE_RATE // 2
-_EARS = tuple(Ear)
+_MAX_LATE = DEVICE_RATE // 2
+_EARS = tuple(ChannelChoice)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class SoundPlan:
         save: a file for what is heard, ``-`` for stdout; None for none.
     """
 
-    ear: Ear = Ear.BOTH
+    ear: ChannelChoice = ChannelChoice.BOTH
     muted: bool = False
     device: str | None = None
     save: str | None = None
@@ -59,15 +59,15 @@ class Sound:
         self._on_left = on_left
         self._loop = asyncio.get_running_loop()
         self._calls: Sequence[HeardCall] = ()
-        self._mixer = Mixer()
+        self._mixer = CallMixer()
         self._mixer.muted = plan.muted
-        self._state = SoundState(False, "the sound begins")
+        self._state = PlaybackState(False, "the sound begins")
         self._wanted = asyncio.Event()
         if not plan.muted:
             self._wanted.set()
-        self._saver: Saver | None = None
+        self._saver: AudioSaver | None = None
         self._saved_call: ChannelMap | None = None
-        self._saved_mix: Mixer | None = None
+        self._saved_mix: CallMixer | None = None
 
     @property
     def status(self) -> tuple[str, bool]:
@@ -85,7 +85,7 @@ class Sound:
         Raises:
             UsageError: sound was wanted from the beginning, and there are devices but not the one that was named.
         """
-        player = DevicePlayer(self._mixer, self._plan.device, self._take_state)
+        player = PlaybackDevice(self._mixer, self._plan.device, self._take_state)
         if self._wanted.is_set() and self._plan.device is not None:
             await _open(player)
         await self._wanted.wait()
@@ -99,7 +99,9 @@ class Sound:
             UsageError: the file is there already, or can't be made.
         """
         if self._plan.save is not None:
-            layout = ChannelLayout.AS_IS if self._plan.ear is Ear.BOTH else ChannelLayout(self._plan.ear.value)
+            layout = (
+                ChannelLayout.AS_IS if self._plan.ear is ChannelChoice.BOTH else ChannelLayout(self._plan.ear.value)
+            )
             self._saved_call = ChannelMap(layout, audio_format)
             self._save(self._plan.save, self._saved_call.output_format)
 
@@ -114,28 +116,28 @@ class Sound:
             return
         self._save(self._plan.save, _MIXED)
         # What it imports takes long, which is no sound that was missed.
-        await asyncio.to_thread(Mixer().take, 1)
-        self._saved_mix = Mixer()
+        await asyncio.to_thread(CallMixer().take_frames, 1)
+        self._saved_mix = CallMixer()
         self._arrange()
         start, done = self._loop.time(), 0
         while True:
             await asyncio.sleep(_TICK)
-            due = int((self._loop.time() - start) * SAMPLE_RATE) - done
+            due = int((self._loop.time() - start) * DEVICE_RATE) - done
             done += due
             assert self._saver is not None
-            self._saver.put(to_pcm(self._saved_mix.take(min(due, _MAX_LATE))))
+            self._saver.write_audio(to_pcm(self._saved_mix.take_frames(min(due, _MAX_LATE))))
             if due > _MAX_LATE:
-                self._say(f"{due / SAMPLE_RATE:.1f} s were skipped, because we were stopped or too slow")
+                self._say(f"{due / DEVICE_RATE:.1f} s were skipped, because we were stopped or too slow")
                 await self._keep_silence(self._saver, due - _MAX_LATE)
 
-    async def _keep_silence(self, saver: Saver, samples: int) -> None:
+    async def _keep_silence(self, saver: AudioSaver, samples: int) -> None:
         """Have what follows be at its time."""
-        while samples > 0 and saver.broken is None:
-            piece = min(samples, SAMPLE_RATE)
+        while samples > 0 and saver.error is None:
+            piece = min(samples, DEVICE_RATE)
             samples -= piece
-            saver.put(bytes(piece * _MIXED.frame_bytes))
+            saver.write_audio(bytes(piece * _MIXED.frame_bytes))
             # We may have been stopped for hours.
-            await asyncio.to_thread(saver.catch_up)
+            await asyncio.to_thread(saver.wait_until_written)
 
     def close(self) -> None:
         """
@@ -146,7 +148,7 @@ class Sound:
         """
         for mixer in (self._mixer, self._saved_mix):
             if mixer is not None:
-                mixer.clear()
+                mixer.remove_calls()
         if self._saver is not None:
             self._saver.close()
 
@@ -157,18 +159,18 @@ class Sound:
 
     def put(self, call: str, pcm: bytes) -> None:
         """Take whole sample frames of a call."""
-        self._mixer.put(call, pcm)
+        self._mixer.add_audio(call, pcm)
         if self._saved_mix is not None:
-            self._saved_mix.put(call, pcm)
+            self._saved_mix.add_audio(call, pcm)
         elif self._saver is not None and self._saved_call is not None:
-            self._saver.put(self._saved_call.apply(pcm)[0])
+            self._saver.write_audio(self._saved_call.apply(pcm)[0])
 
     def mute(self) -> None:
         """Be silent, or no longer."""
         self.muted = self._mixer.muted = not self.muted
         self._wanted.set()
 
-    def choose(self, ear: Ear) -> None:
+    def choose(self, ear: ChannelChoice) -> None:
         """Hear other channels."""
         self.ear = ear
         self._arrange()
@@ -178,17 +180,17 @@ class Sound:
         self.choose(_EARS[(_EARS.index(self.ear) + 1) % len(_EARS)])
 
     def _arrange(self) -> None:
-        gains = arrange([call.format.channels for call in self._calls], self.ear)
+        gains = stereo_gains([call.format.channels for call in self._calls], self.ear)
         calls = {call.id: (call.format, gain) for call, gain in zip(self._calls, gains, strict=True)}
         for mixer in (self._mixer, self._saved_mix):
             if mixer is not None:
-                mixer.arrange(calls)
+                mixer.set_calls(calls)
 
     def _save(self, target: str, audio_format: AudioFormat) -> None:
         if target != STDOUT:
-            self._saver = Saver.to_file(Path(target), audio_format, self._break_soon)
+            self._saver = AudioSaver.to_file(Path(target), audio_format, self._break_soon)
             return
-        self._saver = Saver.to_pipe(sys.stdout.fileno(), self._break_soon)
+        self._saver = AudioSaver.to_pipe(sys.stdout.fileno(), self._break_soon)
         channels = "one channel" if audio_format.channels == 1 else "two channels"
         self._say(f"stdout: 16-bit little-endian samples at {audio_format.sample_rate} Hz, {channels}")
 
@@ -202,13 +204,13 @@ class Sound:
         else:
             self._say(f"{self._plan.save}: can't be written, {problem.strerror}; nothing more is kept")
 
-    def _take_state(self, state: SoundState) -> None:
+    def _take_state(self, state: PlaybackState) -> None:
         self._state = state
         if state.text:
             self._say(state.text)
 
 
-async def _open(player: DevicePlayer) -> None:
+async def _open(player: PlaybackDevice) -> None:
     try:
         await player.open()
     except UsageError:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from listenctl.media.levels import LevelMeter
+from listenctl.media.measure_levels import LevelMeasurer
 from listenctl.protocol.audio import AudioFormat
 from listenctl.terminal.level_meter import ChannelLevel, LevelDelay, MeterBallistics
 
@@ -53,7 +53,7 @@ class HeardCall:
     digits: str = ""
     skipped: float = 0.0
     _last_audio: float | None = None
-    _meter: LevelMeter = field(init=False)
+    _meter: LevelMeasurer = field(init=False)
     _playback: LevelDelay = field(init=False)
     _ballistics: MeterBallistics = field(init=False)
 
@@ -83,7 +83,7 @@ class HeardCall:
     def change_format(self, audio_format: AudioFormat) -> None:
         """Take the audio from now on as ``audio_format``."""
         self.format = audio_format
-        self._meter = LevelMeter(audio_format, _WINDOW)
+        self._meter = LevelMeasurer(audio_format, _WINDOW)
         self._playback = LevelDelay(self._meter.window, _BAR_DELAY)
         self._ballistics = MeterBallistics(audio_format.channels)
 

@@ -189,10 +189,10 @@ def is_loopback(host: str) -> bool:
 def record_settings(options: RecorderOptions, destination: str) -> "RecordSettings":
     """Understand the options of a recording."""
     from listenctl.media.channel_layout import ChannelLayout
-    from listenctl.media.files.recording_names import Destination
+    from listenctl.media.files.recording_names import RecordingDestination
     from listenctl.server.recording.recording_writer import RecordSettings
 
-    parsed = Destination.parse(destination, kind=options.format)
+    parsed = RecordingDestination.parse(destination, kind=options.format)
     parsed.check_folder()
     layout = ChannelLayout(options.channels.value)
     if parsed.is_stdout:

@@ -101,13 +101,13 @@ def descriptors(options: object) -> int:
 
 
 def _greeting(source: str, lead: float) -> "Responder":
-    from listenctl.play_to_call.playable_sound import STDIN, sound_of
+    from listenctl.play_to_call.playable_sound import STDIN, prepare_sound
     from listenctl.server.responders.greeting_responder import GreetingResponder
 
     if source == STDIN:
         raise UsageError("--play - can't be: each caller would hear another part of stdin; give a file")
     try:
-        sound = asyncio.run(sound_of(source))
+        sound = asyncio.run(prepare_sound(source))
     except UsageError as exc:
         # What else could be done is advice for other commands.
         problem = str(exc).removeprefix(f"{source}: ").partition("; ")[0]

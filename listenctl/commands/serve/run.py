@@ -30,7 +30,7 @@ from listenctl.terminal.standard_streams import reserve_stderr
 from listenctl.terminal.stop_signals import stop_at_signals
 
 if TYPE_CHECKING:
-    from listenctl.media.devices.device_player import SoundState
+    from listenctl.media.devices.playback_device import PlaybackState
     from listenctl.server.responders.call_responders import Responder
     from listenctl.server.responders.local_monitor import LocalMonitor
 
@@ -114,8 +114,8 @@ async def run_server(
     return signal_status(ended_by[0]) if ended_by and server.was_cut_short else 0
 
 
-def _sound_reporter(reporter: Reporter) -> "Callable[[SoundState], None]":
-    def report(state: "SoundState") -> None:
+def _sound_reporter(reporter: Reporter) -> "Callable[[PlaybackState], None]":
+    def report(state: "PlaybackState") -> None:
         if state.text:
             reporter.emit("warning", {"rule": state.rule, "detail": state.text})
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from listenctl.commands.serve.server_meters import CallState, CallView, MeterScreen, ServerView
-from listenctl.media.levels import LevelMeter, Levels
+from listenctl.media.measure_levels import LevelMeasurer, Levels
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.server import ListenServer
@@ -48,9 +48,9 @@ class LiveView:
         finally:
             self.screen.close()
 
-    def start_meter(self, log: LiveCallLog) -> LevelMeter:
+    def start_meter(self, log: LiveCallLog) -> LevelMeasurer:
         """Return what measures a call that begins."""
-        meter = LevelMeter(log.audio_format)
+        meter = LevelMeasurer(log.audio_format)
         channels = log.audio_format.channels
         playback = LevelDelay(meter.window, self._delay)
         self._needles[log.id] = _Needles(playback, MeterBallistics(channels), channels)

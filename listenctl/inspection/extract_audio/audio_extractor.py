@@ -29,7 +29,7 @@ from listenctl.inspection.extract_audio.extracted_sidecar import (
 from listenctl.inspection.extract_audio.stereo_mix import ApplicationTrack, JambonzTrack
 from listenctl.inspection.sample_times import AudioTrack, SampleTimes
 from listenctl.media.files.convert_recording import Conversion
-from listenctl.media.files.recording_names import Destination
+from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.listen_session import AudioReceived, CallStarted, GapFound, MetadataArrived
@@ -58,7 +58,7 @@ class AudioExtractor(CallObserver):
         destination: a folder or a name template, with the format.
     """
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: RecordingDestination) -> None:
         self._destination = destination
         self._calls: dict[CapturedSession, _Call] = {}
         self.made: list[ExtractedCall] = []
@@ -96,7 +96,7 @@ class AudioExtractor(CallObserver):
 class _Call:
     """One call while it is extracted."""
 
-    destination: Destination
+    destination: RecordingDestination
     session: CapturedSession
     format: AudioFormat = field(default_factory=lambda: AudioFormat(8000, 1))
     metadata: CallMetadata = field(default_factory=CallMetadata.missing)
@@ -137,7 +137,7 @@ class _Call:
             self._join(files, report)
         finally:
             files.close()
-        made = files.convert()
+        made = files.convert_files()
         sidecar = files.write_sidecar(self._describe(files, made, report))
         warnings = tuple(warning for conversion in made.values() for warning in conversion.warnings)
         return ExtractedCall(report.call, (*(one.path for one in made.values()), sidecar), warnings)

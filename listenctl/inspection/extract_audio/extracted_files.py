@@ -10,8 +10,8 @@ from pathlib import Path
 
 from listenctl.errors import ListenctlError
 from listenctl.events import Report
-from listenctl.media.files.convert_recording import Conversion, convert
-from listenctl.media.files.new_files import Claim, create, make_folder
+from listenctl.media.files.convert_recording import Conversion, convert_wav
+from listenctl.media.files.new_files import NewFile, create_new, make_private_folder
 from listenctl.media.files.wav_recording import WavFile
 from listenctl.protocol.audio import AudioFormat
 
@@ -37,7 +37,7 @@ class ExtractedFiles:
         self._extension = extension
         self._wavs: dict[ExtractedPart, WavFile] = {}
         with _told(path.parent):
-            make_folder(path.parent)
+            make_private_folder(path.parent)
         self._base = self._free_base(str(path.with_suffix("")))
 
     def path(self, part: ExtractedPart) -> Path | None:
@@ -51,7 +51,7 @@ class ExtractedFiles:
             wav = self._wavs.get(part) or self._open(part, audio_format)
             if silence:
                 wav.append_silence(silence)
-            wav.append(data)
+            wav.append_audio(data)
 
     def change_format(self, part: ExtractedPart, audio_format: AudioFormat) -> None:
         """Say that the bytes so far are of another format."""
@@ -70,7 +70,7 @@ class ExtractedFiles:
             with _told(wav.path):
                 wav.close()
 
-    def convert(self) -> dict[ExtractedPart, Conversion]:
+    def convert_files(self) -> dict[ExtractedPart, Conversion]:
         """Make the format that is wanted of every WAV, which goes; call it after ``close``."""
         return {part: self._convert(wav.path) for part, wav in self._wavs.items()}
 
@@ -78,19 +78,19 @@ class ExtractedFiles:
         """Write the description beside the audio."""
         path = Path(f"{self._base}.json")
         data = json.dumps(description, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
-        with _told(path), os.fdopen(create(path), "wb") as file:
+        with _told(path), os.fdopen(create_new(path), "wb") as file:
             file.write(data)
         return path
 
     def _open(self, part: ExtractedPart, audio_format: AudioFormat) -> WavFile:
         path = self._name(part, ".wav")
-        wav = self._wavs[part] = WavFile(Claim(create(path), path), audio_format)
+        wav = self._wavs[part] = WavFile(NewFile(create_new(path), path), audio_format)
         return wav
 
     def _convert(self, wav: Path) -> Conversion:
         if self._extension == ".wav":
             return Conversion(wav)
-        conversion = convert(wav, wav.with_suffix(self._extension), self._extension[1:].replace("opus", "ogg"))
+        conversion = convert_wav(wav, wav.with_suffix(self._extension), self._extension[1:].replace("opus", "ogg"))
         if conversion.path != wav:
             with suppress(FileNotFoundError):
                 wav.unlink()

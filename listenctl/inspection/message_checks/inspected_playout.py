@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from listenctl.inspection.message_checks.mark_and_clip_records import MessagePlace
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
-from listenctl.media.files.soundfile_clips import soundfile_wav_reader
-from listenctl.media.resampling import soxr_resampler
+from listenctl.media.files.read_clip_wav import read_clip_wav
+from listenctl.media.resampling import prompt_resampler
 from listenctl.protocol.application_commands import Command, KillAudio
 from listenctl.protocol.audio import SAMPLE_BYTES, unpack
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
@@ -88,9 +88,7 @@ class InspectedPlayout:
         option = BidirectionalAudio(streaming=mode.streams, sample_rate=mode.stream_rate or None)
         # Without a word on it, the benefit of the doubt: no resampling, whose faults wouldn't be certain.
         rate = call_rate or mode.stream_rate or CLIP_CALL_RATE
-        self._playout = Playout(
-            profile, option, call_rate=rate, resampler=soxr_resampler, wav_reader=soundfile_wav_reader
-        )
+        self._playout = Playout(profile, option, call_rate=rate, resampler=prompt_resampler, wav_reader=read_clip_wav)
         self._judge = judge
         self._hear = hear
         self._due = phase

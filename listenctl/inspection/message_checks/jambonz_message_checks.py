@@ -10,7 +10,7 @@ from listenctl.inspection.message_checks.first_text_checks import check_first_te
 from listenctl.inspection.message_checks.mark_and_clip_records import MessagePlace
 from listenctl.inspection.rule_catalogue import Culprit
 from listenctl.inspection.rule_violations import ViolationLog
-from listenctl.media.dtmf_detector import MIN_RATE, HeardKey, KeyListener
+from listenctl.media.dtmf_detector import MIN_DTMF_RATE, CallDtmfDetector, DtmfTone
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
@@ -37,7 +37,7 @@ class JambonzMessageChecks:
     def __init__(self, findings: ViolationLog, *, detect_dtmf: bool) -> None:
         self._findings = findings
         self._detect_dtmf = detect_dtmf
-        self._listener: KeyListener | None = None
+        self._listener: CallDtmfDetector | None = None
         self._holes: list[int] = []
         self._format = AudioFormat(8000, 1)
         self._frame_bytes = self._format.frame_bytes
@@ -66,8 +66,8 @@ class JambonzMessageChecks:
         self._format = audio_format
         self._frame_bytes = audio_format.frame_bytes
         self.arrivals = ArrivalTimes(audio_format.sample_rate)
-        if self._detect_dtmf and audio_format.sample_rate >= MIN_RATE:
-            self._listener = KeyListener(audio_format, self.counts.samples)
+        if self._detect_dtmf and audio_format.sample_rate >= MIN_DTMF_RATE:
+            self._listener = CallDtmfDetector(audio_format, self.counts.samples)
 
     def audio(self, at: float, data: bytes) -> None:
         """Take whole sample frames."""
@@ -152,7 +152,7 @@ class JambonzMessageChecks:
     def finish(self) -> MeasuredDrift | None:
         """Settle what the end of the call settles; return how jambonz's clock runs."""
         if self._listener:
-            self._hear(self._listener.finish())
+            self._hear(self._listener.end_audio())
         self.completeness.received = self.counts.samples
         arrivals = self.arrivals
         if arrivals is None or arrivals.first is None:
@@ -219,7 +219,7 @@ class JambonzMessageChecks:
                 detail = f"the first audio came {length} after the handshake"
                 self._findings.at_place("audio-late-start", place, Culprit.JAMBONZ, detail)
 
-    def _hear(self, keys: Sequence[HeardKey]) -> None:
+    def _hear(self, keys: Sequence[DtmfTone]) -> None:
         arrivals = self.arrivals
         for key in keys:
             behind = (self.counts.samples - key.position) / self._format.sample_rate

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from listenctl.events import MAX_TEXT, Report, describe_command
-from listenctl.media.files.soundfile_clips import soundfile_wav_reader
+from listenctl.media.files.read_clip_wav import read_clip_wav
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import Resampler
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
@@ -186,7 +186,7 @@ class SentClips:
         return self.sent - len(self.records)
 
     def _read(self, command: PlayAudio) -> tuple[float | None, int | None]:
-        clip = ClipReader(self._profile, 1, _unchanged, soundfile_wav_reader, PlayoutOutbox()).read(command)
+        clip = ClipReader(self._profile, 1, _unchanged, read_clip_wav, PlayoutOutbox()).read(command)
         return (clip.source_samples / clip.source_rate, clip.source_rate) if clip else (None, None)
 
 

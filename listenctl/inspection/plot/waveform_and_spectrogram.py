@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from listenctl.inspection.plot.envelope_and_spectrum import Envelope
 from listenctl.inspection.plot.plot_style import ABSENT, FAINT, FAINTEST, GRID, INK, SMALL, SPECTRUM_COLOURS, TINY
 from listenctl.inspection.plot.plotted_call import AmplitudeRange, PlottedCall
-from listenctl.media.levels import FLOOR_DB, FULL_SCALE
+from listenctl.media.measure_levels import FLOOR_DB, FULL_SCALE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from listenctl.media.levels import CLIP_SAMPLE, FLOOR_DB, FULL_SCALE
+from listenctl.media.measure_levels import CLIP_SAMPLE, FLOOR_DB, FULL_SCALE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,7 @@ from listenctl.inspection.sound_checks.sound_verdicts import (
     judge_readings,
     judge_silence,
 )
-from listenctl.media.dtmf_detector import MIN_RATE, HeardKey, KeyListener
+from listenctl.media.dtmf_detector import MIN_DTMF_RATE, CallDtmfDetector, DtmfTone
 from listenctl.protocol.audio import AudioFormat
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class SenderSoundReport:
     """What was found; ``channels`` from the left, ``keys`` that were heard in order."""
 
     channels: tuple[ChannelMeasurements, ...]
-    keys: tuple[HeardKey, ...]
+    keys: tuple[DtmfTone, ...]
     verdicts: tuple[SoundFault, ...]
 
     def to_json(self) -> Report:
@@ -74,15 +74,15 @@ class SenderSoundChecks:
         self._meters = tuple(ChannelMeasurements(rate) for _ in range(audio_format.channels))
         self._readings = EncodingCounts()
         self._pair = ChannelPairComparison(rate) if audio_format.channels == 2 and self._usable else None
-        listens = detect_keys and self._usable and rate >= MIN_RATE
-        self._listener = KeyListener(audio_format, 0) if listens else None
-        self._keys: list[HeardKey] = []
+        listens = detect_keys and self._usable and rate >= MIN_DTMF_RATE
+        self._listener = CallDtmfDetector(audio_format, 0) if listens else None
+        self._keys: list[DtmfTone] = []
         self._stretch_bytes = max(1, round(STRETCH / BLOCKS * rate)) * BLOCKS * audio_format.frame_bytes
         self._pieces: list[bytes] = []
         self._held = 0
         self._position = 0
 
-    def feed(self, data: bytes) -> list[HeardKey]:
+    def feed(self, data: bytes) -> list[DtmfTone]:
         """Take whole sample frames; return the keys that they bring to an end."""
         self._pieces.append(data)
         self._held += len(data)
@@ -94,17 +94,17 @@ class SenderSoundChecks:
         if rest:
             self._take(rest)
         if self._listener:
-            self._keep(self._listener.finish())
+            self._keep(self._listener.end_audio())
         return SenderSoundReport(self._meters, tuple(self._keys), tuple(self._judge()))
 
-    def _take_stretches(self) -> list[HeardKey]:
+    def _take_stretches(self) -> list[DtmfTone]:
         data, size = b"".join(self._pieces), self._stretch_bytes
         whole = len(data) - len(data) % size
         keys = [key for at in range(0, whole, size) for key in self._take(data[at : at + size])]
         self._pieces, self._held = [data[whole:]], len(data) - whole
         return keys
 
-    def _take(self, stretch: bytes) -> Sequence[HeardKey]:
+    def _take(self, stretch: bytes) -> Sequence[DtmfTone]:
         import numpy as np
 
         frames = np.frombuffer(stretch, "<i2").reshape(-1, self._format.channels)
@@ -117,7 +117,7 @@ class SenderSoundChecks:
         self._position += len(frames)
         return self._keep(self._listener.feed(stretch)) if self._listener else ()
 
-    def _keep(self, keys: list[HeardKey]) -> list[HeardKey]:
+    def _keep(self, keys: list[DtmfTone]) -> list[DtmfTone]:
         self._keys += keys[: MAX_KEYS - len(self._keys)]
         return keys
 

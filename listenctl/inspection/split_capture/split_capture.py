@@ -18,8 +18,8 @@ from listenctl.capture.read_capture import is_capture
 from listenctl.errors import ListenctlError
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.split_capture.split_packets import split_packets
-from listenctl.media.files.new_files import claim
-from listenctl.media.files.recording_names import clean
+from listenctl.media.files.new_files import create_numbered
+from listenctl.media.files.recording_names import clean_for_file_name
 
 
 def split_captures(
@@ -103,7 +103,7 @@ class _Parts:
         self._within = True
         if self._place not in self._calls:
             return None
-        claimed = claim(self._folder / f"{clean(self._calls[self._place])}.jsonl")
+        claimed = create_numbered(self._folder / f"{clean_for_file_name(self._calls[self._place])}.jsonl")
         self._fd = claimed.fd
         return claimed.path
 

@@ -19,8 +19,8 @@ from listenctl.capture.packets.pcap import MAGICS
 from listenctl.capture.read_capture import read_packets
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.split_capture.pcap_writer import PcapWriter
-from listenctl.media.files.new_files import claim
-from listenctl.media.files.recording_names import clean
+from listenctl.media.files.new_files import create_numbered
+from listenctl.media.files.recording_names import clean_for_file_name
 
 _SYN, _ACK = 0x02, 0x10
 _ENDPOINT = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?:(\d{1,5})")
@@ -144,6 +144,6 @@ def _keys_of(client: str, server: str) -> Keys | None:
 
 
 def _create(folder: Path, call: str, *, sections: bool) -> PcapWriter:
-    claimed = claim(folder / f"{clean(call)}{'.pcapng' if sections else '.pcap'}")
+    claimed = create_numbered(folder / f"{clean_for_file_name(call)}{'.pcapng' if sections else '.pcap'}")
     os.close(claimed.fd)
     return PcapWriter(claimed.path, sections)

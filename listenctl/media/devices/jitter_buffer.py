@@ -45,11 +45,11 @@ class JitterBuffer:
         self._least = self._samples(_EXCESS)
 
     @property
-    def waiting(self) -> int:
+    def waiting_samples(self) -> int:
         """Samples per channel that wait."""
         return len(self._frames)
 
-    def put(self, frames: "Frames") -> None:
+    def add_frames(self, frames: "Frames") -> None:
         """Add audio; where it gets too much, the oldest goes."""
         import numpy as np
 
@@ -61,7 +61,7 @@ class JitterBuffer:
         if excess > self._samples(_EXCESS):
             self._leave_out(excess)
 
-    def take(self, count: int) -> "Frames":
+    def take_frames(self, count: int) -> "Frames":
         """Return ``count`` samples of each channel, silence for those that are missing."""
         import numpy as np
 
@@ -78,7 +78,7 @@ class JitterBuffer:
         self._watch(count)
         return self._faded(taken, ends=False) if begins else taken
 
-    def catch_up(self) -> None:
+    def skip_backlog(self) -> None:
         """Leave out what would be late, because nothing was taken for a while."""
         excess = len(self._frames) - self._cushion - self._request
         if excess > 0:

@@ -4,22 +4,22 @@ import asyncio
 
 from listenctl.errors import ListenctlError
 from listenctl.media.devices.sound_devices import (
-    OpenStream,
-    RingBuffer,
-    Stream,
+    DeviceBuffer,
+    DeviceStream,
+    OpenDeviceStream,
     is_running,
-    library,
+    load_sounddevice,
     open_device,
     start_device,
 )
-from listenctl.media.resampling import soxr_resampler
+from listenctl.media.resampling import prompt_resampler
 from listenctl.protocol.audio import Resampler
 
 _WHAT = "microphone"
 
 
 async def open_microphone(
-    device: str | None, sample_rate: int, *, open_stream: OpenStream | None = None
+    device: str | None, sample_rate: int, *, open_stream: OpenDeviceStream | None = None
 ) -> "MicrophoneSource":
     """
     Open a microphone by its number or a part of its name; None is the system's choice.
@@ -34,13 +34,13 @@ async def open_microphone(
 class MicrophoneSource:
     """What a microphone hears; silence where it is late."""
 
-    def __init__(self, device: str | None, sample_rate: int, open_stream: OpenStream | None = None) -> None:
-        self._buffer = RingBuffer(sample_rate)
+    def __init__(self, device: str | None, sample_rate: int, open_stream: OpenDeviceStream | None = None) -> None:
+        self._buffer = DeviceBuffer(sample_rate)
         self._resampler: Resampler | None = None
-        opener = open_stream or library().RawInputStream
-        self._stream: Stream = open_device(_WHAT, opener, device, sample_rate, callback=self._on_audio)
+        opener = open_stream or load_sounddevice().RawInputStream
+        self._stream: DeviceStream = open_device(_WHAT, opener, device, sample_rate, callback=self._on_audio)
         if (rate := round(self._stream.samplerate)) != sample_rate:
-            self._resampler = soxr_resampler(rate, sample_rate)
+            self._resampler = prompt_resampler(rate, sample_rate)
         start_device(_WHAT, self._stream)
 
     async def read(self, samples: int) -> bytes:
@@ -52,7 +52,7 @@ class MicrophoneSource:
         """
         if not is_running(self._stream):
             raise ListenctlError(f"{_WHAT}: stopped delivering audio; see whether it is still plugged in")
-        return self._buffer.take(samples)
+        return self._buffer.take_audio(samples)
 
     async def close(self) -> None:
         """Let go of the device."""
@@ -60,4 +60,4 @@ class MicrophoneSource:
 
     def _on_audio(self, indata: bytes, frames: int, time: object, status: object) -> None:  # noqa: ARG002
         pcm = bytes(indata)
-        self._buffer.put(self._resampler(pcm) if self._resampler else pcm)
+        self._buffer.add_audio(self._resampler(pcm) if self._resampler else pcm)

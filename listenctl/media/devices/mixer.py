@@ -7,7 +7,7 @@ from math import cos, pi, sin, sqrt
 from typing import TYPE_CHECKING, TypeAlias
 
 from listenctl.media.devices.jitter_buffer import JitterBuffer
-from listenctl.media.resampling import soxr_resampler, to_floats
+from listenctl.media.resampling import prompt_resampler, to_floats
 from listenctl.protocol.audio import AudioFormat
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Gains: TypeAlias = tuple[tuple[float, float], ...]
 """For each channel of a call, how much of it goes to the left and to the right."""
 
 
-class Ear(StrEnum):
+class ChannelChoice(StrEnum):
     """The values of ``--channel``, and what is heard without one: the channels of a stereo call, one in each ear."""
 
     BOTH = "both"
@@ -32,19 +32,24 @@ class Ear(StrEnum):
     MIX = "mix"
 
 
-_SHARES = {Ear.BOTH: (1.0, 1.0), Ear.LEFT: (1.0, 0.0), Ear.RIGHT: (0.0, 1.0), Ear.MIX: (1.0, 1.0)}
+_SHARES = {
+    ChannelChoice.BOTH: (1.0, 1.0),
+    ChannelChoice.LEFT: (1.0, 0.0),
+    ChannelChoice.RIGHT: (0.0, 1.0),
+    ChannelChoice.MIX: (1.0, 1.0),
+}
 
 
-def alone(channels: int, ear: Ear) -> Gains:
+def single_call_gains(channels: int, ear: ChannelChoice) -> Gains:
     """Return the gains of a call that is heard alone; mono is heard in both ears."""
     if channels == 1:
         return ((1.0, 1.0),)
-    if ear is Ear.BOTH:
+    if ear is ChannelChoice.BOTH:
         return ((1.0, 0.0), (0.0, 1.0))
     return tuple((share, share) for share in _SHARES[ear])
 
 
-def side_by_side(channels: int, ear: Ear, place: int, of: int) -> Gains:
+def spread_gains(channels: int, ear: ChannelChoice, place: int, of: int) -> Gains:
     """
     Return the gains of call number ``place``, from 0 on, of several that are heard from left to right.
 
@@ -56,18 +61,18 @@ def side_by_side(channels: int, ear: Ear, place: int, of: int) -> Gains:
     return tuple((share * left, share * right) for share in ((1.0,) if channels == 1 else _SHARES[ear]))
 
 
-def arrange(channels: Sequence[int], ear: Ear) -> list[Gains]:
+def stereo_gains(channels: Sequence[int], ear: ChannelChoice) -> list[Gains]:
     """Return the gains of all calls that are heard, for each of which ``channels`` says how many it has."""
     if len(channels) == 1:
-        return [alone(channels[0], ear)]
-    return [side_by_side(count, ear, place, len(channels)) for place, count in enumerate(channels)]
+        return [single_call_gains(channels[0], ear)]
+    return [spread_gains(count, ear, place, len(channels)) for place, count in enumerate(channels)]
 
 
-SAMPLE_RATE = 48000
+DEVICE_RATE = 48000
 """What every sound system takes."""
 
 
-class Mixer:
+class CallMixer:
     """
     Mix the calls that are heard; one thread may give their audio and another take the sum.
 
@@ -75,62 +80,62 @@ class Mixer:
         muted: whether silence comes out.
     """
 
-    def __init__(self, sample_rate: int = SAMPLE_RATE) -> None:
+    def __init__(self, sample_rate: int = DEVICE_RATE) -> None:
         self.muted = False
         self.sample_rate = sample_rate
         self._lock = threading.Lock()
-        self._strips: dict[str, _Strip] = {}
+        self._strips: dict[str, _MixedCall] = {}
 
-    def arrange(self, calls: Mapping[str, tuple[AudioFormat, Gains]]) -> None:
+    def set_calls(self, calls: Mapping[str, tuple[AudioFormat, Gains]]) -> None:
         """Have these calls be heard from now on and no others; what changes does so without a click."""
         with self._lock:
             for call, (audio_format, gains) in calls.items():
                 strip = self._strips.get(call)
                 if strip is None or strip.format != audio_format:
-                    strip = self._strips[call] = _Strip(audio_format, self.sample_rate)
+                    strip = self._strips[call] = _MixedCall(audio_format, self.sample_rate)
                 strip.gains = gains
             for call in self._strips.keys() - calls.keys():
                 self._strips[call].gains = None
 
-    def put(self, call: str, pcm: bytes) -> None:
+    def add_audio(self, call: str, pcm: bytes) -> None:
         """Add whole sample frames of a call; nothing becomes of them unless it is heard."""
         with self._lock:
             strip = self._strips.get(call)
             if strip is not None and strip.gains is not None:
-                strip.put(pcm)
+                strip.add_audio(pcm)
 
-    def take(self, count: int) -> "Frames":
+    def take_frames(self, count: int) -> "Frames":
         """Return the next ``count`` samples of the left and the right channel, none beyond full scale."""
         import numpy as np
 
         total = np.zeros((count, 2), np.float32)
         with self._lock:
             for strip in self._strips.values():
-                total += strip.take(count, muted=self.muted)
+                total += strip.take_frames(count, muted=self.muted)
             self._strips = {call: strip for call, strip in self._strips.items() if strip.gains is not None}
         return total.clip(-1, 1)
 
-    def catch_up(self) -> None:
+    def skip_backlog(self) -> None:
         """Drop what waited for a device that didn't take it, which would be late for long."""
         with self._lock:
             for strip in self._strips.values():
-                strip.catch_up()
+                strip.skip_backlog()
 
-    def clear(self) -> None:
+    def remove_calls(self) -> None:
         """Forget all calls; a device's library can hold on to us beyond the end, and soxr would complain of that."""
         with self._lock:
             self._strips.clear()
 
-    def retune(self, sample_rate: int) -> None:
+    def change_sample_rate(self, sample_rate: int) -> None:
         """Mix at another rate; what waits is dropped."""
         with self._lock:
             self.sample_rate = sample_rate
             for call, old in list(self._strips.items()):
-                strip = self._strips[call] = _Strip(old.format, sample_rate)
+                strip = self._strips[call] = _MixedCall(old.format, sample_rate)
                 strip.gains = old.gains
 
 
-class _Strip:
+class _MixedCall:
     """One call; ``gains`` is None when it is heard no more."""
 
     def __init__(self, audio_format: AudioFormat, sample_rate: int) -> None:
@@ -144,24 +149,24 @@ class _Strip:
         self._resamplers: list[Resampler] = []
         if audio_format.sample_rate != sample_rate:
             rates = audio_format.sample_rate, sample_rate
-            self._resamplers = [soxr_resampler(*rates) for _ in range(audio_format.channels)]
+            self._resamplers = [prompt_resampler(*rates) for _ in range(audio_format.channels)]
 
-    def put(self, pcm: bytes) -> None:
+    def add_audio(self, pcm: bytes) -> None:
         import numpy as np
 
         samples = np.frombuffer(pcm, "<i2").reshape(-1, self.format.channels)
         channels = [samples[:, channel].tobytes() for channel in range(self.format.channels)]
         if self._resamplers:
             channels = [resample(one) for resample, one in zip(self._resamplers, channels, strict=True)]
-        self._buffer.put(np.column_stack([to_floats(one) for one in channels]))
+        self._buffer.add_frames(np.column_stack([to_floats(one) for one in channels]))
 
-    def catch_up(self) -> None:
-        self._buffer.catch_up()
+    def skip_backlog(self) -> None:
+        self._buffer.skip_backlog()
 
-    def take(self, count: int, *, muted: bool) -> "Frames":
+    def take_frames(self, count: int, *, muted: bool) -> "Frames":
         import numpy as np
 
-        frames = self._buffer.take(count)
+        frames = self._buffer.take_frames(count)
         silent = muted or self.gains is None
         gains = self._silent if silent else np.array(self.gains, np.float32)
         heard: Frames = frames @ gains

@@ -17,7 +17,7 @@ _CUSHION = 0.04
 _MAX_NAMED = 8
 
 
-class Stream(Protocol):
+class DeviceStream(Protocol):
     """A sound device that was opened."""
 
     @property
@@ -35,11 +35,11 @@ class Stream(Protocol):
         """Stop, throwing away what is waiting."""
 
 
-OpenStream = Callable[..., Stream]
+OpenDeviceStream = Callable[..., DeviceStream]
 """``sounddevice.RawInputStream`` or ``RawOutputStream``, or what stands for one in a test."""
 
 
-class RingBuffer:
+class DeviceBuffer:
     """
     Audio between a device and the event loop, which keep different time: what is too much or too little is evened out.
 
@@ -53,14 +53,14 @@ class RingBuffer:
         self._pcm = bytearray()
         self._filling = True
 
-    def put(self, pcm: bytes) -> None:
+    def add_audio(self, pcm: bytes) -> None:
         """Add audio; where it gets too much, the oldest goes."""
         with self._lock:
             self._pcm += pcm
             if len(self._pcm) > self._limit:
                 del self._pcm[: len(self._pcm) - self._limit]
 
-    def take(self, samples: int) -> bytes:
+    def take_audio(self, samples: int) -> bytes:
         """Return ``samples`` samples, silence for those that are missing."""
         wanted = samples * SAMPLE_BYTES
         with self._lock:
@@ -72,7 +72,7 @@ class RingBuffer:
         return taken.ljust(wanted, b"\0")
 
 
-def library() -> Any:
+def load_sounddevice() -> Any:
     """
     Return the sounddevice module.
 
@@ -83,12 +83,12 @@ def library() -> Any:
         import sounddevice
     except OSError as exc:
         advice = "install it (Debian and Ubuntu: apt install libportaudio2)"
-        raise MissingLibrary(f"sound devices need the PortAudio library, which is missing; {advice}") from exc
+        raise MissingPortAudio(f"sound devices need the PortAudio library, which is missing; {advice}") from exc
     _silence_alsa()
     return sounddevice
 
 
-class MissingLibrary(ListenctlError):
+class MissingPortAudio(ListenctlError):
     """PortAudio isn't installed, which doesn't change while we run."""
 
 
@@ -101,7 +101,7 @@ def _silence_alsa() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class SoundDevice:
     """A sound device as ``--device`` can name it; ``inputs`` and ``outputs`` are channels."""
 
     number: int
@@ -114,18 +114,18 @@ class Device:
     default_output: bool
 
 
-def list_devices() -> list[Device]:
+def list_devices() -> list[SoundDevice]:
     """
     Return all sound devices of this machine.
 
     Raises:
         ListenctlError: PortAudio is missing.
     """
-    sound = library()
+    sound = load_sounddevice()
     systems = sound.query_hostapis()
     default_input, default_output = sound.default.device
     return [
-        Device(
+        SoundDevice(
             number=number,
             name=str(found["name"]),
             system=str(systems[found["hostapi"]]["name"]),
@@ -139,7 +139,9 @@ def list_devices() -> list[Device]:
     ]
 
 
-def open_device(what: str, open_stream: OpenStream, device: str | None, sample_rate: int, **options: object) -> Stream:
+def open_device(
+    what: str, open_stream: OpenDeviceStream, device: str | None, sample_rate: int, **options: object
+) -> DeviceStream:
     """
     Open a device for 16-bit samples, one channel without ``channels``, at its own rate if it refuses ``sample_rate``.
 
@@ -151,7 +153,7 @@ def open_device(what: str, open_stream: OpenStream, device: str | None, sample_r
         ListenctlError: There is none, or it can't be used.
     """
     choice = _choice(device)
-    errors = (ValueError, OSError, library().PortAudioError)
+    errors = (ValueError, OSError, load_sounddevice().PortAudioError)
     options = {"device": choice, "channels": 1, "dtype": "int16"} | options
     try:
         return open_stream(samplerate=sample_rate, **options)
@@ -165,7 +167,7 @@ def open_device(what: str, open_stream: OpenStream, device: str | None, sample_r
             raise ListenctlError(f"{name}: can't be opened: {_reason(exc)}; {advice}") from exc
 
 
-def check_output(what: str, device: str) -> None:
+def check_output_device(what: str, device: str) -> None:
     """
     Tell a device that can't be used now from one that isn't there.
 
@@ -175,7 +177,7 @@ def check_output(what: str, device: str) -> None:
     Raises:
         UsageError: none of those that play is meant by ``device``; where none plays nothing is wrong with the name.
     """
-    sound = library()
+    sound = load_sounddevice()
     try:
         sound.query_devices(_choice(device), "output")
     except (ValueError, sound.PortAudioError) as exc:
@@ -189,7 +191,7 @@ def _choice(device: str | None) -> int | str | None:
     return int(device) if device and device.isascii() and device.isdecimal() else device
 
 
-def start_device(what: str, stream: Stream) -> None:
+def start_device(what: str, stream: DeviceStream) -> None:
     """
     Start a device.
 
@@ -198,16 +200,16 @@ def start_device(what: str, stream: Stream) -> None:
     """
     try:
         stream.start()
-    except (OSError, library().PortAudioError) as exc:
+    except (OSError, load_sounddevice().PortAudioError) as exc:
         stream.close()
         raise ListenctlError(f"{what}: can't be started: {_reason(exc)}; see whether another program holds it") from exc
 
 
-def is_running(stream: Stream) -> bool:
+def is_running(stream: DeviceStream) -> bool:
     """Whether a device still takes or delivers audio."""
     try:
         return stream.active
-    except library().PortAudioError:
+    except load_sounddevice().PortAudioError:
         return False
 
 

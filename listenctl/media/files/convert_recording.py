@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from listenctl.errors import ListenctlError
-from listenctl.media.files.new_files import create
+from listenctl.media.files.new_files import create_new
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ _SHORTEST_MEASURABLE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Codec:
+class AudioCodec:
     """What soundfile calls a format, and the sample rates that it can hold, in ascending order."""
 
     container: str
@@ -64,10 +64,10 @@ class Codec:
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 CODECS = {
-    "flac": Codec("FLAC", "PCM_16", lossless=True, rates=range(1, 655_351)),
-    "ogg": Codec("OGG", "OPUS", lossless=False, rates=(8000, 12000, 16000, 24000, 48000)),
-    "mp3": Codec("MP3", "MPEG_LAYER_III", lossless=False, rates=_MP3_RATES),
-    "raw": Codec("RAW", "PCM_16", lossless=True, rates=range(1, 1 << 32)),
+    "flac": AudioCodec("FLAC", "PCM_16", lossless=True, rates=range(1, 655_351)),
+    "ogg": AudioCodec("OGG", "OPUS", lossless=False, rates=(8000, 12000, 16000, 24000, 48000)),
+    "mp3": AudioCodec("MP3", "MPEG_LAYER_III", lossless=False, rates=_MP3_RATES),
+    "raw": AudioCodec("RAW", "PCM_16", lossless=True, rates=range(1, 1 << 32)),
 }
 
 
@@ -79,7 +79,7 @@ class Conversion:
     warnings: tuple[str, ...] = ()
 
 
-def convert(wav: Path, target: Path, kind: str) -> Conversion:
+def convert_wav(wav: Path, target: Path, kind: str) -> Conversion:
     """
     Make ``target`` of a finished recording; ``kind`` is one of ``CODECS``.
 
@@ -123,7 +123,7 @@ def _convert(source: Any, target: Path, kind: str) -> tuple[str, ...]:
 
 def _publish(part: Path, target: Path) -> None:
     """Give a file its name, which must be free; not every file system has links, so an empty file holds the name."""
-    os.close(create(target))
+    os.close(create_new(target))
     try:
         part.replace(target)
     except OSError:
@@ -131,10 +131,10 @@ def _publish(part: Path, target: Path) -> None:
         raise
 
 
-class _Tally:
+class _AudioDigest:
     """What is needed to tell whether two runs through the same audio are alike."""
 
-    def __init__(self, codec: Codec, sample_rate: int, channels: int) -> None:
+    def __init__(self, codec: AudioCodec, sample_rate: int, channels: int) -> None:
         self.sample_rate = sample_rate
         self.channels = channels
         self.samples = 0
@@ -157,10 +157,10 @@ class _Tally:
         return [math.sqrt(energy / max(1, self.samples)) for energy in self._energy]
 
 
-def _encode(source: Any, part: Path, codec: Codec, rate: int) -> _Tally:
+def _encode(source: Any, part: Path, codec: AudioCodec, rate: int) -> _AudioDigest:
     import soundfile
 
-    tally = _Tally(codec, rate, source.channels)
+    tally = _AudioDigest(codec, rate, source.channels)
     with soundfile.SoundFile(part, "w", rate, source.channels, **codec.layout) as sink:
         for block in _resampled(_blocks(source, codec.dtype), source, rate, codec.dtype):
             sink.write(block)
@@ -168,13 +168,13 @@ def _encode(source: Any, part: Path, codec: Codec, rate: int) -> _Tally:
     return tally
 
 
-def _decode(part: Path, codec: Codec, written: _Tally) -> _Tally:
+def _decode(part: Path, codec: AudioCodec, written: _AudioDigest) -> _AudioDigest:
     import soundfile
 
     # Only raw audio must be told what it is; elsewhere the file itself says, and is checked.
     layout = (written.sample_rate, written.channels) if codec.container == "RAW" else ()
     with soundfile.SoundFile(part, "r", *layout, **(codec.layout if layout else {})) as file:
-        tally = _Tally(codec, file.samplerate, file.channels)
+        tally = _AudioDigest(codec, file.samplerate, file.channels)
         for block in _blocks(file, codec.dtype):
             tally.add(block)
     return tally
@@ -200,7 +200,7 @@ def _resampled(blocks: "Iterator[Block]", source: Any, rate: int, dtype: str) ->
     yield stream.resample_chunk(np.empty((0, source.channels), dtype), last=True)
 
 
-def _fault(source: Any, written: _Tally, decoded: _Tally) -> str:
+def _fault(source: Any, written: _AudioDigest, decoded: _AudioDigest) -> str:
     """Say how the result differs from the WAV, or nothing."""
     if (decoded.sample_rate, decoded.channels) != (written.sample_rate, written.channels):
         return f"reads back as {decoded.channels} channels at {decoded.sample_rate} Hz"

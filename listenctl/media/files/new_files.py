@@ -11,28 +11,28 @@ FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
 
-class Claim(NamedTuple):
+class NewFile(NamedTuple):
     """A new empty file: the descriptor it is written through, and its path."""
 
     fd: int
     path: Path
 
 
-def claim(path: Path) -> Claim:
+def create_numbered(path: Path) -> NewFile:
     """
     Create ``path``, or where that is taken `NAME-2`, `NAME-3`…; folders are made as needed.
 
     Raises:
         OSError: The file or a folder can't be made.
     """
-    make_folder(path.parent)
+    make_private_folder(path.parent)
     for name in _numbered(path):
         with suppress(FileExistsError):
-            return Claim(create(name), name)
+            return NewFile(create_new(name), name)
     raise AssertionError("unreachable: numbers don't end")
 
 
-def claim_recording(path: Path, labels: Sequence[str], final_extension: str = ".wav") -> list[Claim]:
+def create_recording_files(path: Path, labels: Sequence[str], final_extension: str = ".wav") -> list[NewFile]:
     """
     Create the audio files of a recording, all with the same number or none: one for each label (`NAME-left.wav`,
     `NAME-right.wav`).
@@ -43,7 +43,7 @@ def claim_recording(path: Path, labels: Sequence[str], final_extension: str = ".
     Raises:
         OSError: A file or a folder can't be made; then none is.
     """
-    make_folder(path.parent)
+    make_private_folder(path.parent)
     stem = str(path.with_suffix(""))
     for number in count(1):
         base = stem if number == 1 else f"{stem}-{number}"
@@ -59,22 +59,22 @@ def claim_recording(path: Path, labels: Sequence[str], final_extension: str = ".
     raise AssertionError("unreachable: numbers don't end")
 
 
-def create(path: Path | str) -> int:
+def create_new(path: Path | str) -> int:
     """Create a file that wasn't there and return its descriptor, for reading and writing."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
 
 
-def abandon(claimed: Claim) -> None:
+def remove_new_file(claimed: NewFile) -> None:
     """Close a claimed file and take it away again."""
     os.close(claimed.fd)
     claimed.path.unlink(missing_ok=True)
 
 
-def make_folder(folder: Path) -> None:
+def make_private_folder(folder: Path) -> None:
     """Make a folder and those above it, for its owner only; `mkdir(parents=True)` would open the upper ones to all."""
     if folder.is_dir() or folder == folder.parent:
         return
-    make_folder(folder.parent)
+    make_private_folder(folder.parent)
     with suppress(FileExistsError):
         folder.mkdir(FOLDER_MODE)
 
@@ -85,14 +85,14 @@ def _numbered(path: Path) -> Iterator[Path]:
         yield path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
-def _create_all(names: Sequence[str]) -> list[Claim]:
+def _create_all(names: Sequence[str]) -> list[NewFile]:
     """Create all files or none."""
-    made: list[Claim] = []
+    made: list[NewFile] = []
     try:
         # Those made before one fails are in the list by then.
-        made.extend(Claim(create(name), Path(name)) for name in names)
+        made.extend(NewFile(create_new(name), Path(name)) for name in names)
     except OSError:
         for claimed in made:
-            abandon(claimed)
+            remove_new_file(claimed)
         raise
     return made

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from listenctl.errors import UsageError
 
-KINDS = {".wav": "wav", ".flac": "flac", ".ogg": "ogg", ".opus": "ogg", ".mp3": "mp3", ".raw": "raw"}
+FORMATS_BY_EXTENSION = {".wav": "wav", ".flac": "flac", ".ogg": "ogg", ".opus": "ogg", ".mp3": "mp3", ".raw": "raw"}
 UNKNOWN = "unknown"
 
 _DEFAULT_NAME = "{callSid}.wav"
@@ -37,40 +37,42 @@ Lookup = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class TemplateField:
     """A placeholder in a name template."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
+class RecordingDestination:
     """
     Where the recordings of a server go: a folder, a name template, one file name, or stdout.
 
     ``pieces`` make the path without its extension; there are none for stdout.
     """
 
-    pieces: tuple[str | Field, ...]
+    pieces: tuple[str | TemplateField, ...]
     extension: str
 
     @classmethod
-    def parse(cls, text: str, *, kind: str | None = None) -> "Destination":
+    def parse(cls, text: str, *, kind: str | None = None) -> "RecordingDestination":
         """Understand DEST; ``kind`` is what ``--format`` says and goes before the extension in ``text``."""
-        if kind is not None and kind not in KINDS.values():
-            raise UsageError(f"format {kind!r} isn't known; use one of {', '.join(sorted(set(KINDS.values())))}")
+        if kind is not None and kind not in FORMATS_BY_EXTENSION.values():
+            raise UsageError(
+                f"format {kind!r} isn't known; use one of {', '.join(sorted(set(FORMATS_BY_EXTENSION.values())))}"
+            )
         if text == "-":
             return cls._stdout(kind or "wav")
         if not text or "\0" in text:
             raise UsageError("the destination is empty or holds a NUL; give a folder, a name template or -")
         pieces = parse_template(_with_file_name(text))
         name, extension = _cut_extension(pieces[-1])
-        if kind not in (None, KINDS[extension]):
+        if kind not in (None, FORMATS_BY_EXTENSION[extension]):
             extension = f".{kind}"
         return cls((*pieces[:-1], name), extension)
 
     @classmethod
-    def _stdout(cls, kind: str) -> "Destination":
+    def _stdout(cls, kind: str) -> "RecordingDestination":
         if kind not in ("wav", "raw"):
             raise UsageError(f"stdout takes wav or raw audio while a call lasts, not {kind}; give a file name for that")
         return cls((), f".{kind}")
@@ -83,7 +85,7 @@ class Destination:
     @property
     def kind(self) -> str:
         """Format of the finished file: ``wav``, ``flac``, ``ogg``, ``mp3`` or ``raw``."""
-        return KINDS[self.extension]
+        return FORMATS_BY_EXTENSION[self.extension]
 
     def check_folder(self) -> None:
         """
@@ -108,7 +110,7 @@ class Destination:
     def wav_path(self, lookup: Lookup, started: datetime) -> Path:
         """Return the WAV that a call is recorded to; it may be taken already, so claim it."""
         text = "".join(
-            piece if isinstance(piece, str) else _when(piece.name, started) or clean(lookup(piece.name))
+            piece if isinstance(piece, str) else _when(piece.name, started) or clean_for_file_name(lookup(piece.name))
             for piece in self.pieces
         )
         folder, slash, name = text.rpartition("/")
@@ -122,9 +124,9 @@ def _when(field: str, started: datetime) -> str | None:
     return None if layout is None else started.astimezone(UTC).strftime(layout)
 
 
-def parse_template(text: str) -> list[str | Field]:
+def parse_template(text: str) -> list[str | TemplateField]:
     """Cut a name template at its placeholders; the last piece is always text."""
-    pieces: list[str | Field] = []
+    pieces: list[str | TemplateField] = []
     literal = ""
     for token in _TOKEN.finditer(text):
         if token["stray"]:
@@ -134,12 +136,12 @@ def parse_template(text: str) -> list[str | Field]:
             continue
         if not _FIELD.fullmatch(token["field"]):
             raise _template_error(text, token.start(), f"{token[0]!r} names no metadata field")
-        pieces += [literal, Field(token["field"])]
+        pieces += [literal, TemplateField(token["field"])]
         literal = ""
     return [*pieces, literal]
 
 
-def clean(value: object) -> str:
+def clean_for_file_name(value: object) -> str:
     """Make a value from the wire harmless as part of a file name; what can't stand in one is ``unknown``."""
     match value:
         case bool():
@@ -175,20 +177,22 @@ def _with_file_name(text: str) -> str:
     if text.endswith("/"):
         return text + _DEFAULT_NAME
     extension = PurePosixPath(text).suffix.lower()
-    if "{" in text or "}" in text or extension in KINDS or extension in _OTHER_AUDIO:
+    if "{" in text or "}" in text or extension in FORMATS_BY_EXTENSION or extension in _OTHER_AUDIO:
         return text
     return f"{text}/{_DEFAULT_NAME}"
 
 
-def _cut_extension(last: str | Field) -> tuple[str, str]:
+def _cut_extension(last: str | TemplateField) -> tuple[str, str]:
     """Part the last piece of a template from the extension, which is ``.wav`` where none stands."""
     name = last if isinstance(last, str) else ""
     start = name.rfind(".")
     extension = name[start:].lower() if start >= 0 else ""
-    if extension in KINDS:
+    if extension in FORMATS_BY_EXTENSION:
         return name[:start], extension
     if _EXTENSION.fullmatch(extension):
-        raise UsageError(f"can't record to {extension} files; end the name with one of {', '.join(KINDS)}")
+        raise UsageError(
+            f"can't record to {extension} files; end the name with one of {', '.join(FORMATS_BY_EXTENSION)}"
+        )
     return name, ".wav"
 
 

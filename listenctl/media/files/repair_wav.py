@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from listenctl.errors import ListenctlError
-from listenctl.media.files.new_files import Claim, abandon, claim, create
-from listenctl.media.files.recording_names import KINDS
+from listenctl.media.files.new_files import NewFile, create_new, create_numbered, remove_new_file
+from listenctl.media.files.recording_names import FORMATS_BY_EXTENSION
 from listenctl.media.files.wav_header import CHUNK, SIZE_LIMIT, WavInfo, is_chunk_id, read_header, wav_header
 from listenctl.protocol.audio import AudioFormat
 
@@ -25,7 +25,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class WavDiagnosis:
     """What a file holds, and what its header has wrong about it; a healthy file has no problems."""
 
     format: AudioFormat
@@ -45,15 +45,15 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
-class Recovery:
+class RepairedWav:
     """What became of a file: ``output`` is the mended copy, or None where the file was healthy."""
 
     source: Path
     output: Path | None
-    diagnosis: Diagnosis
+    diagnosis: WavDiagnosis
 
 
-def recover(path: Path, *, output: Path | None = None, assumed: AudioFormat | None = None) -> Recovery:
+def repair_wav(path: Path, *, output: Path | None = None, assumed: AudioFormat | None = None) -> RepairedWav:
     """
     Write a mended copy of ``path`` unless it is healthy.
 
@@ -70,16 +70,16 @@ def recover(path: Path, *, output: Path | None = None, assumed: AudioFormat | No
         raise ListenctlError(f"{path}: {problem}; give the path of a recording")
     try:
         with path.open("rb") as file:
-            diagnosis = examine(file, assumed=assumed)
+            diagnosis = diagnose_wav(file, assumed=assumed)
             written = _write_copy(file, path, output, diagnosis) if diagnosis.problems else None
     except FileExistsError as exc:
         raise ListenctlError(f"{exc.filename}: exists already; give another name") from exc
     except OSError as exc:
         raise ListenctlError(f"{exc.filename or path}: {exc.strerror}; the original is unchanged") from exc
-    return Recovery(path, written, diagnosis)
+    return RepairedWav(path, written, diagnosis)
 
 
-def examine(file: BinaryIO, *, assumed: AudioFormat | None = None) -> Diagnosis:
+def diagnose_wav(file: BinaryIO, *, assumed: AudioFormat | None = None) -> WavDiagnosis:
     """Hold the header of a file against what the file holds, without reading the audio."""
     size = file.seek(0, SEEK_END)
     try:
@@ -101,10 +101,10 @@ def examine(file: BinaryIO, *, assumed: AudioFormat | None = None) -> Diagnosis:
     return _diagnosis(info.format, info.data_offset, audio_bytes, problems)
 
 
-def _diagnosis(audio_format: AudioFormat, offset: int, audio_bytes: int, problems: list[str]) -> Diagnosis:
+def _diagnosis(audio_format: AudioFormat, offset: int, audio_bytes: int, problems: list[str]) -> WavDiagnosis:
     if audio_bytes % audio_format.frame_bytes:
         problems.append("its audio ends in the middle of a sample")
-    return Diagnosis(audio_format, offset, audio_format.samples(audio_bytes), tuple(problems))
+    return WavDiagnosis(audio_format, offset, audio_format.samples(audio_bytes), tuple(problems))
 
 
 def _audio_bytes(file: BinaryIO, info: WavInfo, size: int) -> tuple[int, str]:
@@ -137,26 +137,26 @@ def _only_chunks_follow(file: BinaryIO, offset: int, size: int) -> bool:
     return False
 
 
-def _write_copy(file: BinaryIO, path: Path, output: Path | None, diagnosis: Diagnosis) -> Path:
-    claimed = Claim(create(output), output) if output else claim(_default_output(path))
+def _write_copy(file: BinaryIO, path: Path, output: Path | None, diagnosis: WavDiagnosis) -> Path:
+    claimed = NewFile(create_new(output), output) if output else create_numbered(_default_output(path))
     try:
         with os.fdopen(claimed.fd, "wb", closefd=False) as target:
             target.write(wav_header(diagnosis.format, diagnosis.data_bytes))
             _copy(file, target, diagnosis)
         os.fsync(claimed.fd)
     except BaseException:
-        abandon(claimed)
+        remove_new_file(claimed)
         raise
     os.close(claimed.fd)
     return claimed.path
 
 
 def _default_output(path: Path) -> Path:
-    name = path.stem if path.suffix.lower() in KINDS else path.name
+    name = path.stem if path.suffix.lower() in FORMATS_BY_EXTENSION else path.name
     return path.with_name(f"{name}.recovered.wav")
 
 
-def _copy(source: BinaryIO, target: BinaryIO, diagnosis: Diagnosis) -> None:
+def _copy(source: BinaryIO, target: BinaryIO, diagnosis: WavDiagnosis) -> None:
     source.seek(diagnosis.data_offset)
     left = diagnosis.data_bytes
     while left:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
-from listenctl.media.files.new_files import Claim, abandon, claim_recording
+from listenctl.media.files.new_files import NewFile, create_recording_files, remove_new_file
 from listenctl.media.files.wav_header import HEADER_BYTES, wav_header
 from listenctl.protocol.audio import AudioFormat
 
@@ -27,7 +27,7 @@ class WavFile:
         claimed: a new, empty file, which is this object's from now on.
     """
 
-    def __init__(self, claimed: Claim, audio_format: AudioFormat) -> None:
+    def __init__(self, claimed: NewFile, audio_format: AudioFormat) -> None:
         self.path = claimed.path
         self._fd = claimed.fd
         self._format = audio_format
@@ -37,7 +37,7 @@ class WavFile:
         self.size = 0
         self.write_header()
 
-    def append(self, data: bytes) -> None:
+    def append_audio(self, data: bytes) -> None:
         """Add audio; the header follows when enough has come together."""
         size = self.size
         try:
@@ -82,7 +82,7 @@ class WavFile:
         self.size += length
         self.write_header()
 
-    def drop(self, length: int) -> None:
+    def remove_last(self, length: int) -> None:
         """Take back the last ``length`` bytes, because another file of the same call couldn't take its own."""
         self.size -= length
         self._overhang = True
@@ -115,7 +115,7 @@ class WavFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
+class PositionShift:
     """From call position ``position`` on, the file is ``offset`` samples ahead of the call."""
 
     position: int
@@ -123,7 +123,7 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class UnrecordedAudio:
     """From call position ``position`` on, ``samples`` samples per channel couldn't be written."""
 
     position: int
@@ -154,16 +154,16 @@ class Recording:
     ) -> None:
         self.layout = layout
         self.fill = fill
-        self.shifts: list[Shift] = []
-        self.losses: list[Loss] = []
+        self.shifts: list[PositionShift] = []
+        self.losses: list[UnrecordedAudio] = []
         self._set_format(audio_format)
         self._next = 0
-        claims = claim_recording(path, self._map.labels, final_extension)
+        claims = create_recording_files(path, self._map.labels, final_extension)
         try:
             self.files = [WavFile(claimed, self._map.output_format) for claimed in claims]
         except OSError:
             for claimed in claims:
-                abandon(claimed)
+                remove_new_file(claimed)
             raise
 
     def _set_format(self, audio_format: AudioFormat) -> None:
@@ -211,7 +211,7 @@ class Recording:
         """Bytes of audio in all files."""
         return sum(file.size for file in self.files)
 
-    def write(self, position: int, data: bytes) -> None:
+    def write_audio(self, position: int, data: bytes) -> None:
         """
         Record whole sample frames that begin at ``position`` of the call.
 
@@ -237,7 +237,7 @@ class Recording:
                 file.append_silence(missing * self.output_format.frame_bytes)
         else:
             self._shift(position, -missing)
-        self.losses.append(Loss(self._next, missing))
+        self.losses.append(UnrecordedAudio(self._next, missing))
         self._next = position
 
     def insert_silence(self, position: int, samples: int) -> None:
@@ -257,8 +257,8 @@ class Recording:
             self.layout = ChannelLayout.AS_IS  # What was rearranged already stays so; all else isn't any more.
         self._set_format(audio_format)
         self._next = int(self._next * ratio)
-        self.losses = [Loss(int(loss.position * ratio), int(loss.samples * ratio)) for loss in self.losses]
-        self.shifts = [Shift(int(shift.position * ratio), int(shift.offset * ratio)) for shift in self.shifts]
+        self.losses = [UnrecordedAudio(int(loss.position * ratio), int(loss.samples * ratio)) for loss in self.losses]
+        self.shifts = [PositionShift(int(shift.position * ratio), int(shift.offset * ratio)) for shift in self.shifts]
         for file in self.files:
             file.change_format(self.output_format)
         if ahead := self.samples - self.file_position(self._next):
@@ -279,15 +279,15 @@ class Recording:
             file.close()
 
     def _shift(self, position: int, offset: int) -> None:
-        self.shifts.append(Shift(position, offset))
+        self.shifts.append(PositionShift(position, offset))
 
     def _append(self, outputs: Sequence[bytes]) -> None:
         for index, (file, output) in enumerate(zip(self.files, outputs, strict=True)):
             try:
-                file.append(output)
+                file.append_audio(output)
             except OSError:
                 for written in self.files[:index]:
-                    written.drop(len(output))
+                    written.remove_last(len(output))
                 raise
 
 

@@ -9,17 +9,17 @@ from typing import Protocol
 
 from listenctl.errors import UsageError
 from listenctl.media.devices.microphone import open_microphone
-from listenctl.media.files.sound_files import FileSource, channels_of
 from listenctl.media.sources.pipe_source import open_pipe
-from listenctl.media.sources.sample_speech import speech
-from listenctl.media.sources.tones import Tone
+from listenctl.media.sources.sample_speech import sample_speech
+from listenctl.media.sources.sound_file_source import SoundFileSource, count_channels
+from listenctl.media.sources.tones import SineTone
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
 
 _TONE_DB = -12.0
 _TONE_BLOCK = 4096
 
 
-class Source(Protocol):
+class AudioSource(Protocol):
     """One channel of audio, read at the speed at which it is needed."""
 
     async def read(self, samples: int) -> bytes:
@@ -33,7 +33,7 @@ class Source(Protocol):
         """Let go of the file or device."""
 
 
-async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> Source:
+async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> AudioSource:
     """
     Open ``spec``: a file, ``tone:HZ``, ``tone:HZ@DBFS``, ``silence``, ``speech``, ``mic``, ``mic:DEVICE`` or ``-``.
 
@@ -51,7 +51,7 @@ async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channe
         raise UsageError(f"{spec}: has one channel only; give the other party a source of its own")
     match kind:
         case "silence" if spec == kind:
-            return Silence()
+            return SilenceSource()
         case "tone":
             return _tone(spec, detail, sample_rate)
         case "mic":
@@ -60,7 +60,7 @@ async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channe
             return PcmSource(_speech(sample_rate, channel or 0), loop=loop)
         case "-" if spec == kind:
             return await open_pipe(0, sample_rate, channel=channel or 0)
-    return await FileSource.open(spec, sample_rate, loop=loop, channel=channel)
+    return await SoundFileSource.open(spec, sample_rate, loop=loop, channel=channel)
 
 
 def is_microphone(spec: str) -> bool:
@@ -78,10 +78,10 @@ def has_second_channel(spec: str) -> bool:
     kind = spec.partition(":")[0]
     if spec in ("silence", "-") or kind in ("tone", "mic"):
         return False
-    return spec == "speech" or channels_of(spec) > 1
+    return spec == "speech" or count_channels(spec) > 1
 
 
-def mix(mix_type: str, caller: bytes, callee: bytes) -> bytes:
+def mix_parties(mix_type: str, caller: bytes, callee: bytes) -> bytes:
     """
     Return the audio that jambonz sends for what both parties say (protocol.md 3.1).
 
@@ -99,7 +99,7 @@ def mix(mix_type: str, caller: bytes, callee: bytes) -> bytes:
     return mixed
 
 
-class Silence:
+class SilenceSource:
     """Nothing, for ever."""
 
     async def read(self, samples: int) -> bytes:
@@ -135,7 +135,7 @@ class PcmSource:
 class ToneSource:
     """A tone without end, computed in blocks: for single frames it takes ten times as long."""
 
-    def __init__(self, tone: Tone) -> None:
+    def __init__(self, tone: SineTone) -> None:
         self._tone = tone
         self._computed = 0
         self._block = b""
@@ -167,7 +167,7 @@ def _tone(spec: str, detail: str, sample_rate: int) -> ToneSource:
         raise UsageError(f"{spec}: must be above 0 and below {sample_rate / 2:g} Hz, half the sample rate")
     if not -120 <= level_db <= 0:
         raise UsageError(f"{spec}: the level must be between -120 and 0 dBFS")
-    return ToneSource(Tone(frequency, sample_rate, level_db))
+    return ToneSource(SineTone(frequency, sample_rate, level_db))
 
 
 @lru_cache(maxsize=4)
@@ -175,4 +175,4 @@ def _speech(sample_rate: int, channel: int) -> bytes:
     """Return a channel of the speech; kept, since many calls at once say the same."""
     import numpy as np
 
-    return np.frombuffer(speech(AudioFormat(sample_rate, 2)), "<i2")[channel::2].tobytes()
+    return np.frombuffer(sample_speech(AudioFormat(sample_rate, 2)), "<i2")[channel::2].tobytes()

@@ -2,7 +2,7 @@
 
 from listenctl.errors import UsageError
 from listenctl.media.files.wav_header import CHUNK, EXTENSIBLE, PCM
-from listenctl.media.resampling import SoxrResampler, to_pcm
+from listenctl.media.resampling import StreamResampler, to_pcm
 from listenctl.protocol.audio import SAMPLE_BYTES, SampleAssembler
 
 _OPENING_BYTES = 4
@@ -18,7 +18,7 @@ _DEPTHS = {PCM: (8, 16, 24, 32), _FLOAT: (32, 64)}
 _ADVICE = "pipe raw 16-bit little-endian samples or a WAV, as from sox FILE -t wav -"
 
 
-class StreamDecoder:
+class PipeDecoder:
     """
     Make one channel at the rate of the call out of the bytes of a pipe.
 
@@ -35,7 +35,7 @@ class StreamDecoder:
         self._pending = b""
         self._left: int | None = None
         self._frames = SampleAssembler(SAMPLE_BYTES)
-        self._resampler: SoxrResampler | None = None
+        self._resampler: StreamResampler | None = None
 
     def feed(self, data: bytes) -> bytes:
         """Return the samples that ``data`` completes."""
@@ -49,7 +49,7 @@ class StreamDecoder:
             raise UsageError(f"-: stdin is {opening.decode()}; {_ADVICE}")
         return self._raw() if opening != b"RIFF" else self._wav()
 
-    def finish(self) -> bytes:
+    def end_stream(self) -> bytes:
         """Return what is left when nothing more comes; half a sample is none."""
         if not self._known and self._pending[:_OPENING_BYTES] == b"RIFF":
             raise UsageError(f"-: the WAV on stdin ends within its header; {_ADVICE}")
@@ -93,7 +93,7 @@ class StreamDecoder:
         self._encoding, self._width = encoding, bits // 8
         self._frames = SampleAssembler(self._width * channels)
         if rate != self._sample_rate:
-            self._resampler = SoxrResampler(rate, self._sample_rate)
+            self._resampler = StreamResampler(rate, self._sample_rate)
 
     def _begin(self, data: bytes) -> bytes:
         self._known = True

@@ -13,7 +13,7 @@ import threading
 from contextlib import suppress
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.media.sources.pipe_decoder import StreamDecoder
+from listenctl.media.sources.pipe_decoder import PipeDecoder
 from listenctl.protocol.audio import SAMPLE_BYTES
 
 _MAX_WAITING = 1 << 20
@@ -42,10 +42,10 @@ async def open_pipe(
         raise UsageError("-: stdin is closed; pipe audio in") from exc
     if os.isatty(fd):
         raise UsageError("-: stdin is a terminal; pipe raw 16-bit audio or a WAV in")
-    source = PipeSource(fd, StreamDecoder(sample_rate, channel=channel), lossless=lossless or stat.S_ISREG(mode))
+    source = PipeSource(fd, PipeDecoder(sample_rate, channel=channel), lossless=lossless or stat.S_ISREG(mode))
     with suppress(TimeoutError):
         async with asyncio.timeout(patience):
-            await source.begun()
+            await source.wait_for_audio()
     return source
 
 
@@ -57,7 +57,7 @@ class PipeSource:
         lossless: whether to wait rather than to go on with silence, because the data are there in any case.
     """
 
-    def __init__(self, fd: int, decoder: StreamDecoder, *, lossless: bool = False) -> None:
+    def __init__(self, fd: int, decoder: PipeDecoder, *, lossless: bool = False) -> None:
         self._fd = fd
         self._decoder = decoder
         self._lossless = lossless
@@ -71,7 +71,7 @@ class PipeSource:
         self._arrived = asyncio.Event()
         threading.Thread(target=self._run, name="listenctl-pipe", daemon=True).start()
 
-    async def begun(self) -> None:
+    async def wait_for_audio(self) -> None:
         """Wait until there is audio, or there will be none; raises as ``read`` does."""
         await self._until(SAMPLE_BYTES)
         self._check()
@@ -118,7 +118,7 @@ class PipeSource:
         try:
             while not self._closed and (data := self._read()):
                 self._put(self._decoder.feed(data))
-            self._put(self._decoder.finish())
+            self._put(self._decoder.end_stream())
             if self._silent:
                 self._error = ListenctlError("stdin: no audio came; pipe raw 16-bit samples or a WAV in")
         except UsageError as exc:

@@ -14,11 +14,11 @@ from importlib import resources
 
 from listenctl.protocol.audio import AudioFormat
 
-SPEECH_KEY_PRESS = 8.0
+SPEECH_DIGIT_AT = 8.0
 """Seconds into the speech at which the caller, asked for it, presses 1."""
 
 
-def speech(audio_format: AudioFormat) -> bytes:
+def sample_speech(audio_format: AudioFormat) -> bytes:
     """Return the speech in ``audio_format``; one channel is the caller alone, as in jambonz's ``mono``."""
     import soundfile
     import soxr

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-KEYS = "0123456789*#ABCD"
-PAUSE = 0.5
+DTMF_DIGITS = "0123456789*#ABCD"
+DIGIT_PAUSE = 0.5
 """Seconds that a ``w`` among digits stands for."""
 
 _FADE = 0.005
@@ -31,7 +31,7 @@ _BEEP_DB = -12.0
 
 
 @dataclass(frozen=True, slots=True)
-class Tone:
+class SineTone:
     """A sine that can be had in pieces, which join without a seam."""
 
     frequency: float
@@ -55,7 +55,7 @@ def dtmf_tones(digits: str, sample_rate: int, *, tone: float = 0.1, gap: float =
         UsageError: One of them is no key and no ``w``.
     """
     silence = bytes(2 * round(gap * sample_rate))
-    pause = bytes(2 * round(PAUSE * sample_rate))
+    pause = bytes(2 * round(DIGIT_PAUSE * sample_rate))
     return b"".join(
         pause if digit == "w" else _key(digit, sample_rate, tone) + silence for digit in check_digits(digits)
     )
@@ -77,7 +77,7 @@ def check_digits(text: str) -> str:
         UsageError: It holds something other than keys and ``w``.
     """
     digits = "".join(digit.upper() if digit in "abcd" else digit for digit in text)
-    wrong = next((digit for digit in digits if digit not in KEYS + "w"), None)
+    wrong = next((digit for digit in digits if digit not in DTMF_DIGITS + "w"), None)
     if wrong is not None:
         raise UsageError(f"digits {text[:40]!r}: {wrong!r} is no key; use 0-9, *, #, A-D, and w for half a second")
     return digits

@@ -1,7 +1,7 @@
 """``levels`` events: how loud each call is, for programs that watch."""
 
 from listenctl.events import Report, Reporter
-from listenctl.media.levels import LevelMeter, Levels
+from listenctl.media.measure_levels import LevelMeasurer, Levels
 from listenctl.server.calls.live_call_log import LiveCallLog
 
 
@@ -12,9 +12,9 @@ class LevelReporter:
         self._reporter = reporter
         self._interval = interval
 
-    def start_meter(self, log: LiveCallLog) -> LevelMeter:
+    def start_meter(self, log: LiveCallLog) -> LevelMeasurer:
         """Return what measures a call that begins."""
-        return LevelMeter(log.audio_format, self._interval)
+        return LevelMeasurer(log.audio_format, self._interval)
 
     def show_levels(self, log: LiveCallLog, position: int, windows: list[Levels]) -> None:
         """Report levels that were measured."""

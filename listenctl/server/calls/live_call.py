@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from listenctl.events import Report, Reporter, describe_command, describe_gap, describe_message
-from listenctl.media.dtmf_detector import HeardKey, KeyListener
-from listenctl.media.levels import LevelMeter, Levels
+from listenctl.media.dtmf_detector import CallDtmfDetector, DtmfTone
+from listenctl.media.measure_levels import LevelMeasurer, Levels
 from listenctl.protocol.application_commands import Command
 from listenctl.protocol.call_sharing.stream_rate import rate_complaint
 from listenctl.protocol.jambonz_messages import Dtmf
@@ -40,7 +40,7 @@ MAX_EARLY = 100
 class LevelWatcher(Protocol):
     """Someone who is shown the levels of calls as they are measured."""
 
-    def start_meter(self, log: LiveCallLog) -> LevelMeter:
+    def start_meter(self, log: LiveCallLog) -> LevelMeasurer:
         """Return what measures a call that begins."""
 
     def show_levels(self, log: LiveCallLog, position: int, windows: list[Levels], /) -> None:
@@ -75,7 +75,7 @@ class Host(Protocol):
     def start_recording(self, log: LiveCallLog) -> CallRecording | None:
         """Begin to record the call, if calls are recorded."""
 
-    def start_listening(self, log: LiveCallLog) -> KeyListener | None:
+    def start_listening(self, log: LiveCallLog) -> CallDtmfDetector | None:
         """Begin to listen for keys in the call's audio, if that is wanted and possible."""
 
     def start_responders(self, call: "LiveCall", log: LiveCallLog) -> None:
@@ -99,8 +99,8 @@ class LiveCall:
         self._host = host
         # Commands of an application that didn't wait for the metadata.
         self._early: list[Command] = []
-        self._meters: list[tuple[LevelWatcher, LevelMeter]] = []
-        self._listener: KeyListener | None = None
+        self._meters: list[tuple[LevelWatcher, LevelMeasurer]] = []
+        self._listener: CallDtmfDetector | None = None
 
     def take_all(self, events: Iterable[SessionEvent]) -> None:
         """Take in what the session found."""
@@ -191,14 +191,14 @@ class LiveCall:
         if self._listener is not None:
             self._take_keys(log, self._listener.feed(data))
 
-    def _take_keys(self, log: LiveCallLog, keys: Iterable[HeardKey]) -> None:
+    def _take_keys(self, log: LiveCallLog, keys: Iterable[DtmfTone]) -> None:
         for key in keys:
             log.add(key)
             self._report("dtmf-tone", describe_key(key) | self._place(key.position))
 
     def _finish_listening(self, log: LiveCallLog) -> None:
         if self._listener is not None:
-            self._take_keys(log, self._listener.finish())
+            self._take_keys(log, self._listener.end_audio())
             self._listener = None
 
     def _take_message(self, log: LiveCallLog, event: MessageReceived) -> None:

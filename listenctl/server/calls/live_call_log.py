@@ -4,7 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from listenctl.events import Report
-from listenctl.media.dtmf_detector import HeardKey
+from listenctl.media.dtmf_detector import DtmfTone
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import GapLedger
@@ -18,7 +18,7 @@ REMEMBERED_IDS = 10_000
 EMPTY_MESSAGE, SHUTTING_DOWN = "empty-message", "the media server is shutting down (an empty binary message)"
 """Rule and words of the warning that ``FlushRequested`` becomes."""
 
-Logged = MessageReceived | GapFound | FlushRequested | ProtocolViolation | HeardKey
+Logged = MessageReceived | GapFound | FlushRequested | ProtocolViolation | DtmfTone
 
 
 class CallIds:
@@ -99,7 +99,7 @@ class LiveCallLog:
         return self.audio_format.duration(self.ledger.lost_samples + self.ledger.paused_samples)
 
 
-def describe_key(key: HeardKey) -> Report:
+def describe_key(key: DtmfTone) -> Report:
     """Return the fields of a key that was heard, but for its place."""
     return {"digit": key.digit, "channel": key.channel, "duration_ms": key.duration_ms}
 

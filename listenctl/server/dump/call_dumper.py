@@ -19,8 +19,8 @@ from queue import SimpleQueue
 from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.errors import UsageError
 from listenctl.events import Report
-from listenctl.media.files.new_files import make_folder
-from listenctl.media.files.recording_names import clean
+from listenctl.media.files.new_files import make_private_folder
+from listenctl.media.files.recording_names import clean_for_file_name
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
@@ -50,7 +50,7 @@ def check_folder(folder: Path) -> None:
         UsageError: they can't.
     """
     try:
-        make_folder(folder)
+        make_private_folder(folder)
     except OSError as exc:
         raise UsageError(f"{folder}: can't be made a folder for dumps: {exc.strerror}") from exc
     if not folder.is_dir():
@@ -123,7 +123,7 @@ class CallDumper:
                 target=log.target,
                 subprotocol=log.subprotocol,
             )
-        return DumpFile(self._folder / f"{clean(header.call)}.jsonl", header, self._teller(header))
+        return DumpFile(self._folder / f"{clean_for_file_name(header.call)}.jsonl", header, self._teller(header))
 
     def hand_over(self, dump: "CallDump") -> None:
         """Hand the writer what has come together of a call."""

@@ -22,7 +22,7 @@ from listenctl.capture.formats.write_dump import (
     loss_line,
 )
 from listenctl.events import Report
-from listenctl.media.files.new_files import claim
+from listenctl.media.files.new_files import create_numbered
 from listenctl.protocol.timeline import TimedFrame
 
 RETRY_AFTER = 1.0
@@ -85,7 +85,7 @@ class DumpFile:
 
     def _open(self) -> int:
         if self._fd is None:
-            self._fd, self._path = claim(self._path)
+            self._fd, self._path = create_numbered(self._path)
         return self._fd
 
     def _append(self, fd: int, batch: list[Item]) -> None:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from listenctl.errors import ListenctlError
-from listenctl.media.files.convert_recording import Conversion, convert
+from listenctl.media.files.convert_recording import Conversion, convert_wav
 
 CONVERTERS = 2
 
@@ -20,10 +20,10 @@ def convert_politely(wav: Path, target: Path, kind: str) -> Conversion:
     Make ``target`` of ``wav`` at the lowest priority, and wait for it.
 
     Raises:
-        ListenctlError: as ``convert`` does, or the worker died; the WAV is there in any case.
+        ListenctlError: as ``convert_wav`` does, or the worker died; the WAV is there in any case.
     """
     try:
-        return _converters().submit(convert, wav, target, kind).result()
+        return _converters().submit(convert_wav, wav, target, kind).result()
     except BrokenProcessPool as exc:
         _converters.cache_clear()
         raise ListenctlError(f"{target}: the process that makes it died; the WAV is kept") from exc

@@ -18,10 +18,10 @@ from listenctl.events import (
     describe_message,
     timestamp,
 )
-from listenctl.media.dtmf_detector import HeardKey
-from listenctl.media.files.new_files import Claim
+from listenctl.media.dtmf_detector import DtmfTone
+from listenctl.media.files.new_files import NewFile
 from listenctl.media.files.sidecar import channel_meanings, raw_metadata, tapped_party
-from listenctl.media.files.wav_recording import Loss, Recording
+from listenctl.media.files.wav_recording import Recording, UnrecordedAudio
 from listenctl.protocol.gaps.gap_ledger import GapKind
 from listenctl.protocol.listen_session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
 from listenctl.server.calls.live_call_log import (
@@ -59,7 +59,7 @@ def describe(log: LiveCallLog, recording: Recording) -> Report:
     }
 
 
-def write(sidecar: Claim, description: Report) -> None:
+def write(sidecar: NewFile, description: Report) -> None:
     """
     Write a sidecar over what its file holds, in one go; a new file each time would cost more than all else.
 
@@ -96,12 +96,12 @@ def describe_audio(log: LiveCallLog, recording: Recording) -> Report:
 
 def _describe_events(log: LiveCallLog, recording: Recording) -> list[Report]:
     # A key is heard when it is over, and stands where it began.
-    entries = [entry for entry in log.entries if isinstance(entry, MessageReceived | HeardKey)]
+    entries = [entry for entry in log.entries if isinstance(entry, MessageReceived | DtmfTone)]
     return [_describe_event(entry, recording) for entry in sorted(entries, key=attrgetter("position"))]
 
 
-def _describe_event(entry: MessageReceived | HeardKey, recording: Recording) -> Report:
-    if isinstance(entry, HeardKey):
+def _describe_event(entry: MessageReceived | DtmfTone, recording: Recording) -> Report:
+    if isinstance(entry, DtmfTone):
         return {"event": "dtmf-tone", **_place(entry.position, recording), **describe_key(entry)}
     kind, fields = describe_message(entry.message)
     return {"event": kind, **_place(entry.position, recording), **fields}
@@ -119,7 +119,7 @@ def _describe_gaps(log: LiveCallLog, recording: Recording) -> list[Report]:
     return sorted(gaps, key=itemgetter("position"))
 
 
-def _describe_loss(loss: Loss, rate: int, recording: Recording) -> Report:
+def _describe_loss(loss: UnrecordedAudio, rate: int, recording: Recording) -> Report:
     """Describe what couldn't be written as a gap, of a kind that only recordings have."""
     # The shift of a loss begins behind it; what comes before it tells where it is.
     position = recording.file_position(loss.position - 1) + 1 if loss.position else 0
@@ -143,7 +143,7 @@ def _describe_warnings(log: LiveCallLog, recording: Recording) -> list[Report]:
                 warnings.append({"rule": rule, "detail": detail, **_place(position, recording)})
             case FlushRequested(position):
                 warnings.append({"rule": EMPTY_MESSAGE, "detail": SHUTTING_DOWN, **_place(position, recording)})
-            case GapFound() | MessageReceived() | HeardKey():
+            case GapFound() | MessageReceived() | DtmfTone():
                 pass
     return warnings
 

@@ -18,8 +18,8 @@ from listenctl.errors import ListenctlError
 from listenctl.events import Report
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.convert_recording import Conversion
-from listenctl.media.files.new_files import Claim, claim
-from listenctl.media.files.recording_names import Destination
+from listenctl.media.files.new_files import NewFile, create_numbered
+from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap
@@ -45,7 +45,7 @@ Tell = Callable[[str, Report], None]
 class RecordSettings:
     """How calls are recorded; ``sync`` is ``never``, ``end``, or the seconds between two syncs."""
 
-    destination: Destination
+    destination: RecordingDestination
     layout: ChannelLayout = ChannelLayout.AS_IS
     fill: bool = False
     sync: str | float = "never"
@@ -64,7 +64,7 @@ class RecordingWriter:
         self._log = log
         self._tell = tell
         self._later = later
-        self._sidecar: Claim | None = None
+        self._sidecar: NewFile | None = None
         self._interim_at: float = INTERIM_AFTER * log.audio_format.sample_rate
         self._format = log.audio_format
         self._recording: Recording | None = None
@@ -100,7 +100,7 @@ class RecordingWriter:
             if recording is None:
                 return
             try:
-                recording.write(position, data)
+                recording.write_audio(position, data)
             except OSError as exc:
                 self._fail(exc, recording.paths[0])
             else:
@@ -167,7 +167,7 @@ class RecordingWriter:
 
     def _write_sidecar(self, recording: Recording, description: Report) -> None:
         if self._sidecar is None:
-            self._sidecar = claim(recording.sidecar_path)
+            self._sidecar = create_numbered(recording.sidecar_path)
         sidecar.write(self._sidecar, description)
 
     def _open_again(self) -> Recording | None:

@@ -1,8 +1,8 @@
 """``--echo``: callers hear themselves."""
 
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
-from listenctl.media.resampling import soxr_resampler
-from listenctl.play_to_call.stream_sender import move_markers
+from listenctl.media.resampling import prompt_resampler
+from listenctl.play_to_call.stream_sender import replace_marker_samples
 from listenctl.protocol.audio import AudioFormat, Resampler
 from listenctl.server.responders.call_responders import RespondedCall
 from listenctl.server.responders.responder_stream import find_stream
@@ -66,8 +66,8 @@ class _Converter:
         self.audio_format = audio_format
         self._left = ChannelMap(ChannelLayout.LEFT, audio_format)
         same = rate == audio_format.sample_rate
-        self._resample: Resampler | None = None if same else soxr_resampler(audio_format.sample_rate, rate)
+        self._resample: Resampler | None = None if same else prompt_resampler(audio_format.sample_rate, rate)
 
     def __call__(self, pcm: bytes) -> bytes:
         [left] = self._left.apply(pcm)
-        return move_markers(left if self._resample is None else self._resample(left))
+        return replace_marker_samples(left if self._resample is None else self._resample(left))

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
-from listenctl.play_to_call.stream_sender import LEAD, PAD, StreamSender
+from listenctl.play_to_call.stream_sender import STREAM_LEAD, STREAM_PAD, StreamSender
 from listenctl.protocol.application_commands import Disconnect
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat, SampleAssembler
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice
@@ -59,7 +59,7 @@ class ExecProgram:
     command: Sequence[str]
     channel: ChannelLayout = ChannelLayout.AS_IS
     end: ExecEnd = ExecEnd.STAY
-    lead: float = LEAD
+    lead: float = STREAM_LEAD
 
 
 class ExecResponder:
@@ -209,7 +209,7 @@ class _Run:
 
     async def _notice(self, word: ServerNotice | None) -> None:
         if word is not None and word.data.get("reason") == RefusalReason.KILLED and self._sender is not None:
-            self._sender.killed()
+            self._sender.note_kill()
             # It speaks on, but whoever has killed it goes first.
             await self._tool.ask_for_stream()
 
@@ -244,9 +244,9 @@ class _Run:
         sender = self._sender = StreamSender(self._tool.send, self._stream.rate, lead=self._program.lead)
         try:
             while data:
-                await sender.put(samples.feed(data))
+                await sender.send_audio(samples.feed(data))
                 data = await self._next_of_utterance()
-            await sender.finish()
+            await sender.send_padding()
         finally:
             self._sender = None
             self._spoken += sender.sent_seconds
@@ -269,7 +269,7 @@ class _Run:
     async def _disconnect(self) -> None:
         """End the call's listen when all has been heard: jambonz throws away what it hasn't played (protocol.md 7)."""
         playout = (await self._tool.stream_state()).playout
-        await asyncio.sleep(self._program.lead + PAD if playout is None else playout)
+        await asyncio.sleep(self._program.lead + STREAM_PAD if playout is None else playout)
         await self._tool.send(Disconnect().serialize())
 
     def _report_end(self, seconds: float) -> None:

@@ -2,9 +2,9 @@
 
 from listenctl.events import Report
 from listenctl.play_to_call.play_result import PlayResult
-from listenctl.play_to_call.playable_sound import Sound
+from listenctl.play_to_call.play_sound import SoundPlayer
+from listenctl.play_to_call.playable_sound import PlayableSound
 from listenctl.play_to_call.settings import PlaySettings
-from listenctl.play_to_call.sound_player import Player
 from listenctl.server.responders.call_responders import RespondedCall
 
 
@@ -14,7 +14,7 @@ class GreetingResponder:
     name = "play"
     wants_audio = False
 
-    def __init__(self, sound: Sound, *, lead: float) -> None:
+    def __init__(self, sound: PlayableSound, *, lead: float) -> None:
         self._sound = sound
         self._settings = PlaySettings(lead=lead)
 
@@ -22,12 +22,12 @@ class GreetingResponder:
         """Play to one caller and tell what came of it."""
         # Before it is known whether the call takes a stream: whoever comes next is to wait.
         await call.tool.ask_for_stream()
-        player = Player(call.tool, self._settings)
+        player = SoundPlayer(call.tool, self._settings)
         result = await player.play(self._sound)
         call.report("played", _describe(self._sound, player, result))
 
 
-def _describe(sound: Sound, player: Player, result: PlayResult) -> Report:
+def _describe(sound: PlayableSound, player: SoundPlayer, result: PlayResult) -> Report:
     mode = player.mode
     return {
         "source": sound.name,

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 
-from listenctl.media.devices.device_player import DevicePlayer, SoundState
-from listenctl.media.devices.mixer import Ear, Mixer, arrange
-from listenctl.media.devices.sound_devices import OpenStream
+from listenctl.media.devices.mixer import CallMixer, ChannelChoice, stereo_gains
+from listenctl.media.devices.playback_device import PlaybackDevice, PlaybackState
+from listenctl.media.devices.sound_devices import OpenDeviceStream
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server.responders.call_responders import RespondedCall
 
@@ -28,10 +28,10 @@ class LocalMonitor:
     name = "monitor"
     wants_audio = True
 
-    def __init__(self, device: str | None = None, *, open_stream: OpenStream | None = None) -> None:
-        self.on_change: Callable[[SoundState], None] = lambda _: None
-        self._mixer = Mixer()
-        self._player = DevicePlayer(self._mixer, device, self._tell, open_stream=open_stream)
+    def __init__(self, device: str | None = None, *, open_stream: OpenDeviceStream | None = None) -> None:
+        self.on_change: Callable[[PlaybackState], None] = lambda _: None
+        self._mixer = CallMixer()
+        self._player = PlaybackDevice(self._mixer, device, self._tell, open_stream=open_stream)
         self._playing: asyncio.Task[None] | None = None
         self._formats: dict[str, AudioFormat] = {}
 
@@ -47,7 +47,7 @@ class LocalMonitor:
         finally:
             await self._leave(call)
 
-    def _tell(self, state: SoundState) -> None:
+    def _tell(self, state: PlaybackState) -> None:
         self.on_change(state)
 
     def _enter(self, call: RespondedCall) -> None:
@@ -65,7 +65,7 @@ class LocalMonitor:
             with suppress(asyncio.CancelledError):
                 await playing
             if not self._formats:
-                self._mixer.clear()
+                self._mixer.remove_calls()
 
     def _play(self, call: RespondedCall, pcm: bytes) -> None:
         # Late metadata may have changed it (protocol.md 2).
@@ -73,11 +73,13 @@ class LocalMonitor:
         if self._formats[call.log.id] != audio_format:
             self._formats[call.log.id] = audio_format
             self._arrange()
-        self._mixer.put(call.log.id, pcm[: len(pcm) - len(pcm) % audio_format.frame_bytes])
+        self._mixer.add_audio(call.log.id, pcm[: len(pcm) - len(pcm) % audio_format.frame_bytes])
 
     def _arrange(self) -> None:
-        gains = arrange([one.channels for one in self._formats.values()], Ear.BOTH)
-        self._mixer.arrange({call: (one, gain) for (call, one), gain in zip(self._formats.items(), gains, strict=True)})
+        gains = stereo_gains([one.channels for one in self._formats.values()], ChannelChoice.BOTH)
+        self._mixer.set_calls(
+            {call: (one, gain) for (call, one), gain in zip(self._formats.items(), gains, strict=True)}
+        )
 
 
 def _import_slowly() -> None:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.media.pacing import Clock, SystemClock
-from listenctl.play_to_call.delivery_mode import Choice, Delivery, KnownBy
-from listenctl.play_to_call.player_messages import Dialogue
-from listenctl.play_to_call.rate_probe import AFTER_OTHERS, IDLE, probe
+from listenctl.play_to_call.call_messages import CallMessages
+from listenctl.play_to_call.delivery_mode import Delivery, KnownBy, ModeChoice
+from listenctl.play_to_call.rate_probe import BUSY_MARK_WAIT, IDLE_MARK_WAIT, probe_mode
 from listenctl.server.responders.call_responders import RespondedCall
 
 LOOK_AGAIN = 0.05
@@ -44,7 +44,7 @@ async def find_stream(call: RespondedCall) -> ResponderStream:
     # Our own tool goes on keeping the call's audio.
     prober = call.tool.beside()
     try:
-        async with Dialogue(prober, clock := SystemClock()) as dialogue:
+        async with CallMessages(prober, clock := SystemClock()) as dialogue:
             return await _find_out(call, dialogue, clock)
     except NotFoundError:
         raise
@@ -54,8 +54,8 @@ async def find_stream(call: RespondedCall) -> ResponderStream:
         prober.leave()
 
 
-async def _find_out(call: RespondedCall, dialogue: Dialogue, clock: Clock) -> ResponderStream:
-    granted = await dialogue.acquire()
+async def _find_out(call: RespondedCall, dialogue: CallMessages, clock: Clock) -> ResponderStream:
+    granted = await dialogue.request_turn()
     synced = await dialogue.sync()
     while not granted.done() and synced.stream_rate is None:
         await dialogue.wait_until(granted, clock.now() + LOOK_AGAIN)
@@ -63,15 +63,15 @@ async def _find_out(call: RespondedCall, dialogue: Dialogue, clock: Clock) -> Re
     if synced.stream_rate is not None:
         return _as_said(synced.stream_rate, tried=True)
     # Of what others streamed at a rate that nobody knows, something may still be to be played.
-    patience = AFTER_OTHERS if synced.playout is None else IDLE
-    mode = await probe(dialogue, Choice.AUTO, clock, patience=patience, tell=lambda _: None)
+    patience = BUSY_MARK_WAIT if synced.playout is None else IDLE_MARK_WAIT
+    mode = await probe_mode(dialogue, ModeChoice.AUTO, clock, patience=patience, tell=lambda _: None)
     if mode.delivery is Delivery.CLIP:
         doubt = f"the caller may hear nothing: jambonz answers no mark, as in a call that takes clips; {REMEDY}"
         return _guess(call, doubt)
     if mode.known_by is KnownBy.GUESS:
         doubt = f"the caller may hear it too fast or too slowly: a probe doesn't tell the rate; {RATE_REMEDY}"
         return _guess(call, doubt)
-    await dialogue.acquire(mode.sample_rate)
+    await dialogue.request_turn(mode.sample_rate)
     await dialogue.sync()
     return ResponderStream(mode.sample_rate, tried=True)
 

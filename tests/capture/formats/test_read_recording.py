@@ -46,7 +46,7 @@ def recorded(folder: Path, *, log: LiveCallLog | None = None, fill: bool = False
 
 def test_the_audio_comes_as_jambonz_sends_it(tmp_path: Path) -> None:
     log, recording = recorded(tmp_path)
-    recording.write(0, SECOND)
+    recording.write_audio(0, SECOND)
 
     events = read_file(save(log, recording, tmp_path))
 
@@ -65,7 +65,7 @@ def test_the_audio_comes_as_jambonz_sends_it(tmp_path: Path) -> None:
 
 def test_time_never_goes_back(tmp_path: Path) -> None:
     log, recording = recorded(tmp_path)
-    recording.write(0, SECOND * 6)
+    recording.write_audio(0, SECOND * 6)
 
     events = read_file(save(log, recording, tmp_path))
 
@@ -75,7 +75,7 @@ def test_time_never_goes_back(tmp_path: Path) -> None:
 
 def test_what_was_said_stands_where_it_was(tmp_path: Path) -> None:
     log, recording = recorded(tmp_path)
-    recording.write(0, SECOND)
+    recording.write_audio(0, SECOND)
     messages: tuple[JambonzMessage, ...] = (
         Dtmf("1", "1600"),
         Mark("m", "playout"),
@@ -100,12 +100,12 @@ def test_what_was_said_stands_where_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fill", [False, True])
 def test_a_pause_is_where_nothing_comes(tmp_path: Path, fill: bool) -> None:
     log, recording = recorded(tmp_path, fill=fill)
-    recording.write(0, SECOND[:8000])
+    recording.write_audio(0, SECOND[:8000])
     gap = Gap(GapKind.PAUSE, 4000, 2.0, 0.02, missing=16_000)
     log.ledger.gaps.append(gap)
     if fill:
         recording.insert_silence(gap.position, gap.missing)
-    recording.write(4000, SECOND[8000:])
+    recording.write_audio(4000, SECOND[8000:])
 
     events = read_file(save(log, recording, tmp_path))
 
@@ -117,10 +117,10 @@ def test_a_pause_is_where_nothing_comes(tmp_path: Path, fill: bool) -> None:
 
 def test_what_was_filled_is_left_out_to_the_sample(tmp_path: Path) -> None:
     log, recording = recorded(tmp_path, fill=True)
-    recording.write(0, SECOND[:8002])
+    recording.write_audio(0, SECOND[:8002])
     log.ledger.gaps.append(Gap(GapKind.HOLE, 4001, 0.1, 0.02, missing=777))
     recording.insert_silence(4001, 777)
-    recording.write(4001, SECOND[8002:])
+    recording.write_audio(4001, SECOND[8002:])
 
     events = read_file(save(log, recording, tmp_path))
 
@@ -129,7 +129,7 @@ def test_what_was_filled_is_left_out_to_the_sample(tmp_path: Path) -> None:
 
 def test_audio_that_was_cut_off_is_told(tmp_path: Path) -> None:
     log, recording = recorded(tmp_path)
-    recording.write(0, SECOND)
+    recording.write_audio(0, SECOND)
     path = save(log, recording, tmp_path)
     whole = (tmp_path / "a.wav").read_bytes()
     (tmp_path / "a.wav").write_bytes(whole[: -len(SECOND) // 2])
@@ -155,8 +155,8 @@ def test_a_late_start_delays_everything() -> None:
 
 def test_what_was_received_but_not_written_is_lost(tmp_path: Path) -> None:
     log, recording = recorded(tmp_path)
-    recording.write(0, SECOND[:320])
-    recording.write(960, SECOND[320:640])
+    recording.write_audio(0, SECOND[:320])
+    recording.write_audio(960, SECOND[320:640])
 
     events = read_file(save(log, recording, tmp_path))
 
@@ -170,7 +170,7 @@ def test_channels_in_files_of_their_own_are_put_together(tmp_path: Path, named: 
     log = call_log(STEREO)
     names = tmp_path / "a-left.wav", tmp_path / "a-right.wav"
     recording = Recording(tmp_path / "a.wav", log.audio_format, layout=ChannelLayout.SPLIT)
-    recording.write(0, SECOND)
+    recording.write_audio(0, SECOND)
     save(log, recording, tmp_path)
     assert all(name.exists() for name in names)
 
@@ -182,7 +182,7 @@ def test_channels_in_files_of_their_own_are_put_together(tmp_path: Path, named: 
 def test_metadata_say_what_the_kept_audio_is(tmp_path: Path) -> None:
     log = call_log(STEREO)
     recording = Recording(tmp_path / "a.wav", log.audio_format, layout=ChannelLayout.MIX)
-    recording.write(0, SECOND)
+    recording.write_audio(0, SECOND)
 
     events = read_file(save(log, recording, tmp_path))
 
@@ -191,7 +191,7 @@ def test_metadata_say_what_the_kept_audio_is(tmp_path: Path) -> None:
 
 def test_compressed_audio_is_read_too(tmp_path: Path) -> None:
     log, recording = recorded(tmp_path)
-    recording.write(0, SECOND)
+    recording.write_audio(0, SECOND)
     path = save(log, recording, tmp_path)
     samples, rate = soundfile.read(tmp_path / "a.wav", dtype="int16")
     soundfile.write(tmp_path / "a.flac", samples, rate)
@@ -205,7 +205,7 @@ def test_compressed_audio_is_read_too(tmp_path: Path) -> None:
 
 def test_raw_audio_is_what_the_sidecar_says(tmp_path: Path) -> None:
     log, recording = recorded(tmp_path)
-    recording.write(0, SECOND)
+    recording.write_audio(0, SECOND)
     path = save(log, recording, tmp_path)
     (tmp_path / "a.raw").write_bytes(SECOND)
     described = json.loads(path.read_text())
@@ -229,7 +229,7 @@ def test_without_its_audio_the_rest_is_read(tmp_path: Path) -> None:
 
 def test_a_sidecar_reads_nothing_in_other_folders(tmp_path: Path) -> None:
     log, recording = recorded(tmp_path)
-    recording.write(0, SECOND)
+    recording.write_audio(0, SECOND)
     path = save(log, recording, tmp_path)
     inner = tmp_path / "inner"
     inner.mkdir()
@@ -263,7 +263,7 @@ def test_audio_that_isnt_what_the_sidecar_says_costs_no_event(
     tmp_path: Path, name: str, changed: dict[str, object]
 ) -> None:
     log, recording = recorded(tmp_path)
-    recording.write(0, SECOND)
+    recording.write_audio(0, SECOND)
     path = save(log, recording, tmp_path)
     described = json.loads(path.read_text())
     described["audio"] |= {"files": [name], **changed}

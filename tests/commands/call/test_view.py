@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from listenctl.commands.call.view import CallView
-from listenctl.media.levels import Level
+from listenctl.media.measure_levels import Level
 from listenctl.simulator.call_snapshot import CallSnapshot
 from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.job import Quiet

@@ -1,11 +1,11 @@
 import pytest
 
 from listenctl.commands.live_calls.play_to_call_view import render_progress
-from listenctl.play_to_call.play_result import Progress
+from listenctl.play_to_call.play_result import PlayProgress
 from listenctl.terminal.printable_text import TextStyle, cell_width
 
 PLAIN = TextStyle(color=False, unicode=True)
-PLAYING = Progress("playing", 2.7, 2.5, 5.0, 0.2)
+PLAYING = PlayProgress("playing", 2.7, 2.5, 5.0, 0.2)
 
 
 def test_a_line_says_how_far_a_sound_is() -> None:
@@ -19,7 +19,7 @@ def test_where_there_is_room_the_name_stands_there_too() -> None:
 
 
 def test_a_sound_of_unknown_length_has_no_bar() -> None:
-    line = render_progress("-", Progress("playing", 2.7, 2.5, None, 0.2), 80, PLAIN)
+    line = render_progress("-", PlayProgress("playing", 2.7, 2.5, None, 0.2), 80, PLAIN)
 
     assert line == "playing  0:02.5  lead 0.20 s  -"
 

@@ -57,7 +57,7 @@ async def keys_heard(path: Path) -> list[tuple[str, int]]:
     tones = []
     while data := await source.read(8000):
         tones += detector.feed(data)
-    return [(tone.digit, tone.duration_ms) for tone in [*tones, *detector.finish()]]
+    return [(tone.digit, tone.duration_ms) for tone in [*tones, *detector.end_audio()]]
 
 
 @pytest.mark.parametrize("by", ["id", "prefix", "@latest"])

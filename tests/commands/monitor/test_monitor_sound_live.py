@@ -44,7 +44,7 @@ async def speak(peer: Peer, pcm: bytes, *, rate: int = 8000, channels: int = 1) 
     clock, sent = SystemClock(), []
     pacer = Pacer(rate, clock)
     for at in range(0, len(pcm), size):
-        await pacer.wait(round(rate * FRAME))
+        await pacer.wait_for_chunk(round(rate * FRAME))
         sent.append(clock.now())
         await peer.send(binary(pcm[at : at + size]))
     return sent

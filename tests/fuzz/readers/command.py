@@ -9,7 +9,7 @@ from listenctl.commands.inspect.run import InspectPlan, run_inspect
 from listenctl.commands.inspect.timeline_view import Form
 from listenctl.errors import ListenctlError
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.media.files.recording_names import Destination
+from listenctl.media.files.recording_names import RecordingDestination
 from tests.fuzz.files import written
 from tests.fuzz.reader import Reader
 from tests.fuzz.readers.inspection import READER as INSPECTION
@@ -28,7 +28,7 @@ def check(data: bytes) -> None:
         InspectPlan(files=[name], settings=settings, story=Form.LADDER),
         InspectPlan(files=[name], settings=settings, story=Form.JSON),
         InspectPlan(files=[name], settings=settings, split=made),
-        InspectPlan(files=[name], settings=settings, extract=Destination.parse(f"{made}/")),
+        InspectPlan(files=[name], settings=settings, extract=RecordingDestination.parse(f"{made}/")),
     )
     plan, out = plans[sum(data) % len(plans)], StringIO()
     try:

@@ -15,7 +15,7 @@ from listenctl.errors import ListenctlError
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.extract_audio.audio_extractor import AudioExtractor, ExtractedCall
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.media.files.recording_names import Destination
+from listenctl.media.files.recording_names import RecordingDestination
 from tests.helpers.capture import CAPTURES, received_audio
 from tests.helpers.frames import BINARY
 from tests.helpers.inspected import JAMBONZ, METADATA, SILENCE, MadeUp, capture_events
@@ -25,8 +25,8 @@ STREAM = InspectionSettings(stream_rate=8000)
 FRAME = struct.pack("<h", 1000) * 160
 
 
-def destination(folder: Path, kind: str | None = None) -> Destination:
-    return Destination.parse(f"{folder}/", kind=kind)
+def destination(folder: Path, kind: str | None = None) -> RecordingDestination:
+    return RecordingDestination.parse(f"{folder}/", kind=kind)
 
 
 def extract(name: str, folder: Path, *, kind: str | None = None) -> ExtractedCall:

@@ -12,7 +12,7 @@ from listenctl.inspection.plot.envelope_and_spectrum import COLUMNS, SPECTRA, En
 from listenctl.inspection.plot.plotted_call import PlotObserver, PlottedCall
 from listenctl.inspection.plot.text_plot import TextPlotRow, TextPlotRowKind, draw_rows
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.media.sources.tones import Tone
+from listenctl.media.sources.tones import SineTone
 from tests.helpers.frames import BINARY
 from tests.helpers.inspected import APPLICATION, JAMBONZ, METADATA, MadeUp, new_session
 
@@ -45,7 +45,7 @@ def test_an_envelope_is_that_of_the_samples_however_they_come(count: int, cuts: 
 def test_an_hour_takes_no_more_columns_than_a_minute() -> None:
     made = Envelope(8000, with_spectrum=True)
     made.skip(8000 * 1800)
-    made.add(Tone(1000, 8000, -6).samples(0, 8000))
+    made.add(SineTone(1000, 8000, -6).samples(0, 8000))
     made.skip(8000 * 1799)
 
     seconds, low, _ = made.columns()
@@ -62,7 +62,7 @@ def test_an_hour_takes_no_more_columns_than_a_minute() -> None:
 
 def test_a_tone_at_full_scale_is_0_db() -> None:
     made = Envelope(8000, with_spectrum=True)
-    made.add(Tone(1000, 8000, 0).samples(0, 16_000))
+    made.add(SineTone(1000, 8000, 0).samples(0, 16_000))
 
     made.columns()
 

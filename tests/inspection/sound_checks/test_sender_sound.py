@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.sound_checks.encoding_checks import SampleEncoding, detect_encoding
 from listenctl.inspection.sound_checks.sender_sound import SenderSoundChecks, SenderSoundReport
-from listenctl.media.resampling import SoxrResampler
-from listenctl.media.sources.tones import Tone, dtmf_tones
+from listenctl.media.resampling import StreamResampler
+from listenctl.media.sources.tones import SineTone, dtmf_tones
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.capture import CAPTURES
 from tests.helpers.misread import (
@@ -66,7 +66,7 @@ def test_nothing_is_wrong_with_speech(rate: int, channels: int) -> None:
     st.floats(0, 2000),
 )
 def test_nothing_is_wrong_with_a_tone(rate: int, frequency: float, level: float, noise: float) -> None:
-    samples = mono(Tone(frequency, rate, level).samples(0, 4 * rate)).astype(np.float64)
+    samples = mono(SineTone(frequency, rate, level).samples(0, 4 * rate)).astype(np.float64)
     samples += np.random.default_rng(1).normal(0, noise, samples.shape)
     frames = np.rint(samples).clip(-32000, 32000).astype(np.int16)
 
@@ -217,7 +217,7 @@ def test_samples_that_are_all_there_twice_are_recognised() -> None:
 
 
 def test_a_rate_that_is_half_of_the_true_one_is_suspected() -> None:
-    resampled = SoxrResampler(8000, 16_000)(speech_frames(8000).tobytes(), last=True)
+    resampled = StreamResampler(8000, 16_000)(speech_frames(8000).tobytes(), last=True)
 
     assert verdicts(mono(resampled), 8000) == ["audio-slow"]
 

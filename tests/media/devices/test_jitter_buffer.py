@@ -25,10 +25,10 @@ def play(seconds: float, *, message: int = 960, request: int = 480, drift: float
     buffer, heard, waiting, sent = JitterBuffer(RATE, 1), [], [], 0
     for asked in range(0, round(seconds * RATE), request):
         while sent + message <= asked * (1 + drift):
-            buffer.put(wave(sent, message))
+            buffer.add_frames(wave(sent, message))
             sent += message
-        heard.append(buffer.take(request))
-        waiting.append(buffer.waiting)
+        heard.append(buffer.take_frames(request))
+        waiting.append(buffer.waiting_samples)
     return np.concatenate(heard)[:, 0], waiting
 
 
@@ -68,34 +68,34 @@ def test_clocks_that_differ_are_evened_out_without_a_click(drift: float) -> None
 def test_what_comes_in_a_burst_is_skipped_rather_than_heard_late() -> None:
     buffer = JitterBuffer(RATE, 1)
 
-    buffer.put(wave(0, 2 * RATE))
-    first = buffer.take(480)
+    buffer.add_frames(wave(0, 2 * RATE))
+    first = buffer.take_frames(480)
 
-    assert buffer.waiting < 0.05 * RATE
-    assert np.abs(first[240:] - wave(2 * RATE - buffer.waiting - 240, 240)).max() < 1e-6
+    assert buffer.waiting_samples < 0.05 * RATE
+    assert np.abs(first[240:] - wave(2 * RATE - buffer.waiting_samples - 240, 240)).max() < 1e-6
 
 
 def test_what_waited_for_a_device_that_stood_still_isnt_heard_late() -> None:
     buffer = JitterBuffer(RATE, 1)
-    buffer.take(480)
-    buffer.put(wave(0, round(0.15 * RATE)))
+    buffer.take_frames(480)
+    buffer.add_frames(wave(0, round(0.15 * RATE)))
 
-    buffer.catch_up()
-    first = buffer.take(480)
+    buffer.skip_backlog()
+    first = buffer.take_frames(480)
 
-    assert 0.03 * RATE < buffer.waiting < 0.04 * RATE
-    assert np.abs(first[240:] - wave(round(0.15 * RATE) - buffer.waiting - 240, 240)).max() < 1e-6
+    assert 0.03 * RATE < buffer.waiting_samples < 0.04 * RATE
+    assert np.abs(first[240:] - wave(round(0.15 * RATE) - buffer.waiting_samples - 240, 240)).max() < 1e-6
 
 
 def test_a_device_that_didnt_stand_still_for_long_misses_nothing() -> None:
     sounds = []
     for catches_up in (True, False):
         buffer = JitterBuffer(RATE, 1)
-        buffer.put(wave(0, 2160))
-        before = buffer.take(480)
+        buffer.add_frames(wave(0, 2160))
+        before = buffer.take_frames(480)
         if catches_up:
-            buffer.catch_up()
-        sounds.append(np.concatenate((before, buffer.take(480))))
+            buffer.skip_backlog()
+        sounds.append(np.concatenate((before, buffer.take_frames(480))))
 
     assert np.array_equal(sounds[0], sounds[1])
 
@@ -113,10 +113,10 @@ def test_a_large_cushion_is_given_up_when_it_is_no_longer_needed() -> None:
     for asked in range(0, 30 * RATE, 480):
         message = 4800 if asked < 5 * RATE else 960
         while sent + message <= asked:
-            buffer.put(wave(sent, message))
+            buffer.add_frames(wave(sent, message))
             sent += message
-        buffer.take(480)
-        waiting.append(buffer.waiting)
+        buffer.take_frames(480)
+        waiting.append(buffer.waiting_samples)
 
     assert max(waiting[-200:]) < 0.07 * RATE
 
@@ -124,11 +124,11 @@ def test_a_large_cushion_is_given_up_when_it_is_no_longer_needed() -> None:
 def test_sound_that_ends_fades_out_and_begins_again_after_the_pause() -> None:
     buffer = JitterBuffer(RATE, 2)
     loud = np.full((4800, 2), 0.5, np.float32)
-    buffer.put(loud)
+    buffer.add_frames(loud)
 
-    ended = np.concatenate([buffer.take(480) for _ in range(12)])
-    buffer.put(loud)
-    again = np.concatenate([buffer.take(480) for _ in range(5)])
+    ended = np.concatenate([buffer.take_frames(480) for _ in range(12)])
+    buffer.add_frames(loud)
+    again = np.concatenate([buffer.take_frames(480) for _ in range(5)])
 
     steps = np.abs(np.diff(np.concatenate((ended, again))[:, 0]))
     assert steps.max() < 0.01

@@ -5,7 +5,7 @@ import pytest
 
 from listenctl.errors import ListenctlError
 from listenctl.media.devices.microphone import open_microphone
-from listenctl.media.devices.sound_devices import RingBuffer, library, open_device
+from listenctl.media.devices.sound_devices import DeviceBuffer, load_sounddevice, open_device
 from listenctl.media.sources.audio_sources import open_source
 from tests.helpers.devices import FakeDevice
 
@@ -13,53 +13,53 @@ RAMP = np.arange(1, 8001, dtype="<i2").tobytes()
 
 
 def test_the_buffer_begins_when_there_is_enough_not_to_crackle() -> None:
-    buffer = RingBuffer(8000)
+    buffer = DeviceBuffer(8000)
 
-    buffer.put(RAMP[:638])
-    early = buffer.take(160)
-    buffer.put(RAMP[638:640])
+    buffer.add_audio(RAMP[:638])
+    early = buffer.take_audio(160)
+    buffer.add_audio(RAMP[638:640])
 
     assert early == bytes(320)
-    assert buffer.take(160) == RAMP[:320]
-    assert buffer.take(160) == RAMP[320:640]
+    assert buffer.take_audio(160) == RAMP[:320]
+    assert buffer.take_audio(160) == RAMP[320:640]
 
 
 def test_the_buffer_gives_silence_when_it_runs_out_and_fills_again() -> None:
-    buffer = RingBuffer(8000)
-    buffer.put(RAMP[:640])
+    buffer = DeviceBuffer(8000)
+    buffer.add_audio(RAMP[:640])
 
-    ends = buffer.take(300) + buffer.take(100)
-    buffer.put(RAMP[640:700])
+    ends = buffer.take_audio(300) + buffer.take_audio(100)
+    buffer.add_audio(RAMP[640:700])
 
     assert ends == RAMP[:640] + bytes(160)
-    assert buffer.take(10) == bytes(20)
-    buffer.put(RAMP[700:1280])
-    assert buffer.take(320) == RAMP[640:1280]
+    assert buffer.take_audio(10) == bytes(20)
+    buffer.add_audio(RAMP[700:1280])
+    assert buffer.take_audio(320) == RAMP[640:1280]
 
 
 def test_the_buffer_drops_the_oldest_beyond_200_ms() -> None:
-    buffer = RingBuffer(8000)
+    buffer = DeviceBuffer(8000)
 
     for at in range(0, 16000, 320):
-        buffer.put(RAMP[at : at + 320])
+        buffer.add_audio(RAMP[at : at + 320])
 
-    assert buffer.take(1600) == RAMP[-3200:]
+    assert buffer.take_audio(1600) == RAMP[-3200:]
 
 
 def test_the_buffer_serves_requests_larger_than_its_cushion() -> None:
-    buffer = RingBuffer(8000)
-    buffer.put(RAMP[:1600])
+    buffer = DeviceBuffer(8000)
+    buffer.add_audio(RAMP[:1600])
 
-    assert buffer.take(1000) == bytes(2000)
-    buffer.put(RAMP[1600:2000])
-    assert buffer.take(1000) == RAMP[:2000]
+    assert buffer.take_audio(1000) == bytes(2000)
+    buffer.add_audio(RAMP[1600:2000])
+    assert buffer.take_audio(1000) == RAMP[:2000]
 
 
 def test_the_buffer_gives_all_it_can_hold_to_a_request_for_more() -> None:
-    buffer = RingBuffer(8000)
-    buffer.put(RAMP[:3200])
+    buffer = DeviceBuffer(8000)
+    buffer.add_audio(RAMP[:3200])
 
-    assert buffer.take(2000) == RAMP[:3200] + bytes(800)
+    assert buffer.take_audio(2000) == RAMP[:3200] + bytes(800)
 
 
 async def test_a_microphone_is_a_source() -> None:
@@ -110,7 +110,7 @@ async def test_a_microphone_that_cant_be_opened_says_what_to_do() -> None:
 
 
 async def test_a_microphone_that_wont_start_is_closed() -> None:
-    device = FakeDevice(start_error=library().PortAudioError("Device unavailable", -9985))
+    device = FakeDevice(start_error=load_sounddevice().PortAudioError("Device unavailable", -9985))
 
     with pytest.raises(ListenctlError, match="microphone: can't be started: Device unavailable; see"):
         await open_microphone(None, 8000, open_stream=device.open)
@@ -132,7 +132,7 @@ def test_a_missing_portaudio_is_said_in_one_sentence(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
 
     with pytest.raises(ListenctlError, match="PortAudio library, which is missing; install it"):
-        library()
+        load_sounddevice()
 
 
 def test_the_choice_of_the_system_is_no_name() -> None:

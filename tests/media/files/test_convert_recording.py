@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from listenctl.errors import ListenctlError
 from listenctl.media.files import convert_recording as module
-from listenctl.media.files.convert_recording import CODECS, Codec, convert
+from listenctl.media.files.convert_recording import CODECS, AudioCodec, convert_wav
 from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
 
@@ -39,8 +39,8 @@ def test_lossless_formats_hold_every_sample(tmp_path: Path, rate: int, channels:
     samples = speech(rate, channels)
     wav = write(tmp_path / "call.wav", samples, rate)
 
-    flac = convert(wav, tmp_path / "call.flac", "flac")
-    raw = convert(wav, tmp_path / "call.raw", "raw")
+    flac = convert_wav(wav, tmp_path / "call.flac", "flac")
+    raw = convert_wav(wav, tmp_path / "call.raw", "raw")
 
     assert flac.warnings == raw.warnings == ()
     assert (tmp_path / "call.raw").read_bytes() == samples.tobytes()
@@ -74,7 +74,7 @@ def test_lossy_formats_hold_length_and_level(tmp_path: Path, kind: str, rate: in
     wav = write(tmp_path / "call.wav", samples, rate)
     target = tmp_path / f"call.{kind}"
 
-    conversion = convert(wav, target, kind)
+    conversion = convert_wav(wav, target, kind)
 
     decoded, decoded_rate = soundfile.read(target, always_2d=True)
     assert decoded_rate == held
@@ -90,7 +90,7 @@ def test_the_result_is_read_without_a_glitch(tmp_path: Path, capfd: pytest.Captu
     syllables = 5000 * np.asarray(voice) * (np.sin(2 * np.pi * 3 * at) > -0.2)
     samples = np.asarray(np.stack([syllables, np.roll(syllables, 4000)], axis=1), "<i2")
 
-    convert(write(tmp_path / "call.wav", samples, 16000), tmp_path / "call.mp3", "mp3")
+    convert_wav(write(tmp_path / "call.wav", samples, 16000), tmp_path / "call.mp3", "mp3")
 
     # libmpg123 complains on stderr when it is made to seek between blocks.
     assert capfd.readouterr().err == ""
@@ -99,20 +99,20 @@ def test_the_result_is_read_without_a_glitch(tmp_path: Path, capfd: pytest.Captu
 def test_resampling_is_said(tmp_path: Path) -> None:
     wav = write(tmp_path / "call.wav", speech(64000, 1), 64000)
 
-    conversion = convert(wav, tmp_path / "call.ogg", "ogg")
+    conversion = convert_wav(wav, tmp_path / "call.ogg", "ogg")
 
     assert conversion.warnings == ("call.ogg: OPUS can't hold 64000 Hz, resampled to 48000 Hz",)
 
 
 def test_opus_in_ogg_is_what_the_file_says(tmp_path: Path) -> None:
-    convert(write(tmp_path / "call.wav", speech(8000, 1), 8000), tmp_path / "call.opus", "ogg")
+    convert_wav(write(tmp_path / "call.wav", speech(8000, 1), 8000), tmp_path / "call.opus", "ogg")
 
     assert b"OggS" in (tmp_path / "call.opus").read_bytes()[:4]
     assert soundfile.info(tmp_path / "call.opus").subtype == "OPUS"
 
 
 def test_sox_reads_the_flac(tmp_path: Path) -> None:
-    convert(write(tmp_path / "call.wav", speech(8000, 2), 8000), tmp_path / "call.flac", "flac")
+    convert_wav(write(tmp_path / "call.wav", speech(8000, 2), 8000), tmp_path / "call.flac", "flac")
 
     done = subprocess.run(["sox", str(tmp_path / "call.flac"), "-n", "stat"], capture_output=True, check=True)
     assert b"Length (seconds):      3.000000" in done.stderr
@@ -121,7 +121,7 @@ def test_sox_reads_the_flac(tmp_path: Path) -> None:
 def test_flac_above_its_highest_rate_is_resampled(tmp_path: Path) -> None:
     wav = write(tmp_path / "call.wav", speech(700_000, 1, seconds=0.5), 700_000)
 
-    conversion = convert(wav, tmp_path / "call.flac", "flac")
+    conversion = convert_wav(wav, tmp_path / "call.flac", "flac")
 
     assert soundfile.info(tmp_path / "call.flac").samplerate == 655_350
     assert conversion.warnings == ("call.flac: PCM_16 can't hold 700000 Hz, resampled to 655350 Hz",)
@@ -131,7 +131,7 @@ def test_flac_above_its_highest_rate_is_resampled(tmp_path: Path) -> None:
 def test_an_empty_recording_stays_a_wav(tmp_path: Path, kind: str) -> None:
     wav = write(tmp_path / "call.wav", speech(8000, 2, seconds=0), 8000)
 
-    conversion = convert(wav, tmp_path / f"call.{kind}", kind)
+    conversion = convert_wav(wav, tmp_path / f"call.{kind}", kind)
 
     assert conversion.path == wav
     assert conversion.warnings == (f"call.wav: has no audio, so it stays a WAV and is not made {kind}",)
@@ -141,7 +141,7 @@ def test_an_empty_recording_stays_a_wav(tmp_path: Path, kind: str) -> None:
 def test_an_empty_recording_is_an_empty_raw_file(tmp_path: Path) -> None:
     wav = write(tmp_path / "call.wav", speech(8000, 1, seconds=0), 8000)
 
-    assert convert(wav, tmp_path / "call.raw", "raw").path.read_bytes() == b""
+    assert convert_wav(wav, tmp_path / "call.raw", "raw").path.read_bytes() == b""
 
 
 @pytest.mark.parametrize("kind", list(CODECS))
@@ -155,13 +155,13 @@ def test_short_silent_and_loud_recordings_pass(tmp_path: Path, kind: str, channe
     for number, samples in enumerate(recordings):
         wav = write(tmp_path / f"{number}.wav", samples, 8000)
         target = tmp_path / f"{number}.{kind}"
-        assert convert(wav, target, kind).path == target
+        assert convert_wav(wav, target, kind).path == target
 
 
 def test_result_is_the_owners_alone_and_nothing_else_is_left(tmp_path: Path) -> None:
     wav = write(tmp_path / "call.wav", speech(8000, 1), 8000)
 
-    target = convert(wav, tmp_path / "call.mp3", "mp3").path
+    target = convert_wav(wav, tmp_path / "call.mp3", "mp3").path
 
     assert target.stat().st_mode & 0o777 == 0o600
     assert sorted(tmp_path.iterdir()) == [target, wav]
@@ -175,7 +175,7 @@ def test_a_taken_name_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(
         ListenctlError, match=r"call\.flac: can't be made of call\.wav: .*File exists.*; the WAV is kept"
     ):
-        convert(wav, target, "flac")
+        convert_wav(wav, target, "flac")
 
     assert target.read_bytes() == b"precious"
     assert sorted(tmp_path.iterdir()) == [target, wav]
@@ -183,10 +183,10 @@ def test_a_taken_name_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_result_with_other_samples_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wav = write(tmp_path / "call.wav", speech(8000, 1), 8000)
-    monkeypatch.setitem(module.CODECS, "flac", Codec("FLAC", "PCM_S8", lossless=True, rates=(8000,)))
+    monkeypatch.setitem(module.CODECS, "flac", AudioCodec("FLAC", "PCM_S8", lossless=True, rates=(8000,)))
 
     with pytest.raises(ListenctlError, match=r"call\.flac: doesn't read back as it was written; the WAV is kept"):
-        convert(wav, tmp_path / "call.flac", "flac")
+        convert_wav(wav, tmp_path / "call.flac", "flac")
 
     assert list(tmp_path.iterdir()) == [wav]
 
@@ -203,7 +203,7 @@ def test_a_result_of_another_level_or_length_is_refused(
     monkeypatch.setattr(soundfile.SoundFile, "write", lambda sink, block: whole(sink, block[part] * gain))
 
     with pytest.raises(ListenctlError, match=re.escape(fault)):
-        convert(wav, tmp_path / "call.mp3", "mp3")
+        convert_wav(wav, tmp_path / "call.mp3", "mp3")
 
     assert list(tmp_path.iterdir()) == [wav]
 
@@ -212,7 +212,7 @@ def test_what_is_no_wav_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "call.wav").write_bytes(b"noise")
 
     with pytest.raises(ListenctlError, match=r"can't be made of call\.wav"):
-        convert(tmp_path / "call.wav", tmp_path / "call.flac", "flac")
+        convert_wav(tmp_path / "call.wav", tmp_path / "call.flac", "flac")
 
 
 @pytest.mark.parametrize("kind", list(CODECS))
@@ -220,9 +220,10 @@ def test_a_full_disk_is_an_error_and_leaves_the_wav(tmp_path: Path, kind: str) -
     noise = np.random.default_rng(1).integers(-9000, 9000, (80000, 2)).astype("<i2")
     wav = write(tmp_path / "call.wav", noise, 8000)
     script = (
-        "import resource, sys; from pathlib import Path; from listenctl.media.files.convert_recording import convert\n"
+        "import resource, sys; from pathlib import Path\n"
+        "from listenctl.media.files.convert_recording import convert_wav\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "convert(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])"
+        "convert_wav(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])"
     )
 
     command = [sys.executable, "-c", script, str(wav), str(tmp_path / "call.out"), kind]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.media.files.new_files import Claim, claim, claim_recording
+from listenctl.media.files.new_files import NewFile, create_numbered, create_recording_files
 
 
 @pytest.fixture(autouse=True)
@@ -14,12 +14,12 @@ def _open_umask() -> object:
 
 
 def claimed(path: Path) -> str:
-    made = claim(path)
+    made = create_numbered(path)
     os.close(made.fd)
     return made.path.name
 
 
-def close(made: list[Claim]) -> list[str]:
+def close(made: list[NewFile]) -> list[str]:
     for one in made:
         os.close(one.fd)
     return [one.path.name for one in made]
@@ -30,7 +30,7 @@ def mode(path: Path) -> int:
 
 
 def test_files_and_folders_are_the_owners_alone(tmp_path: Path) -> None:
-    fd, path = claim(tmp_path / "a" / "b" / "call.wav")
+    fd, path = create_numbered(tmp_path / "a" / "b" / "call.wav")
     os.write(fd, b"RIFF")
     os.close(fd)
 
@@ -48,7 +48,7 @@ def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
 def test_sidecar_and_finished_format_take_the_name(tmp_path: Path, sibling: str) -> None:
     (tmp_path / sibling).touch()
 
-    made = claim_recording(tmp_path / "call.wav", ("",), ".flac")
+    made = create_recording_files(tmp_path / "call.wav", ("",), ".flac")
 
     assert close(made) == ["call-2.wav"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([sibling, "call-2.wav"])
@@ -57,9 +57,9 @@ def test_sidecar_and_finished_format_take_the_name(tmp_path: Path, sibling: str)
 @pytest.mark.parametrize("first", [("",), ("-left", "-right")])
 def test_no_two_recordings_want_the_same_sidecar(tmp_path: Path, first: tuple[str, ...]) -> None:
     second = ("-left", "-right") if first == ("",) else ("",)
-    close(claim_recording(tmp_path / "call.wav", first))
+    close(create_recording_files(tmp_path / "call.wav", first))
 
-    names = close(claim_recording(tmp_path / "call.wav", second))
+    names = close(create_recording_files(tmp_path / "call.wav", second))
 
     assert all(name.startswith("call-2") for name in names)
 
@@ -74,7 +74,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_files_of_one_recording_share_their_number(tmp_path: Path) -> None:
     (tmp_path / "call-right.wav").touch()
 
-    made = claim_recording(tmp_path / "call.wav", ("-left", "-right"))
+    made = create_recording_files(tmp_path / "call.wav", ("-left", "-right"))
 
     assert close(made) == ["call-2-left.wav", "call-2-right.wav"]
     assert not (tmp_path / "call-left.wav").exists()
@@ -84,11 +84,11 @@ def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(NotADirectoryError):
-        claim(tmp_path / "file" / "sub" / "call.wav")
+        create_numbered(tmp_path / "file" / "sub" / "call.wav")
 
 
 def test_a_half_made_claim_is_taken_back(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="File name too long"):
-        claim_recording(tmp_path / "call.wav", ("-left", "x" * 300))
+        create_recording_files(tmp_path / "call.wav", ("-left", "x" * 300))
 
     assert list(tmp_path.iterdir()) == []

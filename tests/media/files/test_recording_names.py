@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.errors import UsageError
-from listenctl.media.files.recording_names import Destination, clean
+from listenctl.media.files.recording_names import RecordingDestination, clean_for_file_name
 
 STARTED = datetime(2026, 3, 1, 23, 5, 9, tzinfo=UTC)
 CALL: Mapping[str, object] = {"callSid": "CS-A", "from": "+15551234567", "date": "never", "customerData": {"a": 1}}
 
 
 def name(text: str, fields: Mapping[str, object] = CALL, *, kind: str | None = None) -> str:
-    return str(Destination.parse(text, kind=kind).wav_path(fields.get, STARTED))
+    return str(RecordingDestination.parse(text, kind=kind).wav_path(fields.get, STARTED))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_destination_names_the_file(text: str, path: str) -> None:
 def test_date_and_time_are_utc() -> None:
     local = STARTED.astimezone(timezone(timedelta(hours=5)))
 
-    path = Destination.parse("{date}-{time}").wav_path(CALL.get, local)
+    path = RecordingDestination.parse("{date}-{time}").wav_path(CALL.get, local)
 
     assert path == Path("2026-03-01-230509.wav")
 
@@ -65,14 +65,14 @@ def test_date_and_time_are_utc() -> None:
 def test_format_is_that_of_the_option_or_else_of_the_extension(
     text: str, kind: str | None, extension: str, finished: str
 ) -> None:
-    destination = Destination.parse(text, kind=kind)
+    destination = RecordingDestination.parse(text, kind=kind)
 
     assert (destination.extension, destination.kind) == (extension, finished)
 
 
 def test_dash_is_stdout() -> None:
-    assert Destination.parse("-").is_stdout
-    assert not Destination.parse("./-").is_stdout
+    assert RecordingDestination.parse("-").is_stdout
+    assert not RecordingDestination.parse("./-").is_stdout
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_dash_is_stdout() -> None:
 )
 def test_a_destination_that_makes_no_sense_is_refused(text: str, kind: str | None, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
-        Destination.parse(text, kind=kind)
+        RecordingDestination.parse(text, kind=kind)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_destination_that_makes_no_sense_is_refused(text: str, kind: str | Non
     ],
 )
 def test_values_from_the_wire_are_made_harmless(value: object, safe: str) -> None:
-    assert clean(value) == safe
+    assert clean_for_file_name(value) == safe
 
 
 def test_long_names_leave_room_for_what_is_appended() -> None:

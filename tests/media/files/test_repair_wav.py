@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from listenctl.errors import ListenctlError
-from listenctl.media.files.repair_wav import Recovery, examine, recover
+from listenctl.media.files.repair_wav import RepairedWav, diagnose_wav, repair_wav
 from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
 
@@ -22,17 +22,17 @@ def header(riff_bytes: int, data_bytes: int) -> bytes:
     return b"RIFF" + sizes[0] + b"WAVE" + FORMAT_CHUNK + b"data" + sizes[1]
 
 
-def mend(path: Path, content: bytes, assumed: AudioFormat | None = None) -> Recovery:
+def mend(path: Path, content: bytes, assumed: AudioFormat | None = None) -> RepairedWav:
     """Recover a file of this content and check what holds for every recovery."""
     path.write_bytes(content)
-    recovery = recover(path, assumed=assumed)
+    recovery = repair_wav(path, assumed=assumed)
     assert path.read_bytes() == content
     if recovery.output:
         samples, rate = soundfile.read(recovery.output, dtype="int16", always_2d=True)
         assert (rate, samples.shape) == (8000, (recovery.diagnosis.samples, 2))
         assert recovery.output.stat().st_mode & 0o777 == 0o600
         subprocess.run(["sox", str(recovery.output), "-n"], check=True)
-        assert recover(recovery.output).diagnosis.problems == ()
+        assert repair_wav(recovery.output).diagnosis.problems == ()
     return recovery
 
 
@@ -117,9 +117,9 @@ def test_a_given_output_is_never_overwritten(tmp_path: Path) -> None:
     source, output = tmp_path / "call.wav", tmp_path / "mended.wav"
     source.write_bytes(header(0, 0) + SECOND)
 
-    assert recover(source, output=output).output == output
+    assert repair_wav(source, output=output).output == output
     with pytest.raises(ListenctlError, match=r"mended\.wav: exists already"):
-        recover(source, output=output)
+        repair_wav(source, output=output)
 
 
 def test_the_end_of_the_name_is_cut_only_where_it_is_an_extension(tmp_path: Path) -> None:
@@ -136,9 +136,9 @@ def test_what_cannot_be_recovered_is_said(tmp_path: Path) -> None:
             tmp_path / "ulaw.wav", header(0, 0).replace(b"\x01\x00\x02\x00", b"\x07\x00\x02\x00", 1)[:34] + b"\x08\x00"
         )
     with pytest.raises(ListenctlError, match=r"missing\.wav: no such file"):
-        recover(tmp_path / "missing.wav")
+        repair_wav(tmp_path / "missing.wav")
     with pytest.raises(ListenctlError, match="is no file"):
-        recover(tmp_path)
+        repair_wav(tmp_path)
     assert not list(tmp_path.glob("*recovered*"))
 
 
@@ -147,7 +147,7 @@ def test_a_copy_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     source.write_bytes(header(0, 0) + SECOND)
 
     with pytest.raises(ListenctlError, match="No such file or directory; the original is unchanged"):
-        recover(source, output=tmp_path / "missing" / "mended.wav")
+        repair_wav(source, output=tmp_path / "missing" / "mended.wav")
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -159,7 +159,7 @@ class SparseFile(io.BytesIO):
 
 
 def test_a_file_past_4_gib_is_measured_without_reading_it() -> None:
-    diagnosis = examine(cast("BinaryIO", SparseFile(header(4294967231, 4294967195))))
+    diagnosis = diagnose_wav(cast("BinaryIO", SparseFile(header(4294967231, 4294967195))))
 
     assert diagnosis.data_bytes == (6 << 30) - 44
     assert len(diagnosis.problems) == 1

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from listenctl.media.channel_layout import ChannelLayout
-from listenctl.media.files.new_files import claim
+from listenctl.media.files.new_files import create_numbered
 from listenctl.media.files.wav_header import HEADER_BYTES, read_header
 from listenctl.media.files.wav_recording import Recording, WavFile
 from listenctl.protocol.audio import AudioFormat
@@ -31,7 +31,7 @@ def heard(path: Path) -> object:
 
 @pytest.fixture
 def wav(tmp_path: Path) -> Iterator[WavFile]:
-    file = WavFile(claim(tmp_path / "a.wav"), MONO)
+    file = WavFile(create_numbered(tmp_path / "a.wav"), MONO)
     yield file
     file.close()
 
@@ -61,7 +61,7 @@ def test_a_file_is_valid_after_each_append_and_lacks_less_than_a_second(wav: Wav
     block = samples(*range(160))
 
     for number in range(1, 200):
-        wav.append(block)
+        wav.append_audio(block)
         frames = soundfile.info(wav.path).frames
         assert frames % 160 == 0
         assert number * 160 - 8000 < frames <= number * 160
@@ -71,7 +71,7 @@ def test_a_file_is_valid_after_each_append_and_lacks_less_than_a_second(wav: Wav
 
 
 def test_sox_reads_a_file_that_is_being_written(wav: WavFile) -> None:
-    wav.append(samples(*range(8000)))
+    wav.append_audio(samples(*range(8000)))
 
     said = subprocess.run(["sox", "--info", "-s", wav.path], check=True, capture_output=True, text=True)
 
@@ -80,15 +80,15 @@ def test_sox_reads_a_file_that_is_being_written(wav: WavFile) -> None:
 
 
 def test_a_file_becomes_rf64_in_place_past_4_gib(tmp_path: Path) -> None:
-    file = WavFile(claim(tmp_path / "long.wav"), STEREO)
+    file = WavFile(create_numbered(tmp_path / "long.wav"), STEREO)
     # The 4 GiB before are a hole in the file.
     file.size = (1 << 32) - 8000
 
-    file.append(bytes(320))
+    file.append_audio(bytes(320))
     file.write_header()
     with file.path.open("rb") as before:
         kind_before = read_header(before).kind
-    file.append(samples(*range(1, 4001)))
+    file.append_audio(samples(*range(1, 4001)))
     file.write_header()
     with file.path.open("rb") as after:
         info = read_header(after)
@@ -104,7 +104,7 @@ def test_a_file_becomes_rf64_in_place_past_4_gib(tmp_path: Path) -> None:
 
 
 def test_silence_goes_between(wav: WavFile) -> None:
-    wav.append(samples(1, 2, 3, 4))
+    wav.append_audio(samples(1, 2, 3, 4))
 
     wav.insert_silence(4, 2 * 2)
 
@@ -114,7 +114,7 @@ def test_silence_goes_between(wav: WavFile) -> None:
 @pytest.mark.parametrize("length", [1, 2, 3, 1000])
 @pytest.mark.parametrize("at", [0, 1, 4])
 def test_silence_of_any_length_goes_anywhere(at: int, length: int, wav: WavFile) -> None:
-    wav.append(samples(1, 2, 3, 4))
+    wav.append_audio(samples(1, 2, 3, 4))
 
     wav.insert_silence(at * 2, length * 2)
 
@@ -122,29 +122,29 @@ def test_silence_of_any_length_goes_anywhere(at: int, length: int, wav: WavFile)
 
 
 def test_what_a_failed_write_left_is_never_heard(wav: WavFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    wav.append(samples(1, 2))
+    wav.append_audio(samples(1, 2))
     disk = FailingDisk(monkeypatch, room=6)
     with pytest.raises(OSError, match="No space left"):
-        wav.append(samples(7, 7, 7, 7, 7, 7))
+        wav.append_audio(samples(7, 7, 7, 7, 7, 7))
     disk.room = 1_000_000
 
     wav.insert_silence(4, 4)
-    wav.append(samples(3))
+    wav.append_audio(samples(3))
     wav.write_header()
 
     assert heard(wav.path) == [1, 2, 0, 0, 3]
 
 
 def test_a_failed_append_leaves_the_file_as_it_was(wav: WavFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    wav.append(samples(*range(4000)))
+    wav.append_audio(samples(*range(4000)))
     disk = FailingDisk(monkeypatch, room=100)
 
     with pytest.raises(OSError, match="No space left"):
-        wav.append(samples(*range(4000)))
+        wav.append_audio(samples(*range(4000)))
 
     assert heard(wav.path) == list(range(4000))
     disk.room = 1_000_000
-    wav.append(samples(*range(4000)))
+    wav.append_audio(samples(*range(4000)))
     assert heard(wav.path) == list(range(4000)) * 2
 
 
@@ -152,22 +152,22 @@ def test_audio_whose_header_can_not_be_written_is_not_counted(wav: WavFile, monk
     disk = FailingDisk(monkeypatch, room=8000)
 
     with pytest.raises(OSError, match="No space left"):
-        wav.append(samples(*range(4000)))
+        wav.append_audio(samples(*range(4000)))
 
     assert wav.size == 0
     disk.room = 1_000_000
-    wav.append(samples(*range(4000)))
+    wav.append_audio(samples(*range(4000)))
     assert heard(wav.path) == list(range(4000))
 
 
 def test_closing_cuts_off_what_a_failed_write_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = WavFile(claim(tmp_path / "a.wav"), MONO)
+    file = WavFile(create_numbered(tmp_path / "a.wav"), MONO)
     disk = FailingDisk(monkeypatch, room=100)
     with pytest.raises(OSError, match="No space left"):
-        file.append(samples(*range(4000)))
+        file.append_audio(samples(*range(4000)))
     disk.room = 1_000_000
 
-    file.append(samples(1, 2))
+    file.append_audio(samples(1, 2))
     file.close()
 
     assert file.path.stat().st_size == HEADER_BYTES + 4
@@ -175,7 +175,7 @@ def test_closing_cuts_off_what_a_failed_write_left(tmp_path: Path, monkeypatch: 
 
 
 def test_late_metadata_changes_the_header_alone(wav: WavFile) -> None:
-    wav.append(samples(1, 2, 3, 4))
+    wav.append_audio(samples(1, 2, 3, 4))
 
     wav.change_format(AudioFormat(16000, 2))
 
@@ -189,8 +189,8 @@ def test_late_metadata_changes_the_header_alone(wav: WavFile) -> None:
 def test_what_was_not_written_is_missing_and_counted(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "a.wav", MONO)
 
-    recording.write(0, samples(1, 2))
-    recording.write(5, samples(6))
+    recording.write_audio(0, samples(1, 2))
+    recording.write_audio(5, samples(6))
     recording.close()
 
     assert heard(recording.paths[0]) == [1, 2, 6]
@@ -201,8 +201,8 @@ def test_what_was_not_written_is_missing_and_counted(tmp_path: Path) -> None:
 def test_what_was_not_written_is_silence_where_gaps_are_filled(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "a.wav", MONO, fill=True)
 
-    recording.write(0, samples(1, 2))
-    recording.write(5, samples(6))
+    recording.write_audio(0, samples(1, 2))
+    recording.write_audio(5, samples(6))
     recording.close()
 
     assert heard(recording.paths[0]) == [1, 2, 0, 0, 0, 6]
@@ -213,10 +213,10 @@ def test_what_was_not_written_is_silence_where_gaps_are_filled(tmp_path: Path) -
 def test_silence_goes_before_what_came_at_its_position(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "a.wav", STEREO, fill=True)
 
-    recording.write(0, samples(1, -1, 2, -2, 3, -3))
+    recording.write_audio(0, samples(1, -1, 2, -2, 3, -3))
     recording.insert_silence(1, 2)
     recording.insert_silence(2, 1)
-    recording.write(3, samples(4, -4))
+    recording.write_audio(3, samples(4, -4))
     recording.close()
 
     assert heard(recording.paths[0]) == [[1, -1], [0, 0], [0, 0], [2, -2], [0, 0], [3, -3], [4, -4]]
@@ -225,13 +225,13 @@ def test_silence_goes_before_what_came_at_its_position(tmp_path: Path) -> None:
 
 def test_both_files_of_a_split_call_stay_level_when_one_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recording = Recording(tmp_path / "a.wav", STEREO, layout=ChannelLayout.SPLIT)
-    recording.write(0, samples(1, -1, 2, -2))
+    recording.write_audio(0, samples(1, -1, 2, -2))
     disk = FailingDisk(monkeypatch, room=4)
     with pytest.raises(OSError, match="No space left"):
-        recording.write(2, samples(3, -3, 4, -4))
+        recording.write_audio(2, samples(3, -3, 4, -4))
     disk.room = 1_000_000
 
-    recording.write(4, samples(5, -5))
+    recording.write_audio(4, samples(5, -5))
     recording.close()
 
     assert [heard(path) for path in recording.paths] == [[1, 2, 5], [-1, -2, -5]]
@@ -241,7 +241,7 @@ def test_both_files_of_a_split_call_stay_level_when_one_fails(tmp_path: Path, mo
 def test_silence_keeps_both_files_of_a_split_call_level(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "a.wav", STEREO, layout=ChannelLayout.SPLIT, fill=True)
 
-    recording.write(0, samples(1, -1, 2, -2))
+    recording.write_audio(0, samples(1, -1, 2, -2))
     recording.insert_silence(1, 2)
     recording.close()
 
@@ -259,11 +259,11 @@ def test_a_recording_that_can_not_begin_leaves_nothing(tmp_path: Path, monkeypat
 
 def test_late_metadata_moves_positions_with_the_format(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "a.wav", MONO)
-    recording.write(0, samples(1, 2))
-    recording.write(4, samples(5, 6))
+    recording.write_audio(0, samples(1, 2))
+    recording.write_audio(4, samples(5, 6))
 
     recording.change_format(STEREO)
-    recording.write(3, samples(7, 8))
+    recording.write_audio(3, samples(7, 8))
     recording.close()
 
     assert recording.lost_samples == 1
@@ -274,10 +274,10 @@ def test_late_metadata_moves_positions_with_the_format(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", [ChannelLayout.LEFT, ChannelLayout.SPLIT])
 def test_late_metadata_that_says_mono_ends_the_rearranging(layout: ChannelLayout, tmp_path: Path) -> None:
     recording = Recording(tmp_path / "a.wav", STEREO, layout=layout)
-    recording.write(0, samples(1, 2, 3, 4))
+    recording.write_audio(0, samples(1, 2, 3, 4))
 
     recording.change_format(MONO)
-    recording.write(4, samples(5, 6))
+    recording.write_audio(4, samples(5, 6))
     recording.close()
 
     # What was taken apart already stays so; all that follows is whole.

@@ -8,12 +8,12 @@ import pytest
 import soundfile
 
 from listenctl.errors import UsageError
-from listenctl.media.sources.audio_sources import Source, has_second_channel, mix, open_source
-from listenctl.media.sources.sample_speech import speech
+from listenctl.media.sources.audio_sources import AudioSource, has_second_channel, mix_parties, open_source
+from listenctl.media.sources.sample_speech import sample_speech
 from listenctl.protocol.audio import AudioFormat
 
 
-async def read_all(source: Source, samples: int = 160) -> bytes:
+async def read_all(source: AudioSource, samples: int = 160) -> bytes:
     pieces = []
     while piece := await source.read(samples):
         pieces.append(piece)
@@ -98,7 +98,7 @@ async def test_what_has_one_channel_has_no_second(spec: str) -> None:
 async def test_speech_is_a_channel_of_the_sample(channel: int) -> None:
     source = await open_source("speech", 8000, channel=channel)
 
-    both = speech(AudioFormat(8000, 2))
+    both = sample_speech(AudioFormat(8000, 2))
 
     assert numbers(await read_all(source)) == numbers(both)[channel::2]
 
@@ -141,16 +141,16 @@ def test_a_file_that_is_missing_has_no_channels() -> None:
 
 
 def test_mono_is_the_caller_alone() -> None:
-    assert mix("mono", b"\1\0", b"\2\0\3\0") == b"\1\0"
+    assert mix_parties("mono", b"\1\0", b"\2\0\3\0") == b"\1\0"
 
 
 def test_stereo_has_the_caller_left_and_silence_after_the_shorter_one() -> None:
-    assert mix("stereo", b"\1\0", b"\2\0\3\0") == b"\1\0\2\0\0\0\3\0"
-    assert mix("stereo", b"", b"") == b""
+    assert mix_parties("stereo", b"\1\0", b"\2\0\3\0") == b"\1\0\2\0\0\0\3\0"
+    assert mix_parties("stereo", b"", b"") == b""
 
 
 def test_mixed_is_the_sum_clipped() -> None:
     caller = np.array([1, 32767, -32768, 5], "<i2").tobytes()
     callee = np.array([2, 1, -1], "<i2").tobytes()
 
-    assert numbers(mix("mixed", caller, callee)) == [3, 32767, -32768, 5]
+    assert numbers(mix_parties("mixed", caller, callee)) == [3, 32767, -32768, 5]

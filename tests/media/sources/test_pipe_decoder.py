@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.media.sources.pipe_decoder import StreamDecoder
+from listenctl.media.sources.pipe_decoder import PipeDecoder
 
 AUDIO = np.arange(1, 101, dtype="<i2").tobytes()
 
@@ -23,10 +23,10 @@ def wav(*chunks: bytes) -> bytes:
 
 
 def decode(data: bytes, *, size: int | None = None, channel: int = 0, rate: int = 8000) -> bytes:
-    decoder = StreamDecoder(rate, channel=channel)
+    decoder = PipeDecoder(rate, channel=channel)
     size = size or max(1, len(data))
     pieces = [decoder.feed(data[at : at + size]) for at in range(0, len(data), size)]
-    return b"".join(pieces) + decoder.finish()
+    return b"".join(pieces) + decoder.end_stream()
 
 
 @pytest.mark.parametrize("size", [None, 1, 3])

@@ -9,7 +9,7 @@ import pytest
 
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.files.wav_header import stream_header
-from listenctl.media.sources.pipe_decoder import StreamDecoder
+from listenctl.media.sources.pipe_decoder import PipeDecoder
 from listenctl.media.sources.pipe_source import PipeSource, open_pipe
 from listenctl.protocol.audio import AudioFormat
 
@@ -144,7 +144,7 @@ async def test_a_pipe_whose_audio_ends_is_over(pipe: Pipe) -> None:
 async def test_who_writes_faster_than_the_call_waits(pipe: Pipe) -> None:
     audio = np.arange(2_000_000).astype("<i2").tobytes()
     writing = asyncio.create_task(pipe.write(audio))
-    source = PipeSource(pipe.reader, StreamDecoder(8000), lossless=True)
+    source = PipeSource(pipe.reader, PipeDecoder(8000), lossless=True)
     await come(source, 1 << 20)
 
     early = writing.done()
@@ -215,7 +215,7 @@ async def test_a_closed_stdin_is_refused() -> None:
 
 async def test_closing_lets_the_reader_go(pipe: Pipe) -> None:
     writing = asyncio.create_task(pipe.write(bytes(3 << 20)))
-    source = PipeSource(pipe.reader, StreamDecoder(8000))
+    source = PipeSource(pipe.reader, PipeDecoder(8000))
     await come(source, 1 << 20)
 
     await source.close()

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from listenctl.media.sources.sample_speech import SPEECH_KEY_PRESS, speech
+from listenctl.media.sources.sample_speech import SPEECH_DIGIT_AT, sample_speech
 from listenctl.protocol.audio import AudioFormat
 
 SECONDS = 9.98
 
 
 def speech_levels(audio_format: AudioFormat) -> list[float]:
-    samples = np.frombuffer(speech(audio_format), "<i2").reshape(-1, audio_format.channels)
+    samples = np.frombuffer(sample_speech(audio_format), "<i2").reshape(-1, audio_format.channels)
     return [round(float(level), 3) for level in np.sqrt(np.mean((samples / 32768) ** 2, axis=0))]
 
 
@@ -20,7 +20,7 @@ def speech_levels(audio_format: AudioFormat) -> list[float]:
 def test_speech_comes_at_any_rate_with_its_length_and_loudness(sample_rate: int, channels: int) -> None:
     audio_format = AudioFormat(sample_rate, channels)
 
-    data = speech(audio_format)
+    data = sample_speech(audio_format)
 
     assert abs(audio_format.samples(len(data)) - SECONDS * sample_rate) <= 1
     assert len(data) % audio_format.frame_bytes == 0
@@ -33,18 +33,18 @@ def test_stereo_at_its_own_rate_is_the_file_untouched() -> None:
         size = path.stat().st_size
 
     assert (sample_rate, samples.shape) == (16000, (159_680, 2))
-    assert speech(AudioFormat(16000, 2)) == samples.astype("<i2").tobytes()
+    assert sample_speech(AudioFormat(16000, 2)) == samples.astype("<i2").tobytes()
     assert size < 250_000
 
 
 def test_mono_is_the_caller_alone() -> None:
-    stereo = speech(AudioFormat(16000, 2))
+    stereo = sample_speech(AudioFormat(16000, 2))
 
-    assert speech(AudioFormat(16000, 1)) == np.frombuffer(stereo, "<i2")[::2].tobytes()
+    assert sample_speech(AudioFormat(16000, 1)) == np.frombuffer(stereo, "<i2")[::2].tobytes()
 
 
 def test_the_voices_take_turns() -> None:
-    samples = np.frombuffer(speech(AudioFormat(8000, 2)), "<i2").reshape(-1, 2)
+    samples = np.frombuffer(sample_speech(AudioFormat(8000, 2)), "<i2").reshape(-1, 2)
 
     both = np.count_nonzero(np.all(np.abs(samples) > 300, axis=1))
 
@@ -53,7 +53,7 @@ def test_the_voices_take_turns() -> None:
 
 def test_nobody_speaks_while_the_key_is_pressed() -> None:
     audio_format = AudioFormat(8000, 2)
-    start = int(SPEECH_KEY_PRESS * 8000) * audio_format.frame_bytes
-    pressed = np.frombuffer(speech(audio_format)[start : start + audio_format.byte_rate // 5], "<i2")
+    start = int(SPEECH_DIGIT_AT * 8000) * audio_format.frame_bytes
+    pressed = np.frombuffer(sample_speech(audio_format)[start : start + audio_format.byte_rate // 5], "<i2")
 
     assert np.abs(pressed).max() < 300

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.media.sources.tones import Tone, beep, check_digits, dtmf_tones
+from listenctl.media.sources.tones import SineTone, beep, check_digits, dtmf_tones
 
 ROWS = (697, 770, 852, 941)
 COLUMNS = (1209, 1336, 1477, 1633)
@@ -79,12 +79,12 @@ def test_the_beep_is_half_a_second_of_1500_hz(sample_rate: int) -> None:
 
 
 def test_a_tone_at_full_scale_doesnt_wrap() -> None:
-    wave = np.frombuffer(Tone(1000, 8000, 0.0).samples(0, 8000), "<i2")
+    wave = np.frombuffer(SineTone(1000, 8000, 0.0).samples(0, 8000), "<i2")
 
     assert (wave.min(), wave.max()) == (-32767, 32767)
 
 
 def test_a_tone_keeps_its_phase_for_hours() -> None:
-    tone = Tone(440, 8000, -12.0)
+    tone = SineTone(440, 8000, -12.0)
 
     assert tone.samples(8000 * 36_000, 160) == tone.samples(8000, 160)

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from listenctl.events import Reporter
-from listenctl.live_client.control_client import attach
-from listenctl.live_client.send_command import deliver
+from listenctl.live_client.control_client import attach_to_call
+from listenctl.live_client.send_command import send_command
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
@@ -97,8 +97,8 @@ async def test_a_command_with_a_clip_that_waits_ends_when_it_was_passed_on(tmp_p
     async with controlled(tmp_path) as server, placed(server, CLIPS) as events, server.attach() as tool:
         await tool.send(*(clip(number, 60) for number in range(10)))
 
-        async with attach(server.socket, "@latest") as attachment:
-            await deliver(attachment, clip("behind", 20))
+        async with attach_to_call(server.socket, "@latest") as attachment:
+            await send_command(attachment, clip("behind", 20))
 
         # Nobody waits for it any more, and it plays all the same.
         await events.wait_for("play-done", 11)

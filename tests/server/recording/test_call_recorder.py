@@ -14,7 +14,7 @@ import soundfile
 
 from listenctl.events import Reporter
 from listenctl.media.channel_layout import ChannelLayout
-from listenctl.media.files.recording_names import Destination
+from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.server.recording.call_recorder import FileRecorder
@@ -29,7 +29,7 @@ AUDIO = struct.pack("<160h", *range(1000, 1160))
 
 
 def to(destination: str, *, layout: ChannelLayout = ChannelLayout.AS_IS, fill: bool = False) -> RecordSettings:
-    return RecordSettings(Destination.parse(destination), layout, fill=fill)
+    return RecordSettings(RecordingDestination.parse(destination), layout, fill=fill)
 
 
 def names_in(folder: Path) -> set[str]:
@@ -369,7 +369,7 @@ async def test_recordings_are_synced_as_asked(
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
 
-    await record(RecordSettings(Destination.parse(f"{tmp_path}/"), sync=sync), METADATA, AUDIO)
+    await record(RecordSettings(RecordingDestination.parse(f"{tmp_path}/"), sync=sync), METADATA, AUDIO)
 
     assert len(synced) == calls
 

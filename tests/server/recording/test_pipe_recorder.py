@@ -9,7 +9,7 @@ import pytest
 
 from listenctl.events import Reporter
 from listenctl.media.channel_layout import ChannelLayout
-from listenctl.media.files.recording_names import Destination
+from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
@@ -33,7 +33,7 @@ def pipe() -> Iterator[list[int]]:
 
 
 def settings(kind: str, *, fill: bool = False, layout: ChannelLayout = ChannelLayout.AS_IS) -> RecordSettings:
-    return RecordSettings(Destination.parse("-", kind=kind), layout, fill=fill)
+    return RecordSettings(RecordingDestination.parse("-", kind=kind), layout, fill=fill)
 
 
 async def finish(recorder: PipeRecorder, pipe: list[int]) -> bytes:

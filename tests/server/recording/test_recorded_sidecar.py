@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.media.files.new_files import Claim, claim
+from listenctl.media.files.new_files import NewFile, create_numbered
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.protocol.jambonz_messages import Dtmf
@@ -54,8 +54,8 @@ def test_raw_metadata_that_is_no_text_is_kept_byte_for_byte(tmp_path: Path) -> N
 def test_positions_are_those_in_the_file(tmp_path: Path) -> None:
     log = call_log('{"sampleRate":8000,"mixType":"mono","callSid":"c"}')
     recording = Recording(tmp_path / "a.wav", log.audio_format, fill=True)
-    recording.write(0, bytes(320))
-    recording.write(160, bytes(320))
+    recording.write_audio(0, bytes(320))
+    recording.write_audio(160, bytes(320))
     gap = Gap(GapKind.PAUSE, 160, 0.1, 0.02, missing=800)
     log.ledger.gaps.append(gap)
     recording.insert_silence(gap.position, gap.missing)
@@ -88,8 +88,8 @@ def test_positions_are_those_in_the_file(tmp_path: Path) -> None:
 def test_what_was_not_recorded_is_a_hole_of_the_file_only(tmp_path: Path) -> None:
     log = call_log('{"sampleRate":8000,"mixType":"mono","callSid":"c"}')
     recording = Recording(tmp_path / "a.wav", log.audio_format)
-    recording.write(0, bytes(320))
-    recording.write(960, bytes(320))
+    recording.write_audio(0, bytes(320))
+    recording.write_audio(960, bytes(320))
     log.samples = 1120
     log.ended_at = log.started_at + 0.14
     log.add(MessageReceived(1000, Dtmf("1", "1600")))
@@ -123,13 +123,13 @@ def test_more_events_than_are_kept_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Claim]:
-    claimed = claim(tmp_path / "a.json")
+def empty(tmp_path: Path) -> Iterator[NewFile]:
+    claimed = create_numbered(tmp_path / "a.json")
     yield claimed
     os.close(claimed.fd)
 
 
-def test_a_shorter_sidecar_leaves_nothing_of_a_longer_one(empty: Claim) -> None:
+def test_a_shorter_sidecar_leaves_nothing_of_a_longer_one(empty: NewFile) -> None:
     sidecar.write(empty, {"x": "y" * 1000})
     sidecar.write(empty, {"x": "ü\ud800"})
 
@@ -137,7 +137,7 @@ def test_a_shorter_sidecar_leaves_nothing_of_a_longer_one(empty: Claim) -> None:
     assert empty.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_sidecar_that_does_not_fit_leaves_the_one_before(empty: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sidecar_that_does_not_fit_leaves_the_one_before(empty: NewFile, monkeypatch: pytest.MonkeyPatch) -> None:
     sidecar.write(empty, {"x": 1})
     write = os.pwrite
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from listenctl.play_to_call.playable_sound import sound_of
+from listenctl.play_to_call.playable_sound import prepare_sound
 from listenctl.server.responders.echo_responder import EchoResponder
 from listenctl.server.responders.exec_responder import ExecProgram, ExecResponder
 from listenctl.server.responders.greeting_responder import GreetingResponder
@@ -16,7 +16,7 @@ from tests.helpers.simulated import make_noise
 
 
 async def greeting(path: Path) -> GreetingResponder:
-    return GreetingResponder(await sound_of(str(path)), lead=0.2)
+    return GreetingResponder(await prepare_sound(str(path)), lead=0.2)
 
 
 def write_tone(path: Path, value: int, samples: int) -> Path:

@@ -8,10 +8,10 @@ from uuid import uuid4
 
 from listenctl.errors import UsageError
 from listenctl.media.pacing import Clock
-from listenctl.media.sources.audio_sources import Source
-from listenctl.play_to_call.play_result import Evidence, Outcome, PlayResult, Progress
-from listenctl.play_to_call.playable_sound import Sound
-from listenctl.play_to_call.player_messages import Answer, Dialogue
+from listenctl.media.sources.audio_sources import AudioSource
+from listenctl.play_to_call.call_messages import CallMessages, PlaybackAnswer
+from listenctl.play_to_call.play_result import PlayEvidence, PlayOutcome, PlayProgress, PlayResult
+from listenctl.play_to_call.playable_sound import PlayableSound
 from listenctl.play_to_call.settings import PlaySettings
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES
@@ -27,7 +27,7 @@ _KILLED = "stopped by killAudio"
 _BLOCKING_BYTES = 1_000_000
 
 
-async def read_clip(source: Source) -> bytes:
+async def read_clip(source: AudioSource) -> bytes:
     """Return the next clip of a source; empty at its end."""
     pieces: list[bytes] = []
     left = MAX_CLIP_BYTES // SAMPLE_BYTES
@@ -37,7 +37,7 @@ async def read_clip(source: Source) -> bytes:
     return b"".join(pieces)
 
 
-async def as_command(pcm: bytes, sample_rate: int, *, clip_id: str, queue: bool) -> str:
+async def clip_command(pcm: bytes, sample_rate: int, *, clip_id: str, queue: bool) -> str:
     """Return the command that plays samples: in the queue, or at once, on top of what plays."""
 
     def encode() -> str:
@@ -48,7 +48,7 @@ async def as_command(pcm: bytes, sample_rate: int, *, clip_id: str, queue: bool)
     return encode() if len(pcm) < _BLOCKING_BYTES else await asyncio.to_thread(encode)
 
 
-def judge(answer: Answer | None, seconds: float, *, passed_at: float, began_at: float) -> PlayResult:
+def judge_clip(answer: PlaybackAnswer | None, seconds: float, *, passed_at: float, began_at: float) -> PlayResult:
     """
     Say what became of a clip.
 
@@ -63,14 +63,14 @@ def judge(answer: Answer | None, seconds: float, *, passed_at: float, began_at: 
             "jambonz didn't say that it has played it, as happens where the call streams, where bidirectional audio is "
             "disabled, and where other clips play first"
         )
-        return PlayResult(Outcome.UNKNOWN, None, 0.0, detail)
+        return PlayResult(PlayOutcome.UNKNOWN, None, 0.0, detail)
     if not isinstance(answer.message, PlayDone):
         heard = min(max(0.0, answer.at - began_at), seconds)
-        return PlayResult(Outcome.INTERRUPTED, None, heard, answer.detail or _KILLED)
+        return PlayResult(PlayOutcome.INTERRUPTED, None, heard, answer.detail or _KILLED)
     heard = _heard(answer.message, seconds, answer.at - passed_at)
     if heard < seconds - SHORT:
-        return PlayResult(Outcome.INTERRUPTED, Evidence.PLAY_DONE, heard, _KILLED)
-    return PlayResult(Outcome.PLAYED, Evidence.PLAY_DONE, seconds)
+        return PlayResult(PlayOutcome.INTERRUPTED, PlayEvidence.PLAY_DONE, heard, _KILLED)
+    return PlayResult(PlayOutcome.PLAYED, PlayEvidence.PLAY_DONE, seconds)
 
 
 def _heard(done: PlayDone, seconds: float, elapsed: float) -> float:
@@ -85,16 +85,16 @@ _ASK_EVERY = 0.02
 
 
 @dataclass(slots=True)
-class _Part:
+class _SentClip:
     """A clip that was sent: how long it is, its answer, and when it was passed on to jambonz, None before."""
 
     clip_id: str
     seconds: float
-    answer: asyncio.Future[Answer]
+    answer: asyncio.Future[PlaybackAnswer]
     passed_at: float | None = None
 
 
-class ClipPlay:
+class ClipPlayer:
     """
     Play one sound as clips; most sounds are one.
 
@@ -104,8 +104,8 @@ class ClipPlay:
 
     def __init__(
         self,
-        dialogue: Dialogue,
-        sound: Sound,
+        dialogue: CallMessages,
+        sound: PlayableSound,
         *,
         settings: PlaySettings,
         clock: Clock,
@@ -118,7 +118,7 @@ class ClipPlay:
         self._tell = tell
         self._state = "sending"
         self._name = uuid4().hex[:12]
-        self._parts: list[_Part] = []
+        self._parts: list[_SentClip] = []
         # When by the clock the clips of others are over, and ours begins.
         self._begins_at: float | None = None
 
@@ -133,24 +133,24 @@ class ClipPlay:
         if not self._parts:
             raise UsageError(f"{self._sound.name}: holds no audio")
         if not self._settings.wait:
-            return PlayResult(Outcome.SENT, None, self._seconds)
+            return PlayResult(PlayOutcome.SENT, None, self._seconds)
         self._state = "playing"
         return await self._end()
 
-    async def silence(self) -> None:
+    async def stop(self) -> None:
         """Have all of it taken back that hasn't been played; what others play isn't concerned."""
         unanswered = [part.clip_id for part in self._parts if not part.answer.done()]
         # Another may just have been sent.
         for clip_id in (*unanswered, self._next_id):
-            await self._dialogue.withdraw(clip_id)
+            await self._dialogue.withdraw_clip(clip_id)
         await self._dialogue.sync()
 
-    def progress(self) -> Progress:
+    def progress(self) -> PlayProgress:
         """Return how far it is."""
         heard = 0.0
         if self._begins_at is not None:
             heard = min(max(0.0, self._clock.now() - self._begins_at), self._seconds)
-        return Progress(self._state, self._seconds, heard, self._sound.seconds or self._seconds or None)
+        return PlayProgress(self._state, self._seconds, heard, self._sound.seconds or self._seconds or None)
 
     @property
     def _next_id(self) -> str:
@@ -167,7 +167,7 @@ class ClipPlay:
         last = self._parts[-1]
         # In the queue the next would begin at once, on top of one that interrupts.
         if self._settings.interrupt or last.answer.done():
-            return (await self._result(last)).outcome is Outcome.PLAYED
+            return (await self._result(last)).outcome is PlayOutcome.PLAYED
         return True
 
     async def _send(self, pcm: bytes) -> None:
@@ -178,12 +178,12 @@ class ClipPlay:
         ahead = 0.0 if at_once or not first else await self._wait_ahead()
         clip_id = self._next_id
         rate = self._sound.clip_rate
-        text = await as_command(pcm, rate, clip_id=clip_id, queue=not at_once)
+        text = await clip_command(pcm, rate, clip_id=clip_id, queue=not at_once)
         sent_at = self._clock.now()
-        part = _Part(clip_id, len(pcm) / SAMPLE_BYTES / rate, await self._dialogue.clip(clip_id, text))
+        part = _SentClip(clip_id, len(pcm) / SAMPLE_BYTES / rate, await self._dialogue.send_clip(clip_id, text))
         self._parts.append(part)
         # The server answers when jambonz has the clip; or it is dropped while it waits for that.
-        if await self._dialogue.unless(part.answer, self._dialogue.sync()):
+        if await self._dialogue.run_unless(part.answer, self._dialogue.sync()):
             part.passed_at = self._clock.now()
             if self._begins_at is None:
                 self._begins_at = max(part.passed_at, sent_at + ahead)
@@ -199,27 +199,27 @@ class ClipPlay:
 
     async def _interrupt(self) -> None:
         """Stop all clips; jambonz goes on with the next one at each killAudio, and the server repeats it."""
-        await self._dialogue.kill()
+        await self._dialogue.send_kill_audio()
         while (await self._dialogue.sync()).stopping:
             await self._clock.sleep(_ASK_EVERY)
 
     async def _end(self) -> PlayResult:
         heard = 0.0
-        result = PlayResult(Outcome.PLAYED, Evidence.PLAY_DONE, 0.0)
+        result = PlayResult(PlayOutcome.PLAYED, PlayEvidence.PLAY_DONE, 0.0)
         for part in self._parts:
             result = await self._result(part)
             heard += result.seconds
-            if result.outcome is not Outcome.PLAYED:
+            if result.outcome is not PlayOutcome.PLAYED:
                 # Of several clips killAudio stops one, and the next begins (protocol.md 5.1).
-                await self.silence()
+                await self.stop()
                 break
         return PlayResult(result.outcome, result.evidence, heard, result.detail)
 
-    async def _result(self, part: _Part) -> PlayResult:
+    async def _result(self, part: _SentClip) -> PlayResult:
         now = self._clock.now()
         before = sum(one.seconds for one in self._parts[: self._parts.index(part)])
         expected = (now if self._begins_at is None else self._begins_at) + before
         answer = await self._dialogue.wait_until(part.answer, expected + part.seconds + PATIENCE)
         # One that was dropped before its turn never began.
         began_at = inf if part.passed_at is None else expected
-        return judge(answer, part.seconds, passed_at=part.passed_at or now, began_at=began_at)
+        return judge_clip(answer, part.seconds, passed_at=part.passed_at or now, began_at=began_at)

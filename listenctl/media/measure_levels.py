@@ -29,7 +29,7 @@ Levels: TypeAlias = tuple[Level, ...]
 """The levels of one window, one for each channel."""
 
 
-def measure(pcm: bytes, channels: int, window_samples: int) -> list[Levels]:
+def measure_levels(pcm: bytes, channels: int, window_samples: int) -> list[Levels]:
     """Measure each whole window of ``window_samples`` samples in interleaved little-endian ``pcm``."""
     windows = len(pcm) // (SAMPLE_BYTES * channels * window_samples)
     if not windows:
@@ -50,7 +50,7 @@ def measure(pcm: bytes, channels: int, window_samples: int) -> list[Levels]:
     return [tuple(map(Level, *row)) for row in rows]
 
 
-class LevelMeter:
+class LevelMeasurer:
     """Measure audio that arrives in pieces of any size; an incomplete window waits for the next piece."""
 
     def __init__(self, format: AudioFormat, window: float = 0.1) -> None:
@@ -69,4 +69,4 @@ class LevelMeter:
         data = self._rest + pcm
         whole = len(data) - len(data) % self._window_bytes
         self._rest = data[whole:]
-        return measure(data[:whole], self._format.channels, self._window_samples)
+        return measure_levels(data[:whole], self._format.channels, self._window_samples)

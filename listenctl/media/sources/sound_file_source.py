@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.media.resampling import SoxrResampler, to_pcm
+from listenctl.media.resampling import StreamResampler, to_pcm
 from listenctl.protocol.audio import SAMPLE_BYTES
 
 _BLOCK_SAMPLES = 16384
@@ -21,7 +21,7 @@ _RATES = range(1000, 1_000_001)
 _INTEGERS = ("PCM_", "ULAW", "ALAW")
 
 
-class SoundFile:
+class SoundFileDecoder:
     """
     One channel of a file, or a mix of all (``channel`` None), decoded block by block. Every method may block.
 
@@ -42,7 +42,7 @@ class SoundFile:
             os.close(self._fd)
             raise
         from_rate = self._file.samplerate
-        self._resampler = None if from_rate == sample_rate else SoxrResampler(from_rate, sample_rate)
+        self._resampler = None if from_rate == sample_rate else StreamResampler(from_rate, sample_rate)
         if self._file.channels == 1:
             self._channel = self._channel or 0
         as_it_is = self._resampler is None and self._channel is not None
@@ -117,10 +117,10 @@ class SoundFile:
             raise ListenctlError(f"{self._path}: holds no audio; for a caller who says nothing write silence")
 
 
-class FileSource:
+class SoundFileSource:
     """A sound file, decoded ahead in a thread."""
 
-    def __init__(self, file: SoundFile) -> None:
+    def __init__(self, file: SoundFileDecoder) -> None:
         self._file = file
         self._pcm = b""
         self._at = 0
@@ -129,8 +129,8 @@ class FileSource:
 
     @classmethod
     async def open(cls, path: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> Self:
-        """Open a file; raises as ``SoundFile`` does."""
-        return cls(await asyncio.to_thread(SoundFile, path, sample_rate, loop=loop, channel=channel))
+        """Open a file; raises as ``SoundFileDecoder`` does."""
+        return cls(await asyncio.to_thread(SoundFileDecoder, path, sample_rate, loop=loop, channel=channel))
 
     async def read(self, samples: int) -> bytes:
         """Return the next samples."""
@@ -158,7 +158,7 @@ class FileSource:
 
 
 @dataclass(frozen=True, slots=True)
-class FileFacts:
+class SoundFileInfo:
     """What the header of a sound file says, which needn't be true."""
 
     sample_rate: int
@@ -166,7 +166,7 @@ class FileFacts:
     seconds: float
 
 
-def facts_of(path: str) -> FileFacts:
+def read_sound_info(path: str) -> SoundFileInfo:
     """
     Read the header of a sound file.
 
@@ -177,14 +177,14 @@ def facts_of(path: str) -> FileFacts:
     try:
         with _decoder(fd, path) as file:
             rate = max(1, int(file.samplerate))
-            return FileFacts(rate, int(file.channels), int(file.frames) / rate)
+            return SoundFileInfo(rate, int(file.channels), int(file.frames) / rate)
     finally:
         os.close(fd)
 
 
-def channels_of(path: str) -> int:
-    """Return how many channels a sound file has; raises as ``facts_of`` does."""
-    return facts_of(path).channels
+def count_channels(path: str) -> int:
+    """Return how many channels a sound file has; raises as ``read_sound_info`` does."""
+    return read_sound_info(path).channels
 
 
 def _open(path: str) -> int:

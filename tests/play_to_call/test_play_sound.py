@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from listenctl.errors import ListenctlError, NotFoundError, UsageError
-from listenctl.play_to_call.delivery_mode import Choice, KnownBy
-from listenctl.play_to_call.play_result import Evidence, Outcome
-from listenctl.play_to_call.playable_sound import Sound
+from listenctl.play_to_call.delivery_mode import KnownBy, ModeChoice
+from listenctl.play_to_call.play_result import PlayEvidence, PlayOutcome
+from listenctl.play_to_call.play_sound import SoundPlayer
+from listenctl.play_to_call.playable_sound import PlayableSound
 from listenctl.play_to_call.settings import PlaySettings
-from listenctl.play_to_call.sound_player import Player
 from listenctl.protocol.call_metadata import CallMetadata
 
 Word = dict[str, Any]
 LIMIT = 10
 GRANTED, SYNCED = {"type": "listenctl:granted"}, {"type": "listenctl:synced"}
-TENTH = Sound.computed("tenth", lambda rate: b"\x01\x00" * (rate // 10), seconds=0.1)
+TENTH = PlayableSound.computed("tenth", lambda rate: b"\x01\x00" * (rate // 10), seconds=0.1)
 
 
 @dataclass
@@ -77,7 +77,7 @@ def refused(kind: str, reason: str) -> Callable[[Word], list[Word]]:
     return answer
 
 
-LONG = Sound.computed("long", lambda rate: b"\x01\x00" * rate, seconds=1.0)
+LONG = PlayableSound.computed("long", lambda rate: b"\x01\x00" * rate, seconds=1.0)
 
 
 async def test_a_mark_that_comes_too_early_is_not_believed() -> None:
@@ -85,9 +85,9 @@ async def test_a_mark_that_comes_too_early_is_not_believed() -> None:
 
     async with asyncio.timeout(LIMIT):
         # All of it is ahead of the clock.
-        result = await Player(odd, PlaySettings(lead=5.0)).play(LONG)
+        result = await SoundPlayer(odd, PlaySettings(lead=5.0)).play(LONG)
 
-    assert (result.outcome, result.evidence, result.seconds) == (Outcome.PLAYED, Evidence.CLOCK, 1.0)
+    assert (result.outcome, result.evidence, result.seconds) == (PlayOutcome.PLAYED, PlayEvidence.CLOCK, 1.0)
     assert "too early" in result.detail
 
 
@@ -95,9 +95,9 @@ async def test_a_mark_that_is_cleared_means_that_the_sound_was_interrupted() -> 
     odd = Odd(mark_answered("cleared"))
 
     async with asyncio.timeout(LIMIT):
-        result = await Player(odd, PlaySettings(lead=5.0)).play(LONG)
+        result = await SoundPlayer(odd, PlaySettings(lead=5.0)).play(LONG)
 
-    assert (result.outcome, result.evidence) == (Outcome.INTERRUPTED, Evidence.MARK)
+    assert (result.outcome, result.evidence) == (PlayOutcome.INTERRUPTED, PlayEvidence.MARK)
     assert result.seconds < 0.5
 
 
@@ -105,7 +105,7 @@ async def test_a_stream_is_taken_padded_marked_and_released_in_this_order() -> N
     odd = Odd(mark_answered("playout"))
 
     async with asyncio.timeout(LIMIT):
-        await Player(odd, PlaySettings()).play(TENTH)
+        await SoundPlayer(odd, PlaySettings()).play(TENTH)
 
     assert odd.kinds() == ["listenctl:acquire", "listenctl:sync", "mark", "listenctl:release", "listenctl:sync"]
     assert odd.texts[0]["data"] == {"sampleRate": 8000}
@@ -117,11 +117,11 @@ async def test_where_even_the_stream_is_a_guess_the_end_is_unknown() -> None:
     said: list[str] = []
 
     async with asyncio.timeout(LIMIT):
-        player = Player(odd, PlaySettings(choice=Choice.STREAM), tell=said.append)
+        player = SoundPlayer(odd, PlaySettings(choice=ModeChoice.STREAM), tell=said.append)
         result = await player.play(TENTH)
 
     assert player.mode is not None
-    assert (result.outcome, player.mode.known_by) == (Outcome.UNKNOWN, KnownBy.GUESS)
+    assert (result.outcome, player.mode.known_by) == (PlayOutcome.UNKNOWN, KnownBy.GUESS)
     assert "8000 Hz is a guess; say it with --stream-rate" in said[-1]
 
 
@@ -139,9 +139,9 @@ async def test_a_stream_that_no_mark_has_ever_proven_may_not_have_been_heard() -
     odd = Odd(synced(playout=0.0))
 
     async with asyncio.timeout(LIMIT):
-        result = await Player(odd, PlaySettings(stream_rate=8000)).play(TENTH)
+        result = await SoundPlayer(odd, PlaySettings(stream_rate=8000)).play(TENTH)
 
-    assert (result.outcome, result.evidence) == (Outcome.UNKNOWN, None)
+    assert (result.outcome, result.evidence) == (PlayOutcome.UNKNOWN, None)
     assert result.detail == "jambonz has never answered a mark of this call, so nothing proves that it takes a stream"
 
 
@@ -149,9 +149,9 @@ async def test_a_mark_before_the_sound_proves_the_stream_so_that_the_clock_can_t
     odd = Odd(lambda text: synced(playout=0.0)(text) + never_but_first(text))
 
     async with asyncio.timeout(LIMIT):
-        result = await Player(odd, PlaySettings(stream_rate=8000)).play(TENTH)
+        result = await SoundPlayer(odd, PlaySettings(stream_rate=8000)).play(TENTH)
 
-    assert (result.outcome, result.evidence) == (Outcome.PLAYED, Evidence.CLOCK)
+    assert (result.outcome, result.evidence) == (PlayOutcome.PLAYED, PlayEvidence.CLOCK)
     assert odd.kinds().count("mark") == 2
 
 
@@ -159,9 +159,9 @@ async def test_a_call_that_has_answered_a_mark_before_needs_no_other_proof() -> 
     odd = Odd(synced(playout=0.0, markAnswered=True))
 
     async with asyncio.timeout(LIMIT):
-        result = await Player(odd, PlaySettings(stream_rate=8000)).play(TENTH)
+        result = await SoundPlayer(odd, PlaySettings(stream_rate=8000)).play(TENTH)
 
-    assert (result.outcome, result.evidence) == (Outcome.PLAYED, Evidence.CLOCK)
+    assert (result.outcome, result.evidence) == (PlayOutcome.PLAYED, PlayEvidence.CLOCK)
     assert odd.kinds().count("mark") == 1
 
 
@@ -170,7 +170,7 @@ async def test_a_stream_without_a_sample_is_wrong_usage() -> None:
 
     async with asyncio.timeout(LIMIT):
         with pytest.raises(UsageError, match="nothing: holds no audio"):
-            await Player(odd, PlaySettings()).play(Sound.computed("nothing", lambda _: b""))
+            await SoundPlayer(odd, PlaySettings()).play(PlayableSound.computed("nothing", lambda _: b""))
 
 
 async def test_what_the_server_plays_before_puts_the_end_off() -> None:
@@ -178,10 +178,10 @@ async def test_what_the_server_plays_before_puts_the_end_off() -> None:
     odd = Odd(lambda text: [synced] if text["type"] == "listenctl:sync" else mark_answered("playout")(text))
 
     async with asyncio.timeout(LIMIT):
-        result = await Player(odd, PlaySettings()).play(TENTH)
+        result = await SoundPlayer(odd, PlaySettings()).play(TENTH)
 
     # The mark came before the 0.8 s of others were over.
-    assert result.evidence is Evidence.CLOCK
+    assert result.evidence is PlayEvidence.CLOCK
 
 
 @pytest.mark.parametrize(
@@ -200,25 +200,25 @@ async def test_what_the_server_refuses_is_an_error(
 
     async with asyncio.timeout(LIMIT):
         with pytest.raises(error, match=f"not sent: {reason}"):
-            await Player(odd, PlaySettings(stream_rate=rate)).play(TENTH)
+            await SoundPlayer(odd, PlaySettings(stream_rate=rate)).play(TENTH)
 
 
 async def test_a_clip_that_was_killed_while_it_waited_was_interrupted() -> None:
     odd = Odd(refused("playAudio", "killed"))
 
     async with asyncio.timeout(LIMIT):
-        result = await Player(odd, PlaySettings(stream_rate=0)).play(TENTH)
+        result = await SoundPlayer(odd, PlaySettings(stream_rate=0)).play(TENTH)
 
-    assert (result.outcome, result.seconds, result.detail) == (Outcome.INTERRUPTED, 0.0, "not sent: killed")
+    assert (result.outcome, result.seconds, result.detail) == (PlayOutcome.INTERRUPTED, 0.0, "not sent: killed")
 
 
 async def test_what_we_are_too_slow_to_hear_does_not_matter() -> None:
     odd = Odd(lambda text: refused("mark", "too-slow")(text) + mark_answered("playout")(text))
 
     async with asyncio.timeout(LIMIT):
-        result = await Player(odd, PlaySettings()).play(TENTH)
+        result = await SoundPlayer(odd, PlaySettings()).play(TENTH)
 
-    assert result.outcome is Outcome.PLAYED
+    assert result.outcome is PlayOutcome.PLAYED
 
 
 async def test_answers_to_others_and_nonsense_are_passed_over() -> None:
@@ -227,9 +227,9 @@ async def test_answers_to_others_and_nonsense_are_passed_over() -> None:
     odd.inbox.put_nowait("no JSON")
 
     async with asyncio.timeout(LIMIT):
-        result = await Player(odd, PlaySettings()).play(TENTH)
+        result = await SoundPlayer(odd, PlaySettings()).play(TENTH)
 
-    assert result.outcome is Outcome.PLAYED
+    assert result.outcome is PlayOutcome.PLAYED
 
 
 async def test_a_call_that_ends_while_its_source_is_silent_is_noticed() -> None:
@@ -248,6 +248,6 @@ async def test_a_call_that_ends_while_its_source_is_silent_is_noticed() -> None:
     odd = Odd()
     async with asyncio.timeout(LIMIT):
         with pytest.raises(NotFoundError):
-            await Player(odd, PlaySettings()).play(Sound(name="stuck", open=open_stuck))
+            await SoundPlayer(odd, PlaySettings()).play(PlayableSound(name="stuck", open=open_stuck))
 
     assert odd.kinds()[-1] == "closed"

@@ -7,12 +7,12 @@ import pytest
 import soundfile
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.media.files.sound_files import FileSource, SoundFile
+from listenctl.media.sources.sound_file_source import SoundFileDecoder, SoundFileSource
 
 SECOND = np.random.default_rng(1).integers(-20000, 20000, 50_000).astype("int16")
 
 
-async def read_all(source: FileSource, samples: int = 160) -> bytes:
+async def read_all(source: SoundFileSource, samples: int = 160) -> bytes:
     pieces = []
     while piece := await source.read(samples):
         pieces.append(piece)
@@ -37,7 +37,7 @@ async def test_a_file_at_the_rate_of_the_call_comes_bit_for_bit(tmp_path: Path, 
     path = tmp_path / f"a.{extension}"
     soundfile.write(path, SECOND[: 100 if samples == 1 else None], 8000)
 
-    heard = await read_all(await FileSource.open(str(path), 8000), samples)
+    heard = await read_all(await SoundFileSource.open(str(path), 8000), samples)
 
     assert heard == SECOND[: 100 if samples == 1 else None].astype("<i2").tobytes()
 
@@ -46,7 +46,7 @@ async def test_a_file_at_the_rate_of_the_call_comes_bit_for_bit(tmp_path: Path, 
 async def test_a_channel_is_chosen(tmp_path: Path, channel: int) -> None:
     soundfile.write(tmp_path / "a.wav", SECOND.reshape(-1, 2), 16000)
 
-    heard = await read_all(await FileSource.open(str(tmp_path / "a.wav"), 16000, channel=channel))
+    heard = await read_all(await SoundFileSource.open(str(tmp_path / "a.wav"), 16000, channel=channel))
 
     assert heard == SECOND[channel::2].astype("<i2").tobytes()
 
@@ -57,7 +57,7 @@ async def test_another_rate_is_converted_with_its_length_and_pitch(
 ) -> None:
     soundfile.write(tmp_path / "a.wav", sine(1000, file_rate), file_rate)
 
-    heard = await read_all(await FileSource.open(str(tmp_path / "a.wav"), call_rate))
+    heard = await read_all(await SoundFileSource.open(str(tmp_path / "a.wav"), call_rate))
 
     assert abs(len(heard) // 2 - call_rate) <= 1
     assert strongest(heard, call_rate) == pytest.approx(1000, abs=2)
@@ -67,7 +67,7 @@ async def test_another_rate_is_converted_with_its_length_and_pitch(
 async def test_silence_stays_silence_at_another_rate(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(44100, "int16"), 44100)
 
-    heard = await read_all(await FileSource.open(str(tmp_path / "a.wav"), 8000))
+    heard = await read_all(await SoundFileSource.open(str(tmp_path / "a.wav"), 8000))
 
     assert heard == bytes(16000)
 
@@ -80,7 +80,7 @@ async def test_other_codecs_come_at_their_loudness(tmp_path: Path, name: str, su
     container = "OGG" if subtype == "OPUS" else None
     soundfile.write(tmp_path / name, sine(1000, 8000, 2.0), 8000, subtype=subtype, format=container)
 
-    heard = await read_all(await FileSource.open(str(tmp_path / name), 8000))
+    heard = await read_all(await SoundFileSource.open(str(tmp_path / name), 8000))
 
     middle = np.frombuffer(heard, "<i2")[4000:12000]
     assert len(heard) // 2 == pytest.approx(16000, abs=3000)
@@ -92,14 +92,14 @@ async def test_floats_beyond_full_scale_are_clipped_and_what_is_no_number_is_sil
     values = np.array([2.0, -2.0, np.nan, np.inf, -np.inf, 0.5], "float32")
     soundfile.write(tmp_path / "a.wav", values, 8000, subtype="FLOAT")
 
-    heard = await read_all(await FileSource.open(str(tmp_path / "a.wav"), 8000))
+    heard = await read_all(await SoundFileSource.open(str(tmp_path / "a.wav"), 8000))
 
     assert np.frombuffer(heard, "<i2").tolist() == [32767, -32768, 0, 32767, -32768, 16384]
 
 
 async def test_a_loop_starts_again_without_a_gap(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.flac", SECOND[:1000], 8000)
-    source = await FileSource.open(str(tmp_path / "a.flac"), 8000, loop=True)
+    source = await SoundFileSource.open(str(tmp_path / "a.flac"), 8000, loop=True)
 
     heard = await source.read(2500)
     await source.close()
@@ -110,7 +110,7 @@ async def test_a_loop_starts_again_without_a_gap(tmp_path: Path) -> None:
 
 async def test_a_loop_at_another_rate_has_no_seam(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", sine(1000, 16000, 0.1), 16000)
-    source = await FileSource.open(str(tmp_path / "a.wav"), 8000, loop=True)
+    source = await SoundFileSource.open(str(tmp_path / "a.wav"), 8000, loop=True)
 
     heard = np.frombuffer(await source.read(8000), "<i2").astype(float)
     await source.close()
@@ -125,13 +125,13 @@ async def test_a_file_without_audio_is_refused(tmp_path: Path, loop: bool) -> No
     soundfile.write(tmp_path / "a.wav", np.zeros(0, "int16"), 8000)
 
     with pytest.raises(ListenctlError, match=r"a\.wav: holds no audio") as caught:
-        await FileSource.open(str(tmp_path / "a.wav"), 8000, loop=loop)
+        await SoundFileSource.open(str(tmp_path / "a.wav"), 8000, loop=loop)
     assert caught.value.exit_status == 1
 
 
 async def test_the_end_stays_the_end(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", SECOND[:10], 8000)
-    source = await FileSource.open(str(tmp_path / "a.wav"), 8000)
+    source = await SoundFileSource.open(str(tmp_path / "a.wav"), 8000)
 
     lengths = [len(await source.read(8)) for _ in range(4)]
     await source.close()
@@ -141,7 +141,7 @@ async def test_the_end_stays_the_end(tmp_path: Path) -> None:
 
 async def test_a_reader_that_gives_up_loses_nothing(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", SECOND, 8000)
-    source = await FileSource.open(str(tmp_path / "a.wav"), 8000)
+    source = await SoundFileSource.open(str(tmp_path / "a.wav"), 8000)
 
     reading = asyncio.create_task(source.read(50_000))
     await asyncio.sleep(0)
@@ -155,7 +155,7 @@ async def test_what_is_no_sound_is_refused_with_what_to_do(tmp_path: Path) -> No
     (tmp_path / "a.raw").write_bytes(bytes(1000))
 
     with pytest.raises(UsageError, match=r"a\.raw: is no sound file that can be read: .*raw audio goes in as -"):
-        await FileSource.open(str(tmp_path / "a.raw"), 8000)
+        await SoundFileSource.open(str(tmp_path / "a.raw"), 8000)
 
 
 @pytest.mark.parametrize(
@@ -168,14 +168,14 @@ async def test_what_is_no_file_is_refused(tmp_path: Path, name: str, complaint: 
 
     async with asyncio.timeout(10):
         with pytest.raises(UsageError, match=complaint):
-            await FileSource.open(str(tmp_path / name), 8000)
+            await SoundFileSource.open(str(tmp_path / name), 8000)
 
 
 async def test_a_channel_that_isnt_there_is_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", SECOND, 8000)
 
     with pytest.raises(UsageError, match="has no channel 2, only 1"):
-        await FileSource.open(str(tmp_path / "a.wav"), 8000, channel=1)
+        await SoundFileSource.open(str(tmp_path / "a.wav"), 8000, channel=1)
 
 
 @pytest.mark.parametrize("rate", [1, 2_000_000])
@@ -183,7 +183,7 @@ async def test_a_rate_that_nobody_means_is_refused(tmp_path: Path, rate: int) ->
     soundfile.write(tmp_path / "a.wav", SECOND, rate)
 
     with pytest.raises(UsageError, match=f"says a sample rate of {rate} Hz"):
-        await FileSource.open(str(tmp_path / "a.wav"), 8000)
+        await SoundFileSource.open(str(tmp_path / "a.wav"), 8000)
 
 
 def test_a_refused_file_is_closed(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_refused_file_is_closed(tmp_path: Path) -> None:
     before = set(Path("/proc/self/fd").iterdir())
 
     with pytest.raises(UsageError):
-        SoundFile(str(tmp_path / "a.wav"), 8000)
+        SoundFileDecoder(str(tmp_path / "a.wav"), 8000)
 
     assert set(Path("/proc/self/fd").iterdir()) == before
 
@@ -201,7 +201,7 @@ async def test_a_file_that_breaks_off_says_so(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "a.flac").read_bytes())
     data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
     (tmp_path / "a.flac").write_bytes(data)
-    source = await FileSource.open(str(tmp_path / "a.flac"), 8000)
+    source = await SoundFileSource.open(str(tmp_path / "a.flac"), 8000)
 
     with pytest.raises(ListenctlError, match="can't be decoded to its end"):
         await read_all(source)

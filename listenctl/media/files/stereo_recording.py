@@ -4,14 +4,14 @@ import asyncio
 from pathlib import Path
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.media.files.new_files import Claim, create
+from listenctl.media.files.new_files import NewFile, create_new
 from listenctl.media.files.wav_recording import WavFile
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
 
 _BATCH = 0.5
 
 
-class HeardFile:
+class StereoRecording:
     """
     A stereo WAV that grows with the call and can be played at every moment; a thread writes it.
 
@@ -27,13 +27,13 @@ class HeardFile:
         self._error: OSError | None = None
         self.path = path
         try:
-            self._file = WavFile(Claim(create(path), path), self._format)
+            self._file = WavFile(NewFile(create_new(path), path), self._format)
         except FileExistsError as exc:
             raise UsageError(f"{path}: exists already; name a new file, or take that one away") from exc
         except OSError as exc:
             raise UsageError(f"{path}: can't be written: {exc.strerror}; name another file") from exc
 
-    def add(self, left: bytes, right: bytes) -> None:
+    def add_audio(self, left: bytes, right: bytes) -> None:
         """Add what the caller said and what it was played since the last time; one may be longer and waits then."""
         self._left += left
         self._right += right
@@ -41,7 +41,7 @@ class HeardFile:
         if ready >= self._batch and not self._is_writing():
             self._writing = asyncio.create_task(asyncio.to_thread(self._write, self._take(ready)))
 
-    async def written(self) -> None:
+    async def wait_until_written(self) -> None:
         """Wait until what is being written is in the file."""
         if self._writing:
             await self._writing
@@ -53,7 +53,7 @@ class HeardFile:
         Raises:
             ListenctlError: Something of the call couldn't be written.
         """
-        await self.written()
+        await self.wait_until_written()
         await asyncio.to_thread(self._finish, self._take(max(len(self._left), len(self._right))))
         if self._error:
             what = f"the end of the call is missing: {self._error.strerror}"
@@ -74,7 +74,7 @@ class HeardFile:
         if self._error:
             return
         try:
-            self._file.append(pcm)
+            self._file.append_audio(pcm)
         except OSError as exc:
             self._error = exc
 

@@ -16,7 +16,7 @@ from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerN
 from listenctl.protocol.jambonz_messages import Mark, PlayDone, parse_texts
 
 
-class Conversation(Protocol):
+class ToolConnection(Protocol):
     """
     The conversation that jambonz has with the server, as an attached tool has it (`listenctl-control(5)`).
 
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PlaybackAnswer:
     """
     What came back, and when.
 
@@ -52,7 +52,7 @@ class Answer:
     detail: str = ""
 
 
-class Dialogue:
+class CallMessages:
     """
     One player's part in a conversation, within ``async with``.
 
@@ -63,11 +63,11 @@ class Dialogue:
         killed: done when a killAudio of somebody else has dropped what we stream.
     """
 
-    def __init__(self, conversation: Conversation, clock: Clock) -> None:
+    def __init__(self, conversation: ToolConnection, clock: Clock) -> None:
         self.conversation = conversation
         self._clock = clock
-        self._marks: dict[str, asyncio.Future[Answer]] = {}
-        self._clips: dict[str, asyncio.Future[Answer]] = {}
+        self._marks: dict[str, asyncio.Future[PlaybackAnswer]] = {}
+        self._clips: dict[str, asyncio.Future[PlaybackAnswer]] = {}
         self._synced: deque[asyncio.Future[Mapping[str, object]]] = deque()
         self._granted: asyncio.Future[None] | None = None
         self.killed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -85,27 +85,27 @@ class Dialogue:
 
     # What is said.
 
-    async def audio(self, data: bytes) -> None:
+    async def send_audio(self, data: bytes) -> None:
         """Stream audio; the turn must be ours."""
         await self.conversation.send(data)
 
-    async def kill(self) -> None:
+    async def send_kill_audio(self) -> None:
         """Stop what plays, whoever plays it."""
         await self.conversation.send(KillAudio().serialize())
 
-    async def mark(self, name: str) -> asyncio.Future[Answer]:
+    async def send_mark(self, name: str) -> asyncio.Future[PlaybackAnswer]:
         """Set a mark; what is returned may never be done."""
         self._marks[name] = answer = asyncio.get_running_loop().create_future()
         await self.conversation.send(MarkCommand(name).serialize())
         return answer
 
-    async def clip(self, clip_id: str, text: str) -> asyncio.Future[Answer]:
+    async def send_clip(self, clip_id: str, text: str) -> asyncio.Future[PlaybackAnswer]:
         """Send a ``playAudio`` with that id; what is returned may never be done."""
         self._clips[clip_id] = answer = asyncio.get_running_loop().create_future()
         await self.conversation.send(text)
         return answer
 
-    async def withdraw(self, clip_id: str) -> None:
+    async def withdraw_clip(self, clip_id: str) -> None:
         """Take a clip back: it is stopped as soon as it plays."""
         await self.conversation.send(peer_json.encode({"type": ToolMessageType.WITHDRAW, "data": {"id": clip_id}}))
 
@@ -114,22 +114,22 @@ class Dialogue:
         answer: asyncio.Future[Mapping[str, object]] = asyncio.get_running_loop().create_future()
         self._synced.append(answer)
         await self.conversation.send(ToolMessageType.SYNC.serialize())
-        return Synced.parse(await self.wait(answer))
+        return Synced.parse(await self.wait_for_answer(answer))
 
-    async def acquire(self, sample_rate: int | None = None) -> asyncio.Future[None]:
+    async def request_turn(self, sample_rate: int | None = None) -> asyncio.Future[None]:
         """Ask for the turn to stream; what is returned is done when it is ours."""
         self._granted = granted = asyncio.get_running_loop().create_future()
         data = {} if sample_rate is None else {"data": {"sampleRate": sample_rate}}
         await self.conversation.send(peer_json.encode({"type": ToolMessageType.ACQUIRE, **data}))
         return granted
 
-    async def release(self) -> None:
+    async def release_turn(self) -> None:
         """End the turn."""
         await self.conversation.send(ToolMessageType.RELEASE.serialize())
 
     # Waiting for what comes.
 
-    async def wait(self, answer: asyncio.Future[Result]) -> Result:
+    async def wait_for_answer(self, answer: asyncio.Future[Result]) -> Result:
         """Wait for an answer."""
         await self._first(answer)
         return answer.result()
@@ -143,7 +143,7 @@ class Dialogue:
             timer.cancel()
         return answer.result() if answer.done() else None
 
-    async def during(self, work: Coroutine[Any, Any, Result]) -> Result:
+    async def run_while_connected(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do something as long as there is a conversation."""
         task = asyncio.create_task(work)
         try:
@@ -152,7 +152,7 @@ class Dialogue:
             await _cancel(task)
         return task.result()
 
-    async def unless(self, stop: asyncio.Future[Any], work: Coroutine[Any, Any, object]) -> bool:
+    async def run_unless(self, stop: asyncio.Future[Any], work: Coroutine[Any, Any, object]) -> bool:
         """Do something until ``stop`` is done; tell whether it was done before."""
         task = asyncio.create_task(work)
         try:
@@ -188,10 +188,10 @@ class Dialogue:
                         self._answer(self._clips.pop(name, None), answer)
 
     def _answer(
-        self, waiting: asyncio.Future[Answer] | None, message: Mark | PlayDone | None, detail: str = ""
+        self, waiting: asyncio.Future[PlaybackAnswer] | None, message: Mark | PlayDone | None, detail: str = ""
     ) -> None:
         if waiting is not None and not waiting.done():
-            waiting.set_result(Answer(self._clock.now(), message, detail))
+            waiting.set_result(PlaybackAnswer(self._clock.now(), message, detail))
 
     def _take_word(self, word: ServerNotice) -> None:
         match word.type:

@@ -11,7 +11,7 @@ _FLOATS = ("FLOAT", "DOUBLE")
 _BLOCK_VALUES = 1 << 16
 
 
-def soundfile_wav_reader(data: bytes) -> DecodedSound | None:
+def read_clip_wav(data: bytes) -> DecodedSound | None:
     """Read a WAV with any samples that libsndfile knows; channels are added up; None if it can't be read."""
     import soundfile
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from listenctl.media.devices.device_player import DevicePlayer, SoundState
-from listenctl.media.devices.mixer import Mixer
-from listenctl.media.devices.sound_devices import library
+from listenctl.media.devices.mixer import CallMixer
+from listenctl.media.devices.playback_device import PlaybackDevice, PlaybackState
+from listenctl.media.devices.sound_devices import load_sounddevice
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.clock import FakeClock
 from tests.helpers.devices import FakeDevice
@@ -24,16 +24,16 @@ STEREO = AudioFormat(48000, 2)
 class Heard:
     """A player and what it has said."""
 
-    mixer: Mixer
-    states: list[SoundState] = field(default_factory=list)
+    mixer: CallMixer
+    states: list[PlaybackState] = field(default_factory=list)
 
 
 @asynccontextmanager
 async def playing(
     device: FakeDevice, name: str | None = None, clock: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[Heard]:
-    heard = Heard(Mixer())
-    player = DevicePlayer(
+    heard = Heard(CallMixer())
+    player = PlaybackDevice(
         heard.mixer, name, heard.states.append, open_stream=device.open, retry_every=0.01, clock=clock
     )
     async with asyncio.timeout(LIMIT):
@@ -59,7 +59,7 @@ async def test_a_device_is_asked_for_two_channels_and_little_delay() -> None:
         await play_until(device, heard, 1)
 
     assert device.asked == [{"samplerate": 48000, "device": 3, "channels": 2, "dtype": "int16", "latency": 0.05}]
-    assert heard.states == [SoundState(True, "")]
+    assert heard.states == [PlaybackState(True, "")]
     assert device.closed
 
 
@@ -68,8 +68,8 @@ async def test_a_device_with_one_channel_plays_both_in_it() -> None:
     async with playing(device) as heard:
         await until(lambda: device.running)
         stereo = np.tile(np.array([16384, 0], "<i2"), 4800)
-        heard.mixer.arrange({"a": (STEREO, ((1.0, 0.0), (0.0, 1.0)))})
-        heard.mixer.put("a", stereo.tobytes())
+        heard.mixer.set_calls({"a": (STEREO, ((1.0, 0.0), (0.0, 1.0)))})
+        heard.mixer.add_audio("a", stereo.tobytes())
         played = [np.frombuffer(device.play(480), "<i2") for _ in range(4)]
 
     assert played[-1].tolist() == [8192] * 480
@@ -111,7 +111,7 @@ async def test_a_device_that_goes_away_is_said_and_opened_again() -> None:
 
 
 async def test_a_device_that_wont_start_is_said() -> None:
-    device = FakeDevice(start_error=library().PortAudioError("Device unavailable", -9985))
+    device = FakeDevice(start_error=load_sounddevice().PortAudioError("Device unavailable", -9985))
     async with playing(device) as heard:
         await until(lambda: bool(heard.states))
 
@@ -122,9 +122,9 @@ async def test_what_came_before_a_device_asked_isnt_heard_late() -> None:
     device, clock = FakeDevice(), FakeClock()
     async with playing(device, clock=clock.now) as heard:
         await until(lambda: device.running)
-        heard.mixer.arrange({"a": (AudioFormat(48000, 1), ((1.0, 1.0),))})
+        heard.mixer.set_calls({"a": (AudioFormat(48000, 1), ((1.0, 1.0),))})
         device.play_stereo(480)
-        heard.mixer.put("a", np.arange(9120, dtype="<i2").tobytes())
+        heard.mixer.add_audio("a", np.arange(9120, dtype="<i2").tobytes())
         clock.advance(0.19)
         device.play_stereo(480)
         late = np.frombuffer(device.play_stereo(2), "<i2")
@@ -135,7 +135,7 @@ async def test_what_came_before_a_device_asked_isnt_heard_late() -> None:
 
 @pytest.mark.parametrize("when", ["opening", "closing"])
 async def test_a_device_that_hangs_keeps_nobody_waiting(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("listenctl.media.devices.device_player._FAREWELL", 0.05)
+    monkeypatch.setattr("listenctl.media.devices.playback_device._FAREWELL", 0.05)
     device = FakeDevice(hangs=when)
     try:
         async with playing(device):

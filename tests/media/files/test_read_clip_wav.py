@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from listenctl.media.files.soundfile_clips import soundfile_wav_reader
+from listenctl.media.files.read_clip_wav import read_clip_wav
 from listenctl.protocol.jambonz_model.clip_decoder import DecodedSound, read_wav
 
 RAMP = np.arange(-30000, 30000, 37, dtype="int16")
@@ -17,7 +17,7 @@ def wav(samples: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]", rate: int 
 
 
 def test_16_bits_come_as_they_are() -> None:
-    assert soundfile_wav_reader(wav(RAMP, 22050)) == DecodedSound(22050, RAMP.astype("<i2").tobytes())
+    assert read_clip_wav(wav(RAMP, 22050)) == DecodedSound(22050, RAMP.astype("<i2").tobytes())
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32"])
@@ -25,36 +25,36 @@ def test_16_bits_come_as_they_are() -> None:
 def test_it_agrees_with_the_reader_that_needs_no_library(format: str, subtype: str) -> None:
     data = wav(RAMP[: len(RAMP) // 2 * 2].reshape(-1, 2), format=format, subtype=subtype)
 
-    assert soundfile_wav_reader(data) == read_wav(data)
+    assert read_clip_wav(data) == read_wav(data)
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"])
 def test_other_samples_are_read_at_their_loudness(subtype: str) -> None:
     sine = 0.5 * np.sin(np.arange(8000) / 8)
 
-    sound = soundfile_wav_reader(wav(sine, subtype=subtype))
+    sound = read_clip_wav(wav(sine, subtype=subtype))
 
     assert sound is not None
     assert np.abs(np.frombuffer(sound.samples, "<i2")).max() == pytest.approx(16384, rel=0.05)
 
 
 def test_a_sum_that_is_too_loud_is_clipped() -> None:
-    sound = soundfile_wav_reader(wav(np.array([[0.9, 0.9], [-0.9, -0.9]], "float32"), subtype="FLOAT"))
+    sound = read_clip_wav(wav(np.array([[0.9, 0.9], [-0.9, -0.9]], "float32"), subtype="FLOAT"))
 
     assert sound == DecodedSound(8000, b"\xff\x7f\x00\x80")
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"no sound at all", wav(RAMP)[:20], wav(RAMP, format="FLAC")])
 def test_what_is_no_wav_is_none(data: bytes) -> None:
-    assert soundfile_wav_reader(data) is None
+    assert read_clip_wav(data) is None
 
 
 def test_a_rate_that_would_last_for_hours_is_none() -> None:
-    assert soundfile_wav_reader(wav(RAMP, 1)) is None
+    assert read_clip_wav(wav(RAMP, 1)) is None
 
 
 def test_a_header_that_promises_more_than_there_is_gives_what_there_is() -> None:
     data = bytearray(wav(RAMP))
     data[40:44] = (0x7FFFFFF0).to_bytes(4, "little")
 
-    assert soundfile_wav_reader(bytes(data)) == DecodedSound(8000, RAMP.astype("<i2").tobytes())
+    assert read_clip_wav(bytes(data)) == DecodedSound(8000, RAMP.astype("<i2").tobytes())

@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.media.files.new_files import Claim, create
+from listenctl.media.files.new_files import NewFile, create_new
 from listenctl.media.files.wav_recording import WavFile
 from listenctl.protocol.audio import AudioFormat
 
@@ -17,21 +17,21 @@ MAX_WAITING = 64 * 1024 * 1024
 PATIENCE = 5.0
 
 
-class Saver:
+class AudioSaver:
     """
     Keep audio in a file, or on a pipe.
 
     Attributes:
-        broken: why nothing more can be written; None while it can.
-        lost: bytes that weren't written.
+        error: why nothing more can be written; None while it can.
+        lost_bytes: bytes that weren't written.
 
     Args:
         on_broken: called once, in the writing thread, when nothing more can be written.
     """
 
     def __init__(self, file: "WavFile | _Pipe", name: str, on_broken: Callable[[OSError], None]) -> None:
-        self.broken: OSError | None = None
-        self.lost = 0
+        self.error: OSError | None = None
+        self.lost_bytes = 0
         self._file = file
         self._name = name
         self._on_broken = on_broken
@@ -42,7 +42,7 @@ class Saver:
         self._thread.start()
 
     @classmethod
-    def to_file(cls, path: Path, audio_format: AudioFormat, on_broken: Callable[[OSError], None]) -> "Saver":
+    def to_file(cls, path: Path, audio_format: AudioFormat, on_broken: Callable[[OSError], None]) -> "AudioSaver":
         """
         Save to a new WAV, which only we can read.
 
@@ -50,27 +50,27 @@ class Saver:
             UsageError: the file is there already, or can't be made.
         """
         try:
-            return cls(WavFile(Claim(create(path), path), audio_format), str(path), on_broken)
+            return cls(WavFile(NewFile(create_new(path), path), audio_format), str(path), on_broken)
         except FileExistsError as exc:
             raise UsageError(f"{path}: exists already; name a new file, or take that one away") from exc
         except OSError as exc:
             raise UsageError(f"{path}: can't be written: {exc.strerror}; name another file") from exc
 
     @classmethod
-    def to_pipe(cls, fd: int, on_broken: Callable[[OSError], None]) -> "Saver":
+    def to_pipe(cls, fd: int, on_broken: Callable[[OSError], None]) -> "AudioSaver":
         """Write bare samples to a descriptor."""
         return cls(_Pipe(fd), "stdout", on_broken)
 
-    def catch_up(self) -> None:
+    def wait_until_written(self) -> None:
         """Wait until what was given is written, but not for a reader that has stopped."""
         written = threading.Event()
         self._queue.put(written)
         written.wait(PATIENCE)
 
-    def put(self, pcm: bytes) -> None:
+    def write_audio(self, pcm: bytes) -> None:
         """Write 16-bit samples when their turn comes."""
-        if self.broken or self._taken - self._written > MAX_WAITING:
-            self.lost += len(pcm)
+        if self.error or self._taken - self._written > MAX_WAITING:
+            self.lost_bytes += len(pcm)
             return
         self._taken += len(pcm)
         self._queue.put(pcm)
@@ -84,11 +84,11 @@ class Saver:
         """
         self._queue.put(None)
         self._thread.join(PATIENCE)
-        if isinstance(self.broken, BrokenPipeError):
+        if isinstance(self.error, BrokenPipeError):
             return
-        if self.broken:
-            raise ListenctlError(f"{self._name}: the end of the sound is missing: {self.broken.strerror}")
-        if self.lost or self._thread.is_alive():
+        if self.error:
+            raise ListenctlError(f"{self._name}: the end of the sound is missing: {self.error.strerror}")
+        if self.lost_bytes or self._thread.is_alive():
             raise ListenctlError(f"{self._name}: sound is missing because it wasn't taken in time")
 
     def _work(self) -> None:
@@ -97,11 +97,11 @@ class Saver:
                 if isinstance(given, threading.Event):
                     given.set()
                     continue
-                self._file.append(given)
+                self._file.append_audio(given)
                 self._written += len(given)
         except OSError as exc:
             # Audio behind a hole would be at the wrong time.
-            self.broken = exc
+            self.error = exc
             self._on_broken(exc)
         with suppress(OSError):
             self._file.close()
@@ -111,7 +111,7 @@ class _Pipe:
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
-    def append(self, data: bytes) -> None:
+    def append_audio(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]

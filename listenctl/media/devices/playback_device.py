@@ -16,14 +16,14 @@ from math import inf
 from typing import TypeVar
 
 from listenctl.errors import ListenctlError
-from listenctl.media.devices.mixer import Mixer
+from listenctl.media.devices.mixer import CallMixer
 from listenctl.media.devices.sound_devices import (
-    MissingLibrary,
-    OpenStream,
-    Stream,
-    check_output,
+    DeviceStream,
+    MissingPortAudio,
+    OpenDeviceStream,
+    check_output_device,
     is_running,
-    library,
+    load_sounddevice,
     open_device,
     start_device,
 )
@@ -31,7 +31,7 @@ from listenctl.media.resampling import to_pcm
 
 T = TypeVar("T")
 
-RETRY_EVERY = 2.0
+DEVICE_RETRY_EVERY = 2.0
 PATIENCE = 5.0
 """Seconds after which a device doesn't answer any more."""
 
@@ -49,7 +49,7 @@ _PLAYS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class SoundState:
+class PlaybackState:
     """Whether there is sound; ``text`` says since when, or why not, in one sentence."""
 
     playing: bool
@@ -61,7 +61,7 @@ class SoundState:
         return "sound-back" if self.playing else "no-sound"
 
 
-class DevicePlayer:
+class PlaybackDevice:
     """
     Play what a mixer gives; where no device plays it, look for one again and again.
 
@@ -74,13 +74,13 @@ class DevicePlayer:
 
     def __init__(
         self,
-        mixer: Mixer,
+        mixer: CallMixer,
         device: str | None,
-        on_change: Callable[[SoundState], None],
+        on_change: Callable[[PlaybackState], None],
         *,
         look_again: bool = True,
-        open_stream: OpenStream | None = None,
-        retry_every: float = RETRY_EVERY,
+        open_stream: OpenDeviceStream | None = None,
+        retry_every: float = DEVICE_RETRY_EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mixer = mixer
@@ -89,13 +89,13 @@ class DevicePlayer:
         self._looks_again = look_again and open_stream is None
         self._open_stream = open_stream
         self._retry_every = retry_every
-        self._stream: Stream | None = None
+        self._stream: DeviceStream | None = None
         self._channels = 2
         self._asked = 0
         self._clock = clock
         self._asked_at = -inf
         self._tried = False
-        self._said: SoundState | None = None
+        self._said: PlaybackState | None = None
 
     async def open(self) -> None:
         """
@@ -127,19 +127,19 @@ class DevicePlayer:
             if self._stream is None:
                 self._stream = await self._patiently(_in_thread(self._open))
         except ListenctlError as exc:
-            self._say(SoundState(False, f"no sound: {exc}"))
-            return not isinstance(exc, MissingLibrary)
+            self._say(PlaybackState(False, f"no sound: {exc}"))
+            return not isinstance(exc, MissingPortAudio)
         await self._until_stopped(self._stream)
-        self._say(SoundState(False, f"no sound: {_WHAT}: stopped playing; it is tried again every few seconds"))
+        self._say(PlaybackState(False, f"no sound: {_WHAT}: stopped playing; it is tried again every few seconds"))
         await self.close()
         return True
 
-    async def _patiently(self, opening: "asyncio.Future[Stream]") -> Stream:
+    async def _patiently(self, opening: "asyncio.Future[DeviceStream]") -> DeviceStream:
         """Wait for a device, however long it takes, but say so when that is long."""
         try:
             done, _ = await asyncio.wait([opening], timeout=PATIENCE)
             if not done:
-                self._say(SoundState(False, f"no sound: {_WHAT}: doesn't answer; it is waited for"))
+                self._say(PlaybackState(False, f"no sound: {_WHAT}: doesn't answer; it is waited for"))
                 await asyncio.wait([opening])
             return opening.result()
         except asyncio.CancelledError:
@@ -151,7 +151,7 @@ class DevicePlayer:
                 self._stream = opening.result()
             raise
 
-    async def _until_stopped(self, stream: Stream) -> None:
+    async def _until_stopped(self, stream: DeviceStream) -> None:
         loop = asyncio.get_running_loop()
         begin = asked = self._asked
         since = loop.time()
@@ -159,7 +159,7 @@ class DevicePlayer:
             if self._asked != asked:
                 asked, since = self._asked, loop.time()
             if asked - begin > _PLAYS * self._mixer.sample_rate:
-                self._say(SoundState(True, f"{_WHAT}: sound is back" if self._said else ""))
+                self._say(PlaybackState(True, f"{_WHAT}: sound is back" if self._said else ""))
             await asyncio.sleep(_CHECK_EVERY)
 
     async def close(self) -> None:
@@ -171,18 +171,18 @@ class DevicePlayer:
         if not done:
             _leave_at_once()
 
-    def _open(self) -> Stream:
+    def _open(self) -> DeviceStream:
         if self._tried and self._looks_again:
             _look_again()
         self._tried = True
-        opener = self._open_stream or library().RawOutputStream
+        opener = self._open_stream or load_sounddevice().RawOutputStream
         stream = self._open_with_channels(opener)
         if (rate := round(stream.samplerate)) != self._mixer.sample_rate:
-            self._mixer.retune(rate)
+            self._mixer.change_sample_rate(rate)
         start_device(_WHAT, stream)
         return stream
 
-    def _open_with_channels(self, opener: OpenStream) -> Stream:
+    def _open_with_channels(self, opener: OpenDeviceStream) -> DeviceStream:
         errors: list[ListenctlError] = []
         for self._channels in (2, 1):
             try:
@@ -198,7 +198,7 @@ class DevicePlayer:
             except ListenctlError as exc:
                 errors.append(exc)
         if self._device and self._open_stream is None:
-            check_output(_WHAT, self._device)
+            check_output_device(_WHAT, self._device)
         raise errors[0]
 
     def _fill(self, outdata: bytearray, frames: int, time: object, status: object) -> None:  # noqa: ARG002
@@ -206,12 +206,12 @@ class DevicePlayer:
         now = self._clock()
         # A sink that begins, or wakes up, takes a while, and the call goes on meanwhile.
         if now - self._asked_at > _STOOD:
-            self._mixer.catch_up()
+            self._mixer.skip_backlog()
         self._asked_at = now
-        sound = self._mixer.take(frames)
+        sound = self._mixer.take_frames(frames)
         outdata[:] = to_pcm(sound if self._channels == 2 else sound.mean(axis=1))
 
-    def _say(self, state: SoundState) -> None:
+    def _say(self, state: PlaybackState) -> None:
         if self._said is None or (state.text != self._said.text and not (state.playing and self._said.playing)):
             self._said = state
             self._on_change(state)
@@ -219,7 +219,7 @@ class DevicePlayer:
 
 def _look_again() -> None:
     """Have PortAudio look which devices there are now; it does so only when it begins."""
-    sound = library()
+    sound = load_sounddevice()
     with suppress(sound.PortAudioError):
         sound._terminate()  # noqa: SLF001 - there is no public way
     with suppress(sound.PortAudioError):

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.media.files.save_audio import MAX_WAITING, Saver
+from listenctl.media.files.background_writer import MAX_WAITING, AudioSaver
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.server import mode_of
 
@@ -23,10 +23,10 @@ def unexpected(problem: OSError) -> None:
 
 def test_a_file_is_a_wav_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "kept.wav"
-    saver = Saver.to_file(path, STEREO, unexpected)
+    saver = AudioSaver.to_file(path, STEREO, unexpected)
 
-    saver.put(PCM)
-    saver.put(PCM)
+    saver.write_audio(PCM)
+    saver.write_audio(PCM)
     saver.close()
 
     samples, rate = soundfile.read(path, dtype="int16")
@@ -39,20 +39,20 @@ def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     path.write_text("mine")
 
     with pytest.raises(UsageError, match=r"kept.wav: exists already"):
-        Saver.to_file(path, STEREO, unexpected)
+        AudioSaver.to_file(path, STEREO, unexpected)
     assert path.read_text() == "mine"
 
 
 def test_a_folder_that_isnt_there_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can't be written: No such file"):
-        Saver.to_file(tmp_path / "missing" / "kept.wav", STEREO, unexpected)
+        AudioSaver.to_file(tmp_path / "missing" / "kept.wav", STEREO, unexpected)
 
 
 def test_a_pipe_gets_the_samples_and_stays_open() -> None:
     reading, writing = os.pipe()
-    saver = Saver.to_pipe(writing, unexpected)
+    saver = AudioSaver.to_pipe(writing, unexpected)
 
-    saver.put(PCM)
+    saver.write_audio(PCM)
     saver.close()
     os.write(writing, b"!")
 
@@ -70,10 +70,10 @@ def test_a_reader_who_leaves_is_told_of_and_is_no_error() -> None:
         problems.append(problem)
         told.set()
 
-    saver = Saver.to_pipe(writing, tell)
-    saver.put(PCM)
+    saver = AudioSaver.to_pipe(writing, tell)
+    saver.write_audio(PCM)
     assert told.wait(5)
-    saver.put(PCM)
+    saver.write_audio(PCM)
     saver.close()
 
     assert [problem.errno for problem in problems] == [errno.EPIPE]
@@ -83,9 +83,9 @@ def test_a_reader_who_leaves_is_told_of_and_is_no_error() -> None:
 def test_a_disk_that_is_full_is_an_error_in_the_end() -> None:
     fd = os.open("/dev/full", os.O_WRONLY)
     told = threading.Event()
-    saver = Saver.to_pipe(fd, lambda _: told.set())
+    saver = AudioSaver.to_pipe(fd, lambda _: told.set())
 
-    saver.put(PCM)
+    saver.write_audio(PCM)
     assert told.wait(5)
 
     with pytest.raises(ListenctlError, match="stdout: the end of the sound is missing: No space left"):
@@ -95,32 +95,32 @@ def test_a_disk_that_is_full_is_an_error_in_the_end() -> None:
 
 def test_catching_up_waits_until_all_is_written_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
-    saver = Saver.to_pipe(writing, lambda _: None)
+    saver = AudioSaver.to_pipe(writing, lambda _: None)
 
-    saver.put(PCM)
-    saver.catch_up()
+    saver.write_audio(PCM)
+    saver.wait_until_written()
 
     os.set_blocking(reading, False)
     assert os.read(reading, 10_000) == PCM
 
-    monkeypatch.setattr("listenctl.media.files.save_audio.PATIENCE", 0.05)
-    saver.put(bytes(1 << 20))
-    saver.catch_up()
+    monkeypatch.setattr("listenctl.media.files.background_writer.PATIENCE", 0.05)
+    saver.write_audio(bytes(1 << 20))
+    saver.wait_until_written()
     os.close(reading)
     saver._thread.join(5)
-    assert saver.broken
+    assert saver.error
     os.close(writing)
 
 
 def test_what_a_slow_reader_leaves_is_bounded_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("listenctl.media.files.save_audio.PATIENCE", 0.05)
+    monkeypatch.setattr("listenctl.media.files.background_writer.PATIENCE", 0.05)
     reading, writing = os.pipe()
-    saver = Saver.to_pipe(writing, lambda _: None)
+    saver = AudioSaver.to_pipe(writing, lambda _: None)
 
     for _ in range(MAX_WAITING // (1 << 20) + 3):
-        saver.put(bytes(1 << 20))
+        saver.write_audio(bytes(1 << 20))
 
-    assert saver.lost > 0
+    assert saver.lost_bytes > 0
     with pytest.raises(ListenctlError, match="stdout: sound is missing because it wasn't taken in time"):
         saver.close()
     os.close(reading)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.media.levels import FLOOR_DB, Level, LevelMeter, measure
+from listenctl.media.measure_levels import FLOOR_DB, Level, LevelMeasurer, measure_levels
 from listenctl.protocol.audio import AudioFormat
 
 
@@ -15,7 +15,7 @@ def samples(*values: int) -> bytes:
 
 
 def test_half_of_full_scale_is_minus_six_decibels() -> None:
-    [(level,)] = measure(samples(16384, -16384, 16384, -16384), channels=1, window_samples=4)
+    [(level,)] = measure_levels(samples(16384, -16384, 16384, -16384), channels=1, window_samples=4)
 
     assert level.peak_db == pytest.approx(-6.02, abs=0.01)
     assert level.rms_db == pytest.approx(-6.02, abs=0.01)
@@ -23,7 +23,7 @@ def test_half_of_full_scale_is_minus_six_decibels() -> None:
 
 
 def test_peak_and_rms_of_one_loud_sample_differ() -> None:
-    [(level,)] = measure(samples(16384, 0, 0, 0), channels=1, window_samples=4)
+    [(level,)] = measure_levels(samples(16384, 0, 0, 0), channels=1, window_samples=4)
 
     assert level.peak_db == pytest.approx(-6.02, abs=0.01)
     assert level.rms_db == pytest.approx(-12.04, abs=0.01)
@@ -31,48 +31,50 @@ def test_peak_and_rms_of_one_loud_sample_differ() -> None:
 
 @pytest.mark.parametrize("sample", [0, -1, 1])
 def test_silence_and_the_fill_of_freeswitch_read_as_the_floor(sample: int) -> None:
-    assert measure(samples(sample) * 160, channels=1, window_samples=160) == [(Level(FLOOR_DB, FLOOR_DB, False),)]
+    assert measure_levels(samples(sample) * 160, channels=1, window_samples=160) == [
+        (Level(FLOOR_DB, FLOOR_DB, False),)
+    ]
 
 
 def test_the_most_negative_sample_is_full_scale() -> None:
-    [(level,)] = measure(samples(-32768, -32768), channels=1, window_samples=2)
+    [(level,)] = measure_levels(samples(-32768, -32768), channels=1, window_samples=2)
 
     assert level == Level(0.0, 0.0, True)
 
 
 @pytest.mark.parametrize(("sample", "clipped"), [(32124, True), (-32124, True), (32123, False)])
 def test_clipping_is_the_loudest_sample_of_mu_law(sample: int, clipped: bool) -> None:
-    [(level,)] = measure(samples(0, sample), channels=1, window_samples=2)
+    [(level,)] = measure_levels(samples(0, sample), channels=1, window_samples=2)
 
     assert level.clipped is clipped
 
 
 def test_channels_are_measured_apart() -> None:
-    [(left, right)] = measure(samples(16384, 0, 16384, 0), channels=2, window_samples=2)
+    [(left, right)] = measure_levels(samples(16384, 0, 16384, 0), channels=2, window_samples=2)
 
     assert left.peak_db == pytest.approx(-6.02, abs=0.01)
     assert right == Level()
 
 
 def test_windows_come_in_order() -> None:
-    levels = measure(samples(0, 0, 32767, 32767, 0, 0), channels=1, window_samples=2)
+    levels = measure_levels(samples(0, 0, 32767, 32767, 0, 0), channels=1, window_samples=2)
 
     assert [channel.clipped for (channel,) in levels] == [False, True, False]
 
 
 @pytest.mark.parametrize("pcm", [b"", b"\x00", samples(1, 2, 3)])
 def test_less_than_a_window_gives_nothing(pcm: bytes) -> None:
-    assert measure(pcm, channels=1, window_samples=4) == []
+    assert measure_levels(pcm, channels=1, window_samples=4) == []
 
 
 @pytest.mark.parametrize(("rate", "window"), [(8000, 0.1), (11025, 1102 / 11025), (4, 0.25)])
 def test_a_window_lasts_a_whole_number_of_samples(rate: int, window: float) -> None:
-    assert LevelMeter(AudioFormat(rate, 1)).window == pytest.approx(window)
+    assert LevelMeasurer(AudioFormat(rate, 1)).window == pytest.approx(window)
 
 
 @given(pcm=st.binary(max_size=400), cuts=st.lists(st.integers(1, 50), max_size=20))
 def test_pieces_of_any_size_give_the_same_levels_as_the_whole(pcm: bytes, cuts: list[int]) -> None:
-    meter = LevelMeter(AudioFormat(80, 2))
+    meter = LevelMeasurer(AudioFormat(80, 2))
     rest = pcm
     levels = []
 
@@ -81,11 +83,11 @@ def test_pieces_of_any_size_give_the_same_levels_as_the_whole(pcm: bytes, cuts: 
         rest = rest[cut:]
     levels += meter.feed(rest)
 
-    assert levels == measure(pcm, channels=2, window_samples=8)
+    assert levels == measure_levels(pcm, channels=2, window_samples=8)
 
 
 def test_an_incomplete_window_waits_for_the_next_piece() -> None:
-    meter = LevelMeter(AudioFormat(40, 1))
+    meter = LevelMeasurer(AudioFormat(40, 1))
 
     assert meter.feed(samples(32767, 0, 0)) == []
     assert meter.feed(b"") == []

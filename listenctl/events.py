@@ -1,14 +1,18 @@
 """
-What listenctl tells the world: events as objects, exactly as they stand in JSON lines (`listenctl-events(5)`).
+Events and listings: what listenctl reports to other programs, one JSON object each (`listenctl-events(5)`).
 
-Our names are snake_case; objects from the wire stand in them unchanged.
+Each kind of event is a frozen dataclass whose fields are the fields of its JSON; `Reporter` adds what all events have.
+Our names are snake_case; objects from the wire stand in them unchanged. Lengths and positions are samples per channel,
+times are seconds. A field that is ``ABSENT`` does not appear in the JSON.
 """
 
 import json
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
+from enum import Enum
+from typing import ClassVar, Literal, Self, TypeAlias, TypedDict
 
 from listenctl.protocol.application_commands import (
     ClearMarks,
@@ -24,17 +28,46 @@ from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, Play
 
 VERSION = 1
 MAX_TEXT = 1000
-"""Characters that are reported of something in a command of an application."""
+"""Characters of an application's text that are reported."""
 
-# The begin of year 1 and the end of year 9999, which is what RFC 3339 can write; a damaged capture has others.
+# The years 1 to 9999, which RFC 3339 can write; a damaged capture has others.
 _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
 
 Report: TypeAlias = dict[str, object]
+"""A JSON object."""
 Sink = Callable[[Report], None]
 
 
+class Absent(Enum):
+    """The value of a field that does not appear."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Literal[Absent.ABSENT] = Absent.ABSENT
+
+
+class Place(TypedDict):
+    """Where in a call's audio something happened: samples per channel, and the same in seconds."""
+
+    position: int
+    time: float
+
+
+class Completeness(TypedDict):
+    """How much of a call's audio there is; ``completeness`` and ``complete`` are None while the call lasts."""
+
+    received_samples: int
+    lost_samples: int
+    paused_samples: int
+    unrecorded_samples: int
+    completeness: float | None
+    complete: bool | None
+    clock_drift_ppm: int | None
+
+
 def moment(at: float) -> datetime:
-    """Return a Unix time in UTC; what lies beyond the calendar becomes the first or last that is in it."""
+    """Return a Unix time in UTC, limited to the years that a calendar has."""
     return datetime.fromtimestamp(min(max(at, _FIRST), _LAST), UTC)
 
 
@@ -44,96 +77,487 @@ def timestamp(at: float) -> str:
 
 
 def json_line(report: Report) -> str:
-    """Return one event as a JSON line; lone surrogates from the wire are escaped."""
+    """Return a JSON object as one line; lone surrogates from the wire are escaped."""
     return json.dumps(report, ensure_ascii=False).encode(errors="backslashreplace").decode()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonObject:
+    """Base of all that is reported as a JSON object."""
+
+    def serialize(self) -> Report:
+        """Return the fields in order, without those that are absent."""
+        values = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        return {name: value for name, value in values if value is not ABSENT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFields(JsonObject):
+    """The fields that a kind of event has of its own."""
+
+    event: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedEvent(EventFields):
+    """An event that has a place in the call's audio: ``position`` in samples per channel, and the same in seconds."""
+
+    position: int | Absent = ABSENT
+    time: float | Absent = ABSENT
+
+    def serialize(self) -> Report:
+        """Return the fields, the place last."""
+        report = EventFields.serialize(self)
+        place = {name: report.pop(name) for name in ("position", "time") if name in report}
+        return report | place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStartedEvent(EventFields):
+    event: ClassVar[str] = "server-started"
+    url: str
+    host: str
+    port: int
+    path: str | None
+    tls: bool
+    auth: bool
+    max_calls: int
+    recording: bool
+    upstream: str | None
+    control: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStartedEvent(EventFields):
+    """``metadata_valid`` is None where no metadata came."""
+
+    event: ClassVar[str] = "call-started"
+    remote: str
+    target: str
+    subprotocol: str | None
+    upstream: str | None
+    sample_rate: int
+    channels: int
+    mix_type: str | None
+    metadata: Mapping[str, object]
+    metadata_valid: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedCallStartedEvent(EventFields):
+    event: ClassVar[str] = "call-started"
+    url: str
+    kind: str
+    profile: str
+    sample_rate: int
+    channels: int
+    mix_type: str
+    streaming: bool
+    stream_rate: int | None
+    metadata: Mapping[str, object]
+    metadata_valid: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DtmfEvent(PlacedEvent):
+    """``duration`` is the wire's own value."""
+
+    event: ClassVar[str] = "dtmf"
+    digit: str
+    duration_ms: float | None
+    duration: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DtmfToneEvent(PlacedEvent):
+    event: ClassVar[str] = "dtmf-tone"
+    digit: str
+    channel: int
+    duration_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkEvent(PlacedEvent):
+    """``round_trip`` is seconds from the command to the answer, None where no command is known."""
+
+    event: ClassVar[str] = "mark"
+    name: str
+    result: str
+    round_trip: float | Absent | None = ABSENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayDoneEvent(PlacedEvent):
+    event: ClassVar[str] = "play-done"
+    id: object
+    reason: str | None
+    played_ms: float | None
+    round_trip: float | Absent | None = ABSENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageEvent(PlacedEvent):
+    """Any other text of jambonz: ``data`` of a session summary, ``text`` of what is unknown."""
+
+    event: ClassVar[str] = "message"
+    type: str | None
+    data: Mapping[str, object] | Absent = ABSENT
+    text: str | Absent = ABSENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandEvent(PlacedEvent):
+    """A command of the application; its clip's size replaces the audio."""
+
+    event: ClassVar[str] = "command"
+    type: object
+    id: object = ABSENT
+    audio_content_type: object = ABSENT
+    sample_rate: object = ABSENT
+    queue_play: object = ABSENT
+    content_size: int | Absent | None = ABSENT
+    name: object = ABSENT
+    text: str | Absent = ABSENT
+
+    @classmethod
+    def of(cls, command: Command, *, position: int | Absent = ABSENT, time: float | Absent = ABSENT) -> Self:
+        """Return the event of a command."""
+        match command:
+            case PlayAudio():
+                content = command.audio_content
+                return cls(
+                    type="playAudio",
+                    id=_bounded(command.id),
+                    audio_content_type=_bounded(command.audio_content_type),
+                    sample_rate=_bounded(command.sample_rate),
+                    queue_play=_bounded(command.queue_play),
+                    content_size=len(content) if isinstance(content, str) else None,
+                    position=position,
+                    time=time,
+                )
+            case MarkCommand():
+                return cls(type="mark", name=_bounded(command.name), position=position, time=time)
+            case KillAudio():
+                return cls(type="killAudio", position=position, time=time)
+            case ClearMarks():
+                return cls(type="clearMarks", position=position, time=time)
+            case Disconnect():
+                return cls(type="disconnect", position=position, time=time)
+            case UnknownCommand():
+                text = command.text[:MAX_TEXT]
+                return cls(type=_bounded(command.type), text=text, position=position, time=time)
+
+
+def _bounded(value: object) -> object:
+    """Return a value of the wire, or the beginning of it as JSON where it is long."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= MAX_TEXT else text[:MAX_TEXT]
+
+
+def message_event(
+    message: JambonzMessage,
+    *,
+    position: int | Absent = ABSENT,
+    time: float | Absent = ABSENT,
+    round_trip: float | Absent | None = ABSENT,
+) -> DtmfEvent | MarkEvent | PlayDoneEvent | MessageEvent:
+    """Return the event of a text from jambonz; only answers to commands have a ``round_trip``."""
+    if isinstance(round_trip, float):
+        round_trip = round(round_trip, 3)
+    match message:
+        case Dtmf(digit=digit, duration=duration):
+            milliseconds = message.duration_ms
+            return DtmfEvent(digit=digit, duration_ms=milliseconds, duration=duration, position=position, time=time)
+        case Mark(name=name):
+            return MarkEvent(name=name, result=message.event, round_trip=round_trip, position=position, time=time)
+        case PlayDone():
+            return PlayDoneEvent(
+                id=message.id,
+                reason=message.reason,
+                played_ms=message.duration_ms,
+                round_trip=round_trip,
+                position=position,
+                time=time,
+            )
+        case SessionSummary():
+            return MessageEvent(type="session:summary", data=dict(message.data), position=position, time=time)
+        case UnknownMessage():
+            return MessageEvent(type=message.type, text=message.text, position=position, time=time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelsEvent(PlacedEvent):
+    """One object of ``peak_db``, ``rms_db`` and ``clipped`` for each channel."""
+
+    event: ClassVar[str] = "levels"
+    channels: Sequence[Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapEvent(EventFields):
+    """Missing or late audio; a simulated call knows its gaps exactly and reports no uncertainty."""
+
+    event: ClassVar[str] = "gap"
+    kind: str
+    position: int
+    time: float
+    length: float
+    missing: int
+    resolution: float | Absent = ABSENT
+    position_uncertainty: int | Absent = ABSENT
+    at_least: bool | Absent = ABSENT
+
+    @classmethod
+    def of(cls, gap: Gap, sample_rate: int, *, position: int | None = None) -> Self:
+        """Return the event of a gap, at ``position`` where that differs from the position in the call."""
+        place = gap.position if position is None else position
+        return cls(
+            kind=str(gap.kind),
+            position=place,
+            time=round(place / sample_rate, 3),
+            length=round(gap.length, 3),
+            missing=gap.missing,
+            resolution=round(gap.resolution, 3),
+            position_uncertainty=gap.position_uncertainty,
+            at_least=gap.at_least,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarningEvent(PlacedEvent):
+    """``calls`` is the number of live calls that a stopping server closes."""
+
+    event: ClassVar[str] = "warning"
+    rule: str
+    detail: str
+    calls: int | Absent = ABSENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayedEvent(EventFields):
+    event: ClassVar[str] = "played"
+    source: str
+    mode: str | None
+    sample_rate: int | None
+    known_by: str | None
+    outcome: str
+    evidence: str | None
+    seconds: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecStartedEvent(EventFields):
+    event: ClassVar[str] = "exec-started"
+    command: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecSaidEvent(EventFields):
+    event: ClassVar[str] = "exec-said"
+    pid: int
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecFailedEvent(EventFields):
+    event: ClassVar[str] = "exec-failed"
+    command: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecEndedEvent(EventFields):
+    """``spoken_seconds`` is audio that the program played, ``dropped_samples`` audio that it was too slow to read."""
+
+    event: ClassVar[str] = "exec-ended"
+    pid: int
+    status: int | None
+    signal: str | None
+    seconds: float
+    spoken_seconds: float
+    dropped_samples: int
+    dropped_lines: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionRefusedEvent(EventFields):
+    event: ClassVar[str] = "connection-refused"
+    remote: str
+    target: str | None
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingSavedEvent(EventFields):
+    event: ClassVar[str] = "recording-saved"
+    path: str
+    paths: Sequence[str]
+    sidecar: str | None
+    format: str
+    samples: int
+    seconds: float
+    bytes: int
+    lost_samples: int
+    unrecorded_samples: int
+    complete: bool | None
+    warnings: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingFailedEvent(EventFields):
+    event: ClassVar[str] = "recording-failed"
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DumpSavedEvent(EventFields):
+    event: ClassVar[str] = "dump-saved"
+    path: str
+    frames: int
+    bytes: int
+    lost_frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DumpFailedEvent(EventFields):
+    event: ClassVar[str] = "dump-failed"
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEndedEvent(EventFields):
+    event: ClassVar[str] = "call-ended"
+    duration: float
+    seconds: float
+    close_code: int | None
+    close_reason: str
+    closed_by: str
+    warnings: int
+    received_samples: int
+    lost_samples: int
+    paused_samples: int
+    unrecorded_samples: int
+    completeness: float | None
+    complete: bool | None
+    clock_drift_ppm: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedCallEndedEvent(EventFields):
+    """``taken`` is whether the server has everything that was sent and the connection ended in order."""
+
+    event: ClassVar[str] = "call-ended"
+    seconds: float
+    samples: int
+    frames: int
+    duration: float
+    cause: str
+    closed_by: str
+    close_code: int | None
+    close_reason: str
+    detail: str
+    lost_samples: int
+    lateness_ms: Mapping[str, object] | None
+    commands: int
+    received_audio_bytes: int
+    received_audio_messages: int
+    wrong: int
+    digits: str
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectedEvent(EventFields):
+    event: ClassVar[str] = "connected"
+    url: str
+    remote: str
+    subprotocol: str | None
+    handshake_ms: Mapping[str, float]
+    redirects: Sequence[str]
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailedEvent(EventFields):
+    event: ClassVar[str] = "call-failed"
+    url: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultEvent(EventFields):
+    event: ClassVar[str] = "fault"
+    name: str
+    value: str
+    detail: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictEvent(EventFields):
+    """What jambonz makes of message ``number`` of the server."""
+
+    event: ClassVar[str] = "verdict"
+    number: int
+    command: str
+    outcome: str
+    reason: str
+    detail: str
+    wrong: bool
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionHookEvent(EventFields):
+    event: ClassVar[str] = "action-hook"
+    url: str
+    status: int | None
+    detail: str
+
+
+def describe_message(message: JambonzMessage) -> tuple[str, Report]:
+    """Return the name of the event that a text from jambonz becomes, and its fields."""
+    event = message_event(message)
+    return event.event, event.serialize()
+
+
+def describe_command(command: Command) -> Report:
+    return CommandEvent.of(command).serialize()
+
+
+def describe_gap(gap: Gap, sample_rate: int) -> Report:
+    return GapEvent.of(gap, sample_rate).serialize()
+
+
 class Reporter:
-    """Hand each event, with what all events have, to every sink that wants it."""
+    """Give each event, completed with the fields of all events, to every sink that wants its kind."""
 
     def __init__(self, *sinks: Sink, clock: Callable[[], float] = time.time) -> None:
         self._sinks: list[tuple[Sink, Container[str] | None]] = [(sink, None) for sink in sinks]
         self._clock = clock
 
-    def add(self, sink: Sink, kinds: Container[str] | None = None) -> None:
-        """Hand events to ``sink`` too; only those whose names are in ``kinds``, if that is given."""
+    def add_sink(self, sink: Sink, kinds: Container[str] | None = None) -> None:
+        """Give ``sink`` the events whose names are in ``kinds``, or all."""
         self._sinks.append((sink, kinds))
 
-    def remove(self, sink: Sink) -> None:
-        """Hand ``sink`` nothing any more."""
+    def remove_sink(self, sink: Sink) -> None:
         self._sinks = [(other, kinds) for other, kinds in self._sinks if other is not sink]
 
     def wants(self, event: str) -> bool:
-        """Tell whether anybody wants ``event``, so that nobody describes it in vain."""
+        """Return whether any sink wants ``event``; a caller may save itself the work of describing it."""
         return any(kinds is None or event in kinds for _, kinds in self._sinks)
 
-    def emit(self, event: str, fields: Report, *, call: str | None = None, call_sid: str | None = None) -> None:
+    def emit(self, event: EventFields, *, call: str | None = None, call_sid: str | None = None) -> None:
         """Report ``event``; ``call`` is the id of the connection."""
-        if not self.wants(event):
+        if not self.wants(event.event):
             return
-        head: Report = {"v": VERSION, "ts": timestamp(self._clock()), "event": event}
-        report = head | {"call": call, "call_sid": call_sid} | fields
+        head: Report = {"v": VERSION, "ts": timestamp(self._clock()), "event": event.event}
+        report = head | {"call": call, "call_sid": call_sid} | event.serialize()
         for sink, kinds in self._sinks:
-            if kinds is None or event in kinds:
+            if kinds is None or event.event in kinds:
                 sink(report)
-
-
-def describe_message(message: JambonzMessage) -> tuple[str, Report]:
-    """Return the kind of event that a text from jambonz becomes, and its fields."""
-    match message:
-        case Dtmf():
-            duration = message.duration_ms
-            return "dtmf", {"digit": message.digit, "duration_ms": duration, "duration": message.duration}
-        case Mark():
-            return "mark", {"name": message.name, "result": message.event}
-        case PlayDone():
-            return "play-done", {"id": message.id, "reason": message.reason, "played_ms": message.duration_ms}
-        case SessionSummary():
-            return "message", {"type": "session:summary", "data": dict(message.data)}
-        case UnknownMessage():
-            return "message", {"type": message.type, "text": message.text}
-
-
-def describe_command(command: Command) -> Report:
-    """Return the fields of what an application asked of jambonz; of a clip its size stands for its audio."""
-    match command:
-        case PlayAudio():
-            content = command.audio_content
-            return {
-                "type": "playAudio",
-                "id": _bounded(command.id),
-                "audio_content_type": _bounded(command.audio_content_type),
-                "sample_rate": _bounded(command.sample_rate),
-                "queue_play": _bounded(command.queue_play),
-                "content_size": len(content) if isinstance(content, str) else None,
-            }
-        case MarkCommand():
-            return {"type": "mark", "name": _bounded(command.name)}
-        case KillAudio():
-            return {"type": "killAudio"}
-        case ClearMarks():
-            return {"type": "clearMarks"}
-        case Disconnect():
-            return {"type": "disconnect"}
-        case UnknownCommand():
-            return {"type": _bounded(command.type), "text": command.text[:MAX_TEXT]}
-
-
-def _bounded(value: object) -> object:
-    """Return a value of the wire, or the begin of it as JSON where it is long."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return value if len(text) <= MAX_TEXT else text[:MAX_TEXT]
-
-
-def describe_gap(gap: Gap, sample_rate: int) -> Report:
-    """Return the fields of a gap; positions and lengths in samples per channel and in seconds."""
-    return {
-        "kind": str(gap.kind),
-        "position": gap.position,
-        "time": round(gap.position / sample_rate, 3),
-        "length": round(gap.length, 3),
-        "missing": gap.missing,
-        "resolution": round(gap.resolution, 3),
-        "position_uncertainty": gap.position_uncertainty,
-        "at_least": gap.at_least,
-    }

@@ -4,13 +4,23 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from listenctl import events
 from listenctl.__main__ import command
+from listenctl.events import (
+    ActionHookEvent,
+    CallFailedEvent,
+    ConnectedEvent,
+    EventFields,
+    FaultEvent,
+    VerdictEvent,
+)
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome
 from listenctl.simulator.fault_catalogue import FAULT_KINDS
 from tests.helpers.reasons import all_reasons
@@ -121,3 +131,37 @@ def test_every_man_page_is_installed_in_its_section() -> None:
     installed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
 
     assert installed == {f"man/{page.name}": f"share/man/man{page.suffix[1:]}/{page.name}" for page in MAN_PAGES}
+
+
+def event_kinds(base: type[EventFields] = EventFields) -> Iterator[type[EventFields]]:
+    for kind in base.__subclasses__():
+        # A dataclass with slots replaces the class that it was made of, which lives on for a while.
+        if getattr(events, kind.__name__) is kind:
+            yield from [kind] if hasattr(kind, "event") else event_kinds(kind)
+
+
+def event_fields(page: str) -> dict[str, set[str]]:
+    """Return the fields that the manual gives each event of a server."""
+    text = (ROOT / "man" / page).read_text().partition(".Ss Events of a simulated call")[0]
+    sections = re.split(r"^\.Ss ", text, flags=re.MULTILINE)[2:]
+    return {section.split("\n")[0]: set(_top_items(section)) for section in sections}
+
+
+def _top_items(section: str) -> Iterator[str]:
+    """Walk the names of the items of the outer list."""
+    depth = 0
+    for line in section.splitlines():
+        depth += line.startswith(".Bl ") - line.startswith(".El")
+        if depth == 1 and line.startswith(".It Cm "):
+            yield from (word for word in line.partition(" Pq ")[0].split()[2:] if word != ",")
+
+
+def test_every_event_and_field_is_in_the_manual() -> None:
+    simulated = (CallFailedEvent, ConnectedEvent, FaultEvent, VerdictEvent, ActionHookEvent)
+    served = {
+        kind.event: {field.name for field in fields(kind)}
+        for kind in event_kinds()
+        if kind not in simulated and not kind.__name__.startswith("Simulated")
+    }
+
+    assert event_fields("listenctl-events.5") == served

@@ -1,6 +1,6 @@
 """Events as objects, and who gets them."""
 
-from listenctl.events import Report, Reporter, timestamp
+from listenctl.events import ConnectionRefusedEvent, MessageEvent, RecordingFailedEvent, Report, Reporter, timestamp
 from listenctl.media.measure_levels import LevelMeasurer
 from listenctl.server.calls.level_events import LevelReporter
 from tests.helpers.calls import STARTED_AT, call_log
@@ -12,19 +12,24 @@ def test_every_event_has_what_all_have_first() -> None:
     reports: list[Report] = []
     reporter = Reporter(reports.append, clock=lambda: STARTED_AT)
 
-    reporter.emit("dtmf", {"digit": "1"}, call="CS-A~2", call_sid="CS-A")
-    reporter.emit("server-started", {})
+    reporter.emit(
+        ConnectionRefusedEvent(remote="h", target=None, status=401, reason="no"), call="CS-A~2", call_sid="CS-A"
+    )
+    reporter.emit(MessageEvent(type=None))
 
     assert reports == [
         {
             "v": 1,
             "ts": "2026-11-18T11:06:40.500Z",
-            "event": "dtmf",
+            "event": "connection-refused",
             "call": "CS-A~2",
             "call_sid": "CS-A",
-            "digit": "1",
+            "remote": "h",
+            "target": None,
+            "status": 401,
+            "reason": "no",
         },
-        {"v": 1, "ts": "2026-11-18T11:06:40.500Z", "event": "server-started", "call": None, "call_sid": None},
+        {"v": 1, "ts": "2026-11-18T11:06:40.500Z", "event": "message", "call": None, "call_sid": None, "type": None},
     ]
     assert list(reports[0])[:5] == ["v", "ts", "event", "call", "call_sid"]
 
@@ -33,18 +38,18 @@ def test_a_sink_gets_what_it_wants() -> None:
     failures: list[Report] = []
     everything: list[Report] = []
     reporter = Reporter(everything.append)
-    reporter.add(failures.append, frozenset(("recording-failed",)))
+    reporter.add_sink(failures.append, frozenset(("recording-failed",)))
 
-    reporter.emit("dtmf", {})
-    reporter.emit("recording-failed", {})
+    reporter.emit(MessageEvent(type=None))
+    reporter.emit(RecordingFailedEvent(path="a.wav", reason="full"))
 
-    assert [report["event"] for report in everything] == ["dtmf", "recording-failed"]
+    assert [report["event"] for report in everything] == ["message", "recording-failed"]
     assert [report["event"] for report in failures] == ["recording-failed"]
 
 
 def test_nobody_describes_what_nobody_wants() -> None:
     reporter = Reporter()
-    reporter.add(list[Report]().append, frozenset(("gap",)))
+    reporter.add_sink(list[Report]().append, frozenset(("gap",)))
 
     assert reporter.wants("gap")
     assert not reporter.wants("dtmf")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.events import Report, Reporter
+from listenctl.events import ConnectionRefusedEvent, Reporter, ServerStartedEvent, WarningEvent
 from listenctl.media.dtmf_detector import MIN_DTMF_RATE, CallDtmfDetector
 from listenctl.net.batched_socket import Link, PlainLink, TlsLink
 from listenctl.net.listening_sockets import lead_to, listen
@@ -112,9 +112,9 @@ class ListenServer:
             raise
         self.port = sockets[0].getsockname()[1]
         self._acceptor.start(sockets)
-        self.reporter.emit("server-started", self._describe())
+        self.reporter.emit(self._describe())
         if without_control:
-            self.reporter.emit("warning", {"rule": "no-control", "detail": without_control})
+            self.reporter.emit(WarningEvent(rule="no-control", detail=without_control))
 
     def _check_application(self, sockets: list[socket.socket]) -> None:
         application = self.settings.application
@@ -166,7 +166,7 @@ class ListenServer:
                 f"stopping: {len(self.live)} live calls are closed and their recordings finished; a second signal ends "
                 "at once. A listen that ends can end its call, where it was the last verb"
             )
-            self.reporter.emit("warning", {"rule": "calls-cut", "detail": detail, "calls": len(self.live)})
+            self.reporter.emit(WarningEvent(rule="calls-cut", detail=detail, calls=len(self.live)))
         for connection in list(self._connections):
             connection.close(1001, "server is stopping")
         self._loop.call_later(SHUTDOWN_TIMEOUT, self._abort)
@@ -192,8 +192,9 @@ class ListenServer:
 
     def note_refusal(self, remote: str, target: str | None, refusal: HandshakeRefusal) -> None:
         """Report a handshake that failed."""
-        fields: Report = {"remote": remote, "target": target, "status": refusal.status, "reason": refusal.reason}
-        self.reporter.emit("connection-refused", fields)
+        self.reporter.emit(
+            ConnectionRefusedEvent(remote=remote, target=target, status=refusal.status, reason=refusal.reason)
+        )
 
     def open_call(self, connection: JambonzConnection, session: ListenSession) -> LiveCall:
         """Make a handshake a call."""
@@ -238,8 +239,8 @@ class ListenServer:
         rate = log.audio_format.sample_rate
         if rate < MIN_DTMF_RATE:
             detail = f"keys can't be heard in a call at {rate} Hz; {MIN_DTMF_RATE} Hz is the least"
-            fields: Report = {"rule": "dtmf-undetectable", "detail": detail}
-            self.reporter.emit("warning", fields, call=log.id, call_sid=log.metadata.call_sid)
+            warning = WarningEvent(rule="dtmf-undetectable", detail=detail)
+            self.reporter.emit(warning, call=log.id, call_sid=log.metadata.call_sid)
             return None
         return CallDtmfDetector(log.audio_format, log.samples)
 
@@ -290,7 +291,7 @@ class ListenServer:
         return self._stop_after is not None and self.calls_total + beginning >= self._stop_after
 
     def _note_accept_failure(self, detail: str) -> None:
-        self.reporter.emit("warning", {"rule": "accept-failed", "detail": detail})
+        self.reporter.emit(WarningEvent(rule="accept-failed", detail=detail))
 
     def _open(self, accepted: socket.socket, remote: str) -> None:
         link: Link = PlainLink(accepted, self._loop)
@@ -313,17 +314,17 @@ class ListenServer:
         if self._stopping and not self._connections:
             self._ended.set()
 
-    def _describe(self) -> Report:
+    def _describe(self) -> ServerStartedEvent:
         settings = self.settings
-        return {
-            "url": self.url,
-            "host": settings.host,
-            "port": self.port,
-            "path": settings.path,
-            "tls": settings.tls is not None,
-            "auth": not settings.access.is_open,
-            "max_calls": settings.max_calls,
-            "recording": self.recorder is not None,
-            "upstream": None if settings.application is None else settings.application.url,
-            "control": None if self._control is None else str(self._control.path),
-        }
+        return ServerStartedEvent(
+            url=self.url,
+            host=settings.host,
+            port=self.port,
+            path=settings.path,
+            tls=settings.tls is not None,
+            auth=not settings.access.is_open,
+            max_calls=settings.max_calls,
+            recording=self.recorder is not None,
+            upstream=None if settings.application is None else settings.application.url,
+            control=None if self._control is None else str(self._control.path),
+        )

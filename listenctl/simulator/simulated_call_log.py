@@ -3,7 +3,20 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from listenctl.events import Report, Reporter, describe_message
+from listenctl.events import (
+    ActionHookEvent,
+    CallFailedEvent,
+    ConnectedEvent,
+    EventFields,
+    FaultEvent,
+    GapEvent,
+    Reporter,
+    SimulatedCallEndedEvent,
+    SimulatedCallStartedEvent,
+    VerdictEvent,
+    WarningEvent,
+    message_event,
+)
 from listenctl.media.devices.playback_device import PlaybackState
 from listenctl.net.call_target import basic_authorization
 from listenctl.net.client_connection import ConnectionEnd
@@ -85,7 +98,7 @@ class SimulatedCallLog:
         for warning in (*target.address.warnings, basic_authorization(target.credentials)[1]):
             if warning is not None:
                 self.warn("handshake", warning)
-        self._emit("call-failed", {"url": str(target.address), "detail": problem})
+        self._emit(CallFailedEvent(url=str(target.address), detail=problem))
 
     def connected(self, handshake: ClientHandshake) -> None:
         """Report a connection."""
@@ -95,40 +108,42 @@ class SimulatedCallLog:
             "upgrade": handshake.upgrade_seconds,
             "total": handshake.seconds,
         }
-        fields: Report = {
-            "url": str(self._plan.target.address),
-            "remote": handshake.remote,
-            "subprotocol": handshake.subprotocol,
-            "handshake_ms": {name: round(time * 1000, 1) for name, time in times.items()},
-            "redirects": list(handshake.redirects),
-            "tls": self._plan.target.address.secure,
-        }
-        self._emit("connected", fields)
+        self._emit(
+            ConnectedEvent(
+                url=str(self._plan.target.address),
+                remote=handshake.remote,
+                subprotocol=handshake.subprotocol,
+                handshake_ms={name: round(time * 1000, 1) for name, time in times.items()},
+                redirects=list(handshake.redirects),
+                tls=self._plan.target.address.secure,
+            )
+        )
         for warning in handshake.warnings:
             self.warn("handshake", warning)
 
     def call_started(self, *, streaming: bool, damage: str | None) -> None:
         """Report what the call is, and what will be wrong about its first text."""
         verb = self._plan.verb
-        fields: Report = {
-            "url": str(self._plan.target.address),
-            "kind": str(self._plan.kind),
-            "profile": self._plan.profile.name,
-            "sample_rate": verb.sample_rate,
-            "channels": self._plan.audio_format.channels,
-            "mix_type": verb.mix_type,
-            "streaming": streaming,
-            "stream_rate": verb.bidirectional.sample_rate if streaming else None,
-            "metadata": dict(self._metadata.fields),
-            "metadata_valid": damage is None,
-        }
-        self._emit("call-started", fields)
+        self._emit(
+            SimulatedCallStartedEvent(
+                url=str(self._plan.target.address),
+                kind=str(self._plan.kind),
+                profile=self._plan.profile.name,
+                sample_rate=verb.sample_rate,
+                channels=self._plan.audio_format.channels,
+                mix_type=verb.mix_type,
+                streaming=streaming,
+                stream_rate=verb.bidirectional.sample_rate if streaming else None,
+                metadata=dict(self._metadata.fields),
+                metadata_valid=damage is None,
+            )
+        )
         if damage is not None:
             self.warn("first-frame", damage)
 
     def warn(self, rule: str, detail: str) -> None:
         """Report something odd that is nobody's command."""
-        self._emit("warning", {"rule": rule, "detail": detail})
+        self._emit(WarningEvent(rule=rule, detail=detail))
 
     def sound(self, state: PlaybackState) -> None:
         """Report that the caller's loudspeaker has gone away or come back."""
@@ -137,9 +152,7 @@ class SimulatedCallLog:
 
     def fault(self, note: FaultNote) -> None:
         """Report a trouble that was asked for and begins."""
-        self._emit(
-            "fault", {"name": note.name, "value": note.value, "detail": note.detail, "time": round(note.time, 3)}
-        )
+        self._emit(FaultEvent(name=note.name, value=note.value, detail=note.detail, time=round(note.time, 3)))
 
     def frame(self, samples: int, lateness: float, lost: int) -> None:
         """Count a frame, which cost ``lost`` samples; report a hole when it is over."""
@@ -157,16 +170,16 @@ class SimulatedCallLog:
     def _report_hole(self) -> None:
         rate = self._plan.verb.sample_rate
         position = self._hole_end - self._hole - self._lost
-        fields: Report = {
-            "kind": "hole",
-            "position": position,
-            "time": round(position / rate, 3),
-            "length": round(self._hole / rate, 3),
-            "missing": self._hole,
-        }
+        event = GapEvent(
+            kind="hole",
+            position=position,
+            time=round(position / rate, 3),
+            length=round(self._hole / rate, 3),
+            missing=self._hole,
+        )
         self._lost += self._hole
         self._hole = 0
-        self._emit("gap", fields)
+        self._emit(event)
 
     def add_digit(self, digit: str) -> None:
         """Note a key."""
@@ -174,8 +187,7 @@ class SimulatedCallLog:
 
     def dtmf(self, message: Dtmf, time: float) -> None:
         """Report a key that the server is told of."""
-        _, fields = describe_message(message)
-        self._emit("dtmf", {**fields, "position": self._samples, "time": round(time, 3)})
+        self._emit(message_event(message, position=self._samples, time=round(time, 3)))
 
     def take_command(self, command: Command) -> None:
         """Count a text of the server."""
@@ -195,26 +207,25 @@ class SimulatedCallLog:
         """Report what jambonz makes of what the server sent."""
         for verdict in verdicts:
             self.wrong += verdict.wrong
-            fields: Report = {
-                "number": verdict.command,
-                "command": self._words.get(verdict.command, _AUDIO),
-                "outcome": str(verdict.outcome),
-                "reason": verdict.reason,
-                "detail": verdict.sentence,
-                "wrong": verdict.wrong,
-                "time": round(time, 3),
-            }
-            self._emit("verdict", fields)
+            self._emit(
+                VerdictEvent(
+                    number=verdict.command,
+                    command=self._words.get(verdict.command, _AUDIO),
+                    outcome=str(verdict.outcome),
+                    reason=verdict.reason,
+                    detail=verdict.sentence,
+                    wrong=verdict.wrong,
+                    time=round(time, 3),
+                )
+            )
 
     def answer(self, message: Mark | PlayDone, time: float, round_trip: float | None) -> None:
         """Report an answer to the server."""
-        kind, fields = describe_message(message)
-        waited = None if round_trip is None else round(round_trip, 3)
-        self._emit(kind, {**fields, "time": round(time, 3), "round_trip": waited})
+        self._emit(message_event(message, time=round(time, 3), round_trip=round_trip))
 
     def hook(self, url: str, answer: HookAnswer) -> None:
         """Report what became of the action hook."""
-        self._emit("action-hook", {"url": url, "status": answer.status, "detail": answer.detail})
+        self._emit(ActionHookEvent(url=url, status=answer.status, detail=answer.detail))
 
     def close(
         self, end: ConnectionEnd, *, elapsed: float, unsent_samples: int, taken: bool, cause: str
@@ -227,27 +238,27 @@ class SimulatedCallLog:
         asked_for = any(fault.name == "stall" for fault in self._plan.faults)
         summary = SimulatedCallResult(end, self._samples, 0 if asked_for else lost, self.wrong, taken)
         lateness = self.lateness.summary()
-        fields: Report = {
-            "seconds": round(self._samples / self._plan.verb.sample_rate, 3),
-            "samples": self._samples,
-            "frames": self._frames,
-            "duration": round(elapsed, 3),
-            "cause": cause,
-            "closed_by": end.by,
-            "close_code": end.code,
-            "close_reason": end.reason,
-            "detail": end.detail,
-            "lost_samples": lost,
-            "lateness_ms": lateness.scaled(1000) if lateness else None,
-            "commands": self.commands,
-            "received_audio_bytes": self._received_audio,
-            "received_audio_messages": self._received_messages,
-            "wrong": self.wrong,
-            "digits": self.digits,
-            "taken": taken,
-        }
-        self._emit("call-ended", fields)
+        event = SimulatedCallEndedEvent(
+            seconds=round(self._samples / self._plan.verb.sample_rate, 3),
+            samples=self._samples,
+            frames=self._frames,
+            duration=round(elapsed, 3),
+            cause=cause,
+            closed_by=end.by,
+            close_code=end.code,
+            close_reason=end.reason,
+            detail=end.detail,
+            lost_samples=lost,
+            lateness_ms=lateness.scaled(1000) if lateness else None,
+            commands=self.commands,
+            received_audio_bytes=self._received_audio,
+            received_audio_messages=self._received_messages,
+            wrong=self.wrong,
+            digits=self.digits,
+            taken=taken,
+        )
+        self._emit(event)
         return summary
 
-    def _emit(self, event: str, fields: Report) -> None:
-        self._reporter.emit(event, fields, call=self.id, call_sid=self._call_sid)
+    def _emit(self, event: EventFields) -> None:
+        self._reporter.emit(event, call=self.id, call_sid=self._call_sid)

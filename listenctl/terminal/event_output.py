@@ -49,7 +49,7 @@ class EventOutput:
     def _write_to(self, fd: int, name: str) -> None:
         writer = LineWriter(fd, on_broken=lambda reason: self._break_soon(name, reason))
         self._closing.callback(self._end, writer, name)
-        self._reporter.add(lambda report: writer.write(json_line(report)))
+        self._reporter.add_sink(lambda report: writer.write(json_line(report)))
         if stat.S_ISFIFO(os.fstat(fd).st_mode):
             # A pipe that we write to becomes readable only when its reader has gone.
             self._loop.add_reader(fd, self._note_left, fd, name)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.events import Reporter
+from listenctl.events import MessageEvent, Reporter
 from listenctl.terminal.event_output import EventOutput
 from tests.helpers.server import LIMIT, until
 
@@ -34,11 +34,11 @@ async def test_every_event_is_a_line_behind_those_that_are_there(tmp_path: Path)
 
     with ExitStack() as closing:
         output = Output(closing, path)
-        output.reporter.emit("first", {"text": "ä"})
-        output.reporter.emit("second", {})
+        output.reporter.emit(MessageEvent(type="first", text="ä"))
+        output.reporter.emit(MessageEvent(type="second"))
 
     events = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [event["event"] for event in events] == ["before", "first", "second"]
+    assert [event.get("type") for event in events] == [None, "first", "second"]
     assert events[1]["text"] == "ä"
     assert not output.events.broken
 
@@ -59,11 +59,11 @@ async def test_a_reader_that_leaves_is_noticed_before_the_next_event(
     async with asyncio.timeout(LIMIT):
         with ExitStack() as closing:
             output = Output(closing, path)
-            output.reporter.emit("first", {})
+            output.reporter.emit(MessageEvent(type="first"))
             os.close(reader)
 
             await until(lambda: output.events.broken)
-            output.reporter.emit("second", {})
+            output.reporter.emit(MessageEvent(type="second"))
 
     assert output.given_up == 1
     assert capsys.readouterr().err == (
@@ -75,9 +75,9 @@ async def test_a_full_disk_is_said_once(capsys: pytest.CaptureFixture[str]) -> N
     async with asyncio.timeout(LIMIT):
         with ExitStack() as closing:
             output = Output(closing, Path("/dev/full"))
-            output.reporter.emit("first", {})
+            output.reporter.emit(MessageEvent(type="first"))
             await until(lambda: output.events.broken)
-            output.reporter.emit("second", {})
+            output.reporter.emit(MessageEvent(type="second"))
 
     assert output.given_up == 1
     assert capsys.readouterr().err == (
@@ -88,7 +88,7 @@ async def test_a_full_disk_is_said_once(capsys: pytest.CaptureFixture[str]) -> N
 async def test_what_is_lost_at_the_very_end_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     with ExitStack() as closing:
         output = Output(closing, Path("/dev/full"))
-        output.reporter.emit("last", {})
+        output.reporter.emit(MessageEvent(type="last"))
 
     assert output.events.broken
     assert output.given_up == 0

@@ -15,7 +15,7 @@ from listenctl.commands.call.call_summary import summary
 from listenctl.commands.call.view import CallView
 from listenctl.commands.serve.server_meters import can_draw
 from listenctl.errors import ExitStatus, TimedOutError, signal_status
-from listenctl.events import Report, Reporter
+from listenctl.events import Report, Reporter, WarningEvent
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult
@@ -139,7 +139,7 @@ class _Outcome:
         self.ended: Report | None = None
         self.stream_rate: int | None = None
         self.verdicts: list[Report] = []
-        reporter.add(self._take, frozenset(("call-started", "verdict", "call-ended")))
+        reporter.add_sink(self._take, frozenset(("call-started", "verdict", "call-ended")))
 
     def _take(self, report: Report) -> None:
         if report["event"] == "call-ended":
@@ -160,7 +160,7 @@ def _give_up(call: SimulatedCall) -> str:
 async def _open_to_others(call: SimulatedCall, reporter: Reporter, calls: Path | None) -> AsyncIterator[None]:
     def warn(detail: str) -> None:
         call_sid = call.metadata.call_sid
-        reporter.emit("warning", {"rule": "no-call-socket", "detail": detail}, call=call_sid, call_sid=call_sid)
+        reporter.emit(WarningEvent(rule="no-call-socket", detail=detail), call=call_sid, call_sid=call_sid)
 
     if calls is None:
         yield
@@ -182,7 +182,7 @@ async def _face(
     silent = presentation.quiet or presentation.json
     if not silent and can_draw(sys.stderr, os.environ):
         view = CallView(call, sys.stderr, style, keys=_keys(call))
-        reporter.add(view.take)
+        reporter.add_sink(view.take)
         drawing = asyncio.create_task(view.run())
         try:
             yield view.close
@@ -192,7 +192,9 @@ async def _face(
                 await drawing
         return
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
-    reporter.add(lambda report: writer.write(format_event(report, style)), frozenset() if silent else PRINTED_EVENTS)
+    reporter.add_sink(
+        lambda report: writer.write(format_event(report, style)), frozenset() if silent else PRINTED_EVENTS
+    )
     try:
         yield lambda: None
     finally:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from listenctl.commands.serve.server_meters import can_draw
 from listenctl.commands.serve.view import LiveView
 from listenctl.errors import ExitStatus, TimedOutError, signal_status
-from listenctl.events import Reporter, Sink
+from listenctl.events import Reporter, Sink, WarningEvent
 from listenctl.server.calls.level_events import LevelReporter
 from listenctl.server.dump.call_dumper import dumping
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
@@ -117,7 +117,7 @@ async def run_server(
 def _sound_reporter(reporter: Reporter) -> "Callable[[PlaybackState], None]":
     def report(state: "PlaybackState") -> None:
         if state.text:
-            reporter.emit("warning", {"rule": state.rule, "detail": state.text})
+            reporter.emit(WarningEvent(rule=state.rule, detail=state.text))
 
     return report
 
@@ -180,13 +180,13 @@ async def _face(server: ListenServer, presentation: Presentation) -> AsyncIterat
     # Whoever reads the JSON may print on this very terminal.
     if not (presentation.quiet or presentation.json) and can_draw(sys.stderr, os.environ):
         view = LiveView(server, sys.stderr, style, presentation.title)
-        server.reporter.add(_printer(view.screen.print_above, style), LASTING_EVENTS)
+        server.reporter.add_sink(_printer(view.screen.print_above, style), LASTING_EVENTS)
         async with _running(view.run()):
             yield view.screen.close
         return
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
     kinds = FAILURE_EVENTS if presentation.quiet or presentation.json else PRINTED_EVENTS
-    server.reporter.add(_printer(writer.write, style), kinds)
+    server.reporter.add_sink(_printer(writer.write, style), kinds)
     try:
         yield lambda: None
     finally:

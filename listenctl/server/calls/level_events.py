@@ -1,6 +1,6 @@
 """``levels`` events: how loud each call is, for programs that watch."""
 
-from listenctl.events import Report, Reporter
+from listenctl.events import LevelsEvent, Reporter
 from listenctl.media.measure_levels import LevelMeasurer, Levels
 from listenctl.server.calls.live_call_log import LiveCallLog
 
@@ -28,5 +28,5 @@ class LevelReporter:
                 {"peak_db": round(level.peak_db, 1), "rms_db": round(level.rms_db, 1), "clipped": level.clipped}
                 for level in levels
             ]
-            fields: Report = {"position": start, "time": round(start / rate, 3), "channels": channels}
-            self._reporter.emit("levels", fields, call=log.id, call_sid=log.metadata.call_sid)
+            event = LevelsEvent(position=start, time=round(start / rate, 3), channels=channels)
+            self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)

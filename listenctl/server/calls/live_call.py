@@ -3,7 +3,18 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from listenctl.events import Report, Reporter, describe_command, describe_gap, describe_message
+from listenctl.events import (
+    CallEndedEvent,
+    CallStartedEvent,
+    CommandEvent,
+    DtmfToneEvent,
+    EventFields,
+    GapEvent,
+    Place,
+    Reporter,
+    WarningEvent,
+    message_event,
+)
 from listenctl.media.dtmf_detector import CallDtmfDetector, DtmfTone
 from listenctl.media.measure_levels import LevelMeasurer, Levels
 from listenctl.protocol.application_commands import Command
@@ -26,7 +37,6 @@ from listenctl.server.calls.live_call_log import (
     LiveCallEnd,
     LiveCallLog,
     describe_completeness,
-    describe_key,
 )
 from listenctl.server.recording.call_recorder import CallRecording
 
@@ -142,7 +152,7 @@ class LiveCall:
         if not self.reports_commands:
             return
         if self.log is not None:
-            self._report("command", describe_command(command) | self._place(self.session.position))
+            self._report(CommandEvent.of(command, **self._place(self.session.position)))
         elif len(self._early) < MAX_EARLY:
             self._early.append(command)
 
@@ -156,7 +166,7 @@ class LiveCall:
             if self.recording is not None:
                 self.recording.finish()
             if self._host.reporter.wants("call-ended"):
-                self._report("call-ended", self._summary(log, ending, now))
+                self._report(self._describe_end(log, ending, now))
         self._host.note_ended(self)
         if self.attachments is not None:
             self.attachments.end()
@@ -166,7 +176,7 @@ class LiveCall:
     def _start(self, event: CallStarted) -> None:
         log = self.log = self._host.start_log(self, event)
         if self._host.reporter.wants("call-started"):
-            self._report("call-started", _describe_start(log))
+            self._report(_describe_start(log))
         if self.tap is not None:
             self.tap.begin(log)
         self.recording = self._host.start_recording(log)
@@ -194,7 +204,8 @@ class LiveCall:
     def _take_keys(self, log: LiveCallLog, keys: Iterable[DtmfTone]) -> None:
         for key in keys:
             log.add(key)
-            self._report("dtmf-tone", describe_key(key) | self._place(key.position))
+            place = self._place(key.position)
+            self._report(DtmfToneEvent(digit=key.digit, channel=key.channel, duration_ms=key.duration_ms, **place))
 
     def _finish_listening(self, log: LiveCallLog) -> None:
         if self._listener is not None:
@@ -205,16 +216,13 @@ class LiveCall:
         log.add(event)
         if isinstance(event.message, Dtmf):
             log.last_digit = event.message.digit
-        kind, fields = describe_message(event.message)
-        if kind in ("mark", "play-done"):
-            fields["round_trip"] = None if event.round_trip is None else round(event.round_trip, 3)
-        self._report(kind, fields | self._place(event.position))
+        self._report(message_event(event.message, round_trip=event.round_trip, **self._place(event.position)))
 
     def _take_gap(self, log: LiveCallLog, event: GapFound) -> None:
         log.add(event)
         if self.recording is not None:
             self.recording.note_gap(event.gap)
-        self._report("gap", describe_gap(event.gap, log.audio_format.sample_rate))
+        self._report(GapEvent.of(event.gap, log.audio_format.sample_rate))
 
     def _amend(self, log: LiveCallLog, event: MetadataArrived) -> None:
         log.metadata = event.metadata
@@ -235,37 +243,37 @@ class LiveCall:
     def _warn(self, position: int, rule: str, detail: str) -> None:
         if self.log is not None:
             self.log.warnings += 1
-        self._report("warning", {"rule": rule, "detail": detail} | self._place(position))
+        self._report(WarningEvent(rule=rule, detail=detail, **self._place(position)))
 
-    def _place(self, position: int) -> Report:
+    def _place(self, position: int) -> Place:
         return {"position": position, "time": round(self.session.audio_format.duration(position), 3)}
 
-    def _summary(self, log: LiveCallLog, ending: LiveCallEnd, now: float) -> Report:
-        return {
-            "duration": round(now - self.started_at, 3),
-            "seconds": round(log.audio_format.duration(log.samples), 3),
-            "close_code": ending.code,
-            "close_reason": ending.reason,
-            "closed_by": ending.closed_by,
-            "warnings": log.warnings,
+    def _describe_end(self, log: LiveCallLog, ending: LiveCallEnd, now: float) -> CallEndedEvent:
+        return CallEndedEvent(
+            duration=round(now - self.started_at, 3),
+            seconds=round(log.audio_format.duration(log.samples), 3),
+            close_code=ending.code,
+            close_reason=ending.reason,
+            closed_by=ending.closed_by,
+            warnings=log.warnings,
             **describe_completeness(log),
-        }
+        )
 
-    def _report(self, event: str, fields: Report) -> None:
+    def _report(self, event: EventFields) -> None:
         log = self.log
         assert log is not None
-        self._host.reporter.emit(event, fields, call=log.id, call_sid=log.metadata.call_sid)
+        self._host.reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
 
 
-def _describe_start(log: LiveCallLog) -> Report:
-    return {
-        "remote": log.remote,
-        "target": log.target,
-        "subprotocol": log.subprotocol,
-        "upstream": log.upstream,
-        "sample_rate": log.audio_format.sample_rate,
-        "channels": log.audio_format.channels,
-        "mix_type": log.metadata.mix_type,
-        "metadata": dict(log.metadata.fields),
-        "metadata_valid": log.metadata.valid if log.metadata.raw else None,
-    }
+def _describe_start(log: LiveCallLog) -> CallStartedEvent:
+    return CallStartedEvent(
+        remote=log.remote,
+        target=log.target,
+        subprotocol=log.subprotocol,
+        upstream=log.upstream,
+        sample_rate=log.audio_format.sample_rate,
+        channels=log.audio_format.channels,
+        mix_type=log.metadata.mix_type,
+        metadata=dict(log.metadata.fields),
+        metadata_valid=log.metadata.valid if log.metadata.raw else None,
+    )

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from listenctl.events import Report
+from listenctl.events import Completeness, Report
 from listenctl.media.dtmf_detector import DtmfTone
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
@@ -104,7 +104,7 @@ def describe_key(key: DtmfTone) -> Report:
     return {"digit": key.digit, "channel": key.channel, "duration_ms": key.duration_ms}
 
 
-def describe_completeness(log: LiveCallLog, unrecorded_samples: int = 0) -> Report:
+def describe_completeness(log: LiveCallLog, unrecorded_samples: int = 0) -> Completeness:
     """Return how much of a call's audio there is, in samples per channel; whether it is all only when it has ended."""
     drift = log.ledger.clock_drift()
     sent = log.samples + log.lost_samples

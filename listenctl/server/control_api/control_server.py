@@ -136,12 +136,12 @@ class ControlServer:
         def show(report: Report) -> None:
             outbox.text(json_line(report).encode())
 
-        self._server.reporter.add(show)
+        self._server.reporter.add_sink(show)
         try:
             async for _ in connection:
                 pass
         finally:
-            self._server.reporter.remove(show)
+            self._server.reporter.remove_sink(show)
             await outbox.wait_closed()
 
     async def _attend(self, connection: ControlConnection, call: LiveCall, *, audio: bool) -> None:

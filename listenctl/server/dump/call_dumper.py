@@ -18,7 +18,7 @@ from queue import SimpleQueue
 
 from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.errors import UsageError
-from listenctl.events import Report
+from listenctl.events import DumpFailedEvent, DumpSavedEvent, EventFields
 from listenctl.media.files.new_files import make_private_folder
 from listenctl.media.files.recording_names import clean_for_file_name
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
@@ -144,11 +144,15 @@ class CallDumper:
             self._timer = self._loop.call_later(WRITE_EVERY, self._hand_over)
 
     def _teller(self, header: DumpHeader) -> Tell:
-        return lambda event, fields: self._results.put(partial(self._report, header, event, fields))
+        return lambda event: self._results.put(partial(self._report, header, event))
 
-    def _report(self, header: DumpHeader, event: str, fields: Report) -> None:
-        self.lost_frames |= event == "dump-failed" or bool(fields.get("lost_frames"))
-        self._server.reporter.emit(event, fields, call=header.call, call_sid=header.call_sid)
+    def _report(self, header: DumpHeader, event: EventFields) -> None:
+        match event:
+            case DumpFailedEvent():
+                self.lost_frames = True
+            case DumpSavedEvent(lost_frames=lost):
+                self.lost_frames |= lost > 0
+        self._server.reporter.emit(event, call=header.call, call_sid=header.call_sid)
 
     # From here on, all runs in the writer thread.
 

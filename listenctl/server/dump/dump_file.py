@@ -21,15 +21,15 @@ from listenctl.capture.formats.write_dump import (
     header_line,
     loss_line,
 )
-from listenctl.events import Report
+from listenctl.events import DumpFailedEvent, DumpSavedEvent, EventFields, WarningEvent
 from listenctl.media.files.new_files import create_numbered
 from listenctl.protocol.timeline import TimedFrame
 
 RETRY_AFTER = 1.0
 
 Item = TimedFrame | DumpFault | DumpLoss | DumpEnd
-Tell = Callable[[str, Report], None]
-"""Takes an event of the dump and its fields, in any thread."""
+Tell = Callable[[EventFields], None]
+"""Takes an event of the dump, in any thread."""
 
 
 class DumpFile:
@@ -72,7 +72,7 @@ class DumpFile:
 
     def note_backlog(self) -> None:
         """Report that frames are lost before they come here, because the disk is too slow."""
-        self._tell("dump-failed", {"path": str(self._path), "reason": "the disk is too slow"})
+        self._tell(DumpFailedEvent(path=str(self._path), reason="the disk is too slow"))
 
     def finish(self) -> None:
         """Close the dump and report what came of it."""
@@ -80,8 +80,8 @@ class DumpFile:
             return
         os.close(self._fd)
         self._fd = None
-        fields: Report = {"path": str(self._path), "frames": self._frames, "bytes": self._size}
-        self._tell("dump-saved", fields | {"lost_frames": self._lost})
+        path, frames = str(self._path), self._frames
+        self._tell(DumpSavedEvent(path=path, frames=frames, bytes=self._size, lost_frames=self._lost))
 
     def _open(self) -> int:
         if self._fd is None:
@@ -109,14 +109,14 @@ class DumpFile:
 
     def _fail(self, exc: OSError) -> None:
         if self._retry_at is None:
-            self._tell("dump-failed", {"path": str(self._path), "reason": exc.strerror or str(exc)})
+            self._tell(DumpFailedEvent(path=str(self._path), reason=exc.strerror or str(exc)))
         self._retry_at = self._clock() + RETRY_AFTER
 
     def _note_success(self) -> None:
         if self._retry_at is not None:
             self._retry_at = None
             detail = f"the dump goes on; {self._lost} frames aren't in it"
-            self._tell("warning", {"rule": "dump-resumed", "detail": detail})
+            self._tell(WarningEvent(rule="dump-resumed", detail=detail))
 
 
 def _line(item: Item) -> bytes:

@@ -18,7 +18,7 @@ from math import inf
 from queue import Empty, SimpleQueue
 from typing import Protocol, TypeAlias
 
-from listenctl.events import Report, Reporter
+from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, Reporter
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.server.calls.live_call_log import LiveCallLog
@@ -177,22 +177,20 @@ class FileRecorder:
         self._jobs.append(partial(self._count_written, size))
 
     def _teller(self, log: LiveCallLog) -> Tell:
-        return lambda event, fields: self._results.put(partial(self._report, log, event, fields))
+        return lambda event: self._results.put(partial(self._report, log, event))
 
-    def _report(self, log: LiveCallLog, event: str, fields: Report) -> None:
-        if event == "recording-failed":
-            self.lost_audio = True
-        elif event == "recording-saved":
-            self._count_saved(fields)
-        self._reporter.emit(event, fields, call=log.id, call_sid=log.metadata.call_sid)
+    def _report(self, log: LiveCallLog, event: EventFields) -> None:
+        match event:
+            case RecordingFailedEvent():
+                self.lost_audio = True
+            case RecordingSavedEvent():
+                self._count_saved(event)
+        self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
 
-    def _count_saved(self, fields: Report) -> None:
-        size, seconds = fields["bytes"], fields["seconds"]
-        assert isinstance(size, int)
-        assert isinstance(seconds, float | int)
-        self.recorded_bytes += size
-        self.recorded_seconds += seconds
-        self.lost_audio |= bool(fields["unrecorded_samples"])
+    def _count_saved(self, saved: RecordingSavedEvent) -> None:
+        self.recorded_bytes += saved.bytes
+        self.recorded_seconds += saved.seconds
+        self.lost_audio |= bool(saved.unrecorded_samples)
 
     def _note_end(self) -> None:
         self._unfinished -= 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 
-from listenctl.events import Report, Reporter
+from listenctl.events import RecordingFailedEvent, RecordingSavedEvent, Reporter
 from listenctl.media.channel_layout import ChannelMap
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
@@ -71,26 +71,26 @@ class PipeRecorder:
 
     def _report_saved(self, log: LiveCallLog) -> None:
         samples = log.samples
-        fields: Report = {
-            "path": "-",
-            "paths": ["-"],
-            "sidecar": None,
-            "format": self.settings.destination.kind,
-            "samples": samples,
-            "seconds": round(log.audio_format.duration(samples), 3),
-            "bytes": self._written_bytes,
-            "lost_samples": log.lost_samples,
-            "unrecorded_samples": self._dropped_bytes // log.audio_format.frame_bytes,
-            "complete": not log.lost_samples and not self.lost_audio,
-            "warnings": [],
-        }
-        self._reporter.emit("recording-saved", fields, call=log.id, call_sid=log.metadata.call_sid)
+        event = RecordingSavedEvent(
+            path="-",
+            paths=["-"],
+            sidecar=None,
+            format=self.settings.destination.kind,
+            samples=samples,
+            seconds=round(log.audio_format.duration(samples), 3),
+            bytes=self._written_bytes,
+            lost_samples=log.lost_samples,
+            unrecorded_samples=self._dropped_bytes // log.audio_format.frame_bytes,
+            complete=not log.lost_samples and not self.lost_audio,
+            warnings=[],
+        )
+        self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
 
     def _fail(self, reason: str) -> None:
         if not self.lost_audio and self._log is not None:
             self.lost_audio = True
-            fields: Report = {"path": "-", "reason": reason}
-            self._reporter.emit("recording-failed", fields, call=self._log.id, call_sid=self._log.metadata.call_sid)
+            event = RecordingFailedEvent(path="-", reason=reason)
+            self._reporter.emit(event, call=self._log.id, call_sid=self._log.metadata.call_sid)
 
     def _break(self, reason: str) -> None:
         self._broken = True

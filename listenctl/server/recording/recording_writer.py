@@ -6,16 +6,16 @@ A disk that fails costs what it couldn't take and nothing else: the call goes on
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from listenctl.errors import ListenctlError
-from listenctl.events import Report
+from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, Report, WarningEvent
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.new_files import NewFile, create_numbered
@@ -37,8 +37,8 @@ Piece: TypeAlias = tuple[int, bytes]
 Later = Callable[[Callable[[], None]], None]
 """Has something done in the writer thread, when there is no audio to write."""
 
-Tell = Callable[[str, Report], None]
-"""Takes an event of the recording and its fields, in any thread."""
+Tell = Callable[[EventFields], None]
+"""Takes an event of the recording, in any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +151,10 @@ class RecordingWriter:
                 self._write_sidecar(recording, description)
         except (OSError, ListenctlError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-            self._tell("recording-failed", {"path": str(recording.paths[0]), "reason": reason})
+            self._tell(RecordingFailedEvent(path=str(recording.paths[0]), reason=reason))
         else:
             assert self._sidecar is not None
-            self._tell("recording-saved", _describe_saved(recording, self._sidecar.path, audio, description))
+            self._tell(_describe_saved(recording, self._sidecar.path, audio, description))
         finally:
             if self._sidecar is not None:
                 os.close(self._sidecar.fd)
@@ -179,7 +179,7 @@ class RecordingWriter:
         if self._failing:
             self._failing = False
             detail = f"recording goes on; {recording.lost_samples} samples weren't recorded"
-            self._tell("warning", {"rule": "recording-resumed", "detail": detail, "position": recording.position})
+            self._tell(WarningEvent(rule="recording-resumed", detail=detail, position=recording.position))
         interval = self._settings.sync
         if isinstance(interval, float) and time.monotonic() - self._synced_at >= interval:
             self._synced_at = time.monotonic()
@@ -190,7 +190,7 @@ class RecordingWriter:
         self._retry_at = time.monotonic() + RETRY_AFTER
         if not self._failing:
             self._failing = True
-            self._tell("recording-failed", {"path": str(path), "reason": f"{exc.strerror or exc}"})
+            self._tell(RecordingFailedEvent(path=str(path), reason=f"{exc.strerror or exc}"))
 
     def _close(self, recording: Recording) -> None:
         try:
@@ -225,20 +225,21 @@ class RecordingWriter:
         ]
 
 
-def _describe_saved(recording: Recording, sidecar_path: Path, audio: Report, description: Report) -> Report:
+def _describe_saved(
+    recording: Recording, sidecar_path: Path, audio: Mapping[str, Any], description: Mapping[str, Any]
+) -> RecordingSavedEvent:
     folder = sidecar_path.parent
-    names = audio["files"]
-    assert isinstance(names, list)
-    return {
-        "path": str(folder / names[0]),
-        "paths": [str(folder / name) for name in names],
-        "sidecar": str(sidecar_path),
-        "format": audio["format"],
-        "samples": recording.samples,
-        "seconds": audio["seconds"],
-        "bytes": recording.size,
-        "lost_samples": description["lost_samples"],
-        "unrecorded_samples": recording.lost_samples,
-        "complete": description["complete"],
-        "warnings": audio["warnings"],
-    }
+    paths = [str(folder / name) for name in audio["files"]]
+    return RecordingSavedEvent(
+        path=paths[0],
+        paths=paths,
+        sidecar=str(sidecar_path),
+        format=audio["format"],
+        samples=recording.samples,
+        seconds=audio["seconds"],
+        bytes=recording.size,
+        lost_samples=description["lost_samples"],
+        unrecorded_samples=recording.lost_samples,
+        complete=description["complete"],
+        warnings=audio["warnings"],
+    )

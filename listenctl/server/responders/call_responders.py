@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.events import Report, Reporter
+from listenctl.events import EventFields, Reporter, WarningEvent
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import AttachedTools
 from listenctl.server.control_api.local_tool import LocalTool
@@ -25,19 +25,19 @@ class RespondedCall:
     A call as an responder has it.
 
     Attributes:
-        report: tells an event of this call, with its fields.
+        report: reports an event of this call.
         control: the server's control socket, if there is one.
     """
 
     tool: LocalTool
     log: LiveCallLog
-    report: Callable[[str, Report], None]
+    report: Callable[[EventFields], None]
     control: Path | None
 
     def warn(self, rule: str, detail: str) -> None:
         """Report a warning; ``detail`` is a sentence."""
         self.log.warnings += 1
-        self.report("warning", {"rule": rule, "detail": detail})
+        self.report(WarningEvent(rule=rule, detail=detail))
 
 
 class Responder(Protocol):
@@ -73,8 +73,8 @@ class CallResponders:
     ) -> None:
         """Have each of ``responders`` see to a call that begins."""
 
-        def report(event: str, fields: Report) -> None:
-            self._reporter.emit(event, fields, call=log.id, call_sid=log.metadata.call_sid)
+        def report(event: EventFields) -> None:
+            self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
 
         for responder in responders:
             tool = LocalTool(attachments, log, audio=responder.wants_audio)

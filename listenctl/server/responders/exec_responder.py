@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from listenctl.errors import ListenctlError, NotFoundError
+from listenctl.events import ExecEndedEvent, ExecFailedEvent, ExecSaidEvent, ExecStartedEvent
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
 from listenctl.play_to_call.stream_sender import STREAM_LEAD, STREAM_PAD, StreamSender
 from listenctl.protocol.application_commands import Disconnect
@@ -89,9 +90,9 @@ class ExecResponder:
             await self._take_turn()
             child = await ChildProcess.start(self._program.command, environment)
         except OSError as exc:
-            call.report("exec-failed", {"command": command, "reason": exc.strerror or str(exc)})
+            call.report(ExecFailedEvent(command=command, reason=exc.strerror or str(exc)))
             return
-        call.report("exec-started", {"command": command, "pid": child.pid})
+        call.report(ExecStartedEvent(command=command, pid=child.pid))
         await _Run(self._program, call, child, stream=stream or ResponderStream(0), channels=channels).run()
 
     async def _find_stream(self, call: RespondedCall) -> ResponderStream | None:
@@ -143,7 +144,7 @@ class _Run:
         self._spoken = 0.0
         self._dropped_samples = 0
         self._told_loss = False
-        self._said = SaidLines(child.stderr, lambda line: call.report("exec-said", {"pid": child.pid, "line": line}))
+        self._said = SaidLines(child.stderr, lambda line: call.report(ExecSaidEvent(pid=child.pid, line=line)))
 
     async def run(self) -> None:
         """See both through to the end."""
@@ -276,16 +277,15 @@ class _Run:
         code = self._child.returncode
         killed_by = -code if code is not None and code < 0 else 0
         self._call.report(
-            "exec-ended",
-            {
-                "pid": self._child.pid,
-                "status": None if killed_by else code,
-                "signal": _signal_name(killed_by) if killed_by else None,
-                "seconds": round(seconds, 3),
-                "spoken_seconds": round(self._spoken, 3),
-                "dropped_samples": self._lost_samples,
-                "dropped_lines": self._said.dropped,
-            },
+            ExecEndedEvent(
+                pid=self._child.pid,
+                status=None if killed_by else code,
+                signal=_signal_name(killed_by) if killed_by else None,
+                seconds=round(seconds, 3),
+                spoken_seconds=round(self._spoken, 3),
+                dropped_samples=self._lost_samples,
+                dropped_lines=self._said.dropped,
+            )
         )
 
 

@@ -1,6 +1,6 @@
 """``--play``: each caller hears a sound first."""
 
-from listenctl.events import Report
+from listenctl.events import PlayedEvent
 from listenctl.play_to_call.play_result import PlayResult
 from listenctl.play_to_call.play_sound import SoundPlayer
 from listenctl.play_to_call.playable_sound import PlayableSound
@@ -24,18 +24,18 @@ class GreetingResponder:
         await call.tool.ask_for_stream()
         player = SoundPlayer(call.tool, self._settings)
         result = await player.play(self._sound)
-        call.report("played", _describe(self._sound, player, result))
+        call.report(_describe(self._sound, player, result))
 
 
-def _describe(sound: PlayableSound, player: SoundPlayer, result: PlayResult) -> Report:
+def _describe(sound: PlayableSound, player: SoundPlayer, result: PlayResult) -> PlayedEvent:
     mode = player.mode
-    return {
-        "source": sound.name,
-        "mode": None if mode is None else mode.delivery,
-        "sample_rate": (mode and mode.sample_rate) or None,
-        "known_by": None if mode is None else mode.known_by,
-        "outcome": result.outcome,
-        "evidence": result.evidence,
-        "seconds": round(result.seconds, 3),
-        "detail": result.detail,
-    }
+    return PlayedEvent(
+        source=sound.name,
+        mode=None if mode is None else mode.delivery,
+        sample_rate=(mode and mode.sample_rate) or None,
+        known_by=None if mode is None else mode.known_by,
+        outcome=result.outcome,
+        evidence=result.evidence,
+        seconds=round(result.seconds, 3),
+        detail=result.detail,
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.events import Reporter
+from listenctl.events import MessageEvent, Reporter
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.simulator.plan import CallPlan
@@ -332,7 +332,7 @@ async def test_a_tool_that_never_reads_the_end_doesnt_keep_the_server(tmp_path: 
                 await good.audio(64_000)
             async with server.open("/events", max_queue=1):
                 for _ in range(40):
-                    server.run.server.reporter.emit("message", {"text": "x" * 64_000})
+                    server.run.server.reporter.emit(MessageEvent(type=None, text="x" * 64_000))
                 server.run.server.stop()
                 await peer.send(close(1001))
                 _, closed = await good.end()

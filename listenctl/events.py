@@ -76,6 +76,14 @@ def timestamp(at: float) -> str:
     return moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def parse_timestamp(text: str) -> float | None:
+    """Return the Unix time of an ISO 8601 text, None if it is none."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def json_line(report: Report) -> str:
     """Return a JSON object as one line; lone surrogates from the wire are escaped."""
     return json.dumps(report, ensure_ascii=False).encode(errors="backslashreplace").decode()

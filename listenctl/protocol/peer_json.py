@@ -7,9 +7,14 @@ What is read can always be printed, encoded and walked: no lone surrogates, no i
 import json
 import math
 import re
+from collections.abc import Mapping
+from typing import TypeAlias
 
 MAX_DEPTH = 64
 MAX_DIGITS = 300
+MAX_COUNT = 1 << 48
+
+JsonFields: TypeAlias = dict[str, object]
 
 # Everything but a lone surrogate is passed over, escapes as a whole: the ``\ud800`` in ``\\ud800`` is no surrogate.
 _UNPAIRED = re.compile(
@@ -56,6 +61,30 @@ def number(value: object) -> float | None:
         case str() if value.isascii() and value.isdecimal() and len(value) <= MAX_DIGITS:
             return int(value)
     return None
+
+
+def object_in(fields: Mapping[str, object], name: str) -> JsonFields:
+    """Return the object in a field, empty if the field holds anything else."""
+    value = fields.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def list_in(fields: Mapping[str, object], name: str) -> list[object]:
+    """Return the array in a field, empty if the field holds anything else."""
+    value = fields.get(name)
+    return value if isinstance(value, list) else []
+
+
+def string_in(fields: Mapping[str, object], name: str) -> str:
+    """Return the string in a field, empty if the field holds anything else."""
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def count_in(fields: Mapping[str, object], name: str) -> int:
+    """Return the whole number in a field, at most ``MAX_COUNT``; 0 if it is negative or the field holds no number."""
+    value = fields.get(name)
+    return min(max(0, int(value)), MAX_COUNT) if isinstance(value, int | float) and not isinstance(value, bool) else 0
 
 
 def _too_deep(value: object) -> bool:

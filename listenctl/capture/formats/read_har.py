@@ -19,12 +19,13 @@ from listenctl.capture.capture_events import (
     SessionOpened,
 )
 from listenctl.capture.compressed_files import OpenFile
-from listenctl.capture.formats.json_fields import Object, list_in, object_in, string_in, time_in
 from listenctl.capture.packets.packet_batches import Notice
 from listenctl.capture.websocket.is_listen_call import Judge
+from listenctl.events import parse_timestamp
 from listenctl.protocol import peer_json
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
+from listenctl.protocol.peer_json import JsonFields, list_in, object_in, string_in
 
 MAX_HAR = 256 * 1024 * 1024
 """Characters that are read; what pages loaded stands in these files too."""
@@ -82,9 +83,9 @@ def _elements(text: str, at: int) -> Iterator[object]:
         yield value
 
 
-def _members(text: str, at: int) -> Object:
+def _members(text: str, at: int) -> JsonFields:
     """Return what an object that was cut off has before its messages."""
-    members: Object = {}
+    members: JsonFields = {}
     at += 1
     while (key := peer_json.decode(text, _next(text, at))) and isinstance(key[0], str):
         colon = re.compile(r"\s*:\s*").match(text, key[1])
@@ -100,8 +101,8 @@ def _next(text: str, at: int) -> int:
     return between.end() if between else at
 
 
-def _session(source: str, number: int, entry: Object, messages: list[object]) -> Iterator[CaptureEvent]:
-    began = time_in(entry, "startedDateTime") or _first_time(messages)
+def _session(source: str, number: int, entry: JsonFields, messages: list[object]) -> Iterator[CaptureEvent]:
+    began = parse_timestamp(string_in(entry, "startedDateTime")) or _first_time(messages)
     times = _Times(began)
     frames = [timed for message in messages if isinstance(message, dict) and (timed := _frame(message, times))]
     session = _described(CapturedSession(number, source, began), entry)
@@ -157,7 +158,7 @@ class _Times:
         return self._last
 
 
-def _frame(message: Object, times: _Times) -> tuple[float, Sender, RawFrame] | None:
+def _frame(message: JsonFields, times: _Times) -> tuple[float, Sender, RawFrame] | None:
     sender = _SENDERS.get(str(message.get("type")))
     data, opcode = message.get("data"), message.get("opcode", _TEXT)
     if sender is None or not isinstance(data, str) or not isinstance(opcode, int) or opcode not in _OPCODES:
@@ -169,7 +170,7 @@ def _frame(message: Object, times: _Times) -> tuple[float, Sender, RawFrame] | N
     return times.of(message.get("time")), sender, RawFrame(True, 0, int(opcode), sender is Sender.JAMBONZ, payload)
 
 
-def _described(session: CapturedSession, entry: Object) -> CapturedSession:
+def _described(session: CapturedSession, entry: JsonFields) -> CapturedSession:
     """Fill in what an entry says of the handshake."""
     request, response = object_in(entry, "request"), object_in(entry, "response")
     url = string_in(request, "url")
@@ -185,6 +186,6 @@ def _described(session: CapturedSession, entry: Object) -> CapturedSession:
     return session
 
 
-def _head(first_line: str, fields: Object) -> HttpHead:
+def _head(first_line: str, fields: JsonFields) -> HttpHead:
     pairs = [header for header in list_in(fields, "headers") if isinstance(header, dict)]
     return HttpHead(first_line, tuple((string_in(pair, "name"), string_in(pair, "value")) for pair in pairs), b"")

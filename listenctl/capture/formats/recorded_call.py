@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from listenctl.capture.capture_events import CapturedSession, CaptureEvent, FrameSeen, FramesLost
-from listenctl.capture.formats.json_fields import Object, count_in, list_in, object_in
 from listenctl.capture.formats.recorded_times import Break, RecordedTimes
 from listenctl.capture.packets.packet_batches import Notice
 from listenctl.errors import UsageError
 from listenctl.media.files.convert_recording import CODECS
+from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.resampling import to_pcm
 from listenctl.protocol import peer_json
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.listen_session import Sender
+from listenctl.protocol.peer_json import JsonFields, count_in
 
 BLOCK = 16_384
 # libsndfile scales integers of other widths, and floats not at all.
@@ -113,19 +114,15 @@ class RecordedCall:
     """
 
     def __init__(
-        self, session: CapturedSession, sidecar: Object, sample_rate: int, audio: RecordedAudio | None
+        self, session: CapturedSession, sidecar: Sidecar, sample_rate: int, audio: RecordedAudio | None
     ) -> None:
         self._session = session
         self._audio = audio
-        self._described = object_in(sidecar, "audio")
+        self._described = sidecar.audio
         self._scale = audio.sample_rate / sample_rate if audio else 1.0
-        filled = self._described.get("gaps_filled") is True
-        self._times = RecordedTimes(list_in(sidecar, "gaps"), sample_rate, filled=filled)
-        texts = (
-            (count_in(event, "position"), text)
-            for event in list_in(sidecar, "events")
-            if isinstance(event, dict) and (text := _text_of(event))
-        )
+        filled = sidecar.audio is not None and sidecar.audio.gaps_filled is True
+        self._times = RecordedTimes(sidecar.gaps, sample_rate, filled=filled)
+        texts = ((count_in(event, "position"), text) for event in sidecar.events if (text := _text_of(event)))
         self._texts = deque(sorted(texts, key=lambda one: one[0]))
         self.last = session.began
 
@@ -179,9 +176,9 @@ class RecordedCall:
 
     def _ends_early(self) -> Iterator[Notice]:
         """Say so where the file has less than the sidecar says."""
-        if self._audio is None:
+        if self._audio is None or self._described is None:
             return
-        samples, told = self._audio.samples, count_in(self._described, "samples")
+        samples, told = self._audio.samples, self._described.samples
         if samples < told:
             where, what = f"session {self._session.number}", f"the audio ends after {samples} of {told} samples"
             yield Notice(where, f"{what}; what is there is used")
@@ -191,7 +188,7 @@ class RecordedCall:
         return FrameSeen(at, self._session, Sender.JAMBONZ, frame, None)
 
 
-def _text_of(event: Object) -> bytes | None:
+def _text_of(event: JsonFields) -> bytes | None:
     """Return the text that became an event; None for one that never was any."""
     match event:
         case {"event": "dtmf", "digit": str(digit)}:
@@ -210,7 +207,7 @@ def _text_of(event: Object) -> bytes | None:
     return text.encode(errors="replace")
 
 
-def _play_done(event: Object) -> PlayDone:
+def _play_done(event: JsonFields) -> PlayDone:
     reason, played = event.get("reason"), event.get("played_ms")
     return PlayDone(
         id=event.get("id"),

@@ -1,11 +1,12 @@
 """When each sample of a recording came, by its place and the gaps of the sidecar (`listenctl-recording(5)`)."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
 from listenctl.protocol import peer_json
+from listenctl.protocol.peer_json import JsonFields
 
 MAX_SECONDS = 1e9
 
@@ -37,16 +38,15 @@ class RecordedTimes:
     The times of a recording, in seconds since the call began.
 
     Args:
-        gaps: those of the sidecar; what is none is left out.
+        gaps: those of the sidecar.
         filled: silence was put in where audio is missing.
     """
 
-    def __init__(self, gaps: Iterable[object], sample_rate: int, *, filled: bool) -> None:
+    def __init__(self, gaps: Iterable[JsonFields], sample_rate: int, *, filled: bool) -> None:
         self._rate = sample_rate
         self.breaks: list[Break] = []
         shift = not_before = 0.0
-        described = [gap for gap in gaps if isinstance(gap, dict)]
-        for gap in sorted(described, key=lambda gap: _count(gap, "position")):
+        for gap in sorted(gaps, key=lambda gap: _count(gap, "position")):
             kind, position = str(gap.get("kind")), _count(gap, "position")
             missing, length = _number(gap, "missing"), _number(gap, "length")
             # Whatever a sidecar says, time doesn't go back.
@@ -84,10 +84,10 @@ class RecordedTimes:
         return self.breaks[index - 1] if index else None
 
 
-def _number(gap: Mapping[str, object], name: str) -> float:
+def _number(gap: JsonFields, name: str) -> float:
     value = peer_json.number(gap.get(name)) or 0.0
     return value if abs(value) < MAX_SECONDS else 0.0
 
 
-def _count(gap: Mapping[str, object], name: str) -> int:
+def _count(gap: JsonFields, name: str) -> int:
     return max(0, int(_number(gap, name)))

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.events import Report, moment
+from listenctl.events import moment
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.extract_audio import stereo_mix as joining
 from listenctl.inspection.extract_audio.extracted_files import ExtractedFiles, ExtractedPart
 from listenctl.inspection.extract_audio.extracted_sidecar import (
     Happenings,
-    describe_call,
+    describe_extracted,
     describe_file,
     describe_received,
 )
@@ -30,6 +30,7 @@ from listenctl.inspection.extract_audio.stereo_mix import ApplicationTrack, Jamb
 from listenctl.inspection.sample_times import AudioTrack, SampleTimes
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.recording_names import RecordingDestination
+from listenctl.media.files.sidecar import Sidecar, SidecarAudio
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.listen_session import AudioReceived, CallStarted, GapFound, MetadataArrived
@@ -187,17 +188,14 @@ class _Call:
     def _both_format(self, heard: ApplicationTrack) -> AudioFormat:
         return AudioFormat(max(self.format.sample_rate, heard.sample_rate), 2)
 
-    def _describe(self, files: ExtractedFiles, made: dict[ExtractedPart, Conversion], report: CallReport) -> Report:
-        sound: Report = {"audio": None}
+    def _describe(self, files: ExtractedFiles, made: dict[ExtractedPart, Conversion], report: CallReport) -> Sidecar:
+        described: dict[ExtractedPart, SidecarAudio] = {}
         for part, conversion in made.items():
             audio_format, begins = self._shape(part, files)
             samples = audio_format.samples(files.size(part))
             file = describe_file(conversion, audio_format, samples, begins=begins)
-            if part is ExtractedPart.JAMBONZ:
-                sound["audio"] = describe_received(report, file)
-            else:
-                sound[part.removeprefix(".")] = file
-        return describe_call(report, self.happenings, sound)
+            described[part] = describe_received(report, file) if part is ExtractedPart.JAMBONZ else file
+        return describe_extracted(report, self.happenings, described)
 
     def _shape(self, part: ExtractedPart, files: ExtractedFiles) -> tuple[AudioFormat, float]:
         """Return the format of a file and when it begins."""

@@ -1,6 +1,5 @@
 """The files into which the sound of one call is extracted: all of one name, and nothing overwritten."""
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,9 +8,9 @@ from itertools import count
 from pathlib import Path
 
 from listenctl.errors import ListenctlError
-from listenctl.events import Report
 from listenctl.media.files.convert_recording import Conversion, convert_wav
 from listenctl.media.files.new_files import NewFile, create_new, make_private_folder
+from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.files.wav_recording import WavFile
 from listenctl.protocol.audio import AudioFormat
 
@@ -74,12 +73,11 @@ class ExtractedFiles:
         """Make the format that is wanted of every WAV, which goes; call it after ``close``."""
         return {part: self._convert(wav.path) for part, wav in self._wavs.items()}
 
-    def write_sidecar(self, description: Report) -> Path:
-        """Write the description beside the audio."""
+    def write_sidecar(self, sidecar: Sidecar) -> Path:
+        """Write the sidecar beside the audio."""
         path = Path(f"{self._base}.json")
-        data = json.dumps(description, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
         with _told(path), os.fdopen(create_new(path), "wb") as file:
-            file.write(data)
+            file.write(sidecar.serialize())
         return path
 
     def _open(self, part: ExtractedPart, audio_format: AudioFormat) -> WavFile:

@@ -1,13 +1,22 @@
 """The sidecar of an extracted call, of the form that the recorder's has (`listenctl-recording(5)`)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from listenctl.events import VERSION, Report, describe_gap, describe_message, timestamp
+from listenctl.events import Completeness, Report, describe_gap, describe_message
 from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.extract_audio.extracted_files import ExtractedPart
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.convert_recording import Conversion
-from listenctl.media.files.sidecar import channel_meanings, raw_metadata, tapped_party
+from listenctl.media.files.sidecar import (
+    Sidecar,
+    SidecarAudio,
+    SidecarClose,
+    channel_meanings,
+    position_fields,
+    tapped_party,
+)
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.listen_session import MessageReceived, ProtocolViolation, Sender
@@ -40,63 +49,66 @@ class Happenings:
         self.kept = [replace(event, position=scaled(event.position)) for event in self.kept]
 
 
-def describe_call(report: CallReport, happenings: Happenings, sound: Report) -> Report:
-    """Return the sidecar; ``sound`` describes each file: ``audio`` that of jambonz, None where it sent none."""
-    session, metadata = report.session, report.metadata or CallMetadata.missing()
+def describe_extracted(
+    report: CallReport, happenings: Happenings, files: Mapping[ExtractedPart, SidecarAudio]
+) -> Sidecar:
+    """Return the sidecar of an extracted call."""
+    session = report.session
     rate = report.audio_format.sample_rate
     missing = report.completeness
-    return {
-        "v": VERSION,
-        "call": report.call,
-        "call_sid": metadata.call_sid,
-        "remote": session.client,
-        "target": session.target or "",
-        "subprotocol": session.subprotocol,
-        "started": timestamp(session.began),
-        "ended": timestamp(session.began + report.seconds),
-        "finished": True,
-        "metadata": dict(metadata.fields),
-        **raw_metadata(metadata),
-        **sound,
-        "events": [_event(event, rate) for event in happenings.kept if isinstance(event, MessageReceived)],
-        "gaps": [describe_gap(gap, rate) for gap in report.gaps],
-        "warnings": [_warning(event, rate) for event in happenings.kept if isinstance(event, ProtocolViolation)],
-        "not_logged": happenings.left_out,
-        "close": _close(report),
-        "received_samples": missing.received,
-        "lost_samples": missing.lost + missing.uncaptured,
-        "paused_samples": missing.paused,
-        "unrecorded_samples": 0,
-        "completeness": None if missing.share is None else round(missing.share, 6),
-        "complete": missing.complete,
-        "clock_drift_ppm": round(report.drift.ppm) if report.drift else None,
-        "source": session.source,
-    }
+    return Sidecar(
+        call=report.call,
+        remote=session.client,
+        target=session.target or "",
+        subprotocol=session.subprotocol,
+        started=session.began,
+        ended=session.began + report.seconds,
+        metadata=report.metadata or CallMetadata.missing(),
+        audio=files.get(ExtractedPart.JAMBONZ),
+        application=files.get(ExtractedPart.APPLICATION),
+        both=files.get(ExtractedPart.BOTH),
+        events=[_event(event, rate) for event in happenings.kept if isinstance(event, MessageReceived)],
+        gaps=[describe_gap(gap, rate) for gap in report.gaps],
+        warnings=[_warning(event, rate) for event in happenings.kept if isinstance(event, ProtocolViolation)],
+        not_logged=happenings.left_out,
+        close=_close(report),
+        completeness=Completeness(
+            received_samples=missing.received,
+            lost_samples=missing.lost + missing.uncaptured,
+            paused_samples=missing.paused,
+            unrecorded_samples=0,
+            completeness=None if missing.share is None else round(missing.share, 6),
+            complete=missing.complete,
+            clock_drift_ppm=round(report.drift.ppm) if report.drift else None,
+        ),
+        source=session.source,
+    )
 
 
-def describe_received(report: CallReport, file: Report) -> Report:
-    """Return what the recorder says of its file, for ``file`` with the audio from jambonz."""
-    metadata, audio_format = report.metadata or CallMetadata.missing(), report.audio_format
-    return file | {
-        "layout": str(ChannelLayout.AS_IS),
-        "channel_meanings": channel_meanings(metadata, audio_format, ChannelLayout.AS_IS),
-        "tapped_party": tapped_party(metadata),
-        "gaps_filled": False,
-    }
+def describe_received(report: CallReport, file: SidecarAudio) -> SidecarAudio:
+    """Describe the file with the audio from jambonz as the recorder describes its own."""
+    metadata = report.metadata or CallMetadata.missing()
+    return replace(
+        file,
+        layout=str(ChannelLayout.AS_IS),
+        channel_meanings=channel_meanings(metadata, report.audio_format, ChannelLayout.AS_IS),
+        tapped_party=tapped_party(metadata),
+        gaps_filled=False,
+    )
 
 
-def describe_file(conversion: Conversion, audio_format: AudioFormat, samples: int, *, begins: float) -> Report:
-    """Return what a file holds; ``begins`` is in seconds since the handshake."""
-    return {
-        "files": [conversion.path.name],
-        "format": conversion.path.suffix[1:],
-        "sample_rate": audio_format.sample_rate,
-        "channels": audio_format.channels,
-        "samples": samples,
-        "seconds": round(audio_format.duration(samples), 3),
-        "begins": round(begins, 4),
-        "warnings": list(conversion.warnings),
-    }
+def describe_file(conversion: Conversion, audio_format: AudioFormat, samples: int, *, begins: float) -> SidecarAudio:
+    """Describe a file; ``begins`` is in seconds since the handshake."""
+    return SidecarAudio(
+        files=[conversion.path.name],
+        format=conversion.path.suffix[1:],
+        sample_rate=audio_format.sample_rate,
+        channels=audio_format.channels,
+        samples=samples,
+        seconds=round(audio_format.duration(samples), 3),
+        begins=round(begins, 4),
+        warnings=conversion.warnings,
+    )
 
 
 def _scaled(position: int, *, ratio: float) -> int:
@@ -105,23 +117,19 @@ def _scaled(position: int, *, ratio: float) -> int:
 
 def _event(event: MessageReceived, rate: int) -> Report:
     kind, fields = describe_message(event.message)
-    return {"event": kind, **_place(event.position, rate), **fields}
+    return {"event": kind, **position_fields(event.position, rate), **fields}
 
 
 def _warning(event: ProtocolViolation, rate: int) -> Report:
-    return {"rule": event.rule, "detail": event.detail, **_place(event.position, rate)}
+    return {"rule": event.rule, "detail": event.detail, **position_fields(event.position, rate)}
 
 
-def _place(position: int, rate: int) -> Report:
-    return {"position": position, "time": round(position / rate, 3)}
-
-
-def _close(report: CallReport) -> Report:
+def _close(report: CallReport) -> SidecarClose:
     close = report.close
-    closed = close.get("time") is not None
-    by = close.get("by")
-    return {
-        "code": close.get("code") or (_NO_CODE if closed else _BROKEN),
-        "reason": close.get("reason") or "",
-        "by": by if by in tuple(Sender) else "nobody",
-    }
+    code, by = close.get("code"), close.get("by")
+    without_code = _NO_CODE if close.get("time") is not None else _BROKEN
+    return SidecarClose(
+        code if isinstance(code, int) and code else without_code,
+        str(close.get("reason") or ""),
+        str(by) if by in tuple(Sender) else "nobody",
+    )

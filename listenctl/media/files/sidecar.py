@@ -1,21 +1,221 @@
-"""What sidecars say of a call's audio, wherever the audio came from (`listenctl-recording(5)`)."""
+"""
+The sidecar of a recording: `NAME.json` beside `NAME.wav`, one JSON object (`listenctl-recording(5)`).
+
+The recorder and the extraction of captures write it, and a recording that is inspected is read through it. Positions
+are samples per channel from the beginning of the file.
+"""
 
 import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
 
-from listenctl.events import Report
+from listenctl.events import VERSION, Completeness, Report, json_line, parse_timestamp, timestamp
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.peer_json import count_in, decode, list_in, object_in, string_in
+
+MAX_SIDECAR_BYTES = 64 * 1024 * 1024
+MIXED = "both directions, summed"
+"""What a channel with both parties holds."""
 
 _RECEIVED = "received from the tapped party"
 _SENT = "sent to the tapped party"
-_MIXED = "both directions, summed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SidecarAudio:
+    """
+    The audio files of a recording.
+
+    Attributes:
+        layout, channel_meanings, tapped_party, gaps_filled: None for files that hold more than what jambonz sent.
+        begins: seconds from the handshake to the first sample; None in a live recording.
+    """
+
+    files: Sequence[str]
+    format: str
+    sample_rate: int
+    channels: int
+    layout: str | None = None
+    channel_meanings: Sequence[str] | None = None
+    tapped_party: str | None = None
+    samples: int
+    seconds: float
+    gaps_filled: bool | None = None
+    begins: float | None = None
+    warnings: Sequence[str] = ()
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, object]) -> Self:
+        """Read the fields; whatever isn't of the right type counts as missing."""
+        seconds, begins = fields.get("seconds"), fields.get("begins")
+        return cls(
+            files=[str(file) for file in list_in(fields, "files")],
+            format=string_in(fields, "format"),
+            sample_rate=count_in(fields, "sample_rate"),
+            channels=count_in(fields, "channels"),
+            layout=string_in(fields, "layout") or None,
+            channel_meanings=[str(meaning) for meaning in list_in(fields, "channel_meanings")] or None,
+            tapped_party=string_in(fields, "tapped_party") or None,
+            samples=count_in(fields, "samples"),
+            seconds=seconds if isinstance(seconds, int | float) else 0.0,
+            gaps_filled=filled if isinstance(filled := fields.get("gaps_filled"), bool) else None,
+            begins=begins if isinstance(begins, int | float) else None,
+            warnings=[str(warning) for warning in list_in(fields, "warnings")],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarClose:
+    """How the call was closed; ``by`` is ``nobody`` where the connection broke."""
+
+    code: int | None
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """
+    All that is known of a recording.
+
+    Attributes:
+        started, ended: Unix times; ``ended`` is None while the call lasts, and after a crash.
+        audio: None where jambonz sent none.
+        application, both: the other files that are extracted from a capture.
+        source: the capture that the recording was extracted from.
+    """
+
+    call: str
+    remote: str
+    target: str
+    subprotocol: str | None
+    started: float
+    ended: float | None
+    metadata: CallMetadata
+    audio: SidecarAudio | None
+    completeness: Completeness
+    application: SidecarAudio | None = None
+    both: SidecarAudio | None = None
+    events: Sequence[Report] = ()
+    gaps: Sequence[Report] = ()
+    warnings: Sequence[Report] = ()
+    not_logged: int = 0
+    close: SidecarClose | None = None
+    source: str | None = None
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self | None:
+        """
+        Read a sidecar, whatever else it says; None if it isn't one.
+
+        A field of the wrong type counts as missing. Only events, gaps and warnings that are objects are kept.
+        """
+        fields, _ = decode(data.decode("utf-8-sig", "replace").strip()) or (None, 0)
+        if not isinstance(fields, dict) or "started" not in fields or not isinstance(fields.get("audio"), dict):
+            return None
+        close = object_in(fields, "close")
+        return cls(
+            call=string_in(fields, "call"),
+            remote=string_in(fields, "remote"),
+            target=string_in(fields, "target"),
+            subprotocol=string_in(fields, "subprotocol") or None,
+            started=parse_timestamp(string_in(fields, "started")) or 0.0,
+            ended=parse_timestamp(string_in(fields, "ended")),
+            metadata=_parse_metadata(fields),
+            audio=_parse_audio(fields, "audio"),
+            application=_parse_audio(fields, "application"),
+            both=_parse_audio(fields, "both"),
+            events=_objects_in(fields, "events"),
+            gaps=_objects_in(fields, "gaps"),
+            warnings=_objects_in(fields, "warnings"),
+            not_logged=count_in(fields, "not_logged"),
+            close=SidecarClose(count_in(close, "code"), string_in(close, "reason"), string_in(close, "by"))
+            if close
+            else None,
+            completeness=_parse_completeness(fields),
+            source=string_in(fields, "source") or None,
+        )
+
+    def serialize(self) -> bytes:
+        """Return the JSON, on one line."""
+        optional = {"application": self.application, "both": self.both}
+        fields = {
+            "v": VERSION,
+            "call": self.call,
+            "call_sid": self.metadata.call_sid,
+            "remote": self.remote,
+            "target": self.target,
+            "subprotocol": self.subprotocol,
+            "started": timestamp(self.started),
+            "ended": None if self.ended is None else timestamp(self.ended),
+            "finished": self.ended is not None,
+            "metadata": dict(self.metadata.fields),
+            **_describe_metadata(self.metadata),
+            "audio": None if self.audio is None else _describe_audio(self.audio),
+            **{name: _describe_audio(audio) for name, audio in optional.items() if audio},
+            "events": self.events,
+            "gaps": self.gaps,
+            "warnings": self.warnings,
+            "not_logged": self.not_logged,
+            "close": None if self.close is None else asdict(self.close),
+            **self.completeness,
+            **({} if self.source is None else {"source": self.source}),
+        }
+        return json_line(fields).encode() + b"\n"
+
+
+def _describe_audio(audio: SidecarAudio) -> Report:
+    return {name: value for name, value in asdict(audio).items() if value is not None}
+
+
+def _describe_metadata(metadata: CallMetadata) -> Report:
+    if not metadata.raw:
+        return {"metadata_valid": None, "metadata_raw": None}
+    described: Report = {"metadata_valid": metadata.valid, "metadata_raw": metadata.serialize()}
+    if metadata.serialize().encode() != metadata.raw:
+        described["metadata_raw_base64"] = base64.b64encode(metadata.raw).decode()
+    return described
+
+
+def _parse_metadata(fields: Mapping[str, object]) -> CallMetadata:
+    text = string_in(fields, "metadata_raw").encode(errors="replace")
+    try:
+        raw = binascii.a2b_base64(string_in(fields, "metadata_raw_base64")) or text
+    except ValueError:
+        raw = text
+    return CallMetadata.parse(raw) if raw else CallMetadata.missing()
+
+
+def _parse_audio(fields: Mapping[str, object], name: str) -> SidecarAudio | None:
+    described = fields.get(name)
+    return SidecarAudio.parse(described) if isinstance(described, dict) else None
+
+
+def _parse_completeness(fields: Mapping[str, object]) -> Completeness:
+    share, complete, drift = (fields.get(name) for name in ("completeness", "complete", "clock_drift_ppm"))
+    return Completeness(
+        received_samples=count_in(fields, "received_samples"),
+        lost_samples=count_in(fields, "lost_samples"),
+        paused_samples=count_in(fields, "paused_samples"),
+        unrecorded_samples=count_in(fields, "unrecorded_samples"),
+        completeness=share if isinstance(share, int | float) else None,
+        complete=complete if isinstance(complete, bool) else None,
+        clock_drift_ppm=drift if isinstance(drift, int) else None,
+    )
+
+
+def _objects_in(fields: Mapping[str, object], name: str) -> list[Report]:
+    return [item for item in list_in(fields, name) if isinstance(item, dict)]
 
 
 def channel_meanings(metadata: CallMetadata, audio_format: AudioFormat, layout: ChannelLayout) -> list[str]:
-    """Return what each channel of a recording holds, file by file (protocol.md 3.1)."""
+    """Return what each channel of a recording holds, file by file (listenctl-protocol(7) 3.1)."""
     if metadata.mix_type == "mixed":
-        return [_MIXED]
+        return [MIXED]
     if audio_format.channels == 1:
         return [_RECEIVED]
     match layout:
@@ -24,22 +224,17 @@ def channel_meanings(metadata: CallMetadata, audio_format: AudioFormat, layout: 
         case ChannelLayout.RIGHT:
             return [_SENT]
         case ChannelLayout.MIX:
-            return [_MIXED]
+            return [MIXED]
     return [_RECEIVED, _SENT]
 
 
 def tapped_party(metadata: CallMetadata) -> str:
-    """Return whose leg is tapped, as far as the metadata tells."""
+    """Return whose leg is tapped, as far as the metadata says."""
     if metadata.parent_call_sid:
         return "caller, or callee where the listen has channel 2"
     return {"inbound": "caller", "outbound": "callee"}.get(metadata.direction or "", "unknown")
 
 
-def raw_metadata(metadata: CallMetadata) -> Report:
-    """Return the metadata as it came, and whether that was valid."""
-    if not metadata.raw:
-        return {"metadata_valid": None, "metadata_raw": None}
-    described: Report = {"metadata_valid": metadata.valid, "metadata_raw": metadata.serialize()}
-    if metadata.serialize().encode() != metadata.raw:
-        described["metadata_raw_base64"] = base64.b64encode(metadata.raw).decode()
-    return described
+def position_fields(position: int, sample_rate: int) -> Report:
+    """Return the fields for a place in the file, in samples and in seconds."""
+    return {"position": position, "time": round(position / sample_rate, 3)}

@@ -110,12 +110,12 @@ def describe_completeness(log: LiveCallLog, unrecorded_samples: int = 0) -> Comp
     sent = log.samples + log.lost_samples
     share = round((log.samples - unrecorded_samples) / sent, 6) if sent else 1.0
     ended = log.ended_at is not None
-    return {
-        "received_samples": log.samples,
-        "lost_samples": log.lost_samples,
-        "paused_samples": log.ledger.paused_samples,
-        "unrecorded_samples": unrecorded_samples,
-        "completeness": share if ended else None,
-        "complete": not log.lost_samples and not unrecorded_samples if ended else None,
-        "clock_drift_ppm": None if drift is None else round(drift * 1e6),
-    }
+    return Completeness(
+        received_samples=log.samples,
+        lost_samples=log.lost_samples,
+        paused_samples=log.ledger.paused_samples,
+        unrecorded_samples=unrecorded_samples,
+        completeness=share if ended else None,
+        complete=not log.lost_samples and not unrecorded_samples if ended else None,
+        clock_drift_ppm=None if drift is None else round(drift * 1e6),
+    )

@@ -1,26 +1,26 @@
 """
-The sidecar: `NAME.json` beside `NAME.wav`, all that is known of a recording (`listenctl-recording(5)`).
+The sidecar of a recorded call.
 
-It is written when the call ends, and before that once the call has lasted a while, so that a crash leaves the metadata
-beside the audio.
-Positions in it are positions in the file: less what couldn't be written, more where silence was put in.
+It is written when the call ends, and once before that if the call lasts, so that a crash leaves the metadata beside the
+audio. Positions are positions in the file: less what could not be written, plus the silence that was inserted.
 """
 
 import errno
-import json
 import os
 from operator import attrgetter, itemgetter
 
-from listenctl.events import (
-    VERSION,
-    Report,
-    describe_gap,
-    describe_message,
-    timestamp,
-)
+from listenctl.events import Report, describe_gap, describe_message
 from listenctl.media.dtmf_detector import DtmfTone
 from listenctl.media.files.new_files import NewFile
-from listenctl.media.files.sidecar import channel_meanings, raw_metadata, tapped_party
+from listenctl.media.files.sidecar import (
+    MAX_SIDECAR_BYTES,
+    Sidecar,
+    SidecarAudio,
+    SidecarClose,
+    channel_meanings,
+    position_fields,
+    tapped_party,
+)
 from listenctl.media.files.wav_recording import Recording, UnrecordedAudio
 from listenctl.protocol.gaps.gap_ledger import GapKind
 from listenctl.protocol.listen_session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
@@ -32,70 +32,64 @@ from listenctl.server.calls.live_call_log import (
     describe_key,
 )
 
-MAX_SIDECAR = 64 * 1024 * 1024
+
+def describe_recording(log: LiveCallLog, recording: Recording) -> Sidecar:
+    """Return the sidecar of a call, whether it has ended or not."""
+    ending = log.ending
+    return Sidecar(
+        call=log.id,
+        remote=log.remote,
+        target=log.target,
+        subprotocol=log.subprotocol,
+        started=log.started_at,
+        ended=log.ended_at,
+        metadata=log.metadata,
+        audio=_describe_audio(log, recording),
+        events=_describe_events(log, recording),
+        gaps=_describe_gaps(log, recording),
+        warnings=_describe_warnings(log, recording),
+        not_logged=log.unlogged,
+        close=SidecarClose(ending.code, ending.reason, ending.closed_by) if ending else None,
+        completeness=describe_completeness(log, recording.lost_samples),
+    )
 
 
-def describe(log: LiveCallLog, recording: Recording) -> Report:
-    """Return the sidecar of a call, finished or not."""
-    return {
-        "v": VERSION,
-        "call": log.id,
-        "call_sid": log.metadata.call_sid,
-        "remote": log.remote,
-        "target": log.target,
-        "subprotocol": log.subprotocol,
-        "started": timestamp(log.started_at),
-        "ended": None if log.ended_at is None else timestamp(log.ended_at),
-        "finished": log.ended_at is not None,
-        "metadata": dict(log.metadata.fields),
-        **raw_metadata(log.metadata),
-        "audio": describe_audio(log, recording),
-        "events": _describe_events(log, recording),
-        "gaps": _describe_gaps(log, recording),
-        "warnings": _describe_warnings(log, recording),
-        "not_logged": log.unlogged,
-        "close": _describe_close(log),
-        **describe_completeness(log, recording.lost_samples),
-    }
-
-
-def write(sidecar: NewFile, description: Report) -> None:
+def overwrite_sidecar(file: NewFile, sidecar: Sidecar) -> None:
     """
-    Write a sidecar over what its file holds, in one go; a new file each time would cost more than all else.
+    Replace the content of a sidecar's file in place, because creating a file costs more than writing it.
 
     Raises:
-        OSError: it can't be written; what the file held stays.
+        OSError: The sidecar can't be written; the file keeps its content.
     """
-    data = json.dumps(description, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
-    before = os.pread(sidecar.fd, MAX_SIDECAR, 0)
-    if os.pwrite(sidecar.fd, data, 0) < len(data):
-        os.pwrite(sidecar.fd, before, 0)
-        os.ftruncate(sidecar.fd, len(before))
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(sidecar.path))
+    data = sidecar.serialize()
+    before = os.pread(file.fd, MAX_SIDECAR_BYTES, 0)
+    if os.pwrite(file.fd, data, 0) < len(data):
+        os.pwrite(file.fd, before, 0)
+        os.ftruncate(file.fd, len(before))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file.path))
     if len(before) > len(data):
-        os.ftruncate(sidecar.fd, len(data))
+        os.ftruncate(file.fd, len(data))
 
 
-def describe_audio(log: LiveCallLog, recording: Recording) -> Report:
-    """Return what the files of a recording hold."""
+def _describe_audio(log: LiveCallLog, recording: Recording) -> SidecarAudio:
     output = recording.output_format
-    return {
-        "files": [path.name for path in recording.paths],
-        "format": "wav",
-        "sample_rate": output.sample_rate,
-        "channels": output.channels,
-        "layout": str(recording.layout),
-        "channel_meanings": channel_meanings(log.metadata, log.audio_format, recording.layout),
-        "tapped_party": tapped_party(log.metadata),
-        "samples": recording.samples,
-        "seconds": round(output.duration(recording.samples), 3),
-        "gaps_filled": recording.fill,
-        "warnings": [recording.warning] if recording.warning else [],
-    }
+    return SidecarAudio(
+        files=[path.name for path in recording.paths],
+        format="wav",
+        sample_rate=output.sample_rate,
+        channels=output.channels,
+        layout=str(recording.layout),
+        channel_meanings=channel_meanings(log.metadata, log.audio_format, recording.layout),
+        tapped_party=tapped_party(log.metadata),
+        samples=recording.samples,
+        seconds=round(output.duration(recording.samples), 3),
+        gaps_filled=recording.fill,
+        warnings=[recording.warning] if recording.warning else [],
+    )
 
 
 def _describe_events(log: LiveCallLog, recording: Recording) -> list[Report]:
-    # A key is heard when it is over, and stands where it began.
+    # A detected tone is logged when it ends, but its position is where it began.
     entries = [entry for entry in log.entries if isinstance(entry, MessageReceived | DtmfTone)]
     return [_describe_event(entry, recording) for entry in sorted(entries, key=attrgetter("position"))]
 
@@ -111,22 +105,21 @@ def _describe_gaps(log: LiveCallLog, recording: Recording) -> list[Report]:
     rate = log.audio_format.sample_rate
     gaps = []
     for gap in log.ledger.gaps:
-        # Of a gap that was filled, the place is where its silence begins.
+        # The position of a filled gap is where its silence begins.
         filled = gap.missing if recording.fill and gap.kind in (GapKind.HOLE, GapKind.PAUSE) else 0
         position = max(0, recording.file_position(gap.position) - filled)
-        gaps.append(describe_gap(gap, rate) | {"position": position, "time": round(position / rate, 3)})
-    gaps += [_describe_loss(loss, rate, recording) for loss in recording.losses]
+        gaps.append(describe_gap(gap, rate) | position_fields(position, rate))
+    gaps += [_describe_unrecorded(loss, rate, recording) for loss in recording.losses]
     return sorted(gaps, key=itemgetter("position"))
 
 
-def _describe_loss(loss: UnrecordedAudio, rate: int, recording: Recording) -> Report:
-    """Describe what couldn't be written as a gap, of a kind that only recordings have."""
-    # The shift of a loss begins behind it; what comes before it tells where it is.
+def _describe_unrecorded(loss: UnrecordedAudio, rate: int, recording: Recording) -> Report:
+    """Describe audio that could not be written as a gap, of a kind that only recordings have."""
+    # The shift that a loss causes begins after it, so the sample before the loss says where it is.
     position = recording.file_position(loss.position - 1) + 1 if loss.position else 0
     return {
         "kind": "unrecorded",
-        "position": position,
-        "time": round(position / rate, 3),
+        **position_fields(position, rate),
         "length": round(loss.samples / rate, 3),
         "missing": loss.samples,
         "resolution": 0,
@@ -148,11 +141,5 @@ def _describe_warnings(log: LiveCallLog, recording: Recording) -> list[Report]:
     return warnings
 
 
-def _describe_close(log: LiveCallLog) -> Report | None:
-    ending = log.ending
-    return None if ending is None else {"code": ending.code, "reason": ending.reason, "by": ending.closed_by}
-
-
 def _place(position: int, recording: Recording) -> Report:
-    in_file = recording.file_position(position)
-    return {"position": in_file, "time": round(in_file / recording.audio_format.sample_rate, 3)}
+    return position_fields(recording.file_position(position), recording.audio_format.sample_rate)

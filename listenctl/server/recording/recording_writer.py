@@ -6,25 +6,26 @@ A disk that fails costs what it couldn't take and nothing else: the call goes on
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from listenctl.errors import ListenctlError
-from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, Report, WarningEvent
+from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, WarningEvent
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.new_files import NewFile, create_numbered
 from listenctl.media.files.recording_names import RecordingDestination
+from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
-from listenctl.server.recording import recorded_sidecar as sidecar
+from listenctl.server.recording.recorded_sidecar import describe_recording, overwrite_sidecar
 
 RETRY_AFTER = 1.0
 # Creating a file is the dearest part of a recording. The sidecar is created when the call ends; of a call that has
@@ -142,19 +143,17 @@ class RecordingWriter:
             return
         try:
             self._close(recording)
-            description = sidecar.describe(self._log, recording)
-            audio = sidecar.describe_audio(self._log, recording)
-            self._write_sidecar(recording, description)
+            sidecar = describe_recording(self._log, recording)
+            self._write_sidecar(recording, sidecar)
             if self._settings.destination.kind != "wav":
-                self._convert(recording, audio)
-                description["audio"] = audio
-                self._write_sidecar(recording, description)
+                sidecar = self._convert(recording, sidecar)
+                self._write_sidecar(recording, sidecar)
         except (OSError, ListenctlError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
             self._tell(RecordingFailedEvent(path=str(recording.paths[0]), reason=reason))
         else:
             assert self._sidecar is not None
-            self._tell(_describe_saved(recording, self._sidecar.path, audio, description))
+            self._tell(_describe_saved(recording, self._sidecar.path, sidecar))
         finally:
             if self._sidecar is not None:
                 os.close(self._sidecar.fd)
@@ -163,12 +162,12 @@ class RecordingWriter:
         """Leave the metadata beside the audio, in case that the call never comes to its end."""
         if self._recording is not None and self._sidecar is None:
             with suppress(OSError):  # It is tried again at the end, and reported then.
-                self._write_sidecar(self._recording, sidecar.describe(self._log, self._recording))
+                self._write_sidecar(self._recording, describe_recording(self._log, self._recording))
 
-    def _write_sidecar(self, recording: Recording, description: Report) -> None:
+    def _write_sidecar(self, recording: Recording, sidecar: Sidecar) -> None:
         if self._sidecar is None:
             self._sidecar = create_numbered(recording.sidecar_path)
-        sidecar.write(self._sidecar, description)
+        overwrite_sidecar(self._sidecar, sidecar)
 
     def _open_again(self) -> Recording | None:
         if time.monotonic() >= self._retry_at:
@@ -200,8 +199,8 @@ class RecordingWriter:
         finally:
             recording.close()
 
-    def _convert(self, recording: Recording, audio: Report) -> None:
-        """Replace the WAVs by the format that is wanted, and say so in ``audio``."""
+    def _convert(self, recording: Recording, sidecar: Sidecar) -> Sidecar:
+        """Convert the WAVs to the wanted format; return the sidecar that describes the new files."""
         from listenctl.server.recording.conversion_pool import convert_politely
 
         kind, extension = self._settings.destination.kind, self._settings.destination.extension
@@ -209,7 +208,7 @@ class RecordingWriter:
         try:
             made.extend(convert_politely(wav, wav.with_suffix(extension), kind) for wav in recording.paths)
         except ListenctlError:
-            # The description names the WAVs, so both stay and nothing else does.
+            # The sidecar names the WAVs, so all of them stay and nothing else does.
             for conversion in made:
                 if conversion.path not in recording.paths:
                     conversion.path.unlink()
@@ -217,29 +216,30 @@ class RecordingWriter:
         for wav, conversion in zip(recording.paths, made, strict=True):
             if conversion.path != wav:
                 wav.unlink()
-        audio["files"] = [conversion.path.name for conversion in made]
-        audio["format"] = "wav" if made[0].path in recording.paths else kind
-        audio["warnings"] = [
-            *([recording.warning] if recording.warning else []),
-            *(warning for conversion in made for warning in conversion.warnings),
-        ]
+        assert sidecar.audio is not None
+        audio = replace(
+            sidecar.audio,
+            files=[conversion.path.name for conversion in made],
+            format="wav" if made[0].path in recording.paths else kind,
+            warnings=[*sidecar.audio.warnings, *(warning for conversion in made for warning in conversion.warnings)],
+        )
+        return replace(sidecar, audio=audio)
 
 
-def _describe_saved(
-    recording: Recording, sidecar_path: Path, audio: Mapping[str, Any], description: Mapping[str, Any]
-) -> RecordingSavedEvent:
-    folder = sidecar_path.parent
-    paths = [str(folder / name) for name in audio["files"]]
+def _describe_saved(recording: Recording, sidecar_path: Path, sidecar: Sidecar) -> RecordingSavedEvent:
+    audio = sidecar.audio
+    assert audio is not None
+    paths = [str(sidecar_path.parent / name) for name in audio.files]
     return RecordingSavedEvent(
         path=paths[0],
         paths=paths,
         sidecar=str(sidecar_path),
-        format=audio["format"],
+        format=audio.format,
         samples=recording.samples,
-        seconds=audio["seconds"],
+        seconds=audio.seconds,
         bytes=recording.size,
-        lost_samples=description["lost_samples"],
+        lost_samples=sidecar.completeness["lost_samples"],
         unrecorded_samples=recording.lost_samples,
-        complete=description["complete"],
-        warnings=audio["warnings"],
+        complete=sidecar.completeness["complete"],
+        warnings=audio.warnings,
     )

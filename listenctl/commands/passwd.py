@@ -27,7 +27,8 @@ def passwd(
 
     The password is asked for twice on a terminal, and read from the first line of stdin otherwise.
     """
-    from listenctl.server.check_credentials import JAMBONZ_CREDENTIALS_LIMIT, hash_password, set_user
+    from listenctl.protocol.opening_handshake import MAX_CREDENTIAL_CHARACTERS
+    from listenctl.server.check_credentials import hash_password, set_user
 
     if not user or ":" in user or user.startswith("#") or not user.isprintable():
         raise UsageError("a user name is printable, has no colon and doesn't begin with #")
@@ -37,9 +38,9 @@ def passwd(
         set_user(file, user, None)
         return 0
     password = _read_password()
-    if len(user) + len(password) > JAMBONZ_CREDENTIALS_LIMIT:
+    if len(user) + len(password) > MAX_CREDENTIAL_CHARACTERS:
         raise UsageError(
-            f"jambonz cuts credentials of more than {JAMBONZ_CREDENTIALS_LIMIT} characters, user and password "
+            f"jambonz cuts credentials of more than {MAX_CREDENTIAL_CHARACTERS} characters, user and password "
             f"together; these have {len(user) + len(password)}"
         )
     hashed = hash_password(password)

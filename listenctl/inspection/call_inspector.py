@@ -14,7 +14,7 @@ from listenctl.inspection.call_observers import AudioRun, CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.message_checks.application_message_checks import ApplicationMessageChecks
 from listenctl.inspection.message_checks.frame_checks import FrameChecks
-from listenctl.inspection.message_checks.handshake_checks import SUBPROTOCOLS, check_handshake
+from listenctl.inspection.message_checks.handshake_checks import check_handshake
 from listenctl.inspection.message_checks.jambonz_message_checks import JambonzMessageChecks
 from listenctl.inspection.message_checks.ping_and_close_checks import PingAndCloseChecks
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
@@ -23,7 +23,7 @@ from listenctl.inspection.rule_violations import ViolationLog
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.call_metadata import MAX_REPAIR, CallMetadata
 from listenctl.protocol.call_sharing.stream_rate import rate_in
-from listenctl.protocol.frames.client_frame_reader import ControlFrame
+from listenctl.protocol.frames.websocket_messages import ControlFrame
 from listenctl.protocol.listen_session import (
     AudioReceived,
     AudioSent,
@@ -38,6 +38,7 @@ from listenctl.protocol.listen_session import (
     Sender,
     SessionEvent,
 )
+from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 from listenctl.protocol.timeline import Timeline, TimelineEntry
 
 # What the session says for itself, and this says with more words or by other rules.

@@ -17,6 +17,7 @@ from listenctl.errors import ListenctlError, NotFoundError, RefusedError
 from listenctl.live_client.attached_call import AttachedCall, close_error
 from listenctl.net.runtime_folder import DEFAULT_NAME
 from listenctl.net.unix_http import get
+from listenctl.protocol.opening_handshake import JAMBONZ_SUBPROTOCOL
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -26,7 +27,6 @@ Report = dict[str, Any]
 
 PATIENCE = 10.0
 """Seconds to wait for a server to answer; it has other things to do, but none that takes long."""
-SUBPROTOCOL = "audio.jambonz.org"
 
 _MAX_MESSAGE = 64 * 1024 * 1024
 _MAX_REASON = 4096
@@ -141,7 +141,7 @@ async def _connected(path: Path, resource: str, patience: float) -> AsyncIterato
 def _subprotocol() -> Any:
     from websockets.typing import Subprotocol
 
-    return Subprotocol(SUBPROTOCOL)
+    return Subprotocol(JAMBONZ_SUBPROTOCOL)
 
 
 def _read_listing(body: bytes) -> Listing | None:

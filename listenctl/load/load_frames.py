@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from listenctl.load.echo_pattern import BLOCK, PERIOD, block, block_start
 from listenctl.load.plan import CallFormat
 from listenctl.media.sources.sample_speech import sample_speech
-from listenctl.net.client_connection import binary_frame, fresh_mask
+from listenctl.net.client_connection import fresh_mask
 from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.frames.frame_format import binary_frame
 
 FRAMES_PER_SECOND = 50
 

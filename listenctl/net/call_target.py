@@ -1,19 +1,16 @@
 """Whom to call, and how: address, credentials, TLS; with jambonz's own limits on what it authorizes itself with."""
 
 import ssl
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from listenctl.errors import UsageError
 from listenctl.net.websocket_url import WebSocketUrl
-from listenctl.protocol.opening_handshake import Credentials
+from listenctl.protocol.opening_handshake import JAMBONZ_SUBPROTOCOL, Credentials
 
-SUBPROTOCOL = "audio.jambonz.org"
 HANDSHAKE_DEADLINE = 10.0
 SHOWN_BODY_BYTES = 3200
-MAX_CREDENTIAL_CHARACTERS = 89
 _MAX_CREDENTIALS_FILE = 4096
 
 
@@ -36,7 +33,7 @@ class CallTarget:
     credentials: Credentials | None = None
     authorization: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
-    subprotocol: str | None = SUBPROTOCOL
+    subprotocol: str | None = JAMBONZ_SUBPROTOCOL
     user_agent: str | None = None
     deadline: float = HANDSHAKE_DEADLINE
     max_body: int = SHOWN_BODY_BYTES
@@ -80,27 +77,3 @@ def parse_credentials(text: str, *, where: str) -> Credentials:
     if not colon or not text.isprintable():
         raise UsageError(f"{where}: holds no credentials; write user:password, in one line of printable characters")
     return Credentials(user, password)
-
-
-def basic_authorization(credentials: Credentials | None) -> tuple[str | None, str | None]:
-    """
-    Return the header's value as jambonz sends it, or None, and a warning where it isn't what was meant.
-
-    User name and password go into a buffer that is too short for more than 89 characters (protocol.md 1.4).
-    """
-    if credentials is None:
-        return None, None
-    user, password = credentials.username, credentials.password
-    if not user or not password:
-        return None, "jambonz sends no authorization without both user name and password"
-    size = len(user.encode()) + len(password.encode())
-    if size > MAX_CREDENTIAL_CHARACTERS + 1:
-        return None, f"user name and password have {size} characters; above 90 jambonz silently sends no authorization"
-    clear = f"{user}:{password}".encode()
-    warning = (
-        "jambonz sends a user name with a colon as it is; a server takes the part before it" if ":" in user else None
-    )
-    if size > MAX_CREDENTIAL_CHARACTERS:
-        clear = clear[:-1]
-        warning = "user name and password have 90 characters; jambonz cuts off the last one of the password"
-    return f"Basic {b64encode(clear).decode()}", warning

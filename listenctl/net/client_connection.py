@@ -14,10 +14,10 @@ from typing import Literal, Protocol
 from listenctl.net.call_target import CallTarget
 from listenctl.net.client_handshake import ClientHandshake
 from listenctl.net.connect import Opened, open_wire
-from listenctl.protocol.frames.client_frame_writer import binary_frame, close_frame, text_frame
+from listenctl.protocol.frames.frame_format import binary_frame, close_frame, text_frame
 from listenctl.protocol.frames.server_frame_reader import PongReply, ServerFrameReader, ServerMessage, ServerStreamEnd
 
-__all__ = ["ClientConnection", "ClientConnectionCallbacks", "ConnectionEnd", "binary_frame", "connect", "fresh_mask"]
+__all__ = ["ClientConnection", "ClientConnectionCallbacks", "ConnectionEnd", "connect", "fresh_mask"]
 
 _MASKS_AT_ONCE = 1024
 _APPLICATION_CODES = 3000

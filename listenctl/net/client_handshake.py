@@ -11,8 +11,9 @@ from websockets.streams import StreamReader
 from websockets.utils import accept_key
 
 from listenctl.errors import RefusedError, UsageError
-from listenctl.net.call_target import CallTarget, basic_authorization
+from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import WebSocketUrl, resolve_websocket_url
+from listenctl.protocol.opening_handshake import basic_authorization
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_HEAD_BYTES = 64 * 1024

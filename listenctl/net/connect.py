@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from listenctl.errors import RefusedError
-from listenctl.net.call_target import CallTarget, basic_authorization, client_tls_context
+from listenctl.net.call_target import CallTarget, client_tls_context
 from listenctl.net.client_handshake import (
     ClientHandshake,
     HandshakeRefusedError,
@@ -25,6 +25,7 @@ from listenctl.net.client_handshake import (
 from listenctl.net.client_socket import Wire
 from listenctl.net.memory_tls import TlsStream
 from listenctl.net.websocket_url import WebSocketUrl
+from listenctl.protocol.opening_handshake import basic_authorization
 
 MAX_REDIRECTS = 5
 # OpenSSL's codes for a host name, mail address and IP address that the certificate doesn't have.

@@ -13,7 +13,7 @@ from listenctl.protocol import peer_json
 from listenctl.protocol.audio import MIX_CHANNELS
 from listenctl.protocol.json_repair import RepairedObject, repair_object
 
-MAX_FRAME_BYTES = 8192
+MAX_FIRST_TEXT_BYTES = 8192
 """jambonz cuts the first text here (protocol.md 13)."""
 
 MAX_SAMPLE_RATE = 384_000
@@ -155,7 +155,11 @@ def _faults(repaired: RepairedObject, size: int, *, bounded: bool) -> list[str]:
     if bounded:
         faults.append(f"only the first {MAX_REPAIR} characters of broken JSON were read")
     elif repaired.cut:
-        cut = f"the first text was cut at {size} bytes" if size == MAX_FRAME_BYTES else "the end of the JSON is missing"
+        cut = (
+            f"the first text was cut at {size} bytes"
+            if size == MAX_FIRST_TEXT_BYTES
+            else "the end of the JSON is missing"
+        )
         faults.append(cut + (f"; the last field `{repaired.incomplete}` is incomplete" if repaired.incomplete else ""))
     return faults or ["the JSON was malformed"]
 

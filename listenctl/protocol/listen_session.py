@@ -15,7 +15,7 @@ from operator import itemgetter
 from listenctl.protocol.application_commands import ClearMarks, Command, MarkCommand, PlayAudio, parse_command
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat, SampleAssembler
 from listenctl.protocol.call_metadata import CallMetadata
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ReceivedMessage, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, ReceivedMessage, TextMessage
 from listenctl.protocol.gaps.gap_ledger import Gap, GapLedger
 from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, parse_texts
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from listenctl.net.client_connection import ConnectionEnd
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.frame_format import close_code
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.timeline import MessageAssembler
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, MessageAssembler, TextMessage
 from listenctl.replay.compare_audio import StreamedAudio, compare_audio
 from listenctl.replay.compare_texts import (
     MAX_TEXTS,
@@ -17,7 +17,6 @@ from listenctl.replay.compare_texts import (
     compare_texts,
     said_text,
 )
-from listenctl.replay.replay_frames import close_code
 
 IGNORED_AUDIO = "audio"
 _CLOSE = 8

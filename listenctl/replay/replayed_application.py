@@ -17,13 +17,19 @@ from listenctl.capture.capture_events import FrameSeen, FramesLost, SessionClose
 from listenctl.capture.packets.packet_batches import Notice
 from listenctl.capture.packets.tcp_connections import Ending
 from listenctl.media.pacing import Clock
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ReceivedMessage, TextMessage
+from listenctl.net.client_connection import fresh_mask
+from listenctl.protocol.frames.frame_format import close_code
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.frames.websocket_messages import (
+    BinaryMessages,
+    FrameFault,
+    MessageAssembler,
+    ReceivedMessage,
+    TextMessage,
+)
 from listenctl.protocol.jambonz_messages import parse_texts
 from listenctl.protocol.listen_session import Sender
-from listenctl.protocol.timeline import FrameFault, MessageAssembler
 from listenctl.replay.plan import ApplicationPlan, ApplicationResult, ReplaySync
-from listenctl.replay.replay_frames import close_code, frame_bytes
 from listenctl.replay.replay_script import CapturedCall, ReplayScript, ReplayStep
 
 ANSWER_PATIENCE = 5.0
@@ -197,7 +203,7 @@ class ReplayedApplication:
             self._done = True
             self._close(frame.payload)
         else:
-            self._writer.write(frame_bytes(frame))
+            self._writer.write(frame.serialize(fresh_mask()))
             self.result.frames += 1
             await self._drain()
 
@@ -212,7 +218,7 @@ class ReplayedApplication:
             self._protocol.data_to_send()
         except InvalidState:
             return
-        self._writer.write(frame_bytes(RawFrame(True, 0, Opcode.CLOSE, False, payload)))
+        self._writer.write(RawFrame(True, 0, Opcode.CLOSE, False, payload).serialize(fresh_mask()))
 
     def _due(self, at: float) -> float:
         return self._origin + at / self._plan.speed if self._plan.speed else self._clock.now()

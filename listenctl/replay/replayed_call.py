@@ -16,13 +16,13 @@ from listenctl.capture.packets.packet_batches import Notice
 from listenctl.capture.packets.tcp_connections import Ending
 from listenctl.errors import ListenctlError
 from listenctl.media.pacing import Clock, SystemClock
-from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
+from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect, fresh_mask
 from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.frames.frame_format import close_code
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from listenctl.replay.compare_answers import AnswerCollector
 from listenctl.replay.plan import ReplayPlan, ReplayResult
-from listenctl.replay.replay_frames import close_code, frame_bytes
 from listenctl.replay.replay_script import CapturedCall, ReplayScript, ReplayStep
 
 FAREWELL = 5.0
@@ -164,7 +164,7 @@ class ReplayedCall:
             self._leave_out(at)
         else:
             assert self._connection is not None
-            self._connection.send_frames(frame_bytes(self._renamed(frame)))
+            self._connection.send_frames(self._renamed(frame).serialize(fresh_mask()))
             self.result.frames += 1
             self.result.bytes += len(frame.payload)
             await self._drain()
@@ -230,7 +230,7 @@ class ReplayedCall:
             return
         assert self._connection is not None
         if len(payload) == 1:
-            self._connection.send_frames(frame_bytes(RawFrame(True, 0, Opcode.CLOSE, True, payload)))
+            self._connection.send_frames(RawFrame(True, 0, Opcode.CLOSE, True, payload).serialize(fresh_mask()))
             self._connection.end_without_close()
         else:
             self._connection.hang_up(close_code(payload), payload[2:])

@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Protocol
 
 from listenctl.errors import UsageError
+from listenctl.protocol.opening_handshake import MAX_CREDENTIAL_CHARACTERS
 
 SCRYPT_COST = 2**14
 SCRYPT_BLOCK = 8
 SCRYPT_MEMORY = 64 * 1024 * 1024
 KEY_BYTES = 32
 REMEMBERED = 1000
-# Longer ones jambonz cuts or leaves out without a word (protocol.md 1.4).
-JAMBONZ_CREDENTIALS_LIMIT = 89
 
 
 logger = logging.getLogger(__name__)
@@ -59,8 +58,8 @@ class SharedCredentials:
     def __init__(self, credentials: str) -> None:
         if not all(credentials.partition(":")):
             raise UsageError("LISTENCTL_AUTH must be user:password, neither of them empty")
-        if len(credentials) - 1 > JAMBONZ_CREDENTIALS_LIMIT:
-            limit = JAMBONZ_CREDENTIALS_LIMIT
+        if len(credentials) - 1 > MAX_CREDENTIAL_CHARACTERS:
+            limit = MAX_CREDENTIAL_CHARACTERS
             raise UsageError(f"LISTENCTL_AUTH is longer than the {limit} characters that jambonz sends")
         self._credentials = os.fsencode(credentials)
 

@@ -18,7 +18,8 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from listenctl.net.batched_socket import READ_BYTES, Link
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ClientFrameReader, ControlFrame, TextMessage
+from listenctl.protocol.frames.client_frame_reader import ClientFrameReader
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, TextMessage
 from listenctl.protocol.listen_session import CallStarted, FlushRequested, ListenSession, Sender, SessionEvent
 from listenctl.server.answer_handshake import Doorkeeper, Opened, Opening
 from listenctl.server.calls.live_call import LiveCall

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from listenctl.protocol.application_commands import parse_command
 from listenctl.protocol.call_sharing.shared_stream import SampleBoundaries
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.listen_session import CommandSent, SessionEvent
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallEnd

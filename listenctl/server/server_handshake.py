@@ -17,7 +17,8 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-SUBPROTOCOLS = ("audio.jambonz.org", "audio.drachtio.org")
+from listenctl.protocol.opening_handshake import SUBPROTOCOLS
+
 MAX_REQUEST_BYTES = 64 * 1024
 END_OF_REQUEST = re.compile(rb"\r?\n\r?\n")
 TLS_HANDSHAKE = b"\x16\x03"

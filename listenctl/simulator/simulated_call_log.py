@@ -18,7 +18,6 @@ from listenctl.events import (
     message_event,
 )
 from listenctl.media.devices.playback_device import PlaybackState
-from listenctl.net.call_target import basic_authorization
 from listenctl.net.client_connection import ConnectionEnd
 from listenctl.net.client_handshake import ClientHandshake
 from listenctl.protocol.application_commands import (
@@ -34,6 +33,7 @@ from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 from listenctl.protocol.jambonz_model.send_buffer import HEADER_SLIP
+from listenctl.protocol.opening_handshake import basic_authorization
 from listenctl.simulator.action_hook import HookAnswer
 from listenctl.simulator.injected_faults import FaultNote
 from listenctl.simulator.plan import CallPlan

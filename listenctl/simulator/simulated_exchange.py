@@ -9,7 +9,7 @@ from listenctl.media.resampling import prompt_resampler
 from listenctl.net.client_connection import ClientConnection
 from listenctl.protocol.application_commands import Disconnect
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.frames.client_frame_reader import TextMessage
+from listenctl.protocol.frames.websocket_messages import TextMessage
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.jambonz_model.playout import Playout, PlayoutTick
 from listenctl.protocol.jambonz_model.profiles import PlayDoneForm

@@ -16,7 +16,7 @@ from websockets.http11 import Request, Response
 
 from listenctl.protocol.call_sharing.shared_call import SharedCall
 from listenctl.protocol.call_sharing.sharing_actions import RefuseTool, TextToEveryone, TextToJambonz, TextToTool
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from tests.helpers.server import LIMIT
 
 METADATA = '{"sampleRate":8000,"mixType":"mono","callSid":"7f1c9a52-aaaa"}'

@@ -5,7 +5,8 @@ import struct
 import pytest
 from websockets.frames import Frame, Opcode
 
-from listenctl.net.client_connection import ConnectionEnd, binary_frame, connect, fresh_mask
+from listenctl.net.client_connection import ConnectionEnd, connect, fresh_mask
+from listenctl.protocol.frames.frame_format import binary_frame
 from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT, frame
 from tests.helpers.scripted_server import Heard, finish, parse_frames, serving, shake_hands, target
 
@@ -138,7 +139,7 @@ async def test_a_close_or_a_masked_frame_is_answered_with_close_and_fin(
         (said(TEXT, b"x", rsv=4), "a frame with reserved bits"),
         (said(3, b"x"), "a frame with the reserved opcode 3"),
         (said(PING, bytes(126)), "a control frame that is fragmented or too long"),
-        (said(CONTINUATION, b"x"), "a continuation of nothing"),
+        (said(CONTINUATION, b"x"), "a continuation frame without a message"),
         (said(TEXT, b"x", fin=False) + said(TEXT, b"y"), "a message inside a fragmented one"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "a frame with reserved bits"),
     ],

@@ -6,8 +6,9 @@ import struct
 
 from websockets.frames import Frame, Opcode
 
-from listenctl.net.client_connection import ConnectionEnd, binary_frame, connect
+from listenctl.net.client_connection import ConnectionEnd, connect
 from listenctl.net.client_socket import Wire
+from listenctl.protocol.frames.frame_format import binary_frame
 from tests.helpers.frames import PING, TEXT, frame
 from tests.helpers.scripted_server import Heard, finish, parse_frames, serving, shake_hands, target
 

@@ -7,7 +7,7 @@ from websockets.frames import Frame, Opcode
 
 from listenctl.protocol.application_commands import ClearMarks, KillAudio, MarkCommand
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone, SessionSummary, UnknownMessage
 from listenctl.protocol.listen_session import (

@@ -7,8 +7,14 @@ from websockets.frames import Frame, Opcode
 
 from listenctl.protocol.application_commands import ClearMarks, MarkCommand, PlayAudio
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ControlFrame, TextMessage
 from listenctl.protocol.frames.raw_frame_reader import RawFrame, RawFrameReader
+from listenctl.protocol.frames.websocket_messages import (
+    BinaryMessages,
+    ControlFrame,
+    FrameFault,
+    MessageAssembler,
+    TextMessage,
+)
 from listenctl.protocol.gaps.gap_ledger import GapKind
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.listen_session import (
@@ -23,7 +29,7 @@ from listenctl.protocol.listen_session import (
     ProtocolViolation,
     Sender,
 )
-from listenctl.protocol.timeline import FrameFault, MessageAssembler, TimedFrame, Timeline, TimelineEntry
+from listenctl.protocol.timeline import TimedFrame, Timeline, TimelineEntry
 from tests.helpers.capture import CAPTURES, client_stream, received_audio, server_stream
 from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT
 from tests.helpers.replay import END_OF_HEAD

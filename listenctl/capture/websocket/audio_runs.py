@@ -12,13 +12,9 @@ from struct import Struct
 
 from websockets.frames import Opcode
 
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # The library runs without its C extension too.
-    from websockets.utils import apply_mask
-
 from listenctl.capture.capture_events import AudioSeen, CapturedSession, CaptureEvent, FrameSeen
 from listenctl.capture.packets.tcp_connections import Piece
+from listenctl.protocol.frames.frame_format import apply_mask
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 

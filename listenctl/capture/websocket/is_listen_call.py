@@ -11,8 +11,8 @@ from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.jambonz_messages import UnknownMessage, parse_texts
 from listenctl.protocol.listen_session import Sender
+from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 
-SUBPROTOCOLS = frozenset({"audio.jambonz.org", "audio.drachtio.org"})
 MAX_LOOKED_AT = 65_536
 
 _TEXT = 1
@@ -27,7 +27,7 @@ class Judge:
         self._begun = session.started_midway
         heads = (head for head in (session.request, session.response) if head)
         named = ",".join(head.header("sec-websocket-protocol") for head in heads)
-        if session.subprotocol in SUBPROTOCOLS or SUBPROTOCOLS & {name.strip() for name in named.split(",")}:
+        if not {session.subprotocol, *map(str.strip, named.split(","))}.isdisjoint(SUBPROTOCOLS):
             session.is_listen = True
 
     @property

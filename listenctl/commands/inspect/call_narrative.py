@@ -11,7 +11,7 @@ from listenctl.capture.capture_events import CapturedSession, CaptureEvent, Fram
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Culprit, Severity, Violation
-from listenctl.protocol.frames.client_frame_reader import ControlFrame
+from listenctl.protocol.frames.websocket_messages import ControlFrame
 from listenctl.protocol.listen_session import (
     AudioReceived,
     AudioSent,

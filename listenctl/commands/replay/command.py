@@ -142,7 +142,7 @@ def _play_to_client(
 ) -> int:
     from listenctl.commands.replay.run import run_application
     from listenctl.commands.serve.command import is_loopback
-    from listenctl.net.call_target import basic_authorization
+    from listenctl.protocol.opening_handshake import basic_authorization
     from listenctl.replay.plan import ApplicationPlan
     from listenctl.replay.plan import ReplaySync as PlanSync
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from listenctl.inspection.message_checks.handshake_checks import FoundFault
 from listenctl.inspection.rule_catalogue import Culprit
-from listenctl.protocol.call_metadata import MAX_FRAME_BYTES, CallMetadata
+from listenctl.protocol.call_metadata import MAX_FIRST_TEXT_BYTES, CallMetadata
 
 _RATE_STEP = 8000
 _JAMBONZ = Culprit.JAMBONZ
@@ -30,4 +30,4 @@ def check_first_text(metadata: CallMetadata) -> Iterator[FoundFault]:
 
 
 def _rule_of_damage(metadata: CallMetadata) -> str:
-    return "first-text-cut" if len(metadata.raw) >= MAX_FRAME_BYTES else "first-text-invalid"
+    return "first-text-cut" if len(metadata.raw) >= MAX_FIRST_TEXT_BYTES else "first-text-invalid"

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from listenctl.capture.capture_events import CapturedSession, HttpHead
 from listenctl.events import Report
 from listenctl.inspection.rule_catalogue import Culprit
-
-SUBPROTOCOLS = ("audio.jambonz.org", "audio.drachtio.org")
+from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 
 _KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _STATUS = re.compile(r"HTTP/\d\.\d (\d{3})(?: |$)")

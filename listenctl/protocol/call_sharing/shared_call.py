@@ -33,7 +33,7 @@ from listenctl.protocol.call_sharing.sharing_actions import (
 )
 from listenctl.protocol.call_sharing.stream_rate import StreamRates, stream_rate
 from listenctl.protocol.call_sharing.tool_messages import PREFIX, RefusalReason, Synced, ToolMessageType, ToolRefusal
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, parse_texts
 
 _TOOL_SENDS = (ToolMessageType.ACQUIRE, ToolMessageType.RELEASE, ToolMessageType.SYNC, ToolMessageType.WITHDRAW)

@@ -1,56 +1,26 @@
 """
-Split what is read from a socket into messages: audio in a fast lane, the rest through ``websockets``.
+Read the bytes that a jambonz client sends as messages: audio on a fast path, the rest through ``websockets``.
 
-Nearly every frame of a call is one short, unfragmented, masked binary frame of the same size as the one before. Those
-are cut out in one pass over the read; every other byte goes to the library's sans-I/O parser, so that conformance stays
-the library's. Measured on reads of 25 frames of 320 bytes: 0.34 µs a frame here, 2.6 µs in the library.
+Nearly every frame of a call is a short, unfragmented, masked binary frame of the same size as the one before. Those are
+cut out of each read in one pass; every other byte goes to the library's sans-I/O parser, so that conformance stays the
+library's. Measured on reads of 25 frames of 320 bytes: 0.34 µs a frame here, 2.6 µs in the library.
 """
 
 from collections.abc import Iterator
 from functools import lru_cache
 from struct import Struct
-from typing import NamedTuple
 
 from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # The library runs without its C extension too.
-    from websockets.utils import apply_mask
+from listenctl.protocol.frames.frame_format import FINAL_BINARY, LENGTH_16, MASKED, OPCODES, apply_mask, parse_sizes
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
 
-FINAL_BINARY = 0x80 | Opcode.BINARY
-MASKED = 0x80
-LENGTH_16 = 126
 # Longer frames (the burst after a stall) are rare and arrive in many reads; the library collects those without copying
-# what is there already at every read.
+# what it has at every read.
 MAX_FAST_PAYLOAD = 32 * 1024
-# Frames looked at in one pass. Without a limit a stream whose sizes alternate would be looked at whole for each frame.
+# Frames examined in one pass. Without a limit, a stream of alternating sizes would be examined whole for each frame.
 MAX_RUN = 64
-OPCODES = frozenset(Opcode)
-
-
-class BinaryMessages(NamedTuple):
-    """Payload of one or more binary messages in a row, all ``message_bytes`` long."""
-
-    data: bytes
-    message_bytes: int
-    messages: int
-
-
-class TextMessage(NamedTuple):
-    """One text message, not yet decoded: what jambonz sends is not always UTF-8 (protocol.md 2.6)."""
-
-    data: bytes
-
-
-class ControlFrame(NamedTuple):
-    """A close, ping or pong frame; the library has answered it already."""
-
-    frame: Frame
-
-
-ReceivedMessage = BinaryMessages | TextMessage | ControlFrame
 
 
 @lru_cache(maxsize=64)
@@ -74,8 +44,8 @@ class ClientFrameReader:
         self._protocol = protocol
         self._max_fast = min(max_size, MAX_FAST_PAYLOAD)
         self._rest = b""
-        self._owed = 0  # bytes of a frame that the library has begun and not seen the end of
-        self._message: bytearray | None = None  # a fragmented message, joined at once: empty fragments cost nothing
+        self._owed = 0  # bytes missing of a frame that the library has begun
+        self._message: bytearray | None = None  # a fragmented message so far; empty fragments cost no memory
         self._opcode = Opcode.BINARY
         self.used_library = False
         """Whether the last ``receive_data`` left anything to the library, which may then have something to send."""
@@ -90,7 +60,7 @@ class ClientFrameReader:
         at = 0
         while at < len(data):
             taken = 0
-            if not self._owed and self._message is None and data[at] == FINAL_BINARY and not self._lane_ended():
+            if not self._owed and self._message is None and data[at] == FINAL_BINARY and not self._stream_ended():
                 taken = self._take_audio(data, at, messages)
             taken = taken or self._take_other(data, at, messages)
             if not taken:
@@ -100,24 +70,24 @@ class ClientFrameReader:
         return messages
 
     def receive_eof(self) -> None:
-        """Hand the library what is left and the end of the stream, so that it fails as it would alone."""
+        """Pass the rest and the end of the stream to the library, so that it fails as it would alone."""
         if self._rest:
             self._protocol.receive_data(self._rest)
             self._rest = b""
         self._protocol.receive_eof()
 
-    def _lane_ended(self) -> bool:
-        # Once the library has failed or seen the close it hangs up and discards all that follows, and so must we.
+    def _stream_ended(self) -> bool:
+        # After a failure or a Close the library discards everything, and so must the fast path.
         return self._protocol.eof_sent
 
     def _take_audio(self, data: bytes, at: int, messages: list[ReceivedMessage]) -> int:
-        """Unmask the run of equal binary frames at ``at``; return its bytes, 0 when there is none to take here."""
+        """Unmask the run of equal binary frames at ``at``; return its bytes, 0 if there is none."""
         if len(data) - at < 4:
             return 0
         payload_bytes, header_bytes = data[at + 1] - MASKED, 2
         if payload_bytes == LENGTH_16:
             payload_bytes, header_bytes = data[at + 2] << 8 | data[at + 3], 4
-        # An empty message is a signal (protocol.md 13), not audio, so it goes the other way; so do unmasked frames.
+        # An empty message is a signal (listenctl-protocol(7) 13); it and unmasked frames go through the library.
         if not 0 < payload_bytes <= self._max_fast or data[at + 1] > MASKED + LENGTH_16:
             return 0
         frame_bytes = header_bytes + 4 + payload_bytes
@@ -128,21 +98,21 @@ class ClientFrameReader:
         headers, masks, payloads = zip(*frames, strict=True)
         if headers.count(headers[0]) != count:
             count = next(index for index, header in enumerate(headers) if header != headers[0])
-        # map ends with the shorter list, so frames after another header are left alone.
+        # map ends with the shorter list, so frames after a different header stay.
         unmasked = b"".join(map(apply_mask, payloads[:count], masks))
         messages.append(BinaryMessages(unmasked, payload_bytes, count))
         return count * frame_bytes
 
     def _take_other(self, data: bytes, at: int, messages: list[ReceivedMessage]) -> int:
-        """Hand one frame, or what is there of it, to the library; return the bytes taken, 0 to wait for more."""
-        if self._lane_ended():
+        """Pass one frame, or its part so far, to the library; return the bytes taken, 0 to wait for more."""
+        if self._stream_ended():
             taken = len(data) - at
         elif self._owed:
             taken = min(self._owed, len(data) - at)
             self._owed -= taken
         else:
             frame_bytes = _frame_bytes(data, at)
-            if frame_bytes is None or self._waits_for_lane(data, at, frame_bytes):
+            if frame_bytes is None or self._waits_for_fast_path(data, at, frame_bytes):
                 return 0
             taken = min(frame_bytes, len(data) - at)
             self._owed = frame_bytes - taken
@@ -153,8 +123,8 @@ class ClientFrameReader:
             messages.extend(self._assemble(event))
         return taken
 
-    def _waits_for_lane(self, data: bytes, at: int, frame_bytes: int) -> bool:
-        """Tell whether the frame at ``at`` is one for the fast lane that is only not complete yet."""
+    def _waits_for_fast_path(self, data: bytes, at: int, frame_bytes: int) -> bool:
+        """Return whether the frame at ``at`` belongs on the fast path and is only incomplete."""
         return (
             data[at] == FINAL_BINARY
             and data[at + 1] > MASKED
@@ -177,18 +147,13 @@ class ClientFrameReader:
 
 def _frame_bytes(data: bytes, at: int) -> int | None:
     """
-    Return the length of the frame at ``at``, or None when its header isn't complete.
+    Return the bytes of the frame at ``at``, None until they are known.
 
-    Of a frame that the library refuses by its header alone that header is all, since it reads no further either.
+    The library refuses some frames by their first two bytes and reads no further; those are two bytes long here.
     """
     if len(data) - at < 2:
         return None
     if data[at] & 0x0F not in OPCODES or not data[at + 1] & MASKED:
         return 2
-    length, header_bytes = data[at + 1] & 0x7F, 2
-    if length >= LENGTH_16:
-        header_bytes = 4 if length == LENGTH_16 else 10
-        if len(data) - at < header_bytes:
-            return None
-        length = int.from_bytes(data[at + 2 : at + header_bytes], "big")
-    return header_bytes + 4 + length
+    sizes = parse_sizes(data, at)
+    return sizes and sum(sizes)

@@ -1,9 +1,9 @@
 """
-What a server sends, as messages: short whole frames in a fast lane, the rest through ``websockets``.
+Read the bytes that a server sends as messages: short whole frames on a fast path, the rest through ``websockets``.
 
-A server's frames aren't masked, so one that is there in one piece is cut out of the read. The others (long ones, those
-that a read ends in, fragments, pings) go to the library's sans-I/O parser. How jambonz ends a connection, on a Close or
-on a faulty frame, is its own and not the library's (protocol.md 13).
+A server's frames aren't masked, so a complete one is cut out of the read. The others (long or incomplete ones,
+fragments, pings) go to the library's sans-I/O parser. How the connection ends on a Close or a faulty frame follows
+jambonz, not the library (listenctl-protocol(7) 13).
 """
 
 from typing import NamedTuple
@@ -12,23 +12,25 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side
 
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-"""jambonz takes any size (9.6 MB was tried); a limit is needed against a server that never ends its message."""
+from listenctl.protocol.frames.frame_format import (
+    CONTROL,
+    FIN,
+    FINAL_BINARY,
+    FINAL_TEXT,
+    LENGTH_16,
+    MASKED,
+    MAX_CONTROL_BYTES,
+    OPCODES,
+    RESERVED,
+    parse_sizes,
+)
+from listenctl.protocol.frames.websocket_messages import MAX_MESSAGE_BYTES
 
-_FIN = 0x80
-_RESERVED = 0x70
-_CONTROL = 0x08
-_MASKED = 0x80
-_LENGTH_16 = 126
-_MAX_CONTROL_BYTES = 125
-_WHOLE_TEXT = _FIN | Opcode.TEXT
-_WHOLE_BINARY = _FIN | Opcode.BINARY
 _PROTOCOL_ERROR = b"\x03\xea"
-_OPCODES = frozenset(Opcode)
 
 
 class ServerMessage(NamedTuple):
-    """One text or binary message, as it came: a text need not be UTF-8."""
+    """One text or binary message; a text need not be UTF-8."""
 
     is_text: bool
     data: bytes
@@ -36,20 +38,20 @@ class ServerMessage(NamedTuple):
 
 
 class PongReply(NamedTuple):
-    """The answer to a ping: a masked frame, to be sent at once."""
+    """The masked frame that answers a ping, to be sent at once."""
 
     frame: bytes
 
 
 class ServerStreamEnd(NamedTuple):
     """
-    The end of the stream: a Close, or a fault; what follows it is not looked at.
+    The end of the stream: a Close or a fault; everything after it is ignored.
 
     Attributes:
         answer: the masked Close to send before the connection ends; empty where jambonz drops it without one.
         is_close: whether the server sent a Close, valid or not.
-        code: that of the server's Close, or of the one that a fault is answered with; None where there is none.
-        fault: what was wrong; empty after a proper Close.
+        code: of the server's Close, or of the Close that answers a fault; None without one.
+        fault: what was wrong; empty after a valid Close.
     """
 
     answer: bytes
@@ -63,21 +65,21 @@ ServerEvent = ServerMessage | PongReply | ServerStreamEnd
 
 
 class ServerFrameReader:
-    """Cut a stream of server frames into events, in order, whatever the cuts between reads."""
+    """Cut a server's stream into events."""
 
     __slots__ = ("_ended", "_max_size", "_message", "_opcode", "_owed", "_protocol", "_rest")
 
     def __init__(self, max_size: int = MAX_MESSAGE_BYTES) -> None:
         self._protocol = Protocol(Side.CLIENT, max_size=max_size)
         self._max_size = max_size
-        self._rest = b""  # the begin of a header or of a Close
-        self._owed = 0  # bytes of a frame that the library has begun and not seen the end of
-        self._message: bytearray | None = None  # a fragmented message, joined at once: empty fragments cost nothing
+        self._rest = b""  # part of a header or of a Close
+        self._owed = 0  # bytes missing of a frame that the library has begun
+        self._message: bytearray | None = None  # a fragmented message so far; empty fragments cost no memory
         self._opcode = Opcode.BINARY
         self._ended = False
 
     def receive_data(self, data: bytes) -> list[ServerEvent]:
-        """Return what is complete after receiving ``data``."""
+        """Return the events that ``data`` completes."""
         if self._rest:
             data = self._rest + data
             self._rest = b""
@@ -95,41 +97,46 @@ class ServerFrameReader:
         return events
 
     def _take_other(self, data: bytes, at: int, events: list[ServerEvent]) -> int:
-        """Take one frame, or what is there of it; return its bytes, 0 to wait for more."""
+        """Take one frame, or its part so far; return the bytes taken, 0 to wait for more."""
         if not self._owed:
             if len(data) - at < 2:
                 return 0
-            if ended := self._condemn(data[at], data[at + 1]):
+            if ended := self._check_header(data[at], data[at + 1]):
                 return self._end(ended, events)
-            frame_bytes = _frame_bytes(data, at)
-            if not frame_bytes:
+            sizes = parse_sizes(data, at)
+            if sizes is None:
                 return 0
-            if data[at] == _FIN | Opcode.CLOSE:
+            frame_bytes = sum(sizes)
+            if data[at] == FIN | Opcode.CLOSE:
                 payload = data[at + 2 : at + frame_bytes]
                 return self._end(_close(payload), events) if len(payload) == frame_bytes - 2 else 0
             self._owed = frame_bytes
         taken = min(self._owed, len(data) - at)
         self._owed -= taken
-        self._consult(data[at : at + taken], events)
+        self._pass_to_library(data[at : at + taken], events)
         return taken
 
-    def _condemn(self, first: int, second: int) -> ServerStreamEnd | None:
-        """Return the end that two bytes of a header bring; the library would wait for the payload first."""
+    def _check_header(self, first: int, second: int) -> ServerStreamEnd | None:
+        """Return the end if a header's first two bytes are invalid; the library would wait for the payload first."""
         opcode = first & 0x0F
         fault = ""
-        if first & _RESERVED:
+        if first & RESERVED:
             fault = "a frame with reserved bits"
-        elif opcode not in _OPCODES:
+        elif opcode not in OPCODES:
             fault = f"a frame with the reserved opcode {opcode}"
-        elif second & _MASKED:
-            return ServerStreamEnd(_closing(_PROTOCOL_ERROR), False, 1002, "", "a masked frame")
-        elif opcode & _CONTROL and (not first & _FIN or second > _MAX_CONTROL_BYTES):
+        elif second & MASKED:
+            return ServerStreamEnd(_close_answer(_PROTOCOL_ERROR), False, 1002, "", "a masked frame")
+        elif opcode & CONTROL and (not first & FIN or second > MAX_CONTROL_BYTES):
             fault = "a control frame that is fragmented or too long"
-        elif not opcode & _CONTROL and (opcode == Opcode.CONT) == (self._message is None):
-            fault = "a continuation of nothing" if opcode == Opcode.CONT else "a message inside a fragmented one"
+        elif not opcode & CONTROL and (opcode == Opcode.CONT) == (self._message is None):
+            fault = (
+                "a continuation frame without a message"
+                if opcode == Opcode.CONT
+                else "a message inside a fragmented one"
+            )
         return ServerStreamEnd(b"", False, None, "", fault) if fault else None
 
-    def _consult(self, data: bytes, events: list[ServerEvent]) -> None:
+    def _pass_to_library(self, data: bytes, events: list[ServerEvent]) -> None:
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             assert isinstance(event, Frame)
@@ -137,14 +144,14 @@ class ServerFrameReader:
         answers = self._protocol.data_to_send()
         if self._protocol.parser_exc is not None:
             self._end(
-                ServerStreamEnd(b"", False, None, "", f"a message that can't be taken: {self._protocol.parser_exc}"),
+                ServerStreamEnd(b"", False, None, "", f"an invalid message: {self._protocol.parser_exc}"),
                 events,
             )
         else:
             events.extend(map(PongReply, answers))
 
     def _assemble(self, frame: Frame, events: list[ServerEvent]) -> None:
-        if frame.opcode & _CONTROL:
+        if frame.opcode & CONTROL:
             return
         fragmented = not frame.fin or frame.opcode is Opcode.CONT
         if not fragmented:
@@ -164,45 +171,36 @@ class ServerFrameReader:
 
 
 def _take_whole(data: bytes, at: int, events: list[ServerEvent], max_size: int) -> int:
-    """Cut out the unfragmented messages at ``at``; return their bytes, 0 when there is none to take here."""
+    """Cut out the complete unfragmented messages at ``at``; return their bytes, 0 if there is none."""
     start, end = at, len(data)
     while end - at >= 2:
         first, length, body = data[at], data[at + 1], at + 2
-        if length == _LENGTH_16 and end - at >= 4:
+        if length == LENGTH_16 and end - at >= 4:
             length, body = data[at + 2] << 8 | data[at + 3], at + 4
-        elif length >= _LENGTH_16:
+        elif length >= LENGTH_16:
             break
-        if (first != _WHOLE_BINARY and first != _WHOLE_TEXT) or body + length > end or length > max_size:
+        if (first != FINAL_BINARY and first != FINAL_TEXT) or body + length > end or length > max_size:
             break
-        events.append(ServerMessage(first == _WHOLE_TEXT, data[body : body + length], False))
+        events.append(ServerMessage(first == FINAL_TEXT, data[body : body + length], False))
         at = body + length
     return at - start
 
 
-def _frame_bytes(data: bytes, at: int) -> int:
-    """Return the length of the unmasked frame at ``at``, or 0 when its header isn't complete."""
-    length, header_bytes = data[at + 1], 2
-    if length >= _LENGTH_16:
-        header_bytes = 4 if length == _LENGTH_16 else 10
-        if len(data) - at < header_bytes:
-            return 0
-        length = int.from_bytes(data[at + 2 : at + header_bytes], "big")
-    return header_bytes + length
-
-
 def _close(payload: bytes) -> ServerStreamEnd:
-    """Return how jambonz answers a Close: with the same, but for an invalid code or half of one (protocol.md 13)."""
+    """Return how jambonz answers a Close: it echoes it unless the code is invalid (listenctl-protocol(7) 13)."""
     if not payload:
-        return ServerStreamEnd(_closing(b""), True, None, "", "")
+        return ServerStreamEnd(_close_answer(b""), True, None, "", "")
     if len(payload) == 1:
-        return ServerStreamEnd(_closing(b""), True, None, "", "a Close of one byte")
+        return ServerStreamEnd(_close_answer(b""), True, None, "", "a Close of one byte")
     code, reason = int.from_bytes(payload[:2], "big"), payload[2:].decode(errors="replace")
     try:
         Close(code, "").check()
     except ProtocolError:
-        return ServerStreamEnd(_closing(_PROTOCOL_ERROR), True, code, reason, f"a Close with the invalid code {code}")
-    return ServerStreamEnd(_closing(payload), True, code, reason, "")
+        return ServerStreamEnd(
+            _close_answer(_PROTOCOL_ERROR), True, code, reason, f"a Close with the invalid code {code}"
+        )
+    return ServerStreamEnd(_close_answer(payload), True, code, reason, "")
 
 
-def _closing(payload: bytes) -> bytes:
+def _close_answer(payload: bytes) -> bytes:
     return Frame(Opcode.CLOSE, payload).serialize(mask=True)

@@ -12,7 +12,7 @@ from functools import partial
 from types import MappingProxyType
 
 from listenctl.protocol import peer_json
-from listenctl.protocol.call_metadata import MAX_FRAME_BYTES
+from listenctl.protocol.call_metadata import MAX_FIRST_TEXT_BYTES
 from listenctl.protocol.jambonz_model.profiles import CURRENT, OLD, Profile
 
 _TOKEN = re.compile(r"\\.|[^\\'|]+|.", re.DOTALL)
@@ -108,15 +108,15 @@ def first_text(fields: Mapping[str, object], profile: Profile) -> bytes:
     if profile.name not in (CURRENT.name, OLD.name):
         return _stringify(fields).encode()
     protected = fields if profile.name == OLD.name else _protect(fields)
-    return pass_argument(_stringify(protected)).encode()[:MAX_FRAME_BYTES]
+    return pass_argument(_stringify(protected)).encode()[:MAX_FIRST_TEXT_BYTES]
 
 
 def describe_damage(raw: bytes) -> str | None:
     """Return a sentence on why a first text is no JSON object and how to avoid that; None if it is one."""
     if _is_object(raw):
         return None
-    if len(raw) >= MAX_FRAME_BYTES:
-        return f"the first text is cut at {MAX_FRAME_BYTES} bytes, which makes it invalid JSON; send less metadata"
+    if len(raw) >= MAX_FIRST_TEXT_BYTES:
+        return f"the first text is cut at {MAX_FIRST_TEXT_BYTES} bytes, which makes it invalid JSON; send less metadata"
     if raw.endswith(b"'"):
         return "an apostrophe moved to the end of the first text, which makes it invalid JSON; keep it out of metadata"
     if raw.startswith(b"{") and raw.endswith(b"}"):
@@ -236,9 +236,9 @@ def _add(frame: bytes, member: bytes, *, stray: bytes = b"") -> bytes:
 def _cut(frame: bytes) -> bytes:
     """Make ``frame`` too long and cut it where jambonz does, inside a character if there is room for one."""
     head = _add(frame, b'"padding":"')[:-1]
-    odd = b"x" * ((MAX_FRAME_BYTES - len(head) + 1) % 2)
-    padding = "ä".encode() * MAX_FRAME_BYTES
-    return (head + odd + padding)[:MAX_FRAME_BYTES]
+    odd = b"x" * ((MAX_FIRST_TEXT_BYTES - len(head) + 1) % 2)
+    padding = "ä".encode() * MAX_FIRST_TEXT_BYTES
+    return (head + odd + padding)[:MAX_FIRST_TEXT_BYTES]
 
 
 BROKEN_FIRST_TEXTS: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(

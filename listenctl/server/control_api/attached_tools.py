@@ -18,7 +18,7 @@ from listenctl.protocol.call_sharing.sharing_actions import (
 )
 from listenctl.protocol.call_sharing.stream_rate import StreamRate, rate_in
 from listenctl.protocol.call_sharing.tool_messages import PREFIX, RefusalReason, ToolRefusal
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 
 MAX_UNSENT = 4 * 1024 * 1024
 """Bytes that may wait for jambonz to read them; what tools send beyond that waits in turn, or is refused."""

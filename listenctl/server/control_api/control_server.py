@@ -23,15 +23,16 @@ from listenctl.events import VERSION, Report, json_line, timestamp
 from listenctl.protocol import peer_json
 from listenctl.protocol.call_names import find_named_calls
 from listenctl.protocol.call_sharing.stream_rate import rate_in
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.listen_session import MessageReceived
+from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import CALL_ENDED
 from listenctl.server.control_api.tool_sender import FAREWELL, MAX_WAITING, ToolConnection, ToolSender
 from listenctl.server.server import ListenServer
-from listenctl.server.server_handshake import SUBPROTOCOLS, HandshakeRefusal
+from listenctl.server.server_handshake import HandshakeRefusal
 
 MAX_MESSAGE = 32 * 1024 * 1024
 """Bytes of one message of a tool: 12 minutes of audio in a clip."""

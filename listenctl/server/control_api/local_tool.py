@@ -6,7 +6,7 @@ from collections import deque
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice, Synced, ToolMessageType
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import AttachedTools
 

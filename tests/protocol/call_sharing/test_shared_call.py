@@ -13,7 +13,7 @@ from listenctl.protocol.call_sharing.sharing_actions import (
     TextToJambonz,
     TextToTool,
 )
-from listenctl.protocol.frames.client_frame_reader import TextMessage
+from listenctl.protocol.frames.websocket_messages import TextMessage
 from listenctl.protocol.jambonz_messages import Mark, parse_texts
 from tests.helpers.playout import play, tone
 from tests.protocol.test_peer_json import JSON

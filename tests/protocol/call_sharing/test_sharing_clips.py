@@ -8,7 +8,7 @@ from listenctl.protocol.call_sharing.clip_queue import MAX_AT_JAMBONZ, MAX_WAITI
 from listenctl.protocol.call_sharing.shared_call import SharedCall
 from listenctl.protocol.call_sharing.sharing_actions import RefuseTool, TextToJambonz, TextToTool
 from listenctl.protocol.call_sharing.tool_messages import Synced
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import PlayDone
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
 from listenctl.protocol.jambonz_model.profiles import OLD, PROFILES, Profile

@@ -15,7 +15,7 @@ from listenctl.protocol.call_sharing.sharing_actions import (
     TextToJambonz,
     TextToTool,
 )
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from tests.helpers.clock import FakeClock
 from tests.helpers.playout import tone
 from tests.protocol.call_sharing.test_sharing_clips import (

@@ -17,7 +17,7 @@ from listenctl.protocol.call_sharing.sharing_actions import (
     TextToJambonz,
     TextToTool,
 )
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import Mark, PlayDone, parse_texts
 from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, PROFILES, Profile

@@ -4,7 +4,7 @@ import json
 
 from listenctl.protocol.call_sharing.sharing_actions import AudioToJambonz, TextToJambonz, TextToTool
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ToolMessageType, ToolRefusal
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from tests.protocol.call_sharing.test_shared_call import reason, shared
 
 ACQUIRE = TextMessage(b'{"type":"listenctl:acquire"}')

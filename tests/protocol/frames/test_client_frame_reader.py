@@ -12,13 +12,8 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 import listenctl.protocol.frames.client_frame_reader as splitter_module
-from listenctl.protocol.frames.client_frame_reader import (
-    BinaryMessages,
-    ClientFrameReader,
-    ControlFrame,
-    ReceivedMessage,
-    TextMessage,
-)
+from listenctl.protocol.frames.client_frame_reader import ClientFrameReader
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
 from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, binary, close, frame, text
 
 MAX_SIZE = 70_000

@@ -222,5 +222,5 @@ def test_a_message_without_end_is_refused() -> None:
     (end,) = frames.receive_data(said(CONTINUATION, bytes(600)))
 
     assert isinstance(end, ServerStreamEnd)
-    assert end.fault.startswith("a message that can't be taken: ")
+    assert end.fault.startswith("an invalid message: ")
     assert end.answer == b""

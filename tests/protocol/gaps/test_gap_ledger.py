@@ -7,7 +7,8 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, ClientFrameReader
+from listenctl.protocol.frames.client_frame_reader import ClientFrameReader
+from listenctl.protocol.frames.websocket_messages import BinaryMessages
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind, GapLedger
 from tests.helpers.arrivals import (
     FRAME,

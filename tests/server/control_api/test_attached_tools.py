@@ -8,7 +8,7 @@ import pytest
 
 from listenctl.protocol.call_sharing.clip_queue import MAX_AT_JAMBONZ, PATIENCE
 from listenctl.protocol.call_sharing.stream_rate import StreamRate
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.server.control_api import attached_tools as module
 from listenctl.server.control_api.attached_tools import MAX_UNSENT, AttachedTools
 from tests.helpers.playout import play, tone

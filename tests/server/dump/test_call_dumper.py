@@ -10,7 +10,7 @@ import pytest
 
 from listenctl.capture.formats.write_dump import DumpEnd
 from listenctl.errors import UsageError
-from listenctl.protocol.frames.client_frame_reader import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.listen_session import Sender
 from listenctl.server.dump import call_dumper as dumping
 from listenctl.server.dump.call_dumper import check_folder

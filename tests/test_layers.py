@@ -147,7 +147,7 @@ def test_every_module_belongs_to_a_layer() -> None:
         ("listenctl.live_client.control_client", "from listenctl import server"),
         ("listenctl.terminal.screen", "from listenctl.commands import serve"),
         (
-            "listenctl.capture.packets.pcap",
+            "listenctl.capture.packets.read_pcap",
             "if TYPE_CHECKING:\n    from listenctl.server.calls.live_call_log import Call",
         ),
         ("listenctl.protocol.listen_session", "import time"),

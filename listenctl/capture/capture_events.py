@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from websockets.frames import Opcode
 
-from listenctl.capture.packets.packet_batches import Notice
-from listenctl.capture.packets.tcp_connections import Ending
+from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 
@@ -67,7 +67,7 @@ class SessionOpened(NamedTuple):
     session: CapturedSession
 
 
-class FrameSeen(NamedTuple):
+class CapturedFrame(NamedTuple):
     """A frame, decompressed if it was compressed; ``packet`` is the number of the packet that completed it."""
 
     at: float
@@ -77,7 +77,7 @@ class FrameSeen(NamedTuple):
     packet: int | None
 
 
-class AudioSeen(NamedTuple):
+class CapturedAudio(NamedTuple):
     """
     Several binary messages of jambonz in a row, each one frame of ``size`` bytes, and nothing else of their session.
 
@@ -90,11 +90,11 @@ class AudioSeen(NamedTuple):
     size: int
     data: bytes
 
-    def frame(self, number: int) -> FrameSeen:
+    def frame(self, number: int) -> CapturedFrame:
         """Return one of them, counted from 0."""
         payload = self.data[number * self.size : (number + 1) * self.size]
         frame = RawFrame(True, 0, int(Opcode.BINARY), True, payload)
-        return FrameSeen(self.times[number], self.session, Sender.JAMBONZ, frame, self.packets[number])
+        return CapturedFrame(self.times[number], self.session, Sender.JAMBONZ, frame, self.packets[number])
 
 
 class FramesLost(NamedTuple):
@@ -118,7 +118,7 @@ class SessionClosed(NamedTuple):
     at: float
     session: CapturedSession
     sender: Sender | None
-    how: Ending | str
+    how: StreamEnding | str
 
 
-CaptureEvent = SessionOpened | FrameSeen | AudioSeen | FramesLost | SessionClosed | Notice
+CaptureEvent = SessionOpened | CapturedFrame | CapturedAudio | FramesLost | SessionClosed | CaptureNotice

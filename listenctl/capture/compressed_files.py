@@ -12,7 +12,7 @@ from enum import Enum, auto
 from io import FileIO
 from itertools import chain
 
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.errors import ListenctlError, UsageError
 
 LONGEST_HEADER = 18
@@ -33,15 +33,15 @@ class _Due(Enum):
     """Something that can't be told apart."""
 
 
-def cut_blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def split_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield all that there is, in frame headers, blocks and checksums."""
-    cutter = _Cutter()
+    cutter = _ZstdSplitter()
     for chunk in chunks:
         yield from cutter.feed(chunk)
     yield cutter.begun
 
 
-class _Cutter:
+class _ZstdSplitter:
     """
     Follow frames through their parts.
 
@@ -122,17 +122,17 @@ _STDIN = 0
 
 
 @dataclass(slots=True)
-class OpenFile:
+class CaptureFile:
     """A file that is being read: ``start`` says what it is, ``chunks`` has all of it, the start included."""
 
     name: str
     start: bytes
     chunks: Iterator[bytes]
-    notices: list[Notice] = field(default_factory=list)
+    notices: list[CaptureNotice] = field(default_factory=list)
     """What was wrong with its compression; complete at the end of the chunks."""
 
 
-def open_file(name: str) -> OpenFile:
+def open_capture_file(name: str) -> CaptureFile:
     """
     Open a file, or stdin for ``-``, and decompress it if need be.
 
@@ -140,14 +140,14 @@ def open_file(name: str) -> OpenFile:
         UsageError: it can't be read.
         ListenctlError: it is compressed with zstd, and the package for that is missing.
     """
-    notices: list[Notice] = []
+    notices: list[CaptureNotice] = []
     start, chunks = _peek(_read(name), len(_ZSTD))
     if start.startswith(_GZIP):
         chunks = _gunzip(chunks, notices)
     elif start.startswith(_ZSTD):
         chunks = _unzstd(chunks, notices, name)
     start, chunks = _peek(chunks, START)
-    return OpenFile(name, start, chunks, notices)
+    return CaptureFile(name, start, chunks, notices)
 
 
 def _read(name: str) -> Iterator[bytes]:
@@ -171,7 +171,7 @@ def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
     return start, chain([start], chunks) if start else chunks
 
 
-def _gunzip(chunks: Iterator[bytes], notices: list[Notice]) -> Iterator[bytes]:
+def _gunzip(chunks: Iterator[bytes], notices: list[CaptureNotice]) -> Iterator[bytes]:
     """Decompress all members of a gzip file, as far as they go."""
     count = 0
     inflate = before = zlib.decompressobj(wbits=31)
@@ -207,7 +207,7 @@ def _inflated_until_it_fails(inflate: "zlib._Decompress", data: bytes) -> Iterat
         return
 
 
-def _unzstd(chunks: Iterator[bytes], notices: list[Notice], name: str) -> Iterator[bytes]:
+def _unzstd(chunks: Iterator[bytes], notices: list[CaptureNotice], name: str) -> Iterator[bytes]:
     """Decompress all frames of a zstd file, as far as they go."""
     try:
         import zstandard
@@ -216,7 +216,7 @@ def _unzstd(chunks: Iterator[bytes], notices: list[Notice], name: str) -> Iterat
     count = 0
     frame = zstandard.ZstdDecompressor().decompressobj()
     try:
-        for piece in cut_blocks(chunks):
+        for piece in split_zstd(chunks):
             left = piece
             while left:
                 if frame.eof:
@@ -233,11 +233,11 @@ def _unzstd(chunks: Iterator[bytes], notices: list[Notice], name: str) -> Iterat
         notices.append(_cut(count, "zstd"))
 
 
-def _damaged(count: int, how: str, detail: str) -> Notice:
-    return Notice(
+def _damaged(count: int, how: str, detail: str) -> CaptureNotice:
+    return CaptureNotice(
         f"byte {count}", f"the {how} compression is damaged from here on ({detail}); what is before it is used"
     )
 
 
-def _cut(count: int, how: str) -> Notice:
-    return Notice(f"byte {count}", f"the {how} file ends too early; what is there is used")
+def _cut(count: int, how: str) -> CaptureNotice:
+    return CaptureNotice(f"byte {count}", f"the {how} file ends too early; what is there is used")

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from itertools import chain, count
 
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.compressed_files import OpenFile, open_file
-from listenctl.capture.formats.dump_sessions import read_dumped
+from listenctl.capture.compressed_files import CaptureFile, open_capture_file
+from listenctl.capture.formats.dump_sessions import read_dump_sessions
 from listenctl.capture.formats.read_har import read_har
 from listenctl.capture.formats.read_recording import parse_sidecar, read_recording, sidecar_of
-from listenctl.capture.packets.packet_batches import Batch, Notice, Secrets
-from listenctl.capture.packets.pcap import MAGICS, read_pcap
-from listenctl.capture.packets.pcapng import read_pcapng
+from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecrets, PacketBatch
+from listenctl.capture.packets.read_pcap import MAGICS, read_pcap
+from listenctl.capture.packets.read_pcapng import read_pcapng
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.capture.websocket.websocket_sessions import read_sessions
+from listenctl.capture.websocket.websocket_sessions import read_websocket_sessions
 from listenctl.errors import UsageError
 
 READ = "pcap, pcapng, a dump, HAR, or a recording with its sidecar"
@@ -60,17 +60,21 @@ def read_capture(
     """
     keylog = KeyLog() if keylog is None else keylog
     numbers = count(1) if numbers is None else numbers
-    file = open_file(path)
+    file = open_capture_file(path)
     start = file.start.removeprefix(_BOM)
     if is_capture(start):
-        return chain.from_iterable(read_sessions(read_packets(file), path, keylog, numbers, runs=runs))
+        return chain.from_iterable(read_websocket_sessions(read_packets(file), path, keylog, numbers, runs=runs))
     if _DUMP.match(start):
-        return read_dumped(file, numbers)
+        return read_dump_sessions(file, numbers)
     if _HAR.match(start):
         return read_har(file, numbers)
     if _JSON.match(start) and (sidecar := parse_sidecar(file)):
         return read_recording(path, sidecar, numbers)
-    if _SOUND.match(start) and (beside := sidecar_of(path)) and (sidecar := parse_sidecar(open_file(str(beside)))):
+    if (
+        _SOUND.match(start)
+        and (beside := sidecar_of(path))
+        and (sidecar := parse_sidecar(open_capture_file(str(beside))))
+    ):
         return read_recording(str(beside), sidecar, numbers)
     raise UsageError(f"{path}: is {_kind(start)}; name a capture: {READ}")
 
@@ -80,7 +84,7 @@ def is_capture(start: bytes) -> bool:
     return start[:4] in MAGICS or start.startswith(_PCAPNG)
 
 
-def read_packets(file: OpenFile) -> Iterator[Batch | Notice | Secrets]:
+def read_packets(file: CaptureFile) -> Iterator[PacketBatch | CaptureNotice | EmbeddedSecrets]:
     """Yield what a capture of packets holds, then what was wrong with its compression."""
     yield from (read_pcap if file.start[:4] in MAGICS else read_pcapng)(file.chunks)
     yield from file.notices

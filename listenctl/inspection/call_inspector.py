@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from websockets.frames import Opcode
 
-from listenctl.capture.capture_events import AudioSeen, CapturedSession, FrameSeen, FramesLost, SessionClosed
+from listenctl.capture.capture_events import CapturedAudio, CapturedFrame, CapturedSession, FramesLost, SessionClosed
 from listenctl.inspection.call_observers import AudioRun, CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.message_checks.application_message_checks import ApplicationMessageChecks
@@ -95,11 +95,11 @@ class CallInspector:
         """Whether neither side can say anything more."""
         return self._closing.over
 
-    def feed(self, event: FrameSeen | AudioSeen | FramesLost | SessionClosed) -> None:
+    def feed(self, event: CapturedFrame | CapturedAudio | FramesLost | SessionClosed) -> None:
         """Take what happens next."""
-        if isinstance(event, FrameSeen):
+        if isinstance(event, CapturedFrame):
             self._see(event)
-        elif isinstance(event, AudioSeen):
+        elif isinstance(event, CapturedAudio):
             self._see_audio(event)
         elif isinstance(event, FramesLost):
             self._lose(event)
@@ -127,7 +127,7 @@ class CallInspector:
             observer.on_finished(self.session, report)
         return report
 
-    def _see(self, event: FrameSeen) -> None:
+    def _see(self, event: CapturedFrame) -> None:
         at, session, sender, frame, packet = event
         timeline = self._timeline
         for entry in timeline.advance_to(at - session.began):
@@ -148,7 +148,7 @@ class CallInspector:
         self._received.audio(at, audio.data)
         self._application.tick(at)
 
-    def _see_audio(self, audio: AudioSeen) -> None:
+    def _see_audio(self, audio: CapturedAudio) -> None:
         """Take what is as it should be all at once, and the rest frame by frame."""
         times = [at - self.session.began for at in audio.times]
         done = 0

@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass, field
 
-from listenctl.capture.compressed_files import open_file
-from listenctl.capture.packets.packet_batches import Batch
-from listenctl.capture.packets.tcp_connections import Connection, Piece
-from listenctl.capture.packets.tcp_streams import StreamReader
+from listenctl.capture.compressed_files import open_capture_file
+from listenctl.capture.packets.packet_batches import PacketBatch
+from listenctl.capture.packets.tcp_events import TcpConnection, TcpData
+from listenctl.capture.packets.tcp_streams import TcpReader
 from listenctl.capture.read_capture import is_capture, read_packets
 
 _HTTP = re.compile(rb"[A-Z]{3,10} \S+ HTTP/1\.|HTTP/1\.\d \d\d\d")
@@ -30,17 +30,17 @@ def count_contents(path: str) -> CaptureContents | None:
     Raises:
         UsageError: it can't be read.
     """
-    file = open_file(path)
+    file = open_capture_file(path)
     if not is_capture(file.start):
         return None
-    census, reader = CaptureContents(), StreamReader()
-    kinds: dict[Connection, str] = {}
+    census, reader = CaptureContents(), TcpReader()
+    kinds: dict[TcpConnection, str] = {}
     for found in read_packets(file):
-        if not isinstance(found, Batch):
+        if not isinstance(found, PacketBatch):
             continue
         census.packets += len(found.records)
         for event in reader.feed(found):
-            if isinstance(event, Piece) and event.stream.connection not in kinds:
+            if isinstance(event, TcpData) and event.stream.connection not in kinds:
                 kinds[event.stream.connection] = _kind(event.data)
     for kind in kinds.values():
         census.kinds[kind] = census.kinds.get(kind, 0) + 1

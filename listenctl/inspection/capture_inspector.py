@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from listenctl.capture.capture_events import CapturedSession, CaptureEvent, SessionClosed, SessionOpened
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.inspection.call_inspector import CallInspector
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
@@ -27,11 +27,11 @@ class CaptureInspector:
         self._reports: list[CallReport] = []
         self._ids: Counter[str] = Counter()
         self.observers = list(observers)
-        self.notices: list[Notice] = []
+        self.notices: list[CaptureNotice] = []
 
     def feed(self, event: CaptureEvent) -> CallReport | None:
         """Take an event; return the report of the call that it ends."""
-        if isinstance(event, Notice):
+        if isinstance(event, CaptureNotice):
             self.notices.append(event)
             return None
         inspector = self._open.get(event.session) or self._begin(event.session)

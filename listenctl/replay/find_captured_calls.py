@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from listenctl.capture.capture_events import CapturedSession, CaptureEvent, FrameSeen
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.capture_events import CapturedFrame, CapturedSession, CaptureEvent
+from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.errors import NotFoundError, UsageError
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.call_names import LATEST, find_named_calls
@@ -59,12 +59,12 @@ class _Search:
 
     def take(self, event: CaptureEvent) -> bool:
         """Take what happened; return whether nothing more need be looked at."""
-        if isinstance(event, Notice):
+        if isinstance(event, CaptureNotice):
             return False
         session = event.session
         if session.unreadable:
             self._unreadable[session.number] = session.unreadable
-        if not isinstance(event, FrameSeen):
+        if not isinstance(event, CapturedFrame):
             return False
         seen = self._seen.get(session.number)
         if seen is None:
@@ -105,7 +105,7 @@ class _Search:
             )
         return list(found)
 
-    def _look_for_sid(self, seen: _Seen, event: FrameSeen) -> None:
+    def _look_for_sid(self, seen: _Seen, event: CapturedFrame) -> None:
         if self._wanted and seen.sid is None and event.sender is Sender.JAMBONZ and event.frame.opcode == _TEXT:
             seen.sid = CallMetadata.parse(event.frame.payload).call_sid or ""
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from websockets.frames import Opcode
 
-from listenctl.capture.capture_events import CaptureEvent, FrameSeen, FramesLost, SessionClosed
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.capture_events import CapturedFrame, CaptureEvent, FramesLost, SessionClosed
+from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.read_capture import read_capture
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.errors import ListenctlError, UsageError
@@ -90,7 +90,7 @@ class ReplayStep(NamedTuple):
     """What happened in a call, ``at`` seconds after its begin."""
 
     at: float
-    event: FrameSeen | FramesLost | SessionClosed
+    event: CapturedFrame | FramesLost | SessionClosed
 
 
 @contextmanager
@@ -124,7 +124,7 @@ def read_secrets(path: Path) -> str:
 def _is_played(step: ReplayStep, sender: Sender) -> bool:
     event = step.event
     return (
-        isinstance(event, FrameSeen)
+        isinstance(event, CapturedFrame)
         and event.sender is sender
         and event.frame.opcode not in (Opcode.CLOSE, Opcode.PONG)
     )
@@ -145,7 +145,7 @@ class ReplayScript:
         self._moment_before = 0.0
         self._over = self._given_up = False
         self._next: asyncio.Task[list[ReplayStep]] | None = None
-        self.notices: list[Notice] = []
+        self.notices: list[CaptureNotice] = []
 
     def begin(self) -> None:
         """Start to read."""
@@ -190,15 +190,15 @@ class ReplayScript:
         for event in self._events:
             if self._given_up:
                 break
-            if isinstance(event, Notice):
+            if isinstance(event, CaptureNotice):
                 self._note(event)
             elif event.session.number == self._call.number and isinstance(
-                event, FrameSeen | FramesLost | SessionClosed
+                event, CapturedFrame | FramesLost | SessionClosed
             ):
                 steps.append(ReplayStep(self._moment(event.at), event))
                 if isinstance(event, SessionClosed) and event.sender is None:
                     break
-                size += len(event.frame.payload) if isinstance(event, FrameSeen) else 0
+                size += len(event.frame.payload) if isinstance(event, CapturedFrame) else 0
                 if len(steps) >= BATCH_STEPS or size >= BATCH_BYTES:
                     return steps
         self._over = True
@@ -207,13 +207,15 @@ class ReplayScript:
     def _moment(self, at: float) -> float:
         """Return a time since the begin of the call; one wrong time, as in a damaged file, moves no other."""
         if abs(at - self._origin - self._moment_before) > MAX_PAUSE:
-            self._note(Notice(f"call {self._call.number}", "its times jump by more than an hour; played without"))
+            self._note(
+                CaptureNotice(f"call {self._call.number}", "its times jump by more than an hour; played without")
+            )
             before, self._other_origin = self._other_origin, self._origin
             back = 0 <= at - before - self._moment_before <= MAX_PAUSE
             self._origin = before if back else at - self._moment_before
         self._moment_before = max(0.0, at - self._origin)
         return self._moment_before
 
-    def _note(self, notice: Notice) -> None:
+    def _note(self, notice: CaptureNotice) -> None:
         if len(self.notices) < MAX_NOTICES and notice not in self.notices:
             self.notices.append(notice)

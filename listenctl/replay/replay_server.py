@@ -8,7 +8,7 @@ from itertools import cycle
 
 from websockets.utils import accept_key
 
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.errors import ListenctlError
 from listenctl.media.pacing import Clock, SystemClock
 from listenctl.replay.plan import ApplicationPlan, ApplicationResult
@@ -95,7 +95,7 @@ class ReplayServer:
         limit: int | None = 1,
         on_result: Callable[[ApplicationResult], None] = lambda _: None,
         on_refused: Callable[[str], None] = lambda _: None,
-        on_notice: Callable[[Notice], None] = lambda _: None,
+        on_notice: Callable[[CaptureNotice], None] = lambda _: None,
         clock: Clock | None = None,
     ) -> None:
         self._plan = plan
@@ -108,7 +108,7 @@ class ReplayServer:
         self._taken = 0
         self._live: set[ReplayedApplication] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._noticed: set[Notice] = set()
+        self._noticed: set[CaptureNotice] = set()
         self._over = asyncio.Event()
         self._server: asyncio.Server | None = None
         self.totals = ReplayTotals()

@@ -13,9 +13,9 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from listenctl.capture.capture_events import FrameSeen, FramesLost, SessionClosed
-from listenctl.capture.packets.packet_batches import Notice
-from listenctl.capture.packets.tcp_connections import Ending
+from listenctl.capture.capture_events import CapturedFrame, FramesLost, SessionClosed
+from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.media.pacing import Clock
 from listenctl.net.client_connection import fresh_mask
 from listenctl.protocol.frames.frame_format import close_code
@@ -81,7 +81,7 @@ class ReplayedApplication:
         self._heard = asyncio.Event()
 
     @property
-    def notices(self) -> list[Notice]:
+    def notices(self) -> list[CaptureNotice]:
         """What is wrong with the capture, as far as it was read."""
         return self._script.notices if self._script else []
 
@@ -164,16 +164,16 @@ class ReplayedApplication:
 
     async def _take(self, step: ReplayStep) -> None:
         match step.event:
-            case FrameSeen(sender=Sender.JAMBONZ, frame=frame):
+            case CapturedFrame(sender=Sender.JAMBONZ, frame=frame):
                 self._jambonz_closed = self._jambonz_closed or frame.opcode == Opcode.CLOSE
                 for message in self._captured.feed_frame(frame) if self._plan.sync is ReplaySync.ANSWERS else ():
                     if isinstance(message, TextMessage):
                         await self._await_text(step.at, kind_of(message))
-            case FrameSeen(frame=frame):
+            case CapturedFrame(frame=frame):
                 await self._say(step.at, frame)
             case FramesLost(sender=Sender.APPLICATION):
                 self.result.lost += 1
-            case SessionClosed(sender=Sender.APPLICATION, how=Ending.RST) if not self._done:
+            case SessionClosed(sender=Sender.APPLICATION, how=StreamEnding.RST) if not self._done:
                 await self._wait_until(step.at)
                 self._done = True
                 self._writer.transport.abort()

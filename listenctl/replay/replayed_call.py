@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 
 from websockets.frames import Opcode
 
-from listenctl.capture.capture_events import FrameSeen, FramesLost, SessionClosed
-from listenctl.capture.packets.packet_batches import Notice
-from listenctl.capture.packets.tcp_connections import Ending
+from listenctl.capture.capture_events import CapturedFrame, FramesLost, SessionClosed
+from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.errors import ListenctlError
 from listenctl.media.pacing import Clock, SystemClock
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect, fresh_mask
@@ -67,7 +67,7 @@ class ReplayedCall:
         self._over_in_capture = False
 
     @property
-    def notices(self) -> list[Notice]:
+    def notices(self) -> list[CaptureNotice]:
         """What is wrong with the capture, as far as it was read."""
         return self._script.notices if self._script else []
 
@@ -140,13 +140,13 @@ class ReplayedCall:
 
     async def _take(self, step: ReplayStep) -> None:
         match step.event:
-            case FrameSeen(sender=Sender.APPLICATION, frame=frame):
+            case CapturedFrame(sender=Sender.APPLICATION, frame=frame):
                 if frame.opcode == Opcode.CLOSE and not self._over_in_capture:
                     self._over_in_capture, self._server_close = True, (step.at, close_code(frame.payload))
                 # What it said behind our Close, nobody would hear now.
                 if self._answers and not self._done:
                     self._answers.expect(step.at, frame)
-            case FrameSeen(frame=frame):
+            case CapturedFrame(frame=frame):
                 await self._play(step.at, frame)
             case FramesLost(sender=Sender.JAMBONZ):
                 self.result.lost += 1
@@ -246,10 +246,10 @@ class ReplayedCall:
                 break
             await self._clock.sleep(0.01)
 
-    async def _end(self, at: float, sender: Sender | None, how: Ending | str) -> None:
+    async def _end(self, at: float, sender: Sender | None, how: StreamEnding | str) -> None:
         # Other things that are said of one side, such as an alert of TLS, are not the end of it.
-        breaks = how == (BROKEN if sender is None else Ending.RST)
-        ends = sender is None or how == Ending.FIN
+        breaks = how == (BROKEN if sender is None else StreamEnding.RST)
+        ends = sender is None or how == StreamEnding.FIN
         if sender is Sender.APPLICATION or self._done or not (breaks or ends):
             return
         await self._wait_until(at)
@@ -265,7 +265,7 @@ class ReplayedCall:
             self._connection.end_without_close()
             return
         if self._connection.is_open and not self._server_close:
-            why = "it ends before" if how == Ending.CAPTURE else how
+            why = "it ends before" if how == StreamEnding.CAPTURE else how
             self.result.notes.append(f"the capture has no Close of jambonz ({why}); hung up with 1000")
         self._connection.hang_up()
 

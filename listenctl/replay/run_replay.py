@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.media.pacing import Clock, SystemClock
 from listenctl.replay.plan import ApplicationResult, ReplayPlan, ReplayResult
 from listenctl.replay.replay_script import MAX_NOTICES, CapturedCall
@@ -49,7 +49,7 @@ class ReplayRun:
         copies: int = 1,
         rounds: int | None = 1,
         on_result: Callable[[ReplayResult], None] = lambda _: None,
-        on_notice: Callable[[Notice], None] = lambda _: None,
+        on_notice: Callable[[CaptureNotice], None] = lambda _: None,
         clock: Clock | None = None,
     ) -> None:
         self._plan = plan
@@ -61,7 +61,7 @@ class ReplayRun:
         self._clock = clock or SystemClock()
         self._live: set[ReplayedCall] = set()
         self._waiting: set[asyncio.Task[None]] = set()
-        self._noticed: set[Notice] = set()
+        self._noticed: set[CaptureNotice] = set()
         self._stopped = False
 
     async def run(self) -> ReplayTotals:
@@ -118,7 +118,7 @@ class ReplayRun:
             self._waiting.discard(task)
         return not self._stopped
 
-    def _pass_on(self, notices: Sequence[Notice]) -> None:
+    def _pass_on(self, notices: Sequence[CaptureNotice]) -> None:
         for notice in notices:
             if notice not in self._noticed and len(self._noticed) < MAX_NOTICES:
                 self._noticed.add(notice)

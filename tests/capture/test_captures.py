@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from websockets.frames import Opcode
 
-from listenctl.capture.capture_events import FrameSeen
+from listenctl.capture.capture_events import CapturedFrame
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import CAPTURES, FOLDER, received_audio
@@ -31,7 +31,7 @@ def keylog_of(name: str) -> KeyLog | None:
     return KeyLog(path.read_text()) if path.exists() else None
 
 
-def as_written(one: FrameSeen) -> dict[str, object]:
+def as_written(one: CapturedFrame) -> dict[str, object]:
     """Return a frame as the server wrote it down."""
     fin, rsv, opcode, masked, payload = one.frame
     written = {"op": Opcode(opcode).name, "fin": int(fin), "rsv": rsv, "masked": masked, "len": len(payload)}

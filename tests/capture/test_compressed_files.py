@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.capture import compressed_files as files
-from listenctl.capture.compressed_files import cut_blocks, open_file
-from listenctl.capture.packets.packet_batches import Batch, Notice
+from listenctl.capture.compressed_files import open_capture_file, split_zstd
+from listenctl.capture.packets.packet_batches import CaptureNotice, PacketBatch
 from listenctl.capture.read_capture import is_capture, read_packets
 from listenctl.errors import ListenctlError, UsageError
 from tests.helpers.pcap import Packet, Talk, pcap, pcapng, read, said
 
 TALK = Talk().open().client(b"question").server(os.urandom(3000)).close().packets
-SAID = [b"question", said(read(read_packets(files.OpenFile("talk", pcap(TALK)[:64], iter([pcap(TALK)])))))[1]]
+SAID = [b"question", said(read(read_packets(files.CaptureFile("talk", pcap(TALK)[:64], iter([pcap(TALK)])))))[1]]
 
 
 Compress = Callable[[bytes], bytes]
@@ -44,19 +44,19 @@ def written(path: Path, data: bytes) -> str:
 def test_a_capture_is_read_whatever_its_name_and_compression(
     tmp_path: Path, compress: Compress, capture: bytes
 ) -> None:
-    file = open_file(written(tmp_path / "any.name", compress(capture)))
+    file = open_capture_file(written(tmp_path / "any.name", compress(capture)))
 
     assert is_capture(file.start)
     found = read(read_packets(file))
     assert said(found) == SAID
-    assert not any(isinstance(one, Notice) for one in found)
+    assert not any(isinstance(one, CaptureNotice) for one in found)
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zstd], ids=["gz", "zst"])
 def test_files_compressed_one_after_another_are_one(tmp_path: Path, compress: Compress) -> None:
     capture = pcap(TALK)
 
-    file = open_file(written(tmp_path / "two", compress(capture[:99]) + compress(capture[99:])))
+    file = open_capture_file(written(tmp_path / "two", compress(capture[:99]) + compress(capture[99:])))
 
     assert said(read(read_packets(file))) == SAID
 
@@ -66,16 +66,16 @@ def test_what_is_left_of_a_compressed_file_that_was_cut_is_used(tmp_path: Path, 
     # Zstandard gives out blocks of 128 KiB.
     packets = [*TALK, *(Packet(one.at, os.urandom(1000)) for one in TALK * 60)]
 
-    file = open_file(written(tmp_path / "cut", compress(pcap(packets))[:-100_000]))
+    file = open_capture_file(written(tmp_path / "cut", compress(pcap(packets))[:-100_000]))
 
     found = list(read_packets(file))
-    assert sum(len(one.records) for one in found if isinstance(one, Batch)) > len(packets) // 4
+    assert sum(len(one.records) for one in found if isinstance(one, PacketBatch)) > len(packets) // 4
     assert str(found[-1]).endswith(f"the {kind} file ends too early; what is there is used")
 
 
 @pytest.mark.parametrize(("compress", "kind"), [(gzip.compress, "gzip"), (zstd, "zstd")])
 def test_a_damaged_compressed_file_is_used_up_to_the_damage(tmp_path: Path, compress: Compress, kind: str) -> None:
-    file = open_file(written(tmp_path / "damaged", compress(pcap(TALK)) + b"garbage" * 9))
+    file = open_capture_file(written(tmp_path / "damaged", compress(pcap(TALK)) + b"garbage" * 9))
 
     found = read(read_packets(file))
 
@@ -92,7 +92,7 @@ def test_damaged_compression_never_raises(
         tmp_path_factory.mktemp("damaged") / "file", data[: at + 6] + garbage + data[at + 6 + len(garbage) :]
     )
 
-    file = open_file(path)
+    file = open_capture_file(path)
 
     if is_capture(file.start):
         read(read_packets(file))
@@ -100,7 +100,7 @@ def test_damaged_compression_never_raises(
 
 @pytest.mark.parametrize("compress", [gzip.compress, zstd], ids=["gz", "zst"])
 def test_a_file_that_becomes_huge_is_given_out_in_small_chunks(tmp_path: Path, compress: Compress) -> None:
-    file = open_file(written(tmp_path / "bomb", compress(bytes(100_000_000))))
+    file = open_capture_file(written(tmp_path / "bomb", compress(bytes(100_000_000))))
 
     sizes = [len(chunk) for chunk in file.chunks]
 
@@ -112,7 +112,7 @@ def test_zstd_without_its_package_says_what_to_install(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "zstandard", None)
 
     with pytest.raises(ListenctlError, match=r"is compressed with zstd; pip install 'listenctl\[zstd\]' to read it"):
-        open_file(written(tmp_path / "x", zstd(pcap(TALK))))
+        open_capture_file(written(tmp_path / "x", zstd(pcap(TALK))))
 
 
 @pytest.mark.parametrize("name", ["missing", "."])
@@ -120,17 +120,17 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     path = str(tmp_path / name)
 
     with pytest.raises(UsageError, match=f"^{path}: can't be read: "):
-        open_file(path)
+        open_capture_file(path)
 
 
 FOLLOW = """
-from listenctl.capture.packets.tcp_connections import Piece
-from listenctl.capture.compressed_files import open_file
+from listenctl.capture.packets.tcp_events import TcpData
+from listenctl.capture.compressed_files import open_capture_file
 from listenctl.capture.read_capture import read_packets
-from listenctl.capture.packets.tcp_streams import read_streams
-for events in read_streams(read_packets(open_file("-"))):
+from listenctl.capture.packets.tcp_streams import read_tcp
+for events in read_tcp(read_packets(open_capture_file("-"))):
     for event in events:
-        if isinstance(event, Piece):
+        if isinstance(event, TcpData):
             print(event.data.decode(), flush=True)
 """
 
@@ -158,7 +158,7 @@ def test_a_terminal_as_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(os, "isatty", lambda _: True)
 
     with pytest.raises(UsageError, match=r"^-: stdin is a terminal; pipe a capture in$"):
-        open_file("-")
+        open_capture_file("-")
 
 
 @pytest.mark.parametrize("size", [9, 1 << 20])
@@ -171,7 +171,7 @@ def test_damage_costs_nothing_of_what_was_decompressed_together_with_it(
     damaged = bytearray(compress(plain))
     damaged[-end] ^= 1
 
-    file = open_file(written(tmp_path / "damaged", bytes(damaged)))
+    file = open_capture_file(written(tmp_path / "damaged", bytes(damaged)))
 
     assert b"".join(file.chunks) == plain
     assert [notice.where for notice in file.notices] == [f"byte {len(plain)}"]
@@ -182,7 +182,7 @@ def test_what_zstd_is_told_to_skip_is_skipped(tmp_path: Path, skipped: int) -> N
     plain = pcap(TALK)
     frame = b"\x53\x2a\x4d\x18" + skipped.to_bytes(4, "little") + bytes(skipped)
 
-    file = open_file(written(tmp_path / "skipped", zstd(plain[:50]) + frame + checked(plain[50:]) + frame))
+    file = open_capture_file(written(tmp_path / "skipped", zstd(plain[:50]) + frame + checked(plain[50:]) + frame))
 
     assert (b"".join(file.chunks), file.notices) == (plain, [])
 
@@ -192,6 +192,6 @@ def test_blocks_of_zstd_are_found_whatever_the_chunks(plain: list[bytes], size: 
     compressor = zstandard.ZstdCompressor(write_checksum=check)
     compressed = b"".join(map(compressor.compress, plain))
 
-    pieces = list(cut_blocks(compressed[at : at + size] for at in range(0, len(compressed), size)))
+    pieces = list(split_zstd(compressed[at : at + size] for at in range(0, len(compressed), size)))
 
     assert b"".join(pieces) == compressed

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.capture.capture_events import FrameSeen
+from listenctl.capture.capture_events import CapturedFrame
 from listenctl.capture.formats.write_dump import DumpHeader, frame_line, header_line
 from listenctl.capture.read_capture import read_capture
 from listenctl.errors import UsageError
@@ -137,4 +137,4 @@ def test_garbage_is_refused_or_read_but_never_raises(
     path.write_bytes(start + data)
 
     with suppress(UsageError):
-        assert not [one for one in read_file(path) if isinstance(one, FrameSeen)]
+        assert not [one for one in read_file(path) if isinstance(one, CapturedFrame)]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.capture.compressed_files import open_file
-from listenctl.capture.packets.tcp_connections import Piece
+from listenctl.capture.compressed_files import open_capture_file
+from listenctl.capture.packets.tcp_events import TcpData
 from listenctl.capture.read_capture import read_packets
 from tests.helpers.capture import CAPTURES, FOLDER
 from tests.helpers.pcap import (
@@ -34,7 +34,7 @@ def packets(name: str) -> list[Packet]:
 
 
 def read_file(path: Path) -> list[bytes]:
-    return said(read(read_packets(open_file(str(path)))))
+    return said(read(read_packets(open_capture_file(str(path)))))
 
 
 @pytest.mark.parametrize("name", CAPTURES)
@@ -77,5 +77,5 @@ def test_times_are_those_of_wireshark_in_every_format(tmp_path: Path, form: str)
     shown = tshark(path, "-Y", "tcp.len > 0", "-T", "fields", "-e", "frame.time_epoch", "-e", "tcp.len")
 
     expected = [(round(float(at), 6), int(size)) for at, size in (line.split() for line in shown.splitlines())]
-    found = read(read_packets(open_file(str(path))))
-    assert [(round(one.at, 6), len(one.data)) for one in found if isinstance(one, Piece)] == expected
+    found = read(read_packets(open_capture_file(str(path))))
+    assert [(round(one.at, 6), len(one.data)) for one in found if isinstance(one, TcpData)] == expected

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from listenctl.capture.capture_events import AudioSeen, CaptureEvent, FrameSeen
+from listenctl.capture.capture_events import CapturedAudio, CapturedFrame, CaptureEvent
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from tests.fuzz.reader import Seed, undamaged
@@ -16,10 +16,10 @@ Found = tuple[int, Sender, RawFrame]
 def frames(events: Iterable[CaptureEvent]) -> Iterator[Found]:
     """Yield the frames among what was found, each of a run by itself."""
     for event in events:
-        if isinstance(event, AudioSeen):
+        if isinstance(event, CapturedAudio):
             for number in range(len(event.times)):
                 yield _found(event.frame(number))
-        elif isinstance(event, FrameSeen):
+        elif isinstance(event, CapturedFrame):
             yield _found(event)
 
 
@@ -65,5 +65,5 @@ def expect(
     assert list(found[: len(expected)]) == expected, f"of {len(expected)} before byte {whole} some are lost"
 
 
-def _found(event: FrameSeen) -> Found:
+def _found(event: CapturedFrame) -> Found:
     return event.session.number, event.sender, event.frame

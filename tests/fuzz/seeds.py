@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from listenctl.capture.capture_events import FrameSeen
+from listenctl.capture.capture_events import CapturedFrame
 from listenctl.capture.formats.write_dump import (
     DumpEnd,
     DumpFault,
@@ -137,7 +137,7 @@ def frames_of(name: str) -> Iterator[tuple[float, Sender, RawFrame]]:
     """Yield the first frames of a call and all later texts, with their times and senders."""
     count = 0
     for event in capture_events(name):
-        if isinstance(event, FrameSeen) and (count < HEAD or event.frame.opcode != BINARY):
+        if isinstance(event, CapturedFrame) and (count < HEAD or event.frame.opcode != BINARY):
             count += 1
             yield event.at, event.sender, event.frame._replace(payload=event.frame.payload[:MAX_PAYLOAD])
 

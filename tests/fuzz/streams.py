@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from itertools import count
 
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.packets.tcp_connections import (
-    Closed,
-    Connection,
-    Ending,
-    Endpoint,
-    Event,
-    Hole,
-    Loss,
-    Piece,
-    Stream,
+from listenctl.capture.packets.tcp_events import (
+    MissingCause,
+    StreamEnding,
+    TcpConnection,
+    TcpData,
+    TcpEndpoint,
+    TcpEvent,
+    TcpGap,
+    TcpStream,
+    TcpStreamEnded,
 )
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.capture.websocket.websocket_sessions import SessionReader
+from listenctl.capture.websocket.websocket_sessions import WebSocketSessionReader
 from tests.fuzz.found import Found, by_side, frames
 from tests.fuzz.reader import Seed
 
@@ -34,7 +34,7 @@ class Said:
     """One thing that happens on a stream, and how many bytes of the input say so."""
 
     size: int
-    event: Event
+    event: TcpEvent
 
 
 def seed_of(pieces: Iterable[tuple[int, bytes]]) -> Seed:
@@ -48,9 +48,9 @@ def seed_of(pieces: Iterable[tuple[int, bytes]]) -> Seed:
 
 def happened(data: bytes) -> Iterator[Said]:
     """Yield what an input says."""
-    connection = Connection(0, 0.0, 1)
-    ends = Endpoint("10.0.0.1", 40_000), Endpoint("10.0.0.2", 8080)
-    connection.streams = Stream(connection, *ends), Stream(connection, *ends[::-1])
+    connection = TcpConnection(0, 0.0, 1)
+    ends = TcpEndpoint("10.0.0.1", 40_000), TcpEndpoint("10.0.0.2", 8080)
+    connection.streams = TcpStream(connection, *ends), TcpStream(connection, *ends[::-1])
     connection.whole = not (data and data[0] & _MIDWAY)
     connection.client = connection.streams[0] if connection.whole else None
     at, packet = 0, 0
@@ -59,17 +59,19 @@ def happened(data: bytes) -> Iterator[Said]:
         packet, at = packet + 1, at + HEADER
         stream, time = connection.streams[kind & _SIDE], packet * 0.02
         if kind & _END:
-            yield Said(at, Closed(time, stream, Ending.FIN))
+            yield Said(at, TcpStreamEnded(time, stream, StreamEnding.FIN))
         elif kind & _HOLE:
-            yield Said(at, Hole(time, stream, None if kind & _UNKNOWN else size, 0, packet, Loss.NOT_CAPTURED))
+            yield Said(
+                at, TcpGap(time, stream, None if kind & _UNKNOWN else size, 0, packet, MissingCause.NOT_CAPTURED)
+            )
         elif piece := data[at : at + size]:
             at += len(piece)
-            yield Said(at, Piece(time, stream, piece, packet))
+            yield Said(at, TcpData(time, stream, piece, packet))
 
 
 def known_in(data: bytes, keylog: KeyLog) -> list[tuple[int, Found]]:
     """Return the frames in an input, and how much of it each takes."""
-    reader = SessionReader("fuzz", keylog, count(1))
+    reader = WebSocketSessionReader("fuzz", keylog, count(1))
     return [(said.size, one) for said in happened(data) for one in frames(reader.feed([said.event]))]
 
 
@@ -82,5 +84,5 @@ def found_in(data: bytes, keylog: KeyLog) -> list[Found]:
 
 
 def _read(data: bytes, keylog: KeyLog, *, runs: bool) -> list[CaptureEvent]:
-    reader = SessionReader("fuzz", keylog, count(1), runs=runs)
+    reader = WebSocketSessionReader("fuzz", keylog, count(1), runs=runs)
     return reader.feed([said.event for said in happened(data)]) + reader.finish()

@@ -5,18 +5,18 @@ from itertools import count
 from pathlib import Path
 
 from listenctl.capture.capture_events import (
+    CapturedFrame,
     CapturedSession,
     CaptureEvent,
-    FrameSeen,
     FramesLost,
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.packets.packet_batches import Notice
-from listenctl.capture.packets.pcap import read_pcap
+from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.packets.read_pcap import read_pcap
 from listenctl.capture.read_capture import read_capture
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.capture.websocket.websocket_sessions import read_sessions
+from listenctl.capture.websocket.websocket_sessions import read_websocket_sessions
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.frames import HANDSHAKE
@@ -40,7 +40,7 @@ def found(
 ) -> list[CaptureEvent]:
     """Return what packets hold, read from a capture that comes in pieces of ``size``."""
     read = read_pcap(iter(in_pieces(pcap(packets), size)))
-    sessions = read_sessions(read, "test.pcap", keylog or KeyLog(), count(1), runs=runs)
+    sessions = read_websocket_sessions(read, "test.pcap", keylog or KeyLog(), count(1), runs=runs)
     return [one for events in sessions for one in events]
 
 
@@ -49,9 +49,9 @@ def read_file(path: Path, keylog: KeyLog | None = None) -> list[CaptureEvent]:
     return list(read_capture(str(path), keylog=keylog))
 
 
-def seen(events: Iterable[CaptureEvent], sender: Sender | None = None) -> list[FrameSeen]:
+def seen(events: Iterable[CaptureEvent], sender: Sender | None = None) -> list[CapturedFrame]:
     """Return the frames of one side, or of both, with their times."""
-    return [one for one in events if isinstance(one, FrameSeen) and sender in (None, one.sender)]
+    return [one for one in events if isinstance(one, CapturedFrame) and sender in (None, one.sender)]
 
 
 def frames(events: Iterable[CaptureEvent], sender: Sender | None = None) -> list[RawFrame]:
@@ -73,7 +73,7 @@ def sessions(events: Iterable[CaptureEvent]) -> list[CapturedSession]:
             assert one.session not in opened
             opened.append(one.session)
             going.add(one.session)
-        elif not isinstance(one, Notice):
+        elif not isinstance(one, CaptureNotice):
             assert one.session in going
             if isinstance(one, SessionClosed) and one.sender is None:
                 going.remove(one.session)
@@ -94,4 +94,4 @@ def endings(events: Iterable[CaptureEvent]) -> list[tuple[Sender | None, str]]:
 
 def notices(events: Iterable[CaptureEvent]) -> list[str]:
     """Return what is said about the capture itself."""
-    return [str(one) for one in events if isinstance(one, Notice)]
+    return [str(one) for one in events if isinstance(one, CaptureNotice)]

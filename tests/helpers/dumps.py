@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from listenctl.capture.formats.read_dump import DumpItem, Unreadable, read_dump
+from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, read_dump
 from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
@@ -63,7 +63,7 @@ def load(path: str | Path) -> Dump:
     with Path(path).open("rb") as file:
         header, *items = (item for _, item in read_dump(file))
     assert isinstance(header, DumpHeader)
-    assert not [item for item in items if isinstance(item, Unreadable)]
+    assert not [item for item in items if isinstance(item, UnreadableLine)]
     return Dump(header, items)
 
 

@@ -8,15 +8,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from listenctl.capture.capture_events import (
+    CapturedFrame,
     CapturedSession,
     CaptureEvent,
-    FrameSeen,
     FramesLost,
     HttpHead,
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.packets.tcp_connections import Ending
+from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.inspection.call_inspector import CallInspector
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
@@ -60,8 +60,8 @@ def capture_events(name: str) -> Iterator[CaptureEvent]:
     yield SessionOpened(BEGAN, session)
     at = answered
     for packet, (at, sender, frame) in enumerate(sorted(timed, key=lambda one: one[0]), 10):
-        yield FrameSeen(BEGAN + at - answered, session, sender, frame, packet)
-    yield SessionClosed(BEGAN + at - answered, session, None, Ending.FIN)
+        yield CapturedFrame(BEGAN + at - answered, session, sender, frame, packet)
+    yield SessionClosed(BEGAN + at - answered, session, None, StreamEnding.FIN)
 
 
 def inspect(events: Iterable[CaptureEvent]) -> list[CallReport]:
@@ -134,7 +134,7 @@ class MadeUp:
         """Have a frame seen, masked as it should be unless it is said."""
         self._packet += 1
         frame = RawFrame(fin, rsv, opcode, sender is JAMBONZ if masked is None else masked, payload)
-        self.inspector.feed(FrameSeen(BEGAN + at, self.session, sender, frame, self._packet))
+        self.inspector.feed(CapturedFrame(BEGAN + at, self.session, sender, frame, self._packet))
 
     def say(self, at: float, text: str | bytes | Mapping[str, object]) -> None:
         """Have the application send a text."""
@@ -171,7 +171,7 @@ class MadeUp:
         """Have frames missing in the capture."""
         self.inspector.feed(FramesLost(BEGAN + at, self.session, sender, size, "not captured"))
 
-    def end(self, at: float, *, how: Ending | str = Ending.FIN, sender: Sender | None = None) -> CallReport:
+    def end(self, at: float, *, how: StreamEnding | str = StreamEnding.FIN, sender: Sender | None = None) -> CallReport:
         """Have the connection end, and return the report."""
         self.inspector.feed(SessionClosed(BEGAN + at, self.session, sender, how))
         return self.inspector.finish()

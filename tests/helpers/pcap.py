@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from listenctl.capture.packets.packet_batches import Batch, Notice, Secrets
-from listenctl.capture.packets.pcap import read_pcap
-from listenctl.capture.packets.tcp_connections import Closed, Hole, Loss, Piece, Stream
-from listenctl.capture.packets.tcp_streams import read_streams
+from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecrets, PacketBatch
+from listenctl.capture.packets.read_pcap import read_pcap
+from listenctl.capture.packets.tcp_events import MissingCause, TcpData, TcpGap, TcpStream, TcpStreamEnded
+from listenctl.capture.packets.tcp_streams import read_tcp
 
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 ETHERNET, LOOPBACK, RAW, OPENBSD_LOOPBACK, COOKED, COOKED_2 = 1, 0, 101, 108, 113, 276
@@ -170,7 +170,7 @@ def packets_of(capture: bytes) -> list[Packet]:
     return [
         Packet(at, batch.block[start : start + captured], original)
         for batch in read_pcap(iter([capture]))
-        if isinstance(batch, Batch)
+        if isinstance(batch, PacketBatch)
         for at, start, captured, original in batch.records
     ]
 
@@ -211,21 +211,21 @@ def _shuffled(packets: Sequence[Packet], chance: random.Random, share: float) ->
     return [replace(packets[index], at=at) for index, at in zip(order, times, strict=True)]
 
 
-Found = Piece | Hole | Closed | Notice | Secrets
+Found = TcpData | TcpGap | TcpStreamEnded | CaptureNotice | EmbeddedSecrets
 
 
-def read(packets: Iterable[Batch | Notice | Secrets]) -> list[Found]:
+def read(packets: Iterable[PacketBatch | CaptureNotice | EmbeddedSecrets]) -> list[Found]:
     """Return all that reading gives."""
-    return [found for founds in read_streams(packets) for found in founds]
+    return [found for founds in read_tcp(packets) for found in founds]
 
 
 def said(found: Iterable[Found]) -> list[bytes]:
     """Return what was said on each stream, with Wireshark's words where packets are lost; of cut ones it says none."""
-    streams: dict[Stream, bytearray] = {}
+    streams: dict[TcpStream, bytearray] = {}
     for one in found:
-        if isinstance(one, Piece):
+        if isinstance(one, TcpData):
             streams.setdefault(one.stream, bytearray()).extend(one.data)
-        elif isinstance(one, Hole) and one.why is Loss.NOT_CAPTURED:
+        elif isinstance(one, TcpGap) and one.why is MissingCause.NOT_CAPTURED:
             streams.setdefault(one.stream, bytearray()).extend(b"[%d bytes missing in capture file]" % (one.size or 0))
     return [bytes(data) for data in streams.values()]
 

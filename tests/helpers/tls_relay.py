@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.capture.tls.tls_events import Party
+from listenctl.capture.tls.tls_events import TlsParty
 from tests.helpers.tls_wire import Flight
 
 
@@ -70,9 +70,9 @@ class Relayed:
         await self.server.say(f"from the server {number}")
         await self.client.until(f"from the server {number}\n")
 
-    async def command(self, party: Party, letter: str) -> None:
+    async def command(self, party: TlsParty, letter: str) -> None:
         """Give a command, and wait until it was done: a line behind it in the same read would be lost."""
-        if party is Party.CLIENT:
+        if party is TlsParty.CLIENT:
             await self.client.say(letter)
             await self.client.until("KEYUPDATE|RENEGOTIATING")
         else:
@@ -107,19 +107,19 @@ async def relayed(
     session = Relayed(server_side, folder / "secrets.txt")
     tasks: list[asyncio.Task[None]] = []
 
-    async def carry(party: Party, reader: StreamReader, writer: StreamWriter) -> None:
+    async def carry(party: TlsParty, reader: StreamReader, writer: StreamWriter) -> None:
         flights = session.flights
         while data := await reader.read(65536):
             flights.append((party, data))
             writer.write(data)
-            if party is Party.SERVER:
+            if party is TlsParty.SERVER:
                 session.passed.set()
         writer.close()
 
     async def connected(reader: StreamReader, writer: StreamWriter) -> None:
         other_reader, other_writer = await asyncio.open_connection("127.0.0.1", int(port))
-        tasks.append(asyncio.create_task(carry(Party.CLIENT, reader, other_writer)))
-        tasks.append(asyncio.create_task(carry(Party.SERVER, other_reader, writer)))
+        tasks.append(asyncio.create_task(carry(TlsParty.CLIENT, reader, other_writer)))
+        tasks.append(asyncio.create_task(carry(TlsParty.SERVER, other_reader, writer)))
 
     relay = await asyncio.start_server(connected, "127.0.0.1", 0)
     session.address = f"127.0.0.1:{relay.sockets[0].getsockname()[1]}"

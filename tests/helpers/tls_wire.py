@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.capture.tls.tls_events import Decrypted, Party, TlsEvent
+from listenctl.capture.tls.tls_events import DecryptedData, TlsEvent, TlsParty
 from listenctl.capture.tls.tls_session import TlsSession
 
 # OpenSSL's SSL_OP_NO_ENCRYPT_THEN_MAC, which Python doesn't name.
 NO_ENCRYPT_THEN_MAC = 1 << 19
 
-Flight = tuple[Party, bytes]
+Flight = tuple[TlsParty, bytes]
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class TlsTalk:
 
     client: ssl.SSLObject
     server: ssl.SSLObject
-    bios: dict[Party, tuple[ssl.MemoryBIO, ssl.MemoryBIO]]
+    bios: dict[TlsParty, tuple[ssl.MemoryBIO, ssl.MemoryBIO]]
     keylog_file: Path
     flights: list[Flight] = field(default_factory=list)
     said: list[Flight] = field(default_factory=list)
@@ -38,7 +38,7 @@ class TlsTalk:
 
     def shake(self) -> None:
         """Do the handshake; tickets that follow it arrive with the first thing said."""
-        pending = [(Party.CLIENT, self.client), (Party.SERVER, self.server)]
+        pending = [(TlsParty.CLIENT, self.client), (TlsParty.SERVER, self.server)]
         while pending:
             for one in list(pending):
                 party, side = one
@@ -50,9 +50,9 @@ class TlsTalk:
                 finally:
                     self.pass_on(party)
 
-    def say(self, party: Party, data: bytes) -> None:
+    def say(self, party: TlsParty, data: bytes) -> None:
         """Let one side say something, and the other read it."""
-        side, other = (self.client, self.server) if party is Party.CLIENT else (self.server, self.client)
+        side, other = (self.client, self.server) if party is TlsParty.CLIENT else (self.server, self.client)
         side.write(data)
         self.pass_on(party)
         heard = b""
@@ -62,17 +62,17 @@ class TlsTalk:
 
     def close(self) -> None:
         """Let both send their close_notify."""
-        for party, side in ((Party.CLIENT, self.client), (Party.SERVER, self.server)):
+        for party, side in ((TlsParty.CLIENT, self.client), (TlsParty.SERVER, self.server)):
             with suppress(ssl.SSLWantReadError):
                 side.unwrap()
             self.pass_on(party)
 
-    def pass_on(self, party: Party) -> None:
+    def pass_on(self, party: TlsParty) -> None:
         """Carry over what one side has written."""
         data = self.bios[party][1].read()
         if data:
             self.flights.append((party, data))
-            self.bios[Party.SERVER if party is Party.CLIENT else Party.CLIENT][0].write(data)
+            self.bios[TlsParty.SERVER if party is TlsParty.CLIENT else TlsParty.CLIENT][0].write(data)
 
 
 def client_context(version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, ciphers: str = "") -> ssl.SSLContext:
@@ -101,11 +101,11 @@ def talk(
     session: ssl.SSLSession | None = None,
 ) -> TlsTalk:
     """Return a session that hasn't begun; the client writes its key log into ``folder``."""
-    bios = {party: (ssl.MemoryBIO(), ssl.MemoryBIO()) for party in Party}
+    bios = {party: (ssl.MemoryBIO(), ssl.MemoryBIO()) for party in TlsParty}
     keylog_file = folder / "secrets.txt"
     client.keylog_filename = str(keylog_file)
-    client_side = client.wrap_bio(*bios[Party.CLIENT], server_hostname=server_name, session=session)
-    return TlsTalk(client_side, server.wrap_bio(*bios[Party.SERVER], server_side=True), bios, keylog_file)
+    client_side = client.wrap_bio(*bios[TlsParty.CLIENT], server_hostname=server_name, session=session)
+    return TlsTalk(client_side, server.wrap_bio(*bios[TlsParty.SERVER], server_side=True), bios, keylog_file)
 
 
 def read(flights: list[Flight], keylog: KeyLog, *, cut: int = 0) -> list[TlsEvent]:
@@ -113,7 +113,7 @@ def read(flights: list[Flight], keylog: KeyLog, *, cut: int = 0) -> list[TlsEven
     session = TlsSession(keylog)
     events: list[TlsEvent] = []
     for at, (party, data) in enumerate(flights):
-        feed = session.client if party is Party.CLIENT else session.server
+        feed = session.client if party is TlsParty.CLIENT else session.server
         for start in range(0, len(data), cut or len(data)):
             events += feed(data[start : start + (cut or len(data))], float(at))
     return events + session.finish(float(len(flights)))
@@ -123,7 +123,7 @@ def heard(events: list[TlsEvent]) -> list[Flight]:
     """Return who said what, with what one side said in a row put together."""
     spoken: list[Flight] = []
     for event in events:
-        if isinstance(event, Decrypted):
+        if isinstance(event, DecryptedData):
             before = spoken.pop()[1] if spoken and spoken[-1][0] is event.party else b""
             spoken.append((event.party, before + event.data))
     return spoken

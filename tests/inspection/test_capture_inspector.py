@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.capture.capture_events import (
+    CapturedFrame,
     CapturedSession,
     CaptureEvent,
-    FrameSeen,
     FramesLost,
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.packets.packet_batches import Notice
-from listenctl.capture.packets.tcp_connections import Ending
+from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
@@ -74,8 +74,8 @@ class Everything(CallObserver):
         self.reports.append(report)
 
 
-def frame(session: CapturedSession, at: float, opcode: int, data: bytes, sender: Sender = JAMBONZ) -> FrameSeen:
-    return FrameSeen(BEGAN + at, session, sender, RawFrame(True, 0, opcode, sender is JAMBONZ, data), None)
+def frame(session: CapturedSession, at: float, opcode: int, data: bytes, sender: Sender = JAMBONZ) -> CapturedFrame:
+    return CapturedFrame(BEGAN + at, session, sender, RawFrame(True, 0, opcode, sender is JAMBONZ, data), None)
 
 
 def test_calls_at_once_are_kept_apart_and_reported_in_the_order_of_their_begin() -> None:
@@ -86,9 +86,9 @@ def test_calls_at_once_are_kept_apart_and_reported_in_the_order_of_their_begin()
         frame(other, 0.1, TEXT, CALL.replace(b"CS-A", b"CS-B")),
         frame(one, 0.1, TEXT, CALL),
         frame(one, 0.12, BINARY, bytes(320)),
-        SessionClosed(BEGAN + 1, other, None, Ending.FIN),
+        SessionClosed(BEGAN + 1, other, None, StreamEnding.FIN),
         frame(one, 1.14, BINARY, bytes(320)),
-        SessionClosed(BEGAN + 2, one, None, Ending.FIN),
+        SessionClosed(BEGAN + 2, one, None, StreamEnding.FIN),
     ]
 
     reports = inspect(events)
@@ -100,8 +100,8 @@ def test_a_report_comes_when_its_call_ends() -> None:
     session, inspector = new_session(), CaptureInspector()
     inspector.feed(frame(session, 0.1, TEXT, CALL))
 
-    first = inspector.feed(SessionClosed(BEGAN + 1, session, JAMBONZ, Ending.FIN))
-    second = inspector.feed(SessionClosed(BEGAN + 1, session, APPLICATION, Ending.FIN))
+    first = inspector.feed(SessionClosed(BEGAN + 1, session, JAMBONZ, StreamEnding.FIN))
+    second = inspector.feed(SessionClosed(BEGAN + 1, session, APPLICATION, StreamEnding.FIN))
 
     assert first is None
     assert second is not None
@@ -111,7 +111,7 @@ def test_a_report_comes_when_its_call_ends() -> None:
 
 def test_what_comes_after_the_end_of_a_call_begins_no_other() -> None:
     session, inspector = new_session(), CaptureInspector()
-    inspector.feed(SessionClosed(BEGAN + 1, session, None, Ending.RST))
+    inspector.feed(SessionClosed(BEGAN + 1, session, None, StreamEnding.RST))
 
     inspector.feed(frame(session, 1.1, BINARY, b"ab"))
 
@@ -130,9 +130,9 @@ def test_each_call_has_an_id_of_its_own() -> None:
 def test_notices_of_the_capture_are_kept() -> None:
     inspector = CaptureInspector()
 
-    inspector.feed(Notice("packet 3", "it is cut"))
+    inspector.feed(CaptureNotice("packet 3", "it is cut"))
 
-    assert inspector.notices == [Notice("packet 3", "it is cut")]
+    assert inspector.notices == [CaptureNotice("packet 3", "it is cut")]
     assert inspector.finish() == []
 
 
@@ -261,8 +261,8 @@ def test_nothing_makes_it_raise(
     inspector = CaptureInspector(InspectionSettings(stream_rate=stream_rate, detect_dtmf=True), [observer])
 
     for at, sender, raw in frames:
-        inspector.feed(FrameSeen(BEGAN + at, session, sender, raw, None))
-    inspector.feed(SessionClosed(BEGAN + 30, session, None, Ending.FIN))
+        inspector.feed(CapturedFrame(BEGAN + at, session, sender, raw, None))
+    inspector.feed(SessionClosed(BEGAN + 30, session, None, StreamEnding.FIN))
     (report,) = inspector.finish()
 
     json.dumps(report.to_json(), allow_nan=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.capture.capture_events import CaptureEvent, FrameSeen
+from listenctl.capture.capture_events import CapturedFrame, CaptureEvent
 from listenctl.errors import ListenctlError, NotFoundError, UsageError
 from listenctl.replay.find_captured_calls import find_captured_calls
 from listenctl.replay.replay_script import BATCH_STEPS, CaptureFile, ReplayScript, read_secrets
@@ -83,7 +83,7 @@ async def test_an_encrypted_call_is_played_with_its_secrets(tmp_path: Path) -> N
 
     (call,) = find_captured_calls(CaptureFile(str(path), "d", secrets))
     script = ReplayScript(CaptureFile(str(path), "d", secrets), call)
-    frames = [step.event.frame async for step in script if isinstance(step.event, FrameSeen)]
+    frames = [step.event.frame async for step in script if isinstance(step.event, CapturedFrame)]
 
     assert sum(len(frame.payload) for frame in frames if frame.opcode == BINARY) == 384_000
 
@@ -150,7 +150,7 @@ async def test_a_wrong_time_moves_no_other_and_a_pause_of_hours_is_left_out(tmp_
 
     (call,) = find_captured_calls(capture(path), "1")
     script = ReplayScript(capture(path), call)
-    moments = [round(step.at, 3) async for step in script if isinstance(step.event, FrameSeen)]
+    moments = [round(step.at, 3) async for step in script if isinstance(step.event, CapturedFrame)]
 
     assert moments == [0.0, 1.0, 1.0, 2.0, 2.0, 3.0]
     assert [str(notice) for notice in script.notices][-1] == (

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from listenctl.capture.capture_events import (
+    CapturedFrame,
     CapturedSession,
     CaptureEvent,
-    FrameSeen,
     FramesLost,
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.compressed_files import OpenFile
-from listenctl.capture.formats.read_dump import DumpItem, Unreadable, read_dump
+from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, read_dump
 from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
-from listenctl.capture.packets.packet_batches import Notice
-from listenctl.capture.packets.tcp_connections import Ending
-from listenctl.capture.websocket.is_listen_call import Judge
+from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.packets.tcp_events import StreamEnding
+from listenctl.capture.websocket.is_listen_call import ListenCallDetector
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 _CLOSED_BY = {"jambonz": Sender.JAMBONZ, "listenctl": Sender.APPLICATION, "application": Sender.APPLICATION}
 
 
-def read_dumped(file: OpenFile, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
+def read_dump_sessions(file: CaptureFile, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
     """Yield the sessions of a dump, and once each what can't be read of it."""
-    reader = DumpedCalls(file.name, numbers)
+    reader = DumpSessionReader(file.name, numbers)
     for line, item in read_dump(io.BufferedReader(ChunkReader(file.chunks))):
         yield from reader.take(line, item)
     yield from reader.finish()
     yield from file.notices
 
 
-class DumpedCalls:
+class DumpSessionReader:
     """Make sessions of the lines of a dump."""
 
     def __init__(self, source: str, numbers: Iterator[int]) -> None:
         self._source = source
         self._numbers = numbers
         self._session: CapturedSession | None = None
-        self._judge: Judge | None = None
+        self._judge: ListenCallDetector | None = None
         self._at = 0.0
         self._unreadable: Counter[str] = Counter()
 
@@ -60,11 +60,11 @@ class DumpedCalls:
                 if self._judge:
                     self._judge.look_at(sender, frame)
                     self._judge = None if self._judge.settled else self._judge
-                yield FrameSeen(at, session, sender, frame, None)
+                yield CapturedFrame(at, session, sender, frame, None)
             case DumpHeader():
-                yield from self._close(Ending.CAPTURE)
+                yield from self._close(StreamEnding.CAPTURE)
                 yield from self._began(item)
-            case Unreadable(reason):
+            case UnreadableLine(reason):
                 yield from self._unread(line, reason)
             case _:
                 yield from self._told(item)
@@ -86,10 +86,10 @@ class DumpedCalls:
 
     def finish(self) -> Iterator[CaptureEvent]:
         """Yield what the end of the file means."""
-        yield from self._close(Ending.CAPTURE)
+        yield from self._close(StreamEnding.CAPTURE)
         for reason, more in self._unreadable.items():
             if more > 1:
-                yield Notice("the whole dump", f"{more - 1} more lines are left out: {reason}")
+                yield CaptureNotice("the whole dump", f"{more - 1} more lines are left out: {reason}")
 
     def _began(self, header: DumpHeader | None) -> Generator[SessionOpened, None, CapturedSession]:
         session = CapturedSession(next(self._numbers), self._source, 0.0, started_midway=header is None)
@@ -98,19 +98,19 @@ class DumpedCalls:
             session.client = header.remote or ""
             session.target, session.subprotocol = header.target, header.subprotocol
             session.server, session.encrypted = _server(header.server or "")
-        self._session, self._judge, self._at = session, Judge(session), session.began
+        self._session, self._judge, self._at = session, ListenCallDetector(session), session.began
         yield SessionOpened(session.began, session)
         return session
 
-    def _close(self, how: Ending | str) -> Iterator[SessionClosed]:
+    def _close(self, how: StreamEnding | str) -> Iterator[SessionClosed]:
         if self._session:
             yield SessionClosed(self._at, self._session, None, how)
         self._session = None
 
-    def _unread(self, line: int, reason: str) -> Iterator[Notice]:
+    def _unread(self, line: int, reason: str) -> Iterator[CaptureNotice]:
         self._unreadable[reason] += 1
         if self._unreadable[reason] == 1:
-            yield Notice(f"line {line}", f"{reason}; it is left out")
+            yield CaptureNotice(f"line {line}", f"{reason}; it is left out")
 
 
 class ChunkReader(io.RawIOBase):

@@ -26,13 +26,13 @@ _SKIP_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableLine:
     """A line that is none of a dump, and why."""
 
     reason: str
 
 
-DumpItem = DumpHeader | TimedFrame | DumpFault | DumpLoss | DumpEnd | Unreadable
+DumpItem = DumpHeader | TimedFrame | DumpFault | DumpLoss | DumpEnd | UnreadableLine
 
 
 class _BadLine(Exception):
@@ -55,17 +55,17 @@ def read_dump(file: BinaryIO, *, max_line: int = MAX_LINE_BYTES) -> Iterator[tup
         if not line.endswith(b"\n"):
             if len(line) < max_line or not _skip_line(file):
                 return
-            yield number, Unreadable(f"the line has more than {max_line} bytes")
+            yield number, UnreadableLine(f"the line has more than {max_line} bytes")
         elif not line.isspace():
-            yield number, parse_line(line)
+            yield number, parse_dump_line(line)
 
 
-def parse_line(line: bytes) -> DumpItem:
+def parse_dump_line(line: bytes) -> DumpItem:
     """Understand one line."""
     try:
         return _understand(_object_in(line))
     except _BadLine as exc:
-        return Unreadable(str(exc))
+        return UnreadableLine(str(exc))
 
 
 def _skip_line(file: BinaryIO) -> bool:

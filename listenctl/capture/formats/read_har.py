@@ -11,16 +11,16 @@ from binascii import a2b_base64
 from collections.abc import Iterator
 
 from listenctl.capture.capture_events import (
+    CapturedFrame,
     CapturedSession,
     CaptureEvent,
-    FrameSeen,
     HttpHead,
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.compressed_files import OpenFile
-from listenctl.capture.packets.packet_batches import Notice
-from listenctl.capture.websocket.is_listen_call import Judge
+from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.websocket.is_listen_call import ListenCallDetector
 from listenctl.events import parse_timestamp
 from listenctl.protocol import peer_json
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
@@ -46,12 +46,12 @@ _LATEST = 9_214_646_400.0
 _UNITS = ((1e14, 1e6), (1e11, 1e3))
 
 
-def read_har(file: OpenFile, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
+def read_har(file: CaptureFile, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
     """Yield the WebSocket sessions of a HAR file, one after another."""
     text, whole = _text_of(file)
     yield from file.notices
     if not whole:
-        yield Notice(f"byte {MAX_HAR}", "the HAR file is longer than what is read; export the WebSocket alone")
+        yield CaptureNotice(f"byte {MAX_HAR}", "the HAR file is longer than what is read; export the WebSocket alone")
     start = _ENTRIES.search(text)
     at = start.end() if start else len(text)
     while found := peer_json.decode(text, at := _next(text, at)):
@@ -60,13 +60,13 @@ def read_har(file: OpenFile, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
             yield from _session(file.name, next(numbers), entry, messages)
     if at < len(text) and text[at] == "]":
         return
-    yield Notice(f"character {at}", "the HAR file is damaged or cut off here; what can be read is used")
+    yield CaptureNotice(f"character {at}", "the HAR file is damaged or cut off here; what can be read is used")
     # The entry that was cut off may hold messages that are whole, and lacks at most what stands behind them.
     if begun := _MESSAGES.search(text, at):
         yield from _session(file.name, next(numbers), _members(text, at), list(_elements(text, begun.end())))
 
 
-def _text_of(file: OpenFile) -> tuple[str, bool]:
+def _text_of(file: CaptureFile) -> tuple[str, bool]:
     """Return a file as text, and whether that is all of it."""
     data = bytearray()
     for chunk in file.chunks:
@@ -103,32 +103,32 @@ def _next(text: str, at: int) -> int:
 
 def _session(source: str, number: int, entry: JsonFields, messages: list[object]) -> Iterator[CaptureEvent]:
     began = parse_timestamp(string_in(entry, "startedDateTime")) or _first_time(messages)
-    times = _Times(began)
+    times = _HarTimes(began)
     frames = [timed for message in messages if isinstance(message, dict) and (timed := _frame(message, times))]
     session = _described(CapturedSession(number, source, began), entry)
     session.without_control = not any(frame.opcode >= _CONTROL for _, _, frame in frames)
-    judge = Judge(session)
+    judge = ListenCallDetector(session)
     left_out = len(messages) - len(frames)
     yield SessionOpened(began, session)
     at = began
     for at, sender, frame in frames:
         judge.look_at(sender, frame)
-        yield FrameSeen(at, session, sender, frame, None)
+        yield CapturedFrame(at, session, sender, frame, None)
     if left_out:
-        yield Notice(f"session {number}", f"{left_out} messages are none that can be read; they are left out")
+        yield CaptureNotice(f"session {number}", f"{left_out} messages are none that can be read; they are left out")
     if times.wrong:
         what = f"{times.wrong} messages have times that can't be; each is given that of the message before"
-        yield Notice(f"session {number}", what)
+        yield CaptureNotice(f"session {number}", what)
     yield SessionClosed(at, session, None, END)
 
 
 def _first_time(messages: list[object]) -> float:
     """Return the time of the first message, for an entry that has none itself; 0 if there is none."""
     first = next((one for one in messages if isinstance(one, dict)), {})
-    return max(0.0, _Times(0.0).of(first.get("time")))
+    return max(0.0, _HarTimes(0.0).of(first.get("time")))
 
 
-class _Times:
+class _HarTimes:
     """
     Times of messages in seconds since 1970, whatever the exporter counted in and from.
 
@@ -158,7 +158,7 @@ class _Times:
         return self._last
 
 
-def _frame(message: JsonFields, times: _Times) -> tuple[float, Sender, RawFrame] | None:
+def _frame(message: JsonFields, times: _HarTimes) -> tuple[float, Sender, RawFrame] | None:
     sender = _SENDERS.get(str(message.get("type")))
     data, opcode = message.get("data"), message.get("opcode", _TEXT)
     if sender is None or not isinstance(data, str) or not isinstance(opcode, int) or opcode not in _OPCODES:

@@ -10,15 +10,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from listenctl.capture.capture_events import (
+    CapturedFrame,
     CapturedSession,
     CaptureEvent,
-    FrameSeen,
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.compressed_files import OpenFile
-from listenctl.capture.formats.recorded_call import RecordedAudio, RecordedCall, open_audio
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.formats.recorded_call import RecordedAudio, RecordedCall, open_recorded_audio
+from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.errors import UsageError
 from listenctl.media.files.sidecar import MAX_SIDECAR_BYTES, MIXED, Sidecar
 from listenctl.protocol import peer_json
@@ -41,7 +41,7 @@ def sidecar_of(path: str) -> Path | None:
     return next((found for stem in stems if (found := sound.with_name(f"{stem}.json")).is_file()), None)
 
 
-def parse_sidecar(file: OpenFile) -> Sidecar | None:
+def parse_sidecar(file: CaptureFile) -> Sidecar | None:
     """Return what a file says if it is the sidecar of a recording."""
     data = bytearray()
     for chunk in file.chunks:
@@ -60,9 +60,9 @@ def read_recording(name: str, sidecar: Sidecar, numbers: Iterator[int]) -> Itera
             audio: RecordedAudio | None = _audio(name, sidecar, stack)
         except UsageError as exc:
             audio = None
-            yield Notice(f"session {session.number}", f"{exc}; its events are read all the same")
+            yield CaptureNotice(f"session {session.number}", f"{exc}; its events are read all the same")
         if metadata := _metadata(sidecar, audio):
-            yield FrameSeen(session.began, session, Sender.JAMBONZ, RawFrame(True, 0, _TEXT, True, metadata), None)
+            yield CapturedFrame(session.began, session, Sender.JAMBONZ, RawFrame(True, 0, _TEXT, True, metadata), None)
         rate = sidecar.metadata.sample_rate or (sidecar.audio and sidecar.audio.sample_rate) or _DEFAULT_RATE
         call = RecordedCall(session, sidecar, rate, audio)
         yield from call.events()
@@ -89,10 +89,10 @@ def _audio(name: str, sidecar: Sidecar, stack: ExitStack) -> RecordedAudio:
     # Names only: a sidecar from elsewhere has no business in other folders.
     paths = [Path(name).with_name(Path(file).name or "-") for file in described.files]
     if described.format != "raw":
-        return open_audio(paths, stack)
+        return open_recorded_audio(paths, stack)
     if not described.sample_rate or not described.channels:
         raise UsageError("the sidecar doesn't say what the raw audio is")
-    return open_audio(paths, stack, (described.sample_rate, described.channels))
+    return open_recorded_audio(paths, stack, (described.sample_rate, described.channels))
 
 
 def _metadata(sidecar: Sidecar, audio: RecordedAudio | None) -> bytes:
@@ -121,5 +121,5 @@ def _end(session: CapturedSession, sidecar: Sidecar, last: float) -> Iterator[Ca
     sender = _CLOSED_BY.get(close.by) if close else None
     if close and sender and close.code in _CLOSE_CODES:
         payload = close.code.to_bytes(2, "big") + close.reason.encode(errors="replace")[:123]
-        yield FrameSeen(ended, session, sender, RawFrame(True, 0, _CLOSE, sender is Sender.JAMBONZ, payload), None)
+        yield CapturedFrame(ended, session, sender, RawFrame(True, 0, _CLOSE, sender is Sender.JAMBONZ, payload), None)
     yield SessionClosed(ended, session, None, "closed" if sender else "the connection broke")

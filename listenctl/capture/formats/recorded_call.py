@@ -8,9 +8,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from listenctl.capture.capture_events import CapturedSession, CaptureEvent, FrameSeen, FramesLost
-from listenctl.capture.formats.recorded_times import Break, RecordedTimes
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.capture_events import CapturedFrame, CapturedSession, CaptureEvent, FramesLost
+from listenctl.capture.formats.recorded_times import RecordedTimes, RecordingGap
+from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.errors import UsageError
 from listenctl.media.files.convert_recording import CODECS
 from listenctl.media.files.sidecar import Sidecar
@@ -53,7 +53,7 @@ class RecordedAudio:
             yield np.hstack([part[:shortest] for part in parts]).astype("<i2").tobytes()
 
 
-def open_audio(paths: Sequence[Path], stack: ExitStack, raw: tuple[int, int] | None = None) -> RecordedAudio:
+def open_recorded_audio(paths: Sequence[Path], stack: ExitStack, raw: tuple[int, int] | None = None) -> RecordedAudio:
     """
     Open the files of a recording; ``stack`` closes them.
 
@@ -162,30 +162,30 @@ class RecordedCall:
                 yield chunk, round(self._audio.samples / self._scale)
             rest = rest[at:]
 
-    def _said(self, position: int | None) -> Iterator[FrameSeen]:
+    def _said(self, position: int | None) -> Iterator[CapturedFrame]:
         """Yield the texts that came before a place, or all that are left."""
         while self._texts and (position is None or self._texts[0][0] < position):
             place, text = self._texts.popleft()
             yield self._seen(place, RawFrame(True, 0, _TEXT, True, text))
 
-    def _broken(self, one: Break) -> Iterator[FramesLost]:
+    def _broken(self, one: RecordingGap) -> Iterator[FramesLost]:
         if one.unrecorded:
             size = one.unrecorded * SAMPLE_BYTES * (self._audio.channels if self._audio else 1)
             at = self._session.began + self._times.at(one.position)
             yield FramesLost(at, self._session, Sender.JAMBONZ, size, "received but not written to the recording")
 
-    def _ends_early(self) -> Iterator[Notice]:
+    def _ends_early(self) -> Iterator[CaptureNotice]:
         """Say so where the file has less than the sidecar says."""
         if self._audio is None or self._described is None:
             return
         samples, told = self._audio.samples, self._described.samples
         if samples < told:
             where, what = f"session {self._session.number}", f"the audio ends after {samples} of {told} samples"
-            yield Notice(where, f"{what}; what is there is used")
+            yield CaptureNotice(where, f"{what}; what is there is used")
 
-    def _seen(self, position: int, frame: RawFrame) -> FrameSeen:
+    def _seen(self, position: int, frame: RawFrame) -> CapturedFrame:
         self.last = at = self._session.began + self._times.at(position)
-        return FrameSeen(at, self._session, Sender.JAMBONZ, frame, None)
+        return CapturedFrame(at, self._session, Sender.JAMBONZ, frame, None)
 
 
 def _text_of(event: JsonFields) -> bytes | None:

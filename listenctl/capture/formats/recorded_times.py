@@ -14,7 +14,7 @@ _FILLED = frozenset({"hole", "pause"})
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
+class RecordingGap:
     """
     A place in a file where time and audio part.
 
@@ -44,7 +44,7 @@ class RecordedTimes:
 
     def __init__(self, gaps: Iterable[JsonFields], sample_rate: int, *, filled: bool) -> None:
         self._rate = sample_rate
-        self.breaks: list[Break] = []
+        self.breaks: list[RecordingGap] = []
         shift = not_before = 0.0
         for gap in sorted(gaps, key=lambda gap: _count(gap, "position")):
             kind, position = str(gap.get("kind")), _count(gap, "position")
@@ -59,7 +59,7 @@ class RecordedTimes:
             if kind == "burst":
                 not_before = max(not_before, position / sample_rate + shift + length)
             self.breaks.append(
-                Break(
+                RecordingGap(
                     position,
                     skipped=int(missing) if is_filled else 0,
                     shift=shift,
@@ -79,7 +79,7 @@ class RecordedTimes:
         last = self._last_before(position)
         return last is not None and position <= last.position + last.skipped
 
-    def _last_before(self, position: int) -> Break | None:
+    def _last_before(self, position: int) -> RecordingGap | None:
         index = bisect_right(self.breaks, position - 1, key=attrgetter("position"))
         return self.breaks[index - 1] if index else None
 

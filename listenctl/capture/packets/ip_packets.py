@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import NamedTuple
 
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.packets.packet_batches import CaptureNotice
 
-TCP = 6
+TCP_PROTOCOL = 6
 MAX_DATAGRAMS = 64
 """So many fragmented datagrams wait for their missing parts; then the oldest is given up."""
 MAX_DATAGRAM = 65_535
@@ -19,7 +19,7 @@ _TCP = Struct(">4sIIBB").unpack_from
 _TCP_HEADER = 20
 
 
-class Segment(NamedTuple):
+class TcpSegment(NamedTuple):
     """
     One TCP segment; ``key`` is both addresses and both ports as in the packet, sender first.
 
@@ -36,7 +36,7 @@ class Segment(NamedTuple):
     missing: int
 
 
-class Payload(NamedTuple):
+class IpPayload(NamedTuple):
     """What an IP packet carries: ``addresses`` sender first, ``missing`` bytes after ``data`` not captured."""
 
     addresses: bytes
@@ -63,7 +63,7 @@ class IpReader:
     def __init__(self) -> None:
         self._datagrams: dict[bytes, _Datagram] = {}
 
-    def read(self, packet: bytes, *, at: float, number: int, size: int) -> Iterator[Segment | Notice]:
+    def read(self, packet: bytes, *, at: float, number: int, size: int) -> Iterator[TcpSegment | CaptureNotice]:
         """
         Yield the TCP segment that a packet carries or completes, and what is wrong with it.
 
@@ -75,37 +75,37 @@ class IpReader:
             payload = self._payload_v4(packet, number, size)
         else:
             payload = self._payload_v6(packet, number, size)
-        if isinstance(payload, Notice):
+        if isinstance(payload, CaptureNotice):
             yield payload
-        elif payload is not None and payload.protocol == TCP:
+        elif payload is not None and payload.protocol == TCP_PROTOCOL:
             yield _segment(payload, at, number)
         while len(self._datagrams) > MAX_DATAGRAMS:
             yield _incomplete(self._datagrams.pop(next(iter(self._datagrams))))
 
-    def finish(self) -> Iterator[Notice]:
+    def finish(self) -> Iterator[CaptureNotice]:
         """Name the fragments whose other parts never came."""
         yield from map(_incomplete, self._datagrams.values())
         self._datagrams.clear()
 
-    def _payload_v4(self, packet: bytes, number: int, size: int) -> Payload | Notice | None:
+    def _payload_v4(self, packet: bytes, number: int, size: int) -> IpPayload | CaptureNotice | None:
         header = (packet[0] & 0x0F) * 4
         if len(packet) < max(header, 20):
-            return Notice(
+            return CaptureNotice(
                 f"packet {number}", f"only {len(packet)} bytes of its IP packet were captured, too few to use"
             )
         _, total, identity, fragment, protocol, source, destination = _IPV4(packet)
         end = total or max(size, len(packet))
         if header < 20 or end < header:
-            return Notice(f"packet {number}", "its IP header has an impossible length; the packet is left out")
-        payload = Payload(source + destination, protocol, packet[header:end], max(0, end - len(packet)))
+            return CaptureNotice(f"packet {number}", "its IP header has an impossible length; the packet is left out")
+        payload = IpPayload(source + destination, protocol, packet[header:end], max(0, end - len(packet)))
         if not fragment & 0x3FFF:
             return payload
         key = b"%b%b%b" % (payload.addresses, identity.to_bytes(2, "big"), bytes([protocol]))
         return self._fragment(key, payload, number, (fragment & 0x1FFF) * 8, more=bool(fragment & 0x2000))
 
-    def _payload_v6(self, packet: bytes, number: int, size: int) -> Payload | Notice | None:
+    def _payload_v6(self, packet: bytes, number: int, size: int) -> IpPayload | CaptureNotice | None:
         if len(packet) < 40:
-            return Notice(
+            return CaptureNotice(
                 f"packet {number}", f"only {len(packet)} bytes of its IP packet were captured, too few to use"
             )
         length = int.from_bytes(packet[4:6], "big")
@@ -113,24 +113,26 @@ class IpReader:
         following, at = packet[6], 40
         while following in _EXTENSIONS:
             if at + 8 > min(end, len(packet)):
-                return Notice(f"packet {number}", "its IPv6 extension headers are cut off; the packet is left out")
+                return CaptureNotice(f"packet {number}", "its IPv6 extension headers are cut off; packet skipped")
             if following == _FRAGMENT:
                 return self._fragment_v6(packet, number, at, end)
             header = (packet[at + 1] + 2) * 4 if following == _AUTHENTICATION else (packet[at + 1] + 1) * 8
             following, at = packet[at], at + header
-        return Payload(packet[8:40], following, packet[at:end], max(0, end - max(at, len(packet))))
+        return IpPayload(packet[8:40], following, packet[at:end], max(0, end - max(at, len(packet))))
 
-    def _fragment_v6(self, packet: bytes, number: int, at: int, end: int) -> Payload | Notice | None:
+    def _fragment_v6(self, packet: bytes, number: int, at: int, end: int) -> IpPayload | CaptureNotice | None:
         following, where = packet[at], int.from_bytes(packet[at + 2 : at + 4], "big")
-        payload = Payload(packet[8:40], following, packet[at + 8 : end], max(0, end - len(packet)))
+        payload = IpPayload(packet[8:40], following, packet[at + 8 : end], max(0, end - len(packet)))
         if not where & 0xFFF9:
             return payload
         key = payload.addresses + packet[at + 4 : at + 8]
         return self._fragment(key, payload, number, where & 0xFFF8, more=bool(where & 1))
 
-    def _fragment(self, key: bytes, part: Payload, number: int, offset: int, *, more: bool) -> Payload | Notice | None:
+    def _fragment(
+        self, key: bytes, part: IpPayload, number: int, offset: int, *, more: bool
+    ) -> IpPayload | CaptureNotice | None:
         if part.missing or offset + len(part.data) > MAX_DATAGRAM:
-            return Notice(f"packet {number}", "it is a fragment that wasn't captured whole; it is left out")
+            return CaptureNotice(f"packet {number}", "it is a fragment that wasn't captured whole; it is left out")
         datagram = self._datagrams.setdefault(key, _Datagram(number, part.addresses, part.protocol))
         if offset == 0:
             # IPv6 says in the first part only what the whole carries.
@@ -144,7 +146,7 @@ class IpReader:
         if data is None:
             return None
         del self._datagrams[key]
-        return Payload(datagram.addresses, datagram.protocol, data, 0)
+        return IpPayload(datagram.addresses, datagram.protocol, data, 0)
 
 
 def _joined(datagram: _Datagram) -> bytes | None:
@@ -159,21 +161,21 @@ def _joined(datagram: _Datagram) -> bytes | None:
     return bytes(data[: datagram.size])
 
 
-def _incomplete(datagram: _Datagram) -> Notice:
-    return Notice(
+def _incomplete(datagram: _Datagram) -> CaptureNotice:
+    return CaptureNotice(
         f"packet {datagram.packet}", "it is a fragment whose other parts are not in the capture; it is left out"
     )
 
 
-def _segment(payload: Payload, at: float, number: int) -> Segment | Notice:
+def _segment(payload: IpPayload, at: float, number: int) -> TcpSegment | CaptureNotice:
     data = payload.data
     if len(data) < _TCP_HEADER:
         what = "its TCP header wasn't captured whole" if payload.missing else "its TCP header is too short"
-        return Notice(f"packet {number}", f"{what}; the packet is left out")
+        return CaptureNotice(f"packet {number}", f"{what}; the packet is left out")
     ports, sequence, ack, offset, flags = _TCP(data)
     header = (offset >> 4) * 4
     if header < _TCP_HEADER or header > len(data) + payload.missing:
-        return Notice(f"packet {number}", "its TCP header has an impossible length; the packet is left out")
+        return CaptureNotice(f"packet {number}", "its TCP header has an impossible length; the packet is left out")
     key = payload.addresses + ports
     missing = payload.missing - max(0, header - len(data))
-    return Segment(at, number, key, sequence, ack, flags, data[header:], missing)
+    return TcpSegment(at, number, key, sequence, ack, flags, data[header:], missing)

@@ -13,7 +13,7 @@ MAX_TAGS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class LinkLayer:
     """
     How packets of a link type begin: ``header`` bytes, in them at ``type_at`` the type of what follows.
 
@@ -29,17 +29,17 @@ class Link:
 
 
 _ETHERTYPE = IPV4.to_bytes(2, "big")
-_RAW = Link(0)
+_RAW = LinkLayer(0)
 # Numbers are those of https://www.tcpdump.org/linktypes.html; 12 and 14 are what some systems write for raw IP.
-LINKS = {
+LINK_LAYERS = {
     # BSD loopback: the family in the byte order of the machine that captured, little-endian on nearly all of them.
-    0: Link(4, 0, (2).to_bytes(4, "little")),
+    0: LinkLayer(4, 0, (2).to_bytes(4, "little")),
     # OpenBSD loopback.
-    108: Link(4, 0, (2).to_bytes(4, "big")),
+    108: LinkLayer(4, 0, (2).to_bytes(4, "big")),
     # Ethernet, Linux cooked 1 and 2.
-    1: Link(14, 12, _ETHERTYPE, ethertype=True),
-    113: Link(16, 14, _ETHERTYPE, ethertype=True),
-    276: Link(20, 0, _ETHERTYPE, ethertype=True),
+    1: LinkLayer(14, 12, _ETHERTYPE, ethertype=True),
+    113: LinkLayer(16, 14, _ETHERTYPE, ethertype=True),
+    276: LinkLayer(20, 0, _ETHERTYPE, ethertype=True),
     12: _RAW,
     14: _RAW,
     101: _RAW,
@@ -48,7 +48,7 @@ LINKS = {
 }
 
 
-def ip_start(link: Link, block: bytes, start: int, end: int) -> int | None:
+def find_ip_packet(link: LinkLayer, block: bytes, start: int, end: int) -> int | None:
     """Return where IP begins in the packet at ``block[start:end]``, None if it carries something else or nothing."""
     at = start + link.header
     if at >= end:

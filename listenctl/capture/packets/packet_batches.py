@@ -7,22 +7,22 @@ object of it, takes longer than all that is done with it.
 
 from dataclasses import dataclass
 
-Record = tuple[float, int, int, int]
+PacketRecord = tuple[float, int, int, int]
 """Time in seconds since the epoch, start in the block, bytes that were captured, bytes that were on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class PacketBatch:
     """Packets of one link type in the order of the file; ``first`` is the number of the first, as Wireshark counts."""
 
     link_type: int
     block: bytes
-    records: list[Record]
+    records: list[PacketRecord]
     first: int
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class CaptureNotice:
     """Something in a capture that isn't as it should be: ``where`` it is, and what is done about it."""
 
     where: str
@@ -33,7 +33,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Secrets:
+class EmbeddedSecrets:
     """TLS secrets that the capture itself brings along, as the text of a key log."""
 
     text: str

@@ -9,8 +9,16 @@ processor queues hold an answer before what it answers.
 from bisect import insort
 from dataclasses import dataclass
 
-from listenctl.capture.packets.ip_packets import Segment
-from listenctl.capture.packets.tcp_connections import Closed, Ending, Events, Hole, Loss, Piece, Stream
+from listenctl.capture.packets.ip_packets import TcpSegment
+from listenctl.capture.packets.tcp_events import (
+    MissingCause,
+    StreamEnding,
+    TcpData,
+    TcpEvents,
+    TcpGap,
+    TcpStream,
+    TcpStreamEnded,
+)
 
 FIN, SYN, RST, PSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 WRAP = 1 << 32
@@ -31,18 +39,18 @@ SEGMENT_COST = 300
 CHAINED = 2
 """So many far segments in a row that follow one another are where the stream goes on."""
 
-Waiting = tuple[int, int, bytes, int, float]
+WaitingSegment = tuple[int, int, bytes, int, float]
 """Position, packet, data, bytes missing after it, time."""
 
 
 @dataclass(slots=True)
-class Memory:
+class ReassemblyMemory:
     """What all streams of a capture have waiting, in bytes."""
 
     waiting: int = 0
 
 
-class Reassembly:
+class TcpReassembly:
     """
     One direction of a connection.
 
@@ -55,7 +63,7 @@ class Reassembly:
         "_told", "_waiting", "_waiting_bytes", "at", "closed", "next", "other", "plain", "position", "stream",
     )  # fmt: skip
 
-    def __init__(self, stream: Stream, memory: Memory) -> None:
+    def __init__(self, stream: TcpStream, memory: ReassemblyMemory) -> None:
         self.stream = stream
         self.other = self
         self.next: int | None = None
@@ -63,19 +71,19 @@ class Reassembly:
         """Bytes before ``next``, those that are missing included."""
         self.at = 0.0
         """When its newest packet was captured."""
-        self.closed: Ending | None = None
+        self.closed: StreamEnding | None = None
         self.plain = False
         self._memory = memory
         self._told = 0.0  # time of the last piece that had to be looked at closely
         self._syn: int | None = None
         self._origin = 0  # sequence number of the first byte
-        self._waiting: list[Waiting] = []
+        self._waiting: list[WaitingSegment] = []
         self._waiting_bytes = 0
         self._gap_since: float | None = None
         self._acked = 0
         self._acked_since: float | None = None
         self._reset = False  # by the receiver
-        self._end: tuple[int, Ending] | None = None
+        self._end: tuple[int, StreamEnding] | None = None
         self._far_next = 0
         self._far_run = 0
 
@@ -101,7 +109,7 @@ class Reassembly:
         """Tell whether a segment can't belong to what came before."""
         return self.next is not None and abs(_signed(sequence - self.next)) >= FAR
 
-    def take(self, segment: Segment, events: Events) -> None:
+    def take(self, segment: TcpSegment, events: TcpEvents) -> None:
         """Take a segment of this direction; SYN has been dealt with."""
         sequence = (segment.sequence + 1) % WRAP if segment.flags & SYN else segment.sequence
         size = len(segment.data) + segment.missing
@@ -113,14 +121,14 @@ class Reassembly:
         self._settle(segment, events)
         self.other.hear(segment, events)
 
-    def hear(self, segment: Segment, events: Events) -> None:
+    def hear(self, segment: TcpSegment, events: TcpEvents) -> None:
         """Take what a segment of the other direction says about this one."""
         self._reset |= bool(segment.flags & RST)
         if segment.flags & ACK:
             self._take_ack(segment, events)
         self._settle(segment, events)
 
-    def finish(self, how: Ending, packet: int, events: Events) -> None:
+    def finish(self, how: StreamEnding, packet: int, events: TcpEvents) -> None:
         """Give out what waits, and end the stream."""
         while self._waiting:
             self._skip_to(self._waiting[0][0], self._gap_since, packet, events)
@@ -129,13 +137,13 @@ class Reassembly:
         self._close_if_ended(events)
         if not self.closed and self.next is not None:
             self.closed = how
-            events.append(Closed(self.at, self.stream, how))
+            events.append(TcpStreamEnded(self.at, self.stream, how))
         self.plain = False
 
     def _begin(self, sequence: int) -> None:
         self.next = self._origin = sequence
 
-    def _take_data(self, sequence: int, segment: Segment, events: Events) -> None:
+    def _take_data(self, sequence: int, segment: TcpSegment, events: TcpEvents) -> None:
         if self.next is None:
             self._begin(sequence)
             if self.stream.connection.client is None and segment.data.startswith(b"GET "):
@@ -156,7 +164,7 @@ class Reassembly:
         if self._gap_since is None:
             self._gap_since = segment.at
 
-    def _take_far(self, sequence: int, segment: Segment, events: Events) -> None:
+    def _take_far(self, sequence: int, segment: TcpSegment, events: TcpEvents) -> None:
         """Leave out what can't belong here, unless more of the same follows it: then the stream goes on there."""
         self._far_run = self._far_run + 1 if self._far_run and sequence == self._far_next else 1
         self._far_next = (sequence + len(segment.data) + segment.missing) % WRAP
@@ -164,28 +172,28 @@ class Reassembly:
             return
         while self._waiting:
             self._skip_to(self._waiting[0][0], self._gap_since, segment.packet, events)
-        events.append(Hole(segment.at, self.stream, None, self.position, segment.packet, Loss.BROKEN))
+        events.append(TcpGap(segment.at, self.stream, None, self.position, segment.packet, MissingCause.BROKEN))
         self._far_run = 0
         self._acked_since = None
         self._end = None
         self.next = sequence
         self._deliver((self.position, segment.packet, segment.data, segment.missing, segment.at), events)
 
-    def _take_end(self, sequence: int, segment: Segment) -> None:
+    def _take_end(self, sequence: int, segment: TcpSegment) -> None:
         if self._end is not None or self.closed:
             return
         if self.next is None:
             self._begin(sequence % WRAP)
         assert self.next is not None
-        how = Ending.RST if segment.flags & RST else Ending.FIN
+        how = StreamEnding.RST if segment.flags & RST else StreamEnding.FIN
         ahead = _signed(sequence - self.next)
-        if how is Ending.RST and not 0 <= ahead < FAR:
+        if how is StreamEnding.RST and not 0 <= ahead < FAR:
             # What a host sends that knows nothing of the connection has any number.
             ahead = 0
         if 0 <= ahead < FAR:
             self._end = (self.position + ahead, how)
 
-    def _take_ack(self, segment: Segment, events: Events) -> None:
+    def _take_ack(self, segment: TcpSegment, events: TcpEvents) -> None:
         """Note what the other end says that it has of this stream."""
         if self.next is None:
             return
@@ -200,7 +208,7 @@ class Reassembly:
             first = self._waiting[0][0] if self._waiting else acked
             self._skip_to(min(first, acked), self._acked_since, segment.packet, events)
 
-    def _settle(self, segment: Segment, events: Events) -> None:
+    def _settle(self, segment: TcpSegment, events: TcpEvents) -> None:
         """Give up what is missing for too long, end the stream when all of it is there, and note whether it's plain."""
         patience = ONE_WAY_PATIENCE if self.other.next is None else PATIENCE
         while self._waiting and (
@@ -213,18 +221,18 @@ class Reassembly:
         odd = self._waiting or self._acked_since is not None or self._end or self._reset
         self.plain = self.next is not None and not odd
 
-    def _close_if_ended(self, events: Events) -> None:
+    def _close_if_ended(self, events: TcpEvents) -> None:
         if self.closed or self.next is None:
             return
         if self._end is not None and self.position >= self._end[0]:
             self.closed = self._end[1]
         elif self._reset and not self._waiting and self._acked_since is None:
-            self.closed = Ending.RESET_BY_RECEIVER
+            self.closed = StreamEnding.RESET_BY_RECEIVER
         else:
             return
-        events.append(Closed(max(self.at, self.other.at), self.stream, self.closed))
+        events.append(TcpStreamEnded(max(self.at, self.other.at), self.stream, self.closed))
 
-    def _skip_to(self, position: int, since: float | None, packet: int, events: Events) -> None:
+    def _skip_to(self, position: int, since: float | None, packet: int, events: TcpEvents) -> None:
         """Give up what is missing before ``position``, and deliver what waited for it."""
         size = position - self.position
         if size > 0:
@@ -232,12 +240,12 @@ class Reassembly:
             if self._waiting:
                 # What waited isn't held up by what is missing only in the capture.
                 at = min(at, self._waiting[0][4])
-            events.append(Hole(at, self.stream, size, self.position, packet, Loss.NOT_CAPTURED))
+            events.append(TcpGap(at, self.stream, size, self.position, packet, MissingCause.NOT_CAPTURED))
             self._advance(size)
         self._acked_since = None
         self._drain(events)
 
-    def _drain(self, events: Events) -> None:
+    def _drain(self, events: TcpEvents) -> None:
         """Deliver what waited and is next."""
         ready = 0
         for piece in self._waiting:
@@ -252,7 +260,7 @@ class Reassembly:
         elif ready:
             self._gap_since = self._waiting[0][4]
 
-    def _deliver(self, piece: Waiting, events: Events) -> None:
+    def _deliver(self, piece: WaitingSegment, events: TcpEvents) -> None:
         """Give out what is new of a piece that begins at the position or before it."""
         position, packet, data, missing, at = piece
         known = self.position - position
@@ -261,11 +269,11 @@ class Reassembly:
         # What waited was of no use to the receiver before what it waited for.
         self._told = at = max(at, self._told)
         if fresh := data[known:]:
-            events.append(Piece(at, self.stream, fresh, packet))
+            events.append(TcpData(at, self.stream, fresh, packet))
             self._advance(len(fresh))
         missing -= max(0, known - len(data))
         if missing:
-            events.append(Hole(at, self.stream, missing, self.position, packet, Loss.CUT))
+            events.append(TcpGap(at, self.stream, missing, self.position, packet, MissingCause.CUT))
             self._advance(missing)
 
     def _advance(self, size: int) -> None:

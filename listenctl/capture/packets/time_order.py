@@ -8,8 +8,8 @@ says has to wait as well, or what is given out at last would seem to be as late 
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
-from listenctl.capture.packets.packet_batches import Notice
-from listenctl.capture.packets.tcp_connections import Connection, Event, Events, Piece
+from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.packets.tcp_events import TcpConnection, TcpData, TcpEvent, TcpEvents
 
 MOST_HELD = 1 << 20
 MOST_HELD_TOGETHER = 1 << 26
@@ -17,10 +17,12 @@ MOST_HELD_TOGETHER = 1 << 26
 EVENT_COST = 300
 """Bytes of memory that an event takes beside its data."""
 
-_Timed = TypeVar("_Timed")
+_TimedEvent = TypeVar("_TimedEvent")
 
 
-def in_order(events: Iterable[_Timed], place: Callable[[_Timed], tuple[float, Hashable]]) -> list[_Timed]:
+def sort_by_time(
+    events: Iterable[_TimedEvent], place: Callable[[_TimedEvent], tuple[float, Hashable]]
+) -> list[_TimedEvent]:
     """Sort events by time, but for those of one end: ``place`` tells the time of an event, and whose it is."""
     latest: dict[Hashable, float] = {}
     keyed = []
@@ -31,15 +33,15 @@ def in_order(events: Iterable[_Timed], place: Callable[[_Timed], tuple[float, Ha
     return [event for _, event in sorted(keyed, key=lambda one: one[0])]
 
 
-class InStep:
+class TimeOrderedEvents:
     """Hold what is said on connections that have a hole which isn't given up yet."""
 
     def __init__(self) -> None:
-        self._held: dict[Connection, Events] = {}
-        self._sizes: dict[Connection, int] = {}
+        self._held: dict[TcpConnection, TcpEvents] = {}
+        self._sizes: dict[TcpConnection, int] = {}
         self._together = 0
 
-    def take(self, connection: Connection, said: Events, events: Events, *, waits: bool) -> None:
+    def take(self, connection: TcpConnection, said: TcpEvents, events: TcpEvents, *, waits: bool) -> None:
         """Add to ``events`` what can be given out, ``waits`` while something of the connection is missing."""
         held = self._held.get(connection)
         if held is None and not waits:
@@ -49,14 +51,14 @@ class InStep:
             held = self._held[connection] = []
             self._sizes[connection] = 0
         held += said
-        size = sum(EVENT_COST + (len(one.data) if isinstance(one, Piece) else 0) for one in said)
+        size = sum(EVENT_COST + (len(one.data) if isinstance(one, TcpData) else 0) for one in said)
         self._sizes[connection] += size
         self._together += size
         if not waits or self._sizes[connection] > MOST_HELD or self._together > MOST_HELD_TOGETHER:
             self._together -= self._sizes.pop(connection)
-            events += in_order(self._held.pop(connection), _place)
+            events += sort_by_time(self._held.pop(connection), _time_and_stream)
 
 
-def _place(event: Event | Notice) -> tuple[float, Hashable]:
-    assert not isinstance(event, Notice)
+def _time_and_stream(event: TcpEvent | CaptureNotice) -> tuple[float, Hashable]:
+    assert not isinstance(event, CaptureNotice)
     return event.at, event.stream

@@ -68,7 +68,7 @@ _IN_TLS13 = {code: f"TLS_{cipher}" for code, cipher in _TLS13.items()}
 _HASHES = {"SHA": "sha1", "SHA256": "sha256", "SHA384": "sha384"}
 
 
-class Mode(StrEnum):
+class CipherMode(StrEnum):
     """How records are enciphered."""
 
     GCM = "GCM"
@@ -78,7 +78,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Suite:
+class CipherSuite:
     """
     One cipher suite.
 
@@ -90,7 +90,7 @@ class Suite:
     """
 
     name: str
-    mode: Mode
+    mode: CipherMode
     hash_name: str
     mac_name: str
     key_bytes: int
@@ -104,10 +104,10 @@ class Suite:
 
 
 @cache
-def find_suite(code: int, *, tls13: bool) -> Suite | None:
+def find_suite(code: int, *, tls13: bool) -> CipherSuite | None:
     """Return the suite with a number, None if it is none of ours or belongs to another version."""
     name = (_IN_TLS13 if tls13 else _IN_TLS12).get(code)
-    return _described(name) if name else None
+    return _parse_suite_name(name) if name else None
 
 
 def suite_name(code: int) -> str:
@@ -115,17 +115,17 @@ def suite_name(code: int) -> str:
     return _IN_TLS13.get(code) or _IN_TLS12.get(code) or f"cipher suite 0x{code:04X}"
 
 
-def _described(name: str) -> Suite:
+def _parse_suite_name(name: str) -> CipherSuite:
     words = name.split("_")
-    mode = next(mode for mode in Mode if mode in words)
-    mac_name = _HASHES[words[-1]] if mode is Mode.CBC else ""
-    return Suite(
+    mode = next(mode for mode in CipherMode if mode in words)
+    mac_name = _HASHES[words[-1]] if mode is CipherMode.CBC else ""
+    return CipherSuite(
         name=name,
         mode=mode,
         # TLS 1.2 has nothing below SHA-256, whatever the MAC is (RFC 5246 5).
         hash_name="sha384" if words[-1] == "SHA384" else "sha256",
         mac_name=mac_name,
         key_bytes=16 if "128" in words else 32,
-        iv_bytes={Mode.CHACHA20: 12, Mode.CBC: 0}.get(mode, 4),
-        tag_bytes={Mode.CBC: 0, Mode.CCM: 8 if "8" in words else 16}.get(mode, 16),
+        iv_bytes={CipherMode.CHACHA20: 12, CipherMode.CBC: 0}.get(mode, 4),
+        tag_bytes={CipherMode.CBC: 0, CipherMode.CCM: 8 if "8" in words else 16}.get(mode, 16),
     )

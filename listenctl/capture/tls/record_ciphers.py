@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from listenctl.capture.tls.cipher_suites import Mode, Suite
-from listenctl.capture.tls.tls_records import APPLICATION_DATA, HEADER, Record
+from listenctl.capture.tls.cipher_suites import CipherMode, CipherSuite
+from listenctl.capture.tls.tls_records import APPLICATION_DATA, HEADER, TlsRecord
 from listenctl.errors import ListenctlError
 
 _NONCE_BYTES = 12
@@ -49,7 +49,7 @@ def expand_label(hash_name: str, secret: bytes, label: bytes, size: int) -> byte
 
 
 def keys_of_tls12(
-    suite: Suite, master: bytes, *, client_random: bytes, server_random: bytes
+    suite: CipherSuite, master: bytes, *, client_random: bytes, server_random: bytes
 ) -> tuple[DirectionKeys, DirectionKeys]:
     """Return the keys of the client and of the server (RFC 5246 6.3)."""
     sizes = [suite.mac_bytes, suite.mac_bytes, suite.key_bytes, suite.key_bytes, suite.iv_bytes, suite.iv_bytes]
@@ -63,7 +63,7 @@ def keys_of_tls12(
     return DirectionKeys(client_key, client_iv, client_mac), DirectionKeys(server_key, server_iv, server_mac)
 
 
-def keys_of_tls13(suite: Suite, secret: bytes) -> DirectionKeys:
+def keys_of_tls13(suite: CipherSuite, secret: bytes) -> DirectionKeys:
     """Return the keys that a traffic secret gives (RFC 8446 7.3)."""
     return DirectionKeys(
         expand_label(suite.hash_name, secret, b"key", suite.key_bytes),
@@ -71,31 +71,31 @@ def keys_of_tls13(suite: Suite, secret: bytes) -> DirectionKeys:
     )
 
 
-def next_secret(suite: Suite, secret: bytes) -> bytes:
+def next_secret(suite: CipherSuite, secret: bytes) -> bytes:
     """Return the traffic secret after a key update (RFC 8446 7.2)."""
     return expand_label(suite.hash_name, secret, b"traffic upd", len(secret))
 
 
-Opened = tuple[int, bytes]
+DecryptedRecord = tuple[int, bytes]
 """The type of a record's content, and the content."""
 
 _EXPLICIT_NONCE = 8
 _BLOCK = 16
 
-_Aead = Callable[[bytes, bytes, bytes], bytes | None]
+_AeadDecrypt = Callable[[bytes, bytes, bytes], bytes | None]
 
 
-class Opener(Protocol):
+class RecordDecryptor(Protocol):
     """What opens the records of one direction until its keys change."""
 
     @property
     def overhead(self) -> int | None:
         """Bytes that a record is longer than its content, header included; None where that differs."""
 
-    def open(self, record: Record, sequence: int) -> Opened | None:
+    def open(self, record: TlsRecord, sequence: int) -> DecryptedRecord | None:
         """Return what a record holds, None if it isn't the one with this number or is damaged."""
 
-    def updated(self) -> "Opener | None":
+    def updated(self) -> "RecordDecryptor | None":
         """Return what follows after a key update."""
 
 
@@ -112,16 +112,16 @@ def check_ciphers() -> None:
         raise ListenctlError("decrypting TLS needs the package cryptography: pip install 'listenctl[tls]'") from exc
 
 
-def _aead(suite: Suite, key: bytes) -> _Aead:
+def _aead_decrypt(suite: CipherSuite, key: bytes) -> _AeadDecrypt:
     from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 
     cipher: AESGCM | AESCCM | ChaCha20Poly1305
     try:
         match suite.mode:
-            case Mode.CCM:
+            case CipherMode.CCM:
                 cipher = AESCCM(key, tag_length=suite.tag_bytes)
-            case Mode.CHACHA20:
+            case CipherMode.CHACHA20:
                 cipher = ChaCha20Poly1305(key)
             case _:
                 cipher = AESGCM(key)
@@ -138,18 +138,18 @@ def _aead(suite: Suite, key: bytes) -> _Aead:
     return opened
 
 
-class Tls13Opener:
+class Tls13Decryptor:
     """TLS 1.3 under one traffic secret (RFC 8446 5.2)."""
 
-    def __init__(self, suite: Suite, secret: bytes) -> None:
+    def __init__(self, suite: CipherSuite, secret: bytes) -> None:
         keys = keys_of_tls13(suite, secret)
         self._suite = suite
         self._secret = secret
         self._iv = int.from_bytes(keys.iv, "big")
-        self._decrypt = _aead(suite, keys.key)
+        self._decrypt = _aead_decrypt(suite, keys.key)
         self.overhead = HEADER + 1 + suite.tag_bytes
 
-    def open(self, record: Record, sequence: int) -> Opened | None:
+    def open(self, record: TlsRecord, sequence: int) -> DecryptedRecord | None:
         """Return what a record holds, without its padding."""
         if record.header[0] != APPLICATION_DATA or len(record.fragment) <= self._suite.tag_bytes:
             return None
@@ -161,23 +161,23 @@ class Tls13Opener:
             inner = inner.rstrip(b"\0")
         return (inner[-1], inner[:-1]) if inner else None
 
-    def updated(self) -> Opener:
+    def updated(self) -> RecordDecryptor:
         """Return what follows after a key update (RFC 8446 4.6.3)."""
-        return Tls13Opener(self._suite, next_secret(self._suite, self._secret))
+        return Tls13Decryptor(self._suite, next_secret(self._suite, self._secret))
 
 
-class Tls12AeadOpener:
+class Tls12AeadDecryptor:
     """TLS 1.2 with AES-GCM, AES-CCM (RFC 5288, 6655) or ChaCha20-Poly1305 (RFC 7905)."""
 
-    def __init__(self, suite: Suite, keys: DirectionKeys) -> None:
+    def __init__(self, suite: CipherSuite, keys: DirectionKeys) -> None:
         self._iv = keys.iv
         self._number = int.from_bytes(keys.iv, "big")
-        self._decrypt = _aead(suite, keys.key)
-        self._explicit = 0 if suite.mode is Mode.CHACHA20 else _EXPLICIT_NONCE
+        self._decrypt = _aead_decrypt(suite, keys.key)
+        self._explicit = 0 if suite.mode is CipherMode.CHACHA20 else _EXPLICIT_NONCE
         self._extra = self._explicit + suite.tag_bytes
         self.overhead = HEADER + self._extra
 
-    def open(self, record: Record, sequence: int) -> Opened | None:
+    def open(self, record: TlsRecord, sequence: int) -> DecryptedRecord | None:
         """Return what a record holds."""
         header, fragment = record.header, record.fragment
         size = len(fragment) - self._extra
@@ -193,12 +193,12 @@ class Tls12AeadOpener:
         """Return nothing: TLS 1.2 has no key updates."""
 
 
-class Tls12CbcOpener:
+class Tls12CbcDecryptor:
     """TLS 1.2 with AES-CBC and HMAC (RFC 5246 6.2.3.2), also with encrypt-then-MAC (RFC 7366)."""
 
     overhead = None
 
-    def __init__(self, suite: Suite, keys: DirectionKeys, *, encrypt_then_mac: bool) -> None:
+    def __init__(self, suite: CipherSuite, keys: DirectionKeys, *, encrypt_then_mac: bool) -> None:
         from cryptography.hazmat.primitives.ciphers import Cipher
         from cryptography.hazmat.primitives.ciphers.algorithms import AES
         from cryptography.hazmat.primitives.ciphers.modes import CBC
@@ -211,7 +211,7 @@ class Tls12CbcOpener:
         self._mac_bytes = suite.mac_bytes
         self._encrypt_then_mac = encrypt_then_mac
 
-    def open(self, record: Record, sequence: int) -> Opened | None:
+    def open(self, record: TlsRecord, sequence: int) -> DecryptedRecord | None:
         """Return what a record holds."""
         content = (self._open_checked if self._encrypt_then_mac else self._open_checking)(record, sequence)
         return None if content is None else (record.header[0], content)
@@ -219,7 +219,7 @@ class Tls12CbcOpener:
     def updated(self) -> None:
         """Return nothing: TLS 1.2 has no key updates."""
 
-    def _open_checked(self, record: Record, sequence: int) -> bytes | None:
+    def _open_checked(self, record: TlsRecord, sequence: int) -> bytes | None:
         end = len(record.fragment) - self._mac_bytes
         if end < 2 * _BLOCK or end % _BLOCK:
             return None
@@ -229,7 +229,7 @@ class Tls12CbcOpener:
         plain = self._decrypt(enciphered)[_BLOCK:]
         return plain[: len(plain) - 1 - plain[-1]]
 
-    def _open_checking(self, record: Record, sequence: int) -> bytes | None:
+    def _open_checking(self, record: TlsRecord, sequence: int) -> bytes | None:
         size = len(record.fragment)
         if size < 2 * _BLOCK or size % _BLOCK:
             return None
@@ -241,13 +241,13 @@ class Tls12CbcOpener:
         content = plain[:content_end]
         return content if self._verifies(record, sequence, content, plain[content_end:mac_end]) else None
 
-    def _verifies(self, record: Record, sequence: int, data: bytes, mac: bytes) -> bool:
+    def _verifies(self, record: TlsRecord, sequence: int, data: bytes, mac: bytes) -> bool:
         signed = sequence.to_bytes(8, "big") + record.header[:3] + len(data).to_bytes(2, "big") + data
         return hmac.digest(self._mac_key, signed, self._mac_name) == mac
 
 
-def tls12_opener(suite: Suite, keys: DirectionKeys, *, encrypt_then_mac: bool) -> Opener:
+def tls12_decryptor(suite: CipherSuite, keys: DirectionKeys, *, encrypt_then_mac: bool) -> RecordDecryptor:
     """Return what opens the records that ``keys`` protect."""
-    if suite.mode is Mode.CBC:
-        return Tls12CbcOpener(suite, keys, encrypt_then_mac=encrypt_then_mac)
-    return Tls12AeadOpener(suite, keys)
+    if suite.mode is CipherMode.CBC:
+        return Tls12CbcDecryptor(suite, keys, encrypt_then_mac=encrypt_then_mac)
+    return Tls12AeadDecryptor(suite, keys)

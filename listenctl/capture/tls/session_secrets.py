@@ -2,14 +2,20 @@
 
 from dataclasses import dataclass
 
-from listenctl.capture.tls.cipher_suites import Suite, find_suite, suite_name
+from listenctl.capture.tls.cipher_suites import CipherSuite, find_suite, suite_name
 from listenctl.capture.tls.key_log import KeyLog, SecretLabel
-from listenctl.capture.tls.record_ciphers import Opener, Tls13Opener, check_ciphers, keys_of_tls12, tls12_opener
+from listenctl.capture.tls.record_ciphers import (
+    RecordDecryptor,
+    Tls13Decryptor,
+    check_ciphers,
+    keys_of_tls12,
+    tls12_decryptor,
+)
 from listenctl.capture.tls.tls_direction import TlsDirection
-from listenctl.capture.tls.tls_events import Party, SessionAgreed
+from listenctl.capture.tls.tls_events import TlsNegotiated, TlsParty
 from listenctl.capture.tls.tls_handshake import TLS12, TLS13, ClientHello, ServerHello, version_name
 
-HOW_TO_GET = (
+HOW_TO_GET_SECRETS = (
     "secrets are written while the call is made: SSLKEYLOGFILE=FILE in the environment of listenctl call, curl or "
     "Python, or node --tls-keylog=FILE; then --keylog FILE"
 )
@@ -17,13 +23,13 @@ HOW_TO_GET = (
 
 _HASH_BYTES = {"sha256": 32, "sha384": 48}
 _LABELS = {
-    Party.CLIENT: (SecretLabel.CLIENT_HANDSHAKE, SecretLabel.CLIENT_TRAFFIC),
-    Party.SERVER: (SecretLabel.SERVER_HANDSHAKE, SecretLabel.SERVER_TRAFFIC),
+    TlsParty.CLIENT: (SecretLabel.CLIENT_HANDSHAKE, SecretLabel.CLIENT_TRAFFIC),
+    TlsParty.SERVER: (SecretLabel.SERVER_HANDSHAKE, SecretLabel.SERVER_TRAFFIC),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class NegotiatedSession:
     """What both hellos together say; ``at`` is when the server's came."""
 
     at: float
@@ -36,7 +42,7 @@ class Agreement:
         return self.hello.version == TLS13
 
     @property
-    def suite(self) -> Suite | None:
+    def suite(self) -> CipherSuite | None:
         """The cipher suite, None if it is none of ours."""
         return find_suite(self.hello.suite, tls13=self.tls13)
 
@@ -49,22 +55,22 @@ class Agreement:
             return "TLS compression"
         return "" if self.suite else suite_name(self.hello.suite)
 
-    def told(self, alpn: str) -> SessionAgreed:
+    def told(self, alpn: str) -> TlsNegotiated:
         """Return what to say about it."""
         version, cipher = version_name(self.hello.version), suite_name(self.hello.suite)
-        return SessionAgreed(self.at, version, cipher, self.client.server_name, alpn)
+        return TlsNegotiated(self.at, version, cipher, self.client.server_name, alpn)
 
 
-def without_secrets(agreement: Agreement, keylog: KeyLog, *, what: str) -> str:
+def describe_missing_secrets(agreement: NegotiatedSession, keylog: KeyLog, *, what: str) -> str:
     """Return what to say where there are no secrets, or none for ``what``, a part of the session."""
     session = version_name(agreement.hello.version)
     if agreement.client.server_name:
         session += f" to {agreement.client.server_name}"
     log = f"none of the {len(keylog)} secrets at hand is for {what}" if len(keylog) else "there is no key log"
-    return f"this session is encrypted ({session}) and {log}; {HOW_TO_GET}"
+    return f"this session is encrypted ({session}) and {log}; {HOW_TO_GET_SECRETS}"
 
 
-def arm(agreement: Agreement, keylog: KeyLog, *directions: TlsDirection) -> None:
+def set_decryptors(agreement: NegotiatedSession, keylog: KeyLog, *directions: TlsDirection) -> None:
     """
     Give each direction what opens its records, so far as the secrets are there.
 
@@ -81,7 +87,9 @@ def arm(agreement: Agreement, keylog: KeyLog, *directions: TlsDirection) -> None
             direction.change_keys()
 
 
-def _openers(agreement: Agreement, keylog: KeyLog, party: Party) -> tuple[Opener | None, Opener | None]:
+def _openers(
+    agreement: NegotiatedSession, keylog: KeyLog, party: TlsParty
+) -> tuple[RecordDecryptor | None, RecordDecryptor | None]:
     """Return what opens the handshake, None where it is in the clear, and what opens the rest."""
     suite = agreement.suite
     if suite is None:
@@ -92,18 +100,18 @@ def _openers(agreement: Agreement, keylog: KeyLog, party: Party) -> tuple[Opener
     return handshake, traffic
 
 
-def _tls13(suite: Suite, secret: bytes | None) -> Opener | None:
+def _tls13(suite: CipherSuite, secret: bytes | None) -> RecordDecryptor | None:
     if secret is None or len(secret) != _HASH_BYTES[suite.hash_name]:
         return None
     check_ciphers()
-    return Tls13Opener(suite, secret)
+    return Tls13Decryptor(suite, secret)
 
 
-def _tls12(agreement: Agreement, suite: Suite, keylog: KeyLog, party: Party) -> Opener | None:
+def _tls12(agreement: NegotiatedSession, suite: CipherSuite, keylog: KeyLog, party: TlsParty) -> RecordDecryptor | None:
     master = keylog.find(SecretLabel.MASTER, agreement.client.random)
     if master is None:
         return None
     check_ciphers()
     keys = keys_of_tls12(suite, master, client_random=agreement.client.random, server_random=agreement.hello.random)
-    own = keys[0] if party is Party.CLIENT else keys[1]
-    return tls12_opener(suite, own, encrypt_then_mac=agreement.hello.encrypt_then_mac)
+    own = keys[0] if party is TlsParty.CLIENT else keys[1]
+    return tls12_decryptor(suite, own, encrypt_then_mac=agreement.hello.encrypt_then_mac)

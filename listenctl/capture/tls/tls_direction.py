@@ -7,10 +7,10 @@ Where records are missing, the number is found by trying: a record verifies with
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from listenctl.capture.tls.record_ciphers import Opened, Opener
-from listenctl.capture.tls.tls_events import Party, TlsProblem
-from listenctl.capture.tls.tls_handshake import HandshakeReader
-from listenctl.capture.tls.tls_records import Item, Record, RecordCutter, RecordGap
+from listenctl.capture.tls.record_ciphers import DecryptedRecord, RecordDecryptor
+from listenctl.capture.tls.tls_events import TlsParty, TlsProblem
+from listenctl.capture.tls.tls_handshake import TlsHandshakeReader
+from listenctl.capture.tls.tls_records import RecordOrGap, TlsRecord, TlsRecordGap, TlsRecordSplitter
 
 # Records that may be missing without a hole that tells of them.
 _WINDOW = 64
@@ -30,7 +30,7 @@ _HELD_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class RecordLoss:
     """Records that are missing before the one that was opened; ``size`` are the bytes of their contents, if known."""
 
     records: int
@@ -40,13 +40,13 @@ class Loss:
 class TlsDirection:
     """What one party sends."""
 
-    def __init__(self, party: Party) -> None:
+    def __init__(self, party: TlsParty) -> None:
         self.party = party
-        self.cutter = RecordCutter()
-        self.handshake = HandshakeReader()
-        self.opener: Opener | None = None
+        self.cutter = TlsRecordSplitter()
+        self.handshake = TlsHandshakeReader()
+        self.opener: RecordDecryptor | None = None
         """What opens the records now."""
-        self.pending: Opener | None = None
+        self.pending: RecordDecryptor | None = None
         """What opens them after the next change of keys."""
         self.encrypted = False
         self.awaiting = False
@@ -61,7 +61,7 @@ class TlsDirection:
         # Where the next record starts, None where a hole of unknown size is before it.
         self._expected: int | None = 0
         self._tried = 0
-        self._held: list[Item] = []
+        self._held: list[RecordOrGap] = []
         self._held_bytes = 0
 
     @property
@@ -88,13 +88,13 @@ class TlsDirection:
         """Whether records wait for their keys."""
         return bool(self._held)
 
-    def hold(self, item: Item) -> bool:
+    def hold(self, item: RecordOrGap) -> bool:
         """Keep a record until there are keys; return whether that is no longer worth while."""
         self._held.append(item)
-        self._held_bytes += _HELD_BYTES + (len(item.fragment) if isinstance(item, Record) else 0)
+        self._held_bytes += _HELD_BYTES + (len(item.fragment) if isinstance(item, TlsRecord) else 0)
         return self._held_bytes > MAX_HELD
 
-    def release(self) -> list[Item]:
+    def release(self) -> list[RecordOrGap]:
         """Return what waits."""
         held, self._held, self._held_bytes = self._held, [], 0
         return held
@@ -104,13 +104,13 @@ class TlsDirection:
         self.over = True
         self.release()
 
-    def gap(self, gap: RecordGap) -> None:
+    def gap(self, gap: TlsRecordGap) -> None:
         """Take note that records are missing."""
         self.gapped = True
         self._expected = self._expected if gap.measured else None
         self.handshake.reset()
 
-    def passed(self, record: Record) -> None:
+    def passed(self, record: TlsRecord) -> None:
         """Take note of a record that wasn't encrypted."""
         self._expected = record.end
 
@@ -122,14 +122,14 @@ class TlsDirection:
         self.encrypted = True
         self.awaiting = False
 
-    def open(self, record: Record) -> Opened | None:
+    def open(self, record: TlsRecord) -> DecryptedRecord | None:
         """Return what the next record holds, None if it isn't the next one or is damaged."""
         opened = self.opener.open(record, self._sequence) if self.opener is not None else None
         if opened is not None:
             self._count(record, self._sequence)
         return opened
 
-    def search(self, record: Record) -> tuple[Opened, Loss] | None:
+    def search(self, record: TlsRecord) -> tuple[DecryptedRecord, RecordLoss] | None:
         """Return what a record holds whose number and keys aren't known for sure, None if it can't be opened."""
         for opener, sequence in self._tries(record):
             self._tried += 1
@@ -139,7 +139,7 @@ class TlsDirection:
         self.failed += 1
         return None
 
-    def _tries(self, record: Record) -> Iterator[tuple[Opener, int]]:
+    def _tries(self, record: TlsRecord) -> Iterator[tuple[RecordDecryptor, int]]:
         window = _USUAL_WINDOW
         if self._expected is not None:
             missing = max(record.start - self._expected, 0)
@@ -149,7 +149,7 @@ class TlsDirection:
         if self.pending is not None:
             yield from ((self.pending, number) for number in range(min(window, _USUAL_WINDOW)))
 
-    def _found(self, record: Record, opener: Opener, sequence: int) -> Loss:
+    def _found(self, record: TlsRecord, opener: RecordDecryptor, sequence: int) -> RecordLoss:
         changed = opener is not self.opener
         if changed:
             self.change_keys()
@@ -158,9 +158,9 @@ class TlsDirection:
         if not changed and opener.overhead is not None and self._expected is not None:
             size = record.start - self._expected - lost * opener.overhead
         self._count(record, sequence)
-        return Loss(lost, size if size is not None and size >= 0 else None)
+        return RecordLoss(lost, size if size is not None and size >= 0 else None)
 
-    def _count(self, record: Record, sequence: int) -> None:
+    def _count(self, record: TlsRecord, sequence: int) -> None:
         self._sequence = sequence + 1
         self._expected = record.end
         self._tried = self.failed = 0

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
-class Party(StrEnum):
+class TlsParty(StrEnum):
     """Who sent something: the side that opened the TLS session, or the other one."""
 
     CLIENT = "client"
@@ -13,16 +13,16 @@ class Party(StrEnum):
 
 
 # Made for every record: a named tuple takes a third of the time of a frozen dataclass.
-class Decrypted(NamedTuple):
+class DecryptedData(NamedTuple):
     """Application bytes of one record; ``at`` is when it was complete."""
 
     at: float
-    party: Party
+    party: TlsParty
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class RecordsLost:
+class TlsRecordsLost:
     """
     Records are missing or damaged between what was decrypted before and what follows.
 
@@ -32,13 +32,13 @@ class RecordsLost:
     """
 
     at: float
-    party: Party
+    party: TlsParty
     records: int
     size: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class SessionAgreed:
+class TlsNegotiated:
     """
     What the two sides agreed on.
 
@@ -56,11 +56,11 @@ class SessionAgreed:
 
 
 @dataclass(frozen=True, slots=True)
-class AlertSent:
+class TlsAlert:
     """An alert: ``close_notify`` ends a direction in good order, a fatal one says why the session failed."""
 
     at: float
-    party: Party
+    party: TlsParty
     name: str
     fatal: bool
 
@@ -86,7 +86,7 @@ class TlsNotice:
     text: str
 
 
-TlsEvent = Decrypted | RecordsLost | SessionAgreed | AlertSent | TlsNotice
+TlsEvent = DecryptedData | TlsRecordsLost | TlsNegotiated | TlsAlert | TlsNotice
 
 _CLOSE_NOTIFY = 0
 _FATAL = 2
@@ -123,11 +123,11 @@ _ALERTS = {
 }
 
 
-def parse_alert(content: bytes, at: float, party: Party) -> AlertSent | None:
+def parse_alert(content: bytes, at: float, party: TlsParty) -> TlsAlert | None:
     """Return the alert that a record holds, None if it is none."""
     if len(content) != 2:
         return None
     level, number = content
     # Levels mean nothing in TLS 1.3: but for these two, every alert is fatal (RFC 8446 6).
     fatal = level == _FATAL and number not in (_CLOSE_NOTIFY, 90)
-    return AlertSent(at, party, _ALERTS.get(number, f"alert {number}"), fatal)
+    return TlsAlert(at, party, _ALERTS.get(number, f"alert {number}"), fatal)

@@ -37,7 +37,7 @@ _SUPPORTED_VERSIONS = 43
 _VERSION_NAMES = {0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", TLS12: "TLS 1.2", TLS13: "TLS 1.3"}
 _UNPRINTABLE = re.compile(rb"[^!-~]")
 
-Message = tuple[int, bytes]
+HandshakeMessage = tuple[int, bytes]
 """The type of a handshake message, and its body if it is one of those that are parsed here."""
 
 
@@ -72,7 +72,7 @@ def version_name(version: int) -> str:
     return _VERSION_NAMES.get(version, f"TLS version 0x{version:04x}")
 
 
-class HandshakeReader:
+class TlsHandshakeReader:
     """Put the handshake messages of one direction together, in however many records they came."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class HandshakeReader:
         self._buffer = b""
         self._left_out = 0
 
-    def feed(self, data: bytes) -> Iterator[Message]:
+    def feed(self, data: bytes) -> Iterator[HandshakeMessage]:
         """Take what a record holds, and return the messages that end in it."""
         data = self._buffer + data
         self._buffer = b""
@@ -110,7 +110,7 @@ class HandshakeReader:
         self._buffer = data
 
 
-class _Fields:
+class _HandshakeFields:
     """Fields in order; taking more than there is raises ``ValueError``."""
 
     def __init__(self, data: bytes) -> None:
@@ -136,7 +136,7 @@ class _Fields:
 
     def extensions(self) -> dict[int, bytes]:
         # A hello of old may end before them.
-        block = _Fields(self.vector(2) if self else b"")
+        block = _HandshakeFields(self.vector(2) if self else b"")
         found = {}
         while block:
             kind = block.number(2)
@@ -146,7 +146,7 @@ class _Fields:
 
 def parse_client_hello(body: bytes) -> ClientHello | None:
     """Return a ClientHello (RFC 8446 4.1.2)."""
-    fields = _Fields(body)
+    fields = _HandshakeFields(body)
     try:
         fields.take(2)
         random = fields.take(32)
@@ -161,7 +161,7 @@ def parse_client_hello(body: bytes) -> ClientHello | None:
 
 def parse_server_hello(body: bytes) -> ServerHello | None:
     """Return a ServerHello or HelloRetryRequest (RFC 8446 4.1.3)."""
-    fields = _Fields(body)
+    fields = _HandshakeFields(body)
     try:
         version = fields.number(2)
         random = fields.take(32)
@@ -184,7 +184,7 @@ def parse_server_hello(body: bytes) -> ServerHello | None:
 def parse_alpn(body: bytes) -> str:
     """Return the protocol that the EncryptedExtensions name, empty if none (RFC 8446 4.3.1)."""
     try:
-        return _alpn(_Fields(body).extensions().get(_ALPN, b""))
+        return _alpn(_HandshakeFields(body).extensions().get(_ALPN, b""))
     except ValueError:
         return ""
 
@@ -192,13 +192,13 @@ def parse_alpn(body: bytes) -> str:
 def _server_name(data: bytes) -> str:
     if not data:
         return ""
-    names = _Fields(_Fields(data).vector(2))
+    names = _HandshakeFields(_HandshakeFields(data).vector(2))
     kind, name = names.number(1), names.vector(2)
     return "" if kind else _printable(name)
 
 
 def _alpn(data: bytes) -> str:
-    return _printable(_Fields(_Fields(data).vector(2)).vector(1)) if data else ""
+    return _printable(_HandshakeFields(_HandshakeFields(data).vector(2)).vector(1)) if data else ""
 
 
 def _printable(name: bytes) -> str:

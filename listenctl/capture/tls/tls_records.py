@@ -25,7 +25,7 @@ _HEADER_LIKE = re.compile(rb"[\x14-\x18]\x03[\x00-\x04]")
 
 
 # Made for every record: a named tuple takes a third of the time of a frozen dataclass.
-class Record(NamedTuple):
+class TlsRecord(NamedTuple):
     """
     One record; ``at`` is when it was complete.
 
@@ -49,14 +49,14 @@ class Record(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class RecordGap:
+class TlsRecordGap:
     """One or more records are missing or damaged here; with ``measured`` the ``start`` of those behind still holds."""
 
     at: float
     measured: bool = True
 
 
-Item = Record | RecordGap
+RecordOrGap = TlsRecord | TlsRecordGap
 
 
 def record_size(data: bytes, offset: int = 0) -> int:
@@ -67,7 +67,7 @@ def record_size(data: bytes, offset: int = 0) -> int:
     return HEADER + length if 0 < length <= MAX_FRAGMENT else 0
 
 
-class RecordCutter:
+class TlsRecordSplitter:
     """Cut one direction of a TLS connection into records; it keeps less than two of them."""
 
     def __init__(self) -> None:
@@ -79,10 +79,10 @@ class RecordCutter:
         # Bytes still to come of a record that is known to be incomplete.
         self._skip = 0
         self._searching = False
-        self._last: Record | None = None
+        self._last: TlsRecord | None = None
         self._searched_until = 0
 
-    def feed(self, data: bytes, at: float) -> list[Item]:
+    def feed(self, data: bytes, at: float) -> list[RecordOrGap]:
         """Take what follows, and return what is complete with it."""
         if self._skip:
             data = self._skipped(data)
@@ -90,13 +90,13 @@ class RecordCutter:
         self._have += len(data)
         return list(self._cut(at)) if self._have >= self._need else []
 
-    def hole(self, size: int | None, at: float) -> list[Item]:
+    def hole(self, size: int | None, at: float) -> list[RecordOrGap]:
         """Take note that ``size`` bytes are missing here, None if that isn't known."""
         items = list(self._cut(at, last=True)) if self._searching else []
         if size is None:
             self._drop(self._have, skip=0)
             self._searching = True
-            return [*items, RecordGap(at, measured=False)]
+            return [*items, TlsRecordGap(at, measured=False)]
         if self._skip >= size:
             self._skip -= size
             self._position += size
@@ -105,9 +105,9 @@ class RecordCutter:
         rest = self._need - self._have - size if self._have >= HEADER and not self._searching else -1
         self._drop(self._have + size, skip=max(rest, 0))
         self._searching = rest < 0
-        return [*items, RecordGap(at)]
+        return [*items, TlsRecordGap(at)]
 
-    def finish(self, at: float) -> list[Item]:
+    def finish(self, at: float) -> list[RecordOrGap]:
         """Return what can still be found when nothing more comes: a damaged length may have hidden records."""
         if self._have <= HEADER:
             return []
@@ -118,9 +118,9 @@ class RecordCutter:
             self._position += 1
             self._searching = True
         items = list(self._cut(at, last=True))
-        return [RecordGap(at), *items] if hidden and items else items
+        return [TlsRecordGap(at), *items] if hidden and items else items
 
-    def _cut(self, at: float, *, last: bool = False) -> Iterator[Item]:
+    def _cut(self, at: float, *, last: bool = False) -> Iterator[RecordOrGap]:
         data = self._joined()
         offset = 0
         self._need = HEADER
@@ -131,7 +131,7 @@ class RecordCutter:
                     break
             size = record_size(data, offset)
             if not size:
-                yield RecordGap(at)
+                yield TlsRecordGap(at)
                 data, offset = self._back(data, offset)
                 self._searching = True
             elif len(data) - offset < size:
@@ -140,7 +140,7 @@ class RecordCutter:
             else:
                 end = offset + size
                 header = data[offset : offset + HEADER]
-                self._last = Record(at, self._position + offset, header, data[offset + HEADER : end])
+                self._last = TlsRecord(at, self._position + offset, header, data[offset + HEADER : end])
                 yield self._last
                 offset = end
         self._pieces = [data[offset:]] if offset < len(data) else []

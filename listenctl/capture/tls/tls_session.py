@@ -9,17 +9,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.capture.tls.record_ciphers import Opened
-from listenctl.capture.tls.session_secrets import Agreement, arm, without_secrets
-from listenctl.capture.tls.tls_direction import Loss, TlsDirection
+from listenctl.capture.tls.record_ciphers import DecryptedRecord
+from listenctl.capture.tls.session_secrets import NegotiatedSession, describe_missing_secrets, set_decryptors
+from listenctl.capture.tls.tls_direction import RecordLoss, TlsDirection
 from listenctl.capture.tls.tls_events import (
-    Decrypted,
-    Party,
-    RecordsLost,
-    SessionAgreed,
+    DecryptedData,
     TlsEvent,
+    TlsNegotiated,
     TlsNotice,
+    TlsParty,
     TlsProblem,
+    TlsRecordsLost,
     parse_alert,
 )
 from listenctl.capture.tls.tls_handshake import (
@@ -39,18 +39,18 @@ from listenctl.capture.tls.tls_records import (
     APPLICATION_DATA,
     CHANGE_CIPHER_SPEC,
     HANDSHAKE,
-    Item,
-    Record,
-    RecordGap,
+    RecordOrGap,
+    TlsRecord,
+    TlsRecordGap,
 )
 from listenctl.errors import ListenctlError
 
 
-class SessionReport:
+class TlsEventCollector:
     """Collect the events of a session until they are taken."""
 
     def __init__(self) -> None:
-        self._agreed: SessionAgreed | None = None
+        self._agreed: TlsNegotiated | None = None
         self._told: set[str] = set()
         self._events: list[TlsEvent] = []
 
@@ -68,7 +68,7 @@ class SessionReport:
         """Add an event."""
         self._events.append(event)
 
-    def agree(self, agreement: Agreement, alpn: str) -> None:
+    def agree(self, agreement: NegotiatedSession, alpn: str) -> None:
         """Say what both sides agreed on, unless that is known."""
         agreed = agreement.told(alpn)
         if self._agreed is None or replace(agreed, at=self._agreed.at) != self._agreed:
@@ -81,9 +81,9 @@ class SessionReport:
             self._told.add(text)
             self._events.append(TlsNotice(at, problem, text))
 
-    def lost(self, direction: TlsDirection, loss: Loss, at: float) -> None:
+    def lost(self, direction: TlsDirection, loss: RecordLoss, at: float) -> None:
         """Say which records of ``direction`` are missing."""
-        self._events.append(RecordsLost(at, direction.party, loss.records, loss.size))
+        self._events.append(TlsRecordsLost(at, direction.party, loss.records, loss.size))
 
 
 class TlsSession:
@@ -97,13 +97,13 @@ class TlsSession:
     def __init__(self, keylog: KeyLog) -> None:
         self._keylog = keylog
         self._secrets_seen = keylog.added
-        self._client = TlsDirection(Party.CLIENT)
-        self._server = TlsDirection(Party.SERVER)
+        self._client = TlsDirection(TlsParty.CLIENT)
+        self._server = TlsDirection(TlsParty.SERVER)
         self._client_hello: ClientHello | None = None
-        self._agreement: Agreement | None = None
+        self._agreement: NegotiatedSession | None = None
         self._alpn = ""
         self._fed = False
-        self._report = SessionReport()
+        self._report = TlsEventCollector()
 
     def client(self, data: bytes, at: float) -> list[TlsEvent]:
         """Take what the client sent next."""
@@ -113,9 +113,9 @@ class TlsSession:
         """Take what the server sent next."""
         return self._feed(self._server, data, at)
 
-    def hole(self, party: Party, size: int | None, at: float) -> list[TlsEvent]:
+    def hole(self, party: TlsParty, size: int | None, at: float) -> list[TlsEvent]:
         """Take note that the capture lacks the next ``size`` bytes of ``party``, None if that isn't known."""
-        direction = self._client if party is Party.CLIENT else self._server
+        direction = self._client if party is TlsParty.CLIENT else self._server
         if size != 0 and not direction.over:
             self._fed = True
             self._take_all(direction, direction.cutter.hole(size, at))
@@ -149,7 +149,7 @@ class TlsSession:
         if direction.holding:
             self._cannot_open(direction, at)
         elif direction.failed and direction.verified:
-            self._report.lost(direction, Loss(direction.failed, None), at)
+            self._report.lost(direction, RecordLoss(direction.failed, None), at)
         elif direction.failed:
             self._give_up(at, *direction.unreadable, direction)
         direction.give_up()
@@ -158,14 +158,14 @@ class TlsSession:
     def _tls13(self) -> bool:
         return self._agreement is not None and self._agreement.tls13
 
-    def _take_all(self, direction: TlsDirection, items: Iterable[Item]) -> None:
+    def _take_all(self, direction: TlsDirection, items: Iterable[RecordOrGap]) -> None:
         for item in items:
             self._take(direction, item)
 
-    def _take(self, direction: TlsDirection, item: Item) -> None:
+    def _take(self, direction: TlsDirection, item: RecordOrGap) -> None:
         if direction.over:
             return
-        if isinstance(item, RecordGap):
+        if isinstance(item, TlsRecordGap):
             self._take_gap(direction, item)
             return
         if not direction.holding:
@@ -181,24 +181,24 @@ class TlsSession:
         else:
             self._take_plain(direction, item)
 
-    def _take_gap(self, direction: TlsDirection, gap: RecordGap) -> None:
+    def _take_gap(self, direction: TlsDirection, gap: TlsRecordGap) -> None:
         if direction.holding:
             self._hold(direction, gap)
         else:
             direction.gap(gap)
 
-    def _hold(self, direction: TlsDirection, item: Item) -> None:
+    def _hold(self, direction: TlsDirection, item: RecordOrGap) -> None:
         if direction.hold(item):
             self._cannot_open(direction, item.at)
 
-    def _opened(self, direction: TlsDirection, at: float, opened: Opened) -> None:
+    def _opened(self, direction: TlsDirection, at: float, opened: DecryptedRecord) -> None:
         kind, content = opened
         if kind == APPLICATION_DATA:
             if not self._report.agreed:
                 self._agree()
             # Empty records are a countermeasure of old, against what CBC once had.
             if content:
-                self._report.say(Decrypted(at, direction.party, content))
+                self._report.say(DecryptedData(at, direction.party, content))
         elif kind == CHANGE_CIPHER_SPEC:
             direction.change_keys()
         else:
@@ -211,7 +211,7 @@ class TlsSession:
         elif kind == ALERT and (alert := parse_alert(content, at, direction.party)):
             self._report.say(alert)
 
-    def _take_encrypted(self, direction: TlsDirection, record: Record) -> None:
+    def _take_encrypted(self, direction: TlsDirection, record: TlsRecord) -> None:
         if self._tls13 and record.type != APPLICATION_DATA:
             # ChangeCipherSpec is for middleboxes only (RFC 8446 D.4), and an alert of a side that has no keys is clear.
             if record.type == ALERT:
@@ -221,7 +221,7 @@ class TlsSession:
         else:
             self._hold(direction, record)
 
-    def _take_plain(self, direction: TlsDirection, record: Record) -> None:
+    def _take_plain(self, direction: TlsDirection, record: TlsRecord) -> None:
         if record.type == APPLICATION_DATA:
             self._take_unannounced(direction, record)
             return
@@ -234,7 +234,7 @@ class TlsSession:
         elif self._agreement is not None:
             direction.change_keys()
 
-    def _take_unannounced(self, direction: TlsDirection, record: Record) -> None:
+    def _take_unannounced(self, direction: TlsDirection, record: TlsRecord) -> None:
         """Take application data of a side that hasn't begun to encrypt so far as we know."""
         if self._client_hello is None:
             self._start_is_missing(record.at, "ClientHello")
@@ -245,7 +245,7 @@ class TlsSession:
             direction.encrypted = True
             self._take_encrypted(direction, record)
 
-    def _search(self, direction: TlsDirection, record: Record) -> bool:
+    def _search(self, direction: TlsDirection, record: TlsRecord) -> bool:
         failed = direction.failed
         found = direction.search(record)
         if found is None:
@@ -285,7 +285,7 @@ class TlsSession:
         if self._client_hello is None:
             self._start_is_missing(at, "ClientHello")
             return
-        self._agreement = agreement = Agreement(at, self._client_hello, hello)
+        self._agreement = agreement = NegotiatedSession(at, self._client_hello, hello)
         self._alpn = hello.alpn
         if agreement.unsupported:
             text = f"{agreement.unsupported} can't be decrypted here"
@@ -304,10 +304,10 @@ class TlsSession:
         if self._agreement is not None:
             self._use_secrets(self._agreement, at)
 
-    def _use_secrets(self, agreement: Agreement, at: float) -> None:
+    def _use_secrets(self, agreement: NegotiatedSession, at: float) -> None:
         directions = [one for one in (self._client, self._server) if not one.over]
         try:
-            arm(agreement, self._keylog, *directions)
+            set_decryptors(agreement, self._keylog, *directions)
         except ListenctlError as exc:
             self._give_up(at, TlsProblem.NO_CIPHERS, str(exc), *directions)
         for direction in directions:
@@ -328,7 +328,7 @@ class TlsSession:
         sides = [one for one in (self._client, self._server) if not one.ready]
         # In TLS 1.3 each side has secrets of its own.
         what = f"what the {direction.party} sent" if len(sides) == 1 else "it"
-        text = without_secrets(self._agreement, self._keylog, what=what)
+        text = describe_missing_secrets(self._agreement, self._keylog, what=what)
         self._give_up(at, TlsProblem.NO_SECRETS, text, *sides)
 
     def _give_up(self, at: float, problem: TlsProblem, text: str, *directions: TlsDirection) -> None:

@@ -12,8 +12,8 @@ from struct import Struct
 
 from websockets.frames import Opcode
 
-from listenctl.capture.capture_events import AudioSeen, CapturedSession, CaptureEvent, FrameSeen
-from listenctl.capture.packets.tcp_connections import Piece
+from listenctl.capture.capture_events import CapturedAudio, CapturedFrame, CapturedSession, CaptureEvent
+from listenctl.capture.packets.tcp_events import TcpData
 from listenctl.protocol.frames.frame_format import apply_mask
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
@@ -23,7 +23,7 @@ _AUDIO = b"\x82\xfe"
 _BEFORE_PAYLOAD = 8
 
 
-def read_run(session: CapturedSession, pieces: Sequence[Piece]) -> AudioSeen | None:
+def read_audio_run(session: CapturedSession, pieces: Sequence[TcpData]) -> CapturedAudio | None:
     """Return the frames that pieces of a stream hold if each is one frame of audio, all of one size; else None."""
     times, _, parts, packets = zip(*pieces, strict=True)
     head = parts[0][:4]
@@ -33,21 +33,21 @@ def read_run(session: CapturedSession, pieces: Sequence[Piece]) -> AudioSeen | N
     heads, masks, payloads = zip(*_frames_of(size).iter_unpack(b"".join(parts)), strict=True)
     if heads.count(head) != len(heads):
         return None
-    return AudioSeen(session, times, packets, size, b"".join(map(apply_mask, payloads, masks)))
+    return CapturedAudio(session, times, packets, size, b"".join(map(apply_mask, payloads, masks)))
 
 
-def join_runs(events: Iterable[CaptureEvent]) -> list[CaptureEvent]:
+def join_audio_frames(events: Iterable[CaptureEvent]) -> list[CaptureEvent]:
     """Put frames of audio together where several of one size follow each other."""
     joined: list[CaptureEvent] = []
     for size, alike in groupby(events, _size_of):
         run = list(alike)
-        frames = [event for event in run if type(event) is FrameSeen]
+        frames = [event for event in run if type(event) is CapturedFrame]
         if not size or len(frames) < 2:
             joined += run
             continue
         times, sessions, _, raw, packets = zip(*frames, strict=True)
         data = b"".join(map(itemgetter(_PAYLOAD), raw))
-        joined.append(AudioSeen(sessions[0], times, packets, size, data))
+        joined.append(CapturedAudio(sessions[0], times, packets, size, data))
     return joined
 
 
@@ -56,7 +56,7 @@ _PAYLOAD = RawFrame._fields.index("payload")
 
 def _size_of(event: CaptureEvent) -> int:
     """Return the size of a frame of audio, 0 for everything else."""
-    if type(event) is not FrameSeen or event.sender is not Sender.JAMBONZ:
+    if type(event) is not CapturedFrame or event.sender is not Sender.JAMBONZ:
         return 0
     fin, rsv, opcode, masked, payload = event.frame
     return len(payload) if opcode == Opcode.BINARY and fin and masked and not rsv else 0

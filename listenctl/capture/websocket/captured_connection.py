@@ -10,34 +10,42 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from listenctl.capture.capture_events import (
-    AudioSeen,
+    CapturedAudio,
+    CapturedFrame,
     CapturedSession,
     CaptureEvent,
-    FrameSeen,
     FramesLost,
     HttpHead,
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.packets.packet_batches import Notice
-from listenctl.capture.packets.tcp_connections import Ending, Piece
-from listenctl.capture.packets.time_order import in_order
+from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.packets.tcp_events import StreamEnding, TcpData
+from listenctl.capture.packets.time_order import sort_by_time
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.tls.tls_events import (
-    AlertSent,
-    Decrypted,
-    Party,
-    RecordsLost,
-    SessionAgreed,
+    DecryptedData,
+    TlsAlert,
     TlsEvent,
+    TlsNegotiated,
     TlsNotice,
+    TlsParty,
+    TlsRecordsLost,
 )
 from listenctl.capture.tls.tls_session import TlsSession
-from listenctl.capture.websocket.audio_runs import join_runs, read_run
+from listenctl.capture.websocket.audio_runs import join_audio_frames, read_audio_run
 from listenctl.capture.websocket.find_websockets import WebSocketFinder
 from listenctl.capture.websocket.http_heads import Head
-from listenctl.capture.websocket.is_listen_call import Judge
-from listenctl.capture.websocket.websocket_events import Answered, Asked, Garbled, Item, Lost, Resumed, StreamEnded
+from listenctl.capture.websocket.is_listen_call import ListenCallDetector
+from listenctl.capture.websocket.websocket_events import (
+    BytesMissing,
+    FramesResumed,
+    FramesUnreadable,
+    SideEnded,
+    UpgradeAnswered,
+    UpgradeRequested,
+    WebSocketEvent,
+)
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
@@ -48,7 +56,7 @@ LONGEST = 30.0
 """and seconds: an end that says little may be sought for as long as the call lasts."""
 
 
-class CatchingUp:
+class HeldEvents:
     """Hold the events of one connection while an end is sought."""
 
     def __init__(self) -> None:
@@ -67,7 +75,7 @@ class CatchingUp:
         """Return what waits, in order of time."""
         held, self._held = self._held, []
         groups = ((movable, list(group)) for movable, group in groupby(held, _is_of_one_end))
-        return [one for movable, group in groups for one in (in_order(group, _place) if movable else group)]
+        return [one for movable, group in groups for one in (sort_by_time(group, _place) if movable else group)]
 
     def _is_long(self) -> bool:
         times = [_place(one)[0] for one in (*self._held[:2], *self._held[-1:]) if _is_of_one_end(one)]
@@ -76,9 +84,9 @@ class CatchingUp:
 
 def _sender_of(event: CaptureEvent) -> Sender | None:
     """Return whose end an event is of, None for those that are of both."""
-    if isinstance(event, AudioSeen):
+    if isinstance(event, CapturedAudio):
         return Sender.JAMBONZ
-    return event.sender if isinstance(event, FrameSeen | FramesLost | SessionClosed) else None
+    return event.sender if isinstance(event, CapturedFrame | FramesLost | SessionClosed) else None
 
 
 def _is_of_one_end(event: CaptureEvent) -> bool:
@@ -86,18 +94,18 @@ def _is_of_one_end(event: CaptureEvent) -> bool:
 
 
 def _place(event: CaptureEvent) -> tuple[float, Hashable]:
-    assert isinstance(event, FrameSeen | AudioSeen | FramesLost | SessionClosed)
-    return event.times[0] if isinstance(event, AudioSeen) else event.at, _sender_of(event)
+    assert isinstance(event, CapturedFrame | CapturedAudio | FramesLost | SessionClosed)
+    return event.times[0] if isinstance(event, CapturedAudio) else event.at, _sender_of(event)
 
 
 _TLS_RECORDS = frozenset({20, 21, 22, 23})
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _OPCODES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 _Lane = tuple[RawFrameReader, Sender, CapturedSession]
-_SENDERS = {Party.CLIENT: Sender.JAMBONZ, Party.SERVER: Sender.APPLICATION}
+_SENDERS = {TlsParty.CLIENT: Sender.JAMBONZ, TlsParty.SERVER: Sender.APPLICATION}
 
 
-class Conversation:
+class CapturedConnection:
     """
     One connection that may hold sessions.
 
@@ -107,20 +115,20 @@ class Conversation:
         numbers: what sessions are called.
     """
 
-    def __init__(self, first: Piece, keylog: KeyLog, source: str, numbers: Iterator[int]) -> None:
+    def __init__(self, first: TcpData, keylog: KeyLog, source: str, numbers: Iterator[int]) -> None:
         self.connection = first.stream.connection
         self._finder = WebSocketFinder(whole=self.connection.whole)
         self._tls = TlsSession(keylog) if _is_tls(first.data) else None
         self._tls_client = _tls_client(first) if self._tls else 0
         self._source = source
         self._numbers = numbers
-        self._asked: Asked | None = None
+        self._asked: UpgradeRequested | None = None
         self._session: CapturedSession | None = None
-        self._judge: Judge | None = None
-        self._how: Ending | str = ""
+        self._judge: ListenCallDetector | None = None
+        self._how: StreamEnding | str = ""
         self._ended_at = first.at
         self._lanes: tuple[_Lane | None, _Lane | None] = (None, None)
-        self._catching_up = CatchingUp()
+        self._catching_up = HeldEvents()
 
     @property
     def hopeless(self) -> bool:
@@ -143,7 +151,9 @@ class Conversation:
         if lane is not None:
             # Nearly every packet is a frame of a session that is known; the long way takes twice as long.
             reader, sender, session = lane
-            seen: list[CaptureEvent] = [FrameSeen(at, session, sender, frame, packet) for frame in reader.feed(data)]
+            seen: list[CaptureEvent] = [
+                CapturedFrame(at, session, sender, frame, packet) for frame in reader.feed(data)
+            ]
             return seen + self._in_step(self._finder.fault(number, at), packet) if reader.fault else seen
         if self._tls is None:
             return self._in_step(self._finder.take(number, at, data), packet)
@@ -155,12 +165,14 @@ class Conversation:
         lane = self._lanes[number]
         return lane is not None and lane[1] is Sender.JAMBONZ
 
-    def take_all(self, number: int, pieces: Sequence[Piece]) -> list[CaptureEvent]:
+    def take_all(self, number: int, pieces: Sequence[TcpData]) -> list[CaptureEvent]:
         """Return what the next pieces of a stream mean, with the audio in runs."""
         lane = self._lanes[number]
-        if lane and not lane[0].held_bytes and len(pieces) > 1 and (run := read_run(lane[2], pieces)):
+        if lane and not lane[0].held_bytes and len(pieces) > 1 and (run := read_audio_run(lane[2], pieces)):
             return [run]
-        return join_runs(event for at, _, data, packet in pieces for event in self.take(number, at, data, packet))
+        return join_audio_frames(
+            event for at, _, data, packet in pieces for event in self.take(number, at, data, packet)
+        )
 
     def hole(self, number: int, at: float, size: int | None) -> list[CaptureEvent]:
         """Return what it means that bytes of a stream are missing."""
@@ -172,7 +184,7 @@ class Conversation:
         """Drop what isn't complete."""
         return self._in_step(self._finder.give_up(at), None)
 
-    def end(self, number: int, at: float, how: Ending) -> list[CaptureEvent]:
+    def end(self, number: int, at: float, how: StreamEnding) -> list[CaptureEvent]:
         """Return what it means that a stream ended."""
         self._ended_at = at
         events: list[CaptureEvent] = []
@@ -190,7 +202,7 @@ class Conversation:
         events = self._catch_up(self._decrypted(told, None))
         return [*events, *self._catching_up.release(), *self._close(self._ended_at)]
 
-    def _in_step(self, items: Iterable[Item], packet: int | None) -> list[CaptureEvent]:
+    def _in_step(self, items: Iterable[WebSocketEvent], packet: int | None) -> list[CaptureEvent]:
         return self._catch_up(self._events(items, packet))
 
     def _catch_up(self, events: list[CaptureEvent]) -> list[CaptureEvent]:
@@ -202,19 +214,19 @@ class Conversation:
         events: list[CaptureEvent] = []
         for event in told:
             match event:
-                case Decrypted(at, party, data):
+                case DecryptedData(at, party, data):
                     events += self._events(self._finder.take(self._number(party), at, data), packet)
-                case RecordsLost(at, party, _, size):
+                case TlsRecordsLost(at, party, _, size):
                     events += self._events(self._finder.hole(self._number(party), at, size), None)
                 case TlsNotice(at, _, text):
                     events += self._undecrypted(at, text)
-                case AlertSent(at, party, name, fatal):
+                case TlsAlert(at, party, name, fatal):
                     events += self._alert(at, _SENDERS[party], name, fatal=fatal)
-                case SessionAgreed():
+                case TlsNegotiated():
                     pass
         return events
 
-    def _events(self, items: Iterable[Item], packet: int | None) -> list[CaptureEvent]:
+    def _events(self, items: Iterable[WebSocketEvent], packet: int | None) -> list[CaptureEvent]:
         events: list[CaptureEvent] = []
         for item in items:
             if type(item) is TimedFrame and (session := self._session):
@@ -222,7 +234,7 @@ class Conversation:
                 if self._judge:
                     self._judge.look_at(sender, frame)
                     self._judge = None if self._judge.settled else self._judge
-                events.append(FrameSeen(at, session, sender, frame, packet))
+                events.append(CapturedFrame(at, session, sender, frame, packet))
             else:
                 events += self._other(item, packet)
         return events
@@ -235,12 +247,12 @@ class Conversation:
         lane = self._finder.lane(number)
         return (*lane, session) if lane else None
 
-    def _other(self, item: Item, packet: int | None) -> Iterator[CaptureEvent]:
-        if isinstance(item, Asked):
+    def _other(self, item: WebSocketEvent, packet: int | None) -> Iterator[CaptureEvent]:
+        if isinstance(item, UpgradeRequested):
             yield from self._close(item.at)
             self._asked = item
             return
-        if isinstance(item, Answered):
+        if isinstance(item, UpgradeAnswered):
             yield from self._answered(item)
             return
         if self._session is None:
@@ -249,19 +261,19 @@ class Conversation:
         at, session = item.at, self._session
         match item:
             case TimedFrame(_, sender, frame):
-                yield FrameSeen(at, session, sender, frame, packet)
-            case Lost(_, sender, size):
+                yield CapturedFrame(at, session, sender, frame, packet)
+            case BytesMissing(_, sender, size):
                 yield FramesLost(at, session, sender, size, _described(item))
-            case Resumed(_, sender, skipped) if skipped:
+            case FramesResumed(_, sender, skipped) if skipped:
                 detail = f"{skipped} bytes before the next frame that can be told are part of none"
                 yield FramesLost(at, session, sender, skipped, detail)
-            case Garbled(_, sender, what):
+            case FramesUnreadable(_, sender, what):
                 yield FramesLost(at, session, sender, None, what)
-            case StreamEnded(_, sender, how):
+            case SideEnded(_, sender, how):
                 self._how = self._how or how
                 yield SessionClosed(at, session, sender, how)
 
-    def _answered(self, answered: Answered) -> Iterator[CaptureEvent]:
+    def _answered(self, answered: UpgradeAnswered) -> Iterator[CaptureEvent]:
         session = self._session
         if session is None:
             yield self._open(answered.at, midway=False, response=answered.response)
@@ -288,7 +300,7 @@ class Conversation:
             encrypted=self._tls is not None,
             started_midway=midway,
         )
-        judge = Judge(session)
+        judge = ListenCallDetector(session)
         self._asked, self._how, self._judge = None, "", None if judge.settled else judge
         return SessionOpened(began, session)
 
@@ -305,7 +317,7 @@ class Conversation:
             yield self._open(at, midway=False)
         assert self._session is not None
         self._session.unreadable = self._session.unreadable or text
-        yield Notice(f"session {self._session.number}", text)
+        yield CaptureNotice(f"session {self._session.number}", text)
 
     def _alert(self, at: float, sender: Sender, name: str, *, fatal: bool) -> Iterator[CaptureEvent]:
         if self._session is None and fatal:
@@ -315,18 +327,18 @@ class Conversation:
             self._how = self._how or how
             yield SessionClosed(at, self._session, sender, how)
 
-    def _number(self, party: Party) -> int:
-        return self._tls_client if party is Party.CLIENT else 1 - self._tls_client
+    def _number(self, party: TlsParty) -> int:
+        return self._tls_client if party is TlsParty.CLIENT else 1 - self._tls_client
 
-    def _party(self, number: int) -> Party:
-        return Party.CLIENT if number == self._tls_client else Party.SERVER
+    def _party(self, number: int) -> TlsParty:
+        return TlsParty.CLIENT if number == self._tls_client else TlsParty.SERVER
 
 
 def _head(head: Head | None) -> HttpHead | None:
     return HttpHead(head.first_line, head.headers, head.raw) if head else None
 
 
-def _described(lost: Lost) -> str:
+def _described(lost: BytesMissing) -> str:
     known = "bytes of which it isn't known how many" if lost.size is None else f"{lost.size} bytes"
     within = "a header"
     if lost.cut:
@@ -341,7 +353,7 @@ def _is_tls(data: bytes) -> bool:
     return len(data) > 2 and data[0] in _TLS_RECORDS and data[1] == 3 and data[2] <= 4
 
 
-def _tls_client(first: Piece) -> int:
+def _tls_client(first: TcpData) -> int:
     """Return the number of the stream of the TLS client."""
     streams = first.stream.connection.streams
     number = streams.index(first.stream)

@@ -53,7 +53,7 @@ class Head:
         return int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0
 
 
-class Kind(Enum):
+class HeadKind(Enum):
     """What a stream looks like from its first bytes."""
 
     UNDECIDED = auto()
@@ -62,15 +62,15 @@ class Kind(Enum):
     OTHER = auto()
 
 
-def kind_of(data: bytes) -> Kind:
+def detect_head(data: bytes) -> HeadKind:
     """Tell what a stream that begins so is, ``UNDECIDED`` while that needs more bytes."""
     if _METHOD.match(data):
-        return Kind.REQUEST
+        return HeadKind.REQUEST
     if data.startswith(_RESPONSE):
-        return Kind.RESPONSE
+        return HeadKind.RESPONSE
     if len(data) < _LONGEST_METHOD and ((data.isalpha() and data.isupper()) or _RESPONSE.startswith(data)):
-        return Kind.UNDECIDED
-    return Kind.OTHER
+        return HeadKind.UNDECIDED
+    return HeadKind.OTHER
 
 
 def parse_head(data: bytes) -> Head | None:

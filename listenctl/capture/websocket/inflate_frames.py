@@ -9,7 +9,7 @@ _CONTROL = 8
 _TAIL = b"\x00\x00\xff\xff"
 
 
-class Inflater:
+class FrameInflater:
     """
     Decompress what one side sends, frame by frame.
 

@@ -19,7 +19,7 @@ _TEXT = 1
 _CALL_FIELDS = frozenset({"callSid", "sampleRate", "mixType"})
 
 
-class Judge:
+class ListenCallDetector:
     """Fill in ``is_listen`` of a session as soon as that can be told."""
 
     def __init__(self, session: CapturedSession) -> None:

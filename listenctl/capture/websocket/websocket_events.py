@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from listenctl.capture.packets.tcp_connections import Ending
+from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.capture.websocket.http_heads import Head
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
@@ -10,7 +10,7 @@ from listenctl.protocol.timeline import TimedFrame
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class UpgradeRequested:
     """The client asked for WebSocket."""
 
     at: float
@@ -18,7 +18,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class UpgradeAnswered:
     """The server's answer: 101, or how it refused."""
 
     at: float
@@ -26,7 +26,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class BytesMissing:
     """
     Bytes that one side sent are missing, ``size`` None where it isn't known how many.
 
@@ -41,11 +41,11 @@ class Lost:
     size: int | None
     cut: RawFrame | None = None
     length: int = 0
-    ended: Ending | None = None
+    ended: StreamEnding | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Resumed:
+class FramesResumed:
     """Frames were found again, or for the first time, after ``skipped`` bytes that are part of none."""
 
     at: float
@@ -54,7 +54,7 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
-class Garbled:
+class FramesUnreadable:
     """What one side sent can't be read as it should be."""
 
     at: float
@@ -63,12 +63,14 @@ class Garbled:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamEnded:
+class SideEnded:
     """One side's TCP stream ended."""
 
     at: float
     sender: Sender
-    how: Ending
+    how: StreamEnding
 
 
-Item = TimedFrame | Asked | Answered | Lost | Resumed | Garbled | StreamEnded
+WebSocketEvent = (
+    TimedFrame | UpgradeRequested | UpgradeAnswered | BytesMissing | FramesResumed | FramesUnreadable | SideEnded
+)

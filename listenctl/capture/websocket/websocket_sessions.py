@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.packets.packet_batches import Batch, Notice, Secrets
-from listenctl.capture.packets.tcp_connections import Closed, Event, Hole, Piece, Stream
-from listenctl.capture.packets.tcp_streams import read_streams
+from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecrets, PacketBatch
+from listenctl.capture.packets.tcp_events import TcpData, TcpEvent, TcpGap, TcpStream, TcpStreamEnded
+from listenctl.capture.packets.tcp_streams import read_tcp
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.capture.websocket.captured_connection import Conversation
+from listenctl.capture.websocket.captured_connection import CapturedConnection
 
 MAX_HELD_TOGETHER = 1 << 27
 """Bytes of messages that aren't complete, on all connections."""
@@ -15,7 +15,7 @@ LOOK_AFTER = 32
 """So many chunks of the capture may come before that is looked at, which takes a while with many connections."""
 
 
-class SessionReader:
+class WebSocketSessionReader:
     """
     Find the sessions among the connections of a capture.
 
@@ -33,17 +33,17 @@ class SessionReader:
         self._runs = runs
         self._feeds = 0
         # None for a connection that is known to hold no session.
-        self._conversations: dict[Stream, tuple[Conversation, int] | None] = {}
+        self._conversations: dict[TcpStream, tuple[CapturedConnection, int] | None] = {}
         # Pieces that may be audio in a row; none from one feed to the next.
-        self._waiting: dict[Stream, list[Piece]] = {}
+        self._waiting: dict[TcpStream, list[TcpData]] = {}
 
-    def feed(self, events: Iterable[Event | Notice | Secrets]) -> list[CaptureEvent]:
+    def feed(self, events: Iterable[TcpEvent | CaptureNotice | EmbeddedSecrets]) -> list[CaptureEvent]:
         """Return what is said in sessions, and the notices as they are."""
         found: list[CaptureEvent] = []
         waiting = self._waiting
         at = 0.0
         for event in events:
-            if type(event) is Piece:
+            if type(event) is TcpData:
                 at, stream, _, _ = event
                 if (pieces := waiting.get(stream)) is not None:
                     pieces.append(event)
@@ -64,7 +64,7 @@ class SessionReader:
         self._conversations.clear()
         return [event for conversation in left for event in conversation.finish()]
 
-    def _piece(self, piece: Piece) -> list[CaptureEvent]:
+    def _piece(self, piece: TcpData) -> list[CaptureEvent]:
         at, stream, data, packet = piece
         found = self._release(stream.opposite) if self._waiting else []
         if stream not in self._conversations:
@@ -79,7 +79,7 @@ class SessionReader:
                 self._leave(conversation)
         return found
 
-    def _release(self, stream: Stream) -> list[CaptureEvent]:
+    def _release(self, stream: TcpStream) -> list[CaptureEvent]:
         """Take what has waited of a stream, before anything else of its session."""
         pieces, entry = self._waiting.pop(stream, None), self._conversations.get(stream)
         if not pieces or not entry:
@@ -87,15 +87,15 @@ class SessionReader:
         conversation, number = entry
         return conversation.take_all(number, pieces)
 
-    def _other(self, event: Event | Notice | Secrets) -> list[CaptureEvent]:
+    def _other(self, event: TcpEvent | CaptureNotice | EmbeddedSecrets) -> list[CaptureEvent]:
         match event:
-            case Hole(stream=stream):
+            case TcpGap(stream=stream):
                 return [*self._release(stream), *self._release(stream.opposite), *self._hole(event)]
-            case Closed(stream=stream):
+            case TcpStreamEnded(stream=stream):
                 return [*self._release(stream), *self._release(stream.opposite), *self._closed(event)]
-            case Notice():
+            case CaptureNotice():
                 return [event]
-            case Secrets(text):
+            case EmbeddedSecrets(text):
                 self._keylog.add(text)
         return []
 
@@ -111,18 +111,18 @@ class SessionReader:
             found += conversation.give_up(at)
         return found
 
-    def _meet(self, first: Piece) -> None:
+    def _meet(self, first: TcpData) -> None:
         if all(stream.closed for stream in first.stream.connection.streams):
             # What is said after a reset that its receiver ignored is part of no session.
             return
-        conversation = Conversation(first, self._keylog, self._source, self._numbers)
+        conversation = CapturedConnection(first, self._keylog, self._source, self._numbers)
         for number, stream in enumerate(first.stream.connection.streams):
             self._conversations[stream] = (conversation, number)
 
-    def _leave(self, conversation: Conversation) -> None:
+    def _leave(self, conversation: CapturedConnection) -> None:
         self._conversations.update(dict.fromkeys(conversation.connection.streams))
 
-    def _hole(self, hole: Hole) -> list[CaptureEvent]:
+    def _hole(self, hole: TcpGap) -> list[CaptureEvent]:
         if hole.stream not in self._conversations:
             # What comes next isn't the begin.
             hole.stream.connection.whole = False
@@ -131,7 +131,7 @@ class SessionReader:
             return conversation.hole(number, hole.at, hole.size)
         return []
 
-    def _closed(self, closed: Closed) -> list[CaptureEvent]:
+    def _closed(self, closed: TcpStreamEnded) -> list[CaptureEvent]:
         closed.stream.closed = True
         streams = closed.stream.connection.streams
         entry = self._conversations.get(closed.stream)
@@ -145,16 +145,16 @@ class SessionReader:
         return events
 
 
-def read_sessions(
-    packets: Iterable[Batch | Notice | Secrets],
+def read_websocket_sessions(
+    packets: Iterable[PacketBatch | CaptureNotice | EmbeddedSecrets],
     source: str,
     keylog: KeyLog,
     numbers: Iterator[int],
     *,
     runs: bool = False,
 ) -> Iterator[list[CaptureEvent]]:
-    """Yield what is said in the sessions of a capture, as it is read; the arguments are those of ``SessionReader``."""
-    reader = SessionReader(source, keylog, numbers, runs=runs)
-    for events in read_streams(packets):
+    """Yield the events of all sessions of a capture; for the arguments see ``WebSocketSessionReader``."""
+    reader = WebSocketSessionReader(source, keylog, numbers, runs=runs)
+    for events in read_tcp(packets):
         yield reader.feed(events)
     yield reader.finish()

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from websockets.frames import Frame, Opcode
 
-from listenctl.capture.capture_events import CapturedSession, CaptureEvent, FrameSeen, FramesLost
+from listenctl.capture.capture_events import CapturedFrame, CapturedSession, CaptureEvent, FramesLost
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Culprit, Severity, Violation
@@ -122,7 +122,7 @@ class Story(CallObserver):
 
     def see(self, event: CaptureEvent) -> None:
         """Keep what a text says, word by word."""
-        if type(event) is not FrameSeen:
+        if type(event) is not CapturedFrame:
             return
         _, session, sender, frame, packet = event
         call = self._calls.setdefault(session, _Call())

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FrameType
 
 from listenctl.capture.capture_events import CapturedSession, CaptureEvent, SessionOpened
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.read_capture import read_capture
 from listenctl.capture.tls.key_log import KeyLog, KeyLogFile
 from listenctl.errors import ListenctlError, UsageError
@@ -101,7 +101,7 @@ class _Notices:
         if type(event) is SessionOpened and event.session.encrypted:
             self._encrypted = event.session
         # Those that can't be decrypted are told together in the end.
-        if isinstance(event, Notice) and not (self._encrypted and event.what == self._encrypted.unreadable):
+        if isinstance(event, CaptureNotice) and not (self._encrypted and event.what == self._encrypted.unreadable):
             self._count += 1
             if self._count <= _MOST_NOTICES and not self._quiet:
                 write_message(printable(f"{self._path}: {event}"))

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.commands.replay.view import application_lines, progress, result_lines, totals_line
 from listenctl.commands.serve.server_meters import can_draw
 from listenctl.errors import ExitStatus, signal_status
@@ -123,7 +123,7 @@ class _Output:
         """Report a call of a client."""
         self._report(result, application_lines(result, self._style))
 
-    def notice(self, notice: Notice) -> None:
+    def notice(self, notice: CaptureNotice) -> None:
         """Say what is wrong with the capture."""
         self._make_room()
         write_message(printable(f"{self._name}: {notice}"))

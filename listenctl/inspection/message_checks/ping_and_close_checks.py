@@ -6,7 +6,7 @@ from math import inf
 
 from websockets.frames import Frame, Opcode
 
-from listenctl.capture.packets.tcp_connections import Ending
+from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.events import Report
 from listenctl.inspection.message_checks.arrival_times import spread_as_json
 from listenctl.inspection.rule_catalogue import Culprit
@@ -27,9 +27,9 @@ _SHOWN = 80
 # What can't be on the wire, and what nobody may use (RFC 6455 7.4).
 _INVALID_CODES = {1004, 1005, 1006, 1015}
 _HIDDEN = {
-    Ending.CAPTURE: "the capture ends",
-    Ending.FORGOTTEN: "the connection was idle for long",
-    Ending.REPLACED: "another connection took its ports",
+    StreamEnding.CAPTURE: "the capture ends",
+    StreamEnding.FORGOTTEN: "the connection was idle for long",
+    StreamEnding.REPLACED: "another connection took its ports",
 }
 
 
@@ -114,7 +114,7 @@ class PingAndCloseChecks:
         """Take notice that something is missing in the capture."""
         self._lost[sender] = at
 
-    def end(self, at: float, sender: Sender | None, how: Ending | str) -> None:
+    def end(self, at: float, sender: Sender | None, how: StreamEnding | str) -> None:
         """Take the end of what one side sends, or of both."""
         self._ends.append((at, sender, how))
 
@@ -211,7 +211,7 @@ class PingAndCloseChecks:
         first = self.first
         if not self._ends or hidden:
             if len(self.closes) < len(Sender):
-                said = _HIDDEN[Ending(hidden)] if hidden else "the capture ends"
+                said = _HIDDEN[StreamEnding(hidden)] if hidden else "the capture ends"
                 self._findings.add("capture-ends", at, Culprit.CAPTURE, f"{said} before the call does")
         elif first is None and at - max(self._lost.values()) < _CLOSE_LOST:
             return  # The Close may be what is missing.
@@ -229,6 +229,6 @@ class PingAndCloseChecks:
     def _ended_by(self) -> str | None:
         """Return who ended a connection that nobody closed."""
         for _, sender, how in self._ends:
-            if sender is not None and how not in _HIDDEN and how != Ending.RESET_BY_RECEIVER:
+            if sender is not None and how not in _HIDDEN and how != StreamEnding.RESET_BY_RECEIVER:
                 return str(sender)
         return None

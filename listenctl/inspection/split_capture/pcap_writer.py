@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from struct import pack
 
-from listenctl.capture.packets.packet_batches import Batch, Record
-from listenctl.capture.packets.pcapng import ENHANCED_PACKET, INTERFACE, SECRETS, SECTION, TLS_KEY_LOG
+from listenctl.capture.packets.packet_batches import PacketBatch, PacketRecord
+from listenctl.capture.packets.read_pcapng import ENHANCED_PACKET, INTERFACE, SECRETS, SECTION, TLS_KEY_LOG
 
 _MICROSECONDS = 0xA1B2C3D4
 _PER_SECOND = 1_000_000
@@ -31,7 +31,7 @@ class PcapWriter:
     _buffer: bytearray = field(default_factory=bytearray)
     _links: list[int] = field(default_factory=list)
 
-    def add(self, batch: Batch, record: Record) -> None:
+    def add(self, batch: PacketBatch, record: PacketRecord) -> None:
         """Write a packet as it was captured, its time to the microsecond."""
         at, start, captured, original = record
         data = batch.block[start : start + captured]

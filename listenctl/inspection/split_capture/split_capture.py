@@ -10,9 +10,9 @@ from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 
-from listenctl.capture.compressed_files import open_file
+from listenctl.capture.compressed_files import open_capture_file
 from listenctl.capture.formats.dump_sessions import ChunkReader
-from listenctl.capture.formats.read_dump import MAX_LINE_BYTES, DumpItem, Unreadable, parse_line
+from listenctl.capture.formats.read_dump import MAX_LINE_BYTES, DumpItem, UnreadableLine, parse_dump_line
 from listenctl.capture.formats.write_dump import DumpEnd, DumpHeader
 from listenctl.capture.read_capture import is_capture
 from listenctl.errors import ListenctlError
@@ -46,7 +46,7 @@ def split_captures(
         if not calls:
             continue
         try:
-            if is_capture(open_file(path).start):
+            if is_capture(open_capture_file(path).start):
                 yield from split_packets(path, calls, folder, say)
             else:
                 first = min(report.session.number for report in sessions)
@@ -59,9 +59,9 @@ def split_captures(
 
 def _split_dump(path: str, calls: dict[int, str], folder: Path, say: Callable[[str], None]) -> Iterator[Path]:
     """Write the lines of calls, which are named by their place among all in the file."""
-    lines = BufferedReader(ChunkReader(open_file(path).chunks))
+    lines = BufferedReader(ChunkReader(open_capture_file(path).chunks))
     first = lines.readline(MAX_LINE_BYTES)
-    if isinstance(parse_line(first), Unreadable):
+    if isinstance(parse_dump_line(first), UnreadableLine):
         say(f"{path}: is neither packets nor a dump; --split leaves it out")
         return
     rest = iter(lambda: lines.readline(MAX_LINE_BYTES), b"")
@@ -86,7 +86,7 @@ class _Parts:
 
     def take(self, line: bytes) -> Path | None:
         """Take a line; return the file that it begins."""
-        item = parse_line(line)
+        item = parse_dump_line(line)
         made = self._begin() if self._begins(item) else None
         if self._fd is not None:
             os.write(self._fd, line)
@@ -95,7 +95,7 @@ class _Parts:
 
     def _begins(self, item: DumpItem) -> bool:
         # As `dumped.py` has sessions begin.
-        return isinstance(item, DumpHeader) or not (self._within or isinstance(item, Unreadable))
+        return isinstance(item, DumpHeader) or not (self._within or isinstance(item, UnreadableLine))
 
     def _begin(self) -> Path | None:
         self.close()

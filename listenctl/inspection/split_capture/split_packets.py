@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
-from listenctl.capture.compressed_files import open_file
-from listenctl.capture.packets.ip_packets import TCP, IpReader, Segment
-from listenctl.capture.packets.link_layer import LINKS, ip_start
-from listenctl.capture.packets.packet_batches import Batch, Record, Secrets
-from listenctl.capture.packets.pcap import MAGICS
+from listenctl.capture.compressed_files import open_capture_file
+from listenctl.capture.packets.ip_packets import TCP_PROTOCOL, IpReader, TcpSegment
+from listenctl.capture.packets.link_layer import LINK_LAYERS, find_ip_packet
+from listenctl.capture.packets.packet_batches import EmbeddedSecrets, PacketBatch, PacketRecord
+from listenctl.capture.packets.read_pcap import MAGICS
 from listenctl.capture.read_capture import read_packets
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.split_capture.pcap_writer import PcapWriter
@@ -39,16 +39,16 @@ def split_packets(path: str, calls: Sequence[CallReport], folder: Path, say: Cal
     if len(parts) < len(calls):
         say(f"{path}: of {len(calls) - len(parts)} calls the addresses aren't known; --split leaves them out")
     begins = _connections(path, {part.keys[0] for part in parts})
-    file = open_file(path)
+    file = open_capture_file(path)
     sections = file.start[:4] not in MAGICS
     for part in parts:
         part.narrow(sorted(begins.get(part.keys[0], {}).values()))
         part.file = _create(folder, part.report.call, sections=sections)
     index = _Index(parts)
     for found in read_packets(file):
-        if isinstance(found, Secrets):
+        if isinstance(found, EmbeddedSecrets):
             index.add_secrets(found.text)
-        elif isinstance(found, Batch):
+        elif isinstance(found, PacketBatch):
             index.add(found)
     for part in parts:
         assert part.file
@@ -71,7 +71,7 @@ class _Part:
         self._begins = max((at for at in begins if at <= began), default=self._begins)
         self._ends = min((at for at in begins if at > began), default=self._ends)
 
-    def add(self, batch: Batch, record: Record) -> None:
+    def add(self, batch: PacketBatch, record: PacketRecord) -> None:
         """Write a packet, if it is of this time."""
         if self._begins <= record[0] < self._ends and self.file:
             self.file.add(batch, record)
@@ -89,7 +89,7 @@ class _Index:
                 self._by_key.setdefault(key, []).append(part)
                 self._by_key.setdefault(key[:-_PORTS], []).append(part)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: PacketBatch) -> None:
         for record, packet, segment in _segments(self._reader, batch):
             # The parts of a fragmented packet but for one don't say their ports.
             key = segment.key if segment else _fragment(packet)
@@ -106,30 +106,30 @@ def _connections(path: str, keys: set[bytes]) -> dict[bytes, dict[int, float]]:
     """Return when connections began, by their key and first sequence number: a SYN that is repeated counts once."""
     found: dict[bytes, dict[int, float]] = {}
     reader = IpReader()
-    for batch in read_packets(open_file(path)):
-        if isinstance(batch, Batch):
+    for batch in read_packets(open_capture_file(path)):
+        if isinstance(batch, PacketBatch):
             for record, _, segment in _segments(reader, batch):
                 if segment and segment.flags & (_SYN | _ACK) == _SYN and segment.key in keys:
                     found.setdefault(segment.key, {}).setdefault(segment.sequence, record[0])
     return found
 
 
-def _segments(reader: IpReader, batch: Batch) -> Iterator[tuple[Record, bytes, Segment | None]]:
+def _segments(reader: IpReader, batch: PacketBatch) -> Iterator[tuple[PacketRecord, bytes, TcpSegment | None]]:
     """Yield each IP packet, and the segment that it carries or completes."""
-    link = LINKS.get(batch.link_type)
+    link = LINK_LAYERS.get(batch.link_type)
     for number, record in enumerate(batch.records if link else (), batch.first):
         at, start, captured, original = record
-        ip = ip_start(link, batch.block, start, start + captured) if link else None
+        ip = find_ip_packet(link, batch.block, start, start + captured) if link else None
         if ip is None:
             continue
         packet = batch.block[ip : start + captured]
         found = reader.read(packet, at=at, number=number, size=start + original - ip)
-        yield record, packet, next((one for one in found if isinstance(one, Segment)), None)
+        yield record, packet, next((one for one in found if isinstance(one, TcpSegment)), None)
 
 
 def _fragment(packet: bytes) -> bytes:
     """Return the addresses of a packet that may be part of a TCP segment; nothing of any other."""
-    if packet[0] >> 4 == 4 and len(packet) >= 20 and packet[9] == TCP:
+    if packet[0] >> 4 == 4 and len(packet) >= 20 and packet[9] == TCP_PROTOCOL:
         return packet[12:20]
     return packet[8:40] if len(packet) >= 40 and packet[6] == _IPV6_FRAGMENT else b""
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.compressed_files import OpenFile
-from listenctl.capture.formats.dump_sessions import ChunkReader, read_dumped
+from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.formats.dump_sessions import ChunkReader, read_dump_sessions
 from listenctl.capture.formats.write_dump import (
     DumpEnd,
     DumpFault,
@@ -31,7 +31,7 @@ KILL = RawFrame(True, 0, 1, False, b'{"type":"killAudio"}')
 
 
 def dumped(*lines: bytes) -> list[CaptureEvent]:
-    return list(read_dumped(OpenFile("a.jsonl", b"", iter(lines)), count(1)))
+    return list(read_dump_sessions(CaptureFile("a.jsonl", b"", iter(lines)), count(1)))
 
 
 def call(header: DumpHeader = HEADER) -> list[bytes]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.capture.formats.read_dump import DumpItem, Unreadable, parse_line, read_dump
+from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, parse_dump_line, read_dump
 from listenctl.capture.formats.write_dump import (
     DumpEnd,
     DumpFault,
@@ -181,7 +181,7 @@ def test_a_bad_line_is_named_and_passed_over(line: bytes, reason: str) -> None:
 
     found = read(data)
 
-    assert found[2] == (3, Unreadable(reason))
+    assert found[2] == (3, UnreadableLine(reason))
     assert [number for number, _ in found] == [1, 2, 3, 4]
     assert isinstance(found[3][1], TimedFrame)
 
@@ -189,7 +189,7 @@ def test_a_bad_line_is_named_and_passed_over(line: bytes, reason: str) -> None:
 def test_empty_lines_and_unknown_fields_are_passed_over() -> None:
     line = json.dumps({**json.loads(audio_line(1)), "new": [1]}).encode() + b"\r\n"
 
-    assert read(b"\n" + line) == [(2, parse_line(audio_line(1)))]
+    assert read(b"\n" + line) == [(2, parse_dump_line(audio_line(1)))]
 
 
 def test_a_line_that_never_ends_costs_no_memory_and_only_itself() -> None:
@@ -198,8 +198,8 @@ def test_a_line_that_never_ends_costs_no_memory_and_only_itself() -> None:
     found = read(audio_line(1) + long + audio_line(2), max_line=1000)
 
     assert [number for number, _ in found] == [1, 2, 3]
-    assert found[1][1] == Unreadable("the line has more than 1000 bytes")
-    assert read(audio_line(1) + long[:-1], max_line=1000) == [(1, parse_line(audio_line(1)))]
+    assert found[1][1] == UnreadableLine("the line has more than 1000 bytes")
+    assert read(audio_line(1) + long[:-1], max_line=1000) == [(1, parse_dump_line(audio_line(1)))]
 
 
 @given(

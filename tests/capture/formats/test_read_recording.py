@@ -10,10 +10,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.capture.capture_events import AudioSeen
+from listenctl.capture.capture_events import CapturedAudio
 from listenctl.capture.formats.read_recording import read_recording, sidecar_of
 from listenctl.capture.formats.recorded_times import RecordedTimes
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.files.wav_recording import Recording
@@ -70,7 +70,7 @@ def test_time_never_goes_back(tmp_path: Path) -> None:
 
     events = read_file(save(log, recording, tmp_path))
 
-    times = [one.at for one in events if not isinstance(one, Notice | AudioSeen)]
+    times = [one.at for one in events if not isinstance(one, CaptureNotice | CapturedAudio)]
     assert times == sorted(times)
 
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.capture.packets.ip_packets import MAX_DATAGRAMS, IpReader
-from listenctl.capture.packets.link_layer import LINKS
-from listenctl.capture.packets.packet_batches import Notice
-from listenctl.capture.packets.pcap import read_pcap
-from listenctl.capture.packets.tcp_connections import Piece
+from listenctl.capture.packets.link_layer import LINK_LAYERS
+from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.packets.read_pcap import read_pcap
+from listenctl.capture.packets.tcp_events import TcpData
 from tests.helpers.pcap import (
     ACK,
     CLIENT,
@@ -50,7 +50,7 @@ def read_packets(packets: Iterable[Packet], link_type: int = ETHERNET) -> list[F
 
 
 def notices(found: Iterable[Found]) -> list[str]:
-    return [str(one) for one in found if isinstance(one, Notice)]
+    return [str(one) for one in found if isinstance(one, CaptureNotice)]
 
 
 @pytest.mark.parametrize("link_type", LINK_TYPES)
@@ -63,7 +63,7 @@ def test_every_link_type_carries_both_versions_of_ip(link_type: int, sides: tupl
 
 
 def test_all_link_types_that_are_read_are_tried_here() -> None:
-    assert set(LINK_TYPES) == set(LINKS)
+    assert set(LINK_TYPES) == set(LINK_LAYERS)
 
 
 @pytest.mark.parametrize("tags", [[0x8100], [0x88A8, 0x8100], [0x9100, 0x8100, 0x8100]])
@@ -77,7 +77,7 @@ def test_vlan_tags_are_looked_through(tags: Sequence[int], link_type: int) -> No
 def test_an_address_is_told_as_it_is_written() -> None:
     found = read_packets(talk(CLIENT_6, SERVER_6).packets)
 
-    connections = {str(one.stream.connection) for one in found if isinstance(one, Piece)}
+    connections = {str(one.stream.connection) for one in found if isinstance(one, TcpData)}
     assert connections == {"[2001:db8::1]:40000 → [2001:db8::2]:8080"}
 
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.capture.packets import tcp_streams as streams
-from listenctl.capture.packets.packet_batches import Batch
-from listenctl.capture.packets.pcap import read_pcap
-from listenctl.capture.packets.tcp_connections import Closed, Ending, Event, Hole, Loss, Piece
+from listenctl.capture.packets.packet_batches import PacketBatch
+from listenctl.capture.packets.read_pcap import read_pcap
+from listenctl.capture.packets.tcp_events import MissingCause, StreamEnding, TcpData, TcpEvent, TcpGap, TcpStreamEnded
 from listenctl.capture.packets.tcp_reassembly import FAR, MAX_WAITING
-from listenctl.capture.packets.tcp_streams import StreamReader
+from listenctl.capture.packets.tcp_streams import TcpReader
 from tests.helpers.pcap import (
     ACK,
     CLIENT,
@@ -42,16 +42,16 @@ def found(packets: Iterable[Packet]) -> list[Found]:
     return read(read_pcap(iter([pcap(packets)])))
 
 
-def holes(events: Iterable[Found | Event]) -> list[tuple[int | None, int, Loss]]:
-    return [(one.size, one.offset, one.why) for one in events if isinstance(one, Hole)]
+def holes(events: Iterable[Found | TcpEvent]) -> list[tuple[int | None, int, MissingCause]]:
+    return [(one.size, one.offset, one.why) for one in events if isinstance(one, TcpGap)]
 
 
-def endings(events: Iterable[Found]) -> list[Ending]:
-    return [one.how for one in events if isinstance(one, Closed)]
+def endings(events: Iterable[Found]) -> list[StreamEnding]:
+    return [one.how for one in events if isinstance(one, TcpStreamEnded)]
 
 
 def times(events: Iterable[Found]) -> list[tuple[float, bytes]]:
-    return [(round(one.at - START, 3), one.data) for one in events if isinstance(one, Piece)]
+    return [(round(one.at - START, 3), one.data) for one in events if isinstance(one, TcpData)]
 
 
 def client(at: float, offset: int, data: bytes, *, flags: int = ACK, ack: int = 0) -> Packet:
@@ -71,14 +71,14 @@ def test_a_connection_is_told_with_its_ends_its_times_and_its_first_packet() -> 
 
     events = found(packets)
 
-    connection = next(one.stream.connection for one in events if isinstance(one, Piece))
+    connection = next(one.stream.connection for one in events if isinstance(one, TcpData))
     assert str(connection) == "10.0.0.1:40000 → 10.0.0.2:8080"
     assert (connection.number, connection.packet, connection.at) == (0, 1, START)
     assert connection.client is connection.streams[0]
     assert connection.server is connection.streams[1]
     assert times(events) == [(0.03, b"question"), (0.05, b"answer")]
-    assert [one.packet for one in events if isinstance(one, Piece)] == [4, 6]
-    assert endings(events) == [Ending.FIN, Ending.FIN]
+    assert [one.packet for one in events if isinstance(one, TcpData)] == [4, 6]
+    assert endings(events) == [StreamEnding.FIN, StreamEnding.FIN]
 
 
 def test_connections_are_kept_apart() -> None:
@@ -88,7 +88,7 @@ def test_connections_are_kept_apart() -> None:
     events = found([packet for pair in zip(one, two, strict=True) for packet in pair])
 
     assert said(events) == [b"one", b"two", b"1", b"2"]
-    assert {one.stream.connection.number for one in events if isinstance(one, Piece)} == {0, 1}
+    assert {one.stream.connection.number for one in events if isinstance(one, TcpData)} == {0, 1}
 
 
 def test_what_comes_twice_is_given_once() -> None:
@@ -110,10 +110,10 @@ def test_lost_data_is_given_up_when_it_was_acknowledged_and_half_a_second_has_pa
 
     events = found([*packets, server(1.6, 106), server(1.8, 106), client(2, 106, b"jkl")])
 
-    assert holes(events) == [(97, 3, Loss.NOT_CAPTURED)]
+    assert holes(events) == [(97, 3, MissingCause.NOT_CAPTURED)]
     # It keeps the time at which it came; only its place had to become clear.
     assert times(events) == [(1, b"abc"), (1.1, b"def"), (1.5, b"ghi"), (2, b"jkl")]
-    assert [one.packet for one in events if isinstance(one, Hole)] == [9]
+    assert [one.packet for one in events if isinstance(one, TcpGap)] == [9]
 
 
 def test_an_answer_captured_before_what_it_answers_costs_nothing() -> None:
@@ -128,15 +128,15 @@ def test_an_answer_captured_before_what_it_answers_costs_nothing() -> None:
 def test_data_lost_at_the_end_is_known_from_its_acknowledgement() -> None:
     events = found([*OPEN, client(1, 0, b"abc"), server(1.1, 50)])
 
-    assert holes(events) == [(47, 3, Loss.NOT_CAPTURED)]
-    assert endings(events) == [Ending.CAPTURE, Ending.CAPTURE]
+    assert holes(events) == [(47, 3, MissingCause.NOT_CAPTURED)]
+    assert endings(events) == [StreamEnding.CAPTURE, StreamEnding.CAPTURE]
 
 
 def test_data_lost_before_the_end_of_a_stream_is_known_from_its_place() -> None:
     events = found([*OPEN, client(1, 0, b"abc"), client(1.1, 50, b"", flags=FIN | ACK)])
 
-    assert holes(events) == [(47, 3, Loss.NOT_CAPTURED)]
-    assert endings(events)[0] is Ending.FIN
+    assert holes(events) == [(47, 3, MissingCause.NOT_CAPTURED)]
+    assert endings(events)[0] is StreamEnding.FIN
 
 
 def test_what_the_receiver_never_got_is_waited_for() -> None:
@@ -151,33 +151,33 @@ def test_what_the_receiver_never_got_is_waited_for() -> None:
 def test_a_capture_of_one_direction_waits_only_shortly() -> None:
     events = found([client(1, 0, b"abc"), client(2, 50, b"def"), client(5, 53, b"ghi"), client(6, 56, b"jkl")])
 
-    assert holes(events) == [(47, 3, Loss.NOT_CAPTURED)]
+    assert holes(events) == [(47, 3, MissingCause.NOT_CAPTURED)]
     assert times(events) == [(1, b"abc"), (2, b"def"), (5, b"ghi"), (6, b"jkl")]
 
 
 def test_what_waits_is_bounded_on_a_stream() -> None:
-    reader = StreamReader()
+    reader = TcpReader()
     data = bytes(1000)
     packets = [*OPEN, *(client(1 + index / 1e4, 10 + index * 1000, data) for index in range(2000))]
 
     (batch,) = read_pcap(iter([pcap(packets)]))
-    assert isinstance(batch, Batch)
+    assert isinstance(batch, PacketBatch)
     events = reader.feed(batch)
 
-    assert holes(events) == [(10, 0, Loss.NOT_CAPTURED)]
-    assert sum(len(one.data) for one in events if isinstance(one, Piece)) == 2_000_000
+    assert holes(events) == [(10, 0, MissingCause.NOT_CAPTURED)]
+    assert sum(len(one.data) for one in events if isinstance(one, TcpData)) == 2_000_000
     assert reader.waiting <= MAX_WAITING
 
 
 def test_what_waits_is_bounded_on_all_streams_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("listenctl.capture.packets.tcp_reassembly.MAX_WAITING_TOGETHER", 50_000)
-    reader = StreamReader()
+    reader = TcpReader()
     for port in range(100):
         side = replace(CLIENT, port=port)
         late = tcp(side, SERVER, CLIENT.first + 50, 0, ACK, bytes(1000))
         packets = [*Talk(side).open().packets, Packet(START, on_link(ip(side, SERVER, late)))]
         for batch in read_pcap(iter([pcap(packets)])):
-            assert isinstance(batch, Batch)
+            assert isinstance(batch, PacketBatch)
             reader.feed(batch)
 
     assert reader.waiting <= 50_000
@@ -193,7 +193,7 @@ def test_sequence_numbers_wrap_around() -> None:
 
     assert said(events)[0] == b"".join(bytes([index]) * 99 for index in range(10))
     assert holes(events) == []
-    assert endings(events) == [Ending.FIN, Ending.FIN]
+    assert endings(events) == [StreamEnding.FIN, StreamEnding.FIN]
 
 
 @pytest.mark.parametrize("probe", [b"", b"\0"])
@@ -208,9 +208,9 @@ def test_keep_alives_are_no_data(probe: bytes) -> None:
 def test_a_reset_ends_both_directions() -> None:
     events = found([*OPEN, client(1, 0, b"abc"), client(2, 3, b"", flags=RST)])
 
-    assert [(one.stream.source.port, one.how) for one in events if isinstance(one, Closed)] == [
-        (CLIENT.port, Ending.RST),
-        (SERVER.port, Ending.RESET_BY_RECEIVER),
+    assert [(one.stream.source.port, one.how) for one in events if isinstance(one, TcpStreamEnded)] == [
+        (CLIENT.port, StreamEnding.RST),
+        (SERVER.port, StreamEnding.RESET_BY_RECEIVER),
     ]
 
 
@@ -218,7 +218,7 @@ def test_a_reset_captured_before_the_last_data_costs_nothing() -> None:
     events = found([*OPEN, client(1, 3, b"", flags=RST), client(1, 0, b"abc")])
 
     assert said(events) == [b"abc"]
-    assert endings(events)[-1] is Ending.RST
+    assert endings(events)[-1] is StreamEnding.RST
 
 
 def test_a_new_connection_between_the_same_ports_is_a_connection_of_its_own() -> None:
@@ -227,8 +227,8 @@ def test_a_new_connection_between_the_same_ports_is_a_connection_of_its_own() ->
     events = found([*Talk().open().client(b"one").packets, *again.open().client(b"two").close().packets])
 
     assert said(events) == [b"one", b"two"]
-    assert endings(events) == [Ending.REPLACED, Ending.REPLACED, Ending.FIN, Ending.FIN]
-    assert len({one.stream.connection for one in events if isinstance(one, Piece)}) == 2
+    assert endings(events) == [StreamEnding.REPLACED, StreamEnding.REPLACED, StreamEnding.FIN, StreamEnding.FIN]
+    assert len({one.stream.connection for one in events if isinstance(one, TcpData)}) == 2
 
 
 def test_a_new_connection_whose_handshake_is_missing_is_told_from_the_old_one_by_its_numbers() -> None:
@@ -237,21 +237,21 @@ def test_a_new_connection_whose_handshake_is_missing_is_told_from_the_old_one_by
     events = found([*Talk().open().client(b"one").close().packets, *again.open().client(b"two").packets[3:]])
 
     assert said(events) == [b"one", b"two"]
-    assert len({one.stream.connection for one in events if isinstance(one, Piece)}) == 2
+    assert len({one.stream.connection for one in events if isinstance(one, TcpData)}) == 2
 
 
 def test_a_repeated_handshake_is_no_new_connection() -> None:
     events = found([*OPEN, *OPEN, client(1, 0, b"abc"), *OPEN, client(2, 3, b"def")])
 
     assert said(events) == [b"abcdef"]
-    assert endings(events) == [Ending.CAPTURE, Ending.CAPTURE]
+    assert endings(events) == [StreamEnding.CAPTURE, StreamEnding.CAPTURE]
 
 
 def test_a_handshake_captured_after_the_first_data_is_no_new_connection() -> None:
     events = found([client(0, 0, b"abc"), *OPEN, client(1, 3, b"def")])
 
     assert said(events) == [b"abcdef"]
-    assert next(one for one in events if isinstance(one, Piece)).stream.connection.client is not None
+    assert next(one for one in events if isinstance(one, TcpData)).stream.connection.client is not None
 
 
 def test_a_damaged_packet_that_looks_like_a_handshake_ends_no_connection() -> None:
@@ -260,7 +260,7 @@ def test_a_damaged_packet_that_looks_like_a_handshake_ends_no_connection() -> No
     events = found([*OPEN, client(1, 0, b"abc"), damaged, client(3, 3, b"def")])
 
     assert said(events)[0].startswith(b"abcdef")
-    assert Ending.REPLACED not in endings(events)
+    assert StreamEnding.REPLACED not in endings(events)
 
 
 def test_data_in_the_handshake_is_data() -> None:
@@ -284,7 +284,7 @@ def test_data_in_the_handshake_is_data() -> None:
 def test_the_client_is_known_by_its_handshake_or_its_request(packets: Sequence[Packet], source: Side | None) -> None:
     events = found(packets)
 
-    stream = next(one.stream for one in events if isinstance(one, Piece | Closed))
+    stream = next(one.stream for one in events if isinstance(one, TcpData | TcpStreamEnded))
     known = stream.connection.client
     assert (known.source if known else None) == (source and (source.address, source.port))
 
@@ -303,7 +303,7 @@ def test_a_cut_packet_leaves_a_hole_of_known_size() -> None:
     events = found([*OPEN, client(1, 0, b"abc"), short, client(3, 9, b"jkl")])
 
     assert times(events) == [(1, b"abc"), (2, b"de"), (3, b"jkl")]
-    assert holes(events) == [(4, 5, Loss.CUT)]
+    assert holes(events) == [(4, 5, MissingCause.CUT)]
 
 
 def test_one_packet_with_damaged_numbers_costs_nothing_else() -> None:
@@ -322,7 +322,7 @@ def test_numbers_that_jump_for_good_are_followed() -> None:
     events = found([*OPEN, client(1, 0, b"abc"), *packets])
 
     assert said(events) == [b"abc002003004"]
-    assert holes(events) == [(None, 3, Loss.BROKEN)]
+    assert holes(events) == [(None, 3, MissingCause.BROKEN)]
 
 
 def test_connections_idle_for_longest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,14 +332,14 @@ def test_connections_idle_for_longest_are_forgotten(monkeypatch: pytest.MonkeyPa
     events = found([packet for talk in talks for packet in talk.packets])
 
     assert len(said(events)) == 30
-    assert 20 <= endings(events).count(Ending.FORGOTTEN) // 2 <= 25
+    assert 20 <= endings(events).count(StreamEnding.FORGOTTEN) // 2 <= 25
 
 
 def test_events_come_as_soon_as_their_packets() -> None:
-    reader = StreamReader()
+    reader = TcpReader()
     batches = read_pcap(iter(in_pieces(pcap(Talk().open().client(b"abc").packets), 60)))
 
-    given_out = [reader.feed(batch) for batch in batches if isinstance(batch, Batch)]
+    given_out = [reader.feed(batch) for batch in batches if isinstance(batch, PacketBatch)]
 
     assert [len(events) for events in given_out].count(1) == 1
 
@@ -384,4 +384,4 @@ def test_the_fast_lane_gives_what_the_slow_one_gives(seed: int) -> None:
 
 
 def _without_stream(one: Found) -> tuple[object, ...]:
-    return tuple(str(field) for field in one) if isinstance(one, Piece | Hole | Closed) else (str(one),)
+    return tuple(str(field) for field in one) if isinstance(one, TcpData | TcpGap | TcpStreamEnded) else (str(one),)

@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.packets.pcap import read_pcap
-from listenctl.capture.packets.tcp_connections import Closed, Ending
+from listenctl.capture.packets.read_pcap import read_pcap
+from listenctl.capture.packets.tcp_events import StreamEnding, TcpStreamEnded
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.captured import found, losses, seen, unmasked, upgraded
 from tests.helpers.frames import binary
@@ -73,6 +73,9 @@ def test_a_connection_with_the_ports_and_numbers_of_one_that_ended_is_another(*,
 
     events = read(read_pcap(iter([pcap([*once, *again])])))
 
-    endings = [one for one in events if isinstance(one, Closed)]
-    assert [one.how for one in endings] == [Ending.FIN, Ending.RESET_BY_RECEIVER if reset else Ending.FIN] * 2
+    endings = [one for one in events if isinstance(one, TcpStreamEnded)]
+    assert [one.how for one in endings] == [
+        StreamEnding.FIN,
+        StreamEnding.RESET_BY_RECEIVER if reset else StreamEnding.FIN,
+    ] * 2
     assert [one.stream.connection.number for one in endings] == [0, 0, 1, 1]

@@ -3,8 +3,8 @@
 import subprocess
 
 from listenctl.capture.tls.cipher_suites import _IN_TLS12, _IN_TLS13, find_suite, suite_name
-from listenctl.capture.tls.record_ciphers import DirectionKeys, Tls13Opener, keys_of_tls13, next_secret, prf
-from listenctl.capture.tls.tls_records import HANDSHAKE, Record
+from listenctl.capture.tls.record_ciphers import DirectionKeys, Tls13Decryptor, keys_of_tls13, next_secret, prf
+from listenctl.capture.tls.tls_records import HANDSHAKE, TlsRecord
 
 # RFC 8448 3, "server: derive write traffic keys for handshake data" and "{server} send handshake record".
 SERVER_HANDSHAKE = bytes.fromhex("b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38")
@@ -33,11 +33,11 @@ def test_the_keys_of_tls_1_3_are_those_of_the_rfc() -> None:
 def test_a_record_of_the_rfc_is_opened() -> None:
     suite = find_suite(0x1301, tls13=True)
     assert suite is not None
-    record = Record(0.0, 0, APPLICATION_RECORD[:5], APPLICATION_RECORD[5:])
+    record = TlsRecord(0.0, 0, APPLICATION_RECORD[:5], APPLICATION_RECORD[5:])
 
     # The first record of these keys is a NewSessionTicket.
-    assert Tls13Opener(suite, SERVER_TRAFFIC).open(record, 1) == (23, bytes(range(50)))
-    assert Tls13Opener(suite, SERVER_TRAFFIC).open(record, 0) is None
+    assert Tls13Decryptor(suite, SERVER_TRAFFIC).open(record, 1) == (23, bytes(range(50)))
+    assert Tls13Decryptor(suite, SERVER_TRAFFIC).open(record, 0) is None
 
 
 def test_a_key_update_keeps_the_size_of_the_secret() -> None:
@@ -96,6 +96,6 @@ def test_an_unknown_suite_is_told_by_its_number() -> None:
 def test_a_record_of_another_type_is_never_opened_in_tls_1_3() -> None:
     suite = find_suite(0x1301, tls13=True)
     assert suite is not None
-    record = Record(0.0, 0, bytes([HANDSHAKE]) + APPLICATION_RECORD[1:5], APPLICATION_RECORD[5:])
+    record = TlsRecord(0.0, 0, bytes([HANDSHAKE]) + APPLICATION_RECORD[1:5], APPLICATION_RECORD[5:])
 
-    assert Tls13Opener(suite, SERVER_TRAFFIC).open(record, 1) is None
+    assert Tls13Decryptor(suite, SERVER_TRAFFIC).open(record, 1) is None

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.capture.tls.tls_events import Decrypted, Party, RecordsLost, TlsEvent, TlsNotice, TlsProblem
+from listenctl.capture.tls.tls_events import DecryptedData, TlsEvent, TlsNotice, TlsParty, TlsProblem, TlsRecordsLost
 from listenctl.capture.tls.tls_session import TlsSession
 from tests.helpers.tls_wire import Flight, client_context, heard, read, server_context, talk
 
@@ -32,7 +32,7 @@ def wire(version: ssl.TLSVersion, ciphers: str, certificate: Path, folder: Path)
     session.shake()
     first = len(session.flights)
     for data in MESSAGES:
-        session.say(Party.CLIENT, data)
+        session.say(TlsParty.CLIENT, data)
     return Wire(session.flights, first, session.keylog)
 
 
@@ -55,10 +55,10 @@ def read_lossy(wire: Wire, start: int, size: int, *, known: bool = True) -> list
     """Return what is said when ``size`` bytes of what follows the handshake are missing, from ``start`` on."""
     decryptor = TlsSession(wire.keylog)
     for party, data in wire.flights[: wire.first]:
-        (decryptor.client if party is Party.CLIENT else decryptor.server)(data, 0.0)
+        (decryptor.client if party is TlsParty.CLIENT else decryptor.server)(data, 0.0)
     sent = b"".join(data for _, data in wire.flights[wire.first :])
     events = decryptor.client(sent[:start], 1.0)
-    events += decryptor.hole(Party.CLIENT, size if known else None, 2.0)
+    events += decryptor.hole(TlsParty.CLIENT, size if known else None, 2.0)
     for at in range(start + size, len(sent), 1448):
         events += decryptor.client(sent[at : at + 1448], 3.0)
     return events + decryptor.finish(4.0)
@@ -70,7 +70,7 @@ def places(wire: Wire) -> list[int]:
 
 
 def contents(events: list[TlsEvent]) -> list[bytes]:
-    return [event.data for event in events if isinstance(event, Decrypted)]
+    return [event.data for event in events if isinstance(event, DecryptedData)]
 
 
 @pytest.mark.parametrize("lost", [1, 2, 60, 150])
@@ -80,7 +80,7 @@ def test_whole_records_that_are_missing_are_counted(lost: int, every: Wire) -> N
     events = read_lossy(every, at[10], at[10 + lost] - at[10])
 
     assert contents(events) == MESSAGES[:10] + MESSAGES[10 + lost :]
-    (told,) = [event for event in events if isinstance(event, RecordsLost)]
+    (told,) = [event for event in events if isinstance(event, TlsRecordsLost)]
     assert told.records == lost
     # The padding of CBC hides how much was in a record.
     assert told.size in (None, sum(map(len, MESSAGES[10 : 10 + lost])))
@@ -91,8 +91,8 @@ def test_how_much_was_in_the_missing_records_is_known_with_an_aead(tls13: Wire) 
 
     events = read_lossy(tls13, at[20] + 7, 1000)
 
-    assert [event for event in events if isinstance(event, RecordsLost)] == [
-        RecordsLost(3.0, Party.CLIENT, 3, sum(map(len, MESSAGES[20:23])))
+    assert [event for event in events if isinstance(event, TlsRecordsLost)] == [
+        TlsRecordsLost(3.0, TlsParty.CLIENT, 3, sum(map(len, MESSAGES[20:23])))
     ]
 
 
@@ -102,7 +102,7 @@ def test_records_are_found_behind_a_hole_of_unknown_size(every: Wire) -> None:
     events = read_lossy(every, at[20], at[120] - at[20], known=False)
 
     assert contents(events) == MESSAGES[:20] + MESSAGES[120:]
-    assert [(event.records, event.size) for event in events if isinstance(event, RecordsLost)] == [(100, None)]
+    assert [(event.records, event.size) for event in events if isinstance(event, TlsRecordsLost)] == [(100, None)]
 
 
 def test_minutes_of_a_call_may_be_missing(certificate: Path, tmp_path: Path) -> None:
@@ -110,17 +110,20 @@ def test_minutes_of_a_call_may_be_missing(certificate: Path, tmp_path: Path) -> 
     session.shake()
     decryptor = TlsSession(session.keylog)
     for number in range(10_000):
-        session.say(Party.CLIENT, b"%05d" % number)
+        session.say(TlsParty.CLIENT, b"%05d" % number)
     for party, data in session.flights[:20]:
-        (decryptor.client if party is Party.CLIENT else decryptor.server)(data, 0.0)
+        (decryptor.client if party is TlsParty.CLIENT else decryptor.server)(data, 0.0)
 
     missing = sum(len(data) for party, data in session.flights[20:-1])
-    decryptor.hole(Party.CLIENT, missing, 1.0)
+    decryptor.hole(TlsParty.CLIENT, missing, 1.0)
     events = decryptor.client(session.flights[-1][1], 2.0)
 
-    assert {party for party, _ in session.flights[20:]} == {Party.CLIENT}
+    assert {party for party, _ in session.flights[20:]} == {TlsParty.CLIENT}
     lost = len(session.flights) - 21
-    assert events == [RecordsLost(2.0, Party.CLIENT, lost, 5 * lost), Decrypted(2.0, Party.CLIENT, b"09999")]
+    assert events == [
+        TlsRecordsLost(2.0, TlsParty.CLIENT, lost, 5 * lost),
+        DecryptedData(2.0, TlsParty.CLIENT, b"09999"),
+    ]
 
 
 @given(st.data())
@@ -156,7 +159,7 @@ def test_a_damaged_byte_costs_its_record_at_most_with_the_next(every: Wire, data
     assert kept <= set(MESSAGES)
     assert missing in ([damaged], [damaged, damaged + 1])
     if missing[-1] < len(MESSAGES) - 1:
-        assert [event.records for event in events if isinstance(event, RecordsLost)] == [len(missing)]
+        assert [event.records for event in events if isinstance(event, TlsRecordsLost)] == [len(missing)]
 
 
 def test_a_damaged_record_is_told_when_the_next_one_is_read(tls13: Wire) -> None:
@@ -166,8 +169,8 @@ def test_a_damaged_record_is_told_when_the_next_one_is_read(tls13: Wire) -> None
 
     events = read(flights, tls13.keylog)
 
-    told = RecordsLost(float(tls13.first + 6), Party.CLIENT, 1, len(MESSAGES[5]))
-    assert [event for event in events if not isinstance(event, Decrypted)][1:] == [told]
+    told = TlsRecordsLost(float(tls13.first + 6), TlsParty.CLIENT, 1, len(MESSAGES[5]))
+    assert [event for event in events if not isinstance(event, DecryptedData)][1:] == [told]
 
 
 def test_damage_at_the_end_is_told_when_nothing_follows(tls13: Wire) -> None:
@@ -177,11 +180,11 @@ def test_damage_at_the_end_is_told_when_nothing_follows(tls13: Wire) -> None:
 
     events = read(flights, tls13.keylog)
 
-    assert events[-1] == RecordsLost(float(len(flights)), Party.CLIENT, 1, None)
+    assert events[-1] == TlsRecordsLost(float(len(flights)), TlsParty.CLIENT, 1, None)
 
 
 def test_a_capture_that_ends_in_the_middle_of_a_record_lacks_that_one_only(tls13: Wire) -> None:
-    flights = [*tls13.flights[:-1], (Party.CLIENT, tls13.flights[-1][1][:-1])]
+    flights = [*tls13.flights[:-1], (TlsParty.CLIENT, tls13.flights[-1][1][:-1])]
 
     assert contents(read(flights, tls13.keylog)) == MESSAGES[:-1]
 
@@ -191,7 +194,7 @@ def lossy_handshake(wire: Wire, flight: int, start: int) -> list[TlsEvent]:
     decryptor = TlsSession(wire.keylog)
     events: list[TlsEvent] = []
     for at, (party, data) in enumerate(wire.flights):
-        feed = decryptor.client if party is Party.CLIENT else decryptor.server
+        feed = decryptor.client if party is TlsParty.CLIENT else decryptor.server
         if at == flight:
             events += feed(data[:start], float(at))
             events += decryptor.hole(party, len(data) - start, float(at))
@@ -224,7 +227,7 @@ def test_without_the_hellos_nothing_can_be_read(flight: int, missing: str, every
 def test_what_never_verifies_is_given_up(tls13: Wire) -> None:
     decryptor = TlsSession(tls13.keylog)
     for party, data in tls13.flights:
-        (decryptor.client if party is Party.CLIENT else decryptor.server)(data, 0.0)
+        (decryptor.client if party is TlsParty.CLIENT else decryptor.server)(data, 0.0)
     events: list[TlsEvent] = []
 
     for number in range(1000):
@@ -234,7 +237,7 @@ def test_what_never_verifies_is_given_up(tls13: Wire) -> None:
     assert decryptor.finish(2.0) == []
 
 
-FLIGHTS = st.lists(st.tuples(st.sampled_from(Party), st.binary(min_size=1, max_size=400)), max_size=10)
+FLIGHTS = st.lists(st.tuples(st.sampled_from(TlsParty), st.binary(min_size=1, max_size=400)), max_size=10)
 RECORD_LIKE = st.builds(
     lambda kind, body: bytes([kind, 3, 3]) + len(body).to_bytes(2, "big") + body,
     st.sampled_from([20, 21, 22, 23]),
@@ -262,7 +265,7 @@ def test_no_mutation_of_a_session_raises(every: Wire, data: st.DataObject) -> No
                     [(party, flight[:start] + put + flight[end:] or b"\0")],
                     [],
                     [(party, flight), (party, flight)],
-                    [(Party.SERVER, flight)],
+                    [(TlsParty.SERVER, flight)],
                 ]
             )
         )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from listenctl.capture.tls.tls_handshake import (
     CLIENT_HELLO,
     MAX_LEFT_OUT,
-    HandshakeReader,
+    TlsHandshakeReader,
     parse_alpn,
     parse_client_hello,
     parse_server_hello,
@@ -29,7 +29,7 @@ def client_hello(server_name: bytes) -> bytes:
 
 @pytest.mark.parametrize("cut", [1, 2, 5, 100])
 def test_messages_may_be_cut_anywhere(cut: int) -> None:
-    reader = HandshakeReader()
+    reader = TlsHandshakeReader()
     sent = CERTIFICATE + HELLO + FINISHED
 
     messages = [message for at in range(0, len(sent), cut) for message in reader.feed(sent[at : at + cut])]
@@ -42,7 +42,7 @@ def test_messages_may_be_cut_anywhere(cut: int) -> None:
     "noise", [b"\x63\x00\x00\x01a", b"\x01\xff\xff\xff", b"\x0b" + MAX_LEFT_OUT.to_bytes(3, "big")]
 )
 def test_what_can_be_no_message_costs_nothing_that_follows(noise: bytes) -> None:
-    reader = HandshakeReader()
+    reader = TlsHandshakeReader()
     list(reader.feed(noise))
     reader.reset()
 
@@ -75,7 +75,7 @@ def test_any_bytes_may_stand_for_a_message(body: bytes) -> None:
     parse_client_hello(body)
     parse_server_hello(body)
     parse_alpn(body)
-    list(HandshakeReader().feed(body))
+    list(TlsHandshakeReader().feed(body))
 
 
 @given(st.data())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.capture.tls.tls_events import Party, RecordsLost, SessionAgreed, TlsNotice, TlsProblem
+from listenctl.capture.tls.tls_events import TlsNegotiated, TlsNotice, TlsParty, TlsProblem, TlsRecordsLost
 from listenctl.capture.tls.tls_records import record_size
 from tests.helpers.tls_relay import relayed
 from tests.helpers.tls_wire import Flight, heard, read
@@ -24,7 +24,7 @@ def lines(*numbers: int) -> list[Flight]:
     return [
         (party, b"from the %b %d\n" % (party.encode(), number))
         for number in numbers
-        for party in (Party.CLIENT, Party.SERVER)
+        for party in (TlsParty.CLIENT, TlsParty.SERVER)
     ]
 
 
@@ -37,7 +37,7 @@ async def test_every_suite_of_tls_1_3_is_decrypted(suite: str, certificate: Path
         events = read(session.flights, session.keylog)
 
     assert heard(events) == lines(1)
-    assert [event.cipher for event in events if isinstance(event, SessionAgreed)] == [suite]
+    assert [event.cipher for event in events if isinstance(event, TlsNegotiated)] == [suite]
 
 
 @pytest.mark.parametrize("cipher", ["DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES256-SHA256", "ECDHE-RSA-AES128-SHA"])
@@ -62,24 +62,24 @@ async def test_more_of_tls_1_2_is_decrypted(cipher: str, tmp_path: Path) -> None
 async def test_key_updates_of_both_sides_are_followed(asked: str, certificate: Path, tmp_path: Path) -> None:
     async with asyncio.timeout(20), relayed(tmp_path, certificate, client=["-tls1_3"]) as session:
         await session.exchange(1)
-        await session.command(Party.CLIENT, asked)
+        await session.command(TlsParty.CLIENT, asked)
         await session.exchange(2)
-        await session.command(Party.SERVER, asked)
+        await session.command(TlsParty.SERVER, asked)
         await session.exchange(3)
-        await session.command(Party.CLIENT, asked)
+        await session.command(TlsParty.CLIENT, asked)
         await session.exchange(4)
 
         events = read(session.flights, session.keylog)
 
     assert heard(events) == lines(1, 2, 3, 4)
-    assert not [event for event in events if isinstance(event, RecordsLost)]
+    assert not [event for event in events if isinstance(event, TlsRecordsLost)]
 
 
 async def test_a_key_update_may_be_among_what_is_missing(certificate: Path, tmp_path: Path) -> None:
     async with asyncio.timeout(20), relayed(tmp_path, certificate, client=["-tls1_3"]) as session:
         await session.exchange(1)
         before = len(session.flights)
-        await session.command(Party.CLIENT, "k")
+        await session.command(TlsParty.CLIENT, "k")
         await session.exchange(2)
         flights = list(session.flights)
 
@@ -87,7 +87,7 @@ async def test_a_key_update_may_be_among_what_is_missing(certificate: Path, tmp_
         flights[before] = party, updated[record_size(updated) :] or flights[before + 1][1]
         events = read(flights, session.keylog)
 
-    assert party is Party.CLIENT
+    assert party is TlsParty.CLIENT
     assert heard(events) == lines(1, 2)
 
 
@@ -95,7 +95,7 @@ async def test_a_renegotiated_session_is_decrypted(certificate: Path, tmp_path: 
     server = ["-tls1_2", "-client_renegotiation"]
     async with asyncio.timeout(20), relayed(tmp_path, certificate, server=server, client=["-tls1_2"]) as session:
         await session.exchange(1)
-        await session.command(Party.CLIENT, "R")
+        await session.command(TlsParty.CLIENT, "R")
         await session.exchange(2)
 
         events = read(session.flights, session.keylog)
@@ -123,4 +123,4 @@ async def test_early_data_is_told_and_what_follows_is_decrypted(
     assert heard(events) == lines(2)
     (notice,) = [event for event in events if isinstance(event, TlsNotice)]
     assert notice.problem is TlsProblem.EARLY_DATA
-    assert not [event for event in events if isinstance(event, RecordsLost)]
+    assert not [event for event in events if isinstance(event, TlsRecordsLost)]

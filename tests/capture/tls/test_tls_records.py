@@ -4,34 +4,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.capture.tls.tls_records import MAX_FRAGMENT, Item, Record, RecordCutter, RecordGap, record_size
+from listenctl.capture.tls.tls_records import (
+    MAX_FRAGMENT,
+    RecordOrGap,
+    TlsRecord,
+    TlsRecordGap,
+    TlsRecordSplitter,
+    record_size,
+)
 
 HELLO = b"\x16\x03\x01\x00\x04\x01\x00\x00\x00"
 DATA = b"\x17\x03\x03\x00\x03abc"
 MORE = b"\x17\x03\x03\x00\x02de"
 
 
-def fragments(items: list[Item]) -> list[bytes | None]:
+def fragments(items: list[RecordOrGap]) -> list[bytes | None]:
     """Return what the records hold, with None for each gap."""
-    return [item.fragment if isinstance(item, Record) else None for item in items]
+    return [item.fragment if isinstance(item, TlsRecord) else None for item in items]
 
 
 @pytest.mark.parametrize("cut", [1, 2, 5, 8, 100])
 def test_records_are_cut_from_any_pieces(cut: int) -> None:
-    cutter = RecordCutter()
+    cutter = TlsRecordSplitter()
     sent = HELLO + DATA + MORE
 
     items = [item for at in range(0, len(sent), cut) for item in cutter.feed(sent[at : at + cut], at)]
 
     assert fragments(items) == [b"\x01\x00\x00\x00", b"abc", b"de"]
-    assert [item.start for item in items if isinstance(item, Record)] == [0, 9, 17]
+    assert [item.start for item in items if isinstance(item, TlsRecord)] == [0, 9, 17]
 
 
 def test_a_record_has_the_time_of_its_last_byte() -> None:
-    cutter = RecordCutter()
+    cutter = TlsRecordSplitter()
     cutter.feed(DATA[:-1], 1.0)
 
-    assert cutter.feed(DATA[-1:], 2.0) == [Record(2.0, 0, DATA[:5], b"abc")]
+    assert cutter.feed(DATA[-1:], 2.0) == [TlsRecord(2.0, 0, DATA[:5], b"abc")]
 
 
 @pytest.mark.parametrize(
@@ -55,27 +62,27 @@ def test_the_largest_record_is_one() -> None:
 
 
 def test_behind_a_hole_the_next_record_is_found() -> None:
-    cutter = RecordCutter()
+    cutter = TlsRecordSplitter()
     cutter.feed(DATA, 0.0)
 
     items = cutter.hole(1000, 1.0) + cutter.feed(b"garbage" + DATA + MORE, 2.0)
 
-    assert items == [RecordGap(1.0), Record(2.0, 1015, DATA[:5], b"abc"), Record(2.0, 1023, MORE[:5], b"de")]
+    assert items == [TlsRecordGap(1.0), TlsRecord(2.0, 1015, DATA[:5], b"abc"), TlsRecord(2.0, 1023, MORE[:5], b"de")]
 
 
 def test_a_hole_inside_a_record_costs_this_record_only() -> None:
-    cutter = RecordCutter()
+    cutter = TlsRecordSplitter()
     long = b"\x17\x03\x03\x01\x00" + DATA * 32
     cutter.feed(long[:8], 0.0)
 
     # What follows looks like records as well; only its length tells where this one ends.
     items = cutter.hole(100, 1.0) + cutter.feed(long[108:] + MORE, 2.0)
 
-    assert items == [RecordGap(1.0), Record(2.0, len(long), MORE[:5], b"de")]
+    assert items == [TlsRecordGap(1.0), TlsRecord(2.0, len(long), MORE[:5], b"de")]
 
 
 def test_a_second_hole_in_the_same_record_is_counted() -> None:
-    cutter = RecordCutter()
+    cutter = TlsRecordSplitter()
     long = b"\x17\x03\x03\x01\x00" + DATA * 32
     cutter.feed(long[:8], 0.0)
 
@@ -87,14 +94,14 @@ def test_a_second_hole_in_the_same_record_is_counted() -> None:
 
 
 def test_a_hole_that_ends_where_a_record_ends_costs_no_search() -> None:
-    cutter = RecordCutter()
+    cutter = TlsRecordSplitter()
     cutter.feed(DATA[:6], 0.0)
 
     assert fragments(cutter.hole(2, 1.0) + cutter.feed(MORE, 2.0)) == [None, b"de"]
 
 
 def test_a_plausible_header_alone_waits_for_the_one_that_it_leads_to() -> None:
-    cutter = RecordCutter()
+    cutter = TlsRecordSplitter()
     cutter.hole(10, 0.0)
 
     assert cutter.feed(DATA + MORE[:3], 1.0) == []
@@ -102,7 +109,7 @@ def test_a_plausible_header_alone_waits_for_the_one_that_it_leads_to() -> None:
 
 
 def test_a_damaged_length_hides_no_records() -> None:
-    cutter = RecordCutter()
+    cutter = TlsRecordSplitter()
     damaged = b"\x17\x03\x03\x00\x15" + DATA[5:]
 
     items = cutter.feed(DATA + damaged + MORE + DATA + MORE + DATA, 1.0)
@@ -111,7 +118,7 @@ def test_a_damaged_length_hides_no_records() -> None:
 
 
 def test_a_damaged_length_beyond_the_end_hides_no_records() -> None:
-    cutter = RecordCutter()
+    cutter = TlsRecordSplitter()
     damaged = b"\x17\x03\x03\x40\x00" + DATA[5:]
 
     assert fragments(cutter.feed(DATA + damaged + MORE + DATA, 1.0)) == [b"abc"]
@@ -119,7 +126,7 @@ def test_a_damaged_length_beyond_the_end_hides_no_records() -> None:
 
 
 def test_an_incomplete_record_at_the_end_is_no_gap() -> None:
-    cutter = RecordCutter()
+    cutter = TlsRecordSplitter()
     cutter.feed(DATA + MORE[:-1], 1.0)
 
     assert cutter.finish(2.0) == []
@@ -127,7 +134,7 @@ def test_an_incomplete_record_at_the_end_is_no_gap() -> None:
 
 @given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from([DATA, MORE, HELLO]), st.integers(1, 50))))
 def test_records_of_anything_follow_one_another(stream: list[bytes | int]) -> None:
-    cutter = RecordCutter()
+    cutter = TlsRecordSplitter()
 
     items = [
         item
@@ -136,13 +143,13 @@ def test_records_of_anything_follow_one_another(stream: list[bytes | int]) -> No
     ] + cutter.finish(0.0)
 
     total = sum(piece if isinstance(piece, int) else len(piece) for piece in stream)
-    records = [item for item in items if isinstance(item, Record)]
+    records = [item for item in items if isinstance(item, TlsRecord)]
     assert all(record.end <= total for record in records)
     assert all(first.start < second.start for first, second in pairwise(records))
 
 
 def test_memory_is_bounded_while_searching() -> None:
-    cutter = RecordCutter()
+    cutter = TlsRecordSplitter()
 
     for _ in range(100):
         assert fragments(cutter.feed(b"\0" * 10_000, 0.0)) in ([], [None])

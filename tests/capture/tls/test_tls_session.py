@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers import aead
 
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.tls.record_ciphers import check_ciphers
-from listenctl.capture.tls.tls_events import AlertSent, Decrypted, Party, SessionAgreed, TlsNotice, TlsProblem
+from listenctl.capture.tls.tls_events import DecryptedData, TlsAlert, TlsNegotiated, TlsNotice, TlsParty, TlsProblem
 from listenctl.capture.tls.tls_session import TlsSession
 from listenctl.errors import ListenctlError
 from tests.helpers.tls_wire import (
@@ -28,11 +28,11 @@ TLS12 = ssl.TLSVersion.TLSv1_2
 TLS13 = ssl.TLSVersion.TLSv1_3
 
 SPOKEN: list[Flight] = [
-    (Party.CLIENT, b"GET / HTTP/1.1\r\n\r\n"),
-    (Party.SERVER, b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
-    (Party.CLIENT, random.Random(1).randbytes(50_000)),
-    (Party.SERVER, b"x"),
-    (Party.CLIENT, b"bye"),
+    (TlsParty.CLIENT, b"GET / HTTP/1.1\r\n\r\n"),
+    (TlsParty.SERVER, b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+    (TlsParty.CLIENT, random.Random(1).randbytes(50_000)),
+    (TlsParty.SERVER, b"x"),
+    (TlsParty.CLIENT, b"bye"),
 ]
 ECDSA_CIPHERS = {
     "ECDHE-ECDSA-AES128-GCM-SHA256": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
@@ -61,8 +61,8 @@ def spoken_by(client: ssl.SSLContext, server: ssl.SSLContext, folder: Path) -> T
     return session
 
 
-def by_party(flights: list[Flight]) -> dict[Party, bytes]:
-    return {party: b"".join(data for sender, data in flights if sender is party) for party in Party}
+def by_party(flights: list[Flight]) -> dict[TlsParty, bytes]:
+    return {party: b"".join(data for sender, data in flights if sender is party) for party in TlsParty}
 
 
 @pytest.fixture(params=[TLS12, TLS13], ids=["1.2", "1.3"])
@@ -80,7 +80,7 @@ def test_tls_1_2_is_decrypted(cipher: str, options: int, server: ssl.SSLContext,
     events = read(session.flights, session.keylog)
 
     assert heard(events) == SPOKEN
-    assert SessionAgreed(1.0, "TLS 1.2", ECDSA_CIPHERS[cipher], "listen.example", "") in events
+    assert TlsNegotiated(1.0, "TLS 1.2", ECDSA_CIPHERS[cipher], "listen.example", "") in events
 
 
 def test_tls_1_2_without_forward_secrecy_is_decrypted(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_tls_1_2_without_forward_secrecy_is_decrypted(tmp_path: Path) -> None:
     events = read(session.flights, session.keylog)
 
     assert heard(events) == SPOKEN
-    assert events[0] == SessionAgreed(1.0, "TLS 1.2", "TLS_RSA_WITH_AES_128_CBC_SHA", "listen.example", "")
+    assert events[0] == TlsNegotiated(1.0, "TLS 1.2", "TLS_RSA_WITH_AES_128_CBC_SHA", "listen.example", "")
 
 
 def test_tls_1_3_is_decrypted(server: ssl.SSLContext, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_tls_1_3_is_decrypted(server: ssl.SSLContext, tmp_path: Path) -> None:
     events = read(session.flights, session.keylog)
 
     assert heard(events) == SPOKEN
-    assert events[0] == SessionAgreed(1.0, "TLS 1.3", "TLS_AES_256_GCM_SHA384", "listen.example", "")
+    assert events[0] == TlsNegotiated(1.0, "TLS 1.3", "TLS_AES_256_GCM_SHA384", "listen.example", "")
 
 
 @pytest.mark.parametrize("cut", [1, 3, 7, 1448])
@@ -113,22 +113,22 @@ def test_it_does_not_matter_in_what_pieces_a_session_comes(cut: int, session: Tl
 def test_a_record_has_the_time_of_its_last_byte(session: TlsTalk) -> None:
     decryptor = TlsSession(session.keylog)
     for party, data in session.flights[:-1]:
-        (decryptor.client if party is Party.CLIENT else decryptor.server)(data[:-1], 1.0)
-        (decryptor.client if party is Party.CLIENT else decryptor.server)(data[-1:], 2.0)
+        (decryptor.client if party is TlsParty.CLIENT else decryptor.server)(data[:-1], 1.0)
+        (decryptor.client if party is TlsParty.CLIENT else decryptor.server)(data[-1:], 2.0)
 
     party, data = session.flights[-1]
     decryptor.server(data[:-1], 3.0)
 
-    assert decryptor.server(data[-1:], 4.0) == [AlertSent(4.0, party, "close_notify", fatal=False)]
+    assert decryptor.server(data[-1:], 4.0) == [TlsAlert(4.0, party, "close_notify", fatal=False)]
 
 
 def test_both_sides_close_in_good_order(session: TlsTalk) -> None:
     events = read(session.flights, session.keylog)
 
-    alerts = [event for event in events if isinstance(event, AlertSent)]
+    alerts = [event for event in events if isinstance(event, TlsAlert)]
     assert [(alert.party, alert.name, alert.fatal) for alert in alerts] == [
-        (Party.CLIENT, "close_notify", False),
-        (Party.SERVER, "close_notify", False),
+        (TlsParty.CLIENT, "close_notify", False),
+        (TlsParty.SERVER, "close_notify", False),
     ]
 
 
@@ -143,7 +143,7 @@ def test_the_protocol_is_told_that_both_sides_agreed_on(
     session = spoken_by(client, server, tmp_path)
 
     agreed = read(session.flights, session.keylog)[0]
-    assert isinstance(agreed, SessionAgreed)
+    assert isinstance(agreed, TlsNegotiated)
     assert agreed.alpn == "http/1.1"
 
 
@@ -154,11 +154,11 @@ def test_a_resumed_session_is_decrypted(version: ssl.TLSVersion, server: ssl.SSL
 
     second = talk(client, server, tmp_path, session=first.client.session)
     second.shake()
-    second.say(Party.CLIENT, b"again")
-    second.say(Party.SERVER, b"welcome")
+    second.say(TlsParty.CLIENT, b"again")
+    second.say(TlsParty.SERVER, b"welcome")
 
     assert second.client.session_reused
-    assert heard(read(second.flights, second.keylog)) == [(Party.CLIENT, b"again"), (Party.SERVER, b"welcome")]
+    assert heard(read(second.flights, second.keylog)) == [(TlsParty.CLIENT, b"again"), (TlsParty.SERVER, b"welcome")]
 
 
 def test_a_hello_retry_request_is_no_server_hello(certificate: Path, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_hello_retry_request_is_no_server_hello(certificate: Path, tmp_path: P
 
     session = spoken_by(client_context(TLS13), server, tmp_path)
 
-    assert len([1 for party, _ in session.flights if party is Party.CLIENT]) > 3
+    assert len([1 for party, _ in session.flights if party is TlsParty.CLIENT]) > 3
     assert heard(read(session.flights, session.keylog)) == SPOKEN
 
 
@@ -181,7 +181,7 @@ def test_an_untrusted_certificate_shows_as_the_clients_alert(server: ssl.SSLCont
         session.shake()
 
     events = read(session.flights, session.keylog)
-    assert AlertSent(2.0, Party.CLIENT, "unknown_ca", fatal=True) in events
+    assert TlsAlert(2.0, TlsParty.CLIENT, "unknown_ca", fatal=True) in events
 
 
 def test_versions_that_have_nothing_in_common_show_as_an_alert(certificate: Path, tmp_path: Path) -> None:
@@ -192,13 +192,13 @@ def test_versions_that_have_nothing_in_common_show_as_an_alert(certificate: Path
     with pytest.raises(ssl.SSLError):
         session.shake()
 
-    assert read(session.flights, KeyLog()) == [AlertSent(1.0, Party.SERVER, "protocol_version", fatal=True)]
+    assert read(session.flights, KeyLog()) == [TlsAlert(1.0, TlsParty.SERVER, "protocol_version", fatal=True)]
 
 
 def test_without_secrets_it_is_told_what_is_encrypted_and_how_to_get_them(session: TlsTalk) -> None:
     agreed, notice = read(session.flights, KeyLog())
 
-    assert isinstance(agreed, SessionAgreed)
+    assert isinstance(agreed, TlsNegotiated)
     assert isinstance(notice, TlsNotice)
     assert notice.problem is TlsProblem.NO_SECRETS
     assert f"({agreed.version} to listen.example)" in notice.text
@@ -233,11 +233,11 @@ def test_what_the_secrets_at_hand_allow_is_decrypted(left_out: str, server: ssl.
 
     events = read(session.flights, some)
 
-    decrypted = {event.party for event in events if isinstance(event, Decrypted)}
+    decrypted = {event.party for event in events if isinstance(event, DecryptedData)}
     notices = [event for event in events if isinstance(event, TlsNotice)]
     if "TRAFFIC" in left_out:
-        missing = Party(left_out.partition("_")[0].lower())
-        assert decrypted == set(Party) - {missing}
+        missing = TlsParty(left_out.partition("_")[0].lower())
+        assert decrypted == set(TlsParty) - {missing}
         assert [notice.text.partition(";")[0] for notice in notices] == [
             f"this session is encrypted (TLS 1.3 to listen.example) and none of the 3 secrets at hand is for what the "
             f"{missing} sent"
@@ -255,7 +255,7 @@ def test_secrets_that_come_late_are_used(session: TlsTalk) -> None:
     for at, (party, data) in enumerate(session.flights):
         if at == 5:
             keylog.add(session.keylog_file.read_text())
-        events += (decryptor.client if party is Party.CLIENT else decryptor.server)(data, float(at))
+        events += (decryptor.client if party is TlsParty.CLIENT else decryptor.server)(data, float(at))
     events += decryptor.finish(99.0)
 
     assert by_party(heard(events)) == by_party(SPOKEN)
@@ -275,7 +275,7 @@ def test_without_the_ciphers_it_is_told_how_to_get_them(session: TlsTalk, monkey
 
     agreed, notice = read(session.flights, session.keylog)
 
-    assert isinstance(agreed, SessionAgreed)
+    assert isinstance(agreed, TlsNegotiated)
     assert isinstance(notice, TlsNotice)
     assert notice.problem is TlsProblem.NO_CIPHERS
     assert "pip install 'listenctl[tls]'" in notice.text
@@ -301,7 +301,7 @@ def test_a_library_that_lacks_one_cipher_costs_this_session_only(
 def test_what_waits_for_secrets_is_bounded(session: TlsTalk) -> None:
     decryptor = TlsSession(KeyLog())
     for party, data in session.flights[:3]:
-        (decryptor.client if party is Party.CLIENT else decryptor.server)(data, 0.0)
+        (decryptor.client if party is TlsParty.CLIENT else decryptor.server)(data, 0.0)
     events = []
 
     for at in range(1000):
@@ -322,7 +322,7 @@ def test_an_old_version_is_named(certificate: Path, tmp_path: Path) -> None:
 
     agreed, notice = read(session.flights, session.keylog)
 
-    assert isinstance(agreed, SessionAgreed)
+    assert isinstance(agreed, TlsNegotiated)
     assert agreed.version == "TLS 1.0"
     assert notice == TlsNotice(1.0, TlsProblem.UNSUPPORTED, "TLS 1.0 can't be decrypted here")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from listenctl.capture.capture_events import AudioSeen, CapturedSession, CaptureEvent, FrameSeen
+from listenctl.capture.capture_events import CapturedAudio, CapturedFrame, CapturedSession, CaptureEvent
 from listenctl.events import Report
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.capture_inspector import CaptureInspector
@@ -48,18 +48,18 @@ def everything(
     return [report.to_json() for report in reports], exact, sounds, audio.heard
 
 
-def frames(events: Iterable[CaptureEvent]) -> dict[int, list[FrameSeen]]:
+def frames(events: Iterable[CaptureEvent]) -> dict[int, list[CapturedFrame]]:
     """Return the frames of each session, those in runs one by one."""
-    seen: dict[int, list[FrameSeen]] = {}
+    seen: dict[int, list[CapturedFrame]] = {}
     for event in events:
-        if isinstance(event, AudioSeen):
+        if isinstance(event, CapturedAudio):
             seen[event.session.number] += map(event.frame, range(len(event.times)))
-        elif isinstance(event, FrameSeen):
+        elif isinstance(event, CapturedFrame):
             seen.setdefault(event.session.number, []).append(event)
     return seen
 
 
-def described(seen: dict[int, list[FrameSeen]]) -> dict[int, list[object]]:
+def described(seen: dict[int, list[CapturedFrame]]) -> dict[int, list[object]]:
     return {
         number: [(at, sender, frame, packet) for at, _, sender, frame, packet in all_of_it]
         for number, all_of_it in seen.items()
@@ -97,7 +97,7 @@ def test_calls_at_the_same_time_are_reported_alike_though_one_comes_after_the_ot
 
     in_runs = found(together, runs=True)
 
-    assert sum(isinstance(event, AudioSeen) for event in in_runs) > len(CAPTURES)
+    assert sum(isinstance(event, CapturedAudio) for event in in_runs) > len(CAPTURES)
     assert everything(in_runs) == everything(found(together))
 
 
@@ -111,7 +111,7 @@ def test_keys_are_heard_alike() -> None:
 def test_nearly_all_audio_of_a_plain_call_comes_in_runs() -> None:
     events = found(packets("a_mono8k_sip"), runs=True)
 
-    in_runs = sum(len(event.times) for event in events if isinstance(event, AudioSeen))
+    in_runs = sum(len(event.times) for event in events if isinstance(event, CapturedAudio))
 
     assert in_runs > 700
     assert len(events) < 30

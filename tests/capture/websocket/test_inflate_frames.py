@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 
-from listenctl.capture.websocket.inflate_frames import Inflater
+from listenctl.capture.websocket.inflate_frames import FrameInflater
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.captured import ANSWER, found, frames, losses, payloads, upgraded
@@ -85,7 +85,7 @@ def test_after_a_loss_what_refers_to_it_is_left_out_and_all_else_is_read() -> No
 @given(st.lists(st.tuples(st.binary(max_size=200), st.integers(1, 3)), max_size=8))
 def test_what_the_library_compresses_is_decompressed(keeps_context: bool, messages: list[tuple[bytes, int]]) -> None:
     library = PerMessageDeflate(False, not keeps_context, 15, 15)
-    inflater = Inflater(keeps_context=keeps_context)
+    inflater = FrameInflater(keeps_context=keeps_context)
 
     for data, parts in messages:
         cuts = [len(data) * index // parts for index in range(parts + 1)]
@@ -104,7 +104,7 @@ def test_what_the_library_compresses_is_decompressed(keeps_context: bool, messag
 
 @given(st.lists(st.builds(RawFrame, st.booleans(), st.just(RSV1), st.integers(0, 15), st.booleans(), st.binary())))
 def test_nonsense_never_raises(sent: list[RawFrame]) -> None:
-    inflater = Inflater(keeps_context=True)
+    inflater = FrameInflater(keeps_context=True)
 
     for one in sent:
         inflater.frame(one)

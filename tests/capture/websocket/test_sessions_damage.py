@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from listenctl.capture.packets.pcap import read_pcap
-from listenctl.capture.packets.tcp_connections import Hole, Piece
+from listenctl.capture.packets.read_pcap import read_pcap
+from listenctl.capture.packets.tcp_events import TcpData, TcpGap
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import FOLDER
@@ -86,9 +86,9 @@ def missing(packets: Sequence[Packet], stream: int) -> Iterator[tuple[int, int]]
     """Yield the begin and the end of what isn't in the capture of a stream, all after the last packet included."""
     end = 0
     for one in read(read_pcap(iter([pcap(packets)]))):
-        if isinstance(one, Piece | Hole) and one.stream is one.stream.connection.streams[stream]:
-            size = len(one.data) if isinstance(one, Piece) else one.size or 0
-            if isinstance(one, Hole):
+        if isinstance(one, TcpData | TcpGap) and one.stream is one.stream.connection.streams[stream]:
+            size = len(one.data) if isinstance(one, TcpData) else one.size or 0
+            if isinstance(one, TcpGap):
                 yield end, end + size
             end += size
     yield end, 1 << 40

@@ -9,12 +9,12 @@ import pytest
 
 import listenctl.capture.websocket.websocket_sessions as sessions_module
 from listenctl.capture.capture_events import HttpHead
-from listenctl.capture.packets.packet_batches import Batch
-from listenctl.capture.packets.pcap import read_pcap
-from listenctl.capture.packets.tcp_streams import StreamReader
+from listenctl.capture.packets.packet_batches import PacketBatch
+from listenctl.capture.packets.read_pcap import read_pcap
+from listenctl.capture.packets.tcp_streams import TcpReader
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.capture.tls.tls_events import Party
-from listenctl.capture.websocket.websocket_sessions import SessionReader
+from listenctl.capture.tls.tls_events import TlsParty
+from listenctl.capture.websocket.websocket_sessions import WebSocketSessionReader
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import CAPTURES, FOLDER
 from tests.helpers.captured import (
@@ -234,12 +234,12 @@ def test_only_websocket_under_tls_is_a_session_where_it_can_be_told(
 ) -> None:
     session = tls_talk(client_context(), server_context(certificate), tmp_path)
     session.shake()
-    session.say(Party.CLIENT, inside)
-    session.say(Party.SERVER, ANSWER if inside == HANDSHAKE else b"HTTP/1.1 200 OK\r\n\r\n")
+    session.say(TlsParty.CLIENT, inside)
+    session.say(TlsParty.SERVER, ANSWER if inside == HANDSHAKE else b"HTTP/1.1 200 OK\r\n\r\n")
     session.close()
     talk = Talk().open()
     for party, data in session.flights:
-        (talk.client if party is Party.CLIENT else talk.server)(data)
+        (talk.client if party is TlsParty.CLIENT else talk.server)(data)
 
     events = found(talk.close().packets, keylog=session.keylog)
 
@@ -251,15 +251,15 @@ def test_only_websocket_under_tls_is_a_session_where_it_can_be_told(
 def test_messages_that_never_end_are_given_up_when_they_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions_module, "MAX_HELD_TOGETHER", 50_000)
     monkeypatch.setattr(sessions_module, "LOOK_AFTER", 1)
-    reader = SessionReader("test.pcap", KeyLog(), count(1))
-    streams = StreamReader()
+    reader = WebSocketSessionReader("test.pcap", KeyLog(), count(1))
+    streams = TcpReader()
     lost = 0
 
     for port in range(100):
         talk = Talk(replace(CLIENT, port=port)).open().client(HANDSHAKE).server(ANSWER)
         talk.client(binary(bytes(10_000))[:-1])
         for batch in read_pcap(iter([pcap(talk.packets)])):
-            assert isinstance(batch, Batch)
+            assert isinstance(batch, PacketBatch)
             lost += len(losses(reader.feed(streams.feed(batch))))
 
     assert 90 <= lost < 100

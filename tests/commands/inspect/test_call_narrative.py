@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from listenctl.capture.capture_events import CaptureEvent, FrameSeen
+from listenctl.capture.capture_events import CapturedFrame, CaptureEvent
 from listenctl.commands.inspect.call_narrative import Item, Kind, Story, shortened
 from listenctl.commands.inspect.narrative_lines import in_order, item_report, ladder_head, ladder_line, timeline_line
 from listenctl.commands.inspect.timeline_view import Form, StoryPrinter
@@ -57,7 +57,7 @@ class Telling(MadeUp):
 
     def frame(self, at: float, sender: Sender, opcode: int, payload: bytes, **how: Any) -> None:
         frame = RawFrame(how.get("fin", True), 0, opcode, sender is JAMBONZ, payload)
-        self._story.see(FrameSeen(BEGAN + at, self.session, sender, frame, 7))
+        self._story.see(CapturedFrame(BEGAN + at, self.session, sender, frame, 7))
         super().frame(at, sender, opcode, payload, **how)
 
 

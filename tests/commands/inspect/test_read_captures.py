@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.capture.capture_events import FrameSeen, SessionOpened
+from listenctl.capture.capture_events import CapturedFrame, SessionOpened
 from listenctl.commands.inspect import read_captures as inspect_reading
 from listenctl.commands.inspect.read_captures import Captures
 from listenctl.errors import UsageError
@@ -71,7 +71,7 @@ def test_a_key_log_decrypts() -> None:
     folder = FOLDER / "encrypted"
     captures = Captures([str(folder / "d_wss_mono16k.pcap.gz")], folder / "d_wss_mono16k.keylog")
 
-    assert sum(isinstance(event, FrameSeen) for event in captures.read()) > 600
+    assert sum(isinstance(event, CapturedFrame) for event in captures.read()) > 600
 
 
 def test_a_signal_ends_the_reading_of_all_files(capsys: pytest.CaptureFixture[str]) -> None:

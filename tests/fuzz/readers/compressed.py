@@ -7,7 +7,7 @@ from functools import cache
 
 import zstandard
 
-from listenctl.capture.compressed_files import open_file
+from listenctl.capture.compressed_files import open_capture_file
 from tests.fuzz.files import written
 from tests.fuzz.reader import Reader, Seed, undamaged
 from tests.fuzz.seeds import packet_seeds
@@ -16,7 +16,7 @@ _PLAIN = 24_000
 
 
 def check(data: bytes) -> None:
-    file = open_file(str(written(data, "fuzz.pcap")))
+    file = open_capture_file(str(written(data, "fuzz.pcap")))
     found = b"".join(chunk for chunk, _ in zip(file.chunks, range(1000), strict=False))
     seed, whole = undamaged(data, _seeds())
     if whole > 4:

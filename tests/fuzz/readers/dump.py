@@ -5,8 +5,8 @@ from functools import cache
 from itertools import count
 
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.compressed_files import OpenFile
-from listenctl.capture.formats.dump_sessions import read_dumped
+from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.formats.dump_sessions import read_dump_sessions
 from tests.fuzz.found import Found, Growing, expect, frames
 from tests.fuzz.reader import Reader, Seed
 from tests.fuzz.seeds import CALLS, commands_seed, dump_seed
@@ -19,7 +19,7 @@ def check(data: bytes) -> None:
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[CaptureEvent]:
-    return read_dumped(OpenFile("fuzz.jsonl", b"", chunks), count(1))
+    return read_dump_sessions(CaptureFile("fuzz.jsonl", b"", chunks), count(1))
 
 
 @cache

@@ -4,7 +4,7 @@ import json
 from functools import cache
 from itertools import count
 
-from listenctl.capture.compressed_files import OpenFile
+from listenctl.capture.compressed_files import CaptureFile
 from listenctl.capture.formats.read_har import read_har
 from tests.fuzz.found import Found, expect, frames
 from tests.fuzz.reader import Reader, Seed
@@ -21,7 +21,7 @@ def check(data: bytes) -> None:
 
 
 def _read(data: bytes) -> list[Found]:
-    return list(frames(read_har(OpenFile("fuzz.har", data[:64], iter([data])), count(1))))
+    return list(frames(read_har(CaptureFile("fuzz.har", data[:64], iter([data])), count(1))))
 
 
 @cache

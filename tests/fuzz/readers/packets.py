@@ -5,11 +5,11 @@ from functools import cache
 from itertools import count
 
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.packets.packet_batches import Batch, Notice, Secrets
-from listenctl.capture.packets.pcap import MAGICS, read_pcap
-from listenctl.capture.packets.pcapng import read_pcapng
+from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecrets, PacketBatch
+from listenctl.capture.packets.read_pcap import MAGICS, read_pcap
+from listenctl.capture.packets.read_pcapng import read_pcapng
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.capture.websocket.websocket_sessions import read_sessions
+from listenctl.capture.websocket.websocket_sessions import read_websocket_sessions
 from tests.fuzz.found import Found, Growing, expect, frames
 from tests.fuzz.reader import Reader
 from tests.fuzz.seeds import packet_seeds
@@ -23,7 +23,7 @@ def check(data: bytes) -> None:
     assert _packets(_read(iter([data]))) == _packets(_read(iter(Growing(data, 1000))))
 
 
-def _read(chunks: Iterator[bytes]) -> Iterator[Batch | Notice | Secrets]:
+def _read(chunks: Iterator[bytes]) -> Iterator[PacketBatch | CaptureNotice | EmbeddedSecrets]:
     first = next(chunks, b"")
     read = read_pcap if first[:4] in MAGICS else read_pcapng
     return read(_again(first, chunks))
@@ -35,7 +35,7 @@ def _again(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[CaptureEvent]:
-    for events in read_sessions(_read(chunks), "fuzz.pcap", KeyLog(), count(1)):
+    for events in read_websocket_sessions(_read(chunks), "fuzz.pcap", KeyLog(), count(1)):
         yield from events
 
 
@@ -48,11 +48,11 @@ def _known() -> list[list[tuple[int, Found]]]:
     return known
 
 
-def _packets(read: Iterable[Batch | Notice | Secrets]) -> list[tuple[float, bytes, int]]:
+def _packets(read: Iterable[PacketBatch | CaptureNotice | EmbeddedSecrets]) -> list[tuple[float, bytes, int]]:
     return [
         (at, batch.block[start : start + captured], original)
         for batch in read
-        if isinstance(batch, Batch)
+        if isinstance(batch, PacketBatch)
         for at, start, captured, original in batch.records
     ]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from listenctl.capture.packets.tcp_connections import Ending
+from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.inspection.call_report import CallReport
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.inspected import APPLICATION, JAMBONZ, MadeUp, new_session, rules_in
@@ -32,8 +32,8 @@ def test_a_stream_with_a_hole_is_not_held_against_the_application() -> None:
     assert not {"stream-tail-held", "stream-underrun", "stream-cut-off"} & set(rules_in(tailed(missing=True)))
 
 
-@pytest.mark.parametrize("how", [Ending.CAPTURE, Ending.FIN])
-def test_what_the_end_of_the_capture_cuts_off_is_not_looked_for(how: Ending) -> None:
+@pytest.mark.parametrize("how", [StreamEnding.CAPTURE, StreamEnding.FIN])
+def test_what_the_end_of_the_capture_cuts_off_is_not_looked_for(how: StreamEnding) -> None:
     call = MadeUp()
     call.listen(0.0, 1.0)
     call.pace(1.0, 1.5, SOUND)
@@ -42,7 +42,7 @@ def test_what_the_end_of_the_capture_cuts_off_is_not_looked_for(how: Ending) -> 
 
     report = call.end(4.01, how=how)
 
-    assert ("stream-tail-held" in rules_in(report)) is (how is Ending.FIN)
+    assert ("stream-tail-held" in rules_in(report)) is (how is StreamEnding.FIN)
 
 
 @pytest.mark.parametrize("size", [WIRE_FRAME, None], ids=["known", "unknown"])

@@ -3,7 +3,7 @@
 import pytest
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.capture.packets.tcp_connections import Ending
+from listenctl.capture.packets.tcp_events import StreamEnding
 from tests.helpers.frames import BINARY, CLOSE, PING, PONG
 from tests.helpers.inspected import APPLICATION, JAMBONZ, MadeUp, new_session, rules_in
 
@@ -47,12 +47,12 @@ def test_a_close_that_says_something_else_is_told(data: bytes, rule: str, severi
 @pytest.mark.parametrize(
     ("how", "sender", "culprit"),
     [
-        (Ending.FIN, APPLICATION, "application"),
-        (Ending.RST, JAMBONZ, "jambonz"),
-        (Ending.FIN, None, "network"),
+        (StreamEnding.FIN, APPLICATION, "application"),
+        (StreamEnding.RST, JAMBONZ, "jambonz"),
+        (StreamEnding.FIN, None, "network"),
     ],
 )
-def test_a_connection_that_ends_without_a_close_is_told(how: Ending, sender: object, culprit: str) -> None:
+def test_a_connection_that_ends_without_a_close_is_told(how: StreamEnding, sender: object, culprit: str) -> None:
     report = MadeUp().end(1.0, how=how, sender=APPLICATION if sender is APPLICATION else JAMBONZ if sender else None)
 
     assert rules_in(report) == ["close-missing"]
@@ -61,7 +61,7 @@ def test_a_connection_that_ends_without_a_close_is_told(how: Ending, sender: obj
 
 
 def test_a_capture_that_ends_first_is_held_against_nobody_else() -> None:
-    report = MadeUp().end(1.0, how=Ending.CAPTURE)
+    report = MadeUp().end(1.0, how=StreamEnding.CAPTURE)
 
     assert rules_in(report) == ["capture-ends"]
     assert report.violations[0].sender == "capture"

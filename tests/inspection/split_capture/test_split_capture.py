@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.capture.compressed_files import open_file
+from listenctl.capture.compressed_files import open_capture_file
 from listenctl.capture.formats.write_dump import DumpEnd, DumpHeader, end_line, frame_line, header_line
-from listenctl.capture.packets.packet_batches import Batch, Secrets
-from listenctl.capture.packets.pcapng import TLS_KEY_LOG
+from listenctl.capture.packets.packet_batches import EmbeddedSecrets, PacketBatch
+from listenctl.capture.packets.read_pcapng import TLS_KEY_LOG
 from listenctl.capture.read_capture import read_capture, read_packets
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.inspection.call_report import CallReport
@@ -153,7 +153,7 @@ def test_what_is_no_capture_is_left_out_and_said(tmp_path: Path) -> None:
 
 
 def kinds(path: Path) -> Iterator[type]:
-    yield from (type(found) for found in read_packets(open_file(str(path))))
+    yield from (type(found) for found in read_packets(open_capture_file(str(path))))
 
 
 def test_a_call_that_isnt_encrypted_gets_no_secrets(tmp_path: Path) -> None:
@@ -163,5 +163,5 @@ def test_a_call_that_isnt_encrypted_gets_no_secrets(tmp_path: Path) -> None:
     path.write_bytes(section() + secrets + interface() + b"".join(map(enhanced, real_packets("f_pause_graceful"))))
 
     (made,) = parts(path)
-    assert Secrets in kinds(path)
-    assert set(kinds(made)) == {Batch}
+    assert EmbeddedSecrets in kinds(path)
+    assert set(kinds(made)) == {PacketBatch}

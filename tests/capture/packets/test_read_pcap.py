@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.capture.packets.packet_batches import Batch, Notice
-from listenctl.capture.packets.pcap import MAGICS, read_pcap
+from listenctl.capture.packets.packet_batches import CaptureNotice, PacketBatch
+from listenctl.capture.packets.read_pcap import MAGICS, read_pcap
 from tests.helpers.pcap import START, Packet, Talk, in_pieces, pcap
 
 TALK = Talk().open().client(b"question").server(b"answer" * 50).client(b"\x00" * 300).close().packets
@@ -19,7 +19,7 @@ def read(capture: bytes, *, size: int = 1 << 20) -> tuple[list[Packet], list[str
     packets: list[Packet] = []
     notices = []
     for found in read_pcap(iter(in_pieces(capture, size))):
-        if isinstance(found, Notice):
+        if isinstance(found, CaptureNotice):
             notices.append(str(found))
         else:
             assert found.first == len(packets) + 1
@@ -27,7 +27,7 @@ def read(capture: bytes, *, size: int = 1 << 20) -> tuple[list[Packet], list[str
     return packets, notices
 
 
-def _packets(batch: Batch) -> Iterator[Packet]:
+def _packets(batch: PacketBatch) -> Iterator[Packet]:
     for at, start, captured, original in batch.records:
         assert start + captured <= len(batch.block)
         yield Packet(round(at, 6), batch.block[start : start + captured], original)
@@ -63,7 +63,7 @@ def test_packets_are_given_out_as_soon_as_they_are_there() -> None:
 
     first = next(read_pcap(chunks))
 
-    assert isinstance(first, Batch)
+    assert isinstance(first, PacketBatch)
     assert len(first.records) == 3
     assert next(chunks) == capture[offset_of(3) :]
 

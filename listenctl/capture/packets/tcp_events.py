@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from listenctl.capture.packets.packet_batches import Notice
+from listenctl.capture.packets.packet_batches import CaptureNotice
 
 
-class Endpoint(NamedTuple):
+class TcpEndpoint(NamedTuple):
     """An address with its port."""
 
     address: str
@@ -18,7 +18,7 @@ class Endpoint(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Connection:
+class TcpConnection:
     """
     One TCP connection.
 
@@ -31,14 +31,14 @@ class Connection:
     number: int
     at: float
     packet: int
-    streams: "tuple[Stream, Stream]" = field(init=False)
-    client: "Stream | None" = None
+    streams: "tuple[TcpStream, TcpStream]" = field(init=False)
+    client: "TcpStream | None" = None
     """What the client sends; None while neither its SYN nor an HTTP request was seen."""
     whole: bool = False
     """Whether its handshake is in the capture, and so all that follows it but for the holes."""
 
     @property
-    def server(self) -> "Stream | None":
+    def server(self) -> "TcpStream | None":
         """What the server sends, None where that isn't known."""
         return self.client and self.client.opposite
 
@@ -48,23 +48,23 @@ class Connection:
 
 
 @dataclass(slots=True, eq=False)
-class Stream:
+class TcpStream:
     """What one end of a connection sends."""
 
-    connection: Connection = field(repr=False)
-    source: Endpoint
-    destination: Endpoint
+    connection: TcpConnection = field(repr=False)
+    source: TcpEndpoint
+    destination: TcpEndpoint
     closed: bool = False
     """Whether its end was taken note of, which may come before anything was said on it."""
 
     @property
-    def opposite(self) -> "Stream":
+    def opposite(self) -> "TcpStream":
         """What the other end sends."""
         one, other = self.connection.streams
         return other if self is one else one
 
 
-class Ending(StrEnum):
+class StreamEnding(StrEnum):
     """How a stream ended."""
 
     FIN = "fin"
@@ -78,7 +78,7 @@ class Ending(StrEnum):
     """The capture ended before the stream did."""
 
 
-class Loss(StrEnum):
+class MissingCause(StrEnum):
     """Why bytes of a stream are missing."""
 
     NOT_CAPTURED = "not captured"
@@ -89,7 +89,7 @@ class Loss(StrEnum):
 
 
 # Made for every packet: a named tuple takes a third of the time of a frozen dataclass (0.3 µs against 1.0).
-class Piece(NamedTuple):
+class TcpData(NamedTuple):
     """
     The next bytes of a stream.
 
@@ -98,12 +98,12 @@ class Piece(NamedTuple):
     """
 
     at: float
-    stream: Stream
+    stream: TcpStream
     data: bytes
     packet: int
 
 
-class Hole(NamedTuple):
+class TcpGap(NamedTuple):
     """
     Bytes of a stream that are not in the capture.
 
@@ -112,21 +112,21 @@ class Hole(NamedTuple):
     """
 
     at: float
-    stream: Stream
+    stream: TcpStream
     size: int | None
     offset: int
     packet: int
-    why: Loss
+    why: MissingCause
 
 
-class Closed(NamedTuple):
+class TcpStreamEnded(NamedTuple):
     """A stream ended; after a reset that its receiver ignored, more may follow all the same."""
 
     at: float
-    stream: Stream
-    how: Ending
+    stream: TcpStream
+    how: StreamEnding
 
 
-Event = Piece | Hole | Closed
-Events = list[Event | Notice]
+TcpEvent = TcpData | TcpGap | TcpStreamEnded
+TcpEvents = list[TcpEvent | CaptureNotice]
 """What happened, among what is wrong with the capture."""

@@ -39,11 +39,11 @@ _OPCODES = frozenset({0, 1, 2, 8, 9, 10})
 _FILLER = b"\xff"
 """Stands for what is missing: as a header it would have all reserved bits."""
 
-Held = tuple[float, bytes, bool]
+HeldBytes = tuple[float, bytes, bool]
 """Time, data, and whether the data are only as long as what is missing."""
 
 
-class FrameSearch:
+class FrameStartSearch:
     """
     Collect what is sent until it is clear where a frame begins.
 
@@ -57,7 +57,7 @@ class FrameSearch:
         self._reserved = 0x30 if compressed else 0x70
         self.skipped = 0
         """Bytes before the first frame, or that were dropped."""
-        self._pieces: list[Held] = []
+        self._pieces: list[HeldBytes] = []
         self._held = 0
         self._next = 0
 
@@ -71,11 +71,11 @@ class FrameSearch:
         """Bytes of memory that it takes."""
         return self._held + PIECE_COST * len(self._pieces)
 
-    def miss(self, at: float, size: int) -> list[Held] | None:
+    def miss(self, at: float, size: int) -> list[HeldBytes] | None:
         """Take note that bytes are missing, over which a chain may lead; return what ``feed`` does."""
         return self.feed(at, _FILLER * size, missing=True)
 
-    def feed(self, at: float, data: bytes, *, missing: bool = False) -> list[Held] | None:
+    def feed(self, at: float, data: bytes, *, missing: bool = False) -> list[HeldBytes] | None:
         """Return all from the first frame on, with its times; None while it isn't found."""
         self._pieces.append((at, data, missing))
         self._held += len(data)
@@ -89,11 +89,11 @@ class FrameSearch:
             self._next = self._held * 3 // 2
         return found
 
-    def finish(self) -> list[Held] | None:
+    def finish(self) -> list[HeldBytes] | None:
         """Return what there is before an end or a hole, where a shorter chain will do that ends with it."""
         return self._search(ended=True)
 
-    def _search(self, *, ended: bool) -> list[Held] | None:
+    def _search(self, *, ended: bool) -> list[HeldBytes] | None:
         held = b"".join(data for _, data, _ in self._pieces)
         *starts, _ = accumulate((len(data) for _, data, _ in self._pieces), initial=0)
         ends = {start for start, (_, _, missing) in zip(starts, self._pieces, strict=True) if missing}

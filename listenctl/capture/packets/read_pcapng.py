@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 
-from listenctl.capture.packets.packet_batches import Batch, Notice, Record, Secrets
+from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecrets, PacketBatch, PacketRecord
 
 SECTION = 0x0A0D0D0A
 INTERFACE, OBSOLETE_PACKET, SIMPLE_PACKET, ENHANCED_PACKET, SECRETS = 1, 2, 3, 6, 10
@@ -42,7 +42,7 @@ class _Interface:
     offset: int
 
 
-class _Layout:
+class _SectionLayout:
     """How numbers of a section are written."""
 
     def __init__(self, order: str) -> None:
@@ -57,17 +57,17 @@ class _Layout:
         self.offset = Struct(f"{order}q").unpack_from
 
 
-_LAYOUTS = {order: _Layout(order) for order in "<>"}
+_SECTION_LAYOUTS = {order: _SectionLayout(order) for order in "<>"}
 
 
-def read_pcapng(chunks: Iterator[bytes]) -> Iterator[Batch | Notice | Secrets]:
+def read_pcapng(chunks: Iterator[bytes]) -> Iterator[PacketBatch | CaptureNotice | EmbeddedSecrets]:
     """Yield what a file holds that begins with a section header block."""
-    yield from _Reader().read(chunks)
+    yield from _PcapngReader().read(chunks)
 
 
-class _Reader:
+class _PcapngReader:
     def __init__(self) -> None:
-        self._layout = _LAYOUTS["<"]
+        self._layout = _SECTION_LAYOUTS["<"]
         self._interfaces: list[_Interface] = []
         self._offset = 0  # of the block in the file
         self._at = 0
@@ -75,10 +75,10 @@ class _Reader:
         self._last = self._sound = 0.0
         self._mended = False
         self._lost_from: int | None = None
-        self._records: list[Record] = []
+        self._records: list[PacketRecord] = []
         self._link_type = 0
 
-    def read(self, chunks: Iterator[bytes]) -> Iterator[Batch | Notice | Secrets]:
+    def read(self, chunks: Iterator[bytes]) -> Iterator[PacketBatch | CaptureNotice | EmbeddedSecrets]:
         data = b""
         for chunk in chunks:
             data = data[self._at :] + chunk
@@ -90,7 +90,7 @@ class _Reader:
         yield from self._batch(data)
         yield from self._end(data)
 
-    def _data(self, data: bytes, *, ended: bool) -> Iterator[Batch | Notice | Secrets]:
+    def _data(self, data: bytes, *, ended: bool) -> Iterator[PacketBatch | CaptureNotice | EmbeddedSecrets]:
         while len(data) - self._at >= 12:
             if self._lost_from is not None:
                 if not self._resynchronise(data, ended=ended):
@@ -140,7 +140,7 @@ class _Reader:
         layout = self._layout
         kind, size = layout.block(data, at)
         if kind == SECTION:
-            layout = _LAYOUTS[">" if data[at + 8 : at + 12] == _BIG else "<"]
+            layout = _SECTION_LAYOUTS[">" if data[at + 8 : at + 12] == _BIG else "<"]
             if data[at + 8 : at + 12] not in (_BIG, _LITTLE):
                 return 0
             (size,) = layout.length(data, at + 4)
@@ -161,14 +161,14 @@ class _Reader:
         self._at = max(self._at, len(data) - 11)
         return False
 
-    def _skipped(self) -> Notice:
+    def _skipped(self) -> CaptureNotice:
         assert self._lost_from is not None
         found, lost_from, self._lost_from = self._offset + self._at, self._lost_from, None
-        return Notice(
+        return CaptureNotice(
             f"byte {lost_from}", f"what follows packet {self._count} is no block; reading goes on at byte {found}"
         )
 
-    def _block(self, data: bytes, at: int, end: int) -> Iterator[Batch | Notice | Secrets]:
+    def _block(self, data: bytes, at: int, end: int) -> Iterator[PacketBatch | CaptureNotice | EmbeddedSecrets]:
         """Take the block whose body is before ``end``."""
         kind, _ = self._layout.block(data, at)
         match kind:
@@ -189,25 +189,27 @@ class _Reader:
                     captured = min(captured, self._interfaces[0].snap_length)
                 yield from self._packet(data, 0, None, (at + 12, end), (captured, original))
             case _ if kind == SECTION:
-                self._layout = _LAYOUTS[">" if data[at + 8 : at + 12] == _BIG else "<"]
+                self._layout = _SECTION_LAYOUTS[">" if data[at + 8 : at + 12] == _BIG else "<"]
                 self._interfaces = []
             case _ if kind == INTERFACE and end - at >= 16:
                 self._interfaces.append(self._interface(data, at, end))
             case _ if kind == SECRETS and end - at >= 16:
                 form, length = self._layout.block(data, at + 8)
                 if form == TLS_KEY_LOG:
-                    yield Secrets(data[at + 16 : min(at + 16 + length, end)].decode("ascii", "replace"))
+                    yield EmbeddedSecrets(data[at + 16 : min(at + 16 + length, end)].decode("ascii", "replace"))
 
     def _packet(
         self, data: bytes, number: int, ticks: int | None, place: tuple[int, int], sizes: tuple[int, int]
-    ) -> Iterator[Batch | Notice]:
+    ) -> Iterator[PacketBatch | CaptureNotice]:
         """Note a packet that lies at ``place``; ``sizes`` are its bytes captured and on the wire."""
         self._count += 1
         captured, original = sizes
         start, end = place
         if number >= len(self._interfaces):
             yield from self._batch(data, self._count - 1)
-            yield Notice(f"packet {self._count}", f"no block describes its interface {number}; the packet is left out")
+            yield CaptureNotice(
+                f"packet {self._count}", f"no block describes its interface {number}; the packet is left out"
+            )
             return
         interface = self._interfaces[number]
         if interface.link_type != self._link_type:
@@ -215,13 +217,13 @@ class _Reader:
             self._link_type = interface.link_type
         if captured > end - start:
             what = f"it says that it has {captured} bytes, but only {end - start} are there; those are used"
-            yield Notice(f"packet {self._count}", what)
+            yield CaptureNotice(f"packet {self._count}", what)
             captured = end - start
         if ticks is not None:
             self._last = ticks / interface.per_second + interface.offset
         self._records.append((self._last, start, captured, original))
 
-    def _batch(self, data: bytes, last: int | None = None) -> Iterator[Batch | Notice]:
+    def _batch(self, data: bytes, last: int | None = None) -> Iterator[PacketBatch | CaptureNotice]:
         """Hand over the packets up to number ``last``."""
         if not self._records:
             return
@@ -229,9 +231,9 @@ class _Reader:
         if not all(0 <= at < LATEST for at, *_ in (max(records), min(records))):
             yield from self._mend(records, (last or self._count) - len(records) + 1)
         self._sound = records[-1][0]
-        yield Batch(self._link_type, data, records, (last or self._count) - len(records) + 1)
+        yield PacketBatch(self._link_type, data, records, (last or self._count) - len(records) + 1)
 
-    def _mend(self, records: list[Record], first: int) -> Iterator[Notice]:
+    def _mend(self, records: list[PacketRecord], first: int) -> Iterator[CaptureNotice]:
         """Give packets whose times no clock shows that of the packet before, and say so once."""
         for number, (at, start, captured, original) in enumerate(records):
             if 0 <= at < LATEST:
@@ -241,7 +243,7 @@ class _Reader:
             if not self._mended:
                 self._mended = True
                 what = "its time can't be; it is given that of the packet before, and so are others like it"
-                yield Notice(f"packet {first + number}", what)
+                yield CaptureNotice(f"packet {first + number}", what)
 
     def _interface(self, data: bytes, at: int, end: int) -> _Interface:
         link_type, snap_length = self._layout.interface(data, at + 8)
@@ -260,15 +262,15 @@ class _Reader:
             at += length + 3 & ~3
         return _Interface(link_type, snap_length, per_second, offset)
 
-    def _end(self, data: bytes) -> Iterator[Batch | Notice | Secrets]:
+    def _end(self, data: bytes) -> Iterator[PacketBatch | CaptureNotice | EmbeddedSecrets]:
         if self._lost_from is not None:
-            yield Notice(
+            yield CaptureNotice(
                 f"byte {self._lost_from}", f"what follows packet {self._count} is no block; none comes after it"
             )
             return
         left = len(data) - self._at
         if left:
-            yield Notice(
+            yield CaptureNotice(
                 f"byte {self._offset + self._at}", f"the file ends in a block, of which {left} bytes are there"
             )
         if left > ENHANCED_HEADER and self._layout.block(data, self._at)[0] == ENHANCED_PACKET:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.capture.packets.packet_batches import Batch, Notice, Secrets
-from listenctl.capture.packets.pcapng import read_pcapng
+from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecrets, PacketBatch
+from listenctl.capture.packets.read_pcapng import read_pcapng
 from tests.helpers.pcap import (
     ETHERNET,
     RAW,
@@ -34,15 +34,15 @@ def found(capture: bytes, *, size: int = 1 << 20) -> list[tuple[int, Packet] | s
     return [
         one
         for item in read_pcapng(iter(in_pieces(capture, size)))
-        for one in (_packets(item) if isinstance(item, Batch) else [_text(item)])
+        for one in (_packets(item) if isinstance(item, PacketBatch) else [_text(item)])
     ]
 
 
-def _text(item: Notice | Secrets) -> str:
-    return str(item) if isinstance(item, Notice) else item.text
+def _text(item: CaptureNotice | EmbeddedSecrets) -> str:
+    return str(item) if isinstance(item, CaptureNotice) else item.text
 
 
-def _packets(batch: Batch) -> Iterator[tuple[int, Packet]]:
+def _packets(batch: PacketBatch) -> Iterator[tuple[int, Packet]]:
     for at, start, captured, original in batch.records:
         assert start + captured <= len(batch.block)
         yield batch.link_type, Packet(at, batch.block[start : start + captured], original)
@@ -127,7 +127,7 @@ def test_a_packet_of_an_interface_that_nothing_describes_is_left_out() -> None:
     capture = section() + interface() + enhanced(PACKET, number=7) + enhanced(OTHER)
 
     assert found(capture) == [
-        "packet 1: no block describes its interface 7; the packet is left out",
+        "packet 1: no block describes its interface 7; packet skipped",
         *whole(OTHER),
     ]
 
@@ -201,8 +201,8 @@ def test_a_time_beyond_the_calendar_is_that_of_the_packet_before() -> None:
 
     read = list(read_pcapng(iter([capture])))
 
-    times = [at for one in read if isinstance(one, Batch) for at, *_ in one.records]
+    times = [at for one in read if isinstance(one, PacketBatch) for at, *_ in one.records]
     assert times == [START, START, START, START + 1]
-    assert [str(one) for one in read if isinstance(one, Notice)] == [
+    assert [str(one) for one in read if isinstance(one, CaptureNotice)] == [
         "packet 2: its time can't be; it is given that of the packet before, and so are others like it"
     ]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 
-from listenctl.capture.packets.packet_batches import Batch, Notice, Record
+from listenctl.capture.packets.packet_batches import CaptureNotice, PacketBatch, PacketRecord
 
 MAX_CAPTURED = 262_144
 """Bytes of one packet: what libpcap takes at most from nearly all link types."""
@@ -25,7 +25,7 @@ MAGICS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class _PcapLayout:
     """How this file writes its records."""
 
     little_endian: bool
@@ -35,23 +35,23 @@ class _Layout:
     link_type: int
 
 
-def read_pcap(chunks: Iterator[bytes]) -> Iterator[Batch | Notice]:
+def read_pcap(chunks: Iterator[bytes]) -> Iterator[PacketBatch | CaptureNotice]:
     """Yield the packets of a file that begins with one of ``MAGICS``, a batch for each chunk."""
     block = b""
     for chunk in chunks:
         block += chunk
         if len(block) >= FILE_HEADER:
-            yield from _Reader(_layout(block)).read(block, chunks)
+            yield from _PcapReader(_layout(block)).read(block, chunks)
             return
-    yield Notice(f"byte {len(block)}", "the file ends in its header; there is no packet in it")
+    yield CaptureNotice(f"byte {len(block)}", "the file ends in its header; there is no packet in it")
 
 
-def _layout(header: bytes) -> _Layout:
+def _layout(header: bytes) -> _PcapLayout:
     magic = int.from_bytes(header[:4], "little")
     little_endian = magic in (_MICROSECONDS, _NANOSECONDS, _MODIFIED)
     order = "<" if little_endian else ">"
     magic, _, _, _, _, snap_length, link = Struct(f"{order}IHHIIII").unpack_from(header)
-    return _Layout(
+    return _PcapLayout(
         little_endian=little_endian,
         per_second=1_000_000_000 if magic == _NANOSECONDS else 1_000_000,
         header=Struct(f"{order}IIII8x" if magic == _MODIFIED else f"{order}IIII"),
@@ -61,8 +61,8 @@ def _layout(header: bytes) -> _Layout:
     )
 
 
-class _Reader:
-    def __init__(self, layout: _Layout) -> None:
+class _PcapReader:
+    def __init__(self, layout: _PcapLayout) -> None:
         self._layout = layout
         self._offset = 0  # of the block in the file
         self._at = FILE_HEADER  # of the next record in the block
@@ -70,7 +70,7 @@ class _Reader:
         self._count = 0
         self._lost_from: int | None = None
 
-    def read(self, block: bytes, chunks: Iterator[bytes]) -> Iterator[Batch | Notice]:
+    def read(self, block: bytes, chunks: Iterator[bytes]) -> Iterator[PacketBatch | CaptureNotice]:
         yield from self._block(block, ended=False)
         for chunk in chunks:
             # From the record before on: it may turn out to have been too long.
@@ -82,13 +82,13 @@ class _Reader:
             yield from self._block(block, ended=False)
         yield from self._block(block, ended=True)
 
-    def _block(self, block: bytes, *, ended: bool) -> Iterator[Batch | Notice]:
+    def _block(self, block: bytes, *, ended: bool) -> Iterator[PacketBatch | CaptureNotice]:
         while True:
             if self._lost_from is None:
-                records: list[Record] = []
+                records: list[PacketRecord] = []
                 damaged = self._records(block, records)
                 if records:
-                    yield Batch(self._layout.link_type, block, records, self._count - len(records) + 1)
+                    yield PacketBatch(self._layout.link_type, block, records, self._count - len(records) + 1)
                 if not damaged:
                     break
                 self._lost_from = self._offset + self._at
@@ -100,7 +100,7 @@ class _Reader:
         if ended:
             yield from self._end(block)
 
-    def _records(self, block: bytes, records: list[Record]) -> bool:
+    def _records(self, block: bytes, records: list[PacketRecord]) -> bool:
         """Add the whole records from here on; tell whether something that can't be a record follows."""
         layout = self._layout
         unpack, header, most, per_second = (
@@ -151,15 +151,15 @@ class _Reader:
             at += header.size + captured
         return True
 
-    def _skipped(self) -> Notice:
+    def _skipped(self) -> CaptureNotice:
         assert self._lost_from is not None
         found, lost_from, self._lost_from = self._offset + self._at, self._lost_from, None
         what = f"what follows packet {self._count} is no packet; reading goes on at byte {found}"
-        return Notice(f"byte {lost_from}", what)
+        return CaptureNotice(f"byte {lost_from}", what)
 
-    def _end(self, block: bytes) -> Iterator[Batch | Notice]:
+    def _end(self, block: bytes) -> Iterator[PacketBatch | CaptureNotice]:
         if self._lost_from is not None:
-            yield Notice(
+            yield CaptureNotice(
                 f"byte {self._lost_from}", f"what follows packet {self._count} is no packet; none comes after it"
             )
             return
@@ -168,17 +168,19 @@ class _Reader:
             return
         header = self._layout.header
         if left <= header.size:
-            yield Notice(f"packet {self._count + 1}", "the file ends in the header of this packet")
+            yield CaptureNotice(f"packet {self._count + 1}", "the file ends in the header of this packet")
             return
         seconds, fraction, captured, original = header.unpack_from(block, self._at)
         left -= header.size
         self._count += 1
         record = (seconds + fraction / self._layout.per_second, self._at + header.size, left, max(original, captured))
-        yield Notice(f"packet {self._count}", f"the file ends in this packet: {left} of its {captured} bytes are there")
-        yield Batch(self._layout.link_type, block, [record], self._count)
+        yield CaptureNotice(
+            f"packet {self._count}", f"the file ends in this packet: {left} of its {captured} bytes are there"
+        )
+        yield PacketBatch(self._layout.link_type, block, [record], self._count)
 
 
-def _record_start(layout: _Layout) -> re.Pattern[bytes]:
+def _record_start(layout: _PcapLayout) -> re.Pattern[bytes]:
     """Return what matches, without taking anything, where a record header may be; it skips garbage at C's speed."""
     most_fraction = (layout.per_second - 1) >> 16
     fraction = [b"..", _up_to(min(most_fraction, 0xFF)), _up_to(most_fraction >> 8)]

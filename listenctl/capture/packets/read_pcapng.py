@@ -208,7 +208,7 @@ class _PcapngReader:
         if number >= len(self._interfaces):
             yield from self._batch(data, self._count - 1)
             yield CaptureNotice(
-                f"packet {self._count}", f"no block describes its interface {number}; the packet is left out"
+                f"packet {self._count}", f"no block describes its interface {number}; packet skipped"
             )
             return
         interface = self._interfaces[number]

@@ -207,9 +207,7 @@ class _PcapngReader:
         start, end = place
         if number >= len(self._interfaces):
             yield from self._batch(data, self._count - 1)
-            yield CaptureNotice(
-                f"packet {self._count}", f"no block describes its interface {number}; packet skipped"
-            )
+            yield CaptureNotice(f"packet {self._count}", f"no block describes its interface {number}; packet skipped")
             return
         interface = self._interfaces[number]
         if interface.link_type != self._link_type:

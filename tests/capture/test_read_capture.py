@@ -113,7 +113,7 @@ def test_a_capture_is_read_while_it_is_made() -> None:
     program = (
         "from listenctl.capture.read_capture import read_capture\n"
         "for one in read_capture('-'):\n"
-        "    if type(one).__name__ == 'FrameSeen': print(one.frame.payload.decode(), flush=True)\n"
+        "    if type(one).__name__ == 'CapturedFrame': print(one.frame.payload.decode(), flush=True)\n"
     )
 
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
 from listenctl.live_client.attached_call import AttachedCall, close_error
 from listenctl.net.runtime_folder import DEFAULT_NAME
-from listenctl.net.unix_http import get
+from listenctl.net.unix_http import get_over_unix_socket
 from listenctl.protocol.opening_handshake import JAMBONZ_SUBPROTOCOL
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def list_calls(path: Path, *, patience: float = PATIENCE) -> Listing:
         RefusedError: it doesn't answer, or what answers is no server of ours.
     """
     try:
-        status, body = get(path, "/calls", patience=patience)
+        status, body = get_over_unix_socket(path, "/calls", patience=patience)
     except (OSError, http.client.HTTPException) as exc:
         raise _unreachable(path, exc) from exc
     listing = _read_listing(body)

@@ -1,4 +1,4 @@
-"""Whom to call, and how: address, credentials, TLS; with jambonz's own limits on what it authorizes itself with."""
+"""A listen server and how to call it: URL, credentials, TLS, with jambonz's own limits on credentials."""
 
 import ssl
 from collections.abc import Callable
@@ -17,16 +17,16 @@ _MAX_CREDENTIALS_FILE = 4096
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTarget:
     """
-    A listen server, and how to reach it.
+    A listen server and how to call it.
 
     Attributes:
-        authorization: the whole value of an Authorization header, to be sent in place of ``credentials`` as it is.
-        tls: what to trust on ``wss``; None is the system's trust store.
-        subprotocol: the one name to offer, None for none.
-        user_agent: None as in jambonz, which sends none; later builds can.
+        authorization: the value of the Authorization header, which replaces ``credentials``.
+        tls: the context for ``wss``; None trusts the system's certificates.
+        subprotocol: the name to offer, None for none.
+        user_agent: None for none, as in jambonz; later builds send one.
         deadline: seconds for the whole handshake, redirects included.
-        max_body: bytes of a refusal's body that are of interest.
-        note_key: told of the Sec-WebSocket-Key of each request before it is sent.
+        max_body: bytes to read of the body of a refusal.
+        note_key: called with the Sec-WebSocket-Key of each request before it is sent.
     """
 
     address: WebSocketUrl
@@ -42,16 +42,16 @@ class CallTarget:
 
 def client_tls_context(ca: Path | None = None, *, insecure: bool = False) -> ssl.SSLContext:
     """
-    Return what jambonz's TLS is: ALPN ``http/1.1``, no client certificate; ``SSLKEYLOGFILE`` is obeyed.
+    Return a TLS context like jambonz's: ALPN ``http/1.1``, no client certificate; ``SSLKEYLOGFILE`` is obeyed.
 
     Args:
-        ca: a PEM file of certificates to trust instead of the system's.
-        insecure: take any certificate.
+        ca: a PEM file of certificates to trust, instead of the system's.
+        insecure: accept any certificate.
     """
     try:
         context = ssl.create_default_context(cafile=ca)
     except OSError as exc:
-        problem = "is no PEM file of certificates" if isinstance(exc, ssl.SSLError) else exc.strerror
+        problem = "not a PEM file of certificates" if isinstance(exc, ssl.SSLError) else exc.strerror
         raise UsageError(f"{ca}: can't be used as CA: {problem}; give a PEM file of certificates") from exc
     context.set_alpn_protocols(["http/1.1"])
     if insecure:
@@ -61,19 +61,19 @@ def client_tls_context(ca: Path | None = None, *, insecure: bool = False) -> ssl
 
 
 def read_credentials(path: Path) -> Credentials:
-    """Return what the first line of a file says: ``user:password``."""
+    """Return the credentials in the first line of a file, ``user:password``."""
     try:
         with path.open(encoding="utf-8") as file:
             line = file.readline(_MAX_CREDENTIALS_FILE)
     except (OSError, UnicodeDecodeError) as exc:
-        problem = exc.strerror if isinstance(exc, OSError) else "is no text"
+        problem = exc.strerror if isinstance(exc, OSError) else "not a text file"
         raise UsageError(f"{path}: can't read credentials: {problem}; write user:password on its first line") from exc
     return parse_credentials(line.rstrip("\r\n"), where=str(path))
 
 
 def parse_credentials(text: str, *, where: str) -> Credentials:
-    """Return ``user:password``; ``where`` it stands is said of a wrong one, and never what it is."""
+    """Parse ``user:password``; an error names ``where`` it was read, and never the text."""
     user, colon, password = text.partition(":")
     if not colon or not text.isprintable():
-        raise UsageError(f"{where}: holds no credentials; write user:password, in one line of printable characters")
+        raise UsageError(f"{where}: no credentials found; write user:password, in one line of printable characters")
     return Credentials(user, password)

@@ -1,8 +1,8 @@
 """
-One WebSocket connection as jambonz keeps it: what it sends, how it answers and how it ends (protocol.md 7, 13).
+One WebSocket connection as jambonz keeps it: what it sends and how it ends (listenctl-protocol(7) 7, 13).
 
 It never pings and never reconnects, answers a ping at once, echoes the server's Close, and after its own Close it sends
-FIN without waiting. jambonz then closes its socket too; we read on, to learn whether the server took everything.
+FIN without waiting. jambonz then closes its socket; this side reads on, to learn whether the server took everything.
 """
 
 import asyncio
@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from listenctl.net.call_target import CallTarget
-from listenctl.net.client_handshake import ClientHandshake
-from listenctl.net.connect import Opened, open_wire
+from listenctl.net.open_connection import OpenedConnection, open_connection
 from listenctl.protocol.frames.frame_format import binary_frame, close_frame, text_frame
 from listenctl.protocol.frames.server_frame_reader import PongReply, ServerFrameReader, ServerMessage, ServerStreamEnd
 
-__all__ = ["ClientConnection", "ClientConnectionCallbacks", "ConnectionEnd", "connect", "fresh_mask"]
-
 _MASKS_AT_ONCE = 1024
 _APPLICATION_CODES = 3000
-"""From here on what a Close means is the application's affair (RFC 6455 7.4.2)."""
+"""From here on the application defines what a close code means (RFC 6455 7.4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +27,9 @@ class ConnectionEnd:
     How a connection ended.
 
     Attributes:
-        by: who ended it; nobody when it broke.
-        code: that of the first Close; None when there was none, or it had none.
-        detail: what else is to be said, such as what was wrong with a frame.
+        by: who ended it; nobody if it broke.
+        code: that of the first Close; None if there was no Close, or one without a code.
+        detail: more about the cause, such as what was wrong with a frame.
     """
 
     by: Literal["server", "jambonz", "nobody"]
@@ -42,73 +39,75 @@ class ConnectionEnd:
 
     @property
     def ended_well(self) -> bool:
-        """Whether the server meant to end the call, if it did: not with an error, and not without a Close."""
+        """Whether jambonz ended the call, or the server did with a Close that reports no error."""
         if self.by != "server":
             return self.by == "jambonz" and not self.detail
         return not self.detail and (self.code in (None, 1000, 1001) or self.code >= _APPLICATION_CODES)
 
 
 class ClientConnectionCallbacks(Protocol):
-    """Who is told what the server does."""
+    """Callbacks of a connection to a listen server."""
 
     def on_text(self, data: bytes, *, fragmented: bool) -> None:
-        """A text message has come, valid UTF-8 or not."""
+        """Handle a text message; its bytes need not be UTF-8."""
 
     def on_audio(self, data: bytes, *, fragmented: bool) -> None:
-        """A binary message has come."""
+        """Handle a binary message."""
 
     def on_writable(self) -> None:
-        """The socket takes data again after ``writable`` was False."""
+        """Handle that the socket takes data again after ``writable`` was False."""
 
     def on_end(self, end: ConnectionEnd) -> None:
         """
-        The connection is over: told once, and no message comes after it.
+        Handle the end of the connection, called once; no message follows.
 
-        After ``hang_up`` it is told when the server has ended its side too, at the latest by ``wait_closed``.
+        After ``hang_up`` it is called when the server has ended its side too, at the latest by ``wait_closed``.
         """
 
 
-async def connect(target: CallTarget, listener: ClientConnectionCallbacks) -> "ClientConnection":
+async def connect(target: CallTarget, callbacks: ClientConnectionCallbacks) -> "ClientConnection":
     """
-    Connect to a listen server; ``listener`` hears of it from the next turn of the event loop on.
+    Connect to a listen server; the first callback comes in the next iteration of the event loop.
 
     Raises:
-        RefusedError: Nobody answers in time, or not as jambonz needs it.
+        RefusedError: The server doesn't answer in time, or not as jambonz needs it.
     """
-    return ClientConnection(await open_wire(target), listener)
+    return ClientConnection(await open_connection(target), callbacks)
 
 
 class ClientConnection:
     """
     An open WebSocket connection.
 
-    What is sent after its end is dropped, as jambonz does (protocol.md 7).
+    What is sent after its end is dropped, as jambonz does (listenctl-protocol(7) 7).
     """
 
-    def __init__(self, opened: Opened, listener: ClientConnectionCallbacks) -> None:
-        self.handshake: ClientHandshake = opened.handshake
-        self._wire = opened.wire
-        self._listener = listener
+    def __init__(self, opened: OpenedConnection, callbacks: ClientConnectionCallbacks) -> None:
+        self.handshake = opened.handshake
+        self._socket = opened.socket
+        self._socket.on_drained = self._on_drained
+        self._callbacks = callbacks
         self._frames = ServerFrameReader()
         self._hung_up = False
         self._hang_up_code: int | None = None
+        self._started = False
         self._paused = False
         self._pong_waits = False
         self._ended = False
         self._closed = asyncio.Event()
         self._orderly = False
-        # Whoever called `connect` has to know the connection before it is told of.
+        # The caller of `connect` must have the connection before the first callback.
         asyncio.get_running_loop().call_soon(self._start, opened.received)
 
     @property
     def writable(self) -> bool:
         """Whether nothing waits to be sent."""
-        return not self._wire.unsent
+        return not self._socket.unsent
 
     @property
     def unsent(self) -> int:
         """Bytes that wait because the server is slow."""
-        return self._wire.unsent
+        return self._socket.unsent
 
     @property
     def is_open(self) -> bool:
@@ -124,40 +123,41 @@ class ClientConnection:
         self.send_frames(binary_frame(data, fresh_mask()))
 
     def send_frames(self, frames: bytes) -> None:
-        """Send what is framed and masked already."""
+        """Send complete, masked frames."""
         if self.is_open:
-            self._wire.write(frames)
+            self._socket.write(frames)
 
     def hang_up(self, code: int | None = 1000, reason: bytes = b"") -> None:
-        """Send Close, without a code if that is None, and FIN at once; what waits goes out before (protocol.md 13)."""
+        """Send Close, without a code if that is None, and FIN at once, both behind the data that waits."""
         if self.is_open:
-            self._wire.write(close_frame(code, fresh_mask(), reason))
+            self._socket.write(close_frame(code, fresh_mask(), reason))
             self._hang_up_code = code
             self.end_without_close()
 
     def end_without_close(self) -> None:
-        """Send FIN and no Close, when what waits has gone out."""
+        """Send FIN and no Close, behind the data that waits."""
         if self.is_open:
             self._hung_up = True
-            self._wire.end_writing()
+            self._socket.end_writing()
             self.resume_reading()
 
     def abort(self) -> None:
         """Break the connection with RST, as a media server that dies."""
-        self._wire.reset()
-        self._tell(ConnectionEnd("jambonz", None, detail="broken off"))
+        self._socket.reset()
+        self._end(ConnectionEnd("jambonz", None, detail="broken off"))
         self._close()
 
     def pause_reading(self) -> None:
-        """Take nothing from the server, as if we were slow; not its end either."""
+        """Read nothing from the server, as if we were slow; its end isn't noticed either."""
         if self.is_open:
             self._paused = True
-            self._wire.pause_reading()
+            self._socket.call_when_readable(None)
 
     def resume_reading(self) -> None:
-        """Take what comes from the server again."""
+        """Read what the server sends again."""
         self._paused = False
-        self._wire.resume_reading()
+        if self._started and not (self._socket.stream_ended or self._closed.is_set()):
+            self._socket.call_when_readable(self._read)
 
     async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109 - at its end the connection is closed
         """
@@ -177,69 +177,74 @@ class ClientConnection:
             raise
         return self._orderly
 
-    def on_bytes(self, data: bytes) -> None:
-        """Take what the server sent."""
+    def _start(self, received: bytes) -> None:
+        if received:
+            self._receive_data(received)
+        self._started = True
+        if not self._paused:
+            self.resume_reading()
+
+    def _read(self) -> None:
+        data = self._socket.read()
+        if data:
+            self._receive_data(data)
+        # A callback may have closed the connection.
+        if self._socket.stream_ended and not self._closed.is_set():
+            self._end_stream(self._socket.error)
+
+    def _receive_data(self, data: bytes) -> None:
         for event in self._frames.receive_data(data):
             if not self.is_open:
                 return
             match event:
                 case ServerMessage(is_text, message, fragmented):
-                    deliver = self._listener.on_text if is_text else self._listener.on_audio
-                    deliver(message, fragmented=fragmented)
+                    callback = self._callbacks.on_text if is_text else self._callbacks.on_audio
+                    callback(message, fragmented=fragmented)
                 case PongReply(frame):
                     self._answer_ping(frame)
                 case ServerStreamEnd():
-                    self._obey(event)
+                    self._answer_end(event)
 
-    def on_stream_end(self, error: OSError | None) -> None:
-        """Take the server's FIN, or what broke the connection."""
+    def _end_stream(self, error: OSError | None) -> None:
         self._orderly = error is None and self.writable
         if error is None:
-            self._tell(ConnectionEnd("server", None, detail="the server closed the connection without a Close"))
+            self._end(ConnectionEnd("server", None, detail="the server closed the connection without a Close"))
         else:
-            self._tell(ConnectionEnd("nobody", None, detail=f"the connection broke: {error.strerror or error}"))
+            self._end(ConnectionEnd("nobody", None, detail=f"the connection broke: {error.strerror or error}"))
         self._close()
 
-    def on_drained(self) -> None:
-        """Take notice that the kernel has taken everything."""
+    def _on_drained(self) -> None:
         self._pong_waits = False
         if self.is_open:
-            self._listener.on_writable()
+            self._callbacks.on_writable()
 
     def _answer_ping(self, pong: bytes) -> None:
-        # A second ping while a pong waits is dropped (protocol.md 1.6), so a server can't fill our memory with them.
+        # jambonz drops a ping while a pong waits (listenctl-protocol(7) 1.6), so pings can't fill our memory.
         if not self._pong_waits:
-            self._wire.write(pong)
+            self._socket.write(pong)
             self._pong_waits = not self.writable
 
-    def _start(self, received: bytes) -> None:
-        if received:
-            self.on_bytes(received)
-        self._wire.start(self)
-        if not self._paused:
-            self._wire.resume_reading()
-
-    def _obey(self, ended: ServerStreamEnd) -> None:
+    def _answer_end(self, ended: ServerStreamEnd) -> None:
         if ended.answer:
-            self._wire.write(ended.answer)
-            self._wire.end_writing()
+            self._socket.write(ended.answer)
+            self._socket.end_writing()
         detail = f"the server sent {ended.fault}" if ended.fault else ""
-        self._tell(ConnectionEnd("server" if ended.is_close else "jambonz", ended.code, ended.reason, detail))
+        self._end(ConnectionEnd("server" if ended.is_close else "jambonz", ended.code, ended.reason, detail))
         if not ended.answer:
             self._close()
 
     def _close(self, detail: str = "") -> None:
-        self._wire.close()
+        self._socket.close()
         self._closed.set()
-        self._tell(ConnectionEnd("nobody", None, detail=detail))
+        self._end(ConnectionEnd("nobody", None, detail=detail))
 
-    def _tell(self, end: ConnectionEnd) -> None:
-        """Tell the end, unless it has been told; whoever hung up has ended the connection, whatever came later."""
+    def _end(self, end: ConnectionEnd) -> None:
+        """Report the end once; after ``hang_up`` jambonz has ended the connection, whatever came later."""
         if not self._ended:
             self._ended = True
             if self._hung_up:
                 end = ConnectionEnd("jambonz", self._hang_up_code, detail=end.detail if end.by == "nobody" else "")
-            self._listener.on_end(end)
+            self._callbacks.on_end(end)
 
 
 def _fresh_masks() -> Iterator[bytes]:
@@ -253,5 +258,5 @@ _masks = _fresh_masks()
 
 
 def fresh_mask() -> bytes:
-    """Return four random bytes; the kernel is asked for many at once, since every frame takes some."""
+    """Return four random bytes; the kernel is asked for many at once, because every frame takes some."""
     return next(_masks)

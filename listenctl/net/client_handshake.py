@@ -1,4 +1,8 @@
-"""The opening handshake as jambonz does it: the request's bytes, and which answers it takes (protocol.md 1.1, 1.2)."""
+"""
+The opening handshake of a client: the request as jambonz sends it, and the answers that jambonz accepts.
+
+listenctl-protocol(7) 1.1 and 1.2.
+"""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,19 +24,19 @@ MAX_HEAD_BYTES = 64 * 1024
 SHOWN_BODY_CHARACTERS = 200
 END_OF_HEAD = b"\r\n\r\n"
 
-_NO_HTTP = "answered with something that is no HTTP; see whether it is a listen server"
+_NO_HTTP = "answered with something that isn't HTTP; check whether it is a listen server"
 
 
 @dataclass(frozen=True, slots=True)
 class ClientHandshake:
     """
-    How a connection came about.
+    The handshake of an open connection.
 
     Attributes:
-        seconds: for all of it, redirects included; the others are those of the last connection.
-        subprotocol: what the server answered, None for nothing.
-        redirects: the addresses that the server sent us to.
-        request: the last request, as sent.
+        seconds: for the whole handshake, redirects included; the other times are of the last connection.
+        subprotocol: what the server chose, None if nothing.
+        redirects: the URLs that the server redirected to.
+        request: the bytes of the last request.
     """
 
     seconds: float
@@ -48,9 +52,9 @@ class ClientHandshake:
 
 def build_request(target: CallTarget, address: WebSocketUrl, key: str) -> bytes:
     """
-    Return the request, its headers in jambonz's order: neither Host nor Origin has a port.
+    Return the request, its headers in jambonz's order; neither Host nor Origin has a port.
 
-    Where later builds put their User-Agent is not known; here it follows the version.
+    Where later builds of jambonz put their User-Agent is unknown; here it follows the version.
     """
     lines = [
         f"GET {address.path} HTTP/1.1",
@@ -70,16 +74,16 @@ def build_request(target: CallTarget, address: WebSocketUrl, key: str) -> bytes:
     value = target.authorization or basic_authorization(target.credentials)[0]
     if value is not None:
         lines.append(f"authorization: {value}")
-    # What a relay passes on need not be UTF-8.
+    # Headers that a relay passes on need not be UTF-8.
     return "\r\n".join([*lines, "", ""]).encode(errors="surrogateescape")
 
 
 def parse_head(data: bytes) -> Response | None:
     """
-    Return the head of an answer, None while it isn't complete.
+    Return the head of an answer, None while it is incomplete.
 
     Raises:
-        RefusedError: It is no HTTP.
+        RefusedError: It isn't HTTP.
     """
     if END_OF_HEAD not in data:
         if not b"HTTP/1.".startswith(data[:7]) or len(data) > MAX_HEAD_BYTES:
@@ -94,7 +98,7 @@ def split_head(data: bytes) -> bytes:
 
 
 def is_complete(data: bytes) -> bool:
-    """Return whether an answer has come with all of its body; one that only the end of the stream ends never has."""
+    """Return whether an answer and its body are complete; without a length only the end of the stream can tell."""
     head = parse_head(data)
     if head is None or not {"Content-Length", "Transfer-Encoding"} & set(map(str.title, head.headers)):
         return False
@@ -105,7 +109,7 @@ def is_complete(data: bytes) -> bool:
 
 
 def body_of(data: bytes) -> bytes:
-    """Return the body of an answer; of one that was broken off, what there is of it."""
+    """Return the body of an answer, or what has arrived of it."""
     try:
         return bytes(_parse(data, head_only=False).body)
     except RefusedError:
@@ -113,7 +117,7 @@ def body_of(data: bytes) -> bytes:
 
 
 def shown_body(body: bytes) -> str:
-    """Return the begin of a body as one printable line."""
+    """Return the beginning of a body as one printable line."""
     text = body[: 4 * SHOWN_BODY_CHARACTERS].decode(errors="replace")
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:SHOWN_BODY_CHARACTERS]
@@ -124,13 +128,13 @@ def _parse(data: bytes, *, head_only: bool) -> Response:
     reader.feed_data(data)
     reader.feed_eof()
     try:
-        # What the library calls `proxy` is an answer of HTTP/1.0 or 1.1 whose body isn't looked at.
+        # With `proxy` the library accepts HTTP/1.0 too, and leaves the body alone.
         parsing = Response.parse(reader.read_line, reader.read_exact, reader.read_to_eof, proxy=head_only)
         next(parsing)
     except StopIteration as done:
         response: Response = done.value
         return response
-    # The library raises anything here, down to LookupError.
+    # The library raises anything here, even LookupError.
     except Exception as exc:
         raise RefusedError(_NO_HTTP) from exc
     raise RefusedError(_NO_HTTP)
@@ -138,16 +142,16 @@ def _parse(data: bytes, *, head_only: bool) -> Response:
 
 def redirected(response: Response, address: WebSocketUrl) -> WebSocketUrl | None:
     """
-    Return where an answer sends us, None when it doesn't.
+    Return the URL that an answer redirects to, None if it is no redirect.
 
     Raises:
-        RefusedError: jambonz can't go there.
+        RefusedError: It has no Location, or one that jambonz can't follow.
     """
     if response.status_code not in REDIRECTS:
         return None
     location = _single(response.headers, "Location")
     if location is None:
-        raise RefusedError(f"redirected with {response.status_code}, but to nowhere; the answer lacks one Location")
+        raise RefusedError(f"redirected with {response.status_code}, but without one Location header")
     try:
         return resolve_websocket_url(location, address)
     except UsageError as exc:
@@ -155,33 +159,33 @@ def redirected(response: Response, address: WebSocketUrl) -> WebSocketUrl | None
 
 
 class HandshakeRefusedError(RefusedError):
-    """The server's ``answer`` to our request, body and all, is neither 101 nor a redirect."""
+    """The server's ``answer`` to our request is neither 101 nor a redirect."""
 
     def __init__(self, text: str, answer: Response) -> None:
         super().__init__(text)
         self.answer = answer
 
 
-def refusal(answer: Response) -> HandshakeRefusedError:
+def refused_error(answer: Response) -> HandshakeRefusedError:
     """Return the error for an answer that is neither 101 nor a redirect."""
     status = f"refused with {answer.status_code} {answer.reason_phrase}".rstrip()
-    advice = "; give credentials that the server knows" if answer.status_code == 401 else ""
+    advice = "; give credentials that the server accepts" if answer.status_code == 401 else ""
     body = shown_body(bytes(answer.body))
     return HandshakeRefusedError(f"{status}: {body}{advice}" if body else f"{status}{advice}", answer)
 
 
 def check_upgrade(response: Response, key: str, offered: str | None) -> tuple[str | None, tuple[str, ...]]:
     """
-    Return the subprotocol of a 101 that jambonz takes, and what is odd about it.
+    Return the subprotocol of a 101 answer, and warnings about it.
 
     Raises:
-        RefusedError: jambonz closes at once on such an answer.
+        RefusedError: jambonz closes the connection on such an answer.
     """
     headers = response.headers
-    if not _says(headers, "Upgrade", "websocket") or not _says(headers, "Connection", "upgrade"):
-        raise RefusedError("is no listen server: its 101 lacks `Upgrade: websocket` or `Connection: Upgrade`")
+    if not _has_token(headers, "Upgrade", "websocket") or not _has_token(headers, "Connection", "upgrade"):
+        raise RefusedError("isn't a listen server: its 101 lacks `Upgrade: websocket` or `Connection: Upgrade`")
     if _single(headers, "Sec-WebSocket-Accept") != accept_key(key):
-        raise RefusedError("is no listen server: its Sec-WebSocket-Accept doesn't belong to our key")
+        raise RefusedError("isn't a listen server: its Sec-WebSocket-Accept doesn't match our key")
     if extensions := headers.get_all("Sec-WebSocket-Extensions"):
         raise RefusedError(f"answered with the extension {', '.join(extensions)}; jambonz never offers one")
     return _subprotocol(headers.get_all("Sec-WebSocket-Protocol"), offered)
@@ -191,16 +195,16 @@ def _subprotocol(answers: Sequence[str], offered: str | None) -> tuple[str | Non
     if not answers:
         if offered is None:
             return None, ()
-        return None, (f"answered without a subprotocol; jambonz takes that, but a server should echo {offered}",)
+        return None, (f"answered without a subprotocol; jambonz accepts that, but a server should echo {offered}",)
     answer = ", ".join(answers)
-    # jambonz offers exactly one; a relay offers what its own client did.
+    # jambonz offers exactly one name; a relay offers what its own client did.
     if answer not in map(str.strip, (offered or "").split(",")):
         echo = "none was offered" if offered is None else f"echo {offered}"
-        raise RefusedError(f"answered with subprotocol {answer}; jambonz closes at once; {echo}")
+        raise RefusedError(f"answered with subprotocol {answer}; jambonz closes the connection at once; {echo}")
     return answer, ()
 
 
-def _says(headers: Headers, name: str, word: str) -> bool:
+def _has_token(headers: Headers, name: str, word: str) -> bool:
     words = chain.from_iterable(value.split(",") for value in headers.get_all(name))
     return any(found.strip().lower() == word for found in words)
 

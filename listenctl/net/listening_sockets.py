@@ -1,4 +1,4 @@
-"""The sockets of a server: listening ones, and how many it may open."""
+"""Listening sockets of a server, and the limit of open files."""
 
 import errno
 import resource
@@ -16,10 +16,10 @@ DESCRIPTORS_PER_CALL = 6  # its socket and that of a relay, its sidecar, its dum
 
 def raise_descriptor_limit(max_calls: int | None, per_call: int = DESCRIPTORS_PER_CALL) -> int:
     """
-    Raise the limit of open files to what the system allows and return how many calls that is enough for.
+    Raise the limit of open files as far as the system allows, and return how many calls fit into it.
 
     Raises:
-        UsageError: it isn't enough for ``max_calls``.
+        UsageError: The limit is too low for ``max_calls``.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -33,15 +33,15 @@ def raise_descriptor_limit(max_calls: int | None, per_call: int = DESCRIPTORS_PE
 
 def listen(host: str, port: int) -> list[socket.socket]:
     """
-    Listen on every address of ``host``; with port 0 on the same free one.
+    Listen on every address of ``host``; port 0 takes one free port for all.
 
     Raises:
-        ListenctlError: an address can't be used.
+        ListenctlError: An address can't be used.
     """
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:
-        raise ListenctlError(f"{host}: no such address to listen on ({exc.strerror})") from exc
+        raise ListenctlError(f"{host}: can't listen on this address: {exc.strerror}") from exc
     sockets: list[socket.socket] = []
     for family, _, _, _, address in dict.fromkeys(addresses):
         wanted = sockets[0].getsockname()[1] if sockets else port
@@ -55,8 +55,8 @@ def listen(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def lead_to(sockets: Iterable[socket.socket], host: str, port: int) -> bool:
-    """Tell whether who connects to ``host`` and ``port`` from here gets to one of ``sockets``."""
+def is_own_address(sockets: Iterable[socket.socket], host: str, port: int) -> bool:
+    """Return whether a connection from this machine to ``host`` and ``port`` reaches one of ``sockets``."""
     listening = [one.getsockname()[:2] for one in sockets]
     if all(own_port != port for _, own_port in listening):
         return False
@@ -65,15 +65,15 @@ def lead_to(sockets: Iterable[socket.socket], host: str, port: int) -> bool:
     except (OSError, UnicodeError):
         return False
     own = {ip_address(str(own_host)) for own_host, _ in listening}
-    return any(ip_address(one) in own or _is_any(one, own) for one in map(_without_zone, map(str, found)))
+    return any(ip_address(one) in own or _is_wildcard_address(one, own) for one in map(_without_zone, map(str, found)))
 
 
 def _without_zone(address: str) -> str:
     return address.partition("%")[0]
 
 
-def _is_any(address: str, own: set[IPv4Address | IPv6Address]) -> bool:
-    """Tell whether ``address`` is one of this machine, where all of its kind are listened on."""
+def _is_wildcard_address(address: str, own: set[IPv4Address | IPv6Address]) -> bool:
+    """Return whether ``address`` is one of this machine, and a socket listens on all addresses of its family."""
     one = ip_address(address)
     if not any(other.is_unspecified and other.version == one.version for other in own):
         return False
@@ -90,11 +90,11 @@ def _listen_on(family: int, address: tuple[object, ...]) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted connections inherit these: notice a peer that has vanished, and send small answers at once.
+        # Accepted connections inherit these two: detect a dead peer, and send small answers at once.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_DEFER_ACCEPT"):
-            # The client speaks first, so its request can be there already when we hear of the connection.
+            # The client speaks first, so the request has arrived when the connection is accepted.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, REQUEST_WAIT)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -1,7 +1,7 @@
 """
-Where the sockets of servers and simulated calls are: one rule for those that open them and the commands that find them.
+The folder of the control sockets of servers and simulated calls.
 
-Whoever can reach the socket can listen to every call, so it lies in a folder that is ours alone.
+Whoever can connect to a socket can listen to every call, so the folder must belong to our user alone.
 """
 
 import os
@@ -15,17 +15,17 @@ from listenctl.errors import UsageError
 
 DEFAULT_NAME = "default"
 MAX_PATH_BYTES = 107
-"""What the address of a Unix socket holds (unix(7)), besides the byte that ends it."""
+"""The longest path of a Unix socket (unix(7)), without its terminating byte."""
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def socket_path(name: str, environ: Mapping[str, str], uid: int) -> Path:
     """
-    Return the control socket of the server called ``name``.
+    Return the path of the control socket of the server called ``name``.
 
     Raises:
-        UsageError: no server can have that name, or the path is too long for a socket.
+        UsageError: The name is invalid, or the path is too long for a socket.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"--name {name[:80]!r}: use 1 to 64 of the characters A-Z a-z 0-9 . _ -")
@@ -33,30 +33,30 @@ def socket_path(name: str, environ: Mapping[str, str], uid: int) -> Path:
 
 
 def calls_folder(environ: Mapping[str, str], uid: int) -> Path:
-    """Return where the simulated calls of this machine have their sockets."""
+    """Return the folder of the sockets of simulated calls."""
     return _folder(environ, uid) / "calls"
 
 
 def call_socket_path(folder: Path, pid: int) -> Path:
     """
-    Return the socket of the simulated call that the process ``pid`` places.
+    Return the path of the socket of the simulated call in the process ``pid``.
 
     Raises:
-        UsageError: the path is too long for a socket.
+        UsageError: The path is too long for a socket.
     """
     return _checked(folder / f"{pid}.sock", "")
 
 
 def _folder(environ: Mapping[str, str], uid: int) -> Path:
     runtime = environ.get("XDG_RUNTIME_DIR", "")
-    # A relative one is to be ignored, says the XDG Base Directory Specification.
+    # The XDG Base Directory Specification says to ignore a relative path.
     return Path(runtime) / "listenctl" if runtime.startswith("/") else Path(f"/tmp/listenctl-{uid}")
 
 
 def _checked(path: Path, advice: str) -> Path:
     if (length := len(os.fsencode(path))) > MAX_PATH_BYTES:
         raise UsageError(
-            f"{path}: a socket's path has at most {MAX_PATH_BYTES} bytes, this one has {length}; "
+            f"{path}: the path of a socket has at most {MAX_PATH_BYTES} bytes, this one has {length}; "
             f"{advice}set XDG_RUNTIME_DIR to a shorter folder"
         )
     return path
@@ -64,13 +64,13 @@ def _checked(path: Path, advice: str) -> Path:
 
 def prepare_folder(path: Path, advice: str = ", or give --no-control") -> None:
     """
-    Make the folder in which the socket ``path`` is to be, or see that it is nobody else's.
+    Create the folder of the socket ``path``, or check that nobody else has access to it.
 
     Args:
-        advice: what to do instead of another XDG_RUNTIME_DIR, for the end of a sentence.
+        advice: an alternative to setting XDG_RUNTIME_DIR, the end of the error message.
 
     Raises:
-        UsageError: it can't be made, or others have access to it.
+        UsageError: The folder can't be created, or others have access to it.
     """
     folder = path.parent
     try:
@@ -78,22 +78,22 @@ def prepare_folder(path: Path, advice: str = ", or give --no-control") -> None:
         status = folder.lstat()
     except OSError as exc:
         raise UsageError(
-            f"{folder}: can't be made for a control socket: {exc.strerror}; set XDG_RUNTIME_DIR{advice}"
+            f"{folder}: can't create the folder of the control socket: {exc.strerror}; set XDG_RUNTIME_DIR{advice}"
         ) from exc
-    # In a folder for everyone, such as /tmp, somebody else may have been first.
+    # In a shared folder such as /tmp, another user may have created it.
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise UsageError(
-            f"{folder}: must be a folder that only we have access to (mode 0700); remove it or change its mode, "
+            f"{folder}: must be a folder of your own with mode 0700; remove it or change its mode, "
             f"set XDG_RUNTIME_DIR{advice}"
         )
 
 
 def listen_privately(path: Path, *, backlog: int) -> socket.socket:
     """
-    Make a socket, at a path that is free, that only our own user can connect to; return it listening, not blocking.
+    Return a nonblocking listening socket at an unused path, for our own user only.
 
     Raises:
-        OSError: it can't be made.
+        OSError: It can't be created.
     """
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

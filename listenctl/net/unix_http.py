@@ -1,17 +1,17 @@
-"""HTTP on a Unix socket, which the standard library speaks but for the connecting."""
+"""HTTP requests over a Unix socket."""
 
 import http.client
 import socket
 from pathlib import Path
 
 
-def get(path: Path, resource: str, *, patience: float) -> tuple[int, bytes]:
+def get_over_unix_socket(path: Path, resource: str, *, patience: float) -> tuple[int, bytes]:
     """
-    Return the status and the body of an answer; it blocks, for ``patience`` seconds at most at a time.
+    Return the status and body of a response; each read or write blocks for at most ``patience`` seconds.
 
     Raises:
-        OSError: nobody answers.
-        HTTPException: what answers is no HTTP.
+        OSError: Nobody answers.
+        HTTPException: The answer isn't HTTP.
     """
     connection = _UnixConnection(path, patience)
     try:

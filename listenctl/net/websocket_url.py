@@ -1,8 +1,8 @@
 """
-URLs as jambonz reads them: what it would get wrong is an error here, and what is only odd a warning.
+URLs as jambonz reads them: what jambonz would misread is an error, what is only unusual a warning.
 
-Its parser knows no user-info, no IPv6 and no query without a path (protocol.md 1.3); the media server would connect to
-something else, and say so only in its log.
+Its parser knows no user-info, no IPv6 and no query without a path (listenctl-protocol(7) 1.3): the media server would
+connect to something else, and only log that.
 """
 
 import re
@@ -24,11 +24,11 @@ _FORM = "give ws://HOST:PORT/PATH"
 @dataclass(frozen=True, slots=True)
 class WebSocketUrl:
     """
-    Where a call connects to.
+    The URL of a listen server.
 
     Attributes:
         path: path and query as they are sent, from the first ``/`` on.
-        warnings: what is odd about it.
+        warnings: what is unusual about the URL.
     """
 
     secure: bool
@@ -43,47 +43,45 @@ class WebSocketUrl:
 
     @property
     def origin(self) -> str:
-        """The ``Origin`` that jambonz sends, which has no port either (protocol.md 1.1)."""
+        """The ``Origin`` that jambonz sends, which has no port (listenctl-protocol(7) 1.1)."""
         return f"{'https' if self.secure else 'http'}://{self.host}"
 
 
 def parse_websocket_url(url: str) -> WebSocketUrl:
     """
-    Return what jambonz would connect to.
+    Parse a URL as jambonz does.
 
     Raises:
-        UsageError: ``url`` is none, or one that jambonz would misread.
+        UsageError: ``url`` is invalid, or jambonz would misread it.
     """
     if _CONTROL.search(url):
-        raise UsageError(f"{url!r}: a URL has no control characters; {_FORM}")
+        raise UsageError(f"{url!r}: a URL must not contain control characters; {_FORM}")
     scheme = _SCHEME.match(url)
     if scheme is None or scheme[1] not in (name := scheme[1].lower(), name.upper()) or name not in _SCHEMES:
-        raise UsageError(f"{url}: begins with none of ws://, wss://, http://, https:// (lower or upper case); {_FORM}")
+        raise UsageError(f"{url}: must begin with ws://, wss://, http:// or https:// (lower or upper case); {_FORM}")
     for character in "|'":
         if character in url:
-            raise UsageError(f"{url}: jambonz cuts a URL at {character}; write %{ord(character):02X} in its place")
+            raise UsageError(f"{url}: jambonz cuts a URL at {character}; write %{ord(character):02X} instead")
     authority, slash, path = url[scheme.end() :].partition("/")
     host, port = _split_authority(url, authority, _default_port(_SCHEMES[name]))
     if len(path) >= MAX_PATH_CHARACTERS:
-        raise UsageError(
-            f"{url[:80]}…: the path is longer than the {MAX_PATH_CHARACTERS} characters that jambonz takes"
-        )
-    return WebSocketUrl(_SCHEMES[name], host, port, "/" + path, _oddities(path) if slash else ())
+        raise UsageError(f"{url[:80]}…: the path is longer than {MAX_PATH_CHARACTERS} characters, the limit of jambonz")
+    return WebSocketUrl(_SCHEMES[name], host, port, "/" + path, _path_warnings(path) if slash else ())
 
 
 def resolve_websocket_url(url: str, base: WebSocketUrl | None) -> WebSocketUrl:
     """
-    Return what ``url`` means as seen from ``base``: the application's own address, or that of a redirect.
+    Resolve a URL against ``base``, the application's own URL or that of a redirect.
 
     Raises:
-        UsageError: ``url`` is relative and there is no base, or it is one that jambonz would misread.
+        UsageError: ``url`` is relative and there is no base, or jambonz would misread it.
     """
     if _SCHEME.match(url):
         return parse_websocket_url(url)
     if base is None:
-        raise UsageError(f"{url}: is relative to the application's URL, which is not known; {_FORM}")
+        raise UsageError(f"{url}: the URL is relative, and the application's URL is unknown; {_FORM}")
     if _CONTROL.search(url):
-        raise UsageError(f"{url!r}: a URL has no control characters")
+        raise UsageError(f"{url!r}: a URL must not contain control characters")
     if url.startswith("/") and not url.startswith("//"):
         origin = replace(base, path="", warnings=())
         return parse_websocket_url(f"{origin}{url}")
@@ -96,10 +94,10 @@ def _default_port(secure: bool) -> int:
 
 def _split_authority(url: str, authority: str, default_port: int) -> tuple[str, int]:
     if "@" in authority:
-        # A password may stand there, so the URL isn't repeated.
+        # The URL may contain a password, so the message doesn't repeat it.
         place = authority.rpartition("@")[2]
         raise UsageError(
-            f"{place}: jambonz takes user:password@ for a part of the host; leave it out and give credentials apart"
+            f"{place}: jambonz takes user:password@ for part of the host; remove it and give the credentials separately"
         )
     if "?" in authority or "#" in authority:
         at = min(index for mark in "?#" if (index := authority.find(mark)) >= 0)
@@ -107,27 +105,25 @@ def _split_authority(url: str, authority: str, default_port: int) -> tuple[str, 
             f"{url}: jambonz sends a query only after a /; write {authority[:at]}/{authority[at:]} after the scheme"
         )
     if authority.startswith("[") or authority.count(":") > 1:
-        raise UsageError(f"{url}: jambonz can't read an IPv6 address; give a host name that resolves to it")
+        raise UsageError(f"{url}: jambonz can't parse an IPv6 address; use a host name that resolves to it")
     host, colon, digits = authority.partition(":")
     if not host or not host.isascii() or re.search(r"\s", host):
-        raise UsageError(f"{url}: has no host that jambonz could look up (one beyond ASCII is written xn--…); {_FORM}")
+        raise UsageError(f"{url}: no host that jambonz can resolve (write a non-ASCII one as xn--…); {_FORM}")
     if len(host) > MAX_HOST_CHARACTERS:
-        raise UsageError(
-            f"{url[:80]}…: the host is longer than the {MAX_HOST_CHARACTERS} characters that jambonz takes"
-        )
+        raise UsageError(f"{url[:80]}…: the host is longer than {MAX_HOST_CHARACTERS} characters, the limit of jambonz")
     if not colon:
         return host, default_port
     if not re.fullmatch(r"[0-9]{1,9}", digits) or not 0 < int(digits) <= MAX_PORT:
-        raise UsageError(f"{url}: the port is no number from 1 to {MAX_PORT}; {_FORM}")
+        raise UsageError(f"{url}: the port must be a number from 1 to {MAX_PORT}; {_FORM}")
     return host, int(digits)
 
 
-def _oddities(path: str) -> tuple[str, ...]:
+def _path_warnings(path: str) -> tuple[str, ...]:
     found: list[str] = []
     if " " in path:
-        found.append("the URL has a space, which is sent as it is; many servers refuse that, so write %20")
+        found.append("jambonz sends the space in the URL unchanged, and many servers refuse it; write %20")
     if not path.isascii():
-        found.append("the URL has characters beyond ASCII, which are sent as they are; write them as %XX")
+        found.append("jambonz sends the non-ASCII characters in the URL unchanged; write them as %XX")
     if "#" in path:
-        found.append("the URL has a fragment, which jambonz sends as part of the path")
+        found.append("jambonz sends the fragment of the URL as part of the path")
     return tuple(found)

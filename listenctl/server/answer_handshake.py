@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
-from listenctl.net.batched_socket import Link
+from listenctl.net.nonblocking_socket import NonblockingSocket
 from listenctl.server import server_handshake as handshake
 from listenctl.server.server_handshake import MAX_REQUEST_BYTES, HandshakeRefusal
 from listenctl.server.settings import ServerSettings
@@ -52,11 +52,16 @@ class Opening:
     """
 
     def __init__(
-        self, link: Link, remote: str, doorkeeper: Doorkeeper, *, done: Callable[[Opened | None], None]
+        self,
+        connection: NonblockingSocket,
+        remote: str,
+        doorkeeper: Doorkeeper,
+        *,
+        done: Callable[[Opened | None], None],
     ) -> None:
         self.target: str | None = None
         self.refused = False
-        self._link = link
+        self._socket = connection
         self._remote = remote
         self._doorkeeper = doorkeeper
         self._settings = doorkeeper.settings
@@ -84,12 +89,13 @@ class Opening:
 
     def refuse_raw(self, refusal: HandshakeRefusal) -> None:
         """Answer what the library doesn't answer, since it is no HTTP, or isn't all there."""
-        self._link.write(handshake.plain_refusal(refusal))
+        self._socket.write(handshake.plain_refusal(refusal))
         self._end(refusal)
-        self._link.end_writing()
+        self._socket.end_writing()
 
-    def take_end(self, error: str | None) -> None:
-        """Take the end of the stream; ``error`` is what failed below the handshake."""
+    def take_end(self) -> None:
+        """Take the end of the stream."""
+        error = handshake.describe_tls_error(self._socket.error)
         if self.refused or not (error or self._received or self._deciding):
             return
         early = "it ended before it was answered" if self._deciding else "it ended too early"
@@ -176,8 +182,8 @@ class Opening:
         if not answer:
             self.refuse_raw(HandshakeRefusal(HTTPStatus.BAD_REQUEST, reason))
             return
-        self._link.write(answer)
-        self._link.end_writing()
+        self._socket.write(answer)
+        self._socket.end_writing()
         self._end(HandshakeRefusal(int(answer.split(b" ", 2)[1]), reason))
 
     def _end(self, refusal: HandshakeRefusal) -> None:

@@ -17,7 +17,7 @@ from websockets.frames import CloseCode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from listenctl.net.batched_socket import READ_BYTES, Link
+from listenctl.net.nonblocking_socket import READ_BYTES, NonblockingSocket
 from listenctl.protocol.frames.client_frame_reader import ClientFrameReader
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, TextMessage
 from listenctl.protocol.listen_session import CallStarted, FlushRequested, ListenSession, Sender, SessionEvent
@@ -92,20 +92,20 @@ class JambonzConnection:
     once: in its handshake, when we are closing, and while a tool is attached to its call.
     """
 
-    def __init__(self, link: Link, remote: str, gate: Gate, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, connection: NonblockingSocket, remote: str, gate: Gate, loop: asyncio.AbstractEventLoop) -> None:
         self.remote = remote
         self.relay: Relay | None = None
-        self._link = link
+        self._socket = connection
         self._gate = gate
         self._settings = gate.settings
         self._loop = loop
-        self._opening = Opening(link, remote, gate, done=self._take_opening)
+        self._opening = Opening(connection, remote, gate, done=self._take_opening)
         self._protocol = self._opening.protocol
         self._splitter: ClientFrameReader | None = None
         self._call: LiveCall | None = None
         self._closed = False
         self._closing = Closing(self._protocol)
-        self._attention = ReadSchedule(link, loop, self.read_now)
+        self._attention = ReadSchedule(connection, self.read_now)
         self._heartbeat = KeepAlive(self._settings, loop.time())
         self._deadline = loop.time() + self._settings.handshake_timeout
         self._visiting = False
@@ -165,7 +165,7 @@ class JambonzConnection:
         """End our side without a Close, as the application behind us has; what jambonz still sends is received."""
         if self._call is not None and not self._closing.has_begun:
             self._closing.break_off(reason)
-            self._link.end_writing()
+            self._socket.end_writing()
             self._await_end()
 
     def _await_end(self) -> None:
@@ -181,7 +181,7 @@ class JambonzConnection:
     @property
     def unsent(self) -> int:
         """Bytes that jambonz hasn't read."""
-        return self._link.unsent
+        return self._socket.unsent
 
     def send(self, message: TextMessage | BinaryMessages) -> bool:
         """Send what a tool says, unless the connection is closing; tell whether it was sent."""
@@ -214,7 +214,7 @@ class JambonzConnection:
             self._read_in_batches()
 
     def _read(self) -> None:
-        data = self._link.read()
+        data = self._socket.read()
         # Not before: the ledger would take what is late for what is early.
         now = self._loop.time()
         while data:
@@ -225,7 +225,7 @@ class JambonzConnection:
                 self._take_frames(self._splitter, data, now)
             if self._closed or len(data) < READ_BYTES:
                 break
-            data = self._link.read()
+            data = self._socket.read()
             now = self._loop.time()
         if data == b"":
             self._end_of_stream(now)
@@ -288,7 +288,7 @@ class JambonzConnection:
     # Deadlines.
 
     def _pass_deadline(self, now: float) -> None:
-        if self._closing.by and self._closing.is_read(self._link.unsent):
+        if self._closing.by and self._closing.is_read(self._socket.unsent):
             self._deadline = now + self._settings.close_timeout
         elif self._closing.by or self._opening.refused or self._protocol.eof_sent:
             self._end()
@@ -326,13 +326,13 @@ class JambonzConnection:
             if data:
                 if self._call is not None and self._call.tap is not None:
                     self._call.tap.sent(data, self._loop.time())
-                self._link.write(data)
+                self._socket.write(data)
             else:
-                self._link.end_writing()
+                self._socket.end_writing()
 
     def _end_of_stream(self, now: float) -> None:
         if self._splitter is None:
-            self._opening.take_end(self._link.error)
+            self._opening.take_end()
         elif not self._protocol.eof_sent:
             self._splitter.receive_eof()
         self._finish_call(now)
@@ -362,5 +362,5 @@ class JambonzConnection:
             self._finish_call(self._loop.time())
         finally:
             self._attention.read_in_batches()
-            self._link.close()
+            self._socket.close()
             self._gate.forget(self)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from listenctl.net.batched_socket import Link
+from listenctl.net.nonblocking_socket import NonblockingSocket
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server.settings import ServerSettings
 
@@ -82,11 +82,10 @@ class ReadSchedule:
         at_once: whether ``read_now`` is called as soon as something is there.
     """
 
-    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, read_now: Callable[[], None]) -> None:
+    def __init__(self, connection: NonblockingSocket, read_now: Callable[[], None]) -> None:
         self.interval = ATTEND_EVERY
         self.at_once = False
-        self._link = link
-        self._loop = loop
+        self._socket = connection
         self._read_now = read_now
         self._batch_interval = FIRST_READ
 
@@ -101,14 +100,14 @@ class ReadSchedule:
         self.interval = self._batch_interval if interval is None else interval
         if self.at_once:
             self.at_once = False
-            self._loop.remove_reader(self._link)
+            self._socket.call_when_readable(None)
 
     def read_at_once(self) -> None:
         """Read as soon as something is there, from now on."""
         self.interval = ATTEND_EVERY
         if not self.at_once:
             self.at_once = True
-            self._loop.add_reader(self._link, self._read_now)
+            self._socket.call_when_readable(self._read_now)
 
 
 class KeepAlive:

@@ -17,8 +17,8 @@ from urllib.parse import unquote
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.events import ConnectionRefusedEvent, Reporter, ServerStartedEvent, WarningEvent
 from listenctl.media.dtmf_detector import MIN_DTMF_RATE, CallDtmfDetector
-from listenctl.net.batched_socket import Link, PlainLink, TlsLink
-from listenctl.net.listening_sockets import lead_to, listen
+from listenctl.net.listening_sockets import is_own_address, listen
+from listenctl.net.nonblocking_socket import NonblockingSocket, TlsSocket, TlsStream
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.listen_session import CallStarted, ListenSession
 from listenctl.server.acceptor import Acceptor
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHUTDOWN_TIMEOUT = 5.0
+MAX_UNSENT_BYTES = 64 * 1024 * 1024
+"""What may wait for a jambonz that doesn't read, such as the longest of clips; beyond that it gets nothing more."""
 
 
 class ListenServer:
@@ -118,7 +120,7 @@ class ListenServer:
 
     def _check_application(self, sockets: list[socket.socket]) -> None:
         application = self.settings.application
-        if application is not None and lead_to(sockets, *application.place):
+        if application is not None and is_own_address(sockets, *application.place):
             raise UsageError(
                 f"{application.url}: --upstream leads back to this server; give the URL of the application"
             )
@@ -294,9 +296,10 @@ class ListenServer:
         self.reporter.emit(WarningEvent(rule="accept-failed", detail=detail))
 
     def _open(self, accepted: socket.socket, remote: str) -> None:
-        link: Link = PlainLink(accepted, self._loop)
-        if self.settings.tls is not None:
-            link = TlsLink(link, self.settings.tls)
+        if self.settings.tls is None:
+            link = NonblockingSocket(accepted, self._loop, max_unsent=MAX_UNSENT_BYTES)
+        else:
+            link = TlsSocket(accepted, self._loop, TlsStream(self.settings.tls), max_unsent=MAX_UNSENT_BYTES)
         connection = JambonzConnection(link, remote, self, self._loop)
         self._connections[connection] = None
         self._wheel.add(connection, FIRST_READ)

@@ -7,6 +7,7 @@ which it would refuse for such characters and for their length.
 """
 
 import re
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -102,6 +103,14 @@ def fault_of(begun: bytes) -> HandshakeRefusal | None:
     if len(begun) > MAX_REQUEST_BYTES:
         return HandshakeRefusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
     return None
+
+
+def describe_tls_error(error: OSError | None) -> str:
+    """Return why the TLS handshake failed, empty if it did not fail."""
+    if not isinstance(error, ssl.SSLError):
+        return ""
+    reason = "the client speaks ws://, this port wss://" if error.reason == "HTTP_REQUEST" else error.reason or error
+    return f"TLS failed: {reason}"
 
 
 def shown(target: str) -> str:

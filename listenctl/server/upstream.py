@@ -8,7 +8,7 @@ from listenctl.errors import RefusedError
 from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
 from listenctl.net.client_handshake import HandshakeRefusedError
-from listenctl.net.connect import HandshakeTimeoutError
+from listenctl.net.open_connection import HandshakeTimeoutError
 from listenctl.net.websocket_url import WebSocketUrl
 from listenctl.server.relay import Upstream, UpstreamEnd, UpstreamListener
 from listenctl.server.server_handshake import HandshakeRefusal, UpstreamRequest, passed_on

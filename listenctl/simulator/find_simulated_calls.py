@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from listenctl.errors import NotFoundError
-from listenctl.net.unix_http import get
+from listenctl.net.unix_http import get_over_unix_socket
 from listenctl.simulator.dtmf_requests import DtmfRequest, read_answer
 from listenctl.simulator.simulated_call_socket import RESOURCE
 
@@ -78,7 +78,7 @@ async def request_dtmf(call: SimulatedCallEntry, press: DtmfRequest, on_key: Cal
 
 def _ask(path: Path) -> SimulatedCallEntry | None:
     try:
-        status, body = get(path, RESOURCE, patience=PATIENCE)
+        status, body = get_over_unix_socket(path, RESOURCE, patience=PATIENCE)
     except ConnectionRefusedError:
         _remove_dead(path)
         return None

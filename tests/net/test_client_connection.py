@@ -1,14 +1,19 @@
 import asyncio
 import socket
+import ssl
 import struct
+from pathlib import Path
 
 import pytest
 from websockets.frames import Frame, Opcode
 
+from listenctl.net.call_target import client_tls_context
 from listenctl.net.client_connection import ConnectionEnd, connect, fresh_mask
 from listenctl.protocol.frames.frame_format import binary_frame
 from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT, frame
 from tests.helpers.scripted_server import Heard, finish, parse_frames, serving, shake_hands, target
+
+pytestmark = pytest.mark.simulated_time
 
 AUDIO = bytes(range(256)) + bytes(64)
 BY_SERVER_GONE = ConnectionEnd("server", None, "", "the server closed the connection without a Close")
@@ -289,3 +294,206 @@ async def test_a_server_that_never_ends_is_left() -> None:
 
     assert not in_order
     assert heard.ends == [ConnectionEnd("jambonz", 1000, "", "the server didn't end the connection within 0 s")]
+
+
+async def test_a_close_is_read_though_writing_has_failed_before() -> None:
+    reset = asyncio.Event()
+    heard = Heard()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        writer.write(b"\x88\x02\x0f\xa0")
+        # Closing a socket with unread data resets the connection behind what was said.
+        await reader.readexactly(8)
+        connection: socket.socket = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        reset.set()
+
+    async with serving(script) as port:
+        connection = await connect(target(port), heard)
+        connection.pause_reading()
+        connection.send_audio(b"ab")
+        await reset.wait()
+        await asyncio.sleep(0)
+        for _ in range(3):
+            connection.send_audio(AUDIO)
+        await connection.wait_closed(10)
+
+    assert heard.ends == [ConnectionEnd("server", 4000)]
+
+
+async def test_a_slow_server_makes_us_wait_and_gets_everything_in_the_end() -> None:
+    read_on = asyncio.Event()
+    received: list[bytes] = []
+    heard = Heard()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        await read_on.wait()
+        received.append(await reader.read())
+
+    async with serving(script) as port:
+        connection = await connect(target(port), heard)
+        sent = 0
+        while not connection.unsent:
+            connection.send_audio(bytes(60_000))
+            sent += 1
+        assert not connection.writable
+        read_on.set()
+        await heard.until(lambda: heard.writable > 0)
+        assert await finish(connection)
+
+    assert parse_frames(received[0]) == [Frame(Opcode.BINARY, bytes(60_000))] * sent + [
+        Frame(Opcode.CLOSE, b"\x03\xe8")
+    ]
+    assert heard.writable == 1
+
+
+async def test_pings_of_a_server_that_does_not_read_are_answered_once() -> None:
+    read_on = asyncio.Event()
+    received: list[bytes] = []
+    heard = Heard()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        await reader.readexactly(8)
+        writer.write(frame(PING, b"hi", mask=None) * 100 + frame(TEXT, b"done", mask=None))
+        await read_on.wait()
+        received.append(await reader.read())
+
+    async with serving(script) as port:
+        connection = await connect(target(port), heard)
+        connection.send_audio(b"ab")
+        while not connection.unsent:
+            connection.send_audio(bytes(60_000))
+        await heard.until(lambda: bool(heard.messages))
+        read_on.set()
+        await finish(connection)
+
+    # A second ping while a pong waits is dropped (listenctl-protocol(7) 1.6).
+    assert [one for one in parse_frames(received[0]) if one.opcode is Opcode.PONG] == [Frame(Opcode.PONG, b"hi")]
+
+
+async def test_what_waits_at_hanging_up_arrives_before_the_close() -> None:
+    read_on = asyncio.Event()
+    received: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        await read_on.wait()
+        received.append(await reader.read())
+
+    async with serving(script) as port:
+        connection = await connect(target(port), Heard())
+        while connection.writable:
+            connection.send_audio(bytes(60_000))
+        connection.hang_up()
+        read_on.set()
+        assert await connection.wait_closed(10)
+
+    assert parse_frames(received[0])[-1] == Frame(Opcode.CLOSE, b"\x03\xe8")
+
+
+async def test_a_connection_that_is_paused_takes_nothing_until_it_goes_on() -> None:
+    spoken = asyncio.Event()
+    heard = Heard()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        await reader.readexactly(8)
+        writer.write(frame(TEXT, b"late", mask=None) + b"\x88\x00")
+        await writer.drain()
+        spoken.set()
+
+    async with serving(script) as port:
+        connection = await connect(target(port), heard)
+        connection.pause_reading()
+        connection.send_audio(b"ab")
+        await spoken.wait()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        before = len(heard.messages)
+        connection.resume_reading()
+        await heard.until(lambda: bool(heard.ends))
+        await connection.wait_closed(10)
+
+    assert before == 0
+    assert heard.messages == [("text", b"late", False)]
+
+
+async def test_a_reset_that_a_write_meets_first_is_still_a_reset() -> None:
+    heard = Heard()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        await reader.readexactly(8)
+        connection: socket.socket = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with serving(script) as port:
+        connection = await connect(target(port), heard)
+        connection.pause_reading()
+        async with asyncio.timeout(10):
+            while not connection._socket._broken:
+                connection.send_audio(b"ab")
+                await asyncio.sleep(0)
+        orderly = await connection.wait_closed(10)
+
+    assert not orderly
+    assert [end.by for end in heard.ends] == ["nobody"]
+
+
+@pytest.fixture
+def serving_tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context
+
+
+async def test_a_call_through_tls_is_complete_and_ends_with_close_notify(
+    certificate: Path, serving_tls: ssl.SSLContext
+) -> None:
+    received: list[bytes] = []
+    chosen: list[str | None] = []
+    heard = Heard()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer, behind=frame(TEXT, b"first", mask=None))
+        chosen.append(writer.get_extra_info("ssl_object").selected_alpn_protocol())
+        writer.write(frame(BINARY, bytes(100_000), mask=None))
+        # Without close_notify the end of the stream would be an error.
+        received.append(await reader.read())
+
+    async with serving(script, tls=serving_tls) as port:
+        connection = await connect(target(port, "wss", client_tls_context(certificate)), heard)
+        for _ in range(50):
+            connection.send_audio(bytes(1280))
+        await heard.until(lambda: len(heard.messages) == 2)
+        connection.hang_up()
+        in_order = await connection.wait_closed(10)
+
+    assert len(received[0]) == 50 * 1288 + 8
+    assert chosen == ["http/1.1"]
+    assert heard.messages == [("text", b"first", False), ("audio", bytes(100_000), False)]
+    assert heard.ends == [ConnectionEnd("jambonz", 1000)]
+    assert in_order
+
+
+async def test_a_close_through_tls_is_echoed(certificate: Path, serving_tls: ssl.SSLContext) -> None:
+    received: list[bytes] = []
+    heard = Heard()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        writer.write(frame(0x8, b"\x03\xe9", mask=None))
+        received.append(await reader.read())
+
+    async with serving(script, tls=serving_tls) as port:
+        connection = await connect(target(port, "wss", client_tls_context(certificate)), heard)
+        assert await connection.wait_closed(10)
+
+    assert heard.ends == [ConnectionEnd("server", 1001)]
+    assert len(received[0]) == 8

@@ -1,12 +1,21 @@
 """One call on a real socket: its first frames, its deadlines, and every way to end."""
 
+import asyncio
+import socket
+import ssl
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from listenctl.net.nonblocking_socket import TlsSocket
 from listenctl.protocol.audio import AudioFormat
-from tests.helpers.frames import PING, PONG, binary, close, frame, text
+from listenctl.server.settings import ServerSettings
+from tests.helpers.capture import client_bytes, received_audio
+from tests.helpers.control import Controlled
+from tests.helpers.frames import HANDSHAKE, PING, PONG, binary, close, frame, text
+from tests.helpers.replay import odd_pieces, replay
 from tests.helpers.server import Events, faster, read_sidecar, recorded_audio, recorded_file, running
 
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
@@ -353,3 +362,112 @@ async def test_hostile_texts_end_nothing(hostile: bytes, tmp_path: Path) -> None
 
     assert recorded_audio(saved) == AUDIO + later(1)
     assert read_sidecar(saved)["finished"]
+
+
+# Through TLS.
+
+
+@pytest.fixture
+def tls_settings(certificate: Path) -> ServerSettings:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return faster(tls=context, drain_timeout=0.2)
+
+
+@pytest.fixture
+def trusting(certificate: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate)
+
+
+@pytest.mark.parametrize("name", ["d_wss_mono16k_decrypted", "i_stereo48k", "g_slow_handshake_backlog"])
+async def test_a_call_through_tls_is_recorded_sample_for_sample(
+    name: str, tls_settings: ServerSettings, trusting: ssl.SSLContext, tmp_path: Path
+) -> None:
+    async with running(tls_settings, record=tmp_path) as run:
+        await replay("127.0.0.1", run.port, client_bytes(name), cut=odd_pieces(seed=4), tls=trusting)
+        saved = await run.events.wait_for("recording-saved")
+
+    assert recorded_audio(saved) == received_audio(name).data
+
+
+async def test_a_call_through_tls_is_read_in_batches(
+    tls_settings: ServerSettings, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+
+    def read(one: TlsSocket) -> bytes | None:
+        data = whole_read(one)
+        reads.append(len(data or b""))
+        return data
+
+    whole_read = TlsSocket.read
+    async with running(tls_settings) as run:
+        peer = await run.call(METADATA, tls=trusting)
+        await run.events.wait_for("call-started")
+        monkeypatch.setattr(TlsSocket, "read", read)
+        for _ in range(50):
+            await peer.send(binary(bytes(320)))
+        await peer.send(close())
+        ended = await run.events.wait_for("call-ended")
+
+    assert ended["received_samples"] == 50 * 160
+    assert len([size for size in reads if size]) < 25
+
+
+async def test_a_tool_talks_to_a_call_through_tls(
+    tls_settings: ServerSettings, trusting: ssl.SSLContext, tmp_path: Path
+) -> None:
+    socket_path = tmp_path / "listenctl" / "default.sock"
+    async with running(replace(tls_settings, control=socket_path, read_interval=1.5)) as run:
+        peer = await run.call(METADATA, tls=trusting)
+        await run.events.wait_for("call-started")
+        async with Controlled(run, socket_path).attach(audio=True) as tool:
+            await tool.send('{"type":"killAudio"}', b"\1\2")
+            frames = [await peer.read_frame(), await peer.read_frame()]
+            for number in range(10):
+                await peer.send(binary(bytes([number]) * 320))
+                assert await tool.audio(320) == bytes([number]) * 320
+        [connection] = run.server._connections
+        unsent = connection.unsent
+
+    assert frames == [b'\x81\x14{"type":"killAudio"}', b"\x82\x02\1\2"]
+    assert unsent == 0
+
+
+async def test_our_close_goes_through_tls_in_order(tls_settings: ServerSettings, trusting: ssl.SSLContext) -> None:
+    async with running(tls_settings) as run:
+        peer = await run.call(METADATA, binary(b""), tls=trusting)
+        assert await peer.read_frame() == b"\x88\x02\x03\xe8"
+        await peer.send(close())
+        assert await peer.read_to_end() == b""
+
+
+async def test_plaintext_on_a_tls_port_is_refused_and_reported(tls_settings: ServerSettings) -> None:
+    async with running(tls_settings) as run:
+        answer = await run.ask(HANDSHAKE)
+        refused = await run.events.wait_for("connection-refused")
+
+    assert b"101" not in answer
+    assert refused["reason"].startswith("TLS failed: ")
+
+
+async def test_a_client_that_distrusts_the_certificate_is_reported(tls_settings: ServerSettings) -> None:
+    def connect(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            ssl.create_default_context().wrap_socket(connection, server_hostname="127.0.0.1")
+
+    async with running(tls_settings) as run:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.to_thread(connect, run.port)
+        refused = await run.events.wait_for("connection-refused")
+
+    assert "UNKNOWN_CA" in refused["reason"]
+
+
+async def test_a_tls_handshake_that_stalls_is_given_up(tls_settings: ServerSettings) -> None:
+    async with running(replace(tls_settings, handshake_timeout=0.2, close_timeout=0.1)) as run:
+        peer = await run.open(b"\x16\x03\x01\x02\x00\x01")
+        assert await peer.read_to_end() == b""
+        refused = await run.events.wait_for("connection-refused")
+
+    assert refused["status"] == 408

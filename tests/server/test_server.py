@@ -49,7 +49,7 @@ async def test_a_port_that_is_taken_is_an_error() -> None:
 
 
 async def test_a_host_that_is_none_is_an_error() -> None:
-    with pytest.raises(ListenctlError, match=r"nowhere\.invalid: no such address"):
+    with pytest.raises(ListenctlError, match=r"nowhere\.invalid: can't listen on this address"):
         ListenServer(faster(host="nowhere.invalid"), Reporter()).start()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.net.unix_http import get
+from listenctl.net.unix_http import get_over_unix_socket
 from listenctl.simulator.call_snapshot import CallSnapshot, CallState
 from listenctl.simulator.dtmf_requests import DtmfRequest
 from listenctl.simulator.find_simulated_calls import (
@@ -64,8 +64,8 @@ async def test_a_call_is_found_while_it_lives_and_leaves_nothing_behind(tmp_path
         assert (mode_of(path.parent), mode_of(path)) == (0o700, 0o600)
 
         entry = await found(tmp_path)
-        status, body = await asyncio.to_thread(lambda: get(path, "/call", patience=2.0))
-        elsewhere, _ = await asyncio.to_thread(lambda: get(path, "/calls", patience=2.0))
+        status, body = await asyncio.to_thread(lambda: get_over_unix_socket(path, "/call", patience=2.0))
+        elsewhere, _ = await asyncio.to_thread(lambda: get_over_unix_socket(path, "/calls", patience=2.0))
 
     assert (entry.call_sid, entry.socket) == ("7f1c", path)
     assert (status, elsewhere) == (200, 404)

@@ -156,7 +156,7 @@ def test_a_server_that_is_not_there_is_one_line_and_status_5(command: list[str],
     [
         (["call"], "there is no URL to call"),
         (["call", "http:/x"], "http:/x"),
-        (["call", "ws://[::1]/"], "jambonz can't read an IPv6 address"),
+        (["call", "ws://[::1]/"], "jambonz can't parse an IPv6 address"),
         (["call", URL, "--audio", "none.wav"], "none.wav"),
         (["call", URL, "--audio", "verb.json"], "verb.json"),
         (["call", URL, "--verb", "verb.json"], "verb.json"),

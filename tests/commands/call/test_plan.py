@@ -285,7 +285,7 @@ def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
     ("options", "problem"),
     [
         (CallOptions(), "there is no URL to call: give one"),
-        (CallOptions(url="127.0.0.1:3000"), "begins with none of ws://"),
+        (CallOptions(url="127.0.0.1:3000"), "must begin with ws://"),
         (CallOptions(url="/audio"), "the url /audio is relative: say with --base-url what to"),
         (CallOptions(url=URL, verb="none.json"), "none.json: can't be read: No such file"),
         (CallOptions(url=URL, verb="-", audio="-"), "--verb and --audio can't both be stdin"),

@@ -1,4 +1,4 @@
-"""Open a connection: TCP, TLS, the upgrade, and redirects, all within one deadline and with an error that helps."""
+"""Open a connection to a listen server: TCP, TLS, the upgrade and redirects, all within one deadline."""
 
 import asyncio
 import os
@@ -19,45 +19,51 @@ from listenctl.net.client_handshake import (
     is_complete,
     parse_head,
     redirected,
-    refusal,
+    refused_error,
     split_head,
 )
-from listenctl.net.client_socket import Wire
-from listenctl.net.memory_tls import TlsStream
+from listenctl.net.nonblocking_socket import NonblockingSocket, TlsSocket, TlsStream
 from listenctl.net.websocket_url import WebSocketUrl
 from listenctl.protocol.opening_handshake import basic_authorization
 
 MAX_REDIRECTS = 5
-# OpenSSL's codes for a host name, mail address and IP address that the certificate doesn't have.
+# OpenSSL's codes for a certificate without the host name, mail address or IP address.
 _WRONG_NAME = (62, 63, 64)
 BODY_DEADLINE = 1.0
-"""Seconds for the body of a refusal, which jambonz doesn't wait for; some servers never end theirs."""
+"""Seconds to wait for the body of a refusal; some servers never end theirs, and jambonz ignores it."""
+WRITE_BYTES = 1044
+"""jambonz writes at most this many bytes at once, so longer frames arrive in parts (listenctl-protocol(7) 13)."""
 _READ_BYTES = 64 * 1024
-# jambonz's own: the first probe after 55 s, four of them, 5 s apart (protocol.md 1.6).
+# As jambonz sets them (listenctl-protocol(7) 1.6).
 _KEEPALIVE = {"TCP_KEEPIDLE": 55, "TCP_KEEPCNT": 4, "TCP_KEEPINTVL": 5}
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A connection after its handshake, and what the server said right behind it."""
+class OpenedConnection:
+    """
+    A connection after its handshake.
 
-    wire: Wire
+    Attributes:
+        received: what the server sent directly after the handshake.
+    """
+
+    socket: NonblockingSocket
     handshake: ClientHandshake
     received: bytes
 
 
 class HandshakeTimeoutError(RefusedError):
-    """The server didn't answer in time."""
+    """The server did not answer in time."""
 
 
-async def open_wire(target: CallTarget) -> Opened:
+async def open_connection(target: CallTarget) -> OpenedConnection:
     """
-    Connect to a listen server and shake hands.
+    Connect to a listen server, up to the end of the opening handshake.
 
     Raises:
-        LateError: The server doesn't answer in time.
-        AnsweredError: It answers with anything but 101.
-        RefusedError: Nobody answers, or not as jambonz needs it.
+        HandshakeTimeoutError: The server doesn't answer in time.
+        HandshakeRefusedError: It answers with anything but 101.
+        RefusedError: It can't be reached, or doesn't answer as jambonz needs it.
     """
     hops = [target.address]
     try:
@@ -65,14 +71,16 @@ async def open_wire(target: CallTarget) -> Opened:
             return await _follow(target, hops)
     except (OSError, UnicodeError, RefusedError) as exc:
         late = isinstance(exc, TimeoutError) and deadline.expired()
-        reason = f"no answer within {target.deadline:g} s; see whether it is a listen server" if late else _reason(exc)
+        reason = (
+            f"no answer within {target.deadline:g} s; check whether it is a listen server" if late else _reason(exc)
+        )
         text = f"{' → '.join(map(str, hops))}: {reason}"
         if isinstance(exc, HandshakeRefusedError):
             raise HandshakeRefusedError(text, exc.answer) from exc
         raise (HandshakeTimeoutError if late else RefusedError)(text) from exc
 
 
-async def _follow(target: CallTarget, hops: list[WebSocketUrl]) -> Opened:
+async def _follow(target: CallTarget, hops: list[WebSocketUrl]) -> OpenedConnection:
     start = asyncio.get_running_loop().time()
     while True:
         attempt = await _Attempt.open(target, hops)
@@ -81,16 +89,16 @@ async def _follow(target: CallTarget, hops: list[WebSocketUrl]) -> Opened:
         except BaseException:
             attempt.close()
             raise
-        if isinstance(outcome, Opened):
+        if isinstance(outcome, OpenedConnection):
             return outcome
         attempt.close()
         if len(hops) > MAX_REDIRECTS:
-            raise RefusedError(f"redirected more than {MAX_REDIRECTS} times; give the URL that it ends at")
+            raise RefusedError(f"redirected more than {MAX_REDIRECTS} times; give the final URL")
         hops.append(outcome)
 
 
 class _Attempt:
-    """One connection that may become a WebSocket; ``hops`` ends with its address."""
+    """One connection that may become a WebSocket; its URL is the last of ``hops``."""
 
     def __init__(self, connection: socket.socket, target: CallTarget, hops: list[WebSocketUrl]) -> None:
         self._socket = connection
@@ -103,7 +111,7 @@ class _Attempt:
 
     @classmethod
     async def open(cls, target: CallTarget, hops: list[WebSocketUrl]) -> "_Attempt":
-        """Connect, with TLS if need be."""
+        """Connect, with TLS for ``wss``."""
         start = asyncio.get_running_loop().time()
         attempt = cls(await _connect(hops[-1]), target, hops)
         attempt._connect_seconds = attempt._loop.time() - start
@@ -115,8 +123,8 @@ class _Attempt:
             raise
         return attempt
 
-    async def upgrade(self, start: float) -> Opened | WebSocketUrl:
-        """Ask for a WebSocket; return it, or where the server sends us."""
+    async def upgrade(self, start: float) -> OpenedConnection | WebSocketUrl:
+        """Request the upgrade; return the connection, or the URL that the server redirects to."""
         asked = self._loop.time()
         key = b64encode(os.urandom(16)).decode()
         self._target.note_key(key)
@@ -129,7 +137,7 @@ class _Attempt:
             if other := redirected(response, self._address):
                 return other
             response.body = body_of(await self._read_body(received))
-            raise refusal(response)
+            raise refused_error(response)
         subprotocol, warnings = check_upgrade(response, key, self._target.subprotocol)
         now = self._loop.time()
         handshake = ClientHandshake(
@@ -143,48 +151,55 @@ class _Attempt:
             warnings=self._warnings() + warnings,
             request=request,
         )
-        return Opened(Wire(self._socket, self._tls, self._loop), handshake, split_head(received))
+        return OpenedConnection(self._wrap_socket(), handshake, split_head(received))
 
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
 
+    def _wrap_socket(self) -> NonblockingSocket:
+        if self._tls is None:
+            return NonblockingSocket(self._socket, self._loop, write_size=WRITE_BYTES)
+        return TlsSocket(self._socket, self._loop, self._tls, write_size=WRITE_BYTES)
+
     def _warnings(self) -> tuple[str, ...]:
         _, warning = basic_authorization(self._target.credentials)
         found = (*self._address.warnings, *((warning,) if warning else ()))
         if self._target.credentials and any(hop.host != self._hops[0].host for hop in self._hops):
-            found += ("the credentials went to another host, by a redirect, as jambonz would send them",)
+            found += ("a redirect sent the credentials to another host, as jambonz would",)
         return found
 
     async def _shake_tls(self) -> None:
         start = self._loop.time()
-        self._tls = TlsStream(self._target.tls or client_tls_context(), self._address.host)
-        data = b""
+        tls = self._tls = TlsStream(self._target.tls or client_tls_context(), server_hostname=self._address.host)
         try:
-            while not self._tls.shake(data):
-                await self._loop.sock_sendall(self._socket, self._tls.pending())
+            while not tls.do_handshake():
+                await self._loop.sock_sendall(self._socket, tls.take_outgoing())
                 data = await self._loop.sock_recv(self._socket, _READ_BYTES)
                 if not data:
-                    raise RefusedError("closed the connection during the TLS handshake; see whether it speaks wss://")
+                    raise RefusedError("closed the connection during the TLS handshake; check whether it speaks wss://")
+                tls.receive_data(data)
         finally:
-            # The alert, if there is one: the server can say then what we didn't like.
+            # If the handshake failed this is the alert, so that the server can log the cause.
             with suppress(OSError):
-                await self._loop.sock_sendall(self._socket, self._tls.pending())
+                await self._loop.sock_sendall(self._socket, tls.take_outgoing())
         self._tls_seconds = self._loop.time() - start
 
     async def _send(self, data: bytes) -> None:
         await self._loop.sock_sendall(self._socket, data if self._tls is None else self._tls.encrypt(data))
 
     async def _receive(self, before: bytes) -> bytes:
-        """Return what comes next, and complain at the end of the stream."""
+        """Return what comes next; the end of the stream is an error."""
         while True:
-            data = await self._loop.sock_recv(self._socket, _READ_BYTES)
-            clear = data if self._tls is None else self._tls.decrypt(data)
+            data = clear = await self._loop.sock_recv(self._socket, _READ_BYTES)
+            if self._tls is not None:
+                self._tls.receive_data(data)
+                clear = self._tls.decrypt()
             if clear:
                 return clear
-            if not data or (self._tls is not None and self._tls.ended):
-                what = "in the midst of its answer" if before else "without an answer"
-                raise RefusedError(f"closed the connection {what}; see whether it is a listen server, and ws or wss")
+            if not data or (self._tls is not None and self._tls.stream_ended):
+                what = "in the middle of its answer" if before else "without an answer"
+                raise RefusedError(f"closed the connection {what}; check whether it is a listen server, on ws or wss")
 
     async def _read_body(self, received: bytes) -> bytes:
         with suppress(TimeoutError, OSError, RefusedError):
@@ -220,7 +235,7 @@ def _tune(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEPALIVE.items():
-        # Not every system has all of them.
+        # Not every system has all options.
         if option := getattr(socket, name, None):
             connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
@@ -237,18 +252,18 @@ def _reason(exc: Exception) -> str:
         case ssl.SSLCertVerificationError():
             reason = exc.verify_message.rstrip(".")
             if exc.verify_code in _WRONG_NAME:
-                return f"its certificate is for another name: {reason}; call it by the name in it, or give --insecure"
-            return f"its certificate isn't trusted: {reason}; give its CA with --ca, or --insecure"
+                return f"its certificate is for another name: {reason}; use the name in the certificate, or --insecure"
+            return f"its certificate isn't trusted: {reason}; use --ca with its CA, or --insecure"
         case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST"):
-            return "TLS failed: that port speaks no TLS; give ws:// in place of wss://"
+            return "TLS failed: the port doesn't speak TLS; use ws:// instead of wss://"
         case ssl.SSLError():
-            return f"TLS failed: {exc.reason or exc}; see which TLS versions the server knows"
+            return f"TLS failed: {exc.reason or exc}; check which TLS versions the server supports"
         case socket.gaierror():
-            return f"can't find the host: {exc.strerror}; see whether its name is right"
+            return f"can't resolve the host: {exc.strerror}; check its name"
         case UnicodeError():
-            return "can't find the host: no such name can exist; see whether it is right"
+            return "can't resolve the host: its name is invalid; check it"
         case ConnectionResetError() | BrokenPipeError():
-            return "broke the connection off during the handshake; see whether it is a listen server"
-    # asyncio's own text names the address, and not the problem.
+            return "reset the connection during the handshake; check whether it is a listen server"
+    # asyncio's own text names the address, not the problem.
     problem = os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else str(exc)
-    return f"can't connect: {problem}; see whether a server is running there"
+    return f"can't connect: {problem}; check whether a server is running there"

@@ -1,0 +1,321 @@
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+
+from listenctl.errors import RefusedError
+from listenctl.net import open_connection
+from listenctl.net.call_target import CallTarget, client_tls_context
+from listenctl.net.client_connection import connect
+from listenctl.net.websocket_url import parse_websocket_url
+from listenctl.protocol.opening_handshake import Credentials
+from tests.helpers.scripted_server import (
+    ECHOED,
+    Heard,
+    Script,
+    accept,
+    finish,
+    read_request,
+    serving,
+    shake_hands,
+    target,
+)
+
+pytestmark = pytest.mark.simulated_time
+
+NO_HTTP = "answered with something that isn't HTTP; check whether it is a listen server"
+REDIRECT = b"HTTP/1.1 %d Elsewhere\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n"
+
+
+def answering(answer: bytes, *, stays: asyncio.Event | None = None) -> Script:
+    """Return a server that answers any request with ``answer``, and closes unless it ``stays``."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(answer)
+        if stays is not None:
+            await writer.drain()
+            await stays.wait()
+
+    return script
+
+
+def upgrading(headers: bytes = ECHOED) -> Script:
+    """Return a server that accepts the call with ``headers`` and waits for its end."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, key = await read_request(reader)
+        writer.write(accept(key, headers))
+        await reader.read()
+
+    return script
+
+
+async def test_a_handshake_tells_how_it_went() -> None:
+    async with serving(upgrading()) as port:
+        connection = await connect(target(port), Heard())
+        await finish(connection)
+
+    shaken = connection.handshake
+    assert shaken.subprotocol == "audio.jambonz.org"
+    assert shaken.remote == f"127.0.0.1:{port}"
+    assert shaken.request.startswith(b"GET /calls?x=1 HTTP/1.1\r\nPragma: no-cache\r\n")
+    assert (shaken.redirects, shaken.warnings, shaken.tls_seconds) == ((), (), 0.0)
+    assert 0 <= shaken.connect_seconds + shaken.upgrade_seconds <= shaken.seconds
+
+
+async def test_every_call_has_a_fresh_key() -> None:
+    requests: set[bytes] = set()
+
+    async with serving(upgrading()) as port:
+        for _ in range(2):
+            connection = await connect(target(port), Heard())
+            requests.add(connection.handshake.request)
+            await finish(connection)
+
+    assert len(requests) == 2
+
+
+async def test_keepalive_is_that_of_jambonz() -> None:
+    options: list[tuple[int, ...]] = []
+
+    async with serving(upgrading()) as port:
+        connection = await connect(target(port), Heard())
+        taken = connection._socket._socket
+        names = (socket.TCP_NODELAY, socket.TCP_KEEPIDLE, socket.TCP_KEEPCNT, socket.TCP_KEEPINTVL)
+        options.append(tuple(taken.getsockopt(socket.IPPROTO_TCP, name) for name in names))
+        assert taken.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        await finish(connection)
+
+    assert options == [(1, 55, 4, 5)]
+
+
+async def test_an_answer_without_a_subprotocol_is_taken_and_warned_of() -> None:
+    async with serving(upgrading(b"")) as port:
+        connection = await connect(target(port), Heard())
+        await finish(connection)
+
+    assert connection.handshake.subprotocol is None
+    assert connection.handshake.warnings == (
+        "answered without a subprotocol; jambonz accepts that, but a server should echo audio.jambonz.org",
+    )
+
+
+async def test_what_is_odd_about_url_and_credentials_is_warned_of() -> None:
+    async with serving(upgrading()) as port:
+        odd = CallTarget(
+            address=parse_websocket_url(f"ws://127.0.0.1:{port}/a b"), credentials=Credentials("u", "p" * 100)
+        )
+        connection = await connect(odd, Heard())
+        await finish(connection)
+
+    space, long = connection.handshake.warnings
+    assert "sends the space" in space
+    assert "have 101 characters" in long
+    assert b"authorization" not in connection.handshake.request
+
+
+@pytest.mark.parametrize(
+    ("headers", "problem"),
+    [
+        (
+            b"Sec-WebSocket-Protocol: audio.drachtio.org\r\n",
+            "answered with subprotocol audio.drachtio.org; jambonz closes the connection at once; echo ",
+        ),
+        (b"Sec-WebSocket-Protocol: audio.jambonz.org, x\r\n", "answered with subprotocol audio.jambonz.org, x; "),
+        (
+            ECHOED + b"Sec-WebSocket-Extensions: permessage-deflate\r\n",
+            "answered with the extension permessage-deflate",
+        ),
+        (ECHOED + b"Sec-WebSocket-Accept: again\r\n", "its Sec-WebSocket-Accept doesn't match our key"),
+    ],
+    ids=["subprotocol", "two subprotocols", "extension", "two accepts"],
+)
+async def test_an_answer_that_jambonz_closes_on_is_refused(headers: bytes, problem: str) -> None:
+    async with serving(upgrading(headers)) as port:
+        with pytest.raises(RefusedError) as caught:
+            await connect(target(port), Heard())
+
+    assert str(caught.value).startswith(f"ws://127.0.0.1:{port}/calls?x=1: ")
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\non\n\x1b[1mme", "refused with 403 Forbidden: on [1mme"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "refused with 404 Not Found"),
+        (b"HTTP/1.1 500 Oops\r\n\r\n" + b"x" * 5000, "refused with 500 Oops: " + "x" * 200),
+        (b"HTTP/1.1 503 Full\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "refused with 503 Full: abc"),
+        (b"HTTP/1.0 502 Bad Gateway\r\n\r\nno", "refused with 502 Bad Gateway: no"),
+        (
+            b"HTTP/1.1 401 Unauthorized\r\n\r\n",
+            "refused with 401 Unauthorized; give credentials that the server accepts",
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "refused with 200 OK: hi"),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+            "isn't a listen server: its 101 lacks `Upgrade: websocket` or `Connection: Upgrade`",
+        ),
+        (accept(b"another key"), "isn't a listen server: its Sec-WebSocket-Accept doesn't match our key"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", NO_HTTP),
+        (b"HTTP/1.1 okay\r\n\r\n", NO_HTTP),
+        (b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000, NO_HTTP),
+        (b"", "closed the connection without an answer; check whether it is a listen server, on ws or wss"),
+        (
+            b"HTTP/1.1 101 Sw",
+            "closed the connection in the middle of its answer; check whether it is a listen server, on ws or wss",
+        ),
+    ],
+    ids=[
+        "403", "404", "long body", "chunked", "HTTP/1.0", "401", "200", "no upgrade", "accept", "SSH", "no status",
+        "endless", "nothing", "half",
+    ],
+)  # fmt: skip
+async def test_a_refusal_says_why(answer: bytes, problem: str) -> None:
+    async with serving(answering(answer)) as port:
+        with pytest.raises(RefusedError) as caught:
+            await connect(target(port), Heard())
+
+    assert str(caught.value) == f"ws://127.0.0.1:{port}/calls?x=1: {problem}"
+
+
+async def test_a_refusal_whose_body_never_ends_is_reported_after_a_moment() -> None:
+    stays = asyncio.Event()
+
+    async with serving(answering(b"HTTP/1.1 403 Forbidden\r\n\r\nbecause", stays=stays)) as port:
+        with pytest.raises(RefusedError, match=r"refused with 403 Forbidden: because$"):
+            await connect(target(port), Heard())
+        stays.set()
+
+
+async def test_a_server_that_does_not_answer_is_given_up() -> None:
+    stays = asyncio.Event()
+
+    async with serving(answering(b"", stays=stays)) as port:
+        hasty = CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}/"), deadline=5)
+        with pytest.raises(RefusedError, match=r"no answer within 5 s; check whether it is a listen server$"):
+            await connect(hasty, Heard())
+        stays.set()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_followed(status: int) -> None:
+    requests: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request, key = await read_request(reader)
+        requests.append(request.splitlines()[0])
+        if len(requests) == 1:
+            writer.write(REDIRECT % (status, b"/other?y=2"))
+            return
+        writer.write(accept(key))
+        await reader.read()
+
+    async with serving(script) as port:
+        connection = await connect(target(port), Heard())
+        await finish(connection)
+
+    assert requests == [b"GET /calls?x=1 HTTP/1.1", b"GET /other?y=2 HTTP/1.1"]
+    assert connection.handshake.redirects == (f"ws://127.0.0.1:{port}/other?y=2",)
+
+
+async def test_a_redirect_to_another_host_takes_the_credentials_along_and_says_so() -> None:
+    async with (
+        serving(upgrading()) as port,
+        serving(answering(REDIRECT % (302, b"ws://localhost:%d/" % port))) as first,
+    ):
+        called = CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{first}/"), credentials=Credentials("u", "p"))
+        connection = await connect(called, Heard())
+        await finish(connection)
+
+    assert b"Host: localhost\r\n" in connection.handshake.request
+    assert b"authorization: Basic dTpw\r\n" in connection.handshake.request
+    assert "a redirect sent the credentials to another host" in connection.handshake.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("location", "problem"),
+    [
+        (b"/again", "redirected more than 5 times"),
+        (b"ws://[::1]/", r"redirected to ws://\[::1\]/: jambonz can't parse an IPv6 address"),
+    ],
+)
+async def test_a_redirect_that_leads_nowhere_is_refused(location: bytes, problem: str) -> None:
+    async with serving(answering(REDIRECT % (302, location))) as port:
+        with pytest.raises(RefusedError, match=problem):
+            await connect(target(port), Heard())
+
+
+async def test_a_redirect_without_a_location_is_refused() -> None:
+    async with serving(answering(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n")) as port:
+        with pytest.raises(RefusedError, match="redirected with 302, but without one Location"):
+            await connect(target(port), Heard())
+
+
+async def test_a_server_that_is_not_there_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free_port = server.getsockname()[1]
+
+    with pytest.raises(RefusedError, match=r"can't connect: .*; check whether a server is running there"):
+        await connect(target(free_port), Heard())
+
+
+async def test_a_host_that_cannot_exist_is_said() -> None:
+    with pytest.raises(RefusedError, match=r"^ws://a\.\.b/: can't resolve the host: its name is invalid"):
+        await connect(CallTarget(address=parse_websocket_url("ws://a..b/")), Heard())
+
+
+async def test_a_host_that_is_not_found_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unknown(*_: object, **__: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    # A real name would be asked of whatever resolver the machine has.
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
+    with pytest.raises(RefusedError, match=r"^ws://nowhere/: can't resolve the host: Name or service not known; check"):
+        await connect(CallTarget(address=parse_websocket_url("ws://nowhere/")), Heard())
+
+
+@pytest.fixture
+def serving_tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context
+
+
+async def test_a_certificate_that_is_not_trusted_is_refused_unless_insecure(serving_tls: ssl.SSLContext) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        await reader.read()
+
+    async with serving(script, tls=serving_tls) as port:
+        with pytest.raises(
+            RefusedError, match=r"its certificate isn't trusted: .*; use --ca with its CA, or --insecure"
+        ):
+            await connect(target(port, "wss"), Heard())
+        await finish(await connect(target(port, "wss", client_tls_context(insecure=True)), Heard()))
+
+
+async def test_wss_on_a_port_without_tls_is_said() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.write_eof()
+        await reader.read()
+
+    async with serving(script) as port:
+        with pytest.raises(RefusedError, match="TLS failed: the port doesn't speak TLS; use ws:// instead of wss://"):
+            await connect(target(port, "wss"), Heard())
+
+
+def test_a_certificate_for_another_name_is_not_mended_by_a_ca() -> None:
+    problem = ssl.SSLCertVerificationError()
+    problem.verify_code, problem.verify_message = 64, "IP address mismatch, certificate is not valid for '127.0.0.1'."
+
+    assert open_connection._reason(problem) == (
+        "its certificate is for another name: IP address mismatch, certificate is not valid for '127.0.0.1'; "
+        "use the name in the certificate, or --insecure"
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from listenctl.media.devices.playback_device import PlaybackState
-from listenctl.media.files.stereo_recording import StereoRecording
+from listenctl.media.files.audio_writer import StereoRecording
 from listenctl.media.pacing import Clock, Pacer
 from listenctl.media.resampling import prompt_resampler
 from listenctl.media.sources.audio_sources import AudioSource, has_second_channel, mix_parties, open_source

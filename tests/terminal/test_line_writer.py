@@ -68,7 +68,7 @@ def test_lines_that_cannot_be_written_are_all_counted(lines: int) -> None:
 
 def test_a_reader_that_stops_holds_nobody_up(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("listenctl.terminal.line_writer.MAX_WAITING", 10)
-    monkeypatch.setattr("listenctl.terminal.line_writer.PATIENCE", 0.05)
+    monkeypatch.setattr("listenctl.terminal.line_writer.CLOSE_LIMIT", 0.05)
     writer = LineWriter(pipe[1])
 
     # Far more than a pipe holds.

@@ -12,7 +12,7 @@ from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
 from listenctl.media.devices.mixer import DEVICE_RATE, CallMixer, ChannelChoice, stereo_gains
 from listenctl.media.devices.playback_device import PlaybackDevice, PlaybackState
-from listenctl.media.files.background_writer import AudioSaver
+from listenctl.media.files.audio_writer import AudioWriter
 from listenctl.media.resampling import to_pcm
 from listenctl.protocol.audio import AudioFormat
 
@@ -65,7 +65,7 @@ class Sound:
         self._wanted = asyncio.Event()
         if not plan.muted:
             self._wanted.set()
-        self._saver: AudioSaver | None = None
+        self._saver: AudioWriter | None = None
         self._saved_call: ChannelMap | None = None
         self._saved_mix: CallMixer | None = None
 
@@ -130,7 +130,7 @@ class Sound:
                 self._say(f"{due / DEVICE_RATE:.1f} s were skipped, because we were stopped or too slow")
                 await self._keep_silence(self._saver, due - _MAX_LATE)
 
-    async def _keep_silence(self, saver: AudioSaver, samples: int) -> None:
+    async def _keep_silence(self, saver: AudioWriter, samples: int) -> None:
         """Have what follows be at its time."""
         while samples > 0 and saver.error is None:
             piece = min(samples, DEVICE_RATE)
@@ -188,9 +188,9 @@ class Sound:
 
     def _save(self, target: str, audio_format: AudioFormat) -> None:
         if target != STDOUT:
-            self._saver = AudioSaver.to_file(Path(target), audio_format, self._break_soon)
+            self._saver = AudioWriter.to_file(Path(target), audio_format, self._break_soon)
             return
-        self._saver = AudioSaver.to_pipe(sys.stdout.fileno(), self._break_soon)
+        self._saver = AudioWriter.to_pipe(sys.stdout.fileno(), self._break_soon)
         channels = "one channel" if audio_format.channels == 1 else "two channels"
         self._say(f"stdout: 16-bit little-endian samples at {audio_format.sample_rate} Hz, {channels}")
 

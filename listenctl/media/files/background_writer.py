@@ -1,120 +1,130 @@
-"""What is heard, kept: as a WAV that plays at every moment, or as raw samples on a pipe; a thread writes it."""
+"""
+Work that may block on a disk or a slow reader, done in a thread so that the event loop never waits for it.
 
-import os
+Recordings, dumps, event lines and audio on a pipe are all written this way.
+"""
+
+import asyncio
+import logging
 import threading
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
-from queue import SimpleQueue
+from math import inf
+from queue import Empty, SimpleQueue
+from typing import TypeAlias
 
-from listenctl.errors import ListenctlError, UsageError
-from listenctl.media.files.new_files import NewFile, create_new
-from listenctl.media.files.wav_recording import WavFile
-from listenctl.protocol.audio import AudioFormat
+Job: TypeAlias = Callable[[], object]
 
-MAX_WAITING = 64 * 1024 * 1024
-"""Bytes that may wait for a disk or a reader; what comes then is lost, and that is said."""
-PATIENCE = 5.0
+# How long low-priority jobs may delay the others, and how often they run while there are no others, in seconds.
+LOW_PRIORITY_TIME = 0.005
+LOW_PRIORITY_INTERVAL = 0.05
+
+logger = logging.getLogger(__name__)
 
 
-class AudioSaver:
+class BackgroundWriter:
     """
-    Keep audio in a file, or on a pipe.
-
-    Attributes:
-        error: why nothing more can be written; None while it can.
-        lost_bytes: bytes that weren't written.
+    Run jobs in order, in a thread of its own. A job that raises is logged, and the next one runs.
 
     Args:
-        on_broken: called once, in the writing thread, when nothing more can be written.
+        max_waiting_bytes: of data in jobs that have not run yet; see ``reserve_bytes``.
     """
 
-    def __init__(self, file: "WavFile | _Pipe", name: str, on_broken: Callable[[OSError], None]) -> None:
-        self.error: OSError | None = None
-        self.lost_bytes = 0
-        self._file = file
-        self._name = name
-        self._on_broken = on_broken
-        # Each is counted by one thread alone.
-        self._taken = self._written = 0
-        self._queue: SimpleQueue[bytes | threading.Event | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="saver", daemon=True)
+    def __init__(
+        self, thread_name: str, max_waiting_bytes: float = inf, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._max_waiting_bytes = max_waiting_bytes
+        self._clock = clock
+        # Each is changed by one thread only.
+        self._reserved_bytes = self._released_bytes = 0
+        self._queue: SimpleQueue[Sequence[Job] | None] = SimpleQueue()
+        self._low_priority: deque[Job] = deque()
+        self._raised = False
+        self._thread = threading.Thread(target=self._work, name=thread_name, daemon=True)
         self._thread.start()
 
-    @classmethod
-    def to_file(cls, path: Path, audio_format: AudioFormat, on_broken: Callable[[OSError], None]) -> "AudioSaver":
-        """
-        Save to a new WAV, which only we can read.
+    @property
+    def is_alive(self) -> bool:
+        """Whether jobs that are added will run."""
+        return self._thread.is_alive()
 
-        Raises:
-            UsageError: the file is there already, or can't be made.
-        """
-        try:
-            return cls(WavFile(NewFile(create_new(path), path), audio_format), str(path), on_broken)
-        except FileExistsError as exc:
-            raise UsageError(f"{path}: exists already; name a new file, or take that one away") from exc
-        except OSError as exc:
-            raise UsageError(f"{path}: can't be written: {exc.strerror}; name another file") from exc
+    def reserve_bytes(self, size: int) -> bool:
+        """Return whether data of this size may wait; if so, a job must call ``release_bytes`` when it is written."""
+        if self._reserved_bytes - self._released_bytes + size > self._max_waiting_bytes:
+            return False
+        self._reserved_bytes += size
+        return True
 
-    @classmethod
-    def to_pipe(cls, fd: int, on_broken: Callable[[OSError], None]) -> "AudioSaver":
-        """Write bare samples to a descriptor."""
-        return cls(_Pipe(fd), "stdout", on_broken)
+    def release_bytes(self, size: int) -> None:
+        """Count data as written; to be called by a job."""
+        self._released_bytes += size
 
-    def wait_until_written(self) -> None:
-        """Wait until what was given is written, but not for a reader that has stopped."""
-        written = threading.Event()
-        self._queue.put(written)
-        written.wait(PATIENCE)
+    def add_jobs(self, *jobs: Job) -> None:
+        """Run jobs after all that were added before."""
+        self._queue.put(jobs)
 
-    def write_audio(self, pcm: bytes) -> None:
-        """Write 16-bit samples when their turn comes."""
-        if self.error or self._taken - self._written > MAX_WAITING:
-            self.lost_bytes += len(pcm)
-            return
-        self._taken += len(pcm)
-        self._queue.put(pcm)
+    def add_low_priority_job(self, job: Job) -> None:
+        """Run a job when there are no others, or for a moment between others."""
+        self._low_priority.append(job)
 
-    def close(self) -> None:
-        """
-        Wait until everything is written, but not for a reader that has stopped.
+    def wait_until_done(self, limit: float) -> None:
+        """Wait until all jobs that were added have run, for at most ``limit`` seconds."""
+        done = threading.Event()
+        self.add_jobs(done.set)
+        done.wait(limit)
 
-        Raises:
-            ListenctlError: something is missing; a reader who left before wanted no more.
-        """
+    def raise_low_priority(self) -> None:
+        """Run low-priority jobs before all others from now on."""
+        self._raised = True
+
+    def close(self, limit: float | None = None) -> bool:
+        """Run all jobs and end the thread; return whether it ended within ``limit`` seconds."""
         self._queue.put(None)
-        self._thread.join(PATIENCE)
-        if isinstance(self.error, BrokenPipeError):
-            return
-        if self.error:
-            raise ListenctlError(f"{self._name}: the end of the sound is missing: {self.error.strerror}")
-        if self.lost_bytes or self._thread.is_alive():
-            raise ListenctlError(f"{self._name}: sound is missing because it wasn't taken in time")
+        self._thread.join(limit)
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
+        while (jobs := self._next_jobs()) is not None:
+            for job in jobs:
+                run_job(job)
+            until = inf if self._raised else self._clock() + LOW_PRIORITY_TIME
+            while self._low_priority and self._clock() < until:
+                run_job(self._low_priority.popleft())
+
+    def _next_jobs(self) -> Sequence[Job] | None:
         try:
-            while (given := self._queue.get()) is not None:
-                if isinstance(given, threading.Event):
-                    given.set()
-                    continue
-                self._file.append_audio(given)
-                self._written += len(given)
-        except OSError as exc:
-            # Audio behind a hole would be at the wrong time.
-            self.error = exc
-            self._on_broken(exc)
-        with suppress(OSError):
-            self._file.close()
+            return self._queue.get(timeout=LOW_PRIORITY_INTERVAL if self._low_priority else None)
+        except Empty:
+            return ()
 
 
-class _Pipe:
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+class LoopMailbox:
+    """Pass jobs from threads to the event loop; one wake-up serves all jobs that are waiting."""
 
-    def append_audio(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._jobs: deque[Job] = deque()
+        self._woken = False
 
-    def close(self) -> None:
-        """Leave it open; it is not ours."""
+    def add_job(self, job: Job) -> None:
+        """Run a job on the event loop, after those that were added before."""
+        self._jobs.append(job)
+        if not self._woken:
+            self._woken = True
+            with suppress(RuntimeError):  # The loop is closed after a second signal.
+                self._loop.call_soon_threadsafe(self._work)
+
+    def _work(self) -> None:
+        self._woken = False
+        while self._jobs:
+            run_job(self._jobs.popleft())
+
+
+def run_job(job: Job) -> None:
+    """Run a job; log what it raises, so that one file's failure doesn't end the thread that all others need."""
+    try:
+        job()
+    except Exception:
+        logger.exception("a background job failed unexpectedly")

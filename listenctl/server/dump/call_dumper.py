@@ -5,20 +5,18 @@ The loop cuts what passes into frames; one writer thread makes lines of them and
 """
 
 import asyncio
-import logging
 import os
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 
 from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.errors import UsageError
 from listenctl.events import DumpFailedEvent, DumpSavedEvent, EventFields
+from listenctl.media.files.background_writer import BackgroundWriter, Job, LoopMailbox
 from listenctl.media.files.new_files import make_private_folder
 from listenctl.media.files.recording_names import clean_for_file_name
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
@@ -26,10 +24,7 @@ from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.dump.dump_file import DumpFile, Item, Tell
-from listenctl.server.recording.call_recorder import Mailbox
 from listenctl.server.server import ListenServer
-
-logger = logging.getLogger(__name__)
 
 # How long a frame waits before it is handed to the writer, in seconds: what a crash costs.
 WRITE_EVERY = 0.5
@@ -38,8 +33,6 @@ MAX_WAITING_BYTES = 256 * 1024 * 1024
 # What may wait for the call's id: more than a session holds before it takes the metadata for missing.
 MAX_HELD_BYTES = 16 * 1024 * 1024
 FRAME_OVERHEAD = 300
-
-Job = Callable[[], None]
 
 
 def check_folder(folder: Path) -> None:
@@ -82,14 +75,10 @@ class CallDumper:
         self._folder = folder
         self._server = server
         self._loop = asyncio.get_running_loop()
-        self._results = Mailbox(self._loop)
+        self._results = LoopMailbox(self._loop)
         self._waiting: dict[CallDump, None] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._handed_bytes = 0
-        self._written_bytes = 0
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="dumper", daemon=True)
-        self._thread.start()
+        self._writer = BackgroundWriter("dumper", MAX_WAITING_BYTES)
 
     def new_tap(self) -> "CallDump":
         """Begin to dump a call whose handshake has just been done."""
@@ -98,14 +87,12 @@ class CallDumper:
     async def finish(self) -> None:
         """Wait until all that waits is written, and end the thread."""
         self._hand_over()
-        self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._writer.close)
 
     def await_write(self, dump: "CallDump", size: int) -> bool:
         """Let ``dump`` be written soon; False when the disk is too far behind."""
-        if self._handed_bytes - self._written_bytes + size > MAX_WAITING_BYTES:
+        if not self._writer.reserve_bytes(size):
             return False
-        self._handed_bytes += size
         self._waiting[dump] = None
         if self._timer is None:
             self._timer = self._loop.call_later(WRITE_EVERY, self._hand_over)
@@ -129,12 +116,11 @@ class CallDumper:
         """Hand the writer what has come together of a call."""
         self._waiting.pop(dump, None)
         size, job = dump.take()
-        self._queue.put(job)
-        self._queue.put(partial(self._count_written, size))
+        self._writer.add_jobs(job, partial(self._writer.release_bytes, size))
 
     def add_job(self, job: Job) -> None:
         """Have ``job`` done by the writer after all that was handed over."""
-        self._queue.put(job)
+        self._writer.add_jobs(job)
 
     def _hand_over(self) -> None:
         self._timer = None
@@ -144,7 +130,7 @@ class CallDumper:
             self._timer = self._loop.call_later(WRITE_EVERY, self._hand_over)
 
     def _teller(self, header: DumpHeader) -> Tell:
-        return lambda event: self._results.put(partial(self._report, header, event))
+        return lambda event: self._results.add_job(partial(self._report, header, event))
 
     def _report(self, header: DumpHeader, event: EventFields) -> None:
         match event:
@@ -153,19 +139,6 @@ class CallDumper:
             case DumpSavedEvent(lost_frames=lost):
                 self.lost_frames |= lost > 0
         self._server.reporter.emit(event, call=header.call, call_sid=header.call_sid)
-
-    # From here on, all runs in the writer thread.
-
-    def _work(self) -> None:
-        while (job := self._queue.get()) is not None:
-            try:
-                job()
-            except Exception:
-                # One dump's bad luck must not end the thread that all the others need.
-                logger.exception("a dump failed in an unforeseen way")
-
-    def _count_written(self, size: int) -> None:
-        self._written_bytes += size
 
 
 class CallDump:

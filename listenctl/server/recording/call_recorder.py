@@ -6,36 +6,22 @@ What follows the end of a call (sync, other formats) is done by a few workers mo
 """
 
 import asyncio
-import logging
-import threading
-import time
-from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
-from math import inf
-from queue import Empty, SimpleQueue
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, Reporter
+from listenctl.media.files.background_writer import BackgroundWriter, Job, LoopMailbox, run_job
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.recording.recording_writer import Piece, RecordingWriter, RecordSettings, Tell
-
-logger = logging.getLogger(__name__)
 
 # Audio that comes in small pieces is written when this much has come together, in seconds.
 WRITE_EVERY = 0.25
 # What may wait for a slow disk, for all calls together; what is beyond that is lost and reported.
 MAX_WAITING_BYTES = 256 * 1024 * 1024
 FINISHERS = 2
-# How much of the writer's time goes into what can wait, in seconds, and how often when there is no audio to write.
-SPARE_TIME = 0.005
-SPARE_EVERY = 0.05
-
-Job: TypeAlias = Callable[[], None]
 
 
 class CallRecording(Protocol):
@@ -76,28 +62,6 @@ class CallRecorder(Protocol):
         """Wait until every recording is finished."""
 
 
-class Mailbox:
-    """Jobs that threads leave for the event loop; one wake-up serves all that have come together."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._jobs: deque[Job] = deque()
-        self._woken = False
-
-    def put(self, job: Job) -> None:
-        """Have ``job`` done on the loop, after those that were put before."""
-        self._jobs.append(job)
-        if not self._woken:
-            self._woken = True
-            with suppress(RuntimeError):  # The loop has ended, at the second signal.
-                self._loop.call_soon_threadsafe(self._work)
-
-    def _work(self) -> None:
-        self._woken = False
-        while self._jobs:
-            _do(self._jobs.popleft())
-
-
 class FileRecorder:
     """Record every call to files of its own."""
 
@@ -107,19 +71,13 @@ class FileRecorder:
         self.recorded_seconds = 0.0
         self._settings = settings
         self._reporter = reporter
-        self._results = Mailbox(asyncio.get_running_loop())
+        self._results = LoopMailbox(asyncio.get_running_loop())
         self._unfinished = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._waiting: dict[FileRecording, None] = {}
         self._jobs: list[Job] = []
-        self._handed_bytes = 0
-        self._written_bytes = 0
-        self._queue: SimpleQueue[list[Job] | None] = SimpleQueue()
-        self._spare: deque[Job] = deque()
-        self._hurries = False
-        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
-        self._thread.start()
+        self._writer = BackgroundWriter("writer", MAX_WAITING_BYTES)
         self._finishers = ThreadPoolExecutor(max_workers=FINISHERS, thread_name_prefix="finisher")
 
     def start(self, log: LiveCallLog) -> "FileRecording":
@@ -127,7 +85,9 @@ class FileRecorder:
         self._unfinished += 1
         self._idle.clear()
         return FileRecording(
-            self, RecordingWriter(self._settings, log, self._teller(log), self._spare.append), log.audio_format
+            self,
+            RecordingWriter(self._settings, log, self._teller(log), self._writer.add_low_priority_job),
+            log.audio_format,
         )
 
     def flush(self, now: float) -> None:
@@ -135,24 +95,22 @@ class FileRecorder:
         for recording in [waiting for waiting in self._waiting if waiting.is_due(now)]:
             self._take(recording)
         if self._jobs:
-            self._queue.put(self._jobs)
+            self._writer.add_jobs(*self._jobs)
             self._jobs = []
 
     async def finish(self) -> None:
         """Wait until every recording is finished, and end the threads."""
         self.flush(float("inf"))
-        self._hurries = True
+        self._writer.raise_low_priority()
         await self._idle.wait()
-        self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._writer.close)
         self._finishers.shutdown()
 
     def await_write(self, recording: "FileRecording", size: int) -> bool:
         """Let ``recording`` be written at one of the next flushes; False when the disk is too far behind."""
-        if self._handed_bytes - self._written_bytes > MAX_WAITING_BYTES:
+        if not self._writer.reserve_bytes(size):
             self.lost_audio = True
             return False
-        self._handed_bytes += size
         self._waiting[recording] = None
         return True
 
@@ -174,10 +132,10 @@ class FileRecorder:
         del self._waiting[recording]
         size, write = recording.take()
         self._jobs.append(write)
-        self._jobs.append(partial(self._count_written, size))
+        self._jobs.append(partial(self._writer.release_bytes, size))
 
     def _teller(self, log: LiveCallLog) -> Tell:
-        return lambda event: self._results.put(partial(self._report, log, event))
+        return lambda event: self._results.add_job(partial(self._report, log, event))
 
     def _report(self, log: LiveCallLog, event: EventFields) -> None:
         match event:
@@ -197,47 +155,17 @@ class FileRecorder:
         if not self._unfinished:
             self._idle.set()
 
-    # From here on, all runs in the writer thread, or in one that it hands on to.
-
-    def _work(self) -> None:
-        while (jobs := self._next()) is not None:
-            for job in jobs:
-                _do(job)
-            self._work_in_spare_time()
-
-    def _next(self) -> list[Job] | None:
-        """Return the next batch; an empty one when none comes while there is something else to do."""
-        try:
-            return self._queue.get(timeout=SPARE_EVERY if self._spare else None)
-        except Empty:
-            return []
-
-    def _work_in_spare_time(self) -> None:
-        """Do what can wait, but never for long: a thousand calls that end must not keep the others from the disk."""
-        until = inf if self._hurries else time.monotonic() + SPARE_TIME
-        while self._spare and time.monotonic() < until:
-            _do(self._spare.popleft())
-
-    def _count_written(self, size: int) -> None:
-        self._written_bytes += size
+    # The rest runs in the writer thread, or in a finisher.
 
     def _end(self, track: RecordingWriter) -> None:
         if track.takes_time:
             self._finishers.submit(self._finish_track, track)
         else:
-            self._spare.append(partial(self._finish_track, track))
+            self._writer.add_low_priority_job(partial(self._finish_track, track))
 
     def _finish_track(self, track: RecordingWriter) -> None:
-        _do(track.finish)
-        self._results.put(self._note_end)
-
-
-def _do(job: Job) -> None:
-    try:
-        job()
-    except Exception:
-        # One recording's bad luck must not end the thread that all the others need.
-        logger.exception("a recording failed in an unforeseen way")
+        run_job(track.finish)
+        self._results.add_job(self._note_end)
 
 
 class FileRecording:

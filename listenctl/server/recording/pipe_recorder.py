@@ -1,14 +1,12 @@
 """Record one call onto a pipe: its audio as it comes, as WAV or as bare samples."""
 
 import asyncio
-import os
-import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import SimpleQueue
 
 from listenctl.events import RecordingFailedEvent, RecordingSavedEvent, Reporter
 from listenctl.media.channel_layout import ChannelMap
+from listenctl.media.files.audio_writer import AudioWriter
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
@@ -34,16 +32,10 @@ class PipeRecorder:
         self.settings = settings
         self.on_broken: Callable[[], None] = lambda: None
         self._reporter = reporter
-        self._fd = fd
         self._loop = asyncio.get_running_loop()
         self._log: LiveCallLog | None = None
-        self._handed_bytes = 0
-        self._written_bytes = 0
-        self._dropped_bytes = 0
         self._broken = False
-        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
-        self._thread.start()
+        self._writer = AudioWriter.to_pipe(fd, self._break_soon, MAX_WAITING_BYTES)
 
     def start(self, log: LiveCallLog) -> "PipeRecording":
         """Begin to write the call."""
@@ -55,19 +47,14 @@ class PipeRecorder:
 
     async def finish(self) -> None:
         """Wait until everything is written."""
-        self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._writer.end, None)
         if self._log is not None and not self._broken:
             self._report_saved(self._log)
 
     def put(self, data: bytes) -> None:
         """Write ``data`` when its turn comes; what a reader too slow leaves unread is lost."""
-        if self._broken or self._handed_bytes - self._written_bytes > MAX_WAITING_BYTES:
-            self._dropped_bytes += len(data)
+        if not self._writer.write_audio(data) and self._writer.error is None:
             self._fail("the reader of the pipe is too slow")
-            return
-        self._handed_bytes += len(data)
-        self._queue.put(data)
 
     def _report_saved(self, log: LiveCallLog) -> None:
         samples = log.samples
@@ -78,9 +65,9 @@ class PipeRecorder:
             format=self.settings.destination.kind,
             samples=samples,
             seconds=round(log.audio_format.duration(samples), 3),
-            bytes=self._written_bytes,
+            bytes=self._writer.written_bytes,
             lost_samples=log.lost_samples,
-            unrecorded_samples=self._dropped_bytes // log.audio_format.frame_bytes,
+            unrecorded_samples=self._writer.lost_bytes // log.audio_format.frame_bytes,
             complete=not log.lost_samples and not self.lost_audio,
             warnings=[],
         )
@@ -97,21 +84,9 @@ class PipeRecorder:
         self._fail(reason)
         self.on_broken()
 
-    def _work(self) -> None:
-        while (data := self._queue.get()) is not None:
-            try:
-                self._write(data)
-            except OSError as exc:
-                reason = exc.strerror or str(exc)
-                with suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._break, reason)
-                return
-
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
-        self._written_bytes += len(data)
+    def _break_soon(self, exc: OSError) -> None:
+        with suppress(RuntimeError):  # The loop is closed after a second signal.
+            self._loop.call_soon_threadsafe(self._break, exc.strerror or str(exc))
 
 
 class PipeRecording:

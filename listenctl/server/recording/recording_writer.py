@@ -17,6 +17,7 @@ from typing import TypeAlias
 from listenctl.errors import ListenctlError
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, WarningEvent
 from listenctl.media.channel_layout import ChannelLayout
+from listenctl.media.files.background_writer import Job
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.new_files import NewFile, create_numbered
 from listenctl.media.files.recording_names import RecordingDestination
@@ -35,8 +36,8 @@ INTERIM_AFTER = 10.0
 Piece: TypeAlias = tuple[int, bytes]
 """Where in the call audio belongs, and the audio."""
 
-Later = Callable[[Callable[[], None]], None]
-"""Has something done in the writer thread, when there is no audio to write."""
+AddJob = Callable[[Job], None]
+"""Runs a job in the writer thread, when there is no audio to write."""
 
 Tell = Callable[[EventFields], None]
 """Takes an event of the recording, in any thread."""
@@ -60,7 +61,7 @@ class RecordingWriter:
         log: of the call; the sidecar is made from it, so at the end it must be complete.
     """
 
-    def __init__(self, settings: RecordSettings, log: LiveCallLog, tell: Tell, later: Later) -> None:
+    def __init__(self, settings: RecordSettings, log: LiveCallLog, tell: Tell, later: AddJob) -> None:
         self._settings = settings
         self._log = log
         self._tell = tell

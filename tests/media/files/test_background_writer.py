@@ -1,129 +1,101 @@
-"""Keeping what is heard."""
+"""Jobs run in order, in a thread, whatever one of them does."""
 
-import errno
-import os
+import asyncio
 import threading
-from pathlib import Path
+from functools import partial
 
 import pytest
-import soundfile
 
-from listenctl.errors import ListenctlError, UsageError
-from listenctl.media.files.background_writer import MAX_WAITING, AudioSaver
-from listenctl.protocol.audio import AudioFormat
-from tests.helpers.server import mode_of
-
-STEREO = AudioFormat(8000, 2)
-PCM = bytes(range(200)) * 4
+from listenctl.media.files.background_writer import LOW_PRIORITY_TIME, BackgroundWriter, LoopMailbox
 
 
-def unexpected(problem: OSError) -> None:
-    raise AssertionError(problem)
+def fail() -> None:
+    raise RuntimeError("bad luck")
 
 
-def test_a_file_is_a_wav_for_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "kept.wav"
-    saver = AudioSaver.to_file(path, STEREO, unexpected)
+def test_jobs_run_in_order_and_one_that_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    writer, ran = BackgroundWriter("test"), list[int]()
 
-    saver.write_audio(PCM)
-    saver.write_audio(PCM)
-    saver.close()
+    writer.add_jobs(partial(ran.append, 1), fail, partial(ran.append, 2))
+    writer.add_jobs(partial(ran.append, 3))
 
-    samples, rate = soundfile.read(path, dtype="int16")
-    assert (rate, samples.tobytes()) == (8000, PCM + PCM)
-    assert mode_of(path) == 0o600
-
-
-def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "kept.wav"
-    path.write_text("mine")
-
-    with pytest.raises(UsageError, match=r"kept.wav: exists already"):
-        AudioSaver.to_file(path, STEREO, unexpected)
-    assert path.read_text() == "mine"
+    assert writer.close()
+    assert ran == [1, 2, 3]
+    assert "a background job failed unexpectedly" in caplog.text
+    assert not writer.is_alive
 
 
-def test_a_folder_that_isnt_there_is_wrong_usage(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="can't be written: No such file"):
-        AudioSaver.to_file(tmp_path / "missing" / "kept.wav", STEREO, unexpected)
+def test_what_may_wait_is_bounded_until_it_is_written() -> None:
+    writer = BackgroundWriter("test", max_waiting_bytes=100)
+
+    assert writer.reserve_bytes(60)
+    assert not writer.reserve_bytes(41)
+    assert writer.reserve_bytes(40)
+    writer.add_jobs(partial(writer.release_bytes, 60))
+    writer.wait_until_done(30)
+    assert writer.reserve_bytes(60)
+    writer.close()
 
 
-def test_a_pipe_gets_the_samples_and_stays_open() -> None:
-    reading, writing = os.pipe()
-    saver = AudioSaver.to_pipe(writing, unexpected)
+def test_low_priority_jobs_run_while_there_are_no_others() -> None:
+    writer, ran = BackgroundWriter("test"), threading.Event()
 
-    saver.write_audio(PCM)
-    saver.close()
-    os.write(writing, b"!")
+    writer.add_low_priority_job(ran.set)
+    writer.add_jobs()
 
-    assert os.read(reading, 10_000) == PCM + b"!"
-    os.close(reading)
-    os.close(writing)
+    assert ran.wait(30)
+    writer.close()
 
 
-def test_a_reader_who_leaves_is_told_of_and_is_no_error() -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    told, problems = threading.Event(), list[OSError]()
+@pytest.mark.parametrize(("raised", "order"), [(False, "lhlh"), (True, "llhh")])
+def test_low_priority_jobs_give_way_unless_they_are_raised(raised: bool, order: str) -> None:
+    now, ran, ready = 0.0, list[str](), threading.Event()
 
-    def tell(problem: OSError) -> None:
-        problems.append(problem)
-        told.set()
+    def run_low() -> None:
+        nonlocal now
+        now += LOW_PRIORITY_TIME
+        ran.append("l")
 
-    saver = AudioSaver.to_pipe(writing, tell)
-    saver.write_audio(PCM)
-    assert told.wait(5)
-    saver.write_audio(PCM)
-    saver.close()
+    writer = BackgroundWriter("test", clock=lambda: now)
+    if raised:
+        writer.raise_low_priority()
+    writer.add_jobs(partial(ready.wait, 30))
+    writer.add_jobs(partial(ran.append, "h"))
+    writer.add_jobs(partial(ran.append, "h"))
+    writer.add_low_priority_job(run_low)
+    writer.add_low_priority_job(run_low)
+    ready.set()
+    writer.close()
 
-    assert [problem.errno for problem in problems] == [errno.EPIPE]
-    os.close(writing)
-
-
-def test_a_disk_that_is_full_is_an_error_in_the_end() -> None:
-    fd = os.open("/dev/full", os.O_WRONLY)
-    told = threading.Event()
-    saver = AudioSaver.to_pipe(fd, lambda _: told.set())
-
-    saver.write_audio(PCM)
-    assert told.wait(5)
-
-    with pytest.raises(ListenctlError, match="stdout: the end of the sound is missing: No space left"):
-        saver.close()
-    os.close(fd)
+    assert "".join(ran) == order
 
 
-def test_catching_up_waits_until_all_is_written_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    reading, writing = os.pipe()
-    saver = AudioSaver.to_pipe(writing, lambda _: None)
+def test_a_job_that_hangs_is_not_waited_for() -> None:
+    writer, release = BackgroundWriter("test"), threading.Event()
+    writer.add_jobs(partial(release.wait, 30))
 
-    saver.write_audio(PCM)
-    saver.wait_until_written()
+    assert not writer.close(limit=0)
+    assert writer.is_alive
 
-    os.set_blocking(reading, False)
-    assert os.read(reading, 10_000) == PCM
-
-    monkeypatch.setattr("listenctl.media.files.background_writer.PATIENCE", 0.05)
-    saver.write_audio(bytes(1 << 20))
-    saver.wait_until_written()
-    os.close(reading)
-    saver._thread.join(5)
-    assert saver.error
-    os.close(writing)
+    release.set()
+    assert writer.close(limit=30)
 
 
-def test_what_a_slow_reader_leaves_is_bounded_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("listenctl.media.files.background_writer.PATIENCE", 0.05)
-    reading, writing = os.pipe()
-    saver = AudioSaver.to_pipe(writing, lambda _: None)
+async def test_threads_leave_jobs_for_the_event_loop(caplog: pytest.LogCaptureFixture) -> None:
+    mailbox, ran, done = LoopMailbox(asyncio.get_running_loop()), list[int](), asyncio.Event()
+    writer = BackgroundWriter("test")
 
-    for _ in range(MAX_WAITING // (1 << 20) + 3):
-        saver.write_audio(bytes(1 << 20))
+    writer.add_jobs(*(partial(mailbox.add_job, job) for job in (partial(ran.append, 1), fail, done.set)))
+    async with asyncio.timeout(30):
+        await done.wait()
+    writer.close()
 
-    assert saver.lost_bytes > 0
-    with pytest.raises(ListenctlError, match="stdout: sound is missing because it wasn't taken in time"):
-        saver.close()
-    os.close(reading)
-    # The thread ends with its pipe.
-    saver._thread.join(5)
-    os.close(writing)
+    assert ran == [1]
+    assert "bad luck" in caplog.text
+
+
+def test_a_loop_that_is_closed_takes_no_more_jobs() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+
+    LoopMailbox(loop).add_job(fail)

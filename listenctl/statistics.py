@@ -40,6 +40,13 @@ def summarize(values: Iterable[float]) -> Summary | None:
     return Summary(count, ordered[0], sum(ordered) / count, p50, p95, p99, ordered[-1])
 
 
+def median(values: Iterable[float]) -> float:
+    """Return the median; importing the standard library's ``statistics`` takes longer than reading a small capture."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
 class Histogram:
     """
     Count durations in seconds in bounded memory.

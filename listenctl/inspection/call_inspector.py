@@ -1,8 +1,8 @@
 """
-Inspect one call: fold its frames into what they mean, hand that to those whose concern it is, and report.
+Inspect one call: fold its frames into events, pass them to checks and observers, and make the report.
 
-Nearly every frame is audio from jambonz that is in time. Of those that come as a run all are taken at once, which takes
-a quarter of the time; the first that means anything else is looked at by itself.
+Nearly every frame is audio from jambonz that arrives on time. A run of such frames is processed at once, which takes a
+quarter of the time; the first frame that is different is processed by itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +18,10 @@ from listenctl.inspection.message_checks.handshake_checks import check_handshake
 from listenctl.inspection.message_checks.jambonz_message_checks import JambonzMessageChecks
 from listenctl.inspection.message_checks.ping_and_close_checks import PingAndCloseChecks
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
-from listenctl.inspection.rule_catalogue import RULES, Culprit, Violation
-from listenctl.inspection.rule_violations import ViolationLog
+from listenctl.inspection.rule_catalogue import RULES
+from listenctl.inspection.rule_violations import Culprit, MessagePlace, Violation, ViolationLog
 from listenctl.inspection.settings import InspectionSettings
+from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import MAX_REPAIR, CallMetadata
 from listenctl.protocol.call_sharing.stream_rate import rate_in
 from listenctl.protocol.frames.websocket_messages import ControlFrame
@@ -41,13 +42,13 @@ from listenctl.protocol.listen_session import (
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 from listenctl.protocol.timeline import Timeline, TimelineEntry
 
-# What the session says for itself, and this says with more words or by other rules.
-_SAID_BETTER = {"first-frame", "no-metadata", "late-metadata"}
+# Violations that the session reports and a check of the first text reports in more detail.
+_REPORTED_BY_CHECKS = {"first-frame", "no-metadata", "late-metadata"}
 _LISTEN_FIELDS = {"sampleRate", "mixType", "callSid"}
 _JAMBONZ = Sender.JAMBONZ
 _BINARY = int(Opcode.BINARY)
-# A hundred times what jambonz sends at most; reports of many calls are kept.
-_MOST_METADATA = 1_000_000
+# A hundred times the maximum that jambonz sends; the reports of all calls stay in memory.
+_MAX_METADATA = 1_000_000
 
 
 class CallInspector:
@@ -55,8 +56,7 @@ class CallInspector:
     Inspect one session.
 
     Args:
-        observers: told of everything as it is known.
-        name: gives the call its id, from its callSid if it has one.
+        make_id: returns the id of the call for its callSid, if it has one.
     """
 
     def __init__(
@@ -65,189 +65,188 @@ class CallInspector:
         settings: InspectionSettings | None = None,
         observers: Sequence[CallObserver] = (),
         *,
-        name: Callable[[str | None], str] | None = None,
+        make_id: Callable[[str | None], str] = lambda call_sid: call_sid or "unknown-1",
     ) -> None:
-        self._name = name or _name_alone
         self.session = session
-        self._settings = settings = settings or InspectionSettings()
+        self._make_id = make_id
+        settings = settings or InspectionSettings()
         self._observers = observers
-        self._listen = ListenSession(started_at=0.0, default_format=settings.default_format)
+        self._listen = ListenSession(started_at=0.0, default_format=AudioFormat(8000, 1))
         self._timeline = Timeline(self._listen)
-        self._findings = ViolationLog(self._tell)
-        self._closing = PingAndCloseChecks(self._findings)
+        self._violations = ViolationLog(self._on_violation)
+        self._closing = PingAndCloseChecks(self._violations)
         self._closes = self._closing.closes
-        self._received = JambonzMessageChecks(self._findings, detect_dtmf=settings.detect_dtmf)
-        self._frames = FrameChecks(self._findings)
+        self._received = JambonzMessageChecks(self._violations, detect_dtmf=settings.detect_dtmf)
+        self._frames = FrameChecks(self._violations)
         stated = None if settings.stream_rate is None else CallMode(settings.stream_rate, "option", stated=True)
-        self._application = ApplicationMessageChecks(self._findings, settings, stated=stated, hear=self._hear)
+        self._application = ApplicationMessageChecks(
+            self._violations, settings, stated=stated, on_played_audio=self._on_played_audio
+        )
         self._metadata: CallMetadata | None = None
         self._handshake_checked = False
         self._last = 0.0
-        self._torn: set[Sender] = set()
+        self._incomplete_senders: set[Sender] = set()
         if session.started_midway or session.without_application:
             self._application.complete = False
         if session.started_midway:
-            self._application.lose(0.0, Sender.APPLICATION)
-            self._findings.add("capture-midway", 0.0, Culprit.CAPTURE, "the handshake isn't in the capture")
+            self._application.lose_frames(0.0, Sender.APPLICATION)
+            self._violations.add_violation(
+                "capture-midway", 0.0, Culprit.CAPTURE, "the handshake is not in the capture"
+            )
 
     @property
     def over(self) -> bool:
-        """Whether neither side can say anything more."""
+        """Whether neither side can send anything more."""
         return self._closing.over
 
-    def feed(self, event: CapturedFrame | CapturedAudio | FramesLost | SessionClosed) -> None:
-        """Take what happens next."""
+    def feed_event(self, event: CapturedFrame | CapturedAudio | FramesLost | SessionClosed) -> None:
+        """Take the next event of the session."""
         if isinstance(event, CapturedFrame):
-            self._see(event)
+            self._take_frame(event)
         elif isinstance(event, CapturedAudio):
-            self._see_audio(event)
+            self._take_audio_frames(event)
         elif isinstance(event, FramesLost):
-            self._lose(event)
+            self._lose_frames(event)
         else:
             at = self._last = max(self._last, event.at - self.session.began)
-            self._closing.end(at, event.sender, event.how)
+            self._closing.end_sender(at, event.sender, event.how)
 
-    def finish(self) -> CallReport:
-        """Settle everything, and report."""
+    def finish_call(self) -> CallReport:
+        """Finish all checks and return the report."""
         ended = self._closing.ended
-        # Where nobody knows when it ended, it lasted to the last that was said.
+        # If the end of the call is unknown, its duration is that up to the last event.
         for entry in self._timeline.end_call(ended):
-            self._take(entry.at, _JAMBONZ, entry.event)
+            self._take_event(entry.at, _JAMBONZ, entry.event)
         seconds = self._last if ended is None else ended
-        self._find_out_whether_it_listens()
+        self._detect_listen_call()
         self._check_handshake()
         close = self._closing.closes.get(_JAMBONZ)
-        self._application.finish(seconds, closed_at=close.at if close else None, whole=ended is not None)
-        heard = self.session.request is not None or self._application.spoke
-        self._closing.both_seen = heard and not self.session.without_application
-        self._closing.control_seen = not self.session.without_control and not self.session.unreadable
-        self._closing.finish(self._last)
+        self._application.finish_call(seconds, closed_at=close.at if close else None, whole=ended is not None)
+        captured = self.session.request is not None or self._application.has_messages
+        self._closing.both_captured = captured and not self.session.without_application
+        self._closing.control_captured = not self.session.without_control and not self.session.unreadable
+        self._closing.finish_call(self._last)
         report = self._report(seconds)
         for observer in self._observers:
-            observer.on_finished(self.session, report)
+            observer.on_call_finished(self.session, report)
         return report
 
-    def _see(self, event: CapturedFrame) -> None:
+    def _take_frame(self, event: CapturedFrame) -> None:
         at, session, sender, frame, packet = event
         timeline = self._timeline
         for entry in timeline.advance_to(at - session.began):
-            self._take(entry.at, _JAMBONZ, entry.event)
+            self._take_event(entry.at, _JAMBONZ, entry.event)
         at = self._last = timeline.time
-        self._findings.packet = packet
+        self._violations.packet = packet
         if not self._listen.started and session.started_midway and frame.opcode == _BINARY and sender is _JAMBONZ:
-            # The first text isn't to be waited for: it came before the capture.
-            self._take_all(at, sender, self._listen.start_with_defaults(at))
+            # Do not wait for the first text, which came before the capture.
+            self._take_events(at, sender, self._listen.start_with_defaults(at))
         if self._closes:
-            self._closing.frame(at, sender, frame.opcode)
+            self._closing.take_frame(at, sender, frame.opcode)
         if frame.opcode != _BINARY or not frame.fin:
-            self._frames.look(at, sender, frame)
+            self._frames.take_frame(at, sender, frame)
         events = timeline.read_frame(sender, frame)
         if len(events) != 1 or self._observers or type(audio := events[0]) is not AudioReceived:
-            self._take_all(at, sender, events)
+            self._take_events(at, sender, events)
             return
-        self._received.audio(at, audio.data)
+        self._received.take_audio(at, audio.data)
         self._application.tick(at)
 
-    def _see_audio(self, audio: CapturedAudio) -> None:
-        """Take what is as it should be all at once, and the rest frame by frame."""
+    def _take_audio_frames(self, audio: CapturedAudio) -> None:
+        """Process regular audio as a run, and the rest frame by frame."""
         times = [at - self.session.began for at in audio.times]
         done = 0
         while done < len(times):
             if taken := 0 if self._closes else self._timeline.take_audio_run(times[done:], audio.size):
-                self._findings.packet = audio.packets[done + taken - 1]
+                self._violations.packet = audio.packets[done + taken - 1]
                 data = audio.data[done * audio.size : (done + taken) * audio.size]
-                self._receive(times[done : done + taken], data)
+                self._take_audio_run(times[done : done + taken], data)
                 done += taken
             else:
-                self._see(audio.frame(done))
+                self._take_frame(audio.frame(done))
                 done += 1
 
-    def _receive(self, times: Sequence[float], data: bytes) -> None:
+    def _take_audio_run(self, times: Sequence[float], data: bytes) -> None:
         self._last = times[-1]
         samples = len(data) // self._listen.audio_format.frame_bytes
-        stretch = AudioRun(times, self._listen.position - samples, samples // len(times), data)
+        run = AudioRun(times, self._listen.position - samples, samples // len(times), data)
         for observer in self._observers:
-            observer.on_audio(self.session, stretch)
-        self._received.audio_run(times, data)
+            observer.on_audio_run(self.session, run)
+        self._received.take_audio_run(times, data)
         self._application.tick_all(times)
 
-    def _take_all(self, at: float, sender: Sender, events: Sequence[SessionEvent | ControlFrame]) -> None:
-        lost = self._frames.take_lost(sender)
+    def _take_events(self, at: float, sender: Sender, events: Sequence[SessionEvent | ControlFrame]) -> None:
+        lost = self._frames.is_message_lost(sender)
         glued = False
         for event in events:
             if isinstance(event, MessageReceived):
-                self._received.message(at, event.message, glued=glued)
+                self._received.take_message(at, event.message, glued=glued)
                 glued = True
             if lost and isinstance(event, AudioSent | CommandSent):
-                self._show(at, sender, event)
+                self._notify_entry(at, sender, event)
             else:
-                self._take(at, sender, event)
+                self._take_event(at, sender, event)
 
-    def _show(self, at: float, sender: Sender, event: SessionEvent | ControlFrame) -> None:
+    def _notify_entry(self, at: float, sender: Sender, event: SessionEvent | ControlFrame) -> None:
         for observer in self._observers:
             observer.on_entry(self.session, TimelineEntry(at, sender, event))
 
-    def _take(self, at: float, sender: Sender, event: SessionEvent | ControlFrame) -> None:
-        self._show(at, sender, event)
+    def _take_event(self, at: float, sender: Sender, event: SessionEvent | ControlFrame) -> None:
+        self._notify_entry(at, sender, event)
         match event:
             case AudioReceived():
-                self._received.audio(at, event.data)
+                self._received.take_audio(at, event.data)
                 self._application.tick(at)
             case AudioSent(data):
-                self._application.audio(at, data)
+                self._application.take_audio(at, data)
             case CommandSent(command=command):
-                self._application.command(at, command)
+                self._application.take_command(at, command)
             case MessageReceived(message=message):
-                self._application.answer(at, message)
+                self._application.take_answer(at, message)
             case CallStarted() | MetadataArrived():
-                self._start(at, event)
-            case _:
-                self._take_rare(at, sender, event)
-
-    def _take_rare(self, at: float, sender: Sender, event: SessionEvent | ControlFrame) -> None:
-        match event:
+                self._take_metadata(at, event)
             case GapFound(gap):
-                self._received.gap(at, gap)
+                self._received.take_gap(at, gap)
             case ControlFrame(frame):
-                self._closing.control(at, sender, frame)
+                self._closing.take_control_frame(at, sender, frame)
             case FlushRequested():
-                self._closing.announce_shutdown(at)
+                self._closing.take_shutdown(at)
             case ProtocolViolation():
-                self._violate(at, sender, event)
+                self._take_protocol_violation(at, sender, event)
 
-    def _start(self, at: float, event: CallStarted | MetadataArrived) -> None:
+    def _take_metadata(self, at: float, event: CallStarted | MetadataArrived) -> None:
         self._check_handshake()
         metadata = event.metadata
         self._metadata = (
-            metadata if len(metadata.raw) <= _MOST_METADATA else CallMetadata.parse(metadata.raw[:MAX_REPAIR])
+            metadata if len(metadata.raw) <= _MAX_METADATA else CallMetadata.parse(metadata.raw[:MAX_REPAIR])
         )
-        # A capture that begins within a call can't have the first text.
-        if metadata.raw or not (self.session.started_midway or _JAMBONZ in self._torn):
+        # A capture that begins within a call cannot contain the first text.
+        if metadata.raw or not (self.session.started_midway or _JAMBONZ in self._incomplete_senders):
             late = isinstance(event, MetadataArrived)
-            self._received.start(at, metadata, event.audio_format, late=late)
+            self._received.take_metadata(at, metadata, event.audio_format, late=late)
         else:
-            self._received.begin(event.audio_format)
-        self._application.learn(event.audio_format.sample_rate, rate_in(metadata.fields))
+            self._received.set_format(event.audio_format)
+        self._application.set_rates(event.audio_format.sample_rate, rate_in(metadata.fields))
 
-    def _violate(self, at: float, sender: Sender, violation: ProtocolViolation) -> None:
-        if violation.rule == "frame-order" and sender in self._torn:
-            return  # The first frame of the message is missing in the capture, or its last.
-        if violation.rule in RULES and violation.rule not in _SAID_BETTER:
-            self._findings.add(violation.rule, at, Culprit(sender), violation.detail)
+    def _take_protocol_violation(self, at: float, sender: Sender, violation: ProtocolViolation) -> None:
+        if violation.rule == "frame-order" and sender in self._incomplete_senders:
+            return  # The first or last frame of the message is missing from the capture.
+        if violation.rule in RULES and violation.rule not in _REPORTED_BY_CHECKS:
+            self._violations.add_violation(violation.rule, at, Culprit(sender), violation.detail)
 
-    def _lose(self, lost: FramesLost) -> None:
+    def _lose_frames(self, lost: FramesLost) -> None:
         at = self._last = max(self._last, lost.at - self.session.began)
-        self._findings.packet = None
+        self._violations.packet = None
         if lost.sender is _JAMBONZ:
             self._listen.ledger.add_uncaptured(self._received.samples_in(lost))
-        self._received.lose(at, lost)
-        self._torn.add(lost.sender)
-        self._application.lose(at, lost.sender)
-        self._closing.lose(at, lost.sender)
+        self._received.lose_frames(at, lost)
+        self._incomplete_senders.add(lost.sender)
+        self._application.lose_frames(at, lost.sender)
+        self._closing.lose_frames(at, lost.sender)
         for observer in self._observers:
-            observer.on_lost(self.session, at, lost)
+            observer.on_frames_lost(self.session, at, lost)
 
-    def _find_out_whether_it_listens(self) -> None:
+    def _detect_listen_call(self) -> None:
         session, metadata = self.session, self._metadata
         if session.is_listen is None and (
             session.subprotocol in SUBPROTOCOLS or (metadata is not None and _LISTEN_FIELDS & metadata.fields.keys())
@@ -255,21 +254,21 @@ class CallInspector:
             session.is_listen = True
 
     def _check_handshake(self) -> None:
-        """Look at the handshake, once; it is all there as soon as anything follows it."""
+        """Check the handshake once; it is complete when anything follows it."""
         if not self._handshake_checked:
             self._handshake_checked = True
-            for rule, sender, detail in check_handshake(self.session):
-                self._findings.first(rule, sender, detail)
+            for rule, culprit, detail in check_handshake(self.session):
+                self._violations.add_violation_at(rule, MessagePlace(0.0), culprit, detail)
 
     def _report(self, seconds: float) -> CallReport:
         received, application = self._received, self._application
-        drift = received.finish()
+        drift = received.finish_call()
         if self.session.unreadable:
-            received.completeness.unknown = "what can't be decrypted isn't known"
+            received.completeness.unknown = "TLS sessions without secrets can't be checked"
         listens = self.session.is_listen is not False
         marks, clips = application.marks, application.clips
         return CallReport(
-            call=self._name(self._metadata.call_sid if self._metadata else None),
+            call=self._make_id(self._metadata.call_sid if self._metadata else None),
             session=self.session,
             seconds=seconds,
             metadata=self._metadata,
@@ -284,25 +283,21 @@ class CallInspector:
             clips=clips.records,
             mode=application.mode,
             stream=application.describe_stream(),
-            commands=dict(application.kinds),
+            commands=dict(application.commands),
             texts=dict(received.texts),
             pings=self._closing.describe_pings(),
-            close=self._closing.describe(),
-            # The rules are those of the listen protocol.
-            violations=self._findings.in_order() if listens else [],
-            counts=dict(self._findings.counts) if listens else {},
+            close=self._closing.describe_close(),
+            # Other WebSockets follow other rules.
+            violations=self._violations.sorted_violations() if listens else [],
+            counts=dict(self._violations.counts) if listens else {},
             over_listed=received.over_listed + marks.over_listed + clips.over_listed,
         )
 
-    def _tell(self, violation: Violation) -> None:
+    def _on_violation(self, violation: Violation) -> None:
         if self.session.is_listen is not False:
             for observer in self._observers:
                 observer.on_violation(self.session, violation)
 
-    def _hear(self, at: float, sample_rate: int, samples: bytes) -> None:
+    def _on_played_audio(self, at: float, sample_rate: int, samples: bytes) -> None:
         for observer in self._observers:
-            observer.on_audio_out(self.session, at, sample_rate, samples)
-
-
-def _name_alone(call_sid: str | None) -> str:
-    return call_sid or "unknown-1"
+            observer.on_played_audio(self.session, at, sample_rate, samples)

@@ -1,29 +1,27 @@
-"""Who looks on while calls are inspected: a timeline, an extraction, a plot."""
+"""The interface of everything that follows a call while it is inspected: timeline, sound checks, extraction, plot."""
 
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from listenctl.capture.capture_events import CapturedSession, FramesLost
-from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.rule_catalogue import Violation
 from listenctl.protocol.listen_session import AudioReceived, Sender
 from listenctl.protocol.timeline import TimelineEntry
 
 if TYPE_CHECKING:
     from listenctl.inspection.call_report import CallReport
+    from listenctl.inspection.rule_violations import Violation
 
 
 @dataclass(frozen=True, slots=True)
 class AudioRun:
     """
-    Several messages from jambonz of equal size, each whole sample frames.
+    Consecutive binary messages from jambonz of equal size, each of whole sample frames.
 
     Attributes:
-        times: when each came.
+        times: arrival time of each message.
         position: samples per channel before the first.
-        samples: per channel in each.
+        samples: per channel in each message.
     """
 
     times: Sequence[float]
@@ -31,84 +29,40 @@ class AudioRun:
     samples: int
     data: bytes
 
-    def entries(self) -> Iterator[TimelineEntry]:
-        """Return each as an entry."""
+    def messages(self) -> Iterator[tuple[float, int, bytes]]:
+        """Yield the time, position and data of each message."""
         size = len(self.data) // len(self.times)
         for number, at in enumerate(self.times):
-            data = self.data[number * size : (number + 1) * size]
-            yield TimelineEntry(at, Sender.JAMBONZ, AudioReceived(self.position + number * self.samples, data))
+            yield at, self.position + number * self.samples, self.data[number * size : (number + 1) * size]
 
 
 class CallObserver:
     """
-    Look on; what isn't overridden isn't looked at.
+    Base class of observers; every method may be overridden and does nothing by default.
 
-    Times are seconds since the session began. Entries and audio come in order of their time, violations when they are
-    known, which may be later than they happened.
+    Times are seconds since the session began. Entries and audio come in order of time, violations when they are found,
+    which may be later than they happened.
     """
 
-    def on_opened(self, session: CapturedSession) -> None:
+    def on_session_opened(self, session: CapturedSession) -> None:
         """Take a session that begins."""
 
     def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
-        """Take anything that either side said, audio included."""
+        """Take any event of either side, including audio."""
 
-    def on_audio(self, session: CapturedSession, audio: AudioRun) -> None:
-        """Take messages of audio from jambonz in a row; whoever looks at entries gets them one by one."""
-        for entry in audio.entries():
-            self.on_entry(session, entry)
+    def on_audio_run(self, session: CapturedSession, audio: AudioRun) -> None:
+        """Take several audio messages from jambonz; by default each is passed to `on_entry`."""
+        for at, position, data in audio.messages():
+            self.on_entry(session, TimelineEntry(at, Sender.JAMBONZ, AudioReceived(position, data)))
 
-    def on_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:
-        """Take frames that are missing in the capture."""
+    def on_frames_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:
+        """Take frames that are missing from the capture."""
 
-    def on_audio_out(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
-        """Take what the caller hears from ``at`` on of what the application sent, 16 bits; else it hears silence."""
+    def on_played_audio(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
+        """Take 16-bit audio of the application that the caller hears from ``at`` on; otherwise there is silence."""
 
-    def on_violation(self, session: CapturedSession, violation: Violation) -> None:
-        """Take a rule that was broken."""
+    def on_violation(self, session: CapturedSession, violation: "Violation") -> None:
+        """Take a violation of a rule."""
 
-    def on_finished(self, session: CapturedSession, report: "CallReport") -> None:
+    def on_call_finished(self, session: CapturedSession, report: "CallReport") -> None:
         """Take the report of a session that has ended."""
-
-
-class ChosenCallsObserver(CallObserver):
-    """Hand on to another observer what is about sessions with these numbers."""
-
-    def __init__(self, observer: CallObserver, numbers: AbstractSet[int]) -> None:
-        self._observer = observer
-        self._numbers = numbers
-
-    def on_opened(self, session: CapturedSession) -> None:
-        """Hand on a session that begins."""
-        if session.number in self._numbers:
-            self._observer.on_opened(session)
-
-    def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
-        """Hand on what was said."""
-        if session.number in self._numbers:
-            self._observer.on_entry(session, entry)
-
-    def on_audio(self, session: CapturedSession, audio: AudioRun) -> None:
-        """Hand on audio."""
-        if session.number in self._numbers:
-            self._observer.on_audio(session, audio)
-
-    def on_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:
-        """Hand on what is missing."""
-        if session.number in self._numbers:
-            self._observer.on_lost(session, at, lost)
-
-    def on_audio_out(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
-        """Hand on what the caller hears."""
-        if session.number in self._numbers:
-            self._observer.on_audio_out(session, at, sample_rate, samples)
-
-    def on_violation(self, session: CapturedSession, violation: Violation) -> None:
-        """Hand on a rule that was broken."""
-        if session.number in self._numbers:
-            self._observer.on_violation(session, violation)
-
-    def on_finished(self, session: CapturedSession, report: CallReport) -> None:
-        """Hand on the report of a session that has ended."""
-        if session.number in self._numbers:
-            self._observer.on_finished(session, report)

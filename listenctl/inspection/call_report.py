@@ -1,112 +1,40 @@
-"""The report of one call, as an object and as JSON (`listenctl-inspect(5)`)."""
+"""The report of one inspected call: an object, its JSON and its row of the table (`listenctl-inspect(5)`)."""
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.events import Report, describe_gap, timestamp
 from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift, spread_as_json
 from listenctl.inspection.message_checks.handshake_checks import describe_handshake
-from listenctl.inspection.message_checks.mark_and_clip_records import MAX_RECORDS, ClipRecord, MarkRecord
+from listenctl.inspection.message_checks.jambonz_message_checks import AudioCounts, Completeness, DtmfRecord
+from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
-from listenctl.inspection.rule_catalogue import Severity, Violation, in_order
+from listenctl.inspection.rule_catalogue import Severity
+from listenctl.inspection.rule_violations import Violation
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import Gap
 
 VERSION = 1
-MAX_LISTED = MAX_RECORDS
-_SIZES_SHOWN = 16
+_MAX_SIZES = 16
 
-
-@dataclass(frozen=True, slots=True)
-class DtmfRecord:
-    """A key: told by jambonz, ``channel`` None, or heard on a channel, counted from 1."""
-
-    at: float
-    position: int
-    digit: str
-    duration_ms: float | None
-    channel: int | None = None
-
-    def to_json(self) -> Report:
-        """Return it as it stands in `listenctl-inspect(5)`."""
-        return {
-            "time": round(self.at, 3),
-            "position": self.position,
-            "digit": self.digit,
-            "duration_ms": self.duration_ms,
-            "source": "event" if self.channel is None else "tone",
-            "channel": self.channel,
-        }
-
-
-@dataclass(slots=True)
-class AudioCounts:
-    """The audio from jambonz, as it came."""
-
-    samples: int = 0
-    messages: int = 0
-    sizes: Counter[int] = field(default_factory=Counter)
-
-
-@dataclass(slots=True)
-class Completeness:
-    """
-    Samples per channel that are there and that are missing: lost, never sent, not in the capture.
-
-    Attributes:
-        unknown: why it can't be told whether anything is missing; empty where it can.
-    """
-
-    received: int = 0
-    lost: int = 0
-    paused: int = 0
-    uncaptured: int = 0
-    unknown: str = ""
-
-    @property
-    def complete(self) -> bool | None:
-        """Whether nothing is missing, pauses aside; None where that can't be told."""
-        if self.lost or self.uncaptured:
-            return False
-        return None if self.unknown else True
-
-    @property
-    def share(self) -> float | None:
-        """How much there is of what jambonz sent and threw away, None if nothing is known; a pause isn't missing."""
-        sent = self.received + self.lost + self.uncaptured
-        if sent:
-            return self.received / sent
-        return None if self.unknown else 1.0
-
-    def to_json(self) -> Report:
-        """Return it as it stands in `listenctl-inspect(5)`."""
-        return {
-            "received_samples": self.received,
-            "lost_samples": self.lost,
-            "paused_samples": self.paused,
-            "uncaptured_samples": self.uncaptured,
-            "completeness": None if self.share is None else round(self.share, 6),
-            "complete": self.complete,
-            "complete_unknown": self.unknown if self.complete is None else None,
-        }
+TableCell = str | int | float | None
 
 
 @dataclass(slots=True)
 class CallReport:
     """
-    All that is known of one call.
+    Everything that is known of one call.
 
     Attributes:
-        call: an id of its own: its callSid, ``~2`` appended for a second stream of it, or ``unknown-1``.
-        seconds: from the handshake to the Close, or to the last that is known.
-        metadata: None where none came.
-        mode: how what the application sends is played; None where it sends nothing.
-        commands: how many of each type the application sent.
-        counts: how often each rule was broken; ``violations`` keeps the first ones of each.
-        over_listed: how many keys, marks and clips are left out of their lists.
+        call: unique id: the callSid, ``~2`` appended for its second stream, or ``unknown-1``.
+        seconds: from the handshake to the first Close frame, or to the last event.
+        metadata: None if none arrived.
+        mode: how the application's audio is played; None if it sends nothing.
+        commands: number of commands of the application by type.
+        counts: number of violations by rule; ``violations`` lists the first ones of each.
+        over_listed: number of keys, marks and clips that their lists omit.
     """
 
     call: str
@@ -135,34 +63,34 @@ class CallReport:
     @property
     def worst(self) -> Severity | None:
         """The severity of the worst violation."""
-        return min((one.severity for one in self.violations), key=lambda one: one.rank, default=None)
+        return min((one.severity for one in self.violations), key=lambda severity: severity.rank, default=None)
 
-    def add(self, violations: Iterable[Violation]) -> None:
-        """Add what was found by others than those who made the report."""
+    def add_violations(self, violations: Sequence[Violation]) -> None:
+        """Add violations that an observer found."""
         for violation in violations:
             self.counts[violation.rule] = self.counts.get(violation.rule, 0) + 1
             self.violations.append(violation)
-        self.violations.sort(key=in_order)
+        self.violations.sort(key=lambda violation: violation.order)
 
     @property
     def listens(self) -> bool:
-        """Whether this is a call of the listen protocol, as far as can be told."""
+        """Whether this may be a call of the listen protocol."""
         return self.session.is_listen is not False
 
     @property
     def stream_seconds(self) -> float | None:
-        """How long the audio is that the application streams, None where there is none or its rate isn't known."""
+        """Duration of the application's stream; None without a stream, or if its sample rate is unknown."""
         seconds = self.stream["seconds"] if self.stream else None
         return seconds if isinstance(seconds, float) else None
 
     @property
     def stream_messages(self) -> int:
-        """How many binary messages the application sent."""
+        """Number of binary messages of the application."""
         messages = self.stream["messages"] if self.stream else 0
         return messages if isinstance(messages, int) else 0
 
     def to_json(self) -> Report:
-        """Return one JSON object, as `listenctl-inspect(5)` describes it."""
+        """Return the object in `listenctl-inspect(5)`."""
         session = self.session
         return {
             "v": VERSION,
@@ -200,6 +128,39 @@ class CallReport:
             "not_listed": self.over_listed,
         }
 
+    def table_row(self) -> dict[str, TableCell]:
+        """Return the columns of the table in order; None for unknown values."""
+        metadata, rate = self.metadata, self.audio_format.sample_rate
+        completeness, close = self.completeness, self.close
+        violations = [one.severity for one in self.violations]
+        code, by = close["code"], close["by"]
+        return {
+            "call": self.call,
+            "source": self.session.source,
+            "number": self.session.number,
+            "started": timestamp(self.session.began),
+            "seconds": round(self.seconds, 3),
+            "from": metadata.caller if metadata else None,
+            "to": metadata.callee if metadata else None,
+            "direction": metadata.direction if metadata else None,
+            "sample_rate": rate,
+            "mix_type": metadata.mix_type if metadata else None,
+            "audio_seconds": round(completeness.received / rate, 3),
+            "lost_seconds": round(completeness.lost / rate, 3),
+            "paused_seconds": round(completeness.paused / rate, 3),
+            "uncaptured_seconds": round(completeness.uncaptured / rate, 3),
+            "completeness": None if completeness.share is None else round(completeness.share, 6),
+            "dtmf": "".join(key.digit for key in self.keys if key.channel is None),
+            "marks": len(self.marks),
+            "clips": len(self.clips),
+            "stream_seconds": self.stream_seconds,
+            "closed_by": by if isinstance(by, str) else None,
+            "close_code": code if isinstance(code, int) else None,
+            "errors": violations.count(Severity.ERROR),
+            "warnings": violations.count(Severity.WARNING),
+            "rules": " ".join(sorted(self.counts)),
+        }
+
     def _describe_metadata(self) -> Report:
         metadata = self.metadata
         if metadata is None:
@@ -213,16 +174,15 @@ class CallReport:
         }
 
     def _describe_audio(self) -> Report:
-        known = self.metadata.mix_type if self.metadata else None
         sealed = bool(self.session.unreadable) and self.metadata is None and not self.audio.samples
         return {
             "sample_rate": None if sealed else self.audio_format.sample_rate,
             "channels": None if sealed else self.audio_format.channels,
-            "mix_type": known,
+            "mix_type": self.metadata.mix_type if self.metadata else None,
             "samples": self.audio.samples,
             "seconds": round(self.audio_format.duration(self.audio.samples), 3),
             "messages": self.audio.messages,
-            "message_sizes": {str(size): count for size, count in self.audio.sizes.most_common(_SIZES_SHOWN)},
+            "message_sizes": {str(size): count for size, count in self.audio.sizes.most_common(_MAX_SIZES)},
         }
 
     def _describe_clock(self) -> Report:

@@ -1,7 +1,7 @@
-"""Inspect all calls of one or more captures at once."""
+"""Inspect all calls of one or more captures at the same time."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from listenctl.capture.capture_events import CapturedSession, CaptureEvent, SessionClosed, SessionOpened
 from listenctl.capture.packets.packet_batches import CaptureNotice
@@ -13,57 +13,61 @@ from listenctl.inspection.settings import InspectionSettings
 
 class CaptureInspector:
     """
-    Hand each event to the inspector of its call.
+    Pass each event to the inspector of its call.
 
-    Attributes:
-        observers: told of everything in every call; add them before the first event.
-        notices: what was wrong with the captures themselves.
+    Args:
+        observed: numbers of the sessions that observers follow; None for all.
     """
 
-    def __init__(self, settings: InspectionSettings | None = None, observers: Iterable[CallObserver] = ()) -> None:
+    def __init__(
+        self,
+        settings: InspectionSettings | None = None,
+        observers: Iterable[CallObserver] = (),
+        *,
+        observed: Container[int] | None = None,
+    ) -> None:
         self._settings = settings or InspectionSettings()
+        self._observers = list(observers)
+        self._observed = observed
         self._open: dict[CapturedSession, CallInspector] = {}
         self._ended: set[CapturedSession] = set()
         self._reports: list[CallReport] = []
         self._ids: Counter[str] = Counter()
-        self.observers = list(observers)
-        self.notices: list[CaptureNotice] = []
 
-    def feed(self, event: CaptureEvent) -> CallReport | None:
+    def feed_event(self, event: CaptureEvent) -> CallReport | None:
         """Take an event; return the report of the call that it ends."""
         if isinstance(event, CaptureNotice):
-            self.notices.append(event)
             return None
-        inspector = self._open.get(event.session) or self._begin(event.session)
+        inspector = self._open.get(event.session) or self._open_call(event.session)
         if inspector is None or isinstance(event, SessionOpened):
             return None
-        inspector.feed(event)
-        return self._end(inspector) if isinstance(event, SessionClosed) and inspector.over else None
+        inspector.feed_event(event)
+        return self._end_call(inspector) if isinstance(event, SessionClosed) and inspector.over else None
 
-    def finish(self) -> list[CallReport]:
-        """End the calls that go on at the end of the captures; return all reports, in the order of their begin."""
+    def finish_calls(self) -> list[CallReport]:
+        """End the calls that are still open; return the reports of all calls, in the order in which they began."""
         for inspector in list(self._open.values()):
-            self._end(inspector)
+            self._end_call(inspector)
         return sorted(self._reports, key=lambda report: report.session.number)
 
-    def _begin(self, session: CapturedSession) -> CallInspector | None:
+    def _open_call(self, session: CapturedSession) -> CallInspector | None:
         if session in self._ended:
-            # After a reset that its receiver ignored more may come; the call is over all the same.
+            # A peer that ignores a reset may go on sending; the call is over.
             return None
-        inspector = self._open[session] = CallInspector(session, self._settings, self.observers, name=self._name)
-        for observer in self.observers:
-            observer.on_opened(session)
+        observers = self._observers if self._observed is None or session.number in self._observed else ()
+        inspector = self._open[session] = CallInspector(session, self._settings, observers, make_id=self._make_id)
+        for observer in observers:
+            observer.on_session_opened(session)
         return inspector
 
-    def _end(self, inspector: CallInspector) -> CallReport:
+    def _end_call(self, inspector: CallInspector) -> CallReport:
         del self._open[inspector.session]
         self._ended.add(inspector.session)
-        report = inspector.finish()
+        report = inspector.finish_call()
         self._reports.append(report)
         return report
 
-    def _name(self, call_sid: str | None) -> str:
-        """Return an id that no other call has."""
+    def _make_id(self, call_sid: str | None) -> str:
         base = call_sid or "unknown"
         self._ids[base] += 1
         if call_sid is None:

@@ -1,51 +1,121 @@
-"""What was found wrong with a call: a bounded list, and counts of what is over."""
+"""Violations of the rules in one call: what, when, by whom; a bounded list, and complete counts."""
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
 
-from listenctl.inspection.message_checks.mark_and_clip_records import MessagePlace
-from listenctl.inspection.rule_catalogue import RULES, Culprit, Severity, Violation, in_order
+from listenctl.events import Report
+from listenctl.inspection.rule_catalogue import RULES, Severity
 
-MAX_OF_ONE_RULE = 50
-"""A peer that does the same thing wrong fifty times a second is told so, but not a thousand times."""
+if TYPE_CHECKING:
+    from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
+
+MAX_LISTED_PER_RULE = 50
+
+
+class Culprit(StrEnum):
+    """Who caused a violation; everything between the two peers counts as the network."""
+
+    JAMBONZ = "jambonz"
+    APPLICATION = "application"
+    NETWORK = "network"
+    CAPTURE = "capture"
+
+
+FoundViolation = tuple[str, Culprit, str]
+"""Rule, culprit and detail of a violation whose place the caller of a check knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """
+    One violation of a rule.
+
+    Attributes:
+        at: seconds since the call began.
+        position: samples per channel received from jambonz before it, None if unknown.
+        packet: number of the packet in the capture, None if unknown.
+    """
+
+    rule: str
+    severity: Severity
+    at: float
+    sender: Culprit
+    position: int | None
+    packet: int | None
+    detail: str
+
+    @property
+    def section(self) -> str:
+        """The section of `listenctl-rules(5)` with the rule."""
+        return RULES[self.rule].section
+
+    @property
+    def order(self) -> tuple[float, int]:
+        """Sort key: by time, then the worst first."""
+        return self.at, self.severity.rank
+
+    def to_json(self) -> Report:
+        """Return the object in `listenctl-inspect(5)`."""
+        return {
+            "rule": self.rule,
+            "severity": str(self.severity),
+            "time": round(self.at, 3),
+            "sender": str(self.sender),
+            "position": self.position,
+            "packet": self.packet,
+            "detail": self.detail,
+            "section": self.section,
+            "advice": RULES[self.rule].remedy,
+        }
+
+
+# Created for every frame of a stream; a frozen dataclass takes three times as long.
+class MessagePlace(NamedTuple):
+    """Time and place of a message, and its record if it is a mark or a clip."""
+
+    at: float
+    position: int | None = None
+    packet: int | None = None
+    record: "MarkRecord | ClipRecord | None" = None
 
 
 class ViolationLog:
     """
-    Collect violations.
+    Collect the violations of one call.
 
     Attributes:
         position: samples per channel received so far.
-        packet: number of the packet that is looked at.
+        packet: number of the current packet.
     """
 
-    def __init__(self, tell: Callable[[Violation], None]) -> None:
-        self._tell = tell
-        self._kept: list[Violation] = []
+    def __init__(self, on_violation: Callable[[Violation], None]) -> None:
+        self._on_violation = on_violation
+        self._listed: list[Violation] = []
         self.counts: Counter[str] = Counter()
         self.position = 0
         self.packet: int | None = None
 
-    def add(self, rule: str, at: float, sender: Culprit, detail: str, *, severity: Severity | None = None) -> None:
-        """Add a violation that happens here."""
-        self.at_place(rule, MessagePlace(at, self.position, self.packet), sender, detail, severity=severity)
-
-    def at_place(
-        self, rule: str, place: MessagePlace, sender: Culprit, detail: str, *, severity: Severity | None = None
+    def add_violation(
+        self, rule: str, at: float, culprit: Culprit, detail: str, *, severity: Severity | None = None
     ) -> None:
-        """Add a violation that happened elsewhere, by what was sent there."""
+        """Add a violation at the current position."""
+        self.add_violation_at(rule, MessagePlace(at, self.position, self.packet), culprit, detail, severity=severity)
+
+    def add_violation_at(
+        self, rule: str, place: MessagePlace, culprit: Culprit, detail: str, *, severity: Severity | None = None
+    ) -> None:
+        """Add a violation caused by an earlier message; ``severity`` overrides that of the rule."""
         self.counts[rule] += 1
-        if self.counts[rule] > MAX_OF_ONE_RULE:
+        if self.counts[rule] > MAX_LISTED_PER_RULE:
             return
         severity = severity or RULES[rule].severity
-        violation = Violation(rule, severity, max(0.0, place.at), sender, place.position, place.packet, detail)
-        self._kept.append(violation)
-        self._tell(violation)
+        violation = Violation(rule, severity, max(0.0, place.at), culprit, place.position, place.packet, detail)
+        self._listed.append(violation)
+        self._on_violation(violation)
 
-    def first(self, rule: str, sender: Culprit, detail: str) -> None:
-        """Add a violation that happened before anything else."""
-        self.at_place(rule, MessagePlace(0.0), sender, detail)
-
-    def in_order(self) -> list[Violation]:
-        """Return those that were kept, in order of time, the worst first among those of one time."""
-        return sorted(self._kept, key=in_order)
+    def sorted_violations(self) -> list[Violation]:
+        """Return the listed violations."""
+        return sorted(self._listed, key=lambda violation: violation.order)

@@ -1,8 +1,7 @@
-"""What the user knows better than a capture tells."""
+"""Settings of an inspection: what the user knows and a capture does not show."""
 
 from dataclasses import dataclass
 
-from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
 
 
@@ -12,15 +11,13 @@ class InspectionSettings:
     How to inspect.
 
     Attributes:
-        profile: the implementation of jambonz whose playout is taken for granted.
-        stream_rate: at which the application streams, 0 where the calls play clips, None to find out.
-        call_rate: of the calls themselves, 8000 for G.711; None takes it for that of the stream.
-        detect_dtmf: listen for keys in the audio.
-        default_format: of audio whose metadata is missing.
+        profile: the implementation of jambonz whose playout is simulated.
+        stream_rate: sample rate of the application's stream, 0 if the calls play clips, None to detect it.
+        call_rate: sample rate of the calls themselves, 8000 for G.711; None for that of the stream.
+        detect_dtmf: also detect DTMF tones in the audio.
     """
 
     profile: Profile = CURRENT
     stream_rate: int | None = None
     call_rate: int | None = None
     detect_dtmf: bool = False
-    default_format: AudioFormat = AudioFormat(8000, 1)

@@ -68,8 +68,8 @@ def inspect(events: Iterable[CaptureEvent]) -> list[CallReport]:
     """Return the reports of all calls in what a capture holds."""
     inspector = CaptureInspector()
     for event in events:
-        inspector.feed(event)
-    return inspector.finish()
+        inspector.feed_event(event)
+    return inspector.finish_calls()
 
 
 def new_session(
@@ -134,7 +134,7 @@ class MadeUp:
         """Have a frame seen, masked as it should be unless it is said."""
         self._packet += 1
         frame = RawFrame(fin, rsv, opcode, sender is JAMBONZ if masked is None else masked, payload)
-        self.inspector.feed(CapturedFrame(BEGAN + at, self.session, sender, frame, self._packet))
+        self.inspector.feed_event(CapturedFrame(BEGAN + at, self.session, sender, frame, self._packet))
 
     def say(self, at: float, text: str | bytes | Mapping[str, object]) -> None:
         """Have the application send a text."""
@@ -169,12 +169,12 @@ class MadeUp:
 
     def lose(self, at: float, sender: Sender = JAMBONZ, size: int | None = None) -> None:
         """Have frames missing in the capture."""
-        self.inspector.feed(FramesLost(BEGAN + at, self.session, sender, size, "not captured"))
+        self.inspector.feed_event(FramesLost(BEGAN + at, self.session, sender, size, "not captured"))
 
     def end(self, at: float, *, how: StreamEnding | str = StreamEnding.FIN, sender: Sender | None = None) -> CallReport:
         """Have the connection end, and return the report."""
-        self.inspector.feed(SessionClosed(BEGAN + at, self.session, sender, how))
-        return self.inspector.finish()
+        self.inspector.feed_event(SessionClosed(BEGAN + at, self.session, sender, how))
+        return self.inspector.finish_call()
 
     def close(self, at: float, *, by: Sender = JAMBONZ, data: bytes = b"\x03\xe8") -> CallReport:
         """Have the call closed as it should be, and return its report."""

@@ -21,8 +21,7 @@ from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
-from listenctl.inspection.report_table import table_row
-from listenctl.inspection.rule_catalogue import Violation
+from listenctl.inspection.rule_violations import Violation
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import AudioReceived, AudioSent, CallStarted, Sender
@@ -55,22 +54,22 @@ class Everything(CallObserver):
     lost: list[float] = field(default_factory=list)
     reports: list[CallReport] = field(default_factory=list)
 
-    def on_opened(self, session: CapturedSession) -> None:
+    def on_session_opened(self, session: CapturedSession) -> None:
         self.opened.append(session)
 
     def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:  # noqa: ARG002
         self.entries.append(entry)
 
-    def on_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:  # noqa: ARG002
+    def on_frames_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:  # noqa: ARG002
         self.lost.append(at)
 
-    def on_audio_out(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:  # noqa: ARG002
+    def on_played_audio(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:  # noqa: ARG002
         self.heard.append((at, sample_rate, samples))
 
     def on_violation(self, session: CapturedSession, violation: Violation) -> None:  # noqa: ARG002
         self.violations.append(violation)
 
-    def on_finished(self, session: CapturedSession, report: CallReport) -> None:  # noqa: ARG002
+    def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:  # noqa: ARG002
         self.reports.append(report)
 
 
@@ -98,24 +97,24 @@ def test_calls_at_once_are_kept_apart_and_reported_in_the_order_of_their_begin()
 
 def test_a_report_comes_when_its_call_ends() -> None:
     session, inspector = new_session(), CaptureInspector()
-    inspector.feed(frame(session, 0.1, TEXT, CALL))
+    inspector.feed_event(frame(session, 0.1, TEXT, CALL))
 
-    first = inspector.feed(SessionClosed(BEGAN + 1, session, JAMBONZ, StreamEnding.FIN))
-    second = inspector.feed(SessionClosed(BEGAN + 1, session, APPLICATION, StreamEnding.FIN))
+    first = inspector.feed_event(SessionClosed(BEGAN + 1, session, JAMBONZ, StreamEnding.FIN))
+    second = inspector.feed_event(SessionClosed(BEGAN + 1, session, APPLICATION, StreamEnding.FIN))
 
     assert first is None
     assert second is not None
     assert second.call == "CS-A"
-    assert inspector.finish() == [second]
+    assert inspector.finish_calls() == [second]
 
 
 def test_what_comes_after_the_end_of_a_call_begins_no_other() -> None:
     session, inspector = new_session(), CaptureInspector()
-    inspector.feed(SessionClosed(BEGAN + 1, session, None, StreamEnding.RST))
+    inspector.feed_event(SessionClosed(BEGAN + 1, session, None, StreamEnding.RST))
 
-    inspector.feed(frame(session, 1.1, BINARY, b"ab"))
+    inspector.feed_event(frame(session, 1.1, BINARY, b"ab"))
 
-    assert len(inspector.finish()) == 1
+    assert len(inspector.finish_calls()) == 1
 
 
 def test_each_call_has_an_id_of_its_own() -> None:
@@ -127,13 +126,8 @@ def test_each_call_has_an_id_of_its_own() -> None:
     assert [report.call for report in reports] == ["CS-A", "CS-A~2", "unknown-1", "unknown-2"]
 
 
-def test_notices_of_the_capture_are_kept() -> None:
-    inspector = CaptureInspector()
-
-    inspector.feed(CaptureNotice("packet 3", "it is cut"))
-
-    assert inspector.notices == [CaptureNotice("packet 3", "it is cut")]
-    assert inspector.finish() == []
+def test_notices_of_the_capture_begin_no_call() -> None:
+    assert inspect([CaptureNotice("packet 3", "it is cut")]) == []
 
 
 def test_another_kind_of_websocket_is_reported_and_held_against_no_rule() -> None:
@@ -162,8 +156,8 @@ def test_who_looks_on_sees_every_sample_of_both_directions() -> None:
     inspector = CaptureInspector(observers=[observer])
 
     for event in capture_events(name):
-        inspector.feed(event)
-    (report,) = inspector.finish()
+        inspector.feed_event(event)
+    (report,) = inspector.finish_calls()
 
     events = [entry.event for entry in observer.entries]
     assert isinstance(events[0], CallStarted)
@@ -261,12 +255,12 @@ def test_nothing_makes_it_raise(
     inspector = CaptureInspector(InspectionSettings(stream_rate=stream_rate, detect_dtmf=True), [observer])
 
     for at, sender, raw in frames:
-        inspector.feed(CapturedFrame(BEGAN + at, session, sender, raw, None))
-    inspector.feed(SessionClosed(BEGAN + 30, session, None, StreamEnding.FIN))
-    (report,) = inspector.finish()
+        inspector.feed_event(CapturedFrame(BEGAN + at, session, sender, raw, None))
+    inspector.feed_event(SessionClosed(BEGAN + 30, session, None, StreamEnding.FIN))
+    (report,) = inspector.finish_calls()
 
     json.dumps(report.to_json(), allow_nan=False)
-    assert table_row(report)["number"] == 1
+    assert report.table_row()["number"] == 1
     assert all(one.at >= 0 for one in report.violations)
     assert [entry.at for entry in observer.entries] == sorted(entry.at for entry in observer.entries)
     assert len(rules_in(report)) <= sum(report.counts.values())

@@ -10,7 +10,8 @@ from websockets.frames import Frame, Opcode
 from listenctl.capture.capture_events import CapturedFrame, CapturedSession, CaptureEvent, FramesLost
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.rule_catalogue import Culprit, Severity, Violation
+from listenctl.inspection.rule_catalogue import Severity
+from listenctl.inspection.rule_violations import Culprit, Violation
 from listenctl.protocol.frames.websocket_messages import ControlFrame
 from listenctl.protocol.listen_session import (
     AudioReceived,
@@ -138,7 +139,7 @@ class Story(CallObserver):
         if frame.fin:
             call.whole = sender
 
-    def on_opened(self, session: CapturedSession) -> None:
+    def on_session_opened(self, session: CapturedSession) -> None:
         """Tell the handshake."""
         self._calls.setdefault(session, _Call())
         for sender, kind, head in (
@@ -167,7 +168,7 @@ class Story(CallObserver):
         elif isinstance(event, FlushRequested):
             self._add(session, Item(entry.at, entry.sender, Kind.EMPTY, "an empty binary message", packet=call.packet))
 
-    def on_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:
+    def on_frames_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:
         """Tell that something is missing here."""
         self._add(session, Item(at, lost.sender, Kind.LOST, lost.detail, lost.size or 0))
 
@@ -177,7 +178,7 @@ class Story(CallObserver):
         item = Item(violation.at, sender, Kind.PROBLEM, violation.detail, packet=violation.packet, violation=violation)
         self._tell(session, item)
 
-    def on_finished(self, session: CapturedSession, _report: CallReport) -> None:
+    def on_call_finished(self, session: CapturedSession, _report: CallReport) -> None:
         """Tell the audio at the end."""
         if call := self._calls.pop(session, None):
             self._end_runs(session, call)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from textwrap import wrap
 
-from listenctl.inspection.rule_catalogue import Severity, Violation
+from listenctl.inspection.rule_catalogue import Severity
+from listenctl.inspection.rule_violations import Violation
 from listenctl.terminal.printable_text import format_duration
 
 _NARROWEST = 40

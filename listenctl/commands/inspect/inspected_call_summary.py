@@ -6,10 +6,12 @@ from datetime import datetime
 
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.commands.inspect.inspect_text import SEVERITY_COLORS, count, place_of, wrapped
-from listenctl.inspection.call_report import CallReport, DtmfRecord
+from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.message_checks.arrival_times import MeasuredDrift
+from listenctl.inspection.message_checks.jambonz_message_checks import DtmfRecord
 from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
-from listenctl.inspection.rule_catalogue import RULES, Severity, Violation
+from listenctl.inspection.rule_catalogue import RULES, Severity
+from listenctl.inspection.rule_violations import Violation
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.statistics import Histogram
 from listenctl.terminal.printable_text import TextStyle, format_moment, format_rate, format_seconds, printable
@@ -58,7 +60,7 @@ def _problem(
     lines = wrapped(text, columns, "    ")
     label = str(first.severity)
     lines[0] = lines[0].replace(label, style.paint(label, SEVERITY_COLORS[first.severity]), 1)
-    advice = RULES[first.rule].advice if first.rule in RULES else ""
+    advice = RULES[first.rule].remedy if first.rule in RULES else ""
     return [*lines, *(style.paint(line, _DIM) for line in wrapped(f"    {advice}", columns, "    "))]
 
 

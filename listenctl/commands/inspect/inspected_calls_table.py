@@ -8,7 +8,6 @@ from listenctl.commands.inspect.inspect_text import SEVERITY_COLORS, count
 from listenctl.commands.inspect.inspected_call_summary import clock_time
 from listenctl.commands.live_calls.calls_view import unique_prefixes
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.report_table import table_row
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.terminal.printable_text import TextStyle, cell_width, format_duration, format_rate, pad_cells, printable
 
@@ -80,7 +79,7 @@ def csv_lines(reports: Sequence[CallReport], *, heading: bool) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for report in reports:
-        row = table_row(report)
+        row = report.table_row()
         if heading:
             writer.writerow(row)
             heading = False

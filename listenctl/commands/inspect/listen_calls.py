@@ -47,22 +47,23 @@ def seen_instead(files: Sequence[str], reports: Sequence[CallReport]) -> list[st
 def _instead(path: str, reports: Sequence[CallReport]) -> str:
     sessions = sum(report.session.source == path for report in reports)
     try:
-        census = count_contents(path) if path != "-" else None
+        contents = count_contents(path) if path != "-" else None
     except ListenctlError:
         return ""
-    if census is None:
+    if contents is None:
         return f", {count(sessions, 'other session')}" if sessions else ""
-    return f", {_describe(census)}"
+    return f", {_describe(contents)}"
 
 
-def _describe(census: CaptureContents) -> str:
-    if not census.packets:
+def _describe(contents: CaptureContents) -> str:
+    if not contents.packets:
         return "not even a packet"
-    if not census.connections:
+    if not contents.connections:
         advice = "capture the port of the listen server, as in tcpdump -i any -w calls.pcap port 3000"
-        return f"{count(census.packets, 'packet')} without anything said over TCP; {advice}"
-    kinds = ", ".join(f"{number} of {kind}" for kind, number in sorted(census.kinds.items()))
-    return f"{count(census.packets, 'packet')} in {count(census.connections, 'TCP connection')}: {kinds}"
+        return f"{count(contents.packets, 'packet')} without anything said over TCP; {advice}"
+    protocols = ", ".join(f"{number} of {name}" for name, number in sorted(contents.connections.items()))
+    connections = count(contents.connections.total(), "TCP connection")
+    return f"{count(contents.packets, 'packet')} in {connections}: {protocols}"
 
 
 def _servers(reports: Sequence[CallReport]) -> str:

@@ -14,7 +14,7 @@ from listenctl.commands.inspect.read_captures import STDIN, Captures
 from listenctl.commands.inspect.text_plot_view import WavePrinter
 from listenctl.commands.inspect.timeline_view import Form, StoryPrinter
 from listenctl.errors import CheckFailedError, ListenctlError, UsageError, signal_status
-from listenctl.inspection.call_observers import CallObserver, ChosenCallsObserver
+from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.choose_calls import choose_calls
@@ -23,7 +23,7 @@ from listenctl.inspection.plot.plot_figure import MOST_CALLS, PlotWriter
 from listenctl.inspection.plot.plotted_call import PlotObserver
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.inspection.sound_checks.sound_observer import SoundChecksObserver
+from listenctl.inspection.sound_checks.call_sound import SoundChecksObserver
 from listenctl.inspection.split_capture.split_capture import split_captures
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.terminal.printable_text import TextStyle, printable
@@ -97,8 +97,8 @@ def _choose_first(plan: InspectPlan, captures: Captures) -> set[int]:
     """Return the numbers of the sessions that are wanted, for which all is read once more."""
     inspector = CaptureInspector(plan.settings)
     for event in captures.read(quiet=True):
-        inspector.feed(event)
-    calls = [report for report in inspector.finish() if is_call(report)]
+        inspector.feed_event(event)
+    calls = [report for report in inspector.finish_calls() if is_call(report)]
     return {report.session.number for report in choose_calls(calls, plan.calls)}
 
 
@@ -126,9 +126,7 @@ class _Inspection:
             draw = self._plotter.draw if self._plotter else WavePrinter(self._write, style, columns=columns).draw
             self._pictures = PlotObserver(draw, most=MOST_CALLS, with_spectrum=bool(self._plotter))
             observers.append(self._pictures)
-        if chosen is not None:
-            observers = [ChosenCallsObserver(observer, chosen) for observer in observers]
-        self._inspector = CaptureInspector(plan.settings, observers)
+        self._inspector = CaptureInspector(plan.settings, observers, observed=chosen)
         # A call that is asked for is explained, however many there are.
         self._results = Results(
             self._write, plan.layout, style, columns=columns, sounds=hearing.reports, each=bool(plan.calls)
@@ -142,10 +140,10 @@ class _Inspection:
             for event in self._captures.read(runs=self._story is None):
                 if self._story:
                     self._story.see(event)
-                report = self._inspector.feed(event)
+                report = self._inspector.feed_event(event)
                 if report and at_once:
                     self._results.print_one(report)
-            self._reports = self._inspector.finish()
+            self._reports = self._inspector.finish_calls()
         finally:
             if self._extractor:
                 self._extractor.abandon()
@@ -178,7 +176,7 @@ class _Inspection:
         if self._plan.split and not self._captures.interrupted:
             numbers = {report.session.number for report in self._calls}
             yield from split_captures(
-                self._plan.files, self._inspector.finish(), numbers, self._plan.split, write_message
+                self._plan.files, self._inspector.finish_calls(), numbers, self._plan.split, write_message
             )
 
     @property

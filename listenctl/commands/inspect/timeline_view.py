@@ -73,7 +73,7 @@ class StoryPrinter(CallObserver):
             self._head(session, f"session {session.number}, which is long")
             self._flush(session, None)
 
-    def on_finished(self, session: CapturedSession, report: CallReport) -> None:
+    def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:
         """Print what has waited for the end."""
         if is_call(report) and session in self._held:
             self._head(session, head_of(report))

@@ -72,11 +72,11 @@ class AudioExtractor(CallObserver):
         else:
             call.take(entry)
 
-    def on_audio_out(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
+    def on_played_audio(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
         """Write what the caller hears."""
         (self._calls.get(session) or self._begin(session)).hear(at, sample_rate, samples)
 
-    def on_finished(self, session: CapturedSession, report: CallReport) -> None:
+    def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:
         """Finish the files of a call; of one without any sound there are none."""
         call = self._calls.pop(session, None)
         if call and (extracted := call.finish(report)):
@@ -111,7 +111,7 @@ class _Call:
 
     def receive(self, at: float, data: bytes) -> None:
         self._open().append(ExtractedPart.JAMBONZ, self.format, data)
-        self.places.add(at, self.format.samples(len(data)))
+        self.places.add_audio(at, self.format.samples(len(data)))
 
     def take(self, entry: TimelineEntry) -> None:
         self.happenings.add(entry)
@@ -122,12 +122,12 @@ class _Call:
             case MetadataArrived(metadata=metadata, audio_format=audio_format):
                 self._amend(metadata, audio_format)
             case GapFound(gap):
-                self.places.gap(gap)
+                self.places.add_gap(gap)
 
     def hear(self, at: float, sample_rate: int, data: bytes) -> None:
         heard = self.heard = self.heard or AudioTrack(sample_rate)
         audio_format = AudioFormat(heard.sample_rate, 1)
-        silence = heard.place(at, data) * audio_format.frame_bytes
+        silence = heard.place_audio(at, data) * audio_format.frame_bytes
         self._open().append(ExtractedPart.APPLICATION, audio_format, data, silence=silence)
 
     def finish(self, report: CallReport) -> ExtractedCall | None:

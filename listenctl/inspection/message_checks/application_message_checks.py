@@ -1,32 +1,25 @@
 """
-What the application says, and what jambonz makes of it: commands, clips, marks and the stream.
+Checks of what the application sends: commands, clips, marks and the stream.
 
-All of it waits to be judged until the mode of the call is known, because it means different things in each.
+All of it waits until the mode of the call is known, because its effect depends on the mode.
 """
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 
-from listenctl.events import MAX_TEXT, Report, describe_command
+from listenctl.events import Report, describe_command
 from listenctl.inspection.message_checks.inspected_playout import TICK, StreamStatistics
 from listenctl.inspection.message_checks.mark_and_clip_records import (
     MAX_RECORDS,
     ClipRecord,
     MarkRecord,
-    MessagePlace,
     SentClips,
     SentMarks,
 )
-from listenctl.inspection.message_checks.playout_checks import (
-    UNCAPTURED_MESSAGES,
-    PlayedAudioCallback,
-    PlayoutChecks,
-    UncapturedMessages,
-)
+from listenctl.inspection.message_checks.playout_checks import PlayoutChecks, SentMessage
 from listenctl.inspection.message_checks.stream_or_clips import CallMode, CallModeEvidence
-from listenctl.inspection.rule_catalogue import Culprit
-from listenctl.inspection.rule_violations import ViolationLog
+from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.application_commands import (
     ClearMarks,
@@ -40,43 +33,44 @@ from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, UnknownMessage
 from listenctl.protocol.listen_session import Sender
 
-_LONGEST_WAIT = 10.0
-_MOST_WAITING = 1000
-_MOST_WAITING_BYTES = 4 * 1024 * 1024
+_MAX_WAIT = 10.0
+_MAX_WAITING = 1000
+_MAX_WAITING_BYTES = 4 * 1024 * 1024
 _ANSWER_TIME = 2.0
 _CLOSE_TIME = 5.0
-_SHOWN = 40
+_MAX_SHOWN = 40
 _PLAY_DONE = '"playDone"'
-# A mark of which one of these is said isn't expected to be answered.
-_HOPELESS = {"too-many-marks", "not-streaming", "unsupported", "disabled", "name-not-escaped"}
+# A mark with one of these verdicts is not expected to be answered.
+_NEVER_ANSWERED = {"too-many-marks", "not-streaming", "unsupported", "disabled", "name-not-escaped"}
 
 
 class ApplicationMessageChecks:
     """
-    Follow the application of one call.
+    Check the messages of the application in one call.
 
     Args:
-        stated: the mode that the user names, None to find out.
+        stated: the mode that the user states, None to detect it.
 
     Attributes:
-        complete: nothing of the conversation is missing in the capture.
+        complete: nothing of the conversation is missing from the capture.
+        commands: number of commands by type.
     """
 
     def __init__(
         self,
-        findings: ViolationLog,
+        violations: ViolationLog,
         settings: InspectionSettings,
         *,
         stated: CallMode | None,
-        hear: PlayedAudioCallback,
+        on_played_audio: Callable[[float, int, bytes], None],
     ) -> None:
-        self._findings = findings
+        self._violations = violations
         self._settings = settings
         self._stated = stated
-        self._hear = hear
+        self._on_played_audio = on_played_audio
         self._evidence = CallModeEvidence()
-        self._judge: PlayoutChecks | None = None
-        self._waiting: list[tuple[MessagePlace, Command | bytes | UncapturedMessages]] = []
+        self._playout: PlayoutChecks | None = None
+        self._waiting: list[tuple[MessagePlace, SentMessage]] = []
         self._waiting_bytes = 0
         self._waiting_since: float | None = None
         self._disconnected: MessagePlace | None = None
@@ -86,130 +80,130 @@ class ApplicationMessageChecks:
         self._phase = 0.0
         self._lost_at = -inf
         self._lost_first = False
-        self._clips_answered_badly: deque[float] = deque(maxlen=MAX_RECORDS)
+        self._broken_play_dones: deque[float] = deque(maxlen=MAX_RECORDS)
         self.complete = True
         self.mode: CallMode | None = None
         self.marks = SentMarks()
         self.clips = SentClips(settings.profile)
-        self.kinds: Counter[str] = Counter()
+        self.commands: Counter[str] = Counter()
 
     @property
-    def spoke(self) -> bool:
-        """Whether the application said anything but control frames."""
-        return bool(self.kinds or self._stream_messages)
+    def has_messages(self) -> bool:
+        """Whether the application sent anything but control frames."""
+        return bool(self.commands or self._stream_messages)
 
-    def audio(self, at: float, data: bytes) -> None:
+    def take_audio(self, at: float, data: bytes) -> None:
         """Take a binary message."""
         if len(data) % SAMPLE_BYTES:
             detail = f"a binary message of {len(data)} bytes ends within a sample"
-            self._findings.add("stream-odd-bytes", at, Culprit.APPLICATION, detail)
+            self._violations.add_violation("stream-odd-bytes", at, Culprit.APPLICATION, detail)
         self._stream_began = at if self._stream_began is None else self._stream_began
         self._stream_last = at
         self._stream_bytes += len(data)
         self._stream_messages += 1
-        self._evidence.audio(at, len(data))
-        self._take(self._place(at), data)
+        self._evidence.take_audio(at, len(data))
+        self._check_or_hold(self._place(at), data)
 
-    def command(self, at: float, command: Command) -> None:
-        """Take a text."""
-        self.kinds[str(describe_command(command)["type"]) if _is_known(command) else "other"] += 1
-        self._evidence.command(command)
+    def take_command(self, at: float, command: Command) -> None:
+        """Take a text message."""
+        known = not isinstance(command, UnknownCommand)
+        self.commands[str(describe_command(command)["type"]) if known else "other"] += 1
+        self._evidence.take_command(command)
         place = self._place(at)
         match command:
-            case MarkCommand(name=name):
-                mark = MarkRecord(name[:MAX_TEXT], at, place.position, place.packet)
-                self.marks.add(mark)
-                place = self._place(at, mark)
+            case MarkCommand():
+                place = place._replace(record=self.marks.add_mark(command, place))
             case PlayAudio():
-                place = self._place(at, self.clips.add(at, command, place.position, place.packet))
+                place = place._replace(record=self.clips.add_clip(command, place))
             case ClearMarks():
-                self.marks.forget()
+                self.marks.clear_marks()
             case Disconnect():
                 self._disconnected = self._disconnected or place
-        self._take(place, command)
+        self._check_or_hold(place, command)
 
-    def answer(self, at: float, message: JambonzMessage) -> None:
-        """Take a text of jambonz."""
-        self._evidence.answer(at, message)
+    def take_answer(self, at: float, message: JambonzMessage) -> None:
+        """Take a text message of jambonz."""
+        self._evidence.take_answer(at, message)
         match message:
             case Mark():
-                known = self.marks.answer(at, message)
-                named = f"the mark {message.name[:_SHOWN]!r}, though no such mark is outstanding"
+                known = self.marks.answer_mark(at, message)
+                what = f"the mark {message.name[:_MAX_SHOWN]!r}, but no such mark is outstanding"
             case PlayDone():
-                known = self.clips.answer(at, message)
-                named = f"a clip with the id {str(message.id)[:_SHOWN]!r}, though no such clip is outstanding"
+                known = self.clips.answer_clip(at, message)
+                what = f"a clip with the id {str(message.id)[:_MAX_SHOWN]!r}, but no such clip is outstanding"
             case UnknownMessage(value=None, text=text) if _PLAY_DONE in text:
-                self._clips_answered_badly.append(at)
+                self._broken_play_dones.append(at)
                 return
             case _:
                 return
         if not known and self.complete:
-            self._findings.add("answer-unasked", at, Culprit.JAMBONZ, f"answers {named}")
+            self._violations.add_violation("answer-unasked", at, Culprit.JAMBONZ, f"answers {what}")
         if self._waiting and self._evidence.proven:
-            self._decide()
+            self._start_playout()
 
-    def lose(self, at: float, sender: Sender) -> None:
-        """Take notice that something is missing in the capture."""
+    def lose_frames(self, at: float, sender: Sender) -> None:
+        """Record that frames are missing from the capture."""
         self.complete = False
-        # The answer may be what is missing, or what made it that none came.
+        # An answer may be among them, or the reason why none came.
         self._lost_at = at
         if sender is Sender.APPLICATION:
-            if self._judge or self._waiting:
-                self._take(MessagePlace(at), UNCAPTURED_MESSAGES)
+            if self._playout or self._waiting:
+                self._check_or_hold(MessagePlace(at), None)
             else:
                 self._lost_first = True
 
-    def learn(self, received_rate: int, stream_rate: int | None) -> None:
-        """Take what the metadata say: the rate of the audio from jambonz, and that of the stream if they name it."""
+    def set_rates(self, received_rate: int, stream_rate: int | None) -> None:
+        """Take the sample rate of the audio from jambonz, and that of the stream if the metadata states it."""
         self._evidence.received_rate = received_rate
         if stream_rate is not None and not self._stated:
             self._stated = CallMode(stream_rate, "metadata", stated=True)
 
     def tick(self, at: float) -> None:
-        """Take notice that audio from jambonz came, which it sends at the ticks of its clock."""
+        """Take the arrival time of audio from jambonz, which comes with the ticks of its clock."""
         self._phase = at
-        if self._judge:
-            self._judge.advance(at)
-        elif self._waiting_since is not None and at - self._waiting_since > _LONGEST_WAIT:
-            self._decide()
+        if self._playout:
+            self._playout.advance_to(at)
+        elif self._waiting_since is not None and at - self._waiting_since > _MAX_WAIT:
+            self._start_playout()
 
     def tick_all(self, times: Sequence[float]) -> None:
-        """Take notice of several such ticks."""
-        if self._judge or self._waiting_since is not None:
+        """Take several arrival times."""
+        if self._playout or self._waiting_since is not None:
             for at in times:
                 self.tick(at)
         else:
             self._phase = times[-1]
 
-    def finish(self, at: float, *, closed_at: float | None, whole: bool = True) -> None:
+    def finish_call(self, at: float, *, closed_at: float | None, whole: bool) -> None:
         """
-        Settle what the end of the call settles.
+        Finish the checks at the end of the call.
 
         Args:
-            closed_at: when jambonz sent its Close.
-            whole: the call ended, and not only the capture of it.
+            closed_at: when jambonz sent its Close frame.
+            whole: the capture includes the end of the call.
         """
-        if self._waiting or self._judge:
-            self._decide().finish(at, whole=whole)
+        if self._waiting or self._playout:
+            self._start_playout().finish_call(at, whole=whole)
         else:
             self.mode = self._stated
-        self._find_unanswered(at)
-        self._find_unproven()
+        self._check_unanswered_marks(at)
+        self._check_unanswered_clips(at)
+        self._check_unproven_stream()
         if (
             self._disconnected
             and self._disconnected.at > self._lost_at
             and (at if closed_at is None else closed_at) - self._disconnected.at > _CLOSE_TIME
         ):
-            detail = f"no Close within {_CLOSE_TIME:.0f} s of the disconnect"
-            self._findings.at_place("disconnect-ignored", self._disconnected, Culprit.JAMBONZ, detail)
+            detail = f"no Close frame within {_CLOSE_TIME:.0f} s after the disconnect"
+            self._violations.add_violation_at("disconnect-ignored", self._disconnected, Culprit.JAMBONZ, detail)
 
     def describe_stream(self) -> Report | None:
-        """Return what a report says of the stream, None without one."""
+        """Return the object in `listenctl-inspect(5)`, None without a stream."""
         if self._stream_began is None:
             return None
         rate = self.mode.stream_rate if self.mode else 0
         seconds = self._stream_bytes / SAMPLE_BYTES / rate if rate else None
-        played = self._judge.stream if self._judge else StreamStatistics()
+        played = self._playout.stream if self._playout else StreamStatistics()
         return {
             "began": round(self._stream_began, 3),
             "ended": round(self._stream_last, 3),
@@ -221,76 +215,76 @@ class ApplicationMessageChecks:
             "underrun_seconds": round(played.underrun_seconds, 3),
         }
 
-    def _take(self, place: MessagePlace, item: Command | bytes | UncapturedMessages) -> None:
-        if self._judge:
-            self._judge.take(place, item)
+    def _check_or_hold(self, place: MessagePlace, message: SentMessage) -> None:
+        if self._playout:
+            self._playout.take_message(place, message)
             return
-        self._waiting.append((place, item))
-        self._waiting_bytes += len(item) if isinstance(item, bytes) else 0
+        self._waiting.append((place, message))
+        self._waiting_bytes += len(message) if isinstance(message, bytes) else 0
         if self._waiting_since is None and (self._evidence.has_audio or self._evidence.has_clips):
             self._waiting_since = place.at
-        full = len(self._waiting) > _MOST_WAITING or self._waiting_bytes > _MOST_WAITING_BYTES
+        full = len(self._waiting) > _MAX_WAITING or self._waiting_bytes > _MAX_WAITING_BYTES
         if self._stated or full:
-            self._decide()
+            self._start_playout()
 
-    def _decide(self) -> PlayoutChecks:
-        """Settle the mode, and judge what has waited for it."""
-        if self._judge:
-            return self._judge
+    def _start_playout(self) -> PlayoutChecks:
+        """Decide on the mode, and check the messages that waited for it."""
+        if self._playout:
+            return self._playout
         self.mode = self._stated or self._evidence.decide()
-        # The tick before the first that was sent.
+        # The tick before the first message.
         first = self._waiting[0][0].at
         phase = first - (first - self._phase) % TICK
-        judge = self._judge = PlayoutChecks(
-            self._findings,
+        playout = self._playout = PlayoutChecks(
+            self._violations,
             self._settings,
             self.mode,
             phase=phase,
-            hear=self._hear,
-            proven=lambda: self._evidence.proven,
+            on_played_audio=self._on_played_audio,
+            is_proven=lambda: self._evidence.proven,
         )
         if self._lost_first:
-            judge.take(self._waiting[0][0], UNCAPTURED_MESSAGES)
-        for place, item in self._waiting:
-            judge.take(place, item)
+            playout.take_message(self._waiting[0][0], None)
+        for place, message in self._waiting:
+            playout.take_message(place, message)
         self._waiting.clear()
-        return judge
+        return playout
 
-    def _find_unanswered(self, at: float) -> None:
+    def _check_unanswered_marks(self, at: float) -> None:
         for mark in self.marks.unanswered:
             if mark.at <= self._lost_at:
-                continue  # The answer may be what is missing.
-            place = MessagePlace(mark.at, mark.position, mark.packet)
+                continue  # The answer may be missing from the capture.
             if "resampled" in mark.verdicts and mark.due is None:
-                self._unanswered(place, mark.name, "resampling lost its place in the stream")
-            elif mark.due is not None and at - mark.due > _ANSWER_TIME and not _HOPELESS & set(mark.verdicts):
-                self._unanswered(place, mark.name, f"it was due after {mark.due - mark.at:.1f} s")
-        # Such an answer is told by itself; whose it is can't be known for sure.
-        badly = deque(self._clips_answered_badly)
-        for clip in self.clips.records:
-            while badly and badly[0] < clip.at:
-                badly.popleft()
-            if clip.done is None and clip.due is not None and badly:
-                badly.popleft()
+                why = "resampling lost its place in the stream"
+            elif mark.due is not None and at - mark.due > _ANSWER_TIME and not _NEVER_ANSWERED & set(mark.verdicts):
+                why = f"it was due after {mark.due - mark.at:.1f} s"
+            else:
                 continue
-            if clip.done is None and clip.at > self._lost_at and clip.due is not None and at - clip.due > _ANSWER_TIME:
-                place = MessagePlace(clip.at, clip.position, clip.packet)
-                detail = f"no playDone came for a clip of {clip.seconds or 0:.1f} s"
-                self._findings.at_place("clip-not-done", place, Culprit.JAMBONZ, detail)
+            detail = f"the mark {mark.name[:_MAX_SHOWN]!r} was never answered; {why}"
+            self._add_violation_of("mark-unanswered", mark, detail)
 
-    def _find_unproven(self) -> None:
+    def _check_unanswered_clips(self, at: float) -> None:
+        # A broken playDone is reported by itself; which clip it belongs to is uncertain.
+        broken = deque(self._broken_play_dones)
+        for clip in self.clips.records:
+            while broken and broken[0] < clip.at:
+                broken.popleft()
+            if clip.done is not None or clip.due is None:
+                continue
+            if broken:
+                broken.popleft()
+            elif clip.at > self._lost_at and at - clip.due > _ANSWER_TIME:
+                self._add_violation_of("clip-not-done", clip, f"no playDone for a clip of {clip.seconds or 0:.1f} s")
+
+    def _check_unproven_stream(self) -> None:
         mode, began = self.mode, self._stream_began
         if began is not None and mode and mode.streams and not mode.stated and not self._evidence.mark_answered:
-            detail = f"nothing shows that jambonz plays the stream; taken for {mode.stream_rate} Hz"
-            self._findings.at_place("stream-unproven", MessagePlace(began), Culprit.CAPTURE, detail)
+            detail = f"nothing shows that jambonz plays the stream; {mode.stream_rate} Hz is assumed"
+            self._violations.add_violation_at("stream-unproven", MessagePlace(began), Culprit.CAPTURE, detail)
 
-    def _unanswered(self, place: MessagePlace, name: str, why: str) -> None:
-        detail = f"the mark {name[:_SHOWN]!r} was never answered; {why}"
-        self._findings.at_place("mark-unanswered", place, Culprit.JAMBONZ, detail)
+    def _add_violation_of(self, rule: str, record: MarkRecord | ClipRecord, detail: str) -> None:
+        place = MessagePlace(record.at, record.position, record.packet)
+        self._violations.add_violation_at(rule, place, Culprit.JAMBONZ, detail)
 
-    def _place(self, at: float, record: MarkRecord | ClipRecord | None = None) -> MessagePlace:
-        return MessagePlace(at, self._findings.position, self._findings.packet, record)
-
-
-def _is_known(command: Command) -> bool:
-    return not isinstance(command, UnknownCommand)
+    def _place(self, at: float) -> MessagePlace:
+        return MessagePlace(at, self._violations.position, self._violations.packet)

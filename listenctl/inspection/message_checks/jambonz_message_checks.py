@@ -1,43 +1,136 @@
-"""What jambonz sends, weighed: the audio with its gaps and its clock, the first text and those that follow."""
+"""Checks of what jambonz sends: metadata, audio with its gaps and clock, and text messages."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from listenctl.capture.capture_events import FramesLost
-from listenctl.inspection.call_report import MAX_LISTED, AudioCounts, Completeness, DtmfRecord
+from listenctl.events import Report
 from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift
-from listenctl.inspection.message_checks.first_text_checks import check_first_text
-from listenctl.inspection.message_checks.mark_and_clip_records import MessagePlace
-from listenctl.inspection.rule_catalogue import Culprit
-from listenctl.inspection.rule_violations import ViolationLog
+from listenctl.inspection.message_checks.mark_and_clip_records import MAX_RECORDS
+from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
 from listenctl.media.dtmf_detector import MIN_DTMF_RATE, CallDtmfDetector, DtmfTone
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.call_metadata import MAX_FIRST_TEXT_BYTES, CallMetadata
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
 from listenctl.protocol.listen_session import Sender
 
-_SHOWN = 60
-_TOO_SMALL = "what is missing in the capture is too little to be measured"
-# Of a masked frame, before its payload.
-_SHORT_HEAD, _HEAD = 6, 8
-_SHORT = 126
-_MOST_SIZES = 256
-_MOST_GAPS = 10_000
-_NOTABLE_DRIFT = 100
-# The fastest that a clock is off; what is more is another rate.
+_MAX_SHOWN = 60
+# Headers of a masked frame with a 7-bit and with a 16-bit length.
+_SHORT_HEADER, _HEADER = 6, 8
+_MIN_LONG_PAYLOAD = 126
+_MAX_SIZES = 256
+_MAX_GAPS = 10_000
+_NOTABLE_DRIFT_PPM = 100
+# No clock is off by so much; audio at such a pace has another sample rate.
 _ANOTHER_RATE = 0.2
-_SHORTEST_PACE = 3.0
-_FEWEST_MESSAGES = 50
+_MIN_PACE_SECONDS = 3.0
+_MIN_PACE_MESSAGES = 50
+_RATE_STEP = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfRecord:
+    """A DTMF digit that jambonz reported (``channel`` None) or that was detected on a channel, counted from 1."""
+
+    at: float
+    position: int
+    digit: str
+    duration_ms: float | None
+    channel: int | None = None
+
+    def to_json(self) -> Report:
+        """Return the object in `listenctl-inspect(5)`."""
+        return {
+            "time": round(self.at, 3),
+            "position": self.position,
+            "digit": self.digit,
+            "duration_ms": self.duration_ms,
+            "source": "event" if self.channel is None else "tone",
+            "channel": self.channel,
+        }
+
+
+@dataclass(slots=True)
+class AudioCounts:
+    """Received audio; ``sizes`` counts messages by their bytes."""
+
+    samples: int = 0
+    messages: int = 0
+    sizes: Counter[int] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Completeness:
+    """
+    Received and missing samples per channel: dropped by jambonz, not sent while paused, not captured.
+
+    Attributes:
+        unknown: why completeness is unknown; empty if it is known.
+    """
+
+    received: int = 0
+    lost: int = 0
+    paused: int = 0
+    uncaptured: int = 0
+    unknown: str = ""
+
+    @property
+    def complete(self) -> bool | None:
+        """Whether nothing is missing except in pauses; None if unknown."""
+        if self.lost or self.uncaptured:
+            return False
+        return None if self.unknown else True
+
+    @property
+    def share(self) -> float | None:
+        """The received share of all samples except in pauses; None if unknown."""
+        sent = self.received + self.lost + self.uncaptured
+        if sent:
+            return self.received / sent
+        return None if self.unknown else 1.0
+
+    def count_gap(self, gap: Gap) -> None:
+        """Count the samples that a gap misses."""
+        match gap.kind:
+            case GapKind.UNCAPTURED:
+                self.uncaptured += gap.missing
+            case GapKind.PAUSE:
+                self.paused += gap.missing
+            case GapKind.HOLE:
+                self.lost += gap.missing
+            case _ if gap.missing < 0:
+                # A burst brought audio that had been counted as missing, mostly as paused.
+                back = min(-gap.missing, self.paused)
+                self.paused -= back
+                self.lost = max(0, self.lost + gap.missing + back)
+
+    def to_json(self) -> Report:
+        """Return the fields in `listenctl-inspect(5)`."""
+        return {
+            "received_samples": self.received,
+            "lost_samples": self.lost,
+            "paused_samples": self.paused,
+            "uncaptured_samples": self.uncaptured,
+            "completeness": None if self.share is None else round(self.share, 6),
+            "complete": self.complete,
+            "complete_unknown": self.unknown if self.complete is None else None,
+        }
 
 
 class JambonzMessageChecks:
-    """Follow what jambonz sends in one call."""
+    """
+    Check the messages of jambonz in one call.
 
-    def __init__(self, findings: ViolationLog, *, detect_dtmf: bool) -> None:
-        self._findings = findings
+    Attributes:
+        over_listed: number of keys that ``keys`` omits.
+    """
+
+    def __init__(self, violations: ViolationLog, *, detect_dtmf: bool) -> None:
+        self._violations = violations
         self._detect_dtmf = detect_dtmf
-        self._listener: CallDtmfDetector | None = None
+        self._detector: CallDtmfDetector | None = None
         self._holes: list[int] = []
         self._format = AudioFormat(8000, 1)
         self._frame_bytes = self._format.frame_bytes
@@ -49,191 +142,189 @@ class JambonzMessageChecks:
         self.texts: Counter[str] = Counter()
         self.over_listed = 0
 
-    def start(self, at: float, metadata: CallMetadata, audio_format: AudioFormat, *, late: bool = False) -> None:
-        """Take the metadata, or that there are none."""
-        self.begin(audio_format)
+    def take_metadata(self, at: float, metadata: CallMetadata, audio_format: AudioFormat, *, late: bool) -> None:
+        """Check the metadata, which has no ``raw`` text if none came."""
+        self.set_format(audio_format)
         if late:
-            self._findings.add("first-text-late", at, Culprit.JAMBONZ, "the metadata came after the first audio")
+            self._add_violation("first-text-late", at, "the metadata came after the first audio")
         if metadata.raw:
-            for rule, sender, detail in check_first_text(metadata):
-                self._findings.add(rule, at, sender, detail)
+            for rule, detail in _check_first_text(metadata):
+                self._add_violation(rule, at, detail)
         else:
-            detail = f"no metadata came; taken for {audio_format.sample_rate} Hz, {audio_format.channels} channel(s)"
-            self._findings.add("first-text-missing", at, Culprit.JAMBONZ, detail)
+            detail = f"no metadata; assuming {audio_format.sample_rate} Hz, {audio_format.channels} channel(s)"
+            self._add_violation("first-text-missing", at, detail)
 
-    def begin(self, audio_format: AudioFormat) -> None:
-        """Take what follows for audio of this format."""
+    def set_format(self, audio_format: AudioFormat) -> None:
+        """Set the format of the following audio."""
         self._format = audio_format
         self._frame_bytes = audio_format.frame_bytes
         self.arrivals = ArrivalTimes(audio_format.sample_rate)
         if self._detect_dtmf and audio_format.sample_rate >= MIN_DTMF_RATE:
-            self._listener = CallDtmfDetector(audio_format, self.counts.samples)
+            self._detector = CallDtmfDetector(audio_format, self.counts.samples)
 
-    def audio(self, at: float, data: bytes) -> None:
-        """Take whole sample frames."""
+    def take_audio(self, at: float, data: bytes) -> None:
+        """Take a message of whole sample frames."""
         counts, size = self.counts, len(data)
         counts.messages += 1
         counts.samples += size // self._frame_bytes
-        if size in counts.sizes or len(counts.sizes) < _MOST_SIZES:
+        if size in counts.sizes or len(counts.sizes) < _MAX_SIZES:
             counts.sizes[size] += 1
-        self._findings.position = counts.samples
+        self._violations.position = counts.samples
         if self.arrivals:
-            self.arrivals.add(at, counts.samples)
-        if self._listener:
-            self._hear(self._listener.feed(data))
+            self.arrivals.add_message(at, counts.samples)
+        if self._detector:
+            self._add_tones(self._detector.feed(data))
 
-    def audio_run(self, times: Sequence[float], data: bytes) -> None:
-        """Take messages of equal size, each whole sample frames."""
+    def take_audio_run(self, times: Sequence[float], data: bytes) -> None:
+        """Take messages of equal size, each of whole sample frames."""
         size = len(data) // len(times)
         counts = self.counts
-        if self._listener or self.arrivals is None or size not in counts.sizes:
+        if self._detector or self.arrivals is None or size not in counts.sizes:
             for number, at in enumerate(times):
-                self.audio(at, data[number * size : (number + 1) * size])
+                self.take_audio(at, data[number * size : (number + 1) * size])
             return
-        self.arrivals.add_all(times, counts.samples, size // self._frame_bytes)
+        self.arrivals.add_messages(times, counts.samples, size // self._frame_bytes)
         counts.messages += len(times)
         counts.samples += len(data) // self._frame_bytes
         counts.sizes[size] += len(times)
-        self._findings.position = counts.samples
+        self._violations.position = counts.samples
 
-    def lose(self, at: float, lost: FramesLost) -> None:
-        """Take notice that frames are missing in the capture here."""
+    def lose_frames(self, at: float, lost: FramesLost) -> None:
+        """Record that frames are missing from the capture."""
         if lost.sender is Sender.JAMBONZ:
-            self.completeness.unknown = _TOO_SMALL
+            self.completeness.unknown = "the data missing from the capture is too short to be measured"
             if self.arrivals:
-                self.arrivals.go_on()
-            if len(self._holes) < _MOST_GAPS:
+                self.arrivals.restart()
+            if len(self._holes) < _MAX_GAPS:
                 self._holes.append(self.counts.samples)
         size = "some bytes" if lost.size is None else f"{lost.size} bytes"
         sender = "jambonz" if lost.sender is Sender.JAMBONZ else "the application"
-        detail = f"{size} of what {sender} sent are missing: {lost.detail}"
-        self._findings.add("capture-hole", at, Culprit.CAPTURE, detail)
+        detail = f"{size} sent by {sender} are missing: {lost.detail}"
+        self._violations.add_violation("capture-hole", at, Culprit.CAPTURE, detail)
 
     def samples_in(self, lost: FramesLost) -> int | None:
-        """Return how much audio is missing where it is whole messages as they usually are; None if that isn't known."""
+        """Return the missing samples if whole messages of the usual size are missing; None if that is unknown."""
         if lost.size is None or not self.counts.sizes:
             return None
         usual, _ = self.counts.sizes.most_common(1)[0]
-        messages, rest = divmod(lost.size, usual + (_HEAD if usual >= _SHORT else _SHORT_HEAD))
+        messages, rest = divmod(lost.size, usual + (_HEADER if usual >= _MIN_LONG_PAYLOAD else _SHORT_HEADER))
         return None if rest else messages * usual // self._frame_bytes
 
-    def gap(self, at: float, gap: Gap) -> None:
-        """Take an irregularity that is known now."""
-        uncaptured = gap.kind is GapKind.UNCAPTURED
-        if self.arrivals and not uncaptured:
-            self.arrivals.gap(gap)
-        if len(self.gaps) < _MOST_GAPS:
+    def take_gap(self, at: float, gap: Gap) -> None:
+        """Take a gap that was detected at ``at``."""
+        captured = gap.kind is not GapKind.UNCAPTURED
+        if self.arrivals and captured:
+            self.arrivals.skip_gap(gap)
+        if len(self.gaps) < _MAX_GAPS:
             self.gaps.append(gap)
-        rate = self._format.sample_rate
-        # When it began: what has come since and what is missing took that long.
-        began = at - (self.counts.samples - gap.position + max(0, gap.missing)) / rate
-        place = MessagePlace(max(0.0, began), gap.position)
-        self._count(gap, uncaptured=uncaptured)
-        if not uncaptured:
-            self._tell(gap, place)
+        self.completeness.count_gap(gap)
+        if captured and (found := _violation_of_gap(gap)):
+            rule, culprit, detail = found
+            # The gap, and the audio since then, took this long.
+            since = (self.counts.samples - gap.position + max(0, gap.missing)) / self._format.sample_rate
+            self._violations.add_violation_at(rule, MessagePlace(max(0.0, at - since), gap.position), culprit, detail)
 
-    def message(self, at: float, message: JambonzMessage, *, glued: bool) -> None:
-        """Take a text, ``glued`` if it is another in the same message."""
+    def take_message(self, at: float, message: JambonzMessage, *, glued: bool) -> None:
+        """Take a text message; ``glued`` means that it is not the first one in its WebSocket message."""
         if glued:
-            self._findings.add("texts-glued", at, Culprit.JAMBONZ, "several texts in one message")
-        self.texts[_kind(message)] += 1
+            self._add_violation("texts-glued", at, "several JSON documents in one message")
+        self.texts[_kind_of(message)] += 1
         match message:
             case Dtmf(digit=digit):
-                self._list(DtmfRecord(at, self.counts.samples, digit, message.duration_ms))
+                self._add_key(DtmfRecord(at, self.counts.samples, digit, message.duration_ms))
             case UnknownMessage(value=None):
-                self._findings.add(
-                    "text-broken", at, Culprit.JAMBONZ, f"a text that is no JSON: {message.text[:_SHOWN]!r}"
-                )
+                self._add_violation("text-broken", at, f"a text that is not JSON: {message.text[:_MAX_SHOWN]!r}")
             case UnknownMessage():
-                self._findings.add(
-                    "text-unknown", at, Culprit.JAMBONZ, f"a text of no known kind: {message.text[:_SHOWN]!r}"
-                )
+                self._add_violation("text-unknown", at, f"a text of an unknown type: {message.text[:_MAX_SHOWN]!r}")
 
-    def finish(self) -> MeasuredDrift | None:
-        """Settle what the end of the call settles; return how jambonz's clock runs."""
-        if self._listener:
-            self._hear(self._listener.end_audio())
+    def finish_call(self) -> MeasuredDrift | None:
+        """Finish the checks; return the drift of jambonz's clock."""
+        if self._detector:
+            self._add_tones(self._detector.end_audio())
         self.completeness.received = self.counts.samples
         arrivals = self.arrivals
         if arrivals is None or arrivals.first is None:
             return None
         arrivals.finish()
         self.keys.sort(key=lambda key: key.at)
-        drift = (
-            None
-            if self._is_of_another_rate(arrivals)
-            else arrivals.drift([*(gap.position for gap in self.gaps), *self._holes])
-        )
-        arrivals.forget()
-        if drift and abs(drift.ppm) - drift.uncertainty > _NOTABLE_DRIFT:
+        positions = [*(gap.position for gap in self.gaps), *self._holes]
+        drift = None if self._has_another_rate(arrivals) else arrivals.measure_drift(positions)
+        arrivals.discard_windows()
+        if drift and abs(drift.ppm) - drift.uncertainty > _NOTABLE_DRIFT_PPM:
             pace = "slower" if drift.ppm > 0 else "faster"
             detail = f"jambonz's clock is {abs(drift.ppm):.0f} ± {drift.uncertainty:.0f} ppm {pace} than the capture's"
-            self._findings.add("clock-drift", arrivals.last, Culprit.JAMBONZ, detail)
+            self._add_violation("clock-drift", arrivals.last, detail)
         return drift
 
-    def _is_of_another_rate(self, arrivals: ArrivalTimes) -> bool:
-        """Tell whether audio comes at another pace than its format says, message by message and on the whole."""
+    def _has_another_rate(self, arrivals: ArrivalTimes) -> bool:
+        """Return whether audio arrives at another pace than its format implies, per message and overall."""
         first, rate, counts = arrivals.first or 0.0, self._format.sample_rate, self.counts
         elapsed = arrivals.last - first
-        if elapsed < _SHORTEST_PACE or counts.messages < _FEWEST_MESSAGES:
+        if elapsed < _MIN_PACE_SECONDS or counts.messages < _MIN_PACE_MESSAGES:
             return False
         usual, _ = counts.sizes.most_common(1)[0]
         each = self._format.duration(usual // self._format.frame_bytes) / max(arrivals.intervals.quantile(0.5), 1e-4)
-        whole = self._format.duration(counts.samples) / elapsed
-        if abs(whole - 1) < _ANOTHER_RATE or abs(each / whole - 1) > _ANOTHER_RATE:
+        overall = self._format.duration(counts.samples) / elapsed
+        if abs(overall - 1) < _ANOTHER_RATE or abs(each / overall - 1) > _ANOTHER_RATE:
             return False
-        detail = f"audio said to be {rate} Hz in {self._format.channels} channel(s) comes {whole:.2f} times as fast"
-        self._findings.at_place("format-wrong", MessagePlace(first, 0), Culprit.JAMBONZ, detail)
+        channels = self._format.channels
+        detail = f"audio declared as {rate} Hz, {channels} channel(s) arrives {overall:.2f} times as fast"
+        self._violations.add_violation_at("format-wrong", MessagePlace(first, 0), Culprit.JAMBONZ, detail)
         return True
 
-    def _count(self, gap: Gap, *, uncaptured: bool) -> None:
-        completeness = self.completeness
-        if uncaptured:
-            completeness.uncaptured += gap.missing
-        elif gap.kind is GapKind.PAUSE:
-            completeness.paused += gap.missing
-        elif gap.kind is GapKind.HOLE:
-            completeness.lost += gap.missing
-        elif gap.missing < 0:
-            # A burst brought what had been given up, mostly as paused.
-            back = min(-gap.missing, completeness.paused)
-            completeness.paused -= back
-            completeness.lost = max(0, completeness.lost + gap.missing + back)
-
-    def _tell(self, gap: Gap, place: MessagePlace) -> None:
-        length = f"{'at least ' if gap.at_least else ''}{gap.length:.2f} s"
-        match gap.kind:
-            case GapKind.HOLE:
-                detail = f"{length} of audio were dropped by jambonz, because they weren't taken in time"
-                self._findings.at_place("audio-lost", place, Culprit.APPLICATION, detail)
-            case GapKind.PAUSE:
-                detail = f"no audio was sent for {length}"
-                self._findings.at_place("audio-paused", place, Culprit.JAMBONZ, detail)
-            case GapKind.BURST if not gap.position:
-                detail = f"the audio of the {length} before the connection came all at once"
-                self._findings.at_place("audio-backlog", place, Culprit.APPLICATION, detail)
-            case GapKind.BURST:
-                detail = f"audio was up to {length} late, then came all at once"
-                self._findings.at_place("audio-late", place, Culprit.NETWORK, detail)
-            case GapKind.LATE_START:
-                detail = f"the first audio came {length} after the handshake"
-                self._findings.at_place("audio-late-start", place, Culprit.JAMBONZ, detail)
-
-    def _hear(self, keys: Sequence[DtmfTone]) -> None:
+    def _add_tones(self, keys: Sequence[DtmfTone]) -> None:
         arrivals = self.arrivals
         for key in keys:
             behind = (self.counts.samples - key.position) / self._format.sample_rate
             at = max(0.0, (arrivals.last if arrivals else 0.0) - behind)
-            self._list(DtmfRecord(at, key.position, key.digit, key.duration_ms, key.channel))
+            self._add_key(DtmfRecord(at, key.position, key.digit, key.duration_ms, key.channel))
 
-    def _list(self, key: DtmfRecord) -> None:
-        if len(self.keys) < MAX_LISTED:
+    def _add_key(self, key: DtmfRecord) -> None:
+        if len(self.keys) < MAX_RECORDS:
             self.keys.append(key)
         else:
             self.over_listed += 1
 
+    def _add_violation(self, rule: str, at: float, detail: str) -> None:
+        self._violations.add_violation(rule, at, Culprit.JAMBONZ, detail)
 
-def _kind(message: JambonzMessage) -> str:
+
+def _check_first_text(metadata: CallMetadata) -> Iterator[tuple[str, str]]:
+    """Yield rule and detail of each violation in metadata (listenctl-protocol(7) 2)."""
+    if not metadata.valid:
+        cut = len(metadata.raw) >= MAX_FIRST_TEXT_BYTES
+        yield "first-text-cut" if cut else "first-text-invalid", "; ".join(metadata.repairs)
+    if isinstance(metadata.fields.get("sampleRate"), str):
+        yield "sample-rate-string", "sampleRate is a string"
+    if metadata.sample_rate is None:
+        yield "sample-rate-missing", "there is no valid sampleRate"
+    elif metadata.sample_rate % _RATE_STEP:
+        yield "sample-rate-odd", f"sampleRate is {metadata.sample_rate}"
+    if metadata.mix_type is None:
+        yield "mix-type-missing", "there is no valid mixType"
+    if metadata.call_sid is None:
+        yield "call-sid-missing", "there is no callSid"
+    if metadata.rest:
+        yield "texts-glued", "another JSON document follows in the first text"
+
+
+def _violation_of_gap(gap: Gap) -> tuple[str, Culprit, str] | None:
+    length = f"{'at least ' if gap.at_least else ''}{gap.length:.2f} s"
+    match gap.kind:
+        case GapKind.HOLE:
+            return "audio-lost", Culprit.APPLICATION, f"jambonz dropped {length} of audio that was not read in time"
+        case GapKind.PAUSE:
+            return "audio-paused", Culprit.JAMBONZ, f"no audio was sent for {length}"
+        case GapKind.BURST if not gap.position:
+            return "audio-backlog", Culprit.APPLICATION, f"{length} of audio before the connection came all at once"
+        case GapKind.BURST:
+            return "audio-late", Culprit.NETWORK, f"audio was up to {length} late, then came all at once"
+        case GapKind.LATE_START:
+            return "audio-late-start", Culprit.JAMBONZ, f"the first audio came {length} after the handshake"
+    return None
+
+
+def _kind_of(message: JambonzMessage) -> str:
     match message:
         case Dtmf():
             return "dtmf"

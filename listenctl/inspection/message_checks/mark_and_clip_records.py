@@ -1,12 +1,13 @@
-"""What became of the marks and clips of one call: what was sent, matched with what jambonz answered."""
+"""Records of the marks and clips of one call, each with its answer and what playout expects of it."""
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Generic, TypeVar
 
 from listenctl.events import MAX_TEXT, Report, describe_command
+from listenctl.inspection.rule_violations import MessagePlace
 from listenctl.media.files.read_clip_wav import read_clip_wav
-from listenctl.protocol.application_commands import PlayAudio
+from listenctl.protocol.application_commands import MarkCommand, PlayAudio
 from listenctl.protocol.audio import Resampler
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.clip_decoder import ClipReader
@@ -14,25 +15,34 @@ from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, Pl
 from listenctl.protocol.jambonz_model.profiles import Profile
 
 MAX_RECORDS = 10_000
-"""Marks and clips that are listed of one call; more are counted."""
+"""Listed marks, clips and keys of one call; further ones are only counted."""
 
 
-@dataclass(slots=True, eq=False)
-class MarkRecord:
-    """A mark; ``due`` is when jambonz should have answered it as far as can be told."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class _PlayoutRecord:
+    """``due`` is when jambonz should have answered, None if unknown."""
 
-    name: str
     at: float
     position: int | None
     packet: int | None
-    result: str | None = None
-    answered: float | None = None
     due: float | None = None
     verdicts: list[str] = field(default_factory=list)
 
-    def judge(self, at: float, verdict: Verdict) -> None:
-        """Take notice of what should have become of it at ``at``."""
-        self.due = _note(self.verdicts, verdict, at, self.due)
+    def add_verdict(self, at: float, verdict: Verdict) -> None:
+        """Take a verdict of the simulated playout."""
+        if verdict.reason:
+            self.verdicts.append(verdict.reason)
+        if verdict.outcome is CommandOutcome.FINISHED:
+            self.due = at
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class MarkRecord(_PlayoutRecord):
+    """A mark and its answer."""
+
+    name: str
+    result: str | None = None
+    answered: float | None = None
 
     @property
     def round_trip(self) -> float | None:
@@ -40,7 +50,7 @@ class MarkRecord:
         return None if self.answered is None else self.answered - self.at
 
     def to_json(self) -> Report:
-        """Return it as it stands in `listenctl-inspect(5)`."""
+        """Return the object in `listenctl-inspect(5)`."""
         return {
             "name": self.name,
             "time": round(self.at, 3),
@@ -54,29 +64,20 @@ class MarkRecord:
         }
 
 
-@dataclass(slots=True, eq=False)
-class ClipRecord:
-    """A clip; ``seconds`` is how long it is as jambonz reads it, None where it can't be read."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class ClipRecord(_PlayoutRecord):
+    """A clip and its playDone; ``seconds`` is its duration as jambonz decodes it, None if jambonz can't."""
 
     command: Report
     id: object
-    at: float
-    position: int | None
-    packet: int | None
     seconds: float | None
     decoded_rate: int | None
     done: float | None = None
     reason: str | None = None
     played_ms: float | None = None
-    due: float | None = None
-    verdicts: list[str] = field(default_factory=list)
-
-    def judge(self, at: float, verdict: Verdict) -> None:
-        """Take notice of what should have become of it at ``at``."""
-        self.due = _note(self.verdicts, verdict, at, self.due)
 
     def to_json(self) -> Report:
-        """Return it as it stands in `listenctl-inspect(5)`."""
+        """Return the object in `listenctl-inspect(5)`."""
         described = {name: value for name, value in self.command.items() if name != "type"}
         return {
             **described,
@@ -93,111 +94,99 @@ class ClipRecord:
         }
 
 
-# Made for every frame of a stream; a frozen dataclass takes three times as long.
-class MessagePlace(NamedTuple):
-    """When and where something was sent, and what is kept of it if it is a mark or a clip."""
-
-    at: float
-    position: int | None = None
-    packet: int | None = None
-    record: MarkRecord | ClipRecord | None = None
+_Record = TypeVar("_Record", MarkRecord, ClipRecord)
 
 
-class SentMarks:
-    """Match the marks of a call with their answers, by name and in order."""
+class _SentRecords(Generic[_Record]):
+    """Match what was sent with its answers, by key and in order."""
 
     def __init__(self) -> None:
-        self.records: list[MarkRecord] = []
-        self.sent = 0
-        self._open: dict[str, deque[MarkRecord]] = {}
-
-    def add(self, record: MarkRecord) -> None:
-        """Take a mark."""
-        self.sent += 1
-        if len(self.records) < MAX_RECORDS:
-            self.records.append(record)
-            self._open.setdefault(record.name, deque()).append(record)
-
-    def answer(self, at: float, mark: Mark) -> bool:
-        """Take an answer; False if no such mark is open."""
-        name = mark.name[:MAX_TEXT]
-        waiting = self._open.get(name)
-        if not waiting:
-            # What is beyond the list was sent, but isn't known by its name.
-            return self.sent > MAX_RECORDS
-        record = waiting.popleft()
-        record.result, record.answered = mark.event, at
-        if not waiting:
-            del self._open[name]
-        return True
+        self.records: list[_Record] = []
+        self._sent = 0
+        self._open: dict[str, deque[_Record]] = {}
 
     @property
     def over_listed(self) -> int:
-        """How many aren't listed."""
-        return self.sent - len(self.records)
+        """Number of marks or clips that ``records`` omits."""
+        return self._sent - len(self.records)
 
-    def forget(self) -> None:
-        """Take a clearMarks: what is open isn't answered any more."""
+    def _add(self, key: str, record: _Record) -> None:
+        self._sent += 1
+        if len(self.records) < MAX_RECORDS:
+            self.records.append(record)
+            self._open.setdefault(key, deque()).append(record)
+
+    def _take_open(self, key: str) -> _Record | None:
+        waiting = self._open.get(key)
+        if not waiting:
+            return None
+        record = waiting.popleft()
+        if not waiting:
+            del self._open[key]
+        return record
+
+
+class SentMarks(_SentRecords[MarkRecord]):
+    """The marks of a call, matched with their answers."""
+
+    def add_mark(self, mark: MarkCommand, place: MessagePlace) -> MarkRecord:
+        """Take a mark."""
+        name = mark.name[:MAX_TEXT]
+        record = MarkRecord(name=name, at=place.at, position=place.position, packet=place.packet)
+        self._add(name, record)
+        return record
+
+    def answer_mark(self, at: float, mark: Mark) -> bool:
+        """Take an answer; return whether such a mark may be outstanding."""
+        record = self._take_open(mark.name[:MAX_TEXT])
+        if record:
+            record.result, record.answered = mark.event, at
+        return record is not None or self.over_listed > 0
+
+    def clear_marks(self) -> None:
+        """Take a clearMarks: outstanding marks will not be answered."""
         for record in self.unanswered:
             record.result = "forgotten"
         self._open.clear()
 
     @property
     def unanswered(self) -> list[MarkRecord]:
-        """The marks that are still open, in order."""
+        """The outstanding marks, in order."""
         return [record for record in self.records if record.result is None]
 
 
-class SentClips:
-    """Match the clips of a call with their playDones, by id and in order."""
+class SentClips(_SentRecords[ClipRecord]):
+    """The clips of a call, matched with their playDone messages."""
 
     def __init__(self, profile: Profile) -> None:
+        super().__init__()
         self._profile = profile
-        self.records: list[ClipRecord] = []
-        self.sent = 0
-        self._open: dict[str, deque[ClipRecord]] = {}
 
-    def add(self, at: float, command: PlayAudio, position: int | None, packet: int | None) -> ClipRecord:
+    def add_clip(self, clip: PlayAudio, place: MessagePlace) -> ClipRecord:
         """Take a clip."""
-        self.sent += 1
-        seconds, rate = self._read(command)
-        described = describe_command(command)
-        record = ClipRecord(described, described["id"], at, position, packet, seconds, rate)
-        if len(self.records) < MAX_RECORDS:
-            self.records.append(record)
-            self._open.setdefault(_key(command.id), deque()).append(record)
+        described = describe_command(clip)
+        decoded = ClipReader(self._profile, 1, _no_resampler, read_clip_wav, PlayoutOutbox()).read(clip)
+        record = ClipRecord(
+            command=described,
+            id=described["id"],
+            at=place.at,
+            position=place.position,
+            packet=place.packet,
+            seconds=decoded.source_samples / decoded.source_rate if decoded else None,
+            decoded_rate=decoded.source_rate if decoded else None,
+        )
+        self._add(_key_of(clip.id), record)
         return record
 
-    def answer(self, at: float, done: PlayDone) -> bool:
-        """Take a playDone; False if no such clip is open."""
-        key = _key(done.id)
-        waiting = self._open.get(key)
-        if not waiting:
-            return self.sent > MAX_RECORDS
-        record = waiting.popleft()
-        record.done, record.reason, record.played_ms = at, done.reason, done.duration_ms
-        if not waiting:
-            del self._open[key]
-        return True
-
-    @property
-    def over_listed(self) -> int:
-        """How many aren't listed."""
-        return self.sent - len(self.records)
-
-    def _read(self, command: PlayAudio) -> tuple[float | None, int | None]:
-        clip = ClipReader(self._profile, 1, _unchanged, read_clip_wav, PlayoutOutbox()).read(command)
-        return (clip.source_samples / clip.source_rate, clip.source_rate) if clip else (None, None)
+    def answer_clip(self, at: float, done: PlayDone) -> bool:
+        """Take a playDone; return whether such a clip may be outstanding."""
+        record = self._take_open(_key_of(done.id))
+        if record:
+            record.done, record.reason, record.played_ms = at, done.reason, done.duration_ms
+        return record is not None or self.over_listed > 0
 
 
-def _note(verdicts: list[str], verdict: Verdict, at: float, due: float | None) -> float | None:
-    """Add a verdict to those that there are; return when the end is due."""
-    if verdict.reason:
-        verdicts.append(verdict.reason)
-    return at if verdict.outcome is CommandOutcome.FINISHED else due
-
-
-def _key(clip_id: object) -> str:
+def _key_of(clip_id: object) -> str:
     return str(clip_id)[:MAX_TEXT]
 
 
@@ -205,10 +194,10 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _unchanged(_from_rate: int, _to_rate: int) -> Resampler:
-    """Make what leaves samples as they are: only how many there are matters."""
-    return _same
+def _no_resampler(_from_rate: int, _to_rate: int) -> Resampler:
+    """Return a resampler that leaves samples unchanged: only their number matters."""
+    return _same_samples
 
 
-def _same(samples: bytes, *, last: bool = False) -> bytes:  # noqa: ARG001 - a resampler's parameter
+def _same_samples(samples: bytes, *, last: bool = False) -> bytes:  # noqa: ARG001 - a resampler's parameter
     return samples

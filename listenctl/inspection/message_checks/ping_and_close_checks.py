@@ -1,4 +1,4 @@
-"""Pings, and how a call ends: who closes, with which code, and who doesn't (protocol.md 7, 13)."""
+"""Checks of pings and of the end of a call: who closes, how, and who does not (listenctl-protocol(7) 7 and 13)."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -9,33 +9,33 @@ from websockets.frames import Frame, Opcode
 from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.events import Report
 from listenctl.inspection.message_checks.arrival_times import spread_as_json
-from listenctl.inspection.rule_catalogue import Culprit
-from listenctl.inspection.rule_violations import ViolationLog
+from listenctl.inspection.rule_violations import Culprit, ViolationLog
 from listenctl.protocol.listen_session import Sender
 from listenctl.statistics import Histogram
 
-NORMAL, GOING_AWAY, NO_CODE = 1000, 1001, 1005
-_MOST_PINGS = 256
-# More than a control frame may have.
-_MOST_DATA = 126
-_LATE_PONG = 1.0
-_MISSING_PONG = 5.0
-_CLOSE_TIME = 10.0
-# What is missing so shortly before the end may be the Close.
-_CLOSE_LOST = 1.0
-_SHOWN = 80
-# What can't be on the wire, and what nobody may use (RFC 6455 7.4).
+_NORMAL, _GOING_AWAY, _NO_CODE = 1000, 1001, 1005
+# Codes that must not be sent (RFC 6455 7.4).
 _INVALID_CODES = {1004, 1005, 1006, 1015}
-_HIDDEN = {
+_MAX_PINGS = 256
+# One byte more than a valid control frame.
+_MAX_DATA = 126
+_PONG_LATE = 1.0
+_PONG_MISSING = 5.0
+_SHUTDOWN_TIME = 10.0
+# Data missing so shortly before the end may be the Close frame.
+_CLOSE_LOST = 1.0
+_MAX_SHOWN = 80
+_NOT_AN_END = {
     StreamEnding.CAPTURE: "the capture ends",
     StreamEnding.FORGOTTEN: "the connection was idle for long",
     StreamEnding.REPLACED: "another connection took its ports",
 }
+_PEER = {Sender.JAMBONZ: Sender.APPLICATION, Sender.APPLICATION: Sender.JAMBONZ}
 
 
 @dataclass(frozen=True, slots=True)
 class CloseFrame:
-    """A Close frame; without a code in it, 1005."""
+    """A Close frame; ``code`` is 1005 if it has none."""
 
     at: float
     sender: Sender
@@ -48,187 +48,181 @@ class _Pings:
     sent: int = 0
     answered: int = 0
     delay: Histogram = field(default_factory=Histogram)
-    waiting: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
+    outstanding: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
 
 
 class PingAndCloseChecks:
     """
-    Follow the control frames of one call and its end.
+    Check the control frames of one call and its end.
 
     Attributes:
-        both_seen: what either side says is in the capture; a recording has but one.
-        control_seen: control frames are, too; a browser's HAR has none.
+        both_captured: the capture contains both sides; a recording contains one.
+        control_captured: the capture contains control frames; the HAR of a browser does not.
+        closes: the first Close frame of each side, in order.
     """
 
-    def __init__(self, findings: ViolationLog) -> None:
-        self._findings = findings
+    def __init__(self, violations: ViolationLog) -> None:
+        self._violations = violations
         self._pings = {sender: _Pings() for sender in Sender}
-        self._announced: float | None = None
+        self._shutdown_at: float | None = None
         self._ends: list[tuple[float, Sender | None, str]] = []
-        self._lost = dict.fromkeys(Sender, -inf)
-        self.both_seen = self.control_seen = True
+        self._lost_at = dict.fromkeys(Sender, -inf)
+        self.both_captured = self.control_captured = True
         self.closes: dict[Sender, CloseFrame] = {}
 
     @property
-    def first(self) -> CloseFrame | None:
-        """The Close that came first."""
+    def _first_close(self) -> CloseFrame | None:
         return next(iter(self.closes.values()), None)
 
     @property
     def ended(self) -> float | None:
-        """When the conversation was over, None if nobody knows."""
-        if self.first:
-            return self.first.at
-        return next((at for at, _, how in self._ends if how not in _HIDDEN), None)
+        """When the conversation ended; None if unknown."""
+        if self._first_close:
+            return self._first_close.at
+        return next((at for at, _, how in self._ends if how not in _NOT_AN_END), None)
 
     @property
     def over(self) -> bool:
-        """Whether neither side can say anything more."""
+        """Whether neither side can send anything more."""
         senders = {sender for _, sender, _ in self._ends}
         return None in senders or senders >= set(Sender)
 
-    def frame(self, at: float, sender: Sender, opcode: int) -> None:
-        """Take notice of any frame after a Close."""
+    def take_frame(self, at: float, sender: Sender, opcode: int) -> None:
+        """Check a frame of any kind after a Close frame of either side."""
         if sender in self.closes and opcode != Opcode.PONG:
-            detail = f"a frame with opcode {opcode} after its Close"
-            self._findings.add("frame-after-close", at, Culprit(sender), detail)
+            self._add_violation("frame-after-close", at, sender, f"a frame with opcode {opcode} after its Close frame")
 
-    def control(self, at: float, sender: Sender, frame: Frame) -> None:
-        """Take a control frame."""
-        data = bytes(frame.data[:_MOST_DATA])
+    def take_control_frame(self, at: float, sender: Sender, frame: Frame) -> None:
+        """Check a control frame."""
+        data = bytes(frame.data[:_MAX_DATA])
         if frame.opcode is Opcode.CLOSE:
-            self._close(at, sender, data)
+            self._take_close(at, sender, data)
         elif frame.opcode is Opcode.PING:
-            self._ping(at, sender, data)
+            self._take_ping(at, sender, data)
         else:
-            self._pong(at, sender, data)
+            self._take_pong(at, sender, data)
 
-    def announce_shutdown(self, at: float) -> None:
-        """Take an empty binary message, after which the media server doesn't close (protocol.md 13)."""
-        if self._announced is None:
-            self._announced = at
-            detail = "an empty binary message: the media server shuts down"
-            self._findings.add("shutdown-announced", at, Culprit.JAMBONZ, detail)
+    def take_shutdown(self, at: float) -> None:
+        """Take an empty binary message, after which the media server does not close (listenctl-protocol(7) 13)."""
+        if self._shutdown_at is None:
+            self._shutdown_at = at
+            detail = "an empty binary message: the media server is shutting down"
+            self._add_violation("shutdown-announced", at, Sender.JAMBONZ, detail)
 
-    def lose(self, at: float, sender: Sender) -> None:
-        """Take notice that something is missing in the capture."""
-        self._lost[sender] = at
+    def lose_frames(self, at: float, sender: Sender) -> None:
+        """Record that frames are missing from the capture."""
+        self._lost_at[sender] = at
 
-    def end(self, at: float, sender: Sender | None, how: StreamEnding | str) -> None:
-        """Take the end of what one side sends, or of both."""
+    def end_sender(self, at: float, sender: Sender | None, how: StreamEnding | str) -> None:
+        """Take the end of one side's data, or of the connection if ``sender`` is None."""
         self._ends.append((at, sender, how))
 
-    def finish(self, at: float) -> None:
-        """Settle what the end of the call settles."""
-        self._check_pings(at)
-        if self._announced is not None:
+    def finish_call(self, at: float) -> None:
+        """Check what is only known at the end of the call."""
+        self._check_missing_pongs(at)
+        if self._shutdown_at is not None:
             closed = self.closes.get(Sender.APPLICATION)
-            waited = (closed.at if closed else at) - self._announced
-            if waited > _CLOSE_TIME:
-                detail = f"didn't close for {waited:.0f} s after the media server had announced to shut down"
-                self._findings.add("shutdown-not-closed", at, Culprit.APPLICATION, detail)
-        self._check_end(at)
+            waited = (closed.at if closed else at) - self._shutdown_at
+            if waited > _SHUTDOWN_TIME:
+                detail = f"did not close within {waited:.0f} s after the media server announced its shutdown"
+                self._add_violation("shutdown-not-closed", at, Sender.APPLICATION, detail)
+        if self.control_captured:
+            self._check_end(at)
 
     def describe_pings(self) -> Report:
-        """Return what a report says of the pings of each side."""
+        """Return the object in `listenctl-inspect(5)`."""
         return {
             str(sender): {"sent": one.sent, "answered": one.answered, "delay_ms": spread_as_json(one.delay)}
             for sender, one in self._pings.items()
         }
 
-    def describe(self) -> Report:
-        """Return what a report says of the end."""
-        first = self.first
+    def describe_close(self) -> Report:
+        """Return the object in `listenctl-inspect(5)`."""
+        first = self._first_close
         reply = next((close for close in self.closes.values() if close is not first), None)
-        how = next((how for _, _, how in self._ends if how not in _HIDDEN), None)
+        how = next((how for _, _, how in self._ends if how not in _NOT_AN_END), None)
         how = how or next((how for _, _, how in self._ends), None)
         return {
-            "by": str(first.sender) if first else self._ended_by(),
+            "by": str(first.sender) if first else self._connection_ended_by(),
             "time": round(first.at, 3) if first else None,
-            "code": None if first is None or first.code == NO_CODE else first.code,
+            "code": None if first is None or first.code == _NO_CODE else first.code,
             "reason": first.reason if first else None,
-            "answered": reply is not None if (self.both_seen and self.control_seen) or reply else None,
+            "answered": reply is not None if (self.both_captured and self.control_captured) or reply else None,
             "answer_delay": round(reply.at - first.at, 3) if reply and first else None,
             "connection": str(how) if how else None,
         }
 
-    def _close(self, at: float, sender: Sender, data: bytes) -> None:
+    def _take_close(self, at: float, sender: Sender, data: bytes) -> None:
         if sender in self.closes:
             return
-        code = int.from_bytes(data[:2], "big") if len(data) >= 2 else NO_CODE
-        answers = bool(self.closes)
+        code = int.from_bytes(data[:2], "big") if len(data) >= 2 else _NO_CODE
+        is_reply = bool(self.closes)
         self.closes[sender] = CloseFrame(at, sender, code, data[2:].decode(errors="replace"))
-        if not answers:
+        if not is_reply:
             self._check_code(at, sender, code, data)
 
     def _check_code(self, at: float, sender: Sender, code: int, data: bytes) -> None:
-        reason = data[2:].decode(errors="replace")[:_SHOWN]
-        said = f"closes with {code}" + (f", {reason!r}" if reason else "")
-        match code:
-            case _ if not data:
-                self._findings.add("close-no-code", at, Culprit(sender), "closes without a code")
-            case _ if len(data) == 1:
-                self._findings.add("close-code-invalid", at, Culprit(sender), "closes with half a code")
-            case _ if code in _INVALID_CODES or not 1000 <= code < 5000 or 1016 <= code < 3000:
-                self._findings.add("close-code-invalid", at, Culprit(sender), said)
-            case 1001:
-                self._findings.add("close-going-away", at, Culprit(sender), said)
-            case _ if code != NORMAL:
-                self._findings.add("close-error", at, Culprit(sender), said)
+        reason = data[2:].decode(errors="replace")[:_MAX_SHOWN]
+        detail = f"closes with {code}" + (f", {reason!r}" if reason else "")
+        if not data:
+            self._add_violation("close-no-code", at, sender, "closes without a code")
+        elif len(data) == 1:
+            self._add_violation("close-code-invalid", at, sender, "closes with half a code")
+        elif code in _INVALID_CODES or not 1000 <= code < 5000 or 1016 <= code < 3000:
+            self._add_violation("close-code-invalid", at, sender, detail)
+        elif code == _GOING_AWAY:
+            self._add_violation("close-going-away", at, sender, detail)
+        elif code != _NORMAL:
+            self._add_violation("close-error", at, sender, detail)
 
-    def _ping(self, at: float, sender: Sender, data: bytes) -> None:
+    def _take_ping(self, at: float, sender: Sender, data: bytes) -> None:
         pings = self._pings[sender]
         pings.sent += 1
-        pings.waiting[data] = at
-        if len(pings.waiting) > _MOST_PINGS:
-            pings.waiting.popitem(last=False)
+        pings.outstanding[data] = at
+        if len(pings.outstanding) > _MAX_PINGS:
+            pings.outstanding.popitem(last=False)
         if sender is Sender.JAMBONZ:
-            self._findings.add("ping-from-jambonz", at, Culprit.JAMBONZ, "a ping")
+            self._add_violation("ping-from-jambonz", at, sender, "a ping")
 
-    def _pong(self, at: float, sender: Sender, data: bytes) -> None:
-        pings = self._pings[Sender.APPLICATION if sender is Sender.JAMBONZ else Sender.JAMBONZ]
-        asked = pings.waiting.pop(data, None)
-        if asked is None:
-            return  # A pong that nobody asked for is allowed (RFC 6455 5.5.3).
+    def _take_pong(self, at: float, sender: Sender, data: bytes) -> None:
+        pings = self._pings[_PEER[sender]]
+        sent_at = pings.outstanding.pop(data, None)
+        if sent_at is None:
+            return  # Unsolicited pongs are allowed (RFC 6455 5.5.3).
         pings.answered += 1
-        pings.delay.add_value(at - asked)
-        if at - asked > _LATE_PONG:
-            self._findings.add("pong-late", at, Culprit(sender), f"a pong {at - asked:.1f} s after its ping")
+        pings.delay.add_value(at - sent_at)
+        if at - sent_at > _PONG_LATE:
+            self._add_violation("pong-late", at, sender, f"a pong {at - sent_at:.1f} s after its ping")
 
-    def _check_pings(self, at: float) -> None:
-        if not (self.both_seen and self.control_seen):
+    def _check_missing_pongs(self, at: float) -> None:
+        if not (self.both_captured and self.control_captured):
             return
         for sender, pings in self._pings.items():
-            other = Sender.APPLICATION if sender is Sender.JAMBONZ else Sender.JAMBONZ
-            for asked in pings.waiting.values():
-                if at - asked > _MISSING_PONG and asked > self._lost[other]:
-                    self._findings.add("pong-missing", asked, Culprit(other), "a ping that wasn't answered")
+            for sent_at in pings.outstanding.values():
+                if at - sent_at > _PONG_MISSING and sent_at > self._lost_at[_PEER[sender]]:
+                    self._add_violation("pong-missing", sent_at, _PEER[sender], "did not answer a ping")
 
     def _check_end(self, at: float) -> None:
-        if not self.control_seen:
-            return
-        hidden = next((how for _, _, how in self._ends if how in _HIDDEN), None)
-        first = self.first
+        hidden = next((how for _, _, how in self._ends if how in _NOT_AN_END), None)
+        first = self._first_close
         if not self._ends or hidden:
             if len(self.closes) < len(Sender):
-                said = _HIDDEN[StreamEnding(hidden)] if hidden else "the capture ends"
-                self._findings.add("capture-ends", at, Culprit.CAPTURE, f"{said} before the call does")
-        elif first is None and at - max(self._lost.values()) < _CLOSE_LOST:
-            return  # The Close may be what is missing.
+                reason = _NOT_AN_END[StreamEnding(hidden)] if hidden else "the capture ends"
+                self._violations.add_violation("capture-ends", at, Culprit.CAPTURE, f"{reason} before the call does")
         elif first is None:
-            by = self._ended_by()
-            how = self._ends[0][2]
-            detail = f"the connection ended ({how}) without a Close"
-            self._findings.add("close-missing", at, Culprit(by) if by else Culprit.NETWORK, detail)
-        elif len(self.closes) < len(Sender) and self.both_seen:
-            other = Sender.APPLICATION if first.sender is Sender.JAMBONZ else Sender.JAMBONZ
-            if self._lost[other] >= first.at:
-                return
-            self._findings.add("close-unanswered", at, Culprit(other), "doesn't answer the Close")
+            if at - max(self._lost_at.values()) >= _CLOSE_LOST:
+                by = self._connection_ended_by()
+                detail = f"the connection ended ({self._ends[0][2]}) without a Close frame"
+                self._violations.add_violation("close-missing", at, Culprit(by) if by else Culprit.NETWORK, detail)
+        elif len(self.closes) < len(Sender) and self.both_captured and self._lost_at[_PEER[first.sender]] < first.at:
+            self._add_violation("close-unanswered", at, _PEER[first.sender], "does not answer the Close frame")
 
-    def _ended_by(self) -> str | None:
-        """Return who ended a connection that nobody closed."""
+    def _connection_ended_by(self) -> str | None:
+        """Return who ended a connection without a Close frame."""
         for _, sender, how in self._ends:
-            if sender is not None and how not in _HIDDEN and how != StreamEnding.RESET_BY_RECEIVER:
+            if sender is not None and how not in _NOT_AN_END and how != StreamEnding.RESET_BY_RECEIVER:
                 return str(sender)
         return None
+
+    def _add_violation(self, rule: str, at: float, sender: Sender, detail: str) -> None:
+        self._violations.add_violation(rule, at, Culprit(sender), detail)

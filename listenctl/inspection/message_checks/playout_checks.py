@@ -1,13 +1,12 @@
-"""Hold what an application sends against what jambonz makes of it: the playout's verdicts become violations."""
+"""Checks of what an application sends by simulated playout: each verdict of the simulation becomes a violation."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from listenctl.inspection.message_checks.inspected_playout import InspectedPlayout, StreamStatistics, TimedVerdict
-from listenctl.inspection.message_checks.mark_and_clip_records import MessagePlace
+from listenctl.inspection.message_checks.inspected_playout import InspectedPlayout, StreamStatistics
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
-from listenctl.inspection.rule_catalogue import Culprit, Severity
-from listenctl.inspection.rule_violations import ViolationLog
+from listenctl.inspection.rule_catalogue import Severity
+from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.application_commands import Command, KillAudio
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
@@ -50,22 +49,18 @@ VERDICT_RULES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-OTHERS = frozenset(
+VERDICTS_WITHOUT_RULE = frozenset(
     {"forgotten", "killed", "ended", "nothing-playing", "too-soon", "unanswered", "fragments-too-long", "disabled"}
 )
-"""Reasons without a rule: what was asked for, what is found by other means, and what can't be known from outside."""
+"""Intended effects, what other checks find, and what a capture does not show."""
 
-
-PlayedAudioCallback = Callable[[float, int, bytes], None]
-
-# The next tick empties jambonz's buffer, whatever has come by then (protocol.md 6.3).
+# The next tick empties jambonz's buffer and drops what has arrived by then (listenctl-protocol(7) 6.3).
 _AFTER_KILL = 0.04
 _IDLE = 0.2
-_SHORTEST_TAIL = 0.005
-# Whoever sends back what it hears is cut off by that much.
-_NOTABLE_REST = 0.5
-# What may be missing in the capture decides on them.
-_DEPEND_ON_ALL = frozenset(
+_MIN_TAIL = 0.005
+# An application that returns the caller's audio always has some of it left.
+_MIN_CUT_OFF = 0.5
+_NEED_COMPLETE_CAPTURE = frozenset(
     {
         "stream-tail-held",
         "stream-cut-off",
@@ -80,117 +75,118 @@ _DEPEND_ON_ALL = frozenset(
 )
 _DEPEND_ON_MODE = ("stream-not-played", "clip-while-streaming")
 
-
-class UncapturedMessages:
-    """Stands for what the application sent and the capture lacks."""
-
-
-UNCAPTURED_MESSAGES = UncapturedMessages()
+SentMessage = Command | bytes | None
+"""A command or a binary message of the application; None for messages that are missing from the capture."""
 
 
 class PlayoutChecks:
     """
-    Play one call and say what is wrong with what was sent.
+    Check the messages of the application in one call.
 
     Args:
         phase: time of a tick of jambonz's clock.
-        proven: tells whether jambonz has shown the mode by an answer.
+        is_proven: returns whether jambonz's answers prove the mode.
     """
 
     def __init__(
         self,
-        findings: ViolationLog,
+        violations: ViolationLog,
         settings: InspectionSettings,
         mode: CallMode,
         *,
         phase: float,
-        hear: PlayedAudioCallback,
-        proven: Callable[[], bool],
+        on_played_audio: Callable[[float, int, bytes], None],
+        is_proven: Callable[[], bool],
     ) -> None:
-        self._findings = findings
+        self._violations = violations
         self._mode = mode
-        self._proven = proven
+        self._is_proven = is_proven
         self._killed_at: float | None = None
-        self._whole = True
-        self._player = InspectedPlayout(
-            mode, settings.profile, call_rate=settings.call_rate, phase=phase, judge=self._judge, hear=hear
+        self._complete = True
+        self._playout = InspectedPlayout(
+            mode,
+            settings.profile,
+            call_rate=settings.call_rate,
+            phase=phase,
+            on_verdict=self._take_verdict,
+            on_played_audio=on_played_audio,
         )
 
     @property
     def stream(self) -> StreamStatistics:
         """How the stream was played."""
-        return self._player.stream
+        return self._playout.stream
 
-    def take(self, place: MessagePlace, item: Command | bytes | UncapturedMessages) -> None:
-        """Take a command or a binary message, or notice that some are missing."""
-        if isinstance(item, UncapturedMessages):
-            # How much waits to be played is never known again.
-            self._whole = False
-            self._player.doubt()
+    def take_message(self, place: MessagePlace, message: SentMessage) -> None:
+        """Take a message of the application, or record that some are missing."""
+        if message is None:
+            # From here on it is unknown how much is buffered.
+            self._complete = False
+            self._playout.ignore_underruns()
             return
-        if isinstance(item, bytes):
-            self._player.advance(place.at)
+        if isinstance(message, bytes):
+            self._playout.advance_to(place.at)
             if self._mode.streams:
-                self._check_tail(place)
-                self._check_kill(place, item)
-            self._player.audio(place, item)
+                self._check_held_tail(place)
+                self._check_audio_after_kill(place, message)
+            self._playout.take_audio(place, message)
             return
-        if isinstance(item, KillAudio):
+        if isinstance(message, KillAudio):
             self._killed_at = place.at
-        self._player.command(place, item)
+        self._playout.take_command(place, message)
 
-    def advance(self, at: float) -> None:
-        """Take notice of the time."""
-        self._player.advance(at)
+    def advance_to(self, at: float) -> None:
+        """Play up to a time."""
+        self._playout.advance_to(at)
 
-    def finish(self, at: float, *, whole: bool = True) -> None:
-        """Play to the end, which isn't that of the call unless ``whole``."""
+    def finish_call(self, at: float, *, whole: bool) -> None:
+        """Play up to the end of the call, or of the capture if that is not ``whole``."""
         if whole:
-            self._player.finish(at)
+            self._playout.end_call(at)
         else:
-            self._player.advance(at)
+            self._playout.advance_to(at)
         stream = self.stream
         if stream.first_underrun is not None:
-            count = f"{stream.underruns} times" if stream.underruns > 1 else "once"
-            detail = f"the stream ran dry {count}, for {stream.underrun_seconds:.2f} s in all"
-            self._findings.at_place("stream-underrun", MessagePlace(stream.first_underrun), Culprit.APPLICATION, detail)
+            times = f"{stream.underruns} times" if stream.underruns > 1 else "once"
+            detail = f"the stream ran empty {times}, for {stream.underrun_seconds:.2f} s in total"
+            self._add_violation("stream-underrun", MessagePlace(stream.first_underrun), detail)
 
-    def _check_tail(self, place: MessagePlace) -> None:
-        before = self._player.last_audio
-        if before is None or not self._whole or place.at - before.at <= _IDLE:
+    def _check_held_tail(self, place: MessagePlace) -> None:
+        before = self._playout.last_audio
+        if before is None or not self._complete or place.at - before.at <= _IDLE:
             return
-        held = self._player.held_tail()
-        if held > _SHORTEST_TAIL:
+        held = self._playout.held_tail()
+        if held > _MIN_TAIL:
             late = place.at - before.at
-            detail = f"the last {held * 1000:.0f} ms of an utterance were heard {late:.1f} s late, with the next one"
-            self._findings.at_place("stream-tail-held", before, Culprit.APPLICATION, detail)
+            detail = f"the last {held * 1000:.0f} ms of an utterance were played {late:.1f} s late, with the next one"
+            self._add_violation("stream-tail-held", before, detail)
 
-    def _check_kill(self, place: MessagePlace, data: bytes) -> None:
+    def _check_audio_after_kill(self, place: MessagePlace, data: bytes) -> None:
         if self._killed_at is None:
             return
         since = place.at - self._killed_at
         if since >= _AFTER_KILL:
             self._killed_at = None
         elif data.strip(b"\0"):
-            detail = f"audio {since * 1000:.0f} ms after killAudio may be dropped with what came before"
-            self._findings.at_place("audio-after-kill", place, Culprit.APPLICATION, detail)
+            detail = f"audio {since * 1000:.0f} ms after killAudio may be dropped with the earlier audio"
+            self._add_violation("audio-after-kill", place, detail)
 
-    def _judge(self, judged: TimedVerdict) -> None:
-        verdict, record = judged.verdict, judged.place.record
-        if record is not None:
-            record.judge(judged.at, verdict)
+    def _take_verdict(self, at: float, place: MessagePlace, verdict: Verdict) -> None:
+        if place.record is not None:
+            place.record.add_verdict(at, verdict)
         rule = VERDICT_RULES.get(verdict.reason)
-        if rule and (self._whole or rule not in _DEPEND_ON_ALL) and self._is_fault(verdict):
-            severity = self._severity_of(rule)
-            detail = verdict.sentence
-            self._findings.at_place(rule, judged.place, Culprit.APPLICATION, detail, severity=severity)
+        if rule and (self._complete or rule not in _NEED_COMPLETE_CAPTURE) and self._is_fault(verdict):
+            self._add_violation(rule, place, verdict.sentence, severity=self._severity_of(rule))
 
     def _is_fault(self, verdict: Verdict) -> bool:
         if verdict.reason == "call-ended":
-            return self.stream.left >= _NOTABLE_REST
+            return self.stream.left >= _MIN_CUT_OFF
         return verdict.wrong or verdict.reason == "on-top"
 
     def _severity_of(self, rule: str) -> Severity | None:
-        """Return a milder severity where the mode is but a guess."""
-        guessed = rule in _DEPEND_ON_MODE and not self._mode.stated and not self._proven()
+        """Return a lower severity if the mode is a guess."""
+        guessed = rule in _DEPEND_ON_MODE and not self._mode.stated and not self._is_proven()
         return Severity.WARNING if guessed else None
+
+    def _add_violation(self, rule: str, place: MessagePlace, detail: str, *, severity: Severity | None = None) -> None:
+        self._violations.add_violation_at(rule, place, Culprit.APPLICATION, detail, severity=severity)

@@ -6,11 +6,13 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from listenctl.inspection.call_report import CallReport, DtmfRecord
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.message_checks.jambonz_message_checks import DtmfRecord
 from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
 from listenctl.inspection.plot.plot_style import CLIP, GRID, INK, KEY, MARK, ORDER, SEVERITY, SMALL, LabelPlacement
 from listenctl.inspection.plot.plotted_call import PlottedCommand
-from listenctl.inspection.rule_catalogue import Severity, Violation
+from listenctl.inspection.rule_catalogue import Severity
+from listenctl.inspection.rule_violations import Violation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -72,7 +72,7 @@ class PlottedCall:
                 if audio_format != self.format:
                     self._start(audio_format)
             case GapFound(gap):
-                self.places.gap(gap)
+                self.places.add_gap(gap)
             case CommandSent(command=command) if type(command) in _ORDERS and len(self.orders) < MAX_ORDERS:
                 self.orders.append(PlottedCommand(entry.at, _ORDERS[type(command)]))
 
@@ -81,7 +81,7 @@ class PlottedCall:
         if self._placed is None or self.heard is None:
             self._placed = AudioTrack(sample_rate)
             self.heard = Envelope(sample_rate, with_spectrum=self.with_spectrum)
-        self.heard.skip(self._placed.place(at, data))
+        self.heard.skip(self._placed.place_audio(at, data))
         self.heard.add(data)
 
     def begin(self) -> float:
@@ -125,7 +125,7 @@ class PlottedCall:
         ]
 
     def _receive(self, at: float, data: bytes) -> None:
-        self.places.add(at, self.format.samples(len(data)))
+        self.places.add_audio(at, self.format.samples(len(data)))
         if len(self.received) == 1:
             self.received[0].add(data)
             return
@@ -158,7 +158,7 @@ class PlotObserver(CallObserver):
         self._taken = 0
         self.left_out = 0
 
-    def on_opened(self, session: CapturedSession) -> None:
+    def on_session_opened(self, session: CapturedSession) -> None:
         """Begin a picture, unless there are enough."""
         if self._taken < self._most:
             self._taken += 1
@@ -171,12 +171,12 @@ class PlotObserver(CallObserver):
         if picture := self._open.get(session):
             picture.take(entry)
 
-    def on_audio_out(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
+    def on_played_audio(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
         """Take what the caller hears."""
         if picture := self._open.get(session):
             picture.hear(at, sample_rate, samples)
 
-    def on_finished(self, session: CapturedSession, report: CallReport) -> None:
+    def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:
         """Draw the call; a session of something else isn't drawn."""
         picture = self._open.pop(session, None)
         if picture and report.listens:

@@ -1,19 +1,21 @@
 """
-How both sides of one call sound, and whether what jambonz sends repeats what the application plays: an echo.
+Check the sound of both sides of each call, and whether jambonz sends back what the application plays.
 
-Nothing of the application's sound is in the left channel, nor in the right one if it was streamed; a clip is in the
-right one (protocol.md 3.1).
+The caller's side is the left channel. Audio of the application is in the right channel if it was a clip, and in
+neither if it was streamed (listenctl-protocol(7) 3.1).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from listenctl.capture.capture_events import CapturedSession
 from listenctl.events import Report
-from listenctl.inspection.call_observers import AudioRun
-from listenctl.inspection.rule_catalogue import Culprit, Violation
-from listenctl.inspection.sound_checks.echo_checks import EchoDetector
+from listenctl.inspection.call_observers import AudioRun, CallObserver
+from listenctl.inspection.call_report import CallReport
+from listenctl.inspection.rule_violations import Culprit, Violation
+from listenctl.inspection.sound_checks.echo_checks import EchoChecks
 from listenctl.inspection.sound_checks.sender_sound import SenderSoundChecks, SenderSoundReport
-from listenctl.inspection.sound_checks.sound_verdicts import SoundFault, judge_echo
+from listenctl.inspection.sound_checks.sound_fault import SoundFault
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.listen_session import (
@@ -30,99 +32,135 @@ from listenctl.protocol.timeline import TimelineEntry
 @dataclass(frozen=True, slots=True)
 class CallSoundReport:
     """
-    What was found; ``application`` is None where the caller heard nothing of it.
+    The sound of one call.
 
     Attributes:
-        rates: of what jambonz sent, and of what was heard of the application, in Hz.
-        begins: when the first of each was heard, in seconds since the call began.
+        application: None if the caller heard nothing of it.
+        between: faults that concern both sides.
+        rates: sample rates of what jambonz sent and of what the application played.
+        begins: when the audio of each began, in seconds since the call began.
     """
 
     jambonz: SenderSoundReport
     application: SenderSoundReport | None
     between: tuple[SoundFault, ...]
-    rates: tuple[int, int] = (8000, 8000)
-    begins: tuple[float, float] = (0.0, 0.0)
+    rates: tuple[int, int]
+    begins: tuple[float, float]
 
-    @property
     def violations(self) -> Iterator[Violation]:
-        """All verdicts as violations, those of one verdict about several channels one by one."""
-        for verdict in (*self.jambonz.verdicts, *self.between):
-            at = self.begins[0] + (verdict.position or 0) / self.rates[0]
-            yield _violation(verdict, at, Culprit.JAMBONZ, verdict.position)
-        for verdict in self.application.verdicts if self.application else ():
-            # Its position counts what the caller heard, not what jambonz sent.
-            at = self.begins[1] + (verdict.position or 0) / self.rates[1]
-            yield _violation(verdict, at, Culprit.APPLICATION, None)
+        """Yield each fault as a violation."""
+        for fault in (*self.jambonz.faults, *self.between):
+            at = self.begins[0] + (fault.position or 0) / self.rates[0]
+            yield Violation(fault.rule, fault.severity, at, Culprit.JAMBONZ, fault.position, None, fault.sentence)
+        for fault in self.application.faults if self.application else ():
+            # This position counts what the caller heard, not what jambonz sent.
+            at = self.begins[1] + (fault.position or 0) / self.rates[1]
+            yield Violation(fault.rule, fault.severity, at, Culprit.APPLICATION, None, None, fault.sentence)
 
     def to_json(self) -> Report:
-        """Return it as it stands in `listenctl-inspect(5)`."""
-        between = [verdict.to_json() for verdict in self.between]
-        described = self.jambonz.to_json()
-        return described | {
-            "verdicts": [*(verdict.to_json() for verdict in self.jambonz.verdicts), *between],
+        """Return the object in `listenctl-inspect(5)`."""
+        return self.jambonz.to_json() | {
+            "verdicts": [fault.to_json() for fault in (*self.jambonz.faults, *self.between)],
             "application": self.application.to_json() if self.application else None,
         }
 
 
-def _violation(verdict: SoundFault, at: float, sender: Culprit, position: int | None) -> Violation:
-    return Violation(verdict.id, verdict.severity, at, sender, position, None, verdict.sentence)
-
-
-class CallSoundChecks:
+class SoundChecksObserver(CallObserver):
     """
-    Check the sound of one call.
+    Check the sound of every call and add the violations to its report, where later observers find them.
 
     Args:
-        detect_keys: listen for DTMF in what the application plays.
+        on_violation: also called with each violation.
+
+    Attributes:
+        reports: by number of the session.
     """
 
-    def __init__(self, *, detect_keys: bool = False) -> None:
-        self._detect_keys = detect_keys
+    def __init__(
+        self, on_violation: Callable[[CapturedSession, Violation], None] = lambda _session, _violation: None
+    ) -> None:
+        self._on_violation = on_violation
+        self._open: dict[CapturedSession, _CallSoundChecks] = {}
+        self.reports: dict[int, CallSoundReport] = {}
+
+    def on_session_opened(self, session: CapturedSession) -> None:
+        """Start the checks of a session."""
+        self._open[session] = _CallSoundChecks()
+
+    def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
+        """Take audio and what it depends on."""
+        if sound := self._open.get(session):
+            sound.take_entry(entry)
+
+    def on_audio_run(self, session: CapturedSession, audio: AudioRun) -> None:
+        """Take audio from jambonz."""
+        if sound := self._open.get(session):
+            sound.take_audio_run(audio)
+
+    def on_played_audio(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
+        """Take audio of the application."""
+        if sound := self._open.get(session):
+            sound.take_played_audio(at, sample_rate, samples)
+
+    def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:
+        """Finish the checks of a session and add their violations to its report."""
+        sound = self._open.pop(session, None)
+        if sound and (found := sound.finish(report)):
+            self.reports[session.number] = found
+            if report.listens:
+                violations = list(found.violations())
+                report.add_violations(violations)
+                for violation in violations:
+                    self._on_violation(session, violation)
+
+
+class _CallSoundChecks:
+    """Check the sound of one call."""
+
+    def __init__(self) -> None:
         self._jambonz: SenderSoundChecks | None = None
         self._application: SenderSoundChecks | None = None
-        self._echo = EchoDetector(AudioFormat(8000, 1))
+        self._echo = EchoChecks(AudioFormat(8000, 1))
         self._rates, self._begins = [8000, 8000], [0.0, 0.0]
         self._begun = False
 
-    def take(self, entry: TimelineEntry) -> None:
-        """Take anything that happened."""
+    def take_entry(self, entry: TimelineEntry) -> None:
         match entry.event:
             case AudioReceived(position=position, data=data) if self._jambonz:
                 self._begin(entry.at)
-                self._jambonz.feed(data)
-                self._echo.receive(entry.at, position, data)
+                self._jambonz.add_audio(data)
+                self._echo.take_received_audio(entry.at, position, data)
             case CallStarted(audio_format=audio_format) | MetadataArrived(audio_format=audio_format):
-                # What was heard before late metadata was read in the wrong format.
+                # Audio before late metadata was interpreted in the wrong format.
                 self._jambonz = SenderSoundChecks(audio_format)
                 self._rates[0], self._begun = audio_format.sample_rate, False
-                self._echo = EchoDetector(audio_format)
+                self._echo = EchoChecks(audio_format)
             case GapFound(gap):
-                self._echo.gap(gap)
+                self._echo.take_gap(gap)
             case AudioSent() | CommandSent(command=PlayAudio()):
-                self._echo.listens = True
+                self._echo.application_plays = True
 
-    def receive(self, audio: AudioRun) -> None:
-        """Take audio from jambonz."""
+    def take_audio_run(self, audio: AudioRun) -> None:
         if self._jambonz:
             self._begin(audio.times[0])
-            self._jambonz.feed(audio.data)
-            self._echo.receive_all(audio)
+            self._jambonz.add_audio(audio.data)
+            self._echo.take_audio_run(audio)
 
-    def hear(self, at: float, sample_rate: int, data: bytes) -> None:
-        """Take what the caller hears of the application."""
+    def take_played_audio(self, at: float, sample_rate: int, samples: bytes) -> None:
         if self._application is None:
-            name = "what the application plays"
             self._rates[1], self._begins[1] = sample_rate, at
-            self._application = SenderSoundChecks(AudioFormat(sample_rate, 1), name=name, detect_keys=self._detect_keys)
-        self._application.feed(data)
-        self._echo.hear(at, sample_rate, data)
+            self._application = SenderSoundChecks(AudioFormat(sample_rate, 1), name="what the application plays")
+        self._application.add_audio(samples)
+        self._echo.take_played_audio(at, sample_rate, samples)
 
-    def finish(self, *, plays_clips: bool, mixed: bool) -> CallSoundReport | None:
-        """Say what was found, None without any sound; ``mixed`` is a single channel that is both directions."""
+    def finish(self, report: CallReport) -> CallSoundReport | None:
+        """Return what was found, None without any audio."""
         if self._jambonz is None:
             return None
+        plays_clips = report.mode is not None and not report.mode.streams
+        mixed = report.metadata is not None and report.metadata.mix_type == "mixed"
         application = self._application.finish() if self._application else None
-        between = tuple(judge_echo(self._echo.finish(), plays_clips=plays_clips, mixed=mixed))
+        between = tuple(self._echo.finish(plays_clips=plays_clips, mixed=mixed))
         (rate, other_rate), (begin, other_begin) = self._rates, self._begins
         return CallSoundReport(self._jambonz.finish(), application, between, (rate, other_rate), (begin, other_begin))
 

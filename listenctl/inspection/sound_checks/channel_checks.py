@@ -1,9 +1,17 @@
-"""One channel's sound in numbers that add up: level, clipping, offset, silence, and where its energy is."""
+"""
+Check one channel: silence, clipping, offset, and a sample rate that is wrong or higher than necessary.
 
+The measurements are sums over all of the audio; spectra come from the loudest half second of each stretch.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from math import log10
 from typing import TYPE_CHECKING, TypeAlias
 
+from listenctl.events import Report
+from listenctl.inspection.sound_checks.correlation import hann_window
+from listenctl.inspection.sound_checks.sound_fault import SIDES, SoundFault
 from listenctl.media.measure_levels import CLIP_SAMPLE, FLOOR_DB, FULL_SCALE
 
 if TYPE_CHECKING:
@@ -12,37 +20,48 @@ if TYPE_CHECKING:
 
     Samples: TypeAlias = NDArray[np.int16]
 
-FRAME = 0.02
-"""Seconds over which silence is told."""
-# -60 dB, below which the idle noise of lines and codecs is.
+_FRAME = 0.02
+"""Seconds over which silence is measured."""
+# -60 dB; the idle noise of lines and codecs is lower.
 _QUIET = FULL_SCALE / 1000
-# Of what is quieter, the rounding to 16 bits would count as sound.
+# In quieter blocks, the spectrum shows the rounding to 16 bits.
 _LOUD = FULL_SCALE / 100
-# FreeSWITCH says "no audio" by -1 (protocol.md 3.3), and A-law has no 0 but ±8.
-_NOTHING = 8
-# So many samples in a row have the same extreme value where a peak was cut off.
-_FLAT_RUN = 3
+# FreeSWITCH sends -1 for "no audio" (listenctl-protocol(7) 3.3), and A-law has no 0 but ±8.
+_IDLE = 8
+# A clipped peak has so many equal samples in a row.
+_MIN_FLAT_RUN = 3
 _BLOCK = 0.5
-_MOST_WINDOWS = 16
-"""Of a block, whose spectra are taken."""
-BANDS = 256
-"""Of the spectrum, from 0 to half the sample rate."""
-# Speech leaves few frequencies of this range out, be it spoken too slowly or too fast; keys and other tones most.
+_MAX_WINDOWS = 16
+"""Spectra that are computed of a block."""
+_BANDS = 256
+"""Bands of the spectrum, from 0 to half the sample rate."""
+# Speech covers most of this range even when played too slowly or too fast; tones do not.
 _SPEECH = (150, 1900)
-_PRESENT = 1e-4
-_MOSTLY = 0.75
+_MIN_BAND_SHARE = 1e-4
+_MIN_COVERAGE = 0.75
+
+# Shorter silence is a pause, and shorter sound may be chance.
+_MIN_SECONDS = 3.0
+_MAX_CLIPPING = 0.001
+_MAX_OFFSET = 0.01
+_MAX_REPEATED = 0.9
+# An unused upper half contains what the resampler leaves, -60 dB and less.
+_UNUSED = 2e-6
+_NARROW = 4200
+_HALF_OF_NARROW = 2200
+_RATES = (8000, 16000, 24000, 32000)
 
 
 @dataclass(slots=True)
 class ChannelMeasurements:
     """
-    Measure one channel.
+    The measurements of one channel.
 
     Attributes:
-        silent_frames: those that hold nothing, at most the idle values of a codec.
-        quiet_frames: those below -60 dB, the silent ones included.
-        cut: samples that stand in the flat top of a peak.
-        spectrum: energy by band, of the loudest half second of each stretch; all count alike, however loud they are.
+        silent_frames: frames with idle values of a codec only.
+        quiet_frames: frames below -60 dB, including silent ones.
+        clipped: samples in clipped peaks.
+        spectrum: energy by band; every stretch has the same weight, regardless of its level.
     """
 
     sample_rate: int
@@ -50,7 +69,7 @@ class ChannelMeasurements:
     frames: int = 0
     silent_frames: int = 0
     quiet_frames: int = 0
-    cut: int = 0
+    clipped: int = 0
     pairs: int = 0
     equal_pairs: tuple[int, int] = (0, 0)
     peak: int = 0
@@ -58,8 +77,8 @@ class ChannelMeasurements:
     _squares: float = 0.0
     spectrum: "NDArray[np.float64] | None" = field(default=None, repr=False)
 
-    def add(self, samples: "Samples") -> None:
-        """Take a stretch of sound; its spectrum is that of its loudest half second."""
+    def add_samples(self, samples: "Samples") -> None:
+        """Measure a stretch of audio."""
         import numpy as np
 
         floats = samples.astype(np.float32)
@@ -68,12 +87,12 @@ class ChannelMeasurements:
         self._squares += float(np.dot(floats, floats))
         peak = max(int(samples.max()), -int(samples.min()))
         self.peak = max(self.peak, peak)
-        frame = max(1, round(FRAME * self.sample_rate))
+        frame = max(1, round(_FRAME * self.sample_rate))
         rows = floats[: len(floats) - len(floats) % frame].reshape(-1, frame)
         self.frames += len(rows)
         if not len(rows):
             return
-        if peak <= _NOTHING:
+        if peak <= _IDLE:
             self.silent_frames += len(rows)
             self.quiet_frames += len(rows)
             return
@@ -81,79 +100,92 @@ class ChannelMeasurements:
         quiet = power < _QUIET**2
         self.quiet_frames += int(quiet.sum())
         if quiet.any():
-            self.silent_frames += int((np.abs(rows[quiet]).max(axis=1) <= _NOTHING).sum())
+            self.silent_frames += int((np.abs(rows[quiet]).max(axis=1) <= _IDLE).sum())
         if peak >= CLIP_SAMPLE:
-            self.cut += _count_cut(samples)
+            self.clipped += _count_clipped(samples)
         self._add_loudest(samples, floats, power, frame)
 
     @property
     def rms_db(self) -> float:
-        """Level over all, in dB relative to full scale."""
+        """Overall level in dBFS."""
         return _db((self._squares / self.samples) ** 0.5 if self.samples else 0.0)
 
     @property
     def peak_db(self) -> float:
-        """Level of the loudest sample."""
+        """Level of the loudest sample in dBFS."""
         return _db(self.peak)
 
     @property
     def offset(self) -> float:
-        """The mean of all samples, 1 for full scale."""
+        """Mean of all samples, relative to full scale."""
         return self._sum / self.samples / FULL_SCALE if self.samples else 0.0
 
     @property
     def silence(self) -> float:
-        """The share that is quiet, 0 to 1."""
+        """The quiet share, 0 to 1."""
         return self.quiet_frames / self.frames if self.frames else 1.0
 
     @property
-    def sound(self) -> float:
-        """Seconds that aren't quiet."""
-        return (self.frames - self.quiet_frames) * FRAME
+    def sound_seconds(self) -> float:
+        """Seconds that are not quiet."""
+        return (self.frames - self.quiet_frames) * _FRAME
 
     @property
     def is_silent(self) -> bool:
-        """Whether there is nothing at all."""
+        """Whether there is no sound at all."""
         return self.silent_frames == self.frames
 
     @property
     def clipping(self) -> float:
-        """The share of the sound that is cut off, 0 to 1."""
-        sound = self.sound * self.sample_rate
-        return min(1.0, self.cut / sound) if sound else 0.0
+        """The clipped share of the sound, 0 to 1."""
+        sound = self.sound_seconds * self.sample_rate
+        return min(1.0, self.clipped / sound) if sound else 0.0
 
     @property
     def repeated(self) -> float:
-        """The share of samples that only repeat the one before, every second being looked at."""
+        """The share of pairs of samples that are equal."""
         return max(self.equal_pairs) / self.pairs if self.pairs else 0.0
 
     @property
     def is_broad(self) -> bool:
-        """Whether there is energy at most frequencies of speech, as tones don't have it."""
+        """Whether the spectrum covers the frequencies of speech; that of tones does not."""
         import numpy as np
 
         if self.spectrum is None:
             return False
-        low, high = (round(frequency / (self.sample_rate / 2) * BANDS) for frequency in _SPEECH)
+        low, high = (round(frequency / (self.sample_rate / 2) * _BANDS) for frequency in _SPEECH)
         part = self.spectrum[low : high + 1]
-        present = int(np.count_nonzero(part > _PRESENT * float(self.spectrum.sum())))
-        return present >= _MOSTLY * len(part)
+        present = int(np.count_nonzero(part > _MIN_BAND_SHARE * float(self.spectrum.sum())))
+        return present >= _MIN_COVERAGE * len(part)
 
     def energy_above(self, frequency: float) -> float:
-        """Return the share of the energy that is above a frequency."""
+        """Return the share of the energy above a frequency."""
         if self.spectrum is None:
             return 0.0
-        band = min(BANDS, round(frequency / (self.sample_rate / 2) * BANDS))
+        band = min(_BANDS, round(frequency / (self.sample_rate / 2) * _BANDS))
         total = float(self.spectrum.sum())
         return float(self.spectrum[band:].sum()) / total if total else 0.0
+
+    def to_json(self, number: int) -> Report:
+        """Return the object in `listenctl-inspect(5)`."""
+        return {
+            "channel": number,
+            "samples": self.samples,
+            "rms_db": round(self.rms_db, 1),
+            "peak_db": round(self.peak_db, 1),
+            "clipping": round(self.clipping, 5),
+            "offset": round(self.offset, 5),
+            "silence": round(self.silence, 4),
+            "sound_seconds": round(self.sound_seconds, 2),
+        }
 
     def _add_loudest(
         self, samples: "Samples", floats: "NDArray[np.float32]", power: "NDArray[np.float32]", frame: int
     ) -> None:
-        """Take the block with the most power, which is there for each frame."""
+        """Take the loudest block; ``power`` has a value per frame."""
         import numpy as np
 
-        block = round(_BLOCK / FRAME)
+        block = round(_BLOCK / _FRAME)
         starts = np.arange(0, max(1, len(power) // block * block), block)
         sums = np.add.reduceat(power, starts)
         loudest = int(sums.argmax())
@@ -166,44 +198,81 @@ class ChannelMeasurements:
 
         even = len(samples) // 2 * 2
         equal = samples[1:even] == samples[: even - 1]
-        # Which of two neighbours repeats the other depends on where the block begins.
+        # Pairs of equal samples begin at even or at odd positions, depending on where the block begins.
         first, second = self.equal_pairs
         self.equal_pairs = first + int(equal[::2].sum()), second + int(equal[1::2].sum())
         self.pairs += even // 2
-        size = 2 * BANDS
+        size = 2 * _BANDS
         if len(floats) < size:
             return
         rows = floats[: len(floats) - len(floats) % size].reshape(-1, size)
-        rows = rows[:: -(-len(rows) // _MOST_WINDOWS)] * hann_window(size)
-        power = np.square(np.abs(np.fft.rfft(rows))).sum(axis=0, dtype=np.float64)[:BANDS]
+        rows = rows[:: -(-len(rows) // _MAX_WINDOWS)] * hann_window(size)
+        power = np.square(np.abs(np.fft.rfft(rows))).sum(axis=0, dtype=np.float64)[:_BANDS]
         power[:2] = 0.0
         if total := float(power.sum()):
             self.spectrum = power / total if self.spectrum is None else self.spectrum + power / total
 
 
-def _count_cut(samples: "Samples") -> int:
-    """Return how many samples stand in runs of one extreme value."""
+def check_silence(channels: Sequence[ChannelMeasurements], name: str) -> Iterator[SoundFault]:
+    """Yield a fault if there is no sound, or none in one of two channels."""
+    seconds = channels[0].samples / channels[0].sample_rate
+    silent = [number for number, channel in enumerate(channels) if channel.is_silent]
+    if not silent or seconds < _MIN_SECONDS:
+        return
+    if len(silent) == len(channels):
+        yield SoundFault("audio-silent", f"{name} is completely silent for {seconds:.1f} s", 1.0)
+        return
+    sound = channels[1 - silent[0]].sound_seconds
+    if sound >= _MIN_SECONDS:
+        side, other = SIDES[silent[0]], SIDES[1 - silent[0]]
+        sentence = f"one-way: the {side} channel is silent, the {other} one has {sound:.1f} s of sound"
+        yield SoundFault("audio-one-way", sentence, min(1.0, sound / 10), silent[0] + 1)
+
+
+def check_channel(number: int, channel: ChannelMeasurements, name: str) -> Iterator[SoundFault]:
+    """Yield the faults of a channel, which is counted from 1."""
+    if channel.clipping > _MAX_CLIPPING:
+        sentence = f"{name} is too loud: {channel.clipping:.1%} of its sound is clipped"
+        yield SoundFault("audio-clipping", sentence, min(1.0, channel.clipping * 100), number)
+    if abs(channel.offset) > _MAX_OFFSET:
+        sentence = f"{name} has a constant offset of {channel.offset:+.1%} of full scale"
+        yield SoundFault("audio-offset", sentence, min(1.0, abs(channel.offset) * 50), number)
+    if channel.sound_seconds >= _MIN_SECONDS / 3:
+        yield from _check_sample_rate(number, channel, name)
+
+
+def _check_sample_rate(number: int, channel: ChannelMeasurements, name: str) -> Iterator[SoundFault]:
+    rate = channel.sample_rate
+    if channel.repeated > _MAX_REPEATED:
+        sentence = f"{name} has each sample twice: it was converted from {rate // 2} Hz without a resampler"
+        yield SoundFault("audio-repeated-samples", sentence, channel.repeated, number)
+    elif rate >= _RATES[0] and channel.is_broad and channel.energy_above(_HALF_OF_NARROW) < _UNUSED:
+        sentence = f"{name} has nothing above {_HALF_OF_NARROW} Hz: its sample rate may be twice {rate} Hz"
+        yield SoundFault("audio-slow", sentence, 0.7, number)
+    elif channel.is_broad and (enough := _sufficient_rate(channel)):
+        sentence = f"{name} has nothing above {enough // 2} Hz: {enough} Hz would be enough"
+        yield SoundFault("audio-narrow", sentence, 0.8, number)
+
+
+def _sufficient_rate(channel: ChannelMeasurements) -> int | None:
+    """Return a lower sample rate that would be enough."""
+    lower = (rate for rate in _RATES if rate < channel.sample_rate)
+    return next((rate for rate in lower if channel.energy_above(rate / 2 * (_NARROW / 4000)) < _UNUSED), None)
+
+
+def _count_clipped(samples: "Samples") -> int:
+    """Return the number of samples in runs of one extreme value."""
     import numpy as np
 
-    # Mostly few samples, of which all that follows is done.
+    # These are few, and only they need the rest of the work.
     loud = np.flatnonzero((samples >= CLIP_SAMPLE) | (samples <= -CLIP_SAMPLE))
     values = samples[loud]
     flat = (values[1:] == values[:-1]) & (loud[1:] - loud[:-1] == 1)
     edges = np.flatnonzero(np.diff(np.concatenate(([False], flat, [False])).astype(np.int8)))
-    # A run of n equal samples has n - 1 equal neighbours.
+    # n equal samples have n - 1 equal neighbours.
     lengths = edges[1::2] - edges[::2] + 1
-    return int(lengths[lengths >= _FLAT_RUN].sum())
-
-
-@cache
-def hann_window(size: int) -> "NDArray[np.float32]":
-    """Return the weights of samples before their spectrum is taken."""
-    import numpy as np
-
-    return np.hanning(size).astype(np.float32)
+    return int(lengths[lengths >= _MIN_FLAT_RUN].sum())
 
 
 def _db(amplitude: float) -> float:
-    from math import log10
-
     return max(FLOOR_DB, 20 * log10(max(amplitude, 1.0) / FULL_SCALE))

@@ -1,8 +1,10 @@
-"""How the two channels of a call compare: whether they are the same, and whether one repeats the other."""
+"""Check the two channels of a call against each other: identical, mixed, or one an echo of the other."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from listenctl.inspection.sound_checks.correlation import Correlator, Similarity
+from listenctl.inspection.sound_checks.sound_fault import SIDES, SoundFault
 
 if TYPE_CHECKING:
     import numpy as np
@@ -10,49 +12,61 @@ if TYPE_CHECKING:
 
     Samples: TypeAlias = NDArray[np.int16]
 
-# Idle values of codecs, which are alike by chance.
-_NOTHING = 8
+# Idle values of codecs, which are equal by chance.
+_IDLE = 8
+_MIN_IDENTICAL = 0.99
+_MAX_MIX_DELAY = 0.002
+_CERTAIN_SECONDS = 3.0
 
 
-class ChannelPairComparison:
-    """Compare two channels that are fed together."""
+class ChannelPairChecks:
+    """Compare two channels."""
 
     def __init__(self, sample_rate: int) -> None:
         self._correlator = Correlator(sample_rate, sample_rate)
         self._size = self._correlator.sizes[0]
         self._held: list[tuple[Samples, Samples]] = []
         self._held_samples = 0
-        self._same = self._compared = 0
+        self._equal = self._compared = 0
 
-    @property
-    def identical(self) -> float | None:
-        """The share of samples that are the same, of those that aren't silent; None without any."""
-        return self._same / self._compared if self._compared else None
-
-    def add(self, left: "Samples", right: "Samples") -> None:
-        """Take the same span of both."""
+    def add_samples(self, left: "Samples", right: "Samples") -> None:
+        """Take a stretch of both channels."""
         import numpy as np
 
-        same = left[left == right]
-        silent = int(np.count_nonzero((same <= _NOTHING) & (same >= -_NOTHING)))
-        self._compared += len(left) - silent
-        self._same += len(same) - silent
+        equal = left[left == right]
+        idle = int(np.count_nonzero((equal <= _IDLE) & (equal >= -_IDLE)))
+        self._compared += len(left) - idle
+        self._equal += len(equal) - idle
         if self._correlator.done:
             return
         self._held.append((left, right))
         self._held_samples += len(left)
         if self._held_samples >= self._size:
-            self._compare()
+            self._correlate()
 
-    def similarity(self) -> Similarity | None:
-        """Return how much one repeats the other; None if it doesn't."""
-        return self._correlator.result()
+    def check(self, sound_seconds: float) -> Iterator[SoundFault]:
+        """Yield the fault that the channels have together (listenctl-protocol(7) 3.1), given the sound in both."""
+        if self._compared and self._equal / self._compared >= _MIN_IDENTICAL and sound_seconds:
+            sentence = "both channels are identical; they should be the two directions of the call"
+            yield SoundFault("audio-identical", sentence, min(1.0, sound_seconds / _CERTAIN_SECONDS))
+        elif similarity := self._correlator.result():
+            yield _fault_of(similarity)
 
-    def _compare(self) -> None:
+    def _correlate(self) -> None:
         import numpy as np
 
         left, right = (np.concatenate(side) for side in zip(*self._held, strict=True))
         whole = len(left) - len(left) % self._size
         for at in range(0, whole, self._size):
-            self._correlator.compare(left[at : at + self._size], right[at : at + self._size])
+            self._correlator.add_block(left[at : at + self._size], right[at : at + self._size])
         self._held, self._held_samples = [(left[whole:], right[whole:])], len(left) - whole
+
+
+def _fault_of(similarity: Similarity) -> SoundFault:
+    delay = abs(similarity.delay)
+    if delay < _MAX_MIX_DELAY:
+        sentence = "both channels contain the same sound, but not identically; the directions of the call are mixed"
+        return SoundFault("audio-crosstalk", sentence, similarity.strength)
+    first, second = SIDES if similarity.delay > 0 else reversed(SIDES)
+    sentence = f"echo: the {second} channel repeats the {first} one {delay * 1000:.0f} ms later"
+    return SoundFault("audio-echo", sentence, similarity.strength)

@@ -1,11 +1,12 @@
-"""Find what the application plays in what jambonz sends: an echo from the caller's end, or swapped channels."""
+"""Find what the application plays in what jambonz sends: an echo of the caller's phone, or swapped channels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from listenctl.inspection.call_observers import AudioRun
 from listenctl.inspection.sample_times import SampleTimes
-from listenctl.inspection.sound_checks.correlation import BLOCK, Correlator, Similarity
+from listenctl.inspection.sound_checks.correlation import BLOCK, Correlator
+from listenctl.inspection.sound_checks.sound_fault import SoundFault
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap
 
@@ -15,86 +16,100 @@ if TYPE_CHECKING:
 
     Samples: TypeAlias = NDArray[np.int16]
 
-# What the application plays may be known that much later, in seconds: first it has to be told how it is played.
-_PATIENCE = 12.0
+# Audio of the application may become known so much later: the mode of the call decides how it is played.
+_MAX_DELAY = 12.0
+# An application that returns the caller's audio is later than this.
+_MAX_LEAD = 0.002
+# From the application to the caller and back takes longer; the place of a clip is known to about 20 ms.
+_MIN_ECHO_DELAY = 0.06
 
 
-class EchoDetector:
+class EchoChecks:
     """
-    Compare both sides of one call, in time.
+    Compare both sides of one call in time.
 
     Attributes:
-        listens: the application plays something, so that sound is worth keeping.
+        application_plays: the application plays something, so received audio must be kept.
     """
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self._format = audio_format
-        self._places = SampleTimes(audio_format)
-        self._received = [_Blocks(audio_format.sample_rate) for _ in range(audio_format.channels)]
-        self._heard: _Blocks | None = None
+        self._times = SampleTimes(audio_format)
+        self._received = [_AudioBlocks(audio_format.sample_rate) for _ in range(audio_format.channels)]
+        self._played: _AudioBlocks | None = None
         self._correlators: list[Correlator] = []
         self._done = False
-        self.listens = False
+        self.application_plays = False
 
-    def receive(self, at: float, position: int, data: bytes) -> None:
-        """Take what jambonz sent."""
-        self._places.add(at, self._format.samples(len(data)))
-        if not self.listens or self._done:
+    def take_received_audio(self, at: float, position: int, data: bytes) -> None:
+        """Take a message from jambonz."""
+        self._times.add_audio(at, self._format.samples(len(data)))
+        if not self.application_plays or self._done:
             return
         import numpy as np
 
         frames = np.frombuffer(data, "<i2").reshape(-1, self._format.channels)
-        begins = self._places.time_of(position)
+        begins = self._times.time_of(position)
         for channel, blocks in enumerate(self._received):
-            blocks.put(begins, frames[:, channel])
-        self._settle(at - _PATIENCE)
+            blocks.put_samples(begins, frames[:, channel])
+        self._compare_until(at - _MAX_DELAY)
 
-    def receive_all(self, audio: AudioRun) -> None:
-        """Take several messages of jambonz."""
-        if (not self.listens or self._done) and self._places.settled:
-            self._places.add(audio.times[-1], audio.samples * len(audio.times))
+    def take_audio_run(self, audio: AudioRun) -> None:
+        """Take several messages from jambonz."""
+        if (not self.application_plays or self._done) and self._times.settled:
+            self._times.add_audio(audio.times[-1], audio.samples * len(audio.times))
             return
-        if not self.listens:
-            for at in audio.times:
-                self._places.add(at, audio.samples)
-            return
-        size = audio.samples * self._format.frame_bytes
-        for number, at in enumerate(audio.times):
-            data = audio.data[number * size : (number + 1) * size]
-            self.receive(at, audio.position + number * audio.samples, data)
+        for at, position, data in audio.messages():
+            self.take_received_audio(at, position, data)
 
-    def gap(self, gap: Gap) -> None:
-        """Take notice of what is missing."""
-        self._places.gap(gap)
+    def take_gap(self, gap: Gap) -> None:
+        """Take a gap in the audio from jambonz."""
+        self._times.add_gap(gap)
 
-    def hear(self, at: float, sample_rate: int, data: bytes) -> None:
-        """Take what the caller hears of the application."""
+    def take_played_audio(self, at: float, sample_rate: int, data: bytes) -> None:
+        """Take audio of the application."""
         import numpy as np
 
-        if self._heard is None:
-            self._heard = _Blocks(sample_rate)
+        if self._played is None:
+            self._played = _AudioBlocks(sample_rate)
             self._correlators = [Correlator(sample_rate, self._format.sample_rate) for _ in self._received]
         if not self._done:
-            self._heard.put(at, np.frombuffer(data, "<i2"))
+            self._played.put_samples(at, np.frombuffer(data, "<i2"))
 
-    def finish(self) -> Sequence[Similarity | None]:
-        """Return how much each channel repeats of what the caller heard."""
-        self._settle(float("inf"))
-        return [correlator.result() for correlator in self._correlators]
+    def finish(self, *, plays_clips: bool, mixed: bool) -> Iterator[SoundFault]:
+        """
+        Yield the fault in the audio from jambonz.
 
-    def _settle(self, until: float) -> None:
-        """Compare the blocks that have ended by then, and forget them."""
+        Args:
+            plays_clips: clips belong into the right channel, unlike a stream (listenctl-protocol(7) 3.1).
+            mixed: there is a single channel, which contains clips.
+        """
+        self._compare_until(float("inf"))
+        found = [correlator.result() for correlator in self._correlators]
+        if not found or (left := found[0]) is None or (mixed and plays_clips):
+            return
+        only_left = len(found) == 2 and found[1] is None
+        if plays_clips and only_left and abs(left.delay) < _MIN_ECHO_DELAY:
+            sentence = "the channels are swapped: clips of the application are in the left one instead of the right"
+            yield SoundFault("audio-swapped", sentence, left.strength)
+        elif left.delay >= -_MAX_LEAD:
+            delay_ms = left.delay * 1000
+            sentence = f"echo: the caller's side returns what the application plays, {delay_ms:.0f} ms later"
+            yield SoundFault("audio-echo", sentence, left.strength, 1)
+
+    def _compare_until(self, until: float) -> None:
+        """Compare the blocks that have ended by then, and discard them."""
         for number in self._received[0].ended(until):
-            heard = self._heard.take(number) if self._heard else None
+            played = self._played.take_block(number) if self._played else None
             for channel, blocks in enumerate(self._received):
-                received = blocks.take(number)
-                if heard is not None and received is not None:
-                    self._correlators[channel].compare(heard, received)
+                received = blocks.take_block(number)
+                if played is not None and received is not None:
+                    self._correlators[channel].add_block(played, received)
         self._done = bool(self._correlators) and all(correlator.done for correlator in self._correlators)
 
 
-class _Blocks:
-    """Sound in blocks of ``BLOCK`` seconds, with silence where there is none."""
+class _AudioBlocks:
+    """Audio in blocks of ``BLOCK`` seconds, with silence in gaps."""
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
@@ -102,8 +117,8 @@ class _Blocks:
         self._blocks: dict[int, Samples] = {}
         self._taken = -1
 
-    def put(self, at: float, samples: "Samples") -> None:
-        """Lay samples down where they belong; what comes too late is left out."""
+    def put_samples(self, at: float, samples: "Samples") -> None:
+        """Put samples where they belong; those of earlier blocks are discarded."""
         import numpy as np
 
         begin = round(at * self._rate)
@@ -116,11 +131,11 @@ class _Blocks:
             begin, samples = begin + len(part), samples[len(part) :]
 
     def ended(self, until: float) -> list[int]:
-        """Return the numbers of the blocks that are over by then."""
+        """Return the numbers of the blocks that end by then."""
         return sorted(number for number in self._blocks if (number + 1) * BLOCK <= until)
 
-    def take(self, number: int) -> "Samples | None":
-        """Return a block and forget it and those before; None if there is nothing in it."""
+    def take_block(self, number: int) -> "Samples | None":
+        """Remove and return a block, None if it is empty; earlier blocks are discarded."""
         block = self._blocks.pop(number, None)
         self._taken = number
         for before in [other for other in self._blocks if other < number]:

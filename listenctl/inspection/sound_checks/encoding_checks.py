@@ -1,18 +1,18 @@
 """
-Bytes that aren't what they are taken for: other readings of the same bytes, of which one may be sound.
+Find audio whose bytes are misread: read another way, they may sound right.
 
-Sound hardly changes from one sample to the next, and bytes that are read in the wrong way jump about like noise. So of
-each block the energy of the differences is held against that of the samples, in every reading: 2 for noise, far below
-for sound.
+Sound changes little from one sample to the next, and misread bytes are noise. So for each block and each way to read
+it, the energy of the differences is compared with that of the samples: about 2 for noise, far less for sound.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from listenctl.inspection.sound_checks.channel_checks import hann_window
+from listenctl.inspection.sound_checks.correlation import hann_window
+from listenctl.inspection.sound_checks.sound_fault import SoundFault
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,25 +21,29 @@ if TYPE_CHECKING:
     Samples: TypeAlias = NDArray[np.int16]
     Floats: TypeAlias = NDArray[np.float32]
 
-# How much smoother another reading has to be than the one at hand. Of real calls and speech, misread, the right one is
-# below 0.45 on nearly all blocks; of those that are as they should be, every other one is above 1.
+# How much smoother another encoding must be than the given one. In real calls and misread speech, the right one is
+# below 0.45 in nearly all blocks; in correct audio, every other one is above 1.
 _SMOOTHER = 0.55
 _SMOOTH = 1.0
 _LOUD = 300.0
-# Bytes of G.711 in pairs are loud, whatever they say.
+# Pairs of G.711 bytes are loud, whatever they contain.
 _LOUD_G711 = 6000.0
-# A high tone jumps too, but all of it is in a few frequencies.
-_FLAT = 0.05
+# A high tone changes quickly, too, but its energy is in a few frequencies.
+_MIN_FLATNESS = 0.05
 _SPECTRUM = 512
-_MOST_WINDOWS = 8
-_MOST_SAMPLES = 8000
-"""Of a block, which are enough at any rate."""
+_MAX_WINDOWS = 8
+_MAX_SAMPLES = 8000
+"""Samples of a block that are analysed, enough at any sample rate."""
 BLOCKS = 4
-"""In a stretch, of which one that is loud enough is looked at, and all if that is wrong."""
+"""Blocks of a stretch; one that is loud enough is analysed, and all if that one is misread."""
+
+_MIN_BLOCKS = 2
+_MANY_BLOCKS = 10
+_MIN_SHARE = 0.1
 
 
 class SampleEncoding(StrEnum):
-    """What the bytes are."""
+    """What the bytes really are."""
 
     AS_IS = "as-is"
     SWAPPED = "big-endian"
@@ -49,79 +53,111 @@ class SampleEncoding(StrEnum):
     WIDE_MU_LAW = "µ-law, a byte in each sample"
 
 
-@dataclass(slots=True)
-class EncodingCounts:
-    """
-    How the blocks of a call turned out; ``first`` is the position at which each reading was seen first.
+_FAULTS = {
+    SampleEncoding.SWAPPED: (
+        "audio-byte-order",
+        "is noise, but sounds right when its samples are read as big-endian: send little-endian",
+    ),
+    SampleEncoding.SHIFTED: (
+        "audio-half-sample-shift",
+        "is noise, but sounds right when it is read one byte later: an odd byte was dropped",
+    ),
+    SampleEncoding.MU_LAW: (
+        "audio-mu-law",
+        "is µ-law instead of 16-bit samples: decode it before sending, or correct the codec",
+    ),
+    SampleEncoding.A_LAW: (
+        "audio-a-law",
+        "is A-law instead of 16-bit samples: decode it before sending, or correct the codec",
+    ),
+    SampleEncoding.WIDE_MU_LAW: (
+        "audio-mu-law",
+        "is µ-law with one byte in each sample: decode it instead of widening it",
+    ),
+}
 
-    Attributes:
-        looked_at: blocks that are loud enough to tell; those around one that is right are taken for the same.
-    """
 
-    looked_at: int = 0
-    blocks: dict[SampleEncoding, int] = field(default_factory=dict)
-    first: dict[SampleEncoding, int] = field(default_factory=dict)
+class EncodingChecks:
+    """Detect the encoding of one side's audio block by block."""
 
-    def add(self, position: int, frames: "Samples", block: int) -> None:
-        """Take a stretch, (samples, channels), that begins at ``position``, in blocks of so many samples."""
-        starts, looked_at = range(0, len(frames), block), min(block, _MOST_SAMPLES)
-        if self.worst is None:
-            # The last block shows what went wrong in any before it.
+    def __init__(self) -> None:
+        self._blocks: Counter[SampleEncoding] = Counter()
+        self._first_wrong: int | None = None
+
+    @property
+    def mostly_misread(self) -> bool:
+        """Whether one wrong encoding makes up half of the audio."""
+        wrong = self._most_frequent_wrong
+        return wrong is not None and self._blocks[wrong] * 2 >= self._blocks.total()
+
+    def add_stretch(self, position: int, frames: "Samples", block: int) -> None:
+        """Analyse a stretch, shaped (samples, channels), that begins at ``position``; ``block`` counts samples."""
+        starts, size = range(0, len(frames), block), min(block, _MAX_SAMPLES)
+        if self._most_frequent_wrong is None:
+            # A fault in any block is still there in the last one.
             for left in range(len(starts), 0, -1):
                 start = starts[left - 1]
-                reading = detect_encoding(frames[start : start + looked_at])
-                if reading is SampleEncoding.AS_IS:
-                    self._count(reading, position, left)
+                encoding = detect_encoding(frames[start : start + size])
+                if encoding is SampleEncoding.AS_IS:
+                    self._blocks[encoding] += left
                     return
-                if reading is not None:
+                if encoding is not None:
                     break
             else:
                 return
         for start in starts:
-            if reading := detect_encoding(frames[start : start + looked_at]):
-                self._count(reading, position + start, 1)
+            if encoding := detect_encoding(frames[start : start + size]):
+                self._blocks[encoding] += 1
+                if encoding is not SampleEncoding.AS_IS and self._first_wrong is None:
+                    self._first_wrong = position + start
 
-    def _count(self, reading: SampleEncoding, position: int, blocks: int) -> None:
-        self.looked_at += blocks
-        self.blocks[reading] = self.blocks.get(reading, 0) + blocks
-        self.first.setdefault(reading, position)
+    def check(self, sample_rate: int, name: str) -> Iterator[SoundFault]:
+        """Yield the fault if enough blocks are misread."""
+        encoding, first = self._most_frequent_wrong, self._first_wrong
+        if encoding is None or first is None:
+            return
+        total = self._blocks.total()
+        wrong = total - self._blocks[SampleEncoding.AS_IS]
+        share = wrong / total
+        if wrong < min(_MIN_BLOCKS, total) or (wrong < _MANY_BLOCKS and share < _MIN_SHARE):
+            return
+        rule, what = _FAULTS[encoding]
+        where = name if share > 0.9 else f"{share:.0%} of {name}, from {first / sample_rate:.1f} s on,"
+        yield SoundFault(rule, f"{where} {what}", min(1.0, 0.5 + wrong / 10), position=first)
 
     @property
-    def worst(self) -> SampleEncoding | None:
-        """The wrong reading of most blocks; None without one."""
-        wrong = {reading: count for reading, count in self.blocks.items() if reading is not SampleEncoding.AS_IS}
-        return max(wrong, key=wrong.__getitem__) if wrong else None
+    def _most_frequent_wrong(self) -> SampleEncoding | None:
+        wrong = ((encoding, count) for encoding, count in self._blocks.items() if encoding is not SampleEncoding.AS_IS)
+        return max(wrong, key=lambda one: one[1], default=(None, 0))[0]
 
 
 def detect_encoding(frames: "Samples") -> SampleEncoding | None:
-    """Return what a block of (samples, channels) is; None where it is too quiet to tell."""
+    """Return the encoding of a block of shape (samples, channels); None if it is too quiet."""
     import numpy as np
 
-    if _is_wide(frames):
-        wide = _mu_law_table()[frames]
-        return (
-            SampleEncoding.WIDE_MU_LAW if _roughness(wide) < _SMOOTHER * _roughness(frames.astype(np.float32)) else None
-        )
     floats = frames.astype(np.float32)
+    if _has_byte_values(frames):
+        is_mu_law = _roughness(_mu_law_table()[frames]) < _SMOOTHER * _roughness(floats)
+        return SampleEncoding.WIDE_MU_LAW if is_mu_law else None
     floats -= floats.mean(axis=0)
     loudness = float(np.square(floats).mean()) ** 0.5
     if loudness < _LOUD:
         return None
-    if _flatness(floats) < _FLAT:
+    if _flatness(floats) < _MIN_FLATNESS:
         return SampleEncoding.AS_IS
-    others = _OTHERS | _G711 if loudness > _LOUD_G711 else _OTHERS
-    found = {reading: _roughness(other(frames)) for reading, other in others.items()}
+    decoders = _DECODERS | _G711_DECODERS if loudness > _LOUD_G711 else _DECODERS
+    found = {encoding: _roughness(decode(frames)) for encoding, decode in decoders.items()}
     best = min(found, key=found.__getitem__)
     return best if found[best] < min(_SMOOTH, _SMOOTHER * _roughness(floats)) else SampleEncoding.AS_IS
 
 
-def _is_wide(frames: "Samples") -> bool:
-    """Tell whether all samples are bytes, and those not of a quiet sound that happens to be above 0."""
+def _has_byte_values(frames: "Samples") -> bool:
+    """Return whether all samples are 0 to 255; a maximum below 128 is a quiet sound that happens to be above 0."""
     return int(frames.min()) >= 0 and 127 < int(frames.max()) <= 255
 
 
 def _roughness(floats: "Floats") -> float:
-    """Return the energy of the differences, relative to that of the samples; 2 of nothing, which is no sound."""
+    """Return the energy of the differences relative to that of the samples; 2 without samples, as for noise."""
     import numpy as np
 
     if not len(floats):
@@ -132,25 +168,25 @@ def _roughness(floats: "Floats") -> float:
 
 
 def _flatness(floats: "Floats") -> float:
-    """Return how evenly the energy is spread over the frequencies, 1 for noise."""
+    """Return the spectral flatness, 1 for white noise."""
     import numpy as np
 
     windows = len(floats) // _SPECTRUM
     if not windows:
         return 0.0
     rows = floats[: windows * _SPECTRUM, 0].reshape(windows, _SPECTRUM)
-    rows = rows[:: -(-windows // _MOST_WINDOWS)] * hann_window(_SPECTRUM)
+    rows = rows[:: -(-windows // _MAX_WINDOWS)] * hann_window(_SPECTRUM)
     power = np.square(np.abs(np.fft.rfft(rows))).mean(axis=0)[1:-1] + 1e-3
     return float(np.exp(np.log(power).mean()) / power.mean())
 
 
-def _swapped(frames: "Samples") -> "Floats":
+def _decode_swapped(frames: "Samples") -> "Floats":
     import numpy as np
 
     return frames.byteswap().astype(np.float32)
 
 
-def _shifted(frames: "Samples") -> "Floats":
+def _decode_shifted(frames: "Samples") -> "Floats":
     import numpy as np
 
     data = frames.tobytes()[1:]
@@ -158,15 +194,15 @@ def _shifted(frames: "Samples") -> "Floats":
     return np.frombuffer(data[:whole], "<i2").reshape(-1, frames.shape[1]).astype(np.float32)
 
 
-def _mu_law(frames: "Samples") -> "Floats":
-    return _by_table(frames, _mu_law_table())
+def _decode_mu_law(frames: "Samples") -> "Floats":
+    return _decode_bytes(frames, _mu_law_table())
 
 
-def _a_law(frames: "Samples") -> "Floats":
-    return _by_table(frames, _a_law_table())
+def _decode_a_law(frames: "Samples") -> "Floats":
+    return _decode_bytes(frames, _a_law_table())
 
 
-def _wide_mu_law(frames: "Samples") -> "Floats":
+def _decode_wide_mu_law(frames: "Samples") -> "Floats":
     import numpy as np
 
     if (frames & 0xFF).any():
@@ -175,7 +211,7 @@ def _wide_mu_law(frames: "Samples") -> "Floats":
     return wide
 
 
-def _by_table(frames: "Samples", table: "Floats") -> "Floats":
+def _decode_bytes(frames: "Samples", table: "Floats") -> "Floats":
     import numpy as np
 
     return table[np.frombuffer(frames.tobytes(), np.uint8)].reshape(-1, frames.shape[1])
@@ -183,7 +219,7 @@ def _by_table(frames: "Samples", table: "Floats") -> "Floats":
 
 @cache
 def _mu_law_table() -> "Floats":
-    """Return what each byte stands for (ITU-T G.711)."""
+    """Return the sample of each byte (ITU-T G.711)."""
     import numpy as np
 
     code = ~np.arange(256) & 0xFF
@@ -201,12 +237,12 @@ def _a_law_table() -> "Floats":
     return np.where(code & 0x80, magnitude, -magnitude).astype(np.float32)
 
 
-_OTHERS: "dict[SampleEncoding, Callable[[Samples], Floats]]" = {
-    SampleEncoding.SWAPPED: _swapped,
-    SampleEncoding.SHIFTED: _shifted,
+_DECODERS: "dict[SampleEncoding, Callable[[Samples], Floats]]" = {
+    SampleEncoding.SWAPPED: _decode_swapped,
+    SampleEncoding.SHIFTED: _decode_shifted,
 }
-_G711: "dict[SampleEncoding, Callable[[Samples], Floats]]" = {
-    SampleEncoding.MU_LAW: _mu_law,
-    SampleEncoding.A_LAW: _a_law,
-    SampleEncoding.WIDE_MU_LAW: _wide_mu_law,
+_G711_DECODERS: "dict[SampleEncoding, Callable[[Samples], Floats]]" = {
+    SampleEncoding.MU_LAW: _decode_mu_law,
+    SampleEncoding.A_LAW: _decode_a_law,
+    SampleEncoding.WIDE_MU_LAW: _decode_wide_mu_law,
 }

@@ -12,7 +12,7 @@ from listenctl.events import Report
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.inspection.sound_checks.sound_observer import SoundChecksObserver
+from listenctl.inspection.sound_checks.call_sound import SoundChecksObserver
 from listenctl.protocol.listen_session import AudioReceived
 from listenctl.protocol.timeline import TimelineEntry
 from tests.helpers.capture import CAPTURES, FOLDER
@@ -41,8 +41,8 @@ def everything(
     hearing, audio = SoundChecksObserver(), Audio()
     inspector = CaptureInspector(settings, [hearing, audio])
     for event in events:
-        inspector.feed(event)
-    reports = inspector.finish()
+        inspector.feed_event(event)
+    reports = inspector.finish_calls()
     sounds = {number: sound.to_json() for number, sound in hearing.reports.items()}
     exact: list[object] = [(report.gaps, report.drift, report.violations, report.keys) for report in reports]
     return [report.to_json() for report in reports], exact, sounds, audio.heard

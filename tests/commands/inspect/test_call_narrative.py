@@ -28,8 +28,8 @@ def told(events: Iterable[CaptureEvent]) -> list[Item]:
     inspector = CaptureInspector(None, [story])
     for event in events:
         story.see(event)
-        inspector.feed(event)
-    inspector.finish()
+        inspector.feed_event(event)
+    inspector.finish_calls()
     return items
 
 
@@ -42,8 +42,8 @@ def printed(
     inspector = CaptureInspector(None, [story, printer])
     for event in capture_events(name):
         story.see(event)
-        inspector.feed(event)
-    inspector.finish()
+        inspector.feed_event(event)
+    inspector.finish_calls()
     return lines
 
 

@@ -2,7 +2,8 @@
 
 from listenctl.commands.inspect.inspected_call_summary import summary
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.rule_catalogue import Culprit, Severity, Violation
+from listenctl.inspection.rule_catalogue import Severity
+from listenctl.inspection.rule_violations import Culprit, Violation
 from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.inspected import APPLICATION, JAMBONZ, SILENCE, MadeUp, capture_events, inspect, new_session
 
@@ -136,7 +137,7 @@ def test_what_the_sound_is_like_is_told() -> None:
     made.listen(0.0, 1.0, frame=SILENCE)
     report = made.close(1.1)
     silent = Violation("audio-silent", Severity.WARNING, 0.02, Culprit.JAMBONZ, None, None, "nothing but silence")
-    report.add([silent])
+    report.add_violations([silent])
 
     assert line(report, "problems") == "1 warning"
     assert "  warning audio-silent, jambonz, at 0:00.020: nothing but silence" in lines_of(report)

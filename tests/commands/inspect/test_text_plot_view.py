@@ -18,8 +18,8 @@ def printed(style: TextStyle, *, columns: int | None) -> list[str]:
     taker = PlotObserver(WavePrinter(lines.append, style, columns=columns).draw, most=1)
     inspector = CaptureInspector(observers=[taker])
     for event in capture_events("c2_bidir_stream8k_marks_nominus1"):
-        inspector.feed(event)
-    inspector.finish()
+        inspector.feed_event(event)
+    inspector.finish_calls()
     return lines
 
 

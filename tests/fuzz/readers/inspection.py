@@ -28,8 +28,8 @@ def _inspected(path: str, inspector: CaptureInspector, *, runs: bool) -> list[st
     except UsageError:
         return []
     for event in events:
-        inspector.feed(event)
-    return [json.dumps(report.to_json(), allow_nan=False) for report in inspector.finish()]
+        inspector.feed_event(event)
+    return [json.dumps(report.to_json(), allow_nan=False) for report in inspector.finish_calls()]
 
 
 @cache

@@ -33,8 +33,8 @@ def extract(name: str, folder: Path, *, kind: str | None = None) -> ExtractedCal
     extractor = AudioExtractor(destination(folder, kind))
     inspector = CaptureInspector(observers=[extractor])
     for event in capture_events(name):
-        inspector.feed(event)
-    inspector.finish()
+        inspector.feed_event(event)
+    inspector.finish_calls()
     [extracted] = extractor.made
     return extracted
 

@@ -79,8 +79,8 @@ def test_whose_frames_are_missing_is_said_in_words() -> None:
 
     details = [one.detail for one in call.close(1.0).violations if one.rule == "capture-hole"]
 
-    assert details[0].startswith("320 bytes of what jambonz sent are missing")
-    assert details[1].startswith("some bytes of what the application sent are missing")
+    assert details[0].startswith("320 bytes sent by jambonz are missing")
+    assert details[1].startswith("some bytes sent by the application are missing")
 
 
 def test_a_disconnect_that_is_obeyed_is_fine() -> None:

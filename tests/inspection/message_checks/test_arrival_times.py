@@ -10,7 +10,7 @@ from listenctl.inspection.message_checks.arrival_times import ArrivalTimes
 def arrivals_of(times: list[float], *, samples: int = 160, rate: int = 8000) -> ArrivalTimes:
     arrivals = ArrivalTimes(rate)
     for index, at in enumerate(times):
-        arrivals.add(at, (index + 1) * samples)
+        arrivals.add_message(at, (index + 1) * samples)
     arrivals.finish()
     return arrivals
 
@@ -26,7 +26,7 @@ def times(count: int, *, ppm: float = 0, jitter: float = 0, seed: int = 1) -> li
 @pytest.mark.parametrize("ppm", [-200, -20, 0, 20, 200])
 @pytest.mark.parametrize("jitter", [0.0, 0.002, 0.015])
 def test_a_drift_is_within_its_uncertainty(ppm: float, jitter: float) -> None:
-    drift = arrivals_of(times(9000, ppm=ppm, jitter=jitter)).drift([])
+    drift = arrivals_of(times(9000, ppm=ppm, jitter=jitter)).measure_drift([])
 
     assert drift is not None
     assert drift.uncertainty < 30
@@ -36,21 +36,21 @@ def test_a_drift_is_within_its_uncertainty(ppm: float, jitter: float) -> None:
 def test_a_gap_is_no_drift() -> None:
     before, after = times(1000), [at + 3 for at in times(2000)[1000:]]
 
-    drift = arrivals_of(before + after).drift([160_000])
+    drift = arrivals_of(before + after).measure_drift([160_000])
 
     assert drift is not None
     assert abs(drift.ppm) < 1
 
 
 def test_too_little_audio_has_no_drift() -> None:
-    assert arrivals_of(times(400)).drift([]) is None
+    assert arrivals_of(times(400)).measure_drift([]) is None
 
 
 def test_a_very_long_call_is_kept_in_few_windows() -> None:
     arrivals = arrivals_of([float(second) for second in range(1, 40_000)], samples=8000)
 
     assert len(arrivals._windows) <= 4097
-    drift = arrivals.drift([])
+    drift = arrivals.measure_drift([])
     assert drift is not None
     assert abs(drift.ppm) < 1
 
@@ -76,7 +76,7 @@ def test_a_frame_that_is_lost_for_good_is_no_drift(share: float) -> None:
     sent = times(1500)
     at = int(share * len(sent))
 
-    drift = arrivals_of([*sent[:at], *(time + 0.02 for time in sent[at:])]).drift([])
+    drift = arrivals_of([*sent[:at], *(time + 0.02 for time in sent[at:])]).measure_drift([])
 
     assert drift is not None
     assert abs(drift.ppm) < 5

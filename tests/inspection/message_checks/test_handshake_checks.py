@@ -3,7 +3,7 @@
 import pytest
 
 from listenctl.capture.capture_events import HttpHead
-from listenctl.inspection.message_checks.handshake_checks import check_handshake, describe_handshake, status_of
+from listenctl.inspection.message_checks.handshake_checks import check_handshake, describe_handshake
 from tests.helpers.inspected import JAMBONZ, REQUEST, RESPONSE, MadeUp, new_session, rules_in
 
 CREDENTIALS = b"authorization: Basic bGlzdGVuOnMzY3JldA==\r\n\r\n"
@@ -101,7 +101,7 @@ def test_a_refused_call_has_a_report_of_its_own() -> None:
 
     report = MadeUp(session=session, metadata=None).end(0.1, sender=JAMBONZ)
 
-    assert status_of(session.response) == 403
+    assert describe_handshake(session)["status"] == 403
     assert "handshake-refused" in rules_in(report)
     assert report.metadata is None
 

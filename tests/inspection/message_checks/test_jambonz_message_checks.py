@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT
 from tests.helpers.inspected import APPLICATION, JAMBONZ, METADATA, MadeUp, new_session, rules_in
@@ -42,16 +41,6 @@ def test_audio_without_metadata_is_told_and_counted() -> None:
 
     assert rules_in(report) == ["first-text-missing"]
     assert report.completeness.received == 8000
-
-
-def test_the_format_of_audio_without_metadata_is_that_of_the_settings() -> None:
-    call = MadeUp(InspectionSettings(default_format=AudioFormat(16000, 2)), metadata=None)
-    call.listen(0.0, 1.0, frame=bytes(1280))
-
-    report = call.close(1.01)
-
-    assert report.audio_format == AudioFormat(16000, 2)
-    assert report.completeness.received == 16000
 
 
 def test_a_capture_that_begins_within_a_call_is_told_once_and_breaks_no_other_rule() -> None:
@@ -244,7 +233,7 @@ def test_what_is_missing_in_the_capture_may_be_too_little_to_be_told() -> None:
     report = call.close(3.01).to_json()
 
     assert report["complete"] is None
-    assert report["complete_unknown"] == "what is missing in the capture is too little to be measured"
+    assert report["complete_unknown"] == "the data missing from the capture is too short to be measured"
 
 
 def test_what_is_missing_of_the_application_leaves_audio_complete() -> None:

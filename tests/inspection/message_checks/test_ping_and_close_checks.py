@@ -71,7 +71,7 @@ def test_a_capture_that_just_stops_ends_first_too() -> None:
     call = MadeUp()
     call.listen(0.0, 1.0)
 
-    report = call.inspector.finish()
+    report = call.inspector.finish_call()
 
     assert rules_in(report) == ["capture-ends"]
     assert report.seconds == pytest.approx(1.0)

@@ -90,7 +90,7 @@ def test_a_long_call_is_not_waited_for_to_the_end() -> None:
     told: list[float] = []
 
     class Listener(CallObserver):
-        def on_audio_out(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:  # noqa: ARG002
+        def on_played_audio(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:  # noqa: ARG002
             told.append(at)
 
     call = MadeUp(observers=[Listener()])

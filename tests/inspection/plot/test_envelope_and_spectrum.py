@@ -95,7 +95,7 @@ def made_up(
     ended: list[tuple[PlottedCall, CallReport]] = []
     taker = PlotObserver(lambda picture, report: ended.append((picture, report)), most=1)
     session = new_session()
-    taker.on_opened(session)
+    taker.on_session_opened(session)
     return MadeUp(STREAM, [taker], session=session, metadata=metadata or METADATA), taker, ended
 
 
@@ -159,7 +159,7 @@ def test_only_so_many_calls_are_drawn() -> None:
     taker = PlotObserver(lambda _, report: ended.append(report), most=2)
     for number in range(1, 5):
         session = new_session(number=number)
-        taker.on_opened(session)
+        taker.on_session_opened(session)
         call = MadeUp(STREAM, [taker], session=session)
         call.frame(1.0, JAMBONZ, BINARY, LOUD)
         call.close(2.0)

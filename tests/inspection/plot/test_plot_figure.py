@@ -29,8 +29,8 @@ def plot(name: str, path: Path) -> Path:
     taker = PlotObserver(plotter.draw, most=10, with_spectrum=True)
     inspector = CaptureInspector(InspectionSettings(detect_dtmf=True), [taker])
     for event in capture_events(name):
-        inspector.feed(event)
-    inspector.finish()
+        inspector.feed_event(event)
+    inspector.finish_calls()
     [made] = plotter.made
     return made
 
@@ -105,7 +105,7 @@ def test_each_call_has_a_file_of_its_own(tmp_path: Path) -> None:
     taker = PlotObserver(plotter.draw, most=3, with_spectrum=True)
     for number in (1, 2, 3):
         session = new_session(number=number)
-        taker.on_opened(session)
+        taker.on_session_opened(session)
         call = MadeUp(observers=[taker], session=session)
         call.listen(0.0, 1.0, frame=LOUD)
         call.close(1.0)
@@ -127,7 +127,7 @@ def test_text_of_a_peer_is_drawn_as_it_is_and_never_as_formulas(name: str, calle
         lambda picture, report: pictures.append(draw_call(picture, report)), most=1, with_spectrum=True
     )
     session = new_session(source=f"$\\frac{{1}}{{0}}$ {name}")
-    taker.on_opened(session)
+    taker.on_session_opened(session)
     call = MadeUp(observers=[taker], session=session, metadata=METADATA | {"callSid": f"$x^{name}", "from": caller})
     call.mark(0.5, f"$\\sqrt{{{name}}}$")
     call.listen(0.0, 1.0)
@@ -155,7 +155,7 @@ def test_an_empty_call_is_a_picture_too(tmp_path: Path) -> None:
     plotter = PlotWriter(tmp_path / "a.png")
     taker = PlotObserver(plotter.draw, most=1, with_spectrum=True)
     session = new_session()
-    taker.on_opened(session)
+    taker.on_session_opened(session)
     call = MadeUp(observers=[taker], session=session)
     call.close(0.01)
 

@@ -7,11 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from listenctl.inspection.capture_inspector import CaptureInspector
-from listenctl.inspection.report_table import table_row
-from listenctl.inspection.rule_catalogue import Culprit, Severity, Violation
+from listenctl.inspection.rule_catalogue import Severity
+from listenctl.inspection.rule_violations import Culprit, Violation
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.inspection.sound_checks.call_sound import CallSoundReport
-from listenctl.inspection.sound_checks.sound_observer import SoundChecksObserver
+from listenctl.inspection.sound_checks.call_sound import CallSoundReport, SoundChecksObserver
 from tests.helpers.capture import CAPTURES
 from tests.helpers.frames import BINARY
 from tests.helpers.inspected import JAMBONZ, METADATA, MadeUp, capture_events, new_session
@@ -32,7 +31,7 @@ def hear(
     """Have jambonz send frames while the application plays samples at 8 kHz, from the begin of the call on."""
     hearing = SoundChecksObserver()
     session = new_session()
-    hearing.on_opened(session)
+    hearing.on_session_opened(session)
     metadata = METADATA | {"mixType": mix_type, "sampleRate": rate}
     call = MadeUp(settings, [hearing], session=session, metadata=metadata)
     if settings is CLIPS:
@@ -50,7 +49,7 @@ def hear(
 
 
 def ids(report: CallSoundReport) -> list[str]:
-    return [one.rule for one in report.violations if one.severity is not Severity.INFO]
+    return [one.rule for one in report.violations() if one.severity is not Severity.INFO]
 
 
 def later(samples: NDArray[np.int16], seconds: float, rate: int = 8000) -> NDArray[np.int16]:
@@ -63,8 +62,8 @@ def test_nothing_is_wrong_between_the_sides_of_real_calls(name: str) -> None:
     hearing = SoundChecksObserver()
     inspector = CaptureInspector(observers=[hearing])
     for event in capture_events(name):
-        inspector.feed(event)
-    inspector.finish()
+        inspector.feed_event(event)
+    inspector.finish_calls()
 
     [report] = hearing.reports.values()
     assert report.between == ()
@@ -84,7 +83,7 @@ def test_an_echo_of_the_application_is_found(delay: float, gain: float) -> None:
 
     [verdict] = hear((both[:, 0] + gain * echo).astype(np.int16), both[:, 1].astype(np.int16)).between
 
-    assert verdict.id == "audio-echo"
+    assert verdict.rule == "audio-echo"
     # Playout holds back a little of a stream (protocol.md 6.2).
     heard_after = float(verdict.sentence.rpartition(", ")[2].split()[0]) / 1000
     assert delay - 0.25 < heard_after < delay
@@ -125,7 +124,7 @@ def test_what_the_application_streams_is_judged_too() -> None:
 
     assert ids(report) == ["audio-byte-order"]
     assert report.application is not None
-    assert "what the application plays is noise" in report.application.verdicts[0].sentence
+    assert "what the application plays is noise" in report.application.faults[0].sentence
     described = report.to_json()
     assert described["verdicts"] == []
     assert described["application"] == report.application.to_json()
@@ -134,7 +133,7 @@ def test_what_the_application_streams_is_judged_too() -> None:
 def test_a_call_in_which_nobody_played_anything_has_no_application() -> None:
     hearing = SoundChecksObserver()
     session = new_session()
-    hearing.on_opened(session)
+    hearing.on_session_opened(session)
     call = MadeUp(STREAM, [hearing], session=session)
     call.listen(0.0, 1.0)
     call.close(1.0)
@@ -147,7 +146,7 @@ def test_a_call_in_which_nobody_played_anything_has_no_application() -> None:
 def test_times_that_jump_by_years_take_no_time() -> None:
     hearing = SoundChecksObserver()
     session = new_session()
-    hearing.on_opened(session)
+    hearing.on_session_opened(session)
     call = MadeUp(STREAM, [hearing], session=session)
     for at in (1.0, 1e6, 1e9):
         call.pace(at, at + 0.2, bytes(320))
@@ -168,7 +167,7 @@ def test_what_is_wrong_with_the_sound_is_a_violation_like_others() -> None:
     told: list[Violation] = []
     hearing = SoundChecksObserver(lambda _, violation: told.append(violation))
     session = new_session()
-    hearing.on_opened(session)
+    hearing.on_session_opened(session)
     call = MadeUp(None, [hearing], session=session)
     call.listen(0.5, 5.0, frame=bytes(320))
     report = call.close(5.1)
@@ -178,7 +177,7 @@ def test_what_is_wrong_with_the_sound_is_a_violation_like_others() -> None:
     assert told == [one for one in report.violations if one.section == "The sound"]
     assert report.worst is Severity.WARNING
     assert report.counts["audio-silent"] == 1
-    assert table_row(report)["warnings"] == 1
+    assert report.table_row()["warnings"] == 1
     assert report.to_json()["worst"] == "warning"
     assert [one.at for one in report.violations] == sorted(one.at for one in report.violations)
 
@@ -187,7 +186,7 @@ def test_sessions_that_are_no_calls_have_no_bad_sound() -> None:
     session = new_session()
     session.is_listen = False
     hearing = SoundChecksObserver()
-    hearing.on_opened(session)
+    hearing.on_session_opened(session)
     call = MadeUp(None, [hearing], session=session)
     call.listen(0.0, 5.0, frame=bytes(320))
 

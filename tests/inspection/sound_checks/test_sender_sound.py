@@ -31,16 +31,16 @@ from tests.helpers.misread import (
 REAL = ["a_mono8k_sip", "b_stereo16k_bridge", "d_wss_mono16k_decrypted", "i_stereo48k"]
 
 
-def check(frames: Frames, rate: int, *, piece: int = 160, detect_keys: bool = False) -> SenderSoundReport:
-    checks = SenderSoundChecks(AudioFormat(rate, frames.shape[1]), detect_keys=detect_keys)
+def check(frames: Frames, rate: int, *, piece: int = 160) -> SenderSoundReport:
+    checks = SenderSoundChecks(AudioFormat(rate, frames.shape[1]))
     for at in range(0, len(frames), piece):
-        checks.feed(frames[at : at + piece].astype("<i2").tobytes())
+        checks.add_audio(frames[at : at + piece].astype("<i2").tobytes())
     return checks.finish()
 
 
 def verdicts(frames: Frames, rate: int) -> list[str]:
     """Return the ids of what is wrong; a rate that is higher than need be is no fault."""
-    return [one.id for one in check(frames, rate).verdicts if one.severity is not Severity.INFO]
+    return [one.rule for one in check(frames, rate).faults if one.severity is not Severity.INFO]
 
 
 def mono(samples: bytes) -> Frames:
@@ -82,11 +82,10 @@ def test_nothing_is_wrong_with_noise(rate: int, channels: int, level: int, seed:
 
 
 @pytest.mark.parametrize("rate", [8000, 16000])
-def test_keys_are_heard_and_not_wrong(rate: int) -> None:
-    report = check(mono(dtmf_tones("159D*", rate)), rate, detect_keys=True)
+def test_dtmf_tones_are_no_fault(rate: int) -> None:
+    report = check(mono(dtmf_tones("159D*", rate)), rate)
 
-    assert report.verdicts == ()
-    assert "".join(key.digit for key in report.keys) == "159D*"
+    assert report.faults == ()
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -125,9 +124,9 @@ def test_a_byte_lost_midway_is_placed() -> None:
     data = frames.tobytes()
     lost = whole(data[: 16_000 * 5] + data[16_000 * 5 + 1 :], 1)
 
-    [verdict] = check(lost, rate).verdicts
+    [verdict] = check(lost, rate).faults
 
-    assert verdict.id == "audio-half-sample-shift"
+    assert verdict.rule == "audio-half-sample-shift"
     assert verdict.position is not None
     assert 5 * rate - rate / 2 <= verdict.position <= 6 * rate
     assert "of the audio, from 5." in verdict.sentence
@@ -138,9 +137,9 @@ def test_a_byte_lost_late_in_a_long_call_is_found_too() -> None:
     long = np.concatenate([frames] * 40)
     lost = whole(long.tobytes() + frames.tobytes()[1:] + frames.tobytes(), 1)
 
-    [verdict] = check(lost, rate, piece=16_000).verdicts
+    [verdict] = check(lost, rate, piece=16_000).faults
 
-    assert verdict.id == "audio-half-sample-shift"
+    assert verdict.rule == "audio-half-sample-shift"
     assert "of the audio, from 60" in verdict.sentence
 
 
@@ -149,7 +148,7 @@ def test_sound_that_is_cut_off_is_recognised() -> None:
 
     report = check(loud, 8000)
 
-    assert [one.id for one in report.verdicts] == ["audio-clipping"]
+    assert [one.rule for one in report.faults] == ["audio-clipping"]
     assert report.channels[0].peak_db == pytest.approx(0, abs=0.01)
     assert 0.05 < report.channels[0].clipping < 0.5
 
@@ -157,7 +156,7 @@ def test_sound_that_is_cut_off_is_recognised() -> None:
 def test_a_constant_offset_is_recognised() -> None:
     report = check(speech_frames() + np.int16(500), 8000)
 
-    assert [one.id for one in report.verdicts] == ["audio-offset"]
+    assert [one.rule for one in report.faults] == ["audio-offset"]
     assert report.channels[0].offset == pytest.approx(500 / 32768, abs=0.001)
 
 
@@ -167,7 +166,7 @@ def test_silence_is_silence_whatever_stands_for_it(value: int) -> None:
 
     report = check(silence, 8000)
 
-    assert [one.id for one in report.verdicts] == ["audio-silent"]
+    assert [one.rule for one in report.faults] == ["audio-silent"]
     assert report.channels[0].silence == 1
 
 
@@ -179,9 +178,9 @@ def test_a_call_of_which_one_direction_is_silent_is_recognised() -> None:
     frames = speech_frames(8000, 2).copy()
     frames[:, 1] = -1
 
-    [verdict] = check(frames, 8000).verdicts
+    [verdict] = check(frames, 8000).faults
 
-    assert verdict.id == "audio-one-way"
+    assert verdict.rule == "audio-one-way"
     assert verdict.channel == 2
     assert "the right channel is silent" in verdict.sentence
 
@@ -205,9 +204,9 @@ def test_an_echo_between_channels_is_measured(rate: int, delay: float, gain: flo
     late = round(delay * rate)
     frames[late:, 1 - source] += gain * frames[:-late, source]
 
-    [verdict] = check(np.rint(frames).clip(-32768, 32767).astype(np.int16), rate).verdicts
+    [verdict] = check(np.rint(frames).clip(-32768, 32767).astype(np.int16), rate).faults
 
-    assert verdict.id == "audio-echo"
+    assert verdict.rule == "audio-echo"
     assert repeats in verdict.sentence
     assert f"{delay * 1000:.0f} ms" in verdict.sentence
 
@@ -223,10 +222,10 @@ def test_a_rate_that_is_half_of_the_true_one_is_suspected() -> None:
 
 
 def test_a_rate_that_is_higher_than_need_be_is_mentioned() -> None:
-    [verdict] = check(*capture_frames("d_wss_mono16k_decrypted")).verdicts
+    [verdict] = check(*capture_frames("d_wss_mono16k_decrypted")).faults
 
-    assert (verdict.id, verdict.severity) == ("audio-narrow", Severity.INFO)
-    assert "8000 Hz would hold all there is" in verdict.sentence
+    assert (verdict.rule, verdict.severity) == ("audio-narrow", Severity.INFO)
+    assert "8000 Hz would be enough" in verdict.sentence
 
 
 @settings(max_examples=20, deadline=None)
@@ -236,7 +235,7 @@ def test_how_sound_is_cut_into_pieces_changes_nothing(sizes: list[int]) -> None:
     checks = SenderSoundChecks(AudioFormat(8000, 2))
     at = 0
     for size in itertools.cycle(sizes):
-        checks.feed(frames[at : at + size].tobytes())
+        checks.add_audio(frames[at : at + size].tobytes())
         at += size
         if at >= len(frames):
             break

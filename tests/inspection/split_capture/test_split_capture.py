@@ -28,8 +28,8 @@ DATA = Path(__file__).parents[2] / "data" / "captures"
 def inspected(path: Path) -> list[CallReport]:
     inspector = CaptureInspector()
     for event in read_capture(str(path), keylog=KeyLog()):
-        inspector.feed(event)
-    return inspector.finish()
+        inspector.feed_event(event)
+    return inspector.finish_calls()
 
 
 def parts(path: Path, wanted: Sequence[int] | None = None, said: list[str] | None = None) -> list[Path]:

@@ -1,0 +1,43 @@
+"""A fault that a check found in the sound of a call."""
+
+from dataclasses import dataclass
+
+from listenctl.events import Report
+from listenctl.inspection.rule_catalogue import RULES, Severity
+
+SIDES = ("left", "right")
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFault:
+    """
+    One violation of a rule on sound.
+
+    Attributes:
+        sentence: what was found, with the measurements that it is based on.
+        confidence: 0 to 1.
+        channel: counted from 1; None for all channels.
+        position: samples per channel before the first occurrence; None if it occurs throughout.
+    """
+
+    rule: str
+    sentence: str
+    confidence: float
+    channel: int | None = None
+    position: int | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """The severity of the rule."""
+        return RULES[self.rule].severity
+
+    def to_json(self) -> Report:
+        """Return the object in `listenctl-inspect(5)`."""
+        return {
+            "id": self.rule,
+            "severity": str(self.severity),
+            "channel": self.channel,
+            "position": self.position,
+            "confidence": round(self.confidence, 2),
+            "sentence": self.sentence,
+        }

@@ -9,11 +9,11 @@ times are seconds. A field that is ``ABSENT`` does not appear in the JSON.
 import json
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields
 from enum import Enum
-from typing import ClassVar, Literal, Self, TypeAlias, TypedDict
+from typing import ClassVar, Literal, Self, TypedDict, TypeVar, dataclass_transform
 
+from listenctl.json_lines import VERSION, Report, timestamp
 from listenctl.protocol.application_commands import (
     ClearMarks,
     Command,
@@ -26,15 +26,11 @@ from listenctl.protocol.application_commands import (
 from listenctl.protocol.gaps.gap_ledger import Gap
 from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
 
-VERSION = 1
+T = TypeVar("T")
+
 MAX_TEXT = 1000
 """Characters of an application's text that are reported."""
 
-# The years 1 to 9999, which RFC 3339 can write; a damaged capture has others.
-_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
-
-Report: TypeAlias = dict[str, object]
-"""A JSON object."""
 Sink = Callable[[Report], None]
 
 
@@ -66,47 +62,34 @@ class Completeness(TypedDict):
     clock_drift_ppm: int | None
 
 
-def moment(at: float) -> datetime:
-    """Return a Unix time in UTC, limited to the years that a calendar has."""
-    return datetime.fromtimestamp(min(max(at, _FIRST), _LAST), UTC)
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def json_object(cls: type[T]) -> type[T]:
+    """
+    Make a class a dataclass whose fields are those of a JSON object.
+
+    Type checkers take it for frozen. At run time it is not, and has no other methods than it needs: generating those of
+    all frozen dataclasses here takes 25 ms at start-up, these take 6 ms.
+    """
+    return dataclass(kw_only=True, eq=False, repr=False, match_args=False)(cls)
 
 
-def timestamp(at: float) -> str:
-    """Return a Unix time as RFC 3339 in UTC with milliseconds."""
-    return moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def parse_timestamp(text: str) -> float | None:
-    """Return the Unix time of an ISO 8601 text, None if it is none."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def json_line(report: Report) -> str:
-    """Return a JSON object as one line; lone surrogates from the wire are escaped."""
-    return json.dumps(report, ensure_ascii=False).encode(errors="backslashreplace").decode()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class JsonObject:
-    """Base of all that is reported as a JSON object."""
+    """Base of everything that is reported as a JSON object."""
 
     def serialize(self) -> Report:
         """Return the fields in order, without those that are absent."""
-        values = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
-        return {name: value for name, value in values if value is not ABSENT}
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not ABSENT}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class EventFields(JsonObject):
     """The fields that a kind of event has of its own."""
 
     event: ClassVar[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class PlacedEvent(EventFields):
     """An event that has a place in the call's audio: ``position`` in samples per channel, and the same in seconds."""
 
@@ -120,7 +103,7 @@ class PlacedEvent(EventFields):
         return report | place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class ServerStartedEvent(EventFields):
     event: ClassVar[str] = "server-started"
     url: str
@@ -135,7 +118,7 @@ class ServerStartedEvent(EventFields):
     control: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class CallStartedEvent(EventFields):
     """``metadata_valid`` is None where no metadata came."""
 
@@ -151,7 +134,7 @@ class CallStartedEvent(EventFields):
     metadata_valid: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class SimulatedCallStartedEvent(EventFields):
     event: ClassVar[str] = "call-started"
     url: str
@@ -166,7 +149,7 @@ class SimulatedCallStartedEvent(EventFields):
     metadata_valid: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class DtmfEvent(PlacedEvent):
     """``duration`` is the wire's own value."""
 
@@ -176,7 +159,7 @@ class DtmfEvent(PlacedEvent):
     duration: object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class DtmfToneEvent(PlacedEvent):
     event: ClassVar[str] = "dtmf-tone"
     digit: str
@@ -184,7 +167,7 @@ class DtmfToneEvent(PlacedEvent):
     duration_ms: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class MarkEvent(PlacedEvent):
     """``round_trip`` is seconds from the command to the answer, None where no command is known."""
 
@@ -194,7 +177,7 @@ class MarkEvent(PlacedEvent):
     round_trip: float | Absent | None = ABSENT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class PlayDoneEvent(PlacedEvent):
     event: ClassVar[str] = "play-done"
     id: object
@@ -203,7 +186,7 @@ class PlayDoneEvent(PlacedEvent):
     round_trip: float | Absent | None = ABSENT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class MessageEvent(PlacedEvent):
     """Any other text of jambonz: ``data`` of a session summary, ``text`` of what is unknown."""
 
@@ -213,7 +196,7 @@ class MessageEvent(PlacedEvent):
     text: str | Absent = ABSENT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class CommandEvent(PlacedEvent):
     """A command of the application; its clip's size replaces the audio."""
 
@@ -293,7 +276,7 @@ def message_event(
             return MessageEvent(type=message.type, text=message.text, position=position, time=time)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class LevelsEvent(PlacedEvent):
     """One object of ``peak_db``, ``rms_db`` and ``clipped`` for each channel."""
 
@@ -301,7 +284,7 @@ class LevelsEvent(PlacedEvent):
     channels: Sequence[Mapping[str, object]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class GapEvent(EventFields):
     """Missing or late audio; a simulated call knows its gaps exactly and reports no uncertainty."""
 
@@ -331,7 +314,7 @@ class GapEvent(EventFields):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class WarningEvent(PlacedEvent):
     """``calls`` is the number of live calls that a stopping server closes."""
 
@@ -341,7 +324,7 @@ class WarningEvent(PlacedEvent):
     calls: int | Absent = ABSENT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class PlayedEvent(EventFields):
     event: ClassVar[str] = "played"
     source: str
@@ -354,28 +337,28 @@ class PlayedEvent(EventFields):
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class ExecStartedEvent(EventFields):
     event: ClassVar[str] = "exec-started"
     command: str
     pid: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class ExecSaidEvent(EventFields):
     event: ClassVar[str] = "exec-said"
     pid: int
     line: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class ExecFailedEvent(EventFields):
     event: ClassVar[str] = "exec-failed"
     command: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class ExecEndedEvent(EventFields):
     """``spoken_seconds`` is audio that the program played, ``dropped_samples`` audio that it was too slow to read."""
 
@@ -389,7 +372,7 @@ class ExecEndedEvent(EventFields):
     dropped_lines: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class ConnectionRefusedEvent(EventFields):
     event: ClassVar[str] = "connection-refused"
     remote: str
@@ -398,7 +381,7 @@ class ConnectionRefusedEvent(EventFields):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class RecordingSavedEvent(EventFields):
     event: ClassVar[str] = "recording-saved"
     path: str
@@ -414,14 +397,14 @@ class RecordingSavedEvent(EventFields):
     warnings: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class RecordingFailedEvent(EventFields):
     event: ClassVar[str] = "recording-failed"
     path: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class DumpSavedEvent(EventFields):
     event: ClassVar[str] = "dump-saved"
     path: str
@@ -430,14 +413,14 @@ class DumpSavedEvent(EventFields):
     lost_frames: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class DumpFailedEvent(EventFields):
     event: ClassVar[str] = "dump-failed"
     path: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class CallEndedEvent(EventFields):
     event: ClassVar[str] = "call-ended"
     duration: float
@@ -455,7 +438,7 @@ class CallEndedEvent(EventFields):
     clock_drift_ppm: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class SimulatedCallEndedEvent(EventFields):
     """``taken`` is whether the server has everything that was sent and the connection ended in order."""
 
@@ -479,7 +462,7 @@ class SimulatedCallEndedEvent(EventFields):
     taken: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class ConnectedEvent(EventFields):
     event: ClassVar[str] = "connected"
     url: str
@@ -490,14 +473,14 @@ class ConnectedEvent(EventFields):
     tls: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class CallFailedEvent(EventFields):
     event: ClassVar[str] = "call-failed"
     url: str
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class FaultEvent(EventFields):
     event: ClassVar[str] = "fault"
     name: str
@@ -506,7 +489,7 @@ class FaultEvent(EventFields):
     time: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class VerdictEvent(EventFields):
     """What jambonz makes of message ``number`` of the server."""
 
@@ -520,7 +503,7 @@ class VerdictEvent(EventFields):
     time: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@json_object
 class ActionHookEvent(EventFields):
     event: ClassVar[str] = "action-hook"
     url: str

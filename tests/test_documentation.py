@@ -13,14 +13,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from listenctl import events
 from listenctl.__main__ import command
-from listenctl.events import (
-    ActionHookEvent,
-    CallFailedEvent,
-    ConnectedEvent,
-    EventFields,
-    FaultEvent,
-    VerdictEvent,
-)
+from listenctl.events import ActionHookEvent, CallFailedEvent, ConnectedEvent, EventFields, FaultEvent, VerdictEvent
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome
 from listenctl.simulator.fault_catalogue import FAULT_KINDS
 from tests.helpers.reasons import all_reasons

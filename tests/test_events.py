@@ -1,6 +1,7 @@
 """Events as objects, and who gets them."""
 
-from listenctl.events import ConnectionRefusedEvent, MessageEvent, RecordingFailedEvent, Report, Reporter, timestamp
+from listenctl.events import ConnectionRefusedEvent, MessageEvent, RecordingFailedEvent, Reporter
+from listenctl.json_lines import Report, timestamp
 from listenctl.media.measure_levels import LevelMeasurer
 from listenctl.server.calls.level_events import LevelReporter
 from tests.helpers.calls import STARTED_AT, call_log

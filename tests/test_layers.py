@@ -22,6 +22,7 @@ HEIGHTS = {
     "listenctl": 0,
     "background_task": 0,
     "errors": 0,
+    "json_lines": 0,
     "statistics": 0,
     "protocol": 1,
     "events": 2,

@@ -11,7 +11,8 @@ import typer
 
 from listenctl.commands.serve.run import Presentation, run_server
 from listenctl.errors import CheckFailedError
-from listenctl.events import Report, Reporter
+from listenctl.events import Reporter
+from listenctl.json_lines import Report
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.sources.sample_speech import SPEECH_DIGIT_AT
 from listenctl.net.call_target import CallTarget

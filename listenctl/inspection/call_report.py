@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.events import Report, describe_gap, timestamp
+from listenctl.events import describe_gap
 from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift, spread_as_json
 from listenctl.inspection.message_checks.handshake_checks import describe_handshake
 from listenctl.inspection.message_checks.jambonz_message_checks import AudioCounts, Completeness, DtmfRecord
@@ -12,6 +12,7 @@ from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Violation
+from listenctl.json_lines import Report, timestamp
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import Gap

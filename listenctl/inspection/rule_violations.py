@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from listenctl.events import Report
 from listenctl.inspection.rule_catalogue import RULES, Severity
+from listenctl.json_lines import Report
 
 if TYPE_CHECKING:
     from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord

@@ -9,7 +9,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from listenctl.errors import UsageError
-from listenctl.events import Reporter, json_line
+from listenctl.events import Reporter
+from listenctl.json_lines import json_line
 from listenctl.terminal.line_writer import LineWriter
 from listenctl.terminal.standard_streams import write_message
 

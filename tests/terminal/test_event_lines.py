@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from listenctl.events import json_line
+from listenctl.json_lines import json_line
 from listenctl.simulator.fault_catalogue import FAULT_KINDS
 from listenctl.simulator.injected_faults import InjectedFaults, parse_fault
 from listenctl.terminal.event_lines import format_event, is_lasting

@@ -21,7 +21,7 @@ from listenctl.capture.capture_events import (
 from listenctl.capture.compressed_files import CaptureFile
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.websocket.is_listen_call import ListenCallDetector
-from listenctl.events import parse_timestamp
+from listenctl.json_lines import parse_timestamp
 from listenctl.protocol import peer_json
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender

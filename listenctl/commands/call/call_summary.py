@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from listenctl.events import Report
+from listenctl.json_lines import Report
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.terminal.event_lines import describe_end
 from listenctl.terminal.printable_text import format_moment, format_size, printable

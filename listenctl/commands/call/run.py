@@ -15,7 +15,8 @@ from listenctl.commands.call.call_summary import summary
 from listenctl.commands.call.view import CallView
 from listenctl.commands.serve.server_meters import can_draw
 from listenctl.errors import ExitStatus, TimedOutError, signal_status
-from listenctl.events import Report, Reporter, WarningEvent
+from listenctl.events import Reporter, WarningEvent
+from listenctl.json_lines import Report
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.commands.inspect.call_narrative import Item, Kind
 from listenctl.commands.inspect.inspect_text import SEVERITY_COLORS, count, exact_moment
-from listenctl.events import Report, timestamp
+from listenctl.json_lines import Report, timestamp
 from listenctl.protocol.listen_session import Sender
 from listenctl.terminal.printable_text import TextStyle, cell_width, format_size, printable
 

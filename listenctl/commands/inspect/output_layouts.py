@@ -6,9 +6,9 @@ from enum import StrEnum
 from listenctl.commands.inspect.inspected_call_summary import summary
 from listenctl.commands.inspect.inspected_calls_table import csv_lines, table
 from listenctl.commands.inspect.listen_calls import is_call
-from listenctl.events import Report, json_line
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.sound_checks.call_sound import CallSoundReport
+from listenctl.json_lines import Report, json_line
 from listenctl.terminal.printable_text import TextStyle
 
 HINT = "one of them in full: --call CALL"

@@ -20,9 +20,9 @@ from listenctl.commands.inspect.narrative_lines import (
     ladder_line,
     timeline_line,
 )
-from listenctl.events import json_line
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
+from listenctl.json_lines import json_line
 from listenctl.terminal.printable_text import TextStyle
 
 MAX_HELD = 50_000

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, NoReturn, TextIO
 
 from listenctl.errors import signal_status
-from listenctl.events import json_line
+from listenctl.json_lines import json_line
 from listenctl.terminal.printable_text import (
     TextStyle,
     cell_width,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from listenctl.errors import ExitStatus, TimedOutError
-from listenctl.events import VERSION, json_line
+from listenctl.json_lines import VERSION, json_line
 from listenctl.live_client.attached_call import AttachedCall
 from listenctl.live_client.control_client import attach_to_call
 from listenctl.live_client.send_command import (

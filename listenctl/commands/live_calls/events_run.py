@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from listenctl.errors import NotFoundError, TimedOutError
-from listenctl.events import json_line
+from listenctl.json_lines import json_line
 from listenctl.live_client.control_client import PATIENCE, Listing, Report, follow_events, list_calls
 from listenctl.protocol.call_names import LATEST
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event

@@ -10,7 +10,7 @@ from typing import Any
 
 from listenctl.commands.live_calls.command_run import Recipient
 from listenctl.errors import ExitStatus, ListenctlError, TimedOutError, signal_status
-from listenctl.events import VERSION, json_line
+from listenctl.json_lines import VERSION, json_line
 from listenctl.live_client.attached_call import AttachedCall
 from listenctl.live_client.control_client import attach_to_call
 from listenctl.media.sources.audio_sources import is_microphone

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listenctl.errors import ExitStatus, ListenctlError, NotFoundError, TimedOutError, UsageError
-from listenctl.events import VERSION, json_line
+from listenctl.json_lines import VERSION, json_line
 from listenctl.live_client.control_client import PATIENCE, list_calls
 from listenctl.protocol.call_names import LATEST, find_named_calls
 from listenctl.simulator.dtmf_requests import PAUSE, DtmfRequest

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TextIO
 
-from listenctl.events import VERSION, json_line
+from listenctl.json_lines import VERSION, json_line
 from listenctl.media.devices.sound_devices import SoundDevice
 from listenctl.terminal.printable_text import cell_width, pad_cells, printable
 from listenctl.terminal.standard_streams import write_line

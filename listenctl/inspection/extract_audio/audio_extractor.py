@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.events import moment
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.extract_audio import stereo_mix as joining
@@ -28,6 +27,7 @@ from listenctl.inspection.extract_audio.extracted_sidecar import (
 )
 from listenctl.inspection.extract_audio.stereo_mix import ApplicationTrack, JambonzTrack
 from listenctl.inspection.sample_times import AudioTrack, SampleTimes
+from listenctl.json_lines import moment
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.sidecar import Sidecar, SidecarAudio

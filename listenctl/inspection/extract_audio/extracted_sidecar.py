@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from listenctl.events import Completeness, Report, describe_gap, describe_message
+from listenctl.events import Completeness, describe_gap, describe_message
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.extract_audio.extracted_files import ExtractedPart
+from listenctl.json_lines import Report
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.sidecar import (

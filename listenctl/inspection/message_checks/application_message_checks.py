@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from math import inf
 
-from listenctl.events import Report, describe_command
+from listenctl.events import describe_command
 from listenctl.inspection.message_checks.inspected_playout import TICK, StreamStatistics
 from listenctl.inspection.message_checks.mark_and_clip_records import (
     MAX_RECORDS,
@@ -21,6 +21,7 @@ from listenctl.inspection.message_checks.playout_checks import PlayoutChecks, Se
 from listenctl.inspection.message_checks.stream_or_clips import CallMode, CallModeEvidence
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
 from listenctl.inspection.settings import InspectionSettings
+from listenctl.json_lines import Report
 from listenctl.protocol.application_commands import (
     ClearMarks,
     Command,

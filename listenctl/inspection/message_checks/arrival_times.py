@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from listenctl.events import Report
+from listenctl.json_lines import Report
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.statistics import Histogram, median
 

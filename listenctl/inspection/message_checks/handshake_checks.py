@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from websockets.utils import accept_key
 
 from listenctl.capture.capture_events import CapturedSession, HttpHead
-from listenctl.events import Report
 from listenctl.inspection.rule_violations import Culprit, FoundViolation
+from listenctl.json_lines import Report
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 
 _STATUS = re.compile(r"HTTP/\d\.\d (\d{3})(?: |$)")

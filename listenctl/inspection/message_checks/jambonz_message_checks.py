@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from listenctl.capture.capture_events import FramesLost
-from listenctl.events import Report
 from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift
 from listenctl.inspection.message_checks.mark_and_clip_records import MAX_RECORDS
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
+from listenctl.json_lines import Report
 from listenctl.media.dtmf_detector import MIN_DTMF_RATE, CallDtmfDetector, DtmfTone
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import MAX_FIRST_TEXT_BYTES, CallMetadata

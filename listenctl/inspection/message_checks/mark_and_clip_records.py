@@ -4,8 +4,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from listenctl.events import MAX_TEXT, Report, describe_command
+from listenctl.events import MAX_TEXT, describe_command
 from listenctl.inspection.rule_violations import MessagePlace
+from listenctl.json_lines import Report
 from listenctl.media.files.read_clip_wav import read_clip_wav
 from listenctl.protocol.application_commands import MarkCommand, PlayAudio
 from listenctl.protocol.audio import Resampler

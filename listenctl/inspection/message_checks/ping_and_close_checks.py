@@ -7,9 +7,9 @@ from math import inf
 from websockets.frames import Frame, Opcode
 
 from listenctl.capture.packets.tcp_events import StreamEnding
-from listenctl.events import Report
 from listenctl.inspection.message_checks.arrival_times import spread_as_json
 from listenctl.inspection.rule_violations import Culprit, ViolationLog
+from listenctl.json_lines import Report
 from listenctl.protocol.listen_session import Sender
 from listenctl.statistics import Histogram
 

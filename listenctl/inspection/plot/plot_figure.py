@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.events import timestamp
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.plot.event_lanes import draw_lanes, lanes_of, worth_a_line
 from listenctl.inspection.plot.plot_style import (
@@ -33,6 +32,7 @@ from listenctl.inspection.plot.waveform_and_spectrogram import (
     heard_side,
     received_side,
 )
+from listenctl.json_lines import timestamp
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 
 if TYPE_CHECKING:

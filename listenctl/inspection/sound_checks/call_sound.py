@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.events import Report
 from listenctl.inspection.call_observers import AudioRun, CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_violations import Culprit, Violation
 from listenctl.inspection.sound_checks.echo_checks import EchoChecks
 from listenctl.inspection.sound_checks.sender_sound import SenderSoundChecks, SenderSoundReport
 from listenctl.inspection.sound_checks.sound_fault import SoundFault
+from listenctl.json_lines import Report
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.listen_session import (

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from math import log10
 from typing import TYPE_CHECKING, TypeAlias
 
-from listenctl.events import Report
 from listenctl.inspection.sound_checks.correlation import hann_window
 from listenctl.inspection.sound_checks.sound_fault import SIDES, SoundFault
+from listenctl.json_lines import Report
 from listenctl.media.measure_levels import CLIP_SAMPLE, FLOOR_DB, FULL_SCALE
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ Audio is measured in stretches as it arrives, so the length of the call does not
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from listenctl.events import Report
 from listenctl.inspection.sound_checks.channel_checks import ChannelMeasurements, check_channel, check_silence
 from listenctl.inspection.sound_checks.channel_pair_checks import ChannelPairChecks
 from listenctl.inspection.sound_checks.encoding_checks import BLOCKS, EncodingChecks
 from listenctl.inspection.sound_checks.sound_fault import SIDES, SoundFault
+from listenctl.json_lines import Report
 from listenctl.protocol.audio import AudioFormat
 
 _STRETCH = 2.0

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from listenctl.events import Report
 from listenctl.inspection.rule_catalogue import RULES, Severity
+from listenctl.json_lines import Report
 
 SIDES = ("left", "right")
 

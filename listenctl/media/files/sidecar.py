@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from listenctl.events import VERSION, Completeness, Report, json_line, parse_timestamp, timestamp
+from listenctl.events import Completeness
+from listenctl.json_lines import VERSION, Report, json_line, parse_timestamp, timestamp
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata

@@ -3,7 +3,8 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from listenctl.events import Completeness, Report
+from listenctl.events import Completeness
+from listenctl.json_lines import Report
 from listenctl.media.dtmf_detector import DtmfTone
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata

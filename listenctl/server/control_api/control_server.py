@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from listenctl.events import VERSION, Report, json_line, timestamp
+from listenctl.json_lines import VERSION, Report, json_line, timestamp
 from listenctl.protocol import peer_json
 from listenctl.protocol.call_names import find_named_calls
 from listenctl.protocol.call_sharing.stream_rate import rate_in

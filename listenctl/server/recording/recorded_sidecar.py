@@ -9,7 +9,8 @@ import errno
 import os
 from operator import attrgetter, itemgetter
 
-from listenctl.events import Report, describe_gap, describe_message
+from listenctl.events import describe_gap, describe_message
+from listenctl.json_lines import Report
 from listenctl.media.dtmf_detector import DtmfTone
 from listenctl.media.files.new_files import NewFile
 from listenctl.media.files.sidecar import (

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from listenctl.capture.capture_events import CapturedAudio, CapturedFrame, CapturedSession, CaptureEvent
-from listenctl.events import Report
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.inspection.sound_checks.call_sound import SoundChecksObserver
+from listenctl.json_lines import Report
 from listenctl.protocol.listen_session import AudioReceived
 from listenctl.protocol.timeline import TimelineEntry
 from tests.helpers.capture import CAPTURES, FOLDER

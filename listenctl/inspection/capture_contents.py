@@ -41,7 +41,7 @@ def count_contents(path: str) -> CaptureContents | None:
         if not isinstance(found, PacketBatch):
             continue
         contents.packets += len(found.records)
-        for event in reader.feed(found):
+        for event in reader.read_batch(found):
             if isinstance(event, TcpData) and event.stream.connection not in protocols:
                 protocols[event.stream.connection] = _protocol_of(event.data)
     contents.connections.update(protocols.values())

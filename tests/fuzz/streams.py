@@ -51,8 +51,8 @@ def happened(data: bytes) -> Iterator[Said]:
     connection = TcpConnection(0, 0.0, 1)
     ends = TcpEndpoint("10.0.0.1", 40_000), TcpEndpoint("10.0.0.2", 8080)
     connection.streams = TcpStream(connection, *ends), TcpStream(connection, *ends[::-1])
-    connection.whole = not (data and data[0] & _MIDWAY)
-    connection.client = connection.streams[0] if connection.whole else None
+    connection.has_handshake = not (data and data[0] & _MIDWAY)
+    connection.client = connection.streams[0] if connection.has_handshake else None
     at, packet = 0, 0
     while at + HEADER <= len(data):
         kind, size = data[at], int.from_bytes(data[at + 1 : at + HEADER], "little")

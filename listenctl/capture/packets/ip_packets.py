@@ -1,4 +1,4 @@
-"""Take TCP segments out of IP packets: IPv4 with options, IPv6 with extension headers, and fragments of both."""
+"""Extract TCP segments from IP packets: IPv4 with options, IPv6 with extension headers, and fragments of both."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from listenctl.capture.packets.packet_batches import CaptureNotice
 
 TCP_PROTOCOL = 6
 MAX_DATAGRAMS = 64
-"""So many fragmented datagrams wait for their missing parts; then the oldest is given up."""
+"""Incomplete datagrams that are kept; beyond that, the oldest is dropped."""
 MAX_DATAGRAM = 65_535
 
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION = 0, 43, 44, 51, 60
@@ -23,7 +23,7 @@ class TcpSegment(NamedTuple):
     """
     One TCP segment; ``key`` is both addresses and both ports as in the packet, sender first.
 
-    ``missing`` bytes of the payload follow on ``data`` that were on the wire and are not in the capture.
+    ``missing`` is the number of payload bytes after ``data`` that were on the wire but not captured.
     """
 
     at: float
@@ -37,7 +37,7 @@ class TcpSegment(NamedTuple):
 
 
 class IpPayload(NamedTuple):
-    """What an IP packet carries: ``addresses`` sender first, ``missing`` bytes after ``data`` not captured."""
+    """The payload of an IP packet: ``addresses`` sender first, ``missing`` bytes after ``data`` not captured."""
 
     addresses: bytes
     protocol: int
@@ -47,7 +47,7 @@ class IpPayload(NamedTuple):
 
 @dataclass(slots=True)
 class _Datagram:
-    """A fragmented packet while it is put together: ``parts`` by offset, ``size`` once the last part is there."""
+    """A fragmented packet being reassembled: ``parts`` by offset, ``size`` once the last part is there."""
 
     packet: int
     addresses: bytes
@@ -58,18 +58,18 @@ class _Datagram:
 
 
 class IpReader:
-    """Read IP packets one by one; it remembers fragments only."""
+    """Read IP packets one by one, and reassemble fragments."""
 
     def __init__(self) -> None:
         self._datagrams: dict[bytes, _Datagram] = {}
 
-    def read(self, packet: bytes, *, at: float, number: int, size: int) -> Iterator[TcpSegment | CaptureNotice]:
+    def read_packet(self, packet: bytes, *, at: float, number: int, size: int) -> Iterator[TcpSegment | CaptureNotice]:
         """
-        Yield the TCP segment that a packet carries or completes, and what is wrong with it.
+        Yield the TCP segment that a packet carries or completes, or a notice.
 
         Args:
-            packet: what was captured of it, at least one byte.
-            size: its bytes on the wire, for where segmentation offload leaves them out of its header.
+            packet: its captured bytes, at least one.
+            size: its bytes on the wire; with segmentation offload the header doesn't have them.
         """
         if packet[0] >> 4 == 4:
             payload = self._payload_v4(packet, number, size)
@@ -82,8 +82,8 @@ class IpReader:
         while len(self._datagrams) > MAX_DATAGRAMS:
             yield _incomplete(self._datagrams.pop(next(iter(self._datagrams))))
 
-    def finish(self) -> Iterator[CaptureNotice]:
-        """Name the fragments whose other parts never came."""
+    def drop_fragments(self) -> Iterator[CaptureNotice]:
+        """Report the fragments whose other parts never came."""
         yield from map(_incomplete, self._datagrams.values())
         self._datagrams.clear()
 
@@ -91,12 +91,12 @@ class IpReader:
         header = (packet[0] & 0x0F) * 4
         if len(packet) < max(header, 20):
             return CaptureNotice(
-                f"packet {number}", f"only {len(packet)} bytes of its IP packet were captured, too few to use"
+                f"packet {number}", f"only {len(packet)} bytes of its IP packet were captured; packet skipped"
             )
         _, total, identity, fragment, protocol, source, destination = _IPV4(packet)
         end = total or max(size, len(packet))
         if header < 20 or end < header:
-            return CaptureNotice(f"packet {number}", "its IP header has an impossible length; the packet is left out")
+            return CaptureNotice(f"packet {number}", "its IP header has an impossible length; packet skipped")
         payload = IpPayload(source + destination, protocol, packet[header:end], max(0, end - len(packet)))
         if not fragment & 0x3FFF:
             return payload
@@ -106,7 +106,7 @@ class IpReader:
     def _payload_v6(self, packet: bytes, number: int, size: int) -> IpPayload | CaptureNotice | None:
         if len(packet) < 40:
             return CaptureNotice(
-                f"packet {number}", f"only {len(packet)} bytes of its IP packet were captured, too few to use"
+                f"packet {number}", f"only {len(packet)} bytes of its IP packet were captured; packet skipped"
             )
         length = int.from_bytes(packet[4:6], "big")
         end = 40 + length if length else max(size, len(packet))
@@ -132,10 +132,10 @@ class IpReader:
         self, key: bytes, part: IpPayload, number: int, offset: int, *, more: bool
     ) -> IpPayload | CaptureNotice | None:
         if part.missing or offset + len(part.data) > MAX_DATAGRAM:
-            return CaptureNotice(f"packet {number}", "it is a fragment that wasn't captured whole; it is left out")
+            return CaptureNotice(f"packet {number}", "fragment not captured completely; skipped")
         datagram = self._datagrams.setdefault(key, _Datagram(number, part.addresses, part.protocol))
         if offset == 0:
-            # IPv6 says in the first part only what the whole carries.
+            # In IPv6, only the first fragment has the protocol of the whole.
             datagram.protocol = part.protocol
         if offset not in datagram.parts:
             datagram.parts[offset] = part.data
@@ -150,7 +150,7 @@ class IpReader:
 
 
 def _joined(datagram: _Datagram) -> bytes | None:
-    """Return what all parts together hold, None while one is missing."""
+    """Return the reassembled payload, None while a part is missing."""
     if datagram.size is None or datagram.got < datagram.size:
         return None
     data = bytearray()
@@ -162,20 +162,18 @@ def _joined(datagram: _Datagram) -> bytes | None:
 
 
 def _incomplete(datagram: _Datagram) -> CaptureNotice:
-    return CaptureNotice(
-        f"packet {datagram.packet}", "it is a fragment whose other parts are not in the capture; it is left out"
-    )
+    return CaptureNotice(f"packet {datagram.packet}", "fragment whose other parts are not in the capture; skipped")
 
 
 def _segment(payload: IpPayload, at: float, number: int) -> TcpSegment | CaptureNotice:
     data = payload.data
     if len(data) < _TCP_HEADER:
-        what = "its TCP header wasn't captured whole" if payload.missing else "its TCP header is too short"
-        return CaptureNotice(f"packet {number}", f"{what}; the packet is left out")
+        what = "its TCP header was not captured completely" if payload.missing else "its TCP header is too short"
+        return CaptureNotice(f"packet {number}", f"{what}; packet skipped")
     ports, sequence, ack, offset, flags = _TCP(data)
     header = (offset >> 4) * 4
     if header < _TCP_HEADER or header > len(data) + payload.missing:
-        return CaptureNotice(f"packet {number}", "its TCP header has an impossible length; the packet is left out")
+        return CaptureNotice(f"packet {number}", "its TCP header has an impossible length; packet skipped")
     key = payload.addresses + ports
     missing = payload.missing - max(0, header - len(data))
     return TcpSegment(at, number, key, sequence, ack, flags, data[header:], missing)

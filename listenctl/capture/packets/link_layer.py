@@ -1,8 +1,8 @@
 """
-Find the IP packet in a packet of some link type.
+Find the IP packet in a packet of any supported link type.
 
-Where a link has a header of fixed size, its length and the bytes that say "IPv4" are a table, which the fast lane of
-``streams.py`` reads as well; only VLAN tags have to be looked through.
+Most links have a header of fixed size: its length and the bytes that mean IPv4 are in a table, which the fast path of
+``tcp_streams`` uses too. Only VLAN tags need code.
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ MAX_TAGS = 8
 @dataclass(frozen=True, slots=True)
 class LinkLayer:
     """
-    How packets of a link type begin: ``header`` bytes, in them at ``type_at`` the type of what follows.
+    The header of a link type: ``header`` bytes, with the payload's type at ``type_at``.
 
     Args:
-        ipv4: the bytes of the type that mean IPv4; empty where the link carries nothing but IP.
-        ethertype: the type is an EtherType, which may be a VLAN tag.
+        ipv4: the type that means IPv4; empty where the link carries nothing but IP.
+        ethertype: whether the type is an EtherType, which may be a VLAN tag.
     """
 
     header: int
@@ -30,9 +30,9 @@ class LinkLayer:
 
 _ETHERTYPE = IPV4.to_bytes(2, "big")
 _RAW = LinkLayer(0)
-# Numbers are those of https://www.tcpdump.org/linktypes.html; 12 and 14 are what some systems write for raw IP.
+# Numbers from https://www.tcpdump.org/linktypes.html; some systems write 12 and 14 for raw IP.
 LINK_LAYERS = {
-    # BSD loopback: the family in the byte order of the machine that captured, little-endian on nearly all of them.
+    # BSD loopback: the family in the byte order of the capturing machine, nearly always little-endian.
     0: LinkLayer(4, 0, (2).to_bytes(4, "little")),
     # OpenBSD loopback.
     108: LinkLayer(4, 0, (2).to_bytes(4, "big")),
@@ -49,12 +49,12 @@ LINK_LAYERS = {
 
 
 def find_ip_packet(link: LinkLayer, block: bytes, start: int, end: int) -> int | None:
-    """Return where IP begins in the packet at ``block[start:end]``, None if it carries something else or nothing."""
+    """Return where the IP packet starts in ``block[start:end]``, None if there is none."""
     at = start + link.header
     if at >= end:
         return None
     if not link.ethertype:
-        # Loopback families for IPv6 differ by system; IP says itself which version it is.
+        # Loopback families for IPv6 differ by system; the IP header has its version.
         return at if block[at] >> 4 in (4, 6) else None
     ethertype = int.from_bytes(block[start + link.type_at : start + link.type_at + 2], "big")
     for _ in range(MAX_TAGS):

@@ -1,19 +1,19 @@
 """
-What a capture file holds, whatever its format: packets by the block, notes about damage, TLS secrets.
+The contents of a packet file, in any format: batches of packets, notices about damage, TLS secrets.
 
-Packets stay where they lie in the block that was read, and a record says where: copying each of them, or making an
-object of it, takes longer than all that is done with it.
+Packets stay in the block that was read, and a record says where: copying each packet, or making an object of it, would
+take longer than the rest of the processing.
 """
 
 from dataclasses import dataclass
 
 PacketRecord = tuple[float, int, int, int]
-"""Time in seconds since the epoch, start in the block, bytes that were captured, bytes that were on the wire."""
+"""Unix time, start in the block, captured bytes, bytes on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
 class PacketBatch:
-    """Packets of one link type in the order of the file; ``first`` is the number of the first, as Wireshark counts."""
+    """Packets of one link type in file order; ``first`` is the number of the first, as Wireshark counts."""
 
     link_type: int
     block: bytes
@@ -23,7 +23,7 @@ class PacketBatch:
 
 @dataclass(frozen=True, slots=True)
 class CaptureNotice:
-    """Something in a capture that isn't as it should be: ``where`` it is, and what is done about it."""
+    """A problem in a capture: ``where`` it is, and ``what`` is wrong and done about it."""
 
     where: str
     what: str
@@ -34,6 +34,41 @@ class CaptureNotice:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedSecrets:
-    """TLS secrets that the capture itself brings along, as the text of a key log."""
+    """TLS secrets stored in the capture, as the text of a key log."""
 
     text: str
+
+
+PacketFileItem = PacketBatch | CaptureNotice | EmbeddedSecrets
+
+
+class PacketFileReader:
+    """
+    The position in a packet file, and the damage that is skipped; common to both formats.
+
+    Attributes:
+        record: what the file consists of, as notices call it.
+        _offset: position of the current block of data in the file.
+        _at: position of the next record in that block.
+        _count: packets read so far.
+        _damaged_at: position in the file of the damage after which no record was found yet.
+    """
+
+    record = ""
+
+    def __init__(self, at: int = 0) -> None:
+        self._offset = 0
+        self._at = at
+        self._count = 0
+        self._damaged_at: int | None = None
+
+    def _end_damage(self) -> CaptureNotice:
+        """Continue at the current position."""
+        assert self._damaged_at is not None
+        where, self._damaged_at = f"byte {self._damaged_at}", None
+        found = self._offset + self._at
+        return CaptureNotice(where, f"no valid {self.record} after packet {self._count}; continuing at byte {found}")
+
+    def _damaged_to_end(self) -> CaptureNotice:
+        what = f"no valid {self.record} after packet {self._count} up to the end of the file"
+        return CaptureNotice(f"byte {self._damaged_at}", what)

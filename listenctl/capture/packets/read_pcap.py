@@ -1,7 +1,7 @@
 """
 Read classic pcap: both byte orders, micro- and nanoseconds, and the modified format with its longer record headers.
 
-Nothing in a file is trusted: where a record header can't be one, reading goes on at the next place where several
+Nothing in a file is trusted: after an invalid record header, reading continues at the next position where several
 records follow one another, and a notice says what was skipped.
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 
-from listenctl.capture.packets.packet_batches import CaptureNotice, PacketBatch, PacketRecord
+from listenctl.capture.packets.packet_batches import CaptureNotice, PacketBatch, PacketFileReader, PacketRecord
 
 MAX_CAPTURED = 262_144
-"""Bytes of one packet: what libpcap takes at most from nearly all link types."""
+"""Maximum bytes of a packet: the limit of libpcap for nearly all link types."""
 FILE_HEADER = 24
 CHAIN = 3
-"""So many record headers in a row don't come about by chance."""
+"""Record headers in a row that are unlikely by chance."""
 
 _MICROSECONDS, _NANOSECONDS, _MODIFIED = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
 MAGICS = frozenset(
@@ -26,8 +26,6 @@ MAGICS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _PcapLayout:
-    """How this file writes its records."""
-
     little_endian: bool
     per_second: int
     header: Struct
@@ -36,14 +34,14 @@ class _PcapLayout:
 
 
 def read_pcap(chunks: Iterator[bytes]) -> Iterator[PacketBatch | CaptureNotice]:
-    """Yield the packets of a file that begins with one of ``MAGICS``, a batch for each chunk."""
+    """Yield the packets of a file that starts with one of ``MAGICS``, one batch per chunk."""
     block = b""
     for chunk in chunks:
         block += chunk
         if len(block) >= FILE_HEADER:
             yield from _PcapReader(_layout(block)).read(block, chunks)
             return
-    yield CaptureNotice(f"byte {len(block)}", "the file ends in its header; there is no packet in it")
+    yield CaptureNotice(f"byte {len(block)}", "the file ends in its header; it has no packets")
 
 
 def _layout(header: bytes) -> _PcapLayout:
@@ -56,24 +54,23 @@ def _layout(header: bytes) -> _PcapLayout:
         per_second=1_000_000_000 if magic == _NANOSECONDS else 1_000_000,
         header=Struct(f"{order}IIII8x" if magic == _MODIFIED else f"{order}IIII"),
         max_captured=max(MAX_CAPTURED, min(snap_length, 0xFFFFFF)),
-        # The upper bits say how long the frame check sequence is.
+        # The upper bits hold the length of the frame check sequence.
         link_type=link & 0xFFFF,
     )
 
 
-class _PcapReader:
+class _PcapReader(PacketFileReader):
+    record = "packet"
+
     def __init__(self, layout: _PcapLayout) -> None:
+        super().__init__(FILE_HEADER)
         self._layout = layout
-        self._offset = 0  # of the block in the file
-        self._at = FILE_HEADER  # of the next record in the block
-        self._previous = FILE_HEADER  # of the record before it
-        self._count = 0
-        self._lost_from: int | None = None
+        self._previous = FILE_HEADER  # position of the record before the next one
 
     def read(self, block: bytes, chunks: Iterator[bytes]) -> Iterator[PacketBatch | CaptureNotice]:
         yield from self._block(block, ended=False)
         for chunk in chunks:
-            # From the record before on: it may turn out to have been too long.
+            # Keep the previous record: its length may turn out to be wrong.
             keep = min(self._previous, len(block))
             block = block[keep:] + chunk
             self._offset += keep
@@ -84,24 +81,24 @@ class _PcapReader:
 
     def _block(self, block: bytes, *, ended: bool) -> Iterator[PacketBatch | CaptureNotice]:
         while True:
-            if self._lost_from is None:
+            if self._damaged_at is None:
                 records: list[PacketRecord] = []
                 damaged = self._records(block, records)
                 if records:
                     yield PacketBatch(self._layout.link_type, block, records, self._count - len(records) + 1)
                 if not damaged:
                     break
-                self._lost_from = self._offset + self._at
-                # A wrong length leads astray, so that what is sought may lie inside the record before.
+                self._damaged_at = self._offset + self._at
+                # If the previous length was wrong, the next record may start inside that record.
                 self._at = min(self._previous + 1, self._at)
             if not self._resynchronise(block, ended=ended):
                 break
-            yield self._skipped()
+            yield self._end_damage()
         if ended:
             yield from self._end(block)
 
     def _records(self, block: bytes, records: list[PacketRecord]) -> bool:
-        """Add the whole records from here on; tell whether something that can't be a record follows."""
+        """Append the complete records from here on; return whether an invalid record follows."""
         layout = self._layout
         unpack, header, most, per_second = (
             layout.header.unpack_from,
@@ -127,7 +124,7 @@ class _PcapReader:
         return damaged
 
     def _resynchronise(self, block: bytes, *, ended: bool) -> bool:
-        """Move to the next place where records follow one another, if the block has one already."""
+        """Move to the next position where records follow one another; return whether the block has one."""
         for match in _record_start(self._layout).finditer(block, self._at):
             self._at = match.start()
             chained = self._chained(block, match.start(), ended=ended)
@@ -140,7 +137,7 @@ class _PcapReader:
         return False
 
     def _chained(self, block: bytes, at: int, *, ended: bool) -> bool | None:
-        """Tell whether records follow one another from here on; None if that can only be told with more of the file."""
+        """Return whether records follow one another from here on, None if more data is needed to decide."""
         header = self._layout.header
         for links in range(CHAIN):
             if at + header.size > len(block):
@@ -151,17 +148,9 @@ class _PcapReader:
             at += header.size + captured
         return True
 
-    def _skipped(self) -> CaptureNotice:
-        assert self._lost_from is not None
-        found, lost_from, self._lost_from = self._offset + self._at, self._lost_from, None
-        what = f"what follows packet {self._count} is no packet; reading goes on at byte {found}"
-        return CaptureNotice(f"byte {lost_from}", what)
-
     def _end(self, block: bytes) -> Iterator[PacketBatch | CaptureNotice]:
-        if self._lost_from is not None:
-            yield CaptureNotice(
-                f"byte {self._lost_from}", f"what follows packet {self._count} is no packet; none comes after it"
-            )
+        if self._damaged_at is not None:
+            yield self._damaged_to_end()
             return
         left = len(block) - self._at
         if not left:
@@ -174,21 +163,19 @@ class _PcapReader:
         left -= header.size
         self._count += 1
         record = (seconds + fraction / self._layout.per_second, self._at + header.size, left, max(original, captured))
-        yield CaptureNotice(
-            f"packet {self._count}", f"the file ends in this packet: {left} of its {captured} bytes are there"
-        )
+        yield CaptureNotice(f"packet {self._count}", f"the file ends in this packet, after {left} of {captured} bytes")
         yield PacketBatch(self._layout.link_type, block, [record], self._count)
 
 
 def _record_start(layout: _PcapLayout) -> re.Pattern[bytes]:
-    """Return what matches, without taking anything, where a record header may be; it skips garbage at C's speed."""
+    """Return a pattern that matches, with length 0, where a record header may start: ``re`` skips garbage fast."""
     most_fraction = (layout.per_second - 1) >> 16
     fraction = [b"..", _up_to(min(most_fraction, 0xFF)), _up_to(most_fraction >> 8)]
     length = [b"(?!\\x00\\x00)..", _up_to(layout.max_captured >> 16), _up_to(0)]
     if not layout.little_endian:
         fraction.reverse()
         length.reverse()
-    # The original length may be anything above the captured one, so it isn't asked here.
+    # The original length isn't checked: it may be anything above the captured one.
     return re.compile(b"(?s)(?=....%b%b)" % (b"".join(fraction), b"".join(length)))
 
 

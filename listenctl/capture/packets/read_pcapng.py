@@ -1,7 +1,7 @@
 """
-Read pcapng: several sections and interfaces, all kinds of packet blocks, and the TLS secrets that a capture brings.
+Read pcapng: several sections and interfaces, all kinds of packet blocks, and embedded TLS secrets.
 
-A block says its length at both ends, so that one that was found again after damage is hardly ever a wrong one.
+A block has its length at both ends, so a block found after damage is almost certainly a real one.
 """
 
 import re
@@ -9,18 +9,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 
-from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecrets, PacketBatch, PacketRecord
+from listenctl.capture.packets.packet_batches import (
+    CaptureNotice,
+    EmbeddedSecrets,
+    PacketBatch,
+    PacketFileItem,
+    PacketFileReader,
+    PacketRecord,
+)
 
 SECTION = 0x0A0D0D0A
 INTERFACE, OBSOLETE_PACKET, SIMPLE_PACKET, ENHANCED_PACKET, SECRETS = 1, 2, 3, 6, 10
 MAX_BLOCK = 1 << 22
-"""Bytes; packets have far fewer, and key logs hold thousands of sessions in so many."""
+"""Bytes: far more than a packet has, and enough for the secrets of thousands of sessions."""
 TLS_KEY_LOG = 0x544C534B
 ENHANCED_HEADER = 28
 _RESOLUTION, _OFFSET, _END_OF_OPTIONS = 9, 14, 0
 _MICROSECONDS = 1_000_000
 LATEST = 1 << 33
-"""A time in the year 2242; what is later is damage."""
+"""A time in the year 2242; a later one is damage."""
 
 _LITTLE = b"\x4d\x3c\x2b\x1a"
 _BIG = _LITTLE[::-1]
@@ -43,7 +50,7 @@ class _Interface:
 
 
 class _SectionLayout:
-    """How numbers of a section are written."""
+    """The structures of a section in its byte order."""
 
     def __init__(self, order: str) -> None:
         self.order = order
@@ -60,25 +67,24 @@ class _SectionLayout:
 _SECTION_LAYOUTS = {order: _SectionLayout(order) for order in "<>"}
 
 
-def read_pcapng(chunks: Iterator[bytes]) -> Iterator[PacketBatch | CaptureNotice | EmbeddedSecrets]:
-    """Yield what a file holds that begins with a section header block."""
+def read_pcapng(chunks: Iterator[bytes]) -> Iterator[PacketFileItem]:
+    """Yield the contents of a file that starts with a section header block."""
     yield from _PcapngReader().read(chunks)
 
 
-class _PcapngReader:
+class _PcapngReader(PacketFileReader):
+    record = "block"
+
     def __init__(self) -> None:
+        super().__init__()
         self._layout = _SECTION_LAYOUTS["<"]
         self._interfaces: list[_Interface] = []
-        self._offset = 0  # of the block in the file
-        self._at = 0
-        self._count = 0
-        self._last = self._sound = 0.0
-        self._mended = False
-        self._lost_from: int | None = None
+        self._last_time = self._last_valid_time = 0.0
+        self._reported_time = False
         self._records: list[PacketRecord] = []
         self._link_type = 0
 
-    def read(self, chunks: Iterator[bytes]) -> Iterator[PacketBatch | CaptureNotice | EmbeddedSecrets]:
+    def read(self, chunks: Iterator[bytes]) -> Iterator[PacketFileItem]:
         data = b""
         for chunk in chunks:
             data = data[self._at :] + chunk
@@ -90,12 +96,12 @@ class _PcapngReader:
         yield from self._batch(data)
         yield from self._end(data)
 
-    def _data(self, data: bytes, *, ended: bool) -> Iterator[PacketBatch | CaptureNotice | EmbeddedSecrets]:
+    def _data(self, data: bytes, *, ended: bool) -> Iterator[PacketFileItem]:
         while len(data) - self._at >= 12:
-            if self._lost_from is not None:
+            if self._damaged_at is not None:
                 if not self._resynchronise(data, ended=ended):
                     return
-                yield self._skipped()
+                yield self._end_damage()
             self._plain_packets(data)
             if len(data) - self._at < 12:
                 return
@@ -103,17 +109,17 @@ class _PcapngReader:
             if size is None:
                 return
             if not size:
-                self._lost_from = self._offset + self._at
+                self._damaged_at = self._offset + self._at
                 self._at += 1
                 continue
             at, self._at = self._at, self._at + size
             yield from self._block(data, at, self._at - 4)
 
     def _plain_packets(self, data: bytes) -> None:
-        """Note the run of packets from here on that have nothing special: 0.7 µs each, 2.6 by way of ``_block``."""
+        """Append the plain packets that follow in a row: 0.7 µs each, 2.6 through ``_block``."""
         unpack, length, add = self._layout.enhanced_block, self._layout.length, self._records.append
         interfaces, link_type = self._interfaces, self._link_type
-        at, last, end, known = self._at, self._last, len(data) - ENHANCED_HEADER, len(interfaces)
+        at, last, end, known = self._at, self._last_time, len(data) - ENHANCED_HEADER, len(interfaces)
         count = len(self._records)
         while at < end:
             kind, size, number, high, low, captured, original = unpack(data, at)
@@ -132,11 +138,11 @@ class _PcapngReader:
             last = (high << 32 | low) / interface.per_second + interface.offset
             add((last, at + ENHANCED_HEADER, captured, original))
             at = after
-        self._at, self._last = at, last
+        self._at, self._last_time = at, last
         self._count += len(self._records) - count
 
     def _block_size(self, data: bytes, at: int) -> int | None:
-        """Return the size of the block at a place; 0 if there is none, None if it isn't whole yet."""
+        """Return the size of the block at a position; 0 if there is none, None if it is incomplete."""
         layout = self._layout
         kind, size = layout.block(data, at)
         if kind == SECTION:
@@ -161,15 +167,8 @@ class _PcapngReader:
         self._at = max(self._at, len(data) - 11)
         return False
 
-    def _skipped(self) -> CaptureNotice:
-        assert self._lost_from is not None
-        found, lost_from, self._lost_from = self._offset + self._at, self._lost_from, None
-        return CaptureNotice(
-            f"byte {lost_from}", f"what follows packet {self._count} is no block; reading goes on at byte {found}"
-        )
-
-    def _block(self, data: bytes, at: int, end: int) -> Iterator[PacketBatch | CaptureNotice | EmbeddedSecrets]:
-        """Take the block whose body is before ``end``."""
+    def _block(self, data: bytes, at: int, end: int) -> Iterator[PacketFileItem]:
+        """Read the block whose body ends at ``end``."""
         kind, _ = self._layout.block(data, at)
         match kind:
             case _ if kind == ENHANCED_PACKET and end - at >= ENHANCED_HEADER:
@@ -201,46 +200,46 @@ class _PcapngReader:
     def _packet(
         self, data: bytes, number: int, ticks: int | None, place: tuple[int, int], sizes: tuple[int, int]
     ) -> Iterator[PacketBatch | CaptureNotice]:
-        """Note a packet that lies at ``place``; ``sizes`` are its bytes captured and on the wire."""
+        """Append the packet at ``place``; ``sizes`` are its captured bytes and those on the wire."""
         self._count += 1
         captured, original = sizes
         start, end = place
         if number >= len(self._interfaces):
             yield from self._batch(data, self._count - 1)
-            yield CaptureNotice(f"packet {self._count}", f"no block describes its interface {number}; packet skipped")
+            yield CaptureNotice(f"packet {self._count}", f"its interface {number} is not described; packet skipped")
             return
         interface = self._interfaces[number]
         if interface.link_type != self._link_type:
             yield from self._batch(data, self._count - 1)
             self._link_type = interface.link_type
         if captured > end - start:
-            what = f"it says that it has {captured} bytes, but only {end - start} are there; those are used"
+            what = f"it claims {captured} bytes but has {end - start}; using those"
             yield CaptureNotice(f"packet {self._count}", what)
             captured = end - start
         if ticks is not None:
-            self._last = ticks / interface.per_second + interface.offset
-        self._records.append((self._last, start, captured, original))
+            self._last_time = ticks / interface.per_second + interface.offset
+        self._records.append((self._last_time, start, captured, original))
 
     def _batch(self, data: bytes, last: int | None = None) -> Iterator[PacketBatch | CaptureNotice]:
-        """Hand over the packets up to number ``last``."""
+        """Yield the packets up to number ``last``."""
         if not self._records:
             return
         records, self._records = self._records, []
         if not all(0 <= at < LATEST for at, *_ in (max(records), min(records))):
-            yield from self._mend(records, (last or self._count) - len(records) + 1)
-        self._sound = records[-1][0]
+            yield from self._fix_times(records, (last or self._count) - len(records) + 1)
+        self._last_valid_time = records[-1][0]
         yield PacketBatch(self._link_type, data, records, (last or self._count) - len(records) + 1)
 
-    def _mend(self, records: list[PacketRecord], first: int) -> Iterator[CaptureNotice]:
-        """Give packets whose times no clock shows that of the packet before, and say so once."""
+    def _fix_times(self, records: list[PacketRecord], first: int) -> Iterator[CaptureNotice]:
+        """Replace impossible times with that of the packet before, and report the first."""
         for number, (at, start, captured, original) in enumerate(records):
             if 0 <= at < LATEST:
-                self._sound = at
+                self._last_valid_time = at
                 continue
-            records[number] = (self._sound, start, captured, original)
-            if not self._mended:
-                self._mended = True
-                what = "its time can't be; it is given that of the packet before, and so are others like it"
+            records[number] = (self._last_valid_time, start, captured, original)
+            if not self._reported_time:
+                self._reported_time = True
+                what = "its time is impossible; it and others like it get the time of the packet before"
                 yield CaptureNotice(f"packet {first + number}", what)
 
     def _interface(self, data: bytes, at: int, end: int) -> _Interface:
@@ -253,23 +252,21 @@ class _PcapngReader:
             if code == _END_OF_OPTIONS or at + length > end:
                 break
             if code == _RESOLUTION and length == 1:
-                # The upper bit chooses between powers of two and of ten.
+                # The upper bit selects a power of two instead of ten.
                 per_second = 2 ** (data[at] & 0x7F) if data[at] & 0x80 else 10 ** min(data[at], 30)
             elif code == _OFFSET and length == 8:
                 (offset,) = self._layout.offset(data, at)
             at += length + 3 & ~3
         return _Interface(link_type, snap_length, per_second, offset)
 
-    def _end(self, data: bytes) -> Iterator[PacketBatch | CaptureNotice | EmbeddedSecrets]:
-        if self._lost_from is not None:
-            yield CaptureNotice(
-                f"byte {self._lost_from}", f"what follows packet {self._count} is no block; none comes after it"
-            )
+    def _end(self, data: bytes) -> Iterator[PacketFileItem]:
+        if self._damaged_at is not None:
+            yield self._damaged_to_end()
             return
         left = len(data) - self._at
         if left:
             yield CaptureNotice(
-                f"byte {self._offset + self._at}", f"the file ends in a block, of which {left} bytes are there"
+                f"byte {self._offset + self._at}", f"the file ends in a block, after {left} of its bytes"
             )
         if left > ENHANCED_HEADER and self._layout.block(data, self._at)[0] == ENHANCED_PACKET:
             yield from self._block(data, self._at, len(data))

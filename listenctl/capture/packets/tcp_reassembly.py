@@ -1,9 +1,9 @@
 """
 Put the segments of one direction of a TCP connection in order.
 
-What comes early waits for what is missing. That is given up, as a hole, once the receiver has said that it has it all
-the same, or there is too much waiting, or too long. Nothing is given up at the first sign: captures from several
-processor queues hold an answer before what it answers.
+Segments that arrive early wait for the missing ones. Missing bytes become a gap some time after the receiver has
+acknowledged them, or when too much waits, or for too long. The first sign is not enough: a capture from several
+processor queues can have an answer before its request.
 """
 
 from bisect import insort
@@ -24,20 +24,20 @@ FIN, SYN, RST, PSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 WRAP = 1 << 32
 HALF_WAY = 1 << 31
 FAR = 1 << 24
-"""No segment of a connection is that far from the one before; more is damage, or another connection."""
+"""A larger distance to the segment before is damage, or another connection."""
 
 ACKNOWLEDGED_PATIENCE = 0.5
-"""Seconds of the capture after which what the receiver has, and we haven't, is taken for lost."""
+"""Seconds of capture time after which acknowledged bytes that the capture lacks count as missing."""
 PATIENCE = 30.0
-"""Seconds for what the receiver doesn't have either: it will be sent again."""
+"""The same for bytes without acknowledgement, which will be sent again."""
 ONE_WAY_PATIENCE = 2.0
-"""Seconds where nothing of the receiver is in the capture."""
+"""The same where the capture has nothing from the receiver."""
 MAX_WAITING = 1 << 20
 MAX_WAITING_TOGETHER = 1 << 26
 SEGMENT_COST = 300
-"""Bytes of memory that a waiting segment takes beside its data."""
+"""Memory of a waiting segment in addition to its data."""
 CHAINED = 2
-"""So many far segments in a row that follow one another are where the stream goes on."""
+"""After more far segments than this in a row, the stream continues there."""
 
 WaitingSegment = tuple[int, int, bytes, int, float]
 """Position, packet, data, bytes missing after it, time."""
@@ -45,7 +45,7 @@ WaitingSegment = tuple[int, int, bytes, int, float]
 
 @dataclass(slots=True)
 class ReassemblyMemory:
-    """What all streams of a capture have waiting, in bytes."""
+    """The waiting bytes of all streams of a capture."""
 
     waiting: int = 0
 
@@ -54,13 +54,13 @@ class TcpReassembly:
     """
     One direction of a connection.
 
-    ``next`` is the sequence number that comes next, None before the first. As long as both directions are ``plain``, a
-    segment that has it is delivered by advancing ``next`` and ``position``, which is what the fast lane does.
+    ``next`` is the next sequence number, None before the first. While both directions are ``plain``, a segment with
+    that number is delivered by advancing ``next`` and ``position``, which the fast path does itself.
     """
 
     __slots__ = (
-        "_acked", "_acked_since", "_end", "_far_next", "_far_run", "_gap_since", "_memory", "_origin", "_reset", "_syn",
-        "_told", "_waiting", "_waiting_bytes", "at", "closed", "next", "other", "plain", "position", "stream",
+        "_acked", "_acked_since", "_delivered_at", "_end", "_far_next", "_far_run", "_gap_since", "_memory", "_origin",
+        "_reset", "_syn", "_waiting", "_waiting_bytes", "at", "closed", "next", "other", "plain", "position", "stream",
     )  # fmt: skip
 
     def __init__(self, stream: TcpStream, memory: ReassemblyMemory) -> None:
@@ -68,13 +68,13 @@ class TcpReassembly:
         self.other = self
         self.next: int | None = None
         self.position = 0
-        """Bytes before ``next``, those that are missing included."""
+        """Bytes before ``next``, including missing ones."""
         self.at = 0.0
-        """When its newest packet was captured."""
+        """Time of its newest packet."""
         self.closed: StreamEnding | None = None
         self.plain = False
         self._memory = memory
-        self._told = 0.0  # time of the last piece that had to be looked at closely
+        self._delivered_at = 0.0  # time of the last data delivered here
         self._syn: int | None = None
         self._origin = 0  # sequence number of the first byte
         self._waiting: list[WaitingSegment] = []
@@ -88,12 +88,12 @@ class TcpReassembly:
         self._far_run = 0
 
     @property
-    def waits(self) -> bool:
-        """Whether something is missing that may still come."""
+    def awaits_data(self) -> bool:
+        """Whether data is missing that may still come."""
         return bool(self._waiting) or self._acked_since is not None
 
-    def accepts_syn(self, sequence: int) -> bool:
-        """Take the sequence number of a SYN, unless it belongs to another connection than what came before."""
+    def accept_syn(self, sequence: int) -> bool:
+        """Apply the sequence number of a SYN; return False if the SYN belongs to another connection."""
         first = (sequence + 1) % WRAP
         if self._syn is not None:
             return self._syn == sequence
@@ -101,35 +101,35 @@ class TcpReassembly:
             self._begin(first)
         elif not 0 <= _signed(self._origin - first) < FAR:
             return False
-        # Captured after data that follows it, which goes on from where it began.
+        # It was captured after data that follows it.
         self._syn = sequence
         return True
 
     def is_far(self, sequence: int) -> bool:
-        """Tell whether a segment can't belong to what came before."""
+        """Return whether a segment can't belong to this connection."""
         return self.next is not None and abs(_signed(sequence - self.next)) >= FAR
 
-    def take(self, segment: TcpSegment, events: TcpEvents) -> None:
-        """Take a segment of this direction; SYN has been dealt with."""
+    def add_segment(self, segment: TcpSegment, events: TcpEvents) -> None:
+        """Process a segment of this direction, except its SYN."""
         sequence = (segment.sequence + 1) % WRAP if segment.flags & SYN else segment.sequence
         size = len(segment.data) + segment.missing
         self.at = segment.at
         if size:
-            self._take_data(sequence, segment, events)
+            self._add_data(sequence, segment, events)
         if segment.flags & (FIN | RST):
-            self._take_end(sequence + size, segment)
+            self._add_end(sequence + size, segment)
         self._settle(segment, events)
-        self.other.hear(segment, events)
+        self.other.add_opposite(segment, events)
 
-    def hear(self, segment: TcpSegment, events: TcpEvents) -> None:
-        """Take what a segment of the other direction says about this one."""
+    def add_opposite(self, segment: TcpSegment, events: TcpEvents) -> None:
+        """Process what a segment of the other direction says about this one."""
         self._reset |= bool(segment.flags & RST)
         if segment.flags & ACK:
-            self._take_ack(segment, events)
+            self._add_ack(segment, events)
         self._settle(segment, events)
 
-    def finish(self, how: StreamEnding, packet: int, events: TcpEvents) -> None:
-        """Give out what waits, and end the stream."""
+    def end_stream(self, how: StreamEnding, packet: int, events: TcpEvents) -> None:
+        """Deliver what waits, and end the stream."""
         while self._waiting:
             self._skip_to(self._waiting[0][0], self._gap_since, packet, events)
         last = max(self._end[0] if self._end else 0, self._acked if self._acked_since is not None else 0)
@@ -143,7 +143,7 @@ class TcpReassembly:
     def _begin(self, sequence: int) -> None:
         self.next = self._origin = sequence
 
-    def _take_data(self, sequence: int, segment: TcpSegment, events: TcpEvents) -> None:
+    def _add_data(self, sequence: int, segment: TcpSegment, events: TcpEvents) -> None:
         if self.next is None:
             self._begin(sequence)
             if self.stream.connection.client is None and segment.data.startswith(b"GET "):
@@ -151,21 +151,21 @@ class TcpReassembly:
         assert self.next is not None
         ahead = _signed(sequence - self.next)
         if abs(ahead) >= FAR:
-            self._take_far(sequence, segment, events)
+            self._add_far(sequence, segment, events)
             return
         self._far_run = 0
-        piece = (self.position + ahead, segment.packet, segment.data, segment.missing, segment.at)
+        segment_data = (self.position + ahead, segment.packet, segment.data, segment.missing, segment.at)
         if ahead <= 0:
-            self._deliver(piece, events)
+            self._deliver(segment_data, events)
             self._drain(events)
             return
-        insort(self._waiting, piece)
+        insort(self._waiting, segment_data)
         self._count(len(segment.data) + SEGMENT_COST)
         if self._gap_since is None:
             self._gap_since = segment.at
 
-    def _take_far(self, sequence: int, segment: TcpSegment, events: TcpEvents) -> None:
-        """Leave out what can't belong here, unless more of the same follows it: then the stream goes on there."""
+    def _add_far(self, sequence: int, segment: TcpSegment, events: TcpEvents) -> None:
+        """Skip a segment that can't belong here, unless several follow it in order: then the stream continues there."""
         self._far_run = self._far_run + 1 if self._far_run and sequence == self._far_next else 1
         self._far_next = (sequence + len(segment.data) + segment.missing) % WRAP
         if self._far_run <= CHAINED:
@@ -179,7 +179,7 @@ class TcpReassembly:
         self.next = sequence
         self._deliver((self.position, segment.packet, segment.data, segment.missing, segment.at), events)
 
-    def _take_end(self, sequence: int, segment: TcpSegment) -> None:
+    def _add_end(self, sequence: int, segment: TcpSegment) -> None:
         if self._end is not None or self.closed:
             return
         if self.next is None:
@@ -188,13 +188,13 @@ class TcpReassembly:
         how = StreamEnding.RST if segment.flags & RST else StreamEnding.FIN
         ahead = _signed(sequence - self.next)
         if how is StreamEnding.RST and not 0 <= ahead < FAR:
-            # What a host sends that knows nothing of the connection has any number.
+            # A host that doesn't know the connection sends any number.
             ahead = 0
         if 0 <= ahead < FAR:
             self._end = (self.position + ahead, how)
 
-    def _take_ack(self, segment: TcpSegment, events: TcpEvents) -> None:
-        """Note what the other end says that it has of this stream."""
+    def _add_ack(self, segment: TcpSegment, events: TcpEvents) -> None:
+        """Process the acknowledgement of the other end."""
         if self.next is None:
             return
         ahead = _signed(segment.ack - self.next)
@@ -209,7 +209,7 @@ class TcpReassembly:
             self._skip_to(min(first, acked), self._acked_since, segment.packet, events)
 
     def _settle(self, segment: TcpSegment, events: TcpEvents) -> None:
-        """Give up what is missing for too long, end the stream when all of it is there, and note whether it's plain."""
+        """Turn what is missing for too long into gaps, end a complete stream, and update ``plain``."""
         patience = ONE_WAY_PATIENCE if self.other.next is None else PATIENCE
         while self._waiting and (
             self._waiting_bytes > MAX_WAITING
@@ -233,12 +233,12 @@ class TcpReassembly:
         events.append(TcpStreamEnded(max(self.at, self.other.at), self.stream, self.closed))
 
     def _skip_to(self, position: int, since: float | None, packet: int, events: TcpEvents) -> None:
-        """Give up what is missing before ``position``, and deliver what waited for it."""
+        """Report the bytes before ``position`` as missing, and deliver what waited for them."""
         size = position - self.position
         if size > 0:
             at = self.at if since is None else since
             if self._waiting:
-                # What waited isn't held up by what is missing only in the capture.
+                # Bytes missing only in the capture didn't delay what follows them.
                 at = min(at, self._waiting[0][4])
             events.append(TcpGap(at, self.stream, size, self.position, packet, MissingCause.NOT_CAPTURED))
             self._advance(size)
@@ -246,13 +246,13 @@ class TcpReassembly:
         self._drain(events)
 
     def _drain(self, events: TcpEvents) -> None:
-        """Deliver what waited and is next."""
+        """Deliver the waiting segments that are next."""
         ready = 0
-        for piece in self._waiting:
-            if piece[0] > self.position:
+        for segment_data in self._waiting:
+            if segment_data[0] > self.position:
                 break
-            self._deliver(piece, events)
-            self._count(-len(piece[2]) - SEGMENT_COST)
+            self._deliver(segment_data, events)
+            self._count(-len(segment_data[2]) - SEGMENT_COST)
             ready += 1
         del self._waiting[:ready]
         if not self._waiting:
@@ -260,14 +260,14 @@ class TcpReassembly:
         elif ready:
             self._gap_since = self._waiting[0][4]
 
-    def _deliver(self, piece: WaitingSegment, events: TcpEvents) -> None:
-        """Give out what is new of a piece that begins at the position or before it."""
-        position, packet, data, missing, at = piece
+    def _deliver(self, segment_data: WaitingSegment, events: TcpEvents) -> None:
+        """Deliver the new bytes of a segment that starts at or before the position."""
+        position, packet, data, missing, at = segment_data
         known = self.position - position
         if known >= len(data) + missing:
             return
-        # What waited was of no use to the receiver before what it waited for.
-        self._told = at = max(at, self._told)
+        # The receiver could not use data before the data that it waited for.
+        self._delivered_at = at = max(at, self._delivered_at)
         if fresh := data[known:]:
             events.append(TcpData(at, self.stream, fresh, packet))
             self._advance(len(fresh))
@@ -287,5 +287,5 @@ class TcpReassembly:
 
 
 def _signed(difference: int) -> int:
-    """Return a difference of sequence numbers, which wrap around, as the nearest one."""
+    """Return the shortest distance between sequence numbers, which wrap around."""
     return (difference + HALF_WAY) % WRAP - HALF_WAY

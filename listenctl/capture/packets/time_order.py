@@ -1,8 +1,8 @@
 """
-Keep what both ends of a connection say in order of time, though what one of them said is known only later.
+Keep the events of both ends of a connection in order of time, even if those of one end are known later.
 
-What is missing in a capture is given up after a while, and until then what came behind it waits. What the other end
-says has to wait as well, or what is given out at last would seem to be as late as that.
+Data after a gap waits until the gap is certain. What the other end sends meanwhile has to wait too: otherwise the
+delayed events would follow later ones.
 """
 
 from collections.abc import Callable, Hashable, Iterable
@@ -13,9 +13,9 @@ from listenctl.capture.packets.tcp_events import TcpConnection, TcpData, TcpEven
 
 MOST_HELD = 1 << 20
 MOST_HELD_TOGETHER = 1 << 26
-"""Bytes; beyond them order is given up, rather than memory."""
+"""Bytes; beyond these limits, memory is more important than order."""
 EVENT_COST = 300
-"""Bytes of memory that an event takes beside its data."""
+"""Memory of an event in addition to its data."""
 
 _TimedEvent = TypeVar("_TimedEvent")
 
@@ -23,38 +23,38 @@ _TimedEvent = TypeVar("_TimedEvent")
 def sort_by_time(
     events: Iterable[_TimedEvent], place: Callable[[_TimedEvent], tuple[float, Hashable]]
 ) -> list[_TimedEvent]:
-    """Sort events by time, but for those of one end: ``place`` tells the time of an event, and whose it is."""
+    """Sort events by time, but keep the order of each sender; ``place`` returns the time and the sender of an event."""
     latest: dict[Hashable, float] = {}
     keyed = []
     for event in events:
-        at, whose = place(event)
-        latest[whose] = at = max(at, latest.get(whose, at))
+        at, sender = place(event)
+        latest[sender] = at = max(at, latest.get(sender, at))
         keyed.append((at, event))
     return [event for _, event in sorted(keyed, key=lambda one: one[0])]
 
 
 class TimeOrderedEvents:
-    """Hold what is said on connections that have a hole which isn't given up yet."""
+    """Hold the events of connections that await missing data."""
 
     def __init__(self) -> None:
         self._held: dict[TcpConnection, TcpEvents] = {}
         self._sizes: dict[TcpConnection, int] = {}
         self._together = 0
 
-    def take(self, connection: TcpConnection, said: TcpEvents, events: TcpEvents, *, waits: bool) -> None:
-        """Add to ``events`` what can be given out, ``waits`` while something of the connection is missing."""
+    def add_events(self, connection: TcpConnection, new: TcpEvents, events: TcpEvents, *, awaits_data: bool) -> None:
+        """Move events to ``events`` as soon as the connection no longer awaits missing data."""
         held = self._held.get(connection)
-        if held is None and not waits:
-            events += said
+        if held is None and not awaits_data:
+            events += new
             return
         if held is None:
             held = self._held[connection] = []
             self._sizes[connection] = 0
-        held += said
-        size = sum(EVENT_COST + (len(one.data) if isinstance(one, TcpData) else 0) for one in said)
+        held += new
+        size = sum(EVENT_COST + (len(one.data) if isinstance(one, TcpData) else 0) for one in new)
         self._sizes[connection] += size
         self._together += size
-        if not waits or self._sizes[connection] > MOST_HELD or self._together > MOST_HELD_TOGETHER:
+        if not awaits_data or self._sizes[connection] > MOST_HELD or self._together > MOST_HELD_TOGETHER:
             self._together -= self._sizes.pop(connection)
             events += sort_by_time(self._held.pop(connection), _time_and_stream)
 

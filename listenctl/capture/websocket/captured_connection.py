@@ -117,7 +117,7 @@ class CapturedConnection:
 
     def __init__(self, first: TcpData, keylog: KeyLog, source: str, numbers: Iterator[int]) -> None:
         self.connection = first.stream.connection
-        self._finder = WebSocketFinder(whole=self.connection.whole)
+        self._finder = WebSocketFinder(whole=self.connection.has_handshake)
         self._tls = TlsSession(keylog) if _is_tls(first.data) else None
         self._tls_client = _tls_client(first) if self._tls else 0
         self._source = source

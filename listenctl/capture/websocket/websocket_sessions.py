@@ -124,8 +124,8 @@ class WebSocketSessionReader:
 
     def _hole(self, hole: TcpGap) -> list[CaptureEvent]:
         if hole.stream not in self._conversations:
-            # What comes next isn't the begin.
-            hole.stream.connection.whole = False
+            # The next data isn't the first of the connection.
+            hole.stream.connection.has_handshake = False
         elif entry := self._conversations[hole.stream]:
             conversation, number = entry
             return conversation.hole(number, hole.at, hole.size)

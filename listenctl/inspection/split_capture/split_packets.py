@@ -123,7 +123,7 @@ def _segments(reader: IpReader, batch: PacketBatch) -> Iterator[tuple[PacketReco
         if ip is None:
             continue
         packet = batch.block[ip : start + captured]
-        found = reader.read(packet, at=at, number=number, size=start + original - ip)
+        found = reader.read_packet(packet, at=at, number=number, size=start + original - ip)
         yield record, packet, next((one for one in found if isinstance(one, TcpSegment)), None)
 
 

@@ -84,7 +84,7 @@ def test_an_address_is_told_as_it_is_written() -> None:
 def test_an_unknown_link_type_is_named_once() -> None:
     found = read_packets(talk().packets * 2, 147)
 
-    assert notices(found) == ["packet 1: link type 147 can't be read"]
+    assert notices(found) == ["packet 1: unsupported link type 147"]
 
 
 def test_padding_of_short_ethernet_packets_is_no_data() -> None:
@@ -160,7 +160,7 @@ def test_fragments_are_put_together_in_any_order(six: bool, order: Sequence[int]
 def test_a_fragment_whose_others_are_missing_is_named() -> None:
     found = read_packets([Packet(START, fragments(b"x" * 400, six=False)[0])], RAW)
 
-    assert notices(found) == ["packet 1: it is a fragment whose other parts are not in the capture; it is left out"]
+    assert notices(found) == ["packet 1: fragment whose other parts are not in the capture; skipped"]
 
 
 def test_fragments_that_stay_alone_take_little_memory() -> None:
@@ -168,9 +168,9 @@ def test_fragments_that_stay_alone_take_little_memory() -> None:
 
     for number in range(1000):
         alone = ip(CLIENT, SERVER, b"x" * 800, fragment=1 << 13, identity=number)
-        list(reader.read(alone, at=START, number=number, size=len(alone)))
+        list(reader.read_packet(alone, at=START, number=number, size=len(alone)))
 
-    assert len(list(reader.finish())) == MAX_DATAGRAMS
+    assert len(list(reader.drop_fragments())) == MAX_DATAGRAMS
 
 
 def test_packets_too_short_to_use_are_told_once_with_their_count() -> None:
@@ -178,7 +178,7 @@ def test_packets_too_short_to_use_are_told_once_with_their_count() -> None:
 
     found = read_packets(packets)
 
-    what = "its TCP header wasn't captured whole; the packet is left out"
+    what = "its TCP header was not captured completely; packet skipped"
     assert notices(found) == [f"packet 1: {what}", f"the whole capture: {len(packets) - 1} more packets: {what}"]
 
 

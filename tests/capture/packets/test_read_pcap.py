@@ -73,7 +73,7 @@ def test_a_file_that_ends_in_a_packet_gives_what_is_there() -> None:
 
     assert packets[:5] == whole(TALK[:5])
     assert packets[5:] == [Packet(round(TALK[5].at, 6), TALK[5].data[:60], len(TALK[5].data))]
-    assert notices == ["packet 6: the file ends in this packet: 60 of its 354 bytes are there"]
+    assert notices == ["packet 6: the file ends in this packet, after 60 of 354 bytes"]
 
 
 @pytest.mark.parametrize("left", [1, 15, 16])
@@ -86,7 +86,7 @@ def test_a_file_that_ends_in_the_header_of_a_packet_says_so(left: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 4, 23])
 def test_a_file_that_ends_in_its_own_header_says_so(size: int) -> None:
-    assert read(pcap(TALK)[:size]) == ([], [f"byte {size}: the file ends in its header; there is no packet in it"])
+    assert read(pcap(TALK)[:size]) == ([], [f"byte {size}: the file ends in its header; it has no packets"])
 
 
 @pytest.mark.parametrize("magic", sorted(MAGICS), ids=bytes.hex)
@@ -99,7 +99,7 @@ def test_reading_goes_on_after_garbage(magic: bytes, garbage: bytes, size: int) 
 
     assert packets == whole(TALK)
     found = len(before) + len(garbage)
-    assert notices == [f"byte {len(before)}: what follows packet 3 is no packet; reading goes on at byte {found}"]
+    assert notices == [f"byte {len(before)}: no valid packet after packet 3; continuing at byte {found}"]
 
 
 def test_an_impossible_length_costs_its_packet_only() -> None:
@@ -110,7 +110,7 @@ def test_an_impossible_length_costs_its_packet_only() -> None:
 
     assert packets == whole(TALK[:3] + TALK[4:])
     assert len(notices) == 1
-    assert notices[0].startswith(f"byte {offset_of(3)}: what follows packet 3 is no packet; reading goes on at byte ")
+    assert notices[0].startswith(f"byte {offset_of(3)}: no valid packet after packet 3; continuing at byte ")
 
 
 def test_a_length_that_leads_astray_costs_no_other_packet() -> None:
@@ -129,7 +129,7 @@ def test_garbage_at_the_end_is_told() -> None:
 
     assert packets == whole(TALK)
     assert notices == [
-        f"byte {offset_of(len(TALK))}: what follows packet {len(TALK)} is no packet; none comes after it"
+        f"byte {offset_of(len(TALK))}: no valid packet after packet {len(TALK)} up to the end of the file"
     ]
 
 

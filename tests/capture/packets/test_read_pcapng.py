@@ -127,7 +127,7 @@ def test_a_packet_of_an_interface_that_nothing_describes_is_left_out() -> None:
     capture = section() + interface() + enhanced(PACKET, number=7) + enhanced(OTHER)
 
     assert found(capture) == [
-        "packet 1: no block describes its interface 7; packet skipped",
+        "packet 1: its interface 7 is not described; packet skipped",
         *whole(OTHER),
     ]
 
@@ -140,9 +140,7 @@ def test_reading_goes_on_after_garbage(order: str, garbage: bytes, size: int) ->
 
     read = found(before + garbage + enhanced(OTHER, order=order), size=size)
 
-    notice = (
-        f"byte {len(before)}: what follows packet 1 is no block; reading goes on at byte {len(before) + len(garbage)}"
-    )
+    notice = f"byte {len(before)}: no valid block after packet 1; continuing at byte {len(before) + len(garbage)}"
     assert [one for one in read if not isinstance(one, str)] == whole(PACKET, OTHER)
     assert notice in read
 
@@ -151,7 +149,7 @@ def test_a_packet_that_says_too_much_is_used_as_far_as_it_goes() -> None:
     wrong = block(6, struct.pack("<5I", 0, 0, 0, 400, 400) + b"1234")
 
     assert found(section() + interface() + wrong) == [
-        "packet 1: it says that it has 400 bytes, but only 4 are there; those are used",
+        "packet 1: it claims 400 bytes but has 4; using those",
         (ETHERNET, Packet(0.0, b"1234", 400)),
     ]
 
@@ -160,8 +158,8 @@ def test_a_file_that_ends_in_a_packet_gives_what_is_there() -> None:
     capture = section() + interface() + enhanced(PACKET)
 
     assert found(capture[:-8]) == [
-        f"byte {len(section() + interface())}: the file ends in a block, of which 36 bytes are there",
-        "packet 1: it says that it has 12 bytes, but only 8 are there; those are used",
+        f"byte {len(section() + interface())}: the file ends in a block, after 36 of its bytes",
+        "packet 1: it claims 12 bytes but has 8; using those",
         (ETHERNET, Packet(START, PACKET.data[:8], 12)),
     ]
 
@@ -204,5 +202,5 @@ def test_a_time_beyond_the_calendar_is_that_of_the_packet_before() -> None:
     times = [at for one in read if isinstance(one, PacketBatch) for at, *_ in one.records]
     assert times == [START, START, START, START + 1]
     assert [str(one) for one in read if isinstance(one, CaptureNotice)] == [
-        "packet 2: its time can't be; it is given that of the packet before, and so are others like it"
+        "packet 2: its time is impossible; it and others like it get the time of the packet before"
     ]

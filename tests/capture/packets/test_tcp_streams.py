@@ -162,11 +162,11 @@ def test_what_waits_is_bounded_on_a_stream() -> None:
 
     (batch,) = read_pcap(iter([pcap(packets)]))
     assert isinstance(batch, PacketBatch)
-    events = reader.feed(batch)
+    events = reader.read_batch(batch)
 
     assert holes(events) == [(10, 0, MissingCause.NOT_CAPTURED)]
     assert sum(len(one.data) for one in events if isinstance(one, TcpData)) == 2_000_000
-    assert reader.waiting <= MAX_WAITING
+    assert reader.waiting_bytes <= MAX_WAITING
 
 
 def test_what_waits_is_bounded_on_all_streams_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,9 +178,9 @@ def test_what_waits_is_bounded_on_all_streams_together(monkeypatch: pytest.Monke
         packets = [*Talk(side).open().packets, Packet(START, on_link(ip(side, SERVER, late)))]
         for batch in read_pcap(iter([pcap(packets)])):
             assert isinstance(batch, PacketBatch)
-            reader.feed(batch)
+            reader.read_batch(batch)
 
-    assert reader.waiting <= 50_000
+    assert reader.waiting_bytes <= 50_000
 
 
 def test_sequence_numbers_wrap_around() -> None:
@@ -339,7 +339,7 @@ def test_events_come_as_soon_as_their_packets() -> None:
     reader = TcpReader()
     batches = read_pcap(iter(in_pieces(pcap(Talk().open().client(b"abc").packets), 60)))
 
-    given_out = [reader.feed(batch) for batch in batches if isinstance(batch, PacketBatch)]
+    given_out = [reader.read_batch(batch) for batch in batches if isinstance(batch, PacketBatch)]
 
     assert [len(events) for events in given_out].count(1) == 1
 

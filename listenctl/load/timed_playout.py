@@ -84,7 +84,7 @@ class TimedPlayout:
             return False
         seconds = clip.source_samples / clip.source_rate
         self._end = max(self._end, now) + seconds
-        done = clip.done(CURRENT.play_done, played=round(seconds * CALL_RATE), killed=False)
+        done = clip.play_done(CURRENT.play_done, played=round(seconds * CALL_RATE), killed=False)
         self._pending.append(TimedAnswer(self._end, now, done))
         return clip.source_samples > 0
 

@@ -10,8 +10,7 @@ import soundfile
 
 from listenctl.events import Reporter
 from listenctl.protocol.call_metadata import CallMetadata
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
-from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.server.responders.call_responders import Responder
 from listenctl.server.settings import ServerSettings
 from listenctl.simulator.plan import CallPlan

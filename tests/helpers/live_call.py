@@ -12,9 +12,8 @@ import soundfile
 from listenctl.events import Reporter
 from listenctl.live_client.attached_call import AttachedCall
 from listenctl.live_client.control_client import attach_to_call
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
-from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult

@@ -7,9 +7,10 @@ import struct
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 from listenctl.protocol.jambonz_model.mark_playout import PendingMark
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
+from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
-from listenctl.protocol.jambonz_model.stream_playout import Stream, StreamTick
+from listenctl.protocol.jambonz_model.stream_playout import ExactStream, MediaServerStream, StreamTick
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 
 V7_SAMPLES = bytes.fromhex("0000e80318fcffff")
 V7 = (
@@ -75,7 +76,7 @@ class Call:
 class Timeline:
     """A stream at 8 kHz that is stepped from its beginning; answers are kept with their milliseconds."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: MediaServerStream | ExactStream) -> None:
         self.stream = stream
         self.ticks: list[StreamTick] = []
         self._marks = 0
@@ -99,7 +100,7 @@ class Timeline:
     def mark(self, *names: str) -> None:
         for name in names:
             self._marks += 1
-            self.stream.mark(PendingMark(self._marks, name))
+            self.stream.add_mark(PendingMark(self._marks, name))
 
     def run(self, ms: int) -> None:
-        self.ticks += [self.stream.tick(TICK_SAMPLES) for _ in range(ms // 20)]
+        self.ticks += [self.stream.play_tick(TICK_SAMPLES) for _ in range(ms // 20)]

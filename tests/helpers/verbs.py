@@ -6,13 +6,14 @@ import pytest
 
 from listenctl.errors import UsageError
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
-from listenctl.protocol.listen_verb.listen_verb import ListenVerb, parse_verb
+from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.listen_verb.parse_listen_verb import parse_listen_verb
 
 URL = "wss://app.example.com/listen"
 
 
 def parse(document: object, profile: Profile = CURRENT) -> ListenVerb:
-    return parse_verb(json.dumps(document).encode(), where="verb.json", profile=profile)
+    return parse_listen_verb(json.dumps(document).encode(), where="verb.json", profile=profile)
 
 
 def listen(**options: object) -> dict[str, object]:
@@ -26,5 +27,5 @@ def config(**options: object) -> dict[str, object]:
 def error_of(raw: bytes | object) -> str:
     data = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
     with pytest.raises(UsageError) as caught:
-        parse_verb(data, where="verb.json", profile=CURRENT)
+        parse_listen_verb(data, where="verb.json", profile=CURRENT)
     return str(caught.value)

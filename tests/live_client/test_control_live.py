@@ -11,9 +11,8 @@ from subprocess import CompletedProcess
 from listenctl.events import Reporter
 from listenctl.live_client.control_client import attach_to_call, follow_events, list_calls
 from listenctl.live_client.send_command import wait_for_mark
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import IDEAL
-from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult

@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from listenctl.events import Reporter
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
-from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from tests.helpers.cli import listenctl

@@ -10,8 +10,7 @@ from pathlib import Path
 from listenctl.events import Reporter
 from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
-from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
 from tests.helpers.cli import service

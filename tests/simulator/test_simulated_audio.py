@@ -13,8 +13,8 @@ from listenctl.errors import UsageError
 from listenctl.media.devices.playback_device import PlaybackState
 from listenctl.media.resampling import prompt_resampler
 from listenctl.media.sources.tones import dtmf_tones
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
-from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.jambonz_model.playout import Playout
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_audio import CallFrame, SimulatedAudio
 from tests.helpers.clock import FakeClock

@@ -6,9 +6,8 @@ import pytest
 
 from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
-from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.simulator.plan import CallPlan, DtmfPress
 from tests.helpers.frames import BINARY, TEXT, frame
 from tests.helpers.playout import play, tone

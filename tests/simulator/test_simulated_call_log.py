@@ -11,9 +11,8 @@ from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, Verdict
 from listenctl.protocol.jambonz_model.first_text import CallKind
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import OLD
-from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.protocol.opening_handshake import Credentials
 from listenctl.simulator.action_hook import HookAnswer
 from listenctl.simulator.injected_faults import FaultNote, parse_fault

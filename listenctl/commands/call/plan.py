@@ -14,9 +14,8 @@ from listenctl.errors import UsageError
 if TYPE_CHECKING:
     from listenctl.commands.call.command import CallOptions, PlayoutOptions, VerbOptions
     from listenctl.protocol.jambonz_model.first_text import CallKind
-    from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
     from listenctl.protocol.jambonz_model.profiles import Profile
-    from listenctl.protocol.listen_verb.listen_verb import ActionHook, ListenVerb
+    from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio, ListenVerb
     from listenctl.simulator.plan import CallPlan
 
 PTIMES_MS = (10, 20, 30, 40, 60)
@@ -95,17 +94,18 @@ def check_heard(path: Path | None) -> None:
 
 def read_verb(name: str | None, profile: "Profile") -> "ListenVerb":
     """Return the verb in a file, or one that asks for nothing."""
-    from listenctl.protocol.listen_verb.listen_verb import ListenVerb, parse_verb
+    from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+    from listenctl.protocol.listen_verb.parse_listen_verb import parse_listen_verb
 
     if name is None:
         return ListenVerb()
     if name == STDIN:
-        return parse_verb(sys.stdin.buffer.read(), where="stdin", profile=profile)
+        return parse_listen_verb(sys.stdin.buffer.read(), where="stdin", profile=profile)
     try:
         raw = Path(name).read_bytes()
     except OSError as exc:
         raise UsageError(f"{name}: can't be read: {exc.strerror}") from exc
-    return parse_verb(raw, where=name, profile=profile)
+    return parse_listen_verb(raw, where=name, profile=profile)
 
 
 def called_url(given: str | None, asked: str | None) -> str:

@@ -16,8 +16,9 @@ from listenctl.media.resampling import prompt_resampler
 from listenctl.protocol.application_commands import Command, KillAudio
 from listenctl.protocol.audio import SAMPLE_BYTES, unpack
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
-from listenctl.protocol.jambonz_model.playout import TICKS_PER_SECOND, BidirectionalAudio, Playout
+from listenctl.protocol.jambonz_model.playout import TICKS_PER_SECOND, Playout
 from listenctl.protocol.jambonz_model.profiles import Profile
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 
 TICK = 1 / TICKS_PER_SECOND
 _CLIP_CALL_RATE = 8000

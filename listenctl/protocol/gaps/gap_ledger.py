@@ -1,10 +1,10 @@
 """
-The gap ledger: audio time held against arrival time, because jambonz drops seconds of audio and never says so.
+The gap ledger: compares audio time with arrival time, because jambonz drops seconds of audio without notice.
 
-A call's audio flows at its sample rate, so the time at which the audio so far *should* have begun (its *origin*)
-stands still. Lateness moves it for a moment, lost audio for good, and two clocks that differ move it by less than a
-millisecond a second. The ledger is told every message and, once per read, the time by which all of them had arrived;
-what it finds is a ``Gap``. Everything about holes and bursts is in protocol.md 3.3 and 13.
+Audio flows at its sample rate, so the time at which all audio so far *should* have begun, its *origin*, stays the same.
+Lateness moves the origin for a moment and lost audio for good; two different clocks move it by less than a millisecond
+a second. The ledger gets every message and, once per read, the time by which all of them had arrived; it finds ``Gap``s
+(listenctl-protocol(7) 3.3, 13). ``loss_thresholds`` says when audio counts as late or lost.
 """
 
 from collections.abc import Sequence
@@ -12,26 +12,30 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.lateness import LATE, STEADY, WINDOW, ClockDrift, EarlyAudio, Stall, UncapturedAudio
+from listenctl.protocol.gaps.lateness import ClockDrift, EarlyAudio, Stall, UncapturedAudio
+from listenctl.protocol.gaps.loss_thresholds import (
+    LATE_AFTER,
+    LATE_START_AFTER,
+    LOST_AFTER,
+    SHORTEST_BURST,
+    SMALLEST_JAMBONZ_BUFFER,
+    STEADY_WITHIN,
+)
 from listenctl.protocol.gaps.message_sizes import MessageSizes
 
-SHORTEST_BURST = 0.2
-LATE_START = 0.5
 # Sound cards and servers differ by up to some hundred ppm; lost audio comes in steps.
 FASTEST_DRIFT = 0.001
-RIPPLE_MEMORY = 16  # checks
-# The least that jambonz's buffer holds, and throws away at once (protocol.md 3.3).
-SMALLEST_BUFFER = 2.0
+RIPPLE_CHECKS = 16
 
 
 class GapKind(StrEnum):
     """What happened to the flow of audio."""
 
     HOLE = "hole"  # jambonz threw audio away
-    PAUSE = "pause"  # jambonz sent nothing, and nothing that it held back came later
-    BURST = "burst"  # audio came late and then all at once; nothing is missing
-    LATE_START = "late-start"  # the first audio came long after the connection
-    UNCAPTURED = "uncaptured"  # it came, but is missing in a capture
+    PAUSE = "pause"  # jambonz sent nothing, and nothing held back arrived later
+    BURST = "burst"  # audio arrived late and all at once; nothing is missing
+    LATE_START = "late-start"  # the first audio arrived long after the connection
+    UNCAPTURED = "uncaptured"  # audio arrived but was not captured
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,10 @@ class Gap:
     Attributes:
         position: samples per channel received before it.
         position_uncertainty: samples after ``position`` within which it may lie instead.
-        length: seconds; of a hole or pause what is missing, of a burst how late the audio was.
-        resolution: seconds to which ``length`` is known.
-        missing: samples per channel that the recording lacks; negative where a burst brought what had been given up.
-        at_least: whether ``length`` is only the least that it can have been.
+        length: seconds missing, or how late the audio of a burst was.
+        resolution: accuracy of ``length`` in seconds.
+        missing: samples per channel that the recording lacks; negative where a burst brought audio that was counted.
+        at_least: whether ``length`` is only a lower bound.
     """
 
     kind: GapKind
@@ -78,16 +82,16 @@ class GapLedger:
         self._origin = started_at
         self._first_check = (started_at, 0)  # time and bytes
         self._late = 0.0
-        self._ripple = 0.0  # how late audio is on average that is in time
+        self._ripple = 0.0  # average lateness of audio that is in time
         self._in_time = 0  # position
         self._stall: Stall | None = None
-        self._rush: EarlyAudio | None = None
+        self._early_audio: EarlyAudio | None = None
         self._drift = ClockDrift()
         self._missing = {GapKind.HOLE: 0, GapKind.PAUSE: 0}
-        self._may_come = {GapKind.HOLE: 0, GapKind.PAUSE: 0}
+        self._may_arrive = {GapKind.HOLE: 0, GapKind.PAUSE: 0}
         self._expects_end = False
-        self._unheard: UncapturedAudio | None = None
-        self._told = 0
+        self._uncaptured: UncapturedAudio | None = None
+        self._reported = 0
         self.gaps: list[Gap] = []
 
     @property
@@ -97,7 +101,7 @@ class GapLedger:
 
     @property
     def stalled(self) -> bool:
-        """Whether audio is late at the moment, so that it isn't known yet what is missing."""
+        """Whether audio is late now, so that it isn't known yet what is missing."""
         return self._stall is not None
 
     @property
@@ -107,217 +111,219 @@ class GapLedger:
 
     @property
     def paused_samples(self) -> int:
-        """Samples per channel that were never sent."""
+        """Samples per channel that jambonz never sent."""
         return self._missing[GapKind.PAUSE]
 
     @property
     def resolution(self) -> float:
-        """Seconds to which a length can be known: one ordinary message, or how unevenly they come."""
+        """Accuracy of a gap's length in seconds: one usual message, or the unevenness of their arrival."""
         return max((self._sizes.usual or self._sizes.previous) / self._byte_rate, 2 * self._ripple)
 
     def clock_drift(self) -> float | None:
-        """How much slower than ours the sender's clock is, as a ratio; None before it can be told."""
+        """Return how much slower the sender's clock is than ours, as a ratio; None until it is known."""
         return self._drift.ratio
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Read all bytes so far as ``audio_format``, because the metadata came late; what was found was wrong."""
+        """Read all bytes so far as ``audio_format`` because the metadata arrived late; the gaps so far were wrong."""
         self._format = audio_format
         self._byte_rate = audio_format.byte_rate
         first_at, first_bytes = self._first_check
         self._origin = first_at - first_bytes / self._byte_rate
-        self._stall = self._rush = None
+        self._stall = self._early_audio = None
         self._sizes.slip = self._sizes.backlog = -1
         self._missing = dict.fromkeys(self._missing, 0)
-        self._may_come = dict.fromkeys(self._may_come, 0)
-        self._drift.distrust(first_at)
+        self._may_arrive = dict.fromkeys(self._may_arrive, 0)
+        self._drift.ignore_shifts(first_at)
         self.gaps.clear()
-        self._told = 0
+        self._reported = 0
 
     def add_messages(self, message_bytes: int, messages: int = 1) -> None:
-        """Count binary messages of ``message_bytes`` bytes each; ``find_gaps`` follows when the read is done."""
+        """Add binary messages of ``message_bytes`` bytes each; call ``find_gaps`` at the end of the read."""
         if message_bytes != self._sizes.usual and message_bytes:
             knew = self._sizes.usual
             self._sizes.add_messages(message_bytes, messages, self._bytes)
             if not knew and self._sizes.first_lacks_head:
-                # The handshake took longer than jambonz's buffer holds (protocol.md 13).
-                self._miss(GapKind.HOLE, 0, SMALLEST_BUFFER, at_least=True)
+                # The handshake took longer than jambonz's buffer holds (listenctl-protocol(7) 13).
+                self._add_missing(GapKind.HOLE, 0, SMALLEST_JAMBONZ_BUFFER, at_least=True)
         self._bytes += message_bytes * messages
 
     def expect_end(self) -> None:
-        """Take notice that jambonz shuts down: if nothing more comes, nothing is missing."""
+        """Record that jambonz is shutting down: if nothing more arrives, nothing is missing."""
         self._expects_end = True
 
     def add_uncaptured(self, samples: int | None) -> None:
         """
-        Take notice that audio came that isn't told: what comes next isn't late by that, and becomes the new measure.
+        Record audio that arrived but was not captured; what comes next isn't late by it and sets a new origin.
 
         Args:
-            samples: per channel, None where it isn't known how many; then the time tells it.
+            samples: per channel; None if unknown, then the time decides.
         """
-        self._unheard = UncapturedAudio(self._bytes, samples).after_all(self._unheard)
+        self._uncaptured = UncapturedAudio(self._bytes, samples).joined_to(self._uncaptured)
         stall = self._stall
-        # What is missing before audio that came again isn't what is missing here.
+        # Audio missing before more audio arrived is a gap of its own.
         if stall is not None and self._checked_samples > stall.position:
             late = stall.least_missing(self._late, self._interval)
-            if late > LATE:
-                self._settle(stall, late, self._checked_at)
-        self._stall = self._rush = None
+            if late > LATE_AFTER:
+                self._count_missing(stall, late, self._checked_at)
+        self._stall = self._early_audio = None
 
     def find_gaps(self, at: float) -> Sequence[Gap]:
-        """Hold what has been added against the time by which it had arrived; return the gaps known since."""
+        """Return the new gaps, given that everything added had arrived by ``at``."""
         if not self._bytes or (self._expects_end and self._bytes == self._bytes_checked):
             return ()
         elapsed = at - self._checked_at
-        if self._unheard and self._bytes == self._bytes_checked:
+        if self._uncaptured and self._bytes == self._bytes_checked:
             return ()
         self._interval = elapsed or self._interval
-        if self._unheard and self._bytes > self._unheard.after:
-            self._go_on(self._unheard, at)
+        if self._uncaptured and self._bytes > self._uncaptured.after:
+            self._resume(self._uncaptured, at)
         elif not self._bytes_checked:
-            self._begin(at)
+            self._start(at)
         else:
-            self._weigh(at - self._origin - self._bytes / self._byte_rate, at, elapsed)
+            self._take_lateness(at - self._origin - self._bytes / self._byte_rate, at, elapsed)
         self._bytes_checked = self._bytes
         self._checked_at = at
-        return self._tell()
+        return self._new_gaps()
 
     def add_audio_run(self, before: float, times: Sequence[float], message_bytes: int, *, longest: float) -> int:
         """
-        Do what ``find_gaps`` and ``add_messages`` do for one message after another, as long as all is in time.
+        Do the same as ``find_gaps`` and ``add_messages`` for each message, as long as all are in time.
 
         Args:
-            before: time of what was added last.
-            longest: seconds between two messages from which on more has to be looked at.
+            before: time of the last message before these.
+            longest: seconds between two messages above which the caller has to advance in steps.
 
         Returns:
-            How many messages were taken; all that the next one brings is still to be done.
+            How many messages were added; the caller adds the next one.
         """
-        if self._stall is not None or self._unheard is not None or self._expects_end or not self._bytes_checked:
+        if self._stall is not None or self._uncaptured is not None or self._expects_end or not self._bytes_checked:
             return 0
-        if message_bytes != self._sizes.usual or self._told < len(self.gaps):
+        if message_bytes != self._sizes.usual or self._reported < len(self.gaps):
             return 0
         for taken, at in enumerate(times):
             if at != before:
                 late = before - self._origin - self._bytes / self._byte_rate
-                rush = self._rush
-                if late > LATE or not 0 < at - before < longest or (rush and before - rush.since >= WINDOW):
+                early = self._early_audio
+                if late > LATE_AFTER or not 0 < at - before < longest:
+                    return taken
+                if early and before - early.window_from >= LOST_AFTER:
                     return taken
                 elapsed = before - self._checked_at
                 self._interval = elapsed or self._interval
-                self._weigh(late, before, elapsed)
+                self._take_lateness(late, before, elapsed)
                 self._bytes_checked, self._checked_at, before = self._bytes, before, at
             self._bytes += message_bytes
         return len(times)
 
     def end_call(self, at: float | None) -> Sequence[Gap]:
-        """Return the gaps that the end of the call settles; ``at`` is None where nobody knows when that was."""
+        """Return the gaps that the end of the call decides; ``at`` is None if nobody knows when it ended."""
         gaps = [] if at is None else list(self.find_gaps(at))
         at = self._checked_at if at is None else at
         if self._stall is not None:
             missing = self._stall.least_missing(self._late, self._interval)
-            if missing > LATE:
-                self._settle(self._stall, missing, at, at_least=True)
-        if self._rush is not None:
-            self._end_rush(self._rush, at)
-        return [*gaps, *self._tell()]
+            if missing > LATE_AFTER:
+                self._count_missing(self._stall, missing, at, at_least=True)
+        if self._early_audio is not None:
+            self._end_early_audio(self._early_audio, at)
+        return [*gaps, *self._new_gaps()]
 
-    def _tell(self) -> Sequence[Gap]:
-        if self._told == len(self.gaps):
+    def _new_gaps(self) -> Sequence[Gap]:
+        if self._reported == len(self.gaps):
             return ()
-        told, self._told = self._told, len(self.gaps)
-        return self.gaps[told:]
+        reported, self._reported = self._reported, len(self.gaps)
+        return self.gaps[reported:]
 
-    def _begin(self, at: float) -> None:
-        """Set the origin by the first audio: it was captured before it was sent."""
+    def _start(self, at: float) -> None:
+        """Set the origin by the first audio, which was captured before it was sent."""
         self._first_check = (at, self._bytes)
         self._origin = at - self._bytes / self._byte_rate
-        self._drift.distrust(at)
+        self._drift.ignore_shifts(at)
         delay = self._origin - self._started_at
-        if delay > LATE_START:
+        if delay > LATE_START_AFTER:
             self.gaps.append(Gap(GapKind.LATE_START, 0, delay, self.resolution))
         elif delay < -SHORTEST_BURST:
-            # More may follow at once, for example when resampled (protocol.md 13).
-            self._rush = EarlyAudio(0, at, early=-delay)
+            # More may follow at once, for example when resampled (listenctl-protocol(7) 13).
+            self._early_audio = EarlyAudio(0, at, seconds=-delay)
 
-    def _go_on(self, unheard: UncapturedAudio, at: float) -> None:
-        """Set the origin anew by the first audio after some that we don't have."""
-        self._unheard = self._stall = self._rush = None
+    def _resume(self, uncaptured: UncapturedAudio, at: float) -> None:
+        """Set the origin again by the first audio after uncaptured audio."""
+        self._uncaptured = self._stall = self._early_audio = None
         late = at - self._origin - self._bytes / self._byte_rate
         self._origin += late
         self._late = 0.0
-        self._drift.distrust(at)
-        seconds = max(0.0, late) if unheard.samples is None else self._format.duration(unheard.samples)
+        self._drift.ignore_shifts(at)
+        seconds = max(0.0, late) if uncaptured.samples is None else self._format.duration(uncaptured.samples)
         if missing := self._whole_frames(seconds):
-            position, length = unheard.after // self._format.frame_bytes, self._format.duration(missing)
+            position, length = uncaptured.after // self._format.frame_bytes, self._format.duration(missing)
             self.gaps.append(Gap(GapKind.UNCAPTURED, position, length, self.resolution, missing))
 
-    def _weigh(self, late: float, at: float, elapsed: float) -> None:
+    def _take_lateness(self, late: float, at: float, elapsed: float) -> None:
         if late < 0:
-            self._get_ahead(late, at)
+            self._take_early_audio(late, at)
         elif self._stall is not None:
             self._follow_stall(self._stall, late, at)
-        elif late > LATE:
+        elif late > LATE_AFTER:
             self._begin_stall(late, at)
         else:
             self._keep_time(late, elapsed)
-        if self._rush is not None and at - self._rush.since >= WINDOW:
-            self._follow_rush(self._rush, at)
-        self._drift.watch(elapsed, at)
+        if self._early_audio is not None and at - self._early_audio.window_from >= LOST_AFTER:
+            self._follow_early_audio(self._early_audio, at)
+        self._drift.add_observed(elapsed, at)
         self._late = max(0.0, late)
 
     def _keep_time(self, late: float, elapsed: float) -> None:
-        """Let the origin follow a slow clock, but no faster than clocks drift."""
+        """Move the origin with a slow clock, but no faster than clocks drift."""
         step = min(late, FASTEST_DRIFT * elapsed)
         self._origin += step
-        self._drift.shift(step, self._checked_at)
-        self._ripple += (late - self._ripple) / RIPPLE_MEMORY
-        if late <= STEADY:
+        self._drift.add_shift(step, self._checked_at)
+        self._ripple += (late - self._ripple) / RIPPLE_CHECKS
+        if late <= STEADY_WITHIN:
             self._in_time = self.samples
 
-    def _get_ahead(self, late: float, at: float) -> None:
-        """Audio came earlier than any before: less jitter, a faster clock, or what had been given up."""
+    def _take_early_audio(self, late: float, at: float) -> None:
+        """Handle audio earlier than any before: less jitter, a faster clock, or audio that counted as lost."""
         if self._stall is not None:
-            self._end_as_burst(self._stall)
+            self._end_stall_as_burst(self._stall)
         self._origin += late
-        if self._rush is None:
-            self._rush = EarlyAudio(self._checked_samples, at)
-        self._rush.early -= late
+        if self._early_audio is None:
+            self._early_audio = EarlyAudio(self._checked_samples, at)
+        self._early_audio.seconds -= late
 
-    def _follow_rush(self, rush: EarlyAudio, at: float) -> None:
-        if rush.early >= LATE:
-            rush.length += rush.early
-            rush.early, rush.since = 0.0, at
+    def _follow_early_audio(self, early: EarlyAudio, at: float) -> None:
+        if early.seconds >= LATE_AFTER:
+            early.seconds_before += early.seconds
+            early.seconds, early.window_from = 0.0, at
         else:
-            self._end_rush(rush, at)
+            self._end_early_audio(early, at)
 
-    def _end_rush(self, rush: EarlyAudio, at: float) -> None:
-        self._rush = None
-        length = rush.length + rush.early
-        if length < LATE:
-            self._drift.shift(-length, self._checked_at)
+    def _end_early_audio(self, early: EarlyAudio, at: float) -> None:
+        self._early_audio = None
+        length = early.seconds_before + early.seconds
+        if length < LATE_AFTER:
+            self._drift.add_shift(-length, self._checked_at)
             return
-        missing = -self._recover(length)
-        self._drift.distrust(at)
+        missing = -self._uncount(length)
+        self._drift.ignore_shifts(at)
         if missing or length >= SHORTEST_BURST:
-            self.gaps.append(Gap(GapKind.BURST, rush.position, length, self.resolution, missing))
+            self.gaps.append(Gap(GapKind.BURST, early.position, length, self.resolution, missing))
 
-    def _recover(self, seconds: float) -> int:
-        """Take back what had been given up and has come after all; return how many samples."""
-        given_up = sum(self._may_come.values())
-        recovered = min(given_up, self._whole_frames(seconds))
-        if self._format.duration(given_up - recovered) <= self.resolution:
-            recovered = given_up
-        left = recovered
-        for kind, samples in self._may_come.items():
+    def _uncount(self, seconds: float) -> int:
+        """Uncount audio that counted as missing and arrived after all; return how many samples."""
+        counted = sum(self._may_arrive.values())
+        arrived = min(counted, self._whole_frames(seconds))
+        if self._format.duration(counted - arrived) <= self.resolution:
+            arrived = counted
+        left = arrived
+        for kind, samples in self._may_arrive.items():
             taken = min(samples, left)
-            self._may_come[kind] -= taken
+            self._may_arrive[kind] -= taken
             self._missing[kind] -= taken
             left -= taken
-        return recovered
+        return arrived
 
     def _begin_stall(self, late: float, at: float) -> None:
         fresh = self._bytes - self._bytes_checked
-        # One message that came late says where the stall was; of several it can have been any.
+        # A single late message shows where the stall was; of several, any may have been late.
         uncertain = fresh if fresh > self._sizes.usual else 0
         self._stall = Stall(
             position=self._checked_samples,
@@ -326,42 +332,42 @@ class GapLedger:
             latest=late,
             lowest=late,
             low=late,
-            sudden=late - self._late > STEADY,
+            sudden=late - self._late > STEADY_WITHIN,
             dry=not fresh,
         )
 
     def _follow_stall(self, stall: Stall, late: float, at: float) -> None:
-        if late <= LATE:
-            self._end_as_burst(stall)
+        if late <= LATE_AFTER:
+            self._end_stall_as_burst(stall)
             return
-        # Between two frames there is nothing to read either.
-        if self._bytes == self._bytes_checked and late - self._late > STEADY:
-            stall.run_dry(self.samples)
-        stall.follow(late, self.samples)
-        if stall.is_over(at):
-            self._settle(stall, stall.low, at)
+        # A stall begins where nothing arrives; between two frames nothing arrives either.
+        if self._bytes == self._bytes_checked and late - self._late > STEADY_WITHIN:
+            stall.begin_at(self.samples)
+        stall.add_lateness(late, self.samples)
+        if stall.is_settled(at):
+            self._count_missing(stall, stall.low, at)
 
-    def _end_as_burst(self, stall: Stall) -> None:
+    def _end_stall_as_burst(self, stall: Stall) -> None:
         self._stall = None
         if stall.latest >= SHORTEST_BURST:
-            # It grew later than was seen, until shortly before it came.
+            # The audio grew later than was observed, until shortly before it arrived.
             resolution = max(self.resolution, self._interval)
             self.gaps.append(
                 Gap(GapKind.BURST, stall.position, stall.latest, resolution, position_uncertainty=stall.uncertainty)
             )
 
-    def _settle(self, stall: Stall, late: float, at: float, *, at_least: bool = False) -> None:
-        """Give up what hasn't come: it was lost, or never sent."""
+    def _count_missing(self, stall: Stall, late: float, at: float, *, at_least: bool = False) -> None:
+        """Count the late audio as missing: lost, or never sent."""
         self._stall = None
         self._origin += late
-        self._drift.distrust(at)
-        kind, position, uncertainty = self._explain(stall)
-        missing = self._miss(kind, position, late, uncertainty=uncertainty, at_least=at_least)
-        if self._sizes.slip < position * self._format.frame_bytes:  # A short message says for sure that it won't.
-            self._may_come[kind] += missing
+        self._drift.ignore_shifts(at)
+        kind, position, uncertainty = self._classify(stall)
+        missing = self._add_missing(kind, position, late, uncertainty=uncertainty, at_least=at_least)
+        if self._sizes.slip < position * self._format.frame_bytes:  # A short message proves that it is lost.
+            self._may_arrive[kind] += missing
 
-    def _explain(self, stall: Stall) -> tuple[GapKind, int, int]:
-        """Return the kind of gap that a stall has turned out to be, its position, and how uncertain that is."""
+    def _classify(self, stall: Stall) -> tuple[GapKind, int, int]:
+        """Return kind, position and uncertainty of position of the gap that a stall was."""
         start = stall.position * self._format.frame_bytes
         if self._sizes.slip >= start:
             return GapKind.HOLE, self._sizes.slip // self._format.frame_bytes, 0
@@ -371,7 +377,7 @@ class GapLedger:
             return GapKind.HOLE, self._in_time, stall.position + stall.uncertainty - self._in_time
         return GapKind.PAUSE, stall.position, stall.uncertainty
 
-    def _miss(
+    def _add_missing(
         self, kind: GapKind, position: int, seconds: float, *, uncertainty: int = 0, at_least: bool = False
     ) -> int:
         missing = self._whole_frames(seconds)
@@ -382,7 +388,7 @@ class GapLedger:
         return missing
 
     def _whole_frames(self, seconds: float) -> int:
-        # Frames are lost whole; the rest of the measured length is jitter.
+        # Whole frames are lost; the rest of the measured length is jitter.
         frame = max(1, self._sizes.usual // self._format.frame_bytes)
         return round(seconds * self._format.sample_rate / frame) * frame
 

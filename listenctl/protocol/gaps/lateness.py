@@ -1,94 +1,35 @@
 """
-Audio that is late, while it isn't known yet whether it will come.
+Late or early audio, while it is undecided whether it is lost, a burst, or a difference between two clocks.
 
-Lateness jumps when audio stops, shrinks while it comes late, and stays when it won't come any more.
+Lateness jumps when audio stops, shrinks while late audio arrives, and stays the same when nothing more will arrive.
 """
 
 from dataclasses import dataclass
 from math import inf
 
-
-@dataclass(slots=True)
-class EarlyAudio:
-    """Audio that comes earlier than it did so far, while it isn't known yet whether a clock or a burst brings it."""
-
-    position: int
-    since: float  # beginning of the window
-    early: float = 0.0  # seconds in this window
-    length: float = 0.0  # seconds before it
-
-
-@dataclass(frozen=True, slots=True)
-class UncapturedAudio:
-    """Audio that came after so many bytes: ``samples`` per channel of it, None where that isn't known."""
-
-    after: int
-    samples: int | None
-
-    def after_all(self, before: "UncapturedAudio | None") -> "UncapturedAudio":
-        """Return both together, if nothing came between them."""
-        if before is None or before.after != self.after:
-            return self
-        known = self.samples is not None and before.samples is not None
-        return UncapturedAudio(self.after, (self.samples or 0) + (before.samples or 0) if known else None)
-
+from listenctl.protocol.gaps.loss_thresholds import LATE_AFTER, LOST_AFTER, STEADY_WITHIN
 
 # Jitter moves the origin by some 20 ms, which over this long is small against the drift of bad clocks.
-DRIFT_AFTER = 300.0
-# How long the origin takes to find its place among the jitter.
-FINDING_ORIGIN = 10.0
-
-
-class ClockDrift:
-    """Add up the shifts of one call that nothing else explains; times are seconds."""
-
-    def __init__(self) -> None:
-        self._shifted = 0.0
-        self._watched = 0.0
-        self._trusted_from = inf
-
-    @property
-    def ratio(self) -> float | None:
-        """How much slower the sender's clock is, as a ratio; None before it can be told."""
-        return self._shifted / self._watched if self._watched >= DRIFT_AFTER else None
-
-    def shift(self, seconds: float, at: float) -> None:
-        """Take notice that audio begins to come later by ``seconds``."""
-        if at >= self._trusted_from:
-            self._shifted += seconds
-
-    def watch(self, seconds: float, at: float) -> None:
-        """Take notice that the ``seconds`` before ``at`` have been watched."""
-        if at >= self._trusted_from:
-            self._watched += seconds
-
-    def distrust(self, at: float) -> None:
-        """Ignore what shifts for a while, because something else than the clock has moved the audio."""
-        self._trusted_from = at + FINDING_ORIGIN
-
-
-# A call runs late by up to one frame (60 ms at most) and some jitter; what is later than this has a cause.
-LATE = 0.12
-# Lateness that stays within STEADY from one window to the next won't shrink any more.
-WINDOW = 1.0
-STEADY = 0.06
+DRIFT_KNOWN_AFTER = 300.0
+# How long the origin takes to settle among the jitter.
+SETTLING_TIME = 10.0
 
 
 @dataclass(slots=True)
 class Stall:
     """
-    Follow one stall.
+    Audio that is late.
 
     Attributes:
         position: samples per channel received before it.
         uncertainty: samples after ``position`` within which it may begin instead.
-        window_from: when the window began that is being watched.
-        latest: the most lateness seen, in seconds.
+        window_from: start of the current window of ``LOST_AFTER`` seconds.
+        latest: the greatest lateness, in seconds.
         lowest: the least lateness after that.
         low: the least lateness in the window.
-        sudden: whether lateness jumped, where audio lost little by little lets it grow.
-        dry: whether nothing at all came for a while.
-        caught_up_until: position up to which late audio came in a burst, 0 without one.
+        sudden: whether lateness jumped; audio lost bit by bit lets it grow.
+        dry: whether nothing at all arrived for a while.
+        caught_up_until: position up to which late audio arrived in a burst, 0 without one.
     """
 
     position: int
@@ -104,32 +45,85 @@ class Stall:
 
     @property
     def caught_up(self) -> bool:
-        """Whether some of the late audio has come."""
-        return self.latest - self.lowest > LATE
+        """Whether some of the late audio has arrived."""
+        return self.latest - self.lowest > LATE_AFTER
 
-    def follow(self, late: float, position: int) -> None:
-        """Take in the lateness with all audio before ``position`` received."""
+    def add_lateness(self, late: float, position: int) -> None:
+        """Record how late the audio at ``position`` is."""
         if late >= self.latest:
             self.latest = self.lowest = late
-        elif late < self.lowest - STEADY:
+        elif late < self.lowest - STEADY_WITHIN:
             self.lowest, self.caught_up_until = late, position
         self.low = min(self.low, late)
 
-    def run_dry(self, position: int) -> None:
-        """Take notice that nothing came after ``position``: the stall began just there."""
+    def begin_at(self, position: int) -> None:
+        """Record that nothing arrived after ``position``, so that the stall began there."""
         if not self.dry:
             self.dry, self.position, self.uncertainty = True, position, 0
 
-    def is_over(self, at: float) -> bool:
-        """Tell whether lateness, which is ``low``, won't shrink any more."""
-        if at - self.window_from < WINDOW:
+    def is_settled(self, at: float) -> bool:
+        """Return whether the lateness, now ``low``, won't shrink any more."""
+        if at - self.window_from < LOST_AFTER:
             return False
-        if abs(self.low - self.previous_low) <= STEADY:
+        if abs(self.low - self.previous_low) <= STEADY_WITHIN:
             return True
         self.previous_low, self.low, self.window_from = self.low, inf, at
         return False
 
     def least_missing(self, late: float, interval: float) -> float:
-        """Return the seconds that are missing when the call ended ``late`` and was last looked at ``interval`` ago."""
+        """Return the seconds that are missing for certain at the end of the call, checked ``interval`` before."""
         # Nobody knows when in that interval the audio ended; that is no gap.
         return max(late - interval, min(self.low, self.previous_low))
+
+
+@dataclass(slots=True)
+class EarlyAudio:
+    """Audio that is earlier than any before, because of a clock or of a burst."""
+
+    position: int
+    window_from: float
+    seconds: float = 0.0  # how much earlier it became in this window
+    seconds_before: float = 0.0  # and in the windows before
+
+
+@dataclass(frozen=True, slots=True)
+class UncapturedAudio:
+    """Audio that arrived after ``after`` bytes but isn't in the capture; ``samples`` is None if unknown."""
+
+    after: int
+    samples: int | None
+
+    def joined_to(self, before: "UncapturedAudio | None") -> "UncapturedAudio":
+        """Return both as one if no audio arrived between them."""
+        if before is None or before.after != self.after:
+            return self
+        known = self.samples is not None and before.samples is not None
+        return UncapturedAudio(self.after, (self.samples or 0) + (before.samples or 0) if known else None)
+
+
+class ClockDrift:
+    """Measure how much slower the sender's clock is, by the shifts of a call's audio that nothing else explains."""
+
+    def __init__(self) -> None:
+        self._shifted = 0.0
+        self._observed = 0.0
+        self._reliable_from = inf
+
+    @property
+    def ratio(self) -> float | None:
+        """The drift as a ratio; None until enough audio was observed."""
+        return self._shifted / self._observed if self._observed >= DRIFT_KNOWN_AFTER else None
+
+    def add_shift(self, seconds: float, at: float) -> None:
+        """Record that audio arrives later by ``seconds`` from now on."""
+        if at >= self._reliable_from:
+            self._shifted += seconds
+
+    def add_observed(self, seconds: float, at: float) -> None:
+        """Record that the ``seconds`` before ``at`` were observed."""
+        if at >= self._reliable_from:
+            self._observed += seconds
+
+    def ignore_shifts(self, at: float) -> None:
+        """Ignore shifts for a while, because something other than the clock moved the audio at ``at``."""
+        self._reliable_from = at + SETTLING_TIME

@@ -1,24 +1,24 @@
 """
-What the sizes of a call's binary messages tell: the usual one is one frame, others only follow a stall.
+What the sizes of a call's binary messages show: the usual size is one frame, others only follow a stall.
 
-After throwing its buffer away jambonz sends a message that lacks its first 16 bytes, and what it had queued comes as
-one long message (protocol.md 3.3).
+After throwing its buffer away jambonz sends a message that lacks its first 16 bytes, and what it had queued arrives as
+one long message (listenctl-protocol(7) 3.3).
 """
 
 from dataclasses import dataclass
 
 SLIP_BYTES = 16
-# Frames that the sender's thread was late for come two, three or four at once (protocol.md 13).
+# Frames that the sender's thread was late for arrive two, three or four at once (listenctl-protocol(7) 13).
 MOST_COALESCED = 4
 
 
 @dataclass(slots=True)
 class MessageSizes:
     """
-    Keep what is remarkable about the messages so far.
+    The unusual sizes of a call so far.
 
     Attributes:
-        usual: bytes of one frame, 0 before they are known.
+        usual: bytes of one frame, 0 until they are known.
         slip: bytes of audio before the last message that lacked its first bytes, -1 without one.
         backlog: bytes of audio before the last message that had been queued, -1 without one.
     """
@@ -35,7 +35,7 @@ class MessageSizes:
         return self.usual > 0 and self._lacks_head(self._first)
 
     def add_messages(self, size: int, messages: int, position: int) -> None:
-        """Take notice of messages of a size that isn't the usual one, ``position`` bytes into the audio."""
+        """Record messages of an unusual size, ``position`` bytes into the audio."""
         self._first = self._first or size
         repeated = messages > 1 or size == self.previous
         if repeated and (not self.usual or size < self.usual):

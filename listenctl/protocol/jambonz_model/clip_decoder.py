@@ -1,7 +1,7 @@
 """
-What the media server makes of a ``playAudio``: the clip that it plays, or why it plays none (protocol.md 5.1).
+What the media server plays for a ``playAudio`` command, or why it plays nothing (listenctl-protocol(7) 5.1).
 
-The content is written to a file whose ending says the rate; what then plays is up to FreeSWITCH's reader of that file.
+It writes the content to a file whose extension names the rate; FreeSWITCH's reader of that file decides what is played.
 """
 
 import base64
@@ -16,10 +16,17 @@ from listenctl.protocol.jambonz_messages import PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox
 from listenctl.protocol.jambonz_model.profiles import PlayDoneForm, Profile
 
-PCM = 1
-EXTENSIBLE = 0xFFFE
+DEFAULT_RAW_RATE = 16000
+READ_AHEAD = 16384
+"""Samples of one read by FreeSWITCH; the playDone of a killed clip counts whole reads (listenctl-protocol(7) 13)."""
 # A few bytes that claim a rate of 1 Hz would last, and take memory, for hours.
 MIN_RATE = 1000
+
+_PCM = 1
+_EXTENSIBLE = 0xFFFE
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*+")
+_VALUE_IN_SENTENCE = 20
+_MANGLED = re.compile(r"['\"\\\n\t]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,74 +37,8 @@ class DecodedSound:
     samples: bytes
 
 
-def read_wav(data: bytes) -> DecodedSound | None:
-    """Read a WAV file of 8, 16, 24 or 32-bit PCM; channels are added up, as FreeSWITCH does."""
-    chunks = _riff_chunks(data)
-    header, audio = chunks.get(b"fmt "), chunks.get(b"data")
-    if header is None or audio is None or len(header) < 16:
-        return None
-    kind, channels, rate, bits = (
-        int.from_bytes(header[at : at + size], "little") for at, size in ((0, 2), (2, 2), (4, 4), (14, 2))
-    )
-    if kind not in (PCM, EXTENSIBLE) or not channels or rate < MIN_RATE or bits not in (8, 16, 24, 32):
-        return None
-    samples = _unsigned_8_bits(audio) if bits == 8 else upper_16_bits(audio, bits // 8)
-    return DecodedSound(rate, _add_channels(samples, channels))
-
-
-def is_wav(data: bytes) -> bool:
-    """Tell whether a WAV file begins there."""
-    return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
-
-
-def upper_16_bits(data: bytes, size: int) -> bytes:
-    """Return 16-bit samples from wider ones, without an incomplete one at the end."""
-    data = data[: len(data) - len(data) % size]
-    if size == SAMPLE_BYTES:
-        return data
-    samples = bytearray(len(data) // size * SAMPLE_BYTES)
-    samples[::2] = data[size - 2 :: size]
-    samples[1::2] = data[size - 1 :: size]
-    return bytes(samples)
-
-
-def _unsigned_8_bits(data: bytes) -> bytes:
-    samples = bytearray(len(data) * SAMPLE_BYTES)
-    samples[1::2] = data.translate(bytes(value ^ 0x80 for value in range(256)))
-    return bytes(samples)
-
-
-def _add_channels(samples: bytes, channels: int) -> bytes:
-    if channels == 1:
-        return samples
-    values = unpack(samples)
-    frames = zip(*(values[channel::channels] for channel in range(channels)), strict=False)
-    return pack([max(-32768, min(32767, sum(frame))) for frame in frames])
-
-
-def _riff_chunks(data: bytes) -> Mapping[bytes, bytes]:
-    chunks: dict[bytes, bytes] = {}
-    if not is_wav(data):
-        return chunks
-    at = 12
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        chunks.setdefault(data[at : at + 4], data[at + 8 : at + 8 + size])
-        at += 8 + size + size % 2
-    return chunks
-
-
-DEFAULT_RAW_RATE = 16000
-READ_AHEAD = 16384
-"""Samples that FreeSWITCH reads at once: where a clip was killed, its playDone counts those (protocol.md 13)."""
-
-_BASE64 = re.compile(r"[A-Za-z0-9+/]*+")
-_VALUE_IN_SENTENCE = 20
-_MANGLED = re.compile(r"['\"\\\n\t]")
-
-
 WavReader = Callable[[bytes], DecodedSound | None]
-"""Read a WAV file; None for one that nothing can read."""
+"""Read a WAV file; None if it can't be read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,9 +47,9 @@ class Clip:
     A clip that can be played.
 
     Attributes:
-        command: the number of its ``playAudio``.
+        command: number of its ``playAudio`` message.
         samples: at the call's rate.
-        source_samples: how many they were at ``source_rate``, as sent.
+        source_samples: their number at ``source_rate``, as sent.
     """
 
     command: int
@@ -117,8 +58,8 @@ class Clip:
     source_rate: int
     source_samples: int
 
-    def done(self, form: PlayDoneForm, *, played: int, killed: bool) -> PlayDone:
-        """Return the playDone after so many samples at the call's rate."""
+    def play_done(self, form: PlayDoneForm, *, played: int, killed: bool) -> PlayDone:
+        """Return the playDone after ``played`` samples at the call's rate."""
         if form is PlayDoneForm.BARE:
             return PlayDone()
         samples = self._samples_read(played) if killed else self.source_samples
@@ -134,7 +75,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class ClipReader:
-    """Read clips as one media server does, for calls of one rate."""
+    """Decode the clips of calls of one rate as a media server does."""
 
     profile: Profile
     call_rate: int
@@ -143,7 +84,7 @@ class ClipReader:
     outbox: PlayoutOutbox
 
     def read(self, command: PlayAudio) -> Clip | None:
-        """Return the clip, if there is one to play; what the application should know goes to the outbox."""
+        """Return the clip, None if nothing is played; what is wrong with it goes to the outbox."""
         try:
             sound = self._sound(command)
         except _NoClip as why:
@@ -166,9 +107,9 @@ class ClipReader:
         if not isinstance(kind, str):
             raise self._untyped()
         if kind not in ("raw", "wav", "wave"):
-            raise _NoClip("content-type", f"audioContentType {kind[:40]!r} is none of raw, wav and wave")
+            raise _NoClip("content-type", f"audioContentType {kind[:40]!r} is not raw, wav or wave")
         if not isinstance(command.audio_content, str):
-            raise _NoClip("no-content", "audioContent is missing or no string")
+            raise _NoClip("no-content", "audioContent is missing or not a string")
         data = self._decode(command.audio_content)
         if kind == "raw":
             return self._raw(data, command.sample_rate)
@@ -176,11 +117,11 @@ class ClipReader:
             raise _NoClip("no-audio", "holds no audio")
         sound = self.read_wav(data)
         if sound is None:
-            raise _NoClip("wav-unreadable", "audioContent is no WAV file that can be read")
+            raise _NoClip("wav-unreadable", "audioContent is not a readable WAV file")
         return sound
 
     def _untyped(self) -> "_NoClip":
-        missing = "audioContentType is missing or no string"
+        missing = "audioContentType is missing or not a string"
         if self.profile.crashes_without_type:
             return _NoClip("no-content-type", f"{missing}, which crashes the media server", CommandOutcome.WOULD_CRASH)
         return _NoClip("no-content-type", missing)
@@ -198,27 +139,27 @@ class ClipReader:
         return DecodedSound(rate, upper_16_bits(data, size))
 
     def _rate(self, value: object) -> int:
-        """Return the rate that the clip is played at; cJSON takes everything but a number for 0."""
+        """Return the rate at which the clip is played; cJSON reads everything but a number as 0."""
         rate = _integer(value, strings=self.profile.reads_string_rates)
         if rate in self.profile.raw_sample_bytes:
             return rate
         wrong = _integer(value, strings=True) != DEFAULT_RAW_RATE
-        shown, taken = _shown(value), f"is taken for {DEFAULT_RAW_RATE}"
+        shown, taken = _shown(value), f"counts as {DEFAULT_RAW_RATE}"
         if value is None:
             self._misread("rate-missing", f"a missing sampleRate {taken}", wrong=wrong)
         elif rate or (isinstance(value, int | float) and not isinstance(value, bool)):
             self._misread("rate-unknown", f"sampleRate {shown} is no rate of raw audio and {taken}", wrong=wrong)
         else:
-            self._misread("rate-no-number", f"sampleRate {shown} is no number and {taken}", wrong=wrong)
+            self._misread("rate-no-number", f"sampleRate {shown} is not a number and {taken}", wrong=wrong)
         return DEFAULT_RAW_RATE
 
     def _decode(self, content: str) -> bytes:
-        """Decode base64 up to the first foreign character, where the media server stops too."""
+        """Decode base64 up to the first invalid character, as the media server does."""
         digits = _digits(content)
         if _is_cut(content):
             decoded = len(digits) * 3 // 4
-            where = f"audioContent ends at character {len(digits) + 1}, which is no base64"
-            sentence = f"{where}: {decoded} bytes are left; send it in one line, without a prefix"
+            where = f"audioContent ends at character {len(digits) + 1}, which is not base64"
+            sentence = f"{where}: {decoded} bytes are decoded; send it in one line, without a prefix"
             self.outbox.add_verdict(CommandOutcome.TRUNCATED, "base64-ends", sentence, wrong=True)
         digits = digits[: len(digits) - (len(digits) % 4 == 1)]
         return base64.b64decode(digits + "=" * (-len(digits) % 4))
@@ -228,7 +169,7 @@ class ClipReader:
 
 
 class _NoClip(Exception):
-    """There is nothing to play; the text is the sentence of the verdict."""
+    """Nothing is played; the text is the sentence of the verdict."""
 
     def __init__(self, reason: str, sentence: str, outcome: CommandOutcome = CommandOutcome.IGNORED) -> None:
         super().__init__(sentence)
@@ -242,12 +183,12 @@ def _digits(content: str) -> str:
 
 
 def _is_cut(content: object) -> bool:
-    """Tell whether something that is no base64 comes before the end."""
+    """Return whether base64 stops before the end of the content."""
     return isinstance(content, str) and bool(content[len(_digits(content)) :].rstrip("="))
 
 
 def _shown(value: object) -> str:
-    """Return the JSON that was sent, so that a number in quotes is seen to be in quotes."""
+    """Return the value as JSON, which shows a number in quotes as such."""
     text = json.dumps(value)
     return text if len(text) <= _VALUE_IN_SENTENCE else f"{text[:_VALUE_IN_SENTENCE]}…"
 
@@ -261,3 +202,60 @@ def _integer(value: object, *, strings: bool) -> int:
         case str() if strings and value.isascii() and value.isdecimal() and len(value) < 10:
             return int(value)
     return 0
+
+
+def read_wav(data: bytes) -> DecodedSound | None:
+    """Read a WAV file of 8, 16, 24 or 32-bit PCM and mix its channels, as FreeSWITCH does; None if it can't be read."""
+    chunks = _riff_chunks(data)
+    header, audio = chunks.get(b"fmt "), chunks.get(b"data")
+    if header is None or audio is None or len(header) < 16:
+        return None
+    encoding, channels, rate, bits = (
+        int.from_bytes(header[at : at + size], "little") for at, size in ((0, 2), (2, 2), (4, 4), (14, 2))
+    )
+    if encoding not in (_PCM, _EXTENSIBLE) or not channels or rate < MIN_RATE or bits not in (8, 16, 24, 32):
+        return None
+    samples = _unsigned_8_bits(audio) if bits == 8 else upper_16_bits(audio, bits // 8)
+    return DecodedSound(rate, _mix_channels(samples, channels))
+
+
+def is_wav(data: bytes) -> bool:
+    """Return whether ``data`` begins like a WAV file."""
+    return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
+
+
+def upper_16_bits(data: bytes, size: int) -> bytes:
+    """Return the upper 16 bits of little-endian samples of ``size`` bytes; an incomplete last one is dropped."""
+    data = data[: len(data) - len(data) % size]
+    if size == SAMPLE_BYTES:
+        return data
+    samples = bytearray(len(data) // size * SAMPLE_BYTES)
+    samples[::2] = data[size - 2 :: size]
+    samples[1::2] = data[size - 1 :: size]
+    return bytes(samples)
+
+
+def _unsigned_8_bits(data: bytes) -> bytes:
+    samples = bytearray(len(data) * SAMPLE_BYTES)
+    samples[1::2] = data.translate(bytes(value ^ 0x80 for value in range(256)))
+    return bytes(samples)
+
+
+def _mix_channels(samples: bytes, channels: int) -> bytes:
+    if channels == 1:
+        return samples
+    values = unpack(samples)
+    frames = zip(*(values[channel::channels] for channel in range(channels)), strict=False)
+    return pack([max(-32768, min(32767, sum(frame))) for frame in frames])
+
+
+def _riff_chunks(data: bytes) -> Mapping[bytes, bytes]:
+    chunks: dict[bytes, bytes] = {}
+    if not is_wav(data):
+        return chunks
+    at = 12
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        chunks.setdefault(data[at : at + 4], data[at + 8 : at + 8 + size])
+        at += 8 + size + size % 2
+    return chunks

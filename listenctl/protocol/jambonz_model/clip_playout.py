@@ -1,17 +1,18 @@
 """
-The order in which clips play (protocol.md 5.1): who waits, who plays on top of whom, and who says that it is done.
+Clip mode: ``playAudio`` clips are played, binary audio and marks are not (listenctl-protocol(7) 5.1).
 
-Two programs share the work, and that shows: the feature server keeps the queue and starts clips, the media server plays
-the one that was started last and then goes on with those below.
+Two programs share the work: the feature server keeps the queue and starts clips; the media server plays the clip that
+was started last and then continues the interrupted ones.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
+from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES
-from listenctl.protocol.jambonz_model.clip_decoder import Clip
-from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox
-from listenctl.protocol.jambonz_model.profiles import Profile
+from listenctl.protocol.jambonz_model.clip_decoder import Clip, ClipReader
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome
+from listenctl.protocol.jambonz_model.mark_playout import PendingMark
 
 
 @dataclass(slots=True)
@@ -22,73 +23,90 @@ class _Playing:
     position: int = 0
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         return not self.ticks_to_start and self.position >= len(self.clip.samples)
 
 
-class ClipPlayer:
+class ClipPlayout:
     """
-    Play the clips of one call.
+    Play the clips of one call and report on each command.
 
-    killAudio stops one clip; that it may stop two nested ones (protocol.md 5.1) is not verified and not done here.
+    killAudio stops one clip here; whether it may stop two nested ones (listenctl-protocol(7) 5.1) is not verified.
+
+    Args:
+        why_no_stream: reason of the verdict on binary audio and marks.
+        disabled: clips aren't played either.
     """
 
-    def __init__(self, profile: Profile, outbox: PlayoutOutbox) -> None:
-        self._profile = profile
-        self._outbox = outbox
+    held = 0
+    outstanding_marks: tuple[PendingMark, ...] = ()
+
+    def __init__(self, reader: ClipReader, *, why_no_stream: str, disabled: bool) -> None:
+        self._reader = reader
+        self._profile = reader.profile
+        self._outbox = reader.outbox
+        self._why_no_stream = why_no_stream
+        self._disabled = disabled
+        self._ignored_audio = False
+        # The last clip plays; the others were interrupted and go on after it.
         self._stack: list[_Playing] = []
         self._waiting: deque[Clip] = deque()
-        # Whether the feature server comes back to the queue by itself, when a clip from there is over.
+        # Whether the feature server starts the next clip of the queue when one from the queue has finished.
         self._serving_queue = False
 
     @property
     def buffered(self) -> int:
-        """Samples of the clips that play or wait."""
+        """Samples at the call's rate of the clips that play or wait."""
         playing = sum(len(one.clip.samples) - one.position for one in self._stack)
         return (playing + sum(len(clip.samples) for clip in self._waiting)) // SAMPLE_BYTES
 
-    def add(self, clip: Clip, *, queue: bool) -> None:
-        """Play a clip at once, on top of what plays, or behind what waits."""
-        if not queue:
-            self.drop_waiting()
-            self._start(clip, from_queue=False)
-            self._serving_queue = False
-        elif len(self._waiting) >= self._profile.max_waiting:
-            self._say(
-                clip,
-                CommandOutcome.IGNORED,
-                "queue-full",
-                f"{len(self._waiting)} clips are waiting already",
-                wrong=True,
-            )
-        elif self._serving_queue:
-            self._waiting.append(clip)
-            self._say(clip, CommandOutcome.QUEUED, "", f"waits as number {len(self._waiting)}")
-        else:
-            self._serving_queue = True
-            self._start(clip, from_queue=True)
-
-    def drop_waiting(self) -> None:
-        """Empty the queue, as a clip does that doesn't queue."""
+    def play_clip(self, command: PlayAudio) -> None:
+        crashes = self._profile.crashes_without_type and not isinstance(command.audio_content_type, str)
+        if self._disabled and not crashes:
+            self._outbox.add_verdict(CommandOutcome.IGNORED, "disabled", "bidirectional audio is disabled", wrong=True)
+            return
+        clip = self._reader.read(command)
+        if self._profile.queues_always or _is_true(command.queue_play):
+            if clip:
+                self._queue_clip(clip)
+            return
+        # The feature server empties its queue before it notices that a clip has no file.
         self._empty_queue("queue-emptied", "dropped before its turn by a clip without queuePlay", wrong=True)
+        if clip:
+            self._start_clip(clip, from_queue=False)
+            self._serving_queue = False
 
-    def kill(self) -> bool:
-        """Break what plays; the clip below or the next in the queue goes on at once. False if nothing played."""
+    def kill(self) -> None:
+        """Stop the clip that plays; the interrupted or next one goes on at once."""
         if self._profile.kill_empties_queue:
             self._empty_queue("killed", "stopped by killAudio before its turn")
         if not self._stack:
-            return False
+            self._outbox.add_verdict(CommandOutcome.OBEYED, "nothing-playing", "nothing plays")
+            return
         killed = self._stack.pop()
         played = killed.position // SAMPLE_BYTES
-        self._outbox.add_message(killed.clip.done(self._profile.play_done, played=played, killed=True))
-        self._say(killed.clip, CommandOutcome.INTERRUPTED, "killed", f"stopped by killAudio after {played} samples")
-        self._after(killed)
-        return True
+        self._outbox.add_message(killed.clip.play_done(self._profile.play_done, played=played, killed=True))
+        sentence = f"stopped by killAudio after {played} samples"
+        self._add_verdict(killed.clip, CommandOutcome.INTERRUPTED, "killed", sentence)
+        self._start_next(killed)
+        self._outbox.add_verdict(CommandOutcome.OBEYED, "", "stops the clip that plays")
 
-    def tick(self, samples: int) -> bytes:
-        """Play up to so many samples; what is over makes way for what is next."""
-        while self._stack and self._stack[-1].is_over:
-            self._finish(self._stack.pop())
+    def add_mark(self, name: str) -> None:  # noqa: ARG002 - every mark is ignored
+        self._ignore("marks are never answered in this mode")
+
+    def clear_marks(self) -> None:
+        self._ignore("there are no marks in this mode")
+
+    def take_audio(self, data: bytes) -> None:  # noqa: ARG002 - all audio is ignored
+        """Ignore audio; report that once, not fifty times a second."""
+        if not self._ignored_audio:
+            self._ignore("binary audio is not played in this mode")
+        self._ignored_audio = True
+
+    def play_tick(self, samples: int) -> bytes:
+        """Return up to ``samples`` samples of the current clip."""
+        while self._stack and self._stack[-1].is_finished:
+            self._finish_clip(self._stack.pop())
         if not self._stack:
             return b""
         playing = self._stack[-1]
@@ -99,40 +117,62 @@ class ClipPlayer:
         playing.position += len(audio)
         return audio
 
-    def end(self) -> None:
-        """Discard everything, because the listen has ended; nothing is said about it on the wire."""
+    def end_listen(self) -> None:
+        """Report the clips that the end of the listen cuts off; jambonz sends nothing about them."""
         sentence = "cut off by the end of the listen"
         for playing in reversed(self._stack):
-            self._say(playing.clip, CommandOutcome.INTERRUPTED, "ended", sentence)
+            self._add_verdict(playing.clip, CommandOutcome.INTERRUPTED, "ended", sentence)
         self._stack.clear()
         self._empty_queue("ended", sentence)
 
-    def _start(self, clip: Clip, *, from_queue: bool) -> None:
-        if self._stack:
-            sentence = "plays at once, on top of a clip that goes on afterwards; set queuePlay to have it wait"
-            self._say(clip, CommandOutcome.PLAYED, "on-top", sentence)
+    def _queue_clip(self, clip: Clip) -> None:
+        waiting = len(self._waiting)
+        if waiting >= self._profile.max_waiting:
+            sentence = f"{waiting} clips are waiting already"
+            self._add_verdict(clip, CommandOutcome.IGNORED, "queue-full", sentence, wrong=True)
+        elif self._serving_queue:
+            self._waiting.append(clip)
+            self._add_verdict(clip, CommandOutcome.QUEUED, "", f"waits as number {waiting + 1}")
         else:
-            self._say(clip, CommandOutcome.PLAYED, "", "plays")
+            self._serving_queue = True
+            self._start_clip(clip, from_queue=True)
+
+    def _start_clip(self, clip: Clip, *, from_queue: bool) -> None:
+        if self._stack:
+            sentence = "interrupts a clip that goes on afterwards; set queuePlay to queue it"
+            self._add_verdict(clip, CommandOutcome.PLAYED, "on-top", sentence)
+        else:
+            self._add_verdict(clip, CommandOutcome.PLAYED, "", "plays")
         self._stack.append(_Playing(clip, from_queue, self._profile.start_ticks))
 
-    def _finish(self, over: _Playing) -> None:
-        played = over.position // SAMPLE_BYTES
-        self._outbox.add_message(over.clip.done(self._profile.play_done, played=played, killed=False))
-        self._say(over.clip, CommandOutcome.FINISHED, "", f"played to its end, {played} samples")
-        self._after(over)
+    def _finish_clip(self, finished: _Playing) -> None:
+        played = finished.position // SAMPLE_BYTES
+        self._outbox.add_message(finished.clip.play_done(self._profile.play_done, played=played, killed=False))
+        self._add_verdict(finished.clip, CommandOutcome.FINISHED, "", f"played to its end, {played} samples")
+        self._start_next(finished)
 
-    def _after(self, over: _Playing) -> None:
-        if not over.from_queue:
+    def _start_next(self, finished: _Playing) -> None:
+        if not finished.from_queue:
             return
         if self._waiting:
-            self._start(self._waiting.popleft(), from_queue=True)
+            self._start_clip(self._waiting.popleft(), from_queue=True)
         else:
             self._serving_queue = False
 
     def _empty_queue(self, reason: str, sentence: str, *, wrong: bool = False) -> None:
         for clip in self._waiting:
-            self._say(clip, CommandOutcome.INTERRUPTED, reason, sentence, wrong=wrong)
+            self._add_verdict(clip, CommandOutcome.INTERRUPTED, reason, sentence, wrong=wrong)
         self._waiting.clear()
 
-    def _say(self, clip: Clip, outcome: CommandOutcome, reason: str, sentence: str, *, wrong: bool = False) -> None:
+    def _add_verdict(
+        self, clip: Clip, outcome: CommandOutcome, reason: str, sentence: str, *, wrong: bool = False
+    ) -> None:
         self._outbox.add_verdict(outcome, reason, sentence, wrong=wrong, command=clip.command)
+
+    def _ignore(self, sentence: str) -> None:
+        self._outbox.add_verdict(CommandOutcome.IGNORED, self._why_no_stream, sentence, wrong=True)
+
+
+def _is_true(value: object) -> bool:
+    """Return whether JavaScript takes a JSON value for true."""
+    return value is not None and (bool(value) or isinstance(value, list | dict))

@@ -1,4 +1,4 @@
-"""What jambonz makes of what an application sends, said to its developer: one word, a reason and a sentence."""
+"""Verdicts: what jambonz does with each message of an application, as an outcome, a reason and a sentence."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,11 +8,11 @@ from listenctl.protocol.jambonz_messages import Mark, PlayDone
 
 class CommandOutcome(StrEnum):
     """
-    What became of a command.
+    What jambonz did with a command.
 
-    ``played``, ``queued`` and ``obeyed`` say that it was taken; ``misread`` that it was taken for something else than
-    it says, ``truncated`` that only its beginning was; ``ignored`` and ``would-crash`` that it was not. Clips and marks
-    end later, ``finished`` or ``interrupted``.
+    ``played``, ``queued`` and ``obeyed`` mean accepted, ``misread`` accepted as something else than it says,
+    ``truncated`` in part, ``ignored`` and ``would-crash`` not accepted. Clips and marks end later, ``finished``
+    or ``interrupted``.
     """
 
     PLAYED = "played"
@@ -29,13 +29,13 @@ class CommandOutcome(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
-    What jambonz does with one command; a command may get several, at once and later.
+    What jambonz did with one command; a command may get several verdicts, at once and later.
 
     Attributes:
-        command: counts what was sent, from 1; texts and binary messages alike.
-        reason: a stable word for why, empty where the outcome says it all.
-        sentence: the same for people.
-        wrong: the application should do something about it.
+        command: number of the message, from 1, counting texts and binary messages.
+        reason: a stable word, empty where the outcome is enough.
+        sentence: the reason for people.
+        wrong: whether the application should change something.
     """
 
     command: int
@@ -47,9 +47,9 @@ class Verdict:
 
 class PlayoutOutbox:
     """
-    What playout has to say until somebody takes it: verdicts to the developer, messages to the application.
+    Verdicts and messages to the application until they are fetched.
 
-    ``number`` is that of the message that is being handled; a verdict is on that one unless it says otherwise.
+    ``number`` is that of the message being handled; verdicts are on that one by default.
     """
 
     def __init__(self) -> None:
@@ -60,19 +60,19 @@ class PlayoutOutbox:
     def add_verdict(
         self, outcome: CommandOutcome, reason: str, sentence: str, *, wrong: bool = False, command: int | None = None
     ) -> None:
-        """Add a verdict."""
+        """Add a verdict on the current message, or on number ``command``."""
         self._verdicts.append(Verdict(self.number if command is None else command, outcome, reason, sentence, wrong))
 
     def add_message(self, message: Mark | PlayDone) -> None:
-        """Add a message; it goes out with the next tick."""
+        """Add a message that is sent with the next tick."""
         self._messages.append(message)
 
     def take_verdicts(self) -> tuple[Verdict, ...]:
-        """Return the verdicts since the last time."""
+        """Return and remove all verdicts."""
         verdicts, self._verdicts = tuple(self._verdicts), []
         return verdicts
 
     def take_messages(self) -> tuple[Mark | PlayDone, ...]:
-        """Return the messages since the last time."""
+        """Return and remove all messages."""
         messages, self._messages = tuple(self._messages), []
         return messages

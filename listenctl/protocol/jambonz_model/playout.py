@@ -1,8 +1,8 @@
 """
-How jambonz plays what an application sends it: commands and audio in, what the caller hears and jambonz answers out.
+How jambonz plays what an application sends: takes commands and audio, returns what the caller hears and the answers.
 
-Time is counted in ticks of 20 ms, those of FreeSWITCH's outgoing clock; whoever has a real clock calls ``tick`` when
-one is due. What was told before a tick has arrived before it (protocol.md 5, 6).
+Time is counted in ticks of 20 ms of FreeSWITCH's outgoing clock; a caller with a real clock calls ``play_tick`` when
+one is due (listenctl-protocol(7) 5, 6).
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,18 @@ from listenctl.protocol.application_commands import (
 from listenctl.protocol.audio import SAMPLE_BYTES, LinearResampler, ResamplerFactory, add_wrapping
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.clip_decoder import ClipReader, WavReader, read_wav
+from listenctl.protocol.jambonz_model.clip_playout import ClipPlayout
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox, Verdict
-from listenctl.protocol.jambonz_model.playout_modes import ClipMode, PlayoutMode, StreamMode
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
-from listenctl.protocol.jambonz_model.stream_playout import ExactStream, MediaServerStream
+from listenctl.protocol.jambonz_model.stream_playout import ExactStream, MediaServerStream, StreamPlayout
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 
 TICKS_PER_SECOND = 50
 MAX_FRAGMENTED_BYTES = 665_600
-"""A message in fragments that is longer gets lost; one in a single frame has no limit (protocol.md 5.1)."""
+"""jambonz loses longer fragmented messages; one in a single frame has no limit (listenctl-protocol(7) 5.1)."""
 
 _UNKNOWN = {
-    None: ("no-json", "is no JSON"),
+    None: ("no-json", "is not JSON"),
     "json": ("no-type", "has no string `type`"),
     "playAudio": ("no-data", "a playAudio without an object as its `data`"),
     "mark": ("no-name", "a mark without a string as the `name` in its `data`"),
@@ -40,17 +41,8 @@ _UNKNOWN = {
 
 
 @dataclass(frozen=True, slots=True)
-class BidirectionalAudio:
-    """The verb's option of that name: with ``streaming`` and a rate binary audio is played, without them clips."""
-
-    enabled: bool = True
-    streaming: bool = False
-    sample_rate: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class PlayoutTick:
-    """20 ms of a call: what the caller heard, at the call's rate, and what jambonz says to the application then."""
+    """20 ms of a call: what the caller heard, at the call's rate, and what jambonz sends to the application."""
 
     audio: bytes
     messages: tuple[Mark | PlayDone, ...]
@@ -61,12 +53,12 @@ class Playout:
     """
     Play what the application of one call sends.
 
-    Messages are numbered from 1, texts and audio alike; each verdict says which one it is on.
+    Messages are numbered from 1, counting texts and audio; each verdict names the message it is on.
 
     Args:
         call_rate: sample rate of the call itself: 8000 for G.711, 16000 for G.722.
-        resampler: makes what converts a stream or a clip to that rate.
-        wav_reader: reads what ``audioContentType`` says is a WAV file.
+        resampler: converts a stream or a clip to that rate.
+        wav_reader: reads a clip of type ``wav``.
     """
 
     def __init__(
@@ -86,15 +78,15 @@ class Playout:
         self._streams = _streams(profile, option)
         self._ticks = 0
         self._finished = False
-        self._mode: PlayoutMode
+        self._mode: StreamPlayout | ClipPlayout
         if self._streams:
             kind = ExactStream if profile.exact_stream else MediaServerStream
             stream = kind(self._sample_rate, call_rate, resampler)
-            self._mode = StreamMode(stream, self._outbox, sample_rate=self._sample_rate, call_rate=call_rate)
+            self._mode = StreamPlayout(stream, self._outbox, sample_rate=self._sample_rate, call_rate=call_rate)
         else:
             reader = ClipReader(profile, call_rate, resampler, wav_reader, self._outbox)
             disabled = profile.streams and not option.enabled
-            self._mode = ClipMode(reader, why_no_stream=_why_no_stream(profile, option), disabled=disabled)
+            self._mode = ClipPlayout(reader, why_no_stream=_why_no_stream(profile, option), disabled=disabled)
 
     @property
     def time(self) -> float:
@@ -103,7 +95,7 @@ class Playout:
 
     @property
     def tick_samples(self) -> int:
-        """Samples of the next tick; at 11025 Hz their number alternates."""
+        """Samples of the next tick; at 11025 Hz the number alternates."""
         return (self._ticks + 1) * self.call_rate // TICKS_PER_SECOND - self._ticks * self.call_rate // TICKS_PER_SECOND
 
     @property
@@ -113,55 +105,55 @@ class Playout:
 
     @property
     def streams(self) -> bool:
-        """Whether binary audio is played; if not, clips are."""
+        """Whether binary audio is played; otherwise clips are."""
         return self._streams
 
     @property
     def buffered(self) -> float:
-        """Seconds of audio that will play without more being sent."""
+        """Seconds of audio that will play even if nothing more is sent."""
         return self._mode.buffered / self.call_rate
 
     @property
     def held(self) -> float:
-        """Seconds of audio that won't play unless more is sent (protocol.md 6.2)."""
+        """Seconds of audio that will only play if more is sent (listenctl-protocol(7) 6.2)."""
         return self._mode.held / self._sample_rate
 
     @property
     def outstanding_marks(self) -> tuple[str, ...]:
-        """The names of the marks that are still to be answered, oldest first."""
+        """Names of the unanswered marks, oldest first."""
         return tuple(mark.name for mark in self._mode.outstanding_marks)
 
     def take_text(self, raw: bytes, *, fragmented: bool = False) -> tuple[Verdict, ...]:
-        """Take a text message, ``fragmented`` if it came in more than one frame."""
+        """Take a text message, ``fragmented`` if it came in several frames; return the verdicts so far."""
         if self._is_lost(raw, fragmented=fragmented):
             return self._outbox.take_verdicts()
         return self.take_command(parse_command(raw))
 
     def take_command(self, command: Command) -> tuple[Verdict, ...]:
-        """Take a command; return what became of it so far."""
+        """Take a command; return the verdicts so far."""
         self._outbox.number += 1
         match command:
             case PlayAudio():
-                self._mode.play(command)
+                self._mode.play_clip(command)
             case KillAudio():
                 self._mode.kill()
             case MarkCommand() | ClearMarks() if not self.profile.streams:
-                self._judge_type("mark" if isinstance(command, MarkCommand) else "clearMarks")
+                self._report_unknown_type("mark" if isinstance(command, MarkCommand) else "clearMarks")
             case MarkCommand(name=name):
-                self._mode.mark(name)
+                self._mode.add_mark(name)
             case ClearMarks():
                 self._mode.clear_marks()
             case Disconnect():
                 self._outbox.add_verdict(CommandOutcome.OBEYED, "", "jambonz closes the connection with 1000")
             case UnknownCommand():
-                self._judge_unknown(command)
+                self._report_unknown(command)
         return self._outbox.take_verdicts()
 
     def take_audio(self, data: bytes, *, fragmented: bool = False) -> tuple[Verdict, ...]:
-        """Take a binary message, ``fragmented`` if it came in more than one frame; an empty one is nothing."""
+        """Take a binary message, ``fragmented`` if it came in several frames; an empty one is ignored."""
         if data and not self._is_lost(data, fragmented=fragmented):
             self._outbox.number += 1
-            self._mode.audio(data)
+            self._mode.take_audio(data)
         return self._outbox.take_verdicts()
 
     def play_tick(self, beneath: bytes = b"") -> PlayoutTick:
@@ -169,10 +161,10 @@ class Playout:
         Play 20 ms.
 
         Args:
-            beneath: what else there is to hear, ``tick_samples`` long; a stream is added to it, a clip replaces it.
+            beneath: other audio of the call, ``tick_samples`` long; a stream is added to it, a clip replaces it.
         """
         size = self.tick_samples * SAMPLE_BYTES
-        audio = b"" if self._finished else self._mode.tick(self.tick_samples)
+        audio = b"" if self._finished else self._mode.play_tick(self.tick_samples)
         if audio:
             audio = audio.ljust(size, b"\0")
         if audio and beneath and self._streams:
@@ -182,21 +174,21 @@ class Playout:
         return PlayoutTick(heard, self._outbox.take_messages(), self._outbox.take_verdicts())
 
     def end_listen(self) -> tuple[Verdict, ...]:
-        """End the listen; what hasn't been played or answered never will be."""
+        """End the listen; nothing is played or answered any more."""
         self._finished = True
-        self._mode.finish()
+        self._mode.end_listen()
         return self._outbox.take_verdicts()
 
-    def _judge_unknown(self, command: UnknownCommand) -> None:
+    def _report_unknown(self, command: UnknownCommand) -> None:
         if command.type == "error":
             sentence = "ends the verb, while the connection stays open and audio goes on; send disconnect instead"
             self._outbox.add_verdict(CommandOutcome.MISREAD, "ends-verb-only", sentence, wrong=True)
         elif command.type in _UNKNOWN:
             self._outbox.add_verdict(CommandOutcome.IGNORED, *_UNKNOWN[command.type], wrong=True)
         else:
-            self._judge_type(command.type or "")
+            self._report_unknown_type(command.type or "")
 
-    def _judge_type(self, kind: str) -> None:
+    def _report_unknown_type(self, kind: str) -> None:
         self._outbox.add_verdict(
             CommandOutcome.IGNORED, "unknown-type", f"jambonz knows no type {kind[:40]!r}", wrong=True
         )

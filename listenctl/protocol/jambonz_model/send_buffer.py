@@ -1,30 +1,29 @@
-"""What of a call's audio waits between jambonz's tap and its socket, and what of it is lost (protocol.md 3.3, 13)."""
+"""The buffer between a call's audio and jambonz's socket, and what it loses (listenctl-protocol(7) 3.3, 13)."""
 
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
 
 BUFFER_SECONDS = 2.0
 HEADER_SLIP = 16
-"""After an overrun jambonz writes its next frame that much too early, where the socket's header goes: LWS_PRE."""
+"""Bytes of the first frame that are lost after an overrun: jambonz writes it into the room for the header (LWS_PRE)."""
 
 TAP_BYTES = 512 * 1024
-"""Audio of one channel, at the call's own rate, that FreeSWITCH holds where the fork resamples."""
+"""Bytes of one channel at the call's rate that FreeSWITCH holds where the fork resamples."""
 
 
 class SendBuffer:
     """
-    Queue the frames of a call until the socket takes them; what waits leaves as one message.
+    Queue the frames of a call until the socket takes them as one message.
 
-    Without resampling a frame that finds the buffer full throws away everything in it. With resampling the newest
-    audio waits in FreeSWITCH instead, and only what doesn't fit there either is lost.
+    Without resampling, a frame that doesn't fit throws away the whole buffer. With resampling, the newest audio waits
+    in FreeSWITCH instead, and only what doesn't fit there is lost.
 
     Args:
-        audio_format: of the frames.
         seconds: of audio that the buffer holds; 2 by default, 3 in jambonz's images.
-        resampled: whether the fork has another rate than the call.
+        resampled: whether the listen has a different rate than the call.
         call_rate: sample rate of the call itself.
     """
 
-    __slots__ = ("_audio_format", "_limit", "_message_bytes", "_queue", "_resampled")
+    __slots__ = ("_audio_format", "_limit", "_max_message_bytes", "_queue", "_resampled")
 
     def __init__(
         self,
@@ -37,17 +36,17 @@ class SendBuffer:
         self._audio_format = audio_format
         self._resampled = resampled
         self._queue = bytearray()
-        self._message_bytes = int(seconds * audio_format.sample_rate) * audio_format.frame_bytes
+        self._max_message_bytes = int(seconds * audio_format.sample_rate) * audio_format.frame_bytes
         behind = TAP_BYTES // SAMPLE_BYTES * audio_format.sample_rate // call_rate * audio_format.frame_bytes
-        self._limit = self._message_bytes + behind * resampled
+        self._limit = self._max_message_bytes + behind * resampled
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes that wait."""
+        """Bytes in the buffer."""
         return len(self._queue)
 
     def add_frame(self, frame: bytes) -> int:
-        """Queue a frame; return how many samples per channel that cost."""
+        """Queue a frame; return how many samples per channel were lost."""
         if len(self._queue) + len(frame) <= self._limit:
             self._queue += frame
             return 0
@@ -58,7 +57,7 @@ class SendBuffer:
         return self._audio_format.samples(lost)
 
     def take_message(self) -> bytes:
-        """Return the next message, empty if nothing waits."""
-        message = bytes(self._queue[: self._message_bytes])
-        del self._queue[: self._message_bytes]
+        """Return and remove the next message, empty if nothing waits."""
+        message = bytes(self._queue[: self._max_message_bytes])
+        del self._queue[: self._max_message_bytes]
         return message

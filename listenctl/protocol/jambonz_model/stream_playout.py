@@ -1,90 +1,58 @@
 """
-A stream of binary audio on its way to the caller's ear: as the media server plays it, and as documented.
+Streaming mode: binary audio is played and marks are answered, clips are not (listenctl-protocol(7) 6).
 
-Both take the same calls. ``MediaServerStream`` holds audio in a pre-buffer, at the sender's rate, and then in a playout
-buffer, at the call's (protocol.md 6.2); its marks are samples of value -1 (6.4). ``ExactStream`` plays at once and has
-each mark where it belongs.
+``MediaServerStream`` plays as CURRENT does: audio waits in a pre-buffer at the sender's rate, then in a playout buffer
+at the call's rate, and marks are samples of value -1. ``ExactStream`` plays as documented, with each mark in its place.
+``StreamPlayout`` drives either of them and reports what happens to each command.
 """
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from listenctl.protocol.audio import SAMPLE_BYTES, Resampler, ResamplerFactory
+from listenctl.protocol.application_commands import PlayAudio, mark_name_is_safe
+from listenctl.protocol.audio import SAMPLE_BYTES, Resampler, ResamplerFactory, SampleAssembler
+from listenctl.protocol.jambonz_messages import Mark
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox
 from listenctl.protocol.jambonz_model.mark_playout import MarkAnswer, MarkLists, PendingMark
 
 FIRST_RELEASE = 1280
-"""Samples that the pre-buffer wants at first, at the sender's rate and for each whole multiple of the call's."""
+"""Samples in the pre-buffer at which it first releases audio, for each whole multiple of the call's rate."""
 LATER_RELEASE = 640
 MARKER = b"\xff\xff"
+PIECE_BYTES = 1024
+"""How much of a binary message the media server handles at once (listenctl-protocol(7) 6.1)."""
+SENDING_TICKS = 10
+"""An application that sent audio within so many ticks is still streaming: 200 ms, ten frames of a paced stream."""
 
 MarkerFate = Literal["", "lost", "moved"]
-"""What resampling does to the markers of a stream; empty where they keep their places."""
+"""What resampling does to the markers of a stream; empty if they keep their places."""
+
+_ANSWERED = {
+    "": "playout reached it",
+    "sample-value": "answered early: a sample of value -1 in the audio was taken for it; send 0 or -2 instead",
+    "shifted": "answered in the place of another mark, because cleared marks swallowed answers",
+}
+_ANSWERED_AFTER_RESAMPLING = {"lost": "answered by chance, at a sample of value -1", "moved": "answered early"}
+_REMEDY = "stream at the call's own rate if you need marks"
 
 
 @dataclass(frozen=True, slots=True)
 class StreamTick:
-    """What a stream does in one tick: ``killed`` samples came after a killAudio and were cleared with the rest."""
+    """One tick of a stream; ``killed`` samples arrived after a killAudio and were cleared with the rest."""
 
     audio: bytes = b""
     answers: tuple[MarkAnswer, ...] = ()
     killed: int = 0
 
 
-class Stream(Protocol):
-    """What both streams can do; samples are at the call's rate unless it says otherwise."""
-
-    @property
-    def buffered(self) -> int:
-        """Samples that the next ticks play."""
-
-    @property
-    def held(self) -> int:
-        """Samples, at the sender's rate, that wait for more to come."""
-
-    @property
-    def held_sound(self) -> int:
-        """How many of them there are up to the last one that isn't silence."""
-
-    @property
-    def outstanding(self) -> tuple[PendingMark, ...]:
-        """The marks that are still to be answered, oldest first."""
-
-    @property
-    def stuck(self) -> tuple[PendingMark, ...]:
-        """The marks that are not answered when nothing is left to play, unless more is sent."""
-
-    @property
-    def lost(self) -> tuple[PendingMark, ...]:
-        """The outstanding marks whose markers resampling has lost."""
-
-    @property
-    def marker_fate(self) -> MarkerFate:
-        """What resampling does to markers here."""
-
-    def feed(self, samples: bytes) -> None:
-        """Take whole samples at the sender's rate."""
-
-    def mark(self, mark: PendingMark) -> bool:
-        """Take a mark; False if it is dropped."""
-
-    def kill(self) -> None:
-        """Drop what plays and clear the marks; the next tick answers them."""
-
-    def forget_marks(self) -> tuple[PendingMark, ...]:
-        """Drop the marks without an answer and return them."""
-
-    def tick(self, samples: int) -> StreamTick:
-        """Play up to so many samples."""
-
-
 class MediaServerStream:
     """
-    The streaming of CURRENT, fault for fault.
+    The stream of CURRENT, fault for fault.
 
-    What resampling does to a marker is simplified: going down it vanishes, while its mark stays in use, and going up
-    it comes out in front of everything, so that marks are answered at once. Measured were none, two and five answers
-    to five marks, for 16 to 8, 24 to 8 and 8 to 16 kHz (protocol.md 6.4); the two were real samples of value -1.
+    The effect of resampling on markers is simplified. Downsampling loses the marker while its mark stays in use;
+    upsampling moves it to the front, so that marks are answered at once. Of five marks, none, two and five were
+    answered in tests from 16 to 8, 24 to 8 and 8 to 16 kHz (listenctl-protocol(7) 6.4); the two were real -1 samples.
     """
 
     def __init__(self, sample_rate: int, call_rate: int, resampler: ResamplerFactory) -> None:
@@ -93,12 +61,12 @@ class MediaServerStream:
         self._factor = max(1, sample_rate // call_rate)
         self._threshold = FIRST_RELEASE * self._factor
         self._marks = MarkLists()
-        # Markers stand in the audio as samples; beside it stands whose they are, to say what went wrong.
+        # Markers are samples in the audio; their marks are kept beside it, to explain what went wrong.
         self._held = bytearray()
         self._held_markers: list[tuple[int, PendingMark]] = []
         self._playing = bytearray()
         self._markers: deque[tuple[int, PendingMark]] = deque()
-        self._surfaced = 0
+        self._moved_markers = 0
         self._position = 0
         self._kill_from: int | None = None
 
@@ -119,24 +87,24 @@ class MediaServerStream:
 
     @property
     def outstanding(self) -> tuple[PendingMark, ...]:
-        """The marks that are still to be answered, oldest first."""
+        """Unanswered marks, oldest first."""
         return self._marks.outstanding
 
     @property
     def stuck(self) -> tuple[PendingMark, ...]:
-        """All outstanding marks, as soon as one of them is in the audio or was cleared there (protocol.md 6.4)."""
-        return self._marks.outstanding if self._marks.listening else ()
+        """All unanswered marks, once one of them is in the audio or was cleared there (listenctl-protocol(7) 6.4)."""
+        return self._marks.outstanding if self._marks.counts_markers else ()
 
     @property
     def lost(self) -> tuple[PendingMark, ...]:
-        """The marks whose markers have left the pre-buffer and are nowhere."""
+        """Unanswered marks whose markers were lost when they left the pre-buffer."""
         if self.marker_fate != "lost":
             return ()
         held = {mark for _, mark in self._held_markers}
         return tuple(mark for mark in self._marks.in_use if mark not in held)
 
-    def feed(self, samples: bytes) -> None:
-        """Take samples behind the marks that wait for them; release all when there are enough."""
+    def add_samples(self, samples: bytes) -> None:
+        """Add samples at the sender's rate, behind the waiting marks; release the pre-buffer when it holds enough."""
         for mark in self._marks.put_in_use():
             self._held_markers.append((self.held, mark))
             self._held += MARKER
@@ -145,29 +113,29 @@ class MediaServerStream:
             self._threshold = LATER_RELEASE * self._factor
             self._release(self.held - self.held % self._factor)
 
-    def mark(self, mark: PendingMark) -> bool:
-        """Take a mark, unless 30 are outstanding."""
-        return self._marks.add(mark)
+    def add_mark(self, mark: PendingMark) -> bool:
+        """Add a mark; return False if it is dropped because 30 are unanswered."""
+        return self._marks.add_mark(mark)
 
     def kill(self) -> None:
-        """Have the next tick clear the playout buffer; the pre-buffer stays (protocol.md 6.3)."""
+        """Clear the playout buffer at the next tick; the pre-buffer stays (listenctl-protocol(7) 6.3)."""
         if self._kill_from is None:
             self._kill_from = self._position + self.buffered
 
     def forget_marks(self) -> tuple[PendingMark, ...]:
-        """Drop the marks without an answer; their markers stay."""
-        return self._marks.forget()
+        """Drop all marks without an answer; their markers stay. Return the marks."""
+        return self._marks.forget_marks()
 
-    def tick(self, samples: int) -> StreamTick:
-        """Play up to so many samples, or clear the buffer if that is due."""
+    def play_tick(self, samples: int) -> StreamTick:
+        """Play up to ``samples`` samples, or clear the buffer after a killAudio."""
         if self._kill_from is not None:
-            return self._clear(self._kill_from)
+            return self._clear_buffer(self._kill_from)
         data = bytes(self._playing[: samples * SAMPLE_BYTES])
-        if self._marks.listening:
-            audio, answers = self._listen(data)
+        if self._marks.counts_markers:
+            audio, answers = self._take_markers(data)
         else:
-            audio, answers = data, [] if data else [self._marks.reach_end()]
-        self._pass(len(data) // SAMPLE_BYTES)
+            audio, answers = data, [] if data else [self._marks.answer_at_end()]
+        self._advance(len(data) // SAMPLE_BYTES)
         return StreamTick(audio, tuple(answer for answer in answers if answer))
 
     def _release(self, samples: int) -> None:
@@ -183,29 +151,33 @@ class MediaServerStream:
         for index, _ in reversed(markers):
             del released[index * SAMPLE_BYTES : (index + 1) * SAMPLE_BYTES]
         self._playing += self._resampler(bytes(released))
-        self._surfaced += len(markers) if self.marker_fate == "moved" else 0
+        self._moved_markers += len(markers) if self.marker_fate == "moved" else 0
 
-    def _listen(self, data: bytes) -> tuple[bytes, list[MarkAnswer | None]]:
-        """Take every -1 out of what is about to be played, whether it answers a mark or not."""
-        answers = [self._marks.surface() for _ in range(self._surfaced)] if data else []
-        self._surfaced = 0 if data else self._surfaced
+    def _take_markers(self, data: bytes) -> tuple[bytes, list[MarkAnswer | None]]:
+        """Remove every -1 from the audio to be played; return the audio and what each -1 answers."""
+        answers = [self._marks.answer_moved_marker() for _ in range(self._moved_markers)] if data else []
+        self._moved_markers = 0 if data else self._moved_markers
         audio = bytearray()
         start = 0
         while (at := _find_marker(data, start)) >= 0:
             audio += data[start:at]
-            answers.append(self._reach(self._position + at // SAMPLE_BYTES))
+            answers.append(self._answer_marker(self._position + at // SAMPLE_BYTES))
             start = at + SAMPLE_BYTES
         return bytes(audio + data[start:]), answers
 
-    def _reach(self, position: int) -> MarkAnswer | None:
-        # After resampling a -1 need not be one that was sent, and is never a marker.
-        return self._marks.surface() if self._resampler else self._marks.reach(self._marker_at(position))
+    def _answer_marker(self, position: int) -> MarkAnswer | None:
+        # After resampling a -1 is never a marker, and need not have been sent.
+        return (
+            self._marks.answer_moved_marker()
+            if self._resampler
+            else self._marks.answer_marker(self._marker_at(position))
+        )
 
     def _marker_at(self, position: int) -> PendingMark | None:
         self._skip_markers(position)
         return self._markers[0][1] if self._markers and self._markers[0][0] == position else None
 
-    def _pass(self, samples: int) -> None:
+    def _advance(self, samples: int) -> None:
         self._position += samples
         del self._playing[: samples * SAMPLE_BYTES]
         self._skip_markers(self._position)
@@ -214,16 +186,16 @@ class MediaServerStream:
         while self._markers and self._markers[0][0] < position:
             self._markers.popleft()
 
-    def _clear(self, kill_from: int) -> StreamTick:
+    def _clear_buffer(self, kill_from: int) -> StreamTick:
         killed = self._position + self.buffered - kill_from
         self._kill_from = None
-        self._surfaced = 0
-        self._pass(self.buffered)
-        return StreamTick(answers=tuple(self._marks.kill()), killed=killed)
+        self._moved_markers = 0
+        self._advance(self.buffered)
+        return StreamTick(answers=tuple(self._marks.clear_marks()), killed=killed)
 
 
 class ExactStream:
-    """A stream as the documentation describes it."""
+    """A stream as documented; unlike ``MediaServerStream`` it plays at once and takes any number of marks."""
 
     held = held_sound = 0
     stuck: tuple[PendingMark, ...] = ()
@@ -244,32 +216,32 @@ class ExactStream:
 
     @property
     def outstanding(self) -> tuple[PendingMark, ...]:
-        """The marks that are still to be answered, oldest first."""
+        """Unanswered marks, oldest first."""
         return tuple(mark for _, mark in self._marks)
 
-    def feed(self, samples: bytes) -> None:
-        """Take samples; they are played in their turn, however few they are."""
+    def add_samples(self, samples: bytes) -> None:
+        """Add samples at the sender's rate."""
         self._playing += self._resampler(samples) if self._resampler else samples
 
-    def mark(self, mark: PendingMark) -> bool:
-        """Take a mark, always."""
+    def add_mark(self, mark: PendingMark) -> bool:
+        """Add a mark behind the audio so far; it is never dropped."""
         self._marks.append((self._position + self.buffered, mark))
         return True
 
     def kill(self) -> None:
-        """Drop at once what was sent before."""
+        """Drop audio and marks at once; the next tick answers the marks."""
         self._killed += self.forget_marks()
         self._position += self.buffered
         self._playing.clear()
 
     def forget_marks(self) -> tuple[PendingMark, ...]:
-        """Drop the marks without an answer and return them."""
+        """Drop all marks without an answer; return them."""
         marks = self.outstanding
         self._marks.clear()
         return marks
 
-    def tick(self, samples: int) -> StreamTick:
-        """Play up to so many samples; answer the marks in or before them."""
+    def play_tick(self, samples: int) -> StreamTick:
+        """Play up to ``samples`` samples; answer the marks in or before them."""
         answers = [MarkAnswer(mark, "cleared") for mark in self._killed]
         self._killed = ()
         while self._marks and self._marks[0][0] < self._position + samples:
@@ -278,6 +250,152 @@ class ExactStream:
         del self._playing[: samples * SAMPLE_BYTES]
         self._position += len(audio) // SAMPLE_BYTES
         return StreamTick(audio, tuple(answers))
+
+
+class StreamPlayout:
+    """
+    Play the stream of one call and report on each command.
+
+    Args:
+        sample_rate: of the audio that the application sends.
+    """
+
+    def __init__(
+        self, stream: MediaServerStream | ExactStream, outbox: PlayoutOutbox, *, sample_rate: int, call_rate: int
+    ) -> None:
+        self._stream = stream
+        self._outbox = outbox
+        self._sample_rate = sample_rate
+        self._call_rate = call_rate
+        self._rates = f"from {sample_rate} to {call_rate} Hz"
+        self._assembler = SampleAssembler(SAMPLE_BYTES)
+        self._last_audio = 0
+        self._ticks_since_audio = 0
+        self._knows_resampling = False
+
+    @property
+    def buffered(self) -> int:
+        """Samples at the call's rate that will play even if nothing more is sent."""
+        return self._stream.buffered
+
+    @property
+    def held(self) -> int:
+        """Samples at the sender's rate that wait in the pre-buffer for more."""
+        return self._stream.held
+
+    @property
+    def outstanding_marks(self) -> tuple[PendingMark, ...]:
+        """Unanswered marks, oldest first."""
+        return self._stream.outstanding
+
+    def play_clip(self, command: PlayAudio) -> None:  # noqa: ARG002 - every clip is ignored
+        self._outbox.add_verdict(
+            CommandOutcome.IGNORED, "streaming", "playAudio does nothing in streaming mode", wrong=True
+        )
+
+    def kill(self) -> None:
+        """Clear the playout buffer and the marks."""
+        self._stream.kill()
+        self._outbox.add_verdict(CommandOutcome.OBEYED, "", "clears the playout buffer and the marks")
+
+    def add_mark(self, name: str) -> None:
+        """Add a mark and report what will happen to it."""
+        if not self._stream.add_mark(PendingMark(self._outbox.number, name)):
+            sentence = f"dropped: {len(self._stream.outstanding)} marks are outstanding already"
+            self._outbox.add_verdict(CommandOutcome.IGNORED, "too-many-marks", sentence, wrong=True)
+        elif not mark_name_is_safe(name):
+            sentence = "answered with broken JSON, since its name is not escaped"
+            self._outbox.add_verdict(CommandOutcome.MISREAD, "name-not-escaped", sentence, wrong=True)
+        elif (fate := self._stream.marker_fate) and not self._knows_resampling:
+            # No fault yet: a mark that no audio follows is still answered in its place.
+            self._knows_resampling = True
+            sentence = f"if more audio follows, resampling {self._rates} will have {fate} its marker: {_REMEDY}"
+            self._outbox.add_verdict(CommandOutcome.QUEUED, "resampled", sentence)
+        else:
+            self._outbox.add_verdict(CommandOutcome.QUEUED, "", "answered when playout reaches it")
+
+    def clear_marks(self) -> None:
+
+        forgotten = self._stream.forget_marks()
+        for mark in forgotten:
+            self._outbox.add_verdict(
+                CommandOutcome.INTERRUPTED, "forgotten", "forgotten because of clearMarks", command=mark.command
+            )
+        self._outbox.add_verdict(CommandOutcome.OBEYED, "", f"forgets {len(forgotten)} marks")
+
+    def take_audio(self, data: bytes) -> None:
+        """Add audio in pieces, as the media server does; an odd byte waits for the next piece."""
+        self._last_audio = self._outbox.number
+        self._ticks_since_audio = 0
+        for at in range(0, len(data), PIECE_BYTES):
+            self._stream.add_samples(self._assembler.feed(data[at : at + PIECE_BYTES]))
+
+    def play_tick(self, samples: int) -> bytes:
+        """Play up to ``samples`` samples and answer the marks that are reached."""
+        self._ticks_since_audio += 1
+        ticked = self._stream.play_tick(samples)
+        for answer in ticked.answers:
+            self._send_answer(answer)
+        if ticked.killed:
+            sentence = f"{ticked.killed} samples came too soon after killAudio and were cleared too; wait 40 ms"
+            self._outbox.add_verdict(CommandOutcome.IGNORED, "too-soon", sentence, wrong=True, command=self._last_audio)
+        return ticked.audio
+
+    def end_listen(self) -> None:
+        """Report the audio that was never played and the marks that were never answered."""
+        idle = self._ticks_since_audio >= SENDING_TICKS and not self._stream.buffered
+        self._report_unplayed(idle=idle)
+        for mark in self._stream.outstanding:
+            self._report_unanswered(mark, idle=idle)
+
+    def _report_unplayed(self, *, idle: bool) -> None:
+        held = self._stream.held
+        seconds = self._stream.buffered / self._call_rate + held / self._sample_rate
+        if idle:
+            self._report_held_tail(self._stream.held_sound)
+        elif seconds:
+            sentence = f"{_duration(seconds)} of audio were still to be played when the call ended"
+            self._outbox.add_verdict(CommandOutcome.INTERRUPTED, "call-ended", sentence, command=self._last_audio)
+
+    def _report_held_tail(self, samples: int) -> None:
+        if samples:
+            # Twice as much as listenctl-protocol(7) 6.2 asks for, because the very first release needs twice as much.
+            sentence = f"the last {samples} samples were never played; end with 160 ms of zeros"
+            self._outbox.add_verdict(
+                CommandOutcome.TRUNCATED, "tail-held", sentence, wrong=True, command=self._last_audio
+            )
+
+    def _report_unanswered(self, mark: PendingMark, *, idle: bool) -> None:
+        if lost := self._stream.lost:
+            # Marks behind a lost one wait for it forever (listenctl-protocol(7) 6.4).
+            whose = "its marker" if mark in lost else "the marker of one before it"
+            sentence = f"never answered, since {self._resampling(whose)}"
+            self._outbox.add_verdict(
+                CommandOutcome.INTERRUPTED, "resampled", sentence, wrong=True, command=mark.command
+            )
+            return
+        stuck = idle and mark in self._stream.stuck
+        sentence = "stuck: it would never be answered" if stuck else "not answered before the end of the listen"
+        self._outbox.add_verdict(CommandOutcome.INTERRUPTED, "unanswered", sentence, wrong=stuck, command=mark.command)
+
+    def _send_answer(self, answer: MarkAnswer) -> None:
+        self._outbox.add_message(Mark(answer.mark.name, answer.event))
+        command = answer.mark.command
+        if answer.event == "cleared":
+            self._outbox.add_verdict(CommandOutcome.INTERRUPTED, "killed", "cleared by killAudio", command=command)
+        else:
+            wrong = bool(answer.fault)
+            self._outbox.add_verdict(
+                CommandOutcome.FINISHED, answer.fault, self._answer_sentence(answer), wrong=wrong, command=command
+            )
+
+    def _answer_sentence(self, answer: MarkAnswer) -> str:
+        if answer.fault != "resampled":
+            return _ANSWERED[answer.fault]
+        return f"{_ANSWERED_AFTER_RESAMPLING[self._stream.marker_fate]}, since {self._resampling()}"
+
+    def _resampling(self, whose: str = "its marker") -> str:
+        return f"resampling {self._rates} {self._stream.marker_fate} {whose}: {_REMEDY}"
 
 
 def _marker_fate(sample_rate: int, call_rate: int) -> MarkerFate:
@@ -291,3 +409,7 @@ def _find_marker(data: bytes, start: int) -> int:
     while at % SAMPLE_BYTES and at >= 0:
         at = data.find(MARKER, at + 1)
     return at
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 0.1 else f"{max(1, round(seconds * 1000))} ms"

@@ -1,37 +1,32 @@
 """
 The ``listen`` verb: what an application asks jambonz for, and what jambonz makes of it.
 
-What the validator of jambonz rejects for its type is an error; what it merely ignores or doesn't know is a note, and
-the call goes on.
+Options that do something else than they seem to are *quirks*: sentences for the user, while the call goes on.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from listenctl.errors import UsageError
-from listenctl.protocol.audio import MIX_CHANNELS
-from listenctl.protocol.call_metadata import MAX_SAMPLE_RATE
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import IDEAL, Profile
-from listenctl.protocol.listen_verb.find_listen_verb import find_listen
-from listenctl.protocol.listen_verb.verb_options import VerbOptions, read_document
 from listenctl.protocol.opening_handshake import Credentials
-
-_AUDIO_OPTIONS = ("url", "wsAuth", "sampleRate", "mixType", "bidirectionalAudio", "disableBidirectionalAudio")
-_BOTH_OPTIONS = (*_AUDIO_OPTIONS, "metadata", "maxLength", "timeout", "passDtmf", "playBeep")
-_CONFIG_OPTIONS = (*_BOTH_OPTIONS, "enable")
-_VERB_OPTIONS = (*_BOTH_OPTIONS, "actionHook", "auth", "channel", "earlyMedia", "finishOnKey", "id", "transcribe")
-_METHODS = ("GET", "POST")
-_MAX_CHANNEL = 2
 
 
 class Nesting(StrEnum):
-    """The verb that a listen stands in."""
+    """The verb that contains a listen."""
 
     ALONE = "alone"
     DIAL = "dial"
     CONFIG = "config"
+
+
+@dataclass(frozen=True, slots=True)
+class BidirectionalAudio:
+    """The option ``bidirectionalAudio``: with ``streaming`` and a rate, binary audio is played; otherwise clips are."""
+
+    enabled: bool = True
+    streaming: bool = False
+    sample_rate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +41,13 @@ class ActionHook:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenVerb:
     """
-    What a call is asked to do; the defaults are jambonz's. Times are in seconds.
+    The options of a listen, with jambonz's defaults.
 
     Attributes:
-        url: as it was written; one that begins with ``/`` is relative to the application's own.
-        timeout: of silence; see ``silence_timeout``.
+        url: as written; one that begins with ``/`` is relative to the application's base URL.
+        timeout: seconds of silence; see ``silence_timeout``.
         channel: 2 taps the called leg of a dial.
-        notes: sentences on what jambonz doesn't know, ignores or does differently than one might think.
+        notes: sentences on options that jambonz doesn't know, ignores or treats unexpectedly.
     """
 
     url: str | None = None
@@ -73,46 +68,30 @@ class ListenVerb:
     notes: tuple[str, ...] = ()
 
 
-def parse_verb(raw: bytes, *, where: str, profile: Profile) -> ListenVerb:
-    """
-    Read a ``listen`` or ``stream`` verb, alone, nested in ``dial`` or ``config``, or in an array of verbs.
-
-    Args:
-        where: what to call ``raw`` in errors, such as the name of its file.
-
-    Raises:
-        UsageError: It is no JSON, has no listen that would start, or jambonz would reject one of its values.
-    """
-    found = find_listen(read_document(raw, where), where)
-    verb = _read(found.options, Nesting(found.within or Nesting.ALONE))
-    notes = (*found.notes, *_rejections(found.options, verb), *quirks(verb, profile))
-    return replace(verb, bidirectional=allowed_audio(verb, profile), notes=notes)
-
-
 def quirks(verb: ListenVerb, profile: Profile) -> tuple[str, ...]:
-    """Return sentences on the options of ``verb`` that don't do what they seem to."""
+    """Return a sentence for each option of ``verb`` that doesn't do what it seems to."""
     return (*_ending_quirks(verb, profile), *_audio_quirks(verb, profile), *_hook_quirks(verb))
 
 
 def ends_call(verb: ListenVerb, digit: str, profile: Profile) -> bool:
-    """Tell whether ``digit`` is the key to finish on: one of several as documented, the only one in fact."""
+    """Return whether ``digit`` is a finishing key: as documented one of several, in fact the only one."""
     return digit in set(verb.finish_on_key) if _as_documented(profile) else digit == verb.finish_on_key
 
 
 def silence_timeout(verb: ListenVerb, profile: Profile) -> float | None:
-    """Return after how much silence the call ends; no real jambonz has that (protocol.md 7)."""
+    """Return the seconds of silence that end the call; no real jambonz does that (listenctl-protocol(7) 7)."""
     return verb.timeout if _as_documented(profile) else None
 
 
 def allowed_audio(verb: ListenVerb, profile: Profile) -> BidirectionalAudio:
-    """Return what of ``bidirectional`` holds: nothing in a dial as documented, all of it in fact (protocol.md 8.1)."""
+    """Return the option in effect: as documented none in a dial, in fact all of it (listenctl-protocol(7) 8.1)."""
     if verb.nesting is Nesting.DIAL and _as_documented(profile):
         return BidirectionalAudio(enabled=False)
     return verb.bidirectional
 
 
 def cloud_recording(verb: ListenVerb) -> ListenVerb:
-    """Return the listen by which jambonz records a call: all but the address of ``verb`` is fixed (protocol.md 2.4)."""
+    """Return the listen of cloud recording; only its address comes from ``verb`` (listenctl-protocol(7) 2.4)."""
     return ListenVerb(
         url=verb.url,
         credentials=verb.credentials,
@@ -141,95 +120,17 @@ def _audio_quirks(verb: ListenVerb, profile: Profile) -> Iterator[str]:
     if verb.nesting is Nesting.DIAL and _as_documented(profile):
         yield "a listen nested in dial has no bidirectional audio"
     elif audio.streaming and not profile.streams:
-        yield f"the profile {profile.name} knows no streaming: clips are played, binary audio is not"
+        yield f"the profile {profile.name} has no streaming: clips are played, binary audio is not"
     elif audio.streaming and not audio.sample_rate:
         yield "streaming needs bidirectionalAudio.sampleRate too: clips are played, binary audio is not"
     elif audio.streaming and not audio.enabled and not profile.honours_enabled:
-        yield "bidirectionalAudio.enabled false does not stop streaming: binary audio is played all the same"
+        yield "bidirectionalAudio.enabled false does not stop streaming: binary audio is still played"
 
 
 def _hook_quirks(verb: ListenVerb) -> Iterator[str]:
     if verb.transcribe:
         yield "transcribe is accepted but not simulated"
     if verb.action_hook and verb.nesting is Nesting.DIAL:
-        yield "jambonz ignores what the actionHook of a nested listen answers"
+        yield "jambonz ignores the answer to the actionHook of a nested listen"
     elif verb.action_hook:
-        yield "what actionHook answers is not run"
-
-
-def _read(options: VerbOptions, nesting: Nesting) -> ListenVerb:
-    if nesting is Nesting.CONFIG and (unknown := options.unknown(_CONFIG_OPTIONS)):
-        raise UsageError(f"{options.where}: jambonz rejects the whole config: it can't have {', '.join(unknown)}")
-    _check_unused(options)
-    return ListenVerb(
-        url=options.text("url") or None,
-        credentials=_credentials(options.child("wsAuth")),
-        mix_type=options.choice("mixType", MIX_CHANNELS) or "mono",
-        sample_rate=options.whole("sampleRate", MAX_SAMPLE_RATE) or 8000,
-        metadata=_fields(options.child("metadata")),
-        pass_dtmf=options.flag("passDtmf") or False,
-        finish_on_key=options.text("finishOnKey") or "",
-        max_length=options.number("maxLength"),
-        play_beep=options.flag("playBeep") or False,
-        timeout=options.number("timeout"),
-        bidirectional=_bidirectional(options),
-        action_hook=_action_hook(options),
-        transcribe=options.child("transcribe") is not None,
-        nesting=nesting,
-        channel=options.whole("channel", _MAX_CHANNEL),
-    )
-
-
-def _check_unused(options: VerbOptions) -> None:
-    """Raise UsageError for a wrong type in what has no effect on a simulated call."""
-    options.text("id")
-    options.flag("earlyMedia")
-    options.child("auth")
-
-
-def _bidirectional(options: VerbOptions) -> BidirectionalAudio:
-    audio = options.child("bidirectionalAudio") or replace(options, fields={})
-    return BidirectionalAudio(
-        enabled=audio.flag("enabled") is not False and not options.flag("disableBidirectionalAudio"),
-        streaming=audio.flag("streaming") or False,
-        sample_rate=audio.whole("sampleRate", MAX_SAMPLE_RATE),
-    )
-
-
-def _action_hook(options: VerbOptions) -> ActionHook | None:
-    written = options.fields.get("actionHook")
-    if written is None or isinstance(written, str):
-        return ActionHook(written) if written else None
-    hook = VerbOptions.of(written, f"{options.path}.actionHook", options.where)
-    url = hook.text("url")
-    if not url:
-        raise hook.error("url", "is missing; give the URL to report to")
-    return ActionHook(url, hook.choice("method", _METHODS) or "POST", _credentials(hook))
-
-
-def _credentials(options: VerbOptions | None) -> Credentials | None:
-    """Return credentials if both parts are there; jambonz sends none otherwise (protocol.md 1.4)."""
-    if not options:
-        return None
-    username, password = options.text("username"), options.text("password")
-    return Credentials(username, password) if username and password else None
-
-
-def _fields(options: VerbOptions | None) -> Mapping[str, object]:
-    return options.fields if options else {}
-
-
-def _rejections(options: VerbOptions, verb: ListenVerb) -> Iterator[str]:
-    """Return sentences on what jambonz would not have let through, though a call can be made all the same."""
-    parts = (
-        (options, _CONFIG_OPTIONS if verb.nesting is Nesting.CONFIG else _VERB_OPTIONS),
-        (options.child("wsAuth"), ("username", "password")),
-        (options.child("bidirectionalAudio"), ("enabled", "streaming", "sampleRate")),
-    )
-    for part, known in parts:
-        for path in part.unknown(known) if part else ():
-            yield f"{path} is unknown; jambonz rejects the application"
-    if not verb.url:
-        yield f"{options.path} has no url; jambonz rejects the application"
-    if "wsAuth" in options.fields and not verb.credentials:
-        yield f"{options.path}.wsAuth needs a username and a password; nothing is sent"
+        yield "the answer to the actionHook is not run"

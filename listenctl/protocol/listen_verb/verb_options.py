@@ -1,7 +1,7 @@
 """
-JSON that somebody wrote by hand, read with the types that jambonz's validator asks for.
+Hand-written JSON, read with the types that jambonz's validator requires.
 
-jambonz rejects a whole application for one wrong type; here that is an error of the user, with the place in the file.
+jambonz rejects a whole application for one wrong type; here that is a UsageError with the place in the file.
 """
 
 import json
@@ -22,8 +22,8 @@ class VerbOptions:
     The members of one object.
 
     Attributes:
-        path: where the object stands in the document, as in ``[1].dial.listen``.
-        where: the name of the document itself.
+        path: place of the object in the document, such as ``[1].dial.listen``.
+        where: name of the document.
     """
 
     fields: Mapping[str, object]
@@ -32,27 +32,27 @@ class VerbOptions:
 
     @classmethod
     def of(cls, value: object, path: str, where: str) -> Self:
-        """Take ``value`` for an object; raise UsageError if it is none."""
+        """Return the options in ``value``; raise UsageError if it is not an object."""
         if not isinstance(value, dict):
             raise UsageError(f"{where}: {path} {_wrong('an object', value)}")
         return cls(value, path, where)
 
     def text(self, name: str) -> str | None:
-        """Return a string, None if there is no such member."""
+        """Return a string, None if the member is missing."""
         value = self.fields.get(name)
         if isinstance(value, str) or name not in self.fields:
             return value if isinstance(value, str) else None
         raise self.error(name, _wrong("a string", value))
 
     def flag(self, name: str) -> bool | None:
-        """Return a boolean, None if there is no such member."""
+        """Return a boolean, None if the member is missing."""
         value = self.fields.get(name)
         if isinstance(value, bool) or name not in self.fields:
             return value if isinstance(value, bool) else None
         raise self.error(name, _wrong("true or false", value))
 
     def number(self, name: str) -> float | None:
-        """Return a number, None if there is no such member or it is 0, which jambonz takes for none."""
+        """Return a number, None if the member is missing or 0, which jambonz treats alike."""
         if name not in self.fields:
             return None
         value = self.fields[name]
@@ -63,7 +63,7 @@ class VerbOptions:
         return value or None
 
     def whole(self, name: str, most: int) -> int | None:
-        """Return a whole number from 1 to ``most``, None as ``number`` does."""
+        """Return a whole number from 1 to ``most``; None as in ``number``."""
         value = self.number(name)
         if value is None:
             return None
@@ -72,7 +72,7 @@ class VerbOptions:
         return int(value)
 
     def choice(self, name: str, choices: Collection[str]) -> str | None:
-        """Return one of ``choices``, None if there is no such member."""
+        """Return one of ``choices``, None if the member is missing."""
         value = self.fields.get(name)
         if isinstance(value, str) and value in choices:
             return value
@@ -81,25 +81,24 @@ class VerbOptions:
         raise self.error(name, _wrong(f"one of {', '.join(choices)}", value))
 
     def child(self, name: str) -> Self | None:
-        """Return an object, None if there is no such member or it is null, which is an object to the validator."""
+        """Return an object, None if the member is missing or null, which the validator accepts as an object."""
         value = self.fields.get(name)
         return None if value is None else self.of(value, f"{self.path}.{name}", self.where)
 
     def unknown(self, known: Collection[str]) -> list[str]:
-        """Return the paths of the members that are not ``known``; jambonz lets ``_`` pass anywhere."""
+        """Return the paths of the members that are not ``known``; jambonz accepts ``_`` anywhere."""
         return [f"{self.path}.{name}" for name in self.fields if name != "_" and name not in known]
 
     def error(self, name: str, problem: str) -> UsageError:
-        """Return the error that a member has a problem."""
         return UsageError(f"{self.where}: {self.path}.{name} {problem}")
 
 
 def read_document(raw: bytes, where: str) -> object:
-    """Return the JSON value in ``raw``; raise UsageError with line and column if it is none."""
+    """Return the JSON value in ``raw``; raise UsageError with line and column if there is none."""
     try:
         text = peer_json.read_text(raw.decode("utf-8-sig").encode())
     except UnicodeDecodeError as exc:
-        raise UsageError(f"{where}: byte {exc.start} is no UTF-8; save the file as UTF-8") from exc
+        raise UsageError(f"{where}: byte {exc.start} is not UTF-8; save the file as UTF-8") from exc
     start = len(text) - len(text.lstrip())
     value, end = peer_json.decode(text, start, strict=True) or (None, -1)
     if end < 0 or text[end:].strip():
@@ -114,7 +113,7 @@ def _fault(text: str) -> str:
         return f"line {exc.lineno}, column {exc.colno}: {exc.msg}; give one JSON value"
     except (ValueError, RecursionError):
         pass
-    return "is no JSON that can be read: a constant such as NaN, or too many levels"
+    return "is not readable as JSON: a constant such as NaN, or too many levels"
 
 
 def _wrong(wanted: str, value: object) -> str:

@@ -16,9 +16,8 @@ from listenctl.commands.live_calls.send_dtmf import SendDtmfOptions
 from listenctl.commands.option_choices import Kind, MixType, ProfileName
 from listenctl.errors import UsageError
 from listenctl.protocol.jambonz_model.first_text import CallKind
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, PROFILES
-from listenctl.protocol.listen_verb.listen_verb import ActionHook
+from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio
 from listenctl.protocol.opening_handshake import Credentials
 from listenctl.simulator.plan import CallPlan, DtmfPress
 

@@ -12,8 +12,7 @@ import pytest
 from listenctl.events import Reporter
 from listenctl.media.dtmf_detector import DtmfDetector
 from listenctl.media.sources.audio_sources import open_source
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
-from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_socket import call_socket

@@ -10,8 +10,9 @@ from listenctl.protocol.call_sharing.sharing_actions import RefuseTool, TextToJa
 from listenctl.protocol.call_sharing.tool_messages import Synced
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import PlayDone
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
+from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.jambonz_model.profiles import OLD, PROFILES, Profile
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 from tests.helpers.clock import FakeClock
 from tests.helpers.playout import play, tone
 

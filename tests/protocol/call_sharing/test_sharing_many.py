@@ -19,8 +19,9 @@ from listenctl.protocol.call_sharing.sharing_actions import (
 )
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import Mark, PlayDone, parse_texts
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
+from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, PROFILES, Profile
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 from tests.helpers.playout import play, tone
 
 DTMF = b'{"event":"dtmf","dtmf":"2","duration":"1600"}'

@@ -7,8 +7,9 @@ import pytest
 
 from listenctl.protocol.jambonz_messages import PlayDone
 from listenctl.protocol.jambonz_model.clip_decoder import DecodedSound
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
+from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 from tests.helpers.playout import V7, V7_SAMPLES, Call, play, tone, words
 from tests.protocol.jambonz_model.test_sounds import wav
 
@@ -99,13 +100,13 @@ def test_any_other_sample_rate_is_16000(sample_rate: bytes, reason: str, wrong: 
 @pytest.mark.parametrize(
     ("sample_rate", "sentence"),
     [
-        (b'"8000"', 'sampleRate "8000" is no number and is taken for 16000'),
-        (b"0", "sampleRate 0 is no rate of raw audio and is taken for 16000"),
-        (b"11025", "sampleRate 11025 is no rate of raw audio and is taken for 16000"),
-        (b"true", "sampleRate true is no number and is taken for 16000"),
-        (b'"a\\n\xc2\x9b"', r'sampleRate "a\n\u009b" is no number and is taken for 16000'),
-        (b'"' + b"8" * 50 + b'"', f'sampleRate "{"8" * 19}… is no number and is taken for 16000'),
-        (b"null", "a missing sampleRate is taken for 16000"),
+        (b'"8000"', 'sampleRate "8000" is not a number and counts as 16000'),
+        (b"0", "sampleRate 0 is no rate of raw audio and counts as 16000"),
+        (b"11025", "sampleRate 11025 is no rate of raw audio and counts as 16000"),
+        (b"true", "sampleRate true is not a number and counts as 16000"),
+        (b'"a\\n\xc2\x9b"', r'sampleRate "a\n\u009b" is not a number and counts as 16000'),
+        (b'"' + b"8" * 50 + b'"', f'sampleRate "{"8" * 19}… is not a number and counts as 16000'),
+        (b"null", "a missing sampleRate counts as 16000"),
     ],
 )
 def test_a_sample_rate_is_shown_as_it_was_sent(sample_rate: bytes, sentence: str) -> None:
@@ -174,7 +175,7 @@ def test_the_verdict_says_how_much_is_left() -> None:
     (truncated, _) = Playout().take_text(V7.replace(b"AADoAxj8//8=", b"AADo\\nAxj8//8="))
 
     assert "character 5" in truncated.sentence
-    assert "3 bytes are left" in truncated.sentence
+    assert "3 bytes are decoded" in truncated.sentence
     assert truncated.wrong
 
 

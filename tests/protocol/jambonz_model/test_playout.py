@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from listenctl.protocol.jambonz_messages import Mark
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
+from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, PROFILES, Profile
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 from tests.helpers.playout import V7, words
 
 MARK = b'{"type":"mark","data":{"name":"my-mark-1"}}'

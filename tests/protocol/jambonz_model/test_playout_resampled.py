@@ -3,8 +3,9 @@
 import pytest
 
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
+from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, Profile
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 from tests.helpers.playout import tone, words
 
 REMEDY = "stream at the call's own rate if you need marks"

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio, Playout
+from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, Profile
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 from tests.helpers.playout import SECOND, play, tone, words
 
 KILL = b'{"type":"killAudio"}'

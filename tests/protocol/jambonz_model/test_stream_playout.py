@@ -22,26 +22,26 @@ def test_audio_waits_until_the_pre_buffer_is_full() -> None:
     line = current()
 
     for _ in range(7):
-        line.stream.feed(tone(160))
+        line.stream.add_samples(tone(160))
     line.run(100)
     assert sum(line.audible) == 0
 
-    line.stream.feed(tone(160))
+    line.stream.add_samples(tone(160))
     line.run(200)
     assert line.audible[5:] == [160] * 8 + [0, 0]
 
 
 def test_the_tail_stays_until_more_audio_comes() -> None:
     line = current()
-    line.stream.feed(tone(1280))
+    line.stream.add_samples(tone(1280))
     line.run(160)
 
     for _ in range(3):
-        line.stream.feed(tone(160))
+        line.stream.add_samples(tone(160))
     line.run(1000)
     assert (line.stream.held, sum(line.audible)) == (480, 1280)
 
-    line.stream.feed(tone(160))
+    line.stream.add_samples(tone(160))
     line.run(80)
     assert (line.stream.held, line.audible[-4:]) == (0, [160] * 4)
 
@@ -55,21 +55,21 @@ def test_the_pre_buffer_grows_with_the_ratio_of_the_rates(
 ) -> None:
     stream = current(sample_rate, call_rate).stream
 
-    stream.feed(tone(first - 1))
+    stream.add_samples(tone(first - 1))
     assert (stream.held, stream.buffered) == (first - 1, 0)
-    stream.feed(tone(1))
+    stream.add_samples(tone(1))
     assert stream.held == 0
     buffered = stream.buffered
-    stream.feed(tone(later - 1))
+    stream.add_samples(tone(later - 1))
     assert (stream.held, stream.buffered) == (later - 1, buffered)
-    stream.feed(tone(1))
+    stream.add_samples(tone(1))
     assert stream.held == 0
 
 
 def test_what_the_ratio_of_the_rates_does_not_divide_stays_in_the_pre_buffer() -> None:
     stream = current(16000, 8000).stream
 
-    stream.feed(tone(2561))
+    stream.add_samples(tone(2561))
 
     assert stream.held == 1
 
@@ -77,7 +77,7 @@ def test_what_the_ratio_of_the_rates_does_not_divide_stays_in_the_pre_buffer() -
 def test_a_mark_behind_all_audio_is_answered_when_nothing_is_left() -> None:
     line = current()
 
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.mark("m1")
     line.run(2000)
 
@@ -88,7 +88,7 @@ def test_a_mark_in_front_takes_the_place_of_a_sample() -> None:
     line = current()
 
     line.mark("m0")
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.mark("m1")
     line.run(2000)
 
@@ -109,9 +109,9 @@ def test_idle_marks_are_answered_one_a_tick_and_dropped_beyond_thirty() -> None:
 def test_marks_are_stuck_with_the_audio_behind_them() -> None:
     line = current()
 
-    line.stream.feed(tone(1280))
+    line.stream.add_samples(tone(1280))
     line.mark("x")
-    line.stream.feed(tone(160))
+    line.stream.add_samples(tone(160))
     line.mark("y")
     line.run(5000)
 
@@ -123,9 +123,9 @@ def test_marks_are_stuck_with_the_audio_behind_them() -> None:
 def test_kill_answers_all_marks_as_cleared_in_order() -> None:
     line = current()
 
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.mark("a")
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.mark("b")
     line.run(100)
     line.stream.kill()
@@ -138,17 +138,17 @@ def test_kill_answers_all_marks_as_cleared_in_order() -> None:
 def test_after_kill_later_marks_are_answered_in_the_place_of_others() -> None:
     line = current()
     line.mark("a")
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.mark("b")
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.run(200)
     line.stream.kill()
     line.run(20)
 
     line.mark("c")
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.mark("d")
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.run(5000)
 
     # The second second begins 8001 samples after 220 ms.
@@ -159,11 +159,11 @@ def test_after_kill_later_marks_are_answered_in_the_place_of_others() -> None:
 
 def test_audio_right_after_kill_is_cleared_with_the_rest() -> None:
     line = current()
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.run(100)
 
     line.stream.kill()
-    line.stream.feed(tone(1600, 2000))
+    line.stream.add_samples(tone(1600, 2000))
     line.run(1000)
 
     assert sum(line.audible[5:]) == 0
@@ -172,12 +172,12 @@ def test_audio_right_after_kill_is_cleared_with_the_rest() -> None:
 
 def test_audio_a_tick_after_kill_is_heard() -> None:
     line = current()
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.run(100)
 
     line.stream.kill()
     line.run(20)
-    line.stream.feed(tone(1600, 2000))
+    line.stream.add_samples(tone(1600, 2000))
     line.run(1000)
 
     assert b"".join(tick.audio for tick in line.ticks[5:]) == tone(1600, 2000)
@@ -186,12 +186,12 @@ def test_audio_a_tick_after_kill_is_heard() -> None:
 
 def test_the_pre_buffer_survives_kill_and_plays_first() -> None:
     line = current()
-    line.stream.feed(tone(1280))
-    line.stream.feed(tone(600))
+    line.stream.add_samples(tone(1280))
+    line.stream.add_samples(tone(600))
 
     line.stream.kill()
     line.run(20)
-    line.stream.feed(tone(1000, 2000))
+    line.stream.add_samples(tone(1000, 2000))
     line.run(1000)
 
     assert b"".join(tick.audio for tick in line.ticks) == tone(600) + tone(1000, 2000)
@@ -201,7 +201,7 @@ def test_real_samples_of_minus_one_answer_marks_early() -> None:
     line = current()
 
     for number in range(5):
-        line.stream.feed(tone(1000) + b"\xff\xff" + tone(6999))
+        line.stream.add_samples(tone(1000) + b"\xff\xff" + tone(6999))
         line.mark(f"m{number}")
     line.run(6000)
 
@@ -219,9 +219,9 @@ def test_bytes_of_two_samples_that_look_like_a_marker_are_none() -> None:
     line = current()
 
     line.mark("a")
-    line.stream.feed(b"\x00\xff\xff\x00" * 640)
+    line.stream.add_samples(b"\x00\xff\xff\x00" * 640)
     line.mark("b")
-    line.stream.feed(tone(640))
+    line.stream.add_samples(tone(640))
     line.run(500)
 
     assert line.answers == [(0, "a", "playout"), (160, "b", "playout")]
@@ -231,7 +231,7 @@ def test_bytes_of_two_samples_that_look_like_a_marker_are_none() -> None:
 def test_minus_one_is_just_a_sample_while_no_mark_is_in_use() -> None:
     line = current()
 
-    line.stream.feed(tone(1280, -1))
+    line.stream.add_samples(tone(1280, -1))
     line.run(160)
 
     assert b"".join(tick.audio for tick in line.ticks) == tone(1280, -1)
@@ -240,12 +240,12 @@ def test_minus_one_is_just_a_sample_while_no_mark_is_in_use() -> None:
 def test_clear_marks_answers_nothing_and_swallows_later_marks() -> None:
     line = current()
     line.mark("a")
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.mark("b")
     assert [mark.name for mark in line.stream.forget_marks()] == ["a", "b"]
 
     line.mark("c")
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.mark("d")
     line.run(5000)
 
@@ -260,7 +260,7 @@ def test_marks_are_lost_where_audio_is_sampled_down(sample_rate: int) -> None:
 
     for number in range(5):
         line.mark(f"m{number}")
-        line.stream.feed(tone(sample_rate))
+        line.stream.add_samples(tone(sample_rate))
     line.run(6000)
 
     assert line.answers == []
@@ -272,7 +272,7 @@ def test_real_samples_of_minus_one_answer_lost_marks() -> None:
 
     for number in range(5):
         line.mark(f"m{number}")
-        line.stream.feed(tone(24000) if number != 3 else tone(12000) + tone(6, -1) + tone(11994))
+        line.stream.add_samples(tone(24000) if number != 3 else tone(12000) + tone(6, -1) + tone(11994))
     line.run(6000)
 
     assert line.answers == [(3500, "m0", "playout"), (3500, "m1", "playout")]
@@ -283,7 +283,7 @@ def test_marks_are_answered_at_once_where_audio_is_sampled_up() -> None:
 
     for number in range(5):
         line.mark(f"m{number}")
-        line.stream.feed(tone(SECOND))
+        line.stream.add_samples(tone(SECOND))
     line.run(6000)
 
     assert [name for _, name, _ in line.answers] == ["m0", "m1", "m2", "m3", "m4"]
@@ -296,7 +296,7 @@ def test_exact_marks_are_answered_where_they_belong() -> None:
 
     for number in range(5):
         line.mark(f"m{number}")
-        line.stream.feed(tone(1000) + b"\xff\xff" + tone(6999))
+        line.stream.add_samples(tone(1000) + b"\xff\xff" + tone(6999))
     line.mark("end")
     line.run(6000)
 
@@ -310,7 +310,7 @@ def test_exact_marks_are_answered_where_they_belong() -> None:
 def test_exact_marks_survive_resampling_and_are_not_limited() -> None:
     line = exact(16000)
 
-    line.stream.feed(tone(16000))
+    line.stream.add_samples(tone(16000))
     line.mark(*(f"m{number}" for number in range(40)))
     line.run(2000)
 
@@ -320,10 +320,10 @@ def test_exact_marks_survive_resampling_and_are_not_limited() -> None:
 def test_an_exact_stream_plays_a_tail_at_once_and_kills_at_once() -> None:
     line = exact()
 
-    line.stream.feed(tone(100))
+    line.stream.add_samples(tone(100))
     line.mark("a")
     line.stream.kill()
-    line.stream.feed(tone(50, 2000))
+    line.stream.add_samples(tone(50, 2000))
     line.mark("b")
     line.run(60)
 
@@ -334,7 +334,7 @@ def test_an_exact_stream_plays_a_tail_at_once_and_kills_at_once() -> None:
 def test_an_exact_stream_forgets_marks_without_a_trace() -> None:
     line = exact()
 
-    line.stream.feed(tone(SECOND))
+    line.stream.add_samples(tone(SECOND))
     line.mark("a")
     assert line.stream.forget_marks() == (PendingMark(1, "a"),)
     line.mark("b")
@@ -349,7 +349,7 @@ def test_without_marks_what_is_heard_is_the_beginning_of_what_was_sent(sizes: li
     sent = b""
 
     for number, size in enumerate(sizes):
-        line.stream.feed(tone(size, number - 5))
+        line.stream.add_samples(tone(size, number - 5))
         sent += tone(size, number - 5)
         line.run(40)
     line.run(5000)

@@ -1,9 +1,9 @@
 import pytest
 
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, PROFILES, Profile
 from listenctl.protocol.listen_verb.listen_verb import (
     ActionHook,
+    BidirectionalAudio,
     ListenVerb,
     allowed_audio,
     cloud_recording,
@@ -61,7 +61,7 @@ def test_every_option_is_read() -> None:
         notes=(
             "timeout does nothing in any jambonz; only the profile ideal ends a silent call",
             "transcribe is accepted but not simulated",
-            "what actionHook answers is not run",
+            "the answer to the actionHook is not run",
         ),
     )
 
@@ -122,7 +122,7 @@ def test_an_action_hook_is_a_url_or_an_object(hook: object, expected: ActionHook
 def test_the_answer_to_the_action_hook_of_a_nested_listen_is_ignored() -> None:
     verb = parse({"verb": "dial", "listen": {"url": URL, "actionHook": "/x"}})
 
-    assert verb.notes == ("jambonz ignores what the actionHook of a nested listen answers",)
+    assert verb.notes == ("jambonz ignores the answer to the actionHook of a nested listen",)
 
 
 @pytest.mark.parametrize("options", [{"disableBidirectionalAudio": True}, {"bidirectionalAudio": {"enabled": False}}])
@@ -202,7 +202,7 @@ def test_streaming_without_a_rate_is_said_to_be_none(profile: Profile) -> None:
 def test_old_is_said_to_know_no_streaming() -> None:
     verb = parse(listen(bidirectionalAudio={"streaming": True, "sampleRate": 8000}), OLD)
 
-    assert verb.notes == ("the profile old knows no streaming: clips are played, binary audio is not",)
+    assert verb.notes == ("the profile old has no streaming: clips are played, binary audio is not",)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_old_is_said_to_know_no_streaming() -> None:
     [
         (
             CURRENT,
-            ("bidirectionalAudio.enabled false does not stop streaming: binary audio is played all the same",),
+            ("bidirectionalAudio.enabled false does not stop streaming: binary audio is still played",),
         ),
         (NEXT, ()),
         (IDEAL, ()),

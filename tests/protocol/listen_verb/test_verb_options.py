@@ -4,7 +4,7 @@ import pytest
 
 from listenctl.errors import UsageError
 from listenctl.protocol.jambonz_model.profiles import CURRENT
-from listenctl.protocol.listen_verb.listen_verb import parse_verb
+from listenctl.protocol.listen_verb.parse_listen_verb import parse_listen_verb
 
 URL = "wss://app.example.com/listen"
 
@@ -16,7 +16,7 @@ def listen(**options: object) -> dict[str, object]:
 def error_of(raw: bytes | object) -> str:
     data = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
     with pytest.raises(UsageError) as caught:
-        parse_verb(data, where="verb.json", profile=CURRENT)
+        parse_listen_verb(data, where="verb.json", profile=CURRENT)
     return str(caught.value)
 
 
@@ -77,7 +77,7 @@ def test_broken_json_is_located(raw: bytes, problem: str) -> None:
 
 @pytest.mark.parametrize("raw", [b'{"verb":"listen","maxLength":NaN}', b"[" * 100 + b"]" * 100, b"[" * 100_000])
 def test_json_that_cannot_be_held_is_refused(raw: bytes) -> None:
-    assert error_of(raw).startswith("verb.json: is no JSON that can be read")
+    assert error_of(raw).startswith("verb.json: is not readable as JSON")
 
 
 @pytest.mark.parametrize("number", [b"1e999", b"9" * 400])
@@ -88,16 +88,16 @@ def test_a_number_without_bounds_is_refused_as_an_option(number: bytes) -> None:
 def test_a_file_with_a_byte_order_mark_is_read() -> None:
     raw = b"\xef\xbb\xbf \n" + json.dumps(listen()).encode() + b"\n"
 
-    assert parse_verb(raw, where="verb.json", profile=CURRENT).url == URL
+    assert parse_listen_verb(raw, where="verb.json", profile=CURRENT).url == URL
 
 
 def test_a_file_in_another_encoding_is_refused() -> None:
     raw = '{"verb":"listen","url":"ä"}'.encode("latin-1")
 
-    assert error_of(raw) == "verb.json: byte 24 is no UTF-8; save the file as UTF-8"
+    assert error_of(raw) == "verb.json: byte 24 is not UTF-8; save the file as UTF-8"
 
 
 def test_a_lone_surrogate_is_replaced() -> None:
     raw = rb'{"verb":"listen","url":"/","metadata":{"a":"\ud800"}}'
 
-    assert parse_verb(raw, where="verb.json", profile=CURRENT).metadata == {"a": "\ufffd"}
+    assert parse_listen_verb(raw, where="verb.json", profile=CURRENT).metadata == {"a": "\ufffd"}

@@ -10,8 +10,7 @@ from listenctl.events import Reporter
 from listenctl.live_client.control_client import attach_to_call
 from listenctl.live_client.send_command import send_command
 from listenctl.protocol.application_commands import PlayAudio
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
-from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from tests.helpers.cli import listenctl

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.events import MessageEvent, Reporter
-from listenctl.protocol.jambonz_model.playout import BidirectionalAudio
-from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from tests.helpers.control import Controlled, Tool, controlled

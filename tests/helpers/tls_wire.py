@@ -113,10 +113,9 @@ def read(flights: list[Flight], keylog: KeyLog, *, cut: int = 0) -> list[TlsEven
     session = TlsSession(keylog)
     events: list[TlsEvent] = []
     for at, (party, data) in enumerate(flights):
-        feed = session.client if party is TlsParty.CLIENT else session.server
         for start in range(0, len(data), cut or len(data)):
-            events += feed(data[start : start + (cut or len(data))], float(at))
-    return events + session.finish(float(len(flights)))
+            events += session.feed(party, data[start : start + (cut or len(data))], float(at))
+    return events + session.end_session(float(len(flights)))
 
 
 def heard(events: list[TlsEvent]) -> list[Flight]:

@@ -1,1 +1,1 @@
-"""TLS sessions of a capture, decrypted with the secrets of a key log."""
+"""Decryption of captured TLS sessions with the secrets of a key log."""

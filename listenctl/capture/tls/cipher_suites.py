@@ -1,4 +1,4 @@
-"""The cipher suites that can be decrypted, each told by its IANA name."""
+"""The cipher suites that can be decrypted; their properties follow from the IANA names."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -69,8 +69,6 @@ _HASHES = {"SHA": "sha1", "SHA256": "sha256", "SHA384": "sha384"}
 
 
 class CipherMode(StrEnum):
-    """How records are enciphered."""
-
     GCM = "GCM"
     CCM = "CCM"
     CHACHA20 = "CHACHA20"
@@ -83,10 +81,10 @@ class CipherSuite:
     One cipher suite.
 
     Args:
-        hash_name: of the key schedule, as hashlib calls it.
-        mac_name: of the records' MAC, empty with an AEAD.
-        iv_bytes: that TLS 1.2 takes from the key block.
-        tag_bytes: of the AEAD, 0 with AES-CBC.
+        hash_name: hash of the key schedule, as in hashlib.
+        mac_name: hash of the records' MAC, empty with an AEAD.
+        iv_bytes: size of the IV in the key block of TLS 1.2.
+        tag_bytes: size of the AEAD's tag, 0 with AES-CBC.
     """
 
     name: str
@@ -99,19 +97,18 @@ class CipherSuite:
 
     @property
     def mac_bytes(self) -> int:
-        """Size of the records' MAC and of its key."""
+        """Size of the MAC, and of its key."""
         return new_hash(self.mac_name).digest_size if self.mac_name else 0
 
 
 @cache
 def find_suite(code: int, *, tls13: bool) -> CipherSuite | None:
-    """Return the suite with a number, None if it is none of ours or belongs to another version."""
+    """Return a suite by its number, None if it is unsupported or belongs to another version."""
     name = (_IN_TLS13 if tls13 else _IN_TLS12).get(code)
     return _parse_suite_name(name) if name else None
 
 
 def suite_name(code: int) -> str:
-    """Return what to call a suite."""
     return _IN_TLS13.get(code) or _IN_TLS12.get(code) or f"cipher suite 0x{code:04X}"
 
 
@@ -122,7 +119,7 @@ def _parse_suite_name(name: str) -> CipherSuite:
     return CipherSuite(
         name=name,
         mode=mode,
-        # TLS 1.2 has nothing below SHA-256, whatever the MAC is (RFC 5246 5).
+        # TLS 1.2 uses at least SHA-256, whatever the MAC is (RFC 5246 5).
         hash_name="sha384" if words[-1] == "SHA384" else "sha256",
         mac_name=mac_name,
         key_bytes=16 if "128" in words else 32,

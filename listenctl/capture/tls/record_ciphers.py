@@ -1,7 +1,7 @@
 """
-Opening single records, each with the number that it has in its direction.
+Key derivation, and decryption of single records, each with its sequence number.
 
-``cryptography`` does the ciphers; it belongs to the extra ``tls``.
+The ciphers come from ``cryptography``, which the extra ``tls`` installs.
 """
 
 import hmac
@@ -18,7 +18,7 @@ _NONCE_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class DirectionKeys:
-    """What protects one direction; ``mac_key`` is empty with an AEAD, ``iv`` with AES-CBC."""
+    """The keys of one direction; ``mac_key`` is empty with an AEAD, ``iv`` with AES-CBC."""
 
     key: bytes
     iv: bytes
@@ -26,7 +26,7 @@ class DirectionKeys:
 
 
 def prf(hash_name: str, secret: bytes, seed: bytes, size: int) -> bytes:
-    """Return ``size`` bytes of P_hash; the label is the beginning of ``seed``."""
+    """Return ``size`` bytes of P_hash; ``seed`` starts with the label (RFC 5246 5)."""
     output = b""
     chained = seed
     while len(output) < size:
@@ -36,7 +36,7 @@ def prf(hash_name: str, secret: bytes, seed: bytes, size: int) -> bytes:
 
 
 def expand_label(hash_name: str, secret: bytes, label: bytes, size: int) -> bytes:
-    """Return HKDF-Expand-Label with an empty context."""
+    """Return HKDF-Expand-Label with an empty context (RFC 8446 7.1)."""
     full_label = b"tls13 " + label
     info = size.to_bytes(2, "big") + bytes([len(full_label)]) + full_label + b"\0"
     output = block = b""
@@ -48,7 +48,7 @@ def expand_label(hash_name: str, secret: bytes, label: bytes, size: int) -> byte
     return output[:size]
 
 
-def keys_of_tls12(
+def derive_tls12_keys(
     suite: CipherSuite, master: bytes, *, client_random: bytes, server_random: bytes
 ) -> tuple[DirectionKeys, DirectionKeys]:
     """Return the keys of the client and of the server (RFC 5246 6.3)."""
@@ -63,8 +63,8 @@ def keys_of_tls12(
     return DirectionKeys(client_key, client_iv, client_mac), DirectionKeys(server_key, server_iv, server_mac)
 
 
-def keys_of_tls13(suite: CipherSuite, secret: bytes) -> DirectionKeys:
-    """Return the keys that a traffic secret gives (RFC 8446 7.3)."""
+def derive_tls13_keys(suite: CipherSuite, secret: bytes) -> DirectionKeys:
+    """Return the keys of a traffic secret (RFC 8446 7.3)."""
     return DirectionKeys(
         expand_label(suite.hash_name, secret, b"key", suite.key_bytes),
         expand_label(suite.hash_name, secret, b"iv", _NONCE_BYTES),
@@ -77,7 +77,7 @@ def next_secret(suite: CipherSuite, secret: bytes) -> bytes:
 
 
 DecryptedRecord = tuple[int, bytes]
-"""The type of a record's content, and the content."""
+"""The content type of a record, and the content."""
 
 _EXPLICIT_NONCE = 8
 _BLOCK = 16
@@ -86,25 +86,25 @@ _AeadDecrypt = Callable[[bytes, bytes, bytes], bytes | None]
 
 
 class RecordDecryptor(Protocol):
-    """What opens the records of one direction until its keys change."""
+    """Decrypts the records of one direction until its keys change."""
 
     @property
     def overhead(self) -> int | None:
-        """Bytes that a record is longer than its content, header included; None where that differs."""
+        """Bytes of a record in addition to its content, header included; None where that varies."""
 
-    def open(self, record: TlsRecord, sequence: int) -> DecryptedRecord | None:
-        """Return what a record holds, None if it isn't the one with this number or is damaged."""
+    def decrypt_record(self, record: TlsRecord, sequence: int) -> DecryptedRecord | None:
+        """Return the content of a record, None if the sequence number is wrong or the record damaged."""
 
-    def updated(self) -> "RecordDecryptor | None":
-        """Return what follows after a key update."""
+    def after_key_update(self) -> "RecordDecryptor | None":
+        """Return the decryptor that follows a key update; None if there is none, as in TLS 1.2."""
 
 
 def check_ciphers() -> None:
     """
-    Make sure that something can be decrypted at all.
+    Check that the library for the ciphers is installed.
 
     Raises:
-        ListenctlError: The library is missing.
+        ListenctlError: it is missing.
     """
     try:
         import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401
@@ -126,31 +126,30 @@ def _aead_decrypt(suite: CipherSuite, key: bytes) -> _AeadDecrypt:
             case _:
                 cipher = AESGCM(key)
     except UnsupportedAlgorithm as exc:
-        raise ListenctlError(f"{suite.name} can't be decrypted: the cryptography library here lacks it") from exc
+        raise ListenctlError(f"{suite.name} can't be decrypted: the installed cryptography library lacks it") from exc
     decrypt = cipher.decrypt
 
-    def opened(nonce: bytes, data: bytes, associated: bytes) -> bytes | None:
+    def decrypt_or_none(nonce: bytes, data: bytes, associated: bytes) -> bytes | None:
         try:
             return decrypt(nonce, data, associated)
         except InvalidTag:
             return None
 
-    return opened
+    return decrypt_or_none
 
 
 class Tls13Decryptor:
     """TLS 1.3 under one traffic secret (RFC 8446 5.2)."""
 
     def __init__(self, suite: CipherSuite, secret: bytes) -> None:
-        keys = keys_of_tls13(suite, secret)
+        keys = derive_tls13_keys(suite, secret)
         self._suite = suite
         self._secret = secret
         self._iv = int.from_bytes(keys.iv, "big")
         self._decrypt = _aead_decrypt(suite, keys.key)
         self.overhead = HEADER + 1 + suite.tag_bytes
 
-    def open(self, record: TlsRecord, sequence: int) -> DecryptedRecord | None:
-        """Return what a record holds, without its padding."""
+    def decrypt_record(self, record: TlsRecord, sequence: int) -> DecryptedRecord | None:
         if record.header[0] != APPLICATION_DATA or len(record.fragment) <= self._suite.tag_bytes:
             return None
         nonce = (self._iv ^ sequence).to_bytes(12, "big")
@@ -161,8 +160,7 @@ class Tls13Decryptor:
             inner = inner.rstrip(b"\0")
         return (inner[-1], inner[:-1]) if inner else None
 
-    def updated(self) -> RecordDecryptor:
-        """Return what follows after a key update (RFC 8446 4.6.3)."""
+    def after_key_update(self) -> RecordDecryptor:
         return Tls13Decryptor(self._suite, next_secret(self._suite, self._secret))
 
 
@@ -177,8 +175,7 @@ class Tls12AeadDecryptor:
         self._extra = self._explicit + suite.tag_bytes
         self.overhead = HEADER + self._extra
 
-    def open(self, record: TlsRecord, sequence: int) -> DecryptedRecord | None:
-        """Return what a record holds."""
+    def decrypt_record(self, record: TlsRecord, sequence: int) -> DecryptedRecord | None:
         header, fragment = record.header, record.fragment
         size = len(fragment) - self._extra
         if size < 0:
@@ -189,8 +186,8 @@ class Tls12AeadDecryptor:
         content = self._decrypt(nonce, fragment[explicit:], associated)
         return None if content is None else (header[0], content)
 
-    def updated(self) -> None:
-        """Return nothing: TLS 1.2 has no key updates."""
+    def after_key_update(self) -> None:
+        return None
 
 
 class Tls12CbcDecryptor:
@@ -203,33 +200,32 @@ class Tls12CbcDecryptor:
         from cryptography.hazmat.primitives.ciphers.algorithms import AES
         from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-        # A block depends on the one before it only, so one decryptor does for all records: what comes out of the block
-        # with the explicit IV is left away, and the rest is right. A new one for each record costs 6 µs.
+        # A block depends only on the one before it, so one decryptor serves all records: the output of the block with
+        # the explicit IV is discarded, and the rest is right. A new decryptor for each record would cost 6 µs.
         self._decrypt = Cipher(AES(keys.key), CBC(bytes(_BLOCK))).decryptor().update
         self._mac_key = keys.mac_key
         self._mac_name = suite.mac_name
         self._mac_bytes = suite.mac_bytes
         self._encrypt_then_mac = encrypt_then_mac
 
-    def open(self, record: TlsRecord, sequence: int) -> DecryptedRecord | None:
-        """Return what a record holds."""
-        content = (self._open_checked if self._encrypt_then_mac else self._open_checking)(record, sequence)
+    def decrypt_record(self, record: TlsRecord, sequence: int) -> DecryptedRecord | None:
+        content = (self._verify_then_decrypt if self._encrypt_then_mac else self._decrypt_then_verify)(record, sequence)
         return None if content is None else (record.header[0], content)
 
-    def updated(self) -> None:
-        """Return nothing: TLS 1.2 has no key updates."""
+    def after_key_update(self) -> None:
+        return None
 
-    def _open_checked(self, record: TlsRecord, sequence: int) -> bytes | None:
+    def _verify_then_decrypt(self, record: TlsRecord, sequence: int) -> bytes | None:
         end = len(record.fragment) - self._mac_bytes
         if end < 2 * _BLOCK or end % _BLOCK:
             return None
-        enciphered = record.fragment[:end]
-        if not self._verifies(record, sequence, enciphered, record.fragment[end:]):
+        ciphertext = record.fragment[:end]
+        if not self._verifies(record, sequence, ciphertext, record.fragment[end:]):
             return None
-        plain = self._decrypt(enciphered)[_BLOCK:]
+        plain = self._decrypt(ciphertext)[_BLOCK:]
         return plain[: len(plain) - 1 - plain[-1]]
 
-    def _open_checking(self, record: TlsRecord, sequence: int) -> bytes | None:
+    def _decrypt_then_verify(self, record: TlsRecord, sequence: int) -> bytes | None:
         size = len(record.fragment)
         if size < 2 * _BLOCK or size % _BLOCK:
             return None
@@ -247,7 +243,6 @@ class Tls12CbcDecryptor:
 
 
 def tls12_decryptor(suite: CipherSuite, keys: DirectionKeys, *, encrypt_then_mac: bool) -> RecordDecryptor:
-    """Return what opens the records that ``keys`` protect."""
     if suite.mode is CipherMode.CBC:
         return Tls12CbcDecryptor(suite, keys, encrypt_then_mac=encrypt_then_mac)
     return Tls12AeadDecryptor(suite, keys)

@@ -1,4 +1,4 @@
-"""From what two hellos agreed on and a key log to what opens the records."""
+"""The decryptors of a session, from its two hellos and a key log."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from listenctl.capture.tls.record_ciphers import (
     RecordDecryptor,
     Tls13Decryptor,
     check_ciphers,
-    keys_of_tls12,
+    derive_tls12_keys,
     tls12_decryptor,
 )
 from listenctl.capture.tls.tls_direction import TlsDirection
@@ -19,7 +19,7 @@ HOW_TO_GET_SECRETS = (
     "secrets are written while the call is made: SSLKEYLOGFILE=FILE in the environment of listenctl call, curl or "
     "Python, or node --tls-keylog=FILE; then --keylog FILE"
 )
-"""What to tell someone who has no secrets."""
+"""Advice for users without secrets."""
 
 _HASH_BYTES = {"sha256": 32, "sha384": 48}
 _LABELS = {
@@ -30,7 +30,7 @@ _LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class NegotiatedSession:
-    """What both hellos together say; ``at`` is when the server's came."""
+    """The parameters that both hellos agree on; ``at`` is the time of the ServerHello."""
 
     at: float
     client: ClientHello
@@ -38,80 +38,81 @@ class NegotiatedSession:
 
     @property
     def tls13(self) -> bool:
-        """Whether this is TLS 1.3, which differs from TLS 1.2 in most things."""
         return self.hello.version == TLS13
 
     @property
     def suite(self) -> CipherSuite | None:
-        """The cipher suite, None if it is none of ours."""
         return find_suite(self.hello.suite, tls13=self.tls13)
 
     @property
     def unsupported(self) -> str:
-        """What of it can't be decrypted even with the secrets; empty if everything can."""
+        """What prevents decryption even with the secrets; empty if nothing does."""
         if self.hello.version not in (TLS12, TLS13):
             return version_name(self.hello.version)
         if self.hello.compression:
             return "TLS compression"
         return "" if self.suite else suite_name(self.hello.suite)
 
-    def told(self, alpn: str) -> TlsNegotiated:
-        """Return what to say about it."""
+    def describe(self, alpn: str) -> TlsNegotiated:
         version, cipher = version_name(self.hello.version), suite_name(self.hello.suite)
         return TlsNegotiated(self.at, version, cipher, self.client.server_name, alpn)
 
 
 def describe_missing_secrets(agreement: NegotiatedSession, keylog: KeyLog, *, what: str) -> str:
-    """Return what to say where there are no secrets, or none for ``what``, a part of the session."""
+    """Return the notice for a session without secrets for ``what``, all of it or a part."""
     session = version_name(agreement.hello.version)
     if agreement.client.server_name:
         session += f" to {agreement.client.server_name}"
-    log = f"none of the {len(keylog)} secrets at hand is for {what}" if len(keylog) else "there is no key log"
+    log = f"none of the {len(keylog)} known secrets is for {what}" if len(keylog) else "there is no key log"
     return f"this session is encrypted ({session}) and {log}; {HOW_TO_GET_SECRETS}"
 
 
 def set_decryptors(agreement: NegotiatedSession, keylog: KeyLog, *directions: TlsDirection) -> None:
     """
-    Give each direction what opens its records, so far as the secrets are there.
+    Give each direction its decryptors, as far as the secrets are known.
 
     Raises:
-        ListenctlError: The ciphers are missing.
+        ListenctlError: the library for the ciphers is missing.
     """
     for direction in directions:
-        first, later = _openers(agreement, keylog, direction.party)
-        if direction.awaiting:
-            direction.opener = direction.opener or first
-            direction.pending = direction.pending or later
-        elif direction.opener is None and later is not None:
-            direction.pending = later
+        first, later = _find_decryptors(agreement, keylog, direction.party)
+        if direction.awaits_traffic_keys:
+            direction.decryptor = direction.decryptor or first
+            direction.next_decryptor = direction.next_decryptor or later
+        elif direction.decryptor is None and later is not None:
+            direction.next_decryptor = later
             direction.change_keys()
 
 
-def _openers(
+def _find_decryptors(
     agreement: NegotiatedSession, keylog: KeyLog, party: TlsParty
 ) -> tuple[RecordDecryptor | None, RecordDecryptor | None]:
-    """Return what opens the handshake, None where it is in the clear, and what opens the rest."""
+    """Return the decryptors of the handshake, None in TLS 1.2, and of what follows it."""
     suite = agreement.suite
     if suite is None:
         return None, None
     if not agreement.tls13:
-        return None, _tls12(agreement, suite, keylog, party)
-    handshake, traffic = (_tls13(suite, keylog.find(label, agreement.client.random)) for label in _LABELS[party])
+        return None, _build_tls12(agreement, suite, keylog, party)
+    handshake, traffic = (
+        _build_tls13(suite, keylog.find_secret(label, agreement.client.random)) for label in _LABELS[party]
+    )
     return handshake, traffic
 
 
-def _tls13(suite: CipherSuite, secret: bytes | None) -> RecordDecryptor | None:
+def _build_tls13(suite: CipherSuite, secret: bytes | None) -> RecordDecryptor | None:
     if secret is None or len(secret) != _HASH_BYTES[suite.hash_name]:
         return None
     check_ciphers()
     return Tls13Decryptor(suite, secret)
 
 
-def _tls12(agreement: NegotiatedSession, suite: CipherSuite, keylog: KeyLog, party: TlsParty) -> RecordDecryptor | None:
-    master = keylog.find(SecretLabel.MASTER, agreement.client.random)
+def _build_tls12(
+    agreement: NegotiatedSession, suite: CipherSuite, keylog: KeyLog, party: TlsParty
+) -> RecordDecryptor | None:
+    master = keylog.find_secret(SecretLabel.MASTER, agreement.client.random)
     if master is None:
         return None
     check_ciphers()
-    keys = keys_of_tls12(suite, master, client_random=agreement.client.random, server_random=agreement.hello.random)
+    keys = derive_tls12_keys(suite, master, client_random=agreement.client.random, server_random=agreement.hello.random)
     own = keys[0] if party is TlsParty.CLIENT else keys[1]
     return tls12_decryptor(suite, own, encrypt_then_mac=agreement.hello.encrypt_then_mac)

@@ -1,7 +1,7 @@
 """
-One direction of a TLS session: its records, the keys in use, those that follow, and the number of the next record.
+One direction of a TLS session: its records, the current and the next keys, and the number of the next record.
 
-Where records are missing, the number is found by trying: a record verifies with its own number only.
+After missing records the number is found by trying: a record verifies only with its own number.
 """
 
 from collections.abc import Iterator
@@ -12,155 +12,150 @@ from listenctl.capture.tls.tls_events import TlsParty, TlsProblem
 from listenctl.capture.tls.tls_handshake import TlsHandshakeReader
 from listenctl.capture.tls.tls_records import RecordOrGap, TlsRecord, TlsRecordGap, TlsRecordSplitter
 
-# Records that may be missing without a hole that tells of them.
+# Records that may be missing without a visible gap.
 _WINDOW = 64
-# A record that carries anything is no shorter.
+# Smallest size of a record with content.
 _SHORTEST_RECORD = 23
 _WIDEST_WINDOW = 100_000
-# Behind a hole of unknown size, and after a change of keys that is missing as well.
+# After a gap of unknown size, and after a missing change of keys.
 _USUAL_WINDOW = 8192
-# Opening takes microseconds, so giving up comes after a second, or much sooner where nothing was ever opened.
+# Each try takes microseconds: give up after about a second, much sooner where nothing was ever decrypted.
 _MAX_TRIES = 250_000
 _MAX_FIRST_TRIES = 32_768
 
-# Secrets may come a moment after what they protect, in a live capture.
+# In a live capture, secrets may come shortly after the records.
 MAX_HELD = 64 * 1024
-# What holding anything takes, however short it is.
+# Memory of a held record in addition to its data.
 _HELD_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class RecordLoss:
-    """Records that are missing before the one that was opened; ``size`` are the bytes of their contents, if known."""
+    """Records missing before a decrypted one; ``size`` is the number of bytes of their contents, if known."""
 
     records: int
     size: int | None
 
 
 class TlsDirection:
-    """What one party sends."""
-
     def __init__(self, party: TlsParty) -> None:
         self.party = party
-        self.cutter = TlsRecordSplitter()
+        self.splitter = TlsRecordSplitter()
         self.handshake = TlsHandshakeReader()
-        self.opener: RecordDecryptor | None = None
-        """What opens the records now."""
-        self.pending: RecordDecryptor | None = None
-        """What opens them after the next change of keys."""
+        self.decryptor: RecordDecryptor | None = None
+        self.next_decryptor: RecordDecryptor | None = None
+        """The decryptor after the next change of keys."""
         self.encrypted = False
-        self.awaiting = False
-        """Whether the keys that the handshake agreed on are not yet in use."""
+        self.awaits_traffic_keys = False
+        """Whether the keys that the handshake agreed on are not in use yet."""
         self.over = False
-        """Whether nothing of this direction can be read any more."""
-        self.gapped = False
+        """Whether nothing more of this direction is read."""
+        self.has_gaps = False
         self.verified = False
+        """Whether any record was decrypted."""
         self.failed = 0
-        """Records since the last one that could be opened."""
+        """Records since the last decrypted one."""
         self._sequence = 0
-        # Where the next record starts, None where a hole of unknown size is before it.
+        # Start of the next record, None after a gap of unknown size.
         self._expected: int | None = 0
         self._tried = 0
         self._held: list[RecordOrGap] = []
         self._held_bytes = 0
 
     @property
-    def ready(self) -> bool:
-        """Whether there is anything to open records with."""
-        return self.opener is not None or self.pending is not None
+    def has_keys(self) -> bool:
+        return self.decryptor is not None or self.next_decryptor is not None
 
     @property
-    def hopeless(self) -> bool:
-        """Whether trying further would be in vain."""
+    def tried_enough(self) -> bool:
+        """Whether further tries are useless."""
         return self._tried > (_MAX_TRIES if self.verified else _MAX_FIRST_TRIES)
 
     @property
     def unreadable(self) -> tuple[TlsProblem, str]:
-        """Why nothing more can be read where secrets are at hand."""
+        """The notice for records that can't be decrypted although there are secrets."""
         if self.verified:
-            why = f"nothing more that the {self.party} sent can be decrypted: too much is missing or damaged"
+            why = f"can't decrypt more of what the {self.party} sent: too much is missing or damaged"
             return TlsProblem.UNREADABLE, why
-        why = f"the key log names this session, but its secrets don't decrypt what the {self.party} sent"
+        why = f"the key log has secrets of this session, but they don't decrypt what the {self.party} sent"
         return TlsProblem.WRONG_SECRETS, why
 
     @property
-    def holding(self) -> bool:
-        """Whether records wait for their keys."""
+    def holds_records(self) -> bool:
+        """Whether records wait for keys."""
         return bool(self._held)
 
-    def hold(self, item: RecordOrGap) -> bool:
-        """Keep a record until there are keys; return whether that is no longer worth while."""
+    def hold_record(self, item: RecordOrGap) -> bool:
+        """Keep a record until there are keys; return True if too much is held."""
         self._held.append(item)
         self._held_bytes += _HELD_BYTES + (len(item.fragment) if isinstance(item, TlsRecord) else 0)
         return self._held_bytes > MAX_HELD
 
-    def release(self) -> list[RecordOrGap]:
-        """Return what waits."""
+    def release_records(self) -> list[RecordOrGap]:
+        """Return the held records."""
         held, self._held, self._held_bytes = self._held, [], 0
         return held
 
     def give_up(self) -> None:
-        """Keep nothing, and look at nothing any more."""
+        """Drop the held records, and read nothing more."""
         self.over = True
-        self.release()
+        self.release_records()
 
-    def gap(self, gap: TlsRecordGap) -> None:
-        """Take note that records are missing."""
-        self.gapped = True
+    def add_gap(self, gap: TlsRecordGap) -> None:
+        self.has_gaps = True
         self._expected = self._expected if gap.measured else None
         self.handshake.reset()
 
-    def passed(self, record: TlsRecord) -> None:
-        """Take note of a record that wasn't encrypted."""
+    def skip_plaintext(self, record: TlsRecord) -> None:
         self._expected = record.end
 
     def change_keys(self) -> None:
-        """Go over to the keys that follow."""
-        self.opener = self.pending
-        self.pending = self.opener.updated() if self.opener is not None else None
+        """Switch to the next keys."""
+        self.decryptor = self.next_decryptor
+        self.next_decryptor = self.decryptor.after_key_update() if self.decryptor is not None else None
         self._sequence = 0
         self.encrypted = True
-        self.awaiting = False
+        self.awaits_traffic_keys = False
 
-    def open(self, record: TlsRecord) -> DecryptedRecord | None:
-        """Return what the next record holds, None if it isn't the next one or is damaged."""
-        opened = self.opener.open(record, self._sequence) if self.opener is not None else None
-        if opened is not None:
-            self._count(record, self._sequence)
-        return opened
+    def decrypt_next(self, record: TlsRecord) -> DecryptedRecord | None:
+        """Decrypt the next record; return None if it isn't the next one or is damaged."""
+        decrypted = self.decryptor.decrypt_record(record, self._sequence) if self.decryptor is not None else None
+        if decrypted is not None:
+            self._count_record(record, self._sequence)
+        return decrypted
 
-    def search(self, record: TlsRecord) -> tuple[DecryptedRecord, RecordLoss] | None:
-        """Return what a record holds whose number and keys aren't known for sure, None if it can't be opened."""
-        for opener, sequence in self._tries(record):
+    def find_and_decrypt(self, record: TlsRecord) -> tuple[DecryptedRecord, RecordLoss] | None:
+        """Decrypt a record whose number and keys are uncertain; return None if that fails."""
+        for decryptor, sequence in self._candidates(record):
             self._tried += 1
-            opened = opener.open(record, sequence)
-            if opened is not None:
-                return opened, self._found(record, opener, sequence)
+            decrypted = decryptor.decrypt_record(record, sequence)
+            if decrypted is not None:
+                return decrypted, self._count_loss(record, decryptor, sequence)
         self.failed += 1
         return None
 
-    def _tries(self, record: TlsRecord) -> Iterator[tuple[RecordDecryptor, int]]:
+    def _candidates(self, record: TlsRecord) -> Iterator[tuple[RecordDecryptor, int]]:
         window = _USUAL_WINDOW
         if self._expected is not None:
             missing = max(record.start - self._expected, 0)
             window = min(_WINDOW + self.failed + missing // _SHORTEST_RECORD, _WIDEST_WINDOW)
-        if self.opener is not None:
-            yield from ((self.opener, number) for number in range(self._sequence, self._sequence + window))
-        if self.pending is not None:
-            yield from ((self.pending, number) for number in range(min(window, _USUAL_WINDOW)))
+        if self.decryptor is not None:
+            yield from ((self.decryptor, number) for number in range(self._sequence, self._sequence + window))
+        if self.next_decryptor is not None:
+            yield from ((self.next_decryptor, number) for number in range(min(window, _USUAL_WINDOW)))
 
-    def _found(self, record: TlsRecord, opener: RecordDecryptor, sequence: int) -> RecordLoss:
-        changed = opener is not self.opener
+    def _count_loss(self, record: TlsRecord, decryptor: RecordDecryptor, sequence: int) -> RecordLoss:
+        changed = decryptor is not self.decryptor
         if changed:
             self.change_keys()
         lost = sequence - self._sequence
         size = None
-        if not changed and opener.overhead is not None and self._expected is not None:
-            size = record.start - self._expected - lost * opener.overhead
-        self._count(record, sequence)
+        if not changed and decryptor.overhead is not None and self._expected is not None:
+            size = record.start - self._expected - lost * decryptor.overhead
+        self._count_record(record, sequence)
         return RecordLoss(lost, size if size is not None and size >= 0 else None)
 
-    def _count(self, record: TlsRecord, sequence: int) -> None:
+    def _count_record(self, record: TlsRecord, sequence: int) -> None:
         self._sequence = sequence + 1
         self._expected = record.end
         self._tried = self.failed = 0

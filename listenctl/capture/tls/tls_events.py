@@ -1,4 +1,4 @@
-"""What a TLS session in a capture turns out to hold."""
+"""The events of a captured TLS session."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 
 class TlsParty(StrEnum):
-    """Who sent something: the side that opened the TLS session, or the other one."""
+    """The client is the side that opened the TLS session."""
 
     CLIENT = "client"
     SERVER = "server"
 
 
-# Made for every record: a named tuple takes a third of the time of a frozen dataclass.
+# One per record: a named tuple takes a third of the time of a frozen dataclass.
 class DecryptedData(NamedTuple):
-    """Application bytes of one record; ``at`` is when it was complete."""
+    """The application data of one record; ``at`` is when it was complete."""
 
     at: float
     party: TlsParty
@@ -24,11 +24,11 @@ class DecryptedData(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class TlsRecordsLost:
     """
-    Records are missing or damaged between what was decrypted before and what follows.
+    Records are missing or damaged between decrypted ones.
 
     Args:
-        records: how many, at least; handshakes and alerts count as well.
-        size: the application bytes that were in them, if all held such; None where that can't be told.
+        records: their minimum number; handshakes and alerts count too.
+        size: the bytes of their contents, as if all had application data; None if unknown.
     """
 
     at: float
@@ -40,12 +40,12 @@ class TlsRecordsLost:
 @dataclass(frozen=True, slots=True)
 class TlsNegotiated:
     """
-    What the two sides agreed on.
+    The parameters that both sides agreed on.
 
     Args:
-        at: when the server chose it; with TLS 1.3 it is said as soon as the encrypted part of that is read.
-        server_name: the SNI, printable ASCII; empty if there is none.
-        alpn: the protocol inside, in the same way.
+        at: time of the ServerHello; in TLS 1.3 the event follows once EncryptedExtensions are read.
+        server_name: the SNI, printable ASCII, empty if there is none.
+        alpn: the application protocol, likewise.
     """
 
     at: float
@@ -57,7 +57,7 @@ class TlsNegotiated:
 
 @dataclass(frozen=True, slots=True)
 class TlsAlert:
-    """An alert: ``close_notify`` ends a direction in good order, a fatal one says why the session failed."""
+    """An alert: ``close_notify`` ends a direction normally, a fatal one is the reason of a failure."""
 
     at: float
     party: TlsParty
@@ -66,8 +66,6 @@ class TlsAlert:
 
 
 class TlsProblem(StrEnum):
-    """Why something can't be decrypted."""
-
     NO_SECRETS = "no-secrets"
     WRONG_SECRETS = "wrong-secrets"
     START_MISSING = "start-missing"
@@ -79,7 +77,7 @@ class TlsProblem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TlsNotice:
-    """Something can't be decrypted; ``text`` says what, and what helps. Printable ASCII."""
+    """Something can't be decrypted; ``text`` says what and what helps, in printable ASCII."""
 
     at: float
     problem: TlsProblem
@@ -90,7 +88,7 @@ TlsEvent = DecryptedData | TlsRecordsLost | TlsNegotiated | TlsAlert | TlsNotice
 
 _CLOSE_NOTIFY = 0
 _FATAL = 2
-# RFC 8446 6, with those that only older versions have.
+# RFC 8446 6, and alerts of older versions.
 _ALERTS = {
     _CLOSE_NOTIFY: "close_notify",
     10: "unexpected_message",
@@ -124,10 +122,10 @@ _ALERTS = {
 
 
 def parse_alert(content: bytes, at: float, party: TlsParty) -> TlsAlert | None:
-    """Return the alert that a record holds, None if it is none."""
+    """Return the alert in a record, None if it is invalid."""
     if len(content) != 2:
         return None
     level, number = content
-    # Levels mean nothing in TLS 1.3: but for these two, every alert is fatal (RFC 8446 6).
+    # TLS 1.3 ignores levels: every alert except these two is fatal (RFC 8446 6).
     fatal = level == _FATAL and number not in (_CLOSE_NOTIFY, 90)
     return TlsAlert(at, party, _ALERTS.get(number, f"alert {number}"), fatal)

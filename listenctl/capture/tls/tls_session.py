@@ -1,8 +1,8 @@
 """
-A TLS session of a capture, decrypted with the secrets of a key log (RFC 8446; RFC 5246 for TLS 1.2).
+Decrypt a captured TLS session with the secrets of a key log (RFC 8446; RFC 5246 for TLS 1.2).
 
-Told what each side sent, in the order of the capture, it says what that holds. It never raises on what is in a capture,
-keeps less than 200 KB, and where something is missing or damaged it goes on behind that.
+It gets what each side sent, in the order of the capture. It never raises on captured data, uses less than 200 KB, and
+continues after missing or damaged data.
 """
 
 from collections.abc import Iterable
@@ -47,42 +47,38 @@ from listenctl.errors import ListenctlError
 
 
 class TlsEventCollector:
-    """Collect the events of a session until they are taken."""
+    """Collect the events of a session, each notice once."""
 
     def __init__(self) -> None:
-        self._agreed: TlsNegotiated | None = None
-        self._told: set[str] = set()
+        self._negotiated: TlsNegotiated | None = None
+        self._reported: set[str] = set()
         self._events: list[TlsEvent] = []
 
     @property
-    def agreed(self) -> bool:
-        """Whether it was said what both sides agreed on."""
-        return self._agreed is not None
+    def has_negotiated(self) -> bool:
+        return self._negotiated is not None
 
-    def take(self) -> list[TlsEvent]:
-        """Return what there is to say."""
+    def take_events(self) -> list[TlsEvent]:
+        """Return the events since the last call."""
         events, self._events = self._events, []
         return events
 
-    def say(self, event: TlsEvent) -> None:
-        """Add an event."""
+    def add_event(self, event: TlsEvent) -> None:
         self._events.append(event)
 
-    def agree(self, agreement: NegotiatedSession, alpn: str) -> None:
-        """Say what both sides agreed on, unless that is known."""
-        agreed = agreement.told(alpn)
-        if self._agreed is None or replace(agreed, at=self._agreed.at) != self._agreed:
-            self._agreed = agreed
-            self._events.append(agreed)
+    def add_negotiated(self, agreement: NegotiatedSession, alpn: str) -> None:
+        """Add what both sides agreed on, if it is new."""
+        negotiated = agreement.describe(alpn)
+        if self._negotiated is None or replace(negotiated, at=self._negotiated.at) != self._negotiated:
+            self._negotiated = negotiated
+            self._events.append(negotiated)
 
-    def notice(self, problem: TlsProblem, text: str, at: float) -> None:
-        """Say once what can't be decrypted."""
-        if text not in self._told:
-            self._told.add(text)
+    def add_notice(self, problem: TlsProblem, text: str, at: float) -> None:
+        if text not in self._reported:
+            self._reported.add(text)
             self._events.append(TlsNotice(at, problem, text))
 
-    def lost(self, direction: TlsDirection, loss: RecordLoss, at: float) -> None:
-        """Say which records of ``direction`` are missing."""
+    def add_lost_records(self, direction: TlsDirection, loss: RecordLoss, at: float) -> None:
         self._events.append(TlsRecordsLost(at, direction.party, loss.records, loss.size))
 
 
@@ -91,65 +87,59 @@ class TlsSession:
     One TLS connection.
 
     Args:
-        keylog: the secrets at hand; what is added to it while the session goes on is used as well.
+        keylog: the known secrets; those added later are used too.
     """
 
     def __init__(self, keylog: KeyLog) -> None:
         self._keylog = keylog
-        self._secrets_seen = keylog.added
+        self._secrets_seen = keylog.added_count
         self._client = TlsDirection(TlsParty.CLIENT)
         self._server = TlsDirection(TlsParty.SERVER)
         self._client_hello: ClientHello | None = None
         self._agreement: NegotiatedSession | None = None
         self._alpn = ""
         self._fed = False
-        self._report = TlsEventCollector()
+        self._events = TlsEventCollector()
 
-    def client(self, data: bytes, at: float) -> list[TlsEvent]:
-        """Take what the client sent next."""
-        return self._feed(self._client, data, at)
+    def feed(self, party: TlsParty, data: bytes, at: float) -> list[TlsEvent]:
+        """Return the events of the next bytes that a party sent."""
+        direction = self._client if party is TlsParty.CLIENT else self._server
+        if direction.over:
+            return []
+        self._fed = True
+        if self._keylog.added_count != self._secrets_seen:
+            self._use_new_secrets(at)
+        self._add_records(direction, direction.splitter.feed(data, at))
+        return self._events.take_events()
 
-    def server(self, data: bytes, at: float) -> list[TlsEvent]:
-        """Take what the server sent next."""
-        return self._feed(self._server, data, at)
-
-    def hole(self, party: TlsParty, size: int | None, at: float) -> list[TlsEvent]:
-        """Take note that the capture lacks the next ``size`` bytes of ``party``, None if that isn't known."""
+    def skip_missing(self, party: TlsParty, size: int | None, at: float) -> list[TlsEvent]:
+        """Continue after ``size`` missing bytes of a party, None if unknown."""
         direction = self._client if party is TlsParty.CLIENT else self._server
         if size != 0 and not direction.over:
             self._fed = True
-            self._take_all(direction, direction.cutter.hole(size, at))
-        return self._report.take()
+            self._add_records(direction, direction.splitter.skip_missing(size, at))
+        return self._events.take_events()
 
-    def finish(self, at: float) -> list[TlsEvent]:
-        """Take note that nothing more comes."""
+    def end_session(self, at: float) -> list[TlsEvent]:
+        """Return the remaining events at the end of both directions."""
         for direction in (self._client, self._server):
             if not direction.over:
-                self._take_all(direction, direction.cutter.finish(at))
+                self._add_records(direction, direction.splitter.end_data(at))
         self._use_new_secrets(at)
         if self._fed and self._client_hello is None:
             self._start_is_missing(at, "ClientHello")
         for direction in (self._client, self._server):
-            self._finish(direction, at)
-        self._agree()
-        return self._report.take()
+            self._end_direction(direction, at)
+        self._report_negotiated()
+        return self._events.take_events()
 
-    def _feed(self, direction: TlsDirection, data: bytes, at: float) -> list[TlsEvent]:
-        if direction.over:
-            return []
-        self._fed = True
-        if self._keylog.added != self._secrets_seen:
-            self._use_new_secrets(at)
-        self._take_all(direction, direction.cutter.feed(data, at))
-        return self._report.take()
-
-    def _finish(self, direction: TlsDirection, at: float) -> None:
+    def _end_direction(self, direction: TlsDirection, at: float) -> None:
         if direction.over:
             return
-        if direction.holding:
+        if direction.holds_records:
             self._cannot_open(direction, at)
         elif direction.failed and direction.verified:
-            self._report.lost(direction, RecordLoss(direction.failed, None), at)
+            self._events.add_lost_records(direction, RecordLoss(direction.failed, None), at)
         elif direction.failed:
             self._give_up(at, *direction.unreadable, direction)
         direction.give_up()
@@ -158,129 +148,136 @@ class TlsSession:
     def _tls13(self) -> bool:
         return self._agreement is not None and self._agreement.tls13
 
-    def _take_all(self, direction: TlsDirection, items: Iterable[RecordOrGap]) -> None:
+    def _add_records(self, direction: TlsDirection, items: Iterable[RecordOrGap]) -> None:
         for item in items:
-            self._take(direction, item)
+            self._add_record(direction, item)
 
-    def _take(self, direction: TlsDirection, item: RecordOrGap) -> None:
+    def _add_record(self, direction: TlsDirection, item: RecordOrGap) -> None:
         if direction.over:
             return
         if isinstance(item, TlsRecordGap):
-            self._take_gap(direction, item)
+            self._add_gap(direction, item)
             return
-        if not direction.holding:
+        if not direction.holds_records:
             failed = direction.failed
-            opened = direction.open(item)
-            if opened is not None:
+            decrypted = direction.decrypt_next(item)
+            if decrypted is not None:
                 if failed:
-                    self._tell_early(direction, failed, item.at)
-                self._opened(direction, item.at, opened)
+                    self._report_early_data(direction, failed, item.at)
+                self._add_decrypted(direction, item.at, decrypted)
                 return
         if direction.encrypted:
-            self._take_encrypted(direction, item)
+            self._add_encrypted(direction, item)
         else:
-            self._take_plain(direction, item)
+            self._add_plaintext(direction, item)
 
-    def _take_gap(self, direction: TlsDirection, gap: TlsRecordGap) -> None:
-        if direction.holding:
-            self._hold(direction, gap)
+    def _add_gap(self, direction: TlsDirection, gap: TlsRecordGap) -> None:
+        if direction.holds_records:
+            self._hold_record(direction, gap)
         else:
-            direction.gap(gap)
+            direction.add_gap(gap)
 
-    def _hold(self, direction: TlsDirection, item: RecordOrGap) -> None:
-        if direction.hold(item):
+    def _hold_record(self, direction: TlsDirection, item: RecordOrGap) -> None:
+        if direction.hold_record(item):
             self._cannot_open(direction, item.at)
 
-    def _opened(self, direction: TlsDirection, at: float, opened: DecryptedRecord) -> None:
-        kind, content = opened
+    def _add_decrypted(self, direction: TlsDirection, at: float, decrypted: DecryptedRecord) -> None:
+        kind, content = decrypted
         if kind == APPLICATION_DATA:
-            if not self._report.agreed:
-                self._agree()
-            # Empty records are a countermeasure of old, against what CBC once had.
+            if not self._events.has_negotiated:
+                self._report_negotiated()
+            # Empty records are an old countermeasure against attacks on CBC.
             if content:
-                self._report.say(DecryptedData(at, direction.party, content))
+                self._events.add_event(DecryptedData(at, direction.party, content))
         elif kind == CHANGE_CIPHER_SPEC:
             direction.change_keys()
         else:
-            self._take_message(direction, kind, content, at)
+            self._add_message(direction, kind, content, at)
 
-    def _take_message(self, direction: TlsDirection, kind: int, content: bytes, at: float) -> None:
+    def _add_message(self, direction: TlsDirection, kind: int, content: bytes, at: float) -> None:
         if kind == HANDSHAKE:
             for message, body in direction.handshake.feed(content):
-                self._take_handshake(direction, message, body, at)
+                self._add_handshake(direction, message, body, at)
         elif kind == ALERT and (alert := parse_alert(content, at, direction.party)):
-            self._report.say(alert)
+            self._events.add_event(alert)
 
-    def _take_encrypted(self, direction: TlsDirection, record: TlsRecord) -> None:
+    def _add_encrypted(self, direction: TlsDirection, record: TlsRecord) -> None:
         if self._tls13 and record.type != APPLICATION_DATA:
-            # ChangeCipherSpec is for middleboxes only (RFC 8446 D.4), and an alert of a side that has no keys is clear.
+            # ChangeCipherSpec is only for middleboxes (RFC 8446 D.4); a side without keys sends alerts in the clear.
             if record.type == ALERT:
-                self._take_message(direction, ALERT, record.fragment, record.at)
-        elif direction.ready and not direction.holding:
-            self._search(direction, record)
+                self._add_message(direction, ALERT, record.fragment, record.at)
+        elif direction.has_keys and not direction.holds_records:
+            self._find_and_decrypt(direction, record)
         else:
-            self._hold(direction, record)
+            self._hold_record(direction, record)
 
-    def _take_plain(self, direction: TlsDirection, record: TlsRecord) -> None:
+    def _add_plaintext(self, direction: TlsDirection, record: TlsRecord) -> None:
         if record.type == APPLICATION_DATA:
-            self._take_unannounced(direction, record)
+            self._add_unannounced(direction, record)
             return
-        if direction.gapped and direction.pending is not None and self._search(direction, record):
-            # The ChangeCipherSpec was among what is missing.
+        if direction.has_gaps and direction.next_decryptor is not None and self._find_and_decrypt(direction, record):
+            # The ChangeCipherSpec is missing too.
             return
-        direction.passed(record)
+        direction.skip_plaintext(record)
         if record.type != CHANGE_CIPHER_SPEC:
-            self._take_message(direction, record.type, record.fragment, record.at)
+            self._add_message(direction, record.type, record.fragment, record.at)
         elif self._agreement is not None:
             direction.change_keys()
 
-    def _take_unannounced(self, direction: TlsDirection, record: TlsRecord) -> None:
-        """Take application data of a side that hasn't begun to encrypt so far as we know."""
+    def _add_unannounced(self, direction: TlsDirection, record: TlsRecord) -> None:
+        """Add application data of a side that does not encrypt yet, as far as is known."""
         if self._client_hello is None:
             self._start_is_missing(record.at, "ClientHello")
         elif self._agreement is None:
-            # Early data, or the ServerHello is missing.
-            self._hold(direction, record)
+            # It is early data, or the ServerHello is missing.
+            self._hold_record(direction, record)
         else:
             direction.encrypted = True
-            self._take_encrypted(direction, record)
+            self._add_encrypted(direction, record)
 
-    def _search(self, direction: TlsDirection, record: TlsRecord) -> bool:
+    def _find_and_decrypt(self, direction: TlsDirection, record: TlsRecord) -> bool:
         failed = direction.failed
-        found = direction.search(record)
+        found = direction.find_and_decrypt(record)
         if found is None:
-            if direction.hopeless:
+            if direction.tried_enough:
                 self._give_up(record.at, *direction.unreadable, direction)
             return False
-        opened, loss = found
-        self._tell_early(direction, failed, record.at)
-        # Of a handshake nothing is missed once it is over.
-        if loss.records and not (self._tls13 and direction.awaiting):
-            self._report.lost(direction, loss, record.at)
-        self._opened(direction, record.at, opened)
+        decrypted, loss = found
+        self._report_early_data(direction, failed, record.at)
+        # Missing handshake records don't matter.
+        if loss.records and not (self._tls13 and direction.awaits_traffic_keys):
+            self._events.add_lost_records(direction, loss, record.at)
+        self._add_decrypted(direction, record.at, decrypted)
         return True
 
-    def _tell_early(self, direction: TlsDirection, failed: int, at: float) -> None:
-        """Say what it was that couldn't be opened before the handshake: early data has keys of its own."""
+    def _report_early_data(self, direction: TlsDirection, failed: int, at: float) -> None:
+        """Report records that failed before the handshake: early data has its own keys."""
         hello = self._client_hello
-        if failed and self._tls13 and direction.awaiting and direction is self._client and hello and hello.early_data:
+        if (
+            failed
+            and self._tls13
+            and direction.awaits_traffic_keys
+            and direction is self._client
+            and hello
+            and hello.early_data
+        ):
             text = f"early data (0-RTT, {failed} records) is not decrypted"
-            self._report.notice(TlsProblem.EARLY_DATA, text, at)
+            self._events.add_notice(TlsProblem.EARLY_DATA, text, at)
 
-    def _take_handshake(self, direction: TlsDirection, kind: int, body: bytes, at: float) -> None:
+    def _add_handshake(self, direction: TlsDirection, kind: int, body: bytes, at: float) -> None:
         if self._tls13 and direction.encrypted:
             if kind == ENCRYPTED_EXTENSIONS:
                 self._alpn = parse_alpn(body)
-                self._agree()
-            elif kind == (FINISHED if direction.awaiting else KEY_UPDATE):
+                self._report_negotiated()
+            elif kind == (FINISHED if direction.awaits_traffic_keys else KEY_UPDATE):
                 direction.change_keys()
         elif kind == CLIENT_HELLO and direction is self._client:
             self._client_hello = parse_client_hello(body)
         elif kind == SERVER_HELLO and direction is self._server and (hello := parse_server_hello(body)):
-            self._take_server_hello(hello, at)
+            self._add_server_hello(hello, at)
 
-    def _take_server_hello(self, hello: ServerHello, at: float) -> None:
-        if hello.retry:
+    def _add_server_hello(self, hello: ServerHello, at: float) -> None:
+        if hello.is_retry_request:
             return
         if self._client_hello is None:
             self._start_is_missing(at, "ClientHello")
@@ -288,19 +285,19 @@ class TlsSession:
         self._agreement = agreement = NegotiatedSession(at, self._client_hello, hello)
         self._alpn = hello.alpn
         if agreement.unsupported:
-            text = f"{agreement.unsupported} can't be decrypted here"
+            text = f"decrypting {agreement.unsupported} is not supported"
             self._give_up(at, TlsProblem.UNSUPPORTED, text, self._client, self._server)
             return
         for direction in (self._client, self._server):
-            direction.awaiting = True
-            direction.pending = None
+            direction.awaits_traffic_keys = True
+            direction.next_decryptor = None
             direction.encrypted = direction.encrypted or agreement.tls13
         self._use_secrets(agreement, at)
         if not agreement.tls13:
-            self._agree()
+            self._report_negotiated()
 
     def _use_new_secrets(self, at: float) -> None:
-        self._secrets_seen = self._keylog.added
+        self._secrets_seen = self._keylog.added_count
         if self._agreement is not None:
             self._use_secrets(self._agreement, at)
 
@@ -311,28 +308,28 @@ class TlsSession:
         except ListenctlError as exc:
             self._give_up(at, TlsProblem.NO_CIPHERS, str(exc), *directions)
         for direction in directions:
-            self._take_all(direction, direction.release())
+            self._add_records(direction, direction.release_records())
 
-    def _agree(self) -> None:
+    def _report_negotiated(self) -> None:
         if self._agreement is not None:
-            self._report.agree(self._agreement, self._alpn)
+            self._events.add_negotiated(self._agreement, self._alpn)
 
     def _start_is_missing(self, at: float, what: str) -> None:
-        text = f"this TLS session can't be decrypted: the capture lacks its {what}; begin it before the call does"
+        text = f"can't decrypt this TLS session: the capture lacks its {what}; start the capture before the call"
         self._give_up(at, TlsProblem.START_MISSING, text, self._client, self._server)
 
     def _cannot_open(self, direction: TlsDirection, at: float) -> None:
         if self._agreement is None:
             self._start_is_missing(at, "ServerHello")
             return
-        sides = [one for one in (self._client, self._server) if not one.ready]
-        # In TLS 1.3 each side has secrets of its own.
+        sides = [one for one in (self._client, self._server) if not one.has_keys]
+        # In TLS 1.3 each side has its own secrets.
         what = f"what the {direction.party} sent" if len(sides) == 1 else "it"
         text = describe_missing_secrets(self._agreement, self._keylog, what=what)
         self._give_up(at, TlsProblem.NO_SECRETS, text, *sides)
 
     def _give_up(self, at: float, problem: TlsProblem, text: str, *directions: TlsDirection) -> None:
-        self._agree()
-        self._report.notice(problem, text, at)
+        self._report_negotiated()
+        self._events.add_notice(problem, text, at)
         for direction in directions:
             direction.give_up()

@@ -157,7 +157,7 @@ class CapturedConnection:
             return seen + self._in_step(self._finder.fault(number, at), packet) if reader.fault else seen
         if self._tls is None:
             return self._in_step(self._finder.take(number, at, data), packet)
-        told = (self._tls.client if number == self._tls_client else self._tls.server)(data, at)
+        told = self._tls.feed(self._party(number), data, at)
         return self._catch_up(self._decrypted(told, packet)) if told else []
 
     def sends_frames(self, number: int) -> bool:
@@ -178,7 +178,7 @@ class CapturedConnection:
         """Return what it means that bytes of a stream are missing."""
         if self._tls is None:
             return self._in_step(self._finder.hole(number, at, size), None)
-        return self._catch_up(self._decrypted(self._tls.hole(self._party(number), size or None, at), None))
+        return self._catch_up(self._decrypted(self._tls.skip_missing(self._party(number), size or None, at), None))
 
     def give_up(self, at: float) -> list[CaptureEvent]:
         """Drop what isn't complete."""
@@ -189,7 +189,7 @@ class CapturedConnection:
         self._ended_at = at
         events: list[CaptureEvent] = []
         if self._tls and self.over:
-            events += self._decrypted(self._tls.finish(at), None)
+            events += self._decrypted(self._tls.end_session(at), None)
         events += self._events(self._finder.end(number, at, how), None)
         self._how = self._how or how
         if not self.over:
@@ -198,7 +198,7 @@ class CapturedConnection:
 
     def finish(self) -> list[CaptureEvent]:
         """Return what it means that nothing more comes, though not both streams ended."""
-        told = self._tls.finish(self._ended_at) if self._tls else []
+        told = self._tls.end_session(self._ended_at) if self._tls else []
         events = self._catch_up(self._decrypted(told, None))
         return [*events, *self._catching_up.release(), *self._close(self._ended_at)]
 

@@ -96,7 +96,7 @@ class WebSocketSessionReader:
             case CaptureNotice():
                 return [event]
             case EmbeddedSecrets(text):
-                self._keylog.add(text)
+                self._keylog.add_lines(text)
         return []
 
     def _bound(self, at: float) -> list[CaptureEvent]:

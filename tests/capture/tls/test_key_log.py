@@ -1,12 +1,17 @@
+"""Secrets of a key log, and a key log file that grows while it is read."""
+
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.capture.tls import key_log as tls_keylog
-from listenctl.capture.tls.key_log import KeyLog, SecretLabel
+from listenctl.capture.tls.key_log import KeyLog, KeyLogFile, SecretLabel
+from listenctl.errors import UsageError
 
 RANDOM = bytes(range(32))
-SECRET = bytes(48)
+
+SECRET = bytes(range(48))
 LINE = f"CLIENT_RANDOM {RANDOM.hex()} {SECRET.hex()}"
 
 
@@ -14,9 +19,9 @@ LINE = f"CLIENT_RANDOM {RANDOM.hex()} {SECRET.hex()}"
 def test_secrets_are_found_by_label_and_client_random(text: str) -> None:
     keylog = KeyLog(text)
 
-    assert keylog.find(SecretLabel.MASTER, RANDOM) == SECRET
-    assert keylog.find(SecretLabel.MASTER, bytes(32)) is None
-    assert keylog.find(SecretLabel.CLIENT_TRAFFIC, RANDOM) is None
+    assert keylog.find_secret(SecretLabel.MASTER, RANDOM) == SECRET
+    assert keylog.find_secret(SecretLabel.MASTER, bytes(32)) is None
+    assert keylog.find_secret(SecretLabel.CLIENT_TRAFFIC, RANDOM) is None
 
 
 @pytest.mark.parametrize(
@@ -37,25 +42,77 @@ def test_secrets_are_found_by_label_and_client_random(text: str) -> None:
 def test_what_is_no_secret_of_use_is_left_out(line: str) -> None:
     keylog = KeyLog()
 
-    assert keylog.add(f"{line}\n{LINE}") == 1
+    assert keylog.add_lines(f"{line}\n{LINE}") == 1
     assert len(keylog) == 1
 
 
 def test_sections_add_up() -> None:
     keylog = KeyLog(LINE)
 
-    assert keylog.add(LINE.replace(RANDOM.hex(), bytes(32).hex()).encode()) == 1
+    assert keylog.add_lines(LINE.replace(RANDOM.hex(), bytes(32).hex()).encode()) == 1
     assert len(keylog) == 2
 
 
 def test_the_oldest_secrets_go_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls_keylog, "MAX_SECRETS", 2)
+    monkeypatch.setattr("listenctl.capture.tls.key_log.MAX_SECRETS", 2)
 
     keylog = KeyLog("\n".join(f"CLIENT_RANDOM {bytes([number] * 32).hex()} {SECRET.hex()}" for number in range(3)))
 
-    assert [bool(keylog.find(SecretLabel.MASTER, bytes([number] * 32))) for number in range(3)] == [False, True, True]
+    assert [bool(keylog.find_secret(SecretLabel.MASTER, bytes([number] * 32))) for number in range(3)] == [
+        False,
+        True,
+        True,
+    ]
 
 
 @given(st.binary())
 def test_anything_may_stand_in_a_key_log(text: bytes) -> None:
     assert len(KeyLog(text)) == 0
+
+
+def line(random: int) -> bytes:
+    return f"CLIENT_RANDOM {bytes([random] * 32).hex()} {SECRET.hex()}\n".encode()
+
+
+def test_secrets_that_are_written_later_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(line(1))
+    keylog = KeyLogFile(path)
+
+    assert keylog.find_secret(SecretLabel.MASTER, bytes([1] * 32)) == SECRET
+    assert keylog.find_secret(SecretLabel.MASTER, bytes([2] * 32)) is None
+    with path.open("ab") as file:
+        file.write(line(2))
+    assert keylog.find_secret(SecretLabel.MASTER, bytes([2] * 32)) == SECRET
+
+
+def test_half_a_line_is_read_when_the_rest_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(line(1) + line(2)[:70])
+    keylog = KeyLogFile(path)
+
+    assert keylog.find_secret(SecretLabel.MASTER, bytes([2] * 32)) is None
+    path.write_bytes(line(1) + line(2))
+    assert keylog.find_secret(SecretLabel.MASTER, bytes([2] * 32)) == SECRET
+
+
+def test_a_last_line_without_its_end_counts(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(line(1) + line(2).rstrip())
+
+    assert KeyLogFile(path).find_secret(SecretLabel.MASTER, bytes([2] * 32)) == SECRET
+
+
+def test_a_key_log_that_is_gone_costs_only_what_would_come(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(line(1))
+    keylog = KeyLogFile(path)
+    path.unlink()
+
+    assert keylog.find_secret(SecretLabel.MASTER, bytes([3] * 32)) is None
+    assert keylog.find_secret(SecretLabel.MASTER, bytes([1] * 32)) == SECRET
+
+
+def test_a_missing_key_log_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="can't read the key log: No such file"):
+        KeyLogFile(tmp_path / "none")

@@ -3,7 +3,7 @@
 import subprocess
 
 from listenctl.capture.tls.cipher_suites import _IN_TLS12, _IN_TLS13, find_suite, suite_name
-from listenctl.capture.tls.record_ciphers import DirectionKeys, Tls13Decryptor, keys_of_tls13, next_secret, prf
+from listenctl.capture.tls.record_ciphers import DirectionKeys, Tls13Decryptor, derive_tls13_keys, next_secret, prf
 from listenctl.capture.tls.tls_records import HANDSHAKE, TlsRecord
 
 # RFC 8448 3, "server: derive write traffic keys for handshake data" and "{server} send handshake record".
@@ -22,10 +22,10 @@ def test_the_keys_of_tls_1_3_are_those_of_the_rfc() -> None:
     suite = find_suite(0x1301, tls13=True)
     assert suite is not None
 
-    assert keys_of_tls13(suite, SERVER_HANDSHAKE) == DirectionKeys(
+    assert derive_tls13_keys(suite, SERVER_HANDSHAKE) == DirectionKeys(
         bytes.fromhex("3fce516009c21727d0f2e4e86ee403bc"), bytes.fromhex("5d313eb2671276ee13000b30")
     )
-    assert keys_of_tls13(suite, SERVER_TRAFFIC) == DirectionKeys(
+    assert derive_tls13_keys(suite, SERVER_TRAFFIC) == DirectionKeys(
         bytes.fromhex("9f02283b6c9c07efc26bb9f2ac92e356"), bytes.fromhex("cf782b88dd83549aadf1e984")
     )
 
@@ -36,8 +36,8 @@ def test_a_record_of_the_rfc_is_opened() -> None:
     record = TlsRecord(0.0, 0, APPLICATION_RECORD[:5], APPLICATION_RECORD[5:])
 
     # The first record of these keys is a NewSessionTicket.
-    assert Tls13Decryptor(suite, SERVER_TRAFFIC).open(record, 1) == (23, bytes(range(50)))
-    assert Tls13Decryptor(suite, SERVER_TRAFFIC).open(record, 0) is None
+    assert Tls13Decryptor(suite, SERVER_TRAFFIC).decrypt_record(record, 1) == (23, bytes(range(50)))
+    assert Tls13Decryptor(suite, SERVER_TRAFFIC).decrypt_record(record, 0) is None
 
 
 def test_a_key_update_keeps_the_size_of_the_secret() -> None:
@@ -98,4 +98,4 @@ def test_a_record_of_another_type_is_never_opened_in_tls_1_3() -> None:
     assert suite is not None
     record = TlsRecord(0.0, 0, bytes([HANDSHAKE]) + APPLICATION_RECORD[1:5], APPLICATION_RECORD[5:])
 
-    assert Tls13Decryptor(suite, SERVER_TRAFFIC).open(record, 1) is None
+    assert Tls13Decryptor(suite, SERVER_TRAFFIC).decrypt_record(record, 1) is None

@@ -1,18 +1,38 @@
+"""Sessions of which the capture lacks something, or has it wrong."""
+
+import asyncio
+import gzip
 import random
 import ssl
 import subprocess
 import sys
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers import aead
+from hypothesis import given
+from hypothesis import strategies as st
 
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.tls.record_ciphers import check_ciphers
-from listenctl.capture.tls.tls_events import DecryptedData, TlsAlert, TlsNegotiated, TlsNotice, TlsParty, TlsProblem
+from listenctl.capture.tls.tls_events import (
+    DecryptedData,
+    TlsAlert,
+    TlsEvent,
+    TlsNegotiated,
+    TlsNotice,
+    TlsParty,
+    TlsProblem,
+    TlsRecordsLost,
+)
+from listenctl.capture.tls.tls_records import record_size
 from listenctl.capture.tls.tls_session import TlsSession
 from listenctl.errors import ListenctlError
+from tests.helpers import capture
+from tests.helpers.tls_relay import relayed
 from tests.helpers.tls_wire import (
     NO_ENCRYPT_THEN_MAC,
     Flight,
@@ -113,13 +133,13 @@ def test_it_does_not_matter_in_what_pieces_a_session_comes(cut: int, session: Tl
 def test_a_record_has_the_time_of_its_last_byte(session: TlsTalk) -> None:
     decryptor = TlsSession(session.keylog)
     for party, data in session.flights[:-1]:
-        (decryptor.client if party is TlsParty.CLIENT else decryptor.server)(data[:-1], 1.0)
-        (decryptor.client if party is TlsParty.CLIENT else decryptor.server)(data[-1:], 2.0)
+        decryptor.feed(party, data[:-1], 1.0)
+        decryptor.feed(party, data[-1:], 2.0)
 
     party, data = session.flights[-1]
-    decryptor.server(data[:-1], 3.0)
+    decryptor.feed(TlsParty.SERVER, data[:-1], 3.0)
 
-    assert decryptor.server(data[-1:], 4.0) == [TlsAlert(4.0, party, "close_notify", fatal=False)]
+    assert decryptor.feed(TlsParty.SERVER, data[-1:], 4.0) == [TlsAlert(4.0, party, "close_notify", fatal=False)]
 
 
 def test_both_sides_close_in_good_order(session: TlsTalk) -> None:
@@ -212,7 +232,7 @@ def test_the_secrets_of_another_session_are_no_help(session: TlsTalk) -> None:
     notice = read(session.flights, other)[-1]
 
     assert isinstance(notice, TlsNotice)
-    assert "none of the 1 secrets at hand is for it" in notice.text
+    assert "none of the 1 known secrets is for it" in notice.text
 
 
 def test_wrong_secrets_are_told_from_none(session: TlsTalk) -> None:
@@ -239,7 +259,7 @@ def test_what_the_secrets_at_hand_allow_is_decrypted(left_out: str, server: ssl.
         missing = TlsParty(left_out.partition("_")[0].lower())
         assert decrypted == set(TlsParty) - {missing}
         assert [notice.text.partition(";")[0] for notice in notices] == [
-            f"this session is encrypted (TLS 1.3 to listen.example) and none of the 3 secrets at hand is for what the "
+            f"this session is encrypted (TLS 1.3 to listen.example) and none of the 3 known secrets is for what the "
             f"{missing} sent"
         ]
     else:
@@ -254,9 +274,9 @@ def test_secrets_that_come_late_are_used(session: TlsTalk) -> None:
 
     for at, (party, data) in enumerate(session.flights):
         if at == 5:
-            keylog.add(session.keylog_file.read_text())
-        events += (decryptor.client if party is TlsParty.CLIENT else decryptor.server)(data, float(at))
-    events += decryptor.finish(99.0)
+            keylog.add_lines(session.keylog_file.read_text())
+        events += decryptor.feed(party, data, float(at))
+    events += decryptor.end_session(99.0)
 
     assert by_party(heard(events)) == by_party(SPOKEN)
 
@@ -301,15 +321,15 @@ def test_a_library_that_lacks_one_cipher_costs_this_session_only(
 def test_what_waits_for_secrets_is_bounded(session: TlsTalk) -> None:
     decryptor = TlsSession(KeyLog())
     for party, data in session.flights[:3]:
-        (decryptor.client if party is TlsParty.CLIENT else decryptor.server)(data, 0.0)
+        decryptor.feed(party, data, 0.0)
     events = []
 
     for at in range(1000):
-        events += decryptor.client(b"\x17\x03\x03\x00\x20" + bytes(32), float(at))
+        events += decryptor.feed(TlsParty.CLIENT, b"\x17\x03\x03\x00\x20" + bytes(32), float(at))
 
     assert [event.problem for event in events if isinstance(event, TlsNotice)] == [TlsProblem.NO_SECRETS]
-    assert not decryptor._client.holding
-    assert decryptor.finish(0.0) == []
+    assert not decryptor._client.holds_records
+    assert decryptor.end_session(0.0) == []
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1 is deprecated")
@@ -324,7 +344,7 @@ def test_an_old_version_is_named(certificate: Path, tmp_path: Path) -> None:
 
     assert isinstance(agreed, TlsNegotiated)
     assert agreed.version == "TLS 1.0"
-    assert notice == TlsNotice(1.0, TlsProblem.UNSUPPORTED, "TLS 1.0 can't be decrypted here")
+    assert notice == TlsNotice(1.0, TlsProblem.UNSUPPORTED, "decrypting TLS 1.0 is not supported")
 
 
 def test_a_cipher_that_is_none_of_ours_is_named(server: ssl.SSLContext, tmp_path: Path) -> None:
@@ -332,4 +352,409 @@ def test_a_cipher_that_is_none_of_ours_is_named(server: ssl.SSLContext, tmp_path
 
     notice = read(session.flights, session.keylog)[-1]
 
-    assert notice == TlsNotice(1.0, TlsProblem.UNSUPPORTED, "cipher suite 0xC072 can't be decrypted here")
+    assert notice == TlsNotice(1.0, TlsProblem.UNSUPPORTED, "decrypting cipher suite 0xC072 is not supported")
+
+
+MESSAGES = [random.Random(number).randbytes(300 + number) for number in range(200)]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A session in which the client sends ``MESSAGES``, a record each; ``first`` is the first flight of them."""
+
+    flights: list[Flight]
+    first: int
+    keylog: KeyLog
+
+
+def wire(version: ssl.TLSVersion, ciphers: str, certificate: Path, folder: Path) -> Wire:
+    session = talk(client_context(version, ciphers), server_context(certificate), folder)
+    session.shake()
+    first = len(session.flights)
+    for data in MESSAGES:
+        session.say(TlsParty.CLIENT, data)
+    return Wire(session.flights, first, session.keylog)
+
+
+@pytest.fixture(scope="module")
+def tls13(certificate: Path, tmp_path_factory: pytest.TempPathFactory) -> Wire:
+    return wire(ssl.TLSVersion.TLSv1_3, "", certificate, tmp_path_factory.mktemp("wire"))
+
+
+@pytest.fixture(
+    scope="module",
+    params=["", "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-SHA"],
+    ids=["1.3", "gcm", "chacha20", "cbc"],
+)
+def every(request: pytest.FixtureRequest, certificate: Path, tmp_path_factory: pytest.TempPathFactory) -> Wire:
+    version = ssl.TLSVersion.TLSv1_2 if request.param else ssl.TLSVersion.TLSv1_3
+    return wire(version, request.param, certificate, tmp_path_factory.mktemp("wire"))
+
+
+def read_with_gap(wire: Wire, start: int, size: int, *, known: bool = True) -> list[TlsEvent]:
+    """Return what is said when ``size`` bytes of what follows the handshake are missing, from ``start`` on."""
+    decryptor = TlsSession(wire.keylog)
+    for party, data in wire.flights[: wire.first]:
+        decryptor.feed(party, data, 0.0)
+    sent = b"".join(data for _, data in wire.flights[wire.first :])
+    events = decryptor.feed(TlsParty.CLIENT, sent[:start], 1.0)
+    events += decryptor.skip_missing(TlsParty.CLIENT, size if known else None, 2.0)
+    for at in range(start + size, len(sent), 1448):
+        events += decryptor.feed(TlsParty.CLIENT, sent[at : at + 1448], 3.0)
+    return events + decryptor.end_session(4.0)
+
+
+def places(wire: Wire) -> list[int]:
+    """Return where each message's record starts, counted from the first one."""
+    return list(accumulate((len(data) for _, data in wire.flights[wire.first :]), initial=0))
+
+
+def contents(events: list[TlsEvent]) -> list[bytes]:
+    return [event.data for event in events if isinstance(event, DecryptedData)]
+
+
+@pytest.mark.parametrize("lost", [1, 2, 60, 150])
+def test_whole_records_that_are_missing_are_counted(lost: int, every: Wire) -> None:
+    at = places(every)
+
+    events = read_with_gap(every, at[10], at[10 + lost] - at[10])
+
+    assert contents(events) == MESSAGES[:10] + MESSAGES[10 + lost :]
+    (told,) = [event for event in events if isinstance(event, TlsRecordsLost)]
+    assert told.records == lost
+    # The padding of CBC hides how much was in a record.
+    assert told.size in (None, sum(map(len, MESSAGES[10 : 10 + lost])))
+
+
+def test_how_much_was_in_the_missing_records_is_known_with_an_aead(tls13: Wire) -> None:
+    at = places(tls13)
+
+    events = read_with_gap(tls13, at[20] + 7, 1000)
+
+    assert [event for event in events if isinstance(event, TlsRecordsLost)] == [
+        TlsRecordsLost(3.0, TlsParty.CLIENT, 3, sum(map(len, MESSAGES[20:23])))
+    ]
+
+
+def test_records_are_found_behind_a_hole_of_unknown_size(every: Wire) -> None:
+    at = places(every)
+
+    events = read_with_gap(every, at[20], at[120] - at[20], known=False)
+
+    assert contents(events) == MESSAGES[:20] + MESSAGES[120:]
+    assert [(event.records, event.size) for event in events if isinstance(event, TlsRecordsLost)] == [(100, None)]
+
+
+def test_minutes_of_a_call_may_be_missing(certificate: Path, tmp_path: Path) -> None:
+    session = talk(client_context(), server_context(certificate), tmp_path)
+    session.shake()
+    decryptor = TlsSession(session.keylog)
+    for number in range(10_000):
+        session.say(TlsParty.CLIENT, b"%05d" % number)
+    for party, data in session.flights[:20]:
+        decryptor.feed(party, data, 0.0)
+
+    missing = sum(len(data) for party, data in session.flights[20:-1])
+    decryptor.skip_missing(TlsParty.CLIENT, missing, 1.0)
+    events = decryptor.feed(TlsParty.CLIENT, session.flights[-1][1], 2.0)
+
+    assert {party for party, _ in session.flights[20:]} == {TlsParty.CLIENT}
+    lost = len(session.flights) - 21
+    assert events == [
+        TlsRecordsLost(2.0, TlsParty.CLIENT, lost, 5 * lost),
+        DecryptedData(2.0, TlsParty.CLIENT, b"09999"),
+    ]
+
+
+@given(st.data())
+def test_only_the_records_are_lost_that_something_is_missing_of(every: Wire, data: st.DataObject) -> None:
+    at = places(every)
+    start = data.draw(st.integers(0, at[-1] - 1))
+    size = data.draw(st.integers(1, min(at[-1] - start, 20_000)))
+
+    events = read_with_gap(every, start, size)
+
+    whole = [
+        message
+        for message, begin, end in zip(MESSAGES, at, at[1:], strict=False)
+        if end <= start or begin >= start + size
+    ]
+    assert contents(events) == whole
+
+
+@given(st.data())
+def test_a_damaged_byte_costs_its_record_at_most_with_the_next(every: Wire, data: st.DataObject) -> None:
+    flights = list(every.flights)
+    number = data.draw(st.integers(every.first, len(flights) - 1))
+    party, record = flights[number]
+    place = data.draw(st.integers(0, len(record) - 1))
+    wrong = data.draw(st.integers(1, 255))
+    flights[number] = party, record[:place] + bytes([record[place] ^ wrong]) + record[place + 1 :]
+
+    events = read(flights, every.keylog)
+
+    damaged = number - every.first
+    kept = set(contents(events))
+    missing = [index for index, message in enumerate(MESSAGES) if message not in kept]
+    assert kept <= set(MESSAGES)
+    assert missing in ([damaged], [damaged, damaged + 1])
+    if missing[-1] < len(MESSAGES) - 1:
+        assert [event.records for event in events if isinstance(event, TlsRecordsLost)] == [len(missing)]
+
+
+def test_a_damaged_record_is_told_when_the_next_one_is_read(tls13: Wire) -> None:
+    flights = list(tls13.flights)
+    party, record = flights[tls13.first + 5]
+    flights[tls13.first + 5] = party, record[:-1] + bytes([record[-1] ^ 1])
+
+    events = read(flights, tls13.keylog)
+
+    told = TlsRecordsLost(float(tls13.first + 6), TlsParty.CLIENT, 1, len(MESSAGES[5]))
+    assert [event for event in events if not isinstance(event, DecryptedData)][1:] == [told]
+
+
+def test_damage_at_the_end_is_told_when_nothing_follows(tls13: Wire) -> None:
+    flights = list(tls13.flights)
+    party, record = flights[-1]
+    flights[-1] = party, record[:-1] + bytes([record[-1] ^ 1])
+
+    events = read(flights, tls13.keylog)
+
+    assert events[-1] == TlsRecordsLost(float(len(flights)), TlsParty.CLIENT, 1, None)
+
+
+def test_a_capture_that_ends_in_the_middle_of_a_record_lacks_that_one_only(tls13: Wire) -> None:
+    flights = [*tls13.flights[:-1], (TlsParty.CLIENT, tls13.flights[-1][1][:-1])]
+
+    assert contents(read(flights, tls13.keylog)) == MESSAGES[:-1]
+
+
+def lossy_handshake(wire: Wire, flight: int, start: int) -> list[TlsEvent]:
+    """Return what is said when the capture lacks the rest of one flight of the handshake."""
+    decryptor = TlsSession(wire.keylog)
+    events: list[TlsEvent] = []
+    for at, (party, data) in enumerate(wire.flights):
+        if at == flight:
+            events += decryptor.feed(party, data[:start], float(at))
+            events += decryptor.skip_missing(party, len(data) - start, float(at))
+        else:
+            events += decryptor.feed(party, data, float(at))
+    return events + decryptor.end_session(99.0)
+
+
+def test_the_end_of_the_handshake_may_be_missing(every: Wire) -> None:
+    # What the client sends last: ChangeCipherSpec and Finished.
+    for start in range(0, len(every.flights[2][1]), 5):
+        assert contents(lossy_handshake(every, 2, start)) == MESSAGES
+
+
+def test_certificates_may_be_missing(every: Wire) -> None:
+    # The ServerHello is the first of the server's flight.
+    assert contents(lossy_handshake(every, 1, 300)) == MESSAGES
+
+
+@pytest.mark.parametrize(("flight", "missing"), [(0, "ClientHello"), (1, "ServerHello")])
+def test_without_the_hellos_nothing_can_be_read(flight: int, missing: str, every: Wire) -> None:
+    events = lossy_handshake(every, flight, 20)
+
+    (notice,) = events
+    assert isinstance(notice, TlsNotice)
+    assert notice.problem is TlsProblem.START_MISSING
+    assert f"lacks its {missing}" in notice.text
+
+
+def test_what_never_verifies_is_given_up(tls13: Wire) -> None:
+    decryptor = TlsSession(tls13.keylog)
+    for party, data in tls13.flights:
+        decryptor.feed(party, data, 0.0)
+    events: list[TlsEvent] = []
+
+    for number in range(1000):
+        events += decryptor.feed(TlsParty.CLIENT, b"\x17\x03\x03\0\x40" + random.Random(number).randbytes(64), 1.0)
+
+    assert [event.problem for event in events if isinstance(event, TlsNotice)] == [TlsProblem.UNREADABLE]
+    assert decryptor.end_session(2.0) == []
+
+
+FLIGHTS = st.lists(st.tuples(st.sampled_from(TlsParty), st.binary(min_size=1, max_size=400)), max_size=10)
+RECORD_LIKE = st.builds(
+    lambda kind, body: bytes([kind, 3, 3]) + len(body).to_bytes(2, "big") + body,
+    st.sampled_from([20, 21, 22, 23]),
+    st.binary(min_size=1, max_size=200),
+)
+
+
+@given(FLIGHTS)
+def test_nothing_that_a_capture_holds_raises(flights: list[Flight]) -> None:
+    assert heard(read(flights, KeyLog())) == []
+
+
+@given(st.data())
+def test_no_mutation_of_a_session_raises(every: Wire, data: st.DataObject) -> None:
+    flights = every.flights[: every.first + 10]
+    for _ in range(data.draw(st.integers(1, 5))):
+        number = data.draw(st.integers(0, len(flights) - 1))
+        party, flight = flights[number]
+        start = data.draw(st.integers(0, len(flight)))
+        end = data.draw(st.integers(start, len(flight)))
+        put = data.draw(st.one_of(st.binary(max_size=20), RECORD_LIKE))
+        flights[number : number + 1] = data.draw(
+            st.sampled_from(
+                [
+                    [(party, flight[:start] + put + flight[end:] or b"\0")],
+                    [],
+                    [(party, flight), (party, flight)],
+                    [(TlsParty.SERVER, flight)],
+                ]
+            )
+        )
+        if not flights:
+            return
+
+    events = read(flights, every.keylog)
+
+    assert set(contents(events)) <= set(MESSAGES[:10])
+
+
+TLS13_SUITES = [
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_AES_128_CCM_SHA256",
+    "TLS_AES_128_CCM_8_SHA256",
+]
+
+
+def lines(*numbers: int) -> list[Flight]:
+    """Return what is said in the exchanges with these numbers."""
+    return [
+        (party, b"from the %b %d\n" % (party.encode(), number))
+        for number in numbers
+        for party in (TlsParty.CLIENT, TlsParty.SERVER)
+    ]
+
+
+@pytest.mark.parametrize("suite", TLS13_SUITES)
+async def test_every_suite_of_tls_1_3_is_decrypted(suite: str, certificate: Path, tmp_path: Path) -> None:
+    only = ["-tls1_3", "-ciphersuites", suite]
+    async with asyncio.timeout(20), relayed(tmp_path, certificate, server=only, client=only) as session:
+        await session.exchange(1)
+
+        events = read(session.flights, session.keylog)
+
+    assert heard(events) == lines(1)
+    assert [event.cipher for event in events if isinstance(event, TlsNegotiated)] == [suite]
+
+
+@pytest.mark.parametrize("cipher", ["DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES256-SHA256", "ECDHE-RSA-AES128-SHA"])
+async def test_more_of_tls_1_2_is_decrypted(cipher: str, tmp_path: Path) -> None:
+    async with asyncio.timeout(20):
+        make = ["req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=localhost"]
+        key, pair = tmp_path / "key.pem", tmp_path / "rsa.pem"
+        process = await asyncio.create_subprocess_exec(
+            "openssl", *make, "-keyout", key, "-out", pair, stderr=asyncio.subprocess.DEVNULL
+        )
+        assert await process.wait() == 0
+        only = ["-tls1_2", "-cipher", cipher]
+        async with relayed(tmp_path, pair, server=["-key", str(key), *only], client=only) as session:
+            await session.exchange(1)
+
+            events = read(session.flights, session.keylog)
+
+    assert heard(events) == lines(1)
+
+
+@pytest.mark.parametrize("asked", ["k", "K"])
+async def test_key_updates_of_both_sides_are_followed(asked: str, certificate: Path, tmp_path: Path) -> None:
+    async with asyncio.timeout(20), relayed(tmp_path, certificate, client=["-tls1_3"]) as session:
+        await session.exchange(1)
+        await session.command(TlsParty.CLIENT, asked)
+        await session.exchange(2)
+        await session.command(TlsParty.SERVER, asked)
+        await session.exchange(3)
+        await session.command(TlsParty.CLIENT, asked)
+        await session.exchange(4)
+
+        events = read(session.flights, session.keylog)
+
+    assert heard(events) == lines(1, 2, 3, 4)
+    assert not [event for event in events if isinstance(event, TlsRecordsLost)]
+
+
+async def test_a_key_update_may_be_among_what_is_missing(certificate: Path, tmp_path: Path) -> None:
+    async with asyncio.timeout(20), relayed(tmp_path, certificate, client=["-tls1_3"]) as session:
+        await session.exchange(1)
+        before = len(session.flights)
+        await session.command(TlsParty.CLIENT, "k")
+        await session.exchange(2)
+        flights = list(session.flights)
+
+        party, updated = flights[before]
+        flights[before] = party, updated[record_size(updated) :] or flights[before + 1][1]
+        events = read(flights, session.keylog)
+
+    assert party is TlsParty.CLIENT
+    assert heard(events) == lines(1, 2)
+
+
+async def test_a_renegotiated_session_is_decrypted(certificate: Path, tmp_path: Path) -> None:
+    server = ["-tls1_2", "-client_renegotiation"]
+    async with asyncio.timeout(20), relayed(tmp_path, certificate, server=server, client=["-tls1_2"]) as session:
+        await session.exchange(1)
+        await session.command(TlsParty.CLIENT, "R")
+        await session.exchange(2)
+
+        events = read(session.flights, session.keylog)
+
+    assert len(session.keylog) == 2
+    assert heard(events) == lines(1, 2)
+
+
+@pytest.mark.parametrize(("server", "outcome"), [(["-early_data"], "accepted"), ([], "rejected")])
+async def test_early_data_is_told_and_what_follows_is_decrypted(
+    server: list[str], outcome: str, certificate: Path, tmp_path: Path
+) -> None:
+    ticket, early = tmp_path / "ticket.pem", tmp_path / "early.txt"
+    early.write_text("said early\n" * 20)
+    first: list[str | Path] = ["-tls1_3", "-sess_out", ticket]
+    allowed = ["-tls1_3", "-max_early_data", "16384"]
+    async with asyncio.timeout(20), relayed(tmp_path, certificate, server=[*allowed, *server], client=first) as session:
+        await session.exchange(1)
+        await session.again("-tls1_3", "-sess_in", ticket, "-early_data", early)
+        await session.client.until(f"Early data was {outcome}")
+        await session.exchange(2)
+
+        events = read(session.flights, session.keylog)
+
+    assert heard(events) == lines(2)
+    (notice,) = [event for event in events if isinstance(event, TlsNotice)]
+    assert notice.problem is TlsProblem.EARLY_DATA
+    assert not [event for event in events if isinstance(event, TlsRecordsLost)]
+
+
+ENCRYPTED = capture.FOLDER / "encrypted"
+
+
+def test_a_real_call_is_decrypted_record_by_record() -> None:
+    segments = list(capture._segments(gzip.decompress((ENCRYPTED / "d_wss_mono16k.pcap.gz").read_bytes())))
+    session = TlsSession(KeyLog((ENCRYPTED / "d_wss_mono16k.keylog").read_text()))
+    begin = segments[0].time
+    events = []
+
+    for segment in segments:
+        if segment.payload:
+            party = TlsParty.CLIENT if segment.ports == segments[0].ports else TlsParty.SERVER
+            events += session.feed(party, segment.payload, segment.time - begin)
+    events += session.end_session(99.0)
+
+    assert isinstance(events[0], TlsNegotiated)
+    assert events[0].cipher == "TLS_AES_256_GCM_SHA384"
+    assert {type(event) for event in events[1:]} <= {DecryptedData, TlsAlert}
+    for party, expected in (
+        (TlsParty.CLIENT, capture.client_stream("d_wss_mono16k_decrypted")),
+        (TlsParty.SERVER, capture.server_stream("d_wss_mono16k_decrypted")),
+    ):
+        decrypted = [event for event in events if isinstance(event, DecryptedData) and event.party is party]
+        assert [event.data for event in decrypted] == [data for _, data in expected]
+        first = expected[0][0] - decrypted[0].at
+        assert [event.at for event in decrypted] == pytest.approx([at - first for at, _ in expected], abs=2e-6)

@@ -5,16 +5,11 @@ from dataclasses import dataclass
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.live_client.attached_call import AttachedCall
-from listenctl.play_to_call.call_messages import ToolConnection
+from listenctl.play_to_call.call_messages import MARK_EARLY, MARK_GRACE, ToolConnection
 from listenctl.protocol.application_commands import MarkCommand
 from listenctl.protocol.call_sharing.stream_rate import CLIPS
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice, Synced, ToolMessageType
 from listenctl.protocol.jambonz_messages import Mark, parse_texts
-
-GRACE = 1.0
-"""Seconds after the end of the audio, by the clock, in which the answer to a mark may still come."""
-EARLY = 0.25
-"""Seconds before that end at which an answer can't be right any more."""
 
 
 async def send_command(attachment: AttachedCall, text: str, *, ends_call: bool = False) -> None:
@@ -78,7 +73,7 @@ async def wait_for_mark(conversation: ToolConnection, name: str) -> MarkResult:
     await _send(conversation, MarkCommand(name).serialize())
     while True:
         try:
-            async with asyncio.timeout_at(None if end is None else end + GRACE):
+            async with asyncio.timeout_at(None if end is None else end + MARK_GRACE):
                 message = await conversation.receive()
         except TimeoutError:
             return MarkResult(ELAPSED, now() - begin)
@@ -92,7 +87,7 @@ async def wait_for_mark(conversation: ToolConnection, name: str) -> MarkResult:
             end = _end_of_audio(synced, now())
         elif event := _answer(message, name):
             early = (end or now()) - now() if event == PLAYOUT else 0.0
-            return MarkResult(event, now() - begin, early if early > EARLY else None)
+            return MarkResult(event, now() - begin, early if early > MARK_EARLY else None)
 
 
 async def _send(conversation: ToolConnection, text: str) -> None:

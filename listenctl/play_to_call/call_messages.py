@@ -1,50 +1,58 @@
-"""What a player says to a call and the server, and who gets the answers: each comes under the name that was given."""
+"""
+What a player sends to a call and to the server, and the answers, which are matched by the name that was sent along.
+
+The connection is the one that jambonz has with the server, as an attached tool sees it (`listenctl-control(5)`).
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from listenctl.background_task import background_task
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.media.pacing import Clock
 from listenctl.protocol import peer_json
 from listenctl.protocol.application_commands import KillAudio, MarkCommand
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice, Synced, ToolMessageType
 from listenctl.protocol.jambonz_messages import Mark, PlayDone, parse_texts
 
+Result = TypeVar("Result")
+
+MARK_EARLY = 0.25
+"""Seconds before the computed end of the audio at which the answer to a mark can't be right any more."""
+MARK_GRACE = 1.0
+"""Seconds after that end in which the answer may still come."""
+
 
 class ToolConnection(Protocol):
     """
-    The conversation that jambonz has with the server, as an attached tool has it (`listenctl-control(5)`).
+    A tool's connection to a live call: through the control socket, or inside the server.
 
-    Both methods raise ``NotFoundError`` when the call has ended, and ``ListenctlError`` when the server lets us go.
+    Both methods raise ``NotFoundError`` when the call has ended, and ``ListenctlError`` when the server dropped us.
     """
 
     @property
     def metadata(self) -> CallMetadata:
-        """Of the call."""
+        """Metadata of the call."""
 
     async def send(self, message: str | bytes) -> None:
         """Send a text (``str``) or audio (``bytes``)."""
 
     async def receive(self) -> str | bytes:
-        """Return the next text or audio of jambonz, or a text of the server."""
-
-
-Result = TypeVar("Result")
+        """Return the next text or audio from jambonz, or a text from the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlaybackAnswer:
     """
-    What came back, and when.
+    An answer and the time when it came.
 
     Attributes:
-        message: of jambonz; None where the server says that a killAudio has stopped or dropped a clip.
-        detail: what the server says of that.
+        message: from jambonz; None where the server reports that a killAudio stopped or dropped a clip.
+        detail: what the server says about that.
     """
 
     at: float
@@ -54,159 +62,106 @@ class PlaybackAnswer:
 
 class CallMessages:
     """
-    One player's part in a conversation, within ``async with``.
-
-    Whatever is awaited here raises ``NotFoundError`` when the call ends, and ``ListenctlError`` when the server refuses
-    something or lets us go.
+    One player's messages on a connection, within ``open_messages``.
 
     Attributes:
-        killed: done when a killAudio of somebody else has dropped what we stream.
+        is_open: whether answers still come.
+        killed: done when somebody else's killAudio has dropped what we stream.
     """
 
-    def __init__(self, conversation: ToolConnection, clock: Clock) -> None:
-        self.conversation = conversation
-        self._clock = clock
+    def __init__(self, connection: ToolConnection) -> None:
+        loop = asyncio.get_running_loop()
+        self.connection = connection
+        self.is_open = True
+        self.killed: asyncio.Future[str] = loop.create_future()
+        self._loop = loop
         self._marks: dict[str, asyncio.Future[PlaybackAnswer]] = {}
         self._clips: dict[str, asyncio.Future[PlaybackAnswer]] = {}
         self._synced: deque[asyncio.Future[Mapping[str, object]]] = deque()
         self._granted: asyncio.Future[None] | None = None
-        self.killed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._reader: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._reader = asyncio.create_task(self._read())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._reader is not None
-        await _cancel(self._reader)
-
-    # What is said.
 
     async def send_audio(self, data: bytes) -> None:
-        """Stream audio; the turn must be ours."""
-        await self.conversation.send(data)
+        """Stream audio; it must be our turn."""
+        await self.connection.send(data)
 
     async def send_kill_audio(self) -> None:
-        """Stop what plays, whoever plays it."""
-        await self.conversation.send(KillAudio().serialize())
+        """Stop whatever plays."""
+        await self.connection.send(KillAudio().serialize())
 
     async def send_mark(self, name: str) -> asyncio.Future[PlaybackAnswer]:
-        """Set a mark; what is returned may never be done."""
-        self._marks[name] = answer = asyncio.get_running_loop().create_future()
-        await self.conversation.send(MarkCommand(name).serialize())
+        """Send a mark; its answer may never come."""
+        self._marks[name] = answer = self._loop.create_future()
+        await self.connection.send(MarkCommand(name).serialize())
         return answer
 
     async def send_clip(self, clip_id: str, text: str) -> asyncio.Future[PlaybackAnswer]:
-        """Send a ``playAudio`` with that id; what is returned may never be done."""
-        self._clips[clip_id] = answer = asyncio.get_running_loop().create_future()
-        await self.conversation.send(text)
+        """Send a ``playAudio`` with this id; its answer may never come."""
+        self._clips[clip_id] = answer = self._loop.create_future()
+        await self.connection.send(text)
         return answer
 
     async def withdraw_clip(self, clip_id: str) -> None:
-        """Take a clip back: it is stopped as soon as it plays."""
-        await self.conversation.send(peer_json.encode({"type": ToolMessageType.WITHDRAW, "data": {"id": clip_id}}))
+        """Drop a clip, or stop it as soon as it plays."""
+        await self.connection.send(peer_json.encode({"type": ToolMessageType.WITHDRAW, "data": {"id": clip_id}}))
 
     async def sync(self) -> Synced:
-        """Wait until all that was sent has been passed on; return how playing stands then."""
-        answer: asyncio.Future[Mapping[str, object]] = asyncio.get_running_loop().create_future()
+        """Wait until everything sent so far has been passed on to jambonz; return the state of playback then."""
+        answer: asyncio.Future[Mapping[str, object]] = self._loop.create_future()
         self._synced.append(answer)
-        await self.conversation.send(ToolMessageType.SYNC.serialize())
-        return Synced.parse(await self.wait_for_answer(answer))
+        await self.connection.send(ToolMessageType.SYNC.serialize())
+        return Synced.parse(await wait_for_answer(answer))
 
     async def request_turn(self, sample_rate: int | None = None) -> asyncio.Future[None]:
-        """Ask for the turn to stream; what is returned is done when it is ours."""
-        self._granted = granted = asyncio.get_running_loop().create_future()
+        """Ask for the turn to stream; the future is done when it is ours."""
+        self._granted = granted = self._loop.create_future()
         data = {} if sample_rate is None else {"data": {"sampleRate": sample_rate}}
-        await self.conversation.send(peer_json.encode({"type": ToolMessageType.ACQUIRE, **data}))
+        await self.connection.send(peer_json.encode({"type": ToolMessageType.ACQUIRE, **data}))
         return granted
 
     async def release_turn(self) -> None:
         """End the turn."""
-        await self.conversation.send(ToolMessageType.RELEASE.serialize())
+        await self.connection.send(ToolMessageType.RELEASE.serialize())
 
-    # Waiting for what comes.
-
-    async def wait_for_answer(self, answer: asyncio.Future[Result]) -> Result:
-        """Wait for an answer."""
-        await self._first(answer)
-        return answer.result()
-
-    async def wait_until(self, answer: asyncio.Future[Result], deadline: float) -> Result | None:
-        """Wait for an answer until a time of the clock; None if none has come by then."""
-        timer = asyncio.create_task(self._clock.sleep(max(0.0, deadline - self._clock.now())))
+    async def read_messages(self) -> None:
+        """Take messages until the connection fails, or the server refuses something."""
         try:
-            await self._first(answer, timer)
+            while True:
+                message = await self.connection.receive()
+                if isinstance(message, str):
+                    self._take_text(message)
         finally:
-            timer.cancel()
-        return answer.result() if answer.done() else None
+            self.is_open = False
 
-    async def run_while_connected(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Do something as long as there is a conversation."""
-        task = asyncio.create_task(work)
-        try:
-            await self._first(task)
-        finally:
-            await _cancel(task)
-        return task.result()
-
-    async def run_unless(self, stop: asyncio.Future[Any], work: Coroutine[Any, Any, object]) -> bool:
-        """Do something until ``stop`` is done; tell whether it was done before."""
-        task = asyncio.create_task(work)
-        try:
-            await self._first(task, stop)
-        finally:
-            await _cancel(task)
-        if stop.done():
-            return False
-        task.result()
-        return True
-
-    async def _first(self, *wanted: "asyncio.Future[Any]") -> None:
-        assert self._reader is not None
-        await asyncio.wait({*wanted, self._reader}, return_when=asyncio.FIRST_COMPLETED)
-        if not any(one.done() for one in wanted):
-            # It only ends by what it raises.
-            self._reader.result()
-
-    async def _read(self) -> None:
-        while True:
-            message = await self.conversation.receive()
-            if isinstance(message, bytes):
-                continue
-            word = ServerNotice.parse(message)
-            if word is not None:
-                self._take_word(word)
-                continue
-            for answer in parse_texts(message.encode()):
-                match answer:
-                    case Mark(name=name):
-                        self._answer(self._marks.pop(name, None), answer)
-                    case PlayDone(id=str(name)):
-                        self._answer(self._clips.pop(name, None), answer)
+    def _take_text(self, text: str) -> None:
+        notice = ServerNotice.parse(text)
+        if notice is not None:
+            self._take_notice(notice)
+            return
+        for answer in parse_texts(text.encode()):
+            match answer:
+                case Mark(name=name):
+                    self._answer(self._marks.pop(name, None), answer)
+                case PlayDone(id=str(name)):
+                    self._answer(self._clips.pop(name, None), answer)
 
     def _answer(
         self, waiting: asyncio.Future[PlaybackAnswer] | None, message: Mark | PlayDone | None, detail: str = ""
     ) -> None:
         if waiting is not None and not waiting.done():
-            waiting.set_result(PlaybackAnswer(self._clock.now(), message, detail))
+            waiting.set_result(PlaybackAnswer(self._loop.time(), message, detail))
 
-    def _take_word(self, word: ServerNotice) -> None:
-        match word.type:
+    def _take_notice(self, notice: ServerNotice) -> None:
+        match notice.type:
             case ToolMessageType.GRANTED if self._granted is not None and not self._granted.done():
                 self._granted.set_result(None)
             case ToolMessageType.SYNCED if self._synced:
-                answer = self._synced.popleft()
-                if not answer.done():
-                    answer.set_result(word.data)
+                self._synced.popleft().set_result(notice.data)
             case ToolMessageType.ERROR:
-                self._take_refusal(word)
+                self._take_refusal(notice)
 
-    def _take_refusal(self, word: ServerNotice) -> None:
-        detail = word.complaint or ""
-        match word.data.get("reason"), word.data.get("id"):
+    def _take_refusal(self, notice: ServerNotice) -> None:
+        detail = notice.complaint or ""
+        match notice.data.get("reason"), notice.data.get("id"):
             case RefusalReason.KILLED, str(clip):
                 self._answer(self._clips.pop(clip, None), None, detail)
             case RefusalReason.KILLED, _:
@@ -215,12 +170,39 @@ class CallMessages:
             case RefusalReason.CALL_ENDING, _:
                 raise NotFoundError(detail)
             case RefusalReason.TOO_SLOW, _:
-                # It is about what we hear, which is nothing to a player.
-                pass
+                pass  # It is about the call's audio, which a player doesn't need.
             case _:
                 raise ListenctlError(detail)
 
 
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+@asynccontextmanager
+async def open_messages(connection: ToolConnection) -> AsyncIterator[CallMessages]:
+    """
+    Exchange messages while the block runs.
+
+    Raises:
+        NotFoundError: The call has ended; the block is cancelled.
+        ListenctlError: The server refused something, or dropped us; the block is cancelled.
+    """
+    messages = CallMessages(connection)
+    async with background_task(messages.read_messages()):
+        yield messages
+
+
+async def wait_for_answer(answer: asyncio.Future[Result]) -> Result:
+    """Wait for an answer, which stays valid if the waiting is cancelled."""
+    await asyncio.wait([answer])
+    return answer.result()
+
+
+async def wait_until(answer: asyncio.Future[Result], deadline: float) -> Result | None:
+    """Wait for an answer until a time of the event loop; return None if there is none by then."""
+    await asyncio.wait([answer], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+    return answer.result() if answer.done() else None
+
+
+async def run_unless(stop: asyncio.Future[Any], work: Coroutine[Any, Any, object]) -> bool:
+    """Run ``work`` until ``stop`` is done; return whether it was completed before."""
+    async with background_task(work) as task:
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        return not stop.done()

@@ -1,4 +1,4 @@
-"""A sound as clips, from the first ``playAudio`` to the last ``playDone``."""
+"""Play a sound as clips, from the first ``playAudio`` to the last ``playDone``."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,9 +7,8 @@ from math import inf
 from uuid import uuid4
 
 from listenctl.errors import UsageError
-from listenctl.media.pacing import Clock
 from listenctl.media.sources.audio_sources import AudioSource
-from listenctl.play_to_call.call_messages import CallMessages, PlaybackAnswer
+from listenctl.play_to_call.call_messages import CallMessages, PlaybackAnswer, run_unless, wait_until
 from listenctl.play_to_call.play_result import PlayEvidence, PlayOutcome, PlayProgress, PlayResult
 from listenctl.play_to_call.playable_sound import PlayableSound
 from listenctl.play_to_call.settings import PlaySettings
@@ -18,13 +17,16 @@ from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.jambonz_messages import PlayDone
 
 MAX_CLIP_BYTES = 20_000_000
-"""Of samples in one command; a longer sound becomes several: ten minutes at 16000 Hz."""
-SHORT = 0.5
-"""Seconds that a playDone may lack of a clip that was played to its end."""
+"""Bytes of samples in one command, ten minutes at 16000 Hz; a longer sound becomes several clips."""
+TOLERANCE = 0.5
+"""Seconds that a playDone may fall short of a clip that was played to its end."""
+ANSWER_WAIT = 3.0
+"""Seconds to wait for a clip's answer after its computed end."""
 
 _READ_SAMPLES = 16384
 _KILLED = "stopped by killAudio"
 _BLOCKING_BYTES = 1_000_000
+_POLL_INTERVAL = 0.02
 
 
 async def read_clip(source: AudioSource) -> bytes:
@@ -38,7 +40,7 @@ async def read_clip(source: AudioSource) -> bytes:
 
 
 async def clip_command(pcm: bytes, sample_rate: int, *, clip_id: str, queue: bool) -> str:
-    """Return the command that plays samples: in the queue, or at once, on top of what plays."""
+    """Return the command that plays samples after the clips before it, or at once on top of them."""
 
     def encode() -> str:
         return PlayAudio.encode(
@@ -50,43 +52,38 @@ async def clip_command(pcm: bytes, sample_rate: int, *, clip_id: str, queue: boo
 
 def judge_clip(answer: PlaybackAnswer | None, seconds: float, *, passed_at: float, began_at: float) -> PlayResult:
     """
-    Say what became of a clip.
+    Return the result of a clip.
 
     Args:
         answer: None if none came in time.
         seconds: of the clip.
         passed_at: when jambonz got it.
-        began_at: when it began to play by the clock; later than any answer if it didn't.
+        began_at: when it began to play according to the clock; infinity if it never did.
     """
     if answer is None:
         detail = (
-            "jambonz didn't say that it has played it, as happens where the call streams, where bidirectional audio is "
-            "disabled, and where other clips play first"
+            "jambonz did not report the end of playback, as happens where the call streams, where bidirectional audio "
+            "is disabled, and where other clips play first"
         )
         return PlayResult(PlayOutcome.UNKNOWN, None, 0.0, detail)
     if not isinstance(answer.message, PlayDone):
         heard = min(max(0.0, answer.at - began_at), seconds)
         return PlayResult(PlayOutcome.INTERRUPTED, None, heard, answer.detail or _KILLED)
-    heard = _heard(answer.message, seconds, answer.at - passed_at)
-    if heard < seconds - SHORT:
+    heard = _heard_seconds(answer.message, seconds, answer.at - passed_at)
+    if heard < seconds - TOLERANCE:
         return PlayResult(PlayOutcome.INTERRUPTED, PlayEvidence.PLAY_DONE, heard, _KILLED)
     return PlayResult(PlayOutcome.PLAYED, PlayEvidence.PLAY_DONE, seconds)
 
 
-def _heard(done: PlayDone, seconds: float, elapsed: float) -> float:
-    """Return the seconds that were played: what jambonz says, but after killAudio it says too much (protocol.md 13)."""
-    said = seconds if done.duration_ms is None else done.duration_ms / 1000
-    return min(said, seconds, elapsed)
-
-
-PATIENCE = 3.0
-"""Seconds after its end by the clock until which a clip's answer is waited for."""
-_ASK_EVERY = 0.02
+def _heard_seconds(done: PlayDone, seconds: float, elapsed: float) -> float:
+    # After killAudio jambonz reports too much (listenctl-protocol(7) 13).
+    reported = seconds if done.duration_ms is None else done.duration_ms / 1000
+    return min(reported, seconds, elapsed)
 
 
 @dataclass(slots=True)
 class _SentClip:
-    """A clip that was sent: how long it is, its answer, and when it was passed on to jambonz, None before."""
+    """A clip that was sent; ``passed_at`` is when jambonz got it, None before."""
 
     clip_id: str
     seconds: float
@@ -96,130 +93,122 @@ class _SentClip:
 
 class ClipPlayer:
     """
-    Play one sound as clips; most sounds are one.
+    Play one sound as clips; most sounds are one clip.
 
     Args:
-        tell: takes a sentence about what is being waited for.
+        notify: takes a sentence about what is being waited for.
     """
 
     def __init__(
-        self,
-        dialogue: CallMessages,
-        sound: PlayableSound,
-        *,
-        settings: PlaySettings,
-        clock: Clock,
-        tell: Callable[[str], None],
+        self, messages: CallMessages, sound: PlayableSound, *, settings: PlaySettings, notify: Callable[[str], None]
     ) -> None:
-        self._dialogue = dialogue
+        self._messages = messages
         self._sound = sound
         self._settings = settings
-        self._clock = clock
-        self._tell = tell
+        self._notify = notify
+        self._now = asyncio.get_running_loop().time
         self._state = "sending"
         self._name = uuid4().hex[:12]
-        self._parts: list[_SentClip] = []
-        # When by the clock the clips of others are over, and ours begins.
+        self._clips: list[_SentClip] = []
+        # When the clips before ours have been played.
         self._begins_at: float | None = None
 
     async def run(self) -> PlayResult:
-        """Play it."""
+        """Play the sound."""
         source = await self._sound.open(self._sound.clip_rate)
         try:
-            while (pcm := await read_clip(source)) and await self._goes_on():
+            while (pcm := await read_clip(source)) and await self._may_send_next():
                 await self._send(pcm)
         finally:
             await source.close()
-        if not self._parts:
+        if not self._clips:
             raise UsageError(f"{self._sound.name}: holds no audio")
         if not self._settings.wait:
             return PlayResult(PlayOutcome.SENT, None, self._seconds)
         self._state = "playing"
-        return await self._end()
+        return await self._wait_for_end()
 
     async def stop(self) -> None:
-        """Have all of it taken back that hasn't been played; what others play isn't concerned."""
-        unanswered = [part.clip_id for part in self._parts if not part.answer.done()]
-        # Another may just have been sent.
+        """Withdraw whatever has not been played; clips of other tools are not affected."""
+        unanswered = [clip.clip_id for clip in self._clips if not clip.answer.done()]
+        # The next one may just have been sent.
         for clip_id in (*unanswered, self._next_id):
-            await self._dialogue.withdraw_clip(clip_id)
-        await self._dialogue.sync()
+            await self._messages.withdraw_clip(clip_id)
+        await self._messages.sync()
 
     def progress(self) -> PlayProgress:
-        """Return how far it is."""
+        """Return how far playback is."""
         heard = 0.0
         if self._begins_at is not None:
-            heard = min(max(0.0, self._clock.now() - self._begins_at), self._seconds)
+            heard = min(max(0.0, self._now() - self._begins_at), self._seconds)
         return PlayProgress(self._state, self._seconds, heard, self._sound.seconds or self._seconds or None)
 
     @property
     def _next_id(self) -> str:
-        return f"{self._name}-{len(self._parts) + 1}"
+        return f"{self._name}-{len(self._clips) + 1}"
 
     @property
     def _seconds(self) -> float:
-        return sum(part.seconds for part in self._parts)
+        return sum(clip.seconds for clip in self._clips)
 
-    async def _goes_on(self) -> bool:
-        """Tell whether the next clip may be sent."""
-        if not self._parts:
+    async def _may_send_next(self) -> bool:
+        if not self._clips:
             return True
-        last = self._parts[-1]
-        # In the queue the next would begin at once, on top of one that interrupts.
+        last = self._clips[-1]
+        # A queued clip would begin at once, on top of one that interrupts.
         if self._settings.interrupt or last.answer.done():
             return (await self._result(last)).outcome is PlayOutcome.PLAYED
         return True
 
     async def _send(self, pcm: bytes) -> None:
-        first = not self._parts
-        at_once = self._settings.interrupt
-        if first and at_once:
-            await self._interrupt()
-        ahead = 0.0 if at_once or not first else await self._wait_ahead()
+        first = not self._clips
+        interrupt = self._settings.interrupt
+        if first and interrupt:
+            await self._interrupt_others()
+        ahead = 0.0 if interrupt or not first else await self._seconds_ahead()
         clip_id = self._next_id
         rate = self._sound.clip_rate
-        text = await clip_command(pcm, rate, clip_id=clip_id, queue=not at_once)
-        sent_at = self._clock.now()
-        part = _SentClip(clip_id, len(pcm) / SAMPLE_BYTES / rate, await self._dialogue.send_clip(clip_id, text))
-        self._parts.append(part)
-        # The server answers when jambonz has the clip; or it is dropped while it waits for that.
-        if await self._dialogue.run_unless(part.answer, self._dialogue.sync()):
-            part.passed_at = self._clock.now()
+        text = await clip_command(pcm, rate, clip_id=clip_id, queue=not interrupt)
+        sent_at = self._now()
+        clip = _SentClip(clip_id, len(pcm) / SAMPLE_BYTES / rate, await self._messages.send_clip(clip_id, text))
+        self._clips.append(clip)
+        # The server answers when jambonz has the clip, unless the clip is dropped while it waits for that.
+        if await run_unless(clip.answer, self._messages.sync()):
+            clip.passed_at = self._now()
             if self._begins_at is None:
-                self._begins_at = max(part.passed_at, sent_at + ahead)
+                self._begins_at = max(clip.passed_at, sent_at + ahead)
 
-    async def _wait_ahead(self) -> float:
-        """Return the seconds of clips that are ahead of ours."""
-        synced = await self._dialogue.sync()
+    async def _seconds_ahead(self) -> float:
+        synced = await self._messages.sync()
         ahead = synced.clip_seconds or 0.0
         if synced.waiting_clips or ahead:
             self._state = "waiting"
-            self._tell("other clips of this call play first")
+            self._notify("other clips of this call play first")
         return ahead
 
-    async def _interrupt(self) -> None:
-        """Stop all clips; jambonz goes on with the next one at each killAudio, and the server repeats it."""
-        await self._dialogue.send_kill_audio()
-        while (await self._dialogue.sync()).stopping:
-            await self._clock.sleep(_ASK_EVERY)
+    async def _interrupt_others(self) -> None:
+        # jambonz goes on with the next clip at each killAudio, and the server repeats it.
+        await self._messages.send_kill_audio()
+        while (await self._messages.sync()).stopping:  # noqa: ASYNC110 - the server has to be asked
+            await asyncio.sleep(_POLL_INTERVAL)
 
-    async def _end(self) -> PlayResult:
+    async def _wait_for_end(self) -> PlayResult:
         heard = 0.0
         result = PlayResult(PlayOutcome.PLAYED, PlayEvidence.PLAY_DONE, 0.0)
-        for part in self._parts:
-            result = await self._result(part)
+        for clip in self._clips:
+            result = await self._result(clip)
             heard += result.seconds
             if result.outcome is not PlayOutcome.PLAYED:
-                # Of several clips killAudio stops one, and the next begins (protocol.md 5.1).
+                # killAudio stops one clip, and the next begins (listenctl-protocol(7) 5.1).
                 await self.stop()
                 break
         return PlayResult(result.outcome, result.evidence, heard, result.detail)
 
-    async def _result(self, part: _SentClip) -> PlayResult:
-        now = self._clock.now()
-        before = sum(one.seconds for one in self._parts[: self._parts.index(part)])
+    async def _result(self, clip: _SentClip) -> PlayResult:
+        now = self._now()
+        before = sum(one.seconds for one in self._clips[: self._clips.index(clip)])
         expected = (now if self._begins_at is None else self._begins_at) + before
-        answer = await self._dialogue.wait_until(part.answer, expected + part.seconds + PATIENCE)
-        # One that was dropped before its turn never began.
-        began_at = inf if part.passed_at is None else expected
-        return judge_clip(answer, part.seconds, passed_at=part.passed_at or now, began_at=began_at)
+        answer = await wait_until(clip.answer, expected + clip.seconds + ANSWER_WAIT)
+        # A clip that was dropped before its turn never began.
+        began_at = inf if clip.passed_at is None else expected
+        return judge_clip(answer, clip.seconds, passed_at=clip.passed_at or now, began_at=began_at)

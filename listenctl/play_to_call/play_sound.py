@@ -1,7 +1,7 @@
 """
-Playing a sound to a live call, in the way in which the call takes it, and saying truthfully what became of it.
+Play a sound to a live call, as clips or as a stream, and report truthfully whether it was heard.
 
-It works over any conversation with a call, be it through a control socket or inside of the server.
+It works on any connection to a call: through a control socket, or inside the server.
 """
 
 import asyncio
@@ -9,8 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.media.pacing import Clock, SystemClock
-from listenctl.play_to_call.call_messages import CallMessages, ToolConnection
+from listenctl.play_to_call.call_messages import CallMessages, ToolConnection, open_messages, wait_for_answer
 from listenctl.play_to_call.delivery_mode import (
     Delivery,
     KnownBy,
@@ -28,8 +27,8 @@ from listenctl.play_to_call.rate_probe import BUSY_MARK_WAIT, IDLE_MARK_WAIT, pr
 from listenctl.play_to_call.settings import PlaySettings
 from listenctl.protocol.call_sharing.stream_rate import CLIPS, rate_in
 
-SILENCE_PATIENCE = 2.0
-"""Seconds in which the server must take a killAudio when playing is cancelled."""
+STOP_LIMIT = 2.0
+"""Seconds for the server to take a killAudio when playing is cancelled."""
 
 _KNOWN_BY = {"metadata": KnownBy.METADATA, "tool": KnownBy.TOOL, "server": KnownBy.SERVER}
 
@@ -38,101 +37,98 @@ class SoundPlayer:
     """
     Play one sound to one call.
 
-    Cancelling ``play`` stops the sound at the caller's end too, as far as others' sound isn't concerned.
+    If ``play`` is cancelled, the caller hears no more of the sound; sounds of other tools are not affected.
 
     Args:
-        tell: takes sentences about what is being waited for or found out.
+        notify: takes a sentence about what is being waited for or was found out.
 
     Attributes:
-        mode: how the call takes sound, None until that is known.
+        mode: how the call takes sound; None until that is known.
     """
 
     def __init__(
         self,
-        conversation: ToolConnection,
+        connection: ToolConnection,
         settings: PlaySettings,
         *,
-        clock: Clock | None = None,
-        tell: Callable[[str], None] = lambda _: None,
+        notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.mode: PlayMode | None = None
-        self._conversation = conversation
+        self._connection = connection
         self._settings = settings
-        self._clock = clock or SystemClock()
-        self._tell = tell
-        self._play: StreamPlayer | ClipPlayer | None = None
+        self._notify = notify
+        self._player: StreamPlayer | ClipPlayer | None = None
 
     async def play(self, sound: PlayableSound) -> PlayResult:
         """
-        Play a sound, to its end if the settings say so.
+        Play a sound, to its end unless the settings say otherwise.
 
         Raises:
-            UsageError: the options contradict each other, or the sound has no end and the call takes clips.
-            NotFoundError: the call has ended.
-            ListenctlError: the server refused something, or the source failed.
+            UsageError: The options contradict each other, or the sound is endless and the call takes clips.
+            NotFoundError: The call has ended.
+            ListenctlError: The server refused something, or the source failed.
         """
         check_mode_options(self._settings.choice, self._settings.stream_rate)
-        async with CallMessages(self._conversation, self._clock) as dialogue:
+        async with open_messages(self._connection) as messages:
             try:
-                return await dialogue.run_while_connected(self._run(dialogue, sound))
+                return await self._run(messages, sound)
             except asyncio.CancelledError:
-                await self._silence()
+                if messages.is_open:
+                    await self._stop()
                 raise
 
     def progress(self) -> PlayProgress:
-        """Return how far it is."""
-        return PlayProgress("asking") if self._play is None else self._play.progress()
+        """Return how far playback is."""
+        return PlayProgress("asking") if self._player is None else self._player.progress()
 
-    async def _run(self, dialogue: CallMessages, sound: PlayableSound) -> PlayResult:
-        self.mode = mode = await self._find_mode(dialogue)
+    async def _run(self, messages: CallMessages, sound: PlayableSound) -> PlayResult:
+        self.mode = mode = await self._find_mode(messages)
         if mode.delivery is Delivery.STREAM:
-            self._play = StreamPlayer(
-                dialogue, sound, mode, settings=self._settings, clock=self._clock, tell=self._tell
-            )
+            self._player = StreamPlayer(messages, sound, mode, settings=self._settings, notify=self._notify)
+        elif sound.endless:
+            raise UsageError(f"{sound.name}: has no end, and this call {mode.sentence}; give --duration")
         else:
-            if sound.endless:
-                raise UsageError(f"{sound.name}: has no end, and this call {mode.sentence}; give --duration")
-            self._play = ClipPlayer(dialogue, sound, settings=self._settings, clock=self._clock, tell=self._tell)
-        return await self._play.run()
+            self._player = ClipPlayer(messages, sound, settings=self._settings, notify=self._notify)
+        return await self._player.run()
 
-    async def _find_mode(self, dialogue: CallMessages) -> PlayMode:
+    async def _find_mode(self, messages: CallMessages) -> PlayMode:
         choice, rate = self._settings.choice, self._settings.stream_rate
-        metadata = rate_in(self._conversation.metadata.fields)
+        metadata = rate_in(self._connection.metadata.fields)
         if known := choose_mode(choice, rate, ModeHints(metadata)):
             return known
-        synced = await dialogue.sync()
+        synced = await messages.sync()
         hints = ModeHints(metadata, synced.stream_rate, _KNOWN_BY.get(synced.stream_rate_from or "", KnownBy.SERVER))
         if known := choose_mode(choice, rate, hints):
             return known
-        self._tell(explain_probe(choice, hints))
-        return await self._try(dialogue)
+        self._notify(explain_probe(choice, hints))
+        return await self._probe(messages)
 
-    async def _try(self, dialogue: CallMessages) -> PlayMode:
-        granted = await dialogue.request_turn()
-        synced = await dialogue.sync()
+    async def _probe(self, messages: CallMessages) -> PlayMode:
+        granted = await messages.request_turn()
+        synced = await messages.sync()
         if not granted.done():
-            self._tell("another tool has the stream of this call; waiting for its turn to end")
-            await dialogue.wait_for_answer(granted)
-            synced = await dialogue.sync()
+            self._notify("another tool is streaming to this call; waiting for its turn to end")
+            await wait_for_answer(granted)
+            synced = await messages.sync()
             hints = ModeHints(server=synced.stream_rate, server_from=KnownBy.TOOL)
             if known := choose_mode(self._settings.choice, None, hints):
-                await self._release_clips(dialogue, known)
+                await self._share_clip_mode(messages, known)
                 return known
-        # Of what others streamed at a rate that nobody knows, something may still be to be played.
-        patience = BUSY_MARK_WAIT if synced.playout is None else IDLE_MARK_WAIT
-        mode = await probe_mode(dialogue, self._settings.choice, self._clock, patience=patience, tell=self._tell)
-        await self._release_clips(dialogue, mode)
+        # Audio that others streamed at an unknown rate may still be playing.
+        mark_wait = BUSY_MARK_WAIT if synced.playout is None else IDLE_MARK_WAIT
+        mode = await probe_mode(messages, self._settings.choice, mark_wait=mark_wait, notify=self._notify)
+        await self._share_clip_mode(messages, mode)
         return mode
 
-    async def _release_clips(self, dialogue: CallMessages, mode: PlayMode) -> None:
-        """End the turn where it isn't needed, and let the server tell others what was found out."""
+    async def _share_clip_mode(self, messages: CallMessages, mode: PlayMode) -> None:
+        """End a turn that clips don't need, and let the server pass the mode on to other tools."""
         if mode.delivery is Delivery.CLIP:
-            await dialogue.request_turn(CLIPS)
-            await dialogue.release_turn()
+            await messages.request_turn(CLIPS)
+            await messages.release_turn()
 
-    async def _silence(self) -> None:
-        if self._play is None:
+    async def _stop(self) -> None:
+        if self._player is None:
             return
         with suppress(ListenctlError, TimeoutError):
-            async with asyncio.timeout(SILENCE_PATIENCE):
-                await self._play.stop()
+            async with asyncio.timeout(STOP_LIMIT):
+                await self._player.stop()

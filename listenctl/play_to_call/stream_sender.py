@@ -1,40 +1,40 @@
 """
-Streaming audio to a call at the speed at which it is heard, a little ahead of it.
+Stream audio to a call in real time, slightly ahead of playback.
 
-jambonz takes any amount at once, but what it has can't be taken back but by killing all of it, and nothing says how far
-ahead one is (protocol.md 6.2). So audio is sent shortly before it is due, and a late wake-up makes nothing later late.
+jambonz accepts any amount at once, but what it has can only be taken back by killing all of it, and nothing says how
+far ahead the sender is (listenctl-protocol(7) 6.2). Deadlines count in samples from the start, so a late wake-up delays
+nothing after it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
-from listenctl.media.pacing import Clock, SystemClock
 from listenctl.protocol.audio import SAMPLE_BYTES, SampleAssembler
 
+STREAM_LEAD = 0.2
+"""Seconds; more than the 160 ms that jambonz buffers before it begins to play."""
+STREAM_CHUNK = 0.02
+STREAM_PAD = 0.16
+"""Seconds of zeros after the last audio: the most that the pre-buffer holds back, at any rate."""
+KILL_PAUSE = 0.04
+"""Seconds without audio after a killAudio, which clears what comes before the next tick (listenctl-protocol(7) 6.3)."""
+
 _MARKER = b"\xff\xff"
-_NEIGHBOUR = b"\xfe\xff"
+_REPLACEMENT = b"\xfe\xff"
 
 
 def replace_marker_samples(pcm: bytes) -> bytes:
-    """Return whole little-endian 16-bit samples with -2 in the place of -1; nobody hears the difference."""
+    """Return whole 16-bit samples with -2 for each -1, which jambonz takes for a mark; the difference is inaudible."""
     at = pcm.find(_MARKER)
     if at < 0:
         return pcm
-    moved = bytearray(pcm)
+    replaced = bytearray(pcm)
     while at >= 0:
-        # Two such bytes may also be halves of two samples.
+        # At an odd offset the two bytes belong to two samples.
         if at % 2 == 0:
-            moved[at : at + 2] = _NEIGHBOUR
+            replaced[at : at + 2] = _REPLACEMENT
         at = pcm.find(_MARKER, at + 2 - at % 2)
-    return bytes(moved)
-
-
-STREAM_LEAD = 0.2
-"""Seconds; more than the 160 ms that jambonz wants before it begins to play."""
-STREAM_CHUNK = 0.02
-STREAM_PAD = 0.16
-"""Seconds of zeros behind the last audio: as much as the pre-buffer ever holds back, whatever the rates."""
-KILL_PAUSE = 0.04
-"""Seconds without audio after a killAudio, which also clears what comes before the next tick (protocol.md 6.3)."""
+    return bytes(replaced)
 
 
 class StreamSender:
@@ -42,14 +42,10 @@ class StreamSender:
     Send one stream.
 
     Args:
-        send: passes a binary message on.
+        send: sends a binary message.
         sample_rate: of the stream, in Hz.
-        lead: seconds that the audio is sent before the clock reaches it.
-        exact: send samples of value -1 as they are.
-
-    Attributes:
-        sent_seconds: what was put, without padding.
-        ends_at: when all that was put has been played, by the clock; what jambonz had to play before isn't known here.
+        lead: seconds between sending audio and its playback.
+        exact: send samples of value -1 unchanged.
     """
 
     def __init__(
@@ -59,68 +55,66 @@ class StreamSender:
         *,
         lead: float = STREAM_LEAD,
         exact: bool = False,
-        clock: Clock | None = None,
     ) -> None:
         self._send = send
         self._sample_rate = sample_rate
         self._lead = lead
         self._exact = exact
-        self._clock = clock or SystemClock()
+        self._now = asyncio.get_running_loop().time
         self._chunk_bytes = round(STREAM_CHUNK * sample_rate) * SAMPLE_BYTES
         self._samples = SampleAssembler(SAMPLE_BYTES)
         self._sent = 0
-        # Deadlines count from here, in samples, so that nothing is rounded again and again.
-        self._start = self._clock.now()
+        self._start = self._now()
         self._since_start = 0
         self._silent_until = self._start
 
     @property
     def sent_seconds(self) -> float:
-        """Seconds of audio that were sent."""
+        """Seconds of audio that were sent, without padding."""
         return self._sent / self._sample_rate
 
     @property
     def ends_at(self) -> float:
-        """When the clock reaches the end of what was sent."""
+        """When playback of everything sent ends, not counting what jambonz had to play before."""
         return self._start + self._since_start / self._sample_rate
 
     @property
     def lead(self) -> float:
-        """Seconds of audio that were sent and that the clock hasn't reached."""
-        return max(0.0, self.ends_at - self._clock.now())
+        """Seconds of audio that were sent and are not played yet."""
+        return max(0.0, self.ends_at - self._now())
 
     async def send_audio(self, pcm: bytes) -> None:
-        """Send audio of any size, each part when it is due; half a sample waits for its other half."""
+        """Send audio of any length, each chunk when it is due; half a sample waits for its other half."""
         whole = self._samples.feed(pcm)
         for at in range(0, len(whole), self._chunk_bytes):
-            await self._put_chunk(whole[at : at + self._chunk_bytes])
+            await self._send_chunk(whole[at : at + self._chunk_bytes])
 
     async def send_padding(self) -> None:
-        """Send the zeros without which the end stays in jambonz's pre-buffer (protocol.md 6.2); more may follow."""
+        """Send zeros, without which the end stays in the pre-buffer (listenctl-protocol(7) 6.2)."""
         await self._wait_after_kill()
         await self._send(bytes(round(STREAM_PAD * self._sample_rate) * SAMPLE_BYTES))
 
     def note_kill(self) -> None:
-        """Note that a killAudio was sent just now: what was sent is played no more, and what follows has to wait."""
-        self._restart(self._clock.now())
+        """Take into account that a killAudio was sent just now: what was sent is dropped, and what follows waits."""
+        self._restart(self._now())
         self._silent_until = self._start + KILL_PAUSE
 
-    async def _put_chunk(self, chunk: bytes) -> None:
+    async def _send_chunk(self, chunk: bytes) -> None:
         await self._wait_after_kill()
-        now = self._clock.now()
+        now = self._now()
         if now > self.ends_at:
-            # All that was sent has been played, and what follows is heard from now on.
+            # Everything sent has been played, so this chunk is played at once.
             self._restart(now)
-        # Half a chunk later than the lead asks for, so that it is kept on the average.
-        await self._clock.sleep(max(0.0, self.ends_at + STREAM_CHUNK / 2 - self._lead - now))
+        # Half a chunk later than the lead requires, so that the average lead is right.
+        await asyncio.sleep(max(0.0, self.ends_at + STREAM_CHUNK / 2 - self._lead - now))
         await self._send(chunk if self._exact else replace_marker_samples(chunk))
         samples = len(chunk) // SAMPLE_BYTES
         self._sent += samples
         self._since_start += samples
 
     async def _wait_after_kill(self) -> None:
-        if (delay := self._silent_until - self._clock.now()) > 0:
-            await self._clock.sleep(delay)
+        if (delay := self._silent_until - self._now()) > 0:
+            await asyncio.sleep(delay)
 
     def _restart(self, now: float) -> None:
         self._start = now

@@ -7,7 +7,8 @@ import pytest
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.live_client import send_command as module
-from listenctl.live_client.send_command import EARLY, MarkResult, wait_for_mark
+from listenctl.live_client.send_command import MarkResult, wait_for_mark
+from listenctl.play_to_call.call_messages import MARK_EARLY
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, Synced, ToolRefusal
 from listenctl.protocol.jambonz_messages import Mark
@@ -51,7 +52,9 @@ async def test_a_mark_is_set_and_the_clock_is_asked_at_once() -> None:
     assert [json.loads(text)["type"] for text in conversation.sent] == ["mark", "listenctl:sync"]
 
 
-@pytest.mark.parametrize("messages", [(PLAYOUT,), (synced(0.0), PLAYOUT), (synced(EARLY - 0.05), b"audio", PLAYOUT)])
+@pytest.mark.parametrize(
+    "messages", [(PLAYOUT,), (synced(0.0), PLAYOUT), (synced(MARK_EARLY - 0.05), b"audio", PLAYOUT)]
+)
 async def test_an_answer_when_the_clock_says_so_is_trusted(messages: tuple[str | bytes, ...]) -> None:
     result = await outcome(Mark("other", "playout").serialize(), *messages)
 
@@ -72,7 +75,7 @@ async def test_a_mark_that_was_cleared_is_never_early() -> None:
 
 
 async def test_without_an_answer_the_clock_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GRACE", 0.05)
+    monkeypatch.setattr(module, "MARK_GRACE", 0.05)
 
     result = await outcome(synced(0.1))
 
@@ -84,7 +87,7 @@ async def test_without_an_answer_the_clock_decides(monkeypatch: pytest.MonkeyPat
 async def test_where_nobody_knows_the_rate_the_clock_decides_nothing(
     synced_: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "GRACE", 0.0)
+    monkeypatch.setattr(module, "MARK_GRACE", 0.0)
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):

@@ -11,7 +11,6 @@ from listenctl.play_to_call.delivery_mode import (
     choose_mode,
     explain_probe,
 )
-from listenctl.play_to_call.rate_probe import rate_of
 
 AUTO, CLIP, STREAM = ModeChoice.AUTO, ModeChoice.CLIP, ModeChoice.STREAM
 ALL = ModeHints(metadata=16000, server=8000)
@@ -76,11 +75,3 @@ def test_options_that_contradict_each_other_are_refused(choice: ModeChoice, rate
 )
 def test_a_mode_says_how_it_is_known(mode: PlayMode, sentence: str) -> None:
     assert mode.sentence == sentence
-
-
-@pytest.mark.parametrize(
-    ("seconds", "rate"),
-    [(0.48, 8000), (0.53, 8000), (0.24, 16000), (0.29, 16000), (0.16, 24000), (0.02, None), (0.4, None), (0.7, None)],
-)
-def test_the_time_that_silence_takes_tells_the_rate(seconds: float, rate: int | None) -> None:
-    assert rate_of(seconds) == rate

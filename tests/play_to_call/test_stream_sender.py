@@ -1,34 +1,37 @@
-"""The pace of a stream, on a clock that goes only as far as the sender sleeps, or as a test is late."""
+"""The pace of a stream on simulated time."""
 
+import asyncio
+import struct
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from listenctl.play_to_call.stream_sender import StreamSender
-from tests.helpers.clock import FakeClock
+from listenctl.play_to_call.stream_sender import StreamSender, replace_marker_samples
+from tests.helpers.simulated_time import START, simulated_loop
+
+pytestmark = pytest.mark.simulated_time
 
 SECOND = b"\x01\x00" * 8000
 CHUNK = b"\x01\x00" * 160
 
 
-class LateClock(FakeClock):
-    """A clock whose sleepers wake up ``late`` seconds too late."""
-
-    late = 0.0
-
-    async def sleep(self, delay: float) -> None:
-        await super().sleep(delay + self.late if delay else 0.0)
-
-
 @dataclass
 class Wire:
-    """What was sent and when, and how far it was ahead of who plays it from the first byte on."""
+    """
+    What was sent and when, and how far it was ahead of who plays it from the first byte on.
 
-    clock: FakeClock
+    Attributes:
+        late: seconds for which the machine stands still after each message.
+    """
+
     sent: list[tuple[float, bytes]] = field(default_factory=list)
+    late: float = 0.0
 
     async def send(self, data: bytes) -> None:
-        self.sent.append((self.clock.now(), data))
+        self.sent.append((simulated_loop().time(), data))
+        simulated_loop().advance(self.late)
 
     @property
     def audio(self) -> bytes:
@@ -42,45 +45,41 @@ class Wire:
         return leads
 
 
-def sender_on(
-    clock: FakeClock, *, rate: int = 8000, lead: float = 0.2, exact: bool = False
-) -> tuple[StreamSender, Wire]:
-    wire = Wire(clock)
-    return StreamSender(wire.send, rate, lead=lead, exact=exact, clock=clock), wire
+def make_sender(*, rate: int = 8000, exact: bool = False) -> tuple[StreamSender, Wire]:
+    wire = Wire()
+    return StreamSender(wire.send, rate, exact=exact), wire
 
 
 async def test_the_lead_is_sent_at_once_and_then_kept() -> None:
-    sender, wire = sender_on(FakeClock(7.0))
+    sender, wire = make_sender()
 
     await sender.send_audio(SECOND * 5)
 
     leads = wire.leads()
     assert wire.audio == SECOND * 5
-    assert [at for at, _ in wire.sent[:9]] == [7.0] * 9
+    assert [at for at, _ in wire.sent[:9]] == [START] * 9
     assert min(leads[10:]) == pytest.approx(0.21)
     assert max(leads[10:]) == pytest.approx(0.21)
 
 
 async def test_late_wakeups_shift_nothing_later() -> None:
-    clock = LateClock()
-    sender, wire = sender_on(clock)
+    sender, wire = make_sender()
 
     for late in (0.0, 0.015, 0.005, 0.018, 0.0):
-        clock.late = late
+        wire.late = late
         await sender.send_audio(SECOND)
 
     assert all(0.18 < lead < 0.22 for lead in wire.leads()[10:])
-    clock.late = 0.0
+    wire.late = 0.0
     await sender.send_audio(CHUNK * 2)
     assert wire.leads()[-1] == pytest.approx(0.21)
 
 
 async def test_what_is_due_after_a_stall_is_sent_at_once() -> None:
-    clock = FakeClock()
-    sender, wire = sender_on(clock)
+    sender, wire = make_sender()
     await sender.send_audio(SECOND)
 
-    clock.advance(0.1)
+    await asyncio.sleep(0.1)
     await sender.send_audio(SECOND)
 
     # 5 chunks were due meanwhile.
@@ -89,12 +88,11 @@ async def test_what_is_due_after_a_stall_is_sent_at_once() -> None:
 
 
 async def test_after_an_underrun_the_clock_begins_anew() -> None:
-    clock = FakeClock()
-    sender, wire = sender_on(clock)
+    sender, wire = make_sender()
     await sender.send_audio(SECOND)
-    clock.advance(10.0)
+    await asyncio.sleep(10.0)
 
-    resumed = clock.now()
+    resumed = simulated_loop().time()
     await sender.send_audio(SECOND)
 
     assert [at for at, _ in wire.sent[50:59]] == [resumed] * 9
@@ -103,7 +101,7 @@ async def test_after_an_underrun_the_clock_begins_anew() -> None:
 
 
 async def test_no_chunk_is_longer_than_20_ms_and_less_is_sent_too() -> None:
-    sender, wire = sender_on(FakeClock())
+    sender, wire = make_sender()
 
     await sender.send_audio(CHUNK + b"\x05\x00")
 
@@ -111,7 +109,7 @@ async def test_no_chunk_is_longer_than_20_ms_and_less_is_sent_too() -> None:
 
 
 async def test_half_a_sample_waits_for_its_other_half() -> None:
-    sender, wire = sender_on(FakeClock())
+    sender, wire = make_sender()
 
     for byte in b"\x01\x02\x03\x04\x05":
         await sender.send_audio(bytes([byte]))
@@ -120,8 +118,8 @@ async def test_half_a_sample_waits_for_its_other_half() -> None:
 
 
 async def test_samples_that_jambonz_takes_for_marks_are_moved() -> None:
-    sender, wire = sender_on(FakeClock())
-    exact_sender, exact_wire = sender_on(FakeClock(), exact=True)
+    sender, wire = make_sender()
+    exact_sender, exact_wire = make_sender(exact=True)
 
     for one in (sender, exact_sender):
         await one.send_audio(b"\xff\xff\x00\xff\xff\x00\xff\xff")
@@ -132,7 +130,7 @@ async def test_samples_that_jambonz_takes_for_marks_are_moved() -> None:
 
 @pytest.mark.parametrize("rate", [8000, 16000, 11025, 48000])
 async def test_the_end_is_padded_with_160_ms_that_count_for_nothing(rate: int) -> None:
-    sender, wire = sender_on(FakeClock(), rate=rate)
+    sender, wire = make_sender(rate=rate)
     await sender.send_audio(CHUNK)
 
     end = sender.ends_at
@@ -143,11 +141,10 @@ async def test_the_end_is_padded_with_160_ms_that_count_for_nothing(rate: int) -
 
 
 async def test_after_a_kill_nothing_is_sent_for_40_ms() -> None:
-    clock = FakeClock()
-    sender, wire = sender_on(clock)
+    sender, wire = make_sender()
     await sender.send_audio(SECOND)
 
-    killed_at = clock.now()
+    killed_at = simulated_loop().time()
     sender.note_kill()
     lead = sender.lead
     await sender.send_audio(CHUNK)
@@ -157,13 +154,31 @@ async def test_after_a_kill_nothing_is_sent_for_40_ms() -> None:
 
 
 async def test_the_lead_is_what_the_clock_has_not_reached() -> None:
-    clock = FakeClock()
-    sender, _ = sender_on(clock)
+    sender, _ = make_sender()
 
     await sender.send_audio(CHUNK * 5)
 
     assert sender.lead == pytest.approx(0.1)
-    clock.advance(0.06)
+    await asyncio.sleep(0.06)
     assert sender.lead == pytest.approx(0.04)
-    clock.advance(5)
+    await asyncio.sleep(5)
     assert sender.lead == 0
+
+
+# -1 and what looks like it across two samples.
+SAMPLES = st.lists(st.sampled_from([-1, -2, 0, 255, -256, 1]) | st.integers(-32768, 32767))
+
+
+@given(SAMPLES)
+def test_only_samples_of_minus_one_are_moved(samples: list[int]) -> None:
+    pcm = struct.pack(f"<{len(samples)}h", *samples)
+
+    moved = replace_marker_samples(pcm)
+
+    assert list(struct.unpack(f"<{len(samples)}h", moved)) == [-2 if one == -1 else one for one in samples]
+
+
+def test_audio_without_any_is_returned_as_it_is() -> None:
+    pcm = b"\x00\xff\xfe\xff"
+
+    assert replace_marker_samples(pcm) is pcm

@@ -15,13 +15,13 @@ from listenctl.live_client.attached_call import AttachedCall
 from listenctl.live_client.control_client import attach_to_call
 from listenctl.live_client.send_command import (
     ELAPSED,
-    GRACE,
     PLAYOUT,
     UNANSWERABLE,
     MarkResult,
     send_command,
     wait_for_mark,
 )
+from listenctl.play_to_call.call_messages import MARK_GRACE
 from listenctl.protocol import peer_json
 from listenctl.protocol.application_commands import MarkCommand
 from listenctl.terminal.printable_text import printable
@@ -128,7 +128,7 @@ def _sentence(result: MarkResult) -> str:
     if result.event == UNANSWERABLE:
         return "won't be answered: this call is said to take clips, and jambonz answers marks only where it streams"
     if result.event == ELAPSED:
-        by_clock = f"by the clock the audio before it has been played, {GRACE:g} s ago"
+        by_clock = f"by the clock the audio before it has been played, {MARK_GRACE:g} s ago"
         return f"{took}; {by_clock}, and jambonz didn't answer the mark"
     if result.early_by is not None:
         why = "jambonz resamples the audio, or took a sample of it for a mark"

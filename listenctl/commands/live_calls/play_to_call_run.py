@@ -98,7 +98,7 @@ class _Performance:
         self._call_sid = attachment.metadata.call_sid
         self._sound = sound
         self._say: Callable[[str], None] = write_message
-        self._player = SoundPlayer(attachment, settings, tell=self._say_now)
+        self._player = SoundPlayer(attachment, settings, notify=self._say_now)
 
     async def run(self, *, live: bool) -> int:
         try:

@@ -1,10 +1,10 @@
 """How the server itself streams to a call."""
 
+import asyncio
 from dataclasses import dataclass
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.media.pacing import Clock, SystemClock
-from listenctl.play_to_call.call_messages import CallMessages
+from listenctl.play_to_call.call_messages import CallMessages, open_messages, wait_until
 from listenctl.play_to_call.delivery_mode import Delivery, KnownBy, ModeChoice
 from listenctl.play_to_call.rate_probe import BUSY_MARK_WAIT, IDLE_MARK_WAIT, probe_mode
 from listenctl.server.responders.call_responders import RespondedCall
@@ -44,8 +44,8 @@ async def find_stream(call: RespondedCall) -> ResponderStream:
     # Our own tool goes on keeping the call's audio.
     prober = call.tool.beside()
     try:
-        async with CallMessages(prober, clock := SystemClock()) as dialogue:
-            return await _find_out(call, dialogue, clock)
+        async with open_messages(prober) as messages:
+            return await _find_out(call, messages)
     except NotFoundError:
         raise
     except ListenctlError as exc:
@@ -54,25 +54,25 @@ async def find_stream(call: RespondedCall) -> ResponderStream:
         prober.leave()
 
 
-async def _find_out(call: RespondedCall, dialogue: CallMessages, clock: Clock) -> ResponderStream:
-    granted = await dialogue.request_turn()
-    synced = await dialogue.sync()
+async def _find_out(call: RespondedCall, messages: CallMessages) -> ResponderStream:
+    granted = await messages.request_turn()
+    synced = await messages.sync()
     while not granted.done() and synced.stream_rate is None:
-        await dialogue.wait_until(granted, clock.now() + LOOK_AGAIN)
-        synced = await dialogue.sync()
+        await wait_until(granted, asyncio.get_running_loop().time() + LOOK_AGAIN)
+        synced = await messages.sync()
     if synced.stream_rate is not None:
         return _as_said(synced.stream_rate, tried=True)
     # Of what others streamed at a rate that nobody knows, something may still be to be played.
-    patience = BUSY_MARK_WAIT if synced.playout is None else IDLE_MARK_WAIT
-    mode = await probe_mode(dialogue, ModeChoice.AUTO, clock, patience=patience, tell=lambda _: None)
+    mark_wait = BUSY_MARK_WAIT if synced.playout is None else IDLE_MARK_WAIT
+    mode = await probe_mode(messages, ModeChoice.AUTO, mark_wait=mark_wait, notify=lambda _: None)
     if mode.delivery is Delivery.CLIP:
         doubt = f"the caller may hear nothing: jambonz answers no mark, as in a call that takes clips; {REMEDY}"
         return _guess(call, doubt)
     if mode.known_by is KnownBy.GUESS:
         doubt = f"the caller may hear it too fast or too slowly: a probe doesn't tell the rate; {RATE_REMEDY}"
         return _guess(call, doubt)
-    await dialogue.request_turn(mode.sample_rate)
-    await dialogue.sync()
+    await messages.request_turn(mode.sample_rate)
+    await messages.sync()
     return ResponderStream(mode.sample_rate, tried=True)
 
 

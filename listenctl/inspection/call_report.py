@@ -7,7 +7,7 @@ from listenctl.capture.capture_events import CapturedSession
 from listenctl.events import describe_gap
 from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift, spread_as_json
 from listenctl.inspection.message_checks.handshake_checks import describe_handshake
-from listenctl.inspection.message_checks.jambonz_message_checks import AudioCounts, Completeness, DtmfRecord
+from listenctl.inspection.message_checks.jambonz_message_checks import AudioCounts, CaptureCompleteness, DtmfRecord
 from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_catalogue import Severity
@@ -44,7 +44,7 @@ class CallReport:
     metadata: CallMetadata | None
     audio_format: AudioFormat
     audio: AudioCounts
-    completeness: Completeness
+    completeness: CaptureCompleteness
     gaps: list[Gap]
     arrivals: ArrivalTimes | None
     drift: MeasuredDrift | None

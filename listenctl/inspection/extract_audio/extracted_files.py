@@ -1,4 +1,4 @@
-"""The files into which the sound of one call is extracted: all of one name, and nothing overwritten."""
+"""The files of one extracted call: they share a name, and replace no existing file."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from listenctl.protocol.audio import AudioFormat
 
 
 class ExtractedPart(StrEnum):
-    """What a file holds; its name ends so."""
+    """What a file contains; the end of its name."""
 
     JAMBONZ = ".jambonz"
     APPLICATION = ".application"
@@ -25,58 +25,58 @@ class ExtractedPart(StrEnum):
 
 class ExtractedFiles:
     """
-    The WAVs of one call while they are made; every method raises ListenctlError where a disk fails.
+    Write the files of one call; every method raises ListenctlError if writing fails.
 
     Args:
-        path: the name they have in common, as a WAV; where any of them is taken it becomes `NAME-2`.
-        extension: of the format that is made of each WAV in the end.
+        path: the shared name, with the extension .wav; it becomes `NAME-2` if any of the files exists.
+        extension: of the format that the WAV files are converted to.
     """
 
     def __init__(self, path: Path, extension: str) -> None:
         self._extension = extension
         self._wavs: dict[ExtractedPart, WavFile] = {}
-        with _told(path.parent):
+        with _os_errors_of(path.parent):
             make_private_folder(path.parent)
         self._base = self._free_base(str(path.with_suffix("")))
 
-    def path(self, part: ExtractedPart) -> Path | None:
-        """Return the WAV of a part; None where there is none."""
+    def path_of(self, part: ExtractedPart) -> Path | None:
+        """Return the WAV file of a part; None if there is none."""
         wav = self._wavs.get(part)
         return wav.path if wav else None
 
-    def append(self, part: ExtractedPart, audio_format: AudioFormat, data: bytes, *, silence: int = 0) -> None:
-        """Add audio, after ``silence`` bytes of silence; the format counts for the first of all."""
-        with _told(self._name(part, ".wav")):
+    def append_audio(self, part: ExtractedPart, audio_format: AudioFormat, data: bytes, *, silence: int = 0) -> None:
+        """Append audio after ``silence`` bytes of silence; the format of the first call is used."""
+        with _os_errors_of(self._name(part, ".wav")):
             wav = self._wavs.get(part) or self._open(part, audio_format)
             if silence:
                 wav.append_silence(silence)
             wav.append_audio(data)
 
     def change_format(self, part: ExtractedPart, audio_format: AudioFormat) -> None:
-        """Say that the bytes so far are of another format."""
+        """Declare that the bytes so far are of another format."""
         if wav := self._wavs.get(part):
-            with _told(wav.path):
+            with _os_errors_of(wav.path):
                 wav.change_format(audio_format)
 
-    def size(self, part: ExtractedPart) -> int:
-        """Bytes of audio in a part."""
+    def size_of(self, part: ExtractedPart) -> int:
+        """Return the bytes of audio in a part."""
         wav = self._wavs.get(part)
         return wav.size if wav else 0
 
     def close(self) -> None:
-        """Finish the WAVs."""
+        """Close the WAV files."""
         for wav in self._wavs.values():
-            with _told(wav.path):
+            with _os_errors_of(wav.path):
                 wav.close()
 
     def convert_files(self) -> dict[ExtractedPart, Conversion]:
-        """Make the format that is wanted of every WAV, which goes; call it after ``close``."""
+        """Convert the WAV files to the requested format and remove them; call ``close`` before."""
         return {part: self._convert(wav.path) for part, wav in self._wavs.items()}
 
     def write_sidecar(self, sidecar: Sidecar) -> Path:
         """Write the sidecar beside the audio."""
         path = Path(f"{self._base}.json")
-        with _told(path), os.fdopen(create_new(path), "wb") as file:
+        with _os_errors_of(path), os.fdopen(create_new(path), "wb") as file:
             file.write(sidecar.serialize())
         return path
 
@@ -107,7 +107,7 @@ class ExtractedFiles:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _os_errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:

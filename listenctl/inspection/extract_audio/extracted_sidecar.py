@@ -1,8 +1,7 @@
-"""The sidecar of an extracted call, of the form that the recorder's has (`listenctl-recording(5)`)."""
+"""Make the sidecar of an extracted call, like that of a recording (`listenctl-recording(5)`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from listenctl.events import Completeness, describe_gap, describe_message
 from listenctl.inspection.call_report import CallReport
@@ -20,38 +19,38 @@ from listenctl.media.files.sidecar import (
 )
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
-from listenctl.protocol.listen_session import MessageReceived, ProtocolViolation, Sender
-from listenctl.protocol.timeline import TimelineEntry
+from listenctl.protocol.frames.websocket_messages import ControlFrame
+from listenctl.protocol.listen_session import MessageReceived, ProtocolViolation, Sender, SessionEvent
 
-MAX_KEPT = 10_000
+MAX_EVENTS = 10_000
 _NO_CODE, _BROKEN = 1005, 1006
-"""What stands for a Close without a code, and for none (RFC 6455 7.4.1)."""
+"""Codes for a Close frame without a code, and for no Close frame (RFC 6455 7.4.1)."""
 
 
 @dataclass(slots=True)
-class Happenings:
-    """What jambonz said in a call, and what was wrong with it; ``left_out`` is how much more there was."""
+class SidecarEvents:
+    """Text messages of jambonz and protocol violations; ``omitted`` counts those beyond the limit."""
 
-    kept: list[MessageReceived | ProtocolViolation] = field(default_factory=list)
-    left_out: int = 0
+    listed: list[MessageReceived | ProtocolViolation] = field(default_factory=list)
+    omitted: int = 0
 
-    def add(self, entry: TimelineEntry) -> None:
-        """Take anything; what matters is kept."""
-        if not isinstance(entry.event, MessageReceived | ProtocolViolation):
+    def take_event(self, event: SessionEvent | ControlFrame) -> None:
+        """Take any event of the call, of which some are listed."""
+        if not isinstance(event, MessageReceived | ProtocolViolation):
             return
-        if len(self.kept) < MAX_KEPT:
-            self.kept.append(entry.event)
+        if len(self.listed) < MAX_EVENTS:
+            self.listed.append(event)
         else:
-            self.left_out += 1
+            self.omitted += 1
 
     def change_format(self, before: AudioFormat, after: AudioFormat) -> None:
-        """Count positions in another format."""
-        scaled = partial(_scaled, ratio=before.frame_bytes / after.frame_bytes)
-        self.kept = [replace(event, position=scaled(event.position)) for event in self.kept]
+        """Convert positions to another format, because the metadata came late."""
+        ratio = before.frame_bytes / after.frame_bytes
+        self.listed = [replace(event, position=int(event.position * ratio)) for event in self.listed]
 
 
 def describe_extracted(
-    report: CallReport, happenings: Happenings, files: Mapping[ExtractedPart, SidecarAudio]
+    report: CallReport, events: SidecarEvents, files: Mapping[ExtractedPart, SidecarAudio]
 ) -> Sidecar:
     """Return the sidecar of an extracted call."""
     session = report.session
@@ -68,10 +67,10 @@ def describe_extracted(
         audio=files.get(ExtractedPart.JAMBONZ),
         application=files.get(ExtractedPart.APPLICATION),
         both=files.get(ExtractedPart.BOTH),
-        events=[_event(event, rate) for event in happenings.kept if isinstance(event, MessageReceived)],
+        events=[_event(event, rate) for event in events.listed if isinstance(event, MessageReceived)],
         gaps=[describe_gap(gap, rate) for gap in report.gaps],
-        warnings=[_warning(event, rate) for event in happenings.kept if isinstance(event, ProtocolViolation)],
-        not_logged=happenings.left_out,
+        warnings=[_warning(event, rate) for event in events.listed if isinstance(event, ProtocolViolation)],
+        not_logged=events.omitted,
         close=_close(report),
         completeness=Completeness(
             received_samples=missing.received,
@@ -110,10 +109,6 @@ def describe_file(conversion: Conversion, audio_format: AudioFormat, samples: in
         begins=round(begins, 4),
         warnings=conversion.warnings,
     )
-
-
-def _scaled(position: int, *, ratio: float) -> int:
-    return int(position * ratio)
 
 
 def _event(event: MessageReceived, rate: int) -> Report:

@@ -1,4 +1,4 @@
-"""Both sides of a call as one stereo sound, aligned in time: left what the caller said, right what it heard."""
+"""Mix both sides of a call to stereo, aligned in time: left what the caller says, right what the caller hears."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,42 +22,42 @@ _FULL_SCALE = 32768
 
 @dataclass(frozen=True, slots=True)
 class JambonzTrack:
-    """What jambonz sent, as a WAV of ours, and where in time it belongs."""
+    """The WAV file of what jambonz sent, and when each sample belongs."""
 
     path: Path
     format: AudioFormat
-    places: SampleTimes
+    times: SampleTimes
 
 
 @dataclass(frozen=True, slots=True)
 class ApplicationTrack:
-    """What the caller heard of the application, mono, as a WAV of ours that begins at the handshake."""
+    """The mono WAV file of what the caller heard of the application; it begins at the handshake."""
 
     path: Path
     sample_rate: int
 
 
-def begin(received: JambonzTrack | None) -> float:
-    """Return when the joined sound begins: at the handshake, or at audio that was captured before."""
-    return min(0.0, received.places.origin) if received else 0.0
+def start_of_mix(received: JambonzTrack | None) -> float:
+    """Return when the mix begins: at the handshake, or at audio that was captured before."""
+    return min(0.0, received.times.origin) if received else 0.0
 
 
-def join(received: JambonzTrack | None, heard: ApplicationTrack | None, sample_rate: int) -> Iterator[bytes]:
+def mix_stereo(received: JambonzTrack | None, played: ApplicationTrack | None, sample_rate: int) -> Iterator[bytes]:
     """
-    Yield the stereo sound in blocks; one side that ends earlier is silent from there on.
+    Yield the mix in blocks; a side that ends earlier is silent from there on.
 
-    What jambonz sent in its right channel was heard too, so that it goes to the right, with what was streamed.
+    The caller also heard the right channel of jambonz, so it is added to the stream on the right.
 
     Args:
-        heard: None to leave it out, because it is in the right channel already (protocol.md 3.1).
+        played: None to omit it, because it is in the right channel already (listenctl-protocol(7) 3.1).
     """
-    begins = begin(received)
+    begins = start_of_mix(received)
     columns: list[Iterator[Floats]] = []
     if received:
-        frames = _silenced(received, begins)
+        frames = _filled(received, begins)
         columns.append(_resampled(frames, received.format.sample_rate, sample_rate, received.format.channels))
-    if heard:
-        columns.append(_resampled(_delayed(heard, -begins), heard.sample_rate, sample_rate, 1))
+    if played:
+        columns.append(_resampled(_delayed(played, -begins), played.sample_rate, sample_rate, 1))
     for blocks in _in_step(columns, round(_BLOCK * sample_rate)):
         left, right = _sides(blocks, received=received is not None)
         yield _stereo(left, right)
@@ -79,29 +79,29 @@ def _stereo(left: "Floats", right: "Floats") -> bytes:
     return both.astype("<i2").tobytes()
 
 
-def _silenced(received: JambonzTrack, begins: float) -> "Iterator[Floats]":
-    """Yield what jambonz sent, in frames, with silence where something is missing."""
+def _filled(received: JambonzTrack, begins: float) -> "Iterator[Floats]":
+    """Yield what jambonz sent, with gaps as silence."""
     rate, channels = received.format.sample_rate, received.format.channels
     at = 0
     with received.path.open("rb") as file:
         file.seek(HEADER_BYTES)
-        for span in received.places.spans():
+        for span in received.times.spans():
             start = round((span.at - begins) * rate)
             yield from _silence(start - at, channels)
             at = max(at, start) + span.length
             yield from _read(file, span.length, received.format)
 
 
-def _delayed(heard: ApplicationTrack, delay: float) -> "Iterator[Floats]":
-    audio_format = AudioFormat(heard.sample_rate, 1)
-    yield from _silence(round(delay * heard.sample_rate), 1)
-    with heard.path.open("rb") as file:
+def _delayed(played: ApplicationTrack, delay: float) -> "Iterator[Floats]":
+    audio_format = AudioFormat(played.sample_rate, 1)
+    yield from _silence(round(delay * played.sample_rate), 1)
+    with played.path.open("rb") as file:
         file.seek(HEADER_BYTES)
         yield from _read(file, None, audio_format)
 
 
 def _read(file: BinaryIO, samples: int | None, audio_format: AudioFormat) -> "Iterator[Floats]":
-    """Yield so many samples of a file, or all that are left."""
+    """Yield samples of a file, all that are left if ``samples`` is None."""
     import numpy as np
 
     left = samples
@@ -138,7 +138,7 @@ def _resampled(frames: "Iterator[Floats]", from_rate: int, to_rate: int, channel
 
 
 def _in_step(columns: "list[Iterator[Floats]]", size: int) -> "Iterator[list[Floats]]":
-    """Yield blocks of all columns that are equally long; one that has ended goes on with silence."""
+    """Yield blocks of all columns of equal length; a column that has ended continues with silence."""
     import numpy as np
 
     held: list[Floats | None] = [None] * len(columns)

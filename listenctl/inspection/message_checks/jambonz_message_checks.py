@@ -62,7 +62,7 @@ class AudioCounts:
 
 
 @dataclass(slots=True)
-class Completeness:
+class CaptureCompleteness:
     """
     Received and missing samples per channel: dropped by jambonz, not sent while paused, not captured.
 
@@ -136,7 +136,7 @@ class JambonzMessageChecks:
         self._frame_bytes = self._format.frame_bytes
         self.arrivals: ArrivalTimes | None = None
         self.counts = AudioCounts()
-        self.completeness = Completeness()
+        self.completeness = CaptureCompleteness()
         self.gaps: list[Gap] = []
         self.keys: list[DtmfRecord] = []
         self.texts: Counter[str] = Counter()

@@ -19,7 +19,7 @@ from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.choose_calls import choose_calls
 from listenctl.inspection.extract_audio.audio_extractor import AudioExtractor
-from listenctl.inspection.plot.plot_figure import MOST_CALLS, PlotWriter
+from listenctl.inspection.plot.plot_figure import MAX_PLOTS, PlotWriter
 from listenctl.inspection.plot.plotted_call import PlotObserver
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.settings import InspectionSettings
@@ -123,8 +123,12 @@ class _Inspection:
         observers: list[CallObserver] = [hearing, self._story, printer] if self._story else [hearing]
         observers += [self._extractor] if self._extractor else []
         if plan.plot:
-            draw = self._plotter.draw if self._plotter else WavePrinter(self._write, style, columns=columns).draw
-            self._pictures = PlotObserver(draw, most=MOST_CALLS, with_spectrum=bool(self._plotter))
+            draw = (
+                self._plotter.plot_call
+                if self._plotter
+                else WavePrinter(self._write, style, columns=columns).print_call
+            )
+            self._pictures = PlotObserver(draw, max_calls=MAX_PLOTS, with_spectrum=bool(self._plotter))
             observers.append(self._pictures)
         self._inspector = CaptureInspector(plan.settings, observers, observed=chosen)
         # A call that is asked for is explained, however many there are.
@@ -171,8 +175,8 @@ class _Inspection:
             yield from extracted.paths
         if self._plotter:
             yield from self._plotter.made
-        if self._pictures and self._pictures.left_out:
-            write_message(f"--plot draws the first {MOST_CALLS} calls; --call chooses others")
+        if self._pictures and self._pictures.omitted:
+            write_message(f"--plot draws the first {MAX_PLOTS} calls; --call chooses others")
         if self._plan.split and not self._captures.interrupted:
             numbers = {report.session.number for report in self._calls}
             yield from split_captures(

@@ -12,8 +12,8 @@ WIDTH = 100
 _COLORS = {
     TextPlotRowKind.JAMBONZ: "36",
     TextPlotRowKind.APPLICATION: "32",
-    TextPlotRowKind.HAPPENED: "33",
-    TextPlotRowKind.RULER: "2",
+    TextPlotRowKind.EVENTS: "33",
+    TextPlotRowKind.TIME_AXIS: "2",
 }
 
 
@@ -31,10 +31,10 @@ class WavePrinter:
         self._style = style
         self._columns = columns or WIDTH
 
-    def draw(self, picture: PlottedCall, report: CallReport) -> None:
+    def print_call(self, plotted: PlottedCall, report: CallReport) -> None:
         """Print one call."""
         self._write(self._style.paint(self._style.cut(printable(report.call), self._columns), "1"))
-        for row in draw_rows(picture, report, width=self._columns, braille=self._style.unicode):
+        for row in draw_rows(plotted, report, width=self._columns, braille=self._style.unicode):
             self._write(self._line(row))
         self._write("")
 

@@ -1,13 +1,14 @@
 """
-Sound as it is drawn: how far it swings, and how much energy it has at which frequency, column by column.
+The envelope and the spectrum of audio, in columns.
 
-A column covers few samples at first; when there are too many, each two become one. So a drawing takes the same memory
-however long the call is, and is always finer than what it is drawn on.
+A column covers few samples at first; when there are too many columns, pairs are merged. So the memory does not depend
+on the length of the call, and the resolution is always higher than that of the plot.
 """
 
 from math import log2
 from typing import TYPE_CHECKING, TypeAlias
 
+from listenctl.media.measure_levels import FULL_SCALE
 from listenctl.protocol.audio import SAMPLE_BYTES
 
 if TYPE_CHECKING:
@@ -17,20 +18,20 @@ if TYPE_CHECKING:
     Samples: TypeAlias = NDArray[np.int16]
     Floats: TypeAlias = NDArray[np.float32]
 
-COLUMNS = 4096
-SPECTRA = 2048
+MAX_COLUMNS = 4096
+MAX_SPECTRA = 2048
 _FIRST_COLUMN = 0.0025
 _BATCH = 0.5
 _SILENCE = 1 << 16
-# Long enough to tell keys apart, short enough to see where one begins.
+# Long enough to distinguish DTMF tones, short enough to see where one begins.
 _WINDOW = 0.032
-_SMALLEST_WINDOW, _LARGEST_WINDOW = 64, 4096
-HIGHEST_DRAWN = 8000
+_MIN_WINDOW, _MAX_WINDOW = 64, 4096
+_MAX_FREQUENCY = 8000
 
 
 class Envelope:
     """
-    The lowest and highest sample of each column of one channel, and the energy by frequency if that is asked for.
+    The lowest and highest sample of each column of one channel, optionally with the spectrum.
 
     Attributes:
         samples: so far.
@@ -42,8 +43,8 @@ class Envelope:
         self.sample_rate = sample_rate
         self.samples = 0
         self._column = max(1, round(_FIRST_COLUMN * sample_rate))
-        self._low = np.zeros(COLUMNS, np.int16)
-        self._high = np.zeros(COLUMNS, np.int16)
+        self._low = np.zeros(MAX_COLUMNS, np.int16)
+        self._high = np.zeros(MAX_COLUMNS, np.int16)
         self._count = 0
         self._rest = np.zeros(0, np.int16)
         self._held: list[bytes] = []
@@ -51,33 +52,33 @@ class Envelope:
         self._batch = round(_BATCH * sample_rate) * SAMPLE_BYTES
         self.spectrum = Spectrum(sample_rate) if with_spectrum else None
 
-    def add(self, pcm: bytes) -> None:
+    def add_audio(self, pcm: bytes) -> None:
         """Take 16-bit samples."""
         self.samples += len(pcm) // SAMPLE_BYTES
         self._held.append(pcm)
         self._held_bytes += len(pcm)
         if self._held_bytes >= self._batch:
-            self._settle()
+            self._process_held()
 
-    def skip(self, samples: int) -> None:
-        """Take so much silence."""
+    def add_silence(self, samples: int) -> None:
+        """Take silence."""
         while samples > 0:
             part = min(samples, _SILENCE)
-            self.add(bytes(part * SAMPLE_BYTES))
+            self.add_audio(bytes(part * SAMPLE_BYTES))
             samples -= part
 
     def columns(self) -> "tuple[float, Samples, Samples]":
-        """Return the seconds that a column covers, and the lowest and highest sample of each."""
+        """Return the duration of a column, and the lowest and highest sample of each."""
         import numpy as np
 
-        self._settle()
+        self._process_held()
         low, high = self._low[: self._count], self._high[: self._count]
         if len(self._rest):
             low, high = np.append(low, self._rest.min()), np.append(high, self._rest.max())
         return self._column / self.sample_rate, low, high
 
-    def between(self, edges: "NDArray[np.float64]") -> "tuple[Samples, Samples]":
-        """Return the lowest and highest sample between each two neighbours of ``edges``, seconds from the begin."""
+    def range_between(self, edges: "NDArray[np.float64]") -> "tuple[Samples, Samples]":
+        """Return the lowest and highest sample between neighbouring ``edges``, in seconds from the start."""
         import numpy as np
 
         seconds, low, high = self.columns()
@@ -92,7 +93,7 @@ class Envelope:
         lowest[outside] = highest[outside] = 0
         return lowest, highest
 
-    def _settle(self) -> None:
+    def _process_held(self) -> None:
         import numpy as np
 
         if not self._held:
@@ -100,22 +101,22 @@ class Envelope:
         fresh = np.frombuffer(b"".join(self._held), "<i2")
         self._held, self._held_bytes = [], 0
         if self.spectrum:
-            self.spectrum.add(fresh)
+            self.spectrum.add_samples(fresh)
         samples = np.concatenate((self._rest, fresh))
         while len(samples) >= self._column:
-            room = COLUMNS - self._count
+            room = MAX_COLUMNS - self._count
             whole = min(room, len(samples) // self._column)
             rows = samples[: whole * self._column].reshape(whole, self._column)
             self._low[self._count : self._count + whole] = rows.min(axis=1)
             self._high[self._count : self._count + whole] = rows.max(axis=1)
             self._count += whole
             samples = samples[whole * self._column :]
-            if self._count == COLUMNS:
+            if self._count == MAX_COLUMNS:
                 self._halve()
         self._rest = samples
 
     def _halve(self) -> None:
-        half = COLUMNS // 2
+        half = MAX_COLUMNS // 2
         self._low[:half] = self._low.reshape(half, 2).min(axis=1)
         self._high[:half] = self._high.reshape(half, 2).max(axis=1)
         self._count, self._column = half, self._column * 2
@@ -128,28 +129,28 @@ class Spectrum:
         import numpy as np
 
         size = 1 << round(log2(max(1.0, _WINDOW * sample_rate)))
-        self._size = min(max(size, _SMALLEST_WINDOW), _LARGEST_WINDOW)
+        self._size = min(max(size, _MIN_WINDOW), _MAX_WINDOW)
         self._hop = self._size // 2
-        self._bands = min(self._size // 2, int(HIGHEST_DRAWN / sample_rate * self._size)) + 1
+        self._bands = min(self._size // 2, int(_MAX_FREQUENCY / sample_rate * self._size)) + 1
         self._window = np.hanning(self._size).astype(np.float32)
         self.sample_rate = sample_rate
-        self._power = np.zeros((SPECTRA, self._bands), np.float32)
+        self._power = np.zeros((MAX_SPECTRA, self._bands), np.float32)
         self._count = 0
         self._merge = 1
         self._pending = np.zeros((0, self._bands), np.float32)
         self._rest = np.zeros(self._hop, np.int16)
 
     @property
-    def highest(self) -> float:
+    def max_frequency(self) -> float:
         """The frequency of the last band."""
         return (self._bands - 1) * self.sample_rate / self._size
 
     @property
     def column_seconds(self) -> float:
-        """Seconds that a column covers."""
+        """Duration of a column."""
         return self._hop * self._merge / self.sample_rate
 
-    def add(self, samples: "Samples") -> None:
+    def add_samples(self, samples: "Samples") -> None:
         """Take samples."""
         import numpy as np
 
@@ -164,29 +165,29 @@ class Spectrum:
         else:
             power = np.zeros((windows, self._bands), np.float32)
         self._rest = samples[windows * self._hop :]
-        self._put(power)
+        self._add_rows(power)
 
     def decibels(self) -> "Floats":
         """Return (bands, columns) in dB relative to a tone at full scale."""
         import numpy as np
 
-        full = (32768 * float(self._window.sum()) / 2) ** 2
+        full = (FULL_SCALE * float(self._window.sum()) / 2) ** 2
         rows = self._power[: self._count]
         decibels: Floats = (10 * np.log10(np.maximum(rows / full, 1e-12))).T
         return decibels
 
-    def _put(self, rows: "Floats") -> None:
+    def _add_rows(self, rows: "Floats") -> None:
         import numpy as np
 
         rows = np.concatenate((self._pending, rows))
         while len(rows) >= self._merge:
-            count = min(len(rows) // self._merge, SPECTRA - self._count)
+            count = min(len(rows) // self._merge, MAX_SPECTRA - self._count)
             merged = rows[: count * self._merge].reshape(count, self._merge, self._bands).mean(axis=1)
             self._power[self._count : self._count + count] = merged
             self._count += count
             rows = rows[count * self._merge :]
-            if self._count == SPECTRA:
-                half = SPECTRA // 2
+            if self._count == MAX_SPECTRA:
+                half = MAX_SPECTRA // 2
                 self._power[:half] = self._power.reshape(half, 2, self._bands).mean(axis=1)
                 self._count, self._merge = half, self._merge * 2
         self._pending = rows

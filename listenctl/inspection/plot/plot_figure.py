@@ -1,7 +1,7 @@
 """
-Draw calls as pictures: the waveform and spectrogram of each direction, and above them what was said.
+Plot a call into an image file: the waveform and spectrogram of each direction, below lanes of events.
 
-matplotlib draws them; it is an extra, because it takes more room than all else together. No window is ever opened.
+matplotlib draws it; it is an extra, because it is larger than all other dependencies together. No window is opened.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.plot.event_lanes import draw_lanes, lanes_of, worth_a_line
+from listenctl.inspection.plot.event_lanes import draw_lanes, lanes_of, line_violations
 from listenctl.inspection.plot.plot_style import (
     ABSENT,
     APPLICATION,
@@ -29,8 +29,8 @@ from listenctl.inspection.plot.waveform_and_spectrogram import (
     PlottedChannel,
     draw_spectrogram,
     draw_waveform,
-    heard_side,
-    received_side,
+    played_channel,
+    received_channel,
 )
 from listenctl.json_lines import timestamp
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
@@ -41,9 +41,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-KINDS = (".png", ".svg", ".pdf")
-MOST_CALLS = 50
-"""More pictures than anybody looks at."""
+_EXTENSIONS = (".png", ".svg", ".pdf")
+MAX_PLOTS = 50
 
 _DPI = 100
 _WIDTH = 16.0
@@ -51,24 +50,24 @@ _COLUMNS = 1500
 _TITLE, _FOOT = 0.75, 0.55
 _WAVE, _SPECTRUM = 1.25, 1.15
 _LEFT, _RIGHT = 0.085, 0.99
-_SHORTEST = 0.1
+_MIN_SECONDS = 0.1
 _GAPS = {GapKind.HOLE: "lost", GapKind.PAUSE: "paused", GapKind.UNCAPTURED: "not captured"}
 
 
 class PlotWriter:
     """
-    Draw each call into a file of its own: FILE.png, FILE-2.png and so on; what is there is replaced.
+    Plot each call into its own file: FILE.png, FILE-2.png and so on; existing files are replaced.
 
     Raises:
-        UsageError: the name's ending is no picture's, or matplotlib is missing.
+        UsageError: the extension is unknown, or matplotlib is missing.
 
     Attributes:
         made: the files that are complete.
     """
 
     def __init__(self, path: Path) -> None:
-        if path.suffix.lower() not in KINDS:
-            raise UsageError(f"{path}: can't be plotted to; end the name with one of {', '.join(KINDS)}")
+        if path.suffix.lower() not in _EXTENSIONS:
+            raise UsageError(f"{path}: unknown format; use the extension .png, .svg or .pdf")
         try:
             import matplotlib  # noqa: F401 - whether it is there
         except ImportError as exc:
@@ -76,9 +75,9 @@ class PlotWriter:
         self._path = path
         self.made: list[Path] = []
 
-    def draw(self, picture: PlottedCall, report: CallReport) -> None:
+    def plot_call(self, plotted: PlottedCall, report: CallReport) -> None:
         """
-        Draw one call.
+        Plot one call.
 
         Raises:
             ListenctlError: the file can't be written.
@@ -87,9 +86,9 @@ class PlotWriter:
         path = self._path if number == 1 else self._path.with_stem(f"{self._path.stem}-{number}")
         part = path.with_name(f".{path.name}.part")
         try:
-            # What was said can be guessed from a spectrogram.
+            # Private, because speech can be recognised from a spectrogram.
             with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                draw_call(picture, report).savefig(file, dpi=_DPI, format=path.suffix[1:].lower())
+                draw_figure(plotted, report).savefig(file, dpi=_DPI, format=path.suffix[1:].lower())
             part.replace(path)
         except OSError as exc:
             part.unlink(missing_ok=True)
@@ -97,17 +96,17 @@ class PlotWriter:
         self.made.append(path)
 
 
-def draw_call(picture: PlottedCall, report: CallReport) -> "Figure":
-    """Return the picture of one call."""
+def draw_figure(plotted: PlottedCall, report: CallReport) -> "Figure":
+    """Return the figure of one call."""
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    begin = picture.begin()
-    end = max(report.seconds, picture.places.end, begin + _SHORTEST)
+    begin = plotted.start_time()
+    end = max(report.seconds, plotted.times.end, begin + _MIN_SECONDS)
     edges = np.linspace(begin, end, _COLUMNS + 1)
-    lanes = lanes_of(report, picture.orders)
-    sides = list(_sides(picture, edges))
+    lanes = lanes_of(report, plotted.commands)
+    sides = list(_sides(plotted, edges))
     heights = [*([sum(lane.height for lane in lanes)] if lanes else []), *[_WAVE, _SPECTRUM] * len(sides)] or [_WAVE]
     total = sum(heights) + _TITLE + _FOOT
     figure = Figure(figsize=(_WIDTH, total), dpi=_DPI, facecolor="white")
@@ -128,20 +127,20 @@ def draw_call(picture: PlottedCall, report: CallReport) -> "Figure":
         draw_waveform(wave, side, edges)
         draw_spectrogram(spectrum, side)
         if side.colour == JAMBONZ:
-            _draw_gaps(wave, picture, report.gaps)
+            _draw_gaps(wave, plotted, report.gaps)
     for axes in rows[bool(lanes) :]:
-        for violation in worth_a_line(report.violations):
+        for violation in line_violations(report.violations):
             axes.axvline(violation.at, color=SEVERITY[violation.severity][0], linewidth=1, linestyle=":", alpha=0.9)
     _finish(figure, rows[-1], report, total)
     return figure
 
 
-def _sides(picture: PlottedCall, edges: "NDArray[np.float64]") -> Iterator[PlottedChannel]:
-    names = ("jambonz",) if len(picture.received) == 1 else ("jambonz\nleft: says", "jambonz\nright: hears")
-    for channel, name in enumerate(names[: len(picture.received)]):
-        yield received_side(picture, channel, name, JAMBONZ, edges)
-    if picture.heard:
-        yield heard_side(picture, picture.heard, "application\nas heard", APPLICATION, edges)
+def _sides(plotted: PlottedCall, edges: "NDArray[np.float64]") -> Iterator[PlottedChannel]:
+    names = ("jambonz",) if len(plotted.received) == 1 else ("jambonz\nleft: says", "jambonz\nright: hears")
+    for channel, name in enumerate(names[: len(plotted.received)]):
+        yield received_channel(plotted, channel, name, JAMBONZ, edges)
+    if plotted.played:
+        yield played_channel(plotted, plotted.played, "application\nas heard", APPLICATION, edges)
 
 
 def _prepare(axes: "Axes", begin: float, end: float) -> None:
@@ -153,23 +152,23 @@ def _prepare(axes: "Axes", begin: float, end: float) -> None:
         spine.set_color(GRID)
 
 
-def _draw_gaps(axes: "Axes", picture: PlottedCall, gaps: Sequence[Gap]) -> None:
-    rate = picture.format.sample_rate
+def _draw_gaps(axes: "Axes", plotted: PlottedCall, gaps: Sequence[Gap]) -> None:
+    rate = plotted.format.sample_rate
     for gap in gaps:
         if gap.kind not in _GAPS or gap.missing <= 0:
             continue
-        ends = picture.places.time_of(gap.position)
+        ends = plotted.times.time_of(gap.position)
         begins = ends - gap.missing / rate
         axes.axvspan(begins, ends, facecolor=ABSENT, edgecolor=FAINT, hatch="//", linewidth=0)
-        said = f"{_GAPS[gap.kind]} {gap.missing / rate:.1f} s"
+        label = f"{_GAPS[gap.kind]} {gap.missing / rate:.1f} s"
         axes.text(
-            (begins + ends) / 2, 0.9, said, transform=axes.get_xaxis_transform(), ha="center", va="top",
+            (begins + ends) / 2, 0.9, label, transform=axes.get_xaxis_transform(), ha="center", va="top",
             fontsize=SMALL, color=INK, clip_on=True, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
 
 
 def _finish(figure: "Figure", lowest: "Axes", report: CallReport, height: float) -> None:
-    """Write the title, the time and what the shapes mean."""
+    """Add the title, the time axis and the legend."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     lowest.tick_params(axis="x", labelbottom=True, length=3, labelsize=SMALL)

@@ -1,4 +1,4 @@
-"""Write packets that were read from a capture to captures of their own, pcap or pcapng."""
+"""Write packets of a capture to another one, in pcap or pcapng."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,38 +17,38 @@ _BUFFER = 256 * 1024
 @dataclass(slots=True)
 class PcapWriter:
     """
-    One capture that is being written; it exists and is empty at first.
+    Append packets to a capture, an empty file at first.
 
-    There may be a thousand at a time, so that none is open for longer than it takes to write.
+    There may be a thousand writers at once, so the file is open only while data is written.
 
     Args:
-        sections: write pcapng, which takes packets of several link types and TLS secrets.
+        pcapng: write pcapng, which supports several link types and TLS secrets.
     """
 
     path: Path
-    sections: bool
+    pcapng: bool
     packets: int = 0
     _buffer: bytearray = field(default_factory=bytearray)
     _links: list[int] = field(default_factory=list)
 
-    def add(self, batch: PacketBatch, record: PacketRecord) -> None:
-        """Write a packet as it was captured, its time to the microsecond."""
+    def add_packet(self, batch: PacketBatch, record: PacketRecord) -> None:
+        """Write a packet as it was captured; its time is rounded to microseconds."""
         at, start, captured, original = record
         data = batch.block[start : start + captured]
         self.packets += 1
-        self._buffer += (self._block if self.sections else self._record)(batch.link_type, at, data, original)
+        self._buffer += (self._block if self.pcapng else self._record)(batch.link_type, at, data, original)
         if len(self._buffer) > _BUFFER:
             self.flush()
 
     def add_secrets(self, text: str) -> None:
-        """Write secrets of TLS sessions; a pcap has no place for them."""
-        if self.sections:
+        """Write TLS secrets; pcap has no place for them, so there they are omitted."""
+        if self.pcapng:
             raw = text.encode()
             self._begin()
             self._buffer += _block(SECRETS, pack("<II", TLS_KEY_LOG, len(raw)) + raw)
 
     def flush(self) -> None:
-        """Write what is left."""
+        """Write the buffered data."""
         with self.path.open("ab") as file:
             file.write(self._buffer)
         self._buffer.clear()

@@ -1,7 +1,7 @@
 """
-Split captures into one file for each call: the packets of its connection, or its lines of a dump, as they were.
+Split captures into one file per call, with the unchanged packets of its connection or lines of its dump.
 
-Each capture is read again for it, since which packets belong to a call is known only in the end.
+Each capture is read again, because only the end of a call shows which packets belong to it.
 """
 
 import os
@@ -27,15 +27,15 @@ def split_captures(
     reports: Sequence[CallReport],
     wanted: Collection[int],
     folder: Path,
-    say: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> Iterator[Path]:
     """
-    Write calls to files of their own in ``folder``, and yield the paths.
+    Write each call to its own file in ``folder``, and yield the paths.
 
     Args:
         reports: of all sessions in all files.
-        wanted: the numbers of the sessions that are calls to be written.
-        say: told of what can't be split.
+        wanted: numbers of the sessions to write.
+        warn: called if something can't be split.
 
     Raises:
         ListenctlError: a file can't be read or written.
@@ -47,45 +47,45 @@ def split_captures(
             continue
         try:
             if is_capture(open_capture_file(path).start):
-                yield from split_packets(path, calls, folder, say)
+                yield from split_packets(path, calls, folder, warn)
             else:
                 first = min(report.session.number for report in sessions)
                 yield from _split_dump(
-                    path, {report.session.number - first: report.call for report in calls}, folder, say
+                    path, {report.session.number - first: report.call for report in calls}, folder, warn
                 )
         except OSError as exc:
             raise ListenctlError(f"{exc.filename or folder}: can't be written: {exc.strerror or exc}") from exc
 
 
-def _split_dump(path: str, calls: dict[int, str], folder: Path, say: Callable[[str], None]) -> Iterator[Path]:
-    """Write the lines of calls, which are named by their place among all in the file."""
+def _split_dump(path: str, calls: dict[int, str], folder: Path, warn: Callable[[str], None]) -> Iterator[Path]:
+    """Write the lines of calls; ``calls`` has their names by their index in the file."""
     lines = BufferedReader(ChunkReader(open_capture_file(path).chunks))
     first = lines.readline(MAX_LINE_BYTES)
     if isinstance(parse_dump_line(first), UnreadableLine):
-        say(f"{path}: is neither packets nor a dump; --split leaves it out")
+        warn(f"{path}: not a packet capture or dump; --split skips it")
         return
     rest = iter(lambda: lines.readline(MAX_LINE_BYTES), b"")
-    parts = _Parts(calls, folder)
+    parts = _DumpParts(calls, folder)
     try:
         for line in chain([first], rest):
-            if made := parts.take(line):
+            if made := parts.take_line(line):
                 yield made
     finally:
         parts.close()
 
 
-class _Parts:
-    """Write lines to the file of the call that they are of."""
+class _DumpParts:
+    """Write lines to the file of the call that they belong to."""
 
     def __init__(self, calls: dict[int, str], folder: Path) -> None:
         self._calls = calls
         self._folder = folder
-        self._place = -1
+        self._index = -1
         self._within = False
         self._fd: int | None = None
 
-    def take(self, line: bytes) -> Path | None:
-        """Take a line; return the file that it begins."""
+    def take_line(self, line: bytes) -> Path | None:
+        """Take a line; return the path of the file that it begins."""
         item = parse_dump_line(line)
         made = self._begin() if self._begins(item) else None
         if self._fd is not None:
@@ -94,16 +94,16 @@ class _Parts:
         return made
 
     def _begins(self, item: DumpItem) -> bool:
-        # As `dumped.py` has sessions begin.
+        # As in `dump_sessions`.
         return isinstance(item, DumpHeader) or not (self._within or isinstance(item, UnreadableLine))
 
     def _begin(self) -> Path | None:
         self.close()
-        self._place += 1
+        self._index += 1
         self._within = True
-        if self._place not in self._calls:
+        if self._index not in self._calls:
             return None
-        claimed = create_numbered(self._folder / f"{clean_for_file_name(self._calls[self._place])}.jsonl")
+        claimed = create_numbered(self._folder / f"{clean_for_file_name(self._calls[self._index])}.jsonl")
         self._fd = claimed.fd
         return claimed.path
 

@@ -12,7 +12,7 @@ def test_calls_are_drawn_in_characters_before_they_are_explained(tmp_path: Path)
     drawing, _, summary = run.stdout.partition("\n\n")
     assert run.returncode == 0
     assert "application" in drawing
-    assert "orders" in drawing
+    assert "commands" in drawing
     assert "\x1b" not in drawing
     assert "8k mono, 15.00 s, complete" in summary
 

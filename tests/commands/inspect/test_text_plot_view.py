@@ -15,7 +15,7 @@ _SGR = re.compile(r"\x1b\[\d*m")
 
 def printed(style: TextStyle, *, columns: int | None) -> list[str]:
     lines: list[str] = []
-    taker = PlotObserver(WavePrinter(lines.append, style, columns=columns).draw, most=1)
+    taker = PlotObserver(WavePrinter(lines.append, style, columns=columns).print_call, max_calls=1)
     inspector = CaptureInspector(observers=[taker])
     for event in capture_events("c2_bidir_stream8k_marks_nominus1"):
         inspector.feed_event(event)

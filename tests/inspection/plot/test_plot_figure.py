@@ -1,4 +1,4 @@
-"""Calls as pictures."""
+"""Calls plotted into image files."""
 
 import struct
 from pathlib import Path
@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.inspection.capture_inspector import CaptureInspector
-from listenctl.inspection.plot.plot_figure import PlotWriter, draw_call
+from listenctl.inspection.plot.plot_figure import PlotWriter, draw_figure
 from listenctl.inspection.plot.plot_style import drawable
 from listenctl.inspection.plot.plotted_call import PlotObserver
 from listenctl.inspection.settings import InspectionSettings
@@ -25,120 +26,117 @@ LOUD = struct.pack("<hh", 16_000, -16_000) * 80
 
 
 def plot(name: str, path: Path) -> Path:
-    plotter = PlotWriter(path)
-    taker = PlotObserver(plotter.draw, most=10, with_spectrum=True)
-    inspector = CaptureInspector(InspectionSettings(detect_dtmf=True), [taker])
+    writer = PlotWriter(path)
+    observer = PlotObserver(writer.plot_call, max_calls=10, with_spectrum=True)
+    inspector = CaptureInspector(InspectionSettings(detect_dtmf=True), [observer])
     for event in capture_events(name):
         inspector.feed_event(event)
     inspector.finish_calls()
-    [made] = plotter.made
+    [made] = writer.made
     return made
 
 
 def pixels(path: Path) -> NDArray[np.uint8]:
     """Return (rows, columns, red green blue)."""
-    picture: NDArray[np.uint8] = np.rint(imread(path)[:, :, :3] * 255).astype(np.uint8)
-    return picture
+    image: NDArray[np.uint8] = np.rint(imread(path)[:, :, :3] * 255).astype(np.uint8)
+    return image
 
 
-def heights(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.int64]:
-    """Return how many pixels of a colour each column has."""
-    near = np.abs(picture.astype(int) - np.array(colour)).max(axis=2) < 12
+def heights(image: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.int64]:
+    """Return the number of pixels of a colour in each column."""
+    near = np.abs(image.astype(int) - np.array(colour)).max(axis=2) < 12
     counts: NDArray[np.int64] = near.sum(axis=0)
     return counts
 
 
-def column(picture: NDArray[np.uint8], at: float, seconds: float) -> int:
+def column(image: NDArray[np.uint8], at: float, seconds: float) -> int:
     """Return the column of a time, by the margins of the layout."""
-    return round(float(picture.shape[1]) * (0.085 + (0.99 - 0.085) * at / seconds))
+    return round(float(image.shape[1]) * (0.085 + (0.99 - 0.085) * at / seconds))
 
 
 @pytest.mark.parametrize("name", CAPTURES)
 def test_every_real_call_can_be_plotted(name: str, tmp_path: Path) -> None:
-    picture = pixels(plot(name, tmp_path / "a.png"))
+    image = pixels(plot(name, tmp_path / "a.png"))
 
-    assert picture.shape[1] == 1600
-    assert 300 < picture.shape[0] < 1300
-    assert heights(picture, BLUE).max() > 50
+    assert image.shape[1] == 1600
+    assert 300 < image.shape[0] < 1300
+    assert heights(image, BLUE).max() > 50
 
 
-def test_what_the_phone_heard_is_seen(tmp_path: Path) -> None:
-    picture = pixels(plot("c2_bidir_stream8k_marks_nominus1", tmp_path / "c2.png"))
-    heard = heights(picture, GREEN)
+def test_what_the_phone_played_is_plotted_at_its_time(tmp_path: Path) -> None:
+    image = pixels(plot("c2_bidir_stream8k_marks_nominus1", tmp_path / "c2.png"))
+    played = heights(image, GREEN)
 
-    def swing(begin: float, end: float) -> int:
-        return int(heard[column(picture, begin, 15.02) : column(picture, end, 15.02)].max())
+    def height(begin: float, end: float) -> int:
+        return int(played[column(image, begin, 15.02) : column(image, end, 15.02)].max())
 
     # Utterances as recorded at the remote phone; the one from 8 s on was killed at 9 s.
-    assert min(swing(1.2, 1.6), swing(2.3, 2.5), swing(5.2, 5.6), swing(8.05, 8.6), swing(10.2, 10.6)) > 25
-    assert max(swing(0.1, 1.0), swing(4.0, 4.9), swing(7.3, 7.8), swing(9.2, 9.8), swing(11.4, 14.8)) < 8
+    assert min(height(1.2, 1.6), height(2.3, 2.5), height(5.2, 5.6), height(8.05, 8.6), height(10.2, 10.6)) > 25
+    assert max(height(0.1, 1.0), height(4.0, 4.9), height(7.3, 7.8), height(9.2, 9.8), height(11.4, 14.8)) < 8
 
 
-def test_a_pause_is_no_silence(tmp_path: Path) -> None:
-    picture = pixels(plot("f_pause_graceful", tmp_path / "f.png"))
-    drawn = heights(picture, BLUE)
-    seconds = 12.51
+def test_a_pause_differs_from_silence(tmp_path: Path) -> None:
+    image = pixels(plot("f_pause_graceful", tmp_path / "f.png"))
+    received, seconds = heights(image, BLUE), 12.51
 
-    assert drawn[column(picture, 0.5, seconds)] > 0
-    assert drawn[column(picture, 3.3, seconds) : column(picture, 5.7, seconds)].max() == 0
-    assert drawn[column(picture, 9.3, seconds) : column(picture, 12.3, seconds)].max() == 0
+    assert received[column(image, 0.5, seconds)] > 0
+    assert received[column(image, 3.3, seconds) : column(image, 5.7, seconds)].max() == 0
+    assert received[column(image, 9.3, seconds) : column(image, 12.3, seconds)].max() == 0
 
 
-@pytest.mark.parametrize("kind", ["png", "svg", "pdf", "PNG"])
-def test_the_name_says_the_format(kind: str, tmp_path: Path) -> None:
-    path = plot("f_pause_graceful", tmp_path / f"a.{kind}")
+@pytest.mark.parametrize("extension", ["png", "svg", "pdf", "PNG"])
+def test_the_extension_selects_the_format(extension: str, tmp_path: Path) -> None:
+    path = plot("f_pause_graceful", tmp_path / f"a.{extension}")
 
     start = path.read_bytes()[:60]
-    assert start.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind.lower()])
-    assert [other.name for other in tmp_path.iterdir()] == [f"a.{kind}"]
+    assert start.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[extension.lower()])
+    assert [other.name for other in tmp_path.iterdir()] == [f"a.{extension}"]
 
 
-def test_other_names_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r"call\.pcap: can't be plotted to; end the name with one of \.png, \.svg, \.pdf"
-    ):
+def test_other_extensions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"call\.pcap: unknown format; use the extension \.png, \.svg or \.pdf"):
         PlotWriter(tmp_path / "call.pcap")
 
 
-def test_each_call_has_a_file_of_its_own(tmp_path: Path) -> None:
-    plotter = PlotWriter(tmp_path / "a.png")
-    taker = PlotObserver(plotter.draw, most=3, with_spectrum=True)
+def test_each_call_has_its_own_private_file(tmp_path: Path) -> None:
+    writer = PlotWriter(tmp_path / "a.png")
+    observer = PlotObserver(writer.plot_call, max_calls=3, with_spectrum=True)
     for number in (1, 2, 3):
         session = new_session(number=number)
-        taker.on_session_opened(session)
-        call = MadeUp(observers=[taker], session=session)
-        call.listen(0.0, 1.0, frame=LOUD)
+        observer.on_session_opened(session)
+        call = MadeUp(observers=[observer], session=session)
+        call.listen(0.0, 0.0 if number == 3 else 1.0, frame=LOUD)
         call.close(1.0)
 
-    assert [path.name for path in plotter.made] == ["a.png", "a-2.png", "a-3.png"]
-    assert {path.stat().st_mode & 0o777 for path in plotter.made} == {0o600}
+    assert [path.name for path in writer.made] == ["a.png", "a-2.png", "a-3.png"]
+    assert {path.stat().st_mode & 0o777 for path in writer.made} == {0o600}
 
 
-def test_a_folder_that_isnt_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ListenctlError, match="can't be written: No such file or directory"):
         plot("f_pause_graceful", tmp_path / "none" / "a.png")
 
 
 @settings(max_examples=8, deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60))
-def test_text_of_a_peer_is_drawn_as_it_is_and_never_as_formulas(name: str, caller: str) -> None:
-    pictures = []
-    taker = PlotObserver(
-        lambda picture, report: pictures.append(draw_call(picture, report)), most=1, with_spectrum=True
+def test_text_of_a_peer_is_never_a_formula(name: str, caller: str) -> None:
+    figures: list[Figure] = []
+    observer = PlotObserver(
+        lambda plotted, report: figures.append(draw_figure(plotted, report)), max_calls=1, with_spectrum=True
     )
     session = new_session(source=f"$\\frac{{1}}{{0}}$ {name}")
-    taker.on_session_opened(session)
-    call = MadeUp(observers=[taker], session=session, metadata=METADATA | {"callSid": f"$x^{name}", "from": caller})
+    observer.on_session_opened(session)
+    call = MadeUp(observers=[observer], session=session, metadata=METADATA | {"callSid": f"$x^{name}", "from": caller})
     call.mark(0.5, f"$\\sqrt{{{name}}}$")
     call.listen(0.0, 1.0)
     call.close(1.0)
 
-    # Warnings are errors: a character without a shape would be one, and a formula that can't be read.
-    [figure] = pictures
+    # Warnings are errors: a character without a glyph would be one, and an invalid formula.
+    [figure] = figures
     figure.canvas.draw()
 
 
-def test_what_cant_be_drawn_is_replaced_and_what_is_long_is_cut() -> None:
+def test_characters_without_a_glyph_are_replaced_and_long_text_is_cut() -> None:
     assert drawable("a\x1b[2J\u202e\n\u4e2dé") == "a·[2J···é"
     assert drawable("x" * 100) == "x" * 40 + "…"
 
@@ -149,14 +147,3 @@ def test_no_window_is_opened_and_no_backend_chosen(tmp_path: Path) -> None:
     plot("f_pause_graceful", tmp_path / "a.png")
 
     assert matplotlib.get_backend(auto_select=False) == before
-
-
-def test_an_empty_call_is_a_picture_too(tmp_path: Path) -> None:
-    plotter = PlotWriter(tmp_path / "a.png")
-    taker = PlotObserver(plotter.draw, most=1, with_spectrum=True)
-    session = new_session()
-    taker.on_session_opened(session)
-    call = MadeUp(observers=[taker], session=session)
-    call.close(0.01)
-
-    assert plotter.made == [tmp_path / "a.png"]

@@ -149,7 +149,7 @@ def test_what_is_no_capture_is_left_out_and_said(tmp_path: Path) -> None:
     said: list[str] = []
 
     assert parts(path, said=said) == []
-    assert said == [f"{path}: is neither packets nor a dump; --split leaves it out"]
+    assert said == [f"{path}: not a packet capture or dump; --split skips it"]
 
 
 def kinds(path: Path) -> Iterator[type]:

@@ -1,1 +1,1 @@
-"""One simulated jambonz call."""
+"""One simulated call from jambonz to a listen server."""

@@ -1,4 +1,4 @@
-"""What ends a call from the caller's side, apart from keys: time, and silence."""
+"""The limits that end a simulated call: its duration, ``maxLength`` and the verb's silence timeout."""
 
 from array import array
 
@@ -9,45 +9,30 @@ from listenctl.simulator.plan import CallPlan
 _LOUD = 256
 
 
-class SilenceTimeout:
-    """
-    Tell when one channel has been silent for long enough.
-
-    Args:
-        timeout: seconds; None for never. No jambonz does it (protocol.md 7), so only the ``ideal`` profile has one.
-    """
-
-    def __init__(self, timeout: float | None, sample_rate: int) -> None:
-        self._limit = None if timeout is None else round(timeout * sample_rate)
-        self._silent = 0
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the time has passed."""
-        return self._limit is not None and self._silent >= self._limit
-
-    def feed(self, samples: bytes) -> None:
-        """Listen to the next samples."""
-        if self._limit is None or self.is_over:
-            return
-        numbers = array("h", samples)
-        loud = max(numbers, default=0) > _LOUD or min(numbers, default=0) < -_LOUD
-        self._silent = 0 if loud else self._silent + len(numbers)
-
-
 class CallLimits:
-    """Watch the limits of one call; times count from the tap, the handshake included (protocol.md 7)."""
+    """
+    Watch the limits of one call.
+
+    Durations count from the start of the call, including the handshake. No jambonz implements the verb's ``timeout``
+    (listenctl-protocol(7) 7), so only the ``ideal`` profile ends a call when the caller is silent.
+    """
 
     def __init__(self, plan: CallPlan) -> None:
-        self._times = {"duration": plan.duration, "max-length": plan.verb.max_length}
-        self._silence = SilenceTimeout(silence_timeout(plan.verb, plan.profile), plan.verb.sample_rate)
+        self._durations = {"duration": plan.duration, "max-length": plan.verb.max_length}
+        timeout = silence_timeout(plan.verb, plan.profile)
+        self._silence_limit = None if timeout is None else round(timeout * plan.verb.sample_rate)
+        self._silent_samples = 0
 
-    def hear(self, caller: bytes) -> None:
-        """Listen to what the caller says next."""
-        self._silence.feed(caller)
+    def add_caller_audio(self, samples: bytes) -> None:
+        """Process the caller's next samples, one channel."""
+        if self._silence_limit is None or self._silent_samples >= self._silence_limit:
+            return
+        values = array("h", samples)
+        loud = max(values, default=0) > _LOUD or min(values, default=0) < -_LOUD
+        self._silent_samples = 0 if loud else self._silent_samples + len(values)
 
-    def passed(self, time: float) -> str:
-        """Return which limit is passed after ``time`` seconds, empty for none."""
-        if self._silence.is_over:
+    def exceeded(self, elapsed: float) -> str:
+        """Return the name of the limit that is exceeded after ``elapsed`` seconds; empty if none is."""
+        if self._silence_limit is not None and self._silent_samples >= self._silence_limit:
             return "silence-timeout"
-        return next((name for name, limit in self._times.items() if limit is not None and time >= limit), "")
+        return next((name for name, limit in self._durations.items() if limit is not None and elapsed >= limit), "")

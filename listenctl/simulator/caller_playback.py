@@ -1,9 +1,9 @@
-"""What the caller of a simulated call hears, on a loudspeaker of this machine."""
+"""Playback of what a simulated caller hears, on a loudspeaker of this machine."""
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack
 
+from listenctl.background_task import background_task
 from listenctl.media.devices.mixer import CallMixer, ChannelChoice, single_call_gains
 from listenctl.media.devices.playback_device import DEVICE_RETRY_EVERY, PlaybackDevice, PlaybackState
 from listenctl.media.devices.sound_devices import OpenDeviceStream
@@ -14,12 +14,12 @@ _CALL = "heard"
 
 class CallerPlayback:
     """
-    Play audio while it comes; the call doesn't wait for the device, and goes on without one that goes away.
+    Play audio as it arrives; the call neither waits for the device nor ends with it.
 
     Args:
         device: its number or a part of its name; None is the system's choice.
-        on_change: told when sound begins, and why there is none.
-        shares: whether the call has another device, as a microphone, that looking for new ones would stop.
+        on_change: called when sound begins, and with the reason when there is none.
+        shares: whether the call uses another device, such as a microphone, which a search for new devices would stop.
     """
 
     def __init__(
@@ -37,28 +37,25 @@ class CallerPlayback:
         self._player = PlaybackDevice(
             self._mixer, device, on_change, look_again=not shares, open_stream=open_stream, retry_every=retry_every
         )
-        self._playing: asyncio.Task[None] | None = None
+        self._playing = AsyncExitStack()
 
     async def open(self) -> None:
         """
-        Open the device.
+        Open the device; the task that opens it must also close it.
 
         Raises:
             ListenctlError: PortAudio or the device is missing, or it can't be used.
         """
         await self._player.open()
         self._mixer.set_calls({_CALL: (self._format, single_call_gains(1, ChannelChoice.BOTH))})
-        self._playing = asyncio.create_task(self._player.run())
+        await self._playing.enter_async_context(background_task(self._player.run()))
 
-    def play(self, pcm: bytes) -> None:
+    def add_audio(self, pcm: bytes) -> None:
         """Play 16-bit samples after those before."""
         self._mixer.add_audio(_CALL, pcm)
 
     async def close(self) -> None:
-        """Let go of the device."""
-        if self._playing is not None:
-            self._playing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._playing
+        """Close the device."""
+        await self._playing.aclose()
         await self._player.close()
         self._mixer.remove_calls()

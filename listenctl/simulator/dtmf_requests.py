@@ -1,8 +1,8 @@
 """
-Keys that are to be pressed in a simulated call, as another process says so over the call's own socket.
+The messages in which another process asks a simulated call to press DTMF digits, over the call's own socket.
 
-A text ``{"type":"press","digits":"12#","durationMs":200,"gapMs":100}`` is answered with ``key`` for each that is, and
-with ``pressed`` behind the last, or with ``error``.
+A request ``{"type":"press","digits":"12#","durationMs":200,"gapMs":100}`` is answered with ``key`` for each digit that
+is pressed, and with ``pressed`` after the last, or with ``error``.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ KEYS = "0123456789*#ABCD"
 PAUSE, PAUSE_SECONDS = "w", 0.5
 MAX_DIGITS = 1000
 DURATIONS_MS, GAPS_MS = (50, 24_000), (0, 60_000)
-"""FreeSWITCH holds no key longer (protocol.md 4)."""
+"""The longest duration is that of FreeSWITCH (listenctl-protocol(7) 4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class DtmfRequest:
-    """Keys, and ``w`` for a pause, one after the other."""
+    """Digits to press one after another; ``w`` is a pause."""
 
     digits: str
     duration_ms: int = 200
@@ -29,7 +29,7 @@ class DtmfRequest:
 
     @classmethod
     def parse(cls, message: str | bytes) -> Self | None:
-        """Read a message; None if it is none, or no phone can do that."""
+        """Parse a message; None if it isn't a valid request."""
         decoded = peer_json.decode(message) if isinstance(message, str) else None
         match decoded and decoded[0]:
             case {"type": "press", "digits": str(digits), "durationMs": int(duration), "gapMs": int(gap)}:
@@ -38,12 +38,11 @@ class DtmfRequest:
         return None
 
     def serialize(self) -> str:
-        """Return the text to send."""
         fields = {"digits": self.digits, "durationMs": self.duration_ms, "gapMs": self.gap_ms}
         return peer_json.encode({"type": "press"} | fields)
 
     def steps(self) -> Iterator[tuple[float, str]]:
-        """Give each key behind the seconds to wait for it; the key is empty where that is all."""
+        """Yield each digit after the seconds to wait for it; a pause at the end has an empty digit."""
         wait = 0.0
         for digit in self.digits:
             if digit == PAUSE:
@@ -59,28 +58,28 @@ def _within(duration_ms: int, gap_ms: int) -> bool:
     return DURATIONS_MS[0] <= duration_ms <= DURATIONS_MS[1] and GAPS_MS[0] <= gap_ms <= GAPS_MS[1]
 
 
-def key_down() -> str:
-    """Return what is told when a key has been pressed."""
+def digit_pressed() -> str:
+    """Return the message that says that a digit was pressed."""
     return peer_json.encode({"type": "key"})
 
 
-def pressed(*, passed: bool) -> str:
-    """Return the answer when all keys were pressed; ``passed``: the server is told of them."""
+def request_done(*, passed: bool) -> str:
+    """Return the answer when all digits were pressed; ``passed``: they were sent to the server."""
     return peer_json.encode({"type": "pressed", "passed": passed})
 
 
-def refused(detail: str, *, ended: bool = False) -> str:
-    """Return the answer when they weren't, with a sentence that says why; ``ended``: the call has."""
+def request_refused(detail: str, *, ended: bool = False) -> str:
+    """Return the answer when they weren't, with the reason; ``ended``: the call has ended."""
     return peer_json.encode({"type": "error", "detail": detail, "ended": ended})
 
 
 def read_answer(message: str | bytes) -> bool | None:
     """
-    Return None if one more key was pressed; if that were all, whether the server is told of them.
+    Return None if one more digit was pressed; after the last, whether digits are sent to the server.
 
     Raises:
         NotFoundError: the call has ended.
-        ListenctlError: they weren't pressed for another reason.
+        ListenctlError: the digits weren't pressed for another reason.
     """
     decoded = peer_json.decode(message) if isinstance(message, str) else None
     match decoded and decoded[0]:
@@ -90,4 +89,4 @@ def read_answer(message: str | bytes) -> bool | None:
             return passed
         case {"type": "error", "detail": str(detail), "ended": ended}:
             raise (NotFoundError if ended else ListenctlError)(detail)
-    raise ListenctlError("what answers is no simulated call of listenctl")
+    raise ListenctlError("the socket doesn't belong to a simulated call of listenctl")

@@ -1,4 +1,4 @@
-"""The simulated calls of this machine: which there are, and their keys pressed from another process."""
+"""Find the simulated calls of this machine by their sockets, and press their DTMF digits from another process."""
 
 import http.client
 import json
@@ -14,14 +14,14 @@ from listenctl.net.unix_http import get_over_unix_socket
 from listenctl.simulator.dtmf_requests import DtmfRequest, read_answer
 from listenctl.simulator.simulated_call_socket import RESOURCE
 
-PATIENCE = 2.0
-"""Seconds for a call to say who it is; one that is stopped never does."""
+QUERY_TIMEOUT = 2.0
+"""Seconds to wait for a call's description; a stopped process never sends one."""
 MAX_CALLS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCallEntry:
-    """A call that a ``listenctl call`` has placed: its callSid, and when it began in Unix time."""
+    """A call placed by ``listenctl call``; ``started`` is Unix time."""
 
     socket: Path
     call_sid: str
@@ -29,7 +29,7 @@ class SimulatedCallEntry:
 
     @classmethod
     def parse(cls, path: Path, body: bytes) -> Self | None:
-        """Read what a call says of itself; None if it is none."""
+        """Parse the description of a call; None if it isn't one."""
         try:
             value = json.loads(body)
         except (ValueError, RecursionError):
@@ -41,25 +41,25 @@ class SimulatedCallEntry:
 
 
 def find_simulated_calls(folder: Path) -> list[SimulatedCallEntry]:
-    """Return the calls that have a socket in ``folder``, oldest first; it blocks."""
+    """Return the calls that have a socket in ``folder``, oldest first. This blocks."""
     try:
         paths = sorted(folder.glob("*.sock"))[:MAX_CALLS]
     except OSError:
         return []
-    found = [call for path in paths if (call := _ask(path)) is not None]
+    found = [call for path in paths if (call := _query(path)) is not None]
     return sorted(found, key=lambda call: call.started)
 
 
-async def request_dtmf(call: SimulatedCallEntry, press: DtmfRequest, on_key: Callable[[], None]) -> bool:
+async def request_dtmf(call: SimulatedCallEntry, request: DtmfRequest, on_digit: Callable[[], None]) -> bool:
     """
-    Press keys in a call; return whether its server is told of them.
+    Press digits in a call; return whether they are sent to its server.
 
     Args:
-        on_key: called when a key has been pressed.
+        on_digit: called when a digit has been pressed.
 
     Raises:
         NotFoundError: the call has ended, or ends meanwhile.
-        ListenctlError: it didn't take them, and says why.
+        ListenctlError: the call refused the request.
     """
     from websockets.asyncio.client import unix_connect
     from websockets.exceptions import InvalidHandshake, WebSocketException
@@ -68,17 +68,17 @@ async def request_dtmf(call: SimulatedCallEntry, press: DtmfRequest, on_key: Cal
         async with unix_connect(
             str(call.socket), f"ws://localhost{RESOURCE}", compression=None, ping_interval=None, close_timeout=1
         ) as connection:
-            await connection.send(press.serialize())
+            await connection.send(request.serialize())
             while (passed := read_answer(await connection.recv())) is None:
-                on_key()
+                on_digit()
             return passed
     except (OSError, EOFError, InvalidHandshake, WebSocketException) as exc:
         raise NotFoundError("the call has ended") from exc
 
 
-def _ask(path: Path) -> SimulatedCallEntry | None:
+def _query(path: Path) -> SimulatedCallEntry | None:
     try:
-        status, body = get_over_unix_socket(path, RESOURCE, patience=PATIENCE)
+        status, body = get_over_unix_socket(path, RESOURCE, patience=QUERY_TIMEOUT)
     except ConnectionRefusedError:
         _remove_dead(path)
         return None
@@ -88,7 +88,7 @@ def _ask(path: Path) -> SimulatedCallEntry | None:
 
 
 def _remove_dead(path: Path) -> None:
-    """Remove the socket of a call that was killed."""
+    """Remove the socket of a process that doesn't exist any more."""
     try:
         os.kill(int(path.stem), 0)
     except ProcessLookupError:

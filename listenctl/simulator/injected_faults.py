@@ -1,8 +1,8 @@
 """
-Trouble on purpose: what the faults that were asked for do to one call.
+The faults of ``--fault``: parsed, and applied to one call.
 
-Nothing here waits, sends or knows the time. The call asks at each turn what it may do, and what becomes of what it
-sends; *elapsed* is seconds since the handshake was answered.
+Nothing here waits, sends or reads a clock. The call asks at each step what it may do and how its messages change;
+*elapsed* is seconds since the handshake was answered.
 """
 
 import re
@@ -17,20 +17,20 @@ from listenctl.protocol.jambonz_model.first_text import BROKEN_FIRST_TEXTS
 from listenctl.simulator.fault_catalogue import FAULT_KINDS, FaultKind, FaultValue
 
 DEFAULT_START = "2"
-"""When a stall or a pause begins, in seconds, unless it says."""
+"""Seconds into the call at which a stall or a pause begins by default."""
 BURST_MARGIN = 0.5
-"""Seconds that the buffer must hold beyond a burst, or what is captured meanwhile would overflow it."""
+"""Seconds that the buffer holds beyond a burst, so that audio captured meanwhile doesn't overflow it."""
 
 _SHORTEST = 0.001
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 _INTEGER = re.compile(r"[0-9]{1,12}")
 _DIGITS = re.compile(r"[0-9*#A-D]{1,100}")
-# What a header may name (RFC 9110 5.6.2).
+# A token of an HTTP header (RFC 9110 5.6.2).
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
 
 
 class ClosingMode(StrEnum):
-    """How a call ends by itself: with Close and FIN, with a reset, or not at all (protocol.md 13)."""
+    """How a call ends its connection: Close and FIN, a reset, or not at all (listenctl-protocol(7) 13)."""
 
     HANG_UP = "hang-up"
     ABORT = "abort"
@@ -40,11 +40,11 @@ class ClosingMode(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Fault:
     """
-    One trouble to make.
+    One fault to inject.
 
     Attributes:
         text: its value as given, or the default.
-        number: the same if it is a number: seconds, samples or bytes.
+        number: the same as a number of seconds, samples or bytes.
         start: when a stall or a pause begins, in seconds.
     """
 
@@ -55,17 +55,17 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """The name of its kind."""
+        """The name of the kind."""
         return self.kind.name
 
     def covers(self, elapsed: float) -> bool:
-        """Tell whether a stall or a pause goes on at that time."""
+        """Return whether a stall or a pause is active."""
         return self.start <= elapsed < self.start + self.number
 
 
 @dataclass(frozen=True, slots=True)
 class FaultNote:
-    """A fault that has begun, for the report; ``time`` is seconds since the handshake."""
+    """A fault that has begun, as it is reported; ``time`` is seconds since the handshake."""
 
     name: str
     value: str
@@ -74,20 +74,20 @@ class FaultNote:
 
 
 def parse_fault(spec: str) -> Fault:
-    """Read one ``--fault``: ``NAME`` or ``NAME=VALUE``."""
+    """Parse one ``--fault``: ``NAME`` or ``NAME=VALUE``."""
     name, equals, value = spec.partition("=")
     kind = FAULT_KINDS.get(name)
     if kind is None:
-        raise UsageError(f"--fault {name[:40]!r}: there is no such fault; give one of {', '.join(FAULT_KINDS)}")
+        raise UsageError(f"--fault {name[:40]!r}: unknown fault; use one of {', '.join(FAULT_KINDS)}")
     if equals and not kind.value:
-        raise UsageError(f"--fault {spec[:80]!r}: takes no value; give {kind.usage}")
+        raise UsageError(f"--fault {spec[:80]!r}: takes no value; use {kind.usage}")
     try:
-        return _read(kind, value if equals else kind.default)
+        return _parse_value(kind, value if equals else kind.default)
     except ValueError as exc:
-        raise UsageError(f"--fault {spec[:80]!r}: {exc}; give {kind.usage}") from exc
+        raise UsageError(f"--fault {spec[:80]!r}: {exc}; use {kind.usage}") from exc
 
 
-def _read(kind: FaultKind, text: str) -> Fault:
+def _parse_value(kind: FaultKind, text: str) -> Fault:
     match kind.value:
         case FaultValue.NONE:
             return Fault(kind)
@@ -105,101 +105,101 @@ def _read(kind: FaultKind, text: str) -> Fault:
 
 def _match(pattern: re.Pattern[str], text: str) -> str:
     if not pattern.fullmatch(text):
-        raise ValueError(f"can't read {text[:40]!r}")
+        raise ValueError(f"{text[:40]!r} is not a valid value")
     return text
 
 
 def _between(least: float, most: float, text: str) -> float:
     if not least <= float(text) <= most:
-        raise ValueError(f"{text} is not from {least:g} to {most:.9g}")
+        raise ValueError(f"{text} is not between {least:g} and {most:.9g}")
     return float(text)
 
 
 class InjectedFaults:
     """
-    What the faults do to one call, in the order in which a call meets it.
+    The faults of one call, in the order in which the call meets them.
 
     Attributes:
-        backlog: seconds of audio that are captured before the connection is up, and leave in the first message.
-        early_digits: keys that are pressed during the handshake; their texts leave together with the first one.
-        read_rate: bytes a second that are read of what the server sends; None for as many as there are.
-        ending: how the call ends.
-        patience: seconds until a connection is given up that nobody closes.
+        backlog: seconds of audio captured before the connection, which leave in the first message.
+        early_digits: digits pressed during the handshake; their texts leave together with the first one.
+        read_rate: bytes per second to read of what the server sends; None for no limit.
+        closing_mode: how the call ends.
+        shutdown_timeout: seconds after which the call gives up a connection that nobody closes.
 
     Raises:
-        UsageError: Two faults contradict each other, or there is no right channel to be late.
+        UsageError: two faults contradict each other, or there is no right channel to delay.
     """
 
     def __init__(self, faults: Sequence[Fault] = (), *, channels: int = 1) -> None:
         self._faults = {fault.name: fault for fault in faults}
         self._stalls = tuple(fault for fault in faults if fault.name == "stall")
         self._pauses = tuple(fault for fault in faults if fault.name == "pause")
-        _refuse_contradictions(faults, channels)
+        _check_conflicts(faults, channels)
         self._notes = sorted((_note(fault) for fault in faults), key=lambda note: note.time)
         # Samples are only moved, so the host's byte order doesn't matter.
-        self._late_channel = array("h", bytes(2 * int(self._number("skew"))))
+        self._delayed_channel = array("h", bytes(2 * int(self._number("skew"))))
         self.backlog = self._number("burst")
         self.early_digits = self._text("glued-texts")
         self.read_rate = self._number("slow-reader") if "slow-reader" in self._faults else None
-        self.ending = self._ending()
-        self.patience = self._number("graceful-shutdown")
+        self.closing_mode = self._closing_mode()
+        self.shutdown_timeout = self._number("graceful-shutdown")
 
     def subprotocol(self, default: str | None) -> str | None:
-        """Return the subprotocol to offer, None for none, where ``default`` would be."""
+        """Return the subprotocol to offer, None for none."""
         return None if "no-subprotocol" in self._faults else self._text("subprotocol") or default
 
     def buffer_seconds(self, default: float) -> float:
-        """Return how much audio jambonz keeps for the server, so that a burst still comes in one message."""
+        """Return the size of jambonz's send buffer: large enough for a burst to leave in one message."""
         return max(default, self.backlog + BURST_MARGIN) if self.backlog else default
 
     def first_text(self, good: bytes) -> bytes | None:
-        """Return what is sent instead of a good first text; None if nothing is."""
+        """Return what is sent instead of a good first text; None for nothing."""
         if "no-first-frame" in self._faults:
             return None
         broken = (name.removeprefix("first-frame-") for name in self._faults)
         return next((BROKEN_FIRST_TEXTS[name](good) for name in broken if name in BROKEN_FIRST_TEXTS), good)
 
     def first_text_is_due(self, elapsed: float, *, audio_sent: bool) -> bool:
-        """Tell whether the first text may leave: before any audio, or else audio goes ahead of it."""
+        """Return whether the first text may leave now; without a fault it leaves before any audio."""
         if "first-frame-binary" in self._faults:
             return audio_sent
         return elapsed >= self._number("late-first-frame")
 
-    def together(self, texts: Sequence[bytes]) -> tuple[bytes, ...]:
-        """Return the texts that wait to be sent at the same moment as the messages in which they go out."""
+    def join_texts(self, texts: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Return the text messages in which texts that leave at the same moment are sent."""
         return (b"".join(texts),) if "glued-texts" in self._faults and texts else tuple(texts)
 
-    def gate(self, elapsed: float) -> bool:
-        """Tell whether anything may be sent, text or audio; if not, it waits and may overflow (protocol.md 3.3)."""
+    def allows_sending(self, elapsed: float) -> bool:
+        """Return whether texts and audio may be sent; otherwise they wait (listenctl-protocol(7) 3.3)."""
         return not any(stall.covers(elapsed) for stall in self._stalls)
 
-    def captures(self, elapsed: float) -> bool:
-        """Tell whether audio is taken from the call; what is said while it is not is missing, without padding."""
+    def captures_audio(self, elapsed: float) -> bool:
+        """Return whether audio is taken from the call; during a pause it is dropped, without padding."""
         return not any(pause.covers(elapsed) for pause in self._pauses)
 
-    def skew(self, samples: bytes) -> bytes:
-        """Return interleaved stereo with the right channel late, silent at first."""
-        if not self._late_channel:
+    def delay_right_channel(self, samples: bytes) -> bytes:
+        """Return interleaved stereo with the right channel delayed, silent at first."""
+        if not self._delayed_channel:
             return samples
         both = array("h", samples)
-        self._late_channel.extend(both[1::2])
-        both[1::2] = self._late_channel[: len(both) // 2]
-        del self._late_channel[: len(both) // 2]
+        self._delayed_channel.extend(both[1::2])
+        both[1::2] = self._delayed_channel[: len(both) // 2]
+        del self._delayed_channel[: len(both) // 2]
         return both.tobytes()
 
-    def cut(self, message: bytes) -> tuple[bytes, ...]:
-        """Return the messages in which this binary one goes out: two with an odd number of bytes, or itself."""
+    def split_message(self, message: bytes) -> tuple[bytes, ...]:
+        """Return the messages in which a binary one is sent: itself, or two with an odd number of bytes."""
         if "odd-chunks" not in self._faults or len(message) < 2:
             return (message,)
         middle = len(message) // 2 | 1
         return message[:middle], message[middle:]
 
-    def reads(self, elapsed: float, received: int) -> bool:
-        """Tell whether to read more, after so many bytes."""
-        return self.read_rate is None or received < self.read_rate * elapsed
+    def allows_reading(self, elapsed: float, received_bytes: int) -> bool:
+        """Return whether to read more from the server."""
+        return self.read_rate is None or received_bytes < self.read_rate * elapsed
 
-    def notes(self, elapsed: float) -> tuple[FaultNote, ...]:
-        """Return the faults that have begun since the last time."""
+    def begun_faults(self, elapsed: float) -> tuple[FaultNote, ...]:
+        """Return the faults that have begun since the last call."""
         begun = tuple(note for note in self._notes if note.time <= elapsed)
         del self._notes[: len(begun)]
         return begun
@@ -210,21 +210,21 @@ class InjectedFaults:
     def _text(self, name: str) -> str:
         return self._faults[name].text if name in self._faults else ""
 
-    def _ending(self) -> ClosingMode:
+    def _closing_mode(self) -> ClosingMode:
         if "abrupt-end" in self._faults:
             return ClosingMode.ABORT
         return ClosingMode.SHUT_DOWN if "graceful-shutdown" in self._faults else ClosingMode.HANG_UP
 
 
-def _refuse_contradictions(faults: Sequence[Fault], channels: int) -> None:
-    shared = Counter(thing for fault in faults for thing in fault.kind.shares)
-    for thing, wanted in shared.items():
-        if wanted > 1:
-            names = " and ".join(fault.name for fault in faults if thing in fault.kind.shares)
-            raise UsageError(f"--fault {names}: only one can decide about the {thing}; leave the others out")
+def _check_conflicts(faults: Sequence[Fault], channels: int) -> None:
+    decided = Counter(thing for fault in faults for thing in fault.kind.decides)
+    for thing, count in decided.items():
+        if count > 1:
+            names = " and ".join(fault.name for fault in faults if thing in fault.kind.decides)
+            raise UsageError(f"--fault {names}: each of these decides the {thing}; keep one of them")
     if channels != 2 and any(fault.name == "skew" for fault in faults):
-        raise UsageError("--fault skew: there is no right channel to be late; give --mix-type stereo")
+        raise UsageError("--fault skew: there is no right channel to delay; use --mix-type stereo")
 
 
 def _note(fault: Fault) -> FaultNote:
-    return FaultNote(fault.name, fault.text, fault.kind.say(fault.text), fault.start)
+    return FaultNote(fault.name, fault.text, fault.kind.describe(fault.text), fault.start)

@@ -1,8 +1,8 @@
 """
-The sound of a simulated call, frame by frame: what the caller says, what it hears, and what the fork carries of both.
+The audio of a simulated call, frame by frame: what the caller says, what it hears, and what jambonz sends of both.
 
-What is played of clips is part of the fork's right channel, as an ordinary file playback is; what the server streams is
-heard by the caller only (protocol.md 3.1).
+Clips are part of the right channel that jambonz sends, as ordinary file playback is. Audio that the server streams is
+heard by the caller only (listenctl-protocol(7) 3.1).
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import Self
 
 from listenctl.media.devices.playback_device import PlaybackState
 from listenctl.media.files.audio_writer import StereoRecording
-from listenctl.media.pacing import Clock, Pacer
+from listenctl.media.pacing import Pacer, SystemClock
 from listenctl.media.resampling import prompt_resampler
 from listenctl.media.sources.audio_sources import AudioSource, has_second_channel, mix_parties, open_source
 from listenctl.media.sources.tones import beep, dtmf_tones
@@ -28,13 +28,13 @@ class CallFrame:
     One frame of a call.
 
     Attributes:
-        fork: what jambonz sends of it.
-        caller, heard: what the caller says and hears, one channel each at the rate of the fork.
+        sent: the audio that jambonz sends.
+        caller, heard: what the caller says and hears, one channel each at the rate of ``sent``.
         ticks: what playout did meanwhile.
-        over: the caller had nothing more to say; all of it is silence.
+        over: the caller's audio has ended; the frame is silence.
     """
 
-    fork: bytes
+    sent: bytes
     caller: bytes
     heard: bytes
     ticks: tuple[PlayoutTick, ...]
@@ -46,9 +46,9 @@ class SimulatedAudio:
     Make the frames of one call.
 
     Args:
-        plan: what to make them of.
         playout: what is played to the caller; it ticks with the frames.
         sources: the caller, and the callee if there is one.
+        on_sound: called when the loudspeaker disappears or returns.
     """
 
     def __init__(
@@ -63,61 +63,61 @@ class SimulatedAudio:
         self._played = bytearray()
         self._tones = b""
         self._heard_file = None if plan.heard is None else StereoRecording(plan.heard, self._rate)
-        self._earpiece: CallerPlayback | None = None
+        self._playback: CallerPlayback | None = None
         if plan.speaker is not None:
-            self._earpiece = CallerPlayback(self._rate, plan.speaker or None, on_sound, shares=plan.has_microphone)
+            self._playback = CallerPlayback(self._rate, plan.speaker or None, on_sound, shares=plan.has_microphone)
 
     @classmethod
     async def open(cls, plan: CallPlan, playout: Playout, on_sound: Callable[[PlaybackState], None]) -> Self:
         """
-        Open what the call is made of; ``on_sound`` is told when its loudspeaker goes away or comes back.
+        Open the sources and devices of a plan.
 
         Raises:
             ListenctlError: a file or device can't be used.
         """
         async with AsyncExitStack() as closing:
             sources = []
-            for spec, channel in _specs(plan):
+            for spec, channel in _source_specs(plan):
                 source = await open_source(spec, plan.verb.sample_rate, loop=plan.loop, channel=channel)
                 closing.push_async_callback(source.close)
                 sources.append(source)
             audio = cls(plan, playout, sources, on_sound)
-            if audio._earpiece is not None:
-                await audio._earpiece.open()
+            if audio._playback is not None:
+                await audio._playback.open()
             audio._closing = closing.pop_all()
         return audio
 
-    async def beep(self, clock: Clock) -> None:
-        """Let the caller hear the beep of ``playBeep``, and wait for its end; the fork has not begun then."""
+    async def play_beep(self) -> None:
+        """Play the beep of ``playBeep`` to the caller and wait for its end; nothing is sent of it."""
         sound = beep(self._rate)
-        pacer = Pacer(self._rate, clock)
+        pacer = Pacer(self._rate, SystemClock())
         size = round(self._plan.ptime * self._rate) * SAMPLE_BYTES
-        # All at once would be more than a loudspeaker keeps.
+        # All at once would be more than a loudspeaker buffers.
         for at in range(0, len(sound), size):
             frame = sound[at : at + size]
             await pacer.wait_for_chunk(len(frame) // SAMPLE_BYTES)
-            self._hear(bytes(len(frame)), frame)
+            self._play_to_caller(bytes(len(frame)), frame)
         await pacer.wait_for_chunk(0)
 
     def add_dtmf_tones(self, digit: str, duration: float) -> None:
-        """Add the tones of a key to what the caller says from now on."""
+        """Mix the tones of a digit into the caller's audio from now on."""
         self._tones += dtmf_tones(digit, self._rate, tone=duration, gap=0.0)
 
-    async def next(self, samples: int) -> CallFrame:
+    async def next_frame(self, samples: int) -> CallFrame:
         """Return the next frame, of ``samples`` samples per channel."""
         size = samples * SAMPLE_BYTES
         caller, *others = [await source.read(samples) for source in self._sources]
         over = not caller and not self._tones
         caller = self._with_tones(caller.ljust(size, b"\0"))
         callee = (others[0] if others else b"").ljust(size, b"\0")
-        ticks = tuple(self._play(size))
+        ticks = tuple(self._play_ticks(size))
         played = bytes(self._played[:size])
         del self._played[:size]
         if self._playout.streams:
             right, heard = callee, add_wrapping(callee, played)
         else:
             right = heard = played if played.strip(b"\0") else callee
-        self._hear(caller, heard)
+        self._play_to_caller(caller, heard)
         return CallFrame(mix_parties(self._plan.verb.mix_type, caller, right), caller, heard, ticks, over)
 
     async def close(self) -> None:
@@ -125,16 +125,16 @@ class SimulatedAudio:
         Close files and devices.
 
         Raises:
-            ListenctlError: what the caller heard couldn't be written.
+            ListenctlError: the recording of what the caller heard is incomplete.
         """
         await self._closing.aclose()
-        if self._earpiece is not None:
-            await self._earpiece.close()
+        if self._playback is not None:
+            await self._playback.close()
         if self._heard_file is not None:
             await self._heard_file.close()
 
-    def _play(self, size: int) -> list[PlayoutTick]:
-        """Let playout tick until there is enough for a frame; the rest of its last tick is for the next one."""
+    def _play_ticks(self, size: int) -> list[PlayoutTick]:
+        """Play ticks until there is enough for a frame; the rest of the last tick is kept for the next frame."""
         ticks = []
         while len(self._played) < size:
             tick = self._playout.play_tick()
@@ -148,14 +148,14 @@ class SimulatedAudio:
         tones, self._tones = self._tones[: len(caller)], self._tones[len(caller) :]
         return mix_parties("mixed", caller, tones.ljust(len(caller), b"\0"))
 
-    def _hear(self, caller: bytes, heard: bytes) -> None:
+    def _play_to_caller(self, caller: bytes, heard: bytes) -> None:
         if self._heard_file is not None:
             self._heard_file.add_audio(caller, heard)
-        if self._earpiece is not None:
-            self._earpiece.play(heard)
+        if self._playback is not None:
+            self._playback.add_audio(heard)
 
 
-def _specs(plan: CallPlan) -> list[tuple[str, int]]:
+def _source_specs(plan: CallPlan) -> list[tuple[str, int]]:
     """Return what to open, and which channel of it; the callee can be the second channel of the caller's file."""
     if plan.callee is not None:
         return [(plan.caller, 0), (plan.callee, 0)]

@@ -1,8 +1,7 @@
 """
-One simulated call: a jambonz of our own that places it, plays what the server sends, and says what it made of that.
+One simulated call: it plays the part of jambonz, sends a caller's audio, and reports what jambonz makes of the answers.
 
-The call's own time starts with the tap, before the server is connected to: what is said meanwhile waits, and goes out
-in one message (protocol.md 3.3). Frames and playout follow absolute deadlines from there.
+The call's time starts before the server is connected, as jambonz's tap does (listenctl-protocol(7) 3.3).
 """
 
 import asyncio
@@ -10,9 +9,9 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
+from listenctl.background_task import background_task
 from listenctl.errors import ListenctlError, RefusedError
 from listenctl.events import Reporter
-from listenctl.media.pacing import Clock, SystemClock
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.jambonz_model.first_text import describe_damage, first_text
@@ -21,128 +20,109 @@ from listenctl.protocol.listen_verb.listen_verb import ends_call
 from listenctl.simulator.action_hook import call_action_hook, hook_payload
 from listenctl.simulator.call_snapshot import CallSnapshot, CallState
 from listenctl.simulator.injected_faults import ClosingMode, InjectedFaults
-from listenctl.simulator.plan import CallPlan, CallTime, metadata_of
+from listenctl.simulator.plan import CallPlan, call_metadata
 from listenctl.simulator.simulated_audio import SimulatedAudio
 from listenctl.simulator.simulated_call_log import SimulatedCallLog, SimulatedCallResult
-from listenctl.simulator.simulated_exchange import CallSender, Exchange, Talk
+from listenctl.simulator.simulated_exchange import CallExchange, CallSender, CallTime
 
-FAREWELL = 5.0
-"""Seconds to wait for the server after Close; jambonz wouldn't, but a call is only through when the server has it."""
-_KEY_TIME = 0.2
-
-
-def _new_id() -> str:
-    return str(uuid.uuid4())
+CLOSE_TIMEOUT = 5.0
+"""Seconds to wait for the server after Close; jambonz doesn't wait, but only then do we know that all was received."""
+_DIGIT_SECONDS = 0.2
 
 
 class SimulatedCall:
-    """Place the call of a plan; report what happens in it as events."""
+    """Place the call of a plan and report what happens in it as events."""
 
     def __init__(
-        self, plan: CallPlan, reporter: Reporter, *, clock: Clock | None = None, new_id: Callable[[], str] = _new_id
+        self, plan: CallPlan, reporter: Reporter, *, new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     ) -> None:
         self.plan = plan
-        self._clock = clock or SystemClock()
-        self._time = CallTime(self._clock)
-        self._troubles = InjectedFaults(plan.faults, channels=plan.audio_format.channels)
-        self._attributes, fields = metadata_of(plan, new_id)
+        self._time = CallTime(lambda: asyncio.get_running_loop().time())
+        self._faults = InjectedFaults(plan.faults, channels=plan.audio_format.channels)
+        self._attributes, fields = call_metadata(plan, new_id)
         self._first_text = first_text(fields, plan.profile)
         self.metadata = CallMetadata.from_fields(fields)
-        self._fork = SendBuffer(
+        self._log = SimulatedCallLog(plan, self.metadata, reporter)
+        buffer = SendBuffer(
             plan.audio_format,
-            seconds=self._troubles.buffer_seconds(plan.buffer),
+            seconds=self._faults.buffer_seconds(plan.buffer),
             resampled=plan.call_rate != plan.verb.sample_rate,
             call_rate=plan.call_rate,
         )
-        self._outlet = CallSender(self._fork, self._troubles, self._first_text, lambda: self._time.connected_for)
-        self._log = SimulatedCallLog(plan, self.metadata, reporter)
-        self._exchange = Exchange(plan, outlet=self._outlet, log=self._log, time=self._time)
-        self._talk = Talk(
-            plan,
-            exchange=self._exchange,
-            outlet=self._outlet,
-            troubles=self._troubles,
-            log=self._log,
-            time=self._time,
-        )
+        self._sender = CallSender(buffer, self._faults, self._first_text, self._time)
+        self._exchange = CallExchange(plan, sender=self._sender, faults=self._faults, log=self._log, time=self._time)
         self._connection: ClientConnection | None = None
-        self._end: asyncio.Future[ConnectionEnd] | None = None
+        self._end: ConnectionEnd | None = None
         self._state: CallState = "connecting"
         self._audio: SimulatedAudio | None = None
-        self._finish_key: str | None = None
-        self._taken = False
+        self._finish_digit: str | None = None
         self._cause = ""
         self._task: asyncio.Task[SimulatedCallResult] | None = None
 
     async def run(self) -> SimulatedCallResult:
         """
-        Place the call and see it through.
+        Place the call and hold it until it ends.
 
         Raises:
-            RefusedError: the server can't be reached or doesn't take the call.
+            RefusedError: the server can't be reached or refuses the call.
             ListenctlError: a file or device of the plan can't be used.
         """
-        self._end = asyncio.get_running_loop().create_future()
         self._task = asyncio.current_task()
-        self._log.begin()
-        self._audio = audio = await SimulatedAudio.open(self.plan, self._exchange.playout, self._log.sound)
-        self._talk.sent.warm_up()
+        self._log.report_plan_warnings()
+        self._audio = audio = await SimulatedAudio.open(self.plan, self._exchange.playout, self._log.report_sound)
+        self._exchange.warm_up()
         try:
             if self.plan.verb.play_beep:
-                await audio.beep(self._clock)
-            self._time.start()
-            failure = await self._place(audio)
+                await audio.play_beep()
+            self._time.start_call()
+            failure, taken = await self._hold_call(audio)
         finally:
             self._state = "ended"
             await self._call_action_hook()
             await audio.close()
             if self._connection is None and self.plan.heard is not None:
                 self.plan.heard.unlink(missing_ok=True)
-        summary = self._log.close(
-            self._end.result(),
-            elapsed=self.elapsed,
-            unsent_samples=self.plan.audio_format.samples(self._fork.waiting_bytes),
-            taken=self._taken,
+        assert self._end is not None
+        result = self._log.end_call(
+            self._end,
+            elapsed=self._time.elapsed,
+            unsent_samples=self.plan.audio_format.samples(self._sender.buffered_bytes),
+            taken=taken,
             cause=self._cause,
         )
         if failure is not None:
             raise failure
-        return summary
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the tap was started, up to the end of the call; the server's farewell is no part of that."""
-        return self._time.elapsed
+        return result
 
     @property
     def passes_dtmf(self) -> bool:
-        """Whether the server is told of keys."""
+        """Whether digits are sent to the server."""
         return self.plan.verb.pass_dtmf
 
-    def press_digit(self, digit: str, duration: float = _KEY_TIME) -> None:
-        """Press a key of the caller's phone now (protocol.md 4)."""
-        if self._talk.over:
+    def press_digit(self, digit: str, duration: float = _DIGIT_SECONDS) -> None:
+        """Press a key of the caller's phone now (listenctl-protocol(7) 4)."""
+        if self._exchange.over:
             return
         self._log.add_digit(digit)
         if self.plan.tones and self._audio is not None:
             self._audio.add_dtmf_tones(digit, duration)
-        if self.plan.verb.pass_dtmf:
-            self._exchange.tell_digit(digit, duration)
+        if self.passes_dtmf:
+            self._exchange.send_digit(digit, duration)
         else:
-            self._log.warn("dtmf-not-passed", f"key {digit}: not sent, because passDtmf is off")
+            self._log.warn("dtmf-not-passed", f"digit {digit}: not sent, because passDtmf is off")
         if ends_call(self.plan.verb, digit, self.plan.profile):
-            self._finish_key = digit
+            self._finish_digit = digit
             self.hang_up("finish-on-key")
 
     def hang_up(self, cause: str = "hung-up") -> None:
-        """End the call from the caller's side, in the way of the plan; the first ``cause`` counts."""
+        """End the call from the caller's side, as the plan says; only the first ``cause`` is reported."""
         self._cause = self._cause or cause
-        self._talk.over = True
+        self._exchange.over = True
         if self._connection is not None:
-            self._leave(self._connection)
+            self._end_connection(self._connection)
 
     def interrupt(self) -> None:
-        """End the call from outside, whatever it waits for; one that isn't connected yet is cancelled."""
+        """End the call now, whatever it waits for; a call that isn't connected yet is cancelled."""
         if self._connection is None:
             if self._task is not None:
                 self._task.cancel()
@@ -151,50 +131,36 @@ class SimulatedCall:
         else:
             self.hang_up()
 
-    def _leave(self, connection: ClientConnection) -> None:
-        """Tell the server that the call is over; once, and nothing after that."""
-        if self._state != "live":
-            return
-        self._state = "closing"
-        self._time.stop()
-        self._outlet.close()
-        match self._troubles.ending:
-            case ClosingMode.HANG_UP:
-                connection.hang_up()
-            case ClosingMode.ABORT:
-                connection.abort()
-            case ClosingMode.SHUT_DOWN:
-                connection.send_audio(b"")
-
     def snapshot(self) -> CallSnapshot:
-        """Return how the call is now."""
+        """Return the state of the call."""
         audio_format = self.plan.audio_format
+        exchange, playout = self._exchange, self._exchange.playout
         return CallSnapshot(
             url=str(self.plan.target.address),
             call=self._log.id,
             state=self._state,
-            elapsed=self.elapsed,
+            elapsed=self._time.elapsed,
             sample_rate=audio_format.sample_rate,
             mix_type=self.plan.verb.mix_type,
             profile=self.plan.profile.name,
-            streaming=self._exchange.playout.streams,
-            sent=self._talk.sent.levels,
-            heard=self._talk.heard.levels,
-            buffered=self._exchange.playout.buffered,
-            held=self._exchange.playout.held,
-            marks=self._exchange.playout.outstanding_marks,
-            unsent=self._outlet.waiting / audio_format.byte_rate,
-            lost_samples=self._outlet.lost_samples,
+            streaming=playout.streams,
+            sent=exchange.sent_levels,
+            heard=exchange.heard_levels,
+            buffered=playout.buffered,
+            held=playout.held,
+            marks=playout.outstanding_marks,
+            unsent=self._sender.unsent_bytes / audio_format.byte_rate,
+            lost_samples=self._log.lost_samples,
             lateness=self._log.lateness.highest,
             commands=self._log.commands,
             wrong=self._log.wrong,
             digits=self._log.digits,
         )
 
-    # What the connection tells.
+    # Callbacks of the connection.
 
     def on_text(self, data: bytes, *, fragmented: bool) -> None:
-        """Obey a command of the server."""
+        """Execute a command of the server."""
         if self._exchange.take_text(data, fragmented=fragmented):
             self.hang_up("disconnect")
 
@@ -204,72 +170,78 @@ class SimulatedCall:
 
     def on_writable(self) -> None:
         """Send what had to wait."""
-        self._outlet.flush()
+        self._sender.flush()
 
     def on_end(self, end: ConnectionEnd) -> None:
-        """Note that the connection has ended."""
+        """Record that the connection has ended."""
         self._cause = self._cause or "server"
-        self._outlet.close()
-        self._talk.over = True
-        self._time.stop()
-        if self._end is not None and not self._end.done():
-            self._end.set_result(end)
+        self._sender.close_connection()
+        self._exchange.over = True
+        self._time.end_call()
+        self._end = end
 
-    # The course of the call.
+    async def _hold_call(self, audio: SimulatedAudio) -> tuple[ListenctlError | None, bool]:
+        """
+        Connect, exchange frames to the end, and close.
 
-    async def _place(self, audio: SimulatedAudio) -> ListenctlError | None:
-        """See the call through; return what went wrong with the caller's sound, for which the server can do nothing."""
-        talking = asyncio.create_task(self._talk.run(audio, self._clock, self.press_digit))
-        try:
-            await self._connect()
-            failure = await self._end_of(talking)
-            self.hang_up("audio-failed" if failure else self._talk.limit or "audio-over")
-            await self._say_farewell()
-            return failure
-        finally:
-            talking.cancel()
-            await asyncio.gather(talking, return_exceptions=True)
-            if self._connection is not None:
-                self._connection.abort()
-
-    async def _end_of(self, talking: asyncio.Task[None]) -> ListenctlError | None:
-        try:
-            await talking
-        except ListenctlError as exc:
-            return exc
-        return None
+        Returns:
+            Why the caller's audio failed, if it did, and whether the server took everything and closed in order.
+        """
+        async with background_task(self._exchange.run(audio, self.press_digit)) as frames:
+            try:
+                await self._connect()
+                failure = await frames
+                self.hang_up("audio-failed" if failure else self._exchange.exceeded_limit or "audio-over")
+                return failure, await self._wait_for_close()
+            finally:
+                if self._connection is not None:
+                    self._connection.abort()
 
     async def _connect(self) -> None:
-        if self._troubles.backlog:
-            await self._clock.sleep(self._troubles.backlog)
-        target = replace(self.plan.target, subprotocol=self._troubles.subprotocol(self.plan.target.subprotocol))
+        if self._faults.backlog:
+            await asyncio.sleep(self._faults.backlog)
+        target = replace(self.plan.target, subprotocol=self._faults.subprotocol(self.plan.target.subprotocol))
         try:
             connection = await connect(target, self)
         except RefusedError as exc:
-            self._log.refused(str(exc))
+            self._log.report_refusal(str(exc))
             raise
-        self._connection = self._talk.connection = connection
-        self._time.connect()
-        self._log.connected(connection.handshake)
-        self._log.call_started(streaming=self._exchange.playout.streams, damage=describe_damage(self._first_text))
+        self._connection = self._exchange.connection = connection
+        self._time.connect_call()
+        self._log.report_connection(connection.handshake)
+        self._log.report_start(streaming=self._exchange.playout.streams, damage=describe_damage(self._first_text))
         self._state = "live"
-        for digit in self._troubles.early_digits:
+        for digit in self._faults.early_digits:
             self._log.add_digit(digit)
-            self._exchange.tell_digit(digit, _KEY_TIME)
-        self._outlet.open(connection)
+            self._exchange.send_digit(digit, _DIGIT_SECONDS)
+        self._sender.open_connection(connection)
 
-    async def _say_farewell(self) -> None:
-        """Wait until the server has ended the connection too."""
+    def _end_connection(self, connection: ClientConnection) -> None:
+        """End the connection as the plan says; nothing is sent afterwards."""
+        if self._state != "live":
+            return
+        self._state = "closing"
+        self._time.end_call()
+        self._sender.close_connection()
+        match self._faults.closing_mode:
+            case ClosingMode.HANG_UP:
+                connection.hang_up()
+            case ClosingMode.ABORT:
+                connection.abort()
+            case ClosingMode.SHUT_DOWN:
+                connection.send_audio(b"")
+
+    async def _wait_for_close(self) -> bool:
         assert self._connection is not None
-        patience = self._troubles.patience if self._troubles.ending is ClosingMode.SHUT_DOWN else FAREWELL
-        self._exchange.finish()
-        self._taken = await self._connection.wait_closed(patience)
+        shuts_down = self._faults.closing_mode is ClosingMode.SHUT_DOWN
+        self._exchange.end_playout()
+        return await self._connection.wait_closed(self._faults.shutdown_timeout if shuts_down else CLOSE_TIMEOUT)
 
     async def _call_action_hook(self) -> None:
-        """Tell the application that the listen has ended, as jambonz does, also when it never began (protocol.md 7)."""
+        """Call the action hook, as jambonz does even for a listen that never began (listenctl-protocol(7) 7)."""
         hook = self.plan.verb.action_hook
         if hook is None:
             return
         duration = None if self._connection is None else int(self._time.connected_for)
-        payload = hook_payload(self._attributes, dial_call_duration=duration, digits=self._finish_key)
-        self._log.hook(hook.url, await call_action_hook(hook, payload, tls=self.plan.target.tls))
+        payload = hook_payload(self._attributes, dial_call_duration=duration, digits=self._finish_digit)
+        self._log.report_action_hook(hook.url, await call_action_hook(hook, payload, tls=self.plan.target.tls))

@@ -1,4 +1,4 @@
-"""What happened in a simulated call: events as it goes (`listenctl-events(5)`), a summary in the end."""
+"""The events of a simulated call (`listenctl-events(5)`), and its result."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,8 +40,9 @@ from listenctl.simulator.plan import CallPlan
 from listenctl.statistics import Histogram
 
 UNKNOWN_CALL = "unknown-1"
-_MAX_REMEMBERED = 10_000
-_WORDS = {
+_MAX_COMMANDS = 10_000
+"""Commands whose type is remembered for verdicts that come later."""
+_COMMAND_TYPES = {
     PlayAudio: "playAudio",
     KillAudio: "killAudio",
     MarkCommand: "mark",
@@ -57,9 +58,9 @@ class SimulatedCallResult:
     How a call went.
 
     Attributes:
-        samples: per channel, taken from the call; ``lost_samples`` of them never left because the server was slow.
-        wrong: verdicts that say that the server should do something about it.
-        taken: the server has all that was sent, and the connection was ended in order.
+        samples: per channel, made for the server; ``lost_samples`` of them never left because it was slow.
+        wrong: verdicts on which the server's developer should act.
+        taken: the server has everything that was sent, and the connection was closed in order.
     """
 
     end: ConnectionEnd
@@ -70,7 +71,7 @@ class SimulatedCallResult:
 
 
 class SimulatedCallLog:
-    """Report one call."""
+    """Report the events of one call and count what its result needs."""
 
     def __init__(self, plan: CallPlan, metadata: CallMetadata, reporter: Reporter) -> None:
         self._plan = plan
@@ -82,26 +83,30 @@ class SimulatedCallLog:
         self.digits = ""
         self.commands = 0
         self.wrong = 0
-        self._frames = self._samples = self._lost = self._hole = self._hole_end = 0
+        self._frames = self._samples = self._reported_lost = self._hole = self._hole_end = 0
         self._received_audio = self._received_messages = 0
-        self._number = 0
-        self._words: dict[int, str] = {}
+        self._command_types: dict[int, str] = {}
 
-    def begin(self) -> None:
-        """Report what is odd about the plan."""
+    @property
+    def lost_samples(self) -> int:
+        """Samples per channel that were dropped because the server was slow."""
+        return self._reported_lost + self._hole
+
+    def report_plan_warnings(self) -> None:
+        """Report what is unusual about the plan."""
         for warning in (*self._plan.verb.notes, *self._plan.warnings):
             self.warn("verb", warning)
 
-    def refused(self, problem: str) -> None:
-        """Report a call that didn't come about, and what may be the reason."""
+    def report_refusal(self, problem: str) -> None:
+        """Report that the call couldn't be placed, and what may be the reason."""
         target = self._plan.target
         for warning in (*target.address.warnings, basic_authorization(target.credentials)[1]):
             if warning is not None:
                 self.warn("handshake", warning)
         self._emit(CallFailedEvent(url=str(target.address), detail=problem))
 
-    def connected(self, handshake: ClientHandshake) -> None:
-        """Report a connection."""
+    def report_connection(self, handshake: ClientHandshake) -> None:
+        """Report the connection and its handshake."""
         times = {
             "connect": handshake.connect_seconds,
             "tls": handshake.tls_seconds,
@@ -121,8 +126,8 @@ class SimulatedCallLog:
         for warning in handshake.warnings:
             self.warn("handshake", warning)
 
-    def call_started(self, *, streaming: bool, damage: str | None) -> None:
-        """Report what the call is, and what will be wrong about its first text."""
+    def report_start(self, *, streaming: bool, damage: str | None) -> None:
+        """Report the properties of the call, and the damage that its first text will arrive with."""
         verb = self._plan.verb
         self._emit(
             SimulatedCallStartedEvent(
@@ -142,23 +147,24 @@ class SimulatedCallLog:
             self.warn("first-frame", damage)
 
     def warn(self, rule: str, detail: str) -> None:
-        """Report something odd that is nobody's command."""
+        """Report a problem that isn't a command's."""
         self._emit(WarningEvent(rule=rule, detail=detail))
 
-    def sound(self, state: PlaybackState) -> None:
-        """Report that the caller's loudspeaker has gone away or come back."""
+    def report_sound(self, state: PlaybackState) -> None:
+        """Report that the caller's loudspeaker disappeared or returned."""
         if state.text:
             self.warn(state.rule, state.text)
 
-    def fault(self, note: FaultNote) -> None:
-        """Report a trouble that was asked for and begins."""
+    def report_fault(self, note: FaultNote) -> None:
+        """Report that an injected fault begins."""
         self._emit(FaultEvent(name=note.name, value=note.value, detail=note.detail, time=round(note.time, 3)))
 
-    def frame(self, samples: int, lateness: float, lost: int) -> None:
-        """Count a frame, which cost ``lost`` samples; report a hole when it is over."""
+    def add_frame(self, samples: int, lateness: float, lost: int) -> None:
+        """Count a frame, at which ``lost`` samples were dropped; report a hole when it is over."""
         if lost:
             self._hole += lost
-            # All that waited is lost and the head of this frame; where resampled, just this one (protocol.md 3.3).
+            # Everything in the buffer is lost, and the head of this frame; with resampling, only this frame
+            # (listenctl-protocol(7) 3.3).
             head = samples if lost == samples else HEADER_SLIP // self._plan.audio_format.frame_bytes
             self._hole_end = self._samples + head
         elif self._hole:
@@ -167,50 +173,37 @@ class SimulatedCallLog:
         self._samples += samples
         self.lateness.add_value(lateness)
 
-    def _report_hole(self) -> None:
-        rate = self._plan.verb.sample_rate
-        position = self._hole_end - self._hole - self._lost
-        event = GapEvent(
-            kind="hole",
-            position=position,
-            time=round(position / rate, 3),
-            length=round(self._hole / rate, 3),
-            missing=self._hole,
-        )
-        self._lost += self._hole
-        self._hole = 0
-        self._emit(event)
-
     def add_digit(self, digit: str) -> None:
-        """Note a key."""
+        """Record a pressed digit."""
         self.digits += digit
 
-    def dtmf(self, message: Dtmf, time: float) -> None:
-        """Report a key that the server is told of."""
+    def report_dtmf(self, message: Dtmf, time: float) -> None:
+        """Report a digit that is sent to the server."""
         self._emit(message_event(message, position=self._samples, time=round(time, 3)))
 
-    def take_command(self, command: Command) -> None:
-        """Count a text of the server."""
-        word = (command.type or "unknown") if isinstance(command, UnknownCommand) else _WORDS[type(command)]
+    def add_command(self, number: int, command: Command) -> None:
+        """Count a command, the server's message ``number``."""
+        if isinstance(command, UnknownCommand):
+            self._command_types[number] = command.type or "unknown"
+        else:
+            self._command_types[number] = _COMMAND_TYPES[type(command)]
+        if len(self._command_types) > _MAX_COMMANDS:
+            del self._command_types[next(iter(self._command_types))]
         self.commands += 1
-        self._number += 1
-        self._words[self._number] = word
-        self._words.pop(self._number - _MAX_REMEMBERED, None)
 
-    def take_audio(self, size: int) -> None:
+    def add_received_audio(self, size: int) -> None:
         """Count a binary message of the server."""
         self._received_audio += size
         self._received_messages += 1
-        self._number += size > 0
 
-    def judge(self, verdicts: Iterable[Verdict], time: float) -> None:
-        """Report what jambonz makes of what the server sent."""
+    def report_verdicts(self, verdicts: Iterable[Verdict], time: float) -> None:
+        """Report what jambonz makes of the server's messages."""
         for verdict in verdicts:
             self.wrong += verdict.wrong
             self._emit(
                 VerdictEvent(
                     number=verdict.command,
-                    command=self._words.get(verdict.command, _AUDIO),
+                    command=self._command_types.get(verdict.command, _AUDIO),
                     outcome=str(verdict.outcome),
                     reason=verdict.reason,
                     detail=verdict.sentence,
@@ -219,46 +212,61 @@ class SimulatedCallLog:
                 )
             )
 
-    def answer(self, message: Mark | PlayDone, time: float, round_trip: float | None) -> None:
-        """Report an answer to the server."""
+    def report_answer(self, message: Mark | PlayDone, time: float, round_trip: float | None) -> None:
+        """Report an answer to the server, sent ``round_trip`` seconds after its command."""
         self._emit(message_event(message, time=round(time, 3), round_trip=round_trip))
 
-    def hook(self, url: str, answer: HookAnswer) -> None:
-        """Report what became of the action hook."""
+    def report_action_hook(self, url: str, answer: HookAnswer) -> None:
+        """Report the answer to the action hook."""
         self._emit(ActionHookEvent(url=url, status=answer.status, detail=answer.detail))
 
-    def close(
+    def end_call(
         self, end: ConnectionEnd, *, elapsed: float, unsent_samples: int, taken: bool, cause: str
     ) -> SimulatedCallResult:
-        """Report the end; what a stall costs that was asked for is nobody's loss."""
+        """Report the end and return the result, in which a requested stall doesn't count as loss."""
         if self._hole:
             self._report_hole()
-        lost = self._lost + unsent_samples
+        lost = self.lost_samples + unsent_samples
         taken = taken and end.ended_well
-        asked_for = any(fault.name == "stall" for fault in self._plan.faults)
-        summary = SimulatedCallResult(end, self._samples, 0 if asked_for else lost, self.wrong, taken)
+        stalls = any(fault.name == "stall" for fault in self._plan.faults)
+        result = SimulatedCallResult(end, self._samples, 0 if stalls else lost, self.wrong, taken)
         lateness = self.lateness.summary()
-        event = SimulatedCallEndedEvent(
-            seconds=round(self._samples / self._plan.verb.sample_rate, 3),
-            samples=self._samples,
-            frames=self._frames,
-            duration=round(elapsed, 3),
-            cause=cause,
-            closed_by=end.by,
-            close_code=end.code,
-            close_reason=end.reason,
-            detail=end.detail,
-            lost_samples=lost,
-            lateness_ms=lateness.scaled(1000) if lateness else None,
-            commands=self.commands,
-            received_audio_bytes=self._received_audio,
-            received_audio_messages=self._received_messages,
-            wrong=self.wrong,
-            digits=self.digits,
-            taken=taken,
+        self._emit(
+            SimulatedCallEndedEvent(
+                seconds=round(self._samples / self._plan.verb.sample_rate, 3),
+                samples=self._samples,
+                frames=self._frames,
+                duration=round(elapsed, 3),
+                cause=cause,
+                closed_by=end.by,
+                close_code=end.code,
+                close_reason=end.reason,
+                detail=end.detail,
+                lost_samples=lost,
+                lateness_ms=lateness.scaled(1000) if lateness else None,
+                commands=self.commands,
+                received_audio_bytes=self._received_audio,
+                received_audio_messages=self._received_messages,
+                wrong=self.wrong,
+                digits=self.digits,
+                taken=taken,
+            )
         )
+        return result
+
+    def _report_hole(self) -> None:
+        rate = self._plan.verb.sample_rate
+        position = self._hole_end - self._hole - self._reported_lost
+        event = GapEvent(
+            kind="hole",
+            position=position,
+            time=round(position / rate, 3),
+            length=round(self._hole / rate, 3),
+            missing=self._hole,
+        )
+        self._reported_lost += self._hole
+        self._hole = 0
         self._emit(event)
-        return summary
 
     def _emit(self, event: EventFields) -> None:
         self._reporter.emit(event, call=self.id, call_sid=self._call_sid)

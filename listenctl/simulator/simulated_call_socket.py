@@ -1,8 +1,8 @@
 """
-The socket of a simulated call, over which another process of the same user learns of the call and presses its keys.
+The socket of a simulated call, over which other processes of the same user find the call and press its DTMF digits.
 
-It is HTTP and WebSocket on a Unix socket, like the control socket of a server; what answers is imported when somebody
-comes, so that it costs a call nothing.
+It speaks HTTP and WebSocket on a Unix socket, like the control socket of a server. The WebSocket server is imported
+when the first client connects, so that it costs a call nothing.
 """
 
 import asyncio
@@ -13,48 +13,39 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from listenctl.background_task import background_task
 from listenctl.errors import ListenctlError
 from listenctl.net.runtime_folder import call_socket_path, listen_privately, prepare_folder
-from listenctl.protocol import peer_json
-from listenctl.simulator.call_snapshot import CallSnapshot
-from listenctl.simulator.dtmf_requests import DtmfRequest, key_down, pressed, refused
+from listenctl.protocol import peer_json as wire_json
+from listenctl.simulator.dtmf_requests import DtmfRequest, digit_pressed, request_done, request_refused
 
 if TYPE_CHECKING:
-    from websockets.asyncio.server import Server, ServerConnection
+    from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
+
+    from listenctl.simulator.simulated_call import SimulatedCall
 
 VERSION = 1
 RESOURCE = "/call"
 TIMEOUT = 2.0
-"""Seconds for a visitor to say what it wants."""
+"""Seconds for a client's request."""
 _MAX_MESSAGE = 64 * 1024
 _BACKLOG = 16
 
 
-class Phone(Protocol):
-    """What is needed of the call."""
-
-    @property
-    def passes_dtmf(self) -> bool:
-        """Whether the server is told of keys."""
-
-    def snapshot(self) -> CallSnapshot:
-        """Return how the call is now."""
-
-    def press_digit(self, digit: str, duration: float = ...) -> None:
-        """Press a key now."""
-
-
 @asynccontextmanager
-async def call_socket(folder: Path, phone: Phone, warn: Callable[[str], None]) -> AsyncIterator[None]:
+async def call_socket(
+    folder: Path, call: "SimulatedCall", warn: Callable[[str], None], *, clock: Callable[[], float] = time.time
+) -> AsyncIterator[None]:
     """
-    Answer for the call of this process while the block runs.
+    Serve the socket of this process's call while the block runs.
 
     Args:
-        folder: in which the simulated calls of this machine have their sockets.
-        warn: told why there is no socket; the call goes on without.
+        folder: where the simulated calls of this machine have their sockets.
+        warn: called with the reason if there is no socket; the call goes on without one.
+        clock: the Unix time.
     """
     try:
         path = call_socket_path(folder, os.getpid())
@@ -63,78 +54,62 @@ async def call_socket(folder: Path, phone: Phone, warn: Callable[[str], None]) -
         warn(f"send-dtmf can't find this call: {exc}")
         yield
         return
-    visits = _Visits(listening, phone)
-    try:
-        yield
-    finally:
-        _remove(path)
-        await visits.close()
+    with listening:
+        async with background_task(_CallSocket(call, clock()).serve(listening)):
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    path.unlink()
 
 
 def _listen(path: Path) -> socket.socket:
     prepare_folder(path.parent, advice="")
     prepare_folder(path, advice="")
-    # Whoever had our process id before is dead.
+    # A process that had the same id before is dead.
     path.unlink(missing_ok=True)
     return listen_privately(path, backlog=_BACKLOG)
 
 
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
+class _CallSocket:
+    """Answer the clients of the socket."""
 
+    def __init__(self, call: "SimulatedCall", started: float) -> None:
+        self._call = call
+        self._started = started
 
-class _Visits:
-    """Those who come to the socket."""
-
-    def __init__(self, listening: socket.socket, phone: Phone) -> None:
-        self._listening = listening
-        self._phone = phone
-        self._started = time.time()
-        self._loop = asyncio.get_running_loop()
-        self._waking: asyncio.Task[Server] | None = None
-        self._loop.add_reader(listening, self._wake)
-
-    async def close(self) -> None:
-        """Let everyone go."""
-        if self._waking is None:
-            self._loop.remove_reader(self._listening)
-        else:
-            answering = await self._waking
-            answering.close(reason="call ended")
-            await answering.wait_closed()
-        self._listening.close()
-
-    def _wake(self) -> None:
-        self._loop.remove_reader(self._listening)
-        self._waking = self._loop.create_task(self._answer())
-
-    async def _answer(self) -> "Server":
+    async def serve(self, listening: socket.socket) -> None:
+        await _readable(listening)
         from websockets.asyncio.server import unix_serve
 
-        return await unix_serve(
-            self._converse,
-            sock=self._listening,
-            process_request=self._route,
+        server = await unix_serve(
+            self._take_request,
+            sock=listening,
+            process_request=self._answer_http,
             compression=None,
             max_size=_MAX_MESSAGE,
             open_timeout=TIMEOUT,
             close_timeout=TIMEOUT,
             ping_interval=None,
         )
+        try:
+            await server.serve_forever()
+        finally:
+            server.close(reason="call ended")
+            await server.wait_closed()
 
-    def _route(self, connection: "ServerConnection", request: "Request") -> "Response | None":
+    def _answer_http(self, connection: "ServerConnection", request: "Request") -> "Response | None":
         if request.path != RESOURCE:
             return connection.respond(HTTPStatus.NOT_FOUND, f"there is {RESOURCE}\n")
         if "Upgrade" in request.headers:
             return None
-        response = connection.respond(HTTPStatus.OK, peer_json.encode(self._describe()) + "\n")
+        response = connection.respond(HTTPStatus.OK, wire_json.encode(self._describe()) + "\n")
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = "application/json"
         return response
 
     def _describe(self) -> dict[str, object]:
-        now = self._phone.snapshot()
+        now = self._call.snapshot()
         return {
             "v": VERSION,
             "pid": os.getpid(),
@@ -145,29 +120,41 @@ class _Visits:
             "keys": now.digits,
         }
 
-    async def _converse(self, connection: "ServerConnection") -> None:
+    async def _take_request(self, connection: "ServerConnection") -> None:
         from websockets.exceptions import ConnectionClosed
 
         with suppress(ConnectionClosed):
             async for message in connection:
-                await connection.send(await self._obey(connection, message))
+                await connection.send(await self._press_digits(connection, message))
 
-    async def _obey(self, connection: "ServerConnection", message: str | bytes) -> str:
-        press = DtmfRequest.parse(message)
-        if press is None:
-            return refused("that is no press of keys that a phone has")
-        for wait, digit in press.steps():
-            # Whoever leaves presses no more.
+    async def _press_digits(self, connection: "ServerConnection", message: str | bytes) -> str:
+        request = DtmfRequest.parse(message)
+        if request is None:
+            return request_refused("this is not a request to press digits that a phone has")
+        for wait, digit in request.steps():
+            # A client that leaves presses nothing more.
             if wait and await _closes_within(connection, wait):
                 break
-            state = self._phone.snapshot().state
-            if state != "live":
-                early = state == "connecting"
-                return refused("the call isn't connected yet" if early else "the call has ended", ended=not early)
+            match self._call.snapshot().state:
+                case "connecting":
+                    return request_refused("the call isn't connected yet")
+                case "closing" | "ended":
+                    return request_refused("the call has ended", ended=True)
             if digit:
-                self._phone.press_digit(digit, press.duration_ms / 1000)
-                await connection.send(key_down())
-        return pressed(passed=self._phone.passes_dtmf)
+                self._call.press_digit(digit, request.duration_ms / 1000)
+                await connection.send(digit_pressed())
+        return request_done(passed=self._call.passes_dtmf)
+
+
+async def _readable(listening: socket.socket) -> None:
+    """Wait until a client connects."""
+    loop = asyncio.get_running_loop()
+    connected = asyncio.Event()
+    loop.add_reader(listening, connected.set)
+    try:
+        await connected.wait()
+    finally:
+        loop.remove_reader(listening)
 
 
 async def _closes_within(connection: "ServerConnection", seconds: float) -> bool:

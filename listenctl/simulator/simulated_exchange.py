@@ -1,10 +1,17 @@
-"""The frames of one simulated call, from its tap to its end: made when they are due, measured, and sent."""
+"""
+The exchange between a simulated call and its server: frames out on time, commands and audio in, answers out.
+
+The call starts before the server is connected: audio made meanwhile waits in jambonz's send buffer and leaves in one
+message (listenctl-protocol(7) 3.3).
+"""
 
 from collections.abc import Callable
 from itertools import count
 
+from listenctl.errors import ListenctlError
 from listenctl.media.files.read_clip_wav import read_clip_wav
-from listenctl.media.pacing import Clock, Pacer
+from listenctl.media.measure_levels import LevelMeasurer, Levels, measure_levels
+from listenctl.media.pacing import Pacer, SystemClock
 from listenctl.media.resampling import prompt_resampler
 from listenctl.net.client_connection import ClientConnection
 from listenctl.protocol.application_commands import Disconnect
@@ -16,105 +23,155 @@ from listenctl.protocol.jambonz_model.profiles import PlayDoneForm
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 from listenctl.protocol.listen_session import CommandSent, ListenSession, MessageReceived, Sender
 from listenctl.simulator.call_limits import CallLimits
-from listenctl.simulator.call_snapshot import LatestLevels
 from listenctl.simulator.injected_faults import InjectedFaults
-from listenctl.simulator.plan import CallPlan, CallTime, DtmfPress
+from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_audio import CallFrame, SimulatedAudio
 from listenctl.simulator.simulated_call_log import SimulatedCallLog
+
+_RTP_UNITS_PER_MS = 8
+
+
+class CallTime:
+    """The seconds since a call started and since it was connected; they stand still once the call has ended."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._started_at: float | None = None
+        self._connected_at: float | None = None
+        self._ended_at: float | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start of the call."""
+        return self._since(self._started_at)
+
+    @property
+    def connected_for(self) -> float:
+        """Seconds since the handshake was answered."""
+        return self._since(self._connected_at)
+
+    def start_call(self) -> None:
+        """Record that the call starts now."""
+        self._started_at = self._clock()
+
+    def connect_call(self) -> None:
+        """Record that the handshake was answered now."""
+        self._connected_at = self._clock()
+
+    def end_call(self) -> None:
+        """Stop the time."""
+        self._ended_at = self._now()
+
+    def _since(self, begin: float | None) -> float:
+        return 0.0 if begin is None else self._now() - begin
+
+    def _now(self) -> float:
+        return self._clock() if self._ended_at is None else self._ended_at
 
 
 class CallSender:
     """
-    Send the texts and the audio of one call.
+    Send the texts and the audio of one call in the order in which jambonz does.
 
     Args:
+        buffer: the audio that waits for the server.
         first_text: what jambonz says about the call; it waits for the connection.
-        elapsed: gives the seconds since the handshake was answered.
     """
 
-    def __init__(
-        self, fork: SendBuffer, troubles: InjectedFaults, first_text: bytes, elapsed: Callable[[], float]
-    ) -> None:
-        self._fork = fork
-        self._troubles = troubles
-        self._first_text = troubles.first_text(first_text)
-        self._waits_for_first_text = self._first_text is not None
-        self._elapsed = elapsed
+    def __init__(self, buffer: SendBuffer, faults: InjectedFaults, first_text: bytes, time: CallTime) -> None:
+        self._buffer = buffer
+        self._faults = faults
+        self._first_text = faults.first_text(first_text)
         self._texts: list[bytes] = []
+        self._time = time
         self._connection: ClientConnection | None = None
-        self.messages = 0
-        """Binary messages that have left."""
-        self.lost_samples = 0
+        self._audio_sent = False
 
     @property
-    def waiting(self) -> int:
-        """Bytes of audio that the server hasn't taken yet."""
-        return self._fork.waiting_bytes + (self._connection.unsent if self._connection else 0)
+    def buffered_bytes(self) -> int:
+        """Bytes of audio in jambonz's buffer."""
+        return self._buffer.waiting_bytes
 
-    def open(self, connection: ClientConnection) -> None:
-        """Let out what waits, and from now on everything."""
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes of audio that the server hasn't taken yet."""
+        return self._buffer.waiting_bytes + (self._connection.unsent if self._connection else 0)
+
+    def open_connection(self, connection: ClientConnection) -> None:
+        """Send what waits, and from now on everything."""
         self._connection = connection
         self.flush()
 
-    def close(self) -> None:
-        """Let nothing out any more; what waits is gone."""
+    def close_connection(self) -> None:
+        """Send nothing more; what waits is dropped."""
         self._connection = None
 
-    def text(self, text: str) -> None:
+    def send_text(self, text: str) -> None:
         """Send a text as soon as one can leave."""
         self._texts.append(text.encode())
         self.flush()
 
-    def audio(self, frame: bytes) -> int:
-        """Send a frame, at once if the server takes it; return the samples per channel that got lost instead."""
-        lost = self._fork.add_frame(frame)
-        self.lost_samples += lost
+    def send_frame(self, frame: bytes) -> int:
+        """Send a frame, at once if the server takes it; return the samples per channel that were lost instead."""
+        lost = self._buffer.add_frame(frame)
         self.flush()
         return lost
 
     def flush(self) -> None:
         """Send what can leave now."""
-        if self._connection is None or not self._troubles.gate(self._elapsed()):
+        if self._connection is None or not self._faults.allows_sending(self._time.connected_for):
             return
         self._flush_texts(self._connection)
         self._flush_audio(self._connection)
         self._flush_texts(self._connection)
 
     def _flush_texts(self, connection: ClientConnection) -> None:
-        if self._waits_for_first_text:
-            if not self._troubles.first_text_is_due(self._elapsed(), audio_sent=self.messages > 0):
+        if self._first_text is not None:
+            if not self._faults.first_text_is_due(self._time.connected_for, audio_sent=self._audio_sent):
                 return
-            self._waits_for_first_text = False
-            self._texts.insert(0, self._first_text or b"")
+            self._texts.insert(0, self._first_text)
+            self._first_text = None
         texts, self._texts = self._texts, []
-        for text in self._troubles.together(texts):
+        for text in self._faults.join_texts(texts):
             connection.send_text(text)
 
     def _flush_audio(self, connection: ClientConnection) -> None:
-        while connection.writable and (message := self._fork.take_message()):
-            for chunk in self._troubles.cut(message):
+        while connection.writable and (message := self._buffer.take_message()):
+            for chunk in self._faults.split_message(message):
                 connection.send_audio(chunk)
-            self.messages += 1
+            self._audio_sent = True
 
 
-_RTP_UNITS_PER_MS = 8
-
-
-class Exchange:
+class CallExchange:
     """
-    Obey the server of one call, and answer it.
+    Send the frames of one call, execute the server's commands, and answer them.
 
     Attributes:
+        connection: None until the server is connected.
+        over: set it to make no further frame.
+        exceeded_limit: the limit of the plan that ended the call; empty if none did.
+        sent_levels, heard_levels: latest levels of the audio sent to the server, and of what the caller hears.
         playout: plays what the server sends, and makes the answers.
-        received: bytes of all messages of the server.
     """
 
-    def __init__(self, plan: CallPlan, *, outlet: CallSender, log: SimulatedCallLog, time: CallTime) -> None:
-        self._profile = plan.profile
-        self._outlet = outlet
+    def __init__(
+        self, plan: CallPlan, *, sender: CallSender, faults: InjectedFaults, log: SimulatedCallLog, time: CallTime
+    ) -> None:
+        self._plan = plan
+        self._sender = sender
+        self._faults = faults
         self._log = log
         self._time = time
         self._session = ListenSession(started_at=0.0, default_format=plan.audio_format)
+        self._limits = CallLimits(plan)
+        self._sent_meter = LevelMeasurer(plan.audio_format)
+        self._heard_meter = LevelMeasurer(AudioFormat(plan.verb.sample_rate, 1))
+        self._received_bytes = 0
+        self.connection: ClientConnection | None = None
+        self.over = False
+        self.exceeded_limit = ""
+        self.sent_levels: Levels | None = None
+        self.heard_levels: Levels | None = None
         self.playout = Playout(
             plan.profile,
             plan.verb.bidirectional,
@@ -122,143 +179,112 @@ class Exchange:
             resampler=prompt_resampler,
             wav_reader=read_clip_wav,
         )
-        self.received = 0
 
-    def take_text(self, data: bytes, *, fragmented: bool) -> bool:
-        """Obey a text; return whether it asks to disconnect."""
-        self.received += len(data)
-        disconnects = False
-        for event in self._session.receive_message(Sender.APPLICATION, TextMessage(data), self._time.elapsed):
-            if not isinstance(event, CommandSent):
-                continue
-            self._log.take_command(event.command)
-            verdicts = (
-                self.playout.take_text(data, fragmented=True)
-                if fragmented
-                else self.playout.take_command(event.command)
-            )
-            self._log.judge(verdicts, self._time.elapsed)
-            disconnects |= isinstance(event.command, Disconnect)
-        return disconnects
+    def warm_up(self) -> None:
+        """Import what measures levels, so that no frame has to wait for it."""
+        measure_levels(bytes(self._plan.audio_format.frame_bytes), self._plan.audio_format.channels, 1)
 
-    def take_audio(self, data: bytes, *, fragmented: bool) -> None:
-        """Play audio."""
-        self.received += len(data)
-        self._log.take_audio(len(data))
-        self._log.judge(self.playout.take_audio(data, fragmented=fragmented), self._time.elapsed)
-
-    def answer(self, tick: PlayoutTick) -> None:
-        """Tell the server what was played."""
-        for text in self._profile.serialize_messages(tick.messages):
-            self._outlet.text(text)
-        for message in tick.messages:
-            text = message.serialize()
-            answered = self._session.receive_message(Sender.JAMBONZ, TextMessage(text.encode()), self._time.elapsed)
-            trips = [event.round_trip for event in answered if isinstance(event, MessageReceived)]
-            self._log.answer(message, self._time.elapsed, trips[0] if trips else None)
-        self._log.judge(tick.verdicts, self._time.elapsed)
-
-    def tell_digit(self, digit: str, duration: float) -> None:
-        """Tell the server that a key was pressed, for so many seconds (protocol.md 4)."""
-        milliseconds = round(duration * 1000)
-        numbers = self._profile.play_done is not PlayDoneForm.STRINGS
-        message = Dtmf(digit, milliseconds if numbers else str(milliseconds * _RTP_UNITS_PER_MS))
-        self._outlet.text(message.serialize())
-        self._log.dtmf(message, self._time.elapsed)
-
-    def finish(self) -> None:
-        """Report what becomes of what hasn't been played when the call ends."""
-        self._log.judge(self.playout.end_listen(), self._time.elapsed)
-
-
-class Talk:
-    """
-    Let a call take its course, frame by frame.
-
-    Attributes:
-        connection: what frames are sent on; None before the server is connected to.
-        over: whether no further frame is to be made.
-        limit: which limit of the plan has ended it, empty for none.
-        sent, heard: levels of what goes to the server, and of what the caller hears.
-    """
-
-    def __init__(
-        self,
-        plan: CallPlan,
-        *,
-        exchange: Exchange,
-        outlet: CallSender,
-        troubles: InjectedFaults,
-        log: SimulatedCallLog,
-        time: CallTime,
-    ) -> None:
-        self._plan = plan
-        self._exchange = exchange
-        self._outlet = outlet
-        self._troubles = troubles
-        self._log = log
-        self._time = time
-        self._limits = CallLimits(plan)
-        self.connection: ClientConnection | None = None
-        self.over = False
-        self.limit = ""
-        self.sent, self.heard = LatestLevels(plan.audio_format), LatestLevels(AudioFormat(plan.verb.sample_rate, 1))
-
-    async def run(self, audio: SimulatedAudio, clock: Clock, press: Callable[[str, float], None]) -> None:
+    async def run(self, audio: SimulatedAudio, press_digit: Callable[[str, float], None]) -> ListenctlError | None:
         """
-        Make a frame whenever one is due until the call is over, or there is nothing more to say.
+        Make each frame when it is due until the call is over or its audio ends; return why the audio failed, if it did.
 
         Args:
-            press: presses a key of the plan, for so many seconds.
+            press_digit: presses a digit of the plan for so many seconds.
         """
         plan = self._plan
         rate = plan.verb.sample_rate
-        pacer = Pacer(rate, clock)
-        keys = sorted(plan.dtmf_presses, key=lambda key: key.time)
+        pacer = Pacer(rate, SystemClock())
+        presses = sorted(plan.dtmf_presses, key=lambda press: press.time)
         position = 0
         for number in count(1):
             samples = int(number * plan.ptime * rate + 1e-6) - position
             lateness = await pacer.wait_for_chunk(samples)
             time = position / rate
             position += samples
-            keys = _press_due(keys, time, press)
-            self.limit = self._limits.passed(time)
-            if self.over or self.limit:
+            while presses and presses[0].time <= time:
+                press = presses.pop(0)
+                press_digit(press.digit, press.duration)
+            self.exceeded_limit = self._limits.exceeded(time)
+            if self.over or self.exceeded_limit:
                 break
-            frame = await audio.next(samples)
-            if frame.over and plan.duration is None and not keys:
+            try:
+                frame = await audio.next_frame(samples)
+            except ListenctlError as exc:
+                return exc
+            if frame.over and plan.duration is None and not presses:
                 break
-            self._send(frame, lateness)
+            self._take_frame(frame, lateness)
+        return None
 
-    def _send(self, frame: CallFrame, lateness: float) -> None:
+    def take_text(self, data: bytes, *, fragmented: bool) -> bool:
+        """Execute a text of the server; return whether it asks to disconnect."""
+        self._received_bytes += len(data)
+        disconnects = False
+        for event in self._session.receive_message(Sender.APPLICATION, TextMessage(data), self._time.elapsed):
+            if not isinstance(event, CommandSent):
+                continue
+            if fragmented:
+                verdicts = self.playout.take_text(data, fragmented=True)
+            else:
+                verdicts = self.playout.take_command(event.command)
+            self._log.add_command(self.playout.message_number, event.command)
+            self._log.report_verdicts(verdicts, self._time.elapsed)
+            disconnects |= isinstance(event.command, Disconnect)
+        return disconnects
+
+    def take_audio(self, data: bytes, *, fragmented: bool) -> None:
+        """Play a binary message of the server."""
+        self._received_bytes += len(data)
+        self._log.add_received_audio(len(data))
+        self._log.report_verdicts(self.playout.take_audio(data, fragmented=fragmented), self._time.elapsed)
+
+    def send_digit(self, digit: str, duration: float) -> None:
+        """Send a pressed digit to the server (listenctl-protocol(7) 4)."""
+        milliseconds = round(duration * 1000)
+        numbers = self._plan.profile.play_done is not PlayDoneForm.STRINGS
+        message = Dtmf(digit, milliseconds if numbers else str(milliseconds * _RTP_UNITS_PER_MS))
+        self._sender.send_text(message.serialize())
+        self._log.report_dtmf(message, self._time.elapsed)
+
+    def end_playout(self) -> None:
+        """Report what is still unplayed when the call ends."""
+        self._log.report_verdicts(self.playout.end_listen(), self._time.elapsed)
+
+    def _take_frame(self, frame: CallFrame, lateness: float) -> None:
         elapsed = self._time.connected_for
         connected = self.connection is not None
-        for note in self._troubles.notes(elapsed) if connected else ():
-            self._log.fault(note)
+        for note in self._faults.begun_faults(elapsed) if connected else ():
+            self._log.report_fault(note)
         for tick in frame.ticks:
-            self._exchange.answer(tick)
+            self._answer(tick)
         self._throttle_reading(elapsed)
-        self._limits.hear(frame.caller)
-        self.sent.feed(frame.fork)
-        self.heard.feed(frame.heard)
-        if connected and not self._troubles.captures(elapsed):
+        self._limits.add_caller_audio(frame.caller)
+        self._measure(frame)
+        if connected and not self._faults.captures_audio(elapsed):
             return
-        lost = self._outlet.audio(self._troubles.skew(frame.fork))
-        self._log.frame(self._plan.audio_format.samples(len(frame.fork)), lateness, lost)
+        lost = self._sender.send_frame(self._faults.delay_right_channel(frame.sent))
+        self._log.add_frame(self._plan.audio_format.samples(len(frame.sent)), lateness, lost)
+
+    def _answer(self, tick: PlayoutTick) -> None:
+        for text in self._plan.profile.serialize_messages(tick.messages):
+            self._sender.send_text(text)
+        for message in tick.messages:
+            sent = TextMessage(message.serialize().encode())
+            answered = self._session.receive_message(Sender.JAMBONZ, sent, self._time.elapsed)
+            round_trips = [event.round_trip for event in answered if isinstance(event, MessageReceived)]
+            self._log.report_answer(message, self._time.elapsed, round_trips[0] if round_trips else None)
+        self._log.report_verdicts(tick.verdicts, self._time.elapsed)
 
     def _throttle_reading(self, elapsed: float) -> None:
-        if self.connection is None or self._troubles.read_rate is None:
+        if self.connection is None or self._faults.read_rate is None:
             return
-        if self._troubles.reads(elapsed, self._exchange.received):
+        if self._faults.allows_reading(elapsed, self._received_bytes):
             self.connection.resume_reading()
         else:
             self.connection.pause_reading()
 
-
-def _press_due(keys: list[DtmfPress], time: float, press: Callable[[str, float], None]) -> list[DtmfPress]:
-    """Press the keys whose time has come; return the others."""
-    for key in keys:
-        if key.time > time:
-            break
-        press(key.digit, key.duration)
-    return [key for key in keys if key.time > time]
+    def _measure(self, frame: CallFrame) -> None:
+        if windows := self._sent_meter.feed(frame.sent):
+            self.sent_levels = windows[-1]
+        if windows := self._heard_meter.feed(frame.heard):
+            self.heard_levels = windows[-1]

@@ -37,6 +37,8 @@ class RecordedServer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take the call."""
         self.request, key = await read_request(reader)
+        # As on a real network; with simulated time a frame and a segment would otherwise come at the same moment.
+        await asyncio.sleep(0.005)
         writer.write(accept(key))
         loop = asyncio.get_running_loop()
         data = await reader.read(65_536)

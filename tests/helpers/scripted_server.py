@@ -16,7 +16,7 @@ from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd
 from listenctl.net.websocket_url import parse_websocket_url
 
-LIMIT = 20
+LIMIT = 100
 """Seconds after which a test has failed."""
 ECHOED = b"Sec-WebSocket-Protocol: audio.jambonz.org\r\n"
 

@@ -24,6 +24,7 @@ from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
 from tests.helpers.frames import HANDSHAKE
 from tests.helpers.replay import END_OF_HEAD
+from tests.helpers.simulated_time import SimulatedTimeLoop
 
 LIMIT = 15
 """Seconds after which a test has failed."""
@@ -181,6 +182,10 @@ async def running(
     recording = RecordSettings(RecordingDestination.parse(f"{record}/")) if isinstance(record, Path) else record
     recorder: CallRecorder | None = None if recording is None else FileRecorder(recording, reporter)
     server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, SimulatedTimeLoop) and isinstance(recorder, FileRecorder):
+        idle = recorder._idle
+        loop.wait_while(lambda: not (server.live or recorder._jobs or idle.is_set()))
     async with asyncio.timeout(LIMIT):
         run = Running(server, events)
         try:

@@ -1,41 +1,51 @@
 import struct
 
-from listenctl.simulator.call_limits import SilenceTimeout
+import pytest
 
+from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL
+from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.simulator.call_limits import CallLimits
+from listenctl.simulator.plan import CallPlan
+from tests.helpers.scripted_server import target
+
+SILENCE = bytes(320)
 COMFORT_NOISE = struct.pack("<160h", *(255 if at % 2 else -255 for at in range(160)))
 SPEECH = struct.pack("<160h", *[0] * 159, 257)
-DEEP = struct.pack("<160h", *[0] * 159, -257)
+NEGATIVE_SPEECH = struct.pack("<160h", *[0] * 159, -257)
 
 
-def fed(timeout: float | None, *frames: bytes) -> SilenceTimeout:
-    silence = SilenceTimeout(timeout, 8000)
+def limits(timeout: float | None, *frames: bytes, ideal: bool = True) -> CallLimits:
+    profile = IDEAL if ideal else CURRENT
+    limits = CallLimits(CallPlan(target=target(1), verb=ListenVerb(timeout=timeout), profile=profile))
     for frame in frames:
-        silence.feed(frame)
-    return silence
+        limits.add_caller_audio(frame)
+    return limits
 
 
-def test_it_is_over_when_the_caller_was_silent_for_so_long() -> None:
-    assert not fed(0.1, *[bytes(320)] * 4).is_over
-    assert fed(0.1, *[bytes(320)] * 5).is_over
+@pytest.mark.parametrize(
+    ("frames", "exceeded"),
+    [
+        ([SILENCE] * 4, ""),
+        ([SILENCE] * 5, "silence-timeout"),
+        ([COMFORT_NOISE] * 5, "silence-timeout"),
+        ([*[SILENCE] * 4, SPEECH, *[SILENCE] * 4], ""),
+        ([*[SILENCE] * 4, SPEECH, *[SILENCE] * 5], "silence-timeout"),
+        ([*[SILENCE] * 4, NEGATIVE_SPEECH, *[SILENCE] * 4], ""),
+        # A timeout that has passed stays so; an empty frame changes nothing.
+        ([bytes(1600), SPEECH, SPEECH], "silence-timeout"),
+        ([b"", bytes(1600), b""], "silence-timeout"),
+    ],
+)
+def test_silence_of_the_caller_ends_the_call(frames: list[bytes], exceeded: str) -> None:
+    assert limits(0.1, *frames).exceeded(0.0) == exceeded
 
 
-def test_noise_of_the_line_is_silence() -> None:
-    assert fed(0.1, *[COMFORT_NOISE] * 5).is_over
+def test_without_a_timeout_or_as_any_real_jambonz_no_silence_ends_the_call() -> None:
+    assert limits(None, *[SILENCE] * 1000).exceeded(0.0) == ""
+    assert limits(0.1, *[SILENCE] * 1000, ideal=False).exceeded(0.0) == ""
 
 
-def test_speech_of_either_sign_begins_the_time_anew() -> None:
-    for sound in (SPEECH, DEEP):
-        assert not fed(0.1, *[bytes(320)] * 4, sound, *[bytes(320)] * 4).is_over
-        assert fed(0.1, *[bytes(320)] * 4, sound, *[bytes(320)] * 5).is_over
+def test_durations_end_the_call() -> None:
+    both = CallLimits(CallPlan(target=target(1), verb=ListenVerb(max_length=2.0), duration=3.0))
 
-
-def test_what_is_over_stays_over() -> None:
-    assert fed(0.04, bytes(640), SPEECH, SPEECH).is_over
-
-
-def test_without_a_timeout_nobody_hangs_up() -> None:
-    assert not fed(None, *[bytes(320)] * 1000).is_over
-
-
-def test_a_frame_without_samples_changes_nothing() -> None:
-    assert fed(0.02, b"", bytes(320), b"").is_over
+    assert [both.exceeded(elapsed) for elapsed in (1.99, 2.0, 3.0)] == ["", "max-length", "duration"]

@@ -30,7 +30,7 @@ class Hearing:
         """Play samples as they come, in frames of 20 ms; return the left channel of what the device was given."""
         heard = b""
         for at in range(0, len(wave), FRAME):
-            self.earpiece.play(wave[at : at + FRAME].tobytes())
+            self.earpiece.add_audio(wave[at : at + FRAME].tobytes())
             heard += self.device.play_stereo(960)
         return np.frombuffer(heard, "<i2")[::2]
 

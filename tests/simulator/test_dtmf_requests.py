@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.simulator.dtmf_requests import MAX_DIGITS, DtmfRequest, key_down, pressed, read_answer, refused
+from listenctl.simulator.dtmf_requests import (
+    MAX_DIGITS,
+    DtmfRequest,
+    digit_pressed,
+    read_answer,
+    request_done,
+    request_refused,
+)
 
 
 def test_what_is_sent_is_read_again() -> None:
@@ -48,14 +55,14 @@ def test_keys_follow_each_other_with_gaps_and_pauses() -> None:
 
 
 def test_an_answer_says_what_was_pressed() -> None:
-    assert read_answer(key_down()) is None
-    assert read_answer(pressed(passed=True)) is True
-    assert read_answer(pressed(passed=False)) is False
+    assert read_answer(digit_pressed()) is None
+    assert read_answer(request_done(passed=True)) is True
+    assert read_answer(request_done(passed=False)) is False
 
     with pytest.raises(NotFoundError, match="over"):
-        read_answer(refused("over", ended=True))
+        read_answer(request_refused("over", ended=True))
     with pytest.raises(ListenctlError, match="not yet"):
-        read_answer(refused("not yet"))
+        read_answer(request_refused("not yet"))
     for message in ("{}", "no JSON", b"", '{"type":"pressed","passed":1}'):
-        with pytest.raises(ListenctlError, match="no simulated call"):
+        with pytest.raises(ListenctlError, match="doesn't belong to a simulated call"):
             read_answer(message)

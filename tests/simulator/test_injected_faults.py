@@ -1,13 +1,24 @@
-"""What each fault does to a call (protocol.md 2.6, 3.3, 6.1, 13), without a call."""
+"""Each fault by itself, and what the recorder makes of calls that have it."""
 
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from listenctl.errors import UsageError
+from listenctl.errors import RefusedError, UsageError
+from listenctl.events import Reporter
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.jambonz_model.first_text import BROKEN_FIRST_TEXTS
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
+from listenctl.server.calls.live_call_log import EMPTY_MESSAGE
 from listenctl.simulator.fault_catalogue import FAULT_KINDS, FaultValue
 from listenctl.simulator.injected_faults import ClosingMode, FaultNote, InjectedFaults, parse_fault
+from listenctl.simulator.simulated_call import SimulatedCall
+from tests.helpers.scripted_server import serving, shake_hands
+from tests.helpers.server import Events, faster, running
+from tests.helpers.simulated import Noise, Placed, make_noise, place, plan_for
 
 GOOD = b'{"sampleRate":8000,"mixType":"mono","callSid":"c"}'
 KEY = b'{"event":"dtmf","dtmf":"1","duration":"1600"}'
@@ -22,13 +33,13 @@ def test_without_faults_nothing_is_changed() -> None:
 
     assert none.first_text(GOOD) == GOOD
     assert none.first_text_is_due(0.0, audio_sent=False)
-    assert none.together([GOOD, KEY]) == (GOOD, KEY)
-    assert none.cut(b"\1\2\3\4") == (b"\1\2\3\4",)
-    assert none.skew(b"\1\2\3\4") == b"\1\2\3\4"
-    assert (none.gate(0.0), none.captures(0.0), none.reads(0.0, 10**9)) == (True, True, True)
+    assert none.join_texts([GOOD, KEY]) == (GOOD, KEY)
+    assert none.split_message(b"\1\2\3\4") == (b"\1\2\3\4",)
+    assert none.delay_right_channel(b"\1\2\3\4") == b"\1\2\3\4"
+    assert (none.allows_sending(0.0), none.captures_audio(0.0), none.allows_reading(0.0, 10**9)) == (True, True, True)
     assert none.subprotocol("audio.jambonz.org") == "audio.jambonz.org"
     assert (none.backlog, none.buffer_seconds(2.0), none.early_digits) == (0.0, 2.0, "")
-    assert (none.ending, none.read_rate, none.notes(1e9)) == (ClosingMode.HANG_UP, None, ())
+    assert (none.closing_mode, none.read_rate, none.begun_faults(1e9)) == (ClosingMode.HANG_UP, None, ())
 
 
 @pytest.mark.parametrize(
@@ -60,7 +71,7 @@ def test_each_fault_can_be_asked_for_by_its_name_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, kind in FAULT_KINDS.items() if kind.value])
 def test_an_empty_value_is_none(name: str) -> None:
-    with pytest.raises(UsageError, match=f"--fault '{name}=': can't read ''; give {name}="):
+    with pytest.raises(UsageError, match=f"--fault '{name}=': '' is not a valid value; use {name}="):
         parse_fault(f"{name}=")
 
 
@@ -68,24 +79,24 @@ def test_an_unknown_fault_is_answered_with_those_there_are() -> None:
     with pytest.raises(UsageError) as caught:
         parse_fault("stal=3")
 
-    assert str(caught.value).startswith("--fault 'stal': there is no such fault; give one of first-frame-apostrophe, ")
+    assert str(caught.value).startswith("--fault 'stal': unknown fault; use one of first-frame-apostrophe, ")
     assert all(name in str(caught.value) for name in FAULT_KINDS)
 
 
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("odd-chunks=3", "takes no value; give odd-chunks"),
-        ("stall=-1", "can't read '-1'; give stall=SECONDS[@START]"),
-        ("stall=3@", "can't read ''; give stall=SECONDS[@START]"),
-        ("stall=nan", "can't read 'nan'"),
-        ("stall=0", "0 is not from 0.001 to 3600"),
-        ("burst=5.1", "5.1 is not from 0.001 to 5"),
-        ("burst=1@2", "can't read '1@2'; give burst=SECONDS"),
-        ("skew=0", "0 is not from 1 to 640000"),
-        ("skew=1.5", "can't read '1.5'; give skew=SAMPLES"),
-        ("glued-texts=12x", "can't read '12x'; give glued-texts=DIGITS"),
-        ("subprotocol=a\r\nX: y", r"can't read 'a\r\nX: y'; give subprotocol=NAME"),
+        ("odd-chunks=3", "takes no value; use odd-chunks"),
+        ("stall=-1", "'-1' is not a valid value; use stall=SECONDS[@START]"),
+        ("stall=3@", "'' is not a valid value; use stall=SECONDS[@START]"),
+        ("stall=nan", "'nan' is not a valid value"),
+        ("stall=0", "0 is not between 0.001 and 3600"),
+        ("burst=5.1", "5.1 is not between 0.001 and 5"),
+        ("burst=1@2", "'1@2' is not a valid value; use burst=SECONDS"),
+        ("skew=0", "0 is not between 1 and 640000"),
+        ("skew=1.5", "'1.5' is not a valid value; use skew=SAMPLES"),
+        ("glued-texts=12x", "'12x' is not a valid value; use glued-texts=DIGITS"),
+        ("subprotocol=a\r\nX: y", r"'a\r\nX: y' is not a valid value; use subprotocol=NAME"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused(spec: str, said: str) -> None:
@@ -150,11 +161,11 @@ def test_texts_that_leave_together_are_glued() -> None:
     glued = troubles("glued-texts=1")
 
     assert glued.early_digits == "1"
-    assert glued.together([GOOD, KEY]) == (
+    assert glued.join_texts([GOOD, KEY]) == (
         b'{"sampleRate":8000,"mixType":"mono","callSid":"c"}{"event":"dtmf","dtmf":"1","duration":"1600"}',
     )
-    assert glued.together([KEY]) == (KEY,)
-    assert glued.together([]) == ()
+    assert glued.join_texts([KEY]) == (KEY,)
+    assert glued.join_texts([]) == ()
 
 
 def test_a_burst_is_captured_before_the_connection_and_fits_the_buffer() -> None:
@@ -165,10 +176,10 @@ def test_a_burst_is_captured_before_the_connection_and_fits_the_buffer() -> None
 def test_during_a_stall_nothing_leaves() -> None:
     stalled = troubles("stall=3@5", "stall=1@10")
 
-    shut = [number / 10 for number in range(120) if not stalled.gate(number / 10)]
+    shut = [number / 10 for number in range(120) if not stalled.allows_sending(number / 10)]
 
     assert shut == [*(number / 10 for number in range(50, 80)), *(number / 10 for number in range(100, 110))]
-    assert stalled.captures(6.0)
+    assert stalled.captures_audio(6.0)
 
 
 def test_a_stall_longer_than_the_buffer_costs_a_buffer_full_and_sixteen_bytes() -> None:
@@ -179,7 +190,7 @@ def test_a_stall_longer_than_the_buffer_costs_a_buffer_full_and_sixteen_bytes() 
     for number in range(350):
         if samples := fork.add_frame(bytes(320)):
             lost.append((number / 50, samples))
-        if stalled.gate(number / 50):
+        if stalled.allows_sending(number / 50):
             messages.append(fork.take_message())
 
     # V14: 3 s are gone at 5 s, and the next message, at 6 s, lacks its first 16 bytes.
@@ -201,8 +212,8 @@ def test_a_burst_is_one_message(seconds: float, size: int) -> None:
 def test_during_a_pause_nothing_is_captured() -> None:
     paused = troubles("pause=3@5")
 
-    assert [paused.captures(elapsed) for elapsed in (4.98, 5.0, 7.98, 8.0)] == [True, False, False, True]
-    assert paused.gate(6.0)
+    assert [paused.captures_audio(elapsed) for elapsed in (4.98, 5.0, 7.98, 8.0)] == [True, False, False, True]
+    assert paused.allows_sending(6.0)
 
 
 @pytest.mark.parametrize(
@@ -216,14 +227,14 @@ def test_during_a_pause_nothing_is_captured() -> None:
     ],
 )
 def test_chunks_are_odd(message: bytes, pieces: tuple[bytes, ...]) -> None:
-    assert troubles("odd-chunks").cut(message) == pieces
+    assert troubles("odd-chunks").split_message(message) == pieces
 
 
 @pytest.mark.parametrize("size", [320, 640, 624, 96_000])
 def test_both_chunks_of_a_frame_are_odd(size: int) -> None:
     message = bytes(number % 251 for number in range(size))
 
-    first, second = troubles("odd-chunks").cut(message)
+    first, second = troubles("odd-chunks").split_message(message)
 
     assert first + second == message
     assert (len(first) % 2, len(second) % 2) == (1, 1)
@@ -233,7 +244,11 @@ def test_the_right_channel_is_late_across_frames() -> None:
     skewed = troubles("skew=3", channels=2)
     sent = bytes.fromhex("0100a100 0200a200 0300a300 0400a400 0500a500")
 
-    pieces = [skewed.skew(sent[:8]), skewed.skew(b""), skewed.skew(sent[8:])]
+    pieces = [
+        skewed.delay_right_channel(sent[:8]),
+        skewed.delay_right_channel(b""),
+        skewed.delay_right_channel(sent[8:]),
+    ]
 
     assert pieces == [
         bytes.fromhex("01000000 02000000"),
@@ -243,7 +258,7 @@ def test_the_right_channel_is_late_across_frames() -> None:
 
 
 def test_only_stereo_can_be_skewed() -> None:
-    with pytest.raises(UsageError, match="give --mix-type stereo"):
+    with pytest.raises(UsageError, match="use --mix-type stereo"):
         troubles("skew=3", channels=1)
 
 
@@ -251,19 +266,19 @@ def test_a_slow_reader_reads_so_many_bytes_a_second() -> None:
     slow = troubles("slow-reader=1000")
 
     assert slow.read_rate == 1000.0
-    assert slow.reads(0.5, 499)
-    assert not slow.reads(0.5, 500)
-    assert slow.reads(0.501, 500)
+    assert slow.allows_reading(0.5, 499)
+    assert not slow.allows_reading(0.5, 500)
+    assert slow.allows_reading(0.501, 500)
 
 
 def test_the_slowest_reader_never_reads() -> None:
-    assert not troubles("slow-reader").reads(3600.0, 0)
+    assert not troubles("slow-reader").allows_reading(3600.0, 0)
 
 
 def test_calls_end_in_three_ways() -> None:
-    assert troubles("abrupt-end").ending is ClosingMode.ABORT
-    assert troubles("graceful-shutdown=7").ending is ClosingMode.SHUT_DOWN
-    assert troubles("graceful-shutdown=7").patience == 7.0
+    assert troubles("abrupt-end").closing_mode is ClosingMode.ABORT
+    assert troubles("graceful-shutdown=7").closing_mode is ClosingMode.SHUT_DOWN
+    assert troubles("graceful-shutdown=7").shutdown_timeout == 7.0
 
 
 def test_another_subprotocol_or_none_is_offered() -> None:
@@ -274,14 +289,345 @@ def test_another_subprotocol_or_none_is_offered() -> None:
 def test_faults_are_reported_once_when_they_begin() -> None:
     noted = troubles("stall=1@4", "odd-chunks", "pause=2@3")
 
-    assert noted.notes(0.0) == (FaultNote("odd-chunks", "", "binary messages end in the middle of a sample", 0.0),)
-    assert noted.notes(2.98) == ()
-    assert [(note.name, note.time) for note in noted.notes(5.0)] == [("pause", 3.0), ("stall", 4.0)]
-    assert noted.notes(100.0) == ()
+    assert noted.begun_faults(0.0) == (
+        FaultNote("odd-chunks", "", "binary messages end in the middle of a sample", 0.0),
+    )
+    assert noted.begun_faults(2.98) == ()
+    assert [(note.name, note.time) for note in noted.begun_faults(5.0)] == [("pause", 3.0), ("stall", 4.0)]
+    assert noted.begun_faults(100.0) == ()
 
 
-def test_every_fault_says_what_it_does_and_what_a_good_server_does() -> None:
-    assert all(kind.does and kind.good_server for kind in FAULT_KINDS.values())
+def test_a_fault_has_a_default_if_it_takes_a_value() -> None:
     assert all(bool(kind.default) == (kind.value != FaultValue.NONE) for kind in FAULT_KINDS.values())
     assert FAULT_KINDS["stall"].usage == "stall=SECONDS[@START]"
     assert FAULT_KINDS["abrupt-end"].usage == "abrupt-end"
+
+
+pytestmark = pytest.mark.simulated_time
+
+STEREO_16000 = AudioFormat(16000, 2)
+REPAIRED = ("first-frame-apostrophe", "first-frame-quotes", "first-frame-newline", "first-frame-cut")
+UNNAMED = ("first-frame-empty", "first-frame-not-json")
+
+
+def rules(placed: Placed) -> set[str]:
+    return {warning["rule"] for warning in placed.sidecar["warnings"]}
+
+
+# The first text.
+
+
+@pytest.mark.parametrize("fault", REPAIRED)
+async def test_a_broken_first_text_still_says_what_the_call_is(fault: str, tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=16000, samples=3200)
+
+    async with running(record=tmp_path / "recordings") as run:
+        placed = await place(run, plan_for(run.port, noise, fault, sample_rate=16000, mix_type="stereo"))
+
+    sidecar = placed.sidecar
+    assert (sidecar["metadata_valid"], rules(placed)) == (False, {"first-frame"})
+    assert sidecar["metadata"]["from"] == placed.metadata.caller
+    assert (sidecar["audio"]["sample_rate"], sidecar["audio"]["channels"]) == (16000, 2)
+    assert placed.audio == noise.fork("stereo")
+    assert sidecar["complete"]
+    assert placed.faults == [fault]
+
+
+@pytest.mark.parametrize("fault", [*UNNAMED, "no-first-frame"])
+async def test_a_call_that_does_not_say_what_it_is_is_what_the_recorder_is_configured_for(
+    fault: str, tmp_path: Path
+) -> None:
+    noise = make_noise(tmp_path, sample_rate=16000, samples=6400)
+    settings = faster(default_format=STEREO_16000, metadata_timeout=0.15)
+
+    async with running(settings, record=tmp_path / "recordings") as run:
+        plan = plan_for(run.port, noise, fault, sample_rate=16000, mix_type="stereo")
+        placed = await place(run, plan, recorded_as="unknown-1")
+
+    sidecar = placed.sidecar
+    assert sidecar["metadata"] == {}
+    assert (sidecar["audio"]["sample_rate"], sidecar["audio"]["channels"]) == (16000, 2)
+    assert rules(placed) == {"no-metadata" if fault == "no-first-frame" else "first-frame"}
+    assert placed.audio == noise.fork("stereo")
+    assert sidecar["complete"]
+    assert placed.faults == [fault]
+
+
+@pytest.mark.parametrize(
+    ("fault", "metadata_timeout", "late"),
+    [("late-first-frame=0.3", 0.1, True), ("late-first-frame=0.3", 5.0, False), ("first-frame-binary", 5.0, False)],
+    ids=["given up before it came", "waited for", "right behind"],
+)
+async def test_audio_before_the_first_text_is_kept(
+    fault: str, metadata_timeout: float, late: bool, tmp_path: Path
+) -> None:
+    noise = make_noise(tmp_path, sample_rate=16000, samples=9600)
+
+    async with running(faster(metadata_timeout=metadata_timeout), record=tmp_path / "recordings") as run:
+        plan = plan_for(run.port, noise, fault, sample_rate=16000, mix_type="stereo")
+        placed = await place(run, plan, recorded_as="unknown-1" if late else None)
+
+    sidecar = placed.sidecar
+    assert rules(placed) == ({"no-metadata", "late-metadata"} if late else set())
+    assert sidecar["metadata"] == placed.metadata.fields
+    assert (sidecar["audio"]["sample_rate"], sidecar["audio"]["channels"]) == (16000, 2)
+    assert placed.audio == noise.fork("stereo")
+    assert sidecar["complete"]
+    assert placed.faults == [fault.partition("=")[0]]
+
+
+async def test_digits_glued_to_the_first_text_are_all_recorded(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=3200)
+
+    async with running(record=tmp_path / "recordings") as run:
+        placed = await place(run, plan_for(run.port, noise, "glued-texts=1#"))
+
+    sidecar = placed.sidecar
+    assert [(event["event"], event["digit"], event["position"]) for event in sidecar["events"]] == [
+        ("dtmf", "1", 0),
+        ("dtmf", "#", 0),
+    ]
+    assert [event["digit"] for event in run.events.of("dtmf")] == ["1", "#"]
+    assert sidecar["metadata"] == placed.metadata.fields
+    assert placed.audio == noise.fork("mono")
+    assert sidecar["complete"]
+
+
+# The connection.
+
+
+async def test_a_call_that_is_reset_is_saved_with_all_that_came(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=16000, samples=8000)
+
+    async with running(record=tmp_path / "recordings") as run:
+        placed = await place(run, plan_for(run.port, noise, "abrupt-end", sample_rate=16000, mix_type="stereo"))
+
+    assert placed.audio == noise.fork("stereo")
+    assert placed.sidecar["close"]["by"] == "nobody"
+    assert (placed.sidecar["close"]["code"], placed.sidecar["complete"]) == (1006, True)
+    assert (placed.summary.end.by, placed.summary.end.code, placed.summary.taken) == ("jambonz", None, False)
+
+
+async def test_a_media_server_that_shuts_down_is_closed_by_the_recorder(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=3200)
+
+    async with running(faster(drain_timeout=0.2), record=tmp_path / "recordings") as run:
+        placed = await place(run, plan_for(run.port, noise, "graceful-shutdown"))
+
+    assert placed.audio == noise.fork("mono")
+    assert (placed.sidecar["complete"], placed.gaps) == (True, [])
+    assert EMPTY_MESSAGE in rules(placed)
+    assert placed.sidecar["close"] == {"code": 1000, "reason": "", "by": "listenctl"}
+    assert (placed.summary.end.by, placed.summary.end.code, placed.summary.taken) == ("server", 1000, True)
+
+
+async def test_a_media_server_that_shuts_down_and_is_gone_costs_nothing(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=3200)
+
+    async with running(faster(drain_timeout=5), record=tmp_path / "recordings") as run:
+        placed = await place(run, plan_for(run.port, noise, "graceful-shutdown=0.1"))
+
+    assert placed.audio == noise.fork("mono")
+    assert placed.sidecar["complete"]
+    assert placed.sidecar["close"]["by"] == "nobody"
+    assert (placed.summary.end.by, placed.summary.taken) == ("nobody", False)
+
+
+async def test_a_slow_reader_is_recorded_like_any_other(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=8000)
+
+    async with running(faster(ping_interval=0.05), record=tmp_path / "recordings") as run:
+        plans = [plan_for(run.port, noise, fault) for fault in ("slow-reader", "slow-reader=10")]
+        calls = await asyncio.gather(*(place(run, plan) for plan in plans))
+
+    for placed in calls:
+        assert placed.audio == noise.fork("mono")
+        assert (placed.sidecar["complete"], placed.gaps) == (True, [])
+        assert placed.sidecar["close"]["by"] == "jambonz"
+        assert placed.faults == ["slow-reader"]
+        assert placed.summary.taken
+
+
+async def test_a_slow_reader_leaves_in_the_kernel_what_the_server_sends(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=1600)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        # By the fourth frame it has stopped reading.
+        await reader.readexactly(4 * 328)
+        writer.write(b"\x82\x7e\x01\x40" + bytes(320))
+        await reader.read()
+
+    received = []
+    for faults in ([], ["slow-reader"]):
+        async with serving(answer) as port:
+            events = Events()
+            plan = plan_for(port, noise, *faults)
+            await SimulatedCall(plan, Reporter(events)).run()
+            received.append(events.of("call-ended")[0]["received_audio_bytes"])
+
+    assert received == [320, 0]
+
+
+async def test_a_wrong_subprotocol_is_refused_with_the_right_one(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=160)
+
+    async with running(record=tmp_path / "recordings") as run:
+        with pytest.raises(RefusedError, match=r"speaks audio\.jambonz\.org and .* not wrong\.example\.org"):
+            await place(run, plan_for(run.port, noise, "subprotocol"))
+
+    assert len(run.events.of("connection-refused")) == 1
+    assert run.events.of("call-started") == []
+
+
+async def test_old_and_missing_subprotocols_are_served(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=3200)
+
+    async with running(record=tmp_path / "recordings") as run:
+        plans = [plan_for(run.port, noise, fault) for fault in ("subprotocol=audio.drachtio.org", "no-subprotocol")]
+        old, none = await asyncio.gather(*(place(run, plan) for plan in plans))
+
+    assert (old.sidecar["subprotocol"], none.sidecar["subprotocol"]) == ("audio.drachtio.org", None)
+    for placed in (old, none):
+        assert placed.audio == noise.fork("mono")
+        assert placed.sidecar["complete"]
+
+
+# Together.
+
+
+async def test_several_faults_at_once_are_all_survived(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=8000)
+    faults = ("first-frame-newline", "glued-texts=5", "burst=0.5", "odd-chunks", "skew=100", "abrupt-end")
+
+    async with running(record=tmp_path / "recordings") as run:
+        placed = await place(run, plan_for(run.port, noise, *faults, mix_type="stereo"))
+
+    late = Noise(noise.path, noise.samples.copy())
+    late.samples[1] = np.pad(noise.samples[1], (100, 0))[:8000]
+    assert placed.audio == late.fork("stereo")
+    assert placed.sidecar["complete"]
+    assert [event["digit"] for event in placed.sidecar["events"]] == ["5"]
+    assert set(placed.faults) == {fault.partition("=")[0] for fault in faults}
+
+
+def test_every_fault_is_tried_with_the_recorder() -> None:
+    source = Path(__file__).read_text().partition("# The first text.")[2]
+
+    others = [name for name in FAULT_KINDS if name not in (*REPAIRED, *UNNAMED)]
+    assert [name for name in others if f'"{name}"' not in source and f'"{name}=' not in source] == []
+
+
+FRAME = 160
+
+
+def missing_part(recorded: bytes, sent: bytes, frame_bytes: int) -> tuple[int, int]:
+    """Return after how many sample frames of ``sent`` how many are missing; all others must have been recorded."""
+    recorded_frames, sent_frames = (np.frombuffer(data, f"V{frame_bytes}") for data in (recorded, sent))
+    lost = len(sent_frames) - len(recorded_frames)
+    differs = recorded_frames != sent_frames[: len(recorded_frames)]
+    position = int(differs.argmax()) if differs.any() else len(recorded_frames)
+    assert recorded_frames[position:].tobytes() == sent_frames[position + lost :].tobytes()
+    return position, lost
+
+
+async def test_a_burst_is_complete_and_nothing_is_missing(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=8000)
+
+    async with running(record=tmp_path / "recordings") as run:
+        placed = await place(run, plan_for(run.port, noise, "burst=0.6", mix_type="stereo"))
+
+    sidecar = placed.sidecar
+    assert placed.audio == noise.fork("stereo")
+    assert (sidecar["complete"], sidecar["lost_samples"], sidecar["paused_samples"]) == (True, 0, 0)
+    assert placed.gaps == [("burst", 0)]
+    assert sidecar["gaps"][0]["position"] == 0
+    assert sidecar["gaps"][0]["length"] == pytest.approx(0.6, abs=0.15)
+
+
+async def test_a_stall_is_a_hole_at_the_right_place_and_channels_do_not_swap(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=3 * 8000)
+    frame_bytes = {"mono": 2, "stereo": 4, "mixed": 2}
+
+    async with running(record=tmp_path / "recordings") as run:
+        plans = (plan_for(run.port, noise, "stall=0.75@0.3", mix_type=mix_type) for mix_type in frame_bytes)
+        calls = await asyncio.gather(*(place(run, replace(plan, buffer=0.5)) for plan in plans))
+
+    for (mix_type, size), placed in zip(frame_bytes.items(), calls, strict=True):
+        # The buffer overflows with its 26th frame, which loses the other 25 and 16 bytes of its own (protocol.md 3.3).
+        lost = 25 * FRAME + 16 // size
+        sidecar = placed.sidecar
+        position, missing = missing_part(placed.audio, noise.fork(mix_type), size)
+        assert missing == lost
+        assert position == pytest.approx(0.3 * 8000, abs=4 * FRAME)
+        # The ledger measures the hole by the clock, but knows from the short message where it is.
+        [hole] = sidecar["gaps"]
+        assert (hole["kind"], hole["position"]) == ("hole", position)
+        assert hole["missing"] == pytest.approx(lost, abs=2 * FRAME)
+        assert (sidecar["complete"], sidecar["lost_samples"]) == (False, hole["missing"])
+        # The caller tells what was lost too, though it doesn't hold against the server what was asked for.
+        [gap] = placed.events.of("gap")
+        assert (gap["kind"], gap["position"], gap["missing"]) == ("hole", position, lost)
+        assert placed.events.of("call-ended")[0]["lost_samples"] == lost
+        assert placed.summary.lost_samples == 0
+
+
+async def test_a_stall_loses_nothing_while_the_buffer_holds_or_the_fork_is_resampled(tmp_path: Path) -> None:
+    slow, fast = (make_noise(tmp_path, sample_rate=rate, samples=rate * 2) for rate in (8000, 16000))
+
+    async with running(record=tmp_path / "recordings") as run:
+        plans = [
+            plan_for(run.port, slow, "stall=0.6@0.3", mix_type="stereo"),
+            replace(plan_for(run.port, fast, "stall=0.6@0.3", sample_rate=16000), buffer=0.25),
+        ]
+        buffered, resampled = await asyncio.gather(*(place(run, plan) for plan in plans))
+
+    assert buffered.audio == slow.fork("stereo")
+    assert resampled.audio == fast.fork("mono")
+    for placed in (buffered, resampled):
+        assert placed.sidecar["complete"]
+        # It came late and all at once.
+        assert placed.gaps == [("burst", 0)]
+        assert placed.events.of("gap") == []
+
+
+async def test_a_pause_is_cut_out_and_told(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=3 * 8000)
+
+    async with running(record=tmp_path / "recordings") as run:
+        placed = await place(run, plan_for(run.port, noise, "pause=0.5@0.3", mix_type="stereo"))
+
+    sidecar = placed.sidecar
+    position, missing = missing_part(placed.audio, noise.fork("stereo"), 4)
+    assert missing == pytest.approx(0.5 * 8000, abs=FRAME)
+    assert missing % FRAME == position % FRAME == 0
+    [pause] = sidecar["gaps"]
+    assert (pause["kind"], pause["position"]) == ("pause", position)
+    assert pause["missing"] == pytest.approx(missing, abs=2 * FRAME)
+    # What was never sent isn't lost.
+    assert (sidecar["complete"], sidecar["lost_samples"], sidecar["paused_samples"]) == (True, 0, pause["missing"])
+    assert placed.summary.samples == len(placed.audio) // 4
+
+
+@pytest.mark.parametrize("mix_type", ["mono", "stereo"])
+async def test_odd_chunks_are_joined_without_a_fault(mix_type: str, tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=4000)
+
+    async with running(record=tmp_path / "recordings") as run:
+        placed = await place(run, plan_for(run.port, noise, "odd-chunks", mix_type=mix_type))
+
+    assert placed.audio == noise.fork(mix_type)
+    assert (placed.sidecar["complete"], placed.gaps) == (True, [])
+    assert placed.faults == ["odd-chunks"]
+
+
+async def test_skewed_stereo_is_recorded_as_it_comes(tmp_path: Path) -> None:
+    noise = make_noise(tmp_path, sample_rate=8000, samples=3200)
+
+    async with running(record=tmp_path / "recordings") as run:
+        placed = await place(run, plan_for(run.port, noise, "skew=237", mix_type="stereo"))
+
+    late = Noise(noise.path, noise.samples.copy())
+    late.samples[1] = np.pad(noise.samples[1], (237, 0))[:3200]
+    assert placed.audio == late.fork("stereo")
+    assert (placed.sidecar["complete"], placed.gaps) == (True, [])

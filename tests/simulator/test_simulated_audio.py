@@ -1,3 +1,4 @@
+import asyncio
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,14 +14,18 @@ from listenctl.errors import UsageError
 from listenctl.media.devices.playback_device import PlaybackState
 from listenctl.media.resampling import prompt_resampler
 from listenctl.media.sources.tones import dtmf_tones
+from listenctl.protocol.jambonz_model.first_text import CallKind
 from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_audio import CallFrame, SimulatedAudio
-from tests.helpers.clock import FakeClock
 from tests.helpers.playout import play, tone
 from tests.helpers.scripted_server import target
-from tests.helpers.simulated import make_noise
+from tests.helpers.server import running
+from tests.helpers.simulated import Noise, make_noise, place, plan_for
+from tests.helpers.simulated_time import simulated_loop
+
+pytestmark = pytest.mark.simulated_time
 
 STREAM = BidirectionalAudio(streaming=True, sample_rate=8000)
 RATES = (8000, 11025, 16000, 24000, 32000, 44100, 48000, 64000)
@@ -45,7 +50,7 @@ async def opened(plan: CallPlan) -> AsyncIterator[tuple[SimulatedAudio, Playout]
 
 
 async def frames_of(audio: SimulatedAudio, count: int, samples: int = 160) -> list[CallFrame]:
-    return [await audio.next(samples) for _ in range(count)]
+    return [await audio.next_frame(samples) for _ in range(count)]
 
 
 def joined(frames: list[CallFrame], what: str) -> bytes:
@@ -63,7 +68,7 @@ async def test_frames_carry_what_the_mix_is_and_silence_behind_the_end(mix_type:
     async with opened(plan(mix_type, caller=str(noise.path))) as (audio, _):
         frames = await frames_of(audio, 5)
 
-    assert joined(frames, "fork") == noise.fork(mix_type, 800)
+    assert joined(frames, "sent") == noise.fork(mix_type, 800)
     assert joined(frames, "caller") == noise.fork("mono", 800)
     # In mono the second channel of the caller's file is nobody.
     callee = b"" if mix_type == "mono" else noise.samples[1].astype("<i2").tobytes()
@@ -78,7 +83,7 @@ async def test_a_callee_of_its_own_stands_in_place_of_the_second_channel(tmp_pat
     async with opened(asked) as (audio, _):
         [frame] = await frames_of(audio, 1)
 
-    assert frame.fork == np.column_stack([caller.samples[0], callee.samples[0]]).astype("<i2").tobytes()
+    assert frame.sent == np.column_stack([caller.samples[0], callee.samples[0]]).astype("<i2").tobytes()
 
 
 async def test_clips_are_in_the_right_channel_and_cover_the_callee() -> None:
@@ -86,7 +91,7 @@ async def test_clips_are_in_the_right_channel_and_cover_the_callee() -> None:
         playout.take_text(play(tone(320, 7000)))
         frames = await frames_of(audio, 10)
 
-    right = numbers(joined(frames, "fork"))[1::2]
+    right = numbers(joined(frames, "sent"))[1::2]
     assert right == numbers(joined(frames, "heard"))
     assert right.count(7000) == 320
     first = right.index(7000)
@@ -104,7 +109,7 @@ async def test_a_clip_is_summed_into_mixed_but_not_into_mono(tmp_path: Path) -> 
     for mix_type in ("mono", "mixed"):
         async with opened(plan(mix_type, caller=str(path))) as (audio, playout):
             playout.take_text(play(tone(160, 7000)))
-            forks[mix_type] = set(numbers(joined(await frames_of(audio, 10), "fork")))
+            forks[mix_type] = set(numbers(joined(await frames_of(audio, 10), "sent")))
 
     assert forks == {"mono": {30_000}, "mixed": {30_000, 32_767}}
 
@@ -117,7 +122,7 @@ async def test_a_stream_is_heard_over_the_callee_but_no_part_of_the_fork(tmp_pat
         playout.take_audio(tone(4000, 7000))
         frames = await frames_of(audio, 40)
 
-    assert set(numbers(joined(frames, "fork"))[1::2]) == {100}
+    assert set(numbers(joined(frames, "sent"))[1::2]) == {100}
     heard = numbers(joined(frames, "heard"))
     assert heard.count(7100) > 3000
     # Where nothing is played, silence of jambonz is 0 or -1 (protocol.md 3.3).
@@ -131,7 +136,7 @@ async def test_playout_keeps_the_time_of_the_call_whatever_a_frame_lasts(ptime_m
         playout.take_audio(bytes(8000) + tone(800, 7000) + bytes(8000))
         frames = await frames_of(audio, 1200 // ptime_ms, samples)
 
-    assert {len(frame.fork) for frame in frames} == {4 * samples}
+    assert {len(frame.sent) for frame in frames} == {4 * samples}
     assert sum(len(frame.ticks) for frame in frames) == 60
     # All of it is there, in one piece, half a second after the beginning.
     heard = numbers(joined(frames, "heard"))
@@ -153,7 +158,7 @@ async def test_what_is_played_at_another_rate_than_the_fork_has_no_seams(
 
     async with opened(asked) as (audio, playout):
         playout.take_audio(wave.astype("<i2").tobytes())
-        frames = [await audio.next(end - start) for start, end in pairwise(ends)]
+        frames = [await audio.next_frame(end - start) for start, end in pairwise(ends)]
 
     # Every sample of a sine follows from the two before it.
     heard = np.array(numbers(joined(frames, "heard")), float)[sample_rate // 50 :]
@@ -166,12 +171,12 @@ async def test_pressed_keys_sound_on_top_of_what_the_caller_says_to_their_end() 
     tones = dtmf_tones("5", 8000, tone=0.05, gap=0.0)
 
     async with opened(plan("stereo")) as (audio, _):
-        await audio.next(160)
+        await audio.next_frame(160)
         audio.add_dtmf_tones("5", 0.05)
         frames = await frames_of(audio, 4)
 
     assert joined(frames, "caller") == tones.ljust(1280, b"\0")
-    assert numbers(joined(frames, "fork"))[::2] == numbers(tones.ljust(1280, b"\0"))
+    assert numbers(joined(frames, "sent"))[::2] == numbers(tones.ljust(1280, b"\0"))
     assert not joined(frames, "heard").strip(b"\0")
 
 
@@ -179,7 +184,7 @@ async def test_the_caller_is_not_over_while_a_key_still_sounds(tmp_path: Path) -
     noise = make_noise(tmp_path, sample_rate=8000, samples=160)
 
     async with opened(plan(caller=str(noise.path))) as (audio, _):
-        await audio.next(160)
+        await audio.next_frame(160)
         audio.add_dtmf_tones("5", 0.03)
         frames = await frames_of(audio, 3)
 
@@ -191,7 +196,7 @@ async def test_the_heard_file_has_the_caller_left_and_what_it_heard_right(tmp_pa
     path = tmp_path / "heard.wav"
 
     async with opened(replace(plan("stereo", sample_rate=16000, caller=str(noise.path)), heard=path)) as (audio, _):
-        await audio.beep(FakeClock())
+        await audio.play_beep()
         await frames_of(audio, 10, 320)
 
     samples, rate = soundfile.read(path, dtype="int16")
@@ -212,9 +217,145 @@ async def test_a_file_that_is_not_there_leaves_nothing_open(tmp_path: Path) -> N
 
 
 async def test_the_beep_takes_as_long_as_it_is_heard() -> None:
-    clock = FakeClock()
+    started = simulated_loop().time()
 
     async with opened(plan(sample_rate=16000)) as (audio, _):
-        await audio.beep(clock)
+        await audio.play_beep()
 
-    assert clock.now() == pytest.approx(0.5)
+    assert simulated_loop().time() - started == pytest.approx(0.5)
+
+
+MIXES = ("mono", "stereo", "mixed")
+CHANNELS = {"mono": 1, "stereo": 2, "mixed": 1}
+PUBLIC = {
+    "sampleRate", "mixType", "callSid", "direction", "from", "to", "callId", "sbcCallid", "sipStatus", "sipReason",
+    "callStatus", "accountSid", "traceId", "applicationSid", "fsSipAddress", "fsPublicIp",
+}  # fmt: skip
+ORIGIN = {"originatingSipIp", "originatingSipTrunkName"}
+LEG = PUBLIC - {"fsSipAddress", "fsPublicIp"} | {
+    "hasRecording", "callerName", "parentCallSid", "callerId", "localSipAddress", "publicIp",
+}  # fmt: skip
+MEMBER = {"room", "memberId", "callSid", "accountSid", "tag", "sampleRate"}
+FIELDS = {
+    CallKind.INBOUND: PUBLIC | ORIGIN | {"tenant"},
+    CallKind.OUTBOUND: PUBLIC | {"tenant"},
+    CallKind.CONFIG: PUBLIC | ORIGIN | {"tenant"},
+    CallKind.RECORD: PUBLIC | ORIGIN,
+    CallKind.DIAL: LEG | {"tenant"},
+    CallKind.ROOM: MEMBER | {"tenant", "mixType"},
+}
+DIRECTIONS = {CallKind.ROOM: None, CallKind.OUTBOUND: "outbound", CallKind.DIAL: "outbound"}
+
+
+def noise_at(folder: Path, sample_rate: int, seed: int = 1) -> Noise:
+    """Return some 0.3 s that end in the middle of a frame, after an odd number of samples."""
+    return make_noise(folder, sample_rate=sample_rate, samples=int(sample_rate * 0.313) | 1, seed=seed)
+
+
+def whole_frames(samples: int, sample_rate: int, ptime: float = 0.02) -> int:
+    """Return how many samples there are up to the end of the frame that the last one is in."""
+    frames = -(-samples // (sample_rate * ptime))
+    return int(frames * ptime * sample_rate + 1e-6)
+
+
+@pytest.mark.parametrize("kind", CallKind)
+async def test_each_kind_of_call_is_recorded_with_its_metadata(kind: CallKind, tmp_path: Path) -> None:
+    noise = noise_at(tmp_path, 8000)
+    # Cloud recording is always stereo, and takes no metadata (protocol.md 2.4).
+    mixes = ("stereo",) if kind is CallKind.RECORD else MIXES
+
+    async with running(record=tmp_path / "recordings") as run:
+        plans = [replace(with_metadata(plan_for(run.port, noise, mix_type=mix), kind), kind=kind) for mix in mixes]
+        calls = await asyncio.gather(*(place(run, plan) for plan in plans))
+
+    for mix_type, placed in zip(mixes, calls, strict=True):
+        sidecar, metadata = placed.sidecar, placed.sidecar["metadata"]
+        assert metadata == placed.metadata.fields
+        assert set(metadata) == FIELDS[kind]
+        assert (metadata["sampleRate"], metadata["mixType"]) == (8000, mix_type)
+        assert metadata.get("direction") == DIRECTIONS.get(kind, "inbound")
+        assert metadata.get("tenant") == (None if kind is CallKind.RECORD else "Zoë")
+        assert (sidecar["metadata_valid"], sidecar["warnings"]) == (True, [])
+        assert (sidecar["complete"], sidecar["audio"]["channels"]) == (True, CHANNELS[mix_type])
+        assert placed.audio == noise.fork(mix_type, whole_frames(noise.length, 8000))
+
+
+def with_metadata(plan: CallPlan, kind: CallKind) -> CallPlan:
+    """Return a call with metadata of its own; a room's tap says nothing else about the mix (protocol.md 2.5)."""
+    mix = {"mixType": plan.verb.mix_type} if kind is CallKind.ROOM else {}
+    return replace(plan, verb=replace(plan.verb, metadata={"tenant": "Zoë", **mix}))
+
+
+@pytest.mark.parametrize("mix_type", MIXES)
+async def test_each_rate_is_recorded_sample_by_sample(mix_type: str, tmp_path: Path) -> None:
+    noises = {rate: noise_at(tmp_path, rate) for rate in RATES}
+
+    async with running(record=tmp_path / "recordings") as run:
+        plans = [plan_for(run.port, noises[rate], sample_rate=rate, mix_type=mix_type) for rate in RATES]
+        calls = await asyncio.gather(*(place(run, plan) for plan in plans))
+
+    for rate, placed in zip(RATES, calls, strict=True):
+        sidecar = placed.sidecar
+        length = whole_frames(noises[rate].length, rate)
+        assert placed.audio == noises[rate].fork(mix_type, length), f"{rate} Hz"
+        assert sidecar["audio"]["sample_rate"] == rate
+        assert sidecar["audio"]["channels"] == CHANNELS[mix_type]
+        assert sidecar["received_samples"] == length == placed.summary.samples
+        assert (sidecar["complete"], sidecar["completeness"], sidecar["gaps"]) == (True, 1.0, [])
+        assert sidecar["close"] == {"code": 1000, "reason": "", "by": "jambonz"}
+        assert (placed.summary.taken, placed.summary.lost_samples, placed.summary.wrong) == (True, 0, 0)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025])
+async def test_frames_of_each_length_join_to_the_same_audio(rate: int, tmp_path: Path) -> None:
+    ptimes = (0.01, 0.02, 0.03, 0.04, 0.06)
+    noise = noise_at(tmp_path, rate)
+
+    async with running(record=tmp_path / "recordings") as run:
+        plan = plan_for(run.port, noise, sample_rate=rate, mix_type="stereo")
+        calls = await asyncio.gather(*(place(run, replace(plan, ptime=ptime)) for ptime in ptimes))
+
+    for ptime, placed in zip(ptimes, calls, strict=True):
+        length = whole_frames(noise.length, rate, ptime)
+        assert placed.audio == noise.fork("stereo", length), f"{ptime * 1000} ms"
+        assert placed.events.of("call-ended")[0]["frames"] == -(-noise.length // (rate * ptime))
+        assert placed.sidecar["complete"]
+
+
+async def test_the_callee_can_be_a_file_of_its_own_with_another_length(tmp_path: Path) -> None:
+    caller, callee = noise_at(tmp_path, 16000, seed=1), make_noise(tmp_path, sample_rate=16000, samples=1000, seed=2)
+
+    async with running(record=tmp_path / "recordings") as run:
+        plan = plan_for(run.port, caller, sample_rate=16000, mix_type="stereo")
+        placed = await place(run, replace(plan, callee=str(callee.path)))
+
+    length = whole_frames(caller.length, 16000)
+    both = Noise(caller.path, caller.samples.copy())
+    both.samples[1] = 0
+    both.samples[1, :1000] = callee.samples[0]
+    assert placed.audio == both.fork("stereo", length)
+
+
+async def test_a_call_of_given_duration_goes_on_in_silence_or_is_cut(tmp_path: Path) -> None:
+    noise = noise_at(tmp_path, 8000)
+
+    async with running(record=tmp_path / "recordings") as run:
+        plan = plan_for(run.port, noise)
+        durations = (replace(plan, duration=duration) for duration in (0.1, 0.5))
+        cut, filled = await asyncio.gather(*(place(run, each) for each in durations))
+
+    assert cut.audio == noise.fork("mono")[:1600]
+    assert filled.audio == noise.fork("mono", 4000)
+    assert cut.sidecar["complete"]
+    assert filled.sidecar["complete"]
+
+
+async def test_many_calls_at_once_do_not_mix(tmp_path: Path) -> None:
+    noises = [noise_at(tmp_path, 8000, seed) for seed in range(20)]
+
+    async with running(record=tmp_path / "recordings") as run:
+        calls = await asyncio.gather(*(place(run, plan_for(run.port, noise)) for noise in noises))
+
+    for noise, placed in zip(noises, calls, strict=True):
+        assert placed.audio == noise.fork("mono", whole_frames(noise.length, 8000))
+    assert len({placed.saved["path"] for placed in calls}) == 20

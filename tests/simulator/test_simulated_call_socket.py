@@ -4,13 +4,15 @@ import asyncio
 import json
 import os
 import socket
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from listenctl.errors import ListenctlError, NotFoundError
+from listenctl.events import Reporter
 from listenctl.net.unix_http import get_over_unix_socket
+from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.simulator.call_snapshot import CallSnapshot, CallState
 from listenctl.simulator.dtmf_requests import DtmfRequest
 from listenctl.simulator.find_simulated_calls import (
@@ -18,27 +20,30 @@ from listenctl.simulator.find_simulated_calls import (
     find_simulated_calls,
     request_dtmf,
 )
+from listenctl.simulator.plan import CallPlan
+from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_socket import call_socket
+from tests.helpers.scripted_server import target
 from tests.helpers.server import LIMIT, mode_of, until
-from tests.helpers.snapshots import QUIET
 
 
-@dataclass(slots=True)
-class Phone:
-    """A call in which nothing happens but that keys are pressed."""
+class Phone(SimulatedCall):
+    """A call in which nothing happens but that digits are pressed."""
 
-    state: CallState = "live"
-    ends_at: str = ""
-    passes_dtmf: bool = True
-    presses: list[tuple[str, float]] = field(default_factory=list)
+    def __init__(self, state: CallState = "live", *, ends_at: str = "", passes_dtmf: bool = True) -> None:
+        plan = CallPlan(target=target(1), verb=ListenVerb(pass_dtmf=passes_dtmf))
+        super().__init__(plan, Reporter(), new_id=lambda: "7f1c")
+        self.state = state
+        self.presses: list[tuple[str, float]] = []
+        self._ends_at = ends_at
 
     def press_digit(self, digit: str, duration: float = 0.2) -> None:
         self.presses.append((digit, duration))
-        if digit == self.ends_at:
+        if digit == self._ends_at:
             self.state = "closing"
 
     def snapshot(self) -> CallSnapshot:
-        return replace(QUIET, state=self.state)
+        return replace(super().snapshot(), state=self.state)
 
 
 def silent(problem: str) -> None:
@@ -70,7 +75,12 @@ async def test_a_call_is_found_while_it_lives_and_leaves_nothing_behind(tmp_path
     assert (entry.call_sid, entry.socket) == ("7f1c", path)
     assert (status, elsewhere) == (200, 404)
     said = json.loads(body)
-    assert (said["v"], said["pid"], said["url"], said["state"]) == (1, os.getpid(), "ws://h/", "live")
+    assert (said["v"], said["pid"], said["url"], said["state"]) == (
+        1,
+        os.getpid(),
+        "ws://127.0.0.1:1/calls?x=1",
+        "live",
+    )
     assert list(folder(tmp_path).iterdir()) == []
 
 

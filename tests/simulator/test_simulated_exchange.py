@@ -1,16 +1,39 @@
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from websockets.frames import Frame, Opcode
 
+from listenctl.events import Reporter
+from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import ClientConnection, connect
+from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
+from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.simulator.injected_faults import InjectedFaults, parse_fault
-from listenctl.simulator.simulated_exchange import CallSender
+from listenctl.simulator.plan import CallPlan, DtmfPress
+from listenctl.simulator.simulated_call import SimulatedCall
+from listenctl.simulator.simulated_exchange import CallSender, CallTime
+from tests.helpers.cli import service
 from tests.helpers.clock import FakeClock
-from tests.helpers.scripted_server import Heard, finish, parse_frames, serving, shake_hands, target
+from tests.helpers.recorded_server import RecordedServer, recorded_frames, recorded_request
+from tests.helpers.scripted_server import (
+    Heard,
+    accept,
+    finish,
+    parse_frames,
+    read_request,
+    serving,
+    shake_hands,
+    target,
+)
+from tests.helpers.wire_frames import WireFrame, cut_frames
 
 MONO = AudioFormat(8000, 1)
 FIRST = b'{"sampleRate":8000}'
@@ -25,9 +48,15 @@ def audio(data: bytes) -> Frame:
     return Frame(Opcode.BINARY, data)
 
 
-def make_outlet(clock: FakeClock, *faults: str, seconds: float = 2.0) -> CallSender:
-    troubles = InjectedFaults([parse_fault(fault) for fault in faults])
-    return CallSender(SendBuffer(MONO, seconds=seconds, resampled=False), troubles, FIRST, clock.now)
+def make_sender(clock: FakeClock, *specs: str, seconds: float = 2.0) -> CallSender:
+    faults = InjectedFaults([parse_fault(fault) for fault in specs])
+    return CallSender(SendBuffer(MONO, seconds=seconds, resampled=False), faults, FIRST, connected(clock))
+
+
+def connected(clock: FakeClock) -> CallTime:
+    time = CallTime(clock)
+    time.connect_call()
+    return time
 
 
 @asynccontextmanager
@@ -44,84 +73,85 @@ async def receiving(frames: list[Frame]) -> AsyncIterator[ClientConnection]:
         assert await finish(connection)
 
 
-async def sent(outlet: CallSender, clock: FakeClock, frames: Iterable[bytes]) -> list[Frame]:
-    """Return what leaves an outlet that is open when these frames of 20 ms come, one by one."""
+async def sent(sender: CallSender, clock: FakeClock, frames: Iterable[bytes]) -> list[Frame]:
+    """Return what leaves an sender that is open when these frames of 20 ms come, one by one."""
     received: list[Frame] = []
     async with receiving(received) as connection:
-        outlet.open(connection)
+        sender.open_connection(connection)
         for frame in frames:
-            outlet.audio(frame)
+            sender.send_frame(frame)
             clock.advance(0.02)
-        outlet.flush()
+        sender.flush()
     return received
 
 
 async def test_what_came_before_the_connection_leaves_in_one_message_behind_the_texts() -> None:
-    outlet = make_outlet(FakeClock())
+    sender = make_sender(FakeClock())
     received: list[Frame] = []
-    outlet.audio(ONE)
-    outlet.text("key")
-    outlet.audio(TWO)
-    waiting = outlet.waiting
+    sender.send_frame(ONE)
+    sender.send_text("key")
+    sender.send_frame(TWO)
+    waiting = sender.unsent_bytes
 
     async with receiving(received) as connection:
-        outlet.open(connection)
-        outlet.audio(THREE)
+        sender.open_connection(connection)
+        sender.send_frame(THREE)
 
     assert waiting == 640
     assert received == [text(FIRST), text(b"key"), audio(ONE + TWO), audio(THREE)]
-    assert (outlet.waiting, outlet.messages, outlet.lost_samples) == (0, 2, 0)
+    assert sender.unsent_bytes == 0
 
 
 async def test_a_text_overtakes_no_audio_that_has_left_and_waits_for_none() -> None:
-    outlet = make_outlet(FakeClock())
+    sender = make_sender(FakeClock())
     received: list[Frame] = []
 
     async with receiving(received) as connection:
-        outlet.open(connection)
-        outlet.audio(ONE)
-        outlet.text("mark")
-        outlet.audio(TWO)
+        sender.open_connection(connection)
+        sender.send_frame(ONE)
+        sender.send_text("mark")
+        sender.send_frame(TWO)
 
     assert received == [text(FIRST), audio(ONE), text(b"mark"), audio(TWO)]
 
 
 async def test_nothing_leaves_after_the_end() -> None:
-    outlet = make_outlet(FakeClock())
+    sender = make_sender(FakeClock())
     received: list[Frame] = []
 
     async with receiving(received) as connection:
-        outlet.open(connection)
-        outlet.audio(ONE)
-        outlet.close()
-        outlet.text("late")
-        outlet.audio(TWO)
-        outlet.flush()
+        sender.open_connection(connection)
+        sender.send_frame(ONE)
+        sender.close_connection()
+        sender.send_text("late")
+        sender.send_frame(TWO)
+        sender.flush()
 
     assert received == [text(FIRST), audio(ONE)]
 
 
 async def test_what_overflows_before_the_connection_is_counted_as_lost() -> None:
-    outlet = make_outlet(FakeClock(), seconds=0.04)
+    sender = make_sender(FakeClock(), seconds=0.04)
 
-    lost = [outlet.audio(frame) for frame in (ONE, TWO, THREE)]
-    received = await sent(outlet, FakeClock(), [])
+    lost = [sender.send_frame(frame) for frame in (ONE, TWO, THREE)]
+    received = await sent(sender, FakeClock(), [])
 
     # Two whole frames and 16 bytes of the one that found no room (protocol.md 3.3).
     assert lost == [0, 0, 328]
-    assert outlet.lost_samples == 328
     assert received == [text(FIRST), audio(THREE[16:])]
 
 
 async def test_a_server_that_does_not_read_makes_audio_wait_until_it_does() -> None:
     frame = bytes(64_000)
-    outlet = CallSender(SendBuffer(MONO, seconds=1000, resampled=False), InjectedFaults(), FIRST, FakeClock().now)
+    sender = CallSender(
+        SendBuffer(MONO, seconds=1000, resampled=False), InjectedFaults(), FIRST, connected(FakeClock())
+    )
     reads, writable = asyncio.Event(), asyncio.Event()
     streams: list[bytes] = []
 
     class Sender(Heard):
         def on_writable(self) -> None:
-            outlet.flush()
+            sender.flush()
             writable.set()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,15 +161,15 @@ async def test_a_server_that_does_not_read_makes_audio_wait_until_it_does() -> N
 
     async with serving(take) as port:
         connection = await connect(target(port), Sender())
-        outlet.open(connection)
+        sender.open_connection(connection)
         frames = 0
         # Until the kernel's buffers are full, and then one more.
         while connection.writable:
-            outlet.audio(frame)
+            sender.send_frame(frame)
             frames += 1
         unsent = connection.unsent
-        outlet.audio(frame)
-        waiting = outlet.waiting
+        sender.send_frame(frame)
+        waiting = sender.unsent_bytes
         reads.set()
         await writable.wait()
         ended = await finish(connection)
@@ -152,10 +182,10 @@ async def test_a_server_that_does_not_read_makes_audio_wait_until_it_does() -> N
 
 async def test_a_first_text_that_is_late_lets_audio_go_ahead_but_no_other_text() -> None:
     clock = FakeClock()
-    outlet = make_outlet(clock, "late-first-frame=0.03")
-    outlet.text("key")
+    sender = make_sender(clock, "late-first-frame=0.03")
+    sender.send_text("key")
 
-    received = await sent(outlet, clock, [ONE, TWO, THREE])
+    received = await sent(sender, clock, [ONE, TWO, THREE])
 
     assert received == [audio(ONE), audio(TWO), text(FIRST), text(b"key"), audio(THREE)]
 
@@ -163,32 +193,32 @@ async def test_a_first_text_that_is_late_lets_audio_go_ahead_but_no_other_text()
 async def test_a_first_text_behind_the_audio_comes_right_behind_it() -> None:
     clock = FakeClock()
 
-    received = await sent(make_outlet(clock, "first-frame-binary"), clock, [ONE, TWO])
+    received = await sent(make_sender(clock, "first-frame-binary"), clock, [ONE, TWO])
 
     assert received == [audio(ONE), text(FIRST), audio(TWO)]
 
 
 async def test_without_a_first_text_other_texts_still_leave() -> None:
     clock = FakeClock()
-    outlet = make_outlet(clock, "no-first-frame")
-    outlet.text("key")
+    sender = make_sender(clock, "no-first-frame")
+    sender.send_text("key")
 
-    received = await sent(outlet, clock, [ONE])
+    received = await sent(sender, clock, [ONE])
 
     assert received == [text(b"key"), audio(ONE)]
 
 
 async def test_a_stall_holds_everything_back_and_lets_it_out_together() -> None:
     clock = FakeClock()
-    outlet = make_outlet(clock, "stall=0.04@0.02")
+    sender = make_sender(clock, "stall=0.04@0.02")
     received: list[Frame] = []
 
     async with receiving(received) as connection:
-        outlet.open(connection)
+        sender.open_connection(connection)
         for number, frame in enumerate((ONE, TWO, THREE, ONE)):
-            outlet.audio(frame)
+            sender.send_frame(frame)
             if number == 1:
-                outlet.text("held")
+                sender.send_text("held")
             clock.advance(0.02)
 
     assert received == [text(FIRST), audio(ONE), text(b"held"), audio(TWO + THREE + ONE)]
@@ -196,10 +226,144 @@ async def test_a_stall_holds_everything_back_and_lets_it_out_together() -> None:
 
 async def test_texts_of_the_same_moment_are_glued_and_chunks_are_odd_if_that_is_asked_for() -> None:
     clock = FakeClock()
-    outlet = make_outlet(clock, "glued-texts=1", "odd-chunks")
-    outlet.text("key")
+    sender = make_sender(clock, "glued-texts=1", "odd-chunks")
+    sender.send_text("key")
 
-    received = await sent(outlet, clock, [ONE])
+    received = await sent(sender, clock, [ONE])
 
     assert received == [text(FIRST + b"key"), audio(ONE[:161]), audio(ONE[161:])]
-    assert outlet.messages == 1
+
+
+# Against what a real media server put on the wire.
+
+CAPTURED_MONO = "a_mono8k_sip"
+CAPTURED_STREAM = "c2_bidir_stream8k_marks_nominus1"
+CAPTURED_CLIPS = "e_playaudio_featureserver"
+TEXT, AUDIO, CLOSE = 0x81, 0x82, 0x88
+FRAME = (AUDIO, True, 320)
+KEY = re.compile(rb"(?<=Sec-WebSocket-Key: )\S+")
+MARKS_WITHIN = 0.04
+CLIPS_WITHIN = 0.1
+
+
+class SilentServer:
+    """Takes a call, and says nothing until the stream of the client has ended."""
+
+    def __init__(self) -> None:
+        self.request = b""
+        self.stream = b""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.request, key = await read_request(reader)
+        writer.write(accept(key))
+        # Returns at FIN: nobody has answered the Close before.
+        self.stream = await reader.read()
+        writer.write(b"\x88\x02\x03\xe8")
+
+    def assert_got_what_was_recorded(self, frames: int) -> None:
+        """Compare with capture ``a``: all but the key, what the texts say, and the sound."""
+        recorded_text, *recorded_audio, recorded_end = recorded_frames(CAPTURED_MONO)
+        first_text, *sent, close = cut_frames(self.stream)
+        assert KEY.sub(b"KEY", self.request) == KEY.sub(b"KEY", recorded_request(CAPTURED_MONO))
+        assert (first_text.first, first_text.masked) == (recorded_text.first, recorded_text.masked) == (TEXT, True)
+        # The real caller had a `callerId`, which is there when it has a value (listenctl-protocol(7) 2.2).
+        names = [name for name in json.loads(recorded_text.payload) if name != "callerId"]
+        assert list(json.loads(first_text.payload)) == names
+        assert {frame.shape for frame in recorded_audio} == {FRAME}
+        assert [frame.shape for frame in sent] == [FRAME] * frames
+        assert close.shape == recorded_end.shape == (CLOSE, True, 2)
+        assert close.payload == recorded_end.payload == b"\x03\xe8"
+
+
+@pytest.mark.simulated_time
+async def test_a_call_is_on_the_wire_what_a_media_server_sends() -> None:
+    server = SilentServer()
+
+    async with serving(server.serve) as port:
+        await place(CallPlan(target=media_target(port), caller="speech", duration=2.0))
+
+    server.assert_got_what_was_recorded(frames=100)
+
+
+async def test_the_command_line_puts_the_same_on_the_wire(tmp_path: Path) -> None:
+    server = SilentServer()
+
+    async with serving(server.serve) as port:
+        options = ["--audio", "speech", "--duration", "2", "--json"]
+        async with service("call", str(media_target(port).address), *options, home=tmp_path) as process:
+            status, complaint = await process.status()
+
+    assert (status, complaint) == (0, "")
+    server.assert_got_what_was_recorded(frames=100)
+
+
+def media_target(port: int) -> CallTarget:
+    return CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}/media?call=1"))
+
+
+async def place(plan: CallPlan) -> None:
+    await SimulatedCall(plan, Reporter()).run()
+
+
+def recorded_keys(name: str) -> tuple[DtmfPress, ...]:
+    """Return the keys that the caller of a capture pressed; their durations are in RTP units."""
+    texts = [(frame.time, json.loads(frame.payload)) for frame in recorded_frames(name) if frame.first == TEXT]
+    pressed = [(time, text) for time, text in texts if text.get("event") == "dtmf"]
+    return tuple(DtmfPress(time, text["dtmf"], int(text["duration"]) / 8000) for time, text in pressed)
+
+
+@pytest.mark.simulated_time
+@pytest.mark.parametrize(
+    ("name", "plan", "untrusted"),
+    [
+        (
+            CAPTURED_STREAM,
+            CallPlan(
+                target=media_target(1),
+                verb=ListenVerb(bidirectional=BidirectionalAudio(streaming=True, sample_rate=8000)),
+                duration=15.0,
+            ),
+            set(),
+        ),
+        # Ends when the server says `disconnect`, long before.
+        (
+            CAPTURED_CLIPS,
+            CallPlan(
+                target=media_target(1),
+                verb=ListenVerb(pass_dtmf=True),
+                duration=60.0,
+                dtmf_presses=recorded_keys(CAPTURED_CLIPS),
+            ),
+            {"tobekilled"},
+        ),
+    ],
+    ids=["stream", "clips"],
+)
+async def test_a_media_servers_answers_come_in_their_order_and_time(
+    name: str, plan: CallPlan, untrusted: set[str]
+) -> None:
+    server = RecordedServer(name)
+    async with serving(server.serve) as port:
+        await place(replace(plan, target=media_target(port)))
+
+    recorded = recorded_frames(name)
+    answers, expected = ([frame for frame in frames if frame.first == TEXT][1:] for frames in (server.frames, recorded))
+    assert server.silent
+    assert [trusted(frame, untrusted) for frame in answers] == [trusted(frame, untrusted) for frame in expected]
+    for ours, real in zip(answers, expected, strict=True):
+        within = CLIPS_WITHIN if b"playDone" in real.payload else MARKS_WITHIN
+        assert abs(ours.time - real.time) <= within, f"{real.payload!r} at {ours.time:.3f} s, not {real.time:.3f} s"
+    sent, expected_audio = (
+        [frame.shape for frame in frames if frame.first == AUDIO] for frames in (server.frames, recorded)
+    )
+    assert set(sent) == set(expected_audio) == {FRAME}
+    # What ends the call can come in front of a frame or behind it.
+    assert abs(len(sent) - len(expected_audio)) <= 1
+    assert (server.frames[-1].first, server.frames[-1].payload) == (CLOSE, b"\x03\xe8")
+    assert abs(server.frames[-1].time - recorded[-1].time) <= MARKS_WITHIN
+
+
+def trusted(frame: WireFrame, untrusted: set[str]) -> bytes | str:
+    """Return the payload; of a playDone in ``untrusted`` only whose it is (listenctl-protocol(7) 13)."""
+    clip = json.loads(frame.payload).get("data", {}).get("id")
+    return clip if clip in untrusted else frame.payload

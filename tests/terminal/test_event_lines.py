@@ -225,7 +225,7 @@ def test_an_event_of_a_simulated_call_is_one_line_for_people(report: dict[str, A
 
 @pytest.mark.parametrize("name", [name for name, kind in FAULT_KINDS.items() if kind.value])
 def test_a_fault_with_a_value_is_said_with_it(name: str) -> None:
-    (note,) = InjectedFaults([parse_fault(name)], channels=2).notes(3600.0)
+    (note,) = InjectedFaults([parse_fault(name)], channels=2).begun_faults(3600.0)
 
     line = format_event(event("fault", name=note.name, value=note.value, detail=note.detail, time=note.time), PLAIN)
 

@@ -125,7 +125,7 @@ def _status(plan: CallPlan, result: SimulatedCallResult, interrupts: list[int]) 
     # A call without an end of its own is done when it is hung up.
     if interrupts and (plan.duration is not None or not _is_endless(plan)):
         return signal_status(interrupts[0])
-    wanted = any("end" in fault.kind.shares for fault in plan.faults)
+    wanted = any("end" in fault.kind.decides for fault in plan.faults)
     return 0 if result.taken or wanted else ExitStatus.FAILED
 
 

@@ -296,7 +296,7 @@ def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
         (CallOptions(url=URL, silence_timeout=0.0), "--silence-timeout 0: give a number of seconds"),
         (CallOptions(url=URL, dtmf="1"), "--dtmf '1': write SECONDS:KEYS"),
         (CallOptions(url=URL, metadata=["x"]), "--metadata 'x': write KEY=TEXT"),
-        (CallOptions(url=URL, fault=["nothing"]), "there is no such fault"),
+        (CallOptions(url=URL, fault=["nothing"]), "unknown fault"),
         (CallOptions(url=URL, action_hook="/done"), "the action hook /done is relative: say with --base-url"),
         (CallOptions(url=URL, action_hook="ftp://a/"), "the action hook ftp://a/ is no http:// or https:// URL"),
         (CallOptions(url=URL, user_agent="a\r\nb: c"), "--user-agent .*: a header takes printable ASCII"),

@@ -1,8 +1,8 @@
 """
-The JSON texts that an application sends to jambonz (protocol.md 5).
+The JSON texts that an application sends to jambonz (listenctl-protocol(7) 5).
 
-Parsing takes what CURRENT takes: keys in any case, values in exact case, anything behind the object. Fields keep the
-type that they had, because what jambonz makes of a wrong one depends on it. Serialising gives the form that works.
+Parsing accepts what CURRENT accepts: keys in any case, values in exact case, anything after the object. Fields keep
+their JSON type, because jambonz's reaction to a wrong one depends on it. Serialising gives the form that works.
 """
 
 import base64
@@ -15,11 +15,11 @@ from listenctl.protocol import peer_json
 @dataclass(frozen=True, slots=True)
 class PlayAudio:
     """
-    Play a clip; refused in streaming mode.
+    Play a clip; ignored in streaming mode.
 
-    The fields are those of the wire, None where absent: ``audio_content`` is base64 text, which jambonz reads up to the
-    first foreign character; ``sample_rate`` other than a number is taken as 16000; ``audio_content_type`` other than a
-    string crashes the media server. Build one to send with ``PlayAudio.encode``.
+    The fields are those of the wire, None where absent. jambonz reads ``audio_content``, base64 text, up to the first
+    invalid character; a ``sample_rate`` that is not a number counts as 16000; an ``audio_content_type`` that is not a
+    string crashes the media server. ``PlayAudio.encode`` builds a command to send.
     """
 
     audio_content: object
@@ -43,15 +43,15 @@ class PlayAudio:
         Return the command that plays ``audio``.
 
         Args:
-            sample_rate: of raw samples; only 8000 and 16000 are played right (protocol.md 5.1).
-            queue_play: True waits for the clips before it; otherwise it plays at once, on top of them.
-            clip_id: comes back in ``PlayDone.id``.
+            sample_rate: of raw samples; only 8000 and 16000 play correctly (listenctl-protocol(7) 5.1).
+            queue_play: True queues the clip; otherwise it interrupts the one that plays.
+            clip_id: returned in ``PlayDone.id``.
         """
         return cls(base64.b64encode(audio).decode(), content_type, sample_rate, queue_play, clip_id)
 
     @classmethod
     def parse(cls, data: object) -> Self:
-        """Read ``data`` of the command."""
+        """Read the member ``data`` of a command."""
         return cls(
             audio_content=_member(data, "audioContent"),
             audio_content_type=_member(data, "audioContentType"),
@@ -62,7 +62,6 @@ class PlayAudio:
         )
 
     def serialize(self) -> str:
-        """Return the text to send."""
         data = {
             "audioContent": self.audio_content,
             "audioContentType": self.audio_content_type,
@@ -77,49 +76,45 @@ class PlayAudio:
 
 @dataclass(frozen=True, slots=True)
 class KillAudio:
-    """Stop what is playing and clear the playout buffer."""
+    """Stop what plays and clear the playout buffer."""
 
     def serialize(self) -> str:
-        """Return the text to send."""
         return '{"type":"killAudio"}'
 
 
 @dataclass(frozen=True, slots=True)
 class MarkCommand:
-    """Ask to be told when playout reaches this point of the stream."""
+    """Mark this point of the stream; jambonz answers when playout reaches it."""
 
     name: str
 
     def serialize(self) -> str:
-        """Return the text to send."""
         return peer_json.encode({"type": "mark", "data": {"name": self.name}})
 
 
 @dataclass(frozen=True, slots=True)
 class ClearMarks:
-    """Forget all marks; none is answered."""
+    """Forget all marks without answering them."""
 
     def serialize(self) -> str:
-        """Return the text to send."""
         return '{"type":"clearMarks"}'
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """End the listen; jambonz closes with 1000."""
+    """End the listen; jambonz closes with code 1000."""
 
     def serialize(self) -> str:
-        """Return the text to send."""
         return '{"type":"disconnect"}'
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownCommand:
     """
-    A text that commands nothing.
+    A text that is not a valid command.
 
-    ``type`` is None where the text is no JSON, and ``json`` where jambonz takes it for that: JSON without a string
-    ``type``. A known command whose data can't be used keeps its type.
+    ``type`` is None where the text is not JSON, and ``json`` for JSON without a string ``type``, as in jambonz. A known
+    command with unusable data keeps its type.
     """
 
     type: str | None
@@ -127,7 +122,6 @@ class UnknownCommand:
     value: object = None
 
     def serialize(self) -> str:
-        """Return the text as it was received."""
         return self.text
 
 
@@ -135,7 +129,7 @@ Command = PlayAudio | KillAudio | MarkCommand | ClearMarks | Disconnect | Unknow
 
 
 def parse_command(raw: bytes) -> Command:
-    """Read one text message of an application; nothing raises."""
+    """Read one text message of an application; never raises."""
     text = peer_json.read_text(raw)
     decoded = peer_json.decode(text, len(text) - len(text.lstrip()))
     if decoded is None:
@@ -147,7 +141,7 @@ def parse_command(raw: bytes) -> Command:
 
 
 def mark_name_is_safe(name: str) -> bool:
-    """Tell whether jambonz can echo the name: it escapes neither quotes nor backslashes nor control characters."""
+    """Return whether jambonz can echo ``name``: it escapes no quotes, backslashes or control characters."""
     return not any(char in '"\\' or char < " " or "\ud800" <= char <= "\udfff" for char in name)
 
 

@@ -1,5 +1,5 @@
 """
-Audio as it is on the wire: signed 16-bit little-endian samples, stereo interleaved L, R (protocol.md 3.1).
+Audio on the wire: signed 16-bit little-endian samples, stereo interleaved L, R (listenctl-protocol(7) 3.1).
 
 A *sample* is one value of one channel and counts are per channel; a *sample frame* is one sample of every channel.
 """
@@ -8,62 +8,6 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-
-
-class Resampler(Protocol):
-    """Convert one stream of 16-bit samples, piece by piece; what isn't ready comes with a later piece."""
-
-    def __call__(self, samples: bytes, *, last: bool = False) -> bytes:
-        """Return what is ready after ``samples``; all that is left, if they are the last."""
-
-
-ResamplerFactory = Callable[[int, int], Resampler]
-"""Make a resampler from one rate to another."""
-
-
-class LinearResampler:
-    """Interpolate between neighbours: good enough for tests and levels, not for music."""
-
-    def __init__(self, from_rate: int, to_rate: int) -> None:
-        self._from_rate = from_rate
-        self._to_rate = to_rate
-        self._kept: Sequence[int] = ()
-        # Where the next sample is taken, in units of 1/to_rate of an input sample after the first kept one.
-        self._at = 0
-
-    def __call__(self, samples: bytes, *, last: bool = False) -> bytes:
-        """Return what lies between the samples so far; after the last one, it goes on for one more."""
-        source = [*self._kept, *unpack(samples)]
-        if last and source:
-            source.append(source[-1])
-        converted = []
-        index, phase = divmod(self._at, self._to_rate)
-        while index + 1 < len(source):
-            here = source[index]
-            converted.append(here + (source[index + 1] - here) * phase // self._to_rate)
-            self._at += self._from_rate
-            index, phase = divmod(self._at, self._to_rate)
-        done = min(index, len(source))
-        self._kept = source[done:]
-        self._at -= done * self._to_rate
-        return pack(converted)
-
-
-def unpack(samples: bytes) -> tuple[int, ...]:
-    """Return the numbers of little-endian 16-bit samples."""
-    return struct.unpack(f"<{len(samples) // 2}h", samples)
-
-
-def pack(numbers: Sequence[int]) -> bytes:
-    """Return numbers as little-endian 16-bit samples."""
-    return struct.pack(f"<{len(numbers)}h", *numbers)
-
-
-def add_wrapping(samples: bytes, others: bytes) -> bytes:
-    """Add samples as the media server does: what leaves 16 bits comes in at the other end (protocol.md 6.2)."""
-    added = [(one + other) & 0xFFFF for one, other in zip(unpack(samples), unpack(others), strict=True)]
-    return struct.pack(f"<{len(added)}H", *added)
-
 
 SAMPLE_BYTES = 2
 MIX_CHANNELS = {"mono": 1, "mixed": 1, "stereo": 2}
@@ -87,11 +31,11 @@ class AudioFormat:
         return self.sample_rate * self.frame_bytes
 
     def samples(self, data_bytes: int) -> int:
-        """Whole samples per channel in ``data_bytes`` bytes."""
+        """Return the whole samples per channel in ``data_bytes`` bytes."""
         return data_bytes // self.frame_bytes
 
     def duration(self, samples: int) -> float:
-        """Seconds that ``samples`` samples per channel last."""
+        """Return the seconds of ``samples`` samples per channel."""
         return samples / self.sample_rate
 
 
@@ -99,8 +43,8 @@ class SampleAssembler:
     """
     Cut incoming bytes into whole sample frames.
 
-    A binary message can end in the middle of a sample, and after a loss it is no multiple of a frame (protocol.md 3.3);
-    what is over waits for the next message, so that the channels never swap.
+    A binary message can end in the middle of a sample, and after a loss it is no multiple of a frame
+    (listenctl-protocol(7) 3.3). The rest waits for the next message, so that channels never swap.
     """
 
     __slots__ = ("_rest", "frame_bytes")
@@ -111,7 +55,7 @@ class SampleAssembler:
 
     @property
     def rest(self) -> bytes:
-        """Bytes of the sample frame that isn't complete yet."""
+        """Bytes of the incomplete sample frame."""
         return self._rest
 
     def feed(self, data: bytes) -> bytes:
@@ -122,3 +66,57 @@ class SampleAssembler:
         whole = len(data) - len(data) % self.frame_bytes
         self._rest = data[whole:]
         return data[:whole]
+
+
+def unpack(samples: bytes) -> tuple[int, ...]:
+    """Return little-endian 16-bit samples as numbers."""
+    return struct.unpack(f"<{len(samples) // 2}h", samples)
+
+
+def pack(numbers: Sequence[int]) -> bytes:
+    """Return numbers as little-endian 16-bit samples."""
+    return struct.pack(f"<{len(numbers)}h", *numbers)
+
+
+def add_wrapping(samples: bytes, others: bytes) -> bytes:
+    """Add samples as the media server does, with 16-bit wrap-around (listenctl-protocol(7) 6.2)."""
+    added = [(one + other) & 0xFFFF for one, other in zip(unpack(samples), unpack(others), strict=True)]
+    return struct.pack(f"<{len(added)}H", *added)
+
+
+class Resampler(Protocol):
+    """Resample one stream of 16-bit samples piece by piece."""
+
+    def __call__(self, samples: bytes, *, last: bool = False) -> bytes:
+        """Return the output that is ready after ``samples``, or all that is left if ``samples`` are the last."""
+
+
+ResamplerFactory = Callable[[int, int], Resampler]
+"""Return a resampler from one rate to another."""
+
+
+class LinearResampler:
+    """Interpolate between neighbouring samples: good enough for tests and levels, not for music."""
+
+    def __init__(self, from_rate: int, to_rate: int) -> None:
+        self._from_rate = from_rate
+        self._to_rate = to_rate
+        self._kept: Sequence[int] = ()
+        # Where the next sample is taken, in units of 1/to_rate of an input sample after the first kept one.
+        self._at = 0
+
+    def __call__(self, samples: bytes, *, last: bool = False) -> bytes:
+        source = [*self._kept, *unpack(samples)]
+        if last and source:
+            source.append(source[-1])
+        converted = []
+        index, phase = divmod(self._at, self._to_rate)
+        while index + 1 < len(source):
+            here = source[index]
+            converted.append(here + (source[index + 1] - here) * phase // self._to_rate)
+            self._at += self._from_rate
+            index, phase = divmod(self._at, self._to_rate)
+        done = min(index, len(source))
+        self._kept = source[done:]
+        self._at -= done * self._to_rate
+        return pack(converted)

@@ -1,8 +1,8 @@
 """
-The first text of a call: what jambonz says about it (protocol.md 2).
+The metadata of a call: its first text (listenctl-protocol(7) 2).
 
-It can be invalid JSON, lack every field, or have any field overwritten by the application's own ``metadata``; none of
-that may cost the call, so parsing never raises and says what it mended.
+The text can be invalid JSON, lack every field, or have any field overwritten by the application's own ``metadata``.
+None of that may cost the call, so parsing never raises and reports what it repaired.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from listenctl.protocol.audio import MIX_CHANNELS
 from listenctl.protocol.json_repair import RepairedObject, repair_object
 
 MAX_FIRST_TEXT_BYTES = 8192
-"""jambonz cuts the first text here (protocol.md 13)."""
+"""jambonz cuts the first text here (listenctl-protocol(7) 13)."""
 
 MAX_SAMPLE_RATE = 384_000
 MAX_REPAIR = 65_536
-"""Characters of a broken text that are looked at; what jambonz sends is far below."""
+"""Characters of a broken text that are repaired; jambonz sends far fewer."""
 
 _ALIASES = (
     ("fsSipAddress", "localSipAddress"),
@@ -35,11 +35,13 @@ _VALUE_IN_NOTE = 40
 @dataclass(frozen=True, slots=True)
 class CallMetadata:
     """
-    What the first text says, under the names of the wire.
+    The fields of the first text, under their names on the wire.
 
-    ``repairs`` are sentences for people, one for each thing that was wrong. ``valid`` says that the text was one JSON
-    object as it came. ``rest`` holds messages that were glued to it. ``sample_rate`` and ``mix_type`` are None where
-    the text has none that can be used.
+    Attributes:
+        repairs: a sentence for each thing that was wrong.
+        valid: whether the text was exactly one JSON object.
+        rest: messages that were glued to it.
+        sample_rate: None if the text has no usable one; so is ``mix_type``.
     """
 
     raw: bytes
@@ -52,7 +54,7 @@ class CallMetadata:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read a first text, whatever it is."""
+        """Read a first text; never raises."""
         encoding = _encoding_faults(raw)
         fields, tail, syntax = _read_fields(peer_json.read_text(raw).strip(), len(raw))
         rest, trailing = _split_tail(tail)
@@ -71,35 +73,33 @@ class CallMetadata:
 
     @classmethod
     def missing(cls) -> Self:
-        """Return what is known of a call whose metadata never came: nothing, not even a text."""
+        """Return the metadata of a call that sent none."""
         return cls(b"", {}, (), valid=False, rest=b"", sample_rate=None, mix_type=None)
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, object]) -> Self:
-        """Build the metadata that a jambonz with these fields would send."""
+        """Return the metadata that jambonz would send with these fields."""
         return cls.parse(peer_json.encode(dict(fields)).encode())
 
     def serialize(self) -> str:
-        """Return the text as it was received."""
         return self.raw.decode("utf-8", "replace")
 
     def get_field(self, name: str) -> object:
-        """Return a field by its usual name or by the one that a nested listen gives it (protocol.md 2.3)."""
+        """Return a field by its usual name or by its name in a nested listen (listenctl-protocol(7) 2.3)."""
         return self.fields.get(name, self.fields.get(_ALIAS.get(name, name)))
 
     @property
     def call_sid(self) -> str | None:
-        """The call's id; for a listen nested in a dial that of the called leg."""
+        """The call's id; in a listen nested in ``dial`` that of the called leg."""
         return self._text("callSid")
 
     @property
     def parent_call_sid(self) -> str | None:
-        """The caller's call id, on a leg that was dialled."""
+        """The caller's call id on a dialled leg."""
         return self._text("parentCallSid")
 
     @property
     def account_sid(self) -> str | None:
-        """The jambonz account."""
         return self._text("accountSid")
 
     @property
@@ -119,7 +119,7 @@ class CallMetadata:
 
     @property
     def is_message(self) -> bool:
-        """Whether the text is a message instead, as bare clients send it first (protocol.md 2)."""
+        """Whether the text is a message instead; bare drachtio clients send no metadata (listenctl-protocol(7) 2)."""
         if _CALL_FIELDS & self.fields.keys():
             return False
         return self.fields.get("event") == "dtmf" or self.fields.get("type") in _MESSAGE_TYPES
@@ -138,13 +138,13 @@ def _encoding_faults(raw: bytes) -> list[str]:
 
 
 def _read_fields(text: str, size: int) -> tuple[dict[str, object], str, list[str]]:
-    """Return the fields, the text after the object, and what was wrong, trying the most trustworthy reading first."""
+    """Return the fields, the text after the object, and the faults; tries the strictest reading first."""
     if not text.startswith("{"):
-        return {}, "", ["the first text is no JSON object" if text else "the first text is empty"]
+        return {}, "", ["the first text is not a JSON object" if text else "the first text is empty"]
     for strict in (True, False):
         value, end = peer_json.decode(text, strict=strict) or (None, 0)
         if isinstance(value, dict):
-            return value, text[end:], [] if strict else ["raw control characters stood inside a text"]
+            return value, text[end:], [] if strict else ["a string contains raw control characters"]
     repaired = repair_object(text[:MAX_REPAIR])
     bounded = repaired.cut and len(text) > MAX_REPAIR
     return repaired.fields, text[repaired.end :] if not bounded else "", _faults(repaired, size, bounded=bounded)
@@ -165,10 +165,10 @@ def _faults(repaired: RepairedObject, size: int, *, bounded: bool) -> list[str]:
 
 
 def _split_tail(tail: str) -> tuple[str, list[str]]:
-    """Return the messages glued to the metadata, and what else was wrong behind its closing brace."""
+    """Return the messages glued to the metadata, and the faults after its closing brace."""
     faults = []
     tail = tail.strip()
-    # The shell-like command line leaves an odd apostrophe of the data there (protocol.md 2.6).
+    # The shell-like command line leaves an odd apostrophe of the data there (listenctl-protocol(7) 2.6).
     if tail.startswith("'"):
         faults.append("removed a stray ' after the JSON")
         tail = tail[1:].lstrip()
@@ -184,7 +184,7 @@ def _sample_rate(fields: Mapping[str, object]) -> tuple[int | None, list[str]]:
     value = fields["sampleRate"]
     rate = peer_json.number(value)
     if rate is None or rate != int(rate) or not 0 < rate <= MAX_SAMPLE_RATE:
-        return None, [f"sampleRate {_brief(value)} can't be used"]
+        return None, [f"sampleRate {_brief(value)} is unusable"]
     return int(rate), ["sampleRate was a string"] if isinstance(value, str) else []
 
 
@@ -194,7 +194,7 @@ def _mix_type(fields: Mapping[str, object]) -> tuple[str | None, list[str]]:
     value = fields["mixType"]
     mix_type = value.strip().lower() if isinstance(value, str) else ""
     if mix_type not in MIX_CHANNELS:
-        return None, [f"mixType {_brief(value)} can't be used"]
+        return None, [f"mixType {_brief(value)} is unusable"]
     return mix_type, [] if mix_type == value else [f"mixType {_brief(value)} was taken as {mix_type}"]
 
 

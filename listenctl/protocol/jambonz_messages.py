@@ -1,8 +1,8 @@
 """
-The JSON texts that jambonz sends after the first one (protocol.md 4), as values that parse and serialise.
+The JSON texts that jambonz sends after the first one (listenctl-protocol(7) 4).
 
-Parsing is tolerant of all three implementations; serialising gives the exact bytes of the one whose types the fields
-have: strings for CURRENT, numbers for NEXT. What isn't understood becomes an ``UnknownMessage``.
+Parsing accepts all three implementations; serialising gives the exact bytes of the one whose types the fields have:
+strings for CURRENT, numbers for NEXT. A text that isn't understood becomes an ``UnknownMessage``.
 """
 
 import re
@@ -16,12 +16,12 @@ Number = str | int | float
 
 DTMF_DIGITS = frozenset("0123456789*#ABCDabcd")
 MAX_DOCUMENTS = 256
-"""JSON documents taken out of one text; OLD glues a few together."""
+"""JSON documents read from one text; OLD glues a few together."""
 
 _RTP_UNITS_PER_MS = 8
 
 # CURRENT writes marks with exactly these spaces and doesn't escape the name, so that a quote or backslash in it breaks
-# or changes the JSON (protocol.md 4): in this form the name is what stands there, not what JSON makes of it.
+# or changes the JSON (listenctl-protocol(7) 4). In this form the name is read literally, not as JSON.
 _CURRENT_MARK = re.compile(
     r'\{"type": "mark", "data": \{"name":"(.{0,1024}?)", "event": "([a-z]{1,32})"\}\}', re.DOTALL
 )
@@ -30,7 +30,7 @@ _SPACE = re.compile(r"\s*+")
 
 @dataclass(frozen=True, slots=True)
 class Dtmf:
-    """A digit that the tapped party pressed; ``duration`` as on the wire."""
+    """A digit that the tapped party pressed; ``duration`` is as on the wire."""
 
     digit: str
     duration: Number | None = None
@@ -40,7 +40,7 @@ class Dtmf:
         """
         Milliseconds, None if unknown.
 
-        A string counts RTP units at 8 kHz (CURRENT, OLD), a number milliseconds (NEXT); nothing else tells them apart.
+        A string is in RTP units at 8 kHz (CURRENT, OLD), a number in milliseconds (NEXT); only the type differs.
         """
         duration = peer_json.number(self.duration)
         if duration is None or duration < 0:
@@ -48,17 +48,16 @@ class Dtmf:
         return duration / _RTP_UNITS_PER_MS if isinstance(self.duration, str) else duration
 
     def serialize(self) -> str:
-        """Return the text as jambonz sends it."""
         return peer_json.encode(_present({"event": "dtmf", "dtmf": self.digit, "duration": self.duration}))
 
 
 @dataclass(frozen=True, slots=True)
 class PlayDone:
     """
-    A ``playAudio`` has ended.
+    The end of a ``playAudio``.
 
-    ``id`` is that of the command with its JSON type. Numbers are strings (CURRENT) or numbers (NEXT, which alone gives
-    a ``reason``); ``last_offset`` counts bytes or samples, depending on the file type.
+    ``id`` is that of the command, with its JSON type. Numbers are strings in CURRENT and numbers in NEXT, which alone
+    gives a ``reason``; ``last_offset`` counts bytes or samples, depending on the file type.
     """
 
     id: object = None
@@ -69,7 +68,7 @@ class PlayDone:
 
     @classmethod
     def parse(cls, data: object) -> Self:
-        """Read ``data`` of the message; the documented form has none."""
+        """Read the member ``data`` of a message; the documented form has none."""
         if not isinstance(data, dict):
             return cls()
         reason = data.get("reason")
@@ -83,11 +82,10 @@ class PlayDone:
 
     @property
     def duration_ms(self) -> float | None:
-        """Milliseconds played, None if not said; wrong after a killAudio (protocol.md 13)."""
+        """Milliseconds played, None if unknown; wrong after a killAudio (listenctl-protocol(7) 13)."""
         return peer_json.number(self.playback_milliseconds)
 
     def serialize(self) -> str:
-        """Return the text as jambonz sends it."""
         data = _present(
             {
                 "id": self.id,
@@ -102,7 +100,7 @@ class PlayDone:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The answer to a mark: ``event`` is ``playout`` when it was reached and ``cleared`` when killAudio dropped it."""
+    """The answer to a mark: ``event`` is ``playout`` if playout reached it, ``cleared`` if killAudio dropped it."""
 
     name: str
     event: str
@@ -114,25 +112,23 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class SessionSummary:
-    """What NEXT's cloud recorder says once near the end."""
+    """What NEXT's cloud recorder sends once near the end."""
 
     data: Mapping[str, object]
 
     def serialize(self) -> str:
-        """Return the text as NEXT sends it."""
         return peer_json.encode({"type": "session:summary", "data": self.data})
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownMessage:
-    """A text that is none of the others: ``value`` is what JSON it was, None if it was none."""
+    """Any other text; ``value`` is its JSON, None if it is not JSON."""
 
     type: str | None
     text: str
     value: object = None
 
     def serialize(self) -> str:
-        """Return the text as it was received."""
         return self.text
 
 
@@ -140,14 +136,14 @@ JambonzMessage = Dtmf | PlayDone | Mark | SessionSummary | UnknownMessage
 
 
 def parse_texts(raw: bytes) -> tuple[JambonzMessage, ...]:
-    """Read every document of one text message; there is always at least one, and nothing raises."""
+    """Read every JSON document of one text message; returns at least one message and never raises."""
     text = peer_json.read_text(raw)
     messages: list[JambonzMessage] = []
     at = 0
     while len(messages) < MAX_DOCUMENTS and (found := _read_document(text, at)):
         message, at = found
         messages.append(message)
-    # An apostrophe in a clip's id leaves a stray one behind the message (protocol.md 2.6, 4).
+    # An apostrophe in a clip's id leaves a stray one after the message (listenctl-protocol(7) 2.6, 4).
     rest = text[at:].strip().removeprefix("'") if messages else text
     if rest or not messages:
         messages.append(UnknownMessage(None, rest, _json_value(rest)))

@@ -1,9 +1,9 @@
 """
-Reading a JSON object that lost its escapes or its end on the way (protocol.md 2.6).
+Repair of a JSON object that lost escapes or its end on the way (listenctl-protocol(7) 2.6).
 
-A string ends at a quote only where what follows looks like JSON going on. Everything complete is kept; what can't be
-read is left out and named. Work is linear in the text: each unreadable spot may cost one more pass, and there are at
-most ``MAX_SKIPS`` of those. Possessive quantifiers keep the lookaheads from backtracking.
+A quote ends a string only if what follows looks like more JSON. Everything complete is kept; unreadable parts are left
+out and named. The work is linear in the text: each unreadable part may cost one more pass, and there are at most
+``MAX_SKIPS`` of those. Possessive quantifiers keep the lookaheads from backtracking.
 """
 
 import re
@@ -16,8 +16,8 @@ MAX_SKIPS = 16
 MAX_FAULTS = 32
 _PATH_IN_FAULT = 80
 
-# What follows the end of a string: the next member or item, or closing brackets and then one of those, a glued document
-# or the end. A cut may come anywhere in it, and an apostrophe may stand before the end.
+# What can follow a string: the next member or item, or closing brackets and then one of those, a glued document, or the
+# end. The text may be cut anywhere in it, and an apostrophe may precede the end.
 _KEY = r'"(?:[^"\\]|\\.|\\\Z){0,1024}+'
 _END = r"'?+\s*+\Z"
 _NEXT_MEMBER = rf',\s*+(?:\Z|{_KEY}(?:\Z|"\s*+(?::|\Z)))'
@@ -32,7 +32,7 @@ _RESUME = re.compile(rf',(?=\s*+{_KEY}"\s*+:)|[}}\]]', re.DOTALL)
 _BETWEEN = re.compile(r"[\s,]*+")
 _QUOTE_OR_ESCAPE = re.compile(r'\\.|"', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f]")
-# A number at the very end may have lost digits, a word can't have lost anything.
+# A number at the very end may have lost digits; a word is complete.
 _SCALAR = re.compile(
     r"(?:true|false|null|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+)(?=[\s,}\]])|(?:true|false|null)\Z"
 )
@@ -41,10 +41,13 @@ _SCALAR = re.compile(
 @dataclass(frozen=True, slots=True)
 class RepairedObject:
     """
-    What could be read of a broken object, and where that ended.
+    The readable part of a broken object.
 
-    ``faults`` has a sentence for each thing that was wrong. ``cut`` says that the end of the object is missing, and
-    ``incomplete`` is the path of the member that the cut went through, if it did.
+    Attributes:
+        end: index after it.
+        faults: a sentence for each thing that was wrong.
+        cut: whether the end of the object is missing.
+        incomplete: path of the member in which the text was cut, if any.
     """
 
     fields: dict[str, object]
@@ -55,14 +58,14 @@ class RepairedObject:
 
 
 def repair_object(text: str) -> RepairedObject:
-    """Read the object at the beginning of ``text``."""
+    """Read the object at the start of ``text``."""
     reader = _ObjectReader(text)
     fields = reader.read_object()
     return RepairedObject(fields, reader.at, tuple(reader.faults), reader.cut, reader.incomplete)
 
 
 class _Unreadable(Exception):
-    """There is no value here; the text is the path of the member that it should have been."""
+    """There is no readable value here; the text is the path of its member."""
 
 
 class _ObjectReader:
@@ -146,7 +149,7 @@ class _ObjectReader:
         if escaped != body:
             self._fault(f"quotes inside `{self._where()}` were not escaped")
         if _CONTROL.search(body):
-            self._fault(f"`{self._where()}` holds raw control characters")
+            self._fault(f"`{self._where()}` contains raw control characters")
         decoded = peer_json.decode(f'"{escaped}"')
         if decoded:
             return str(decoded[0])
@@ -169,7 +172,7 @@ class _ObjectReader:
         resume = _RESUME.search(self._text, self.at) if self._skips <= MAX_SKIPS else None
         if resume:
             self.at = resume.start()
-            self._fault(f"`{path}` can't be read and is left out" if path else "something unreadable is left out")
+            self._fault(f"`{path}` is unreadable and left out" if path else "something unreadable is left out")
         else:
             self.at = len(self._text)
             self.incomplete = path

@@ -1,8 +1,8 @@
 """
-One call, whichever role we play: told what each side sent and when, it says what that means.
+One listen conversation, in any role: takes what each side sent and when, returns events.
 
-The server tells it what jambonz sent, the simulator what the application sent, an inspector both. ``receive`` never
-raises on what a peer sent: faults of the peer are events.
+A server passes what jambonz sent, a simulator what the application sent, an inspector both. ``receive_message`` never
+raises because of a peer: the peer's faults are events.
 """
 
 from collections import deque
@@ -19,13 +19,13 @@ from listenctl.protocol.frames.websocket_messages import BinaryMessages, Receive
 from listenctl.protocol.gaps.gap_ledger import Gap, GapLedger
 from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, parse_texts
 
-# Audio that came before the metadata waits for it; a peer that floods us instead gets the defaults at once.
+# Audio before the metadata is held until they arrive; beyond these limits the call starts with the defaults.
 MAX_HELD_BYTES = 4 * 1024 * 1024
 MAX_HELD_MESSAGES = 10_000
 
 
 class Sender(StrEnum):
-    """Who sent a message: the media server, or the application that it connects to."""
+    """The sender of a message: the media server, or the application that it connects to."""
 
     JAMBONZ = "jambonz"
     APPLICATION = "application"
@@ -33,7 +33,7 @@ class Sender(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """The format is known, by the metadata or by default; audio follows."""
+    """The audio format is known, from the metadata or by default; audio follows."""
 
     metadata: CallMetadata
     audio_format: AudioFormat
@@ -41,7 +41,7 @@ class CallStarted:
 
 @dataclass(frozen=True, slots=True)
 class MetadataArrived:
-    """Metadata that came after the call had to start without; ``audio_format`` holds for the whole call."""
+    """Metadata that arrived after the call had started without; ``audio_format`` is valid for the whole call."""
 
     metadata: CallMetadata
     audio_format: AudioFormat
@@ -49,7 +49,7 @@ class MetadataArrived:
 
 @dataclass(frozen=True, slots=True)
 class AudioReceived:
-    """Whole sample frames from jambonz; ``position`` counts samples per channel before them."""
+    """Whole sample frames from jambonz; ``position`` is the number of samples per channel before them."""
 
     position: int
     data: bytes
@@ -58,9 +58,11 @@ class AudioReceived:
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
     """
-    A text from jambonz after the first; ``position`` is where in the audio it came.
+    A text from jambonz after the first one.
 
-    ``round_trip`` is the seconds since the command that a mark or playDone answers, None without such a command.
+    Attributes:
+        position: samples per channel received before it.
+        round_trip: seconds since the command that a mark or playDone answers, None without such a command.
     """
 
     position: int
@@ -70,7 +72,7 @@ class MessageReceived:
 
 @dataclass(frozen=True, slots=True)
 class CommandSent:
-    """A command of the application to jambonz."""
+    """A command from the application to jambonz."""
 
     position: int
     command: Command
@@ -78,28 +80,28 @@ class CommandSent:
 
 @dataclass(frozen=True, slots=True)
 class AudioSent:
-    """Bytes that the application streams to the caller."""
+    """Audio that the application streams to the caller."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class GapFound:
-    """The flow of audio was irregular."""
+    """An irregularity in the flow of audio."""
 
     gap: Gap
 
 
 @dataclass(frozen=True, slots=True)
 class FlushRequested:
-    """An empty binary message: the media server shuts down and won't close by itself (protocol.md 13)."""
+    """An empty binary message: the media server shuts down and won't close the call (listenctl-protocol(7) 13)."""
 
     position: int
 
 
 @dataclass(frozen=True, slots=True)
 class ProtocolViolation:
-    """Something that the peer shouldn't have sent, and what was made of it."""
+    """Something that a peer must not send, and how it was handled."""
 
     position: int
     rule: str
@@ -124,8 +126,8 @@ class ListenSession:
     Follow one listen conversation.
 
     Args:
-        started_at: time of the opening handshake, on the clock of every other time that is told.
-        default_format: what to take for granted where the metadata doesn't say.
+        started_at: time of the opening handshake, on the clock of all other times.
+        default_format: of the audio where the metadata don't say.
     """
 
     def __init__(self, *, started_at: float, default_format: AudioFormat) -> None:
@@ -143,7 +145,7 @@ class ListenSession:
 
     @property
     def started(self) -> bool:
-        """Whether the format is known, be it by default."""
+        """Whether the audio format is known, from the metadata or by default."""
         return self.metadata is not None
 
     @property
@@ -152,11 +154,11 @@ class ListenSession:
         return self._position
 
     def receive_message(self, sender: Sender, message: ReceivedMessage, at: float) -> Sequence[SessionEvent]:
-        """Take in one message; return what it means, in order."""
+        """Take one message; return its events in order."""
         if isinstance(message, BinaryMessages):
             if sender is Sender.APPLICATION:
                 return (AudioSent(message.data),)
-            return self._take_audio(message) if self.started else self._hold(message, at)
+            return self._take_audio(message) if self.started else self._hold_audio(message, at)
         if isinstance(message, TextMessage):
             if sender is Sender.APPLICATION:
                 return (self._take_command(message.data, at),)
@@ -165,14 +167,14 @@ class ListenSession:
 
     def receive_audio_run(self, before: float, times: Sequence[float], size: int, *, longest: float) -> int:
         """
-        Take in audio messages of one size that hold whole sample frames, as long as there is nothing to say of them.
+        Take audio messages of one size that hold whole sample frames, as long as they cause no gap.
 
         Args:
-            before: time of what came before, up to which all has been told.
-            longest: seconds without a message after which time has to go on in smaller steps.
+            before: time of the last message before these.
+            longest: seconds between two messages above which the caller has to advance in steps.
 
         Returns:
-            How many were taken.
+            How many messages were taken.
         """
         frame_bytes = self.audio_format.frame_bytes
         if not self.started or self._assembler.rest or size % frame_bytes:
@@ -182,24 +184,26 @@ class ListenSession:
         return taken
 
     def start_with_defaults(self, at: float) -> Sequence[SessionEvent]:
-        """Start the call without metadata, because it didn't come in time."""
+        """Start the call without metadata, because none arrived in time."""
         if self.started:
             return ()
-        detail = f"no metadata came in {at - self._started_at:.1f} s; taken for {_words(self._default_format)}"
+        detail = (
+            f"no metadata arrived in {at - self._started_at:.1f} s; assuming {_describe_format(self._default_format)}"
+        )
         started = self._start(CallMetadata.missing(), self._default_format)
-        return [started, ProtocolViolation(0, "no-metadata", detail), *self._release()]
+        return [started, ProtocolViolation(0, "no-metadata", detail), *self._release_held_audio()]
 
     def find_gaps(self, at: float) -> Sequence[SessionEvent]:
-        """Hold the audio so far against the time: all that had arrived by ``at`` has been told."""
+        """Return the new gaps; everything that had arrived by ``at`` must have been passed before."""
         gaps = self.ledger.find_gaps(at)
         return [GapFound(gap) for gap in gaps] if gaps else ()
 
     def end_call(self, at: float | None) -> Sequence[SessionEvent]:
-        """Settle what the end of the call settles; ``at`` is None where the connection broke, nobody knows when."""
+        """Return the events of the end of the call; ``at`` is None if nobody knows when the connection broke."""
         events = list(self.start_with_defaults(self._started_at if at is None else at)) if self._held else []
         events += [GapFound(gap) for gap in self.ledger.end_call(at)]
         if rest := self._assembler.rest:
-            detail = f"the audio ended within a sample; {len(rest)} bytes left out"
+            detail = f"the audio ended within a sample; {len(rest)} bytes were dropped"
             events.append(ProtocolViolation(self._position, "half-sample", detail))
         return events
 
@@ -215,7 +219,7 @@ class ListenSession:
         self._position += len(data) // self.audio_format.frame_bytes
         return (event,)
 
-    def _hold(self, audio: BinaryMessages, at: float) -> Sequence[SessionEvent]:
+    def _hold_audio(self, audio: BinaryMessages, at: float) -> Sequence[SessionEvent]:
         self._held.append((at, audio))
         self._held_bytes += len(audio.data)
         full = self._held_bytes > MAX_HELD_BYTES or len(self._held) > MAX_HELD_MESSAGES
@@ -228,8 +232,8 @@ class ListenSession:
         self._assembler = SampleAssembler(audio_format.frame_bytes)
         return CallStarted(metadata, audio_format)
 
-    def _release(self) -> list[SessionEvent]:
-        """Take in what was held, as if it came now but at its own time."""
+    def _release_held_audio(self) -> list[SessionEvent]:
+        """Take the held audio now, at the times when it arrived."""
         held, self._held = self._held, []
         events: list[SessionEvent] = []
         for at, read in groupby(held, key=itemgetter(0)):
@@ -239,7 +243,7 @@ class ListenSession:
         return events
 
     def _take_text(self, raw: bytes, at: float) -> Sequence[SessionEvent]:
-        # Metadata comes first, or after the defaults had to be assumed; anything else goes without it.
+        # Metadata come first, or late after the call has started with the defaults; any other text is a message.
         if self.metadata is None or not self.metadata.fields:
             metadata = CallMetadata.parse(raw)
             if not metadata.is_message and (self.metadata is None or metadata.call_sid):
@@ -248,16 +252,18 @@ class ListenSession:
         return [*started, *self._take_messages(raw, at)]
 
     def _take_metadata(self, metadata: CallMetadata, at: float) -> Sequence[SessionEvent]:
-        audio_format, faults = _format_of(metadata, self.audio_format)
+        audio_format, faults = _audio_format_of(metadata, self.audio_format)
         events: list[SessionEvent] = []
-        events += self._amend(metadata, audio_format) if self.started else [self._start(metadata, audio_format)]
+        events += (
+            self._take_late_metadata(metadata, audio_format) if self.started else [self._start(metadata, audio_format)]
+        )
         details = (*metadata.repairs, *faults)
         events += [ProtocolViolation(self._position, "first-frame", detail) for detail in details]
-        events += self._release()
+        events += self._release_held_audio()
         return [*events, *self._take_messages(metadata.rest, at)] if metadata.rest else events
 
-    def _amend(self, metadata: CallMetadata, audio_format: AudioFormat) -> list[SessionEvent]:
-        """Take metadata that came after the defaults were assumed; the bytes stay, what they mean may change."""
+    def _take_late_metadata(self, metadata: CallMetadata, audio_format: AudioFormat) -> list[SessionEvent]:
+        """Take metadata that arrived after the defaults were assumed; the same bytes may now mean another position."""
         if audio_format != self.audio_format:
             received = self._position * self.audio_format.frame_bytes
             self.ledger.change_format(audio_format)
@@ -265,7 +271,7 @@ class ListenSession:
             self._position = received // audio_format.frame_bytes
             self.audio_format = audio_format
         self.metadata = metadata
-        detail = "the metadata came after the call had begun without it"
+        detail = "the metadata arrived after the call had started without them"
         return [MetadataArrived(metadata, audio_format), ProtocolViolation(self._position, "late-metadata", detail)]
 
     def _take_messages(self, raw: bytes, at: float) -> list[SessionEvent]:
@@ -295,20 +301,20 @@ class ListenSession:
         return CommandSent(self._position, command)
 
 
-def _format_of(metadata: CallMetadata, default: AudioFormat) -> tuple[AudioFormat, list[str]]:
-    """Return the audio format that ``metadata`` names and what it left open, in words."""
+def _audio_format_of(metadata: CallMetadata, default: AudioFormat) -> tuple[AudioFormat, list[str]]:
+    """Return the audio format of ``metadata``, and a sentence for each part that it leaves open."""
     faults = []
     audio_format = default
     if metadata.sample_rate is None:
-        faults.append(f"no usable sampleRate; taken for {default.sample_rate}")
+        faults.append(f"no usable sampleRate; assuming {default.sample_rate}")
     else:
         audio_format = replace(audio_format, sample_rate=metadata.sample_rate)
     if metadata.mix_type is None:
-        faults.append(f"no usable mixType; taken for {default.channels} channel{'s' * (default.channels > 1)}")
+        faults.append(f"no usable mixType; assuming {default.channels} channel{'s' * (default.channels > 1)}")
     else:
         audio_format = replace(audio_format, channels=MIX_CHANNELS[metadata.mix_type])
     return audio_format, faults
 
 
-def _words(audio_format: AudioFormat) -> str:
+def _describe_format(audio_format: AudioFormat) -> str:
     return f"{audio_format.sample_rate} Hz, {audio_format.channels} channel{'s' * (audio_format.channels > 1)}"

@@ -1,7 +1,7 @@
 """
-JSON as a peer sends it: whatever the bytes are, reading them never raises.
+JSON from a peer; reading never raises, whatever the bytes are.
 
-What is read can always be printed, encoded and walked: no lone surrogates, no infinities, no bottomless nesting.
+What is read can always be printed, encoded and traversed: no lone surrogates, no infinities, no deep nesting.
 """
 
 import json
@@ -16,7 +16,7 @@ MAX_COUNT = 1 << 48
 
 JsonFields: TypeAlias = dict[str, object]
 
-# Everything but a lone surrogate is passed over, escapes as a whole: the ``\ud800`` in ``\\ud800`` is no surrogate.
+# Matches everything but a lone surrogate, escapes as a whole: the ``\ud800`` in ``\\ud800`` is no surrogate.
 _UNPAIRED = re.compile(
     r"(?:[^\\]|\\(?!u[dD][89a-fA-F]).)++"
     r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -26,18 +26,18 @@ _UNPAIRED = re.compile(
 
 
 def read_text(raw: bytes) -> str:
-    """Return ``raw`` as text in which invalid UTF-8 and escapes of lone surrogates became U+FFFD."""
+    """Return ``raw`` as text, with U+FFFD for invalid UTF-8 and for escapes of lone surrogates."""
     text = raw.decode("utf-8", "replace")
-    # Looking through a clip of 20 MB for what isn't there takes a quarter of a second.
+    # The substitution takes a quarter of a second on a clip of 20 MB.
     return _UNPAIRED.sub(lambda run: r"\ufffd" if run[1] else run[0], text) if r"\u" in text else text
 
 
 def decode(text: str, at: int = 0, *, strict: bool = False) -> tuple[object, int] | None:
     """
-    Return the JSON value that starts at ``at`` and the index after it; None if there is none.
+    Return the JSON value at index ``at`` and the index after it; None if there is none.
 
     Args:
-        strict: refuse raw control characters inside strings, as JSON does and cJSON doesn't.
+        strict: reject raw control characters in strings, as JSON does and cJSON doesn't.
     """
     try:
         value, end = (_STRICT if strict else _LAX).raw_decode(text, at)
@@ -47,12 +47,12 @@ def decode(text: str, at: int = 0, *, strict: bool = False) -> tuple[object, int
 
 
 def encode(value: object) -> str:
-    """Return ``value`` as the media server's own encoder writes it: no spaces, non-ASCII as it is."""
+    """Return ``value`` as the media server writes it: no spaces, non-ASCII characters unescaped."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def number(value: object) -> float | None:
-    """Return a number, or the number that a string of decimal digits stands for; None for everything else."""
+    """Return a number, or the number in a string of decimal digits; None for anything else."""
     match value:
         case bool():
             return None
@@ -105,7 +105,7 @@ def _children(value: object) -> list[object]:
     return []
 
 
-# Python can't hold every number that JSON can write, and such a number would make our own JSON invalid; it stays text.
+# JSON allows numbers that would be infinite in Python and make our own JSON invalid; they stay text.
 def _integer(digits: str) -> int | str:
     return int(digits) if len(digits) <= MAX_DIGITS else digits
 
@@ -116,7 +116,7 @@ def _float(digits: str) -> float | str:
 
 
 def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 _STRICT = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_refuse_constant)

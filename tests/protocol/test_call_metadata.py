@@ -77,7 +77,7 @@ def test_raw_control_characters_are_kept() -> None:
     metadata = CallMetadata.parse(HEAD + b'"x":{"q":"one\ntwo\t"}}')
 
     assert metadata.fields == HEAD_FIELDS | {"x": {"q": "one\ntwo\t"}}
-    assert metadata.repairs == ("raw control characters stood inside a text",)
+    assert metadata.repairs == ("a string contains raw control characters",)
 
 
 def test_frame_cut_inside_a_character() -> None:
@@ -99,7 +99,7 @@ def test_all_faults_at_once() -> None:
     assert metadata.repairs == (
         "invalid UTF-8 at byte 86 was replaced",
         "quotes inside `x.q` were not escaped",
-        "`x.r` holds raw control characters",
+        "`x.r` contains raw control characters",
         "removed a stray ' after the JSON",
     )
 
@@ -120,9 +120,9 @@ def test_lost_escapes_and_a_cut() -> None:
         (b"{}", ()),
         (b" {} \n", ()),
         (b"", ("the first text is empty",)),
-        (b"hello", ("the first text is no JSON object",)),
-        (b"[1]", ("the first text is no JSON object",)),
-        (b"'", ("the first text is no JSON object",)),
+        (b"hello", ("the first text is not a JSON object",)),
+        (b"[1]", ("the first text is not a JSON object",)),
+        (b"'", ("the first text is not a JSON object",)),
         (b"{} more", ("ignored what followed the JSON",)),
     ],
 )
@@ -149,14 +149,14 @@ def test_glued_messages_are_handed_back(stray: bytes) -> None:
         (b"16000", 16000, ()),
         (b"16000.0", 16000, ()),
         (b'"16000"', 16000, ("sampleRate was a string",)),
-        (b"true", None, ("sampleRate true can't be used",)),
-        (b"null", None, ("sampleRate null can't be used",)),
-        (b"0", None, ("sampleRate 0 can't be used",)),
-        (b"-8000", None, ("sampleRate -8000 can't be used",)),
-        (b"384001", None, ("sampleRate 384001 can't be used",)),
-        (b"8000.5", None, ("sampleRate 8000.5 can't be used",)),
-        (b"1e999", None, ('sampleRate "1e999" can\'t be used',)),
-        (b'{"a":1}', None, ('sampleRate {"a":1} can\'t be used',)),
+        (b"true", None, ("sampleRate true is unusable",)),
+        (b"null", None, ("sampleRate null is unusable",)),
+        (b"0", None, ("sampleRate 0 is unusable",)),
+        (b"-8000", None, ("sampleRate -8000 is unusable",)),
+        (b"384001", None, ("sampleRate 384001 is unusable",)),
+        (b"8000.5", None, ("sampleRate 8000.5 is unusable",)),
+        (b"1e999", None, ('sampleRate "1e999" is unusable',)),
+        (b'{"a":1}', None, ('sampleRate {"a":1} is unusable',)),
     ],
 )
 def test_sample_rate_that_metadata_may_have_overwritten(
@@ -174,8 +174,8 @@ def test_sample_rate_that_metadata_may_have_overwritten(
     [
         (b'"mixed"', "mixed", ()),
         (b'"Stereo"', "stereo", ('mixType "Stereo" was taken as stereo',)),
-        (b'"quad"', None, ('mixType "quad" can\'t be used',)),
-        (b"null", None, ("mixType null can't be used",)),
+        (b'"quad"', None, ('mixType "quad" is unusable',)),
+        (b"null", None, ("mixType null is unusable",)),
     ],
 )
 def test_mix_type_that_metadata_may_have_overwritten(

@@ -26,7 +26,7 @@ def test_quotes_that_lost_their_escapes_belong_to_the_string(text: str, fields: 
 def test_a_fault_names_its_field() -> None:
     repaired = repair_object('{"x":{"q":"say "hi"","r":"a\tb"}}')
 
-    assert repaired.faults == ("quotes inside `x.q` were not escaped", "`x.r` holds raw control characters")
+    assert repaired.faults == ("quotes inside `x.q` were not escaped", "`x.r` contains raw control characters")
 
 
 def test_backslashes_that_lost_their_escapes_stay_as_they_are() -> None:

@@ -104,7 +104,7 @@ def test_without_metadata_the_defaults_hold() -> None:
     events = session.start_with_defaults(5.0)
 
     assert call_started(events).audio_format == AudioFormat(16_000, 2)
-    detail = "no metadata came in 5.0 s; taken for 16000 Hz, 2 channels"
+    detail = "no metadata arrived in 5.0 s; assuming 16000 Hz, 2 channels"
     assert events[1:] == [ProtocolViolation(0, "no-metadata", detail), AudioReceived(0, bytes(640))]
     assert session.start_with_defaults(6.0) == ()
 
@@ -214,7 +214,7 @@ def test_what_the_metadata_leaves_open_is_taken_from_the_defaults_and_said() -> 
     events = first_text(b'{"sampleRate":16000,"callSid":"c"}')
 
     assert call_started(events).audio_format == AudioFormat(16_000, 1)
-    assert events[1:] == [ProtocolViolation(0, "first-frame", "no usable mixType; taken for 1 channel")]
+    assert events[1:] == [ProtocolViolation(0, "first-frame", "no usable mixType; assuming 1 channel")]
 
 
 def test_messages_glued_to_the_metadata_are_received() -> None:
@@ -292,7 +292,7 @@ def test_half_a_sample_at_the_end_is_reported() -> None:
     from_jambonz(session, b"\x01\x00\x02")
 
     assert session.end_call(0.01) == [
-        ProtocolViolation(1, "half-sample", "the audio ended within a sample; 1 bytes left out")
+        ProtocolViolation(1, "half-sample", "the audio ended within a sample; 1 bytes were dropped")
     ]
 
 

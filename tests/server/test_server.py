@@ -113,7 +113,7 @@ async def test_a_stream_rate_that_is_no_number_is_told_of(value: str, rate: int 
         warning = await run.events.wait_for_warning("stream-rate")
 
     assert warning["call"] == "CS-A"
-    assert ("taken for the number 16000" in warning["detail"]) == (rate is not None)
+    assert ("assuming the number 16000" in warning["detail"]) == (rate is not None)
 
 
 async def test_a_server_for_one_call_ends_with_it(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """
-The first text of a call as jambonz writes it: its fields for each kind of call, and what becomes of them on the way.
+The first text of a call as jambonz sends it: the fields for each kind of call, and how they are damaged on the way.
 
-The fields travel through a command line and into a buffer of 8192 bytes, and the text can arrive as invalid JSON
-(protocol.md 2.6), or is broken so on purpose.
+The fields pass through a command line and a buffer of 8192 bytes, so that the text can arrive as invalid JSON
+(listenctl-protocol(7) 2.6). ``BROKEN_FIRST_TEXTS`` breaks it on purpose.
 """
 
 import re
@@ -26,19 +26,21 @@ _UNESCAPED = {
     r"\t": "\t",
     r"\s": " ",
 }
+_EXACT_FLOATS = 1e21
+"""JavaScript writes whole numbers below this without a fraction and without an exponent."""
 
 
 def pass_argument(text: str) -> str:
-    """Return what arrives of ``text``: the first argument that FreeSWITCH's splitter finds, cleaned up."""
+    """Return what arrives of ``text``: the first argument that FreeSWITCH's command line parser finds in it."""
     command = f"'{text}'|"
     last_apostrophe = command.rindex("'")
     quoted = False
     arrived: list[str] = []
-    # Blanks at the end go, unless they were quoted or escaped.
+    # Spaces at the end are stripped unless quoted or escaped.
     kept = 0
     for token in _TOKEN.finditer(command):
         piece = token[0]
-        # An apostrophe without another one behind it is an ordinary character.
+        # An apostrophe without another one after it is an ordinary character.
         if piece == "'" and (quoted or token.start() < last_apostrophe):
             quoted = not quoted
         elif piece == "|" and not quoted:
@@ -50,12 +52,8 @@ def pass_argument(text: str) -> str:
     return "".join(arrived[:kept]) + "".join(arrived[kept:]).rstrip(" ")
 
 
-_EXACT_FLOATS = 1e21
-"""JavaScript writes whole numbers below this without a fraction and without an exponent."""
-
-
 class CallKind(StrEnum):
-    """What makes jambonz listen; each has a first text of its own."""
+    """What starts a listen; each kind has a different first text."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
@@ -76,13 +74,13 @@ def first_text_fields(
     callee: str,
 ) -> dict[str, object]:
     """
-    Return the fields of a call that has just been answered, in jambonz's order.
+    Return the fields of a call that was just answered, in jambonz's order.
 
-    Cloud recording is always stereo and takes no metadata (protocol.md 2.4).
+    Cloud recording is always stereo and has no metadata (listenctl-protocol(7) 2.4).
 
     Args:
-        metadata: the verb's own, which may overwrite any field; only a room's tap has the last word itself.
-        new_id: makes the ids, UUIDs.
+        metadata: of the verb; overwrites any field, except those of a room member.
+        new_id: returns a new UUID.
     """
     audio: dict[str, object] = {"sampleRate": sample_rate, "mixType": mix_type}
     match kind:
@@ -102,8 +100,8 @@ def first_text(fields: Mapping[str, object], profile: Profile) -> bytes:
     """
     Return the text as it arrives from jambonz.
 
-    ``current`` escapes the strings at the top level of ``metadata`` and ``customerData`` once more, so that those
-    survive the command line; a string counts as metadata if its name is none of jambonz's own (protocol.md 2.6).
+    CURRENT escapes the strings at the top level of ``metadata`` and ``customerData`` twice, so that they survive the
+    command line; a string counts as metadata if its name is not jambonz's own (listenctl-protocol(7) 2.6).
     """
     if profile.name not in (CURRENT.name, OLD.name):
         return _stringify(fields).encode()
@@ -112,7 +110,7 @@ def first_text(fields: Mapping[str, object], profile: Profile) -> bytes:
 
 
 def describe_damage(raw: bytes) -> str | None:
-    """Return a sentence on why a first text is no JSON object and how to avoid that; None if it is one."""
+    """Return why a first text is not a JSON object and how to avoid that, in a sentence; None if it is one."""
     if _is_object(raw):
         return None
     if len(raw) >= MAX_FIRST_TEXT_BYTES:
@@ -121,7 +119,7 @@ def describe_damage(raw: bytes) -> str | None:
         return "an apostrophe moved to the end of the first text, which makes it invalid JSON; keep it out of metadata"
     if raw.startswith(b"{") and raw.endswith(b"}"):
         return "values lost their escapes, which makes the first text invalid JSON; keep quotes and line breaks out"
-    return "the first text is no JSON object"
+    return "the first text is not a JSON object"
 
 
 def _call(direction: str, new_id: Callable[[], str], caller: str, callee: str) -> dict[str, object]:
@@ -146,7 +144,7 @@ def _call(direction: str, new_id: Callable[[], str], caller: str, callee: str) -
 
 
 def _dialled_leg(new_id: Callable[[], str], caller: str, callee: str) -> dict[str, object]:
-    """Return the called leg under the names that it has inside jambonz (protocol.md 2.3)."""
+    """Return the fields of the called leg, under jambonz's internal names (listenctl-protocol(7) 2.3)."""
     return {
         "direction": "outbound",
         "traceId": new_id().replace("-", ""),
@@ -170,7 +168,7 @@ def _dialled_leg(new_id: Callable[[], str], caller: str, callee: str) -> dict[st
 
 
 def _room_member(new_id: Callable[[], str], sample_rate: int) -> dict[str, object]:
-    """Return what a tap of one member of a room says over the metadata (protocol.md 2.5)."""
+    """Return the fields that a room member adds to the metadata (listenctl-protocol(7) 2.5)."""
     return {
         "room": "room-1",
         "memberId": new_id(),
@@ -227,15 +225,15 @@ def _is_object(raw: bytes) -> bool:
     return isinstance(value, dict) and end == len(text)
 
 
-def _add(frame: bytes, member: bytes, *, stray: bytes = b"") -> bytes:
-    head = frame[:-1]
+def _add_member(text: bytes, member: bytes, *, stray: bytes = b"") -> bytes:
+    head = text[:-1]
     comma = b"" if head == b"{" else b","
     return head + comma + member + b"}" + stray
 
 
-def _cut(frame: bytes) -> bytes:
-    """Make ``frame`` too long and cut it where jambonz does, inside a character if there is room for one."""
-    head = _add(frame, b'"padding":"')[:-1]
+def _cut(text: bytes) -> bytes:
+    """Make ``text`` too long and cut it where jambonz does, inside a character if possible."""
+    head = _add_member(text, b'"padding":"')[:-1]
     odd = b"x" * ((MAX_FIRST_TEXT_BYTES - len(head) + 1) % 2)
     padding = "ä".encode() * MAX_FIRST_TEXT_BYTES
     return (head + odd + padding)[:MAX_FIRST_TEXT_BYTES]
@@ -243,12 +241,12 @@ def _cut(frame: bytes) -> bytes:
 
 BROKEN_FIRST_TEXTS: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
     {
-        "apostrophe": partial(_add, member=b'"agent":"OBrien"', stray=b"'"),
-        "quotes": partial(_add, member=b'"x":{"q":"say "hi""}'),
-        "newline": partial(_add, member=b'"x":{"q":"two\nlines"}'),
+        "apostrophe": partial(_add_member, member=b'"agent":"OBrien"', stray=b"'"),
+        "quotes": partial(_add_member, member=b'"x":{"q":"say "hi""}'),
+        "newline": partial(_add_member, member=b'"x":{"q":"two\nlines"}'),
         "cut": _cut,
         "empty": lambda _: b"{}",
         "not-json": lambda _: b"not json",
     }
 )
-"""By name, what makes such a text out of a good one; ``empty`` is valid JSON that says nothing."""
+"""Functions that break a valid first text, by name; ``empty`` is valid JSON without any field."""

@@ -1,9 +1,8 @@
 """
-What tells the implementations of the jambonz side apart, in how they play what they are sent (protocol.md 0, 8).
+The implementations of the jambonz side, and how they differ in playing what they receive (listenctl-protocol(7) 0, 8).
 
-A profile is data; ``current`` is the last public media server with its faults, the others differ from it where the
-documentation or the facts do. What isn't known of ``next`` is taken from ``current``, but for marks, which are
-presumably reworked.
+``current`` is the last public media server with its faults; the others differ from it where documentation or facts say
+so. What is unknown of ``next`` is as in ``current``, except marks, which are presumably reworked.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,7 @@ _ESCAPES = {r"\"": '"', r"\n": "\n", r"\t": "\t", r"\s": " "}
 
 
 class PlayDoneForm(StrEnum):
-    """How much a playDone says: nothing, or its numbers as strings or as numbers (protocol.md 4)."""
+    """What a playDone contains: nothing, numbers as strings, or numbers (listenctl-protocol(7) 4)."""
 
     BARE = "bare"
     STRINGS = "strings"
@@ -30,20 +29,20 @@ class Profile:
     One implementation.
 
     Attributes:
-        streams: takes binary audio and marks at all.
-        exact_stream: plays a stream as documented: at once, with marks where they belong. Otherwise with the
-            pre-buffer, the tail and the faults of protocol.md 6.2 to 6.4.
-        honours_enabled: ``bidirectionalAudio.enabled`` switches streaming off too (protocol.md 5.2).
-        crashes_without_type: a playAudio without a string ``audioContentType`` ends the media server.
-        reads_string_rates: takes ``"8000"`` for 8000.
-        raw_sample_bytes: the bytes that are read as one sample of a raw clip, by rate; 0 where nothing can read it.
-        start_ticks: ticks from the start of a clip until it is heard; one, after the times of real calls.
-        queues_always: clips queue without ``queuePlay``, instead of nesting.
+        streams: supports binary audio and marks.
+        exact_stream: plays a stream as documented, at once and with marks in their places; otherwise with the
+            pre-buffer, the tail and the faults of listenctl-protocol(7) 6.2 to 6.4.
+        honours_enabled: ``bidirectionalAudio.enabled`` also disables streaming (listenctl-protocol(7) 5.2).
+        crashes_without_type: a playAudio without a string ``audioContentType`` crashes the media server.
+        reads_string_rates: reads ``"8000"`` as 8000.
+        raw_sample_bytes: bytes read as one sample of a raw clip, by rate; 0 where there is no reader.
+        start_ticks: ticks from the start of a clip until it is audible; one in real calls.
+        queues_always: clips queue without ``queuePlay`` instead of interrupting each other.
         max_waiting: clips that wait behind the one that plays.
-        kill_empties_queue: killAudio stops what waits too.
+        kill_empties_queue: killAudio also stops waiting clips.
         play_done: the form of a playDone.
-        glues_texts: texts that leave together become one (protocol.md 4).
-        mangles_play_done: quotes and escapes of its ``id`` don't survive the command line (protocol.md 2.6).
+        glues_texts: texts that are sent together become one (listenctl-protocol(7) 4).
+        mangles_play_done: quotes and escapes of its ``id`` are lost on the command line (listenctl-protocol(7) 2.6).
     """
 
     name: str
@@ -62,7 +61,7 @@ class Profile:
     mangles_play_done: bool
 
     def serialize_messages(self, messages: Iterable[JambonzMessage]) -> tuple[str, ...]:
-        """Return the texts in which messages go out that leave together."""
+        """Return the texts for messages that are sent together."""
         texts = tuple(self._text(message) for message in messages)
         return ("".join(texts),) if self.glues_texts and texts else texts
 
@@ -113,7 +112,7 @@ PROFILES = MappingProxyType({profile.name: profile for profile in (IDEAL, CURREN
 
 
 def _mangle(text: str) -> str:
-    """Do to a text what FreeSWITCH's splitter of arguments does; an odd apostrophe ends up behind it."""
+    """Return a text as FreeSWITCH's argument splitter changes it; an odd apostrophe moves to its end."""
     for escape, char in _ESCAPES.items():
         text = text.replace(escape, char)
     return text.replace("'", "") + "'" * (text.count("'") % 2)

@@ -43,7 +43,7 @@ def test_nothing_is_said_of_a_rate_that_is_right_or_missing(fields: dict[str, ob
 
 
 def test_digits_are_taken_and_told_of() -> None:
-    complaint = 'streamRate in the metadata is the text "16000"; taken for the number 16000'
+    complaint = 'streamRate in the metadata is the text "16000"; assuming the number 16000'
     assert rate_complaint({"streamRate": "16000"}) == complaint
 
 
@@ -52,7 +52,7 @@ def test_what_is_no_rate_is_ignored_and_told_of(value: object, told: str) -> Non
     complaint = rate_complaint({"streamRate": value})
 
     assert complaint.startswith(f"streamRate {told}")
-    assert "is ignored; it takes a rate in Hz" in complaint
+    assert "is ignored; give a rate in Hz" in complaint
     assert len(complaint) < 150
 
 

@@ -217,9 +217,9 @@ def test_without_the_command_line_everything_arrives(profile: Profile) -> None:
         (b'{"x":"1\n2"}', "escapes"),
         (b'{"a":"' + b"x" * 8186, "8192"),
         (b'{"a":"x' + "ä".encode() * 4092 + b"\xc3", "8192"),
-        (b"not json", "no JSON object"),
-        (b"[]", "no JSON object"),
-        (b"", "no JSON object"),
+        (b"not json", "not a JSON object"),
+        (b"[]", "not a JSON object"),
+        (b"", "not a JSON object"),
     ],
 )
 def test_damage_is_said_in_a_sentence(raw: bytes, words: str) -> None:

@@ -117,7 +117,7 @@ def _synced(message: str | bytes) -> Synced | None:
     word = ServerNotice.parse(message)
     if word is None:
         return None
-    if word.complaint:
+    if word.error_detail:
         ending = word.data.get("reason") == RefusalReason.CALL_ENDING
-        raise (NotFoundError if ending else ListenctlError)(word.complaint)
+        raise (NotFoundError if ending else ListenctlError)(word.error_detail)
     return Synced.parse(word.data) if word.type is ToolMessageType.SYNCED else None

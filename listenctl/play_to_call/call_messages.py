@@ -160,7 +160,7 @@ class CallMessages:
                 self._take_refusal(notice)
 
     def _take_refusal(self, notice: ServerNotice) -> None:
-        detail = notice.complaint or ""
+        detail = notice.error_detail or ""
         match notice.data.get("reason"), notice.data.get("id"):
             case RefusalReason.KILLED, str(clip):
                 self._answer(self._clips.pop(clip, None), None, detail)

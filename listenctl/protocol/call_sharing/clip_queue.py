@@ -36,25 +36,25 @@ class ClipStops:
         """When the next killAudio is due; None if nothing is to be stopped."""
         return min(self._next, self._until) if self.names else None
 
-    def begin(self, names: Collection[str], now: float, *, others_follow: bool) -> None:
-        """Stop these, instead of those before; a killAudio has just been sent, or is due by ``hurry``."""
+    def start_stopping(self, names: Collection[str], now: float, *, others_follow: bool) -> None:
+        """Stop these, instead of those before; a killAudio has just been sent, or is due by ``kill_now``."""
         self.names = set(names)
         self._until = now + STOP_PATIENCE
         self._every = AGAIN_IF_OTHERS_FOLLOW if others_follow else AGAIN
         self._next = now + self._every
 
-    def hurry(self, now: float) -> None:
+    def kill_now(self, now: float) -> None:
         """Have a killAudio sent now, since one clip has ended."""
         self._next = now
 
-    def is_due(self, now: float) -> bool:
+    def take_due_kill(self, now: float) -> bool:
         """Tell whether a killAudio is to be sent, once for each time."""
         due = bool(self.names) and self._next <= now < self._until
         if due:
             self._next = now + self._every
         return due
 
-    def give_up(self, now: float) -> set[str]:
+    def take_unanswered(self, now: float) -> set[str]:
         """Return the clips that should have been answered by now; they are waited for no more."""
         if now < self._until:
             return set()
@@ -104,7 +104,7 @@ class ClipQueue:
 
     @property
     def deadline(self) -> float | None:
-        """When to call ``pass_on`` if nothing happens before; None while nothing waits."""
+        """When to call ``take_due_clips`` if nothing happens before; None while nothing waits."""
         if not self._waiting:
             return None
         if len(self._at_jambonz) < MAX_AT_JAMBONZ:
@@ -132,12 +132,12 @@ class ClipQueue:
         """Tell whether a clip of so many bytes may wait."""
         return len(self._waiting) < MAX_WAITING and self._waiting_bytes + size <= MAX_WAITING_BYTES
 
-    def add(self, clip: QueuedClip) -> None:
+    def add_clip(self, clip: QueuedClip) -> None:
         """Have a clip wait, be it for a moment."""
         self._waiting.append(clip)
         self._waiting_bytes += len(clip.text)
 
-    def pass_on(self, now: float) -> list[QueuedClip]:
+    def take_due_clips(self, now: float) -> list[QueuedClip]:
         """Return the clips whose turn it is to go to jambonz."""
         self._give_up(now)
         passed: list[QueuedClip] = []
@@ -154,27 +154,27 @@ class ClipQueue:
         self._next_pass = now + _PASS_EVERY
         return passed
 
-    def answered(self, name: str, now: float) -> None:
+    def end_clip(self, name: str, now: float) -> None:
         """Take notice that a clip is over, and with it those before it."""
         if any(clip.name == name for clip in self._at_jambonz):
             while self._at_jambonz.popleft().name != name:
                 pass
             self._begin = now
 
-    def waits(self, name: str) -> bool:
+    def is_waiting(self, name: str) -> bool:
         """Tell whether a clip hasn't been passed on."""
         return any(clip.name == name for clip in self._waiting)
 
-    def last_of(self, tool: int) -> str | None:
+    def last_waiting(self, tool: int) -> str | None:
         """Return the name of a tool's last clip that waits, None if none does."""
         return next((clip.name for clip in reversed(self._waiting) if clip.tool == tool), None)
 
-    def kill(self) -> list[QueuedClip]:
+    def drop_waiting(self) -> list[QueuedClip]:
         """Return all that wait, which none does any more."""
         dropped, self._waiting, self._waiting_bytes = list(self._waiting), deque(), 0
         return dropped
 
-    def interrupt(self, seconds: float | None) -> list[QueuedClip]:
+    def interrupt_by_clip(self, seconds: float | None) -> list[QueuedClip]:
         """
         Return all that wait here and at jambonz, where a clip of so many seconds without queuePlay empties the queue.
 
@@ -183,18 +183,18 @@ class ClipQueue:
         self._begin += UNKNOWN_SECONDS if seconds is None else seconds
         dropped = list(self._at_jambonz)[1:]
         self._at_jambonz = deque(list(self._at_jambonz)[:1])
-        return dropped + self.kill()
+        return dropped + self.drop_waiting()
 
-    def forget(self, tool: int) -> None:
+    def forget_tool(self, tool: int) -> None:
         """Drop what waits of a tool that has left."""
         self._keep_waiting(clip for clip in self._waiting if clip.tool != tool)
 
-    def withdraw(self, names: Collection[str]) -> list[str]:
+    def withdraw_clips(self, names: Collection[str]) -> list[str]:
         """Drop clips that wait; return the names of those that jambonz has."""
         self._keep_waiting(clip for clip in self._waiting if clip.name not in names)
         return [clip.name for clip in self._at_jambonz if clip.name in names]
 
-    def take_for_over(self, names: Collection[str], now: float) -> None:
+    def end_clips(self, names: Collection[str], now: float) -> None:
         """Take notice that jambonz plays some clips no more, nor ever will."""
         if self._at_jambonz and self._at_jambonz[0].name in names:
             self._begin = now

@@ -18,10 +18,10 @@ Own = TypeVar("Own")
 
 @dataclass(frozen=True, slots=True)
 class PendingAnswer(Generic[Own]):
-    """What a tool waits for: the answer to a mark or clip that it calls ``own``."""
+    """What a tool waits for: the answer to a mark or clip that it calls ``own_name``."""
 
     tool: int
-    own: Own
+    own_name: Own
 
 
 class GeneratedNames(Generic[Own]):
@@ -33,7 +33,7 @@ class GeneratedNames(Generic[Own]):
         self._outstanding: dict[str, PendingAnswer[Own]] = {}
         self._counts: Counter[int] = Counter()
 
-    def give(self, tool: int, own: Own) -> str:
+    def new_name(self, tool: int, own: Own) -> str:
         """Return the name on the wire for what ``tool`` calls ``own``."""
         self._given += 1
         name = f"{self._prefix}{self._given}"
@@ -41,7 +41,7 @@ class GeneratedNames(Generic[Own]):
         self._counts[tool] += 1
         return name
 
-    def has_given(self, name: object) -> bool:
+    def is_generated(self, name: object) -> bool:
         """Tell whether the name is one of these, answered or not."""
         if not isinstance(name, str) or not name.startswith(self._prefix):
             return False
@@ -50,31 +50,31 @@ class GeneratedNames(Generic[Own]):
         short = number.isascii() and number.isdecimal() and len(number) <= len(str(self._given))
         return short and number[0] != "0" and int(number) <= self._given
 
-    def take(self, name: str) -> PendingAnswer[Own] | None:
+    def take_request(self, name: str) -> PendingAnswer[Own] | None:
         """Return who waits for the answer, once; None if nobody does any more."""
         asked = self._outstanding.pop(name, None)
         if asked:
             self._counts[asked.tool] -= 1
         return asked
 
-    def names_of(self, tool: int, own: Own) -> list[str]:
+    def names_for(self, tool: int, own: Own) -> list[str]:
         """Return the names of what ``tool`` calls ``own`` and waits for, oldest first."""
         return [name for name, asked in self._outstanding.items() if asked == PendingAnswer(tool, own)]
 
-    def waiter(self, name: str) -> PendingAnswer[Own] | None:
+    def request_for(self, name: str) -> PendingAnswer[Own] | None:
         """Return who waits for the answer, and goes on waiting."""
         return self._outstanding.get(name)
 
-    def count(self, tool: int) -> int:
+    def count_for(self, tool: int) -> int:
         """Return how many answers the tool waits for."""
         return self._counts[tool]
 
-    def forget(self, tool: int) -> None:
+    def forget_tool(self, tool: int) -> None:
         """Expect nothing for a tool that has left."""
         self._outstanding = {name: asked for name, asked in self._outstanding.items() if asked.tool != tool}
         del self._counts[tool]
 
-    def forget_all(self) -> None:
+    def forget_all_tools(self) -> None:
         """Expect nothing for anyone."""
         self._outstanding.clear()
         self._counts.clear()
@@ -85,7 +85,7 @@ class ClipOrder:
     Say which clip a playDone without an id answers, where jambonz returns none (the documented form, protocol.md 4).
 
     There clips play in the order in which they were sent, and killAudio drops all that wait, so that one answer comes
-    for all before it. That can only be assumed, so it ends for good when it proves wrong (``stop``).
+    for all before it. That can only be assumed, so it ends for good when it proves wrong (``stop_assuming``).
     """
 
     def __init__(self) -> None:
@@ -93,29 +93,29 @@ class ClipOrder:
         self._groups: deque[deque[str]] = deque([deque()])
         self._stopped = False
 
-    def add(self, name: str) -> None:
+    def add_clip(self, name: str) -> None:
         """Take notice of a clip that was sent."""
         if self._stopped:
             return
         self._groups[-1].append(name)
         if sum(map(len, self._groups)) > MAX_OUTSTANDING:
-            self.stop()
+            self.stop_assuming()
 
-    def drop(self, names: Collection[str]) -> None:
+    def drop_clips(self, names: Collection[str]) -> None:
         """Take notice of clips that jambonz has dropped without an answer."""
         self._groups = deque(deque(name for name in group if name not in names) for group in self._groups)
 
-    def kill(self) -> None:
+    def add_kill(self) -> None:
         """Take notice of a killAudio."""
         if self._groups[-1]:
             self._groups.append(deque())
 
-    def stop(self) -> None:
+    def stop_assuming(self) -> None:
         """Assume nothing any more."""
         self._stopped = True
         self._groups = deque([deque()])
 
-    def take(self) -> tuple[str, ...]:
+    def take_answered(self) -> tuple[str, ...]:
         """Return the clip that is answered now and behind it those that never will be; empty if none is known."""
         if len(self._groups) > 1:
             return tuple(self._groups.popleft())

@@ -67,7 +67,7 @@ class SharedCall:
         self._clips = SharedClips(f"{prefix}c", clock)
         self._alone = alone
         if not alone:
-            self._clips.doubt_order()
+            self._clips.stop_assuming_order()
         self._stream = SharedStream(server_rate, clock)
         self._mark_answered = False
         # Tools that wait to be synced, each with the clip that has to be passed on before.
@@ -102,17 +102,17 @@ class SharedCall:
     def detach_tool(self, tool: int) -> Actions:
         """Let a tool go: its turn ends, and nothing that it asked is answered any more."""
         self._tools.remove(tool)
-        self._marks.forget(tool)
-        self._clips.forget(tool)
+        self._marks.forget_tool(tool)
+        self._clips.forget_tool(tool)
         self._syncs = [sync for sync in self._syncs if sync[0] != tool]
-        return self._stream.leave(tool)
+        return self._stream.end_turn(tool)
 
     def take_tool_message(self, tool: int, message: TextMessage | BinaryMessages) -> Actions:
         """Take a message of an attached tool."""
         if tool not in self._tools:
             raise ValueError(f"no tool {tool} is attached")
         if isinstance(message, BinaryMessages):
-            return self._stream.audio(tool, message.data)
+            return self._stream.take_audio(tool, message.data)
         command = parse_command(message.data)
         if isinstance(command, UnknownCommand) and command.type and command.type.startswith(PREFIX):
             return self._control(tool, command)
@@ -125,12 +125,12 @@ class SharedCall:
         command = parse_command(text)
         if isinstance(command, PlayAudio):
             # From here on a playDone without an id may be the application's.
-            self._clips.doubt_order()
+            self._clips.stop_assuming_order()
         return [*self._notice(command), TextToJambonz(text)]
 
     def take_application_audio(self, size: int) -> None:
         """Take notice of audio that the application has streamed to the caller, in bytes."""
-        self._stream.note_streamed(size)
+        self._stream.take_application_audio(size)
 
     def take_jambonz_text(self, text: bytes) -> Actions:
         """Take a text of jambonz; what doesn't answer a tool goes to everyone, byte by byte if it came alone."""
@@ -146,24 +146,24 @@ class SharedCall:
 
     def pass_due_clips(self) -> Actions:
         """Pass on the clips whose turn it is, or go on stopping those that are to be stopped."""
-        must_kill = self._clips.must_kill() and not self._streams
+        must_kill = self._clips.take_due_kill() and not self._streams
         kill = [TextToJambonz(KillAudio().serialize().encode())] if must_kill else []
-        return [*kill, *(TextToJambonz(text) for text in self._clips.pass_on()), *self._sync()]
+        return [*kill, *(TextToJambonz(text) for text in self._clips.take_due_texts()), *self._sync()]
 
     def _notice(self, command: Command, sender: int | None = None) -> Actions:
         match command:
             case ClearMarks():
                 # None of them is answered (protocol.md 6.4).
-                self._marks.forget_all()
+                self._marks.forget_all_tools()
             case KillAudio():
                 # What its playDone says after that can't be trusted (protocol.md 13).
-                stopped = self._tell_dropped(self._clips.playing(behind=self._alone), "stopped by killAudio")
-                killed = self._clips.kill(all_of_them=self._alone and not self._streams)
+                stopped = self._tell_dropped(self._clips.clips_to_stop(behind=self._alone), "stopped by killAudio")
+                killed = self._clips.add_kill(all_of_them=self._alone and not self._streams)
                 dropped = self._tell_dropped(killed, "not played: killAudio came before its turn")
-                return [*stopped, *dropped, *self._stream.kill(sender)]
+                return [*stopped, *dropped, *self._stream.take_kill(sender)]
             case PlayAudio() if command.queue_play is not True:
                 why = "not played: a clip without queuePlay, which empties the queue, came before its turn"
-                return self._tell_dropped(self._clips.interrupt(command), why)
+                return self._tell_dropped(self._clips.drop_interrupted(command), why)
         return ()
 
     def _named(self, tool: int, command: MarkCommand | PlayAudio) -> Actions:
@@ -172,13 +172,13 @@ class SharedCall:
             return (RefuseTool(tool, refusal),)
         if isinstance(command, PlayAudio):
             return self._clip(tool, command)
-        return (TextToJambonz(MarkCommand(self._marks.give(tool, command.name)).serialize().encode()),)
+        return (TextToJambonz(MarkCommand(self._marks.new_name(tool, command.name)).serialize().encode()),)
 
     def _clip(self, tool: int, command: PlayAudio) -> Actions:
         if command.queue_play is not True:
-            return [*self._notice(command), TextToJambonz(self._clips.put_on_top(tool, command))]
+            return [*self._notice(command), TextToJambonz(self._clips.interrupt_with(tool, command))]
         if self._clips.has_room(command):
-            self._clips.add(tool, command)
+            self._clips.add_clip(tool, command)
             return self.pass_due_clips()
         room = f"at most {MAX_WAITING} clips and {MAX_WAITING_BYTES // 1024 // 1024} MiB wait"
         detail = f"not sent: {self._clips.waiting} clips wait for their turn; {room}; send it when some have played"
@@ -190,11 +190,11 @@ class SharedCall:
         return self._mark_answered or self._stream.holder is not None
 
     def _tell_dropped(self, clips: Iterable[Owned], why: str) -> Actions:
-        refusals = [RefuseTool(one.tool, ToolRefusal(RefusalReason.KILLED, why, one.own)) for one in clips]
+        refusals = [RefuseTool(one.tool, ToolRefusal(RefusalReason.KILLED, why, one.own_name)) for one in clips]
         return [*refusals, *self._sync()]
 
     def _why_no_name(self, tool: int, own: object) -> ToolRefusal | None:
-        if self._marks.count(tool) + self._clips.count(tool) >= MAX_OUTSTANDING:
+        if self._marks.count_for(tool) + self._clips.count_for(tool) >= MAX_OUTSTANDING:
             detail = f"not sent: {MAX_OUTSTANDING} marks and clips are unanswered; wait for answers, or attach anew"
             return ToolRefusal(RefusalReason.TOO_MANY_OUTSTANDING, detail)
         if (length := len(peer_json.encode(own))) > MAX_NAME:
@@ -207,26 +207,28 @@ class SharedCall:
         match message:
             case Mark(name=name):
                 self._mark_answered = True
-                if not self._marks.has_given(name):
+                if not self._marks.is_generated(name):
                     return None
-                mark = self._marks.take(name)
+                mark = self._marks.take_request(name)
                 return [TextToTool(mark.tool, _mark_text(mark, message.event))] if mark else ()
-            case PlayDone() if (clips := self._clips.answer(message)) is not None:
-                answers = [TextToTool(one.tool, replace(message, id=one.own).serialize().encode()) for one in clips]
+            case PlayDone() if (clips := self._clips.take_play_done(message)) is not None:
+                answers = [
+                    TextToTool(one.tool, replace(message, id=one.own_name).serialize().encode()) for one in clips
+                ]
                 return [*answers, *self.pass_due_clips()]
         return None
 
     def _control(self, tool: int, command: UnknownCommand) -> Actions:
         match command.type:
             case ToolMessageType.ACQUIRE:
-                return self._stream.ask(tool, stream_rate(_data_of(command).get("sampleRate")))
+                return self._stream.request_turn(tool, stream_rate(_data_of(command).get("sampleRate")))
             case ToolMessageType.RELEASE:
-                return self._stream.leave(tool)
+                return self._stream.end_turn(tool)
             case ToolMessageType.WITHDRAW:
-                withdrawn = self._clips.withdraw(tool, _data_of(command).get("id"))
+                withdrawn = self._clips.withdraw_clip(tool, _data_of(command).get("id"))
                 return [*self._tell_dropped(withdrawn, "withdrawn by you"), *self.pass_due_clips()]
             case ToolMessageType.SYNC:
-                last = self._clips.last_of(tool)
+                last = self._clips.last_waiting(tool)
                 self._syncs += [(tool, last)] if last else []
                 return () if last else (self._synced(tool),)
         acquire, release, sync, withdraw = _TOOL_SENDS
@@ -236,16 +238,16 @@ class SharedCall:
 
     def _sync(self) -> Actions:
         """Answer the tools whose clips have all been passed on by now."""
-        done = [tool for tool, clip in self._syncs if not self._clips.waits(clip)]
-        self._syncs = [(tool, clip) for tool, clip in self._syncs if self._clips.waits(clip)]
+        done = [tool for tool, clip in self._syncs if not self._clips.is_waiting(clip)]
+        self._syncs = [(tool, clip) for tool, clip in self._syncs if self._clips.is_waiting(clip)]
         return [self._synced(tool) for tool in done]
 
     def _synced(self, tool: int) -> TextToTool:
-        rate = self.rates.believed
+        rate = self.rates.best
         synced = Synced(
             stream_rate=rate.hertz,
             stream_rate_from=rate.source,
-            playout=self._stream.left,
+            playout=self._stream.seconds_left,
             waiting_clips=self._clips.waiting,
             clip_seconds=self._clips.seconds_left,
             stopping=self._clips.stopping,
@@ -261,6 +263,6 @@ def _data_of(command: UnknownCommand) -> Mapping[str, object]:
 
 def _mark_text(mark: PendingAnswer[str], event: str) -> bytes:
     """Return the answer in jambonz's own form, or as proper JSON where that would break it (protocol.md 4)."""
-    if mark_name_is_safe(mark.own + event):
-        return Mark(mark.own, event).serialize().encode()
-    return peer_json.encode({"type": "mark", "data": {"name": mark.own, "event": event}}).encode()
+    if mark_name_is_safe(mark.own_name + event):
+        return Mark(mark.own_name, event).serialize().encode()
+    return peer_json.encode({"type": "mark", "data": {"name": mark.own_name, "event": event}}).encode()

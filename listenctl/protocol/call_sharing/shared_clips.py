@@ -47,7 +47,7 @@ class SharedClips:
 
     @property
     def deadline(self) -> float | None:
-        """When to call ``must_kill`` and ``pass_on`` if nothing happens before; None if nothing waits."""
+        """When to call ``take_due_kill`` and ``take_due_texts`` if nothing happens before; None if nothing waits."""
         return self._queue.deadline if self._stops.deadline is None else self._stops.deadline
 
     @property
@@ -56,102 +56,102 @@ class SharedClips:
         self._give_up()
         return bool(self._stops.names)
 
-    def must_kill(self) -> bool:
+    def take_due_kill(self) -> bool:
         """Tell whether a killAudio is to be sent now, once for each time."""
         self._give_up()
-        return self._stops.is_due(self._clock())
+        return self._stops.take_due_kill(self._clock())
 
-    def count(self, tool: int) -> int:
+    def count_for(self, tool: int) -> int:
         """Return how many answers the tool waits for."""
-        return self._names.count(tool)
+        return self._names.count_for(tool)
 
-    def forget(self, tool: int) -> None:
+    def forget_tool(self, tool: int) -> None:
         """Let a tool go, with all of its clips that wait."""
-        self._names.forget(tool)
-        self._queue.forget(tool)
+        self._names.forget_tool(tool)
+        self._queue.forget_tool(tool)
 
     def has_room(self, clip: PlayAudio) -> bool:
         """Tell whether a clip may wait."""
         return self._queue.has_room(len(clip.audio_content) if isinstance(clip.audio_content, str) else 0)
 
-    def add(self, tool: int, clip: PlayAudio) -> None:
+    def add_clip(self, tool: int, clip: PlayAudio) -> None:
         """Have a clip wait, be it for a moment."""
-        name = self._names.give(tool, clip.id)
-        self._queue.add(QueuedClip(name, tool, _renamed(clip, name), seconds_of(clip)))
+        name = self._names.new_name(tool, clip.id)
+        self._queue.add_clip(QueuedClip(name, tool, _renamed(clip, name), seconds_of(clip)))
 
-    def put_on_top(self, tool: int, clip: PlayAudio) -> bytes:
-        """Return what to send at once for a clip that doesn't queue; ``interrupt`` says what it drops."""
-        name = self._names.give(tool, clip.id)
-        self._order.add(name)
+    def interrupt_with(self, tool: int, clip: PlayAudio) -> bytes:
+        """Return what to send at once for a clip that doesn't queue; ``drop_interrupted`` says what it drops."""
+        name = self._names.new_name(tool, clip.id)
+        self._order.add_clip(name)
         self._on_top.append(name)
         return _renamed(clip, name)
 
-    def pass_on(self) -> list[bytes]:
+    def take_due_texts(self) -> list[bytes]:
         """Return what to send for the clips whose turn it is."""
         if self.stopping:
             return []
-        clips = self._queue.pass_on(self._clock())
+        clips = self._queue.take_due_clips(self._clock())
         for clip in clips:
-            self._order.add(clip.name)
+            self._order.add_clip(clip.name)
         return [clip.text for clip in clips]
 
-    def last_of(self, tool: int) -> str | None:
+    def last_waiting(self, tool: int) -> str | None:
         """Return the name of a tool's last clip that waits, None if none does."""
-        return self._queue.last_of(tool)
+        return self._queue.last_waiting(tool)
 
-    def waits(self, name: str) -> bool:
+    def is_waiting(self, name: str) -> bool:
         """Tell whether a clip hasn't been passed on."""
-        return self._queue.waits(name)
+        return self._queue.is_waiting(name)
 
-    def kill(self, *, all_of_them: bool) -> list[Owned]:
+    def add_kill(self, *, all_of_them: bool) -> list[Owned]:
         """
         Take notice of a killAudio; return the clips that it drops before their turn, oldest first.
 
         Args:
             all_of_them: stop all clips that jambonz has, by further killAudios.
         """
-        self._order.kill()
-        self._stops.begin(self._at_jambonz if all_of_them else (), self._clock(), others_follow=False)
-        return self._take(self._queue.kill())
+        self._order.add_kill()
+        self._stops.start_stopping(self._at_jambonz if all_of_them else (), self._clock(), others_follow=False)
+        return self._take(self._queue.drop_waiting())
 
-    def withdraw(self, tool: int, own: object) -> list[Owned]:
+    def withdraw_clip(self, tool: int, own: object) -> list[Owned]:
         """Take clips of a tool back, those that jambonz has when they play; return them."""
-        names = self._names.names_of(tool, own)
-        self._queue.withdraw(names)
+        names = self._names.names_for(tool, own)
+        self._queue.withdraw_clips(names)
         self._withdrawn.update(name for name in names if name in self._at_jambonz)
         self._stop_withdrawn()
-        asked = [self._names.take(name) for name in names]
+        asked = [self._names.take_request(name) for name in names]
         return [one for one in asked if one]
 
-    def playing(self, *, behind: bool) -> list[Owned]:
+    def clips_to_stop(self, *, behind: bool) -> list[Owned]:
         """Return the clip that plays, as far as is known, and those ``behind`` it at jambonz."""
         names = self._at_jambonz
-        waiters = [self._names.waiter(name) for name in (names if behind else names[:1])]
+        waiters = [self._names.request_for(name) for name in (names if behind else names[:1])]
         return [one for one in waiters if one]
 
-    def interrupt(self, clip: PlayAudio) -> list[Owned]:
+    def drop_interrupted(self, clip: PlayAudio) -> list[Owned]:
         """Take notice of a clip that doesn't queue; it empties jambonz's queue, of which ours is the rear part."""
-        dropped = self._queue.interrupt(seconds_of(clip))
-        self._order.drop({one.name for one in dropped})
+        dropped = self._queue.interrupt_by_clip(seconds_of(clip))
+        self._order.drop_clips({one.name for one in dropped})
         return self._take(dropped)
 
-    def doubt_order(self) -> None:
+    def stop_assuming_order(self) -> None:
         """Take notice that a playDone without an id may be none of ours."""
-        self._order.stop()
+        self._order.stop_assuming()
 
-    def answer(self, message: PlayDone) -> Sequence[Owned] | None:
+    def take_play_done(self, message: PlayDone) -> Sequence[Owned] | None:
         """Return whose clip is over, nobody's if its sender has left; None if it is none of ours."""
-        if isinstance(message.id, str) and self._names.has_given(message.id):
-            self._order.stop()
+        if isinstance(message.id, str) and self._names.is_generated(message.id):
+            self._order.stop_assuming()
             names: tuple[str, ...] = (message.id,)
-        elif message.id is not None or not (names := self._order.take()):
+        elif message.id is not None or not (names := self._order.take_answered()):
             return None
-        self._queue.answered(names[-1], self._clock())
+        self._queue.end_clip(names[-1], self._clock())
         self._take_for_over(names)
         self._stops.names.intersection_update(self._at_jambonz)
-        self._stops.hurry(self._clock())
+        self._stops.kill_now(self._clock())
         self._stop_withdrawn()
-        asked = [self._names.take(name) for name in names]
+        asked = [self._names.take_request(name) for name in names]
         # Those behind the first never will be answered.
         return [one for one in asked[:1] if one]
 
@@ -164,23 +164,23 @@ class SharedClips:
         playing = self._at_jambonz[:1]
         self._withdrawn.intersection_update(self._at_jambonz)
         if not self._stops.names and self._withdrawn.issuperset(playing) and playing:
-            self._order.kill()
-            self._stops.begin(playing, self._clock(), others_follow=True)
-            self._stops.hurry(self._clock())
+            self._order.add_kill()
+            self._stops.start_stopping(playing, self._clock(), others_follow=True)
+            self._stops.kill_now(self._clock())
 
     def _give_up(self) -> None:
-        given_up = self._stops.give_up(self._clock())
+        given_up = self._stops.take_unanswered(self._clock())
         if not given_up:
             return
         self._take_for_over(given_up)
         self._stop_withdrawn()
 
     def _take_for_over(self, names: Collection[str]) -> None:
-        self._queue.take_for_over(names, self._clock())
+        self._queue.end_clips(names, self._clock())
         self._on_top = deque((name for name in self._on_top if name not in names), maxlen=MAX_ON_TOP)
 
     def _take(self, clips: Iterable[QueuedClip]) -> list[Owned]:
-        asked = (self._names.take(clip.name) for clip in clips)
+        asked = (self._names.take_request(clip.name) for clip in clips)
         return [one for one in asked if one]
 
 

@@ -33,7 +33,7 @@ class StreamTurns:
         """Whether jambonz has half a sample, and its tool goes on with the other half."""
         return self.holder in self._within_sample
 
-    def audio(self, tool: int, data: bytes, *, free: bool = True) -> bytes | None:
+    def take_audio(self, tool: int, data: bytes, *, free: bool = True) -> bytes | None:
         """
         Return what may be streamed of a tool's audio; None if it isn't its turn.
 
@@ -47,7 +47,7 @@ class StreamTurns:
             self._within_sample ^= {tool}
         return data if self.holder == tool else None
 
-    def ask(self, tool: int) -> bool:
+    def request_turn(self, tool: int) -> bool:
         """Have a tool take the stream, or wait for it; tell whether it has it."""
         if self.holder is None:
             self._begin(tool)
@@ -55,7 +55,7 @@ class StreamTurns:
             self._waiting.append(tool)
         return self.holder == tool
 
-    def leave(self, tool: int) -> TurnEnd:
+    def end_turn(self, tool: int) -> TurnEnd:
         """End a tool's turn, or its waiting."""
         if tool in self._waiting:
             self._waiting.remove(tool)
@@ -97,7 +97,7 @@ class StreamTail:
         self._sounds = False
         self._zeros = 0
 
-    def stream(self, data: bytes) -> None:
+    def add_audio(self, data: bytes) -> None:
         """Take notice of audio that is sent."""
         zeros = len(data) - len(data.rstrip(b"\0"))
         if zeros < len(data):
@@ -105,11 +105,11 @@ class StreamTail:
             self._zeros = 0
         self._zeros += zeros
 
-    def forget(self) -> None:
+    def forget_audio(self) -> None:
         """Take notice that nothing of it is to be pushed out any more."""
         self._sounds = False
 
-    def zeros(self, rate: int | None) -> bytes:
+    def flushing_zeros(self, rate: int | None) -> bytes:
         """Return the zeros to send before a killAudio, none if only silence can be held back."""
         size = round(FLUSH * (rate or _WIDEST_RATE)) * SAMPLE_BYTES
         # Without need they would make marks wait for them that are cleared else, and cost others (protocol.md 6.4).
@@ -129,18 +129,18 @@ class PlayoutClock:
         # When ``_waiting`` was true; it isn't brought up to date while the rate is unknown.
         self._at = 0.0
 
-    def stream(self, size: int, rate: int | None, now: float) -> None:
+    def add_bytes(self, size: int, rate: int | None, now: float) -> None:
         """Take notice of ``size`` bytes that are sent."""
         if not self._waiting:
             self._at = now
         self._play(rate, now)
         self._waiting += size
 
-    def kill(self, now: float) -> None:
+    def drop_audio(self, now: float) -> None:
         """Take notice that all that waits is dropped."""
         self._waiting, self._at = 0.0, now
 
-    def left(self, rate: int | None, now: float) -> float | None:
+    def seconds_left(self, rate: int | None, now: float) -> float | None:
         """Return the seconds of audio that are still to be played; None if that depends on a rate that is unknown."""
         if not self._waiting:
             return 0.0
@@ -214,19 +214,19 @@ class SharedStream:
         return self._turns.holder
 
     @property
-    def left(self) -> float | None:
+    def seconds_left(self) -> float | None:
         """Seconds of audio that are still to be played, by the clock; None if that depends on an unknown rate."""
-        return self._playout.left(self.rates.playing, self._clock())
+        return self._playout.seconds_left(self.rates.streaming, self._clock())
 
-    def audio(self, tool: int, data: bytes) -> Actions:
+    def take_audio(self, tool: int, data: bytes) -> Actions:
         """Take audio of a tool."""
         # Empty messages are nothing to jambonz (protocol.md 6.1).
         if not data:
             return ()
-        passed = self._turns.audio(tool, data, free=not self._is_deaf_to(tool))
+        passed = self._turns.take_audio(tool, data, free=not self._is_deaf_to(tool))
         if passed is not None:
-            self._playout.stream(len(passed), self.rates.playing, self._clock())
-            self._tail.stream(passed)
+            self._playout.add_bytes(len(passed), self.rates.streaming, self._clock())
+            self._tail.add_audio(passed)
             return (AudioToJambonz(passed),) if passed else ()
         if tool in self._refused:
             return ()
@@ -234,34 +234,34 @@ class SharedStream:
         detail = f"another tool streams to this call; audio is dropped; send {ToolMessageType.ACQUIRE} to wait"
         return (RefuseTool(tool, ToolRefusal(RefusalReason.STREAM_BUSY, detail)),)
 
-    def note_streamed(self, size: int) -> None:
+    def take_application_audio(self, size: int) -> None:
         """Take notice of audio of an application beside the tools, in bytes."""
-        self._playout.stream(size, self.rates.playing, self._clock())
+        self._playout.add_bytes(size, self.rates.streaming, self._clock())
         # What jambonz holds back is the application's now, and so is what follows it.
-        self._tail.forget()
+        self._tail.forget_audio()
 
-    def ask(self, tool: int, rate: int | None) -> Actions:
+    def request_turn(self, tool: int, rate: int | None) -> Actions:
         """Have a tool take the stream, or wait for it; ``rate`` is what it says of the call, None if nothing."""
         self.rates.tool = self.rates.tool if rate is None else rate
         self._killed.pop(tool, None)
-        return (_granted(tool),) if self._turns.ask(tool) else ()
+        return (_granted(tool),) if self._turns.request_turn(tool) else ()
 
-    def leave(self, tool: int) -> Actions:
+    def end_turn(self, tool: int) -> Actions:
         """End a tool's turn, or its waiting."""
         self._killed.pop(tool, None)
         if self._turns.holder == tool:
             self._refused.clear()
         self._refused.discard(tool)
-        end = self._turns.leave(tool)
+        end = self._turns.end_turn(tool)
         padding = [AudioToJambonz(end.padding)] if end.padding else []
         return [*padding, *([] if end.next is None else [_granted(end.next)])]
 
-    def kill(self, killer: int | None) -> Actions:
+    def take_kill(self, killer: int | None) -> Actions:
         """Return what to do before a killAudio of a tool, None for an application, which ends the turn of another."""
         ended = self._end_turn(killer)
-        zeros = b"" if self._turns.is_within_sample else self._tail.zeros(self.rates.playing)
-        self._tail.forget()
-        self._playout.kill(self._clock())
+        zeros = b"" if self._turns.is_within_sample else self._tail.flushing_zeros(self.rates.streaming)
+        self._tail.forget_audio()
+        self._playout.drop_audio(self._clock())
         return [*ended, *([AudioToJambonz(zeros)] if zeros else [])]
 
     def _end_turn(self, killer: int | None) -> Actions:
@@ -272,7 +272,7 @@ class SharedStream:
             "what was streamed and hasn't been played is dropped by a killAudio, and the turn to stream is over; "
             f"send {ToolMessageType.ACQUIRE} for another"
         )
-        ended = self.leave(holder)
+        ended = self.end_turn(holder)
         self._killed[holder] = self._clock() + DEAF
         self._refused.add(holder)
         return [RefuseTool(holder, ToolRefusal(RefusalReason.KILLED, detail)), *ended]

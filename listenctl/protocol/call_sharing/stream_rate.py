@@ -41,15 +41,15 @@ class StreamRates:
         self._server = server
 
     @property
-    def believed(self) -> StreamRate:
+    def best(self) -> StreamRate:
         """The rate that the next tool should use."""
         said = (("metadata", self.metadata), ("tool", self.tool), ("server", self._server))
         return next((StreamRate(hertz, source) for source, hertz in said if hertz is not None), StreamRate())
 
     @property
-    def playing(self) -> int | None:
+    def streaming(self) -> int | None:
         """The rate of the audio streamed now, best known to its sender; None if it is unknown or not played."""
-        return self.tool or self.believed.hertz or None
+        return self.tool or self.best.hertz or None
 
 
 def rate_in(fields: Mapping[str, object]) -> int | None:

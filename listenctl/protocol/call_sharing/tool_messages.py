@@ -155,7 +155,7 @@ class ServerNotice:
         return cls(ToolMessageType(kind), data if isinstance(data, dict) else {})
 
     @property
-    def complaint(self) -> str | None:
+    def error_detail(self) -> str | None:
         """What the server didn't pass on and why, in a sentence; None if it is no ``ERROR``."""
         if self.type is not ToolMessageType.ERROR:
             return None

@@ -98,7 +98,7 @@ class AttachedTools:
     @property
     def stream_rate(self) -> StreamRate:
         """What is known of the rate of streamed audio."""
-        return self._shared.rates.believed
+        return self._shared.rates.best
 
     def attach(self, outlet: AttachedTool, metadata: bytes, *, audio: bool) -> int:
         """Let a tool take part from now on; return its number."""

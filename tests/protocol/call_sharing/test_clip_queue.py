@@ -31,37 +31,37 @@ def filled(count: int, *, seconds: float = 1.0) -> ClipQueue:
     """Return a queue of clips "0", "1" and so on, as many as possible passed on at 0."""
     queue = ClipQueue()
     for number in range(count):
-        queue.add(clip(str(number), seconds=seconds))
-    queue.pass_on(0.0)
+        queue.add_clip(clip(str(number), seconds=seconds))
+    queue.take_due_clips(0.0)
     return queue
 
 
 def test_jambonz_gets_so_many_at_once_and_the_next_with_each_that_is_over() -> None:
     queue = ClipQueue()
     for number in range(MAX_AT_JAMBONZ + 2):
-        queue.add(clip(str(number)))
+        queue.add_clip(clip(str(number)))
 
-    assert names(queue.pass_on(0.0)) == [str(number) for number in range(MAX_AT_JAMBONZ)]
-    assert (names(queue.pass_on(0.0)), len(queue)) == ([], 2)
+    assert names(queue.take_due_clips(0.0)) == [str(number) for number in range(MAX_AT_JAMBONZ)]
+    assert (names(queue.take_due_clips(0.0)), len(queue)) == ([], 2)
 
-    queue.answered("0", 1.0)
-    assert names(queue.pass_on(1.0)) == [str(MAX_AT_JAMBONZ)]
+    queue.end_clip("0", 1.0)
+    assert names(queue.take_due_clips(1.0)) == [str(MAX_AT_JAMBONZ)]
 
 
 def test_an_answer_of_a_later_clip_says_that_those_before_are_over() -> None:
     queue = filled(MAX_AT_JAMBONZ + 4)
 
-    queue.answered("2", 1.0)
+    queue.end_clip("2", 1.0)
 
-    assert len(queue.pass_on(1.0)) == 3
+    assert len(queue.take_due_clips(1.0)) == 3
 
 
 def test_an_answer_of_no_clip_there_changes_nothing() -> None:
     queue = filled(MAX_AT_JAMBONZ + 1)
 
-    queue.answered("x", 1.0)
+    queue.end_clip("x", 1.0)
 
-    assert queue.pass_on(1.0) == []
+    assert queue.take_due_clips(1.0) == []
 
 
 def test_a_clip_without_an_answer_is_given_up_when_it_must_be_over() -> None:
@@ -69,19 +69,19 @@ def test_a_clip_without_an_answer_is_given_up_when_it_must_be_over() -> None:
     due = 3.0 + PATIENCE
 
     assert queue.deadline == due
-    assert queue.pass_on(due - 0.01) == []
-    assert len(queue.pass_on(due)) == 1
+    assert queue.take_due_clips(due - 0.01) == []
+    assert len(queue.take_due_clips(due)) == 1
 
     # The second can have begun when the first was given up.
     assert queue.deadline == 2 * due
-    assert len(queue.pass_on(2 * due)) == 1
+    assert len(queue.take_due_clips(2 * due)) == 1
 
 
 def test_the_time_of_a_clip_counts_from_the_end_of_the_one_before() -> None:
     queue = filled(MAX_AT_JAMBONZ + 2, seconds=3.0)
 
-    queue.answered("0", 100.0)
-    queue.pass_on(100.0)
+    queue.end_clip("0", 100.0)
+    queue.take_due_clips(100.0)
 
     assert queue.deadline == 100.0 + 3.0 + PATIENCE
 
@@ -89,9 +89,9 @@ def test_the_time_of_a_clip_counts_from_the_end_of_the_one_before() -> None:
 def test_after_a_long_pause_no_clip_stands_in_the_way() -> None:
     queue = filled(MAX_AT_JAMBONZ)
 
-    queue.add(clip("late"))
+    queue.add_clip(clip("late"))
 
-    assert names(queue.pass_on(1000.0)) == ["late"]
+    assert names(queue.take_due_clips(1000.0)) == ["late"]
 
 
 def test_there_is_no_deadline_while_nothing_waits() -> None:
@@ -102,44 +102,44 @@ def test_there_is_no_deadline_while_nothing_waits() -> None:
 def test_long_clips_are_passed_on_one_by_one() -> None:
     queue = ClipQueue()
     for number in range(3):
-        queue.add(clip(str(number), size=MAX_PASSED_BYTES))
+        queue.add_clip(clip(str(number), size=MAX_PASSED_BYTES))
 
-    assert names(queue.pass_on(0.0)) == ["0"]
+    assert names(queue.take_due_clips(0.0)) == ["0"]
     assert queue.deadline is not None
-    assert names(queue.pass_on(queue.deadline)) == ["1"]
+    assert names(queue.take_due_clips(queue.deadline)) == ["1"]
 
 
 def test_a_kill_leaves_to_jambonz_what_it_has() -> None:
     queue = filled(MAX_AT_JAMBONZ + 3)
 
-    assert names(queue.kill()) == [str(MAX_AT_JAMBONZ + more) for more in range(3)]
+    assert names(queue.drop_waiting()) == [str(MAX_AT_JAMBONZ + more) for more in range(3)]
 
     assert (len(queue), queue.has_room(MAX_WAITING_BYTES)) == (0, True)
-    queue.add(clip("next"))
-    assert queue.pass_on(0.0) == []
+    queue.add_clip(clip("next"))
+    assert queue.take_due_clips(0.0) == []
 
 
 def test_a_clip_on_top_drops_all_but_what_plays_and_lengthens_that() -> None:
     queue = filled(MAX_AT_JAMBONZ + 1, seconds=3.0)
 
-    assert names(queue.interrupt(10.0)) == [str(number) for number in range(1, MAX_AT_JAMBONZ + 1)]
+    assert names(queue.interrupt_by_clip(10.0)) == [str(number) for number in range(1, MAX_AT_JAMBONZ + 1)]
 
     for number in range(MAX_AT_JAMBONZ):
-        queue.add(clip(f"new{number}"))
-    assert len(queue.pass_on(0.0)) == MAX_AT_JAMBONZ - 1
+        queue.add_clip(clip(f"new{number}"))
+    assert len(queue.take_due_clips(0.0)) == MAX_AT_JAMBONZ - 1
     assert queue.deadline == 10.0 + 3.0 + PATIENCE
 
 
 def test_what_waits_of_a_tool_that_left_is_dropped_and_what_jambonz_has_isnt() -> None:
     queue = filled(MAX_AT_JAMBONZ)
-    queue.add(clip("theirs", tool=2))
-    queue.add(clip("ours", tool=1))
+    queue.add_clip(clip("theirs", tool=2))
+    queue.add_clip(clip("ours", tool=1))
 
-    queue.forget(2)
+    queue.forget_tool(2)
 
-    assert queue.last_of(2) is None
-    assert (queue.waits("theirs"), queue.last_of(1)) == (False, "ours")
-    assert queue.pass_on(0.0) == []
+    assert queue.last_waiting(2) is None
+    assert (queue.is_waiting("theirs"), queue.last_waiting(1)) == (False, "ours")
+    assert queue.take_due_clips(0.0) == []
 
 
 def test_there_is_room_for_so_many_clips_and_so_many_bytes() -> None:
@@ -147,13 +147,13 @@ def test_there_is_room_for_so_many_clips_and_so_many_bytes() -> None:
 
     for number in range(MAX_WAITING):
         assert many.has_room(1)
-        many.add(clip(str(number)))
-    large.add(clip("a", size=100))
+        many.add_clip(clip(str(number)))
+    large.add_clip(clip("a", size=100))
 
     assert not many.has_room(0)
     assert large.has_room(MAX_WAITING_BYTES - 100)
     assert not large.has_room(MAX_WAITING_BYTES - 99)
-    large.pass_on(0.0)
+    large.take_due_clips(0.0)
     assert large.has_room(MAX_WAITING_BYTES)
 
 
@@ -167,22 +167,22 @@ def test_whatever_happens_jambonz_never_has_too_many_and_all_that_wait_get_their
     for step in steps:
         match step:
             case "add":
-                queue.add(clip(str(number), tool=number % 3))
+                queue.add_clip(clip(str(number), tool=number % 3))
                 number += 1
             case "answer" if passed:
-                queue.answered(passed[-1], now)
+                queue.end_clip(passed[-1], now)
             case "time":
                 now += 4.0
             case "kill":
-                queue.kill()
+                queue.drop_waiting()
             case "interrupt":
-                queue.interrupt(1.0)
+                queue.interrupt_by_clip(1.0)
             case "leave":
-                queue.forget(1)
-        passed += names(queue.pass_on(now))
+                queue.forget_tool(1)
+        passed += names(queue.take_due_clips(now))
 
     while (deadline := queue.deadline) is not None:
-        passed += names(queue.pass_on(deadline))
+        passed += names(queue.take_due_clips(deadline))
 
     assert len(queue) == 0
     assert passed == sorted(set(passed), key=int)
@@ -230,9 +230,9 @@ def test_the_length_of_what_is_no_wav_is_unknown(content: str) -> None:
 def test_a_clip_of_unknown_length_is_given_up_after_a_minute() -> None:
     queue = ClipQueue()
     for name in map(str, range(MAX_AT_JAMBONZ + 1)):
-        queue.add(QueuedClip(name, 1, b"", None))
+        queue.add_clip(QueuedClip(name, 1, b"", None))
 
-    queue.pass_on(0.0)
+    queue.take_due_clips(0.0)
 
     assert (queue.deadline, queue.seconds_left(0.0)) == (UNKNOWN_SECONDS + PATIENCE, None)
 
@@ -243,6 +243,6 @@ def test_the_seconds_left_are_those_of_all_clips_less_what_has_passed() -> None:
 
     assert [queue.seconds_left(at) for at in (0.0, 1.0, 3.0, 4.0)] == [total, total - 1, total - 3, total - 3]
 
-    queue.answered("0", 4.0)
+    queue.end_clip("0", 4.0)
     assert queue.seconds_left(5.0) == total - 4
     assert ClipQueue().seconds_left(5.0) == 0.0

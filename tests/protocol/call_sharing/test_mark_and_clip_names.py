@@ -11,12 +11,16 @@ from listenctl.protocol.call_sharing.mark_and_clip_names import (
 def test_each_name_is_new_and_leads_back_to_its_tool_once() -> None:
     names = GeneratedNames[str]("lc-m")
 
-    given = [names.give(1, "a"), names.give(2, "a"), names.give(1, "a")]
+    given = [names.new_name(1, "a"), names.new_name(2, "a"), names.new_name(1, "a")]
 
     assert given == ["lc-m1", "lc-m2", "lc-m3"]
-    assert [names.take(name) for name in given] == [PendingAnswer(1, "a"), PendingAnswer(2, "a"), PendingAnswer(1, "a")]
-    assert names.take("lc-m1") is None
-    assert names.give(1, "a") == "lc-m4"
+    assert [names.take_request(name) for name in given] == [
+        PendingAnswer(1, "a"),
+        PendingAnswer(2, "a"),
+        PendingAnswer(1, "a"),
+    ]
+    assert names.take_request("lc-m1") is None
+    assert names.new_name(1, "a") == "lc-m4"
 
 
 @pytest.mark.parametrize(
@@ -25,79 +29,79 @@ def test_each_name_is_new_and_leads_back_to_its_tool_once() -> None:
 )
 def test_names_of_others_are_not_ours(name: object) -> None:
     names = GeneratedNames[str]("lc-m")
-    names.give(1, "a")
+    names.new_name(1, "a")
 
-    assert names.has_given("lc-m1")
-    assert not names.has_given(name)
+    assert names.is_generated("lc-m1")
+    assert not names.is_generated(name)
 
 
 def test_a_name_stays_ours_after_its_answer() -> None:
     names = GeneratedNames[str]("lc-m")
-    names.take(names.give(1, "a"))
+    names.take_request(names.new_name(1, "a"))
 
-    assert names.has_given("lc-m1")
+    assert names.is_generated("lc-m1")
 
 
 def test_counts_what_each_tool_waits_for() -> None:
     names = GeneratedNames[str]("lc-m")
     for tool in (1, 1, 2):
-        names.give(tool, "a")
-    assert (names.count(1), names.count(2), names.count(3)) == (2, 1, 0)
+        names.new_name(tool, "a")
+    assert (names.count_for(1), names.count_for(2), names.count_for(3)) == (2, 1, 0)
 
-    names.take("lc-m1")
-    names.take("lc-m1")
-    assert (names.count(1), names.count(2)) == (1, 1)
+    names.take_request("lc-m1")
+    names.take_request("lc-m1")
+    assert (names.count_for(1), names.count_for(2)) == (1, 1)
 
-    names.forget(2)
-    assert (names.count(1), names.count(2)) == (1, 0)
+    names.forget_tool(2)
+    assert (names.count_for(1), names.count_for(2)) == (1, 0)
 
-    names.forget_all()
-    assert names.count(1) == 0
+    names.forget_all_tools()
+    assert names.count_for(1) == 0
 
 
 def test_clips_are_answered_in_order() -> None:
     order = ClipOrder()
     for name in ("a", "b"):
-        order.add(name)
+        order.add_clip(name)
 
-    assert [order.take(), order.take(), order.take()] == [("a",), ("b",), ()]
+    assert [order.take_answered(), order.take_answered(), order.take_answered()] == [("a",), ("b",), ()]
 
 
 def test_one_answer_comes_for_all_that_were_killed() -> None:
     order = ClipOrder()
     for name in ("a", "b", "c"):
-        order.add(name)
-    order.kill()
-    order.add("d")
-    order.kill()
-    order.kill()
-    order.add("e")
+        order.add_clip(name)
+    order.add_kill()
+    order.add_clip("d")
+    order.add_kill()
+    order.add_kill()
+    order.add_clip("e")
 
-    assert [order.take() for _ in range(4)] == [("a", "b", "c"), ("d",), ("e",), ()]
+    assert [order.take_answered() for _ in range(4)] == [("a", "b", "c"), ("d",), ("e",), ()]
 
 
 def test_a_kill_with_nothing_playing_changes_nothing() -> None:
     order = ClipOrder()
-    order.kill()
-    order.add("a")
+    order.add_kill()
+    order.add_clip("a")
 
-    assert order.take() == ("a",)
+    assert order.take_answered() == ("a",)
 
 
 def test_after_a_stop_no_order_is_assumed() -> None:
     order = ClipOrder()
-    order.add("a")
+    order.add_clip("a")
 
-    order.stop()
-    order.add("b")
+    order.stop_assuming()
+    order.add_clip("b")
 
-    assert order.take() == ()
+    assert order.take_answered() == ()
 
 
 def test_the_order_of_too_many_clips_is_given_up() -> None:
     order = ClipOrder()
 
     for number in range(MAX_OUTSTANDING + 1):
-        order.add(str(number))
+        order.add_clip(str(number))
 
-    assert order.take() == ()
+    assert order.take_answered() == ()

@@ -58,19 +58,19 @@ def test_what_is_no_rate_is_ignored_and_told_of(value: object, told: str) -> Non
 
 def test_metadata_go_before_a_tool_and_that_before_the_server() -> None:
     rates = StreamRates(0)
-    assert rates.believed == StreamRate(0, "server")
+    assert rates.best == StreamRate(0, "server")
 
     rates.tool = 16_000
-    assert rates.believed == StreamRate(16_000, "tool")
+    assert rates.best == StreamRate(16_000, "tool")
 
     rates.metadata = 8000
-    assert rates.believed == StreamRate(8000, "metadata")
+    assert rates.best == StreamRate(8000, "metadata")
     # Whoever streams knows what it streams.
-    assert rates.playing == 16_000
+    assert rates.streaming == 16_000
 
 
 def test_nothing_said_is_nothing_known() -> None:
     rates = StreamRates()
 
-    assert (rates.believed, rates.playing) == (StreamRate(None, None), None)
-    assert StreamRates(0).playing is None
+    assert (rates.best, rates.streaming) == (StreamRate(None, None), None)
+    assert StreamRates(0).streaming is None

@@ -11,8 +11,8 @@ PAD = bytes(2560)
 def zeros(*sent: bytes, rate: int | None = 8000) -> int:
     tail = StreamTail()
     for data in sent:
-        tail.stream(data)
-    return len(tail.zeros(rate)) // 2
+        tail.add_audio(data)
+    return len(tail.flushing_zeros(rate)) // 2
 
 
 @pytest.mark.parametrize(("rate", "samples"), [(8000, 1280), (16_000, 2560), (24_000, 3840), (None, 3840)])
@@ -32,8 +32,8 @@ def test_too_little_silence_is_none(sent: tuple[bytes, ...]) -> None:
 
 def test_what_was_pushed_out_is_not_pushed_again() -> None:
     tail = StreamTail()
-    tail.stream(SOUND)
+    tail.add_audio(SOUND)
 
-    tail.forget()
+    tail.forget_audio()
 
-    assert tail.zeros(8000) == b""
+    assert tail.flushing_zeros(8000) == b""

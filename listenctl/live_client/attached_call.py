@@ -1,4 +1,4 @@
-"""One live call as an attached tool has it: the conversation that jambonz has with the server."""
+"""A tool's connection to one live call: the same messages that jambonz and the server exchange."""
 
 from typing import TYPE_CHECKING
 
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
 _NORMAL, _GOING_AWAY = 1000, 1001
 
 
-class DroppedByServer(ListenctlError):
-    """The server ended a conversation of which it had enough, as with a tool that is too slow; it takes another one."""
+class DroppedByServerError(ListenctlError):
+    """The server closed a tool's connection, for example because the tool was too slow; attaching again works."""
 
 
 def close_error(exc: "ConnectionClosed") -> ListenctlError | None:
-    """Return why the server ended a conversation, None if it did so in order."""
+    """Return why the server closed a connection; None if it was closed normally."""
     close = exc.rcvd
     if close is None:
-        return ListenctlError("the server went away")
+        return ListenctlError("the connection to the server broke")
     if close.code in (_NORMAL, _GOING_AWAY):
         return None
-    return DroppedByServer(f"the server let us go: {close.reason or close.code}")
+    return DroppedByServerError(f"the server closed the connection: {close.reason or close.code}")
 
 
 class AttachedCall:
     """
-    Talk to a live call; what is sent goes to jambonz, what jambonz sends comes from ``receive``.
+    A connection to a live call: what is sent goes to jambonz, and ``receive`` returns what jambonz sends.
 
     Attributes:
         metadata: of the call.
-        ended: whether the call has ended, or the server with it, in order.
+        ended: whether the call has ended normally, or the server with it.
     """
 
     def __init__(self, connection: "ClientConnection") -> None:
@@ -41,7 +41,7 @@ class AttachedCall:
         self._connection = connection
 
     async def read_metadata(self) -> None:
-        """Take the metadata, which come first."""
+        """Read the metadata, which come first."""
         first = await self.receive()
         self.metadata = CallMetadata.parse(first if isinstance(first, bytes) else first.encode())
 
@@ -50,8 +50,8 @@ class AttachedCall:
         Send a text (``str``) or audio (``bytes``), as soon as the server takes it.
 
         Raises:
-            NotFoundError: the call has ended.
-            ListenctlError: the server let us go, or is gone.
+            NotFoundError: The call has ended.
+            ListenctlError: The server closed the connection, or it broke.
         """
         from websockets.exceptions import ConnectionClosed
 
@@ -62,12 +62,12 @@ class AttachedCall:
 
     async def receive(self) -> str | bytes:
         """
-        Return the next text (``str``) or audio (``bytes``) of the call, or what the server says of itself.
+        Return the next text (``str``) or audio (``bytes``) of the call, or a text from the server itself.
 
         Raises:
-            NotFoundError: the call has ended.
-            LetGo: the server let us go, as when we are too slow.
-            ListenctlError: it is gone.
+            NotFoundError: The call has ended.
+            DroppedByServerError: The server closed the connection, for example because we are too slow.
+            ListenctlError: The connection broke.
         """
         from websockets.exceptions import ConnectionClosed
 
@@ -77,6 +77,6 @@ class AttachedCall:
             raise self._end(exc) from exc
 
     def _end(self, exc: "ConnectionClosed") -> ListenctlError:
-        wrong = close_error(exc)
-        self.ended = wrong is None
-        return wrong or NotFoundError("the call has ended")
+        error = close_error(exc)
+        self.ended = error is None
+        return error or NotFoundError("the call has ended")

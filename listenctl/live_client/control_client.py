@@ -1,7 +1,7 @@
 """
-The control socket of a running server: which calls are live, what happens, and a way into each call.
+Client of the control socket of a running server: list the live calls, follow the events, attach to a call.
 
-It is HTTP and WebSocket on a Unix socket, as `listenctl-control(5)` writes down.
+The socket speaks HTTP and WebSocket (`listenctl-control(5)`).
 """
 
 import asyncio
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 Listing = dict[str, Any]
-Report = dict[str, Any]
+ServerEvent = dict[str, Any]
 
 PATIENCE = 10.0
-"""Seconds to wait for a server to answer; it has other things to do, but none that takes long."""
+"""Seconds to wait for a server to answer."""
 
 _MAX_MESSAGE = 64 * 1024 * 1024
 _MAX_REASON = 4096
@@ -34,13 +34,13 @@ _MAX_REASON = 4096
 
 def list_calls(path: Path, *, patience: float = PATIENCE) -> Listing:
     """
-    Return what the server at ``path`` says of itself (``server``) and its live calls (``calls``), oldest first.
+    Return what the server at ``path`` says about itself (``server``) and its live calls (``calls``), oldest first.
 
-    It blocks, for ``patience`` seconds at most.
+    This blocks for ``patience`` seconds at most.
 
     Raises:
-        NotFoundError: no server is running there.
-        RefusedError: it doesn't answer, or what answers is no server of ours.
+        NotFoundError: No server is running there.
+        RefusedError: The server doesn't answer, or it is another program.
     """
     try:
         status, body = get_over_unix_socket(path, "/calls", patience=patience)
@@ -48,7 +48,7 @@ def list_calls(path: Path, *, patience: float = PATIENCE) -> Listing:
         raise _unreachable(path, exc) from exc
     listing = _read_listing(body)
     if status != http.client.OK or listing is None:
-        raise RefusedError(f"{path}: is no control socket of listenctl; it answers {status}")
+        raise RefusedError(f"{path}: is not a control socket of listenctl: it answers {status}")
     return listing
 
 
@@ -57,16 +57,16 @@ async def attach_to_call(
     path: Path, call: str, *, audio: bool = False, patience: float = PATIENCE
 ) -> AsyncIterator[AttachedCall]:
     """
-    Take part in a live call, until the block is left.
+    Attach to a live call while the block runs.
 
     Args:
         call: its id or callSid, a unique prefix, or ``@latest``.
-        audio: have the call's audio as well.
-        patience: seconds for the server to answer, if they are fewer than usual.
+        audio: receive the call's audio as well.
+        patience: seconds for the server to answer, at most ``PATIENCE``.
 
     Raises:
-        NotFoundError: no server is running there, or no one live call is meant by ``call``.
-        RefusedError: the server doesn't answer.
+        NotFoundError: No server is running there, or ``call`` doesn't name exactly one live call.
+        RefusedError: The server doesn't answer.
     """
     resource = f"/calls/{quote(call, safe='')}{'?audio=1' if audio else ''}"
     async with _connected(path, resource, patience) as connection:
@@ -80,24 +80,24 @@ async def attach_to_call(
 
 
 @asynccontextmanager
-async def follow_events(path: Path, *, patience: float = PATIENCE) -> AsyncIterator[AsyncIterator[Report]]:
+async def follow_events(path: Path, *, patience: float = PATIENCE) -> AsyncIterator[AsyncIterator[ServerEvent]]:
     """
-    Give every event of the server from now on, until it ends.
+    Yield every event of the server from now on, until it ends.
 
     Args:
-        patience: seconds for the server to answer, if they are fewer than usual.
+        patience: seconds for the server to answer, at most ``PATIENCE``.
 
     Raises:
-        NotFoundError: no server is running there.
-        RefusedError: the server doesn't answer, or sends what is no event.
-        LetGo: the server let us go because we were too slow.
-        ListenctlError: it is gone.
+        NotFoundError: No server is running there.
+        RefusedError: The server doesn't answer, or sends something else.
+        DroppedByServerError: The server closed the connection because we are too slow.
+        ListenctlError: The connection broke.
     """
     async with _connected(path, "/events", patience) as connection:
         yield _reports(path, connection)
 
 
-async def _reports(path: Path, connection: "ClientConnection") -> AsyncIterator[Report]:
+async def _reports(path: Path, connection: "ClientConnection") -> AsyncIterator[ServerEvent]:
     from websockets.exceptions import ConnectionClosed
 
     while True:
@@ -109,7 +109,7 @@ async def _reports(path: Path, connection: "ClientConnection") -> AsyncIterator[
             return
         report = _read_object(message)
         if report is None or not {"event", "ts", "call"} <= report.keys():
-            raise RefusedError(f"{path}: is no control socket of listenctl; what it sends are no events")
+            raise RefusedError(f"{path}: is not a control socket of listenctl: it sends something other than events")
         yield report
 
 
@@ -124,7 +124,7 @@ async def _connected(path: Path, resource: str, patience: float) -> AsyncIterato
             f"ws://localhost{resource}",
             subprotocols=[_subprotocol()],
             compression=None,
-            # A tool may be busy with a pipe or a terminal for long, and a server that dies closes the socket.
+            # A tool may be busy with a pipe or a terminal for a long time, and a server that dies closes the socket.
             ping_interval=None,
             open_timeout=min(patience, PATIENCE),
             close_timeout=1,
@@ -164,20 +164,20 @@ def _unreachable(path: Path, exc: Exception) -> ListenctlError:
         case FileNotFoundError() | ConnectionRefusedError():
             name = "" if path.stem == DEFAULT_NAME else f" --name {path.stem}"
             return NotFoundError(
-                f"no server named {path.stem} is running: there is none at {path}; "
+                f"no server named {path.stem} is running (no socket at {path}); "
                 f"start one with `listenctl serve{name}`, or give --name"
             )
         case TimeoutError():
             return RefusedError(f"{path}: the server doesn't answer")
         case PermissionError():
-            return RefusedError(f"{path}: belongs to another user; run the command as the user of the server")
+            return RefusedError(f"{path}: permission denied; run the command as the user who started the server")
         case OSError():
             return RefusedError(f"{path}: can't be reached: {exc.strerror or exc}")
-    return RefusedError(f"{path}: is no control socket of listenctl: {exc}")
+    return RefusedError(f"{path}: is not a control socket of listenctl: {exc}")
 
 
 def _refusal(path: Path, status: int, body: bytes | bytearray) -> ListenctlError:
-    """Return the server's own words for why there is no such call."""
+    """Return the server's own message about why there is no such call."""
     head, *candidates = body[:_MAX_REASON].decode(errors="replace").strip().splitlines() or [""]
     text = f"{head} {', '.join(candidates)}".strip()
     if status in (http.client.NOT_FOUND, http.client.CONFLICT) and text:

@@ -1,4 +1,4 @@
-"""What one command tells a live call, and how it knows that it was passed on, or that a mark was reached."""
+"""Send a command to a live call and confirm that jambonz got it, or that a mark was reached."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ async def send_command(attachment: AttachedCall, text: str, *, ends_call: bool =
     Send a command, and wait until the server has passed it on to jambonz.
 
     Args:
-        ends_call: the command ends the call, perhaps before the server can say that it was passed on.
+        ends_call: the command ends the call, maybe before the server confirms it.
 
     Raises:
-        NotFoundError: the call ended before that, or is just ending.
-        ListenctlError: the server refused it, and says why.
+        NotFoundError: The call ended before that, or is ending.
+        ListenctlError: The server refused the command and says why.
     """
     await _send(attachment, text)
     try:
-        while _synced(await attachment.receive()) is None:
+        while _parse_synced(await attachment.receive()) is None:
             pass
     except NotFoundError:
         if not (ends_call and attachment.ended):
@@ -35,13 +35,14 @@ async def send_command(attachment: AttachedCall, text: str, *, ends_call: bool =
 @dataclass(frozen=True, slots=True)
 class MarkResult:
     """
-    What became of a mark.
+    The result of a mark.
 
     Attributes:
-        event: its answer, ``playout`` or ``cleared``; ``elapsed`` where there is none and the audio before it must
-            have been played; ``unanswerable`` where the call is said to take clips, so that none will come.
+        event: the answer, ``playout`` or ``cleared``; ``elapsed`` where there is none and the audio before the mark
+            must have been played; ``unanswerable`` where the call takes clips, so there will be none.
         seconds: that it took.
-        early_by: seconds before the audio can have been played, where the answer can't be trusted (protocol.md 6.4).
+        early_by: seconds before the audio can have been played, where the answer is not to be trusted
+            (listenctl-protocol(7) 6.4).
     """
 
     event: str
@@ -50,7 +51,7 @@ class MarkResult:
 
     @property
     def by(self) -> str | None:
-        """Who says so: jambonz with its answer to the ``mark``, or the ``clock``; None if there is nothing to say."""
+        """The evidence: jambonz's answer to the ``mark``, or the ``clock``; None if there is no result."""
         if self.event == UNANSWERABLE:
             return None
         return "clock" if self.event == ELAPSED else "mark"
@@ -59,65 +60,61 @@ class MarkResult:
 PLAYOUT, ELAPSED, UNANSWERABLE = "playout", "elapsed", "unanswerable"
 
 
-async def wait_for_mark(conversation: ToolConnection, name: str) -> MarkResult:
+async def wait_for_mark(connection: ToolConnection, name: str) -> MarkResult:
     """
-    Set a mark and return what becomes of it; where jambonz doesn't answer, the clock decides if it can.
+    Send a mark and wait for its answer; if none comes, the clock decides where it can.
 
     Raises:
-        NotFoundError: the call ended before that, or is just ending.
-        ListenctlError: the server refused the mark, and says why.
+        NotFoundError: The call ended before that, or is ending.
+        ListenctlError: The server refused the mark and says why.
     """
     now = asyncio.get_running_loop().time
     begin = now()
     end: float | None = None
-    await _send(conversation, MarkCommand(name).serialize())
+    await _send(connection, MarkCommand(name).serialize())
     while True:
         try:
             async with asyncio.timeout_at(None if end is None else end + MARK_GRACE):
-                message = await conversation.receive()
+                message = await connection.receive()
         except TimeoutError:
             return MarkResult(ELAPSED, now() - begin)
-        if _is_kill(message):
-            # Of audio that was streamed over this conversation; whether the mark is cleared, jambonz says.
+        if _is_kill_notice(message):
+            # This is about audio streamed on this connection; jambonz reports whether the mark is cleared.
             continue
-        if synced := _synced(message):
-            # Who says that it takes clips is wrong where it has answered a mark.
+        if synced := _parse_synced(message):
+            # A call that has answered a mark streams, whatever is said about it.
             if synced.stream_rate == CLIPS and not synced.mark_answered:
                 return MarkResult(UNANSWERABLE, now() - begin)
-            end = _end_of_audio(synced, now())
-        elif event := _answer(message, name):
+            known = synced.stream_rate and synced.playout is not None
+            end = now() + (synced.playout or 0.0) if known else None
+        elif event := _answer_to(name, message):
             early = (end or now()) - now() if event == PLAYOUT else 0.0
             return MarkResult(event, now() - begin, early if early > MARK_EARLY else None)
 
 
-async def _send(conversation: ToolConnection, text: str) -> None:
-    await conversation.send(text)
-    await conversation.send(ToolMessageType.SYNC.serialize())
+async def _send(connection: ToolConnection, text: str) -> None:
+    await connection.send(text)
+    await connection.send(ToolMessageType.SYNC.serialize())
 
 
-def _end_of_audio(synced: Synced, now: float) -> float | None:
-    """Return when the audio before a mark has been played, None where nobody knows its rate."""
-    return now + synced.playout if synced.stream_rate and synced.playout is not None else None
-
-
-def _answer(message: str | bytes, name: str) -> str | None:
+def _answer_to(name: str, message: str | bytes) -> str | None:
     if isinstance(message, bytes):
         return None
     answers = (answer for answer in parse_texts(message.encode()) if isinstance(answer, Mark))
     return next((answer.event for answer in answers if answer.name == name), None)
 
 
-def _is_kill(message: str | bytes) -> bool:
-    word = ServerNotice.parse(message)
-    return word is not None and word.data.get("reason") == RefusalReason.KILLED
+def _is_kill_notice(message: str | bytes) -> bool:
+    notice = ServerNotice.parse(message)
+    return notice is not None and notice.data.get("reason") == RefusalReason.KILLED
 
 
-def _synced(message: str | bytes) -> Synced | None:
-    """Return what the server says when it has passed on what was sent before."""
-    word = ServerNotice.parse(message)
-    if word is None:
+def _parse_synced(message: str | bytes) -> Synced | None:
+    """Return the state at which the server has passed on everything sent before; raise what it refused."""
+    notice = ServerNotice.parse(message)
+    if notice is None:
         return None
-    if word.error_detail:
-        ending = word.data.get("reason") == RefusalReason.CALL_ENDING
-        raise (NotFoundError if ending else ListenctlError)(word.error_detail)
-    return Synced.parse(word.data) if word.type is ToolMessageType.SYNCED else None
+    if notice.error_detail:
+        ending = notice.data.get("reason") == RefusalReason.CALL_ENDING
+        raise (NotFoundError if ending else ListenctlError)(notice.error_detail)
+    return Synced.parse(notice.data) if notice.type is ToolMessageType.SYNCED else None

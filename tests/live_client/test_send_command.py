@@ -1,22 +1,33 @@
-"""What becomes of a mark, with a conversation that says just what a test wants."""
+"""Commands that are confirmed, and marks: with scripted answers, and with a simulated jambonz; on simulated time."""
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.live_client import send_command as module
-from listenctl.live_client.send_command import MarkResult, wait_for_mark
-from listenctl.play_to_call.call_messages import MARK_EARLY
+from listenctl.live_client.attached_call import AttachedCall
+from listenctl.live_client.control_client import attach_to_call
+from listenctl.live_client.send_command import MarkResult, send_command, wait_for_mark
+from listenctl.play_to_call.call_messages import MARK_EARLY, MARK_GRACE
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, Synced, ToolRefusal
 from listenctl.protocol.jambonz_messages import Mark
-from tests.helpers.server import LIMIT
+from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, Profile
+from tests.helpers.fake_control import fake_control, mark_answer
+from tests.helpers.live_call import LiveCall, live_call, streaming
+from tests.helpers.server import until
+
+pytestmark = pytest.mark.simulated_time
+
+KILL = '{"type":"killAudio"}'
 
 
 class Scripted:
-    """A conversation: everything is there at once, and behind it nothing more comes."""
+    """A connection on which everything is there at once, and nothing more comes."""
 
     def __init__(self, *messages: str | bytes) -> None:
         self.metadata = CallMetadata.missing()
@@ -37,19 +48,18 @@ def synced(playout: float | None, rate: int | None = 8000) -> str:
 
 
 async def outcome(*messages: str | bytes) -> MarkResult:
-    async with asyncio.timeout(LIMIT):
-        return await wait_for_mark(Scripted(*messages), "end")
+    return await wait_for_mark(Scripted(*messages), "end")
 
 
 PLAYOUT, CLEARED = Mark("end", "playout").serialize(), Mark("end", "cleared").serialize()
 
 
 async def test_a_mark_is_set_and_the_clock_is_asked_at_once() -> None:
-    conversation = Scripted(PLAYOUT)
+    connection = Scripted(PLAYOUT)
 
-    await wait_for_mark(conversation, "end")
+    await wait_for_mark(connection, "end")
 
-    assert [json.loads(text)["type"] for text in conversation.sent] == ["mark", "listenctl:sync"]
+    assert [json.loads(text)["type"] for text in connection.sent] == ["mark", "listenctl:sync"]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +75,7 @@ async def test_an_answer_before_the_audio_can_have_been_played_says_how_early_it
     result = await outcome(synced(5.0), PLAYOUT)
 
     assert (result.event, result.by) == ("playout", "mark")
-    assert result.early_by == pytest.approx(5.0, abs=0.5)
+    assert result.early_by == pytest.approx(5.0)
 
 
 async def test_a_mark_that_was_cleared_is_never_early() -> None:
@@ -74,23 +84,17 @@ async def test_a_mark_that_was_cleared_is_never_early() -> None:
     assert (result.event, result.by, result.early_by) == ("cleared", "mark", None)
 
 
-async def test_without_an_answer_the_clock_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MARK_GRACE", 0.05)
-
+async def test_without_an_answer_the_clock_decides() -> None:
     result = await outcome(synced(0.1))
 
     assert (result.event, result.by) == ("elapsed", "clock")
-    assert result.seconds >= 0.15
+    assert result.seconds == pytest.approx(0.1 + MARK_GRACE)
 
 
 @pytest.mark.parametrize("synced_", [synced(None), synced(0.0, None), '{"type":"listenctl:synced"}'])
-async def test_where_nobody_knows_the_rate_the_clock_decides_nothing(
-    synced_: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MARK_GRACE", 0.0)
-
+async def test_where_nobody_knows_the_rate_the_clock_decides_nothing(synced_: str) -> None:
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.2):
+        async with asyncio.timeout(1000):
             await wait_for_mark(Scripted(synced_), "end")
 
 
@@ -116,3 +120,126 @@ async def test_a_refusal_is_an_error_and_a_call_that_is_ending_is_none_to_be_fou
         await outcome(ToolRefusal(reason, "not sent: so").serialize())
 
     assert type(raised.value) is error
+
+
+async def test_a_command_is_delivered_when_the_server_says_so(tmp_path: Path) -> None:
+    async with fake_control(tmp_path) as control, attach_to_call(control.path, "7f1c") as attachment:
+        await send_command(attachment, KILL)
+
+        # Not only sent, but passed on: the server has it by now.
+        assert control.sent == [KILL]
+
+
+async def test_texts_of_jambonz_in_between_confirm_nothing(tmp_path: Path) -> None:
+    digit = '{"event":"dtmf","dtmf":"2","duration":"1600"}'
+    others = [digit, "listenctl:", '"listenctl:synced"']
+    async with (
+        fake_control(tmp_path, jambonz=lambda _: others) as control,
+        attach_to_call(control.path, "7f1c") as attachment,
+    ):
+        await send_command(attachment, KILL)
+
+    assert control.sent == [KILL]
+
+
+async def test_a_call_that_is_told_to_end_may_end_at_once(tmp_path: Path) -> None:
+    async with (
+        fake_control(tmp_path, end_at="disconnect") as control,
+        attach_to_call(control.path, "7f1c") as attachment,
+    ):
+        await send_command(attachment, '{"type":"disconnect"}', ends_call=True)
+
+    assert control.sent == ['{"type":"disconnect"}']
+
+
+async def test_what_the_server_refuses_is_an_error_in_its_words(tmp_path: Path) -> None:
+    async with fake_control(tmp_path) as control, attach_to_call(control.path, "7f1c") as attachment:
+        with pytest.raises(ListenctlError, match="not sent: its name has 2002 characters"):
+            await wait_for_mark(attachment, "x" * 2000)
+
+    assert control.sent == []
+
+
+async def test_a_mark_of_the_same_name_that_another_set_is_none_of_ours(tmp_path: Path) -> None:
+    foreign = '{"type": "mark", "data": {"name":"other", "event": "playout"}}'
+
+    def answer(text: str) -> list[str]:
+        return [foreign, *mark_answer("cleared")(text)]
+
+    async with fake_control(tmp_path, jambonz=answer) as control, attach_to_call(control.path, "7f1c") as attachment:
+        assert (await wait_for_mark(attachment, "intro")).event == "cleared"
+
+
+SECOND = b"\xe8\x03" * 8000
+
+
+@asynccontextmanager
+async def streaming_call(
+    folder: Path, *, stream_rate: int = 8000, profile: Profile = CURRENT
+) -> AsyncIterator[tuple[LiveCall, AttachedCall]]:
+    """Place a call to stream to, with a tool attached."""
+    async with live_call(folder, streaming(stream_rate), profile=profile) as call, call.attached() as tool:
+        yield call, tool
+
+
+async def test_a_mark_after_audio_is_answered_when_it_was_played(tmp_path: Path) -> None:
+    async with streaming_call(tmp_path, profile=IDEAL) as (_, tool):
+        await tool.send(SECOND)
+        result = await wait_for_mark(tool, "end")
+
+    assert (result.event, result.by, result.early_by) == ("playout", "mark", None)
+    assert 0.9 < result.seconds < 1.2
+
+
+async def test_a_mark_that_the_resampler_loses_ends_by_the_clock(tmp_path: Path) -> None:
+    async with (
+        streaming_call(
+            tmp_path,
+            stream_rate=16_000,
+        ) as (call, tool),
+        call.attached() as other,
+    ):
+        await tool.send(SECOND * 6)
+        await until(lambda: call.sounds)
+        waiting = asyncio.create_task(wait_for_mark(other, "end"))
+        await until(lambda: bool(call.call.snapshot().marks))
+        # With more audio after it, its place is inside what is resampled.
+        await tool.send(SECOND * 2)
+        result = await waiting
+
+    assert (result.event, result.by) == ("elapsed", "clock")
+    assert 3.0 < result.seconds < 5.0
+
+
+async def test_a_sample_that_jambonz_takes_for_a_mark_makes_the_answer_early(tmp_path: Path) -> None:
+    async with streaming_call(tmp_path) as (call, tool):
+        await tool.send(b"\xff\xff" * 8000 * 5)
+        waiting = asyncio.create_task(wait_for_mark(tool, "end"))
+        await until(lambda: bool(call.call.snapshot().marks))
+        await tool.send(SECOND)
+        result = await waiting
+
+    assert (result.event, result.by) == ("playout", "mark")
+    assert result.early_by is not None
+
+
+async def test_a_kill_by_another_tool_clears_the_mark(tmp_path: Path) -> None:
+    async with streaming_call(tmp_path) as (call, tool), call.attached() as other:
+        await tool.send(SECOND * 30)
+        waiting = asyncio.create_task(wait_for_mark(tool, "end"))
+        await until(lambda: bool(call.call.snapshot().marks))
+        await send_command(other, KILL)
+        result = await waiting
+
+    assert result.event == "cleared"
+
+
+async def test_marks_of_the_same_name_by_many_at_once_reach_each_their_own(tmp_path: Path) -> None:
+    async def ask(call: LiveCall) -> str:
+        async with call.attached() as tool:
+            return (await wait_for_mark(tool, "same")).event
+
+    async with live_call(tmp_path, streaming()) as call:
+        results = await asyncio.gather(*(ask(call) for _ in range(20)))
+
+    assert results == ["playout"] * 20

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from listenctl.errors import NotFoundError, TimedOutError
 from listenctl.json_lines import json_line
-from listenctl.live_client.control_client import PATIENCE, Listing, Report, follow_events, list_calls
+from listenctl.live_client.control_client import PATIENCE, Listing, ServerEvent, follow_events, list_calls
 from listenctl.protocol.call_names import LATEST
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event
 from listenctl.terminal.printable_text import TextStyle
@@ -33,7 +33,7 @@ class EventFilter:
     call: str | None = None
     kinds: frozenset[str] = frozenset()
 
-    def takes(self, report: Report) -> bool:
+    def takes(self, report: ServerEvent) -> bool:
         """Tell whether an event is to be shown."""
         if self.kinds and report.get("event") not in self.kinds:
             return False
@@ -84,10 +84,10 @@ def _latest(listing: Listing) -> str:
     return str(calls[-1]["call"])
 
 
-def _readable(report: Report) -> bool:
+def _readable(report: ServerEvent) -> bool:
     return report.get("event") in PRINTED_EVENTS
 
 
-def _human(out: TextIO) -> Callable[[Report], str]:
+def _human(out: TextIO) -> Callable[[ServerEvent], str]:
     style = TextStyle.of_stream(out, os.environ)
     return lambda report: format_event(report, style)

@@ -12,8 +12,8 @@ from listenctl.commands.monitor.monitor_sound import Sound, SoundPlan
 from listenctl.commands.monitor.monitored_call import HeardCall
 from listenctl.commands.monitor.view import Picture
 from listenctl.errors import NotFoundError
-from listenctl.live_client.attached_call import AttachedCall, DroppedByServer
-from listenctl.live_client.control_client import Listing, Report, attach_to_call, follow_events, list_calls
+from listenctl.live_client.attached_call import AttachedCall, DroppedByServerError
+from listenctl.live_client.control_client import Listing, ServerEvent, attach_to_call, follow_events, list_calls
 from listenctl.media.devices.mixer import ChannelChoice
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
@@ -22,7 +22,7 @@ from listenctl.protocol.call_sharing.tool_messages import ServerNotice
 
 _EAR_KEYS = {ear.value[0]: ear for ear in ChannelChoice}
 _MAX_SHOWN = 40
-# Seconds before we come back to a server that let us go.
+# Seconds before attaching again to a server that closed the connection.
 _AGAIN_AFTER = 0.5
 
 
@@ -52,7 +52,7 @@ class Monitor:
         show: given each event of the server, as far as it is about what is heard.
     """
 
-    def __init__(self, plan: MonitorPlan, say: Callable[[str], None], show: Callable[[Report], None]) -> None:
+    def __init__(self, plan: MonitorPlan, say: Callable[[str], None], show: Callable[[ServerEvent], None]) -> None:
         self.sound = Sound(plan.sound, say, self.stop)
         self._plan = plan
         self._say = say
@@ -78,7 +78,7 @@ class Monitor:
             NotFoundError: no server is running, or there is no such call.
             RefusedError: the server doesn't answer.
             UsageError: what is to be kept can't be, or the device that was named isn't there.
-            ListenctlError: it went away, or something that is kept couldn't be written.
+            ListenctlError: the connection broke, or something that is kept couldn't be written.
         """
         async with follow_events(self._plan.socket) as reports:
             try:
@@ -176,13 +176,13 @@ class Monitor:
         finally:
             self._leave(call.id)
 
-    async def _listen_once(self, call: HeardCall) -> DroppedByServer:
+    async def _listen_once(self, call: HeardCall) -> DroppedByServerError:
         """Listen until the server lets us go, as when we were too slow; return why it did."""
         async with attach_to_call(self._plan.socket, call.id, audio=True) as attachment:
             try:
                 while True:
                     self._take(call, attachment, await attachment.receive())
-            except DroppedByServer as exc:
+            except DroppedByServerError as exc:
                 return exc
 
     def _take(self, call: HeardCall, attachment: AttachedCall, message: str | bytes) -> None:
@@ -205,7 +205,7 @@ class Monitor:
         call.change_format(AudioFormat(metadata.sample_rate, MIX_CHANNELS[metadata.mix_type or "mono"]))
         self._hear()
 
-    async def _follow(self, reports: AsyncIterator[Report]) -> None:
+    async def _follow(self, reports: AsyncIterator[ServerEvent]) -> None:
         async with AsyncExitStack() as following:
             while (problem := await self._take_reports(reports)) is not None:
                 self._say(f"events: {problem}; they are followed again, and some are missing")
@@ -222,16 +222,16 @@ class Monitor:
         for call in listing["calls"] if self._plan.call is None else ():
             self._take_in(HeardCall.listed(call, self._loop.time()))
 
-    async def _take_reports(self, reports: AsyncIterator[Report]) -> DroppedByServer | None:
-        """Take events until the server ends; return why it let us go, if it did."""
+    async def _take_reports(self, reports: AsyncIterator[ServerEvent]) -> DroppedByServerError | None:
+        """Take events until the server ends; return why it closed the connection, None if it ended."""
         try:
             async for report in reports:
                 self._take_report(report)
-        except DroppedByServer as exc:
+        except DroppedByServerError as exc:
             return exc
         return None
 
-    def _take_report(self, report: Report) -> None:
+    def _take_report(self, report: ServerEvent) -> None:
         call = str(report["call"])
         if self._plan.call is not None and call != self._only:
             return
@@ -253,7 +253,7 @@ class Monitor:
             self._ended.set_exception(error)
 
 
-def _with_owner(report: Report) -> Report:
+def _with_owner(report: ServerEvent) -> ServerEvent:
     """Say of a warning that is of no call whose it is: the server may lack sound as well as we do."""
     if report["event"] == "warning" and report["call"] is None:
         return report | {"detail": f"the server: {report.get('detail')}"}

@@ -8,7 +8,7 @@ from contextlib import suppress
 from listenctl.commands.monitor.monitor_session import Monitor, MonitorPlan
 from listenctl.commands.monitor.view import render
 from listenctl.commands.serve.server_meters import can_draw
-from listenctl.live_client.control_client import Report
+from listenctl.live_client.control_client import ServerEvent
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event, is_lasting
 from listenctl.terminal.keypresses import KeypressReader, can_read_keys
 from listenctl.terminal.line_writer import LineWriter
@@ -29,7 +29,7 @@ async def run_monitor(plan: MonitorPlan) -> int:
 
     Raises:
         NotFoundError: no server is running, or there is no such call.
-        ListenctlError: the server let us go, or something that is kept couldn't be written.
+        ListenctlError: the server closed the connection, or something that is kept couldn't be written.
     """
     reserve_stderr()
     style = TextStyle.of_stream(sys.stderr, os.environ)
@@ -43,7 +43,7 @@ async def run_monitor(plan: MonitorPlan) -> int:
 async def _run_in_lines(plan: MonitorPlan, style: TextStyle) -> None:
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
 
-    def show(report: Report) -> None:
+    def show(report: ServerEvent) -> None:
         if report["event"] in PRINTED_EVENTS:
             writer.write(format_event(report, style))
 
@@ -91,7 +91,7 @@ class _OnTerminal:
         finally:
             self._close()
 
-    def _show(self, report: Report) -> None:
+    def _show(self, report: ServerEvent) -> None:
         if report["event"] in PRINTED_EVENTS and is_lasting(report):
             self._screen.print_above(format_event(report, self._style))
 

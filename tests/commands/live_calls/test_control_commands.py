@@ -76,7 +76,7 @@ async def test_without_a_server_every_command_is_status_4(command: list[str], tm
     done = await run(tmp_path, *command, "--name", "night")
 
     said = (
-        f"listenctl: no server named night is running: there is none at {tmp_path}/listenctl/night.sock; "
+        f"listenctl: no server named night is running (no socket at {tmp_path}/listenctl/night.sock); "
         "start one with `listenctl serve --name night`, or give --name\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (4, "", said)

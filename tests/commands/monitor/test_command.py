@@ -191,7 +191,7 @@ async def test_a_server_that_dies_is_status_1(tmp_path: Path) -> None:
         status = await command.end()
 
     assert status == 1
-    assert "listenctl: the server went away" in command.said
+    assert "listenctl: the connection to the server broke" in command.said
 
 
 async def test_skipped_sound_is_said(tmp_path: Path) -> None:

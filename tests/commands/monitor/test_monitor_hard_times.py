@@ -56,11 +56,11 @@ async def test_a_call_that_lets_it_go_is_attached_again_and_the_others_go_on(tmp
         await until(lambda: len(control.connections) == 3)
         one = next(each for each in control.connections if each.request and "/one" in each.request.path)
         await one.close(1008, "too slow")
-        said = await command.says("let us go")
+        said = await command.says("closed the connection")
         await until(lambda: len([target for target in control.targets if "/one" in target]) == 2)
         status = await command.end(signal.SIGINT)
 
-    assert said == "listenctl: one: the server let us go: too slow; it is attached again\n"
+    assert said == "listenctl: one: the server closed the connection: too slow; it is attached again\n"
     assert len([target for target in control.targets if "/two" in target]) == 1
     assert status == 0
 
@@ -74,11 +74,11 @@ async def test_events_that_let_it_go_are_followed_again_and_no_call_is_missed(tm
         await command.says("waiting for a call")
         control.calls = [live_call("one")]
         await control.connections[0].close(1008, "too slow")
-        said = await command.says("let us go")
+        said = await command.says("closed the connection")
         await until(lambda: "/calls/one?audio=1" in control.targets)
         status = await command.end(signal.SIGINT)
 
-    assert said.startswith("listenctl: events: the server let us go: too slow; they are followed again")
+    assert said.startswith("listenctl: events: the server closed the connection: too slow; they are followed again")
     assert status == 0
 
 

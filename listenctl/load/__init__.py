@@ -1,1 +1,1 @@
-"""Many simulated calls at once, measured."""
+"""Many simulated calls at once, and their measurements."""

@@ -1,13 +1,13 @@
 """
-Sound that says where it is: numbered blocks of 20 ms, made for reading them back out of an echo.
+The audio of echo measurements: numbered blocks of 20 ms that can be recognised in an echo.
 
-A block is 40 chips of 0.5 ms, each a constant level above or below zero: a Barker code of 13, whose autocorrelation has
-one sharp peak, 13 bits of block number, most significant first, and a CRC of 14 over them. A chip lasts whole samples
-at 8 kHz, and at other rates as many as fall to it, so that the pattern also survives a change of rate. Numbers come
-again after 8192 blocks (164 s).
+A block is 40 chips of 0.5 ms, each a constant level above or below zero: a 13-chip Barker code, whose autocorrelation
+has one sharp peak, 13 bits of block number, most significant first, and a 14-bit CRC of the number. At 8 kHz a chip is
+a whole number of samples; at other rates it gets its share of them, so that the pattern survives resampling. Numbers
+repeat after 8192 blocks (164 s).
 
-The level is 3000: 12 dB more don't clip, and 20 dB less are still far above rounding. It is never -1, which jambonz
-takes for a mark (protocol.md 6.4).
+The level is 3000: 12 dB more doesn't clip, and 20 dB less is still far above rounding. No sample is -1, which jambonz
+mistakes for a mark (listenctl-protocol(7) 6.4).
 """
 
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ SYNC = (1, 1, 1, 1, 1, -1, -1, 1, 1, -1, 1, -1, 1)
 CHIPS = 40
 NUMBER_BITS = 13
 CRC_BITS = 14
-# x^14 + x^13 + x^5 + x^3 + x^2 + 1: any two of the 8192 numbers with their CRC differ in six bits at least (tried).
+# x^14 + x^13 + x^5 + x^3 + x^2 + 1: any two of the 8192 numbers with their CRC differ in at least six bits (tested).
 _POLYNOMIAL = 0x202D
 
 
 def block_start(number: int, sample_rate: int) -> int:
-    """Return the sample where a block begins; lengths alternate where 20 ms aren't whole samples (protocol.md 13)."""
+    """Return the first sample of a block; lengths alternate if 20 ms isn't a whole number of samples."""
     return number * sample_rate // 50
 
 
@@ -40,10 +40,10 @@ def block_samples(number: int, sample_rate: int) -> int:
     return block_start(number + 1, sample_rate) - block_start(number, sample_rate)
 
 
-# Every call sends and expects the same blocks, and making one takes longer than all else that is done with it.
+# Every call sends and expects the same blocks; making one costs more than all other work on it.
 @lru_cache(maxsize=2 * PERIOD)
 def block(number: int, sample_rate: int) -> bytes:
-    """Return a block, which begins where ``block_start`` says: mono, 16-bit, little-endian."""
+    """Return a block as mono 16-bit little-endian samples."""
     chips = _chips(number % PERIOD)
     positions = _chip_of_sample(block_samples(number, sample_rate))
     levels = (LEVEL.to_bytes(2, "little"), (-LEVEL).to_bytes(2, "little", signed=True))
@@ -51,7 +51,7 @@ def block(number: int, sample_rate: int) -> bytes:
 
 
 def number_of(chips: int) -> int | None:
-    """Return the block number in the 27 bits behind the Barker code, None if the CRC is wrong."""
+    """Return the block number in the 27 bits after the Barker code; None if the CRC is wrong."""
     number, crc = chips >> CRC_BITS, chips & ((1 << CRC_BITS) - 1)
     return number if _crc(number) == crc else None
 
@@ -59,12 +59,12 @@ def number_of(chips: int) -> int | None:
 @dataclass(frozen=True, slots=True)
 class ChipGrid:
     """
-    Where the chips of a block of one length lie.
+    The positions of the chips in a block of one length.
 
     Attributes:
-        samples: of the block.
-        centres: the sample in the middle of each chip.
-        chips: the chip of each sample.
+        samples: the length of the block.
+        centres: the middle sample of each chip.
+        chips: the chip that each sample belongs to.
     """
 
     samples: int
@@ -73,8 +73,8 @@ class ChipGrid:
 
 
 @cache
-def grid(samples: int) -> ChipGrid:
-    """Return where the chips lie in a block of ``samples`` samples."""
+def chip_grid(samples: int) -> ChipGrid:
+    """Return the positions of the chips in a block of ``samples`` samples."""
     import numpy as np
 
     chips = np.array(_chip_of_sample(samples), np.intp)
@@ -84,10 +84,10 @@ def grid(samples: int) -> ChipGrid:
 
 @cache
 def sync_wave(samples: int) -> "NDArray[float32]":
-    """Return the Barker code at level 1 as it begins a block of ``samples`` samples."""
+    """Return the Barker code at level 1, as at the start of a block of ``samples`` samples."""
     import numpy as np
 
-    chips = grid(samples).chips
+    chips = chip_grid(samples).chips
     return np.array(SYNC, np.float32)[chips[chips < len(SYNC)]]
 
 
@@ -103,7 +103,7 @@ def _chip_of_sample(samples: int) -> tuple[int, ...]:
 
 
 def _crc(number: int) -> int:
-    """Return the CRC; it begins with ones, so that block 0 isn't 27 equal chips."""
+    """Return the CRC; its register starts with ones, so that block 0 isn't 27 equal chips."""
     register = (1 << CRC_BITS) - 1
     for shift in range(NUMBER_BITS - 1, -1, -1):
         top = register >> (CRC_BITS - 1) ^ number >> shift & 1

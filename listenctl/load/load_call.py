@@ -1,8 +1,8 @@
 """
-One call of a load: it sends prebuilt frames when the scheduler says so, and measures what the server does.
+One call of a load: it sends prebuilt frames when the scheduler asks for them, and measures the server.
 
-Like jambonz it answers marks and clips, obeys ``disconnect``, and drops audio that a slow server doesn't take. Unlike
-``call``, it plays by the clock alone, and its audio begins when the connection stands.
+Like jambonz it answers marks and clips, obeys ``disconnect``, and drops audio that a slow server doesn't read. Unlike
+the simulator's calls, it computes playout from times alone, and its audio starts with the connection.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from listenctl.protocol.jambonz_model.profiles import CURRENT
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 from listenctl.statistics import Histogram
 
-FAREWELL_SECONDS = 5.0
+CLOSE_TIMEOUT = 5.0
 ECHO_SECONDS = 1.0
-"""How long the last of an echo may take; silence is sent meanwhile."""
+"""Seconds to wait for the end of an echo; silence is sent meanwhile."""
 _PHONE_RATE = 8000
 
 
 @dataclass(slots=True)
 class _Measured:
-    """What has been measured of a call so far."""
+    """The measurements of a call so far."""
 
     lateness: Histogram
     marks: Histogram
@@ -50,23 +50,23 @@ class LoadCall:
 
     Args:
         number: counts calls from 0.
-        book: what it sends.
+        prebuilt: what it sends.
     """
 
-    def __init__(self, number: int, plan: LoadPlan, book: LoadFrames, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, number: int, plan: LoadPlan, prebuilt: LoadFrames, loop: asyncio.AbstractEventLoop) -> None:
         self.number = number
         self.format: CallFormat = plan.format(number)
         self.call_sid = str(uuid.uuid4())
         self.sent = 0
         self.measured = _Measured(Histogram(), Histogram())
         self._plan = plan
-        self._book = book
+        self._prebuilt = prebuilt
         self._loop = loop
         self._time = loop.time
         self._total = max(1, round(plan.hold / FRAME_SECONDS))
         self._stream_rate = plan.echo_rate(self.format.sample_rate)
         self._playout = TimedPlayout(self._stream_rate)
-        self._fork = SendBuffer(book.audio_format, resampled=self.format.sample_rate != _PHONE_RATE)
+        self._fork = SendBuffer(prebuilt.audio_format, resampled=self.format.sample_rate != _PHONE_RATE)
         self._echo: EchoCheck | None = None
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[object] | None = None
@@ -82,7 +82,7 @@ class LoadCall:
         return self._connection is not None and not self._over.is_set()
 
     async def run(self, scheduler: FrameScheduler) -> LoadCallOutcome:
-        """Place the call; return how it went when it is over."""
+        """Place the call, hold it, and return its outcome."""
         if self._over.is_set():
             return self._outcome(LoadCallEnding.CANCELLED, "")
         task = self._connecting = asyncio.current_task()
@@ -100,15 +100,15 @@ class LoadCall:
         await self._over.wait()
         return await self._hang_up(connection)
 
-    def stop(self) -> None:
-        """Hang up now; a call that isn't up yet is given up."""
+    def hang_up_now(self) -> None:
+        """Hang up; a call that isn't connected yet is given up."""
         if self._connecting is not None:
             self._connecting.cancel()
         self._stopped = not self._over.is_set()
         self._over.set()
 
-    def send_due(self, due: float) -> float | None:
-        """Send the frame that was due at ``due``; return when the next one is."""
+    def send_frame(self, due: float) -> float | None:
+        """Send the frame that was due at ``due``; return when the next one is due."""
         connection = self._connection
         if connection is None or self._over.is_set():
             return None
@@ -117,19 +117,19 @@ class LoadCall:
             self._over.set()
             return None
         self.measured.lateness.add_value(self._time() - due)
-        book = self._book
-        place = number % len(book.frames)
+        prebuilt = self._prebuilt
+        place = number % len(prebuilt.frames)
         if number < self._total and connection.writable and not self._fork.waiting_bytes:
-            connection.send_frames(book.frames[place])
+            connection.send_frames(prebuilt.frames[place])
         else:
-            self._queue(connection, book.payloads[place] if number < self._total else book.silence)
+            self._queue(connection, prebuilt.payloads[place] if number < self._total else prebuilt.silence)
         if connection.unsent:
             self._note_unread(connection)
         self.sent = number + 1
         return self._start + self.sent * FRAME_SECONDS
 
     def on_text(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - a listener's parameter
-        """Obey a command."""
+        """Execute a command."""
         now = self._time()
         command = parse_command(data)
         if isinstance(command, Disconnect):
@@ -137,24 +137,24 @@ class LoadCall:
             self._over.set()
         elif isinstance(command, PlayAudio) and self._stream_rate is not None:
             self.measured.ignored_clips += 1
-        if self._playout.command(command, now):
-            self._hear(now)
-        self._answer_later()
+        if self._playout.take_command(command, now):
+            self._note_first_audio(now)
+        self._set_answer_timer()
 
     def on_audio(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - a listener's parameter
-        """Play a stream; jambonz takes one without playing it where the server can only play clips."""
+        """Play a stream; if the server can only play clips, jambonz discards it."""
         if self._stream_rate is None:
             self.measured.ignored_bytes += len(data)
             return
         now = self._time()
         if data:
-            self._hear(now)
-        self._playout.audio(len(data), now)
+            self._note_first_audio(now)
+        self._playout.take_audio(len(data), now)
         if self._echo is not None:
-            self._echo.feed(data, now)
+            self._echo.take_audio(data, now)
 
     def on_writable(self) -> None:
-        """Send what has waited."""
+        """Send what had to wait."""
         if self._connection is not None:
             self._drain(self._connection)
 
@@ -177,16 +177,16 @@ class LoadCall:
             callee="+15084901000",
         )
         connection.send_text(first_text(fields, CURRENT))
-        self._start = scheduler.add(self)
+        self._start = scheduler.add_call(self.send_frame)
         if self._plan.echo:
             self._echo = EchoCheck(self._stream_rate or self.format.sample_rate, self._start)
 
     def _waits_for_echo(self) -> bool:
         if self._echo is None or self.sent >= self._total + ECHO_SECONDS / FRAME_SECONDS:
             return False
-        return self._echo.seen < self._total
+        return self._echo.echoed_blocks < self._total
 
-    def _hear(self, now: float) -> None:
+    def _note_first_audio(self, now: float) -> None:
         if self.measured.first_audio is None:
             self.measured.first_audio = now - self._connected
 
@@ -202,7 +202,7 @@ class LoadCall:
     def _note_unread(self, connection: ClientConnection) -> None:
         self.measured.unread = max(self.measured.unread, connection.unsent + self._fork.waiting_bytes)
 
-    def _answer_later(self) -> None:
+    def _set_answer_timer(self) -> None:
         if self._answering is not None:
             self._answering.cancel()
         due = self._playout.next_due
@@ -213,26 +213,26 @@ class LoadCall:
         if self._connection is None or self._over.is_set():
             return
         now = self._time()
-        for answer in self._playout.take_due(now):
+        for answer in self._playout.take_due_answers(now):
             for text in CURRENT.serialize_messages([answer.message]):
                 self._connection.send_text(text.encode())
             if isinstance(answer.message, Mark):
                 self.measured.marks.add_value(now - answer.received)
-        self._answer_later()
+        self._set_answer_timer()
 
     async def _hang_up(self, connection: ClientConnection) -> LoadCallOutcome:
         seconds = self._time() - self._connected
         if self._answering is not None:
             self._answering.cancel()
-        # What still waits is never sent (protocol.md 7).
-        self.measured.lost_samples += self._book.audio_format.samples(self._fork.waiting_bytes)
+        # What still waits is never sent (listenctl-protocol(7) 7).
+        self.measured.lost_samples += self._prebuilt.audio_format.samples(self._fork.waiting_bytes)
         ended_by_server = self._end is not None
         connection.hang_up()
-        orderly = await connection.wait_closed(FAREWELL_SECONDS)
+        orderly = await connection.wait_closed(CLOSE_TIMEOUT)
         if ended_by_server:
-            ending, problem = _judge(self._end)
+            ending, problem = _server_ending(self._end)
         elif not orderly:
-            ending, problem = LoadCallEnding.FAILED, f"hung up, and {_ending_of(self._end)}"
+            ending, problem = LoadCallEnding.FAILED, f"hung up, and {_describe_end(self._end)}"
         else:
             ending, problem = self._own_ending(), ""
         return self._outcome(ending, problem, seconds=seconds)
@@ -268,14 +268,14 @@ class LoadCall:
         )
 
 
-def _judge(end: ConnectionEnd | None) -> tuple[LoadCallEnding, str]:
-    """Tell whether the server ended a call as it may, or something went wrong."""
+def _server_ending(end: ConnectionEnd | None) -> tuple[LoadCallEnding, str]:
+    """Return how a call that the server ended counts, and what was wrong."""
     if end is not None and end.by == "server" and end.ended_well:
         return LoadCallEnding.EARLY, ""
-    return LoadCallEnding.FAILED, _ending_of(end)
+    return LoadCallEnding.FAILED, _describe_end(end)
 
 
-def _ending_of(end: ConnectionEnd | None) -> str:
+def _describe_end(end: ConnectionEnd | None) -> str:
     if end is None:
         return "the connection broke"
     if end.by == "server" and end.code is not None:

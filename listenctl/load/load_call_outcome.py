@@ -1,4 +1,4 @@
-"""How one call of a load went: what the report adds up, and a line of ``--per-call``."""
+"""The outcome of one call of a load, as the report sums it up and ``--per-call`` prints it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ class LoadCallEnding(StrEnum):
     """
     How a call ended.
 
-    ``early`` is a call that the server ended in order before its time. Where the load was interrupted, ``cut`` is one
-    that was hung up before its time, and ``cancelled`` one that was not up yet.
+    ``early``: the server ended it in order before its time. In an interrupted load, ``cut``: it was hung up before its
+    time; ``cancelled``: it wasn't connected yet.
     """
 
     COMPLETE = "complete"
@@ -28,17 +28,17 @@ class LoadCallEnding(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadCallOutcome:
     """
-    How one call went.
+    The outcome of one call.
 
     Attributes:
         problem: why it failed.
         seconds: from the answered handshake to the hang-up.
         handshake: seconds; None if there was no connection.
-        first_audio: seconds from the answered handshake to the first audio back.
-        lost_samples: per channel, that the server didn't take in time.
-        unread: the most bytes that waited because it didn't.
+        first_audio: seconds from the answered handshake to the server's first audio.
+        lost_samples: per channel, not read by the server in time.
+        unread: the most bytes that waited for the server to read.
         ignored_bytes: binary audio that jambonz would not play.
-        ignored_clips: ``playAudio`` that jambonz would not play, since the server streams.
+        ignored_clips: ``playAudio`` that jambonz would not play because the server streams.
     """
 
     number: int
@@ -62,7 +62,7 @@ class LoadCallOutcome:
     echo_gains: Sequence[float] | None = field(repr=False)
 
     def as_json(self) -> dict[str, object]:
-        """Return a line of ``--per-call``."""
+        """Return the JSON object of ``--per-call``."""
         return {
             "call": self.number,
             "call_sid": self.call_sid,
@@ -88,7 +88,6 @@ class LoadCallOutcome:
 
 
 def echo_as_json(echo: EchoResult) -> dict[str, object]:
-    """Return what came back."""
     return {
         "sent": echo.sent,
         "lost": echo.lost,
@@ -102,10 +101,10 @@ def echo_as_json(echo: EchoResult) -> dict[str, object]:
 
 
 def milliseconds(value: float | None) -> float | None:
-    """Return seconds in milliseconds."""
+    """Convert seconds to milliseconds."""
     return None if value is None else round(value * 1000, 3)
 
 
 def times(summary: Summary | None) -> dict[str, float] | None:
-    """Return seconds summed up, in milliseconds."""
+    """Convert a summary of seconds to milliseconds."""
     return None if summary is None else summary.scaled(1000)

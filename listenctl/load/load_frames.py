@@ -1,8 +1,8 @@
 """
-The frames of a load, header and mask included: built once for each format, and sent by every call that has it.
+The frames of a load, including header and mask: built once per format and sent by every call of that format.
 
-A mask should be new for every frame (RFC 6455 5.3), to keep a page in a browser from choosing what is on the wire. Here
-nobody but us chooses the audio, and masking it for each call would cost as much as sending it.
+RFC 6455 5.3 asks for a new mask per frame, so that a web page can't choose the bytes on the wire. Here only we choose
+the audio, and masking it for each call would cost as much as sending it.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ FRAMES_PER_SECOND = 50
 @dataclass(frozen=True, slots=True)
 class LoadFrames:
     """
-    What calls of one format send, 20 ms a frame, over and over.
+    The frames that calls of one format send, 20 ms each, again and again.
 
     Attributes:
-        payloads: the same without header and mask.
-        silence: a frame's payload of silence.
+        payloads: the frames without header and mask.
+        silence: the payload of a silent frame.
     """
 
     audio_format: AudioFormat
@@ -34,30 +34,30 @@ class LoadFrames:
     silence: bytes
 
 
-def speech_book(call_format: CallFormat) -> LoadFrames:
-    """Return nine seconds of speech; ``mixed`` is the sum of both parties (protocol.md 3.1)."""
+def speech_frames(call_format: CallFormat) -> LoadFrames:
+    """Return nine seconds of speech; ``mixed`` is the sum of both parties (listenctl-protocol(7) 3.1)."""
     rate, audio_format = call_format.sample_rate, call_format.audio_format
     audio = (
         _add_up(sample_speech(AudioFormat(rate, 2))) if call_format.mix_type == "mixed" else sample_speech(audio_format)
     )
     size = audio_format.frame_bytes
-    # Whole seconds: where 20 ms aren't whole samples, frames alternate in a cycle of one second at most.
+    # Whole seconds: if 20 ms isn't a whole number of samples, frame lengths alternate in a cycle of at most one second.
     count = audio_format.samples(len(audio)) // rate * FRAMES_PER_SECOND
-    return _book(
+    return _build_frames(
         audio_format,
         [audio[block_start(at, rate) * size : block_start(at + 1, rate) * size] for at in range(count)],
     )
 
 
-def pattern_book(call_format: CallFormat, seconds: float) -> LoadFrames:
-    """Return the pattern that an echo is read by, as far as calls of so many seconds need it."""
+def pattern_frames(call_format: CallFormat, seconds: float) -> LoadFrames:
+    """Return the pattern for echo measurements, as much of it as calls of ``seconds`` need."""
     rate = call_format.sample_rate
-    # A call that is longer begins again at number 0; with its next number otherwise, where lengths alternate.
+    # A longer call starts again at number 0; whole seconds keep alternating lengths in step.
     count = min(PERIOD, -(-int(seconds / BLOCK + 1) // FRAMES_PER_SECOND) * FRAMES_PER_SECOND)
-    return _book(call_format.audio_format, [block(number, rate) for number in range(count)])
+    return _build_frames(call_format.audio_format, [block(number, rate) for number in range(count)])
 
 
-def _book(audio_format: AudioFormat, payloads: Sequence[bytes]) -> LoadFrames:
+def _build_frames(audio_format: AudioFormat, payloads: Sequence[bytes]) -> LoadFrames:
     frames = [binary_frame(payload, fresh_mask()) for payload in payloads]
     return LoadFrames(audio_format, frames, payloads, bytes(len(payloads[0])))
 

@@ -1,7 +1,7 @@
 """
-``--fail-if``: what a load must not come to, such as ``handshake.p99>300ms`` or ``failed>1%``.
+The conditions of ``--fail-if``, such as ``handshake.p99>300ms`` or ``failed>1%``.
 
-A metric that was never measured fails its threshold: a check that can't fail is none.
+A metric that was never measured fails its threshold; otherwise the check could not fail.
 """
 
 import operator
@@ -15,7 +15,7 @@ from listenctl.statistics import FIGURES, Summary
 
 
 class MetricUnit(StrEnum):
-    """What a metric counts in."""
+    """The unit of a metric."""
 
     SECONDS = "s"
     BYTES = "B"
@@ -24,14 +24,14 @@ class MetricUnit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MetricDistribution:
-    """Many measurements of one kind; None where nothing was measured."""
+    """Many measurements of one kind; None if nothing was measured."""
 
     summary: Summary | None
 
 
 @dataclass(frozen=True, slots=True)
 class MetricCount:
-    """A number of things out of ``total``; ``total`` is None where a share makes no sense."""
+    """A number of things out of ``total``, which is None if a percentage makes no sense."""
 
     value: int
     total: int | None
@@ -39,7 +39,7 @@ class MetricCount:
 
 Metric = MetricDistribution | MetricCount
 Metrics = Mapping[str, Metric | None]
-"""All metrics of a load by name, None for one that was never measured."""
+"""All metrics of a load by name; None if never measured."""
 
 DISTRIBUTIONS: Mapping[str, MetricUnit] = {
     "handshake": MetricUnit.SECONDS,
@@ -59,9 +59,9 @@ _FACTORS: Mapping[MetricUnit, Mapping[str, float]] = {
     MetricUnit.DECIBELS: {"": 1, "db": 1},
 }
 _HINTS: Mapping[MetricUnit, str] = {
-    MetricUnit.SECONDS: "a time needs its unit, ms or s",
-    MetricUnit.BYTES: "this counts bytes; give a number of them, or of kB or MB",
-    MetricUnit.DECIBELS: "this is in dB; give a number of them",
+    MetricUnit.SECONDS: "a time needs a unit, ms or s",
+    MetricUnit.BYTES: "this metric is in bytes; use a number, or kB or MB",
+    MetricUnit.DECIBELS: "this metric is in dB; use a number",
 }
 
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
@@ -78,7 +78,7 @@ _FORM = "METRIC>VALUE, such as handshake.p99>300ms or failed>1%"
 
 @dataclass(frozen=True, slots=True)
 class ThresholdResult:
-    """How a load stands to one threshold: ``value`` is None where nothing was measured."""
+    """Whether a load met one threshold; ``value`` is None if nothing was measured."""
 
     text: str
     ok: bool
@@ -89,13 +89,13 @@ class ThresholdResult:
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """
-    One condition under which a load has failed.
+    One condition under which a load fails.
 
     Attributes:
         text: as the user wrote it.
-        metric: a name of ``DISTRIBUTIONS`` or ``COUNTS``.
-        figure: of a distribution, such as ``p99``; "" for a count.
-        limit: in the metric's own unit, or in per cent.
+        metric: a name from ``DISTRIBUTIONS`` or ``COUNTS``.
+        figure: of a distribution, such as ``p99``; empty for a count.
+        limit: in the unit of the metric, or in percent.
     """
 
     text: str
@@ -107,23 +107,23 @@ class Threshold:
 
     @classmethod
     def parse(cls, text: str) -> "Threshold":
-        """Understand one ``--fail-if``."""
+        """Parse one ``--fail-if``."""
         found = _EXPRESSION.fullmatch(text)
         if found is None:
-            raise UsageError(f"--fail-if {text!r} isn't {_FORM}")
+            raise UsageError(f"--fail-if {text!r}: not of the form {_FORM}")
         name, comparison, number, unit = found[1].lower(), found[2], float(found[3]), (found[4] or "").lower()
         metric, figure = _metric(name, text)
         limit = _count(number, unit, metric, text) if metric in COUNTS else _measure(number, unit, metric, text)
-        _refuse_foregone(metric, comparison, limit, percent=unit == "%", text=text)
+        _check_can_fail(metric, comparison, limit, percent=unit == "%", text=text)
         return cls(text.strip(), metric, figure, comparison, limit, percent=unit == "%")
 
-    def judge(self, metrics: Metrics) -> ThresholdResult:
-        """Tell whether a load with these metrics has failed."""
+    def check(self, metrics: Metrics) -> ThresholdResult:
+        """Check the metrics of a load."""
         value = self._value(metrics.get(self.metric))
         if value is None:
             return ThresholdResult(self.text, ok=False, value=None, detail=f"{self.metric} was never measured")
         failed = _OPERATORS[self.comparison](value, self.limit)
-        return ThresholdResult(self.text, ok=not failed, value=value, detail=f"it was {self._say(value)}")
+        return ThresholdResult(self.text, ok=not failed, value=value, detail=f"it was {self._format(value)}")
 
     def _value(self, metric: Metric | None) -> float | None:
         match metric:
@@ -135,7 +135,7 @@ class Threshold:
                 return 100 * value / total
         return None
 
-    def _say(self, value: float) -> str:
+    def _format(self, value: float) -> str:
         if self.percent:
             return f"{value:.2f} %"
         match DISTRIBUTIONS.get(self.metric):
@@ -159,18 +159,16 @@ def _metric(name: str, text: str) -> tuple[str, str]:
         known = name if name in DISTRIBUTIONS else metric
         raise UsageError(f"--fail-if {text!r}: {known} needs one of .{', .'.join(FIGURES)}, such as {known}.p99")
     raise UsageError(
-        f"--fail-if {text!r}: there is no {name}; there are {', '.join(COUNTS)}, and with .{', .'.join(FIGURES)} "
+        f"--fail-if {text!r}: unknown metric {name}; use {', '.join(COUNTS)}, or with .{', .'.join(FIGURES)}: "
         f"{', '.join(DISTRIBUTIONS)}"
     )
 
 
 def _count(number: float, unit: str, metric: str, text: str) -> float:
     if metric in WITHOUT_SHARE and unit:
-        raise UsageError(
-            f"--fail-if {text!r}: {metric} counts samples and has neither a share nor a unit; leave {unit} out"
-        )
+        raise UsageError(f"--fail-if {text!r}: {metric} counts samples and takes neither % nor a unit; remove {unit}")
     if unit not in ("", "%"):
-        raise UsageError(f"--fail-if {text!r}: counts have no unit but %")
+        raise UsageError(f"--fail-if {text!r}: a count takes no unit except %")
     return number
 
 
@@ -182,18 +180,18 @@ def _measure(number: float, unit: str, metric: str, text: str) -> float:
     return number * factor
 
 
-def _refuse_foregone(metric: str, comparison: str, limit: float, *, percent: bool, text: str) -> None:
-    """Refuse a condition whose answer stands before any call is placed."""
+def _check_can_fail(metric: str, comparison: str, limit: float, *, percent: bool, text: str) -> None:
+    """Refuse a condition whose result is known before any call is placed."""
     if DISTRIBUTIONS.get(metric) is MetricUnit.DECIBELS:
         return
     if limit < 0:
         raise UsageError(f"--fail-if {text!r}: {metric} is never negative")
     if percent and limit > 100:
-        raise UsageError(f"--fail-if {text!r}: a share is never more than 100 %")
+        raise UsageError(f"--fail-if {text!r}: a percentage is never above 100 %")
     if metric not in COUNTS:
         return
     highest = 100 if percent else None
     if (comparison, limit) in ((">=", 0), ("<=", highest)):
-        raise UsageError(f"--fail-if {text!r}: that is always so; no load could pass")
+        raise UsageError(f"--fail-if {text!r}: always true; no load could pass")
     if (comparison, limit) in (("<", 0), (">", highest)):
-        raise UsageError(f"--fail-if {text!r}: that is never so; no load could fail")
+        raise UsageError(f"--fail-if {text!r}: never true; no load could fail")

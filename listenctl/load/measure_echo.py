@@ -1,12 +1,13 @@
 """
-Reading the blocks of ``echo_pattern`` back out of what a server echoes: delay, loss, order and gain.
+Measure delay, loss, order and gain of an echo by the blocks of ``echo_pattern`` found in it.
 
-For linear PCM both ways. A block counts when it is whole: its Barker code, the CRC of its number, and no more than a
-quarter of its power that isn't the pattern, which is what resampling leaves; once a block came exactly as it was sent,
-one wrong sample is enough to lose one. So a gap of any length costs the blocks that it touches (a first or last sample
-can be stood in for by an equal one beside it), and a wrong number is taken for right about once in 100 million cuts.
-Found are echoes at any offset, in any chunks, up to 12 dB louder or 20 dB softer, inverted, or resampled; not found are
-two echoes on top of each other, or one that clips, went through a lossy codec, or has its bytes swapped.
+Both directions must be linear PCM. A block counts if it is whole: its Barker code, the CRC of its number, and at most a
+quarter of its power that isn't the pattern, which allows for resampling. Once a block has arrived exactly as sent, one
+wrong sample loses a block. So a gap of any length costs the blocks that it touches (a missing first or last sample can
+be replaced by an equal neighbour), and a wrong number passes for right about once in 100 million gaps.
+
+Echoes are found at any offset, in any chunks, up to 12 dB louder or 20 dB quieter, inverted, or resampled. Two
+overlapping echoes are not found, nor one that clips, passed a lossy codec, or has its bytes swapped.
 """
 
 from array import array
@@ -23,7 +24,7 @@ from listenctl.load.echo_pattern import (
     SYNC,
     block,
     block_samples,
-    grid,
+    chip_grid,
     number_of,
     sync_wave,
 )
@@ -34,19 +35,19 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-# Resampling by soxr leaves up to 0.19 that isn't the pattern (tried: 8, 11.025, 16, 44.1, 48 and 64 kHz); rounding
-# at -20 dB leaves a millionth, and one wrong sample 4 by the length of a block.
+# Shares of foreign power: resampling by soxr leaves up to 0.19 (tested: 8, 11.025, 16, 44.1, 48 and 64 kHz), rounding
+# at -20 dB a millionth, and one wrong sample 4 divided by the length of a block.
 _RESAMPLED = 0.25
 _EXACT = 0.001
-# Swapping the bytes of 3000 and -3000 leaves the pattern all but whole, upside down and 15.8 dB louder: noise to a
-# caller, so what is much louder than it was sent is no echo.
+# Swapping the bytes of 3000 and -3000 keeps the pattern, inverted and 15.8 dB louder. To a caller that is noise, so a
+# much louder pattern is not an echo.
 _LOUDEST = 4.0
 _SYNC_SCORE = 0.85
 
 
 @dataclass(frozen=True, slots=True)
 class FoundBlock:
-    """A block in an echo: its ``gain`` is a factor, negative when inverted; its last sample came at ``at``."""
+    """A block in an echo; ``gain`` is a factor, negative if inverted, and its last sample arrived at ``at``."""
 
     number: int
     at: float
@@ -54,7 +55,7 @@ class FoundBlock:
 
 
 class EchoReader:
-    """Find the blocks in mono audio that arrives in any chunks."""
+    """Find the blocks in mono audio that arrives in chunks of any size."""
 
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
@@ -68,8 +69,8 @@ class EchoReader:
         self._tolerance = _RESAMPLED
         self._lengths = sorted({block_samples(number, sample_rate) for number in range(50)})
 
-    def feed(self, data: bytes, at: float) -> list[FoundBlock]:
-        """Return the blocks that are complete with ``data``, which arrived at ``at``."""
+    def read_blocks(self, data: bytes, at: float) -> list[FoundBlock]:
+        """Return the blocks completed by ``data``, which arrived at ``at``."""
         self._data += data
         self._ends.append(self._dropped + len(self._data))
         self._times.append(at)
@@ -82,8 +83,8 @@ class EchoReader:
         return found
 
     def _next(self) -> FoundBlock | None:
-        """Take the next block off what has come, or what can't be one; None if there is no whole block in it."""
-        # Most echoes are untouched, and comparing bytes costs a hundredth of reading chips.
+        """Return the next block and drop what precedes it; None if there is no whole block yet."""
+        # Most echoes are unchanged, and comparing bytes costs a hundredth of reading chips.
         if self._data.startswith(self._expected_bytes):
             self._tolerance = 2 * SAMPLE_BYTES / len(self._expected_bytes)
             return self._take(0, self._expected, len(self._expected_bytes), 1.0)
@@ -91,7 +92,7 @@ class EchoReader:
 
         samples = np.frombuffer(self._data, "<i2", count=len(self._data) // SAMPLE_BYTES).astype(np.float32)
         length = len(self._expected_bytes) // SAMPLE_BYTES
-        # Chips can be read from a sample or two off, with less gain; where blocks begin, only the Barker code tells.
+        # Chips can also be read a sample or two off, with less gain; only the Barker code shows where a block starts.
         if self._aligned and (found := self._read(samples, 0, length)):
             return found
         for length in self._lengths:
@@ -127,7 +128,7 @@ class EchoReader:
 
 
 def _candidates(samples: "NDArray[float32]", length: int, longest: int) -> list[int]:
-    """Return where the Barker code stands, with room for a block behind it, in order."""
+    """Return the positions of the Barker code that leave room for a block, in order."""
     import numpy as np
 
     wave = sync_wave(length)
@@ -144,21 +145,21 @@ def _candidates(samples: "NDArray[float32]", length: int, longest: int) -> list[
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """A block as read; ``foreign`` is the share of its power that isn't the pattern."""
+class _BlockReading:
+    """A block at one position; ``foreign`` is the share of its power that isn't the pattern."""
 
     number: int
     gain: float
     foreign: float
 
 
-def _read(samples: "NDArray[float32]", start: int, length: int) -> _Reading | None:
-    """Read the block that begins at ``start``, None if there is none."""
+def _read(samples: "NDArray[float32]", start: int, length: int) -> _BlockReading | None:
+    """Read the block at ``start``; None if there is none."""
     import numpy as np
 
-    lattice = grid(length)
+    grid = chip_grid(length)
     heard = samples[start : start + length]
-    values = heard[lattice.centres]
+    values = heard[grid.centres]
     sign = 1 if values[0] > 0 else -1
     chips = values * sign > 0
     if len(heard) < length or chips[: len(SYNC)].tolist() != _SYNC_BITS:
@@ -166,10 +167,10 @@ def _read(samples: "NDArray[float32]", start: int, length: int) -> _Reading | No
     number = number_of(int("".join("01"[bit] for bit in chips[len(SYNC) :].tolist()), 2))
     if number is None:
         return None
-    wave = np.where(chips, sign, -sign).astype(np.float32)[lattice.chips]
+    wave = np.where(chips, sign, -sign).astype(np.float32)[grid.chips]
     level = float(heard @ wave) / length
     power = float(heard @ heard) / length
-    return _Reading(number, sign * level / LEVEL, 1 - level * level / power)
+    return _BlockReading(number, sign * level / LEVEL, 1 - level * level / power)
 
 
 _SYNC_BITS = [chip > 0 for chip in SYNC]
@@ -178,15 +179,15 @@ _SYNC_BITS = [chip > 0 for chip in SYNC]
 @dataclass(frozen=True, slots=True)
 class EchoResult:
     """
-    What came back of a call, in blocks of 20 ms.
+    The echo of a call, in blocks of 20 ms.
 
     Attributes:
-        lost: sent and never back, ``missed_at_start`` of them before the first that came back.
-        out_of_order: back after one that was sent later.
-        repeated: back again.
-        inverted: back upside down.
-        delay: seconds from when a block was due to leave until it was back whole.
-        gain: dB.
+        lost: sent and not echoed, ``missed_at_start`` of them before the first that was.
+        out_of_order: echoed after a block that was sent later.
+        repeated: echoed again.
+        inverted: echoed with inverted samples.
+        delay: seconds from when a block was due to leave until all of it was back.
+        gain: in dB.
     """
 
     sent: int
@@ -201,10 +202,10 @@ class EchoResult:
 
 class EchoCheck:
     """
-    Compare what comes back with what was sent: block n of the pattern, 20 ms n after ``start``.
+    Compare an echo with what was sent: block n of the pattern at n * 20 ms after ``start``.
 
     Args:
-        sample_rate: of the echo, which needn't be that of the call.
+        sample_rate: of the echo; it may differ from that of the call.
     """
 
     def __init__(self, sample_rate: int, start: float) -> None:
@@ -217,17 +218,17 @@ class EchoCheck:
         self.gains = array("f")
 
     @property
-    def seen(self) -> int:
-        """How many blocks have come back."""
+    def echoed_blocks(self) -> int:
+        """How many different blocks were echoed."""
         return len(self._seen)
 
-    def feed(self, data: bytes, at: float) -> None:
-        """Take in what came back at ``at``."""
-        for found in self._reader.feed(data, at):
-            self._note(found)
+    def take_audio(self, data: bytes, at: float) -> None:
+        """Measure audio that arrived at ``at``."""
+        for found in self._reader.read_blocks(data, at):
+            self._count(found)
 
     def result(self, sent: int) -> EchoResult:
-        """Return what came back of the first ``sent`` blocks."""
+        """Return the result for the first ``sent`` blocks."""
         return EchoResult(
             sent=sent,
             lost=sent - len(self._seen),
@@ -239,8 +240,8 @@ class EchoCheck:
             gain=summarize(self.gains),
         )
 
-    def _note(self, found: FoundBlock) -> None:
-        # Numbers come again: it is the latest one that can have been sent by then.
+    def _count(self, found: FoundBlock) -> None:
+        # Numbers repeat: this is the latest block with this number that can have been sent by then.
         latest = int((found.at - self._start) / BLOCK + 1)
         index = latest - (latest - found.number) % PERIOD
         if index < 0 or index in self._seen:

@@ -1,4 +1,4 @@
-"""What load to put on a server: how many calls, of which formats, how fast they come and how long they stay."""
+"""The plan of a load: how many calls, of which formats, how fast they arrive and how long they last."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _ENTRY = re.compile(r"\s*(\d{1,6})(?::([a-z]+))?(?:\*(\d{1,6}))?\s*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class CallFormat:
-    """What one kind of call carries."""
+    """The sample rate and mix type of a call."""
 
     sample_rate: int = 8000
     mix_type: str = "mono"
@@ -28,13 +28,12 @@ class CallFormat:
 
     @property
     def audio_format(self) -> AudioFormat:
-        """Rate and channels."""
         return AudioFormat(self.sample_rate, MIX_CHANNELS[self.mix_type])
 
 
 @dataclass(frozen=True, slots=True)
 class FormatShare:
-    """A format, and how many of each round of calls have it."""
+    """A format, and its weight in the mix."""
 
     format: CallFormat
     weight: int = 1
@@ -47,10 +46,10 @@ class LoadPlan:
 
     Attributes:
         hold: seconds that each call lasts.
-        arrivals: calls that begin in a second.
+        arrivals: calls that start per second.
         mix: formats and their shares.
-        stream_rate: of the audio that the server streams; None where it plays clips.
-        echo: send a pattern, and expect it back.
+        stream_rate: of the audio that the server streams; None if it plays clips.
+        echo: send a pattern and expect it back.
         timeout: seconds after which all calls are hung up; None for no limit.
     """
 
@@ -65,33 +64,33 @@ class LoadPlan:
     timeout: float | None = None
 
     def format(self, number: int) -> CallFormat:
-        """Return the format of a call; each stretch of calls has about the shares of the whole."""
+        """Return the format of a call; any run of calls has about the shares of the whole."""
         rounds = sum(share.weight for share in self.mix)
-        # A step that shares no factor with the round visits all of it, in an order that mixes neighbours.
+        # A step that is coprime to the round visits all of it, in an order that mixes neighbours.
         step = next(step for step in range(max(1, round(rounds * 0.618)), rounds + 2) if gcd(step, rounds) == 1)
         place = number * step % rounds
         ends = accumulate(share.weight for share in self.mix)
         return next(share.format for share, end in zip(self.mix, ends, strict=True) if place < end)
 
     def echo_rate(self, sample_rate: int) -> int | None:
-        """Return the rate of what a call of ``sample_rate`` is streamed, None if it isn't."""
+        """Return the rate of the stream to a call of ``sample_rate``; None if nothing is streamed."""
         return self.stream_rate or (sample_rate if self.echo else None)
 
 
 def parse_mix(text: str) -> tuple[FormatShare, ...]:
-    """Understand ``--mix``, such as ``8000:mono*3,16000:stereo``."""
+    """Parse ``--mix``, such as ``8000:mono*3,16000:stereo``."""
     return tuple(_share(entry, text) for entry in text.split(","))
 
 
 def _share(entry: str, text: str) -> FormatShare:
     found = _ENTRY.fullmatch(entry)
     if found is None:
-        raise UsageError(f"--mix {text!r} isn't a list of RATE:TYPE*SHARE, such as 8000:mono*3,16000:stereo")
+        raise UsageError(f"--mix {text!r}: not a list of RATE:TYPE*SHARE, such as 8000:mono*3,16000:stereo")
     rate, mix_type, weight = int(found[1]), found[2] or "mono", int(found[3] or 1)
     if mix_type not in MIX_CHANNELS:
-        raise UsageError(f"--mix {text!r}: {mix_type} is none of {', '.join(MIX_CHANNELS)}")
+        raise UsageError(f"--mix {text!r}: unknown type {mix_type}; use {', '.join(MIX_CHANNELS)}")
     if not 1000 <= rate <= MAX_RATE:
-        raise UsageError(f"--mix {text!r}: {rate} is no sample rate in Hz")
+        raise UsageError(f"--mix {text!r}: {rate} is not a sample rate in Hz")
     if not weight:
-        raise UsageError(f"--mix {text!r}: a share of 0 is none; leave {rate}:{mix_type} out")
+        raise UsageError(f"--mix {text!r}: a share must be at least 1; remove {rate}:{mix_type}")
     return FormatShare(CallFormat(rate, mix_type), weight)

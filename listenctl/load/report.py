@@ -1,4 +1,4 @@
-"""What a load comes to: totals over all calls, failures by reason, and how they stand to the thresholds."""
+"""The report of a load: totals over all calls, failures by reason, and the thresholds."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -13,8 +13,8 @@ from listenctl.statistics import Histogram, Summary, summarize
 
 REPORT_VERSION = 1
 SLOW = 0.1
-"""Seconds that a frame in a hundred may be late, before what is measured is rather our own slowness."""
-# What nobody wants, unless a --fail-if on the same metric says how much of it is wanted.
+"""If the p99 of our own lateness is above this, in seconds, the figures say little about the server."""
+# These hold unless a --fail-if on the same metric replaces them.
 ALWAYS = ("failed>0", "lost>0")
 WITH_ECHO = ("echo.lost>0", "echo.out-of-order>0", "echo.repeated>0")
 
@@ -22,16 +22,16 @@ WITH_ECHO = ("echo.lost>0", "echo.out-of-order>0", "echo.repeated>0")
 @dataclass(frozen=True, slots=True)
 class LoadReport:
     """
-    How a load went.
+    The result of a load.
 
     Attributes:
-        planned: calls that were to be placed; ``endings`` has those that were.
-        seconds: from the first call to the last end.
-        problems: of failed calls, the most frequent first.
+        planned: calls to place; ``endings`` counts those that were placed.
+        seconds: from the first call to the end of the last.
+        problems: why calls failed.
         close_codes: "none" for calls that ended without one.
-        interrupted: whether the load was stopped before its end.
-        ignoring_calls: that were streamed audio where only clips are played.
-        ignored_clip_calls: that were sent clips where only a stream is played.
+        interrupted: the load was stopped before its end.
+        ignoring_calls: calls that were sent binary audio though only clips are played.
+        ignored_clip_calls: calls that were sent clips though only a stream is played.
     """
 
     url: str
@@ -53,27 +53,25 @@ class LoadReport:
 
     @property
     def placed(self) -> int:
-        """Calls that were begun, those included that were given up before they were up."""
+        """Calls that were started, including those that were given up before they were connected."""
         return self.endings.total()
 
     @property
     def failed(self) -> int:
-        """Calls that failed."""
         return self.endings[LoadCallEnding.FAILED]
 
     @property
     def ok(self) -> bool:
-        """Whether the load ran to its end and all thresholds were kept."""
+        """Whether the load ran to its end and met all thresholds."""
         return not self.interrupted and all(outcome.ok for outcome in self.outcomes)
 
     @property
     def too_slow(self) -> bool:
-        """Whether this machine sent so late that the figures say little about the server."""
+        """Whether this machine sent its frames too late for the figures to say much about the server."""
         lateness = self.distributions["lateness"]
         return lateness is not None and lateness.p99 > SLOW
 
     def as_json(self) -> dict[str, object]:
-        """Return the report as one JSON object."""
         figures = self.distributions
         unread = figures["unread"]
         return {
@@ -104,8 +102,10 @@ class LoadReport:
         }
 
 
-def make_report(plan: LoadPlan, calls: Sequence[LoadCallOutcome], *, seconds: float, interrupted: bool) -> LoadReport:
-    """Add up the calls of a load."""
+def summarize_load(
+    plan: LoadPlan, calls: Sequence[LoadCallOutcome], *, seconds: float, interrupted: bool
+) -> LoadReport:
+    """Sum up the calls of a load."""
     up = [call for call in calls if call.handshake is not None]
     echo = _echo(up) if plan.echo else None
     distributions = {
@@ -136,12 +136,12 @@ def make_report(plan: LoadPlan, calls: Sequence[LoadCallOutcome], *, seconds: fl
         ignored_clip_calls=sum(call.ignored_clips > 0 for call in up),
         distributions=distributions,
         echo=echo,
-        outcomes=tuple(threshold.judge(metrics) for threshold in thresholds_of(plan)),
+        outcomes=tuple(threshold.check(metrics) for threshold in effective_thresholds(plan)),
     )
 
 
-def thresholds_of(plan: LoadPlan) -> list[Threshold]:
-    """Return the thresholds that hold: those given, and the usual ones on metrics of which none is given."""
+def effective_thresholds(plan: LoadPlan) -> list[Threshold]:
+    """Return the given thresholds, and the default ones on metrics that have none."""
     usual = [Threshold.parse(text) for text in (*ALWAYS, *(WITH_ECHO if plan.echo else ()))]
     given = {threshold.metric for threshold in plan.thresholds}
     return [*plan.thresholds, *(one for one in usual if one.metric not in given)]

@@ -1,4 +1,4 @@
-"""Many calls at once, from one process and one core."""
+"""Run a load: place its calls on time, from one process and one core."""
 
 import asyncio
 import gc
@@ -10,14 +10,14 @@ from listenctl.load.echo_pattern import BLOCK
 from listenctl.load.frame_scheduler import FrameScheduler
 from listenctl.load.load_call import LoadCall
 from listenctl.load.load_call_outcome import LoadCallEnding, LoadCallOutcome
-from listenctl.load.load_frames import LoadFrames, pattern_book, speech_book
+from listenctl.load.load_frames import LoadFrames, pattern_frames, speech_frames
 from listenctl.load.plan import CallFormat, LoadPlan
-from listenctl.load.report import LoadReport, make_report
+from listenctl.load.report import LoadReport, summarize_load
 
 
 @dataclass(frozen=True, slots=True)
 class LoadSnapshot:
-    """What a progress line shows: ``live`` calls send audio, ``over`` ones have ended, some of them ``failed``."""
+    """The progress of a load: ``live`` calls send audio, ``over`` calls have ended, some of them ``failed``."""
 
     elapsed: float
     planned: int
@@ -33,13 +33,13 @@ class LoadRun:
     Place the calls of one plan.
 
     Args:
-        on_outcome: told of every call that is over.
+        on_outcome: called for every call that has ended.
     """
 
     def __init__(self, plan: LoadPlan, on_outcome: Callable[[LoadCallOutcome], None] = lambda _: None) -> None:
         self._plan = plan
         self._on_outcome = on_outcome
-        self._books: dict[CallFormat, LoadFrames] = {}
+        self._prebuilt: dict[CallFormat, LoadFrames] = {}
         self._calls: dict[int, LoadCall] = {}
         self._outcomes: list[LoadCallOutcome] = []
         self._placed = 0
@@ -48,12 +48,12 @@ class LoadRun:
         self.timed_out = False
 
     async def run(self) -> LoadReport:
-        """Place all calls, hold them, hang up, and add up how they went."""
+        """Place all calls, hold them, hang up, and report."""
         loop = asyncio.get_running_loop()
         for share in self._plan.mix:
-            self._books[share.format] = self._book(share.format)
+            self._prebuilt[share.format] = self._build_frames(share.format)
         scheduler = FrameScheduler(loop)
-        with _no_collector():
+        with _garbage_collection_paused():
             self._start = loop.time()
             timer = None if self._plan.timeout is None else loop.call_later(self._plan.timeout, self._time_out)
             async with asyncio.TaskGroup() as group:
@@ -62,18 +62,17 @@ class LoadRun:
                     self._placed += 1
         if timer is not None:
             timer.cancel()
-        return make_report(
+        return summarize_load(
             self._plan, self._outcomes, seconds=loop.time() - self._start, interrupted=self._stop.is_set()
         )
 
     def stop(self) -> None:
-        """Place no more calls and hang up those that are."""
+        """Place no more calls and hang up those that are live."""
         self._stop.set()
         for call in self._calls.values():
-            call.stop()
+            call.hang_up_now()
 
     def snapshot(self) -> LoadSnapshot:
-        """Return where the load stands."""
         calls = self._calls.values()
         return LoadSnapshot(
             elapsed=asyncio.get_running_loop().time() - self._start,
@@ -86,10 +85,10 @@ class LoadRun:
             + sum(call.measured.lost_samples for call in calls),
         )
 
-    def _book(self, call_format: CallFormat) -> LoadFrames:
+    def _build_frames(self, call_format: CallFormat) -> LoadFrames:
         if self._plan.echo:
-            return pattern_book(call_format, max(self._plan.hold, BLOCK))
-        return speech_book(call_format)
+            return pattern_frames(call_format, max(self._plan.hold, BLOCK))
+        return speech_frames(call_format)
 
     def _next_arrival(self) -> float:
         return self._start + self._placed / self._plan.arrivals
@@ -103,15 +102,15 @@ class LoadRun:
             async with asyncio.timeout_at(moment):
                 await self._stop.wait()
         except TimeoutError:
-            # Both may have come at once.
+            # Both may have happened at once.
             return self._stop.is_set()
         return True
 
     async def _place(self, number: int, scheduler: FrameScheduler) -> None:
-        call = LoadCall(number, self._plan, self._books[self._plan.format(number)], asyncio.get_running_loop())
+        call = LoadCall(number, self._plan, self._prebuilt[self._plan.format(number)], asyncio.get_running_loop())
         self._calls[number] = call
         if self._stop.is_set():
-            call.stop()
+            call.hang_up_now()
         try:
             outcome = await call.run(scheduler)
         finally:
@@ -121,11 +120,11 @@ class LoadRun:
 
 
 @contextmanager
-def _no_collector() -> Iterator[None]:
+def _garbage_collection_paused() -> Iterator[None]:
     """
-    Let no garbage collection come between frames.
+    Keep garbage collection from delaying frames.
 
-    A full collection of 500 calls takes longer than a frame lasts, and what a call leaves in cycles is a few kilobytes.
+    A full collection with 500 calls takes longer than a frame, and the cycles of a call are only a few kilobytes.
     """
     was_enabled = gc.isenabled()
     gc.collect()

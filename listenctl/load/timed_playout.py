@@ -1,9 +1,9 @@
 """
-Playing what a server sends by the clock alone: when would it be over, and when are its marks and clips to be answered.
+Playout for load calls: only the times are computed at which audio ends and marks and clips are answered.
 
-``protocol.playout`` plays every sample, at a cost of fifty ticks a second for each call. A load of hundreds of calls
-only needs the answers in time, so here is no pre-buffer, no tail and no fault of the mark: a mark is answered one tick
-after the audio before it has been played, and clips play one after another.
+``jambonz_model.playout`` plays every sample, at fifty ticks a second for each call. A load of hundreds of calls only
+needs the answers on time, so this model has no pre-buffer, no held tail and none of jambonz's faults: a mark is
+answered one tick after the audio before it ends, and clips play one after another.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ CALL_RATE = 8000
 
 @dataclass(frozen=True, slots=True)
 class TimedAnswer:
-    """What jambonz says at ``due`` about what came at ``received``."""
+    """An answer to a command received at ``received``, to be sent at ``due``."""
 
     due: float
     received: float
@@ -40,7 +40,7 @@ class TimedPlayout:
     The playout of one call.
 
     Args:
-        stream_rate: sample rate of the audio that the server streams; None where it plays clips.
+        stream_rate: sample rate of the audio that the server streams; None if it plays clips.
     """
 
     def __init__(self, stream_rate: int | None) -> None:
@@ -50,35 +50,35 @@ class TimedPlayout:
 
     @property
     def next_due(self) -> float | None:
-        """When there will be something to answer, None as long as nothing is pending."""
+        """When the next answer is due; None if nothing is pending."""
         return self._pending[0].due if self._pending else None
 
-    def audio(self, size: int, now: float) -> None:
-        """Take ``size`` bytes of a stream."""
+    def take_audio(self, size: int, now: float) -> None:
+        """Play ``size`` bytes of a stream."""
         if self._stream_rate is not None:
             self._end = max(self._end, now) + size / SAMPLE_BYTES / self._stream_rate
 
-    def command(self, command: Command, now: float) -> bool:
-        """Do what a text asks for, as far as it has to do with playing; return whether it brings a clip to be heard."""
+    def take_command(self, command: Command, now: float) -> bool:
+        """Execute a command as far as it concerns playout; return whether it is a clip with audio that is played."""
         match command:
             case MarkCommand(name) if self._stream_rate is not None and len(self._pending) <= MAX_MARKS:
                 self._pending.append(TimedAnswer(max(self._end, now) + TICK, now, Mark(name, "playout")))
             case ClearMarks() if self._stream_rate is not None:
                 self._pending.clear()
             case PlayAudio() if self._stream_rate is None:
-                return self._play(command, now)
+                return self._play_clip(command, now)
             case KillAudio():
                 self._kill(now)
         return False
 
-    def take_due(self, now: float) -> list[TimedAnswer]:
-        """Return what is to be answered by now."""
+    def take_due_answers(self, now: float) -> list[TimedAnswer]:
+        """Return and remove the answers that are due."""
         due: list[TimedAnswer] = []
         while self._pending and self._pending[0].due <= now:
             due.append(self._pending.popleft())
         return due
 
-    def _play(self, command: PlayAudio, now: float) -> bool:
+    def _play_clip(self, command: PlayAudio, now: float) -> bool:
         clip = ClipReader(CURRENT, CALL_RATE, _unchanged, read_wav, PlayoutOutbox()).read(command)
         if clip is None:
             return False
@@ -89,7 +89,11 @@ class TimedPlayout:
         return clip.source_samples > 0
 
     def _kill(self, now: float) -> None:
-        """Drop a stream with its marks, or the clip that plays; those that wait move up (protocol.md 5.1, 6.3)."""
+        """
+        Drop a stream and clear its marks, or end the playing clip.
+
+        Queued clips move up (listenctl-protocol(7) 5.1, 6.3).
+        """
         if self._stream_rate is not None:
             self._end = now
             self._pending = deque(replace(one, due=now + TICK, message=_cleared(one.message)) for one in self._pending)
@@ -104,7 +108,7 @@ def _cleared(message: Mark | PlayDone) -> Mark | PlayDone:
 
 
 def _unchanged(_from_rate: int, _to_rate: int) -> Resampler:
-    """Make what leaves samples as they are: nobody hears them."""
+    """Return a resampler that does nothing: nobody hears the samples."""
     return _same
 
 

@@ -29,7 +29,7 @@ def echoed(chunks: Sequence[bytes], sample_rate: int = 8000, delay: float = 0.0,
     received = 0
     for chunk in chunks:
         received += len(chunk)
-        check.feed(chunk, 100.0 + delay + max(sent * BLOCK, received / 2 / sample_rate))
+        check.take_audio(chunk, 100.0 + delay + max(sent * BLOCK, received / 2 / sample_rate))
     return check.result(sent)
 
 
@@ -73,9 +73,9 @@ def test_an_untouched_echo_comes_back_whole(sample_rate: int) -> None:
 def test_delay_is_from_when_a_block_was_due_until_its_last_sample_was_back() -> None:
     check = EchoCheck(8000, start=5.0)
 
-    check.feed(block(0, 8000), 5.010)
-    check.feed(block(1, 8000)[:-2], 5.050)
-    check.feed(block(1, 8000)[-2:], 5.120)
+    check.take_audio(block(0, 8000), 5.010)
+    check.take_audio(block(1, 8000)[:-2], 5.050)
+    check.take_audio(block(1, 8000)[-2:], 5.120)
 
     result = check.result(2)
     assert result.delay is not None
@@ -167,7 +167,7 @@ def test_numbers_that_come_again_are_new_blocks() -> None:
     check = EchoCheck(8000, start=0.0)
 
     for index in range(PERIOD + 10):
-        check.feed(block(index, 8000), index * BLOCK + 0.3)
+        check.take_audio(block(index, 8000), index * BLOCK + 0.3)
 
     result = check.result(PERIOD + 10)
     assert (result.lost, result.repeated, result.out_of_order) == (0, 0, 0)
@@ -183,8 +183,8 @@ def test_byte_by_byte_and_whole_find_the_same(data: st.DataObject) -> None:
     received = sent[:start] + sent[start + data.draw(st.integers(0, 900)) :]
     whole, single = EchoReader(8000), EchoReader(8000)
 
-    at_once = whole.feed(received, 1.0)
-    one_by_one = [found for at in range(len(received)) for found in single.feed(received[at : at + 1], 1.0)]
+    at_once = whole.read_blocks(received, 1.0)
+    one_by_one = [found for at in range(len(received)) for found in single.read_blocks(received[at : at + 1], 1.0)]
 
     assert one_by_one == at_once
 

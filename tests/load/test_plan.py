@@ -42,9 +42,9 @@ def test_formats_of_equal_shares_take_turns() -> None:
 
 @pytest.mark.parametrize(
     ("mix", "problem"),
-    [("", "isn't a list"), ("8000:", "isn't a list"), ("fast", "isn't a list"), ("8000:mono*", "isn't a list"),
-     ("8000:quad", "quad is none of mono"), ("8", "no sample rate"), ("999999", "no sample rate"),
-     ("8000*0", "a share of 0")],
+    [("", "not a list"), ("8000:", "not a list"), ("fast", "not a list"), ("8000:mono*", "not a list"),
+     ("8000:quad", "unknown type quad; use mono"), ("8", "not a sample rate"), ("999999", "not a sample rate"),
+     ("8000*0", "a share must be at least 1")],
 )  # fmt: skip
 def test_what_is_no_mix_is_refused(mix: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):

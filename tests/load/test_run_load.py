@@ -12,7 +12,7 @@ from websockets.typing import Subprotocol
 
 from listenctl.load import load_call
 from listenctl.load.load_call_outcome import LoadCallEnding, LoadCallOutcome
-from listenctl.load.load_frames import pattern_book, speech_book
+from listenctl.load.load_frames import speech_frames
 from listenctl.load.load_thresholds import Threshold
 from listenctl.load.plan import CallFormat, FormatShare, LoadPlan, parse_mix
 from listenctl.load.report import LoadReport
@@ -20,6 +20,8 @@ from listenctl.load.run_load import LoadRun
 from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.application_commands import Disconnect, MarkCommand, PlayAudio
+
+pytestmark = pytest.mark.simulated_time
 
 Take = Callable[[ServerConnection], Awaitable[None]]
 
@@ -34,7 +36,7 @@ async def listening(
 
     subprotocols = [Subprotocol("audio.jambonz.org")]
     async with (
-        asyncio.timeout(60),
+        asyncio.timeout(3600),
         serve(
             take_and_forget, "127.0.0.1", 0, subprotocols=subprotocols, ping_interval=None, process_request=refuse
         ) as server,
@@ -84,7 +86,7 @@ async def test_each_call_is_complete_with_its_own_first_text_and_all_its_frames(
     assert report.close_codes == {"1000": 6}
     assert {fields["direction"] for fields in first} == {"inbound"}
     for outcome in outcomes:
-        assert audio[outcome.call_sid] == b"".join(speech_book(outcome.format).payloads[:25])
+        assert audio[outcome.call_sid] == b"".join(speech_frames(outcome.format).payloads[:25])
         assert outcome.frames == 25
 
 
@@ -374,7 +376,7 @@ async def test_calls_that_are_not_up_yet_are_given_up() -> None:
 
 
 async def test_what_a_server_does_not_read_is_counted_as_unread_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load_call, "FAREWELL_SECONDS", 0.2)
+    monkeypatch.setattr(load_call, "CLOSE_TIMEOUT", 0.2)
     read_on = asyncio.Event()
 
     async def stall(connection: ServerConnection) -> None:
@@ -393,18 +395,3 @@ async def test_what_a_server_does_not_read_is_counted_as_unread_and_lost(monkeyp
     assert unread is not None
     assert unread.max > 100_000
     assert "lost>0" in [outcome.text for outcome in report.outcomes if not outcome.ok]
-
-
-@pytest.mark.parametrize("rate", [8000, 11025, 16000, 48000])
-def test_prebuilt_audio_goes_round_in_whole_frames(rate: int) -> None:
-    for mix_type, channels in (("mono", 1), ("mixed", 1), ("stereo", 2)):
-        book = speech_book(CallFormat(rate, mix_type))
-
-        assert len(book.frames) == len(book.payloads) == 450
-        assert sum(map(len, book.payloads)) == 9 * rate * 2 * channels
-        assert all(frame[:1] == b"\x82" and frame[1] & 0x80 for frame in book.frames)
-
-
-def test_a_pattern_is_as_long_as_its_call() -> None:
-    assert len(pattern_book(CallFormat(), 3.0).frames) >= 150
-    assert len(pattern_book(CallFormat(), 1000.0).frames) == 8192

@@ -9,16 +9,16 @@ CLIP = PlayAudio.encode(bytes(SECOND), "raw", sample_rate=8000, clip_id="hello")
 
 
 def answers(playout: TimedPlayout, until: float) -> list[tuple[float, Mark | PlayDone]]:
-    return [(round(answer.due, 3), answer.message) for answer in playout.take_due(until)]
+    return [(round(answer.due, 3), answer.message) for answer in playout.take_due_answers(until)]
 
 
 def test_a_mark_is_answered_when_the_audio_before_it_has_been_played() -> None:
     playout = TimedPlayout(8000)
 
-    playout.audio(SECOND, 10.0)
-    playout.command(MarkCommand("a"), 10.1)
-    playout.audio(SECOND, 10.2)
-    playout.command(MarkCommand("b"), 10.3)
+    playout.take_audio(SECOND, 10.0)
+    playout.take_command(MarkCommand("a"), 10.1)
+    playout.take_audio(SECOND, 10.2)
+    playout.take_command(MarkCommand("b"), 10.3)
 
     assert playout.next_due == pytest.approx(11.02)
     assert answers(playout, 11.0) == []
@@ -29,37 +29,37 @@ def test_a_mark_is_answered_when_the_audio_before_it_has_been_played() -> None:
 def test_a_mark_with_nothing_playing_is_answered_with_the_next_tick() -> None:
     playout = TimedPlayout(16000)
 
-    playout.command(MarkCommand("a"), 10.0)
+    playout.take_command(MarkCommand("a"), 10.0)
 
-    assert playout.take_due(11.0) == [TimedAnswer(10.02, 10.0, Mark("a", "playout"))]
+    assert playout.take_due_answers(11.0) == [TimedAnswer(10.02, 10.0, Mark("a", "playout"))]
 
 
 def test_audio_after_a_pause_begins_when_it_comes() -> None:
     playout = TimedPlayout(8000)
 
-    playout.audio(SECOND, 10.0)
-    playout.audio(SECOND, 20.0)
-    playout.command(MarkCommand("a"), 20.0)
+    playout.take_audio(SECOND, 10.0)
+    playout.take_audio(SECOND, 20.0)
+    playout.take_command(MarkCommand("a"), 20.0)
 
     assert answers(playout, 99.0) == [(21.02, Mark("a", "playout"))]
 
 
 def test_kill_audio_clears_all_marks_within_a_tick() -> None:
     playout = TimedPlayout(8000)
-    playout.audio(SECOND, 10.0)
-    playout.command(MarkCommand("a"), 10.0)
+    playout.take_audio(SECOND, 10.0)
+    playout.take_command(MarkCommand("a"), 10.0)
 
-    playout.command(KillAudio(), 10.5)
-    playout.command(MarkCommand("b"), 10.5)
+    playout.take_command(KillAudio(), 10.5)
+    playout.take_command(MarkCommand("b"), 10.5)
 
     assert answers(playout, 99.0) == [(10.52, Mark("a", "cleared")), (10.52, Mark("b", "playout"))]
 
 
 def test_cleared_marks_are_never_answered() -> None:
     playout = TimedPlayout(8000)
-    playout.command(MarkCommand("a"), 10.0)
+    playout.take_command(MarkCommand("a"), 10.0)
 
-    playout.command(ClearMarks(), 10.0)
+    playout.take_command(ClearMarks(), 10.0)
 
     assert answers(playout, 99.0) == []
 
@@ -68,17 +68,17 @@ def test_more_marks_than_jambonz_keeps_are_dropped() -> None:
     playout = TimedPlayout(8000)
 
     for number in range(40):
-        playout.command(MarkCommand(str(number)), 10.0)
+        playout.take_command(MarkCommand(str(number)), 10.0)
 
-    # 40 sent, 31 answered (protocol.md 13).
+    # 40 sent, 31 answered (listenctl-protocol(7) 13).
     assert len(answers(playout, 99.0)) == 31
 
 
 def test_clips_play_one_after_another_and_are_answered_each() -> None:
     playout = TimedPlayout(None)
 
-    playout.command(CLIP, 10.0)
-    playout.command(CLIP, 10.1)
+    playout.take_command(CLIP, 10.0)
+    playout.take_command(CLIP, 10.1)
 
     done = PlayDone("hello", None, "1", "1000", "8000")
     assert answers(playout, 99.0) == [(11.0, done), (12.0, done)]
@@ -86,10 +86,10 @@ def test_clips_play_one_after_another_and_are_answered_each() -> None:
 
 def test_kill_audio_ends_one_clip_and_the_next_one_starts() -> None:
     playout = TimedPlayout(None)
-    playout.command(CLIP, 10.0)
-    playout.command(CLIP, 10.0)
+    playout.take_command(CLIP, 10.0)
+    playout.take_command(CLIP, 10.0)
 
-    playout.command(KillAudio(), 10.25)
+    playout.take_command(KillAudio(), 10.25)
 
     assert [due for due, _ in answers(playout, 99.0)] == [10.25, 11.25]
 
@@ -97,9 +97,9 @@ def test_kill_audio_ends_one_clip_and_the_next_one_starts() -> None:
 def test_each_mode_ignores_what_belongs_to_the_other() -> None:
     streaming, playing = TimedPlayout(8000), TimedPlayout(None)
 
-    streaming.command(CLIP, 10.0)
-    playing.audio(SECOND, 10.0)
-    playing.command(MarkCommand("a"), 10.0)
+    streaming.take_command(CLIP, 10.0)
+    playing.take_audio(SECOND, 10.0)
+    playing.take_command(MarkCommand("a"), 10.0)
 
     assert answers(streaming, 99.0) == []
     assert answers(playing, 99.0) == []
@@ -108,7 +108,7 @@ def test_each_mode_ignores_what_belongs_to_the_other() -> None:
 def test_a_clip_that_jambonz_cannot_play_is_never_answered() -> None:
     playout = TimedPlayout(None)
 
-    playout.command(PlayAudio("AAAA", "mp3"), 10.0)
+    playout.take_command(PlayAudio("AAAA", "mp3"), 10.0)
 
     assert answers(playout, 99.0) == []
 
@@ -116,8 +116,8 @@ def test_a_clip_that_jambonz_cannot_play_is_never_answered() -> None:
 def test_only_a_clip_that_holds_audio_and_is_played_is_heard() -> None:
     streaming, playing = TimedPlayout(8000), TimedPlayout(None)
 
-    assert playing.command(CLIP, 10.0)
-    assert not streaming.command(CLIP, 10.0)
-    assert not playing.command(KillAudio(), 10.0)
+    assert playing.take_command(CLIP, 10.0)
+    assert not streaming.take_command(CLIP, 10.0)
+    assert not playing.take_command(KillAudio(), 10.0)
     for silent in (PlayAudio("", "raw", 8000), PlayAudio(None, "raw", 8000), PlayAudio("AAAA", "mp3")):
-        assert not playing.command(silent, 10.0)
+        assert not playing.take_command(silent, 10.0)

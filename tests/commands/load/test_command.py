@@ -166,15 +166,15 @@ def test_nobody_there_is_status_5_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--fail-if", "speed>1"], "there is no speed"),
+        (["--fail-if", "speed>1"], "unknown metric speed"),
         (["--fail-if", "echo.lost>0"], "needs --echo-verify"),
         (["--echo-verify", "--mix", "8000:stereo"], "leave stereo out"),
-        (["--mix", "8000:quad"], "quad is none of"),
+        (["--mix", "8000:quad"], "unknown type quad"),
         (["--ramp", "1", "--arrivals", "5"], "give one of them"),
         (["--per-call", "missing/calls"], "can't be written"),
         (["--per-call", "-"], "the report is on stdout already"),
         (["--per-call", "-", "--quiet", "--json"], "the report is on stdout already"),
-        (["--fail-if", "lost>1%"], "neither a share nor a unit"),
+        (["--fail-if", "lost>1%"], "takes neither % nor a unit"),
         (["--echo-verify", "--streaming", "8000", "--mix", "8000,16000"], "can't match calls of 16000 Hz"),
     ],
 )

@@ -6,7 +6,7 @@ from listenctl.load.load_call_outcome import LoadCallEnding
 from listenctl.load.load_thresholds import ThresholdResult
 from listenctl.load.measure_echo import EchoResult
 from listenctl.load.plan import LoadPlan
-from listenctl.load.report import LoadReport, make_report
+from listenctl.load.report import LoadReport, summarize_load
 from listenctl.load.run_load import LoadSnapshot
 from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
@@ -102,7 +102,7 @@ def test_figures_of_a_machine_that_is_too_slow_are_not_to_be_trusted() -> None:
 def test_without_a_connection_there_is_nothing_measured_to_show() -> None:
     plan = LoadPlan(target=CallTarget(address=parse_websocket_url("ws://127.0.0.1:3000/")), calls=1, hold=1)
 
-    text = report_text(make_report(plan, [], seconds=0, interrupted=True), PLAIN)
+    text = report_text(summarize_load(plan, [], seconds=0, interrupted=True), PLAIN)
 
     assert "p50" not in text
 

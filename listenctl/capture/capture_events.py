@@ -1,4 +1,4 @@
-"""What is found in stored traffic, whatever kind of file it stood in: sessions, and what was said in each, in time."""
+"""The contents of stored traffic, in any file format: sessions, and the events of each in order of time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,38 +8,26 @@ from websockets.frames import Opcode
 
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.packets.tcp_events import StreamEnding
+from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-
-
-@dataclass(frozen=True, slots=True)
-class HttpHead:
-    """The head of a request or response; ``raw`` as it stood on the wire, empty where only its parts were stored."""
-
-    first_line: str
-    headers: tuple[tuple[str, str], ...]
-    raw: bytes
-
-    def header(self, name: str) -> str:
-        """Return the values of a header, joined by commas, empty if it isn't there; ``name`` is in lower case."""
-        return ", ".join(value for own, value in self.headers if own.lower() == name)
 
 
 @dataclass(slots=True, eq=False)
 class CapturedSession:
     """
-    One WebSocket connection found in a capture, filled in as it is learnt.
+    One WebSocket connection in a capture, filled in while it is read.
 
     Attributes:
-        number: from 1, in the order of their begin, over all files.
+        number: from 1, in the order of their starts, over all files.
         source: the file, as the user named it.
-        began: Unix time of the answer to the handshake if that was seen, else of the first packet.
-        client: address and port, empty where unknown.
-        started_midway: there is no handshake in the capture.
-        unreadable: why it, or the rest of it, can't be decrypted; empty where it can.
-        is_listen: whether jambonz listens here; None while that isn't known.
-        without_application: the source keeps nothing of what the application said.
-        without_control: the source keeps no pings, pongs and Closes.
+        began: Unix time of the response to the handshake if the capture has it, else of the first packet.
+        client: address and port, empty if unknown.
+        started_midway: the capture lacks the handshake.
+        unreadable: why it, or the rest of it, can't be decrypted; empty if it can.
+        is_listen: whether it is a listen call; None while that is unknown.
+        without_application: the source has nothing that the application sent.
+        without_control: the source has no pings, pongs and Closes.
     """
 
     number: int
@@ -47,7 +35,7 @@ class CapturedSession:
     began: float
     client: str = ""
     server: str = ""
-    # Credentials are among the headers, which belong into no log.
+    # The headers have credentials, which must not get into a log.
     request: HttpHead | None = field(default=None, repr=False)
     response: HttpHead | None = field(default=None, repr=False)
     target: str | None = None
@@ -61,14 +49,14 @@ class CapturedSession:
 
 
 class SessionOpened(NamedTuple):
-    """A session begins: its handshake was answered, or something of it was found without one."""
+    """A session starts: with the response to its handshake, or with the first data without one."""
 
     at: float
     session: CapturedSession
 
 
 class CapturedFrame(NamedTuple):
-    """A frame, decompressed if it was compressed; ``packet`` is the number of the packet that completed it."""
+    """A frame, decompressed if necessary; ``packet`` is the number of the packet that completed it."""
 
     at: float
     session: CapturedSession
@@ -79,9 +67,9 @@ class CapturedFrame(NamedTuple):
 
 class CapturedAudio(NamedTuple):
     """
-    Several binary messages of jambonz in a row, each one frame of ``size`` bytes, and nothing else of their session.
+    Several binary messages of jambonz with no other event of their session between, each one frame of ``size`` bytes.
 
-    ``times`` and ``packets`` are of each, ``data`` is of all.
+    ``times`` and ``packets`` have one item per frame, ``data`` all payloads.
     """
 
     session: CapturedSession
@@ -91,14 +79,14 @@ class CapturedAudio(NamedTuple):
     data: bytes
 
     def frame(self, number: int) -> CapturedFrame:
-        """Return one of them, counted from 0."""
+        """Return one of the frames, counted from 0."""
         payload = self.data[number * self.size : (number + 1) * self.size]
         frame = RawFrame(True, 0, int(Opcode.BINARY), True, payload)
         return CapturedFrame(self.times[number], self.session, Sender.JAMBONZ, frame, self.packets[number])
 
 
 class FramesLost(NamedTuple):
-    """Frames are missing between those before and after; ``size`` in bytes, None where it isn't known."""
+    """Frames are missing; ``size`` is in bytes, None if unknown."""
 
     at: float
     session: CapturedSession
@@ -109,10 +97,10 @@ class FramesLost(NamedTuple):
 
 class SessionClosed(NamedTuple):
     """
-    One side says nothing more, or the whole session is over where ``sender`` is None.
+    One side sends nothing more or, if ``sender`` is None, the whole session is over.
 
-    The latter is the last event of every session. Of one side there may be several before it, a TLS alert and a FIN,
-    or none, and after a reset that its receiver ignored more frames may follow.
+    The latter is the last event of every session. Before it, each side can have several of these, like a TLS alert and
+    a FIN, or none; frames can follow a reset that the receiver ignored.
     """
 
     at: float

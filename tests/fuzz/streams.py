@@ -72,7 +72,7 @@ def happened(data: bytes) -> Iterator[Said]:
 def known_in(data: bytes, keylog: KeyLog) -> list[tuple[int, Found]]:
     """Return the frames in an input, and how much of it each takes."""
     reader = WebSocketSessionReader("fuzz", keylog, count(1))
-    return [(said.size, one) for said in happened(data) for one in frames(reader.feed([said.event]))]
+    return [(said.size, one) for said in happened(data) for one in frames(reader.read_events([said.event]))]
 
 
 def found_in(data: bytes, keylog: KeyLog) -> list[Found]:
@@ -85,4 +85,4 @@ def found_in(data: bytes, keylog: KeyLog) -> list[Found]:
 
 def _read(data: bytes, keylog: KeyLog, *, runs: bool) -> list[CaptureEvent]:
     reader = WebSocketSessionReader("fuzz", keylog, count(1), runs=runs)
-    return reader.feed([said.event for said in happened(data)]) + reader.finish()
+    return reader.read_events([said.event for said in happened(data)]) + reader.end_capture()

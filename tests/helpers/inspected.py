@@ -12,11 +12,11 @@ from listenctl.capture.capture_events import (
     CapturedSession,
     CaptureEvent,
     FramesLost,
-    HttpHead,
     SessionClosed,
     SessionOpened,
 )
 from listenctl.capture.packets.tcp_events import StreamEnding
+from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.inspection.call_inspector import CallInspector
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport

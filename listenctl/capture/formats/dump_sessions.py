@@ -58,8 +58,8 @@ class DumpSessionReader:
                 session = self._session or (yield from self._began(None))
                 self._at = at = session.began + at
                 if self._judge:
-                    self._judge.look_at(sender, frame)
-                    self._judge = None if self._judge.settled else self._judge
+                    self._judge.add_frame(sender, frame)
+                    self._judge = None if self._judge.is_decided else self._judge
                 yield CapturedFrame(at, session, sender, frame, None)
             case DumpHeader():
                 yield from self._close(StreamEnding.CAPTURE)

@@ -14,12 +14,12 @@ from listenctl.capture.capture_events import (
     CapturedFrame,
     CapturedSession,
     CaptureEvent,
-    HttpHead,
     SessionClosed,
     SessionOpened,
 )
 from listenctl.capture.compressed_files import CaptureFile
 from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.capture.websocket.is_listen_call import ListenCallDetector
 from listenctl.json_lines import parse_timestamp
 from listenctl.protocol import peer_json
@@ -112,7 +112,7 @@ def _session(source: str, number: int, entry: JsonFields, messages: list[object]
     yield SessionOpened(began, session)
     at = began
     for at, sender, frame in frames:
-        judge.look_at(sender, frame)
+        judge.add_frame(sender, frame)
         yield CapturedFrame(at, session, sender, frame, None)
     if left_out:
         yield CaptureNotice(f"session {number}", f"{left_out} messages are none that can be read; they are left out")

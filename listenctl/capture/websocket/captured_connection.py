@@ -1,9 +1,9 @@
 """
-One connection of a capture, and the WebSocket sessions on it.
+One TCP connection of a capture, and the WebSocket sessions on it.
 
-A session begins with the answer to a request for it, or where the capture finds a call going on. A connection on which
-a refused request is followed by another has several; under TLS one that can't be decrypted counts as one, since it may
-be.
+A session starts with the response to its request, or with the first frame of a call whose start the capture lacks. A
+connection has several sessions if another request follows a refused one. A TLS connection that can't be decrypted
+counts as a session, because it may be one.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -15,7 +15,6 @@ from listenctl.capture.capture_events import (
     CapturedSession,
     CaptureEvent,
     FramesLost,
-    HttpHead,
     SessionClosed,
     SessionOpened,
 )
@@ -34,10 +33,7 @@ from listenctl.capture.tls.tls_events import (
 )
 from listenctl.capture.tls.tls_session import TlsSession
 from listenctl.capture.websocket.audio_runs import join_audio_frames, read_audio_run
-from listenctl.capture.websocket.find_websockets import WebSocketFinder
-from listenctl.capture.websocket.http_heads import Head
-from listenctl.capture.websocket.is_listen_call import ListenCallDetector
-from listenctl.capture.websocket.websocket_events import (
+from listenctl.capture.websocket.find_websockets import (
     BytesMissing,
     FramesResumed,
     FramesUnreadable,
@@ -45,55 +41,59 @@ from listenctl.capture.websocket.websocket_events import (
     UpgradeAnswered,
     UpgradeRequested,
     WebSocketEvent,
+    WebSocketFinder,
 )
+from listenctl.capture.websocket.http_heads import HttpHead
+from listenctl.capture.websocket.is_listen_call import ListenCallDetector
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
-MOST_HELD = 10_000
-"""Events that wait,"""
-LONGEST = 30.0
-"""and seconds: an end that says little may be sought for as long as the call lasts."""
+MAX_HELD_EVENTS = 10_000
+MAX_HELD_TIME = 30.0
+"""Seconds; for a side that sends little, the search can take as long as the call."""
 
 
 class HeldEvents:
-    """Hold the events of one connection while an end is sought."""
+    """Hold the events of one connection while the start of a frame is searched."""
 
     def __init__(self) -> None:
         self._held: list[CaptureEvent] = []
 
-    def take(self, events: list[CaptureEvent], *, seeking: bool) -> list[CaptureEvent]:
-        """Return what can be given out after these."""
-        if not seeking and not self._held:
+    def add_events(self, events: list[CaptureEvent], *, searching: bool) -> list[CaptureEvent]:
+        """Return the events that are ready."""
+        if not searching and not self._held:
             return events
         self._held += events
-        if seeking and len(self._held) <= MOST_HELD and not self._is_long():
+        if searching and len(self._held) <= MAX_HELD_EVENTS and not self._is_too_long():
             return []
         return self.release()
 
     def release(self) -> list[CaptureEvent]:
-        """Return what waits, in order of time."""
+        """Return the held events in order of time."""
         held, self._held = self._held, []
-        groups = ((movable, list(group)) for movable, group in groupby(held, _is_of_one_end))
-        return [one for movable, group in groups for one in (sort_by_time(group, _place) if movable else group)]
+        groups = ((sortable, list(group)) for sortable, group in groupby(held, _has_sender))
+        return [
+            one for sortable, group in groups for one in (sort_by_time(group, _time_and_sender) if sortable else group)
+        ]
 
-    def _is_long(self) -> bool:
-        times = [_place(one)[0] for one in (*self._held[:2], *self._held[-1:]) if _is_of_one_end(one)]
-        return bool(times) and max(times) - min(times) > LONGEST
+    def _is_too_long(self) -> bool:
+        times = [_time_and_sender(one)[0] for one in (*self._held[:2], *self._held[-1:]) if _has_sender(one)]
+        return bool(times) and max(times) - min(times) > MAX_HELD_TIME
 
 
 def _sender_of(event: CaptureEvent) -> Sender | None:
-    """Return whose end an event is of, None for those that are of both."""
+    """Return the sender of an event, None for events of both sides."""
     if isinstance(event, CapturedAudio):
         return Sender.JAMBONZ
     return event.sender if isinstance(event, CapturedFrame | FramesLost | SessionClosed) else None
 
 
-def _is_of_one_end(event: CaptureEvent) -> bool:
+def _has_sender(event: CaptureEvent) -> bool:
     return _sender_of(event) is not None
 
 
-def _place(event: CaptureEvent) -> tuple[float, Hashable]:
+def _time_and_sender(event: CaptureEvent) -> tuple[float, Hashable]:
     assert isinstance(event, CapturedFrame | CapturedAudio | FramesLost | SessionClosed)
     return event.times[0] if isinstance(event, CapturedAudio) else event.at, _sender_of(event)
 
@@ -101,127 +101,130 @@ def _place(event: CaptureEvent) -> tuple[float, Hashable]:
 _TLS_RECORDS = frozenset({20, 21, 22, 23})
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _OPCODES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
-_Lane = tuple[RawFrameReader, Sender, CapturedSession]
+_FastReader = tuple[RawFrameReader, Sender, CapturedSession]
 _SENDERS = {TlsParty.CLIENT: Sender.JAMBONZ, TlsParty.SERVER: Sender.APPLICATION}
 
 
 class CapturedConnection:
     """
-    One connection that may hold sessions.
+    A connection that may have sessions.
 
     Args:
-        first: the first that was said on it.
-        source: the file that it is in.
-        numbers: what sessions are called.
+        first: its first data.
+        source: the name of the file.
+        numbers: the numbers for sessions.
     """
 
     def __init__(self, first: TcpData, keylog: KeyLog, source: str, numbers: Iterator[int]) -> None:
         self.connection = first.stream.connection
-        self._finder = WebSocketFinder(whole=self.connection.has_handshake)
+        self._finder = WebSocketFinder(has_handshake=self.connection.has_handshake)
         self._tls = TlsSession(keylog) if _is_tls(first.data) else None
         self._tls_client = _tls_client(first) if self._tls else 0
         self._source = source
         self._numbers = numbers
-        self._asked: UpgradeRequested | None = None
+        self._request: UpgradeRequested | None = None
         self._session: CapturedSession | None = None
-        self._judge: ListenCallDetector | None = None
+        self._detector: ListenCallDetector | None = None
         self._how: StreamEnding | str = ""
         self._ended_at = first.at
-        self._lanes: tuple[_Lane | None, _Lane | None] = (None, None)
-        self._catching_up = HeldEvents()
+        self._fast_readers: tuple[_FastReader | None, _FastReader | None] = (None, None)
+        self._held = HeldEvents()
 
     @property
-    def hopeless(self) -> bool:
-        """Whether there is no session in it."""
-        return self._finder.hopeless and self._session is None
+    def is_other_protocol(self) -> bool:
+        """Whether the connection has no session."""
+        return self._finder.is_other_protocol and self._session is None
 
     @property
     def over(self) -> bool:
-        """Whether both streams have ended."""
         return all(stream.closed for stream in self.connection.streams)
 
     @property
-    def held(self) -> int:
-        """Bytes of memory that what isn't complete takes."""
-        return self._finder.held
+    def held_bytes(self) -> int:
+        """Memory of incomplete messages."""
+        return self._finder.held_bytes
 
-    def take(self, number: int, at: float, data: bytes, packet: int) -> list[CaptureEvent]:
-        """Return what the next bytes of a stream mean."""
-        lane = self._lanes[number]
-        if lane is not None:
-            # Nearly every packet is a frame of a session that is known; the long way takes twice as long.
-            reader, sender, session = lane
-            seen: list[CaptureEvent] = [
+    def feed(self, number: int, at: float, data: bytes, packet: int) -> list[CaptureEvent]:
+        """Return the events of the next data of a stream."""
+        fast = self._fast_readers[number]
+        if fast is not None:
+            # Nearly every packet is a frame of a known session; the general path takes twice as long.
+            reader, sender, session = fast
+            events: list[CaptureEvent] = [
                 CapturedFrame(at, session, sender, frame, packet) for frame in reader.feed(data)
             ]
-            return seen + self._in_step(self._finder.fault(number, at), packet) if reader.fault else seen
+            if reader.fault:
+                events += self._release(self._finder.report_fault(number, at), packet)
+            return events
         if self._tls is None:
-            return self._in_step(self._finder.take(number, at, data), packet)
-        told = self._tls.feed(self._party(number), data, at)
-        return self._catch_up(self._decrypted(told, packet)) if told else []
+            return self._release(self._finder.feed(number, at, data), packet)
+        decrypted = self._tls.feed(self._party(number), data, at)
+        return self._hold_or_release(self._decrypted_events(decrypted, packet)) if decrypted else []
 
-    def sends_frames(self, number: int) -> bool:
-        """Tell whether what jambonz says next on this stream may wait for what follows, for ``take_all``."""
-        lane = self._lanes[number]
-        return lane is not None and lane[1] is Sender.JAMBONZ
+    def may_have_audio(self, number: int) -> bool:
+        """Return whether the next data of a stream may be collected for ``feed_all``."""
+        fast = self._fast_readers[number]
+        return fast is not None and fast[1] is Sender.JAMBONZ
 
-    def take_all(self, number: int, pieces: Sequence[TcpData]) -> list[CaptureEvent]:
-        """Return what the next pieces of a stream mean, with the audio in runs."""
-        lane = self._lanes[number]
-        if lane and not lane[0].held_bytes and len(pieces) > 1 and (run := read_audio_run(lane[2], pieces)):
+    def feed_all(self, number: int, pieces: Sequence[TcpData]) -> list[CaptureEvent]:
+        """Return the events of several pieces of data, with consecutive audio joined."""
+        fast = self._fast_readers[number]
+        if fast and not fast[0].held_bytes and len(pieces) > 1 and (run := read_audio_run(fast[2], pieces)):
             return [run]
         return join_audio_frames(
-            event for at, _, data, packet in pieces for event in self.take(number, at, data, packet)
+            event for at, _, data, packet in pieces for event in self.feed(number, at, data, packet)
         )
 
-    def hole(self, number: int, at: float, size: int | None) -> list[CaptureEvent]:
-        """Return what it means that bytes of a stream are missing."""
+    def skip_missing(self, number: int, at: float, size: int | None) -> list[CaptureEvent]:
+        """Return the events of missing bytes of a stream; ``size`` is None if unknown."""
         if self._tls is None:
-            return self._in_step(self._finder.hole(number, at, size), None)
-        return self._catch_up(self._decrypted(self._tls.skip_missing(self._party(number), size or None, at), None))
+            return self._release(self._finder.skip_missing(number, at, size), None)
+        return self._hold_or_release(
+            self._decrypted_events(self._tls.skip_missing(self._party(number), size or None, at), None)
+        )
 
-    def give_up(self, at: float) -> list[CaptureEvent]:
-        """Drop what isn't complete."""
-        return self._in_step(self._finder.give_up(at), None)
+    def drop_incomplete(self, at: float) -> list[CaptureEvent]:
+        """Drop incomplete messages."""
+        return self._release(self._finder.drop_incomplete(at), None)
 
-    def end(self, number: int, at: float, how: StreamEnding) -> list[CaptureEvent]:
-        """Return what it means that a stream ended."""
+    def end_stream(self, number: int, at: float, how: StreamEnding) -> list[CaptureEvent]:
+        """Return the events of the end of a stream."""
         self._ended_at = at
         events: list[CaptureEvent] = []
         if self._tls and self.over:
-            events += self._decrypted(self._tls.end_session(at), None)
-        events += self._events(self._finder.end(number, at, how), None)
+            events += self._decrypted_events(self._tls.end_session(at), None)
+        events += self._events(self._finder.end_side(number, at, how), None)
         self._how = self._how or how
         if not self.over:
-            return self._catch_up(events)
-        return [*self._catch_up(events), *self._catching_up.release(), *self._close(at)]
+            return self._hold_or_release(events)
+        return [*self._hold_or_release(events), *self._held.release(), *self._close(at)]
 
-    def finish(self) -> list[CaptureEvent]:
-        """Return what it means that nothing more comes, though not both streams ended."""
-        told = self._tls.end_session(self._ended_at) if self._tls else []
-        events = self._catch_up(self._decrypted(told, None))
-        return [*events, *self._catching_up.release(), *self._close(self._ended_at)]
+    def end_capture(self) -> list[CaptureEvent]:
+        """Return the events of the end of the capture, if a stream has not ended."""
+        decrypted = self._tls.end_session(self._ended_at) if self._tls else []
+        events = self._hold_or_release(self._decrypted_events(decrypted, None))
+        return [*events, *self._held.release(), *self._close(self._ended_at)]
 
-    def _in_step(self, items: Iterable[WebSocketEvent], packet: int | None) -> list[CaptureEvent]:
-        return self._catch_up(self._events(items, packet))
+    def _release(self, items: Iterable[WebSocketEvent], packet: int | None) -> list[CaptureEvent]:
+        return self._hold_or_release(self._events(items, packet))
 
-    def _catch_up(self, events: list[CaptureEvent]) -> list[CaptureEvent]:
-        events = self._catching_up.take(events, seeking=self._finder.seeking)
-        self._lanes = (self._lane(0), self._lane(1))
+    def _hold_or_release(self, events: list[CaptureEvent]) -> list[CaptureEvent]:
+        events = self._held.add_events(events, searching=self._finder.is_searching)
+        self._fast_readers = (self._fast_reader(0), self._fast_reader(1))
         return events
 
-    def _decrypted(self, told: Iterable[TlsEvent], packet: int | None) -> list[CaptureEvent]:
+    def _decrypted_events(self, decrypted: Iterable[TlsEvent], packet: int | None) -> list[CaptureEvent]:
         events: list[CaptureEvent] = []
-        for event in told:
+        for event in decrypted:
             match event:
                 case DecryptedData(at, party, data):
-                    events += self._events(self._finder.take(self._number(party), at, data), packet)
+                    events += self._events(self._finder.feed(self._number(party), at, data), packet)
                 case TlsRecordsLost(at, party, _, size):
-                    events += self._events(self._finder.hole(self._number(party), at, size), None)
+                    events += self._events(self._finder.skip_missing(self._number(party), at, size), None)
                 case TlsNotice(at, _, text):
-                    events += self._undecrypted(at, text)
+                    events += self._mark_unreadable(at, text)
                 case TlsAlert(at, party, name, fatal):
-                    events += self._alert(at, _SENDERS[party], name, fatal=fatal)
+                    events += self._add_alert(at, _SENDERS[party], name, fatal=fatal)
                 case TlsNegotiated():
                     pass
         return events
@@ -231,41 +234,41 @@ class CapturedConnection:
         for item in items:
             if type(item) is TimedFrame and (session := self._session):
                 at, sender, frame = item
-                if self._judge:
-                    self._judge.look_at(sender, frame)
-                    self._judge = None if self._judge.settled else self._judge
+                if self._detector:
+                    self._detector.add_frame(sender, frame)
+                    self._detector = None if self._detector.is_decided else self._detector
                 events.append(CapturedFrame(at, session, sender, frame, packet))
             else:
-                events += self._other(item, packet)
+                events += self._other_events(item, packet)
         return events
 
-    def _lane(self, number: int) -> _Lane | None:
-        """Return what takes the next bytes of a side without a detour, None where something else is to be done."""
+    def _fast_reader(self, number: int) -> _FastReader | None:
+        """Return the reader of a side whose data has to be split into frames and nothing else."""
         session = self._session
-        if self._tls or self._judge or session is None or self._finder.seeking:
+        if self._tls or self._detector or session is None or self._finder.is_searching:
             return None
-        lane = self._finder.lane(number)
+        lane = self._finder.fast_reader(number)
         return (*lane, session) if lane else None
 
-    def _other(self, item: WebSocketEvent, packet: int | None) -> Iterator[CaptureEvent]:
+    def _other_events(self, item: WebSocketEvent, packet: int | None) -> Iterator[CaptureEvent]:
         if isinstance(item, UpgradeRequested):
             yield from self._close(item.at)
-            self._asked = item
+            self._request = item
             return
         if isinstance(item, UpgradeAnswered):
-            yield from self._answered(item)
+            yield from self._add_answer(item)
             return
         if self._session is None:
-            yield self._open(item.at, midway=self._asked is None)
+            yield self._open(item.at, midway=self._request is None)
         assert self._session is not None
         at, session = item.at, self._session
         match item:
             case TimedFrame(_, sender, frame):
                 yield CapturedFrame(at, session, sender, frame, packet)
             case BytesMissing(_, sender, size):
-                yield FramesLost(at, session, sender, size, _described(item))
+                yield FramesLost(at, session, sender, size, _describe_missing(item))
             case FramesResumed(_, sender, skipped) if skipped:
-                detail = f"{skipped} bytes before the next frame that can be told are part of none"
+                detail = f"{skipped} bytes before the next detected frame belong to no frame"
                 yield FramesLost(at, session, sender, skipped, detail)
             case FramesUnreadable(_, sender, what):
                 yield FramesLost(at, session, sender, None, what)
@@ -273,53 +276,53 @@ class CapturedConnection:
                 self._how = self._how or how
                 yield SessionClosed(at, session, sender, how)
 
-    def _answered(self, answered: UpgradeAnswered) -> Iterator[CaptureEvent]:
+    def _add_answer(self, answered: UpgradeAnswered) -> Iterator[CaptureEvent]:
         session = self._session
         if session is None:
             yield self._open(answered.at, midway=False, response=answered.response)
         elif session.response is None:
-            # Where packets are late, the capture has first frames before the answer to which they came.
-            session.response = _head(answered.response)
+            # With late packets, the first frames can be in the capture before the response.
+            session.response = answered.response
             session.subprotocol = answered.response.header("sec-websocket-protocol") or None
 
-    def _open(self, at: float, *, midway: bool, response: Head | None = None) -> SessionOpened:
+    def _open(self, at: float, *, midway: bool, response: HttpHead | None = None) -> SessionOpened:
         client = self._finder.client if self._tls is None else self._tls_client
         streams = self.connection.streams
-        request = self._asked.request if self._asked else None
-        began = at if response else self._asked.at if self._asked else self.connection.at
+        request = self._request.request if self._request else None
+        began = at if response else self._request.at if self._request else self.connection.at
         self._session = session = CapturedSession(
             next(self._numbers),
             self._source,
             began,
             client="" if client is None else str(streams[client].source),
             server="" if client is None else str(streams[1 - client].source),
-            request=_head(request),
-            response=_head(response),
+            request=request,
+            response=response,
             target=request.target if request else None,
             subprotocol=(response.header("sec-websocket-protocol") or None) if response else None,
             encrypted=self._tls is not None,
             started_midway=midway,
         )
-        judge = ListenCallDetector(session)
-        self._asked, self._how, self._judge = None, "", None if judge.settled else judge
+        detector = ListenCallDetector(session)
+        self._request, self._how, self._detector = None, "", None if detector.is_decided else detector
         return SessionOpened(began, session)
 
     def _close(self, at: float) -> Iterator[CaptureEvent]:
-        """Yield the end of the session, also of one that was only asked for."""
-        if self._asked and self._session is None:
+        """End the session, even if it was only requested."""
+        if self._request and self._session is None:
             yield self._open(at, midway=False)
         if self._session:
             yield SessionClosed(at, self._session, None, self._how or "refused")
-        self._session = self._judge = None
+        self._session = self._detector = None
 
-    def _undecrypted(self, at: float, text: str) -> Iterator[CaptureEvent]:
+    def _mark_unreadable(self, at: float, text: str) -> Iterator[CaptureEvent]:
         if self._session is None:
             yield self._open(at, midway=False)
         assert self._session is not None
         self._session.unreadable = self._session.unreadable or text
         yield CaptureNotice(f"session {self._session.number}", text)
 
-    def _alert(self, at: float, sender: Sender, name: str, *, fatal: bool) -> Iterator[CaptureEvent]:
+    def _add_alert(self, at: float, sender: Sender, name: str, *, fatal: bool) -> Iterator[CaptureEvent]:
         if self._session is None and fatal:
             yield self._open(at, midway=False)
         if self._session:
@@ -334,19 +337,15 @@ class CapturedConnection:
         return TlsParty.CLIENT if number == self._tls_client else TlsParty.SERVER
 
 
-def _head(head: Head | None) -> HttpHead | None:
-    return HttpHead(head.first_line, head.headers, head.raw) if head else None
-
-
-def _described(lost: BytesMissing) -> str:
-    known = "bytes of which it isn't known how many" if lost.size is None else f"{lost.size} bytes"
+def _describe_missing(lost: BytesMissing) -> str:
+    known = "an unknown number of bytes" if lost.size is None else f"{lost.size} bytes"
     within = "a header"
     if lost.cut:
         kind = _OPCODES.get(lost.cut.opcode, f"opcode {lost.cut.opcode}")
-        within = f"a {kind} frame of {lost.length}, of which {len(lost.cut.payload)} are there"
+        within = f"a {kind} frame, after {len(lost.cut.payload)} of {lost.length} bytes"
     if lost.ended:
-        return f"the stream ends ({lost.ended}) within {within}"
-    return f"{known} aren't in the capture" + (f", the first within {within}" if lost.cut else "")
+        return f"the stream ends ({lost.ended}) in {within}"
+    return f"{known} missing in the capture" + (f", the first in {within}" if lost.cut else "")
 
 
 def _is_tls(data: bytes) -> bool:
@@ -354,7 +353,7 @@ def _is_tls(data: bytes) -> bool:
 
 
 def _tls_client(first: TcpData) -> int:
-    """Return the number of the stream of the TLS client."""
+    """Return which stream, 0 or 1, is that of the TLS client."""
     streams = first.stream.connection.streams
     number = streams.index(first.stream)
     if len(first.data) > 5 and first.data[0] == _HANDSHAKE:

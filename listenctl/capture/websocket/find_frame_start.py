@@ -1,9 +1,9 @@
 """
-Find where a WebSocket frame begins in the middle of a stream.
+Find the start of a WebSocket frame in the middle of a stream.
 
-One header is two to fourteen bytes that much else could be as well. So headers have to follow one another, each where
-the one before says that it is, and most of all where a packet begins: jambonz and most applications send a frame at a
-time. Silence is the trap: under a mask it is the same four bytes again and again, in which a chain never ends.
+A single header, of two to fourteen bytes, proves nothing. Therefore several have to form a chain, each at the end of
+the frame before, and preferably the first starts a packet: jambonz and most applications send one frame at a time.
+Beware of silence: masked, it is the same four bytes again and again, which can look like an endless chain.
 """
 
 import re
@@ -12,23 +12,23 @@ from collections.abc import Set as AbstractSet
 from itertools import accumulate
 
 CHAIN = 3
-"""So many headers do where a packet begins,"""
+"""Headers of a chain that starts with a packet."""
 LONG_CHAIN = 5
-"""and so many elsewhere."""
+"""Headers of a chain that starts elsewhere."""
 PATIENCE = 65_536
-"""Bytes in which no packet begins with a frame before frames are sought within packets."""
+"""Bytes without a frame at the start of a packet before frames are searched inside packets."""
 MAX_FRAME = 1 << 24
 LIKENESS = 8
-"""Bytes by which frames differ that are random; their masks do."""
+"""Bytes at the start of a frame that include the random mask, so that real frames differ in them."""
 FIN, MASKED = 0x80, 0x80
 MAX_HELD = 1 << 18
-"""Bytes that are searched at once; of a longer stretch without a frame the begin is dropped."""
+"""Bytes searched at once; of a longer stretch without a frame, the first half is dropped."""
 PIECE_COST = 200
-"""Bytes of memory that a piece takes beside its data."""
+"""Memory of a piece in addition to its data."""
 
 _LENGTH_16 = 126
 _CONTROL = 8
-# A message's first frame, compressed or not, or a control frame; then whether it is masked.
+# The first frame of a message, compressed or not, or a control frame; masked, unmasked or either.
 _START = {
     True: re.compile(rb"(?s)(?=[\x81\x82\x88-\x8a\xc1\xc2][\x80-\xff])"),
     False: re.compile(rb"(?s)(?=[\x81\x82\x88-\x8a\xc1\xc2][\x00-\x7f])"),
@@ -37,60 +37,55 @@ _START = {
 _OPCODES = frozenset({0, 1, 2, 8, 9, 10})
 
 _FILLER = b"\xff"
-"""Stands for what is missing: as a header it would have all reserved bits."""
+"""Replaces missing bytes; as a header, all its reserved bits would be set."""
 
 HeldBytes = tuple[float, bytes, bool]
-"""Time, data, and whether the data are only as long as what is missing."""
+"""Time, data, and whether the data is a filler for missing bytes."""
 
 
 class FrameStartSearch:
     """
-    Collect what is sent until it is clear where a frame begins.
+    Collect the data of one side until the start of a frame is certain.
 
     Args:
-        masked: whether its frames are, None if that isn't known; all in a chain are alike.
-        compressed: whether they may be.
+        masked: whether its frames are masked, None if unknown.
+        compressed: whether frames may be compressed.
     """
 
     def __init__(self, masked: bool | None = None, *, compressed: bool = False) -> None:
         self.masked = masked
         self._reserved = 0x30 if compressed else 0x70
         self.skipped = 0
-        """Bytes before the first frame, or that were dropped."""
+        """Bytes before the first frame, or dropped."""
         self._pieces: list[HeldBytes] = []
         self._held = 0
         self._next = 0
 
     @property
-    def hopeless(self) -> bool:
-        """Whether so much went by that this is probably no WebSocket."""
-        return self.skipped > 0
-
-    @property
-    def held(self) -> int:
-        """Bytes of memory that it takes."""
+    def held_bytes(self) -> int:
+        """Memory of the collected data."""
         return self._held + PIECE_COST * len(self._pieces)
 
-    def miss(self, at: float, size: int) -> list[HeldBytes] | None:
-        """Take note that bytes are missing, over which a chain may lead; return what ``feed`` does."""
+    def skip_missing(self, at: float, size: int) -> list[HeldBytes] | None:
+        """Add missing bytes, which a chain may skip; return the same as ``feed``."""
         return self.feed(at, _FILLER * size, missing=True)
 
     def feed(self, at: float, data: bytes, *, missing: bool = False) -> list[HeldBytes] | None:
-        """Return all from the first frame on, with its times; None while it isn't found."""
+        """Add data; return everything from the first frame on, None while none is found."""
         self._pieces.append((at, data, missing))
         self._held += len(data)
-        # Searched again only when there is a good part more, which keeps the whole linear.
+        # Search again only after half as much more data: this keeps the total effort linear.
         if self._held < self._next:
             return None
         self._next = self._held * 3 // 2
         found = self._search(ended=False)
-        if found is None and self.held > 2 * MAX_HELD:
+        if found is None and self.held_bytes > 2 * MAX_HELD:
             self._drop(self._held // 2)
             self._next = self._held * 3 // 2
         return found
 
-    def finish(self) -> list[HeldBytes] | None:
-        """Return what there is before an end or a hole, where a shorter chain will do that ends with it."""
+    def end_data(self) -> list[HeldBytes] | None:
+        """Return everything from the first frame on; a shorter chain is enough if it ends with the data."""
         return self._search(ended=True)
 
     def _search(self, *, ended: bool) -> list[HeldBytes] | None:
@@ -99,42 +94,42 @@ class FrameStartSearch:
         ends = {start for start, (_, _, missing) in zip(starts, self._pieces, strict=True) if missing}
         if ended:
             ends.add(len(held))
-        at = self._at_a_begin(held, starts, ends)
+        at = self._find_at_packet_start(held, starts, ends)
         if at is None and (ended or len(held) > PATIENCE):
-            at = self._first(held, len(held), LONG_CHAIN, frozenset())
+            at = self._find_anywhere(held, len(held), LONG_CHAIN, frozenset())
         if at is None:
             return None
-        # What leads there is certain as well, whatever its place in a packet.
-        before = self._first(held, at, None, {at})
+        # Frames that lead to it are certain too, wherever in a packet.
+        before = self._find_anywhere(held, at, None, {at})
         at = at if before is None else before
         self.masked = held[at + 1] >= MASKED
         self._drop(at)
         return self._pieces
 
-    def _at_a_begin(self, held: bytes, starts: Sequence[int], ends: AbstractSet[int]) -> int | None:
-        """Return the first begin of a packet from which a chain leads on, or to where packets are missing."""
+    def _find_at_packet_start(self, held: bytes, starts: Sequence[int], ends: AbstractSet[int]) -> int | None:
+        """Return the first start of a packet with a chain, which may also end at missing bytes."""
         may_start = _START[self.masked]
         return next(
-            (at for at in starts if may_start.match(held, at) and self._chained(held, at, ends, most=CHAIN, least=1)),
+            (at for at in starts if may_start.match(held, at) and self._has_chain(held, at, ends, most=CHAIN, least=1)),
             None,
         )
 
-    def _first(self, held: bytes, end: int, most: int | None, ends: AbstractSet[int]) -> int | None:
-        """Return the first place before ``end`` from which a chain leads on, or to one of ``ends``."""
+    def _find_anywhere(self, held: bytes, end: int, most: int | None, ends: AbstractSet[int]) -> int | None:
+        """Return the first position before ``end`` with a chain, which may also end at one of ``ends``."""
         for match in _START[self.masked].finditer(held, 0, end):
-            if self._chained(held, match.start(), ends, most=most, least=2, differing=True):
+            if self._has_chain(held, match.start(), ends, most=most, least=2, differing=True):
                 return match.start()
         return None
 
-    def _chained(
+    def _has_chain(
         self, data: bytes, at: int, ends: AbstractSet[int], *, most: int | None, least: int, differing: bool = False
     ) -> bool:
         """
-        Tell whether frames follow one another from a place on.
+        Return whether frames follow one another from a position on.
 
         Args:
-            ends: where a chain may end with fewer than ``most`` frames; without ``most`` it has to end there.
-            differing: refuse frames that are alike, as those in silence seem to be.
+            ends: where a chain of fewer than ``most`` frames may end; without ``most`` it has to end there.
+            differing: reject frames that are all alike, as silence looks.
         """
         masked = data[at + 1] >= MASKED
         begun, count, alike = at, 0, differing
@@ -145,7 +140,7 @@ class FrameStartSearch:
             if after is None:
                 return False
             if after > len(data):
-                # Of the last one only the header is needed.
+                # The last frame needs only its header.
                 return most is not None and count == most - 1 and not alike
             if count:
                 alike = alike and data[at : at + LIKENESS] == data[begun : begun + LIKENESS]
@@ -167,7 +162,7 @@ class FrameStartSearch:
 
 
 def _frame_end(data: bytes, at: int, *, masked: bool, reserved: int) -> int | None:
-    """Return where the frame at a place would end, None if there can't be one."""
+    """Return the end of the frame at a position, None if there is no valid header."""
     if at + 2 > len(data):
         return None
     first, second = data[at], data[at + 1]
@@ -179,7 +174,7 @@ def _frame_end(data: bytes, at: int, *, masked: bool, reserved: int) -> int | No
     if length >= _LENGTH_16:
         body += 2 if length == _LENGTH_16 else 8
         extended = int.from_bytes(data[at + 2 : body], "big")
-        # A length that would fit into fewer bytes is none.
+        # Lengths must use the shortest form (RFC 6455 5.2).
         if body > len(data) or not (125 if length == _LENGTH_16 else 65_535) < extended <= MAX_FRAME:
             return None
         length = extended

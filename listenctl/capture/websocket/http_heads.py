@@ -1,8 +1,8 @@
 """
-Find the heads of HTTP messages in what one side sends, until WebSocket takes over.
+Find HTTP heads in the data of one side, up to the switch to WebSocket.
 
-Everything may be missing or made up, so heads are read leniently and their size is bounded; what is no HTTP is told as
-soon as that is certain.
+Data may be missing or hostile: parsing is lenient, the size of a head is bounded, and other protocols are detected as
+early as possible.
 """
 
 import re
@@ -16,45 +16,54 @@ _END = b"\r\n\r\n"
 _METHOD = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|TRACE) ")
 _LONGEST_METHOD = 8
 _RESPONSE = b"HTTP/1."
-_REQUEST_LINE = re.compile(r"(\S+) (\S+)")
-_STATUS_LINE = re.compile(r"HTTP/1\.\d (\d{3}) ?(.*)")
+_STATUS_LINE = re.compile(r"HTTP/1\.\d (\d{3})")
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """
-    The first line and the headers of a message: method and target of a request, or status and reason of a response.
-
-    ``headers`` are pairs as they were sent; ``raw`` is all of it as it was on the wire.
-    """
+class HttpHead:
+    """The head of a request or response; ``raw`` are its bytes on the wire, empty where only its parts were stored."""
 
     first_line: str
-    method: str
-    target: str
-    status: int
-    reason: str
     headers: tuple[tuple[str, str], ...]
     raw: bytes
 
+    @property
+    def method(self) -> str:
+        """Empty for a response."""
+        return "" if self.status else self.first_line.partition(" ")[0]
+
+    @property
+    def target(self) -> str:
+        """The target of a request."""
+        words = self.first_line.split(" ", 2)
+        return words[1] if len(words) > 1 else ""
+
+    @property
+    def status(self) -> int:
+        """The status of a response, 0 for a request."""
+        match = _STATUS_LINE.match(self.first_line)
+        return int(match[1]) if match else 0
+
     def header(self, name: str) -> str:
-        """Return the values of a header, joined by commas, empty if it isn't there; ``name`` is in lower case."""
+        """Return the values of a header, joined by commas, empty if it is missing; ``name`` is in lower case."""
         return ", ".join(value for own, value in self.headers if own.lower() == name)
 
     @property
-    def upgrades(self) -> bool:
-        """Whether this asks for WebSocket, or agrees to it."""
-        asked = self.header("upgrade").lower() == "websocket"
-        return asked and (self.method == "GET" or self.status == SWITCHING)
+    def is_upgrade(self) -> bool:
+        """Whether this asks for WebSocket, or accepts it."""
+        if self.header("upgrade").lower() != "websocket":
+            return False
+        return self.method == "GET" or self.status == SWITCHING
 
     @property
-    def body(self) -> int:
-        """Bytes that follow before the next message, as far as the head tells."""
+    def body_size(self) -> int:
+        """Bytes of the body, 0 if the head doesn't say."""
         length = self.header("content-length")
         return int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0
 
 
 class HeadKind(Enum):
-    """What a stream looks like from its first bytes."""
+    """What the first bytes of a stream are."""
 
     UNDECIDED = auto()
     REQUEST = auto()
@@ -63,7 +72,7 @@ class HeadKind(Enum):
 
 
 def detect_head(data: bytes) -> HeadKind:
-    """Tell what a stream that begins so is, ``UNDECIDED`` while that needs more bytes."""
+    """Detect what the first bytes of a stream are; ``UNDECIDED`` if that needs more bytes."""
     if _METHOD.match(data):
         return HeadKind.REQUEST
     if data.startswith(_RESPONSE):
@@ -73,16 +82,12 @@ def detect_head(data: bytes) -> HeadKind:
     return HeadKind.OTHER
 
 
-def parse_head(data: bytes) -> Head | None:
-    """Return the head with which ``data`` begins, None while it isn't complete."""
+def parse_head(data: bytes) -> HttpHead | None:
+    """Return the head at the start of ``data``, None while it is incomplete."""
     end = data.find(_END, 0, MAX_HEAD)
     if end < 0:
         return None
     first, *lines = data[:end].decode("utf-8", "replace").split("\r\n")
     pairs = (line.partition(":") for line in lines)
     headers = tuple((name.strip(), value.strip()) for name, colon, value in pairs if colon)
-    raw = data[: end + len(_END)]
-    if answer := _STATUS_LINE.match(first):
-        return Head(first, "", "", int(answer[1]), answer[2], headers, raw)
-    asked = _REQUEST_LINE.match(first)
-    return Head(first, asked[1] if asked else "", asked[2] if asked else "", 0, "", headers, raw)
+    return HttpHead(first, headers, data[: end + len(_END)])

@@ -1,4 +1,4 @@
-"""Decompress the frames of a connection that agreed on permessage-deflate (RFC 7692), without becoming huge."""
+"""Decompress frames with permessage-deflate (RFC 7692), with bounded memory."""
 
 import zlib
 
@@ -11,14 +11,14 @@ _TAIL = b"\x00\x00\xff\xff"
 
 class FrameInflater:
     """
-    Decompress what one side sends, frame by frame.
+    Decompress the frames of one side.
 
-    Messages may refer to those before them. Where one of those is missing, each is tried as if it were the first: what
-    refers to more than is there is an error and never wrong data, so that those that don't are read all the same.
+    A message can refer to earlier ones. After a missing message, each is decompressed as if it were the first:
+    references to missing data are an error, never wrong data, and messages without references are readable.
 
     Args:
-        keeps_context: whether a message may refer to those before it.
-        max_message: bytes to which a message may grow.
+        keeps_context: whether a message can refer to earlier ones.
+        max_message: maximum size of a decompressed message.
     """
 
     def __init__(self, *, keeps_context: bool, max_message: int = MAX_FRAME_BYTES) -> None:
@@ -28,20 +28,20 @@ class FrameInflater:
         self._broken = False
         self._failing = False
         self._fault = ""
-        self._begin()
+        self._reset()
 
-    def lose(self) -> None:
-        """Take note that frames are missing."""
-        self._begin()
+    def skip_missing(self) -> None:
+        """Continue after missing frames."""
+        self._reset()
         self._within = False
 
     def take_fault(self) -> str:
-        """Return why frames were left out since the last call, once for all in a row; empty if there is nothing new."""
+        """Return why frames were skipped since the last call, once for all in a row; empty if there is nothing new."""
         fault, self._fault = self._fault, ""
         return fault
 
-    def frame(self, frame: RawFrame) -> RawFrame | None:
-        """Return a frame with its payload decompressed, None for one that can't be."""
+    def inflate_frame(self, frame: RawFrame) -> RawFrame | None:
+        """Return a frame with its payload decompressed, None if that fails."""
         if frame.opcode >= _CONTROL:
             return frame
         if frame.opcode:
@@ -49,27 +49,27 @@ class FrameInflater:
             self._size, self._broken = 0, False
         if not self._within:
             return frame
-        payload = None if self._broken else self._inflated(frame)
+        payload = None if self._broken else self._inflate_payload(frame)
         if frame.fin:
             self._within = False
-            # A message may end the stream of compressed data, and the next one begins another (RFC 7692 7.2.3.4).
+            # A message may end the compressed stream, and the next one starts another (RFC 7692 7.2.3.4).
             if not self._keeps_context or self._broken or self._inflate.eof:
-                self._begin()
+                self._reset()
         if payload is None:
             return None
         self._failing = False
         return frame._replace(rsv=frame.rsv & ~RSV1, payload=payload)
 
-    def _inflated(self, frame: RawFrame) -> bytes | None:
+    def _inflate_payload(self, frame: RawFrame) -> bytes | None:
         room = self._max_message - self._size
         data = frame.payload + _TAIL if frame.fin else frame.payload
         try:
             payload = self._inflate.decompress(data, room + 1)
         except zlib.error as exc:
-            self._fail(f"compressed messages can't be decompressed ({exc}); they are left out")
+            self._fail(f"can't decompress messages ({exc}); skipped")
             return None
         if len(payload) > room:
-            self._fail(f"a compressed message has more than {self._max_message} bytes; it is left out")
+            self._fail(f"a compressed message has more than {self._max_message} bytes; skipped")
             return None
         self._size += len(payload)
         return payload
@@ -77,9 +77,9 @@ class FrameInflater:
     def _fail(self, fault: str) -> None:
         self._fault = "" if self._failing else fault
         self._broken = self._failing = True
-        # What it would have become may be held inside, and is never asked for.
-        self._begin()
+        # Free the output that the decompressor holds.
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         self._size = 0

@@ -1,8 +1,8 @@
 """
-Tell jambonz's listen calls from other WebSockets.
+Tell listen calls from other WebSocket connections.
 
-The subprotocol says so, or what is said: the metadata that jambonz begins with, its later texts, or an application's
-commands. Audio alone says nothing.
+A listen call has the subprotocol, or is detected by its texts: the metadata that jambonz starts with, its later
+messages, or an application's commands. Audio alone proves nothing.
 """
 
 from listenctl.capture.capture_events import CapturedSession
@@ -13,14 +13,14 @@ from listenctl.protocol.jambonz_messages import UnknownMessage, parse_texts
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 
-MAX_LOOKED_AT = 65_536
+MAX_TEXT = 65_536
 
 _TEXT = 1
 _CALL_FIELDS = frozenset({"callSid", "sampleRate", "mixType"})
 
 
 class ListenCallDetector:
-    """Fill in ``is_listen`` of a session as soon as that can be told."""
+    """Set ``is_listen`` of a session as soon as it is known."""
 
     def __init__(self, session: CapturedSession) -> None:
         self._session = session
@@ -31,15 +31,13 @@ class ListenCallDetector:
             session.is_listen = True
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing more need be looked at."""
+    def is_decided(self) -> bool:
         return self._session.is_listen is not None
 
-    def look_at(self, sender: Sender, frame: RawFrame) -> None:
-        """Take what a frame says about it."""
+    def add_frame(self, sender: Sender, frame: RawFrame) -> None:
         if self._session.is_listen is not None or frame.opcode != _TEXT:
             return
-        text = frame.payload[:MAX_LOOKED_AT]
+        text = frame.payload[:MAX_TEXT]
         if sender is Sender.APPLICATION:
             known = not isinstance(parse_command(text), UnknownCommand)
         else:

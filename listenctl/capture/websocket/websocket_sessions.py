@@ -1,4 +1,4 @@
-"""WebSocket sessions out of the connections of a capture, those under TLS included."""
+"""The WebSocket sessions among the TCP connections of a capture, including those under TLS."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,9 +10,9 @@ from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.websocket.captured_connection import CapturedConnection
 
 MAX_HELD_TOGETHER = 1 << 27
-"""Bytes of messages that aren't complete, on all connections."""
-LOOK_AFTER = 32
-"""So many chunks of the capture may come before that is looked at, which takes a while with many connections."""
+"""Bytes of incomplete messages, of all connections."""
+CHECK_INTERVAL = 32
+"""Chunks of the capture between two checks of that limit, which take a while with many connections."""
 
 
 class WebSocketSessionReader:
@@ -20,10 +20,10 @@ class WebSocketSessionReader:
     Find the sessions among the connections of a capture.
 
     Args:
-        source: the file that they are in.
-        keylog: secrets for those under TLS; those that the capture brings are added to it.
-        numbers: what sessions are called.
-        runs: give audio in runs, one session after another; else all frames are nearly in order across sessions.
+        source: the name of the file.
+        keylog: secrets for TLS; those in the capture are added.
+        numbers: the numbers for sessions.
+        runs: join consecutive audio, one session after another; otherwise frames are nearly in order across sessions.
     """
 
     def __init__(self, source: str, keylog: KeyLog, numbers: Iterator[int], *, runs: bool = False) -> None:
@@ -31,14 +31,14 @@ class WebSocketSessionReader:
         self._keylog = keylog
         self._numbers = numbers
         self._runs = runs
-        self._feeds = 0
-        # None for a connection that is known to hold no session.
-        self._conversations: dict[TcpStream, tuple[CapturedConnection, int] | None] = {}
-        # Pieces that may be audio in a row; none from one feed to the next.
+        self._chunks = 0
+        # None for a connection without sessions.
+        self._connections: dict[TcpStream, tuple[CapturedConnection, int] | None] = {}
+        # Data that may be consecutive audio; empty between calls.
         self._waiting: dict[TcpStream, list[TcpData]] = {}
 
-    def feed(self, events: Iterable[TcpEvent | CaptureNotice | EmbeddedSecrets]) -> list[CaptureEvent]:
-        """Return what is said in sessions, and the notices as they are."""
+    def read_events(self, events: Iterable[TcpEvent | CaptureNotice | EmbeddedSecrets]) -> list[CaptureEvent]:
+        """Return the events of sessions, and the notices unchanged."""
         found: list[CaptureEvent] = []
         waiting = self._waiting
         at = 0.0
@@ -48,100 +48,100 @@ class WebSocketSessionReader:
                 if (pieces := waiting.get(stream)) is not None:
                     pieces.append(event)
                 else:
-                    found += self._piece(event)
+                    found += self._read_data(event)
             else:
-                found += self._other(event)
+                found += self._read_other(event)
         for stream in list(waiting):
             found += self._release(stream)
-        self._feeds += 1
-        if self._feeds % LOOK_AFTER == 0:
-            found += self._bound(at)
+        self._chunks += 1
+        if self._chunks % CHECK_INTERVAL == 0:
+            found += self._limit_memory(at)
         return found
 
-    def finish(self) -> list[CaptureEvent]:
-        """Return what the end of the capture means for connections of which it has one direction only."""
-        left = dict.fromkeys(entry[0] for entry in self._conversations.values() if entry)
-        self._conversations.clear()
-        return [event for conversation in left for event in conversation.finish()]
+    def end_capture(self) -> list[CaptureEvent]:
+        """Return the events of the end of the capture, for connections with a stream that has not ended."""
+        left = dict.fromkeys(entry[0] for entry in self._connections.values() if entry)
+        self._connections.clear()
+        return [event for connection in left for event in connection.end_capture()]
 
-    def _piece(self, piece: TcpData) -> list[CaptureEvent]:
+    def _read_data(self, piece: TcpData) -> list[CaptureEvent]:
         at, stream, data, packet = piece
         found = self._release(stream.opposite) if self._waiting else []
-        if stream not in self._conversations:
-            self._meet(piece)
-        if entry := self._conversations.get(stream):
-            conversation, number = entry
-            if self._runs and conversation.sends_frames(number):
+        if stream not in self._connections:
+            self._add_connection(piece)
+        if entry := self._connections.get(stream):
+            connection, number = entry
+            if self._runs and connection.may_have_audio(number):
                 self._waiting[stream] = [piece]
                 return found
-            found += conversation.take(number, at, data, packet)
-            if conversation.hopeless:
-                self._leave(conversation)
+            found += connection.feed(number, at, data, packet)
+            if connection.is_other_protocol:
+                self._forget(connection)
         return found
 
     def _release(self, stream: TcpStream) -> list[CaptureEvent]:
-        """Take what has waited of a stream, before anything else of its session."""
-        pieces, entry = self._waiting.pop(stream, None), self._conversations.get(stream)
+        """Read the data of a stream that waits, before anything else of its session."""
+        pieces, entry = self._waiting.pop(stream, None), self._connections.get(stream)
         if not pieces or not entry:
             return []
-        conversation, number = entry
-        return conversation.take_all(number, pieces)
+        connection, number = entry
+        return connection.feed_all(number, pieces)
 
-    def _other(self, event: TcpEvent | CaptureNotice | EmbeddedSecrets) -> list[CaptureEvent]:
+    def _read_other(self, event: TcpEvent | CaptureNotice | EmbeddedSecrets) -> list[CaptureEvent]:
         match event:
             case TcpGap(stream=stream):
-                return [*self._release(stream), *self._release(stream.opposite), *self._hole(event)]
+                return [*self._release(stream), *self._release(stream.opposite), *self._skip_missing(event)]
             case TcpStreamEnded(stream=stream):
-                return [*self._release(stream), *self._release(stream.opposite), *self._closed(event)]
+                return [*self._release(stream), *self._release(stream.opposite), *self._end_stream(event)]
             case CaptureNotice():
                 return [event]
             case EmbeddedSecrets(text):
                 self._keylog.add_lines(text)
         return []
 
-    def _bound(self, at: float) -> list[CaptureEvent]:
-        """Keep memory bounded however many messages are begun and never end: the longest are given up."""
-        conversations = {entry[0] for entry in self._conversations.values() if entry}
-        held = sum(conversation.held for conversation in conversations)
+    def _limit_memory(self, at: float) -> list[CaptureEvent]:
+        """Keep memory bounded with any number of incomplete messages: drop the longest."""
+        connections = {entry[0] for entry in self._connections.values() if entry}
+        held = sum(connection.held_bytes for connection in connections)
         found: list[CaptureEvent] = []
-        for conversation in sorted(conversations, key=lambda one: one.held, reverse=True):
+        for connection in sorted(connections, key=lambda one: one.held_bytes, reverse=True):
             if held <= MAX_HELD_TOGETHER:
                 break
-            held -= conversation.held
-            found += conversation.give_up(at)
+            held -= connection.held_bytes
+            found += connection.drop_incomplete(at)
         return found
 
-    def _meet(self, first: TcpData) -> None:
+    def _add_connection(self, first: TcpData) -> None:
         if all(stream.closed for stream in first.stream.connection.streams):
-            # What is said after a reset that its receiver ignored is part of no session.
+            # Data after a reset that the receiver ignored belongs to no session.
             return
-        conversation = CapturedConnection(first, self._keylog, self._source, self._numbers)
+        connection = CapturedConnection(first, self._keylog, self._source, self._numbers)
         for number, stream in enumerate(first.stream.connection.streams):
-            self._conversations[stream] = (conversation, number)
+            self._connections[stream] = (connection, number)
 
-    def _leave(self, conversation: CapturedConnection) -> None:
-        self._conversations.update(dict.fromkeys(conversation.connection.streams))
+    def _forget(self, connection: CapturedConnection) -> None:
+        self._connections.update(dict.fromkeys(connection.connection.streams))
 
-    def _hole(self, hole: TcpGap) -> list[CaptureEvent]:
-        if hole.stream not in self._conversations:
+    def _skip_missing(self, gap: TcpGap) -> list[CaptureEvent]:
+        if gap.stream not in self._connections:
             # The next data isn't the first of the connection.
-            hole.stream.connection.has_handshake = False
-        elif entry := self._conversations[hole.stream]:
-            conversation, number = entry
-            return conversation.hole(number, hole.at, hole.size)
+            gap.stream.connection.has_handshake = False
+        elif entry := self._connections[gap.stream]:
+            connection, number = entry
+            return connection.skip_missing(number, gap.at, gap.size)
         return []
 
-    def _closed(self, closed: TcpStreamEnded) -> list[CaptureEvent]:
+    def _end_stream(self, closed: TcpStreamEnded) -> list[CaptureEvent]:
         closed.stream.closed = True
         streams = closed.stream.connection.streams
-        entry = self._conversations.get(closed.stream)
+        entry = self._connections.get(closed.stream)
         events: list[CaptureEvent] = []
         if entry:
-            conversation, number = entry
-            events = conversation.end(number, closed.at, closed.how)
+            connection, number = entry
+            events = connection.end_stream(number, closed.at, closed.how)
         if all(stream.closed for stream in streams):
             for stream in streams:
-                self._conversations.pop(stream, None)
+                self._connections.pop(stream, None)
         return events
 
 
@@ -156,5 +156,5 @@ def read_websocket_sessions(
     """Yield the events of all sessions of a capture; for the arguments see ``WebSocketSessionReader``."""
     reader = WebSocketSessionReader(source, keylog, numbers, runs=runs)
     for events in read_tcp(packets):
-        yield reader.feed(events)
-    yield reader.finish()
+        yield reader.read_events(events)
+    yield reader.end_capture()

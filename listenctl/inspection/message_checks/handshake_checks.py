@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from websockets.utils import accept_key
 
-from listenctl.capture.capture_events import CapturedSession, HttpHead
+from listenctl.capture.capture_events import CapturedSession
+from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.inspection.rule_violations import Culprit, FoundViolation
 from listenctl.json_lines import Report
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS

@@ -190,9 +190,7 @@ def test_a_frame_in_which_bytes_are_missing_is_told_with_its_length() -> None:
 
     (lost,) = losses(events)
     assert (lost.sender, lost.size) == (Sender.JAMBONZ, 30)
-    assert (
-        lost.detail == "30 bytes aren't in the capture, the first within a binary frame of 100, of which 70 are there"
-    )
+    assert lost.detail == "30 bytes missing in the capture, the first in a binary frame, after 70 of 100 bytes"
     assert payloads(events) == [b"next"]
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import listenctl.capture.websocket.websocket_sessions as sessions_module
-from listenctl.capture.capture_events import HttpHead
 from listenctl.capture.packets.packet_batches import PacketBatch
 from listenctl.capture.packets.read_pcap import read_pcap
 from listenctl.capture.packets.tcp_streams import TcpReader
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.tls.tls_events import TlsParty
+from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.capture.websocket.websocket_sessions import WebSocketSessionReader
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import CAPTURES, FOLDER
@@ -214,7 +214,7 @@ def test_a_stream_that_ends_within_a_frame_says_so() -> None:
 
     (lost,) = losses(events)
     assert (lost.sender, lost.size) == (Sender.JAMBONZ, 40)
-    assert lost.detail == "the stream ends (fin) within a binary frame of 100, of which 60 are there"
+    assert lost.detail == "the stream ends (fin) in a binary frame, after 60 of 100 bytes"
 
 
 def test_a_tls_handshake_that_fails_says_by_which_alert() -> None:
@@ -250,7 +250,7 @@ def test_only_websocket_under_tls_is_a_session_where_it_can_be_told(
 
 def test_messages_that_never_end_are_given_up_when_they_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions_module, "MAX_HELD_TOGETHER", 50_000)
-    monkeypatch.setattr(sessions_module, "LOOK_AFTER", 1)
+    monkeypatch.setattr(sessions_module, "CHECK_INTERVAL", 1)
     reader = WebSocketSessionReader("test.pcap", KeyLog(), count(1))
     streams = TcpReader()
     lost = 0
@@ -260,6 +260,6 @@ def test_messages_that_never_end_are_given_up_when_they_take_too_much(monkeypatc
         talk.client(binary(bytes(10_000))[:-1])
         for batch in read_pcap(iter([pcap(talk.packets)])):
             assert isinstance(batch, PacketBatch)
-            lost += len(losses(reader.feed(streams.read_batch(batch))))
+            lost += len(losses(reader.read_events(streams.read_batch(batch))))
 
     assert 90 <= lost < 100

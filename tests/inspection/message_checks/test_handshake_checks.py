@@ -2,7 +2,7 @@
 
 import pytest
 
-from listenctl.capture.capture_events import HttpHead
+from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.inspection.message_checks.handshake_checks import check_handshake, describe_handshake
 from tests.helpers.inspected import JAMBONZ, REQUEST, RESPONSE, MadeUp, new_session, rules_in
 

@@ -1,7 +1,7 @@
 """
-The one entry: parse, run, map what went wrong to one line and an exit status.
+The entry point: parse the command line, run the command, and turn an error into one line and an exit status.
 
-``--version`` is answered before anything else is imported; start-up is part of the product.
+``--version`` is answered before anything else is imported, because start-up time matters.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 from listenctl import __version__
 from listenctl.errors import ExitStatus
 
-# Type checkers take this name for true; importing it from typing would take longer than all else that --version does.
+# Type checkers take this name for true; importing it from typing would take longer than the rest of --version.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Run the command line and return the exit status."""
-    sys.unraisablehook = _obey_interrupts
+    sys.unraisablehook = _exit_at_interrupt
     try:
         return _main()
-    except KeyboardInterrupt:  # While modules were being imported, or what is left to say was said.
+    except KeyboardInterrupt:  # While modules were imported, or output was flushed.
         import signal
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return ExitStatus.INTERRUPTED
 
 
-def _obey_interrupts(unraisable: "UnraisableHookArgs") -> None:
-    """End at a Ctrl-C that comes where Python would print a traceback and go on, as in the middle of an import."""
+def _exit_at_interrupt(unraisable: "UnraisableHookArgs") -> None:
+    """Exit at a Ctrl-C where Python would print a traceback and go on, as during an import."""
     if unraisable.exc_type is KeyboardInterrupt:
         os._exit(ExitStatus.INTERRUPTED)
     sys.__unraisablehook__(unraisable)
@@ -43,13 +43,13 @@ def _main() -> int:
 
         replace_closed_streams()
     if sys.argv[1:] in (["--version"], ["-V"]):
-        return _tell_version()
-    from listenctl.commands.command_line import run
+        return _print_version()
+    from listenctl.commands.command_line import run_command_line
 
-    return run(command(), sys.argv[1:])
+    return run_command_line(command(), sys.argv[1:])
 
 
-def _tell_version() -> int:
+def _print_version() -> int:
     try:
         sys.stdout.write(f"listenctl {__version__}\n")
         sys.stdout.flush()
@@ -63,9 +63,9 @@ def _tell_version() -> int:
 
 def command() -> "TyperGroup":
     """Return the command with all its subcommands, none of which is imported yet."""
-    from listenctl.commands.command_line import group
+    from listenctl.commands.command_line import command_group
 
-    return group()
+    return command_group()
 
 
 if __name__ == "__main__":

@@ -1,28 +1,19 @@
 """
-The commands, one file each: options in, one call out.
+The command line as a whole: the list of commands, the run of one, its exit status and its error message.
 
-A command's module is imported when the command is run or shown, and imports in turn what it needs when it runs.
+A command's module is imported when that command runs or shows its help.
 """
 
 import atexit
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer._click.exceptions import (
-    BadParameter,
-    ClickException,
-    NoArgsIsHelpError,
-    NoSuchOption,
-)  # Typer 0.28 carries a click of its own
-from typer._click.exceptions import (
-    UsageError as ClickUsageError,
-)
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from listenctl import __version__
@@ -30,49 +21,85 @@ from listenctl.errors import ExitStatus, ListenctlError
 from listenctl.terminal.standard_streams import flush_stdout, write_stdout
 
 COMMANDS = {
-    "demo": "demo",
-    "record": "serve.record",
-    "serve": "serve.command",
-    "calls": "live_calls.calls",
-    "events": "live_calls.follow_events",
-    "play-to-call": "live_calls.play_to_call",
-    "mark": "live_calls.mark",
-    "kill-audio": "live_calls.kill_audio",
-    "clear-marks": "live_calls.clear_marks",
-    "disconnect": "live_calls.disconnect",
-    "send-json": "live_calls.send_json",
-    "monitor": "monitor.command",
-    "call": "call.command",
-    "load": "load.command",
-    "replay": "replay.command",
-    "send-dtmf": "live_calls.send_dtmf",
-    "inspect": "inspect.command",
-    "recover": "recover",
-    "passwd": "passwd",
+    "demo": ("demo", "Record a simulated call on this machine and show the result"),
+    "record": ("serve.record", "Accept calls and record each to a file"),
+    "serve": ("serve.command", "Accept calls and show them live"),
+    "calls": ("live_calls.calls", "List the live calls of a running server"),
+    "events": ("live_calls.events_command", "Follow the events of a running server"),
+    "play-to-call": ("live_calls.play_to_call", "Play a sound to the caller of a live call"),
+    "mark": ("live_calls.mark", "Mark the end of the queued audio and report when it plays"),
+    "kill-audio": ("live_calls.kill_audio", "Stop the audio that plays to the caller and clear the queue"),
+    "clear-marks": ("live_calls.clear_marks", "Clear all pending marks of a call"),
+    "disconnect": ("live_calls.disconnect", "End the listen session of a call"),
+    "send-json": ("live_calls.send_json", "Send a JSON text to jambonz unchanged"),
+    "monitor": ("monitor.command", "Listen to live calls and watch their levels"),
+    "call": ("call.command", "Place a simulated call to a listen server"),
+    "load": ("load.command", "Place many simulated calls and measure the server"),
+    "replay": ("replay.command", "Replay a captured call to a server or a client"),
+    "send-dtmf": ("live_calls.send_dtmf", "Send DTMF digits to a live call or to a server"),
+    "inspect": ("inspect.command", "Explain captured calls and check them against the protocol"),
+    "recover": ("recover", "Repair recordings with a broken header"),
+    "passwd": ("passwd", "Set the password of a user in an auth file"),
 }
-"""The module of each command below ``listenctl.commands``, most wanted first."""
+"""The module of each command below ``listenctl.commands`` and its summary, most useful first."""
+
+# Typer exports one of its parser's errors; this is the base of all of them.
+ParserError: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]
+
+_WRONG_NUMBERS = (
+    (r"is not a valid float( range)?$", "is not a number"),
+    (r"is not a valid int(eger)?( range)?$", "is not a whole number"),
+    (r"is not in the range ([^<=>\s]+)<=x<=([^<=>\s]+)$", r"is not from \1 to \2"),
+    (r"is not in the range x>=([^<=>\s]+)$", r"is not \1 or more"),
+)
 
 
 class LazyGroup(TyperGroup):
-    """A group that imports a command's module only when that command is asked for."""
+    """A group that imports a command's module only when that command is used. (Typer's own context type is private.)"""
 
     def list_commands(self, _ctx: Any) -> list[str]:
-        """Return the names of all commands, most wanted first."""
         return list(COMMANDS)
 
     def get_command(self, _ctx: Any, cmd_name: str) -> Any:
-        """Return one command, None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"listenctl.commands.{COMMANDS[cmd_name]}")
-        return _command(module.app, cmd_name)
+        module, _ = COMMANDS[cmd_name]
+        return _make_command(cmd_name, import_module(f"listenctl.commands.{module}").command)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show the summaries of the commands, which takes none of their modules."""
+        commands = [TyperCommand(name, help=summary) for name, (_, summary) in COMMANDS.items()]
+        listing = TyperGroup(
+            name=self.name, help=self.help, params=self.params, commands=commands, rich_markup_mode=None
+        )
+        listing.format_help(ctx, formatter)
 
 
-def _command(app: typer.Typer, name: str) -> TyperCommand:
+class SectionedCommand(TyperCommand):
+    """
+    A command whose help lists its options in sections, as plain text.
+
+    The boxes that rich draws take longer than everything else that a ``--help`` does.
+    """
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if record := parameter.get_help_record(ctx):
+                usual = "Arguments" if isinstance(parameter, TyperArgument) else "Options"
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
+        order = {"Arguments": -1, "Options": 1}
+        for title in sorted(sections, key=lambda title: order.get(title, 0)):
+            with formatter.section(title):
+                formatter.write_dl(sections[title])
+
+
+def _make_command(name: str, function: Callable[..., int]) -> TyperCommand:
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, cls=SectionedCommand)(function)
     found = typer.main.get_command(app)
     assert isinstance(found, TyperCommand)
-    found.name = name
-    # Lines of a docstring are no lines of the help.
+    # The line breaks of a docstring don't belong in the help.
     found.help = "\n\n".join(" ".join(part.split()) for part in (found.help or "").split("\n\n"))
     for parameter in found.params:
         if isinstance(parameter, TyperArgument):
@@ -80,23 +107,23 @@ def _command(app: typer.Typer, name: str) -> TyperCommand:
     return found
 
 
-def group() -> TyperGroup:
-    """Return the command with all its subcommands."""
-    app = typer.Typer(cls=LazyGroup, add_completion=True, no_args_is_help=True, context_settings=_CONTEXT)
+def command_group() -> TyperGroup:
+    """Return the program as one command with all its subcommands."""
+    context = {"help_option_names": ["-h", "--help"]}
+    app = typer.Typer(cls=LazyGroup, add_completion=True, context_settings=context, rich_markup_mode=None)
     app.callback()(_root)
     found = typer.main.get_command(app)
     assert isinstance(found, TyperGroup)
     return found
 
 
-_CONTEXT = {"help_option_names": ["-h", "--help"]}
-
-
 def _root(
     ctx: typer.Context,
     config: Annotated[
         Path | None,
-        typer.Option(envvar="LISTENCTL_CONFIG", help="Settings, instead of listenctl/config.toml in the XDG places."),
+        typer.Option(
+            envvar="LISTENCTL_CONFIG", help="Settings file [default: listenctl/config.toml in the XDG places]"
+        ),
     ] = None,
     version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False,
 ) -> None:
@@ -104,39 +131,36 @@ def _root(
     if version:
         typer.echo(f"listenctl {__version__}")
         raise typer.Exit
-    from listenctl.commands.config_file import read_defaults
+    from listenctl.commands.config_sources import read_defaults
 
     ctx.default_map = read_defaults(config, os.environ, _known_settings(ctx))
 
 
 def _known_settings(ctx: typer.Context) -> dict[str, dict[str, bool] | None]:
-    """Return the parameters of the command that was called, and which may be repeated; the others stay unimported."""
+    """Return the parameters of the invoked command and whether each may be repeated; the others stay unimported."""
     known: dict[str, dict[str, bool] | None] = dict.fromkeys(COMMANDS)
     name = ctx.invoked_subcommand
-    called = ctx.command.get_command(ctx, name) if isinstance(ctx.command, LazyGroup) and name else None
-    if name is not None and called is not None:
-        known[name] = {str(parameter.name): getattr(parameter, "multiple", False) for parameter in called.params}
+    invoked = ctx.command.get_command(ctx, name) if isinstance(ctx.command, LazyGroup) and name else None
+    if name is not None and invoked is not None:
+        known[name] = {str(parameter.name): getattr(parameter, "multiple", False) for parameter in invoked.params}
     return known
 
 
-def run(command: TyperGroup, arguments: Sequence[str]) -> int:
-    """Run one command line; print one line for what went wrong, and return the exit status."""
-    # Registered first, so done last: from then on Python would let Ctrl-C be the end that is seen, not our status.
+def run_command_line(command: TyperGroup, arguments: Sequence[str]) -> int:
+    """Run one command line, print one line if it fails, and return the exit status."""
+    # Registered first, so run last: after that, Python would let Ctrl-C decide the exit status.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     status = _run(command, arguments)
     status = status if flush_stdout() else status or ExitStatus.FAILED
-    # Before that comes what may hang, and Ctrl-C ends it.
+    # What other exit handlers do may hang, and Ctrl-C ends it.
     signal.signal(signal.SIGINT, lambda *_: os._exit(status))
     return status
 
 
 def _run(command: TyperGroup, arguments: Sequence[str]) -> int:
     try:
-        status = command.main(args=list(arguments), prog_name="listenctl", standalone_mode=False)
-    except NoArgsIsHelpError as exc:
-        exc.show()
-        return ExitStatus.USAGE
-    except ClickException as exc:
+        status = command.main(args=list(arguments) or ["--help"], prog_name="listenctl", standalone_mode=False)
+    except ParserError as exc:
         _print_error(_usage_error(exc))
         return ExitStatus.USAGE
     except (typer.Abort, KeyboardInterrupt):
@@ -145,27 +169,33 @@ def _run(command: TyperGroup, arguments: Sequence[str]) -> int:
         _print_error(str(exc))
         return exc.exit_status
     except OSError:
-        # If it was stdout, that fails again; if not, an empty line before a traceback does no harm.
+        # If stdout is the cause, this fails again; if not, an empty line before the traceback does no harm.
         if write_stdout("\n"):
             raise
         return ExitStatus.FAILED
-    return status if isinstance(status, int) else 0
+    if not arguments:
+        return ExitStatus.USAGE
+    return status if isinstance(status, int) else ExitStatus.DONE
 
 
-def _usage_error(exc: ClickException) -> str:
-    """Say in one line what is wrong with the command line, and where to look."""
-    from listenctl.commands.option_errors import origin, plain
+def _usage_error(exc: Exception) -> str:
+    """Return one line: what is wrong with the command line, and where its help is."""
+    from listenctl.commands.config_sources import source_of
 
-    context = exc.ctx if isinstance(exc, ClickUsageError) else None
-    if isinstance(exc, BadParameter) and context is not None:
-        exc.param_hint = exc.param_hint or origin(context, exc.param)
-    if isinstance(exc, NoSuchOption) and context is not None and context.info_name == "record":
+    context: typer.Context | None = getattr(exc, "ctx", None)
+    if isinstance(exc, typer.BadParameter) and context is not None:
+        exc.param_hint = exc.param_hint or source_of(context, exc.param)
+    unknown = getattr(exc, "option_name", None)
+    if unknown is not None and context is not None and context.info_name == "record":
         from listenctl.commands.serve.record import is_option_of_serve
 
-        if is_option_of_serve(exc.option_name):
-            return f"record has no {exc.option_name}, but `listenctl serve --record DEST` has; see `listenctl serve -h`"
-    # Click names the variable that could have set an option, also where another source did.
-    message = plain(re.sub(r" \(env var: '\w+'\)", "", exc.format_message()).rstrip("."))
+        if is_option_of_serve(unknown):
+            return f"record has no {unknown}, but `listenctl serve --record DEST` has; see `listenctl serve -h`"
+    text: str = getattr(exc, "format_message", exc.__str__)()
+    # Typer names the variable that could have set an option, also where another source did.
+    message = re.sub(r" \(env var: '\w+'\)", "", text).rstrip(".")
+    for pattern, replacement in _WRONG_NUMBERS:
+        message = re.sub(pattern, replacement, message)
     return f"{message}; see `{context.command_path} -h`" if context else message
 
 

@@ -1,4 +1,4 @@
-"""What the commands share that connect to a listen server as jambonz does."""
+"""Options of the commands that connect to a listen server as jambonz does."""
 
 import os
 import re
@@ -26,21 +26,21 @@ class ConnectionOptions:
 
     auth_file: Annotated[
         Path | None,
-        option("A file with user:password to connect with, in clear.", panel=CONNECTION),
+        option("File with user:password in clear text", panel=CONNECTION),
     ] = None
-    ca: Annotated[Path | None, option("Certificates (PEM) to trust, for wss://.", panel=CONNECTION)] = None
-    insecure: Annotated[bool, option("Trust any certificate.", "--insecure", panel=CONNECTION)] = False
-    user_agent: Annotated[str | None, option("User-Agent to send; jambonz sends none.", panel=CONNECTION)] = None
-    subprotocol: Annotated[str, option("WebSocket subprotocol to offer.", panel=CONNECTION)] = "audio.jambonz.org"
+    ca: Annotated[Path | None, option("Certificates (PEM) to trust for wss://", panel=CONNECTION)] = None
+    insecure: Annotated[bool, option("Trust any certificate", "--insecure", panel=CONNECTION)] = False
+    user_agent: Annotated[str | None, option("User-Agent to send; jambonz sends none", panel=CONNECTION)] = None
+    subprotocol: Annotated[str, option("WebSocket subprotocol to offer", panel=CONNECTION)] = "audio.jambonz.org"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """Options of what a call tells."""
+    """Options of what a call reports."""
 
-    json: Annotated[bool, option("Print each event as a JSON line.", "--json", panel=OUTPUT)] = False
-    events: Annotated[Path | None, option("Append each event as a JSON line to a file.", panel=OUTPUT)] = None
-    quiet: Annotated[bool, option("Print nothing but errors.", "--quiet", "-q", panel=OUTPUT)] = False
+    json: Annotated[bool, option("Print each event as a JSON line", "--json", panel=OUTPUT)] = False
+    events: Annotated[Path | None, option("Append each event as a JSON line to a file", panel=OUTPUT)] = None
+    quiet: Annotated[bool, option("Print only errors", "--quiet", "-q", panel=OUTPUT)] = False
 
 
 def target_of(
@@ -50,9 +50,9 @@ def target_of(
     Return what to connect to, and how.
 
     Args:
-        base: URL of the application, for a relative ``url``; what credentials it has then stand in place of the verb's,
-            as in jambonz (protocol.md 1.3).
-        credentials: those of the verb; those of a file or variable go before.
+        base: URL of the application, for a relative ``url``; its credentials then replace the verb's, as in jambonz
+            (listenctl-protocol(7) 1.3).
+        credentials: those of the verb; a file or variable takes precedence.
 
     Raises:
         UsageError: a URL can't be called, or a file can't be used.
@@ -62,7 +62,7 @@ def target_of(
 
     place, base_credentials = split_credentials(base) if base else (None, None)
     if place is None and url.startswith("/"):
-        raise UsageError(f"the url {url} is relative: say with --base-url what to")
+        raise UsageError(f"the url {url} is relative: give the application's URL with --base-url")
     address = resolve_websocket_url(url, parse_websocket_url(place)) if place else parse_websocket_url(url)
     if url.startswith("/"):
         credentials = base_credentials or credentials
@@ -79,19 +79,19 @@ def target_of(
 
 
 def check_header(name: str, value: str) -> None:
-    """See that an option can stand in a header, which ends with its line."""
+    """Refuse an option value that can't be in a header, which ends at a line break."""
     if not (value.isascii() and value.isprintable()):
         raise UsageError(f"{name} {value!r}: a header takes printable ASCII characters only")
 
 
 def check_subprotocol(name: str) -> None:
-    """See that a subprotocol is one token (RFC 9110 5.6.2), as a WebSocket handshake demands, or none at all."""
+    """Refuse a subprotocol that is not a token (RFC 9110 5.6.2); empty offers none."""
     if name and not _TOKEN.fullmatch(name):
-        raise UsageError(f"--subprotocol {name!r}: is no token; give one word without blanks, commas or quotes")
+        raise UsageError(f"--subprotocol {name!r}: is not a token; give one word without spaces, commas or quotes")
 
 
 def split_credentials(url: str) -> "tuple[str, Credentials | None]":
-    """Take ``user:password@`` out of a URL."""
+    """Return a URL without its ``user:password@``, and these credentials."""
     from urllib.parse import unquote, urlsplit
 
     from listenctl.protocol.opening_handshake import Credentials
@@ -114,12 +114,12 @@ def given_credentials(path: Path | None) -> "Credentials | None":
     else:
         return None
     if found.password.startswith("scrypt$"):
-        raise UsageError(f"{where}: holds the hash that a server checks; to connect, give the password itself")
+        raise UsageError(f"{where}: contains a password hash for a server; to connect, give the password itself")
     return found
 
 
 def presentation_of(options: ReportOptions) -> "CallPresentation":
-    """Understand the options of what is told."""
+    """Return what a call shows, and where."""
     from listenctl.commands.call.run import CallPresentation
 
     return CallPresentation(json=options.json, events=options.events, quiet=options.quiet)

@@ -1,4 +1,4 @@
-"""``listenctl passwd``: write the entry of a user into an auth file."""
+"""``listenctl passwd``: set the password of a user in an auth file."""
 
 import getpass
 import os
@@ -10,38 +10,36 @@ import typer
 
 from listenctl.errors import UsageError
 
-app = typer.Typer(add_completion=False)
 
-
-@app.command()
 def passwd(
-    user: Annotated[str, typer.Argument(help="The user, as wsAuth.username of the `listen` verb says it.")],
+    user: Annotated[str, typer.Argument(help="User name, as in wsAuth.username of the `listen` verb")],
     file: Annotated[
         Path | None,
-        typer.Argument(help="The auth file; it is made if need be. Without one the entry is printed."),
+        typer.Argument(help="Auth file, created if missing; without one the entry is printed"),
     ] = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Take the user out of the file.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove the user from the file")] = False,
 ) -> int:
     """
-    Set the password of a user in an auth file for `serve` and `record`.
+    Set the password of a user in an auth file.
 
-    The password is asked for twice on a terminal, and read from the first line of stdin otherwise.
+    On a terminal it asks for the password twice; otherwise it reads the first line of stdin. `serve` and `record` use
+    the file.
     """
     from listenctl.protocol.opening_handshake import MAX_CREDENTIAL_CHARACTERS
     from listenctl.server.check_credentials import hash_password, set_user
 
     if not user or ":" in user or user.startswith("#") or not user.isprintable():
-        raise UsageError("a user name is printable, has no colon and doesn't begin with #")
+        raise UsageError("a user name must be printable, without a colon, and must not begin with #")
     if delete:
         if file is None:
-            raise UsageError("--delete needs the file to take the user out of")
+            raise UsageError("--delete needs the auth file")
         set_user(file, user, None)
         return 0
     password = _read_password()
     if len(user) + len(password) > MAX_CREDENTIAL_CHARACTERS:
         raise UsageError(
-            f"jambonz cuts credentials of more than {MAX_CREDENTIAL_CHARACTERS} characters, user and password "
-            f"together; these have {len(user) + len(password)}"
+            f"jambonz truncates credentials to {MAX_CREDENTIAL_CHARACTERS} characters, user and password together; "
+            f"these have {len(user) + len(password)}"
         )
     hashed = hash_password(password)
     if file is None:
@@ -49,6 +47,9 @@ def passwd(
     else:
         set_user(file, user, hashed)
     return 0
+
+
+command = passwd
 
 
 def _read_password() -> str:
@@ -59,5 +60,5 @@ def _read_password() -> str:
         if getpass.getpass("Again: ") != password:
             raise UsageError("the two passwords differ; nothing was changed")
     if not password:
-        raise UsageError("the password is empty; jambonz sends no credentials then")
+        raise UsageError("the password is empty; jambonz would send no credentials")
     return os.fsencode(password).decode(errors="surrogateescape")

@@ -1,42 +1,36 @@
-"""``listenctl recover``: mend recordings that something else left broken."""
+"""``listenctl recover``: repair recordings with a broken header."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from listenctl.commands.option_choices import MixType
 from listenctl.errors import ListenctlError, UsageError
-
-if TYPE_CHECKING:
-    from listenctl.protocol.audio import AudioFormat
-
-app = typer.Typer(add_completion=False)
+from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat, MixType
 
 
-@app.command()
 def recover(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Recordings: WAV, or bare samples with --raw.")
-    ],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings: WAV, or raw samples with --raw")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to write; for one file. Default: NAME.recovered.wav.")
+        Path | None,
+        typer.Option("--output", "-o", help="Output file, if there is one input [default: NAME.recovered.wav]"),
     ] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Files without a header are samples as on the wire.")] = False,
-    sample_rate: Annotated[int, typer.Option(help="Hz, of --raw.", min=1, max=384000)] = 8000,
-    mix_type: Annotated[MixType, typer.Option(help="Of --raw.")] = MixType.MONO,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Read files without a header as 16-bit little-endian samples")
+    ] = False,
+    sample_rate: Annotated[int, typer.Option(help="Sample rate of --raw in Hz", min=1, max=384000)] = 8000,
+    mix_type: Annotated[MixType, typer.Option(help="Mix type of --raw")] = MixType.MONO,
 ) -> int:
     """
-    Mend recordings whose header lies: sizes of zero, of 37 hours, or of more than there is.
+    Repair recordings with a broken header.
 
-    The original is never touched; the mended copy is written beside it. A healthy file is left alone.
+    The sizes in such a header are zero, too large, or those of 37 hours. The repaired copy is written beside the
+    original, which is never changed. Files without a fault are left alone.
     """
-    from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
-
     if output is not None and str(output) == "-":
-        raise UsageError("a mended recording needs a file: its header is written last")
+        raise UsageError("--output -: a repaired recording can't go to stdout, because its header is written last")
     if output is not None and len(files) > 1:
-        raise UsageError("--output takes one file; leave it out to mend several")
+        raise UsageError("--output takes one input file; leave it out to repair several")
     assumed = AudioFormat(sample_rate, MIX_CHANNELS[mix_type]) if raw else None
     failures = [failure for path in files if (failure := _recover(path, output, assumed))]
     if failures:
@@ -44,8 +38,11 @@ def recover(
     return 0
 
 
-def _recover(path: Path, output: Path | None, assumed: "AudioFormat | None") -> str | None:
-    """Mend one file, say what was done, and return what went wrong, so that the other files get their turn."""
+command = recover
+
+
+def _recover(path: Path, output: Path | None, assumed: AudioFormat | None) -> str | None:
+    """Repair one file and print the result; return what failed, so that the other files are repaired too."""
     from listenctl.media.files.repair_wav import repair_wav as mend
     from listenctl.terminal.printable_text import printable
 

@@ -105,3 +105,13 @@ def _listen_on(family: int, address: tuple[object, ...]) -> socket.socket:
         listening.close()
         raise
     return listening
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach ``host``; a name other than `localhost` can mean any address."""
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -7,10 +7,21 @@ A *sample* is one value of one channel and counts are per channel; a *sample fra
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 SAMPLE_BYTES = 2
-MIX_CHANNELS = {"mono": 1, "mixed": 1, "stereo": 2}
+
+
+class MixType(StrEnum):
+    """What of a call is sent: one side, both sides as two channels, or both in one channel."""
+
+    MONO = "mono"
+    STEREO = "stereo"
+    MIXED = "mixed"
+
+
+MIX_CHANNELS: dict[str, int] = {MixType.MONO: 1, MixType.MIXED: 1, MixType.STEREO: 2}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import typer
 
 from listenctl import __version__
 from listenctl.__main__ import main
-from listenctl.commands.command_line import COMMANDS
+from listenctl.commands.command_line import COMMANDS, command_group
 from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server.check_credentials import CredentialsFile, verify_password
@@ -50,6 +51,15 @@ def test_wrong_usage_is_status_2_and_goes_to_stderr(arguments: list[str], tmp_pa
     assert run.returncode == 2
     assert run.stdout == ""
     assert "Traceback" not in run.stderr
+
+
+def test_the_summary_of_a_command_is_the_first_line_of_its_help() -> None:
+    group = command_group()
+
+    for name, (_, summary) in COMMANDS.items():
+        command = group.get_command(typer.Context(group), name)
+        assert command is not None
+        assert str(command.help).partition("\n")[0] == f"{summary}."
 
 
 def test_no_color_is_obeyed(tmp_path: Path) -> None:
@@ -102,12 +112,12 @@ def test_passwd_takes_a_user_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "given", "problem"),
     [
-        (["a:b"], "x", "a user name is printable, has no colon"),
-        (["#a"], "x", "a user name is printable"),
+        (["a:b"], "x", "a user name must be printable, without a colon"),
+        (["#a"], "x", "a user name must be printable"),
         (["a"], "", "the password is empty"),
-        (["a"], "x" * 89, "jambonz cuts credentials of more than 89 characters"),
+        (["a"], "x" * 89, "jambonz truncates credentials to 89 characters"),
         (["a", "no/where"], "x", "no/where: can't be written"),
-        (["--delete", "a"], "", "--delete needs the file"),
+        (["--delete", "a"], "", "--delete needs the auth file"),
     ],
 )
 def test_passwd_refuses_what_could_never_work(arguments: list[str], given: str, problem: str, tmp_path: Path) -> None:
@@ -171,7 +181,10 @@ def test_recover_mends_what_it_can_and_tells_what_it_can_not(tmp_path: Path) -> 
 def test_recover_writes_one_file_to_one_place(tmp_path: Path) -> None:
     run = listenctl("recover", "-o", "x.wav", "a.wav", "b.wav", home=tmp_path)
 
-    assert (run.returncode, run.stderr) == (2, "listenctl: --output takes one file; leave it out to mend several\n")
+    assert (run.returncode, run.stderr) == (
+        2,
+        "listenctl: --output takes one input file; leave it out to repair several\n",
+    )
 
 
 # demo.

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.core import TyperArgument
 
-from listenctl.commands.command_line import COMMANDS, group, run
+from listenctl.commands.command_line import COMMANDS, command_group, run_command_line
 
 ARGUMENTS = {
     "play-to-call": ["a", "b"],
@@ -24,7 +24,7 @@ ARGUMENTS = {
 
 
 def parameters(command: str) -> list[Any]:
-    commands = group()
+    commands = command_group()
     found = commands.get_command(typer.Context(commands), command)
     assert found is not None
     return list(found.params)
@@ -63,18 +63,18 @@ def test_a_wrong_number_is_reported_under_the_name_that_it_was_given_by(
     problem = "'x' is not a whole number" if whole else "'x' is not a number"
     said = f"{problem}; see `listenctl {command} -h`\n"
 
-    assert run(group(), [command, *named(command), f"--{option}", "x"]) == 2
+    assert run_command_line(command_group(), [command, *named(command), f"--{option}", "x"]) == 2
     assert capsys.readouterr().err == f"listenctl: Invalid value for '--{option}': {said}"
 
     settings = tmp_path / "chosen.toml"
     settings.write_text(f"[{command}]\n{option} = 'x'\n")
-    assert run(group(), ["--config", str(settings), command, *named(command)]) == 2
+    assert run_command_line(command_group(), ["--config", str(settings), command, *named(command)]) == 2
     assert capsys.readouterr().err == f"listenctl: Invalid value for {option} in [{command}] of {settings}: {said}"
 
     variable = next(parameter.envvar for parameter in parameters(command) if parameter.name == name)
     if variable is not None:
         monkeypatch.setenv(variable, "x")
-        assert run(group(), [command, *named(command)]) == 2
+        assert run_command_line(command_group(), [command, *named(command)]) == 2
         assert capsys.readouterr().err == f"listenctl: Invalid value for {variable}: {said}"
 
 
@@ -88,7 +88,7 @@ def test_a_wrong_number_is_reported_under_the_name_that_it_was_given_by(
 def test_a_number_out_of_range_says_which_it_may_be(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(group(), arguments) == 2
+    assert run_command_line(command_group(), arguments) == 2
 
     assert capsys.readouterr().err == f"listenctl: Invalid value for {said}; see `listenctl {arguments[0]} -h`\n"
 
@@ -101,5 +101,5 @@ def test_arguments_are_named_in_capitals(command: str, capsys: pytest.CaptureFix
 
     required = [argument for argument in arguments if argument.required]
     if required:
-        assert run(group(), [command]) == 2
+        assert run_command_line(command_group(), [command]) == 2
         assert f"Missing argument '{required[0].metavar}'; see" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""From the options of ``call`` to the call that they ask for."""
+"""The simulated call that the options of ``call`` describe."""
 
 import sys
 from dataclasses import replace
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from listenctl.commands.call.call_option_values import parse_keys, parse_metadata
 from listenctl.commands.connection_options import target_of
-from listenctl.commands.option_choices import MixType
 from listenctl.errors import UsageError
+from listenctl.protocol.audio import MixType
 
 if TYPE_CHECKING:
-    from listenctl.commands.call.command import CallOptions, PlayoutOptions, VerbOptions
+    from listenctl.commands.call.call_options import CallOptions, PlayoutOptions, VerbOptions
     from listenctl.protocol.jambonz_model.first_text import CallKind
     from listenctl.protocol.jambonz_model.profiles import Profile
     from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio, ListenVerb
@@ -125,7 +125,7 @@ def verb_of(options: "CallOptions", asked: "ListenVerb", kind: "CallKind", profi
     base = cloud_recording(asked) if kind is CallKind.RECORD else asked
     verb = replace(
         base,
-        mix_type=_first(options.mix_type and options.mix_type.value, base.mix_type),
+        mix_type=_first(options.mix_type, base.mix_type),
         sample_rate=_first(options.sample_rate, base.sample_rate),
         metadata={**base.metadata, **parse_metadata(options.metadata or ())},
         pass_dtmf=_first(options.pass_dtmf, base.pass_dtmf),
@@ -173,7 +173,7 @@ def kind_of(options: "VerbOptions", verb: "ListenVerb") -> "CallKind":
     from listenctl.protocol.listen_verb.listen_verb import Nesting
 
     if options.kind is not None:
-        return CallKind(options.kind.value)
+        return CallKind(options.kind)
     return {Nesting.DIAL: CallKind.DIAL, Nesting.CONFIG: CallKind.CONFIG}.get(verb.nesting, CallKind.INBOUND)
 
 

@@ -1,23 +1,20 @@
-"""``listenctl inspect``: explain what went over the wire."""
+"""``listenctl inspect``: explain captured calls and check them against the protocol."""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from listenctl.commands.option_choices import ProfileName, Worst
-from listenctl.commands.shared_options import OUTPUT, option, with_options
+from listenctl.commands.shared_options import OUTPUT, ProfileName, option, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.commands.inspect.run import InspectPlan
     from listenctl.media.files.recording_names import RecordingDestination
 
-READING, FILES = "Reading", "Files to make"
-
-app = typer.Typer(add_completion=False)
+READING, FILES = "Input", "Output files"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,68 +22,73 @@ class InspectOptions:
     """All options of ``inspect``."""
 
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="pcap, pcapng, dump, HAR or recording; - is stdin.")
+        list[str], typer.Argument(metavar="FILE...", help="pcap, pcapng, dump, HAR or recording; - is stdin")
     ]
-    keylog: Annotated[Path | None, option("TLS secrets (SSLKEYLOGFILE).", panel=READING, metavar="FILE")] = None
+    keylog: Annotated[Path | None, option("TLS secrets (SSLKEYLOGFILE)", panel=READING, metavar="FILE")] = None
     call: Annotated[
         list[str] | None,
-        option("Only one call: its id or callSid, a unique prefix, or @latest; repeatable.", panel=READING),
+        option("Only this call: its id or callSid, a unique prefix, or @latest; repeatable", panel=READING),
     ] = None
     stream_rate: Annotated[
         int | None,
         option(
-            "Rate of what the application streams; 0 where it plays clips. Default: found out.",
+            "Rate of the audio that the application streams, 0 if it plays clips [default: detected]",
             panel=READING,
             metavar="HZ",
             min=0,
             max=384_000,
         ),
     ] = None
-    profile: Annotated[ProfileName, option("Which jambonz it was.", panel=READING)] = ProfileName.CURRENT
+    profile: Annotated[ProfileName, option("Version of jambonz to compare with", panel=READING)] = "current"
     detect_dtmf: Annotated[
-        bool, option("Find keys that are heard in the audio, too.", "--detect-dtmf", panel=READING)
+        bool, option("Also detect DTMF tones in the audio (slower)", "--detect-dtmf", panel=READING)
     ] = False
-    timeline: Annotated[bool, option("Print every event of both directions.", "--timeline", panel=OUTPUT)] = False
-    ladder: Annotated[bool, option("Print them as arrows between the two sides.", "--ladder", panel=OUTPUT)] = False
+    timeline: Annotated[bool, option("Print every event of both directions", "--timeline", panel=OUTPUT)] = False
+    ladder: Annotated[bool, option("Print every event as an arrow between the two sides", "--ladder", panel=OUTPUT)] = (
+        False
+    )
     json: Annotated[
-        bool, option("Print a JSON object for each call, with --timeline for each event.", "--json", panel=OUTPUT)
+        bool, option("Print a JSON object per call, or per event with --timeline", "--json", panel=OUTPUT)
     ] = False
-    csv: Annotated[bool, option("Print the table of calls as CSV.", "--csv", panel=OUTPUT)] = False
+    csv: Annotated[bool, option("Print a table of the calls as CSV", "--csv", panel=OUTPUT)] = False
     fail_on: Annotated[
-        Worst | None, option("Exit with 3 if a rule of this severity or a worse one is broken.", panel=OUTPUT)
+        Literal["error", "warning"] | None,
+        option("Exit with status 3 if a rule of at least this severity is broken", panel=OUTPUT),
     ] = None
     extract: Annotated[
-        str | None, option("Write the audio of each call to this folder or name template.", panel=FILES, metavar="DEST")
+        str | None, option("Write the audio of each call to this folder or name template", panel=FILES, metavar="DEST")
     ] = None
-    format: Annotated[str | None, option("Of --extract: wav, flac, ogg, mp3 or raw. Default: wav.", panel=FILES)] = None
+    format: Annotated[
+        str | None, option("File type of --extract: wav, flac, ogg, mp3 or raw [default: wav]", panel=FILES)
+    ] = None
     plot: Annotated[
-        Path | None, option("Draw each call: waveforms, spectrograms, what was said.", panel=FILES, metavar="FILE.png")
+        Path | None, option("Plot each call: waveforms, spectrograms and messages", panel=FILES, metavar="FILE.png")
     ] = None
     split: Annotated[
-        Path | None, option("Write each call to a small capture of its own in this folder.", panel=FILES, metavar="DIR")
+        Path | None, option("Write each call to a capture file of its own in this folder", panel=FILES, metavar="DIR")
     ] = None
 
 
 def inspect(options: InspectOptions) -> int:
     """
-    Explain captured calls: how complete they are, what was said both ways, what went wrong and whose fault it was.
+    Explain captured calls and check them against the protocol.
 
-    Reads what tcpdump and Wireshark write, dumps of `serve --dump`, HAR files of browsers, and recordings.
+    Reads captures of tcpdump and Wireshark, dumps of `serve --dump`, HAR files of browsers, and recordings.
     """
     from listenctl.commands.inspect.run import run_inspect
 
     return run_inspect(plan_of(options), sys.stdout)
 
 
-app.command()(with_options(InspectOptions, inspect))
+command = with_options(InspectOptions, inspect)
 
 
 def plan_of(options: InspectOptions) -> "InspectPlan":
     """
-    Understand the options.
+    Return what to do with which files.
 
     Raises:
-        UsageError: two of them don't go together, or a destination can't be used.
+        UsageError: two options contradict each other, or a destination can't be used.
     """
     from listenctl.commands.inspect.output_layouts import Layout
     from listenctl.commands.inspect.run import InspectPlan
@@ -125,7 +127,7 @@ def _check_forms(options: InspectOptions) -> None:
         if wanted
     ]
     if len(chosen) > 1 and chosen != ["--timeline", "--json"]:
-        raise UsageError(f"{chosen[0]} and {chosen[1]} are two outputs; give one of them")
+        raise UsageError(f"{chosen[0]} and {chosen[1]} are two kinds of output; use one of them")
 
 
 def _destination(options: InspectOptions) -> "RecordingDestination | None":
@@ -133,10 +135,10 @@ def _destination(options: InspectOptions) -> "RecordingDestination | None":
 
     if options.extract is None:
         if options.format:
-            raise UsageError("--format is about --extract; give that as well")
+            raise UsageError("--format needs --extract")
         return None
     destination = RecordingDestination.parse(options.extract, kind=options.format)
     if destination.is_stdout:
-        raise UsageError("--extract makes several files; give a folder")
+        raise UsageError("--extract writes several files; give a folder")
     destination.check_folder()
     return destination

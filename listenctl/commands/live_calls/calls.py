@@ -4,32 +4,28 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated
 
-import typer
-
-from listenctl.commands.live_calls.recipient_options import ServerNameOptions, socket_of
+from listenctl.commands.live_calls.live_call_options import ServerNameOptions, socket_of
 from listenctl.commands.shared_options import OUTPUT, option, with_options
 from listenctl.errors import UsageError
-
-app = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallsOptions(ServerNameOptions):
     """All options of ``calls``."""
 
-    timeout: Annotated[float, option("Seconds to wait for the server.", panel=OUTPUT, min=0.001, max=3600)] = 10.0
-    watch: Annotated[bool, option("Draw the table anew each second.", "--watch", "-w", panel=OUTPUT)] = False
-    json: Annotated[bool, option("Print one JSON object.", "--json", panel=OUTPUT)] = False
+    timeout: Annotated[float, option("Seconds to wait for the server", panel=OUTPUT, min=0.001, max=3600)] = 10.0
+    watch: Annotated[bool, option("Update the table every second", "--watch", "-w", panel=OUTPUT)] = False
+    json: Annotated[bool, option("Print one JSON object", "--json", panel=OUTPUT)] = False
 
 
 def calls(options: CallsOptions) -> int:
-    """List the live calls of a running server, oldest first."""
+    """List the live calls of a running server."""
     from listenctl.commands.live_calls.calls_view import print_calls, watch_calls
     from listenctl.live_client.control_client import list_calls
 
     socket = socket_of(options)
     if options.watch and options.json:
-        raise UsageError("--watch draws a table; for JSON as it goes on, use `listenctl events --json`")
+        raise UsageError("--watch draws a table; for a stream of JSON use `listenctl events --json`")
     if options.watch and not sys.stdout.isatty():
         raise UsageError("--watch needs a terminal")
     if options.watch:
@@ -38,4 +34,4 @@ def calls(options: CallsOptions) -> int:
     return 0
 
 
-app.command()(with_options(CallsOptions, calls))
+command = with_options(CallsOptions, calls)

@@ -1,21 +1,19 @@
 """``listenctl clear-marks``: send ``clearMarks`` to a live call."""
 
-import asyncio
-
-import typer
-
-from listenctl.commands.live_calls.recipient_options import RecipientOptions, recipient_of
-from listenctl.commands.shared_options import with_options
-
-app = typer.Typer(add_completion=False)
+from listenctl.commands.live_calls.live_call_options import RecipientOptions, recipient_of
+from listenctl.commands.shared_options import run_async, with_options
 
 
 def clear_marks(options: RecipientOptions) -> int:
-    """Forget the marks of all tools that are not reached yet; none is answered."""
-    from listenctl.commands.live_calls.command_run import run_command
+    """
+    Clear all pending marks of a call.
+
+    These are the marks of all tools; none of them is answered.
+    """
+    from listenctl.commands.live_calls.send_command_run import run_command
     from listenctl.protocol.application_commands import ClearMarks
 
-    return asyncio.run(run_command(recipient_of(options), ClearMarks().serialize()))
+    return run_async(run_command(recipient_of(options), ClearMarks().serialize()))
 
 
-app.command()(with_options(RecipientOptions, clear_marks))
+command = with_options(RecipientOptions, clear_marks)

@@ -1,101 +1,88 @@
-"""``listenctl play-to-call``: play a file, a tone, a microphone or what is piped in to the caller of a live call."""
+"""``listenctl play-to-call``: play a file, a tone, a microphone or stdin to the caller of a live call."""
 
-import asyncio
 import os
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
 from math import inf, isnan
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from listenctl.commands.live_calls.recipient_options import SERVER, RecipientOptions, check_call, socket_of
-from listenctl.commands.shared_options import option, with_options
+from listenctl.commands.live_calls.live_call_options import SERVER, RecipientOptions, check_call, socket_of
+from listenctl.commands.shared_options import option, parse_seconds, run_async, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from listenctl.commands.live_calls.command_run import Recipient
+    from listenctl.commands.live_calls.send_command_run import Recipient
     from listenctl.play_to_call.settings import PlaySettings
     from listenctl.play_to_call.trim_and_gain import SoundEdits
 
-SOUND, PLAYING = "The sound", "How it is played"
+SOUND, PLAYING = "Sound", "Playback"
 _LEADS = (0.02, 5.0)
-
-app = typer.Typer(add_completion=False)
-
-
-class Mode(StrEnum):
-    """In which way."""
-
-    AUTO = "auto"
-    CLIP = "clip"
-    STREAM = "stream"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlayOptions(RecipientOptions):
     """All options of ``play-to-call``."""
 
-    source: Annotated[
-        str, typer.Argument(help="A sound file, - for stdin, tone:HZ, mic, mic:DEVICE, speech or silence.")
-    ]
+    source: Annotated[str, typer.Argument(help="Sound file, - for stdin, tone:HZ, mic, mic:DEVICE, speech or silence")]
     mode: Annotated[
-        Mode, option("As a clip, as a stream, or as the call takes it.", panel=PLAYING, show_default=True)
-    ] = Mode.AUTO
+        Literal["auto", "clip", "stream"], option("How to send the sound; auto asks the call", panel=PLAYING)
+    ] = "auto"
     stream_rate: Annotated[
         int | None,
         option(
-            "What the call streams at (bidirectionalAudio.sampleRate); 0 for clips.",
+            "Stream rate of the call (bidirectionalAudio.sampleRate); 0 for clips",
             panel=PLAYING,
             metavar="HZ",
             min=0,
             max=384000,
         ),
     ] = None
-    interrupt: Annotated[bool, option("Stop what plays first.", "--interrupt", panel=PLAYING)] = False
-    lead: Annotated[str, option("How far a stream is sent ahead, 20ms to 5s.", panel=PLAYING, metavar="TIME")] = "200ms"
+    interrupt: Annotated[bool, option("Stop the current audio first", "--interrupt", panel=PLAYING)] = False
+    lead: Annotated[str, option("How far ahead a stream is sent, 20ms to 5s", panel=PLAYING, metavar="TIME")] = "200ms"
     exact: Annotated[
-        bool, option("Stream samples of value -1 too, which jambonz takes for marks.", "--exact", panel=PLAYING)
+        bool, option("Stream samples of value -1 unchanged; jambonz takes them for marks", "--exact", panel=PLAYING)
     ] = False
-    loop: Annotated[bool, option("Begin a file again at its end.", "--loop", panel=SOUND)] = False
-    gain: Annotated[float, option("Make it louder, or quieter if negative.", panel=SOUND, metavar="DB")] = 0.0
-    fade: Annotated[str | None, option("Fade in and out for so long.", panel=SOUND, metavar="TIME")] = None
-    start: Annotated[str | None, option("Leave out so much of the beginning.", panel=SOUND, metavar="TIME")] = None
-    duration: Annotated[str | None, option("Play so much.", panel=SOUND, metavar="TIME")] = None
-    channel: Annotated[int | None, option("One channel of a file, from 1. Default: mix all.", panel=SOUND, min=1)] = (
-        None
-    )
+    loop: Annotated[bool, option("Repeat a file", "--loop", panel=SOUND)] = False
+    gain: Annotated[float, option("Gain; negative is quieter", panel=SOUND, metavar="DB")] = 0.0
+    fade: Annotated[str | None, option("Duration of the fade-in and fade-out", panel=SOUND, metavar="TIME")] = None
+    start: Annotated[str | None, option("Where to start in the sound", panel=SOUND, metavar="TIME")] = None
+    duration: Annotated[str | None, option("How much to play", panel=SOUND, metavar="TIME")] = None
+    channel: Annotated[int | None, option("Channel of a file, from 1 [default: mix all]", panel=SOUND, min=1)] = None
     wait: Annotated[
         bool | None,
-        option("Wait until it has been heard. Default: on a terminal.", "--wait/--no-wait", panel=SERVER),
+        option("Wait until the sound has been played [default: on a terminal]", "--wait/--no-wait", panel=SERVER),
     ] = None
     timeout: Annotated[
-        float, option("Seconds for all of it (status 124). Default: none.", panel=SERVER, min=0.001, show_default=False)
+        float,
+        option(
+            "Seconds in total (status 124 after that; default: no limit)", panel=SERVER, min=0.001, show_default=False
+        ),
     ] = inf
 
 
 def play_to_call(options: PlayOptions) -> int:
-    """Play a sound to the caller of a live call, and say what became of it."""
+    """Play a sound to the caller of a live call."""
     from listenctl.commands.live_calls.play_to_call_run import run_play
     from listenctl.commands.serve.server_meters import can_draw
 
     settings = play_settings(options)
     live = settings.wait and can_draw(sys.stderr, os.environ)
-    return asyncio.run(run_play(recipient(options), options.source, shaping_of(options), settings, live=live))
+    return run_async(run_play(recipient(options), options.source, shaping_of(options), settings, live=live))
 
 
-app.command()(with_options(PlayOptions, play_to_call))
+command = with_options(PlayOptions, play_to_call)
 
 
 def recipient(options: PlayOptions) -> "Recipient":
     """
-    Return which call is meant; without --timeout there is no limit.
+    Return the call to play to.
 
     Raises:
-        UsageError: no server or call can have such a name, or the time is none.
+        UsageError: no server or call can have such a name, or the timeout isn't a number.
     """
-    from listenctl.commands.live_calls.command_run import Recipient
+    from listenctl.commands.live_calls.send_command_run import Recipient
 
     check_call(options.call)
     if isnan(options.timeout):
@@ -105,21 +92,20 @@ def recipient(options: PlayOptions) -> "Recipient":
 
 def play_settings(options: PlayOptions) -> "PlaySettings":
     """
-    Understand how to play.
+    Return how to play.
 
     Raises:
         UsageError: options contradict each other.
     """
-    from listenctl.commands.serve.command import seconds
     from listenctl.play_to_call.delivery_mode import ModeChoice, check_mode_options
     from listenctl.play_to_call.settings import PlaySettings
     from listenctl.protocol.call_sharing.stream_rate import CLIPS, stream_rate
 
-    choice, rate = ModeChoice(options.mode.value), options.stream_rate
+    choice, rate = ModeChoice(options.mode), options.stream_rate
     check_mode_options(choice, rate)
     if rate not in (None, CLIPS) and stream_rate(rate) is None:
-        raise UsageError(f"--stream-rate {rate} is no rate of audio; give one in Hz such as 8000, or 0 for clips")
-    lead = seconds(options.lead, "--lead")
+        raise UsageError(f"--stream-rate {rate} isn't an audio rate; give one in Hz such as 8000, or 0 for clips")
+    lead = parse_seconds(options.lead, "--lead")
     if not _LEADS[0] <= lead <= _LEADS[1]:
         raise UsageError(f"--lead {options.lead}: must be between 20ms and 5s")
     wait = sys.stdout.isatty() if options.wait is None else options.wait
@@ -129,15 +115,14 @@ def play_settings(options: PlayOptions) -> "PlaySettings":
 
 
 def shaping_of(options: PlayOptions) -> "SoundEdits":
-    """Understand what is to be changed about the sound."""
-    from listenctl.commands.serve.command import seconds
+    """Return how to edit the sound."""
     from listenctl.play_to_call.trim_and_gain import SoundEdits
 
     return SoundEdits(
         gain_db=options.gain,
-        fade=seconds(options.fade, "--fade") if options.fade else 0.0,
-        start=seconds(options.start, "--start") if options.start else 0.0,
-        duration=seconds(options.duration, "--duration") if options.duration else None,
+        fade=parse_seconds(options.fade, "--fade") if options.fade else 0.0,
+        start=parse_seconds(options.start, "--start") if options.start else 0.0,
+        duration=parse_seconds(options.duration, "--duration") if options.duration else None,
         loop=options.loop,
         channel=None if options.channel is None else options.channel - 1,
     )

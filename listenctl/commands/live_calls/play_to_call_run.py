@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from math import isfinite
 from typing import Any
 
-from listenctl.commands.live_calls.command_run import Recipient
+from listenctl.commands.live_calls.send_command_run import Recipient
 from listenctl.errors import ExitStatus, ListenctlError, TimedOutError, signal_status
 from listenctl.json_lines import VERSION, json_line
 from listenctl.live_client.attached_call import AttachedCall

@@ -1,25 +1,22 @@
-"""``listenctl send-dtmf``: digits to a live call, to a simulated one, or to a listen server in a call of their own."""
+"""``listenctl send-dtmf``: send digits to a live call, to a simulated call, or to a listen server in a new call."""
 
-import asyncio
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from math import inf, isnan
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from listenctl.commands.config_file import option_name
+from listenctl.commands.config_sources import option_name
 from listenctl.commands.connection_options import ConnectionOptions, ReportOptions
-from listenctl.commands.live_calls.recipient_options import SERVER, ServerNameOptions, check_call, socket_of
-from listenctl.commands.option_errors import on_command_line
-from listenctl.commands.shared_options import option, with_options
+from listenctl.commands.live_calls.live_call_options import SERVER, ServerNameOptions, check_call, socket_of
+from listenctl.commands.shared_options import GivenOptions, option, run_async, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from listenctl.commands.live_calls.command_run import Recipient
+    from listenctl.commands.live_calls.send_command_run import Recipient
     from listenctl.commands.live_calls.send_dtmf_run import Digits
     from listenctl.simulator.plan import CallPlan
 
@@ -36,24 +33,15 @@ _OF_LIVE_CALLS = {
     "name": "is for a live call of a running server; a URL says itself which server is meant",
 }
 
-app = typer.Typer(add_completion=False)
-
-
-class Form(StrEnum):
-    """What digits become in a live call."""
-
-    EVENT = "event"
-    TONES = "tones"
-
 
 @dataclass(frozen=True, kw_only=True)
 class DigitOptions:
-    """Options of how digits are pressed."""
+    """How digits are sent."""
 
     digit_ms: Annotated[
         int | None,
         option(
-            "Milliseconds that a key is held, 50 to 24000. Default: 200, as a tone 100.",
+            "Duration of a digit in milliseconds, 50 to 24000 [default: 200, tones 100]",
             panel=DIGITS,
             min=50,
             max=24000,
@@ -61,39 +49,43 @@ class DigitOptions:
     ] = None
     gap_ms: Annotated[
         int,
-        option("Milliseconds between keys, up to 60000; between tones at least 40.", panel=DIGITS, min=0, max=60000),
+        option("Milliseconds between digits, up to 60000; between tones at least 40", panel=DIGITS, min=0, max=60000),
     ] = 100
-    tones: Annotated[bool, option("Put the tones into the audio of a call to a URL, too.", "--tones", panel=DIGITS)] = (
+    tones: Annotated[bool, option("Also put the tones into the audio of a call to a URL", "--tones", panel=DIGITS)] = (
         False
     )
     as_: Annotated[
-        Form | None,
+        Literal["event", "tones"] | None,
         option(
-            "What they become in a live call. Default: event in a simulated call, else tones.", "--as", panel=DIGITS
+            "How to send them to a live call [default: event to a simulated call, else tones]",
+            "--as",
+            panel=DIGITS,
         ),
     ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class SendDtmfOptions(ReportOptions, ConnectionOptions, ServerNameOptions, DigitOptions):
+class SendDtmfOptions(ReportOptions, ConnectionOptions, ServerNameOptions, DigitOptions, GivenOptions):
     """All options of ``send-dtmf``."""
 
     target: Annotated[
-        str, typer.Argument(help="A live call: id, callSid, unique prefix or @latest. Or a server: ws:// or wss://.")
+        str, typer.Argument(help="Live call (id, callSid, unique prefix or @latest) or server (ws:// or wss://)")
     ]
-    digits: Annotated[str, typer.Argument(help="Keys to press: 0-9, *, #, A-D, and w for half a second.")]
+    digits: Annotated[str, typer.Argument(help="Digits to send: 0-9, *, #, A-D, and w for a pause of half a second")]
     timeout: Annotated[
         float,
-        option("Seconds for all of it (status 124). Default: none.", panel=SERVER, min=0.001, show_default=False),
+        option(
+            "Seconds in total (status 124 after that; default: no limit)", panel=SERVER, min=0.001, show_default=False
+        ),
     ] = inf
 
 
 def send_dtmf(options: SendDtmfOptions) -> int:
     """
-    Send digits to a live call, or to a listen server in a short call of their own.
+    Send DTMF digits to a live call or to a server.
 
-    A simulated call of this machine gets the event that jambonz would send. In any other call they are played to the
-    caller as tones: the protocol has no other way.
+    A simulated call on this machine sends the event that jambonz would send. In any other live call the digits are
+    played to the caller as tones, because the protocol has no other way. A server gets them in a short new call.
     """
     if isnan(options.timeout):
         raise UsageError("--timeout must be a number of seconds")
@@ -102,16 +94,16 @@ def send_dtmf(options: SendDtmfOptions) -> int:
         from listenctl.commands.connection_options import presentation_of
 
         plan = plan_of(options)
-        return asyncio.run(run_send_dtmf(plan, presentation_of(options), patience=options.timeout))
+        return run_async(run_send_dtmf(plan, presentation_of(options), patience=options.timeout))
     from listenctl.commands.live_calls import send_dtmf_run as console
     from listenctl.net.runtime_folder import calls_folder
 
-    form = None if options.as_ is None else console.Form(options.as_.value)
+    form = None if options.as_ is None else console.DtmfForm(options.as_)
     recipient, digits = recipient_of(options), digits_of(options)
-    return asyncio.run(console.run_digits(recipient, digits, calls_folder(os.environ, os.getuid()), form))
+    return run_async(console.run_digits(recipient, digits, calls_folder(os.environ, os.getuid()), form))
 
 
-app.command()(with_options(SendDtmfOptions, send_dtmf))
+command = with_options(SendDtmfOptions, send_dtmf)
 
 
 def recipient_of(options: SendDtmfOptions) -> "Recipient":
@@ -121,10 +113,10 @@ def recipient_of(options: SendDtmfOptions) -> "Recipient":
     Raises:
         UsageError: no server or call can have such a name, or an option is none of a live call.
     """
-    from listenctl.commands.live_calls.command_run import Recipient
+    from listenctl.commands.live_calls.send_command_run import Recipient
 
     check_call(options.target)
-    _refuse(_OF_URLS)
+    _refuse(options, _OF_URLS)
     return Recipient(
         socket=socket_of(options),
         call=options.target,
@@ -134,10 +126,10 @@ def recipient_of(options: SendDtmfOptions) -> "Recipient":
     )
 
 
-def _refuse(meaningless: Mapping[str, str]) -> None:
-    """Refuse options that have no meaning for this target; a variable may well be there for other commands."""
+def _refuse(options: SendDtmfOptions, meaningless: Mapping[str, str]) -> None:
+    """Refuse options on the command line that have no meaning for this target."""
     for name, why in meaningless.items():
-        if on_command_line(name):
+        if name in options.given:
             raise UsageError(f"--{option_name(name)} {why}")
 
 
@@ -166,7 +158,7 @@ def plan_of(options: SendDtmfOptions) -> "CallPlan":
     from listenctl.protocol.listen_verb.listen_verb import ListenVerb
     from listenctl.simulator.plan import CallPlan
 
-    _refuse(_OF_LIVE_CALLS)
+    _refuse(options, _OF_LIVE_CALLS)
     digit_ms = 200 if options.digit_ms is None else options.digit_ms
     keys = space_digits(options.digits, first=LEAD, digit_ms=digit_ms, gap_ms=options.gap_ms)
     return CallPlan(

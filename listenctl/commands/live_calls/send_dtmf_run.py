@@ -22,14 +22,14 @@ from listenctl.terminal.printable_text import printable
 from listenctl.terminal.standard_streams import write_line, write_message
 
 if TYPE_CHECKING:
-    from listenctl.commands.live_calls.command_run import Recipient
+    from listenctl.commands.live_calls.send_command_run import Recipient
 
 SHORTEST_GAP_MS = 40
 """A pause between tones that every receiver has to notice (ITU-T Q.24)."""
 _MAX_SHOWN = 140
 
 
-class Form(StrEnum):
+class DtmfForm(StrEnum):
     """What digits become."""
 
     EVENT = "event"
@@ -61,7 +61,7 @@ class Digits:
         return 0.1 if self.duration_ms is None else self.duration_ms / 1000
 
 
-async def run_digits(recipient: "Recipient", digits: Digits, calls: Path, form: Form | None = None) -> int:
+async def run_digits(recipient: "Recipient", digits: Digits, calls: Path, form: DtmfForm | None = None) -> int:
     """
     Send digits to a live call and say what became of them; return the exit status.
 
@@ -74,10 +74,10 @@ async def run_digits(recipient: "Recipient", digits: Digits, calls: Path, form: 
         TimedOut: it took too long.
         UsageError: as tones the digits could not be told apart.
     """
-    entry = None if form is Form.TONES else await asyncio.to_thread(_find, recipient, calls, by_server=form is None)
+    entry = None if form is DtmfForm.TONES else await asyncio.to_thread(_find, recipient, calls, by_server=form is None)
     if entry is not None:
         return await _press(recipient, digits, entry)
-    if form is Form.EVENT:
+    if form is DtmfForm.EVENT:
         raise NotFoundError(_no_simulated(recipient.call))
     try:
         return await _play(recipient, digits)
@@ -130,7 +130,7 @@ async def _press(recipient: "Recipient", digits: Digits, entry: SimulatedCallEnt
 
 def _tell_pressed(recipient: "Recipient", digits: Digits, entry: SimulatedCallEntry, *, passed: bool) -> None:
     if recipient.json:
-        fields = {"call_sid": entry.call_sid, "digits": digits.digits, "as": Form.EVENT, "passed": passed}
+        fields = {"call_sid": entry.call_sid, "digits": digits.digits, "as": DtmfForm.EVENT, "passed": passed}
         write_line(sys.stdout, json_line({"v": VERSION} | fields))
     elif not recipient.quiet:
         write_line(sys.stdout, printable(f"{entry.call_sid[:_MAX_SHOWN]}: {digits.digits} pressed"))

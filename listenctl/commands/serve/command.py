@@ -1,12 +1,8 @@
-"""``listenctl serve``: take calls, show them, and record them if asked."""
+"""``listenctl serve``: the options of a server and the settings they make."""
 
-import asyncio
 import os
-import re
-import ssl
 import sys
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +10,20 @@ import typer
 
 from listenctl.commands.serve.relay_options import RelayOptions, read_application
 from listenctl.commands.serve.responder_options import ResponderOptions, descriptors, make_responders
-from listenctl.commands.shared_options import RECORDING, RecorderOptions, ServerOptions, with_options
+from listenctl.commands.shared_options import (
+    RECORDING,
+    RecorderOptions,
+    ServerOptions,
+    check_finite,
+    parse_seconds,
+    run_async,
+    with_options,
+)
 from listenctl.errors import UsageError
 from listenctl.net.runtime_folder import DEFAULT_NAME, socket_path
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
     from listenctl.commands.serve.run import Presentation
@@ -32,8 +37,6 @@ if TYPE_CHECKING:
 RECORD_READ_INTERVAL = 0.7
 SERVE_READ_INTERVAL = 0.2
 
-app = typer.Typer(add_completion=False)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions(RecorderOptions, ResponderOptions, RelayOptions):
@@ -42,7 +45,7 @@ class ServeOptions(RecorderOptions, ResponderOptions, RelayOptions):
     record: Annotated[
         str | None,
         typer.Option(
-            help="Record every call to a folder, a name template such as {date}/{callSid}.wav, or - for stdout.",
+            help="Record each call to a folder, a name template such as {date}/{callSid}.wav, or - for stdout",
             rich_help_panel=RECORDING,
         ),
     ] = None
@@ -50,21 +53,22 @@ class ServeOptions(RecorderOptions, ResponderOptions, RelayOptions):
 
 def serve(options: ServeOptions) -> int:
     """
-    Take calls of jambonz: put the URL that it shows into a `listen` verb.
+    Accept calls and show them live.
 
-    On a terminal it draws live meters; with --json each event is a JSON line on stdout.
+    Put the URL it prints into a `listen` verb of your jambonz application. On a terminal it shows live meters; with
+    --json it prints each event as a JSON line.
     """
-    responders = make_responders(options, seconds(options.lead, "--lead"))
+    responders = make_responders(options, parse_seconds(options.lead, "--lead"))
     application = read_application(options)
     if application is not None and responders:
         raise UsageError("with --upstream the application answers the caller; leave out --play, --echo and --exec")
-    return run(options, options.record, SERVE_READ_INTERVAL, responders, application=application)
+    return run_with_options(options, options.record, SERVE_READ_INTERVAL, responders, application=application)
 
 
-app.command()(with_options(ServeOptions, serve))
+command = with_options(ServeOptions, serve)
 
 
-def run(
+def run_with_options(
     options: RecorderOptions,
     destination: str | None,
     read_interval: float,
@@ -79,7 +83,7 @@ def run(
     settings, stop_after = server_settings(options, read_interval, application), options.calls
     if options.once or (recording and recording.destination.is_stdout):
         stop_after = 1
-    return asyncio.run(
+    return run_async(
         run_server(
             settings,
             presentation(options, destination, application),
@@ -102,7 +106,7 @@ def server_settings(
     Raises:
         UsageError: they contradict each other, a file can't be used, or others could connect without credentials.
     """
-    from listenctl.net.listening_sockets import DESCRIPTORS_PER_CALL, raise_descriptor_limit
+    from listenctl.net.listening_sockets import DESCRIPTORS_PER_CALL, is_loopback, raise_descriptor_limit
     from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
     from listenctl.server.settings import ServerSettings
 
@@ -113,12 +117,12 @@ def server_settings(
             f"--host {options.host} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
             "or say --no-auth to let everyone in"
         )
-    for name in ("timeout", "metadata_timeout", "ping_interval"):
-        if not isfinite(getattr(options, name) or 0.0):
-            raise UsageError(f"--{name.replace('_', '-')} must be a number of seconds")
+    check_finite(
+        timeout=options.timeout, metadata_timeout=options.metadata_timeout, ping_interval=options.ping_interval
+    )
     possible = raise_descriptor_limit(options.max_calls, DESCRIPTORS_PER_CALL + descriptors(options))
     if options.levels:
-        read_interval = min(read_interval, seconds(options.levels, "--levels") / 2)
+        read_interval = min(read_interval, parse_seconds(options.levels, "--levels") / 2)
     return ServerSettings(
         host=options.host,
         port=options.port,
@@ -176,16 +180,6 @@ def read_stream_rate(value: int | None) -> int | None:
     return value
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches ``host``; a name other than `localhost` can mean anything."""
-    from ipaddress import ip_address
-
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def record_settings(options: RecorderOptions, destination: str) -> "RecordSettings":
     """Understand the options of a recording."""
     from listenctl.media.channel_layout import ChannelLayout
@@ -194,7 +188,7 @@ def record_settings(options: RecorderOptions, destination: str) -> "RecordSettin
 
     parsed = RecordingDestination.parse(destination, kind=options.format)
     parsed.check_folder()
-    layout = ChannelLayout(options.channels.value)
+    layout = options.channels
     if parsed.is_stdout:
         if sys.stdout.isatty():
             raise UsageError("audio is nothing for a terminal; pipe it, as in `listenctl record - | play -`")
@@ -202,7 +196,7 @@ def record_settings(options: RecorderOptions, destination: str) -> "RecordSettin
             raise UsageError("stdout carries the audio; write events to a file with --events")
         if layout is ChannelLayout.SPLIT:
             raise UsageError("stdout can't carry two files; use --channels left, right or mix")
-    return RecordSettings(parsed, layout, fill=options.pauses.value == "fill", sync=read_sync(options.fsync))
+    return RecordSettings(parsed, layout, fill=options.pauses == "fill", sync=read_sync(options.fsync))
 
 
 def presentation(
@@ -217,7 +211,7 @@ def presentation(
     return Presentation(
         json=options.json,
         events=options.events,
-        level_interval=seconds(options.levels, "--levels") if options.levels else None,
+        level_interval=parse_seconds(options.levels, "--levels") if options.levels else None,
         quiet=options.quiet,
         title=" ".join(doing),
     )
@@ -235,12 +229,14 @@ def read_access(options: ServerOptions) -> "CredentialsCheck":
     return SharedCredentials(shared) if shared else NoCredentials()
 
 
-def read_certificate(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+def read_certificate(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":
     """Return what TLS needs, None without a certificate."""
     if cert is None:
         if key is not None:
             raise UsageError("--key needs --cert beside it")
         return None
+    import ssl
+
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
     try:
@@ -253,13 +249,4 @@ def read_certificate(cert: Path | None, key: Path | None) -> ssl.SSLContext | No
 
 def read_sync(text: str) -> str | float:
     """Understand --fsync."""
-    return text if text in ("never", "end") else seconds(text, "--fsync", "never, end, or seconds such as 5s")
-
-
-def seconds(text: str, option: str, wanted: str = "a time such as 100ms or 2s") -> float:
-    """Understand a time such as ``100ms``, ``2s`` or ``2``, in seconds."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s)?", text.strip())
-    value = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else 0.0
-    if not value:
-        raise UsageError(f"{option} {text!r} isn't {wanted}")
-    return value
+    return text if text in ("never", "end") else parse_seconds(text, "--fsync", "never, end, or seconds such as 5s")

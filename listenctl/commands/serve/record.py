@@ -1,15 +1,13 @@
-"""``listenctl record``: take calls and record them; ``serve --record DEST`` in short."""
+"""``listenctl record``: short for ``serve --record DEST``."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated
 
 import typer
 
-from listenctl.commands.config_file import option_name
-from listenctl.commands.serve.command import RECORD_READ_INTERVAL, ServeOptions, run
+from listenctl.commands.config_sources import option_name
+from listenctl.commands.serve.command import RECORD_READ_INTERVAL, ServeOptions, run_with_options
 from listenctl.commands.shared_options import RecorderOptions, with_options
-
-app = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +17,7 @@ class RecordOptions(RecorderOptions):
     dest: Annotated[
         str,
         typer.Argument(
-            help="A folder, a name template such as {date}/{callSid}.wav, or - for the audio of one call on stdout.",
+            help="A folder, a name template such as {date}/{callSid}.wav, or - to write one call to stdout",
             envvar="LISTENCTL_RECORD",
         ),
     ] = "recordings/"
@@ -27,17 +25,16 @@ class RecordOptions(RecorderOptions):
 
 def record(options: RecordOptions) -> int:
     """
-    Take calls of jambonz and record each to a file of its own.
+    Accept calls and record each to a file.
 
-    Every recording is a playable WAV at every moment, also after a crash; beside it lies a .json with all that is known
-    of the call.
+    A recording is a playable WAV file at every moment, even after a crash. A JSON file beside it describes the call.
     """
-    return run(options, options.dest, RECORD_READ_INTERVAL)
+    return run_with_options(options, options.dest, RECORD_READ_INTERVAL)
 
 
-app.command()(with_options(RecordOptions, record))
+command = with_options(RecordOptions, record)
 
 
 def is_option_of_serve(option: str) -> bool:
-    """Tell whether ``serve`` has an option that was looked for here."""
+    """Return whether ``serve`` has an option that ``record`` lacks."""
     return option in {f"--{option_name(field.name)}" for field in fields(ServeOptions)}

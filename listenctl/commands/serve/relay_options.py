@@ -1,4 +1,4 @@
-"""Options of a server that relays its calls to the real application."""
+"""Options of a server that relays its calls to another application."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +15,16 @@ RELAY = "Relay"
 
 @dataclass(frozen=True, kw_only=True)
 class RelayOptions:
-    """Options of whether and where to relay."""
+    """Where to relay calls to."""
 
     upstream: Annotated[
-        str | None, option("Relay each call to the application at this URL.", panel=RELAY, metavar="URL")
+        str | None, option("Relay each call to the application at this URL", panel=RELAY, metavar="URL")
     ] = None
-    upstream_ca: Annotated[
-        Path | None, option("Certificates (PEM) to trust, for an application at wss://.", panel=RELAY)
-    ] = None
+    upstream_ca: Annotated[Path | None, option("Certificates (PEM) to trust for a wss:// application", panel=RELAY)] = (
+        None
+    )
     upstream_insecure: Annotated[
-        bool, option("Trust any certificate of the application.", "--upstream-insecure", panel=RELAY)
+        bool, option("Trust any certificate of the application", "--upstream-insecure", panel=RELAY)
     ] = False
 
 
@@ -33,21 +33,23 @@ def read_application(options: RelayOptions) -> "Application | None":
     Return the application to relay to, None without one.
 
     Raises:
-        UsageError: the URL is none that jambonz could call, or the certificates can't be used.
+        UsageError: jambonz couldn't call the URL, or the certificates can't be used.
     """
     if options.upstream is None:
         if options.upstream_ca is not None or options.upstream_insecure:
-            raise UsageError("--upstream-ca and --upstream-insecure need --upstream beside them")
+            raise UsageError("--upstream-ca and --upstream-insecure need --upstream")
         return None
     from listenctl.net.call_target import CallTarget, client_tls_context
     from listenctl.net.websocket_url import parse_websocket_url
     from listenctl.server.upstream import RelayTarget
 
     if not options.upstream:
-        raise UsageError("--upstream is empty; give the application's URL, such as ws://HOST:PORT/PATH")
+        raise UsageError("--upstream is empty; give the URL of the application, such as ws://HOST:PORT/PATH")
     address = parse_websocket_url(options.upstream)
     if "#" in address.path:
-        raise UsageError(f"{options.upstream}: --upstream has no fragment; leave out # and what follows, or write %23")
-    # A redirect may lead to wss://, so the context is made in any case.
+        raise UsageError(
+            f"{options.upstream}: --upstream can't have a fragment; remove # and what follows, or write %23"
+        )
+    # A redirect may lead to wss://, so a context is always needed.
     tls = client_tls_context(options.upstream_ca, insecure=options.upstream_insecure)
     return RelayTarget(CallTarget(address=address, tls=tls))

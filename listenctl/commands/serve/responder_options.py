@@ -1,79 +1,61 @@
-"""Options of what a server does with each call by itself."""
+"""Options of how a server answers the caller: greeting, echo, a program."""
 
-import asyncio
 import shlex
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from listenctl.commands.config_file import option_name
-from listenctl.commands.option_errors import on_command_line
-from listenctl.commands.shared_options import option
+from listenctl.commands.config_sources import option_name
+from listenctl.commands.shared_options import GivenOptions, option, run_async
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.server.responders.call_responders import Responder
 
-DOING = "What it does with a call"
+ANSWER = "Answering the caller"
 PIPES = 4
 """Open files for a program: its three pipes, and one for its end."""
 MIN_LEAD, MAX_LEAD = 0.02, 5.0
 
 
-class ExecChannel(StrEnum):
-    """The values of ``--exec-channel``."""
-
-    AS_IS = "as-is"
-    LEFT = "left"
-    RIGHT = "right"
-    MIX = "mix"
-
-
-class ExecEnding(StrEnum):
-    """The values of ``--exec-end``."""
-
-    STAY = "stay"
-    DISCONNECT = "disconnect"
-
-
 @dataclass(frozen=True, kw_only=True)
-class ResponderOptions:
-    """Options of a server that does more than to listen."""
+class ResponderOptions(GivenOptions):
+    """How a server answers the caller."""
 
     play: Annotated[
         str | None,
-        option("Greet each caller with a sound file, or speech.", panel=DOING, metavar="SOURCE"),
+        option("Greet each caller with a sound file, or `speech`", panel=ANSWER, metavar="SOURCE"),
     ] = None
-    echo: Annotated[bool, option("Send each caller's audio back.", "--echo", panel=DOING)] = False
+    echo: Annotated[bool, option("Send the caller's audio back", "--echo", panel=ANSWER)] = False
     exec: Annotated[
         str | None,
         option(
-            "Run a program for each call: it reads the call's audio, and the caller hears what it writes.",
+            "Run a program for each call: it reads the audio, and the caller hears what it writes",
             "--exec",
-            panel=DOING,
+            panel=ANSWER,
             metavar="COMMAND",
         ),
     ] = None
-    exec_channel: Annotated[ExecChannel, option("What of a stereo call the program reads.", panel=DOING)] = (
-        ExecChannel.AS_IS
-    )
-    exec_end: Annotated[ExecEnding, option("What becomes of a call whose program has ended.", panel=DOING)] = (
-        ExecEnding.STAY
-    )
+    exec_channel: Annotated[
+        Literal["as-is", "left", "right", "mix"],
+        option("Channels of a stereo call that the program reads", panel=ANSWER),
+    ] = "as-is"
+    exec_end: Annotated[
+        Literal["stay", "disconnect"], option("What happens to the call when the program ends", panel=ANSWER)
+    ] = "stay"
     lead: Annotated[
-        str, option("How far ahead of the clock the caller is sent what is played.", panel=DOING, metavar="TIME")
+        str, option("How far ahead of playback audio is sent to the caller", panel=ANSWER, metavar="TIME")
     ] = "200ms"
 
 
 def make_responders(options: ResponderOptions, lead: float) -> "list[Responder]":
     """
-    Return who sees to each call, in the order in which they are heard.
+    Return the responders of each call, in the order in which they are heard.
 
     Raises:
-        UsageError: they contradict each other, or what they need isn't there.
+        UsageError: options contradict each other, or a file or program is missing.
     """
     if options.echo and options.exec is not None:
-        raise UsageError("--echo and --exec both answer the caller; leave one of them out")
+        raise UsageError("--echo and --exec both answer the caller; use one of them")
     if not MIN_LEAD <= lead <= MAX_LEAD:
         raise UsageError(f"--lead must be between {MIN_LEAD:g} and {MAX_LEAD:g} s")
     _check_use(options)
@@ -85,13 +67,13 @@ def make_responders(options: ResponderOptions, lead: float) -> "list[Responder]"
 
 
 def _check_use(options: ResponderOptions) -> None:
-    """See that what the command line gives is of use; a variable or a file may mean it for another day."""
+    """Refuse options on the command line that would do nothing."""
     if options.exec is None:
         for name in ("exec_channel", "exec_end"):
-            if on_command_line(name):
-                raise UsageError(f"--{option_name(name)} says something of a program; give --exec, too")
-        if options.play is None and on_command_line("lead"):
-            raise UsageError("--lead is for what --play and --exec stream; give one of them, too")
+            if name in options.given:
+                raise UsageError(f"--{option_name(name)} needs --exec")
+        if options.play is None and "lead" in options.given:
+            raise UsageError("--lead needs --play or --exec")
 
 
 def descriptors(options: object) -> int:
@@ -105,15 +87,15 @@ def _greeting(source: str, lead: float) -> "Responder":
     from listenctl.server.responders.greeting_responder import GreetingResponder
 
     if source == STDIN:
-        raise UsageError("--play - can't be: each caller would hear another part of stdin; give a file")
+        raise UsageError("--play - isn't possible: each caller would hear another part of stdin; give a file")
     try:
-        sound = asyncio.run(prepare_sound(source))
+        sound = run_async(prepare_sound(source))
     except UsageError as exc:
-        # What else could be done is advice for other commands.
+        # The advice at its end is for other commands.
         problem = str(exc).removeprefix(f"{source}: ").partition("; ")[0]
-        raise UsageError(f"--play {source!r}: {problem}; give a sound file, or speech") from exc
+        raise UsageError(f"--play {source!r}: {problem}; give a sound file or speech") from exc
     if sound.endless:
-        raise UsageError(f"--play {source!r}: a greeting needs an end, and this has none; give a sound file, or speech")
+        raise UsageError(f"--play {source!r}: a greeting needs an end, and this has none; give a sound file or speech")
     return GreetingResponder(sound, lead=lead)
 
 
@@ -130,8 +112,8 @@ def _program(options: ResponderOptions, text: str, lead: float) -> "Responder":
     return ExecResponder(
         ExecProgram(
             command=read_command(text),
-            channel=ChannelLayout(options.exec_channel.value),
-            end=ExecEnd(options.exec_end.value),
+            channel=ChannelLayout(options.exec_channel),
+            end=ExecEnd(options.exec_end),
             lead=lead,
         )
     )
@@ -139,7 +121,7 @@ def _program(options: ResponderOptions, text: str, lead: float) -> "Responder":
 
 def read_command(text: str) -> list[str]:
     """
-    Split a command line as a shell does, without being one.
+    Split a command line as a shell does, without running one.
 
     Raises:
         UsageError: it can't be split, or there is no such program.
@@ -153,5 +135,5 @@ def read_command(text: str) -> list[str]:
     if not command:
         raise UsageError("--exec needs a command, such as --exec 'python agent.py'")
     if which(command[0]) is None:
-        raise UsageError(f"--exec {text!r}: there is no program {command[0]!r} that can be run")
+        raise UsageError(f"--exec {text!r}: there is no executable program {command[0]!r}")
     return command

@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from listenctl.commands.serve.command import is_loopback, read_sync, seconds
-from listenctl.errors import UsageError
+from listenctl.commands.serve.command import read_sync
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.cli import COMMAND, environment, listenctl, service
@@ -350,37 +349,6 @@ def test_a_port_that_is_taken_is_one_line_and_status_1(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert "Address already in use; is another server running?" in run.stderr
     assert run.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("localhost", True),
-        ("127.0.0.1", True),
-        ("127.9.9.9", True),
-        ("::1", True),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("::12", False),
-        ("192.0.2.1", False),
-        ("127.example.com", False),
-        ("localhost.example.com", False),
-        ("", False),
-    ],
-)
-def test_loopback_is_told_from_what_others_reach(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback
-
-
-@pytest.mark.parametrize(("text_", "value"), [("100ms", 0.1), ("2s", 2.0), ("2", 2.0), ("0.5 s", 0.5), (" 1s ", 1.0)])
-def test_times_are_understood(text_: str, value: float) -> None:
-    assert seconds(text_, "--levels") == value
-
-
-@pytest.mark.parametrize("text_", ["", "0", "0ms", "-1s", "1m", "s", "1e3"])
-def test_what_is_no_time_is_refused(text_: str) -> None:
-    with pytest.raises(UsageError, match="--levels"):
-        seconds(text_, "--levels")
 
 
 def test_when_to_sync_is_understood() -> None:

@@ -1,27 +1,31 @@
-"""Settings from a file: option over ``LISTENCTL_*`` variable over file over default."""
+"""Where the value of an option comes from: the option, then its ``LISTENCTL_*`` variable, then the config file."""
 
+import os
 from collections.abc import Mapping
 from keyword import iskeyword
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from listenctl.errors import UsageError
+
+if TYPE_CHECKING:
+    import typer
 
 FILE = Path("listenctl/config.toml")
 
 Known = Mapping[str, Mapping[str, bool] | None]
-"""The parameters of each command, and whether they may be repeated; None where they don't matter now."""
+"""The parameters of each command and whether they may be repeated; None for a command that isn't run."""
 
 
 def read_defaults(chosen: Path | None, environ: Mapping[str, str], known: Known) -> dict[str, Any]:
     """
     Return the settings of each command, keyed by parameter name.
 
-    The file has a table for each command, with its long options: ``[record]``, ``sample-rate = 16000``. What may be
-    repeated takes an array, or a single value.
+    The file has a table for each command, with its long options: ``[record]``, ``sample-rate = 16000``. An option that
+    may be repeated takes an array or a single value.
 
     Raises:
-        UsageError: the file can't be read, isn't TOML, or sets what isn't known.
+        UsageError: the file can't be read, isn't TOML, or has an unknown setting.
     """
     path = settings_file(chosen, environ)
     if path is None:
@@ -42,7 +46,7 @@ def read_defaults(chosen: Path | None, environ: Mapping[str, str], known: Known)
 
 
 def settings_file(chosen: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file that settings are read from, None if there is none."""
+    """Return the config file, None if there is none."""
     if chosen is not None:
         return chosen
     folders = [environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "/")) / ".config")]
@@ -52,7 +56,7 @@ def settings_file(chosen: Path | None, environ: Mapping[str, str]) -> Path | Non
 
 def _parameters(path: Path, command: str, table: object, known: Mapping[str, bool] | None) -> dict[str, Any]:
     if not isinstance(table, dict):
-        raise UsageError(f"{path}: {command!r} stands alone; settings belong into a table such as [record]")
+        raise UsageError(f"{path}: {command!r} isn't in a table; put settings in one such as [record]")
     settings = {parameter_name(option): value for option, value in table.items()}
     if known is None:
         return settings
@@ -72,7 +76,7 @@ def _checked(where: str, name: str, value: object, *, repeatable: bool) -> objec
 
 
 def parameter_name(option: str) -> str:
-    """Return the parameter of a long option without its dashes; one that Python reserves has an underscore behind."""
+    """Return the parameter of a long option without its dashes; a Python keyword gets a trailing underscore."""
     name = option.replace("-", "_")
     return f"{name}_" if iskeyword(name) else name
 
@@ -80,3 +84,19 @@ def parameter_name(option: str) -> str:
 def option_name(parameter: str) -> str:
     """Return the long option of a parameter, without its dashes."""
     return parameter.rstrip("_").replace("_", "-")
+
+
+def source_of(ctx: "typer.Context", parameter: object) -> str | None:
+    """Return the variable, or the file and its setting, that gave a wrong value; None for the command line itself."""
+    name = getattr(parameter, "name", None)
+    if name is None:
+        return None
+    source = ctx.get_parameter_source(name)
+    match source and source.name:
+        case "ENVIRONMENT":
+            return str(getattr(parameter, "envvar", name))
+        case "DEFAULT_MAP":
+            chosen = ctx.parent.params.get("config") if ctx.parent else None
+            return f"{option_name(name)} in [{ctx.info_name}] of {settings_file(chosen, os.environ)}"
+        case _:
+            return None

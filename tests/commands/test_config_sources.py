@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.commands.config_file import read_defaults
+from listenctl.commands.config_sources import read_defaults
 from listenctl.errors import UsageError
 from tests.helpers.cli import listenctl, service
 

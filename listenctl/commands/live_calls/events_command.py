@@ -1,0 +1,61 @@
+"""``listenctl events``: follow the events of a running server."""
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from listenctl.commands.live_calls.live_call_options import ServerNameOptions, check_call, socket_of
+from listenctl.commands.shared_options import OUTPUT, check_finite, option, run_async, with_options
+from listenctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from listenctl.commands.live_calls.events_run import EventFilter
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventsOptions(ServerNameOptions):
+    """All options of ``events``."""
+
+    call: Annotated[
+        str | None,
+        option("Only events of this call: its id or callSid, a prefix of either, or @latest", panel=OUTPUT),
+    ] = None
+    event: Annotated[
+        list[str] | None,
+        option("Only events of this kind, such as dtmf; repeatable", panel=OUTPUT, metavar="KIND"),
+    ] = None
+    timeout: Annotated[
+        float | None, option("Exit with status 124 if no event arrives for this many seconds", panel=OUTPUT, min=0.001)
+    ] = None
+    json: Annotated[bool, option("Print each event as a JSON line", "--json", panel=OUTPUT)] = False
+
+
+def events(options: EventsOptions) -> int:
+    """Follow the events of a running server."""
+    from listenctl.commands.live_calls.events_run import run_events
+
+    socket, wanted = socket_of(options), filter_of(options)
+    check_finite(timeout=options.timeout)
+    return run_async(run_events(socket, wanted, sys.stdout, as_json=options.json, patience=options.timeout))
+
+
+command = with_options(EventsOptions, events)
+
+
+def filter_of(options: EventsOptions) -> "EventFilter":
+    """
+    Return which events to show.
+
+    Raises:
+        UsageError: there is no such kind of event, or it has no text.
+    """
+    from listenctl.commands.live_calls.events_run import EVENTS, EventFilter
+
+    if options.call is not None:
+        check_call(options.call)
+    kinds = frozenset(options.event or ())
+    if unknown := sorted(kinds - EVENTS):
+        raise UsageError(f"--event {unknown[0]}: unknown event; there are {', '.join(sorted(EVENTS))}")
+    if "levels" in kinds and not options.json:
+        raise UsageError("levels are printed as JSON only; add --json")
+    return EventFilter(call=options.call, kinds=kinds)

@@ -1,0 +1,60 @@
+"""Options of the commands that reach a running server, or one of its calls, through the control socket."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from listenctl.commands.shared_options import check_finite, option
+from listenctl.errors import UsageError
+from listenctl.net.runtime_folder import DEFAULT_NAME
+
+if TYPE_CHECKING:
+    from listenctl.commands.live_calls.send_command_run import Recipient
+
+SERVER = "The server"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerNameOptions:
+    """Which server."""
+
+    name: Annotated[str, option("Name of the running server", panel=SERVER)] = DEFAULT_NAME
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipientOptions(ServerNameOptions):
+    """Which call of which server, and how the result is printed."""
+
+    call: Annotated[str, typer.Argument(help="Call: its id or callSid, a unique prefix, or @latest")]
+    timeout: Annotated[float, option("Seconds to wait (status 124 after that)", panel=SERVER, min=0.001)] = 10.0
+    json: Annotated[bool, option("Print one JSON object", "--json", panel=SERVER)] = False
+
+
+def socket_of(options: ServerNameOptions) -> Path:
+    """Return the control socket of the server."""
+    from listenctl.net.runtime_folder import socket_path
+
+    return socket_path(options.name, os.environ, os.getuid())
+
+
+def recipient_of(options: RecipientOptions) -> "Recipient":
+    """
+    Return the recipient of a command.
+
+    Raises:
+        UsageError: no server or call can have such a name, or the timeout isn't finite.
+    """
+    from listenctl.commands.live_calls.send_command_run import Recipient
+
+    check_call(options.call)
+    check_finite(timeout=options.timeout)
+    return Recipient(socket=socket_of(options), call=options.call, timeout=options.timeout, json=options.json)
+
+
+def check_call(call: str) -> None:
+    """Refuse a name that no call can have; the empty text would be a prefix of all."""
+    if not call or not call.isprintable():
+        raise UsageError(f"{call!r} is not a call: give its id or callSid, a unique prefix, or @latest")

@@ -267,7 +267,7 @@ def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
     path = tmp_path / "users"
     path.write_text("listen:scrypt$14$8$1$c2FsdA$aGFzaA\n")
 
-    with pytest.raises(UsageError, match="users: holds the hash that a server checks; to connect, give the password"):
+    with pytest.raises(UsageError, match="users: contains a password hash for a server; to connect, give the password"):
         plan_of(CallOptions(url=URL, auth_file=path))
 
 
@@ -279,7 +279,7 @@ def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
     [
         (CallOptions(), "there is no URL to call: give one"),
         (CallOptions(url="127.0.0.1:3000"), "must begin with ws://"),
-        (CallOptions(url="/audio"), "the url /audio is relative: say with --base-url what to"),
+        (CallOptions(url="/audio"), "the url /audio is relative: give the application's URL with --base-url"),
         (CallOptions(url=URL, verb="none.json"), "none.json: can't be read: No such file"),
         (CallOptions(url=URL, verb="-", audio="-"), "--verb and --audio can't both be stdin"),
         (CallOptions(url=URL, audio="-", callee="-"), "--audio and --callee can't both be stdin"),
@@ -294,10 +294,10 @@ def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
         (CallOptions(url=URL, action_hook="/done"), "the action hook /done is relative: say with --base-url"),
         (CallOptions(url=URL, action_hook="ftp://a/"), "the action hook ftp://a/ is no http:// or https:// URL"),
         (CallOptions(url=URL, user_agent="a\r\nb: c"), "--user-agent .*: a header takes printable ASCII"),
-        (CallOptions(url=URL, subprotocol="a b"), "--subprotocol 'a b': is no token"),
-        (CallOptions(url=URL, subprotocol="a,b"), "--subprotocol 'a,b': is no token"),
-        (CallOptions(url=URL, subprotocol="a\r\nb: c"), "--subprotocol .*: is no token"),
-        (CallOptions(url=URL, subprotocol="a\n"), "--subprotocol .*: is no token"),
+        (CallOptions(url=URL, subprotocol="a b"), "--subprotocol 'a b': is not a token"),
+        (CallOptions(url=URL, subprotocol="a,b"), "--subprotocol 'a,b': is not a token"),
+        (CallOptions(url=URL, subprotocol="a\r\nb: c"), "--subprotocol .*: is not a token"),
+        (CallOptions(url=URL, subprotocol="a\n"), "--subprotocol .*: is not a token"),
         (CallOptions(url=URL, heard=Path("x.flac")), "--heard x.flac: is written as WAV only; name it x.wav"),
         (CallOptions(url=URL, heard=Path("-")), "--heard -: the recording needs a file"),
         (CallOptions(url=URL, ca=Path("none.pem")), "none.pem: can't be used as CA: No such file"),

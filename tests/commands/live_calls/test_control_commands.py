@@ -131,8 +131,8 @@ async def test_a_server_that_confirms_nothing_is_status_124(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["kill-audio", ""], "is no call"),
-        (["kill-audio", "a\nb"], "is no call"),
+        (["kill-audio", ""], "is not a call"),
+        (["kill-audio", "a\nb"], "is not a call"),
         (["kill-audio", "a", "--name", "a/b"], "--name 'a/b'"),
         (["kill-audio", "a", "--timeout", "nan"], "--timeout must be a number of seconds"),
         (["mark", "a", 'say "hi"'], "broken JSON"),
@@ -155,7 +155,7 @@ async def test_a_server_that_confirms_nothing_is_status_124(tmp_path: Path) -> N
         (["calls", "--watch", "--json"], "--watch draws a table"),
         (["events", "--event", "nothing"], "is no event"),
         (["events", "--event", "levels"], "give --json, too"),
-        (["events", "--call", ""], "is no call"),
+        (["events", "--call", ""], "is not a call"),
         (["events", "--timeout", "nan"], "--timeout must be a number of seconds"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
@@ -194,7 +194,7 @@ async def test_bytes_of_a_pipe_that_arent_utf_8_are_refused(tmp_path: Path) -> N
             lambda: subprocess.run(command, env=env, input=b'"\xff"', capture_output=True, timeout=LIMIT, check=False)
         )
 
-    assert (done.returncode, done.stderr) == (2, b"listenctl: what is to be sent isn't UTF-8, as JSON must be\n")
+    assert (done.returncode, done.stderr) == (2, b"listenctl: the text isn't UTF-8, as JSON must be\n")
     assert control.targets == []
 
 

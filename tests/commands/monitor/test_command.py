@@ -246,9 +246,9 @@ def test_without_a_server_it_is_status_4(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--json",), "--json goes with --list-devices"),
+        (("--json",), "--json needs --list-devices"),
         (("one", "--all"), "--all hears all calls"),
-        (("",), "is no call"),
+        (("",), "is not a call"),
         (("--channel", "up"), "'up'"),
     ],
 )

@@ -159,7 +159,7 @@ async def test_a_signal_ends_the_listening_too(tmp_path: Path) -> None:
         ([CAPTURE, "ws://h/", "--listen", "1"], 2, "give either the URL of a server or --listen"),
         ([CAPTURE, "ws://h/", "--call", "1", "--all"], 2, "--call and --all: give one of them"),
         ([CAPTURE, "--listen", "0", "--compare"], 2, "--listen: goes neither with --compare"),
-        ([CAPTURE, "--listen", "0.0.0.0:0"], 2, "would play the call to everyone; say who may call"),
+        ([CAPTURE, "--listen", "0.0.0.0:0"], 2, "everyone could connect; say who may call"),
         ([CAPTURE, "ws://h/", "--keylog", "nowhere"], 2, "nowhere: can't read the key log"),
         ([CAPTURE, "ws://h/", "--call", "7"], 4, "holds no call 7"),
         ([CAPTURE, "ws://h/", "--keylog", __file__], 2, "holds no secrets of TLS sessions"),

@@ -70,7 +70,7 @@ async def test_other_hosts_may_be_let_in_since_the_application_decides(tmp_path:
     [
         (["--upstream", "bot.example.com"], "bot.example.com: must begin with ws://"),
         (["--upstream", "wss://h?x=1"], "jambonz sends a query only after a /"),
-        (["--upstream-insecure"], "need --upstream beside them"),
+        (["--upstream-insecure"], "need --upstream"),
         (["--upstream", "wss://h", "--upstream-ca", "none.pem"], "none.pem: can't be used as CA"),
         (["--upstream", "ws://h", "--echo"], "the application answers the caller"),
     ],

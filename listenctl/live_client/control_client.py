@@ -1,12 +1,11 @@
 """
-Client of the control socket of a running server: list the live calls, follow the events, attach to a call.
+Client of the control socket of a running server: follow the events, attach to a call.
 
 The socket speaks HTTP and WebSocket (`listenctl-control(5)`).
 """
 
 import asyncio
 import http.client
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,41 +14,14 @@ from urllib.parse import quote
 
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
 from listenctl.live_client.attached_call import AttachedCall, close_error
-from listenctl.net.runtime_folder import DEFAULT_NAME
-from listenctl.net.unix_http import get_over_unix_socket
+from listenctl.live_client.list_calls import PATIENCE, ServerEvent, read_json_object, unreachable_error
 from listenctl.protocol.opening_handshake import JAMBONZ_SUBPROTOCOL
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
-Listing = dict[str, Any]
-ServerEvent = dict[str, Any]
-
-PATIENCE = 10.0
-"""Seconds to wait for a server to answer."""
-
 _MAX_MESSAGE = 64 * 1024 * 1024
 _MAX_REASON = 4096
-
-
-def list_calls(path: Path, *, patience: float = PATIENCE) -> Listing:
-    """
-    Return what the server at ``path`` says about itself (``server``) and its live calls (``calls``), oldest first.
-
-    This blocks for ``patience`` seconds at most.
-
-    Raises:
-        NotFoundError: No server is running there.
-        RefusedError: The server doesn't answer, or it is another program.
-    """
-    try:
-        status, body = get_over_unix_socket(path, "/calls", patience=patience)
-    except (OSError, http.client.HTTPException) as exc:
-        raise _unreachable(path, exc) from exc
-    listing = _read_listing(body)
-    if status != http.client.OK or listing is None:
-        raise RefusedError(f"{path}: is not a control socket of listenctl: it answers {status}")
-    return listing
 
 
 @asynccontextmanager
@@ -75,7 +47,7 @@ async def attach_to_call(
             async with asyncio.timeout(min(patience, PATIENCE)):
                 await attachment.read_metadata()
         except TimeoutError as exc:
-            raise _unreachable(path, exc) from exc
+            raise unreachable_error(path, exc) from exc
         yield attachment
 
 
@@ -107,7 +79,7 @@ async def _reports(path: Path, connection: "ClientConnection") -> AsyncIterator[
             if (wrong := close_error(exc)) is not None:
                 raise wrong from exc
             return
-        report = _read_object(message)
+        report = read_json_object(message)
         if report is None or not {"event", "ts", "call"} <= report.keys():
             raise RefusedError(f"{path}: is not a control socket of listenctl: it sends something other than events")
         yield report
@@ -133,7 +105,7 @@ async def _connected(path: Path, resource: str, patience: float) -> AsyncIterato
     except InvalidStatus as exc:
         raise _refusal(path, exc.response.status_code, exc.response.body or b"") from exc
     except (OSError, InvalidHandshake, EOFError) as exc:
-        raise _unreachable(path, exc) from exc
+        raise unreachable_error(path, exc) from exc
     async with connection:
         yield connection
 
@@ -142,38 +114,6 @@ def _subprotocol() -> Any:
     from websockets.typing import Subprotocol
 
     return Subprotocol(JAMBONZ_SUBPROTOCOL)
-
-
-def _read_listing(body: bytes) -> Listing | None:
-    listing = _read_object(body)
-    if listing is None or not isinstance(listing.get("calls"), list) or not isinstance(listing.get("server"), dict):
-        return None
-    return listing if all(isinstance(call, dict) for call in listing["calls"]) else None
-
-
-def _read_object(text: str | bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _unreachable(path: Path, exc: Exception) -> ListenctlError:
-    match exc:
-        case FileNotFoundError() | ConnectionRefusedError():
-            name = "" if path.stem == DEFAULT_NAME else f" --name {path.stem}"
-            return NotFoundError(
-                f"no server named {path.stem} is running (no socket at {path}); "
-                f"start one with `listenctl serve{name}`, or give --name"
-            )
-        case TimeoutError():
-            return RefusedError(f"{path}: the server doesn't answer")
-        case PermissionError():
-            return RefusedError(f"{path}: permission denied; run the command as the user who started the server")
-        case OSError():
-            return RefusedError(f"{path}: can't be reached: {exc.strerror or exc}")
-    return RefusedError(f"{path}: is not a control socket of listenctl: {exc}")
 
 
 def _refusal(path: Path, status: int, body: bytes | bytearray) -> ListenctlError:

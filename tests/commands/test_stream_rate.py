@@ -8,7 +8,7 @@ import pytest
 
 from listenctl.commands.serve.command import ServeOptions, server_settings
 from listenctl.errors import UsageError
-from listenctl.live_client.control_client import list_calls
+from listenctl.live_client.list_calls import list_calls
 from tests.helpers.control import controlled
 from tests.helpers.frames import text
 from tests.helpers.server import faster, running

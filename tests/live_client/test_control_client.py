@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
-from listenctl.live_client.control_client import attach_to_call, follow_events, list_calls
+from listenctl.live_client.control_client import attach_to_call, follow_events
+from listenctl.live_client.list_calls import list_calls
 from tests.helpers.fake_control import METADATA, SERVER, fake_control, live_call
 
 

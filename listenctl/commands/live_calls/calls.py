@@ -21,7 +21,7 @@ class CallsOptions(ServerNameOptions):
 def calls(options: CallsOptions) -> int:
     """List the live calls of a running server."""
     from listenctl.commands.live_calls.calls_view import print_calls, watch_calls
-    from listenctl.live_client.control_client import list_calls
+    from listenctl.live_client.list_calls import list_calls
 
     socket = socket_of(options)
     if options.watch and options.json:

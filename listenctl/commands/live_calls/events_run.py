@@ -10,7 +10,8 @@ from typing import TextIO
 
 from listenctl.errors import NotFoundError, TimedOutError
 from listenctl.json_lines import json_line
-from listenctl.live_client.control_client import PATIENCE, Listing, ServerEvent, follow_events, list_calls
+from listenctl.live_client.control_client import follow_events
+from listenctl.live_client.list_calls import PATIENCE, Listing, ServerEvent, list_calls
 from listenctl.protocol.call_names import LATEST
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event
 from listenctl.terminal.printable_text import TextStyle

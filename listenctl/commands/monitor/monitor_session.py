@@ -13,7 +13,8 @@ from listenctl.commands.monitor.monitored_call import HeardCall
 from listenctl.commands.monitor.view import Picture
 from listenctl.errors import NotFoundError
 from listenctl.live_client.attached_call import AttachedCall, DroppedByServerError
-from listenctl.live_client.control_client import Listing, ServerEvent, attach_to_call, follow_events, list_calls
+from listenctl.live_client.control_client import attach_to_call, follow_events
+from listenctl.live_client.list_calls import Listing, ServerEvent, list_calls
 from listenctl.media.devices.mixer import ChannelChoice
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata

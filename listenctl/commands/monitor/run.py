@@ -8,7 +8,7 @@ from contextlib import suppress
 from listenctl.commands.monitor.monitor_session import Monitor, MonitorPlan
 from listenctl.commands.monitor.view import render
 from listenctl.commands.serve.server_meters import can_draw
-from listenctl.live_client.control_client import ServerEvent
+from listenctl.live_client.list_calls import ServerEvent
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event, is_lasting
 from listenctl.terminal.keypresses import KeypressReader, can_read_keys
 from listenctl.terminal.line_writer import LineWriter

@@ -10,15 +10,8 @@ import typer
 
 from listenctl.commands.serve.relay_options import RelayOptions, read_application
 from listenctl.commands.serve.responder_options import ResponderOptions, descriptors, make_responders
-from listenctl.commands.shared_options import (
-    RECORDING,
-    RecorderOptions,
-    ServerOptions,
-    check_finite,
-    parse_seconds,
-    run_async,
-    with_options,
-)
+from listenctl.commands.serve.server_options import RECORDING, RecorderOptions, ServerOptions
+from listenctl.commands.shared_options import check_finite, parse_seconds, run_async, with_options
 from listenctl.errors import UsageError
 from listenctl.net.runtime_folder import DEFAULT_NAME, socket_path
 

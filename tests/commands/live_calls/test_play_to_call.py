@@ -226,7 +226,7 @@ async def test_on_a_terminal_it_shows_how_far_it_is(tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["--mode", "clip", "--stream-rate", "8000"], "--mode clip has no --stream-rate"),
-        (["--stream-rate", "12"], "--stream-rate 12 is no rate of audio"),
+        (["--stream-rate", "12"], "--stream-rate 12 isn't an audio rate"),
         (["--lead", "10ms"], "--lead 10ms: must be between 20ms and 5s"),
         (["--lead", "soon"], "--lead 'soon' isn't a time"),
         (["--duration", "-1"], "--duration '-1' isn't a time"),

@@ -247,7 +247,7 @@ def test_without_a_server_it_is_status_4(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("--json",), "--json needs --list-devices"),
-        (("one", "--all"), "--all hears all calls"),
+        (("one", "--all"), "--all plays all calls"),
         (("",), "is not a call"),
         (("--channel", "up"), "'up'"),
     ],

@@ -1,0 +1,74 @@
+"""
+The live calls that a running server lists on its control socket (`listenctl-control(5)`).
+
+It works without asyncio, so that ``listenctl calls`` starts fast.
+"""
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+from listenctl.errors import ListenctlError, NotFoundError, RefusedError
+from listenctl.net.runtime_folder import DEFAULT_NAME
+from listenctl.net.unix_http import get_over_unix_socket
+
+Listing = dict[str, Any]
+ServerEvent = dict[str, Any]
+
+PATIENCE = 10.0
+"""Seconds to wait for a server to answer."""
+
+
+def list_calls(path: Path, *, patience: float = PATIENCE) -> Listing:
+    """
+    Return what the server at ``path`` says about itself (``server``) and its live calls (``calls``), oldest first.
+
+    This blocks for ``patience`` seconds at most.
+
+    Raises:
+        NotFoundError: No server is running there.
+        RefusedError: The server doesn't answer, or it is another program.
+    """
+    try:
+        status, body = get_over_unix_socket(path, "/calls", patience=patience)
+    except (OSError, http.client.HTTPException) as exc:
+        raise unreachable_error(path, exc) from exc
+    listing = _read_listing(body)
+    if status != http.client.OK or listing is None:
+        raise RefusedError(f"{path}: is not a control socket of listenctl: it answers {status}")
+    return listing
+
+
+def _read_listing(body: bytes) -> Listing | None:
+    listing = read_json_object(body)
+    if listing is None or not isinstance(listing.get("calls"), list) or not isinstance(listing.get("server"), dict):
+        return None
+    return listing if all(isinstance(call, dict) for call in listing["calls"]) else None
+
+
+def read_json_object(text: str | bytes) -> dict[str, Any] | None:
+    """Return a JSON object, None for everything else."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def unreachable_error(path: Path, exc: Exception) -> ListenctlError:
+    """Return the error that says why the server at ``path`` can't be reached."""
+    match exc:
+        case FileNotFoundError() | ConnectionRefusedError():
+            name = "" if path.stem == DEFAULT_NAME else f" --name {path.stem}"
+            return NotFoundError(
+                f"no server named {path.stem} is running (no socket at {path}); "
+                f"start one with `listenctl serve{name}`, or give --name"
+            )
+        case TimeoutError():
+            return RefusedError(f"{path}: the server doesn't answer")
+        case PermissionError():
+            return RefusedError(f"{path}: permission denied; run the command as the user who started the server")
+        case OSError():
+            return RefusedError(f"{path}: can't be reached: {exc.strerror or exc}")
+    return RefusedError(f"{path}: is not a control socket of listenctl: {exc}")

@@ -1,1 +1,1 @@
-"""One call shared by many tools: names on the wire, turns of the stream, the clip queue."""
+"""One call shared by several tools: names of marks and clips, turns to stream, the clip queue."""

@@ -1,8 +1,8 @@
 """
-One call that several attached tools talk to at once, none of which sees the others' marks and clips.
+One call that several attached tools use at once, none of which sees the others' marks and clips.
 
-Told what a tool or jambonz sent, it says what goes where. Marks and clips get names of its own on the wire, and each
-answer returns to its sender under the sender's name; everything else of jambonz goes to everyone.
+It takes what tools and jambonz send, and returns what to send where. Marks and clips get generated names on the wire;
+each answer returns to its sender under the sender's name, and everything else from jambonz goes to everyone.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +38,7 @@ from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, 
 
 _TOOL_SENDS = (ToolMessageType.ACQUIRE, ToolMessageType.RELEASE, ToolMessageType.SYNC, ToolMessageType.WITHDRAW)
 MAX_NAME = 1024
-"""Characters of a mark's name or a clip's id as JSON; it is kept until the answer comes."""
+"""Characters of a mark's name or a clip's id as JSON, which is kept until the answer arrives."""
 
 
 class SharedCall:
@@ -46,11 +46,11 @@ class SharedCall:
     Share one call among tools.
 
     Args:
-        prefix: begins the names on the wire. Where the application of a call is behind us and may be another listenctl,
-            it has to be one that the application doesn't use; letters, digits and hyphens are safe.
-        alone: whether there is no application beside the tools, which may have asked for clips before them.
-        server_rate: of streamed audio where neither metadata nor a tool say it; 0 for clips, None for unknown.
-        clock: returns the time in seconds. Without one it stands still, so that no clip is ever given up.
+        prefix: of the names on the wire; letters, digits and hyphens are safe. With an application behind us, which may
+            be another listenctl, it must be one that the application doesn't use.
+        alone: whether there is no application beside the tools, which may have sent clips before them.
+        server_rate: of streamed audio, if neither metadata nor a tool know it; 0 for clips, None for unknown.
+        clock: returns the time in seconds; by default it stands still, so that no clip is ever given up.
     """
 
     def __init__(
@@ -70,22 +70,21 @@ class SharedCall:
             self._clips.stop_assuming_order()
         self._stream = SharedStream(server_rate, clock)
         self._mark_answered = False
-        # Tools that wait to be synced, each with the clip that has to be passed on before.
+        # Tools that wait for SYNCED, each with the clip that has to be sent before.
         self._syncs: list[tuple[int, str]] = []
 
     @property
     def tools(self) -> frozenset[int]:
-        """The tools that are attached."""
         return frozenset(self._tools)
 
     @property
     def streamer(self) -> int | None:
-        """The tool whose audio is streamed, None if the stream is free."""
+        """The tool whose audio is streamed, None if there is none."""
         return self._stream.holder
 
     @property
     def rates(self) -> StreamRates:
-        """What is said of the rate of streamed audio."""
+        """The rate of streamed audio, by source."""
         return self._stream.rates
 
     @property
@@ -94,13 +93,13 @@ class SharedCall:
         return self._clips.deadline
 
     def attach_tool(self) -> int:
-        """Return the number of a new tool; none is ever used again."""
+        """Return the number of a new tool; numbers are never reused."""
         self._attached += 1
         self._tools.add(self._attached)
         return self._attached
 
     def detach_tool(self, tool: int) -> Actions:
-        """Let a tool go: its turn ends, and nothing that it asked is answered any more."""
+        """End a tool's turn and forget the answers that it waits for."""
         self._tools.remove(tool)
         self._marks.forget_tool(tool)
         self._clips.forget_tool(tool)
@@ -108,34 +107,33 @@ class SharedCall:
         return self._stream.end_turn(tool)
 
     def take_tool_message(self, tool: int, message: TextMessage | BinaryMessages) -> Actions:
-        """Take a message of an attached tool."""
         if tool not in self._tools:
             raise ValueError(f"no tool {tool} is attached")
         if isinstance(message, BinaryMessages):
             return self._stream.take_audio(tool, message.data)
         command = parse_command(message.data)
         if isinstance(command, UnknownCommand) and command.type and command.type.startswith(PREFIX):
-            return self._control(tool, command)
+            return self._handle_tool_message(tool, command)
         if isinstance(command, MarkCommand | PlayAudio):
-            return self._named(tool, command)
-        return [*self._notice(command, tool), TextToJambonz(message.data)]
+            return self._send_named(tool, command)
+        return [*self._handle_command(command, tool), TextToJambonz(message.data)]
 
     def take_application_text(self, text: bytes) -> Actions:
-        """Take a text of an application beside the tools, whose names stay as they are."""
+        """Take a text of the application beside the tools; its names stay unchanged."""
         command = parse_command(text)
         if isinstance(command, PlayAudio):
-            # From here on a playDone without an id may be the application's.
+            # From now on a playDone without an id may be the application's.
             self._clips.stop_assuming_order()
-        return [*self._notice(command), TextToJambonz(text)]
+        return [*self._handle_command(command), TextToJambonz(text)]
 
     def take_application_audio(self, size: int) -> None:
-        """Take notice of audio that the application has streamed to the caller, in bytes."""
+        """Record ``size`` bytes that the application has streamed to the caller."""
         self._stream.take_application_audio(size)
 
     def take_jambonz_text(self, text: bytes) -> Actions:
-        """Take a text of jambonz; what doesn't answer a tool goes to everyone, byte by byte if it came alone."""
+        """Take a text from jambonz; what answers no tool goes to everyone, unchanged if it came alone."""
         messages = parse_texts(text)
-        answers = [self._answer(message) for message in messages]
+        answers = [self._answer_tool(message) for message in messages]
         if all(answer is None for answer in answers):
             return (TextToEveryone(text),)
         return [
@@ -145,38 +143,38 @@ class SharedCall:
         ]
 
     def pass_due_clips(self) -> Actions:
-        """Pass on the clips whose turn it is, or go on stopping those that are to be stopped."""
+        """Send the clips that are due, or continue to stop clips."""
         must_kill = self._clips.take_due_kill() and not self._streams
         kill = [TextToJambonz(KillAudio().serialize().encode())] if must_kill else []
-        return [*kill, *(TextToJambonz(text) for text in self._clips.take_due_texts()), *self._sync()]
+        return [*kill, *(TextToJambonz(text) for text in self._clips.take_due_texts()), *self._answer_syncs()]
 
-    def _notice(self, command: Command, sender: int | None = None) -> Actions:
+    def _handle_command(self, command: Command, sender: int | None = None) -> Actions:
         match command:
             case ClearMarks():
-                # None of them is answered (protocol.md 6.4).
+                # No mark is answered any more (listenctl-protocol(7) 6.4).
                 self._marks.forget_all_tools()
             case KillAudio():
-                # What its playDone says after that can't be trusted (protocol.md 13).
-                stopped = self._tell_dropped(self._clips.clips_to_stop(behind=self._alone), "stopped by killAudio")
+                # The playDone of a stopped clip is not reliable (listenctl-protocol(7) 13).
+                stopped = self._refuse_dropped(self._clips.clips_to_stop(behind=self._alone), "stopped by killAudio")
                 killed = self._clips.add_kill(all_of_them=self._alone and not self._streams)
-                dropped = self._tell_dropped(killed, "not played: killAudio came before its turn")
+                dropped = self._refuse_dropped(killed, "not played: killAudio came before its turn")
                 return [*stopped, *dropped, *self._stream.take_kill(sender)]
             case PlayAudio() if command.queue_play is not True:
                 why = "not played: a clip without queuePlay, which empties the queue, came before its turn"
-                return self._tell_dropped(self._clips.drop_interrupted(command), why)
+                return self._refuse_dropped(self._clips.drop_interrupted(command), why)
         return ()
 
-    def _named(self, tool: int, command: MarkCommand | PlayAudio) -> Actions:
+    def _send_named(self, tool: int, command: MarkCommand | PlayAudio) -> Actions:
         own = command.name if isinstance(command, MarkCommand) else command.id
-        if refusal := self._why_no_name(tool, own):
+        if refusal := self._check_name(tool, own):
             return (RefuseTool(tool, refusal),)
         if isinstance(command, PlayAudio):
-            return self._clip(tool, command)
+            return self._send_clip(tool, command)
         return (TextToJambonz(MarkCommand(self._marks.new_name(tool, command.name)).serialize().encode()),)
 
-    def _clip(self, tool: int, command: PlayAudio) -> Actions:
+    def _send_clip(self, tool: int, command: PlayAudio) -> Actions:
         if command.queue_play is not True:
-            return [*self._notice(command), TextToJambonz(self._clips.interrupt_with(tool, command))]
+            return [*self._handle_command(command), TextToJambonz(self._clips.interrupt_with(tool, command))]
         if self._clips.has_room(command):
             self._clips.add_clip(tool, command)
             return self.pass_due_clips()
@@ -186,24 +184,24 @@ class SharedCall:
 
     @property
     def _streams(self) -> bool:
-        """Whether the call plays no clips, as far as is known, so that a killAudio for them would end a stream."""
+        """Whether the call streams, as far as is known, so that a killAudio for clips would end a stream."""
         return self._mark_answered or self._stream.holder is not None
 
-    def _tell_dropped(self, clips: Iterable[Owned], why: str) -> Actions:
+    def _refuse_dropped(self, clips: Iterable[Owned], why: str) -> Actions:
         refusals = [RefuseTool(one.tool, ToolRefusal(RefusalReason.KILLED, why, one.own_name)) for one in clips]
-        return [*refusals, *self._sync()]
+        return [*refusals, *self._answer_syncs()]
 
-    def _why_no_name(self, tool: int, own: object) -> ToolRefusal | None:
+    def _check_name(self, tool: int, own: object) -> ToolRefusal | None:
         if self._marks.count_for(tool) + self._clips.count_for(tool) >= MAX_OUTSTANDING:
-            detail = f"not sent: {MAX_OUTSTANDING} marks and clips are unanswered; wait for answers, or attach anew"
+            detail = f"not sent: {MAX_OUTSTANDING} marks and clips are unanswered; wait for answers, or attach again"
             return ToolRefusal(RefusalReason.TOO_MANY_OUTSTANDING, detail)
         if (length := len(peer_json.encode(own))) > MAX_NAME:
             detail = f"not sent: its name has {length} characters as JSON; use at most {MAX_NAME}"
             return ToolRefusal(RefusalReason.NAME_TOO_LONG, detail)
         return None
 
-    def _answer(self, message: JambonzMessage) -> Iterable[Action] | None:
-        """Return what goes to the sender of what is answered, or None if no tool asked for it."""
+    def _answer_tool(self, message: JambonzMessage) -> Iterable[Action] | None:
+        """Return the actions for an answer to a tool; None if no tool waits for it."""
         match message:
             case Mark(name=name):
                 self._mark_answered = True
@@ -218,7 +216,7 @@ class SharedCall:
                 return [*answers, *self.pass_due_clips()]
         return None
 
-    def _control(self, tool: int, command: UnknownCommand) -> Actions:
+    def _handle_tool_message(self, tool: int, command: UnknownCommand) -> Actions:
         match command.type:
             case ToolMessageType.ACQUIRE:
                 return self._stream.request_turn(tool, stream_rate(_data_of(command).get("sampleRate")))
@@ -226,7 +224,7 @@ class SharedCall:
                 return self._stream.end_turn(tool)
             case ToolMessageType.WITHDRAW:
                 withdrawn = self._clips.withdraw_clip(tool, _data_of(command).get("id"))
-                return [*self._tell_dropped(withdrawn, "withdrawn by you"), *self.pass_due_clips()]
+                return [*self._refuse_dropped(withdrawn, "withdrawn by you"), *self.pass_due_clips()]
             case ToolMessageType.SYNC:
                 last = self._clips.last_waiting(tool)
                 self._syncs += [(tool, last)] if last else []
@@ -236,8 +234,8 @@ class SharedCall:
         detail = f"unknown type {str(command.type)[:40]!r}; send {known}, or a command of jambonz"
         return (RefuseTool(tool, ToolRefusal(RefusalReason.UNKNOWN_CONTROL, detail)),)
 
-    def _sync(self) -> Actions:
-        """Answer the tools whose clips have all been passed on by now."""
+    def _answer_syncs(self) -> Actions:
+        """Answer the tools whose clips have all been sent by now."""
         done = [tool for tool, clip in self._syncs if not self._clips.is_waiting(clip)]
         self._syncs = [(tool, clip) for tool, clip in self._syncs if self._clips.is_waiting(clip)]
         return [self._synced(tool) for tool in done]
@@ -262,7 +260,7 @@ def _data_of(command: UnknownCommand) -> Mapping[str, object]:
 
 
 def _mark_text(mark: PendingAnswer[str], event: str) -> bytes:
-    """Return the answer in jambonz's own form, or as proper JSON where that would break it (protocol.md 4)."""
+    """Return the answer in jambonz's form, or as valid JSON if the name would break that (listenctl-protocol(7) 4)."""
     if mark_name_is_safe(mark.own_name + event):
         return Mark(mark.own_name, event).serialize().encode()
     return peer_json.encode({"type": "mark", "data": {"name": mark.own_name, "event": event}}).encode()

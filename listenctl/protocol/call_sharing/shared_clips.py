@@ -1,25 +1,109 @@
-"""The clips of one call that many tools send: their names on the wire, their turns, and whom an answer is for."""
+"""The clips that several tools send to one call: which tool an answer is for, and which clips a killAudio stops."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from listenctl.protocol.application_commands import PlayAudio
-from listenctl.protocol.call_sharing.clip_queue import ClipQueue, ClipStops, QueuedClip, seconds_of
-from listenctl.protocol.call_sharing.mark_and_clip_names import ClipOrder, GeneratedNames, PendingAnswer
+from listenctl.protocol.call_sharing.clip_queue import ClipQueue, QueuedClip, seconds_of
+from listenctl.protocol.call_sharing.mark_and_clip_names import MAX_OUTSTANDING, GeneratedNames, PendingAnswer
 from listenctl.protocol.jambonz_messages import PlayDone
 
-MAX_ON_TOP = 16
+STOP_TIMEOUT = 1.0
+"""Seconds in which jambonz answers a stopped clip; a clip without an answer never plays."""
+REPEAT_KILL = 0.06
+"""Seconds after which a killAudio is repeated: one that arrives before the clip begins stops nothing."""
+REPEAT_KILL_BEFORE_NEXT_CLIP = 0.5
+"""The same where it must not stop the next clip, whose beginning is known late."""
+MAX_INTERRUPTING = 16
 
 Owned = PendingAnswer[object]
 
 
+class ClipOrder:
+    """
+    Which clip a playDone without an id answers, as in the documented form (listenctl-protocol(7) 4).
+
+    Clips play in the order in which they were sent, and killAudio drops the waiting ones, so that one answer stands for
+    all before it. That is an assumption; ``stop_assuming`` ends it for good when it proves wrong.
+    """
+
+    def __init__(self) -> None:
+        # Groups of clips between two killAudios; only the last group plays one by one.
+        self._groups: deque[deque[str]] = deque([deque()])
+        self._stopped = False
+
+    def add_clip(self, name: str) -> None:
+        """Record that a clip was sent."""
+        if self._stopped:
+            return
+        self._groups[-1].append(name)
+        if sum(map(len, self._groups)) > MAX_OUTSTANDING:
+            self.stop_assuming()
+
+    def drop_clips(self, names: Collection[str]) -> None:
+        """Record that jambonz dropped clips without an answer."""
+        self._groups = deque(deque(name for name in group if name not in names) for group in self._groups)
+
+    def add_kill(self) -> None:
+        if self._groups[-1]:
+            self._groups.append(deque())
+
+    def stop_assuming(self) -> None:
+        self._stopped = True
+        self._groups = deque([deque()])
+
+    def take_answered(self) -> tuple[str, ...]:
+        """Return the clip that is answered, followed by those that never will be; empty if none is known."""
+        if len(self._groups) > 1:
+            return tuple(self._groups.popleft())
+        return (self._groups[0].popleft(),) if self._groups[0] else ()
+
+
+class ClipStops:
+    """The names of the clips that are being stopped; all times are seconds on one clock."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self._until = self._next = self._every = 0.0
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next killAudio is due; None if no clip is being stopped."""
+        return min(self._next, self._until) if self.names else None
+
+    def start_stopping(self, names: Collection[str], now: float, *, others_follow: bool) -> None:
+        """Stop these clips, replacing the ones before; a killAudio was just sent, or ``kill_now`` follows."""
+        self.names = set(names)
+        self._until = now + STOP_TIMEOUT
+        self._every = REPEAT_KILL_BEFORE_NEXT_CLIP if others_follow else REPEAT_KILL
+        self._next = now + self._every
+
+    def kill_now(self, now: float) -> None:
+        """Make a killAudio due now, because one clip has ended."""
+        self._next = now
+
+    def take_due_kill(self, now: float) -> bool:
+        """Return whether to send a killAudio now; the next one is due later."""
+        due = bool(self.names) and self._next <= now < self._until
+        if due:
+            self._next = now + self._every
+        return due
+
+    def take_unanswered(self, now: float) -> set[str]:
+        """Return and forget the clips that should have been answered by now."""
+        if now < self._until:
+            return set()
+        given_up, self.names = self.names, set()
+        return given_up
+
+
 class SharedClips:
     """
-    Keep the clips of one call.
+    The clips of one call.
 
     Args:
-        prefix: begins their names on the wire.
+        prefix: of their names on the wire.
         clock: returns the time in seconds.
     """
 
@@ -28,66 +112,65 @@ class SharedClips:
         self._order = ClipOrder()
         self._queue = ClipQueue()
         self._clock = clock
-        # Those that jambonz has and that a killAudio is meant for, of which each stops one (protocol.md 5.1).
+        # Clips at jambonz that are being stopped; each killAudio stops one (listenctl-protocol(7) 5.1).
         self._stops = ClipStops()
-        # Those that their tools have withdrawn, to be stopped when they begin.
+        # Clips that their tools have withdrawn, to be stopped when they begin.
         self._withdrawn: set[str] = set()
-        # Those that don't queue and haven't been answered, the one that was sent last being on top.
-        self._on_top: deque[str] = deque(maxlen=MAX_ON_TOP)
+        # Unanswered clips without queuePlay; the last one plays.
+        self._interrupting: deque[str] = deque(maxlen=MAX_INTERRUPTING)
 
     @property
     def waiting(self) -> int:
-        """How many haven't been passed on."""
+        """Number of clips that haven't been sent to jambonz."""
         return len(self._queue)
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds that all clips still play, by the clock; None if that is unknown."""
+        """How long all clips still play, by the clock; None if unknown."""
         return self._queue.seconds_left(self._clock())
 
     @property
     def deadline(self) -> float | None:
-        """When to call ``take_due_kill`` and ``take_due_texts`` if nothing happens before; None if nothing waits."""
+        """When to call ``take_due_kill`` and ``take_due_texts``; None if nothing waits."""
         return self._queue.deadline if self._stops.deadline is None else self._stops.deadline
 
     @property
     def stopping(self) -> bool:
-        """Whether clips are being stopped, which is when none is passed on."""
+        """Whether clips are being stopped; meanwhile none is sent."""
         self._give_up()
         return bool(self._stops.names)
 
     def take_due_kill(self) -> bool:
-        """Tell whether a killAudio is to be sent now, once for each time."""
+        """Return whether to send a killAudio now; the next one is due later."""
         self._give_up()
         return self._stops.take_due_kill(self._clock())
 
     def count_for(self, tool: int) -> int:
-        """Return how many answers the tool waits for."""
+        """Return how many answers ``tool`` waits for."""
         return self._names.count_for(tool)
 
     def forget_tool(self, tool: int) -> None:
-        """Let a tool go, with all of its clips that wait."""
+        """Forget a tool that has left, with its waiting clips."""
         self._names.forget_tool(tool)
         self._queue.forget_tool(tool)
 
     def has_room(self, clip: PlayAudio) -> bool:
-        """Tell whether a clip may wait."""
+        """Return whether a clip may be queued."""
         return self._queue.has_room(len(clip.audio_content) if isinstance(clip.audio_content, str) else 0)
 
     def add_clip(self, tool: int, clip: PlayAudio) -> None:
-        """Have a clip wait, be it for a moment."""
         name = self._names.new_name(tool, clip.id)
         self._queue.add_clip(QueuedClip(name, tool, _renamed(clip, name), seconds_of(clip)))
 
     def interrupt_with(self, tool: int, clip: PlayAudio) -> bytes:
-        """Return what to send at once for a clip that doesn't queue; ``drop_interrupted`` says what it drops."""
+        """Return the text to send at once for a clip without queuePlay; see ``drop_interrupted``."""
         name = self._names.new_name(tool, clip.id)
         self._order.add_clip(name)
-        self._on_top.append(name)
+        self._interrupting.append(name)
         return _renamed(clip, name)
 
     def take_due_texts(self) -> list[bytes]:
-        """Return what to send for the clips whose turn it is."""
+        """Return the texts of the clips to send now."""
         if self.stopping:
             return []
         clips = self._queue.take_due_clips(self._clock())
@@ -96,26 +179,26 @@ class SharedClips:
         return [clip.text for clip in clips]
 
     def last_waiting(self, tool: int) -> str | None:
-        """Return the name of a tool's last clip that waits, None if none does."""
+        """Return the name of a tool's last waiting clip, None if there is none."""
         return self._queue.last_waiting(tool)
 
     def is_waiting(self, name: str) -> bool:
-        """Tell whether a clip hasn't been passed on."""
+        """Return whether a clip hasn't been sent to jambonz yet."""
         return self._queue.is_waiting(name)
 
     def add_kill(self, *, all_of_them: bool) -> list[Owned]:
         """
-        Take notice of a killAudio; return the clips that it drops before their turn, oldest first.
+        Record a killAudio; return the waiting clips that it drops, oldest first.
 
         Args:
-            all_of_them: stop all clips that jambonz has, by further killAudios.
+            all_of_them: stop all clips at jambonz, with further killAudios.
         """
         self._order.add_kill()
         self._stops.start_stopping(self._at_jambonz if all_of_them else (), self._clock(), others_follow=False)
-        return self._take(self._queue.drop_waiting())
+        return self._take_requests(self._queue.drop_waiting())
 
     def withdraw_clip(self, tool: int, own: object) -> list[Owned]:
-        """Take clips of a tool back, those that jambonz has when they play; return them."""
+        """Withdraw clips of a tool and return them; those at jambonz are stopped when they begin."""
         names = self._names.names_for(tool, own)
         self._queue.withdraw_clips(names)
         self._withdrawn.update(name for name in names if name in self._at_jambonz)
@@ -124,41 +207,41 @@ class SharedClips:
         return [one for one in asked if one]
 
     def clips_to_stop(self, *, behind: bool) -> list[Owned]:
-        """Return the clip that plays, as far as is known, and those ``behind`` it at jambonz."""
+        """Return the clip that plays, as far as is known, and with ``behind`` those waiting at jambonz."""
         names = self._at_jambonz
         waiters = [self._names.request_for(name) for name in (names if behind else names[:1])]
         return [one for one in waiters if one]
 
     def drop_interrupted(self, clip: PlayAudio) -> list[Owned]:
-        """Take notice of a clip that doesn't queue; it empties jambonz's queue, of which ours is the rear part."""
+        """Return the clips dropped by one without queuePlay, which empties jambonz's queue and so ours."""
         dropped = self._queue.interrupt_by_clip(seconds_of(clip))
         self._order.drop_clips({one.name for one in dropped})
-        return self._take(dropped)
+        return self._take_requests(dropped)
 
     def stop_assuming_order(self) -> None:
-        """Take notice that a playDone without an id may be none of ours."""
+        """Record that a playDone without an id may not be ours."""
         self._order.stop_assuming()
 
     def take_play_done(self, message: PlayDone) -> Sequence[Owned] | None:
-        """Return whose clip is over, nobody's if its sender has left; None if it is none of ours."""
+        """Return whose clip has ended, empty if its sender has left; None if the clip isn't ours."""
         if isinstance(message.id, str) and self._names.is_generated(message.id):
             self._order.stop_assuming()
             names: tuple[str, ...] = (message.id,)
         elif message.id is not None or not (names := self._order.take_answered()):
             return None
         self._queue.end_clip(names[-1], self._clock())
-        self._take_for_over(names)
+        self._end_clips(names)
         self._stops.names.intersection_update(self._at_jambonz)
         self._stops.kill_now(self._clock())
         self._stop_withdrawn()
         asked = [self._names.take_request(name) for name in names]
-        # Those behind the first never will be answered.
+        # The clips after the first will never be answered.
         return [one for one in asked[:1] if one]
 
     @property
     def _at_jambonz(self) -> list[str]:
-        """The clips that jambonz has, the one that plays before those that it goes on with."""
-        return [*reversed(self._on_top), *self._queue.at_jambonz]
+        """Names of the clips at jambonz, in the order in which they play."""
+        return [*reversed(self._interrupting), *self._queue.at_jambonz]
 
     def _stop_withdrawn(self) -> None:
         playing = self._at_jambonz[:1]
@@ -172,14 +255,14 @@ class SharedClips:
         given_up = self._stops.take_unanswered(self._clock())
         if not given_up:
             return
-        self._take_for_over(given_up)
+        self._end_clips(given_up)
         self._stop_withdrawn()
 
-    def _take_for_over(self, names: Collection[str]) -> None:
+    def _end_clips(self, names: Collection[str]) -> None:
         self._queue.end_clips(names, self._clock())
-        self._on_top = deque((name for name in self._on_top if name not in names), maxlen=MAX_ON_TOP)
+        self._interrupting = deque((name for name in self._interrupting if name not in names), maxlen=MAX_INTERRUPTING)
 
-    def _take(self, clips: Iterable[QueuedClip]) -> list[Owned]:
+    def _take_requests(self, clips: Iterable[QueuedClip]) -> list[Owned]:
         asked = (self._names.take_request(clip.name) for clip in clips)
         return [one for one in asked if one]
 

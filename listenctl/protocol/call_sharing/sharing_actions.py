@@ -1,4 +1,4 @@
-"""What is to be done about a message of a call that several tools share."""
+"""What to do about a message of a shared call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class AudioToJambonz:
 
 @dataclass(frozen=True, slots=True)
 class TextToTool:
-    """Send a text message to one tool: an answer, or that it may stream."""
+    """Send a text message to one tool: an answer, or the permission to stream."""
 
     tool: int
     text: bytes
@@ -30,14 +30,14 @@ class TextToTool:
 
 @dataclass(frozen=True, slots=True)
 class TextToEveryone:
-    """Send a text of jambonz to every attached tool, and to the application if there is one beside them."""
+    """Send a text from jambonz to every attached tool, and to the application if there is one."""
 
     text: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class RefuseTool:
-    """Tell a tool, with ``refusal.serialize()``, that something of it was not passed on."""
+    """Tell a tool that a message of it was not passed on."""
 
     tool: int
     refusal: ToolRefusal

@@ -1,7 +1,7 @@
 """
-What a server and a tool that is attached to one of its calls say to each other, beside the protocol of jambonz.
+Messages between a server and a tool that is attached to one of its calls, in addition to those of jambonz.
 
-They are text messages with a ``type`` of their own, which never reach jambonz.
+They are text messages whose ``type`` begins with ``listenctl:``; they never reach jambonz.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,11 @@ PREFIX = "listenctl:"
 
 class ToolMessageType(StrEnum):
     """
-    The ``type`` of a control message.
+    The ``type`` of a message.
 
-    A tool sends ``ACQUIRE`` to stream audio as soon as nobody else does and ``RELEASE`` when it is done; the server
-    answers with ``GRANTED`` when it is the tool's turn, and sends ``ERROR`` about what it didn't pass on. ``SYNC`` is
-    answered with ``SYNCED`` when all that the tool sent before has been passed on or refused, and with how the call's
-    playing stands. ``WITHDRAW`` takes a clip back.
+    A tool sends ``ACQUIRE`` to request its turn to stream and ``RELEASE`` to end it; the server sends ``GRANTED`` when
+    the turn begins, and ``ERROR`` for each message that it didn't pass on. ``SYNC`` is answered with ``SYNCED`` once
+    everything that the tool sent before was passed on or refused. ``WITHDRAW`` withdraws a clip.
     """
 
     ACQUIRE = f"{PREFIX}acquire"
@@ -33,12 +32,11 @@ class ToolMessageType(StrEnum):
     ERROR = f"{PREFIX}error"
 
     def serialize(self) -> str:
-        """Return the message without data."""
         return peer_json.encode({"type": self})
 
 
 class RefusalReason(StrEnum):
-    """Why something of a tool wasn't passed on, as a word for scripts."""
+    """Why a message of a tool wasn't passed on, as a word for scripts."""
 
     STREAM_BUSY = "stream-busy"
     TOO_MANY_OUTSTANDING = "too-many-outstanding"
@@ -54,11 +52,11 @@ class RefusalReason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ToolRefusal:
     """
-    The server passes something on to nobody.
+    A message of a tool that the server didn't pass on.
 
     Attributes:
-        detail: a sentence that says what to do.
-        id: that of the clip, as the tool calls it; None if it has none.
+        detail: a sentence with what to do.
+        id: of the clip, as the tool calls it; None if there is none.
     """
 
     reason: RefusalReason
@@ -66,7 +64,6 @@ class ToolRefusal:
     id: object = None
 
     def serialize(self) -> str:
-        """Return the text to send to the tool."""
         data: dict[str, object] = {"reason": self.reason, "detail": self.detail}
         if self.id is not None:
             data["id"] = self.id
@@ -76,17 +73,16 @@ class ToolRefusal:
 @dataclass(frozen=True, slots=True)
 class Synced:
     """
-    How the playing of a call stands.
+    The state of a call's playout.
 
     Attributes:
-        stream_rate: of the audio that jambonz plays; 0 where it plays clips, None where nobody knows.
-        stream_rate_from: who says so: ``metadata``, ``tool`` or ``server``.
-        playout: seconds of streamed audio that are still to be played, by the clock; None where the rate is unknown.
-        waiting_clips: how many clips of all tools haven't been passed on.
-        clip_seconds: that the clips of all tools still play, those that wait too, by the clock; None where a length is
-            unknown.
-        stopping: clips are being stopped by a killAudio or a withdrawal, and jambonz hasn't answered yet.
-        mark_answered: jambonz has answered a mark of this call, as it does where it streams only.
+        stream_rate: of the audio that jambonz plays; 0 if it plays clips, None if unknown.
+        stream_rate_from: its source: ``metadata``, ``tool`` or ``server``.
+        playout: how long the streamed audio still plays, by the clock; None if the rate is unknown.
+        waiting_clips: number of clips of all tools that haven't been sent to jambonz.
+        clip_seconds: how long all clips, waiting ones too, still play, by the clock; None if a length is unknown.
+        stopping: whether clips are being stopped by a killAudio or a withdrawal.
+        mark_answered: whether jambonz has answered a mark of this call, which it does only if it streams.
     """
 
     stream_rate: int | None = None
@@ -99,7 +95,7 @@ class Synced:
 
     @classmethod
     def parse(cls, data: Mapping[str, object]) -> Self:
-        """Read ``data`` of the message; what it doesn't say is unknown."""
+        """Read the member ``data`` of a message; what is missing is unknown."""
         rate, source, playout = (
             data.get("streamRate"),
             data.get("streamRateFrom"),
@@ -117,7 +113,6 @@ class Synced:
         )
 
     def serialize(self) -> str:
-        """Return the text to send to the tool."""
         data = {
             "streamRate": self.stream_rate,
             "streamRateFrom": self.stream_rate_from,
@@ -136,14 +131,14 @@ def _rounded(seconds: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class ServerNotice:
-    """What the server itself says to an attached tool, not jambonz."""
+    """A message from the server itself to an attached tool."""
 
     type: ToolMessageType
     data: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, message: str | bytes) -> Self | None:
-        """Read a message; None if it is jambonz's."""
+        """Return the notice in a message, None if the message is from jambonz."""
         if isinstance(message, bytes) or PREFIX not in message:
             return None
         decoded = peer_json.decode(message)
@@ -156,7 +151,7 @@ class ServerNotice:
 
     @property
     def error_detail(self) -> str | None:
-        """What the server didn't pass on and why, in a sentence; None if it is no ``ERROR``."""
+        """Why a message wasn't passed on, in a sentence; None unless the type is ``ERROR``."""
         if self.type is not ToolMessageType.ERROR:
             return None
         return str(self.data.get("detail") or self.data.get("reason") or "the server refused it")

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.call_sharing.clip_queue import (
+    GIVE_UP_AFTER,
     MAX_AT_JAMBONZ,
     MAX_PASSED_BYTES,
     MAX_WAITING,
     MAX_WAITING_BYTES,
-    PATIENCE,
     UNKNOWN_SECONDS,
     ClipQueue,
     QueuedClip,
@@ -66,7 +66,7 @@ def test_an_answer_of_no_clip_there_changes_nothing() -> None:
 
 def test_a_clip_without_an_answer_is_given_up_when_it_must_be_over() -> None:
     queue = filled(MAX_AT_JAMBONZ + 2, seconds=3.0)
-    due = 3.0 + PATIENCE
+    due = 3.0 + GIVE_UP_AFTER
 
     assert queue.deadline == due
     assert queue.take_due_clips(due - 0.01) == []
@@ -83,7 +83,7 @@ def test_the_time_of_a_clip_counts_from_the_end_of_the_one_before() -> None:
     queue.end_clip("0", 100.0)
     queue.take_due_clips(100.0)
 
-    assert queue.deadline == 100.0 + 3.0 + PATIENCE
+    assert queue.deadline == 100.0 + 3.0 + GIVE_UP_AFTER
 
 
 def test_after_a_long_pause_no_clip_stands_in_the_way() -> None:
@@ -127,7 +127,7 @@ def test_a_clip_on_top_drops_all_but_what_plays_and_lengthens_that() -> None:
     for number in range(MAX_AT_JAMBONZ):
         queue.add_clip(clip(f"new{number}"))
     assert len(queue.take_due_clips(0.0)) == MAX_AT_JAMBONZ - 1
-    assert queue.deadline == 10.0 + 3.0 + PATIENCE
+    assert queue.deadline == 10.0 + 3.0 + GIVE_UP_AFTER
 
 
 def test_what_waits_of_a_tool_that_left_is_dropped_and_what_jambonz_has_isnt() -> None:
@@ -198,7 +198,7 @@ def wav(byte_rate: int, audio: bytes) -> bytes:
     [
         (bytes(16_000), "raw", 8000, 1.0),
         (bytes(16_000), "raw", 16_000, 0.5),
-        # Everything else is read as 16000 (protocol.md 5.1).
+        # Everything else is read as 16000 (listenctl-protocol(7) 5.1).
         (bytes(16_000), "raw", "8000", 0.5),
         (bytes(16_000), "raw", None, 0.5),
         (bytes(16_000), "raw", [], 0.5),
@@ -234,7 +234,7 @@ def test_a_clip_of_unknown_length_is_given_up_after_a_minute() -> None:
 
     queue.take_due_clips(0.0)
 
-    assert (queue.deadline, queue.seconds_left(0.0)) == (UNKNOWN_SECONDS + PATIENCE, None)
+    assert (queue.deadline, queue.seconds_left(0.0)) == (UNKNOWN_SECONDS + GIVE_UP_AFTER, None)
 
 
 def test_the_seconds_left_are_those_of_all_clips_less_what_has_passed() -> None:

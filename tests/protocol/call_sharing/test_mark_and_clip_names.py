@@ -1,11 +1,7 @@
 import pytest
 
-from listenctl.protocol.call_sharing.mark_and_clip_names import (
-    MAX_OUTSTANDING,
-    ClipOrder,
-    GeneratedNames,
-    PendingAnswer,
-)
+from listenctl.protocol.call_sharing.mark_and_clip_names import MAX_OUTSTANDING, GeneratedNames, PendingAnswer
+from listenctl.protocol.call_sharing.shared_clips import ClipOrder
 
 
 def test_each_name_is_new_and_leads_back_to_its_tool_once() -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from listenctl.protocol.call_sharing.clip_queue import MAX_AT_JAMBONZ, MAX_WAITING, PATIENCE
+from listenctl.protocol.call_sharing.clip_queue import GIVE_UP_AFTER, MAX_AT_JAMBONZ, MAX_WAITING
 from listenctl.protocol.call_sharing.shared_call import SharedCall
 from listenctl.protocol.call_sharing.sharing_actions import RefuseTool, TextToJambonz, TextToTool
 from listenctl.protocol.call_sharing.tool_messages import Synced
@@ -161,9 +161,9 @@ def test_clips_that_jambonz_never_answers_dont_stand_in_the_way() -> None:
     assert call.deadline is None
     fill(call, tool)
     call.take_tool_message(tool, clip("waits"))
-    assert call.deadline == pytest.approx(1.0 + PATIENCE, abs=0.001)
+    assert call.deadline == pytest.approx(1.0 + GIVE_UP_AFTER, abs=0.001)
 
-    clock.advance(1.001 + PATIENCE)
+    clock.advance(1.001 + GIVE_UP_AFTER)
 
     assert sent(call.pass_due_clips()) == [name(1)]
     # It may still be answered.

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from listenctl.protocol.call_sharing.clip_queue import AGAIN, AGAIN_IF_OTHERS_FOLLOW, MAX_AT_JAMBONZ, STOP_PATIENCE
+from listenctl.protocol.call_sharing.clip_queue import MAX_AT_JAMBONZ
 from listenctl.protocol.call_sharing.shared_call import SharedCall
-from listenctl.protocol.call_sharing.shared_stream import DEAF
+from listenctl.protocol.call_sharing.shared_clips import REPEAT_KILL, REPEAT_KILL_BEFORE_NEXT_CLIP, STOP_TIMEOUT
+from listenctl.protocol.call_sharing.shared_stream import IGNORED_AFTER_KILL
 from listenctl.protocol.call_sharing.sharing_actions import (
     Action,
     Actions,
@@ -103,7 +104,7 @@ def test_a_kill_of_another_ends_the_turn_and_drops_what_is_still_sent() -> None:
     assert list(call.take_tool_message(first, audio())) == []
 
     # Who goes on after so long means it.
-    clock.advance(DEAF)
+    clock.advance(IGNORED_AFTER_KILL)
     assert streamed(call.take_tool_message(first, audio())) == SOUND
 
 
@@ -122,7 +123,7 @@ def test_a_half_sample_that_was_dropped_after_a_kill_shifts_nothing() -> None:
     call, first, second = streaming(clock)
     call.take_tool_message(second, KILL)
     call.take_tool_message(first, audio(b"\x01"))
-    clock.advance(DEAF)
+    clock.advance(IGNORED_AFTER_KILL)
 
     assert streamed(call.take_tool_message(first, audio(b"\x01" + SOUND))) == SOUND
 
@@ -181,7 +182,7 @@ def test_the_clip_that_plays_is_stopped_at_once_and_again_if_that_was_too_soon()
 
     assert kills(call.take_tool_message(tool, withdraw("mine"))) == 1
     assert kills(call.pass_due_clips()) == 0
-    clock.advance(AGAIN_IF_OTHERS_FOLLOW)
+    clock.advance(REPEAT_KILL_BEFORE_NEXT_CLIP)
     assert call.deadline == pytest.approx(clock.now())
     assert kills(call.pass_due_clips()) == 1
     assert kills(call.take_jambonz_text(done("lc-c1"))) == 0
@@ -215,7 +216,7 @@ def test_a_kill_is_repeated_with_the_clock_and_nothing_is_passed_on_meanwhile() 
     (state,) = synced(call.take_tool_message(other, SYNC), other)
     assert state.stopping
 
-    clock.advance(AGAIN)
+    clock.advance(REPEAT_KILL)
     actions = call.pass_due_clips()
     assert (kills(actions), sent(actions)) == (1, [])
 
@@ -233,7 +234,7 @@ def test_clips_that_jambonz_never_answers_hold_up_others_for_a_moment_only() -> 
     for own in range(MAX_AT_JAMBONZ):
         call.take_tool_message(tool, clip(own))
 
-    clock.advance(STOP_PATIENCE)
+    clock.advance(STOP_TIMEOUT)
 
     assert len(sent(call.pass_due_clips())) == MAX_AT_JAMBONZ
     assert kills(call.pass_due_clips()) == 0
@@ -245,7 +246,7 @@ def test_where_the_call_streams_a_kill_is_not_repeated() -> None:
     call.take_tool_message(tool, clip("ignored"))
     call.take_tool_message(tool, acquire(8000))
     call.take_tool_message(tool, KILL)
-    clock.advance(AGAIN)
+    clock.advance(REPEAT_KILL)
 
     assert list(call.pass_due_clips()) == []
 

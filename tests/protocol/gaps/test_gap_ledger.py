@@ -78,7 +78,7 @@ def test_the_end_of_a_call_is_no_pause(way: Way, late: float) -> None:
 
 
 def test_odd_rates_whose_frames_alternate_have_no_gaps(way: Way) -> None:
-    # 11025 Hz: 440 and 442 bytes in turn (protocol.md 13).
+    # 11025 Hz: 440 and 442 bytes in turn (listenctl-protocol(7) 13).
     arrivals = [(at, 440 + 2 * (index % 2)) for index, (at, _) in enumerate(call(300))]
 
     assert way.listen(arrivals, audio_format=AudioFormat(11_025, 1)).gaps == []
@@ -172,7 +172,7 @@ def test_audio_held_up_on_the_way_is_a_burst(way: Way, seconds: float, jitter: f
 
 
 def test_the_backlog_of_the_handshake_is_a_burst(way: Way) -> None:
-    # A handshake answered after 1.2 s; the first message holds all since the call began (protocol.md 13).
+    # A handshake answered after 1.2 s; the first message holds all since the call began (listenctl-protocol(7) 13).
     arrivals = [(1.27, 19_520), *call(20)[61:]]
 
     gap = only(way.listen(arrivals, started_at=1.25))
@@ -240,7 +240,7 @@ def test_an_overrun_that_jambonz_could_hold_is_a_burst(way: Way) -> None:
 
 
 def test_a_hole_in_resampled_audio_lies_behind_the_long_messages(way: Way) -> None:
-    # protocol.md 13: on resuming, messages of 2 s, the middle missing.
+    # listenctl-protocol(7) 13: on resuming, messages of 2 s, the middle missing.
     arrivals = call(60)
     before = [arrival for arrival in arrivals if arrival[0] <= 10.06]
     resumed = [(23.05, FRAME)] * 100 + [(23.051, 32_000)] * 2

@@ -1,4 +1,4 @@
-"""What becomes of a playAudio (protocol.md 5.1, 11 V7 to V9, 13)."""
+"""What becomes of a playAudio (listenctl-protocol(7) 5.1, 11 V7 to V9, 13)."""
 
 import base64
 import struct

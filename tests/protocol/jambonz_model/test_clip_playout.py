@@ -1,4 +1,4 @@
-"""The order of several clips (protocol.md 5.1, 11 V9, 13)."""
+"""The order of several clips (listenctl-protocol(7) 5.1, 11 V9, 13)."""
 
 import pytest
 

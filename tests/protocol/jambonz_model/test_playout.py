@@ -1,4 +1,4 @@
-"""A whole playout, fed with wire bytes (protocol.md 5, 6, 11 V10 to V13); clips have tests of their own."""
+"""A whole playout, fed with wire bytes (listenctl-protocol(7) 5, 6, 11 V10 to V13); clips have tests of their own."""
 
 import struct
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""What is said of marks in a stream that is resampled, which loses them or moves them (protocol.md 6.4, fault 2)."""
+"""Marks in a resampled stream, which loses or moves them (listenctl-protocol(7) 6.4, fault 2)."""
 
 import pytest
 

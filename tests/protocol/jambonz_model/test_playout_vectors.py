@@ -1,9 +1,9 @@
 """
-The rows of protocol.md 11, V9 to V13, through a whole playout at its 20 ms ticks, fed with what is on the wire.
+The vectors V9 to V13 of listenctl-protocol(7) 11, with wire bytes through a whole playout in 20 ms ticks.
 
-V11 was measured with the functions of the media server that play, each message handed over whole, as in
-``test_streams.py``. On the wire a message is handed over in pieces of 1024 bytes (6.1), and of 8000 samples in one the
-last 320 stay in the pre-buffer. Here sound comes in messages of 50 ms: nothing stays, and the times are the same.
+V11 was measured with whole messages, as in ``test_stream_playout.py``. A socket delivers pieces of 1024 bytes (6.1), so
+that of 8000 samples in one message the last 320 stay in the pre-buffer. Here messages are 50 ms long: nothing stays,
+and the times are those of V11.
 """
 
 import struct

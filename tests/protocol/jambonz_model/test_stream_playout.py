@@ -1,4 +1,4 @@
-"""The streaming of the media server, handed whole messages as where it was measured (protocol.md 11, V11)."""
+"""The streaming of the media server, handed whole messages as where it was measured (listenctl-protocol(7) 11, V11)."""
 
 import pytest
 from hypothesis import given

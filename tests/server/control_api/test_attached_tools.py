@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from listenctl.protocol.call_sharing.clip_queue import MAX_AT_JAMBONZ, PATIENCE
+from listenctl.protocol.call_sharing.clip_queue import GIVE_UP_AFTER, MAX_AT_JAMBONZ
 from listenctl.protocol.call_sharing.stream_rate import StreamRate
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.server.control_api import attached_tools as module
@@ -197,7 +197,7 @@ async def test_a_clip_is_passed_on_in_time_though_jambonz_answers_none() -> None
     await filled(attachments, FakeOutlet())
     assert len(line.sent) == MAX_AT_JAMBONZ
 
-    now = PATIENCE + 1
+    now = GIVE_UP_AFTER + 1
     # Whatever happens sets the timer by what the clock says then.
     attachments.take_text(b'{"event":"dtmf","dtmf":"1"}')
     async with asyncio.timeout(LIMIT):
@@ -211,7 +211,7 @@ async def test_clips_wait_while_jambonz_doesnt_read() -> None:
     attachments = AttachedTools(line, clock=lambda: now)
     await filled(attachments, FakeOutlet())
 
-    now, line.unsent = PATIENCE + 1, MAX_UNSENT + 1
+    now, line.unsent = GIVE_UP_AFTER + 1, MAX_UNSENT + 1
     attachments.take_text(b'{"event":"dtmf","dtmf":"1"}')
     looks = 0
 

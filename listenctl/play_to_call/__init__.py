@@ -1,1 +1,1 @@
-"""Play sound to a live call: in which way jambonz takes it, at which pace, and what became of it."""
+"""Play sound to a live call: how jambonz takes it, the pace of a stream, and whether the caller heard it."""

@@ -1,8 +1,8 @@
 """
-In which way a call takes sound, as clips or as a stream and at which rate, and how that is known.
+How a call takes sound, as clips or as a stream of which rate, and how that is known.
 
-The first text of a call doesn't say it (protocol.md 2.2), and jambonz answers to neither what it ignores nor at a wrong
-rate. So somebody has to say it; where nobody does, a mark finds out.
+The first text of a call doesn't say (listenctl-protocol(7) 2.2), and jambonz reports neither what it ignores nor a
+wrong rate. So an option, the metadata or another tool has to say; otherwise a mark is used to find out.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from listenctl.protocol.call_sharing.stream_rate import CLIPS, KEY
 
 
 class Delivery(StrEnum):
-    """The two ways."""
+    """How sound is sent to a call."""
 
     CLIP = "clip"
     STREAM = "stream"
 
 
 class ModeChoice(StrEnum):
-    """What the user wants."""
+    """What the user asks for with ``--mode``."""
 
     AUTO = "auto"
     CLIP = "clip"
@@ -28,7 +28,7 @@ class ModeChoice(StrEnum):
 
 
 class KnownBy(StrEnum):
-    """How the way is known, as a word for scripts."""
+    """How the mode is known, as a word for scripts."""
 
     OPTION = "option"
     METADATA = "metadata"
@@ -39,16 +39,16 @@ class KnownBy(StrEnum):
 
 
 _WORDS = {
-    KnownBy.OPTION: "as the options say",
-    KnownBy.METADATA: f"as {KEY} in the call's metadata says",
-    KnownBy.TOOL: "as another tool said",
-    KnownBy.SERVER: "as the server's --stream-rate says",
-    KnownBy.PROBE: "as a probe found",
+    KnownBy.OPTION: "according to the options",
+    KnownBy.METADATA: f"according to {KEY} in the call's metadata",
+    KnownBy.TOOL: "according to another tool",
+    KnownBy.SERVER: "according to the server's --stream-rate",
+    KnownBy.PROBE: "according to a probe",
     KnownBy.GUESS: "which is a guess",
 }
 _WHO_SAYS = {
-    KnownBy.METADATA: "the call's metadata say",
-    KnownBy.TOOL: "another tool said of this call",
+    KnownBy.METADATA: "the call's metadata says",
+    KnownBy.TOOL: "another tool says",
     KnownBy.SERVER: "the server's --stream-rate says",
 }
 
@@ -56,10 +56,10 @@ _WHO_SAYS = {
 @dataclass(frozen=True, slots=True)
 class PlayMode:
     """
-    One way, and how it is known.
+    How a call takes sound, and how that is known.
 
     Attributes:
-        sample_rate: of the stream in Hz; 0 for clips, which have rates of their own.
+        sample_rate: of the stream, in Hz; 0 for clips, each of which has its own rate.
     """
 
     delivery: Delivery
@@ -68,25 +68,25 @@ class PlayMode:
 
     @classmethod
     def at_rate(cls, rate: int, known_by: KnownBy) -> "PlayMode":
-        """Return the way that a rate stands for."""
+        """Return the mode for a stream rate, where 0 means clips."""
         return cls(Delivery.STREAM if rate else Delivery.CLIP, rate, known_by)
 
     @property
     def sentence(self) -> str:
-        """How the call takes sound, and who says so."""
+        """The mode and its origin, for people."""
         what = f"streams at {self.sample_rate} Hz" if self.delivery is Delivery.STREAM else "takes clips"
         if self.known_by is KnownBy.PROBE and self.delivery is Delivery.CLIP:
-            return f"{what}, since it doesn't answer a mark"
+            return f"{what}, because it doesn't answer a mark"
         return f"{what}, {_WORDS[self.known_by]}"
 
 
 @dataclass(frozen=True, slots=True)
 class ModeHints:
     """
-    What is known of a call before anything is tried; rates as in the metadata, None where nobody said any.
+    What is known about a call before it is probed: rates as in the metadata, None where unknown.
 
     Attributes:
-        server: what the server says, and ``server_from`` from whom it has it.
+        server: the rate that the server knows, and ``server_from`` its origin.
     """
 
     metadata: int | None = None
@@ -96,39 +96,35 @@ class ModeHints:
 
 def check_mode_options(choice: ModeChoice, rate: int | None) -> None:
     """
-    See that two options don't contradict each other.
+    Check that two options don't contradict each other.
 
     Raises:
-        UsageError: they do.
+        UsageError: They do.
     """
     if choice is ModeChoice.CLIP and rate:
-        raise UsageError("--mode clip has no --stream-rate; leave one of them out")
+        raise UsageError("--mode clip has no --stream-rate; remove one of them")
     if choice is ModeChoice.STREAM and rate == CLIPS:
-        raise UsageError("--stream-rate 0 means clips; leave out --mode stream")
+        raise UsageError("--stream-rate 0 means clips; remove --mode stream")
 
 
 def explain_probe(choice: ModeChoice, hints: ModeHints) -> str:
-    """Return a sentence that says why the way has to be found out by trying."""
+    """Return a sentence that says why the mode has to be probed."""
     said = ((hints.metadata, KnownBy.METADATA), (hints.server, hints.server_from))
     who = next((_WHO_SAYS[known_by] for found, known_by in said if found == CLIPS), None)
     if who is None or choice is not ModeChoice.STREAM:
-        return "nobody says how this call takes sound, so it is tried out"
-    return f"{who} that it takes clips, not a stream; for --mode stream the rate is tried out all the same"
+        return "nothing says how this call takes sound, so it is probed"
+    return f"{who} that this call takes clips, not a stream; its rate is probed because of --mode stream"
 
 
 def choose_mode(choice: ModeChoice, rate: int | None, hints: ModeHints) -> PlayMode | None:
-    """
-    Return the way that somebody has said, None if it has to be found out.
-
-    The order: the options, the metadata, and what the server knows.
-    """
+    """Return the mode that the options, the metadata or the server say, in this order; None if it must be probed."""
     if rate is not None:
         return PlayMode.at_rate(rate, KnownBy.OPTION)
     if choice is ModeChoice.CLIP:
         return PlayMode.at_rate(CLIPS, KnownBy.OPTION)
     said = ((hints.metadata, KnownBy.METADATA), (hints.server, hints.server_from))
     for found, known_by in said:
-        # Who insists on a stream has only its rate from elsewhere.
+        # If the user insists on a stream, only its rate is taken from elsewhere.
         if found is not None and (found or choice is ModeChoice.AUTO):
             return PlayMode.at_rate(found, known_by)
     return None

@@ -1,11 +1,11 @@
-"""What became of a sound, and how that is known."""
+"""The result of playing a sound, its evidence, and its progress."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class PlayOutcome(StrEnum):
-    """How it ended; ``SENT`` if nobody waited for the end."""
+    """How playback ended; ``SENT`` if the end was not waited for."""
 
     PLAYED = "played"
     INTERRUPTED = "interrupted"
@@ -14,7 +14,7 @@ class PlayOutcome(StrEnum):
 
 
 class PlayEvidence(StrEnum):
-    """What says so: an answer of jambonz, or the clock alone."""
+    """What proves the end: an answer from jambonz, or only the clock."""
 
     PLAY_DONE = "play-done"
     MARK = "mark"
@@ -24,12 +24,12 @@ class PlayEvidence(StrEnum):
 @dataclass(frozen=True, slots=True)
 class PlayResult:
     """
-    The end of a sound.
+    The result of playing a sound.
 
     Attributes:
         evidence: None where there is none.
-        seconds: that the caller has heard; of what was only sent, how long it is.
-        detail: a sentence for people, empty if there is nothing to add.
+        seconds: that the caller has heard; the length of a sound that was only sent.
+        detail: a sentence for people, may be empty.
     """
 
     outcome: PlayOutcome
@@ -41,13 +41,13 @@ class PlayResult:
 @dataclass(frozen=True, slots=True)
 class PlayProgress:
     """
-    How far a sound is.
+    How far playback is.
 
     Attributes:
-        state: what is being done, in a word or two.
-        sent, heard: seconds; heard by the clock.
-        total: seconds of all of it, None if unknown.
-        lead: seconds of a stream that were sent and that the clock hasn't reached.
+        state: the current step, in a word or two.
+        sent, heard: seconds; what was heard is computed from the clock.
+        total: seconds of the whole sound, None if unknown.
+        lead: seconds of a stream that were sent and are not played yet.
     """
 
     state: str

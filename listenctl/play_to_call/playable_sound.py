@@ -1,4 +1,4 @@
-"""The sounds that users name: files, tones, the microphone, what is piped in."""
+"""The sounds that users name: files, tones, the microphone, a pipe."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from listenctl.media.sources.sound_file_source import SoundFileInfo, read_sound_
 from listenctl.play_to_call.trim_and_gain import SoundEdits, edit_source
 
 CLIP_RATE, WIDE_CLIP_RATE = 8000, 16000
-"""Raw clips at other rates become noise or nothing (protocol.md 5.1)."""
+"""Raw clips at other rates become noise or nothing (listenctl-protocol(7) 5.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +22,10 @@ class PlayableSound:
 
     Attributes:
         name: for people.
-        open: opens it at a rate in Hz; raises as ``media.sources.open_source`` does.
-        clip_rate: at which it becomes clips.
-        seconds: how long it is, None if that is only known at its end.
-        endless: it has no end, so it can't become clips.
+        open: opens the sound at a rate in Hz; raises what ``open_source`` raises.
+        clip_rate: sample rate of its clips.
+        seconds: its length, None if that is only known at its end.
+        endless: it has no end, so it can't be played as clips.
     """
 
     name: str
@@ -38,7 +38,7 @@ class PlayableSound:
     def computed(
         cls, name: str, samples_at: Callable[[int], bytes], *, seconds: float | None = None
     ) -> "PlayableSound":
-        """Return a sound whose samples at any rate, 16 bits and little-endian, ``samples_at`` computes."""
+        """Return a sound whose 16-bit samples at a given rate are computed by ``samples_at``."""
 
         async def open_at(sample_rate: int) -> AudioSource:
             return PcmSource(samples_at(sample_rate))
@@ -50,46 +50,46 @@ STDIN = "-"
 _NO_FILES = ("silence", "speech", STDIN)
 
 
-async def prepare_sound(spec: str, shaping: SoundEdits | None = None) -> PlayableSound:
+async def prepare_sound(spec: str, edits: SoundEdits | None = None) -> PlayableSound:
     """
-    Return the sound that ``spec`` names, as ``media.sources.open_source`` reads it.
+    Return the sound that ``spec`` names (see ``open_source``), with edits.
 
     Raises:
-        UsageError: there is no such file, it is no sound, it holds no sample, or it can't be changed so.
+        UsageError: There is no such file, it isn't a sound, it is empty, or it can't be edited like that.
     """
-    shaping = shaping or SoundEdits()
-    _check(spec, shaping)
+    edits = edits or SoundEdits()
+    _check(spec, edits)
     facts = await asyncio.to_thread(read_sound_info, spec) if _is_file(spec) else None
-    if facts is not None and (shaping.channel or 0) >= facts.channels:
+    if facts is not None and (edits.channel or 0) >= facts.channels:
         count = f"{facts.channels} channel{'' if facts.channels == 1 else 's'}"
-        raise UsageError(f"{spec}: has {count}, so --channel {(shaping.channel or 0) + 1} is none")
-    length = shaping.length(None if facts is None else facts.seconds)
-    if shaping.fade and length is None:
-        raise UsageError(f"{spec}: where it ends isn't known; give --duration beside --fade")
+        raise UsageError(f"{spec}: has {count}, so there is no --channel {(edits.channel or 0) + 1}")
+    length = edits.length(None if facts is None else facts.seconds)
+    if edits.fade and length is None:
+        raise UsageError(f"{spec}: its length is unknown; give --duration with --fade")
     if facts is not None and not facts.seconds:
         raise UsageError(f"{spec}: holds no audio")
-    if facts is not None and not shaping.loop and shaping.start >= facts.seconds:
-        raise UsageError(f"{spec}: is {facts.seconds:.2f} s long, so nothing is left from --start {shaping.start:g} on")
+    if facts is not None and not edits.loop and edits.start >= facts.seconds:
+        raise UsageError(f"{spec}: is {facts.seconds:.2f} s long, so nothing follows --start {edits.start:g}")
 
     async def open_at(sample_rate: int) -> AudioSource:
         try:
-            source = await _open(spec, sample_rate, shaping)
+            source = await _open(spec, sample_rate, edits)
         except ListenctlError as exc:
-            # A microphone that can't be opened is as much the user's choice as a file that can't be read.
+            # A microphone that can't be opened is the user's choice, like a file that can't be read.
             raise UsageError(str(exc)) from exc
-        return edit_source(source, sample_rate, shaping, length)
+        return edit_source(source, sample_rate, edits, length)
 
     return PlayableSound(
         name=spec,
         open=open_at,
         clip_rate=_clip_rate(facts),
         seconds=length,
-        endless=shaping.duration is None and _is_endless(spec, shaping),
+        endless=edits.duration is None and _is_endless(spec, edits),
     )
 
 
 class _Piped:
-    """What is piped in; that it holds nothing is wrong usage, also where that shows only later."""
+    """A pipe; that it is empty is wrong usage, even if that is only found later."""
 
     def __init__(self, source: AudioSource) -> None:
         self._source = source
@@ -104,29 +104,29 @@ class _Piped:
         await self._source.close()
 
 
-async def _open(spec: str, sample_rate: int, shaping: SoundEdits) -> AudioSource:
+async def _open(spec: str, sample_rate: int, edits: SoundEdits) -> AudioSource:
     if spec == STDIN:
-        # It is played whole, as slowly as it may come; where it stalls, the caller hears a pause all the same.
-        return _Piped(await open_pipe(0, sample_rate, channel=shaping.channel or 0, patience=0, lossless=True))
-    return await open_source(spec, sample_rate, loop=shaping.loop, channel=shaping.channel)
+        # All of it is played, however slowly it comes; while it stalls, the caller hears silence.
+        return _Piped(await open_pipe(0, sample_rate, channel=edits.channel or 0, patience=0, lossless=True))
+    return await open_source(spec, sample_rate, loop=edits.loop, channel=edits.channel)
 
 
-def _check(spec: str, shaping: SoundEdits) -> None:
+def _check(spec: str, edits: SoundEdits) -> None:
     for name in ("gain_db", "fade", "start", "duration"):
-        if not isfinite(getattr(shaping, name) or 0.0):
+        if not isfinite(getattr(edits, name) or 0.0):
             raise UsageError(f"--{name.removesuffix('_db')} must be a number")
-    if shaping.channel and _is_endless(spec, SoundEdits()):
-        raise UsageError(f"{spec}: has one channel only; leave out --channel")
-    if shaping.loop and not (_is_file(spec) or spec == "speech"):
-        raise UsageError(f"{spec}: can't begin again; leave out --loop")
+    if edits.channel and _is_endless(spec, SoundEdits()):
+        raise UsageError(f"{spec}: has only one channel; remove --channel")
+    if edits.loop and not (_is_file(spec) or spec == "speech"):
+        raise UsageError(f"{spec}: can't be repeated; remove --loop")
 
 
 def _is_file(spec: str) -> bool:
     return spec not in _NO_FILES and spec.partition(":")[0] not in ("tone", "mic")
 
 
-def _is_endless(spec: str, shaping: SoundEdits) -> bool:
-    return shaping.loop or spec == "silence" or spec.partition(":")[0] in ("tone", "mic")
+def _is_endless(spec: str, edits: SoundEdits) -> bool:
+    return edits.loop or spec == "silence" or spec.partition(":")[0] in ("tone", "mic")
 
 
 def _clip_rate(facts: SoundFileInfo | None) -> int:

@@ -1,4 +1,4 @@
-"""What a user wants of a player."""
+"""Settings of a player."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ class PlaySettings:
     How to play.
 
     Attributes:
-        stream_rate: what the call streams at in Hz, 0 for clips, None if the user doesn't say.
-        interrupt: silence what plays first.
-        lead: seconds that a stream is ahead of the clock.
-        exact: stream samples of value -1 too, which jambonz takes for marks.
-        wait: until the sound has been heard, or only until it was sent.
+        stream_rate: of the call, in Hz; 0 for clips; None if the user doesn't say.
+        interrupt: stop what plays first.
+        lead: seconds between sending a stream and its playback.
+        exact: stream samples of value -1 unchanged, although jambonz takes them for marks.
+        wait: until the sound has been heard, not only until it was sent.
     """
 
     choice: ModeChoice = ModeChoice.AUTO

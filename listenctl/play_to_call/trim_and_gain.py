@@ -1,4 +1,4 @@
-"""What a user wants changed about a source: which part of it is heard, how loud, and with which edges."""
+"""Edits of a source: which part of it is heard, how loud, and with which fades."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,15 @@ _FULL_SCALE = 32768
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundEdits:
     """
-    The changes.
+    Edits of a source.
 
     Attributes:
-        gain_db: what is too loud afterwards is clipped.
-        fade: seconds in which it becomes louder at its beginning and quieter at its end.
-        start: seconds of its beginning that are left out.
-        duration: seconds after which it ends, None for its own end.
+        gain_db: samples that get too loud are clipped.
+        fade: seconds of fade-in and fade-out.
+        start: seconds to skip at the beginning.
+        duration: seconds to keep, None for all.
         loop: begin again at the end.
-        channel: which one of several, from 0; None mixes those of a file.
+        channel: number of a channel from 0; None mixes the channels of a file.
     """
 
     gain_db: float = 0.0
@@ -31,32 +31,32 @@ class SoundEdits:
     channel: int | None = None
 
     def length(self, own: float | None) -> float | None:
-        """Return the seconds that are left of a source of ``own`` seconds; None stands for unknown, or for no end."""
+        """Return the seconds that remain of a source of ``own`` seconds; None means unknown or endless."""
         if own is not None and not self.loop:
             rest = max(0.0, own - self.start)
             return rest if self.duration is None else min(rest, self.duration)
         return self.duration
 
 
-def edit_source(source: AudioSource, sample_rate: int, shaping: SoundEdits, length: float | None) -> AudioSource:
+def edit_source(source: AudioSource, sample_rate: int, edits: SoundEdits, length: float | None) -> AudioSource:
     """
-    Return a source with the changes made.
+    Return the edited source.
 
     Args:
-        length: its seconds afterwards, as far as known; a fade needs them.
+        length: its length afterwards in seconds, None if unknown; a fade needs it.
     """
-    start = round(shaping.start * sample_rate)
-    end = None if shaping.duration is None else round(shaping.duration * sample_rate)
+    start = round(edits.start * sample_rate)
+    end = None if edits.duration is None else round(edits.duration * sample_rate)
     if start or end is not None:
         source = _TrimmedSource(source, start, end)
-    if shaping.gain_db or shaping.fade:
+    if edits.gain_db or edits.fade:
         total = None if length is None else round(length * sample_rate)
-        source = _GainSource(source, 10 ** (shaping.gain_db / 20), round(shaping.fade * sample_rate), total)
+        source = _GainSource(source, 10 ** (edits.gain_db / 20), round(edits.fade * sample_rate), total)
     return source
 
 
 class _TrimmedSource:
-    """What of a source follows its first ``start`` samples, ``length`` samples at most."""
+    """A source without its first ``start`` samples, and at most ``length`` samples long."""
 
     def __init__(self, source: AudioSource, start: int, length: int | None) -> None:
         self._source = source
@@ -80,7 +80,7 @@ class _TrimmedSource:
 
 
 class _GainSource:
-    """A source with another level, which rises in the first and falls in the last ``fade`` samples."""
+    """A source with another level, faded in and out over ``fade`` samples."""
 
     def __init__(self, source: AudioSource, gain: float, fade: int, length: int | None) -> None:
         self._source = source

@@ -47,11 +47,11 @@ def test_who_wants_a_stream_does_not_believe_in_clips() -> None:
 @pytest.mark.parametrize(
     ("choice", "hints", "sentence"),
     [
-        (AUTO, ModeHints(), "nobody says how this call takes sound, so it is tried out"),
-        (STREAM, ModeHints(), "nobody says how this call takes sound, so it is tried out"),
-        (STREAM, ModeHints(metadata=0), "the call's metadata say that it takes clips, not a stream; "),
-        (STREAM, ModeHints(server=0, server_from=KnownBy.TOOL), "another tool said of this call that it takes clips"),
-        (STREAM, ModeHints(server=0), "the server's --stream-rate says that it takes clips, not a stream; "),
+        (AUTO, ModeHints(), "nothing says how this call takes sound, so it is probed"),
+        (STREAM, ModeHints(), "nothing says how this call takes sound, so it is probed"),
+        (STREAM, ModeHints(metadata=0), "the call's metadata says that this call takes clips, not a stream; "),
+        (STREAM, ModeHints(server=0, server_from=KnownBy.TOOL), "another tool says that this call takes clips"),
+        (STREAM, ModeHints(server=0), "the server's --stream-rate says that this call takes clips, not a stream; "),
     ],
 )
 def test_why_something_is_tried_is_said(choice: ModeChoice, hints: ModeHints, sentence: str) -> None:
@@ -67,10 +67,13 @@ def test_options_that_contradict_each_other_are_refused(choice: ModeChoice, rate
 @pytest.mark.parametrize(
     ("mode", "sentence"),
     [
-        (PlayMode.at_rate(8000, KnownBy.METADATA), "streams at 8000 Hz, as streamRate in the call's metadata says"),
-        (PlayMode.at_rate(0, KnownBy.SERVER), "takes clips, as the server's --stream-rate says"),
-        (PlayMode.at_rate(0, KnownBy.PROBE), "takes clips, since it doesn't answer a mark"),
-        (PlayMode.at_rate(16000, KnownBy.PROBE), "streams at 16000 Hz, as a probe found"),
+        (
+            PlayMode.at_rate(8000, KnownBy.METADATA),
+            "streams at 8000 Hz, according to streamRate in the call's metadata",
+        ),
+        (PlayMode.at_rate(0, KnownBy.SERVER), "takes clips, according to the server's --stream-rate"),
+        (PlayMode.at_rate(0, KnownBy.PROBE), "takes clips, because it doesn't answer a mark"),
+        (PlayMode.at_rate(16000, KnownBy.PROBE), "streams at 16000 Hz, according to a probe"),
     ],
 )
 def test_a_mode_says_how_it_is_known(mode: PlayMode, sentence: str) -> None:

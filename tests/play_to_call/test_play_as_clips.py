@@ -16,7 +16,7 @@ async def test_a_clip_is_one_that_jambonz_plays_right() -> None:
 
     data = json.loads(text)["data"]
     assert base64.b64decode(data.pop("audioContent"), validate=True) == b"\x01\x00" * 8000
-    # The rate is a number, and the type is never missing (protocol.md 5.1).
+    # The rate is a number, and the type is never missing (listenctl-protocol(7) 5.1).
     assert data == {"audioContentType": "raw", "sampleRate": 8000, "queuePlay": True, "id": "a-1"}
 
 
@@ -38,7 +38,7 @@ async def test_a_long_sound_becomes_several_clips() -> None:
         (PlayDone("a", None, "3", "3000", "24000"), 13.1, PlayOutcome.PLAYED, 3.0),
         (PlayDone("a", None, "2", "2700", "24000"), 13.1, PlayOutcome.PLAYED, 3.0),
         (PlayDone("a", None, "1", "1000", "8000"), 11.0, PlayOutcome.INTERRUPTED, 1.0),
-        # After killAudio it counts what was read ahead (protocol.md 13), so the clock is believed.
+        # After killAudio it counts what was read ahead (listenctl-protocol(7) 13), so the clock is believed.
         (PlayDone("a", None, "3", "3000", "24000"), 10.8, PlayOutcome.INTERRUPTED, 0.8),
         (PlayDone("a", "completed", 3, 3000, 24000), 13.1, PlayOutcome.PLAYED, 3.0),
         (PlayDone(), 13.1, PlayOutcome.PLAYED, 3.0),

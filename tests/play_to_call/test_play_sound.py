@@ -350,7 +350,7 @@ async def test_of_many_at_once_one_finds_out_and_the_others_believe_it(tmp_path:
 
     assert [result.outcome for result, _ in results] == [PlayOutcome.PLAYED] * 10
     assert sorted(known_by for _, known_by in results) == [KnownBy.PROBE] + [KnownBy.TOOL] * 9
-    # Where one stream follows another there may be one sample more (protocol.md 6.4).
+    # Where one stream follows another there may be one sample more (listenctl-protocol(7) 6.4).
     assert [call.heard.count(pcm[640:]) for pcm in sounds] == [1] * 10
 
 
@@ -424,7 +424,7 @@ async def test_two_streams_do_not_mix_but_follow_each_other(tmp_path: Path) -> N
         results = await asyncio.gather(*(play(call, pcm) for pcm in sounds))
 
     assert [result.outcome for result, _ in results] == [PlayOutcome.PLAYED] * 2
-    # Where the second begins there may be one sample more: the mark behind the first (protocol.md 6.4).
+    # Where the second begins there may be one sample more: the mark behind the first (listenctl-protocol(7) 6.4).
     assert [call.heard.count(pcm[640:]) for pcm in sounds] == [1, 1]
 
 

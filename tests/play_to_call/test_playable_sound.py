@@ -71,9 +71,9 @@ async def test_a_file_of_one_channel_keeps_every_sample(tmp_path: Path) -> None:
 
 
 async def test_a_file_can_be_shaped(tmp_path: Path) -> None:
-    shaping = SoundEdits(start=0.01, duration=0.02, gain_db=-20.0)
+    edits = SoundEdits(start=0.01, duration=0.02, gain_db=-20.0)
 
-    sound = await prepare_sound(write_file(tmp_path, [1000] * 800), shaping)
+    sound = await prepare_sound(write_file(tmp_path, [1000] * 800), edits)
 
     assert sound.seconds == pytest.approx(0.02)
     assert await read_all(await sound.open(8000)) == [100] * 160
@@ -107,35 +107,35 @@ async def test_what_loops_goes_on_without_a_gap(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "shaping", "sentence"),
+    ("spec", "edits", "sentence"),
     [
         ("nowhere.wav", SoundEdits(), r"nowhere.wav: can't be read"),
-        ("-", SoundEdits(fade=1.0), r"-: where it ends isn't known; give --duration"),
-        ("tone:440", SoundEdits(fade=1.0), r"give --duration beside --fade"),
-        ("tone:440", SoundEdits(loop=True), r"tone:440: can't begin again"),
-        ("-", SoundEdits(loop=True), r"-: can't begin again"),
-        ("tone:440", SoundEdits(channel=1), r"tone:440: has one channel only"),
+        ("-", SoundEdits(fade=1.0), r"-: its length is unknown; give --duration"),
+        ("tone:440", SoundEdits(fade=1.0), r"give --duration with --fade"),
+        ("tone:440", SoundEdits(loop=True), r"tone:440: can't be repeated"),
+        ("-", SoundEdits(loop=True), r"-: can't be repeated"),
+        ("tone:440", SoundEdits(channel=1), r"tone:440: has only one channel"),
         ("tone:440", SoundEdits(gain_db=float("nan")), r"--gain must be a number"),
     ],
 )
-async def test_what_cannot_be_is_refused(spec: str, shaping: SoundEdits, sentence: str) -> None:
+async def test_what_cannot_be_is_refused(spec: str, edits: SoundEdits, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        await prepare_sound(spec, shaping)
+        await prepare_sound(spec, edits)
 
 
 @pytest.mark.parametrize(
-    ("shaping", "sentence"),
+    ("edits", "sentence"),
     [
-        (SoundEdits(start=5.0), r"is 0.10 s long, so nothing is left"),
-        (SoundEdits(channel=2), r"has 2 channels, so --channel 3"),
-        (SoundEdits(start=0.1), r"nothing is left from --start 0.1 on"),
+        (SoundEdits(start=5.0), r"is 0.10 s long, so nothing follows"),
+        (SoundEdits(channel=2), r"has 2 channels, so there is no --channel 3"),
+        (SoundEdits(start=0.1), r"nothing follows --start 0.1"),
     ],
 )
-async def test_what_a_file_does_not_have_is_refused(tmp_path: Path, shaping: SoundEdits, sentence: str) -> None:
+async def test_what_a_file_does_not_have_is_refused(tmp_path: Path, edits: SoundEdits, sentence: str) -> None:
     path = write_file(tmp_path, [1] * 800, [2] * 800)
 
     with pytest.raises(UsageError, match=sentence):
-        await prepare_sound(path, shaping)
+        await prepare_sound(path, edits)
 
 
 async def test_a_file_without_a_sample_is_no_sound(tmp_path: Path) -> None:

@@ -61,16 +61,16 @@ async def test_a_fade_rises_and_falls_at_the_ends() -> None:
 
 
 async def test_a_fade_lies_at_the_ends_of_the_part() -> None:
-    shaping = SoundEdits(fade=0.01, start=0.05, duration=0.1)
+    edits = SoundEdits(fade=0.01, start=0.05, duration=0.1)
 
-    faded = await read_all(edit_source(flat(1000), RATE, shaping, shaping.length(1.0)))
+    faded = await read_all(edit_source(flat(1000), RATE, edits, edits.length(1.0)))
 
     assert len(faded) == 100
     assert (faded[0], faded[50], faded[-1]) == (0, 10000, 0)
 
 
 @pytest.mark.parametrize(
-    ("shaping", "own", "length"),
+    ("edits", "own", "length"),
     [
         (SoundEdits(), 3.0, 3.0),
         (SoundEdits(), None, None),
@@ -83,5 +83,5 @@ async def test_a_fade_lies_at_the_ends_of_the_part() -> None:
         (SoundEdits(loop=True, duration=7.0), 3.0, 7.0),
     ],
 )
-def test_the_length_is_known_where_it_can_be(shaping: SoundEdits, own: float | None, length: float | None) -> None:
-    assert shaping.length(own) == length
+def test_the_length_is_known_where_it_can_be(edits: SoundEdits, own: float | None, length: float | None) -> None:
+    assert edits.length(own) == length

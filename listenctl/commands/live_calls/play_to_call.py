@@ -69,7 +69,7 @@ def play_to_call(options: PlayOptions) -> int:
 
     settings = play_settings(options)
     live = settings.wait and can_draw(sys.stderr, os.environ)
-    return run_async(run_play(recipient(options), options.source, shaping_of(options), settings, live=live))
+    return run_async(run_play(recipient(options), options.source, sound_edits(options), settings, live=live))
 
 
 command = with_options(PlayOptions, play_to_call)
@@ -114,7 +114,7 @@ def play_settings(options: PlayOptions) -> "PlaySettings":
     )
 
 
-def shaping_of(options: PlayOptions) -> "SoundEdits":
+def sound_edits(options: PlayOptions) -> "SoundEdits":
     """Return how to edit the sound."""
     from listenctl.play_to_call.trim_and_gain import SoundEdits
 

@@ -35,7 +35,7 @@ _MAX_NAME = 80
 
 
 async def run_play(
-    recipient: Recipient, source: str, shaping: SoundEdits, settings: PlaySettings, *, live: bool = False
+    recipient: Recipient, source: str, edits: SoundEdits, settings: PlaySettings, *, live: bool = False
 ) -> int:
     """
     Play a source that a user names, as ``play_sound`` does; raises what ``prepare_sound`` does, too.
@@ -44,7 +44,7 @@ async def run_play(
     """
     if is_microphone(source):
         reserve_stderr()
-    return await _interruptible(_play(recipient, prepare_sound(source, shaping), settings, live=live))
+    return await _interruptible(_play(recipient, prepare_sound(source, edits), settings, live=live))
 
 
 async def play_sound(recipient: Recipient, sound: PlayableSound, settings: PlaySettings, *, live: bool = False) -> int:

@@ -38,7 +38,7 @@ async def test_a_file_is_streamed_and_the_end_is_told(tmp_path: Path) -> None:
     async with live_call(tmp_path, streaming()) as call:
         done = await run(call, call.id[:8], "hello.wav", "--wait")
 
-    how = "the call streams at 8000 Hz, as streamRate in the call's metadata says"
+    how = "the call streams at 8000 Hz, according to streamRate in the call's metadata"
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{call.id}: hello.wav played, 0.40 s; {how}\n"
     assert call.heard.count(pcm) == 1
@@ -72,7 +72,7 @@ async def test_where_nobody_knows_how_a_call_takes_sound_it_says_that_it_tries(
         done = await run(call, "@latest", "hello.wav", "--wait", "--json")
 
     told = json.loads(done.stdout)
-    assert done.stderr == "listenctl: nobody says how this call takes sound, so it is tried out\n"
+    assert done.stderr == "listenctl: nothing says how this call takes sound, so it is probed\n"
     assert (told["outcome"], told["known_by"]) == ("played", "probe")
 
 
@@ -196,7 +196,7 @@ async def test_who_wants_a_stream_against_the_metadata_is_told(tmp_path: Path) -
     async with live_call(tmp_path, clips()) as call:
         done = await run(call, "@latest", "hello.wav", "--mode", "stream")
 
-    assert "the call's metadata say that it takes clips, not a stream; " in done.stderr
+    assert "the call's metadata says that this call takes clips, not a stream; " in done.stderr
     assert "nobody says" not in done.stderr
 
 

@@ -1,1 +1,1 @@
-"""Stored traffic: what dumps and packet captures hold, read whatever their state."""
+"""Reading of stored traffic: packet captures, dumps, HAR files and recordings, also damaged ones."""

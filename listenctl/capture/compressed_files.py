@@ -1,121 +1,28 @@
 """
-Open files as users have them: plain, gz or zst, or coming out of a pipe.
+Open files, plain or compressed with gzip or zstd, and pipes.
 
-What is there is given out at once, so that a capture can be followed while it is made.
+Data is available immediately, so a capture can be read while it is written. Damaged or incomplete compression is
+reported, and the data before it is used.
 """
 
+import io
 import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from io import FileIO
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.errors import ListenctlError, UsageError
 
-LONGEST_HEADER = 18
-STEP = 1024
-"""Bytes fed at once where no block is known: each 4 of them may become 128 KiB."""
-
-_BLOCK_HEADER, _CHECKSUM, _SKIPPED_HEADER = 3, 4, 8
-_SKIPPED = b"\x2a\x4d\x18"
-_RUN = 1
-_LONGEST_BLOCK = 1 << 17
-
-
-class _Due(Enum):
-    HEADER = auto()
-    BLOCK = auto()
-    CHECKSUM = auto()
-    REST = auto()
-    """Something that can't be told apart."""
-
-
-def split_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield all that there is, in frame headers, blocks and checksums."""
-    cutter = _ZstdSplitter()
-    for chunk in chunks:
-        yield from cutter.feed(chunk)
-    yield cutter.begun
-
-
-class _ZstdSplitter:
-    """
-    Follow frames through their parts.
-
-    Attributes:
-        begun: the part that isn't whole yet.
-    """
-
-    def __init__(self) -> None:
-        self.begun = b""
-        self._due = _Due.HEADER
-        self._checked = False
-        self._passed_over = 0
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the parts that are whole."""
-        data, at = self.begun + chunk, 0
-        while at < len(data) and (size := self._size(data, at)) and at + size <= len(data):
-            self._take(data, at)
-            yield data[at : at + size]
-            at += size
-        self.begun = data[at:]
-
-    def _size(self, data: bytes, at: int) -> int:
-        """Return the size of the next part, 0 if that takes more to be told."""
-        left = len(data) - at
-        if self._passed_over or self._due is _Due.REST:
-            return min(left, STEP, self._passed_over or STEP)
-        if self._due is _Due.CHECKSUM:
-            return _CHECKSUM
-        if self._due is _Due.HEADER:
-            return self._header_size(data[at : at + LONGEST_HEADER])
-        return _BLOCK_HEADER + _block(data, at)[1] if left >= _BLOCK_HEADER else 0
-
-    def _header_size(self, data: bytes) -> int:
-        import zstandard
-
-        if data[1:4] == _SKIPPED:
-            return _SKIPPED_HEADER
-        if len(data) < LONGEST_HEADER:
-            return 0
-        try:
-            self._checked = zstandard.get_frame_parameters(data).has_checksum
-            return int(zstandard.frame_header_size(data))
-        except zstandard.ZstdError:
-            self._due = _Due.REST
-            return min(STEP, len(data))
-
-    def _take(self, data: bytes, at: int) -> None:
-        """Go on behind a part that is whole."""
-        if self._passed_over:
-            self._passed_over -= self._size(data, at)
-        elif self._due is _Due.HEADER and data[at + 1 : at + 4] == _SKIPPED:
-            self._passed_over = int.from_bytes(data[at + 4 : at + 8], "little")
-        elif self._due is _Due.HEADER:
-            self._due = _Due.BLOCK
-        elif self._due is _Due.CHECKSUM:
-            self._due = _Due.HEADER
-        elif self._due is _Due.BLOCK:
-            last, size = _block(data, at)
-            if size > _LONGEST_BLOCK:
-                self._due = _Due.REST
-            elif last:
-                self._due = _Due.CHECKSUM if self._checked else _Due.HEADER
-
-
-def _block(data: bytes, at: int) -> tuple[bool, int]:
-    """Return whether a block is the last of its frame, and the bytes that follow its header."""
-    header = int.from_bytes(data[at : at + _BLOCK_HEADER], "little")
-    return bool(header & 1), 1 if header >> 1 & 3 == _RUN else header >> 3
-
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 CHUNK = 1 << 20
 START = 64
-"""Bytes that tell what a file is."""
+"""Bytes for the detection of the file type."""
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _STDIN = 0
@@ -123,22 +30,47 @@ _STDIN = 0
 
 @dataclass(slots=True)
 class CaptureFile:
-    """A file that is being read: ``start`` says what it is, ``chunks`` has all of it, the start included."""
+    """An open file: ``start`` for the detection of its type, ``chunks`` with all data, the start included."""
 
     name: str
     start: bytes
     chunks: Iterator[bytes]
     notices: list[CaptureNotice] = field(default_factory=list)
-    """What was wrong with its compression; complete at the end of the chunks."""
+    """Problems of its compression; complete at the end of the chunks."""
+
+    def open_stream(self) -> io.BufferedReader:
+        """Return the chunks as a binary file; reading returns available data without waiting for more."""
+        return io.BufferedReader(_ChunkStream(self.chunks))
+
+
+class _ChunkStream(io.RawIOBase):
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        target = memoryview(buffer).cast("B")
+        size = min(len(target), len(self._rest))
+        target[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
 
 
 def open_capture_file(name: str) -> CaptureFile:
     """
-    Open a file, or stdin for ``-``, and decompress it if need be.
+    Open a file, or stdin for ``-``, and decompress it if necessary.
 
     Raises:
         UsageError: it can't be read.
-        ListenctlError: it is compressed with zstd, and the package for that is missing.
+        ListenctlError: it is compressed with zstd, and the package for zstd is missing.
     """
     notices: list[CaptureNotice] = []
     start, chunks = _peek(_read(name), len(_ZSTD))
@@ -154,7 +86,7 @@ def _read(name: str) -> Iterator[bytes]:
     try:
         if name == "-" and os.isatty(_STDIN):
             raise UsageError("-: stdin is a terminal; pipe a capture in")
-        with FileIO(_STDIN if name == "-" else name, closefd=name != "-") as file:
+        with io.FileIO(_STDIN if name == "-" else name, closefd=name != "-") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
     except OSError as exc:
@@ -162,7 +94,7 @@ def _read(name: str) -> Iterator[bytes]:
 
 
 def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
-    """Return at least ``size`` bytes, if there are so many, and all chunks, those included."""
+    """Return at least ``size`` bytes, or all if there are fewer, and all chunks, including those."""
     start = b""
     for chunk in chunks:
         start += chunk
@@ -172,7 +104,7 @@ def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _gunzip(chunks: Iterator[bytes], notices: list[CaptureNotice]) -> Iterator[bytes]:
-    """Decompress all members of a gzip file, as far as they go."""
+    """Decompress all members of a gzip file, up to the first error."""
     count = 0
     inflate = before = zlib.decompressobj(wbits=31)
     left = b""
@@ -189,7 +121,7 @@ def _gunzip(chunks: Iterator[bytes], notices: list[CaptureNotice]) -> Iterator[b
                 if data:
                     yield data
     except zlib.error as exc:
-        data = b"".join(_inflated_until_it_fails(before, left))
+        data = b"".join(_inflate_until_error(before, left))
         if data:
             yield data
         notices.append(_damaged(count + len(data), "gzip", str(exc)))
@@ -198,8 +130,8 @@ def _gunzip(chunks: Iterator[bytes], notices: list[CaptureNotice]) -> Iterator[b
         notices.append(_cut(count, "gzip"))
 
 
-def _inflated_until_it_fails(inflate: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
-    """Yield what comes before an error; together with that, nothing would be given out."""
+def _inflate_until_error(inflate: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
+    """Yield the data before an error, byte by byte: zlib returns nothing of a call that fails."""
     try:
         for at in range(len(data)):
             yield inflate.decompress(data[at : at + 1])
@@ -208,11 +140,13 @@ def _inflated_until_it_fails(inflate: "zlib._Decompress", data: bytes) -> Iterat
 
 
 def _unzstd(chunks: Iterator[bytes], notices: list[CaptureNotice], name: str) -> Iterator[bytes]:
-    """Decompress all frames of a zstd file, as far as they go."""
+    """Decompress all frames of a zstd file, up to the first error."""
     try:
         import zstandard
     except ImportError as exc:
-        raise ListenctlError(f"{name}: is compressed with zstd; pip install 'listenctl[zstd]' to read it") from exc
+        raise ListenctlError(
+            f"{name}: reading zstd needs the package zstandard: pip install 'listenctl[zstd]'"
+        ) from exc
     count = 0
     frame = zstandard.ZstdDecompressor().decompressobj()
     try:
@@ -235,9 +169,107 @@ def _unzstd(chunks: Iterator[bytes], notices: list[CaptureNotice], name: str) ->
 
 def _damaged(count: int, how: str, detail: str) -> CaptureNotice:
     return CaptureNotice(
-        f"byte {count}", f"the {how} compression is damaged from here on ({detail}); what is before it is used"
+        f"byte {count}", f"the {how} data is damaged from here on ({detail}); using the data before it"
     )
 
 
 def _cut(count: int, how: str) -> CaptureNotice:
-    return CaptureNotice(f"byte {count}", f"the {how} file ends too early; what is there is used")
+    return CaptureNotice(f"byte {count}", f"the {how} file is incomplete; using the available data")
+
+
+LONGEST_HEADER = 18
+STEP = 1024
+"""Bytes fed at once outside known blocks: every 4 of them can become 128 KiB."""
+
+_BLOCK_HEADER, _CHECKSUM, _SKIPPED_HEADER = 3, 4, 8
+_SKIPPED = b"\x2a\x4d\x18"
+_RUN = 1
+_LONGEST_BLOCK = 1 << 17
+
+
+class _ZstdPart(Enum):
+    HEADER = auto()
+    BLOCK = auto()
+    CHECKSUM = auto()
+    REST = auto()
+    """Data that can't be split."""
+
+
+def split_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Split zstd data into frame headers, blocks and checksums, so that each call decompresses a bounded amount."""
+    splitter = _ZstdSplitter()
+    for chunk in chunks:
+        yield from splitter.feed(chunk)
+    yield splitter.rest
+
+
+class _ZstdSplitter:
+    """
+    Split frames into their parts.
+
+    Attributes:
+        rest: the incomplete part.
+    """
+
+    def __init__(self) -> None:
+        self.rest = b""
+        self._next = _ZstdPart.HEADER
+        self._has_checksum = False
+        self._skippable = 0
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield the complete parts."""
+        data, at = self.rest + chunk, 0
+        while at < len(data) and (size := self._part_size(data, at)) and at + size <= len(data):
+            self._skip_part(data, at)
+            yield data[at : at + size]
+            at += size
+        self.rest = data[at:]
+
+    def _part_size(self, data: bytes, at: int) -> int:
+        """Return the size of the next part, 0 if more data is needed."""
+        left = len(data) - at
+        if self._skippable or self._next is _ZstdPart.REST:
+            return min(left, STEP, self._skippable or STEP)
+        if self._next is _ZstdPart.CHECKSUM:
+            return _CHECKSUM
+        if self._next is _ZstdPart.HEADER:
+            return self._header_size(data[at : at + LONGEST_HEADER])
+        return _BLOCK_HEADER + _block(data, at)[1] if left >= _BLOCK_HEADER else 0
+
+    def _header_size(self, data: bytes) -> int:
+        import zstandard
+
+        if data[1:4] == _SKIPPED:
+            return _SKIPPED_HEADER
+        if len(data) < LONGEST_HEADER:
+            return 0
+        try:
+            self._has_checksum = zstandard.get_frame_parameters(data).has_checksum
+            return int(zstandard.frame_header_size(data))
+        except zstandard.ZstdError:
+            self._next = _ZstdPart.REST
+            return min(STEP, len(data))
+
+    def _skip_part(self, data: bytes, at: int) -> None:
+        """Continue after a complete part."""
+        if self._skippable:
+            self._skippable -= self._part_size(data, at)
+        elif self._next is _ZstdPart.HEADER and data[at + 1 : at + 4] == _SKIPPED:
+            self._skippable = int.from_bytes(data[at + 4 : at + 8], "little")
+        elif self._next is _ZstdPart.HEADER:
+            self._next = _ZstdPart.BLOCK
+        elif self._next is _ZstdPart.CHECKSUM:
+            self._next = _ZstdPart.HEADER
+        elif self._next is _ZstdPart.BLOCK:
+            last, size = _block(data, at)
+            if size > _LONGEST_BLOCK:
+                self._next = _ZstdPart.REST
+            elif last:
+                self._next = _ZstdPart.CHECKSUM if self._has_checksum else _ZstdPart.HEADER
+
+
+def _block(data: bytes, at: int) -> tuple[bool, int]:
+    """Return whether a block is the last of its frame, and the bytes that follow its header."""
+    header = int.from_bytes(data[at : at + _BLOCK_HEADER], "little")
+    return bool(header & 1), 1 if header >> 1 & 3 == _RUN else header >> 3

@@ -8,7 +8,7 @@ from listenctl.capture.compressed_files import open_capture_file
 from listenctl.capture.packets.packet_batches import PacketBatch
 from listenctl.capture.packets.tcp_events import TcpConnection, TcpData
 from listenctl.capture.packets.tcp_streams import TcpReader
-from listenctl.capture.read_capture import is_capture, read_packets
+from listenctl.capture.read_capture import is_packet_capture, read_packets
 
 _PROTOCOLS = {
     "HTTP": re.compile(rb"[A-Z]{3,10} \S+ HTTP/1\.|HTTP/1\.\d \d\d\d"),
@@ -33,7 +33,7 @@ def count_contents(path: str) -> CaptureContents | None:
         UsageError: the file can't be read.
     """
     file = open_capture_file(path)
-    if not is_capture(file.start):
+    if not is_packet_capture(file.start):
         return None
     contents, reader = CaptureContents(), TcpReader()
     protocols: dict[TcpConnection, str] = {}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from listenctl.capture import compressed_files as files
 from listenctl.capture.compressed_files import open_capture_file, split_zstd
 from listenctl.capture.packets.packet_batches import CaptureNotice, PacketBatch
-from listenctl.capture.read_capture import is_capture, read_packets
+from listenctl.capture.read_capture import is_packet_capture, read_packets
 from listenctl.errors import ListenctlError, UsageError
 from tests.helpers.pcap import Packet, Talk, pcap, pcapng, read, said
 
@@ -46,7 +46,7 @@ def test_a_capture_is_read_whatever_its_name_and_compression(
 ) -> None:
     file = open_capture_file(written(tmp_path / "any.name", compress(capture)))
 
-    assert is_capture(file.start)
+    assert is_packet_capture(file.start)
     found = read(read_packets(file))
     assert said(found) == SAID
     assert not any(isinstance(one, CaptureNotice) for one in found)
@@ -70,7 +70,7 @@ def test_what_is_left_of_a_compressed_file_that_was_cut_is_used(tmp_path: Path, 
 
     found = list(read_packets(file))
     assert sum(len(one.records) for one in found if isinstance(one, PacketBatch)) > len(packets) // 4
-    assert str(found[-1]).endswith(f"the {kind} file ends too early; what is there is used")
+    assert str(found[-1]).endswith(f"the {kind} file is incomplete; using the available data")
 
 
 @pytest.mark.parametrize(("compress", "kind"), [(gzip.compress, "gzip"), (zstd, "zstd")])
@@ -80,7 +80,7 @@ def test_a_damaged_compressed_file_is_used_up_to_the_damage(tmp_path: Path, comp
     found = read(read_packets(file))
 
     assert said(found) == SAID
-    assert f"the {kind} compression is damaged from here on" in " ".join(map(str, found))
+    assert f"the {kind} data is damaged from here on" in " ".join(map(str, found))
 
 
 @given(st.binary(max_size=300), st.integers(0, 400), st.sampled_from([gzip.compress, zstd]))
@@ -94,7 +94,7 @@ def test_damaged_compression_never_raises(
 
     file = open_capture_file(path)
 
-    if is_capture(file.start):
+    if is_packet_capture(file.start):
         read(read_packets(file))
 
 
@@ -111,7 +111,7 @@ def test_a_file_that_becomes_huge_is_given_out_in_small_chunks(tmp_path: Path, c
 def test_zstd_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zstandard", None)
 
-    with pytest.raises(ListenctlError, match=r"is compressed with zstd; pip install 'listenctl\[zstd\]' to read it"):
+    with pytest.raises(ListenctlError, match=r"reading zstd needs the package zstandard: pip install 'listenctl\[zstd\]'"):
         open_capture_file(written(tmp_path / "x", zstd(pcap(TALK))))
 
 
@@ -195,3 +195,11 @@ def test_blocks_of_zstd_are_found_whatever_the_chunks(plain: list[bytes], size: 
     pieces = list(split_zstd(compressed[at : at + size] for at in range(0, len(compressed), size)))
 
     assert b"".join(pieces) == compressed
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_stream_has_the_bytes_of_all_chunks(size: int) -> None:
+    data = bytes(range(256)) * 3
+    chunks = iter([b"", *(data[at : at + size] for at in range(0, len(data), size)), b""])
+
+    assert files.CaptureFile("x", b"", chunks).open_stream().read() == data

@@ -60,13 +60,13 @@ def test_whatever_holds_calls_is_read(tmp_path: Path, data: bytes, zipped: bool)
         (b"", "is empty"),
         (b"hello\n", "is text"),
         (b"RIFF\x00\x00\x00\x00WAVE", "is sound without the sidecar of a recording"),
-        (b'{"a": 1}', "is JSON of another kind"),
+        (b'{"a": 1}', "is unsupported JSON"),
         (b"\n<html>", "is XML or HTML"),
-        (b"PK\x03\x04", "is an archive or compressed in a way that isn't supported"),
-        (b"snoop\x00\x00\x00", "is a capture in a format that isn't supported; convert it by editcap"),
+        (b"PK\x03\x04", "is an archive, or has an unsupported compression"),
+        (b"snoop\x00\x00\x00", "is a capture in an unsupported format; convert it with editcap"),
         (b"\x7fELF", "is a program"),
         (b"CLIENT_RANDOM 00 00", "is a key log of TLS secrets"),
-        (b"\x00\x01\x02\x03", "is nothing that is known"),
+        (b"\x00\x01\x02\x03", "is of an unknown type"),
     ],
 )
 def test_a_file_that_is_none_says_what_it_is(tmp_path: Path, data: bytes, is_: str) -> None:

@@ -1,1 +1,1 @@
-"""Stored calls other than packets: dumps, HAR files, recordings."""
+"""Stored calls without packets: dumps, HAR files, recordings."""

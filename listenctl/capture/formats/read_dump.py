@@ -1,7 +1,7 @@
 """
-Dumps, as they are read: every line that can be understood, whatever has happened to the file (`listenctl-dump(5)`).
+Parse the lines of a dump, even of a damaged one (`listenctl-dump(5)`).
 
-A line that can't is told with its reason and passed over, and what stands around it is read all the same.
+An invalid line is reported with the reason, and the lines around it are read.
 """
 
 from binascii import Error as Base64Error
@@ -17,7 +17,7 @@ from listenctl.protocol.peer_json import decode
 from listenctl.protocol.timeline import TimedFrame
 
 MAX_LINE_BYTES = MAX_FRAME_BYTES // 2 * 3
-"""Room for the longest frame in Base64, which takes a third more."""
+"""Enough for the longest frame in Base64, which needs a third more."""
 MAX_TIME = 1e9
 
 _OPCODES = {name: int(opcode) for opcode, name in OPCODE_NAMES.items()}
@@ -27,7 +27,7 @@ _SKIP_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class UnreadableLine:
-    """A line that is none of a dump, and why."""
+    """An invalid line, and the reason."""
 
     reason: str
 
@@ -36,15 +36,15 @@ DumpItem = DumpHeader | TimedFrame | DumpFault | DumpLoss | DumpEnd | Unreadable
 
 
 class _BadLine(Exception):
-    """Carries the reason to where lines are read; never leaves this file."""
+    """Has the reason; never leaves this file."""
 
 
 def read_dump(file: BinaryIO, *, max_line: int = MAX_LINE_BYTES) -> Iterator[tuple[int, DumpItem]]:
     """
-    Give what each line says, with its number, which counts from 1.
+    Yield each line, with its number from 1.
 
-    Several dumps may stand in one file, each after its header. Only one line is in memory at a time. A last line that
-    was cut off, as a crash leaves it, is left out.
+    A file can have several dumps, each after its header. Only one line is in memory at a time. An incomplete last line,
+    as after a crash, is skipped.
 
     Raises:
         OSError: the file can't be read.
@@ -61,15 +61,14 @@ def read_dump(file: BinaryIO, *, max_line: int = MAX_LINE_BYTES) -> Iterator[tup
 
 
 def parse_dump_line(line: bytes) -> DumpItem:
-    """Understand one line."""
     try:
-        return _understand(_object_in(line))
+        return _parse_fields(_object_in(line))
     except _BadLine as exc:
         return UnreadableLine(str(exc))
 
 
 def _skip_line(file: BinaryIO) -> bool:
-    """Pass over the rest of a line; False where the file ends within it."""
+    """Skip the rest of a line; return False if the file ends in it."""
     while part := file.readline(_SKIP_BYTES):
         if part.endswith(b"\n"):
             return True
@@ -80,14 +79,14 @@ def _object_in(line: bytes) -> dict[str, object]:
     try:
         text = line.decode().strip()
     except UnicodeDecodeError:
-        raise _BadLine("it isn't UTF-8") from None
+        raise _BadLine("not UTF-8") from None
     value, end = decode(text, strict=True) or (None, 0)
     if not isinstance(value, dict) or end != len(text):
-        raise _BadLine("it isn't a JSON object")
+        raise _BadLine("not a JSON object")
     return value
 
 
-def _understand(fields: dict[str, object]) -> DumpItem:
+def _parse_fields(fields: dict[str, object]) -> DumpItem:
     if "listenctl_dump" in fields:
         return _header(fields)
     at = _time(fields)
@@ -100,12 +99,12 @@ def _understand(fields: dict[str, object]) -> DumpItem:
             return DumpLoss(at, frames)
         case {"end": dict(how)}:
             return _end(at, how)
-    raise _BadLine("it is none of a dump")
+    raise _BadLine("not a line of a dump")
 
 
 def _header(fields: dict[str, object]) -> DumpHeader:
     if fields["listenctl_dump"] != VERSION:
-        raise _BadLine(f"the dump has another version than {VERSION}")
+        raise _BadLine(f"a dump version other than {VERSION}")
     created, *others = (_text(fields, name) for name in DumpHeader.__slots__)
     return DumpHeader(created or "", *others)
 
@@ -121,13 +120,13 @@ def _time(fields: dict[str, object]) -> float:
             pass
         case int() | float() as at if 0 <= at <= MAX_TIME:
             return float(at)
-    raise _BadLine("it has no time")
+    raise _BadLine("no valid time")
 
 
 def _sender(fields: dict[str, object]) -> Sender:
     sender = _SENDERS.get(_text(fields, "from") or "")
     if sender is None:
-        raise _BadLine("it doesn't say who sent it")
+        raise _BadLine("no valid sender")
     return sender
 
 
@@ -138,10 +137,10 @@ def _frame(opcode: object, fields: dict[str, object]) -> RawFrame:
         case int() if 0 <= opcode < 16 and not isinstance(opcode, bool):
             number = opcode
         case _:
-            raise _BadLine("it has no opcode")
+            raise _BadLine("no valid opcode")
     rsv = fields.get("rsv", 0)
     if not isinstance(rsv, int) or not 0 <= rsv < 8:
-        raise _BadLine("its reserved bits aren't three")
+        raise _BadLine("invalid reserved bits")
     masked = fields.get("masked", fields.get("from") == Sender.JAMBONZ)
     return RawFrame(fields.get("fin", True) is not False, int(rsv), number, masked is True, _payload(fields))
 
@@ -154,10 +153,10 @@ def _payload(fields: dict[str, object]) -> bytes:
             case {"data": str(data)}:
                 return a2b_base64(data, strict_mode=True)
     except UnicodeEncodeError:
-        raise _BadLine("its text isn't Unicode") from None
+        raise _BadLine("its text is not Unicode") from None
     except (Base64Error, ValueError):
-        raise _BadLine("its data isn't Base64") from None
-    raise _BadLine("it has no payload")
+        raise _BadLine("its data is not Base64") from None
+    raise _BadLine("no payload")
 
 
 def _end(at: float, how: dict[str, object]) -> DumpEnd:

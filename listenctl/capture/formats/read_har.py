@@ -1,8 +1,8 @@
 """
-HAR files, as browsers and their drivers export them: the WebSocket messages of each page, under ``_webSocketMessages``.
+Read HAR files of browsers and their drivers: the WebSocket messages of each page, in ``_webSocketMessages``.
 
-The browser is the client, and so stands where jambonz would. Messages are there whole, without their frames and without
-what is no data: no pings, no Close. A file that was cut off is read as far as it goes.
+The browser is the client, in the role of jambonz. A HAR file has whole messages: no frames, no pings, no Close. An
+incomplete file is read up to its end.
 """
 
 import re
@@ -28,10 +28,10 @@ from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.peer_json import JsonFields, list_in, object_in, string_in
 
 MAX_HAR = 256 * 1024 * 1024
-"""Characters that are read; what pages loaded stands in these files too."""
+"""Bytes that are read; HAR files also have everything that the pages loaded."""
 MAX_SKEW = 86_400.0
-"""Seconds between an entry's own time and those of its messages, beyond which these come from another clock; also those
-between two messages, beyond which the time of the latter is wrong."""
+"""Seconds. A larger difference between an entry and its messages means another clock, one between two messages a wrong
+time."""
 END = "the HAR file ends"
 
 _ENTRIES = re.compile(r'"entries"\s*:\s*\[')
@@ -40,34 +40,34 @@ _BETWEEN = re.compile(r"[\s,]*")
 _TEXT, _BINARY, _CONTROL = 1, 2, 8
 _OPCODES = range(16)
 _SENDERS = {"send": Sender.JAMBONZ, "receive": Sender.APPLICATION}
-# The end of the year 2261; what is later was counted in another unit, or is damaged.
+# The end of the year 2261; later times have another unit, or are damaged.
 _LATEST = 9_214_646_400.0
-# Seconds since 1970 in milliseconds and microseconds, as other exporters write them.
+# Unix times in microseconds and milliseconds, as some exporters write them.
 _UNITS = ((1e14, 1e6), (1e11, 1e3))
 
 
 def read_har(file: CaptureFile, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
-    """Yield the WebSocket sessions of a HAR file, one after another."""
+    """Yield the events of the WebSocket sessions in a HAR file, one session after another."""
     text, whole = _text_of(file)
     yield from file.notices
     if not whole:
-        yield CaptureNotice(f"byte {MAX_HAR}", "the HAR file is longer than what is read; export the WebSocket alone")
+        yield CaptureNotice(f"byte {MAX_HAR}", "the HAR file is too long; the rest is not read")
     start = _ENTRIES.search(text)
     at = start.end() if start else len(text)
-    while found := peer_json.decode(text, at := _next(text, at)):
+    while found := peer_json.decode(text, at := _skip_separators(text, at)):
         entry, at = found
         if isinstance(entry, dict) and isinstance(messages := entry.get("_webSocketMessages"), list):
             yield from _session(file.name, next(numbers), entry, messages)
     if at < len(text) and text[at] == "]":
         return
-    yield CaptureNotice(f"character {at}", "the HAR file is damaged or cut off here; what can be read is used")
-    # The entry that was cut off may hold messages that are whole, and lacks at most what stands behind them.
+    yield CaptureNotice(f"character {at}", "the HAR file is damaged or ends here; using the data before it")
+    # The incomplete entry can have complete messages.
     if begun := _MESSAGES.search(text, at):
         yield from _session(file.name, next(numbers), _members(text, at), list(_elements(text, begun.end())))
 
 
 def _text_of(file: CaptureFile) -> tuple[str, bool]:
-    """Return a file as text, and whether that is all of it."""
+    """Return the text of a file, and whether it is complete."""
     data = bytearray()
     for chunk in file.chunks:
         data += chunk
@@ -77,17 +77,17 @@ def _text_of(file: CaptureFile) -> tuple[str, bool]:
 
 
 def _elements(text: str, at: int) -> Iterator[object]:
-    """Yield the values of an array, as far as they are whole."""
-    while found := peer_json.decode(text, _next(text, at)):
+    """Yield the complete values of an array."""
+    while found := peer_json.decode(text, _skip_separators(text, at)):
         value, at = found
         yield value
 
 
 def _members(text: str, at: int) -> JsonFields:
-    """Return what an object that was cut off has before its messages."""
+    """Return the complete members of an incomplete object."""
     members: JsonFields = {}
     at += 1
-    while (key := peer_json.decode(text, _next(text, at))) and isinstance(key[0], str):
+    while (key := peer_json.decode(text, _skip_separators(text, at))) and isinstance(key[0], str):
         colon = re.compile(r"\s*:\s*").match(text, key[1])
         value = peer_json.decode(text, colon.end()) if colon else None
         if value is None:
@@ -96,7 +96,7 @@ def _members(text: str, at: int) -> JsonFields:
     return members
 
 
-def _next(text: str, at: int) -> int:
+def _skip_separators(text: str, at: int) -> int:
     between = _BETWEEN.match(text, at)
     return between.end() if between else at
 
@@ -105,35 +105,35 @@ def _session(source: str, number: int, entry: JsonFields, messages: list[object]
     began = parse_timestamp(string_in(entry, "startedDateTime")) or _first_time(messages)
     times = _HarTimes(began)
     frames = [timed for message in messages if isinstance(message, dict) and (timed := _frame(message, times))]
-    session = _described(CapturedSession(number, source, began), entry)
+    session = _fill_handshake(CapturedSession(number, source, began), entry)
     session.without_control = not any(frame.opcode >= _CONTROL for _, _, frame in frames)
-    judge = ListenCallDetector(session)
-    left_out = len(messages) - len(frames)
+    detector = ListenCallDetector(session)
+    skipped = len(messages) - len(frames)
     yield SessionOpened(began, session)
     at = began
     for at, sender, frame in frames:
-        judge.add_frame(sender, frame)
+        detector.add_frame(sender, frame)
         yield CapturedFrame(at, session, sender, frame, None)
-    if left_out:
-        yield CaptureNotice(f"session {number}", f"{left_out} messages are none that can be read; they are left out")
+    if skipped:
+        yield CaptureNotice(f"session {number}", f"{skipped} messages are invalid; skipped")
     if times.wrong:
-        what = f"{times.wrong} messages have times that can't be; each is given that of the message before"
+        what = f"{times.wrong} messages have impossible times; each gets the time of the message before"
         yield CaptureNotice(f"session {number}", what)
     yield SessionClosed(at, session, None, END)
 
 
 def _first_time(messages: list[object]) -> float:
-    """Return the time of the first message, for an entry that has none itself; 0 if there is none."""
+    """Return the time of the first message, for an entry without a time; 0 if there is none."""
     first = next((one for one in messages if isinstance(one, dict)), {})
-    return max(0.0, _HarTimes(0.0).of(first.get("time")))
+    return max(0.0, _HarTimes(0.0).parse_time(first.get("time")))
 
 
 class _HarTimes:
     """
-    Times of messages in seconds since 1970, whatever the exporter counted in and from.
+    Unix times of messages, from any unit and any origin.
 
     Attributes:
-        wrong: how many were none that can be.
+        wrong: number of impossible times.
     """
 
     def __init__(self, began: float) -> None:
@@ -141,14 +141,14 @@ class _HarTimes:
         self.wrong = 0
         self._shift: float | None = None
 
-    def of(self, value: object) -> float:
-        """Return the time that ``value`` stands for; that of the message before if it is none."""
+    def parse_time(self, value: object) -> float:
+        """Return the Unix time of a value, that of the message before if it is invalid."""
         time = peer_json.number(value) if isinstance(value, int | float) else None
         if time is None:
             return self._last
         at = next((time / unit for least, unit in _UNITS if time > least), float(time))
         if self._shift is None:
-            # Some count from when the browser started.
+            # Some count from the start of the browser.
             self._shift = 0.0 if not self._began or abs(at - self._began) < MAX_SKEW else self._began - at
         at += self._shift
         if not 0 <= at < _LATEST or (self._last and abs(at - self._last) > MAX_SKEW):
@@ -167,11 +167,15 @@ def _frame(message: JsonFields, times: _HarTimes) -> tuple[float, Sender, RawFra
         payload = data.encode(errors="replace") if opcode == _TEXT else a2b_base64(data, strict_mode=True)
     except (Base64Error, ValueError):
         return None
-    return times.of(message.get("time")), sender, RawFrame(True, 0, int(opcode), sender is Sender.JAMBONZ, payload)
+    return (
+        times.parse_time(message.get("time")),
+        sender,
+        RawFrame(True, 0, int(opcode), sender is Sender.JAMBONZ, payload),
+    )
 
 
-def _described(session: CapturedSession, entry: JsonFields) -> CapturedSession:
-    """Fill in what an entry says of the handshake."""
+def _fill_handshake(session: CapturedSession, entry: JsonFields) -> CapturedSession:
+    """Set what an entry has about the handshake."""
     request, response = object_in(entry, "request"), object_in(entry, "response")
     url = string_in(request, "url")
     scheme, _, rest = url.partition("://")

@@ -1,4 +1,4 @@
-"""The lines of a dump, as they are written (`listenctl-dump(5)`)."""
+"""Write the lines of a dump (`listenctl-dump(5)`)."""
 
 import json
 from binascii import b2a_base64
@@ -24,12 +24,12 @@ OPCODE_NAMES = {
 @dataclass(frozen=True, slots=True)
 class DumpHeader:
     """
-    The first line of a call; what isn't known is None.
+    The first line of a call; unknown values are None.
 
     Attributes:
-        created: when the call's handshake was done, which is 0 in ``at``, as RFC 3339 in UTC.
+        created: time of the handshake, 0 in ``at``, as RFC 3339 in UTC.
         call: id of the connection.
-        server: the URL that calls came to.
+        server: the URL of the server.
     """
 
     created: str
@@ -43,7 +43,7 @@ class DumpHeader:
 
 @dataclass(frozen=True, slots=True)
 class DumpEnd:
-    """The last line of a call: ``closed_by`` nobody where the connection broke; None where it never was a call."""
+    """The last line of a call; ``closed_by`` is ``nobody`` if the connection broke, None if it never was a call."""
 
     at: float
     closed_by: str | None
@@ -53,7 +53,7 @@ class DumpEnd:
 
 @dataclass(frozen=True, slots=True)
 class DumpFault:
-    """What one side sent from here on is no stream of frames any more, and isn't in the dump."""
+    """From here on, the data of one side is not valid frames, and not in the dump."""
 
     at: float
     sender: Sender
@@ -62,20 +62,19 @@ class DumpFault:
 
 @dataclass(frozen=True, slots=True)
 class DumpLoss:
-    """So many frames before this line couldn't be written."""
+    """Frames before this line that could not be written."""
 
     at: float
     frames: int
 
 
 def header_line(header: DumpHeader) -> bytes:
-    """Return the first line of a call."""
     fields = {name: getattr(header, name) for name in DumpHeader.__slots__}
     return _line({"listenctl_dump": VERSION, **fields})
 
 
 def frame_line(at: float, sender: Sender, frame: RawFrame) -> bytes:
-    """Return the line of a frame; written out by hand, since calls have fifty a second each."""
+    """Return the line of a frame; formatted by hand for speed: calls have fifty a second each."""
     name = OPCODE_NAMES.get(frame.opcode)  # type: ignore[call-overload]
     opcode = frame.opcode if name is None else f'"{name}"'
     odd = "" if frame.fin else ',"fin":false'
@@ -87,17 +86,14 @@ def frame_line(at: float, sender: Sender, frame: RawFrame) -> bytes:
 
 
 def fault_line(fault: DumpFault) -> bytes:
-    """Return the line that says why one side's frames end."""
     return _line({"at": round(fault.at, 6), "from": fault.sender, "fault": fault.detail})
 
 
 def loss_line(loss: DumpLoss) -> bytes:
-    """Return the line that stands where frames are missing."""
     return _line({"at": round(loss.at, 6), "lost": {"frames": loss.frames}})
 
 
 def end_line(end: DumpEnd) -> bytes:
-    """Return the last line of a call."""
     how = {"closed_by": end.closed_by, "code": end.code, "reason": end.reason}
     return _line({"at": round(end.at, 6), "end": how})
 
@@ -108,7 +104,7 @@ def _payload(frame: RawFrame) -> str:
         try:
             return f'"text":{json.dumps(payload.decode(), ensure_ascii=False)}'
         except UnicodeDecodeError:
-            pass  # What jambonz sends isn't always UTF-8 (protocol.md 2.6).
+            pass  # jambonz's texts are not always UTF-8 (listenctl-protocol(7) 2.6).
     data = f'"data":"{b2a_base64(payload, newline=False).decode()}"'
     if frame.opcode == Opcode.CLOSE and len(payload) >= 2:
         reason = json.dumps(payload[2:].decode(errors="replace"), ensure_ascii=False)
@@ -117,5 +113,5 @@ def _payload(frame: RawFrame) -> str:
 
 
 def _line(fields: dict[str, object]) -> bytes:
-    # Ids come from the wire, where a lone surrogate can be; it has no UTF-8.
+    # Ids from the wire can have lone surrogates, which have no UTF-8.
     return encode(fields).encode(errors="replace") + b"\n"

@@ -1,1 +1,1 @@
-"""HTTP upgrades and WebSocket frames found in TCP streams."""
+"""WebSocket handshakes and frames in TCP streams."""

@@ -45,7 +45,7 @@ class ListenCallDetector:
         if known:
             self._session.is_listen = True
         elif sender is Sender.JAMBONZ and not self._begun:
-            # jambonz begins with metadata, broken as they may be (protocol.md 2.6).
+            # jambonz starts with metadata, even if broken (listenctl-protocol(7) 2.6).
             self._session.is_listen = False
         self._begun = self._begun or sender is Sender.JAMBONZ
 

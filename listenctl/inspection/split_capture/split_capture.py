@@ -6,15 +6,13 @@ Each capture is read again, because only the end of a call shows which packets b
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 
 from listenctl.capture.compressed_files import open_capture_file
-from listenctl.capture.formats.dump_sessions import ChunkReader
 from listenctl.capture.formats.read_dump import MAX_LINE_BYTES, DumpItem, UnreadableLine, parse_dump_line
 from listenctl.capture.formats.write_dump import DumpEnd, DumpHeader
-from listenctl.capture.read_capture import is_capture
+from listenctl.capture.read_capture import is_packet_capture
 from listenctl.errors import ListenctlError
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.split_capture.split_packets import split_packets
@@ -46,7 +44,7 @@ def split_captures(
         if not calls:
             continue
         try:
-            if is_capture(open_capture_file(path).start):
+            if is_packet_capture(open_capture_file(path).start):
                 yield from split_packets(path, calls, folder, warn)
             else:
                 first = min(report.session.number for report in sessions)
@@ -59,7 +57,7 @@ def split_captures(
 
 def _split_dump(path: str, calls: dict[int, str], folder: Path, warn: Callable[[str], None]) -> Iterator[Path]:
     """Write the lines of calls; ``calls`` has their names by their index in the file."""
-    lines = BufferedReader(ChunkReader(open_capture_file(path).chunks))
+    lines = open_capture_file(path).open_stream()
     first = lines.readline(MAX_LINE_BYTES)
     if isinstance(parse_dump_line(first), UnreadableLine):
         warn(f"{path}: not a packet capture or dump; --split skips it")

@@ -114,7 +114,7 @@ def test_messages_that_cannot_be_read_are_counted() -> None:
     events = read(har(entry(odd + MESSAGES)))
 
     assert len(frames(events)) == 3
-    assert notices(events) == ["session 1: 4 messages are none that can be read; they are left out"]
+    assert notices(events) == ["session 1: 4 messages are invalid; skipped"]
 
 
 def test_a_file_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
@@ -127,7 +127,7 @@ def test_a_file_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
     assert first.target == second.target == "/calls?x=1"
     assert len(frames(events)) == 5
     (notice,) = notices(events)
-    assert notice.endswith("the HAR file is damaged or cut off here; what can be read is used")
+    assert notice.endswith("the HAR file is damaged or ends here; using the data before it")
 
 
 def test_what_is_longer_than_can_be_held_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ def test_what_is_longer_than_can_be_held_is_told(monkeypatch: pytest.MonkeyPatch
     events = read(whole)
 
     assert len(frames(events)) == 5
-    assert "longer than what is read" in notices(events)[0]
+    assert "too long; the rest is not read" in notices(events)[0]
 
 
 @given(st.integers(0, 2000), st.binary(max_size=9), st.integers(0, 9))
@@ -168,7 +168,7 @@ def test_a_time_that_cannot_be_is_that_of_the_message_before() -> None:
 
     assert [round(one.at - BEGAN, 3) for one in seen(events)] == [0.0, 1.0, 1.0]
     assert notices(events) == [
-        "session 1: 1 messages have times that can't be; each is given that of the message before"
+        "session 1: 1 messages have impossible times; each gets the time of the message before"
     ]
 
 

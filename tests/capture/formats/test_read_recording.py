@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.capture.capture_events import CapturedAudio
-from listenctl.capture.formats.read_recording import read_recording, sidecar_of
-from listenctl.capture.formats.recorded_times import RecordedTimes
+from listenctl.capture.formats.read_recording import RecordedTimes, find_sidecar, read_recording
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.sidecar import Sidecar
@@ -137,7 +136,7 @@ def test_audio_that_was_cut_off_is_told(tmp_path: Path) -> None:
 
     events = read_file(path)
 
-    assert notices(events) == ["session 1: the audio ends after 4000 of 8000 samples; what is there is used"]
+    assert notices(events) == ["session 1: the audio ends after 4000 of 8000 samples; using those"]
 
 
 def test_a_burst_comes_all_at_once() -> None:
@@ -145,13 +144,13 @@ def test_a_burst_comes_all_at_once() -> None:
 
     times = RecordedTimes(gaps, 8000, filled=False)
 
-    assert [times.at(position) for position in (8000, 8160, 12_000, 12_160)] == [1.0, 1.5, 1.5, 1.52]
+    assert [times.time_at(position) for position in (8000, 8160, 12_000, 12_160)] == [1.0, 1.5, 1.5, 1.52]
 
 
 def test_a_late_start_delays_everything() -> None:
     times = RecordedTimes([{"kind": "late-start", "position": 0, "length": 3.0, "missing": 0}], 8000, filled=False)
 
-    assert times.at(160) == 3.02
+    assert times.time_at(160) == 3.02
 
 
 def test_what_was_received_but_not_written_is_lost(tmp_path: Path) -> None:
@@ -225,7 +224,7 @@ def test_without_its_audio_the_rest_is_read(tmp_path: Path) -> None:
     events = read_file(path)
 
     assert [one.opcode for one in frames(events)] == [1, 1, 8]
-    assert "the audio of the recording can't be read" in notices(events)[0]
+    assert "can't read the audio of the recording" in notices(events)[0]
 
 
 def test_a_sidecar_reads_nothing_in_other_folders(tmp_path: Path) -> None:
@@ -245,14 +244,14 @@ def test_a_sidecar_reads_nothing_in_other_folders(tmp_path: Path) -> None:
 
 
 def test_a_sound_without_a_sidecar_has_none(tmp_path: Path) -> None:
-    assert sidecar_of(str(tmp_path / "a.wav")) is None
+    assert find_sidecar(str(tmp_path / "a.wav")) is None
 
 
 @pytest.mark.parametrize("suffix", ["-left", "-right", ".jambonz"])
-def test_the_sidecar_of_a_sound_is_found_by_its_name(tmp_path: Path, suffix: str) -> None:
+def test_the_find_sidecar_a_sound_is_found_by_its_name(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "a.json").write_text("{}")
 
-    assert sidecar_of(str(tmp_path / f"a{suffix}.wav")) == tmp_path / "a.json"
+    assert find_sidecar(str(tmp_path / f"a{suffix}.wav")) == tmp_path / "a.json"
 
 
 @pytest.mark.parametrize(
@@ -274,7 +273,7 @@ def test_audio_that_isnt_what_the_sidecar_says_costs_no_event(
     events = read_file(path)
 
     assert payloads(events)[0] == METADATA.encode()
-    assert "its events are read all the same" in notices(events)[0]
+    assert "its events are still read" in notices(events)[0]
 
 
 JSON = st.recursive(
@@ -300,5 +299,5 @@ def test_gaps_that_say_anything_never_raise(gaps: list[dict[str, object]], fille
     times = RecordedTimes(gaps, 8000, filled=filled)
 
     for position in (0, 1, 160, 1 << 40):
-        assert times.at(position) >= 0
-        times.filling(position)
+        assert times.time_at(position) >= 0
+        times.is_filled(position)

@@ -6,7 +6,7 @@ from itertools import count
 
 from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.compressed_files import CaptureFile
-from listenctl.capture.formats.read_recording import parse_sidecar, read_recording
+from listenctl.capture.formats.read_recording import read_recording, read_sidecar
 from tests.fuzz.files import written
 from tests.fuzz.found import frames
 from tests.fuzz.reader import Reader, Seed, undamaged
@@ -46,7 +46,7 @@ def _read(data: bytes) -> list[CaptureEvent]:
     text, _, sound = data.partition(b"\0")
     for name in ("fuzz.wav", "fuzz.raw"):
         path = written(sound, name)
-    sidecar = parse_sidecar(CaptureFile("fuzz.json", text[:64], iter([text])))
+    sidecar = read_sidecar(CaptureFile("fuzz.json", text[:64], iter([text])))
     return list(read_recording(str(path.with_name("fuzz.json")), sidecar, count(1))) if sidecar else []
 
 

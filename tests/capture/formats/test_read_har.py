@@ -167,9 +167,7 @@ def test_a_time_that_cannot_be_is_that_of_the_message_before() -> None:
     events = read(har(entry(odd)))
 
     assert [round(one.at - BEGAN, 3) for one in seen(events)] == [0.0, 1.0, 1.0]
-    assert notices(events) == [
-        "session 1: 1 messages have impossible times; each gets the time of the message before"
-    ]
+    assert notices(events) == ["session 1: 1 messages have impossible times; each gets the time of the message before"]
 
 
 def test_an_entry_without_a_time_begins_with_its_first_message() -> None:

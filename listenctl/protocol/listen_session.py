@@ -161,9 +161,20 @@ class ListenSession:
             return self._take_audio(message) if self.started else self._hold_audio(message, at)
         if isinstance(message, TextMessage):
             if sender is Sender.APPLICATION:
-                return (self._take_command(message.data, at),)
+                return self.receive_command(parse_command(message.data), at)
             return self._take_text(message.data, at)
         return ()
+
+    def receive_command(self, command: Command, at: float) -> Sequence[SessionEvent]:
+        """Process a text of the application that has been parsed already."""
+        match command:
+            case MarkCommand(name=name):
+                self._outstanding_marks.setdefault(name, deque()).append(at)
+            case ClearMarks():
+                self._outstanding_marks.clear()
+            case PlayAudio():
+                self._outstanding_clips[str(command.id)] = at
+        return (CommandSent(self._position, command),)
 
     def receive_audio_run(self, before: float, times: Sequence[float], size: int, *, longest: float) -> int:
         """
@@ -288,17 +299,6 @@ class ListenSession:
             case PlayDone(id=clip) if str(clip) in self._outstanding_clips:
                 return at - self._outstanding_clips.pop(str(clip))
         return None
-
-    def _take_command(self, raw: bytes, at: float) -> SessionEvent:
-        command = parse_command(raw)
-        match command:
-            case MarkCommand(name=name):
-                self._outstanding_marks.setdefault(name, deque()).append(at)
-            case ClearMarks():
-                self._outstanding_marks.clear()
-            case PlayAudio():
-                self._outstanding_clips[str(command.id)] = at
-        return CommandSent(self._position, command)
 
 
 def _audio_format_of(metadata: CallMetadata, default: AudioFormat) -> tuple[AudioFormat, list[str]]:

@@ -1,4 +1,4 @@
-"""Take connections as they come, also where there are too many for a moment."""
+"""Accept connections, also after the process ran out of file descriptors for a moment."""
 
 import asyncio
 import errno
@@ -8,38 +8,38 @@ from collections.abc import Callable
 from listenctl.net.listening_sockets import BACKLOG
 
 _PAUSE = 1.0
-# Out of descriptors or memory: what is waiting would wake us at once, again and again.
+# Out of descriptors or memory: the waiting connection would wake us again and again.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Acceptor:
     """
-    Accept what comes to sockets that listen.
+    Accept connections of listening sockets.
 
     Args:
-        take: is given each connection, and the address of its peer.
-        fail: is told why a connection couldn't be taken.
+        on_connection: called with each connection and the address of its peer.
+        on_failure: called with the reason why a connection can't be accepted.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        take: Callable[[socket.socket, str], None],
-        fail: Callable[[str], None],
+        on_connection: Callable[[socket.socket, str], None],
+        on_failure: Callable[[str], None],
     ) -> None:
         self._loop = loop
-        self._take = take
-        self._fail = fail
+        self._on_connection = on_connection
+        self._on_failure = on_failure
         self._sockets: list[socket.socket] = []
 
     def start(self, sockets: list[socket.socket]) -> None:
-        """Accept from now on; the sockets are closed in the end."""
+        """Accept from now on; ``close`` closes the sockets."""
         self._sockets = sockets
         for listening in sockets:
             self._loop.add_reader(listening, self._accept, listening)
 
     def close(self) -> None:
-        """Accept nothing any more."""
+        """Accept no more connections."""
         sockets, self._sockets = self._sockets, []
         for listening in sockets:
             self._loop.remove_reader(listening)
@@ -48,7 +48,7 @@ class Acceptor:
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(BACKLOG):
             if listening not in self._sockets:
-                # A connection can be over as soon as it is taken, and with it all that was to be done.
+                # The callback of the connection before may have closed the server.
                 return
             try:
                 connection, address = listening.accept()
@@ -57,13 +57,13 @@ class Acceptor:
             except OSError as exc:
                 self._note_failure(exc, listening)
                 return
-            self._take(connection, f"{address[0]}:{address[1]}")
+            self._on_connection(connection, f"{address[0]}:{address[1]}")
 
     def _note_failure(self, exc: OSError, listening: socket.socket) -> None:
         if exc.errno in _EXHAUSTED:
             self._loop.remove_reader(listening)
             self._loop.call_later(_PAUSE, self._accept_again, listening)
-        self._fail(exc.strerror or str(exc))
+        self._on_failure(exc.strerror or str(exc))
 
     def _accept_again(self, listening: socket.socket) -> None:
         if listening in self._sockets:

@@ -1,8 +1,8 @@
 """
-Who may connect: HTTP Basic credentials, as the `listen` verb's ``wsAuth`` sends them (protocol.md 1.4).
+Who may connect: HTTP Basic credentials, as ``wsAuth`` of the `listen` verb sends them (listenctl-protocol(7) 1.4).
 
-Hashes are scrypt, which takes tens of milliseconds by design: it runs in a thread of its own, a few at a time, and a
-header that was right once is remembered by its keyed digest, so that a thousand calls cost one computation.
+scrypt takes tens of milliseconds by design, so hashes are verified in threads, a few at a time. A header that was right
+is remembered by its keyed digest, so that a thousand calls cost one computation.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ import hmac
 import logging
 import os
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from listenctl.errors import UsageError
 from listenctl.protocol.opening_handshake import MAX_CREDENTIAL_CHARACTERS
@@ -31,29 +31,8 @@ REMEMBERED = 1000
 logger = logging.getLogger(__name__)
 
 
-class CredentialsCheck(Protocol):
-    """Decides by the Authorization header of a handshake."""
-
-    is_open: bool
-
-    def check(self, authorization: str | None, /) -> bool | Awaitable[bool]:
-        """Tell whether the header gives access, at once where that costs nothing."""
-
-
-class NoCredentials:
-    """Everyone may connect."""
-
-    is_open = True
-
-    def check(self, _authorization: str | None) -> bool:
-        """Tell whether the header gives access: it does."""
-        return True
-
-
 class SharedCredentials:
-    """One ``user:password`` for all, from a variable."""
-
-    is_open = False
+    """One ``user:password`` for all clients, from an environment variable."""
 
     def __init__(self, credentials: str) -> None:
         if not all(credentials.partition(":")):
@@ -64,7 +43,7 @@ class SharedCredentials:
         self._credentials = os.fsencode(credentials)
 
     def check(self, authorization: str | None) -> bool:
-        """Tell whether the header gives access."""
+        """Return whether the Authorization header gives access."""
         return hmac.compare_digest(decode_basic(authorization) or b"", self._credentials)
 
 
@@ -73,10 +52,8 @@ class CredentialsFile:
     The users of a file, one ``user:hash`` a line as ``listenctl passwd`` writes them; read again when it changes.
 
     Raises:
-        UsageError: the file can't be read or has a line that is no entry.
+        UsageError: The file can't be read, or has an invalid line.
     """
-
-    is_open = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -84,36 +61,33 @@ class CredentialsFile:
         self._remembered: dict[bytes, None] = {}
         self._verifying: dict[bytes, asyncio.Future[bool]] = {}
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="access")
-        # Someone who isn't in the file must take as long as someone who is.
+        # A user who isn't in the file must take as long as one who is.
         self._nobody = hash_password(secrets.token_hex())
         self._stamp = 0
         self._fault = ""
         self._users: dict[str, str] = {}
         self._load()
 
-    def check(self, authorization: str | None) -> bool | Awaitable[bool]:
-        """Tell whether the header gives access."""
+    def check(self, authorization: str | None) -> bool | Coroutine[None, None, bool]:
+        """Return whether the Authorization header gives access, at once if it is known already."""
         credentials = decode_basic(authorization)
         if credentials is None:
             return False
         self._reload()
         digest = hmac.digest(self._key, credentials, "sha256")
-        return digest in self._remembered or self._join_verification(credentials, digest)
-
-    def _join_verification(self, credentials: bytes, digest: bytes) -> Awaitable[bool]:
-        # The calls of a server that comes back all come at once.
-        task = self._verifying.get(digest)
-        if task is None:
-            task = self._verifying[digest] = asyncio.ensure_future(self._verify(credentials, digest))
-            task.add_done_callback(lambda _: self._verifying.pop(digest))
-        return asyncio.shield(task)
+        return digest in self._remembered or self._verify(credentials, digest)
 
     async def _verify(self, credentials: bytes, digest: bytes) -> bool:
         user, _, password = credentials.decode(errors="surrogateescape").partition(":")
         known = self._users.get(user)
-        loop = asyncio.get_running_loop()
-        right = await loop.run_in_executor(self._threads, verify_password, password, known or self._nobody)
-        if not right or known is None or known != self._users.get(user):
+        # All calls of a media server that comes back arrive at once, and share one verification.
+        verifying = self._verifying.get(digest)
+        if verifying is None:
+            loop = asyncio.get_running_loop()
+            verifying = loop.run_in_executor(self._threads, verify_password, password, known or self._nobody)
+            self._verifying[digest] = verifying
+            verifying.add_done_callback(lambda _: self._verifying.pop(digest))
+        if not await asyncio.shield(verifying) or known is None or known != self._users.get(user):
             return False
         while len(self._remembered) >= REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
@@ -125,10 +99,10 @@ class CredentialsFile:
             if self._path.stat().st_mtime_ns != self._stamp:
                 self._load()
         except (OSError, UsageError) as exc:
-            # A file that is just being written, or broken, leaves those in whom it let in before.
+            # While the file is being written or is broken, the users of its last valid version stay.
             if str(exc) != self._fault:
                 self._fault = str(exc)
-                logger.warning("%s; the users it had before may still connect", exc)
+                logger.warning("%s; the users that it had before may still connect", exc)
 
     def _load(self) -> None:
         try:
@@ -141,7 +115,7 @@ class CredentialsFile:
 
 
 def parse_users(text: str, name: str) -> dict[str, str]:
-    """Read the entries of an auth file; blank lines and those that begin with # don't count."""
+    """Parse an auth file; blank lines and lines that begin with # are ignored."""
     users = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -155,17 +129,17 @@ def parse_users(text: str, name: str) -> dict[str, str]:
 
 def set_user(path: Path, user: str, hashed: str | None) -> None:
     """
-    Put a user into an auth file, or take it out; the file is replaced whole, for its owner only.
+    Add a user to an auth file, or remove it if ``hashed`` is None; the new file is for its owner only.
 
     Raises:
-        UsageError: the file is no auth file, or the user to take out isn't in it.
+        UsageError: The file is no auth file, or the user to remove isn't in it.
     """
     try:
         text = path.read_text() if path.exists() else ""
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(_unreadable(path, exc)) from exc
     if hashed is None and user not in parse_users(text, str(path)):
-        raise UsageError(f"{path}: has no user {user!r}")
+        raise UsageError(f"{path}: no user {user!r} found")
     parse_users(text, str(path))
     lines = [line for line in text.splitlines() if line.partition(":")[0].strip() != user]
     lines += [] if hashed is None else [f"{user}:{hashed}"]
@@ -176,11 +150,11 @@ def set_user(path: Path, user: str, hashed: str | None) -> None:
             file.write("".join(f"{line}\n" for line in lines))
         part.replace(path)
     except OSError as exc:
-        raise UsageError(f"{path}: can't be written: {exc.strerror}") from exc
+        raise UsageError(f"{path}: can't write the file: {exc.strerror}") from exc
 
 
 def decode_basic(authorization: str | None) -> bytes | None:
-    """Return ``user:password`` of a Basic header, None where there is none."""
+    """Return ``user:password`` of a Basic header, None if there is none."""
     scheme, _, value = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -191,13 +165,13 @@ def decode_basic(authorization: str | None) -> bytes | None:
 
 
 def hash_password(password: str) -> str:
-    """Return a salted scrypt hash in one word, without a colon."""
+    """Return a salted scrypt hash, one word without a colon."""
     salt = os.urandom(16)
     return "$".join(["scrypt", str(SCRYPT_COST), _encode(salt), _encode(_scrypt(password, salt, SCRYPT_COST))])
 
 
 def verify_password(password: str, hashed: str) -> bool:
-    """Tell whether ``password`` has the hash ``hashed``."""
+    """Return whether ``password`` has the hash ``hashed``."""
     parts = _hash_parts(hashed)
     if parts is None:
         return False
@@ -211,7 +185,7 @@ def _hash_parts(hashed: str) -> tuple[int, bytes, bytes] | None:
         parts = int(cost), base64.b64decode(salt, validate=True), base64.b64decode(key, validate=True)
     except ValueError:
         return None
-    # scrypt's cost is a power of two; a larger one than ours would be a way to stop the server.
+    # scrypt's cost is a power of two; a much larger one than ours would stop the server.
     return parts if 1 < parts[0] <= SCRYPT_COST * 4 and not parts[0] & (parts[0] - 1) and parts[2] else None
 
 
@@ -225,4 +199,8 @@ def _encode(data: bytes) -> str:
 
 
 def _unreadable(path: Path, exc: OSError | UnicodeDecodeError) -> str:
-    return f"{path}: can't be read: {exc.strerror if isinstance(exc, OSError) else 'it is no text'}"
+    return f"{path}: can't read the file: {exc.strerror if isinstance(exc, OSError) else 'it is not a text file'}"
+
+
+CredentialsCheck: TypeAlias = SharedCredentials | CredentialsFile
+"""Checks the Authorization header of a handshake."""

@@ -1,16 +1,18 @@
 """
-The opening handshake: which requests become calls, and what the others are told.
+The opening handshake of one connection from jambonz: which requests become calls, and what the others are answered.
 
-The library parses and answers; here is what it doesn't know: that jambonz sends raw spaces and non-ASCII characters in
-its request line (protocol.md 13), which subprotocols are spoken, and who may come in. It never sees path and query,
-which it would refuse for such characters and for their length.
+``websockets`` parses the request and writes the answer. Here is what it doesn't do: jambonz sends raw spaces and
+non-ASCII characters in its request line (listenctl-protocol(7) 13), so the library never sees path and query; checking
+a password takes time, and so does the answer of the application behind a relay. What the client sends meanwhile waits.
 """
 
+import logging
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from websockets.datastructures import Headers
 from websockets.exceptions import NegotiationError
@@ -18,42 +20,63 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from listenctl.net.nonblocking_socket import NonblockingSocket
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 
+if TYPE_CHECKING:
+    import asyncio
+
+    from listenctl.server.server import ListenServer
+    from listenctl.server.upstream import RelayTarget, UpstreamConnection
+
 MAX_REQUEST_BYTES = 64 * 1024
-END_OF_REQUEST = re.compile(rb"\r?\n\r?\n")
-TLS_HANDSHAKE = b"\x16\x03"
+_END_OF_REQUEST = re.compile(rb"\r?\n\r?\n")
+_TLS_RECORD = b"\x16\x03"
 _HOP_BY_HOP = frozenset(
     ("connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRefusal:
     """
-    Why a request doesn't become a call; both are told, the peer in the body of the answer.
+    Why a request doesn't become a call.
 
     Attributes:
-        told: what the peer is told, where the reason isn't for everyone.
-        answer: what the peer gets, where it isn't made of either.
+        reason: reported, and sent to the client in the body of the answer.
+        public_reason: sent instead of ``reason`` if that isn't for everyone.
+        answer: the whole answer, if it isn't made from the reason.
     """
 
     status: int
     reason: str
-    told: str = ""
+    public_reason: str = ""
     answer: Response | None = None
+
+
+UPSTREAM_LOOP = HandshakeRefusal(
+    HTTPStatus.LOOP_DETECTED, "--upstream leads back to this server; give the URL of the application itself"
+)
+UNAUTHORIZED = HandshakeRefusal(HTTPStatus.UNAUTHORIZED, "the credentials are missing or wrong")
+NOT_WAITED = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "the client sent too much before the answer")
+TOO_LATE = HandshakeRefusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long")
+TLS_ON_PLAIN_PORT = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "this port speaks ws://, not wss://")
+TOO_LONG = HandshakeRefusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
+FAILED = HandshakeRefusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the handshake failed unexpectedly")
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """
-    What a client asked for, to be asked of the application behind us.
+    What to request from the application behind a relay, as jambonz requested it.
 
-    Bytes beyond UTF-8 stand in it as lone surrogates, as ``surrogateescape`` has it.
+    Bytes that aren't UTF-8 are lone surrogates, as with ``surrogateescape``.
 
     Attributes:
         target: path and query.
-        subprotocol: as offered, None for none; the others are headers too.
+        subprotocol: the header as offered, None for none; so with the other headers.
     """
 
     target: str
@@ -61,14 +84,206 @@ class UpstreamRequest:
     authorization: str | None
     user_agent: str | None
 
+    @classmethod
+    def copy(cls, target: str, request: Request) -> "UpstreamRequest":
+        """Copy a request of jambonz."""
+        offered = request.headers.get_all("Sec-WebSocket-Protocol")
+        return cls(
+            target,
+            _as_sent(", ".join(offered)) if offered else None,
+            _as_sent(_authorization(request)),
+            _as_sent(", ".join(request.headers.get_all("User-Agent")) or None),
+        )
 
-def new_protocol(max_message: int, *, relays: bool = False) -> ServerProtocol:
-    """Return the library's side of a connection that has just been accepted; of a relay the application chooses."""
-    return ServerProtocol(select_subprotocol=None if relays else select_subprotocol, max_size=max_message)
+
+@dataclass(frozen=True, slots=True)
+class AcceptedHandshake:
+    """
+    A handshake that made a call.
+
+    Attributes:
+        early_data: what the client sent directly after its request.
+        upstream: the application, if the call is relayed.
+    """
+
+    early_data: bytes
+    upstream: "UpstreamConnection | None"
+
+
+class ServerHandshake:
+    """
+    Answer the handshake of one client.
+
+    Args:
+        on_done: called at the end, with None if the client was refused; unsent data is left in ``protocol``.
+
+    Attributes:
+        target: path and query of the request, None before they are known.
+    """
+
+    def __init__(
+        self,
+        connection: NonblockingSocket,
+        remote: str,
+        server: "ListenServer",
+        *,
+        on_done: Callable[[AcceptedHandshake | None], None],
+    ) -> None:
+        self.target: str | None = None
+        self.refused = False
+        self._socket = connection
+        self._remote = remote
+        self._server = server
+        self._settings = server.settings
+        self._on_done = on_done
+        self._received = b""
+        self._deciding: asyncio.Task[None] | None = None
+        # The application behind a relay chooses the subprotocol.
+        select = select_subprotocol if self._settings.upstream is None else None
+        self.protocol = ServerProtocol(select_subprotocol=select, max_size=self._settings.max_message)
+
+    def receive_data(self, data: bytes) -> None:
+        """Process what the client sent."""
+        if self.refused:
+            return
+        self._received += data
+        if self._deciding is not None:
+            if len(self._received) > MAX_REQUEST_BYTES:
+                self.refuse_unparsed(NOT_WAITED)
+            return
+        parts = split_request(self._received)
+        if parts is not None:
+            self._take_request(*parts)
+        elif self._received.startswith(_TLS_RECORD):
+            self.refuse_unparsed(TLS_ON_PLAIN_PORT)
+        elif len(self._received) > MAX_REQUEST_BYTES:
+            self.refuse_unparsed(TOO_LONG)
+
+    def refuse_unparsed(self, refusal: HandshakeRefusal) -> None:
+        """Answer what the library can't answer because it isn't HTTP, or isn't complete."""
+        body = f"{refusal.reason}\n".encode()
+        headers = Headers([("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", "text/plain")])
+        status = HTTPStatus(refusal.status)
+        self._socket.write(Response(status.value, status.phrase, headers, body).serialize())
+        self._end(refusal)
+        self._socket.end_writing()
+
+    def receive_end(self) -> None:
+        """Report a stream that ended before the answer; one without any data is none of a client."""
+        error = self._socket.error
+        if self.refused:
+            return
+        if isinstance(error, ssl.SSLError):
+            reason = f"TLS failed: {_tls_problem(error)}"
+        elif self._received or self._deciding:
+            when = "before it was answered" if self._deciding else "too early"
+            reason = f"the connection ended {when}"
+        else:
+            return
+        self._server.report_refusal(self._remote, self.target, HandshakeRefusal(HTTPStatus.BAD_REQUEST, reason))
+
+    def cancel(self) -> None:
+        """Stop waiting for a decision."""
+        if self._deciding is not None:
+            self._deciding.cancel()
+
+    def _take_request(self, target: str | None, head: bytes, early_data: bytes) -> None:
+        self.target = None if target is None else target.encode(errors="surrogateescape").decode(errors="replace")
+        self._received = early_data
+        self.protocol.receive_data(head)
+        requests = self.protocol.events_received()
+        if not requests:
+            self._pass_on_refusal(f"no valid request: {self.protocol.handshake_exc}")
+            return
+        request = requests[0]
+        assert isinstance(request, Request)
+        assert target is not None
+        credentials, upstream = self._settings.credentials, self._settings.upstream
+        allowed = True if credentials is None else credentials.check(_authorization(request))
+        if isinstance(allowed, bool) and upstream is None:
+            self._answer(self._examine(request, allowed=allowed), None)
+        else:
+            self._deciding = self._server.tasks.create_task(
+                self._decide(request, allowed, upstream=upstream, target=target)
+            )
+
+    async def _decide(
+        self, request: Request, allowed: bool | Awaitable[bool], *, upstream: "RelayTarget | None", target: str
+    ) -> None:
+        connection: UpstreamConnection | None = None
+        try:
+            answer = self._examine(request, allowed=allowed if isinstance(allowed, bool) else await allowed)
+            if upstream is not None and isinstance(answer, Response):
+                opened = await upstream.open(UpstreamRequest.copy(target, request), self._server.tasks)
+                if isinstance(opened, HandshakeRefusal):
+                    answer = opened
+                else:
+                    connection = opened
+                    answer = self._examine_again(answer, connection)
+        except Exception:
+            # Other calls run in the same group of tasks.
+            logger.exception("a handshake failed unexpectedly")
+            answer = FAILED
+        self._deciding = None
+        self._answer(answer, connection)
+
+    def _examine(self, request: Request, *, allowed: bool) -> Response | HandshakeRefusal:
+        """Return the answer that accepts the request, or why it is refused."""
+        assert self.target is not None
+        upstream = self._settings.upstream
+        keys = request.headers.get_all("Sec-WebSocket-Key")
+        if upstream is not None and any(map(upstream.has_requested_with, keys)):
+            return UPSTREAM_LOOP
+        refusal = self._server.check_admission(self.target) if allowed else UNAUTHORIZED
+        if refusal is not None:
+            return refusal
+        response = self.protocol.accept(request)
+        if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            return response
+        line = bytes(response.body).decode(errors="replace").partition("\n")[0]
+        reason = line.removeprefix("Failed to open a WebSocket connection: ")
+        return HandshakeRefusal(response.status_code, reason, answer=response)
+
+    def _examine_again(self, response: Response, upstream: "UpstreamConnection") -> Response | HandshakeRefusal:
+        """Check again after the application has answered: other calls may have come meanwhile."""
+        assert self.target is not None
+        refusal = self._server.check_admission(self.target)
+        if refusal is not None:
+            upstream.drop()
+            return refusal
+        if upstream.subprotocol is not None:
+            response.headers["Sec-WebSocket-Protocol"] = upstream.subprotocol
+            self.protocol.subprotocol = Subprotocol(upstream.subprotocol)
+        return response
+
+    def _answer(self, answer: Response | HandshakeRefusal, upstream: "UpstreamConnection | None") -> None:
+        if isinstance(answer, HandshakeRefusal):
+            _send_refusal(self.protocol, answer)
+            self._end(answer)
+            return
+        self.protocol.send_response(answer)
+        early_data, self._received = self._received, b""
+        self._on_done(AcceptedHandshake(early_data, upstream))
+
+    def _pass_on_refusal(self, reason: str) -> None:
+        """Report a request that the library has refused; answer it unless the library did."""
+        answer = b"".join(self.protocol.data_to_send())
+        if not answer:
+            self.refuse_unparsed(HandshakeRefusal(HTTPStatus.BAD_REQUEST, reason))
+            return
+        self._socket.write(answer)
+        self._socket.end_writing()
+        self._end(HandshakeRefusal(int(answer.split(b" ", 2)[1]), reason))
+
+    def _end(self, refusal: HandshakeRefusal) -> None:
+        self.refused = True
+        self.cancel()
+        self._server.report_refusal(self._remote, self.target, refusal)
+        self._on_done(None)
 
 
 def select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Echo what was offered, if it is ours; a client that offers none is served too (protocol.md 1.2)."""
+    """Echo what was offered if it is ours; a client may offer none (listenctl-protocol(7) 1.2)."""
     for name in offered:
         if name in SUBPROTOCOLS:
             return name
@@ -78,17 +293,17 @@ def select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Sub
 
 
 def split_request(data: bytes) -> tuple[str | None, bytes, bytes] | None:
-    """Return path and query, the request for the library, and what follows it; None while it isn't complete."""
-    end = END_OF_REQUEST.search(data)
+    """Return path and query, the request for the library, and what follows it; None while it is incomplete."""
+    end = _END_OF_REQUEST.search(data)
     if end is None:
         return None
     line, headers = data[: end.end()].split(b"\n", 1)
-    target, line = take_target(line)
+    target, line = _take_target(line)
     return target, line + b"\n" + headers, data[end.end() :]
 
 
-def take_target(line: bytes) -> tuple[str | None, bytes]:
-    """Take path and query out of a request line and put `/` there; a line that is none stays as it is."""
+def _take_target(line: bytes) -> tuple[str | None, bytes]:
+    """Replace path and query of a request line by `/`; any other line stays as it is."""
     method, _, rest = line.rstrip(b"\r").partition(b" ")
     target, _, version = rest.rpartition(b" ")
     if not target or not version.startswith(b"HTTP/"):
@@ -96,59 +311,18 @@ def take_target(line: bytes) -> tuple[str | None, bytes]:
     return target.decode(errors="surrogateescape"), b" ".join([method, b"/", version]) + b"\r"
 
 
-def fault_of(begun: bytes) -> HandshakeRefusal | None:
-    """Say what is wrong with a request that isn't complete, if anything is."""
-    if begun.startswith(TLS_HANDSHAKE):
-        return HandshakeRefusal(HTTPStatus.BAD_REQUEST, "this port speaks ws://, not wss://")
-    if len(begun) > MAX_REQUEST_BYTES:
-        return HandshakeRefusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
-    return None
-
-
-def describe_tls_error(error: OSError | None) -> str:
-    """Return why the TLS handshake failed, empty if it did not fail."""
-    if not isinstance(error, ssl.SSLError):
-        return ""
-    reason = "the client speaks ws://, this port wss://" if error.reason == "HTTP_REQUEST" else error.reason or error
-    return f"TLS failed: {reason}"
-
-
-def shown(target: str) -> str:
-    """Return a target without the surrogates for what isn't UTF-8."""
-    return target.encode(errors="surrogateescape").decode(errors="replace")
-
-
-def wanted(target: str, request: Request) -> UpstreamRequest:
-    """Return what the application is asked for, so that it sees what jambonz sent."""
-    offered = request.headers.get_all("Sec-WebSocket-Protocol")
-    return UpstreamRequest(
-        target,
-        _as_sent(", ".join(offered)) if offered else None,
-        _as_sent(authorization(request)),
-        _as_sent(", ".join(request.headers.get_all("User-Agent")) or None),
-    )
-
-
-def passed_on(answer: Response) -> Response:
-    """Return an answer of the application behind us as we give it to our client."""
+def copy_answer(answer: Response) -> Response:
+    """Return an answer of the application behind a relay as the client gets it."""
     kept = [(name, value) for name, value in answer.headers.raw_items() if name.lower() not in _HOP_BY_HOP]
     headers = Headers([*kept, ("Connection", "close"), ("Content-Length", str(len(answer.body)))])
     return Response(answer.status_code, answer.reason_phrase, headers, answer.body)
 
 
-def choose_subprotocol(protocol: ServerProtocol, response: Response, chosen: str | None) -> None:
-    """Have an answer of 101 say the subprotocol that the application behind us has chosen."""
-    if chosen is not None:
-        response.headers["Sec-WebSocket-Protocol"] = chosen
-        protocol.subprotocol = Subprotocol(chosen)
-
-
-def refuse(protocol: ServerProtocol, refusal: HandshakeRefusal) -> None:
-    """Answer with the reason why a request isn't accepted."""
+def _send_refusal(protocol: ServerProtocol, refusal: HandshakeRefusal) -> None:
     if refusal.answer is not None:
         protocol.send_response(refusal.answer)
         return
-    response = protocol.reject(refusal.status, (refusal.told or refusal.reason) + "\n")
+    response = protocol.reject(refusal.status, (refusal.public_reason or refusal.reason) + "\n")
     if refusal.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Basic realm="listenctl", charset="UTF-8"'
     if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -156,37 +330,16 @@ def refuse(protocol: ServerProtocol, refusal: HandshakeRefusal) -> None:
     protocol.send_response(response)
 
 
-def first_line(response: Response) -> str:
-    """Return the reason in the body of a refusal, in one line, without the library's preamble."""
-    line = bytes(response.body).decode(errors="replace").partition("\n")[0]
-    return line.removeprefix("Failed to open a WebSocket connection: ")
+def _tls_problem(error: ssl.SSLError) -> str:
+    return "the client speaks ws://, this port wss://" if error.reason == "HTTP_REQUEST" else str(error.reason or error)
 
 
-LOOP = HandshakeRefusal(
-    HTTPStatus.LOOP_DETECTED, "--upstream leads back to this server; give the URL of the application itself"
-)
-UNAUTHORIZED = HandshakeRefusal(HTTPStatus.UNAUTHORIZED, "these credentials don't give access, or there are none")
-
-
-def authorization(request: Request) -> str | None:
-    """Return the Authorization header; more than one give no access."""
+def _authorization(request: Request) -> str | None:
+    """Return the Authorization header; several of them give no access."""
     values = request.headers.get_all("Authorization")
     return values[0] if len(values) == 1 else None
 
 
-def keys(request: Request) -> list[str]:
-    """Return the Sec-WebSocket-Key headers, of which there should be one."""
-    return request.headers.get_all("Sec-WebSocket-Key")
-
-
-def plain_refusal(refusal: HandshakeRefusal) -> bytes:
-    """Return the answer to a request that is too broken for the library to answer."""
-    body = f"{refusal.reason}\n".encode()
-    headers = Headers([("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", "text/plain")])
-    status = HTTPStatus(refusal.status)
-    return Response(status.value, status.phrase, headers, body).serialize()
-
-
 def _as_sent(value: str | None) -> str | None:
-    # The library reads headers as ISO-8859-1.
+    # The library decodes headers as ISO-8859-1.
     return None if value is None else value.encode("iso-8859-1").decode(errors="surrogateescape")

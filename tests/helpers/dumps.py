@@ -89,5 +89,5 @@ async def dumping_server(folder: Path, settings: ServerSettings = FAST) -> Async
         for peer in run.peers:
             await peer.close()
         # Calls that last to the end are dumped to their end as well.
-        run.server.stop()
-        await run.server.wait()
+        run.server.shutdown.begin()
+        await run.ended

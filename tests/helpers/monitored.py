@@ -24,7 +24,7 @@ async def place(server: Controlled, call: str, *, rate: int = 8000, mix: str = "
 
 async def attached(server: Controlled, number: int = 1) -> None:
     """Wait until there are so many calls and each is listened to."""
-    await until(lambda: [len(call.attachments or ()) for call in server.run.server.live] == [1] * number)
+    await until(lambda: [len(call.tools or ()) for call in server.run.server.live] == [1] * number)
 
 
 @asynccontextmanager

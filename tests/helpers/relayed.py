@@ -108,7 +108,7 @@ async def answering(
         application = RelayTarget(
             CallTarget(address=parse_websocket_url(url), tls=tls[1] if tls else None, deadline=deadline)
         )
-        async with running(faster(application=application, **changes), record=record) as run:
+        async with running(faster(upstream=application, **changes), record=record) as run:
             yield run, url
 
 

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
+from listenctl.background_task import background_task
 from listenctl.events import Reporter
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.wav_header import HEADER_BYTES
@@ -140,6 +141,8 @@ class Running:
 
     server: ListenServer
     events: Events
+    ended: asyncio.Task[None]
+    """Done when the server has ended."""
     peers: list[Peer] = field(default_factory=list)
 
     @property
@@ -186,16 +189,16 @@ async def running(
     if isinstance(loop, SimulatedTimeLoop) and isinstance(recorder, FileRecorder):
         idle = recorder._idle
         loop.wait_while(lambda: not (server.live or recorder._jobs or idle.is_set()))
-    async with asyncio.timeout(LIMIT):
-        run = Running(server, events)
+    server.start()
+    async with asyncio.timeout(LIMIT), background_task(server.run()) as ended:
+        run = Running(server, events, ended)
         try:
-            server.start()
             yield run
         finally:
             for peer in run.peers:
                 await peer.close()
-            server.stop()
-            await server.wait()
+            server.shutdown.begin()
+            await ended
     assert surprises == []
 
 

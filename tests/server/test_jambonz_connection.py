@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from websockets.server import ServerProtocol
 
 from listenctl.net.nonblocking_socket import TlsSocket
 from listenctl.protocol.audio import AudioFormat
+from listenctl.server.calls.live_call_log import LiveCallEnd
+from listenctl.server.jambonz_connection import ClosingState
 from listenctl.server.settings import ServerSettings
 from tests.helpers.capture import client_bytes, received_audio
 from tests.helpers.control import Controlled
@@ -427,7 +430,7 @@ async def test_a_tool_talks_to_a_call_through_tls(
             for number in range(10):
                 await peer.send(binary(bytes([number]) * 320))
                 assert await tool.audio(320) == bytes([number]) * 320
-        [connection] = run.server._connections
+        [connection] = run.server.connections
         unsent = connection.unsent
 
     assert frames == [b'\x81\x14{"type":"killAudio"}', b"\x82\x02\1\2"]
@@ -471,3 +474,34 @@ async def test_a_tls_handshake_that_stalls_is_given_up(tls_settings: ServerSetti
         refused = await run.events.wait_for("connection-refused")
 
     assert refused["status"] == 408
+
+
+# The end of a connection.
+
+
+def test_a_peer_that_reads_at_all_is_told_from_one_that_doesnt() -> None:
+    closing = ClosingState(ServerProtocol())
+
+    assert [closing.makes_progress(unsent) for unsent in (100, 60, 60, 10, 0, 0)] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_connection_that_we_broke_off_says_why() -> None:
+    closing = ClosingState(ServerProtocol())
+    closing.break_off("the application is gone")
+
+    assert closing.has_begun
+    assert closing.describe() == LiveCallEnd("nobody", 1006, "the application is gone")
+
+
+def test_a_connection_that_broke_by_itself_was_ended_by_nobody() -> None:
+    closing = ClosingState(ServerProtocol())
+
+    assert not closing.has_begun
+    assert closing.describe() == LiveCallEnd("nobody", 1006, "the connection broke")

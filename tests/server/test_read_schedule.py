@@ -1,135 +1,94 @@
-"""The timing wheel, on an event loop whose time is made up."""
-
 import asyncio
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from listenctl.server.read_schedule import SPOKES, TICK, TimingWheel
+from tests.helpers.simulated_time import START, simulated_loop
 
-
-class FakeLoop(asyncio.SelectorEventLoop):
-    """Runs only what ``advance`` lets come due."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        self.calls: list[tuple[float, Callable[[], None]]] = []
-
-    def time(self) -> float:
-        return self.now
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:  # type: ignore[override]
-        self.calls.append((when, callback))
-        return asyncio.TimerHandle(when, callback, (), self)
-
-    def advance(self, seconds: float) -> None:
-        end = self.now + seconds + 1e-9
-        while self.calls and min(when for when, _ in self.calls) <= end:
-            call = min(self.calls, key=lambda item: item[0])
-            self.calls.remove(call)
-            self.now = max(self.now, call[0])
-            call[1]()
-        self.now = end
+pytestmark = pytest.mark.simulated_time
 
 
 class Visit:
-    """Notes the ticks in which it is visited; it answers with ``delays`` in ticks, the last one for ever."""
+    """Records the ticks in which it is visited; answers with ``delays`` in ticks, with the last one for ever."""
 
     def __init__(self, *delays: float | None) -> None:
         self.delays = list(delays)
         self.ticks: list[float] = []
 
-    def visit(self, now: float) -> float | None:
-        self.ticks.append(round(now / TICK, 3))
+    def __call__(self, now: float) -> float | None:
+        self.ticks.append(ticks(now))
         delay = self.delays.pop(0) if len(self.delays) > 1 else self.delays[0]
         return None if delay is None else delay * TICK
 
 
-@pytest.fixture
-def loop() -> Iterator[FakeLoop]:
-    loop = FakeLoop()
-    yield loop
-    loop.close()
+def ticks(now: float) -> float:
+    return round((now - START) / TICK, 3)
 
 
-@pytest.fixture
-def ticks() -> list[float]:
-    return []
+def new_wheel(batches: list[float] | None = None) -> TimingWheel:
+    return TimingWheel(simulated_loop(), lambda now: None if batches is None else batches.append(ticks(now)))
 
 
-@pytest.fixture
-def wheel(loop: FakeLoop, ticks: list[float]) -> TimingWheel:
-    return TimingWheel(loop, lambda now: ticks.append(round(now / TICK, 3)))
+@pytest.mark.parametrize(
+    ("delays", "visited"),
+    [
+        ([5], [1, 6, 11, 16, 21, 26]),
+        ([1, None], [1, 2]),
+        # An interval that is longer than a turn of the wheel is a turn.
+        ([10_000], [1, SPOKES]),
+    ],
+)
+async def test_each_visit_says_when_the_next_one_is(delays: list[float | None], visited: list[float]) -> None:
+    visit = Visit(*delays)
+
+    new_wheel().add_visit(visit, TICK)
+    await asyncio.sleep(26.5 * TICK)
+
+    assert visit.ticks == visited
 
 
-def test_what_asks_for_an_interval_is_visited_at_it(loop: FakeLoop, wheel: TimingWheel) -> None:
+async def test_an_empty_wheel_stands_still_and_turns_again_for_the_next_visit() -> None:
+    batches: list[float] = []
+    wheel = new_wheel(batches)
+    wheel.add_visit(Visit(None), TICK)
+    await asyncio.sleep(100 * TICK)
     visit = Visit(5)
 
-    wheel.add(visit, TICK)
-    loop.advance(26.5 * TICK)
-
-    assert visit.ticks == [1, 6, 11, 16, 21, 26]
-
-
-def test_what_is_over_is_visited_no_more_and_an_empty_wheel_stands_still(loop: FakeLoop, wheel: TimingWheel) -> None:
-    visit = Visit(1, None)
-
-    wheel.add(visit, TICK)
-    loop.advance(100 * TICK)
-
-    assert visit.ticks == [1, 2]
-    assert loop.calls == []
-
-
-def test_a_wheel_that_stood_still_turns_again(loop: FakeLoop, wheel: TimingWheel) -> None:
-    wheel.add(Visit(None), TICK)
-    loop.advance(100 * TICK)
-    visit = Visit(5)
-
-    wheel.add(visit, TICK)
-    loop.advance(1.5 * TICK)
+    wheel.add_visit(visit, TICK)
+    await asyncio.sleep(1.5 * TICK)
 
     assert visit.ticks == [101]
+    assert batches == [1, 101]
 
 
-def test_a_longer_interval_than_a_turn_is_a_turn(loop: FakeLoop, wheel: TimingWheel) -> None:
-    visit = Visit(10_000)
-
-    wheel.add(visit, TICK)
-    loop.advance(SPOKES * TICK + TICK / 2)
-
-    assert visit.ticks == [1, SPOKES]
-
-
-def test_things_are_spread_over_the_wheel(loop: FakeLoop, wheel: TimingWheel) -> None:
-    visits = [Visit(10) for _ in range(12)]
+async def test_visits_are_spread_over_the_wheel() -> None:
+    wheel, visits = new_wheel(), [Visit(10) for _ in range(12)]
 
     for visit in visits:
-        wheel.add(visit, 10 * TICK)
-    loop.advance(10.5 * TICK)
+        wheel.add_visit(visit, 10 * TICK)
+    await asyncio.sleep(10.5 * TICK)
 
     # Six spokes are near enough: the fifth to the tenth.
-    firsts = [visit.ticks[0] for visit in visits]
-    assert sorted(firsts) == sorted([5, 6, 7, 8, 9, 10] * 2)
+    assert sorted(visit.ticks[0] for visit in visits) == sorted([5, 6, 7, 8, 9, 10] * 2)
 
 
-def test_each_batch_is_followed_by_what_is_done_once_for_all(
-    loop: FakeLoop, wheel: TimingWheel, ticks: list[float]
-) -> None:
-    wheel.add(Visit(1), TICK)
-    wheel.add(Visit(1), TICK)
-    loop.advance(3.5 * TICK)
+async def test_each_batch_of_visits_is_followed_by_one_call() -> None:
+    batches: list[float] = []
+    wheel = new_wheel(batches)
 
-    assert ticks == [1, 2, 3]
+    for _ in range(2):
+        wheel.add_visit(Visit(1), TICK)
+    await asyncio.sleep(3.5 * TICK)
+
+    assert batches == [1, 2, 3]
 
 
-def test_a_loop_that_was_late_does_not_shift_the_wheel(loop: FakeLoop, wheel: TimingWheel) -> None:
+async def test_a_late_event_loop_does_not_shift_the_wheel() -> None:
     visit = Visit(5)
-    wheel.add(visit, TICK)
-    loop.advance(1.5 * TICK)
+    new_wheel().add_visit(visit, TICK)
+    await asyncio.sleep(1.5 * TICK)
 
-    loop.now = 7.5 * TICK
-    loop.advance(9 * TICK)
+    simulated_loop().advance(6 * TICK)
+    await asyncio.sleep(9 * TICK)
 
     assert visit.ticks == [1, 7.5, 11, 16]

@@ -36,7 +36,7 @@ async def test_a_request_that_comes_back_to_us_is_refused_as_a_loop() -> None:
 
 @pytest.mark.parametrize(("most", "max_calls"), [(20, 1000), (1000, 20)])
 async def test_a_chain_that_leads_back_to_us_ends(most: int, max_calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("listenctl.server.upstream.MAX_ASKING", most)
+    monkeypatch.setattr("listenctl.server.upstream.MAX_UNANSWERED", most)
     ports: list[int] = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -44,7 +44,7 @@ async def test_a_chain_that_leads_back_to_us_ends(most: int, max_calls: int, mon
 
     async with answering(proxy, max_calls=max_calls) as (last, _):
         application = RelayTarget(CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{last.port}/")))
-        async with running(faster(application=application)) as first:
+        async with running(faster(upstream=application)) as first:
             ports.append(first.port)
             answer = await first.ask(asking())
             refused = len(first.events.of("connection-refused")) + len(last.events.of("connection-refused"))

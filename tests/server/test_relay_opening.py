@@ -12,7 +12,7 @@ import pytest
 from listenctl.net.call_target import CallTarget, client_tls_context
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.server.check_credentials import SharedCredentials
-from listenctl.server.upstream import RelayTarget, path_for
+from listenctl.server.upstream import RelayTarget, upstream_path
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.relayed import Side, answering, asking, relaying
 from tests.helpers.scripted_server import accept, serving
@@ -100,7 +100,7 @@ async def test_a_path_with_control_characters_is_not_passed_on() -> None:
     ],
 )
 def test_a_path_of_the_url_goes_before_that_of_jambonz(own: str, wanted: str, path: str) -> None:
-    assert path_for(own, wanted) == path
+    assert upstream_path(own, wanted) == path
 
 
 async def test_a_request_that_is_no_upgrade_doesnt_reach_the_application() -> None:
@@ -220,7 +220,7 @@ async def test_an_application_that_isnt_there_is_a_bad_gateway() -> None:
     async with serving(lambda *_: asyncio.sleep(0)) as port:
         pass
     application = RelayTarget(CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}")))
-    async with running(faster(application=application)) as run:
+    async with running(faster(upstream=application)) as run:
         answer = await run.ask(HANDSHAKE)
         refused = await run.events.wait_for("connection-refused")
 
@@ -262,7 +262,7 @@ async def test_a_redirect_is_followed_as_jambonz_does() -> None:
 
 
 async def test_our_own_credentials_are_asked_for_first() -> None:
-    async with relaying(read_to_end, access=SharedCredentials("listen:s3cret")) as relayed:
+    async with relaying(read_to_end, credentials=SharedCredentials("listen:s3cret")) as relayed:
         refused = await relayed.run.ask(HANDSHAKE)
         peer = await relayed.run.open(asking(AUTHORIZATION))
         accepted = await peer.read_head()
@@ -319,7 +319,7 @@ async def test_a_jambonz_that_gives_up_takes_the_request_to_the_application_back
         await gone.wait()
         refused = await run.events.wait_for("connection-refused")
 
-    assert refused["reason"] == "it ended before it was answered"
+    assert refused["reason"] == "the connection ended before it was answered"
 
 
 async def test_a_call_too_many_is_refused_also_if_it_came_while_another_waited() -> None:

@@ -96,12 +96,12 @@ async def test_a_connection_that_ends_before_it_is_a_call_isnt_the_one_call(tmp_
         await nobody.read_to_end()
         peer = await run.call(METADATA, close())
         await peer.read_to_end()
-        await run.server.wait()
+        await run.ended
 
     # As long as it may become the call, no other is let in.
     assert refused.startswith(b"HTTP/1.1 503 ")
     assert [event["call"] for event in run.events.of("call-started")] == ["CS-A"]
-    assert (run.server.calls_total, run.server.was_cut_short) == (1, False)
+    assert (run.server.calls_total, run.server.shutdown.was_cut_short) == (1, False)
 
 
 @pytest.mark.parametrize(("value", "rate"), [('"16000"', 16000), ('"abc"', None), ("-5", None)])
@@ -124,7 +124,7 @@ async def test_a_server_for_one_call_ends_with_it(tmp_path: Path) -> None:
         await peer.send(close())
         assert await peer.read_to_end() == b"\x88\x02\x03\xe8"
         await peer.close()
-        await run.server.wait()
+        await run.ended
 
         with pytest.raises(OSError, match="Connect"):
             await run.open()
@@ -139,7 +139,7 @@ async def test_a_server_for_one_call_ends_also_when_it_closes_that_itself() -> N
         await peer.read_frame()
         await peer.send(close())
         await peer.close()
-        await run.server.wait()
+        await run.ended
 
     assert [event["close_code"] for event in run.events.of("call-ended")] == [1000]
 
@@ -150,7 +150,7 @@ async def test_a_server_for_two_calls_ends_with_the_second() -> None:
             peer = await run.call(METADATA, close())
             await peer.read_to_end()
             await peer.close()
-        await run.server.wait()
+        await run.ended
 
     assert len(run.events.of("call-ended")) == 2
 
@@ -160,12 +160,12 @@ async def test_stopping_closes_live_calls_and_keeps_what_comes_after(tmp_path: P
         peer = await run.call(METADATA, binary(AUDIO))
         await run.events.wait_for("call-started")
 
-        run.server.stop()
+        run.server.shutdown.begin()
 
         assert await peer.read_frame() == b"\x88\x14\x03\xe9server is stopping"
         await peer.send(binary(AUDIO[::-1]), close(1001, "server is stopping"))
         await peer.close()
-        await run.server.wait()
+        await run.ended
     (saved,) = run.events.of("recording-saved")
     (ended,) = run.events.of("call-ended")
     warning = run.events.of("warning")[0]
@@ -180,7 +180,7 @@ async def test_stopping_takes_no_new_call() -> None:
         peer = await run.call(METADATA)
         late = await run.open(HANDSHAKE[:-2])
         await run.events.wait_for("call-started")
-        run.server.stop()
+        run.server.shutdown.begin()
         await late.send(b"\r\n")
 
         assert b"101" not in await late.read_to_end()
@@ -188,7 +188,7 @@ async def test_stopping_takes_no_new_call() -> None:
             await run.open()
         await peer.send(close(1001))
         await peer.close()
-        await run.server.wait()
+        await run.ended
 
     assert len(run.events.of("call-started")) == 1
 
@@ -197,17 +197,17 @@ async def test_stopping_waits_for_no_peer_for_ever(tmp_path: Path) -> None:
     async with running(faster(close_timeout=0.2), record=tmp_path) as run:
         await run.call(METADATA, binary(AUDIO))
         await run.events.wait_for("call-started")
-        run.server.stop()
-        await run.server.wait()
+        run.server.shutdown.begin()
+        await run.ended
 
     assert run.events.of("recording-saved")[0]["samples"] == 160
 
 
 async def test_stopping_twice_is_stopping_once() -> None:
     async with running() as run:
-        run.server.stop()
-        run.server.stop()
-        await run.server.wait()
+        run.server.shutdown.begin()
+        run.server.shutdown.begin()
+        await run.ended
 
     assert run.events.of("warning") == []
 

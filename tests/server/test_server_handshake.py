@@ -2,7 +2,7 @@
 
 import pytest
 
-from listenctl.server.server_handshake import split_request, take_target
+from listenctl.server.server_handshake import split_request
 from tests.helpers.frames import ACCEPT, HANDSHAKE, binary, close, text
 from tests.helpers.replay import odd_pieces
 from tests.helpers.server import Running, faster, running, until
@@ -176,7 +176,7 @@ async def test_a_refused_peer_that_goes_on_talking_is_refused_once_and_hung_up_o
         await run.events.wait_for("connection-refused")
         await peer.send(request_)
         answer = await peer.read_to_end()
-        await until(lambda: not run.server._connections)
+        await until(lambda: not run.server.connections)
 
     assert answer.count(b"HTTP/1.1 400 ") == 1
     assert len(run.events.of("connection-refused")) == 1
@@ -198,7 +198,7 @@ async def test_a_request_that_breaks_off_is_reported() -> None:
         await peer.close()
         refused = await run.events.wait_for("connection-refused")
 
-    assert refused["reason"] == "it ended too early"
+    assert refused["reason"] == "the connection ended too early"
 
 
 async def test_a_request_in_odd_pieces_with_frames_glued_behind_it() -> None:
@@ -245,4 +245,7 @@ def test_a_request_is_whole_at_its_empty_line() -> None:
     ],
 )
 def test_path_and_query_are_kept_from_the_library(line: bytes, target: str | None) -> None:
-    assert take_target(line) == (target, line if target is None else b"GET / HTTP/1.1\r")
+    request = line + b"\nHost: h\r\n\r\n"
+    for_library = request if target is None else b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+    assert split_request(request) == (target, for_library, b"")

@@ -193,7 +193,7 @@ async def test_an_application_is_read_no_faster_than_jambonz_reads(monkeypatch: 
 
     async with relaying(application) as relayed:
         peer = await relayed.run.call(METADATA)
-        (connection,) = relayed.run.server._connections
+        (connection,) = relayed.run.server.connections
         await until(lambda: connection.unsent > 100_000)
         held_back = sent
         stream = await peer.read_bytes(1000 * len(chunk))
@@ -230,7 +230,7 @@ async def test_an_application_that_never_reads_ends_the_call_and_not_the_recordi
 
     assert ending.result() == b""
     assert ended["closed_by"] == "nobody"
-    assert ended["close_reason"] == "the application doesn't read; 1 MiB wait for it"
+    assert ended["close_reason"] == "the application doesn't read: 1 MiB wait for it"
     assert len(recorded_audio(saved)) == sent * 32_000
 
 
@@ -369,7 +369,7 @@ async def test_a_server_that_stops_tells_both_sides() -> None:
     async with relaying(application) as relayed:
         peer = await relayed.run.call(METADATA)
         await relayed.run.events.wait_for("call-started")
-        relayed.run.server.stop()
+        relayed.run.server.shutdown.begin()
         end = await peer.read_frame()
         await peer.send(close(1001, "server is stopping"))
         await relayed.run.events.wait_for("call-ended")
@@ -441,7 +441,7 @@ async def test_a_tool_that_comes_and_goes_leaves_the_application_read_at_once(tm
         await relayed.run.events.wait_for("call-started")
         async with Controlled(relayed.run, path).attach():
             pass
-        await until(lambda: not len(relayed.run.server.live[0].attachments or ()))
+        await until(lambda: not len(relayed.run.server.live[0].tools or ()))
         await peer.send(binary(SAMPLES))
         await until(lambda: len(sides[0].frames) == 3)
         await peer.send(close())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from listenctl.commands.serve.relay_options import RelayOptions, read_application
+from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
 from listenctl.commands.serve.responder_options import ResponderOptions, descriptors, make_responders
 from listenctl.commands.serve.server_options import RECORDING, RecorderOptions, ServerOptions
 from listenctl.commands.shared_options import check_finite, parse_seconds, run_async, with_options
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from listenctl.commands.serve.run import Presentation
     from listenctl.server.check_credentials import CredentialsCheck
     from listenctl.server.recording.recording_writer import RecordSettings
-    from listenctl.server.relay import Application
     from listenctl.server.responders.call_responders import Responder
     from listenctl.server.responders.local_monitor import LocalMonitor
     from listenctl.server.settings import ServerSettings
+    from listenctl.server.upstream import RelayTarget
 
 RECORD_READ_INTERVAL = 0.7
 SERVE_READ_INTERVAL = 0.2
@@ -52,10 +52,10 @@ def serve(options: ServeOptions) -> int:
     --json it prints each event as a JSON line.
     """
     responders = make_responders(options, parse_seconds(options.lead, "--lead"))
-    application = read_application(options)
-    if application is not None and responders:
+    upstream = read_upstream(options)
+    if upstream is not None and responders:
         raise UsageError("with --upstream the application answers the caller; leave out --play, --echo and --exec")
-    return run_with_options(options, options.record, SERVE_READ_INTERVAL, responders, application=application)
+    return run_with_options(options, options.record, SERVE_READ_INTERVAL, responders, upstream=upstream)
 
 
 command = with_options(ServeOptions, serve)
@@ -67,19 +67,19 @@ def run_with_options(
     read_interval: float,
     responders: "Sequence[Responder]" = (),
     *,
-    application: "Application | None" = None,
+    upstream: "RelayTarget | None" = None,
 ) -> int:
     """Run a server as ``options`` say."""
     from listenctl.commands.serve.run import run_server
 
     recording = None if destination is None else record_settings(options, destination)
-    settings, stop_after = server_settings(options, read_interval, application), options.calls
+    settings, stop_after = server_settings(options, read_interval, upstream), options.calls
     if options.once or (recording and recording.destination.is_stdout):
         stop_after = 1
     return run_async(
         run_server(
             settings,
-            presentation(options, destination, application),
+            presentation(options, destination, upstream),
             recording=recording,
             responders=responders,
             speaker=read_speaker(options),
@@ -91,7 +91,7 @@ def run_with_options(
 
 
 def server_settings(
-    options: ServerOptions, read_interval: float, application: "Application | None" = None
+    options: ServerOptions, read_interval: float, upstream: "RelayTarget | None" = None
 ) -> "ServerSettings":
     """
     Understand the options of a server.
@@ -103,9 +103,9 @@ def server_settings(
     from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
     from listenctl.server.settings import ServerSettings
 
-    access = read_access(options)
-    # The application of a relay is asked before anyone is let in, and has credentials of its own.
-    if access.is_open and not (options.no_auth or application or is_loopback(options.host)):
+    credentials = read_credentials_check(options)
+    # A relay lets the application check the credentials.
+    if credentials is None and not (options.no_auth or upstream or is_loopback(options.host)):
         raise UsageError(
             f"--host {options.host} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
             "or say --no-auth to let everyone in"
@@ -120,7 +120,7 @@ def server_settings(
         host=options.host,
         port=options.port,
         path=options.path,
-        access=access,
+        credentials=credentials,
         tls=read_certificate(options.cert, options.key),
         max_calls=options.max_calls or possible,
         max_message=options.max_message,
@@ -128,7 +128,7 @@ def server_settings(
         read_interval=read_interval,
         stream_rate=read_stream_rate(options.stream_rate),
         detect_dtmf=options.detect_dtmf,
-        application=application,
+        upstream=upstream,
         metadata_timeout=options.metadata_timeout,
         ping_interval=options.ping_interval or float("inf"),
         control=None if options.no_control else socket_path(options.name or DEFAULT_NAME, os.environ, os.getuid()),
@@ -193,13 +193,13 @@ def record_settings(options: RecorderOptions, destination: str) -> "RecordSettin
 
 
 def presentation(
-    options: ServerOptions, destination: str | None, application: "Application | None" = None
+    options: ServerOptions, destination: str | None, upstream: "RelayTarget | None" = None
 ) -> "Presentation":
     """Understand the options of what is shown."""
     from listenctl.commands.serve.run import Presentation
 
     doing = [f"recording to {destination}"] if destination else []
-    doing += [f"→ {application.url}"] if application is not None else []
+    doing += [f"→ {upstream.url}"] if upstream is not None else []
 
     return Presentation(
         json=options.json,
@@ -210,16 +210,16 @@ def presentation(
     )
 
 
-def read_access(options: ServerOptions) -> "CredentialsCheck":
-    """Return who may connect."""
-    from listenctl.server.check_credentials import CredentialsFile, NoCredentials, SharedCredentials
+def read_credentials_check(options: ServerOptions) -> "CredentialsCheck | None":
+    """Return what checks the credentials of clients, None if everyone may connect."""
+    from listenctl.server.check_credentials import CredentialsFile, SharedCredentials
 
     shared = os.environ.get("LISTENCTL_AUTH")
     if options.no_auth:
-        return NoCredentials()
+        return None
     if options.auth_file is not None:
         return CredentialsFile(options.auth_file)
-    return SharedCredentials(shared) if shared else NoCredentials()
+    return SharedCredentials(shared) if shared else None
 
 
 def read_certificate(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":

@@ -8,7 +8,7 @@ from listenctl.commands.shared_options import option
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from listenctl.server.relay import Application
+    from listenctl.server.upstream import RelayTarget
 
 RELAY = "Relay"
 
@@ -28,7 +28,7 @@ class RelayOptions:
     ] = False
 
 
-def read_application(options: RelayOptions) -> "Application | None":
+def read_upstream(options: RelayOptions) -> "RelayTarget | None":
     """
     Return the application to relay to, None without one.
 

@@ -15,13 +15,14 @@ from listenctl.commands.serve.server_meters import can_draw
 from listenctl.commands.serve.view import LiveView
 from listenctl.errors import ExitStatus, TimedOutError, signal_status
 from listenctl.events import Reporter, Sink, WarningEvent
-from listenctl.server.calls.level_events import LevelReporter
+from listenctl.server.calls.live_call import LevelReporter
 from listenctl.server.dump.call_dumper import dumping
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
 from listenctl.server.recording.pipe_recorder import PipeRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
+from listenctl.server.shutdown import end_at_once
 from listenctl.terminal.event_lines import FAILURE_EVENTS, LASTING_EVENTS, PRINTED_EVENTS, format_event
 from listenctl.terminal.event_output import EventOutput
 from listenctl.terminal.line_writer import LineWriter
@@ -95,13 +96,13 @@ async def run_server(
             speaker.on_change = _sound_reporter(reporter)
             server.responders.append(speaker)
         if isinstance(recorder, PipeRecorder):
-            recorder.on_broken = server.stop
+            recorder.on_broken = server.shutdown.begin
         if presentation.level_interval is not None:
             server.watchers.append(LevelReporter(reporter, presentation.level_interval))
         output = EventOutput(reporter, partial(_give_up_events, server), closing)
         output.open(stdout=presentation.json, file=presentation.events)
         async with _face(server, presentation) as give_terminal_back, dumping(server, dump) as dumper:
-            ended_by = stop_at_signals(server.stop, partial(_leave, give_terminal_back))
+            ended_by = stop_at_signals(server.shutdown.begin, partial(_leave, give_terminal_back))
             gc.freeze()  # What is imported stays; there is no need to look through it again and again.
             server.start()
             presentation.on_start(server.url)
@@ -111,7 +112,7 @@ async def run_server(
         return ExitStatus.CHECK_FAILED
     if output.broken:
         return ExitStatus.FAILED
-    return signal_status(ended_by[0]) if ended_by and server.was_cut_short else 0
+    return signal_status(ended_by[0]) if ended_by and server.shutdown.was_cut_short else 0
 
 
 def _sound_reporter(reporter: Reporter) -> "Callable[[PlaybackState], None]":
@@ -136,11 +137,11 @@ async def _wait(server: ListenServer, patience: float | None) -> None:
             loop.call_later(LOOK_AGAIN, give_up)
             return
         timed_out = True
-        server.stop()
+        server.shutdown.begin()
 
     if patience is not None:
         loop.call_later(patience, give_up)
-    await server.wait()
+    await server.run()
     if timed_out:
         raise TimedOutError(f"no call came within {patience:g} s")
 
@@ -154,18 +155,16 @@ def _recorder(recording: RecordSettings | None, reporter: Reporter) -> CallRecor
 
 
 def _leave(give_terminal_back: Callable[[], None]) -> None:
-    """Get ready for an end that can't wait; recordings are valid at every moment, so also at this one."""
-    from listenctl.server.responders.child_process import kill_children
-
+    """Prepare for the exit at the second signal."""
     give_terminal_back()
-    kill_children()
+    end_at_once()
 
 
 def _give_up_events(server: ListenServer) -> str:
     if server.recorder is not None:
         return "recording goes on without"
     # It has nothing to do any more.
-    server.drain()
+    server.shutdown.begin_after_calls()
     return "no more calls are taken"
 
 

@@ -106,25 +106,28 @@ class SharedCall:
         self._syncs = [sync for sync in self._syncs if sync[0] != tool]
         return self._stream.end_turn(tool)
 
-    def take_tool_message(self, tool: int, message: TextMessage | BinaryMessages) -> Actions:
+    def take_tool_message(
+        self, tool: int, message: TextMessage | BinaryMessages, command: Command | None = None
+    ) -> Actions:
+        """Take a message of an attached tool; ``command`` is its text parsed, if that has been done."""
         if tool not in self._tools:
             raise ValueError(f"no tool {tool} is attached")
         if isinstance(message, BinaryMessages):
             return self._stream.take_audio(tool, message.data)
-        command = parse_command(message.data)
+        command = command or parse_command(message.data)
         if isinstance(command, UnknownCommand) and command.type and command.type.startswith(PREFIX):
             return self._handle_tool_message(tool, command)
         if isinstance(command, MarkCommand | PlayAudio):
             return self._send_named(tool, command)
-        return [*self._handle_command(command, tool), TextToJambonz(message.data)]
+        return [*self._handle_command(command, tool), TextToJambonz(message.data, command)]
 
-    def take_application_text(self, text: bytes) -> Actions:
+    def take_application_text(self, text: bytes, command: Command | None = None) -> Actions:
         """Take a text of the application beside the tools; its names stay unchanged."""
-        command = parse_command(text)
+        command = command or parse_command(text)
         if isinstance(command, PlayAudio):
             # From now on a playDone without an id may be the application's.
             self._clips.stop_assuming_order()
-        return [*self._handle_command(command), TextToJambonz(text)]
+        return [*self._handle_command(command), TextToJambonz(text, command)]
 
     def take_application_audio(self, size: int) -> None:
         """Record ``size`` bytes that the application has streamed to the caller."""
@@ -145,7 +148,7 @@ class SharedCall:
     def pass_due_clips(self) -> Actions:
         """Send the clips that are due, or continue to stop clips."""
         must_kill = self._clips.take_due_kill() and not self._streams
-        kill = [TextToJambonz(KillAudio().serialize().encode())] if must_kill else []
+        kill = [_command_to_jambonz(KillAudio())] if must_kill else []
         return [*kill, *(TextToJambonz(text) for text in self._clips.take_due_texts()), *self._answer_syncs()]
 
     def _handle_command(self, command: Command, sender: int | None = None) -> Actions:
@@ -170,11 +173,11 @@ class SharedCall:
             return (RefuseTool(tool, refusal),)
         if isinstance(command, PlayAudio):
             return self._send_clip(tool, command)
-        return (TextToJambonz(MarkCommand(self._marks.new_name(tool, command.name)).serialize().encode()),)
+        return (_command_to_jambonz(MarkCommand(self._marks.new_name(tool, command.name))),)
 
     def _send_clip(self, tool: int, command: PlayAudio) -> Actions:
         if command.queue_play is not True:
-            return [*self._handle_command(command), TextToJambonz(self._clips.interrupt_with(tool, command))]
+            return [*self._handle_command(command), _command_to_jambonz(self._clips.interrupt_with(tool, command))]
         if self._clips.has_room(command):
             self._clips.add_clip(tool, command)
             return self.pass_due_clips()
@@ -252,6 +255,10 @@ class SharedCall:
             mark_answered=self._mark_answered,
         )
         return TextToTool(tool, synced.serialize().encode())
+
+
+def _command_to_jambonz(command: Command) -> TextToJambonz:
+    return TextToJambonz(command.serialize().encode(), command)
 
 
 def _data_of(command: UnknownCommand) -> Mapping[str, object]:

@@ -162,12 +162,12 @@ class SharedClips:
         name = self._names.new_name(tool, clip.id)
         self._queue.add_clip(QueuedClip(name, tool, _renamed(clip, name), seconds_of(clip)))
 
-    def interrupt_with(self, tool: int, clip: PlayAudio) -> bytes:
-        """Return the text to send at once for a clip without queuePlay; see ``drop_interrupted``."""
+    def interrupt_with(self, tool: int, clip: PlayAudio) -> PlayAudio:
+        """Return the command to send at once for a clip without queuePlay; see ``drop_interrupted``."""
         name = self._names.new_name(tool, clip.id)
         self._order.add_clip(name)
         self._interrupting.append(name)
-        return _renamed(clip, name)
+        return replace(clip, id=name)
 
     def take_due_texts(self) -> list[bytes]:
         """Return the texts of the clips to send now."""

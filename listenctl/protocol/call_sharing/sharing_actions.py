@@ -1,16 +1,18 @@
 """What to do about a message of a shared call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from listenctl.protocol.application_commands import Command
 from listenctl.protocol.call_sharing.tool_messages import ToolRefusal
 
 
 @dataclass(frozen=True, slots=True)
 class TextToJambonz:
-    """Send a text message to jambonz."""
+    """Send a text message to jambonz; ``command`` is the text parsed, if that has been done."""
 
     text: bytes
+    command: Command | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

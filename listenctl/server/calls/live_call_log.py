@@ -1,4 +1,4 @@
-"""The live calls of a server: what each is called, what is known of it, and what it has been through."""
+"""The log of a live call: its id, what is known of it, and what happened on it."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.protocol.listen_session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
 
-# A peer decides how many texts it sends; beyond this they are counted and not kept.
+# The peer decides how many texts it sends; beyond this they are only counted.
 MAX_LOGGED = 10_000
 MAX_ID_LENGTH = 128
 REMEMBERED_IDS = 10_000
 
 EMPTY_MESSAGE, SHUTTING_DOWN = "empty-message", "the media server is shutting down (an empty binary message)"
-"""Rule and words of the warning that ``FlushRequested`` becomes."""
+"""Rule and detail of the warning for ``FlushRequested``."""
 
-Logged = MessageReceived | GapFound | FlushRequested | ProtocolViolation | DtmfTone
+LogEntry = MessageReceived | GapFound | FlushRequested | ProtocolViolation | DtmfTone
 
 
 class CallIds:
@@ -30,7 +30,7 @@ class CallIds:
         self._unknown = 0
 
     def claim(self, call_sid: str | None) -> str:
-        """Return an id that no other connection has had lately."""
+        """Return an id that no other recent connection has."""
         if call_sid is None:
             self._unknown += 1
             return self._claim(f"unknown-{self._unknown}")
@@ -50,8 +50,7 @@ class LiveCallEnd:
     """
     How a call ended.
 
-    ``closed_by`` is jambonz, listenctl, the application that the call is relayed to, or nobody where a connection just
-    broke.
+    ``closed_by`` is jambonz, listenctl, the application that the call is relayed to, or nobody if the connection broke.
     """
 
     closed_by: str
@@ -61,7 +60,7 @@ class LiveCallEnd:
 
 @dataclass(slots=True)
 class LiveCallLog:
-    """What happened to one call, for its rows, its sidecar and its last event."""
+    """What happened on one call, for listings, the sidecar and the last event."""
 
     id: str
     remote: str
@@ -74,7 +73,7 @@ class LiveCallLog:
     ledger: GapLedger
     upstream: str | None = None
     """The application that the call is relayed to."""
-    entries: list[Logged] = field(default_factory=list)
+    entries: list[LogEntry] = field(default_factory=list)
     unlogged: int = 0
     warnings: int = 0
     last_digit: str = ""
@@ -82,8 +81,8 @@ class LiveCallLog:
     ended_at: float | None = None
     ending: LiveCallEnd | None = None
 
-    def add(self, entry: Logged) -> None:
-        """Keep one thing that happened."""
+    def add_entry(self, entry: LogEntry) -> None:
+        """Keep something that happened on the call."""
         if len(self.entries) < MAX_LOGGED:
             self.entries.append(entry)
         else:
@@ -91,22 +90,22 @@ class LiveCallLog:
 
     @property
     def lost_samples(self) -> int:
-        """Samples per channel that jambonz threw away."""
+        """Samples per channel that jambonz dropped."""
         return self.ledger.lost_samples
 
     @property
     def gap_seconds(self) -> float:
-        """Seconds of audio that are missing, thrown away or never sent."""
+        """Seconds of audio that are missing, dropped or never sent."""
         return self.audio_format.duration(self.ledger.lost_samples + self.ledger.paused_samples)
 
 
-def describe_key(key: DtmfTone) -> Report:
-    """Return the fields of a key that was heard, but for its place."""
-    return {"digit": key.digit, "channel": key.channel, "duration_ms": key.duration_ms}
+def describe_tone(tone: DtmfTone) -> Report:
+    """Return the fields of a detected DTMF tone, without its place."""
+    return {"digit": tone.digit, "channel": tone.channel, "duration_ms": tone.duration_ms}
 
 
 def describe_completeness(log: LiveCallLog, unrecorded_samples: int = 0) -> Completeness:
-    """Return how much of a call's audio there is, in samples per channel; whether it is all only when it has ended."""
+    """Return how much of a call's audio there is; ``complete`` is None until the call has ended."""
     drift = log.ledger.clock_drift()
     sent = log.samples + log.lost_samples
     share = round((log.samples - unrecorded_samples) / sent, 6) if sent else 1.0

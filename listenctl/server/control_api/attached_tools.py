@@ -1,11 +1,10 @@
-"""The tools that are attached to one live call: what each says goes to jambonz, and what jambonz says to them."""
+"""The tools attached to one live call: what each sends goes to jambonz, and what jambonz sends goes to them."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from listenctl.protocol.application_commands import UnknownCommand, parse_command
+from listenctl.protocol.application_commands import Command, UnknownCommand, parse_command
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.call_sharing.shared_call import SharedCall
 from listenctl.protocol.call_sharing.sharing_actions import (
@@ -21,9 +20,9 @@ from listenctl.protocol.call_sharing.tool_messages import PREFIX, RefusalReason,
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 
 MAX_UNSENT = 4 * 1024 * 1024
-"""Bytes that may wait for jambonz to read them; what tools send beyond that waits in turn, or is refused."""
-PATIENCE = 2.0
-POLL_EVERY = 0.02
+"""Bytes that may wait for jambonz; messages of tools beyond that wait, and are refused after ``BUSY_TIMEOUT``."""
+BUSY_TIMEOUT = 2.0
+POLL_INTERVAL = 0.02
 CALL_ENDED = "call ended"
 
 _NORMAL_CLOSURE = 1000
@@ -33,28 +32,31 @@ _BUSY = ToolRefusal(
 _ENDING = ToolRefusal(RefusalReason.CALL_ENDING, "not sent: the call is ending")
 
 
-class ToolLine(Protocol):
-    """What tools need of the call's connection to jambonz."""
+class CallConnection(Protocol):
+    """The connection to jambonz as tools use it: directly, or through a relay."""
 
     @property
     def unsent(self) -> int:
-        """Bytes that jambonz hasn't read."""
+        """Bytes that jambonz has not read."""
 
-    def send(self, message: TextMessage | BinaryMessages, /) -> bool:
-        """Send a message, unless the connection is closing; tell whether it was sent."""
+    def send_command(self, text: bytes, command: Command | None, /) -> bool:
+        """Send a text unless the connection is closing, and return whether it was sent."""
 
-    def watch(self, watched: bool, /) -> None:
-        """Read the connection as soon as something comes, or in batches."""
+    def send_audio(self, data: bytes, /) -> bool:
+        """Send streamed audio unless the connection is closing, and return whether it was sent."""
+
+    def read_at_once(self, at_once: bool, /) -> None:
+        """Read as soon as data arrives, or in batches."""
 
 
 class AttachedTool(Protocol):
-    """The way to a tool; nothing here waits."""
+    """One attached tool: a client of the control socket, or a part of the server. Nothing here waits."""
 
-    def text(self, data: bytes) -> None:
-        """Send a text."""
+    def deliver_text(self, data: bytes) -> None:
+        """Send a text to the tool."""
 
-    def audio(self, data: bytes, samples: int) -> None:
-        """Send audio of so many samples per channel."""
+    def deliver_audio(self, data: bytes, samples: int) -> None:
+        """Send audio to the tool, ``samples`` per channel."""
 
     def close(self, code: int, reason: str) -> None:
         """Send what waits, and close."""
@@ -65,155 +67,166 @@ class AttachedTools:
     Join one call and its tools.
 
     Args:
-        server_rate: what the server takes for the rate of streamed audio; 0 for clips, None for unknown.
-        clock: returns the time of the event loop.
-        prefix: begins the names that tools' marks and clips have on the wire.
-        application: takes the texts of jambonz that answer no tool, where a real application is behind us.
+        server_rate: the rate of streamed audio that the server assumes; 0 for clips, None for unknown.
+        clock: returns the time in seconds, as the event loop does.
+        prefix: begins the names of the tools' marks and clips on the wire.
+        send_to_application: takes the texts of jambonz that answer no tool; None if the server is the application.
     """
 
     def __init__(
         self,
-        line: ToolLine,
+        connection: CallConnection,
         *,
+        clock: Callable[[], float],
         server_rate: int | None = None,
-        clock: Callable[[], float] = time.monotonic,
         prefix: str = "lc-",
-        application: Callable[[bytes], None] | None = None,
+        send_to_application: Callable[[bytes], None] | None = None,
     ) -> None:
-        self._line = line
-        self._application = application
-        self._shared = SharedCall(prefix=prefix, alone=application is None, server_rate=server_rate, clock=clock)
+        self._connection = connection
+        self._send_to_application = send_to_application
+        self._shared = SharedCall(
+            prefix=prefix, alone=send_to_application is None, server_rate=server_rate, clock=clock
+        )
         self._clock = clock
-        self._passing: asyncio.TimerHandle | None = None
-        self._outlets: dict[int, AttachedTool] = {}
+        self._clip_timer: asyncio.TimerHandle | None = None
+        self._tools: dict[int, AttachedTool] = {}
         self._listeners: dict[int, AttachedTool] = {}
-        # Those that know already that jambonz is busy, or that the call is ending.
-        self._held_up: set[int] = set()
-        self._turned_away: set[int] = set()
+        # Tools that have been told that jambonz is busy, or, about their audio, that the call is ending.
+        self._told_busy: set[int] = set()
+        self._told_ending: set[int | None] = set()
         self._ended = False
 
     def __len__(self) -> int:
-        return len(self._outlets)
+        return len(self._tools)
 
     @property
     def stream_rate(self) -> StreamRate:
         """What is known of the rate of streamed audio."""
         return self._shared.rates.best
 
-    def attach(self, outlet: AttachedTool, metadata: bytes, *, audio: bool) -> int:
-        """Let a tool take part from now on; return its number."""
-        if not self._outlets:
-            # What came before this moment is read first, and not for the tool.
-            self._line.watch(True)
-        # They may have come, or been amended, since the last tool was attached.
+    def attach_tool(self, tool: AttachedTool, metadata: bytes, *, audio: bool) -> int:
+        """Attach a tool from now on, and return its number."""
+        if not self._tools:
+            # What arrived before is read first, and not for the tool.
+            self._connection.read_at_once(True)
+        # The metadata may have come, or changed, since the last tool was attached.
         self._shared.rates.metadata = rate_in(CallMetadata.parse(metadata).fields)
-        tool = self._shared.attach_tool()
-        self._outlets[tool] = outlet
+        number = self._shared.attach_tool()
+        self._tools[number] = tool
         if audio:
-            self._listeners[tool] = outlet
-        outlet.text(metadata)
+            self._listeners[number] = tool
+        tool.deliver_text(metadata)
         if self._ended:
-            outlet.close(_NORMAL_CLOSURE, CALL_ENDED)
-        return tool
+            tool.close(_NORMAL_CLOSURE, CALL_ENDED)
+        return number
 
-    def detach(self, tool: int) -> None:
-        """Let a tool go."""
-        del self._outlets[tool]
-        self._listeners.pop(tool, None)
-        self._held_up.discard(tool)
-        self._turned_away.discard(tool)
-        self._act(self._shared.detach_tool(tool))
-        if not self._outlets:
-            self._line.watch(False)
+    def detach_tool(self, number: int) -> None:
+        """Detach a tool."""
+        del self._tools[number]
+        self._listeners.pop(number, None)
+        self._told_busy.discard(number)
+        self._told_ending.discard(number)
+        self._perform(self._shared.detach_tool(number))
+        if not self._tools:
+            self._connection.read_at_once(False)
 
-    async def take(self, tool: int, message: TextMessage | BinaryMessages) -> None:
-        """Take a message of a tool; it waits where jambonz doesn't read, and is refused where that takes long."""
-        if await self._has_room(tool) or _is_for_us(message):
-            self._act(self._shared.take_tool_message(tool, message), asked_by=tool)
-        elif isinstance(message, TextMessage) or tool not in self._held_up:
-            self._outlets[tool].text(_BUSY.serialize().encode())
-            self._held_up.add(tool)
+    async def take_tool_message(self, number: int, message: str | bytes) -> None:
+        """Take a text or audio of a tool; it waits while jambonz doesn't read, and is refused if that takes long."""
+        if isinstance(message, bytes):
+            if await self._wait_for_room(number):
+                audio = BinaryMessages(message, len(message), 1)
+                self._perform(self._shared.take_tool_message(number, audio), sender=number)
+            elif number not in self._told_busy:
+                self._refuse_busy(number)
+            return
+        text = TextMessage(message.encode())
+        command = parse_command(text.data)
+        if await self._wait_for_room(number) or _is_for_server(command):
+            self._perform(self._shared.take_tool_message(number, text, command), sender=number)
+        else:
+            self._refuse_busy(number)
 
-    def take_text(self, text: bytes) -> None:
+    def take_jambonz_text(self, text: bytes) -> None:
         """Take a text of jambonz."""
-        self._act(self._shared.take_jambonz_text(text))
+        self._perform(self._shared.take_jambonz_text(text))
 
-    def take_application(self, text: bytes) -> None:
-        """Take a text of the application behind us."""
-        self._act(self._shared.take_application_text(text))
+    def take_jambonz_audio(self, data: bytes, samples: int) -> None:
+        """Take whole sample frames of jambonz, ``samples`` per channel."""
+        for tool in self._listeners.values():
+            tool.deliver_audio(data, samples)
 
-    def note_streamed(self, size: int) -> None:
-        """Take notice of audio that the application has streamed, in bytes."""
+    def take_application_text(self, text: bytes, command: Command) -> None:
+        """Take a text of the application behind us, and the same parsed."""
+        self._perform(self._shared.take_application_text(text, command))
+
+    def take_application_audio(self, size: int) -> None:
+        """Record that the application has streamed ``size`` bytes."""
         self._shared.take_application_audio(size)
 
-    def take_audio(self, data: bytes, samples: int) -> None:
-        """Take whole sample frames of jambonz."""
-        for outlet in self._listeners.values():
-            outlet.audio(data, samples)
-
-    def end(self) -> None:
-        """Tell all tools that the call is over."""
+    def end_call(self) -> None:
+        """Close the connections to all tools, because the call is over."""
         self._ended = True
-        if self._passing is not None:
-            self._passing.cancel()
-        for outlet in self._outlets.values():
-            outlet.close(_NORMAL_CLOSURE, CALL_ENDED)
+        if self._clip_timer is not None:
+            self._clip_timer.cancel()
+        for tool in self._tools.values():
+            tool.close(_NORMAL_CLOSURE, CALL_ENDED)
 
-    async def _has_room(self, tool: int) -> bool:
-        loop = asyncio.get_running_loop()
-        # Who has waited in vain once waits no more: its audio would only get older.
-        until = loop.time() + (0 if tool in self._held_up else PATIENCE)
-        while self._line.unsent > MAX_UNSENT:
-            if loop.time() >= until:
+    async def _wait_for_room(self, number: int) -> bool:
+        """Wait until jambonz has read enough; a tool that has waited in vain doesn't wait again, its audio is late."""
+        until = self._clock() + (0 if number in self._told_busy else BUSY_TIMEOUT)
+        while self._connection.unsent > MAX_UNSENT:
+            if self._clock() >= until:
                 return False
-            await asyncio.sleep(POLL_EVERY)
-        self._held_up.discard(tool)
+            await asyncio.sleep(POLL_INTERVAL)
+        self._told_busy.discard(number)
         return True
 
-    def _act(self, actions: Iterable[Action], *, asked_by: int | None = None) -> None:
+    def _refuse_busy(self, number: int) -> None:
+        self._tools[number].deliver_text(_BUSY.serialize().encode())
+        self._told_busy.add(number)
+
+    def _perform(self, actions: Iterable[Action], *, sender: int | None = None) -> None:
         for action in actions:
             match action:
-                case TextToJambonz(text):
-                    self._send(TextMessage(text), asked_by)
+                case TextToJambonz(text, command):
+                    if not self._connection.send_command(text, command):
+                        self._refuse_ending(sender)
                 case AudioToJambonz(data):
-                    self._send(BinaryMessages(data, len(data), 1), asked_by)
-                case TextToTool(tool, text):
-                    self._outlets[tool].text(text)
+                    if not self._connection.send_audio(data) and sender not in self._told_ending:
+                        self._refuse_ending(sender)
+                        self._told_ending.add(sender)
+                case TextToTool(number, text):
+                    self._tools[number].deliver_text(text)
                 case TextToEveryone(text):
-                    if self._application is not None:
-                        self._application(text)
-                    for outlet in self._outlets.values():
-                        outlet.text(text)
-                case RefuseTool(tool, refusal):
-                    self._outlets[tool].text(refusal.serialize().encode())
-        self._pass_clips_later()
+                    self._send_to_everyone(text)
+                case RefuseTool(number, refusal):
+                    self._tools[number].deliver_text(refusal.serialize().encode())
+        self._set_clip_timer()
 
-    def _send(self, message: TextMessage | BinaryMessages, asked_by: int | None) -> None:
-        if self._line.send(message) or asked_by not in self._outlets:
-            return
-        # Of audio this is said once.
-        if isinstance(message, TextMessage) or asked_by not in self._turned_away:
-            self._outlets[asked_by].text(_ENDING.serialize().encode())
-        if isinstance(message, BinaryMessages):
-            self._turned_away.add(asked_by)
+    def _send_to_everyone(self, text: bytes) -> None:
+        if self._send_to_application is not None:
+            self._send_to_application(text)
+        for tool in self._tools.values():
+            tool.deliver_text(text)
 
-    def _pass_clips_later(self) -> None:
-        """Have clips passed on when it is time, even if jambonz answers none of those that it has."""
-        if self._passing is not None:
-            self._passing.cancel()
-            self._passing = None
+    def _refuse_ending(self, sender: int | None) -> None:
+        if sender in self._tools:
+            self._tools[sender].deliver_text(_ENDING.serialize().encode())
+
+    def _set_clip_timer(self) -> None:
+        """Pass clips on in time even if jambonz answers none of those that it has."""
+        if self._clip_timer is not None:
+            self._clip_timer.cancel()
+            self._clip_timer = None
         deadline = self._shared.deadline
         if deadline is not None and not self._ended:
-            loop = asyncio.get_running_loop()
-            self._passing = loop.call_later(max(POLL_EVERY, deadline - self._clock()), self._pass_clips)
+            delay = max(POLL_INTERVAL, deadline - self._clock())
+            self._clip_timer = asyncio.get_running_loop().call_later(delay, self._pass_due_clips)
 
-    def _pass_clips(self) -> None:
-        self._act(() if self._line.unsent > MAX_UNSENT else self._shared.pass_due_clips())
+    def _pass_due_clips(self) -> None:
+        self._perform(() if self._connection.unsent > MAX_UNSENT else self._shared.pass_due_clips())
 
 
-def _is_for_us(message: TextMessage | BinaryMessages) -> bool:
-    """Tell whether a message is none for jambonz, which therefore can't hold it up."""
-    if isinstance(message, BinaryMessages):
-        return False
-    command = parse_command(message.data)
+def _is_for_server(command: Command) -> bool:
+    """Return whether a command is for the server, so that a jambonz that doesn't read can't delay it."""
     return isinstance(command, UnknownCommand) and bool(command.type) and str(command.type).startswith(PREFIX)

@@ -1,17 +1,17 @@
 """
-What answers on the control socket (`listenctl-control(5)`): which calls are live, the events, and a way into each call.
+Answers on the control socket (`listenctl-control(5)`): the live calls, the events, and connections to each call.
 
-Tools talk to a call in the protocol of jambonz itself, through ``websockets``' own server.
+Tools talk to a call in jambonz's own protocol, through the server of ``websockets``.
 """
 
 import logging
 import os
 import socket
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 from websockets.asyncio.server import Server, ServerConnection, unix_serve
@@ -23,59 +23,60 @@ from listenctl.json_lines import VERSION, Report, json_line, timestamp
 from listenctl.protocol import peer_json
 from listenctl.protocol.call_names import find_named_calls
 from listenctl.protocol.call_sharing.stream_rate import rate_in
-from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.listen_session import MessageReceived
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import CALL_ENDED
-from listenctl.server.control_api.tool_sender import FAREWELL, MAX_WAITING, ToolConnection, ToolSender
-from listenctl.server.server import ListenServer
+from listenctl.server.control_api.tool_sender import CLOSE_TIMEOUT, MAX_WAITING, ToolSender, ToolWebSocket
 from listenctl.server.server_handshake import HandshakeRefusal
+
+if TYPE_CHECKING:
+    from listenctl.server.server import ListenServer
 
 MAX_MESSAGE = 32 * 1024 * 1024
 """Bytes of one message of a tool: 12 minutes of audio in a clip."""
-TIMEOUT = 2.0
-"""Seconds for a tool to say what it wants."""
+OPEN_TIMEOUT = 2.0
+"""Seconds for the opening handshake of a tool."""
 _MAX_SHOWN_NAME = 140
-PLACES = "there are /calls, /calls/CALL and /events"
+RESOURCES = "there are /calls, /calls/CALL and /events"
 
 logger = logging.getLogger(__name__)
-# A tool that leaves before it has said what it wants is no news; the next server that looks who is there does so.
+# Ignore clients that leave before the handshake, such as a server that checks whether this one is alive.
 logger.addFilter(lambda record: record.msg != "opening handshake failed")
 
 
-async def answer(listening: socket.socket, server: ListenServer, name: str) -> Server:
-    """Begin to answer on a control socket."""
+async def serve_control(listening: socket.socket, server: "ListenServer", name: str) -> Server:
+    """Start to answer on a control socket."""
     control = ControlServer(server, name)
     return await unix_serve(
-        _converse,
+        _handle_connection,
         sock=listening,
         process_request=control.route,
         select_subprotocol=_select_subprotocol,
         create_connection=ControlConnection,
         compression=None,
         max_size=MAX_MESSAGE,
-        open_timeout=TIMEOUT,
-        close_timeout=FAREWELL,
-        # Who is dead closes its end; who is only stopped may go on.
+        open_timeout=OPEN_TIMEOUT,
+        close_timeout=CLOSE_TIMEOUT,
+        # A dead client closes its end; one that is only stopped may continue.
         ping_interval=None,
         write_limit=(MAX_WAITING, MAX_WAITING // 4),
         logger=logger,
     )
 
 
-class ControlConnection(ToolConnection):
-    """A connection to the control socket, and what it is for."""
+class ControlConnection(ToolWebSocket):
+    """A connection to the control socket, and what it was opened for."""
 
-    conversation: Callable[[], Awaitable[None]]
+    handle: Callable[[], Awaitable[None]]
 
 
-async def _converse(connection: ServerConnection) -> None:
+async def _handle_connection(connection: ServerConnection) -> None:
     assert isinstance(connection, ControlConnection)
     with suppress(ConnectionClosed):
-        await connection.conversation()
+        await connection.handle()
 
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -83,33 +84,33 @@ def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> 
 
 
 class ControlServer:
-    """Answer for one server."""
+    """Answer the requests of tools to one server."""
 
-    def __init__(self, server: ListenServer, name: str) -> None:
+    def __init__(self, server: "ListenServer", name: str) -> None:
         self._server = server
         self._name = name
 
     def route(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer what is no conversation; else say what the conversation is to be."""
+        """Answer a plain request, or choose the handler of a WebSocket connection."""
         assert isinstance(connection, ControlConnection)
         path, _, query = request.path.partition("?")
         if path == "/calls":
             return _json(connection, self.list_calls())
         if path == "/events":
-            connection.conversation = partial(self._follow, connection)
+            connection.handle = partial(self._send_events, connection)
             return None
         if not path.startswith("/calls/"):
-            return connection.respond(HTTPStatus.NOT_FOUND, f"{PLACES}\n")
+            return connection.respond(HTTPStatus.NOT_FOUND, f"{RESOURCES}\n")
         found = find_live_call(self._server.live, unquote(path.removeprefix("/calls/")))
         if isinstance(found, HandshakeRefusal):
             return connection.respond(found.status, f"{found.reason}\n")
         audio = parse_qs(query).get("audio", ["0"])[-1] == "1"
-        connection.conversation = partial(self._attend, connection, found, audio=audio)
+        connection.handle = partial(self._attach_tool, connection, found, audio=audio)
         return None
 
     def list_calls(self) -> Report:
-        """Describe the server and its live calls, oldest first."""
-        server, now = self._server, time.time()
+        """Return the server and its live calls, oldest first."""
+        server, now = self._server, self._server.unix_clock()
         return {
             "v": VERSION,
             "server": {
@@ -125,17 +126,17 @@ class ControlServer:
         return _describe(call, log, now) | {"stream_rate": self._stream_rate(call, log)}
 
     def _stream_rate(self, call: LiveCall, log: LiveCallLog) -> int | None:
-        if call.attachments is not None:
-            return call.attachments.stream_rate.hertz
+        if call.tools is not None:
+            return call.tools.stream_rate.hertz
         said = rate_in(log.metadata.fields)
         return self._server.settings.stream_rate if said is None else said
 
-    async def _follow(self, connection: ControlConnection) -> None:
-        """Pass on every event; what the tool says is of no concern."""
-        outbox = ToolSender(connection)
+    async def _send_events(self, connection: ControlConnection) -> None:
+        """Send every event; messages of the tool are ignored."""
+        sender = ToolSender(connection, self._server.tasks)
 
         def show(report: Report) -> None:
-            outbox.text(json_line(report).encode())
+            sender.deliver_text(json_line(report).encode())
 
         self._server.reporter.add_sink(show)
         try:
@@ -143,24 +144,24 @@ class ControlServer:
                 pass
         finally:
             self._server.reporter.remove_sink(show)
-            await outbox.wait_closed()
+            await sender.wait_closed()
 
-    async def _attend(self, connection: ControlConnection, call: LiveCall, *, audio: bool) -> None:
-        """Let the tool take part in a call."""
-        outbox, attachments = ToolSender(connection), self._server.attachments(call)
+    async def _attach_tool(self, connection: ControlConnection, call: LiveCall, *, audio: bool) -> None:
+        """Attach the tool to a call."""
+        sender, tools = ToolSender(connection, self._server.tasks), self._server.tools_of(call)
         metadata = (call.log and call.log.metadata.raw) or b"{}"
-        if attachments is None:
-            outbox.text(metadata)
-            outbox.close(1000, CALL_ENDED)
-            await outbox.wait_closed()
+        if tools is None:
+            sender.deliver_text(metadata)
+            sender.close(1000, CALL_ENDED)
+            await sender.wait_closed()
             return
-        tool = attachments.attach(outbox, metadata, audio=audio)
+        number = tools.attach_tool(sender, metadata, audio=audio)
         try:
             async for message in connection:
-                await attachments.take(tool, _message(message))
+                await tools.take_tool_message(number, message)
         finally:
-            attachments.detach(tool)
-            await outbox.wait_closed()
+            tools.detach_tool(number)
+            await sender.wait_closed()
 
 
 def find_live_call(live: Sequence[LiveCall], wanted: str) -> LiveCall | HandshakeRefusal:
@@ -180,10 +181,6 @@ def find_live_call(live: Sequence[LiveCall], wanted: str) -> LiveCall | Handshak
 def _printable_name(name: str) -> str:
     """Return a name from a peer that stays in its line."""
     return "".join(character if character.isprintable() else "\ufffd" for character in name[:_MAX_SHOWN_NAME])
-
-
-def _message(message: str | bytes) -> TextMessage | BinaryMessages:
-    return TextMessage(message.encode()) if isinstance(message, str) else BinaryMessages(message, len(message), 1)
 
 
 def _json(connection: ServerConnection, value: Report) -> Response:
@@ -213,7 +210,7 @@ def _describe(call: LiveCall, log: LiveCallLog, now: float) -> Report:
         "recording": (call.recording and call.recording.path) or None,
         "digits": "".join(_digits(log)),
         "gap_seconds": round(log.gap_seconds, 3),
-        "attached": 0 if call.attachments is None else len(call.attachments),
+        "attached": 0 if call.tools is None else len(call.tools),
     }
 
 

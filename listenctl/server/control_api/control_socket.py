@@ -1,7 +1,7 @@
 """
-The control socket as a file: claimed by one server at a time, and gone when it ends.
+The control socket as a file: one server claims it, and removes it at its end.
 
-What answers on it (`control_server`) is imported when a client connects, so that it costs a server nothing.
+`control_server`, which answers on it, is imported when a client connects, to keep the start of a server fast.
 """
 
 import asyncio
@@ -34,14 +34,14 @@ class ControlSocket:
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         self._identity = (0, 0)
-        self._waking: asyncio.Task[Server] | None = None
+        self._starting: asyncio.Task[Server] | None = None
 
     def open(self) -> None:
         """
-        Claim the path; what a dead server left there is cleaned up.
+        Claim the path, and remove the socket of a dead server.
 
         Raises:
-            ListenctlError: a live one has it, or it can't be made.
+            ListenctlError: A live server has the path, or the socket can't be created.
         """
         prepare_folder(self.path)
         try:
@@ -49,34 +49,34 @@ class ControlSocket:
                 self._socket = _claim(self.path)
             self._identity = _identity(self.path)
         except OSError as exc:
-            raise ListenctlError(f"{self.path}: no control socket can be made: {exc.strerror or exc}") from exc
-        self._loop.add_reader(self._socket, self._wake, self._socket)
+            raise ListenctlError(f"{self.path}: can't create the control socket: {exc.strerror or exc}") from exc
+        self._loop.add_reader(self._socket, self._start_server, self._socket)
 
     async def close(self) -> None:
-        """Remove the file and end what is said over it."""
+        """Remove the file and close all connections."""
         if self._socket is None:
             return
         with suppress(OSError):
             if _identity(self.path) == self._identity:
                 self.path.unlink()
-        if self._waking is None:
+        if self._starting is None:
             self._loop.remove_reader(self._socket)
         else:
-            answering = await self._waking
+            answering = await self._starting
             answering.close(reason="server ended")
             await answering.wait_closed()
         self._socket.close()
 
-    def _wake(self, listening: socket.socket) -> None:
-        from listenctl.server.control_api.control_server import answer
+    def _start_server(self, listening: socket.socket) -> None:
+        from listenctl.server.control_api.control_server import serve_control
 
         self._loop.remove_reader(listening)
-        self._waking = self._loop.create_task(answer(listening, self._server, self.path.stem))
+        self._starting = self._server.tasks.create_task(serve_control(listening, self._server, self.path.stem))
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep others from claiming a socket meanwhile: two could find the same one dead, and remove each other's."""
+    """Keep other servers from claiming a socket: two could find it dead, and remove each other's new one."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -87,13 +87,13 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _claim(path: Path) -> socket.socket:
     if path.is_socket():
-        if _answers(path):
-            raise ListenctlError(f"a server named {path.stem} is running already; give --name")
+        if _is_alive(path):
+            raise ListenctlError(f"a server named {path.stem} is already running; choose another --name")
         path.unlink()
     return listen_privately(path, backlog=BACKLOG)
 
 
-def _answers(path: Path) -> bool:
+def _is_alive(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PROBE_TIMEOUT)
         try:
@@ -101,7 +101,7 @@ def _answers(path: Path) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return False
         except (BlockingIOError, TimeoutError):
-            return True  # It is busy, which only the living are.
+            return True  # Its queue is full, so it is alive.
     return True
 
 

@@ -1,4 +1,4 @@
-"""A tool that is attached to a call inside of the server, without a socket between."""
+"""A tool inside the server, attached to a call without a socket."""
 
 import asyncio
 from collections import deque
@@ -6,12 +6,11 @@ from collections import deque
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice, Synced, ToolMessageType
-from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import AttachedTools
 
 MAX_WAITING = 2.0
-"""Seconds of audio that may wait for the tool; what comes then is dropped until it listens again."""
+"""Seconds of audio that may wait for the tool; beyond that audio is dropped."""
 MAX_TEXTS = 1000
 
 _GONE = "the call has ended"
@@ -19,15 +18,15 @@ _GONE = "the call has ended"
 
 class LocalTool:
     """
-    Take part in a call: both the way to the tool (``attachments.Outlet``) and the tool's ``Conversation``.
+    One responder's access to a call: an ``AttachedTool`` that a responder sends to and receives from.
 
     Attributes:
-        dropped_samples: per channel, of the audio that the tool wasn't quick enough for.
+        dropped_samples: samples per channel that were dropped because the tool was too slow.
     """
 
-    def __init__(self, attachments: AttachedTools, log: LiveCallLog, *, audio: bool) -> None:
+    def __init__(self, tools: AttachedTools, log: LiveCallLog, *, audio: bool) -> None:
         self.dropped_samples = 0
-        self._attachments = attachments
+        self._tools = tools
         self._log = log
         self._waiting: deque[str | bytes] = deque()
         self._waiting_bytes = self._waiting_texts = 0
@@ -36,7 +35,7 @@ class LocalTool:
         self._end: ListenctlError | None = None
         self._news = asyncio.Event()
         self._attached = False
-        self._number = attachments.attach(self, log.metadata.raw, audio=audio)
+        self._number = tools.attach_tool(self, log.metadata.raw, audio=audio)
         self._attached = True
 
     @property
@@ -49,21 +48,20 @@ class LocalTool:
         Send a text (``str``) or audio (``bytes``).
 
         Raises:
-            NotFoundError: the call has ended.
-            ListenctlError: it was let go, since it didn't listen.
+            NotFoundError: The call has ended.
+            ListenctlError: The tool was detached because it did not receive its texts.
         """
         self._check()
-        data = TextMessage(message.encode()) if isinstance(message, str) else BinaryMessages(message, len(message), 1)
-        await self._attachments.take(self._number, data)
+        await self._tools.take_tool_message(self._number, message)
         self._check()
 
     async def receive(self) -> str | bytes:
         """
-        Return the next text or audio of jambonz, or a text of the server.
+        Return the next text or audio of jambonz, or the next text of the server.
 
         Raises:
-            NotFoundError: the call has ended, and all that it said before has been returned.
-            ListenctlError: it was let go, since it didn't listen.
+            NotFoundError: The call has ended, and everything before has been returned.
+            ListenctlError: The tool was detached because it did not receive its texts.
         """
         while not self._waiting:
             self._check()
@@ -75,53 +73,49 @@ class LocalTool:
             self._waiting_bytes -= len(message)
         return message
 
-    def forget_audio(self) -> None:
-        """Do without the audio that waits, and take none for dropped."""
+    def discard_audio(self) -> None:
+        """Discard the audio that waits, and count none of it as dropped."""
         self.dropped_samples = 0
         self._waiting = deque(message for message in self._waiting if isinstance(message, str))
         self._waiting_bytes = 0
 
-    # The stream, which one tool has at a time.
-
     @property
     def has_stream(self) -> bool:
-        """Whether it is this tool's turn."""
+        """Whether this tool has the stream, which one tool has at a time."""
         return self._granted
 
-    async def ask_for_stream(self) -> None:
-        """Take the stream, or a place among those who wait for it."""
+    async def request_stream(self) -> None:
+        """Request the stream; other tools may have it before."""
         if not self._granted:
             await self.send(ToolMessageType.ACQUIRE.serialize())
 
-    async def take_stream(self) -> None:
-        """Wait for the stream."""
-        await self.ask_for_stream()
+    async def acquire_stream(self) -> None:
+        """Request the stream and wait until this tool has it."""
+        await self.request_stream()
         while not self._granted:
             self._check()
             await self._wait()
 
     async def release_stream(self) -> None:
-        """Let others stream."""
+        """Give the stream back."""
         self._granted = False
         await self.send(ToolMessageType.RELEASE.serialize())
 
     async def stream_state(self) -> Synced:
-        """Return how the playing of the call stands; not while a clip of this tool waits."""
+        """Return the state of playback; not to be called while a clip of this tool waits."""
         # The server answers within ``send``.
         await self.send(ToolMessageType.SYNC.serialize())
         return self._synced
 
-    def beside(self) -> "LocalTool":
-        """Return another tool of the same call, which isn't given its audio."""
-        return LocalTool(self._attachments, self._log, audio=False)
+    def open_second_tool(self) -> "LocalTool":
+        """Return another tool of the same call, without its audio."""
+        return LocalTool(self._tools, self._log, audio=False)
 
-    def leave(self) -> None:
-        """Take part no more."""
-        self._attachments.detach(self._number)
+    def detach(self) -> None:
+        """Detach from the call."""
+        self._tools.detach_tool(self._number)
 
-    # What the server says.
-
-    def text(self, data: bytes) -> None:
+    def deliver_text(self, data: bytes) -> None:
         """Keep a text until it is received."""
         # The first one is the metadata, which this side has.
         if self._end is not None or not self._attached:
@@ -129,22 +123,22 @@ class LocalTool:
         message = data.decode(errors="replace")
         self._notice(ServerNotice.parse(message))
         if self._waiting_texts >= MAX_TEXTS:
-            self._finish(ListenctlError(f"it was let go: it left {MAX_TEXTS} texts of the call unread"))
+            self._set_end(ListenctlError(f"the tool was detached: it left {MAX_TEXTS} texts of the call unread"))
             return
         self._waiting_texts += 1
         self._keep(message)
 
-    def audio(self, data: bytes, samples: int) -> None:
-        """Keep audio until it is received, or count what is dropped of it; ``samples`` is per channel."""
+    def deliver_audio(self, data: bytes, samples: int) -> None:
+        """Keep audio until it is received, or count it as dropped; ``samples`` is per channel."""
         if self._waiting_bytes > MAX_WAITING * self._log.audio_format.byte_rate:
             self.dropped_samples += samples
         elif self._end is None:
             self._waiting_bytes += len(data)
             self._keep(data)
 
-    def close(self, code: int, reason: str) -> None:  # noqa: ARG002 - who is inside needs no code
-        """Take notice that the call is over."""
-        self._finish(NotFoundError(_GONE))
+    def close(self, code: int, reason: str) -> None:  # noqa: ARG002 - nobody inside needs a code
+        """Record that the call is over."""
+        self._set_end(NotFoundError(_GONE))
 
     def _notice(self, word: ServerNotice | None) -> None:
         match word:
@@ -159,7 +153,7 @@ class LocalTool:
         self._waiting.append(message)
         self._news.set()
 
-    def _finish(self, end: ListenctlError) -> None:
+    def _set_end(self, end: ListenctlError) -> None:
         self._end = self._end or end
         self._news.set()
 

@@ -1,4 +1,4 @@
-"""What waits for one tool: bounded, and written without waiting, so that a stuck tool costs nobody else anything."""
+"""Sends to one tool over the control socket: bounded and without waiting, so that a stuck tool delays nobody."""
 
 import asyncio
 from collections import deque
@@ -11,8 +11,8 @@ from listenctl.protocol import peer_json
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ToolMessageType
 
 MAX_WAITING = 1024 * 1024
-"""Bytes that may wait for a tool to read them, beyond what the kernel keeps; then its audio is dropped."""
-FAREWELL = 2.0
+"""Bytes that may wait for a tool, beyond what the kernel holds; then its audio is dropped."""
+CLOSE_TIMEOUT = 2.0
 """Seconds for a tool to read what waits for it before its connection is cut."""
 MAX_HELD_TEXTS = 1000
 MAX_HELD_BYTES = 16 * 1024 * 1024
@@ -20,36 +20,37 @@ MAX_HELD_BYTES = 16 * 1024 * 1024
 _TOO_SLOW = "audio was dropped because it wasn't read in time"
 
 
-class ToolConnection(ServerConnection):
-    """A tool's connection, which tells when too much waits on it and when it takes more again."""
+class ToolWebSocket(ServerConnection):
+    """The connection of a tool, which knows whether too much waits to be sent."""
 
     on_resume: Callable[[], None] = staticmethod(lambda: None)
     full = False
 
     def pause_writing(self) -> None:
-        """Take notice that ``MAX_WAITING`` is passed."""
+        """Record that ``MAX_WAITING`` is exceeded."""
         super().pause_writing()
         self.full = True
 
     def resume_writing(self) -> None:
-        """Take notice that most of it has been read."""
+        """Record that most of it has been read."""
         super().resume_writing()
         self.full = False
         self.on_resume()
 
     async def close(self, code: CloseCode | int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
-        """Close, in time even if the tool doesn't read, for which the library would wait forever."""
+        """Close; the library would wait forever for a tool that doesn't read."""
         try:
-            async with asyncio.timeout(FAREWELL):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await super().close(code, reason)
         except TimeoutError:
             self.transport.abort()
 
 
 class ToolSender:
-    """Send to one tool."""
+    """Send to one tool; ``tasks`` holds the task that closes the connection."""
 
-    def __init__(self, connection: ToolConnection) -> None:
+    def __init__(self, connection: ToolWebSocket, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
         self._connection = connection
         connection.on_resume = self._resume
         self._held: deque[bytes] = deque()
@@ -57,8 +58,8 @@ class ToolSender:
         self._dropped_samples = 0
         self._closing: asyncio.Task[None] | None = None
 
-    def text(self, data: bytes) -> None:
-        """Send a text; invalid UTF-8, which jambonz sends at times (protocol.md 2.6), is mended, as it must be."""
+    def deliver_text(self, data: bytes) -> None:
+        """Send a text; invalid UTF-8, which jambonz sends at times (listenctl-protocol(7) 2.6), is replaced."""
         if self._closing is not None:
             return
         try:
@@ -74,8 +75,8 @@ class ToolSender:
             self._held.clear()
             self.close(CloseCode.POLICY_VIOLATION, "too slow: too many texts weren't read")
 
-    def audio(self, data: bytes, samples: int) -> None:
-        """Send audio, or count what is dropped of it; ``samples`` is per channel."""
+    def deliver_audio(self, data: bytes, samples: int) -> None:
+        """Send audio, or count it as dropped; ``samples`` is per channel."""
         if self._closing is not None:
             return
         if self._connection.full or self._held:
@@ -89,10 +90,10 @@ class ToolSender:
             return
         for data in self._release():
             self._send(data, text=True)
-        self._closing = asyncio.get_running_loop().create_task(self._connection.close(code, reason))
+        self._closing = self._tasks.create_task(self._connection.close(code, reason))
 
     async def wait_closed(self) -> None:
-        """Wait until a close is through."""
+        """Wait until the connection is closed, if ``close`` was called."""
         if self._closing is not None:
             await self._closing
 
@@ -112,5 +113,5 @@ class ToolSender:
         return peer_json.encode({"type": ToolMessageType.ERROR, "data": data}).encode()
 
     def _send(self, data: bytes, *, text: bool) -> None:
-        # Unlike ``send`` this neither waits nor fails.
+        # Unlike ``send`` it neither waits nor fails.
         broadcast([self._connection], data, text=text)

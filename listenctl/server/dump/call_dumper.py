@@ -1,7 +1,7 @@
 """
-Dump every frame of every call, both ways, without ever making the event loop wait for a disk.
+Dump every frame of every call, both ways.
 
-The loop cuts what passes into frames; one writer thread makes lines of them and owns every open file.
+The event loop cuts the bytes into frames; a writer thread formats the lines and owns the open files.
 """
 
 import asyncio
@@ -26,44 +26,44 @@ from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.dump.dump_file import DumpFile, Item, Tell
 from listenctl.server.server import ListenServer
 
-# How long a frame waits before it is handed to the writer, in seconds: what a crash costs.
+# Seconds that a frame waits before it is handed to the writer: what a crash costs.
 WRITE_EVERY = 0.5
-# What may wait for a slow disk, for all calls together; frames beyond that are left out and counted.
+# Bytes that may wait for a slow disk, of all calls; further frames are left out and counted.
 MAX_WAITING_BYTES = 256 * 1024 * 1024
-# What may wait for the call's id: more than a session holds before it takes the metadata for missing.
+# Bytes that may wait for the call's id: more than a session holds until it gives up on the metadata.
 MAX_HELD_BYTES = 16 * 1024 * 1024
 FRAME_OVERHEAD = 300
 
 
 def check_folder(folder: Path) -> None:
     """
-    Make the folder that dumps go to, and see whether files can be made there.
+    Create the folder for dumps, and check that files can be created there.
 
     Raises:
-        UsageError: they can't.
+        UsageError: They can't.
     """
     try:
         make_private_folder(folder)
     except OSError as exc:
-        raise UsageError(f"{folder}: can't be made a folder for dumps: {exc.strerror}") from exc
+        raise UsageError(f"{folder}: can't create the folder for dumps: {exc.strerror}") from exc
     if not folder.is_dir():
-        raise UsageError(f"{folder}: is no folder, so dumps can't be written there")
+        raise UsageError(f"{folder}: not a folder, so dumps can't be written there")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"{folder}: dumps can't be written there: permission denied")
 
 
 @asynccontextmanager
 async def dumping(server: ListenServer, folder: Path | None) -> AsyncIterator["CallDumper | None"]:
-    """Dump the calls of a server to ``folder``, if there is one, and see the dumps through."""
+    """Dump the calls of a server to ``folder``, unless that is None, and finish the dumps at the end."""
     if folder is None:
         yield None
         return
     dumper = CallDumper(folder, server)
-    server.new_tap = dumper.new_tap
+    server.start_dump = dumper.start_dump
     try:
         yield dumper
     finally:
-        await dumper.finish()
+        await dumper.finish_dumps()
 
 
 class CallDumper:
@@ -71,7 +71,7 @@ class CallDumper:
 
     def __init__(self, folder: Path, server: ListenServer) -> None:
         self.lost_frames = False
-        """Whether any dump lacks what passed."""
+        """Whether frames are missing in any dump."""
         self._folder = folder
         self._server = server
         self._loop = asyncio.get_running_loop()
@@ -80,17 +80,17 @@ class CallDumper:
         self._timer: asyncio.TimerHandle | None = None
         self._writer = BackgroundWriter("dumper", MAX_WAITING_BYTES)
 
-    def new_tap(self) -> "CallDump":
-        """Begin to dump a call whose handshake has just been done."""
+    def start_dump(self) -> "CallDump":
+        """Begin the dump of a call, directly after its handshake."""
         return CallDump(self, self._loop.time(), self._server.settings.max_message)
 
-    async def finish(self) -> None:
-        """Wait until all that waits is written, and end the thread."""
+    async def finish_dumps(self) -> None:
+        """Wait until everything is written, and end the thread."""
         self._hand_over()
         await asyncio.to_thread(self._writer.close)
 
     def await_write(self, dump: "CallDump", size: int) -> bool:
-        """Let ``dump`` be written soon; False when the disk is too far behind."""
+        """Have ``dump`` written soon; return False if the disk is too far behind."""
         if not self._writer.reserve_bytes(size):
             return False
         self._waiting[dump] = None
@@ -99,7 +99,7 @@ class CallDumper:
         return True
 
     def open_file(self, created: str, log: LiveCallLog | None) -> DumpFile:
-        """Return the file of a call; what ended before it had an id and a log is dumped all the same."""
+        """Return the file of a call; ``log`` is None for one that ended before it had an id."""
         header = DumpHeader(created, server=self._server.url)
         if log is not None:
             header = replace(
@@ -110,16 +110,16 @@ class CallDumper:
                 target=log.target,
                 subprotocol=log.subprotocol,
             )
-        return DumpFile(self._folder / f"{clean_for_file_name(header.call)}.jsonl", header, self._teller(header))
+        return DumpFile(self._folder / f"{clean_for_file_name(header.call)}.jsonl", header, self._sink_for(header))
 
     def hand_over(self, dump: "CallDump") -> None:
-        """Hand the writer what has come together of a call."""
+        """Hand the writer the frames that wait of a call."""
         self._waiting.pop(dump, None)
         size, job = dump.take()
         self._writer.add_jobs(job, partial(self._writer.release_bytes, size))
 
     def add_job(self, job: Job) -> None:
-        """Have ``job`` done by the writer after all that was handed over."""
+        """Let the writer do ``job`` after everything that was handed over."""
         self._writer.add_jobs(job)
 
     def _hand_over(self) -> None:
@@ -129,7 +129,7 @@ class CallDumper:
         if self._waiting:
             self._timer = self._loop.call_later(WRITE_EVERY, self._hand_over)
 
-    def _teller(self, header: DumpHeader) -> Tell:
+    def _sink_for(self, header: DumpHeader) -> Tell:
         return lambda event: self._results.add_job(partial(self._report, header, event))
 
     def _report(self, header: DumpHeader, event: EventFields) -> None:
@@ -142,43 +142,43 @@ class CallDumper:
 
 
 class CallDump:
-    """One call's dump as the event loop sees it: frames that wait for their turn to be written."""
+    """One call's dump on the event loop: the frames that wait to be written."""
 
     def __init__(self, dumper: CallDumper, started_at: float, max_message: int) -> None:
         self._dumper = dumper
         self._started_at = started_at
         self._at = 0.0
         self._created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        # What we send is whole already; a peer that announces more than the server takes isn't read any further.
+        # Our own frames are complete; of a peer, a frame longer than the server accepts ends the reading.
         self._readers = {Sender.JAMBONZ: RawFrameReader(max_message), Sender.APPLICATION: RawFrameReader()}
         self._faulty: set[Sender] = set()
         self._items: list[Item] = []
         self._bytes = 0
         self._lost = 0
-        self._complained = False
+        self._reported = False
         self._log: LiveCallLog | None = None
         self._file: DumpFile | None = None
 
     @property
     def has_file(self) -> bool:
-        """Whether it is known what the file is called."""
+        """Whether the name of the file is known."""
         return self._file is not None
 
-    def begin(self, log: LiveCallLog) -> None:
-        """Take notice of what is known of the call."""
+    def set_log(self, log: LiveCallLog) -> None:
+        """Set what is known of the call; bytes may have passed before."""
         self._log = log
         self._file = self._dumper.open_file(self._created, log)
 
-    def received(self, data: bytes, at: float) -> None:
-        """Take what jambonz sent."""
+    def add_received(self, data: bytes, at: float) -> None:
+        """Add what jambonz sent, ``at`` on the clock of the event loop, in any pieces."""
         self._read(Sender.JAMBONZ, data, at)
 
-    def sent(self, data: bytes, at: float) -> None:
-        """Take what we sent."""
+    def add_sent(self, data: bytes, at: float) -> None:
+        """Add what we sent."""
         self._read(Sender.APPLICATION, data, at)
 
-    def finish(self, at: float) -> None:
-        """Take notice that the call is over."""
+    def end_call(self, at: float) -> None:
+        """End the dump with the end of the call."""
         at = self._since_start(at)
         for sender, reader in self._readers.items():
             if reader.held_bytes and not reader.fault:
@@ -197,7 +197,7 @@ class CallDump:
         self._dumper.add_job(file.finish)
 
     def take(self) -> tuple[int, Job]:
-        """Return the size of all that waits, and the job that writes it."""
+        """Return the size of what waits, and the job that writes it."""
         assert self._file is not None
         items, self._items = self._items, []
         size, self._bytes = self._bytes, 0
@@ -216,15 +216,15 @@ class CallDump:
         held_up = self._file is None and self._bytes + size > MAX_HELD_BYTES
         if held_up or not self._dumper.await_write(self, size):
             self._lost += 1
-            self._complain()
+            self._report_backlog()
             return
         self._note_loss(frame.at)
         self._items.append(frame)
         self._bytes += size
 
-    def _complain(self) -> None:
-        if self._file is not None and not self._complained:
-            self._complained = True
+    def _report_backlog(self) -> None:
+        if self._file is not None and not self._reported:
+            self._reported = True
             self._dumper.add_job(self._file.note_backlog)
 
     def _note_loss(self, at: float) -> None:
@@ -233,6 +233,6 @@ class CallDump:
             self._lost = 0
 
     def _since_start(self, at: float) -> float:
-        # What came with the handshake was read before the call was there, and a Close before we answered it.
+        # Frames that came with the handshake were read before the call began.
         self._at = max(self._at, at - self._started_at)
         return self._at

@@ -1,5 +1,5 @@
 """
-One call's dump as the writer thread makes it: opened, written, closed.
+One call's dump in the writer thread: opened, written, closed.
 
 A disk that fails costs the frames that it didn't take and nothing else; the dump says where they are missing.
 """
@@ -37,7 +37,7 @@ class DumpFile:
     Write one dump.
 
     Args:
-        path: the name that it should have; where that is taken it gets a number.
+        path: the wanted name; if it is taken the file gets a number.
     """
 
     def __init__(self, path: Path, header: DumpHeader, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,14 +49,14 @@ class DumpFile:
         self._size = 0
         self._frames = 0
         self._lost = 0
-        self._unnoted = 0  # lost frames that no line of the dump speaks of yet
+        self._unnoted = 0  # lost frames that no line of the dump reports yet
         self._retry_at: float | None = None
 
     def write(self, items: Iterable[Item]) -> None:
         """Write a batch of lines, all or none."""
         batch = list(items)
         frames = sum(isinstance(item, TimedFrame) for item in batch)
-        # Losses that come from outside have their lines in the batch already.
+        # Losses before this point have their lines in the batch already.
         self._lost += sum(item.frames for item in batch if isinstance(item, DumpLoss))
         if self._retry_at is not None and self._clock() < self._retry_at and not isinstance(batch[-1], DumpEnd):
             self._lose(frames)
@@ -71,11 +71,11 @@ class DumpFile:
             self._note_success()
 
     def note_backlog(self) -> None:
-        """Report that frames are lost before they come here, because the disk is too slow."""
+        """Report that frames are dropped because the disk is too slow."""
         self._tell(DumpFailedEvent(path=str(self._path), reason="the disk is too slow"))
 
     def finish(self) -> None:
-        """Close the dump and report what came of it."""
+        """Close the dump and report it."""
         if self._fd is None:
             return
         os.close(self._fd)
@@ -96,7 +96,7 @@ class DumpFile:
         try:
             _write_all(fd, data, self._size)
         except OSError:
-            # What follows must begin a line.
+            # The next batch must begin a line.
             with suppress(OSError):
                 os.ftruncate(fd, self._size)
             raise
@@ -115,7 +115,7 @@ class DumpFile:
     def _note_success(self) -> None:
         if self._retry_at is not None:
             self._retry_at = None
-            detail = f"the dump goes on; {self._lost} frames aren't in it"
+            detail = f"the dump continues; {self._lost} frames are missing in it"
             self._tell(WarningEvent(rule="dump-resumed", detail=detail))
 
 

@@ -31,7 +31,7 @@ class CallRecording(Protocol):
     def path(self) -> str:
         """The file, empty while there is none."""
 
-    def write(self, position: int, data: bytes) -> None:
+    def write_audio(self, position: int, data: bytes) -> None:
         """Record whole sample frames that begin at ``position`` of the call."""
 
     def note_gap(self, gap: Gap) -> None:
@@ -40,7 +40,7 @@ class CallRecording(Protocol):
     def change_format(self, audio_format: AudioFormat) -> None:
         """Read the bytes so far as another format, because the metadata came late."""
 
-    def finish(self) -> None:
+    def end_call(self) -> None:
         """Finish the recording; the log is complete."""
 
 
@@ -52,13 +52,13 @@ class CallRecorder(Protocol):
     recorded_bytes: int
     recorded_seconds: float
 
-    def start(self, log: LiveCallLog) -> CallRecording:
+    def start_recording(self, log: LiveCallLog) -> CallRecording:
         """Begin to record a call."""
 
     def flush(self, now: float) -> None:
         """Hand on what has come together; called after each batch of reads."""
 
-    async def finish(self) -> None:
+    async def finish_recordings(self) -> None:
         """Wait until every recording is finished."""
 
 
@@ -80,7 +80,7 @@ class FileRecorder:
         self._writer = BackgroundWriter("writer", MAX_WAITING_BYTES)
         self._finishers = ThreadPoolExecutor(max_workers=FINISHERS, thread_name_prefix="finisher")
 
-    def start(self, log: LiveCallLog) -> "FileRecording":
+    def start_recording(self, log: LiveCallLog) -> "FileRecording":
         """Begin to record a call."""
         self._unfinished += 1
         self._idle.clear()
@@ -98,7 +98,7 @@ class FileRecorder:
             self._writer.add_jobs(*self._jobs)
             self._jobs = []
 
-    async def finish(self) -> None:
+    async def finish_recordings(self) -> None:
         """Wait until every recording is finished, and end the threads."""
         self.flush(float("inf"))
         self._writer.raise_low_priority()
@@ -186,7 +186,7 @@ class FileRecording:
         """The file, empty while there is none."""
         return self._track.path
 
-    def write(self, position: int, data: bytes) -> None:
+    def write_audio(self, position: int, data: bytes) -> None:
         """Record whole sample frames that begin at ``position`` of the call."""
         if self._recorder.await_write(self, len(data)):
             self._dropping = False
@@ -205,7 +205,7 @@ class FileRecording:
         """Read the bytes so far as another format, because the metadata came late."""
         self._recorder.add_job(self, partial(self._track.change_format, audio_format))
 
-    def finish(self) -> None:
+    def end_call(self) -> None:
         """Finish the recording; the log is complete."""
         self._recorder.add_end(self, self._track)
 

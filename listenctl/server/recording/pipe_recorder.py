@@ -37,7 +37,7 @@ class PipeRecorder:
         self._broken = False
         self._writer = AudioWriter.to_pipe(fd, self._break_soon, MAX_WAITING_BYTES)
 
-    def start(self, log: LiveCallLog) -> "PipeRecording":
+    def start_recording(self, log: LiveCallLog) -> "PipeRecording":
         """Begin to write the call."""
         self._log = log
         return PipeRecording(self, log)
@@ -45,7 +45,7 @@ class PipeRecorder:
     def flush(self, now: float) -> None:
         """Nothing waits here."""
 
-    async def finish(self) -> None:
+    async def finish_recordings(self) -> None:
         """Wait until everything is written."""
         await asyncio.to_thread(self._writer.end, None)
         if self._log is not None and not self._broken:
@@ -104,7 +104,7 @@ class PipeRecording:
         if settings.destination.kind == "wav":
             recorder.put(stream_header(self._map.output_format))
 
-    def write(self, position: int, data: bytes) -> None:
+    def write_audio(self, position: int, data: bytes) -> None:
         """Pass on whole sample frames."""
         self._held.append((position, data))
         if not (self._fill and self._log.ledger.stalled):
@@ -122,7 +122,7 @@ class PipeRecording:
     def change_format(self, audio_format: AudioFormat) -> None:
         """Go on as before: the header has been read already."""
 
-    def finish(self) -> None:
+    def end_call(self) -> None:
         """Pass on what was held back."""
         self._release()
 

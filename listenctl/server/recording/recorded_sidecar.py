@@ -30,7 +30,7 @@ from listenctl.server.calls.live_call_log import (
     SHUTTING_DOWN,
     LiveCallLog,
     describe_completeness,
-    describe_key,
+    describe_tone,
 )
 
 
@@ -97,7 +97,7 @@ def _describe_events(log: LiveCallLog, recording: Recording) -> list[Report]:
 
 def _describe_event(entry: MessageReceived | DtmfTone, recording: Recording) -> Report:
     if isinstance(entry, DtmfTone):
-        return {"event": "dtmf-tone", **_place(entry.position, recording), **describe_key(entry)}
+        return {"event": "dtmf-tone", **_place(entry.position, recording), **describe_tone(entry)}
     kind, fields = describe_message(entry.message)
     return {"event": kind, **_place(entry.position, recording), **fields}
 

@@ -1,4 +1,4 @@
-"""What a server does with each call by itself: its responders, each with a task and a place among the call's tools."""
+"""Responders: what a server does with each call by itself, each as one task and one tool of the call."""
 
 import asyncio
 import logging
@@ -13,8 +13,8 @@ from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import AttachedTools
 from listenctl.server.control_api.local_tool import LocalTool
 
-FAREWELL = 8.0
-"""Seconds that responders have when the server ends, before they are stopped."""
+END_TIMEOUT = 8.0
+"""Seconds for responders to end when the server ends; then they are cancelled."""
 
 logger = logging.getLogger(__name__)
 
@@ -22,17 +22,19 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class RespondedCall:
     """
-    A call as an responder has it.
+    A call as a responder gets it.
 
     Attributes:
         report: reports an event of this call.
-        control: the server's control socket, if there is one.
+        control: the server's control socket, if it has one.
+        tasks: for work that outlives the call.
     """
 
     tool: LocalTool
     log: LiveCallLog
     report: Callable[[EventFields], None]
     control: Path | None
+    tasks: asyncio.TaskGroup
 
     def warn(self, rule: str, detail: str) -> None:
         """Report a warning; ``detail`` is a sentence."""
@@ -41,59 +43,60 @@ class RespondedCall:
 
 
 class Responder(Protocol):
-    """Someone who sees to each call; one for all calls, at once."""
+    """Handles each call; one object handles all calls, at once."""
 
     @property
     def name(self) -> str:
-        """What warnings about it begin with."""
+        """The beginning of the rule of its warnings."""
 
     @property
     def wants_audio(self) -> bool:
-        """Whether it is given what jambonz sends, from the first sample."""
+        """Whether it gets the audio of jambonz, from the first sample."""
 
     async def handle_call(self, call: RespondedCall) -> None:
         """
-        See to one call; those who were named first also ask for the stream first.
+        Handle one call; responders request the stream in the order in which they were given.
 
         Raises:
-            NotFoundError: the call has ended, which is as good an end as any.
-            ListenctlError: it couldn't do what it is for; the call goes on.
+            NotFoundError: The call has ended, which is a normal end.
+            ListenctlError: The responder failed; the call continues.
         """
 
 
 class CallResponders:
     """Run the responders of all calls."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, tasks: asyncio.TaskGroup) -> None:
         self._reporter = reporter
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = tasks
+        self._running: set[asyncio.Task[None]] = set()
 
-    def begin(
-        self, responders: Sequence[Responder], log: LiveCallLog, attachments: AttachedTools, *, control: Path | None
+    def start_call(
+        self, responders: Sequence[Responder], log: LiveCallLog, tools: AttachedTools, *, control: Path | None
     ) -> None:
-        """Have each of ``responders`` see to a call that begins."""
+        """Let each responder handle a new call."""
 
         def report(event: EventFields) -> None:
             self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
 
         for responder in responders:
-            tool = LocalTool(attachments, log, audio=responder.wants_audio)
-            call = RespondedCall(tool, log, report, control)
-            task = asyncio.get_running_loop().create_task(_attend(responder, call))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            tool = LocalTool(tools, log, audio=responder.wants_audio)
+            call = RespondedCall(tool, log, report, control, self._tasks)
+            task = self._tasks.create_task(_handle_call(responder, call))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
 
-    async def finish(self) -> None:
-        """Wait for all to end, now that the calls have, and stop those who take long."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=FAREWELL)
+    async def wait_ended(self) -> None:
+        """Wait until all responders have ended, now that the calls have, and cancel those that take too long."""
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=END_TIMEOUT)
             for task in late:
                 task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._running:
+            await asyncio.wait(self._running)
 
 
-async def _attend(responder: Responder, call: RespondedCall) -> None:
+async def _handle_call(responder: Responder, call: RespondedCall) -> None:
     try:
         await responder.handle_call(call)
     except NotFoundError:
@@ -101,8 +104,8 @@ async def _attend(responder: Responder, call: RespondedCall) -> None:
     except ListenctlError as exc:
         call.warn(f"{responder.name}-failed", str(exc))
     except Exception:
-        # One call's bad luck must not reach the others.
-        logger.exception("%s failed in an unforeseen way", responder.name)
-        call.warn(f"{responder.name}-failed", "it failed in an unforeseen way")
+        # A fault in one call must not reach the others.
+        logger.exception("%s failed unexpectedly", responder.name)
+        call.warn(f"{responder.name}-failed", "it failed unexpectedly")
     finally:
-        call.tool.leave()
+        call.tool.detach()

@@ -26,11 +26,11 @@ class EchoResponder:
         tool = call.tool
         stream = await find_stream(call)
         rate = stream.rate
-        await tool.ask_for_stream()
+        await tool.request_stream()
         paused = not tool.has_stream
         if paused or stream.tried:
             # It would be late, and so would all that follows.
-            tool.forget_audio()
+            tool.discard_audio()
         if stream.doubt:
             call.warn("echo-unheard", stream.doubt)
         if not rate:
@@ -46,7 +46,7 @@ class EchoResponder:
             if call.log.audio_format != converter.audio_format:
                 # Metadata that came late said something else.
                 converter = _Converter(rate, call.log.audio_format)
-            await tool.ask_for_stream()
+            await tool.request_stream()
             # In a pause too: the resampler's memory is that of the caller's voice.
             echo = converter(message)
             if not tool.has_stream:

@@ -104,7 +104,7 @@ class ExecResponder:
             return None
         if call.tool.dropped_samples:
             # A long greeting is no fault of the program; what it hears begins now, and has no hole.
-            call.tool.forget_audio()
+            call.tool.discard_audio()
         return stream
 
     async def _take_turn(self) -> None:
@@ -212,7 +212,7 @@ class _Run:
         if word is not None and word.data.get("reason") == RefusalReason.KILLED and self._sender is not None:
             self._sender.note_kill()
             # It speaks on, but whoever has killed it goes first.
-            await self._tool.ask_for_stream()
+            await self._tool.request_stream()
 
     # What the program says.
 
@@ -221,7 +221,7 @@ class _Run:
         samples = SampleAssembler(SAMPLE_BYTES)
         try:
             while (data := await self._child.stdout.read(READ_BYTES)) and self._is_heard():
-                await self._tool.take_stream()
+                await self._tool.acquire_stream()
                 await self._utter(data, samples)
                 await self._tool.release_stream()
         except ListenctlError:

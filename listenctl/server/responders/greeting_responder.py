@@ -21,7 +21,7 @@ class GreetingResponder:
     async def handle_call(self, call: RespondedCall) -> None:
         """Play to one caller and tell what came of it."""
         # Before it is known whether the call takes a stream: whoever comes next is to wait.
-        await call.tool.ask_for_stream()
+        await call.tool.request_stream()
         player = SoundPlayer(call.tool, self._settings)
         result = await player.play(self._sound)
         call.report(_describe(self._sound, player, result))

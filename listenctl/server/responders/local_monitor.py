@@ -1,4 +1,4 @@
-"""Hear all live calls on a sound device of the server's machine, side by side."""
+"""``serve --monitor``: play all live calls on a sound device of the server's machine, side by side."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from listenctl.server.responders.call_responders import RespondedCall
 
 class LocalMonitor:
     """
-    Play what callers say as it comes; no call waits for the device, and none is lost with it.
+    Play the audio of all calls as it arrives; no call waits for the device, and none ends with it.
 
-    The device is ours only while there are calls.
+    The device is open only while there are calls.
 
     Args:
-        device: its number or a part of its name; None is the system's choice.
+        device: its number or part of its name; None is the system's default.
 
     Attributes:
-        on_change: told when sound begins, and why there is none.
+        on_change: called when playback begins, and when it fails.
     """
 
     name = "monitor"
@@ -31,34 +31,34 @@ class LocalMonitor:
     def __init__(self, device: str | None = None, *, open_stream: OpenDeviceStream | None = None) -> None:
         self.on_change: Callable[[PlaybackState], None] = lambda _: None
         self._mixer = CallMixer()
-        self._player = PlaybackDevice(self._mixer, device, self._tell, open_stream=open_stream)
+        self._player = PlaybackDevice(self._mixer, device, self._report_change, open_stream=open_stream)
         self._playing: asyncio.Task[None] | None = None
         self._formats: dict[str, AudioFormat] = {}
 
     async def handle_call(self, call: RespondedCall) -> None:
         """Play one call until it ends."""
-        await asyncio.to_thread(_import_slowly)
-        self._enter(call)
+        await asyncio.to_thread(_import_libraries)
+        self._add_call(call)
         try:
             while True:
                 message = await call.tool.receive()
                 if isinstance(message, bytes):
                     self._play(call, message)
         finally:
-            await self._leave(call)
+            await self._remove_call(call)
 
-    def _tell(self, state: PlaybackState) -> None:
+    def _report_change(self, state: PlaybackState) -> None:
         self.on_change(state)
 
-    def _enter(self, call: RespondedCall) -> None:
+    def _add_call(self, call: RespondedCall) -> None:
         self._formats[call.log.id] = call.log.audio_format
-        self._arrange()
+        self._update_mixer()
         if self._playing is None:
-            self._playing = asyncio.get_running_loop().create_task(self._player.run())
+            self._playing = call.tasks.create_task(self._player.run())
 
-    async def _leave(self, call: RespondedCall) -> None:
+    async def _remove_call(self, call: RespondedCall) -> None:
         del self._formats[call.log.id]
-        self._arrange()
+        self._update_mixer()
         if not self._formats and self._playing is not None:
             playing, self._playing = self._playing, None
             playing.cancel()
@@ -68,21 +68,21 @@ class LocalMonitor:
                 self._mixer.remove_calls()
 
     def _play(self, call: RespondedCall, pcm: bytes) -> None:
-        # Late metadata may have changed it (protocol.md 2).
+        # Late metadata may have changed the format (listenctl-protocol(7) 2).
         audio_format = call.log.audio_format
         if self._formats[call.log.id] != audio_format:
             self._formats[call.log.id] = audio_format
-            self._arrange()
+            self._update_mixer()
         self._mixer.add_audio(call.log.id, pcm[: len(pcm) - len(pcm) % audio_format.frame_bytes])
 
-    def _arrange(self) -> None:
+    def _update_mixer(self) -> None:
         gains = stereo_gains([one.channels for one in self._formats.values()], ChannelChoice.BOTH)
         self._mixer.set_calls(
             {call: (one, gain) for (call, one), gain in zip(self._formats.items(), gains, strict=True)}
         )
 
 
-def _import_slowly() -> None:
-    """Have ready what takes long to import, and would hold up all calls when the first one is heard."""
+def _import_libraries() -> None:
+    """Import what would block the event loop, and so all calls, when the first call is played."""
     for name in ("numpy", "soxr"):
         import_module(name)

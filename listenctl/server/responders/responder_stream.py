@@ -42,7 +42,7 @@ async def find_stream(call: RespondedCall) -> ResponderStream:
     if said is not None:
         return _as_said(said, tried=False)
     # Our own tool goes on keeping the call's audio.
-    prober = call.tool.beside()
+    prober = call.tool.open_second_tool()
     try:
         async with open_messages(prober) as messages:
             return await _find_out(call, messages)
@@ -51,7 +51,7 @@ async def find_stream(call: RespondedCall) -> ResponderStream:
     except ListenctlError as exc:
         return _guess(call, f"the caller may hear nothing: how the call takes sound can't be found out: {exc}")
     finally:
-        prober.leave()
+        prober.detach()
 
 
 async def _find_out(call: RespondedCall, messages: CallMessages) -> ResponderStream:

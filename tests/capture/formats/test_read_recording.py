@@ -83,7 +83,7 @@ def test_what_was_said_stands_where_it_was(tmp_path: Path) -> None:
         UnknownMessage("x", '{"type":"x"}', {}),
     )
     for index, message in enumerate(messages):
-        log.add(MessageReceived(1600 * index, message))
+        log.add_entry(MessageReceived(1600 * index, message))
 
     events = read_file(save(log, recording, tmp_path))
 
@@ -217,7 +217,7 @@ def test_raw_audio_is_what_the_sidecar_says(tmp_path: Path) -> None:
 
 def test_without_its_audio_the_rest_is_read(tmp_path: Path) -> None:
     log, recording = recorded(tmp_path)
-    log.add(MessageReceived(1600, Dtmf("1", "1600")))
+    log.add_entry(MessageReceived(1600, Dtmf("1", "1600")))
     path = save(log, recording, tmp_path)
     (tmp_path / "a.wav").unlink()
 

@@ -172,8 +172,8 @@ async def test_a_server_that_ends_ends_the_monitor(tmp_path: Path) -> None:
         await place(server, "one")
         async with monitor("--mute", home=tmp_path) as command:
             await attached(server)
-            server.run.server.stop()
-            await server.run.server.wait()
+            server.run.server.shutdown.begin()
+            await server.run.ended
             status = await command.end()
 
     assert status == 0

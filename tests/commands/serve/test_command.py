@@ -319,7 +319,7 @@ async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_pa
         (["--host", "::12"], "--host ::12 lets other hosts connect"),
         (["--key", "k.pem"], "--key needs --cert beside it"),
         (["--cert", "none.pem"], "none.pem: can't be used as a certificate"),
-        (["--auth-file", "none"], "none: can't be read"),
+        (["--auth-file", "none"], "none: can't read the file"),
         (["--levels", "often"], "--levels 'often' isn't a time such as 100ms or 2s"),
         (["--max-calls", "100000000"], "--max-calls 100000000 needs"),
         (["--record", "x.aiff"], "can't record to .aiff files"),

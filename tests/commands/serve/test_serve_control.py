@@ -30,7 +30,7 @@ async def test_a_second_server_needs_a_name_of_its_own(tmp_path: Path) -> None:
             path = (await second.next("server-started"))["control"]
 
     assert refused.returncode == 1
-    assert refused.stderr == "listenctl: a server named default is running already; give --name\n"
+    assert refused.stderr == "listenctl: a server named default is already running; choose another --name\n"
     assert path == str(tmp_path / "listenctl" / "second.sock")
 
 
@@ -46,7 +46,7 @@ async def test_a_second_server_without_a_name_takes_calls_all_the_same(tmp_path:
 
     assert started["control"] is None
     assert (warning["rule"], warning["call"]) == ("no-control", None)
-    assert "a server named default is running already; give --name" in warning["detail"]
+    assert "a server named default is already running; choose another --name" in warning["detail"]
     assert status == 0
 
 

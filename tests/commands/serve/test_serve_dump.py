@@ -92,4 +92,4 @@ def test_a_folder_that_cannot_take_dumps_is_wrong_usage(tmp_path: Path) -> None:
     run = listenctl("serve", "--port", "0", "--dump", "file", home=tmp_path)
 
     assert run.returncode == 2
-    assert "file: is no folder, so dumps can't be written there" in run.stderr
+    assert "file: not a folder, so dumps can't be written there" in run.stderr

@@ -6,39 +6,44 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from listenctl.protocol.application_commands import Command, parse_command
 from listenctl.protocol.call_sharing.clip_queue import GIVE_UP_AFTER, MAX_AT_JAMBONZ
 from listenctl.protocol.call_sharing.stream_rate import StreamRate
-from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
-from listenctl.server.control_api import attached_tools as module
-from listenctl.server.control_api.attached_tools import MAX_UNSENT, AttachedTools
+from listenctl.server.control_api.attached_tools import BUSY_TIMEOUT, MAX_UNSENT, AttachedTools
 from tests.helpers.playout import play, tone
-from tests.helpers.server import LIMIT, until
+from tests.helpers.simulated_time import simulated_loop
 
-ACQUIRE = TextMessage(b'{"type":"listenctl:acquire"}')
-KILL = TextMessage(b'{"type":"killAudio"}')
+pytestmark = pytest.mark.simulated_time
+
+ACQUIRE = '{"type":"listenctl:acquire"}'
+KILL = '{"type":"killAudio"}'
 GRANTED = b'{"type":"listenctl:granted"}'
 
 
 @dataclass(slots=True)
-class FakeLine:
+class FakeConnection:
     """A connection to jambonz."""
 
     unsent: int = 0
     closing: bool = False
     sent: list[bytes] = field(default_factory=list)
-    watched: list[bool] = field(default_factory=list)
+    read_at_once_calls: list[bool] = field(default_factory=list)
 
-    def send(self, message: TextMessage | BinaryMessages, /) -> bool:
+    def send_command(self, text: bytes, command: Command | None, /) -> bool:
+        assert command in (None, parse_command(text))
+        return self.send_audio(text)
+
+    def send_audio(self, data: bytes, /) -> bool:
         if not self.closing:
-            self.sent.append(message.data)
+            self.sent.append(data)
         return not self.closing
 
-    def watch(self, watched: bool, /) -> None:
-        self.watched.append(watched)
+    def read_at_once(self, at_once: bool, /) -> None:
+        self.read_at_once_calls.append(at_once)
 
 
 @dataclass(slots=True)
-class FakeOutlet:
+class FakeTool:
     """A way to a tool."""
 
     texts: list[bytes] = field(default_factory=list)
@@ -46,10 +51,10 @@ class FakeOutlet:
     samples: int = 0
     closed: list[tuple[int, str]] = field(default_factory=list)
 
-    def text(self, data: bytes) -> None:
+    def deliver_text(self, data: bytes) -> None:
         self.texts.append(data)
 
-    def audio(self, data: bytes, samples: int) -> None:
+    def deliver_audio(self, data: bytes, samples: int) -> None:
         self.heard += data
         self.samples += samples
 
@@ -57,105 +62,101 @@ class FakeOutlet:
         self.closed.append((code, reason))
 
 
-def audio(data: bytes) -> BinaryMessages:
-    return BinaryMessages(data, len(data), 1)
+def new_tools(connection: FakeConnection, *, server_rate: int | None = None) -> AttachedTools:
+    return AttachedTools(connection, clock=simulated_loop().time, server_rate=server_rate)
 
 
-def test_only_the_first_and_the_last_tool_change_how_the_call_is_read() -> None:
-    line = FakeLine()
-    attachments = AttachedTools(line)
+async def test_only_the_first_and_the_last_tool_change_how_the_call_is_read() -> None:
+    line = FakeConnection()
+    tools = new_tools(line)
 
-    tools = [attachments.attach(FakeOutlet(), b"{}", audio=False) for _ in range(3)]
-    for tool in tools:
-        attachments.detach(tool)
+    numbers = [tools.attach_tool(FakeTool(), b"{}", audio=False) for _ in range(3)]
+    for tool in numbers:
+        tools.detach_tool(tool)
 
-    assert line.watched == [True, False]
+    assert line.read_at_once_calls == [True, False]
 
 
-def test_audio_goes_to_those_who_asked_for_it() -> None:
-    attachments = AttachedTools(FakeLine())
-    listening, other = FakeOutlet(), FakeOutlet()
-    tool = attachments.attach(listening, b"{}", audio=True)
-    attachments.attach(other, b"{}", audio=False)
+async def test_audio_goes_to_those_who_asked_for_it() -> None:
+    tools = new_tools(FakeConnection())
+    listening, other = FakeTool(), FakeTool()
+    tool = tools.attach_tool(listening, b"{}", audio=True)
+    tools.attach_tool(other, b"{}", audio=False)
 
-    attachments.take_audio(b"\1\2", 1)
-    attachments.detach(tool)
-    attachments.take_audio(b"\3\4", 1)
+    tools.take_jambonz_audio(b"\1\2", 1)
+    tools.detach_tool(tool)
+    tools.take_jambonz_audio(b"\3\4", 1)
 
     assert (listening.heard, listening.samples, other.heard) == (b"\1\2", 1, b"")
 
 
 async def test_one_tool_streams_at_a_time_and_the_next_is_told() -> None:
-    line = FakeLine()
-    attachments = AttachedTools(line)
-    first, second = FakeOutlet(), FakeOutlet()
-    streaming, waiting = (attachments.attach(outlet, b"{}", audio=False) for outlet in (first, second))
+    line = FakeConnection()
+    tools = new_tools(line)
+    first, second = FakeTool(), FakeTool()
+    streaming, waiting = (tools.attach_tool(tool_end, b"{}", audio=False) for tool_end in (first, second))
 
-    await attachments.take(streaming, audio(b"\1\2\3"))
-    await attachments.take(waiting, ACQUIRE)
-    await attachments.take(waiting, audio(b"\5\6"))
+    await tools.take_tool_message(streaming, b"\1\2\3")
+    await tools.take_tool_message(waiting, ACQUIRE)
+    await tools.take_tool_message(waiting, b"\5\6")
     refused = second.texts[1:]
-    attachments.detach(streaming)
+    tools.detach_tool(streaming)
 
     assert line.sent == [b"\1\2\3", b"\0"]
     assert [b"stream-busy" in one for one in refused] == [True]
     assert second.texts[2:] == [GRANTED]
 
 
-def test_a_tool_that_comes_when_the_call_has_just_ended_is_told() -> None:
-    attachments = AttachedTools(FakeLine())
-    outlet = FakeOutlet()
+async def test_a_tool_that_comes_when_the_call_has_just_ended_is_told() -> None:
+    tools = new_tools(FakeConnection())
+    tool_end = FakeTool()
 
-    attachments.end()
-    attachments.attach(outlet, b"{}", audio=False)
+    tools.end_call()
+    tools.attach_tool(tool_end, b"{}", audio=False)
 
-    assert (outlet.texts, outlet.closed) == ([b"{}"], [(1000, "call ended")])
-
-
-async def test_a_message_waits_for_room_towards_jambonz(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = FakeLine(unsent=MAX_UNSENT + 1)
-    attachments = AttachedTools(line)
-    outlet = FakeOutlet()
-    tool = attachments.attach(outlet, b"{}", audio=False)
-
-    async def drain(_: float) -> None:
-        line.unsent = 0
-
-    monkeypatch.setattr(asyncio, "sleep", drain)
-    await attachments.take(tool, KILL)
-
-    assert (line.sent, outlet.texts) == ([KILL.data], [b"{}"])
+    assert (tool_end.texts, tool_end.closed) == ([b"{}"], [(1000, "call ended")])
 
 
-async def test_a_tool_is_told_that_jambonz_doesnt_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.0)
-    line = FakeLine(unsent=MAX_UNSENT + 1)
-    attachments = AttachedTools(line)
-    outlet = FakeOutlet()
-    tool = attachments.attach(outlet, b"{}", audio=False)
+async def test_a_message_waits_for_room_towards_jambonz() -> None:
+    line = FakeConnection(unsent=MAX_UNSENT + 1)
+    tools = new_tools(line)
+    tool_end = FakeTool()
+    tool = tools.attach_tool(tool_end, b"{}", audio=False)
 
-    for message in (audio(b"\1\2"), audio(b"\3\4"), KILL, ACQUIRE):
-        await attachments.take(tool, message)
+    asyncio.get_running_loop().call_later(BUSY_TIMEOUT / 2, setattr, line, "unsent", 0)
+    await tools.take_tool_message(tool, KILL)
+
+    assert (line.sent, tool_end.texts) == ([KILL.encode()], [b"{}"])
+
+
+async def test_a_tool_is_told_that_jambonz_doesnt_read() -> None:
+    line = FakeConnection(unsent=MAX_UNSENT + 1)
+    tools = new_tools(line)
+    tool_end = FakeTool()
+    tool = tools.attach_tool(tool_end, b"{}", audio=False)
+
+    for message in (b"\1\2", b"\3\4", KILL, ACQUIRE):
+        await tools.take_tool_message(tool, message)
     line.unsent = 0
-    await attachments.take(tool, audio(b"\5\6"))
+    await tools.take_tool_message(tool, b"\5\6")
 
     # Once for the audio, once for the command; what is between the tool and us goes on.
-    assert [b'"jambonz-busy"' in text for text in outlet.texts] == [False, True, True, False]
-    assert outlet.texts[-1] == GRANTED
+    assert [b'"jambonz-busy"' in text for text in tool_end.texts] == [False, True, True, False]
+    assert tool_end.texts[-1] == GRANTED
     assert line.sent == [b"\5\6"]
 
 
 async def test_a_tool_is_told_that_the_call_is_ending_once_for_its_audio() -> None:
-    line = FakeLine(closing=True)
-    attachments = AttachedTools(line)
-    outlet = FakeOutlet()
-    tool = attachments.attach(outlet, b"{}", audio=False)
+    line = FakeConnection(closing=True)
+    tools = new_tools(line)
+    tool_end = FakeTool()
+    tool = tools.attach_tool(tool_end, b"{}", audio=False)
 
-    for message in (KILL, audio(b"\1\2"), audio(b"\3\4"), KILL):
-        await attachments.take(tool, message)
+    for message in (KILL, b"\1\2", b"\3\4", KILL):
+        await tools.take_tool_message(tool, message)
 
     assert line.sent == []
-    assert [json.loads(text)["data"]["reason"] for text in outlet.texts[1:]] == ["call-ending"] * 3
+    assert [json.loads(text)["data"]["reason"] for text in tool_end.texts[1:]] == ["call-ending"] * 3
 
 
 @pytest.mark.parametrize(
@@ -169,73 +170,64 @@ async def test_a_tool_is_told_that_the_call_is_ending_once_for_its_audio() -> No
         (b"no JSON", 0, StreamRate(0, "server")),
     ],
 )
-def test_the_rate_of_the_stream_is_taken_from_the_metadata_before_the_server_s(
+async def test_the_rate_of_the_stream_is_taken_from_the_metadata_before_the_server_s(
     metadata: bytes, server_rate: int | None, known: StreamRate
 ) -> None:
-    attachments = AttachedTools(FakeLine(), server_rate=server_rate)
+    tools = new_tools(FakeConnection(), server_rate=server_rate)
 
-    attachments.attach(FakeOutlet(), metadata, audio=False)
+    tools.attach_tool(FakeTool(), metadata, audio=False)
 
-    assert attachments.stream_rate == known
-
-
-def queued(own: str) -> TextMessage:
-    return TextMessage(play(tone(8), queuePlay=True, id=own))
+    assert tools.stream_rate == known
 
 
-async def filled(attachments: AttachedTools, outlet: FakeOutlet) -> int:
+def queued(own: str) -> str:
+    return play(tone(8), queuePlay=True, id=own).decode()
+
+
+async def filled(tools: AttachedTools, tool_end: FakeTool) -> int:
     """Attach a tool and have it send one clip more than jambonz gets at once."""
-    tool = attachments.attach(outlet, b"{}", audio=False)
+    tool = tools.attach_tool(tool_end, b"{}", audio=False)
     for number in range(MAX_AT_JAMBONZ + 1):
-        await attachments.take(tool, queued(str(number)))
+        await tools.take_tool_message(tool, queued(str(number)))
     return tool
 
 
 async def test_a_clip_is_passed_on_in_time_though_jambonz_answers_none() -> None:
-    now, line = 0.0, FakeLine()
-    attachments = AttachedTools(line, clock=lambda: now)
-    await filled(attachments, FakeOutlet())
-    assert len(line.sent) == MAX_AT_JAMBONZ
+    line = FakeConnection()
+    tools = new_tools(line)
+    await filled(tools, FakeTool())
+    before = len(line.sent)
 
-    now = GIVE_UP_AFTER + 1
-    # Whatever happens sets the timer by what the clock says then.
-    attachments.take_text(b'{"event":"dtmf","dtmf":"1"}')
-    async with asyncio.timeout(LIMIT):
-        await until(lambda: len(line.sent) > MAX_AT_JAMBONZ)
+    await asyncio.sleep(GIVE_UP_AFTER + 1)
 
-    attachments.end()
+    assert before == MAX_AT_JAMBONZ
+    assert len(line.sent) > MAX_AT_JAMBONZ
+    tools.end_call()
 
 
 async def test_clips_wait_while_jambonz_doesnt_read() -> None:
-    now, line = 0.0, FakeLine()
-    attachments = AttachedTools(line, clock=lambda: now)
-    await filled(attachments, FakeOutlet())
+    line = FakeConnection()
+    tools = new_tools(line)
+    await filled(tools, FakeTool())
 
-    now, line.unsent = GIVE_UP_AFTER + 1, MAX_UNSENT + 1
-    attachments.take_text(b'{"event":"dtmf","dtmf":"1"}')
-    looks = 0
-
-    def looked() -> bool:
-        nonlocal looks
-        looks += 1
-        return looks > 10
-
-    await until(looked)
-    assert len(line.sent) == MAX_AT_JAMBONZ
-
+    line.unsent = MAX_UNSENT + 1
+    await asyncio.sleep(GIVE_UP_AFTER + 1)
+    waiting = len(line.sent)
     line.unsent = 0
-    await until(lambda: len(line.sent) > MAX_AT_JAMBONZ)
-    attachments.end()
+    await asyncio.sleep(GIVE_UP_AFTER)
+
+    assert waiting == MAX_AT_JAMBONZ
+    assert len(line.sent) > MAX_AT_JAMBONZ
+    tools.end_call()
 
 
 async def test_no_timer_is_left_when_the_call_is_over() -> None:
-    now, line = 0.0, FakeLine()
-    attachments = AttachedTools(line, clock=lambda: now)
-    tool = await filled(attachments, FakeOutlet())
+    line = FakeConnection()
+    tools = new_tools(line)
+    tool = await filled(tools, FakeTool())
 
-    attachments.end()
-    now = 1000.0
-    attachments.detach(tool)
-    await asyncio.sleep(0)
+    tools.end_call()
+    tools.detach_tool(tool)
+    await asyncio.sleep(100 * GIVE_UP_AFTER)
 
     assert len(line.sent) == MAX_AT_JAMBONZ

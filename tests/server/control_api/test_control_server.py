@@ -152,19 +152,19 @@ async def test_audio_reaches_a_tool_sample_by_sample_and_the_recording_too(tmp_p
 async def test_a_call_is_read_at_once_while_a_tool_is_attached(tmp_path: Path) -> None:
     async with controlled(tmp_path, read_interval=1.5) as server:
         peer = await begin(server)
-        [connection] = server.run.server._connections
-        modes = [connection._attention.at_once]
+        [connection] = server.run.server.connections
+        modes = [connection._schedule.at_once]
         async with server.attach(audio=True) as tool, server.attach() as other:
-            modes.append(connection._attention.at_once)
+            modes.append(connection._schedule.at_once)
             for _ in range(20):
                 await peer.send(binary(FRAME))
                 # In batches these would take half a minute.
                 await tool.audio(len(FRAME))
             await other.connection.close()
-        await until(lambda: not connection._attention.at_once)
+        await until(lambda: not connection._schedule.at_once)
 
-        modes.append(connection._attention.at_once)
-        interval = connection._attention.interval
+        modes.append(connection._schedule.at_once)
+        interval = connection._schedule.interval
 
     assert modes == [False, True, False]
     assert interval > 0.8
@@ -301,7 +301,7 @@ async def test_a_tool_is_told_that_the_call_is_ending_when_nothing_can_be_sent_a
         await begin(server)
         async with server.attach() as tool:
             # jambonz takes its time to close, too.
-            server.run.server.stop()
+            server.run.server.shutdown.begin()
             await tool.send('{"type":"killAudio"}')
             refusal = await tool.json()
 
@@ -332,10 +332,10 @@ async def test_a_tool_that_never_reads_the_end_doesnt_keep_the_server(tmp_path: 
             async with server.open("/events", max_queue=1):
                 for _ in range(40):
                     server.run.server.reporter.emit(MessageEvent(type=None, text="x" * 64_000))
-                server.run.server.stop()
+                server.run.server.shutdown.begin()
                 await peer.send(close(1001))
                 _, closed = await good.end()
-                await server.run.server.wait()
+                await server.run.ended
             saved = server.run.events.of("recording-saved")
 
     assert closed is not None
@@ -350,8 +350,8 @@ async def test_events_are_followed_until_the_server_ends(tmp_path: Path) -> None
         await peer.send(close())
         await peer.close()
         events = [await tool.json() for _ in range(2)]
-        server.run.server.stop()
-        await server.run.server.wait()
+        server.run.server.shutdown.begin()
+        await server.run.ended
         rest, closed = await tool.end()
 
     assert events == server.run.events.of("call-started") + server.run.events.of("call-ended")
@@ -378,7 +378,7 @@ async def test_a_fault_of_ours_is_logged(
 ) -> None:
     async with controlled(tmp_path) as server:
         await begin(server)
-        monkeypatch.setattr(server.run.server, "attachments", None)
+        monkeypatch.setattr(server.run.server, "tools_of", None)
         async with server.open("/calls/@latest") as tool:
             _, closed = await tool.end()
 

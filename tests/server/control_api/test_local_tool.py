@@ -7,7 +7,6 @@ import pytest
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
-from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import AttachedTools
@@ -23,15 +22,18 @@ class Line:
     unsent = 0
 
     def __init__(self) -> None:
-        self.sent: list[TextMessage | BinaryMessages] = []
-        self.watched = False
+        self.sent: list[bytes] = []
+        self.is_read_at_once = False
 
-    def send(self, message: TextMessage | BinaryMessages) -> bool:
-        self.sent.append(message)
+    def send_command(self, text: bytes, _: object) -> bool:
+        return self.send_audio(text)
+
+    def send_audio(self, data: bytes) -> bool:
+        self.sent.append(data)
         return True
 
-    def watch(self, watched: bool) -> None:
-        self.watched = watched
+    def read_at_once(self, at_once: bool) -> None:
+        self.is_read_at_once = at_once
 
 
 def new_log() -> LiveCallLog:
@@ -54,70 +56,70 @@ def line() -> Line:
 
 
 @pytest.fixture
-def attachments(line: Line) -> AttachedTools:
-    return AttachedTools(line)
+def tools(line: Line) -> AttachedTools:
+    return AttachedTools(line, clock=lambda: 0.0)
 
 
-async def test_a_tool_has_the_metadata_and_then_all_in_its_order(attachments: AttachedTools) -> None:
-    tool = LocalTool(attachments, new_log(), audio=True)
-    attachments.take_text(b'{"event":"dtmf"}')
-    attachments.take_audio(b"\1\0", 1)
-    attachments.take_text(b"\xff")
+async def test_a_tool_has_the_metadata_and_then_all_in_its_order(tools: AttachedTools) -> None:
+    tool = LocalTool(tools, new_log(), audio=True)
+    tools.take_jambonz_text(b'{"event":"dtmf"}')
+    tools.take_jambonz_audio(b"\1\0", 1)
+    tools.take_jambonz_text(b"\xff")
     received = [await tool.receive() for _ in range(3)]
 
     assert tool.metadata.call_sid == "7f1c"
     assert received == ['{"event":"dtmf"}', b"\1\0", "\ufffd"]
 
 
-async def test_a_tool_that_wants_no_audio_gets_none(attachments: AttachedTools) -> None:
-    tool = LocalTool(attachments, new_log(), audio=False)
-    attachments.take_audio(SECOND, 8000)
-    attachments.take_text(b"text")
+async def test_a_tool_that_wants_no_audio_gets_none(tools: AttachedTools) -> None:
+    tool = LocalTool(tools, new_log(), audio=False)
+    tools.take_jambonz_audio(SECOND, 8000)
+    tools.take_jambonz_text(b"text")
 
     assert await tool.receive() == "text"
 
 
-async def test_what_a_tool_sends_goes_to_jambonz(attachments: AttachedTools, line: Line) -> None:
-    tool = LocalTool(attachments, new_log(), audio=False)
+async def test_what_a_tool_sends_goes_to_jambonz(tools: AttachedTools, line: Line) -> None:
+    tool = LocalTool(tools, new_log(), audio=False)
 
     await tool.send('{"type":"killAudio"}')
     await tool.send(b"\1\0")
 
-    assert line.sent == [TextMessage(b'{"type":"killAudio"}'), BinaryMessages(b"\1\0", 2, 1)]
+    assert line.sent == [b'{"type":"killAudio"}', b"\1\0"]
 
 
-async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(attachments: AttachedTools) -> None:
-    tool = LocalTool(attachments, new_log(), audio=True)
+async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(tools: AttachedTools) -> None:
+    tool = LocalTool(tools, new_log(), audio=True)
 
     for _ in range(5):
-        attachments.take_audio(SECOND, 8000)
-    attachments.take_text(b"text")
+        tools.take_jambonz_audio(SECOND, 8000)
+    tools.take_jambonz_text(b"text")
     received = [await tool.receive() for _ in range(4)]
-    attachments.take_audio(b"\1\0", 1)
+    tools.take_jambonz_audio(b"\1\0", 1)
 
     assert received == [SECOND, SECOND, SECOND, "text"]
     assert tool.dropped_samples == 16000
     assert await tool.receive() == b"\1\0"
 
 
-async def test_audio_that_is_forgotten_isnt_taken_for_dropped_and_texts_stay(attachments: AttachedTools) -> None:
-    tool = LocalTool(attachments, new_log(), audio=True)
+async def test_audio_that_is_forgotten_isnt_taken_for_dropped_and_texts_stay(tools: AttachedTools) -> None:
+    tool = LocalTool(tools, new_log(), audio=True)
     for _ in range(5):
-        attachments.take_audio(SECOND, 8000)
-    attachments.take_text(b"text")
+        tools.take_jambonz_audio(SECOND, 8000)
+    tools.take_jambonz_text(b"text")
 
-    tool.forget_audio()
-    attachments.take_audio(b"\1\0", 1)
+    tool.discard_audio()
+    tools.take_jambonz_audio(b"\1\0", 1)
 
     assert [await tool.receive() for _ in range(2)] == ["text", b"\1\0"]
     assert tool.dropped_samples == 0
 
 
-async def test_a_tool_that_leaves_all_texts_unread_is_let_go(attachments: AttachedTools) -> None:
-    tool = LocalTool(attachments, new_log(), audio=False)
+async def test_a_tool_that_leaves_all_texts_unread_is_let_go(tools: AttachedTools) -> None:
+    tool = LocalTool(tools, new_log(), audio=False)
 
     for _ in range(MAX_TEXTS + 1):
-        attachments.take_text(b"text")
+        tools.take_jambonz_text(b"text")
     received = [await tool.receive() for _ in range(MAX_TEXTS)]
 
     assert len(received) == MAX_TEXTS
@@ -125,10 +127,10 @@ async def test_a_tool_that_leaves_all_texts_unread_is_let_go(attachments: Attach
         await tool.receive()
 
 
-async def test_the_end_of_the_call_comes_behind_all_that_it_said(attachments: AttachedTools) -> None:
-    tool = LocalTool(attachments, new_log(), audio=False)
-    attachments.take_text(b"last")
-    attachments.end()
+async def test_the_end_of_the_call_comes_behind_all_that_it_said(tools: AttachedTools) -> None:
+    tool = LocalTool(tools, new_log(), audio=False)
+    tools.take_jambonz_text(b"last")
+    tools.end_call()
     last = await tool.receive()
 
     assert last == "last"
@@ -138,12 +140,12 @@ async def test_the_end_of_the_call_comes_behind_all_that_it_said(attachments: At
         await tool.send("text")
 
 
-async def test_who_waits_is_woken_by_the_end_of_the_call(attachments: AttachedTools) -> None:
-    first, second = (LocalTool(attachments, new_log(), audio=False) for _ in range(2))
-    await first.take_stream()
-    waiting = [asyncio.create_task(second.receive()), asyncio.create_task(second.take_stream())]
+async def test_who_waits_is_woken_by_the_end_of_the_call(tools: AttachedTools) -> None:
+    first, second = (LocalTool(tools, new_log(), audio=False) for _ in range(2))
+    await first.acquire_stream()
+    waiting = [asyncio.create_task(second.receive()), asyncio.create_task(second.acquire_stream())]
     await asyncio.sleep(0)
-    attachments.end()
+    tools.end_call()
 
     async with asyncio.timeout(5):
         results = await asyncio.gather(*waiting, return_exceptions=True)
@@ -151,45 +153,45 @@ async def test_who_waits_is_woken_by_the_end_of_the_call(attachments: AttachedTo
     assert [type(result) for result in results] == [NotFoundError, NotFoundError]
 
 
-async def test_the_stream_goes_round(attachments: AttachedTools, line: Line) -> None:
-    first, second = (LocalTool(attachments, new_log(), audio=False) for _ in range(2))
+async def test_the_stream_goes_round(tools: AttachedTools, line: Line) -> None:
+    first, second = (LocalTool(tools, new_log(), audio=False) for _ in range(2))
 
-    await first.take_stream()
-    await second.ask_for_stream()
+    await first.acquire_stream()
+    await second.request_stream()
     had = first.has_stream, second.has_stream
     await first.release_stream()
     async with asyncio.timeout(5):
-        await second.take_stream()
+        await second.acquire_stream()
     await second.send(b"\1\0")
 
     assert had == (True, False)
     assert (first.has_stream, second.has_stream) == (False, True)
-    assert line.sent == [BinaryMessages(b"\1\0", 2, 1)]
+    assert line.sent == [b"\1\0"]
 
 
-async def test_a_kill_of_another_ends_the_turn(attachments: AttachedTools) -> None:
-    first, second = (LocalTool(attachments, new_log(), audio=False) for _ in range(2))
-    await first.take_stream()
+async def test_a_kill_of_another_ends_the_turn(tools: AttachedTools) -> None:
+    first, second = (LocalTool(tools, new_log(), audio=False) for _ in range(2))
+    await first.acquire_stream()
 
     await second.send('{"type":"killAudio"}')
 
     assert not first.has_stream
-    await first.take_stream()
+    await first.acquire_stream()
     assert first.has_stream
 
 
-async def test_a_tool_learns_how_the_playing_stands(attachments: AttachedTools) -> None:
-    tool = LocalTool(attachments, new_log(), audio=False)
+async def test_a_tool_learns_how_the_playing_stands(tools: AttachedTools) -> None:
+    tool = LocalTool(tools, new_log(), audio=False)
 
     state = await tool.stream_state()
 
     assert (state.stream_rate, state.stream_rate_from) == (16000, "metadata")
 
 
-async def test_the_line_is_watched_while_a_tool_is_there(attachments: AttachedTools, line: Line) -> None:
-    tool = LocalTool(attachments, new_log(), audio=False)
-    watched = line.watched
-    tool.leave()
+async def test_the_line_is_watched_while_a_tool_is_there(tools: AttachedTools, line: Line) -> None:
+    tool = LocalTool(tools, new_log(), audio=False)
+    before = line.is_read_at_once
+    tool.detach()
 
-    assert watched
-    assert not line.watched
+    assert before
+    assert not line.is_read_at_once

@@ -10,7 +10,6 @@ import pytest
 
 from listenctl.capture.formats.write_dump import DumpEnd
 from listenctl.errors import UsageError
-from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.listen_session import Sender
 from listenctl.server.dump import call_dumper as dumping
 from listenctl.server.dump.call_dumper import check_folder
@@ -38,11 +37,12 @@ def names_in(folder: Path) -> list[str]:
 
 def say(on: Dumping, *messages: bytes | str) -> None:
     """Have the server send messages on its only call."""
-    (connection,) = on.run.server._details.values()
+    (connection,) = on.run.server._connection_of.values()
     for message in messages:
-        connection.send(
-            TextMessage(message.encode()) if isinstance(message, str) else BinaryMessages(message, len(message), 1)
-        )
+        if isinstance(message, str):
+            connection.send_command(message.encode())
+        else:
+            connection.send_audio(message)
 
 
 async def test_every_frame_of_a_call_is_there_with_what_is_known_of_it(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def cut_then(on: Dumping, cut: Cut, commands: list[WireFrame]) -> Cut:
             return
         first = stream.index(b"\x82")
         yield stream[:first]
-        while not on.run.server._details:
+        while not on.run.server._connection_of:
             yield b""
         say(on, *(one.payload.decode() if one.first == 0x81 else one.payload for one in commands))
         yield from cut(stream[first:])
@@ -148,10 +148,10 @@ async def test_a_dumped_call_is_read_at_once(tmp_path: Path) -> None:
         await on.run.events.wait_for("call-started")
         await peer.send(text('{"event":"dtmf","dtmf":"1"}'))
         await on.run.events.wait_for("dtmf")
-        (connection,) = on.run.server._details
+        (connection,) = on.run.server._connection_of
         # A tool that comes and goes changes nothing.
-        on.run.server._details[connection].watch(True)
-        on.run.server._details[connection].watch(False)
+        on.run.server._connection_of[connection].read_at_once(True)
+        on.run.server._connection_of[connection].read_at_once(False)
         await peer.send(text('{"event":"dtmf","dtmf":"2"}'))
         await on.run.events.wait_for("dtmf", 2)
 
@@ -161,7 +161,7 @@ async def test_a_dumped_call_is_pinged_no_earlier_than_others(tmp_path: Path) ->
     async with dumping_server(tmp_path, settings) as on:
         peer = await on.run.call(text(METADATA))
         await on.run.events.wait_for("call-started")
-        (connection,) = on.run.server._details.values()
+        (connection,) = on.run.server._connection_of.values()
 
         assert connection._deadline > asyncio.get_running_loop().time() + 50
         await peer.close()
@@ -181,7 +181,7 @@ async def test_a_server_that_is_stopped_dumps_its_own_close_and_the_answer(tmp_p
     async with dumping_server(tmp_path) as on:
         peer = await on.run.call(text(METADATA))
         await on.run.events.wait_for("call-started")
-        on.run.server.stop()
+        on.run.server.shutdown.begin()
         await peer.read_frame()
         await peer.send(close(1001))
         _, dump = await on.saved()
@@ -269,9 +269,9 @@ async def test_a_folder_that_cannot_take_dumps_is_refused(tmp_path: Path) -> Non
     check_folder(tmp_path / "new" / "folder")
 
     assert mode_of(tmp_path / "new") == 0o700
-    with pytest.raises(UsageError, match="is no folder, so dumps can't be written there"):
+    with pytest.raises(UsageError, match="not a folder, so dumps can't be written there"):
         check_folder(tmp_path / "file")
-    with pytest.raises(UsageError, match="can't be made a folder for dumps: Not a directory"):
+    with pytest.raises(UsageError, match="can't create the folder for dumps: Not a directory"):
         check_folder(tmp_path / "file" / "below")
 
 

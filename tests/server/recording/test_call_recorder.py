@@ -202,7 +202,7 @@ async def test_a_wav_that_can_not_be_converted_is_kept_and_described(tmp_path: P
 
 async def settle(recorder: FileRecorder) -> None:
     recorder.flush(0.0)
-    await recorder.finish()
+    await recorder.finish_recordings()
 
 
 @pytest.mark.parametrize(("fill", "samples"), [(False, 320), (True, 1320)])
@@ -210,15 +210,15 @@ async def test_a_pause_is_filled_or_cut(fill: bool, samples: int, tmp_path: Path
     events = Events()
     recorder = FileRecorder(to(f"{tmp_path}/", fill=fill), Reporter(events))
     log = call_log(METADATA)
-    recording = recorder.start(log)
+    recording = recorder.start_recording(log)
     gap = Gap(GapKind.PAUSE, 160, 0.125, 0.02, missing=1000)
 
-    recording.write(0, AUDIO)
-    recording.write(160, AUDIO)
+    recording.write_audio(0, AUDIO)
+    recording.write_audio(160, AUDIO)
     log.ledger.gaps.append(gap)
     recording.note_gap(gap)
     log.samples = 320
-    recording.finish()
+    recording.end_call()
     await settle(recorder)
 
     (saved,) = events.of("recording-saved")
@@ -233,12 +233,12 @@ async def test_a_burst_is_not_filled(tmp_path: Path) -> None:
     events = Events()
     recorder = FileRecorder(to(f"{tmp_path}/", fill=True), Reporter(events))
     log = call_log(METADATA)
-    recording = recorder.start(log)
+    recording = recorder.start_recording(log)
 
-    recording.write(0, AUDIO)
+    recording.write_audio(0, AUDIO)
     recording.note_gap(Gap(GapKind.BURST, 0, 1.0, 0.02))
     log.samples = 160
-    recording.finish()
+    recording.end_call()
     await settle(recorder)
 
     assert events.of("recording-saved")[0]["samples"] == 160
@@ -345,12 +345,12 @@ async def test_audio_that_the_disk_is_too_slow_for_is_lost_and_told(
     events = Events()
     recorder = FileRecorder(to(f"{tmp_path}/"), Reporter(events))
     log = call_log(METADATA)
-    recording = recorder.start(log)
+    recording = recorder.start_recording(log)
 
     for position in range(0, 160 * 10, 160):
-        recording.write(position, AUDIO)
+        recording.write_audio(position, AUDIO)
     log.samples = 1600
-    recording.finish()
+    recording.end_call()
     await settle(recorder)
 
     (saved,) = events.of("recording-saved")
@@ -378,14 +378,14 @@ async def test_late_metadata_changes_what_a_filled_recording_holds(tmp_path: Pat
     events = Events()
     recorder = FileRecorder(to(f"{tmp_path}/"), Reporter(events))
     log = call_log("{}")
-    recording = recorder.start(log)
+    recording = recorder.start_recording(log)
 
-    recording.write(0, AUDIO)
+    recording.write_audio(0, AUDIO)
     recording.change_format(AudioFormat(16000, 2))
     log.audio_format = AudioFormat(16000, 2)
-    recording.write(80, AUDIO)
+    recording.write_audio(80, AUDIO)
     log.samples = 160
-    recording.finish()
+    recording.end_call()
     await settle(recorder)
 
     (saved,) = events.of("recording-saved")

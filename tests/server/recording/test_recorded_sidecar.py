@@ -43,10 +43,10 @@ def test_positions_are_those_in_the_file(tmp_path: Path) -> None:
     gap = Gap(GapKind.PAUSE, 160, 0.1, 0.02, missing=800)
     log.ledger.gaps.append(gap)
     recording.insert_silence(gap.position, gap.missing)
-    log.add(MessageReceived(100, Dtmf("1", "1600")))
-    log.add(MessageReceived(200, Dtmf("2", "1600")))
-    log.add(ProtocolViolation(320, "half-sample", "odd"))
-    log.add(FlushRequested(320))
+    log.add_entry(MessageReceived(100, Dtmf("1", "1600")))
+    log.add_entry(MessageReceived(200, Dtmf("2", "1600")))
+    log.add_entry(ProtocolViolation(320, "half-sample", "odd"))
+    log.add_entry(FlushRequested(320))
     log.samples, log.ended_at, log.ending = 320, STARTED_AT + 2, LiveCallEnd("jambonz", 1000, "")
 
     sidecar = describe_recording(log, recording)
@@ -72,7 +72,7 @@ def test_what_was_not_recorded_is_a_hole_of_the_file_only(tmp_path: Path) -> Non
     recording.write_audio(960, bytes(320))
     log.samples = 1120
     log.ended_at = log.started_at + 0.14
-    log.add(MessageReceived(1000, Dtmf("1", "1600")))
+    log.add_entry(MessageReceived(1000, Dtmf("1", "1600")))
 
     sidecar = describe_recording(log, recording)
 
@@ -92,7 +92,7 @@ def test_more_events_than_are_kept_are_counted(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "a.wav", log.audio_format)
 
     for _ in range(MAX_LOGGED + 3):
-        log.add(MessageReceived(0, Dtmf("1")))
+        log.add_entry(MessageReceived(0, Dtmf("1")))
     sidecar = describe_recording(log, recording)
 
     recording.close()

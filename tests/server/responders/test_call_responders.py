@@ -104,18 +104,18 @@ async def test_an_unforeseen_failure_costs_nobody_else_anything(caplog: pytest.L
             warning = await run.events.wait_for_warning("test-failed")
         await until(lambda: bool(listener.heard))
 
-    assert warning["detail"] == "it failed in an unforeseen way"
+    assert warning["detail"] == "it failed unexpectedly"
 
 
 async def test_the_end_of_the_server_stops_who_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attending, "FAREWELL", 0.1)
+    monkeypatch.setattr(attending, "END_TIMEOUT", 0.1)
     stubborn = Stubborn()
 
     async with responding(stubborn) as run:
         await run.call(text(METADATA))
         await run.events.wait_for("call-started")
-        run.server.stop()
-        await run.server.wait()
+        run.server.shutdown.begin()
+        await run.ended
 
     assert stubborn.stopped
 
@@ -125,4 +125,4 @@ async def test_a_server_without_attendants_attaches_nobody(tmp_path: Path) -> No
         await run.call(text(METADATA))
         await run.events.wait_for("call-started")
 
-        assert [call.attachments for call in run.server.live] == [None]
+        assert [call.tools for call in run.server.live] == [None]

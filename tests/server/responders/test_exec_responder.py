@@ -353,9 +353,9 @@ async def test_the_server_ends_only_when_its_programs_have(tmp_path: Path) -> No
     async with responding(program("sh", "-c", "cat >/dev/null; echo done >&2")) as run:
         placing = asyncio.create_task(place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=10)))
         await run.events.wait_for("exec-started")
-        run.server.stop()
+        run.server.shutdown.begin()
         await placing
-        await run.server.wait()
+        await run.ended
 
     kinds = [event["event"] for event in run.events.all]
     assert said(run.events) == ["done"]

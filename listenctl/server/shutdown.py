@@ -1,0 +1,88 @@
+"""
+How a server ends.
+
+The first SIGTERM, SIGINT or SIGHUP calls ``Shutdown.begin``: no new connections, a Close with 1001 for every live call,
+and a limited wait until each is over and its recording finished. The second signal calls ``end_at_once``: recordings
+are valid files at every moment, so they need nothing then. `terminal/stop_signals` installs the handlers.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from listenctl.events import WarningEvent
+
+if TYPE_CHECKING:
+    from listenctl.server.server import ListenServer
+
+SHUTDOWN_TIMEOUT = 5.0
+"""Seconds for the connections to end; those that are left are cut."""
+
+
+class Shutdown:
+    """
+    The end of one server.
+
+    Attributes:
+        begun: whether no new connections are accepted any more.
+        was_cut_short: whether it began before all calls that the server was to take had ended.
+    """
+
+    def __init__(self, server: "ListenServer") -> None:
+        self.begun = False
+        self.was_cut_short = False
+        self._server = server
+        self._connections_ended = asyncio.Event()
+
+    def begin(self) -> None:
+        """Accept no new connections, and close the live calls."""
+        if self.begun:
+            return
+        self.begun = True
+        server = self._server
+        server.acceptor.close()
+        self.was_cut_short = server.stop_after is not None and (bool(server.live) or not server.has_taken_all())
+        if server.live:
+            detail = (
+                f"stopping: {len(server.live)} live calls are closed and their recordings finished; a second signal "
+                "exits at once. Where listen was the last verb of a call, the call can end too"
+            )
+            server.reporter.emit(WarningEvent(rule="calls-cut", detail=detail, calls=len(server.live)))
+        for connection in list(server.connections):
+            connection.close(1001, "server is stopping")
+        asyncio.get_running_loop().call_later(SHUTDOWN_TIMEOUT, self._cut_connections)
+        self.check_connections()
+
+    def begin_after_calls(self) -> None:
+        """Accept no new calls, and begin when the live ones have ended."""
+        self._server.stop_after = self._server.calls_total
+        if not self._server.live:
+            self.begin()
+
+    def check_connections(self) -> None:
+        """Continue with the shutdown if the last connection has ended."""
+        if self.begun and not self._server.connections:
+            self._connections_ended.set()
+
+    async def wait(self) -> None:
+        """Wait until all connections have ended, and then for all that they left to do."""
+        server = self._server
+        await self._connections_ended.wait()
+        if server.call_responders is not None:
+            await server.call_responders.wait_ended()
+        if server.settings.upstream is not None:
+            await server.settings.upstream.wait_closed()
+        if server.recorder is not None:
+            await server.recorder.finish_recordings()
+        if server.control is not None:
+            await server.control.close()
+
+    def _cut_connections(self) -> None:
+        for connection in list(self._server.connections):
+            connection.abort()
+
+
+def end_at_once() -> None:
+    """End the child processes of responders, because this process is about to exit."""
+    from listenctl.server.responders.child_process import kill_children
+
+    kill_children()

@@ -1,1 +1,1 @@
-"""Sound outside the wire: recording files, sources to play, devices, levels, DTMF tones, pacing."""
+"""Audio apart from the wire: files, sources, devices, levels, DTMF detection, pacing."""

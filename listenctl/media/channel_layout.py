@@ -1,7 +1,8 @@
 """
-Channel layouts of a recording, applied to the audio while it arrives.
+Channel layouts of a recording, applied while the audio arrives.
 
-L is what the tapped party says, R what it hears (protocol.md 3.1). Only stereo has something to rearrange.
+The left channel is what the tapped party says, the right one what it hears (listenctl-protocol(7) 3.1). Only stereo is
+rearranged.
 """
 
 from collections.abc import Callable
@@ -22,9 +23,11 @@ class ChannelLayout(StrEnum):
 
 class ChannelMap:
     """
-    Turn the audio of a call into the channels that its recording has, one output for each file.
+    Rearrange the channels of a call, with one output for each file.
 
-    ``labels`` tells the files of a call apart (``-left``, ``-right``); it is ``("",)`` where there is one.
+    Attributes:
+        labels: suffixes of the file names, (``-left``, ``-right``) or an empty one.
+        warning: why the layout does not apply to the call, if so.
     """
 
     def __init__(self, layout: ChannelLayout, audio_format: AudioFormat) -> None:
@@ -37,28 +40,12 @@ class ChannelMap:
         self._outputs = _OUTPUTS[layout if changes else ChannelLayout.AS_IS]
 
     def apply(self, pcm: bytes) -> list[bytes]:
-        """Return the audio of each output for ``pcm``, which holds whole sample frames."""
+        """Return the audio of each output for whole sample frames."""
         return self._outputs(pcm)
 
 
-def _as_is(pcm: bytes) -> list[bytes]:
-    return [pcm]
-
-
-def _split(pcm: bytes) -> list[bytes]:
-    return [_channel(pcm, 0), _channel(pcm, 1)]
-
-
-def _left(pcm: bytes) -> list[bytes]:
-    return [_channel(pcm, 0)]
-
-
-def _right(pcm: bytes) -> list[bytes]:
-    return [_channel(pcm, 1)]
-
-
 def _mix(pcm: bytes) -> list[bytes]:
-    """Sum and clip, as jambonz makes `mixed` (protocol.md 3.1)."""
+    """Add and clip the channels, as jambonz does for ``mixed`` (listenctl-protocol(7) 3.1)."""
     import numpy as np
 
     frames = np.frombuffer(pcm, "<i2").reshape(-1, 2)
@@ -73,9 +60,9 @@ def _channel(pcm: bytes, index: int) -> bytes:
 
 
 _OUTPUTS: dict[ChannelLayout, Callable[[bytes], list[bytes]]] = {
-    ChannelLayout.AS_IS: _as_is,
-    ChannelLayout.SPLIT: _split,
-    ChannelLayout.LEFT: _left,
-    ChannelLayout.RIGHT: _right,
+    ChannelLayout.AS_IS: lambda pcm: [pcm],
+    ChannelLayout.SPLIT: lambda pcm: [_channel(pcm, 0), _channel(pcm, 1)],
+    ChannelLayout.LEFT: lambda pcm: [_channel(pcm, 0)],
+    ChannelLayout.RIGHT: lambda pcm: [_channel(pcm, 1)],
     ChannelLayout.MIX: _mix,
 }

@@ -1,13 +1,14 @@
 """
-Keys that are heard rather than told: DTMF among other sound (ITU-T Q.23), by the limits of ITU-T Q.24.
+Detect DTMF tones (ITU-T Q.23) in audio, within the limits of ITU-T Q.24.
 
-Each frame of 20 ms, one every 5 ms, is compared with the eight frequencies. A frame shows a key if two of them, one of
-each group, are nearly all that is in it, in frequency and in proportion to each other; speech hardly ever is. How long
-the key lasted is seen from the frames at its edges, where a window that is half full has half the amplitude.
+Each window of 20 ms, one every 5 ms, is correlated with the eight frequencies. A window shows a digit if nearly all of
+its power is in two of them, one of each group, with the right frequencies and the right ratio; speech hardly ever is.
+The duration follows from the windows at the edges, where a window that is half full has half the amplitude.
 """
 
 import math
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
@@ -22,31 +23,31 @@ _PAD = ("123A", "456B", "789C", "*0#D")
 
 _HOP = 0.005
 _WINDOW_HOPS = 4
-# A tenth of a second: numpy's calls cost the same for one frame as for twenty.
+# A tenth of a second: numpy calls cost about the same for one window as for twenty.
 _BLOCK_HOPS = 20
 
-# Midway between the 1.5 % that have to be taken and the 3.5 % that have to be refused.
+# Between the 1.5 % that must be accepted and the 3.5 % that must be rejected.
 _MAX_DEVIATION = 0.025
-# The high tone against the low one, in dB: -8 to +4 have to be taken; noise moves the measure.
+# Level of the high tone relative to the low one, in dB: -8 to +4 must be accepted; noise shifts the measurement.
 _TWIST_DB = (-9.5, 5.5)
-# One tone, relative to full scale: -29 dBm0 is -32 dB.
-_FLOOR_DB = -36.0
-# The part of a frame's power that is in the two tones: 0.97 where noise is 15 dB below them.
-_PURE = 0.8
-# The same before the deviation is known, which at its limit hides 60 % of the highest tone.
-_PURE_ENOUGH_TO_LOOK = 0.3
-# 40 ms have to be taken and 23 refused; an interruption of 10 ms is none, a pause of 40 ms is one.
-_SHORTEST = 0.031
+# Lowest level of one tone, relative to full scale: -29 dBm0 is -32 dB.
+_MIN_LEVEL_DB = -36.0
+# Share of a window's power in the two tones: 0.97 where noise is 15 dB below them.
+_MIN_SHARE = 0.8
+# The same before the frequency deviation is known; at its limit 60 % of the highest tone is missed.
+_MIN_SHARE_BEFORE_DEVIATION = 0.3
+# 40 ms must be accepted and 23 ms rejected; an interruption of 10 ms must be ignored, a pause of 40 ms must not.
+_MIN_DURATION = 0.031
 _LONGEST_INTERRUPTION = 0.025
-# Frames that show the key; an even tone of 40 ms has six or seven, one of 23 ms three.
-_FEWEST_FRAMES = 4
+# Windows that show the digit: a steady tone of 40 ms has six or seven, one of 23 ms has three.
+_MIN_WINDOWS = 4
 
 _Levels: TypeAlias = list[list[float]]
 
 
 @dataclass(frozen=True, slots=True)
 class DetectedTone:
-    """A key that was heard: ``position`` is the sample where it began, ``duration`` its length in seconds."""
+    """A tone in one channel: ``position`` is its first sample, ``duration`` is in seconds."""
 
     digit: str
     position: int
@@ -54,18 +55,18 @@ class DetectedTone:
 
     @property
     def duration_ms(self) -> int:
-        """The duration as jambonz would say it."""
+        """The duration as jambonz reports it."""
         return round(self.duration * 1000)
 
 
 class DtmfDetector:
     """
-    Find keys in one channel of 16-bit little-endian audio, which may arrive in pieces of any size.
+    Detect tones in one channel of 16-bit audio, given in pieces of any size.
 
-    A key is told once, when it has ended and its duration is known: within 0.15 s of audio after its end.
+    A tone is reported once, within 0.15 s of audio after its end.
 
     Args:
-        sample_rate: in Hz; 8000 or more.
+        sample_rate: in Hz, at least ``MIN_DTMF_RATE``.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -74,16 +75,16 @@ class DtmfDetector:
         self._sample_rate = sample_rate
         self._hop = round(_HOP * sample_rate)
         window = _WINDOW_HOPS * self._hop
-        # As if silence had come before, so that a key may begin with the first sample.
+        # As if preceded by silence, so that a tone may begin with the first sample.
         self._rest = bytes(window * SAMPLE_BYTES)
         self._filters = _Filters(sample_rate, self._hop)
         self._before = np.zeros((_BLOCK_HOPS, len(_HERTZ)), np.complex64)
-        self._first_frame = 0
-        self._press: _ToneInProgress | None = None
+        self._first_window = 0
+        self._current: _ToneInProgress | None = None
         self._ended = 0.0
 
     def feed(self, pcm: bytes) -> list[DetectedTone]:
-        """Return the keys that ``pcm`` brings to an end, oldest first."""
+        """Return the tones that end in ``pcm``, oldest first."""
         import numpy as np
 
         data = self._rest + pcm
@@ -92,119 +93,119 @@ class DtmfDetector:
         at = 0
         found: list[DetectedTone] = []
         while len(data) - at >= samples * SAMPLE_BYTES:
-            found += self._hear(np.frombuffer(data, "<i2", samples, at))
+            found += self._detect(np.frombuffer(data, "<i2", samples, at))
             at += step
         self._rest = data[at:]
         return found
 
     def end_audio(self) -> list[DetectedTone]:
-        """Return the key that the end of the audio cuts off, if there is one."""
-        # Silence for as long as a block, a window and the longest interruption take together.
+        """Return the tone that the end of the audio cuts off, if there is one."""
+        # Silence as long as a block, a window and the longest interruption together.
         return self.feed(bytes(2 * _BLOCK_HOPS * self._hop * SAMPLE_BYTES))
 
-    def _hear(self, block: "NDArray[np.int16]") -> list[DetectedTone]:
+    def _detect(self, block: "NDArray[np.int16]") -> list[DetectedTone]:
         import numpy as np
 
         spectrum, power = self._filters.apply(block)
         before, self._before = self._before, spectrum
-        first, self._first_frame = self._first_frame, self._first_frame + _BLOCK_HOPS
-        if self._press is None and not self._filters.worth_a_look(spectrum, power):
+        first, self._first_window = self._first_window, self._first_window + _BLOCK_HOPS
+        if self._current is None and not self._filters.may_show_digit(spectrum, power):
             return []
         rows = np.concatenate((before, spectrum))
-        keys = self._filters.keys(rows, power)
+        digits = self._filters.find_digits(rows, power)
         levels: _Levels = np.abs(rows).tolist()
-        ended = [self._step(key, levels[n + 1 : n + 1 + _BLOCK_HOPS], first + n) for n, key in enumerate(keys)]
-        return [self._tone(press) for press in ended if press is not None]
+        ended = [self._step(digit, levels[n + 1 : n + 1 + _BLOCK_HOPS], first + n) for n, digit in enumerate(digits)]
+        return [self._tone(tone) for tone in ended if tone is not None]
 
-    def _step(self, key: str, levels: _Levels, frame: int) -> "_ToneInProgress | None":
-        """Take the next frame; return the press that ended with it, if that was a key."""
-        press = self._press
-        if press is not None and key in ("", press.key):
-            press.step(levels, frame, shown=bool(key))
-            if not press.is_over(frame):
+    def _step(self, digit: str, levels: _Levels, window: int) -> "_ToneInProgress | None":
+        """Process the next window; return the tone that ended with it, if it was a valid one."""
+        tone = self._current
+        if tone is not None and digit in ("", tone.digit):
+            tone.step(levels, window, shown=bool(digit))
+            if not tone.is_over(window):
                 return None
-            key = ""
-        ended = press if press is not None and press.is_key else None
+            digit = ""
+        ended = tone if tone is not None and tone.is_digit else None
         if ended is not None:
             self._ended = ended.end
-        # Where one key follows another at once, the frames across the seam belong to both.
-        self._press = _ToneInProgress(key, levels, frame, earliest=self._ended) if key else None
+        # If one digit directly follows another, the windows across the boundary show both.
+        self._current = _ToneInProgress(digit, levels, window, earliest=self._ended) if digit else None
         return ended
 
-    def _tone(self, press: "_ToneInProgress") -> DetectedTone:
-        # Frame 0 is centred on half a window before the first sample.
-        position = round((press.begin - _WINDOW_HOPS / 2) * self._hop)
-        duration = press.frames * self._hop / self._sample_rate
-        return DetectedTone(press.key, max(0, position), round(duration, 4))
+    def _tone(self, tone: "_ToneInProgress") -> DetectedTone:
+        # Window 0 is centred half a window before the first sample.
+        position = round((tone.begin - _WINDOW_HOPS / 2) * self._hop)
+        duration = tone.windows * self._hop / self._sample_rate
+        return DetectedTone(tone.digit, max(0, position), round(duration, 4))
 
 
 class _ToneInProgress:
-    """What looks like a key that is down: from where its tones reach half their amplitude to where they fall below."""
+    """A possible tone, from where its amplitude reaches one half to where it falls below."""
 
-    def __init__(self, key: str, levels: _Levels, frame: int, *, earliest: float) -> None:
-        row = next(n for n, keys in enumerate(_PAD) if key in keys)
-        self.key = key
-        self._columns = (row, 4 + _PAD[row].index(key))
+    def __init__(self, digit: str, levels: _Levels, window: int, *, earliest: float) -> None:
+        row = next(n for n, digits in enumerate(_PAD) if digit in digits)
+        self.digit = digit
+        self._columns = (row, 4 + _PAD[row].index(digit))
         self._reference = self._pair(levels[-1])
         self._shown = 0
         self._rising = True
-        self._last = frame
+        self._last = window
         self._fell: float | None = None
         self._earliest = earliest
-        self.begin = float(frame)
-        self.step(levels, frame, shown=True)
+        self.begin = float(window)
+        self.step(levels, window, shown=True)
 
     @property
     def end(self) -> float:
-        """Where it ended, in frames, as far as is known."""
+        """Where the tone ended, in windows, as far as is known."""
         return self._last if self._fell is None else self._fell
 
     @property
-    def frames(self) -> float:
-        """The duration in frames."""
+    def windows(self) -> float:
+        """The duration in windows."""
         return self.end - self.begin
 
     @property
-    def is_key(self) -> bool:
-        """Whether it was long and clear enough to be meant."""
-        # In speech, what looks like a key comes and goes.
-        return self.frames * _HOP >= _SHORTEST and self._shown >= _FEWEST_FRAMES and self._shown * 2 >= self.frames
+    def is_digit(self) -> bool:
+        """Whether the tone was long and steady enough."""
+        # In speech, what looks like a digit is not steady.
+        return self.windows * _HOP >= _MIN_DURATION and self._shown >= _MIN_WINDOWS and self._shown * 2 >= self.windows
 
-    def is_over(self, frame: int) -> bool:
-        """Whether the pause up to ``frame`` is no interruption any more."""
-        return self._fell is not None and (frame - self._fell) * _HOP > _LONGEST_INTERRUPTION
+    def is_over(self, window: int) -> bool:
+        """Whether the pause up to ``window`` is too long for an interruption."""
+        return self._fell is not None and (window - self._fell) * _HOP > _LONGEST_INTERRUPTION
 
-    def step(self, levels: _Levels, frame: int, *, shown: bool) -> None:
-        """Take a frame, the last of ``levels``; it may show this key or none."""
+    def step(self, levels: _Levels, window: int, *, shown: bool) -> None:
+        """Process a window, the last of ``levels``; it shows this digit or none."""
         if shown:
             self._shown += 1
             self._follow(levels[-1])
             if self._rising:
-                self.begin = max(self._earliest, self._rise(levels, frame))
-        # The first frames may still be filling up; after an interruption, the beginning is too long ago to be seen.
-        self._rising = self._rising and shown and self._shown < _FEWEST_FRAMES
+                self.begin = max(self._earliest, self._rise(levels, window))
+        # The first windows may still be filling; after an interruption, the beginning is too far back.
+        self._rising = self._rising and shown and self._shown < _MIN_WINDOWS
         level = self._level(levels[-1])
         if shown or level >= 0.5:
-            self._last = frame
+            self._last = window
             self._fell = None
         elif self._fell is None:
-            self._fell = frame - 1 + _crossing(self._level(levels[-2]), level)
+            self._fell = window - 1 + _crossing(self._level(levels[-2]), level)
 
     def _follow(self, row: list[float]) -> None:
-        # A tone that becomes weaker is still itself; one that fades in isn't measured by its beginning.
+        # The level follows a tone that gets weaker, and one that fades in.
         low, high = self._pair(row)
         self._reference = max(low, 0.9 * self._reference[0]), max(high, 0.9 * self._reference[1])
 
-    def _rise(self, levels: _Levels, frame: int) -> float:
-        """Return where the tones rose to half of what they are now, in frames."""
+    def _rise(self, levels: _Levels, window: int) -> float:
+        """Return where the amplitude rose to half of its present value, in windows."""
         at = len(levels) - 1
         while at > 0 and self._level(levels[at - 1]) >= 0.5:
             at -= 1
-        here = frame - (len(levels) - 1 - at)
+        here = window - (len(levels) - 1 - at)
         return here - _crossing(self._level(levels[at]), self._level(levels[at - 1])) if at else float(here)
 
     def _level(self, row: list[float]) -> float:
-        """Return the amplitude of the weaker tone, relative to what it is while the key is down."""
+        """Return the amplitude of the weaker frequency, relative to its usual value in this tone."""
         return min(now / usual for now, usual in zip(self._pair(row), self._reference, strict=True))
 
     def _pair(self, row: list[float]) -> tuple[float, float]:
@@ -213,7 +214,7 @@ class _ToneInProgress:
 
 
 class _Filters:
-    """The eight frequencies, to be compared with frames."""
+    """Correlate windows with the eight frequencies."""
 
     def __init__(self, sample_rate: int, hop: int) -> None:
         import numpy as np
@@ -223,59 +224,59 @@ class _Filters:
         self._seconds = length / sample_rate
         self._hop_seconds = hop / sample_rate
         at = np.arange(length)
-        # Hann's window, since its side lobes are low enough that neither group sees the other.
+        # A Hann window: its side lobes are low enough to keep the two groups apart.
         window = np.sin(np.pi * (at + 0.5) / length) ** 2
         self._hertz = np.array(_HERTZ, np.float32)
         turns = np.exp(-2j * np.pi * np.outer(at, _HERTZ) / sample_rate)
-        # The result is a tone's amplitude, 1 for full scale; real and imaginary parts are columns of their own, because
-        # a product with complex numbers would turn the audio into such first.
+        # The result is an amplitude, 1 for full scale. Real and imaginary parts are separate columns, because a product
+        # with complex numbers would first convert the audio to complex.
         tuned = turns * (window / window.sum() * 2 / 32768)[:, None]
         self._tuned = tuned.astype(np.complex64).view(np.float32)
         self._power = (window**2 / (window**2).sum() * 2 / 32768**2).astype(np.float32)
         self._advance = np.exp(-2j * np.pi * hop * self._hertz / sample_rate).astype(np.complex64)
 
     def apply(self, block: "NDArray[np.int16]") -> "tuple[NDArray[np.complex64], NDArray[np.float32]]":
-        """Return the amplitudes (frames, frequencies) in a block's frames, and the power of all that is in each."""
+        """Return the amplitudes (windows x frequencies) of a block, and the total power of each window."""
         import numpy as np
 
         audio = block.astype(np.float32)
         bytes_per_sample = audio.itemsize
         shape = (_BLOCK_HOPS, _WINDOW_HOPS * self._hop)
         view = np.ndarray(shape, np.float32, audio, strides=(self._hop * bytes_per_sample, bytes_per_sample))
-        # A copy, because the fast product doesn't take rows that overlap.
-        frames = view.copy()
-        return (frames @ self._tuned).view(np.complex64), np.square(frames, out=frames) @ self._power
+        # A copy, because the fast product doesn't work on overlapping rows.
+        windows = view.copy()
+        return (windows @ self._tuned).view(np.complex64), np.square(windows, out=windows) @ self._power
 
-    def worth_a_look(self, spectrum: "NDArray[np.complex64]", power: "NDArray[np.float32]") -> bool:
-        """Whether some frame may show a key: what is cheap to know about most audio, and says no for most of it."""
+    def may_show_digit(self, spectrum: "NDArray[np.complex64]", power: "NDArray[np.float32]") -> bool:
+        """Return whether a window may show a digit: a cheap test that rejects most audio."""
         levels = (spectrum.real**2 + spectrum.imag**2).reshape(-1, 2, 4).max(axis=2)
-        loud = levels.min(axis=1) > _power(_FLOOR_DB - 4)
-        return bool((loud & (levels.sum(axis=1) > _PURE_ENOUGH_TO_LOOK * power)).any())
+        loud = levels.min(axis=1) > _power(_MIN_LEVEL_DB - 4)
+        return bool((loud & (levels.sum(axis=1) > _MIN_SHARE_BEFORE_DEVIATION * power)).any())
 
-    def keys(self, rows: "NDArray[np.complex64]", power: "NDArray[np.float32]") -> list[str]:
+    def find_digits(self, rows: "NDArray[np.complex64]", power: "NDArray[np.float32]") -> list[str]:
         """
-        Return the key that each frame shows, or "".
+        Return the digit that each window shows, or "".
 
         Args:
-            rows: amplitudes of the frames before and of those in question, as many of each.
-            power: of the frames in question.
+            rows: amplitudes of the previous block and of this one.
+            power: of the windows of this block.
         """
         import numpy as np
 
         now, before = rows[_BLOCK_HOPS:], rows[_BLOCK_HOPS - 1 : -1]
         picked = np.add(np.abs(now).reshape(-1, 2, 4).argmax(axis=2), (0, 4))
         deviation = self._deviation(now, before, picked)
-        # An amplitude beside the nominal frequency is seen through the slope of the window's main lobe.
+        # Beside the nominal frequency, the amplitude is attenuated by the slope of the window's main lobe.
         bins = deviation * self._seconds
         seen = np.sinc(bins) / np.maximum(1 - bins**2, 0.1)
         levels = np.square(np.abs(np.take_along_axis(now, picked, axis=1)) / np.maximum(seen, 0.1))
         low, high = levels.T
         right = (
             (np.abs(deviation) <= _MAX_DEVIATION * self._hertz[picked]).all(axis=1)
-            & (levels.min(axis=1) >= _power(_FLOOR_DB))
+            & (levels.min(axis=1) >= _power(_MIN_LEVEL_DB))
             & (high >= low * _power(_TWIST_DB[0]))
             & (high <= low * _power(_TWIST_DB[1]))
-            & (low + high >= _PURE * power)
+            & (low + high >= _MIN_SHARE * power)
         )
         found = zip(right.tolist(), picked.tolist(), strict=True)
         return [_PAD[row][column - 4] if is_right else "" for is_right, (row, column) in found]
@@ -283,7 +284,7 @@ class _Filters:
     def _deviation(
         self, now: "NDArray[np.complex64]", before: "NDArray[np.complex64]", picked: "NDArray[np.int64]"
     ) -> "NDArray[np.float32]":
-        """Return how many Hz the tones are off, which their phase says: how far it moved since the frame before."""
+        """Return the frequency deviation in Hz, from the phase change since the previous window."""
         import numpy as np
 
         moved = np.take_along_axis(now * before.conj() * self._advance, picked, axis=1)
@@ -292,7 +293,7 @@ class _Filters:
 
 
 def _crossing(above: float, below: float) -> float:
-    """Return the part of the way from ``above`` to ``below`` at which 0.5 lies, as near as there is."""
+    """Return where 0.5 lies between ``above`` and ``below``, from 0 to 1."""
     return min(1.0, max(0.0, (above - 0.5) / (above - below))) if above > below else 0.0
 
 
@@ -301,18 +302,18 @@ def _power(level_db: float) -> float:
 
 
 MIN_DTMF_RATE = 8000
-"""Below, the highest of the tones can't be told apart."""
+"""Hz; at lower rates the highest frequencies can't be represented."""
 
 
 @dataclass(frozen=True, slots=True)
 class DtmfTone:
     """
-    A key that was heard.
+    A tone in the audio of a call.
 
     Attributes:
-        channel: counted from 1, the left one.
-        position: the sample, per channel, at which it began.
-        duration_ms: as jambonz would say it.
+        channel: from 1, the left one.
+        position: of its first sample, in samples per channel.
+        duration_ms: as jambonz reports it.
     """
 
     digit: str
@@ -323,10 +324,10 @@ class DtmfTone:
 
 class CallDtmfDetector:
     """
-    Find keys in whole sample frames, channel by channel.
+    Detect tones in the audio of a call, in each channel.
 
     Args:
-        audio_format: with a rate of ``MIN_DTMF_RATE`` or more.
+        audio_format: with a sample rate of at least ``MIN_DTMF_RATE``.
         position: of the first sample that will be fed.
     """
 
@@ -336,14 +337,14 @@ class CallDtmfDetector:
         self._detectors = [DtmfDetector(audio_format.sample_rate) for _ in range(audio_format.channels)]
 
     def feed(self, data: bytes) -> list[DtmfTone]:
-        """Return the keys that ``data`` brings to an end, in the order in which they began."""
-        return self._keys(
+        """Return the tones that end in these whole sample frames, in the order in which they began."""
+        return self._merge(
             [detector.feed(part) for detector, part in zip(self._detectors, self._split(data), strict=True)]
         )
 
     def end_audio(self) -> list[DtmfTone]:
-        """Return the keys that the end of the audio cuts off."""
-        return self._keys([detector.end_audio() for detector in self._detectors])
+        """Return the tones that the end of the audio cuts off."""
+        return self._merge([detector.end_audio() for detector in self._detectors])
 
     def _split(self, data: bytes) -> list[bytes]:
         if self._channels == 1:
@@ -353,10 +354,10 @@ class CallDtmfDetector:
         frames = np.frombuffer(data, "<i2").reshape(-1, self._channels)
         return [frames[:, channel].tobytes() for channel in range(self._channels)]
 
-    def _keys(self, tones: list[list[DetectedTone]]) -> list[DtmfTone]:
-        keys = [
+    def _merge(self, tones: list[list[DetectedTone]]) -> list[DtmfTone]:
+        merged = [
             DtmfTone(tone.digit, number, self._start + tone.position, tone.duration_ms)
-            for number, heard in enumerate(tones, 1)
-            for tone in heard
+            for number, found in enumerate(tones, 1)
+            for tone in found
         ]
-        return sorted(keys, key=lambda key: key.position)
+        return sorted(merged, key=attrgetter("position"))

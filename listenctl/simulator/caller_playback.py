@@ -35,7 +35,7 @@ class CallerPlayback:
         self._format = AudioFormat(sample_rate, 1)
         self._mixer = CallMixer()
         self._player = PlaybackDevice(
-            self._mixer, device, on_change, look_again=not shares, open_stream=open_stream, retry_every=retry_every
+            self._mixer, device, on_change, rescan=not shares, open_stream=open_stream, retry_every=retry_every
         )
         self._playing = AsyncExitStack()
 

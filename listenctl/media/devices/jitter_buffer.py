@@ -1,8 +1,8 @@
 """
-Audio of one call on its way to a device whose clock is another: enough waits that nothing crackles, and no more.
+Buffer the audio of one call for a device with another clock: enough that it doesn't crackle, and no more.
 
-What is too much or too little is taken out or put in by joining the sound to itself where it is most alike, so that
-clocks that differ are never heard. Samples are floats whose full scale is 1, in rows of one sample for each channel.
+Surplus is cut out and missing audio repeated where the sound is most similar, so that the difference of the clocks is
+inaudible. Samples are floats with full scale 1, one row per sample frame.
 """
 
 from typing import TYPE_CHECKING
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
     Frames = NDArray[np.float32]
 
-# Seconds that wait when sound begins, beyond what the device asks for at once; messages of jambonz have 0.02.
+# Seconds buffered when sound begins, beyond what the device takes at once; a message from jambonz has 0.02.
 _CUSHION = 0.035
 _CUSHION_STEP = 0.02
 _MAX_CUSHION = 0.115
-# What may wait beyond the cushion, as after a burst; the rest is skipped at once.
+# Seconds that may be buffered beyond the cushion, as after a burst; the rest is skipped at once.
 _EXCESS = 0.15
-# How long the least that waits is watched before something is taken out or put in, and between what it shall be.
-_WATCHED = 1.0
+# How long the minimum is observed before audio is cut or repeated, and the range in which it should be.
+_OBSERVED = 1.0
 _LEAST, _MOST = 0.018, 0.035
 _STEP = 0.01
 _FADE = 0.005
-# Silence that is shorter than this came from audio that was late, not from a pause.
+# Shorter silence comes from late audio, not from a pause.
 _LATE = 0.15
 
 
 class JitterBuffer:
-    """Keep the audio of one call until the device takes it; to be used under a lock."""
+    """Buffer the audio of one call; the caller holds a lock."""
 
     def __init__(self, sample_rate: int, channels: int) -> None:
         import numpy as np
@@ -41,16 +41,16 @@ class JitterBuffer:
         self._request = self._samples(_STEP)
         self._silence = self._samples(_LATE)
         self._runs_low = False
-        self._watched = 0
+        self._observed = 0
         self._least = self._samples(_EXCESS)
 
     @property
     def waiting_samples(self) -> int:
-        """Samples per channel that wait."""
+        """Buffered samples per channel."""
         return len(self._frames)
 
     def add_frames(self, frames: "Frames") -> None:
-        """Add audio; where it gets too much, the oldest goes."""
+        """Add audio; beyond the limit, the oldest is dropped."""
         import numpy as np
 
         self._frames = np.concatenate((self._frames, frames))
@@ -59,10 +59,10 @@ class JitterBuffer:
             self._splice(shorter=False)
         excess = len(self._frames) - self._cushion - self._request
         if excess > self._samples(_EXCESS):
-            self._leave_out(excess)
+            self._cut(excess)
 
     def take_frames(self, count: int) -> "Frames":
-        """Return ``count`` samples of each channel, silence for those that are missing."""
+        """Return ``count`` samples of each channel, with silence for missing ones."""
         import numpy as np
 
         self._request = count
@@ -75,23 +75,23 @@ class JitterBuffer:
         if len(self._frames) < count + self._samples(_FADE):
             return self._end(count)
         taken, self._frames = self._frames[:count], self._frames[count:]
-        self._watch(count)
+        self._observe(count)
         return self._faded(taken, ends=False) if begins else taken
 
     def skip_backlog(self) -> None:
-        """Leave out what would be late, because nothing was taken for a while."""
+        """Drop audio that would be late because nothing was taken for a while."""
         excess = len(self._frames) - self._cushion - self._request
         if excess > 0:
-            self._leave_out(excess)
+            self._cut(excess)
 
     def _begin(self) -> None:
         self._filling = False
         if self._silence < self._samples(_LATE):
             self._cushion = min(self._cushion + self._samples(_CUSHION_STEP), self._samples(_MAX_CUSHION))
-        self._watched, self._least = 0, len(self._frames)
+        self._observed, self._least = 0, len(self._frames)
 
     def _end(self, count: int) -> "Frames":
-        """Return what is left, which must fade while there is something to fade."""
+        """Return the rest, faded out before the buffer runs empty."""
         import numpy as np
 
         taken, self._frames = self._faded(self._frames[:count], ends=True), self._frames[:0]
@@ -99,21 +99,21 @@ class JitterBuffer:
         self._filling, self._silence = True, len(missing)
         return np.concatenate((taken, missing))
 
-    def _watch(self, count: int) -> None:
-        """Even out what the two clocks differ by, when it has been seen for long enough."""
-        self._watched += count
+    def _observe(self, count: int) -> None:
+        """Compensate the difference of the clocks after it was observed for long enough."""
+        self._observed += count
         self._least = min(self._least, len(self._frames))
-        if self._watched < self._samples(_WATCHED):
+        if self._observed < self._samples(_OBSERVED):
             return
         if self._least > self._samples(_MOST):
             self._splice(shorter=True)
             self._cushion = max(self._cushion - self._samples(_STEP), self._samples(_CUSHION))
-        # There may be too little to repeat now.
+        # There may be too little audio to repeat now.
         self._runs_low = self._least < self._samples(_LEAST)
-        self._watched, self._least = 0, len(self._frames)
+        self._observed, self._least = 0, len(self._frames)
 
     def _splice(self, *, shorter: bool) -> None:
-        """Leave out or repeat about ``_STEP`` seconds, joined where the sound is most alike."""
+        """Cut or repeat about ``_STEP`` seconds, joined where the sound is most similar."""
         import numpy as np
 
         fade, frames = self._samples(_FADE), self._frames
@@ -122,30 +122,24 @@ class JitterBuffer:
             return
         mono = frames.sum(axis=1)
         windows = np.lib.stride_tricks.sliding_window_view(mono, fade)[lags.start : lags.stop]
-        # Normalised, or the loudest would win, not the most alike.
+        # Normalised, or the loudest part would win, not the most similar one.
         alike = windows @ mono[:fade] / (np.linalg.norm(windows, axis=1) + 1e-6)
         lag = lags.start + int(alike.argmax())
         early, late = frames[:fade], frames[lag : lag + fade]
         if shorter:
-            self._frames = np.concatenate((self._mixed(early, late), frames[lag + fade :]))
+            self._frames = np.concatenate((_cross_fade(early, late), frames[lag + fade :]))
         else:
-            self._frames = np.concatenate((frames[:lag], self._mixed(late, early), frames[fade:]))
+            self._frames = np.concatenate((frames[:lag], _cross_fade(late, early), frames[fade:]))
 
-    def _leave_out(self, count: int) -> None:
+    def _cut(self, count: int) -> None:
         import numpy as np
 
         fade, frames = self._samples(_FADE), self._frames
-        joint = self._mixed(frames[:fade], frames[count : count + fade])
+        joint = _cross_fade(frames[:fade], frames[count : count + fade])
         self._frames = np.concatenate((joint, frames[count + fade :]))
 
-    def _mixed(self, first: "Frames", second: "Frames") -> "Frames":
-        """Go over from one piece of sound to another of the same length."""
-        rise = _ramp(len(first))
-        mixed: Frames = first * (1 - rise) + second * rise
-        return mixed
-
     def _faded(self, frames: "Frames", *, ends: bool) -> "Frames":
-        """Let sound begin or end within a moment instead of at once, which would be a click."""
+        """Fade the beginning or end, which would click otherwise."""
         faded = frames.copy()
         length = min(self._samples(_FADE), len(faded))
         if ends:
@@ -159,7 +153,13 @@ class JitterBuffer:
 
 
 def _ramp(length: int) -> "Frames":
-    """Return a rise from 0 to 1 for every channel."""
+    """Return a ramp from 0 to 1 for every channel."""
     import numpy as np
 
     return np.linspace(0, 1, length, dtype=np.float32)[:, np.newaxis]
+
+
+def _cross_fade(first: "Frames", second: "Frames") -> "Frames":
+    ramp = _ramp(len(first))
+    mixed: Frames = first * (1 - ramp) + second * ramp
+    return mixed

@@ -1,4 +1,4 @@
-"""A microphone as a source."""
+"""A microphone as an audio source."""
 
 import asyncio
 
@@ -22,17 +22,17 @@ async def open_microphone(
     device: str | None, sample_rate: int, *, open_stream: OpenDeviceStream | None = None
 ) -> "MicrophoneSource":
     """
-    Open a microphone by its number or a part of its name; None is the system's choice.
+    Open a microphone by its number or a part of its name; None is the system's default.
 
     Raises:
-        ListenctlError: PortAudio or the device is missing, or it can't be used.
+        ListenctlError: PortAudio or the device is missing, or the device can't be used.
     """
-    # Opening takes PortAudio a noticeable time.
+    # PortAudio takes a noticeable time to open a device.
     return await asyncio.to_thread(MicrophoneSource, device, sample_rate, open_stream)
 
 
 class MicrophoneSource:
-    """What a microphone hears; silence where it is late."""
+    """The audio of a microphone, with silence where it is late."""
 
     def __init__(self, device: str | None, sample_rate: int, open_stream: OpenDeviceStream | None = None) -> None:
         self._buffer = DeviceBuffer(sample_rate)
@@ -51,11 +51,11 @@ class MicrophoneSource:
             ListenctlError: The device is gone.
         """
         if not is_running(self._stream):
-            raise ListenctlError(f"{_WHAT}: stopped delivering audio; see whether it is still plugged in")
+            raise ListenctlError(f"{_WHAT}: stopped delivering audio; check whether it is still plugged in")
         return self._buffer.take_audio(samples)
 
     async def close(self) -> None:
-        """Let go of the device."""
+        """Close the device."""
         await asyncio.to_thread(self._stream.close)
 
     def _on_audio(self, indata: bytes, frames: int, time: object, status: object) -> None:  # noqa: ARG002

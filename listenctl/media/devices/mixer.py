@@ -1,4 +1,4 @@
-"""Several calls in one stereo sound, each at its own rate and place."""
+"""Mix several calls into one stereo sound, each with its own sample rate and stereo position."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 Gains: TypeAlias = tuple[tuple[float, float], ...]
-"""For each channel of a call, how much of it goes to the left and to the right."""
+"""For each channel of a call, its gain to the left and to the right."""
 
 
 class ChannelChoice(StrEnum):
-    """The values of ``--channel``, and what is heard without one: the channels of a stereo call, one in each ear."""
+    """The values of ``--channel``; BOTH, the default, plays one channel of a stereo call on each side."""
 
     BOTH = "both"
     LEFT = "left"
@@ -40,103 +40,103 @@ _SHARES = {
 }
 
 
-def single_call_gains(channels: int, ear: ChannelChoice) -> Gains:
-    """Return the gains of a call that is heard alone; mono is heard in both ears."""
+def single_call_gains(channels: int, choice: ChannelChoice) -> Gains:
+    """Return the gains of a call that is played alone; mono goes to both sides."""
     if channels == 1:
         return ((1.0, 1.0),)
-    if ear is ChannelChoice.BOTH:
+    if choice is ChannelChoice.BOTH:
         return ((1.0, 0.0), (0.0, 1.0))
-    return tuple((share, share) for share in _SHARES[ear])
+    return tuple((share, share) for share in _SHARES[choice])
 
 
-def spread_gains(channels: int, ear: ChannelChoice, place: int, of: int) -> Gains:
+def spread_gains(channels: int, choice: ChannelChoice, place: int, of: int) -> Gains:
     """
-    Return the gains of call number ``place``, from 0 on, of several that are heard from left to right.
+    Return the gains of call number ``place``, from 0, of several that are spread from left to right.
 
-    Each keeps its loudness wherever it stands; more than two are less loud, so that their sum seldom clips.
+    The loudness doesn't depend on the place; more than two calls are quieter, so that their sum seldom clips.
     """
     angle = place / (of - 1) * pi / 2
     level = min(1.0, sqrt(2 / of))
     left, right = level * cos(angle), level * sin(angle)
-    return tuple((share * left, share * right) for share in ((1.0,) if channels == 1 else _SHARES[ear]))
+    return tuple((share * left, share * right) for share in ((1.0,) if channels == 1 else _SHARES[choice]))
 
 
-def stereo_gains(channels: Sequence[int], ear: ChannelChoice) -> list[Gains]:
-    """Return the gains of all calls that are heard, for each of which ``channels`` says how many it has."""
+def stereo_gains(channels: Sequence[int], choice: ChannelChoice) -> list[Gains]:
+    """Return the gains of calls with these numbers of channels."""
     if len(channels) == 1:
-        return [single_call_gains(channels[0], ear)]
-    return [spread_gains(count, ear, place, len(channels)) for place, count in enumerate(channels)]
+        return [single_call_gains(channels[0], choice)]
+    return [spread_gains(count, choice, place, len(channels)) for place, count in enumerate(channels)]
 
 
 DEVICE_RATE = 48000
-"""What every sound system takes."""
+"""Hz; every sound system supports it."""
 
 
 class CallMixer:
     """
-    Mix the calls that are heard; one thread may give their audio and another take the sum.
+    Mix calls; one thread may add their audio and another take the sum.
 
     Attributes:
-        muted: whether silence comes out.
+        muted: whether the sum is silence.
     """
 
     def __init__(self, sample_rate: int = DEVICE_RATE) -> None:
         self.muted = False
         self.sample_rate = sample_rate
         self._lock = threading.Lock()
-        self._strips: dict[str, _MixedCall] = {}
+        self._mixeds: dict[str, _MixedCall] = {}
 
     def set_calls(self, calls: Mapping[str, tuple[AudioFormat, Gains]]) -> None:
-        """Have these calls be heard from now on and no others; what changes does so without a click."""
+        """Mix these calls from now on and no others; changes are faded, so that they don't click."""
         with self._lock:
             for call, (audio_format, gains) in calls.items():
-                strip = self._strips.get(call)
-                if strip is None or strip.format != audio_format:
-                    strip = self._strips[call] = _MixedCall(audio_format, self.sample_rate)
-                strip.gains = gains
-            for call in self._strips.keys() - calls.keys():
-                self._strips[call].gains = None
+                mixed = self._mixeds.get(call)
+                if mixed is None or mixed.format != audio_format:
+                    mixed = self._mixeds[call] = _MixedCall(audio_format, self.sample_rate)
+                mixed.gains = gains
+            for call in self._mixeds.keys() - calls.keys():
+                self._mixeds[call].gains = None
 
     def add_audio(self, call: str, pcm: bytes) -> None:
-        """Add whole sample frames of a call; nothing becomes of them unless it is heard."""
+        """Add whole sample frames of a call; they are dropped if the call isn't mixed."""
         with self._lock:
-            strip = self._strips.get(call)
-            if strip is not None and strip.gains is not None:
-                strip.add_audio(pcm)
+            mixed = self._mixeds.get(call)
+            if mixed is not None and mixed.gains is not None:
+                mixed.add_audio(pcm)
 
     def take_frames(self, count: int) -> "Frames":
-        """Return the next ``count`` samples of the left and the right channel, none beyond full scale."""
+        """Return the next ``count`` samples of the left and the right channel, clipped to full scale."""
         import numpy as np
 
         total = np.zeros((count, 2), np.float32)
         with self._lock:
-            for strip in self._strips.values():
-                total += strip.take_frames(count, muted=self.muted)
-            self._strips = {call: strip for call, strip in self._strips.items() if strip.gains is not None}
+            for mixed in self._mixeds.values():
+                total += mixed.take_frames(count, muted=self.muted)
+            self._mixeds = {call: mixed for call, mixed in self._mixeds.items() if mixed.gains is not None}
         return total.clip(-1, 1)
 
     def skip_backlog(self) -> None:
-        """Drop what waited for a device that didn't take it, which would be late for long."""
+        """Drop audio that a paused device has not taken, which would stay late."""
         with self._lock:
-            for strip in self._strips.values():
-                strip.skip_backlog()
+            for mixed in self._mixeds.values():
+                mixed.skip_backlog()
 
     def remove_calls(self) -> None:
-        """Forget all calls; a device's library can hold on to us beyond the end, and soxr would complain of that."""
+        """Remove all calls: sounddevice may keep this mixer until exit, where soxr complains about live streams."""
         with self._lock:
-            self._strips.clear()
+            self._mixeds.clear()
 
     def change_sample_rate(self, sample_rate: int) -> None:
-        """Mix at another rate; what waits is dropped."""
+        """Mix at another rate; buffered audio is dropped."""
         with self._lock:
             self.sample_rate = sample_rate
-            for call, old in list(self._strips.items()):
-                strip = self._strips[call] = _MixedCall(old.format, sample_rate)
-                strip.gains = old.gains
+            for call, old in list(self._mixeds.items()):
+                mixed = self._mixeds[call] = _MixedCall(old.format, sample_rate)
+                mixed.gains = old.gains
 
 
 class _MixedCall:
-    """One call; ``gains`` is None when it is heard no more."""
+    """One call; ``gains`` is None when it has been removed."""
 
     def __init__(self, audio_format: AudioFormat, sample_rate: int) -> None:
         import numpy as np

@@ -1,7 +1,7 @@
 """
-Sound on a device that may be missing, stall or go away while we run.
+Play sound on a device that may be missing, stall or disappear at any time.
 
-Whatever asks a device can hang with it, so that happens in threads that nobody has to wait for at the end.
+A call to a device can hang, so it is made in a thread that doesn't keep the process from ending.
 """
 
 import asyncio
@@ -33,42 +33,42 @@ T = TypeVar("T")
 
 DEVICE_RETRY_EVERY = 2.0
 PATIENCE = 5.0
-"""Seconds after which a device doesn't answer any more."""
+"""Seconds after which a device is reported as not answering."""
 
 _WHAT = "speaker"
-# Seconds that the device keeps: with less PulseAudio crackles, and with more sound is late.
+# Seconds that the device buffers: with less, PulseAudio crackles; with more, sound is late.
 _LATENCY = 0.05
-_FAREWELL = 2.0
-# A sink of PulseAudio that has slept can take two seconds to begin.
+_CLOSE_LIMIT = 2.0
+# A PulseAudio sink that was suspended can take two seconds to start.
 _STALLED = 3.0
 _CHECK_EVERY = 0.1
-# Seconds without a call back after which a device has stood still.
-_STOOD = 0.15
+# Seconds without a callback after which the device is taken to have paused.
+_PAUSED = 0.15
 # Seconds of sound that no device takes without playing it.
-_PLAYS = 0.3
+_PROOF = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class PlaybackState:
-    """Whether there is sound; ``text`` says since when, or why not, in one sentence."""
+    """Whether there is sound; ``text`` says since when, or why not."""
 
     playing: bool
     text: str
 
     @property
     def rule(self) -> str:
-        """The name of the warning that it makes (`listenctl-events(5)`)."""
+        """The rule of the warning event for this state (`listenctl-events(5)`)."""
         return "sound-back" if self.playing else "no-sound"
 
 
 class PlaybackDevice:
     """
-    Play what a mixer gives; where no device plays it, look for one again and again.
+    Play the sound of a mixer; while no device plays it, try again and again.
 
     Args:
-        device: its number or a part of its name; None is the system's choice.
-        on_change: told when sound begins, and why there is none.
-        look_again: whether to look for devices that are new, which stops every other device of this process.
+        device: its number or a part of its name; None is the system's default.
+        on_change: called when sound begins, and with the reason when there is none.
+        rescan: whether to look for new devices, which stops every other device of this process.
         clock: in seconds.
     """
 
@@ -78,7 +78,7 @@ class PlaybackDevice:
         device: str | None,
         on_change: Callable[[PlaybackState], None],
         *,
-        look_again: bool = True,
+        rescan: bool = True,
         open_stream: OpenDeviceStream | None = None,
         retry_every: float = DEVICE_RETRY_EVERY,
         clock: Callable[[], float] = time.monotonic,
@@ -86,33 +86,33 @@ class PlaybackDevice:
         self._mixer = mixer
         self._device = device
         self._on_change = on_change
-        self._looks_again = look_again and open_stream is None
+        self._rescans = rescan and open_stream is None
         self._open_stream = open_stream
         self._retry_every = retry_every
         self._stream: DeviceStream | None = None
         self._channels = 2
-        self._asked = 0
+        self._played_samples = 0
         self._clock = clock
-        self._asked_at = -inf
+        self._called_at = -inf
         self._tried = False
-        self._said: PlaybackState | None = None
+        self._reported: PlaybackState | None = None
 
     async def open(self) -> None:
         """
-        Begin to play, where it matters whether that goes; ``run`` goes on.
+        Open the device now, so that errors can be reported; ``run`` then plays.
 
         Raises:
-            UsageError: none of the devices that are there has this name.
-            ListenctlError: PortAudio or the device is missing, or it can't be used.
+            UsageError: No device has this name.
+            ListenctlError: PortAudio or the device is missing, or the device can't be used.
         """
         try:
-            self._stream = await self._patiently(_in_thread(self._open))
+            self._stream = await self._wait_for(_in_thread(self._open))
         except asyncio.CancelledError:
             await self.close()
             raise
 
     async def run(self) -> None:
-        """Play until cancelled, or until it is certain that nothing ever can."""
+        """Play until cancelled, or until playback can never work."""
         try:
             again = True
             while again:
@@ -122,58 +122,58 @@ class PlaybackDevice:
             await self.close()
 
     async def _try_once(self) -> bool:
-        """Play as long as that goes; return whether to try again."""
+        """Play until the device stops; return whether to try again."""
         try:
             if self._stream is None:
-                self._stream = await self._patiently(_in_thread(self._open))
+                self._stream = await self._wait_for(_in_thread(self._open))
         except ListenctlError as exc:
-            self._say(PlaybackState(False, f"no sound: {exc}"))
+            self._report(PlaybackState(False, f"no sound: {exc}"))
             return not isinstance(exc, MissingPortAudio)
         await self._until_stopped(self._stream)
-        self._say(PlaybackState(False, f"no sound: {_WHAT}: stopped playing; it is tried again every few seconds"))
+        self._report(PlaybackState(False, f"no sound: {_WHAT}: stopped playing; trying again every few seconds"))
         await self.close()
         return True
 
-    async def _patiently(self, opening: "asyncio.Future[DeviceStream]") -> DeviceStream:
-        """Wait for a device, however long it takes, but say so when that is long."""
+    async def _wait_for(self, opening: "asyncio.Future[DeviceStream]") -> DeviceStream:
+        """Wait for a device, and report when it takes long."""
         try:
             done, _ = await asyncio.wait([opening], timeout=PATIENCE)
             if not done:
-                self._say(PlaybackState(False, f"no sound: {_WHAT}: doesn't answer; it is waited for"))
+                self._report(PlaybackState(False, f"no sound: {_WHAT}: doesn't answer; still waiting"))
                 await asyncio.wait([opening])
             return opening.result()
         except asyncio.CancelledError:
-            # Python can't end in the middle of an import or a call back.
-            done, _ = await asyncio.wait([opening], timeout=_FAREWELL)
+            # Python can't exit in the middle of an import or a callback.
+            done, _ = await asyncio.wait([opening], timeout=_CLOSE_LIMIT)
             if not done:
-                _leave_at_once()
+                _skip_exit_handler()
             elif opening.exception() is None:
                 self._stream = opening.result()
             raise
 
     async def _until_stopped(self, stream: DeviceStream) -> None:
         loop = asyncio.get_running_loop()
-        begin = asked = self._asked
+        begin = played = self._played_samples
         since = loop.time()
         while loop.time() - since < _STALLED and is_running(stream):
-            if self._asked != asked:
-                asked, since = self._asked, loop.time()
-            if asked - begin > _PLAYS * self._mixer.sample_rate:
-                self._say(PlaybackState(True, f"{_WHAT}: sound is back" if self._said else ""))
+            if self._played_samples != played:
+                played, since = self._played_samples, loop.time()
+            if played - begin > _PROOF * self._mixer.sample_rate:
+                self._report(PlaybackState(True, f"{_WHAT}: sound is back" if self._reported else ""))
             await asyncio.sleep(_CHECK_EVERY)
 
     async def close(self) -> None:
-        """Let go of the device, which the end of ``run`` does as well."""
+        """Close the device, as the end of ``run`` also does."""
         stream, self._stream = self._stream, None
         if stream is None:
             return
-        done, _ = await asyncio.wait([_in_thread(stream.close)], timeout=_FAREWELL)
+        done, _ = await asyncio.wait([_in_thread(stream.close)], timeout=_CLOSE_LIMIT)
         if not done:
-            _leave_at_once()
+            _skip_exit_handler()
 
     def _open(self) -> DeviceStream:
-        if self._tried and self._looks_again:
-            _look_again()
+        if self._tried and self._rescans:
+            _rescan_devices()
         self._tried = True
         opener = self._open_stream or load_sounddevice().RawOutputStream
         stream = self._open_with_channels(opener)
@@ -202,23 +202,25 @@ class PlaybackDevice:
         raise errors[0]
 
     def _fill(self, outdata: bytearray, frames: int, time: object, status: object) -> None:  # noqa: ARG002
-        self._asked += frames
+        self._played_samples += frames
         now = self._clock()
-        # A sink that begins, or wakes up, takes a while, and the call goes on meanwhile.
-        if now - self._asked_at > _STOOD:
+        # A sink takes a while to start or resume, and audio arrives meanwhile.
+        if now - self._called_at > _PAUSED:
             self._mixer.skip_backlog()
-        self._asked_at = now
+        self._called_at = now
         sound = self._mixer.take_frames(frames)
         outdata[:] = to_pcm(sound if self._channels == 2 else sound.mean(axis=1))
 
-    def _say(self, state: PlaybackState) -> None:
-        if self._said is None or (state.text != self._said.text and not (state.playing and self._said.playing)):
-            self._said = state
+    def _report(self, state: PlaybackState) -> None:
+        if self._reported is None or (
+            state.text != self._reported.text and not (state.playing and self._reported.playing)
+        ):
+            self._reported = state
             self._on_change(state)
 
 
-def _look_again() -> None:
-    """Have PortAudio look which devices there are now; it does so only when it begins."""
+def _rescan_devices() -> None:
+    """Make PortAudio list the devices again, which it does only when it is initialised."""
     sound = load_sounddevice()
     with suppress(sound.PortAudioError):
         sound._terminate()  # noqa: SLF001 - there is no public way
@@ -226,15 +228,15 @@ def _look_again() -> None:
         sound._initialize()  # noqa: SLF001
 
 
-def _leave_at_once() -> None:
-    """Have the process end without PortAudio's farewell, which waits for a device that hangs."""
-    # Not ``library()``: that would wait for an import that hangs.
+def _skip_exit_handler() -> None:
+    """Let the process exit without PortAudio's exit handler, which would wait for a device that hangs."""
+    # Not ``load_sounddevice()``, which would wait for an import that hangs.
     if sound := sys.modules.get("sounddevice"):
         atexit.unregister(sound._exit_handler)  # noqa: SLF001 - there is no public way
 
 
 def _in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
-    """Run what may hang in a thread that doesn't keep us from ending, unlike those of the loop's own executor."""
+    """Run ``work``, which may hang, in a thread that isn't joined at exit, unlike those of the loop's executor."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -252,7 +254,7 @@ def _in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
             result = work()
         except Exception as exc:  # noqa: BLE001 - it is raised where the future is awaited
             error = exc
-        with suppress(RuntimeError):  # The loop has ended meanwhile.
+        with suppress(RuntimeError):  # The loop is closed.
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=run, name="sound", daemon=True).start()

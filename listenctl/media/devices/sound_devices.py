@@ -1,4 +1,4 @@
-"""Sound devices: opening one, saying what is missing where that fails, and the buffer between it and the event loop."""
+"""Open and list sound devices, and buffer audio between a device and the event loop."""
 
 import ctypes
 import threading
@@ -10,40 +10,40 @@ from typing import Any, Protocol
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.protocol.audio import SAMPLE_BYTES
 
-# What may wait: more would be heard as delay.
+# More would be heard as delay.
 _LIMIT = 0.2
-# What waits before the sound begins, and begins again after it ran out: less would crackle.
+# Seconds that are buffered before playback begins or resumes; with less, the sound crackles.
 _CUSHION = 0.04
 _MAX_NAMED = 8
 
 
 class DeviceStream(Protocol):
-    """A sound device that was opened."""
+    """A sound device that is open."""
 
     @property
     def active(self) -> bool:
-        """Whether it calls back."""
+        """Whether the device calls back."""
 
     @property
     def samplerate(self) -> float:
-        """The rate that it runs at."""
+        """The rate at which it runs."""
 
     def start(self) -> None:
-        """Begin to call back, in a thread of its own."""
+        """Begin to call back, in a thread of the device."""
 
     def close(self) -> None:
-        """Stop, throwing away what is waiting."""
+        """Stop, and drop what is buffered."""
 
 
 OpenDeviceStream = Callable[..., DeviceStream]
-"""``sounddevice.RawInputStream`` or ``RawOutputStream``, or what stands for one in a test."""
+"""``sounddevice.RawInputStream`` or ``RawOutputStream``, or a fake."""
 
 
 class DeviceBuffer:
     """
-    Audio between a device and the event loop, which keep different time: what is too much or too little is evened out.
+    Buffer audio between a device and the event loop, whose clocks differ: surplus is dropped, and gaps become silence.
 
-    Both sides may be threads.
+    Either side may be a thread.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -54,14 +54,14 @@ class DeviceBuffer:
         self._filling = True
 
     def add_audio(self, pcm: bytes) -> None:
-        """Add audio; where it gets too much, the oldest goes."""
+        """Add audio; beyond the limit, the oldest is dropped."""
         with self._lock:
             self._pcm += pcm
             if len(self._pcm) > self._limit:
                 del self._pcm[: len(self._pcm) - self._limit]
 
     def take_audio(self, samples: int) -> bytes:
-        """Return ``samples`` samples, silence for those that are missing."""
+        """Return ``samples`` samples, with silence for missing ones."""
         wanted = samples * SAMPLE_BYTES
         with self._lock:
             if self._filling and len(self._pcm) < min(max(self._cushion, wanted), self._limit):
@@ -74,10 +74,10 @@ class DeviceBuffer:
 
 def load_sounddevice() -> Any:
     """
-    Return the sounddevice module.
+    Import and return sounddevice.
 
     Raises:
-        ListenctlError: PortAudio, which it needs, is missing.
+        ListenctlError: The PortAudio library is missing.
     """
     try:
         import sounddevice
@@ -89,20 +89,20 @@ def load_sounddevice() -> Any:
 
 
 class MissingPortAudio(ListenctlError):
-    """PortAudio isn't installed, which doesn't change while we run."""
+    """PortAudio isn't installed; trying again is useless."""
 
 
 def _silence_alsa() -> None:
-    """Keep ALSA from writing to stderr what we say in words of our own, and say again at each underrun."""
+    """Keep ALSA from writing to stderr at each underrun; errors are reported by us."""
     with suppress(OSError, AttributeError):
-        # Its handler is called with arguments that say what is wrong; a function that ignores them all is a silent one.
+        # The handler gets the message as arguments; any function that ignores its arguments keeps it silent.
         handler = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p)
         ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(handler)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundDevice:
-    """A sound device as ``--device`` can name it; ``inputs`` and ``outputs`` are channels."""
+    """A sound device that ``--device`` can name; ``inputs`` and ``outputs`` count channels."""
 
     number: int
     name: str
@@ -119,7 +119,7 @@ def list_devices() -> list[SoundDevice]:
     Return all sound devices of this machine.
 
     Raises:
-        ListenctlError: PortAudio is missing.
+        ListenctlError: The PortAudio library is missing.
     """
     sound = load_sounddevice()
     systems = sound.query_hostapis()
@@ -143,14 +143,14 @@ def open_device(
     what: str, open_stream: OpenDeviceStream, device: str | None, sample_rate: int, **options: object
 ) -> DeviceStream:
     """
-    Open a device for 16-bit samples, one channel without ``channels``, at its own rate if it refuses ``sample_rate``.
+    Open a device for 16-bit samples, by default with one channel; at its own rate if it refuses ``sample_rate``.
 
     Args:
-        what: what the device is to the user, to begin an error with.
-        device: its number or a part of its name; None for the system's choice.
+        what: the user's word for the device, which begins error messages.
+        device: its number or a part of its name; None for the system's default.
 
     Raises:
-        ListenctlError: There is none, or it can't be used.
+        ListenctlError: There is no such device, or it can't be used.
     """
     choice = _choice(device)
     errors = (ValueError, OSError, load_sounddevice().PortAudioError)
@@ -158,7 +158,7 @@ def open_device(
     try:
         return open_stream(samplerate=sample_rate, **options)
     except errors:
-        # Not every device takes telephone rates.
+        # Not every device supports telephone rates.
         try:
             return open_stream(samplerate=None, **options)
         except errors as exc:
@@ -169,13 +169,13 @@ def open_device(
 
 def check_output_device(what: str, device: str) -> None:
     """
-    Tell a device that can't be used now from one that isn't there.
+    Check that ``device`` names a playback device, if there are any.
 
     Args:
-        what: what the device is to the user, to begin an error with.
+        what: the user's word for the device, which begins error messages.
 
     Raises:
-        UsageError: none of those that play is meant by ``device``; where none plays nothing is wrong with the name.
+        UsageError: ``device`` names none of the playback devices.
     """
     sound = load_sounddevice()
     try:
@@ -196,17 +196,19 @@ def start_device(what: str, stream: DeviceStream) -> None:
     Start a device.
 
     Raises:
-        ListenctlError: It refuses; then it is closed.
+        ListenctlError: It can't be started; then it is closed.
     """
     try:
         stream.start()
     except (OSError, load_sounddevice().PortAudioError) as exc:
         stream.close()
-        raise ListenctlError(f"{what}: can't be started: {_reason(exc)}; see whether another program holds it") from exc
+        raise ListenctlError(
+            f"{what}: can't be started: {_reason(exc)}; check whether another program uses it"
+        ) from exc
 
 
 def is_running(stream: DeviceStream) -> bool:
-    """Whether a device still takes or delivers audio."""
+    """Return whether a device still takes or delivers audio."""
     try:
         return stream.active
     except load_sounddevice().PortAudioError:

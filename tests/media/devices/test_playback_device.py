@@ -135,7 +135,7 @@ async def test_what_came_before_a_device_asked_isnt_heard_late() -> None:
 
 @pytest.mark.parametrize("when", ["opening", "closing"])
 async def test_a_device_that_hangs_keeps_nobody_waiting(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("listenctl.media.devices.playback_device._FAREWELL", 0.05)
+    monkeypatch.setattr("listenctl.media.devices.playback_device._CLOSE_LIMIT", 0.05)
     device = FakeDevice(hangs=when)
     try:
         async with playing(device):

@@ -112,7 +112,7 @@ async def test_a_microphone_that_cant_be_opened_says_what_to_do() -> None:
 async def test_a_microphone_that_wont_start_is_closed() -> None:
     device = FakeDevice(start_error=load_sounddevice().PortAudioError("Device unavailable", -9985))
 
-    with pytest.raises(ListenctlError, match="microphone: can't be started: Device unavailable; see"):
+    with pytest.raises(ListenctlError, match="microphone: can't be started: Device unavailable; check"):
         await open_microphone(None, 8000, open_stream=device.open)
     assert device.closed
 

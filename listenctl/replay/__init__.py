@@ -1,1 +1,1 @@
-"""A captured call, sent again."""
+"""Captured calls, played again to a live server or a live client."""

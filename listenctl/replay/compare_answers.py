@@ -1,4 +1,4 @@
-"""What a live server answers to a replayed call, held against what the application in the capture answered."""
+"""Compare a live server's answers to a replayed call with those of the application in the capture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from listenctl.replay.compare_texts import (
     AnswerTiming,
     IgnoredMembers,
     compare_texts,
-    said_text,
+    parse_answer_text,
 )
 
 IGNORED_AUDIO = "audio"
@@ -26,11 +26,11 @@ MAX_LISTED = 1000
 @dataclass(frozen=True, slots=True)
 class CompareSettings:
     """
-    How answers are compared.
+    How to compare answers.
 
     Attributes:
-        tolerance: seconds by which an answer may come later.
-        ignored: members of texts that may differ, as ``IgnoredMembers`` has them, or ``audio`` for all streamed audio.
+        tolerance: seconds by which an answer may be later.
+        ignored: members of texts that may differ, as in ``IgnoredMembers``, or ``audio`` for all streamed audio.
     """
 
     tolerance: float = 0.5
@@ -43,9 +43,10 @@ class AnswerComparison:
     How the answers of a call compare.
 
     Attributes:
-        texts: how many there were, in the capture and live.
-        audio: bytes, in the same way.
-        count: of all differences; listed are no more than ``MAX_LISTED``.
+        texts: the number of texts, in the capture and live.
+        audio: the bytes of audio, in the capture and live.
+        differences: the first ``MAX_LISTED``.
+        count: the number of all differences.
     """
 
     texts: tuple[int, int]
@@ -54,7 +55,6 @@ class AnswerComparison:
     count: int
 
     def as_json(self) -> dict[str, object]:
-        """Return it as it stands in a report."""
         return {
             "texts": dict(zip(("captured", "live"), self.texts, strict=True)),
             "audio_bytes": dict(zip(("captured", "live"), self.audio, strict=True)),
@@ -65,10 +65,12 @@ class AnswerComparison:
 
 class AnswerCollector:
     """
-    Collect both sides' answers as they come; times are seconds since the handshake, each in its own call.
+    Collect the answers of the capture and of the live server, and compare them.
+
+    Times are seconds since the handshake, each in its own call.
 
     Args:
-        speed: at which the call is played, None for as fast as it goes.
+        speed: relative to the capture; None is as fast as possible.
     """
 
     def __init__(self, settings: CompareSettings, speed: float | None) -> None:
@@ -76,48 +78,47 @@ class AnswerCollector:
         self._timing = AnswerTiming(settings.tolerance, speed)
         self._ignored = IgnoredMembers(settings.ignored)
         self._joiner = MessageAssembler(masked=False)
-        self._captured, self._live = _Side(), _Side()
+        self._captured, self._live = _AnswersOfSide(), _AnswersOfSide()
         self._close: tuple[float, int | None] | None = None
         self.names: tuple[bytes, bytes] | None = None
-        """The callSid of the live call and that of the capture, for which it is taken where it is quoted."""
+        """The callSids of the live call and of the capture; the first in an answer counts as the second."""
 
     @property
     def tolerance(self) -> float:
-        """Seconds by which answers may be late."""
         return self._settings.tolerance
 
     @property
-    def outstanding(self) -> bool:
-        """Whether less was answered than was by now in the capture."""
+    def is_incomplete(self) -> bool:
+        """Whether there are fewer live answers than captured ones so far."""
         before, now = self._captured, self._live
         return now.count < before.count or (self._compares_audio and now.audio.bytes < before.audio.bytes)
 
-    def expect(self, at: float, frame: RawFrame) -> None:
-        """Take a frame of the application in the capture."""
+    def add_captured_frame(self, at: float, frame: RawFrame) -> None:
+        """Add a frame of the application in the capture."""
         if frame.opcode == _CLOSE:
             self._close = self._close or (at, close_code(frame.payload))
             return
         for message in self._joiner.feed_frame(frame):
             if isinstance(message, TextMessage):
-                self._captured.say(at, message.data, self._ignored)
+                self._captured.add_text(at, message.data, self._ignored)
             elif isinstance(message, BinaryMessages):
-                self._captured.audio.feed(at, message.data)
+                self._captured.audio.add_audio(at, message.data)
 
-    def take_text(self, at: float, data: bytes) -> None:
-        """Take a text of the live server."""
-        self._live.say(at, data.replace(*self.names) if self.names else data, self._ignored)
+    def add_live_text(self, at: float, data: bytes) -> None:
+        """Add a text of the live server."""
+        self._live.add_text(at, data.replace(*self.names) if self.names else data, self._ignored)
 
-    def take_audio(self, at: float, data: bytes) -> None:
-        """Take audio of the live server."""
-        self._live.audio.feed(at, data)
+    def add_live_audio(self, at: float, data: bytes) -> None:
+        """Add audio of the live server."""
+        self._live.audio.add_audio(at, data)
 
-    def finish(self, end: ConnectionEnd | None, at: float, *, closed_first: bool) -> AnswerComparison:
+    def compare(self, end: ConnectionEnd | None, at: float, *, closed_first: bool) -> AnswerComparison:
         """
-        Compare.
+        Return the comparison.
 
         Args:
-            end: how the live call ended, ``at`` a time; None where nobody was reached.
-            closed_first: whether the application in the capture closed before jambonz did.
+            end: how the live call ended, at time ``at``; None if it was never connected.
+            closed_first: the application in the capture closed before jambonz did.
         """
         captured, live = self._captured, self._live
         found = list(compare_texts(captured.texts, live.texts, self._timing))
@@ -152,16 +153,16 @@ class AnswerCollector:
         return []
 
 
-class _Side:
+class _AnswersOfSide:
     def __init__(self) -> None:
         self.texts: list[AnswerText] = []
         self.count = 0
         self.audio = StreamedAudio()
 
-    def say(self, at: float, data: bytes, ignored: IgnoredMembers) -> None:
+    def add_text(self, at: float, data: bytes, ignored: IgnoredMembers) -> None:
         self.count += 1
         if self.count <= MAX_TEXTS:
-            self.texts.append(said_text(at, data, ignored))
+            self.texts.append(parse_answer_text(at, data, ignored))
 
 
 def _code(code: int | None) -> str:

@@ -1,7 +1,7 @@
 """
-Streamed audio, then and now: compared by amount, content and time, whatever messages it came in.
+Compare streamed audio by amount, content and time, whatever the messages it arrived in.
 
-Kept is a digest and a time for every block, a fortieth of the audio.
+Only a digest and a time of each block are kept, a fortieth of the audio.
 """
 
 from array import array
@@ -13,7 +13,7 @@ from operator import ne
 from listenctl.replay.compare_texts import AnswerDifference, AnswerTiming
 
 BLOCK = 640
-"""Bytes that are compared at once: 40 ms at 8 kHz."""
+"""Bytes per digest: 40 ms at 8 kHz."""
 _DIGEST = 8
 
 
@@ -27,8 +27,8 @@ class StreamedAudio:
         self.times = array("d")
         self._digests = bytearray()
 
-    def feed(self, at: float, data: bytes) -> None:
-        """Take a message."""
+    def add_audio(self, at: float, data: bytes) -> None:
+        """Add a message."""
         self.bytes += len(data)
         self.messages += 1
         data = self.rest + data
@@ -39,13 +39,13 @@ class StreamedAudio:
         self.rest = data[whole:]
 
     def blocks(self) -> list[bytes]:
-        """Return what each block is compared by."""
+        """Return the digest of each block."""
         digests = bytes(self._digests)
         return [digests[at : at + _DIGEST] for at in range(0, len(digests), _DIGEST)]
 
 
 def compare_audio(captured: StreamedAudio, live: StreamedAudio, timing: AnswerTiming) -> Iterator[AnswerDifference]:
-    """Yield what differs."""
+    """Yield the differences."""
     if captured.bytes != live.bytes:
         less = live.bytes < captured.bytes
         amount = f"{live.bytes} bytes instead of {captured.bytes}"

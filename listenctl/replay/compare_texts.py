@@ -1,7 +1,7 @@
 """
-What an application said in texts, then and now: which are the same, and what differs in those that aren't.
+Compare the texts of an application in a capture with those of a live server.
 
-Of a long text only a digest is kept, so that clips of many megabytes take no memory.
+Only a digest of a long text is kept, so that clips of many megabytes take no memory.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from hashlib import blake2b
 from listenctl.protocol import peer_json
 
 MAX_TEXTS = 20_000
-"""Texts of a side that are looked at."""
+"""The most texts of a side that are compared."""
 MAX_STRING = 120
 MAX_SHOWN = 160
 _MAX_VALUE = 1024
@@ -24,11 +24,12 @@ _MAX_CHANGES = 3
 @dataclass(frozen=True, slots=True)
 class AnswerDifference:
     """
-    Something that differs between the answers in a capture and those of a live server.
+    A difference between the answers in a capture and those of a live server.
 
     Attributes:
-        kind: ``missing``, ``extra``, ``different``, ``moved``, ``later``, or what is told of ``audio`` and ``close``.
-        captured_at: seconds since the handshake in the capture; None where it isn't there.
+        kind: ``missing``, ``extra``, ``different``, ``moved`` or ``later``.
+        what: the type of a text, ``audio`` or ``close``.
+        captured_at: seconds since the handshake in the capture; None if it isn't there.
         live_at: the same in the live call.
     """
 
@@ -39,7 +40,6 @@ class AnswerDifference:
     live_at: float | None = None
 
     def as_json(self) -> dict[str, object]:
-        """Return it as it stands in a report."""
         return {
             "kind": self.kind,
             "what": self.what,
@@ -52,18 +52,18 @@ class AnswerDifference:
 @dataclass(frozen=True, slots=True)
 class AnswerTiming:
     """
-    What counts as later.
+    Which answers count as late.
 
     Attributes:
-        tolerance: seconds that don't count.
-        speed: at which a call is played; None where it goes as fast as it can, and nothing can be late.
+        tolerance: seconds by which an answer may be late.
+        speed: relative to the capture; None is as fast as possible, and then nothing is late.
     """
 
     tolerance: float
     speed: float | None
 
     def lateness(self, captured_at: float, live_at: float) -> float:
-        """Return the seconds by which an answer came later, 0 where they don't count."""
+        """Return the seconds by which an answer is late; 0 within the tolerance."""
         if self.speed is None:
             return 0.0
         late = live_at - captured_at / self.speed
@@ -72,7 +72,7 @@ class AnswerTiming:
 
 @dataclass(frozen=True, slots=True)
 class AnswerText:
-    """A text: when it was said, what it is compared by, and what can be shown of it."""
+    """A text: its time, the digest by which it is compared, and what is shown of it."""
 
     at: float
     key: bytes
@@ -83,40 +83,40 @@ class AnswerText:
 
 class IgnoredMembers:
     """
-    Members of texts that aren't compared.
+    Members of texts that are not compared.
 
     Args:
-        names: such as ``id``, in whatever text, or ``mark.name``, in texts of that type.
+        names: such as ``id``, in any text, or ``mark.name``, in texts of that type.
     """
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self._names = frozenset(names)
 
-    def strip(self, value: object, kind: str) -> object:
-        """Return a value without them, and with long strings replaced by what tells them apart."""
+    def remove_from(self, value: object, kind: str) -> object:
+        """Return a value without these members, and with a size and digest for each long string."""
         match value:
             case dict():
                 return {
-                    name: self.strip(member, kind)
+                    name: self.remove_from(member, kind)
                     for name, member in value.items()
                     if name not in self._names and f"{kind}.{name}" not in self._names
                 }
             case list():
-                return [self.strip(member, kind) for member in value]
+                return [self.remove_from(member, kind) for member in value]
             case str() if len(value) > MAX_STRING:
                 return f"{len(value)} characters, {blake2b(value.encode(), digest_size=6).hexdigest()}"
         return value
 
 
-def said_text(at: float, raw: bytes, ignored: IgnoredMembers) -> AnswerText:
-    """Read a text; one that is no JSON object is compared by its bytes."""
+def parse_answer_text(at: float, raw: bytes, ignored: IgnoredMembers) -> AnswerText:
+    """Parse a text; one that isn't a JSON object is compared by its bytes."""
     value, _ = peer_json.decode(peer_json.read_text(raw).strip()) or (None, 0)
     if not isinstance(value, dict):
         shown = raw[:MAX_SHOWN].decode(errors="replace")
         return AnswerText(at, _digest(raw), "text", None, shown)
     kind = value.get("type")
     kind = kind if isinstance(kind, str) else "text"
-    value = ignored.strip(value, kind)
+    value = ignored.remove_from(value, kind)
     written = _canonical(value)
     kept = value if len(written) <= _MAX_VALUE else None
     return AnswerText(at, _digest(written.encode(errors="replace")), kind[:MAX_STRING], kept, written[:MAX_SHOWN])
@@ -125,7 +125,7 @@ def said_text(at: float, raw: bytes, ignored: IgnoredMembers) -> AnswerText:
 def compare_texts(
     captured: Sequence[AnswerText], live: Sequence[AnswerText], timing: AnswerTiming
 ) -> Iterator[AnswerDifference]:
-    """Yield what differs, in order."""
+    """Yield the differences in order."""
     missing: list[AnswerText] = []
     extra: list[AnswerText] = []
     for before, after in _aligned(captured, live):
@@ -163,7 +163,7 @@ Pair = tuple[AnswerText | None, AnswerText | None]
 
 
 def _aligned(captured: Sequence[AnswerText], live: Sequence[AnswerText]) -> Iterator[Pair]:
-    """Yield which text belongs to which, None for one that has no other."""
+    """Yield the pairs of texts that correspond, None for a missing one."""
     begin = 0
     while begin < min(len(captured), len(live)) and captured[begin].key == live[begin].key:
         yield captured[begin], live[begin]
@@ -181,7 +181,7 @@ def _aligned(captured: Sequence[AnswerText], live: Sequence[AnswerText]) -> Iter
 
 
 def _paired(before: Sequence[AnswerText], after: Sequence[AnswerText]) -> Iterator[Pair]:
-    """Pair those of one type in order: a text that changed, rather than one that went and one that came."""
+    """Pair texts of one type in order: one changed text rather than one missing and one extra."""
     waiting: dict[str, list[AnswerText]] = defaultdict(list)
     known = {text.key for text in before}
     spare = [text for text in after if text.key not in known]
@@ -221,7 +221,7 @@ _ABSENT = _Absent()
 
 
 def _canonical(value: object) -> str:
-    """Return JSON in which the order of members doesn't count."""
+    """Return JSON that doesn't depend on the order of members."""
     return "nothing" if value is _ABSENT else peer_json.encode(_sorted(value))
 
 

@@ -1,4 +1,4 @@
-"""The calls of a capture that are to be played: found by number or callSid, or the first that is a listen call."""
+"""Find the calls of a capture to replay: by number or callSid, or else the first listen call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ _TEXT = 1
 
 def find_captured_calls(capture: CaptureFile, wanted: str | None = None, *, every: bool = False) -> list[CapturedCall]:
     """
-    Return the calls to play, in the order of their begin; the file is read as far as that takes.
+    Return the calls to play; the file is read only as far as necessary.
 
     Args:
-        wanted: number or callSid of one, a prefix that no other callSid has, or ``@latest``; without it the first
-            that is a listen call.
+        wanted: the number or callSid of a call, a prefix of only one callSid, or ``@latest``; None is the first listen
+            call.
         every: all listen calls.
 
     Raises:
-        ListenctlError: the file can't be read, or is no capture.
-        UsageError: a prefix can mean several calls.
-        NotFoundError: it holds no such call, or none whose content can be read.
+        ListenctlError: the file can't be read, or isn't a capture.
+        UsageError: a prefix is ambiguous.
+        NotFoundError: there is no such call, or its content can't be read.
     """
-    search = _Search(capture.name, wanted, every=every)
+    search = _CallSearch(capture.name, wanted, every=every)
     for event in capture.read():
-        if search.take(event):
+        if search.take_event(event):
             break
     return search.result()
 
@@ -40,15 +40,15 @@ class _Seen:
     session: CapturedSession
     began: float
     sid: str | None = None
-    """The callSid of its first text, empty where that has none."""
+    """The callSid of its first text; empty if it has none."""
 
     @property
     def call(self) -> CapturedCall:
         return CapturedCall(self.session.number, self.began)
 
 
-class _Search:
-    """Look for calls in what a file holds."""
+class _CallSearch:
+    """Search the events of a capture."""
 
     def __init__(self, name: str, wanted: str | None, *, every: bool) -> None:
         self._name = name
@@ -57,8 +57,8 @@ class _Search:
         self._seen: dict[int, _Seen] = {}
         self._unreadable: dict[int, str] = {}
 
-    def take(self, event: CaptureEvent) -> bool:
-        """Take what happened; return whether nothing more need be looked at."""
+    def take_event(self, event: CaptureEvent) -> bool:
+        """Process an event; return whether the search is done."""
         if isinstance(event, CaptureNotice):
             return False
         session = event.session
@@ -68,14 +68,13 @@ class _Search:
             return False
         seen = self._seen.get(session.number)
         if seen is None:
-            # Where the begin isn't known, or comes from another clock, the first frame is the begin.
+            # If the start isn't known, or comes from another clock, the call starts with its first frame.
             began = session.began if 0 < session.began <= event.at else event.at
             seen = self._seen[session.number] = _Seen(session, began)
         self._look_for_sid(seen, event)
         return not self._every and self._is_wanted(seen)
 
     def result(self) -> list[CapturedCall]:
-        """Return what was found."""
         seen = sorted(self._seen.values(), key=lambda one: one.session.number)
         if self._every:
             found = [one for one in seen if one.session.is_listen is not False]
@@ -89,7 +88,7 @@ class _Search:
         else:
             found = self._find_named(seen)
         if not found:
-            raise NotFoundError(f"{self._name}: {self._complaint()}")
+            raise NotFoundError(f"{self._name}: {self._describe_failure()}")
         return [one.call for one in (found if self._every else found[:1])]
 
     def _is_wanted(self, seen: _Seen) -> bool:
@@ -101,7 +100,7 @@ class _Search:
         found = find_named_calls(seen, self._wanted or "", lambda one: (one.sid, str(one.session.number)))
         if len({one.sid for one in found}) > 1:
             raise UsageError(
-                f"{self._name}: --call {self._wanted} can mean {len(found)} calls; give more of the callSid"
+                f"{self._name}: --call {self._wanted} matches {len(found)} calls; give more of the callSid"
             )
         return list(found)
 
@@ -109,13 +108,13 @@ class _Search:
         if self._wanted and seen.sid is None and event.sender is Sender.JAMBONZ and event.frame.opcode == _TEXT:
             seen.sid = CallMetadata.parse(event.frame.payload).call_sid or ""
 
-    def _complaint(self) -> str:
+    def _describe_failure(self) -> str:
         if self._unreadable:
             number, reason = next(iter(self._unreadable.items()))
             return f"call {number} can't be read: {reason}"
         if self._wanted is not None:
-            return f"holds no call {self._wanted} of which a frame could be read; `listenctl inspect` lists its calls"
+            return f"contains no readable frame of a call {self._wanted}; `listenctl inspect` lists its calls"
         others = len(self._seen)
         if not others:
-            return "holds no listen call of which a frame could be read"
-        return f"holds {others} WebSocket connections, and none is a listen call; name one with --call NUMBER"
+            return "contains no readable frame of a listen call"
+        return f"contains {others} WebSocket connections, but none is a listen call; choose one with --call NUMBER"

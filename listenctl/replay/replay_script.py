@@ -1,14 +1,14 @@
 """
-A call of a capture, read as it is played: what both sides did, in time from the begin of the call.
+The script of a replayed call: what both sides did, in seconds since the start of the call.
 
-A capture may be far larger than memory, so each call that is played reads the file for itself, a little ahead.
+A capture may be far larger than memory, so each call that is played reads the file itself, a little ahead.
 """
 
 import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,26 +26,26 @@ from listenctl.protocol.listen_session import Sender
 STDIN = "-"
 BATCH_STEPS = 64
 BATCH_BYTES = 1 << 20
-"""Payload after which a batch ends; two batches of a call are in memory at once."""
+"""Payload bytes after which a batch ends; two batches of a call are in memory at once."""
 
 MAX_PAUSE = 3600.0
-"""Seconds after which a pause is taken for a fault of the capture, and left out."""
+"""A longer pause, in seconds, is considered a fault of the capture and skipped."""
 
 MAX_NOTICES = 20
 
 MAX_COUNTING = 1.0
-"""Seconds that the rest of an interrupted call may take to be counted."""
+"""Seconds for counting the rest of an interrupted call."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureFile:
     """
-    A capture, to be read any number of times.
+    A capture that can be read repeatedly.
 
     Attributes:
-        path: where it is, which is a temporary file for stdin.
-        name: what the user calls it.
-        secrets: a key log for calls under TLS, as text.
+        path: a temporary file for stdin.
+        name: how the user named it.
+        secrets: the text of a key log, for encrypted calls.
     """
 
     path: str
@@ -54,10 +54,10 @@ class CaptureFile:
 
     def read(self) -> Iterator[CaptureEvent]:
         """
-        Read it from the begin.
+        Read the events from the start.
 
         Raises:
-            ListenctlError: it can't be read, or is no capture.
+            ListenctlError: the file can't be read, or isn't a capture.
         """
         with _as_failure():
             events = read_capture(self.path, keylog=KeyLog(self.secrets))
@@ -66,7 +66,7 @@ class CaptureFile:
 
 @contextmanager
 def _as_failure() -> Iterator[None]:
-    """A file that can't be used is a failure (status 1), as it is where `inspect` reads several."""
+    """Turn the usage error of an unusable file into a failure (status 1), as in `inspect`."""
     try:
         yield
     except UsageError as exc:
@@ -80,14 +80,14 @@ def _failing(events: Iterator[CaptureEvent]) -> Iterator[CaptureEvent]:
 
 @dataclass(frozen=True, slots=True)
 class CapturedCall:
-    """A call of a capture by its number, and the Unix time from which its times count."""
+    """A call of a capture: its number, and the Unix time at which it began."""
 
     number: int
     began: float
 
 
 class ReplayStep(NamedTuple):
-    """What happened in a call, ``at`` seconds after its begin."""
+    """An event ``at`` seconds after the start of the call."""
 
     at: float
     event: CapturedFrame | FramesLost | SessionClosed
@@ -95,7 +95,7 @@ class ReplayStep(NamedTuple):
 
 @contextmanager
 def open_capture(path: str, secrets: str = "") -> Iterator[CaptureFile]:
-    """Make a capture ready to be read several times; stdin is stored on the disk meanwhile."""
+    """Open a capture for reading repeatedly; stdin is stored on disk meanwhile."""
     if path != STDIN:
         yield CaptureFile(path, path, secrets)
         return
@@ -110,14 +110,14 @@ def read_secrets(path: Path) -> str:
     Return the text of a key log.
 
     Raises:
-        UsageError: it can't be read, or holds no secrets.
+        UsageError: the file can't be read, or contains no secrets.
     """
     try:
         text = path.read_text("ascii", "replace")
     except OSError as exc:
         raise UsageError(f"{path}: can't read the key log: {exc.strerror or exc}") from exc
     if not KeyLog(text):
-        raise UsageError(f"{path}: holds no secrets of TLS sessions; name a file that SSLKEYLOGFILE made")
+        raise UsageError(f"{path}: contains no TLS secrets; name a file written by SSLKEYLOGFILE")
     return text
 
 
@@ -132,42 +132,42 @@ def _is_played(step: ReplayStep, sender: Sender) -> bool:
 
 class ReplayScript:
     """
-    What happened in one call, read ahead in a thread.
+    The events of one call, read ahead in a thread.
 
     Attributes:
-        notices: what is wrong with the file, as far as it was read.
+        notices: problems of the file, as far as it was read.
     """
 
     def __init__(self, capture: CaptureFile, call: CapturedCall) -> None:
         self._call = call
         self._events = capture.read()
         self._origin = self._other_origin = call.began
-        self._moment_before = 0.0
+        self._time_before = 0.0
         self._over = self._given_up = False
-        self._next: asyncio.Task[list[ReplayStep]] | None = None
+        self._next: asyncio.Future[list[ReplayStep]] | None = None
         self.notices: list[CaptureNotice] = []
 
-    def begin(self) -> None:
-        """Start to read."""
+    def start_reading(self) -> None:
+        """Read the next batch in a thread."""
         if self._next is None:
-            self._next = asyncio.create_task(asyncio.to_thread(self._read))
+            self._next = asyncio.get_running_loop().run_in_executor(None, self._read_batch)
 
     async def __aiter__(self) -> AsyncIterator[ReplayStep]:
         """Yield the steps in order of time."""
-        self.begin()
+        self.start_reading()
         while self._next is not None:
             steps = await self._next
             self._next = None
             if not self._over:
-                self.begin()
+                self.start_reading()
             for step in steps:
                 yield step
 
     async def count_rest(self, steps: AsyncIterator[ReplayStep], sender: Sender) -> int | None:
         """
-        Return how many frames of one side are still to come, None if that takes long.
+        Return how many frames of one side are left; None if counting takes too long.
 
-        Its Close and what it answers to pings isn't counted.
+        Close frames and pongs don't count.
         """
         count = 0
         try:
@@ -179,23 +179,23 @@ class ReplayScript:
         return count
 
     async def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._given_up = True
         if self._next is not None:
             await asyncio.gather(self._next, return_exceptions=True)
 
-    def _read(self) -> list[ReplayStep]:
+    def _read_batch(self) -> list[ReplayStep]:
         steps: list[ReplayStep] = []
         size = 0
         for event in self._events:
             if self._given_up:
                 break
             if isinstance(event, CaptureNotice):
-                self._note(event)
+                self._add_notice(event)
             elif event.session.number == self._call.number and isinstance(
                 event, CapturedFrame | FramesLost | SessionClosed
             ):
-                steps.append(ReplayStep(self._moment(event.at), event))
+                steps.append(ReplayStep(self._time_of(event.at), event))
                 if isinstance(event, SessionClosed) and event.sender is None:
                     break
                 size += len(event.frame.payload) if isinstance(event, CapturedFrame) else 0
@@ -204,18 +204,33 @@ class ReplayScript:
         self._over = True
         return steps
 
-    def _moment(self, at: float) -> float:
-        """Return a time since the begin of the call; one wrong time, as in a damaged file, moves no other."""
-        if abs(at - self._origin - self._moment_before) > MAX_PAUSE:
-            self._note(
-                CaptureNotice(f"call {self._call.number}", "its times jump by more than an hour; played without")
+    def _time_of(self, at: float) -> float:
+        """Return the seconds since the start of the call; one wrong time in a damaged file shifts no other."""
+        if abs(at - self._origin - self._time_before) > MAX_PAUSE:
+            self._add_notice(
+                CaptureNotice(f"call {self._call.number}", "its times jump by more than an hour; the pause is skipped")
             )
             before, self._other_origin = self._other_origin, self._origin
-            back = 0 <= at - before - self._moment_before <= MAX_PAUSE
-            self._origin = before if back else at - self._moment_before
-        self._moment_before = max(0.0, at - self._origin)
-        return self._moment_before
+            back = 0 <= at - before - self._time_before <= MAX_PAUSE
+            self._origin = before if back else at - self._time_before
+        self._time_before = max(0.0, at - self._origin)
+        return self._time_before
 
-    def _note(self, notice: CaptureNotice) -> None:
+    def _add_notice(self, notice: CaptureNotice) -> None:
         if len(self.notices) < MAX_NOTICES and notice not in self.notices:
             self.notices.append(notice)
+
+
+class NoticeFilter:
+    """Report each notice about a capture once, though every call reads the file, and no more than ``MAX_NOTICES``."""
+
+    def __init__(self, on_notice: Callable[[CaptureNotice], None]) -> None:
+        self._on_notice = on_notice
+        self._reported: set[CaptureNotice] = set()
+
+    def report(self, notices: Iterable[CaptureNotice]) -> None:
+        """Report the notices that are new."""
+        for notice in notices:
+            if notice not in self._reported and len(self._reported) < MAX_NOTICES:
+                self._reported.add(notice)
+                self._on_notice(notice)

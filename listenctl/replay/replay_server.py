@@ -1,4 +1,4 @@
-"""Take calls, and play the application's side of a capture to each."""
+"""Accept calls and play the application's side of a capture to each."""
 
 import asyncio
 import hmac
@@ -10,14 +10,12 @@ from websockets.utils import accept_key
 
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.errors import ListenctlError
-from listenctl.media.pacing import Clock, SystemClock
-from listenctl.replay.plan import ApplicationPlan, ApplicationResult
-from listenctl.replay.replay_script import MAX_NOTICES, CapturedCall
-from listenctl.replay.replayed_application import FAREWELL, ReplayedApplication
-from listenctl.replay.run_replay import ReplayTotals
+from listenctl.replay.plan import ApplicationPlan
+from listenctl.replay.replay_results import ApplicationResult, ReplayTotals
+from listenctl.replay.replay_script import CapturedCall, NoticeFilter
+from listenctl.replay.replayed_application import CLOSE_TIMEOUT, ReplayedApplication
 
-REQUEST_PATIENCE = 10.0
-"""Seconds for the request."""
+REQUEST_TIMEOUT = 10.0
 MAX_HEAD = 64 * 1024
 
 _KEY = re.compile(rb"^Sec-WebSocket-Key:[ \t]*([A-Za-z0-9+/=]{1,64})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
@@ -26,7 +24,7 @@ _AUTHORIZATION = re.compile(rb"^Authorization:[ \t]*([^\r\n]*)", re.IGNORECASE |
 
 
 class RequestRefused(Exception):
-    """A request that becomes no call; ``answer`` is what the client gets."""
+    """A request that doesn't become a call; ``answer`` is the HTTP response."""
 
     def __init__(self, answer: bytes, reason: str) -> None:
         super().__init__(reason)
@@ -41,29 +39,29 @@ async def answer_upgrade(
     full: Callable[[], bool] = lambda: False,
 ) -> None:
     """
-    Take a call.
+    Answer the opening handshake of a call.
 
     Args:
-        authorization: the header's value that is asked for.
-        full: tells whether no more calls are taken.
+        authorization: the header value that is required.
+        full: returns whether no more calls are accepted.
 
     Raises:
-        RequestError: the request is none for a WebSocket, lacks the right credentials, or comes too late.
+        RequestRefused: the request isn't a WebSocket handshake, lacks the credentials, or comes too late.
     """
     try:
-        async with asyncio.timeout(REQUEST_PATIENCE):
+        async with asyncio.timeout(REQUEST_TIMEOUT):
             request = await reader.readuntil(b"\r\n\r\n")
     except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as exc:
         raise RequestRefused(_refusal(b"400 Bad Request"), "sent no request") from exc
     given = _AUTHORIZATION.search(request)
     if authorization is not None and not hmac.compare_digest(given[1] if given else b"", authorization.encode()):
         challenge = b'WWW-Authenticate: Basic realm="listenctl"\r\n'
-        raise RequestRefused(_refusal(b"401 Unauthorized", challenge), "has no or other credentials")
+        raise RequestRefused(_refusal(b"401 Unauthorized", challenge), "has no or wrong credentials")
     key = _KEY.search(request)
     if not key or not request.startswith(b"GET "):
-        raise RequestRefused(_refusal(b"400 Bad Request"), "asks for no WebSocket")
+        raise RequestRefused(_refusal(b"400 Bad Request"), "is not a WebSocket handshake")
     if full():
-        raise RequestRefused(_refusal(b"503 Service Unavailable"), "came after the last call that is taken")
+        raise RequestRefused(_refusal(b"503 Service Unavailable"), "came after the last accepted call")
     offered = _SUBPROTOCOL.search(request)
     echo = b"Sec-WebSocket-Protocol: %b\r\n" % offered[1].split(b",")[0].strip() if offered else b""
     writer.write(
@@ -78,13 +76,14 @@ def _refusal(status: bytes, headers: bytes = b"") -> bytes:
 
 class ReplayServer:
     """
-    Listen, and play as many calls as is asked.
+    Accept calls and play the application to each.
 
     Args:
-        calls: of the capture; callers get them in turn.
-        limit: how many calls are taken in all; None is any number.
-        on_refused: told why a request became no call.
-        on_notice: told what is wrong with the capture.
+        calls: of the capture; clients get them in turn.
+        limit: how many calls are accepted in total; None is any number.
+        on_result: called for each call that has ended.
+        on_refused: called with the reason why a request was refused.
+        on_notice: called for each problem of the capture.
     """
 
     def __init__(
@@ -96,83 +95,78 @@ class ReplayServer:
         on_result: Callable[[ApplicationResult], None] = lambda _: None,
         on_refused: Callable[[str], None] = lambda _: None,
         on_notice: Callable[[CaptureNotice], None] = lambda _: None,
-        clock: Clock | None = None,
     ) -> None:
         self._plan = plan
         self._next = cycle(calls)
         self._limit = limit
         self._on_result = on_result
         self._on_refused = on_refused
-        self._on_notice = on_notice
-        self._clock = clock or SystemClock()
-        self._taken = 0
+        self._notices = NoticeFilter(on_notice)
+        self._accepted = 0
         self._live: set[ReplayedApplication] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._noticed: set[CaptureNotice] = set()
+        self._handshakes: set[asyncio.Task[object]] = set()
+        self._serving: set[asyncio.Task[object]] = set()
         self._over = asyncio.Event()
         self._server: asyncio.Server | None = None
         self.totals = ReplayTotals()
 
     async def start(self, host: str, port: int) -> int:
         """
-        Listen; return the port.
+        Start to accept calls; return the port.
 
         Raises:
             ListenctlError: the address can't be used.
         """
         try:
-            self._server = await asyncio.start_server(self._accept, host, port, limit=MAX_HEAD)
+            self._server = await asyncio.start_server(self._serve, host, port, limit=MAX_HEAD)
         except OSError as exc:
-            raise ListenctlError(f"can't listen on {host}:{port}: {exc.strerror or exc}; give another") from exc
+            raise ListenctlError(f"can't listen on {host}:{port}: {exc.strerror or exc}; use another address") from exc
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
     async def wait(self) -> ReplayTotals:
-        """Wait until all calls are over, or somebody stops it."""
+        """Wait until the last call has ended, or ``stop`` was called."""
         await self._over.wait()
         if self._server is not None:
             self._server.close()
-        for task in self._tasks:
-            if task.get_name() == _SHAKING:
-                task.cancel()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        for task in self._handshakes:
+            task.cancel()
+        while self._serving:
+            await asyncio.wait(self._serving)
         return self.totals
 
     def stop(self) -> None:
-        """Close all calls, and take no more."""
+        """Close all calls and accept no more."""
         self._limit = 0
         self._over.set()
         for call in list(self._live):
             call.stop()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer), name=_SHAKING)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        self._handshakes.add(task)
         try:
             await answer_upgrade(reader, writer, self._plan.authorization, full=self._is_full)
+            self._handshakes.discard(task)
+            await self._play(reader, writer)
         except RequestRefused as exc:
             self._on_refused(str(exc))
             writer.write(exc.answer)
-        else:
-            await self._play(reader, writer)
         finally:
+            self._handshakes.discard(task)
             await _close(writer)
+            self._serving.discard(task)
 
     def _is_full(self) -> bool:
-        return self._limit is not None and self._taken >= self._limit
+        return self._limit is not None and self._accepted >= self._limit
 
     async def _play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        task.set_name(_PLAYING)
-        self._taken += 1
+        self._accepted += 1
         call = next(self._next)
-        result = ApplicationResult(call=call.number, caller=self._taken)
-        playing = ReplayedApplication(self._plan, call, result, reader=reader, writer=writer, clock=self._clock)
+        result = ApplicationResult(call=call.number, caller=self._accepted)
+        playing = ReplayedApplication(self._plan, call, result, reader=reader, writer=writer)
         self._live.add(playing)
         try:
             await playing.run()
@@ -180,24 +174,18 @@ class ReplayServer:
             result.error = str(exc)
         finally:
             self._live.discard(playing)
-            for notice in playing.notices:
-                if notice not in self._noticed and len(self._noticed) < MAX_NOTICES:
-                    self._noticed.add(notice)
-                    self._on_notice(notice)
-            self.totals.count(result)
+            self._notices.report(playing.notices)
+            self.totals.add_result(result)
             self._on_result(result)
             if self._is_full() and not self._live:
                 self._over.set()
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
-    """Close a connection; a client that takes nothing can't keep it open."""
+    """Close a connection; a client that doesn't read can't keep it open."""
     writer.close()
     try:
-        async with asyncio.timeout(FAREWELL):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
             await writer.wait_closed()
     except (OSError, TimeoutError):
         writer.transport.abort()
-
-
-_SHAKING, _PLAYING = "handshake", "call"

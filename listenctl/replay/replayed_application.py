@@ -1,11 +1,12 @@
 """
-The application of a capture, played again: a server that takes calls and says what it said, at the same moments.
+The application's side of a captured call, played to a live client: the same frames at the same times.
 
-Frames that come are the library's affair, pings and the answer to a Close included.
+The library handles the client's frames, including pings and the reply to a Close.
 """
 
 import asyncio
 from collections import defaultdict, deque
+from contextlib import suppress
 from functools import partial
 
 from websockets.exceptions import InvalidState
@@ -13,10 +14,10 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from listenctl.background_task import background_task
 from listenctl.capture.capture_events import CapturedFrame, FramesLost, SessionClosed
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.packets.tcp_events import StreamEnding
-from listenctl.media.pacing import Clock
 from listenctl.net.client_connection import fresh_mask
 from listenctl.protocol.frames.frame_format import close_code
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
@@ -29,16 +30,17 @@ from listenctl.protocol.frames.websocket_messages import (
 )
 from listenctl.protocol.jambonz_messages import parse_texts
 from listenctl.protocol.listen_session import Sender
-from listenctl.replay.plan import ApplicationPlan, ApplicationResult, ReplaySync
+from listenctl.replay.plan import ApplicationPlan, ReplaySync
+from listenctl.replay.replay_results import ApplicationResult
 from listenctl.replay.replay_script import CapturedCall, ReplayScript, ReplayStep
 
-ANSWER_PATIENCE = 5.0
-"""Seconds to wait for a text of jambonz longer than it took in the capture."""
-STUCK = 30.0
-"""Seconds after which a client that takes nothing has failed."""
-MAX_TIMES = 10_000
-"""Texts of a kind that may have come before their time."""
-FAREWELL = 5.0
+ANSWER_TIMEOUT = 5.0
+"""Seconds to wait for a text of jambonz beyond its time in the capture."""
+STUCK_TIMEOUT = 30.0
+"""Seconds after which a client that doesn't read has failed."""
+MAX_EARLY_TEXTS = 10_000
+"""The most texts of a kind that are remembered until the capture has them."""
+CLOSE_TIMEOUT = 5.0
 """Seconds to wait for the client after our Close."""
 MAX_MESSAGE = 4 * 1024 * 1024
 
@@ -47,10 +49,10 @@ _READ_BYTES = 65_536
 
 class ReplayedApplication:
     """
-    Play the application's side of a call to the client at a connection, after the handshake.
+    Play the application's side of a call to a client, after the handshake.
 
     Args:
-        result: is filled in.
+        result: is filled in while the call is played.
     """
 
     def __init__(
@@ -61,13 +63,12 @@ class ReplayedApplication:
         *,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        clock: Clock,
     ) -> None:
         self.result = result
         self._plan = plan
         self._reader = reader
         self._writer = writer
-        self._clock = clock
+        self._now = asyncio.get_running_loop().time
         self._call = call
         self._script: ReplayScript | None = None
         self._protocol = ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE)
@@ -76,39 +77,32 @@ class ReplayedApplication:
             MessageAssembler(masked=True, max_message=MAX_MESSAGE),
         )
         self._origin = self._began = 0.0
-        self._times: defaultdict[str, deque[float]] = defaultdict(partial(deque, maxlen=MAX_TIMES))
-        self._done = self._jambonz_closed = self._gone = False
-        self._heard = asyncio.Event()
+        self._times: defaultdict[str, deque[float]] = defaultdict(partial(deque, maxlen=MAX_EARLY_TEXTS))
+        self._done = self._jambonz_closed = False
+        self._gone = asyncio.Event()
+        self._received = asyncio.Event()
 
     @property
     def notices(self) -> list[CaptureNotice]:
-        """What is wrong with the capture, as far as it was read."""
+        """Problems of the capture, as far as it was read."""
         return self._script.notices if self._script else []
 
     async def run(self) -> ApplicationResult:
         """
-        Say everything, and wait until the client has gone.
+        Send everything, and wait until the client has gone.
 
         Raises:
-            UsageError: the capture can't be read any more.
+            ListenctlError: the capture can't be read any more.
         """
         self._script = script = ReplayScript(self._plan.capture, self._call)
-        self._origin = self._began = self._clock.now()
-        listening = asyncio.create_task(self._listen())
+        self._origin = self._began = self._now()
         try:
-            steps = aiter(script)
-            async for step in steps:
-                await self._take(step)
-                if self.result.interrupted:
-                    rest = await script.count_rest(steps, Sender.APPLICATION)
-                    self.result.unsaid = None if rest is None else (self.result.unsaid or 0) + rest
-                    break
-            await asyncio.wait({listening}, timeout=FAREWELL if self._done else None)
+            async with background_task(self._read_client()) as reading:
+                await self._play(script)
+                await asyncio.wait({reading}, timeout=CLOSE_TIMEOUT if self._done else None)
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
             await script.close()
-            self.result.seconds = self._clock.now() - self._began
+            self.result.seconds = self._now() - self._began
         return self.result
 
     def stop(self) -> None:
@@ -116,53 +110,62 @@ class ReplayedApplication:
         self.result.interrupted = True
         self._done = True
         self._close(b"\x03\xe9")
-        self._gone = True
+        self._gone.set()
         self._writer.close()
-        self._heard.set()
+        self._received.set()
 
-    # What the client says.
+    async def _play(self, script: ReplayScript) -> None:
+        steps = aiter(script)
+        async for step in steps:
+            await self._take_step(step)
+            if self.result.interrupted:
+                rest = await script.count_rest(steps, Sender.APPLICATION)
+                self.result.unsent = None if rest is None else (self.result.unsent or 0) + rest
+                break
 
-    async def _listen(self) -> None:
+    # The client's messages.
+
+    async def _read_client(self) -> None:
         try:
             while data := await self._reader.read(_READ_BYTES):
                 self._protocol.receive_data(data)
-                self._hear()
+                self._take_received()
         except OSError as exc:
             self.result.error = self.result.error or f"the connection broke: {exc.strerror or exc}"
-        self._gone = True
-        self._heard.set()
+        self._gone.set()
+        self._received.set()
         self._writer.close()
 
-    def _hear(self) -> None:
+    def _take_received(self) -> None:
         for event in self._protocol.events_received():
             assert isinstance(event, Frame)
             if event.opcode is Opcode.CLOSE and self.result.closed is None:
                 self.result.closed = close_code(bytes(event.data))
             frame = RawFrame(event.fin, 0, event.opcode, True, bytes(event.data))
             for message in self._live.feed_frame(frame):
-                self._count(message)
+                self._count_message(message)
         if self._protocol.parser_exc is not None and not self.result.error:
-            self.result.error = f"the client sent a frame that can't be taken: {self._protocol.parser_exc}"
+            self.result.error = f"the client sent an invalid frame: {self._protocol.parser_exc}"
         for data in self._protocol.data_to_send():
             if data:
                 self._writer.write(data)
             elif self._writer.can_write_eof():
                 self._writer.write_eof()
         if self._protocol.state is not State.OPEN:
-            self._gone = True
-            self._heard.set()
+            self._gone.set()
+            self._received.set()
 
-    def _count(self, message: ReceivedMessage | FrameFault) -> None:
+    def _count_message(self, message: ReceivedMessage | FrameFault) -> None:
         if isinstance(message, BinaryMessages):
-            self.result.audio_bytes += len(message.data)
+            self.result.received_audio_bytes += len(message.data)
         elif isinstance(message, TextMessage):
-            self.result.texts += 1
-            self._times[kind_of(message)].append(self._clock.now())
-            self._heard.set()
+            self.result.received_texts += 1
+            self._times[kind_of(message)].append(self._now())
+            self._received.set()
 
-    # What we say.
+    # Our messages.
 
-    async def _take(self, step: ReplayStep) -> None:
+    async def _take_step(self, step: ReplayStep) -> None:
         match step.event:
             case CapturedFrame(sender=Sender.JAMBONZ, frame=frame):
                 self._jambonz_closed = self._jambonz_closed or frame.opcode == Opcode.CLOSE
@@ -170,7 +173,7 @@ class ReplayedApplication:
                     if isinstance(message, TextMessage):
                         await self._await_text(step.at, kind_of(message))
             case CapturedFrame(frame=frame):
-                await self._say(step.at, frame)
+                await self._send_frame(step.at, frame)
             case FramesLost(sender=Sender.APPLICATION):
                 self.result.lost += 1
             case SessionClosed(sender=Sender.APPLICATION, how=StreamEnding.RST) if not self._done:
@@ -179,26 +182,26 @@ class ReplayedApplication:
                 self._writer.transport.abort()
 
     async def _await_text(self, at: float, kind: str) -> None:
-        """Wait for the next text of a kind, and let all that follows count from there."""
+        """Wait for the next text of a kind; all that follows is timed from there."""
         times = self._times[kind]
-        waits_until = self._due(at) + ANSWER_PATIENCE
-        while not times and not (self._gone or self._done):
-            self._heard.clear()
+        waits_until = self._due(at) + ANSWER_TIMEOUT
+        while not times and not (self._gone.is_set() or self._done):
+            self._received.clear()
             try:
-                async with asyncio.timeout(max(0.0, waits_until - self._clock.now())):
-                    await self._heard.wait()
+                async with asyncio.timeout(max(0.0, waits_until - self._now())):
+                    await self._received.wait()
             except TimeoutError:
-                self.result.missed += 1
+                self.result.missed_texts += 1
                 break
-        self._origin = (times.popleft() if times else self._clock.now()) - at / (self._plan.speed or 1.0)
+        self._origin = (times.popleft() if times else self._now()) - at / (self._plan.speed or 1.0)
 
-    async def _say(self, at: float, frame: RawFrame) -> None:
-        # What pings there were is the live client's affair, and so is a Close to be answered.
+    async def _send_frame(self, at: float, frame: RawFrame) -> None:
+        # Pongs and the reply to a Close depend on the live client.
         if frame.opcode == Opcode.PONG or self._done or (frame.opcode == Opcode.CLOSE and self._jambonz_closed):
             return
         await self._wait_until(at)
-        if self._gone:
-            self.result.unsaid = (self.result.unsaid or 0) + (frame.opcode != Opcode.CLOSE)
+        if self._gone.is_set():
+            self.result.unsent = (self.result.unsent or 0) + (frame.opcode != Opcode.CLOSE)
         elif frame.opcode == Opcode.CLOSE:
             self._done = True
             self._close(frame.payload)
@@ -208,8 +211,8 @@ class ReplayedApplication:
             await self._drain()
 
     def _close(self, payload: bytes) -> None:
-        """Send a Close, and let the library know of it, so that it takes the answer for one."""
-        if self._gone or self._writer.is_closing():
+        """Send a Close of the capture; the library must know of it to accept the reply."""
+        if self._gone.is_set() or self._writer.is_closing():
             return
         if self.result.closed is None and len(payload) > 1:
             self.result.closed = int.from_bytes(payload[:2], "big")
@@ -221,28 +224,31 @@ class ReplayedApplication:
         self._writer.write(RawFrame(True, 0, Opcode.CLOSE, False, payload).serialize(fresh_mask()))
 
     def _due(self, at: float) -> float:
-        return self._origin + at / self._plan.speed if self._plan.speed else self._clock.now()
+        return self._origin + at / self._plan.speed if self._plan.speed else self._now()
 
     async def _wait_until(self, at: float) -> None:
         due = self._due(at)
-        while (delay := due - self._clock.now()) > 0 and not self._gone:
-            await self._clock.sleep(min(delay, 0.25))
-        await self._clock.sleep(0.0)
+        if due > self._now():
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._gone.wait()
+        await asyncio.sleep(0)
         if self._plan.speed:
-            self.result.lateness = max(self.result.lateness or 0.0, self._clock.now() - due)
+            self.result.lateness = max(self.result.lateness or 0.0, self._now() - due)
 
     async def _drain(self) -> None:
         try:
-            async with asyncio.timeout(STUCK):
+            async with asyncio.timeout(STUCK_TIMEOUT):
                 await self._writer.drain()
         except TimeoutError:
-            self.result.error = f"the client took nothing for {STUCK:g} s"
-            self._done = self._gone = True
+            self.result.error = f"the client read nothing for {STUCK_TIMEOUT:g} s"
+            self._done = True
+            self._gone.set()
             self._writer.transport.abort()
         except OSError:
-            self._gone = True
+            self._gone.set()
 
 
 def kind_of(text: TextMessage) -> str:
-    """Return what kind of message a text of jambonz is."""
+    """Return the kind of a text of jambonz."""
     return type(parse_texts(text.data)[0]).__name__

@@ -1,7 +1,8 @@
 """Calls to be replayed: dumps that a test writes, and servers that keep what they are sent."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from listenctl.replay.compare_answers import CompareSettings
 from listenctl.replay.find_captured_calls import find_captured_calls
-from listenctl.replay.plan import ReplayPlan, ReplayResult
+from listenctl.replay.plan import ApplicationPlan, ReplayPlan
+from listenctl.replay.replay_results import ApplicationResult, ReplayResult
 from listenctl.replay.replay_script import CaptureFile
+from listenctl.replay.replay_server import ReplayServer
 from listenctl.replay.replayed_call import ReplayedCall
-from tests.helpers.scripted_server import shake_hands
+from tests.helpers.scripted_server import LIMIT, shake_hands
 from tests.helpers.wire_frames import FrameCutter, WireFrame
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -100,3 +103,33 @@ async def play(plan: ReplayPlan, *, sid: str | None = "new-sid") -> ReplayResult
     """Play one call."""
     (call,) = find_captured_calls(plan.capture)
     return await ReplayedCall(plan, call, ReplayResult(call=call.number, copy=1, round=1), sid=sid).run()
+
+
+class PlayingServer:
+    """A server that plays an application, and what it tells."""
+
+    def __init__(self, capture: CaptureFile, **options: object) -> None:
+        limit = options.pop("limit", 1)
+        assert limit is None or isinstance(limit, int)
+        self.results: list[ApplicationResult] = []
+        self.refused: list[str] = []
+        self.port = 0
+        playing = ApplicationPlan(capture=capture, **options)  # type: ignore[arg-type]
+        calls = find_captured_calls(capture, every=True)
+        on_result, on_refused = self.results.append, self.refused.append
+        self.server = ReplayServer(playing, calls, limit=limit, on_result=on_result, on_refused=on_refused)
+
+
+@asynccontextmanager
+async def playing(path: Path, **options: object) -> AsyncIterator[PlayingServer]:
+    """Play to its end, which the clients bring about."""
+    found = PlayingServer(CaptureFile(str(path), path.name), **options)
+    async with asyncio.timeout(LIMIT):
+        found.port = await found.server.start("127.0.0.1", 0)
+        try:
+            yield found
+        except BaseException:
+            found.server.stop()
+            raise
+        finally:
+            await found.server.wait()

@@ -14,10 +14,11 @@ from listenctl.commands.replay.view import application_lines, progress, result_l
 from listenctl.commands.serve.server_meters import can_draw
 from listenctl.errors import ExitStatus, signal_status
 from listenctl.net.listening_sockets import raise_descriptor_limit
-from listenctl.replay.plan import ApplicationPlan, ApplicationResult, ReplayPlan, ReplayResult
+from listenctl.replay.plan import ApplicationPlan, ReplayPlan
+from listenctl.replay.replay_results import ApplicationResult, ReplayResult, ReplayTotals
 from listenctl.replay.replay_script import CapturedCall
 from listenctl.replay.replay_server import ReplayServer
-from listenctl.replay.run_replay import ReplayRun, ReplayTotals
+from listenctl.replay.run_replay import ReplayRun
 from listenctl.terminal.printable_text import TextStyle, printable
 from listenctl.terminal.progress_line import ProgressLine
 from listenctl.terminal.standard_streams import write_message, write_stdout

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from listenctl.replay.compare_answers import AnswerComparison
 from listenctl.replay.compare_texts import AnswerDifference
-from listenctl.replay.plan import ApplicationResult, ReplayResult
-from listenctl.replay.run_replay import ReplayTotals
+from listenctl.replay.replay_results import ApplicationResult, ReplayResult, ReplayTotals
 from listenctl.terminal.printable_text import TextStyle, format_duration, format_moment, format_size, printable
 
 MAX_LINES = 20
@@ -38,16 +37,16 @@ def call_name(result: ReplayResult) -> str:
 def application_lines(result: ApplicationResult, style: TextStyle) -> Iterator[str]:
     """Yield how an application was played to a caller."""
     said = f"said {result.frames} frames in {result.seconds:.1f} s{_late(result.lateness)}"
-    heard = f"heard {_counted(result.texts, 'text')} and {format_size(result.audio_bytes)} of audio"
+    heard = f"heard {_counted(result.received_texts, 'text')} and {format_size(result.received_audio_bytes)} of audio"
     closed = "no Close" if result.closed is None else f"closed with {result.closed}"
     yield f"caller {result.caller}, call {result.call}: {said}; {heard}; {closed}"
     faults = [result.error] if result.error else []
     if result.interrupted:
-        faults.append(f"interrupted: {_left(result.unsaid)} left unsaid")
-    elif result.unsaid:
-        faults.append(f"the call ended early: {_counted(result.unsaid, 'frame')} left unsaid")
-    if result.missed:
-        faults.append(f"{_counted(result.missed, 'text')} of jambonz in the capture waited for in vain")
+        faults.append(f"interrupted: {_left(result.unsent)} left unsaid")
+    elif result.unsent:
+        faults.append(f"the call ended early: {_counted(result.unsent, 'frame')} left unsaid")
+    if result.missed_texts:
+        faults.append(f"{_counted(result.missed_texts, 'text')} of jambonz in the capture waited for in vain")
     for text in faults:
         yield f"  {style.paint(printable(text), _RED)}"
     if result.lost:

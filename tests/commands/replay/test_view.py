@@ -6,8 +6,7 @@ from listenctl.commands.replay.view import MAX_LINES, application_lines, result_
 from listenctl.net.client_connection import ConnectionEnd
 from listenctl.replay.compare_answers import AnswerComparison
 from listenctl.replay.compare_texts import AnswerDifference
-from listenctl.replay.plan import ApplicationResult, ReplayResult
-from listenctl.replay.run_replay import ReplayTotals
+from listenctl.replay.replay_results import ApplicationResult, ReplayResult, ReplayTotals
 from listenctl.terminal.printable_text import TextStyle
 
 PLAIN = TextStyle(color=False)
@@ -64,7 +63,16 @@ def test_equal_answers_are_told() -> None:
 
 def test_an_application_tells_what_it_said_and_heard() -> None:
     result = ApplicationResult(
-        call=1, caller=3, seconds=2.5, frames=8, texts=7, audio_bytes=195_500, closed=None, unsaid=2, missed=1, lost=1
+        call=1,
+        caller=3,
+        seconds=2.5,
+        frames=8,
+        received_texts=7,
+        received_audio_bytes=195_500,
+        closed=None,
+        unsent=2,
+        missed_texts=1,
+        lost=1,
     )
 
     assert list(application_lines(result, PLAIN)) == [

@@ -25,6 +25,8 @@ from tests.helpers.replayed import (
 from tests.helpers.scripted_server import serving
 from tests.helpers.server import until
 
+pytestmark = pytest.mark.simulated_time
+
 HUNG_UP = ConnectionEnd("jambonz", 1000)
 NORMAL = b"\x03\xe8"
 AUDIO = bytes(range(256)) * 20
@@ -48,10 +50,10 @@ def compared(
 ) -> AnswerComparison:
     answers = AnswerCollector(CompareSettings(0.5, ignored), speed)
     for at, data in captured:
-        answers.expect(at, RawFrame(True, 0, opcode, False, data))
+        answers.add_captured_frame(at, RawFrame(True, 0, opcode, False, data))
     for at, data in live:
-        (answers.take_text if opcode == TEXT else answers.take_audio)(at, data)
-    return answers.finish(HUNG_UP, 9.0, closed_first=False)
+        (answers.add_live_text if opcode == TEXT else answers.add_live_audio)(at, data)
+    return answers.compare(HUNG_UP, 9.0, closed_first=False)
 
 
 def kinds(comparison: AnswerComparison) -> list[tuple[str, str]]:
@@ -190,13 +192,13 @@ def test_audio_that_is_ignored_may_differ() -> None:
 )
 def test_a_close_of_the_application_is_compared(end: ConnectionEnd, at: float, found: list[tuple[str, str]]) -> None:
     answers = AnswerCollector(CompareSettings(), 1.0)
-    answers.expect(2.0, RawFrame(True, 0, CLOSE, False, NORMAL))
+    answers.add_captured_frame(2.0, RawFrame(True, 0, CLOSE, False, NORMAL))
 
-    assert kinds(answers.finish(end, at, closed_first=True)) == found
+    assert kinds(answers.compare(end, at, closed_first=True)) == found
 
 
 def test_a_close_that_was_none_of_the_application_is_extra() -> None:
-    comparison = AnswerCollector(CompareSettings(), 1.0).finish(ConnectionEnd("server", 1000), 2.0, closed_first=False)
+    comparison = AnswerCollector(CompareSettings(), 1.0).compare(ConnectionEnd("server", 1000), 2.0, closed_first=False)
 
     assert kinds(comparison) == [("extra", "close")]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import ClassVar, Literal, Self, TypedDict, TypeVar, dataclass_transform
 
-from listenctl.json_lines import VERSION, Report, timestamp
+from listenctl.json_lines import MAX_TEXT, VERSION, Report, timestamp
 from listenctl.protocol.application_commands import (
     ClearMarks,
     Command,
@@ -27,9 +27,6 @@ from listenctl.protocol.gaps.gap_ledger import Gap
 from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
 
 T = TypeVar("T")
-
-MAX_TEXT = 1000
-"""Characters of an application's text that are reported."""
 
 Sink = Callable[[Report], None]
 

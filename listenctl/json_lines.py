@@ -10,6 +10,9 @@ VERSION = 1
 # The years 1 to 9999, which RFC 3339 can write; a damaged capture has others.
 _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
 
+MAX_TEXT = 1000
+"""Characters of an application's text that are reported."""
+
 Report: TypeAlias = dict[str, object]
 """A JSON object."""
 

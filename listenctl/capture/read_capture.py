@@ -10,12 +10,8 @@ from itertools import chain, count
 
 from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.compressed_files import CaptureFile, open_capture_file
-from listenctl.capture.formats.dump_sessions import read_dump_sessions
-from listenctl.capture.formats.read_har import read_har
-from listenctl.capture.formats.read_recording import find_sidecar, read_recording, read_sidecar
 from listenctl.capture.packets.packet_batches import PacketFileItem
 from listenctl.capture.packets.read_pcap import MAGICS, read_pcap
-from listenctl.capture.packets.read_pcapng import read_pcapng
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.websocket.websocket_sessions import read_websocket_sessions
 from listenctl.errors import UsageError
@@ -64,10 +60,22 @@ def read_capture(
     start = file.start.removeprefix(_BOM)
     if is_packet_capture(start):
         return chain.from_iterable(read_websocket_sessions(read_packets(file), path, keylog, numbers, runs=runs))
+    # Imported for a file of its kind only: each of these readers adds to the start-up.
     if _DUMP.match(start):
+        from listenctl.capture.formats.dump_sessions import read_dump_sessions
+
         return read_dump_sessions(file, numbers)
     if _HAR.match(start):
+        from listenctl.capture.formats.read_har import read_har
+
         return read_har(file, numbers)
+    return _read_recording(path, file, start, numbers)
+
+
+def _read_recording(path: str, file: CaptureFile, start: bytes, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
+    """Read a recording by its sidecar or by its audio, or raise the UsageError."""
+    from listenctl.capture.formats.read_recording import find_sidecar, read_recording, read_sidecar
+
     if _JSON.match(start) and (sidecar := read_sidecar(file)):
         return read_recording(path, sidecar, numbers)
     if (
@@ -86,7 +94,12 @@ def is_packet_capture(start: bytes) -> bool:
 
 def read_packets(file: CaptureFile) -> Iterator[PacketFileItem]:
     """Yield the contents of a packet capture, then the notices about its compression."""
-    yield from (read_pcap if file.start[:4] in MAGICS else read_pcapng)(file.chunks)
+    if file.start[:4] in MAGICS:
+        yield from read_pcap(file.chunks)
+    else:
+        from listenctl.capture.packets.read_pcapng import read_pcapng
+
+        yield from read_pcapng(file.chunks)
     yield from file.notices
 
 

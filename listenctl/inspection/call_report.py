@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.events import describe_gap
 from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift, spread_as_json
 from listenctl.inspection.message_checks.handshake_checks import describe_handshake
 from listenctl.inspection.message_checks.jambonz_message_checks import AudioCounts, CaptureCompleteness, DtmfRecord
@@ -92,6 +91,8 @@ class CallReport:
 
     def to_json(self) -> Report:
         """Return the object in `listenctl-inspect(5)`."""
+        from listenctl.events import describe_gap
+
         session = self.session
         return {
             "v": VERSION,

@@ -8,6 +8,7 @@ counts as a session, because it may be one.
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from listenctl.capture.capture_events import (
     CapturedAudio,
@@ -31,7 +32,6 @@ from listenctl.capture.tls.tls_events import (
     TlsParty,
     TlsRecordsLost,
 )
-from listenctl.capture.tls.tls_session import TlsSession
 from listenctl.capture.websocket.audio_runs import join_audio_frames, read_audio_run
 from listenctl.capture.websocket.find_websockets import (
     BytesMissing,
@@ -48,6 +48,9 @@ from listenctl.capture.websocket.is_listen_call import ListenCallDetector
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
+
+if TYPE_CHECKING:
+    from listenctl.capture.tls.tls_session import TlsSession
 
 MAX_HELD_EVENTS = 10_000
 MAX_HELD_TIME = 30.0
@@ -118,7 +121,7 @@ class CapturedConnection:
     def __init__(self, first: TcpData, keylog: KeyLog, source: str, numbers: Iterator[int]) -> None:
         self.connection = first.stream.connection
         self._finder = WebSocketFinder(has_handshake=self.connection.has_handshake)
-        self._tls = TlsSession(keylog) if _is_tls(first.data) else None
+        self._tls = _tls_session(keylog) if _is_tls(first.data) else None
         self._tls_client = _tls_client(first) if self._tls else 0
         self._source = source
         self._numbers = numbers
@@ -350,6 +353,12 @@ def _describe_missing(lost: BytesMissing) -> str:
 
 def _is_tls(data: bytes) -> bool:
     return len(data) > 2 and data[0] in _TLS_RECORDS and data[1] == 3 and data[2] <= 4
+
+
+def _tls_session(keylog: KeyLog) -> "TlsSession":
+    from listenctl.capture.tls.tls_session import TlsSession
+
+    return TlsSession(keylog)
 
 
 def _tls_client(first: TcpData) -> int:

@@ -90,9 +90,8 @@ def plan_of(options: InspectOptions) -> "InspectPlan":
     Raises:
         UsageError: two options contradict each other, or a destination can't be used.
     """
-    from listenctl.commands.inspect.output_layouts import Layout
+    from listenctl.commands.inspect.output_layouts import Form, Layout
     from listenctl.commands.inspect.run import InspectPlan
-    from listenctl.commands.inspect.timeline_view import Form
     from listenctl.inspection.rule_catalogue import Severity
     from listenctl.inspection.settings import InspectionSettings
     from listenctl.protocol.jambonz_model.profiles import PROFILES
@@ -131,12 +130,12 @@ def _check_forms(options: InspectOptions) -> None:
 
 
 def _destination(options: InspectOptions) -> "RecordingDestination | None":
-    from listenctl.media.files.recording_names import RecordingDestination
-
     if options.extract is None:
         if options.format:
             raise UsageError("--format needs --extract")
         return None
+    from listenctl.media.files.recording_names import RecordingDestination
+
     destination = RecordingDestination.parse(options.extract, kind=options.format)
     if destination.is_stdout:
         raise UsageError("--extract writes several files; give a folder")

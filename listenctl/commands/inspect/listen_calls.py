@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from listenctl.commands.inspect.inspect_text import count, enumerated
 from listenctl.errors import ListenctlError
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.capture_contents import CaptureContents, count_contents
 from listenctl.terminal.printable_text import printable
+
+if TYPE_CHECKING:
+    from listenctl.inspection.capture_contents import CaptureContents
 
 _MOST_NAMED = 5
 _MAX_NAME = 100
@@ -45,6 +48,8 @@ def seen_instead(files: Sequence[str], reports: Sequence[CallReport]) -> list[st
 
 
 def _instead(path: str, reports: Sequence[CallReport]) -> str:
+    from listenctl.inspection.capture_contents import count_contents
+
     sessions = sum(report.session.source == path for report in reports)
     try:
         contents = count_contents(path) if path != "-" else None
@@ -55,7 +60,7 @@ def _instead(path: str, reports: Sequence[CallReport]) -> str:
     return f", {_describe(contents)}"
 
 
-def _describe(contents: CaptureContents) -> str:
+def _describe(contents: "CaptureContents") -> str:
     if not contents.packets:
         return "not even a packet"
     if not contents.connections:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 from listenctl.commands.inspect.inspected_call_summary import summary
-from listenctl.commands.inspect.inspected_calls_table import csv_lines, table
 from listenctl.commands.inspect.listen_calls import is_call
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.sound_checks.call_sound import CallSoundReport
@@ -20,6 +19,14 @@ class Layout(StrEnum):
     PEOPLE = "people"
     JSON = "json"
     CSV = "csv"
+
+
+class Form(StrEnum):
+    """What a story looks like."""
+
+    TIMELINE = "timeline"
+    LADDER = "ladder"
+    JSON = "json"
 
 
 class Results:
@@ -62,6 +69,8 @@ class Results:
         """Print all calls, ``at_once`` those that weren't printed when they ended."""
         calls = [report for report in reports if is_call(report)]
         if self._layout is Layout.PEOPLE and not at_once and not self._each and len(calls) > 1:
+            from listenctl.commands.inspect.inspected_calls_table import table
+
             for line in (*table(calls, self._style, self._columns), HINT):
                 self._write(line)
             return
@@ -78,6 +87,8 @@ class Results:
             case Layout.JSON:
                 self._write(json_line(self._describe(report)))
             case Layout.CSV:
+                from listenctl.commands.inspect.inspected_calls_table import csv_lines
+
                 self._write(csv_lines([report], heading=len(self._printed) == 1).rstrip("\n"))
             case Layout.PEOPLE:
                 if len(self._printed) > 1:

@@ -1,37 +1,41 @@
-"""Inspect captures and print what was found: summaries, a table, the story of each call, JSON or CSV."""
+"""
+Inspect captures and print the results: summaries, a table, a timeline of each call, JSON or CSV.
+
+What only some options need is imported where it is used: a small capture is inspected in less time than these imports.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from listenctl.commands.inspect.call_narrative import Story
 from listenctl.commands.inspect.inspect_text import enumerated
 from listenctl.commands.inspect.listen_calls import is_call, others, seen_instead
-from listenctl.commands.inspect.output_layouts import Layout, Results
+from listenctl.commands.inspect.output_layouts import Form, Layout, Results
 from listenctl.commands.inspect.read_captures import STDIN, Captures
-from listenctl.commands.inspect.text_plot_view import WavePrinter
-from listenctl.commands.inspect.timeline_view import Form, StoryPrinter
 from listenctl.errors import CheckFailedError, ListenctlError, UsageError, signal_status
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
-from listenctl.inspection.choose_calls import choose_calls
-from listenctl.inspection.extract_audio.audio_extractor import AudioExtractor
-from listenctl.inspection.plot.plot_figure import MAX_PLOTS, PlotWriter
-from listenctl.inspection.plot.plotted_call import PlotObserver
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.inspection.sound_checks.call_sound import SoundChecksObserver
-from listenctl.inspection.split_capture.split_capture import split_captures
-from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.terminal.printable_text import TextStyle, printable
 from listenctl.terminal.screen import terminal_size
 from listenctl.terminal.standard_streams import write_line, write_message
 
+if TYPE_CHECKING:
+    from listenctl.commands.inspect.call_narrative import Story
+    from listenctl.commands.inspect.timeline_view import StoryPrinter
+    from listenctl.inspection.extract_audio.audio_extractor import AudioExtractor
+    from listenctl.inspection.plot.plot_figure import PlotWriter
+    from listenctl.inspection.plot.plotted_call import PlotObserver
+    from listenctl.media.files.recording_names import RecordingDestination
+
 ON_TERMINAL = Path("-")
 """Where calls are drawn in characters."""
+MAX_PLOTS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,7 @@ class InspectPlan:
     story: Form | None = None
     calls: Sequence[str] = ()
     fail_on: Severity | None = None
-    extract: RecordingDestination | None = None
+    extract: "RecordingDestination | None" = None
     plot: Path | None = None
     split: Path | None = None
 
@@ -72,6 +76,8 @@ def run_inspect(plan: InspectPlan, out: TextIO) -> int:
         CheckFailed: a rule was broken that ``fail_on`` names.
         ListenctlError: a file can't be read or written.
     """
+    # Set before numpy is imported: OpenBLAS would start a thread per core, which nothing here needs.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     captures = Captures(plan.files, plan.keylog)
     _check(plan, captures)
     chosen = _choose_first(plan, captures) if plan.calls and plan.looks_on else None
@@ -98,8 +104,13 @@ def _choose_first(plan: InspectPlan, captures: Captures) -> set[int]:
     inspector = CaptureInspector(plan.settings)
     for event in captures.read(quiet=True):
         inspector.feed_event(event)
-    calls = [report for report in inspector.finish_calls() if is_call(report)]
-    return {report.session.number for report in choose_calls(calls, plan.calls)}
+    return {report.session.number for report in _chosen_calls(inspector.finish_calls(), plan.calls)}
+
+
+def _chosen_calls(reports: Sequence[CallReport], wanted: Sequence[str]) -> list[CallReport]:
+    from listenctl.inspection.choose_calls import choose_calls
+
+    return choose_calls([report for report in reports if is_call(report)], wanted)
 
 
 class _Inspection:
@@ -111,31 +122,52 @@ class _Inspection:
         self._out = out
         style = TextStyle.of_stream(out, os.environ)
         columns = terminal_size(out)[0] if out.isatty() else None
-        self._extractor = AudioExtractor(plan.extract) if plan.extract else None
-        self._plotter = PlotWriter(plan.plot) if plan.plot and plan.plot != ON_TERMINAL else None
-        self._story: Story | None = None
+        self._extractor: AudioExtractor | None = None
+        self._plotter: PlotWriter | None = None
         self._pictures: PlotObserver | None = None
-        if plan.story:
-            printer = StoryPrinter(self._write, plan.story, style, columns=columns, live=captures.live)
-            self._story = Story(printer.tell)
+        timeline = self._make_timeline(style, columns)
+        self._story = timeline[0] if timeline else None
         # First, because it adds to the reports that the others get.
-        hearing = SoundChecksObserver(self._story.on_violation) if self._story else SoundChecksObserver()
-        observers: list[CallObserver] = [hearing, self._story, printer] if self._story else [hearing]
-        observers += [self._extractor] if self._extractor else []
-        if plan.plot:
-            draw = (
-                self._plotter.plot_call
-                if self._plotter
-                else WavePrinter(self._write, style, columns=columns).print_call
-            )
-            self._pictures = PlotObserver(draw, max_calls=MAX_PLOTS, with_spectrum=bool(self._plotter))
-            observers.append(self._pictures)
+        hearing = SoundChecksObserver(timeline[0].on_violation) if timeline else SoundChecksObserver()
+        observers = [hearing, *(timeline or ()), *self._make_extractor(), *self._make_plot(style, columns)]
         self._inspector = CaptureInspector(plan.settings, observers, observed=chosen)
         # A call that is asked for is explained, however many there are.
         self._results = Results(
             self._write, plan.layout, style, columns=columns, sounds=hearing.reports, each=bool(plan.calls)
         )
         self._reports: list[CallReport] = []
+
+    def _make_timeline(self, style: TextStyle, columns: int | None) -> "tuple[Story, StoryPrinter] | None":
+        if not self._plan.story:
+            return None
+        from listenctl.commands.inspect.call_narrative import Story
+        from listenctl.commands.inspect.timeline_view import StoryPrinter
+
+        printer = StoryPrinter(self._write, self._plan.story, style, columns=columns, live=self._captures.live)
+        return Story(printer.tell), printer
+
+    def _make_extractor(self) -> Iterator[CallObserver]:
+        if self._plan.extract:
+            from listenctl.inspection.extract_audio.audio_extractor import AudioExtractor
+
+            self._extractor = AudioExtractor(self._plan.extract)
+            yield self._extractor
+
+    def _make_plot(self, style: TextStyle, columns: int | None) -> Iterator[CallObserver]:
+        plot = self._plan.plot
+        if not plot:
+            return
+        from listenctl.commands.inspect.text_plot_view import WavePrinter
+        from listenctl.inspection.plot.plot_figure import PlotWriter
+        from listenctl.inspection.plot.plotted_call import PlotObserver
+
+        if plot == ON_TERMINAL:
+            draw = WavePrinter(self._write, style, columns=columns).print_call
+        else:
+            self._plotter = PlotWriter(plot)
+            draw = self._plotter.plot_call
+        self._pictures = PlotObserver(draw, max_calls=MAX_PLOTS, with_spectrum=bool(self._plotter))
+        yield self._pictures
 
     def run(self) -> None:
         """Read everything, and print what there is to print."""
@@ -152,8 +184,7 @@ class _Inspection:
             if self._extractor:
                 self._extractor.abandon()
         if self._plan.calls:
-            calls = [report for report in self._reports if is_call(report)]
-            self._reports = choose_calls(calls, self._plan.calls)
+            self._reports = _chosen_calls(self._reports, self._plan.calls)
         if not self._plan.story:
             self._results.print_all(self._reports, at_once=at_once)
 
@@ -178,6 +209,8 @@ class _Inspection:
         if self._pictures and self._pictures.omitted:
             write_message(f"--plot draws the first {MAX_PLOTS} calls; --call chooses others")
         if self._plan.split and not self._captures.interrupted:
+            from listenctl.inspection.split_capture.split_capture import split_captures
+
             numbers = {report.session.number for report in self._calls}
             yield from split_captures(
                 self._plan.files, self._inspector.finish_calls(), numbers, self._plan.split, write_message

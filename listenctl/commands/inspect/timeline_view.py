@@ -5,7 +5,6 @@ A problem is often known later than it happened. So calls that are read from a f
 """
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import assert_never
 
 from listenctl.capture.capture_events import CapturedSession
@@ -20,6 +19,7 @@ from listenctl.commands.inspect.narrative_lines import (
     ladder_line,
     timeline_line,
 )
+from listenctl.commands.inspect.output_layouts import Form
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.json_lines import json_line
@@ -29,14 +29,6 @@ MAX_HELD = 50_000
 """Items of one call that wait for its end; of a longer one they are told before."""
 
 Write = Callable[[str], None]
-
-
-class Form(StrEnum):
-    """What a story looks like."""
-
-    TIMELINE = "timeline"
-    LADDER = "ladder"
-    JSON = "json"
 
 
 class StoryPrinter(CallObserver):

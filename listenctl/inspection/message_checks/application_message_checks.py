@@ -7,9 +7,8 @@ All of it waits until the mode of the call is known, because its effect depends 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from math import inf
+from typing import TYPE_CHECKING
 
-from listenctl.events import describe_command
-from listenctl.inspection.message_checks.inspected_playout import TICK, StreamStatistics
 from listenctl.inspection.message_checks.mark_and_clip_records import (
     MAX_RECORDS,
     ClipRecord,
@@ -17,7 +16,6 @@ from listenctl.inspection.message_checks.mark_and_clip_records import (
     SentClips,
     SentMarks,
 )
-from listenctl.inspection.message_checks.playout_checks import PlayoutChecks, SentMessage
 from listenctl.inspection.message_checks.stream_or_clips import CallMode, CallModeEvidence
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
 from listenctl.inspection.settings import InspectionSettings
@@ -33,6 +31,9 @@ from listenctl.protocol.application_commands import (
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, UnknownMessage
 from listenctl.protocol.listen_session import Sender
+
+if TYPE_CHECKING:
+    from listenctl.inspection.message_checks.playout_checks import PlayoutChecks, SentMessage
 
 _MAX_WAIT = 10.0
 _MAX_WAITING = 1000
@@ -107,6 +108,8 @@ class ApplicationMessageChecks:
 
     def take_command(self, at: float, command: Command) -> None:
         """Take a text message."""
+        from listenctl.events import describe_command
+
         known = not isinstance(command, UnknownCommand)
         self.commands[str(describe_command(command)["type"]) if known else "other"] += 1
         self._evidence.take_command(command)
@@ -200,11 +203,11 @@ class ApplicationMessageChecks:
 
     def describe_stream(self) -> Report | None:
         """Return the object in `listenctl-inspect(5)`, None without a stream."""
-        if self._stream_began is None:
+        if self._stream_began is None or self._playout is None:
             return None
         rate = self.mode.stream_rate if self.mode else 0
         seconds = self._stream_bytes / SAMPLE_BYTES / rate if rate else None
-        played = self._playout.stream if self._playout else StreamStatistics()
+        played = self._playout.stream
         return {
             "began": round(self._stream_began, 3),
             "ended": round(self._stream_last, 3),
@@ -216,7 +219,7 @@ class ApplicationMessageChecks:
             "underrun_seconds": round(played.underrun_seconds, 3),
         }
 
-    def _check_or_hold(self, place: MessagePlace, message: SentMessage) -> None:
+    def _check_or_hold(self, place: MessagePlace, message: "SentMessage") -> None:
         if self._playout:
             self._playout.take_message(place, message)
             return
@@ -228,10 +231,14 @@ class ApplicationMessageChecks:
         if self._stated or full:
             self._start_playout()
 
-    def _start_playout(self) -> PlayoutChecks:
+    def _start_playout(self) -> "PlayoutChecks":
         """Decide on the mode, and check the messages that waited for it."""
         if self._playout:
             return self._playout
+        # Imported here, because in many calls the application only receives and the start-up counts.
+        from listenctl.inspection.message_checks.inspected_playout import TICK
+        from listenctl.inspection.message_checks.playout_checks import PlayoutChecks
+
         self.mode = self._stated or self._evidence.decide()
         # The tick before the first message.
         first = self._waiting[0][0].at

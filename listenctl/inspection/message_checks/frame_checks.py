@@ -4,7 +4,6 @@ from websockets.frames import Opcode
 
 from listenctl.inspection.rule_violations import Culprit, ViolationLog
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.jambonz_model.playout import MAX_FRAGMENTED_BYTES
 from listenctl.protocol.listen_session import Sender
 
 _FIRST_CONTROL = 8
@@ -42,6 +41,8 @@ class FrameChecks:
         return lost is sender
 
     def _end_message(self, at: float, sender: Sender) -> None:
+        from listenctl.protocol.jambonz_model.playout import MAX_FRAGMENTED_BYTES
+
         size = self._sizes.pop(sender)
         if sender is Sender.APPLICATION and size > MAX_FRAGMENTED_BYTES:
             self._lost_sender = sender

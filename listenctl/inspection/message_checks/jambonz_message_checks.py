@@ -3,18 +3,21 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from listenctl.capture.capture_events import FramesLost
 from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift
 from listenctl.inspection.message_checks.mark_and_clip_records import MAX_RECORDS
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
 from listenctl.json_lines import Report
-from listenctl.media.dtmf_detector import MIN_DTMF_RATE, CallDtmfDetector, DtmfTone
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import MAX_FIRST_TEXT_BYTES, CallMetadata
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
 from listenctl.protocol.listen_session import Sender
+
+if TYPE_CHECKING:
+    from listenctl.media.dtmf_detector import CallDtmfDetector, DtmfTone
 
 _MAX_SHOWN = 60
 # Headers of a masked frame with a 7-bit and with a 16-bit length.
@@ -159,8 +162,11 @@ class JambonzMessageChecks:
         self._format = audio_format
         self._frame_bytes = audio_format.frame_bytes
         self.arrivals = ArrivalTimes(audio_format.sample_rate)
-        if self._detect_dtmf and audio_format.sample_rate >= MIN_DTMF_RATE:
-            self._detector = CallDtmfDetector(audio_format, self.counts.samples)
+        if self._detect_dtmf:
+            from listenctl.media.dtmf_detector import MIN_DTMF_RATE, CallDtmfDetector
+
+            if audio_format.sample_rate >= MIN_DTMF_RATE:
+                self._detector = CallDtmfDetector(audio_format, self.counts.samples)
 
     def take_audio(self, at: float, data: bytes) -> None:
         """Take a message of whole sample frames."""
@@ -272,7 +278,7 @@ class JambonzMessageChecks:
         self._violations.add_violation_at("format-wrong", MessagePlace(first, 0), Culprit.JAMBONZ, detail)
         return True
 
-    def _add_tones(self, keys: Sequence[DtmfTone]) -> None:
+    def _add_tones(self, keys: "Sequence[DtmfTone]") -> None:
         arrivals = self.arrivals
         for key in keys:
             behind = (self.counts.samples - key.position) / self._format.sample_rate

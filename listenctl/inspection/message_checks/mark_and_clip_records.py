@@ -4,15 +4,11 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from listenctl.events import MAX_TEXT, describe_command
 from listenctl.inspection.rule_violations import MessagePlace
-from listenctl.json_lines import Report
-from listenctl.media.files.read_clip_wav import read_clip_wav
+from listenctl.json_lines import MAX_TEXT, Report
 from listenctl.protocol.application_commands import MarkCommand, PlayAudio
 from listenctl.protocol.audio import Resampler
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
-from listenctl.protocol.jambonz_model.clip_decoder import ClipReader
-from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox, Verdict
 from listenctl.protocol.jambonz_model.profiles import Profile
 
 MAX_RECORDS = 10_000
@@ -29,11 +25,11 @@ class _PlayoutRecord:
     due: float | None = None
     verdicts: list[str] = field(default_factory=list)
 
-    def add_verdict(self, at: float, verdict: Verdict) -> None:
+    def add_verdict(self, at: float, reason: str, *, finished: bool) -> None:
         """Take a verdict of the simulated playout."""
-        if verdict.reason:
-            self.verdicts.append(verdict.reason)
-        if verdict.outcome is CommandOutcome.FINISHED:
+        if reason:
+            self.verdicts.append(reason)
+        if finished:
             self.due = at
 
 
@@ -165,6 +161,12 @@ class SentClips(_SentRecords[ClipRecord]):
 
     def add_clip(self, clip: PlayAudio, place: MessagePlace) -> ClipRecord:
         """Take a clip."""
+        # Imported here, because few calls have clips and the start-up counts.
+        from listenctl.events import describe_command
+        from listenctl.media.files.read_clip_wav import read_clip_wav
+        from listenctl.protocol.jambonz_model.clip_decoder import ClipReader
+        from listenctl.protocol.jambonz_model.command_verdicts import PlayoutOutbox
+
         described = describe_command(clip)
         decoded = ClipReader(self._profile, 1, _no_resampler, read_clip_wav, PlayoutOutbox()).read(clip)
         record = ClipRecord(

@@ -9,7 +9,7 @@ from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.application_commands import Command, KillAudio
-from listenctl.protocol.jambonz_model.command_verdicts import Verdict
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, Verdict
 
 VERDICT_RULES: Mapping[str, str] = MappingProxyType(
     {
@@ -173,7 +173,7 @@ class PlayoutChecks:
 
     def _take_verdict(self, at: float, place: MessagePlace, verdict: Verdict) -> None:
         if place.record is not None:
-            place.record.add_verdict(at, verdict)
+            place.record.add_verdict(at, verdict.reason, finished=verdict.outcome is CommandOutcome.FINISHED)
         rule = VERDICT_RULES.get(verdict.reason)
         if rule and (self._complete or rule not in _NEED_COMPLETE_CAPTURE) and self._is_fault(verdict):
             self._add_violation(rule, place, verdict.sentence, severity=self._severity_of(rule))

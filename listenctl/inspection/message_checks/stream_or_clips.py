@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 
-from listenctl.events import MAX_TEXT
+from listenctl.json_lines import MAX_TEXT
 from listenctl.protocol.application_commands import Command, MarkCommand, PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _EXTENSIONS = (".png", ".svg", ".pdf")
-MAX_PLOTS = 50
 
 _DPI = 100
 _WIDTH = 16.0

@@ -9,7 +9,8 @@ import pytest
 from listenctl.capture.capture_events import CapturedFrame, CaptureEvent
 from listenctl.commands.inspect.call_narrative import Item, Kind, Story, shortened
 from listenctl.commands.inspect.narrative_lines import in_order, item_report, ladder_head, ladder_line, timeline_line
-from listenctl.commands.inspect.timeline_view import Form, StoryPrinter
+from listenctl.commands.inspect.output_layouts import Form
+from listenctl.commands.inspect.timeline_view import StoryPrinter
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender

@@ -4,9 +4,8 @@ import json
 import shutil
 from io import StringIO
 
-from listenctl.commands.inspect.output_layouts import Layout
+from listenctl.commands.inspect.output_layouts import Form, Layout
 from listenctl.commands.inspect.run import InspectPlan, run_inspect
-from listenctl.commands.inspect.timeline_view import Form
 from listenctl.errors import ListenctlError
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.media.files.recording_names import RecordingDestination

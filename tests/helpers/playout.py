@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+from itertools import groupby
 
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
@@ -36,41 +37,78 @@ def words(*verdicts: Verdict) -> list[str]:
 
 
 class Call:
-    """A call that is stepped: what was heard, and messages and verdicts with the seconds when they came."""
+    """A playout in ticks of 20 ms; messages, verdicts and audio are kept."""
 
-    def __init__(self, profile: Profile = CURRENT, option: BidirectionalAudio | None = None) -> None:
-        self.playout = Playout(profile, option)
-        self.heard = b""
+    def __init__(
+        self, profile: Profile = CURRENT, option: BidirectionalAudio | None = None, *, call_rate: int = 8000
+    ) -> None:
+        self.playout = Playout(profile, option, call_rate=call_rate)
+        self.ticks: list[bytes] = []
         self.messages: list[tuple[float, Mark | PlayDone]] = []
         self.verdicts: list[Verdict] = []
 
-    def send(self, text: bytes) -> list[str]:
-        verdicts = self.playout.take_text(text)
+    def send(self, *messages: bytes) -> list[str]:
+        """Send texts, which begin with a brace, and audio; return the verdicts in words."""
+        take = {True: self.playout.take_text, False: self.playout.take_audio}
+        verdicts = [verdict for message in messages for verdict in take[message.startswith(b"{")](message)]
         self.verdicts += verdicts
         return words(*verdicts)
 
-    def run(self, seconds: float) -> None:
+    def run(self, seconds: float) -> list[Verdict]:
+        """Play; return the verdicts."""
+        before = len(self.verdicts)
         for _ in range(round(seconds * 50)):
             at = self.playout.time
             tick = self.playout.play_tick()
-            self.heard += tick.audio
+            self.ticks.append(tick.audio)
             self.messages += [(at, message) for message in tick.messages]
             self.verdicts += tick.verdicts
+        return self.verdicts[before:]
+
+    def end(self, after: float = 0) -> list[Verdict]:
+        """Play for some seconds, then end the listen; return the verdicts of the end."""
+        self.run(after)
+        return list(self.playout.end_listen())
+
+    @property
+    def heard(self) -> bytes:
+        return b"".join(self.ticks)
+
+    @property
+    def answers(self) -> list[tuple[int, str, str]]:
+        """The answers to marks with their milliseconds."""
+        return [(round(1000 * at), one.name, one.event) for at, one in self.messages if isinstance(one, Mark)]
 
     @property
     def done(self) -> list[tuple[float, object]]:
         return [(at, message.id) for at, message in self.messages if isinstance(message, PlayDone)]
 
     @property
+    def audible(self) -> list[int]:
+        """The number of samples in each tick that aren't silence."""
+        return [sum(value != 0 for value in struct.unpack(f"<{len(one) // 2}h", one)) for one in self.ticks]
+
+    @property
+    def held(self) -> int:
+        """Samples in the pre-buffer of a stream at 8 kHz."""
+        return round(self.playout.held * SECOND)
+
+    @property
     def runs(self) -> list[tuple[int, int]]:
         """The values heard, without silence, each with the number of samples in a row."""
-        runs: list[tuple[int, int]] = []
-        for value in struct.unpack(f"<{len(self.heard) // 2}h", self.heard):
-            if value and runs and runs[-1][0] == value:
-                runs[-1] = (value, runs[-1][1] + 1)
-            elif value:
-                runs.append((value, 1))
-        return runs
+        values = struct.unpack(f"<{len(self.heard) // 2}h", self.heard)
+        return [(value, len(list(run))) for value, run in groupby(filter(None, values))]
+
+
+def streaming(
+    profile: Profile = CURRENT, sample_rate: int = SECOND, *, call_rate: int = 8000, enabled: bool = True
+) -> Call:
+    option = BidirectionalAudio(enabled=enabled, streaming=True, sample_rate=sample_rate)
+    return Call(profile, option, call_rate=call_rate)
+
+
+def mark(name: str = "m") -> bytes:
+    return b'{"type":"mark","data":{"name":"' + name.encode() + b'"}}'
 
 
 class Timeline:

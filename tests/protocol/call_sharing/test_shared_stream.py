@@ -1,8 +1,22 @@
+import json
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol.call_sharing.shared_stream import PlayoutClock
+from listenctl.protocol.call_sharing.shared_stream import (
+    PlayoutClock,
+    SampleBoundaries,
+    Speaker,
+    StreamTail,
+    StreamTurns,
+    TurnEnd,
+)
+from listenctl.protocol.call_sharing.sharing_actions import AudioToJambonz, TextToJambonz, TextToTool
+from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ToolMessageType, ToolRefusal
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
+from tests.protocol.call_sharing.test_shared_call import reason, shared
 
 SECOND = 16_000
 """Bytes at 8000 Hz."""
@@ -65,3 +79,311 @@ def test_never_more_than_was_sent_nor_less_than_what_time_can_have_played(sent: 
         left = clock.seconds_left(8000, now)
         assert left is not None
         assert max(0.0, total - now) - 1e-6 <= left <= total + 1e-6
+
+
+def test_the_first_to_send_holds_the_stream() -> None:
+    turns = StreamTurns()
+
+    assert turns.take_audio(1, b"abcd") == b"abcd"
+    assert turns.take_audio(2, b"efgh") is None
+    assert turns.holder == 1
+
+
+def test_those_who_ask_are_served_in_order() -> None:
+    turns = StreamTurns()
+
+    assert [turns.request_turn(tool) for tool in (1, 2, 3, 2, 1)] == [True, False, False, False, True]
+    assert turns.end_turn(1) == TurnEnd(b"", 2)
+    assert turns.end_turn(2) == TurnEnd(b"", 3)
+    assert turns.end_turn(3) == TurnEnd(b"", None)
+    assert turns.holder is None
+
+
+def test_who_stops_waiting_is_passed_over() -> None:
+    turns = StreamTurns()
+    for tool in (1, 2, 3):
+        turns.request_turn(tool)
+
+    assert turns.end_turn(2) == TurnEnd()
+    assert turns.end_turn(1) == TurnEnd(b"", 3)
+
+
+def test_half_a_sample_is_completed_when_its_tool_leaves() -> None:
+    turns = StreamTurns()
+    turns.take_audio(1, b"abc")
+
+    assert turns.end_turn(1) == TurnEnd(b"\0", None)
+    assert turns.take_audio(2, b"ef") == b"ef"
+
+
+def test_a_dropped_stream_that_gets_the_turn_goes_on_with_a_whole_sample() -> None:
+    turns = StreamTurns()
+    turns.request_turn(1)
+    turns.take_audio(2, b"abc")
+
+    turns.end_turn(1)
+
+    assert turns.take_audio(2, b"def") == b"ef"
+    assert turns.end_turn(2) == TurnEnd()
+
+
+def test_who_leaves_without_having_had_the_turn_begins_anew() -> None:
+    turns = StreamTurns()
+    turns.request_turn(1)
+    turns.take_audio(2, b"abc")
+
+    turns.end_turn(2)
+    turns.end_turn(1)
+
+    assert turns.take_audio(2, b"ef") == b"ef"
+
+
+def test_asking_again_gives_no_second_turn() -> None:
+    turns = StreamTurns()
+    for tool in (1, 2, 2, 2):
+        turns.request_turn(tool)
+
+    assert turns.end_turn(1) == TurnEnd(b"", 2)
+    assert turns.end_turn(2) == TurnEnd(b"", None)
+
+
+def test_who_waited_begins_anew_whatever_was_dropped() -> None:
+    turns = StreamTurns()
+    turns.request_turn(1)
+    turns.request_turn(2)
+    turns.take_audio(2, b"abc")
+
+    turns.end_turn(1)
+
+    assert turns.take_audio(2, b"ef") == b"ef"
+
+
+STEPS = st.tuples(st.sampled_from(["audio", "ask", "leave"]), st.integers(1, 4), st.integers(1, 5))
+
+
+@given(st.lists(STEPS, max_size=60))
+def test_every_turn_is_whole_samples_of_one_tool(steps: list[tuple[str, int, int]]) -> None:
+    turns = StreamTurns()
+    positions = dict.fromkeys(range(1, 5), 0)
+    streamed = b""
+
+    for step, tool, size in steps:
+        before = turns.holder
+        match step:
+            case "audio":
+                # High and low bytes of each tool's samples differ, so a shift shows.
+                sent = bytes(16 * tool + (positions[tool] + at) % 2 for at in range(size))
+                positions[tool] += size
+                streamed += turns.take_audio(tool, sent) or b""
+                assert turns.holder == before or before is None
+            case "ask":
+                positions[tool] *= turns.request_turn(tool) == (before == tool)
+            case "leave":
+                end = turns.end_turn(tool)
+                streamed += end.padding
+                positions[tool] = 0
+                if end.next is not None:
+                    positions[end.next] = 0
+
+    for low, high in zip(streamed[::2], streamed[1::2], strict=False):
+        assert low % 16 == 0
+        assert high in (low + 1, 0)
+
+
+SOUND = b"\x01\x00" * 100
+PAD = bytes(2560)
+
+
+def zeros(*sent: bytes, rate: int | None = 8000) -> int:
+    tail = StreamTail()
+    for data in sent:
+        tail.add_audio(data)
+    return len(tail.flushing_zeros(rate)) // 2
+
+
+@pytest.mark.parametrize(("rate", "samples"), [(8000, 1280), (16_000, 2560), (24_000, 3840), (None, 3840)])
+def test_behind_a_sound_there_may_be_as_much_as_the_pre_buffer_ever_holds(rate: int | None, samples: int) -> None:
+    assert zeros(SOUND, rate=rate) == samples
+
+
+@pytest.mark.parametrize("sent", [(), (PAD,), (SOUND, PAD), (SOUND + PAD,), (SOUND, bytes(2000), bytes(560))])
+def test_behind_enough_silence_there_is_nothing(sent: tuple[bytes, ...]) -> None:
+    assert zeros(*sent) == 0
+
+
+@pytest.mark.parametrize("sent", [(SOUND, bytes(2558)), (SOUND, PAD, SOUND), (SOUND, bytes(2000), SOUND, bytes(2000))])
+def test_too_little_silence_is_none(sent: tuple[bytes, ...]) -> None:
+    assert zeros(*sent) == 1280
+
+
+def test_what_was_pushed_out_is_not_pushed_again() -> None:
+    tail = StreamTail()
+    tail.add_audio(SOUND)
+
+    tail.forget_audio()
+
+    assert tail.flushing_zeros(8000) == b""
+
+
+def test_one_speaker_alone_is_left_as_it_is() -> None:
+    seams = SampleBoundaries()
+    pieces = [b"\x01", b"\x02\x03", b"", b"\x04\x05\x06"]
+
+    assert [seams.align_audio("application", piece) for piece in pieces] == pieces
+
+
+def test_a_sample_that_another_speaker_cuts_is_completed_and_its_rest_left_out() -> None:
+    seams = SampleBoundaries()
+
+    assert seams.align_audio("application", b"\x01\x02\x03") == b"\x01\x02\x03"
+    assert seams.align_audio("tool", b"\x11\x12\x13") == b"\0\x11\x12\x13"
+    assert seams.align_audio("application", b"\x04") == b"\0"
+    assert seams.align_audio("application", b"\x05\x06") == b"\x05\x06"
+    assert seams.align_audio("tool", b"\x14\x15\x16") == b"\x15\x16"
+
+
+def test_nothing_said_owes_nothing() -> None:
+    seams = SampleBoundaries()
+    seams.align_audio("application", b"\x01")
+    seams.align_audio("tool", b"\x11\x12")
+
+    assert seams.align_audio("application", b"") == b""
+    assert seams.align_audio("application", b"\x02\x03\x04") == b"\x03\x04"
+
+
+def test_whole_samples_arrive_as_they_were_said_whatever_the_cuts() -> None:
+    chance = random.Random(1)
+    for _ in range(300):
+        seams, sent = SampleBoundaries(), bytearray()
+        # Low bytes are even and high bytes odd, and the speaker can be read off both.
+        places: dict[Speaker, int] = {"application": 0, "tool": 0}
+        for _ in range(chance.randrange(1, 30)):
+            speaker: Speaker = chance.choice(["application", "tool"])
+            size, at = chance.randrange(6), places[speaker]
+            base = 0x40 if speaker == "application" else 0x80
+            sent += seams.align_audio(speaker, bytes(base + (at + index) % 2 for index in range(size)))
+            places[speaker] += size
+
+        low, high = sent[0::2], sent[1::2]
+        assert all(byte in (0x40, 0x80) for byte in low)
+        assert all(after in (before + 1, 0) for before, after in zip(low, high, strict=False))
+
+
+ACQUIRE = TextMessage(b'{"type":"listenctl:acquire"}')
+RELEASE = TextMessage(b'{"type":"listenctl:release"}')
+GRANTED = b'{"type":"listenctl:granted"}'
+
+
+def audio(data: bytes) -> BinaryMessages:
+    return BinaryMessages(data, len(data), 1)
+
+
+def test_a_second_streamer_is_refused_once_and_its_audio_dropped() -> None:
+    call, (first, second) = shared(2)
+
+    assert list(call.take_tool_message(first, audio(b"1111"))) == [AudioToJambonz(b"1111")]
+    (refuse,) = call.take_tool_message(second, audio(b"2222"))
+    assert reason(refuse) == "stream-busy"
+    assert list(call.take_tool_message(second, audio(b"2222"))) == []
+    assert list(call.take_tool_message(first, audio(b"1111"))) == [AudioToJambonz(b"1111")]
+    assert call.streamer == first
+
+
+def test_a_free_stream_can_be_taken_and_refusals_are_said_anew() -> None:
+    call, (first, second) = shared(2)
+    call.take_tool_message(first, audio(b"11"))
+    call.take_tool_message(second, audio(b"22"))
+
+    assert list(call.take_tool_message(first, RELEASE)) == []
+    assert list(call.take_tool_message(second, audio(b"22"))) == [AudioToJambonz(b"22")]
+    assert [reason(action) for action in call.take_tool_message(first, audio(b"11"))] == ["stream-busy"]
+
+
+def test_a_refusal_is_said_anew_for_each_streamer() -> None:
+    call, (first, second, third) = shared(3)
+    call.take_tool_message(first, audio(b"11"))
+    call.take_tool_message(third, audio(b"33"))
+
+    call.take_tool_message(first, RELEASE)
+    call.take_tool_message(second, audio(b"22"))
+
+    assert [reason(action) for action in call.take_tool_message(third, audio(b"33"))] == ["stream-busy"]
+
+
+def test_a_refusal_is_said_anew_to_who_has_released() -> None:
+    call, (first, second) = shared(2)
+    call.take_tool_message(first, audio(b"11"))
+    call.take_tool_message(second, audio(b"22"))
+
+    call.take_tool_message(second, RELEASE)
+
+    assert [reason(action) for action in call.take_tool_message(second, audio(b"22"))] == ["stream-busy"]
+
+
+def test_the_rest_of_a_dropped_sample_is_not_sent() -> None:
+    call, (first, second) = shared(2)
+    call.take_tool_message(first, audio(b"11"))
+    call.take_tool_message(second, audio(b"2"))
+    call.take_tool_message(first, RELEASE)
+
+    assert list(call.take_tool_message(second, audio(b"2"))) == []
+    assert list(call.take_tool_message(second, audio(b"22"))) == [AudioToJambonz(b"22")]
+
+
+def test_who_asks_waits_for_its_turn_in_order() -> None:
+    call, (first, second, third) = shared(3)
+
+    assert list(call.take_tool_message(first, ACQUIRE)) == [TextToTool(first, GRANTED)]
+    assert list(call.take_tool_message(second, ACQUIRE)) == []
+    assert list(call.take_tool_message(third, ACQUIRE)) == []
+    assert list(call.take_tool_message(first, RELEASE)) == [TextToTool(second, GRANTED)]
+    assert list(call.detach_tool(second)) == [TextToTool(third, GRANTED)]
+    assert list(call.detach_tool(third)) == []
+    assert call.streamer is None
+
+
+def test_half_a_sample_of_a_streamer_does_not_shift_the_next() -> None:
+    call, (first, second) = shared(2)
+    call.take_tool_message(first, audio(b"111"))
+    call.take_tool_message(second, ACQUIRE)
+
+    assert list(call.detach_tool(first)) == [AudioToJambonz(b"\0"), TextToTool(second, GRANTED)]
+
+
+def test_empty_audio_takes_nothing() -> None:
+    call, (tool,) = shared(1)
+
+    assert list(call.take_tool_message(tool, audio(b""))) == []
+    assert call.streamer is None
+
+
+def test_sync_is_answered_behind_what_was_sent_before_even_to_a_tool_that_waits_its_turn() -> None:
+    call, (first, second) = shared(2)
+    call.take_tool_message(first, ACQUIRE)
+    call.take_tool_message(second, ACQUIRE)
+
+    actions = [
+        *call.take_tool_message(second, TextMessage(b"x")),
+        *call.take_tool_message(second, TextMessage(b'{"type":"listenctl:sync"}')),
+    ]
+
+    (passed, synced) = actions
+    assert passed == TextToJambonz(b"x")
+    assert isinstance(synced, TextToTool)
+    assert synced.tool == second
+    assert json.loads(synced.text)["type"] == "listenctl:synced"
+
+
+def test_control_messages_never_reach_jambonz() -> None:
+    call, (tool,) = shared(1)
+
+    for kind in (*ToolMessageType, "listenctl:other", "listenctl:"):
+        actions = call.take_tool_message(tool, TextMessage(json.dumps({"Type": kind}).encode()))
+        assert not any(isinstance(action, TextToJambonz) for action in actions)
+    assert [reason(action) for action in actions] == ["unknown-control"]
+
+
+def test_a_refusal_says_why_in_json() -> None:
+    text = ToolRefusal(RefusalReason.STREAM_BUSY, "wait").serialize()
+
+    assert text == '{"type":"listenctl:error","data":{"reason":"stream-busy","detail":"wait"}}'

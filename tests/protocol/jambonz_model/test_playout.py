@@ -1,62 +1,33 @@
-"""A whole playout, fed with wire bytes (listenctl-protocol(7) 5, 6, 11 V10 to V13); clips have tests of their own."""
+"""
+A whole playout with wire bytes: listenctl-protocol(7) 5, 6 and the vectors V8 to V13 of 11.
+
+V11 was measured with whole messages. A socket delivers pieces of 1024 bytes (6.1), so that of 8000 samples in one
+message the last 320 stay in the pre-buffer. Here messages are 50 ms long: nothing stays, and the times are as in V11.
+"""
 
 import struct
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol.jambonz_messages import Mark
-from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, PROFILES, Profile
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
-from tests.helpers.playout import V7, words
+from tests.helpers.playout import SECOND, V7, mark, play, streaming, tone, words
 
 MARK = b'{"type":"mark","data":{"name":"my-mark-1"}}'
 KILL = b'{"type":"killAudio"}'
 CLEAR = b'{"type":"clearMarks"}'
-
-
-def streaming(profile: Profile = CURRENT, sample_rate: int = 8000, *, enabled: bool = True) -> Playout:
-    return Playout(profile, BidirectionalAudio(enabled=enabled, streaming=True, sample_rate=sample_rate))
-
-
-def mark(name: str) -> bytes:
-    return b'{"type":"mark","data":{"name":"' + name.encode() + b'"}}'
-
-
-def run(playout: Playout, ms: int) -> tuple[list[tuple[int, str, str]], list[Verdict]]:
-    """Step the playout; return the answers to marks with their milliseconds, and the verdicts."""
-    answers = []
-    verdicts: list[Verdict] = []
-    for _ in range(ms // 20):
-        at = round(playout.time * 1000)
-        tick = playout.play_tick()
-        answers += [(at, message.name, message.event) for message in tick.messages if isinstance(message, Mark)]
-        verdicts += tick.verdicts
-    return answers, verdicts
-
-
-def replay(playout: Playout, sent: list[tuple[int, list[bytes]]], *, until: int) -> list[tuple[int, str, str]]:
-    """Send texts and audio at their milliseconds; return the answers to marks."""
-    answers = []
-    for at, messages in sent:
-        answers += run(playout, at - round(playout.time * 1000))[0]
-        for message in messages:
-            if message.startswith(b"{"):
-                playout.take_text(message)
-            else:
-                playout.take_audio(message)
-    return answers + run(playout, until - round(playout.time * 1000))[0]
+FRAME = tone(160)
 
 
 def test_a_mark_is_answered_with_the_very_bytes_of_the_media_server() -> None:
-    playout = streaming()
+    call = streaming()
 
-    playout.take_text(MARK)
-    tick = playout.play_tick()
+    call.playout.take_text(MARK)
+    tick = call.playout.play_tick()
 
     (text,) = CURRENT.serialize_messages(tick.messages)
     assert text.encode() == bytes.fromhex(
@@ -67,54 +38,57 @@ def test_a_mark_is_answered_with_the_very_bytes_of_the_media_server() -> None:
 
 @pytest.mark.parametrize("text", [b'{"type":"mark","name":"x"}', b'{"type":"mark","data":{"name":5}}'])
 def test_a_mark_without_a_name_in_its_data_is_ignored(text: bytes) -> None:
-    playout = streaming()
+    call = streaming()
 
-    assert words(*playout.take_text(text)) == ["ignored no-name"]
-    assert run(playout, 100) == ([], [])
+    assert words(*call.playout.take_text(text)) == ["ignored no-name"]
+    assert call.run(0.1) == []
+    assert call.messages == []
 
 
 def test_a_message_is_taken_in_pieces_of_1024_bytes() -> None:
-    playout = streaming()
+    call = streaming()
 
     # 1024, 1024, 1024 and 128 bytes: the third piece fills the pre-buffer, and the fourth stays.
-    playout.take_audio(bytes(3200))
+    call.playout.take_audio(bytes(3200))
 
-    assert playout.buffered == 1536 / 8000
-    assert playout.held == 64 / 8000
+    assert call.playout.buffered == 1536 / 8000
+    assert call.playout.held == 64 / 8000
 
 
 def test_a_mark_behind_a_long_message_comes_before_its_last_piece() -> None:
-    playout = streaming()
+    call = streaming()
 
-    playout.take_audio(bytes(16000))
-    playout.take_text(MARK)
+    call.playout.take_audio(bytes(16000))
+    call.playout.take_text(MARK)
 
     # 320 samples of 8000 wait in the pre-buffer for more.
-    assert run(playout, 2000)[0] == [(960, "my-mark-1", "playout")]
+    call.run(2)
+    assert call.answers == [(960, "my-mark-1", "playout")]
 
 
 def test_an_odd_byte_waits_for_the_next_message() -> None:
-    playout = streaming()
+    call = streaming()
 
     for _ in range(10):
-        playout.take_audio(b"\x34" + b"\x12\x34" * 127)
-    assert (playout.held, playout.buffered) == (1275 / 8000, 0)
-    playout.take_audio(bytes(9))
-    assert (playout.held, playout.buffered) == (1279 / 8000, 0)
-    playout.take_audio(b"\x34")
+        call.playout.take_audio(b"\x34" + b"\x12\x34" * 127)
+    assert (call.playout.held, call.playout.buffered) == (1275 / 8000, 0)
+    call.playout.take_audio(bytes(9))
+    assert (call.playout.held, call.playout.buffered) == (1279 / 8000, 0)
+    call.playout.take_audio(b"\x34")
 
-    assert playout.held == 0
-    assert playout.play_tick().audio[:254] == b"\x34\x12" * 127
+    assert call.playout.held == 0
+    assert call.playout.play_tick().audio[:254] == b"\x34\x12" * 127
 
 
 def test_an_empty_message_is_nothing() -> None:
-    playout = streaming()
-    playout.take_text(MARK)
+    call = streaming()
+    call.playout.take_text(MARK)
 
-    assert playout.take_audio(b"") == ()
+    assert call.playout.take_audio(b"") == ()
 
     # Any other message would have taken the mark into the audio.
-    assert run(playout, 20)[0] == [(0, "my-mark-1", "playout")]
+    call.run(0.02)
+    assert call.answers == [(0, "my-mark-1", "playout")]
 
 
 @pytest.mark.parametrize(
@@ -124,19 +98,19 @@ def test_an_empty_message_is_nothing() -> None:
 def test_long_messages_must_not_come_in_fragments(size: int, fragmented: bool, lost: bool) -> None:
     text = b'{"type":"killAudio"}'.ljust(size)
 
-    (verdict,) = streaming().take_text(text, fragmented=fragmented)
+    (verdict,) = streaming().playout.take_text(text, fragmented=fragmented)
 
     assert words(verdict) == ["ignored fragments-too-long" if lost else "obeyed"]
     assert verdict.wrong == lost
 
 
 def test_long_audio_in_fragments_is_lost() -> None:
-    playout = streaming()
+    call = streaming()
 
-    assert words(*playout.take_audio(bytes(665_602), fragmented=True)) == ["ignored fragments-too-long"]
-    assert playout.buffered == 0
-    assert playout.take_audio(bytes(9_600_000)) == ()
-    assert playout.buffered + playout.held == 600
+    assert words(*call.playout.take_audio(bytes(665_602), fragmented=True)) == ["ignored fragments-too-long"]
+    assert call.playout.buffered == 0
+    assert call.playout.take_audio(bytes(9_600_000)) == ()
+    assert call.playout.buffered + call.playout.held == 600
 
 
 def test_a_real_call_gets_its_answers_at_the_same_times() -> None:
@@ -161,9 +135,12 @@ def test_a_real_call_gets_its_answers_at_the_same_times() -> None:
         (9020, [bytes(16000), CLEAR]),
     ]
 
-    answers = replay(streaming(), sent, until=14000)
+    call = streaming()
+    for (at, messages), (until, _) in pairwise([*sent, (14000, [])]):
+        call.send(*messages)
+        call.run((until - at) / 1000)
 
-    assert answers == [
+    assert call.answers == [
         (0, "greet-start", "playout"),
         (3100, "greet-end", "playout"),
         (4000, "burst-0", "playout"),
@@ -199,7 +176,7 @@ def test_a_real_call_gets_its_answers_at_the_same_times() -> None:
     ],
 )
 def test_each_text_gets_a_verdict(text: bytes, verdict: str) -> None:
-    (found,) = streaming().take_text(text)
+    (found,) = streaming().playout.take_text(text)
 
     assert words(found) == [verdict]
     assert found.wrong == (not verdict.startswith(("obeyed", "queued")))
@@ -207,44 +184,44 @@ def test_each_text_gets_a_verdict(text: bytes, verdict: str) -> None:
 
 
 def test_verdicts_carry_the_number_of_their_message() -> None:
-    playout = streaming()
+    call = streaming()
 
-    playout.take_audio(bytes(320))
-    playout.take_text(MARK)
-    playout.take_audio(bytes(320))
+    call.playout.take_audio(bytes(320))
+    call.playout.take_text(MARK)
+    call.playout.take_audio(bytes(320))
 
-    assert [verdict.command for verdict in playout.take_text(KILL)] == [4]
-    assert [(verdict.command, *words(verdict)) for verdict in run(playout, 20)[1]] == [(2, "interrupted killed")]
+    assert [verdict.command for verdict in call.playout.take_text(KILL)] == [4]
+    assert [(verdict.command, *words(verdict)) for verdict in call.run(0.02)] == [(2, "interrupted killed")]
 
 
 def test_the_31st_mark_is_dropped() -> None:
-    playout = streaming()
+    call = streaming()
 
-    verdicts = [playout.take_text(MARK)[0] for _ in range(31)]
+    verdicts = [call.playout.take_text(MARK)[0] for _ in range(31)]
 
     assert words(*verdicts) == ["queued"] * 30 + ["ignored too-many-marks"]
-    assert playout.outstanding_marks == ("my-mark-1",) * 30
+    assert call.playout.outstanding_marks == ("my-mark-1",) * 30
 
 
 def test_a_mark_that_is_answered_early_is_said_to_be() -> None:
-    playout = streaming()
-    playout.take_text(MARK)
-    playout.take_audio(b"\xff\xff" * 1280)
-    playout.take_text(mark("second"))
-    playout.take_audio(bytes(1280))
+    call = streaming()
+    call.playout.take_text(MARK)
+    call.playout.take_audio(b"\xff\xff" * 1280)
+    call.playout.take_text(mark("second"))
+    call.playout.take_audio(bytes(1280))
 
-    _, verdicts = run(playout, 20)
+    verdicts = call.run(0.02)
 
     assert words(*verdicts) == ["finished", "finished sample-value"]
     assert [verdict.wrong for verdict in verdicts] == [False, True]
 
 
 def test_audio_too_soon_after_kill_is_said_to_be_lost() -> None:
-    playout = streaming()
-    playout.take_text(KILL)
-    playout.take_audio(bytes(2560))
+    call = streaming()
+    call.playout.take_text(KILL)
+    call.playout.take_audio(bytes(2560))
 
-    _, verdicts = run(playout, 20)
+    verdicts = call.run(0.02)
 
     assert words(*verdicts) == ["ignored too-soon"]
     assert verdicts[0].sentence.startswith("1280 samples")
@@ -252,11 +229,11 @@ def test_audio_too_soon_after_kill_is_said_to_be_lost() -> None:
 
 
 def test_marks_that_are_forgotten_get_a_verdict_each() -> None:
-    playout = streaming()
-    playout.take_text(mark("a"))
-    playout.take_text(mark("b"))
+    call = streaming()
+    call.playout.take_text(mark("a"))
+    call.playout.take_text(mark("b"))
 
-    verdicts = playout.take_text(CLEAR)
+    verdicts = call.playout.take_text(CLEAR)
 
     assert [(verdict.command, *words(verdict)) for verdict in verdicts] == [
         (1, "interrupted forgotten"),
@@ -270,7 +247,7 @@ def test_without_streaming_audio_and_marks_come_to_nothing() -> None:
 
     assert words(*playout.take_audio(bytes(320)), *playout.take_audio(bytes(320))) == ["ignored not-streaming"]
     assert words(*playout.take_text(MARK), *playout.take_text(CLEAR)) == ["ignored not-streaming"] * 2
-    assert run(playout, 100) == ([], [])
+    assert not any(playout.play_tick().messages for _ in range(5))
     assert (playout.buffered, playout.held, playout.outstanding_marks) == (0, 0, ())
 
 
@@ -288,44 +265,45 @@ def test_streaming_needs_a_rate(option: BidirectionalAudio) -> None:
 
 
 def test_old_takes_no_audio_and_knows_no_marks() -> None:
-    playout = streaming(OLD)
+    call = streaming(OLD)
 
-    assert not playout.streams
-    assert words(*playout.take_audio(bytes(320))) == ["ignored unsupported"]
-    assert words(*playout.take_text(MARK), *playout.take_text(CLEAR)) == ["ignored unknown-type"] * 2
-    assert words(*playout.take_text(V7)) == ["played"]
+    assert not call.playout.streams
+    assert words(*call.playout.take_audio(bytes(320))) == ["ignored unsupported"]
+    assert words(*call.playout.take_text(MARK), *call.playout.take_text(CLEAR)) == ["ignored unknown-type"] * 2
+    assert words(*call.playout.take_text(V7)) == ["played"]
 
 
 @pytest.mark.parametrize(
     ("profile", "streams"), [(CURRENT, True), (NEXT, False), (IDEAL, False)], ids=lambda value: str(value)[:20]
 )
 def test_disabled_is_not_disabled_everywhere(profile: Profile, streams: bool) -> None:
-    playout = streaming(profile, enabled=False)
+    call = streaming(profile, enabled=False)
 
-    assert playout.streams == streams
-    assert words(*playout.take_audio(bytes(320))) == ([] if streams else ["ignored disabled"])
+    assert call.playout.streams == streams
+    assert words(*call.playout.take_audio(bytes(320))) == ([] if streams else ["ignored disabled"])
 
 
 @pytest.mark.parametrize("profile", [IDEAL, NEXT])
 def test_marks_and_tails_work_as_documented(profile: Profile) -> None:
-    playout = streaming(profile, 16000)
+    call = streaming(profile, 16000)
 
-    playout.take_audio(bytes(32000))
-    playout.take_text(mark("half"))
-    playout.take_audio(bytes(100))
-    playout.take_text(mark("end"))
+    call.playout.take_audio(bytes(32000))
+    call.playout.take_text(mark("half"))
+    call.playout.take_audio(bytes(100))
+    call.playout.take_text(mark("end"))
 
-    answers, verdicts = run(playout, 2000)
+    verdicts = call.run(2)
+    answers = call.answers
     assert answers == [(1000, "half", "playout"), (1000, "end", "playout")]
-    assert words(*verdicts, *playout.end_listen()) == ["finished", "finished"]
+    assert words(*verdicts, *call.playout.end_listen()) == ["finished", "finished"]
 
 
 def test_a_stream_is_added_to_what_else_plays_and_wraps_around() -> None:
-    playout = streaming()
-    playout.take_audio(struct.pack("<h", 20000) * 1280 + struct.pack("<h", 1) * 640)
+    call = streaming()
+    call.playout.take_audio(struct.pack("<h", 20000) * 1280 + struct.pack("<h", 1) * 640)
     beneath = struct.pack("<h", 20000) * 160
 
-    heard = b"".join(playout.play_tick(beneath).audio for _ in range(13))
+    heard = b"".join(call.playout.play_tick(beneath).audio for _ in range(13))
 
     values = [(value, len(list(run))) for value, run in groupby(struct.unpack("<2080h", heard))]
     assert values == [(-25536, 1280), (20001, 256), (20000, 544)]
@@ -356,3 +334,196 @@ def test_nothing_that_is_sent_raises(name: str, streams: bool, sent: list[bytes]
         playout.take_audio(message)
         assert len(playout.play_tick().audio) == 320
     playout.end_listen()
+
+
+def chunks(samples: bytes) -> list[bytes]:
+    """Cut into messages of 400 samples: four fill the pre-buffer at first, two later."""
+    return [samples[start : start + 800] for start in range(0, len(samples), 800)]
+
+
+ONE_SECOND = chunks(tone(SECOND))
+
+
+def test_frames_are_heard_from_the_eighth_on_and_then_four_at_a_time() -> None:
+    line = streaming()
+
+    line.send(*[FRAME] * 7)
+    line.run(0.1)
+    assert (sum(line.audible), line.held) == (0, 1120)
+
+    line.send(FRAME)
+    line.run(0.2)
+    assert line.audible[5:] == [160] * 8 + [0, 0]
+
+    line.send(*[FRAME] * 3)
+    line.run(0.1)
+    assert (line.audible[15:], line.held) == ([0] * 5, 480)
+
+    line.send(FRAME)
+    line.run(0.1)
+    assert (line.audible[20:], line.held) == ([160] * 4 + [0], 0)
+
+
+def test_2559_bytes_and_one_more_fill_the_pre_buffer() -> None:
+    line = streaming()
+
+    line.send(tone(1280)[:2559])
+    assert (line.held, line.playout.buffered) == (1279, 0)
+    line.send(tone(1280)[2559:])
+
+    assert (line.held, line.playout.buffered) == (0, 0.16)
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"),
+    [
+        ([*ONE_SECOND, mark("m1")], [(1000, "m1", "playout")]),
+        ([mark("m0"), *ONE_SECOND, mark("m1")], [(0, "m0", "playout"), (1020, "m1", "playout")]),
+        # In one message, of which 7680 samples are played.
+        ([tone(SECOND), mark("m1")], [(960, "m1", "playout")]),
+        (
+            [mark(f"m{number}") for number in range(40)],
+            [(20 * number, f"m{number}", "playout") for number in range(30)],
+        ),
+        ([*[FRAME] * 8, mark("x"), FRAME, mark("y")], []),
+    ],
+    ids=["behind", "in-front-and-behind", "behind-one-message", "forty", "stuck"],
+)
+def test_marks_are_answered_in_their_time(sent: list[bytes], answers: list[tuple[int, str, str]]) -> None:
+    line = streaming()
+
+    line.send(*sent)
+    line.run(3)
+
+    assert line.answers == answers
+
+
+def test_with_a_stuck_mark_161_entries_are_held() -> None:
+    line = streaming()
+
+    line.send(*[FRAME] * 8, mark("x"), FRAME, mark("y"))
+    line.run(5)
+
+    assert (line.answers, line.held, line.playout.outstanding_marks) == ([], 161, ("x", "y"))
+
+
+def test_kill_clears_both_marks_in_its_tick() -> None:
+    line = streaming()
+
+    line.send(*ONE_SECOND, mark("a"), *ONE_SECOND, mark("b"))
+    line.run(0.1)
+    line.send(KILL)
+    line.run(3)
+
+    assert line.answers == [(100, "a", "cleared"), (100, "b", "cleared")]
+    assert sum(line.audible) == 800
+
+
+def test_after_kill_a_mark_is_answered_in_the_place_of_the_next() -> None:
+    line = streaming()
+
+    line.send(mark("a"), *ONE_SECOND, mark("b"), *ONE_SECOND)
+    line.run(0.2)
+    line.send(KILL)
+    line.run(0.02)
+    line.send(mark("c"), *ONE_SECOND, mark("d"), *ONE_SECOND)
+    line.run(5)
+
+    # `c` comes at the start of the second that follows it, where `d` should.
+    assert line.answers == [(0, "a", "playout"), (200, "b", "cleared"), (1220, "c", "playout")]
+    assert words(*line.verdicts)[-1] == "finished shifted"
+    assert line.playout.outstanding_marks == ("d",)
+
+
+@pytest.mark.parametrize(("wait", "heard"), [(0, 0), (0.02, 1600)])
+def test_audio_within_a_tick_of_kill_is_lost(wait: float, heard: int) -> None:
+    line = streaming()
+    line.send(*ONE_SECOND)
+    line.run(0.1)
+
+    line.send(KILL)
+    line.run(wait)
+    line.send(*chunks(tone(1600, 2000)))
+    line.run(1)
+
+    assert dict(line.runs).get(2000, 0) == heard
+    assert line.held == 0
+
+
+def test_real_samples_of_minus_one_answer_marks_early() -> None:
+    line = streaming()
+
+    for number in range(5):
+        line.send(*chunks(tone(1000) + b"\xff\xff" + tone(6999)), mark(f"m{number}"))
+    line.run(6)
+
+    assert line.answers == [
+        (120, "m0", "playout"),
+        (1000, "m1", "playout"),
+        (1120, "m2", "playout"),
+        (2000, "m3", "playout"),
+        (5020, "m4", "playout"),
+    ]
+    reasons = [verdict.reason for verdict in line.verdicts if verdict.outcome == "finished"]
+    assert reasons == ["sample-value", "shifted", "sample-value", "shifted", ""]
+
+
+def test_no_mark_comes_through_resampling() -> None:
+    line = streaming(sample_rate=16000)
+
+    for number in range(5):
+        line.send(mark(f"m{number}"), tone(16000))
+    line.run(6)
+
+    assert line.answers == []
+    # Up to 1279 samples of the sender's rate stay, 639 of the call's.
+    assert 5 * SECOND - 640 <= sum(line.audible) <= 5 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("profile", "text"),
+    [
+        (
+            CURRENT,
+            '{"type":"playDone","data":{"id":"v8","playbackSeconds":"1","playbackMilliseconds":"1240",'
+            '"playbackLastOffsetPos":"9920"}}',
+        ),
+        (
+            NEXT,
+            '{"type":"playDone","data":{"id":"v8","reason":"completed","playbackSeconds":1,'
+            '"playbackMilliseconds":1240,"playbackLastOffsetPos":9920}}',
+        ),
+        (IDEAL, '{"type":"playDone"}'),
+    ],
+    ids=["current", "next", "ideal"],
+)
+def test_each_implementation_says_its_own_play_done(profile: Profile, text: str) -> None:
+    playout = Playout(profile)
+
+    playout.take_text(play(tone(9920), id="v8"))
+    messages = [message for _ in range(70) for message in playout.play_tick().messages]
+
+    assert profile.serialize_messages(messages) == (text,)
+
+
+def test_of_3200_bytes_the_last_128_are_a_piece_of_their_own() -> None:
+    line = streaming()
+    line.send(FRAME * 8)
+    line.run(0.2)
+
+    line.send(tone(1600))
+
+    # Of 512, 512, 512 and 64 samples the second piece fills the pre-buffer again.
+    assert (line.playout.buffered, line.held) == (1024 / SECOND, 576)
+
+
+def test_disconnect_is_obeyed_and_outstanding_marks_get_no_answer() -> None:
+    line = streaming()
+    line.send(mark("a"), *ONE_SECOND, mark("b"))
+
+    verdicts = line.playout.take_text(b'{"type":"disconnect"}')
+    line.playout.end_listen()
+    line.run(2)
+
+    assert words(*verdicts) == ["obeyed"]
+    assert line.answers == []

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from listenctl.protocol.audio import LinearResampler
 from listenctl.protocol.jambonz_model.mark_playout import MarkAnswer, PendingMark
+from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, Profile
 from listenctl.protocol.jambonz_model.stream_playout import ExactStream, MediaServerStream
-from tests.helpers.playout import SECOND, Timeline, tone
+from tests.helpers.playout import SECOND, Timeline, mark, streaming, tone, words
 
 
 def current(sample_rate: int = 8000, call_rate: int = 8000) -> Timeline:
@@ -16,34 +17,6 @@ def current(sample_rate: int = 8000, call_rate: int = 8000) -> Timeline:
 
 def exact(sample_rate: int = 8000) -> Timeline:
     return Timeline(ExactStream(sample_rate, 8000, LinearResampler))
-
-
-def test_audio_waits_until_the_pre_buffer_is_full() -> None:
-    line = current()
-
-    for _ in range(7):
-        line.stream.add_samples(tone(160))
-    line.run(100)
-    assert sum(line.audible) == 0
-
-    line.stream.add_samples(tone(160))
-    line.run(200)
-    assert line.audible[5:] == [160] * 8 + [0, 0]
-
-
-def test_the_tail_stays_until_more_audio_comes() -> None:
-    line = current()
-    line.stream.add_samples(tone(1280))
-    line.run(160)
-
-    for _ in range(3):
-        line.stream.add_samples(tone(160))
-    line.run(1000)
-    assert (line.stream.held, sum(line.audible)) == (480, 1280)
-
-    line.stream.add_samples(tone(160))
-    line.run(80)
-    assert (line.stream.held, line.audible[-4:]) == (0, [160] * 4)
 
 
 @pytest.mark.parametrize(
@@ -74,16 +47,6 @@ def test_what_the_ratio_of_the_rates_does_not_divide_stays_in_the_pre_buffer() -
     assert stream.held == 1
 
 
-def test_a_mark_behind_all_audio_is_answered_when_nothing_is_left() -> None:
-    line = current()
-
-    line.stream.add_samples(tone(SECOND))
-    line.mark("m1")
-    line.run(2000)
-
-    assert line.answers == [(1000, "m1", "playout")]
-
-
 def test_a_mark_in_front_takes_the_place_of_a_sample() -> None:
     line = current()
 
@@ -97,93 +60,6 @@ def test_a_mark_in_front_takes_the_place_of_a_sample() -> None:
     assert b"".join(tick.audio for tick in line.ticks) == tone(SECOND)
 
 
-def test_idle_marks_are_answered_one_a_tick_and_dropped_beyond_thirty() -> None:
-    line = current()
-
-    line.mark(*(f"m{number}" for number in range(40)))
-    line.run(2000)
-
-    assert line.answers == [(20 * number, f"m{number}", "playout") for number in range(30)]
-
-
-def test_marks_are_stuck_with_the_audio_behind_them() -> None:
-    line = current()
-
-    line.stream.add_samples(tone(1280))
-    line.mark("x")
-    line.stream.add_samples(tone(160))
-    line.mark("y")
-    line.run(5000)
-
-    assert line.answers == []
-    assert line.stream.held == 161
-    assert [mark.name for mark in line.stream.outstanding] == ["x", "y"]
-
-
-def test_kill_answers_all_marks_as_cleared_in_order() -> None:
-    line = current()
-
-    line.stream.add_samples(tone(SECOND))
-    line.mark("a")
-    line.stream.add_samples(tone(SECOND))
-    line.mark("b")
-    line.run(100)
-    line.stream.kill()
-    line.run(3000)
-
-    assert line.answers == [(100, "a", "cleared"), (100, "b", "cleared")]
-    assert sum(line.audible) == 800
-
-
-def test_after_kill_later_marks_are_answered_in_the_place_of_others() -> None:
-    line = current()
-    line.mark("a")
-    line.stream.add_samples(tone(SECOND))
-    line.mark("b")
-    line.stream.add_samples(tone(SECOND))
-    line.run(200)
-    line.stream.kill()
-    line.run(20)
-
-    line.mark("c")
-    line.stream.add_samples(tone(SECOND))
-    line.mark("d")
-    line.stream.add_samples(tone(SECOND))
-    line.run(5000)
-
-    # The second second begins 8001 samples after 220 ms.
-    assert line.answers == [(0, "a", "playout"), (200, "b", "cleared"), (1220, "c", "playout")]
-    assert line.faults == {"c": "shifted"}
-    assert [mark.name for mark in line.stream.outstanding] == ["d"]
-
-
-def test_audio_right_after_kill_is_cleared_with_the_rest() -> None:
-    line = current()
-    line.stream.add_samples(tone(SECOND))
-    line.run(100)
-
-    line.stream.kill()
-    line.stream.add_samples(tone(1600, 2000))
-    line.run(1000)
-
-    assert sum(line.audible[5:]) == 0
-    assert line.ticks[5].killed == 1600
-
-
-def test_audio_a_tick_after_kill_is_heard() -> None:
-    line = current()
-    line.stream.add_samples(tone(SECOND))
-    line.run(100)
-
-    line.stream.kill()
-    line.run(20)
-    line.stream.add_samples(tone(1600, 2000))
-    line.run(1000)
-
-    assert b"".join(tick.audio for tick in line.ticks[5:]) == tone(1600, 2000)
-    assert line.ticks[5].killed == 0
-
-
 def test_the_pre_buffer_survives_kill_and_plays_first() -> None:
     line = current()
     line.stream.add_samples(tone(1280))
@@ -195,24 +71,6 @@ def test_the_pre_buffer_survives_kill_and_plays_first() -> None:
     line.run(1000)
 
     assert b"".join(tick.audio for tick in line.ticks) == tone(600) + tone(1000, 2000)
-
-
-def test_real_samples_of_minus_one_answer_marks_early() -> None:
-    line = current()
-
-    for number in range(5):
-        line.stream.add_samples(tone(1000) + b"\xff\xff" + tone(6999))
-        line.mark(f"m{number}")
-    line.run(6000)
-
-    assert line.answers == [
-        (120, "m0", "playout"),
-        (1000, "m1", "playout"),
-        (1120, "m2", "playout"),
-        (2000, "m3", "playout"),
-        (5020, "m4", "playout"),
-    ]
-    assert line.faults == {"m0": "sample-value", "m1": "shifted", "m2": "sample-value", "m3": "shifted"}
 
 
 def test_bytes_of_two_samples_that_look_like_a_marker_are_none() -> None:
@@ -370,3 +228,273 @@ def test_an_answer_says_which_of_two_marks_of_a_name_it_is() -> None:
         (MarkAnswer(PendingMark(1, "same"), "playout"),),
         (MarkAnswer(PendingMark(2, "same"), "playout"),),
     ]
+
+
+MARK = b'{"type":"mark","data":{"name":"my-mark-1"}}'
+FRAME = tone(160)
+
+
+def test_at_the_end_the_tail_and_stuck_marks_are_named() -> None:
+    call = streaming()
+    call.playout.take_text(MARK)
+    call.playout.take_audio(FRAME)
+
+    verdicts = call.end(0.2)
+
+    assert words(*verdicts) == ["truncated tail-held", "interrupted unanswered"]
+    assert [verdict.command for verdict in verdicts] == [2, 1]
+    assert all(verdict.wrong for verdict in verdicts)
+
+
+@pytest.mark.parametrize("frames", range(1, 40))
+def test_hanging_up_on_a_continuous_streamer_is_no_fault(frames: int) -> None:
+    call = streaming()
+    for _ in range(frames):
+        call.playout.take_audio(FRAME)
+        call.playout.play_tick()
+    left = call.playout.buffered + call.playout.held
+
+    verdicts = call.playout.end_listen()
+
+    assert words(*verdicts) == (["interrupted call-ended"] if left else [])
+    assert not any(verdict.wrong for verdict in verdicts)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "words_", "wrong"), [(9, "interrupted call-ended", False), (10, "truncated tail-held", True)]
+)
+def test_a_tail_is_a_fault_when_nothing_has_followed_for_200_ms(ticks: int, words_: str, wrong: bool) -> None:
+    call = streaming()
+    call.playout.take_audio(FRAME * 3)
+
+    (verdict,) = call.end(ticks / 50)
+
+    assert words(verdict) == [words_]
+    assert verdict.wrong == wrong
+
+
+def test_a_tail_is_no_fault_while_what_is_before_it_still_plays() -> None:
+    call = streaming()
+    call.playout.take_audio(tone(16000))
+
+    (verdict,) = call.end(1)
+
+    assert call.playout.held
+    assert words(verdict) == ["interrupted call-ended"]
+    assert verdict.sentence == "1.0 s of audio were still to be played when the call ended"
+    assert verdict.command == 1
+    assert not verdict.wrong
+
+
+def test_what_is_left_is_counted_at_each_sides_rate() -> None:
+    call = streaming(sample_rate=16000)
+    # In pieces of 512 samples: 2560 are released and play for 160 ms, 1248 stay, which are 78 ms.
+    call.playout.take_audio(tone(2560 + 1248))
+
+    (verdict,) = call.playout.end_listen()
+
+    assert call.playout.buffered == pytest.approx(0.16, abs=0.001)
+    assert call.playout.held == pytest.approx(0.078)
+    assert verdict.sentence == "0.2 s of audio were still to be played when the call ended"
+
+
+def test_less_than_a_tenth_of_a_second_is_said_in_milliseconds() -> None:
+    call = streaming()
+    call.playout.take_audio(FRAME * 2)
+
+    (verdict,) = call.playout.end_listen()
+
+    assert verdict.sentence == "40 ms of audio were still to be played when the call ended"
+
+
+@pytest.mark.parametrize("profile", [IDEAL, NEXT])
+def test_without_a_pre_buffer_there_is_only_what_has_not_been_played(profile: Profile) -> None:
+    cut, played = streaming(profile), streaming(profile)
+    for call in (cut, played):
+        call.send(tone(8000))
+
+    assert words(*cut.end(0.5)) == ["interrupted call-ended"]
+    assert played.end(1.2) == []
+
+
+def test_nothing_is_left_of_a_stream_that_was_not_used() -> None:
+    assert streaming().end(2) == []
+
+
+def test_a_mark_that_the_end_came_before_is_no_fault() -> None:
+    call = streaming()
+    call.playout.take_audio(bytes(2560))
+    call.playout.take_text(MARK)
+
+    verdicts = call.playout.end_listen()
+
+    assert words(*verdicts) == ["interrupted call-ended", "interrupted unanswered"]
+    assert not any(verdict.wrong for verdict in verdicts)
+    assert call.playout.play_tick().messages == ()
+
+
+@pytest.mark.parametrize("profile", [CURRENT, IDEAL])
+def test_a_mark_that_the_next_tick_would_answer_is_not_stuck(profile: Profile) -> None:
+    call = streaming(profile)
+    for _ in range(20):
+        call.playout.play_tick()
+    call.playout.take_text(MARK)
+
+    (verdict,) = call.playout.end_listen()
+
+    assert words(verdict) == ["interrupted unanswered"]
+    assert not verdict.wrong
+
+
+def test_a_mark_in_the_tail_of_an_application_that_still_sends_is_not_stuck() -> None:
+    call = streaming()
+    call.playout.take_text(MARK)
+    call.playout.take_audio(FRAME)
+
+    verdicts = call.end(0.02)
+
+    assert words(*verdicts) == ["interrupted call-ended", "interrupted unanswered"]
+    assert not any(verdict.wrong for verdict in verdicts)
+
+
+@pytest.mark.parametrize("frames", range(1, 20))
+def test_an_application_that_ends_with_160_ms_of_zeros_has_no_tail(frames: int) -> None:
+    call = streaming()
+    call.playout.take_audio(FRAME * frames)
+    call.playout.take_audio(bytes(2 * 1280))
+
+    verdicts = call.end(2)
+
+    assert verdicts == []
+
+
+def test_zeros_behind_a_tail_are_not_counted() -> None:
+    call = streaming()
+    call.playout.take_audio(FRAME * 3 + bytes(2 * 160))
+
+    (verdict,) = call.end(2)
+
+    assert verdict.reason == "tail-held"
+    assert verdict.sentence.startswith("the last 480 samples were never played")
+
+
+REMEDY = "stream at the call's own rate if you need marks"
+DOWN, UP = "resampling from 24000 to 8000 Hz", "resampling from 8000 to 16000 Hz"
+
+
+@pytest.mark.parametrize(
+    ("rates", "sentence"),
+    [
+        ((24000, 8000), f"if more audio follows, {DOWN} will have lost its marker: {REMEDY}"),
+        ((8000, 16000), f"if more audio follows, {UP} will have moved its marker: {REMEDY}"),
+    ],
+)
+def test_the_first_mark_of_a_resampled_stream_brings_a_hint(rates: tuple[int, int], sentence: str) -> None:
+    call = streaming(sample_rate=rates[0], call_rate=rates[1])
+
+    verdicts = [call.playout.take_text(mark())[0] for _ in range(3)]
+
+    assert words(*verdicts) == ["queued resampled", "queued", "queued"]
+    assert verdicts[0].sentence == sentence
+    assert not verdicts[0].wrong
+
+
+@pytest.mark.parametrize("profile", [IDEAL, NEXT])
+def test_where_marks_survive_resampling_nothing_is_said(profile: Profile) -> None:
+    call = streaming(profile, 24000)
+
+    verdicts = [
+        *call.playout.take_text(mark()),
+        *call.playout.take_audio(tone(24000)),
+        *call.run(1.2),
+        *call.playout.end_listen(),
+    ]
+
+    assert words(*verdicts) == ["queued", "finished"]
+
+
+def test_a_mark_behind_all_audio_is_answered_in_a_resampled_stream_too() -> None:
+    call = streaming(sample_rate=24000)
+    call.playout.take_audio(tone(24000))
+    call.playout.take_text(mark())
+
+    verdicts = call.run(1.2)
+
+    assert words(*verdicts) == ["finished"]
+    assert not verdicts[0].wrong
+
+
+def test_a_mark_that_resampling_has_lost_is_named_at_the_end() -> None:
+    call = streaming(sample_rate=24000)
+    call.playout.take_text(mark("a"))
+    call.playout.take_audio(tone(24000))
+    call.playout.take_text(mark("b"))
+
+    call.run(2)
+    _, *verdicts = call.playout.end_listen()
+
+    assert words(*verdicts) == ["interrupted resampled"] * 2
+    assert [verdict.sentence for verdict in verdicts] == [
+        f"never answered, since {DOWN} lost its marker: {REMEDY}",
+        f"never answered, since {DOWN} lost the marker of one before it: {REMEDY}",
+    ]
+    assert [verdict.command for verdict in verdicts] == [1, 3]
+    assert all(verdict.wrong for verdict in verdicts)
+
+
+def test_a_lost_mark_is_a_fault_of_an_application_that_still_sends() -> None:
+    call = streaming(sample_rate=24000)
+    call.playout.take_text(mark())
+    call.playout.take_audio(tone(24000))
+
+    cut_off, lost = call.playout.end_listen()
+
+    assert words(cut_off, lost) == ["interrupted call-ended", "interrupted resampled"]
+    assert (cut_off.wrong, lost.wrong) == (False, True)
+
+
+def test_a_mark_that_has_not_left_the_pre_buffer_is_not_lost_yet() -> None:
+    call = streaming(sample_rate=24000)
+    call.playout.take_text(mark())
+    call.playout.take_audio(tone(480))
+
+    verdicts = call.playout.end_listen()
+
+    assert words(*verdicts) == ["interrupted call-ended", "interrupted unanswered"]
+    assert not any(verdict.wrong for verdict in verdicts)
+
+
+def test_a_minus_one_that_nobody_sent_is_not_blamed_on_the_application() -> None:
+    call = streaming(sample_rate=12000)
+    call.playout.take_text(mark())
+    # Halfway between the two the resampler takes a sample.
+    call.playout.take_audio((tone(1, -2) + tone(1, 0)) * 6000)
+
+    verdicts = call.run(1.2)
+
+    assert words(*verdicts) == ["finished resampled"]
+    lost = "resampling from 12000 to 8000 Hz lost its marker"
+    assert verdicts[0].sentence == f"answered by chance, at a sample of value -1, since {lost}: {REMEDY}"
+    assert verdicts[0].wrong
+
+
+def test_a_mark_that_resampling_has_moved_to_the_front_is_named() -> None:
+    call = streaming(call_rate=16000)
+    call.playout.take_audio(tone(8000))
+    call.playout.take_text(mark())
+    call.playout.take_audio(tone(8000))
+
+    verdicts = call.run(0.04)
+
+    assert words(*verdicts) == ["finished resampled"]
+    assert verdicts[0].sentence == f"answered early, since {UP} moved its marker: {REMEDY}"
+    assert verdicts[0].wrong
+
+
+def test_at_the_calls_own_rate_resampling_is_never_the_reason() -> None:
+    call = streaming()
+    queued = call.playout.take_text(mark())
+    call.playout.take_audio(tone(1280, -1))
+
+    # The first -1 is the mark's own.
+    assert words(*queued, *call.run(0.02)) == ["queued", "finished"]

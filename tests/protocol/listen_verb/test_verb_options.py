@@ -2,22 +2,9 @@ import json
 
 import pytest
 
-from listenctl.errors import UsageError
 from listenctl.protocol.jambonz_model.profiles import CURRENT
 from listenctl.protocol.listen_verb.parse_listen_verb import parse_listen_verb
-
-URL = "wss://app.example.com/listen"
-
-
-def listen(**options: object) -> dict[str, object]:
-    return {"verb": "listen", "url": URL, **options}
-
-
-def error_of(raw: bytes | object) -> str:
-    data = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
-    with pytest.raises(UsageError) as caught:
-        parse_listen_verb(data, where="verb.json", profile=CURRENT)
-    return str(caught.value)
+from tests.helpers.verbs import URL, error_of, listen
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+import pytest
+from websockets.frames import Frame, Opcode
+
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.frames.websocket_messages import (
+    BinaryMessages,
+    ControlFrame,
+    FrameFault,
+    MessageAssembler,
+    TextMessage,
+)
+from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT
+
+
+def sent(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, masked: bool = True) -> RawFrame:
+    return RawFrame(fin, rsv, opcode, masked, payload)
+
+
+def join(*frames: RawFrame, max_message: int = 1000) -> list[BinaryMessages | TextMessage | ControlFrame | FrameFault]:
+    joiner = MessageAssembler(masked=True, max_message=max_message)
+    return [message for frame in frames for message in joiner.feed_frame(frame)]
+
+
+def test_a_whole_frame_is_a_message() -> None:
+    assert join(sent(TEXT, b"{}"), sent(BINARY, b"ab")) == [TextMessage(b"{}"), BinaryMessages(b"ab", 2, 1)]
+
+
+def test_fragments_are_joined_around_control_frames() -> None:
+    frames = [sent(TEXT, b"a", fin=False), sent(PING, b"p"), sent(CONTINUATION, b"b", fin=False)]
+
+    messages = join(*frames, sent(CONTINUATION, b"c"), sent(BINARY, b""))
+
+    assert messages == [ControlFrame(Frame(Opcode.PING, b"p")), TextMessage(b"abc"), BinaryMessages(b"", 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("frame", "rule"),
+    [
+        (sent(BINARY, b"", masked=False), "frame-masking"),
+        (sent(BINARY, b"", rsv=4), "frame-reserved-bits"),
+        (sent(0x3, b""), "frame-opcode"),
+        (sent(PING, b"", fin=False), "frame-control"),
+        (sent(CLOSE, bytes(126)), "frame-control"),
+        (sent(CONTINUATION, b""), "frame-order"),
+    ],
+)
+def test_a_frame_against_the_rfc_is_named(frame: RawFrame, rule: str) -> None:
+    faults = [message.rule for message in join(frame) if isinstance(message, FrameFault)]
+
+    assert faults == [rule]
+
+
+def test_what_can_be_read_of_a_bad_frame_is_read() -> None:
+    messages = join(sent(TEXT, b"{}", masked=False, rsv=1))
+
+    assert messages[-1] == TextMessage(b"{}")
+    assert len(messages) == 3
+
+
+def test_a_message_within_a_fragmented_one_costs_that_and_not_itself() -> None:
+    messages = join(sent(TEXT, b"a", fin=False), sent(BINARY, b"b"), sent(CONTINUATION, b"c"), sent(TEXT, b"d"))
+
+    assert [message for message in messages if not isinstance(message, FrameFault)] == [
+        BinaryMessages(b"b", 1, 1),
+        TextMessage(b"d"),
+    ]
+    assert [message.rule for message in messages if isinstance(message, FrameFault)] == ["frame-order"] * 2
+
+
+def test_a_message_that_is_too_long_is_named_once_and_not_held() -> None:
+    frames = [sent(TEXT, bytes(6), fin=False), *[sent(CONTINUATION, bytes(6), fin=False)] * 5, sent(CONTINUATION, b"x")]
+
+    messages = join(*frames, sent(TEXT, b"next"), max_message=10)
+
+    assert messages == [FrameFault("message-too-long", "a message of more than 10 bytes"), TextMessage(b"next")]
+
+
+def test_a_whole_frame_that_is_too_long_is_named_too() -> None:
+    messages = join(sent(BINARY, bytes(11)), sent(BINARY, bytes(10)), max_message=10)
+
+    assert messages == [
+        FrameFault("message-too-long", "a message of more than 10 bytes"),
+        BinaryMessages(bytes(10), 10, 1),
+    ]

@@ -1,0 +1,190 @@
+import pytest
+
+from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio, ListenVerb, Nesting
+from listenctl.protocol.opening_handshake import Credentials
+from tests.helpers.verbs import URL, config, error_of, listen, parse
+
+
+def test_a_listen_in_a_dial_is_found() -> None:
+    verb = parse({"verb": "dial", "target": [], "listen": {"url": URL, "mixType": "stereo"}})
+
+    assert verb == ListenVerb(url=URL, mix_type="stereo", nesting=Nesting.DIAL)
+    assert parse({"verb": "dial", "stream": {"url": URL}}).nesting is Nesting.DIAL
+
+
+def test_a_listen_in_a_config_is_found() -> None:
+    assert parse(config(passDtmf=True)) == ListenVerb(url=URL, pass_dtmf=True, nesting=Nesting.CONFIG)
+
+
+def test_the_first_listen_of_an_application_is_taken() -> None:
+    verb = parse(
+        [
+            {"verb": "answer"},
+            {"verb": "config", "listen": {"enable": False}},
+            {"say": {"text": "hello"}},
+            {"verb": "dial", "listen": {"url": "/first"}},
+            listen(),
+        ]
+    )
+
+    assert verb.url == "/first"
+    assert verb.nesting is Nesting.DIAL
+    assert verb.notes == (
+        '[1].config.listen starts nothing without "enable": true',
+        "only [3].dial.listen is simulated, not [4].listen",
+    )
+
+
+def test_stream_in_a_config_is_said_to_be_never_read() -> None:
+    verb = parse([{"verb": "config", "stream": {"enable": True, "url": "/a"}}, listen()])
+
+    assert verb.url == URL
+    assert verb.notes == ("[0].config.stream is never read by jambonz; call it listen",)
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ([], "has no listen or stream that would start"),
+        ({"verb": "say", "text": "hello"}, "has no listen or stream that would start"),
+        (
+            [{"verb": "config", "listen": {"url": URL}}],
+            'has no listen or stream that would start; [0].config.listen starts nothing without "enable": true',
+        ),
+        (
+            {"verb": "config", "stream": {"enable": True}},
+            "has no listen or stream that would start; config.stream is never read by jambonz; call it listen",
+        ),
+        ({"url": URL, "mixType": "mono"}, "the verb has no `verb`; jambonz rejects the application"),
+        ([listen(), 5], "[1] must be an object, not 5; jambonz rejects the application"),
+        ("listen", 'the verb must be an object, not "listen"; jambonz rejects the application'),
+        ({"listen": 5}, "listen must be an object, not 5; jambonz rejects the application"),
+        ({"verb": "dial", "listen": []}, "dial.listen must be an object, not []; jambonz rejects the application"),
+    ],
+)
+def test_a_document_that_starts_no_listen_is_refused(document: object, problem: str) -> None:
+    assert error_of(document) == f"verb.json: {problem}"
+
+
+def test_a_bare_verb_has_the_defaults_of_jambonz() -> None:
+    assert parse(listen()) == ListenVerb(url=URL)
+    assert parse({"verb": "stream", "url": URL}) == ListenVerb(url=URL)
+    assert parse({"listen": {"url": URL}}) == ListenVerb(url=URL)
+
+
+def test_every_option_is_read() -> None:
+    verb = parse(
+        listen(
+            id="l1",
+            wsAuth={"username": "listen", "password": "s3cret"},
+            mixType="stereo",
+            sampleRate=16_000,
+            metadata={"agent": "Zoë", "deep": {"a": [1]}},
+            passDtmf=True,
+            finishOnKey="#",
+            maxLength=30.5,
+            playBeep=True,
+            timeout=10,
+            bidirectionalAudio={"enabled": True, "streaming": True, "sampleRate": 24_000},
+            actionHook="/done",
+            transcribe={"recognizer": {"vendor": "google"}},
+            channel=2,
+            earlyMedia=True,
+            auth={},
+        )
+    )
+
+    assert verb == ListenVerb(
+        url=URL,
+        credentials=Credentials("listen", "s3cret"),
+        mix_type="stereo",
+        sample_rate=16_000,
+        metadata={"agent": "Zoë", "deep": {"a": [1]}},
+        pass_dtmf=True,
+        finish_on_key="#",
+        max_length=30.5,
+        play_beep=True,
+        timeout=10,
+        bidirectional=BidirectionalAudio(enabled=True, streaming=True, sample_rate=24_000),
+        action_hook=ActionHook("/done"),
+        transcribe=True,
+        channel=2,
+        notes=(
+            "timeout does nothing in any jambonz; only the profile ideal ends a silent call",
+            "transcribe is accepted but not simulated",
+            "the answer to the actionHook is not run",
+        ),
+    )
+
+
+def test_no_password_is_printed() -> None:
+    assert "s3cret" not in repr(parse(listen(wsAuth={"username": "listen", "password": "s3cret"})))
+
+
+def test_unknown_options_are_named_and_the_call_goes_on() -> None:
+    verb = parse([listen(bdirectionalAudio={}, enable=True, _="free", bidirectionalAudio={"rate": 8000})])
+
+    assert verb.url == URL
+    assert verb.notes == (
+        "[0].listen.bdirectionalAudio is unknown; jambonz rejects the application",
+        "[0].listen.enable is unknown; jambonz rejects the application",
+        "[0].listen.bidirectionalAudio.rate is unknown; jambonz rejects the application",
+    )
+
+
+@pytest.mark.parametrize("name", ["actionHook", "finishOnKey", "transcribe", "channel", "bdirectionalAudio"])
+def test_a_config_with_an_option_that_it_does_not_allow_is_refused(name: str) -> None:
+    assert error_of(config(**{name: "x"})) == (
+        f"verb.json: jambonz rejects the whole config: it can't have config.listen.{name}"
+    )
+
+
+def test_a_verb_without_url_is_noted() -> None:
+    verb = parse({"verb": "listen"})
+
+    assert verb.url is None
+    assert verb.notes == ("listen has no url; jambonz rejects the application",)
+
+
+@pytest.mark.parametrize("auth", [{"username": "a"}, {"username": "a", "password": ""}, {"password": "b"}, {}, None])
+def test_half_of_the_credentials_are_none(auth: object) -> None:
+    verb = parse(listen(wsAuth=auth))
+
+    assert verb.credentials is None
+    assert verb.notes == ("listen.wsAuth needs a username and a password; nothing is sent",)
+
+
+@pytest.mark.parametrize(
+    ("hook", "expected"),
+    [
+        ("", None),
+        (None, None),
+        ("https://h/x", ActionHook("https://h/x")),
+        ({"url": "/x"}, ActionHook("/x", "POST")),
+        ({"url": "/x", "method": "GET"}, ActionHook("/x", "GET")),
+        ({"url": "/x", "username": "u", "password": "p"}, ActionHook("/x", credentials=Credentials("u", "p"))),
+        ({"url": "/x", "username": "u"}, ActionHook("/x")),
+    ],
+)
+def test_an_action_hook_is_a_url_or_an_object(hook: object, expected: ActionHook | None) -> None:
+    assert parse(listen(actionHook=hook)).action_hook == expected
+
+
+@pytest.mark.parametrize("options", [{"disableBidirectionalAudio": True}, {"bidirectionalAudio": {"enabled": False}}])
+def test_bidirectional_audio_can_be_disabled_in_two_ways(options: dict[str, object]) -> None:
+    assert parse(listen(**options)).bidirectional == BidirectionalAudio(enabled=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"sampleRate": 0}, ListenVerb(url=URL)),
+        ({"maxLength": 0}, ListenVerb(url=URL)),
+        ({"sampleRate": 11_025.0}, ListenVerb(url=URL, sample_rate=11_025)),
+        ({"metadata": None}, ListenVerb(url=URL)),
+        ({"bidirectionalAudio": None}, ListenVerb(url=URL)),
+        ({"disableBidirectionalAudio": False}, ListenVerb(url=URL)),
+    ],
+)
+def test_values_that_jambonz_takes_for_none_are_none(options: dict[str, object], expected: ListenVerb) -> None:
+    assert parse(listen(**options)) == expected

@@ -20,7 +20,7 @@ from listenctl.server.check_credentials import (
 from tests.helpers.frames import HANDSHAKE
 from tests.helpers.server import faster, running
 
-# V1 in protocol.md 11: listen / s3cret.
+# V1 in listenctl-protocol(7) 11: listen / s3cret.
 RIGHT = "Basic bGlzdGVuOnMzY3JldA=="
 
 

@@ -23,7 +23,7 @@ from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.calls.live_call_log import LiveCallLog
-from listenctl.server.dump.dump_file import DumpFile, Item, Tell
+from listenctl.server.dump.dump_file import DumpFile, Item, ReportEvent
 from listenctl.server.server import ListenServer
 
 # Seconds that a frame waits before it is handed to the writer: what a crash costs.
@@ -82,7 +82,9 @@ class CallDumper:
 
     def start_dump(self) -> "CallDump":
         """Begin the dump of a call, directly after its handshake."""
-        return CallDump(self, self._loop.time(), self._server.settings.max_message)
+        created = datetime.fromtimestamp(self._server.unix_clock(), UTC)
+        text = created.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return CallDump(self, self._loop.time(), text, self._server.settings.max_message)
 
     async def finish_dumps(self) -> None:
         """Wait until everything is written, and end the thread."""
@@ -115,7 +117,7 @@ class CallDumper:
     def hand_over(self, dump: "CallDump") -> None:
         """Hand the writer the frames that wait of a call."""
         self._waiting.pop(dump, None)
-        size, job = dump.take()
+        size, job = dump.take_items()
         self._writer.add_jobs(job, partial(self._writer.release_bytes, size))
 
     def add_job(self, job: Job) -> None:
@@ -129,7 +131,7 @@ class CallDumper:
         if self._waiting:
             self._timer = self._loop.call_later(WRITE_EVERY, self._hand_over)
 
-    def _sink_for(self, header: DumpHeader) -> Tell:
+    def _sink_for(self, header: DumpHeader) -> ReportEvent:
         return lambda event: self._results.add_job(partial(self._report, header, event))
 
     def _report(self, header: DumpHeader, event: EventFields) -> None:
@@ -144,11 +146,11 @@ class CallDumper:
 class CallDump:
     """One call's dump on the event loop: the frames that wait to be written."""
 
-    def __init__(self, dumper: CallDumper, started_at: float, max_message: int) -> None:
+    def __init__(self, dumper: CallDumper, started_at: float, created: str, max_message: int) -> None:
         self._dumper = dumper
         self._started_at = started_at
         self._at = 0.0
-        self._created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        self._created = created
         # Our own frames are complete; of a peer, a frame longer than the server accepts ends the reading.
         self._readers = {Sender.JAMBONZ: RawFrameReader(max_message), Sender.APPLICATION: RawFrameReader()}
         self._faulty: set[Sender] = set()
@@ -194,14 +196,14 @@ class CallDump:
         )
         self._items.append(end)
         self._dumper.hand_over(self)
-        self._dumper.add_job(file.finish)
+        self._dumper.add_job(file.finish_dump)
 
-    def take(self) -> tuple[int, Job]:
+    def take_items(self) -> tuple[int, Job]:
         """Return the size of what waits, and the job that writes it."""
         assert self._file is not None
         items, self._items = self._items, []
         size, self._bytes = self._bytes, 0
-        return size, partial(self._file.write, items)
+        return size, partial(self._file.write_items, items)
 
     def _read(self, sender: Sender, data: bytes, at: float) -> None:
         at = self._since_start(at)
@@ -225,7 +227,7 @@ class CallDump:
     def _report_backlog(self) -> None:
         if self._file is not None and not self._reported:
             self._reported = True
-            self._dumper.add_job(self._file.note_backlog)
+            self._dumper.add_job(self._file.report_backlog)
 
     def _note_loss(self, at: float) -> None:
         if self._lost:

@@ -28,8 +28,8 @@ from listenctl.protocol.timeline import TimedFrame
 RETRY_AFTER = 1.0
 
 Item = TimedFrame | DumpFault | DumpLoss | DumpEnd
-Tell = Callable[[EventFields], None]
-"""Takes an event of the dump, in any thread."""
+ReportEvent = Callable[[EventFields], None]
+"""Reports an event of the dump, from any thread."""
 
 
 class DumpFile:
@@ -40,10 +40,12 @@ class DumpFile:
         path: the wanted name; if it is taken the file gets a number.
     """
 
-    def __init__(self, path: Path, header: DumpHeader, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, path: Path, header: DumpHeader, report: ReportEvent, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._path = path
         self._header = header
-        self._tell = tell
+        self._report = report
         self._clock = clock
         self._fd: int | None = None
         self._size = 0
@@ -52,7 +54,7 @@ class DumpFile:
         self._unnoted = 0  # lost frames that no line of the dump reports yet
         self._retry_at: float | None = None
 
-    def write(self, items: Iterable[Item]) -> None:
+    def write_items(self, items: Iterable[Item]) -> None:
         """Write a batch of lines, all or none."""
         batch = list(items)
         frames = sum(isinstance(item, TimedFrame) for item in batch)
@@ -70,18 +72,18 @@ class DumpFile:
             self._frames += frames
             self._note_success()
 
-    def note_backlog(self) -> None:
+    def report_backlog(self) -> None:
         """Report that frames are dropped because the disk is too slow."""
-        self._tell(DumpFailedEvent(path=str(self._path), reason="the disk is too slow"))
+        self._report(DumpFailedEvent(path=str(self._path), reason="the disk is too slow"))
 
-    def finish(self) -> None:
+    def finish_dump(self) -> None:
         """Close the dump and report it."""
         if self._fd is None:
             return
         os.close(self._fd)
         self._fd = None
         path, frames = str(self._path), self._frames
-        self._tell(DumpSavedEvent(path=path, frames=frames, bytes=self._size, lost_frames=self._lost))
+        self._report(DumpSavedEvent(path=path, frames=frames, bytes=self._size, lost_frames=self._lost))
 
     def _open(self) -> int:
         if self._fd is None:
@@ -109,14 +111,14 @@ class DumpFile:
 
     def _fail(self, exc: OSError) -> None:
         if self._retry_at is None:
-            self._tell(DumpFailedEvent(path=str(self._path), reason=exc.strerror or str(exc)))
+            self._report(DumpFailedEvent(path=str(self._path), reason=exc.strerror or str(exc)))
         self._retry_at = self._clock() + RETRY_AFTER
 
     def _note_success(self) -> None:
         if self._retry_at is not None:
             self._retry_at = None
             detail = f"the dump continues; {self._lost} frames are missing in it"
-            self._tell(WarningEvent(rule="dump-resumed", detail=detail))
+            self._report(WarningEvent(rule="dump-resumed", detail=detail))
 
 
 def _line(item: Item) -> bytes:

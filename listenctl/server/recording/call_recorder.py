@@ -1,11 +1,13 @@
 """
-Record calls without ever making the event loop wait for a disk.
+Record calls without making the event loop wait for a disk.
 
-The loop collects the audio of all calls and hands it over in batches to one writer thread, which owns every open file.
-What follows the end of a call (sync, other formats) is done by a few workers more, so that it doesn't delay the others.
+The loop collects the audio of all calls and hands it in batches to one writer thread, which owns every open file. What
+follows the end of a call (sync, conversion) is done by a few more threads, so that it doesn't delay the other calls.
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
@@ -13,19 +15,19 @@ from typing import Protocol
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, Reporter
 from listenctl.media.files.background_writer import BackgroundWriter, Job, LoopMailbox, run_job
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.protocol.gaps.gap_ledger import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
-from listenctl.server.recording.recording_writer import Piece, RecordingWriter, RecordSettings, Tell
+from listenctl.server.recording.recording_writer import Piece, RecordingWriter, RecordSettings, ReportEvent
 
-# Audio that comes in small pieces is written when this much has come together, in seconds.
+# Seconds of audio that are collected before they are written.
 WRITE_EVERY = 0.25
-# What may wait for a slow disk, for all calls together; what is beyond that is lost and reported.
+# Bytes that may wait for a slow disk, of all calls; beyond that audio is lost and reported.
 MAX_WAITING_BYTES = 256 * 1024 * 1024
 FINISHERS = 2
 
 
 class CallRecording(Protocol):
-    """What a call gives its audio to; nothing here waits."""
+    """Gets the audio of one call; nothing here waits."""
 
     @property
     def path(self) -> str:
@@ -35,10 +37,10 @@ class CallRecording(Protocol):
         """Record whole sample frames that begin at ``position`` of the call."""
 
     def note_gap(self, gap: Gap) -> None:
-        """Take a gap into account that the ledger has found."""
+        """Record a gap that the ledger has found."""
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Read the bytes so far as another format, because the metadata came late."""
+        """Interpret the bytes so far as another format, because the metadata came late."""
 
     def end_call(self) -> None:
         """Finish the recording; the log is complete."""
@@ -48,7 +50,7 @@ class CallRecorder(Protocol):
     """Records the calls of a server."""
 
     lost_audio: bool
-    """Whether any recording lacks what its call delivered."""
+    """Whether any recording lacks audio that its call delivered."""
     recorded_bytes: int
     recorded_seconds: float
 
@@ -56,7 +58,7 @@ class CallRecorder(Protocol):
         """Begin to record a call."""
 
     def flush(self, now: float) -> None:
-        """Hand on what has come together; called after each batch of reads."""
+        """Write what has been collected; called after each batch of reads."""
 
     async def finish_recordings(self) -> None:
         """Wait until every recording is finished."""
@@ -65,12 +67,15 @@ class CallRecorder(Protocol):
 class FileRecorder:
     """Record every call to files of its own."""
 
-    def __init__(self, settings: RecordSettings, reporter: Reporter) -> None:
+    def __init__(
+        self, settings: RecordSettings, reporter: Reporter, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.lost_audio = False
         self.recorded_bytes = 0
         self.recorded_seconds = 0.0
         self._settings = settings
         self._reporter = reporter
+        self._clock = clock
         self._results = LoopMailbox(asyncio.get_running_loop())
         self._unfinished = 0
         self._idle = asyncio.Event()
@@ -86,14 +91,17 @@ class FileRecorder:
         self._idle.clear()
         return FileRecording(
             self,
-            RecordingWriter(self._settings, log, self._teller(log), self._writer.add_low_priority_job),
+            RecordingWriter(
+                self._settings, log, self._reporter_for(log), self._writer.add_low_priority_job, self._clock
+            ),
+            self._settings,
             log.audio_format,
         )
 
     def flush(self, now: float) -> None:
-        """Hand the writer what has come together."""
+        """Hand the writer what has been collected."""
         for recording in [waiting for waiting in self._waiting if waiting.is_due(now)]:
-            self._take(recording)
+            self._hand_over(recording)
         if self._jobs:
             self._writer.add_jobs(*self._jobs)
             self._jobs = []
@@ -107,7 +115,7 @@ class FileRecorder:
         self._finishers.shutdown()
 
     def await_write(self, recording: "FileRecording", size: int) -> bool:
-        """Let ``recording`` be written at one of the next flushes; False when the disk is too far behind."""
+        """Have ``recording`` written at one of the next flushes; return False if the disk is too far behind."""
         if not self._writer.reserve_bytes(size):
             self.lost_audio = True
             return False
@@ -115,26 +123,22 @@ class FileRecorder:
         return True
 
     def add_job(self, recording: "FileRecording", job: Job) -> None:
-        """Have ``job`` done by the writer after all that ``recording`` has waiting."""
+        """Let the writer do ``job`` after everything that ``recording`` has collected."""
         if recording in self._waiting:
-            self._take(recording)
+            self._hand_over(recording)
         self._jobs.append(job)
 
-    def add_end(self, recording: "FileRecording", track: RecordingWriter) -> None:
-        """Have ``track`` finished after all that ``recording`` has waiting."""
-        self.add_job(recording, partial(self._end, track))
+    def add_end(self, recording: "FileRecording", writer: RecordingWriter) -> None:
+        """Let the writer finish a recording after everything that it has collected."""
+        self.add_job(recording, partial(self._finish, writer))
 
-    def fills(self, gap: Gap) -> bool:
-        """Tell whether silence is to be put where ``gap`` is."""
-        return self._settings.fill and gap.missing > 0 and gap.kind in (GapKind.HOLE, GapKind.PAUSE)
-
-    def _take(self, recording: "FileRecording") -> None:
+    def _hand_over(self, recording: "FileRecording") -> None:
         del self._waiting[recording]
-        size, write = recording.take()
+        size, write = recording.take_collected()
         self._jobs.append(write)
         self._jobs.append(partial(self._writer.release_bytes, size))
 
-    def _teller(self, log: LiveCallLog) -> Tell:
+    def _reporter_for(self, log: LiveCallLog) -> ReportEvent:
         return lambda event: self._results.add_job(partial(self._report, log, event))
 
     def _report(self, log: LiveCallLog, event: EventFields) -> None:
@@ -157,34 +161,37 @@ class FileRecorder:
 
     # The rest runs in the writer thread, or in a finisher.
 
-    def _end(self, track: RecordingWriter) -> None:
-        if track.takes_time:
-            self._finishers.submit(self._finish_track, track)
+    def _finish(self, writer: RecordingWriter) -> None:
+        if writer.is_slow_to_finish:
+            self._finishers.submit(self._finish_recording, writer)
         else:
-            self._writer.add_low_priority_job(partial(self._finish_track, track))
+            self._writer.add_low_priority_job(partial(self._finish_recording, writer))
 
-    def _finish_track(self, track: RecordingWriter) -> None:
-        run_job(track.finish)
+    def _finish_recording(self, writer: RecordingWriter) -> None:
+        run_job(writer.finish_recording)
         self._results.add_job(self._note_end)
 
 
 class FileRecording:
-    """One call's recording as the event loop sees it: audio that waits for its turn to be written."""
+    """One call's recording on the event loop: collects audio until it is written."""
 
-    def __init__(self, recorder: FileRecorder, track: RecordingWriter, audio_format: AudioFormat) -> None:
+    def __init__(
+        self, recorder: FileRecorder, writer: RecordingWriter, settings: RecordSettings, audio_format: AudioFormat
+    ) -> None:
         self._recorder = recorder
-        self._track = track
+        self._writer = writer
+        self._settings = settings
         self._pieces: list[Piece] = []
         self._bytes = 0
         self._first_at: float | None = None
         self._dropping = False
         self._enough = audio_format.byte_rate * WRITE_EVERY
-        recorder.add_job(self, track.open)
+        recorder.add_job(self, writer.open_files)
 
     @property
     def path(self) -> str:
         """The file, empty while there is none."""
-        return self._track.path
+        return self._writer.path
 
     def write_audio(self, position: int, data: bytes) -> None:
         """Record whole sample frames that begin at ``position`` of the call."""
@@ -194,31 +201,31 @@ class FileRecording:
             self._bytes += len(data)
         elif not self._dropping:
             self._dropping = True
-            self._recorder.add_job(self, self._track.note_backlog)
+            self._recorder.add_job(self, self._writer.report_backlog)
 
     def note_gap(self, gap: Gap) -> None:
-        """Take a gap into account that the ledger has found."""
-        if self._recorder.fills(gap):
-            self._recorder.add_job(self, partial(self._track.fill, gap))
+        """Record a gap that the ledger has found."""
+        if self._settings.fills_gap(gap):
+            self._recorder.add_job(self, partial(self._writer.fill_gap, gap))
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Read the bytes so far as another format, because the metadata came late."""
-        self._recorder.add_job(self, partial(self._track.change_format, audio_format))
+        """Interpret the bytes so far as another format, because the metadata came late."""
+        self._recorder.add_job(self, partial(self._writer.change_format, audio_format))
 
     def end_call(self) -> None:
         """Finish the recording; the log is complete."""
-        self._recorder.add_end(self, self._track)
+        self._recorder.add_end(self, self._writer)
 
     def is_due(self, now: float) -> bool:
-        """Tell whether enough has come together, or what there is has waited long enough."""
+        """Return whether enough has been collected, or the collected audio has waited long enough."""
         if self._bytes >= self._enough:
             return True
         self._first_at = now if self._first_at is None else self._first_at
         return now - self._first_at >= WRITE_EVERY
 
-    def take(self) -> tuple[int, Job]:
-        """Return the size of all that waits, and the job that writes it."""
+    def take_collected(self) -> tuple[int, Job]:
+        """Return the size of the collected audio, and the job that writes it."""
         pieces, self._pieces = self._pieces, []
         size, self._bytes = self._bytes, 0
         self._first_at = None
-        return size, partial(self._track.write, pieces)
+        return size, partial(self._writer.write_pieces, pieces)

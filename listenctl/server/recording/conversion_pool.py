@@ -1,4 +1,4 @@
-"""Make other formats of recordings in processes of their own, so that no call has to wait for an encoder."""
+"""Convert recordings in processes of their own, so that no call waits for an encoder."""
 
 import multiprocessing
 import os
@@ -15,30 +15,30 @@ from listenctl.media.files.convert_recording import Conversion, convert_wav
 CONVERTERS = 2
 
 
-def convert_politely(wav: Path, target: Path, kind: str) -> Conversion:
+def convert_in_background(wav: Path, target: Path, kind: str) -> Conversion:
     """
-    Make ``target`` of ``wav`` at the lowest priority, and wait for it.
+    Convert ``wav`` to ``target`` at the lowest priority, and wait for it.
 
     Raises:
-        ListenctlError: as ``convert_wav`` does, or the worker died; the WAV is there in any case.
+        ListenctlError: The conversion failed; the WAV is kept.
     """
     try:
         return _converters().submit(convert_wav, wav, target, kind).result()
     except BrokenProcessPool as exc:
         _converters.cache_clear()
-        raise ListenctlError(f"{target}: the process that makes it died; the WAV is kept") from exc
+        raise ListenctlError(f"{target}: the process that converts it died; the WAV is kept") from exc
 
 
 @cache
 def _converters() -> ProcessPoolExecutor:
-    # Started for the first call that needs it; forking a process with threads is not safe, hence spawn.
+    # Forking a process with threads is not safe, hence spawn.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(max_workers=CONVERTERS, mp_context=context, initializer=_begin_worker)
 
 
 def _begin_worker() -> None:
     os.nice(19)
-    # A signal to the whole group is for the server, which waits for us.
+    # A signal to the process group is for the server, which waits for the conversion.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Record one call onto a pipe: its audio as it comes, as WAV or as bare samples."""
+"""Record one call onto a pipe: its audio as it arrives, as WAV or as raw samples."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,20 +9,21 @@ from listenctl.media.channel_layout import ChannelMap
 from listenctl.media.files.audio_writer import AudioWriter
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.protocol.gaps.gap_ledger import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.recording.recording_writer import RecordSettings
 
-# What may wait for a slow reader of the pipe; what is beyond that is lost and reported.
+# Bytes that may wait for a slow reader of the pipe; beyond that audio is lost and reported.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 SILENCE_BLOCK = 64 * 1024
 
 
 class PipeRecorder:
     """
-    Write the audio of the first call to ``fd``; the server must take no second one.
+    Write the audio of one call to ``fd``; the server must take no second one.
 
-    ``on_broken`` is called when nobody reads any more.
+    Attributes:
+        on_broken: called when the reader of the pipe is gone.
     """
 
     def __init__(self, settings: RecordSettings, reporter: Reporter, fd: int) -> None:
@@ -43,7 +44,7 @@ class PipeRecorder:
         return PipeRecording(self, log)
 
     def flush(self, now: float) -> None:
-        """Nothing waits here."""
+        """Do nothing: audio is written as it arrives."""
 
     async def finish_recordings(self) -> None:
         """Wait until everything is written."""
@@ -51,8 +52,8 @@ class PipeRecorder:
         if self._log is not None and not self._broken:
             self._report_saved(self._log)
 
-    def put(self, data: bytes) -> None:
-        """Write ``data`` when its turn comes; what a reader too slow leaves unread is lost."""
+    def write_data(self, data: bytes) -> None:
+        """Write ``data`` after everything before it; it is lost if the reader is too slow."""
         if not self._writer.write_audio(data) and self._writer.error is None:
             self._fail("the reader of the pipe is too slow")
 
@@ -90,7 +91,7 @@ class PipeRecorder:
 
 
 class PipeRecording:
-    """One call on its way to a pipe; while it isn't known whether audio is missing, what comes is held back."""
+    """One call on its way to a pipe; audio is held back while a gap may be pending."""
 
     path = "-"
 
@@ -98,35 +99,35 @@ class PipeRecording:
         settings = recorder.settings
         self._recorder = recorder
         self._log = log
-        self._fill = settings.fill
+        self._settings = settings
         self._map = ChannelMap(settings.layout, log.audio_format)
         self._held: list[tuple[int, bytes]] = []
         if settings.destination.kind == "wav":
-            recorder.put(stream_header(self._map.output_format))
+            recorder.write_data(stream_header(self._map.output_format))
 
     def write_audio(self, position: int, data: bytes) -> None:
-        """Pass on whole sample frames."""
+        """Write whole sample frames."""
         self._held.append((position, data))
-        if not (self._fill and self._log.ledger.stalled):
+        if not (self._settings.fill and self._log.ledger.stalled):
             self._release()
 
     def note_gap(self, gap: Gap) -> None:
-        """Put silence where audio is missing."""
-        if self._fill and gap.missing > 0 and gap.kind in (GapKind.HOLE, GapKind.PAUSE):
+        """Insert silence where audio is missing."""
+        if self._settings.fills_gap(gap):
             self._release(until=gap.position)
             silence = gap.missing * self._map.output_format.frame_bytes
             for start in range(0, silence, SILENCE_BLOCK):
-                self._recorder.put(bytes(min(SILENCE_BLOCK, silence - start)))
+                self._recorder.write_data(bytes(min(SILENCE_BLOCK, silence - start)))
         self._release()
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Go on as before: the header has been read already."""
+        """Do nothing: the reader has the header already."""
 
     def end_call(self) -> None:
-        """Pass on what was held back."""
+        """Write what was held back."""
         self._release()
 
     def _release(self, until: int | None = None) -> None:
         while self._held and (until is None or self._held[0][0] < until):
             _, data = self._held.pop(0)
-            self._recorder.put(self._map.apply(data)[0])
+            self._recorder.write_data(self._map.apply(data)[0])

@@ -1,11 +1,10 @@
 """
-One call's recording as the writer thread makes it: opened, written, mended, finished.
+One call's recording in the writer thread: opened, written, repaired, finished.
 
-A disk that fails costs what it couldn't take and nothing else: the call goes on, and the recording resumes when it can.
+A disk that fails costs only what it couldn't take: the call goes on, and the recording resumes as soon as it can.
 """
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,23 +23,23 @@ from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.gap_ledger import Gap
+from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.recording.recorded_sidecar import describe_recording, overwrite_sidecar
 
 RETRY_AFTER = 1.0
-# Creating a file is the dearest part of a recording. The sidecar is created when the call ends; of a call that has
-# lasted this long, in seconds, it is also there before, in case that the process doesn't live to see the end.
+# Creating files is the most expensive part of a recording, so the sidecar is created when the call ends. After this
+# many seconds it is also written before the end, in case the process is killed.
 INTERIM_AFTER = 10.0
 
 Piece: TypeAlias = tuple[int, bytes]
-"""Where in the call audio belongs, and the audio."""
+"""A position in the call, and the audio there."""
 
 AddJob = Callable[[Job], None]
-"""Runs a job in the writer thread, when there is no audio to write."""
+"""Adds a job to the writer thread that runs when there is no audio to write."""
 
-Tell = Callable[[EventFields], None]
-"""Takes an event of the recording, in any thread."""
+ReportEvent = Callable[[EventFields], None]
+"""Reports an event of the recording, from any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +51,48 @@ class RecordSettings:
     fill: bool = False
     sync: str | float = "never"
 
+    def fills_gap(self, gap: Gap) -> bool:
+        """Return whether silence is written where ``gap`` is."""
+        return self.fill and gap.missing > 0 and gap.kind in (GapKind.HOLE, GapKind.PAUSE)
+
 
 class RecordingWriter:
     """
-    Make one recording.
+    Write one recording; everything but ``path`` runs in the writer thread.
 
     Args:
-        log: of the call; the sidecar is made from it, so at the end it must be complete.
+        log: of the call, complete when ``finish_recording`` runs, because the sidecar is made from it.
+        add_later: adds a job that can wait.
     """
 
-    def __init__(self, settings: RecordSettings, log: LiveCallLog, tell: Tell, later: AddJob) -> None:
+    def __init__(
+        self,
+        settings: RecordSettings,
+        log: LiveCallLog,
+        report: ReportEvent,
+        add_later: AddJob,
+        clock: Callable[[], float],
+    ) -> None:
         self._settings = settings
         self._log = log
-        self._tell = tell
-        self._later = later
+        self._report = report
+        self._add_later = add_later
+        self._clock = clock
         self._sidecar: NewFile | None = None
         self._interim_at: float = INTERIM_AFTER * log.audio_format.sample_rate
         self._format = log.audio_format
         self._recording: Recording | None = None
         self._failing = False
         self._retry_at = 0.0
-        self._synced_at = time.monotonic()
+        self._synced_at = self._clock()
 
     @property
     def path(self) -> str:
         """The file, or the first of two; empty while there is none."""
         return str(self._recording.paths[0]) if self._recording else ""
 
-    def open(self) -> None:
-        """Create the audio files; what fails is reported and tried again later."""
+    def open_files(self) -> None:
+        """Create the audio files; a failure is reported, and retried later."""
         settings, log = self._settings, self._log
         destination = settings.destination
         path = destination.wav_path(log.metadata.get_field, datetime.fromtimestamp(log.started_at, UTC))
@@ -95,8 +107,8 @@ class RecordingWriter:
         except OSError as exc:
             self._fail(exc, path)
 
-    def write(self, pieces: Sequence[Piece]) -> None:
-        """Record audio; what the disk doesn't take is lost and counted."""
+    def write_pieces(self, pieces: Sequence[Piece]) -> None:
+        """Write audio; what the disk doesn't take is lost and counted."""
         for position, data in pieces:
             recording = self._recording or self._open_again()
             if recording is None:
@@ -106,17 +118,17 @@ class RecordingWriter:
             except OSError as exc:
                 self._fail(exc, recording.paths[0])
             else:
-                self._note_success(recording)
+                self._count_success(recording)
                 if recording.position >= self._interim_at:
                     self._interim_at = inf
-                    self._later(self._describe_so_far)
+                    self._add_later(self._write_interim_sidecar)
 
-    def note_backlog(self) -> None:
-        """Report that audio is lost before it comes here, because the disk is too slow."""
+    def report_backlog(self) -> None:
+        """Report that audio is dropped because the disk is too slow."""
         self._fail(OSError("the disk is too slow"), Path(self.path))
 
-    def fill(self, gap: Gap) -> None:
-        """Put silence where audio is missing."""
+    def fill_gap(self, gap: Gap) -> None:
+        """Insert silence where audio is missing."""
         if self._recording is not None:
             try:
                 self._recording.insert_silence(gap.position, gap.missing)
@@ -124,21 +136,21 @@ class RecordingWriter:
                 self._fail(exc, self._recording.paths[0])
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Read the bytes so far as another format, because the metadata came late."""
+        """Interpret the bytes so far as another format, because the metadata came late."""
         self._format = audio_format
         if self._recording is not None:
-            with suppress(OSError):  # The header is written again with the next audio.
+            with suppress(OSError):  # The next audio writes the header again.
                 self._recording.change_format(audio_format)
 
     @property
-    def takes_time(self) -> bool:
-        """Whether ``finish`` takes so long that it belongs into another thread."""
+    def is_slow_to_finish(self) -> bool:
+        """Whether ``finish_recording`` takes so long that it needs another thread."""
         return self._settings.sync != "never" or self._settings.destination.kind != "wav"
 
-    def finish(self) -> None:
-        """Close the files, make the format that is wanted, describe it all; report what came of it."""
+    def finish_recording(self) -> None:
+        """Close the files, convert them, write the sidecar, and report the result."""
         if self._recording is None:
-            self.open()
+            self.open_files()
         recording = self._recording
         if recording is None:
             return
@@ -151,18 +163,18 @@ class RecordingWriter:
                 self._write_sidecar(recording, sidecar)
         except (OSError, ListenctlError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-            self._tell(RecordingFailedEvent(path=str(recording.paths[0]), reason=reason))
+            self._report(RecordingFailedEvent(path=str(recording.paths[0]), reason=reason))
         else:
             assert self._sidecar is not None
-            self._tell(_describe_saved(recording, self._sidecar.path, sidecar))
+            self._report(_describe_saved(recording, self._sidecar.path, sidecar))
         finally:
             if self._sidecar is not None:
                 os.close(self._sidecar.fd)
 
-    def _describe_so_far(self) -> None:
-        """Leave the metadata beside the audio, in case that the call never comes to its end."""
+    def _write_interim_sidecar(self) -> None:
+        """Write the metadata beside the audio, in case the process is killed."""
         if self._recording is not None and self._sidecar is None:
-            with suppress(OSError):  # It is tried again at the end, and reported then.
+            with suppress(OSError):  # Retried at the end, and reported then.
                 self._write_sidecar(self._recording, describe_recording(self._log, self._recording))
 
     def _write_sidecar(self, recording: Recording, sidecar: Sidecar) -> None:
@@ -171,26 +183,26 @@ class RecordingWriter:
         overwrite_sidecar(self._sidecar, sidecar)
 
     def _open_again(self) -> Recording | None:
-        if time.monotonic() >= self._retry_at:
-            self.open()
+        if self._clock() >= self._retry_at:
+            self.open_files()
         return self._recording
 
-    def _note_success(self, recording: Recording) -> None:
+    def _count_success(self, recording: Recording) -> None:
         if self._failing:
             self._failing = False
-            detail = f"recording goes on; {recording.lost_samples} samples weren't recorded"
-            self._tell(WarningEvent(rule="recording-resumed", detail=detail, position=recording.position))
+            detail = f"recording continues; {recording.lost_samples} samples were not recorded"
+            self._report(WarningEvent(rule="recording-resumed", detail=detail, position=recording.position))
         interval = self._settings.sync
-        if isinstance(interval, float) and time.monotonic() - self._synced_at >= interval:
-            self._synced_at = time.monotonic()
-            with suppress(OSError):  # Reported when it can't be written either.
+        if isinstance(interval, float) and self._clock() - self._synced_at >= interval:
+            self._synced_at = self._clock()
+            with suppress(OSError):  # Reported when writing fails too.
                 recording.sync()
 
     def _fail(self, exc: OSError, path: Path) -> None:
-        self._retry_at = time.monotonic() + RETRY_AFTER
+        self._retry_at = self._clock() + RETRY_AFTER
         if not self._failing:
             self._failing = True
-            self._tell(RecordingFailedEvent(path=str(path), reason=f"{exc.strerror or exc}"))
+            self._report(RecordingFailedEvent(path=str(path), reason=f"{exc.strerror or exc}"))
 
     def _close(self, recording: Recording) -> None:
         try:
@@ -202,12 +214,12 @@ class RecordingWriter:
 
     def _convert(self, recording: Recording, sidecar: Sidecar) -> Sidecar:
         """Convert the WAVs to the wanted format; return the sidecar that describes the new files."""
-        from listenctl.server.recording.conversion_pool import convert_politely
+        from listenctl.server.recording.conversion_pool import convert_in_background
 
         kind, extension = self._settings.destination.kind, self._settings.destination.extension
         made: list[Conversion] = []
         try:
-            made.extend(convert_politely(wav, wav.with_suffix(extension), kind) for wav in recording.paths)
+            made.extend(convert_in_background(wav, wav.with_suffix(extension), kind) for wav in recording.paths)
         except ListenctlError:
             # The sidecar names the WAVs, so all of them stay and nothing else does.
             for conversion in made:

@@ -1,4 +1,4 @@
-"""A child process with its three pipes, in a process group of its own, none of which can hold up the event loop."""
+"""A child process with three pipes and a process group of its own; none of them can block the event loop."""
 
 import asyncio
 import os
@@ -8,19 +8,19 @@ from contextlib import suppress
 from typing import Self, cast
 
 READ_BYTES = 8192
-"""Of a pipe, before it is read no further until somebody wants it; the child is held back then."""
+"""Bytes of a pipe that are read ahead; after that the child has to wait."""
 PIPE_BYTES = 1024 * 1024
-"""More than a pipe holds, unless its owner has asked for more."""
+"""More than a pipe holds by default."""
 POLL_EVERY = 0.02
 TERM_WAIT = 2.0
-"""Seconds for a child to end after SIGTERM, and after SIGKILL."""
+"""Seconds for a child to exit after SIGTERM, and after SIGKILL."""
 
 _groups: set[int] = set()
-"""Those of all children that haven't been ended."""
+"""The process groups of all children that have not been ended."""
 
 
 def kill_children() -> None:
-    """End all children at once, because this process ends at once."""
+    """Kill all children, because this process is about to exit."""
     for group in _groups:
         _signal(group, signal.SIGKILL)
 
@@ -30,7 +30,7 @@ def _signal(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _is_there(group: int) -> bool:
+def _group_exists(group: int) -> bool:
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -41,18 +41,13 @@ def _is_there(group: int) -> bool:
 
 
 class ChildProcess(asyncio.SubprocessProtocol):
-    """
-    Run one program.
-
-    Attributes:
-        stdout, stderr: to be read.
-    """
+    """Run one program; its output is read from ``stdout`` and ``stderr``."""
 
     def __init__(self) -> None:
         self.stdout = asyncio.StreamReader(limit=READ_BYTES)
         self.stderr = asyncio.StreamReader(limit=READ_BYTES)
         self._exited = asyncio.Event()
-        self._deaf = False
+        self._stdin_closed = False
         self._transport: asyncio.SubprocessTransport
 
     @classmethod
@@ -61,7 +56,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         Start ``command``.
 
         Raises:
-            OSError: it can't be started.
+            OSError: The program can't be started.
         """
         loop = asyncio.get_running_loop()
         _, child = await loop.subprocess_exec(cls, *command, env=environment, start_new_session=True)
@@ -69,49 +64,49 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     @property
     def pid(self) -> int:
-        """Its number, which is that of its process group too."""
+        """Its process id, which is also its group id."""
         return self._transport.get_pid()
 
     @property
     def returncode(self) -> int | None:
-        """Its exit status, or the negative number of the signal that ended it; None while it runs."""
+        """Its exit status, or the negative number of the signal that killed it; None while it runs."""
         return self._transport.get_returncode()
 
     @property
     def unread(self) -> int:
-        """Bytes that it hasn't read, beyond what the kernel keeps."""
+        """Bytes that it has not read, beyond what the kernel holds."""
         return self._stdin.get_write_buffer_size()
 
     def write(self, data: bytes) -> None:
-        """Give it ``data`` as soon as it reads, unless it reads no more."""
+        """Write to its stdin without waiting, unless it has closed that."""
         if not self._stdin.is_closing():
             self._stdin.write(data)
 
     def end_writing(self) -> None:
-        """Let it read the end when it has read what waits."""
+        """Close its stdin after the data that waits."""
         if not self._stdin.is_closing():
             self._stdin.write_eof()
 
-    async def exited(self) -> None:
-        """Wait until it has ended; its pipes may still hold what it said."""
+    async def wait_exited(self) -> None:
+        """Wait until it has exited; its pipes may still hold output."""
         await self._exited.wait()
 
     async def end_group(self) -> None:
-        """End what it has left behind, now that it has ended; what its pipes hold by then can still be read."""
+        """End the processes that it left behind after its exit; the output in its pipes can still be read."""
         loop = asyncio.get_running_loop()
         _signal(self.pid, signal.SIGTERM)
         until = loop.time() + TERM_WAIT
-        while _is_there(self.pid):
+        while _group_exists(self.pid):
             if loop.time() >= until:
                 break
-            # Nobody tells of those who aren't our own children.
+            # There is no notification for processes that aren't our children.
             await asyncio.sleep(POLL_EVERY)
         _signal(self.pid, signal.SIGKILL)
         self._cut_pipe(1, self.stdout)
         self._cut_pipe(2, self.stderr)
 
     def _cut_pipe(self, fd: int, reader: asyncio.StreamReader) -> None:
-        """Take what is in a pipe, and wait for no more: who has left the group may keep it open for ever."""
+        """Read what is in a pipe, and close it: a process that left the group could keep it open for ever."""
         pipe = self._transport.get_pipe_transport(fd)
         if pipe is None or pipe.is_closing():
             return
@@ -119,11 +114,11 @@ class ChildProcess(asyncio.SubprocessProtocol):
             reader.feed_data(os.read(pipe.get_extra_info("pipe").fileno(), PIPE_BYTES))
         pipe.close()
 
-    async def end(self, patience: float) -> None:
-        """Give it ``patience`` seconds to end, then make it; what it has started and left behind ends with it."""
+    async def end(self, exit_timeout: float) -> None:
+        """Wait ``exit_timeout`` seconds for its exit, then end it and its whole process group."""
         if self._transport.is_closing():
             return
-        waits = ((0, patience), (signal.SIGTERM, TERM_WAIT), (signal.SIGKILL, TERM_WAIT))
+        waits = ((0, exit_timeout), (signal.SIGTERM, TERM_WAIT), (signal.SIGKILL, TERM_WAIT))
         try:
             for number, wait in waits:
                 _signal(self.pid, number)
@@ -132,8 +127,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
         finally:
             _signal(self.pid, signal.SIGKILL)
             _groups.discard(self.pid)
-            # What it hasn't read nobody will.
-            if not self._deaf:
+            # Nobody will read what it has not read.
+            if not self._stdin_closed:
                 self._stdin.abort()
             self._transport.close()
 
@@ -149,10 +144,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
     def _stdin(self) -> asyncio.WriteTransport:
         return cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
 
-    # What the event loop tells.
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the pipes."""
+        """Keep the pipes."""
         self._transport = cast(asyncio.SubprocessTransport, transport)
         _groups.add(self.pid)
         for fd, reader in ((1, self.stdout), (2, self.stderr)):
@@ -161,16 +154,16 @@ class ChildProcess(asyncio.SubprocessProtocol):
                 reader.set_transport(pipe)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Keep what it says."""
+        """Keep its output."""
         (self.stdout if fd == 1 else self.stderr).feed_data(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
-        """Note that it says, or reads, no more."""
+        """Record that it has closed a pipe."""
         if fd == 0:
-            self._deaf = True
+            self._stdin_closed = True
         else:
             (self.stdout if fd == 1 else self.stderr).feed_eof()
 
     def process_exited(self) -> None:
-        """Note that it has ended."""
+        """Record that it has exited."""
         self._exited.set()

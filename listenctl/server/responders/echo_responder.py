@@ -7,15 +7,15 @@ from listenctl.protocol.audio import AudioFormat, Resampler
 from listenctl.server.responders.call_responders import RespondedCall
 from listenctl.server.responders.responder_stream import find_stream
 
-STILL = 0.02
-"""Seconds that may still be to play when the echo comes back."""
+MAX_LEFT_TO_PLAY = 0.02
+"""Seconds of other audio that may be left to play when the echo resumes."""
 
 
 class EchoResponder:
     """
-    Send each caller's audio back as it comes: the left channel of stereo, which is the caller's (protocol.md 3.1).
+    Send each caller's audio back as it arrives: the left channel of stereo (listenctl-protocol(7) 3.1).
 
-    It takes the stream anew for each piece, so that whoever else wants to stream gets in between, and pauses meanwhile.
+    It requests the stream anew for each piece, so that other tools get a turn in between, and pauses meanwhile.
     """
 
     name = "echo"
@@ -29,7 +29,7 @@ class EchoResponder:
         await tool.request_stream()
         paused = not tool.has_stream
         if paused or stream.tried:
-            # It would be late, and so would all that follows.
+            # The audio so far would be late, and everything after it.
             tool.discard_audio()
         if stream.doubt:
             call.warn("echo-unheard", stream.doubt)
@@ -39,28 +39,28 @@ class EchoResponder:
         while True:
             message = await tool.receive()
             if isinstance(message, str):
-                # A turn that came late: as long as there is no audio, others may have it.
+                # A turn that came late: leave it to others while there is no audio.
                 if tool.has_stream:
                     await tool.release_stream()
                 continue
             if call.log.audio_format != converter.audio_format:
-                # Metadata that came late said something else.
+                # Late metadata has changed the format.
                 converter = _Converter(rate, call.log.audio_format)
             await tool.request_stream()
-            # In a pause too: the resampler's memory is that of the caller's voice.
+            # In a pause too, to keep the state of the resampler.
             echo = converter(message)
             if not tool.has_stream:
                 paused = True
                 continue
-            # What another has left to be played would delay the echo for the rest of the call.
-            paused = paused and ((await tool.stream_state()).playout or 0.0) > STILL
+            # Audio of others that is left to play would delay the echo for the rest of the call.
+            paused = paused and ((await tool.stream_state()).playout or 0.0) > MAX_LEFT_TO_PLAY
             if not paused:
                 await tool.send(echo)
             await tool.release_stream()
 
 
 class _Converter:
-    """Make what the caller says what the caller hears."""
+    """Convert the audio of the caller to the format of the stream."""
 
     def __init__(self, rate: int, audio_format: AudioFormat) -> None:
         self.audio_format = audio_format

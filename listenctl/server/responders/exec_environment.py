@@ -1,7 +1,7 @@
 """
-What the program of ``--exec`` finds in its environment.
+The environment of the program of ``--exec``.
 
-Values come from jambonz, or whoever says to be it; they stand in the environment only, never on a command line.
+The values come from jambonz, or from whoever claims to be jambonz; they are never put on a command line.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from listenctl.server.calls.live_call_log import LiveCallLog
 
 PREFIX = "LISTENCTL_"
 MAX_VALUE = 64 * 1024
-"""Bytes of a value. Linux takes 128 KiB for one, and jambonz sends 8 KiB; what is longer is left out."""
+"""Bytes of a value; longer ones are left out. Linux allows 128 KiB for one, and jambonz sends 8 KiB."""
 
 
 def child_environment(
@@ -22,12 +22,12 @@ def child_environment(
     """
     Return the environment for a call.
 
-    None of our own settings is passed on: the credentials among them are no business of the program, and a listenctl
-    that it runs would take the rest for its own.
+    Our own settings are not passed on: the credentials among them are not for the program, and a listenctl that it runs
+    would use the rest.
 
     Args:
         audio: of what the program reads.
-        stream_rate: of what it writes, in Hz; 0 where the call takes no stream, None if that isn't known.
+        stream_rate: of what it writes, in Hz; 0 if the call takes no stream, None if that is unknown.
     """
     metadata = log.metadata
     values: dict[str, object] = {

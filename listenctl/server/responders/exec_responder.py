@@ -1,15 +1,15 @@
 """
-``--exec``: a program for each call, which hears the caller on stdin and is heard through stdout.
+``--exec``: a program for each call, which gets the caller's audio on stdin and streams what it writes to stdout.
 
-Neither the call nor its recording waits for it: what it doesn't read in time is dropped, and what it writes too fast
-stays in its pipe.
+Neither the call nor its recording waits for the program: what it doesn't read in time is dropped, and what it writes
+too fast stays in its pipe.
 """
 
 import asyncio
 import os
 import shlex
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,23 +24,28 @@ from listenctl.server.responders.call_responders import RespondedCall
 from listenctl.server.responders.child_process import READ_BYTES, ChildProcess
 from listenctl.server.responders.exec_environment import child_environment
 from listenctl.server.responders.responder_stream import ResponderStream, find_stream
-from listenctl.server.responders.stderr_lines import SaidLines
 
 MAX_UNREAD = 2.0
-"""Seconds of audio that may wait for the program to read it."""
-SILENCE = 0.1
-"""Seconds without audio after which an utterance is over, and its end padded (protocol.md 6.2)."""
+"""Seconds of audio that may wait for the program."""
+UTTERANCE_GAP = 0.1
+"""Seconds without audio that end an utterance, which is then padded (listenctl-protocol(7) 6.2)."""
 DRAIN_PAUSE = 0.01
-"""Seconds between two reads of what nobody hears."""
-PATIENCE = 5.0
-"""Seconds for the program to end by itself after its call has."""
+"""Seconds between two reads of output that nobody hears."""
+EXIT_TIMEOUT = 5.0
+"""Seconds for the program to exit by itself after its call has ended."""
 
-STARTS = 10
-"""Programs that are started in one round of the event loop, each of which holds it up for a millisecond."""
+STARTS_PER_ITERATION = 10
+"""Programs started in one iteration of the event loop; each start blocks it for a millisecond."""
+
+MAX_LINE = 1000
+"""Bytes of a line of stderr; the rest of the line is left out."""
+LINE_BURST = 100
+"""Lines of stderr that are passed on at once, and ``LINES_PER_SECOND`` in the long run; more are left out."""
+LINES_PER_SECOND = 20.0
 
 
 class ExecEnd(StrEnum):
-    """What becomes of a call whose program has ended."""
+    """What happens to a call whose program has exited."""
 
     STAY = "stay"
     DISCONNECT = "disconnect"
@@ -49,12 +54,12 @@ class ExecEnd(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ExecProgram:
     """
-    What to run, and how.
+    The program to run.
 
     Attributes:
-        command: the program and its arguments; no shell looks at them.
-        channel: what of a stereo call the program is given.
-        lead: seconds that its audio is sent ahead of the clock.
+        command: the program and its arguments; no shell is involved.
+        channel: what the program gets of a stereo call.
+        lead: seconds that its audio is sent ahead of playback.
     """
 
     command: Sequence[str]
@@ -72,10 +77,10 @@ class ExecResponder:
     def __init__(self, program: ExecProgram) -> None:
         self._program = program
         self._started = 0
-        self._next_round = asyncio.Event()
+        self._next_iteration = asyncio.Event()
 
     async def handle_call(self, call: RespondedCall) -> None:
-        """Run the program until it or the call has ended."""
+        """Run the program until it or the call ends."""
         stream = await self._find_stream(call)
         channels = ChannelMap(self._program.channel, call.log.audio_format)
         environment = child_environment(
@@ -87,40 +92,40 @@ class ExecResponder:
         )
         command = shlex.join(self._program.command)
         try:
-            await self._take_turn()
+            await self._wait_for_iteration()
             child = await ChildProcess.start(self._program.command, environment)
         except OSError as exc:
             call.report(ExecFailedEvent(command=command, reason=exc.strerror or str(exc)))
             return
         call.report(ExecStartedEvent(command=command, pid=child.pid))
-        await _Run(self._program, call, child, stream=stream or ResponderStream(0), channels=channels).run()
+        await _ProgramRun(self._program, call, child, stream=stream or ResponderStream(0), channels=channels).run()
 
     async def _find_stream(self, call: RespondedCall) -> ResponderStream | None:
-        """Return what is known of the stream, None for a call that is over by then."""
+        """Return what is known of the stream, None if the call ends meanwhile."""
         try:
             stream = await find_stream(call)
         except NotFoundError:
-            # The program still hears what was said.
+            # The program still gets the audio so far.
             return None
         if call.tool.dropped_samples:
-            # A long greeting is no fault of the program; what it hears begins now, and has no hole.
+            # A long greeting is no fault of the program: its audio begins now, without a hole.
             call.tool.discard_audio()
         return stream
 
-    async def _take_turn(self) -> None:
-        while self._started >= STARTS:
-            await self._next_round.wait()
+    async def _wait_for_iteration(self) -> None:
+        while self._started >= STARTS_PER_ITERATION:
+            await self._next_iteration.wait()
         if not self._started:
-            asyncio.get_running_loop().call_soon(self._begin_round)
+            asyncio.get_running_loop().call_soon(self._start_iteration)
         self._started += 1
 
-    def _begin_round(self) -> None:
+    def _start_iteration(self) -> None:
         self._started = 0
-        self._next_round.set()
-        self._next_round = asyncio.Event()
+        self._next_iteration.set()
+        self._next_iteration = asyncio.Event()
 
 
-class _Run:
+class _ProgramRun:
     """One program and its call."""
 
     def __init__(
@@ -138,63 +143,61 @@ class _Run:
         self._child = child
         self._stream = stream
         self._channels = channels
-        self._heard_format = call.log.audio_format
+        self._call_format = call.log.audio_format
         self._sender: StreamSender | None = None
-        self._doubted = False
-        self._spoken = 0.0
+        self._warned_of_doubt = False
+        self._streamed_seconds = 0.0
         self._dropped_samples = 0
-        self._told_loss = False
-        self._said = SaidLines(child.stderr, lambda line: call.report(ExecSaidEvent(pid=child.pid, line=line)))
+        self._warned_of_loss = False
+        self._stderr = StderrLines(child.stderr, lambda line: call.report(ExecSaidEvent(pid=child.pid, line=line)))
 
     async def run(self) -> None:
-        """See both through to the end."""
+        """Run until both have ended."""
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.TaskGroup() as parts:
-                speaking = parts.create_task(self._speak())
-                parts.create_task(self._said.relay())
+                speaking = parts.create_task(self._stream_output())
+                parts.create_task(self._stderr.pass_lines())
                 listening = parts.create_task(self._listen())
                 ended = parts.create_task(self._wait_for_child(speaking))
                 await asyncio.wait([listening, ended], return_when=asyncio.FIRST_COMPLETED)
                 call_goes_on = not listening.done()
                 listening.cancel()
                 ended.cancel()
-                await self._child.end(0.0 if call_goes_on else PATIENCE)
+                await self._child.end(0.0 if call_goes_on else EXIT_TIMEOUT)
         finally:
             await self._child.end(0.0)
             self._report_end(asyncio.get_running_loop().time() - started)
         if call_goes_on and self._program.end is ExecEnd.DISCONNECT:
             await self._disconnect()
 
-    # What the caller says.
-
     async def _listen(self) -> None:
-        """Hand on the call's audio until the call ends."""
+        """Pass the audio of the call to the program until the call ends."""
         try:
             while True:
                 message = await self._tool.receive()
                 if isinstance(message, bytes):
-                    self._hear(message)
+                    self._pass_audio(message)
                 else:
-                    await self._notice(ServerNotice.parse(message))
+                    await self._take_notice(ServerNotice.parse(message))
         except ListenctlError:
             self._child.end_writing()
 
-    def _hear(self, pcm: bytes) -> None:
-        heard_format = self._call.log.audio_format
-        if heard_format != self._heard_format:
-            self._change_format(heard_format)
+    def _pass_audio(self, pcm: bytes) -> None:
+        call_format = self._call.log.audio_format
+        if call_format != self._call_format:
+            self._change_format(call_format)
         if self._child.unread > MAX_UNREAD * self._channels.output_format.byte_rate:
-            self._dropped_samples += heard_format.samples(len(pcm))
+            self._dropped_samples += call_format.samples(len(pcm))
         else:
-            [heard] = self._channels.apply(pcm)
-            self._child.write(heard)
-        self._tell_loss()
+            [audio] = self._channels.apply(pcm)
+            self._child.write(audio)
+        self._warn_of_loss()
 
-    def _tell_loss(self) -> None:
-        if self._lost_samples and not self._told_loss:
-            self._told_loss = True
-            detail = f"the program doesn't read the call's audio; beyond {MAX_UNREAD:g} s it is dropped"
+    def _warn_of_loss(self) -> None:
+        if self._lost_samples and not self._warned_of_loss:
+            self._warned_of_loss = True
+            detail = f"the program doesn't read the audio of the call; beyond {MAX_UNREAD:g} s it is dropped"
             self._call.warn("exec-too-slow", detail)
 
     @property
@@ -202,73 +205,69 @@ class _Run:
         return self._dropped_samples + self._tool.dropped_samples
 
     def _change_format(self, audio_format: AudioFormat) -> None:
-        self._heard_format = audio_format
+        self._call_format = audio_format
         self._channels = ChannelMap(self._program.channel, audio_format)
-        told = self._channels.output_format
-        detail = f"the program isn't told that its audio now has {told.sample_rate} Hz and {told.channels} channels"
+        output = self._channels.output_format
+        detail = f"the program gets {output.sample_rate} Hz and {output.channels} channels now, and can't know that"
         self._call.warn("exec-format", detail)
 
-    async def _notice(self, word: ServerNotice | None) -> None:
+    async def _take_notice(self, word: ServerNotice | None) -> None:
         if word is not None and word.data.get("reason") == RefusalReason.KILLED and self._sender is not None:
             self._sender.note_kill()
-            # It speaks on, but whoever has killed it goes first.
+            # The program may continue, but the tool that stopped it goes first.
             await self._tool.request_stream()
 
-    # What the program says.
-
-    async def _speak(self) -> None:
-        """Stream what the program writes, one utterance after the other, until it writes no more."""
+    async def _stream_output(self) -> None:
+        """Stream what the program writes, one utterance after the other, until its output ends."""
         samples = SampleAssembler(SAMPLE_BYTES)
         try:
-            while (data := await self._child.stdout.read(READ_BYTES)) and self._is_heard():
+            while (data := await self._child.stdout.read(READ_BYTES)) and self._can_be_heard():
                 await self._tool.acquire_stream()
-                await self._utter(data, samples)
+                await self._stream_utterance(data, samples)
                 await self._tool.release_stream()
         except ListenctlError:
             pass
         await self._drain()
 
-    def _is_heard(self) -> bool:
-        if self._stream.doubt and not self._doubted:
-            self._doubted = True
+    def _can_be_heard(self) -> bool:
+        if self._stream.doubt and not self._warned_of_doubt:
+            self._warned_of_doubt = True
             self._call.warn("exec-unheard", self._stream.doubt)
         return self._stream.rate > 0
 
     async def _drain(self) -> None:
-        """Read what nobody hears, since who can't write can't end; who writes without end shan't keep us busy."""
+        """Read output that nobody hears, slowly, so that the program is not blocked and can exit."""
         data = await self._child.stdout.read(READ_BYTES)
         while data:
             await asyncio.sleep(DRAIN_PAUSE)
             data = await self._child.stdout.read(READ_BYTES)
 
-    async def _utter(self, data: bytes, samples: SampleAssembler) -> None:
+    async def _stream_utterance(self, data: bytes, samples: SampleAssembler) -> None:
         sender = self._sender = StreamSender(self._tool.send, self._stream.rate, lead=self._program.lead)
         try:
             while data:
                 await sender.send_audio(samples.feed(data))
-                data = await self._next_of_utterance()
+                data = await self._read_utterance()
             await sender.send_padding()
         finally:
             self._sender = None
-            self._spoken += sender.sent_seconds
+            self._streamed_seconds += sender.sent_seconds
 
-    async def _next_of_utterance(self) -> bytes:
+    async def _read_utterance(self) -> bytes:
         try:
-            async with asyncio.timeout(SILENCE):
+            async with asyncio.timeout(UTTERANCE_GAP):
                 return await self._child.stdout.read(READ_BYTES)
         except TimeoutError:
             return b""
 
-    # The end.
-
     async def _wait_for_child(self, speaking: asyncio.Task[None]) -> None:
-        await self._child.exited()
+        await self._child.wait_exited()
         await self._child.end_group()
-        # What it wrote before is still to be heard.
+        # What it wrote before its exit is still streamed.
         await asyncio.wait([speaking])
 
     async def _disconnect(self) -> None:
-        """End the call's listen when all has been heard: jambonz throws away what it hasn't played (protocol.md 7)."""
+        """End the listen when all audio has been played: jambonz drops the rest (listenctl-protocol(7) 7)."""
         playout = (await self._tool.stream_state()).playout
         await asyncio.sleep(self._program.lead + STREAM_PAD if playout is None else playout)
         await self._tool.send(Disconnect().serialize())
@@ -282,11 +281,50 @@ class _Run:
                 status=None if killed_by else code,
                 signal=_signal_name(killed_by) if killed_by else None,
                 seconds=round(seconds, 3),
-                spoken_seconds=round(self._spoken, 3),
+                spoken_seconds=round(self._streamed_seconds, 3),
                 dropped_samples=self._lost_samples,
-                dropped_lines=self._said.dropped,
+                dropped_lines=self._stderr.dropped,
             )
         )
+
+
+class StderrLines:
+    """
+    Pass on the lines of a stream, none of them endless, and no more than somebody can follow.
+
+    Attributes:
+        dropped: number of lines that were left out.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, show: Callable[[str], None]) -> None:
+        self.dropped = 0
+        self._reader = reader
+        self._show = show
+        self._allowed = float(LINE_BURST)
+        self._at = asyncio.get_running_loop().time()
+
+    async def pass_lines(self) -> None:
+        """Pass on lines until the end of the stream."""
+        rest = b""
+        while data := await self._reader.read(READ_BYTES):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self._pass_line(line)
+            rest = rest[:MAX_LINE]
+        self._pass_line(rest)
+
+    def _pass_line(self, line: bytes) -> None:
+        text = line[:MAX_LINE].decode(errors="replace").rstrip()
+        if not text:
+            return
+        now = asyncio.get_running_loop().time()
+        self._allowed = min(LINE_BURST, self._allowed + (now - self._at) * LINES_PER_SECOND)
+        self._at = now
+        if self._allowed < 1:
+            self.dropped += 1
+            return
+        self._allowed -= 1
+        self._show(text)
 
 
 def _signal_name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""``--play``: each caller hears a sound first."""
+"""``--play``: play a sound to each caller first."""
 
 from listenctl.events import PlayedEvent
 from listenctl.play_to_call.play_result import PlayResult
@@ -9,7 +9,7 @@ from listenctl.server.responders.call_responders import RespondedCall
 
 
 class GreetingResponder:
-    """Play a sound to each caller, as a clip or a stream, whichever the call takes."""
+    """Play a sound to each caller, as a clip or as a stream, whichever the call takes."""
 
     name = "play"
     wants_audio = False
@@ -19,8 +19,8 @@ class GreetingResponder:
         self._settings = PlaySettings(lead=lead)
 
     async def handle_call(self, call: RespondedCall) -> None:
-        """Play to one caller and tell what came of it."""
-        # Before it is known whether the call takes a stream: whoever comes next is to wait.
+        """Play to one caller and report the result."""
+        # Requested before it is known whether the call takes a stream, so that the next responder waits.
         await call.tool.request_stream()
         player = SoundPlayer(call.tool, self._settings)
         result = await player.play(self._sound)

@@ -1,4 +1,4 @@
-"""How the server itself streams to a call."""
+"""The stream of a call for responders: at which rate it plays, if it plays a stream at all."""
 
 import asyncio
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from listenctl.play_to_call.delivery_mode import Delivery, KnownBy, ModeChoice
 from listenctl.play_to_call.rate_probe import BUSY_MARK_WAIT, IDLE_MARK_WAIT, probe_mode
 from listenctl.server.responders.call_responders import RespondedCall
 
-LOOK_AGAIN = 0.05
-"""Seconds between two looks at whether who streams before us has found the rate out."""
+RATE_POLL_INTERVAL = 0.05
+"""Seconds between two checks whether the tool that streams before us has found out the rate."""
 REMEDY = "set bidirectionalAudio.streaming in its verb"
-RATE_REMEDY = "say it with --stream-rate, or with streamRate in the verb's metadata"
+RATE_REMEDY = "give it with --stream-rate, or with streamRate in the verb's metadata"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class ResponderStream:
 
     Attributes:
         rate: in Hz; 0 if the call takes clips, and no stream.
-        doubt: why what is streamed may be heard by nobody, or wrongly, a sentence; empty where there is no doubt.
-        tried: whether it had to be found out, for which time has passed.
+        doubt: why streamed audio may not be heard, or be distorted; empty if there is no doubt.
+        tried: whether the rate had to be found out, which took time.
     """
 
     rate: int
@@ -33,50 +33,50 @@ class ResponderStream:
 
 async def find_stream(call: RespondedCall) -> ResponderStream:
     """
-    Return what somebody says of the stream; else find it out, when the stream is free, and let the server remember it.
+    Return the known rate of the stream, or find it out when the stream is free; the server remembers it.
 
     Raises:
-        NotFoundError: the call has ended.
+        NotFoundError: The call has ended.
     """
-    said = (await call.tool.stream_state()).stream_rate
-    if said is not None:
-        return _as_said(said, tried=False)
-    # Our own tool goes on keeping the call's audio.
+    known = (await call.tool.stream_state()).stream_rate
+    if known is not None:
+        return _known_stream(known, tried=False)
+    # The responder's own tool keeps collecting the audio of the call.
     prober = call.tool.open_second_tool()
     try:
         async with open_messages(prober) as messages:
-            return await _find_out(call, messages)
+            return await _find_rate(call, messages)
     except NotFoundError:
         raise
     except ListenctlError as exc:
-        return _guess(call, f"the caller may hear nothing: how the call takes sound can't be found out: {exc}")
+        return _guess(call, f"the caller may hear nothing: can't find out whether the call takes a stream: {exc}")
     finally:
         prober.detach()
 
 
-async def _find_out(call: RespondedCall, messages: CallMessages) -> ResponderStream:
+async def _find_rate(call: RespondedCall, messages: CallMessages) -> ResponderStream:
     granted = await messages.request_turn()
     synced = await messages.sync()
     while not granted.done() and synced.stream_rate is None:
-        await wait_until(granted, asyncio.get_running_loop().time() + LOOK_AGAIN)
+        await wait_until(granted, asyncio.get_running_loop().time() + RATE_POLL_INTERVAL)
         synced = await messages.sync()
     if synced.stream_rate is not None:
-        return _as_said(synced.stream_rate, tried=True)
-    # Of what others streamed at a rate that nobody knows, something may still be to be played.
+        return _known_stream(synced.stream_rate, tried=True)
+    # Audio that others streamed at an unknown rate may still be playing.
     mark_wait = BUSY_MARK_WAIT if synced.playout is None else IDLE_MARK_WAIT
     mode = await probe_mode(messages, ModeChoice.AUTO, mark_wait=mark_wait, notify=lambda _: None)
     if mode.delivery is Delivery.CLIP:
         doubt = f"the caller may hear nothing: jambonz answers no mark, as in a call that takes clips; {REMEDY}"
         return _guess(call, doubt)
     if mode.known_by is KnownBy.GUESS:
-        doubt = f"the caller may hear it too fast or too slowly: a probe doesn't tell the rate; {RATE_REMEDY}"
+        doubt = f"the audio may play too fast or too slowly: the rate can't be measured; {RATE_REMEDY}"
         return _guess(call, doubt)
     await messages.request_turn(mode.sample_rate)
     await messages.sync()
     return ResponderStream(mode.sample_rate, tried=True)
 
 
-def _as_said(rate: int, *, tried: bool) -> ResponderStream:
+def _known_stream(rate: int, *, tried: bool) -> ResponderStream:
     doubt = "" if rate else f"the caller hears nothing: the call takes clips, and no stream; {REMEDY}"
     return ResponderStream(rate, doubt, tried)
 

@@ -106,7 +106,7 @@ async def test_a_command_with_a_clip_that_waits_ends_when_it_was_passed_on(tmp_p
 async def test_twenty_mark_commands_at_once_all_end_right(tmp_path: Path) -> None:
     async with controlled(tmp_path) as server, placed(server, STREAM) as events, server.attach() as streamer:
         await streamer.send('{"type":"listenctl:acquire","data":{"sampleRate":8000}}', b"\x10\0" * 8000 * 2)
-        # What comes last is played only if something comes behind it (protocol.md 6.2).
+        # What comes last is played only if something comes behind it (listenctl-protocol(7) 6.2).
         await streamer.send(bytes(2560))
 
         def set_mark(number: int) -> Event:

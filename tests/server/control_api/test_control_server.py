@@ -210,7 +210,7 @@ async def test_twenty_tools_with_the_same_names_dont_mix_up(tmp_path: Path) -> N
         names = [f"mark {index}" if index % 2 else f"{number}-{index}" for index in range(marks)]
         answers = []
         for name in names:
-            # One at a time of each tool: jambonz drops what is beyond 30 (protocol.md 6.4).
+            # One at a time of each tool: jambonz drops what is beyond 30 (listenctl-protocol(7) 6.4).
             await tool.send(mark(name))
             answers.append(await tool.json())
         assert [answer["data"]["name"] for answer in answers] == names

@@ -79,7 +79,7 @@ async def test_what_a_child_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
 
     async with started("sh", "-c", f"sleep 60 & echo $! > {pid_file}") as child:
-        await child.exited()
+        await child.wait_exited()
         left = int(pid_file.read_text())
         os.kill(left, 0)
         await child.end(5.0)

@@ -130,7 +130,7 @@ async def test_the_echo_pauses_while_another_tool_streams_and_comes_back(tmp_pat
             await tool.send(ToolMessageType.ACQUIRE.serialize())
             granted = await tool.json()
             await tool.send(np.full(8000, 12345, "<i2").tobytes(), MarkCommand("said").serialize())
-            # It pushes the end of that out of the pre-buffer (protocol.md 6.2).
+            # It pushes the end of that out of the pre-buffer (listenctl-protocol(7) 6.2).
             await tool.send(bytes(2560))
             said = await tool.json()
             await tool.send(ToolMessageType.RELEASE.serialize())

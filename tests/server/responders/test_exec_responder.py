@@ -198,7 +198,7 @@ async def test_a_call_that_is_over_before_the_rate_is_found_is_heard_by_its_prog
 
 
 async def test_the_end_of_what_the_program_says_is_heard_while_it_is_silent(tmp_path: Path) -> None:
-    # Without padding jambonz keeps the last 80 ms (protocol.md 6.2); an odd byte waits for its other half.
+    # Without padding jambonz keeps the last 80 ms (listenctl-protocol(7) 6.2); an odd byte waits for its other half.
     script = (
         "sample = b'\\x10\\x20'\n"
         "os.write(1, sample * 2000 + sample[:1])\n"
@@ -217,7 +217,7 @@ async def test_the_end_of_what_the_program_says_is_heard_while_it_is_silent(tmp_
 
 
 async def test_a_program_that_writes_too_fast_is_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("listenctl.server.responders.exec_responder.PATIENCE", 0.1)
+    monkeypatch.setattr("listenctl.server.responders.exec_responder.EXIT_TIMEOUT", 0.1)
 
     async with responding(program("yes")) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=1.0, metadata=METADATA))
@@ -231,7 +231,7 @@ async def test_a_program_that_writes_too_fast_is_held_back(tmp_path: Path, monke
 async def test_a_program_that_reads_nothing_loses_audio_and_the_recording_doesnt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("listenctl.server.responders.exec_responder.PATIENCE", 0.1)
+    monkeypatch.setattr("listenctl.server.responders.exec_responder.EXIT_TIMEOUT", 0.1)
     monkeypatch.setattr("listenctl.server.responders.exec_responder.MAX_UNREAD", 0.2)
 
     async with responding(program("sleep", "60"), record=tmp_path / "calls") as run:
@@ -251,7 +251,7 @@ async def test_a_program_that_reads_nothing_loses_audio_and_the_recording_doesnt
 async def test_a_program_that_ignores_the_end_of_its_call_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("listenctl.server.responders.exec_responder.PATIENCE", 0.2)
+    monkeypatch.setattr("listenctl.server.responders.exec_responder.EXIT_TIMEOUT", 0.2)
     monkeypatch.setattr("listenctl.server.responders.child_process.TERM_WAIT", 0.2)
     script = "import signal\nsignal.signal(15, signal.SIG_IGN)\nprint(os.getpid(), file=sys.stderr)\ntime.sleep(60)"
 
@@ -312,7 +312,7 @@ async def test_a_program_hears_on_when_late_metadata_change_the_format_and_that_
 
 async def test_a_stream_goes_on_after_somebody_has_silenced_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "while os.getppid() > 1: os.write(1, b'\\x10\\x10' * 1600)"
-    monkeypatch.setattr("listenctl.server.responders.exec_responder.PATIENCE", 0.1)
+    monkeypatch.setattr("listenctl.server.responders.exec_responder.EXIT_TIMEOUT", 0.1)
 
     async with controlled(tmp_path) as server:
         server.run.server.responders.append(python(script))

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -123,37 +122,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
 
     with pytest.raises(UsageError, match=f"^{path}: can't be read: "):
         open_capture_file(path)
-
-
-FOLLOW = """
-from listenctl.capture.packets.tcp_events import TcpData
-from listenctl.capture.compressed_files import open_capture_file
-from listenctl.capture.read_capture import read_packets
-from listenctl.capture.packets.tcp_streams import read_tcp
-for events in read_tcp(read_packets(open_capture_file("-"))):
-    for event in events:
-        if isinstance(event, TcpData):
-            print(event.data.decode(), flush=True)
-"""
-
-
-@pytest.mark.parametrize("write", [pcap, pcapng])
-def test_a_capture_from_a_pipe_is_followed_while_it_is_made(write: Callable[[list[Packet]], bytes]) -> None:
-    packets = Talk().open().client(b"one").server(b"two").client(b"three").packets
-    with subprocess.Popen([sys.executable, "-c", FOLLOW], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        written_so_far = 0
-        for count, text in ((4, b"one\n"), (6, b"two\n"), (8, b"three\n")):
-            capture = write(packets[:count])
-            process.stdin.write(capture[written_so_far:])
-            process.stdin.flush()
-            written_so_far = len(capture)
-
-            assert process.stdout.readline() == text
-
-        process.stdin.close()
-        assert process.wait(10) == 0
 
 
 def test_a_terminal_as_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

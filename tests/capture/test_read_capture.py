@@ -1,27 +1,31 @@
-"""The one front door: what a file is, is told by what is in it."""
+"""The file type is detected from the content, and every frame of the real calls is found."""
 
 import gzip
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.frames import Opcode
 
 from listenctl.capture.capture_events import CapturedFrame
 from listenctl.capture.formats.write_dump import DumpHeader, frame_line, header_line
 from listenctl.capture.read_capture import read_capture
+from listenctl.capture.tls.key_log import KeyLog
 from listenctl.errors import UsageError
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from tests.helpers.capture import CAPTURES, FOLDER
-from tests.helpers.captured import frames, payloads, read_file, sessions, upgraded
+from tests.helpers.capture import CAPTURES, FOLDER, received_audio
+from tests.helpers.captured import frames, losses, payloads, read_file, seen, sessions, unmasked, upgraded
 from tests.helpers.frames import binary
-from tests.helpers.pcap import block, enhanced, interface, packets_of, pcap, section
+from tests.helpers.pcap import Packet, block, enhanced, interface, packets_of, pcap, pcapng, section
 
 CALL = FOLDER / f"{CAPTURES[0]}.pcap.gz"
 DUMP = header_line(DumpHeader("2026-11-21T15:00:00Z")) + frame_line(
@@ -107,16 +111,20 @@ def test_secrets_in_a_capture_open_what_is_encrypted_in_it(tmp_path: Path) -> No
     assert frames(events) == frames(read_file(FOLDER / "d_wss_mono16k_decrypted.pcap.gz"))
 
 
-def test_a_capture_is_read_while_it_is_made() -> None:
-    first = pcap(upgraded().client(binary(b"one")).packets)
-    whole = pcap(upgraded().client(binary(b"one")).client(binary(b"two")).packets)
-    program = (
-        "from listenctl.capture.read_capture import read_capture\n"
-        "for one in read_capture('-'):\n"
-        "    if type(one).__name__ == 'CapturedFrame': print(one.frame.payload.decode(), flush=True)\n"
-    )
+READ_STDIN = """
+from listenctl.capture.read_capture import read_capture
+for one in read_capture("-"):
+    if type(one).__name__ == "CapturedFrame":
+        print(one.frame.payload.decode(), flush=True)
+"""
 
-    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+
+@pytest.mark.parametrize("write", [pcap, pcapng])
+def test_a_capture_is_read_while_it_is_written(write: Callable[[list[Packet]], bytes]) -> None:
+    packets = upgraded().client(binary(b"one")).server(unmasked(b"two")).packets
+    first, whole = write(packets[:-2]), write(packets)
+
+    with subprocess.Popen([sys.executable, "-c", READ_STDIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
         assert reader.stdin
         assert reader.stdout
         reader.stdin.write(first)
@@ -138,3 +146,55 @@ def test_garbage_is_refused_or_read_but_never_raises(
 
     with suppress(UsageError):
         assert not [one for one in read_file(path) if isinstance(one, CapturedFrame)]
+
+
+TLS = "encrypted/d_wss_mono16k"
+SENDERS = {"in": Sender.JAMBONZ, "out": Sender.APPLICATION}
+# So many characters of a text were written down.
+SHOWN = 4000
+WRITTEN_DOWN = [name for name in CAPTURES if name != "d_wss_mono16k_decrypted"] + [TLS]
+
+
+def written_down(name: str) -> list[Any]:
+    lines = gzip.decompress((FOLDER / f"{name}.jsonl.gz").read_bytes()).splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def keylog_of(name: str) -> KeyLog | None:
+    path = FOLDER / f"{name}.keylog"
+    return KeyLog(path.read_text()) if path.exists() else None
+
+
+def as_written(one: CapturedFrame) -> dict[str, object]:
+    """Return a frame as the server wrote it down."""
+    fin, rsv, opcode, masked, payload = one.frame
+    written = {"op": Opcode(opcode).name, "fin": int(fin), "rsv": rsv, "masked": masked, "len": len(payload)}
+    match opcode:
+        case Opcode.TEXT:
+            return written | {"text": payload.decode()[:SHOWN]}
+        case Opcode.CLOSE:
+            return written | {"code": int.from_bytes(payload[:2], "big"), "reason": payload[2:].decode()}
+    return written | {"head": payload[:16].hex()}
+
+
+@pytest.mark.parametrize("name", WRITTEN_DOWN)
+def test_every_frame_of_a_real_call_is_as_the_server_received_it(name: str) -> None:
+    asked, *lines, ended = written_down(name)
+
+    events = read_file(FOLDER / f"{name}.pcap.gz", keylog_of(name))
+
+    (session,) = sessions(events)
+    assert session.request is not None
+    assert session.request.raw.decode() == asked["request"]
+    assert session.encrypted is (name == TLS)
+    assert losses(events) == []
+    assert "end" in ended
+    audio = [frame.payload for frame in frames(events, Sender.JAMBONZ) if frame.opcode == Opcode.BINARY]
+    assert b"".join(audio) == received_audio("d_wss_mono16k_decrypted" if name == TLS else name).data
+    for direction, sender in SENDERS.items():
+        expected = [line for line in lines if line.get("dir") == direction]
+        kept = [{key: line[key] for key in line.keys() - {"conn", "wall", "t", "dir"}} for line in expected]
+        assert [as_written(one) for one in seen(events, sender)] == kept
+        # The server is asleep at times; what it got it can't have had before it was sent.
+        late = [line["wall"] - one.at for line, one in zip(expected, seen(events, sender), strict=True)]
+        assert all(-0.001 < delay < 0.5 for delay in (late if sender is Sender.JAMBONZ else [-one for one in late]))

@@ -1,5 +1,6 @@
 """Make captures: TCP segments in IP in links in pcap or pcapng, and the damage that captures have."""
 
+import gzip
 import random
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -10,10 +11,12 @@ from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecr
 from listenctl.capture.packets.read_pcap import read_pcap
 from listenctl.capture.packets.tcp_events import MissingCause, TcpData, TcpGap, TcpStream, TcpStreamEnded
 from listenctl.capture.packets.tcp_streams import read_tcp
+from tests.helpers.capture import FOLDER
 
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 ETHERNET, LOOPBACK, RAW, OPENBSD_LOOPBACK, COOKED, COOKED_2 = 1, 0, 101, 108, 113, 276
 START = 1_790_000_000.0
+BIDIRECTIONAL_CALLS = ["c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,11 @@ def packets_of(capture: bytes) -> list[Packet]:
         if isinstance(batch, PacketBatch)
         for at, start, captured, original in batch.records
     ]
+
+
+def call_packets(name: str) -> list[Packet]:
+    """Return the packets of one of the real calls."""
+    return packets_of(gzip.decompress((FOLDER / f"{name}.pcap.gz").read_bytes()))
 
 
 Damage = Callable[[Sequence[Packet], random.Random], list[Packet]]

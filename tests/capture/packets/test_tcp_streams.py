@@ -1,39 +1,53 @@
 """TCP connections out of packets: what is said in order, what is missing, and how it ends."""
 
 import random
+import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from listenctl.capture.compressed_files import open_capture_file
 from listenctl.capture.packets import tcp_streams as streams
 from listenctl.capture.packets.packet_batches import PacketBatch
 from listenctl.capture.packets.read_pcap import read_pcap
 from listenctl.capture.packets.tcp_events import MissingCause, StreamEnding, TcpData, TcpEvent, TcpGap, TcpStreamEnded
 from listenctl.capture.packets.tcp_reassembly import FAR, MAX_WAITING
 from listenctl.capture.packets.tcp_streams import TcpReader
+from listenctl.capture.read_capture import read_packets
+from tests.helpers.capture import CAPTURES, FOLDER
 from tests.helpers.pcap import (
     ACK,
+    BIDIRECTIONAL_CALLS,
     CLIENT,
     FIN,
     RST,
     SERVER,
     START,
     SYN,
+    Damage,
     Found,
     Packet,
     Side,
     Talk,
+    call_packets,
+    cut,
+    doubled,
+    dropped,
     in_pieces,
     ip,
     on_link,
     pcap,
+    pcapng,
     read,
+    reordered,
     said,
     tcp,
 )
+from tests.helpers.tshark import followed, tshark
 
 OPEN = Talk().open().packets
 
@@ -385,3 +399,51 @@ def test_the_fast_lane_gives_what_the_slow_one_gives(seed: int) -> None:
 
 def _without_stream(one: Found) -> tuple[object, ...]:
     return tuple(str(field) for field in one) if isinstance(one, TcpData | TcpGap | TcpStreamEnded) else (str(one),)
+
+
+def streams_of(path: Path) -> list[bytes]:
+    return said(read(read_packets(open_capture_file(str(path)))))
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_streams_of_a_capture_are_those_that_wireshark_follows(name: str) -> None:
+    path = FOLDER / f"{name}.pcap.gz"
+
+    assert tuple(streams_of(path)) == followed(path)
+
+
+@pytest.mark.parametrize("name", BIDIRECTIONAL_CALLS)
+@pytest.mark.parametrize("damage", [dropped, doubled, cut])
+@pytest.mark.parametrize("seed", range(3))
+def test_streams_of_a_damaged_capture_are_those_that_wireshark_follows(
+    tmp_path: Path, name: str, damage: Damage, seed: int
+) -> None:
+    path = tmp_path / "damaged.pcap"
+    path.write_bytes(pcap(damage(call_packets(name), random.Random(seed))))
+
+    assert tuple(streams_of(path)) == followed(path)
+
+
+@pytest.mark.parametrize("name", BIDIRECTIONAL_CALLS)
+@pytest.mark.parametrize("seed", range(3))
+def test_packets_out_of_order_cost_nothing(tmp_path: Path, name: str, seed: int) -> None:
+    # Wireshark takes for lost what was acknowledged earlier in the file, so that its view of the original is the truth.
+    original = FOLDER / f"{name}.pcap.gz"
+    path = tmp_path / "damaged.pcapng"
+    path.write_bytes(pcapng(reordered(call_packets(name), random.Random(seed))))
+
+    assert tuple(streams_of(path)) == followed(original)
+
+
+@pytest.mark.parametrize("form", ["pcap", "nsecpcap", "modpcap", "pcapng"])
+def test_times_are_those_of_wireshark_in_every_format(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "converted"
+    source = tmp_path / "source.pcap"
+    source.write_bytes(pcap(call_packets(BIDIRECTIONAL_CALLS[0])))
+    subprocess.run(["editcap", "-F", form, source, path], check=True)
+
+    shown = tshark(path, "-Y", "tcp.len > 0", "-T", "fields", "-e", "frame.time_epoch", "-e", "tcp.len")
+
+    expected = [(round(float(at), 6), int(size)) for at, size in (line.split() for line in shown.splitlines())]
+    read_back = read(read_packets(open_capture_file(str(path))))
+    assert [(round(one.at, 6), len(one.data)) for one in read_back if isinstance(one, TcpData)] == expected

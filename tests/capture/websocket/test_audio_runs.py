@@ -1,6 +1,5 @@
 """Audio that is inspected in runs gives the reports that it gives frame by frame, whatever else is in the capture."""
 
-import gzip
 import random
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,9 +14,9 @@ from listenctl.inspection.sound_checks.call_sound import SoundChecksObserver
 from listenctl.json_lines import Report
 from listenctl.protocol.listen_session import AudioReceived
 from listenctl.protocol.timeline import TimelineEntry
-from tests.helpers.capture import CAPTURES, FOLDER
+from tests.helpers.capture import CAPTURES
 from tests.helpers.captured import found
-from tests.helpers.pcap import Damage, Packet, cut, doubled, dropped, packets_of, reordered
+from tests.helpers.pcap import Damage, call_packets, cut, doubled, dropped, reordered
 
 
 class Audio(CallObserver):
@@ -29,10 +28,6 @@ class Audio(CallObserver):
     def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
         if isinstance(entry.event, AudioReceived):
             self.heard.setdefault(session.number, []).append(entry)
-
-
-def packets(name: str) -> list[Packet]:
-    return packets_of(gzip.decompress((FOLDER / f"{name}.pcap.gz").read_bytes()))
 
 
 def everything(
@@ -69,7 +64,7 @@ def described(seen: dict[int, list[CapturedFrame]]) -> dict[int, list[object]]:
 @pytest.mark.parametrize("size", [1 << 20, 3000])
 @pytest.mark.parametrize("name", CAPTURES)
 def test_a_real_call_is_reported_alike(name: str, size: int) -> None:
-    original = packets(name)
+    original = call_packets(name)
 
     in_runs = found(original, size=size, runs=True)
 
@@ -80,7 +75,7 @@ def test_a_real_call_is_reported_alike(name: str, size: int) -> None:
 @pytest.mark.parametrize("damage", [dropped, cut, doubled, reordered])
 @pytest.mark.parametrize("name", CAPTURES)
 def test_a_damaged_capture_is_reported_alike(name: str, damage: Damage) -> None:
-    damaged = damage(packets(name), random.Random(7))
+    damaged = damage(call_packets(name), random.Random(7))
 
     in_runs = found(damaged, runs=True)
 
@@ -89,7 +84,7 @@ def test_a_damaged_capture_is_reported_alike(name: str, damage: Damage) -> None:
 
 
 def test_calls_at_the_same_time_are_reported_alike_though_one_comes_after_the_other() -> None:
-    calls = [packets(name) for name in CAPTURES]
+    calls = [call_packets(name) for name in CAPTURES]
     together = sorted(
         (replace(packet, at=packet.at - one[0].at + 1e9) for one in calls for packet in one),
         key=lambda packet: packet.at,
@@ -103,13 +98,13 @@ def test_calls_at_the_same_time_are_reported_alike_though_one_comes_after_the_ot
 
 def test_keys_are_heard_alike() -> None:
     settings = InspectionSettings(detect_dtmf=True)
-    original = packets("a_mono8k_sip")
+    original = call_packets("a_mono8k_sip")
 
     assert everything(found(original, runs=True), settings) == everything(found(original), settings)
 
 
 def test_nearly_all_audio_of_a_plain_call_comes_in_runs() -> None:
-    events = found(packets("a_mono8k_sip"), runs=True)
+    events = found(call_packets("a_mono8k_sip"), runs=True)
 
     in_runs = sum(len(event.times) for event in events if isinstance(event, CapturedAudio))
 

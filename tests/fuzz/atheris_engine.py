@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import atheris
 
 with atheris.instrument_imports(include=["listenctl"]):
-    from tests.fuzz.harnesses import READERS
+    from tests.fuzz.readers import READERS
 
 from tests.fuzz.mutations import MAX_INPUT, mutated
 from tests.fuzz.reader import Reader

@@ -8,9 +8,9 @@ from random import Random
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.fuzz.harnesses import READERS
 from tests.fuzz.mutations import chances, damaged
 from tests.fuzz.reader import Reader
+from tests.fuzz.readers import READERS
 
 ROUND = 500
 """Examples between two looks at the clock."""

@@ -5,8 +5,8 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.fuzz.harnesses import READERS
 from tests.fuzz.mutations import chances, damaged
+from tests.fuzz.readers import READERS
 
 EXAMPLES = 60
 names = pytest.mark.parametrize("name", READERS)

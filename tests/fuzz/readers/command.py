@@ -9,8 +9,7 @@ from listenctl.commands.inspect.run import InspectPlan, run_inspect
 from listenctl.errors import ListenctlError
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.media.files.recording_names import RecordingDestination
-from tests.fuzz.files import written
-from tests.fuzz.reader import Reader
+from tests.fuzz.reader import Reader, written
 from tests.fuzz.readers.inspection import READER as INSPECTION
 
 

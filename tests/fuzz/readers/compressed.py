@@ -8,8 +8,7 @@ from functools import cache
 import zstandard
 
 from listenctl.capture.compressed_files import open_capture_file
-from tests.fuzz.files import written
-from tests.fuzz.reader import Reader, Seed, undamaged
+from tests.fuzz.reader import Reader, Seed, undamaged, written
 from tests.fuzz.seeds import packet_seeds
 
 _PLAIN = 24_000

@@ -7,14 +7,14 @@ from itertools import count
 from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.compressed_files import CaptureFile
 from listenctl.capture.formats.dump_sessions import read_dump_sessions
-from tests.fuzz.found import Found, Growing, expect, frames
-from tests.fuzz.reader import Reader, Seed
+from tests.fuzz.found import Found, Growing, frames
+from tests.fuzz.reader import Reader, Seed, expect
 from tests.fuzz.seeds import CALLS, commands_seed, dump_seed
 
 
 def check(data: bytes) -> None:
     found = list(frames(_events(iter([data]))))
-    expect(found, data, _seeds(), _known())
+    expect(found, data, _known())
     assert list(frames(_events(iter(Growing(data, 1000))))) == found
 
 
@@ -28,13 +28,13 @@ def _seeds() -> list[Seed]:
 
 
 @cache
-def _known() -> list[list[tuple[int, Found]]]:
+def _known() -> list[tuple[Seed, list[tuple[int, Found]]]]:
     """Return what is in each seed."""
     known = []
     for seed in _seeds():
         ends = [at + 1 for at, byte in enumerate(seed.data) if byte == ord("\n")]
         found = frames(_events(iter([seed.data])))
-        known.append(list(zip(ends[1:], found, strict=False)))
+        known.append((seed, list(zip(ends[1:], found, strict=False))))
     return known
 
 

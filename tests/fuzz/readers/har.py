@@ -6,8 +6,8 @@ from itertools import count
 
 from listenctl.capture.compressed_files import CaptureFile
 from listenctl.capture.formats.read_har import read_har
-from tests.fuzz.found import Found, expect, frames
-from tests.fuzz.reader import Reader, Seed
+from tests.fuzz.found import Found, frames
+from tests.fuzz.reader import Reader, Seed, expect
 from tests.fuzz.seeds import CALLS, har_seed
 
 _MESSAGES = b'"_webSocketMessages"'
@@ -17,7 +17,7 @@ def check(data: bytes) -> None:
     found = _read(data)
     # JSON that says it twice means the second.
     if data.count(_MESSAGES) < 2:
-        expect(found, data, _seeds(), _known())
+        expect(found, data, _known())
 
 
 def _read(data: bytes) -> list[Found]:
@@ -30,7 +30,7 @@ def _seeds() -> list[Seed]:
 
 
 @cache
-def _known() -> list[list[tuple[int, Found]]]:
+def _known() -> list[tuple[Seed, list[tuple[int, Found]]]]:
     known = []
     for seed in _seeds():
         messages = json.loads(seed.data)["log"]["entries"][1]["_webSocketMessages"]
@@ -39,7 +39,7 @@ def _known() -> list[list[tuple[int, Found]]]:
             written = json.dumps(message).encode()
             at = seed.data.index(written, at) + len(written)
             ends.append(at)
-        known.append(list(zip(ends, _read(seed.data), strict=True)))
+        known.append((seed, list(zip(ends, _read(seed.data), strict=True))))
     return known
 
 

@@ -10,8 +10,7 @@ from listenctl.errors import UsageError
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
-from tests.fuzz.files import written
-from tests.fuzz.reader import Reader, Seed
+from tests.fuzz.reader import Reader, Seed, written
 from tests.fuzz.seeds import CALLS, commands_seed, dump_seed, har_seed, key_log, packet_seeds, packets, pcap_seed
 
 

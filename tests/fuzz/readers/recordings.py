@@ -7,9 +7,8 @@ from itertools import count
 from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.compressed_files import CaptureFile
 from listenctl.capture.formats.read_recording import read_recording, read_sidecar
-from tests.fuzz.files import written
 from tests.fuzz.found import frames
-from tests.fuzz.reader import Reader, Seed, undamaged
+from tests.fuzz.reader import Reader, Seed, undamaged, written
 from tests.fuzz.seeds import json_places, wav_file
 from tests.helpers.capture import received_audio
 from tests.helpers.frames import BINARY

@@ -43,11 +43,11 @@ command = recover
 
 def _recover(path: Path, output: Path | None, assumed: AudioFormat | None) -> str | None:
     """Repair one file and print the result; return what failed, so that the other files are repaired too."""
-    from listenctl.media.files.repair_wav import repair_wav as mend
+    from listenctl.media.files.repair_wav import repair_wav
     from listenctl.terminal.printable_text import printable
 
     try:
-        recovery = mend(path, output=output, assumed=assumed)
+        recovery = repair_wav(path, output=output, assumed=assumed)
     except ListenctlError as exc:
         return str(exc)
     except OSError as exc:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
+from listenctl.media.sources.tones import DTMF_HIGH_HZ, DTMF_LOW_HZ, DTMF_PAD
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_HERTZ = (697, 770, 852, 941, 1209, 1336, 1477, 1633)
-_PAD = ("123A", "456B", "789C", "*0#D")
+_HERTZ = (*DTMF_LOW_HZ, *DTMF_HIGH_HZ)
 
 _HOP = 0.005
 _WINDOW_HOPS = 4
@@ -143,9 +143,9 @@ class _ToneInProgress:
     """A possible tone, from where its amplitude reaches one half to where it falls below."""
 
     def __init__(self, digit: str, levels: _Levels, window: int, *, earliest: float) -> None:
-        row = next(n for n, digits in enumerate(_PAD) if digit in digits)
+        row = next(n for n, digits in enumerate(DTMF_PAD) if digit in digits)
         self.digit = digit
-        self._columns = (row, 4 + _PAD[row].index(digit))
+        self._columns = (row, 4 + DTMF_PAD[row].index(digit))
         self._reference = self._pair(levels[-1])
         self._shown = 0
         self._rising = True
@@ -279,7 +279,7 @@ class _Filters:
             & (low + high >= _MIN_SHARE * power)
         )
         found = zip(right.tolist(), picked.tolist(), strict=True)
-        return [_PAD[row][column - 4] if is_right else "" for is_right, (row, column) in found]
+        return [DTMF_PAD[row][column - 4] if is_right else "" for is_right, (row, column) in found]
 
     def _deviation(
         self, now: "NDArray[np.complex64]", before: "NDArray[np.complex64]", picked: "NDArray[np.int64]"

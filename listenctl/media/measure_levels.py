@@ -1,7 +1,7 @@
 """
-How loud call audio is, in short windows: what meters and ``levels`` events show.
+Measure the level of call audio in short windows, for meters and ``levels`` events.
 
-Levels are dB relative to full scale, from ``FLOOR_DB`` for silence to 0.
+Levels are in dB relative to full scale, from ``FLOOR_DB`` for silence to 0.
 """
 
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from typing import TypeAlias
 
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
 
-# FreeSWITCH writes "no audio" as samples of -1 (protocol.md 3.3), which is -90.3 dB and has to read as silence.
+# FreeSWITCH writes "no audio" as samples of -1 (listenctl-protocol(7) 3.3): -90.3 dB, which must count as silence.
 FLOOR_DB = -90.0
 FULL_SCALE = 32768
-# The loudest sample that µ-law can say (ITU-T G.711; A-law's is 32256). A clipped phone call never reaches 32767.
+# The loudest sample of µ-law (ITU-T G.711; of A-law it is 32256). A clipped phone call never reaches 32767.
 CLIP_SAMPLE = 32124
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Loudness of one channel in one window."""
+    """Level of one channel in one window."""
 
     peak_db: float = FLOOR_DB
     rms_db: float = FLOOR_DB
@@ -26,19 +26,19 @@ class Level:
 
 
 Levels: TypeAlias = tuple[Level, ...]
-"""The levels of one window, one for each channel."""
+"""One window: a level for each channel."""
 
 
 def measure_levels(pcm: bytes, channels: int, window_samples: int) -> list[Levels]:
-    """Measure each whole window of ``window_samples`` samples in interleaved little-endian ``pcm``."""
+    """Measure each whole window of ``window_samples`` samples in interleaved 16-bit audio."""
     windows = len(pcm) // (SAMPLE_BYTES * channels * window_samples)
     if not windows:
         return []
     import numpy as np
 
     samples = np.frombuffer(pcm, "<i2", count=windows * window_samples * channels)
-    # Channels before samples, so that each reduction runs over neighbouring values; floats, because abs(-32768) is no
-    # 16-bit number.
+    # Channels before samples, so that each reduction runs over adjacent values; floats, because abs(-32768) doesn't fit
+    # into 16 bits.
     planes = samples.reshape(windows, window_samples, channels).transpose(0, 2, 1).astype(np.float32, order="C")
     power = np.einsum("wcs,wcs->wc", planes, planes) / window_samples
     peak = np.abs(planes).max(axis=2)
@@ -51,7 +51,7 @@ def measure_levels(pcm: bytes, channels: int, window_samples: int) -> list[Level
 
 
 class LevelMeasurer:
-    """Measure audio that arrives in pieces of any size; an incomplete window waits for the next piece."""
+    """Measure audio given in pieces of any size."""
 
     def __init__(self, format: AudioFormat, window: float = 0.1) -> None:
         self._format = format
@@ -61,11 +61,11 @@ class LevelMeasurer:
 
     @property
     def window(self) -> float:
-        """Seconds that one window really lasts: a whole number of samples."""
+        """Exact duration of a window in seconds: a whole number of samples."""
         return self._format.duration(self._window_samples)
 
     def feed(self, pcm: bytes) -> list[Levels]:
-        """Return the levels of the windows that ``pcm`` completes, oldest first."""
+        """Return the levels of the windows that are complete now, oldest first."""
         data = self._rest + pcm
         whole = len(data) - len(data) % self._window_bytes
         self._rest = data[whole:]

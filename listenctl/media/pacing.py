@@ -1,7 +1,7 @@
 """
-Sending audio at the speed at which it is heard.
+Send audio in real time.
 
-Deadlines count from the start, in samples: what was late once makes nothing after it late, and nothing drifts.
+Deadlines count in samples from the start, so a late wake-up delays nothing after it and nothing drifts.
 """
 
 import asyncio
@@ -9,30 +9,30 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time, in seconds since some moment, and a way to let it pass."""
+    """A monotonic time in seconds, and a way to wait."""
 
     def now(self) -> float:
         """Return the time."""
 
     async def sleep(self, delay: float) -> None:
-        """Let ``delay`` seconds pass, and other tasks run in any case."""
+        """Wait for ``delay`` seconds; other tasks run in any case."""
 
 
 class SystemClock:
-    """The clock that the event loop uses too."""
+    """The clock of the event loop."""
 
     def now(self) -> float:
         """Return the time."""
         return asyncio.get_running_loop().time()
 
     async def sleep(self, delay: float) -> None:
-        """Let ``delay`` seconds pass."""
+        """Wait for ``delay`` seconds."""
         await asyncio.sleep(delay)
 
 
 class Pacer:
     """
-    Say when each chunk of a stream is due; the first one is due, and the stream starts, at the first ``wait``.
+    Wait until each chunk of a stream is due; the stream starts with the first chunk.
 
     Args:
         sample_rate: of the stream, in Hz.
@@ -46,9 +46,9 @@ class Pacer:
 
     async def wait_for_chunk(self, samples: int) -> float:
         """
-        Wait until the next chunk, of ``samples`` samples per channel, is due; return the seconds that it is late.
+        Wait until the next chunk of ``samples`` samples per channel is due; return how many seconds it is late.
 
-        With 0 samples, the end of the audio so far is waited for.
+        With 0 samples, wait for the end of the audio so far.
         """
         if self._start is None:
             self._start = self._clock.now()

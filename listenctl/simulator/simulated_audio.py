@@ -13,7 +13,7 @@ from typing import Self
 from listenctl.media.devices.playback_device import PlaybackState
 from listenctl.media.files.audio_writer import StereoRecording
 from listenctl.media.pacing import Pacer, SystemClock
-from listenctl.media.resampling import prompt_resampler
+from listenctl.media.resampling import PromptResampler
 from listenctl.media.sources.audio_sources import AudioSource, has_second_channel, mix_parties, open_source
 from listenctl.media.sources.tones import beep, dtmf_tones
 from listenctl.protocol.audio import SAMPLE_BYTES, add_wrapping
@@ -59,7 +59,7 @@ class SimulatedAudio:
         self._sources = sources
         self._closing = AsyncExitStack()
         self._rate = plan.verb.sample_rate
-        self._resample = prompt_resampler(plan.call_rate, self._rate) if plan.call_rate != self._rate else None
+        self._resample = PromptResampler(plan.call_rate, self._rate) if plan.call_rate != self._rate else None
         self._played = bytearray()
         self._tones = b""
         self._heard_file = None if plan.heard is None else StereoRecording(plan.heard, self._rate)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from itertools import count
 
 from listenctl.errors import ListenctlError
-from listenctl.media.files.read_clip_wav import read_clip_wav
+from listenctl.media.files.libsndfile import read_clip_wav
 from listenctl.media.measure_levels import LevelMeasurer, Levels, measure_levels
 from listenctl.media.pacing import Pacer, SystemClock
-from listenctl.media.resampling import prompt_resampler
+from listenctl.media.resampling import PromptResampler
 from listenctl.net.client_connection import ClientConnection
 from listenctl.protocol.application_commands import Disconnect
 from listenctl.protocol.audio import AudioFormat
@@ -176,7 +176,7 @@ class CallExchange:
             plan.profile,
             plan.verb.bidirectional,
             call_rate=plan.call_rate,
-            resampler=prompt_resampler,
+            resampler=PromptResampler,
             wav_reader=read_clip_wav,
         )
 

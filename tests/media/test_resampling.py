@@ -4,7 +4,7 @@ from math import ceil
 import numpy as np
 import pytest
 
-from listenctl.media.resampling import StreamResampler, prompt_resampler
+from listenctl.media.resampling import PromptResampler, StreamResampler
 from listenctl.protocol.audio import Resampler
 
 RATES = [(24000, 8000), (8000, 16000), (16000, 8000), (44100, 8000), (8000, 48000), (11025, 16000)]
@@ -29,7 +29,7 @@ def loudness(pcm: bytes) -> float:
 
 @pytest.mark.parametrize(("from_rate", "to_rate"), RATES)
 def test_playout_gets_each_piece_at_once_and_in_full(from_rate: int, to_rate: int) -> None:
-    pieces = in_pieces(prompt_resampler(from_rate, to_rate), sine(1000, from_rate), from_rate // 50 * 2)
+    pieces = in_pieces(PromptResampler(from_rate, to_rate), sine(1000, from_rate), from_rate // 50 * 2)
 
     sizes = list(accumulate(len(piece) // 2 for piece in pieces))
 
@@ -42,8 +42,8 @@ def test_playout_gets_each_piece_at_once_and_in_full(from_rate: int, to_rate: in
 def test_playout_sounds_the_same_however_it_is_cut(from_rate: int, to_rate: int, size: int) -> None:
     pcm = sine(1000, from_rate)[:8000]
 
-    whole = b"".join(in_pieces(prompt_resampler(from_rate, to_rate), pcm, len(pcm)))
-    cut = b"".join(in_pieces(prompt_resampler(from_rate, to_rate), pcm, size))
+    whole = b"".join(in_pieces(PromptResampler(from_rate, to_rate), pcm, len(pcm)))
+    cut = b"".join(in_pieces(PromptResampler(from_rate, to_rate), pcm, size))
 
     one, other = (np.frombuffer(heard, "<i2").astype(int) for heard in (whole, cut))
     assert np.abs(one - other).max() <= 2
@@ -52,33 +52,33 @@ def test_playout_sounds_the_same_however_it_is_cut(from_rate: int, to_rate: int,
 @pytest.mark.parametrize(("from_rate", "to_rate"), RATES)
 @pytest.mark.parametrize("frequency", [300, 1000, 2000])
 def test_speech_passes_as_loud_as_it_was(from_rate: int, to_rate: int, frequency: int) -> None:
-    heard = b"".join(in_pieces(prompt_resampler(from_rate, to_rate), sine(frequency, from_rate), 640))
+    heard = b"".join(in_pieces(PromptResampler(from_rate, to_rate), sine(frequency, from_rate), 640))
 
     assert loudness(heard) == pytest.approx(0, abs=1)
 
 
 @pytest.mark.parametrize("from_rate", [16000, 24000, 44100, 48000])
 def test_what_the_call_cant_carry_is_taken_away(from_rate: int) -> None:
-    heard = b"".join(in_pieces(prompt_resampler(from_rate, 8000), sine(6000, from_rate), 640))
+    heard = b"".join(in_pieces(PromptResampler(from_rate, 8000), sine(6000, from_rate), 640))
 
     assert loudness(heard) < -50
 
 
 def test_silence_stays_silence() -> None:
-    assert set(b"".join(in_pieces(prompt_resampler(24000, 8000), bytes(9600), 960))) == {0}
+    assert set(b"".join(in_pieces(PromptResampler(24000, 8000), bytes(9600), 960))) == {0}
 
 
 @pytest.mark.parametrize(("from_rate", "to_rate"), RATES)
 def test_a_whole_clip_has_its_length(from_rate: int, to_rate: int) -> None:
-    clip = prompt_resampler(from_rate, to_rate)(sine(1000, from_rate), last=True)
+    clip = PromptResampler(from_rate, to_rate)(sine(1000, from_rate), last=True)
 
     assert abs(len(clip) // 2 - to_rate) <= 1
     assert loudness(clip) == pytest.approx(0, abs=0.1)
 
 
 def test_nothing_becomes_nothing() -> None:
-    assert prompt_resampler(24000, 8000)(b"", last=True) == b""
-    assert prompt_resampler(24000, 8000)(b"") == b""
+    assert PromptResampler(24000, 8000)(b"", last=True) == b""
+    assert PromptResampler(24000, 8000)(b"") == b""
 
 
 def test_full_quality_gives_the_whole_length_in_the_end() -> None:

@@ -12,7 +12,7 @@ import soundfile
 
 from listenctl.errors import UsageError
 from listenctl.media.devices.playback_device import PlaybackState
-from listenctl.media.resampling import prompt_resampler
+from listenctl.media.resampling import PromptResampler
 from listenctl.media.sources.tones import dtmf_tones
 from listenctl.protocol.jambonz_model.first_text import CallKind
 from listenctl.protocol.jambonz_model.playout import Playout
@@ -41,7 +41,7 @@ def plan(
 
 @asynccontextmanager
 async def opened(plan: CallPlan) -> AsyncIterator[tuple[SimulatedAudio, Playout]]:
-    playout = Playout(plan.profile, plan.verb.bidirectional, call_rate=plan.call_rate, resampler=prompt_resampler)
+    playout = Playout(plan.profile, plan.verb.bidirectional, call_rate=plan.call_rate, resampler=PromptResampler)
     states: list[PlaybackState] = []
     audio = await SimulatedAudio.open(plan, playout, states.append)
     yield audio, playout

@@ -27,8 +27,8 @@ from listenctl.capture.compressed_files import CaptureFile
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.errors import UsageError
 from listenctl.media.files.convert_recording import CODECS
+from listenctl.media.files.libsndfile import disable_seeking, error_reason, read_int16
 from listenctl.media.files.sidecar import MAX_SIDECAR_BYTES, MIXED, Sidecar
-from listenctl.media.resampling import to_pcm
 from listenctl.protocol import peer_json
 from listenctl.protocol.audio import MIX_CHANNELS, SAMPLE_BYTES
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
@@ -42,8 +42,6 @@ CHUNKS_A_SECOND = 50
 """jambonz sends one every 20 ms (listenctl-protocol(7) 3.1)."""
 
 _TEXT, _BINARY, _CLOSE = 1, 2, 8
-# libsndfile scales integers of other widths, but not floats.
-_INTEGERS = ("PCM_", "ULAW", "ALAW")
 _FILLED = frozenset({"hole", "pause"})
 # Suffixes of files with one channel, and of those that `--extract` writes.
 _SUFFIXES = ("-left", "-right", ".jambonz")
@@ -104,7 +102,7 @@ class RecordedAudio:
 
         while True:
             try:
-                parts = [_read_block(file) for file in self._files]
+                parts = [read_int16(file, BLOCK) for file in self._files]
             except soundfile.SoundFileError:
                 return
             shortest = min(len(part) for part in parts)
@@ -129,8 +127,7 @@ def open_recorded_audio(paths: Sequence[Path], stack: ExitStack, raw: tuple[int,
         files = [stack.enter_context(_open(path, raw)) for path in paths]
     except (soundfile.SoundFileError, OSError, TypeError, ValueError, OverflowError) as exc:
         # A sidecar can have any numbers, and any file can be named .raw.
-        reason = str(getattr(exc, "error_string", exc)).rstrip(".")
-        raise UsageError(f"can't read the audio of the recording: {reason}") from exc
+        raise UsageError(f"can't read the audio of the recording: {error_reason(exc)}") from exc
     if not files:
         raise UsageError("the sidecar names no audio")
     return RecordedAudio(files[0].samplerate, sum(file.channels for file in files), files)
@@ -140,19 +137,7 @@ def _open(path: Path, raw: tuple[int, int] | None) -> Any:
     import soundfile
 
     layout = CODECS["raw"].layout if raw else {}
-    file = soundfile.SoundFile(path, "r", *(raw or ()), **layout)
-    # After each read, soundfile seeks to the current position; libmpg123 then loses its bit reservoir: MP3 glitches.
-    file.seekable = lambda: False
-    return file
-
-
-def _read_block(file: Any) -> Any:
-    import numpy as np
-
-    if file.subtype.startswith(_INTEGERS):
-        return file.read(BLOCK, dtype="int16", always_2d=True)
-    floats = np.nan_to_num(file.read(BLOCK, dtype="float32", always_2d=True), nan=0.0, posinf=1.0, neginf=-1.0)
-    return np.frombuffer(to_pcm(floats), "<i2").reshape(floats.shape)
+    return disable_seeking(soundfile.SoundFile(path, "r", *(raw or ()), **layout))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_violations import MessagePlace
-from listenctl.media.files.read_clip_wav import read_clip_wav
-from listenctl.media.resampling import prompt_resampler
+from listenctl.media.files.libsndfile import read_clip_wav
+from listenctl.media.resampling import PromptResampler
 from listenctl.protocol.application_commands import Command, KillAudio
 from listenctl.protocol.audio import SAMPLE_BYTES, unpack
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
@@ -80,7 +80,7 @@ class InspectedPlayout:
         option = BidirectionalAudio(streaming=mode.streams, sample_rate=mode.stream_rate or None)
         # By default assume no resampling, whose faults would not be certain.
         rate = call_rate or mode.stream_rate or _CLIP_CALL_RATE
-        self._playout = Playout(profile, option, call_rate=rate, resampler=prompt_resampler, wav_reader=read_clip_wav)
+        self._playout = Playout(profile, option, call_rate=rate, resampler=PromptResampler, wav_reader=read_clip_wav)
         self._on_verdict = on_verdict
         self._on_played_audio = on_played_audio
         self._due = phase

@@ -163,7 +163,7 @@ class SentClips(_SentRecords[ClipRecord]):
         """Take a clip."""
         # Imported here, because few calls have clips and the start-up counts.
         from listenctl.events import describe_command
-        from listenctl.media.files.read_clip_wav import read_clip_wav
+        from listenctl.media.files.libsndfile import read_clip_wav
         from listenctl.protocol.jambonz_model.clip_decoder import ClipReader
         from listenctl.protocol.jambonz_model.command_verdicts import PlayoutOutbox
 

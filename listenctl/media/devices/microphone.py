@@ -12,7 +12,7 @@ from listenctl.media.devices.sound_devices import (
     open_device,
     start_device,
 )
-from listenctl.media.resampling import prompt_resampler
+from listenctl.media.resampling import PromptResampler
 from listenctl.protocol.audio import Resampler
 
 _WHAT = "microphone"
@@ -40,7 +40,7 @@ class MicrophoneSource:
         opener = open_stream or load_sounddevice().RawInputStream
         self._stream: DeviceStream = open_device(_WHAT, opener, device, sample_rate, callback=self._on_audio)
         if (rate := round(self._stream.samplerate)) != sample_rate:
-            self._resampler = prompt_resampler(rate, sample_rate)
+            self._resampler = PromptResampler(rate, sample_rate)
         start_device(_WHAT, self._stream)
 
     async def read(self, samples: int) -> bytes:

@@ -7,7 +7,7 @@ from math import cos, pi, sin, sqrt
 from typing import TYPE_CHECKING, TypeAlias
 
 from listenctl.media.devices.jitter_buffer import JitterBuffer
-from listenctl.media.resampling import prompt_resampler, to_floats
+from listenctl.media.resampling import PromptResampler, to_floats
 from listenctl.protocol.audio import AudioFormat
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class _MixedCall:
         self._resamplers: list[Resampler] = []
         if audio_format.sample_rate != sample_rate:
             rates = audio_format.sample_rate, sample_rate
-            self._resamplers = [prompt_resampler(*rates) for _ in range(audio_format.channels)]
+            self._resamplers = [PromptResampler(*rates) for _ in range(audio_format.channels)]
 
     def add_audio(self, pcm: bytes) -> None:
         import numpy as np

@@ -60,7 +60,7 @@ class AudioWriter:
         try:
             return cls(WavFile(NewFile(create_new(path), path), audio_format), str(path), on_error)
         except FileExistsError as exc:
-            raise UsageError(f"{path}: exists already; name a new file, or remove this one") from exc
+            raise UsageError(f"{path}: already exists; name a new file, or remove this one") from exc
         except OSError as exc:
             raise UsageError(f"{path}: can't be written: {exc.strerror}; name another file") from exc
 

@@ -1,8 +1,8 @@
 """
-Make other formats of a finished WAV.
+Convert a finished WAV to another format.
 
-The result gets its name only after it was decoded again and held against the WAV, so that the WAV can go. Everything
-runs in blocks, however long the recording, and blocks the caller: it belongs into a worker.
+The result gets its name only after it was decoded and compared with the WAV, so that the WAV may be deleted. Memory use
+doesn't depend on the length of the recording. The call blocks, so it belongs in a worker.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from listenctl.errors import ListenctlError
+from listenctl.media.files.libsndfile import disable_seeking
 from listenctl.media.files.new_files import create_new
 
 if TYPE_CHECKING:
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
     Block = NDArray[np.int16] | NDArray[np.float32]
 
 _BLOCK_SAMPLES = 16384
-# An MP3 without a LAME tag decodes to whole frames plus the delay of encoder and decoder.
+# An MP3 without a LAME tag decodes to whole frames plus the delays of encoder and decoder.
 _PADDING_SAMPLES = 2 * 1152 + 529
-# Below this level (full scale is 1) codecs may keep or drop what they like; it is about -60 dB.
+# Below this level, about -60 dB, a codec may keep or drop anything; full scale is 1.
 _FLOOR = 0.001
 _SHORTEST_MEASURABLE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class AudioCodec:
-    """What soundfile calls a format, and the sample rates that it can hold, in ascending order."""
+    """A format in soundfile's terms, with the sample rates that it supports, in ascending order."""
 
     container: str
     subtype: str
@@ -43,20 +44,20 @@ class AudioCodec:
     @property
     def dtype(self) -> str:
         """
-        Type of the samples that go in.
+        Type of the samples that are written.
 
-        MP3 takes floats, because libsndfile turns half of all 16-bit stereo into noise (libsndfile pull request 1106).
+        MP3 gets floats, because libsndfile turns half of all 16-bit stereo into noise (libsndfile pull request 1106).
         """
         return "int16" if self.lossless else "float32"
 
     @property
     def layout(self) -> dict[str, str]:
-        """What soundfile has to be told to write the format."""
+        """Arguments for soundfile to write the format."""
         endian = "LITTLE" if self.container == "RAW" else "FILE"
         return {"subtype": self.subtype, "endian": endian, "format": self.container}
 
     def rate_for(self, sample_rate: int) -> int:
-        """Return the nearest rate that loses nothing, or the highest there is."""
+        """Return the nearest supported rate that loses nothing, or the highest one."""
         if sample_rate in self.rates:
             return sample_rate
         return next((rate for rate in self.rates if rate > sample_rate), self.rates[-1])
@@ -73,7 +74,7 @@ CODECS = {
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """The finished recording; ``path`` is the WAV itself where the other format can't hold it."""
+    """The converted recording; ``path`` is the WAV itself if the format can't hold it."""
 
     path: Path
     warnings: tuple[str, ...] = ()
@@ -81,24 +82,24 @@ class Conversion:
 
 def convert_wav(wav: Path, target: Path, kind: str) -> Conversion:
     """
-    Make ``target`` of a finished recording; ``kind`` is one of ``CODECS``.
+    Convert a finished recording to ``target``; ``kind`` is one of ``CODECS``.
 
     Raises:
-        ListenctlError: The result can't be written, its name is taken, or it doesn't hold what the WAV holds. The WAV
-            is there in any case; there is a ``target`` only if all went well.
+        ListenctlError: The result can't be written, its name is taken, or it differs from the WAV. Then there is no
+            ``target``, and the WAV is unchanged.
     """
     import soundfile
 
     try:
         with soundfile.SoundFile(wav) as source:
-            # libsndfile writes files that it can't read back for all but raw.
+            # Except for raw, libsndfile can't read back the empty files that it writes.
             if not source.frames and kind != "raw":
-                return Conversion(wav, (f"{wav.name}: has no audio, so it stays a WAV and is not made {kind}",))
+                return Conversion(wav, (f"{wav.name}: has no audio, so it stays a WAV and is not converted to {kind}",))
             return Conversion(target, _convert(source, target, kind))
     except (soundfile.SoundFileError, OSError) as exc:
-        # libsndfile has no word for a full disk.
+        # libsndfile doesn't name a full disk.
         problem = str(exc).replace("System error.", "system error, such as a full disk")
-        raise ListenctlError(f"{target}: can't be made of {wav.name}: {problem}; the WAV is kept") from exc
+        raise ListenctlError(f"{target}: can't be converted from {wav.name}: {problem}; the WAV is kept") from exc
 
 
 def _convert(source: Any, target: Path, kind: str) -> tuple[str, ...]:
@@ -108,9 +109,9 @@ def _convert(source: Any, target: Path, kind: str) -> tuple[str, ...]:
     part = Path(name)
     try:
         written = _encode(source, part, codec, rate)
-        fault = _fault(source, written, _decode(part, codec, written))
-        if fault:
-            raise ListenctlError(f"{target}: {fault}; the WAV is kept")
+        difference = _difference(source, written, _decode(part, codec, written))
+        if difference:
+            raise ListenctlError(f"{target}: {difference}; the WAV is kept")
         os.fsync(fd)
         _publish(part, target)
     finally:
@@ -122,7 +123,7 @@ def _convert(source: Any, target: Path, kind: str) -> tuple[str, ...]:
 
 
 def _publish(part: Path, target: Path) -> None:
-    """Give a file its name, which must be free; not every file system has links, so an empty file holds the name."""
+    """Rename a file to a free name, which an empty file reserves, because not every file system has hard links."""
     os.close(create_new(target))
     try:
         part.replace(target)
@@ -132,7 +133,7 @@ def _publish(part: Path, target: Path) -> None:
 
 
 class _AudioDigest:
-    """What is needed to tell whether two runs through the same audio are alike."""
+    """What is compared of two passes over the same audio."""
 
     def __init__(self, codec: AudioCodec, sample_rate: int, channels: int) -> None:
         self.sample_rate = sample_rate
@@ -153,7 +154,7 @@ class _AudioDigest:
             self._energy = [total + float(more) for total, more in zip(self._energy, energy, strict=True)]
 
     def levels(self) -> list[float]:
-        """RMS of each channel; only lossy formats need it."""
+        """RMS of each channel, for lossy formats."""
         return [math.sqrt(energy / max(1, self.samples)) for energy in self._energy]
 
 
@@ -171,7 +172,7 @@ def _encode(source: Any, part: Path, codec: AudioCodec, rate: int) -> _AudioDige
 def _decode(part: Path, codec: AudioCodec, written: _AudioDigest) -> _AudioDigest:
     import soundfile
 
-    # Only raw audio must be told what it is; elsewhere the file itself says, and is checked.
+    # Raw audio has no header; all other files say what they hold, and that is checked.
     layout = (written.sample_rate, written.channels) if codec.container == "RAW" else ()
     with soundfile.SoundFile(part, "r", *layout, **(codec.layout if layout else {})) as file:
         tally = _AudioDigest(codec, file.samplerate, file.channels)
@@ -181,8 +182,7 @@ def _decode(part: Path, codec: AudioCodec, written: _AudioDigest) -> _AudioDiges
 
 
 def _blocks(file: Any, dtype: str) -> "Iterator[Block]":
-    # After each read soundfile seeks to where it is; libmpg123 loses its bit reservoir by that, so MP3 gets glitches.
-    file.seekable = lambda: False
+    disable_seeking(file)
     while len(block := file.read(_BLOCK_SAMPLES, dtype=dtype, always_2d=True)):
         yield block
 
@@ -200,8 +200,8 @@ def _resampled(blocks: "Iterator[Block]", source: Any, rate: int, dtype: str) ->
     yield stream.resample_chunk(np.empty((0, source.channels), dtype), last=True)
 
 
-def _fault(source: Any, written: _AudioDigest, decoded: _AudioDigest) -> str:
-    """Say how the result differs from the WAV, or nothing."""
+def _difference(source: Any, written: _AudioDigest, decoded: _AudioDigest) -> str:
+    """Return how the result differs from the WAV, or an empty string."""
     if (decoded.sample_rate, decoded.channels) != (written.sample_rate, written.channels):
         return f"reads back as {decoded.channels} channels at {decoded.sample_rate} Hz"
     expected = source.frames * written.sample_rate / source.samplerate
@@ -212,12 +212,12 @@ def _fault(source: Any, written: _AudioDigest, decoded: _AudioDigest) -> str:
     if abs(decoded.samples - written.samples) > _PADDING_SAMPLES:
         return f"reads back as {decoded.samples} samples instead of {written.samples}"
     if written.samples >= _SHORTEST_MEASURABLE * written.sample_rate:
-        return _level_fault(written.levels(), decoded.levels())
+        return _level_difference(written.levels(), decoded.levels())
     return ""
 
 
-def _level_fault(written: list[float], decoded: list[float]) -> str:
-    # Codecs let a little of a loud channel into a quiet one.
+def _level_difference(written: list[float], decoded: list[float]) -> str:
+    # Codecs leak a little of a loud channel into a quiet one.
     slack = _FLOOR + max(written) / 10
     for channel, (before, after) in enumerate(zip(written, decoded, strict=True)):
         if not before / 2 - slack <= after <= before * 2 + slack:

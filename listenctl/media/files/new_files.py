@@ -1,4 +1,4 @@
-"""Exclusive creation of recording files: nothing is ever overwritten, and nobody else reads what is recorded."""
+"""Create recording files: nothing is overwritten, and only the owner can read them."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ FOLDER_MODE = 0o700
 
 
 class NewFile(NamedTuple):
-    """A new empty file: the descriptor it is written through, and its path."""
+    """A new empty file, open for reading and writing."""
 
     fd: int
     path: Path
@@ -20,10 +20,10 @@ class NewFile(NamedTuple):
 
 def create_numbered(path: Path) -> NewFile:
     """
-    Create ``path``, or where that is taken `NAME-2`, `NAME-3`…; folders are made as needed.
+    Create ``path``, or `NAME-2`, `NAME-3`… if the name is taken; folders are created as needed.
 
     Raises:
-        OSError: The file or a folder can't be made.
+        OSError: The file or a folder can't be created.
     """
     make_private_folder(path.parent)
     for name in _numbered(path):
@@ -34,14 +34,13 @@ def create_numbered(path: Path) -> NewFile:
 
 def create_recording_files(path: Path, labels: Sequence[str], final_extension: str = ".wav") -> list[NewFile]:
     """
-    Create the audio files of a recording, all with the same number or none: one for each label (`NAME-left.wav`,
-    `NAME-right.wav`).
+    Create the audio files of a recording, one for each label (`NAME-left.wav`, `NAME-right.wav`), numbered alike.
 
-    A name is taken also where its sidecar stands, where the recording would stand in its final format, and where
-    another recording has it with other labels, so that no two want the same sidecar.
+    A name also counts as taken if its sidecar exists, if the recording would have this name in its final format, or if
+    another recording has it with other labels, so that no two recordings need the same sidecar.
 
     Raises:
-        OSError: A file or a folder can't be made; then none is.
+        OSError: A file or a folder can't be created; then none is.
     """
     make_private_folder(path.parent)
     stem = str(path.with_suffix(""))
@@ -60,18 +59,18 @@ def create_recording_files(path: Path, labels: Sequence[str], final_extension: s
 
 
 def create_new(path: Path | str) -> int:
-    """Create a file that wasn't there and return its descriptor, for reading and writing."""
+    """Create a file that doesn't exist and return its descriptor, for reading and writing."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
 
 
-def remove_new_file(claimed: NewFile) -> None:
-    """Close a claimed file and take it away again."""
-    os.close(claimed.fd)
-    claimed.path.unlink(missing_ok=True)
+def remove_new_file(new_file: NewFile) -> None:
+    """Close and remove a new file."""
+    os.close(new_file.fd)
+    new_file.path.unlink(missing_ok=True)
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder and those above it, for its owner only; `mkdir(parents=True)` would open the upper ones to all."""
+    """Create a folder and its parents for the owner only; `mkdir(parents=True)` would open the parents to everyone."""
     if folder.is_dir() or folder == folder.parent:
         return
     make_private_folder(folder.parent)
@@ -89,10 +88,10 @@ def _create_all(names: Sequence[str]) -> list[NewFile]:
     """Create all files or none."""
     made: list[NewFile] = []
     try:
-        # Those made before one fails are in the list by then.
+        # If one fails, those created before are already in the list.
         made.extend(NewFile(create_new(name), Path(name)) for name in names)
     except OSError:
-        for claimed in made:
-            remove_new_file(claimed)
+        for new_file in made:
+            remove_new_file(new_file)
         raise
     return made

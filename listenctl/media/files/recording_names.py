@@ -1,8 +1,8 @@
 """
-Where recordings go: DEST on the command line, and the file name that it gives each call.
+Where recordings go: DEST on the command line, and the file name of each call.
 
-The values in a name come from the wire and are hostile: they can't leave the folder, hide a file, or carry characters
-that a terminal, a shell or another system would take for something else.
+The values in a name come from the wire and are hostile: they must not leave the folder, hide the file, or contain
+characters that are special to a terminal, a shell or another system.
 """
 
 import os
@@ -22,18 +22,18 @@ _DEFAULT_NAME = "{callSid}.wav"
 _TOKEN = re.compile(r"{{|}}|{(?P<field>[^{}]*)}|(?P<stray>[{}])|[^{}]+")
 _FIELD = re.compile(r"[\w.-]+( [\w.-]+)*")
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}")
-# Separators and characters that Windows, shares and shells don't take in names.
+# Separators, and characters that Windows, network shares or shells don't accept in names.
 _UNSAFE = frozenset('/\\<>:"|?*')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-# Refused, rather than taken for the names of folders.
+# Refused, because they would be taken for names of folders.
 _OTHER_AUDIO = frozenset((".aac", ".aif", ".aiff", ".amr", ".au", ".m4a", ".mp4", ".oga", ".wma", ".webm"))
-# A name may have 255 bytes; what is left is for `-left`, `-2`, `.recovered` and the extension.
+# A name may have 255 bytes; the rest is for `-left`, `-2`, `.recovered` and the extension.
 _NAME_BYTES = 200
 _VALUE_BYTES = 100
 _FOLDER_BYTES = 255
 
 Lookup = Callable[[str], object]
-"""Gives the value of a metadata field by its wire name, or None."""
+"""Returns the value of a metadata field by its wire name, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ class TemplateField:
 @dataclass(frozen=True, slots=True)
 class RecordingDestination:
     """
-    Where the recordings of a server go: a folder, a name template, one file name, or stdout.
+    Where recordings go: a folder, a name template, one file name, or stdout.
 
-    ``pieces`` make the path without its extension; there are none for stdout.
+    Attributes:
+        pieces: of the path without its extension; empty for stdout.
     """
 
     pieces: tuple[str | TemplateField, ...]
@@ -56,15 +57,15 @@ class RecordingDestination:
 
     @classmethod
     def parse(cls, text: str, *, kind: str | None = None) -> "RecordingDestination":
-        """Understand DEST; ``kind`` is what ``--format`` says and goes before the extension in ``text``."""
+        """Parse DEST; ``kind`` is the value of ``--format``, which overrides the extension in ``text``."""
         if kind is not None and kind not in FORMATS_BY_EXTENSION.values():
             raise UsageError(
-                f"format {kind!r} isn't known; use one of {', '.join(sorted(set(FORMATS_BY_EXTENSION.values())))}"
+                f"format {kind!r} is unknown; use one of {', '.join(sorted(set(FORMATS_BY_EXTENSION.values())))}"
             )
         if text == "-":
             return cls._stdout(kind or "wav")
         if not text or "\0" in text:
-            raise UsageError("the destination is empty or holds a NUL; give a folder, a name template or -")
+            raise UsageError("the destination is empty or contains a NUL; give a folder, a name template or -")
         pieces = parse_template(_with_file_name(text))
         name, extension = _cut_extension(pieces[-1])
         if kind not in (None, FORMATS_BY_EXTENSION[extension]):
@@ -74,7 +75,7 @@ class RecordingDestination:
     @classmethod
     def _stdout(cls, kind: str) -> "RecordingDestination":
         if kind not in ("wav", "raw"):
-            raise UsageError(f"stdout takes wav or raw audio while a call lasts, not {kind}; give a file name for that")
+            raise UsageError(f"only wav and raw can be written to stdout, not {kind}; give a file name")
         return cls((), f".{kind}")
 
     @property
@@ -89,10 +90,10 @@ class RecordingDestination:
 
     def check_folder(self) -> None:
         """
-        See whether recordings can be made, as far as that can be told before there is a call.
+        Check whether recordings can be written, as far as is known before there is a call.
 
         Raises:
-            UsageError: the folder can't be written to.
+            UsageError: The folder isn't writable.
         """
         if self.is_stdout:
             return
@@ -102,13 +103,13 @@ class RecordingDestination:
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
         if not folder.is_dir():
-            raise UsageError(f"{folder}: is no folder, so recordings can't be written there")
+            raise UsageError(f"{folder}: is not a folder, so recordings can't be written there")
         if not os.access(folder, os.W_OK | os.X_OK):
             reason = "the file system is read-only" if os.statvfs(folder).f_flag & os.ST_RDONLY else "permission denied"
             raise UsageError(f"{folder}: recordings can't be written there: {reason}")
 
     def wav_path(self, lookup: Lookup, started: datetime) -> Path:
-        """Return the WAV that a call is recorded to; it may be taken already, so claim it."""
+        """Return the path of the WAV of a call, which may already exist."""
         text = "".join(
             piece if isinstance(piece, str) else _when(piece.name, started) or clean_for_file_name(lookup(piece.name))
             for piece in self.pieces
@@ -119,13 +120,13 @@ class RecordingDestination:
 
 
 def _when(field: str, started: datetime) -> str | None:
-    """Return the value of a field that tells the time, None for any other."""
+    """Return the value of a date or time field, None for any other."""
     layout = {"date": "%Y-%m-%d", "time": "%H%M%S"}.get(field)
     return None if layout is None else started.astimezone(UTC).strftime(layout)
 
 
 def parse_template(text: str) -> list[str | TemplateField]:
-    """Cut a name template at its placeholders; the last piece is always text."""
+    """Split a name template at its placeholders; the last piece is always text."""
     pieces: list[str | TemplateField] = []
     literal = ""
     for token in _TOKEN.finditer(text):
@@ -142,7 +143,7 @@ def parse_template(text: str) -> list[str | TemplateField]:
 
 
 def clean_for_file_name(value: object) -> str:
-    """Make a value from the wire harmless as part of a file name; what can't stand in one is ``unknown``."""
+    """Return a value from the wire as a harmless part of a file name, ``unknown`` if that is impossible."""
     match value:
         case bool():
             return str(value).lower()
@@ -154,7 +155,7 @@ def clean_for_file_name(value: object) -> str:
             text = str(value)
         case _:
             return UNKNOWN
-    # Slicing first bounds the work: the peer decides how long a value is.
+    # Slicing first bounds the work, because the peer decides how long a value is.
     safe = "".join(_safe(character) for character in text[:_VALUE_BYTES].strip())
     leading = len(safe) - len(safe.lstrip(".-"))
     visible = "_" * leading + safe[leading:]
@@ -162,7 +163,7 @@ def clean_for_file_name(value: object) -> str:
 
 
 def _safe(character: str) -> str:
-    """Replace separators, controls, bidi and zero-width marks, lone surrogates and line breaks."""
+    """Replace separators, control characters, bidi and zero-width marks, lone surrogates and line breaks."""
     category = unicodedata.category(character)
     return "_" if character in _UNSAFE or category[0] == "C" or category in ("Zl", "Zp") else character
 
@@ -173,7 +174,7 @@ def _shorten(text: str, limit: int) -> str:
 
 
 def _with_file_name(text: str) -> str:
-    """Turn a folder into the template of the files in it."""
+    """Add the default file name to a folder."""
     if text.endswith("/"):
         return text + _DEFAULT_NAME
     extension = PurePosixPath(text).suffix.lower()
@@ -183,7 +184,7 @@ def _with_file_name(text: str) -> str:
 
 
 def _cut_extension(last: str | TemplateField) -> tuple[str, str]:
-    """Part the last piece of a template from the extension, which is ``.wav`` where none stands."""
+    """Split the extension, by default ``.wav``, from the last piece of a template."""
     name = last if isinstance(last, str) else ""
     start = name.rfind(".")
     extension = name[start:].lower() if start >= 0 else ""

@@ -1,7 +1,7 @@
 """
-Mend WAV files whose header is wrong because their writer died or never knew the length.
+Repair WAV files with a broken header, because the writer crashed or never knew the length.
 
-The original is only read: what can be saved goes into a new file beside it.
+The original is not changed: the repaired copy is a new file beside it.
 """
 
 import os
@@ -16,9 +16,9 @@ from listenctl.media.files.recording_names import FORMATS_BY_EXTENSION
 from listenctl.media.files.wav_header import CHUNK, SIZE_LIMIT, WavInfo, is_chunk_id, read_header, wav_header
 from listenctl.protocol.audio import AudioFormat
 
-# "The end is open": ffmpeg and our own pipes, sox, and the recorder of the jambonz API server (protocol.md 9.1).
+# An unknown length as written by ffmpeg and our pipes, by sox, by the jambonz API server (listenctl-protocol(7) 9.1).
 _OPEN_SIZES = frozenset({SIZE_LIMIT, 0x7FFFF000, 4_294_967_195})
-# Chunks that writers put behind the audio; their name alone tells them from samples, even when they are cut.
+# Chunks that writers append to the audio; the name alone distinguishes them from samples, even if they are cut off.
 _TRAILERS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"fact", b"smpl", b"JUNK", b"PEAK"})
 _MAX_TRAILERS = 100
 _BLOCK_BYTES = 1 << 20
@@ -26,7 +26,7 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class WavDiagnosis:
-    """What a file holds, and what its header has wrong about it; a healthy file has no problems."""
+    """What a file holds, and what is wrong with its header; a good file has no problems."""
 
     format: AudioFormat
     data_offset: int
@@ -35,7 +35,7 @@ class WavDiagnosis:
 
     @property
     def seconds(self) -> float:
-        """How long the audio lasts."""
+        """Duration of the audio."""
         return self.format.duration(self.samples)
 
     @property
@@ -46,7 +46,7 @@ class WavDiagnosis:
 
 @dataclass(frozen=True, slots=True)
 class RepairedWav:
-    """What became of a file: ``output`` is the mended copy, or None where the file was healthy."""
+    """The result for one file: ``output`` is the repaired copy, None if the file was good."""
 
     source: Path
     output: Path | None
@@ -55,32 +55,32 @@ class RepairedWav:
 
 def repair_wav(path: Path, *, output: Path | None = None, assumed: AudioFormat | None = None) -> RepairedWav:
     """
-    Write a mended copy of ``path`` unless it is healthy.
+    Write a repaired copy of ``path`` unless its header is good.
 
     Args:
-        path: The file; it is not changed.
-        output: Where the copy goes, a name that isn't taken; by default beside the file as `NAME.recovered.wav`.
-        assumed: What to take a file for that has no header.
+        path: the file, which is not changed.
+        output: path of the copy, which must not exist; by default `NAME.recovered.wav` beside the file.
+        assumed: the format of a file without a header.
 
     Raises:
-        ListenctlError: The file can't be read, holds no 16-bit PCM, or the copy can't be written.
+        ListenctlError: The file can't be read, isn't 16-bit PCM, or the copy can't be written.
     """
     if not path.is_file():
-        problem = "is no file" if path.exists() else "no such file"
+        problem = "is not a file" if path.exists() else "no such file"
         raise ListenctlError(f"{path}: {problem}; give the path of a recording")
     try:
         with path.open("rb") as file:
             diagnosis = diagnose_wav(file, assumed=assumed)
             written = _write_copy(file, path, output, diagnosis) if diagnosis.problems else None
     except FileExistsError as exc:
-        raise ListenctlError(f"{exc.filename}: exists already; give another name") from exc
+        raise ListenctlError(f"{exc.filename}: already exists; give another name") from exc
     except OSError as exc:
         raise ListenctlError(f"{exc.filename or path}: {exc.strerror}; the original is unchanged") from exc
     return RepairedWav(path, written, diagnosis)
 
 
 def diagnose_wav(file: BinaryIO, *, assumed: AudioFormat | None = None) -> WavDiagnosis:
-    """Hold the header of a file against what the file holds, without reading the audio."""
+    """Compare the header of a file with its size and chunks, without reading the audio."""
     size = file.seek(0, SEEK_END)
     try:
         info = read_header(file)
@@ -95,7 +95,7 @@ def diagnose_wav(file: BinaryIO, *, assumed: AudioFormat | None = None) -> WavDi
     riff_end = info.riff_bytes + CHUNK.size
     if problem:
         problems.append(problem)
-    # The last chunk's pad byte may be missing.
+    # The pad byte of the last chunk may be missing.
     elif not info.data_offset + audio_bytes <= riff_end <= size + 1:
         problems.append(f"its header says that the file has {riff_end} bytes, it has {size}")
     return _diagnosis(info.format, info.data_offset, audio_bytes, problems)
@@ -108,7 +108,7 @@ def _diagnosis(audio_format: AudioFormat, offset: int, audio_bytes: int, problem
 
 
 def _audio_bytes(file: BinaryIO, info: WavInfo, size: int) -> tuple[int, str]:
-    """Return how much audio the file holds, and what the header has wrong about that."""
+    """Return how much audio the file holds, and what the header says wrong about it."""
     declared, held = info.data_bytes, size - info.data_offset
     if declared is None:
         return held, "its header has no data chunk"
@@ -120,7 +120,7 @@ def _audio_bytes(file: BinaryIO, info: WavInfo, size: int) -> tuple[int, str]:
 
 
 def _only_chunks_follow(file: BinaryIO, offset: int, size: int) -> bool:
-    """Whether what stands behind the audio is other chunks, and not audio that the header doesn't count."""
+    """Return whether only chunks follow the audio, and not more audio."""
     for _ in range(_MAX_TRAILERS):
         if offset >= size:
             return True
@@ -138,17 +138,17 @@ def _only_chunks_follow(file: BinaryIO, offset: int, size: int) -> bool:
 
 
 def _write_copy(file: BinaryIO, path: Path, output: Path | None, diagnosis: WavDiagnosis) -> Path:
-    claimed = NewFile(create_new(output), output) if output else create_numbered(_default_output(path))
+    copy = NewFile(create_new(output), output) if output else create_numbered(_default_output(path))
     try:
-        with os.fdopen(claimed.fd, "wb", closefd=False) as target:
+        with os.fdopen(copy.fd, "wb", closefd=False) as target:
             target.write(wav_header(diagnosis.format, diagnosis.data_bytes))
             _copy(file, target, diagnosis)
-        os.fsync(claimed.fd)
+        os.fsync(copy.fd)
     except BaseException:
-        remove_new_file(claimed)
+        remove_new_file(copy)
         raise
-    os.close(claimed.fd)
-    return claimed.path
+    os.close(copy.fd)
+    return copy.path
 
 
 def _default_output(path: Path) -> Path:
@@ -162,6 +162,8 @@ def _copy(source: BinaryIO, target: BinaryIO, diagnosis: WavDiagnosis) -> None:
     while left:
         block = source.read(min(left, _BLOCK_BYTES))
         if not block:
-            raise ListenctlError(f"{source.name}: became shorter while it was read; try again when nothing writes it")
+            raise ListenctlError(
+                f"{source.name}: became shorter while it was read; try again when nothing writes to it"
+            )
         target.write(block)
         left -= len(block)

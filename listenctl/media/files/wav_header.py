@@ -1,8 +1,8 @@
 """
-WAV headers: the one that recordings get, and a tolerant reader of everybody's.
+WAV headers: the header of recordings, and a tolerant parser for headers of any writer.
 
-What we write is 80 bytes long, because a `JUNK` chunk keeps the room in which the header becomes RF64 (EBU Tech 3306)
-when a recording passes 4 GiB: a header is only ever overwritten in place, never moved.
+Our header is 80 bytes long: a `JUNK` chunk reserves the space to become RF64 (EBU Tech 3306) when the recording exceeds
+4 GiB, because the header is overwritten in place and never moved.
 """
 
 from dataclasses import dataclass
@@ -32,28 +32,28 @@ _KINDS = {b"RIFF": "RIFF", b"RF64": "RF64", b"BW64": "RF64"}
 
 @dataclass(frozen=True, slots=True)
 class WavInfo:
-    """What a WAV header says; nothing of it is checked against what the file holds."""
+    """What a WAV header says, which need not match the file."""
 
     kind: str
     """``RIFF`` or ``RF64``."""
     format: AudioFormat
     encoding: int
-    """Format tag, 1 for PCM; the true one where the header says `extensible`."""
+    """Format tag, 1 for PCM; for `extensible` the tag of the subformat."""
     bits: int
     riff_bytes: int
     data_offset: int
-    """Where the audio begins; without a data chunk, where the chain of chunks breaks."""
+    """Where the audio begins; without a data chunk, where the chunks end."""
     data_bytes: int | None
-    """Declared length of the audio; None without a data chunk."""
+    """Length of the audio according to the header; None without a data chunk."""
 
     @property
     def is_pcm16(self) -> bool:
-        """Whether the samples are those of the wire: 16-bit integers."""
+        """Whether the samples are 16-bit integers, as on the wire."""
         return self.encoding == PCM and self.bits == 8 * SAMPLE_BYTES
 
 
 def wav_header(audio_format: AudioFormat, data_bytes: int) -> bytes:
-    """Return the 80 bytes in front of ``data_bytes`` bytes of audio: RIFF, or RF64 where RIFF can't say the size."""
+    """Return the 80-byte header for ``data_bytes`` bytes of audio: RIFF, or RF64 beyond 4 GiB."""
     riff_bytes = HEADER_BYTES - CHUNK.size + data_bytes
     if riff_bytes > SIZE_LIMIT:
         ds64 = (b"ds64", 28, riff_bytes, data_bytes, audio_format.samples(data_bytes), 0)
@@ -62,7 +62,7 @@ def wav_header(audio_format: AudioFormat, data_bytes: int) -> bytes:
 
 
 def stream_header(audio_format: AudioFormat) -> bytes:
-    """Return the 44-byte header of a WAV on a pipe, with the sizes that sox and ffmpeg take for an open end."""
+    """Return the 44-byte header of a WAV on a pipe, with the sizes that sox and ffmpeg read as unknown."""
     return _STREAM.pack(b"RIFF", SIZE_LIMIT, b"WAVE", *_fmt(audio_format), b"data", SIZE_LIMIT)
 
 
@@ -73,15 +73,18 @@ def _fmt(audio_format: AudioFormat) -> tuple[bytes, int, int, int, int, int, int
 
 def read_header(file: BinaryIO) -> WavInfo:
     """
-    Read the header of a seekable WAV or RF64 file, whoever wrote it.
+    Parse the header of a seekable WAV or RF64 file.
 
-    Sizes may be wrong and the data chunk may be missing; only a file without a usable `fmt ` chunk raises.
+    Sizes may be wrong and the data chunk may be missing.
+
+    Raises:
+        ListenctlError: The file is not a WAV, or has no usable `fmt ` chunk.
     """
     return _HeaderReader(file).read()
 
 
 def is_chunk_id(name: bytes) -> bool:
-    """Whether ``name`` can be the name of a chunk, so that audio isn't taken for one."""
+    """Return whether four bytes can be the name of a chunk, rather than audio."""
     return len(name) == 4 and all(0x20 <= byte <= 0x7E for byte in name)
 
 
@@ -97,14 +100,14 @@ class _HeaderReader:
         self._file.seek(0)
         opening = self._file.read(12)
         if opening[:4] not in _KINDS or opening[8:] != b"WAVE":
-            raise self._error("is no WAV file")
+            raise self._error("is not a WAV file")
         data_offset = self._walk()
         if len(self._fmt) < _FMT_BODY.size:
             raise self._error("has no complete format chunk, so its sample rate and channels are unknown")
         return self._info(_KINDS[opening[:4]], int.from_bytes(opening[4:8], "little"), data_offset)
 
     def _walk(self) -> int:
-        """Follow the chunks; return where the audio begins."""
+        """Read the chunks before the audio; return where the audio begins."""
         offset = 12
         for _ in range(_MAX_CHUNKS):
             self._file.seek(offset)

@@ -1,8 +1,8 @@
 """
-Recordings while they are made: files that can be played at every moment, also after ``kill -9``.
+Growing recordings: files that are playable at every moment, even after ``kill -9``.
 
-Audio is appended and then the header overwritten in place, so the header never promises what isn't there. Positions in
-a recording follow those of the call, less what a full disk cost and more where silence was put in for a pause.
+Audio is appended before the header is overwritten in place, so the header never counts audio that isn't there. A
+position in the file is the position in the call, less what a full disk lost, plus inserted silence.
 """
 
 import os
@@ -15,35 +15,35 @@ from listenctl.media.files.new_files import NewFile, create_recording_files, rem
 from listenctl.media.files.wav_header import HEADER_BYTES, wav_header
 from listenctl.protocol.audio import AudioFormat
 
-# How much audio may be in the file that its header doesn't tell of yet.
+# Seconds of audio in the file that the header may not count yet.
 HEADER_LAG = 0.25
 
 
 class WavFile:
     """
-    One WAV on disk. Every method either does what it says or raises OSError and leaves the file as valid as it was.
+    One WAV on disk. A method that raises OSError leaves the file as valid as it was.
 
     Args:
-        claimed: a new, empty file, which is this object's from now on.
+        new_file: an empty file, which this object takes over.
     """
 
-    def __init__(self, claimed: NewFile, audio_format: AudioFormat) -> None:
-        self.path = claimed.path
-        self._fd = claimed.fd
+    def __init__(self, new_file: NewFile, audio_format: AudioFormat) -> None:
+        self.path = new_file.path
+        self._fd = new_file.fd
         self._format = audio_format
         self._lag = int(HEADER_LAG * audio_format.byte_rate)
-        self._told = -1
-        self._overhang = False  # whether a failed write may have left something behind the audio
+        self._counted = -1
+        self._overhang = False  # whether a failed write may have left bytes after the audio
         self.size = 0
         self.write_header()
 
     def append_audio(self, data: bytes) -> None:
-        """Add audio; the header follows when enough has come together."""
+        """Append audio; the header is updated every ``HEADER_LAG`` seconds."""
         size = self.size
         try:
             _write_all(self._fd, data, HEADER_BYTES + size)
             self.size += len(data)
-            if self.size - self._told >= self._lag:
+            if self.size - self._counted >= self._lag:
                 self.write_header()
         except OSError:
             self.size = size
@@ -51,30 +51,30 @@ class WavFile:
             raise
 
     def write_header(self) -> None:
-        """Make the header tell of all audio so far."""
-        if self._told != self.size:
+        """Make the header count all audio so far."""
+        if self._counted != self.size:
             _write_all(self._fd, wav_header(self._format, self.size), 0)
-            self._told = self.size
+            self._counted = self.size
 
     def append_silence(self, length: int) -> None:
-        """Add ``length`` bytes of silence, which take no room on the disk."""
+        """Append ``length`` bytes of silence, which take no space on disk."""
         self._cut_overhang()
         os.ftruncate(self._fd, HEADER_BYTES + self.size + length)
         self.size += length
         self.write_header()
 
-    def make_room(self, at: int, length: int) -> None:
-        """Reserve the room that ``insert_silence`` needs, so that a full disk shows before anything is moved."""
+    def reserve_space(self, at: int, length: int) -> None:
+        """Reserve the space for ``insert_silence``, so that a full disk is noticed before anything is moved."""
         self._cut_overhang()
         self._overhang = True
         if self.size > at:
             os.posix_fallocate(self._fd, HEADER_BYTES + at + length, self.size - at)
 
     def insert_silence(self, at: int, length: int) -> None:
-        """Move what follows byte ``at`` of the audio by ``length`` bytes and leave silence there."""
-        self.make_room(at, length)
+        """Insert ``length`` bytes of silence at byte ``at`` of the audio."""
+        self.reserve_space(at, length)
         tail = os.pread(self._fd, self.size - at, HEADER_BYTES + at)
-        # The moved audio first: until the header is written, the file is what it was.
+        # The moved audio is written first: until the header is written, the file is what it was.
         _write_all(self._fd, tail, HEADER_BYTES + at + length)
         if not tail:
             os.ftruncate(self._fd, HEADER_BYTES + at + length)
@@ -83,24 +83,24 @@ class WavFile:
         self.write_header()
 
     def remove_last(self, length: int) -> None:
-        """Take back the last ``length`` bytes, because another file of the same call couldn't take its own."""
+        """Remove the last ``length`` bytes, because another file of the same call could not be written."""
         self.size -= length
         self._overhang = True
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Say that the bytes are of another format, because the metadata came late."""
+        """Change the format of the audio so far, because the metadata came late."""
         self._format = audio_format
         self._lag = int(HEADER_LAG * audio_format.byte_rate)
-        self._told = -1
+        self._counted = -1
         self.write_header()
 
     def sync(self) -> None:
-        """Have everything on the disk itself, so that it survives a power cut."""
+        """Flush everything to the disk, so that it survives a power failure."""
         self.write_header()
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Close the file; it stays as it is."""
+        """Complete the header and close the file."""
         try:
             self.write_header()
             self._cut_overhang()
@@ -116,7 +116,7 @@ class WavFile:
 
 @dataclass(frozen=True, slots=True)
 class PositionShift:
-    """From call position ``position`` on, the file is ``offset`` samples ahead of the call."""
+    """From this position of the call on, the file is ``offset`` samples ahead of the call."""
 
     position: int
     offset: int
@@ -124,7 +124,7 @@ class PositionShift:
 
 @dataclass(frozen=True, slots=True)
 class UnrecordedAudio:
-    """From call position ``position`` on, ``samples`` samples per channel couldn't be written."""
+    """At this position of the call, ``samples`` samples per channel could not be written."""
 
     position: int
     samples: int
@@ -132,15 +132,15 @@ class UnrecordedAudio:
 
 class Recording:
     """
-    The files of one call: one, or two where the channels are split.
+    The recording of one call: one file, or two if the channels are split.
 
     Args:
-        path: where it should go, as a WAV; a taken name gets `-2`.
-        final_extension: of what the WAV will be made into.
-        fill: whether what is missing is replaced by silence.
+        path: of the WAV; if it is taken, `-2` is appended to the name.
+        final_extension: of the format that the WAV will be converted to.
+        fill: replace missing audio with silence.
 
     Raises:
-        OSError: no file can be made.
+        OSError: The files can't be created.
     """
 
     def __init__(
@@ -158,12 +158,12 @@ class Recording:
         self.losses: list[UnrecordedAudio] = []
         self._set_format(audio_format)
         self._next = 0
-        claims = create_recording_files(path, self._map.labels, final_extension)
+        new_files = create_recording_files(path, self._map.labels, final_extension)
         try:
-            self.files = [WavFile(claimed, self._map.output_format) for claimed in claims]
+            self.files = [WavFile(new_file, self._map.output_format) for new_file in new_files]
         except OSError:
-            for claimed in claims:
-                remove_new_file(claimed)
+            for new_file in new_files:
+                remove_new_file(new_file)
             raise
 
     def _set_format(self, audio_format: AudioFormat) -> None:
@@ -177,7 +177,7 @@ class Recording:
 
     @property
     def warning(self) -> str | None:
-        """Why the channels aren't laid out as asked, if they aren't."""
+        """Why the layout does not apply to this call, if so."""
         return self._map.warning
 
     @property
@@ -187,18 +187,18 @@ class Recording:
 
     @property
     def sidecar_path(self) -> Path:
-        """Where the description of the recording belongs: `NAME.json` beside `NAME.wav`."""
+        """Path of the sidecar: `NAME.json` beside `NAME.wav`."""
         path = self.files[0].path
         return path.with_name(path.stem.removesuffix(self._map.labels[0]) + ".json")
 
     @property
     def lost_samples(self) -> int:
-        """Samples per channel that couldn't be written."""
+        """Samples per channel that could not be written."""
         return sum(loss.samples for loss in self.losses)
 
     @property
     def position(self) -> int:
-        """Up to where the call has been recorded, in its own samples per channel."""
+        """How far the call has been recorded, in its own samples per channel."""
         return self._next
 
     @property
@@ -215,20 +215,20 @@ class Recording:
         """
         Record whole sample frames that begin at ``position`` of the call.
 
-        What wasn't written before ``position`` is missing from the file; with ``fill`` it is silence there.
+        Audio before ``position`` that was not written is missing from the file, or silence with ``fill``.
 
         Raises:
-            OSError: nothing of ``data`` was recorded.
+            OSError: Nothing of ``data`` was recorded.
         """
         self.skip_to(position)
         outputs = self._map.apply(data)
-        # Late metadata may say that a call with two files has one channel.
+        # Late metadata may reveal that a call with two files has one channel.
         outputs += [bytes(len(outputs[0]))] * (len(self.files) - len(outputs))
         self._append(outputs)
         self._next = position + len(data) // self.audio_format.frame_bytes
 
     def skip_to(self, position: int) -> None:
-        """Leave out what wasn't written before ``position`` of the call; with ``fill`` it becomes silence."""
+        """Skip audio before ``position`` of the call that was not written; with ``fill`` it becomes silence."""
         missing = position - self._next
         if missing <= 0:
             return
@@ -241,20 +241,20 @@ class Recording:
         self._next = position
 
     def insert_silence(self, position: int, samples: int) -> None:
-        """Put silence where audio is missing, ``samples`` long, before what came at ``position`` of the call."""
+        """Insert ``samples`` samples of silence for missing audio before ``position`` of the call."""
         at = min(self.file_position(position), self.samples) * self.output_format.frame_bytes
         length = samples * self.output_format.frame_bytes
         for file in self.files:
-            file.make_room(at, length)
+            file.reserve_space(at, length)
         for file in self.files:
             file.insert_silence(at, length)
         self._shift(position, samples)
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Read the bytes so far as ``audio_format``, because the metadata came late."""
+        """Change the format of the audio so far, because the metadata came late."""
         ratio = self.audio_format.frame_bytes / audio_format.frame_bytes
         if self._map.output_format == self.audio_format:
-            self.layout = ChannelLayout.AS_IS  # What was rearranged already stays so; all else isn't any more.
+            self.layout = ChannelLayout.AS_IS  # Audio that was already rearranged stays so.
         self._set_format(audio_format)
         self._next = int(self._next * ratio)
         self.losses = [UnrecordedAudio(int(loss.position * ratio), int(loss.samples * ratio)) for loss in self.losses]
@@ -265,16 +265,16 @@ class Recording:
             self._shift(self._next, ahead)
 
     def file_position(self, position: int) -> int:
-        """Return where in the files the audio at ``position`` of the call is."""
+        """Return the position in the files for a position in the call."""
         return position + sum(shift.offset for shift in self.shifts if shift.position <= position)
 
     def sync(self) -> None:
-        """Have all files on the disk itself."""
+        """Flush all files to the disk."""
         for file in self.files:
             file.sync()
 
     def close(self) -> None:
-        """Finish all files."""
+        """Complete and close all files."""
         for file in self.files:
             file.close()
 
@@ -294,5 +294,5 @@ class Recording:
 def _write_all(fd: int, data: bytes, offset: int) -> None:
     written = os.pwrite(fd, data, offset)
     while written < len(data):
-        # A short write is how a disk that fills up shows first; the next one says why.
+        # A disk that gets full first writes less; the next write raises the error.
         written += os.pwrite(fd, data[written:], offset + written)

@@ -1,7 +1,7 @@
 """
-What a simulated party says: files, tones, speech, a microphone, or whatever is piped in.
+Audio sources that users name: files, tones, speech, a microphone, a pipe.
 
-A source is one channel of 16-bit little-endian samples at the rate of the call; two of them make a call's audio.
+A source is one channel of 16-bit samples at the rate of the call; a call has one for each party.
 """
 
 from functools import lru_cache
@@ -20,17 +20,17 @@ _TONE_BLOCK = 4096
 
 
 class AudioSource(Protocol):
-    """One channel of audio, read at the speed at which it is needed."""
+    """One channel of audio."""
 
     async def read(self, samples: int) -> bytes:
         """
-        Return the next ``samples`` samples, fewer only at the end, and none when it is over.
+        Return the next ``samples`` samples: fewer at the end, then none.
 
-        Live sources never wait for long: what isn't there yet is silence.
+        A live source doesn't wait: audio that has not arrived is silence.
         """
 
     async def close(self) -> None:
-        """Let go of the file or device."""
+        """Close the file or device."""
 
 
 async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> AudioSource:
@@ -38,17 +38,17 @@ async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channe
     Open ``spec``: a file, ``tone:HZ``, ``tone:HZ@DBFS``, ``silence``, ``speech``, ``mic``, ``mic:DEVICE`` or ``-``.
 
     Args:
-        loop: whether what ends starts again, without a gap.
-        channel: which one of a file, of ``speech`` or of a WAV that is piped in; None mixes those of a file, and is the
-            first one of everything else.
+        loop: repeat a source that ends, without a gap.
+        channel: number of a channel of a file, of ``speech`` or of a WAV on a pipe; None mixes the channels of a file,
+            and means the first one of other sources.
 
     Raises:
-        UsageError: There is no such source, or it has no such channel.
-        ListenctlError: The device can't be opened, or there is no audio in the file or pipe.
+        UsageError: There is no such source or channel.
+        ListenctlError: The device can't be opened, or the file or pipe holds no audio.
     """
     kind, _, detail = spec.partition(":")
     if channel and (spec == "silence" or kind in ("tone", "mic")):
-        raise UsageError(f"{spec}: has one channel only; give the other party a source of its own")
+        raise UsageError(f"{spec}: has only one channel; give the other party its own source")
     match kind:
         case "silence" if spec == kind:
             return SilenceSource()
@@ -64,13 +64,13 @@ async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channe
 
 
 def is_microphone(spec: str) -> bool:
-    """Whether ``spec`` is a microphone of this machine, and no file of such a name."""
+    """Return whether ``spec`` names a microphone."""
     return spec.partition(":")[0] == "mic"
 
 
 def has_second_channel(spec: str) -> bool:
     """
-    Whether ``spec`` also has what the other party says, in its second channel; a pipe isn't asked.
+    Return whether ``spec`` has a second channel, for the other party; a pipe is taken to have none.
 
     Raises:
         UsageError: ``spec`` is a file that can't be read.
@@ -83,9 +83,9 @@ def has_second_channel(spec: str) -> bool:
 
 def mix_parties(mix_type: str, caller: bytes, callee: bytes) -> bytes:
     """
-    Return the audio that jambonz sends for what both parties say (protocol.md 3.1).
+    Return the audio that jambonz sends for the audio of both parties (listenctl-protocol(7) 3.1).
 
-    The shorter one is followed by silence.
+    The shorter one is padded with silence.
     """
     if mix_type == "mono":
         return caller
@@ -100,10 +100,10 @@ def mix_parties(mix_type: str, caller: bytes, callee: bytes) -> bytes:
 
 
 class SilenceSource:
-    """Nothing, for ever."""
+    """Endless silence."""
 
     async def read(self, samples: int) -> bytes:
-        """Return ``samples`` samples of zero."""
+        """Return ``samples`` zeros."""
         return bytes(samples * SAMPLE_BYTES)
 
     async def close(self) -> None:
@@ -111,7 +111,7 @@ class SilenceSource:
 
 
 class PcmSource:
-    """Audio that is in memory already."""
+    """Audio in memory."""
 
     def __init__(self, pcm: bytes, *, loop: bool = False) -> None:
         self._pcm = pcm
@@ -133,7 +133,7 @@ class PcmSource:
 
 
 class ToneSource:
-    """A tone without end, computed in blocks: for single frames it takes ten times as long."""
+    """An endless tone, computed in blocks: single frames would take ten times as long."""
 
     def __init__(self, tone: SineTone) -> None:
         self._tone = tone
@@ -161,8 +161,8 @@ def _tone(spec: str, detail: str, sample_rate: int) -> ToneSource:
     try:
         frequency, level_db = float(hertz), float(level) if at else _TONE_DB
     except ValueError:
-        raise UsageError(f"{spec}: is no tone; write tone:HZ or tone:HZ@DBFS, as in tone:440 or tone:440@-20") from None
-    # NaN is neither below nor above anything.
+        raise UsageError(f"{spec}: is not a tone; use tone:HZ or tone:HZ@DBFS, as in tone:440@-20") from None
+    # Written so that NaN fails.
     if not 0 < frequency < sample_rate / 2:
         raise UsageError(f"{spec}: must be above 0 and below {sample_rate / 2:g} Hz, half the sample rate")
     if not -120 <= level_db <= 0:
@@ -172,7 +172,7 @@ def _tone(spec: str, detail: str, sample_rate: int) -> ToneSource:
 
 @lru_cache(maxsize=4)
 def _speech(sample_rate: int, channel: int) -> bytes:
-    """Return a channel of the speech; kept, since many calls at once say the same."""
+    """Return a channel of the speech; cached, because many calls at once use it."""
     import numpy as np
 
     return np.frombuffer(sample_speech(AudioFormat(sample_rate, 2)), "<i2")[channel::2].tobytes()

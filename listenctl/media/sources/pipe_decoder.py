@@ -1,6 +1,7 @@
-"""Sound out of a pipe: raw 16-bit samples, or a WAV whose header comes first, as sox and espeak write."""
+"""Decode audio from a pipe: raw 16-bit samples or a WAV, as written by sox and espeak."""
 
 from listenctl.errors import UsageError
+from listenctl.media.files.libsndfile import finite
 from listenctl.media.files.wav_header import CHUNK, EXTENSIBLE, PCM
 from listenctl.media.resampling import StreamResampler, to_pcm
 from listenctl.protocol.audio import SAMPLE_BYTES, SampleAssembler
@@ -9,7 +10,7 @@ _OPENING_BYTES = 4
 _RIFF_BYTES = 12
 _FMT_BYTES = 16
 _MAX_HEADER = 1 << 20
-# Who writes a WAV into a pipe can't know its length and says something near 2 or 4 GiB, or nothing.
+# The writer of a WAV on a pipe doesn't know its length and writes something near 2 or 4 GiB, or 0.
 _OPEN_END = 0x7FFF_0000
 _MAX_CHANNELS = 64
 _RATES = range(1000, 1_000_001)
@@ -20,10 +21,10 @@ _ADVICE = "pipe raw 16-bit little-endian samples or a WAV, as from sox FILE -t w
 
 class PipeDecoder:
     """
-    Make one channel at the rate of the call out of the bytes of a pipe.
+    Decode the bytes of a pipe to one channel at the rate of the call.
 
     Raises:
-        UsageError: It is a WAV of samples that are compressed, another format, or has no such channel.
+        UsageError: It is a compressed WAV or another format, or it has no such channel.
     """
 
     def __init__(self, sample_rate: int, *, channel: int = 0) -> None:
@@ -38,7 +39,7 @@ class PipeDecoder:
         self._resampler: StreamResampler | None = None
 
     def feed(self, data: bytes) -> bytes:
-        """Return the samples that ``data`` completes."""
+        """Return the samples that are complete now."""
         if self._known:
             return self._audio(data)
         self._pending += data
@@ -50,7 +51,7 @@ class PipeDecoder:
         return self._raw() if opening != b"RIFF" else self._wav()
 
     def end_stream(self) -> bytes:
-        """Return what is left when nothing more comes; half a sample is none."""
+        """Return the rest at the end of the pipe, without an incomplete sample."""
         if not self._known and self._pending[:_OPENING_BYTES] == b"RIFF":
             raise UsageError(f"-: the WAV on stdin ends within its header; {_ADVICE}")
         rest = b"" if self._known else self._raw()
@@ -58,7 +59,7 @@ class PipeDecoder:
 
     def _raw(self) -> bytes:
         if self._channel:
-            raise UsageError("-: raw audio on stdin has one channel; give the other party a source of its own")
+            raise UsageError("-: raw audio on stdin has one channel; give the other party its own source")
         return self._begin(self._pending)
 
     def _wav(self) -> bytes:
@@ -67,7 +68,7 @@ class PipeDecoder:
             name, size = CHUNK.unpack_from(self._pending, at)
             at += CHUNK.size
             if name == b"data":
-                self._understand(fmt)
+                self._parse_format(fmt)
                 self._left = size if 0 < size < _OPEN_END else None
                 return self._begin(self._pending[at:])
             if name == b"fmt ":
@@ -77,7 +78,7 @@ class PipeDecoder:
                 raise UsageError(f"-: the WAV on stdin has no audio in its first {_MAX_HEADER} bytes; {_ADVICE}")
         return b""
 
-    def _understand(self, fmt: bytes) -> None:
+    def _parse_format(self, fmt: bytes) -> None:
         encoding, channels, rate, bits = (
             int.from_bytes(fmt[at : at + size], "little") for at, size in ((0, 2), (2, 2), (4, 4), (14, 2))
         )
@@ -86,7 +87,7 @@ class PipeDecoder:
         if len(fmt) < _FMT_BYTES or bits not in _DEPTHS.get(encoding, ()):
             raise UsageError(f"-: the WAV on stdin has neither PCM nor float samples; {_ADVICE}")
         if not 0 < channels <= _MAX_CHANNELS or rate not in _RATES:
-            raise UsageError(f"-: the WAV on stdin says {channels} channels at {rate} Hz; {_ADVICE}")
+            raise UsageError(f"-: the WAV on stdin has {channels} channels at {rate} Hz; {_ADVICE}")
         if self._channel >= channels:
             raise UsageError(f"-: the WAV on stdin has no channel {self._channel + 1}, only {channels}")
         self._channels = channels
@@ -102,7 +103,7 @@ class PipeDecoder:
 
     def _audio(self, data: bytes) -> bytes:
         if self._left is not None:
-            # Behind the audio stand chunks of text, which would be noise.
+            # Chunks of text follow the audio, which would be noise.
             data = data[: self._left]
             self._left -= len(data)
         pcm = self._pcm(self._frames.feed(data))
@@ -116,10 +117,8 @@ class PipeDecoder:
 
         samples = np.frombuffer(frames, np.uint8).reshape(-1, self._channels, self._width)[:, self._channel]
         if self._encoding == _FLOAT:
-            floats = np.frombuffer(samples.tobytes(), f"<f{self._width}")
-            # What is no number would stay in a resampler for ever.
-            return to_pcm(np.nan_to_num(floats, nan=0.0, posinf=1.0, neginf=-1.0))
+            return to_pcm(finite(np.frombuffer(samples.tobytes(), f"<f{self._width}")))
         if self._width == 1:
-            # 8 bits are unsigned in a WAV, unlike all wider samples.
+            # 8-bit samples are unsigned in a WAV, unlike wider ones.
             return ((samples[:, 0].astype("<i2") - 128) * 256).astype("<i2").tobytes()
         return samples[:, -SAMPLE_BYTES:].tobytes()

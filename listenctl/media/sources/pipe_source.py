@@ -1,8 +1,8 @@
 """
-Audio that is piped in.
+Read audio from a pipe.
 
-A thread of its own reads, because a pipe may never deliver nor end; it is a daemon, so that it keeps nobody from
-leaving. It stops reading while enough is waiting, and whoever writes waits too: nothing is lost, memory is bounded.
+A daemon thread reads, because a pipe may never deliver or end and must not keep the process from exiting. While enough
+is buffered it doesn't read, so the writer waits: nothing is lost, and memory is bounded.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from listenctl.protocol.audio import SAMPLE_BYTES
 
 _MAX_WAITING = 1 << 20
 _READ_BYTES = 1 << 16
-# How long a call waits for a writer that starts at the same time, so that it doesn't begin with silence.
+# Seconds to wait for a writer that is started at the same time, so that the call doesn't begin with silence.
 _PATIENCE = 1.0
 
 
@@ -29,12 +29,12 @@ async def open_pipe(
     Read from a descriptor, usually stdin.
 
     Args:
-        lossless: wait for what comes late, instead of going on with silence.
+        lossless: wait for late audio instead of returning silence.
         patience: seconds to wait for the first audio.
 
     Raises:
-        UsageError: It is a terminal, is closed, or what comes can't be read.
-        ListenctlError: It ends without any audio.
+        UsageError: The descriptor is a terminal or closed, or its data can't be decoded.
+        ListenctlError: The pipe ends without any audio.
     """
     try:
         mode = os.fstat(fd).st_mode
@@ -51,10 +51,10 @@ async def open_pipe(
 
 class PipeSource:
     """
-    What comes out of a pipe; silence while it is open and nothing comes.
+    Audio from a pipe, with silence while nothing arrives.
 
     Args:
-        lossless: whether to wait rather than to go on with silence, because the data are there in any case.
+        lossless: wait for late audio instead of returning silence.
     """
 
     def __init__(self, fd: int, decoder: PipeDecoder, *, lossless: bool = False) -> None:
@@ -72,17 +72,17 @@ class PipeSource:
         threading.Thread(target=self._run, name="listenctl-pipe", daemon=True).start()
 
     async def wait_for_audio(self) -> None:
-        """Wait until there is audio, or there will be none; raises as ``read`` does."""
+        """Wait until there is audio or the pipe has ended; raises what ``read`` raises."""
         await self._until(SAMPLE_BYTES)
         self._check()
 
     async def read(self, samples: int) -> bytes:
         """
-        Return the next samples, silence for those that haven't come.
+        Return the next samples, with silence for those that have not arrived.
 
         Raises:
-            UsageError: What came can't be read.
-            ListenctlError: It has ended, and no audio ever came.
+            UsageError: The data can't be decoded.
+            ListenctlError: The pipe has ended without any audio.
         """
         wanted = samples * SAMPLE_BYTES
         if self._lossless:
@@ -97,7 +97,7 @@ class PipeSource:
         return found if over else found.ljust(wanted, b"\0")
 
     async def close(self) -> None:
-        """Stop reading; the pipe itself stays open, because it isn't ours."""
+        """Stop reading; the descriptor stays open, because it isn't ours."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -120,7 +120,7 @@ class PipeSource:
                 self._put(self._decoder.feed(data))
             self._put(self._decoder.end_stream())
             if self._silent:
-                self._error = ListenctlError("stdin: no audio came; pipe raw 16-bit samples or a WAV in")
+                self._error = ListenctlError("stdin: ended without any audio; pipe raw 16-bit samples or a WAV in")
         except UsageError as exc:
             self._error = exc
         except OSError as exc:
@@ -129,7 +129,7 @@ class PipeSource:
         self._wake()
 
     def _read(self) -> bytes:
-        # Someone who shares the pipe may have made it non-blocking.
+        # Another process that shares the pipe may have made it non-blocking.
         select.select([self._fd], [], [])
         return os.read(self._fd, _READ_BYTES)
 
@@ -141,6 +141,6 @@ class PipeSource:
         self._wake()
 
     def _wake(self) -> None:
-        # The loop may have ended before the pipe.
+        # The loop may be closed before the pipe ends.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._arrived.set)

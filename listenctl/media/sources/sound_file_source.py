@@ -1,7 +1,7 @@
 """
-Sound files as sources: whatever libsndfile reads, in blocks, so that memory is bounded however long the file.
+Sound files as audio sources: whatever libsndfile reads, in blocks, so that memory is bounded.
 
-Blocks are decoded in a thread, and the next one while the last is being played.
+Blocks are decoded ahead, in a thread.
 """
 
 import asyncio
@@ -11,23 +11,22 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from listenctl.errors import ListenctlError, UsageError
+from listenctl.media.files.libsndfile import disable_seeking, error_reason, finite, holds_integers
 from listenctl.media.resampling import StreamResampler, to_pcm
 from listenctl.protocol.audio import SAMPLE_BYTES
 
 _BLOCK_SAMPLES = 16384
-# A header can say anything: few bytes at 1 Hz would become hours, and a filter from 1 GHz would take all memory.
+# A header can say anything: a few bytes at 1 Hz would be hours, and a filter from 1 GHz would take all memory.
 _RATES = range(1000, 1_000_001)
-# Everything else holds floats. libsndfile doesn't scale those to integers, and where it does they wrap when too loud.
-_INTEGERS = ("PCM_", "ULAW", "ALAW")
 
 
 class SoundFileDecoder:
     """
-    One channel of a file, or a mix of all (``channel`` None), decoded block by block. Every method may block.
+    Decode one channel of a file, or a mix of all (``channel`` None), block by block. Every method may block.
 
     Raises:
-        UsageError: The file isn't there, is no sound, or has no such channel.
-        ListenctlError: It is a sound without any sample.
+        UsageError: The file doesn't exist, isn't a sound, or has no such channel.
+        ListenctlError: It holds no audio.
     """
 
     def __init__(self, path: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> None:
@@ -45,19 +44,19 @@ class SoundFileDecoder:
         self._resampler = None if from_rate == sample_rate else StreamResampler(from_rate, sample_rate)
         if self._file.channels == 1:
             self._channel = self._channel or 0
-        as_it_is = self._resampler is None and self._channel is not None
-        self._dtype = "int16" if as_it_is and self._file.subtype.startswith(_INTEGERS) else "float32"
-        # So many that neither what is read nor what it becomes is large.
+        unchanged = self._resampler is None and self._channel is not None
+        self._dtype = "int16" if unchanged and holds_integers(self._file) else "float32"
+        # Limits the size of a block before and after resampling.
         self._block = max(1, _BLOCK_SAMPLES * min(from_rate, sample_rate) // (sample_rate * self._file.channels))
-        self._silent_passes = 0
+        self._empty_passes = 0
         self._over = False
 
     def read(self) -> bytes:
         """
-        Return the next samples; none when it is over.
+        Return the next samples, none at the end.
 
         Raises:
-            ListenctlError: The file breaks off in a way that its decoder can't read.
+            ListenctlError: The rest of the file can't be decoded.
         """
         pcm = b""
         while not pcm and not self._over:
@@ -72,10 +71,10 @@ class SoundFileDecoder:
     def _next(self) -> bytes:
         block = self._decode()
         if len(block):
-            self._silent_passes = 0
-        elif self._loop and not self._silent_passes:
-            # A file without any sample isn't read for ever.
-            self._silent_passes += 1
+            self._empty_passes = 0
+        elif self._loop and not self._empty_passes:
+            # A file without audio must not be read forever.
+            self._empty_passes += 1
             self._rewind()
             return b""
         else:
@@ -85,23 +84,19 @@ class SoundFileDecoder:
         return to_pcm(block) if self._dtype == "float32" else bytes(block.astype("<i2").tobytes())
 
     def _decode(self) -> Any:
-        import numpy as np
         import soundfile
 
         try:
             frames = self._file.read(self._block, dtype=self._dtype, always_2d=True)
         except soundfile.SoundFileError as exc:
             raise ListenctlError(
-                f"{self._path}: can't be decoded to its end: {_reason(exc)}; convert it first"
+                f"{self._path}: can't be decoded to its end: {error_reason(exc)}; convert it first"
             ) from exc
         block = frames.mean(axis=1) if self._channel is None else frames[:, self._channel]
-        if self._dtype == "float32":
-            # Float files may hold what is no number, which a resampler never gets rid of again.
-            return np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
-        return block
+        return finite(block) if self._dtype == "float32" else block
 
     def _rewind(self) -> None:
-        # Opened again rather than sought: not every decoder comes back to its first sample exactly.
+        # Opened again instead of seeking, because not every decoder returns exactly to its first sample.
         self._file.close()
         os.lseek(self._fd, 0, os.SEEK_SET)
         self._file = _decoder(self._fd, self._path)
@@ -109,12 +104,12 @@ class SoundFileDecoder:
     def _check(self) -> None:
         rate, channels = self._file.samplerate, self._file.channels
         if rate not in _RATES:
-            raise UsageError(f"{self._path}: says a sample rate of {rate} Hz; convert it to the rate of the call first")
+            raise UsageError(f"{self._path}: has a sample rate of {rate} Hz; convert it to the rate of the call first")
         if self._channel is not None and self._channel >= channels:
             number = self._channel + 1
             raise UsageError(f"{self._path}: has no channel {number}, only {channels}; give that party its own source")
         if not self._file.frames:
-            raise ListenctlError(f"{self._path}: holds no audio; for a caller who says nothing write silence")
+            raise ListenctlError(f"{self._path}: holds no audio; for a silent caller use silence")
 
 
 class SoundFileSource:
@@ -129,14 +124,14 @@ class SoundFileSource:
 
     @classmethod
     async def open(cls, path: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> Self:
-        """Open a file; raises as ``SoundFileDecoder`` does."""
+        """Open a file; raises what ``SoundFileDecoder`` raises."""
         return cls(await asyncio.to_thread(SoundFileDecoder, path, sample_rate, loop=loop, channel=channel))
 
     async def read(self, samples: int) -> bytes:
         """Return the next samples."""
         wanted = samples * SAMPLE_BYTES
         while self._next and len(self._pcm) - self._at < wanted:
-            # Who stops waiting doesn't stop the decoder.
+            # If the reader is cancelled, the decoder goes on.
             block = await asyncio.shield(self._next)
             self._pcm = self._pcm[self._at :] + block
             self._at = 0
@@ -148,7 +143,7 @@ class SoundFileSource:
         return found
 
     async def close(self) -> None:
-        """Close the file once its decoder has stopped."""
+        """Close the file when the decoder has stopped."""
         if self._next:
             await asyncio.gather(self._next, return_exceptions=True)
         await asyncio.to_thread(self._file.close)
@@ -159,7 +154,7 @@ class SoundFileSource:
 
 @dataclass(frozen=True, slots=True)
 class SoundFileInfo:
-    """What the header of a sound file says, which needn't be true."""
+    """What the header of a sound file says, which may be wrong."""
 
     sample_rate: int
     channels: int
@@ -171,7 +166,7 @@ def read_sound_info(path: str) -> SoundFileInfo:
     Read the header of a sound file.
 
     Raises:
-        UsageError: It isn't there, or is no sound.
+        UsageError: The file doesn't exist, or isn't a sound.
     """
     fd = _open(path)
     try:
@@ -183,35 +178,28 @@ def read_sound_info(path: str) -> SoundFileInfo:
 
 
 def count_channels(path: str) -> int:
-    """Return how many channels a sound file has; raises as ``read_sound_info`` does."""
+    """Return how many channels a sound file has; raises what ``read_sound_info`` raises."""
     return read_sound_info(path).channels
 
 
 def _open(path: str) -> int:
     try:
-        # Not waiting for the other end of a pipe, which is refused below.
+        # Non-blocking, so that a pipe without a writer doesn't block before it is refused below.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else str(exc)
-        raise UsageError(f"{path}: can't be read: {reason}; give a sound file that is there") from exc
+        raise UsageError(f"{path}: can't be read: {reason}; give an existing sound file") from exc
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return fd
     os.close(fd)
-    raise UsageError(f"{path}: is no regular file; pipe the audio in and write - for the file")
+    raise UsageError(f"{path}: is not a regular file; pipe the audio in and use - as the file")
 
 
 def _decoder(fd: int, path: str) -> Any:
     import soundfile
 
     try:
-        # Given as a descriptor, so that the name of a file says nothing of what is in it.
-        file = soundfile.SoundFile(fd, closefd=False)
+        # Given as a descriptor, so that the file name doesn't determine the format.
+        return disable_seeking(soundfile.SoundFile(fd, closefd=False))
     except (soundfile.SoundFileError, OSError) as exc:
-        raise UsageError(f"{path}: is no sound file that can be read: {_reason(exc)}; raw audio goes in as -") from exc
-    # After each read soundfile seeks to where it is; libmpg123 loses its bit reservoir by that, so MP3 gets glitches.
-    file.seekable = lambda: False
-    return file
-
-
-def _reason(exc: Exception) -> str:
-    return str(getattr(exc, "error_string", exc)).rstrip(".")
+        raise UsageError(f"{path}: is not a readable sound file: {error_reason(exc)}; raw audio goes in as -") from exc

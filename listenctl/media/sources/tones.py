@@ -1,7 +1,7 @@
 """
-Tones that are computed: sines, the keys of a telephone (ITU-T Q.23), and the beep before a recording.
+Compute tones: sines, DTMF (ITU-T Q.23), and the beep before a recording.
 
-Levels are dB relative to full scale. A tone fades in and out within 5 ms, since an abrupt edge clicks.
+Levels are in dB relative to full scale. A tone fades in and out within 5 ms, because an abrupt edge clicks.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-DTMF_DIGITS = "0123456789*#ABCD"
+DTMF_LOW_HZ = (697, 770, 852, 941)
+DTMF_HIGH_HZ = (1209, 1336, 1477, 1633)
+DTMF_PAD = ("123A", "456B", "789C", "*0#D")
+"""Digits by row (low frequency) and column (high frequency), ITU-T Q.23."""
+DTMF_DIGITS = "".join(DTMF_PAD)
 DIGIT_PAUSE = 0.5
-"""Seconds that a ``w`` among digits stands for."""
+"""Seconds of a ``w`` among digits."""
 
 _FADE = 0.005
 _FULL_SCALE = 32768
-_LOW = (697, 770, 852, 941)
-_HIGH = (1209, 1336, 1477, 1633)
-_PAD = "123A456B789C*0#D"
-# The high group 2 dB above the low one, as telephones send it, since lines weaken high tones more (ITU-T Q.23, Q.24).
+# The high group is 2 dB above the low one, because lines attenuate high tones more (ITU-T Q.23, Q.24).
 _LOW_DB = -9.0
 _HIGH_DB = -7.0
 _BEEP_HERTZ = 1500
@@ -32,14 +33,14 @@ _BEEP_DB = -12.0
 
 @dataclass(frozen=True, slots=True)
 class SineTone:
-    """A sine that can be had in pieces, which join without a seam."""
+    """A sine, computed in pieces that join without a click."""
 
     frequency: float
     sample_rate: int
     level_db: float
 
     def samples(self, start: int, count: int) -> bytes:
-        """Return ``count`` samples from sample ``start`` on; the first of all fade in."""
+        """Return ``count`` samples from sample ``start`` on; the first ones fade in."""
         import numpy as np
 
         at = np.arange(start, start + count)
@@ -49,20 +50,20 @@ class SineTone:
 
 def dtmf_tones(digits: str, sample_rate: int, *, tone: float = 0.1, gap: float = 0.1) -> bytes:
     """
-    Return the tones of ``digits``, each for ``tone`` seconds and followed by ``gap`` seconds of silence.
+    Return the tones of ``digits``, each ``tone`` seconds long and followed by ``gap`` seconds of silence.
 
     Raises:
-        UsageError: One of them is no key and no ``w``.
+        UsageError: A character is neither a digit nor ``w``.
     """
     silence = bytes(2 * round(gap * sample_rate))
     pause = bytes(2 * round(DIGIT_PAUSE * sample_rate))
     return b"".join(
-        pause if digit == "w" else _key(digit, sample_rate, tone) + silence for digit in check_digits(digits)
+        pause if digit == "w" else _digit_tone(digit, sample_rate, tone) + silence for digit in check_digits(digits)
     )
 
 
 def beep(sample_rate: int) -> bytes:
-    """Return the tone that says that a recording begins."""
+    """Return the beep before a recording."""
     import numpy as np
 
     at = np.arange(round(_BEEP_SECONDS * sample_rate))
@@ -71,32 +72,32 @@ def beep(sample_rate: int) -> bytes:
 
 def check_digits(text: str) -> str:
     """
-    Return ``text`` with the letters of keys in upper case.
+    Return digits with the letters A to D in upper case.
 
     Raises:
-        UsageError: It holds something other than keys and ``w``.
+        UsageError: A character is neither a digit nor ``w``.
     """
     digits = "".join(digit.upper() if digit in "abcd" else digit for digit in text)
     wrong = next((digit for digit in digits if digit not in DTMF_DIGITS + "w"), None)
     if wrong is not None:
-        raise UsageError(f"digits {text[:40]!r}: {wrong!r} is no key; use 0-9, *, #, A-D, and w for half a second")
+        raise UsageError(f"digits {text[:40]!r}: {wrong!r} is not a digit; use 0-9, *, #, A-D, and w for half a second")
     return digits
 
 
-def _key(digit: str, sample_rate: int, seconds: float) -> bytes:
+def _digit_tone(digit: str, sample_rate: int, seconds: float) -> bytes:
     import numpy as np
 
-    row, column = divmod(_PAD.index(digit), 4)
+    row, column = divmod(DTMF_DIGITS.index(digit), 4)
     at = np.arange(round(seconds * sample_rate))
-    low = _sine(at, _LOW[row], sample_rate, _LOW_DB)
-    high = _sine(at, _HIGH[column], sample_rate, _HIGH_DB)
+    low = _sine(at, DTMF_LOW_HZ[row], sample_rate, _LOW_DB)
+    high = _sine(at, DTMF_HIGH_HZ[column], sample_rate, _HIGH_DB)
     return _pcm(_faded(low + high, sample_rate))
 
 
 def _sine(at: "NDArray[np.int64]", frequency: float, sample_rate: int, level_db: float) -> "NDArray[np.float64]":
     import numpy as np
 
-    # Below full scale even at 0 dB: +32768 is no 16-bit number.
+    # Below full scale even at 0 dB, because +32768 doesn't fit into 16 bits.
     amplitude = (_FULL_SCALE - 1) * 10 ** (level_db / 20)
     return amplitude * np.sin(2 * np.pi * (at * frequency % sample_rate) / sample_rate)
 

@@ -1,7 +1,7 @@
 """``--echo``: callers hear themselves."""
 
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
-from listenctl.media.resampling import prompt_resampler
+from listenctl.media.resampling import PromptResampler
 from listenctl.play_to_call.stream_sender import replace_marker_samples
 from listenctl.protocol.audio import AudioFormat, Resampler
 from listenctl.server.responders.call_responders import RespondedCall
@@ -66,7 +66,7 @@ class _Converter:
         self.audio_format = audio_format
         self._left = ChannelMap(ChannelLayout.LEFT, audio_format)
         same = rate == audio_format.sample_rate
-        self._resample: Resampler | None = None if same else prompt_resampler(audio_format.sample_rate, rate)
+        self._resample: Resampler | None = None if same else PromptResampler(audio_format.sample_rate, rate)
 
     def __call__(self, pcm: bytes) -> bytes:
         [left] = self._left.apply(pcm)

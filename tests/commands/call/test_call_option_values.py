@@ -46,7 +46,7 @@ def test_a_w_among_digits_is_half_a_second_more() -> None:
 
 @pytest.mark.parametrize(
     ("digits", "problem"),
-    [("", "there are no digits"), ("w", "no digits"), ("1E", "'E' is no key"), ("1 2", "' ' is no key")],
+    [("", "there are no digits"), ("w", "no digits"), ("1E", "'E' is not a digit"), ("1 2", "' ' is not a digit")],
 )
 def test_digits_that_no_phone_has_are_refused(digits: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):

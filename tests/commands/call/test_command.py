@@ -163,11 +163,11 @@ def test_a_server_that_is_not_there_is_one_line_and_status_5(command: list[str],
         (["call", URL, "--fault", "skew"], "skew"),
         (["call", URL, "--fault", "nothing"], "unknown fault"),
         (["call", URL, "--ptime", "25"], "--ptime 25"),
-        (["send-dtmf", URL, "1x"], "'x' is no key"),
+        (["send-dtmf", URL, "1x"], "'x' is not a digit"),
         (["send-dtmf", URL, "w"], "no digits"),
         (["send-dtmf", URL, "1" * 1001], "too many"),
         (["send-dtmf", URL, "1", "--as", "tones"], "--as is for a live call"),
-        (["send-dtmf", "7f1c", "1x"], "'x' is no key"),
+        (["send-dtmf", "7f1c", "1x"], "'x' is not a digit"),
         (["send-dtmf", "", "1"], "is not a call"),
         (["send-dtmf", "7f1c", "1", "--tones"], "--tones is for a call to a URL"),
         (["send-dtmf", "7f1c", "1", "--events", "f"], "--events is for a call to a URL"),
@@ -195,5 +195,5 @@ def test_a_caller_without_any_audio_is_told_of_in_one_line(tmp_path: Path) -> No
     by_file = listenctl("call", URL, "--audio", "empty.wav", home=tmp_path)
 
     assert (by_stdin.returncode, by_file.returncode) == (1, 1)
-    assert by_stdin.stderr == "listenctl: stdin: no audio came; pipe raw 16-bit samples or a WAV in\n"
-    assert by_file.stderr == "listenctl: empty.wav: holds no audio; for a caller who says nothing write silence\n"
+    assert by_stdin.stderr == "listenctl: stdin: ended without any audio; pipe raw 16-bit samples or a WAV in\n"
+    assert by_file.stderr == "listenctl: empty.wav: holds no audio; for a silent caller use silence\n"

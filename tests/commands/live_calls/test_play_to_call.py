@@ -204,7 +204,7 @@ async def test_piped_silence_of_no_length_is_wrong_usage(tmp_path: Path) -> None
     async with live_call(tmp_path, streaming()) as call:
         done = await run(call, "@latest", "-", "--wait")
 
-    assert (done.returncode, "stdin: no audio came" in done.stderr) == (2, True)
+    assert (done.returncode, "stdin: ended without any audio" in done.stderr) == (2, True)
 
 
 async def test_on_a_terminal_it_shows_how_far_it_is(tmp_path: Path) -> None:

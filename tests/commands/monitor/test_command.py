@@ -116,7 +116,7 @@ async def test_no_file_is_overwritten(tmp_path: Path) -> None:
             status = await command.end()
 
     assert status == 2
-    assert "kept.wav: exists already" in command.said
+    assert "kept.wav: already exists" in command.said
     assert (tmp_path / "kept.wav").read_text() == "mine"
 
 

@@ -27,7 +27,7 @@ STREAMING = ("--streaming", "8000", "-m", "streamRate:=8000")
         (["--play", "nothing.wav"], "--play 'nothing.wav': can't be read: No such file"),
         (["--play", ""], "--play '': can't be read"),
         (["--play", "/etc/passwd"], "give a sound file or speech"),
-        (["--play", "/tmp"], "--play '/tmp': is no regular file; give a sound file or speech"),
+        (["--play", "/tmp"], "--play '/tmp': is not a regular file; give a sound file or speech"),
         (["--play", "empty.wav"], "--play 'empty.wav': holds no audio; give a sound file"),
         (["--play", "tone:440"], "--play 'tone:440': a greeting needs an end"),
         (["--play", "tone:abc"], "--play 'tone:abc': a greeting needs an end"),

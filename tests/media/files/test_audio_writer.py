@@ -39,7 +39,7 @@ def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "kept.wav"
     path.write_text("mine")
 
-    with pytest.raises(UsageError, match=r"kept.wav: exists already"):
+    with pytest.raises(UsageError, match=r"kept.wav: already exists"):
         AudioWriter.to_file(path, STEREO, unexpected)
     assert path.read_text() == "mine"
 

@@ -134,7 +134,7 @@ def test_an_empty_recording_stays_a_wav(tmp_path: Path, kind: str) -> None:
     conversion = convert_wav(wav, tmp_path / f"call.{kind}", kind)
 
     assert conversion.path == wav
-    assert conversion.warnings == (f"call.wav: has no audio, so it stays a WAV and is not made {kind}",)
+    assert conversion.warnings == (f"call.wav: has no audio, so it stays a WAV and is not converted to {kind}",)
     assert list(tmp_path.iterdir()) == [wav]
 
 
@@ -173,7 +173,7 @@ def test_a_taken_name_is_not_overwritten(tmp_path: Path) -> None:
     target.write_bytes(b"precious")
 
     with pytest.raises(
-        ListenctlError, match=r"call\.flac: can't be made of call\.wav: .*File exists.*; the WAV is kept"
+        ListenctlError, match=r"call\.flac: can't be converted from call\.wav: .*File exists.*; the WAV is kept"
     ):
         convert_wav(wav, target, "flac")
 
@@ -211,7 +211,7 @@ def test_a_result_of_another_level_or_length_is_refused(
 def test_what_is_no_wav_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "call.wav").write_bytes(b"noise")
 
-    with pytest.raises(ListenctlError, match=r"can't be made of call\.wav"):
+    with pytest.raises(ListenctlError, match=r"can't be converted from call\.wav"):
         convert_wav(tmp_path / "call.wav", tmp_path / "call.flac", "flac")
 
 

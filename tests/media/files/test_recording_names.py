@@ -86,8 +86,8 @@ def test_dash_is_stdout() -> None:
         ("{date:%Y}.wav", None, "names no metadata field"),
         ("{a/b}.wav", None, "names no metadata field"),
         ("{callSid}.m4a", None, r"can't record to \.m4a files; end the name with one of \.wav, \.flac"),
-        ("calls/", "m4a", "format 'm4a' isn't known; use one of flac, mp3, ogg, raw, wav"),
-        ("-", "flac", "stdout takes wav or raw"),
+        ("calls/", "m4a", "format 'm4a' is unknown; use one of flac, mp3, ogg, raw, wav"),
+        ("-", "flac", "only wav and raw can be written to stdout"),
     ],
 )
 def test_a_destination_that_makes_no_sense_is_refused(text: str, kind: str | None, problem: str) -> None:

@@ -56,7 +56,7 @@ def mend(path: Path, content: bytes, assumed: AudioFormat | None = None) -> Repa
         (wav_header(STEREO, 1 << 32) + SECOND, SECOND, "says 4294967296 bytes of audio"),
     ],
 )
-def test_a_broken_file_is_mended_in_a_copy(tmp_path: Path, content: bytes, audio: bytes, problem: str) -> None:
+def test_a_broken_file_is_repaired_in_a_copy(tmp_path: Path, content: bytes, audio: bytes, problem: str) -> None:
     recovery = mend(tmp_path / "call.wav", content)
 
     assert recovery.output == tmp_path / "call.recovered.wav"
@@ -92,7 +92,7 @@ def test_a_cut_chunk_behind_the_audio_is_not_taken_for_audio(tmp_path: Path) -> 
 
 
 def test_a_file_without_header_needs_a_format(tmp_path: Path) -> None:
-    with pytest.raises(ListenctlError, match=r"call\.raw: is no WAV file; .* needs --raw"):
+    with pytest.raises(ListenctlError, match=r"call\.raw: is not a WAV file; .* needs --raw"):
         mend(tmp_path / "call.raw", SECOND)
 
     recovery = mend(tmp_path / "call.raw", SECOND, assumed=STEREO)
@@ -114,11 +114,11 @@ def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
 
 
 def test_a_given_output_is_never_overwritten(tmp_path: Path) -> None:
-    source, output = tmp_path / "call.wav", tmp_path / "mended.wav"
+    source, output = tmp_path / "call.wav", tmp_path / "repaired.wav"
     source.write_bytes(header(0, 0) + SECOND)
 
     assert repair_wav(source, output=output).output == output
-    with pytest.raises(ListenctlError, match=r"mended\.wav: exists already"):
+    with pytest.raises(ListenctlError, match=r"repaired\.wav: already exists"):
         repair_wav(source, output=output)
 
 
@@ -129,7 +129,7 @@ def test_the_end_of_the_name_is_cut_only_where_it_is_an_extension(tmp_path: Path
 
 
 def test_what_cannot_be_recovered_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ListenctlError, match="is no WAV file"):
+    with pytest.raises(ListenctlError, match="is not a WAV file"):
         mend(tmp_path / "empty.wav", b"")
     with pytest.raises(ListenctlError, match="holds 8-bit audio of type 7, not 16-bit PCM"):
         mend(
@@ -137,7 +137,7 @@ def test_what_cannot_be_recovered_is_said(tmp_path: Path) -> None:
         )
     with pytest.raises(ListenctlError, match=r"missing\.wav: no such file"):
         repair_wav(tmp_path / "missing.wav")
-    with pytest.raises(ListenctlError, match="is no file"):
+    with pytest.raises(ListenctlError, match="is not a file"):
         repair_wav(tmp_path)
     assert not list(tmp_path.glob("*recovered*"))
 
@@ -147,7 +147,7 @@ def test_a_copy_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     source.write_bytes(header(0, 0) + SECOND)
 
     with pytest.raises(ListenctlError, match="No such file or directory; the original is unchanged"):
-        repair_wav(source, output=tmp_path / "missing" / "mended.wav")
+        repair_wav(source, output=tmp_path / "missing" / "repaired.wav")
     assert list(tmp_path.iterdir()) == [source]
 
 

@@ -149,9 +149,9 @@ def test_without_a_data_chunk_the_audio_begins_where_the_chunks_end() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "is no WAV file"),
-        (b"RIFF\x00\x00\x00\x00AVI ", "is no WAV file"),
-        (b"fLaC" * 20, "is no WAV file"),
+        (b"", "is not a WAV file"),
+        (b"RIFF\x00\x00\x00\x00AVI ", "is not a WAV file"),
+        (b"fLaC" * 20, "is not a WAV file"),
         (V5_HEADER[:30], "no complete format chunk"),
         (V5_HEADER[:12] + V5_HEADER[36:], "no complete format chunk"),
         (V5_HEADER[:22] + b"\x00\x00" + V5_HEADER[24:], "0 channels at 8000 Hz"),

@@ -75,12 +75,12 @@ async def test_a_tone_is_12_db_below_full_scale_and_fades_in() -> None:
         ("tone:4000", "below 4000 Hz"),
         ("tone:0", "above 0"),
         ("tone:nan", "above 0"),
-        ("tone:", "write tone:HZ"),
-        ("tone", "write tone:HZ"),
-        ("tone:a", "write tone:HZ"),
+        ("tone:", "use tone:HZ"),
+        ("tone", "use tone:HZ"),
+        ("tone:a", "use tone:HZ"),
         ("tone:440@1", "between -120 and 0"),
         ("tone:440@nan", "between -120 and 0"),
-        ("tone:440@", "write tone:HZ"),
+        ("tone:440@", "use tone:HZ"),
     ],
 )
 async def test_an_impossible_tone_is_refused(spec: str, complaint: str) -> None:
@@ -90,7 +90,7 @@ async def test_an_impossible_tone_is_refused(spec: str, complaint: str) -> None:
 
 @pytest.mark.parametrize("spec", ["silence", "tone:440", "mic", "mic:1"])
 async def test_what_has_one_channel_has_no_second(spec: str) -> None:
-    with pytest.raises(UsageError, match="one channel only"):
+    with pytest.raises(UsageError, match="has only one channel"):
         await open_source(spec, 8000, channel=1)
 
 

@@ -116,7 +116,7 @@ async def test_a_pipe_without_audio_is_refused(pipe: Pipe, data: bytes) -> None:
     await pipe.write(data)
     pipe.end()
 
-    with pytest.raises(ListenctlError, match="stdin: no audio came") as caught:
+    with pytest.raises(ListenctlError, match="stdin: ended without any audio") as caught:
         await open_pipe(pipe.reader, 8000)
     assert caught.value.exit_status == 1
 
@@ -127,7 +127,7 @@ async def test_a_pipe_that_ends_without_audio_during_the_call_is_refused_then(pi
     pipe.end()
     await come(source, 2)
 
-    with pytest.raises(ListenctlError, match="stdin: no audio came"):
+    with pytest.raises(ListenctlError, match="stdin: ended without any audio"):
         await source.read(160)
     assert early == bytes(320)
 

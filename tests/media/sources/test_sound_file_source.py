@@ -154,13 +154,13 @@ async def test_a_reader_that_gives_up_loses_nothing(tmp_path: Path) -> None:
 async def test_what_is_no_sound_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(bytes(1000))
 
-    with pytest.raises(UsageError, match=r"a\.raw: is no sound file that can be read: .*raw audio goes in as -"):
+    with pytest.raises(UsageError, match=r"a\.raw: is not a readable sound file: .*raw audio goes in as -"):
         await SoundFileSource.open(str(tmp_path / "a.raw"), 8000)
 
 
 @pytest.mark.parametrize(
     ("name", "complaint"),
-    [("missing.wav", "No such file"), ("folder", "is no regular file"), ("pipe", "is no regular file")],
+    [("missing.wav", "No such file"), ("folder", "is not a regular file"), ("pipe", "is not a regular file")],
 )
 async def test_what_is_no_file_is_refused(tmp_path: Path, name: str, complaint: str) -> None:
     (tmp_path / "folder").mkdir()
@@ -182,7 +182,7 @@ async def test_a_channel_that_isnt_there_is_refused(tmp_path: Path) -> None:
 async def test_a_rate_that_nobody_means_is_refused(tmp_path: Path, rate: int) -> None:
     soundfile.write(tmp_path / "a.wav", SECOND, rate)
 
-    with pytest.raises(UsageError, match=f"says a sample rate of {rate} Hz"):
+    with pytest.raises(UsageError, match=f"has a sample rate of {rate} Hz"):
         await SoundFileSource.open(str(tmp_path / "a.wav"), 8000)
 
 

@@ -65,7 +65,7 @@ def test_letters_may_be_small() -> None:
 
 @pytest.mark.parametrize("text", ["E", "1 2", "1,2", "W", "²", "٣", "1\n"])
 def test_what_is_no_key_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no key; use 0-9"):
+    with pytest.raises(UsageError, match="is not a digit; use 0-9"):
         check_digits(text)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from listenctl.media.files.read_clip_wav import read_clip_wav
+from listenctl.media.files.libsndfile import read_clip_wav
 from listenctl.protocol.jambonz_model.clip_decoder import DecodedSound, read_wav
 
 RAMP = np.arange(-30000, 30000, 37, dtype="int16")

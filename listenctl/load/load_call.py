@@ -7,14 +7,13 @@ the simulator's calls, it computes playout from times alone, and its audio start
 
 import asyncio
 import uuid
-from dataclasses import dataclass
 
 from listenctl.errors import RefusedError
 from listenctl.load.frame_scheduler import FRAME_SECONDS, FrameScheduler
 from listenctl.load.load_call_outcome import LoadCallEnding, LoadCallOutcome
 from listenctl.load.load_frames import LoadFrames
 from listenctl.load.measure_echo import EchoCheck
-from listenctl.load.plan import CallFormat, LoadPlan
+from listenctl.load.plan import LoadPlan
 from listenctl.load.timed_playout import TimedPlayout
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
 from listenctl.protocol.application_commands import Disconnect, PlayAudio, parse_command
@@ -22,26 +21,11 @@ from listenctl.protocol.jambonz_messages import Mark
 from listenctl.protocol.jambonz_model.first_text import CallKind, first_text, first_text_fields
 from listenctl.protocol.jambonz_model.profiles import CURRENT
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
-from listenctl.statistics import Histogram
 
 CLOSE_TIMEOUT = 5.0
 ECHO_SECONDS = 1.0
 """Seconds to wait for the end of an echo; silence is sent meanwhile."""
 _PHONE_RATE = 8000
-
-
-@dataclass(slots=True)
-class _Measured:
-    """The measurements of a call so far."""
-
-    lateness: Histogram
-    marks: Histogram
-    handshake: float | None = None
-    first_audio: float | None = None
-    lost_samples: int = 0
-    unread: int = 0
-    ignored_bytes: int = 0
-    ignored_clips: int = 0
 
 
 class LoadCall:
@@ -54,25 +38,20 @@ class LoadCall:
     """
 
     def __init__(self, number: int, plan: LoadPlan, prebuilt: LoadFrames, loop: asyncio.AbstractEventLoop) -> None:
-        self.number = number
-        self.format: CallFormat = plan.format(number)
-        self.call_sid = str(uuid.uuid4())
-        self.sent = 0
-        self.measured = _Measured(Histogram(), Histogram())
+        self.outcome = LoadCallOutcome(number, str(uuid.uuid4()), plan.format(number))
         self._plan = plan
         self._prebuilt = prebuilt
         self._loop = loop
         self._time = loop.time
         self._total = max(1, round(plan.hold / FRAME_SECONDS))
-        self._stream_rate = plan.echo_rate(self.format.sample_rate)
+        self._stream_rate = plan.echo_rate(self.outcome.format.sample_rate)
         self._playout = TimedPlayout(self._stream_rate)
-        self._fork = SendBuffer(prebuilt.audio_format, resampled=self.format.sample_rate != _PHONE_RATE)
+        self._fork = SendBuffer(prebuilt.audio_format, resampled=self.outcome.format.sample_rate != _PHONE_RATE)
         self._echo: EchoCheck | None = None
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[object] | None = None
         self._over = asyncio.Event()
         self._disconnected = self._stopped = False
-        self._end: ConnectionEnd | None = None
         self._start = self._connected = 0.0
         self._answering: asyncio.TimerHandle | None = None
 
@@ -83,22 +62,28 @@ class LoadCall:
 
     async def run(self, scheduler: FrameScheduler) -> LoadCallOutcome:
         """Place the call, hold it, and return its outcome."""
+        outcome = self.outcome
         if self._over.is_set():
-            return self._outcome(LoadCallEnding.CANCELLED, "")
+            return outcome
         task = self._connecting = asyncio.current_task()
         try:
             connection = await connect(self._plan.target, self)
         except RefusedError as exc:
-            return self._outcome(LoadCallEnding.FAILED, str(exc))
+            outcome.ending, outcome.problem = LoadCallEnding.FAILED, str(exc)
+            return outcome
         except asyncio.CancelledError:
             if task is None or not self._over.is_set():
                 raise
             task.uncancel()
-            return self._outcome(LoadCallEnding.CANCELLED, "")
+            return outcome
         self._connecting = None
         self._begin(connection, scheduler)
         await self._over.wait()
-        return await self._hang_up(connection)
+        outcome.ending, outcome.problem = await self._hang_up(connection)
+        if self._echo is not None:
+            outcome.echo = self._echo.result(min(outcome.frames, self._total))
+            outcome.echo_delays, outcome.echo_gains = self._echo.delays, self._echo.gains
+        return outcome
 
     def hang_up_now(self) -> None:
         """Hang up; a call that isn't connected yet is given up."""
@@ -112,11 +97,12 @@ class LoadCall:
         connection = self._connection
         if connection is None or self._over.is_set():
             return None
-        number = self.sent
+        outcome = self.outcome
+        number = outcome.frames
         if number >= self._total and not self._waits_for_echo():
             self._over.set()
             return None
-        self.measured.lateness.add_value(self._time() - due)
+        outcome.lateness.add_value(self._time() - due)
         prebuilt = self._prebuilt
         place = number % len(prebuilt.frames)
         if number < self._total and connection.writable and not self._fork.waiting_bytes:
@@ -125,8 +111,8 @@ class LoadCall:
             self._queue(connection, prebuilt.payloads[place] if number < self._total else prebuilt.silence)
         if connection.unsent:
             self._note_unread(connection)
-        self.sent = number + 1
-        return self._start + self.sent * FRAME_SECONDS
+        outcome.frames = number + 1
+        return self._start + outcome.frames * FRAME_SECONDS
 
     def on_text(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - a listener's parameter
         """Execute a command."""
@@ -136,7 +122,7 @@ class LoadCall:
             self._disconnected = True
             self._over.set()
         elif isinstance(command, PlayAudio) and self._stream_rate is not None:
-            self.measured.ignored_clips += 1
+            self.outcome.ignored_clips += 1
         if self._playout.take_command(command, now):
             self._note_first_audio(now)
         self._set_answer_timer()
@@ -144,7 +130,7 @@ class LoadCall:
     def on_audio(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - a listener's parameter
         """Play a stream; if the server can only play clips, jambonz discards it."""
         if self._stream_rate is None:
-            self.measured.ignored_bytes += len(data)
+            self.outcome.ignored_bytes += len(data)
             return
         now = self._time()
         if data:
@@ -160,38 +146,38 @@ class LoadCall:
 
     def on_end(self, end: ConnectionEnd) -> None:
         """Send no more."""
-        self._end = end
+        self.outcome.end = end
         self._over.set()
 
     def _begin(self, connection: ClientConnection, scheduler: FrameScheduler) -> None:
         self._connection = connection
         self._connected = self._time()
-        self.measured.handshake = connection.handshake.seconds
+        self.outcome.handshake = connection.handshake.seconds
         fields = first_text_fields(
             CallKind.INBOUND,
-            sample_rate=self.format.sample_rate,
-            mix_type=self.format.mix_type,
-            metadata={"callSid": self.call_sid},
+            sample_rate=self.outcome.format.sample_rate,
+            mix_type=self.outcome.format.mix_type,
+            metadata={"callSid": self.outcome.call_sid},
             new_id=lambda: str(uuid.uuid4()),
-            caller=f"+1555{self.number % 10_000_000:07d}",
+            caller=f"+1555{self.outcome.number % 10_000_000:07d}",
             callee="+15084901000",
         )
         connection.send_text(first_text(fields, CURRENT))
         self._start = scheduler.add_call(self.send_frame)
         if self._plan.echo:
-            self._echo = EchoCheck(self._stream_rate or self.format.sample_rate, self._start)
+            self._echo = EchoCheck(self._stream_rate or self.outcome.format.sample_rate, self._start)
 
     def _waits_for_echo(self) -> bool:
-        if self._echo is None or self.sent >= self._total + ECHO_SECONDS / FRAME_SECONDS:
+        if self._echo is None or self.outcome.frames >= self._total + ECHO_SECONDS / FRAME_SECONDS:
             return False
         return self._echo.echoed_blocks < self._total
 
     def _note_first_audio(self, now: float) -> None:
-        if self.measured.first_audio is None:
-            self.measured.first_audio = now - self._connected
+        if self.outcome.first_audio is None:
+            self.outcome.first_audio = now - self._connected
 
     def _queue(self, connection: ClientConnection, payload: bytes) -> None:
-        self.measured.lost_samples += self._fork.add_frame(payload)
+        self.outcome.lost_samples += self._fork.add_frame(payload)
         self._drain(connection)
         self._note_unread(connection)
 
@@ -200,7 +186,7 @@ class LoadCall:
             connection.send_audio(message)
 
     def _note_unread(self, connection: ClientConnection) -> None:
-        self.measured.unread = max(self.measured.unread, connection.unsent + self._fork.waiting_bytes)
+        self.outcome.unread = max(self.outcome.unread, connection.unsent + self._fork.waiting_bytes)
 
     def _set_answer_timer(self) -> None:
         if self._answering is not None:
@@ -217,55 +203,29 @@ class LoadCall:
             for text in CURRENT.serialize_messages([answer.message]):
                 self._connection.send_text(text.encode())
             if isinstance(answer.message, Mark):
-                self.measured.marks.add_value(now - answer.received)
+                self.outcome.marks.add_value(now - answer.received)
         self._set_answer_timer()
 
-    async def _hang_up(self, connection: ClientConnection) -> LoadCallOutcome:
-        seconds = self._time() - self._connected
+    async def _hang_up(self, connection: ClientConnection) -> tuple[LoadCallEnding, str]:
+        outcome = self.outcome
+        outcome.seconds = self._time() - self._connected
         if self._answering is not None:
             self._answering.cancel()
         # What still waits is never sent (listenctl-protocol(7) 7).
-        self.measured.lost_samples += self._prebuilt.audio_format.samples(self._fork.waiting_bytes)
-        ended_by_server = self._end is not None
+        self.outcome.lost_samples += self._prebuilt.audio_format.samples(self._fork.waiting_bytes)
+        ended_by_server = outcome.end is not None
         connection.hang_up()
         orderly = await connection.wait_closed(CLOSE_TIMEOUT)
         if ended_by_server:
-            ending, problem = _server_ending(self._end)
-        elif not orderly:
-            ending, problem = LoadCallEnding.FAILED, f"hung up, and {_describe_end(self._end)}"
-        else:
-            ending, problem = self._own_ending(), ""
-        return self._outcome(ending, problem, seconds=seconds)
+            return _server_ending(outcome.end)
+        if not orderly:
+            return LoadCallEnding.FAILED, f"hung up, and {_describe_end(outcome.end)}"
+        return self._own_ending(), ""
 
     def _own_ending(self) -> LoadCallEnding:
         if self._disconnected:
             return LoadCallEnding.EARLY
-        return LoadCallEnding.CUT if self._stopped and self.sent < self._total else LoadCallEnding.COMPLETE
-
-    def _outcome(self, ending: LoadCallEnding, problem: str, *, seconds: float = 0.0) -> LoadCallOutcome:
-        echo = self._echo
-        measured = self.measured
-        return LoadCallOutcome(
-            number=self.number,
-            call_sid=self.call_sid,
-            format=self.format,
-            ending=ending,
-            problem=problem,
-            seconds=seconds,
-            handshake=measured.handshake,
-            first_audio=measured.first_audio,
-            frames=self.sent,
-            lost_samples=measured.lost_samples,
-            unread=measured.unread,
-            ignored_bytes=measured.ignored_bytes,
-            ignored_clips=measured.ignored_clips,
-            lateness=measured.lateness,
-            marks=measured.marks,
-            end=self._end,
-            echo=None if echo is None else echo.result(min(self.sent, self._total)),
-            echo_delays=None if echo is None else echo.delays,
-            echo_gains=None if echo is None else echo.gains,
-        )
+        return LoadCallEnding.CUT if self._stopped and self.outcome.frames < self._total else LoadCallEnding.COMPLETE
 
 
 def _server_ending(end: ConnectionEnd | None) -> tuple[LoadCallEnding, str]:

@@ -25,16 +25,17 @@ class LoadCallEnding(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class LoadCallOutcome:
     """
-    The outcome of one call.
+    The outcome of one call, filled in while it is held.
 
     Attributes:
         problem: why it failed.
         seconds: from the answered handshake to the hang-up.
         handshake: seconds; None if there was no connection.
         first_audio: seconds from the answered handshake to the server's first audio.
+        frames: frames sent.
         lost_samples: per channel, not read by the server in time.
         unread: the most bytes that waited for the server to read.
         ignored_bytes: binary audio that jambonz would not play.
@@ -44,22 +45,22 @@ class LoadCallOutcome:
     number: int
     call_sid: str
     format: CallFormat
-    ending: LoadCallEnding
-    problem: str
-    seconds: float
-    handshake: float | None
-    first_audio: float | None
-    frames: int
-    lost_samples: int
-    unread: int
-    ignored_bytes: int
-    ignored_clips: int
-    lateness: Histogram = field(repr=False)
-    marks: Histogram = field(repr=False)
-    end: ConnectionEnd | None
-    echo: EchoResult | None
-    echo_delays: Histogram | None = field(repr=False)
-    echo_gains: Sequence[float] | None = field(repr=False)
+    ending: LoadCallEnding = LoadCallEnding.CANCELLED
+    problem: str = ""
+    seconds: float = 0.0
+    handshake: float | None = None
+    first_audio: float | None = None
+    frames: int = 0
+    lost_samples: int = 0
+    unread: int = 0
+    ignored_bytes: int = 0
+    ignored_clips: int = 0
+    lateness: Histogram = field(default_factory=Histogram, repr=False)
+    marks: Histogram = field(default_factory=Histogram, repr=False)
+    end: ConnectionEnd | None = None
+    echo: EchoResult | None = None
+    echo_delays: Histogram | None = field(default=None, repr=False)
+    echo_gains: Sequence[float] | None = field(default=None, repr=False)
 
     def as_json(self) -> dict[str, object]:
         """Return the JSON object of ``--per-call``."""

@@ -82,7 +82,7 @@ class LoadRun:
             over=len(self._outcomes),
             failed=sum(outcome.ending is LoadCallEnding.FAILED for outcome in self._outcomes),
             lost_samples=sum(outcome.lost_samples for outcome in self._outcomes)
-            + sum(call.measured.lost_samples for call in calls),
+            + sum(call.outcome.lost_samples for call in calls),
         )
 
     def _build_frames(self, call_format: CallFormat) -> LoadFrames:

@@ -36,7 +36,6 @@ def block_start(number: int, sample_rate: int) -> int:
 
 
 def block_samples(number: int, sample_rate: int) -> int:
-    """Return the length of a block in samples."""
     return block_start(number + 1, sample_rate) - block_start(number, sample_rate)
 
 

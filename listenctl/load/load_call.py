@@ -57,7 +57,6 @@ class LoadCall:
 
     @property
     def is_live(self) -> bool:
-        """Whether it sends audio."""
         return self._connection is not None and not self._over.is_set()
 
     async def run(self, scheduler: FrameScheduler) -> LoadCallOutcome:
@@ -115,7 +114,6 @@ class LoadCall:
         return self._start + outcome.frames * FRAME_SECONDS
 
     def on_text(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - a listener's parameter
-        """Execute a command."""
         now = self._time()
         command = parse_command(data)
         if isinstance(command, Disconnect):
@@ -140,12 +138,10 @@ class LoadCall:
             self._echo.take_audio(data, now)
 
     def on_writable(self) -> None:
-        """Send what had to wait."""
         if self._connection is not None:
             self._drain(self._connection)
 
     def on_end(self, end: ConnectionEnd) -> None:
-        """Send no more."""
         self.outcome.end = end
         self._over.set()
 

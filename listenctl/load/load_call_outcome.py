@@ -63,7 +63,6 @@ class LoadCallOutcome:
     echo_gains: Sequence[float] | None = field(default=None, repr=False)
 
     def as_json(self) -> dict[str, object]:
-        """Return the JSON object of ``--per-call``."""
         return {
             "call": self.number,
             "call_sid": self.call_sid,
@@ -102,7 +101,6 @@ def echo_as_json(echo: EchoResult) -> dict[str, object]:
 
 
 def milliseconds(value: float | None) -> float | None:
-    """Convert seconds to milliseconds."""
     return None if value is None else round(value * 1000, 3)
 
 

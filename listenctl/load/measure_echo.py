@@ -223,7 +223,6 @@ class EchoCheck:
         return len(self._seen)
 
     def take_audio(self, data: bytes, at: float) -> None:
-        """Measure audio that arrived at ``at``."""
         for found in self._reader.read_blocks(data, at):
             self._count(found)
 

@@ -105,7 +105,6 @@ class LoadReport:
 def summarize_load(
     plan: LoadPlan, calls: Sequence[LoadCallOutcome], *, seconds: float, interrupted: bool
 ) -> LoadReport:
-    """Sum up the calls of a load."""
     up = [call for call in calls if call.handshake is not None]
     echo = _echo(up) if plan.echo else None
     distributions = {

@@ -29,11 +29,6 @@ class TimedAnswer:
     received: float
     message: Mark | PlayDone
 
-    @property
-    def delay(self) -> float:
-        """Seconds from the command to its answer."""
-        return self.due - self.received
-
 
 class TimedPlayout:
     """

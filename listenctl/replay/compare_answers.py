@@ -94,7 +94,6 @@ class AnswerCollector:
         return now.count < before.count or (self._compares_audio and now.audio.bytes < before.audio.bytes)
 
     def add_captured_frame(self, at: float, frame: RawFrame) -> None:
-        """Add a frame of the application in the capture."""
         if frame.opcode == _CLOSE:
             self._close = self._close or (at, close_code(frame.payload))
             return
@@ -105,11 +104,9 @@ class AnswerCollector:
                 self._captured.audio.add_audio(at, message.data)
 
     def add_live_text(self, at: float, data: bytes) -> None:
-        """Add a text of the live server."""
         self._live.add_text(at, data.replace(*self.names) if self.names else data, self._ignored)
 
     def add_live_audio(self, at: float, data: bytes) -> None:
-        """Add audio of the live server."""
         self._live.audio.add_audio(at, data)
 
     def compare(self, end: ConnectionEnd | None, at: float, *, closed_first: bool) -> AnswerComparison:

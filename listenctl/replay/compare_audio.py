@@ -22,15 +22,12 @@ class StreamedAudio:
 
     def __init__(self) -> None:
         self.bytes = 0
-        self.messages = 0
         self.rest = b""
         self.times = array("d")
         self._digests = bytearray()
 
     def add_audio(self, at: float, data: bytes) -> None:
-        """Add a message."""
         self.bytes += len(data)
-        self.messages += 1
         data = self.rest + data
         whole = len(data) - len(data) % BLOCK
         for start in range(0, whole, BLOCK):
@@ -45,7 +42,6 @@ class StreamedAudio:
 
 
 def compare_audio(captured: StreamedAudio, live: StreamedAudio, timing: AnswerTiming) -> Iterator[AnswerDifference]:
-    """Yield the differences."""
     if captured.bytes != live.bytes:
         less = live.bytes < captured.bytes
         amount = f"{live.bytes} bytes instead of {captured.bytes}"

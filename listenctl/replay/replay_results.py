@@ -1,6 +1,7 @@
 """The results of replayed calls, as they are reported in JSON, and their totals."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from listenctl.net.client_connection import ConnectionEnd
 from listenctl.replay.compare_answers import AnswerComparison
@@ -95,6 +96,9 @@ class ApplicationResult:
         closed: the code of the first Close frame of either side.
     """
 
+    connected: ClassVar[bool] = True
+    """A client without a call has no result."""
+
     call: int
     caller: int
     seconds: float = 0.0
@@ -108,11 +112,6 @@ class ApplicationResult:
     closed: int | None = None
     interrupted: bool = False
     error: str = ""
-
-    @property
-    def connected(self) -> bool:
-        """Whether there was a call: always, since a client without a call has no result."""
-        return True
 
     @property
     def ok(self) -> bool:

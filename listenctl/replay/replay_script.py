@@ -148,7 +148,6 @@ class ReplayScript:
         self.notices: list[CaptureNotice] = []
 
     def start_reading(self) -> None:
-        """Read the next batch in a thread."""
         if self._next is None:
             self._next = asyncio.get_running_loop().run_in_executor(None, self._read_batch)
 
@@ -179,7 +178,6 @@ class ReplayScript:
         return count
 
     async def close(self) -> None:
-        """Stop reading."""
         self._given_up = True
         if self._next is not None:
             await asyncio.gather(self._next, return_exceptions=True)
@@ -229,7 +227,6 @@ class NoticeFilter:
         self._reported: set[CaptureNotice] = set()
 
     def report(self, notices: Iterable[CaptureNotice]) -> None:
-        """Report the notices that are new."""
         for notice in notices:
             if notice not in self._reported and len(self._reported) < MAX_NOTICES:
                 self._reported.add(notice)

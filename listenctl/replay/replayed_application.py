@@ -106,7 +106,6 @@ class ReplayedApplication:
         return self.result
 
     def stop(self) -> None:
-        """Close the call now."""
         self.result.interrupted = True
         self._done = True
         self._close(b"\x03\xe9")
@@ -250,5 +249,4 @@ class ReplayedApplication:
 
 
 def kind_of(text: TextMessage) -> str:
-    """Return the kind of a text of jambonz."""
     return type(parse_texts(text.data)[0]).__name__

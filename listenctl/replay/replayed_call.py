@@ -108,21 +108,17 @@ class ReplayedCall:
     # Callbacks of the connection.
 
     def on_text(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - of no interest here
-        """Add an answer."""
         if self._answers:
             self._answers.add_live_text(self.elapsed, data)
 
     def on_audio(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - of no interest here
-        """Add audio."""
         if self._answers:
             self._answers.add_live_audio(self.elapsed, data)
 
     def on_writable(self) -> None:
-        """Continue to send."""
         self._drained.set()
 
     def on_end(self, end: ConnectionEnd) -> None:
-        """Record that the connection has ended."""
         self._ended = self.elapsed
         self.result.end = end
         self._drained.set()

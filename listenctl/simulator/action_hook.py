@@ -1,7 +1,7 @@
 """
-The action hook: the one HTTP request that jambonz makes at the end of a listen (protocol.md 7).
+The action hook: the HTTP request that jambonz makes at the end of a listen (listenctl-protocol(7) 7).
 
-Whatever comes back changes nothing for the call that is over, so a failure is an answer too, and no exception.
+The response changes nothing for the call, which has ended, so a failure is an answer too, not an exception.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from listenctl.protocol.opening_handshake import Credentials
 
 DEADLINE = 10.0
 _SHOWN_BYTES = 200
-_NO_URL = "is no URL that can be called; give http://HOST:PORT/PATH or https://HOST:PORT/PATH"
+_NO_URL = "is not a valid URL; use http://HOST:PORT/PATH or https://HOST:PORT/PATH"
 
-# The call's attributes as they stand in the first frame; those of a nested listen go by other names (protocol.md 2.3).
+# The call's attributes as named in the first text; other names in a nested listen (listenctl-protocol(7) 2.3).
 _ATTRIBUTES = (
     "callSid", "direction", "from", "to", "callId", "sbcCallid", "sipStatus", "sipReason", "callStatus", "callerId",
     "accountSid", "applicationSid", "traceId", "parentCallSid", "originatingSipIp", "originatingSipTrunkName",
@@ -42,32 +42,27 @@ _ALIASES = {
 @dataclass(frozen=True, slots=True)
 class HookAnswer:
     """
-    What became of an action hook.
+    The answer to an action hook.
 
     Attributes:
         status: of the HTTP response; None if there was none.
-        detail: why not, or the reason phrase and the beginning of the body of a response that isn't 2xx.
+        detail: why there was none, or the reason phrase and the start of the body of a response that isn't 2xx.
     """
 
     status: int | None
     detail: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the application took it."""
-        return self.status is not None and 200 <= self.status < 300
 
 
 def hook_payload(
     fields: Mapping[str, object], *, dial_call_duration: int | None, digits: str | None
 ) -> dict[str, object]:
     """
-    Return what an action hook says.
+    Return the payload of an action hook.
 
     Args:
-        fields: those of the first frame, without the verb's metadata.
+        fields: those of the first text, without the verb's metadata.
         dial_call_duration: whole seconds; None if the connection failed.
-        digits: the one that ended the call; None if none did.
+        digits: the digit that ended the call; None if none did.
     """
     payload = {_snake_case(name): value for name in _ATTRIBUTES if (value := _attribute(fields, name)) is not None}
     if dial_call_duration is not None:
@@ -84,17 +79,17 @@ async def call_action_hook(
     tls: ssl.SSLContext | None = None,
     deadline: float = DEADLINE,
 ) -> HookAnswer:
-    """Make the request of an action hook and wait for the answer, at most ``deadline`` seconds."""
+    """Call an action hook and wait at most ``deadline`` seconds for the answer."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[HookAnswer] = loop.create_future()
 
     def work() -> None:
-        found = _ask(hook, payload, tls, deadline)
-        # The loop may have ended meanwhile.
+        found = _request_answer(hook, payload, tls, deadline)
+        # The loop may have been closed meanwhile.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_settle, answer, found)
 
-    # An answer that trickles in never times out in urllib; a thread of the loop's pool would hold up its end then.
+    # urllib never times out while bytes trickle in; an executor thread would then delay the end of the loop.
     threading.Thread(target=work, name="action-hook", daemon=True).start()
     try:
         async with asyncio.timeout(deadline):
@@ -108,8 +103,10 @@ def _settle(answer: asyncio.Future[HookAnswer], found: HookAnswer) -> None:
         answer.set_result(found)
 
 
-def _ask(hook: ActionHook, payload: Mapping[str, object], tls: ssl.SSLContext | None, deadline: float) -> HookAnswer:
-    # urllib would open files, too.
+def _request_answer(
+    hook: ActionHook, payload: Mapping[str, object], tls: ssl.SSLContext | None, deadline: float
+) -> HookAnswer:
+    # urllib would also open files.
     if not re.match(r"https?://", hook.url, re.IGNORECASE):
         return HookAnswer(None, _NO_URL)
     try:
@@ -134,16 +131,16 @@ def _request(hook: ActionHook, payload: Mapping[str, object]) -> urllib.request.
 
 
 def _opener(tls: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
-    # As the call itself, the hook goes straight to where it is told to go.
+    # Like the call itself, the hook uses no proxy.
     handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls), _NoRedirect()]
     return urllib.request.build_opener(*handlers)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer like any other; urllib would follow it with a GET."""
+    """Treat a redirect as an answer; urllib would follow it with a GET."""
 
     def redirect_request(self, *_: object) -> None:
-        """Follow nothing."""
+        """Don't follow it."""
 
 
 def _basic(credentials: Credentials) -> str:
@@ -175,13 +172,13 @@ def _reason(exc: Exception, deadline: float) -> str:
         case TimeoutError():
             return _too_late(deadline)
         case ssl.SSLCertVerificationError():
-            return f"its certificate can't be trusted: {cause.verify_message}"
+            return f"its certificate isn't trusted: {cause.verify_message}"
         case OSError(strerror=str(problem)):
-            return f"can't connect: {problem}; see whether a server is running there"
+            return f"can't connect: {problem}; check that a server is running there"
         case http.client.InvalidURL():
             return _NO_URL
         case http.client.HTTPException():
-            return f"answered with something that is no HTTP, or not at all ({type(cause).__name__})"
+            return f"didn't answer in HTTP ({type(cause).__name__})"
     return f"can't be called: {cause}"
 
 

@@ -51,11 +51,9 @@ class CallerPlayback:
         await self._playing.enter_async_context(background_task(self._player.run()))
 
     def add_audio(self, pcm: bytes) -> None:
-        """Play 16-bit samples after those before."""
         self._mixer.add_audio(_CALL, pcm)
 
     async def close(self) -> None:
-        """Close the device."""
         await self._playing.aclose()
         await self._player.close()
         self._mixer.remove_calls()

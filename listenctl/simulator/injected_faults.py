@@ -55,11 +55,9 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """The name of the kind."""
         return self.kind.name
 
     def covers(self, elapsed: float) -> bool:
-        """Return whether a stall or a pause is active."""
         return self.start <= elapsed < self.start + self.number
 
 

@@ -96,7 +96,6 @@ class SimulatedCall:
 
     @property
     def passes_dtmf(self) -> bool:
-        """Whether digits are sent to the server."""
         return self.plan.verb.pass_dtmf
 
     def press_digit(self, digit: str, duration: float = _DIGIT_SECONDS) -> None:
@@ -132,7 +131,6 @@ class SimulatedCall:
             self.hang_up()
 
     def snapshot(self) -> CallSnapshot:
-        """Return the state of the call."""
         audio_format = self.plan.audio_format
         exchange, playout = self._exchange, self._exchange.playout
         return CallSnapshot(
@@ -160,20 +158,16 @@ class SimulatedCall:
     # Callbacks of the connection.
 
     def on_text(self, data: bytes, *, fragmented: bool) -> None:
-        """Execute a command of the server."""
         if self._exchange.take_text(data, fragmented=fragmented):
             self.hang_up("disconnect")
 
     def on_audio(self, data: bytes, *, fragmented: bool) -> None:
-        """Play audio of the server."""
         self._exchange.take_audio(data, fragmented=fragmented)
 
     def on_writable(self) -> None:
-        """Send what had to wait."""
         self._sender.flush()
 
     def on_end(self, end: ConnectionEnd) -> None:
-        """Record that the connection has ended."""
         self._cause = self._cause or "server"
         self._sender.close_connection()
         self._exchange.over = True

@@ -106,7 +106,6 @@ class SimulatedCallLog:
         self._emit(CallFailedEvent(url=str(target.address), detail=problem))
 
     def report_connection(self, handshake: ClientHandshake) -> None:
-        """Report the connection and its handshake."""
         times = {
             "connect": handshake.connect_seconds,
             "tls": handshake.tls_seconds,
@@ -151,12 +150,10 @@ class SimulatedCallLog:
         self._emit(WarningEvent(rule=rule, detail=detail))
 
     def report_sound(self, state: PlaybackState) -> None:
-        """Report that the caller's loudspeaker disappeared or returned."""
         if state.text:
             self.warn(state.rule, state.text)
 
     def report_fault(self, note: FaultNote) -> None:
-        """Report that an injected fault begins."""
         self._emit(FaultEvent(name=note.name, value=note.value, detail=note.detail, time=round(note.time, 3)))
 
     def add_frame(self, samples: int, lateness: float, lost: int) -> None:
@@ -174,11 +171,9 @@ class SimulatedCallLog:
         self.lateness.add_value(lateness)
 
     def add_digit(self, digit: str) -> None:
-        """Record a pressed digit."""
         self.digits += digit
 
     def report_dtmf(self, message: Dtmf, time: float) -> None:
-        """Report a digit that is sent to the server."""
         self._emit(message_event(message, position=self._samples, time=round(time, 3)))
 
     def add_command(self, number: int, command: Command) -> None:
@@ -192,7 +187,6 @@ class SimulatedCallLog:
         self.commands += 1
 
     def add_received_audio(self, size: int) -> None:
-        """Count a binary message of the server."""
         self._received_audio += size
         self._received_messages += 1
 
@@ -217,7 +211,6 @@ class SimulatedCallLog:
         self._emit(message_event(message, time=round(time, 3), round_trip=round_trip))
 
     def report_action_hook(self, url: str, answer: HookAnswer) -> None:
-        """Report the answer to the action hook."""
         self._emit(ActionHookEvent(url=url, status=answer.status, detail=answer.detail))
 
     def end_call(

@@ -51,11 +51,9 @@ class CallTime:
         return self._since(self._connected_at)
 
     def start_call(self) -> None:
-        """Record that the call starts now."""
         self._started_at = self._clock()
 
     def connect_call(self) -> None:
-        """Record that the handshake was answered now."""
         self._connected_at = self._clock()
 
     def end_call(self) -> None:
@@ -89,7 +87,6 @@ class CallSender:
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes of audio in jambonz's buffer."""
         return self._buffer.waiting_bytes
 
     @property
@@ -118,7 +115,6 @@ class CallSender:
         return lost
 
     def flush(self) -> None:
-        """Send what can leave now."""
         if self._connection is None or not self._faults.allows_sending(self._time.connected_for):
             return
         self._flush_texts(self._connection)
@@ -233,7 +229,6 @@ class CallExchange:
         return disconnects
 
     def take_audio(self, data: bytes, *, fragmented: bool) -> None:
-        """Play a binary message of the server."""
         self._received_bytes += len(data)
         self._log.add_received_audio(len(data))
         self._log.report_verdicts(self.playout.take_audio(data, fragmented=fragmented), self._time.elapsed)

@@ -81,7 +81,7 @@ def without_silence(samples: Pcm) -> Pcm:
 
 
 def as_streamed(samples: Pcm) -> Pcm:
-    """Return what is heard of samples: none of value -1, which would be taken for a mark (protocol.md 6.4)."""
+    """Return what is heard of samples: none of value -1, taken for a mark (listenctl-protocol(7) 6.4)."""
     streamed = samples.copy()
     streamed[samples == -1] = -2
     return streamed

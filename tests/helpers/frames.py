@@ -7,7 +7,7 @@ Written out by hand and apart from the package, so that a fault in the package c
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MASK = b"\x12\x9a\x5c\xe7"
 
-# The request of protocol.md 1.1 with the key of V1, and the answer that V1 asks for.
+# The request of listenctl-protocol(7) 1.1 with the key of V1, and the answer that V1 asks for.
 HANDSHAKE = (
     b"GET /calls?x=1 HTTP/1.1\r\n"
     b"Pragma: no-cache\r\n"

@@ -32,7 +32,7 @@ class Noise:
         return self.samples.shape[1]
 
     def fork(self, mix_type: str, length: int | None = None) -> bytes:
-        """Return what jambonz sends of it, with silence up to ``length`` samples (protocol.md 3.1)."""
+        """Return what jambonz sends of it, with silence up to ``length`` samples (listenctl-protocol(7) 3.1)."""
         missing = (length or self.length) - self.length
         left, right = np.pad(self.samples, ((0, 0), (0, missing)))
         if mix_type == "stereo":

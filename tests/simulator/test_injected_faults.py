@@ -554,7 +554,7 @@ async def test_a_stall_is_a_hole_at_the_right_place_and_channels_do_not_swap(tmp
         calls = await asyncio.gather(*(place(run, replace(plan, buffer=0.5)) for plan in plans))
 
     for (mix_type, size), placed in zip(frame_bytes.items(), calls, strict=True):
-        # The buffer overflows with its 26th frame, which loses the other 25 and 16 bytes of its own (protocol.md 3.3).
+        # The buffer overflows with its 26th frame: the other 25 are lost with 16 bytes (listenctl-protocol(7) 3.3).
         lost = 25 * FRAME + 16 // size
         sidecar = placed.sidecar
         position, missing = missing_part(placed.audio, noise.fork(mix_type), size)

@@ -125,7 +125,7 @@ async def test_a_stream_is_heard_over_the_callee_but_no_part_of_the_fork(tmp_pat
     assert set(numbers(joined(frames, "sent"))[1::2]) == {100}
     heard = numbers(joined(frames, "heard"))
     assert heard.count(7100) > 3000
-    # Where nothing is played, silence of jambonz is 0 or -1 (protocol.md 3.3).
+    # Where nothing is played, silence of jambonz is 0 or -1 (listenctl-protocol(7) 3.3).
     assert set(heard) <= {7100, 100, 99}
 
 
@@ -261,7 +261,7 @@ def whole_frames(samples: int, sample_rate: int, ptime: float = 0.02) -> int:
 @pytest.mark.parametrize("kind", CallKind)
 async def test_each_kind_of_call_is_recorded_with_its_metadata(kind: CallKind, tmp_path: Path) -> None:
     noise = noise_at(tmp_path, 8000)
-    # Cloud recording is always stereo, and takes no metadata (protocol.md 2.4).
+    # Cloud recording is always stereo, and takes no metadata (listenctl-protocol(7) 2.4).
     mixes = ("stereo",) if kind is CallKind.RECORD else MIXES
 
     async with running(record=tmp_path / "recordings") as run:
@@ -281,7 +281,7 @@ async def test_each_kind_of_call_is_recorded_with_its_metadata(kind: CallKind, t
 
 
 def with_metadata(plan: CallPlan, kind: CallKind) -> CallPlan:
-    """Return a call with metadata of its own; a room's tap says nothing else about the mix (protocol.md 2.5)."""
+    """Return a call with metadata of its own; a room's tap says nothing of the mix (listenctl-protocol(7) 2.5)."""
     mix = {"mixType": plan.verb.mix_type} if kind is CallKind.ROOM else {}
     return replace(plan, verb=replace(plan.verb, metadata={"tenant": "Zoë", **mix}))
 

@@ -5,8 +5,8 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -18,7 +18,8 @@ from listenctl.net.client_connection import ConnectionEnd
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
 from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio, ListenVerb
-from listenctl.simulator import simulated_audio, simulated_call
+from listenctl.simulator import simulated_audio
+from listenctl.simulator.call_snapshot import CallSnapshot
 from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult
@@ -32,158 +33,452 @@ from tests.helpers.wire_frames import FrameCutter, WireFrame
 
 pytestmark = pytest.mark.simulated_time
 
-AUDIO, CLOSE = 0x82, 0x88
-FIRST_OF_TEXT = 0x81
+FIRST_OF_TEXT, AUDIO, CLOSE = 0x81, 0x82, 0x88
 NOWHERE = CallTarget(address=parse_websocket_url("ws://127.0.0.1/"))
-FRAMES_OF_A_SECOND = 50
 BY_US = ConnectionEnd("jambonz", 1000)
 STREAMING = BidirectionalAudio(streaming=True, sample_rate=8000)
+MARK = b'{"type":"mark","data":{"name":"m"}}'
+
+ServerAction = Callable[[asyncio.StreamWriter], None]
+CallAction = Callable[[SimulatedCall], None]
+
+
+def command(text: bytes) -> bytes:
+    return frame(TEXT, text, mask=None)
+
+
+def audio(samples: bytes) -> bytes:
+    return frame(BINARY, samples, mask=None)
 
 
 class FarEnd:
     """
-    The server of one call.
+    The server of one call; times are seconds since it was called.
 
     Args:
-        answer: to the handshake, made of its key.
-        answers_at_once: whether the handshake is answered before the test says ``let_in``.
+        actions: what it does and when.
+        answer: to the handshake, made of its key, at ``answers_at``.
+        pause: from when to when it reads nothing.
     """
 
-    def __init__(self, answer: Callable[[bytes], bytes] = accept, *, answers_at_once: bool = True) -> None:
-        self.asked = asyncio.Event()
+    def __init__(
+        self,
+        actions: Mapping[float, bytes | ServerAction] | None = None,
+        *,
+        answer: Callable[[bytes], bytes] = accept,
+        answers_at: float = 0.0,
+        pause: tuple[float, float] | None = None,
+    ) -> None:
+        self.called_at = 0.0
         self.frames: list[WireFrame] = []
         self.left = False
         """The client has ended its side."""
+        self._actions = actions or {}
         self._answer = answer
-        self._let_in = asyncio.Event()
-        self._reads = asyncio.Event()
-        self._reads.set()
-        self._changed = asyncio.Event()
-        self._writer: asyncio.StreamWriter | None = None
-        if answers_at_once:
-            self.let_in()
+        self._answers_at = answers_at
+        self._pause = pause
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take the call; a Close is answered when the client has ended its side."""
-        self._writer = writer
+        self.called_at = simulated_loop().time()
         _, key = await read_request(reader)
-        self.asked.set()
-        await self._wait_or_end(reader)
+        await asyncio.sleep(self._answers_at)
         writer.write(self._answer(key))
+        loop, transport = simulated_loop(), writer.transport
+        for time, action in self._actions.items():
+            if isinstance(action, bytes):
+                loop.call_later(time, writer.write, action)
+            else:
+                loop.call_later(time, action, writer)
+        if self._pause is not None:
+            assert isinstance(transport, asyncio.Transport)
+            connection: socket.socket = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            loop.call_later(self._pause[0], transport.pause_reading)
+            loop.call_later(self._pause[1], transport.resume_reading)
         cutter = FrameCutter()
-        await self._reads.wait()
-        while data := await _read(reader):
-            self.frames += cutter.feed(data)
-            self._changed.set()
-            await self._reads.wait()
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                self.frames += cutter.feed(data)
         self.left = True
-        self._changed.set()
         if self.of(CLOSE):
             writer.write(b"\x88\x02\x03\xe8")
 
-    async def _wait_or_end(self, reader: asyncio.StreamReader) -> None:
-        """Wait until the client may come in, or doesn't want to any more."""
-        letting = asyncio.create_task(self._let_in.wait())
-        leaving = asyncio.create_task(reader.read(1))
-        await asyncio.wait([letting, leaving], return_when=asyncio.FIRST_COMPLETED)
-        self.left = leaving.done() and not self._let_in.is_set()
-        for task in (letting, leaving):
-            task.cancel()
-        await asyncio.wait([letting, leaving])
-
-    def let_in(self) -> None:
-        """Answer the handshake."""
-        self._let_in.set()
-
-    def stop_reading(self) -> None:
-        """Read nothing until the test says ``read_again``; the kernel takes no more for us than it has room for now."""
-        assert self._writer is not None
-        connection: socket.socket = self._writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-        self._reads.clear()
-
-    def read_again(self) -> None:
-        """Read on."""
-        self._reads.set()
-
-    def say(self, *frames: bytes) -> None:
-        """Send frames."""
-        assert self._writer is not None
-        self._writer.write(b"".join(frames))
-
-    def vanish(self, *, reset: bool) -> None:
-        """End the connection without a Close."""
-        assert self._writer is not None
-        if reset:
-            connection: socket.socket = self._writer.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._writer.transport.abort()
-        else:
-            self._writer.write_eof()
-
     def of(self, first: int) -> list[bytes]:
-        """Return what stood in the frames of one kind so far."""
-        return [frame.payload for frame in self.frames if frame.first == first]
+        """Return what stood in the frames of one kind."""
+        return [one.payload for one in self.frames if one.first == first]
 
     @property
     def audio(self) -> bytes:
-        """All audio so far."""
         return b"".join(self.of(AUDIO))
 
     @property
     def texts(self) -> list[str]:
-        """The texts behind the first so far."""
+        """The texts after the first."""
         return [text.decode() for text in self.of(FIRST_OF_TEXT)[1:]]
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until what came makes ``condition`` true."""
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()
 
-
-async def _read(reader: asyncio.StreamReader) -> bytes:
-    try:
-        return await reader.read(65_536)
-    except ConnectionError:
-        return b""
-
-
-@dataclass(frozen=True, slots=True)
 class Stage:
-    """A call that has been placed."""
+    """A call of ``plan``, whatever its target, and its server."""
 
-    call: SimulatedCall
-    running: asyncio.Task[SimulatedCallResult]
-    started_at: float
-    events: Events
-    far_end: FarEnd
+    def __init__(self, plan: CallPlan, far_end: FarEnd | None = None) -> None:
+        self.events = Events()
+        self.far_end = far_end or FarEnd()
+        self._plan = plan
 
-    async def connected(self) -> None:
-        await self.events.wait_for("call-started")
+    async def hold(self, actions: Mapping[float, CallAction] | None = None) -> SimulatedCallResult:
+        """Place the call and hold it to its end; ``actions`` are done to it so many seconds after its start."""
+        async with serving(self.far_end.serve) as port:
+            call = SimulatedCall(replace(self._plan, target=target(port)), Reporter(self.events))
+            for time, action in (actions or {}).items():
+                simulated_loop().call_later(time, action, call)
+            return await call.run()
 
-    async def run(self, seconds: float) -> None:
-        """Let the call go on to that time, the frame that is due then included."""
-        await asyncio.sleep(self.started_at + seconds + 0.001 - simulated_loop().time())
-
-    async def finish(self) -> SimulatedCallResult:
-        return await self.running
+    def event(self, kind: str) -> Event:
+        """Return the only event of a kind."""
+        (event,) = self.events.of(kind)
+        return event
 
 
-@asynccontextmanager
-async def placed(plan: CallPlan, far_end: FarEnd | None = None) -> AsyncIterator[Stage]:
-    """Place a call of ``plan``, whatever its target."""
-    far_end, events = far_end or FarEnd(), Events()
-    async with serving(far_end.serve) as port:
-        call = SimulatedCall(replace(plan, target=target(port)), Reporter(events))
-        running = asyncio.create_task(call.run())
-        try:
-            yield Stage(call, running, simulated_loop().time(), events, far_end)
-        finally:
-            far_end.read_again()
-            far_end.let_in()
-            running.cancel()
-            await asyncio.wait([running])
+async def held(plan: CallPlan, far_end: FarEnd | None = None) -> tuple[Stage, SimulatedCallResult]:
+    stage = Stage(plan, far_end)
+    return stage, await stage.hold()
+
+
+# What it sends, plays and reports.
+
+
+async def test_what_is_said_during_the_handshake_leaves_in_the_first_message() -> None:
+    plan = CallPlan(target=NOWHERE, caller="tone:440", duration=1.0)
+
+    stage, result = await held(plan, FarEnd(answers_at=0.501))
+
+    # 26 frames: the one at 0.5 s, too (listenctl-protocol(7) 13).
+    assert [len(message) for message in stage.far_end.of(AUDIO)] == [8320] + [320] * 24
+    assert stage.far_end.frames[0].first == FIRST_OF_TEXT
+    assert (result.samples, result.lost_samples) == (8000, 0)
+
+
+async def test_a_handshake_longer_than_the_buffer_costs_all_that_waited_and_eight_samples() -> None:
+    plan = CallPlan(target=NOWHERE, caller="tone:440", duration=3.0)
+
+    stage, result = await held(plan, FarEnd(answers_at=2.501))
+
+    # No multiple of a frame (listenctl-protocol(7) 13).
+    assert len(stage.far_end.of(AUDIO)[0]) == 8304
+    assert result.lost_samples == 16_008
+    gap = stage.event("gap")
+    assert (gap["kind"], gap["missing"], gap["length"]) == ("hole", 16_008, 2.001)
+    assert len(stage.far_end.audio) == 2 * (result.samples - result.lost_samples)
+
+
+async def test_a_resampled_call_loses_nothing_in_a_long_handshake() -> None:
+    plan = CallPlan(target=NOWHERE, verb=ListenVerb(sample_rate=16000), caller="tone:440", duration=5.0)
+
+    stage, result = await held(plan, FarEnd(answers_at=4.021))
+
+    # Messages of 2 s (listenctl-protocol(7) 13).
+    assert [len(message) for message in stage.far_end.of(AUDIO)[:3]] == [64_000, 64_000, 1280]
+    assert (result.samples, result.lost_samples) == (80_000, 0)
+    assert len(stage.far_end.audio) == 160_000
+
+
+@pytest.mark.parametrize(
+    ("sample_rate", "mix_type", "ptime", "sizes"),
+    [
+        (8000, "stereo", 0.02, [640] * 6),
+        (48000, "stereo", 0.02, [3840] * 6),
+        (11025, "mono", 0.02, [440, 442] * 3),
+        (8000, "mixed", 0.01, [160] * 12),
+        (8000, "mono", 0.03, [480] * 4),
+        (16000, "mono", 0.06, [1920] * 2),
+    ],
+)
+async def test_a_message_is_a_frame_of_the_call(
+    sample_rate: int, mix_type: str, ptime: float, sizes: list[int]
+) -> None:
+    verb = ListenVerb(sample_rate=sample_rate, mix_type=mix_type)
+
+    stage, _ = await held(CallPlan(target=NOWHERE, verb=verb, ptime=ptime, duration=0.12))
+
+    # listenctl-protocol(7) 13
+    assert [len(message) for message in stage.far_end.of(AUDIO)] == sizes
+
+
+async def test_a_late_frame_makes_none_after_it_late() -> None:
+    stage = Stage(CallPlan(target=NOWHERE, duration=2.0))
+
+    await stage.hold({1.001: lambda _: simulated_loop().advance(0.269)})
+
+    ended = stage.event("call-ended")
+    assert (ended["frames"], ended["duration"]) == (100, 2.0)
+    # The frame of 1.02 s leaves at 1.27 s, and twelve catch up.
+    assert ended["lateness_ms"]["max"] == pytest.approx(250)
+    assert ended["lateness_ms"]["p50"] == pytest.approx(0, abs=0.1)
+
+
+async def test_a_clip_is_part_of_the_right_channel() -> None:
+    plan = CallPlan(target=NOWHERE, verb=ListenVerb(mix_type="stereo"), duration=1.0)
+
+    stage, _ = await held(plan, FarEnd({0.1: command(play(tone(1600, 1000), id="c"))}))
+
+    samples = memoryview(stage.far_end.audio).cast("h")
+    assert list(samples[0::2]) == [0] * 8000
+    assert samples[1::2].tolist().count(1000) == 1600
+
+
+@pytest.mark.parametrize("mix_type", ["stereo", "mixed"])
+async def test_what_a_server_streams_is_heard_but_not_in_what_it_gets(mix_type: str) -> None:
+    plan = CallPlan(target=NOWHERE, verb=ListenVerb(mix_type=mix_type, bidirectional=STREAMING), duration=1.0)
+    stage = Stage(plan, FarEnd({0.0: audio(tone(1600, 8000))}))
+    snapshots: list[CallSnapshot] = []
+
+    await stage.hold({0.101: lambda call: snapshots.append(call.snapshot())})
+
+    # listenctl-protocol(7) 3.1
+    assert not stage.far_end.audio.strip(b"\0")
+    assert snapshots[0].heard is not None
+    assert snapshots[0].heard[0].peak_db == pytest.approx(-12.25, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("profile", "duration"), [(CURRENT, '"1600"'), (OLD, '"1600"'), (NEXT, "200"), (IDEAL, "200")], ids=str
+)
+async def test_a_digit_is_sent_in_the_form_of_the_implementation(profile: Profile, duration: str) -> None:
+    presses = (DtmfPress(0.1, "2"),)
+    verb = ListenVerb(pass_dtmf=True)
+
+    stage, _ = await held(CallPlan(target=NOWHERE, verb=verb, profile=profile, dtmf_presses=presses, duration=0.5))
+
+    assert stage.far_end.texts == [f'{{"event":"dtmf","dtmf":"2","duration":{duration}}}']
+    pressed = stage.event("dtmf")
+    assert (pressed["digit"], pressed["duration_ms"], pressed["position"]) == ("2", 200, 800)
+    # In its place among the frames.
+    assert [one.first for one in stage.far_end.frames].index(FIRST_OF_TEXT, 1) == 6
+
+
+async def test_a_digit_that_is_not_passed_is_warned_of_and_not_sent() -> None:
+    stage, _ = await held(CallPlan(target=NOWHERE, dtmf_presses=(DtmfPress(0.1, "2"),), duration=0.5))
+
+    assert stage.far_end.texts == []
+    assert stage.event("warning")["rule"] == "dtmf-not-passed"
+    assert stage.event("call-ended")["digits"] == "2"
+
+
+async def test_a_digit_of_the_keyboard_is_like_one_of_the_plan() -> None:
+    stage = Stage(CallPlan(target=NOWHERE, verb=ListenVerb(pass_dtmf=True), duration=0.5))
+
+    await stage.hold({0.1: lambda call: call.press_digit("#")})
+
+    assert stage.far_end.texts == ['{"event":"dtmf","dtmf":"#","duration":"1600"}']
+
+
+async def test_a_mark_is_answered_and_its_round_trip_reported() -> None:
+    plan = CallPlan(target=NOWHERE, verb=ListenVerb(bidirectional=STREAMING), duration=2.0)
+    stage = Stage(plan, FarEnd({0.0: audio(tone(1280, 8000)) + command(MARK)}))
+    snapshots: list[CallSnapshot] = []
+
+    await stage.hold({0.01: lambda call: snapshots.append(call.snapshot())})
+
+    assert snapshots[0].marks == ("m",)
+    assert stage.far_end.texts == ['{"type": "mark", "data": {"name":"m", "event": "playout"}}']
+    mark = stage.event("mark")
+    assert (mark["name"], mark["result"]) == ("m", "playout")
+    # 160 ms of audio, and the tick at which the buffer is found empty.
+    assert mark["round_trip"] == pytest.approx(0.18, abs=0.021)
+
+
+async def test_each_command_gets_a_verdict_with_its_number_and_type() -> None:
+    commands = (
+        play(tone(160), id="c"),
+        b'{"type":"playAudio","data":{"audioContent":"AADo","sampleRate":8000}}',
+        b'{"type":"KILLAUDIO"}',
+        b'{"type":"killAudio"}',
+    )
+
+    stage, result = await held(CallPlan(target=NOWHERE, duration=1.0), FarEnd({0.0: b"".join(map(command, commands))}))
+
+    fields = ("number", "command", "outcome", "reason", "wrong")
+    assert [tuple(one[field] for field in fields) for one in stage.events.of("verdict")] == [
+        (1, "playAudio", "played", "", False),
+        (2, "playAudio", "would-crash", "no-content-type", True),
+        (3, "KILLAUDIO", "ignored", "unknown-type", True),
+        (1, "playAudio", "interrupted", "killed", False),
+        (4, "killAudio", "obeyed", "", False),
+    ]
+    assert result.wrong == 2
+    ended = stage.event("call-ended")
+    assert (ended["commands"], ended["wrong"]) == (4, 2)
+
+
+async def test_the_first_text_says_what_the_call_is_and_so_do_the_reports() -> None:
+    verb = ListenVerb(mix_type="stereo", sample_rate=16000, metadata={"foo": "bar"})
+
+    stage, _ = await held(CallPlan(target=NOWHERE, verb=verb, duration=0.1))
+
+    started = stage.event("call-started")
+    assert json.loads(stage.far_end.of(FIRST_OF_TEXT)[0]) == started["metadata"]
+    assert (started["sample_rate"], started["channels"], started["metadata_valid"]) == (16000, 2, True)
+    assert started["metadata"]["foo"] == "bar"
+    assert {event["call_sid"] for event in stage.events.all} == {started["metadata"]["callSid"]}
+
+
+async def test_a_missing_subprotocol_is_warned_of() -> None:
+    far_end = FarEnd(answer=lambda key: accept(key, b""))
+
+    stage, _ = await held(CallPlan(target=NOWHERE, duration=0.1), far_end)
+
+    assert stage.event("connected")["subprotocol"] is None
+    assert stage.event("warning")["detail"].startswith("answered without a subprotocol")
+
+
+async def test_a_snapshot_shows_the_call_as_it_is() -> None:
+    plan = CallPlan(target=NOWHERE, verb=ListenVerb(pass_dtmf=True), caller="tone:440", duration=2.0)
+    snapshots: list[CallSnapshot] = []
+    calls: list[SimulatedCall] = []
+
+    def look(call: SimulatedCall) -> None:
+        calls.append(call)
+        snapshots.append(call.snapshot())
+
+    await Stage(plan, FarEnd(answers_at=0.1)).hold({0.0: look, 1.0: lambda call: call.press_digit("5"), 1.001: look})
+
+    before, during = snapshots
+    assert (before.state, before.sent) == ("connecting", None)
+    assert (during.state, during.digits) == ("live", "5")
+    assert during.elapsed == pytest.approx(1.0, abs=0.01)
+    assert during.sent is not None
+    assert calls[0].snapshot().state == "ended"
+
+
+# How it ends.
+
+
+async def test_max_length_counts_from_the_start_and_not_from_the_connection() -> None:
+    stage, result = await held(CallPlan(target=NOWHERE, verb=ListenVerb(max_length=1.0)), FarEnd(answers_at=0.7))
+
+    assert (result.samples, result.end) == (8000, BY_US)
+    assert stage.far_end.of(CLOSE) == [b"\x03\xe8"]
+    assert stage.event("call-ended")["duration"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("profile", "finish_on_key", "seconds"),
+    [
+        (CURRENT, "#", 0.5),
+        (IDEAL, "#", 0.5),
+        (IDEAL, "#*", 0.3),
+        # Compared with one digit (listenctl-protocol(7) 7).
+        (CURRENT, "#*", 1.0),
+        (OLD, "#*", 1.0),
+        (NEXT, "#*", 1.0),
+    ],
+)
+async def test_finish_on_key_is_a_set_as_documented_and_one_digit_in_fact(
+    profile: Profile, finish_on_key: str, seconds: float
+) -> None:
+    verb = ListenVerb(finish_on_key=finish_on_key, pass_dtmf=True)
+    presses = (DtmfPress(0.1, "1"), DtmfPress(0.3, "*"), DtmfPress(0.5, "#"))
+
+    stage, result = await held(CallPlan(target=NOWHERE, verb=verb, profile=profile, dtmf_presses=presses, duration=1.0))
+
+    assert result.samples == seconds * 8000
+    pressed = [press.digit for press in presses if press.time <= seconds]
+    # The digit that ends the call is sent, too (listenctl-protocol(7) 4).
+    assert [event["digit"] for event in stage.events.of("dtmf")] == pressed
+    assert len(stage.far_end.texts) == len(pressed)
+    assert result.end == BY_US
+
+
+async def test_disconnect_is_answered_with_close_1000() -> None:
+    stage, result = await held(CallPlan(target=NOWHERE), FarEnd({0.501: command(b'{"type":"disconnect"}')}))
+
+    assert stage.far_end.frames[-1].payload == b"\x03\xe8"
+    assert (result.end, result.taken, result.samples) == (BY_US, True, 26 * 160)
+
+
+@pytest.mark.parametrize(
+    "far_end",
+    [
+        FarEnd({0.1: frame(CLOSE_OPCODE, b"\x03\xe9bye", mask=None)}),
+        FarEnd(answer=lambda key: accept(key) + b"\x88\x05\x03\xe9bye"),
+    ],
+    ids=["later", "right behind the handshake"],
+)
+async def test_a_close_of_the_server_is_echoed_and_ends_the_call(far_end: FarEnd) -> None:
+    stage, result = await held(CallPlan(target=NOWHERE), far_end)
+
+    assert stage.far_end.of(CLOSE) == [b"\x03\xe9bye"]
+    assert (result.end.by, result.end.code, result.end.reason) == ("server", 1001, "bye")
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("vanish", "by"), [(asyncio.StreamWriter.write_eof, "server"), (reset, "nobody")], ids=["FIN", "RST"]
+)
+async def test_a_server_that_drops_the_connection_ends_the_call(vanish: ServerAction, by: str) -> None:
+    stage, result = await held(CallPlan(target=NOWHERE), FarEnd({0.1: vanish}))
+
+    assert stage.far_end.of(CLOSE) == []
+    assert (result.end.by, result.end.code) == (by, None)
+
+
+async def test_what_waits_goes_out_before_the_close_and_the_rest_is_counted_as_lost() -> None:
+    # 11.5 MB: more than the kernels and the buffer of jambonz hold; the hang-up comes during the stall
+    # (listenctl-protocol(7) 13).
+    verb = ListenVerb(mix_type="stereo", sample_rate=48_000)
+    plan = CallPlan(target=NOWHERE, verb=verb, call_rate=48_000, caller="tone:440", duration=60.0)
+
+    stage, result = await held(plan, FarEnd(pause=(0.1, 61.0)))
+
+    assert stage.far_end.frames[-1].payload == b"\x03\xe8"
+    assert result.lost_samples > 0
+    assert len(stage.far_end.audio) == 4 * (result.samples - result.lost_samples)
+    assert result.taken
+
+
+async def test_a_server_that_never_ends_its_side_has_not_taken_the_call() -> None:
+    _, result = await held(CallPlan(target=NOWHERE, duration=0.5), FarEnd(pause=(0.1, 20.0)))
+
+    assert not result.taken
+    assert "didn't end the connection" in result.end.detail
+
+
+async def test_the_beep_is_over_before_the_server_is_connected_to() -> None:
+    started = simulated_loop().time()
+
+    stage, result = await held(CallPlan(target=NOWHERE, verb=ListenVerb(play_beep=True), duration=1.0))
+
+    assert stage.far_end.called_at - started == pytest.approx(0.5)
+    # Not a part of the call.
+    assert len(stage.far_end.of(AUDIO)) == 50
+    assert (result.samples, stage.event("call-ended")["duration"]) == (8000, pytest.approx(1.0))
+
+
+async def test_an_interrupt_while_connecting_leaves_at_once() -> None:
+    stage = Stage(CallPlan(target=NOWHERE), FarEnd(answers_at=5.0))
+
+    with pytest.raises(asyncio.CancelledError):
+        await stage.hold({0.1: SimulatedCall.interrupt})
+
+    assert stage.events.of("connected") == stage.events.of("call-ended") == []
+
+
+async def test_a_hang_up_while_connecting_ends_the_call_as_soon_as_it_begins() -> None:
+    stage = Stage(CallPlan(target=NOWHERE), FarEnd(answers_at=5.0))
+
+    result = await stage.hold({0.1: SimulatedCall.hang_up})
+
+    assert stage.far_end.of(CLOSE) == [b"\x03\xe8"]
+    assert result.end == BY_US
+
+
+# The action hook.
 
 
 @dataclass(slots=True)
@@ -210,501 +505,44 @@ async def hooked() -> AsyncIterator[Hook]:
         yield hook
 
 
-def command(text: bytes) -> bytes:
-    return frame(TEXT, text, mask=None)
-
-
-def audio(samples: bytes) -> bytes:
-    return frame(BINARY, samples, mask=None)
-
-
-async def test_what_is_said_during_the_handshake_leaves_in_the_first_message() -> None:
-    far_end = FarEnd(answers_at_once=False)
-    plan = CallPlan(target=NOWHERE, caller="tone:440", duration=1.0)
-
-    async with placed(plan, far_end) as stage:
-        await far_end.asked.wait()
-        await stage.run(0.5)
-        far_end.let_in()
-        await stage.connected()
-        summary = await stage.finish()
-
-    # 26 frames: the one at 0.5 s, too (protocol.md 13).
-    assert [len(message) for message in far_end.of(AUDIO)] == [8320] + [320] * 24
-    assert far_end.frames[0].first == 0x81
-    assert (summary.samples, summary.lost_samples) == (8000, 0)
-
-
-async def test_a_handshake_longer_than_the_buffer_costs_all_that_waited_and_eight_samples() -> None:
-    far_end = FarEnd(answers_at_once=False)
-    plan = CallPlan(target=NOWHERE, caller="tone:440", duration=3.0)
-
-    async with placed(plan, far_end) as stage:
-        await far_end.asked.wait()
-        await stage.run(2.5)
-        far_end.let_in()
-        await stage.connected()
-        summary = await stage.finish()
-
-    # No multiple of a frame (protocol.md 13).
-    assert len(far_end.of(AUDIO)[0]) == 8304
-    assert summary.lost_samples == 16_008
-    (gap,) = stage.events.of("gap")
-    assert (gap["kind"], gap["missing"], gap["length"]) == ("hole", 16_008, 2.001)
-    assert len(far_end.audio) == 2 * (summary.samples - summary.lost_samples)
-
-
-async def test_a_resampled_call_loses_nothing_in_a_long_handshake() -> None:
-    far_end = FarEnd(answers_at_once=False)
-    plan = CallPlan(target=NOWHERE, verb=ListenVerb(sample_rate=16000), caller="tone:440", duration=5.0)
-
-    async with placed(plan, far_end) as stage:
-        await far_end.asked.wait()
-        await stage.run(4.02)
-        far_end.let_in()
-        await stage.connected()
-        summary = await stage.finish()
-
-    # Messages of 2 s (protocol.md 13).
-    assert [len(message) for message in far_end.of(AUDIO)[:3]] == [64_000, 64_000, 1280]
-    assert (summary.samples, summary.lost_samples) == (80_000, 0)
-    assert len(far_end.audio) == 160_000
-
-
-@pytest.mark.parametrize(
-    ("sample_rate", "mix_type", "ptime", "sizes"),
-    [
-        (8000, "stereo", 0.02, [640] * 6),
-        (48000, "stereo", 0.02, [3840] * 6),
-        (11025, "mono", 0.02, [440, 442] * 3),
-        (8000, "mixed", 0.01, [160] * 12),
-        (8000, "mono", 0.03, [480] * 4),
-        (16000, "mono", 0.06, [1920] * 2),
-    ],
-)
-async def test_a_message_is_a_frame_of_the_call(
-    sample_rate: int, mix_type: str, ptime: float, sizes: list[int]
-) -> None:
-    verb = ListenVerb(sample_rate=sample_rate, mix_type=mix_type)
-
-    async with placed(CallPlan(target=NOWHERE, verb=verb, ptime=ptime, duration=0.12)) as stage:
-        await stage.connected()
-        await stage.finish()
-
-    # protocol.md 13
-    assert [len(message) for message in stage.far_end.of(AUDIO)] == sizes
-
-
-async def test_a_late_frame_makes_none_after_it_late() -> None:
-    async with placed(CallPlan(target=NOWHERE, duration=2.0)) as stage:
-        await stage.connected()
-        await stage.run(1.0)
-        simulated_loop().advance(0.269)
-        await stage.finish()
-
-    (ended,) = stage.events.of("call-ended")
-    assert (ended["frames"], ended["duration"]) == (100, 2.0)
-    # The frame of 1.02 s leaves at 1.27 s, and twelve catch up.
-    assert ended["lateness_ms"]["max"] == pytest.approx(250)
-    assert ended["lateness_ms"]["p50"] == pytest.approx(0, abs=0.1)
-
-
-async def test_a_clip_is_part_of_the_right_channel() -> None:
-    plan = CallPlan(target=NOWHERE, verb=ListenVerb(mix_type="stereo"), duration=1.0)
-
-    async with placed(plan) as stage:
-        await stage.connected()
-        stage.far_end.say(command(play(tone(1600, 1000), id="c")))
-        await stage.events.wait_for("verdict")
-        await stage.finish()
-
-    samples = memoryview(stage.far_end.audio).cast("h")
-    assert list(samples[0::2]) == [0] * 8000
-    assert samples[1::2].tolist().count(1000) == 1600
-
-
-@pytest.mark.parametrize("mix_type", ["stereo", "mixed"])
-async def test_what_a_server_streams_is_heard_but_not_in_what_it_gets(mix_type: str) -> None:
-    plan = CallPlan(target=NOWHERE, verb=ListenVerb(mix_type=mix_type, bidirectional=STREAMING), duration=1.0)
-
-    async with placed(plan) as stage:
-        await stage.connected()
-        stage.far_end.say(audio(tone(1600, 8000)), command(b'{"type":"mark","data":{"name":"m"}}'))
-        await stage.events.wait_for("verdict")
-        await stage.run(0.1)
-        heard = stage.call.snapshot().heard
-        await stage.finish()
-
-    # protocol.md 3.1
-    assert not stage.far_end.audio.strip(b"\0")
-    assert heard is not None
-    assert heard[0].peak_db == pytest.approx(-12.25, abs=0.01)
-
-
-@pytest.mark.parametrize(
-    ("profile", "duration"), [(CURRENT, '"1600"'), (OLD, '"1600"'), (NEXT, "200"), (IDEAL, "200")], ids=str
-)
-async def test_a_key_is_told_in_the_form_of_the_implementation(profile: Profile, duration: str) -> None:
-    keys = (DtmfPress(0.1, "2"),)
-    plan = CallPlan(target=NOWHERE, verb=ListenVerb(pass_dtmf=True), profile=profile, dtmf_presses=keys, duration=0.5)
-
-    async with placed(plan) as stage:
-        await stage.connected()
-        await stage.finish()
-
-    far_end = stage.far_end
-    assert far_end.texts == [f'{{"event":"dtmf","dtmf":"2","duration":{duration}}}']
-    (pressed,) = stage.events.of("dtmf")
-    assert (pressed["digit"], pressed["duration_ms"], pressed["position"]) == ("2", 200, 800)
-    # In its place among the frames.
-    assert [one.first for one in far_end.frames].index(0x81, 1) == 6
-
-
-async def test_a_key_that_is_not_passed_is_warned_of_and_not_sent() -> None:
-    plan = CallPlan(target=NOWHERE, dtmf_presses=(DtmfPress(0.1, "2"),), duration=0.5)
-
-    async with placed(plan) as stage:
-        await stage.connected()
-        await stage.finish()
-
-    assert stage.far_end.texts == []
-    (warning,) = stage.events.of("warning")
-    assert warning["rule"] == "dtmf-not-passed"
-    assert stage.events.of("call-ended")[0]["digits"] == "2"
-
-
-async def test_a_key_of_the_keyboard_is_like_one_of_the_plan() -> None:
-    plan = CallPlan(target=NOWHERE, verb=ListenVerb(pass_dtmf=True), duration=0.5)
-
-    async with placed(plan) as stage:
-        await stage.connected()
-        stage.call.press_digit("#")
-        await stage.finish()
-
-    assert stage.far_end.texts == ['{"event":"dtmf","dtmf":"#","duration":"1600"}']
-
-
-async def test_a_mark_is_answered_and_its_round_trip_reported() -> None:
-    plan = CallPlan(target=NOWHERE, verb=ListenVerb(bidirectional=STREAMING), duration=2.0)
-
-    async with placed(plan) as stage:
-        await stage.connected()
-        stage.far_end.say(audio(tone(1280, 8000)), command(b'{"type":"mark","data":{"name":"m"}}'))
-        await stage.events.wait_for("verdict")
-        outstanding = stage.call.snapshot().marks
-        await stage.finish()
-
-    assert outstanding == ("m",)
-    assert stage.far_end.texts == ['{"type": "mark", "data": {"name":"m", "event": "playout"}}']
-    (mark,) = stage.events.of("mark")
-    assert (mark["name"], mark["result"]) == ("m", "playout")
-    # 160 ms of audio, and the tick at which the buffer is found empty.
-    assert mark["round_trip"] == pytest.approx(0.18, abs=0.021)
-
-
-async def test_each_command_gets_a_verdict_with_its_number_and_word() -> None:
-    plan = CallPlan(target=NOWHERE, duration=1.0)
-
-    async with placed(plan) as stage:
-        await stage.connected()
-        stage.far_end.say(
-            command(play(tone(160), id="c")),
-            command(b'{"type":"playAudio","data":{"audioContent":"AADo","sampleRate":8000}}'),
-            command(b'{"type":"KILLAUDIO"}'),
-            command(b'{"type":"killAudio"}'),
-        )
-        await stage.events.wait_for("verdict", 5)
-        summary = await stage.finish()
-
-    verdicts = [
-        (one["number"], one["command"], one["outcome"], one["reason"], one["wrong"])
-        for one in stage.events.of("verdict")
-    ]
-    assert verdicts == [
-        (1, "playAudio", "played", "", False),
-        (2, "playAudio", "would-crash", "no-content-type", True),
-        (3, "KILLAUDIO", "ignored", "unknown-type", True),
-        (1, "playAudio", "interrupted", "killed", False),
-        (4, "killAudio", "obeyed", "", False),
-    ]
-    assert summary.wrong == 2
-    ended = stage.events.of("call-ended")[0]
-    assert (ended["commands"], ended["wrong"]) == (4, 2)
-
-
-async def test_the_first_text_says_what_the_call_is_and_so_do_the_reports() -> None:
-    verb = ListenVerb(mix_type="stereo", sample_rate=16000, metadata={"foo": "bar"})
-    plan = CallPlan(target=NOWHERE, verb=verb, duration=0.1)
-
-    async with placed(plan) as stage:
-        await stage.connected()
-        await stage.finish()
-
-    (started,) = stage.events.of("call-started")
-    assert json.loads(stage.far_end.of(FIRST_OF_TEXT)[0]) == started["metadata"]
-    assert (started["sample_rate"], started["channels"], started["metadata_valid"]) == (16000, 2, True)
-    assert started["metadata"]["foo"] == "bar"
-    assert {event["call_sid"] for event in stage.events.all} == {started["metadata"]["callSid"]}
-
-
-async def test_a_missing_subprotocol_is_warned_of() -> None:
-    far_end = FarEnd(lambda key: accept(key, b""))
-
-    async with placed(CallPlan(target=NOWHERE, duration=0.1), far_end) as stage:
-        await stage.connected()
-        await stage.finish()
-
-    (connected,) = stage.events.of("connected")
-    assert connected["subprotocol"] is None
-    (warning,) = stage.events.of("warning")
-    assert warning["detail"].startswith("answered without a subprotocol")
-
-
-async def test_a_snapshot_shows_the_call_as_it_is() -> None:
-    plan = CallPlan(target=NOWHERE, verb=ListenVerb(pass_dtmf=True), caller="tone:440", duration=2.0)
-
-    async with placed(plan) as stage:
-        before = stage.call.snapshot()
-        await stage.connected()
-        await stage.run(1.0)
-        stage.call.press_digit("5")
-        during = stage.call.snapshot()
-        await stage.finish()
-
-    assert (before.state, before.elapsed, before.sent) == ("connecting", 0.0, None)
-    assert (during.state, during.digits) == ("live", "5")
-    assert during.elapsed == pytest.approx(1.0, abs=0.01)
-    assert during.sent is not None
-    assert stage.call.snapshot().state == "ended"
-
-
-def refuse(_key: bytes) -> bytes:
-    return b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
-
-
-async def test_max_length_counts_from_the_tap_and_not_from_the_connection() -> None:
-    far_end = FarEnd(answers_at_once=False)
-
-    async with placed(CallPlan(target=NOWHERE, verb=ListenVerb(max_length=1.0)), far_end) as stage:
-        await far_end.asked.wait()
-        await stage.run(0.7)
-        far_end.let_in()
-        await stage.connected()
-        summary = await stage.finish()
-
-    assert (summary.samples, summary.end) == (8000, BY_US)
-    assert far_end.of(CLOSE) == [b"\x03\xe8"]
-    assert stage.events.of("call-ended")[0]["duration"] == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize(
-    ("profile", "finish_on_key", "seconds"),
-    [
-        (CURRENT, "#", 0.5),
-        (IDEAL, "#", 0.5),
-        (IDEAL, "#*", 0.3),
-        # Compared with one digit (protocol.md 7).
-        (CURRENT, "#*", 1.0),
-        (OLD, "#*", 1.0),
-        (NEXT, "#*", 1.0),
-    ],
-)
-async def test_finish_on_key_is_a_set_as_documented_and_one_key_in_fact(
-    profile: Profile, finish_on_key: str, seconds: float
-) -> None:
-    verb = ListenVerb(finish_on_key=finish_on_key, pass_dtmf=True)
-    keys = (DtmfPress(0.1, "1"), DtmfPress(0.3, "*"), DtmfPress(0.5, "#"))
-
-    async with placed(CallPlan(target=NOWHERE, verb=verb, profile=profile, dtmf_presses=keys, duration=1.0)) as stage:
-        await stage.connected()
-        summary = await stage.finish()
-
-    assert summary.samples == seconds * 8000
-    pressed = [key.digit for key in keys if key.time <= seconds]
-    # The key that ends the call is told of, too (protocol.md 4).
-    assert [event["digit"] for event in stage.events.of("dtmf")] == pressed
-    assert len(stage.far_end.texts) == len(pressed)
-    assert summary.end == BY_US
-
-
-async def test_disconnect_is_answered_with_close_1000() -> None:
-    async with placed(CallPlan(target=NOWHERE)) as stage:
-        await stage.connected()
-        await stage.run(0.5)
-        stage.far_end.say(frame(TEXT, b'{"type":"disconnect"}', mask=None))
-        await stage.far_end.until(lambda: stage.far_end.left)
-        summary = await stage.finish()
-
-    assert stage.far_end.frames[-1].payload == b"\x03\xe8"
-    assert (summary.end, summary.taken, summary.samples) == (BY_US, True, 26 * 160)
-
-
-async def test_a_close_of_the_server_is_echoed_and_ends_the_call() -> None:
-    async with placed(CallPlan(target=NOWHERE)) as stage:
-        await stage.connected()
-        stage.far_end.say(frame(CLOSE_OPCODE, b"\x03\xe9bye", mask=None))
-        await stage.far_end.until(lambda: stage.far_end.left)
-        summary = await stage.finish()
-
-    assert stage.far_end.of(CLOSE) == [b"\x03\xe9bye"]
-    assert (summary.end.by, summary.end.code, summary.end.reason) == ("server", 1001, "bye")
-
-
-async def test_a_close_right_behind_the_handshake_is_echoed() -> None:
-    far_end = FarEnd(lambda key: accept(key) + b"\x88\x02\x03\xe9")
-
-    async with placed(CallPlan(target=NOWHERE), far_end) as stage:
-        await stage.connected()
-        await far_end.until(lambda: far_end.left)
-        summary = await stage.finish()
-
-    assert far_end.of(CLOSE) == [b"\x03\xe9"]
-    assert (summary.end.by, summary.end.code) == ("server", 1001)
-
-
-@pytest.mark.parametrize(("reset", "by"), [(False, "server"), (True, "nobody")], ids=["FIN", "RST"])
-async def test_a_server_that_drops_the_connection_ends_the_call(*, reset: bool, by: str) -> None:
-    async with placed(CallPlan(target=NOWHERE)) as stage:
-        await stage.connected()
-        await stage.far_end.until(lambda: bool(stage.far_end.of(AUDIO)))
-        stage.far_end.vanish(reset=reset)
-        await stage.far_end.until(lambda: stage.far_end.left)
-        summary = await stage.finish()
-
-    assert stage.far_end.of(CLOSE) == []
-    assert (summary.end.by, summary.end.code) == (by, None)
-
-
-async def test_what_waits_goes_out_before_the_close_and_the_rest_is_counted_as_lost() -> None:
-    # 11.5 MB: more than the kernels and the buffer of jambonz hold, and a hang-up during the stall (protocol.md 13).
-    verb = ListenVerb(mix_type="stereo", sample_rate=48_000)
-    plan = CallPlan(target=NOWHERE, verb=verb, call_rate=48_000, caller="tone:440", duration=60.0)
-    far_end = FarEnd()
-
-    async with placed(plan, far_end) as stage:
-        await stage.connected()
-        far_end.stop_reading()
-        await stage.run(60.0)
-        far_end.read_again()
-        summary = await stage.running
-
-    assert far_end.frames[-1].payload == b"\x03\xe8"
-    assert summary.lost_samples > 0
-    assert len(far_end.audio) == 4 * (summary.samples - summary.lost_samples)
-    assert summary.taken
-
-
-async def test_a_server_that_never_ends_its_side_has_not_taken_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulated_call, "CLOSE_TIMEOUT", 0.0)
-    far_end = FarEnd()
-
-    async with placed(CallPlan(target=NOWHERE, duration=0.5), far_end) as stage:
-        await stage.connected()
-        far_end.stop_reading()
-        summary = await stage.finish()
-
-    assert not summary.taken
-    assert "didn't end the connection" in summary.end.detail
-
-
-async def test_the_beep_is_over_before_the_server_is_connected_to() -> None:
-    far_end = FarEnd()
-
-    async with placed(CallPlan(target=NOWHERE, verb=ListenVerb(play_beep=True), duration=1.0), far_end) as stage:
-        await stage.run(0.48)
-        asked_while_it_beeps = far_end.asked.is_set()
-        await stage.run(0.5)
-        await stage.connected()
-        summary = await stage.finish()
-
-    assert not asked_while_it_beeps
-    # Not a part of the call.
-    assert len(far_end.of(AUDIO)) == FRAMES_OF_A_SECOND
-    assert (summary.samples, stage.events.of("call-ended")[0]["duration"]) == (8000, pytest.approx(1.0))
-
-
-async def test_an_interrupt_while_connecting_leaves_at_once() -> None:
-    far_end = FarEnd(answers_at_once=False)
-
-    async with placed(CallPlan(target=NOWHERE), far_end) as stage:
-        await far_end.asked.wait()
-        stage.running.cancel()
-        await asyncio.wait([stage.running])
-
-    assert stage.running.cancelled()
-    assert far_end.left
-    assert stage.events.of("connected") == stage.events.of("call-ended") == []
-
-
-async def test_a_hang_up_while_connecting_ends_the_call_as_soon_as_it_begins() -> None:
-    far_end = FarEnd(answers_at_once=False)
-
-    async with placed(CallPlan(target=NOWHERE), far_end) as stage:
-        await far_end.asked.wait()
-        stage.call.hang_up()
-        far_end.let_in()
-        summary = await stage.finish()
-
-    assert far_end.of(CLOSE) == [b"\x03\xe8"]
-    assert summary.end == BY_US
-
-
-async def test_the_action_hook_says_how_long_and_with_which_key() -> None:
+async def test_the_action_hook_says_how_long_and_with_which_digit() -> None:
     async with hooked() as hook:
         verb = ListenVerb(action_hook=ActionHook(hook.url), finish_on_key="#", metadata={"from": "else"})
-        plan = CallPlan(target=NOWHERE, verb=verb, dtmf_presses=(DtmfPress(2.9, "#"),), caller_number="+15550100")
-        async with placed(plan) as stage:
-            await stage.connected()
-            await stage.finish()
+        presses = (DtmfPress(2.9, "#"),)
+        stage, _ = await held(CallPlan(target=NOWHERE, verb=verb, dtmf_presses=presses, caller_number="+15550100"))
 
     (payload,) = hook.payloads
     assert (payload["dial_call_duration"], payload["digits"]) == (2, "#")
     # What jambonz knows, not what the metadata say instead.
     assert payload["from"] == "+15550100"
-    assert payload["call_sid"] == stage.events.of("call-started")[0]["call_sid"]
-    assert stage.events.of("action-hook")[0]["status"] == 204
+    assert payload["call_sid"] == stage.event("call-started")["call_sid"]
+    assert stage.event("action-hook")["status"] == 204
 
 
-async def test_without_a_finishing_key_the_action_hook_has_no_digits() -> None:
+async def test_without_a_finishing_digit_or_a_full_second_the_action_hook_says_so() -> None:
     async with hooked() as hook:
         verb = ListenVerb(action_hook=ActionHook(hook.url), finish_on_key="#")
         plan = CallPlan(target=NOWHERE, verb=verb, dtmf_presses=(DtmfPress(0.1, "1"),), duration=0.9)
-        async with placed(plan) as stage:
-            await stage.connected()
-            await stage.finish()
+        # The time until the server has closed is no part of the call.
+        stage, _ = await held(plan, FarEnd(pause=(0.1, 4.9)))
 
     (payload,) = hook.payloads
     assert payload["dial_call_duration"] == 0
     assert "digits" not in payload
+    assert stage.event("call-ended")["duration"] == pytest.approx(0.9)
 
 
 async def test_a_refused_call_calls_its_action_hook_without_a_duration() -> None:
+    far_end = FarEnd(answer=lambda _: b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
     async with hooked() as hook:
-        plan = CallPlan(target=NOWHERE, verb=ListenVerb(action_hook=ActionHook(hook.url)))
-        async with placed(plan, FarEnd(refuse)) as stage:
-            with pytest.raises(RefusedError, match="refused with 403 Forbidden"):
-                await stage.running
+        stage = Stage(CallPlan(target=NOWHERE, verb=ListenVerb(action_hook=ActionHook(hook.url))), far_end)
+        with pytest.raises(RefusedError, match="refused with 403 Forbidden"):
+            await stage.hold()
 
     (payload,) = hook.payloads
     assert "dial_call_duration" not in payload
     assert payload["direction"] == "inbound"
     assert stage.events.of("call-ended") == []
-
-
-async def test_the_time_until_a_server_has_said_goodbye_is_no_part_of_the_call() -> None:
-    async with hooked() as hook:
-        plan = CallPlan(target=NOWHERE, verb=ListenVerb(action_hook=ActionHook(hook.url)), duration=0.9)
-        far_end = FarEnd()
-        async with placed(plan, far_end) as stage:
-            await stage.connected()
-            far_end.stop_reading()
-            await stage.run(0.9)
-            await asyncio.sleep(4.0)
-            far_end.read_again()
-            await stage.running
-
-    assert hook.payloads[0]["dial_call_duration"] == 0
-    assert stage.events.of("call-ended")[0]["duration"] == pytest.approx(0.9)
 
 
 class _BrokenSource:
@@ -728,13 +566,11 @@ async def test_a_caller_whose_sound_fails_hangs_up_in_order(monkeypatch: pytest.
         return _BrokenSource()
 
     monkeypatch.setattr(simulated_audio, "open_source", open_broken)
-    far_end = FarEnd()
+    stage = Stage(CallPlan(target=NOWHERE))
 
-    async with placed(CallPlan(target=NOWHERE), far_end) as stage:
-        await stage.connected()
-        with pytest.raises(ListenctlError, match="microphone: is gone"):
-            await stage.finish()
+    with pytest.raises(ListenctlError, match="microphone: is gone"):
+        await stage.hold()
 
-    assert far_end.of(CLOSE) == [b"\x03\xe8"]
-    ended = stage.events.of("call-ended")[0]
+    assert stage.far_end.of(CLOSE) == [b"\x03\xe8"]
+    ended = stage.event("call-ended")
     assert (ended["cause"], ended["frames"]) == ("audio-failed", 2)

@@ -136,7 +136,7 @@ async def test_what_overflows_before_the_connection_is_counted_as_lost() -> None
     lost = [sender.send_frame(frame) for frame in (ONE, TWO, THREE)]
     received = await sent(sender, FakeClock(), [])
 
-    # Two whole frames and 16 bytes of the one that found no room (protocol.md 3.3).
+    # Two whole frames and 16 bytes of the one that found no room (listenctl-protocol(7) 3.3).
     assert lost == [0, 0, 328]
     assert received == [text(FIRST), audio(THREE[16:])]
 

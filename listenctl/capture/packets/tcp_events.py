@@ -23,12 +23,10 @@ class TcpConnection:
     Args:
         number: from 0, in the order of their first packets.
         at: Unix time of its first packet.
-        packet: number of its first packet, as Wireshark counts them.
     """
 
     number: int
     at: float
-    packet: int
     streams: "tuple[TcpStream, TcpStream]" = field(init=False)
     client: "TcpStream | None" = None
     """The client's stream; None until its SYN or an HTTP request is seen."""

@@ -182,7 +182,7 @@ class TcpReader:
         if len(self._flows) >= 2 * MAX_CONNECTIONS:
             self._forget(events)
         source, destination = _endpoints(segment.key)
-        connection = TcpConnection(next(self._numbers), segment.at, segment.packet)
+        connection = TcpConnection(next(self._numbers), segment.at)
         connection.streams = (TcpStream(connection, source, destination), TcpStream(connection, destination, source))
         flow, other = (TcpReassembly(stream, self._memory) for stream in connection.streams)
         flow.other, other.other = other, flow

@@ -36,14 +36,12 @@ class KeyLog:
     def __len__(self) -> int:
         return len(self._secrets)
 
-    def add_lines(self, text: str | bytes) -> int:
-        """Add the lines of a key log; return how many were usable."""
+    def add_lines(self, text: str | bytes) -> None:
+        """Add the usable lines of a key log."""
         if isinstance(text, bytes):
             text = text.decode("ascii", "replace")
-        before = self.added_count
         for line in text.splitlines():
             self._add_line(line)
-        return self.added_count - before
 
     def find_secret(self, label: SecretLabel, client_random: bytes) -> bytes | None:
         """Return a secret of the session whose ClientHello has ``client_random``."""

@@ -12,7 +12,7 @@ from listenctl.capture.tls.record_ciphers import (
     tls12_decryptor,
 )
 from listenctl.capture.tls.tls_direction import TlsDirection
-from listenctl.capture.tls.tls_events import TlsNegotiated, TlsParty
+from listenctl.capture.tls.tls_events import TlsParty
 from listenctl.capture.tls.tls_handshake import TLS12, TLS13, ClientHello, ServerHello, version_name
 
 HOW_TO_GET_SECRETS = (
@@ -30,9 +30,8 @@ _LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class NegotiatedSession:
-    """The parameters that both hellos agree on; ``at`` is the time of the ServerHello."""
+    """The parameters that both hellos agree on."""
 
-    at: float
     client: ClientHello
     hello: ServerHello
 
@@ -52,10 +51,6 @@ class NegotiatedSession:
         if self.hello.compression:
             return "TLS compression"
         return "" if self.suite else suite_name(self.hello.suite)
-
-    def describe(self, alpn: str) -> TlsNegotiated:
-        version, cipher = version_name(self.hello.version), suite_name(self.hello.suite)
-        return TlsNegotiated(self.at, version, cipher, self.client.server_name, alpn)
 
 
 def describe_missing_secrets(agreement: NegotiatedSession, keylog: KeyLog, *, what: str) -> str:

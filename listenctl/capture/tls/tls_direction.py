@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from listenctl.capture.tls.record_ciphers import DecryptedRecord, RecordDecryptor
-from listenctl.capture.tls.tls_events import TlsParty, TlsProblem
+from listenctl.capture.tls.tls_events import TlsParty
 from listenctl.capture.tls.tls_handshake import TlsHandshakeReader
 from listenctl.capture.tls.tls_records import RecordOrGap, TlsRecord, TlsRecordGap, TlsRecordSplitter
 
@@ -72,13 +72,11 @@ class TlsDirection:
         return self._tried > (_MAX_TRIES if self.verified else _MAX_FIRST_TRIES)
 
     @property
-    def unreadable(self) -> tuple[TlsProblem, str]:
+    def unreadable(self) -> str:
         """The notice for records that can't be decrypted although there are secrets."""
         if self.verified:
-            why = f"can't decrypt more of what the {self.party} sent: too much is missing or damaged"
-            return TlsProblem.UNREADABLE, why
-        why = f"the key log has secrets of this session, but they don't decrypt what the {self.party} sent"
-        return TlsProblem.WRONG_SECRETS, why
+            return f"can't decrypt more of what the {self.party} sent: too much is missing or damaged"
+        return f"the key log has secrets of this session, but they don't decrypt what the {self.party} sent"
 
     @property
     def holds_records(self) -> bool:

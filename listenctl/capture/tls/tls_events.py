@@ -38,24 +38,6 @@ class TlsRecordsLost:
 
 
 @dataclass(frozen=True, slots=True)
-class TlsNegotiated:
-    """
-    The parameters that both sides agreed on.
-
-    Args:
-        at: time of the ServerHello; in TLS 1.3 the event follows once EncryptedExtensions are read.
-        server_name: the SNI, printable ASCII, empty if there is none.
-        alpn: the application protocol, likewise.
-    """
-
-    at: float
-    version: str
-    cipher: str
-    server_name: str
-    alpn: str
-
-
-@dataclass(frozen=True, slots=True)
 class TlsAlert:
     """An alert: ``close_notify`` ends a direction normally, a fatal one is the reason of a failure."""
 
@@ -65,26 +47,15 @@ class TlsAlert:
     fatal: bool
 
 
-class TlsProblem(StrEnum):
-    NO_SECRETS = "no-secrets"
-    WRONG_SECRETS = "wrong-secrets"
-    START_MISSING = "start-missing"
-    UNSUPPORTED = "unsupported"
-    NO_CIPHERS = "no-ciphers"
-    EARLY_DATA = "early-data"
-    UNREADABLE = "unreadable"
-
-
 @dataclass(frozen=True, slots=True)
 class TlsNotice:
     """Something can't be decrypted; ``text`` says what and what helps, in printable ASCII."""
 
     at: float
-    problem: TlsProblem
     text: str
 
 
-TlsEvent = DecryptedData | TlsRecordsLost | TlsNegotiated | TlsAlert | TlsNotice
+TlsEvent = DecryptedData | TlsRecordsLost | TlsAlert | TlsNotice
 
 _CLOSE_NOTIFY = 0
 _FATAL = 2

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 CLIENT_HELLO = 1
 SERVER_HELLO = 2
-ENCRYPTED_EXTENSIONS = 8
 FINISHED = 20
 KEY_UPDATE = 24
 
@@ -18,8 +17,8 @@ TLS12 = 0x0303
 TLS13 = 0x0304
 
 # Certificates and tickets are skipped. All known types: RFC 8446 4, RFC 5246 7.4, RFC 6066, RFC 8879, NPN.
-_KEPT = frozenset({CLIENT_HELLO, SERVER_HELLO, ENCRYPTED_EXTENSIONS})
-_KNOWN = frozenset({0, *_KEPT, 4, 5, 11, 12, 13, 14, 15, 16, FINISHED, 21, 22, 23, KEY_UPDATE, 25, 67})
+_KEPT = frozenset({CLIENT_HELLO, SERVER_HELLO})
+_KNOWN = frozenset({0, *_KEPT, 4, 5, 8, 11, 12, 13, 14, 15, 16, FINISHED, 21, 22, 23, KEY_UPDATE, 25, 67})
 _MESSAGE_HEADER = 4
 MAX_KEPT = 64 * 1024
 MAX_SKIPPED = 1024 * 1024
@@ -29,7 +28,6 @@ MAX_NAME = 255
 _HELLO_RETRY_REQUEST = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 
 _SERVER_NAME = 0
-_ALPN = 16
 _ENCRYPT_THEN_MAC = 22
 _EARLY_DATA = 42
 _SUPPORTED_VERSIONS = 43
@@ -50,14 +48,11 @@ class ClientHello:
 
 @dataclass(frozen=True, slots=True)
 class ServerHello:
-    """``alpn`` is empty in TLS 1.3, which has it in EncryptedExtensions."""
-
     random: bytes
     version: int
     suite: int
     compression: int
     encrypt_then_mac: bool
-    alpn: str
 
     @property
     def is_retry_request(self) -> bool:
@@ -171,18 +166,9 @@ def parse_server_hello(body: bytes) -> ServerHello | None:
             suite=suite,
             compression=compression,
             encrypt_then_mac=_ENCRYPT_THEN_MAC in extensions,
-            alpn=_alpn(extensions.get(_ALPN, b"")),
         )
     except ValueError:
         return None
-
-
-def parse_alpn(body: bytes) -> str:
-    """Return the protocol in EncryptedExtensions, empty if there is none (RFC 8446 4.3.1)."""
-    try:
-        return _alpn(_HandshakeFields(body).read_extensions().get(_ALPN, b""))
-    except ValueError:
-        return ""
 
 
 def _server_name(data: bytes) -> str:
@@ -193,10 +179,6 @@ def _server_name(data: bytes) -> str:
     return "" if kind else _printable(name)
 
 
-def _alpn(data: bytes) -> str:
-    return _printable(_HandshakeFields(_HandshakeFields(data).read_vector(2)).read_vector(1)) if data else ""
-
-
 def _printable(name: bytes) -> str:
-    # Both names are ASCII by definition; other bytes must not reach a terminal.
+    # Names are ASCII by definition; other bytes must not reach a terminal.
     return _UNPRINTABLE.sub(b"?", name[:MAX_NAME]).decode("ascii")

@@ -6,7 +6,6 @@ continues after missing or damaged data.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.tls.record_ciphers import DecryptedRecord
@@ -15,22 +14,18 @@ from listenctl.capture.tls.tls_direction import RecordLoss, TlsDirection
 from listenctl.capture.tls.tls_events import (
     DecryptedData,
     TlsEvent,
-    TlsNegotiated,
     TlsNotice,
     TlsParty,
-    TlsProblem,
     TlsRecordsLost,
     parse_alert,
 )
 from listenctl.capture.tls.tls_handshake import (
     CLIENT_HELLO,
-    ENCRYPTED_EXTENSIONS,
     FINISHED,
     KEY_UPDATE,
     SERVER_HELLO,
     ClientHello,
     ServerHello,
-    parse_alpn,
     parse_client_hello,
     parse_server_hello,
 )
@@ -44,42 +39,6 @@ from listenctl.capture.tls.tls_records import (
     TlsRecordGap,
 )
 from listenctl.errors import ListenctlError
-
-
-class TlsEventCollector:
-    """Collect the events of a session, each notice once."""
-
-    def __init__(self) -> None:
-        self._negotiated: TlsNegotiated | None = None
-        self._reported: set[str] = set()
-        self._events: list[TlsEvent] = []
-
-    @property
-    def has_negotiated(self) -> bool:
-        return self._negotiated is not None
-
-    def take_events(self) -> list[TlsEvent]:
-        """Return the events since the last call."""
-        events, self._events = self._events, []
-        return events
-
-    def add_event(self, event: TlsEvent) -> None:
-        self._events.append(event)
-
-    def add_negotiated(self, agreement: NegotiatedSession, alpn: str) -> None:
-        """Add what both sides agreed on, if it is new."""
-        negotiated = agreement.describe(alpn)
-        if self._negotiated is None or replace(negotiated, at=self._negotiated.at) != self._negotiated:
-            self._negotiated = negotiated
-            self._events.append(negotiated)
-
-    def add_notice(self, problem: TlsProblem, text: str, at: float) -> None:
-        if text not in self._reported:
-            self._reported.add(text)
-            self._events.append(TlsNotice(at, problem, text))
-
-    def add_lost_records(self, direction: TlsDirection, loss: RecordLoss, at: float) -> None:
-        self._events.append(TlsRecordsLost(at, direction.party, loss.records, loss.size))
 
 
 class TlsSession:
@@ -97,9 +56,9 @@ class TlsSession:
         self._server = TlsDirection(TlsParty.SERVER)
         self._client_hello: ClientHello | None = None
         self._agreement: NegotiatedSession | None = None
-        self._alpn = ""
         self._fed = False
-        self._events = TlsEventCollector()
+        self._events: list[TlsEvent] = []
+        self._reported: set[str] = set()
 
     def feed(self, party: TlsParty, data: bytes, at: float) -> list[TlsEvent]:
         """Return the events of the next bytes that a party sent."""
@@ -110,7 +69,7 @@ class TlsSession:
         if self._keylog.added_count != self._secrets_seen:
             self._use_new_secrets(at)
         self._add_records(direction, direction.splitter.feed(data, at))
-        return self._events.take_events()
+        return self._take_events()
 
     def skip_missing(self, party: TlsParty, size: int | None, at: float) -> list[TlsEvent]:
         """Continue after ``size`` missing bytes of a party, None if unknown."""
@@ -118,7 +77,7 @@ class TlsSession:
         if size != 0 and not direction.over:
             self._fed = True
             self._add_records(direction, direction.splitter.skip_missing(size, at))
-        return self._events.take_events()
+        return self._take_events()
 
     def end_session(self, at: float) -> list[TlsEvent]:
         """Return the remaining events at the end of both directions."""
@@ -130,8 +89,19 @@ class TlsSession:
             self._start_is_missing(at, "ClientHello")
         for direction in (self._client, self._server):
             self._end_direction(direction, at)
-        self._report_negotiated()
-        return self._events.take_events()
+        return self._take_events()
+
+    def _take_events(self) -> list[TlsEvent]:
+        events, self._events = self._events, []
+        return events
+
+    def _add_notice(self, text: str, at: float) -> None:
+        if text not in self._reported:
+            self._reported.add(text)
+            self._events.append(TlsNotice(at, text))
+
+    def _add_lost_records(self, direction: TlsDirection, loss: RecordLoss, at: float) -> None:
+        self._events.append(TlsRecordsLost(at, direction.party, loss.records, loss.size))
 
     def _end_direction(self, direction: TlsDirection, at: float) -> None:
         if direction.over:
@@ -139,9 +109,9 @@ class TlsSession:
         if direction.holds_records:
             self._cannot_open(direction, at)
         elif direction.failed and direction.verified:
-            self._events.add_lost_records(direction, RecordLoss(direction.failed, None), at)
+            self._add_lost_records(direction, RecordLoss(direction.failed, None), at)
         elif direction.failed:
-            self._give_up(at, *direction.unreadable, direction)
+            self._give_up(at, direction.unreadable, direction)
         direction.give_up()
 
     @property
@@ -184,11 +154,9 @@ class TlsSession:
     def _add_decrypted(self, direction: TlsDirection, at: float, decrypted: DecryptedRecord) -> None:
         kind, content = decrypted
         if kind == APPLICATION_DATA:
-            if not self._events.has_negotiated:
-                self._report_negotiated()
             # Empty records are an old countermeasure against attacks on CBC.
             if content:
-                self._events.add_event(DecryptedData(at, direction.party, content))
+                self._events.append(DecryptedData(at, direction.party, content))
         elif kind == CHANGE_CIPHER_SPEC:
             direction.change_keys()
         else:
@@ -199,7 +167,7 @@ class TlsSession:
             for message, body in direction.handshake.feed(content):
                 self._add_handshake(direction, message, body, at)
         elif kind == ALERT and (alert := parse_alert(content, at, direction.party)):
-            self._events.add_event(alert)
+            self._events.append(alert)
 
     def _add_encrypted(self, direction: TlsDirection, record: TlsRecord) -> None:
         if self._tls13 and record.type != APPLICATION_DATA:
@@ -240,13 +208,13 @@ class TlsSession:
         found = direction.find_and_decrypt(record)
         if found is None:
             if direction.tried_enough:
-                self._give_up(record.at, *direction.unreadable, direction)
+                self._give_up(record.at, direction.unreadable, direction)
             return False
         decrypted, loss = found
         self._report_early_data(direction, failed, record.at)
         # Missing handshake records don't matter.
         if loss.records and not (self._tls13 and direction.awaits_traffic_keys):
-            self._events.add_lost_records(direction, loss, record.at)
+            self._add_lost_records(direction, loss, record.at)
         self._add_decrypted(direction, record.at, decrypted)
         return True
 
@@ -262,14 +230,11 @@ class TlsSession:
             and hello.early_data
         ):
             text = f"early data (0-RTT, {failed} records) is not decrypted"
-            self._events.add_notice(TlsProblem.EARLY_DATA, text, at)
+            self._add_notice(text, at)
 
     def _add_handshake(self, direction: TlsDirection, kind: int, body: bytes, at: float) -> None:
         if self._tls13 and direction.encrypted:
-            if kind == ENCRYPTED_EXTENSIONS:
-                self._alpn = parse_alpn(body)
-                self._report_negotiated()
-            elif kind == (FINISHED if direction.awaits_traffic_keys else KEY_UPDATE):
+            if kind == (FINISHED if direction.awaits_traffic_keys else KEY_UPDATE):
                 direction.change_keys()
         elif kind == CLIENT_HELLO and direction is self._client:
             self._client_hello = parse_client_hello(body)
@@ -282,19 +247,16 @@ class TlsSession:
         if self._client_hello is None:
             self._start_is_missing(at, "ClientHello")
             return
-        self._agreement = agreement = NegotiatedSession(at, self._client_hello, hello)
-        self._alpn = hello.alpn
+        self._agreement = agreement = NegotiatedSession(self._client_hello, hello)
         if agreement.unsupported:
             text = f"decrypting {agreement.unsupported} is not supported"
-            self._give_up(at, TlsProblem.UNSUPPORTED, text, self._client, self._server)
+            self._give_up(at, text, self._client, self._server)
             return
         for direction in (self._client, self._server):
             direction.awaits_traffic_keys = True
             direction.next_decryptor = None
             direction.encrypted = direction.encrypted or agreement.tls13
         self._use_secrets(agreement, at)
-        if not agreement.tls13:
-            self._report_negotiated()
 
     def _use_new_secrets(self, at: float) -> None:
         self._secrets_seen = self._keylog.added_count
@@ -306,17 +268,13 @@ class TlsSession:
         try:
             set_decryptors(agreement, self._keylog, *directions)
         except ListenctlError as exc:
-            self._give_up(at, TlsProblem.NO_CIPHERS, str(exc), *directions)
+            self._give_up(at, str(exc), *directions)
         for direction in directions:
             self._add_records(direction, direction.release_records())
 
-    def _report_negotiated(self) -> None:
-        if self._agreement is not None:
-            self._events.add_negotiated(self._agreement, self._alpn)
-
     def _start_is_missing(self, at: float, what: str) -> None:
         text = f"can't decrypt this TLS session: the capture lacks its {what}; start the capture before the call"
-        self._give_up(at, TlsProblem.START_MISSING, text, self._client, self._server)
+        self._give_up(at, text, self._client, self._server)
 
     def _cannot_open(self, direction: TlsDirection, at: float) -> None:
         if self._agreement is None:
@@ -326,10 +284,9 @@ class TlsSession:
         # In TLS 1.3 each side has its own secrets.
         what = f"what the {direction.party} sent" if len(sides) == 1 else "it"
         text = describe_missing_secrets(self._agreement, self._keylog, what=what)
-        self._give_up(at, TlsProblem.NO_SECRETS, text, *sides)
+        self._give_up(at, text, *sides)
 
-    def _give_up(self, at: float, problem: TlsProblem, text: str, *directions: TlsDirection) -> None:
-        self._report_negotiated()
-        self._events.add_notice(problem, text, at)
+    def _give_up(self, at: float, text: str, *directions: TlsDirection) -> None:
+        self._add_notice(text, at)
         for direction in directions:
             direction.give_up()

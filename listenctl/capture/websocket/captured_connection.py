@@ -27,7 +27,6 @@ from listenctl.capture.tls.tls_events import (
     DecryptedData,
     TlsAlert,
     TlsEvent,
-    TlsNegotiated,
     TlsNotice,
     TlsParty,
     TlsRecordsLost,
@@ -224,12 +223,10 @@ class CapturedConnection:
                     events += self._events(self._finder.feed(self._number(party), at, data), packet)
                 case TlsRecordsLost(at, party, _, size):
                     events += self._events(self._finder.skip_missing(self._number(party), at, size), None)
-                case TlsNotice(at, _, text):
+                case TlsNotice(at, text):
                     events += self._mark_unreadable(at, text)
                 case TlsAlert(at, party, name, fatal):
                     events += self._add_alert(at, _SENDERS[party], name, fatal=fatal)
-                case TlsNegotiated():
-                    pass
         return events
 
     def _events(self, items: Iterable[WebSocketEvent], packet: int | None) -> list[CaptureEvent]:

@@ -28,11 +28,6 @@ class HttpHead:
     raw: bytes
 
     @property
-    def method(self) -> str:
-        """Empty for a response."""
-        return "" if self.status else self.first_line.partition(" ")[0]
-
-    @property
     def target(self) -> str:
         """The target of a request."""
         words = self.first_line.split(" ", 2)
@@ -53,7 +48,7 @@ class HttpHead:
         """Whether this asks for WebSocket, or accepts it."""
         if self.header("upgrade").lower() != "websocket":
             return False
-        return self.method == "GET" or self.status == SWITCHING
+        return self.first_line.startswith("GET ") or self.status == SWITCHING
 
     @property
     def body_size(self) -> int:

@@ -6,7 +6,6 @@ from listenctl.capture.tls.tls_handshake import (
     CLIENT_HELLO,
     MAX_SKIPPED,
     TlsHandshakeReader,
-    parse_alpn,
     parse_client_hello,
     parse_server_hello,
     version_name,
@@ -57,7 +56,7 @@ def test_a_hello_without_extensions_is_one() -> None:
     hello = parse_server_hello(b"\x03\x03" + bytes(32) + b"\x00" + b"\xc0\x2f" + b"\x00")
 
     assert hello is not None
-    assert (hello.version, hello.suite, hello.alpn, hello.encrypt_then_mac) == (0x0303, 0xC02F, "", False)
+    assert (hello.version, hello.suite, hello.encrypt_then_mac) == (0x0303, 0xC02F, False)
 
 
 def test_versions_have_names() -> None:
@@ -72,7 +71,6 @@ def test_versions_have_names() -> None:
 def test_any_bytes_may_stand_for_a_message(body: bytes) -> None:
     parse_client_hello(body)
     parse_server_hello(body)
-    parse_alpn(body)
     list(TlsHandshakeReader().feed(body))
 
 

@@ -56,7 +56,7 @@ def seed_of(pieces: Iterable[tuple[int, bytes]]) -> Seed:
 
 def input_events(data: bytes) -> Iterator[InputEvent]:
     """Yield the events of an input."""
-    connection = TcpConnection(0, 0.0, 1)
+    connection = TcpConnection(0, 0.0)
     ends = TcpEndpoint("10.0.0.1", 40_000), TcpEndpoint("10.0.0.2", 8080)
     connection.streams = TcpStream(connection, *ends), TcpStream(connection, *ends[::-1])
     connection.has_handshake = not (data and data[0] & _MIDWAY)

@@ -5,7 +5,7 @@ A *sample* is one value of one channel and counts are per channel; a *sample fra
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -84,11 +84,6 @@ def unpack(samples: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(samples) // 2}h", samples)
 
 
-def pack(numbers: Sequence[int]) -> bytes:
-    """Return numbers as little-endian 16-bit samples."""
-    return struct.pack(f"<{len(numbers)}h", *numbers)
-
-
 def add_wrapping(samples: bytes, others: bytes) -> bytes:
     """Add samples as the media server does, with 16-bit wrap-around (listenctl-protocol(7) 6.2)."""
     added = [(one + other) & 0xFFFF for one, other in zip(unpack(samples), unpack(others), strict=True)]
@@ -104,30 +99,3 @@ class Resampler(Protocol):
 
 ResamplerFactory = Callable[[int, int], Resampler]
 """Return a resampler from one rate to another."""
-
-
-class LinearResampler:
-    """Interpolate between neighbouring samples: good enough for tests and levels, not for music."""
-
-    def __init__(self, from_rate: int, to_rate: int) -> None:
-        self._from_rate = from_rate
-        self._to_rate = to_rate
-        self._kept: Sequence[int] = ()
-        # Where the next sample is taken, in units of 1/to_rate of an input sample after the first kept one.
-        self._at = 0
-
-    def __call__(self, samples: bytes, *, last: bool = False) -> bytes:
-        source = [*self._kept, *unpack(samples)]
-        if last and source:
-            source.append(source[-1])
-        converted = []
-        index, phase = divmod(self._at, self._to_rate)
-        while index + 1 < len(source):
-            here = source[index]
-            converted.append(here + (source[index + 1] - here) * phase // self._to_rate)
-            self._at += self._from_rate
-            index, phase = divmod(self._at, self._to_rate)
-        done = min(index, len(source))
-        self._kept = source[done:]
-        self._at -= done * self._to_rate
-        return pack(converted)

@@ -3,9 +3,13 @@
 import base64
 import json
 import struct
+from collections.abc import Sequence
 from itertools import groupby
 
+from listenctl.media.files.libsndfile import read_clip_wav
+from listenctl.protocol.audio import unpack
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
+from listenctl.protocol.jambonz_model.clip_decoder import WavReader
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 from listenctl.protocol.jambonz_model.mark_playout import PendingMark
 from listenctl.protocol.jambonz_model.playout import Playout
@@ -36,13 +40,50 @@ def words(*verdicts: Verdict) -> list[str]:
     return [f"{verdict.outcome} {verdict.reason}".strip() for verdict in verdicts]
 
 
+class LinearResampler:
+    """Interpolate between neighbouring samples: good enough for tests and levels, not for music."""
+
+    def __init__(self, from_rate: int, to_rate: int) -> None:
+        self._from_rate = from_rate
+        self._to_rate = to_rate
+        self._kept: Sequence[int] = ()
+        # Where the next sample is taken, in units of 1/to_rate of an input sample after the first kept one.
+        self._at = 0
+
+    def __call__(self, samples: bytes, *, last: bool = False) -> bytes:
+        source = [*self._kept, *unpack(samples)]
+        if last and source:
+            source.append(source[-1])
+        converted = []
+        index, phase = divmod(self._at, self._to_rate)
+        while index + 1 < len(source):
+            here = source[index]
+            converted.append(here + (source[index + 1] - here) * phase // self._to_rate)
+            self._at += self._from_rate
+            index, phase = divmod(self._at, self._to_rate)
+        done = min(index, len(source))
+        self._kept = source[done:]
+        self._at -= done * self._to_rate
+        return struct.pack(f"<{len(converted)}h", *converted)
+
+
+def new_playout(
+    profile: Profile = CURRENT,
+    option: BidirectionalAudio | None = None,
+    *,
+    call_rate: int = 8000,
+    wav_reader: WavReader = read_clip_wav,
+) -> Playout:
+    return Playout(profile, option, call_rate=call_rate, resampler=LinearResampler, wav_reader=wav_reader)
+
+
 class Call:
     """A playout in ticks of 20 ms; messages, verdicts and audio are kept."""
 
     def __init__(
         self, profile: Profile = CURRENT, option: BidirectionalAudio | None = None, *, call_rate: int = 8000
     ) -> None:
-        self.playout = Playout(profile, option, call_rate=call_rate)
+        self.playout = new_playout(profile, option, call_rate=call_rate)
         self.ticks: list[bytes] = []
         self.messages: list[tuple[float, Mark | PlayDone]] = []
         self.verdicts: list[Verdict] = []

@@ -12,6 +12,7 @@ import soundfile
 
 from listenctl.errors import UsageError
 from listenctl.media.devices.playback_device import PlaybackState
+from listenctl.media.files.libsndfile import read_clip_wav
 from listenctl.media.resampling import PromptResampler
 from listenctl.media.sources.tones import dtmf_tones
 from listenctl.protocol.jambonz_model.first_text import CallKind
@@ -41,7 +42,13 @@ def plan(
 
 @asynccontextmanager
 async def opened(plan: CallPlan) -> AsyncIterator[tuple[SimulatedAudio, Playout]]:
-    playout = Playout(plan.profile, plan.verb.bidirectional, call_rate=plan.call_rate, resampler=PromptResampler)
+    playout = Playout(
+        plan.profile,
+        plan.verb.bidirectional,
+        call_rate=plan.call_rate,
+        resampler=PromptResampler,
+        wav_reader=read_clip_wav,
+    )
     states: list[PlaybackState] = []
     audio = await SimulatedAudio.open(plan, playout, states.append)
     yield audio, playout

@@ -7,11 +7,11 @@ It writes the content to a file whose extension names the rate; FreeSWITCH's rea
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from listenctl.protocol.application_commands import PlayAudio
-from listenctl.protocol.audio import SAMPLE_BYTES, ResamplerFactory, pack, unpack
+from listenctl.protocol.audio import SAMPLE_BYTES, ResamplerFactory
 from listenctl.protocol.jambonz_messages import PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox
 from listenctl.protocol.jambonz_model.profiles import PlayDoneForm, Profile
@@ -22,8 +22,6 @@ READ_AHEAD = 16384
 # A few bytes that claim a rate of 1 Hz would last, and take memory, for hours.
 MIN_RATE = 1000
 
-_PCM = 1
-_EXTENSIBLE = 0xFFFE
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*+")
 _VALUE_IN_SENTENCE = 20
 _MANGLED = re.compile(r"['\"\\\n\t]")
@@ -204,21 +202,6 @@ def _integer(value: object, *, strings: bool) -> int:
     return 0
 
 
-def read_wav(data: bytes) -> DecodedSound | None:
-    """Read a WAV file of 8, 16, 24 or 32-bit PCM and mix its channels, as FreeSWITCH does; None if it can't be read."""
-    chunks = _riff_chunks(data)
-    header, audio = chunks.get(b"fmt "), chunks.get(b"data")
-    if header is None or audio is None or len(header) < 16:
-        return None
-    encoding, channels, rate, bits = (
-        int.from_bytes(header[at : at + size], "little") for at, size in ((0, 2), (2, 2), (4, 4), (14, 2))
-    )
-    if encoding not in (_PCM, _EXTENSIBLE) or not channels or rate < MIN_RATE or bits not in (8, 16, 24, 32):
-        return None
-    samples = _unsigned_8_bits(audio) if bits == 8 else upper_16_bits(audio, bits // 8)
-    return DecodedSound(rate, _mix_channels(samples, channels))
-
-
 def is_wav(data: bytes) -> bool:
     """Return whether ``data`` begins like a WAV file."""
     return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
@@ -233,29 +216,3 @@ def upper_16_bits(data: bytes, size: int) -> bytes:
     samples[::2] = data[size - 2 :: size]
     samples[1::2] = data[size - 1 :: size]
     return bytes(samples)
-
-
-def _unsigned_8_bits(data: bytes) -> bytes:
-    samples = bytearray(len(data) * SAMPLE_BYTES)
-    samples[1::2] = data.translate(bytes(value ^ 0x80 for value in range(256)))
-    return bytes(samples)
-
-
-def _mix_channels(samples: bytes, channels: int) -> bytes:
-    if channels == 1:
-        return samples
-    values = unpack(samples)
-    frames = zip(*(values[channel::channels] for channel in range(channels)), strict=False)
-    return pack([max(-32768, min(32767, sum(frame))) for frame in frames])
-
-
-def _riff_chunks(data: bytes) -> Mapping[bytes, bytes]:
-    chunks: dict[bytes, bytes] = {}
-    if not is_wav(data):
-        return chunks
-    at = 12
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        chunks.setdefault(data[at : at + 4], data[at + 8 : at + 8 + size])
-        at += 8 + size + size % 2
-    return chunks

@@ -17,9 +17,9 @@ from listenctl.protocol.application_commands import (
     UnknownCommand,
     parse_command,
 )
-from listenctl.protocol.audio import SAMPLE_BYTES, LinearResampler, ResamplerFactory, add_wrapping
+from listenctl.protocol.audio import SAMPLE_BYTES, ResamplerFactory, add_wrapping
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
-from listenctl.protocol.jambonz_model.clip_decoder import ClipReader, WavReader, read_wav
+from listenctl.protocol.jambonz_model.clip_decoder import ClipReader, WavReader
 from listenctl.protocol.jambonz_model.clip_playout import ClipPlayout
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox, Verdict
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
@@ -67,8 +67,8 @@ class Playout:
         option: BidirectionalAudio | None = None,
         *,
         call_rate: int = 8000,
-        resampler: ResamplerFactory = LinearResampler,
-        wav_reader: WavReader = read_wav,
+        resampler: ResamplerFactory,
+        wav_reader: WavReader,
     ) -> None:
         option = option or BidirectionalAudio()
         self.profile = profile

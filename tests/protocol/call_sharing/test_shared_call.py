@@ -19,10 +19,9 @@ from listenctl.protocol.call_sharing.sharing_actions import (
 )
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import Mark, PlayDone, parse_texts
-from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, PROFILES, Profile
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
-from tests.helpers.playout import play, tone
+from tests.helpers.playout import new_playout, play, tone
 from tests.protocol.test_peer_json import JSON
 
 DTMF = b'{"event":"dtmf","dtmf":"2","duration":"1600"}'
@@ -442,7 +441,7 @@ class Conversation:
     def __init__(self, profile: Profile, option: BidirectionalAudio, tools: int) -> None:
         self.call = SharedCall()
         self.tools = [self.call.attach_tool() for _ in range(tools)]
-        self.playout = Playout(profile, option)
+        self.playout = new_playout(profile, option)
         self.answers: dict[int, list[object]] = {tool: [] for tool in self.tools}
         self.everyone: list[bytes] = []
 

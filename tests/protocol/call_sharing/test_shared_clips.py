@@ -17,11 +17,10 @@ from listenctl.protocol.call_sharing.sharing_actions import (
 from listenctl.protocol.call_sharing.tool_messages import Synced
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import PlayDone
-from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.jambonz_model.profiles import OLD, PROFILES, Profile
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 from tests.helpers.clock import FakeClock
-from tests.helpers.playout import play, tone
+from tests.helpers.playout import new_playout, play, tone
 
 KILL = TextMessage(b'{"type":"killAudio"}')
 SYNC = TextMessage(b'{"type":"listenctl:sync"}')
@@ -293,7 +292,7 @@ def test_audio_while_another_streams_is_not_counted() -> None:
 
 def test_where_ids_dont_return_clips_that_one_on_top_dropped_are_not_answered() -> None:
     call, (tool,) = shared(1)
-    playout = Playout(OLD, BidirectionalAudio())
+    playout = new_playout(OLD, BidirectionalAudio())
     answered: list[object] = []
 
     def act(actions: object) -> None:
@@ -340,7 +339,7 @@ def test_beside_an_application_a_kill_is_never_repeated() -> None:
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_after_a_kill_the_caller_hears_nothing_but_what_comes_later(profile: Profile) -> None:
     call, (tool, other) = shared(2)
-    playout = Playout(profile, BidirectionalAudio())
+    playout = new_playout(profile, BidirectionalAudio())
     heard = b""
 
     def act(actions: object) -> None:

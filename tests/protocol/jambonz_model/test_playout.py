@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, PROFILES, Profile
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
-from tests.helpers.playout import SECOND, V7, mark, play, streaming, tone, words
+from tests.helpers.playout import SECOND, V7, mark, new_playout, play, streaming, tone, words
 
 MARK = b'{"type":"mark","data":{"name":"my-mark-1"}}'
 KILL = b'{"type":"killAudio"}'
@@ -243,7 +242,7 @@ def test_marks_that_are_forgotten_get_a_verdict_each() -> None:
 
 
 def test_without_streaming_audio_and_marks_come_to_nothing() -> None:
-    playout = Playout()
+    playout = new_playout()
 
     assert words(*playout.take_audio(bytes(320)), *playout.take_audio(bytes(320))) == ["ignored not-streaming"]
     assert words(*playout.take_text(MARK), *playout.take_text(CLEAR)) == ["ignored not-streaming"] * 2
@@ -260,8 +259,8 @@ def test_without_streaming_audio_and_marks_come_to_nothing() -> None:
     ],
 )
 def test_streaming_needs_a_rate(option: BidirectionalAudio) -> None:
-    assert not Playout(CURRENT, option).streams
-    assert not Playout(IDEAL, option).streams
+    assert not new_playout(CURRENT, option).streams
+    assert not new_playout(IDEAL, option).streams
 
 
 def test_old_takes_no_audio_and_knows_no_marks() -> None:
@@ -310,7 +309,7 @@ def test_a_stream_is_added_to_what_else_plays_and_wraps_around() -> None:
 
 
 def test_every_tick_has_its_length() -> None:
-    playout = Playout(CURRENT, BidirectionalAudio(streaming=True, sample_rate=11025), call_rate=11025)
+    playout = new_playout(CURRENT, BidirectionalAudio(streaming=True, sample_rate=11025), call_rate=11025)
     playout.take_audio(bytes(22050))
 
     sizes = [len(playout.play_tick().audio) for _ in range(100)]
@@ -326,7 +325,7 @@ def test_every_tick_has_its_length() -> None:
     st.lists(st.binary(max_size=3000) | st.sampled_from([V7, KILL, CLEAR, MARK, b"{}"]), max_size=30),
 )
 def test_nothing_that_is_sent_raises(name: str, streams: bool, sent: list[bytes]) -> None:
-    playout = Playout(PROFILES[name], BidirectionalAudio(streaming=streams, sample_rate=16000))
+    playout = new_playout(PROFILES[name], BidirectionalAudio(streaming=streams, sample_rate=16000))
 
     for message in sent:
         verdicts = playout.take_text(message)
@@ -498,7 +497,7 @@ def test_no_mark_comes_through_resampling() -> None:
     ids=["current", "next", "ideal"],
 )
 def test_each_implementation_says_its_own_play_done(profile: Profile, text: str) -> None:
-    playout = Playout(profile)
+    playout = new_playout(profile)
 
     playout.take_text(play(tone(9920), id="v8"))
     messages = [message for _ in range(70) for message in playout.play_tick().messages]

@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol.audio import LinearResampler
 from listenctl.protocol.jambonz_model.mark_playout import MarkAnswer, PendingMark
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, Profile
 from listenctl.protocol.jambonz_model.stream_playout import ExactStream, MediaServerStream
-from tests.helpers.playout import SECOND, Timeline, mark, streaming, tone, words
+from tests.helpers.playout import SECOND, LinearResampler, Timeline, mark, streaming, tone, words
 
 
 def current(sample_rate: int = 8000, call_rate: int = 8000) -> Timeline:

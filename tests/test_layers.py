@@ -51,6 +51,15 @@ SANS_IO = {
 # Each takes a noticeable part of the start-up of a command that doesn't need it.
 HEAVY = {"cryptography", "matplotlib", "numpy", "rich", "sounddevice", "soundfile", "soxr", "zstandard"}
 
+# Packages that compute with numpy in nearly every function: they import it at the start, and are themselves imported
+# only where they are used.
+NUMERIC = (
+    "listenctl.commands.inspect.text_plot_view",
+    "listenctl.inspection.extract_audio.",
+    "listenctl.inspection.plot.",
+    "listenctl.inspection.sound_checks.",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Import:
@@ -87,7 +96,7 @@ def _imports(node: ast.AST, *, at_start: bool) -> Iterator[Import]:
 def faults(module: str, source: str) -> list[str]:
     """Return what is wrong with the imports of ``module``, a dotted name such as ``listenctl.errors``."""
     rules = [_layer_fault, _purity_fault, _start_up_fault]
-    found = ((one, rule(_layer(module), one)) for one in imports_of(source) for rule in rules)
+    found = ((one, rule(module, one)) for one in imports_of(source) for rule in rules)
     return [f"{module}:{one.line}: {fault}" for one, fault in found if fault]
 
 
@@ -97,17 +106,17 @@ def _layer(name: str) -> str:
     return parts[1] if len(parts) > 1 and parts[1] in HEIGHTS else "listenctl"
 
 
-def _layer_fault(layer: str, one: Import) -> str | None:
+def _layer_fault(module: str, one: Import) -> str | None:
     if one.top != "listenctl":
         return None
-    other = _layer(one.name)
+    layer, other = _layer(module), _layer(one.name)
     if other == layer or HEIGHTS[other] < HEIGHTS[layer]:
         return None
     return f"{layer} must not import {one.name}"
 
 
-def _purity_fault(layer: str, one: Import) -> str | None:
-    if layer != "protocol" or one.top == "listenctl":
+def _purity_fault(module: str, one: Import) -> str | None:
+    if _layer(module) != "protocol" or one.top == "listenctl":
         return None
     if one.top == "websockets":
         pure = not SANS_IO.isdisjoint(one.name.split(".")[1:2])
@@ -116,11 +125,12 @@ def _purity_fault(layer: str, one: Import) -> str | None:
     return None if pure else f"protocol must stay pure, without {one.name}"
 
 
-def _start_up_fault(layer: str, one: Import) -> str | None:
-    if not one.at_start:
+def _start_up_fault(module: str, one: Import) -> str | None:
+    if not one.at_start or (module.startswith(NUMERIC) and (one.top == "numpy" or one.name.startswith(NUMERIC))):
         return None
-    if one.top in HEAVY or (one.top == "typer" and layer not in ("commands", "__main__")):
-        return f"{one.top} is imported before it is needed"
+    typer_is_needed = _layer(module) in ("commands", "__main__")
+    if one.top in HEAVY or one.name.startswith(NUMERIC) or (one.top == "typer" and not typer_is_needed):
+        return f"{one.name} is imported before it is needed"
     return None
 
 
@@ -161,6 +171,11 @@ def test_every_module_belongs_to_a_layer() -> None:
         ("listenctl.media.devices.sound_devices", "try:\n    import sounddevice\nexcept OSError:\n    pass"),
         ("listenctl.terminal.tables", "from rich.table import Table"),
         ("listenctl.terminal.tables", "class Table:\n    import rich"),
+        (
+            "listenctl.inspection.call_inspector",
+            "from listenctl.inspection.sound_checks.call_sound import CallSoundReport",
+        ),
+        ("listenctl.inspection.plot.plot_figure", "from matplotlib.figure import Figure"),
         ("listenctl.server.jambonz_connection", "import typer"),
     ],
     ids=str,
@@ -180,6 +195,7 @@ def test_a_bad_import_is_found(module: str, source: str) -> None:
         ("listenctl.server.server_handshake", "from listenctl import __version__"),
         ("listenctl.commands.serve.command", "import typer\nfrom listenctl.simulator.simulated_call import place"),
         ("listenctl.media.measure_levels", "if TYPE_CHECKING:\n    import numpy as np"),
+        ("listenctl.inspection.sound_checks.correlation", "import numpy as np"),
         ("listenctl.terminal.tables", "async def draw():\n    from rich.table import Table"),
         ("listenctl.__main__", "from listenctl.commands import app"),
     ],

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from listenctl.commands.inspect.inspected_call_summary import summary
 from listenctl.commands.inspect.listen_calls import is_call
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.sound_checks.call_sound import CallSoundReport
 from listenctl.json_lines import Report, json_line
 from listenctl.terminal.printable_text import TextStyle
+
+if TYPE_CHECKING:
+    from listenctl.inspection.sound_checks.call_sound import CallSoundReport
 
 HINT = "one of them in full: --call CALL"
 
@@ -47,7 +50,7 @@ class Results:
         style: TextStyle,
         *,
         columns: int | None,
-        sounds: Mapping[int, CallSoundReport],
+        sounds: "Mapping[int, CallSoundReport]",
         each: bool,
     ) -> None:
         self._write = write

@@ -20,7 +20,6 @@ from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.inspection.sound_checks.call_sound import SoundChecksObserver
 from listenctl.terminal.printable_text import TextStyle, printable
 from listenctl.terminal.screen import terminal_size
 from listenctl.terminal.standard_streams import write_line, write_message
@@ -125,6 +124,8 @@ class _Inspection:
         self._extractor: AudioExtractor | None = None
         self._plotter: PlotWriter | None = None
         self._pictures: PlotObserver | None = None
+        from listenctl.inspection.sound_checks.call_sound import SoundChecksObserver
+
         timeline = self._make_timeline(style, columns)
         self._story = timeline[0] if timeline else None
         # First, because it adds to the reports that the others get.

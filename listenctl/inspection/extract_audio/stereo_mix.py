@@ -3,17 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from listenctl.inspection.sample_times import SampleTimes
 from listenctl.media.files.wav_header import HEADER_BYTES
 from listenctl.protocol.audio import AudioFormat
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 _BLOCK = 1.0
 _READ = 1 << 15
@@ -63,23 +62,19 @@ def mix_stereo(received: JambonzTrack | None, played: ApplicationTrack | None, s
         yield _stereo(left, right)
 
 
-def _sides(blocks: "list[Floats]", *, received: bool) -> "tuple[Floats, Floats]":
-    import numpy as np
-
+def _sides(blocks: list[Floats], *, received: bool) -> tuple[Floats, Floats]:
     if not received:
         return np.zeros(len(blocks[0]), np.float32), blocks[0][:, 0]
     right = blocks[0][:, 1] if blocks[0].shape[1] == 2 else np.zeros(len(blocks[0]), np.float32)
     return blocks[0][:, 0], right + blocks[1][:, 0] if len(blocks) == 2 else right
 
 
-def _stereo(left: "Floats", right: "Floats") -> bytes:
-    import numpy as np
-
+def _stereo(left: Floats, right: Floats) -> bytes:
     both = np.rint(np.column_stack((left, right)) * _FULL_SCALE).clip(-32768, 32767)
     return both.astype("<i2").tobytes()
 
 
-def _filled(received: JambonzTrack, begins: float) -> "Iterator[Floats]":
+def _filled(received: JambonzTrack, begins: float) -> Iterator[Floats]:
     """Yield what jambonz sent, with gaps as silence."""
     rate, channels = received.format.sample_rate, received.format.channels
     at = 0
@@ -92,7 +87,7 @@ def _filled(received: JambonzTrack, begins: float) -> "Iterator[Floats]":
             yield from _read(file, span.length, received.format)
 
 
-def _delayed(played: ApplicationTrack, delay: float) -> "Iterator[Floats]":
+def _delayed(played: ApplicationTrack, delay: float) -> Iterator[Floats]:
     audio_format = AudioFormat(played.sample_rate, 1)
     yield from _silence(round(delay * played.sample_rate), 1)
     with played.path.open("rb") as file:
@@ -100,10 +95,8 @@ def _delayed(played: ApplicationTrack, delay: float) -> "Iterator[Floats]":
         yield from _read(file, None, audio_format)
 
 
-def _read(file: BinaryIO, samples: int | None, audio_format: AudioFormat) -> "Iterator[Floats]":
+def _read(file: BinaryIO, samples: int | None, audio_format: AudioFormat) -> Iterator[Floats]:
     """Yield samples of a file, all that are left if ``samples`` is None."""
-    import numpy as np
-
     left = samples
     while left is None or left > 0:
         count = _READ if left is None else min(_READ, left)
@@ -115,20 +108,17 @@ def _read(file: BinaryIO, samples: int | None, audio_format: AudioFormat) -> "It
         yield frames.astype(np.float32) / np.float32(_FULL_SCALE)
 
 
-def _silence(samples: int, channels: int) -> "Iterator[Floats]":
-    import numpy as np
-
+def _silence(samples: int, channels: int) -> Iterator[Floats]:
     while samples > 0:
         count = min(samples, 1 << 16)
         yield np.zeros((count, channels), np.float32)
         samples -= count
 
 
-def _resampled(frames: "Iterator[Floats]", from_rate: int, to_rate: int, channels: int) -> "Iterator[Floats]":
+def _resampled(frames: Iterator[Floats], from_rate: int, to_rate: int, channels: int) -> Iterator[Floats]:
     if from_rate == to_rate:
         yield from frames
         return
-    import numpy as np
     import soxr
 
     stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32")
@@ -137,10 +127,8 @@ def _resampled(frames: "Iterator[Floats]", from_rate: int, to_rate: int, channel
     yield stream.resample_chunk(np.empty((0, channels), np.float32), last=True)
 
 
-def _in_step(columns: "list[Iterator[Floats]]", size: int) -> "Iterator[list[Floats]]":
+def _in_step(columns: list[Iterator[Floats]], size: int) -> Iterator[list[Floats]]:
     """Yield blocks of all columns of equal length; a column that has ended continues with silence."""
-    import numpy as np
-
     held: list[Floats | None] = [None] * len(columns)
     while True:
         blocks = [_take(column, before, size) for column, before in zip(columns, held, strict=True)]
@@ -151,10 +139,8 @@ def _in_step(columns: "list[Iterator[Floats]]", size: int) -> "Iterator[list[Flo
         yield [np.pad(block[:longest], ((0, max(0, longest - len(block))), (0, 0))) for block in blocks]
 
 
-def _take(column: "Iterator[Floats]", before: "Floats | None", size: int) -> "Floats":
+def _take(column: Iterator[Floats], before: Floats | None, size: int) -> Floats:
     """Return at least ``size`` frames of a column, or all that are left."""
-    import numpy as np
-
     parts = [] if before is None else [before]
     length = sum(map(len, parts))
     while length < size and (block := next(column, None)) is not None:

@@ -6,17 +6,16 @@ on the length of the call, and the resolution is always higher than that of the 
 """
 
 from math import log2
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from listenctl.media.measure_levels import FULL_SCALE
 from listenctl.protocol.audio import SAMPLE_BYTES
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Samples: TypeAlias = NDArray[np.int16]
-    Floats: TypeAlias = NDArray[np.float32]
+Samples: TypeAlias = NDArray[np.int16]
+Floats: TypeAlias = NDArray[np.float32]
 
 MAX_COLUMNS = 4096
 MAX_SPECTRA = 2048
@@ -38,8 +37,6 @@ class Envelope:
     """
 
     def __init__(self, sample_rate: int, *, with_spectrum: bool = False) -> None:
-        import numpy as np
-
         self.sample_rate = sample_rate
         self.samples = 0
         self._column = max(1, round(_FIRST_COLUMN * sample_rate))
@@ -67,20 +64,16 @@ class Envelope:
             self.add_audio(bytes(part * SAMPLE_BYTES))
             samples -= part
 
-    def columns(self) -> "tuple[float, Samples, Samples]":
+    def columns(self) -> tuple[float, Samples, Samples]:
         """Return the duration of a column, and the lowest and highest sample of each."""
-        import numpy as np
-
         self._process_held()
         low, high = self._low[: self._count], self._high[: self._count]
         if len(self._rest):
             low, high = np.append(low, self._rest.min()), np.append(high, self._rest.max())
         return self._column / self.sample_rate, low, high
 
-    def range_between(self, edges: "NDArray[np.float64]") -> "tuple[Samples, Samples]":
+    def range_between(self, edges: NDArray[np.float64]) -> tuple[Samples, Samples]:
         """Return the lowest and highest sample between neighbouring ``edges``, in seconds from the start."""
-        import numpy as np
-
         seconds, low, high = self.columns()
         if not len(low):
             empty = np.zeros(len(edges) - 1, np.int16)
@@ -94,8 +87,6 @@ class Envelope:
         return lowest, highest
 
     def _process_held(self) -> None:
-        import numpy as np
-
         if not self._held:
             return
         fresh = np.frombuffer(b"".join(self._held), "<i2")
@@ -126,8 +117,6 @@ class Spectrum:
     """The energy of one channel by time and frequency."""
 
     def __init__(self, sample_rate: int) -> None:
-        import numpy as np
-
         size = 1 << round(log2(max(1.0, _WINDOW * sample_rate)))
         self._size = min(max(size, _MIN_WINDOW), _MAX_WINDOW)
         self._hop = self._size // 2
@@ -150,10 +139,8 @@ class Spectrum:
         """Duration of a column."""
         return self._hop * self._merge / self.sample_rate
 
-    def add_samples(self, samples: "Samples") -> None:
+    def add_samples(self, samples: Samples) -> None:
         """Take samples."""
-        import numpy as np
-
         samples = np.concatenate((self._rest, samples))
         windows = (len(samples) - self._size) // self._hop + 1
         if windows < 1:
@@ -167,18 +154,14 @@ class Spectrum:
         self._rest = samples[windows * self._hop :]
         self._add_rows(power)
 
-    def decibels(self) -> "Floats":
+    def decibels(self) -> Floats:
         """Return (bands, columns) in dB relative to a tone at full scale."""
-        import numpy as np
-
         full = (FULL_SCALE * float(self._window.sum()) / 2) ** 2
         rows = self._power[: self._count]
         decibels: Floats = (10 * np.log10(np.maximum(rows / full, 1e-12))).T
         return decibels
 
-    def _add_rows(self, rows: "Floats") -> None:
-        import numpy as np
-
+    def _add_rows(self, rows: Floats) -> None:
         rows = np.concatenate((self._pending, rows))
         while len(rows) >= self._merge:
             count = min(len(rows) // self._merge, MAX_SPECTRA - self._count)

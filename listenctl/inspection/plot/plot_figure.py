@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.plot.event_lanes import draw_lanes, lanes_of, line_violations
@@ -36,10 +39,9 @@ from listenctl.json_lines import timestamp
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
+
 
 _EXTENSIONS = (".png", ".svg", ".pdf")
 
@@ -97,7 +99,6 @@ class PlotWriter:
 
 def draw_figure(plotted: PlottedCall, report: CallReport) -> "Figure":
     """Return the figure of one call."""
-    import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -134,7 +135,7 @@ def draw_figure(plotted: PlottedCall, report: CallReport) -> "Figure":
     return figure
 
 
-def _sides(plotted: PlottedCall, edges: "NDArray[np.float64]") -> Iterator[PlottedChannel]:
+def _sides(plotted: PlottedCall, edges: NDArray[np.float64]) -> Iterator[PlottedChannel]:
     names = ("jambonz",) if len(plotted.received) == 1 else ("jambonz\nleft: says", "jambonz\nright: hears")
     for channel, name in enumerate(names[: len(plotted.received)]):
         yield received_channel(plotted, channel, name, JAMBONZ, edges)

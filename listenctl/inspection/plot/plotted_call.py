@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.inspection.call_observers import CallObserver
@@ -13,10 +16,6 @@ from listenctl.protocol.application_commands import ClearMarks, Disconnect, Kill
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.listen_session import AudioReceived, CallStarted, CommandSent, GapFound, MetadataArrived
 from listenctl.protocol.timeline import TimelineEntry
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _MAX_COMMANDS = 1000
 _COMMANDS = {KillAudio: "killAudio", ClearMarks: "clearMarks", Disconnect: "disconnect"}
@@ -33,9 +32,9 @@ class PlottedCommand:
 class AmplitudeRange(NamedTuple):
     """The lowest and highest sample of each column, and whether there is audio at all."""
 
-    low: "NDArray[np.int16]"
-    high: "NDArray[np.int16]"
-    has_audio: "NDArray[np.bool_]"
+    low: NDArray[np.int16]
+    high: NDArray[np.int16]
+    has_audio: NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -89,10 +88,8 @@ class PlottedCall:
         """Return when the plot begins: at the handshake, or at audio that was captured before."""
         return min(0.0, self.times.origin)
 
-    def received_range(self, channel: int, edges: "NDArray[np.float64]") -> "AmplitudeRange":
+    def received_range(self, channel: int, edges: NDArray[np.float64]) -> "AmplitudeRange":
         """Return the amplitudes of a channel between neighbouring ``edges``, in seconds since the call began."""
-        import numpy as np
-
         columns = len(edges) - 1
         low, high, has_audio = (np.zeros(columns, kind) for kind in (np.int16, np.int16, bool))
         rate = self.format.sample_rate
@@ -108,10 +105,8 @@ class PlottedCall:
                 has_audio[first:last] = True
         return AmplitudeRange(low, high, has_audio)
 
-    def played_range(self, edges: "NDArray[np.float64]") -> "AmplitudeRange":
+    def played_range(self, edges: NDArray[np.float64]) -> "AmplitudeRange":
         """Return the amplitudes of what the caller heard, which is silence in gaps."""
-        import numpy as np
-
         everywhere = np.ones(len(edges) - 1, bool)
         if self.played is None:
             silence = np.zeros(len(edges) - 1, np.int16)
@@ -130,8 +125,6 @@ class PlottedCall:
         if len(self.received) == 1:
             self.received[0].add_audio(data)
             return
-        import numpy as np
-
         frames = np.frombuffer(data, "<i2").reshape(-1, self.format.channels)
         for channel, envelope in enumerate(self.received):
             envelope.add_audio(frames[:, channel].tobytes())

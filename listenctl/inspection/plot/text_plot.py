@@ -7,16 +7,14 @@ A character has two columns and four rows of dots (Braille); on terminals withou
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.plot.plotted_call import AmplitudeRange, PlottedCall
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.media.measure_levels import FULL_SCALE
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _MIN_COLUMNS = 20
 _LABEL = 12
@@ -53,8 +51,6 @@ def draw_rows(
     plotted: PlottedCall, report: CallReport, *, width: int, height: int = 4, braille: bool = True
 ) -> list[TextPlotRow]:
     """Return the lines of a call, ``width`` columns wide, with ``height`` lines per direction."""
-    import numpy as np
-
     columns = max(_MIN_COLUMNS, width - _LABEL)
     begin = plotted.start_time()
     end = max(report.seconds, plotted.times.end, begin + 0.1)
@@ -70,7 +66,7 @@ def draw_rows(
     return [*rows, TextPlotRow(TextPlotRowKind.TIME_AXIS, "", _time_axis(begin, end, columns))]
 
 
-def _sides(plotted: PlottedCall, edges: "NDArray[np.float64]") -> Iterator[tuple[str, TextPlotRowKind, AmplitudeRange]]:
+def _sides(plotted: PlottedCall, edges: NDArray[np.float64]) -> Iterator[tuple[str, TextPlotRowKind, AmplitudeRange]]:
     labels = ("jambonz",) if len(plotted.received) == 1 else ("left", "right")
     for channel, label in enumerate(labels[: len(plotted.received)]):
         yield label, TextPlotRowKind.JAMBONZ, plotted.received_range(channel, edges)
@@ -110,8 +106,6 @@ def _line(shapes: Sequence[tuple[float, str]], begin: float, end: float, columns
 
 def _braille(amplitudes: AmplitudeRange, height: int) -> list[str]:
     """Draw two columns per character; gaps have no dots."""
-    import numpy as np
-
     dots = height * 4
     top, bottom = _in_dots(amplitudes, dots)
     rows = np.arange(dots)[:, None]
@@ -125,8 +119,6 @@ def _braille(amplitudes: AmplitudeRange, height: int) -> list[str]:
 
 def _ascii(amplitudes: AmplitudeRange, height: int) -> list[str]:
     """Draw the larger amplitude of two columns as bars above and below the middle."""
-    import numpy as np
-
     top, bottom = _in_dots(amplitudes, height * 4)
     rows = np.arange(height * 4)[:, None]
     on = (rows >= top) & (rows <= bottom) & amplitudes.has_audio
@@ -134,10 +126,8 @@ def _ascii(amplitudes: AmplitudeRange, height: int) -> list[str]:
     return ["".join(_HEIGHTS[count] for count in line) for line in filled.tolist()]
 
 
-def _in_dots(amplitudes: AmplitudeRange, dots: int) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+def _in_dots(amplitudes: AmplitudeRange, dots: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the first and last dot of each column from the top; silence is a line in the middle."""
-    import numpy as np
-
     low, high = (values.astype(np.float64) / FULL_SCALE for values in amplitudes[:2])
     scale = max(float(np.abs(low).max(initial=0)), float(np.abs(high).max(initial=0)), _MIN_SCALE)
     middle = (dots - 1) / 2

@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from listenctl.inspection.plot.envelope_and_spectrum import Envelope
 from listenctl.inspection.plot.plot_style import ABSENT, FAINT, FAINTEST, GRID, INK, SMALL, SPECTRUM_COLOURS, TINY
 from listenctl.inspection.plot.plotted_call import AmplitudeRange, PlottedCall
 from listenctl.media.measure_levels import FLOOR_DB, FULL_SCALE
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
+
 
 _FAINTEST_DB, _LOUDEST_DB = -95.0, -20.0
 # Quiet audio is enlarged, but noise must not look like speech.
@@ -38,7 +40,7 @@ class PlottedChannel:
 
 
 def received_channel(
-    plotted: PlottedCall, channel: int, title: str, colour: str, edges: "NDArray[np.float64]"
+    plotted: PlottedCall, channel: int, title: str, colour: str, edges: NDArray[np.float64]
 ) -> PlottedChannel:
     """Return a channel of the audio from jambonz."""
     envelope = plotted.received[channel]
@@ -47,7 +49,7 @@ def received_channel(
 
 
 def played_channel(
-    plotted: PlottedCall, envelope: Envelope, title: str, colour: str, edges: "NDArray[np.float64]"
+    plotted: PlottedCall, envelope: Envelope, title: str, colour: str, edges: NDArray[np.float64]
 ) -> PlottedChannel:
     """Return what the caller heard of the application."""
     spectrum = envelope.spectrum
@@ -55,10 +57,8 @@ def played_channel(
     return PlottedChannel(title, colour, envelope, plotted.played_range(edges), ((0.0, 0, columns),), FAINTEST)
 
 
-def draw_waveform(axes: "Axes", channel: PlottedChannel, edges: "NDArray[np.float64]") -> None:
+def draw_waveform(axes: "Axes", channel: PlottedChannel, edges: NDArray[np.float64]) -> None:
     """Draw the waveform."""
-    import numpy as np
-
     low, high = (values.astype(np.float32) / FULL_SCALE for values in channel.amplitudes[:2])
     peak = float(max(high.max(initial=0.0), -low.min(initial=0.0)))
     middle = (edges[:-1] + edges[1:]) / 2

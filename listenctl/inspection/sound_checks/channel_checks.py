@@ -7,18 +7,14 @@ The measurements are sums over all of the audio; spectra come from the loudest h
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import log10
-from typing import TYPE_CHECKING, TypeAlias
 
-from listenctl.inspection.sound_checks.correlation import hann_window
+import numpy as np
+from numpy.typing import NDArray
+
+from listenctl.inspection.sound_checks.correlation import Samples, hann_window
 from listenctl.inspection.sound_checks.sound_fault import SIDES, SoundFault
 from listenctl.json_lines import Report
 from listenctl.media.measure_levels import CLIP_SAMPLE, FLOOR_DB, FULL_SCALE
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Samples: TypeAlias = NDArray[np.int16]
 
 _FRAME = 0.02
 """Seconds over which silence is measured."""
@@ -75,12 +71,10 @@ class ChannelMeasurements:
     peak: int = 0
     _sum: float = 0.0
     _squares: float = 0.0
-    spectrum: "NDArray[np.float64] | None" = field(default=None, repr=False)
+    spectrum: NDArray[np.float64] | None = field(default=None, repr=False)
 
-    def add_samples(self, samples: "Samples") -> None:
+    def add_samples(self, samples: Samples) -> None:
         """Measure a stretch of audio."""
-        import numpy as np
-
         floats = samples.astype(np.float32)
         self.samples += len(samples)
         self._sum += float(floats.sum())
@@ -149,8 +143,6 @@ class ChannelMeasurements:
     @property
     def is_broad(self) -> bool:
         """Whether the spectrum covers the frequencies of speech; that of tones does not."""
-        import numpy as np
-
         if self.spectrum is None:
             return False
         low, high = (round(frequency / (self.sample_rate / 2) * _BANDS) for frequency in _SPEECH)
@@ -180,11 +172,9 @@ class ChannelMeasurements:
         }
 
     def _add_loudest(
-        self, samples: "Samples", floats: "NDArray[np.float32]", power: "NDArray[np.float32]", frame: int
+        self, samples: Samples, floats: NDArray[np.float32], power: NDArray[np.float32], frame: int
     ) -> None:
         """Take the loudest block; ``power`` has a value per frame."""
-        import numpy as np
-
         block = round(_BLOCK / _FRAME)
         starts = np.arange(0, max(1, len(power) // block * block), block)
         sums = np.add.reduceat(power, starts)
@@ -193,9 +183,7 @@ class ChannelMeasurements:
             part = slice(loudest * block * frame, (loudest + 1) * block * frame)
             self._add_sound(samples[part], floats[part])
 
-    def _add_sound(self, samples: "Samples", floats: "NDArray[np.float32]") -> None:
-        import numpy as np
-
+    def _add_sound(self, samples: Samples, floats: NDArray[np.float32]) -> None:
         even = len(samples) // 2 * 2
         equal = samples[1:even] == samples[: even - 1]
         # Pairs of equal samples begin at even or at odd positions, depending on where the block begins.
@@ -260,10 +248,8 @@ def _sufficient_rate(channel: ChannelMeasurements) -> int | None:
     return next((rate for rate in lower if channel.energy_above(rate / 2 * (_NARROW / 4000)) < _UNUSED), None)
 
 
-def _count_clipped(samples: "Samples") -> int:
+def _count_clipped(samples: Samples) -> int:
     """Return the number of samples in runs of one extreme value."""
-    import numpy as np
-
     # These are few, and only they need the rest of the work.
     loud = np.flatnonzero((samples >= CLIP_SAMPLE) | (samples <= -CLIP_SAMPLE))
     values = samples[loud]

@@ -1,16 +1,11 @@
 """Check the two channels of a call against each other: identical, mixed, or one an echo of the other."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeAlias
 
-from listenctl.inspection.sound_checks.correlation import Correlator, Similarity
+import numpy as np
+
+from listenctl.inspection.sound_checks.correlation import Correlator, Samples, Similarity
 from listenctl.inspection.sound_checks.sound_fault import SIDES, SoundFault
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Samples: TypeAlias = NDArray[np.int16]
 
 # Idle values of codecs, which are equal by chance.
 _IDLE = 8
@@ -29,10 +24,8 @@ class ChannelPairChecks:
         self._held_samples = 0
         self._equal = self._compared = 0
 
-    def add_samples(self, left: "Samples", right: "Samples") -> None:
+    def add_samples(self, left: Samples, right: Samples) -> None:
         """Take a stretch of both channels."""
-        import numpy as np
-
         equal = left[left == right]
         idle = int(np.count_nonzero((equal <= _IDLE) & (equal >= -_IDLE)))
         self._compared += len(left) - idle
@@ -53,8 +46,6 @@ class ChannelPairChecks:
             yield _fault_of(similarity)
 
     def _correlate(self) -> None:
-        import numpy as np
-
         left, right = (np.concatenate(side) for side in zip(*self._held, strict=True))
         whole = len(left) - len(left) % self._size
         for at in range(0, whole, self._size):

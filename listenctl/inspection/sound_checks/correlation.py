@@ -8,14 +8,13 @@ frequency leave nothing, because they are few of many frequencies.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
-    Samples: TypeAlias = NDArray[np.int16]
-    Floats: TypeAlias = NDArray[np.float32]
+Samples: TypeAlias = NDArray[np.int16]
+Floats: TypeAlias = NDArray[np.float32]
 
 BLOCK = 2.0
 """Seconds that are compared at once."""
@@ -58,10 +57,8 @@ class Correlator:
         """Whether more blocks would not change the result."""
         return self._blocks >= _ENOUGH_BLOCKS
 
-    def add_block(self, first: "Samples", second: "Samples") -> None:
+    def add_block(self, first: Samples, second: Samples) -> None:
         """Compare ``BLOCK`` seconds of each from the same time on; quiet blocks are skipped."""
-        import numpy as np
-
         if min(_energy(first), _energy(second)) < _QUIET**2:
             return
         averaged = [_average(samples, step) for samples, step in zip((first, second), self._steps, strict=True)]
@@ -75,8 +72,6 @@ class Correlator:
 
     def result(self) -> Similarity | None:
         """Return the delay and strength; None if neither is found in the other."""
-        import numpy as np
-
         if self._sum is None:
             return None
         size = 2 * self._bins
@@ -98,10 +93,8 @@ def _step(size: int) -> int:
     return next(step for step in range(max(1, int(size / BLOCK / _AVERAGED_RATE)), 0, -1) if size % step == 0)
 
 
-def _average(samples: "Samples", step: int) -> "Samples | Floats":
+def _average(samples: Samples, step: int) -> Samples | Floats:
     """Return the means of ``step`` samples each."""
-    import numpy as np
-
     if step == 1:
         return samples
     total = samples[::step].astype(np.float32)
@@ -111,14 +104,10 @@ def _average(samples: "Samples", step: int) -> "Samples | Floats":
 
 
 @lru_cache(maxsize=8)
-def hann_window(size: int) -> "Floats":
+def hann_window(size: int) -> Floats:
     """Return the window to apply to samples before their spectrum is computed."""
-    import numpy as np
-
     return np.hanning(size).astype(np.float32)
 
 
-def _energy(samples: "Samples") -> float:
-    import numpy as np
-
+def _energy(samples: Samples) -> float:
     return float(np.square(samples, dtype=np.float32).mean())

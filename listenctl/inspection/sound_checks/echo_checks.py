@@ -1,20 +1,15 @@
 """Find what the application plays in what jambonz sends: an echo of the caller's phone, or swapped channels."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
 
 from listenctl.inspection.call_observers import AudioRun
 from listenctl.inspection.sample_times import SampleTimes
-from listenctl.inspection.sound_checks.correlation import BLOCK, Correlator
+from listenctl.inspection.sound_checks.correlation import BLOCK, Correlator, Samples
 from listenctl.inspection.sound_checks.sound_fault import SoundFault
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Samples: TypeAlias = NDArray[np.int16]
 
 # Audio of the application may become known so much later: the mode of the call decides how it is played.
 _MAX_DELAY = 12.0
@@ -46,8 +41,6 @@ class EchoChecks:
         self._times.add_audio(at, self._format.samples(len(data)))
         if not self.application_plays or self._done:
             return
-        import numpy as np
-
         frames = np.frombuffer(data, "<i2").reshape(-1, self._format.channels)
         begins = self._times.time_of(position)
         for channel, blocks in enumerate(self._received):
@@ -68,8 +61,6 @@ class EchoChecks:
 
     def take_played_audio(self, at: float, sample_rate: int, data: bytes) -> None:
         """Take audio of the application."""
-        import numpy as np
-
         if self._played is None:
             self._played = _AudioBlocks(sample_rate)
             self._correlators = [Correlator(sample_rate, self._format.sample_rate) for _ in self._received]
@@ -117,10 +108,8 @@ class _AudioBlocks:
         self._blocks: dict[int, Samples] = {}
         self._taken = -1
 
-    def put_samples(self, at: float, samples: "Samples") -> None:
+    def put_samples(self, at: float, samples: Samples) -> None:
         """Put samples where they belong; those of earlier blocks are discarded."""
-        import numpy as np
-
         begin = round(at * self._rate)
         while len(samples):
             number, offset = divmod(begin, self._size)
@@ -134,7 +123,7 @@ class _AudioBlocks:
         """Return the numbers of the blocks that end by then."""
         return sorted(number for number in self._blocks if (number + 1) * BLOCK <= until)
 
-    def take_block(self, number: int) -> "Samples | None":
+    def take_block(self, number: int) -> Samples | None:
         """Remove and return a block, None if it is empty; earlier blocks are discarded."""
         block = self._blocks.pop(number, None)
         self._taken = number

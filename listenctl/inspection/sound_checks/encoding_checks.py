@@ -9,17 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
 
-from listenctl.inspection.sound_checks.correlation import hann_window
+import numpy as np
+
+from listenctl.inspection.sound_checks.correlation import Floats, Samples, hann_window
 from listenctl.inspection.sound_checks.sound_fault import SoundFault
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Samples: TypeAlias = NDArray[np.int16]
-    Floats: TypeAlias = NDArray[np.float32]
 
 # How much smoother another encoding must be than the given one. In real calls and misread speech, the right one is
 # below 0.45 in nearly all blocks; in correct audio, every other one is above 1.
@@ -90,7 +84,7 @@ class EncodingChecks:
         wrong = self._most_frequent_wrong
         return wrong is not None and self._blocks[wrong] * 2 >= self._blocks.total()
 
-    def add_stretch(self, position: int, frames: "Samples", block: int) -> None:
+    def add_stretch(self, position: int, frames: Samples, block: int) -> None:
         """Analyse a stretch, shaped (samples, channels), that begins at ``position``; ``block`` counts samples."""
         starts, size = range(0, len(frames), block), min(block, _MAX_SAMPLES)
         if self._most_frequent_wrong is None:
@@ -131,10 +125,8 @@ class EncodingChecks:
         return max(wrong, key=lambda one: one[1], default=(None, 0))[0]
 
 
-def detect_encoding(frames: "Samples") -> SampleEncoding | None:
+def detect_encoding(frames: Samples) -> SampleEncoding | None:
     """Return the encoding of a block of shape (samples, channels); None if it is too quiet."""
-    import numpy as np
-
     floats = frames.astype(np.float32)
     if _has_byte_values(frames):
         is_mu_law = _roughness(_mu_law_table()[frames]) < _SMOOTHER * _roughness(floats)
@@ -151,15 +143,13 @@ def detect_encoding(frames: "Samples") -> SampleEncoding | None:
     return best if found[best] < min(_SMOOTH, _SMOOTHER * _roughness(floats)) else SampleEncoding.AS_IS
 
 
-def _has_byte_values(frames: "Samples") -> bool:
+def _has_byte_values(frames: Samples) -> bool:
     """Return whether all samples are 0 to 255; a maximum below 128 is a quiet sound that happens to be above 0."""
     return int(frames.min()) >= 0 and 127 < int(frames.max()) <= 255
 
 
-def _roughness(floats: "Floats") -> float:
+def _roughness(floats: Floats) -> float:
     """Return the energy of the differences relative to that of the samples; 2 without samples, as for noise."""
-    import numpy as np
-
     if not len(floats):
         return 2.0
     centred = floats - floats.mean(axis=0)
@@ -167,10 +157,8 @@ def _roughness(floats: "Floats") -> float:
     return float(np.square(np.diff(centred, axis=0)).sum()) / energy if energy else 2.0
 
 
-def _flatness(floats: "Floats") -> float:
+def _flatness(floats: Floats) -> float:
     """Return the spectral flatness, 1 for white noise."""
-    import numpy as np
-
     windows = len(floats) // _SPECTRUM
     if not windows:
         return 0.0
@@ -180,68 +168,56 @@ def _flatness(floats: "Floats") -> float:
     return float(np.exp(np.log(power).mean()) / power.mean())
 
 
-def _decode_swapped(frames: "Samples") -> "Floats":
-    import numpy as np
-
+def _decode_swapped(frames: Samples) -> Floats:
     return frames.byteswap().astype(np.float32)
 
 
-def _decode_shifted(frames: "Samples") -> "Floats":
-    import numpy as np
-
+def _decode_shifted(frames: Samples) -> Floats:
     data = frames.tobytes()[1:]
     whole = len(data) - len(data) % (2 * frames.shape[1])
     return np.frombuffer(data[:whole], "<i2").reshape(-1, frames.shape[1]).astype(np.float32)
 
 
-def _decode_mu_law(frames: "Samples") -> "Floats":
+def _decode_mu_law(frames: Samples) -> Floats:
     return _decode_bytes(frames, _mu_law_table())
 
 
-def _decode_a_law(frames: "Samples") -> "Floats":
+def _decode_a_law(frames: Samples) -> Floats:
     return _decode_bytes(frames, _a_law_table())
 
 
-def _decode_wide_mu_law(frames: "Samples") -> "Floats":
-    import numpy as np
-
+def _decode_wide_mu_law(frames: Samples) -> Floats:
     if (frames & 0xFF).any():
         return np.zeros((0, 1), np.float32)
     wide: Floats = _mu_law_table()[(frames >> 8) & 0xFF]
     return wide
 
 
-def _decode_bytes(frames: "Samples", table: "Floats") -> "Floats":
-    import numpy as np
-
+def _decode_bytes(frames: Samples, table: Floats) -> Floats:
     return table[np.frombuffer(frames.tobytes(), np.uint8)].reshape(-1, frames.shape[1])
 
 
 @cache
-def _mu_law_table() -> "Floats":
+def _mu_law_table() -> Floats:
     """Return the sample of each byte (ITU-T G.711)."""
-    import numpy as np
-
     code = ~np.arange(256) & 0xFF
     magnitude = (((code & 0x0F) << 3) + 0x84 << ((code >> 4) & 7)) - 0x84
     return np.where(code & 0x80, -magnitude, magnitude).astype(np.float32)
 
 
 @cache
-def _a_law_table() -> "Floats":
-    import numpy as np
-
+def _a_law_table() -> Floats:
     code = np.arange(256) ^ 0x55
     exponent, mantissa = (code >> 4) & 7, (code & 0x0F) << 4
     magnitude = np.where(exponent > 0, mantissa + 0x108 << np.maximum(exponent - 1, 0), mantissa + 8)
     return np.where(code & 0x80, magnitude, -magnitude).astype(np.float32)
 
 
-_DECODERS: "dict[SampleEncoding, Callable[[Samples], Floats]]" = {
+_DECODERS: dict[SampleEncoding, Callable[[Samples], Floats]] = {
     SampleEncoding.SWAPPED: _decode_swapped,
     SampleEncoding.SHIFTED: _decode_shifted,
 }
-_G711_DECODERS: "dict[SampleEncoding, Callable[[Samples], Floats]]" = {
+_G711_DECODERS: dict[SampleEncoding, Callable[[Samples], Floats]] = {
     SampleEncoding.MU_LAW: _decode_mu_law,
     SampleEncoding.A_LAW: _decode_a_law,
     SampleEncoding.WIDE_MU_LAW: _decode_wide_mu_law,

@@ -7,6 +7,8 @@ Audio is measured in stretches as it arrives, so the length of the call does not
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from listenctl.inspection.sound_checks.channel_checks import ChannelMeasurements, check_channel, check_silence
 from listenctl.inspection.sound_checks.channel_pair_checks import ChannelPairChecks
 from listenctl.inspection.sound_checks.encoding_checks import BLOCKS, EncodingChecks
@@ -77,8 +79,6 @@ class SenderSoundChecks:
         return SenderSoundReport(self._channels, tuple(self._faults()))
 
     def _measure(self, stretch: bytes) -> None:
-        import numpy as np
-
         frames = np.frombuffer(stretch, "<i2").reshape(-1, self._format.channels)
         if self._usable:
             channels = [np.ascontiguousarray(frames[:, channel]) for channel in range(self._format.channels)]

@@ -27,6 +27,9 @@ async def background_task(work: Coroutine[object, object, T]) -> AsyncIterator[a
             finally:
                 task.cancel()
     except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
     if failure is not None:
         raise failure

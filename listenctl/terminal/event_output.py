@@ -4,14 +4,16 @@ import asyncio
 import os
 import stat
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Container, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from listenctl.errors import UsageError
 from listenctl.events import Reporter
 from listenctl.json_lines import json_line
+from listenctl.terminal.event_lines import format_event
 from listenctl.terminal.line_writer import LineWriter
+from listenctl.terminal.printable_text import TextStyle
 from listenctl.terminal.standard_streams import write_message
 
 
@@ -75,6 +77,18 @@ class EventOutput:
         if not self.broken:
             self.broken = True
             write_message(f"{name}: events can't be written, {reason.lower()}; {self._give_up()}")
+
+
+@contextmanager
+def printed_events(reporter: Reporter, kinds: Container[str]) -> Iterator[None]:
+    """Print each event of these kinds as a line on stderr while the block runs."""
+    style = TextStyle.of_stream(sys.stderr, os.environ)
+    writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
+    reporter.add_sink(lambda report: writer.write(format_event(report, style)), kinds)
+    try:
+        yield
+    finally:
+        writer.close()
 
 
 def append_to(path: Path) -> int:

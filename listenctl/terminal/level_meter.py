@@ -1,8 +1,8 @@
 """
-Level bars: how they move, and how they are drawn.
+Level meters: how their bars move, and how they are drawn.
 
-Audio is read in batches a few times a second, the bars move ten times a second: ``LevelDelay`` gives the windows
-of a batch back one by one, a little late, and ``MeterBallistics`` makes needles of them.
+Audio is read in batches a few times a second, but the bars move ten times a second. So ``LevelDelay`` returns the
+windows of a batch one by one, a little late, and ``MeterBallistics`` adds the release and the peak hold.
 """
 
 from collections import deque
@@ -35,7 +35,7 @@ class ChannelLevel:
 
 
 class LevelDelay:
-    """Play the windows of each batch back evenly, ``delay`` seconds after they were heard."""
+    """Return the windows of each batch evenly, ``delay`` seconds after their audio."""
 
     def __init__(self, window: float = 0.1, delay: float = 0.5) -> None:
         self._window = window
@@ -45,19 +45,19 @@ class LevelDelay:
         self._current: Levels = ()
         self._current_end = float("-inf")
 
-    def feed(self, at: float, windows: Sequence[Levels]) -> None:
-        """Take the windows of audio that had arrived by ``at``, oldest first."""
+    def add_windows(self, at: float, windows: Sequence[Levels]) -> None:
+        """Add the windows of audio that had arrived by ``at``, oldest first."""
         if not windows:
             return
         span = len(windows) * self._window
         begin = max(self._end, at - span)
-        # Jitter moves a batch by less than the delay; what is further ahead of the clock would be shown late for good.
+        # Jitter moves a batch by less than the delay; one further ahead of the clock would stay late forever.
         if begin + span > at + self._delay:
             begin = at - span
         self._end = begin + span
         self._queue.extend((begin + i * self._window, levels) for i, levels in enumerate(windows))
 
-    def show(self, now: float) -> Levels | None:
+    def levels_at(self, now: float) -> Levels | None:
         """Return the window to show at ``now``, the loudest where several passed; None when there is no audio."""
         time = now - self._delay
         passed = []
@@ -67,7 +67,7 @@ class LevelDelay:
             passed.append(self._current)
         if passed:
             return _loudest(passed)
-        # One window's grace, so that a late batch doesn't make the bars flutter.
+        # One more window, so that a late batch doesn't make the bars flicker.
         return self._current if time < self._current_end + self._window else None
 
 
@@ -86,29 +86,45 @@ def _louder(levels: Iterable[Level]) -> Level:
 
 class MeterBallistics:
     """
-    Turn measured peaks into calm bars for one call.
+    Turn the measured levels of one call into bars that move calmly.
 
-    A bar rises at once and falls at 40 dB/s; its highest point stays for 1.5 s and then falls at 20 dB/s; clipping
-    stays lit for 2 s.
+    A bar rises at once and falls by 40 dB/s. The peak hold stays for 1.5 s and then falls by 20 dB/s. A clipping mark
+    stays for 2 s.
     """
 
     def __init__(self, channels: int) -> None:
-        self._needles = tuple(_Needle() for _ in range(channels))
+        self._channels = tuple(_ChannelBallistics() for _ in range(channels))
 
-    def update(self, levels: Levels | None, now: float) -> tuple[ChannelLevel, ...]:
-        """Return what to show at ``now`` when ``levels`` are heard; None is silence."""
-        heard = levels or (Level(),) * len(self._needles)
-        return tuple(needle.update(level, now) for needle, level in zip(self._needles, heard, strict=False))
+    def update_levels(self, levels: Levels | None, now: float) -> tuple[ChannelLevel, ...]:
+        """Return what to show at ``now`` for the current ``levels``; None is silence."""
+        heard = levels or (Level(),) * len(self._channels)
+        return tuple(channel.update_level(level, now) for channel, level in zip(self._channels, heard, strict=False))
 
 
-class _Needle:
+class DelayedMeter:
+    """The meter of a call whose levels arrive in batches: ``LevelDelay`` and ``MeterBallistics`` together."""
+
+    def __init__(self, channels: int, window: float, delay: float) -> None:
+        self._delay = LevelDelay(window, delay)
+        self._ballistics = MeterBallistics(channels)
+
+    def add_windows(self, at: float, windows: Sequence[Levels]) -> None:
+        """Add the levels of audio that had arrived by ``at``, oldest first."""
+        self._delay.add_windows(at, windows)
+
+    def levels_at(self, now: float) -> tuple[ChannelLevel, ...]:
+        """Return what to show at ``now``."""
+        return self._ballistics.update_levels(self._delay.levels_at(now), now)
+
+
+class _ChannelBallistics:
     __slots__ = ("_at", "_clip_end", "_hold_db", "_hold_end", "_level_db")
 
     def __init__(self) -> None:
         self._level_db = self._hold_db = FLOOR_DB
         self._at = self._hold_end = self._clip_end = float("-inf")
 
-    def update(self, level: Level, now: float) -> ChannelLevel:
+    def update_level(self, level: Level, now: float) -> ChannelLevel:
         elapsed = max(0.0, now - self._at)
         self._level_db = max(level.peak_db, self._level_db - _RELEASE_DB * elapsed, FLOOR_DB)
         falling = min(elapsed, max(0.0, now - self._hold_end))
@@ -122,7 +138,7 @@ class _Needle:
 
 
 def draw_bars(channels: Sequence[ChannelLevel], width: int, style: TextStyle) -> str:
-    """Draw the channels of one call side by side in exactly ``width`` cells, two of them with L and R if they fit."""
+    """Draw the channels of a call in exactly ``width`` cells; if there is room, two are labelled L and R."""
     labels = ("L ", "R ") if len(channels) == 2 and width >= 20 else ("",) * len(channels)
     gap = "  " if labels[0] else " "
     room = width - len(gap) * (len(labels) - 1) - sum(map(len, labels))
@@ -144,7 +160,7 @@ def _position(level_db: float) -> float:
     return min(1.0, max(0.0, 1 - level_db / SCALE_FLOOR_DB))
 
 
-# A bar has few different pictures, and most of 30 calls show one that was drawn before.
+# There are few different bars; with 30 calls, most have been drawn before.
 @lru_cache(maxsize=8192)
 def _bar(eighths: int, tick: int, width: int, clipped: bool, style: TextStyle) -> str:
     symbols = _symbols(eighths, tick, width, style)

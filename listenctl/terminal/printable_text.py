@@ -5,12 +5,15 @@ Everything from a peer or a file passes ``printable`` before it is drawn. Widths
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self, TextIO
 
+BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
+"""Codes for ``TextStyle.paint``."""
 REPLACEMENT = "\ufffd"
+_PAINT = re.compile(r"\x1b\[[0-9;]*m")
 # Controls, formats (bidi, zero-width), lone surrogates, private and unassigned characters.
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _UNSAFE_ASCII = re.compile(r"[\x00-\x1f\x7f]")
@@ -39,6 +42,19 @@ class TextStyle:
     def paint(self, text: str, code: str) -> str:
         """Put ``text`` into the colour or weight with the SGR parameters ``code``."""
         return f"\x1b[{code}m{text}\x1b[0m" if self.color and code and text.strip() else text
+
+    def join_parts(self, parts: Sequence[tuple[str, str]], columns: int) -> str:
+        """Return as many of the parts, each a text and its code, as fit whole into a line."""
+        separator = " · " if self.unicode else " | "
+        line = ""
+        room = columns
+        for text, code in parts:
+            lead = separator if line else ""
+            room -= len(lead) + cell_width(text)
+            if room < 0:
+                break
+            line += self.paint(lead, DIM) + self.paint(text, code)
+        return line
 
     def fit(self, text: str, width: int) -> str:
         """Return ``text``, made printable, in exactly ``width`` cells: cut or padded at the right."""
@@ -97,6 +113,16 @@ def cell_width(text: str) -> int:
     from rich.cells import cell_len
 
     return cell_len(text)
+
+
+def unpainted(text: str) -> str:
+    """Return a text without the codes of ``TextStyle.paint``."""
+    return _PAINT.sub("", text)
+
+
+def count_noun(number: int, noun: str) -> str:
+    """Return ``1 packet`` or ``2 packets``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def pad_cells(text: str, width: int) -> str:

@@ -1,4 +1,4 @@
-"""One line on stderr that says how something goes, while it goes."""
+"""One line on stderr that shows the progress of something."""
 
 import asyncio
 import os
@@ -6,16 +6,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TextIO
 
+from listenctl.background_task import background_task
+
 INTERVAL = 0.5
 _CLEAR = "\r\x1b[K"
 
 
 class ProgressLine:
     """
-    A line of a terminal that is drawn again and again, below what is printed meanwhile.
+    A line on a terminal that is drawn repeatedly, below the lines printed meanwhile.
 
     Args:
-        describe: returns what it says, safe to be drawn.
+        describe: returns its printable text.
     """
 
     def __init__(self, stream: TextIO, describe: Callable[[], str]) -> None:
@@ -24,24 +26,21 @@ class ProgressLine:
 
     @asynccontextmanager
     async def drawn(self) -> AsyncIterator[None]:
-        """Draw it until the end."""
-        task = asyncio.create_task(self._draw())
+        """Draw the line while the block runs."""
         try:
-            yield
+            async with background_task(self._draw()):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             self.clear()
 
     def clear(self) -> None:
-        """Make room for something else."""
+        """Clear the line to make room for another."""
         with suppress(OSError):
             self._stream.write(_CLEAR)
             self._stream.flush()
 
     def leave(self) -> None:
-        """Leave it as it is, and let what comes next begin below it."""
+        """Keep the line as it is, and let the next output begin below it."""
         with suppress(OSError):
             os.write(self._stream.fileno(), b"\n")
 

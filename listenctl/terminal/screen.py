@@ -8,7 +8,7 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Self, TextIO, TypeAlias
 
 from listenctl.terminal.printable_text import TextStyle
@@ -20,7 +20,7 @@ _BEGIN, _END = "\x1b[?2026h\x1b[?25l", "\x1b[?2026l"
 _SHOW_CURSOR = "\x1b[?25h"
 _CLEAR, _ERASE_REST = "\r\x1b[J", "\x1b[K"
 _WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
-_FRAME_TIME = 0.1
+FRAME_TIME = 0.1
 _REPAINT_TIME = 2.0
 _MAX_PENDING = 1000
 
@@ -76,7 +76,7 @@ class Screen:
         now = self._clock()
         if now < self._next_frame:
             return False
-        self._next_frame = max(self._next_frame, now - _FRAME_TIME / 2) + _FRAME_TIME
+        self._next_frame = max(self._next_frame, now - FRAME_TIME / 2) + FRAME_TIME
         columns, rows = size = self._size()
         # One column stays free, where a terminal would wrap, and one row for the lines above.
         room = (columns - 1, rows - 1)
@@ -133,6 +133,11 @@ def _up(rows: int) -> str:
 
 def _down(rows: int) -> str:
     return f"\x1b[{rows}B" if rows else ""
+
+
+def can_draw(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Return whether ``stream`` is a terminal that can move its cursor."""
+    return stream.isatty() and environ.get("TERM", "dumb") != "dumb"
 
 
 def terminal_size(stream: TextIO) -> tuple[int, int]:

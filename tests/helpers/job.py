@@ -19,8 +19,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from listenctl.commands.call.view import CallView
-from listenctl.simulator.call_snapshot import CallSnapshot
+from listenctl.commands.call.view import SimulatedCallView
 from listenctl.terminal.keypresses import KeypressReader
 from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.server import LIMIT, until
@@ -36,13 +35,6 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-class Quiet:
-    """A call in which nothing happens."""
-
-    def snapshot(self) -> CallSnapshot:
-        return QUIET
-
-
 async def run_job() -> None:
     loop = asyncio.get_running_loop()
 
@@ -51,7 +43,7 @@ async def run_job() -> None:
 
     keys = KeypressReader(0, lambda digit: say(f"digit {digit}"), quit_job)
     with open(os.ttyname(0), "w", encoding="utf-8") as terminal:  # noqa: ASYNC230, PTH123 - a terminal doesn't block
-        task = loop.create_task(CallView(Quiet(), terminal, TextStyle(color=False), keys=keys).run())
+        task = loop.create_task(SimulatedCallView(lambda: QUIET, terminal, TextStyle(color=False), keys=keys).run())
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
         loop.add_signal_handler(signal.SIGUSR1, say, "alive")
         loop.call_soon(say, "started")

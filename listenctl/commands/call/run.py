@@ -5,15 +5,15 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from pathlib import Path
 
+from listenctl.background_task import background_task
 from listenctl.commands.call.call_summary import summary
-from listenctl.commands.call.view import CallView
-from listenctl.commands.serve.server_meters import can_draw
+from listenctl.commands.call.view import SimulatedCallView
 from listenctl.errors import ExitStatus, TimedOutError, signal_status
 from listenctl.events import Reporter, WarningEvent
 from listenctl.json_lines import Report
@@ -21,11 +21,11 @@ from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult
 from listenctl.simulator.simulated_call_socket import call_socket
-from listenctl.terminal.event_lines import PRINTED_EVENTS, describe_end, format_event
-from listenctl.terminal.event_output import EventOutput
+from listenctl.terminal.event_lines import PRINTED_EVENTS, describe_end
+from listenctl.terminal.event_output import EventOutput, printed_events
 from listenctl.terminal.keypresses import KeypressReader, can_read_keys
-from listenctl.terminal.line_writer import LineWriter
 from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.screen import can_draw
 from listenctl.terminal.standard_streams import reserve_stderr, write_stdout
 from listenctl.terminal.stop_signals import stop_at_signals
 
@@ -53,7 +53,7 @@ class CallPresentation:
 
 async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path | None = None) -> int:
     """
-    Place a call and see it through; return the exit status.
+    Place a call and wait for its end; return the exit status.
 
     Args:
         calls: the folder in which other processes find the call and press its keys; None if they needn't.
@@ -71,7 +71,7 @@ async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path |
         output = EventOutput(reporter, partial(_give_up, call), closing)
         output.open(stdout=presentation.json, file=presentation.events)
         placing = asyncio.ensure_future(call.run())
-        async with _open_to_others(call, reporter, calls), _face(call, reporter, presentation) as give_terminal_back:
+        async with _open_to_others(call, reporter, calls), _display(call, reporter, presentation) as give_terminal_back:
             interrupts = stop_at_signals(call.interrupt, give_terminal_back)
             try:
                 result = await placing
@@ -171,39 +171,28 @@ async def _open_to_others(call: SimulatedCall, reporter: Reporter, calls: Path |
 
 
 @asynccontextmanager
-async def _face(
+async def _display(
     call: SimulatedCall, reporter: Reporter, presentation: CallPresentation
 ) -> AsyncIterator[Callable[[], None]]:
     """
-    Show the call on stderr: a live view where that is a terminal, else a line for each event.
+    Show the call on stderr: live on a terminal, otherwise a line for each event.
 
-    What it yields gives the terminal back, for an end that can't wait.
+    Yields a function that gives the terminal back when the process exits at once.
     """
-    style = TextStyle.of_stream(sys.stderr, os.environ)
     silent = presentation.quiet or presentation.json
     if not silent and can_draw(sys.stderr, os.environ):
-        view = CallView(call, sys.stderr, style, keys=_keys(call))
-        reporter.add_sink(view.take)
-        drawing = asyncio.create_task(view.run())
-        try:
+        style = TextStyle.of_stream(sys.stderr, os.environ)
+        view = SimulatedCallView(call.snapshot, sys.stderr, style, keys=_keys(call))
+        reporter.add_sink(view.add_event)
+        async with background_task(view.run()):
             yield view.close
-        finally:
-            drawing.cancel()
-            with suppress(asyncio.CancelledError):
-                await drawing
         return
-    writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
-    reporter.add_sink(
-        lambda report: writer.write(format_event(report, style)), frozenset() if silent else PRINTED_EVENTS
-    )
-    try:
+    with printed_events(reporter, frozenset() if silent else PRINTED_EVENTS):
         yield lambda: None
-    finally:
-        writer.close()
 
 
 def _keys(call: SimulatedCall) -> KeypressReader | None:
-    """Return what reads the keys of the telephone, unless the caller speaks from stdin."""
+    """Return the reader of the phone's keys, unless stdin is the caller's audio."""
     if call.plan.caller == "-" or not can_read_keys(sys.stdin):
         return None
     return KeypressReader(sys.stdin.fileno(), call.press_digit, call.interrupt)

@@ -65,7 +65,7 @@ class PlayOptions(RecipientOptions):
 def play_to_call(options: PlayOptions) -> int:
     """Play a sound to the caller of a live call."""
     from listenctl.commands.live_calls.play_to_call_run import run_play
-    from listenctl.commands.serve.server_meters import can_draw
+    from listenctl.terminal.screen import can_draw
 
     settings = play_settings(options)
     live = settings.wait and can_draw(sys.stderr, os.environ)

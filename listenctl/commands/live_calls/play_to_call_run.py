@@ -1,13 +1,14 @@
-"""Play a sound to a live call: where it is heard, how far it is, what became of it, and the exit status."""
+"""Play a sound to a live call: messages, live view, result, and the exit status."""
 
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from math import isfinite
 from typing import Any
 
+from listenctl.background_task import background_task
 from listenctl.commands.live_calls.send_command_run import Recipient
 from listenctl.errors import ExitStatus, ListenctlError, TimedOutError, signal_status
 from listenctl.json_lines import VERSION, json_line
@@ -38,9 +39,9 @@ async def run_play(
     recipient: Recipient, source: str, edits: SoundEdits, settings: PlaySettings, *, live: bool = False
 ) -> int:
     """
-    Play a source that a user names, as ``play_sound`` does; raises what ``prepare_sound`` does, too.
+    Play a source that the user names, as ``play_sound`` does; this also raises what ``prepare_sound`` raises.
 
-    The source is looked at while the server is asked for the call.
+    The source is prepared while the server is asked for the call.
     """
     if is_microphone(source):
         reserve_stderr()
@@ -49,17 +50,17 @@ async def run_play(
 
 async def play_sound(recipient: Recipient, sound: PlayableSound, settings: PlaySettings, *, live: bool = False) -> int:
     """
-    Play a sound to a live call and print what became of it; return the exit status.
+    Play a sound to a live call and print the result; return the exit status.
 
-    A signal stops the sound at the caller's end too.
+    A signal also stops the sound that the caller hears.
 
     Args:
-        recipient: whose timeout is for all of it; it may be infinite.
-        live: show on stderr how far it is.
+        recipient: its timeout covers everything and may be infinite.
+        live: show the progress on stderr.
 
     Raises:
-        NotFoundError: there is no such server or call, or it ended meanwhile.
-        TimedOut: the sound wasn't over in time; it is stopped then.
+        NotFoundError: there is no such server or call, or the call ended.
+        TimedOutError: the sound didn't end in time, and was stopped.
         ListenctlError: the source failed, or the server refused something.
     """
 
@@ -70,26 +71,22 @@ async def play_sound(recipient: Recipient, sound: PlayableSound, settings: PlayS
 
 
 async def _play(
-    recipient: Recipient, preparing: Awaitable[PlayableSound], settings: PlaySettings, *, live: bool
+    recipient: Recipient, preparing: Coroutine[object, object, PlayableSound], settings: PlaySettings, *, live: bool
 ) -> int:
     until = asyncio.get_running_loop().time() + recipient.timeout if isfinite(recipient.timeout) else None
-    prepared = asyncio.ensure_future(preparing)
     try:
         async with (
+            background_task(preparing) as prepared,
             attach_to_call(recipient.socket, recipient.call, patience=recipient.timeout) as attachment,
             asyncio.timeout_at(until),
         ):
-            performance = _Performance(recipient, attachment, await prepared, settings)
-            return await performance.run(live=live)
+            return await _PlayedSound(recipient, attachment, await prepared, settings).run(live=live)
     except TimeoutError as exc:
         raise TimedOutError(f"not played within {recipient.timeout:g} s") from exc
-    finally:
-        prepared.cancel()
-        await asyncio.gather(prepared, return_exceptions=True)
 
 
-class _Performance:
-    """One sound for one call, and what is said of it."""
+class _PlayedSound:
+    """One sound that plays to one call, and the output about it."""
 
     def __init__(
         self, recipient: Recipient, attachment: AttachedCall, sound: PlayableSound, settings: PlaySettings
@@ -97,57 +94,53 @@ class _Performance:
         self._recipient = recipient
         self._call_sid = attachment.metadata.call_sid
         self._sound = sound
-        self._say: Callable[[str], None] = write_message
-        self._player = SoundPlayer(attachment, settings, notify=self._say_now)
+        self._write_message: Callable[[str], None] = write_message
+        self._player = SoundPlayer(attachment, settings, notify=self._notify)
 
     async def run(self, *, live: bool) -> int:
         try:
-            async with self._face() if live else _no_face():
+            async with self._display() if live else nullcontext():
                 result = await self._player.play(self._sound)
         except asyncio.CancelledError:
             if self._player.mode is not None:
-                self._tell(
+                self._print_result(
                     PlayResult(PlayOutcome.INTERRUPTED, None, self._player.progress().heard, "stopped before its end")
                 )
             raise
         except ListenctlError as exc:
-            # Scripts read one object, whatever happens once there is a conversation; people read the sentence.
+            # Once attached, scripts always read one object; people read the error.
             if self._recipient.json:
-                self._tell(self._broken_off(str(exc)))
+                self._print_result(self._failed_result(str(exc)))
             raise
-        self._tell(result)
+        self._print_result(result)
         return _STATUS[result.outcome]
 
-    def _broken_off(self, detail: str) -> PlayResult:
+    def _failed_result(self, detail: str) -> PlayResult:
         progress = self._player.progress()
-        # By the clock it was over, so that only its confirmation is missing.
+        # By the clock it has ended, and only its confirmation is missing.
         over = progress.total is not None and progress.heard >= progress.total > 0
         return PlayResult(PlayOutcome.UNKNOWN if over else PlayOutcome.INTERRUPTED, None, progress.heard, detail)
 
-    def _say_now(self, sentence: str) -> None:
-        if self._recipient.quiet:
-            return
-        # Where it is said changes while there is a live view.
-        self._say(sentence)
+    def _notify(self, text: str) -> None:
+        # The live view changes where messages go.
+        if not self._recipient.quiet:
+            self._write_message(text)
 
     @asynccontextmanager
-    async def _face(self) -> AsyncIterator[None]:
-        # What draws isn't needed where nothing is drawn, and the sound shall begin soon.
-        from listenctl.commands.live_calls.play_to_call_view import PlayView
+    async def _display(self) -> AsyncIterator[None]:
+        # Drawing is imported only where something is drawn, because the sound should start soon.
+        from listenctl.commands.live_calls.play_to_call_view import PlayToCallView
 
-        view = PlayView(
-            self._sound.name, self._player.progress, sys.stderr, TextStyle.of_stream(sys.stderr, os.environ)
-        )
-        self._say = lambda sentence: view.screen.print_above(f"listenctl: {printable(sentence)}")
-        showing = asyncio.create_task(view.run())
+        style = TextStyle.of_stream(sys.stderr, os.environ)
+        view = PlayToCallView(self._sound.name, self._player.progress, sys.stderr, style)
+        self._write_message = lambda text: view.screen.print_above(f"listenctl: {printable(text)}")
         try:
-            yield
+            async with background_task(view.run()):
+                yield
         finally:
-            self._say = write_message
-            showing.cancel()
-            await asyncio.gather(showing, return_exceptions=True)
+            self._write_message = write_message
 
-    def _tell(self, result: PlayResult) -> None:
+    def _print_result(self, result: PlayResult) -> None:
         if self._recipient.quiet and not self._recipient.json:
             return
         line = json_line(self._describe(result)) if self._recipient.json else self._sentence(result)
@@ -184,25 +177,20 @@ class _Performance:
         return printable(f"{call}: {self._sound.name[:_MAX_NAME]} {what}{detail}; the call {mode.sentence}")
 
 
-@asynccontextmanager
-async def _no_face() -> AsyncIterator[None]:
-    yield
-
-
-async def _interruptible(work: "Awaitable[int]") -> int:
-    """Do something; a signal cancels it, which is then the exit status."""
-    task = asyncio.ensure_future(work)
-    with _signals(task) as numbers:
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if not numbers:
-                raise
-            return signal_status(numbers[0])
+async def _interruptible(work: Coroutine[object, object, int]) -> int:
+    """Return the result of ``work``; a signal cancels it and becomes the exit status."""
+    async with background_task(work) as task:
+        with _cancel_at_signals(task) as numbers:
+            try:
+                return await task
+            except asyncio.CancelledError:
+                if not numbers:
+                    raise
+                return signal_status(numbers[0])
 
 
 @contextmanager
-def _signals(task: "asyncio.Future[int]") -> Iterator[list[int]]:
+def _cancel_at_signals(task: "asyncio.Future[int]") -> Iterator[list[int]]:
     loop = asyncio.get_running_loop()
     numbers: list[int] = []
 

@@ -1,23 +1,19 @@
-"""The live view of a sound that is being played to a call: one line on a terminal, ten times a second."""
+"""The live view of a sound that is played to a call: one line on a terminal."""
 
-import asyncio
 from collections.abc import Callable
 from typing import TextIO
 
-from listenctl.commands.serve.server_meters import BOLD, DIM, GREEN, YELLOW
 from listenctl.play_to_call.play_result import PlayProgress
-from listenctl.terminal.printable_text import TextStyle, cell_width, format_moment
-from listenctl.terminal.screen import Screen, TerminalSize
-from listenctl.terminal.stop_signals import suspending_at_ctrl_z
+from listenctl.terminal.live_view import LiveView
+from listenctl.terminal.printable_text import BOLD, DIM, GREEN, YELLOW, TextStyle, cell_width, format_moment
 
-FRAME_TIME = 0.1
 _MIN_BAR, _MAX_BAR = 8, 40
 _COLORS = {"playing": GREEN, "finishing": GREEN}
 
 
-class PlayView:
+class PlayToCallView(LiveView):
     """
-    Show how far a sound is until closed.
+    Show how far a sound has been played, until cancelled.
 
     Args:
         name: of the sound.
@@ -25,28 +21,11 @@ class PlayView:
     """
 
     def __init__(self, name: str, progress: Callable[[], PlayProgress], stream: TextIO, style: TextStyle) -> None:
-        self._name = name
-        self._progress = progress
-        self._style = style
-        self._loop = asyncio.get_running_loop()
-        self.screen = Screen(stream, style, clock=self._loop.time)
-
-    async def run(self) -> None:
-        """Draw until cancelled."""
-        try:
-            with suspending_at_ctrl_z(self.screen.close):
-                while True:
-                    self.screen.draw_lines(self._render)
-                    await asyncio.sleep(FRAME_TIME)
-        finally:
-            self.screen.close()
-
-    def _render(self, size: TerminalSize, _now: float) -> list[str]:
-        return [render_progress(self._name, self._progress(), size[0], self._style)]
+        super().__init__(stream, style, lambda size, _: [render_progress(name, progress(), size[0], style)])
 
 
 def render_progress(name: str, progress: PlayProgress, columns: int, style: TextStyle) -> str:
-    """Draw one line of at most so many cells: the state, the time, a bar if there is room, the lead and the name."""
+    """Return a line of at most ``columns`` cells: state, time, a bar if there is room, lead and name."""
     total = "" if progress.total is None else f" / {format_moment(progress.total)}"
     lead = "" if progress.lead is None else f"  lead {progress.lead:.2f} s"
     parts = [(progress.state, _COLORS.get(progress.state, YELLOW)), (f"  {format_moment(progress.heard)}{total}", BOLD)]

@@ -1,19 +1,15 @@
 """Run a load in a terminal, a pipe or a script: progress, signals, the report, and the exit status."""
 
-import asyncio
 import errno
 import json
 import os
 import resource
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from listenctl.commands.load.view import progress, report_text
-from listenctl.commands.serve.server_meters import can_draw
 from listenctl.errors import ExitStatus, RefusedError, TimedOutError, signal_status
 from listenctl.load.load_call_outcome import LoadCallOutcome
 from listenctl.load.plan import LoadPlan
@@ -22,11 +18,12 @@ from listenctl.load.run_load import LoadRun
 from listenctl.terminal.event_output import append_to
 from listenctl.terminal.line_writer import LineWriter
 from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.progress_line import ProgressLine
+from listenctl.terminal.screen import can_draw
 from listenctl.terminal.standard_streams import discard_stdout, write_message
 from listenctl.terminal.stop_signals import stop_at_signals
 
 STDOUT = Path("-")
-_PROGRESS_INTERVAL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +53,9 @@ async def run_load(plan: LoadPlan, presentation: LoadPresentation) -> int:
     calls = _CallWriter(presentation.per_call)
     try:
         load = LoadRun(plan, calls.write)
-        interrupts = stop_at_signals(load.stop, _end_line if _draws(presentation) else lambda: None)
-        async with _progress(load, presentation):
+        line = ProgressLine(sys.stderr, lambda: progress(load.snapshot())) if _draws(presentation) else None
+        interrupts = stop_at_signals(load.stop, line.leave if line else lambda: None)
+        async with line.drawn() if line else nullcontext():
             report = await load.run()
     finally:
         calls.close()
@@ -125,42 +123,8 @@ def _descriptor(path: Path | None) -> int | None:
     return None if path is None else append_to(path)
 
 
-def _end_line() -> None:
-    """Leave the line of progress as it is, and let what comes next begin below it."""
-    with suppress(OSError):
-        os.write(sys.stderr.fileno(), b"\n")
-
-
 def _draws(presentation: LoadPresentation) -> bool:
     return not presentation.quiet and can_draw(sys.stderr, os.environ)
-
-
-@asynccontextmanager
-async def _progress(load: LoadRun, presentation: LoadPresentation) -> AsyncIterator[None]:
-    """Show on stderr how it goes, where that is a terminal."""
-    if not _draws(presentation):
-        yield
-        return
-    task = asyncio.create_task(_draw(load, sys.stderr))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
-
-
-async def _draw(load: LoadRun, stream: TextIO) -> None:
-    while True:
-        stream.write(f"\r\x1b[K{progress(load.snapshot())[: _columns(stream) - 1]}")
-        stream.flush()
-        await asyncio.sleep(_PROGRESS_INTERVAL)
-
-
-def _columns(stream: TextIO) -> int:
-    return os.get_terminal_size(stream.fileno()).columns or 80
 
 
 def _allow_open_files() -> None:

@@ -1,34 +1,34 @@
-"""Which of the live calls are heard: one that is chosen, those beside it, or all."""
+"""Which live calls are played: the selected one, those added to it, or all."""
 
 
-class Selection:
+class CallSelection:
     """
-    The calls in the order in which they began, and those of them that are heard.
+    The calls in the order in which they began, and those that are played.
 
     Args:
-        every: hear all calls, also those that are still to come.
+        every: play all calls, later ones included.
     """
 
     def __init__(self, *, every: bool = False) -> None:
         self.calls: list[str] = []
         self._every = every
-        # Neighbours, as `add` takes them in; the first is the one that was chosen.
+        # The selected call, and the neighbours added to it.
         self._first: str | None = None
         self._beside: set[str] = set()
 
     @property
     def heard(self) -> list[str]:
-        """The calls that are heard, left to right."""
+        """The calls that are played, from left to right."""
         return [call for call in self.calls if self._every or call == self._first or call in self._beside]
 
-    def appear(self, call: str) -> None:
-        """Take in a call that is live; if there was none, it is heard."""
+    def add_call(self, call: str) -> None:
+        """Add a live call; the first one is selected."""
         if call not in self.calls:
             self.calls.append(call)
         self._first = self._first or call
 
-    def leave(self, call: str) -> None:
-        """Forget a call; if no other was heard beside it, the next one is."""
+    def remove_call(self, call: str) -> None:
+        """Remove a call; if it was the only one played, the next one is selected."""
         if call not in self.calls:
             return
         at = self.calls.index(call)
@@ -39,8 +39,8 @@ class Selection:
             self._first = others[0] if others else None
             self._beside.discard(others[0] if others else "")
 
-    def move(self, steps: int) -> None:
-        """Hear only the call so many places further on; behind the last comes the first."""
+    def select_relative(self, steps: int) -> None:
+        """Select only the call that many places further on, wrapping around at the end."""
         if self._first is None:
             return
         at = self.calls.index(self._first)
@@ -48,8 +48,8 @@ class Selection:
         self._beside.clear()
         self._every = False
 
-    def add(self) -> None:
-        """Hear the next call that isn't heard yet, too."""
+    def add_next_call(self) -> None:
+        """Also play the next call that isn't played yet."""
         heard = self.heard
         if not heard or len(heard) == len(self.calls):
             return

@@ -73,6 +73,6 @@ def _run(options: MonitorOptions) -> int:
     from listenctl.commands.monitor.monitor_sound import SoundPlan
     from listenctl.commands.monitor.run import run_monitor
 
-    sound = SoundPlan(ear=options.channel, muted=options.mute, device=options.device, save=options.save)
+    sound = SoundPlan(channels=options.channel, muted=options.mute, device=options.device, save=options.save)
     plan = MonitorPlan(socket=socket_of(options), call=options.call, every=options.all, sound=sound)
     return run_async(run_monitor(plan))

@@ -1,4 +1,4 @@
-"""What a monitor does with sound: mixes it, plays it, keeps it."""
+"""The sound of ``listenctl monitor``: mixed, played on a device, and saved."""
 
 import asyncio
 import sys
@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from listenctl.commands.monitor.monitored_call import HeardCall
+from listenctl.commands.monitor.monitored_call import MonitoredCall
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
 from listenctl.media.devices.mixer import DEVICE_RATE, CallMixer, ChannelChoice, stereo_gains
@@ -20,45 +20,45 @@ STDOUT = "-"
 
 _MIXED = AudioFormat(DEVICE_RATE, 2)
 _TICK = 0.02
-# Sound that waits for longer than this is none that would be heard.
+# Older sound would not be heard any more.
 _MAX_LATE = DEVICE_RATE // 2
-_EARS = tuple(ChannelChoice)
+_CHOICES = tuple(ChannelChoice)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundPlan:
     """
-    How calls are to be heard.
+    How calls are played.
 
     Attributes:
-        muted: open no device before somebody wants to hear something.
-        device: its number or a part of its name; None is the system's choice.
-        save: a file for what is heard, ``-`` for stdout; None for none.
+        muted: open no device until the user unmutes.
+        device: its number or a part of its name; None is the system's default.
+        save: a file for the sound, ``-`` for stdout; None saves nothing.
     """
 
-    ear: ChannelChoice = ChannelChoice.BOTH
+    channels: ChannelChoice = ChannelChoice.BOTH
     muted: bool = False
     device: str | None = None
     save: str | None = None
 
 
-class Sound:
+class MonitorSound:
     """
     The sound of a monitor.
 
     Args:
-        say: told in a sentence what changes.
-        on_left: called when whoever read the sound on stdout has left.
+        say: takes a sentence about each change.
+        on_left: called when the reader of stdout is gone.
     """
 
     def __init__(self, plan: SoundPlan, say: Callable[[str], None], on_left: Callable[[], None]) -> None:
-        self.ear = plan.ear
+        self.channels = plan.channels
         self.muted = plan.muted
         self._plan = plan
         self._say = say
         self._on_left = on_left
         self._loop = asyncio.get_running_loop()
-        self._calls: Sequence[HeardCall] = ()
+        self._calls: Sequence[MonitoredCall] = ()
         self._mixer = CallMixer()
         self._mixer.muted = plan.muted
         self._state = PlaybackState(False, "the sound begins")
@@ -71,7 +71,7 @@ class Sound:
 
     @property
     def status(self) -> tuple[str, bool]:
-        """What becomes of the sound, and whether that is as it should be."""
+        """A text about the sound, and whether it plays."""
         if self.muted:
             return "muted", False
         if self._state.playing:
@@ -80,10 +80,10 @@ class Sound:
 
     async def play(self) -> None:
         """
-        Play from when somebody wants to hear something until cancelled.
+        Play until cancelled; a muted monitor begins when it is unmuted.
 
         Raises:
-            UsageError: sound was wanted from the beginning, and there are devices but not the one that was named.
+            UsageError: the device that the user named doesn't exist, but others do.
         """
         player = PlaybackDevice(self._mixer, self._plan.device, self._take_state)
         if self._wanted.is_set() and self._plan.device is not None:
@@ -91,31 +91,33 @@ class Sound:
         await self._wanted.wait()
         await player.run()
 
-    def keep_call(self, audio_format: AudioFormat) -> None:
+    def save_call(self, audio_format: AudioFormat) -> None:
         """
-        Keep the audio of one call, sample by sample, if anything is to be kept.
+        Save the audio of one call, sample by sample, if the plan says so.
 
         Raises:
-            UsageError: the file is there already, or can't be made.
+            UsageError: the file exists or can't be created.
         """
         if self._plan.save is not None:
             layout = (
-                ChannelLayout.AS_IS if self._plan.ear is ChannelChoice.BOTH else ChannelLayout(self._plan.ear.value)
+                ChannelLayout.AS_IS
+                if self._plan.channels is ChannelChoice.BOTH
+                else ChannelLayout(self._plan.channels.value)
             )
             self._saved_call = ChannelMap(layout, audio_format)
             self._save(self._plan.save, self._saved_call.output_format)
 
-    async def keep_mix(self) -> None:
+    async def save_mix(self) -> None:
         """
-        Keep what is heard of all calls by the clock until cancelled, if anything is to be kept.
+        Save the mix of all calls in real time until cancelled, if the plan says so.
 
         Raises:
-            UsageError: the file is there already, or can't be made.
+            UsageError: the file exists or can't be created.
         """
         if self._plan.save is None:
             return
         self._save(self._plan.save, _MIXED)
-        # What it imports takes long, which is no sound that was missed.
+        # Its imports take long; that is not missed sound.
         await asyncio.to_thread(CallMixer().take_frames, 1)
         self._saved_mix = CallMixer()
         self._arrange()
@@ -127,24 +129,24 @@ class Sound:
             assert self._saver is not None
             self._saver.write_audio(to_pcm(self._saved_mix.take_frames(min(due, _MAX_LATE))))
             if due > _MAX_LATE:
-                self._say(f"{due / DEVICE_RATE:.1f} s were skipped, because we were stopped or too slow")
+                self._say(f"{due / DEVICE_RATE:.1f} s skipped, because this process was stopped or too slow")
                 await self._keep_silence(self._saver, due - _MAX_LATE)
 
     async def _keep_silence(self, saver: AudioWriter, samples: int) -> None:
-        """Have what follows be at its time."""
+        """Write silence, so that later sound keeps its position."""
         while samples > 0 and saver.error is None:
             piece = min(samples, DEVICE_RATE)
             samples -= piece
             saver.write_audio(bytes(piece * _MIXED.frame_bytes))
-            # We may have been stopped for hours.
+            # The process may have been stopped for hours.
             await asyncio.to_thread(saver.wait_until_written)
 
     def close(self) -> None:
         """
-        Finish what is kept; it blocks for as long as that takes.
+        Finish the saved file; this blocks.
 
         Raises:
-            ListenctlError: something of it couldn't be written.
+            ListenctlError: a part couldn't be written.
         """
         for mixer in (self._mixer, self._saved_mix):
             if mixer is not None:
@@ -152,35 +154,35 @@ class Sound:
         if self._saver is not None:
             self._saver.close()
 
-    def hear(self, calls: Sequence[HeardCall]) -> None:
-        """Have these calls be heard, left to right."""
+    def set_heard_calls(self, calls: Sequence[MonitoredCall]) -> None:
+        """Play these calls, from left to right."""
         self._calls = list(calls)
         self._arrange()
 
-    def put(self, call: str, pcm: bytes) -> None:
-        """Take whole sample frames of a call."""
+    def add_audio(self, call: str, pcm: bytes) -> None:
+        """Add whole sample frames of a call."""
         self._mixer.add_audio(call, pcm)
         if self._saved_mix is not None:
             self._saved_mix.add_audio(call, pcm)
         elif self._saver is not None and self._saved_call is not None:
             self._saver.write_audio(self._saved_call.apply(pcm)[0])
 
-    def mute(self) -> None:
-        """Be silent, or no longer."""
+    def toggle_mute(self) -> None:
+        """Mute or unmute."""
         self.muted = self._mixer.muted = not self.muted
         self._wanted.set()
 
-    def choose(self, ear: ChannelChoice) -> None:
-        """Hear other channels."""
-        self.ear = ear
+    def choose_channels(self, channels: ChannelChoice) -> None:
+        """Play these channels."""
+        self.channels = channels
         self._arrange()
 
-    def next_ear(self) -> None:
-        """Hear other channels, in turn."""
-        self.choose(_EARS[(_EARS.index(self.ear) + 1) % len(_EARS)])
+    def choose_next_channels(self) -> None:
+        """Play the next choice of channels."""
+        self.choose_channels(_CHOICES[(_CHOICES.index(self.channels) + 1) % len(_CHOICES)])
 
     def _arrange(self) -> None:
-        gains = stereo_gains([call.format.channels for call in self._calls], self.ear)
+        gains = stereo_gains([call.format.channels for call in self._calls], self.channels)
         calls = {call.id: (call.format, gain) for call, gain in zip(self._calls, gains, strict=True)}
         for mixer in (self._mixer, self._saved_mix):
             if mixer is not None:
@@ -202,7 +204,7 @@ class Sound:
         if isinstance(problem, BrokenPipeError):
             self._on_left()
         else:
-            self._say(f"{self._plan.save}: can't be written, {problem.strerror}; nothing more is kept")
+            self._say(f"{self._plan.save}: can't be written, {problem.strerror}; saving stopped")
 
     def _take_state(self, state: PlaybackState) -> None:
         self._state = state
@@ -216,4 +218,4 @@ async def _open(player: PlaybackDevice) -> None:
     except UsageError:
         raise
     except ListenctlError:
-        pass  # It can come; to play tries it again, and says what is wrong.
+        pass  # The device may appear later; the player retries, and reports the problem.

@@ -1,26 +1,26 @@
-"""One live call as a monitor has it: its audio as it comes, and what its row shows."""
+"""One live call of a monitor: its audio as it arrives, and the contents of its row."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from listenctl.media.measure_levels import LevelMeasurer
 from listenctl.protocol.audio import AudioFormat
-from listenctl.terminal.level_meter import ChannelLevel, LevelDelay, MeterBallistics
+from listenctl.terminal.level_meter import ChannelLevel, DelayedMeter
 
 State = Literal["live", "paused", "waiting"]
 
 _WINDOW = 0.05
-# Audio comes as soon as it is there, in messages of 20 ms; bars may be as late as the sound is.
+# Audio arrives in messages of 20 ms; the bars may be as late as the sound.
 _BAR_DELAY = 0.1
-# jambonz sends nothing while a listen is paused (protocol.md 3.4).
+# jambonz sends nothing while a listen is paused (listenctl-protocol(7) 3.4).
 _PAUSE = 1.0
 _MAX_RATE = 384_000
 _MAX_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class CallRow:
-    """One call at one moment; ``place`` counts the calls that are heard from the left, 0 is not heard."""
+class MonitoredCallRow:
+    """One call at one moment; ``place`` counts the played calls from the left, 0 is not played."""
 
     id: str
     caller: str
@@ -36,12 +36,12 @@ class CallRow:
 
 
 @dataclass(slots=True)
-class HeardCall:
+class MonitoredCall:
     """
     A live call; times are on the loop's clock.
 
     Attributes:
-        skipped: seconds of sound that the server dropped because we were too slow.
+        skipped: seconds of audio that the server dropped because we were too slow.
     """
 
     id: str
@@ -53,16 +53,15 @@ class HeardCall:
     digits: str = ""
     skipped: float = 0.0
     _last_audio: float | None = None
-    _meter: LevelMeasurer = field(init=False)
-    _playback: LevelDelay = field(init=False)
-    _ballistics: MeterBallistics = field(init=False)
+    _measurer: LevelMeasurer = field(init=False)
+    _meter: DelayedMeter = field(init=False)
 
     def __post_init__(self) -> None:
         self.change_format(self.format)
 
     @classmethod
     def listed(cls, call: dict[str, Any], now: float) -> Self:
-        """Make one of what `GET /calls` says of a call."""
+        """Make a call from an entry of `GET /calls`."""
         return cls(
             id=str(call.get("call")),
             format=_format(call),
@@ -75,38 +74,37 @@ class HeardCall:
 
     @classmethod
     def reported(cls, report: dict[str, Any], now: float) -> Self:
-        """Make one of a ``call-started`` event."""
+        """Make a call from a ``call-started`` event."""
         metadata = report.get("metadata")
         parties = metadata if isinstance(metadata, dict) else {}
         return cls.listed(report | {"from": parties.get("from"), "to": parties.get("to"), "duration": 0.0}, now)
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Take the audio from now on as ``audio_format``."""
+        """Change the format of all further audio."""
         self.format = audio_format
-        self._meter = LevelMeasurer(audio_format, _WINDOW)
-        self._playback = LevelDelay(self._meter.window, _BAR_DELAY)
-        self._ballistics = MeterBallistics(audio_format.channels)
+        self._measurer = LevelMeasurer(audio_format, _WINDOW)
+        self._meter = DelayedMeter(audio_format.channels, self._measurer.window, _BAR_DELAY)
 
     def take_audio(self, data: bytes, now: float) -> bytes:
         """Measure audio and return its whole sample frames."""
         pcm = data[: len(data) - len(data) % self.format.frame_bytes]
         self._last_audio = now
-        self._playback.feed(now, self._meter.feed(pcm))
+        self._meter.add_windows(now, self._measurer.feed(pcm))
         return pcm
 
-    def take_digit(self, digit: str) -> None:
-        """Show a key that was pressed."""
+    def add_digit(self, digit: str) -> None:
+        """Add a pressed key."""
         self.digits = (self.digits + digit)[-_MAX_DIGITS:]
 
-    def skip(self, samples: object) -> float:
-        """Take note that the server dropped so many samples per channel; return them in seconds."""
+    def add_skipped(self, samples: object) -> float:
+        """Count samples per channel that the server dropped; return them in seconds."""
         seconds = self.format.duration(samples) if isinstance(samples, int) and samples > 0 else 0.0
         self.skipped += seconds
         return seconds
 
-    def row(self, now: float, place: int) -> CallRow:
+    def row(self, now: float, place: int) -> MonitoredCallRow:
         """Return what to show at ``now``."""
-        return CallRow(
+        return MonitoredCallRow(
             id=self.id,
             caller=self.caller,
             callee=self.callee,
@@ -114,7 +112,7 @@ class HeardCall:
             mix_type=self.mix_type,
             duration=now - self.started,
             state=self._state(now),
-            levels=self._ballistics.update(self._playback.show(now), now),
+            levels=self._meter.levels_at(now),
             digits=self.digits,
             skipped=self.skipped,
             place=place,

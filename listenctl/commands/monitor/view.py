@@ -1,16 +1,28 @@
 """
-What a monitor draws: how there is sound, a row for each live call, and the keys.
+The live view of a monitor: the state of the sound, a row for each live call, and the keys.
 
-``render`` makes lines out of a picture and does nothing else.
+``render_monitor`` turns a snapshot into lines and does nothing else.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from listenctl.commands.monitor.monitored_call import CallRow
-from listenctl.commands.serve.server_meters import BOLD, CYAN, DIM, GREEN, RED, YELLOW, join_parts
+from listenctl.commands.monitor.monitored_call import MonitoredCallRow
 from listenctl.terminal.level_meter import draw_bars
-from listenctl.terminal.printable_text import TextStyle, format_duration, format_rate, format_seconds
+from listenctl.terminal.printable_text import (
+    BOLD,
+    CYAN,
+    DIM,
+    GREEN,
+    RED,
+    YELLOW,
+    TextStyle,
+    cell_width,
+    format_duration,
+    format_rate,
+    format_seconds,
+    unpainted,
+)
 from listenctl.terminal.screen import TerminalSize
 
 _STATES = {"paused": ("paused", YELLOW), "waiting": ("no audio yet", DIM)}
@@ -18,63 +30,62 @@ _MAX_PARTY = 16
 _MAX_LEVEL = 60
 _MIN_LEVEL = 8
 _MARK, _TIME, _FORMAT, _DIGITS = 3, 7, 11, 8
-# Widths of the terminal from which on there is room for the format and the keys.
+# Minimum widths of the terminal for the format and the digits.
 _WITH_FORMAT, _WITH_DIGITS = 64, 48
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class MonitorSnapshot:
     """
-    A monitor at one moment.
+    The state of a monitor at one moment.
 
     Attributes:
-        sound: what becomes of the sound, and whether that is as it should be.
-        ear: which channels are heard.
-        keys: a line about the keys, empty where there are none.
+        sound: a text about the sound, and whether it plays.
+        channels: which channels are played.
+        keys: a line about the keys, or empty.
     """
 
     url: str
-    calls: Sequence[CallRow]
+    calls: Sequence[MonitoredCallRow]
     sound: tuple[str, bool]
-    ear: str
+    channels: str
     keys: str = ""
 
 
-def render(picture: Picture, size: TerminalSize, style: TextStyle) -> list[str]:
-    """Draw lines, none longer than the columns and no more than the rows of ``size``."""
+def render_monitor(snapshot: MonitorSnapshot, size: TerminalSize, style: TextStyle) -> list[str]:
+    """Return lines, none longer than the columns and no more than the rows of ``size``."""
     columns, rows = size
-    text, well = picture.sound
-    heard = sum(1 for call in picture.calls if call.place)
+    text, well = snapshot.sound
+    heard = sum(1 for call in snapshot.calls if call.place)
     head = [
-        style.paint(style.cut(picture.url, columns), f"{BOLD};{CYAN}"),
-        join_parts(
+        style.paint(style.cut(snapshot.url, columns), f"{BOLD};{CYAN}"),
+        style.join_parts(
             [
-                (f"{len(picture.calls)} live, {heard} heard", BOLD),
-                (style.cut(f"channel {picture.ear}", columns), ""),
+                (f"{len(snapshot.calls)} live, {heard} heard", BOLD),
+                (style.cut(f"channel {snapshot.channels}", columns), ""),
                 (style.cut(text, max(8, columns - 40)), GREEN if well else YELLOW),
             ],
             columns,
-            style,
         ),
     ]
-    foot = [style.paint(style.cut(picture.keys, columns), DIM)] if picture.keys and rows > len(head) + 2 else []
+    foot = [style.paint(style.cut(snapshot.keys, columns), DIM)] if snapshot.keys and rows > len(head) + 2 else []
     room = rows - len(head) - len(foot)
-    return (head + _table(picture.calls, room, columns, style) + foot)[: max(0, rows)]
+    return (head + _table(snapshot.calls, room, columns, style) + foot)[: max(0, rows)]
 
 
-def _table(calls: Sequence[CallRow], room: int, columns: int, style: TextStyle) -> list[str]:
+def _table(calls: Sequence[MonitoredCallRow], room: int, columns: int, style: TextStyle) -> list[str]:
     if not calls:
         return [style.cut("waiting for a call", columns)]
     if len(calls) <= room:
         return [_row(call, columns, style) for call in calls]
-    # Who is heard shall be seen.
+    # Calls that are played come first.
     shown = sorted(sorted(calls, key=lambda call: not call.place)[: max(0, room - 1)], key=calls.index)
     dots = "…" if style.unicode else "..."
     more = style.paint(style.cut(f"{dots} and {len(calls) - len(shown)} more", columns), DIM)
     return [*(_row(call, columns, style) for call in shown), more]
 
 
-def _row(call: CallRow, columns: int, style: TextStyle) -> str:
+def _row(call: MonitoredCallRow, columns: int, style: TextStyle) -> str:
     parts = [style.paint(style.fit(_mark(call, style), _MARK), BOLD)]
     parts.append(style.fit(_parties(call, style), max(8, min(2 * _MAX_PARTY + 3, columns // 3))))
     if columns >= _WITH_FORMAT:
@@ -94,25 +105,22 @@ def _row(call: CallRow, columns: int, style: TextStyle) -> str:
 
 
 def _width(part: str) -> int:
-    from listenctl.commands.call.call_meters import unpainted
-    from listenctl.terminal.printable_text import cell_width
-
     return cell_width(unpainted(part))
 
 
-def _mark(call: CallRow, style: TextStyle) -> str:
-    """Return the place of a call that is heard, counted from the left."""
+def _mark(call: MonitoredCallRow, style: TextStyle) -> str:
+    """Return the place of a played call, counted from the left."""
     return f"{'▶' if style.unicode else '>'}{call.place % 100}" if call.place else ""
 
 
-def _parties(call: CallRow, style: TextStyle) -> str:
+def _parties(call: MonitoredCallRow, style: TextStyle) -> str:
     caller, callee = style.cut(call.caller, _MAX_PARTY), style.cut(call.callee, _MAX_PARTY)
     if not caller and not callee:
         return call.id
     return f"{caller or 'unknown'} {'→' if style.unicode else '->'} {callee or 'unknown'}"
 
 
-def _level(call: CallRow, width: int, style: TextStyle) -> str:
+def _level(call: MonitoredCallRow, width: int, style: TextStyle) -> str:
     if call.state in _STATES:
         text, color = _STATES[call.state]
         return style.paint(style.fit(text, width), color)

@@ -1,9 +1,7 @@
 """Replay calls in a terminal, a pipe or a script: signals, a report on each call, and the exit status."""
 
-import asyncio
 import json
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +9,6 @@ from dataclasses import dataclass
 
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.commands.replay.view import application_lines, progress, result_lines, totals_line
-from listenctl.commands.serve.server_meters import can_draw
 from listenctl.errors import ExitStatus, signal_status
 from listenctl.net.listening_sockets import raise_descriptor_limit
 from listenctl.replay.plan import ApplicationPlan, ReplayPlan
@@ -21,10 +18,11 @@ from listenctl.replay.replay_server import ReplayServer
 from listenctl.replay.run_replay import ReplayRun
 from listenctl.terminal.printable_text import TextStyle, printable
 from listenctl.terminal.progress_line import ProgressLine
+from listenctl.terminal.screen import can_draw
 from listenctl.terminal.standard_streams import write_message, write_stdout
+from listenctl.terminal.stop_signals import stop_at_signals
 
 MAX_ERRORS = 20
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ async def run_replay(
     raise_descriptor_limit(None)
     output = _Output(presentation, plan.capture.name)
     replay = ReplayRun(plan, calls, copies=copies, rounds=rounds, on_result=output.played, on_notice=output.notice)
-    signals = _watch_signals(replay.stop, output)
+    signals = stop_at_signals(replay.stop, output.leave)
     async with output.progress(lambda: progress(*replay.progress)):
         totals = await replay.run()
     output.total(totals)
@@ -88,7 +86,7 @@ async def run_application(
     )
     host, port = place
     bound = await server.start(host, port)
-    signals = _watch_signals(server.stop, output)
+    signals = stop_at_signals(server.stop, output.leave)
     if not presentation.quiet:
         shown = f"[{host}]" if ":" in host else host
         write_message(f"plays {printable(plan.capture.name)} to whoever calls ws://{shown}:{bound}/")
@@ -173,20 +171,3 @@ class _Output:
     def _make_room(self) -> None:
         if self._line is not None:
             self._line.clear()
-
-
-def _watch_signals(stop: Callable[[], None], output: _Output) -> list[int]:
-    """Let the first signal hang up all calls in order and the second end at once; return the signals that came."""
-    received: list[int] = []
-
-    def take(number: int) -> None:
-        received.append(number)
-        if len(received) > 1:
-            output.leave()
-            os._exit(signal_status(number))
-        stop()
-
-    loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, take, number)
-    return received

@@ -1,18 +1,18 @@
-"""Run a server in a terminal, a pipe or as a service: events, meters, signals, and the exit status."""
+"""Run a server in a terminal, a pipe or as a service: events, live view, signals, and the exit status."""
 
 import asyncio
 import gc
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from listenctl.commands.serve.server_meters import can_draw
-from listenctl.commands.serve.view import LiveView
+from listenctl.background_task import background_task
+from listenctl.commands.serve.view import ServerView
 from listenctl.errors import ExitStatus, TimedOutError, signal_status
 from listenctl.events import Reporter, Sink, WarningEvent
 from listenctl.server.calls.live_call import LevelReporter
@@ -24,9 +24,9 @@ from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
 from listenctl.server.shutdown import end_at_once
 from listenctl.terminal.event_lines import FAILURE_EVENTS, LASTING_EVENTS, PRINTED_EVENTS, format_event
-from listenctl.terminal.event_output import EventOutput
-from listenctl.terminal.line_writer import LineWriter
+from listenctl.terminal.event_output import EventOutput, printed_events
 from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.screen import can_draw
 from listenctl.terminal.standard_streams import reserve_stderr
 from listenctl.terminal.stop_signals import stop_at_signals
 
@@ -74,7 +74,7 @@ async def run_server(
     patience: float | None = None,
 ) -> int:
     """
-    Take calls until it is time to stop; return the exit status.
+    Accept calls until it is time to stop; return the exit status.
 
     Args:
         responders: see to each call, in this order.
@@ -101,9 +101,9 @@ async def run_server(
             server.watchers.append(LevelReporter(reporter, presentation.level_interval))
         output = EventOutput(reporter, partial(_give_up_events, server), closing)
         output.open(stdout=presentation.json, file=presentation.events)
-        async with _face(server, presentation) as give_terminal_back, dumping(server, dump) as dumper:
+        async with _display(server, presentation) as give_terminal_back, dumping(server, dump) as dumper:
             ended_by = stop_at_signals(server.shutdown.begin, partial(_leave, give_terminal_back))
-            gc.freeze()  # What is imported stays; there is no need to look through it again and again.
+            gc.freeze()  # Imported modules stay, so the collector can skip them.
             server.start()
             presentation.on_start(server.url)
             await _wait(server, patience)
@@ -124,7 +124,7 @@ def _sound_reporter(reporter: Reporter) -> "Callable[[PlaybackState], None]":
 
 
 async def _wait(server: ListenServer, patience: float | None) -> None:
-    """Wait for the end; ``patience`` limits the wait for a call and never cuts one."""
+    """Wait for the end; ``patience`` limits the wait for a call, never the call."""
     timed_out = False
     loop = asyncio.get_running_loop()
 
@@ -133,7 +133,7 @@ async def _wait(server: ListenServer, patience: float | None) -> None:
         if server.calls_total:
             return
         if server.live:
-            # A connection, which becomes a call at the latest when its metadata are overdue, or ends before.
+            # This connection becomes a call when its metadata is overdue at the latest, or ends before that.
             loop.call_later(LOOK_AGAIN, give_up)
             return
         timed_out = True
@@ -163,45 +163,26 @@ def _leave(give_terminal_back: Callable[[], None]) -> None:
 def _give_up_events(server: ListenServer) -> str:
     if server.recorder is not None:
         return "recording goes on without"
-    # It has nothing to do any more.
+    # Without a recording there is nothing left to do.
     server.shutdown.begin_after_calls()
     return "no more calls are taken"
 
 
 @asynccontextmanager
-async def _face(server: ListenServer, presentation: Presentation) -> AsyncIterator[Callable[[], None]]:
+async def _display(server: ListenServer, presentation: Presentation) -> AsyncIterator[Callable[[], None]]:
     """
-    Show the server on stderr: meters where that is a terminal, else a line for each event.
+    Show the server on stderr: live on a terminal, otherwise a line for each event.
 
-    What it yields gives the terminal back, for an end that can't wait.
+    Yields a function that gives the terminal back when the process exits at once.
     """
-    style = TextStyle.of_stream(sys.stderr, os.environ)
-    # Whoever reads the JSON may print on this very terminal.
-    if not (presentation.quiet or presentation.json) and can_draw(sys.stderr, os.environ):
-        view = LiveView(server, sys.stderr, style, presentation.title)
-        server.reporter.add_sink(_printer(view.screen.print_above, style), LASTING_EVENTS)
-        async with _running(view.run()):
-            yield view.screen.close
+    # The reader of the JSON may print on this very terminal.
+    quiet = presentation.quiet or presentation.json
+    if not quiet and can_draw(sys.stderr, os.environ):
+        style = TextStyle.of_stream(sys.stderr, os.environ)
+        view = ServerView(server, sys.stderr, style, presentation.title)
+        server.reporter.add_sink(lambda report: view.screen.print_above(format_event(report, style)), LASTING_EVENTS)
+        async with background_task(view.run()):
+            yield view.close
         return
-    writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
-    kinds = FAILURE_EVENTS if presentation.quiet or presentation.json else PRINTED_EVENTS
-    server.reporter.add_sink(_printer(writer.write, style), kinds)
-    try:
+    with printed_events(server.reporter, FAILURE_EVENTS if quiet else PRINTED_EVENTS):
         yield lambda: None
-    finally:
-        writer.close()
-
-
-@asynccontextmanager
-async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-def _printer(write: Callable[[str], None], style: TextStyle) -> Sink:
-    return lambda report: write(format_event(report, style))

@@ -1,73 +1,272 @@
-"""The meters of a running server: levels come in as calls are read, frames go out ten times a second."""
+"""
+The live view of a server: totals and the URL on top, below them one row for each call.
+
+``render_server`` turns a snapshot into lines and does nothing else.
+"""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from pathlib import PurePath
+from typing import Literal, TextIO
 
-from listenctl.commands.serve.server_meters import CallState, CallView, MeterScreen, ServerView
 from listenctl.media.measure_levels import LevelMeasurer, Levels
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.server import ListenServer
-from listenctl.terminal.level_meter import ChannelLevel, LevelDelay, MeterBallistics
-from listenctl.terminal.printable_text import TextStyle
-from listenctl.terminal.stop_signals import suspending_at_ctrl_z
+from listenctl.terminal.level_meter import ChannelLevel, DelayedMeter, draw_bars
+from listenctl.terminal.live_view import LiveView
+from listenctl.terminal.printable_text import (
+    BOLD,
+    CYAN,
+    DIM,
+    GREEN,
+    RED,
+    YELLOW,
+    TextStyle,
+    cell_width,
+    format_duration,
+    format_rate,
+    format_seconds,
+    format_size,
+)
+from listenctl.terminal.screen import FRAME_TIME, TerminalSize
 
-FRAME_TIME = 0.1
+CallState = Literal["live", "paused", "ending", "waiting"]
+
+_STATE_COLORS: dict[CallState, str] = {"live": GREEN, "paused": YELLOW, "ending": DIM, "waiting": DIM}
+_STATE_TEXTS: dict[CallState, str] = {"paused": "paused", "ending": "ending", "waiting": "no audio yet"}
+_MAX_PARTY = 24
+_MAX_LEVEL = 60
+# The level keeps this much when long names want the row.
+_LEVEL_SHARE = 13
 
 
-@dataclass(slots=True)
-class _Needles:
-    playback: LevelDelay
-    ballistics: MeterBallistics
-    channels: int
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """
+    One call as its row shows it.
 
-    def show(self, now: float) -> tuple[ChannelLevel, ...]:
-        return self.ballistics.update(self.playback.show(now), now)
+    ``started`` is on the clock of the ``now`` of ``render``; the time shown counts from there unless ``duration`` is
+    given. ``recording`` is the path of the file, empty when the call isn't recorded.
+    """
+
+    id: str
+    started: float
+    caller: str = ""
+    callee: str = ""
+    sample_rate: int = 0
+    mix_type: str = ""
+    duration: float | None = None
+    channels: tuple[ChannelLevel, ...] = ()
+    last_dtmf: str = ""
+    gap_seconds: float = 0.0
+    state: CallState = "live"
+    recording: str = ""
+    warnings: int = 0
 
 
-class LiveView:
-    """Show a server and its calls on a terminal until closed."""
+@dataclass(frozen=True, slots=True)
+class ServerSnapshot:
+    """A server and its calls at one moment; ``title`` says what it does, ``url`` goes into the ``listen`` verb."""
+
+    url: str
+    title: str = ""
+    calls_live: int = 0
+    calls_total: int = 0
+    calls_failed: int = 0
+    gap_seconds: float = 0.0
+    recorded_bytes: int = 0
+    recorded_seconds: float = 0.0
+    calls: Sequence[CallRow] = ()
+
+
+def render_server(view: ServerSnapshot, size: TerminalSize, now: float, style: TextStyle) -> list[str]:
+    """Return ``view`` as lines, none longer than the columns and no more than the rows of ``size``."""
+    columns, rows = size
+    head = [_address(view, columns, style), _totals(view, columns, style)]
+    body = _table(view.calls, (columns, rows - len(head)), now, style) if view.calls else _waiting(view, columns, style)
+    return (head + body)[: max(0, rows)]
+
+
+def _address(view: ServerSnapshot, columns: int, style: TextStyle) -> str:
+    url = style.cut(view.url, columns)
+    room = columns - cell_width(url) - 2
+    said = view.title if style.unicode else view.title.replace("→", "->")
+    title = f"  {style.paint(style.cut(said, room), DIM)}" if said and room >= 8 else ""
+    return style.paint(url, f"{BOLD};{CYAN}") + title
+
+
+def _totals(view: ServerSnapshot, columns: int, style: TextStyle) -> str:
+    gaps = (f"gaps {format_seconds(view.gap_seconds)}", RED) if view.gap_seconds > 0 else ("no gaps", DIM)
+    parts = [(f"{view.calls_live} live", BOLD), (f"{view.calls_total} in total", "")]
+    parts += [(f"{view.calls_failed} failed", RED)] if view.calls_failed else []
+    parts += [gaps] if view.calls_total else []
+    if view.recorded_seconds or view.recorded_bytes:
+        parts.append((f"{format_duration(view.recorded_seconds)} recorded, {format_size(view.recorded_bytes)}", DIM))
+    return style.join_parts(parts, columns)
+
+
+def _waiting(view: ServerSnapshot, columns: int, style: TextStyle) -> list[str]:
+    lines = ["", style.cut("waiting for a call", columns)]
+    verb = style.cut(f'{{"verb": "listen", "url": "{view.url}"}}', columns + 1)
+    # A verb that is cut can't be copied.
+    if cell_width(verb) <= columns:
+        hint = style.cut("a jambonz application sends its calls here with", columns)
+        lines += ["", style.paint(hint, DIM), verb]
+    return lines
+
+
+def _table(calls: Sequence[CallRow], size: tuple[int, int], now: float, style: TextStyle) -> list[str]:
+    columns, rows = size
+    roomy = rows >= 6
+    visible = rows - 2 if roomy else rows
+    shown = calls[: visible if len(calls) <= visible else max(0, visible - 1)]
+    layout = _Layout(shown, columns, style)
+    lines = ["", style.paint(layout.titles(), DIM)] if roomy else []
+    lines += [layout.row(call, now) for call in shown]
+    if len(shown) < len(calls):
+        dots = "…" if style.unicode else "..."
+        lines.append(style.paint(style.cut(f"{dots} and {len(calls) - len(shown)} more", columns), DIM))
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column, the width of the terminal from which on it is shown, and how to draw its cell."""
+
+    title: str
+    width: int
+    shown_from: int
+    draw: Callable[[CallRow, float, int, TextStyle], str]
+    right: bool = False
+
+
+class _Layout:
+    """The columns that fit, and rows drawn in them."""
+
+    def __init__(self, calls: Sequence[CallRow], columns: int, style: TextStyle) -> None:
+        self._style = style
+        self._width = columns
+        self._columns = [column for column in _COLUMNS if column.shown_from <= columns]
+        spare = max(0, columns - 2 - sum(column.width + 2 for column in self._columns))
+        longest = max((cell_width(_parties(call, style)) for call in calls), default=0)
+        # In steps of four, so that a call that comes or goes seldom moves the columns.
+        wanted = max(16, -(-longest // 4) * 4)
+        has_level = _LEVEL in self._columns
+        self._parties = min(wanted, max(spare // 2, spare - _LEVEL_SHARE)) if has_level else spare
+        self._level = min(_MAX_LEVEL, spare - self._parties)
+
+    def titles(self) -> str:
+        arrow = "→" if self._style.unicode else "->"
+        parts = ["  " + self._style.fit(f"CALLER {arrow} CALLEE", self._parties)]
+        for column in self._columns:
+            width = self._cell_width(column)
+            parts.append(self._style.fit(column.title.rjust(width) if column.right else column.title, width))
+        return self._style.cut("  ".join(parts).rstrip(), self._width)
+
+    def row(self, call: CallRow, now: float) -> str:
+        if self._width < 3:
+            return self._style.cut(call.caller, self._width)
+        parties = self._style.fit(_parties(call, self._style), self._parties)
+        parts = [f"{_mark(call, self._style)} {parties}"]
+        parts += [column.draw(call, now, self._cell_width(column), self._style) for column in self._columns]
+        return "  ".join(parts)
+
+    def _cell_width(self, column: _Column) -> int:
+        return self._level if column is _LEVEL else column.width
+
+
+def _mark(call: CallRow, style: TextStyle) -> str:
+    filled, hollow = ("●", "○") if style.unicode else ("*", "o")
+    return style.paint(filled if call.recording else hollow, _STATE_COLORS[call.state])
+
+
+def _parties(call: CallRow, style: TextStyle) -> str:
+    caller, callee = style.cut(call.caller, _MAX_PARTY), style.cut(call.callee, _MAX_PARTY)
+    if not caller and not callee:
+        return style.cut(call.id, _MAX_PARTY)
+    return f"{caller or 'unknown'} {'→' if style.unicode else '->'} {callee or 'unknown'}"
+
+
+def _draw_format(call: CallRow, _now: float, width: int, style: TextStyle) -> str:
+    rate = format_rate(call.sample_rate) if call.sample_rate else ""
+    return style.paint(style.fit(f"{rate} {call.mix_type}".strip(), width), DIM)
+
+
+def _draw_time(call: CallRow, now: float, width: int, style: TextStyle) -> str:
+    seconds = now - call.started if call.duration is None else call.duration
+    return style.fit(format_duration(seconds).rjust(width), width)
+
+
+def _draw_level(call: CallRow, _now: float, width: int, style: TextStyle) -> str:
+    state: CallState = call.state if call.channels else "waiting"
+    if state != "live":
+        return style.paint(style.fit(_STATE_TEXTS[state], width), _STATE_COLORS[state])
+    return draw_bars(call.channels, width, style)
+
+
+def _draw_dtmf(call: CallRow, _now: float, width: int, style: TextStyle) -> str:
+    return style.paint(style.fit(call.last_dtmf, width), CYAN)
+
+
+def _draw_gap(call: CallRow, _now: float, width: int, style: TextStyle) -> str:
+    if call.gap_seconds <= 0:
+        return style.paint("-".rjust(width), DIM)
+    return style.paint(style.fit(format_seconds(call.gap_seconds).rjust(width), width), RED)
+
+
+def _draw_warnings(call: CallRow, _now: float, width: int, style: TextStyle) -> str:
+    text = str(min(call.warnings, 9999)) if call.warnings else ""
+    return style.paint(text.rjust(width), YELLOW)
+
+
+def _draw_file(call: CallRow, _now: float, width: int, style: TextStyle) -> str:
+    return style.paint(style.fit(PurePath(call.recording).name, width), DIM)
+
+
+_LEVEL = _Column("LEVEL", 0, 20, _draw_level)
+_COLUMNS = (
+    _Column("FORMAT", 10, 72, _draw_format),
+    _Column("TIME", 8, 48, _draw_time, right=True),
+    _LEVEL,
+    _Column("DTMF", 4, 64, _draw_dtmf),
+    _Column("GAPS", 7, 32, _draw_gap, right=True),
+    _Column("WARN", 4, 90, _draw_warnings, right=True),
+    _Column("FILE", 28, 132, _draw_file),
+)
+
+
+class ServerView(LiveView):
+    """Show a server and its calls on a terminal until cancelled."""
 
     def __init__(self, server: ListenServer, stream: TextIO, style: TextStyle, title: str) -> None:
+        super().__init__(stream, style, lambda size, now: render_server(self._snapshot(), size, now, style))
         self._server = server
         self._title = title
         self._loop = asyncio.get_running_loop()
-        self._needles: dict[str, _Needles] = {}
+        self._meters: dict[str, DelayedMeter] = {}
         self._delay = server.settings.read_interval + FRAME_TIME
-        self.screen = MeterScreen(stream, style, clock=self._loop.time)
         server.watchers.append(self)
 
-    async def run(self) -> None:
-        """Draw until cancelled."""
-        try:
-            with suspending_at_ctrl_z(self.screen.close):
-                while True:
-                    self.screen.draw(self._view())
-                    await asyncio.sleep(FRAME_TIME)
-        finally:
-            self.screen.close()
-
     def start_meter(self, log: LiveCallLog) -> LevelMeasurer:
-        """Return what measures a call that begins."""
+        """Return the measurer of a call that begins."""
         meter = LevelMeasurer(log.audio_format)
-        channels = log.audio_format.channels
-        playback = LevelDelay(meter.window, self._delay)
-        self._needles[log.id] = _Needles(playback, MeterBallistics(channels), channels)
+        self._meters[log.id] = DelayedMeter(log.audio_format.channels, meter.window, self._delay)
         return meter
 
     def show_levels(self, log: LiveCallLog, _position: int, windows: list[Levels]) -> None:
-        """Take levels that were measured."""
-        self._needles[log.id].playback.feed(self._loop.time(), windows)
+        """Add measured levels."""
+        self._meters[log.id].add_windows(self._loop.time(), windows)
 
-    def _view(self) -> ServerView:
+    def _snapshot(self) -> ServerSnapshot:
         server = self._server
         now = self._loop.time()
         calls = [self._row(call, call.log, now) for call in server.live if call.log is not None]
         self._forget_ended()
         recorder = server.recorder
         live = [call.log for call in server.live if call.log is not None]
-        return ServerView(
+        return ServerSnapshot(
             url=server.url,
             title=self._title,
             calls_live=len(server.live),
@@ -81,18 +280,18 @@ class LiveView:
 
     def _forget_ended(self) -> None:
         live = {call.log.id for call in self._server.live if call.log is not None}
-        for ended in [name for name in self._needles if name not in live]:
-            del self._needles[ended]
+        for ended in [name for name in self._meters if name not in live]:
+            del self._meters[ended]
 
-    def _row(self, call: LiveCall, log: LiveCallLog, now: float) -> CallView:
-        return CallView(
+    def _row(self, call: LiveCall, log: LiveCallLog, now: float) -> CallRow:
+        return CallRow(
             id=log.id,
             started=call.started_at,
             caller=log.metadata.caller or "",
             callee=log.metadata.callee or "",
             sample_rate=log.audio_format.sample_rate,
             mix_type=log.metadata.mix_type or ("stereo" if log.audio_format.channels == 2 else "mono"),
-            channels=self._needles[log.id].show(now),
+            channels=self._meters[log.id].levels_at(now),
             last_dtmf=log.last_digit,
             gap_seconds=log.gap_seconds,
             state=_state(log),

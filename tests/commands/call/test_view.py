@@ -1,18 +1,196 @@
-"""The view of one call while it runs: what is drawn, what lasts, and what is given back."""
+"""The live view of one call as lines."""
 
-import asyncio
 import io
+import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from listenctl.commands.call.view import CallView
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from listenctl.background_task import background_task
+from listenctl.commands.call.view import SimulatedCallView, draw_gauge, render_call
 from listenctl.media.measure_levels import Level
 from listenctl.simulator.call_snapshot import CallSnapshot
+from listenctl.terminal.level_meter import ChannelLevel
 from listenctl.terminal.printable_text import TextStyle
-from tests.helpers.job import Quiet
 from tests.helpers.server import until
+from tests.helpers.snapshots import QUIET as NOTHING
+
+PLAIN = TextStyle(color=False)
+ASCII = TextStyle(color=False, unicode=False)
+STEREO = (ChannelLevel(-30, -12), ChannelLevel(-6, -6, clipped=True))
+HEARD = (ChannelLevel(-30, -12),)
+CALL = replace(
+    NOTHING,
+    url="ws://127.0.0.1:3000/",
+    elapsed=42.3,
+    mix_type="stereo",
+    streaming=True,
+    buffered=1.5,
+    held=0.06,
+    marks=("m1", "m2"),
+    lateness=0.0012,
+    commands=12,
+    wrong=2,
+    digits="12#",
+)
+QUIET = replace(CALL, state="connecting", buffered=0.0, held=0.0, marks=(), commands=0, wrong=0, digits="")
+
+
+def draw(call: CallSnapshot, *recent: str, columns: int = 80, rows: int = 24, style: TextStyle = PLAIN) -> list[str]:
+    lines = render_call(call, recent, (columns, rows), style=style, sent=STEREO, heard=HEARD)
+    return [line.rstrip() for line in lines]
+
+
+def plain(line: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", line)
+
+
+def test_everything_fits_80_columns() -> None:
+    assert draw(CALL, "dtmf 1", "mark m0 playout") == [
+        "ws://127.0.0.1:3000/",
+        "live · 0:42 · 8k stereo · as current jambonz · plays a stream",
+        "to server  L █████████████▌·······│·····  R ███████████████████████CLIP",
+        "to caller  ██████████████████████████████··················│···········",
+        "playout    ████████▒···················  1.5 s of 5 s, 0.06 s held back",
+        "sending    at most 1.2 ms late",
+        "commands   12 · 2 wrong",
+        "marks      2 · m1 · m2",
+        "keys       12#",
+        "",
+        "dtmf 1",
+        "mark m0 playout",
+    ]
+
+
+def test_a_call_that_has_not_started_says_so() -> None:
+    lines = render_call(QUIET, (), (80, 24), style=PLAIN)
+
+    assert lines[1].startswith("connecting · ")
+    assert lines[2:4] == ["to server  no audio yet", "to caller  no audio yet"]
+    assert lines[6:9] == ["commands   none yet", "marks      none outstanding", "keys       "]
+
+
+def test_what_a_slow_server_costs_stands_first() -> None:
+    lines = draw(replace(CALL, unsent=1.2, lost_samples=16000, lateness=0.05))
+
+    assert lines[5] == "sending    16000 samples lost · 1.2 s unsent · at most 50.0 ms late"
+
+
+def test_trouble_is_red_and_health_is_not() -> None:
+    style = TextStyle()
+    bad = draw(replace(CALL, lost_samples=160), style=style)
+    good = draw(replace(CALL, wrong=0), style=style)
+
+    assert "\x1b[31m160 samples lost\x1b[0m" in bad[5]
+    assert "\x1b[31m2 wrong\x1b[0m" in bad[6]
+    assert "\x1b[31m" not in good[5] + good[6]
+
+
+def test_ascii_view_holds_no_other_character() -> None:
+    lines = draw(replace(CALL, marks=("größe",)), "● line", style=ASCII)
+
+    assert all(line.isascii() for line in lines[:9])
+    assert lines[4].startswith("playout    ########=....")
+    assert lines[7] == "marks      1 | gr??e"
+
+
+def test_the_newest_lines_are_kept() -> None:
+    lines = draw(CALL, *(f"line {number}" for number in range(40)), rows=14)
+
+    assert lines[9:] == ["", "line 36", "line 37", "line 38", "line 39"]
+
+
+def test_a_low_terminal_keeps_the_levels() -> None:
+    assert [line[:9] for line in draw(CALL, "dtmf 1", rows=4)][2:] == ["to server", "to caller"]
+
+
+def test_a_narrow_terminal_drops_the_playout_bar_before_its_numbers() -> None:
+    assert draw(CALL, columns=40)[4] == "playout    1.5 s · 0.06 s held back"
+
+
+def test_the_newest_keys_are_kept() -> None:
+    assert draw(replace(CALL, digits="1" * 50 + "#"), columns=20)[8] == "keys       11111111#"
+
+
+def test_the_key_that_hangs_up_is_told_where_there_is_room() -> None:
+    wide, narrow = (
+        render_call(CALL, (), (columns, 24), style=PLAIN, hint="q hangs up")[8].rstrip() for columns in (80, 25)
+    )
+    before_any_key = render_call(QUIET, (), (80, 24), style=PLAIN, hint="q hangs up")[8]
+
+    assert (wide, narrow) == ("keys       12# · q hangs up", "keys       12#")
+    assert before_any_key == "keys       q hangs up"
+
+
+def test_the_playout_bar_grows_with_the_buffer() -> None:
+    drawn = [draw(replace(CALL, buffered=seconds, held=0.0))[4] for seconds in (0.5, 4.0, 29.0, 120.0, 1000.0)]
+
+    assert [line.split("  ")[-1] for line in drawn] == [
+        "0.5 s of 1 s",
+        "4.0 s of 5 s",
+        "29.0 s of 30 s",
+        "2:00 of 300 s",
+        "16:40 of 300 s",
+    ]
+
+
+def test_a_gauge_hides_nothing_however_little() -> None:
+    assert draw_gauge(0.001, 0.001, 8, PLAIN) == "█▒······"
+    assert draw_gauge(9.0, 0.001, 8, PLAIN) == "███████▒"
+    assert draw_gauge(0.0, 0.0, 8, PLAIN) == "········"
+
+
+hostile = st.text(st.characters(), max_size=60) | st.sampled_from(["\x1b[2J", "\x9bA", "日本語の名前です", "\u202e"])
+levels = st.builds(ChannelLevel, st.floats(-90, 0), st.floats(-90, 0), st.booleans())
+snapshots = st.builds(
+    CallSnapshot,
+    url=hostile,
+    call=hostile,
+    state=st.sampled_from(["connecting", "live", "closing", "ended"]),
+    elapsed=st.floats(0, 1e6),
+    sample_rate=st.integers(0, 384000),
+    mix_type=hostile,
+    profile=hostile,
+    streaming=st.booleans(),
+    sent=st.none(),
+    heard=st.none(),
+    buffered=st.floats(0, 1e5),
+    held=st.floats(0, 10),
+    marks=st.lists(hostile, max_size=30).map(tuple),
+    unsent=st.floats(0, 1e4),
+    lost_samples=st.integers(0, 10**9),
+    lateness=st.floats(0, 1e4),
+    commands=st.integers(0, 10**9),
+    wrong=st.integers(0, 10**9),
+    digits=hostile,
+)
+
+
+@given(
+    snapshots,
+    st.lists(st.sampled_from(["\x1b[31mverdict\x1b[0m 日本語 of a long sentence", "dtmf 1"]), max_size=20),
+    st.lists(levels, max_size=2),
+    st.integers(0, 120),
+    st.integers(0, 30),
+    st.builds(TextStyle, color=st.booleans(), unicode=st.booleans()),
+)
+def test_no_call_leaves_its_place_or_controls_the_terminal(
+    call: CallSnapshot, recent: list[str], sent: list[ChannelLevel], columns: int, rows: int, style: TextStyle
+) -> None:
+    lines = render_call(call, recent, (columns, rows), style=style, sent=sent, heard=sent[:1])
+
+    drawn = [plain(line) for line in lines]
+    assert len(drawn) <= rows
+    assert all(cell_len(line) <= columns for line in drawn)
+    assert all(character.isprintable() for line in drawn for character in line)
+    assert style.unicode or all(line.isascii() for line in drawn[:9])
+
 
 HEAD = {"v": 1, "ts": "2026-11-20T22:33:44.567Z", "call": "CS-A", "call_sid": "CS-A"}
 
@@ -21,10 +199,7 @@ class Changing:
     """A call that looks as the test says."""
 
     def __init__(self) -> None:
-        self.now = Quiet().snapshot()
-
-    def snapshot(self) -> CallSnapshot:
-        return self.now
+        self.now = NOTHING
 
 
 def event(name: str, **fields: Any) -> dict[str, Any]:
@@ -32,18 +207,15 @@ def event(name: str, **fields: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def running(call: Changing) -> AsyncIterator[tuple[CallView, io.StringIO]]:
+async def running(call: Changing) -> AsyncIterator[tuple[SimulatedCallView, io.StringIO]]:
     stream = io.StringIO()
-    view = CallView(call, stream, TextStyle(color=False))
-    async with asyncio.timeout(15):
-        task = asyncio.create_task(view.run())
+    view = SimulatedCallView(lambda: call.now, stream, TextStyle(color=False))
+    async with background_task(view.run()):
         await until(lambda: "ws://h/" in stream.getvalue())
         yield view, stream
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
+@pytest.mark.simulated_time
 async def test_it_follows_the_call() -> None:
     call = Changing()
 
@@ -56,11 +228,12 @@ async def test_it_follows_the_call() -> None:
         assert "L ████" in stream.getvalue()
 
 
+@pytest.mark.simulated_time
 async def test_what_lasts_stays_in_the_scrollback_and_the_rest_goes_with_the_view() -> None:
     async with running(Changing()) as (view, stream):
-        view.take(event("dtmf", digit="5", time=1.0))
-        view.take(event("warning", detail="look out"))
-        view.take(event("levels"))
+        view.add_event(event("dtmf", digit="5", time=1.0))
+        view.add_event(event("warning", detail="look out"))
+        view.add_event(event("levels"))
         await until(lambda: "dtmf CS-A 5 at 0:01.0" in stream.getvalue())
 
         assert "warning CS-A look out\r\n" in stream.getvalue()
@@ -69,9 +242,10 @@ async def test_what_lasts_stays_in_the_scrollback_and_the_rest_goes_with_the_vie
     assert stream.getvalue().endswith("\r\x1b[J\x1b[?25h")
 
 
+@pytest.mark.simulated_time
 async def test_a_line_that_came_last_is_not_lost() -> None:
     async with running(Changing()) as (view, stream):
-        view.take(event("warning", detail="the end"))
+        view.add_event(event("warning", detail="the end"))
 
     assert "the end\r\n" in stream.getvalue()
     assert stream.getvalue().endswith("\x1b[?25h")

@@ -1,12 +1,12 @@
 """Which calls a monitor plays."""
 
-from listenctl.commands.monitor.call_selection import Selection
+from listenctl.commands.monitor.call_selection import CallSelection
 
 
-def with_calls(*calls: str, every: bool = False) -> Selection:
-    selection = Selection(every=every)
+def with_calls(*calls: str, every: bool = False) -> CallSelection:
+    selection = CallSelection(every=every)
     for call in calls:
-        selection.appear(call)
+        selection.add_call(call)
     return selection
 
 
@@ -20,7 +20,7 @@ def test_moving_goes_round() -> None:
 
     heard = []
     for steps in (1, 1, 1, -1, -1):
-        selection.move(steps)
+        selection.select_relative(steps)
         heard.append(selection.heard)
 
     assert heard == [["b"], ["c"], ["a"], ["c"], ["b"]]
@@ -28,11 +28,11 @@ def test_moving_goes_round() -> None:
 
 def test_calls_are_added_in_turn_until_all_are_heard_left_to_right() -> None:
     selection = with_calls("a", "b", "c")
-    selection.move(1)
+    selection.select_relative(1)
 
     heard = []
     for _ in range(3):
-        selection.add()
+        selection.add_next_call()
         heard.append(selection.heard)
 
     assert heard == [["b", "c"], ["a", "b", "c"], ["a", "b", "c"]]
@@ -42,7 +42,7 @@ def test_moving_leaves_one_call() -> None:
     selection = with_calls("a", "b", "c", every=True)
     all_heard = selection.heard
 
-    selection.move(1)
+    selection.select_relative(1)
 
     assert all_heard == ["a", "b", "c"]
     assert selection.heard == ["b"]
@@ -50,11 +50,11 @@ def test_moving_leaves_one_call() -> None:
 
 def test_when_the_call_ends_the_next_one_is_heard() -> None:
     selection = with_calls("a", "b", "c")
-    selection.move(1)
+    selection.select_relative(1)
 
     heard = []
     for call in ("b", "c", "a"):
-        selection.leave(call)
+        selection.remove_call(call)
         heard.append(selection.heard)
 
     assert heard == [["c"], ["a"], []]
@@ -62,11 +62,11 @@ def test_when_the_call_ends_the_next_one_is_heard() -> None:
 
 def test_when_one_of_several_ends_the_others_stay() -> None:
     selection = with_calls("a", "b", "c")
-    selection.add()
+    selection.add_next_call()
 
-    selection.leave("a")
+    selection.remove_call("a")
     heard = selection.heard
-    selection.leave("c")
+    selection.remove_call("c")
 
     assert heard == ["b"]
     assert selection.heard == ["b"]
@@ -75,11 +75,11 @@ def test_when_one_of_several_ends_the_others_stay() -> None:
 def test_calls_that_are_unknown_or_known_change_nothing() -> None:
     selection = with_calls("a")
 
-    selection.appear("a")
-    selection.leave("x")
-    selection.add()
-    with_calls().move(1)
-    with_calls().add()
+    selection.add_call("a")
+    selection.remove_call("x")
+    selection.add_next_call()
+    with_calls().select_relative(1)
+    with_calls().add_next_call()
 
     assert selection.calls == ["a"]
     assert selection.heard == ["a"]

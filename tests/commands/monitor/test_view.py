@@ -2,18 +2,17 @@
 
 import pytest
 
-from listenctl.commands.call.call_meters import unpainted
-from listenctl.commands.monitor.monitored_call import CallRow, HeardCall
-from listenctl.commands.monitor.view import Picture, render
+from listenctl.commands.monitor.monitored_call import MonitoredCall, MonitoredCallRow
+from listenctl.commands.monitor.view import MonitorSnapshot, render_monitor
 from listenctl.protocol.audio import AudioFormat
 from listenctl.terminal.level_meter import ChannelLevel
-from listenctl.terminal.printable_text import TextStyle, cell_width
+from listenctl.terminal.printable_text import TextStyle, cell_width, unpainted
 
 PLAIN = TextStyle(color=False)
 LOUD = ChannelLevel(-6.0, -3.0)
 
 
-def row(call: str = "7f1c", **changes: object) -> CallRow:
+def row(call: str = "7f1c", **changes: object) -> MonitoredCallRow:
     values: dict[str, object] = {
         "id": call,
         "caller": "+15083084809",
@@ -25,15 +24,15 @@ def row(call: str = "7f1c", **changes: object) -> CallRow:
         "levels": (LOUD, LOUD),
         "digits": "42#",
     }
-    return CallRow(**(values | changes))  # type: ignore[arg-type]
+    return MonitoredCallRow(**(values | changes))  # type: ignore[arg-type]
 
 
-def picture(*calls: CallRow, keys: str = "q quit") -> Picture:
-    return Picture("ws://127.0.0.1:3000/", calls, ("sound on the default device", True), "both", keys)
+def picture(*calls: MonitoredCallRow, keys: str = "q quit") -> MonitorSnapshot:
+    return MonitorSnapshot("ws://127.0.0.1:3000/", calls, ("sound on the default device", True), "both", keys)
 
 
 def test_a_call_has_a_row_with_all_that_is_known() -> None:
-    lines = render(picture(row(place=1), row("b", state="waiting", caller="", callee="")), (100, 24), PLAIN)
+    lines = render_monitor(picture(row(place=1), row("b", state="waiting", caller="", callee="")), (100, 24), PLAIN)
 
     assert lines[0] == "ws://127.0.0.1:3000/"
     assert lines[1] == "2 live, 1 heard · channel both · sound on the default device"
@@ -48,19 +47,19 @@ def test_a_call_has_a_row_with_all_that_is_known() -> None:
 
 
 def test_what_was_skipped_is_shown() -> None:
-    [line] = render(picture(row(skipped=2.5), keys=""), (100, 24), PLAIN)[2:]
+    [line] = render_monitor(picture(row(skipped=2.5), keys=""), (100, 24), PLAIN)[2:]
 
     assert "2.5 s skipped" in line
 
 
 def test_without_calls_one_is_waited_for() -> None:
-    assert render(picture(keys=""), (80, 24), PLAIN)[2] == "waiting for a call"
+    assert render_monitor(picture(keys=""), (80, 24), PLAIN)[2] == "waiting for a call"
 
 
 def test_calls_that_are_heard_are_shown_before_others_where_not_all_fit() -> None:
     calls = [row(f"call-{number}", caller="", callee="", place=number // 9) for number in range(10)]
 
-    lines = render(picture(*calls, keys=""), (80, 6), PLAIN)
+    lines = render_monitor(picture(*calls, keys=""), (80, 6), PLAIN)
 
     assert len(lines) == 6
     assert [line[4:10] for line in lines[2:5]] == ["call-0", "call-1", "call-9"]
@@ -75,7 +74,7 @@ def test_calls_that_are_heard_are_shown_before_others_where_not_all_fit() -> Non
 def test_nothing_is_longer_or_more_than_the_terminal(columns: int, rows: int, style: TextStyle) -> None:
     calls = [row(place=1, skipped=3.0), row("ünï\x1b[31m", caller="", callee="", state="paused"), row(levels=(LOUD,))]
 
-    lines = render(picture(*calls), (columns, rows), style)
+    lines = render_monitor(picture(*calls), (columns, rows), style)
 
     assert len(lines) <= rows
     assert all(cell_width(unpainted(line)) <= columns for line in lines)
@@ -84,13 +83,13 @@ def test_nothing_is_longer_or_more_than_the_terminal(columns: int, rows: int, st
 
 
 def test_what_a_server_lists_can_be_anything() -> None:
-    call = HeardCall.listed({"call": 7, "sample_rate": -3, "channels": "x", "from": None, "duration": None}, 10.0)
+    call = MonitoredCall.listed({"call": 7, "sample_rate": -3, "channels": "x", "from": None, "duration": None}, 10.0)
 
     assert (call.id, call.format, call.started) == ("7", AudioFormat(8000, 1), 10.0)
 
 
 def test_a_call_is_live_while_audio_comes_and_paused_when_none_does() -> None:
-    call = HeardCall("7f1c", AudioFormat(8000, 1), 0.0)
+    call = MonitoredCall("7f1c", AudioFormat(8000, 1), 0.0)
 
     states = [call.row(0.5, 0).state]
     call.take_audio(bytes(320), 1.0)
@@ -100,16 +99,16 @@ def test_a_call_is_live_while_audio_comes_and_paused_when_none_does() -> None:
 
 
 def test_half_a_sample_frame_is_left_out() -> None:
-    call = HeardCall("7f1c", AudioFormat(8000, 2), 0.0)
+    call = MonitoredCall("7f1c", AudioFormat(8000, 2), 0.0)
 
     assert call.take_audio(b"\1\2\3\4\5\6", 0.0) == b"\1\2\3\4"
 
 
 @pytest.mark.parametrize(("samples", "seconds"), [(8000, 1.0), (-1, 0.0), ("x", 0.0), (None, 0.0)])
 def test_skipped_sound_is_summed_in_seconds(samples: object, seconds: float) -> None:
-    call = HeardCall("7f1c", AudioFormat(8000, 1), 0.0)
+    call = MonitoredCall("7f1c", AudioFormat(8000, 1), 0.0)
 
-    assert call.skip(samples) == seconds
-    call.skip(samples)
+    assert call.add_skipped(samples) == seconds
+    call.add_skipped(samples)
 
     assert call.skipped == 2 * seconds

@@ -1,18 +1,22 @@
 """The live view as lines."""
 
+import io
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
-from listenctl.commands.serve.server_meters import CallView, ServerView, render
+from listenctl.commands.serve.view import CallRow, ServerSnapshot, render_server
 from listenctl.terminal.level_meter import ChannelLevel
+from listenctl.terminal.printable_text import TextStyle
 
-MONO = CallView(
+MONO = CallRow(
     "7f1c",
     started=0.0,
     caller="15083084809",
@@ -32,7 +36,7 @@ STEREO = replace(
     gap_seconds=2.1,
     warnings=3,
 )
-SERVER = ServerView(
+SERVER = ServerSnapshot(
     "ws://127.0.0.1:3000/",
     title="recording to recordings/",
     calls_live=2,
@@ -49,8 +53,8 @@ def plain(line: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", line)
 
 
-def draw(view: ServerView, columns: int, rows: int = 24, now: float = 42.0, *, unicode: bool = True) -> list[str]:
-    return render(view, (columns, rows), now, color=False, unicode=unicode)
+def draw(view: ServerSnapshot, columns: int, rows: int = 24, now: float = 42.0, *, unicode: bool = True) -> list[str]:
+    return render_server(view, (columns, rows), now, TextStyle(color=False, unicode=unicode))
 
 
 def test_wide_view_shows_everything() -> None:
@@ -84,7 +88,7 @@ def test_ascii_view_holds_no_other_character() -> None:
 
 
 def test_without_calls_it_says_how_to_send_one() -> None:
-    assert draw(ServerView("ws://127.0.0.1:3000/"), 60) == [
+    assert draw(ServerSnapshot("ws://127.0.0.1:3000/"), 60) == [
         "ws://127.0.0.1:3000/",
         "0 live · 0 in total",
         "",
@@ -96,7 +100,7 @@ def test_without_calls_it_says_how_to_send_one() -> None:
 
 
 def test_a_verb_that_would_be_cut_is_left_out() -> None:
-    assert draw(ServerView("ws://127.0.0.1:3000/"), 30)[2:] == ["", "waiting for a call"]
+    assert draw(ServerSnapshot("ws://127.0.0.1:3000/"), 30)[2:] == ["", "waiting for a call"]
 
 
 def test_calls_that_do_not_fit_are_counted() -> None:
@@ -138,7 +142,7 @@ def test_file_name_shows_on_a_wide_terminal() -> None:
 
 
 def test_gaps_and_failures_are_red() -> None:
-    lines = render(SERVER, (100, 24), 42.0)
+    lines = render_server(SERVER, (100, 24), 42.0, TextStyle())
 
     assert "\x1b[31m1 failed\x1b[0m" in lines[1]
     assert "\x1b[31mgaps 2.1 s\x1b[0m" in lines[1]
@@ -154,7 +158,7 @@ hostile = st.text(st.characters(), max_size=60) | st.sampled_from(
     ["\x1b[2J", "\x9bA", "日本語の名前です", "a\nb", "\u202e"]
 )
 calls = st.builds(
-    CallView,
+    CallRow,
     id=hostile,
     started=st.floats(-1e6, 1e6),
     caller=hostile,
@@ -171,7 +175,7 @@ calls = st.builds(
     warnings=st.integers(0, 100_000),
 )
 views = st.builds(
-    ServerView,
+    ServerSnapshot,
     url=hostile,
     title=hostile,
     calls_live=st.integers(0, 10_000),
@@ -186,9 +190,9 @@ views = st.builds(
 
 @given(views, st.integers(0, 160), st.integers(0, 12), st.booleans())
 def test_no_view_leaves_its_place_or_controls_the_terminal(
-    view: ServerView, columns: int, rows: int, unicode: bool
+    view: ServerSnapshot, columns: int, rows: int, unicode: bool
 ) -> None:
-    lines = [plain(line) for line in render(view, (columns, rows), 1e6, unicode=unicode)]
+    lines = [plain(line) for line in render_server(view, (columns, rows), 1e6, TextStyle(unicode=unicode))]
 
     assert len(lines) <= rows
     assert all(cell_len(line) <= columns for line in lines)
@@ -197,10 +201,10 @@ def test_no_view_leaves_its_place_or_controls_the_terminal(
 
 
 @given(views, st.integers(0, 160))
-def test_colour_changes_nothing_but_colour(view: ServerView, columns: int) -> None:
-    coloured = render(view, (columns, 12), 1e6)
+def test_colour_changes_nothing_but_colour(view: ServerSnapshot, columns: int) -> None:
+    coloured = render_server(view, (columns, 12), 1e6, TextStyle())
 
-    assert [plain(line) for line in coloured] == render(view, (columns, 12), 1e6, color=False)
+    assert [plain(line) for line in coloured] == render_server(view, (columns, 12), 1e6, TextStyle(color=False))
     assert [Text.from_ansi(line).plain for line in coloured] == [plain(line) for line in coloured]
 
 
@@ -208,3 +212,59 @@ def test_a_megabyte_for_a_name_is_drawn_like_any_other() -> None:
     call = replace(MONO, caller="\u0301" * 1_000_000, callee="x" * 1_000_000)
 
     assert cell_len(draw(replace(SERVER, calls=(call,)), 80)[4]) <= 80
+
+
+# The picture in the README.
+
+PICTURE = Path(__file__).parent.parent.parent.parent / "man" / "listenctl.svg"
+NOW = 3600.0
+
+
+def recorded_call(parties: str, audio: str, age: float, *levels: tuple[float, float]) -> CallRow:
+    """Return the row of a recorded call, with the level and the peak of each channel in dB."""
+    caller, callee = parties.split(" to ")
+    rate, mix_type = audio.split()
+    channels = tuple(ChannelLevel(level, peak, clipped=peak >= 0) for level, peak in levels)
+    return CallRow(caller, NOW - age, caller, callee, int(rate), mix_type, channels=channels, recording="call.wav")
+
+
+PICTURED_CALLS = (
+    replace(recorded_call("15083084809 to 15084901000", "8000 mono", 649, (-13, -8)), last_dtmf="2"),
+    replace(
+        recorded_call("+4930901820 to 15084901000", "16000 stereo", 282, (-16, -10), (-48, -21)),
+        last_dtmf="#",
+        gap_seconds=2.9,
+    ),
+    replace(recorded_call("alice to 15084901001", "8000 stereo", 113, (-55, -30), (-2, 0)), warnings=1),
+    replace(recorded_call("15551230042 to 15084901000", "8000 mixed", 59, (-20, -12)), state="paused"),
+    recorded_call("+33140205050 to 15084901001", "48000 stereo", 3, (-40, -24), (-12, -6)),
+)
+PICTURED = ServerSnapshot(
+    url="wss://calls.example.com:3000/",
+    title="recording to {date}/{callSid}.flac",
+    calls_live=len(PICTURED_CALLS),
+    calls_total=312,
+    calls_failed=1,
+    gap_seconds=2.9,
+    recorded_bytes=1_940_000_000,
+    recorded_seconds=61_704.0,
+    calls=PICTURED_CALLS,
+)
+
+
+def draw_picture() -> str:
+    """Return the picture as SVG."""
+    console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
+    for line in render_server(PICTURED, (100, 12), NOW, TextStyle()):
+        console.print(Text.from_ansi(line), no_wrap=True)
+    picture = console.export_svg(title="listenctl record", unique_id="listenctl")
+    # A picture in a page must not fetch fonts, and the reader's own will do.
+    return re.sub(r"\s*@font-face {.*?}", "", picture, flags=re.DOTALL)
+
+
+def test_the_picture_in_the_readme_is_what_a_terminal_shows() -> None:
+    assert draw_picture() == PICTURE.read_text(), "write it with `python -m tests.commands.serve.test_view`"
+
+
+if __name__ == "__main__":
+    PICTURE.write_text(draw_picture())

@@ -165,6 +165,12 @@ def format_moment(seconds: float) -> str:
     return f"{format_duration(tenths // 10)}.{tenths % 10}"
 
 
+def format_exact_moment(seconds: float) -> str:
+    """Return a time within a call with milliseconds: ``0:07.321``."""
+    thousandths = max(0, round(seconds * 1000))
+    return f"{format_duration(thousandths // 1000)}.{thousandths % 1000:03}"
+
+
 def format_seconds(seconds: float) -> str:
     """Return a short span as ``0.3 s``, one from 100 s on as ``format_duration`` does."""
     return f"{seconds:.1f} s" if seconds < 99.95 else format_duration(seconds)

@@ -98,22 +98,22 @@ def plan_of(options: InspectOptions) -> "InspectPlan":
     Raises:
         UsageError: two options contradict each other, or a destination can't be used.
     """
-    from listenctl.commands.inspect.output_layouts import Form, Layout
+    from listenctl.commands.inspect.inspect_results import ResultLayout, TimelineForm
     from listenctl.commands.inspect.run import InspectPlan
     from listenctl.inspection.rule_catalogue import Severity
     from listenctl.inspection.settings import InspectionSettings
     from listenctl.protocol.jambonz_model.profiles import PROFILES
 
     _check_forms(options)
-    story = Form.LADDER if options.ladder else Form.TIMELINE if options.timeline else None
+    story = TimelineForm.LADDER if options.ladder else TimelineForm.TIMELINE if options.timeline else None
     return InspectPlan(
         files=options.files,
         settings=InspectionSettings(
             profile=PROFILES[options.profile], stream_rate=options.stream_rate, detect_dtmf=options.detect_dtmf
         ),
         keylog=options.keylog,
-        layout=Layout.JSON if options.json else Layout.CSV if options.csv else Layout.PEOPLE,
-        story=Form.JSON if story and options.json else story,
+        layout=ResultLayout.JSON if options.json else ResultLayout.CSV if options.csv else ResultLayout.PEOPLE,
+        story=TimelineForm.JSON if story and options.json else story,
         calls=options.call or (),
         fail_on=Severity(options.fail_on) if options.fail_on else None,
         extract=_destination(options),

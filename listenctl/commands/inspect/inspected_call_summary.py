@@ -1,11 +1,11 @@
-"""The summary of one call in a capture: who, when, how complete, what was said both ways, what went wrong and where."""
+"""The summary of one captured call: parties, time, completeness, messages, and problems."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from textwrap import wrap
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.commands.inspect.inspect_text import SEVERITY_COLORS, count, place_of, wrapped
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.message_checks.arrival_times import MeasuredDrift
 from listenctl.inspection.message_checks.jambonz_message_checks import DtmfRecord
@@ -14,14 +14,29 @@ from listenctl.inspection.rule_catalogue import RULES, Severity
 from listenctl.inspection.rule_violations import Violation
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.statistics import Histogram
-from listenctl.terminal.printable_text import TextStyle, format_moment, format_rate, format_seconds, printable
+from listenctl.terminal.printable_text import (
+    BOLD,
+    CYAN,
+    DIM,
+    RED,
+    YELLOW,
+    TextStyle,
+    count_noun,
+    format_exact_moment,
+    format_moment,
+    format_rate,
+    format_seconds,
+    printable,
+)
 
+SEVERITY_COLORS = {Severity.ERROR: RED, Severity.WARNING: YELLOW, Severity.INFO: CYAN}
+_NARROWEST = 40
 _MOST_RULES = 12
 _MAX_DETAIL = 300
 
 
 def problem_lines(report: CallReport, style: TextStyle, columns: int | None) -> list[str]:
-    """Return a line for each rule that was broken, the worst first, and what to do about it."""
+    """Return a line and some advice for each broken rule, the most severe first."""
     grouped = _by_rule(report.violations)
     lines = [
         line for violations in grouped[:_MOST_RULES] for line in _problem(violations, report.counts, style, columns)
@@ -38,14 +53,15 @@ def _by_rule(violations: Iterable[Violation]) -> list[list[Violation]]:
 
 
 def tally(report: CallReport) -> str:
-    """Return how many problems of each severity there are."""
+    """Return the number of problems of each severity."""
     counts = Counter[Severity]()
     for rule, number in report.counts.items():
         worst = min((one.severity for one in report.violations if one.rule == rule), key=lambda one: one.rank)
         counts[worst] += number
     words = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
     return (
-        ", ".join(count(counts[severity], words[severity]) for severity in Severity if counts[severity]) or "none found"
+        ", ".join(count_noun(counts[severity], words[severity]) for severity in Severity if counts[severity])
+        or "none found"
     )
 
 
@@ -55,13 +71,13 @@ def _problem(
     first = min(violations, key=lambda one: one.severity.rank)
     number = counts.get(first.rule, len(violations))
     times = f", {number} times" if number > 1 else ""
-    head = f"  {first.severity} {first.rule}, {first.sender}, {place_of(first)}{times}: "
+    head = f"  {first.severity} {first.rule}, {first.sender}, {_place_of(first)}{times}: "
     text = f"{head}{printable(first.detail, _MAX_DETAIL)}"
-    lines = wrapped(text, columns, "    ")
+    lines = _wrapped(text, columns, "    ")
     label = str(first.severity)
     lines[0] = lines[0].replace(label, style.paint(label, SEVERITY_COLORS[first.severity]), 1)
     advice = RULES[first.rule].remedy if first.rule in RULES else ""
-    return [*lines, *(style.paint(line, _DIM) for line in wrapped(f"    {advice}", columns, "    "))]
+    return [*lines, *(style.paint(line, DIM) for line in _wrapped(f"    {advice}", columns, "    "))]
 
 
 _LABEL = 9
@@ -70,7 +86,6 @@ _MOST_CLIPS = 6
 _MOST_KEYS = 12
 _MAX_PARTY = 60
 _MAX_ID = 32
-_BOLD, _DIM = "1", "2"
 
 
 def summary(report: CallReport, style: TextStyle, columns: int | None = None) -> list[str]:
@@ -78,9 +93,9 @@ def summary(report: CallReport, style: TextStyle, columns: int | None = None) ->
     Return the lines about a call.
 
     Args:
-        columns: to which lines are wrapped; None is any width.
+        columns: width of lines; None doesn't limit it.
     """
-    head = style.paint(_cut(head_of(report), style, columns), _BOLD)
+    head = style.paint(_cut(head_of(report), style, columns), BOLD)
     body = [line for label, text in _facts(report) if text for line in _labelled(label, text, style, columns)]
     return [head, *body, *_labelled("problems", tally(report), style, columns), *problem_lines(report, style, columns)]
 
@@ -106,7 +121,7 @@ def _facts(report: CallReport) -> Iterator[tuple[str, str]]:
 
 
 def head_of(report: CallReport) -> str:
-    """Return which call this is and between whom."""
+    """Return the id and the parties of a call."""
     metadata = report.metadata
     parties = ""
     if metadata and (metadata.caller or metadata.callee):
@@ -122,7 +137,7 @@ def _when(report: CallReport) -> str:
 
 
 def clock_time(at: float) -> str:
-    """Return a Unix time as the clock of this machine shows it; what no clock shows is an unknown time."""
+    """Return a Unix time as local time."""
     try:
         return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S}" if at > 0 else "at an unknown time"
     except (ValueError, OverflowError, OSError):
@@ -130,7 +145,7 @@ def clock_time(at: float) -> str:
 
 
 def where(session: CapturedSession) -> str:
-    """Return who called whom and what for, on the network."""
+    """Return client, server and target of a session."""
     client, server = (printable(end, _MAX_PARTY) or "unknown" for end in (session.client, session.server))
     target = f" {printable(session.target, _MAX_PARTY)}" if session.target else ""
     return f"{client} → {server}{target}{', TLS' if session.encrypted else ''}"
@@ -140,7 +155,7 @@ def _audio(report: CallReport) -> str:
     if not report.audio.samples:
         return "none from jambonz"
     known = report.metadata.mix_type if report.metadata else None
-    mix = known or count(report.audio_format.channels, "channel")
+    mix = known or count_noun(report.audio_format.channels, "channel")
     seconds = report.audio_format.duration(report.audio.samples)
     return f"{format_rate(report.audio_format.sample_rate)} {mix}, {seconds:.2f} s, {_completeness(report)}"
 
@@ -160,7 +175,7 @@ def _completeness(report: CallReport) -> str:
         return complete.unknown
     share = f"{complete.share:.2%} complete" if complete.complete is False else "complete"
     if complete.unknown and not complete.uncaptured:
-        share += " as far as can be told"
+        share += " as far as is known"
     return ", ".join([share, *missing])
 
 
@@ -214,16 +229,16 @@ def _stream(report: CallReport) -> str:
     mode, stream = report.mode, report.stream
     if stream is None:
         return ""
-    messages = f"in {count(report.stream_messages, 'message')}"
+    messages = f"in {count_noun(report.stream_messages, 'message')}"
     size = f"{stream['bytes']} bytes {messages}"
     if mode is None or not mode.streams:
-        return f"{size} of binary audio, which isn't played in this call"
+        return f"{size} of binary audio, which this call doesn't play"
     seconds = report.stream_seconds
     length = f"{seconds:.2f} s streamed" if seconds is not None else size
     words = [f"{length} at {format_rate(mode.stream_rate)} (by the {_SOURCES.get(mode.source, mode.source)})"]
     words.append(f"{messages}, up to {stream['ahead_max']} s ahead")
     if isinstance(underruns := stream["underruns"], int) and underruns:
-        words.append(f"{count(underruns, 'underrun')} of {stream['underrun_seconds']} s")
+        words.append(f"{count_noun(underruns, 'underrun')} of {stream['underrun_seconds']} s")
     return ", ".join(words)
 
 
@@ -246,7 +261,7 @@ def _clip_counts(report: CallReport) -> str:
         return ""
     sent = len(clips)
     done = sum(clip.done is not None for clip in clips)
-    return f"{sent} sent, {done} played to an end that was told"
+    return f"{sent} sent, {done} with a playDone"
 
 
 def _clip(clip: ClipRecord) -> str:
@@ -305,9 +320,20 @@ def _end(report: CallReport) -> str:
 
 def _labelled(label: str, text: str, style: TextStyle, columns: int | None) -> list[str]:
     indent = " " * (_LABEL + 2)
-    lines = wrapped(f"  {label.ljust(_LABEL)}{text}", columns, indent)
-    return [style.paint(lines[0][: _LABEL + 2], _DIM) + lines[0][_LABEL + 2 :], *lines[1:]]
+    lines = _wrapped(f"  {label.ljust(_LABEL)}{text}", columns, indent)
+    return [style.paint(lines[0][: _LABEL + 2], DIM) + lines[0][_LABEL + 2 :], *lines[1:]]
 
 
 def _cut(text: str, style: TextStyle, columns: int | None) -> str:
     return text if columns is None else style.cut(text, columns)
+
+
+def _place_of(violation: Violation) -> str:
+    packet = f" (packet {violation.packet})" if violation.packet is not None else ""
+    return f"at {format_exact_moment(violation.at)}{packet}"
+
+
+def _wrapped(text: str, columns: int | None, indent: str) -> list[str]:
+    if columns is None or len(text) <= columns:
+        return [text]
+    return wrap(text, max(columns, _NARROWEST), subsequent_indent=indent)

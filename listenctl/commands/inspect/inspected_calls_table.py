@@ -4,21 +4,28 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 
-from listenctl.commands.inspect.inspect_text import SEVERITY_COLORS, count
-from listenctl.commands.inspect.inspected_call_summary import clock_time
+from listenctl.commands.inspect.inspected_call_summary import SEVERITY_COLORS, clock_time
 from listenctl.commands.live_calls.calls_view import unique_prefixes
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Severity
-from listenctl.terminal.printable_text import TextStyle, cell_width, format_duration, format_rate, pad_cells, printable
+from listenctl.terminal.printable_text import (
+    TextStyle,
+    cell_width,
+    count_noun,
+    format_duration,
+    format_rate,
+    pad_cells,
+    printable,
+)
 
 _HEADINGS = ("CALL", "FROM", "TO", "BEGAN", "TIME", "AUDIO", "COMPLETE", "PLAYED", "KEYS", "END", "PROBLEMS")
 _MAX_PARTY, _MAX_KEYS, _MAX_RULE = 20, 12, 40
 _LEFT_OUT = ("PLAYED", "KEYS", "TO", "FROM", "BEGAN", "AUDIO", "TIME", "COMPLETE")
-"""Where a terminal is too narrow, in this order."""
+"""Columns to omit on a narrow terminal, in this order."""
 _SHORT_PARTY, _CLOCK, _ROOM_FOR_PROBLEMS = 6, len("10:59:59"), 24
 _SPACE = "  "
 Grid = dict[str, list[str]]
-"""Columns by their headings, which stand in them first."""
+"""Columns by their headings; the first cell is the heading."""
 _NOUNS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
 
 
@@ -27,7 +34,7 @@ def table(reports: Sequence[CallReport], style: TextStyle, columns: int | None) 
     Return a heading and a line for each call.
 
     Args:
-        columns: what fits; how a call ended and what went wrong keeps its room longest. None is any width.
+        columns: available width; the end and the problems of a call keep their columns longest. None doesn't limit it.
     """
     rows = [_HEADINGS, *map(_row, reports)]
     grid = dict(zip(_HEADINGS, map(list, zip(*rows, strict=True)), strict=True))
@@ -40,7 +47,7 @@ def table(reports: Sequence[CallReport], style: TextStyle, columns: int | None) 
 
 
 def _fit(grid: Grid, columns: int, style: TextStyle) -> None:
-    """Cut ids to unique prefixes, then shorten who called whom and the date, then leave columns out."""
+    """Shorten ids to unique prefixes, then numbers and dates, then omit columns."""
     ids = grid["CALL"][1:]
     short = unique_prefixes(ids)
     steps: list[Callable[[], object]] = [
@@ -61,14 +68,14 @@ def _fit(grid: Grid, columns: int, style: TextStyle) -> None:
 
 
 def _tail(cell: str, style: TextStyle) -> str:
-    """Keep the end of a number: that is what tells numbers apart."""
+    """Keep the end of a number, where numbers differ."""
     if cell_width(cell) <= _SHORT_PARTY:
         return cell
     return ("…" if style.unicode else "~") + cell[-_SHORT_PARTY + 1 :]
 
 
 def _total(grid: Grid) -> int:
-    """Return the columns that are needed, for the most of what went wrong a little room."""
+    """Return the width that is needed, with limited room for problems."""
     widths = {name: max(map(cell_width, column)) for name, column in grid.items()}
     widths["PROBLEMS"] = min(widths["PROBLEMS"], _ROOM_FOR_PROBLEMS)
     return sum(widths.values()) + len(_SPACE) * (len(widths) - 1)
@@ -89,7 +96,7 @@ def csv_lines(reports: Sequence[CallReport], *, heading: bool) -> str:
 
 def _row(report: CallReport) -> tuple[str, ...]:
     metadata, close = report.metadata, report.close
-    mix = (metadata.mix_type if metadata else None) or count(report.audio_format.channels, "channel")
+    mix = (metadata.mix_type if metadata else None) or count_noun(report.audio_format.channels, "channel")
     complete = report.completeness
     words = (
         report.call,
@@ -114,12 +121,12 @@ def _party(value: object) -> str:
 def _played(report: CallReport) -> str:
     if report.stream_seconds:
         return f"{report.stream_seconds:.1f} s"
-    return count(len(report.clips), "clip") if report.clips else "-"
+    return count_noun(len(report.clips), "clip") if report.clips else "-"
 
 
 def _problems(report: CallReport) -> str:
     counts = [
-        count(number, noun)
+        count_noun(number, noun)
         for severity, noun in _NOUNS.items()
         if (number := sum(one.severity is severity for one in report.violations))
     ]

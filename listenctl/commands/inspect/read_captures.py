@@ -1,4 +1,4 @@
-"""Read several captures one after another, say what is wrong with them, and end in order when a live one is stopped."""
+"""Read several captures one after another, report what is wrong with them, and stop cleanly at a signal."""
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from listenctl.terminal.standard_streams import write_message
 STDIN = "-"
 Handler = Callable[[int, FrameType | None], object] | int | None
 _MOST_NOTICES = 20
-"""Of each file; the others are counted."""
+"""Per file; further ones are counted."""
 
 
 class Captures:
@@ -29,10 +29,10 @@ class Captures:
 
     Attributes:
         failures: why files couldn't be read.
-        interrupted: the signal that ended the reading of files before their end, 0 for none.
+        interrupted: the signal that stopped reading before the end of the files, 0 for none.
 
     Raises:
-        UsageError: the key log can't be read, or holds no secrets and won't be given any.
+        UsageError: the key log can't be read, or is empty and won't be filled.
     """
 
     def __init__(self, files: Sequence[str], keylog: Path | None = None) -> None:
@@ -45,7 +45,7 @@ class Captures:
 
     @property
     def live(self) -> bool:
-        """Whether stdin is among them, which may go on for long and can be read once only."""
+        """Whether stdin is one of them, which can be read only once and may be live."""
         return STDIN in self.files
 
     def _lack_secrets(self, text: str) -> None:
@@ -55,18 +55,18 @@ class Captures:
 
     def read(self, *, quiet: bool = False, runs: bool = True) -> Iterator[CaptureEvent]:
         """
-        Yield what all files hold; sessions are numbered over all of them.
+        Yield the events of all files; sessions are numbered across files.
 
         Args:
-            quiet: don't say what is wrong with them.
-            runs: of audio, one session after another; else frame by frame in order of time.
+            quiet: don't report problems.
+            runs: yield runs of audio, session by session; otherwise frame by frame in order of time.
         """
         self.failures.clear()
         stopping = _Stopping()
         numbers = count(1)
         for path in self.files:
             notices = _Notices(path, quiet=quiet)
-            # Secrets that a capture brings along are for that capture.
+            # Secrets inside a capture are for that capture only.
             keylog = self._keylog or KeyLog()
             try:
                 events = read_capture(path, keylog=keylog, numbers=numbers, runs=runs)
@@ -81,15 +81,15 @@ class Captures:
                 return
 
     def _end_early(self, path: str, number: int) -> None:
-        # A capture that is live has no other end; of a file the rest is missing.
+        # A signal is the normal end of a live capture; of a file, the rest is missing.
         if path == STDIN and self.files[-1] == path:
             return
         self.interrupted = number
-        write_message(f"{printable(path)}: interrupted; what follows was read by then")
+        write_message(f"{printable(path)}: interrupted; the results cover what was read until then")
 
 
 class _Notices:
-    """Say what is wrong with a file, on stderr."""
+    """Report on stderr what is wrong with a file."""
 
     def __init__(self, path: str, *, quiet: bool) -> None:
         self._path = path
@@ -100,7 +100,7 @@ class _Notices:
     def look_at(self, event: CaptureEvent) -> None:
         if type(event) is SessionOpened and event.session.encrypted:
             self._encrypted = event.session
-        # Those that can't be decrypted are told together in the end.
+        # Sessions that can't be decrypted are reported together at the end.
         if isinstance(event, CaptureNotice) and not (self._encrypted and event.what == self._encrypted.unreadable):
             self._count += 1
             if self._count <= _MOST_NOTICES and not self._quiet:
@@ -108,12 +108,12 @@ class _Notices:
 
     def finish(self) -> None:
         if self._count > _MOST_NOTICES and not self._quiet:
-            write_message(f"{printable(self._path)}: {self._count - _MOST_NOTICES} more things are wrong with it")
+            write_message(f"{printable(self._path)}: {self._count - _MOST_NOTICES} more problems")
 
 
 class _Stopping:
     """
-    End the reading at a signal, as Ctrl-C is that is meant for a capturing program as well; a second one ends all.
+    Stop reading at the first signal, such as a Ctrl-C that also stops the capturing program; the second one exits.
 
     Attributes:
         number: of the signal that came, 0 before.
@@ -154,4 +154,4 @@ class _Stopping:
 
 
 class _Stopped(BaseException):
-    """Leaves a read that waits."""
+    """Leaves a blocking read."""

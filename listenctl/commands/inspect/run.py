@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from listenctl.commands.inspect.inspect_text import enumerated
-from listenctl.commands.inspect.listen_calls import is_call, others, seen_instead
-from listenctl.commands.inspect.output_layouts import Form, Layout, Results
+from listenctl.commands.inspect.captured_sessions import (
+    describe_files_without_calls,
+    describe_other_sessions,
+    is_call,
+    join_names,
+)
+from listenctl.commands.inspect.inspect_results import ResultLayout, ResultPrinter, TimelineForm
 from listenctl.commands.inspect.read_captures import STDIN, Captures
 from listenctl.errors import CheckFailedError, ListenctlError, UsageError, signal_status
 from listenctl.inspection.call_observers import CallObserver
@@ -25,8 +29,8 @@ from listenctl.terminal.screen import terminal_size
 from listenctl.terminal.standard_streams import write_line, write_message
 
 if TYPE_CHECKING:
-    from listenctl.commands.inspect.call_narrative import Story
-    from listenctl.commands.inspect.timeline_view import StoryPrinter
+    from listenctl.commands.inspect.timeline_items import TimelineObserver
+    from listenctl.commands.inspect.timeline_view import TimelinePrinter
     from listenctl.inspection.extract_audio.audio_extractor import AudioExtractor
     from listenctl.inspection.plot.plot_figure import PlotWriter
     from listenctl.inspection.plot.plotted_call import PlotObserver
@@ -43,16 +47,16 @@ class InspectPlan:
     What to do with which files.
 
     Attributes:
-        story: print what happens in each call instead of what came of it.
-        calls: the only ones that are wanted; empty is all.
-        fail_on: the severity from which a broken rule fails the command.
+        story: print the timeline of each call instead of its results.
+        calls: the calls to inspect; empty is all.
+        fail_on: the lowest severity of a broken rule that fails the command.
     """
 
     files: Sequence[str]
     settings: InspectionSettings
     keylog: Path | None = None
-    layout: Layout = Layout.PEOPLE
-    story: Form | None = None
+    layout: ResultLayout = ResultLayout.PEOPLE
+    story: TimelineForm | None = None
     calls: Sequence[str] = ()
     fail_on: Severity | None = None
     extract: "RecordingDestination | None" = None
@@ -60,8 +64,8 @@ class InspectPlan:
     split: Path | None = None
 
     @property
-    def looks_on(self) -> bool:
-        """Whether the calls that are wanted have to be known before they are read."""
+    def chooses_first(self) -> bool:
+        """Whether the chosen calls must be known before the files are read."""
         return bool(self.story or self.extract or self.plot or self.split)
 
 
@@ -70,36 +74,36 @@ def run_inspect(plan: InspectPlan, out: TextIO) -> int:
     Inspect all files and print the results; return the exit status, 0 unless a signal ended the reading.
 
     Raises:
-        UsageError: options don't go together, or a call's name is ambiguous.
+        UsageError: options contradict each other, or the name of a call is ambiguous.
         NotFoundError: there is no such call.
-        CheckFailed: a rule was broken that ``fail_on`` names.
+        CheckFailedError: a rule of ``fail_on`` was broken.
         ListenctlError: a file can't be read or written.
     """
     # Set before numpy is imported: OpenBLAS would start a thread per core, which nothing here needs.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     captures = Captures(plan.files, plan.keylog)
     _check(plan, captures)
-    chosen = _choose_first(plan, captures) if plan.calls and plan.looks_on else None
+    chosen = _choose_first(plan, captures) if plan.calls and plan.chooses_first else None
     inspection = _Inspection(plan, captures, out, chosen)
     inspection.run()
     return inspection.conclude()
 
 
 def _check(plan: InspectPlan, captures: Captures) -> None:
-    if plan.plot == ON_TERMINAL and (plan.story or plan.layout is not Layout.PEOPLE):
-        raise UsageError("--plot - draws on stdout, where something else is to be printed; name a file")
+    if plan.plot == ON_TERMINAL and (plan.story or plan.layout is not ResultLayout.PEOPLE):
+        raise UsageError("--plot - draws on stdout, which has other output; name a file")
     if not captures.live:
         return
     if plan.files.count(STDIN) > 1:
-        raise UsageError("-: stdin can be read once only")
+        raise UsageError("-: stdin can be read only once")
     if plan.split:
-        raise UsageError("--split reads a capture twice; save it to a file first, such as by tcpdump -w FILE")
-    if plan.calls and plan.looks_on:
+        raise UsageError("--split reads a capture twice; save it to a file first, for example with tcpdump -w FILE")
+    if plan.calls and plan.chooses_first:
         raise UsageError("--call needs to know all calls before they are shown; save the capture to a file first")
 
 
 def _choose_first(plan: InspectPlan, captures: Captures) -> set[int]:
-    """Return the numbers of the sessions that are wanted, for which all is read once more."""
+    """Return the numbers of the chosen sessions; this reads all files once more."""
     inspector = CaptureInspector(plan.settings)
     for event in captures.read(quiet=True):
         inspector.feed_event(event)
@@ -113,7 +117,7 @@ def _chosen_calls(reports: Sequence[CallReport], wanted: Sequence[str]) -> list[
 
 
 class _Inspection:
-    """One pass over all files, with everything that looks on."""
+    """One pass over all files, with all observers."""
 
     def __init__(self, plan: InspectPlan, captures: Captures, out: TextIO, chosen: set[int] | None) -> None:
         self._plan = plan
@@ -128,24 +132,26 @@ class _Inspection:
 
         timeline = self._make_timeline(style, columns)
         self._story = timeline[0] if timeline else None
-        # First, because it adds to the reports that the others get.
+        # First, because it adds to the reports of the others.
         hearing = SoundChecksObserver(timeline[0].on_violation) if timeline else SoundChecksObserver()
         observers = [hearing, *(timeline or ()), *self._make_extractor(), *self._make_plot(style, columns)]
         self._inspector = CaptureInspector(plan.settings, observers, observed=chosen)
-        # A call that is asked for is explained, however many there are.
-        self._results = Results(
+        # Chosen calls are explained in full, however many there are.
+        self._results = ResultPrinter(
             self._write, plan.layout, style, columns=columns, sounds=hearing.reports, each=bool(plan.calls)
         )
         self._reports: list[CallReport] = []
 
-    def _make_timeline(self, style: TextStyle, columns: int | None) -> "tuple[Story, StoryPrinter] | None":
+    def _make_timeline(
+        self, style: TextStyle, columns: int | None
+    ) -> "tuple[TimelineObserver, TimelinePrinter] | None":
         if not self._plan.story:
             return None
-        from listenctl.commands.inspect.call_narrative import Story
-        from listenctl.commands.inspect.timeline_view import StoryPrinter
+        from listenctl.commands.inspect.timeline_items import TimelineObserver
+        from listenctl.commands.inspect.timeline_view import TimelinePrinter
 
-        printer = StoryPrinter(self._write, self._plan.story, style, columns=columns, live=self._captures.live)
-        return Story(printer.tell), printer
+        printer = TimelinePrinter(self._write, self._plan.story, style, columns=columns, live=self._captures.live)
+        return TimelineObserver(printer.add_item), printer
 
     def _make_extractor(self) -> Iterator[CallObserver]:
         if self._plan.extract:
@@ -158,12 +164,12 @@ class _Inspection:
         plot = self._plan.plot
         if not plot:
             return
-        from listenctl.commands.inspect.text_plot_view import WavePrinter
+        from listenctl.commands.inspect.text_plot_view import TextPlotPrinter
         from listenctl.inspection.plot.plot_figure import PlotWriter
         from listenctl.inspection.plot.plotted_call import PlotObserver
 
         if plot == ON_TERMINAL:
-            draw = WavePrinter(self._write, style, columns=columns).print_call
+            draw = TextPlotPrinter(self._write, style, columns=columns).print_call
         else:
             self._plotter = PlotWriter(plot)
             draw = self._plotter.plot_call
@@ -171,12 +177,12 @@ class _Inspection:
         yield self._pictures
 
     def run(self) -> None:
-        """Read everything, and print what there is to print."""
+        """Read all files and print the results."""
         at_once = self._captures.live and not self._plan.calls and not self._plan.story
         try:
             for event in self._captures.read(runs=self._story is None):
                 if self._story:
-                    self._story.see(event)
+                    self._story.add_event(event)
                 report = self._inspector.feed_event(event)
                 if report and at_once:
                     self._results.print_one(report)
@@ -190,7 +196,7 @@ class _Inspection:
             self._results.print_all(self._reports, at_once=at_once)
 
     def conclude(self) -> int:
-        """Say what else there is to say; return the exit status."""
+        """Write the files, report the rest, and return the exit status."""
         interrupted = self._captures.interrupted
         self._say_others()
         for path in self._make_files():
@@ -222,13 +228,13 @@ class _Inspection:
         return [report for report in self._reports if is_call(report)]
 
     def _say_others(self) -> None:
-        lines = [] if self._plan.calls else others(self._reports)
+        lines = [] if self._plan.calls else describe_other_sessions(self._reports)
         if not self._reports and self._captures.failures:
             return
         if not self._calls and not self._captures.interrupted:
-            lines = [*seen_instead(self._captures.files, self._reports), *lines]
+            lines = [*describe_files_without_calls(self._captures.files, self._reports), *lines]
         for line in lines:
-            if self._plan.layout is Layout.PEOPLE and not self._plan.story:
+            if self._plan.layout is ResultLayout.PEOPLE and not self._plan.story:
                 self._write(line)
             else:
                 write_message(line)
@@ -241,7 +247,7 @@ class _Inspection:
             raise CheckFailedError("--fail-on: there is no call to check")
         bad = [report for report in self._calls if report.worst and report.worst.rank <= limit.rank]
         if bad:
-            names = enumerated([printable(report.call) for report in bad])
+            names = join_names([printable(report.call) for report in bad])
             raise CheckFailedError(
                 f"{len(bad)} of {len(self._calls)} calls broke a rule of severity {limit} or worse: {names}"
             )

@@ -17,7 +17,7 @@ _COLORS = {
 }
 
 
-class WavePrinter:
+class TextPlotPrinter:
     """
     Print each call, as wide as a terminal is.
 

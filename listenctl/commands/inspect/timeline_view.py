@@ -1,62 +1,194 @@
 """
-Print the story of calls: as it happens, or call by call with each problem beside its cause.
+The timeline of calls as text: a list, a ladder, or JSON lines.
 
-A problem is often known later than it happened. So calls that are read from a file are told when they have ended.
+A problem is often known later than it happened. So the items of a call in a file are printed when the call has ended.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.commands.inspect.call_narrative import Item
-from listenctl.commands.inspect.inspected_call_summary import head_of
-from listenctl.commands.inspect.listen_calls import is_call
-from listenctl.commands.inspect.narrative_lines import (
-    WIDTH,
-    in_order,
-    item_report,
-    ladder_head,
-    ladder_line,
-    timeline_line,
-)
-from listenctl.commands.inspect.output_layouts import Form
+from listenctl.commands.inspect.captured_sessions import is_call
+from listenctl.commands.inspect.inspect_results import TimelineForm
+from listenctl.commands.inspect.inspected_call_summary import SEVERITY_COLORS, head_of
+from listenctl.commands.inspect.timeline_items import ItemKind, TimelineItem
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
-from listenctl.json_lines import json_line
-from listenctl.terminal.printable_text import TextStyle
+from listenctl.json_lines import Report, json_line, timestamp
+from listenctl.protocol.listen_session import Sender
+from listenctl.terminal.printable_text import (
+    TextStyle,
+    cell_width,
+    count_noun,
+    format_exact_moment,
+    format_size,
+    printable,
+)
+
+WIDTH = 100
+"""Columns if the output is not a terminal."""
+_MAX_TEXT = 400
+_TIME = 17
+_NAME = 7
+_COLORS = {
+    ItemKind.AUDIO: "2",
+    ItemKind.PING: "2",
+    ItemKind.PONG: "2",
+    ItemKind.CLOSE: "1",
+    ItemKind.LOST: "33",
+}
+_MARGIN = 2
+_NARROWEST = 14
+
+
+def item_text(item: TimelineItem, stream_rate: int | None = None) -> str:
+    """Return the text of an item, printable and bounded; ``stream_rate`` is that of the application's audio."""
+    match item.kind:
+        case ItemKind.TEXT | ItemKind.REQUEST | ItemKind.RESPONSE | ItemKind.EMPTY:
+            text = item.text
+        case ItemKind.AUDIO:
+            text = (
+                f"audio {_length(item, stream_rate)}in {count_noun(item.messages, 'message')}, {format_size(item.size)}"
+            )
+        case ItemKind.PROBLEM:
+            assert item.violation
+            text = f"{item.violation.severity} {item.violation.rule} ({item.violation.sender}): {item.text}"
+        case kind:
+            text = f"{kind} {item.text}".rstrip()
+    trip = f"  (after {item.round_trip:.3f} s)" if item.round_trip is not None else ""
+    return printable(text, _MAX_TEXT) + trip
+
+
+def _length(item: TimelineItem, stream_rate: int | None) -> str:
+    seconds = item.seconds
+    if seconds is None and stream_rate:
+        seconds = item.size / 2 / stream_rate
+    return "" if seconds is None else f"{seconds:.2f} s "
+
+
+def timeline_line(item: TimelineItem, style: TextStyle, columns: int | None, stream_rate: int | None = None) -> str:
+    """Return an item as a line: time, direction, text."""
+    arrow = _arrow(item, style)
+    text = item_text(item, stream_rate)
+    if item.kind is ItemKind.AUDIO and item.until is not None:
+        text += f" until {format_exact_moment(item.until)}"
+    line = f"{format_exact_moment(item.at).rjust(11)} {arrow} {text}"
+    line = line if columns is None else style.cut(line, columns)
+    return style.paint(line if style.unicode else _ascii(line), _color(item))
+
+
+def _arrow(item: TimelineItem, style: TextStyle) -> str:
+    if item.kind is ItemKind.PROBLEM:
+        return "             !"
+    arrows = ("→", "←") if style.unicode else (">", "<")
+    names = {Sender.JAMBONZ: f"jambonz     {arrows[0]}", Sender.APPLICATION: f"application {arrows[1]}"}
+    return " " + (names[item.sender] if item.sender else " " * 13)
+
+
+def _color(item: TimelineItem) -> str:
+    return SEVERITY_COLORS[item.severity] if item.severity else _COLORS.get(item.kind, "")
+
+
+def ladder_head(style: TextStyle, columns: int) -> str:
+    """Return the heading of a ladder."""
+    room = _room(columns)
+    return style.paint(f"{'':{_TIME - 1 - _NAME // 2}}jambonz{'application'.rjust(room - 2)}", "1")
+
+
+def ladder_line(item: TimelineItem, style: TextStyle, columns: int, stream_rate: int | None = None) -> str:
+    """Return an item as an arrow between the two sides; a problem has no arrow."""
+    room = _room(columns)
+    post = "│" if style.unicode else "|"
+    if item.kind is ItemKind.PROBLEM or item.sender is None:
+        body = style.fit(f" ! {item_text(item)}", room)
+    else:
+        body = _shaft(item, style, room, stream_rate)
+    line = f"{format_exact_moment(item.at).rjust(_TIME - 3)}  {post}{style.paint(body, _color(item))}{post}"
+    return line if style.unicode else _ascii(line)
+
+
+def _shaft(item: TimelineItem, style: TextStyle, room: int, stream_rate: int | None) -> str:
+    stroke = (
+        ("━" if item.kind is ItemKind.AUDIO else "─")
+        if style.unicode
+        else ("=" if item.kind is ItemKind.AUDIO else "-")
+    )
+    text = f" {style.cut(item_text(item, stream_rate), room - 8)} "
+    rest = stroke * (room - cell_width(text) - 3)
+    if item.sender is Sender.JAMBONZ:
+        return f"{stroke * 2}{text}{rest}{'▶' if style.unicode else '>'}"
+    return f"{'◀' if style.unicode else '<'}{stroke * 2}{text}{rest}"
+
+
+def _room(columns: int) -> int:
+    return max(_NARROWEST, columns - _TIME - _MARGIN)
+
+
+def _ascii(text: str) -> str:
+    return text.replace("…", "~").replace("→", ">").encode("ascii", "replace").decode()
+
+
+def item_report(session: CapturedSession, item: TimelineItem) -> Report:
+    """Return an item as in the JSON lines of a timeline (`listenctl-inspect(1)`)."""
+    violation = item.violation
+    return {
+        "v": 1,
+        "source": session.source,
+        "number": session.number,
+        "time": round(item.at, 6),
+        "ts": timestamp(session.began + item.at),
+        "from": str(item.sender) if item.sender else None,
+        "kind": str(item.kind),
+        "text": item.text or None,
+        "bytes": item.size,
+        "packet": item.packet,
+        "until": None if item.until is None else round(item.until, 6),
+        "messages": item.messages or None,
+        "seconds": None if item.seconds is None else round(item.seconds, 3),
+        "round_trip": None if item.round_trip is None else round(item.round_trip, 3),
+        "rule": violation.rule if violation else None,
+        "severity": str(violation.severity) if violation else None,
+        "culprit": str(violation.sender) if violation else None,
+    }
+
+
+def sort_items(items: Sequence[TimelineItem]) -> list[TimelineItem]:
+    """Return items in order of time, a problem after the items of its time."""
+    return sorted(items, key=lambda item: (round(item.at, 6), item.kind is ItemKind.PROBLEM))
+
 
 MAX_HELD = 50_000
-"""Items of one call that wait for its end; of a longer one they are told before."""
+"""Items of one call that wait for its end; those of a longer call are printed earlier."""
 
 Write = Callable[[str], None]
 
 
-class StoryPrinter(CallObserver):
+class TimelinePrinter(CallObserver):
     """
-    Print the items that a ``Story`` tells; it has to get the end of a call after that.
+    Print the items of a ``TimelineObserver``, which must take the end of a call first.
 
     Args:
         write: takes each line.
-        columns: to which lines are cut; None is any width.
-        live: print at once, with the number of the session before each line.
+        columns: width of lines; None doesn't limit it.
+        live: print immediately, with the number of the session before each line.
     """
 
-    def __init__(self, write: Write, form: Form, style: TextStyle, *, columns: int | None, live: bool) -> None:
+    def __init__(self, write: Write, form: TimelineForm, style: TextStyle, *, columns: int | None, live: bool) -> None:
         self._write = write
         self._form = form
         self._style = style
         self._columns = columns
         self._live = live
-        self._held: dict[CapturedSession, list[Item]] = {}
+        self._held: dict[CapturedSession, list[TimelineItem]] = {}
         self._begun: set[CapturedSession] = set()
         self._printed = 0
 
-    def tell(self, session: CapturedSession, item: Item) -> None:
-        """Take an item."""
+    def add_item(self, session: CapturedSession, item: TimelineItem) -> None:
+        """Add an item."""
         if session.is_listen is False:
             return
         if self._live:
-            prefix = "" if self._form is Form.JSON else f"#{session.number} "
+            prefix = "" if self._form is TimelineForm.JSON else f"#{session.number} "
             self._write(prefix + self._line(session, item, None, len(prefix)))
             return
         held = self._held.setdefault(session, [])
@@ -66,7 +198,7 @@ class StoryPrinter(CallObserver):
             self._flush(session, None)
 
     def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:
-        """Print what has waited for the end."""
+        """Print the items of an ended call."""
         if is_call(report) and session in self._held:
             self._head(session, head_of(report))
             self._flush(session, report.mode.stream_rate if report.mode else None)
@@ -74,25 +206,25 @@ class StoryPrinter(CallObserver):
         self._begun.discard(session)
 
     def _head(self, session: CapturedSession, text: str) -> None:
-        if self._form is Form.JSON or session in self._begun:
+        if self._form is TimelineForm.JSON or session in self._begun:
             return
         self._begun.add(session)
         self._write(("\n" if self._printed else "") + self._style.paint(text, "1"))
         self._printed += 1
-        if self._form is Form.LADDER:
+        if self._form is TimelineForm.LADDER:
             self._write(ladder_head(self._style, self._columns or WIDTH))
 
     def _flush(self, session: CapturedSession, stream_rate: int | None) -> None:
-        for item in in_order(self._held.pop(session)):
+        for item in sort_items(self._held.pop(session)):
             self._write(self._line(session, item, stream_rate, 0))
 
-    def _line(self, session: CapturedSession, item: Item, stream_rate: int | None, taken: int) -> str:
+    def _line(self, session: CapturedSession, item: TimelineItem, stream_rate: int | None, taken: int) -> str:
         columns = None if self._columns is None else self._columns - taken
         match self._form:
-            case Form.JSON:
+            case TimelineForm.JSON:
                 return json_line(item_report(session, item))
-            case Form.LADDER:
+            case TimelineForm.LADDER:
                 return ladder_line(item, self._style, columns or WIDTH, stream_rate)
-            case Form.TIMELINE:
+            case TimelineForm.TIMELINE:
                 return timeline_line(item, self._style, columns, stream_rate)
         assert_never(self._form)

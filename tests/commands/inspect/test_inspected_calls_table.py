@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from listenctl.capture.capture_events import CapturedSession
+from listenctl.commands.inspect.captured_sessions import describe_files_without_calls, describe_other_sessions, is_call
 from listenctl.commands.inspect.inspected_calls_table import csv_lines, table
-from listenctl.commands.inspect.listen_calls import is_call, others, seen_instead
 from listenctl.inspection.call_report import CallReport
 from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.inspected import MadeUp, capture_events, inspect, new_session
@@ -89,7 +89,7 @@ def test_sessions_that_are_no_calls_are_told_by_server() -> None:
 
     reports = [unknown(other), unknown(hidden), unknown(replace(hidden, number=3))]
     assert [is_call(report) for report in reports] == [False, False, False]
-    assert others(reports) == [
+    assert describe_other_sessions(reports) == [
         "1 other WebSocket, not of the listen protocol: 127.0.0.1:3000/chat",
         "2 sessions under TLS can't be read: 10.0.0.9:443/x (2)",
         "no secrets; --keylog FILE",
@@ -110,7 +110,7 @@ def test_without_a_call_it_is_told_what_was_captured(talk: Talk, said: str, tmp_
     path = tmp_path / "x.pcap"
     path.write_bytes(pcap(talk.packets or [Packet(1.0, bytes(60))] * 3))
 
-    (line,) = seen_instead([str(path)], [])
+    (line,) = describe_files_without_calls([str(path)], [])
     assert line.startswith(f"{path}: no listen call in it, ")
     assert said in line
 
@@ -119,4 +119,4 @@ def test_an_empty_capture_is_told_as_such(tmp_path: Path) -> None:
     path = tmp_path / "x.pcap"
     path.write_bytes(pcap([]))
 
-    assert seen_instead([str(path)], []) == [f"{path}: no listen call in it, not even a packet"]
+    assert describe_files_without_calls([str(path)], []) == [f"{path}: no listen call in it, not even a packet"]

@@ -4,7 +4,7 @@ import json
 import shutil
 from io import StringIO
 
-from listenctl.commands.inspect.output_layouts import Form, Layout
+from listenctl.commands.inspect.inspect_results import ResultLayout, TimelineForm
 from listenctl.commands.inspect.run import InspectPlan, run_inspect
 from listenctl.errors import ListenctlError
 from listenctl.inspection.settings import InspectionSettings
@@ -21,10 +21,10 @@ def check(data: bytes) -> None:
     # One a time takes a fifth; which one, the input says, so that a fault comes again.
     plans = (
         InspectPlan(files=[name], settings=settings),
-        InspectPlan(files=[name], settings=settings, layout=Layout.CSV),
-        InspectPlan(files=[name], settings=settings, story=Form.TIMELINE),
-        InspectPlan(files=[name], settings=settings, story=Form.LADDER),
-        InspectPlan(files=[name], settings=settings, story=Form.JSON),
+        InspectPlan(files=[name], settings=settings, layout=ResultLayout.CSV),
+        InspectPlan(files=[name], settings=settings, story=TimelineForm.TIMELINE),
+        InspectPlan(files=[name], settings=settings, story=TimelineForm.LADDER),
+        InspectPlan(files=[name], settings=settings, story=TimelineForm.JSON),
         InspectPlan(files=[name], settings=settings, split=made),
         InspectPlan(files=[name], settings=settings, extract=RecordingDestination.parse(f"{made}/")),
     )
@@ -35,9 +35,9 @@ def check(data: bytes) -> None:
         pass
     finally:
         shutil.rmtree(made, ignore_errors=True)
-    for line in out.getvalue().split("\n")[:-1] if plan.story is Form.JSON else ():
+    for line in out.getvalue().split("\n")[:-1] if plan.story is TimelineForm.JSON else ():
         json.loads(line)
-    assert plan.story is Form.JSON or out.getvalue().replace("\n", " ").isprintable()
+    assert plan.story is TimelineForm.JSON or out.getvalue().replace("\n", " ").isprintable()
 
 
 READER = Reader("command", INSPECTION.seeds, check)

@@ -7,10 +7,16 @@ from typing import Any
 import pytest
 
 from listenctl.capture.capture_events import CapturedFrame, CaptureEvent
-from listenctl.commands.inspect.call_narrative import Item, Kind, Story, shortened
-from listenctl.commands.inspect.narrative_lines import in_order, item_report, ladder_head, ladder_line, timeline_line
-from listenctl.commands.inspect.output_layouts import Form
-from listenctl.commands.inspect.timeline_view import StoryPrinter
+from listenctl.commands.inspect.inspect_results import TimelineForm
+from listenctl.commands.inspect.timeline_items import ItemKind, TimelineItem, TimelineObserver, shorten_blobs
+from listenctl.commands.inspect.timeline_view import (
+    TimelinePrinter,
+    item_report,
+    ladder_head,
+    ladder_line,
+    sort_items,
+    timeline_line,
+)
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
@@ -22,27 +28,27 @@ PLAIN = TextStyle(color=False, unicode=True)
 ASCII = TextStyle(color=False, unicode=False)
 
 
-def told(events: Iterable[CaptureEvent]) -> list[Item]:
+def told(events: Iterable[CaptureEvent]) -> list[TimelineItem]:
     """Return the items of all events in the order in which they are told."""
-    items: list[Item] = []
-    story = Story(lambda _, item: items.append(item))
+    items: list[TimelineItem] = []
+    story = TimelineObserver(lambda _, item: items.append(item))
     inspector = CaptureInspector(None, [story])
     for event in events:
-        story.see(event)
+        story.add_event(event)
         inspector.feed_event(event)
     inspector.finish_calls()
     return items
 
 
 def printed(
-    name: str, form: Form, *, columns: int | None = None, live: bool = False, style: TextStyle = PLAIN
+    name: str, form: TimelineForm, *, columns: int | None = None, live: bool = False, style: TextStyle = PLAIN
 ) -> list[str]:
     lines: list[str] = []
-    printer = StoryPrinter(lines.append, form, style, columns=columns, live=live)
-    story = Story(printer.tell)
+    printer = TimelinePrinter(lines.append, form, style, columns=columns, live=live)
+    story = TimelineObserver(printer.add_item)
     inspector = CaptureInspector(None, [story, printer])
     for event in capture_events(name):
-        story.see(event)
+        story.add_event(event)
         inspector.feed_event(event)
     inspector.finish_calls()
     return lines
@@ -52,20 +58,20 @@ class Telling(MadeUp):
     """A made-up call whose story is told."""
 
     def __init__(self) -> None:
-        self.items: list[Item] = []
-        self._story = Story(lambda _, item: self.items.append(item))
+        self.items: list[TimelineItem] = []
+        self._story = TimelineObserver(lambda _, item: self.items.append(item))
         super().__init__(observers=[self._story], session=new_session())
 
     def frame(self, at: float, sender: Sender, opcode: int, payload: bytes, **how: Any) -> None:
         frame = RawFrame(how.get("fin", True), 0, opcode, sender is JAMBONZ, payload)
-        self._story.see(CapturedFrame(BEGAN + at, self.session, sender, frame, 7))
+        self._story.add_event(CapturedFrame(BEGAN + at, self.session, sender, frame, 7))
         super().frame(at, sender, opcode, payload, **how)
 
 
 def test_every_text_of_a_real_call_is_told_as_it_was() -> None:
     items = told(capture_events("c2_bidir_stream8k_marks_nominus1"))
 
-    texts = [item for item in items if item.kind is Kind.TEXT]
+    texts = [item for item in items if item.kind is ItemKind.TEXT]
     assert len(texts) == 1 + 17 + 14
     assert texts[1].text == '{"type": "mark", "data": {"name": "greet-start"}}'
     assert texts[2].text == '{"type": "mark", "data": {"name":"greet-start", "event": "playout"}}'
@@ -75,7 +81,7 @@ def test_every_text_of_a_real_call_is_told_as_it_was() -> None:
 def test_all_audio_is_told_in_runs() -> None:
     items = told(capture_events("c2_bidir_stream8k_marks_nominus1"))
 
-    runs = [item for item in items if item.kind is Kind.AUDIO]
+    runs = [item for item in items if item.kind is ItemKind.AUDIO]
     assert sum(run.size for run in runs if run.sender is JAMBONZ) == 240_000
     assert sum(run.size for run in runs if run.sender is APPLICATION) == 144_000
     assert sum(run.seconds or 0 for run in runs) == pytest.approx(15.0)
@@ -87,7 +93,7 @@ def test_a_long_run_is_told_each_minute() -> None:
     made.listen(0.0, 130.0)
     made.close(130.1)
 
-    runs = [item for item in made.items if item.kind is Kind.AUDIO]
+    runs = [item for item in made.items if item.kind is ItemKind.AUDIO]
     assert [round(run.seconds or 0) for run in runs] == [60, 60, 10]
 
 
@@ -98,12 +104,12 @@ def test_a_fragmented_text_is_one() -> None:
     made.frame(0.3, APPLICATION, 0, b'lAudio"}')
     made.close(1.0)
 
-    texts = [(round(item.at, 3), item.text, item.size) for item in made.items if item.kind is Kind.TEXT]
+    texts = [(round(item.at, 3), item.text, item.size) for item in made.items if item.kind is ItemKind.TEXT]
     assert texts[1:] == [(0.3, '{"type":"killAudio"}', 20)]
 
 
 def test_problems_stand_behind_what_they_are_about() -> None:
-    lines = printed("c2_bidir_stream8k_marks_nominus1", Form.TIMELINE)
+    lines = printed("c2_bidir_stream8k_marks_nominus1", TimelineForm.TIMELINE)
 
     place = next(index for index, one in enumerate(lines) if "stream-tail-held" in one)
     assert lines[place].split()[:2] == ["0:05.020", "!"]
@@ -111,14 +117,14 @@ def test_problems_stand_behind_what_they_are_about() -> None:
 
 
 def test_what_is_live_is_printed_at_once_with_its_session() -> None:
-    lines = printed("f_pause_graceful", Form.TIMELINE, live=True)
+    lines = printed("f_pause_graceful", TimelineForm.TIMELINE, live=True)
 
     assert all(one.startswith("#1 ") for one in lines)
     assert lines[-1].endswith("close 1000")
 
 
 def test_a_ladder_has_one_width_and_an_arrow_in_each_line() -> None:
-    head, names, *lines = printed("e_playaudio_featureserver", Form.LADDER, columns=80)
+    head, names, *lines = printed("e_playaudio_featureserver", TimelineForm.LADDER, columns=80)
 
     assert head.startswith("4ac39924")
     assert names.split() == ["jambonz", "application"]
@@ -129,19 +135,19 @@ def test_a_ladder_has_one_width_and_an_arrow_in_each_line() -> None:
 
 @pytest.mark.parametrize("columns", [20, 40, 60, 200])
 def test_a_ladder_fits_any_width(columns: int) -> None:
-    item = Item(1.0, JAMBONZ, Kind.TEXT, "x" * 500)
+    item = TimelineItem(1.0, JAMBONZ, ItemKind.TEXT, "x" * 500)
 
     assert cell_width(ladder_line(item, PLAIN, columns)) <= max(columns, 33)
     assert cell_width(ladder_head(PLAIN, columns)) <= max(columns, 33)
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:
-    for form in (Form.TIMELINE, Form.LADDER):
+    for form in (TimelineForm.TIMELINE, TimelineForm.LADDER):
         assert "".join(printed("c2_bidir_stream8k_marks_nominus1", form, columns=80, style=ASCII)[1:]).isascii()
 
 
 def test_json_lines_have_all_of_an_event() -> None:
-    lines = [json.loads(one) for one in printed("c2_bidir_stream8k_marks_nominus1", Form.JSON)]
+    lines = [json.loads(one) for one in printed("c2_bidir_stream8k_marks_nominus1", TimelineForm.JSON)]
 
     assert [one["time"] for one in lines] == sorted(one["time"] for one in lines)
     (problem, *_) = [one for one in lines if one["kind"] == "problem"]
@@ -151,7 +157,7 @@ def test_json_lines_have_all_of_an_event() -> None:
 
 
 def test_what_peers_say_is_made_harmless() -> None:
-    item = Item(0.0, JAMBONZ, Kind.TEXT, '{"a":"\x1b[2J\r\n\u202e"}')
+    item = TimelineItem(0.0, JAMBONZ, ItemKind.TEXT, '{"a":"\x1b[2J\r\n\u202e"}')
 
     for line in (timeline_line(item, PLAIN, None), ladder_line(item, PLAIN, 80)):
         assert not set(line) & {"\x1b", "\r", "\n", "\u202e"}
@@ -160,7 +166,8 @@ def test_what_peers_say_is_made_harmless() -> None:
 
 def test_base64_is_cut_short() -> None:
     assert (
-        shortened(f'{{"audioContent":"{"A" * 4000}","id":"x"}}') == '{"audioContent":"AAAA…(4000 characters)","id":"x"}'
+        shorten_blobs(f'{{"audioContent":"{"A" * 4000}","id":"x"}}')
+        == '{"audioContent":"AAAA…(4000 characters)","id":"x"}'
     )
 
 
@@ -170,21 +177,21 @@ def test_a_text_of_megabytes_is_bounded() -> None:
     made.frame(0.2, APPLICATION, 0, b"b c" * 1_000_000)
     made.close(1.0)
 
-    text = [item for item in made.items if item.kind is Kind.TEXT][-1]
+    text = [item for item in made.items if item.kind is ItemKind.TEXT][-1]
     assert len(text.text) == 1000
     assert text.size == 6_000_017
 
 
 def test_a_call_of_very_many_events_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("listenctl.commands.inspect.timeline_view.MAX_HELD", 10)
-    lines = printed("c2_bidir_stream8k_marks_nominus1", Form.TIMELINE)
+    lines = printed("c2_bidir_stream8k_marks_nominus1", TimelineForm.TIMELINE)
 
     assert lines[0] == "session 1, which is long"
     assert len(lines) == 1 + len(printed_all())
 
 
-def printed_all() -> list[Item]:
-    return in_order(told(capture_events("c2_bidir_stream8k_marks_nominus1")))
+def printed_all() -> list[TimelineItem]:
+    return sort_items(told(capture_events("c2_bidir_stream8k_marks_nominus1")))
 
 
 def test_pings_closes_and_losses_are_told() -> None:
@@ -195,7 +202,9 @@ def test_pings_closes_and_losses_are_told() -> None:
     made.close(0.4, data=b"\x03\xe9bye")
 
     lines = [
-        timeline_line(item, PLAIN, None).split(maxsplit=1)[1] for item in made.items if item.kind is not Kind.PROBLEM
+        timeline_line(item, PLAIN, None).split(maxsplit=1)[1]
+        for item in made.items
+        if item.kind is not ItemKind.PROBLEM
     ]
     assert lines[1:] == [
         "application ← ping hi",

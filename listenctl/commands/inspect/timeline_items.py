@@ -1,4 +1,4 @@
-"""What happened in a call: every event of both directions, runs of audio as one, and what was wrong."""
+"""The items of a call's timeline: events of both directions, runs of audio as one item, and problems."""
 
 import re
 from collections.abc import Callable
@@ -26,17 +26,17 @@ from listenctl.protocol.listen_session import (
 from listenctl.protocol.timeline import TimelineEntry
 
 LONGEST_RUN = 60.0
-"""Seconds after which a run of audio is told, though it goes on."""
+"""Seconds after which a run of audio becomes an item, although it continues."""
 _MAX_HELD = 256 * 1024
 _MAX_TEXT = 1000
-# Base64 and the like: nobody reads it, and what stands behind it would be lost with it.
+# Base64 and similar: nobody reads it, and it would push out the text behind it.
 _BLOB = re.compile(r"[A-Za-z0-9+/=_-]{80,}")
 _BLOB_SHOWN = 4
 _SENDERS = {Culprit.JAMBONZ: Sender.JAMBONZ, Culprit.APPLICATION: Sender.APPLICATION}
 
 
-class Kind(StrEnum):
-    """What an item is."""
+class ItemKind(StrEnum):
+    """The kind of an item."""
 
     REQUEST = "request"
     RESPONSE = "response"
@@ -51,14 +51,14 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class TimelineItem:
     """
-    One thing that happened.
+    One item of a timeline.
 
     Attributes:
         at: seconds since the session began; ``until`` is the end of a run of audio.
-        sender: who said it; None of a problem that neither side has.
-        text: what was said, bounded but not yet printable.
+        sender: None for a problem of neither side.
+        text: its content, bounded but not yet printable.
         size: bytes of it.
         messages: of a run of audio.
         seconds: of a run of audio, None where the rate isn't known.
@@ -67,7 +67,7 @@ class Item:
 
     at: float
     sender: Sender | None
-    kind: Kind
+    kind: ItemKind
     text: str = ""
     size: int = 0
     until: float | None = None
@@ -79,16 +79,16 @@ class Item:
 
     @property
     def severity(self) -> Severity | None:
-        """How bad a problem is."""
+        """The severity of a problem."""
         return self.violation.severity if self.violation else None
 
 
-Tell = Callable[[CapturedSession, Item], None]
+TakeItem = Callable[[CapturedSession, TimelineItem], None]
 
 
 @dataclass(slots=True)
 class _Run:
-    """Audio of one side without anything between."""
+    """Audio of one side that nothing interrupts."""
 
     begin: float
     end: float
@@ -99,7 +99,7 @@ class _Run:
 
 @dataclass(slots=True)
 class _Call:
-    """What is known of a session while it is told."""
+    """What is known of a session."""
 
     frame_rate: int = 0
     packet: int | None = None
@@ -109,20 +109,20 @@ class _Call:
     whole: Sender | None = None
 
 
-class Story(CallObserver):
+class TimelineObserver(CallObserver):
     """
-    Tell what happens in each session; ``see`` has to get every event before the inspector does.
+    Make the items of each session; ``add_event`` must take every event before the inspector does.
 
     Args:
-        tell: gets each item as soon as it is known; those of one side are in order.
+        take_item: takes each item as soon as it is known; those of one side are in order.
     """
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, take_item: TakeItem) -> None:
+        self._take_item = take_item
         self._calls: dict[CapturedSession, _Call] = {}
 
-    def see(self, event: CaptureEvent) -> None:
-        """Keep what a text says, word by word."""
+    def add_event(self, event: CaptureEvent) -> None:
+        """Keep the text of a message unchanged."""
         if type(event) is not CapturedFrame:
             return
         _, session, sender, frame, packet = event
@@ -140,19 +140,19 @@ class Story(CallObserver):
             call.whole = sender
 
     def on_session_opened(self, session: CapturedSession) -> None:
-        """Tell the handshake."""
+        """Add the handshake."""
         self._calls.setdefault(session, _Call())
         for sender, kind, head in (
-            (Sender.JAMBONZ, Kind.REQUEST, session.request),
-            (Sender.APPLICATION, Kind.RESPONSE, session.response),
+            (Sender.JAMBONZ, ItemKind.REQUEST, session.request),
+            (Sender.APPLICATION, ItemKind.RESPONSE, session.response),
         ):
             if head:
                 protocol = head.header("sec-websocket-protocol")
                 text = f"{head.first_line}{f' ({protocol})' if protocol else ''}"
-                self._tell(session, Item(0.0, sender, kind, text[:_MAX_TEXT], len(head.raw)))
+                self._take_item(session, TimelineItem(0.0, sender, kind, text[:_MAX_TEXT], len(head.raw)))
 
     def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
-        """Tell what is said."""
+        """Add a message or a run of audio."""
         event, call = entry.event, self._calls[session]
         if type(event) is AudioReceived or type(event) is AudioSent:
             self._hear(session, call, entry, event.data)
@@ -164,34 +164,50 @@ class Story(CallObserver):
         elif isinstance(event, CommandSent):
             self._say(session, call, entry, None)
         elif isinstance(event, ControlFrame):
-            self._add(session, Item(entry.at, entry.sender, *_control(event.frame), packet=call.packet))
+            self._add(session, TimelineItem(entry.at, entry.sender, *_control(event.frame), packet=call.packet))
         elif isinstance(event, FlushRequested):
-            self._add(session, Item(entry.at, entry.sender, Kind.EMPTY, "an empty binary message", packet=call.packet))
+            self._add(
+                session,
+                TimelineItem(entry.at, entry.sender, ItemKind.EMPTY, "an empty binary message", packet=call.packet),
+            )
 
     def on_frames_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:
-        """Tell that something is missing here."""
-        self._add(session, Item(at, lost.sender, Kind.LOST, lost.detail, lost.size or 0))
+        """Add a gap in the capture."""
+        self._add(session, TimelineItem(at, lost.sender, ItemKind.LOST, lost.detail, lost.size or 0))
 
     def on_violation(self, session: CapturedSession, violation: Violation) -> None:
-        """Tell what is wrong; it doesn't part a run of audio, since it may have happened long ago."""
+        """Add a problem; it doesn't split a run of audio, because it may have happened long ago."""
         sender = _SENDERS.get(violation.sender)
-        item = Item(violation.at, sender, Kind.PROBLEM, violation.detail, packet=violation.packet, violation=violation)
-        self._tell(session, item)
+        item = TimelineItem(
+            violation.at,
+            sender,
+            ItemKind.PROBLEM,
+            violation.detail,
+            packet=violation.packet,
+            violation=violation,
+        )
+        self._take_item(session, item)
 
     def on_call_finished(self, session: CapturedSession, _report: CallReport) -> None:
-        """Tell the audio at the end."""
+        """Add the audio at the end."""
         if call := self._calls.pop(session, None):
             self._end_runs(session, call)
 
     def _say(self, session: CapturedSession, call: _Call, entry: TimelineEntry, round_trip: float | None) -> None:
-        # The first text of a message stands for all that are glued to it.
+        # The first text of a message represents all texts that are glued to it.
         if call.whole is not entry.sender:
             return
         call.whole = None
-        text = shortened(call.texts.pop(entry.sender).decode(errors="replace"))
+        text = shorten_blobs(call.texts.pop(entry.sender).decode(errors="replace"))
         size = call.sizes.pop(entry.sender)
-        item = Item(
-            entry.at, entry.sender, Kind.TEXT, text[:_MAX_TEXT], size, packet=call.packet, round_trip=round_trip
+        item = TimelineItem(
+            entry.at,
+            entry.sender,
+            ItemKind.TEXT,
+            text[:_MAX_TEXT],
+            size,
+            packet=call.packet,
+            round_trip=round_trip,
         )
         self._add(session, item)
 
@@ -206,40 +222,40 @@ class Story(CallObserver):
         run.size += len(data)
         run.messages += 1
 
-    def _add(self, session: CapturedSession, item: Item) -> None:
+    def _add(self, session: CapturedSession, item: TimelineItem) -> None:
         self._end_runs(session, self._calls[session])
-        self._tell(session, item)
+        self._take_item(session, item)
 
     def _end_runs(self, session: CapturedSession, call: _Call) -> None:
         for sender, run in sorted(call.runs.items(), key=lambda one: one[1].begin):
-            # How long the application's audio is depends on a rate that nothing on the wire says.
+            # The duration of the application's audio depends on a rate that is not on the wire.
             known = call.frame_rate and sender is Sender.JAMBONZ
             seconds = run.size / call.frame_rate if known else None
-            item = Item(
+            item = TimelineItem(
                 run.begin,
                 sender,
-                Kind.AUDIO,
+                ItemKind.AUDIO,
                 size=run.size,
                 until=run.end,
                 messages=run.messages,
                 seconds=seconds,
                 packet=run.packet,
             )
-            self._tell(session, item)
+            self._take_item(session, item)
         call.runs.clear()
 
 
-def shortened(text: str) -> str:
-    """Return a text with what is encoded in it cut down to a few characters and their number."""
+def shorten_blobs(text: str) -> str:
+    """Return a text whose encoded parts are cut to a few characters and their length."""
     return _BLOB.sub(lambda blob: f"{blob[0][:_BLOB_SHOWN]}…({len(blob[0])} characters)", text)
 
 
-def _control(frame: Frame) -> tuple[Kind, str, int]:
+def _control(frame: Frame) -> tuple[ItemKind, str, int]:
     data = bytes(frame.data)
     if frame.opcode is Opcode.CLOSE:
         if len(data) < 2:
-            return Kind.CLOSE, "without a code", len(data)
+            return ItemKind.CLOSE, "without a code", len(data)
         reason = data[2:].decode(errors="replace")
-        return Kind.CLOSE, f"{int.from_bytes(data[:2], 'big')} {reason}".rstrip(), len(data)
-    kind = Kind.PING if frame.opcode is Opcode.PING else Kind.PONG
+        return ItemKind.CLOSE, f"{int.from_bytes(data[:2], 'big')} {reason}".rstrip(), len(data)
+    kind = ItemKind.PING if frame.opcode is Opcode.PING else ItemKind.PONG
     return kind, data.decode(errors="replace") if data.isascii() else data.hex(" "), len(data)

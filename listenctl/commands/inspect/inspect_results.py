@@ -1,11 +1,11 @@
-"""The results of an inspection: a summary of a single call, a table of many, JSON lines or CSV."""
+"""The printed results of an inspection: a summary of one call, a table of several, JSON lines or CSV."""
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from listenctl.commands.inspect.captured_sessions import is_call
 from listenctl.commands.inspect.inspected_call_summary import summary
-from listenctl.commands.inspect.listen_calls import is_call
 from listenctl.inspection.call_report import CallReport
 from listenctl.json_lines import Report, json_line
 from listenctl.terminal.printable_text import TextStyle
@@ -16,37 +16,37 @@ if TYPE_CHECKING:
 HINT = "one of them in full: --call CALL"
 
 
-class Layout(StrEnum):
-    """What results look like."""
+class ResultLayout(StrEnum):
+    """The format of results."""
 
     PEOPLE = "people"
     JSON = "json"
     CSV = "csv"
 
 
-class Form(StrEnum):
-    """What a story looks like."""
+class TimelineForm(StrEnum):
+    """The form of a timeline."""
 
     TIMELINE = "timeline"
     LADDER = "ladder"
     JSON = "json"
 
 
-class Results:
+class ResultPrinter:
     """
     Print reports.
 
     Args:
         write: takes each line.
-        columns: what fits in one; None is any width.
-        sounds: what the calls sound like, by the number of the session.
-        each: have a summary of each call rather than a table.
+        columns: width of lines; None doesn't limit it.
+        sounds: reports on the audio of the calls, by the number of the session.
+        each: print a summary of each call, not a table.
     """
 
     def __init__(
         self,
         write: Callable[[str], None],
-        layout: Layout,
+        layout: ResultLayout,
         style: TextStyle,
         *,
         columns: int | None,
@@ -62,16 +62,16 @@ class Results:
         self._printed: set[int] = set()
 
     def print_one(self, report: CallReport) -> None:
-        """Print a call that has ended while others go on."""
-        calls = self._layout is Layout.JSON or is_call(report)
+        """Print a call that has ended while others continue."""
+        calls = self._layout is ResultLayout.JSON or is_call(report)
         if calls and report.session.number not in self._printed:
             self._printed.add(report.session.number)
             self._print(report)
 
     def print_all(self, reports: Sequence[CallReport], *, at_once: bool) -> None:
-        """Print all calls, ``at_once`` those that weren't printed when they ended."""
+        """Print all calls; with ``at_once`` only those that weren't printed when they ended."""
         calls = [report for report in reports if is_call(report)]
-        if self._layout is Layout.PEOPLE and not at_once and not self._each and len(calls) > 1:
+        if self._layout is ResultLayout.PEOPLE and not at_once and not self._each and len(calls) > 1:
             from listenctl.commands.inspect.inspected_calls_table import table
 
             for line in (*table(calls, self._style, self._columns), HINT):
@@ -87,13 +87,13 @@ class Results:
 
     def _print(self, report: CallReport) -> None:
         match self._layout:
-            case Layout.JSON:
+            case ResultLayout.JSON:
                 self._write(json_line(self._describe(report)))
-            case Layout.CSV:
+            case ResultLayout.CSV:
                 from listenctl.commands.inspect.inspected_calls_table import csv_lines
 
                 self._write(csv_lines([report], heading=len(self._printed) == 1).rstrip("\n"))
-            case Layout.PEOPLE:
+            case ResultLayout.PEOPLE:
                 if len(self._printed) > 1:
                     self._write("")
                 for line in summary(report, self._style, self._columns):

@@ -5,9 +5,9 @@ The socket speaks HTTP and WebSocket (`listenctl-control(5)`).
 """
 
 import asyncio
-import http.client
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -120,6 +120,6 @@ def _refusal(path: Path, status: int, body: bytes | bytearray) -> ListenctlError
     """Return the server's own message about why there is no such call."""
     head, *candidates = body[:_MAX_REASON].decode(errors="replace").strip().splitlines() or [""]
     text = f"{head} {', '.join(candidates)}".strip()
-    if status in (http.client.NOT_FOUND, http.client.CONFLICT) and text:
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT) and text:
         return NotFoundError(text)
     return RefusedError(f"{path}: the server answers {status}{f': {text}' if text else ''}")

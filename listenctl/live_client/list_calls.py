@@ -4,14 +4,13 @@ The live calls that a running server lists on its control socket (`listenctl-con
 It works without asyncio, so that ``listenctl calls`` starts fast.
 """
 
-import http.client
 import json
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
 from listenctl.net.runtime_folder import DEFAULT_NAME
-from listenctl.net.unix_http import get_over_unix_socket
 
 Listing = dict[str, Any]
 ServerEvent = dict[str, Any]
@@ -30,12 +29,17 @@ def list_calls(path: Path, *, patience: float = PATIENCE) -> Listing:
         NotFoundError: No server is running there.
         RefusedError: The server doesn't answer, or it is another program.
     """
+    # What only attaches to a call starts faster without these.
+    from http.client import HTTPException
+
+    from listenctl.net.unix_http import get_over_unix_socket
+
     try:
         status, body = get_over_unix_socket(path, "/calls", patience=patience)
-    except (OSError, http.client.HTTPException) as exc:
+    except (OSError, HTTPException) as exc:
         raise unreachable_error(path, exc) from exc
     listing = _read_listing(body)
-    if status != http.client.OK or listing is None:
+    if status != HTTPStatus.OK or listing is None:
         raise RefusedError(f"{path}: is not a control socket of listenctl: it answers {status}")
     return listing
 

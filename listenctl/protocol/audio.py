@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Protocol
 
 SAMPLE_BYTES = 2
+MIN_RATE = 1000
+"""Lowest rate of clips and streams; at 1 Hz, a few bytes would last, and take memory, for hours."""
 
 
 class MixType(StrEnum):

@@ -4,7 +4,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from listenctl.media.resampling import to_pcm
-from listenctl.protocol.jambonz_model.clip_decoder import MIN_RATE, DecodedSound
+from listenctl.protocol.audio import MIN_RATE
+from listenctl.protocol.jambonz_model.clip_decoder import DecodedSound
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from listenctl.protocol import peer_json
-from listenctl.protocol.jambonz_model.clip_decoder import MIN_RATE
+from listenctl.protocol.audio import MIN_RATE
 
 KEY = "streamRate"
 """Key in the verb's ``metadata``: the rate in Hz, or 0 if the call plays clips."""

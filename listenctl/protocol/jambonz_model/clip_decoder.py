@@ -19,8 +19,6 @@ from listenctl.protocol.jambonz_model.profiles import PlayDoneForm, Profile
 DEFAULT_RAW_RATE = 16000
 READ_AHEAD = 16384
 """Samples of one read by FreeSWITCH; the playDone of a killed clip counts whole reads (listenctl-protocol(7) 13)."""
-# A few bytes that claim a rate of 1 Hz would last, and take memory, for hours.
-MIN_RATE = 1000
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*+")
 _VALUE_IN_SENTENCE = 20

@@ -260,7 +260,7 @@ async def test_a_file_is_explained_as_far_as_it_was_read_when_a_signal_came(numb
 
     assert process.returncode == 128 + number
     assert said.decode().startswith("12a72abe-1a8b-4d42-ba49-8d9f47e35e43")
-    assert errors.decode() == "listenctl: x.pcap: interrupted; what follows was read by then\n"
+    assert errors.decode() == "listenctl: x.pcap: interrupted; the results cover what was read until then\n"
 
 
 async def test_a_live_timeline_is_printed_while_the_call_goes_on(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_signal_ends_the_reading_of_all_files(capsys: pytest.CaptureFixture[st
 
     assert len(seen) == 100
     assert captures.interrupted == signal.SIGTERM
-    assert capsys.readouterr().err == f"listenctl: {PAUSE}: interrupted; what follows was read by then\n"
+    assert capsys.readouterr().err == f"listenctl: {PAUSE}: interrupted; the results cover what was read until then\n"
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 

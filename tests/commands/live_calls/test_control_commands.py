@@ -150,7 +150,7 @@ async def test_a_server_that_confirms_nothing_is_status_124(tmp_path: Path) -> N
             "the text isn't JSON, so jambonz would ignore it: -Infinity isn't valid",
         ),
         (["send-json", "a", "[" * 20_000], "is nested too deeply"),
-        (["send-json", "a", '"\udcff"'], "must be UTF-8"),
+        (["send-json", "a", '"\udcff"'], "isn't UTF-8"),
         (["send-json", "a", '{"type":"listenctl:sync"}'], "listenctl:sync is for the server and never reaches jambonz"),
         (
             ["send-json", "a", '{"Type":"listenctl:acquire"}'],

@@ -204,7 +204,7 @@ async def test_skipped_sound_is_said(tmp_path: Path) -> None:
         await control.connections[-1].send(TOO_SLOW)
         said = await command.says("skipped")
 
-    assert said == "listenctl: 7f1c9a52-aaaa: 2.5 s of sound were skipped, because we were too slow\n"
+    assert said == "listenctl: 7f1c9a52-aaaa: 2.5 s of sound skipped, because this computer was too slow\n"
 
 
 @pytest.mark.parametrize("arguments", [("nobody",), ("@latest",)])

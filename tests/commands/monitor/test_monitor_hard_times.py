@@ -42,7 +42,7 @@ async def test_what_was_missed_while_it_was_stopped_is_silence_in_what_is_kept_a
     kept, rate = soundfile.read(path)
     assert status == 0
     assert said.startswith("listenctl: 1.")
-    assert said.endswith(" s were skipped, because we were stopped or too slow\n")
+    assert said.endswith(" s skipped, because this process was stopped or too slow\n")
     assert 1.5 * rate < len(kept) - (began - 44) / 4 < (passed + 0.3) * rate
 
 
@@ -60,7 +60,7 @@ async def test_a_call_that_lets_it_go_is_attached_again_and_the_others_go_on(tmp
         await until(lambda: len([target for target in control.targets if "/one" in target]) == 2)
         status = await command.end(signal.SIGINT)
 
-    assert said == "listenctl: one: the server closed the connection: too slow; it is attached again\n"
+    assert said == "listenctl: one: the server closed the connection: too slow; attaching again\n"
     assert len([target for target in control.targets if "/two" in target]) == 1
     assert status == 0
 
@@ -78,7 +78,7 @@ async def test_events_that_let_it_go_are_followed_again_and_no_call_is_missed(tm
         await until(lambda: "/calls/one?audio=1" in control.targets)
         status = await command.end(signal.SIGINT)
 
-    assert said.startswith("listenctl: events: the server closed the connection: too slow; they are followed again")
+    assert said.startswith("listenctl: events: the server closed the connection: too slow; following again")
     assert status == 0
 
 

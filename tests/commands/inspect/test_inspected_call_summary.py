@@ -82,7 +82,7 @@ def test_a_hole_that_is_too_short_to_measure_is_told_all_the_same() -> None:
     made.lose(1.0, JAMBONZ, 100)
     made.listen(1.0, 2.0)
 
-    assert line(made.close(2.0), "audio") == "8k mono, 2.00 s, complete as far as can be told"
+    assert line(made.close(2.0), "audio") == "8k mono, 2.00 s, complete as far as is known"
 
 
 def test_a_call_of_which_nothing_is_known() -> None:

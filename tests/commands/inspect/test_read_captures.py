@@ -49,7 +49,7 @@ def test_what_is_wrong_is_said_and_bounded(
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 3
     assert said[0].startswith(f"listenctl: {path}: line 2: ")
-    assert said[2] == f"listenctl: {path}: 2 more things are wrong with it"
+    assert said[2] == f"listenctl: {path}: 2 more problems"
 
 
 def test_a_first_pass_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

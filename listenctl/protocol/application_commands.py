@@ -11,6 +11,8 @@ from typing import Literal, Self
 
 from listenctl.protocol import peer_json
 
+_PLAY_AUDIO_NAMES = ("audioContent", "audioContentType", "sampleRate", "queuePlay", "id", "textContent")
+
 
 @dataclass(frozen=True, slots=True)
 class PlayAudio:
@@ -51,27 +53,13 @@ class PlayAudio:
 
     @classmethod
     def parse(cls, data: object) -> Self:
-        """Read the member ``data`` of a command."""
-        return cls(
-            audio_content=_member(data, "audioContent"),
-            audio_content_type=_member(data, "audioContentType"),
-            sample_rate=_member(data, "sampleRate"),
-            queue_play=_member(data, "queuePlay"),
-            id=_member(data, "id"),
-            text_content=_member(data, "textContent"),
-        )
+        return cls(*(_member(data, name) for name in _PLAY_AUDIO_NAMES))
 
     def serialize(self) -> str:
-        data = {
-            "audioContent": self.audio_content,
-            "audioContentType": self.audio_content_type,
-            "sampleRate": self.sample_rate,
-            "queuePlay": self.queue_play,
-            "id": self.id,
-            "textContent": self.text_content,
-        }
-        present = {name: value for name, value in data.items() if value is not None}
-        return peer_json.encode({"type": "playAudio", "data": present})
+        values = (self.audio_content, self.audio_content_type, self.sample_rate, self.queue_play, self.id)
+        fields = zip(_PLAY_AUDIO_NAMES, (*values, self.text_content), strict=True)
+        data = {name: value for name, value in fields if value is not None}
+        return peer_json.encode({"type": "playAudio", "data": data})
 
 
 @dataclass(frozen=True, slots=True)

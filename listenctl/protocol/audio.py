@@ -40,7 +40,6 @@ class AudioFormat:
 
     @property
     def byte_rate(self) -> int:
-        """Bytes per second."""
         return self.sample_rate * self.frame_bytes
 
     def samples(self, data_bytes: int) -> int:
@@ -48,7 +47,6 @@ class AudioFormat:
         return data_bytes // self.frame_bytes
 
     def duration(self, samples: int) -> float:
-        """Return the seconds of ``samples`` samples per channel."""
         return samples / self.sample_rate
 
 
@@ -68,7 +66,6 @@ class SampleAssembler:
 
     @property
     def rest(self) -> bytes:
-        """Bytes of the incomplete sample frame."""
         return self._rest
 
     def feed(self, data: bytes) -> bytes:

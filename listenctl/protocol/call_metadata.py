@@ -104,17 +104,14 @@ class CallMetadata:
 
     @property
     def caller(self) -> str | None:
-        """``from``: the calling number or user."""
         return self._text("from")
 
     @property
     def callee(self) -> str | None:
-        """``to``: the called number or user."""
         return self._text("to")
 
     @property
     def direction(self) -> str | None:
-        """``inbound`` or ``outbound``."""
         return self._text("direction")
 
     @property

@@ -68,7 +68,6 @@ class PlayDone:
 
     @classmethod
     def parse(cls, data: object) -> Self:
-        """Read the member ``data`` of a message; the documented form has none."""
         if not isinstance(data, dict):
             return cls()
         reason = data.get("reason")

@@ -58,7 +58,6 @@ class RepairedObject:
 
 
 def repair_object(text: str) -> RepairedObject:
-    """Read the object at the start of ``text``."""
     reader = _ObjectReader(text)
     fields = reader.read_object()
     return RepairedObject(fields, reader.at, tuple(reader.faults), reader.cut, reader.incomplete)

@@ -72,8 +72,6 @@ class MessageReceived:
 
 @dataclass(frozen=True, slots=True)
 class CommandSent:
-    """A command from the application to jambonz."""
-
     position: int
     command: Command
 
@@ -87,8 +85,6 @@ class AudioSent:
 
 @dataclass(frozen=True, slots=True)
 class GapFound:
-    """An irregularity in the flow of audio."""
-
     gap: Gap
 
 
@@ -150,11 +146,9 @@ class ListenSession:
 
     @property
     def position(self) -> int:
-        """Samples per channel received so far."""
         return self._position
 
     def receive_message(self, sender: Sender, message: ReceivedMessage, at: float) -> Sequence[SessionEvent]:
-        """Take one message; return its events in order."""
         if isinstance(message, BinaryMessages):
             if sender is Sender.APPLICATION:
                 return (AudioSent(message.data),)

@@ -70,13 +70,11 @@ def object_in(fields: Mapping[str, object], name: str) -> JsonFields:
 
 
 def list_in(fields: Mapping[str, object], name: str) -> list[object]:
-    """Return the array in a field, empty if the field holds anything else."""
     value = fields.get(name)
     return value if isinstance(value, list) else []
 
 
 def string_in(fields: Mapping[str, object], name: str) -> str:
-    """Return the string in a field, empty if the field holds anything else."""
     value = fields.get(name)
     return value if isinstance(value, str) else ""
 

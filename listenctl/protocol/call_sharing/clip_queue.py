@@ -83,7 +83,6 @@ class ClipQueue:
         return total - min(max(0.0, now - self._began_at), self._at_jambonz[0].seconds or 0.0)
 
     def has_room(self, size: int) -> bool:
-        """Return whether a clip of ``size`` bytes may be queued."""
         return len(self._waiting) < MAX_WAITING and self._waiting_bytes + size <= MAX_WAITING_BYTES
 
     def add_clip(self, clip: QueuedClip) -> None:
@@ -91,7 +90,6 @@ class ClipQueue:
         self._waiting_bytes += len(clip.text)
 
     def take_due_clips(self, now: float) -> list[QueuedClip]:
-        """Return the clips to send to jambonz now."""
         self._give_up(now)
         passed: list[QueuedClip] = []
         size = 0
@@ -115,15 +113,12 @@ class ClipQueue:
             self._began_at = now
 
     def is_waiting(self, name: str) -> bool:
-        """Return whether a clip hasn't been sent to jambonz yet."""
         return any(clip.name == name for clip in self._waiting)
 
     def last_waiting(self, tool: int) -> str | None:
-        """Return the name of a tool's last waiting clip, None if there is none."""
         return next((clip.name for clip in reversed(self._waiting) if clip.tool == tool), None)
 
     def drop_waiting(self) -> list[QueuedClip]:
-        """Drop and return all waiting clips."""
         dropped, self._waiting, self._waiting_bytes = list(self._waiting), deque(), 0
         return dropped
 
@@ -139,11 +134,9 @@ class ClipQueue:
         return dropped + self.drop_waiting()
 
     def forget_tool(self, tool: int) -> None:
-        """Drop the waiting clips of a tool that has left."""
         self._set_waiting(clip for clip in self._waiting if clip.tool != tool)
 
     def withdraw_clips(self, names: Collection[str]) -> list[str]:
-        """Drop the waiting ones of these clips; return the names of those at jambonz."""
         self._set_waiting(clip for clip in self._waiting if clip.name not in names)
         return [clip.name for clip in self._at_jambonz if clip.name in names]
 

@@ -33,7 +33,6 @@ class GeneratedNames(Generic[Own]):
         self._counts: Counter[int] = Counter()
 
     def new_name(self, tool: int, own: Own) -> str:
-        """Return a new name for what ``tool`` calls ``own``."""
         self._count += 1
         name = f"{self._prefix}{self._count}"
         self._outstanding[name] = PendingAnswer(tool, own)
@@ -57,15 +56,12 @@ class GeneratedNames(Generic[Own]):
         return asked
 
     def names_for(self, tool: int, own: Own) -> list[str]:
-        """Return the names of what ``tool`` calls ``own`` and still waits for, oldest first."""
         return [name for name, asked in self._outstanding.items() if asked == PendingAnswer(tool, own)]
 
     def request_for(self, name: str) -> PendingAnswer[Own] | None:
-        """Return who waits for the answer, without forgetting it."""
         return self._outstanding.get(name)
 
     def count_for(self, tool: int) -> int:
-        """Return how many answers ``tool`` waits for."""
         return self._counts[tool]
 
     def forget_tool(self, tool: int) -> None:

@@ -79,12 +79,10 @@ class SharedCall:
 
     @property
     def streamer(self) -> int | None:
-        """The tool whose audio is streamed, None if there is none."""
         return self._stream.holder
 
     @property
     def rates(self) -> StreamRates:
-        """The rate of streamed audio, by source."""
         return self._stream.rates
 
     @property
@@ -130,7 +128,6 @@ class SharedCall:
         return [*self._handle_command(command), TextToJambonz(text, command)]
 
     def take_application_audio(self, size: int) -> None:
-        """Record ``size`` bytes that the application has streamed to the caller."""
         self._stream.take_application_audio(size)
 
     def take_jambonz_text(self, text: bytes) -> Actions:
@@ -182,7 +179,7 @@ class SharedCall:
             self._clips.add_clip(tool, command)
             return self.pass_due_clips()
         room = f"at most {MAX_WAITING} clips and {MAX_WAITING_BYTES // 1024 // 1024} MiB wait"
-        detail = f"not sent: {self._clips.waiting} clips wait for their turn; {room}; send it when some have played"
+        detail = f"not sent: {len(self._clips.queue)} clips wait for their turn; {room}; send it when some have played"
         return (RefuseTool(tool, ToolRefusal(RefusalReason.QUEUE_FULL, detail, command.id)),)
 
     @property
@@ -195,7 +192,7 @@ class SharedCall:
         return [*refusals, *self._answer_syncs()]
 
     def _check_name(self, tool: int, own: object) -> ToolRefusal | None:
-        if self._marks.count_for(tool) + self._clips.count_for(tool) >= MAX_OUTSTANDING:
+        if self._marks.count_for(tool) + self._clips.names.count_for(tool) >= MAX_OUTSTANDING:
             detail = f"not sent: {MAX_OUTSTANDING} marks and clips are unanswered; wait for answers, or attach again"
             return ToolRefusal(RefusalReason.TOO_MANY_OUTSTANDING, detail)
         if (length := len(peer_json.encode(own))) > MAX_NAME:
@@ -229,7 +226,7 @@ class SharedCall:
                 withdrawn = self._clips.withdraw_clip(tool, _data_of(command).get("id"))
                 return [*self._refuse_dropped(withdrawn, "withdrawn by you"), *self.pass_due_clips()]
             case ToolMessageType.SYNC:
-                last = self._clips.last_waiting(tool)
+                last = self._clips.queue.last_waiting(tool)
                 self._syncs += [(tool, last)] if last else []
                 return () if last else (self._synced(tool),)
         acquire, release, sync, withdraw = _TOOL_SENDS
@@ -239,8 +236,8 @@ class SharedCall:
 
     def _answer_syncs(self) -> Actions:
         """Answer the tools whose clips have all been sent by now."""
-        done = [tool for tool, clip in self._syncs if not self._clips.is_waiting(clip)]
-        self._syncs = [(tool, clip) for tool, clip in self._syncs if self._clips.is_waiting(clip)]
+        done = [tool for tool, clip in self._syncs if not self._clips.queue.is_waiting(clip)]
+        self._syncs = [(tool, clip) for tool, clip in self._syncs if self._clips.queue.is_waiting(clip)]
         return [self._synced(tool) for tool in done]
 
     def _synced(self, tool: int) -> TextToTool:
@@ -249,7 +246,7 @@ class SharedCall:
             stream_rate=rate.hertz,
             stream_rate_from=rate.source,
             playout=self._stream.seconds_left,
-            waiting_clips=self._clips.waiting,
+            waiting_clips=len(self._clips.queue),
             clip_seconds=self._clips.seconds_left,
             stopping=self._clips.stopping,
             mark_answered=self._mark_answered,

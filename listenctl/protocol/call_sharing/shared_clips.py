@@ -34,7 +34,6 @@ class ClipOrder:
         self._stopped = False
 
     def add_clip(self, name: str) -> None:
-        """Record that a clip was sent."""
         if self._stopped:
             return
         self._groups[-1].append(name)
@@ -42,7 +41,6 @@ class ClipOrder:
             self.stop_assuming()
 
     def drop_clips(self, names: Collection[str]) -> None:
-        """Record that jambonz dropped clips without an answer."""
         self._groups = deque(deque(name for name in group if name not in names) for group in self._groups)
 
     def add_kill(self) -> None:
@@ -108,9 +106,9 @@ class SharedClips:
     """
 
     def __init__(self, prefix: str, clock: Callable[[], float]) -> None:
-        self._names = GeneratedNames[object](prefix)
+        self.names = GeneratedNames[object](prefix)
         self._order = ClipOrder()
-        self._queue = ClipQueue()
+        self.queue = ClipQueue()
         self._clock = clock
         # Clips at jambonz that are being stopped; each killAudio stops one (listenctl-protocol(7) 5.1).
         self._stops = ClipStops()
@@ -120,19 +118,13 @@ class SharedClips:
         self._interrupting: deque[str] = deque(maxlen=MAX_INTERRUPTING)
 
     @property
-    def waiting(self) -> int:
-        """Number of clips that haven't been sent to jambonz."""
-        return len(self._queue)
-
-    @property
     def seconds_left(self) -> float | None:
-        """How long all clips still play, by the clock; None if unknown."""
-        return self._queue.seconds_left(self._clock())
+        return self.queue.seconds_left(self._clock())
 
     @property
     def deadline(self) -> float | None:
         """When to call ``take_due_kill`` and ``take_due_texts``; None if nothing waits."""
-        return self._queue.deadline if self._stops.deadline is None else self._stops.deadline
+        return self.queue.deadline if self._stops.deadline is None else self._stops.deadline
 
     @property
     def stopping(self) -> bool:
@@ -141,50 +133,34 @@ class SharedClips:
         return bool(self._stops.names)
 
     def take_due_kill(self) -> bool:
-        """Return whether to send a killAudio now; the next one is due later."""
         self._give_up()
         return self._stops.take_due_kill(self._clock())
 
-    def count_for(self, tool: int) -> int:
-        """Return how many answers ``tool`` waits for."""
-        return self._names.count_for(tool)
-
     def forget_tool(self, tool: int) -> None:
-        """Forget a tool that has left, with its waiting clips."""
-        self._names.forget_tool(tool)
-        self._queue.forget_tool(tool)
+        self.names.forget_tool(tool)
+        self.queue.forget_tool(tool)
 
     def has_room(self, clip: PlayAudio) -> bool:
-        """Return whether a clip may be queued."""
-        return self._queue.has_room(len(clip.audio_content) if isinstance(clip.audio_content, str) else 0)
+        return self.queue.has_room(len(clip.audio_content) if isinstance(clip.audio_content, str) else 0)
 
     def add_clip(self, tool: int, clip: PlayAudio) -> None:
-        name = self._names.new_name(tool, clip.id)
-        self._queue.add_clip(QueuedClip(name, tool, _renamed(clip, name), seconds_of(clip)))
+        name = self.names.new_name(tool, clip.id)
+        self.queue.add_clip(QueuedClip(name, tool, _renamed(clip, name), seconds_of(clip)))
 
     def interrupt_with(self, tool: int, clip: PlayAudio) -> PlayAudio:
         """Return the command to send at once for a clip without queuePlay; see ``drop_interrupted``."""
-        name = self._names.new_name(tool, clip.id)
+        name = self.names.new_name(tool, clip.id)
         self._order.add_clip(name)
         self._interrupting.append(name)
         return replace(clip, id=name)
 
     def take_due_texts(self) -> list[bytes]:
-        """Return the texts of the clips to send now."""
         if self.stopping:
             return []
-        clips = self._queue.take_due_clips(self._clock())
+        clips = self.queue.take_due_clips(self._clock())
         for clip in clips:
             self._order.add_clip(clip.name)
         return [clip.text for clip in clips]
-
-    def last_waiting(self, tool: int) -> str | None:
-        """Return the name of a tool's last waiting clip, None if there is none."""
-        return self._queue.last_waiting(tool)
-
-    def is_waiting(self, name: str) -> bool:
-        """Return whether a clip hasn't been sent to jambonz yet."""
-        return self._queue.is_waiting(name)
 
     def add_kill(self, *, all_of_them: bool) -> list[Owned]:
         """
@@ -195,26 +171,26 @@ class SharedClips:
         """
         self._order.add_kill()
         self._stops.start_stopping(self._at_jambonz if all_of_them else (), self._clock(), others_follow=False)
-        return self._take_requests(self._queue.drop_waiting())
+        return self._take_requests(self.queue.drop_waiting())
 
     def withdraw_clip(self, tool: int, own: object) -> list[Owned]:
         """Withdraw clips of a tool and return them; those at jambonz are stopped when they begin."""
-        names = self._names.names_for(tool, own)
-        self._queue.withdraw_clips(names)
+        names = self.names.names_for(tool, own)
+        self.queue.withdraw_clips(names)
         self._withdrawn.update(name for name in names if name in self._at_jambonz)
         self._stop_withdrawn()
-        asked = [self._names.take_request(name) for name in names]
+        asked = [self.names.take_request(name) for name in names]
         return [one for one in asked if one]
 
     def clips_to_stop(self, *, behind: bool) -> list[Owned]:
         """Return the clip that plays, as far as is known, and with ``behind`` those waiting at jambonz."""
         names = self._at_jambonz
-        waiters = [self._names.request_for(name) for name in (names if behind else names[:1])]
+        waiters = [self.names.request_for(name) for name in (names if behind else names[:1])]
         return [one for one in waiters if one]
 
     def drop_interrupted(self, clip: PlayAudio) -> list[Owned]:
         """Return the clips dropped by one without queuePlay, which empties jambonz's queue and so ours."""
-        dropped = self._queue.interrupt_by_clip(seconds_of(clip))
+        dropped = self.queue.interrupt_by_clip(seconds_of(clip))
         self._order.drop_clips({one.name for one in dropped})
         return self._take_requests(dropped)
 
@@ -224,24 +200,23 @@ class SharedClips:
 
     def take_play_done(self, message: PlayDone) -> Sequence[Owned] | None:
         """Return whose clip has ended, empty if its sender has left; None if the clip isn't ours."""
-        if isinstance(message.id, str) and self._names.is_generated(message.id):
+        if isinstance(message.id, str) and self.names.is_generated(message.id):
             self._order.stop_assuming()
             names: tuple[str, ...] = (message.id,)
         elif message.id is not None or not (names := self._order.take_answered()):
             return None
-        self._queue.end_clip(names[-1], self._clock())
+        self.queue.end_clip(names[-1], self._clock())
         self._end_clips(names)
         self._stops.names.intersection_update(self._at_jambonz)
         self._stops.kill_now(self._clock())
         self._stop_withdrawn()
-        asked = [self._names.take_request(name) for name in names]
+        asked = [self.names.take_request(name) for name in names]
         # The clips after the first will never be answered.
         return [one for one in asked[:1] if one]
 
     @property
     def _at_jambonz(self) -> list[str]:
-        """Names of the clips at jambonz, in the order in which they play."""
-        return [*reversed(self._interrupting), *self._queue.at_jambonz]
+        return [*reversed(self._interrupting), *self.queue.at_jambonz]
 
     def _stop_withdrawn(self) -> None:
         playing = self._at_jambonz[:1]
@@ -259,11 +234,11 @@ class SharedClips:
         self._stop_withdrawn()
 
     def _end_clips(self, names: Collection[str]) -> None:
-        self._queue.end_clips(names, self._clock())
+        self.queue.end_clips(names, self._clock())
         self._interrupting = deque((name for name in self._interrupting if name not in names), maxlen=MAX_INTERRUPTING)
 
     def _take_requests(self, clips: Iterable[QueuedClip]) -> list[Owned]:
-        asked = (self._names.take_request(clip.name) for clip in clips)
+        asked = (self.names.take_request(clip.name) for clip in clips)
         return [one for one in asked if one]
 
 

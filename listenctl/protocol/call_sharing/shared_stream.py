@@ -56,7 +56,6 @@ class StreamTurns:
         return self.holder == tool
 
     def end_turn(self, tool: int) -> TurnEnd:
-        """End a tool's turn, or its waiting for one."""
         if tool in self._waiting:
             self._waiting.remove(tool)
         padding = bytes(tool in self._within_sample)
@@ -98,7 +97,6 @@ class StreamTail:
         self._zeros = 0
 
     def add_audio(self, data: bytes) -> None:
-        """Record audio that is sent."""
         zeros = len(data) - len(data.rstrip(b"\0"))
         if zeros < len(data):
             self._sounds = True
@@ -130,14 +128,12 @@ class PlayoutClock:
         self._at = 0.0
 
     def add_bytes(self, size: int, rate: int | None, now: float) -> None:
-        """Record that ``size`` bytes are sent."""
         if not self._waiting:
             self._at = now
         self._play(rate, now)
         self._waiting += size
 
     def drop_audio(self, now: float) -> None:
-        """Record that all waiting audio is dropped."""
         self._waiting, self._at = 0.0, now
 
     def seconds_left(self, rate: int | None, now: float) -> float | None:
@@ -207,7 +203,6 @@ class SharedStream:
 
     @property
     def holder(self) -> int | None:
-        """The tool whose audio is streamed, None if there is none."""
         return self._turns.holder
 
     @property
@@ -231,7 +226,6 @@ class SharedStream:
         return (RefuseTool(tool, ToolRefusal(RefusalReason.STREAM_BUSY, detail)),)
 
     def take_application_audio(self, size: int) -> None:
-        """Record ``size`` bytes that the application beside the tools has streamed."""
         self._playout.add_bytes(size, self.rates.streaming, self._clock())
         # What jambonz holds back, and what follows, is the application's now.
         self._tail.forget_audio()
@@ -243,7 +237,6 @@ class SharedStream:
         return (_granted(tool),) if self._turns.request_turn(tool) else ()
 
     def end_turn(self, tool: int) -> Actions:
-        """End a tool's turn, or its waiting for one."""
         self._killed.pop(tool, None)
         if self._turns.holder == tool:
             self._refused.clear()

@@ -17,8 +17,6 @@ class TextToJambonz:
 
 @dataclass(frozen=True, slots=True)
 class AudioToJambonz:
-    """Send a binary message to jambonz."""
-
     data: bytes
 
 
@@ -39,8 +37,6 @@ class TextToEveryone:
 
 @dataclass(frozen=True, slots=True)
 class RefuseTool:
-    """Tell a tool that a message of it was not passed on."""
-
     tool: int
     refusal: ToolRefusal
 

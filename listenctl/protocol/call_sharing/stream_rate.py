@@ -42,7 +42,6 @@ class StreamRates:
 
     @property
     def best(self) -> StreamRate:
-        """The rate that the next tool should use."""
         said = (("metadata", self.metadata), ("tool", self.tool), ("server", self._server))
         return next((StreamRate(hertz, source) for source, hertz in said if hertz is not None), StreamRate())
 

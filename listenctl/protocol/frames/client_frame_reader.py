@@ -51,7 +51,6 @@ class ClientFrameReader:
         """Whether the last ``receive_data`` left anything to the library, which may then have something to send."""
 
     def receive_data(self, data: bytes) -> list[ReceivedMessage]:
-        """Return the messages that are complete after receiving ``data``."""
         if self._rest:
             data = self._rest + data
             self._rest = b""

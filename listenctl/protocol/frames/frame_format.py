@@ -63,7 +63,6 @@ def text_frame(payload: bytes, mask: bytes) -> bytes:
 
 
 def binary_frame(payload: bytes, mask: bytes) -> bytes:
-    """Return a binary message in one masked frame."""
     return build_frame(FINAL_BINARY, payload, mask)
 
 

@@ -74,7 +74,6 @@ class RawFrameReader:
         return frame, header_bytes + payload_bytes - len(rest)
 
     def feed(self, data: bytes) -> list[RawFrame]:
-        """Return the frames that ``data`` completes."""
         if self.fault:
             return []
         if self._rest:

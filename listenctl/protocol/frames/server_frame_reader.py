@@ -79,7 +79,6 @@ class ServerFrameReader:
         self._ended = False
 
     def receive_data(self, data: bytes) -> list[ServerEvent]:
-        """Return the events that ``data`` completes."""
         if self._rest:
             data = self._rest + data
             self._rest = b""

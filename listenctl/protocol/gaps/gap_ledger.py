@@ -29,8 +29,6 @@ RIPPLE_CHECKS = 16
 
 
 class GapKind(StrEnum):
-    """What happened to the flow of audio."""
-
     HOLE = "hole"  # jambonz threw audio away
     PAUSE = "pause"  # jambonz sent nothing, and nothing held back arrived later
     BURST = "burst"  # audio arrived late and all at once; nothing is missing
@@ -96,7 +94,6 @@ class GapLedger:
 
     @property
     def samples(self) -> int:
-        """Samples per channel received so far."""
         return self._bytes // self._format.frame_bytes
 
     @property
@@ -111,7 +108,6 @@ class GapLedger:
 
     @property
     def paused_samples(self) -> int:
-        """Samples per channel that jambonz never sent."""
         return self._missing[GapKind.PAUSE]
 
     @property

@@ -104,7 +104,6 @@ class ClipPlayout:
         self._ignored_audio = True
 
     def play_tick(self, samples: int) -> bytes:
-        """Return up to ``samples`` samples of the current clip."""
         while self._stack and self._stack[-1].is_finished:
             self._finish_clip(self._stack.pop())
         if not self._stack:

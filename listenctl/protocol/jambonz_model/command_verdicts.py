@@ -64,15 +64,12 @@ class PlayoutOutbox:
         self._verdicts.append(Verdict(self.number if command is None else command, outcome, reason, sentence, wrong))
 
     def add_message(self, message: Mark | PlayDone) -> None:
-        """Add a message that is sent with the next tick."""
         self._messages.append(message)
 
     def take_verdicts(self) -> tuple[Verdict, ...]:
-        """Return and remove all verdicts."""
         verdicts, self._verdicts = tuple(self._verdicts), []
         return verdicts
 
     def take_messages(self) -> tuple[Mark | PlayDone, ...]:
-        """Return and remove all messages."""
         messages, self._messages = tuple(self._messages), []
         return messages

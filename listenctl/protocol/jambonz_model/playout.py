@@ -90,7 +90,6 @@ class Playout:
 
     @property
     def time(self) -> float:
-        """Seconds played so far."""
         return self._ticks / TICKS_PER_SECOND
 
     @property
@@ -100,7 +99,6 @@ class Playout:
 
     @property
     def message_number(self) -> int:
-        """The number of the latest message."""
         return self._outbox.number
 
     @property
@@ -120,7 +118,6 @@ class Playout:
 
     @property
     def outstanding_marks(self) -> tuple[str, ...]:
-        """Names of the unanswered marks, oldest first."""
         return tuple(mark.name for mark in self._mode.outstanding_marks)
 
     def take_text(self, raw: bytes, *, fragmented: bool = False) -> tuple[Verdict, ...]:

@@ -42,7 +42,6 @@ class SendBuffer:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes in the buffer."""
         return len(self._queue)
 
     def add_frame(self, frame: bytes) -> int:

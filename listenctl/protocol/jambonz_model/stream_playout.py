@@ -87,7 +87,6 @@ class MediaServerStream:
 
     @property
     def outstanding(self) -> tuple[PendingMark, ...]:
-        """Unanswered marks, oldest first."""
         return self._marks.outstanding
 
     @property
@@ -127,7 +126,6 @@ class MediaServerStream:
         return self._marks.forget_marks()
 
     def play_tick(self, samples: int) -> StreamTick:
-        """Play up to ``samples`` samples, or clear the buffer after a killAudio."""
         if self._kill_from is not None:
             return self._clear_buffer(self._kill_from)
         data = bytes(self._playing[: samples * SAMPLE_BYTES])
@@ -211,16 +209,13 @@ class ExactStream:
 
     @property
     def buffered(self) -> int:
-        """Samples that the next ticks play."""
         return len(self._playing) // SAMPLE_BYTES
 
     @property
     def outstanding(self) -> tuple[PendingMark, ...]:
-        """Unanswered marks, oldest first."""
         return tuple(mark for _, mark in self._marks)
 
     def add_samples(self, samples: bytes) -> None:
-        """Add samples at the sender's rate."""
         self._playing += self._resampler(samples) if self._resampler else samples
 
     def add_mark(self, mark: PendingMark) -> bool:
@@ -235,13 +230,11 @@ class ExactStream:
         self._playing.clear()
 
     def forget_marks(self) -> tuple[PendingMark, ...]:
-        """Drop all marks without an answer; return them."""
         marks = self.outstanding
         self._marks.clear()
         return marks
 
     def play_tick(self, samples: int) -> StreamTick:
-        """Play up to ``samples`` samples; answer the marks in or before them."""
         answers = [MarkAnswer(mark, "cleared") for mark in self._killed]
         self._killed = ()
         while self._marks and self._marks[0][0] < self._position + samples:
@@ -285,7 +278,6 @@ class StreamPlayout:
 
     @property
     def outstanding_marks(self) -> tuple[PendingMark, ...]:
-        """Unanswered marks, oldest first."""
         return self._stream.outstanding
 
     def play_clip(self, command: PlayAudio) -> None:  # noqa: ARG002 - every clip is ignored
@@ -294,7 +286,6 @@ class StreamPlayout:
         )
 
     def kill(self) -> None:
-        """Clear the playout buffer and the marks."""
         self._stream.kill()
         self._outbox.add_verdict(CommandOutcome.OBEYED, "", "clears the playout buffer and the marks")
 
@@ -331,7 +322,6 @@ class StreamPlayout:
             self._stream.add_samples(self._assembler.feed(data[at : at + PIECE_BYTES]))
 
     def play_tick(self, samples: int) -> bytes:
-        """Play up to ``samples`` samples and answer the marks that are reached."""
         self._ticks_since_audio += 1
         ticked = self._stream.play_tick(samples)
         for answer in ticked.answers:

@@ -38,14 +38,12 @@ class VerbOptions:
         return cls(value, path, where)
 
     def text(self, name: str) -> str | None:
-        """Return a string, None if the member is missing."""
         value = self.fields.get(name)
         if isinstance(value, str) or name not in self.fields:
             return value if isinstance(value, str) else None
         raise self.error(name, _wrong("a string", value))
 
     def flag(self, name: str) -> bool | None:
-        """Return a boolean, None if the member is missing."""
         value = self.fields.get(name)
         if isinstance(value, bool) or name not in self.fields:
             return value if isinstance(value, bool) else None
@@ -72,7 +70,6 @@ class VerbOptions:
         return int(value)
 
     def choice(self, name: str, choices: Collection[str]) -> str | None:
-        """Return one of ``choices``, None if the member is missing."""
         value = self.fields.get(name)
         if isinstance(value, str) and value in choices:
             return value

@@ -16,9 +16,9 @@ settings.load_profile("listenctl")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run a test marked ``simulated_time`` on the loop whose clock jumps."""
-    simulated = item.get_closest_marker("simulated_time")
-    return {"loop": SimulatedTimeLoop if simulated else asyncio.new_event_loop}
+    """Run a test marked ``simulated_time`` on the loop whose clock jumps, unless the mark says ``False``."""
+    mark = item.get_closest_marker("simulated_time")
+    return {"loop": SimulatedTimeLoop if mark is not None and mark.args != (False,) else asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.dump.call_dumper import CallDumper, dumping
 from listenctl.server.settings import ServerSettings
-from tests.helpers.server import FAST, Event, Running, running
+from tests.helpers.server import FAST, Event, Running, running, wait_for_writer
 from tests.helpers.wire_frames import WireFrame
 
 
@@ -85,6 +85,7 @@ async def dumping_server(folder: Path, settings: ServerSettings = FAST) -> Async
     """Run a server that dumps to ``folder``."""
     async with running(settings) as run, dumping(run.server, folder) as dumper:
         assert dumper is not None
+        wait_for_writer(dumper._writer)
         yield Dumping(run, dumper)
         for peer in run.peers:
             await peer.close()

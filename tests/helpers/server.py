@@ -11,12 +11,14 @@ import termios
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
 from listenctl.background_task import background_task
 from listenctl.events import Reporter
+from listenctl.media.files.background_writer import BackgroundWriter, Job
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.wav_header import HEADER_BYTES
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
@@ -27,7 +29,7 @@ from tests.helpers.frames import HANDSHAKE
 from tests.helpers.replay import END_OF_HEAD
 from tests.helpers.simulated_time import SimulatedTimeLoop
 
-LIMIT = 15
+LIMIT = 60
 """Seconds after which a test has failed."""
 FAST = ServerSettings(port=0, read_interval=0.02)
 
@@ -170,6 +172,21 @@ class Running:
         return await peer.read_to_end()
 
 
+def wait_for_writer(writer: BackgroundWriter) -> None:
+    """Let no simulated time pass while a writer thread has jobs."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, SimulatedTimeLoop):
+        return
+    waiting: list[None] = []
+
+    def counted(add_jobs: Callable[..., None], *jobs: Job) -> None:
+        waiting.append(None)
+        add_jobs(*jobs, waiting.pop)
+
+    setattr(writer, "add_jobs", partial(counted, writer.add_jobs))  # noqa: B010 - mypy forbids the assignment
+    loop.wait_while(lambda: bool(waiting or writer._low_priority))
+
+
 @asynccontextmanager
 async def running(
     settings: ServerSettings = FAST,
@@ -185,10 +202,11 @@ async def running(
     recording = RecordSettings(RecordingDestination.parse(f"{record}/")) if isinstance(record, Path) else record
     recorder: CallRecorder | None = None if recording is None else FileRecorder(recording, reporter)
     server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
-    loop = asyncio.get_running_loop()
-    if isinstance(loop, SimulatedTimeLoop) and isinstance(recorder, FileRecorder):
-        idle = recorder._idle
-        loop.wait_while(lambda: not (server.live or recorder._jobs or idle.is_set()))
+    if isinstance(recorder, FileRecorder):
+        wait_for_writer(recorder._writer)
+        if isinstance(loop := asyncio.get_running_loop(), SimulatedTimeLoop):
+            idle = recorder._idle
+            loop.wait_while(lambda: not (server.live or recorder._jobs or idle.is_set()))
     server.start()
     async with asyncio.timeout(LIMIT), background_task(server.run()) as ended:
         run = Running(server, events, ended)

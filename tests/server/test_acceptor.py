@@ -11,6 +11,8 @@ from listenctl.net.listening_sockets import listen
 from listenctl.server.acceptor import Acceptor
 from tests.helpers.server import LIMIT, until
 
+pytestmark = pytest.mark.simulated_time
+
 
 @dataclass
 class Taken:

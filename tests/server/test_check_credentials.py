@@ -20,6 +20,8 @@ from listenctl.server.check_credentials import (
 from tests.helpers.frames import HANDSHAKE
 from tests.helpers.server import faster, running
 
+pytestmark = pytest.mark.simulated_time
+
 # V1 in listenctl-protocol(7) 11: listen / s3cret.
 RIGHT = "Basic bGlzdGVuOnMzY3JldA=="
 

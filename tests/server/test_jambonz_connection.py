@@ -21,6 +21,8 @@ from tests.helpers.frames import HANDSHAKE, PING, PONG, binary, close, frame, te
 from tests.helpers.replay import odd_pieces, replay
 from tests.helpers.server import Events, faster, read_sidecar, recorded_audio, recorded_file, running
 
+pytestmark = pytest.mark.simulated_time
+
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
 # 20 ms at 8 kHz mono; no two samples alike.
 AUDIO = struct.pack("<160h", *range(1000, 1160))
@@ -345,6 +347,7 @@ async def test_a_burst_of_five_seconds_at_64_khz_is_one_message(tmp_path: Path) 
     assert recorded_audio(saved) == burst
 
 
+@pytest.mark.simulated_time(False)
 async def test_a_peer_that_floods_us_and_reads_nothing_is_still_heard() -> None:
     flood = frame(PING, bytes(125)) * 1000
     async with running() as run:

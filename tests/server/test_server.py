@@ -15,7 +15,9 @@ from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import MAX_ID_LENGTH, CallIds, LiveCallLog
 from listenctl.server.server import ListenServer
 from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.server import faster, read_sidecar, recorded_audio, running
+from tests.helpers.server import faster, running
+
+pytestmark = pytest.mark.simulated_time
 
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
 AUDIO = struct.pack("<160h", *range(1000, 1160))
@@ -153,63 +155,6 @@ async def test_a_server_for_two_calls_ends_with_the_second() -> None:
         await run.ended
 
     assert len(run.events.of("call-ended")) == 2
-
-
-async def test_stopping_closes_live_calls_and_keeps_what_comes_after(tmp_path: Path) -> None:
-    async with running(record=tmp_path) as run:
-        peer = await run.call(METADATA, binary(AUDIO))
-        await run.events.wait_for("call-started")
-
-        run.server.shutdown.begin()
-
-        assert await peer.read_frame() == b"\x88\x14\x03\xe9server is stopping"
-        await peer.send(binary(AUDIO[::-1]), close(1001, "server is stopping"))
-        await peer.close()
-        await run.ended
-    (saved,) = run.events.of("recording-saved")
-    (ended,) = run.events.of("call-ended")
-    warning = run.events.of("warning")[0]
-    assert (warning["rule"], warning["calls"]) == ("calls-cut", 1)
-    assert (ended["closed_by"], ended["close_code"]) == ("listenctl", 1001)
-    assert recorded_audio(saved) == AUDIO + AUDIO[::-1]
-    assert read_sidecar(saved)["close"] == {"code": 1001, "reason": "server is stopping", "by": "listenctl"}
-
-
-async def test_stopping_takes_no_new_call() -> None:
-    async with running() as run:
-        peer = await run.call(METADATA)
-        late = await run.open(HANDSHAKE[:-2])
-        await run.events.wait_for("call-started")
-        run.server.shutdown.begin()
-        await late.send(b"\r\n")
-
-        assert b"101" not in await late.read_to_end()
-        with pytest.raises(OSError, match="Connect"):
-            await run.open()
-        await peer.send(close(1001))
-        await peer.close()
-        await run.ended
-
-    assert len(run.events.of("call-started")) == 1
-
-
-async def test_stopping_waits_for_no_peer_for_ever(tmp_path: Path) -> None:
-    async with running(faster(close_timeout=0.2), record=tmp_path) as run:
-        await run.call(METADATA, binary(AUDIO))
-        await run.events.wait_for("call-started")
-        run.server.shutdown.begin()
-        await run.ended
-
-    assert run.events.of("recording-saved")[0]["samples"] == 160
-
-
-async def test_stopping_twice_is_stopping_once() -> None:
-    async with running() as run:
-        run.server.shutdown.begin()
-        run.server.shutdown.begin()
-        await run.ended
-
-    assert run.events.of("warning") == []
 
 
 async def test_a_fault_of_ours_in_one_call_ends_that_call_only(

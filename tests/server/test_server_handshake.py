@@ -7,6 +7,8 @@ from tests.helpers.frames import ACCEPT, HANDSHAKE, binary, close, text
 from tests.helpers.replay import odd_pieces
 from tests.helpers.server import Running, faster, running, until
 
+pytestmark = pytest.mark.simulated_time
+
 REQUEST_LINE = b"GET /calls?x=1 HTTP/1.1\r\n"
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
 

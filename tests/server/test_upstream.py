@@ -1,470 +1,417 @@
-"""Calls that are relayed to an application, on real sockets: messages, their order and their bytes, and every end."""
+"""How a relayed call begins: what the application is asked, and what jambonz is told when it doesn't take the call."""
 
 import asyncio
 import json
-import socket
-import struct
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from listenctl.server import relay
-from tests.helpers.capture import client_stream, server_stream
-from tests.helpers.control import Controlled
-from tests.helpers.frames import BINARY, CONTINUATION, PING, PONG, binary, close, frame, text
-from tests.helpers.frames import TEXT as TEXT_OPCODE
-from tests.helpers.recorded_server import CLOSED, recorded_frames
-from tests.helpers.relayed import AUDIO, CLOSE, TEXT, Side, relaying
-from tests.helpers.server import recorded_audio, until
+from listenctl.net.call_target import CallTarget, client_tls_context
+from listenctl.net.websocket_url import parse_websocket_url
+from listenctl.server.check_credentials import SharedCredentials
+from listenctl.server.upstream import RelayTarget, upstream_path
+from tests.helpers.frames import HANDSHAKE, binary, close, text
+from tests.helpers.relayed import Side, answering, asking, relaying
+from tests.helpers.scripted_server import accept, serving
+from tests.helpers.server import Running, faster, running
+
+pytestmark = pytest.mark.simulated_time
 
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
-SAMPLES = struct.pack("<160h", *range(1000, 1160))
-CAPTURES = ["c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver"]
-
-
-def said(payload: bytes | str, opcode: int = BINARY, *, fin: bool = True) -> bytes:
-    """Return a frame of the application."""
-    return frame(opcode, payload.encode() if isinstance(payload, str) else payload, fin=fin, mask=None)
+AUTHORIZATION = b"authorization: Basic bGlzdGVuOnMzY3JldA=="
+ECHO = b"Sec-WebSocket-Protocol: audio.jambonz.org\r\n"
 
 
 async def read_to_end(side: Side) -> None:
     await side.read_to_end()
 
 
-def payloads(side: Side) -> list[tuple[int, bytes]]:
-    return [(one.first, one.payload) for one in side.frames]
-
-
-# Messages.
-
-
-@pytest.mark.parametrize("name", CAPTURES)
-async def test_a_real_call_passes_unchanged_in_both_directions(name: str) -> None:
-    request, *segments = (data for _, data in client_stream(name))
-    stream = b"".join(segments)
-    _, *server = (data for _, data in server_stream(name))
-    spoken = b"".join(server).removesuffix(CLOSED)
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        for segment in server:
-            await side.say(segment.removesuffix(CLOSED))
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
-        peer = await relayed.run.open(request)
-        await peer.read_head()
-        await peer.send(stream[:-8])
-        received = await peer.read_bytes(len(spoken))
-        await peer.send(stream[-8:])
-        rest = await peer.read_to_end()
-        ended = await relayed.run.events.wait_for("call-ended")
-
-    assert received == spoken
-    assert rest == CLOSED
-    assert [(one.first, one.masked, one.payload) for one in sides[0].frames] == [
-        (one.first, one.masked, one.payload) for one in recorded_frames(name)
-    ]
-    assert (ended["closed_by"], ended["close_code"]) == ("jambonz", 1000)
-
-
-async def test_each_message_of_jambonz_keeps_its_bytes_and_its_size() -> None:
-    messages = [SAMPLES[:320], SAMPLES[:320], SAMPLES[:7], b"", b"", bytes(40_000), bytes(40_000), b"x"]
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
-        peer = await relayed.run.call(METADATA, b"".join(map(binary, messages)), text(""), text(b"\xff{"), close())
-        await peer.read_to_end()
-
-    first, *sent, last = payloads(sides[0])
-    assert first[0] == TEXT
-    assert sent == [*((AUDIO, message) for message in messages), (TEXT, b""), (TEXT, b"\xff{")]
-    assert last == (CLOSE, b"\x03\xe8")
-
-
-async def test_each_message_of_the_application_keeps_its_bytes_and_its_size() -> None:
-    whole = [said(SAMPLES), said(b""), said(b"x"), said(b"", TEXT_OPCODE), said(b"\xff{", TEXT_OPCODE)]
-    fragments = [said(b"ab", BINARY, fin=False), said(b"", CONTINUATION, fin=False), said(b"c", CONTINUATION)]
-    large = said(bytes(200_000))
-
-    async def application(side: Side) -> None:
-        await side.say(b"".join([*whole, *fragments, large]))
-        await side.read_to_end()
-
-    expected = b"".join([*whole, said(b"abc"), large])
-    async with relaying(application) as relayed:
-        peer = await relayed.run.call(METADATA)
-        assert await peer.read_bytes(len(expected)) == expected
-
-
-async def test_pings_are_answered_on_their_side() -> None:
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.say(said(b"from the application", PING))
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
-        peer = await relayed.run.call(METADATA, frame(PING, b"from jambonz"))
-        assert await peer.read_frame() == said(b"from jambonz", PONG)
-        await peer.send(close())
-        await peer.read_to_end()
-
-    assert [one.payload for one in sides[0].frames if one.first == 0x80 | PONG] == [b"from the application"]
-    assert not [one for one in sides[0].frames if one.first == 0x80 | PING]
-
-
-async def test_what_the_application_says_before_the_metadata_is_passed_on() -> None:
-    async def application(side: Side) -> None:
-        await side.say(said('{"type":"mark","data":{"name":"early"}}', TEXT_OPCODE))
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
-        peer = await relayed.run.call()
-        assert b"early" in await peer.read_frame()
-        await peer.send(METADATA)
-        command = await relayed.run.events.wait_for("command")
-
-    assert (command["call"], command["type"], command["name"]) == ("CS-A", "mark", "early")
-
-
-async def test_a_relayed_call_is_recorded_and_its_commands_are_reported(tmp_path: Path) -> None:
-    content = "A" * 4000
-    commands = [
-        {
-            "type": "playAudio",
-            "data": {"audioContent": content, "audioContentType": "raw", "sampleRate": 8000, "id": 7},
-        },
-        {"type": "killAudio"},
-        {"type": "unheard of", "x": "y" * 5000},
-    ]
-
-    async def application(side: Side) -> None:
-        await side.read_frames(1)
-        for command in commands:
-            await side.say(frame(TEXT_OPCODE, json.dumps(command).encode(), mask=None))
-        await side.read_to_end()
-
-    async with relaying(application, record=tmp_path) as relayed:
-        peer = await relayed.run.call(METADATA, binary(SAMPLES), binary(SAMPLES))
-        await relayed.run.events.wait_for("command", 3)
-        await peer.send(close())
-        saved = await relayed.run.events.wait_for("recording-saved")
-        started = await relayed.run.events.wait_for("call-started")
-
-    assert recorded_audio(saved) == SAMPLES * 2
-    assert started["upstream"] == relayed.url + "/calls?x=1"
-    clip, kill, unknown = relayed.run.events.of("command")
-    assert {name: clip[name] for name in ("type", "id", "audio_content_type", "sample_rate", "content_size")} == {
-        "type": "playAudio",
-        "id": 7,
-        "audio_content_type": "raw",
-        "sample_rate": 8000,
-        "content_size": 4000,
-    }
-    assert content not in json.dumps(clip)
-    assert kill["type"] == "killAudio"
-    assert unknown["type"] == "unheard of"
-    assert len(unknown["text"]) == 1000
-
-
-# Slow sides.
-
-
-async def test_an_application_is_read_no_faster_than_jambonz_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "MAX_TO_JAMBONZ", 100_000)
-    sent = 0
-    chunk = said(bytes(60_000))
-
-    async def application(side: Side) -> None:
-        nonlocal sent
-        side.writer.transport.set_write_buffer_limits(high=0)
-        for _ in range(1000):
-            await side.say(chunk)
-            sent += 1
-        await side.say(said(b"bye", TEXT_OPCODE) + said(struct.pack("!H", 4000), 0x8))
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
-        peer = await relayed.run.call(METADATA)
-        (connection,) = relayed.run.server.connections
-        await until(lambda: connection.unsent > 100_000)
-        held_back = sent
-        stream = await peer.read_bytes(1000 * len(chunk))
-        bye, end = await peer.read_frame(), await peer.read_frame()
-
-    assert held_back < 900
-    assert stream == chunk * 1000
-    assert bye == said(b"bye", TEXT_OPCODE)
-    assert end == b"\x88\x02\x0f\xa0"
-
-
-async def test_an_application_that_never_reads_ends_the_call_and_not_the_recording(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(relay, "MAX_TO_APPLICATION", 1024 * 1024)
-    noise = binary(bytes(32_000))
-    done = asyncio.Event()
-
-    async def application(_: Side) -> None:
-        await done.wait()
-
-    async with relaying(application, record=tmp_path) as relayed:
-        peer = await relayed.run.call(METADATA)
-        ending = asyncio.create_task(peer.read_to_end())
-        sent = 0
-        while not ending.done():
-            await peer.send(noise)
-            await asyncio.sleep(0)
-            sent += 1
+async def asked_for(*lines: bytes, path: str = "", target: bytes = b"/calls?x=1") -> list[bytes]:
+    """Return the lines of the request that the application gets for one of jambonz."""
+    async with relaying(read_to_end, path=path) as relayed:
+        peer = await relayed.run.open(asking(*lines, target=target))
+        assert (await peer.read_head()).startswith(b"HTTP/1.1 101 ")
         await peer.close()
-        saved = await relayed.run.events.wait_for("recording-saved")
-        ended = await relayed.run.events.wait_for("call-ended")
-        done.set()
-
-    assert ending.result() == b""
-    assert ended["closed_by"] == "nobody"
-    assert ended["close_reason"] == "the application doesn't read: 1 MiB wait for it"
-    assert len(recorded_audio(saved)) == sent * 32_000
+    (request,) = relayed.requests
+    return request.split(b"\r\n")[:-2]
 
 
-# Ends.
+# The request.
+
+
+async def test_the_application_is_asked_as_jambonz_would_ask_it() -> None:
+    line, *headers = await asked_for(AUTHORIZATION)
+
+    assert line == b"GET /calls?x=1 HTTP/1.1"
+    assert [header.partition(b":")[0] for header in headers] == [
+        b"Pragma",
+        b"Cache-Control",
+        b"Host",
+        b"Origin",
+        b"Upgrade",
+        b"Connection",
+        b"Sec-WebSocket-Key",
+        b"Sec-WebSocket-Protocol",
+        b"Sec-WebSocket-Version",
+        b"authorization",
+    ]
+    assert headers[2:4] == [b"Host: 127.0.0.1", b"Origin: http://127.0.0.1"]
+    assert headers[-1] == AUTHORIZATION
+    # A key of our own: the answer to it is for us.
+    assert headers[6] not in HANDSHAKE
+
+
+async def test_headers_that_jambonz_doesnt_send_are_not_made_up() -> None:
+    headers = await asked_for()
+
+    assert not [header for header in headers if header.lower().startswith((b"authorization", b"user-agent"))]
+
+
+async def test_a_user_agent_and_odd_bytes_are_passed_on_as_they_are() -> None:
+    headers = await asked_for(b"User-Agent: jambonz/0.9", b"Authorization: Basic \xfc\xc3\xbc")
+
+    assert headers[-2:] == [b"User-Agent: jambonz/0.9", b"authorization: Basic \xfc\xc3\xbc"]
+
+
+@pytest.mark.parametrize("target", [b"/", b"/a b?c=d e", "/zürich?n=ø".encode(), b"/\xff?\xfe", b"/x?" + b"y" * 4000])
+async def test_path_and_query_are_passed_on_as_they_are(target: bytes) -> None:
+    line, *_ = await asked_for(target=target)
+
+    assert line == b"GET %b HTTP/1.1" % target
+
+
+async def test_a_path_with_control_characters_is_not_passed_on() -> None:
+    async with relaying(read_to_end) as relayed:
+        answer = await relayed.run.ask(asking(target=b"/a\rX-Evil: 1"))
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert relayed.requests == []
 
 
 @pytest.mark.parametrize(
-    ("end", "code", "reason"),
+    ("own", "wanted", "path"),
     [
-        (close(1000), 1000, ""),
-        (close(4000, "x"), 4000, "x"),
-        (close(1011, "down"), 1011, "down"),
-        (close(None), 1005, ""),
+        ("/", "/calls?x=1", "/calls?x=1"),
+        ("/bot", "/calls", "/bot"),
+        ("/bot", "/calls?x=1", "/bot?x=1"),
+        ("/bot?y=2", "/calls?x=1", "/bot?y=2"),
+        ("/bot", "/calls?", "/bot"),
     ],
-    ids=["1000", "4000", "1011", "no code"],
 )
-async def test_a_close_of_jambonz_reaches_the_application(end: bytes, code: int, reason: str) -> None:
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
-        peer = await relayed.run.call(METADATA, end)
-        answer = await peer.read_to_end()
-        ended = await relayed.run.events.wait_for("call-ended")
-
-    payload = b"" if code == 1005 else struct.pack("!H", code) + reason.encode()
-    assert payloads(sides[0])[-1] == (CLOSE, payload)
-    assert answer == said(payload, 0x8)
-    assert (ended["closed_by"], ended["close_code"], ended["close_reason"]) == ("jambonz", code, reason)
+def test_a_path_of_the_url_goes_before_that_of_jambonz(own: str, wanted: str, path: str) -> None:
+    assert upstream_path(own, wanted) == path
 
 
-@pytest.mark.parametrize("payload", [b"\x03\xe8", b"\x0f\xa0x", b"\x03\xf3down", b"", b"\x0f\xa0" + 41 * "€".encode()])
-async def test_a_close_of_the_application_reaches_jambonz_behind_all_else(payload: bytes) -> None:
-    async def application(side: Side) -> None:
-        await side.read_frames(1)
-        await side.say(said(SAMPLES) + said("last", TEXT_OPCODE) + said(payload, 0x8))
-        await side.read_to_end()
+async def test_a_request_that_is_no_upgrade_doesnt_reach_the_application() -> None:
+    async with relaying(read_to_end) as relayed:
+        answer = await relayed.run.ask(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 
-    expected = said(SAMPLES) + said("last", TEXT_OPCODE) + said(payload, 0x8)
-    async with relaying(application) as relayed:
-        peer = await relayed.run.call(METADATA)
-        received = await peer.read_bytes(len(expected))
-        await peer.send(frame(0x8, payload))
-        ended = await relayed.run.events.wait_for("call-ended")
-
-    assert received == expected
-    assert ended["closed_by"] == "application"
-    assert ended["close_code"] == (struct.unpack("!H", payload[:2])[0] if payload else 1005)
-    assert ended["close_reason"] == payload[2:].decode()
+    assert answer.startswith(b"HTTP/1.1 426 ")
+    assert b"upgrade: websocket" in answer.lower()
+    assert relayed.requests == []
 
 
-async def test_what_jambonz_says_until_it_answers_a_close_is_recorded(tmp_path: Path) -> None:
-    async def application(side: Side) -> None:
-        await side.read_frames(1)
-        await side.say(CLOSED)
-        await side.read_to_end()
-
-    async with relaying(application, record=tmp_path) as relayed:
-        peer = await relayed.run.call(METADATA)
-        assert await peer.read_frame() == CLOSED
-        await peer.send(binary(SAMPLES), close())
-        saved = await relayed.run.events.wait_for("recording-saved")
-
-    assert recorded_audio(saved) == SAMPLES
+# The subprotocol.
 
 
-@pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
-async def test_an_application_that_is_gone_without_a_close_is_gone_for_jambonz_too(reset: bool, tmp_path: Path) -> None:
-    async def application(side: Side) -> None:
-        await side.read_frames(1)
-        if reset:
-            connection: socket.socket = side.writer.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            side.writer.transport.abort()
-
-    async with relaying(application, record=tmp_path) as relayed:
-        peer = await relayed.run.call(METADATA)
-        rest = await peer.read_to_end()
-        # jambonz hears of it a moment later.
-        await peer.send(binary(SAMPLES))
-        await peer.close()
-        saved = await relayed.run.events.wait_for("recording-saved")
-        ended = await relayed.run.events.wait_for("call-ended")
-
-    assert rest == b""
-    assert recorded_audio(saved) == SAMPLES
-    assert (ended["closed_by"], ended["close_code"]) == ("nobody", 1006)
-    assert "the application" in ended["close_reason"]
-
-
-@pytest.mark.parametrize("wrong", [b"\x88\x02\x03\xe7", b"\x88\x01x", b"\xc1\x00", b"\x81\x80\0\0\0\0"])
-async def test_faulty_frames_of_the_application_end_the_call_without_a_close(wrong: bytes) -> None:
-    async def application(side: Side) -> None:
-        await side.read_frames(1)
-        await side.say(said(SAMPLES) + wrong)
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
-        peer = await relayed.run.call(METADATA)
-        received = await peer.read_to_end()
-        await peer.close()
-        ended = await relayed.run.events.wait_for("call-ended")
-
-    assert received == said(SAMPLES)
-    assert ended["closed_by"] == "nobody"
-
-
-@pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
-async def test_a_jambonz_that_is_gone_without_a_close_is_gone_for_the_application_too(reset: bool) -> None:
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
-        peer = await relayed.run.call(METADATA, binary(SAMPLES))
-        await (peer.reset() if reset else peer.close())
-        ended = await relayed.run.events.wait_for("call-ended")
-
-    # The application has got all that was said, and no Close.
-    assert [one.first for one in sides[0].frames] == [TEXT, AUDIO]
-    assert ended["closed_by"] == "nobody"
-
-
-async def test_a_server_that_stops_tells_both_sides() -> None:
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
-        peer = await relayed.run.call(METADATA)
-        await relayed.run.events.wait_for("call-started")
-        relayed.run.server.shutdown.begin()
-        end = await peer.read_frame()
-        await peer.send(close(1001, "server is stopping"))
-        await relayed.run.events.wait_for("call-ended")
-
-    assert end == said(b"\x03\xe9server is stopping", 0x8)
-    assert payloads(sides[0])[-1] == (CLOSE, b"\x03\xe9server is stopping")
-
-
-async def test_a_protocol_error_of_jambonz_is_told_to_both_sides() -> None:
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
-        peer = await relayed.run.call(METADATA, b"\xc1\x80\0\0\0\0")
-        assert (await peer.read_frame())[2:4] == b"\x03\xea"
-        ended = await relayed.run.events.wait_for("call-ended")
-
-    assert payloads(sides[0])[-1][1][:2] == b"\x03\xea"
-    assert ended["closed_by"] == "listenctl"
-
-
-# Tools beside the application.
-
-
-async def test_answers_go_to_the_tool_or_the_application_that_asked(tmp_path: Path) -> None:
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
-    path = tmp_path / "listenctl" / "default.sock"
-    async with relaying(application, control=path) as relayed:
-        peer = await relayed.run.call(METADATA)
-        await relayed.run.events.wait_for("call-started")
-        async with Controlled(relayed.run, path).attach() as tool:
-            await tool.send('{"type":"mark","data":{"name":"m"}}')
-            asked = json.loads((await peer.read_frame())[2:])
-            await sides[0].say(said('{"type":"mark","data":{"name":"m"}}', TEXT_OPCODE))
-            passed_on = await peer.read_frame()
-            for name in (asked["data"]["name"], "m"):
-                await peer.send(text(f'{{"type": "mark", "data": {{"name":"{name}", "event": "playout"}}}}'))
-            answers = [await tool.json(), await tool.json()]
-        await peer.send(binary(SAMPLES), close())
-        await peer.read_to_end()
-
-    assert asked["data"]["name"] != "m"
-    assert passed_on == said('{"type":"mark","data":{"name":"m"}}', TEXT_OPCODE)
-    assert [answer["data"]["name"] for answer in answers] == ["m", "m"]
-    _, *heard, _ = payloads(sides[0])
-    assert heard == [(TEXT, b'{"type": "mark", "data": {"name":"m", "event": "playout"}}'), (AUDIO, SAMPLES)]
-
-
-async def test_a_tool_that_comes_and_goes_leaves_the_application_read_at_once(tmp_path: Path) -> None:
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_frames(3)
-        await side.read_to_end()
-
-    path = tmp_path / "listenctl" / "default.sock"
-    # In batches nothing would be read for the rest of the test.
-    async with relaying(application, control=path, read_interval=60.0) as relayed:
-        peer = await relayed.run.call(METADATA, binary(SAMPLES))
-        await relayed.run.events.wait_for("call-started")
-        async with Controlled(relayed.run, path).attach():
-            pass
-        await until(lambda: not len(relayed.run.server.live[0].tools or ()))
-        await peer.send(binary(SAMPLES))
-        await until(lambda: len(sides[0].frames) == 3)
+@pytest.mark.parametrize("chosen", [b"", ECHO], ids=["none", "echo"])
+async def test_jambonz_gets_the_subprotocol_that_the_application_chose(chosen: bytes) -> None:
+    async with relaying(read_to_end, headers=chosen) as relayed:
+        peer = await relayed.run.open(HANDSHAKE + METADATA)
+        head = await peer.read_head()
+        started = await relayed.run.events.wait_for("call-started")
         await peer.send(close())
 
+    assert (ECHO in head) == bool(chosen)
+    assert (b"sec-websocket-protocol" in head.lower()) == bool(chosen)
+    assert started["subprotocol"] == ("audio.jambonz.org" if chosen else None)
 
-async def test_audio_of_a_tool_keeps_to_whole_samples_beside_the_applications(tmp_path: Path) -> None:
+
+async def test_the_application_decides_on_a_subprotocol_that_we_dont_know() -> None:
+    names = b"Sec-WebSocket-Protocol: other, more\r\n"
+    async with relaying(read_to_end, headers=b"Sec-WebSocket-Protocol: more\r\n") as relayed:
+        peer = await relayed.run.open(HANDSHAKE.replace(ECHO, names))
+        head = await peer.read_head()
+
+    assert names in relayed.requests[0]
+    assert b"Sec-WebSocket-Protocol: more\r\n" in head
+
+
+async def test_a_subprotocol_that_wasnt_offered_is_a_bad_gateway() -> None:
+    async with relaying(read_to_end, headers=b"Sec-WebSocket-Protocol: audio.drachtio.org\r\n") as relayed:
+        answer = await relayed.run.ask(HANDSHAKE)
+        refused = await relayed.run.events.wait_for("connection-refused")
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert refused["status"] == 502
+    assert "audio.drachtio.org" in refused["reason"]
+
+
+# Refusals.
+
+
+@asynccontextmanager
+async def refusing(answer: bytes) -> AsyncIterator[Running]:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+
+    async with answering(script) as (run, _):
+        yield run
+
+
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [
+        (b"401 Unauthorized", b'WWW-Authenticate: Basic realm="bots"\r\n'),
+        (b"403 Forbidden", b""),
+        (b"404 No such bot", b""),
+        (b"500 Internal Server Error", b"Content-Type: text/html\r\n"),
+        (b"499 Whatever", b"Retry-After: 7\r\n"),
+        (b"200 OK", b""),
+    ],
+)
+async def test_a_refusal_is_passed_on(status: bytes, header: bytes) -> None:
+    body = "nö\n".encode()
+    async with refusing(b"HTTP/1.1 %b\r\n%bContent-Length: %d\r\n\r\n%b" % (status, header, len(body), body)) as run:
+        answer = await run.ask(HANDSHAKE)
+        refused = await run.events.wait_for("connection-refused")
+
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 " + status)
+    assert header.strip() in head
+    assert head.lower().count(b"content-length:") == 1
+    assert rest == body
+    assert refused["status"] == int(status[:3])
+    assert status.decode() in refused["reason"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nno!\r\n0\r\n\r\n",
+        b"HTTP/1.0 403 Forbidden\r\n\r\nno!",
+        b"HTTP/1.1 403 Forbidden\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\nno!",
+    ],
+    ids=["chunked", "to the end", "keep-alive"],
+)
+async def test_the_body_of_a_refusal_is_passed_on_however_it_came(answer: bytes) -> None:
+    async with refusing(answer) as run:
+        received = await run.ask(HANDSHAKE)
+
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert body == b"no!"
+    assert b"Content-Length: 3" in head
+    assert b"chunked" not in head
+    assert b"keep-alive" not in head
+
+
+async def test_the_body_of_a_refusal_is_bounded() -> None:
+    async with refusing(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 9_000_000) as run:
+        answer = await run.ask(HANDSHAKE)
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert 60_000 < len(body) < 200_000
+    assert b"Content-Length: %d" % len(body) in head
+
+
+async def test_an_application_that_isnt_there_is_a_bad_gateway() -> None:
+    async with serving(lambda *_: asyncio.sleep(0)) as port:
+        pass
+    application = RelayTarget(CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}")))
+    async with running(faster(upstream=application)) as run:
+        answer = await run.ask(HANDSHAKE)
+        refused = await run.events.wait_for("connection-refused")
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    # Where it is, is not for everyone.
+    assert answer.endswith(b"\r\n\r\nthe application can't be reached, or doesn't take calls\n")
+    assert refused["status"] == 502
+    assert "can't connect" in refused["reason"]
+
+
+async def test_an_application_that_doesnt_answer_is_a_gateway_timeout() -> None:
+    async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with answering(script, deadline=0.05) as (run, _):
+        answer = await run.ask(HANDSHAKE)
+        refused = await run.events.wait_for("connection-refused")
+
+    assert answer.startswith(b"HTTP/1.1 504 ")
+    assert refused["status"] == 504
+
+
+async def test_a_redirect_is_followed_as_jambonz_does() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        if b"/there" not in request:
+            writer.write(b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
+            return
+        key = request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
+        writer.write(accept(key))
+        await reader.read()
+
+    async with answering(script) as (run, url):
+        peer = await run.call(METADATA)
+        started = await run.events.wait_for("call-started")
+        await peer.send(close())
+
+    assert started["upstream"] == f"{url}/there"
+
+
+async def test_our_own_credentials_are_asked_for_first() -> None:
+    async with relaying(read_to_end, credentials=SharedCredentials("listen:s3cret")) as relayed:
+        refused = await relayed.run.ask(HANDSHAKE)
+        peer = await relayed.run.open(asking(AUTHORIZATION))
+        accepted = await peer.read_head()
+
+    assert refused.startswith(b"HTTP/1.1 401 ")
+    assert b'realm="listenctl"' in refused
+    assert accepted.startswith(b"HTTP/1.1 101 ")
+    assert len(relayed.requests) == 1
+    assert AUTHORIZATION in relayed.requests[0]
+
+
+# While the application makes up its mind.
+
+
+async def test_what_comes_while_the_application_is_asked_waits() -> None:
+    sides: list[Side] = []
+    asked, decided = asyncio.Event(), asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await decided.wait()
+        writer.write(accept(request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]))
+        side = Side(request, reader, writer)
+        sides.append(side)
+        await side.read_to_end()
+
+    async with answering(script) as (run, _):
+        peer = await run.open(HANDSHAKE, METADATA)
+        await asked.wait()
+        # Begins like TLS, and isn't.
+        await peer.send(binary(b"\x16\x03" * 160))
+        decided.set()
+        await peer.read_head()
+        await peer.send(close())
+        await peer.read_to_end()
+
+    assert [frame.payload for frame in sides[0].frames[1:2]] == [b"\x16\x03" * 160]
+
+
+async def test_a_jambonz_that_gives_up_takes_the_request_to_the_application_back() -> None:
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        assert await reader.read() == b""
+        gone.set()
+
+    async with answering(script) as (run, _):
+        peer = await run.open(HANDSHAKE)
+        await asked.wait()
+        await peer.close()
+        await gone.wait()
+        refused = await run.events.wait_for("connection-refused")
+
+    assert refused["reason"] == "the connection ended before it was answered"
+
+
+async def test_a_call_too_many_is_refused_also_if_it_came_while_another_waited() -> None:
+    async with relaying(read_to_end, max_calls=1) as relayed:
+        heads = await asyncio.gather(*(first_line(relayed.run) for _ in range(3)))
+
+    assert sorted(heads) == [b"HTTP/1.1 101 ", b"HTTP/1.1 503 ", b"HTTP/1.1 503 "]
+
+
+async def first_line(run: Running) -> bytes:
+    peer = await run.open(HANDSHAKE)
+    return (await peer.read_head())[:13]
+
+
+# TLS.
+
+
+async def test_the_application_can_be_behind_tls(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
     sides: list[Side] = []
 
     async def application(side: Side) -> None:
         sides.append(side)
-        await side.say(said(b"\x01\x02\x03"))
         await side.read_to_end()
 
-    path = tmp_path / "listenctl" / "default.sock"
-    async with relaying(application, control=path) as relayed:
-        peer = await relayed.run.call(METADATA)
-        assert await peer.read_frame() == said(b"\x01\x02\x03")
-        await relayed.run.events.wait_for("call-started")
-        async with Controlled(relayed.run, path).attach() as tool:
-            await tool.send(b"\x11\x12")
-            of_tool = await peer.read_frame()
-        await sides[0].say(said(b"\x04\x05\x06"))
-        of_application = await peer.read_frame()
+    async with relaying(application, tls=(context, client_tls_context(certificate))) as relayed:
+        peer = await relayed.run.call(METADATA, *(binary(bytes(1280)) for _ in range(50)), close(4000, "x"))
+        await peer.read_to_end()
 
-    assert of_tool == said(b"\0\x11\x12")
-    assert of_application == said(b"\x05\x06")
+    assert [len(frame.payload) for frame in sides[0].frames[1:-1]] == [1280] * 50
+    assert sides[0].frames[-1].payload == b"\x0f\xa0x"
+    assert json.loads(sides[0].frames[0].payload)["callSid"] == "CS-A"
+
+
+async def test_a_certificate_that_isnt_trusted_is_a_bad_gateway(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with answering(script, tls=(context, client_tls_context())) as (run, _):
+        answer = await run.ask(HANDSHAKE)
+        refused = await run.events.wait_for("connection-refused")
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert "certificate isn't trusted" in refused["reason"]
+
+
+# Loops.
+
+
+async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
+    """Be a proxy that leads to a port of this machine."""
+    back, there = await asyncio.open_connection("127.0.0.1", port)
+    there.write(await reader.readuntil(b"\r\n\r\n"))
+    writer.write(await back.read())
+    there.close()
+
+
+async def test_a_request_that_comes_back_to_us_is_refused_as_a_loop() -> None:
+    ports: list[int] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await forward(reader, writer, ports[0])
+
+    async with answering(proxy) as (run, _):
+        ports.append(run.port)
+        answer = await run.ask(asking())
+        refused = [event["status"] for event in run.events.of("connection-refused")]
+
+    assert answer.startswith(b"HTTP/1.1 508 ")
+    assert refused == [508, 508]
+
+
+@pytest.mark.parametrize(("most", "max_calls"), [(20, 1000), (1000, 20)])
+async def test_a_chain_that_leads_back_to_us_ends(most: int, max_calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("listenctl.server.upstream.MAX_UNANSWERED", most)
+    ports: list[int] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await forward(reader, writer, ports[0])
+
+    async with answering(proxy, max_calls=max_calls) as (last, _):
+        application = RelayTarget(CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{last.port}/")))
+        async with running(faster(upstream=application)) as first:
+            ports.append(first.port)
+            answer = await first.ask(asking())
+            refused = len(first.events.of("connection-refused")) + len(last.events.of("connection-refused"))
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert 20 <= refused <= 50

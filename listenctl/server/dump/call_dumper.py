@@ -112,7 +112,9 @@ class CallDumper:
                 target=log.target,
                 subprotocol=log.subprotocol,
             )
-        return DumpFile(self._folder / f"{clean_for_file_name(header.call)}.jsonl", header, self._sink_for(header))
+        return DumpFile(
+            self._folder / f"{clean_for_file_name(header.call)}.jsonl", header, self._sink_for(header), self._loop.time
+        )
 
     def hand_over(self, dump: "CallDump") -> None:
         """Hand the writer the frames that wait of a call."""

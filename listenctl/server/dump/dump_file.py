@@ -5,7 +5,6 @@ A disk that fails costs the frames that it didn't take and nothing else; the dum
 """
 
 import os
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -40,9 +39,7 @@ class DumpFile:
         path: the wanted name; if it is taken the file gets a number.
     """
 
-    def __init__(
-        self, path: Path, header: DumpHeader, report: ReportEvent, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, path: Path, header: DumpHeader, report: ReportEvent, clock: Callable[[], float]) -> None:
         self._path = path
         self._header = header
         self._report = report

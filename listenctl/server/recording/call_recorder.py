@@ -6,8 +6,6 @@ follows the end of a call (sync, conversion) is done by a few more threads, so t
 """
 
 import asyncio
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
@@ -67,16 +65,14 @@ class CallRecorder(Protocol):
 class FileRecorder:
     """Record every call to files of its own."""
 
-    def __init__(
-        self, settings: RecordSettings, reporter: Reporter, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, settings: RecordSettings, reporter: Reporter) -> None:
         self.lost_audio = False
         self.recorded_bytes = 0
         self.recorded_seconds = 0.0
         self._settings = settings
         self._reporter = reporter
-        self._clock = clock
-        self._results = LoopMailbox(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._results = LoopMailbox(self._loop)
         self._unfinished = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -92,7 +88,7 @@ class FileRecorder:
         return FileRecording(
             self,
             RecordingWriter(
-                self._settings, log, self._reporter_for(log), self._writer.add_low_priority_job, self._clock
+                self._settings, log, self._reporter_for(log), self._writer.add_low_priority_job, self._loop.time
             ),
             self._settings,
             log.audio_format,

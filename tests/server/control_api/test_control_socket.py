@@ -10,6 +10,8 @@ from listenctl.server.server import ListenServer
 from tests.helpers.control import controlled
 from tests.helpers.server import faster, mode_of
 
+pytestmark = pytest.mark.simulated_time
+
 
 def leave_dead_socket(path: Path) -> None:
     path.parent.mkdir(mode=0o700)

@@ -12,6 +12,8 @@ from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import AttachedTools
 from listenctl.server.control_api.local_tool import MAX_TEXTS, LocalTool
 
+pytestmark = pytest.mark.simulated_time
+
 METADATA = b'{"callSid":"7f1c","sampleRate":8000,"streamRate":16000}'
 SECOND = bytes(16000)
 

@@ -20,6 +20,8 @@ from tests.helpers.replay import END_OF_HEAD, Cut, odd_pieces, replay, whole
 from tests.helpers.server import Event, Peer, faster, mode_of, until
 from tests.helpers.wire_frames import WireFrame, cut_frames
 
+pytestmark = pytest.mark.simulated_time
+
 METADATA = '{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'
 AUDIO = bytes(range(160)) * 2
 BLOCK = bytes(1000)
@@ -74,6 +76,7 @@ async def test_times_count_from_the_start_and_never_go_back(tmp_path: Path) -> N
         for number in range(5):
             await peer.send(text(f'{{"event":"dtmf","dtmf":"{number}"}}'))
             await on.run.events.wait_for("dtmf", number + 1)
+            await asyncio.sleep(0.1)
             say(on, '{"type":"killAudio"}')
         await peer.send(close())
         _, dump = await on.saved()

@@ -14,6 +14,8 @@ from tests.helpers.attending import responding
 from tests.helpers.frames import binary, close, text
 from tests.helpers.server import until
 
+pytestmark = pytest.mark.simulated_time
+
 METADATA = '{"callSid":"7f1c","sampleRate":8000,"mixType":"mono"}'
 
 

@@ -16,6 +16,8 @@ from tests.helpers.frames import binary, text
 from tests.helpers.server import faster
 from tests.helpers.simulated import make_noise
 
+pytestmark = pytest.mark.simulated_time
+
 
 @pytest.mark.parametrize("mix_type", ["mono", "stereo"])
 async def test_callers_hear_what_they_say_from_the_first_sample_on(mix_type: str, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from listenctl.server.responders.greeting_responder import GreetingResponder
 from tests.helpers.attending import as_streamed, event_of, place_and_hear, plan_to_hear, responding, without_silence
 from tests.helpers.simulated import make_noise
 
+pytestmark = pytest.mark.simulated_time
+
 
 async def greeting(path: Path) -> GreetingResponder:
     return GreetingResponder(await prepare_sound(str(path)), lead=0.2)
@@ -95,6 +97,7 @@ async def test_the_program_takes_the_rate_that_the_greeting_has_found_out(tmp_pa
     assert said["line"] == "8000"
 
 
+@pytest.mark.simulated_time(False)
 async def test_the_program_hears_the_whole_call_during_a_long_greeting(tmp_path: Path) -> None:
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 32000))
     caller = make_noise(tmp_path, sample_rate=8000, samples=40000)
@@ -109,6 +112,7 @@ async def test_the_program_hears_the_whole_call_during_a_long_greeting(tmp_path:
     assert (played["known_by"], played["outcome"]) == ("probe", "played")
 
 
+@pytest.mark.simulated_time(False)
 async def test_a_program_that_had_to_wait_for_the_greeting_hears_the_call_from_then_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

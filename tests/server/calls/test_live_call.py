@@ -13,6 +13,8 @@ from tests.helpers.frames import binary, close, text
 from tests.helpers.scripted_server import target
 from tests.helpers.server import faster, read_sidecar, running
 
+pytestmark = pytest.mark.simulated_time
+
 LISTENING = faster(detect_dtmf=True)
 KEYS = (DtmfPress(0.3, "1", 0.1), DtmfPress(0.6, "#", 0.15))
 

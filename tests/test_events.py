@@ -4,7 +4,7 @@ from listenctl.events import ConnectionRefusedEvent, MessageEvent, RecordingFail
 from listenctl.json_lines import Report, timestamp
 from listenctl.media.measure_levels import LevelMeasurer
 from listenctl.server.calls.live_call import LevelReporter
-from tests.helpers.calls import STARTED_AT, call_log
+from tests.helpers.server import STARTED_AT, call_log
 
 METADATA = '{"sampleRate":8000,"mixType":"stereo","callSid":"CS-A"}'
 

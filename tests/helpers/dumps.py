@@ -11,8 +11,8 @@ from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.dump.call_dumper import CallDumper, dumping
 from listenctl.server.settings import ServerSettings
+from tests.helpers.frames import WireFrame
 from tests.helpers.server import FAST, Event, Running, running, wait_for_writer
-from tests.helpers.wire_frames import WireFrame
 
 
 @dataclass(frozen=True, slots=True)

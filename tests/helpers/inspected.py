@@ -24,9 +24,8 @@ from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.frames.raw_frame_reader import RawFrame, RawFrameReader
 from listenctl.protocol.listen_session import Sender
-from tests.helpers.capture import client_stream, server_stream
+from tests.helpers.capture import END_OF_HEAD, client_stream, server_stream
 from tests.helpers.frames import BINARY, CLOSE, TEXT
-from tests.helpers.replay import END_OF_HEAD
 
 JAMBONZ, APPLICATION = Sender.JAMBONZ, Sender.APPLICATION
 BEGAN = 1_795_175_000.0

@@ -18,8 +18,8 @@ from listenctl.replay.replay_results import ApplicationResult, ReplayResult
 from listenctl.replay.replay_script import CaptureFile
 from listenctl.replay.replay_server import ReplayServer
 from listenctl.replay.replayed_call import ReplayedCall
+from tests.helpers.frames import FrameCutter, WireFrame
 from tests.helpers.scripted_server import LIMIT, shake_hands
-from tests.helpers.wire_frames import FrameCutter, WireFrame
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 METADATA = b'{"sampleRate":8000,"mixType":"mono","callSid":"old-sid","nested":{"callSid":"other"}}'

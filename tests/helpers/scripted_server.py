@@ -1,4 +1,4 @@
-"""A server that says just what a test wants, and a listener that keeps what it is told."""
+"""Applications under test: servers that say just what a test wants or what a capture holds, alone or behind a relay."""
 
 import asyncio
 import re
@@ -6,6 +6,8 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from websockets.frames import Frame
 from websockets.protocol import State
@@ -15,6 +17,10 @@ from websockets.utils import accept_key
 from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd
 from listenctl.net.websocket_url import parse_websocket_url
+from listenctl.server.upstream import RelayTarget
+from tests.helpers.capture import client_stream, server_stream
+from tests.helpers.frames import HANDSHAKE, FrameCutter, WireFrame
+from tests.helpers.server import Running, faster, running
 
 LIMIT = 100
 """Seconds after which a test has failed."""
@@ -122,3 +128,176 @@ def parse_frames(stream: bytes) -> list[Frame]:
     protocol = ServerProtocol(state=State.OPEN)
     protocol.receive_data(stream)
     return [event for event in protocol.events_received() if isinstance(event, Frame)]
+
+
+TEXT, AUDIO, CLOSE = 0x81, 0x82, 0x88
+
+
+@dataclass(slots=True)
+class Side:
+    """The application's end of one connection: what it is told, and what it says."""
+
+    request: bytes
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    frames: list[WireFrame] = field(default_factory=list)
+    _cutter: FrameCutter = field(default_factory=FrameCutter)
+
+    async def read_frames(self, number: int) -> list[WireFrame]:
+        """Return the first ``number`` frames that the relay has sent."""
+        while len(self.frames) < number:
+            data = await self.reader.read(65_536)
+            assert data, f"the relay ended the connection after {len(self.frames)} frames"
+            self.frames += self._cutter.feed(data)
+        return self.frames[:number]
+
+    async def read_to_end(self) -> list[WireFrame]:
+        """Return all frames, when the relay has ended the connection."""
+        while data := await self.reader.read(65_536):
+            self.frames += self._cutter.feed(data)
+        return self.frames
+
+    async def say(self, data: bytes) -> None:
+        """Send bytes."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+
+SideScript = Callable[[Side], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """A relay, and the application's requests."""
+
+    run: Running
+    requests: list[bytes]
+    url: str
+
+
+@asynccontextmanager
+async def relaying(
+    script: SideScript,
+    *,
+    headers: bytes = b"Sec-WebSocket-Protocol: audio.jambonz.org\r\n",
+    path: str = "",
+    tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
+    **changes: Any,
+) -> AsyncIterator[Relayed]:
+    """
+    Relay to an application that takes each call and does what ``script`` says.
+
+    Args:
+        headers: of its answer.
+        tls: the contexts of the application and of the relay.
+    """
+    requests: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        requests.append(request)
+        key = re.search(rb"Sec-WebSocket-Key: (.*)\r\n", request)
+        assert key
+        writer.write(accept(key[1], headers))
+        await script(Side(request, reader, writer))
+
+    async with answering(take, path=path, tls=tls, **changes) as (run, url):
+        yield Relayed(run, requests, url)
+
+
+@asynccontextmanager
+async def answering(
+    script: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    *,
+    path: str = "",
+    tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
+    deadline: float = 10.0,
+    record: Path | None = None,
+    **changes: Any,
+) -> AsyncIterator[tuple[Running, str]]:
+    """Relay to an application that answers even the request as ``script`` says."""
+    async with serving(script, tls=tls[0] if tls else None) as port:
+        url = f"{'wss' if tls else 'ws'}://127.0.0.1:{port}{path}"
+        application = RelayTarget(
+            CallTarget(address=parse_websocket_url(url), tls=tls[1] if tls else None, deadline=deadline)
+        )
+        async with running(faster(upstream=application, **changes), record=record) as run:
+            yield run, url
+
+
+def asking(*lines: bytes, target: bytes = b"/calls?x=1") -> bytes:
+    """Return a client's request with more header lines, as jambonz puts them behind the others."""
+    head = HANDSHAKE.removesuffix(b"\r\n").replace(b"/calls?x=1", target)
+    return head + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+
+
+CLOSED = b"\x88\x02\x03\xe8"
+
+
+class RecordedServer:
+    """
+    The server of a capture, for one call.
+
+    Its Close, the answer to that of the client, comes when the client is through, or it would end the call if that is a
+    moment longer than the real one.
+
+    Attributes:
+        request: what the client said before the first frame.
+        frames: what it sent; times count from the first data after the handshake, here and in the capture.
+        lateness: by how much a segment went out too late, in seconds.
+        silent: all has been said.
+    """
+
+    def __init__(self, name: str) -> None:
+        answer, *self._segments, (_, last) = server_stream(name)
+        assert answer[1].startswith(b"HTTP/1.1 101 ")
+        assert last == CLOSED
+        self._began_at = client_stream(name)[1][0]
+        self.request = b""
+        self.frames: list[WireFrame] = []
+        self.lateness = 0.0
+        self.silent = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take the call."""
+        self.request, key = await read_request(reader)
+        # As on a real network; with simulated time a frame and a segment would otherwise come at the same moment.
+        await asyncio.sleep(0.005)
+        writer.write(accept(key))
+        loop = asyncio.get_running_loop()
+        data = await reader.read(65_536)
+        origin = loop.time()
+        speaking = asyncio.create_task(self._speak(writer, origin))
+        cutter = FrameCutter()
+        while data:
+            self.frames += cutter.feed(data, loop.time() - origin)
+            data = await reader.read(65_536)
+        assert cutter.rest == b""
+        speaking.cancel()
+        with suppress(asyncio.CancelledError):
+            await speaking
+        writer.write(CLOSED)
+
+    async def _speak(self, writer: asyncio.StreamWriter, origin: float) -> None:
+        loop = asyncio.get_running_loop()
+        for time, data in self._segments:
+            due = origin + time - self._began_at
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            writer.write(data)
+            self.lateness = max(self.lateness, loop.time() - due)
+        self.silent = True
+
+
+def recorded_request(name: str) -> bytes:
+    """Return what the client of a capture asked for."""
+    return client_stream(name)[0][1]
+
+
+def recorded_frames(name: str) -> list[WireFrame]:
+    """Return what the client of a capture sent, with seconds from the first of it."""
+    _, *stream = client_stream(name)
+    began_at = stream[0][0]
+    cutter = FrameCutter()
+    frames = [frame for time, data in stream for frame in cutter.feed(data, time - began_at)]
+    assert cutter.rest == b""
+    return frames

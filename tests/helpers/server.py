@@ -21,12 +21,16 @@ from listenctl.events import Reporter
 from listenctl.media.files.background_writer import BackgroundWriter, Job
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.wav_header import HEADER_BYTES
+from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
+from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.gaps.gap_ledger import GapLedger
+from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
+from tests.helpers.capture import END_OF_HEAD
 from tests.helpers.frames import HANDSHAKE
-from tests.helpers.replay import END_OF_HEAD
 from tests.helpers.simulated_time import SimulatedTimeLoop
 
 LIMIT = 60
@@ -244,3 +248,22 @@ def read_sidecar(saved: Event) -> Event:
     """Return the sidecar of a recording that was saved."""
     sidecar: Event = json.loads(Path(saved["sidecar"]).read_text())
     return sidecar
+
+
+STARTED_AT = 1_795_000_000.5  # 2026-11-18T11:06:40.500Z
+
+
+def call_log(metadata: str | bytes = b"{}") -> LiveCallLog:
+    """Return the log of a call that has just begun with this first text."""
+    parsed = CallMetadata.parse(metadata.encode() if isinstance(metadata, str) else metadata)
+    audio_format = AudioFormat(parsed.sample_rate or 8000, MIX_CHANNELS[parsed.mix_type or "mono"])
+    return LiveCallLog(
+        id=parsed.call_sid or "unknown-1",
+        remote="127.0.0.1:1",
+        target="/",
+        subprotocol="audio.jambonz.org",
+        started_at=STARTED_AT,
+        metadata=parsed,
+        audio_format=audio_format,
+        ledger=GapLedger(audio_format, 0.0),
+    )

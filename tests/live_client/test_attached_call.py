@@ -9,7 +9,7 @@ from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.live_client.attached_call import DroppedByServerError
 from listenctl.live_client.control_client import attach_to_call
 from listenctl.live_client.send_command import send_command
-from tests.helpers.fake_control import fake_control
+from tests.helpers.control import fake_control
 
 KILL = '{"type":"killAudio"}'
 

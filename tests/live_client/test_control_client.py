@@ -10,7 +10,7 @@ import pytest
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
 from listenctl.live_client.control_client import attach_to_call, follow_events
 from listenctl.live_client.list_calls import list_calls
-from tests.helpers.fake_control import METADATA, SERVER, fake_control, live_call
+from tests.helpers.control import METADATA, SERVER, fake_control, live_call
 
 
 async def test_live_calls_are_listed_as_the_server_says_them(tmp_path: Path) -> None:

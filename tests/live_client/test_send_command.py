@@ -17,7 +17,7 @@ from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, Synced, ToolRefusal
 from listenctl.protocol.jambonz_messages import Mark
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, Profile
-from tests.helpers.fake_control import fake_control, mark_answer
+from tests.helpers.control import fake_control, mark_answer
 from tests.helpers.live_call import LiveCall, live_call, streaming
 from tests.helpers.server import until
 

@@ -32,9 +32,8 @@ from listenctl.protocol.listen_session import (
 )
 from listenctl.protocol.timeline import TimedFrame, Timeline, TimelineEntry
 from tests.helpers.arrivals import Arrival, call, held_up, overrun, without
-from tests.helpers.capture import CAPTURES, client_stream, received_audio, server_stream
+from tests.helpers.capture import CAPTURES, END_OF_HEAD, client_stream, received_audio, server_stream
 from tests.helpers.frames import BINARY, CLOSE, TEXT
-from tests.helpers.replay import END_OF_HEAD
 
 JAMBONZ, APPLICATION = Sender.JAMBONZ, Sender.APPLICATION
 METADATA = b'{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'

@@ -7,7 +7,6 @@ import pytest
 
 from listenctl.capture.formats.write_dump import DumpEnd
 from tests.helpers.capture import CAPTURES, FOLDER, received_audio
-from tests.helpers.recorded_server import recorded_frames
 from tests.helpers.replayed import (
     BINARY,
     CLOSE,
@@ -22,7 +21,7 @@ from tests.helpers.replayed import (
     play,
     write_dump,
 )
-from tests.helpers.scripted_server import serving
+from tests.helpers.scripted_server import recorded_frames, serving
 from tests.helpers.server import recorded_audio, running, until
 
 pytestmark = pytest.mark.simulated_time

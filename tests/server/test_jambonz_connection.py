@@ -15,10 +15,9 @@ from listenctl.protocol.audio import AudioFormat
 from listenctl.server.calls.live_call_log import LiveCallEnd
 from listenctl.server.jambonz_connection import ClosingState
 from listenctl.server.settings import ServerSettings
-from tests.helpers.capture import client_bytes, received_audio
+from tests.helpers.capture import client_bytes, odd_pieces, received_audio, replay
 from tests.helpers.control import Controlled
 from tests.helpers.frames import HANDSHAKE, PING, PONG, binary, close, frame, text
-from tests.helpers.replay import odd_pieces, replay
 from tests.helpers.server import Events, faster, read_sidecar, recorded_audio, recorded_file, running
 
 pytestmark = pytest.mark.simulated_time

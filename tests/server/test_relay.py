@@ -13,8 +13,7 @@ from tests.helpers.capture import client_stream, server_stream
 from tests.helpers.control import Controlled
 from tests.helpers.frames import BINARY, CONTINUATION, PING, PONG, binary, close, frame, text
 from tests.helpers.frames import TEXT as TEXT_OPCODE
-from tests.helpers.recorded_server import CLOSED, recorded_frames
-from tests.helpers.relayed import AUDIO, CLOSE, TEXT, Side, relaying
+from tests.helpers.scripted_server import AUDIO, CLOSE, CLOSED, TEXT, Side, recorded_frames, relaying
 from tests.helpers.server import recorded_audio, until
 
 pytestmark = pytest.mark.simulated_time

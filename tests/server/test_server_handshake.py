@@ -3,8 +3,8 @@
 import pytest
 
 from listenctl.server.server_handshake import split_request
+from tests.helpers.capture import odd_pieces
 from tests.helpers.frames import ACCEPT, HANDSHAKE, binary, close, text
-from tests.helpers.replay import odd_pieces
 from tests.helpers.server import Running, faster, running, until
 
 pytestmark = pytest.mark.simulated_time

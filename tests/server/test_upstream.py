@@ -14,8 +14,7 @@ from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.server.check_credentials import SharedCredentials
 from listenctl.server.upstream import RelayTarget, upstream_path
 from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.relayed import Side, answering, asking, relaying
-from tests.helpers.scripted_server import accept, serving
+from tests.helpers.scripted_server import Side, accept, answering, asking, relaying, serving
 from tests.helpers.server import Running, faster, running
 
 pytestmark = pytest.mark.simulated_time

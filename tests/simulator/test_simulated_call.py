@@ -23,13 +23,12 @@ from listenctl.simulator.call_snapshot import CallSnapshot
 from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult
-from tests.helpers.frames import BINARY, TEXT, frame
+from tests.helpers.frames import BINARY, TEXT, FrameCutter, WireFrame, frame
 from tests.helpers.frames import CLOSE as CLOSE_OPCODE
 from tests.helpers.playout import play, tone
 from tests.helpers.scripted_server import accept, read_request, serving, target
 from tests.helpers.server import Event, Events
 from tests.helpers.simulated_time import simulated_loop
-from tests.helpers.wire_frames import FrameCutter, WireFrame
 
 pytestmark = pytest.mark.simulated_time
 

@@ -22,18 +22,20 @@ from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_exchange import CallSender, CallTime
 from tests.helpers.cli import service
 from tests.helpers.clock import FakeClock
-from tests.helpers.recorded_server import RecordedServer, recorded_frames, recorded_request
+from tests.helpers.frames import WireFrame, cut_frames
 from tests.helpers.scripted_server import (
     Heard,
+    RecordedServer,
     accept,
     finish,
     parse_frames,
     read_request,
+    recorded_frames,
+    recorded_request,
     serving,
     shake_hands,
     target,
 )
-from tests.helpers.wire_frames import WireFrame, cut_frames
 
 MONO = AudioFormat(8000, 1)
 FIRST = b'{"sampleRate":8000}'

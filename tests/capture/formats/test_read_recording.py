@@ -21,8 +21,8 @@ from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, Play
 from listenctl.protocol.listen_session import MessageReceived, Sender
 from listenctl.server.calls.live_call_log import LiveCallEnd, LiveCallLog
 from listenctl.server.recording.recorded_sidecar import describe_recording
-from tests.helpers.calls import STARTED_AT, call_log
 from tests.helpers.captured import endings, frames, losses, notices, payloads, read_file, seen, sessions
+from tests.helpers.server import STARTED_AT, call_log
 
 METADATA = '{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'
 STEREO = '{"sampleRate":8000,"mixType":"stereo","callSid":"CS-A"}'

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from listenctl.commands.live_calls.calls_view import frame, table, unique_prefixes
 from listenctl.terminal.printable_text import TextStyle
-from tests.helpers.fake_control import SERVER, live_call
+from tests.helpers.control import SERVER, live_call
 
 PLAIN = TextStyle(color=False)
 UUIDS = ("7f1c9a52-1f3e-4a6b-9c1d-aaaaaaaaaaaa", "7f1c9a52-1f3e-4a6b-9c1d-bbbbbbbbbbbb", "0b7e5d10-1")

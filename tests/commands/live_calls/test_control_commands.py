@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.cli import COMMAND, environment, listenctl
-from tests.helpers.fake_control import SERVER, fake_control, live_call, mark_answer
+from tests.helpers.control import SERVER, fake_control, live_call, mark_answer
 from tests.helpers.server import LIMIT
 
 CALL_SID = "7f1c9a52-aaaa"

@@ -3,7 +3,7 @@
 import signal
 from pathlib import Path
 
-from tests.helpers.fake_control import fake_control, live_call, mark_answer
+from tests.helpers.control import fake_control, live_call, mark_answer
 from tests.helpers.pty_command import on_terminal
 
 CALL_SID = "7f1c9a52-aaaa"

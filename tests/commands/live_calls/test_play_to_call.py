@@ -12,7 +12,7 @@ import pytest
 
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from tests.helpers.cli import COMMAND, environment, listenctl
-from tests.helpers.fake_control import fake_control
+from tests.helpers.control import fake_control
 from tests.helpers.live_call import LiveCall, clips, live_call, noise, streaming, write_sound
 from tests.helpers.pty_command import on_terminal
 from tests.helpers.server import until

@@ -10,8 +10,7 @@ import pytest
 import soundfile
 
 from tests.helpers.cli import ROOT, listenctl
-from tests.helpers.control import controlled
-from tests.helpers.fake_control import fake_control, live_call
+from tests.helpers.control import controlled, fake_control, live_call
 from tests.helpers.frames import binary, text
 from tests.helpers.monitored import attached, monitor, place
 from tests.helpers.pulse import tone

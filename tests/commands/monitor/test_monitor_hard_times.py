@@ -9,8 +9,7 @@ import pytest
 import soundfile
 
 from tests.helpers.cli import COMMAND, environment
-from tests.helpers.control import controlled
-from tests.helpers.fake_control import fake_control, live_call
+from tests.helpers.control import controlled, fake_control, live_call
 from tests.helpers.frames import binary
 from tests.helpers.monitored import monitor, place
 from tests.helpers.pulse import tone

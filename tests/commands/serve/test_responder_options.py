@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.helpers.attending import is_alive, without_silence
 from tests.helpers.cli import COMMAND, environment, listenctl, service
+from tests.helpers.live_call import is_alive, without_silence
 from tests.helpers.server import until
 
 SERVE = ("serve", "--port", "0", "--json")

@@ -12,9 +12,8 @@ from listenctl.protocol.listen_session import Sender
 from tests.commands.serve.test_command import AUDIO, METADATA, call
 from tests.helpers.cli import listenctl, service
 from tests.helpers.dumps import load, shapes_of
-from tests.helpers.frames import binary, close
+from tests.helpers.frames import binary, close, cut_frames
 from tests.helpers.server import until
-from tests.helpers.wire_frames import cut_frames
 
 SERVE = ("serve", "--port", "0", "--json", "--dump", "dumps")
 

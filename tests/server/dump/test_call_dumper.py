@@ -13,12 +13,10 @@ from listenctl.errors import UsageError
 from listenctl.protocol.listen_session import Sender
 from listenctl.server.dump import call_dumper as dumping
 from listenctl.server.dump.call_dumper import check_folder
-from tests.helpers.capture import client_bytes, server_stream
+from tests.helpers.capture import END_OF_HEAD, Cut, client_bytes, odd_pieces, replay, server_stream, whole
 from tests.helpers.dumps import Dumping, dumping_server, shapes_of
-from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT, binary, close, frame, text
-from tests.helpers.replay import END_OF_HEAD, Cut, odd_pieces, replay, whole
+from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT, WireFrame, binary, close, cut_frames, frame, text
 from tests.helpers.server import Event, Peer, faster, mode_of, until
-from tests.helpers.wire_frames import WireFrame, cut_frames
 
 pytestmark = pytest.mark.simulated_time
 

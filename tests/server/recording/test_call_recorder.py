@@ -21,13 +21,12 @@ from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.server.recording.call_recorder import FileRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
-from tests.helpers.calls import call_log
-from tests.helpers.capture import CAPTURES, client_bytes, received_audio
+from tests.helpers.capture import CAPTURES, Cut, client_bytes, odd_pieces, received_audio, replay, whole
 from tests.helpers.frames import binary, close, text
-from tests.helpers.replay import Cut, odd_pieces, replay, whole
 from tests.helpers.server import (
     Event,
     Events,
+    call_log,
     faster,
     mode_of,
     read_sidecar,

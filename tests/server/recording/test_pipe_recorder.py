@@ -15,8 +15,7 @@ from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.server.recording.pipe_recorder import PipeRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
-from tests.helpers.calls import call_log
-from tests.helpers.server import LIMIT, Events
+from tests.helpers.server import LIMIT, Events, call_log
 
 METADATA = '{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'
 STEREO = '{"sampleRate":8000,"mixType":"stereo","callSid":"CS-A"}'

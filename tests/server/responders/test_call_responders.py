@@ -10,8 +10,8 @@ import pytest
 from listenctl.errors import ListenctlError
 from listenctl.server.responders import call_responders as attending
 from listenctl.server.responders.call_responders import RespondedCall
-from tests.helpers.attending import responding
 from tests.helpers.frames import binary, close, text
+from tests.helpers.live_call import responding
 from tests.helpers.server import until
 
 pytestmark = pytest.mark.simulated_time

@@ -10,9 +10,9 @@ import soundfile
 from listenctl.protocol.application_commands import MarkCommand
 from listenctl.protocol.call_sharing.tool_messages import ToolMessageType
 from listenctl.server.responders.echo_responder import EchoResponder
-from tests.helpers.attending import as_streamed, place_and_hear, plan_to_hear, responding, without_silence
 from tests.helpers.control import controlled
 from tests.helpers.frames import binary, text
+from tests.helpers.live_call import as_streamed, place_and_hear, plan_to_hear, responding, without_silence
 from tests.helpers.server import faster
 from tests.helpers.simulated import make_noise
 

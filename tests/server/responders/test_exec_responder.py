@@ -12,7 +12,9 @@ import pytest
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.protocol.call_sharing.tool_messages import ToolMessageType
 from listenctl.server.responders.exec_responder import ExecEnd, ExecProgram, ExecResponder
-from tests.helpers.attending import (
+from tests.helpers.control import controlled
+from tests.helpers.frames import binary, close, text
+from tests.helpers.live_call import (
     as_streamed,
     event_of,
     is_alive,
@@ -21,8 +23,6 @@ from tests.helpers.attending import (
     responding,
     without_silence,
 )
-from tests.helpers.control import controlled
-from tests.helpers.frames import binary, close, text
 from tests.helpers.server import Event, Events, faster
 from tests.helpers.simulated import make_noise, wait_for_recording
 

@@ -11,7 +11,7 @@ from listenctl.play_to_call.playable_sound import prepare_sound
 from listenctl.server.responders.echo_responder import EchoResponder
 from listenctl.server.responders.exec_responder import ExecProgram, ExecResponder
 from listenctl.server.responders.greeting_responder import GreetingResponder
-from tests.helpers.attending import as_streamed, event_of, place_and_hear, plan_to_hear, responding, without_silence
+from tests.helpers.live_call import as_streamed, event_of, place_and_hear, plan_to_hear, responding, without_silence
 from tests.helpers.simulated import make_noise
 
 pytestmark = pytest.mark.simulated_time

@@ -40,7 +40,7 @@ _OTHERS = (
 
 
 def read_capture(
-    path: str, *, keylog: KeyLog | None = None, numbers: Iterator[int] | None = None, runs: bool = False
+    path: str, *, keylog: KeyLog | None = None, numbers: Iterator[int] | None = None, join_audio: bool = False
 ) -> Iterator[CaptureEvent]:
     """
     Yield the events of the sessions in a file while it is read.
@@ -49,7 +49,7 @@ def read_capture(
         path: the file, ``-`` for stdin; gzip and zstd are decompressed.
         keylog: secrets for TLS; those in the capture are added.
         numbers: the numbers for sessions, to continue over several files; from 1 by default.
-        runs: join consecutive audio, one session after another, which is a third faster.
+        join_audio: join consecutive audio, one session after another, which is a third faster.
 
     Raises:
         UsageError: the file can't be read or is not supported; raised at once, not during iteration.
@@ -59,7 +59,9 @@ def read_capture(
     file = open_capture_file(path)
     start = file.start.removeprefix(_BOM)
     if is_packet_capture(start):
-        return chain.from_iterable(read_websocket_sessions(read_packets(file), path, keylog, numbers, runs=runs))
+        return chain.from_iterable(
+            read_websocket_sessions(read_packets(file), path, keylog, numbers, join_audio=join_audio)
+        )
     # Imported for a file of its kind only: each of these readers adds to the start-up.
     if _DUMP.match(start):
         from listenctl.capture.formats.dump_sessions import read_dump_sessions

@@ -36,11 +36,11 @@ def unmasked(data: bytes) -> bytes:
 
 
 def found(
-    packets: Iterable[Packet], *, size: int = 1 << 20, keylog: KeyLog | None = None, runs: bool = False
+    packets: Iterable[Packet], *, size: int = 1 << 20, keylog: KeyLog | None = None, join_audio: bool = False
 ) -> list[CaptureEvent]:
     """Return what packets hold, read from a capture that comes in pieces of ``size``."""
     read = read_pcap(iter(in_pieces(pcap(packets), size)))
-    sessions = read_websocket_sessions(read, "test.pcap", keylog or KeyLog(), count(1), runs=runs)
+    sessions = read_websocket_sessions(read, "test.pcap", keylog or KeyLog(), count(1), join_audio=join_audio)
     return [one for events in sessions for one in events]
 
 

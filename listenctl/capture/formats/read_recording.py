@@ -162,11 +162,11 @@ class RecordingGap:
 
 class RecordedTimes:
     """
-    The times of a recording, in seconds since the call began.
+    The arrival times of samples, in seconds since the start of the call.
 
     Args:
-        gaps: those of the sidecar.
-        filled: silence was put in where audio is missing.
+        gaps: the gaps in the sidecar.
+        filled: whether the file has silence for missing audio.
     """
 
     def __init__(self, gaps: Iterable[JsonFields], sample_rate: int, *, filled: bool) -> None:

@@ -80,7 +80,6 @@ class TlsDirection:
 
     @property
     def holds_records(self) -> bool:
-        """Whether records wait for keys."""
         return bool(self._held)
 
     def hold_record(self, item: RecordOrGap) -> bool:
@@ -90,7 +89,6 @@ class TlsDirection:
         return self._held_bytes > MAX_HELD
 
     def release_records(self) -> list[RecordOrGap]:
-        """Return the held records."""
         held, self._held, self._held_bytes = self._held, [], 0
         return held
 
@@ -108,7 +106,6 @@ class TlsDirection:
         self._expected = record.end
 
     def change_keys(self) -> None:
-        """Switch to the next keys."""
         self.decryptor = self.next_decryptor
         self.next_decryptor = self.decryptor.after_key_update() if self.decryptor is not None else None
         self._sequence = 0

@@ -31,7 +31,6 @@ from listenctl.capture.tls.tls_events import (
     TlsParty,
     TlsRecordsLost,
 )
-from listenctl.capture.websocket.audio_runs import join_audio_frames, read_audio_run
 from listenctl.capture.websocket.find_websockets import (
     BytesMissing,
     FramesResumed,
@@ -44,6 +43,7 @@ from listenctl.capture.websocket.find_websockets import (
 )
 from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.capture.websocket.is_listen_call import ListenCallDetector
+from listenctl.capture.websocket.join_audio import join_audio_data, join_audio_frames
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
@@ -134,7 +134,6 @@ class CapturedConnection:
 
     @property
     def is_other_protocol(self) -> bool:
-        """Whether the connection has no session."""
         return self._finder.is_other_protocol and self._session is None
 
     @property
@@ -171,7 +170,7 @@ class CapturedConnection:
     def feed_all(self, number: int, pieces: Sequence[TcpData]) -> list[CaptureEvent]:
         """Return the events of several pieces of data, with consecutive audio joined."""
         fast = self._fast_readers[number]
-        if fast and not fast[0].held_bytes and len(pieces) > 1 and (run := read_audio_run(fast[2], pieces)):
+        if fast and not fast[0].held_bytes and len(pieces) > 1 and (run := join_audio_data(fast[2], pieces)):
             return [run]
         return join_audio_frames(
             event for at, _, data, packet in pieces for event in self.feed(number, at, data, packet)
@@ -186,11 +185,9 @@ class CapturedConnection:
         )
 
     def drop_incomplete(self, at: float) -> list[CaptureEvent]:
-        """Drop incomplete messages."""
         return self._release(self._finder.drop_incomplete(at), None)
 
     def end_stream(self, number: int, at: float, how: StreamEnding) -> list[CaptureEvent]:
-        """Return the events of the end of a stream."""
         self._ended_at = at
         events: list[CaptureEvent] = []
         if self._tls and self.over:

@@ -139,7 +139,6 @@ class WebSocketFinder:
         return sum(side.held_bytes for side in self._sides)
 
     def drop_incomplete(self, at: float) -> list[WebSocketEvent]:
-        """Drop incomplete messages."""
         return [
             item
             for number, side in enumerate(self._sides)
@@ -243,7 +242,6 @@ class WebSocketFinder:
         return items + self.report_fault(number, at)
 
     def _read_heads(self, number: int, at: float) -> list[WebSocketEvent]:
-        """Read the complete heads."""
         side = self._sides[number]
         items: list[WebSocketEvent] = []
         while side.head:

@@ -23,14 +23,14 @@ class WebSocketSessionReader:
         source: the name of the file.
         keylog: secrets for TLS; those in the capture are added.
         numbers: the numbers for sessions.
-        runs: join consecutive audio, one session after another; otherwise frames are nearly in order across sessions.
+        join_audio: join consecutive audio, one session after another; otherwise sessions are nearly in order of time.
     """
 
-    def __init__(self, source: str, keylog: KeyLog, numbers: Iterator[int], *, runs: bool = False) -> None:
+    def __init__(self, source: str, keylog: KeyLog, numbers: Iterator[int], *, join_audio: bool = False) -> None:
         self._source = source
         self._keylog = keylog
         self._numbers = numbers
-        self._runs = runs
+        self._join_audio = join_audio
         self._chunks = 0
         # None for a connection without sessions.
         self._connections: dict[TcpStream, tuple[CapturedConnection, int] | None] = {}
@@ -71,7 +71,7 @@ class WebSocketSessionReader:
             self._add_connection(piece)
         if entry := self._connections.get(stream):
             connection, number = entry
-            if self._runs and connection.may_have_audio(number):
+            if self._join_audio and connection.may_have_audio(number):
                 self._waiting[stream] = [piece]
                 return found
             found += connection.feed(number, at, data, packet)
@@ -151,10 +151,10 @@ def read_websocket_sessions(
     keylog: KeyLog,
     numbers: Iterator[int],
     *,
-    runs: bool = False,
+    join_audio: bool = False,
 ) -> Iterator[list[CaptureEvent]]:
     """Yield the events of all sessions of a capture; for the arguments see ``WebSocketSessionReader``."""
-    reader = WebSocketSessionReader(source, keylog, numbers, runs=runs)
+    reader = WebSocketSessionReader(source, keylog, numbers, join_audio=join_audio)
     for events in read_tcp(packets):
         yield reader.read_events(events)
     yield reader.end_capture()

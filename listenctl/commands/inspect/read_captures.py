@@ -53,13 +53,13 @@ class Captures:
             raise UsageError(f"{text}; name a file that SSLKEYLOGFILE made")
         write_message(printable(f"{text} yet"))
 
-    def read(self, *, quiet: bool = False, runs: bool = True) -> Iterator[CaptureEvent]:
+    def read(self, *, quiet: bool = False, join_audio: bool = True) -> Iterator[CaptureEvent]:
         """
         Yield the events of all files; sessions are numbered across files.
 
         Args:
             quiet: don't report problems.
-            runs: yield runs of audio, session by session; otherwise frame by frame in order of time.
+            join_audio: join consecutive audio, session by session; otherwise frame by frame in order of time.
         """
         self.failures.clear()
         stopping = _Stopping()
@@ -69,7 +69,7 @@ class Captures:
             # Secrets inside a capture are for that capture only.
             keylog = self._keylog or KeyLog()
             try:
-                events = read_capture(path, keylog=keylog, numbers=numbers, runs=runs)
+                events = read_capture(path, keylog=keylog, numbers=numbers, join_audio=join_audio)
                 for event in events if quiet else stopping.read(events):
                     notices.look_at(event)
                     yield event

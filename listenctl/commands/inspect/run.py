@@ -180,7 +180,7 @@ class _Inspection:
         """Read all files and print the results."""
         at_once = self._captures.live and not self._plan.calls and not self._plan.story
         try:
-            for event in self._captures.read(runs=self._story is None):
+            for event in self._captures.read(join_audio=self._story is None):
                 if self._story:
                     self._story.add_event(event)
                 report = self._inspector.feed_event(event)

@@ -38,16 +38,16 @@ def assert_in_step(events: list[CaptureEvent], packets: list[Packet]) -> None:
     assert all(before.at <= after.at for before, after in pairwise(frames))
 
 
-@pytest.mark.parametrize("runs", [False, True], ids=["frames", "runs"])
+@pytest.mark.parametrize("join_audio", [False, True])
 @pytest.mark.parametrize("sender", Sender)
 @pytest.mark.parametrize("number", [3, 50, 98])
-def test_a_lost_packet_moves_no_frame(number: int, sender: Sender, *, runs: bool) -> None:
+def test_a_lost_packet_moves_no_frame(number: int, sender: Sender, *, join_audio: bool) -> None:
     packets = conversation()
     lost = packet_of(number, sender)
 
-    events = found([*packets[:lost], *packets[lost + 1 :]], runs=runs)
+    events = found([*packets[:lost], *packets[lost + 1 :]], join_audio=join_audio)
 
-    if not runs:
+    if not join_audio:
         assert len(seen(events)) == 199
         assert_in_step(events, packets)
     (loss,) = losses(events)

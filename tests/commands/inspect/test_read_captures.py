@@ -77,7 +77,7 @@ def test_a_key_log_decrypts() -> None:
 def test_a_signal_ends_the_reading_of_all_files(capsys: pytest.CaptureFixture[str]) -> None:
     captures = Captures([PAUSE, STREAM])
     seen = []
-    for event in captures.read(runs=False):
+    for event in captures.read(join_audio=False):
         seen.append(event)
         if len(seen) == 100:
             signal.raise_signal(signal.SIGTERM)

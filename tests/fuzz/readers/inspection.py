@@ -16,14 +16,14 @@ from tests.fuzz.seeds import CALLS, commands_seed, dump_seed, har_seed, key_log,
 
 def check(data: bytes) -> None:
     path = str(written(data, "fuzz.capture"))
-    reports = _inspected(path, CaptureInspector(), runs=True)
-    assert reports == _inspected(path, CaptureInspector(observers=[CallObserver()]), runs=False)
-    _inspected(path, CaptureInspector(InspectionSettings(detect_dtmf=True, stream_rate=8000)), runs=True)
+    reports = _inspected(path, CaptureInspector(), join_audio=True)
+    assert reports == _inspected(path, CaptureInspector(observers=[CallObserver()]), join_audio=False)
+    _inspected(path, CaptureInspector(InspectionSettings(detect_dtmf=True, stream_rate=8000)), join_audio=True)
 
 
-def _inspected(path: str, inspector: CaptureInspector, *, runs: bool) -> list[str]:
+def _inspected(path: str, inspector: CaptureInspector, *, join_audio: bool) -> list[str]:
     try:
-        events: list[CaptureEvent] = list(read_capture(path, keylog=key_log(), runs=runs))
+        events: list[CaptureEvent] = list(read_capture(path, keylog=key_log(), join_audio=join_audio))
     except UsageError:
         return []
     for event in events:

@@ -85,14 +85,14 @@ def known_in(data: bytes, keylog: KeyLog) -> list[tuple[int, Found]]:
 
 def found_in(data: bytes, keylog: KeyLog) -> list[Found]:
     """Return the frames in an input, which have to be the same with joined audio."""
-    one_by_one = list(frames(_read(data, keylog, runs=False)))
-    in_runs = frames(_read(data, keylog, runs=True))
-    assert by_side(in_runs) == by_side(one_by_one)
+    one_by_one = list(frames(_read(data, keylog, join_audio=False)))
+    joined = frames(_read(data, keylog, join_audio=True))
+    assert by_side(joined) == by_side(one_by_one)
     return one_by_one
 
 
-def _read(data: bytes, keylog: KeyLog, *, runs: bool) -> list[CaptureEvent]:
-    reader = WebSocketSessionReader("fuzz", keylog, count(1), runs=runs)
+def _read(data: bytes, keylog: KeyLog, *, join_audio: bool) -> list[CaptureEvent]:
+    reader = WebSocketSessionReader("fuzz", keylog, count(1), join_audio=join_audio)
     return reader.read_events([said.event for said in input_events(data)]) + reader.end_capture()
 
 

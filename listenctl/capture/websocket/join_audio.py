@@ -23,7 +23,7 @@ _AUDIO = b"\x82\xfe"
 _BEFORE_PAYLOAD = 8
 
 
-def read_audio_run(session: CapturedSession, pieces: Sequence[TcpData]) -> CapturedAudio | None:
+def join_audio_data(session: CapturedSession, pieces: Sequence[TcpData]) -> CapturedAudio | None:
     """Return the frames of ``pieces`` if each is exactly one audio frame, all of one size; else None."""
     times, _, parts, packets = zip(*pieces, strict=True)
     head = parts[0][:4]

@@ -1,4 +1,4 @@
-"""Audio that is inspected in runs gives the reports that it gives frame by frame, whatever else is in the capture."""
+"""Joined audio has the frames and gives the reports of single frames, in complete and damaged captures."""
 
 import random
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ def everything(
 
 
 def frames(events: Iterable[CaptureEvent]) -> dict[int, list[CapturedFrame]]:
-    """Return the frames of each session, those in runs one by one."""
+    """Return the frames of each session, also those of joined audio."""
     seen: dict[int, list[CapturedFrame]] = {}
     for event in events:
         if isinstance(event, CapturedAudio):
@@ -66,10 +66,10 @@ def described(seen: dict[int, list[CapturedFrame]]) -> dict[int, list[object]]:
 def test_a_real_call_is_reported_alike(name: str, size: int) -> None:
     original = call_packets(name)
 
-    in_runs = found(original, size=size, runs=True)
+    joined = found(original, size=size, join_audio=True)
 
-    assert described(frames(in_runs)) == described(frames(found(original, size=size)))
-    assert everything(in_runs) == everything(found(original, size=size))
+    assert described(frames(joined)) == described(frames(found(original, size=size)))
+    assert everything(joined) == everything(found(original, size=size))
 
 
 @pytest.mark.parametrize("damage", [dropped, cut, doubled, reordered])
@@ -77,10 +77,10 @@ def test_a_real_call_is_reported_alike(name: str, size: int) -> None:
 def test_a_damaged_capture_is_reported_alike(name: str, damage: Damage) -> None:
     damaged = damage(call_packets(name), random.Random(7))
 
-    in_runs = found(damaged, runs=True)
+    joined = found(damaged, join_audio=True)
 
-    assert described(frames(in_runs)) == described(frames(found(damaged)))
-    assert everything(in_runs) == everything(found(damaged))
+    assert described(frames(joined)) == described(frames(found(damaged)))
+    assert everything(joined) == everything(found(damaged))
 
 
 def test_calls_at_the_same_time_are_reported_alike_though_one_comes_after_the_other() -> None:
@@ -90,23 +90,23 @@ def test_calls_at_the_same_time_are_reported_alike_though_one_comes_after_the_ot
         key=lambda packet: packet.at,
     )
 
-    in_runs = found(together, runs=True)
+    joined = found(together, join_audio=True)
 
-    assert sum(isinstance(event, CapturedAudio) for event in in_runs) > len(CAPTURES)
-    assert everything(in_runs) == everything(found(together))
+    assert sum(isinstance(event, CapturedAudio) for event in joined) > len(CAPTURES)
+    assert everything(joined) == everything(found(together))
 
 
 def test_keys_are_heard_alike() -> None:
     settings = InspectionSettings(detect_dtmf=True)
     original = call_packets("a_mono8k_sip")
 
-    assert everything(found(original, runs=True), settings) == everything(found(original), settings)
+    assert everything(found(original, join_audio=True), settings) == everything(found(original), settings)
 
 
-def test_nearly_all_audio_of_a_plain_call_comes_in_runs() -> None:
-    events = found(call_packets("a_mono8k_sip"), runs=True)
+def test_nearly_all_audio_of_a_plain_call_comes_joined() -> None:
+    events = found(call_packets("a_mono8k_sip"), join_audio=True)
 
-    in_runs = sum(len(event.times) for event in events if isinstance(event, CapturedAudio))
+    joined = sum(len(event.times) for event in events if isinstance(event, CapturedAudio))
 
-    assert in_runs > 700
+    assert joined > 700
     assert len(events) < 30

@@ -13,6 +13,7 @@ import pytest
 from listenctl.protocol.listen_verb.listen_verb import ActionHook
 from listenctl.protocol.opening_handshake import Credentials
 from listenctl.simulator.action_hook import HookAnswer, call_action_hook, hook_payload
+from tests.helpers.scripted_server import serving
 
 INBOUND: dict[str, object] = {
     "sampleRate": 8000,
@@ -152,36 +153,34 @@ async def test_a_server_that_says_nothing_is_given_up() -> None:
 
 
 async def test_an_answer_that_never_ends_is_given_up() -> None:
+    given_up = asyncio.Event()
+
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 ")
-        # A byte now and then keeps urllib's own time-out from passing.
+        # A byte now and then keeps urllib's own timeout from passing.
         while not given_up.is_set():
             writer.write(b"x")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(given_up.wait(), 0.02)
-        writer.close()
 
-    given_up = asyncio.Event()
-    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as drip:
-        answer = await ask(ActionHook(f"http://127.0.0.1:{drip.sockets[0].getsockname()[1]}/"), deadline=0.2)
+    async with serving(trickle) as port:
+        answer = await ask(ActionHook(f"http://127.0.0.1:{port}/"), deadline=0.2)
         given_up.set()
 
     assert answer == HookAnswer(None, "no answer within 0.2 s")
 
 
 async def test_what_speaks_no_http_is_an_answer() -> None:
-    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Closing with something unread would be a reset.
         await reader.readuntil(b"{}")
         writer.write(b"220 mail.example.org ESMTP\r\n")
-        writer.close()
 
-    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as other:
-        answer = await ask(ActionHook(f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/"))
+    async with serving(greet) as port:
+        answer = await ask(ActionHook(f"http://127.0.0.1:{port}/"))
 
-    assert answer.status is None
-    assert answer.detail == "didn't answer in HTTP (BadStatusLine)"
+    assert answer == HookAnswer(None, "didn't answer in HTTP (BadStatusLine)")
 
 
 @pytest.mark.parametrize(

@@ -83,16 +83,6 @@ async def test_frames_carry_what_the_mix_is_and_silence_behind_the_end(mix_type:
     assert [frame.over for frame in frames] == [False, False, False, False, True]
 
 
-async def test_a_callee_of_its_own_stands_in_place_of_the_second_channel(tmp_path: Path) -> None:
-    caller, callee = (make_noise(tmp_path, sample_rate=8000, samples=160, seed=seed) for seed in (1, 2))
-    asked = replace(plan("stereo", caller=str(caller.path)), callee=str(callee.path))
-
-    async with opened(asked) as (audio, _):
-        [frame] = await frames_of(audio, 1)
-
-    assert frame.sent == np.column_stack([caller.samples[0], callee.samples[0]]).astype("<i2").tobytes()
-
-
 async def test_clips_are_in_the_right_channel_and_cover_the_callee() -> None:
     async with opened(replace(plan("stereo"), callee="tone:440@-30")) as (audio, playout):
         playout.take_text(play(tone(320, 7000)))
@@ -355,14 +345,3 @@ async def test_a_call_of_given_duration_goes_on_in_silence_or_is_cut(tmp_path: P
     assert filled.audio == noise.fork("mono", 4000)
     assert cut.sidecar["complete"]
     assert filled.sidecar["complete"]
-
-
-async def test_many_calls_at_once_do_not_mix(tmp_path: Path) -> None:
-    noises = [noise_at(tmp_path, 8000, seed) for seed in range(20)]
-
-    async with running(record=tmp_path / "recordings") as run:
-        calls = await asyncio.gather(*(place(run, plan_for(run.port, noise)) for noise in noises))
-
-    for noise, placed in zip(noises, calls, strict=True):
-        assert placed.audio == noise.fork("mono", whole_frames(noise.length, 8000))
-    assert len({placed.saved["path"] for placed in calls}) == 20

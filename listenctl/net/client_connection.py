@@ -46,8 +46,6 @@ class ConnectionEnd:
 
 
 class ClientConnectionCallbacks(Protocol):
-    """Callbacks of a connection to a listen server."""
-
     def on_text(self, data: bytes, *, fragmented: bool) -> None:
         """Handle a text message; its bytes need not be UTF-8."""
 
@@ -111,19 +109,15 @@ class ClientConnection:
 
     @property
     def is_open(self) -> bool:
-        """Whether neither side has ended the connection."""
         return not (self._ended or self._hung_up)
 
     def send_text(self, text: bytes) -> None:
-        """Send a text message."""
         self.send_frames(text_frame(text, fresh_mask()))
 
     def send_audio(self, data: bytes) -> None:
-        """Send a binary message."""
         self.send_frames(binary_frame(data, fresh_mask()))
 
     def send_frames(self, frames: bytes) -> None:
-        """Send complete, masked frames."""
         if self.is_open:
             self._socket.write(frames)
 
@@ -154,7 +148,6 @@ class ClientConnection:
             self._socket.call_when_readable(None)
 
     def resume_reading(self) -> None:
-        """Read what the server sends again."""
         self._paused = False
         if self._started and not (self._socket.stream_ended or self._closed.is_set()):
             self._socket.call_when_readable(self._read)

@@ -93,7 +93,6 @@ def parse_head(data: bytes) -> Response | None:
 
 
 def split_head(data: bytes) -> bytes:
-    """Return what follows the head of an answer."""
     return data.partition(END_OF_HEAD)[2]
 
 
@@ -167,7 +166,6 @@ class HandshakeRefusedError(RefusedError):
 
 
 def refused_error(answer: Response) -> HandshakeRefusedError:
-    """Return the error for an answer that is neither 101 nor a redirect."""
     status = f"refused with {answer.status_code} {answer.reason_phrase}".rstrip()
     advice = "; give credentials that the server accepts" if answer.status_code == 401 else ""
     body = shown_body(bytes(answer.body))

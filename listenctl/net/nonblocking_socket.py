@@ -61,7 +61,6 @@ class NonblockingSocket:
 
     @property
     def unsent(self) -> int:
-        """Bytes that the kernel has not taken yet."""
         return len(self._unsent)
 
     def call_when_readable(self, callback: Callable[[], object] | None) -> None:
@@ -111,7 +110,6 @@ class NonblockingSocket:
             self._socket.close()
 
     def reset(self) -> None:
-        """Close with RST."""
         if not self._closed:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close()

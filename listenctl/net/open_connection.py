@@ -154,7 +154,6 @@ class _Attempt:
         return OpenedConnection(self._wrap_socket(), handshake, split_head(received))
 
     def close(self) -> None:
-        """Close the connection."""
         self._socket.close()
 
     def _wrap_socket(self) -> NonblockingSocket:
@@ -210,7 +209,6 @@ class _Attempt:
 
 
 async def _connect(address: WebSocketUrl) -> socket.socket:
-    """Connect to the first of the host's addresses that answers."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     problem: OSError = OSError("the host has no address")

@@ -33,7 +33,6 @@ def socket_path(name: str, environ: Mapping[str, str], uid: int) -> Path:
 
 
 def calls_folder(environ: Mapping[str, str], uid: int) -> Path:
-    """Return the folder of the sockets of simulated calls."""
     return _folder(environ, uid) / "calls"
 
 

@@ -43,7 +43,6 @@ class SharedCredentials:
         self._credentials = os.fsencode(credentials)
 
     def check(self, authorization: str | None) -> bool:
-        """Return whether the Authorization header gives access."""
         return hmac.compare_digest(decode_basic(authorization) or b"", self._credentials)
 
 
@@ -69,7 +68,6 @@ class CredentialsFile:
         self._load()
 
     def check(self, authorization: str | None) -> bool | Coroutine[None, None, bool]:
-        """Return whether the Authorization header gives access, at once if it is known already."""
         credentials = decode_basic(authorization)
         if credentials is None:
             return False
@@ -171,7 +169,6 @@ def hash_password(password: str) -> str:
 
 
 def verify_password(password: str, hashed: str) -> bool:
-    """Return whether ``password`` has the hash ``hashed``."""
     parts = _hash_parts(hashed)
     if parts is None:
         return False

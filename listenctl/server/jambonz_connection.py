@@ -48,11 +48,9 @@ class ClosingState:
 
     @property
     def has_begun(self) -> bool:
-        """Whether either side has begun to close."""
         return bool(self.by) or self._protocol.close_expected()
 
     def break_off(self, reason: str) -> None:
-        """Begin to end without a Close."""
         self.by = "nobody"
         self._broken_off = reason
 
@@ -62,7 +60,6 @@ class ClosingState:
         return 0 < unsent < before
 
     def describe(self) -> LiveCallEnd:
-        """Return how the connection has ended."""
         received, sent = self._protocol.close_rcvd, self._protocol.close_sent
         by = "" if self._broken_off else self.by
         if received is not None:
@@ -108,12 +105,10 @@ class JambonzConnection:
 
     @property
     def target(self) -> str | None:
-        """Path and query of the request."""
         return self._handshake.target
 
     @property
     def subprotocol(self) -> str | None:
-        """The subprotocol that was agreed on in the handshake."""
         return self._protocol.subprotocol
 
     def visit(self, now: float) -> float | None:
@@ -136,7 +131,6 @@ class JambonzConnection:
         return None if self._closed else self._schedule.interval
 
     def read_now(self) -> None:
-        """Read now, because data has arrived."""
         self.visit(self._loop.time())
 
     def close(self, code: int | None, reason: str = "", *, by: str = "listenctl") -> None:
@@ -152,19 +146,16 @@ class JambonzConnection:
             self._await_end()
 
     def break_off(self, reason: str) -> None:
-        """End our side without a Close, as the application behind us did; data from jambonz is still received."""
         if self._call is not None and not self._closing.has_begun:
             self._closing.break_off(reason)
             self._socket.end_writing()
             self._await_end()
 
     def abort(self) -> None:
-        """End the connection at once."""
         self._end()
 
     @property
     def unsent(self) -> int:
-        """Bytes that jambonz has not read."""
         return self._socket.unsent
 
     def send_command(self, text: bytes, command: Command | None = None) -> bool:

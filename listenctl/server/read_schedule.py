@@ -100,7 +100,6 @@ class ReadSchedule:
             self._socket.call_when_readable(None)
 
     def read_at_once(self) -> None:
-        """Read as soon as data arrives, from now on."""
         self.interval = CHECK_INTERVAL
         if not self.at_once:
             self.at_once = True
@@ -117,7 +116,6 @@ class KeepAlive:
         self._draining = False
 
     def note_data(self, now: float) -> None:
-        """Record that the peer sent something."""
         self._last_data_at = now
         self._unanswered = 0
 

@@ -45,7 +45,6 @@ class Relay:
 
     @property
     def url(self) -> str:
-        """The URL of the application."""
         return self._upstream.url
 
     def make_tools(self, server_rate: int | None) -> AttachedTools:
@@ -56,7 +55,7 @@ class Relay:
             clock=asyncio.get_running_loop().time,
             server_rate=server_rate,
             prefix=prefix,
-            send_to_application=self._upstream.send_text,
+            send_to_application=self._upstream.connection.send_text,
         )
 
     def take_jambonz_message(self, message: TextMessage | BinaryMessages) -> None:
@@ -64,13 +63,13 @@ class Relay:
         if isinstance(message, BinaryMessages):
             size = message.message_bytes
             for at in range(0, size * message.messages, size) if size else (0,) * message.messages:
-                self._upstream.send_audio(message.data[at : at + size])
+                self._upstream.connection.send_audio(message.data[at : at + size])
         elif self._call.tools is None:
-            self._upstream.send_text(message.data)
+            self._upstream.connection.send_text(message.data)
         else:
             # The tools pass on to the application what answers none of them.
             self._call.tools.take_jambonz_text(message.data)
-        if self._upstream.unsent > MAX_TO_APPLICATION:
+        if self._upstream.connection.unsent > MAX_TO_APPLICATION:
             self._upstream.drop()
             limit = MAX_TO_APPLICATION // 1024 // 1024
             self._jambonz.break_off(f"the application doesn't read: {limit} MiB wait for it")
@@ -85,11 +84,9 @@ class Relay:
             self._upstream.close(end.code, end.reason)
 
     def take_application_text(self, data: bytes) -> None:
-        """Pass on a text of the application."""
         self._take_application_message(TextMessage(data))
 
     def take_application_audio(self, data: bytes) -> None:
-        """Pass on streamed audio of the application."""
         self._take_application_message(BinaryMessages(data, len(data), 1))
 
     def take_application_end(self, end: ConnectionEnd) -> None:
@@ -103,7 +100,7 @@ class Relay:
             self._send_to_jambonz(message)
             return
         if not self._waiting:
-            self._upstream.pause_reading()
+            self._upstream.connection.pause_reading()
             self._send_later()
         self._waiting.append(message)
 
@@ -120,7 +117,7 @@ class Relay:
         elif self._upstream_end is not None:
             self._pass_on_end(self._upstream_end)
         else:
-            self._upstream.resume_reading()
+            self._upstream.connection.resume_reading()
 
     def _send_to_jambonz(self, message: TextMessage | BinaryMessages) -> None:
         tools = self._call.tools

@@ -93,7 +93,6 @@ class ListenServer:
 
     @property
     def url(self) -> str:
-        """The URL for the `listen` verb."""
         host = self.settings.host
         if host in ("0.0.0.0", "::"):
             host = socket.gethostname()
@@ -146,13 +145,11 @@ class ListenServer:
         return None
 
     def report_refusal(self, remote: str, target: str | None, refusal: HandshakeRefusal) -> None:
-        """Report a handshake that failed."""
         self.reporter.emit(
             ConnectionRefusedEvent(remote=remote, target=target, status=refusal.status, reason=refusal.reason)
         )
 
     def start_call(self, connection: JambonzConnection, session: ListenSession) -> LiveCall:
-        """Make a call of an accepted handshake."""
         call = LiveCall(self, session, self._loop.time())
         if self.start_dump is not None:
             call.dump = self.start_dump()
@@ -161,7 +158,6 @@ class ListenServer:
         return call
 
     def forget_connection(self, connection: JambonzConnection) -> None:
-        """Remove a connection that has ended."""
         self.connections.pop(connection, None)
         self.shutdown.check_connections()
 
@@ -182,7 +178,6 @@ class ListenServer:
         )
 
     def start_recording(self, log: LiveCallLog) -> CallRecording | None:
-        """Begin to record a call, if calls are recorded."""
         return None if self.recorder is None else self.recorder.start_recording(log)
 
     def start_dtmf_detector(self, log: LiveCallLog) -> CallDtmfDetector | None:
@@ -198,7 +193,6 @@ class ListenServer:
         return CallDtmfDetector(log.audio_format, log.samples)
 
     def start_responders(self, call: LiveCall, log: LiveCallLog) -> None:
-        """Let the responders handle a call."""
         tools = self.tools_of(call) if self.responders else None
         if tools is None:
             return
@@ -220,7 +214,6 @@ class ListenServer:
             self.shutdown.begin()
 
     def tools_of(self, call: LiveCall) -> "AttachedTools | None":
-        """Return the tools of a call, None if it has ended."""
         from listenctl.server.control_api.attached_tools import AttachedTools
 
         if call not in self._connection_of:

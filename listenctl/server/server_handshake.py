@@ -86,7 +86,6 @@ class UpstreamRequest:
 
     @classmethod
     def copy(cls, target: str, request: Request) -> "UpstreamRequest":
-        """Copy a request of jambonz."""
         offered = request.headers.get_all("Sec-WebSocket-Protocol")
         return cls(
             target,
@@ -143,7 +142,6 @@ class ServerHandshake:
         self.protocol = ServerProtocol(select_subprotocol=select, max_size=self._settings.max_message)
 
     def receive_data(self, data: bytes) -> None:
-        """Process what the client sent."""
         if self.refused:
             return
         self._received += data
@@ -183,7 +181,6 @@ class ServerHandshake:
         self._server.report_refusal(self._remote, self.target, HandshakeRefusal(HTTPStatus.BAD_REQUEST, reason))
 
     def cancel(self) -> None:
-        """Stop waiting for a decision."""
         if self._deciding is not None:
             self._deciding.cancel()
 

@@ -50,7 +50,6 @@ class RelayTarget:
 
     @property
     def host_and_port(self) -> tuple[str, int]:
-        """The host and port of its URL."""
         return self._target.address.host, self._target.address.port
 
     @property
@@ -126,6 +125,7 @@ class UpstreamConnection:
 
     Attributes:
         url: of the application, after redirects.
+        connection: sends to the application.
         relay: gets what the application sends; None until the call has begun, and if it was refused after all.
     """
 
@@ -134,7 +134,7 @@ class UpstreamConnection:
         self.relay: Relay | None = None
         self._tasks = tasks
         self._closing = closing
-        self._connection: ClientConnection
+        self.connection: ClientConnection
 
     @classmethod
     async def open(cls, target: CallTarget, tasks: asyncio.TaskGroup, closing: set[asyncio.Task[None]]) -> Self:
@@ -148,53 +148,29 @@ class UpstreamConnection:
             RefusedError: The application can't be reached, or refuses the connection.
         """
         self = cls(tasks, closing)
-        self._connection = await connect(target, self)
-        self.url = (self._connection.handshake.redirects or (str(target.address),))[-1]
+        self.connection = await connect(target, self)
+        self.url = (self.connection.handshake.redirects or (str(target.address),))[-1]
         return self
 
     @property
     def subprotocol(self) -> str | None:
-        """What the application chose."""
-        return self._connection.handshake.subprotocol
-
-    @property
-    def unsent(self) -> int:
-        """Bytes that the application has not read."""
-        return self._connection.unsent
-
-    def send_text(self, data: bytes) -> None:
-        """Send a text message."""
-        self._connection.send_text(data)
-
-    def send_audio(self, data: bytes) -> None:
-        """Send a binary message."""
-        self._connection.send_audio(data)
-
-    def pause_reading(self) -> None:
-        """Read nothing from the application for now."""
-        self._connection.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read what the application sends again."""
-        self._connection.resume_reading()
+        return self.connection.handshake.subprotocol
 
     def close(self, code: int | None, reason: str) -> None:
         """End the connection with a Close."""
-        self._connection.hang_up(None if code == _NO_STATUS else code, reason.encode())
+        self.connection.hang_up(None if code == _NO_STATUS else code, reason.encode())
         self._wait_closed_later()
 
     def drop(self) -> None:
         """End the connection without a Close."""
-        self._connection.end_without_close()
+        self.connection.end_without_close()
         self._wait_closed_later()
 
     def on_text(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - the signature of the callbacks
-        """Pass a text on to the relay."""
         if self.relay is not None:
             self.relay.take_application_text(data)
 
     def on_audio(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - the signature of the callbacks
-        """Pass a binary message on to the relay."""
         if self.relay is not None:
             self.relay.take_application_audio(data)
 
@@ -202,7 +178,6 @@ class UpstreamConnection:
         """Do nothing: the relay looks at ``unsent`` before it sends more."""
 
     def on_end(self, end: ConnectionEnd) -> None:
-        """Pass the end on to the relay."""
         if self.relay is not None:
             self.relay.take_application_end(end)
 
@@ -214,9 +189,9 @@ class UpstreamConnection:
     async def _wait_closed(self) -> None:
         """Wait as long as the application reads what is left, and then until it closes."""
         clock = asyncio.get_running_loop().time
-        least, until = self.unsent, clock() + CLOSE_TIMEOUT
-        while self.unsent and clock() < until:
+        least, until = self.connection.unsent, clock() + CLOSE_TIMEOUT
+        while self.connection.unsent and clock() < until:
             await asyncio.sleep(POLL_INTERVAL)
-            if self.unsent < least:
-                least, until = self.unsent, clock() + CLOSE_TIMEOUT
-        await self._connection.wait_closed(CLOSE_TIMEOUT)
+            if self.connection.unsent < least:
+                least, until = self.connection.unsent, clock() + CLOSE_TIMEOUT
+        await self.connection.wait_closed(CLOSE_TIMEOUT)

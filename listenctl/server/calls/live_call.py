@@ -83,12 +83,10 @@ class LiveCall:
         self._dtmf_detector: CallDtmfDetector | None = None
 
     def take_events(self, events: Iterable[SessionEvent]) -> None:
-        """Process events of the session."""
         for event in events:
             self.take_event(event)
 
     def take_event(self, event: SessionEvent) -> None:
-        """Process one event of the session."""
         log = self.log
         if log is None:
             if isinstance(event, CallStarted):
@@ -256,7 +254,6 @@ class LevelReporter:
         return LevelMeasurer(log.audio_format, self._interval)
 
     def show_levels(self, log: LiveCallLog, position: int, windows: list[Levels]) -> None:
-        """Report measured levels."""
         rate = log.audio_format.sample_rate
         window_samples = max(1, round(rate * self._interval))
         # The windows follow each other from the first sample on, so the last one ends at a multiple of their length.

@@ -82,7 +82,6 @@ class LiveCallLog:
     ending: LiveCallEnd | None = None
 
     def add_entry(self, entry: LogEntry) -> None:
-        """Keep something that happened on the call."""
         if len(self.entries) < MAX_LOGGED:
             self.entries.append(entry)
         else:

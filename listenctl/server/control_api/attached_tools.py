@@ -121,7 +121,6 @@ class AttachedTools:
         return number
 
     def detach_tool(self, number: int) -> None:
-        """Detach a tool."""
         del self._tools[number]
         self._listeners.pop(number, None)
         self._told_busy.discard(number)
@@ -147,7 +146,6 @@ class AttachedTools:
             self._refuse_busy(number)
 
     def take_jambonz_text(self, text: bytes) -> None:
-        """Take a text of jambonz."""
         self._perform(self._shared.take_jambonz_text(text))
 
     def take_jambonz_audio(self, data: bytes, samples: int) -> None:

@@ -48,7 +48,6 @@ logger.addFilter(lambda record: record.msg != "opening handshake failed")
 
 
 async def serve_control(listening: socket.socket, server: "ListenServer", name: str) -> Server:
-    """Start to answer on a control socket."""
     control = ControlServer(server, name)
     return await unix_serve(
         _handle_connection,
@@ -84,8 +83,6 @@ def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> 
 
 
 class ControlServer:
-    """Answer the requests of tools to one server."""
-
     def __init__(self, server: "ListenServer", name: str) -> None:
         self._server = server
         self._name = name
@@ -109,7 +106,6 @@ class ControlServer:
         return None
 
     def list_calls(self) -> Report:
-        """Return the server and its live calls, oldest first."""
         server, now = self._server, self._server.unix_clock()
         return {
             "v": VERSION,
@@ -147,7 +143,6 @@ class ControlServer:
             await sender.wait_closed()
 
     async def _attach_tool(self, connection: ControlConnection, call: LiveCall, *, audio: bool) -> None:
-        """Attach the tool to a call."""
         sender, tools = ToolSender(connection, self._server.tasks), self._server.tools_of(call)
         metadata = (call.log and call.log.metadata.raw) or b"{}"
         if tools is None:

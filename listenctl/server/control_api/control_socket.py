@@ -26,8 +26,6 @@ PROBE_TIMEOUT = 1.0
 
 
 class ControlSocket:
-    """The control socket of one server."""
-
     def __init__(self, path: Path, server: "ListenServer") -> None:
         self.path = path
         self._server = server
@@ -53,7 +51,6 @@ class ControlSocket:
         self._loop.add_reader(self._socket, self._start_server, self._socket)
 
     async def close(self) -> None:
-        """Remove the file and close all connections."""
         if self._socket is None:
             return
         with suppress(OSError):

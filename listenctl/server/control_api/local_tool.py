@@ -40,7 +40,6 @@ class LocalTool:
 
     @property
     def metadata(self) -> CallMetadata:
-        """Of the call."""
         return self._log.metadata
 
     async def send(self, message: str | bytes) -> None:
@@ -85,19 +84,16 @@ class LocalTool:
         return self._granted
 
     async def request_stream(self) -> None:
-        """Request the stream; other tools may have it before."""
         if not self._granted:
             await self.send(ToolMessageType.ACQUIRE.serialize())
 
     async def acquire_stream(self) -> None:
-        """Request the stream and wait until this tool has it."""
         await self.request_stream()
         while not self._granted:
             self._check()
             await self._wait()
 
     async def release_stream(self) -> None:
-        """Give the stream back."""
         self._granted = False
         await self.send(ToolMessageType.RELEASE.serialize())
 
@@ -112,11 +108,9 @@ class LocalTool:
         return LocalTool(self._tools, self._log, audio=False)
 
     def detach(self) -> None:
-        """Detach from the call."""
         self._tools.detach_tool(self._number)
 
     def deliver_text(self, data: bytes) -> None:
-        """Keep a text until it is received."""
         # The first one is the metadata, which this side has.
         if self._end is not None or not self._attached:
             return
@@ -137,7 +131,6 @@ class LocalTool:
             self._keep(data)
 
     def close(self, code: int, reason: str) -> None:  # noqa: ARG002 - nobody inside needs a code
-        """Record that the call is over."""
         self._set_end(NotFoundError(_GONE))
 
     def _notice(self, word: ServerNotice | None) -> None:

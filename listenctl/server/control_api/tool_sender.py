@@ -27,12 +27,10 @@ class ToolWebSocket(ServerConnection):
     full = False
 
     def pause_writing(self) -> None:
-        """Record that ``MAX_WAITING`` is exceeded."""
         super().pause_writing()
         self.full = True
 
     def resume_writing(self) -> None:
-        """Record that most of it has been read."""
         super().resume_writing()
         self.full = False
         self.on_resume()
@@ -93,7 +91,6 @@ class ToolSender:
         self._closing = self._tasks.create_task(self._connection.close(code, reason))
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is closed, if ``close`` was called."""
         if self._closing is not None:
             await self._closing
 

@@ -81,13 +81,11 @@ class CallDumper:
         self._writer = BackgroundWriter("dumper", MAX_WAITING_BYTES)
 
     def start_dump(self) -> "CallDump":
-        """Begin the dump of a call, directly after its handshake."""
         created = datetime.fromtimestamp(self._server.unix_clock(), UTC)
         text = created.isoformat(timespec="microseconds").replace("+00:00", "Z")
         return CallDump(self, self._loop.time(), text, self._server.settings.max_message)
 
     async def finish_dumps(self) -> None:
-        """Wait until everything is written, and end the thread."""
         self._hand_over()
         await asyncio.to_thread(self._writer.close)
 
@@ -165,11 +163,9 @@ class CallDump:
 
     @property
     def has_file(self) -> bool:
-        """Whether the name of the file is known."""
         return self._file is not None
 
     def set_log(self, log: LiveCallLog) -> None:
-        """Set what is known of the call; bytes may have passed before."""
         self._log = log
         self._file = self._dumper.open_file(self._created, log)
 
@@ -178,7 +174,6 @@ class CallDump:
         self._read(Sender.JAMBONZ, data, at)
 
     def add_sent(self, data: bytes, at: float) -> None:
-        """Add what we sent."""
         self._read(Sender.APPLICATION, data, at)
 
     def end_call(self, at: float) -> None:

@@ -70,11 +70,9 @@ class DumpFile:
             self._note_success()
 
     def report_backlog(self) -> None:
-        """Report that frames are dropped because the disk is too slow."""
         self._report(DumpFailedEvent(path=str(self._path), reason="the disk is too slow"))
 
     def finish_dump(self) -> None:
-        """Close the dump and report it."""
         if self._fd is None:
             return
         os.close(self._fd)

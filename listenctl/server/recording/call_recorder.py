@@ -45,8 +45,6 @@ class CallRecording(Protocol):
 
 
 class CallRecorder(Protocol):
-    """Records the calls of a server."""
-
     lost_audio: bool
     """Whether any recording lacks audio that its call delivered."""
     recorded_bytes: int
@@ -82,7 +80,6 @@ class FileRecorder:
         self._finishers = ThreadPoolExecutor(max_workers=FINISHERS, thread_name_prefix="finisher")
 
     def start_recording(self, log: LiveCallLog) -> "FileRecording":
-        """Begin to record a call."""
         self._unfinished += 1
         self._idle.clear()
         return FileRecording(
@@ -125,7 +122,6 @@ class FileRecorder:
         self._jobs.append(job)
 
     def add_end(self, recording: "FileRecording", writer: RecordingWriter) -> None:
-        """Let the writer finish a recording after everything that it has collected."""
         self.add_job(recording, partial(self._finish, writer))
 
     def _hand_over(self, recording: "FileRecording") -> None:
@@ -190,7 +186,6 @@ class FileRecording:
         return self._writer.path
 
     def write_audio(self, position: int, data: bytes) -> None:
-        """Record whole sample frames that begin at ``position`` of the call."""
         if self._recorder.await_write(self, len(data)):
             self._dropping = False
             self._pieces.append((position, data))
@@ -200,16 +195,13 @@ class FileRecording:
             self._recorder.add_job(self, self._writer.report_backlog)
 
     def note_gap(self, gap: Gap) -> None:
-        """Record a gap that the ledger has found."""
         if self._settings.fills_gap(gap):
             self._recorder.add_job(self, partial(self._writer.fill_gap, gap))
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Interpret the bytes so far as another format, because the metadata came late."""
         self._recorder.add_job(self, partial(self._writer.change_format, audio_format))
 
     def end_call(self) -> None:
-        """Finish the recording; the log is complete."""
         self._recorder.add_end(self, self._writer)
 
     def is_due(self, now: float) -> bool:

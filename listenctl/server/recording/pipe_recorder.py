@@ -39,7 +39,6 @@ class PipeRecorder:
         self._writer = AudioWriter.to_pipe(fd, self._break_soon, MAX_WAITING_BYTES)
 
     def start_recording(self, log: LiveCallLog) -> "PipeRecording":
-        """Begin to write the call."""
         self._log = log
         return PipeRecording(self, log)
 
@@ -47,7 +46,6 @@ class PipeRecorder:
         """Do nothing: audio is written as it arrives."""
 
     async def finish_recordings(self) -> None:
-        """Wait until everything is written."""
         await asyncio.to_thread(self._writer.end, None)
         if self._log is not None and not self._broken:
             self._report_saved(self._log)
@@ -106,13 +104,11 @@ class PipeRecording:
             recorder.write_data(stream_header(self._map.output_format))
 
     def write_audio(self, position: int, data: bytes) -> None:
-        """Write whole sample frames."""
         self._held.append((position, data))
         if not (self._settings.fill and self._log.ledger.stalled):
             self._release()
 
     def note_gap(self, gap: Gap) -> None:
-        """Insert silence where audio is missing."""
         if self._settings.fills_gap(gap):
             self._release(until=gap.position)
             silence = gap.missing * self._map.output_format.frame_bytes
@@ -124,7 +120,6 @@ class PipeRecording:
         """Do nothing: the reader has the header already."""
 
     def end_call(self) -> None:
-        """Write what was held back."""
         self._release()
 
     def _release(self, until: int | None = None) -> None:

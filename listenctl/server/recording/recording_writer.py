@@ -52,7 +52,6 @@ class RecordSettings:
     sync: str | float = "never"
 
     def fills_gap(self, gap: Gap) -> bool:
-        """Return whether silence is written where ``gap`` is."""
         return self.fill and gap.missing > 0 and gap.kind in (GapKind.HOLE, GapKind.PAUSE)
 
 
@@ -124,11 +123,9 @@ class RecordingWriter:
                     self._add_later(self._write_interim_sidecar)
 
     def report_backlog(self) -> None:
-        """Report that audio is dropped because the disk is too slow."""
         self._fail(OSError("the disk is too slow"), Path(self.path))
 
     def fill_gap(self, gap: Gap) -> None:
-        """Insert silence where audio is missing."""
         if self._recording is not None:
             try:
                 self._recording.insert_silence(gap.position, gap.missing)

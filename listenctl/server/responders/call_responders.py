@@ -64,8 +64,6 @@ class Responder(Protocol):
 
 
 class CallResponders:
-    """Run the responders of all calls."""
-
     def __init__(self, reporter: Reporter, tasks: asyncio.TaskGroup) -> None:
         self._reporter = reporter
         self._tasks = tasks
@@ -74,8 +72,6 @@ class CallResponders:
     def start_call(
         self, responders: Sequence[Responder], log: LiveCallLog, tools: AttachedTools, *, control: Path | None
     ) -> None:
-        """Let each responder handle a new call."""
-
         def report(event: EventFields) -> None:
             self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
 

@@ -20,7 +20,6 @@ _groups: set[int] = set()
 
 
 def kill_children() -> None:
-    """Kill all children, because this process is about to exit."""
     for group in _groups:
         _signal(group, signal.SIGKILL)
 
@@ -64,7 +63,6 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     @property
     def pid(self) -> int:
-        """Its process id, which is also its group id."""
         return self._transport.get_pid()
 
     @property
@@ -88,7 +86,6 @@ class ChildProcess(asyncio.SubprocessProtocol):
             self._stdin.write_eof()
 
     async def wait_exited(self) -> None:
-        """Wait until it has exited; its pipes may still hold output."""
         await self._exited.wait()
 
     async def end_group(self) -> None:
@@ -145,7 +142,6 @@ class ChildProcess(asyncio.SubprocessProtocol):
         return cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the pipes."""
         self._transport = cast(asyncio.SubprocessTransport, transport)
         _groups.add(self.pid)
         for fd, reader in ((1, self.stdout), (2, self.stderr)):
@@ -154,16 +150,13 @@ class ChildProcess(asyncio.SubprocessProtocol):
                 reader.set_transport(pipe)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Keep its output."""
         (self.stdout if fd == 1 else self.stderr).feed_data(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
-        """Record that it has closed a pipe."""
         if fd == 0:
             self._stdin_closed = True
         else:
             (self.stdout if fd == 1 else self.stderr).feed_eof()
 
     def process_exited(self) -> None:
-        """Record that it has exited."""
         self._exited.set()

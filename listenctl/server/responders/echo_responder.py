@@ -22,7 +22,6 @@ class EchoResponder:
     wants_audio = True
 
     async def handle_call(self, call: RespondedCall) -> None:
-        """Echo until the call has ended."""
         tool = call.tool
         stream = await find_stream(call)
         rate = stream.rate

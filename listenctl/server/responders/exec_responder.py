@@ -69,8 +69,6 @@ class ExecProgram:
 
 
 class ExecResponder:
-    """Run a program for each call."""
-
     name = "exec"
     wants_audio = True
 
@@ -80,7 +78,6 @@ class ExecResponder:
         self._next_iteration = asyncio.Event()
 
     async def handle_call(self, call: RespondedCall) -> None:
-        """Run the program until it or the call ends."""
         stream = await self._find_stream(call)
         channels = ChannelMap(self._program.channel, call.log.audio_format)
         environment = child_environment(
@@ -126,8 +123,6 @@ class ExecResponder:
 
 
 class _ProgramRun:
-    """One program and its call."""
-
     def __init__(
         self,
         program: ExecProgram,
@@ -152,7 +147,6 @@ class _ProgramRun:
         self._stderr = StderrLines(child.stderr, lambda line: call.report(ExecSaidEvent(pid=child.pid, line=line)))
 
     async def run(self) -> None:
-        """Run until both have ended."""
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.TaskGroup() as parts:
@@ -304,7 +298,6 @@ class StderrLines:
         self._at = asyncio.get_running_loop().time()
 
     async def pass_lines(self) -> None:
-        """Pass on lines until the end of the stream."""
         rest = b""
         while data := await self._reader.read(READ_BYTES):
             *lines, rest = (rest + data).split(b"\n")

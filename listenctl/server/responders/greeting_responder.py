@@ -19,7 +19,6 @@ class GreetingResponder:
         self._settings = PlaySettings(lead=lead)
 
     async def handle_call(self, call: RespondedCall) -> None:
-        """Play to one caller and report the result."""
         # Requested before it is known whether the call takes a stream, so that the next responder waits.
         await call.tool.request_stream()
         player = SoundPlayer(call.tool, self._settings)

@@ -36,7 +36,6 @@ class LocalMonitor:
         self._formats: dict[str, AudioFormat] = {}
 
     async def handle_call(self, call: RespondedCall) -> None:
-        """Play one call until it ends."""
         await asyncio.to_thread(_import_libraries)
         self._add_call(call)
         try:

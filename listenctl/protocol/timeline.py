@@ -1,5 +1,5 @@
 """
-What was said on a connection, with time and sender: the common ground of dump, inspector and replay.
+The events of a connection with time and sender: what dump, inspector and replay have in common.
 
 Wherever frames were stored, they become a timeline in the same way: fragments are joined to messages, and both senders'
 messages go to one ``ListenSession``. Faults of the peers become entries too; nothing here raises.

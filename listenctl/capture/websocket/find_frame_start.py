@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from itertools import accumulate
 
+from listenctl.protocol.frames.frame_format import CONTROL, FIN, LENGTH_16, LENGTH_BITS, MASKED, OPCODES
+
 CHAIN = 3
 """Headers of a chain that starts with a packet."""
 LONG_CHAIN = 5
@@ -20,21 +22,17 @@ PATIENCE = 65_536
 MAX_FRAME = 1 << 24
 LIKENESS = 8
 """Bytes at the start of a frame that include the random mask, so that real frames differ in them."""
-FIN, MASKED = 0x80, 0x80
 MAX_HELD = 1 << 18
 """Bytes searched at once; of a longer stretch without a frame, the first half is dropped."""
 PIECE_COST = 200
 """Memory of a piece in addition to its data."""
 
-_LENGTH_16 = 126
-_CONTROL = 8
 # The first frame of a message, compressed or not, or a control frame; masked, unmasked or either.
 _START = {
     True: re.compile(rb"(?s)(?=[\x81\x82\x88-\x8a\xc1\xc2][\x80-\xff])"),
     False: re.compile(rb"(?s)(?=[\x81\x82\x88-\x8a\xc1\xc2][\x00-\x7f])"),
     None: re.compile(rb"(?s)(?=[\x81\x82\x88-\x8a\xc1\xc2].)"),
 }
-_OPCODES = frozenset({0, 1, 2, 8, 9, 10})
 
 _FILLER = b"\xff"
 """Replaces missing bytes; as a header, all its reserved bits would be set."""
@@ -166,16 +164,16 @@ def _frame_end(data: bytes, at: int, *, masked: bool, reserved: int) -> int | No
     if at + 2 > len(data):
         return None
     first, second = data[at], data[at + 1]
-    opcode, length, body = first & 15, second & 0x7F, at + 2
-    if first & reserved or opcode not in _OPCODES or (second >= MASKED) is not masked:
+    opcode, length, body = first & 15, second & LENGTH_BITS, at + 2
+    if first & reserved or opcode not in OPCODES or (second >= MASKED) is not masked:
         return None
-    if opcode >= _CONTROL and (length >= _LENGTH_16 or first < FIN):
+    if opcode >= CONTROL and (length >= LENGTH_16 or first < FIN):
         return None
-    if length >= _LENGTH_16:
-        body += 2 if length == _LENGTH_16 else 8
+    if length >= LENGTH_16:
+        body += 2 if length == LENGTH_16 else 8
         extended = int.from_bytes(data[at + 2 : body], "big")
         # Lengths must use the shortest form (RFC 6455 5.2).
-        if body > len(data) or not (125 if length == _LENGTH_16 else 65_535) < extended <= MAX_FRAME:
+        if body > len(data) or not (125 if length == LENGTH_16 else 65_535) < extended <= MAX_FRAME:
             return None
         length = extended
     return body + (4 if masked else 0) + length

@@ -78,10 +78,6 @@ class SharedCall:
         return frozenset(self._tools)
 
     @property
-    def streamer(self) -> int | None:
-        return self._stream.holder
-
-    @property
     def rates(self) -> StreamRates:
         return self._stream.rates
 

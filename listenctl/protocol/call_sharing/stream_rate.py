@@ -42,8 +42,8 @@ class StreamRates:
 
     @property
     def best(self) -> StreamRate:
-        said = (("metadata", self.metadata), ("tool", self.tool), ("server", self._server))
-        return next((StreamRate(hertz, source) for source, hertz in said if hertz is not None), StreamRate())
+        sources = (("metadata", self.metadata), ("tool", self.tool), ("server", self._server))
+        return next((StreamRate(hertz, source) for source, hertz in sources if hertz is not None), StreamRate())
 
     @property
     def streaming(self) -> int | None:

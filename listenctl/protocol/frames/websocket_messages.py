@@ -1,8 +1,8 @@
 """
 WebSocket messages, and how the frames of an observed connection become messages.
 
-An observer has to show what is wrong rather than refuse it: a frame that RFC 6455 forbids becomes a ``FrameFault``, and
-what can be read of it is read all the same.
+An observer has to show what is wrong rather than refuse it: a frame that RFC 6455 forbids gives a ``FrameFault``, and
+its readable part is still used.
 """
 
 from collections.abc import Iterator, Sequence

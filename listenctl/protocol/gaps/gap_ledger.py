@@ -156,7 +156,7 @@ class GapLedger:
         """
         self._uncaptured = UncapturedAudio(self._bytes, samples).joined_to(self._uncaptured)
         stall = self._stall
-        # Audio missing before more audio arrived is a gap of its own.
+        # Audio that was missing before more audio arrived is a separate gap.
         if stall is not None and self._checked_samples > stall.position:
             late = stall.least_missing(self._late, self._interval)
             if late > LATE_AFTER:

@@ -1,11 +1,11 @@
-"""What is wrong with commands and texts of the application, in calls that are made up."""
+"""Commands of the application, and answers that are missing or unexpected."""
 
 import pytest
 
-from tests.helpers.frames import BINARY, CONTINUATION, TEXT
 from tests.helpers.inspected import APPLICATION, JAMBONZ, METADATA, MadeUp, new_session, rules_in
+from tests.helpers.playout import play, tone
 
-SECOND = bytes(16_000)
+HALF = tone(4000)
 
 
 def streaming() -> MadeUp:
@@ -26,7 +26,7 @@ def streaming() -> MadeUp:
         (b'{"type":"killAudio","x":"\xff"}', "text-not-utf8"),
     ],
 )
-def test_a_text_that_commands_nothing_is_told_why(text: str | bytes, rule: str) -> None:
+def test_a_text_without_effect_is_a_violation_at_its_place(text: str | bytes, rule: str) -> None:
     call = streaming()
     call.listen(0.0, 1.0)
     call.say(1.0, text)
@@ -34,71 +34,12 @@ def test_a_text_that_commands_nothing_is_told_why(text: str | bytes, rule: str) 
     report = call.close(1.02)
 
     assert rules_in(report) == [rule]
-    assert report.violations[0].at == pytest.approx(1.0)
-    assert report.violations[0].sender == "application"
-    assert report.violations[0].position == 8000
-    assert report.violations[0].packet == 52
+    (violation,) = report.violations
+    assert violation.at == pytest.approx(1.0)
+    assert (violation.sender, violation.position, violation.packet) == ("application", 8000, 52)
 
 
-def test_a_long_message_in_fragments_is_lost_and_not_played() -> None:
-    call = streaming()
-    call.frame(1.0, APPLICATION, BINARY, SECOND * 42, fin=False)
-    call.frame(1.1, APPLICATION, CONTINUATION, SECOND)
-
-    report = call.close(3.0)
-
-    assert rules_in(report) == ["message-fragmented"]
-    assert report.stream is None
-
-
-def test_a_short_message_in_fragments_is_fine() -> None:
-    call = streaming()
-    call.frame(1.0, APPLICATION, TEXT, b'{"type":', fin=False)
-    call.frame(1.1, APPLICATION, CONTINUATION, b'"killAudio"}')
-
-    report = call.close(3.0)
-
-    assert rules_in(report) == []
-    assert report.commands == {"killAudio": 1}
-
-
-def test_a_disconnect_that_is_ignored_is_told() -> None:
-    call = streaming()
-    call.say(1.0, {"type": "disconnect"})
-
-    report = call.close(9.0)
-
-    assert rules_in(report) == ["disconnect-ignored"]
-    assert report.violations[0].sender == "jambonz"
-
-
-def test_whose_frames_are_missing_is_said_in_words() -> None:
-    call = MadeUp()
-    call.lose(0.5, JAMBONZ, 320)
-    call.lose(0.6, APPLICATION)
-
-    details = [one.detail for one in call.close(1.0).violations if one.rule == "capture-hole"]
-
-    assert details[0].startswith("320 bytes sent by jambonz are missing")
-    assert details[1].startswith("some bytes sent by the application are missing")
-
-
-def test_a_disconnect_that_is_obeyed_is_fine() -> None:
-    call = streaming()
-    call.say(1.0, {"type": "disconnect"})
-
-    assert rules_in(call.close(1.1)) == []
-
-
-def test_an_answer_that_nobody_waits_for_is_told() -> None:
-    call = streaming()
-    call.reach(1.0, "x")
-    call.answer(1.1, '{"type":"playDone","data":{"id":"c"}}')
-
-    assert rules_in(call.close(2.0)) == ["answer-unasked"] * 2
-
-
-def test_a_fault_that_is_repeated_is_counted_in_full_and_listed_in_part() -> None:
+def test_repeated_violations_are_all_counted_and_the_first_listed() -> None:
     call = streaming()
     for _ in range(70):
         call.say(1.0, "x")
@@ -109,10 +50,87 @@ def test_a_fault_that_is_repeated_is_counted_in_full_and_listed_in_part() -> Non
     assert len(report.violations) == 50
 
 
-def test_an_answer_in_a_recording_is_not_held_against_commands_that_arent_in_it() -> None:
+@pytest.mark.parametrize(("closed", "rules"), [(1.1, []), (9.0, ["disconnect-ignored"])])
+def test_jambonz_must_close_after_a_disconnect(closed: float, rules: list[str]) -> None:
+    call = streaming()
+    call.say(1.0, {"type": "disconnect"})
+
+    report = call.close(closed)
+
+    assert rules_in(report) == rules
+    assert all(one.sender == "jambonz" for one in report.violations)
+
+
+def test_unexpected_answers_are_violations() -> None:
+    call = streaming()
+    call.reach(1.0, "x")
+    call.answer(1.1, '{"type":"playDone","data":{"id":"c"}}')
+
+    assert rules_in(call.close(2.0)) == ["answer-unasked"] * 2
+
+
+def test_answers_in_a_recording_are_not_unexpected() -> None:
     session = new_session(request=None)
     session.started_midway, session.without_application = False, True
     call = MadeUp(session=session)
     call.answer(1.0, '{"type":"playDone","data":{"id":"1"}}')
 
     assert rules_in(call.close(2.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("samples", "end", "rules"), [(HALF, 6.0, ["clip-not-done"]), (HALF * 10, 4.0, [])], ids=["played", "cut off"]
+)
+def test_a_clip_that_was_played_must_be_answered(samples: bytes, end: float, rules: list[str]) -> None:
+    call = MadeUp()
+    call.say(1.0, play(samples, id="a"))
+
+    report = call.close(end)
+
+    assert rules_in(report) == rules
+    assert not rules or report.clips[0].due == pytest.approx(1.54, abs=0.05)
+
+
+def test_a_broken_answer_counts_as_the_answer_of_a_clip() -> None:
+    call = MadeUp()
+    call.say(1.0, play(HALF, id='a"b'))
+    call.answer(1.5, '{"type":"playDone","data":{"id":"a"b","playbackSeconds":"0"}}')
+    call.say(2.0, play(HALF, id="c"))
+
+    rules = rules_in(call.close(7.0))
+
+    assert (rules.count("text-broken"), rules.count("clip-not-done")) == (1, 1)
+
+
+def test_lost_frames_are_described_with_their_sender() -> None:
+    call = MadeUp()
+    call.lose(0.5, JAMBONZ, 320)
+    call.lose(0.6, APPLICATION)
+
+    details = [one.detail for one in call.close(1.0).violations if one.rule == "capture-hole"]
+
+    assert details == [
+        "320 bytes sent by jambonz are missing: not captured",
+        "some bytes sent by the application are missing: not captured",
+    ]
+
+
+def utterances(*, lost: bool) -> list[str]:
+    """Return the rules that a stream of two utterances breaks, each of which ends within a block of playout."""
+    sound, rest = b"\x00\x10" * 160, b"\x00\x10" * 100
+    call = MadeUp()
+    call.listen(0.0, 1.0)
+    call.pace(1.0, 1.5, sound)
+    call.stream(1.5, rest)
+    if lost:
+        call.lose(1.6, APPLICATION, 324)
+    call.listen(1.6, 4.0)
+    call.pace(4.0, 4.5, sound)
+    call.stream(4.5, rest)
+    call.listen(4.5, 6.0)
+    return rules_in(call.close(6.01))
+
+
+def test_an_incomplete_stream_is_not_checked_for_what_depends_on_all_of_it() -> None:
+    assert "stream-tail-held" in utterances(lost=False)
+    assert not {"stream-tail-held", "stream-underrun", "stream-cut-off"} & set(utterances(lost=True))

@@ -1,15 +1,15 @@
-"""What jambonz sends, in calls that are made up: first texts, gaps, texts, and how fast it all comes."""
+"""Metadata, audio with its gaps and clock, and text messages from jambonz; captures with missing frames."""
 
 import numpy as np
 import pytest
 
+from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT
-from tests.helpers.inspected import APPLICATION, JAMBONZ, METADATA, MadeUp, new_session, rules_in
+from listenctl.protocol.listen_session import Sender
+from tests.helpers.frames import BINARY
+from tests.helpers.inspected import APPLICATION, JAMBONZ, METADATA, SILENCE, MadeUp, new_session, rules_in
 
-FRAME = bytes(320)
-KILL = b'{"type":"killAudio"}'
+WIRE_FRAME = 328
 
 
 @pytest.mark.parametrize(
@@ -26,14 +26,14 @@ KILL = b'{"type":"killAudio"}'
         (b"{}", ["sample-rate-missing", "mix-type-missing", "call-sid-missing"]),
     ],
 )
-def test_what_is_wrong_with_the_first_text_is_named(raw: bytes, rules: list[str]) -> None:
+def test_rules_of_the_first_text(raw: bytes, rules: list[str]) -> None:
     report = MadeUp(metadata=raw).close(1.0)
 
     assert rules_in(report) == rules
     assert {one.sender for one in report.violations} == {"jambonz"}
 
 
-def test_audio_without_metadata_is_told_and_counted() -> None:
+def test_audio_without_metadata_is_a_violation_and_counted() -> None:
     call = MadeUp(metadata=None)
     call.listen(0.0, 1.0)
 
@@ -43,18 +43,17 @@ def test_audio_without_metadata_is_told_and_counted() -> None:
     assert report.completeness.received == 8000
 
 
-def test_a_capture_that_begins_within_a_call_is_told_once_and_breaks_no_other_rule() -> None:
-    call = MadeUp(session=new_session(request=None), metadata=None)
-    call.listen(0.0, 2.0)
-    call.reach(2.0, "sent before")
+def test_a_first_text_that_is_far_too_long_is_kept_in_part() -> None:
+    raw = b'{"sampleRate":8000,"mixType":"mono","callSid":"c","x":"' + b"y" * 2_000_000 + b'"}'
 
-    report = call.close(2.01)
+    report = MadeUp(metadata=raw).close(1.0)
 
-    assert rules_in(report) == ["capture-midway"]
-    assert report.completeness.received == 16_000
+    assert report.call == "c"
+    assert report.metadata is not None
+    assert len(report.metadata.raw) < 100_000
 
 
-def test_audio_that_jambonz_threw_away_is_an_error_with_its_place() -> None:
+def test_dropped_audio_is_an_error_at_its_place() -> None:
     call = MadeUp()
     call.listen(0.0, 3.0)
     call.frame(6.0, JAMBONZ, BINARY, bytes(16_000 - 16))
@@ -63,33 +62,17 @@ def test_audio_that_jambonz_threw_away_is_an_error_with_its_place() -> None:
     report = call.close(16.01)
 
     (violation,) = [one for one in report.violations if one.rule == "audio-lost"]
-    assert (violation.severity, violation.sender) == ("error", "application")
-    assert violation.position == 24_000
+    assert (violation.severity, violation.sender, violation.position) == ("error", "application", 24_000)
     assert violation.at == pytest.approx(3.0, abs=0.1)
     assert report.completeness.lost == pytest.approx(16_000, abs=200)
     assert report.completeness.share == pytest.approx(112_000 / 128_000, abs=0.01)
 
 
-def test_what_is_missing_in_the_capture_is_held_against_nobody() -> None:
-    call = MadeUp()
-    call.listen(0.0, 3.0)
-    call.lose(3.01, JAMBONZ, 32_000)
-    call.listen(5.0, 15.0)
-
-    report = call.close(15.01)
-
-    assert rules_in(report) == ["capture-hole"]
-    assert report.violations[0].sender == "capture"
-    assert report.completeness.uncaptured == pytest.approx(16_000, abs=200)
-    assert (report.completeness.lost, report.completeness.paused) == (0, 0)
-    assert report.to_json()["complete"] is False
-
-
-def test_audio_that_comes_late_and_at_once_is_no_loss() -> None:
+def test_late_audio_that_comes_all_at_once_is_not_lost() -> None:
     call = MadeUp()
     call.listen(0.0, 3.0)
     for _ in range(50):
-        call.frame(4.0, JAMBONZ, BINARY, FRAME)
+        call.frame(4.0, JAMBONZ, BINARY, SILENCE)
     call.listen(4.0, 8.0)
 
     report = call.close(8.01)
@@ -109,7 +92,7 @@ def test_audio_that_comes_late_and_at_once_is_no_loss() -> None:
     ],
     ids=["half as fast", "twice as fast", "one channel for two"],
 )
-def test_audio_of_another_rate_than_it_says_is_an_error(metadata: dict[str, object], frame: bytes) -> None:
+def test_audio_at_another_pace_than_declared_is_an_error(metadata: dict[str, object], frame: bytes) -> None:
     call = MadeUp(metadata=metadata)
     call.listen(0.0, 8.0, frame=frame)
 
@@ -119,15 +102,15 @@ def test_audio_of_another_rate_than_it_says_is_an_error(metadata: dict[str, obje
     assert report.drift is None
 
 
-def test_frames_of_60_ms_are_of_the_right_rate() -> None:
+def test_frames_of_60_ms_have_the_declared_pace() -> None:
     call = MadeUp()
     call.listen(0.0, 9.0, frame=bytes(960), every=0.06)
 
     assert rules_in(call.close(9.01)) == []
 
 
-@pytest.mark.parametrize(("ppm", "told"), [(0, False), (40, False), (400, True), (-400, True)])
-def test_a_clock_that_drifts_is_measured_and_told_if_it_is_much(ppm: float, told: bool) -> None:
+@pytest.mark.parametrize(("ppm", "rules"), [(0, []), (40, []), (400, ["clock-drift"]), (-400, ["clock-drift"])])
+def test_clock_drift_is_measured_and_reported_if_it_is_large(ppm: float, rules: list[str]) -> None:
     call = MadeUp()
     call.listen(0.0, 40.0, every=0.02 * (1 + ppm * 1e-6))
 
@@ -135,17 +118,17 @@ def test_a_clock_that_drifts_is_measured_and_told_if_it_is_much(ppm: float, told
 
     assert report.drift is not None
     assert report.drift.ppm == pytest.approx(ppm, abs=report.drift.uncertainty + 5)
-    assert rules_in(report) == (["clock-drift"] if told else [])
+    assert rules_in(report) == rules
 
 
-def test_a_text_that_is_no_json_is_told() -> None:
+def test_a_text_that_is_not_json_is_a_violation() -> None:
     call = MadeUp()
     call.answer(1.0, '{"type":"playDone","data":{"id":"say "hi""}}')
 
     assert rules_in(call.close(2.0)) == ["text-broken"]
 
 
-def test_texts_that_are_glued_are_told_and_all_of_them_counted() -> None:
+def test_all_documents_of_a_text_are_counted() -> None:
     call = MadeUp()
     call.answer(1.0, '{"event":"dtmf","dtmf":"1","duration":"1600"}{"event":"dtmf","dtmf":"2","duration":"800"}')
 
@@ -156,46 +139,14 @@ def test_texts_that_are_glued_are_told_and_all_of_them_counted() -> None:
     assert report.texts == {"dtmf": 2}
 
 
-def test_fragments_from_jambonz_are_told_once() -> None:
-    call = MadeUp()
-    for at in (0.1, 0.12):
-        call.frame(at, JAMBONZ, BINARY, bytes(160), fin=False)
-        call.frame(at, JAMBONZ, CONTINUATION, bytes(160))
-
-    report = call.close(0.13)
-
-    assert rules_in(report) == ["jambonz-fragmented"]
-    assert report.completeness.received == 320
-
-
-def test_half_a_sample_at_the_end_is_told() -> None:
+def test_half_a_sample_at_the_end_is_a_violation() -> None:
     call = MadeUp()
     call.frame(0.02, JAMBONZ, BINARY, bytes(321))
 
     assert rules_in(call.close(0.1)) == ["half-sample"]
 
 
-@pytest.mark.parametrize(
-    ("frame", "rule"),
-    [
-        (RawFrame(True, 0, TEXT, True, KILL), "frame-masking"),
-        (RawFrame(True, 4, TEXT, False, KILL), "frame-reserved-bits"),
-        (RawFrame(True, 0, 3, False, KILL), "frame-opcode"),
-        (RawFrame(True, 0, PING, False, bytes(126)), "frame-control"),
-        (RawFrame(True, 0, CONTINUATION, False, KILL), "frame-order"),
-    ],
-)
-def test_a_frame_against_the_rfc_is_told_of_its_sender(frame: RawFrame, rule: str) -> None:
-    call = MadeUp()
-    call.frame(1.0, APPLICATION, frame.opcode, frame.payload, rsv=frame.rsv, masked=frame.masked)
-
-    report = call.close(1.5)
-
-    assert rules_in(report) == [rule]
-    assert report.violations[0].sender == "application"
-
-
-def test_keys_in_the_audio_are_found_if_asked_for() -> None:
+def test_tones_in_the_audio_are_detected_on_request() -> None:
     at = np.arange(8000) / 8000
     tone = 8000 * (np.sin(2 * np.pi * 770 * at) + np.sin(2 * np.pi * 1336 * at))
     tone[:2400] = tone[3200:] = 0
@@ -214,36 +165,104 @@ def test_keys_in_the_audio_are_found_if_asked_for() -> None:
     assert key.at == pytest.approx(0.3, abs=0.03)
 
 
-def test_a_first_text_that_is_far_too_long_is_kept_in_part() -> None:
-    raw = b'{"sampleRate":8000,"mixType":"mono","callSid":"c","x":"' + b"y" * 2_000_000 + b'"}'
+@pytest.mark.parametrize("size", [WIRE_FRAME, None], ids=["known", "unknown"])
+@pytest.mark.parametrize("frames", [1, 3, 100])
+def test_audio_that_was_not_captured_is_counted_and_blamed_on_the_capture(frames: int, size: int | None) -> None:
+    call = MadeUp()
+    call.listen(0.0, 4.0)
+    call.lose(4.01, JAMBONZ, size and size * frames)
+    call.listen(4.0 + 0.02 * frames, 12.0)
 
-    report = MadeUp(metadata=raw).close(1.0)
+    report = call.close(12.01)
 
-    assert report.call == "c"
-    assert report.metadata is not None
-    assert len(report.metadata.raw) < 100_000
+    assert [(one.rule, one.sender) for one in report.violations] == [("capture-hole", "capture")]
+    missing = report.completeness
+    assert (missing.uncaptured, missing.lost, missing.paused) == (160 * frames, 0, 0)
+    assert (missing.complete, missing.to_json()["complete_unknown"]) == (False, None)
+    assert [gap.kind for gap in report.gaps] == ["uncaptured"]
+    assert report.arrivals is not None
+    assert report.arrivals.lateness.highest < 0.001
 
 
-def test_what_is_missing_in_the_capture_may_be_too_little_to_be_told() -> None:
+@pytest.mark.parametrize(
+    ("sender", "complete", "unknown"),
+    [(JAMBONZ, None, "the data missing from the capture is too short to be measured"), (APPLICATION, True, None)],
+)
+def test_little_missing_data_makes_completeness_unknown(
+    sender: Sender, complete: bool | None, unknown: str | None
+) -> None:
     call = MadeUp()
     call.listen(0.0, 1.0)
-    call.lose(1.0, JAMBONZ, 40)
+    call.lose(1.0, sender, 40)
     call.listen(1.0, 3.0)
 
     report = call.close(3.01).to_json()
 
-    assert report["complete"] is None
-    assert report["complete_unknown"] == "the data missing from the capture is too short to be measured"
+    assert (report["complete"], report["complete_unknown"]) == (complete, unknown)
 
 
-def test_what_is_missing_of_the_application_leaves_audio_complete() -> None:
+def test_a_pause_before_missing_frames_is_still_counted() -> None:
+    call = MadeUp()
+    call.listen(0.0, 3.0)
+    call.listen(6.0, 7.2)
+    call.lose(7.21, JAMBONZ, WIRE_FRAME)
+    call.listen(7.22, 10.0)
+
+    missing = call.close(10.01).completeness
+
+    assert missing.uncaptured == 160
+    assert missing.paused == pytest.approx(24_000, abs=160)
+
+
+def test_missing_frames_do_not_change_the_measured_drift() -> None:
+    call = MadeUp()
+    for begin in range(0, 40, 5):
+        call.listen(begin + 0.1, begin + 5.0)
+        call.lose(begin + 5.01, JAMBONZ, None)
+
+    report = call.close(41.0)
+
+    assert report.drift is not None
+    assert abs(report.drift.ppm) < 1
+
+
+def test_a_call_that_is_captured_midway_starts_with_its_first_audio() -> None:
+    call = MadeUp(session=new_session(request=None), metadata=None)
+    call.listen(0.0, 3.0)
+    call.reach(3.0, "sent before")
+    call.answer(3.01, '{"event":"dtmf","dtmf":"1","duration":"100"}')
+    call.listen(3.02, 4.0)
+
+    report = call.close(4.01)
+
+    assert report.arrivals is not None
+    assert report.arrivals.first == pytest.approx(0.02)
+    assert report.completeness.received == 160 * 199
+    assert rules_in(report) == ["capture-midway"]
+
+
+@pytest.mark.parametrize("how", [StreamEnding.CAPTURE, StreamEnding.FIN])
+def test_what_the_end_of_a_capture_cuts_off_is_not_checked(how: StreamEnding) -> None:
     call = MadeUp()
     call.listen(0.0, 1.0)
-    call.lose(1.0, APPLICATION, 40)
+    call.pace(1.0, 1.5, b"\x00\x10" * 160)
+    call.stream(1.5, b"\x00\x10" * 100)
+    call.listen(1.5, 4.0)
 
-    report = call.close(1.01).to_json()
+    report = call.end(4.01, how=how)
 
-    assert (report["complete"], report["complete_unknown"]) == (True, None)
+    assert ("stream-tail-held" in rules_in(report)) is (how is StreamEnding.FIN)
+
+
+def test_a_session_that_cannot_be_decrypted_has_neither_format_nor_completeness() -> None:
+    session = new_session()
+    session.encrypted, session.unreadable = True, "no secrets"
+
+    report = MadeUp(session=session, metadata=None).end(5.0).to_json()
+
+    assert report["completeness"] is None
+    assert report["complete"] is None
+    assert report["audio"]["sample_rate"] is None  # type: ignore[index]
 
 
 def test_a_time_beyond_the_calendar_can_be_reported() -> None:

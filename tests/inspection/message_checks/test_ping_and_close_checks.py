@@ -4,6 +4,7 @@ import pytest
 
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.capture.packets.tcp_events import StreamEnding
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.frames import BINARY, CLOSE, PING, PONG
 from tests.helpers.inspected import APPLICATION, JAMBONZ, MadeUp, new_session, rules_in
 
@@ -52,8 +53,10 @@ def test_a_close_that_says_something_else_is_told(data: bytes, rule: str, severi
         (StreamEnding.FIN, None, "network"),
     ],
 )
-def test_a_connection_that_ends_without_a_close_is_told(how: StreamEnding, sender: object, culprit: str) -> None:
-    report = MadeUp().end(1.0, how=how, sender=APPLICATION if sender is APPLICATION else JAMBONZ if sender else None)
+def test_a_connection_that_ends_without_a_close_frame_is_a_violation(
+    how: StreamEnding, sender: Sender | None, culprit: str
+) -> None:
+    report = MadeUp().end(1.0, how=how, sender=sender)
 
     assert rules_in(report) == ["close-missing"]
     assert report.violations[0].sender == culprit

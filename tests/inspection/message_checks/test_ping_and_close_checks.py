@@ -1,4 +1,4 @@
-"""Pings, and how calls end, in calls that are made up."""
+"""Pings, and the end of a call."""
 
 import pytest
 
@@ -10,8 +10,17 @@ from tests.helpers.inspected import APPLICATION, JAMBONZ, MadeUp, new_session, r
 
 NORMAL = b"\x03\xe8"
 
+Frame = tuple[float, Sender, int, bytes]
 
-def test_a_normal_close_has_no_fault() -> None:
+
+def call_of(*frames: Frame, session: CapturedSession | None = None) -> MadeUp:
+    call = MadeUp(session=session)
+    for at, sender, opcode, payload in frames:
+        call.frame(at, sender, opcode, payload)
+    return call
+
+
+def test_a_normal_close_is_no_violation() -> None:
     report = MadeUp().close(1.0, by=APPLICATION, data=NORMAL + b"bye")
 
     assert rules_in(report) == []
@@ -39,7 +48,7 @@ def test_a_normal_close_has_no_fault() -> None:
         (b"\x0f\xa0", "close-error", "error"),
     ],
 )
-def test_a_close_that_says_something_else_is_told(data: bytes, rule: str, severity: str) -> None:
+def test_rules_of_close_codes(data: bytes, rule: str, severity: str) -> None:
     report = MadeUp().close(1.0, by=APPLICATION, data=data)
 
     assert [(one.rule, one.severity, one.sender) for one in report.violations] == [(rule, severity, "application")]
@@ -58,140 +67,48 @@ def test_a_connection_that_ends_without_a_close_frame_is_a_violation(
 ) -> None:
     report = MadeUp().end(1.0, how=how, sender=sender)
 
-    assert rules_in(report) == ["close-missing"]
-    assert report.violations[0].sender == culprit
+    assert [(one.rule, one.sender) for one in report.violations] == [("close-missing", culprit)]
     assert report.close["by"] == (None if culprit == "network" else culprit)
 
 
-def test_a_capture_that_ends_first_is_held_against_nobody_else() -> None:
-    report = MadeUp().end(1.0, how=StreamEnding.CAPTURE)
+def test_a_capture_that_ends_first_is_no_violation_of_a_peer() -> None:
+    ended = MadeUp().end(1.0, how=StreamEnding.CAPTURE)
+    stopped = MadeUp()
+    stopped.listen(0.0, 1.0)
+    report = stopped.inspector.finish_call()
 
-    assert rules_in(report) == ["capture-ends"]
-    assert report.violations[0].sender == "capture"
-
-
-def test_a_capture_that_just_stops_ends_first_too() -> None:
-    call = MadeUp()
-    call.listen(0.0, 1.0)
-
-    report = call.inspector.finish_call()
-
-    assert rules_in(report) == ["capture-ends"]
+    for one in (ended, report):
+        assert [(violation.rule, violation.sender) for violation in one.violations] == [("capture-ends", "capture")]
     assert report.seconds == pytest.approx(1.0)
 
 
-def test_a_close_without_an_answer_is_told_of_the_other_side() -> None:
-    call = MadeUp()
-    call.frame(1.0, JAMBONZ, CLOSE, NORMAL)
+def test_an_unanswered_close_is_a_violation_of_the_other_side() -> None:
+    report = call_of((1.0, JAMBONZ, CLOSE, NORMAL)).end(1.1)
 
-    report = call.end(1.1)
-
-    assert rules_in(report) == ["close-unanswered"]
-    assert report.violations[0].sender == "application"
+    assert [(one.rule, one.sender) for one in report.violations] == [("close-unanswered", "application")]
 
 
-def test_a_recording_cant_show_whether_a_close_was_answered() -> None:
+def session_without(
+    *, handshake: bool = False, control: bool = False, application: bool = False, unreadable: str = ""
+) -> CapturedSession:
     session = new_session()
-    session.request = session.response = None
-    call = MadeUp(session=session)
-    call.frame(1.0, JAMBONZ, CLOSE, NORMAL)
+    if handshake:
+        session.request = session.response = None
+    session.without_control, session.without_application, session.unreadable = control, application, unreadable
+    return session
 
-    report = call.end(1.1)
+
+@pytest.mark.parametrize("session", [session_without(handshake=True), session_without(application=True)])
+def test_an_answer_that_cannot_be_captured_is_not_missed(session: CapturedSession) -> None:
+    report = call_of((1.0, JAMBONZ, CLOSE, NORMAL), session=session).end(1.1)
 
     assert rules_in(report) == []
     assert report.close["answered"] is None
 
 
-def test_a_pong_after_a_close_is_allowed() -> None:
-    call = MadeUp()
-    call.frame(0.9, JAMBONZ, PING, b"")
-    call.frame(1.0, APPLICATION, CLOSE, NORMAL)
-    call.frame(1.1, APPLICATION, PONG, b"")
-    call.frame(1.2, JAMBONZ, CLOSE, NORMAL)
-
-    assert rules_in(call.end(1.3)) == ["ping-from-jambonz"]
-
-
-def test_a_frame_after_a_close_is_told() -> None:
-    call = MadeUp()
-    call.frame(1.0, APPLICATION, CLOSE, NORMAL)
-    call.frame(1.01, JAMBONZ, BINARY, bytes(320))
-    call.frame(1.1, APPLICATION, BINARY, bytes(320))
-    call.frame(1.2, JAMBONZ, CLOSE, NORMAL)
-
-    report = call.end(1.3)
-
-    (violation,) = [one for one in report.violations if one.rule == "frame-after-close"]
-    assert violation.sender == "application"
-    assert violation.at == pytest.approx(1.1)
-
-
-def test_pings_are_counted_with_the_delay_of_their_pongs() -> None:
-    call = MadeUp()
-    for at in (1.0, 2.0, 3.0):
-        call.frame(at, APPLICATION, PING, str(at).encode())
-        call.frame(at + 0.05, JAMBONZ, PONG, str(at).encode())
-
-    report = call.close(4.0)
-
-    assert rules_in(report) == []
-    assert report.pings["application"] == {
-        "sent": 3,
-        "answered": 3,
-        "delay_ms": {"p50": 50.0, "p95": 50.0, "p99": 50.0, "max": 50.0},
-    }
-
-
-def test_a_late_pong_and_a_missing_one_are_told_of_the_side_that_owed_them() -> None:
-    call = MadeUp()
-    call.frame(1.0, APPLICATION, PING, b"a")
-    call.frame(3.5, JAMBONZ, PONG, b"a")
-    call.frame(4.0, APPLICATION, PING, b"b")
-
-    report = call.close(10.0)
-
-    assert [(one.rule, one.sender) for one in report.violations] == [
-        ("pong-late", "jambonz"),
-        ("pong-missing", "jambonz"),
-    ]
-
-
-def test_a_ping_shortly_before_the_end_needs_no_pong() -> None:
-    call = MadeUp()
-    call.frame(1.0, APPLICATION, PING, b"a")
-
-    assert rules_in(call.close(2.0)) == []
-
-
-def test_a_ping_of_jambonz_is_remarkable() -> None:
-    call = MadeUp()
-    call.frame(1.0, JAMBONZ, PING, b"a")
-    call.frame(1.0, APPLICATION, PONG, b"a")
-
-    assert rules_in(call.close(2.0)) == ["ping-from-jambonz"]
-
-
-@pytest.mark.parametrize(("closed", "rules"), [(4.0, []), (30.0, ["shutdown-not-closed"])])
-def test_a_shutdown_has_to_be_answered_by_a_close(closed: float, rules: list[str]) -> None:
-    call = MadeUp()
-    call.listen(0.0, 1.0)
-    call.frame(1.0, JAMBONZ, BINARY, b"")
-
-    report = call.close(closed, by=APPLICATION)
-
-    assert rules_in(report) == ["shutdown-announced", *rules]
-
-
-def without(*, control: bool = False, application: bool = False, unreadable: str = "") -> CapturedSession:
-    session = new_session()
-    session.without_control, session.without_application, session.unreadable = control, application, unreadable
-    return session
-
-
-@pytest.mark.parametrize("session", [without(control=True), without(unreadable="no secrets")], ids=["HAR", "TLS"])
-def test_no_close_is_missed_where_none_can_be_seen(session: CapturedSession) -> None:
-    call = MadeUp(session=session)
-    call.frame(1.0, APPLICATION, PING, b"1")
+@pytest.mark.parametrize("session", [session_without(control=True), session_without(unreadable="no secrets")])
+def test_control_frames_that_cannot_be_captured_are_not_missed(session: CapturedSession) -> None:
+    call = call_of((1.0, APPLICATION, PING, b"1"), session=session)
     call.listen(1.0, 8.0)
 
     report = call.end(8.1, how="end of the recording")
@@ -200,31 +117,77 @@ def test_no_close_is_missed_where_none_can_be_seen(session: CapturedSession) -> 
     assert report.close["answered"] is None
 
 
-def test_no_answer_to_a_close_is_missed_where_the_application_cant_be_heard() -> None:
-    call = MadeUp(session=without(application=True))
-    call.frame(1.0, JAMBONZ, CLOSE, NORMAL)
+def test_frames_that_are_missing_from_the_capture_may_be_what_is_missed() -> None:
+    closed = MadeUp()
+    closed.listen(0.0, 1.0)
+    closed.lose(1.01, JAMBONZ, 40)
+    unanswered = call_of((0.5, APPLICATION, PING, b"1"))
+    unanswered.lose(0.6, JAMBONZ, 40)
+    unanswered.listen(0.6, 8.0)
+    unanswered.frame(8.0, JAMBONZ, CLOSE, NORMAL)
+    unanswered.lose(8.05, APPLICATION, 4)
 
-    report = call.end(1.1)
+    assert rules_in(closed.end(1.1)) == ["capture-hole"]
+    assert set(rules_in(unanswered.end(8.1))) <= {"capture-hole", "audio-late-start"}
+
+
+def test_only_a_pong_may_follow_a_close_frame() -> None:
+    call = call_of(
+        (0.9, JAMBONZ, PING, b""),
+        (1.0, APPLICATION, CLOSE, NORMAL),
+        (1.01, JAMBONZ, BINARY, bytes(320)),
+        (1.05, APPLICATION, PONG, b""),
+        (1.1, APPLICATION, BINARY, bytes(320)),
+        (1.2, JAMBONZ, CLOSE, NORMAL),
+    )
+
+    (violation,) = [one for one in call.end(1.3).violations if one.rule == "frame-after-close"]
+
+    assert violation.sender == "application"
+    assert violation.at == pytest.approx(1.1)
+
+
+def test_pings_are_counted_with_the_delay_of_their_pongs() -> None:
+    pings: list[Frame] = [(at, APPLICATION, PING, str(at).encode()) for at in (1.0, 2.0, 3.0)]
+    pongs: list[Frame] = [(at + 0.05, JAMBONZ, PONG, payload) for at, _, _, payload in pings]
+
+    report = call_of(*sorted([*pings, *pongs])).close(4.0)
 
     assert rules_in(report) == []
+    delay = {"p50": 50.0, "p95": 50.0, "p99": 50.0, "max": 50.0}
+    assert report.pings["application"] == {"sent": 3, "answered": 3, "delay_ms": delay}
 
 
-def test_a_close_that_may_be_what_is_missing_in_the_capture_is_not_missed() -> None:
+@pytest.mark.parametrize(
+    ("frames", "end", "violations"),
+    [
+        pytest.param(
+            [(1.0, APPLICATION, PING, b"a"), (3.5, JAMBONZ, PONG, b"a"), (4.0, APPLICATION, PING, b"b")],
+            10.0,
+            [("pong-late", "jambonz"), ("pong-missing", "jambonz")],
+            id="late and missing pongs",
+        ),
+        pytest.param([(1.0, APPLICATION, PING, b"a")], 2.0, [], id="a ping shortly before the end"),
+        pytest.param(
+            [(1.0, JAMBONZ, PING, b"a"), (1.0, APPLICATION, PONG, b"a")],
+            2.0,
+            [("ping-from-jambonz", "jambonz")],
+            id="a ping of jambonz",
+        ),
+    ],
+)
+def test_rules_of_pings(frames: list[Frame], end: float, violations: list[tuple[str, str]]) -> None:
+    report = call_of(*frames).close(end)
+
+    assert [(one.rule, str(one.sender)) for one in report.violations] == violations
+
+
+@pytest.mark.parametrize(("closed", "rules"), [(4.0, []), (30.0, ["shutdown-not-closed"])])
+def test_the_application_must_close_after_a_shutdown(closed: float, rules: list[str]) -> None:
     call = MadeUp()
     call.listen(0.0, 1.0)
-    call.lose(1.01, JAMBONZ, 40)
+    call.frame(1.0, JAMBONZ, BINARY, b"")
 
-    assert rules_in(call.end(1.1)) == ["capture-hole"]
+    report = call.close(closed, by=APPLICATION)
 
-
-def test_answers_that_may_be_missing_in_the_capture_are_not_missed() -> None:
-    call = MadeUp()
-    call.frame(0.5, APPLICATION, PING, b"1")
-    call.lose(0.6, JAMBONZ, 40)
-    call.listen(0.6, 8.0)
-    call.frame(8.0, JAMBONZ, CLOSE, NORMAL)
-    call.lose(8.05, APPLICATION, 4)
-
-    report = call.end(8.1)
-
-    assert set(rules_in(report)) <= {"capture-hole", "audio-late-start"}
+    assert rules_in(report) == ["shutdown-announced", *rules]

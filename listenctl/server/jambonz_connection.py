@@ -22,8 +22,9 @@ from listenctl.protocol.frames.websocket_messages import ControlFrame, TextMessa
 from listenctl.protocol.listen_session import CallStarted, FlushRequested, ListenSession, Sender, SessionEvent
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallEnd
-from listenctl.server.read_schedule import CHECK_INTERVAL, FIRST_READ, KeepAlive, ReadSchedule
+from listenctl.server.read_schedule import CHECK_INTERVAL, FIRST_READ, ReadSchedule
 from listenctl.server.server_handshake import TOO_LATE, AcceptedHandshake, ServerHandshake
+from listenctl.server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from listenctl.server.relay import Relay
@@ -67,6 +68,45 @@ class ClosingState:
         if sent is not None:
             return LiveCallEnd(by or "listenctl", sent.code, sent.reason or str(self._protocol.parser_exc or ""))
         return LiveCallEnd("nobody", CloseCode.ABNORMAL_CLOSURE, self._broken_off or "the connection broke")
+
+
+class KeepAlive:
+    """Pings that keep proxies from cutting a connection and detect a dead peer; received data counts as an answer."""
+
+    def __init__(self, settings: ServerSettings, now: float) -> None:
+        self._settings = settings
+        self._last_data_at = now
+        self._unanswered = 0
+        self._draining = False
+
+    def note_data(self, now: float) -> None:
+        self._last_data_at = now
+        self._unanswered = 0
+
+    def start_draining(self, now: float) -> float:
+        """Stop pinging because the peer shuts down; return when to close the connection if nothing more arrives."""
+        self._draining = True
+        return now + self._settings.drain_timeout
+
+    def has_drained(self, now: float) -> bool:
+        """Return whether a peer that shuts down has been silent long enough."""
+        return self._draining and now - self._last_data_at >= self._settings.drain_timeout
+
+    def next_check(self, now: float) -> float:
+        """Return when to check the connection again."""
+        if self._draining:
+            return self._last_data_at + self._settings.drain_timeout
+        return now + self._settings.ping_interval
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the peer has left too many pings unanswered."""
+        return not self._draining and self._unanswered >= self._settings.unanswered_pings
+
+    def count_ping(self) -> bool:
+        """Return whether a ping is due, and count it as unanswered."""
+        self._unanswered += not self._draining
+        return not self._draining
 
 
 class JambonzConnection:

@@ -1,4 +1,4 @@
-"""When a connection is read: in batches or at once; and how it is kept alive."""
+"""When a connection is read: in batches, by one timer for all connections, or as soon as data arrives."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 from listenctl.net.nonblocking_socket import NonblockingSocket
 from listenctl.protocol.audio import AudioFormat
-from listenctl.server.settings import ServerSettings
 
 TICK = 0.1
 SPOKES = 16
@@ -104,42 +103,3 @@ class ReadSchedule:
         if not self.at_once:
             self.at_once = True
             self._socket.call_when_readable(self._read_now)
-
-
-class KeepAlive:
-    """Pings that keep proxies from cutting a connection and detect a dead peer; received data counts as an answer."""
-
-    def __init__(self, settings: ServerSettings, now: float) -> None:
-        self._settings = settings
-        self._last_data_at = now
-        self._unanswered = 0
-        self._draining = False
-
-    def note_data(self, now: float) -> None:
-        self._last_data_at = now
-        self._unanswered = 0
-
-    def start_draining(self, now: float) -> float:
-        """Stop pinging because the peer shuts down; return when to close the connection if nothing more arrives."""
-        self._draining = True
-        return now + self._settings.drain_timeout
-
-    def has_drained(self, now: float) -> bool:
-        """Return whether a peer that shuts down has been silent long enough."""
-        return self._draining and now - self._last_data_at >= self._settings.drain_timeout
-
-    def next_check(self, now: float) -> float:
-        """Return when to check the connection again."""
-        if self._draining:
-            return self._last_data_at + self._settings.drain_timeout
-        return now + self._settings.ping_interval
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the peer has left too many pings unanswered."""
-        return not self._draining and self._unanswered >= self._settings.unanswered_pings
-
-    def count_ping(self) -> bool:
-        """Return whether a ping is due, and count it as unanswered."""
-        self._unanswered += not self._draining
-        return not self._draining

@@ -20,7 +20,7 @@ from listenctl.net.listening_sockets import is_own_address, listen
 from listenctl.net.nonblocking_socket import NonblockingSocket, TlsSocket, TlsStream
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.listen_session import CallStarted, ListenSession
-from listenctl.server.acceptor import Acceptor
+from listenctl.server.accept_connections import ConnectionAcceptor
 from listenctl.server.calls.live_call import LevelWatcher, LiveCall
 from listenctl.server.calls.live_call_log import CallIds, LiveCallLog
 from listenctl.server.control_api.control_socket import ControlSocket
@@ -88,7 +88,7 @@ class ListenServer:
         self._connection_of: dict[LiveCall, JambonzConnection] = {}
         self._loop = asyncio.get_running_loop()
         self._wheel = TimingWheel(self._loop, self._flush_recorder)
-        self.acceptor = Acceptor(self._loop, self._open_connection, self._report_accept_failure)
+        self.acceptor = ConnectionAcceptor(self._loop, self._open_connection, self._report_accept_failure)
         self.control = ControlSocket(settings.control, self) if settings.control is not None else None
 
     @property

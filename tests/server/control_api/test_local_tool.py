@@ -5,12 +5,9 @@ import asyncio
 import pytest
 
 from listenctl.errors import ListenctlError, NotFoundError
-from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.call_metadata import CallMetadata
-from listenctl.protocol.gaps.gap_ledger import GapLedger
-from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import AttachedTools
 from listenctl.server.control_api.local_tool import MAX_TEXTS, LocalTool
+from tests.helpers.server import call_log
 
 pytestmark = pytest.mark.simulated_time
 
@@ -38,20 +35,6 @@ class Line:
         self.is_read_at_once = at_once
 
 
-def new_log() -> LiveCallLog:
-    audio_format = AudioFormat(8000, 1)
-    return LiveCallLog(
-        id="7f1c",
-        remote="127.0.0.1:1",
-        target="/",
-        subprotocol=None,
-        started_at=0.0,
-        metadata=CallMetadata.parse(METADATA),
-        audio_format=audio_format,
-        ledger=GapLedger(audio_format, started_at=0.0),
-    )
-
-
 @pytest.fixture
 def line() -> Line:
     return Line()
@@ -63,7 +46,7 @@ def tools(line: Line) -> AttachedTools:
 
 
 async def test_a_tool_has_the_metadata_and_then_all_in_its_order(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, new_log(), audio=True)
+    tool = LocalTool(tools, call_log(METADATA), audio=True)
     tools.take_jambonz_text(b'{"event":"dtmf"}')
     tools.take_jambonz_audio(b"\1\0", 1)
     tools.take_jambonz_text(b"\xff")
@@ -74,7 +57,7 @@ async def test_a_tool_has_the_metadata_and_then_all_in_its_order(tools: Attached
 
 
 async def test_a_tool_that_wants_no_audio_gets_none(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, new_log(), audio=False)
+    tool = LocalTool(tools, call_log(METADATA), audio=False)
     tools.take_jambonz_audio(SECOND, 8000)
     tools.take_jambonz_text(b"text")
 
@@ -82,7 +65,7 @@ async def test_a_tool_that_wants_no_audio_gets_none(tools: AttachedTools) -> Non
 
 
 async def test_what_a_tool_sends_goes_to_jambonz(tools: AttachedTools, line: Line) -> None:
-    tool = LocalTool(tools, new_log(), audio=False)
+    tool = LocalTool(tools, call_log(METADATA), audio=False)
 
     await tool.send('{"type":"killAudio"}')
     await tool.send(b"\1\0")
@@ -91,7 +74,7 @@ async def test_what_a_tool_sends_goes_to_jambonz(tools: AttachedTools, line: Lin
 
 
 async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, new_log(), audio=True)
+    tool = LocalTool(tools, call_log(METADATA), audio=True)
 
     for _ in range(5):
         tools.take_jambonz_audio(SECOND, 8000)
@@ -105,7 +88,7 @@ async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(tools
 
 
 async def test_audio_that_is_forgotten_isnt_taken_for_dropped_and_texts_stay(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, new_log(), audio=True)
+    tool = LocalTool(tools, call_log(METADATA), audio=True)
     for _ in range(5):
         tools.take_jambonz_audio(SECOND, 8000)
     tools.take_jambonz_text(b"text")
@@ -118,7 +101,7 @@ async def test_audio_that_is_forgotten_isnt_taken_for_dropped_and_texts_stay(too
 
 
 async def test_a_tool_that_leaves_all_texts_unread_is_let_go(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, new_log(), audio=False)
+    tool = LocalTool(tools, call_log(METADATA), audio=False)
 
     for _ in range(MAX_TEXTS + 1):
         tools.take_jambonz_text(b"text")
@@ -130,7 +113,7 @@ async def test_a_tool_that_leaves_all_texts_unread_is_let_go(tools: AttachedTool
 
 
 async def test_the_end_of_the_call_comes_behind_all_that_it_said(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, new_log(), audio=False)
+    tool = LocalTool(tools, call_log(METADATA), audio=False)
     tools.take_jambonz_text(b"last")
     tools.end_call()
     last = await tool.receive()
@@ -143,7 +126,7 @@ async def test_the_end_of_the_call_comes_behind_all_that_it_said(tools: Attached
 
 
 async def test_who_waits_is_woken_by_the_end_of_the_call(tools: AttachedTools) -> None:
-    first, second = (LocalTool(tools, new_log(), audio=False) for _ in range(2))
+    first, second = (LocalTool(tools, call_log(METADATA), audio=False) for _ in range(2))
     await first.acquire_stream()
     waiting = [asyncio.create_task(second.receive()), asyncio.create_task(second.acquire_stream())]
     await asyncio.sleep(0)
@@ -156,7 +139,7 @@ async def test_who_waits_is_woken_by_the_end_of_the_call(tools: AttachedTools) -
 
 
 async def test_the_stream_goes_round(tools: AttachedTools, line: Line) -> None:
-    first, second = (LocalTool(tools, new_log(), audio=False) for _ in range(2))
+    first, second = (LocalTool(tools, call_log(METADATA), audio=False) for _ in range(2))
 
     await first.acquire_stream()
     await second.request_stream()
@@ -172,7 +155,7 @@ async def test_the_stream_goes_round(tools: AttachedTools, line: Line) -> None:
 
 
 async def test_a_kill_of_another_ends_the_turn(tools: AttachedTools) -> None:
-    first, second = (LocalTool(tools, new_log(), audio=False) for _ in range(2))
+    first, second = (LocalTool(tools, call_log(METADATA), audio=False) for _ in range(2))
     await first.acquire_stream()
 
     await second.send('{"type":"killAudio"}')
@@ -183,7 +166,7 @@ async def test_a_kill_of_another_ends_the_turn(tools: AttachedTools) -> None:
 
 
 async def test_a_tool_learns_how_the_playing_stands(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, new_log(), audio=False)
+    tool = LocalTool(tools, call_log(METADATA), audio=False)
 
     state = await tool.stream_state()
 
@@ -191,7 +174,7 @@ async def test_a_tool_learns_how_the_playing_stands(tools: AttachedTools) -> Non
 
 
 async def test_the_line_is_watched_while_a_tool_is_there(tools: AttachedTools, line: Line) -> None:
-    tool = LocalTool(tools, new_log(), audio=False)
+    tool = LocalTool(tools, call_log(METADATA), audio=False)
     before = line.is_read_at_once
     tool.detach()
 

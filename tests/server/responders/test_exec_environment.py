@@ -3,29 +3,14 @@
 from pathlib import Path
 
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.call_metadata import CallMetadata
-from listenctl.protocol.gaps.gap_ledger import GapLedger
-from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.responders.exec_environment import MAX_VALUE, child_environment
+from tests.helpers.server import call_log
 
 MONO = AudioFormat(8000, 1)
 
 
-def log_of(metadata: bytes) -> LiveCallLog:
-    return LiveCallLog(
-        id="7f1c",
-        remote="127.0.0.1:1",
-        target="/",
-        subprotocol=None,
-        started_at=0.0,
-        metadata=CallMetadata.parse(metadata),
-        audio_format=MONO,
-        ledger=GapLedger(MONO, started_at=0.0),
-    )
-
-
 def environment(metadata: bytes, control: Path | None = None, **inherited: str) -> dict[str, str | bytes]:
-    return child_environment(inherited, log_of(metadata), audio=MONO, stream_rate=8000, control=control)
+    return child_environment(inherited, call_log(metadata), audio=MONO, stream_rate=8000, control=control)
 
 
 def test_our_own_settings_are_not_passed_on() -> None:

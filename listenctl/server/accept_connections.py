@@ -12,7 +12,7 @@ _PAUSE = 1.0
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Acceptor:
+class ConnectionAcceptor:
     """
     Accept connections of listening sockets.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from listenctl.net.listening_sockets import listen
-from listenctl.server.acceptor import Acceptor
+from listenctl.server.accept_connections import ConnectionAcceptor
 from tests.helpers.server import LIMIT, until
 
 pytestmark = pytest.mark.simulated_time
@@ -22,7 +22,7 @@ class Taken:
     peers: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     most: int = 10
-    acceptor: Acceptor = field(init=False)
+    acceptor: ConnectionAcceptor = field(init=False)
 
     def take(self, connection: socket.socket, peer: str) -> None:
         connection.close()
@@ -34,7 +34,7 @@ class Taken:
 @pytest.fixture
 async def taken() -> Taken:
     taken = Taken()
-    taken.acceptor = Acceptor(asyncio.get_running_loop(), taken.take, taken.failures.append)
+    taken.acceptor = ConnectionAcceptor(asyncio.get_running_loop(), taken.take, taken.failures.append)
     return taken
 
 

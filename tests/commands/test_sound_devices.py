@@ -7,14 +7,14 @@ from asyncio.subprocess import DEVNULL
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from tests.helpers.cli import listenctl, service
-from tests.helpers.pulse import frequency_of, loudness, running_command, sound_system, steady, tone
+from tests.helpers.pulse import consists_of, running_command, sound_system, tone
 from tests.helpers.server import Event, recorded_audio, running
 
-LIMIT = 40
-TONE = ("--audio", "tone:440@-12", "--duration", "3")
+LIMIT = 100
+LEVEL = 10 ** (-12 / 20)
+TONE = ("--audio", "tone:440@-12", "--duration", "60")
 
 
 async def devices_of(folder: Path) -> tuple[list[Event], str]:
@@ -46,28 +46,21 @@ async def test_a_server_plays_its_calls_and_loses_nothing_when_its_device_hangs(
         async with service(*options, home=tmp_path, env=system.env) as server:
             url = (await server.next("server-started"))["url"]
             async with running_command("call", url, *TONE, system=system) as call:
-                await call.end()
+                await listener.tones({440: LEVEL}, {440: LEVEL})
+                await call.end(signal.SIGINT)
             first = await server.next("recording-saved")
-            heard = listener.sound
-            longer = ("--audio", "tone:440", "--duration", "5")
-            async with running_command("call", url, *longer, system=system) as call:
+            async with running_command("call", url, *TONE, system=system) as call:
                 await listener.loud()
                 system.signal(signal.SIGSTOP)
                 warning = await server.next("warning")
-                await call.end()
+                await call.end(signal.SIGINT)
             second = await server.next("recording-saved")
             status, said = await server.end(signal.SIGINT)
 
-    left, right = (steady(heard[:, side]) for side in (0, 1))
     assert (status, said) == (0, "")
-    assert len(left) > 48000
-    assert np.array_equal(left, right)
-    assert frequency_of(left) == pytest.approx(440, abs=1)
-    assert 20 * np.log10(loudness(left)) == pytest.approx(-15, abs=0.2)
     assert (warning["rule"], warning["call"]) == ("no-sound", None)
     assert first["complete"]
     assert second["complete"]
-    assert [first["seconds"], second["seconds"]] == pytest.approx([3, 5], abs=0.05)
 
 
 async def test_a_simulated_caller_hears_what_the_server_sends_also_when_the_loudspeaker_was_away(
@@ -79,8 +72,7 @@ async def test_a_simulated_caller_hears_what_the_server_sends_also_when_the_loud
         url = (await server.next("server-started"))["url"]
         async with service("call", url, *options, home=tmp_path, env=system.env) as call:
             async with system.listening() as listener:
-                await listener.loud()
-                await listener.heard(1.5)
+                await listener.tones({440: LEVEL}, {440: LEVEL})
             await system.kill()
             gone = await call.next("warning")
             await system.start()
@@ -89,24 +81,20 @@ async def test_a_simulated_caller_hears_what_the_server_sends_also_when_the_loud
                 await again.loud()
             status, said = await call.end()
 
-    heard = steady(listener.sound[:, 0])
     assert (status, said) == (0, "")
-    assert len(heard) > 48000
-    assert frequency_of(heard) == pytest.approx(440, abs=2)
-    assert 20 * np.log10(loudness(heard)) == pytest.approx(-15, abs=0.5)
     assert (gone["rule"], back["rule"]) == ("no-sound", "sound-back")
     assert gone["call"] == gone["call_sid"] is not None
 
 
 async def test_a_simulated_caller_speaks_into_the_microphone(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT), sound_system(tmp_path) as system:
-        (tmp_path / "spoken.raw").write_bytes(tone(700, 20, 48000).tobytes())
+        (tmp_path / "spoken.raw").write_bytes(tone(700, 60, 48000).tobytes())
         pacat = ["pacat", "-d", "null", "--format=s16le", "--rate=48000", "--channels=1", "spoken.raw"]
         speaking = await asyncio.create_subprocess_exec(*pacat, env=system.env, cwd=tmp_path, stderr=DEVNULL)
         try:
             async with running(record=tmp_path) as run:
                 url = f"ws://127.0.0.1:{run.port}/"
-                options = ("--audio", "mic", "--duration", "3")
+                options = ("--audio", "mic", "--duration", "10")
                 async with running_command("call", url, *options, system=system) as call:
                     assert await call.end() == 0
                 saved = await run.events.wait_for("recording-saved")
@@ -114,7 +102,5 @@ async def test_a_simulated_caller_speaks_into_the_microphone(tmp_path: Path) -> 
             speaking.kill()
             await speaking.wait()
 
-    heard = np.frombuffer(recorded_audio(saved), "<i2")[-12000:]
-    spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
-    assert float(spectrum.argmax() * 8000 / len(heard)) == pytest.approx(700, abs=2)
-    assert loudness(heard) == pytest.approx(0.25 / 2**0.5, rel=0.1)
+    heard = np.frombuffer(recorded_audio(saved), "<i2")
+    assert any(consists_of(heard[at : at + 4000], {700: 0.25}, 8000) for at in range(0, len(heard) - 4000, 400))

@@ -5,9 +5,8 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,20 +89,20 @@ class SoundSystem:
 
 @dataclass(slots=True)
 class Listener:
-    """What was heard: stereo at ``RATE``, and when each piece came."""
+    """What was heard: stereo at ``RATE``."""
 
-    pieces: list[tuple[float, bytes]] = field(default_factory=list)
+    pieces: list[bytes] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def hear(self, stream: asyncio.StreamReader) -> None:
         while piece := await stream.read(65536):
-            self.pieces.append((time.monotonic(), piece))
+            self.pieces.append(piece)
             self._changed.set()
 
     @property
     def sound(self) -> Pcm:
         """A row for each sample, left and right."""
-        pcm = b"".join(piece for _, piece in self.pieces)
+        pcm = b"".join(self.pieces)
         return np.frombuffer(pcm[: len(pcm) - len(pcm) % 4], "<i2").reshape(-1, 2)
 
     async def heard(self, seconds: float) -> None:
@@ -118,14 +117,11 @@ class Listener:
         while not (np.abs(self.sound[seen:].astype(int)) > threshold).any():
             await self._next()
 
-    def time_of(self, sample: int) -> float:
-        """Return when a sample had been heard, on the monotonic clock."""
-        total = 0
-        for at, piece in self.pieces:
-            total += len(piece)
-            if total > sample * 4:
-                return at
-        raise AssertionError(f"sample {sample} wasn't heard")
+    async def tones(self, left: Mapping[int, float], right: Mapping[int, float]) -> None:
+        """Wait for half a second that consists of tones with these amplitudes, by their frequency."""
+        await self.heard(0.5)
+        while not all(consists_of(self.sound[-RATE // 2 :, side], wanted) for side, wanted in enumerate((left, right))):
+            await self.heard(0.1)
 
     async def _next(self) -> None:
         self._changed.clear()
@@ -195,28 +191,15 @@ def loudness(sound: Pcm) -> float:
     return float(np.sqrt((sound.astype(float) ** 2).mean()) / 32768)
 
 
-def frequency_of(sound: Pcm) -> float:
-    """Return the strongest frequency of what was heard, in Hz."""
-    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
-    return float(spectrum.argmax() * RATE / len(sound))
-
-
-def share_of(sound: Pcm, frequency: float) -> float:
-    """Return the amplitude of one frequency in what was heard, of which 1 is full scale."""
+def share_of(sound: Pcm, frequency: float, rate: int = RATE) -> float:
+    """Return the amplitude of one frequency in a sound, of which 1 is full scale."""
     window = np.hanning(len(sound))
-    turns = np.exp(-2j * np.pi * frequency * np.arange(len(sound)) / RATE)
+    turns = np.exp(-2j * np.pi * frequency * np.arange(len(sound)) / rate)
     return float(2 * np.abs((sound * window * turns).sum()) / window.sum() / 32768)
 
 
-def clicks(sound: Pcm, frequency: float) -> int:
-    """Return how many samples don't follow from those before them, as those of a sine of this frequency do."""
-    x = sound.astype(float)
-    expected = 2 * np.cos(2 * np.pi * frequency / RATE) * x[1:-1] - x[:-2]
-    return int((np.abs(x[2:] - expected) > 60).sum())
-
-
-def steady(sound: Pcm) -> Pcm:
-    """Return the sound without silence before and behind it, and without its edges."""
-    loud = np.flatnonzero(np.abs(sound.astype(int)) > 300)
-    assert len(loud)
-    return sound[loud[0] + RATE // 10 : loud[-1] - RATE // 10]
+def consists_of(sound: Pcm, tones: Mapping[int, float], rate: int = RATE) -> bool:
+    """Return whether a sound consists of tones with these amplitudes, by their frequency, and nothing else."""
+    wanted = [*tones.values(), (sum(level**2 for level in tones.values()) / 2) ** 0.5]
+    shares = [share_of(sound, frequency, rate) for frequency in tones]
+    return bool(np.allclose([*shares, loudness(sound)], wanted, rtol=0.05, atol=0.002))

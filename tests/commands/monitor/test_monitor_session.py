@@ -1,48 +1,23 @@
-"""`monitor` that is stopped, let go, or interrupted, and one whose file can't be kept."""
+"""`monitor` that the server drops, that is interrupted, or whose file can't be saved."""
 
 import asyncio
 import signal
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import soundfile
 
 from tests.helpers.cli import COMMAND, environment
-from tests.helpers.control import controlled, fake_control, live_call
-from tests.helpers.frames import binary
-from tests.helpers.monitored import monitor, place
-from tests.helpers.pulse import tone
+from tests.helpers.control import fake_control, live_call
+from tests.helpers.monitored import monitor
 from tests.helpers.server import until
 
-LIMIT = 25
+LIMIT = 60
 SERVER_SILENT = {"v": 1, "ts": "2026-11-20T22:33:44.567Z", "event": "warning", "call": None, "call_sid": None} | {
     "rule": "no-sound",
     "detail": "no sound: speaker: gone",
 }
-
-
-async def test_what_was_missed_while_it_was_stopped_is_silence_in_what_is_kept_and_said(tmp_path: Path) -> None:
-    path = tmp_path / "kept.wav"
-    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
-        peer = await place(server, "one")
-        async with monitor("--mute", "--save", str(path), home=tmp_path) as command:
-            await until(lambda: path.exists() and path.stat().st_size > 48000)
-            loop, began = asyncio.get_running_loop(), path.stat().st_size
-            at = loop.time()
-            command.process.send_signal(signal.SIGSTOP)
-            await peer.send(binary(tone(440, 0.5, 8000).tobytes()))
-            await until(lambda: loop.time() > at + 1.5)
-            command.process.send_signal(signal.SIGCONT)
-            said = await command.says("skipped")
-            await until(lambda: path.stat().st_size > began + 1.5 * 48000 * 4)
-            status, passed = await command.end(signal.SIGINT), loop.time() - at
-
-    kept, rate = soundfile.read(path)
-    assert status == 0
-    assert said.startswith("listenctl: 1.")
-    assert said.endswith(" s skipped, because this process was stopped or too slow\n")
-    assert 1.5 * rate < len(kept) - (began - 44) / 4 < (passed + 0.3) * rate
 
 
 async def test_a_call_that_lets_it_go_is_attached_again_and_the_others_go_on(tmp_path: Path) -> None:
@@ -112,15 +87,12 @@ async def test_interrupts_while_it_ends_anyway_are_neither_a_traceback_nor_its_d
         process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=env, stderr=PIPE)
         assert process.stderr is not None
         said = await process.stderr.readline()
-        await until(lambda: _has_ended_by_now(process))
+        for _ in range(20):
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0)
         said += await process.stderr.read()
+        await process.wait()
 
     assert process.returncode in (4, 130)
     assert said.count(b"\n") == 1
-
-
-def _has_ended_by_now(process: Process) -> bool:
-    """Interrupt it once more, if it goes on."""
-    if process.returncode is None:
-        process.send_signal(signal.SIGINT)
-    return process.returncode is not None

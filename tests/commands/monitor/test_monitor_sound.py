@@ -1,0 +1,163 @@
+"""What `monitor` plays, as it comes out of a real sound system, and what it saves; nothing here depends on speed."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from listenctl.background_task import background_task
+from listenctl.commands.monitor.monitor_sound import MonitorSound, SoundPlan
+from listenctl.media.pacing import Pacer, SystemClock
+from tests.helpers.control import Controlled, controlled
+from tests.helpers.frames import binary, text
+from tests.helpers.monitored import attached, place
+from tests.helpers.pulse import SoundSystem, running_command, sound_system, tone
+from tests.helpers.server import Peer, until
+from tests.helpers.simulated import interleave
+from tests.helpers.simulated_time import simulated_loop
+
+LIMIT = 100
+LEVEL = 0.25
+
+
+@asynccontextmanager
+async def scene(folder: Path) -> AsyncIterator[tuple[SoundSystem, Controlled]]:
+    async with asyncio.timeout(LIMIT), sound_system(folder) as system, controlled(folder) as server:
+        yield system, server
+
+
+async def speak(peer: Peer, second: bytes, *, rate: int = 8000, channels: int = 1) -> None:
+    """Send a second of audio again and again, in real time."""
+    samples = rate // 50
+    size = samples * 2 * channels
+    pacer = Pacer(rate, SystemClock())
+    while True:
+        for at in range(0, len(second), size):
+            await pacer.wait_for_chunk(samples)
+            await peer.send(binary(second[at : at + size]))
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+async def test_a_call_is_heard_on_both_sides_as_loud_as_it_is(tmp_path: Path, rate: int) -> None:
+    async with (
+        scene(tmp_path) as (system, server),
+        system.listening() as listener,
+        running_command("monitor", system=system) as monitor,
+    ):
+        await monitor.says("waiting for a call")
+        peer = await place(server, "one", rate=rate)
+        await attached(server)
+        async with background_task(speak(peer, tone(440, 1, rate).tobytes(), rate=rate)):
+            await listener.tones({440: LEVEL}, {440: LEVEL})
+        status = await monitor.end(signal.SIGINT)
+
+    assert status == 0
+    assert np.array_equal(listener.sound[:, 0], listener.sound[:, 1])
+
+
+async def test_a_call_whose_metadata_come_late_is_heard_at_its_rate(tmp_path: Path) -> None:
+    async with (
+        scene(tmp_path) as (system, server),
+        system.listening() as listener,
+        running_command("monitor", system=system) as monitor,
+    ):
+        await monitor.says("waiting for a call")
+        peer = await server.run.call(binary(bytes(320)))
+        await attached(server)
+        await peer.send(text('{"callSid": "late", "sampleRate": 16000, "mixType": "mono"}'))
+        async with background_task(speak(peer, tone(440, 1, 16000).tobytes(), rate=16000)):
+            await listener.tones({440: LEVEL}, {440: LEVEL})
+
+
+async def test_the_channels_of_a_stereo_call_go_where_they_shall(tmp_path: Path) -> None:
+    low, high, together = {440: LEVEL, 1000: 0.0}, {440: 0.0, 1000: LEVEL}, {440: LEVEL, 1000: LEVEL}
+    wanted = {"both": (low, high), "left": (low, low), "right": (high, high), "mix": (together, together)}
+    wave = interleave(tone(440, 1, 16000), tone(1000, 1, 16000))
+    async with scene(tmp_path) as (system, server), system.listening() as listener:
+        peer = await place(server, "one", rate=16000, mix="stereo")
+        async with background_task(speak(peer, wave, rate=16000, channels=2)):
+            for channel, (left, right) in wanted.items():
+                async with running_command("monitor", "one", "--channel", channel, system=system) as monitor:
+                    await listener.tones(left, right)
+                    assert await monitor.end(signal.SIGINT) == 0
+
+
+async def test_several_calls_at_different_rates_stand_side_by_side(tmp_path: Path) -> None:
+    level = LEVEL * (2 / 3) ** 0.5
+    middle = level * 0.5**0.5
+    async with scene(tmp_path) as (system, server):
+        peers = [await place(server, "one", rate=8000), await place(server, "two", rate=16000)]
+        async with system.listening() as listener, running_command("monitor", "--all", system=system):
+            await attached(server, 2)
+            peers.append(await place(server, "three", rate=48000))
+            await attached(server, 3)
+            async with (
+                background_task(speak(peers[0], tone(400, 1, 8000).tobytes())),
+                background_task(speak(peers[1], tone(900, 1, 16000).tobytes(), rate=16000)),
+                background_task(speak(peers[2], tone(1400, 1, 48000).tobytes(), rate=48000)),
+            ):
+                await listener.tones({400: level, 900: middle, 1400: 0.0}, {400: 0.0, 900: middle, 1400: level})
+
+
+async def test_a_sound_system_that_stalls_dies_or_hangs_is_survived_and_said_in_our_words(tmp_path: Path) -> None:
+    async with scene(tmp_path) as (system, server):
+        peer = await place(server, "one")
+        async with (
+            running_command("monitor", "one", system=system) as monitor,
+            background_task(speak(peer, tone(440, 1, 8000).tobytes())),
+        ):
+            async with system.listening() as listener:
+                await listener.loud()
+                system.signal(signal.SIGSTOP)
+                await monitor.says("no sound: speaker: stopped playing")
+                system.signal(signal.SIGCONT)
+                await monitor.says("sound is back")
+                await listener.loud()
+            await system.kill()
+            await monitor.says("no sound: speaker")
+            await system.start()
+            await monitor.says("sound is back")
+            async with system.listening() as listener:
+                await listener.tones({440: LEVEL}, {440: LEVEL})
+                # The command ends although the sound system hangs.
+                system.signal(signal.SIGSTOP)
+                status = await monitor.end(signal.SIGINT)
+
+    assert status == 0
+    assert [line for line in monitor.said.splitlines() if not line.startswith("listenctl: ")] == []
+
+
+async def test_a_device_that_was_named_and_isnt_there_is_status_2_and_names_the_others(tmp_path: Path) -> None:
+    async with scene(tmp_path) as (system, server):
+        await place(server, "one")
+        async with running_command("monitor", "one", "--device", "nosuch", system=system) as monitor:
+            status = await monitor.end()
+
+    assert status == 2
+    assert monitor.said.startswith("listenctl: speaker nosuch: No output device matching 'nosuch'; name one of these: ")
+    assert " default" in monitor.said
+
+
+@pytest.mark.simulated_time
+async def test_what_was_missed_while_it_was_stopped_is_silence_in_what_is_saved_and_said(tmp_path: Path) -> None:
+    path, said = tmp_path / "saved.wav", list[str]()
+    sound = MonitorSound(SoundPlan(muted=True, save=str(path)), said.append, lambda: None)
+    begin = simulated_loop().time()
+    async with background_task(sound.save_mix()):
+        await until(path.exists)
+        await asyncio.sleep(1)
+        # As if the process had been stopped.
+        simulated_loop().advance(61.5)
+        await until(lambda: bool(said))
+        await asyncio.sleep(1)
+        passed = simulated_loop().time() - begin
+    await asyncio.to_thread(sound.close)
+
+    saved, rate = soundfile.read(path)
+    assert said == ["61.5 s skipped, because this process was stopped or too slow"]
+    assert len(saved) / rate == pytest.approx(passed, abs=0.1)

@@ -44,7 +44,7 @@ def test_a_threshold_that_is_kept_is_ok(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["mark.p95>1s", "first-audio.max>2s", "echo.repeated>0", "echo.lost>1%"])
-def test_what_was_never_measured_fails_and_says_so(text: str) -> None:
+def test_a_metric_that_was_never_measured_fails(text: str) -> None:
     outcome = Threshold.parse(text).check(METRICS)
 
     assert not outcome.ok
@@ -52,7 +52,7 @@ def test_what_was_never_measured_fails_and_says_so(text: str) -> None:
     assert outcome.detail.endswith("was never measured")
 
 
-def test_an_outcome_says_what_it_was_in_units_for_people() -> None:
+def test_results_have_units() -> None:
     said = [
         Threshold.parse(text).check(METRICS).detail
         for text in ("handshake.p50>1s", "failed>50%", "failed>9", "unread.max>9kB")
@@ -61,7 +61,7 @@ def test_an_outcome_says_what_it_was_in_units_for_people() -> None:
     assert said == ["it was 200.0 ms", "it was 1.50 %", "it was 3", "it was 4096 B"]
 
 
-def test_an_unknown_metric_is_answered_with_those_that_there_are() -> None:
+def test_an_unknown_metric_is_refused_with_a_list() -> None:
     with pytest.raises(UsageError, match=r"unknown metric speed.p99; .*failed.*handshake"):
         Threshold.parse("speed.p99>1")
 
@@ -91,6 +91,6 @@ def test_an_unknown_metric_is_answered_with_those_that_there_are() -> None:
         ("", "not of the form METRIC>VALUE"),
     ],
 )
-def test_what_is_no_threshold_is_refused(text: str, problem: str) -> None:
+def test_an_invalid_threshold_is_refused(text: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         Threshold.parse(text)

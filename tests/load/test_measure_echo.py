@@ -24,7 +24,7 @@ def amplified(data: bytes, gain: float) -> bytes:
 
 
 def echoed(chunks: Sequence[bytes], sample_rate: int = 8000, delay: float = 0.0, sent: int = SENT) -> EchoResult:
-    """Feed chunks, each at the time at which a server that echoes what it has would be done with it."""
+    """Return the result for chunks, each at the time at which a server would have echoed it."""
     check = EchoCheck(sample_rate, start=100.0)
     received = 0
     for chunk in chunks:
@@ -44,20 +44,20 @@ def test_a_block_lasts_20_ms_without_drift(sample_rate: int) -> None:
     assert block_start(PERIOD, sample_rate) * 50 == PERIOD * sample_rate or sample_rate == 11025
 
 
-def test_the_pattern_never_has_what_jambonz_takes_for_a_mark() -> None:
+def test_the_pattern_has_no_sample_that_jambonz_takes_for_a_mark() -> None:
     assert -1 not in np.frombuffer(pattern(8000, PERIOD), "<i2")
 
 
 def test_numbers_differ_in_six_bits_at_least() -> None:
     blocks = np.frombuffer(pattern(8000, PERIOD), "<i2").reshape(PERIOD, CHIPS, 4)[:, 13:, 0] > 0
-    # The code is linear but for a constant, so distances to one block are all the distances that there are.
+    # The code is linear except for a constant, so the distances to one block are all distances.
     distances = (blocks != blocks[0]).sum(axis=1)
 
     assert distances[0] == 0
     assert distances[1:].min() == 6
 
 
-def test_a_number_with_a_wrong_crc_is_none() -> None:
+def test_a_number_with_a_wrong_crc_is_refused() -> None:
     assert sum(number_of(chips) is not None for chips in range(1 << 14)) == 1
 
 
@@ -92,7 +92,7 @@ def test_delay_is_from_when_a_block_was_due_until_its_last_sample_was_back() -> 
 )
 def test_cuts_gain_and_offset_lose_nothing(places: list[int], gain_db: float, inverted: bool, late: int) -> None:
     factor = 10 ** (gain_db / 20) * (-1 if inverted else 1)
-    # Numbers as an echo server has them, silence before the echo, any chunks, also half samples.
+    # Silence before the echo, and chunks of any size, including half samples.
     data = bytes(2 * late) + amplified(pattern(8000), factor)
 
     result = echoed(cut(data, places))
@@ -115,7 +115,7 @@ def test_a_dropped_range_costs_exactly_the_blocks_that_it_touches(start: int, le
 
     result = echoed(cut(data[: 2 * start] + data[2 * end :], places))
 
-    # A first or last sample that is missing may be as the one that took its place, which nobody can tell.
+    # A missing first or last sample may equal its neighbour, which can't be detected.
     assert len(touched) - 2 <= result.lost <= len(touched)
     assert result.lost >= (end - start - 2) // 160
     assert (result.out_of_order, result.repeated) == (0, 0)
@@ -135,7 +135,7 @@ def test_an_echo_that_starts_late_has_missed_its_start() -> None:
     assert (result.lost, result.missed_at_start) == (4, 4)
 
 
-def test_order_and_repetition_are_told_apart() -> None:
+def test_order_and_repetition_are_distinguished() -> None:
     blocks = [block(number, 8000) for number in (0, 1, 3, 2, 4, 4, 5)]
 
     result = echoed(blocks, sent=6)
@@ -156,7 +156,7 @@ def test_a_resampled_echo_is_read(call_rate: int, echo_rate: int) -> None:
 
 
 @pytest.mark.parametrize("foreign", [bytes(40000), b"\xff\xff" * 20000, np.random.default_rng(1).bytes(400_000)])
-def test_what_is_no_echo_is_none(foreign: bytes) -> None:
+def test_other_audio_is_not_an_echo(foreign: bytes) -> None:
     result = echoed(cut(foreign, range(320, len(foreign), 320)))
 
     assert (result.lost, result.missed_at_start, result.repeated) == (SENT, SENT, 0)
@@ -190,7 +190,7 @@ def test_byte_by_byte_and_whole_find_the_same(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("late", [1, 2, 3, 159, 161])
-def test_an_echo_that_is_a_sample_off_has_its_gain_all_the_same(late: int) -> None:
+def test_an_echo_that_is_a_sample_off_has_its_full_gain(late: int) -> None:
     result = echoed([bytes(2 * late) + pattern(8000)])
 
     assert result.lost == 0
@@ -199,7 +199,7 @@ def test_an_echo_that_is_a_sample_off_has_its_gain_all_the_same(late: int) -> No
 
 
 @pytest.mark.parametrize("sample_rate", RATES)
-def test_an_echo_with_its_bytes_swapped_is_none(sample_rate: int) -> None:
+def test_an_echo_with_swapped_bytes_is_not_an_echo(sample_rate: int) -> None:
     swapped = np.frombuffer(pattern(sample_rate), "<i2").byteswap().tobytes()
 
     result = echoed([swapped], sample_rate)

@@ -46,7 +46,7 @@ def test_formats_of_equal_shares_take_turns() -> None:
      ("8000:quad", "unknown type quad; use mono"), ("8", "not a sample rate"), ("999999", "not a sample rate"),
      ("8000*0", "a share must be at least 1")],
 )  # fmt: skip
-def test_what_is_no_mix_is_refused(mix: str, problem: str) -> None:
+def test_an_invalid_mix_is_refused(mix: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         parse_mix(mix)
 

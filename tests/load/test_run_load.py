@@ -282,7 +282,7 @@ async def test_refused_calls_fail_and_the_others_are_measured() -> None:
     assert [outcome.handshake is None for outcome in outcomes].count(True) == 2
 
 
-async def test_nobody_there_fails_all_calls() -> None:
+async def test_a_closed_port_fails_all_calls() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         report, _ = await run(LoadPlan(target=target(closed.getsockname()[1]), calls=3, hold=1))
@@ -343,7 +343,7 @@ async def test_a_load_that_takes_too_long_is_hung_up() -> None:
 
 
 @pytest.mark.parametrize("turns", range(4))
-async def test_a_load_is_stopped_at_whatever_moment(turns: int) -> None:
+async def test_a_load_can_be_stopped_at_any_moment(turns: int) -> None:
     async with listening(ignore) as server:
         load = LoadRun(LoadPlan(target=server, calls=3, hold=600))
         loading = asyncio.create_task(load.run())
@@ -367,7 +367,7 @@ async def test_calls_that_are_not_up_yet_are_given_up() -> None:
     assert report.placed == 2
 
 
-async def test_what_a_server_does_not_read_is_counted_as_unread_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_audio_that_a_server_does_not_read_is_unread_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_call, "CLOSE_TIMEOUT", 0.2)
     read_on = asyncio.Event()
 

@@ -94,7 +94,7 @@ def test_kill_audio_ends_one_clip_and_the_next_one_starts() -> None:
     assert [due for due, _ in answers(playout, 99.0)] == [10.25, 11.25]
 
 
-def test_each_mode_ignores_what_belongs_to_the_other() -> None:
+def test_each_mode_ignores_the_commands_of_the_other() -> None:
     streaming, playing = TimedPlayout(8000), TimedPlayout(None)
 
     streaming.take_command(CLIP, 10.0)
@@ -113,7 +113,7 @@ def test_a_clip_that_jambonz_cannot_play_is_never_answered() -> None:
     assert answers(playout, 99.0) == []
 
 
-def test_only_a_clip_that_holds_audio_and_is_played_is_heard() -> None:
+def test_only_a_clip_with_audio_that_is_played_is_heard() -> None:
     streaming, playing = TimedPlayout(8000), TimedPlayout(None)
 
     assert playing.take_command(CLIP, 10.0)

@@ -60,7 +60,7 @@ def kinds(comparison: AnswerComparison) -> list[tuple[str, str]]:
     return [(one.kind, one.what) for one in comparison.differences]
 
 
-def test_the_same_answers_in_time_do_not_differ() -> None:
+def test_the_same_answers_on_time_do_not_differ() -> None:
     said = [(1.0, mark("a")), (2.0, text("killAudio"))]
 
     comparison = compared(said, [(at + 0.4, data) for at, data in said])
@@ -196,13 +196,13 @@ def test_a_close_of_the_application_is_compared(end: ConnectionEnd, at: float, f
     assert kinds(answers.compare(end, at, closed_first=True)) == found
 
 
-def test_a_close_that_was_none_of_the_application_is_extra() -> None:
+def test_a_close_that_the_capture_lacks_is_extra() -> None:
     comparison = AnswerCollector(CompareSettings(), 1.0).compare(ConnectionEnd("server", 1000), 2.0, closed_first=False)
 
     assert kinds(comparison) == [("extra", "close")]
 
 
-async def test_the_new_call_sid_stands_for_that_of_the_capture_in_answers(tmp_path: Path) -> None:
+async def test_the_new_call_sid_in_answers_counts_as_that_of_the_capture(tmp_path: Path) -> None:
     frames = [
         jambonz(0.0, TEXT, METADATA),
         application(0.1, TEXT, text("hello", call="old-sid")),
@@ -248,7 +248,7 @@ async def test_answers_that_differ_make_the_call_fail(tmp_path: Path) -> None:
     assert (kinds(result.comparison), result.ok) == ([("missing", "mark")], False)
 
 
-async def test_what_the_application_said_behind_the_close_is_not_expected(tmp_path: Path) -> None:
+async def test_texts_after_the_close_are_not_expected(tmp_path: Path) -> None:
     frames = [jambonz(0.0, TEXT, METADATA), jambonz(0.01, CLOSE, NORMAL), application(0.02, TEXT, mark("late"))]
 
     async with serving(KeepingServer().serve) as port:

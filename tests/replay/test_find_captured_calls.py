@@ -44,12 +44,12 @@ def test_all_calls_are_found_with_their_begin(tmp_path: Path) -> None:
     assert other.began - one.began == 1.0
 
 
-def test_a_call_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_call_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"two.jsonl: contains no readable frame of a call 3"):
         find_captured_calls(two_calls(tmp_path), "3")
 
 
-def test_a_websocket_that_is_no_listen_call_has_to_be_named(tmp_path: Path) -> None:
+def test_a_websocket_that_is_no_listen_call_must_be_chosen(tmp_path: Path) -> None:
     path = tmp_path / "chat.har"
     path.write_text(
         '{"log":{"entries":[{"startedDateTime":"2026-11-21T10:00:00Z","request":{"method":"GET","url":"ws://h/chat"},'

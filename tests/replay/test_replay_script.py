@@ -1,4 +1,4 @@
-"""What is found in a capture to be played, whatever its state, and how far ahead it is read."""
+"""The script of a captured call, even a damaged one, and how far ahead it is read."""
 
 import gzip
 from collections.abc import AsyncIterator, Iterator
@@ -44,7 +44,7 @@ def test_a_key_log_without_secrets_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
-async def test_of_a_capture_that_was_cut_off_is_played_what_is_there(share: float, tmp_path: Path) -> None:
+async def test_a_truncated_capture_is_played_to_its_end(share: float, tmp_path: Path) -> None:
     whole = gzip.decompress((FOLDER / f"{NAME}.pcap.gz").read_bytes())
     cut = tmp_path / "cut.pcap"
     cut.write_bytes(whole[: int(len(whole) * share)])
@@ -81,7 +81,7 @@ async def test_the_file_is_read_only_a_little_ahead(tmp_path: Path, monkeypatch:
     assert len(ahead) == 20 * BATCH_STEPS + 1
 
 
-async def test_a_wrong_time_moves_no_other_and_a_pause_of_hours_is_left_out(tmp_path: Path) -> None:
+async def test_a_wrong_time_shifts_no_other_and_a_pause_of_hours_is_skipped(tmp_path: Path) -> None:
     times = (0.0, 1.0, 1e9, 2.0, 9000.0, 9001.0)
     path = write_dump(tmp_path / "d", [jambonz(at, BINARY, bytes(320)) for at in times])
 

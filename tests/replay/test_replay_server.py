@@ -39,7 +39,7 @@ async def test_callers_get_the_calls_in_turn_and_no_more_than_the_limit(tmp_path
         (b"x" * 70_000 + b"\r\n\r\n", b"400", "sent no request"),
     ],
 )
-async def test_what_is_no_call_is_refused(request_bytes: bytes, status: bytes, reason: str, tmp_path: Path) -> None:
+async def test_an_invalid_request_is_refused(request_bytes: bytes, status: bytes, reason: str, tmp_path: Path) -> None:
     path = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA)])
 
     async with playing(path) as server:
@@ -54,7 +54,7 @@ async def test_what_is_no_call_is_refused(request_bytes: bytes, status: bytes, r
     assert server.results == []
 
 
-async def test_credentials_are_asked_for(tmp_path: Path) -> None:
+async def test_credentials_are_required(tmp_path: Path) -> None:
     path = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA), application(0.0, CLOSE, NORMAL)])
     right = HANDSHAKE[:-2] + b"authorization: Basic dTpw\r\n\r\n"
 
@@ -69,7 +69,7 @@ async def test_credentials_are_asked_for(tmp_path: Path) -> None:
     assert heads == [b"401", b"401", b"101"]
 
 
-async def test_a_request_with_spaces_in_its_path_is_taken(tmp_path: Path) -> None:
+async def test_a_request_with_spaces_in_its_path_is_accepted(tmp_path: Path) -> None:
     path = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA), application(0.0, CLOSE, NORMAL)])
 
     async with playing(path) as server:

@@ -1,4 +1,4 @@
-"""The application of a capture, played to whoever calls."""
+"""The application of a capture, played to clients."""
 
 import asyncio
 from pathlib import Path
@@ -46,7 +46,7 @@ async def test_both_sides_of_a_capture_played_to_each_other_answer_as_in_it(name
     assert (own.ok, own.closed) == (True, 1000)
 
 
-async def test_frames_are_said_as_they_were(tmp_path: Path) -> None:
+async def test_frames_are_sent_as_captured(tmp_path: Path) -> None:
     frames = [
         jambonz(0.0, TEXT, METADATA),
         application(0.0, BINARY, b"ab", fin=False),
@@ -68,7 +68,7 @@ async def test_frames_are_said_as_they_were(tmp_path: Path) -> None:
     assert said == expected
 
 
-async def test_an_application_that_is_interrupted_says_what_it_left_out(tmp_path: Path) -> None:
+async def test_an_interrupted_application_counts_its_unsent_frames(tmp_path: Path) -> None:
     frames = [jambonz(0.0, TEXT, METADATA), application(0.0, BINARY, b"ab")]
     later = [application(3600.0 + at, BINARY, bytes(320)) for at in range(200)]
     async with playing(write_dump(tmp_path / "d", [*frames, *later, application(4000.0, CLOSE, NORMAL)])) as server:
@@ -84,7 +84,7 @@ async def test_an_application_that_is_interrupted_says_what_it_left_out(tmp_path
     assert (result.frames, result.unsent, result.interrupted, result.ok) == (1, 200, True, False)
 
 
-async def test_an_answer_that_is_waited_for_moves_all_that_follows(tmp_path: Path) -> None:
+async def test_an_awaited_answer_shifts_all_that_follows(tmp_path: Path) -> None:
     done = b'{"type":"playDone","data":{"id":"a","reason":"playCompleted"}}'
     frames = [
         jambonz(0.0, TEXT, METADATA),
@@ -112,9 +112,7 @@ async def test_an_answer_that_is_waited_for_moves_all_that_follows(tmp_path: Pat
     assert server.results[0].missed_texts == 0
 
 
-async def test_an_answer_that_never_comes_is_waited_for_only_so_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_missing_answer_is_awaited_only_so_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ANSWER_TIMEOUT", 0.05)
     frames = [
         jambonz(0.0, TEXT, METADATA),
@@ -133,7 +131,7 @@ async def test_an_answer_that_never_comes_is_waited_for_only_so_long(
     assert (server.results[0].missed_texts, server.results[0].ok) == (1, False)
 
 
-async def test_a_client_that_leaves_early_leaves_things_unsaid(tmp_path: Path) -> None:
+async def test_a_client_that_leaves_early_leaves_frames_unsent(tmp_path: Path) -> None:
     frames = [jambonz(0.0, TEXT, METADATA), *(application(3600.0, TEXT, b"x") for _ in range(3))]
 
     async with playing(write_dump(tmp_path / "d", frames)) as server:

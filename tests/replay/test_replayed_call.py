@@ -1,4 +1,4 @@
-"""Calls of captures played to a live server: the same frames, in their time, and the recording that comes of them."""
+"""Captured calls played to a live server: the same frames on time, and the same recording."""
 
 import asyncio
 from pathlib import Path
@@ -41,7 +41,7 @@ async def test_the_recording_is_that_of_the_capture(name: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver", "f_pause_graceful"])
-async def test_every_frame_goes_out_as_it_was_and_in_its_time(name: str) -> None:
+async def test_every_frame_is_sent_as_captured_and_on_time(name: str) -> None:
     server = KeepingServer()
 
     async with serving(server.serve) as port:
@@ -60,7 +60,7 @@ async def test_every_frame_goes_out_as_it_was_and_in_its_time(name: str) -> None
     assert result.lateness == pytest.approx(0, abs=0.001)
 
 
-async def test_only_the_call_sid_is_another(tmp_path: Path) -> None:
+async def test_only_the_call_sid_is_replaced(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA), jambonz(0.0, CLOSE, NORMAL)])
     server = KeepingServer()
 
@@ -72,7 +72,7 @@ async def test_only_the_call_sid_is_another(tmp_path: Path) -> None:
     assert (renamed.call_sid, kept.call_sid) == ("new-sid", "old-sid")
 
 
-async def test_a_call_sid_that_can_not_be_replaced_is_left_and_told(tmp_path: Path) -> None:
+async def test_a_call_sid_with_escapes_is_kept_and_reported(tmp_path: Path) -> None:
     escaped = b'{"callSid":"\\u006fld"}'
     dump = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, escaped), jambonz(0.0, CLOSE, NORMAL)])
     server = KeepingServer()
@@ -84,7 +84,7 @@ async def test_a_call_sid_that_can_not_be_replaced_is_left_and_told(tmp_path: Pa
     assert result.notes == ["the callSid contains escapes and can't be replaced; it is sent as captured"]
 
 
-async def test_fragments_pings_and_faults_are_as_they_were_and_pongs_are_left_out(tmp_path: Path) -> None:
+async def test_fragments_pings_and_faults_are_sent_but_no_pongs(tmp_path: Path) -> None:
     frames = [
         jambonz(0.0, TEXT, METADATA),
         jambonz(0.01, BINARY, b"ab", fin=False),
@@ -136,7 +136,7 @@ async def test_a_connection_that_broke_breaks_again(tmp_path: Path) -> None:
     assert (result.ok, result.error) == (True, "")
 
 
-async def test_where_the_capture_has_no_end_the_call_is_hung_up_and_that_is_told(tmp_path: Path) -> None:
+async def test_a_capture_without_an_end_closes_the_call_and_is_reported(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA)])
     server = KeepingServer()
 
@@ -147,7 +147,7 @@ async def test_where_the_capture_has_no_end_the_call_is_hung_up_and_that_is_told
     assert result.notes == ["the capture has no Close of jambonz (it ends before); closed with 1000"]
 
 
-async def test_the_close_of_the_server_is_waited_for_where_it_came_first(tmp_path: Path) -> None:
+async def test_the_servers_close_is_awaited_if_it_came_first(tmp_path: Path) -> None:
     frames = [jambonz(0.0, TEXT, METADATA), application(0.01, CLOSE, GOING_AWAY), jambonz(0.01, CLOSE, GOING_AWAY)]
 
     async def close_late(writer: asyncio.StreamWriter) -> None:
@@ -176,7 +176,7 @@ async def test_a_server_that_ends_the_call_early_has_cut_it_short(tmp_path: Path
     assert 2.5 < result.early < 3.5
 
 
-async def test_an_error_of_the_server_is_told(tmp_path: Path) -> None:
+async def test_an_error_of_the_server_is_reported(tmp_path: Path) -> None:
     frames = [jambonz(0.0, TEXT, METADATA), jambonz(0.5, CLOSE, NORMAL)]
 
     async def fail(writer: asyncio.StreamWriter) -> None:

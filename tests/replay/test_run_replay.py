@@ -48,7 +48,7 @@ async def test_calls_are_played_at_once_and_again(tmp_path: Path) -> None:
         assert recorded_audio(one) == received_audio("a_mono8k_sip").data
 
 
-async def test_all_calls_of_a_capture_begin_as_long_after_the_first_as_they_did(tmp_path: Path) -> None:
+async def test_calls_start_as_long_after_the_first_as_in_the_capture(tmp_path: Path) -> None:
     frames = [jambonz(0.0, TEXT, METADATA), jambonz(0.3, CLOSE, NORMAL)]
     dump = write_dump(tmp_path / "d", frames)
     write_dump(dump, frames, created="2026-11-21T10:00:04.000000Z")
@@ -84,7 +84,7 @@ async def test_forever_ends_when_it_is_stopped(tmp_path: Path) -> None:
     assert [one.round for one in results] == [1, 2, 3]
 
 
-async def test_stopping_hangs_up_in_the_midst_of_a_call(tmp_path: Path) -> None:
+async def test_stopping_hangs_up_in_the_middle_of_a_call(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA), jambonz(3600.0, CLOSE, GOING_AWAY)])
     server = KeepingServer()
     results: list[ReplayResult] = []
@@ -134,7 +134,7 @@ async def test_a_server_that_refuses_ends_the_loop(tmp_path: Path) -> None:
     assert "refused with 403" in totals.error
 
 
-async def test_a_capture_that_has_gone_meanwhile_is_an_error_of_the_call(tmp_path: Path) -> None:
+async def test_a_capture_that_was_removed_is_an_error_of_the_call(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA)])
     replaying = plan(dump, 1)
     calls = find_captured_calls(replaying.capture)

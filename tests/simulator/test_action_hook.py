@@ -1,4 +1,4 @@
-"""Action hooks asked of a real HTTP server (listenctl-protocol(7) 7)."""
+"""Action hooks called on a real HTTP server (listenctl-protocol(7) 7)."""
 
 import asyncio
 import contextlib
@@ -101,7 +101,7 @@ async def test_a_hook_is_posted_as_json(server: HookServer) -> None:
     assert "authorization" not in headers
 
 
-async def test_credentials_go_along(server: HookServer) -> None:
+async def test_credentials_are_sent(server: HookServer) -> None:
     await ask(ActionHook(server.url, credentials=Credentials("listen", "s3cret")))
 
     assert server.requests[0][1]["authorization"] == "Basic bGlzdGVuOnMzY3JldA=="
@@ -127,7 +127,7 @@ async def test_a_hook_by_get_has_a_query_and_no_body(server: HookServer) -> None
         (503, b"x" * 5000, f"Service Unavailable: {'x' * 200}"),
     ],
 )
-async def test_a_refusal_is_an_answer(server: HookServer, status: int, body: bytes, detail: str) -> None:
+async def test_a_refusal_is_reported_in_the_answer(server: HookServer, status: int, body: bytes, detail: str) -> None:
     server.answer = (status, body)
 
     answer = await ask(ActionHook(server.url))
@@ -136,7 +136,7 @@ async def test_a_refusal_is_an_answer(server: HookServer, status: int, body: byt
     assert len(server.requests) == 1
 
 
-async def test_nobody_there_is_an_answer() -> None:
+async def test_a_closed_port_is_reported_in_the_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
 
@@ -145,14 +145,14 @@ async def test_nobody_there_is_an_answer() -> None:
     assert answer == HookAnswer(None, "can't connect: Connection refused; check that a server is running there")
 
 
-async def test_a_server_that_says_nothing_is_given_up() -> None:
+async def test_a_server_that_never_answers_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         answer = await ask(ActionHook(f"http://127.0.0.1:{mute.getsockname()[1]}/"), deadline=0.05)
 
     assert answer == HookAnswer(None, "no answer within 0.05 s")
 
 
-async def test_an_answer_that_never_ends_is_given_up() -> None:
+async def test_an_endless_answer_times_out() -> None:
     given_up = asyncio.Event()
 
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -171,7 +171,7 @@ async def test_an_answer_that_never_ends_is_given_up() -> None:
     assert answer == HookAnswer(None, "no answer within 0.2 s")
 
 
-async def test_what_speaks_no_http_is_an_answer() -> None:
+async def test_an_answer_that_is_not_http_is_reported() -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Closing with something unread would be a reset.
         await reader.readuntil(b"{}")
@@ -186,7 +186,7 @@ async def test_what_speaks_no_http_is_an_answer() -> None:
 @pytest.mark.parametrize(
     "url", ["/relative", "file:///etc/passwd", "ftp://127.0.0.1/", "http://user:pw@127.0.0.1:port/", "http://a b/"]
 )
-async def test_what_is_no_url_is_an_answer_too(url: str) -> None:
+async def test_an_invalid_url_is_reported_in_the_answer(url: str) -> None:
     answer = await ask(ActionHook(url))
 
     assert answer.status is None
@@ -221,17 +221,17 @@ def test_a_payload_has_the_calls_attributes_in_snake_case() -> None:
     )
 
 
-def test_what_there_is_none_of_is_absent() -> None:
+def test_missing_attributes_are_absent() -> None:
     payload = hook_payload({"callSid": "c", "sampleRate": 8000}, dial_call_duration=None, digits=None)
 
     assert payload == {"call_sid": "c"}
 
 
-def test_a_call_that_was_over_at_once_has_a_duration() -> None:
+def test_a_call_that_ends_at_once_has_a_duration() -> None:
     assert hook_payload({}, dial_call_duration=0, digits=None) == {"dial_call_duration": 0}
 
 
-def test_the_names_of_a_nested_listen_are_those_of_any_call() -> None:
+def test_a_nested_listen_has_the_same_attribute_names() -> None:
     fields: dict[str, object] = {
         "localSipAddress": "172.20.11.10:5060",
         "publicIp": "3.4.5.6",

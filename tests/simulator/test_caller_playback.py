@@ -1,4 +1,4 @@
-"""What a simulated caller hears, on a device that is run by hand."""
+"""Playback of what a simulated caller hears, on a fake device."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,32 +19,32 @@ FRAME = 160
 
 
 @dataclass
-class Hearing:
-    """A caller's earpiece, and what it has said."""
+class FakePlayback:
+    """A playback, its device and the reported states."""
 
-    earpiece: CallerPlayback
+    playback: CallerPlayback
     device: FakeDevice
     states: list[PlaybackState] = field(default_factory=list)
 
     def hear(self, wave: Pcm) -> Pcm:
-        """Play samples as they come, in frames of 20 ms; return the left channel of what the device was given."""
+        """Play samples in frames of 20 ms; return the left channel of what the device received."""
         heard = b""
         for at in range(0, len(wave), FRAME):
-            self.earpiece.add_audio(wave[at : at + FRAME].tobytes())
+            self.playback.add_audio(wave[at : at + FRAME].tobytes())
             heard += self.device.play_stereo(960)
         return np.frombuffer(heard, "<i2")[::2]
 
 
 @asynccontextmanager
-async def hearing(device: FakeDevice) -> AsyncIterator[Hearing]:
+async def hearing(device: FakeDevice) -> AsyncIterator[FakePlayback]:
     states: list[PlaybackState] = []
-    earpiece = CallerPlayback(8000, None, states.append, open_stream=device.open, retry_every=0.01)
+    playback = CallerPlayback(8000, None, states.append, open_stream=device.open, retry_every=0.01)
     async with asyncio.timeout(LIMIT):
-        await earpiece.open()
+        await playback.open()
         try:
-            yield Hearing(earpiece, device, states)
+            yield FakePlayback(playback, device, states)
         finally:
-            await earpiece.close()
+            await playback.close()
 
 
 def tone(hertz: float, seconds: float) -> Pcm:
@@ -52,7 +52,7 @@ def tone(hertz: float, seconds: float) -> Pcm:
     return (8192 * np.sin(2 * np.pi * hertz * at / 8000)).astype("<i2")
 
 
-async def test_a_caller_hears_in_both_ears_what_is_played() -> None:
+async def test_audio_is_played_on_both_channels() -> None:
     device = FakeDevice()
 
     async with hearing(device) as caller:
@@ -64,13 +64,13 @@ async def test_a_caller_hears_in_both_ears_what_is_played() -> None:
     assert device.closed
 
 
-async def test_a_caller_without_a_device_is_told_before_the_call() -> None:
+async def test_a_missing_device_is_an_error_before_the_call() -> None:
     device = FakeDevice(refuses=[48000, None])
-    earpiece = CallerPlayback(8000, "USB", lambda _: None, open_stream=device.open)
+    playback = CallerPlayback(8000, "USB", lambda _: None, open_stream=device.open)
 
     with pytest.raises(ListenctlError, match="speaker USB: can't be opened: Invalid sample rate"):
-        await earpiece.open()
-    await earpiece.close()
+        await playback.open()
+    await playback.close()
 
 
 async def test_a_call_goes_on_while_its_device_is_gone() -> None:
@@ -89,11 +89,11 @@ async def test_a_call_goes_on_while_its_device_is_gone() -> None:
     assert heard.max() == pytest.approx(8192, rel=0.02)
 
 
-async def test_a_call_that_is_given_up_while_its_device_opens_lets_go_of_it() -> None:
+async def test_a_cancelled_call_closes_the_device_that_is_opening() -> None:
     device = FakeDevice(hangs="opening")
-    earpiece = CallerPlayback(8000, None, lambda _: None, open_stream=device.open)
+    playback = CallerPlayback(8000, None, lambda _: None, open_stream=device.open)
 
-    opening = asyncio.create_task(earpiece.open())
+    opening = asyncio.create_task(playback.open())
     async with asyncio.timeout(LIMIT):
         await until(lambda: bool(device.asked))
         opening.cancel()

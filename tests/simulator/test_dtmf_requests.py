@@ -13,7 +13,7 @@ from listenctl.simulator.dtmf_requests import (
 )
 
 
-def test_what_is_sent_is_read_again() -> None:
+def test_a_request_survives_serialization() -> None:
     press = DtmfRequest("12w#D", 80, 40)
 
     assert press.serialize() == '{"type":"press","digits":"12w#D","durationMs":80,"gapMs":40}'
@@ -38,23 +38,23 @@ def test_what_is_sent_is_read_again() -> None:
         f'{{"type":"press","digits":"{"1" * (MAX_DIGITS + 1)}","durationMs":80,"gapMs":40}}',
     ],
 )
-def test_what_no_phone_can_do_is_no_press(message: str | bytes) -> None:
+def test_an_invalid_request_is_refused(message: str | bytes) -> None:
     assert DtmfRequest.parse(message) is None
 
 
 @given(st.text())
-def test_nothing_raises(text: str) -> None:
+def test_no_text_raises(text: str) -> None:
     assert DtmfRequest.parse(text) is None
 
 
-def test_keys_follow_each_other_with_gaps_and_pauses() -> None:
+def test_digits_are_separated_by_gaps_and_pauses() -> None:
     assert list(DtmfRequest("12", 80, 40).steps()) == [(0.0, "1"), (0.12, "2")]
     assert list(DtmfRequest("w1w2", 100, 100).steps()) == [(0.5, "1"), (0.7, "2")]
     # A pause at the end is one, too.
     assert list(DtmfRequest("1ww", 100, 100).steps()) == [(0.0, "1"), (1.2, "")]
 
 
-def test_an_answer_says_what_was_pressed() -> None:
+def test_answers_are_parsed() -> None:
     assert read_answer(digit_pressed()) is None
     assert read_answer(request_done(passed=True)) is True
     assert read_answer(request_done(passed=False)) is False

@@ -1,4 +1,4 @@
-"""Each fault by itself, and what the recorder makes of calls that have it."""
+"""Each fault by itself, and recordings of calls that have it."""
 
 import asyncio
 from dataclasses import replace
@@ -244,7 +244,7 @@ def test_calls_end_in_three_ways() -> None:
     assert faults_of("graceful-shutdown=7").shutdown_timeout == 7.0
 
 
-def test_another_subprotocol_or_none_is_offered() -> None:
+def test_a_different_subprotocol_or_none_is_offered() -> None:
     assert faults_of("subprotocol=chat").subprotocol("audio.jambonz.org") == "chat"
     assert faults_of("no-subprotocol").subprotocol("audio.jambonz.org") is None
 
@@ -281,7 +281,7 @@ def rules(placed: Placed) -> set[str]:
 
 
 @pytest.mark.parametrize("fault", REPAIRED)
-async def test_a_broken_first_text_still_says_what_the_call_is(fault: str, tmp_path: Path) -> None:
+async def test_a_broken_first_text_is_repaired(fault: str, tmp_path: Path) -> None:
     noise = make_noise(tmp_path, sample_rate=16000, samples=3200)
 
     async with running(record=tmp_path / "recordings") as run:
@@ -297,9 +297,7 @@ async def test_a_broken_first_text_still_says_what_the_call_is(fault: str, tmp_p
 
 
 @pytest.mark.parametrize("fault", [*UNNAMED, "no-first-frame"])
-async def test_a_call_that_does_not_say_what_it_is_is_what_the_recorder_is_configured_for(
-    fault: str, tmp_path: Path
-) -> None:
+async def test_a_call_without_metadata_has_the_configured_format(fault: str, tmp_path: Path) -> None:
     noise = make_noise(tmp_path, sample_rate=16000, samples=6400)
     settings = faster(default_format=STEREO_16000, metadata_timeout=0.15)
 
@@ -411,7 +409,7 @@ async def test_a_slow_reader_is_recorded_like_any_other(tmp_path: Path) -> None:
         assert placed.summary.taken
 
 
-async def test_a_slow_reader_leaves_in_the_kernel_what_the_server_sends(tmp_path: Path) -> None:
+async def test_a_slow_reader_does_not_read_what_the_server_sends(tmp_path: Path) -> None:
     noise = make_noise(tmp_path, sample_rate=8000, samples=1600)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -485,7 +483,7 @@ FRAME = 160
 
 
 def missing_part(recorded: bytes, sent: bytes, frame_bytes: int) -> tuple[int, int]:
-    """Return after how many sample frames of ``sent`` how many are missing; all others must have been recorded."""
+    """Return position and number of the sample frames missing from ``sent``; all others must have been recorded."""
     recorded_frames, sent_frames = (np.frombuffer(data, f"V{frame_bytes}") for data in (recorded, sent))
     lost = len(sent_frames) - len(recorded_frames)
     differs = recorded_frames != sent_frames[: len(recorded_frames)]
@@ -523,12 +521,12 @@ async def test_a_stall_is_a_hole_at_the_right_place_and_channels_do_not_swap(tmp
         position, missing = missing_part(placed.audio, noise.fork(mix_type), size)
         assert missing == lost
         assert position == pytest.approx(0.3 * 8000, abs=4 * FRAME)
-        # The ledger measures the hole by the clock, but knows from the short message where it is.
+        # The ledger measures the hole by the clock and finds its position by the short message.
         [hole] = sidecar["gaps"]
         assert (hole["kind"], hole["position"]) == ("hole", position)
         assert hole["missing"] == pytest.approx(lost, abs=2 * FRAME)
         assert (sidecar["complete"], sidecar["lost_samples"]) == (False, hole["missing"])
-        # The caller tells what was lost too, though it doesn't hold against the server what was asked for.
+        # The caller reports the loss too, but a requested stall is no loss in its result.
         [gap] = placed.events.of("gap")
         assert (gap["kind"], gap["position"], gap["missing"]) == ("hole", position, lost)
         assert placed.events.of("call-ended")[0]["lost_samples"] == lost
@@ -549,7 +547,7 @@ async def test_a_stall_loses_nothing_while_the_buffer_holds_or_the_fork_is_resam
     assert resampled.audio == fast.fork("mono")
     for placed in (buffered, resampled):
         assert placed.sidecar["complete"]
-        # It came late and all at once.
+        # It arrived late and all at once.
         assert placed.gaps == [("burst", 0)]
         assert placed.events.of("gap") == []
 

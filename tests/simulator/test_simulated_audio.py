@@ -69,7 +69,7 @@ def numbers(data: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("mix_type", ["mono", "stereo", "mixed"])
-async def test_frames_carry_what_the_mix_is_and_silence_behind_the_end(mix_type: str, tmp_path: Path) -> None:
+async def test_frames_contain_the_mix_and_silence_after_the_end(mix_type: str, tmp_path: Path) -> None:
     noise = make_noise(tmp_path, sample_rate=8000, samples=501)
 
     async with opened(plan(mix_type, caller=str(noise.path))) as (audio, _):
@@ -77,7 +77,7 @@ async def test_frames_carry_what_the_mix_is_and_silence_behind_the_end(mix_type:
 
     assert joined(frames, "sent") == noise.fork(mix_type, 800)
     assert joined(frames, "caller") == noise.fork("mono", 800)
-    # In mono the second channel of the caller's file is nobody.
+    # In mono, the second channel of the caller's file is ignored.
     callee = b"" if mix_type == "mono" else noise.samples[1].astype("<i2").tobytes()
     assert joined(frames, "heard") == callee.ljust(1600, b"\0")
     assert [frame.over for frame in frames] == [False, False, False, False, True]
@@ -111,7 +111,7 @@ async def test_a_clip_is_summed_into_mixed_but_not_into_mono(tmp_path: Path) -> 
     assert forks == {"mono": {30_000}, "mixed": {30_000, 32_767}}
 
 
-async def test_a_stream_is_heard_over_the_callee_but_no_part_of_the_fork(tmp_path: Path) -> None:
+async def test_a_stream_is_mixed_with_the_callee_but_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "callee.wav"
     soundfile.write(path, np.full(8000, 100, np.int16), 8000)
 
@@ -135,7 +135,7 @@ async def test_playout_keeps_the_time_of_the_call_whatever_a_frame_lasts(ptime_m
 
     assert {len(frame.sent) for frame in frames} == {4 * samples}
     assert sum(len(frame.ticks) for frame in frames) == 60
-    # All of it is there, in one piece, half a second after the beginning.
+    # All of it is played in one piece, half a second after the start.
     heard = numbers(joined(frames, "heard"))
     assert heard.index(7000) == 4000
     assert heard[4000:4800] == [7000] * 800
@@ -144,9 +144,7 @@ async def test_playout_keeps_the_time_of_the_call_whatever_a_frame_lasts(ptime_m
 
 @pytest.mark.parametrize("sample_rate", RATES)
 @pytest.mark.parametrize(("call_rate", "ptime"), [(8000, 0.02), (8000, 0.03), (16000, 0.02), (16000, 0.01)])
-async def test_what_is_played_at_another_rate_than_the_fork_has_no_seams(
-    sample_rate: int, call_rate: int, ptime: float
-) -> None:
+async def test_resampled_playout_has_no_seams(sample_rate: int, call_rate: int, ptime: float) -> None:
     wave = 8000 * np.sin(2 * np.pi * 200 * np.arange(call_rate) / call_rate)
     bidirectional = replace(STREAM, sample_rate=call_rate)
     asked = plan("stereo", sample_rate=sample_rate, streaming=True)
@@ -164,7 +162,7 @@ async def test_what_is_played_at_another_rate_than_the_fork_has_no_seams(
     assert np.abs(heard).max() == pytest.approx(8000, rel=0.02)
 
 
-async def test_pressed_keys_sound_on_top_of_what_the_caller_says_to_their_end() -> None:
+async def test_dtmf_tones_are_mixed_into_the_caller_to_their_end() -> None:
     tones = dtmf_tones("5", 8000, tone=0.05, gap=0.0)
 
     async with opened(plan("stereo")) as (audio, _):
@@ -177,7 +175,7 @@ async def test_pressed_keys_sound_on_top_of_what_the_caller_says_to_their_end() 
     assert not joined(frames, "heard").strip(b"\0")
 
 
-async def test_the_caller_is_not_over_while_a_key_still_sounds(tmp_path: Path) -> None:
+async def test_the_caller_is_not_over_while_a_tone_still_sounds(tmp_path: Path) -> None:
     noise = make_noise(tmp_path, sample_rate=8000, samples=160)
 
     async with opened(plan(caller=str(noise.path))) as (audio, _):
@@ -188,7 +186,7 @@ async def test_the_caller_is_not_over_while_a_key_still_sounds(tmp_path: Path) -
     assert [frame.over for frame in frames] == [False, False, True]
 
 
-async def test_the_heard_file_has_the_caller_left_and_what_it_heard_right(tmp_path: Path) -> None:
+async def test_the_recording_has_the_caller_left_and_what_it_heard_right(tmp_path: Path) -> None:
     noise = make_noise(tmp_path, sample_rate=16000, samples=3200)
     path = tmp_path / "heard.wav"
 
@@ -203,7 +201,7 @@ async def test_the_heard_file_has_the_caller_left_and_what_it_heard_right(tmp_pa
     assert samples[8000:].tobytes() == noise.fork("stereo")
 
 
-async def test_a_file_that_is_not_there_leaves_nothing_open(tmp_path: Path) -> None:
+async def test_a_missing_file_leaves_nothing_open(tmp_path: Path) -> None:
     noise = make_noise(tmp_path, sample_rate=8000, samples=160)
     asked = replace(plan(caller=str(noise.path)), callee=str(tmp_path / "nowhere.wav"))
 
@@ -245,12 +243,12 @@ DIRECTIONS = {CallKind.ROOM: None, CallKind.OUTBOUND: "outbound", CallKind.DIAL:
 
 
 def noise_at(folder: Path, sample_rate: int, seed: int = 1) -> Noise:
-    """Return some 0.3 s that end in the middle of a frame, after an odd number of samples."""
+    """Return about 0.3 s of noise that end in the middle of a frame, after an odd number of samples."""
     return make_noise(folder, sample_rate=sample_rate, samples=int(sample_rate * 0.313) | 1, seed=seed)
 
 
 def whole_frames(samples: int, sample_rate: int, ptime: float = 0.02) -> int:
-    """Return how many samples there are up to the end of the frame that the last one is in."""
+    """Round a number of samples up to whole frames."""
     frames = -(-samples // (sample_rate * ptime))
     return int(frames * ptime * sample_rate + 1e-6)
 

@@ -147,7 +147,7 @@ async def held(plan: CallPlan, far_end: FarEnd | None = None) -> tuple[Stage, Si
 # What it sends, plays and reports.
 
 
-async def test_what_is_said_during_the_handshake_leaves_in_the_first_message() -> None:
+async def test_audio_from_before_the_connection_leaves_in_the_first_message() -> None:
     plan = CallPlan(target=NOWHERE, caller="tone:440", duration=1.0)
 
     stage, result = await held(plan, FarEnd(answers_at=0.501))
@@ -204,7 +204,7 @@ async def test_a_message_is_a_frame_of_the_call(
     assert [len(message) for message in stage.far_end.of(AUDIO)] == sizes
 
 
-async def test_a_late_frame_makes_none_after_it_late() -> None:
+async def test_a_late_frame_does_not_delay_those_after_it() -> None:
     stage = Stage(CallPlan(target=NOWHERE, duration=2.0))
 
     await stage.hold({1.001: lambda _: simulated_loop().advance(0.269)})
@@ -227,7 +227,7 @@ async def test_a_clip_is_part_of_the_right_channel() -> None:
 
 
 @pytest.mark.parametrize("mix_type", ["stereo", "mixed"])
-async def test_what_a_server_streams_is_heard_but_not_in_what_it_gets(mix_type: str) -> None:
+async def test_streamed_audio_is_heard_but_not_sent_back(mix_type: str) -> None:
     plan = CallPlan(target=NOWHERE, verb=ListenVerb(mix_type=mix_type, bidirectional=STREAMING), duration=1.0)
     stage = Stage(plan, FarEnd({0.0: audio(tone(1600, 8000))}))
     snapshots: list[CallSnapshot] = []
@@ -310,7 +310,7 @@ async def test_each_command_gets_a_verdict_with_its_number_and_type() -> None:
     assert (ended["commands"], ended["wrong"]) == (4, 2)
 
 
-async def test_the_first_text_says_what_the_call_is_and_so_do_the_reports() -> None:
+async def test_the_first_text_and_the_events_have_the_same_metadata() -> None:
     verb = ListenVerb(mix_type="stereo", sample_rate=16000, metadata={"foo": "bar"})
 
     stage, _ = await held(CallPlan(target=NOWHERE, verb=verb, duration=0.1))
@@ -427,7 +427,7 @@ async def test_a_server_that_drops_the_connection_ends_the_call(vanish: ServerAc
     assert (result.end.by, result.end.code) == (by, None)
 
 
-async def test_what_waits_goes_out_before_the_close_and_the_rest_is_counted_as_lost() -> None:
+async def test_unsent_audio_leaves_before_the_close_and_the_rest_is_lost() -> None:
     # 11.5 MB: more than the kernels and the buffer of jambonz hold; the hang-up comes during the stall
     # (listenctl-protocol(7) 13).
     verb = ListenVerb(mix_type="stereo", sample_rate=48_000)
@@ -504,7 +504,7 @@ async def hooked() -> AsyncIterator[Hook]:
         yield hook
 
 
-async def test_the_action_hook_says_how_long_and_with_which_digit() -> None:
+async def test_the_action_hook_has_the_duration_and_the_digit() -> None:
     async with hooked() as hook:
         verb = ListenVerb(action_hook=ActionHook(hook.url), finish_on_key="#", metadata={"from": "else"})
         presses = (DtmfPress(2.9, "#"),)
@@ -518,7 +518,7 @@ async def test_the_action_hook_says_how_long_and_with_which_digit() -> None:
     assert stage.event("action-hook")["status"] == 204
 
 
-async def test_without_a_finishing_digit_or_a_full_second_the_action_hook_says_so() -> None:
+async def test_the_action_hook_of_a_short_call_has_no_digits() -> None:
     async with hooked() as hook:
         verb = ListenVerb(action_hook=ActionHook(hook.url), finish_on_key="#")
         plan = CallPlan(target=NOWHERE, verb=verb, dtmf_presses=(DtmfPress(0.1, "1"),), duration=0.9)

@@ -54,7 +54,7 @@ def test_every_event_names_its_call() -> None:
     assert last(events) == {"rule": "dtmf-not-passed", "detail": "key 1"}
 
 
-def test_a_call_without_a_sid_has_a_name_all_the_same() -> None:
+def test_a_call_without_a_call_sid_has_an_id() -> None:
     call, events = new_log(fields={})
 
     call.warn("verb", "x")
@@ -62,7 +62,7 @@ def test_a_call_without_a_sid_has_a_name_all_the_same() -> None:
     assert (call.id, events.all[0]["call"], events.all[0]["call_sid"]) == (UNKNOWN_CALL, UNKNOWN_CALL, None)
 
 
-def test_what_is_odd_about_the_plan_is_said_first() -> None:
+def test_warnings_about_the_plan_are_reported_first() -> None:
     plan = replace(PLAN, verb=ListenVerb(notes=("transcribe isn't simulated",)), warnings=("11025 Hz is rare",))
 
     call, events = new_log(plan)
@@ -74,7 +74,7 @@ def test_what_is_odd_about_the_plan_is_said_first() -> None:
     ]
 
 
-def test_a_connection_is_told_with_its_times_in_milliseconds() -> None:
+def test_a_connection_is_reported_with_its_times_in_milliseconds() -> None:
     call, events = new_log()
     handshake = ClientHandshake(
         0.0234, 0.0011, 0.0102, 0.0121, None, "127.0.0.1:3000", ("ws://a/",), ("no subprotocol",), b""
@@ -94,7 +94,7 @@ def test_a_connection_is_told_with_its_times_in_milliseconds() -> None:
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-def test_the_start_says_what_the_call_is(streaming: bool) -> None:
+def test_the_start_is_reported_with_the_properties_of_the_call(streaming: bool) -> None:
     verb = ListenVerb(sample_rate=16000, mix_type="stereo", bidirectional=BidirectionalAudio(True, True, 24000))
     call, events = new_log(replace(PLAN, verb=verb, kind=CallKind.DIAL, profile=OLD))
 
@@ -123,7 +123,7 @@ def test_a_first_text_that_arrives_damaged_is_warned_of() -> None:
     assert last(events) == {"rule": "first-frame", "detail": "an apostrophe moved"}
 
 
-def test_faults_and_keys_are_told_when_they_happen() -> None:
+def test_faults_and_digits_are_reported() -> None:
     call, events = new_log()
     call.add_frame(160, 0.0, 0)
 
@@ -166,7 +166,7 @@ def test_a_verdict_names_the_command_that_it_is_about() -> None:
     assert last(events)["received_audio_bytes"] == 320
 
 
-def test_answers_say_how_long_the_server_waited() -> None:
+def test_answers_are_reported_with_their_round_trip() -> None:
     call, events = new_log()
 
     call.report_answer(Mark("m", "playout"), 1.5, 0.25049)
@@ -178,7 +178,7 @@ def test_answers_say_how_long_the_server_waited() -> None:
     }  # fmt: skip
 
 
-def test_the_action_hook_is_told_with_its_answer() -> None:
+def test_the_action_hook_is_reported_with_its_answer() -> None:
     call, events = new_log()
 
     call.report_action_hook("https://app/hook", HookAnswer(None, "no answer"))
@@ -186,7 +186,7 @@ def test_the_action_hook_is_told_with_its_answer() -> None:
     assert last(events) == {"url": "https://app/hook", "status": None, "detail": "no answer"}
 
 
-def test_a_hole_is_told_once_and_where_the_server_sees_it() -> None:
+def test_a_hole_is_reported_once_and_where_the_server_sees_it() -> None:
     call, events = new_log()
     for lost in (0, 0, 0, 328, 0, 0, 328, 0):
         call.add_frame(160, 0.0, lost)
@@ -207,7 +207,7 @@ def test_frames_that_are_lost_one_by_one_are_one_hole() -> None:
     assert [(gap["position"], gap["missing"]) for gap in events.of("gap")] == [(320, 960), (960, 320)]
 
 
-def test_a_hole_that_lasts_to_the_end_is_told_at_the_end() -> None:
+def test_a_hole_that_lasts_to_the_end_is_reported_at_the_end() -> None:
     call, events = new_log()
     call.add_frame(160, 0.0, 0)
     call.add_frame(160, 0.0, 160)
@@ -248,7 +248,7 @@ def test_a_call_without_audio_has_no_lateness() -> None:
     assert last(events)["lateness_ms"] is None
 
 
-def test_a_stall_that_was_asked_for_is_told_but_not_held_against_the_server() -> None:
+def test_a_requested_stall_is_reported_but_is_no_loss_in_the_result() -> None:
     call, events = new_log(replace(PLAN, faults=(parse_fault("stall"),)))
     call.add_frame(160, 0.0, 0)
     call.add_frame(160, 0.0, 168)
@@ -280,7 +280,7 @@ def test_a_server_that_fails_has_not_taken_the_call(end: ConnectionEnd, taken: b
     assert last(events)["taken"] is taken
 
 
-def test_a_refused_call_says_what_may_be_the_reason() -> None:
+def test_a_refused_call_is_reported_with_a_possible_reason() -> None:
     target = replace(PLAN.target, credentials=Credentials("listen", "x" * 100))
     call, events = new_log(replace(PLAN, target=target))
 

@@ -1,4 +1,4 @@
-"""The socket of a simulated call: found, asked, and keys pressed over it."""
+"""The socket of a simulated call: it is found and queried, and presses digits."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ from tests.helpers.server import LIMIT, mode_of, until
 
 
 class Phone(SimulatedCall):
-    """A call in which nothing happens but that digits are pressed."""
+    """A call that only records pressed digits."""
 
     def __init__(self, state: CallState = "live", *, ends_at: str = "", passes_dtmf: bool = True) -> None:
         plan = CallPlan(target=target(1), verb=ListenVerb(pass_dtmf=passes_dtmf))
@@ -51,7 +51,7 @@ def silent(problem: str) -> None:
 
 
 def nothing() -> None:
-    """Take no notice."""
+    """Ignore a pressed digit."""
 
 
 def folder(tmp_path: Path) -> Path:
@@ -63,7 +63,7 @@ async def found(tmp_path: Path) -> SimulatedCallEntry:
     return entry
 
 
-async def test_a_call_is_found_while_it_lives_and_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_a_live_call_is_found_and_leaves_no_socket(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone(), silent):
         path = folder(tmp_path) / f"{os.getpid()}.sock"
         assert (mode_of(path.parent), mode_of(path)) == (0o700, 0o600)
@@ -84,14 +84,14 @@ async def test_a_call_is_found_while_it_lives_and_leaves_nothing_behind(tmp_path
     assert list(folder(tmp_path).iterdir()) == []
 
 
-async def test_a_call_that_nobody_asks_leaves_nothing_behind_either(tmp_path: Path) -> None:
+async def test_a_call_without_clients_leaves_no_socket(tmp_path: Path) -> None:
     async with call_socket(folder(tmp_path), Phone(), silent):
         pass
 
     assert list(folder(tmp_path).iterdir()) == []
 
 
-async def test_keys_are_pressed_one_after_the_other(tmp_path: Path) -> None:
+async def test_digits_are_pressed_one_after_another(tmp_path: Path) -> None:
     phone = Phone()
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
         counts: list[int] = []
@@ -104,12 +104,12 @@ async def test_keys_are_pressed_one_after_the_other(tmp_path: Path) -> None:
     assert counts == [1, 2]
 
 
-async def test_a_call_says_whether_its_server_is_told_of_keys(tmp_path: Path) -> None:
+async def test_the_answer_says_whether_digits_are_sent_to_the_server(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone(passes_dtmf=False), silent):
         assert not await request_dtmf(await found(tmp_path), DtmfRequest("1"), nothing)
 
 
-async def test_a_key_that_ends_the_call_was_pressed_and_those_behind_it_werent(tmp_path: Path) -> None:
+async def test_no_digit_is_pressed_after_one_that_ends_the_call(tmp_path: Path) -> None:
     phone = Phone(ends_at="#")
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
         entry = await found(tmp_path)
@@ -121,13 +121,13 @@ async def test_a_key_that_ends_the_call_was_pressed_and_those_behind_it_werent(t
     assert [digit for digit, _ in phone.presses] == ["1", "#"]
 
 
-async def test_a_call_that_isnt_connected_takes_no_keys(tmp_path: Path) -> None:
+async def test_a_call_that_is_not_connected_refuses_digits(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone("connecting"), silent):
         with pytest.raises(ListenctlError, match="isn't connected yet"):
             await request_dtmf(await found(tmp_path), DtmfRequest("1"), nothing)
 
 
-async def test_whoever_leaves_presses_no_more(tmp_path: Path) -> None:
+async def test_a_client_that_leaves_presses_no_more_digits(tmp_path: Path) -> None:
     phone = Phone()
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
         pressing = asyncio.create_task(request_dtmf(await found(tmp_path), DtmfRequest("123", 5000, 0), nothing))
@@ -138,7 +138,7 @@ async def test_whoever_leaves_presses_no_more(tmp_path: Path) -> None:
     assert [digit for digit, _ in phone.presses] == ["1"]
 
 
-async def test_the_end_of_the_call_ends_the_pressing(tmp_path: Path) -> None:
+async def test_the_end_of_the_call_ends_a_request(tmp_path: Path) -> None:
     phone = Phone()
     async with asyncio.timeout(LIMIT):
         async with call_socket(folder(tmp_path), phone, silent):
@@ -150,7 +150,7 @@ async def test_the_end_of_the_call_ends_the_pressing(tmp_path: Path) -> None:
     assert [digit for digit, _ in phone.presses] == ["1"]
 
 
-async def test_a_call_goes_on_without_a_socket_and_says_why(tmp_path: Path) -> None:
+async def test_a_call_continues_without_a_socket_and_warns(tmp_path: Path) -> None:
     problems: list[str] = []
     (tmp_path / "listenctl").mkdir(mode=0o755)
 
@@ -160,7 +160,7 @@ async def test_a_call_goes_on_without_a_socket_and_says_why(tmp_path: Path) -> N
     assert [problem.partition(":")[0] for problem in problems] == ["send-dtmf can't find this call"]
 
 
-def test_the_socket_of_a_dead_process_is_removed_and_what_is_no_call_is_left_alone(tmp_path: Path) -> None:
+def test_only_the_socket_of_a_dead_process_is_removed(tmp_path: Path) -> None:
     folder(tmp_path).mkdir(parents=True)
     # No process has a number as high as this.
     dead, foreign, alive = (folder(tmp_path) / name for name in ("999999999.sock", "x.sock", f"{os.getpid()}.sock"))
@@ -181,5 +181,5 @@ def test_without_a_folder_there_are_no_calls(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{}", b'{"call_sid":5,"started":1}', b'{"call_sid":"a"}', b"[" * 10_000, b"\xff"]
 )
-def test_what_says_nothing_of_a_call_is_none(body: bytes) -> None:
+def test_an_invalid_description_is_refused(body: bytes) -> None:
     assert SimulatedCallEntry.parse(Path("a.sock"), body) is None

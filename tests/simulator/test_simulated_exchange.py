@@ -63,7 +63,7 @@ def connected(clock: FakeClock) -> CallTime:
 
 @asynccontextmanager
 async def receiving(frames: list[Frame]) -> AsyncIterator[ClientConnection]:
-    """Give a connection, and put into ``frames`` all that was sent over it, without the Close."""
+    """Yield a connection, and put into ``frames`` all that was sent over it, without the Close."""
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await shake_hands(reader, writer)
@@ -76,7 +76,7 @@ async def receiving(frames: list[Frame]) -> AsyncIterator[ClientConnection]:
 
 
 async def sent(sender: CallSender, clock: FakeClock, frames: Iterable[bytes]) -> list[Frame]:
-    """Return what leaves an sender that is open when these frames of 20 ms come, one by one."""
+    """Return what a connected sender sends of these frames of 20 ms."""
     received: list[Frame] = []
     async with receiving(received) as connection:
         sender.open_connection(connection)
@@ -87,7 +87,7 @@ async def sent(sender: CallSender, clock: FakeClock, frames: Iterable[bytes]) ->
     return received
 
 
-async def test_what_came_before_the_connection_leaves_in_one_message_behind_the_texts() -> None:
+async def test_audio_from_before_the_connection_leaves_in_one_message_after_the_texts() -> None:
     sender = make_sender(FakeClock())
     received: list[Frame] = []
     sender.send_frame(ONE)
@@ -104,7 +104,7 @@ async def test_what_came_before_the_connection_leaves_in_one_message_behind_the_
     assert sender.unsent_bytes == 0
 
 
-async def test_a_text_overtakes_no_audio_that_has_left_and_waits_for_none() -> None:
+async def test_texts_and_audio_leave_in_order() -> None:
     sender = make_sender(FakeClock())
     received: list[Frame] = []
 
@@ -132,18 +132,18 @@ async def test_nothing_leaves_after_the_end() -> None:
     assert received == [text(FIRST), audio(ONE)]
 
 
-async def test_what_overflows_before_the_connection_is_counted_as_lost() -> None:
+async def test_audio_that_overflows_before_the_connection_is_lost() -> None:
     sender = make_sender(FakeClock(), seconds=0.04)
 
     lost = [sender.send_frame(frame) for frame in (ONE, TWO, THREE)]
     received = await sent(sender, FakeClock(), [])
 
-    # Two whole frames and 16 bytes of the one that found no room (listenctl-protocol(7) 3.3).
+    # Two whole frames and 16 bytes of the one that didn't fit (listenctl-protocol(7) 3.3).
     assert lost == [0, 0, 328]
     assert received == [text(FIRST), audio(THREE[16:])]
 
 
-async def test_a_server_that_does_not_read_makes_audio_wait_until_it_does() -> None:
+async def test_audio_waits_for_a_server_that_does_not_read() -> None:
     frame = bytes(64_000)
     sender = CallSender(
         SendBuffer(MONO, seconds=1000, resampled=False), InjectedFaults(), FIRST, connected(FakeClock())
@@ -182,7 +182,7 @@ async def test_a_server_that_does_not_read_makes_audio_wait_until_it_does() -> N
     assert [len(each.data) for each in received[1:-1]] == [len(frame)] * (frames + 1)
 
 
-async def test_a_first_text_that_is_late_lets_audio_go_ahead_but_no_other_text() -> None:
+async def test_audio_but_no_other_text_overtakes_a_late_first_text() -> None:
     clock = FakeClock()
     sender = make_sender(clock, "late-first-frame=0.03")
     sender.send_text("key")
@@ -192,7 +192,7 @@ async def test_a_first_text_that_is_late_lets_audio_go_ahead_but_no_other_text()
     assert received == [audio(ONE), audio(TWO), text(FIRST), text(b"key"), audio(THREE)]
 
 
-async def test_a_first_text_behind_the_audio_comes_right_behind_it() -> None:
+async def test_a_first_text_after_audio_follows_immediately() -> None:
     clock = FakeClock()
 
     received = await sent(make_sender(clock, "first-frame-binary"), clock, [ONE, TWO])
@@ -226,7 +226,7 @@ async def test_a_stall_holds_everything_back_and_lets_it_out_together() -> None:
     assert received == [text(FIRST), audio(ONE), text(b"held"), audio(TWO + THREE + ONE)]
 
 
-async def test_texts_of_the_same_moment_are_glued_and_chunks_are_odd_if_that_is_asked_for() -> None:
+async def test_joined_texts_and_odd_chunks_are_sent_on_request() -> None:
     clock = FakeClock()
     sender = make_sender(clock, "glued-texts=1", "odd-chunks")
     sender.send_text("key")
@@ -249,7 +249,7 @@ CLIPS_WITHIN = 0.1
 
 
 class SilentServer:
-    """Takes a call, and says nothing until the stream of the client has ended."""
+    """Takes a call, and sends nothing until the client has ended its stream."""
 
     def __init__(self) -> None:
         self.request = b""
@@ -281,7 +281,7 @@ class SilentServer:
 
 
 @pytest.mark.simulated_time
-async def test_a_call_is_on_the_wire_what_a_media_server_sends() -> None:
+async def test_a_call_looks_like_a_media_server_on_the_wire() -> None:
     server = SilentServer()
 
     async with serving(server.serve) as port:
@@ -311,7 +311,7 @@ async def place(plan: CallPlan) -> None:
 
 
 def recorded_keys(name: str) -> tuple[DtmfPress, ...]:
-    """Return the keys that the caller of a capture pressed; their durations are in RTP units."""
+    """Return the digits that the caller of a capture pressed; their durations are in RTP units."""
     texts = [(frame.time, json.loads(frame.payload)) for frame in recorded_frames(name) if frame.first == TEXT]
     pressed = [(time, text) for time, text in texts if text.get("event") == "dtmf"]
     return tuple(DtmfPress(time, text["dtmf"], int(text["duration"]) / 8000) for time, text in pressed)

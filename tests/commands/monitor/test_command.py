@@ -17,7 +17,7 @@ from tests.helpers.pulse import tone
 from tests.helpers.server import mode_of, until
 from tests.helpers.simulated import interleave
 
-LIMIT = 25
+LIMIT = 120
 NO_DEVICE = ("--device", "no such thing")
 TONE = tone(440, 0.5, 8000)
 DTMF = '{"event": "dtmf", "dtmf": "5", "duration": "1600"}'

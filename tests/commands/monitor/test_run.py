@@ -13,7 +13,7 @@ from tests.helpers.pty_command import OnTerminal, on_terminal
 from tests.helpers.pulse import tone
 from tests.helpers.simulated import interleave
 
-LIMIT = 25
+LIMIT = 120
 TONE = tone(440, 0.5, 8000)
 DTMF = '{"event": "dtmf", "dtmf": "5", "duration": "1600"}'
 

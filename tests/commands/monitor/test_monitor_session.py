@@ -1,6 +1,7 @@
 """`monitor` that the server drops, that is interrupted, or whose file can't be saved."""
 
 import asyncio
+import os
 import signal
 from asyncio.subprocess import PIPE
 from contextlib import suppress
@@ -89,7 +90,8 @@ async def test_interrupts_while_it_ends_anyway_are_neither_a_traceback_nor_its_d
         said = await process.stderr.readline()
         for _ in range(20):
             with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)
+                # `send_signal` would collect the exit status of a process that has just ended.
+                os.kill(process.pid, signal.SIGINT)
             await asyncio.sleep(0)
         said += await process.stderr.read()
         await process.wait()

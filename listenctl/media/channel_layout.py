@@ -39,7 +39,7 @@ class ChannelMap:
             self.warning = f"--channels {layout} needs two channels; the audio of this call has {audio_format.channels}"
         self._outputs = _OUTPUTS[layout if changes else ChannelLayout.AS_IS]
 
-    def apply(self, pcm: bytes) -> list[bytes]:
+    def rearrange(self, pcm: bytes) -> list[bytes]:
         """Return the audio of each output for whole sample frames."""
         return self._outputs(pcm)
 

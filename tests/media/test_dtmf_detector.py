@@ -9,15 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from listenctl.media.dtmf_detector import DetectedTone, DtmfDetector
+from listenctl.media.dtmf_detector import CallDtmfDetector, DetectedTone, DtmfDetector, DtmfTone
 from listenctl.media.sources.sample_speech import sample_speech
-from listenctl.media.sources.tones import DTMF_DIGITS, dtmf_tones
+from listenctl.media.sources.tones import DTMF_DIGITS, DTMF_HIGH_HZ, DTMF_LOW_HZ, DTMF_PAD, dtmf_tones
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.capture import CAPTURES, received_audio
 
-ROWS = (697, 770, 852, 941)
-COLUMNS = (1209, 1336, 1477, 1633)
-PAD = ("123A", "456B", "789C", "*0#D")
 CORNERS = "1AD*5"
 RATES = [8000, 11025, 16000, 22050, 44100, 48000, 64000]
 
@@ -42,9 +39,9 @@ def press(
     high_off: float = 0.0,
 ) -> bytes:
     """Return a key's two tones, with abrupt edges, each louder or quieter and higher or lower than it should be."""
-    row = next(n for n, keys in enumerate(PAD) if digit in keys)
+    row = next(n for n, keys in enumerate(DTMF_PAD) if digit in keys)
     time = np.arange(round(seconds * sample_rate)) / sample_rate
-    low, high = ROWS[row] * (1 + low_off), COLUMNS[PAD[row].index(digit)] * (1 + high_off)
+    low, high = DTMF_LOW_HZ[row] * (1 + low_off), DTMF_HIGH_HZ[DTMF_PAD[row].index(digit)] * (1 + high_off)
     wave = 10 ** (low_db / 20) * np.sin(2 * np.pi * low * time)
     wave += 10 ** (high_db / 20) * np.sin(2 * np.pi * high * time)
     return pcm_of(wave * 32767)
@@ -265,3 +262,33 @@ def test_no_audio_is_too_odd(sample_rate: int, presses: list[tuple[str, float, f
     ends = [tone.position + tone.duration * sample_rate for tone in tones]
     assert all(end <= after.position + 1 for end, after in zip(ends, tones[1:], strict=False))
     assert len(tones) <= len(presses)
+
+
+def stereo(left: bytes, right: bytes) -> bytes:
+    parts = [np.frombuffer(side, "<i2") for side in (left, right)]
+    length = max(map(len, parts))
+    return np.stack([np.pad(part, (0, length - len(part))) for part in parts], axis=1).tobytes()
+
+
+def find_tones(detector: CallDtmfDetector, data: bytes, size: int) -> list[DtmfTone]:
+    """Feed the audio in pieces of so many bytes."""
+    found = [tone for at in range(0, len(data), size) for tone in detector.feed(data[at : at + size])]
+    return found + detector.end_audio()
+
+
+def test_tones_of_each_channel_are_told_apart_with_their_place_in_the_call() -> None:
+    left, right = dtmf_tones("12", 8000), bytes(8000) + dtmf_tones("#", 8000)
+
+    tones = find_tones(CallDtmfDetector(AudioFormat(8000, 2), 12_000), stereo(left, right), 4 * 777)
+
+    assert [(tone.digit, tone.channel) for tone in tones] == [("1", 1), ("2", 1), ("#", 2)]
+    for tone, begin in zip(tones, (0, 1600, 4000), strict=True):
+        assert abs(tone.position - 12_000 - begin) < 40
+        assert abs(tone.duration_ms - 100) < 10
+
+
+def test_a_key_that_the_end_cuts_off_is_told_at_the_end() -> None:
+    detector = CallDtmfDetector(AudioFormat(8000, 1), 0)
+    assert detector.feed(dtmf_tones("5", 8000, tone=0.06, gap=0.0)) == []
+
+    assert [tone.digit for tone in detector.end_audio()] == ["5"]

@@ -8,17 +8,9 @@ import pytest
 import soundfile
 
 from listenctl.errors import UsageError
-from listenctl.media.sources.audio_sources import AudioSource
 from listenctl.play_to_call.playable_sound import prepare_sound
 from listenctl.play_to_call.trim_and_gain import SoundEdits
-
-
-async def read_all(source: AudioSource, samples: int = 160) -> list[int]:
-    pieces = []
-    while piece := await source.read(samples):
-        pieces.append(piece)
-    await source.close()
-    return [int(value) for value in np.frombuffer(b"".join(pieces), "<i2")]
+from tests.play_to_call.test_trim_and_gain import read_all
 
 
 @contextmanager

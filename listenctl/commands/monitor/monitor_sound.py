@@ -165,7 +165,7 @@ class MonitorSound:
         if self._saved_mix is not None:
             self._saved_mix.add_audio(call, pcm)
         elif self._saver is not None and self._saved_call is not None:
-            self._saver.write_audio(self._saved_call.apply(pcm)[0])
+            self._saver.write_audio(self._saved_call.rearrange(pcm)[0])
 
     def toggle_mute(self) -> None:
         """Mute or unmute."""

@@ -143,7 +143,7 @@ class _AudioDigest:
         self._lossless = codec.lossless
         self._energy = [0.0] * channels
 
-    def add(self, block: "Block") -> None:
+    def add_block(self, block: "Block") -> None:
         import numpy as np
 
         self.samples += len(block)
@@ -165,7 +165,7 @@ def _encode(source: Any, part: Path, codec: AudioCodec, rate: int) -> _AudioDige
     with soundfile.SoundFile(part, "w", rate, source.channels, **codec.layout) as sink:
         for block in _resampled(_blocks(source, codec.dtype), source, rate, codec.dtype):
             sink.write(block)
-            tally.add(block)
+            tally.add_block(block)
     return tally
 
 
@@ -177,7 +177,7 @@ def _decode(part: Path, codec: AudioCodec, written: _AudioDigest) -> _AudioDiges
     with soundfile.SoundFile(part, "r", *layout, **(codec.layout if layout else {})) as file:
         tally = _AudioDigest(codec, file.samplerate, file.channels)
         for block in _blocks(file, codec.dtype):
-            tally.add(block)
+            tally.add_block(block)
     return tally
 
 

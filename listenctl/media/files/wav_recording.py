@@ -221,7 +221,7 @@ class Recording:
             OSError: Nothing of ``data`` was recorded.
         """
         self.skip_to(position)
-        outputs = self._map.apply(data)
+        outputs = self._map.rearrange(data)
         # Late metadata may reveal that a call with two files has one channel.
         outputs += [bytes(len(outputs[0]))] * (len(self.files) - len(outputs))
         self._append(outputs)

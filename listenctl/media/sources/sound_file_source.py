@@ -119,7 +119,7 @@ class SoundFileSource:
         self._file = file
         self._pcm = b""
         self._at = 0
-        self._next: asyncio.Task[bytes] | None = None
+        self._next: asyncio.Future[bytes] | None = None
         self._prefetch()
 
     @classmethod
@@ -149,7 +149,7 @@ class SoundFileSource:
         await asyncio.to_thread(self._file.close)
 
     def _prefetch(self) -> None:
-        self._next = asyncio.create_task(asyncio.to_thread(self._file.read))
+        self._next = asyncio.get_running_loop().run_in_executor(None, self._file.read)
 
 
 @dataclass(frozen=True, slots=True)

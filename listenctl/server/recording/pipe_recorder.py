@@ -125,4 +125,4 @@ class PipeRecording:
     def _release(self, until: int | None = None) -> None:
         while self._held and (until is None or self._held[0][0] < until):
             _, data = self._held.pop(0)
-            self._recorder.write_data(self._map.apply(data)[0])
+            self._recorder.write_data(self._map.rearrange(data)[0])

@@ -68,5 +68,5 @@ class _Converter:
         self._resample: Resampler | None = None if same else PromptResampler(audio_format.sample_rate, rate)
 
     def __call__(self, pcm: bytes) -> bytes:
-        [left] = self._left.apply(pcm)
+        [left] = self._left.rearrange(pcm)
         return replace_marker_samples(left if self._resample is None else self._resample(left))

@@ -184,7 +184,7 @@ class _ProgramRun:
         if self._child.unread > MAX_UNREAD * self._channels.output_format.byte_rate:
             self._dropped_samples += call_format.samples(len(pcm))
         else:
-            [audio] = self._channels.apply(pcm)
+            [audio] = self._channels.rearrange(pcm)
             self._child.write(audio)
         self._warn_of_loss()
 

@@ -1,4 +1,3 @@
-import io
 import subprocess
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -10,6 +9,7 @@ from listenctl.errors import ListenctlError
 from listenctl.media.files.repair_wav import RepairedWav, diagnose_wav, repair_wav
 from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
+from tests.media.files.test_wav_header import SparseFile
 
 STEREO = AudioFormat(8000, 2)
 SECOND = bytes(range(250)) * 128
@@ -151,15 +151,8 @@ def test_a_copy_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [source]
 
 
-class SparseFile(io.BytesIO):
-    """A header in front of more audio than a test can hold; only its size is looked at."""
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return 6 << 30 if whence == io.SEEK_END else super().seek(offset, whence)
-
-
 def test_a_file_past_4_gib_is_measured_without_reading_it() -> None:
-    diagnosis = diagnose_wav(cast("BinaryIO", SparseFile(header(4294967231, 4294967195))))
+    diagnosis = diagnose_wav(cast("BinaryIO", SparseFile(header(4294967231, 4294967195), 6 << 30)))
 
     assert diagnosis.data_bytes == (6 << 30) - 44
     assert len(diagnosis.problems) == 1

@@ -13,7 +13,7 @@ from listenctl.media.files.wav_header import HEADER_BYTES, WavInfo, read_header,
 from listenctl.protocol.audio import AudioFormat
 
 STEREO = AudioFormat(8000, 2)
-# protocol.md V5
+# listenctl-protocol(7), test vector V5
 V5_HEADER = bytes.fromhex(
     "52494646a402000057415645666d7420100000000100 0200 401f0000 007d0000 0400 1000 6461746180020000"
 )

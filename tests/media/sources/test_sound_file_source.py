@@ -8,16 +8,9 @@ import soundfile
 
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.sources.sound_file_source import SoundFileDecoder, SoundFileSource
+from tests.media.sources.test_audio_sources import read_all
 
 SECOND = np.random.default_rng(1).integers(-20000, 20000, 50_000).astype("int16")
-
-
-async def read_all(source: SoundFileSource, samples: int = 160) -> bytes:
-    pieces = []
-    while piece := await source.read(samples):
-        pieces.append(piece)
-    await source.close()
-    return b"".join(pieces)
 
 
 def sine(

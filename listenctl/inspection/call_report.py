@@ -182,7 +182,7 @@ class CallReport:
             "channels": None if sealed else self.audio_format.channels,
             "mix_type": self.metadata.mix_type if self.metadata else None,
             "samples": self.audio.samples,
-            "seconds": round(self.audio_format.duration(self.audio.samples), 3),
+            "seconds": round(self.audio_format.duration_of(self.audio.samples), 3),
             "messages": self.audio.messages,
             "message_sizes": {str(size): count for size, count in self.audio.sizes.most_common(_MAX_SIZES)},
         }

@@ -69,14 +69,14 @@ class SampleTimes:
     def settled(self) -> bool:
         """Whether the origin is final."""
         # The least late audio shows it best, until audio is missing or the clocks drift apart.
-        found = bool(self._missing) or self._format.duration(self.samples) >= _ORIGIN_SECONDS
+        found = bool(self._missing) or self._format.duration_of(self.samples) >= _ORIGIN_SECONDS
         return found and self._origin is not None
 
     def add_audio(self, at: float, samples: int) -> None:
         """Take audio that arrived ``at``, and was captured before."""
         self.samples += samples
         if not self.settled:
-            origin = at - self._format.duration(self.samples)
+            origin = at - self._format.duration_of(self.samples)
             self._origin = origin if self._origin is None else min(self._origin, origin)
 
     def add_gap(self, gap: Gap) -> None:
@@ -100,7 +100,7 @@ class SampleTimes:
     def time_of(self, position: int) -> float:
         """Return when a sample was captured."""
         missing = sum(missing for before, missing in self._missing if before <= position)
-        return self.origin + self._format.duration(position + missing)
+        return self.origin + self._format.duration_of(position + missing)
 
     def spans(self) -> Iterator[SampleSpan]:
         """Yield the audio between gaps."""

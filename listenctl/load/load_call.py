@@ -208,7 +208,7 @@ class LoadCall:
         if self._answering is not None:
             self._answering.cancel()
         # What still waits is never sent (listenctl-protocol(7) 7).
-        self.outcome.lost_samples += self._prebuilt.audio_format.samples(self._fork.waiting_bytes)
+        self.outcome.lost_samples += self._prebuilt.audio_format.samples_in(self._fork.waiting_bytes)
         ended_by_server = outcome.end is not None
         connection.hang_up()
         orderly = await connection.wait_closed(CLOSE_TIMEOUT)

@@ -42,7 +42,7 @@ def speech_frames(call_format: CallFormat) -> LoadFrames:
     )
     size = audio_format.frame_bytes
     # Whole seconds: if 20 ms isn't a whole number of samples, frame lengths alternate in a cycle of at most one second.
-    count = audio_format.samples(len(audio)) // rate * FRAMES_PER_SECOND
+    count = audio_format.samples_in(len(audio)) // rate * FRAMES_PER_SECOND
     return _build_frames(
         audio_format,
         [audio[block_start(at, rate) * size : block_start(at + 1, rate) * size] for at in range(count)],

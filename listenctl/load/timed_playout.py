@@ -13,7 +13,7 @@ from listenctl.media.files.libsndfile import read_clip_wav
 from listenctl.protocol.application_commands import ClearMarks, Command, KillAudio, MarkCommand, PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES, Resampler
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
-from listenctl.protocol.jambonz_model.clip_decoder import ClipReader
+from listenctl.protocol.jambonz_model.clip_decoder import ClipDecoder
 from listenctl.protocol.jambonz_model.command_verdicts import PlayoutOutbox
 from listenctl.protocol.jambonz_model.mark_playout import MAX_MARKS
 from listenctl.protocol.jambonz_model.profiles import CURRENT
@@ -75,7 +75,7 @@ class TimedPlayout:
         return due
 
     def _play_clip(self, command: PlayAudio, now: float) -> bool:
-        clip = ClipReader(CURRENT, CALL_RATE, _unchanged, read_clip_wav, PlayoutOutbox()).read(command)
+        clip = ClipDecoder(CURRENT, CALL_RATE, _unchanged, read_clip_wav, PlayoutOutbox()).decode_clip(command)
         if clip is None:
             return False
         seconds = clip.source_samples / clip.source_rate

@@ -62,7 +62,7 @@ class LevelMeasurer:
     @property
     def window(self) -> float:
         """Exact duration of a window in seconds: a whole number of samples."""
-        return self._format.duration(self._window_samples)
+        return self._format.duration_of(self._window_samples)
 
     def feed(self, pcm: bytes) -> list[Levels]:
         """Return the levels of the windows that are complete now, oldest first."""

@@ -42,11 +42,11 @@ class AudioFormat:
     def byte_rate(self) -> int:
         return self.sample_rate * self.frame_bytes
 
-    def samples(self, data_bytes: int) -> int:
+    def samples_in(self, data_bytes: int) -> int:
         """Return the whole samples per channel in ``data_bytes`` bytes."""
         return data_bytes // self.frame_bytes
 
-    def duration(self, samples: int) -> float:
+    def duration_of(self, samples: int) -> float:
         return samples / self.sample_rate
 
 

@@ -86,7 +86,7 @@ class SimulatedCall:
         result = self._log.end_call(
             self._end,
             elapsed=self._time.elapsed,
-            unsent_samples=self.plan.audio_format.samples(self._sender.buffered_bytes),
+            unsent_samples=self.plan.audio_format.samples_in(self._sender.buffered_bytes),
             taken=taken,
             cause=self._cause,
         )

@@ -21,9 +21,9 @@ def test_a_format_knows_its_sizes(audio_format: AudioFormat, frame_bytes: int, b
 
 
 def test_samples_are_counted_per_channel() -> None:
-    assert AudioFormat(8000, 2).samples(640) == 160
-    assert AudioFormat(8000, 2).samples(643) == 160
-    assert AudioFormat(8000, 2).duration(160) == 0.02
+    assert AudioFormat(8000, 2).samples_in(640) == 160
+    assert AudioFormat(8000, 2).samples_in(643) == 160
+    assert AudioFormat(8000, 2).duration_of(160) == 0.02
 
 
 def test_whole_frames_pass_untouched() -> None:

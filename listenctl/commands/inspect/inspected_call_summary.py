@@ -156,7 +156,7 @@ def _audio(report: CallReport) -> str:
         return "none from jambonz"
     known = report.metadata.mix_type if report.metadata else None
     mix = known or count_noun(report.audio_format.channels, "channel")
-    seconds = report.audio_format.duration(report.audio.samples)
+    seconds = report.audio_format.duration_of(report.audio.samples)
     return f"{format_rate(report.audio_format.sample_rate)} {mix}, {seconds:.2f} s, {_completeness(report)}"
 
 

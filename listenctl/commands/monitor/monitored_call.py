@@ -98,7 +98,7 @@ class MonitoredCall:
 
     def add_skipped(self, samples: object) -> float:
         """Count samples per channel that the server dropped; return them in seconds."""
-        seconds = self.format.duration(samples) if isinstance(samples, int) and samples > 0 else 0.0
+        seconds = self.format.duration_of(samples) if isinstance(samples, int) and samples > 0 else 0.0
         self.skipped += seconds
         return seconds
 

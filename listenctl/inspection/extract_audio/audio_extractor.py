@@ -108,7 +108,7 @@ class _CallExtractor:
         match entry.event:
             case AudioReceived(data=data):
                 self._open_files().append_audio(ExtractedPart.JAMBONZ, self._format, data)
-                self._times.add_audio(entry.at, self._format.samples(len(data)))
+                self._times.add_audio(entry.at, self._format.samples_in(len(data)))
             case CallStarted(metadata=metadata, audio_format=audio_format):
                 self._metadata, self._format = metadata, audio_format
                 self._times = SampleTimes(audio_format)
@@ -186,7 +186,7 @@ class _CallExtractor:
         described: dict[ExtractedPart, SidecarAudio] = {}
         for part, conversion in made.items():
             audio_format, begins = self._format_and_start(part, files)
-            samples = audio_format.samples(files.size_of(part))
+            samples = audio_format.samples_in(files.size_of(part))
             file = describe_file(conversion, audio_format, samples, begins=begins)
             described[part] = describe_received(report, file) if part is ExtractedPart.JAMBONZ else file
         return describe_extracted(report, self._events, described)

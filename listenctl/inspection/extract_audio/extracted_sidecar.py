@@ -105,7 +105,7 @@ def describe_file(conversion: Conversion, audio_format: AudioFormat, samples: in
         sample_rate=audio_format.sample_rate,
         channels=audio_format.channels,
         samples=samples,
-        seconds=round(audio_format.duration(samples), 3),
+        seconds=round(audio_format.duration_of(samples), 3),
         begins=round(begins, 4),
         warnings=conversion.warnings,
     )

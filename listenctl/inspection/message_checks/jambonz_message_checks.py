@@ -269,8 +269,8 @@ class JambonzMessageChecks:
         if elapsed < _MIN_PACE_SECONDS or counts.messages < _MIN_PACE_MESSAGES:
             return False
         usual, _ = counts.sizes.most_common(1)[0]
-        each = self._format.duration(usual // self._format.frame_bytes) / max(arrivals.intervals.quantile(0.5), 1e-4)
-        overall = self._format.duration(counts.samples) / elapsed
+        each = self._format.duration_of(usual // self._format.frame_bytes) / max(arrivals.intervals.quantile(0.5), 1e-4)
+        overall = self._format.duration_of(counts.samples) / elapsed
         if abs(overall - 1) < _ANOTHER_RATE or abs(each / overall - 1) > _ANOTHER_RATE:
             return False
         channels = self._format.channels

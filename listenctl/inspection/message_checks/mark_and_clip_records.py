@@ -164,11 +164,11 @@ class SentClips(_SentRecords[ClipRecord]):
         # Imported here, because few calls have clips and the start-up counts.
         from listenctl.events import describe_command
         from listenctl.media.files.libsndfile import read_clip_wav
-        from listenctl.protocol.jambonz_model.clip_decoder import ClipReader
+        from listenctl.protocol.jambonz_model.clip_decoder import ClipDecoder
         from listenctl.protocol.jambonz_model.command_verdicts import PlayoutOutbox
 
         described = describe_command(clip)
-        decoded = ClipReader(self._profile, 1, _no_resampler, read_clip_wav, PlayoutOutbox()).read(clip)
+        decoded = ClipDecoder(self._profile, 1, _no_resampler, read_clip_wav, PlayoutOutbox()).decode_clip(clip)
         record = ClipRecord(
             command=described,
             id=described["id"],

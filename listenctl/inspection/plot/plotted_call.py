@@ -121,7 +121,7 @@ class PlottedCall:
         ]
 
     def _take_received_audio(self, at: float, data: bytes) -> None:
-        self.times.add_audio(at, self.format.samples(len(data)))
+        self.times.add_audio(at, self.format.samples_in(len(data)))
         if len(self.received) == 1:
             self.received[0].add_audio(data)
             return

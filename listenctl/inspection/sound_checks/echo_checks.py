@@ -38,7 +38,7 @@ class EchoChecks:
 
     def take_received_audio(self, at: float, position: int, data: bytes) -> None:
         """Take a message from jambonz."""
-        self._times.add_audio(at, self._format.samples(len(data)))
+        self._times.add_audio(at, self._format.samples_in(len(data)))
         if not self.application_plays or self._done:
             return
         frames = np.frombuffer(data, "<i2").reshape(-1, self._format.channels)

@@ -36,7 +36,7 @@ class WavDiagnosis:
     @property
     def seconds(self) -> float:
         """Duration of the audio."""
-        return self.format.duration(self.samples)
+        return self.format.duration_of(self.samples)
 
     @property
     def data_bytes(self) -> int:
@@ -104,7 +104,7 @@ def diagnose_wav(file: BinaryIO, *, assumed: AudioFormat | None = None) -> WavDi
 def _diagnosis(audio_format: AudioFormat, offset: int, audio_bytes: int, problems: list[str]) -> WavDiagnosis:
     if audio_bytes % audio_format.frame_bytes:
         problems.append("its audio ends in the middle of a sample")
-    return WavDiagnosis(audio_format, offset, audio_format.samples(audio_bytes), tuple(problems))
+    return WavDiagnosis(audio_format, offset, audio_format.samples_in(audio_bytes), tuple(problems))
 
 
 def _audio_bytes(file: BinaryIO, info: WavInfo, size: int) -> tuple[int, str]:

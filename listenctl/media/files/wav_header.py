@@ -56,7 +56,7 @@ def wav_header(audio_format: AudioFormat, data_bytes: int) -> bytes:
     """Return the 80-byte header for ``data_bytes`` bytes of audio: RIFF, or RF64 beyond 4 GiB."""
     riff_bytes = HEADER_BYTES - CHUNK.size + data_bytes
     if riff_bytes > SIZE_LIMIT:
-        ds64 = (b"ds64", 28, riff_bytes, data_bytes, audio_format.samples(data_bytes), 0)
+        ds64 = (b"ds64", 28, riff_bytes, data_bytes, audio_format.samples_in(data_bytes), 0)
         return _RF64.pack(b"RF64", SIZE_LIMIT, b"WAVE", *ds64, *_fmt(audio_format), b"data", SIZE_LIMIT)
     return _RIFF.pack(b"RIFF", riff_bytes, b"WAVE", b"JUNK", 28, *_fmt(audio_format), b"data", data_bytes)
 

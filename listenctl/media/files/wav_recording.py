@@ -204,7 +204,7 @@ class Recording:
     @property
     def samples(self) -> int:
         """Samples per channel in each file."""
-        return self.output_format.samples(self.files[0].size)
+        return self.output_format.samples_in(self.files[0].size)
 
     @property
     def size(self) -> int:

@@ -38,13 +38,13 @@ class ClientFrameReader:
         max_size: limit of one message in bytes; larger ones are left to the library, which has the same limit.
     """
 
-    __slots__ = ("_max_fast", "_message", "_opcode", "_owed", "_protocol", "_rest", "used_library")
+    __slots__ = ("_max_fast", "_message", "_missing", "_opcode", "_protocol", "_rest", "used_library")
 
     def __init__(self, protocol: ServerProtocol, *, max_size: int) -> None:
         self._protocol = protocol
         self._max_fast = min(max_size, MAX_FAST_PAYLOAD)
         self._rest = b""
-        self._owed = 0  # bytes missing of a frame that the library has begun
+        self._missing = 0  # bytes missing of a frame that the library has begun
         self._message: bytearray | None = None  # a fragmented message so far; empty fragments cost no memory
         self._opcode = Opcode.BINARY
         self.used_library = False
@@ -59,7 +59,7 @@ class ClientFrameReader:
         at = 0
         while at < len(data):
             taken = 0
-            if not self._owed and self._message is None and data[at] == FINAL_BINARY and not self._stream_ended():
+            if not self._missing and self._message is None and data[at] == FINAL_BINARY and not self._stream_ended():
                 taken = self._take_audio(data, at, messages)
             taken = taken or self._take_other(data, at, messages)
             if not taken:
@@ -106,15 +106,15 @@ class ClientFrameReader:
         """Pass one frame, or its part so far, to the library; return the bytes taken, 0 to wait for more."""
         if self._stream_ended():
             taken = len(data) - at
-        elif self._owed:
-            taken = min(self._owed, len(data) - at)
-            self._owed -= taken
+        elif self._missing:
+            taken = min(self._missing, len(data) - at)
+            self._missing -= taken
         else:
             frame_bytes = _frame_bytes(data, at)
             if frame_bytes is None or self._waits_for_fast_path(data, at, frame_bytes):
                 return 0
             taken = min(frame_bytes, len(data) - at)
-            self._owed = frame_bytes - taken
+            self._missing = frame_bytes - taken
         self.used_library = True
         self._protocol.receive_data(data[at : at + taken])
         for event in self._protocol.events_received():

@@ -67,13 +67,13 @@ ServerEvent = ServerMessage | PongReply | ServerStreamEnd
 class ServerFrameReader:
     """Cut a server's stream into events."""
 
-    __slots__ = ("_ended", "_max_size", "_message", "_opcode", "_owed", "_protocol", "_rest")
+    __slots__ = ("_ended", "_max_size", "_message", "_missing", "_opcode", "_protocol", "_rest")
 
     def __init__(self, max_size: int = MAX_MESSAGE_BYTES) -> None:
         self._protocol = Protocol(Side.CLIENT, max_size=max_size)
         self._max_size = max_size
         self._rest = b""  # part of a header or of a Close
-        self._owed = 0  # bytes missing of a frame that the library has begun
+        self._missing = 0  # bytes missing of a frame that the library has begun
         self._message: bytearray | None = None  # a fragmented message so far; empty fragments cost no memory
         self._opcode = Opcode.BINARY
         self._ended = False
@@ -86,7 +86,7 @@ class ServerFrameReader:
         at = 0
         while at < len(data) and not self._ended:
             taken = 0
-            if not self._owed and self._message is None:
+            if not self._missing and self._message is None:
                 taken = _take_whole(data, at, events, self._max_size)
             taken = taken or self._take_other(data, at, events)
             if not taken:
@@ -97,7 +97,7 @@ class ServerFrameReader:
 
     def _take_other(self, data: bytes, at: int, events: list[ServerEvent]) -> int:
         """Take one frame, or its part so far; return the bytes taken, 0 to wait for more."""
-        if not self._owed:
+        if not self._missing:
             if len(data) - at < 2:
                 return 0
             if ended := self._check_header(data[at], data[at + 1]):
@@ -109,9 +109,9 @@ class ServerFrameReader:
             if data[at] == FIN | Opcode.CLOSE:
                 payload = data[at + 2 : at + frame_bytes]
                 return self._end(_close(payload), events) if len(payload) == frame_bytes - 2 else 0
-            self._owed = frame_bytes
-        taken = min(self._owed, len(data) - at)
-        self._owed -= taken
+            self._missing = frame_bytes
+        taken = min(self._missing, len(data) - at)
+        self._missing -= taken
         self._pass_to_library(data[at : at + taken], events)
         return taken
 

@@ -248,9 +248,9 @@ class GapLedger:
         self._origin += late
         self._late = 0.0
         self._drift.ignore_shifts(at)
-        seconds = max(0.0, late) if uncaptured.samples is None else self._format.duration(uncaptured.samples)
+        seconds = max(0.0, late) if uncaptured.samples is None else self._format.duration_of(uncaptured.samples)
         if missing := self._whole_frames(seconds):
-            position, length = uncaptured.after // self._format.frame_bytes, self._format.duration(missing)
+            position, length = uncaptured.after // self._format.frame_bytes, self._format.duration_of(missing)
             self.gaps.append(Gap(GapKind.UNCAPTURED, position, length, self.resolution, missing))
 
     def _take_lateness(self, late: float, at: float, elapsed: float) -> None:
@@ -307,7 +307,7 @@ class GapLedger:
         """Uncount audio that counted as missing and arrived after all; return how many samples."""
         counted = sum(self._may_arrive.values())
         arrived = min(counted, self._whole_frames(seconds))
-        if self._format.duration(counted - arrived) <= self.resolution:
+        if self._format.duration_of(counted - arrived) <= self.resolution:
             arrived = counted
         left = arrived
         for kind, samples in self._may_arrive.items():
@@ -379,7 +379,7 @@ class GapLedger:
         missing = self._whole_frames(seconds)
         self._missing[kind] += missing
         resolution = max(self.resolution, self._interval) if at_least else self.resolution
-        length = self._format.duration(missing)
+        length = self._format.duration_of(missing)
         self.gaps.append(Gap(kind, position, length, resolution, missing, uncertainty, at_least))
         return missing
 

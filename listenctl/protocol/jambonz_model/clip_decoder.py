@@ -70,7 +70,7 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
-class ClipReader:
+class ClipDecoder:
     """Decode the clips of calls of one rate as a media server does."""
 
     profile: Profile
@@ -79,7 +79,7 @@ class ClipReader:
     read_wav: WavReader
     outbox: PlayoutOutbox
 
-    def read(self, command: PlayAudio) -> Clip | None:
+    def decode_clip(self, command: PlayAudio) -> Clip | None:
         """Return the clip, None if nothing is played; what is wrong with it goes to the outbox."""
         try:
             sound = self._sound(command)

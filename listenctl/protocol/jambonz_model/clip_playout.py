@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES
-from listenctl.protocol.jambonz_model.clip_decoder import Clip, ClipReader
+from listenctl.protocol.jambonz_model.clip_decoder import Clip, ClipDecoder
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome
 from listenctl.protocol.jambonz_model.mark_playout import PendingMark
 
@@ -41,7 +41,7 @@ class ClipPlayout:
     held = 0
     outstanding_marks: tuple[PendingMark, ...] = ()
 
-    def __init__(self, reader: ClipReader, *, why_no_stream: str, disabled: bool) -> None:
+    def __init__(self, reader: ClipDecoder, *, why_no_stream: str, disabled: bool) -> None:
         self._reader = reader
         self._profile = reader.profile
         self._outbox = reader.outbox
@@ -65,7 +65,7 @@ class ClipPlayout:
         if self._disabled and not crashes:
             self._outbox.add_verdict(CommandOutcome.IGNORED, "disabled", "bidirectional audio is disabled", wrong=True)
             return
-        clip = self._reader.read(command)
+        clip = self._reader.decode_clip(command)
         if self._profile.queues_always or _is_true(command.queue_play):
             if clip:
                 self._queue_clip(clip)
@@ -76,7 +76,7 @@ class ClipPlayout:
             self._start_clip(clip, from_queue=False)
             self._serving_queue = False
 
-    def kill(self) -> None:
+    def kill_audio(self) -> None:
         """Stop the clip that plays; the interrupted or next one goes on at once."""
         if self._profile.kill_empties_queue:
             self._empty_queue("killed", "stopped by killAudio before its turn")

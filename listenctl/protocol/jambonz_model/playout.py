@@ -19,7 +19,7 @@ from listenctl.protocol.application_commands import (
 )
 from listenctl.protocol.audio import SAMPLE_BYTES, ResamplerFactory, add_wrapping
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
-from listenctl.protocol.jambonz_model.clip_decoder import ClipReader, WavReader
+from listenctl.protocol.jambonz_model.clip_decoder import ClipDecoder, WavReader
 from listenctl.protocol.jambonz_model.clip_playout import ClipPlayout
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox, Verdict
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
@@ -84,7 +84,7 @@ class Playout:
             stream = kind(self._sample_rate, call_rate, resampler)
             self._mode = StreamPlayout(stream, self._outbox, sample_rate=self._sample_rate, call_rate=call_rate)
         else:
-            reader = ClipReader(profile, call_rate, resampler, wav_reader, self._outbox)
+            reader = ClipDecoder(profile, call_rate, resampler, wav_reader, self._outbox)
             disabled = profile.streams and not option.enabled
             self._mode = ClipPlayout(reader, why_no_stream=_why_no_stream(profile, option), disabled=disabled)
 
@@ -133,7 +133,7 @@ class Playout:
             case PlayAudio():
                 self._mode.play_clip(command)
             case KillAudio():
-                self._mode.kill()
+                self._mode.kill_audio()
             case MarkCommand() | ClearMarks() if not self.profile.streams:
                 self._report_unknown_type("mark" if isinstance(command, MarkCommand) else "clearMarks")
             case MarkCommand(name=name):

@@ -50,10 +50,10 @@ class SendBuffer:
             self._queue += frame
             return 0
         if self._resampled:
-            return self._audio_format.samples(len(frame))
+            return self._audio_format.samples_in(len(frame))
         lost = len(self._queue) + len(frame[:HEADER_SLIP])
         self._queue[:] = frame[HEADER_SLIP:]
-        return self._audio_format.samples(lost)
+        return self._audio_format.samples_in(lost)
 
     def take_message(self) -> bytes:
         """Return and remove the next message, empty if nothing waits."""

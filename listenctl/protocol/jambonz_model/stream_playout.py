@@ -116,7 +116,7 @@ class MediaServerStream:
         """Add a mark; return False if it is dropped because 30 are unanswered."""
         return self._marks.add_mark(mark)
 
-    def kill(self) -> None:
+    def kill_audio(self) -> None:
         """Clear the playout buffer at the next tick; the pre-buffer stays (listenctl-protocol(7) 6.3)."""
         if self._kill_from is None:
             self._kill_from = self._position + self.buffered
@@ -223,7 +223,7 @@ class ExactStream:
         self._marks.append((self._position + self.buffered, mark))
         return True
 
-    def kill(self) -> None:
+    def kill_audio(self) -> None:
         """Drop audio and marks at once; the next tick answers the marks."""
         self._killed += self.forget_marks()
         self._position += self.buffered
@@ -285,8 +285,8 @@ class StreamPlayout:
             CommandOutcome.IGNORED, "streaming", "playAudio does nothing in streaming mode", wrong=True
         )
 
-    def kill(self) -> None:
-        self._stream.kill()
+    def kill_audio(self) -> None:
+        self._stream.kill_audio()
         self._outbox.add_verdict(CommandOutcome.OBEYED, "", "clears the playout buffer and the marks")
 
     def add_mark(self, name: str) -> None:

@@ -20,7 +20,7 @@ from listenctl.protocol.listen_verb.listen_verb import (
     allowed_audio,
     quirks,
 )
-from listenctl.protocol.listen_verb.verb_options import VerbOptions, read_document
+from listenctl.protocol.listen_verb.verb_json import VerbJson, read_document
 from listenctl.protocol.opening_handshake import Credentials
 
 _AUDIO_OPTIONS = ("url", "wsAuth", "sampleRate", "mixType", "bidirectionalAudio", "disableBidirectionalAudio")
@@ -52,17 +52,17 @@ def parse_listen_verb(raw: bytes, *, where: str, profile: Profile) -> ListenVerb
 class _FoundListen:
     """The options of a listen, the verb that contains it (empty if none), and notes on what was skipped."""
 
-    options: VerbOptions
+    options: VerbJson
     within: str
     notes: tuple[str, ...]
 
 
 def _find_listen(document: object, where: str) -> _FoundListen:
     """Return the first listen of an application or a single verb; raise UsageError if none would start."""
-    found: list[tuple[str, VerbOptions]] = []
+    found: list[tuple[str, VerbJson]] = []
     notes: list[str] = []
     for path, verb in _verbs(document):
-        _search(VerbOptions.of(verb, path or "the verb", where), path, found, notes)
+        _search(VerbJson.from_value(verb, path or "the verb", where), path, found, notes)
     if not found:
         raise UsageError("; ".join([f"{where}: has no listen or stream that would start", *notes]))
     if len(found) > 1:
@@ -76,111 +76,111 @@ def _verbs(document: object) -> list[tuple[str, object]]:
     return [("", document)]
 
 
-def _search(verb: VerbOptions, path: str, found: list[tuple[str, VerbOptions]], notes: list[str]) -> None:
+def _search(verb: VerbJson, path: str, found: list[tuple[str, VerbJson]], notes: list[str]) -> None:
     name, value = _named(verb)
     path = f"{path}.{name}".lstrip(".")
     match name:
         case "listen" | "stream":
-            found.append(("", VerbOptions.of(value, path, verb.where)))
+            found.append(("", VerbJson.from_value(value, path, verb.where)))
         case "dial":
-            dial = VerbOptions.of(value, path, verb.where)
-            found.extend(("dial", child) for each in _VERB_NAMES if (child := dial.child(each)))
+            dial = VerbJson.from_value(value, path, verb.where)
+            found.extend(("dial", child) for each in _VERB_NAMES if (child := dial.get_object(each)))
         case "config":
-            _search_config(VerbOptions.of(value, path, verb.where), found, notes)
+            _search_config(VerbJson.from_value(value, path, verb.where), found, notes)
 
 
-def _search_config(config: VerbOptions, found: list[tuple[str, VerbOptions]], notes: list[str]) -> None:
+def _search_config(config: VerbJson, found: list[tuple[str, VerbJson]], notes: list[str]) -> None:
     if "stream" in config.fields:
         notes.append(f"{config.path}.stream is never read by jambonz; call it listen")
-    listen = config.child("listen")
+    listen = config.get_object("listen")
     if not listen:
         return
-    if listen.flag("enable"):
+    if listen.get_flag("enable"):
         found.append(("config", listen))
     else:
         notes.append(f'{listen.path} starts nothing without "enable": true')
 
 
-def _named(verb: VerbOptions) -> tuple[str, object]:
+def _named(verb: VerbJson) -> tuple[str, object]:
     """Return name and options of a verb: ``{"verb": "say", …}``, or the short form ``{"say": {…}}``."""
-    if name := verb.text("verb"):
+    if name := verb.get_string("verb"):
         return name, {key: value for key, value in verb.fields.items() if key != "verb"}
     if len(verb.fields) == 1 and "verb" not in verb.fields:
         return next(iter(verb.fields.items()))
     raise UsageError(f"{verb.where}: {verb.path} has no `verb`; jambonz rejects the application")
 
 
-def _read(options: VerbOptions, nesting: Nesting) -> ListenVerb:
-    if nesting is Nesting.CONFIG and (unknown := options.unknown(_CONFIG_OPTIONS)):
+def _read(options: VerbJson, nesting: Nesting) -> ListenVerb:
+    if nesting is Nesting.CONFIG and (unknown := options.unknown_members(_CONFIG_OPTIONS)):
         raise UsageError(f"{options.where}: jambonz rejects the whole config: it can't have {', '.join(unknown)}")
     _check_unused(options)
     return ListenVerb(
-        url=options.text("url") or None,
-        credentials=_credentials(options.child("wsAuth")),
-        mix_type=options.choice("mixType", MIX_CHANNELS) or "mono",
-        sample_rate=options.whole("sampleRate", MAX_SAMPLE_RATE) or 8000,
-        metadata=_fields(options.child("metadata")),
-        pass_dtmf=options.flag("passDtmf") or False,
-        finish_on_key=options.text("finishOnKey") or "",
-        max_length=options.number("maxLength"),
-        play_beep=options.flag("playBeep") or False,
-        timeout=options.number("timeout"),
+        url=options.get_string("url") or None,
+        credentials=_credentials(options.get_object("wsAuth")),
+        mix_type=options.get_choice("mixType", MIX_CHANNELS) or "mono",
+        sample_rate=options.get_whole_number("sampleRate", MAX_SAMPLE_RATE) or 8000,
+        metadata=_fields(options.get_object("metadata")),
+        pass_dtmf=options.get_flag("passDtmf") or False,
+        finish_on_key=options.get_string("finishOnKey") or "",
+        max_length=options.get_number("maxLength"),
+        play_beep=options.get_flag("playBeep") or False,
+        timeout=options.get_number("timeout"),
         bidirectional=_bidirectional(options),
         action_hook=_action_hook(options),
-        transcribe=options.child("transcribe") is not None,
+        transcribe=options.get_object("transcribe") is not None,
         nesting=nesting,
-        channel=options.whole("channel", _MAX_CHANNEL),
+        channel=options.get_whole_number("channel", _MAX_CHANNEL),
     )
 
 
-def _check_unused(options: VerbOptions) -> None:
+def _check_unused(options: VerbJson) -> None:
     """Raise UsageError for a wrong type in an option without effect on a simulated call."""
-    options.text("id")
-    options.flag("earlyMedia")
-    options.child("auth")
+    options.get_string("id")
+    options.get_flag("earlyMedia")
+    options.get_object("auth")
 
 
-def _bidirectional(options: VerbOptions) -> BidirectionalAudio:
-    audio = options.child("bidirectionalAudio") or replace(options, fields={})
+def _bidirectional(options: VerbJson) -> BidirectionalAudio:
+    audio = options.get_object("bidirectionalAudio") or replace(options, fields={})
     return BidirectionalAudio(
-        enabled=audio.flag("enabled") is not False and not options.flag("disableBidirectionalAudio"),
-        streaming=audio.flag("streaming") or False,
-        sample_rate=audio.whole("sampleRate", MAX_SAMPLE_RATE),
+        enabled=audio.get_flag("enabled") is not False and not options.get_flag("disableBidirectionalAudio"),
+        streaming=audio.get_flag("streaming") or False,
+        sample_rate=audio.get_whole_number("sampleRate", MAX_SAMPLE_RATE),
     )
 
 
-def _action_hook(options: VerbOptions) -> ActionHook | None:
+def _action_hook(options: VerbJson) -> ActionHook | None:
     written = options.fields.get("actionHook")
     if written is None or isinstance(written, str):
         return ActionHook(written) if written else None
-    hook = VerbOptions.of(written, f"{options.path}.actionHook", options.where)
-    url = hook.text("url")
+    hook = VerbJson.from_value(written, f"{options.path}.actionHook", options.where)
+    url = hook.get_string("url")
     if not url:
-        raise hook.error("url", "is missing; give the URL to report to")
-    return ActionHook(url, hook.choice("method", _METHODS) or "POST", _credentials(hook))
+        raise hook.member_error("url", "is missing; give the URL to report to")
+    return ActionHook(url, hook.get_choice("method", _METHODS) or "POST", _credentials(hook))
 
 
-def _credentials(options: VerbOptions | None) -> Credentials | None:
+def _credentials(options: VerbJson | None) -> Credentials | None:
     """Return the credentials if both parts are there; jambonz sends none otherwise (listenctl-protocol(7) 1.4)."""
     if not options:
         return None
-    username, password = options.text("username"), options.text("password")
+    username, password = options.get_string("username"), options.get_string("password")
     return Credentials(username, password) if username and password else None
 
 
-def _fields(options: VerbOptions | None) -> Mapping[str, object]:
+def _fields(options: VerbJson | None) -> Mapping[str, object]:
     return options.fields if options else {}
 
 
-def _rejections(options: VerbOptions, verb: ListenVerb) -> Iterator[str]:
+def _rejections(options: VerbJson, verb: ListenVerb) -> Iterator[str]:
     """Return sentences on what jambonz rejects, although a call can still be simulated."""
     parts = (
         (options, _CONFIG_OPTIONS if verb.nesting is Nesting.CONFIG else _VERB_OPTIONS),
-        (options.child("wsAuth"), ("username", "password")),
-        (options.child("bidirectionalAudio"), ("enabled", "streaming", "sampleRate")),
+        (options.get_object("wsAuth"), ("username", "password")),
+        (options.get_object("bidirectionalAudio"), ("enabled", "streaming", "sampleRate")),
     )
     for part, known in parts:
-        for path in part.unknown(known) if part else ():
+        for path in part.unknown_members(known) if part else ():
             yield f"{path} is unknown; jambonz rejects the application"
     if not verb.url:
         yield f"{options.path} has no url; jambonz rejects the application"

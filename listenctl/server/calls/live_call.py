@@ -209,12 +209,12 @@ class LiveCall:
         self._report(WarningEvent(rule=rule, detail=detail, **self._place(position)))
 
     def _place(self, position: int) -> Place:
-        return {"position": position, "time": round(self.session.audio_format.duration(position), 3)}
+        return {"position": position, "time": round(self.session.audio_format.duration_of(position), 3)}
 
     def _describe_end(self, log: LiveCallLog, end: LiveCallEnd, now: float) -> CallEndedEvent:
         return CallEndedEvent(
             duration=round(now - self.started_at, 3),
-            seconds=round(log.audio_format.duration(log.samples), 3),
+            seconds=round(log.audio_format.duration_of(log.samples), 3),
             close_code=end.code,
             close_reason=end.reason,
             closed_by=end.closed_by,

@@ -95,7 +95,7 @@ class LiveCallLog:
     @property
     def gap_seconds(self) -> float:
         """Seconds of audio that are missing, dropped or never sent."""
-        return self.audio_format.duration(self.ledger.lost_samples + self.ledger.paused_samples)
+        return self.audio_format.duration_of(self.ledger.lost_samples + self.ledger.paused_samples)
 
 
 def describe_tone(tone: DtmfTone) -> Report:

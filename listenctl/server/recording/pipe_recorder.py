@@ -63,7 +63,7 @@ class PipeRecorder:
             sidecar=None,
             format=self.settings.destination.kind,
             samples=samples,
-            seconds=round(log.audio_format.duration(samples), 3),
+            seconds=round(log.audio_format.duration_of(samples), 3),
             bytes=self._writer.written_bytes,
             lost_samples=log.lost_samples,
             unrecorded_samples=self._writer.lost_bytes // log.audio_format.frame_bytes,

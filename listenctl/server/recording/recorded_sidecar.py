@@ -83,7 +83,7 @@ def _describe_audio(log: LiveCallLog, recording: Recording) -> SidecarAudio:
         channel_meanings=channel_meanings(log.metadata, log.audio_format, recording.layout),
         tapped_party=tapped_party(log.metadata),
         samples=recording.samples,
-        seconds=round(output.duration(recording.samples), 3),
+        seconds=round(output.duration_of(recording.samples), 3),
         gaps_filled=recording.fill,
         warnings=[recording.warning] if recording.warning else [],
     )

@@ -182,7 +182,7 @@ class _ProgramRun:
         if call_format != self._call_format:
             self._change_format(call_format)
         if self._child.unread > MAX_UNREAD * self._channels.output_format.byte_rate:
-            self._dropped_samples += call_format.samples(len(pcm))
+            self._dropped_samples += call_format.samples_in(len(pcm))
         else:
             [audio] = self._channels.rearrange(pcm)
             self._child.write(audio)

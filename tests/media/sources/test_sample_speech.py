@@ -22,7 +22,7 @@ def test_speech_comes_at_any_rate_with_its_length_and_loudness(sample_rate: int,
 
     data = sample_speech(audio_format)
 
-    assert abs(audio_format.samples(len(data)) - SECONDS * sample_rate) <= 1
+    assert abs(audio_format.samples_in(len(data)) - SECONDS * sample_rate) <= 1
     assert len(data) % audio_format.frame_bytes == 0
     assert speech_levels(audio_format) == pytest.approx([0.043, 0.050][:channels], abs=0.003)
 

@@ -64,7 +64,7 @@ def test_the_pre_buffer_survives_kill_and_plays_first() -> None:
     line.stream.add_samples(tone(1280))
     line.stream.add_samples(tone(600))
 
-    line.stream.kill()
+    line.stream.kill_audio()
     line.run(20)
     line.stream.add_samples(tone(1000, 2000))
     line.run(1000)
@@ -179,7 +179,7 @@ def test_an_exact_stream_plays_a_tail_at_once_and_kills_at_once() -> None:
 
     line.stream.add_samples(tone(100))
     line.mark("a")
-    line.stream.kill()
+    line.stream.kill_audio()
     line.stream.add_samples(tone(50, 2000))
     line.mark("b")
     line.run(60)

@@ -17,7 +17,7 @@ _VALUE_IN_ERROR = 40
 
 
 @dataclass(frozen=True, slots=True)
-class VerbOptions:
+class VerbJson:
     """
     The members of one object.
 
@@ -31,62 +31,62 @@ class VerbOptions:
     where: str
 
     @classmethod
-    def of(cls, value: object, path: str, where: str) -> Self:
+    def from_value(cls, value: object, path: str, where: str) -> Self:
         """Return the options in ``value``; raise UsageError if it is not an object."""
         if not isinstance(value, dict):
             raise UsageError(f"{where}: {path} {_wrong('an object', value)}")
         return cls(value, path, where)
 
-    def text(self, name: str) -> str | None:
+    def get_string(self, name: str) -> str | None:
         value = self.fields.get(name)
         if isinstance(value, str) or name not in self.fields:
             return value if isinstance(value, str) else None
-        raise self.error(name, _wrong("a string", value))
+        raise self.member_error(name, _wrong("a string", value))
 
-    def flag(self, name: str) -> bool | None:
+    def get_flag(self, name: str) -> bool | None:
         value = self.fields.get(name)
         if isinstance(value, bool) or name not in self.fields:
             return value if isinstance(value, bool) else None
-        raise self.error(name, _wrong("true or false", value))
+        raise self.member_error(name, _wrong("true or false", value))
 
-    def number(self, name: str) -> float | None:
+    def get_number(self, name: str) -> float | None:
         """Return a number, None if the member is missing or 0, which jambonz treats alike."""
         if name not in self.fields:
             return None
         value = self.fields[name]
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.error(name, _wrong("a number", value))
+            raise self.member_error(name, _wrong("a number", value))
         if value < 0 or not math.isfinite(value):
-            raise self.error(name, f"must not be negative: {value}")
+            raise self.member_error(name, f"must not be negative: {value}")
         return value or None
 
-    def whole(self, name: str, most: int) -> int | None:
-        """Return a whole number from 1 to ``most``; None as in ``number``."""
-        value = self.number(name)
+    def get_whole_number(self, name: str, most: int) -> int | None:
+        """Return a whole number from 1 to ``most``; None as in ``get_number``."""
+        value = self.get_number(name)
         if value is None:
             return None
         if value != int(value) or value > most:
-            raise self.error(name, f"must be a whole number up to {most}, not {value:g}")
+            raise self.member_error(name, f"must be a whole number up to {most}, not {value:g}")
         return int(value)
 
-    def choice(self, name: str, choices: Collection[str]) -> str | None:
+    def get_choice(self, name: str, choices: Collection[str]) -> str | None:
         value = self.fields.get(name)
         if isinstance(value, str) and value in choices:
             return value
         if name not in self.fields:
             return None
-        raise self.error(name, _wrong(f"one of {', '.join(choices)}", value))
+        raise self.member_error(name, _wrong(f"one of {', '.join(choices)}", value))
 
-    def child(self, name: str) -> Self | None:
+    def get_object(self, name: str) -> Self | None:
         """Return an object, None if the member is missing or null, which the validator accepts as an object."""
         value = self.fields.get(name)
-        return None if value is None else self.of(value, f"{self.path}.{name}", self.where)
+        return None if value is None else self.from_value(value, f"{self.path}.{name}", self.where)
 
-    def unknown(self, known: Collection[str]) -> list[str]:
+    def unknown_members(self, known: Collection[str]) -> list[str]:
         """Return the paths of the members that are not ``known``; jambonz accepts ``_`` anywhere."""
         return [f"{self.path}.{name}" for name in self.fields if name != "_" and name not in known]
 
-    def error(self, name: str, problem: str) -> UsageError:
+    def member_error(self, name: str, problem: str) -> UsageError:
         return UsageError(f"{self.where}: {self.path}.{name} {problem}")
 
 

@@ -1,4 +1,4 @@
-"""Files as users have them: compressed, cut, from a pipe, or no captures at all."""
+"""Compressed, incomplete and damaged files, and files that are not captures."""
 
 import gzip
 import os
@@ -16,10 +16,14 @@ from listenctl.capture.compressed_files import open_capture_file, split_zstd
 from listenctl.capture.packets.packet_batches import CaptureNotice, PacketBatch
 from listenctl.capture.read_capture import is_packet_capture, read_packets
 from listenctl.errors import ListenctlError, UsageError
-from tests.helpers.pcap import Packet, Talk, pcap, pcapng, read, said
+from tests.helpers.pcap import Packet, TcpDialog, pcap, pcapng, read_items, stream_data
 
-TALK = Talk().open().client(b"question").server(os.urandom(3000)).close().packets
-SAID = [b"question", said(read(read_packets(files.CaptureFile("talk", pcap(TALK)[:64], iter([pcap(TALK)])))))[1]]
+ANSWER = os.urandom(3000)
+TALK = TcpDialog().open().client(b"question").server(ANSWER).close().packets
+SAID = [
+    b"question",
+    stream_data(read_items(read_packets(files.CaptureFile("talk", pcap(TALK)[:64], iter([pcap(TALK)])))))[1],
+]
 
 
 Compress = Callable[[bytes], bytes]
@@ -46,8 +50,8 @@ def test_a_capture_is_read_whatever_its_name_and_compression(
     file = open_capture_file(written(tmp_path / "any.name", compress(capture)))
 
     assert is_packet_capture(file.start)
-    found = read(read_packets(file))
-    assert said(found) == SAID
+    found = read_items(read_packets(file))
+    assert stream_data(found) == SAID
     assert not any(isinstance(one, CaptureNotice) for one in found)
 
 
@@ -57,12 +61,12 @@ def test_files_compressed_one_after_another_are_one(tmp_path: Path, compress: Co
 
     file = open_capture_file(written(tmp_path / "two", compress(capture[:99]) + compress(capture[99:])))
 
-    assert said(read(read_packets(file))) == SAID
+    assert stream_data(read_items(read_packets(file))) == SAID
 
 
 @pytest.mark.parametrize(("compress", "kind"), [(gzip.compress, "gzip"), (zstd, "zstd")])
 def test_what_is_left_of_a_compressed_file_that_was_cut_is_used(tmp_path: Path, compress: Compress, kind: str) -> None:
-    # Zstandard gives out blocks of 128 KiB.
+    # zstd returns whole blocks of 128 KiB.
     packets = [*TALK, *(Packet(one.at, os.urandom(1000)) for one in TALK * 60)]
 
     file = open_capture_file(written(tmp_path / "cut", compress(pcap(packets))[:-100_000]))
@@ -76,9 +80,9 @@ def test_what_is_left_of_a_compressed_file_that_was_cut_is_used(tmp_path: Path, 
 def test_a_damaged_compressed_file_is_used_up_to_the_damage(tmp_path: Path, compress: Compress, kind: str) -> None:
     file = open_capture_file(written(tmp_path / "damaged", compress(pcap(TALK)) + b"garbage" * 9))
 
-    found = read(read_packets(file))
+    found = read_items(read_packets(file))
 
-    assert said(found) == SAID
+    assert stream_data(found) == SAID
     assert f"the {kind} data is damaged from here on" in " ".join(map(str, found))
 
 
@@ -94,7 +98,7 @@ def test_damaged_compression_never_raises(
     file = open_capture_file(path)
 
     if is_packet_capture(file.start):
-        read(read_packets(file))
+        read_items(read_packets(file))
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zstd], ids=["gz", "zst"])

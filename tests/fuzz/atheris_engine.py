@@ -15,7 +15,7 @@ from tests.fuzz.mutations import MAX_INPUT, mutated
 from tests.fuzz.reader import Reader
 
 OWN_SHARE = 0.7
-"""How many inputs are damaged in our way; libFuzzer changes the others as it does best."""
+"""Share of inputs that our mutations change; libFuzzer changes the others."""
 
 
 def main(name: str, options: list[str]) -> None:

@@ -13,7 +13,7 @@ from tests.fuzz.reader import Reader
 from tests.fuzz.readers import READERS
 
 ROUND = 500
-"""Examples between two looks at the clock."""
+"""Examples between two checks of the time."""
 
 
 def main(name: str, seconds: str, folder: str) -> int:
@@ -38,7 +38,7 @@ def _say(line: str) -> None:
 
 
 def _round(reader: Reader, number: int) -> bytes | None:
-    """Try a few inputs; return the simplest that shows a fault."""
+    """Try a few inputs; return the simplest that reveals a fault."""
     last = b""
 
     @seed(number)

@@ -1,4 +1,4 @@
-"""Damage: what becomes of bytes on their way, and what somebody would write who means harm."""
+"""Damage of inputs: random changes, and values that a hostile sender would use."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -23,17 +23,16 @@ Mutation = Callable[[bytearray, Random, Sequence[int], Sequence[Seed]], None]
 
 
 chances = st.randoms(use_true_random=False) | st.integers(0, 2**64).map(Random)
-"""What decides about damage: of the first kind Hypothesis finds the simplest, the second is spread more evenly."""
+"""Random generators for damage: Hypothesis can simplify the first kind; the second is distributed more evenly."""
 
 
 def damaged(seeds: Sequence[Seed], chance: Random) -> bytes:
-    """Return a seed, a few times damaged."""
     seed = chance.choice(seeds)
     return mutated(seed.data, seed.places, seeds, chance)
 
 
 def mutated(data: bytes, places: Sequence[int], seeds: Sequence[Seed], chance: Random) -> bytes:
-    """Return an input, a few times damaged; damage is likelier at ``places``."""
+    """Damage an input a few times, preferably at ``places``."""
     changed = bytearray(data)
     for _ in range(chance.randint(1, MAX_DAMAGE)):
         if changed:
@@ -99,7 +98,7 @@ def _splice(data: bytearray, chance: Random, places: Sequence[int], seeds: Seque
 
 
 def _word(data: bytearray, chance: Random, places: Sequence[int], _: Sequence[Seed]) -> None:
-    """Put another value into JSON; into anything else, where a number or a string would be found in it."""
+    """Replace a JSON value, or bytes that look like one."""
     found = _VALUE.search(data, _place(data, chance, places))
     if found:
         data[found.start() : found.end()] = chance.choice(_WORDS)

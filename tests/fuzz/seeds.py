@@ -1,4 +1,4 @@
-"""Seeds from the real calls in `tests/data/captures`, cut small."""
+"""Seeds: small parts of the real calls in `tests/data/captures`."""
 
 import base64
 import gzip
@@ -37,7 +37,7 @@ from tests.helpers.pcap import (
     RAW,
     Packet,
     Side,
-    Talk,
+    TcpDialog,
     interface,
     packets_of,
     pcap,
@@ -48,7 +48,7 @@ from tests.helpers.pcap import (
 CALLS = ("a_mono8k_sip", "c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver", "f_pause_graceful")
 ENCRYPTED = capture.FOLDER / "encrypted"
 HEAD, TAIL = 30, 14
-"""Packets of the begin and of the end of a call that stand for all of it."""
+"""Packets from the start and the end of a call that represent it."""
 MAX_PACKET = 1600
 MAX_PAYLOAD = 12_000
 LINKS = (LOOPBACK, OPENBSD_LOOPBACK, COOKED, COOKED_2, RAW)
@@ -59,7 +59,6 @@ _HEADERS = (0, 4, 8, 12, _RECORD + 12, *(_RECORD + 14 + at for at in (0, 2, 6, 9
 
 @cache
 def key_log() -> KeyLog:
-    """Return the secrets of the call under TLS."""
     return KeyLog((ENCRYPTED / "d_wss_mono16k.keylog").read_text() + "".join(one["keylog"] for one in _tls12()))
 
 
@@ -70,12 +69,12 @@ def _tls12() -> list[Any]:
 
 
 def tls12_pieces() -> list[list[tuple[int, bytes]]]:
-    """Return short sessions under TLS 1.2, one for each kind of cipher."""
+    """Return short TLS 1.2 sessions, one for each kind of cipher."""
     return [[(side, base64.b64decode(data)) for side, data in one["flights"]] for one in _tls12()]
 
 
 def packets(name: str) -> list[Packet]:
-    """Return the begin and the end of a call; packets that are very long are left out."""
+    """Return the packets at the start and the end of a call, except very long ones."""
     folder = ENCRYPTED if name == "d_wss_mono16k" else capture.FOLDER
     found = packets_of(gzip.decompress((folder / f"{name}.pcap.gz").read_bytes()))
     short = [packet for packet in found if len(packet.data) <= MAX_PACKET]
@@ -84,7 +83,7 @@ def packets(name: str) -> list[Packet]:
 
 @cache
 def packet_seeds() -> list[Seed]:
-    """Return calls as captures of packets, in both formats and byte orders."""
+    """Return calls as packet captures in both formats and byte orders."""
     seeds = [pcap_seed(packets(name)) for name in CALLS]
     few = packets(CALLS[0])[:16]
     seeds += [pcap_seed(few, magic=magic) for magic in (b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\x34\xcd\xb2\xa1")]
@@ -92,22 +91,21 @@ def packet_seeds() -> list[Seed]:
     return seeds + [pcap_seed(on(link).packets, link_type=link) for link in LINKS] + [pcap_seed(over_ipv6().packets)]
 
 
-def on(link: int) -> Talk:
-    """Return a short call on another link than Ethernet."""
-    return _spoken(Talk(link_type=link))
+def on(link: int) -> TcpDialog:
+    return _spoken(TcpDialog(link_type=link))
 
 
-def over_ipv6() -> Talk:
-    return _spoken(Talk(Side("2001:db8::1", 40_000), Side("2001:db8::2", 8080)))
+def over_ipv6() -> TcpDialog:
+    return _spoken(TcpDialog(Side("2001:db8::1", 40_000), Side("2001:db8::2", 8080)))
 
 
-def _spoken(talk: Talk) -> Talk:
+def _spoken(talk: TcpDialog) -> TcpDialog:
     talk.open().client(HANDSHAKE).server(ANSWER).client(text('{"callSid":"CS-A","sampleRate":8000}'))
     return talk.client(binary(bytes(320))).client(close()).close()
 
 
 def pcap_seed(made: list[Packet], *, magic: bytes = b"\xd4\xc3\xb2\xa1", link_type: int = ETHERNET) -> Seed:
-    """Return a capture in which the headers of each packet are known."""
+    """Return a pcap file as a seed, with the offsets of all headers."""
     data, places, at = pcap(made, magic=magic, link_type=link_type), [0, 20], _FILE
     longer = 8 if magic[0] == 0x34 else 0
     for packet in made:
@@ -117,7 +115,7 @@ def pcap_seed(made: list[Packet], *, magic: bytes = b"\xd4\xc3\xb2\xa1", link_ty
 
 
 def pcapng_seed(made: list[Packet], *, order: str = "<") -> Seed:
-    """Return the same with blocks, and a second section behind it."""
+    """Return a pcapng file with two sections as a seed, with the offsets of all block headers."""
     data = pcapng(made, order=order) + section(order=order) + interface(101, order=order)
     places, at = [0, 4, 8], 0
     while at < len(data):
@@ -128,7 +126,7 @@ def pcapng_seed(made: list[Packet], *, order: str = "<") -> Seed:
 
 
 def pieces_of(name: str) -> list[tuple[int, bytes]]:
-    """Return what both sides said: 0 or 1 for the client or the server, and the bytes of one packet."""
+    """Return the data of each packet, with 0 for the client and 1 for the server."""
     segments = list(capture._segments(pcap(packets(name))))
     return [(int(one.ports != segments[0].ports), one.payload) for one in segments if one.payload]
 
@@ -143,12 +141,10 @@ def frames_of(name: str) -> Iterator[tuple[float, Sender, RawFrame]]:
 
 
 def json_places(data: bytes) -> list[int]:
-    """Return where each member of JSON begins."""
     return [at for at, byte in enumerate(data) if byte in b":,{["]
 
 
 def dump_seed(name: str) -> Seed:
-    """Return a call as a dump."""
     lines = [header_line(DumpHeader("2026-11-20T10:00:00.000000Z", name, name, "10.0.0.5:1", "/x", None, "ws://h:1/"))]
     began, last = None, 0.0
     for at, sender, frame in frames_of(name):
@@ -160,7 +156,7 @@ def dump_seed(name: str) -> Seed:
 
 
 def commands_seed() -> Seed:
-    """Return a dump of a call in which the application says everything that it can, and is answered."""
+    """Return a dump of a call with all commands of the application, and their answers."""
     wav = base64.b64encode(wav_file(bytes(1600), 8000)).decode()
     raw = {"audioContentType": "raw", "sampleRate": 16_000, "audioContent": base64.b64encode(bytes(640)).decode()}
     said = [
@@ -184,14 +180,13 @@ def commands_seed() -> Seed:
 
 
 def wav_file(samples: bytes, sample_rate: int, channels: int = 1) -> bytes:
-    """Return 16-bit samples as a WAV file."""
     form = struct.pack("<HHIIHH", 1, channels, sample_rate, 2 * channels * sample_rate, 2 * channels, 16)
     chunks = b"fmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(samples)) + samples
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
 
 
 def har_seed(name: str) -> Seed:
-    """Return a call as a browser would have exported it."""
+    """Return a call as a HAR file."""
     messages = [
         {
             "type": "send" if sender is Sender.JAMBONZ else "receive",
@@ -215,5 +210,5 @@ def _har_data(frame: RawFrame) -> str:
 
 
 def text_seed(data: bytes) -> Seed:
-    """Return JSON of which it is known where its members begin."""
+    """Return JSON as a seed, with the offsets of its members."""
     return Seed(data, json_places(data))

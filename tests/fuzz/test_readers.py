@@ -1,4 +1,4 @@
-"""Each harness for a moment; `tests/fuzz/run` runs them for as long as is asked."""
+"""Run each harness briefly; `tests/fuzz/run` runs them longer."""
 
 from random import Random
 

@@ -25,7 +25,7 @@ _SYN = 0x02
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One TCP segment with its time in seconds since the epoch."""
+    """One TCP segment with its Unix time."""
 
     time: float
     ports: tuple[int, int]
@@ -36,7 +36,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedAudio:
-    """Everything that the client of a capture said: ``data`` is 16-bit little-endian, interleaved."""
+    """All audio that the client of a capture sent: ``data`` is 16-bit little-endian, interleaved."""
 
     sample_rate: int
     channels: int
@@ -44,22 +44,20 @@ class ReceivedAudio:
 
 
 def client_stream(name: str) -> list[tuple[float, bytes]]:
-    """Return what the client sent, handshake included: each segment with its time in seconds since the SYN."""
+    """Return the segments of the client, handshake included, with their times in seconds since the SYN."""
     return _stream(name, by_client=True)
 
 
 def server_stream(name: str) -> list[tuple[float, bytes]]:
-    """Return what the server sent, the answer to the handshake included, in the same way."""
+    """Return the segments of the server in the same way."""
     return _stream(name, by_client=False)
 
 
 def client_bytes(name: str) -> bytes:
-    """Return what the client sent, in one piece."""
     return b"".join(payload for _, payload in client_stream(name))
 
 
 def received_audio(name: str) -> ReceivedAudio:
-    """Return the audio that the capturing server received."""
     samples, sample_rate = soundfile.read(FOLDER / f"{name}.received.flac", dtype="int16", always_2d=True)
     return ReceivedAudio(sample_rate, samples.shape[1], samples.astype("<i2").tobytes())
 

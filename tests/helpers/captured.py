@@ -1,4 +1,4 @@
-"""What is found in captures: the sessions, their frames, and what is missing of them."""
+"""Captured sessions, their frames and what is missing."""
 
 from collections.abc import Iterable
 from itertools import count
@@ -20,52 +20,50 @@ from listenctl.capture.websocket.websocket_sessions import read_websocket_sessio
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.frames import HANDSHAKE
-from tests.helpers.pcap import Packet, Talk, in_pieces, pcap
+from tests.helpers.pcap import Packet, TcpDialog, in_pieces, pcap
 
 ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
 
-def upgraded(answer: bytes = ANSWER) -> Talk:
-    """Return a connection on which the client asked for WebSocket and got an answer."""
-    return Talk().open().client(HANDSHAKE).server(answer)
+def upgraded(answer: bytes = ANSWER) -> TcpDialog:
+    """Return a connection after the WebSocket handshake."""
+    return TcpDialog().open().client(HANDSHAKE).server(answer)
 
 
 def unmasked(data: bytes) -> bytes:
-    """Return a server's binary frame with less than 126 bytes."""
+    """Return an unmasked binary frame of less than 126 bytes."""
     return bytes([0x82, len(data)]) + data
 
 
-def found(
+def read_sessions(
     packets: Iterable[Packet], *, size: int = 1 << 20, keylog: KeyLog | None = None, join_audio: bool = False
 ) -> list[CaptureEvent]:
-    """Return what packets hold, read from a capture that comes in pieces of ``size``."""
+    """Return the events of a capture of packets that is read in pieces of ``size``."""
     read = read_pcap(iter(in_pieces(pcap(packets), size)))
     sessions = read_websocket_sessions(read, "test.pcap", keylog or KeyLog(), count(1), join_audio=join_audio)
     return [one for events in sessions for one in events]
 
 
 def read_file(path: Path, keylog: KeyLog | None = None) -> list[CaptureEvent]:
-    """Return what a file holds."""
     return list(read_capture(str(path), keylog=keylog))
 
 
-def seen(events: Iterable[CaptureEvent], sender: Sender | None = None) -> list[CapturedFrame]:
-    """Return the frames of one side, or of both, with their times."""
+def timed_frames(events: Iterable[CaptureEvent], sender: Sender | None = None) -> list[CapturedFrame]:
+    """Return the frames of one side or of both, with their times."""
     return [one for one in events if isinstance(one, CapturedFrame) and sender in (None, one.sender)]
 
 
 def frames(events: Iterable[CaptureEvent], sender: Sender | None = None) -> list[RawFrame]:
-    """Return the frames of one side, or of both."""
-    return [one.frame for one in seen(events, sender)]
+    return [one.frame for one in timed_frames(events, sender)]
 
 
 def payloads(events: Iterable[CaptureEvent], sender: Sender | None = None) -> list[bytes]:
-    """Return what stood in the frames of one side, or of both."""
+    """Return the payloads of the frames of one side or of both."""
     return [frame.payload for frame in frames(events, sender)]
 
 
 def sessions(events: Iterable[CaptureEvent]) -> list[CapturedSession]:
-    """Return the sessions, each of which has to begin and to end once, with all else between."""
+    """Return the sessions; each has to start and end once, with all its events between."""
     opened: list[CapturedSession] = []
     going: set[CapturedSession] = set()
     for one in events:
@@ -83,15 +81,12 @@ def sessions(events: Iterable[CaptureEvent]) -> list[CapturedSession]:
 
 
 def losses(events: Iterable[CaptureEvent]) -> list[FramesLost]:
-    """Return what is missing."""
     return [one for one in events if isinstance(one, FramesLost)]
 
 
 def endings(events: Iterable[CaptureEvent]) -> list[tuple[Sender | None, str]]:
-    """Return how sessions ended."""
     return [(one.sender, str(one.how)) for one in events if isinstance(one, SessionClosed)]
 
 
 def notices(events: Iterable[CaptureEvent]) -> list[str]:
-    """Return what is said about the capture itself."""
     return [str(one) for one in events if isinstance(one, CaptureNotice)]

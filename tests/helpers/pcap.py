@@ -1,4 +1,4 @@
-"""Make captures: TCP segments in IP in links in pcap or pcapng, and the damage that captures have."""
+"""Build pcap and pcapng files from TCP connections, and damage them."""
 
 import gzip
 import random
@@ -21,7 +21,7 @@ BIDIRECTIONAL_CALLS = ["c2_bidir_stream8k_marks_nominus1", "e_playaudio_features
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A packet of a capture; ``original`` is its size on the wire, its own if None."""
+    """A captured packet; ``original`` is its size on the wire, None for that of ``data``."""
 
     at: float
     data: bytes
@@ -30,7 +30,7 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One end of a connection, and the sequence number of its SYN."""
+    """One end of a connection; ``first`` is the sequence number of its SYN."""
 
     address: str
     port: int
@@ -42,13 +42,13 @@ SERVER = Side("10.0.0.2", 8080, 5000)
 
 
 def tcp(source: Side, destination: Side, sequence: int, ack: int, flags: int, data: bytes = b"") -> bytes:
-    """Return one TCP segment; the checksum is left out, as offload does."""
+    """Return one TCP segment, without a checksum as with offload."""
     ports = source.port, destination.port, sequence % 2**32, ack % 2**32
     return struct.pack(">HHIIBBHHH", *ports, 5 << 4, flags, 65_535, 0, 0) + data
 
 
 def ip(source: Side, destination: Side, payload: bytes, *, fragment: int = 0, identity: int = 1) -> bytes:
-    """Return an IP packet of the version that the addresses have; ``fragment`` is the field of that name."""
+    """Return an IP packet; the addresses select the version, ``fragment`` is the header field."""
     addresses = ip_address(source.address).packed + ip_address(destination.address).packed
     if len(addresses) == 8:
         head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), identity, fragment, 64, 6, 0)
@@ -57,11 +57,11 @@ def ip(source: Side, destination: Side, payload: bytes, *, fragment: int = 0, id
 
 
 def on_link(packet: bytes, link_type: int = ETHERNET, *, tags: Sequence[int] = ()) -> bytes:
-    """Return an IP packet with the header of a link; ``tags`` are EtherTypes of VLAN tags, outermost first."""
+    """Add the header of a link type to an IP packet; ``tags`` are EtherTypes of VLAN tags, outermost first."""
     six = packet[0] >> 4 == 6
     ethertype = b"\x86\xdd" if six else b"\x08\x00"
     tagged = b"".join(struct.pack(">HH", tag, 42) for tag in tags) + ethertype
-    # A tag's EtherType stands where that of IP would, so that the first one ends the link's own header.
+    # The EtherType of a tag replaces that of IP, so the first one ends the header of the link.
     kinds = tagged[:2], b"".join(tagged[at + 2 : at + 4] + tagged[at + 4 : at + 6] for at in range(0, 4 * len(tags), 4))
     match link_type:
         case 1:
@@ -77,8 +77,8 @@ def on_link(packet: bytes, link_type: int = ETHERNET, *, tags: Sequence[int] = (
     return packet
 
 
-class Talk:
-    """A connection that is written down packet by packet, all of them on Ethernet unless ``link_type`` says else."""
+class TcpDialog:
+    """Builds a TCP connection packet by packet."""
 
     def __init__(
         self, client: Side = CLIENT, server: Side = SERVER, *, link_type: int = ETHERNET, start: float = START
@@ -89,28 +89,26 @@ class Talk:
         self._next = {client: client.first, server: server.first}
         self._link_type = link_type
 
-    def open(self) -> "Talk":
-        """Shake hands."""
+    def open(self) -> "TcpDialog":
         client, server = self._sides
         self.send(client, SYN)
         self.send(server, SYN | ACK)
         return self.send(client, ACK)
 
-    def client(self, data: bytes) -> "Talk":
-        """Have the client say something, and the server acknowledge it."""
+    def client(self, data: bytes) -> "TcpDialog":
+        """Add data of the client, and the server's acknowledgement."""
         return self.send(self._sides[0], ACK | PSH, data).send(self._sides[1], ACK)
 
-    def server(self, data: bytes) -> "Talk":
-        """Have the server say something, and the client acknowledge it."""
+    def server(self, data: bytes) -> "TcpDialog":
+        """Add data of the server, and the client's acknowledgement."""
         return self.send(self._sides[1], ACK | PSH, data).send(self._sides[0], ACK)
 
-    def close(self) -> "Talk":
-        """End both directions."""
+    def close(self) -> "TcpDialog":
         client, server = self._sides
         return self.send(client, FIN | ACK).send(server, FIN | ACK).send(client, ACK)
 
-    def send(self, source: Side, flags: int, data: bytes = b"") -> "Talk":
-        """Have one side send the next segment."""
+    def send(self, source: Side, flags: int, data: bytes = b"") -> "TcpDialog":
+        """Add the next segment of one side."""
         destination = self._sides[source is self._sides[0]]
         ack = self._next[destination] if flags & ACK else 0
         segment = tcp(source, destination, self._next[source], ack, flags, data)
@@ -121,7 +119,7 @@ class Talk:
 
 
 def pcap(packets: Iterable[Packet], *, link_type: int = ETHERNET, magic: bytes = b"\xd4\xc3\xb2\xa1") -> bytes:
-    """Return a classic capture; the magic says byte order, resolution and whether record headers are longer."""
+    """Return a pcap file; the magic selects byte order, resolution and the length of record headers."""
     order = ">" if magic[0] == 0xA1 else "<"
     per_second = 1e9 if b"\x3c" in magic else 1e6
     header = f"{order}IIII8x" if b"\xcd" in magic else f"{order}IIII"
@@ -134,42 +132,36 @@ def pcap(packets: Iterable[Packet], *, link_type: int = ETHERNET, magic: bytes =
 
 
 def block(kind: int, body: bytes, *, order: str = "<") -> bytes:
-    """Return a block of a pcapng."""
     body += bytes(-len(body) % 4)
     size = struct.pack(f"{order}I", len(body) + 12)
     return struct.pack(f"{order}I", kind) + size + body + size
 
 
 def section(*, order: str = "<") -> bytes:
-    """Return the block with which a section of a pcapng begins."""
     return block(0x0A0D0D0A, struct.pack(f"{order}IHHq", 0x1A2B3C4D, 1, 0, -1), order=order)
 
 
 def interface(link_type: int = ETHERNET, *, options: bytes = b"", snap_length: int = 0, order: str = "<") -> bytes:
-    """Return the block that describes an interface."""
     return block(1, struct.pack(f"{order}HHI", link_type, 0, snap_length) + options, order=order)
 
 
 def option(code: int, value: bytes, *, order: str = "<") -> bytes:
-    """Return an option of a block."""
     return struct.pack(f"{order}HH", code, len(value)) + value + bytes(-len(value) % 4)
 
 
 def enhanced(packet: Packet, *, number: int = 0, ticks: int | None = None, order: str = "<") -> bytes:
-    """Return the block of a packet; ``ticks`` is its time, its own in microseconds if None."""
+    """Return an enhanced packet block; ``ticks`` is its time, by default that of the packet in microseconds."""
     high, low = divmod(round(packet.at * 1e6) if ticks is None else ticks, 2**32)
     original = len(packet.data) if packet.original is None else packet.original
     return block(6, struct.pack(f"{order}5I", number, high, low, len(packet.data), original) + packet.data, order=order)
 
 
 def pcapng(packets: Iterable[Packet], *, link_type: int = ETHERNET, order: str = "<") -> bytes:
-    """Return a capture of one section with one interface."""
     blocks = (enhanced(packet, order=order) for packet in packets)
     return section(order=order) + interface(link_type, order=order) + b"".join(blocks)
 
 
 def packets_of(capture: bytes) -> list[Packet]:
-    """Return the packets of an undamaged classic capture."""
     return [
         Packet(at, batch.block[start : start + captured], original)
         for batch in read_pcap(iter([capture]))
@@ -179,30 +171,29 @@ def packets_of(capture: bytes) -> list[Packet]:
 
 
 def call_packets(name: str) -> list[Packet]:
-    """Return the packets of one of the real calls."""
     return packets_of(gzip.decompress((FOLDER / f"{name}.pcap.gz").read_bytes()))
 
 
 Damage = Callable[[Sequence[Packet], random.Random], list[Packet]]
 
 
-def dropped(packets: Sequence[Packet], chance: random.Random) -> list[Packet]:
-    """Lose one packet in twenty, the first ten spared."""
+def drop_packets(packets: Sequence[Packet], chance: random.Random) -> list[Packet]:
+    """Drop one packet in twenty, except the first ten."""
     return [packet for index, packet in enumerate(packets) if index < 10 or chance.random() > 0.05]
 
 
-def doubled(packets: Sequence[Packet], chance: random.Random) -> list[Packet]:
-    """Have one packet in ten twice, the second time up to three packets later."""
+def repeat_packets(packets: Sequence[Packet], chance: random.Random) -> list[Packet]:
+    """Repeat one packet in ten, up to three packets later."""
     return _shuffled([copy for packet in packets for copy in [packet] * (1 + (chance.random() < 0.1))], chance, 0.0)
 
 
-def reordered(packets: Sequence[Packet], chance: random.Random) -> list[Packet]:
-    """Have one packet in ten up to three packets late, the first ten spared; times stay in order."""
+def delay_packets(packets: Sequence[Packet], chance: random.Random) -> list[Packet]:
+    """Delay one packet in ten by up to three packets, except the first ten; times stay in order."""
     return _shuffled(packets, chance, 0.1)
 
 
-def cut(packets: Sequence[Packet], chance: random.Random) -> list[Packet]:
-    """Keep only the begin of one packet in twenty, its headers at least."""
+def cut_packets(packets: Sequence[Packet], chance: random.Random) -> list[Packet]:
+    """Cut one packet in twenty after its headers."""
     return [
         replace(packet, data=packet.data[:100], original=len(packet.data)) if chance.random() < 0.05 else packet
         for packet in packets
@@ -219,16 +210,15 @@ def _shuffled(packets: Sequence[Packet], chance: random.Random, share: float) ->
     return [replace(packets[index], at=at) for index, at in zip(order, times, strict=True)]
 
 
-Found = TcpData | TcpGap | TcpStreamEnded | CaptureNotice | EmbeddedSecrets
+ReadItem = TcpData | TcpGap | TcpStreamEnded | CaptureNotice | EmbeddedSecrets
 
 
-def read(packets: Iterable[PacketBatch | CaptureNotice | EmbeddedSecrets]) -> list[Found]:
-    """Return all that reading gives."""
+def read_items(packets: Iterable[PacketBatch | CaptureNotice | EmbeddedSecrets]) -> list[ReadItem]:
     return [found for founds in read_tcp(packets) for found in founds]
 
 
-def said(found: Iterable[Found]) -> list[bytes]:
-    """Return what was said on each stream, with Wireshark's words where packets are lost; of cut ones it says none."""
+def stream_data(found: Iterable[ReadItem]) -> list[bytes]:
+    """Return the data of each stream, with Wireshark's words for lost packets; it has none for cut ones."""
     streams: dict[TcpStream, bytearray] = {}
     for one in found:
         if isinstance(one, TcpData):
@@ -239,5 +229,4 @@ def said(found: Iterable[Found]) -> list[bytes]:
 
 
 def in_pieces(data: bytes, size: int) -> Iterable[bytes]:
-    """Return data in chunks of a size."""
     return (data[at : at + size] for at in range(0, len(data), size))

@@ -1,4 +1,4 @@
-"""A session between OpenSSL's own client and server, which do what Python can't ask for; what passes is recorded."""
+"""A recorded session between the client and the server of OpenSSL, for what Python's ssl lacks."""
 
 import asyncio
 import re
@@ -16,18 +16,18 @@ from tests.helpers.tls_wire import Flight
 
 @dataclass(slots=True)
 class OpenSsl:
-    """``openssl s_client`` or ``s_server``: lines on its stdin are sent, or commands (K: update the keys, R: again)."""
+    """``openssl s_client`` or ``s_server``: lines on stdin are sent, or commands (K: key update, R: renegotiate)."""
 
     process: Process
 
-    async def say(self, line: str) -> None:
+    async def send(self, line: str) -> None:
         stdin = self.process.stdin
         assert stdin is not None
         stdin.write(line.encode() + b"\n")
         await stdin.drain()
 
     async def until(self, text: str) -> str:
-        """Return what it says until ``text``, a regular expression, stands in a line."""
+        """Return the output up to the line that matches ``text``, a regular expression."""
         stdout = self.process.stdout
         assert stdout is not None
         said = ""
@@ -44,7 +44,7 @@ class OpenSsl:
 
 
 @dataclass(slots=True)
-class Relayed:
+class RelayedTls:
     """
     Both ends and what went between them; the key log is the client's.
 
@@ -64,27 +64,27 @@ class Relayed:
         return KeyLog(self.keylog_file.read_text())
 
     async def exchange(self, number: int) -> None:
-        """Let each side say a line, and the other read it."""
-        await self.client.say(f"from the client {number}")
+        """Send a line in each direction."""
+        await self.client.send(f"from the client {number}")
         await self.server.until(f"from the client {number}\n")
-        await self.server.say(f"from the server {number}")
+        await self.server.send(f"from the server {number}")
         await self.client.until(f"from the server {number}\n")
 
     async def command(self, party: TlsParty, letter: str) -> None:
-        """Give a command, and wait until it was done: a line behind it in the same read would be lost."""
+        """Give a command and wait until it is done: OpenSSL loses a line that follows in the same read."""
         if party is TlsParty.CLIENT:
-            await self.client.say(letter)
+            await self.client.send(letter)
             await self.client.until("KEYUPDATE|RENEGOTIATING")
         else:
-            # It says so in the end only, but sends something.
+            # The server prints nothing in time, but sends something.
             self.passed.clear()
-            await self.server.say(letter)
+            await self.server.send(letter)
             await self.passed.wait()
 
     async def again(self, *client: str | Path) -> None:
-        """Go on with another client, and with what passes from now on."""
-        # A session that was broken off isn't resumed.
-        await self.client.say("Q")
+        """Replace the client, and record from now on."""
+        # OpenSSL does not resume a session that was aborted.
+        await self.client.send("Q")
         await self.client.process.communicate()
         self.flights = []
         self.client = await self.connect(*client)
@@ -98,13 +98,13 @@ async def openssl(*arguments: str | Path) -> OpenSsl:
 
 
 @asynccontextmanager
-async def relayed(
+async def relayed_tls(
     folder: Path, certificate: Path, *, server: Sequence[str] = (), client: Sequence[str | Path] = ()
-) -> AsyncIterator[Relayed]:
-    """Connect an OpenSSL client, with more arguments, to an OpenSSL server."""
+) -> AsyncIterator[RelayedTls]:
+    """Connect an OpenSSL client to an OpenSSL server, with more arguments for each."""
     server_side = await openssl("s_server", "-accept", "127.0.0.1:0", "-cert", certificate, *server)
     port = re.findall(r"ACCEPT 127\.0\.0\.1:(\d+)", await server_side.until(r"ACCEPT .*:\d+"))[0]
-    session = Relayed(server_side, folder / "secrets.txt")
+    session = RelayedTls(server_side, folder / "secrets.txt")
     tasks: list[asyncio.Task[None]] = []
 
     async def carry(party: TlsParty, reader: StreamReader, writer: StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Real TLS sessions without a network, with everything that went over the wire and the secrets."""
+"""Real TLS sessions without a network, recorded with their secrets."""
 
 import ssl
 from contextlib import suppress
@@ -16,7 +16,7 @@ Flight = tuple[TlsParty, bytes]
 
 
 @dataclass(slots=True)
-class TlsTalk:
+class TlsDialog:
     """
     A client and a server in one process.
 
@@ -36,8 +36,8 @@ class TlsTalk:
     def keylog(self) -> KeyLog:
         return KeyLog(self.keylog_file.read_text() if self.keylog_file.exists() else "")
 
-    def shake(self) -> None:
-        """Do the handshake; tickets that follow it arrive with the first thing said."""
+    def do_handshake(self) -> None:
+        """Do the handshake; tickets arrive with the first data."""
         pending = [(TlsParty.CLIENT, self.client), (TlsParty.SERVER, self.server)]
         while pending:
             for one in list(pending):
@@ -48,27 +48,25 @@ class TlsTalk:
                 except ssl.SSLWantReadError:
                     pass
                 finally:
-                    self.pass_on(party)
+                    self.transfer(party)
 
-    def say(self, party: TlsParty, data: bytes) -> None:
-        """Let one side say something, and the other read it."""
+    def send(self, party: TlsParty, data: bytes) -> None:
+        """Send data from one side to the other."""
         side, other = (self.client, self.server) if party is TlsParty.CLIENT else (self.server, self.client)
         side.write(data)
-        self.pass_on(party)
-        heard = b""
-        while len(heard) < len(data):
-            heard += other.read(len(data))
+        self.transfer(party)
+        decrypted_data = b""
+        while len(decrypted_data) < len(data):
+            decrypted_data += other.read(len(data))
         self.said.append((party, data))
 
     def close(self) -> None:
-        """Let both send their close_notify."""
         for party, side in ((TlsParty.CLIENT, self.client), (TlsParty.SERVER, self.server)):
             with suppress(ssl.SSLWantReadError):
                 side.unwrap()
-            self.pass_on(party)
+            self.transfer(party)
 
-    def pass_on(self, party: TlsParty) -> None:
-        """Carry over what one side has written."""
+    def transfer(self, party: TlsParty) -> None:
         data = self.bios[party][1].read()
         if data:
             self.flights.append((party, data))
@@ -92,24 +90,24 @@ def server_context(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def talk(
+def tls_dialog(
     client: ssl.SSLContext,
     server: ssl.SSLContext,
     folder: Path,
     *,
     server_name: str | None = "listen.example",
     session: ssl.SSLSession | None = None,
-) -> TlsTalk:
-    """Return a session that hasn't begun; the client writes its key log into ``folder``."""
+) -> TlsDialog:
+    """Return a session before its handshake; the client writes its key log into ``folder``."""
     bios = {party: (ssl.MemoryBIO(), ssl.MemoryBIO()) for party in TlsParty}
     keylog_file = folder / "secrets.txt"
     client.keylog_filename = str(keylog_file)
     client_side = client.wrap_bio(*bios[TlsParty.CLIENT], server_hostname=server_name, session=session)
-    return TlsTalk(client_side, server.wrap_bio(*bios[TlsParty.SERVER], server_side=True), bios, keylog_file)
+    return TlsDialog(client_side, server.wrap_bio(*bios[TlsParty.SERVER], server_side=True), bios, keylog_file)
 
 
-def read(flights: list[Flight], keylog: KeyLog, *, cut: int = 0) -> list[TlsEvent]:
-    """Return what a capture of ``flights`` says; each is one second, in pieces of ``cut`` bytes unless that is 0."""
+def decrypt_flights(flights: list[Flight], keylog: KeyLog, *, cut: int = 0) -> list[TlsEvent]:
+    """Return the events of ``flights``, one per second, fed in pieces of ``cut`` bytes if that isn't 0."""
     session = TlsSession(keylog)
     events: list[TlsEvent] = []
     for at, (party, data) in enumerate(flights):
@@ -118,8 +116,8 @@ def read(flights: list[Flight], keylog: KeyLog, *, cut: int = 0) -> list[TlsEven
     return events + session.end_session(float(len(flights)))
 
 
-def heard(events: list[TlsEvent]) -> list[Flight]:
-    """Return who said what, with what one side said in a row put together."""
+def decrypted_data(events: list[TlsEvent]) -> list[Flight]:
+    """Return the decrypted data, consecutive data of one side joined."""
     spoken: list[Flight] = []
     for event in events:
         if isinstance(event, DecryptedData):

@@ -1,4 +1,4 @@
-"""Dumps as captures: sessions with times of day, whatever has happened to the file."""
+"""Dumps as captured sessions, also from damaged files."""
 
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,7 @@ from listenctl.capture.formats.write_dump import (
 )
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from tests.helpers.captured import endings, frames, losses, notices, read_file, seen, sessions
+from tests.helpers.captured import endings, frames, losses, notices, read_file, sessions, timed_frames
 
 HEADER = DumpHeader("2026-11-21T15:00:00.250000Z", "CS-A", "CS-A", "10.0.0.5:4", "/a?b=1", None, "wss://h:3000/a")
 BEGAN = 1795273200.25
@@ -51,7 +51,7 @@ def test_frames_have_the_time_of_day() -> None:
     assert (session.client, session.server, session.encrypted) == ("10.0.0.5:4", "h:3000", True)
     assert (session.target, session.subprotocol, session.is_listen) == ("/a?b=1", None, True)
     assert not session.started_midway
-    assert [(round(one.at - BEGAN, 6), one.sender, one.frame) for one in seen(events)] == [
+    assert [(round(one.at - BEGAN, 6), one.sender, one.frame) for one in timed_frames(events)] == [
         (0.0, Sender.JAMBONZ, METADATA),
         (0.02, Sender.JAMBONZ, AUDIO),
         (0.03, Sender.APPLICATION, KILL),

@@ -1,4 +1,4 @@
-"""The dump format: what is written can be read, and damage costs nothing but what it has hit."""
+"""The dump format: written lines can be read, and damage affects only its own line."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""HAR files of browsers as captures: the browser's messages stand where those of jambonz would."""
+"""HAR files as captured sessions, with the browser in the role of jambonz."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from listenctl.capture.compressed_files import CaptureFile
 from listenctl.capture.formats.read_har import read_har
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from tests.helpers.captured import endings, frames, notices, seen, sessions
+from tests.helpers.captured import endings, frames, notices, sessions, timed_frames
 
 BEGAN = 1795273200.25
 METADATA = '{"callSid":"CS-A","sampleRate":8000,"mixType":"mono","from":"Zoë"}'
@@ -69,7 +69,7 @@ def test_messages_of_a_browser_are_frames_of_a_client() -> None:
     assert session.request.first_line == "GET /calls?x=1 HTTP/1.1"
     assert session.response is not None
     assert session.response.first_line == "HTTP/1.1 101 Switching Protocols"
-    assert [(round(one.at - BEGAN, 3), one.sender, one.frame) for one in seen(events)] == [
+    assert [(round(one.at - BEGAN, 3), one.sender, one.frame) for one in timed_frames(events)] == [
         (0.1, Sender.JAMBONZ, RawFrame(True, 0, 1, True, METADATA.encode())),
         (0.12, Sender.JAMBONZ, RawFrame(True, 0, 2, True, bytes(320))),
         (0.13, Sender.APPLICATION, RawFrame(True, 0, 1, False, b'{"type":"killAudio"}')),
@@ -92,7 +92,7 @@ def test_other_websockets_of_a_page_are_told_from_calls() -> None:
 def test_times_may_be_in_other_units(unit: int) -> None:
     events = read(har(entry([{"type": "send", "time": (BEGAN + 0.1) * unit, "opcode": 1, "data": "{}"}])))
 
-    assert [round(one.at - BEGAN, 3) for one in seen(events)] == [0.1]
+    assert [round(one.at - BEGAN, 3) for one in timed_frames(events)] == [0.1]
 
 
 def test_times_that_count_from_elsewhere_begin_with_the_session() -> None:
@@ -100,7 +100,7 @@ def test_times_that_count_from_elsewhere_begin_with_the_session() -> None:
 
     events = read(har(entry(messages)))
 
-    assert [one.at - BEGAN for one in seen(events)] == [0.0, 1.0]
+    assert [one.at - BEGAN for one in timed_frames(events)] == [0.0, 1.0]
 
 
 def test_messages_that_cannot_be_read_are_counted() -> None:
@@ -166,7 +166,7 @@ def test_a_time_that_cannot_be_is_that_of_the_message_before() -> None:
 
     events = read(har(entry(odd)))
 
-    assert [round(one.at - BEGAN, 3) for one in seen(events)] == [0.0, 1.0, 1.0]
+    assert [round(one.at - BEGAN, 3) for one in timed_frames(events)] == [0.0, 1.0, 1.0]
     assert notices(events) == ["session 1: 1 messages have impossible times; each gets the time of the message before"]
 
 

@@ -1,4 +1,4 @@
-"""Recordings as captures: the audio as jambonz sent it, at the times that follow from the gaps."""
+"""Recordings as captured sessions: the audio as jambonz sent it, with times computed from the gaps."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, Play
 from listenctl.protocol.listen_session import MessageReceived, Sender
 from listenctl.server.calls.live_call_log import LiveCallEnd, LiveCallLog
 from listenctl.server.recording.recorded_sidecar import describe_recording
-from tests.helpers.captured import endings, frames, losses, notices, payloads, read_file, seen, sessions
+from tests.helpers.captured import endings, frames, losses, notices, payloads, read_file, sessions, timed_frames
 from tests.helpers.server import STARTED_AT, call_log
 
 METADATA = '{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'
@@ -31,7 +31,6 @@ CHUNK = 320
 
 
 def save(log: LiveCallLog, recording: Recording, folder: Path) -> Path:
-    """Write down a recording as ended."""
     log.ended_at, log.ending = log.started_at + 5, log.ending or LiveCallEnd("jambonz", 1000, "bye")
     recording.close()
     path = folder / "a.json"
@@ -54,7 +53,7 @@ def test_the_audio_comes_as_jambonz_sends_it(tmp_path: Path) -> None:
     assert (session.source, session.began) == (str(tmp_path / "a.json"), STARTED_AT)
     assert (session.client, session.target, session.subprotocol) == ("127.0.0.1:1", "/", "audio.jambonz.org")
     assert session.is_listen
-    metadata, *audio, close = seen(events)
+    metadata, *audio, close = timed_frames(events)
     assert (metadata.at, metadata.frame.opcode, metadata.frame.payload) == (STARTED_AT, 1, METADATA.encode())
     assert [len(one.frame.payload) for one in audio] == [CHUNK] * 50
     assert b"".join(one.frame.payload for one in audio) == SECOND
@@ -87,14 +86,16 @@ def test_what_was_said_stands_where_it_was(tmp_path: Path) -> None:
 
     events = read_file(save(log, recording, tmp_path))
 
-    texts = [(round(one.at - STARTED_AT, 3), one.frame.payload) for one in seen(events) if one.frame.opcode == 1][1:]
+    texts = [
+        (round(one.at - STARTED_AT, 3), one.frame.payload) for one in timed_frames(events) if one.frame.opcode == 1
+    ][1:]
     assert texts == [
         (0.0, b'{"event":"dtmf","dtmf":"1","duration":"1600"}'),
         (0.2, b'{"type": "mark", "data": {"name":"m", "event": "playout"}}'),
         (0.4, b'{"type":"playDone","data":{"id":"c"}}'),
         (0.6, b'{"type":"x"}'),
     ]
-    assert [one.at for one in seen(events)] == sorted(one.at for one in seen(events))
+    assert [one.at for one in timed_frames(events)] == sorted(one.at for one in timed_frames(events))
 
 
 @pytest.mark.parametrize("fill", [False, True])
@@ -109,7 +110,7 @@ def test_a_pause_is_where_nothing_comes(tmp_path: Path, fill: bool) -> None:
 
     events = read_file(save(log, recording, tmp_path))
 
-    audio = [one for one in seen(events) if one.frame.opcode == 2]
+    audio = [one for one in timed_frames(events) if one.frame.opcode == 2]
     assert b"".join(one.frame.payload for one in audio) == SECOND
     assert [round(one.at - STARTED_AT, 3) for one in (audio[24], audio[25])] == [0.5, 2.52]
     assert losses(events) == []
@@ -162,7 +163,7 @@ def test_what_was_received_but_not_written_is_lost(tmp_path: Path) -> None:
 
     (lost,) = losses(events)
     assert (lost.sender, lost.size, round(lost.at - STARTED_AT, 3)) == (Sender.JAMBONZ, 1600, 0.02)
-    assert [round(one.at - STARTED_AT, 3) for one in seen(events) if one.frame.opcode == 2] == [0.02, 0.14]
+    assert [round(one.at - STARTED_AT, 3) for one in timed_frames(events) if one.frame.opcode == 2] == [0.02, 0.14]
 
 
 @pytest.mark.parametrize("named", ["a-left.wav", "a-right.wav", "a.json"])

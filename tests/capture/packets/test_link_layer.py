@@ -1,4 +1,4 @@
-"""The same connection is found on every kind of link, and in IP packets of all shapes."""
+"""TCP connections on every link type and in all kinds of IP packets."""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -23,15 +23,15 @@ from tests.helpers.pcap import (
     RAW,
     SERVER,
     START,
-    Found,
     Packet,
+    ReadItem,
     Side,
-    Talk,
+    TcpDialog,
     ip,
     on_link,
     pcap,
-    read,
-    said,
+    read_items,
+    stream_data,
     tcp,
 )
 
@@ -39,17 +39,22 @@ CLIENT_6, SERVER_6 = Side("2001:db8::1", 40_000), Side("2001:db8::2", 8080)
 LINK_TYPES = [ETHERNET, LOOPBACK, RAW, OPENBSD_LOOPBACK, COOKED, COOKED_2, 12, 14, 228, 229]
 
 
-def talk(client: Side = CLIENT, server: Side = SERVER, *, link_type: int = ETHERNET) -> Talk:
+def talk(client: Side = CLIENT, server: Side = SERVER, *, link_type: int = ETHERNET) -> TcpDialog:
     return (
-        Talk(client, server, link_type=link_type).open().client(b"question").server(b"answer").client(b"thanks").close()
+        TcpDialog(client, server, link_type=link_type)
+        .open()
+        .client(b"question")
+        .server(b"answer")
+        .client(b"thanks")
+        .close()
     )
 
 
-def read_packets(packets: Iterable[Packet], link_type: int = ETHERNET) -> list[Found]:
-    return read(read_pcap(iter([pcap(packets, link_type=link_type)])))
+def read_packets(packets: Iterable[Packet], link_type: int = ETHERNET) -> list[ReadItem]:
+    return read_items(read_pcap(iter([pcap(packets, link_type=link_type)])))
 
 
-def notices(found: Iterable[Found]) -> list[str]:
+def notices(found: Iterable[ReadItem]) -> list[str]:
     return [str(one) for one in found if isinstance(one, CaptureNotice)]
 
 
@@ -58,7 +63,7 @@ def notices(found: Iterable[Found]) -> list[str]:
 def test_every_link_type_carries_both_versions_of_ip(link_type: int, sides: tuple[Side, Side]) -> None:
     found = read_packets(talk(*sides, link_type=link_type).packets, link_type)
 
-    assert said(found) == [b"questionthanks", b"answer"]
+    assert stream_data(found) == [b"questionthanks", b"answer"]
     assert notices(found) == []
 
 
@@ -71,7 +76,7 @@ def test_all_link_types_that_are_read_are_tried_here() -> None:
 def test_vlan_tags_are_looked_through(tags: Sequence[int], link_type: int) -> None:
     packets = [Packet(one.at, on_link(one.data, link_type, tags=tags)) for one in talk(link_type=RAW).packets]
 
-    assert said(read_packets(packets, link_type)) == [b"questionthanks", b"answer"]
+    assert stream_data(read_packets(packets, link_type)) == [b"questionthanks", b"answer"]
 
 
 def test_an_address_is_told_as_it_is_written() -> None:
@@ -90,13 +95,13 @@ def test_an_unknown_link_type_is_named_once() -> None:
 def test_padding_of_short_ethernet_packets_is_no_data() -> None:
     packets = [Packet(one.at, one.data.ljust(60, b"\x00")) for one in talk().packets]
 
-    assert said(read_packets(packets)) == [b"questionthanks", b"answer"]
+    assert stream_data(read_packets(packets)) == [b"questionthanks", b"answer"]
 
 
 def test_a_packet_of_segmentation_offload_has_no_length() -> None:
     packets = [Packet(one.at, one.data[:16] + b"\0\0" + one.data[18:]) for one in talk().packets]
 
-    assert said(read_packets(packets)) == [b"questionthanks", b"answer"]
+    assert stream_data(read_packets(packets)) == [b"questionthanks", b"answer"]
 
 
 def test_options_of_ip_are_passed_over() -> None:
@@ -114,7 +119,7 @@ def test_options_of_ip_are_passed_over() -> None:
         for one in talk().packets
     ]
 
-    assert said(read_packets(packets)) == [b"questionthanks", b"answer"]
+    assert stream_data(read_packets(packets)) == [b"questionthanks", b"answer"]
 
 
 def _longer(length: bytes) -> bytes:
@@ -131,7 +136,7 @@ def test_extension_headers_of_ipv6_are_passed_over() -> None:
 
     packets = [Packet(one.at, extended(one.data)) for one in talk(CLIENT_6, SERVER_6, link_type=RAW).packets]
 
-    assert said(read_packets(packets, RAW)) == [b"questionthanks", b"answer"]
+    assert stream_data(read_packets(packets, RAW)) == [b"questionthanks", b"answer"]
 
 
 def fragments(data: bytes, *, six: bool) -> list[bytes]:
@@ -153,7 +158,7 @@ def test_fragments_are_put_together_in_any_order(six: bool, order: Sequence[int]
 
     found = read_packets([Packet(START, parts[index]) for index in order], RAW)
 
-    assert said(found) == [data]
+    assert stream_data(found) == [data]
     assert notices(found) == []
 
 

@@ -1,4 +1,4 @@
-"""Classic captures, whole and damaged."""
+"""Complete and damaged pcap files."""
 
 from collections.abc import Iterator
 
@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from listenctl.capture.packets.packet_batches import CaptureNotice, PacketBatch
 from listenctl.capture.packets.read_pcap import MAGICS, read_pcap
-from tests.helpers.pcap import START, Packet, Talk, in_pieces, pcap
+from tests.helpers.pcap import START, Packet, TcpDialog, in_pieces, pcap
 
-TALK = Talk().open().client(b"question").server(b"answer" * 50).client(b"\x00" * 300).close().packets
+TALK = TcpDialog().open().client(b"question").server(b"answer" * 50).client(b"\x00" * 300).close().packets
 HEADER, RECORD = 24, 16
 
 
 def read(capture: bytes, *, size: int = 1 << 20) -> tuple[list[Packet], list[str]]:
-    """Return the packets of a capture that is read in chunks of a size, and the notices."""
+    """Return the packets and the notices of a capture that is read in chunks of ``size``."""
     packets: list[Packet] = []
     notices = []
     for found in read_pcap(iter(in_pieces(capture, size))):

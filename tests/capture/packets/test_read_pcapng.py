@@ -1,4 +1,4 @@
-"""pcapng: what its blocks say, and what is read of damaged ones."""
+"""Complete and damaged pcapng files."""
 
 import struct
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.helpers.pcap import (
     RAW,
     START,
     Packet,
-    Talk,
+    TcpDialog,
     block,
     enhanced,
     in_pieces,
@@ -24,7 +24,7 @@ from tests.helpers.pcap import (
     section,
 )
 
-TALK = Talk().open().client(b"question").server(b"answer" * 50).client(b"\x00" * 300).close().packets
+TALK = TcpDialog().open().client(b"question").server(b"answer" * 50).client(b"\x00" * 300).close().packets
 PACKET = Packet(START, b"first packet")
 OTHER = Packet(START + 1, b"second packet")
 
@@ -78,7 +78,7 @@ def test_packets_of_several_interfaces_keep_their_order_and_link_types() -> None
         (b"", 1_790_000_000_123_456, 1_790_000_000.123456),
         (option(9, b"\x09"), 1_790_000_000_123_456_789, 1_790_000_000.123456789),
         (option(9, b"\x00"), 1_790_000_000, 1_790_000_000.0),
-        # Powers of two have the upper bit.
+        # The upper bit selects powers of two.
         (option(9, b"\x8a"), 1_790_000_000 * 1024 + 512, 1_790_000_000.5),
         (option(14, struct.pack("<q", -3600)), 1_790_003_600_000_000, 1_790_000_000.0),
         (option(2, b"eth0") + option(9, b"\x03") + option(0, b""), 1_790_000_000_250, 1_790_000_000.25),
@@ -98,7 +98,7 @@ def test_old_and_simple_packet_blocks_are_read() -> None:
 
     assert found(section() + interface() + old + simple) == [
         (ETHERNET, Packet(START, b"12345", 400)),
-        # It has no time of its own.
+        # It has no time.
         (ETHERNET, Packet(START, b"abc", 3)),
     ]
 

@@ -1,4 +1,4 @@
-"""TCP connections out of packets: what is said in order, what is missing, and how it ends."""
+"""TCP connections from packets: their data in order, the gaps and the ends, also as Wireshark finds them."""
 
 import random
 import subprocess
@@ -29,42 +29,42 @@ from tests.helpers.pcap import (
     START,
     SYN,
     Damage,
-    Found,
     Packet,
+    ReadItem,
     Side,
-    Talk,
+    TcpDialog,
     call_packets,
-    cut,
-    doubled,
-    dropped,
+    cut_packets,
+    delay_packets,
+    drop_packets,
     in_pieces,
     ip,
     on_link,
     pcap,
     pcapng,
-    read,
-    reordered,
-    said,
+    read_items,
+    repeat_packets,
+    stream_data,
     tcp,
 )
 from tests.helpers.tshark import followed, tshark
 
-OPEN = Talk().open().packets
+OPEN = TcpDialog().open().packets
 
 
-def found(packets: Iterable[Packet]) -> list[Found]:
-    return read(read_pcap(iter([pcap(packets)])))
+def found(packets: Iterable[Packet]) -> list[ReadItem]:
+    return read_items(read_pcap(iter([pcap(packets)])))
 
 
-def holes(events: Iterable[Found | TcpEvent]) -> list[tuple[int | None, int, MissingCause]]:
+def holes(events: Iterable[ReadItem | TcpEvent]) -> list[tuple[int | None, int, MissingCause]]:
     return [(one.size, one.offset, one.why) for one in events if isinstance(one, TcpGap)]
 
 
-def endings(events: Iterable[Found]) -> list[StreamEnding]:
+def endings(events: Iterable[ReadItem]) -> list[StreamEnding]:
     return [one.how for one in events if isinstance(one, TcpStreamEnded)]
 
 
-def times(events: Iterable[Found]) -> list[tuple[float, bytes]]:
+def times(events: Iterable[ReadItem]) -> list[tuple[float, bytes]]:
     return [(round(one.at - START, 3), one.data) for one in events if isinstance(one, TcpData)]
 
 
@@ -81,7 +81,7 @@ def server(at: float, ack: int, data: bytes = b"", *, flags: int = ACK, offset: 
 
 
 def test_a_connection_is_told_with_its_ends_its_times_and_its_first_packet() -> None:
-    packets = Talk().open().client(b"question").server(b"answer").close().packets
+    packets = TcpDialog().open().client(b"question").server(b"answer").close().packets
 
     events = found(packets)
 
@@ -96,12 +96,12 @@ def test_a_connection_is_told_with_its_ends_its_times_and_its_first_packet() -> 
 
 
 def test_connections_are_kept_apart() -> None:
-    one = Talk().open().client(b"one").server(b"1").close().packets
-    two = Talk(replace(CLIENT, port=40_001)).open().client(b"two").server(b"2").close().packets
+    one = TcpDialog().open().client(b"one").server(b"1").close().packets
+    two = TcpDialog(replace(CLIENT, port=40_001)).open().client(b"two").server(b"2").close().packets
 
     events = found([packet for pair in zip(one, two, strict=True) for packet in pair])
 
-    assert said(events) == [b"one", b"two", b"1", b"2"]
+    assert stream_data(events) == [b"one", b"two", b"1", b"2"]
     assert {one.stream.connection.number for one in events if isinstance(one, TcpData)} == {0, 1}
 
 
@@ -115,7 +115,7 @@ def test_what_comes_twice_is_given_once() -> None:
 def test_what_is_late_delays_what_follows_it() -> None:
     events = found([*OPEN, client(1, 3, b"def"), client(1.1, 6, b"ghi"), client(1.2, 0, b"abc"), client(1.3, 9, b"j")])
 
-    # What waited was heard when the last part before it came.
+    # Data that waits is delivered with the data before it.
     assert times(events) == [(1.2, b"abc"), (1.2, b"def"), (1.2, b"ghi"), (1.3, b"j")]
 
 
@@ -125,7 +125,7 @@ def test_lost_data_is_given_up_when_it_was_acknowledged_and_half_a_second_has_pa
     events = found([*packets, server(1.6, 106), server(1.8, 106), client(2, 106, b"jkl")])
 
     assert holes(events) == [(97, 3, MissingCause.NOT_CAPTURED)]
-    # It keeps the time at which it came; only its place had to become clear.
+    # It keeps its arrival time.
     assert times(events) == [(1, b"abc"), (1.1, b"def"), (1.5, b"ghi"), (2, b"jkl")]
     assert [one.packet for one in events if isinstance(one, TcpGap)] == [9]
 
@@ -159,7 +159,7 @@ def test_what_the_receiver_never_got_is_waited_for() -> None:
     events = found([*OPEN, *packets, server(10, 0), client(27, 0, b"abc")])
 
     assert holes(events) == []
-    assert said(events)[0] == b"abc" + b"x" * 25
+    assert stream_data(events)[0] == b"abc" + b"x" * 25
 
 
 def test_a_capture_of_one_direction_waits_only_shortly() -> None:
@@ -189,7 +189,7 @@ def test_what_waits_is_bounded_on_all_streams_together(monkeypatch: pytest.Monke
     for port in range(100):
         side = replace(CLIENT, port=port)
         late = tcp(side, SERVER, CLIENT.first + 50, 0, ACK, bytes(1000))
-        packets = [*Talk(side).open().packets, Packet(START, on_link(ip(side, SERVER, late)))]
+        packets = [*TcpDialog(side).open().packets, Packet(START, on_link(ip(side, SERVER, late)))]
         for batch in read_pcap(iter([pcap(packets)])):
             assert isinstance(batch, PacketBatch)
             reader.read_batch(batch)
@@ -199,13 +199,13 @@ def test_what_waits_is_bounded_on_all_streams_together(monkeypatch: pytest.Monke
 
 def test_sequence_numbers_wrap_around() -> None:
     near_the_end = replace(CLIENT, first=2**32 - 500)
-    talk = Talk(near_the_end).open()
+    talk = TcpDialog(near_the_end).open()
     for index in range(10):
         talk.client(bytes([index]) * 99)
 
     events = found(talk.close().packets)
 
-    assert said(events)[0] == b"".join(bytes([index]) * 99 for index in range(10))
+    assert stream_data(events)[0] == b"".join(bytes([index]) * 99 for index in range(10))
     assert holes(events) == []
     assert endings(events) == [StreamEnding.FIN, StreamEnding.FIN]
 
@@ -231,40 +231,40 @@ def test_a_reset_ends_both_directions() -> None:
 def test_a_reset_captured_before_the_last_data_costs_nothing() -> None:
     events = found([*OPEN, client(1, 3, b"", flags=RST), client(1, 0, b"abc")])
 
-    assert said(events) == [b"abc"]
+    assert stream_data(events) == [b"abc"]
     assert endings(events)[-1] is StreamEnding.RST
 
 
 def test_a_new_connection_between_the_same_ports_is_a_connection_of_its_own() -> None:
-    again = Talk(replace(CLIENT, first=70_000_000), replace(SERVER, first=90_000_000), start=START + 60)
+    again = TcpDialog(replace(CLIENT, first=70_000_000), replace(SERVER, first=90_000_000), start=START + 60)
 
-    events = found([*Talk().open().client(b"one").packets, *again.open().client(b"two").close().packets])
+    events = found([*TcpDialog().open().client(b"one").packets, *again.open().client(b"two").close().packets])
 
-    assert said(events) == [b"one", b"two"]
+    assert stream_data(events) == [b"one", b"two"]
     assert endings(events) == [StreamEnding.REPLACED, StreamEnding.REPLACED, StreamEnding.FIN, StreamEnding.FIN]
     assert len({one.stream.connection for one in events if isinstance(one, TcpData)}) == 2
 
 
 def test_a_new_connection_whose_handshake_is_missing_is_told_from_the_old_one_by_its_numbers() -> None:
-    again = Talk(replace(CLIENT, first=70_000_000), replace(SERVER, first=90_000_000), start=START + 60)
+    again = TcpDialog(replace(CLIENT, first=70_000_000), replace(SERVER, first=90_000_000), start=START + 60)
 
-    events = found([*Talk().open().client(b"one").close().packets, *again.open().client(b"two").packets[3:]])
+    events = found([*TcpDialog().open().client(b"one").close().packets, *again.open().client(b"two").packets[3:]])
 
-    assert said(events) == [b"one", b"two"]
+    assert stream_data(events) == [b"one", b"two"]
     assert len({one.stream.connection for one in events if isinstance(one, TcpData)}) == 2
 
 
 def test_a_repeated_handshake_is_no_new_connection() -> None:
     events = found([*OPEN, *OPEN, client(1, 0, b"abc"), *OPEN, client(2, 3, b"def")])
 
-    assert said(events) == [b"abcdef"]
+    assert stream_data(events) == [b"abcdef"]
     assert endings(events) == [StreamEnding.CAPTURE, StreamEnding.CAPTURE]
 
 
 def test_a_handshake_captured_after_the_first_data_is_no_new_connection() -> None:
     events = found([client(0, 0, b"abc"), *OPEN, client(1, 3, b"def")])
 
-    assert said(events) == [b"abcdef"]
+    assert stream_data(events) == [b"abcdef"]
     assert next(one for one in events if isinstance(one, TcpData)).stream.connection.client is not None
 
 
@@ -273,7 +273,7 @@ def test_a_damaged_packet_that_looks_like_a_handshake_ends_no_connection() -> No
 
     events = found([*OPEN, client(1, 0, b"abc"), damaged, client(3, 3, b"def")])
 
-    assert said(events)[0].startswith(b"abcdef")
+    assert stream_data(events)[0].startswith(b"abcdef")
     assert StreamEnding.REPLACED not in endings(events)
 
 
@@ -282,7 +282,7 @@ def test_data_in_the_handshake_is_data() -> None:
 
     events = found([Packet(START, on_link(ip(CLIENT, SERVER, first))), client(1, 4, b"/ HTTP/1.1")])
 
-    assert said(events) == [b"GET / HTTP/1.1"]
+    assert stream_data(events) == [b"GET / HTTP/1.1"]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_the_client_is_known_by_its_handshake_or_its_request(packets: Sequence[P
 def test_a_capture_that_starts_in_the_middle_starts_with_the_first_data() -> None:
     events = found([server(0, 500), client(1, 600, b"abc"), client(2, 603, b"def")])
 
-    assert said(events) == [b"abcdef"]
+    assert stream_data(events) == [b"abcdef"]
     assert holes(events) == []
 
 
@@ -325,7 +325,7 @@ def test_one_packet_with_damaged_numbers_costs_nothing_else() -> None:
 
     events = found([*OPEN, client(1, 0, b"abc"), *damaged, client(3, 3, b"def"), server(4, 6)])
 
-    assert said(events) == [b"abcdef"]
+    assert stream_data(events) == [b"abcdef"]
     assert holes(events) == []
 
 
@@ -335,23 +335,23 @@ def test_numbers_that_jump_for_good_are_followed() -> None:
 
     events = found([*OPEN, client(1, 0, b"abc"), *packets])
 
-    assert said(events) == [b"abc002003004"]
+    assert stream_data(events) == [b"abc002003004"]
     assert holes(events) == [(None, 3, MissingCause.BROKEN)]
 
 
 def test_connections_idle_for_longest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "MAX_CONNECTIONS", 10)
-    talks = [Talk(replace(CLIENT, port=port), start=START + port).open().client(b"x") for port in range(30)]
+    talks = [TcpDialog(replace(CLIENT, port=port), start=START + port).open().client(b"x") for port in range(30)]
 
     events = found([packet for talk in talks for packet in talk.packets])
 
-    assert len(said(events)) == 30
+    assert len(stream_data(events)) == 30
     assert 20 <= endings(events).count(StreamEnding.FORGOTTEN) // 2 <= 25
 
 
 def test_events_come_as_soon_as_their_packets() -> None:
     reader = TcpReader()
-    batches = read_pcap(iter(in_pieces(pcap(Talk().open().client(b"abc").packets), 60)))
+    batches = read_pcap(iter(in_pieces(pcap(TcpDialog().open().client(b"abc").packets), 60)))
 
     given_out = [reader.read_batch(batch) for batch in batches if isinstance(batch, PacketBatch)]
 
@@ -362,34 +362,34 @@ def test_events_come_as_soon_as_their_packets() -> None:
 def test_any_order_of_pieces_gives_the_same_text(seed: int, size: int, wrap: bool) -> None:
     chance = random.Random(seed)
     text = bytes(chance.randrange(256) for _ in range(300))
-    # Pieces of a client that sends again what it likes, cut as it likes.
+    # Segments with arbitrary repetitions and boundaries.
     starts = [*range(0, 300, size), *(chance.randrange(300) for _ in range(10))]
     pieces = [client(1, at, text[at : at + size]) for at in starts]
     chance.shuffle(pieces)
-    open_ = Talk(replace(CLIENT, first=CLIENT.first)).open().packets
+    open_ = TcpDialog(replace(CLIENT, first=CLIENT.first)).open().packets
 
     events = found([*open_, *pieces])
 
-    assert said(events) == [text]
+    assert stream_data(events) == [text]
     assert holes(events) == []
 
 
 def tagged(packet: Packet) -> Packet:
-    """Return a packet with a VLAN tag, which keeps it out of the fast lane."""
+    """Return a packet with a VLAN tag, which keeps it off the fast path."""
     return Packet(packet.at, packet.data[:12] + b"\x81\x00\x00\x2a" + packet.data[12:])
 
 
 @given(st.integers(0, 2**32))
 def test_the_fast_lane_gives_what_the_slow_one_gives(seed: int) -> None:
     chance = random.Random(seed)
-    talk = Talk(replace(CLIENT, first=chance.choice([1000, 2**32 - 300]))).open()
+    talk = TcpDialog(replace(CLIENT, first=chance.choice([1000, 2**32 - 300]))).open()
     for _ in range(chance.randrange(20)):
         chance.choice([talk.client, talk.server])(bytes(chance.randrange(100)))
     packets = [packet for packet in talk.close().packets if chance.random() < 0.95]
     for _ in range(chance.randrange(4)):
         at = chance.randrange(len(packets))
         packets.insert(chance.randrange(len(packets)), packets[at])
-    # A later packet of a capture is never older.
+    # Times in a capture are in order.
     packets = [replace(packet, at=START + index / 100) for index, packet in enumerate(packets)]
 
     fast, slow = found(packets), found(map(tagged, packets))
@@ -397,12 +397,12 @@ def test_the_fast_lane_gives_what_the_slow_one_gives(seed: int) -> None:
     assert [_without_stream(one) for one in fast] == [_without_stream(one) for one in slow]
 
 
-def _without_stream(one: Found) -> tuple[object, ...]:
+def _without_stream(one: ReadItem) -> tuple[object, ...]:
     return tuple(str(field) for field in one) if isinstance(one, TcpData | TcpGap | TcpStreamEnded) else (str(one),)
 
 
 def streams_of(path: Path) -> list[bytes]:
-    return said(read(read_packets(open_capture_file(str(path)))))
+    return stream_data(read_items(read_packets(open_capture_file(str(path)))))
 
 
 @pytest.mark.parametrize("name", CAPTURES)
@@ -413,7 +413,7 @@ def test_streams_of_a_capture_are_those_that_wireshark_follows(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", BIDIRECTIONAL_CALLS)
-@pytest.mark.parametrize("damage", [dropped, doubled, cut])
+@pytest.mark.parametrize("damage", [drop_packets, repeat_packets, cut_packets])
 @pytest.mark.parametrize("seed", range(3))
 def test_streams_of_a_damaged_capture_are_those_that_wireshark_follows(
     tmp_path: Path, name: str, damage: Damage, seed: int
@@ -427,10 +427,10 @@ def test_streams_of_a_damaged_capture_are_those_that_wireshark_follows(
 @pytest.mark.parametrize("name", BIDIRECTIONAL_CALLS)
 @pytest.mark.parametrize("seed", range(3))
 def test_packets_out_of_order_cost_nothing(tmp_path: Path, name: str, seed: int) -> None:
-    # Wireshark takes for lost what was acknowledged earlier in the file, so that its view of the original is the truth.
+    # Wireshark counts data as lost if its acknowledgement is earlier in the file: compare with the original.
     original = FOLDER / f"{name}.pcap.gz"
     path = tmp_path / "damaged.pcapng"
-    path.write_bytes(pcapng(reordered(call_packets(name), random.Random(seed))))
+    path.write_bytes(pcapng(delay_packets(call_packets(name), random.Random(seed))))
 
     assert tuple(streams_of(path)) == followed(original)
 
@@ -445,5 +445,5 @@ def test_times_are_those_of_wireshark_in_every_format(tmp_path: Path, form: str)
     shown = tshark(path, "-Y", "tcp.len > 0", "-T", "fields", "-e", "frame.time_epoch", "-e", "tcp.len")
 
     expected = [(round(float(at), 6), int(size)) for at, size in (line.split() for line in shown.splitlines())]
-    read_back = read(read_packets(open_capture_file(str(path))))
+    read_back = read_items(read_packets(open_capture_file(str(path))))
     assert [(round(one.at, 6), len(one.data)) for one in read_back if isinstance(one, TcpData)] == expected

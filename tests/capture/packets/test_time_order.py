@@ -1,4 +1,4 @@
-"""What both ends say stays in order of time, and at its own, wherever packets are missing."""
+"""The events of both ends stay in order of time, wherever packets are missing."""
 
 from itertools import pairwise
 
@@ -8,17 +8,17 @@ from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.packets.read_pcap import read_pcap
 from listenctl.capture.packets.tcp_events import StreamEnding, TcpStreamEnded
 from listenctl.protocol.listen_session import Sender
-from tests.helpers.captured import found, losses, seen, unmasked, upgraded
+from tests.helpers.captured import losses, read_sessions, timed_frames, unmasked, upgraded
 from tests.helpers.frames import binary
-from tests.helpers.pcap import ACK, CLIENT, FIN, RST, Packet, Talk, pcap, read
+from tests.helpers.pcap import ACK, CLIENT, FIN, RST, Packet, TcpDialog, pcap, read_items
 
-# Four packets each: what the client says, an ACK, what the server says, an ACK.
+# Four packets each: data of the client, an ACK, data of the server, an ACK.
 EACH = 4
 HANDSHAKE = len(upgraded().packets)
 
 
 def conversation() -> list[Packet]:
-    """Return a call in which both ends say something every 40 ms, each frame its own number."""
+    """Return a call in which both ends send a frame every 40 ms, with its number."""
     talk = upgraded()
     for number in range(100):
         talk.client(binary(bytes([number]) * 90)).server(unmasked(bytes([number]) * 90))
@@ -30,8 +30,8 @@ def packet_of(number: int, sender: Sender) -> int:
 
 
 def assert_in_step(events: list[CaptureEvent], packets: list[Packet]) -> None:
-    """Check that each frame has the time of its packet, and none comes before one that is earlier."""
-    frames = seen(events)
+    """Check that each frame has the time of its packet, and that frames are in order of time."""
+    frames = timed_frames(events)
     for one in frames:
         packet = packets[packet_of(one.frame.payload[0], one.sender)]
         assert one.at == pytest.approx(packet.at, abs=2e-6)
@@ -45,10 +45,10 @@ def test_a_lost_packet_moves_no_frame(number: int, sender: Sender, *, join_audio
     packets = conversation()
     lost = packet_of(number, sender)
 
-    events = found([*packets[:lost], *packets[lost + 1 :]], join_audio=join_audio)
+    events = read_sessions([*packets[:lost], *packets[lost + 1 :]], join_audio=join_audio)
 
     if not join_audio:
-        assert len(seen(events)) == 199
+        assert len(timed_frames(events)) == 199
         assert_in_step(events, packets)
     (loss,) = losses(events)
     assert loss.sender is sender
@@ -59,19 +59,19 @@ def test_a_lost_packet_moves_no_frame(number: int, sender: Sender, *, join_audio
 def test_a_capture_that_begins_midway_has_each_frame_at_its_time(begin: int) -> None:
     packets = conversation()
 
-    events = found(packets[HANDSHAKE + EACH * 40 + begin :])
+    events = read_sessions(packets[HANDSHAKE + EACH * 40 + begin :])
 
-    assert len(seen(events)) >= 118
+    assert len(timed_frames(events)) >= 118
     assert_in_step(events, packets)
 
 
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_connection_with_the_ports_and_numbers_of_one_that_ended_is_another(*, reset: bool) -> None:
-    talk = Talk().open().client(b"one")
+    talk = TcpDialog().open().client(b"one")
     once = (talk.send(CLIENT, FIN | ACK).send(CLIENT, RST) if reset else talk.close()).packets
     again = [Packet(packet.at + 30, packet.data) for packet in once]
 
-    events = read(read_pcap(iter([pcap([*once, *again])])))
+    events = read_items(read_pcap(iter([pcap([*once, *again])])))
 
     endings = [one for one in events if isinstance(one, TcpStreamEnded)]
     assert [one.how for one in endings] == [

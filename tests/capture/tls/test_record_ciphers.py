@@ -1,4 +1,4 @@
-"""Key schedules beside published values, and the suites beside OpenSSL's list."""
+"""Key derivation against published values, and cipher suites against OpenSSL's list."""
 
 import subprocess
 

@@ -19,7 +19,7 @@ MORE = b"\x17\x03\x03\x00\x02de"
 
 
 def fragments(items: list[RecordOrGap]) -> list[bytes | None]:
-    """Return what the records hold, with None for each gap."""
+    """Return the contents of the records, None for each gap."""
     return [item.fragment if isinstance(item, TlsRecord) else None for item in items]
 
 
@@ -75,7 +75,7 @@ def test_a_hole_inside_a_record_costs_this_record_only() -> None:
     long = b"\x17\x03\x03\x01\x00" + DATA * 32
     splitter.feed(long[:8], 0.0)
 
-    # What follows looks like records as well; only its length tells where this one ends.
+    # The content looks like records; only the length tells where this one ends.
     items = splitter.skip_missing(100, 1.0) + splitter.feed(long[108:] + MORE, 2.0)
 
     assert items == [TlsRecordGap(1.0), TlsRecord(2.0, len(long), MORE[:5], b"de")]

@@ -31,16 +31,16 @@ from listenctl.capture.tls.tls_records import record_size
 from listenctl.capture.tls.tls_session import TlsSession
 from listenctl.errors import ListenctlError
 from tests.helpers import capture
-from tests.helpers.tls_relay import relayed
+from tests.helpers.tls_relay import relayed_tls
 from tests.helpers.tls_wire import (
     NO_ENCRYPT_THEN_MAC,
     Flight,
-    TlsTalk,
+    TlsDialog,
     client_context,
-    heard,
-    read,
+    decrypt_flights,
+    decrypted_data,
     server_context,
-    talk,
+    tls_dialog,
 )
 
 TLS12 = ssl.TLSVersion.TLSv1_2
@@ -71,11 +71,11 @@ def server(certificate: Path) -> ssl.SSLContext:
     return server_context(certificate)
 
 
-def spoken_by(client: ssl.SSLContext, server: ssl.SSLContext, folder: Path) -> TlsTalk:
-    session = talk(client, server, folder)
-    session.shake()
+def spoken_by(client: ssl.SSLContext, server: ssl.SSLContext, folder: Path) -> TlsDialog:
+    session = tls_dialog(client, server, folder)
+    session.do_handshake()
     for party, data in SPOKEN:
-        session.say(party, data)
+        session.send(party, data)
     session.close()
     return session
 
@@ -85,7 +85,7 @@ def by_party(flights: list[Flight]) -> dict[TlsParty, bytes]:
 
 
 @pytest.fixture(params=[TLS12, TLS13], ids=["1.2", "1.3"])
-def session(request: pytest.FixtureRequest, server: ssl.SSLContext, tmp_path: Path) -> TlsTalk:
+def session(request: pytest.FixtureRequest, server: ssl.SSLContext, tmp_path: Path) -> TlsDialog:
     return spoken_by(client_context(request.param), server, tmp_path)
 
 
@@ -97,7 +97,7 @@ def test_tls_1_2_is_decrypted(cipher: str, options: int, server: ssl.SSLContext,
 
     session = spoken_by(client, server, tmp_path)
 
-    assert heard(read(session.flights, session.keylog)) == SPOKEN
+    assert decrypted_data(decrypt_flights(session.flights, session.keylog)) == SPOKEN
 
 
 def test_tls_1_2_without_forward_secrecy_is_decrypted(tmp_path: Path) -> None:
@@ -108,15 +108,15 @@ def test_tls_1_2_without_forward_secrecy_is_decrypted(tmp_path: Path) -> None:
 
     session = spoken_by(client_context(TLS12, "AES128-SHA"), server_context(pair), tmp_path)
 
-    assert heard(read(session.flights, session.keylog)) == SPOKEN
+    assert decrypted_data(decrypt_flights(session.flights, session.keylog)) == SPOKEN
 
 
 @pytest.mark.parametrize("cut", [1, 3, 7, 1448])
-def test_it_does_not_matter_in_what_pieces_a_session_comes(cut: int, session: TlsTalk) -> None:
-    assert read(session.flights, session.keylog, cut=cut) == read(session.flights, session.keylog)
+def test_it_does_not_matter_in_what_pieces_a_session_comes(cut: int, session: TlsDialog) -> None:
+    assert decrypt_flights(session.flights, session.keylog, cut=cut) == decrypt_flights(session.flights, session.keylog)
 
 
-def test_a_record_has_the_time_of_its_last_byte(session: TlsTalk) -> None:
+def test_a_record_has_the_time_of_its_last_byte(session: TlsDialog) -> None:
     decryptor = TlsSession(session.keylog)
     for party, data in session.flights[:-1]:
         decryptor.feed(party, data[:-1], 1.0)
@@ -128,10 +128,10 @@ def test_a_record_has_the_time_of_its_last_byte(session: TlsTalk) -> None:
     assert decryptor.feed(TlsParty.SERVER, data[-1:], 4.0) == [TlsAlert(4.0, party, "close_notify", fatal=False)]
 
 
-def test_a_session_is_decrypted_up_to_the_close_of_both_sides(session: TlsTalk) -> None:
-    events = read(session.flights, session.keylog)
+def test_a_session_is_decrypted_up_to_the_close_of_both_sides(session: TlsDialog) -> None:
+    events = decrypt_flights(session.flights, session.keylog)
 
-    assert heard(events) == SPOKEN
+    assert decrypted_data(events) == SPOKEN
     alerts = [event for event in events if isinstance(event, TlsAlert)]
     assert [(alert.party, alert.name, alert.fatal) for alert in alerts] == [
         (TlsParty.CLIENT, "close_notify", False),
@@ -144,13 +144,16 @@ def test_a_resumed_session_is_decrypted(version: ssl.TLSVersion, server: ssl.SSL
     client = client_context(version)
     first = spoken_by(client, server, tmp_path)
 
-    second = talk(client, server, tmp_path, session=first.client.session)
-    second.shake()
-    second.say(TlsParty.CLIENT, b"again")
-    second.say(TlsParty.SERVER, b"welcome")
+    second = tls_dialog(client, server, tmp_path, session=first.client.session)
+    second.do_handshake()
+    second.send(TlsParty.CLIENT, b"again")
+    second.send(TlsParty.SERVER, b"welcome")
 
     assert second.client.session_reused
-    assert heard(read(second.flights, second.keylog)) == [(TlsParty.CLIENT, b"again"), (TlsParty.SERVER, b"welcome")]
+    assert decrypted_data(decrypt_flights(second.flights, second.keylog)) == [
+        (TlsParty.CLIENT, b"again"),
+        (TlsParty.SERVER, b"welcome"),
+    ]
 
 
 def test_a_hello_retry_request_is_no_server_hello(certificate: Path, tmp_path: Path) -> None:
@@ -161,34 +164,36 @@ def test_a_hello_retry_request_is_no_server_hello(certificate: Path, tmp_path: P
     session = spoken_by(client_context(TLS13), server, tmp_path)
 
     assert len([1 for party, _ in session.flights if party is TlsParty.CLIENT]) > 3
-    assert heard(read(session.flights, session.keylog)) == SPOKEN
+    assert decrypted_data(decrypt_flights(session.flights, session.keylog)) == SPOKEN
 
 
 def test_an_untrusted_certificate_shows_as_the_clients_alert(server: ssl.SSLContext, tmp_path: Path) -> None:
     client = client_context(TLS13)
     client.verify_mode = ssl.CERT_REQUIRED
-    session = talk(client, server, tmp_path)
+    session = tls_dialog(client, server, tmp_path)
 
     with pytest.raises(ssl.SSLCertVerificationError):
-        session.shake()
+        session.do_handshake()
 
-    events = read(session.flights, session.keylog)
+    events = decrypt_flights(session.flights, session.keylog)
     assert TlsAlert(2.0, TlsParty.CLIENT, "unknown_ca", fatal=True) in events
 
 
 def test_versions_that_have_nothing_in_common_show_as_an_alert(certificate: Path, tmp_path: Path) -> None:
     server = server_context(certificate)
     server.minimum_version = TLS13
-    session = talk(client_context(TLS12), server, tmp_path)
+    session = tls_dialog(client_context(TLS12), server, tmp_path)
 
     with pytest.raises(ssl.SSLError):
-        session.shake()
+        session.do_handshake()
 
-    assert read(session.flights, KeyLog()) == [TlsAlert(1.0, TlsParty.SERVER, "protocol_version", fatal=True)]
+    assert decrypt_flights(session.flights, KeyLog()) == [
+        TlsAlert(1.0, TlsParty.SERVER, "protocol_version", fatal=True)
+    ]
 
 
-def test_without_secrets_it_is_told_what_is_encrypted_and_how_to_get_them(session: TlsTalk) -> None:
-    (notice,) = read(session.flights, KeyLog())
+def test_without_secrets_it_is_told_what_is_encrypted_and_how_to_get_them(session: TlsDialog) -> None:
+    (notice,) = decrypt_flights(session.flights, KeyLog())
 
     assert isinstance(notice, TlsNotice)
     assert re.search(r"\(TLS 1\.[23] to listen\.example\)", notice.text)
@@ -196,21 +201,21 @@ def test_without_secrets_it_is_told_what_is_encrypted_and_how_to_get_them(sessio
     assert "SSLKEYLOGFILE" in notice.text
 
 
-def test_the_secrets_of_another_session_are_no_help(session: TlsTalk) -> None:
+def test_the_secrets_of_another_session_are_no_help(session: TlsDialog) -> None:
     other = KeyLog(f"CLIENT_RANDOM {'00' * 32} {'00' * 48}")
 
-    notice = read(session.flights, other)[-1]
+    notice = decrypt_flights(session.flights, other)[-1]
 
     assert isinstance(notice, TlsNotice)
     assert "none of the 1 known secrets is for it" in notice.text
 
 
-def test_wrong_secrets_are_told_from_none(session: TlsTalk) -> None:
+def test_wrong_secrets_are_told_from_none(session: TlsDialog) -> None:
     wrong = KeyLog("\n".join(line[:-4] + "0000" for line in session.keylog_file.read_text().splitlines()))
 
-    events = read(session.flights, wrong)
+    events = decrypt_flights(session.flights, wrong)
 
-    assert heard(events) == []
+    assert decrypted_data(events) == []
     notices = [event for event in events if isinstance(event, TlsNotice)]
     assert notices
     assert all("but they don't decrypt" in notice.text for notice in notices)
@@ -222,7 +227,7 @@ def test_what_the_secrets_at_hand_allow_is_decrypted(left_out: str, server: ssl.
     lines = session.keylog_file.read_text().splitlines()
     some = KeyLog("\n".join(line for line in lines if left_out not in line))
 
-    events = read(session.flights, some)
+    events = decrypt_flights(session.flights, some)
 
     decrypted = {event.party for event in events if isinstance(event, DecryptedData)}
     notices = [event for event in events if isinstance(event, TlsNotice)]
@@ -234,11 +239,11 @@ def test_what_the_secrets_at_hand_allow_is_decrypted(left_out: str, server: ssl.
             f"{missing} sent"
         ]
     else:
-        assert heard(events) == SPOKEN
+        assert decrypted_data(events) == SPOKEN
         assert notices == []
 
 
-def test_secrets_that_come_late_are_used(session: TlsTalk) -> None:
+def test_secrets_that_come_late_are_used(session: TlsDialog) -> None:
     keylog = KeyLog()
     decryptor = TlsSession(keylog)
     events = []
@@ -249,21 +254,21 @@ def test_secrets_that_come_late_are_used(session: TlsTalk) -> None:
         events += decryptor.feed(party, data, float(at))
     events += decryptor.end_session(99.0)
 
-    assert by_party(heard(events)) == by_party(SPOKEN)
+    assert by_party(decrypted_data(events)) == by_party(SPOKEN)
 
 
-def test_a_capture_that_begins_in_the_middle_says_so(session: TlsTalk) -> None:
-    events = read(session.flights[4:], session.keylog)
+def test_a_capture_that_begins_in_the_middle_says_so(session: TlsDialog) -> None:
+    events = decrypt_flights(session.flights[4:], session.keylog)
 
     (notice,) = events
     assert isinstance(notice, TlsNotice)
     assert "the capture lacks its ClientHello" in notice.text
 
 
-def test_without_the_ciphers_it_is_told_how_to_get_them(session: TlsTalk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_ciphers_it_is_told_how_to_get_them(session: TlsDialog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
 
-    (notice,) = read(session.flights, session.keylog)
+    (notice,) = decrypt_flights(session.flights, session.keylog)
 
     assert isinstance(notice, TlsNotice)
     assert "pip install 'listenctl[tls]'" in notice.text
@@ -272,20 +277,20 @@ def test_without_the_ciphers_it_is_told_how_to_get_them(session: TlsTalk, monkey
 
 
 def test_a_library_that_lacks_one_cipher_costs_this_session_only(
-    session: TlsTalk, monkeypatch: pytest.MonkeyPatch
+    session: TlsDialog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lacking(key: bytes) -> None:
         raise UnsupportedAlgorithm("not in this build")
 
     monkeypatch.setattr(aead, "AESGCM", lacking)
 
-    notice = read(session.flights, session.keylog)[-1]
+    notice = decrypt_flights(session.flights, session.keylog)[-1]
 
     assert isinstance(notice, TlsNotice)
     assert "AES_256_GCM_SHA384 can't be decrypted" in notice.text
 
 
-def test_what_waits_for_secrets_is_bounded(session: TlsTalk) -> None:
+def test_what_waits_for_secrets_is_bounded(session: TlsDialog) -> None:
     decryptor = TlsSession(KeyLog())
     for party, data in session.flights[:3]:
         decryptor.feed(party, data, 0.0)
@@ -308,7 +313,7 @@ def test_an_old_version_is_named(certificate: Path, tmp_path: Path) -> None:
     client.minimum_version = client.maximum_version = ssl.TLSVersion.TLSv1
     session = spoken_by(client, server, tmp_path)
 
-    (notice,) = read(session.flights, session.keylog)
+    (notice,) = decrypt_flights(session.flights, session.keylog)
 
     assert notice == TlsNotice(1.0, "decrypting TLS 1.0 is not supported")
 
@@ -316,7 +321,7 @@ def test_an_old_version_is_named(certificate: Path, tmp_path: Path) -> None:
 def test_a_cipher_that_is_none_of_ours_is_named(server: ssl.SSLContext, tmp_path: Path) -> None:
     session = spoken_by(client_context(TLS12, "ECDHE-ECDSA-CAMELLIA128-SHA256"), server, tmp_path)
 
-    notice = read(session.flights, session.keylog)[-1]
+    notice = decrypt_flights(session.flights, session.keylog)[-1]
 
     assert notice == TlsNotice(1.0, "decrypting cipher suite 0xC072 is not supported")
 
@@ -326,7 +331,7 @@ MESSAGES = [random.Random(number).randbytes(300 + number) for number in range(20
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A session in which the client sends ``MESSAGES``, a record each; ``first`` is the first flight of them."""
+    """A session in which the client sends ``MESSAGES``, one per record, from flight ``first`` on."""
 
     flights: list[Flight]
     first: int
@@ -334,11 +339,11 @@ class Wire:
 
 
 def wire(version: ssl.TLSVersion, ciphers: str, certificate: Path, folder: Path) -> Wire:
-    session = talk(client_context(version, ciphers), server_context(certificate), folder)
-    session.shake()
+    session = tls_dialog(client_context(version, ciphers), server_context(certificate), folder)
+    session.do_handshake()
     first = len(session.flights)
     for data in MESSAGES:
-        session.say(TlsParty.CLIENT, data)
+        session.send(TlsParty.CLIENT, data)
     return Wire(session.flights, first, session.keylog)
 
 
@@ -358,7 +363,7 @@ def every(request: pytest.FixtureRequest, certificate: Path, tmp_path_factory: p
 
 
 def read_with_gap(wire: Wire, start: int, size: int, *, known: bool = True) -> list[TlsEvent]:
-    """Return what is said when ``size`` bytes of what follows the handshake are missing, from ``start`` on."""
+    """Return the events if ``size`` bytes are missing, ``start`` bytes after the handshake."""
     decryptor = TlsSession(wire.keylog)
     for party, data in wire.flights[: wire.first]:
         decryptor.feed(party, data, 0.0)
@@ -371,7 +376,7 @@ def read_with_gap(wire: Wire, start: int, size: int, *, known: bool = True) -> l
 
 
 def places(wire: Wire) -> list[int]:
-    """Return where each message's record starts, counted from the first one."""
+    """Return the offset of the record of each message."""
     return list(accumulate((len(data) for _, data in wire.flights[wire.first :]), initial=0))
 
 
@@ -412,11 +417,11 @@ def test_records_are_found_behind_a_hole_of_unknown_size(every: Wire) -> None:
 
 
 def test_minutes_of_a_call_may_be_missing(certificate: Path, tmp_path: Path) -> None:
-    session = talk(client_context(), server_context(certificate), tmp_path)
-    session.shake()
+    session = tls_dialog(client_context(), server_context(certificate), tmp_path)
+    session.do_handshake()
     decryptor = TlsSession(session.keylog)
     for number in range(10_000):
-        session.say(TlsParty.CLIENT, b"%05d" % number)
+        session.send(TlsParty.CLIENT, b"%05d" % number)
     for party, data in session.flights[:20]:
         decryptor.feed(party, data, 0.0)
 
@@ -457,7 +462,7 @@ def test_a_damaged_byte_costs_its_record_at_most_with_the_next(every: Wire, data
     wrong = data.draw(st.integers(1, 255))
     flights[number] = party, record[:place] + bytes([record[place] ^ wrong]) + record[place + 1 :]
 
-    events = read(flights, every.keylog)
+    events = decrypt_flights(flights, every.keylog)
 
     damaged = number - every.first
     kept = set(contents(events))
@@ -473,7 +478,7 @@ def test_a_damaged_record_is_told_when_the_next_one_is_read(tls13: Wire) -> None
     party, record = flights[tls13.first + 5]
     flights[tls13.first + 5] = party, record[:-1] + bytes([record[-1] ^ 1])
 
-    events = read(flights, tls13.keylog)
+    events = decrypt_flights(flights, tls13.keylog)
 
     told = TlsRecordsLost(float(tls13.first + 6), TlsParty.CLIENT, 1, len(MESSAGES[5]))
     assert [event for event in events if not isinstance(event, DecryptedData)] == [told]
@@ -484,7 +489,7 @@ def test_damage_at_the_end_is_told_when_nothing_follows(tls13: Wire) -> None:
     party, record = flights[-1]
     flights[-1] = party, record[:-1] + bytes([record[-1] ^ 1])
 
-    events = read(flights, tls13.keylog)
+    events = decrypt_flights(flights, tls13.keylog)
 
     assert events[-1] == TlsRecordsLost(float(len(flights)), TlsParty.CLIENT, 1, None)
 
@@ -492,11 +497,11 @@ def test_damage_at_the_end_is_told_when_nothing_follows(tls13: Wire) -> None:
 def test_a_capture_that_ends_in_the_middle_of_a_record_lacks_that_one_only(tls13: Wire) -> None:
     flights = [*tls13.flights[:-1], (TlsParty.CLIENT, tls13.flights[-1][1][:-1])]
 
-    assert contents(read(flights, tls13.keylog)) == MESSAGES[:-1]
+    assert contents(decrypt_flights(flights, tls13.keylog)) == MESSAGES[:-1]
 
 
 def lossy_handshake(wire: Wire, flight: int, start: int) -> list[TlsEvent]:
-    """Return what is said when the capture lacks the rest of one flight of the handshake."""
+    """Return the events if the capture lacks the rest of one flight of the handshake."""
     decryptor = TlsSession(wire.keylog)
     events: list[TlsEvent] = []
     for at, (party, data) in enumerate(wire.flights):
@@ -509,7 +514,7 @@ def lossy_handshake(wire: Wire, flight: int, start: int) -> list[TlsEvent]:
 
 
 def test_the_end_of_the_handshake_may_be_missing(every: Wire) -> None:
-    # What the client sends last: ChangeCipherSpec and Finished.
+    # The last flight of the client has ChangeCipherSpec and Finished.
     for start in range(0, len(every.flights[2][1]), 5):
         assert contents(lossy_handshake(every, 2, start)) == MESSAGES
 
@@ -552,7 +557,7 @@ RECORD_LIKE = st.builds(
 
 @given(FLIGHTS)
 def test_nothing_that_a_capture_holds_raises(flights: list[Flight]) -> None:
-    assert heard(read(flights, KeyLog())) == []
+    assert decrypted_data(decrypt_flights(flights, KeyLog())) == []
 
 
 @given(st.data())
@@ -577,7 +582,7 @@ def test_no_mutation_of_a_session_raises(every: Wire, data: st.DataObject) -> No
         if not flights:
             return
 
-    events = read(flights, every.keylog)
+    events = decrypt_flights(flights, every.keylog)
 
     assert set(contents(events)) <= set(MESSAGES[:10])
 
@@ -592,7 +597,7 @@ TLS13_SUITES = [
 
 
 def lines(*numbers: int) -> list[Flight]:
-    """Return what is said in the exchanges with these numbers."""
+    """Return the flights of the exchanges with these numbers."""
     return [
         (party, b"from the %b %d\n" % (party.encode(), number))
         for number in numbers
@@ -603,12 +608,12 @@ def lines(*numbers: int) -> list[Flight]:
 @pytest.mark.parametrize("suite", TLS13_SUITES)
 async def test_every_suite_of_tls_1_3_is_decrypted(suite: str, certificate: Path, tmp_path: Path) -> None:
     only = ["-tls1_3", "-ciphersuites", suite]
-    async with asyncio.timeout(20), relayed(tmp_path, certificate, server=only, client=only) as session:
+    async with asyncio.timeout(20), relayed_tls(tmp_path, certificate, server=only, client=only) as session:
         await session.exchange(1)
 
-        events = read(session.flights, session.keylog)
+        events = decrypt_flights(session.flights, session.keylog)
 
-    assert heard(events) == lines(1)
+    assert decrypted_data(events) == lines(1)
 
 
 @pytest.mark.parametrize("cipher", ["DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES256-SHA256", "ECDHE-RSA-AES128-SHA"])
@@ -621,17 +626,17 @@ async def test_more_of_tls_1_2_is_decrypted(cipher: str, tmp_path: Path) -> None
         )
         assert await process.wait() == 0
         only = ["-tls1_2", "-cipher", cipher]
-        async with relayed(tmp_path, pair, server=["-key", str(key), *only], client=only) as session:
+        async with relayed_tls(tmp_path, pair, server=["-key", str(key), *only], client=only) as session:
             await session.exchange(1)
 
-            events = read(session.flights, session.keylog)
+            events = decrypt_flights(session.flights, session.keylog)
 
-    assert heard(events) == lines(1)
+    assert decrypted_data(events) == lines(1)
 
 
 @pytest.mark.parametrize("asked", ["k", "K"])
 async def test_key_updates_of_both_sides_are_followed(asked: str, certificate: Path, tmp_path: Path) -> None:
-    async with asyncio.timeout(20), relayed(tmp_path, certificate, client=["-tls1_3"]) as session:
+    async with asyncio.timeout(20), relayed_tls(tmp_path, certificate, client=["-tls1_3"]) as session:
         await session.exchange(1)
         await session.command(TlsParty.CLIENT, asked)
         await session.exchange(2)
@@ -640,14 +645,14 @@ async def test_key_updates_of_both_sides_are_followed(asked: str, certificate: P
         await session.command(TlsParty.CLIENT, asked)
         await session.exchange(4)
 
-        events = read(session.flights, session.keylog)
+        events = decrypt_flights(session.flights, session.keylog)
 
-    assert heard(events) == lines(1, 2, 3, 4)
+    assert decrypted_data(events) == lines(1, 2, 3, 4)
     assert not [event for event in events if isinstance(event, TlsRecordsLost)]
 
 
 async def test_a_key_update_may_be_among_what_is_missing(certificate: Path, tmp_path: Path) -> None:
-    async with asyncio.timeout(20), relayed(tmp_path, certificate, client=["-tls1_3"]) as session:
+    async with asyncio.timeout(20), relayed_tls(tmp_path, certificate, client=["-tls1_3"]) as session:
         await session.exchange(1)
         before = len(session.flights)
         await session.command(TlsParty.CLIENT, "k")
@@ -656,23 +661,23 @@ async def test_a_key_update_may_be_among_what_is_missing(certificate: Path, tmp_
 
         party, updated = flights[before]
         flights[before] = party, updated[record_size(updated) :] or flights[before + 1][1]
-        events = read(flights, session.keylog)
+        events = decrypt_flights(flights, session.keylog)
 
     assert party is TlsParty.CLIENT
-    assert heard(events) == lines(1, 2)
+    assert decrypted_data(events) == lines(1, 2)
 
 
 async def test_a_renegotiated_session_is_decrypted(certificate: Path, tmp_path: Path) -> None:
     server = ["-tls1_2", "-client_renegotiation"]
-    async with asyncio.timeout(20), relayed(tmp_path, certificate, server=server, client=["-tls1_2"]) as session:
+    async with asyncio.timeout(20), relayed_tls(tmp_path, certificate, server=server, client=["-tls1_2"]) as session:
         await session.exchange(1)
         await session.command(TlsParty.CLIENT, "R")
         await session.exchange(2)
 
-        events = read(session.flights, session.keylog)
+        events = decrypt_flights(session.flights, session.keylog)
 
     assert len(session.keylog) == 2
-    assert heard(events) == lines(1, 2)
+    assert decrypted_data(events) == lines(1, 2)
 
 
 @pytest.mark.parametrize(("server", "outcome"), [(["-early_data"], "accepted"), ([], "rejected")])
@@ -683,15 +688,18 @@ async def test_early_data_is_told_and_what_follows_is_decrypted(
     early.write_text("said early\n" * 20)
     first: list[str | Path] = ["-tls1_3", "-sess_out", ticket]
     allowed = ["-tls1_3", "-max_early_data", "16384"]
-    async with asyncio.timeout(20), relayed(tmp_path, certificate, server=[*allowed, *server], client=first) as session:
+    async with (
+        asyncio.timeout(20),
+        relayed_tls(tmp_path, certificate, server=[*allowed, *server], client=first) as session,
+    ):
         await session.exchange(1)
         await session.again("-tls1_3", "-sess_in", ticket, "-early_data", early)
         await session.client.until(f"Early data was {outcome}")
         await session.exchange(2)
 
-        events = read(session.flights, session.keylog)
+        events = decrypt_flights(session.flights, session.keylog)
 
-    assert heard(events) == lines(2)
+    assert decrypted_data(events) == lines(2)
     (notice,) = [event for event in events if isinstance(event, TlsNotice)]
     assert notice.text.startswith("early data (0-RTT, ")
     assert not [event for event in events if isinstance(event, TlsRecordsLost)]

@@ -1,4 +1,4 @@
-"""Sessions that agreed on permessage-deflate: what can be decompressed is, and the rest is told."""
+"""Sessions with permessage-deflate: messages are decompressed as far as possible."""
 
 import zlib
 
@@ -11,15 +11,15 @@ from websockets.frames import Frame, Opcode
 from listenctl.capture.websocket.inflate_frames import FrameInflater
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from tests.helpers.captured import ANSWER, found, frames, losses, payloads, upgraded
+from tests.helpers.captured import ANSWER, frames, losses, payloads, read_sessions, upgraded
 from tests.helpers.frames import frame, text
-from tests.helpers.pcap import Talk
+from tests.helpers.pcap import TcpDialog
 
 AGAIN = b'{"event": "again and again"}'
 RSV1 = 4
 
 
-def deflating(parameters: str = "") -> Talk:
+def deflating(parameters: str = "") -> TcpDialog:
     line = f"Sec-WebSocket-Extensions: permessage-deflate{parameters}\r\n\r\n"
     return upgraded(ANSWER[:-2] + line.encode())
 
@@ -34,7 +34,7 @@ def test_compressed_messages_are_decompressed() -> None:
     for _ in range(3):
         talk.client(compressed(AGAIN * 9, deflate))
 
-    events = found(talk.client(text("plain")).packets)
+    events = read_sessions(talk.client(text("plain")).packets)
 
     assert payloads(events) == [AGAIN * 9] * 3 + [b"plain"]
     assert {one.rsv for one in frames(events)} == {0}
@@ -48,7 +48,7 @@ def test_each_side_forgets_or_keeps_what_it_sent_as_agreed() -> None:
         data = (kept.compress(AGAIN) + kept.flush(zlib.Z_SYNC_FLUSH))[:-4]
         talk.server(bytes([0xC1, len(data)]) + data)
 
-    events = found(talk.packets)
+    events = read_sessions(talk.packets)
 
     assert payloads(events, Sender.JAMBONZ) == payloads(events, Sender.APPLICATION) == [AGAIN] * 2
 
@@ -57,7 +57,7 @@ def test_a_message_that_would_become_huge_is_left_out_and_told() -> None:
     huge = compressed(bytes(100_000_000), zlib.compressobj(wbits=-15))
     talk = deflating().client(huge[:60_000]).client(huge[60_000:])
 
-    events = found(talk.client(compressed(AGAIN, zlib.compressobj(wbits=-15))).packets)
+    events = read_sessions(talk.client(compressed(AGAIN, zlib.compressobj(wbits=-15))).packets)
 
     assert [one.detail for one in losses(events)] == ["a compressed message has more than 67108864 bytes; skipped"]
     assert payloads(events) == [AGAIN]
@@ -71,7 +71,7 @@ def test_after_a_loss_what_refers_to_it_is_left_out_and_all_else_is_read() -> No
     talk.client(compressed(b"new", zlib.compressobj(wbits=-15)))
     del talk.packets[9]
 
-    events = found(talk.close().packets)
+    events = read_sessions(talk.close().packets)
 
     assert payloads(events, Sender.JAMBONZ) == [AGAIN + b"0", b"new"]
     missing, unreadable = losses(events)

@@ -15,12 +15,12 @@ from listenctl.json_lines import Report
 from listenctl.protocol.listen_session import AudioReceived
 from listenctl.protocol.timeline import TimelineEntry
 from tests.helpers.capture import CAPTURES
-from tests.helpers.captured import found
-from tests.helpers.pcap import Damage, call_packets, cut, doubled, dropped, reordered
+from tests.helpers.captured import read_sessions
+from tests.helpers.pcap import Damage, call_packets, cut_packets, delay_packets, drop_packets, repeat_packets
 
 
 class Audio(CallObserver):
-    """Keep what jambonz sent, in which call and where."""
+    """Collects the audio of each call."""
 
     def __init__(self) -> None:
         self.heard: dict[int, list[TimelineEntry]] = {}
@@ -66,21 +66,21 @@ def described(seen: dict[int, list[CapturedFrame]]) -> dict[int, list[object]]:
 def test_a_real_call_is_reported_alike(name: str, size: int) -> None:
     original = call_packets(name)
 
-    joined = found(original, size=size, join_audio=True)
+    joined = read_sessions(original, size=size, join_audio=True)
 
-    assert described(frames(joined)) == described(frames(found(original, size=size)))
-    assert everything(joined) == everything(found(original, size=size))
+    assert described(frames(joined)) == described(frames(read_sessions(original, size=size)))
+    assert everything(joined) == everything(read_sessions(original, size=size))
 
 
-@pytest.mark.parametrize("damage", [dropped, cut, doubled, reordered])
+@pytest.mark.parametrize("damage", [drop_packets, cut_packets, repeat_packets, delay_packets])
 @pytest.mark.parametrize("name", CAPTURES)
 def test_a_damaged_capture_is_reported_alike(name: str, damage: Damage) -> None:
     damaged = damage(call_packets(name), random.Random(7))
 
-    joined = found(damaged, join_audio=True)
+    joined = read_sessions(damaged, join_audio=True)
 
-    assert described(frames(joined)) == described(frames(found(damaged)))
-    assert everything(joined) == everything(found(damaged))
+    assert described(frames(joined)) == described(frames(read_sessions(damaged)))
+    assert everything(joined) == everything(read_sessions(damaged))
 
 
 def test_calls_at_the_same_time_are_reported_alike_though_one_comes_after_the_other() -> None:
@@ -90,21 +90,23 @@ def test_calls_at_the_same_time_are_reported_alike_though_one_comes_after_the_ot
         key=lambda packet: packet.at,
     )
 
-    joined = found(together, join_audio=True)
+    joined = read_sessions(together, join_audio=True)
 
     assert sum(isinstance(event, CapturedAudio) for event in joined) > len(CAPTURES)
-    assert everything(joined) == everything(found(together))
+    assert everything(joined) == everything(read_sessions(together))
 
 
 def test_keys_are_heard_alike() -> None:
     settings = InspectionSettings(detect_dtmf=True)
     original = call_packets("a_mono8k_sip")
 
-    assert everything(found(original, join_audio=True), settings) == everything(found(original), settings)
+    assert everything(read_sessions(original, join_audio=True), settings) == everything(
+        read_sessions(original), settings
+    )
 
 
 def test_nearly_all_audio_of_a_plain_call_comes_joined() -> None:
-    events = found(call_packets("a_mono8k_sip"), join_audio=True)
+    events = read_sessions(call_packets("a_mono8k_sip"), join_audio=True)
 
     joined = sum(len(event.times) for event in events if isinstance(event, CapturedAudio))
 

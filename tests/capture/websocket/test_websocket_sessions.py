@@ -1,4 +1,4 @@
-"""WebSocket sessions of captures: every frame with its time, also where the begin or something between is missing."""
+"""WebSocket sessions of complete and damaged captures: every frame, with its time."""
 
 import gzip
 import random
@@ -26,14 +26,14 @@ from tests.helpers.capture import CAPTURES, FOLDER
 from tests.helpers.captured import (
     ANSWER,
     endings,
-    found,
     frames,
     losses,
     notices,
     payloads,
     read_file,
-    seen,
+    read_sessions,
     sessions,
+    timed_frames,
     unmasked,
     upgraded,
 )
@@ -46,20 +46,19 @@ from tests.helpers.pcap import (
     SERVER,
     Damage,
     Packet,
-    Talk,
+    TcpDialog,
     call_packets,
-    cut,
-    doubled,
-    dropped,
+    cut_packets,
+    delay_packets,
+    drop_packets,
     in_pieces,
     packets_of,
     pcap,
-    read,
-    reordered,
-    said,
+    read_items,
+    repeat_packets,
+    stream_data,
 )
-from tests.helpers.tls_wire import client_context, server_context
-from tests.helpers.tls_wire import talk as tls_talk
+from tests.helpers.tls_wire import client_context, server_context, tls_dialog
 from tests.helpers.tshark import tshark
 
 ENCRYPTED = FOLDER / "encrypted/d_wss_mono16k.pcap.gz"
@@ -87,7 +86,7 @@ def test_frames_are_those_of_wireshark(name: str) -> None:
             expected.append((round(float(at), 6), int(number), source == str(port), int(opcode), size))
     own = [
         (round(one.at, 6), one.packet, one.sender is Sender.JAMBONZ, one.frame.opcode, len(one.frame.payload))
-        for one in seen(read_file(path))
+        for one in timed_frames(read_file(path))
     ]
     assert own == expected
 
@@ -114,9 +113,9 @@ def test_a_capture_is_one_session_with_its_handshake_and_its_end(name: str) -> N
 
 def test_a_refused_request_and_the_next_one_are_two_sessions() -> None:
     refusal = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 5\r\n\r\nsorry"
-    talk = Talk().open().client(HANDSHAKE).server(refusal).client(HANDSHAKE).server(ANSWER).client(binary(b"x"))
+    talk = TcpDialog().open().client(HANDSHAKE).server(refusal).client(HANDSHAKE).server(ANSWER).client(binary(b"x"))
 
-    events = found(talk.packets)
+    events = read_sessions(talk.packets)
 
     lines = [session.response.first_line for session in sessions(events) if session.response]
     assert lines == ["HTTP/1.1 401 Unauthorized", "HTTP/1.1 101 Switching Protocols"]
@@ -126,7 +125,7 @@ def test_a_refused_request_and_the_next_one_are_two_sessions() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_heads_and_frames_may_come_in_any_pieces(size: int) -> None:
-    talk = Talk().open()
+    talk = TcpDialog().open()
     for piece in in_pieces(HANDSHAKE, size):
         talk.client(piece)
     for piece in in_pieces(ANSWER + unmasked(b"hello"), size):
@@ -134,7 +133,7 @@ def test_heads_and_frames_may_come_in_any_pieces(size: int) -> None:
     for piece in in_pieces(text("{}") + binary(b"x" * 200) + close(), size):
         talk.client(piece)
 
-    events = found(talk.close().packets, size=61)
+    events = read_sessions(talk.close().packets, size=61)
 
     assert payloads(events, Sender.JAMBONZ) == [b"{}", b"x" * 200, b"\x03\xe8"]
     assert payloads(events, Sender.APPLICATION) == [b"hello"]
@@ -142,9 +141,9 @@ def test_heads_and_frames_may_come_in_any_pieces(size: int) -> None:
 
 def test_a_request_that_isnt_for_websocket_is_passed_over() -> None:
     plain = b"POST /metrics HTTP/1.1\r\nContent-Length: 200\r\n\r\n"
-    talk = Talk().open().client(plain).client(b"GET " * 50).server(b"HTTP/1.1 204 No Content\r\n\r\n")
+    talk = TcpDialog().open().client(plain).client(b"GET " * 50).server(b"HTTP/1.1 204 No Content\r\n\r\n")
 
-    events = found(talk.client(HANDSHAKE).server(ANSWER).client(binary(b"x")).packets)
+    events = read_sessions(talk.client(HANDSHAKE).server(ANSWER).client(binary(b"x")).packets)
 
     (session,) = sessions(events)
     assert session.target == "/calls?x=1"
@@ -155,7 +154,7 @@ def test_a_request_that_isnt_for_websocket_is_passed_over() -> None:
     "data", [b"INVITE sip:x SIP/2.0\r\n\r\n", b"SSH-2.0-x\r\n", bytes(3000), b"GET / HTTP/1.0\r\n\r\n"], ids=repr
 )
 def test_other_protocols_are_no_sessions(data: bytes) -> None:
-    assert found(Talk().open().client(data).server(data).close().packets) == []
+    assert read_sessions(TcpDialog().open().client(data).server(data).close().packets) == []
 
 
 def test_an_encrypted_session_without_secrets_says_so() -> None:
@@ -171,7 +170,7 @@ def test_an_encrypted_session_without_secrets_says_so() -> None:
 def test_a_refused_call_is_a_session_without_frames() -> None:
     refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
-    events = found(Talk().open().client(HANDSHAKE).server(refusal).close().packets)
+    events = read_sessions(TcpDialog().open().client(HANDSHAKE).server(refusal).close().packets)
 
     (session,) = sessions(events)
     assert session.response is not None
@@ -181,7 +180,7 @@ def test_a_refused_call_is_a_session_without_frames() -> None:
 
 
 def test_a_request_that_nobody_answers_is_a_session_too() -> None:
-    events = found(Talk().open().client(HANDSHAKE).packets)
+    events = read_sessions(TcpDialog().open().client(HANDSHAKE).packets)
 
     (session,) = sessions(events)
     assert (session.target, session.response, session.started_midway) == ("/calls?x=1", None, False)
@@ -190,10 +189,10 @@ def test_a_request_that_nobody_answers_is_a_session_too() -> None:
 
 def test_an_answer_that_comes_late_in_the_capture_belongs_to_its_session() -> None:
     talk = upgraded().client(binary(b"x"))
-    # The packets of the answer and of the first frame, with their acknowledgements.
+    # Swap the packets of the response and of the first frame, with their acknowledgements.
     talk.packets[5:9] = talk.packets[7:9] + talk.packets[5:7]
 
-    events = found(talk.packets)
+    events = read_sessions(talk.packets)
 
     (session,) = sessions(events)
     assert session.response is not None
@@ -201,7 +200,7 @@ def test_an_answer_that_comes_late_in_the_capture_belongs_to_its_session() -> No
 
 
 def test_an_answer_without_an_upgrade_header_is_followed_by_frames_all_the_same() -> None:
-    events = found(upgraded(b"HTTP/1.1 101 Sure\r\n\r\n").server(unmasked(b"x")).packets)
+    events = read_sessions(upgraded(b"HTTP/1.1 101 Sure\r\n\r\n").server(unmasked(b"x")).packets)
 
     (session,) = sessions(events)
     assert session.response is not None
@@ -212,15 +211,17 @@ def test_another_websocket_is_told_from_a_listen_call() -> None:
     request = HANDSHAKE.replace(b"audio.jambonz.org", b"chat")
 
     chat, call, unknown = (
-        sessions(found(Talk().open().client(request).server(ANSWER).client(said).packets))[0].is_listen
-        for said in (text("hello"), text('{"callSid": "x", "sampleRate": 8000}'), binary(bytes(320)))
+        sessions(read_sessions(TcpDialog().open().client(request).server(ANSWER).client(stream_data).packets))[
+            0
+        ].is_listen
+        for stream_data in (text("hello"), text('{"callSid": "x", "sampleRate": 8000}'), binary(bytes(320)))
     )
 
     assert (chat, call, unknown) == (False, True, None)
 
 
 def test_a_stream_that_ends_within_a_frame_says_so() -> None:
-    events = found(upgraded().client(binary(b"x" * 100)[:-40]).close().packets)
+    events = read_sessions(upgraded().client(binary(b"x" * 100)[:-40]).close().packets)
 
     (lost,) = losses(events)
     assert (lost.sender, lost.size) == (Sender.JAMBONZ, 40)
@@ -229,9 +230,9 @@ def test_a_stream_that_ends_within_a_frame_says_so() -> None:
 
 def test_a_tls_handshake_that_fails_says_by_which_alert() -> None:
     hello = packets_of(gzip.decompress(ENCRYPTED.read_bytes()))[3].data[66:]
-    talk = Talk().open().client(hello).server(b"\x15\x03\x03\x00\x02\x02\x28").close()
+    talk = TcpDialog().open().client(hello).server(b"\x15\x03\x03\x00\x02\x02\x28").close()
 
-    events = found(talk.packets)
+    events = read_sessions(talk.packets)
 
     (session,) = sessions(events)
     assert session.encrypted
@@ -242,16 +243,16 @@ def test_a_tls_handshake_that_fails_says_by_which_alert() -> None:
 def test_only_websocket_under_tls_is_a_session_where_it_can_be_told(
     inside: bytes, certificate: Path, tmp_path: Path
 ) -> None:
-    session = tls_talk(client_context(), server_context(certificate), tmp_path)
-    session.shake()
-    session.say(TlsParty.CLIENT, inside)
-    session.say(TlsParty.SERVER, ANSWER if inside == HANDSHAKE else b"HTTP/1.1 200 OK\r\n\r\n")
+    session = tls_dialog(client_context(), server_context(certificate), tmp_path)
+    session.do_handshake()
+    session.send(TlsParty.CLIENT, inside)
+    session.send(TlsParty.SERVER, ANSWER if inside == HANDSHAKE else b"HTTP/1.1 200 OK\r\n\r\n")
     session.close()
-    talk = Talk().open()
+    talk = TcpDialog().open()
     for party, data in session.flights:
         (talk.client if party is TlsParty.CLIENT else talk.server)(data)
 
-    events = found(talk.close().packets, keylog=session.keylog)
+    events = read_sessions(talk.close().packets, keylog=session.keylog)
 
     assert [one.target for one in sessions(events)] == (["/calls?x=1"] if inside == HANDSHAKE else [])
     if inside == HANDSHAKE:
@@ -266,7 +267,7 @@ def test_messages_that_never_end_are_given_up_when_they_take_too_much(monkeypatc
     lost = 0
 
     for port in range(100):
-        talk = Talk(replace(CLIENT, port=port)).open().client(HANDSHAKE).server(ANSWER)
+        talk = TcpDialog(replace(CLIENT, port=port)).open().client(HANDSHAKE).server(ANSWER)
         talk.client(binary(bytes(10_000))[:-1])
         for batch in read_pcap(iter([pcap(talk.packets)])):
             assert isinstance(batch, PacketBatch)
@@ -276,40 +277,40 @@ def test_messages_that_never_end_are_given_up_when_they_take_too_much(monkeypatc
 
 
 @pytest.mark.parametrize("name", BIDIRECTIONAL_CALLS)
-@pytest.mark.parametrize("damage", [doubled, reordered])
+@pytest.mark.parametrize("damage", [repeat_packets, delay_packets])
 @pytest.mark.parametrize("seed", range(3))
 def test_repeated_and_late_packets_change_no_frame(name: str, damage: Damage, seed: int) -> None:
     original = call_packets(name)
 
-    damaged = found(damage(original, random.Random(seed)))
+    damaged = read_sessions(damage(original, random.Random(seed)))
 
     for sender in Sender:
-        assert frames(damaged, sender) == frames(found(original), sender)
+        assert frames(damaged, sender) == frames(read_sessions(original), sender)
 
 
 @pytest.mark.parametrize("name", BIDIRECTIONAL_CALLS)
-@pytest.mark.parametrize("damage", [dropped, cut])
+@pytest.mark.parametrize("damage", [drop_packets, cut_packets])
 @pytest.mark.parametrize("seed", range(5))
 def test_lost_packets_cost_no_frame_that_is_whole(name: str, damage: Damage, seed: int) -> None:
     original = call_packets(name)
     kept = damage(original, random.Random(seed))
 
-    damaged = found(kept)
+    damaged = read_sessions(kept)
 
     for stream, sender in enumerate((Sender.JAMBONZ, Sender.APPLICATION)):
         lost = list(missing(kept, stream))
         whole = [
             one
-            for start, end, one in placed(original, stream, frames(found(original), sender))
+            for start, end, one in placed(original, stream, frames(read_sessions(original), sender))
             if not any(start < after and before < end for before, after in lost)
         ]
         assert frames(damaged, sender) == whole
 
 
 def missing(packets: Sequence[Packet], stream: int) -> Iterator[tuple[int, int]]:
-    """Yield the begin and the end of what isn't in the capture of a stream, all after the last packet included."""
+    """Yield the start and the end of each gap of a stream, also of everything after its last packet."""
     end = 0
-    for one in read(read_pcap(iter([pcap(packets)]))):
+    for one in read_items(read_pcap(iter([pcap(packets)]))):
         if isinstance(one, TcpData | TcpGap) and one.stream is one.stream.connection.streams[stream]:
             size = len(one.data) if isinstance(one, TcpData) else one.size or 0
             if isinstance(one, TcpGap):
@@ -319,8 +320,8 @@ def missing(packets: Sequence[Packet], stream: int) -> Iterator[tuple[int, int]]
 
 
 def placed(original: Sequence[Packet], stream: int, frames: Iterable[RawFrame]) -> Iterator[tuple[int, int, RawFrame]]:
-    """Yield where in a stream each frame begins and ends."""
-    said_ = said(read(read_pcap(iter([pcap(original)]))))[stream]
+    """Yield the start and the end of each frame in a stream."""
+    said_ = stream_data(read_items(read_pcap(iter([pcap(original)]))))[stream]
     at = said_.index(b"\r\n\r\n") + 4
     for one in frames:
         extended = 0 if len(one.payload) < 126 else 2 if len(one.payload) < 65_536 else 8
@@ -335,10 +336,10 @@ def placed(original: Sequence[Packet], stream: int, frames: Iterable[RawFrame]) 
 def test_a_capture_that_starts_in_the_middle_finds_the_frames_again(name: str, first: int) -> None:
     original = call_packets(name)
 
-    late = found(original[first:])
+    late = read_sessions(original[first:])
 
     for sender in Sender:
-        whole = [one.frame for one in seen(found(original), sender) if one.at >= original[first].at]
+        whole = [one.frame for one in timed_frames(read_sessions(original), sender) if one.at >= original[first].at]
         assert frames(late, sender) == whole
     (session,) = sessions(late)
     assert session.request is None
@@ -347,47 +348,47 @@ def test_a_capture_that_starts_in_the_middle_finds_the_frames_again(name: str, f
 
 
 def late_frames(payload: bytes, count: int = 5) -> list[bytes]:
-    """Return frames with a mask of their own each."""
+    """Return frames with different masks."""
     return [frame(2, payload, mask=bytes([index, 1, 2, 3])) for index in range(count)]
 
 
 def test_a_capture_that_starts_within_a_message_says_how_much_it_skipped() -> None:
     long = binary(bytes(range(256)) * 20)
-    late = Talk().client(long[3000:])
+    late = TcpDialog().client(long[3000:])
     for one in late_frames(bytes(320)):
         late.client(one)
 
-    events = found(late.packets)
+    events = read_sessions(late.packets)
 
     assert payloads(events) == [bytes(320)] * 5
     assert [one.size for one in losses(events)] == [len(long) - 3000]
 
 
 def test_silence_under_a_mask_is_no_frame() -> None:
-    # The mask is all that is to be seen of silence, and this one looks like a frame of 70 bytes.
+    # Masked silence is only the mask, and this one looks like a frame of 70 bytes.
     silence = frame(2, bytes(640), mask=b"\x88\xc6\x01\x02")
-    late = Talk().client(silence[333:])
+    late = TcpDialog().client(silence[333:])
     for one in late_frames(bytes(320)):
         late.client(one)
 
-    assert payloads(found(late.packets)) == [bytes(320)] * 5
+    assert payloads(read_sessions(late.packets)) == [bytes(320)] * 5
 
 
 def test_frames_within_large_packets_are_found() -> None:
     chance = random.Random(1)
     stream = b"".join(frame(2, chance.randbytes(8000), mask=chance.randbytes(4)) for _ in range(40))
-    late = Talk()
+    late = TcpDialog()
     for piece in in_pieces(stream[5000:], 30_000):
         late.client(piece)
 
-    assert len(frames(found(late.packets))) == 39
+    assert len(frames(read_sessions(late.packets))) == 39
 
 
 def test_a_capture_of_one_direction_is_a_session_with_an_end() -> None:
     talk = upgraded().client(text("{}")).client(binary(b"x" * 320)).close()
     said_by_client = [one for one in talk.packets if one.data[26:30] == talk.packets[0].data[26:30]]
 
-    events = found(said_by_client)
+    events = read_sessions(said_by_client)
 
     (session,) = sessions(events)
     assert (session.target, session.response) == ("/calls?x=1", None)
@@ -399,7 +400,7 @@ def test_what_is_said_after_the_end_is_no_session_of_its_own() -> None:
     for one in late_frames(b"y" * 320):
         talk.send(CLIENT, ACK, one)
 
-    events = found(talk.packets)
+    events = read_sessions(talk.packets)
 
     assert len(sessions(events)) == 1
 
@@ -410,7 +411,7 @@ def test_a_frame_in_which_bytes_are_missing_is_told_with_its_length() -> None:
     talk.packets[-2] = replace(whole, data=whole.data[:-30], original=len(whole.data))
     talk.client(binary(b"next"))
 
-    events = found(talk.packets)
+    events = read_sessions(talk.packets)
 
     (lost,) = losses(events)
     assert (lost.sender, lost.size) == (Sender.JAMBONZ, 30)
@@ -423,7 +424,7 @@ def test_a_length_that_cannot_be_is_told_and_the_frames_after_it_are_found() -> 
     for one in late_frames(b"two"):
         talk.client(one)
 
-    events = found(talk.packets)
+    events = read_sessions(talk.packets)
 
     assert payloads(events) == [b"one", *[b"two"] * 5]
     (lost,) = losses(events)
@@ -443,7 +444,7 @@ def test_damage_of_any_kind_never_raises(seed: int) -> None:
         if chance.random() < 0.9
     ]
 
-    found(damaged[chance.randrange(5) :])
+    read_sessions(damaged[chance.randrange(5) :])
 
 
 def _damaged(data: bytes, chance: random.Random) -> bytes:
@@ -453,8 +454,8 @@ def _damaged(data: bytes, chance: random.Random) -> bytes:
 
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=99)), max_size=20), st.booleans())
 def test_nonsense_never_raises(pieces: list[tuple[bool, bytes]], handshake: bool) -> None:
-    talk = upgraded() if handshake else Talk()
+    talk = upgraded() if handshake else TcpDialog()
     for by_client, data in pieces:
         (talk.client if by_client else talk.server)(data)
 
-    found(talk.packets)
+    read_sessions(talk.packets)

@@ -13,7 +13,7 @@ from listenctl.commands.inspect.inspected_calls_table import csv_lines, table
 from listenctl.inspection.call_report import CallReport
 from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.inspected import MadeUp, capture_events, inspect, new_session
-from tests.helpers.pcap import Packet, Talk, pcap
+from tests.helpers.pcap import Packet, TcpDialog, pcap
 
 PLAIN = TextStyle(color=False, unicode=True)
 
@@ -99,14 +99,14 @@ def test_sessions_that_are_no_calls_are_told_by_server() -> None:
 @pytest.mark.parametrize(
     ("talk", "said"),
     [
-        (Talk(), "3 packets without anything said over TCP; capture the port of the listen server"),
-        (Talk().open().client(b"GET / HTTP/1.1\r\n\r\n"), "in 1 TCP connection: 1 of HTTP"),
-        (Talk().open().client(b"\x16\x03\x01\x00\x05hello"), "in 1 TCP connection: 1 of TLS"),
-        (Talk().open().server(b"220 mail ready"), "in 1 TCP connection: 1 of something else"),
+        (TcpDialog(), "3 packets without anything said over TCP; capture the port of the listen server"),
+        (TcpDialog().open().client(b"GET / HTTP/1.1\r\n\r\n"), "in 1 TCP connection: 1 of HTTP"),
+        (TcpDialog().open().client(b"\x16\x03\x01\x00\x05hello"), "in 1 TCP connection: 1 of TLS"),
+        (TcpDialog().open().server(b"220 mail ready"), "in 1 TCP connection: 1 of something else"),
     ],
     ids=["nothing", "http", "tls", "mail"],
 )
-def test_without_a_call_it_is_told_what_was_captured(talk: Talk, said: str, tmp_path: Path) -> None:
+def test_without_a_call_it_is_told_what_was_captured(talk: TcpDialog, said: str, tmp_path: Path) -> None:
     path = tmp_path / "x.pcap"
     path.write_bytes(pcap(talk.packets or [Packet(1.0, bytes(60))] * 3))
 

@@ -1,4 +1,4 @@
-"""Files of any kind through the whole command: what is printed is text, whatever was said, and nothing else is left."""
+"""Files of any kind through the whole command: only printable text is printed."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ def check(data: bytes) -> None:
     made = path.with_name("made")
     settings = InspectionSettings()
     name = str(path)
-    # One a time takes a fifth; which one, the input says, so that a fault comes again.
+    # One plan per input takes a fifth of the time; the input selects it, so that faults are reproducible.
     plans = (
         InspectPlan(files=[name], settings=settings),
         InspectPlan(files=[name], settings=settings, layout=ResultLayout.CSV),

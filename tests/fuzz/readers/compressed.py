@@ -1,4 +1,4 @@
-"""gz and zst: what comes before the damage is decompressed to the last byte that can be known."""
+"""gzip and zstd: everything before the damage is decompressed."""
 
 import gzip
 import zlib
@@ -34,7 +34,7 @@ def _places(data: bytes) -> list[int]:
 
 @cache
 def _known() -> dict[bytes, Callable[[bytes], bytes]]:
-    """Return compressed inputs, each with what decompresses the begin of it."""
+    """Return compressed inputs, each with a function that decompresses its beginning."""
     plain = packet_seeds()[0].data[:_PLAIN]
     compress = zstandard.ZstdCompressor(write_checksum=True).compress
     few = zstandard.ZstdCompressor(level=1).compress
@@ -47,7 +47,7 @@ def _known() -> dict[bytes, Callable[[bytes], bytes]]:
 
 
 def _gunzip(data: bytes) -> bytes:
-    """Decompress byte by byte, so that an error costs nothing."""
+    """Decompress byte by byte, so that an error loses nothing."""
     plain, inflate = b"", zlib.decompressobj(wbits=31)
     for at in range(len(data)):
         if inflate.eof:

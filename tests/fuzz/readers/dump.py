@@ -1,4 +1,4 @@
-"""Dumps: whatever the chunks, and nothing lost before the damage."""
+"""Dumps in any chunks: everything before the damage is found."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -29,7 +29,6 @@ def _seeds() -> list[Seed]:
 
 @cache
 def _known() -> list[tuple[Seed, list[tuple[int, Found]]]]:
-    """Return what is in each seed."""
     known = []
     for seed in _seeds():
         ends = [at + 1 for at, byte in enumerate(seed.data) if byte == ord("\n")]

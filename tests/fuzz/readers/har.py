@@ -1,4 +1,4 @@
-"""HAR files: the messages before the damage are there, also those of an entry that is cut off."""
+"""HAR files: the messages before the damage are found, also in an incomplete entry."""
 
 import json
 from functools import cache
@@ -15,7 +15,7 @@ _MESSAGES = b'"_webSocketMessages"'
 
 def check(data: bytes) -> None:
     found = _read(data)
-    # JSON that says it twice means the second.
+    # If a member is repeated, the last one counts.
     if data.count(_MESSAGES) < 2:
         expect(found, data, _known())
 

@@ -1,4 +1,4 @@
-"""Files of any kind all the way to the reports: the same ones however the audio comes, and always JSON."""
+"""Files of any kind up to the reports: they are JSON, and the same with and without joined audio."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""pcap and pcapng through link, IP and TCP to sessions: whatever the chunks, and nothing lost before the damage."""
+"""pcap and pcapng up to sessions, in any chunks: everything before the damage is found."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache

@@ -1,4 +1,4 @@
-"""Recordings: a sidecar, and behind a NUL the sound that it names; samples before the damage are there."""
+"""Recordings: a sidecar, a NUL and the audio file; the samples before the damage are found."""
 
 import json
 from functools import cache
@@ -37,7 +37,7 @@ def check(data: bytes) -> None:
 
 
 def _filled(seed: Seed) -> int:
-    """Return bytes of a recording that only stand for what is missing."""
+    """Return the bytes of inserted silence in a recording."""
     return 2 * 800 if b'"gaps_filled": true' in seed.data else 0
 
 

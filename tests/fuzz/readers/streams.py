@@ -55,7 +55,6 @@ def seed_of(pieces: Iterable[tuple[int, bytes]]) -> Seed:
 
 
 def input_events(data: bytes) -> Iterator[InputEvent]:
-    """Yield the events of an input."""
     connection = TcpConnection(0, 0.0)
     ends = TcpEndpoint("10.0.0.1", 40_000), TcpEndpoint("10.0.0.2", 8080)
     connection.streams = TcpStream(connection, *ends), TcpStream(connection, *ends[::-1])
@@ -103,7 +102,7 @@ def _plain_seeds() -> list[Seed]:
 
 
 def _deflated() -> Seed:
-    """Return a compressed call, with a message in fragments."""
+    """Return a call with permessage-deflate and a fragmented message."""
     texts = [b'{"callSid":"CS-A","sampleRate":8000,"mixType":"mono"}', b'{"event":"dtmf","dtmf":"1"}' * 9]
     compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     messages = [

@@ -46,7 +46,7 @@ class LoadCall:
         self._total = max(1, round(plan.hold / FRAME_SECONDS))
         self._stream_rate = plan.echo_rate(self.outcome.format.sample_rate)
         self._playout = TimedPlayout(self._stream_rate)
-        self._fork = SendBuffer(prebuilt.audio_format, resampled=self.outcome.format.sample_rate != _PHONE_RATE)
+        self._buffer = SendBuffer(prebuilt.audio_format, resampled=self.outcome.format.sample_rate != _PHONE_RATE)
         self._echo: EchoCheck | None = None
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[object] | None = None
@@ -104,7 +104,7 @@ class LoadCall:
         outcome.lateness.add_value(self._time() - due)
         prebuilt = self._prebuilt
         place = number % len(prebuilt.frames)
-        if number < self._total and connection.writable and not self._fork.waiting_bytes:
+        if number < self._total and connection.writable and not self._buffer.waiting_bytes:
             connection.send_frames(prebuilt.frames[place])
         else:
             self._queue(connection, prebuilt.payloads[place] if number < self._total else prebuilt.silence)
@@ -173,16 +173,16 @@ class LoadCall:
             self.outcome.first_audio = now - self._connected
 
     def _queue(self, connection: ClientConnection, payload: bytes) -> None:
-        self.outcome.lost_samples += self._fork.add_frame(payload)
+        self.outcome.lost_samples += self._buffer.add_frame(payload)
         self._drain(connection)
         self._note_unread(connection)
 
     def _drain(self, connection: ClientConnection) -> None:
-        while connection.writable and (message := self._fork.take_message()):
+        while connection.writable and (message := self._buffer.take_message()):
             connection.send_audio(message)
 
     def _note_unread(self, connection: ClientConnection) -> None:
-        self.outcome.unread = max(self.outcome.unread, connection.unsent + self._fork.waiting_bytes)
+        self.outcome.unread = max(self.outcome.unread, connection.unsent + self._buffer.waiting_bytes)
 
     def _set_answer_timer(self) -> None:
         if self._answering is not None:
@@ -208,7 +208,7 @@ class LoadCall:
         if self._answering is not None:
             self._answering.cancel()
         # What still waits is never sent (listenctl-protocol(7) 7).
-        self.outcome.lost_samples += self._prebuilt.audio_format.samples_in(self._fork.waiting_bytes)
+        self.outcome.lost_samples += self._prebuilt.audio_format.samples_in(self._buffer.waiting_bytes)
         ended_by_server = outcome.end is not None
         connection.hang_up()
         orderly = await connection.wait_closed(CLOSE_TIMEOUT)

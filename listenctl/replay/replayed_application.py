@@ -213,8 +213,8 @@ class ReplayedApplication:
         """Send a Close of the capture; the library must know of it to accept the reply."""
         if self._gone.is_set() or self._writer.is_closing():
             return
-        if self.result.closed is None and len(payload) > 1:
-            self.result.closed = int.from_bytes(payload[:2], "big")
+        if self.result.closed is None:
+            self.result.closed = close_code(payload)
         try:
             self._protocol.send_close()
             self._protocol.data_to_send()

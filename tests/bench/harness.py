@@ -1,4 +1,4 @@
-"""What the benchmarks share: building the tools, starting a recorder, and reading back what it recorded."""
+"""Shared by the benchmarks: build the tools, start a recorder, and read its recordings."""
 
 import array
 import contextlib
@@ -18,7 +18,7 @@ STOP_DEADLINE = 20.0
 
 
 def build(name: str) -> Path:
-    """Return the compiled tool ``name``, building it where it is missing or older than its source."""
+    """Return the compiled tool ``name``, built if it is missing or older than its source."""
     binary, source = CACHE / name, HERE / f"{name}.c"
     if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def build(name: str) -> Path:
 
 
 def loadgen_command(*, port: int, calls: int, seconds: float, rate: int, channels: int) -> list[str]:
-    """Return the command that puts ``calls`` calls of ``seconds`` seconds on the recorder at ``port``."""
+    """Return the command that places ``calls`` calls of ``seconds`` seconds to the recorder at ``port``."""
     return [str(build("loadgen")), "127.0.0.1", *map(str, (port, calls, seconds, rate, channels))]
 
 
@@ -40,7 +40,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def recorder(command: list[str], *, port: int, out: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a recorder, ``{port}`` and ``{out}`` filled in, from its open port until SIGTERM has ended it."""
+    """Run a recorder, with ``{port}`` and ``{out}`` filled in; the block starts when its port is open."""
     filled = [word.replace("{port}", str(port)).replace("{out}", str(out)) for word in command]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -54,19 +54,19 @@ def recorder(command: list[str], *, port: int, out: Path, log: Path) -> Iterator
 
 
 def recordings(out: Path, call: int) -> list[Path]:
-    """Return the recordings of one call; a recorder names them after the callSid."""
+    """Return the recordings of one call, which are named after its callSid."""
     return [path for path in out.rglob(f"*load-{call:05d}*") if path.suffix in (".wav", ".raw")]
 
 
 def values_of(data: bytes) -> Sequence[int]:
-    """Return the 16-bit values in ``data``; loadgen writes and this reads in the machine's own (little) order."""
+    """Return the 16-bit values in ``data``, in the byte order of the machine, as loadgen writes them."""
     values = array.array("H")
     values.frombytes(data[: len(data) & ~1])
     return values
 
 
 def first_wrong_value(values: Sequence[int], call: int) -> int | None:
-    """Return the position of the first value that loadgen did not send there."""
+    """Return the position of the first value that differs from what loadgen sent."""
     return next((k for k, value in enumerate(values) if value != (k * 7 + call) & 0xFFFF), None)
 
 

@@ -1,33 +1,10 @@
 """
-Send audio in real time.
+Send audio in real time, on the clock of the event loop.
 
 Deadlines count in samples from the start, so a late wake-up delays nothing after it and nothing drifts.
 """
 
 import asyncio
-from typing import Protocol
-
-
-class Clock(Protocol):
-    """A monotonic time in seconds, and a way to wait."""
-
-    def now(self) -> float:
-        """Return the time."""
-
-    async def sleep(self, delay: float) -> None:
-        """Wait for ``delay`` seconds; other tasks run in any case."""
-
-
-class SystemClock:
-    """The clock of the event loop."""
-
-    def now(self) -> float:
-        """Return the time."""
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, delay: float) -> None:
-        """Wait for ``delay`` seconds."""
-        await asyncio.sleep(delay)
 
 
 class Pacer:
@@ -38,9 +15,8 @@ class Pacer:
         sample_rate: of the stream, in Hz.
     """
 
-    def __init__(self, sample_rate: int, clock: Clock) -> None:
+    def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
-        self._clock = clock
         self._start: float | None = None
         self._samples = 0
 
@@ -50,9 +26,10 @@ class Pacer:
 
         With 0 samples, wait for the end of the audio so far.
         """
+        now = asyncio.get_running_loop().time
         if self._start is None:
-            self._start = self._clock.now()
+            self._start = now()
         deadline = self._start + self._samples / self._sample_rate
         self._samples += samples
-        await self._clock.sleep(max(0.0, deadline - self._clock.now()))
-        return max(0.0, self._clock.now() - deadline)
+        await asyncio.sleep(max(0.0, deadline - now()))
+        return max(0.0, now() - deadline)

@@ -12,7 +12,7 @@ from typing import Self
 
 from listenctl.media.devices.playback_device import PlaybackState
 from listenctl.media.files.audio_writer import StereoRecording
-from listenctl.media.pacing import Pacer, SystemClock
+from listenctl.media.pacing import Pacer
 from listenctl.media.resampling import PromptResampler
 from listenctl.media.sources.audio_sources import AudioSource, has_second_channel, mix_parties, open_source
 from listenctl.media.sources.tones import beep, dtmf_tones
@@ -90,7 +90,7 @@ class SimulatedAudio:
     async def play_beep(self) -> None:
         """Play the beep of ``playBeep`` to the caller and wait for its end; nothing is sent of it."""
         sound = beep(self._rate)
-        pacer = Pacer(self._rate, SystemClock())
+        pacer = Pacer(self._rate)
         size = round(self._plan.ptime * self._rate) * SAMPLE_BYTES
         # All at once would be more than a loudspeaker buffers.
         for at in range(0, len(sound), size):

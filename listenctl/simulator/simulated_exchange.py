@@ -11,7 +11,7 @@ from itertools import count
 from listenctl.errors import ListenctlError
 from listenctl.media.files.libsndfile import read_clip_wav
 from listenctl.media.measure_levels import LevelMeasurer, Levels, measure_levels
-from listenctl.media.pacing import Pacer, SystemClock
+from listenctl.media.pacing import Pacer
 from listenctl.media.resampling import PromptResampler
 from listenctl.net.client_connection import ClientConnection
 from listenctl.protocol.application_commands import Disconnect
@@ -189,7 +189,7 @@ class CallExchange:
         """
         plan = self._plan
         rate = plan.verb.sample_rate
-        pacer = Pacer(rate, SystemClock())
+        pacer = Pacer(rate)
         presses = sorted(plan.dtmf_presses, key=lambda press: press.time)
         position = 0
         for number in count(1):

@@ -12,7 +12,7 @@ import soundfile
 
 from listenctl.background_task import background_task
 from listenctl.commands.monitor.monitor_sound import MonitorSound, SoundPlan
-from listenctl.media.pacing import Pacer, SystemClock
+from listenctl.media.pacing import Pacer
 from tests.helpers.control import Controlled, controlled
 from tests.helpers.frames import binary, text
 from tests.helpers.monitored import attached, place
@@ -35,7 +35,7 @@ async def speak(peer: Peer, second: bytes, *, rate: int = 8000, channels: int = 
     """Send a second of audio again and again, in real time."""
     samples = rate // 50
     size = samples * 2 * channels
-    pacer = Pacer(rate, SystemClock())
+    pacer = Pacer(rate)
     while True:
         for at in range(0, len(second), size):
             await pacer.wait_for_chunk(samples)

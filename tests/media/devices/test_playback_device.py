@@ -120,7 +120,7 @@ async def test_a_device_that_wont_start_is_said() -> None:
 
 async def test_what_came_before_a_device_asked_isnt_heard_late() -> None:
     device, clock = FakeDevice(), FakeClock()
-    async with playing(device, clock=clock.now) as heard:
+    async with playing(device, clock=clock) as heard:
         await until(lambda: device.running)
         heard.mixer.set_calls({"a": (AudioFormat(48000, 1), ((1.0, 1.0),))})
         device.play_stereo(480)

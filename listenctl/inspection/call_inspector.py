@@ -23,7 +23,7 @@ from listenctl.inspection.rule_violations import Culprit, MessagePlace, Violatio
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import MAX_REPAIR, CallMetadata
-from listenctl.protocol.call_sharing.stream_rate import rate_in
+from listenctl.protocol.call_sharing.stream_rate import metadata_stream_rate
 from listenctl.protocol.frames.websocket_messages import ControlFrame
 from listenctl.protocol.listen_session import (
     AudioReceived,
@@ -226,7 +226,7 @@ class CallInspector:
             self._received.take_metadata(at, metadata, event.audio_format, late=late)
         else:
             self._received.set_format(event.audio_format)
-        self._application.set_rates(event.audio_format.sample_rate, rate_in(metadata.fields))
+        self._application.set_rates(event.audio_format.sample_rate, metadata_stream_rate(metadata.fields))
 
     def _take_protocol_violation(self, at: float, sender: Sender, violation: ProtocolViolation) -> None:
         if violation.rule == "frame-order" and sender in self._incomplete_senders:

@@ -7,7 +7,7 @@ from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.live_client.attached_call import AttachedCall
 from listenctl.play_to_call.call_messages import MARK_EARLY, MARK_GRACE, ToolConnection
 from listenctl.protocol.application_commands import MarkCommand
-from listenctl.protocol.call_sharing.stream_rate import CLIPS
+from listenctl.protocol.call_sharing.stream_rate import PLAYS_CLIPS
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice, Synced, ToolMessageType
 from listenctl.protocol.jambonz_messages import Mark, parse_texts
 
@@ -83,7 +83,7 @@ async def wait_for_mark(connection: ToolConnection, name: str) -> MarkResult:
             continue
         if synced := _parse_synced(message):
             # A call that has answered a mark streams, whatever is said about it.
-            if synced.stream_rate == CLIPS and not synced.mark_answered:
+            if synced.stream_rate == PLAYS_CLIPS and not synced.mark_answered:
                 return MarkResult(UNANSWERABLE, now() - begin)
             known = synced.stream_rate and synced.playout is not None
             end = now() + (synced.playout or 0.0) if known else None

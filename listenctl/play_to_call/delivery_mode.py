@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from listenctl.errors import UsageError
-from listenctl.protocol.call_sharing.stream_rate import CLIPS, KEY
+from listenctl.protocol.call_sharing.stream_rate import PLAYS_CLIPS, STREAM_RATE_KEY
 
 
 class Delivery(StrEnum):
@@ -40,7 +40,7 @@ class KnownBy(StrEnum):
 
 _WORDS = {
     KnownBy.OPTION: "according to the options",
-    KnownBy.METADATA: f"according to {KEY} in the call's metadata",
+    KnownBy.METADATA: f"according to {STREAM_RATE_KEY} in the call's metadata",
     KnownBy.TOOL: "according to another tool",
     KnownBy.SERVER: "according to the server's --stream-rate",
     KnownBy.PROBE: "according to a probe",
@@ -103,14 +103,14 @@ def check_mode_options(choice: ModeChoice, rate: int | None) -> None:
     """
     if choice is ModeChoice.CLIP and rate:
         raise UsageError("--mode clip has no --stream-rate; remove one of them")
-    if choice is ModeChoice.STREAM and rate == CLIPS:
+    if choice is ModeChoice.STREAM and rate == PLAYS_CLIPS:
         raise UsageError("--stream-rate 0 means clips; remove --mode stream")
 
 
 def explain_probe(choice: ModeChoice, hints: ModeHints) -> str:
     """Return a sentence that says why the mode has to be probed."""
     said = ((hints.metadata, KnownBy.METADATA), (hints.server, hints.server_from))
-    who = next((_WHO_SAYS[known_by] for found, known_by in said if found == CLIPS), None)
+    who = next((_WHO_SAYS[known_by] for found, known_by in said if found == PLAYS_CLIPS), None)
     if who is None or choice is not ModeChoice.STREAM:
         return "nothing says how this call takes sound, so it is probed"
     return f"{who} that this call takes clips, not a stream; its rate is probed because of --mode stream"
@@ -121,7 +121,7 @@ def choose_mode(choice: ModeChoice, rate: int | None, hints: ModeHints) -> PlayM
     if rate is not None:
         return PlayMode.at_rate(rate, KnownBy.OPTION)
     if choice is ModeChoice.CLIP:
-        return PlayMode.at_rate(CLIPS, KnownBy.OPTION)
+        return PlayMode.at_rate(PLAYS_CLIPS, KnownBy.OPTION)
     said = ((hints.metadata, KnownBy.METADATA), (hints.server, hints.server_from))
     for found, known_by in said:
         # If the user insists on a stream, only its rate is taken from elsewhere.

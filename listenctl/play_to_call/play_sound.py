@@ -25,7 +25,7 @@ from listenctl.play_to_call.play_result import PlayProgress, PlayResult
 from listenctl.play_to_call.playable_sound import PlayableSound
 from listenctl.play_to_call.rate_probe import BUSY_MARK_WAIT, IDLE_MARK_WAIT, probe_mode
 from listenctl.play_to_call.settings import PlaySettings
-from listenctl.protocol.call_sharing.stream_rate import CLIPS, rate_in
+from listenctl.protocol.call_sharing.stream_rate import PLAYS_CLIPS, metadata_stream_rate
 
 STOP_LIMIT = 2.0
 """Seconds for the server to take a killAudio when playing is cancelled."""
@@ -93,7 +93,7 @@ class SoundPlayer:
 
     async def _find_mode(self, messages: CallMessages) -> PlayMode:
         choice, rate = self._settings.choice, self._settings.stream_rate
-        metadata = rate_in(self._connection.metadata.fields)
+        metadata = metadata_stream_rate(self._connection.metadata.fields)
         if known := choose_mode(choice, rate, ModeHints(metadata)):
             return known
         synced = await messages.sync()
@@ -123,7 +123,7 @@ class SoundPlayer:
     async def _share_clip_mode(self, messages: CallMessages, mode: PlayMode) -> None:
         """End a turn that clips don't need, and let the server pass the mode on to other tools."""
         if mode.delivery is Delivery.CLIP:
-            await messages.request_turn(CLIPS)
+            await messages.request_turn(PLAYS_CLIPS)
             await messages.release_turn()
 
     async def _stop(self) -> None:

@@ -78,14 +78,14 @@ class SampleAssembler:
         return data[:whole]
 
 
-def unpack(samples: bytes) -> tuple[int, ...]:
+def unpack_samples(samples: bytes) -> tuple[int, ...]:
     """Return little-endian 16-bit samples as numbers."""
     return struct.unpack(f"<{len(samples) // 2}h", samples)
 
 
 def add_wrapping(samples: bytes, others: bytes) -> bytes:
     """Add samples as the media server does, with 16-bit wrap-around (listenctl-protocol(7) 6.2)."""
-    added = [(one + other) & 0xFFFF for one, other in zip(unpack(samples), unpack(others), strict=True)]
+    added = [(one + other) & 0xFFFF for one, other in zip(unpack_samples(samples), unpack_samples(others), strict=True)]
     return struct.pack(f"<{len(added)}H", *added)
 
 

@@ -179,7 +179,7 @@ def _sample_rate(fields: Mapping[str, object]) -> tuple[int | None, list[str]]:
     if "sampleRate" not in fields:
         return None, []
     value = fields["sampleRate"]
-    rate = peer_json.number(value)
+    rate = peer_json.parse_number(value)
     if rate is None or rate != int(rate) or not 0 < rate <= MAX_SAMPLE_RATE:
         return None, [f"sampleRate {_brief(value)} is unusable"]
     return int(rate), ["sampleRate was a string"] if isinstance(value, str) else []

@@ -42,7 +42,7 @@ class Dtmf:
 
         A string is in RTP units at 8 kHz (CURRENT, OLD), a number in milliseconds (NEXT); only the type differs.
         """
-        duration = peer_json.number(self.duration)
+        duration = peer_json.parse_number(self.duration)
         if duration is None or duration < 0:
             return None
         return duration / _RTP_UNITS_PER_MS if isinstance(self.duration, str) else duration
@@ -82,7 +82,7 @@ class PlayDone:
     @property
     def duration_ms(self) -> float | None:
         """Milliseconds played, None if unknown; wrong after a killAudio (listenctl-protocol(7) 13)."""
-        return peer_json.number(self.playback_milliseconds)
+        return peer_json.parse_number(self.playback_milliseconds)
 
     def serialize(self) -> str:
         data = _present(

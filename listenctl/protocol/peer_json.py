@@ -51,7 +51,7 @@ def encode(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def number(value: object) -> float | None:
+def parse_number(value: object) -> float | None:
     """Return a number, or the number in a string of decimal digits; None for anything else."""
     match value:
         case bool():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from listenctl.media.files.libsndfile import read_clip_wav
-from listenctl.protocol.audio import unpack
+from listenctl.protocol.audio import unpack_samples
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.clip_decoder import WavReader
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
@@ -51,7 +51,7 @@ class LinearResampler:
         self._at = 0
 
     def __call__(self, samples: bytes, *, last: bool = False) -> bytes:
-        source = [*self._kept, *unpack(samples)]
+        source = [*self._kept, *unpack_samples(samples)]
         if last and source:
             source.append(source[-1])
         converted = []

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol.audio import AudioFormat, SampleAssembler, add_wrapping, unpack
+from listenctl.protocol.audio import AudioFormat, SampleAssembler, add_wrapping, unpack_samples
 
 # V5: L=1000, R=-2, then L=1001, R=-3.
 STEREO = bytes.fromhex("e803 feff e903 fdff")
@@ -64,4 +64,4 @@ def test_nothing_is_lost_whatever_the_cuts(pieces: list[bytes], frame_bytes: int
 def test_a_sum_beyond_16_bits_wraps_around() -> None:
     samples, others = bytes.fromhex("ff7f 0080 0500"), bytes.fromhex("0100 ffff faff")
 
-    assert unpack(add_wrapping(samples, others)) == (-32768, 32767, -1)
+    assert unpack_samples(add_wrapping(samples, others)) == (-32768, 32767, -1)

@@ -66,4 +66,4 @@ def test_nesting_is_bounded(depth: int) -> None:
     [(5, 5), (1.5, 1.5), ("0160", 160), (True, None), ("1.5", None), ("٣", None), ("", None), ("9" * 5000, None)],
 )
 def test_numbers_may_be_decimal_strings(value: object, expected: float | None) -> None:
-    assert peer_json.number(value) == expected
+    assert peer_json.parse_number(value) == expected

@@ -143,7 +143,7 @@ class _HarTimes:
 
     def parse_time(self, value: object) -> float:
         """Return the Unix time of a value, that of the message before if it is invalid."""
-        time = peer_json.number(value) if isinstance(value, int | float) else None
+        time = peer_json.parse_number(value) if isinstance(value, int | float) else None
         if time is None:
             return self._last
         at = next((time / unit for least, unit in _UNITS if time > least), float(time))

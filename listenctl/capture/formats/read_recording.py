@@ -212,7 +212,7 @@ class RecordedTimes:
 
 
 def _number(gap: JsonFields, name: str) -> float:
-    value = peer_json.number(gap.get(name)) or 0.0
+    value = peer_json.parse_number(gap.get(name)) or 0.0
     return value if abs(value) < MAX_SECONDS else 0.0
 
 

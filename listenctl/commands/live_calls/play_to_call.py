@@ -99,11 +99,11 @@ def play_settings(options: PlayOptions) -> "PlaySettings":
     """
     from listenctl.play_to_call.delivery_mode import ModeChoice, check_mode_options
     from listenctl.play_to_call.settings import PlaySettings
-    from listenctl.protocol.call_sharing.stream_rate import CLIPS, stream_rate
+    from listenctl.protocol.call_sharing.stream_rate import PLAYS_CLIPS, stream_rate
 
     choice, rate = ModeChoice(options.mode), options.stream_rate
     check_mode_options(choice, rate)
-    if rate not in (None, CLIPS) and stream_rate(rate) is None:
+    if rate not in (None, PLAYS_CLIPS) and stream_rate(rate) is None:
         raise UsageError(f"--stream-rate {rate} isn't an audio rate; give one in Hz such as 8000, or 0 for clips")
     lead = parse_seconds(options.lead, "--lead")
     if not _LEADS[0] <= lead <= _LEADS[1]:

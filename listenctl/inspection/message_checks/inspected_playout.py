@@ -14,7 +14,7 @@ from listenctl.inspection.rule_violations import MessagePlace
 from listenctl.media.files.libsndfile import read_clip_wav
 from listenctl.media.resampling import PromptResampler
 from listenctl.protocol.application_commands import Command, KillAudio
-from listenctl.protocol.audio import SAMPLE_BYTES, unpack
+from listenctl.protocol.audio import SAMPLE_BYTES, unpack_samples
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 from listenctl.protocol.jambonz_model.playout import TICKS_PER_SECOND, Playout
 from listenctl.protocol.jambonz_model.profiles import Profile
@@ -125,7 +125,7 @@ class InspectedPlayout:
     def held_tail(self) -> float:
         """Return the seconds of sound that the pre-buffer holds back; 0 if it holds silence."""
         samples = round(self._playout.held * self._rate)
-        tail = unpack(bytes(self._tail[-samples * SAMPLE_BYTES :])) if samples else ()
+        tail = unpack_samples(bytes(self._tail[-samples * SAMPLE_BYTES :])) if samples else ()
         sound = next((index for index in range(len(tail), 0, -1) if abs(tail[index - 1]) > _SILENCE), 0)
         return sound / self._rate
 

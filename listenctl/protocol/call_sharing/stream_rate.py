@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from listenctl.protocol import peer_json
 from listenctl.protocol.audio import MIN_RATE
 
-KEY = "streamRate"
+STREAM_RATE_KEY = "streamRate"
 """Key in the verb's ``metadata``: the rate in Hz, or 0 if the call plays clips."""
-CLIPS = 0
-MAX_RATE = 384_000
+PLAYS_CLIPS = 0
+MAX_STREAM_RATE = 384_000
 _VALUE_IN_COMPLAINT = 40
 
 
@@ -51,27 +51,28 @@ class StreamRates:
         return self.tool or self.best.hertz or None
 
 
-def rate_in(fields: Mapping[str, object]) -> int | None:
+def metadata_stream_rate(fields: Mapping[str, object]) -> int | None:
     """Return the rate in metadata, None if it is missing or invalid."""
-    return stream_rate(fields.get(KEY))
+    return stream_rate(fields.get(STREAM_RATE_KEY))
 
 
-def rate_complaint(fields: Mapping[str, object]) -> str:
+def stream_rate_problem(fields: Mapping[str, object]) -> str:
     """Return what is wrong with the rate in metadata, in a sentence; empty if it is valid or missing."""
-    value = fields.get(KEY)
+    value = fields.get(STREAM_RATE_KEY)
     rate = stream_rate(value)
     if value is None or (rate is not None and not isinstance(value, str)):
         return ""
     shown = peer_json.encode(value)[:_VALUE_IN_COMPLAINT]
     if rate is not None:
-        return f"{KEY} in the metadata is the text {shown}; assuming the number {rate}"
-    return f"{KEY} {shown} in the metadata is ignored; give a rate in Hz such as 8000, or {CLIPS} for clips"
+        return f"{STREAM_RATE_KEY} in the metadata is the text {shown}; assuming the number {rate}"
+    remedy = f"give a rate in Hz such as 8000, or {PLAYS_CLIPS} for clips"
+    return f"{STREAM_RATE_KEY} {shown} in the metadata is ignored; {remedy}"
 
 
 def stream_rate(value: object) -> int | None:
-    """Return a rate from a JSON number or string of digits: ``CLIPS``, Hz, or None if it is neither."""
-    number = peer_json.number(value)
+    """Return a rate from a JSON number or string of digits: ``PLAYS_CLIPS``, Hz, or None if it is neither."""
+    number = peer_json.parse_number(value)
     if number is None or number % 1:
         return None
     rate = int(number)
-    return rate if rate == CLIPS or MIN_RATE <= rate <= MAX_RATE else None
+    return rate if rate == PLAYS_CLIPS or MIN_RATE <= rate <= MAX_STREAM_RATE else None

@@ -99,15 +99,15 @@ class Synced:
         rate, source, playout = (
             data.get("streamRate"),
             data.get("streamRateFrom"),
-            peer_json.number(data.get("playout")),
+            peer_json.parse_number(data.get("playout")),
         )
-        waiting = peer_json.number(data.get("waitingClips"))
+        waiting = peer_json.parse_number(data.get("waitingClips"))
         return cls(
             stream_rate=rate if isinstance(rate, int) and not isinstance(rate, bool) else None,
             stream_rate_from=source if isinstance(source, str) else None,
             playout=playout,
             waiting_clips=int(waiting or 0),
-            clip_seconds=peer_json.number(data.get("clipSeconds")),
+            clip_seconds=peer_json.parse_number(data.get("clipSeconds")),
             stopping=data.get("stopping") is True,
             mark_answered=data.get("markAnswered") is True,
         )

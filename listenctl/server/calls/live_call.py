@@ -19,7 +19,7 @@ from listenctl.events import (
 from listenctl.media.dtmf_detector import CallDtmfDetector, DtmfTone
 from listenctl.media.measure_levels import LevelMeasurer, Levels
 from listenctl.protocol.application_commands import Command
-from listenctl.protocol.call_sharing.stream_rate import rate_complaint
+from listenctl.protocol.call_sharing.stream_rate import stream_rate_problem
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.listen_session import (
     AudioReceived,
@@ -200,7 +200,7 @@ class LiveCall:
             self._dtmf_detector = self._server.start_dtmf_detector(log)
 
     def _check_stream_rate(self, log: LiveCallLog) -> None:
-        if complaint := rate_complaint(log.metadata.fields):
+        if complaint := stream_rate_problem(log.metadata.fields):
             self.take_event(ProtocolViolation(self.session.position, "stream-rate", complaint))
 
     def _warn(self, position: int, rule: str, detail: str) -> None:

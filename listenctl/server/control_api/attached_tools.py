@@ -15,7 +15,7 @@ from listenctl.protocol.call_sharing.sharing_actions import (
     TextToJambonz,
     TextToTool,
 )
-from listenctl.protocol.call_sharing.stream_rate import StreamRate, rate_in
+from listenctl.protocol.call_sharing.stream_rate import StreamRate, metadata_stream_rate
 from listenctl.protocol.call_sharing.tool_messages import PREFIX, RefusalReason, ToolRefusal
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 
@@ -110,7 +110,7 @@ class AttachedTools:
             # What arrived before is read first, and not for the tool.
             self._connection.read_at_once(True)
         # The metadata may have come, or changed, since the last tool was attached.
-        self._shared.rates.metadata = rate_in(CallMetadata.parse(metadata).fields)
+        self._shared.rates.metadata = metadata_stream_rate(CallMetadata.parse(metadata).fields)
         number = self._shared.attach_tool()
         self._tools[number] = tool
         if audio:

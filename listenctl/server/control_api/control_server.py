@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 from listenctl.json_lines import VERSION, Report, json_line, timestamp
 from listenctl.protocol import peer_json
 from listenctl.protocol.call_names import find_named_calls
-from listenctl.protocol.call_sharing.stream_rate import rate_in
+from listenctl.protocol.call_sharing.stream_rate import metadata_stream_rate
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.listen_session import MessageReceived
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
@@ -124,7 +124,7 @@ class ControlServer:
     def _stream_rate(self, call: LiveCall, log: LiveCallLog) -> int | None:
         if call.tools is not None:
             return call.tools.stream_rate.hertz
-        said = rate_in(log.metadata.fields)
+        said = metadata_stream_rate(log.metadata.fields)
         return self._server.settings.stream_rate if said is None else said
 
     async def _send_events(self, connection: ControlConnection) -> None:

@@ -1,6 +1,11 @@
 import pytest
 
-from listenctl.protocol.call_sharing.stream_rate import StreamRate, StreamRates, rate_complaint, rate_in
+from listenctl.protocol.call_sharing.stream_rate import (
+    StreamRate,
+    StreamRates,
+    metadata_stream_rate,
+    stream_rate_problem,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,26 +35,26 @@ from listenctl.protocol.call_sharing.stream_rate import StreamRate, StreamRates,
     ids=repr,
 )
 def test_metadata_say_the_rate_as_a_number_or_its_digits(value: object, rate: int | None) -> None:
-    assert rate_in({"streamRate": value}) == rate
+    assert metadata_stream_rate({"streamRate": value}) == rate
 
 
 def test_metadata_without_it_say_nothing() -> None:
-    assert rate_in({"sampleRate": 8000}) is None
+    assert metadata_stream_rate({"sampleRate": 8000}) is None
 
 
 @pytest.mark.parametrize("fields", [{}, {"streamRate": 8000}, {"streamRate": 0}, {"streamRate": None}])
 def test_nothing_is_said_of_a_rate_that_is_right_or_missing(fields: dict[str, object]) -> None:
-    assert rate_complaint(fields) == ""
+    assert stream_rate_problem(fields) == ""
 
 
 def test_digits_are_taken_and_told_of() -> None:
     complaint = 'streamRate in the metadata is the text "16000"; assuming the number 16000'
-    assert rate_complaint({"streamRate": "16000"}) == complaint
+    assert stream_rate_problem({"streamRate": "16000"}) == complaint
 
 
 @pytest.mark.parametrize(("value", "told"), [("abc", '"abc"'), (-5, "-5"), (16000.5, "16000.5"), ("x" * 99, '"xxx')])
 def test_what_is_no_rate_is_ignored_and_told_of(value: object, told: str) -> None:
-    complaint = rate_complaint({"streamRate": value})
+    complaint = stream_rate_problem({"streamRate": value})
 
     assert complaint.startswith(f"streamRate {told}")
     assert "is ignored; give a rate in Hz" in complaint

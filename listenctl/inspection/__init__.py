@@ -1,1 +1,1 @@
-"""Explain stored traffic: what each call was, how complete it is, what went wrong in it and whose doing that was."""
+"""Inspection of captured calls: their completeness, violations of rules and who caused them."""

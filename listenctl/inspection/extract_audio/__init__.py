@@ -1,1 +1,1 @@
-"""Audio of captured calls, written to files."""
+"""Extraction of the audio of captured calls to files."""

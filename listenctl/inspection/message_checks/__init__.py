@@ -1,1 +1,1 @@
-"""Checks of what both sides said: each compares messages with the rules."""
+"""Checks of the handshake, messages and frames of a call."""

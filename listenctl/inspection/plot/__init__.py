@@ -1,1 +1,1 @@
-"""Pictures of captured calls."""
+"""Plots of captured calls, as images and as text."""

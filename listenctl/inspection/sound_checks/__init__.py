@@ -1,1 +1,1 @@
-"""Checks of how a call sounds."""
+"""Checks of the audio of a call."""

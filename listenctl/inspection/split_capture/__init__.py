@@ -1,1 +1,1 @@
-"""A capture split into one file for each call."""
+"""Splitting of a capture into one file per call."""

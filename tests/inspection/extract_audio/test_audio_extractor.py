@@ -1,9 +1,8 @@
-"""The sound of calls as files: exactly what was sent, and what the call sounded like."""
+"""Extracted audio: exactly what was sent, and both sides as they sounded."""
 
 import base64
 import json
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,8 @@ from tests.helpers.misread import speech_frames
 
 STREAM = InspectionSettings(stream_rate=8000)
 FRAME = struct.pack("<h", 1000) * 160
+STEREO_FRAME = struct.pack("<hh", 500, 2000) * 160
+STEREO = METADATA | {"mixType": "stereo"}
 
 
 def destination(folder: Path, kind: str | None = None) -> RecordingDestination:
@@ -39,7 +40,8 @@ def extract(name: str, folder: Path, *, kind: str | None = None) -> ExtractedCal
     return extracted
 
 
-def read(path: Path) -> tuple[NDArray[np.int16], int]:
+def read(extracted: ExtractedCall, part: str) -> tuple[NDArray[np.int16], int]:
+    [path] = [path for path in extracted.paths if f".{part}." in path.name]
     samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
     return samples, int(rate)
 
@@ -48,43 +50,44 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def part(extracted: ExtractedCall, name: str) -> Path:
-    [found] = [path for path in extracted.paths if f".{name}." in path.name]
-    return found
-
-
 def sidecar(extracted: ExtractedCall) -> dict[str, object]:
     described = json.loads(extracted.paths[-1].read_text())
     assert isinstance(described, dict)
     return described
 
 
-@pytest.fixture
-def extractor(tmp_path: Path) -> Iterator[AudioExtractor]:
-    made = AudioExtractor(destination(tmp_path))
-    yield made
-    made.abandon()
+class ExtractedMadeUp(MadeUp):
+    """A call whose audio is extracted to a folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        metadata: dict[str, object] | None = METADATA,
+        *,
+        settings: InspectionSettings = STREAM,
+    ) -> None:
+        self.extractor = AudioExtractor(destination(folder))
+        super().__init__(settings, [self.extractor], metadata=metadata)
+
+    def extracted(self, at: float) -> ExtractedCall:
+        self.close(at)
+        [extracted] = self.extractor.made
+        return extracted
 
 
 @pytest.mark.parametrize("name", CAPTURES)
-def test_what_jambonz_sent_is_extracted_sample_for_sample(name: str, tmp_path: Path) -> None:
+def test_the_audio_from_jambonz_is_extracted_sample_for_sample(name: str, tmp_path: Path) -> None:
     expected = received_audio(name)
 
     extracted = extract(name, tmp_path)
 
-    samples, rate = read(part(extracted, "jambonz"))
+    samples, rate = read(extracted, "jambonz")
     assert (rate, samples.shape[1]) == (expected.sample_rate, expected.channels)
     assert samples.astype("<i2").tobytes() == expected.data
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in extracted.paths)
-
-
-@pytest.mark.parametrize("name", CAPTURES)
-def test_the_sidecar_is_that_of_a_recording(name: str, tmp_path: Path) -> None:
-    described = sidecar(extract(name, tmp_path))
-
+    described = sidecar(extracted)
     audio = described["audio"]
     assert isinstance(audio, dict)
-    expected = received_audio(name)
     assert audio["sample_rate"] == expected.sample_rate
     assert audio["samples"] == len(expected.data) // 2 // expected.channels == described["received_samples"]
     assert audio["files"] == [f"{described['call']}.jambonz.wav"]
@@ -92,7 +95,7 @@ def test_the_sidecar_is_that_of_a_recording(name: str, tmp_path: Path) -> None:
     assert len(audio["channel_meanings"]) == expected.channels
 
 
-def test_the_sidecar_tells_of_texts_and_of_the_end(tmp_path: Path) -> None:
+def test_the_sidecar_contains_text_messages_and_the_close(tmp_path: Path) -> None:
     described = sidecar(extract("e_playaudio_featureserver", tmp_path))
 
     events = described["events"]
@@ -102,9 +105,8 @@ def test_the_sidecar_tells_of_texts_and_of_the_end(tmp_path: Path) -> None:
 
 
 def test_a_stream_is_extracted_as_the_caller_heard_it(tmp_path: Path) -> None:
-    extracted = extract("c2_bidir_stream8k_marks_nominus1", tmp_path)
+    both, rate = read(extract("c2_bidir_stream8k_marks_nominus1", tmp_path), "both")
 
-    both, rate = read(part(extracted, "both"))
     assert rate == 8000
     heard = np.abs(both[:, 1]) > 50
     # As the phone at the other end recorded it: speech from 1.15 s on, the last killed at 9.0 s, the rest until 11.1 s.
@@ -113,33 +115,32 @@ def test_a_stream_is_extracted_as_the_caller_heard_it(tmp_path: Path) -> None:
     assert not heard[int(11.2 * rate) :].any()
 
 
-def test_both_sides_are_aligned(extractor: AudioExtractor) -> None:
-    call = MadeUp(STREAM, [extractor])
+def test_both_sides_are_aligned(tmp_path: Path) -> None:
+    call = ExtractedMadeUp(tmp_path)
     sound = speech_frames()[:24_000].tobytes()
     for number in range(150):
         piece = sound[number * 320 : number * 320 + 320]
         call.frame((number + 1) * 0.02, JAMBONZ, BINARY, piece)
         call.stream((number + 1) * 0.02 + 0.001, piece)
     call.listen(3.0, 4.0)
-    call.close(4.0)
 
-    both, _ = read(part(extractor.made[0], "both"))
+    both, _ = read(call.extracted(4.0), "both")
     left, right = (both[:, channel].astype(float) for channel in (0, 1))
     lag = int(np.correlate(right, left, "full").argmax()) - len(left) + 1
-    # An echo of what comes: it is played when jambonz's first 160 ms are full (protocol.md 6.2).
+    # The application returns the audio, which is played when the first block of 160 ms is full
+    # (listenctl-protocol(7) 6.2).
     assert 0.02 <= lag / 8000 <= 0.25
 
 
-def test_gaps_are_silence_in_both_and_left_out_of_the_exact_sound(extractor: AudioExtractor) -> None:
-    call = MadeUp(STREAM, [extractor])
+def test_gaps_are_silence_in_both_and_omitted_from_the_exact_audio(tmp_path: Path) -> None:
+    call = ExtractedMadeUp(tmp_path)
     call.listen(0.0, 2.0, frame=FRAME)
     call.pace(2.5, 4.5, FRAME)
     call.listen(5.0, 9.0, frame=FRAME)
-    call.close(9.0)
+    extracted = call.extracted(9.0)
 
-    [extracted] = extractor.made
-    exact, _ = read(part(extracted, "jambonz"))
-    both, _ = read(part(extracted, "both"))
+    exact, _ = read(extracted, "jambonz")
+    both, _ = read(extracted, "both")
     assert len(exact) == 6 * 8000
     assert (exact == 1000).all()
     assert len(both) == pytest.approx(9 * 8000, abs=400)
@@ -147,143 +148,125 @@ def test_gaps_are_silence_in_both_and_left_out_of_the_exact_sound(extractor: Aud
     assert (both[5 * 8000 + 400 : 9 * 8000 - 400, 0] == 1000).all()
 
 
-def test_the_right_channel_of_jambonz_is_what_the_caller_heard_too(extractor: AudioExtractor) -> None:
-    stereo = struct.pack("<hh", 500, 2000) * 160
-    call = MadeUp(STREAM, [extractor], metadata=METADATA | {"mixType": "stereo"})
+def test_a_stream_is_added_to_the_right_channel_of_jambonz(tmp_path: Path) -> None:
+    call = ExtractedMadeUp(tmp_path, STEREO)
     for number in range(200):
-        call.frame((number + 1) * 0.02, JAMBONZ, BINARY, stereo)
+        call.frame((number + 1) * 0.02, JAMBONZ, BINARY, STEREO_FRAME)
         if 50 <= number < 150:
             call.stream((number + 1) * 0.02, FRAME)
-    call.close(4.0)
 
-    both, _ = read(part(extractor.made[0], "both"))
+    both, _ = read(call.extracted(4.0), "both")
     assert (both[2000:30_000, 0] == 500).all()
     assert (both[1000:7000, 1] == 2000).all()
     assert (both[12_000:20_000, 1] == 3000).all()
 
 
-def test_clips_that_are_in_the_right_channel_are_not_heard_twice(extractor: AudioExtractor) -> None:
-    stereo = struct.pack("<hh", 500, 2000) * 160
-    settings = InspectionSettings(stream_rate=0)
-    call = MadeUp(settings, [extractor], metadata=METADATA | {"mixType": "stereo"})
+def test_clips_that_are_in_the_right_channel_are_not_added(tmp_path: Path) -> None:
+    call = ExtractedMadeUp(tmp_path, STEREO, settings=InspectionSettings(stream_rate=0))
     data = base64.b64encode(FRAME * 50).decode()
     clip = {"audioContent": data, "audioContentType": "raw", "sampleRate": 8000, "id": "a"}
     call.say(0.5, {"type": "playAudio", "data": clip})
     for number in range(100):
-        call.frame((number + 1) * 0.02, JAMBONZ, BINARY, stereo)
-    call.close(2.0)
+        call.frame((number + 1) * 0.02, JAMBONZ, BINARY, STEREO_FRAME)
+    extracted = call.extracted(2.0)
 
-    [extracted] = extractor.made
-    both, _ = read(part(extracted, "both"))
-    alone, _ = read(part(extracted, "application"))
+    both, _ = read(extracted, "both")
+    alone, _ = read(extracted, "application")
     assert set(both[800:15_000, 1].tolist()) == {2000}
     assert alone.max() == 1000
 
 
-def test_sounds_of_different_rates_are_joined_at_the_higher_one(extractor: AudioExtractor) -> None:
-    call = MadeUp(STREAM, [extractor], metadata=METADATA | {"sampleRate": 16_000})
+def test_different_sample_rates_are_mixed_at_the_higher_one(tmp_path: Path) -> None:
+    call = ExtractedMadeUp(tmp_path, METADATA | {"sampleRate": 16_000})
     call.listen(0.0, 3.0, frame=SILENCE * 2)
     call.pace(3.0, 4.0, FRAME)
-    call.close(4.5)
+    extracted = call.extracted(4.5)
 
-    [extracted] = extractor.made
-    both, rate = read(part(extracted, "both"))
+    both, rate = read(extracted, "both")
     assert rate == 16_000
-    assert read(part(extracted, "application"))[1] == 8000
+    assert read(extracted, "application")[1] == 8000
     assert both[:, 1].max() == pytest.approx(1000, abs=200)
 
 
-def test_a_call_in_which_nothing_was_heard_has_no_files(extractor: AudioExtractor, tmp_path: Path) -> None:
-    call = MadeUp(STREAM, [extractor])
+def test_a_call_without_audio_has_no_files(tmp_path: Path) -> None:
+    call = ExtractedMadeUp(tmp_path)
     call.mark(1.0, "a")
     call.close(2.0)
 
-    assert extractor.made == []
+    assert call.extractor.made == []
     assert files(tmp_path) == []
 
 
-def test_an_application_that_alone_was_heard_is_extracted(extractor: AudioExtractor, tmp_path: Path) -> None:
-    call = MadeUp(STREAM, [extractor])
+def test_audio_of_the_application_alone_is_extracted(tmp_path: Path) -> None:
+    call = ExtractedMadeUp(tmp_path)
     call.pace(1.0, 3.0, FRAME)
-    call.close(4.0)
 
-    described = sidecar(extractor.made[0])
+    assert sidecar(call.extracted(4.0))["audio"] is None
     assert files(tmp_path) == ["CS-A.application.wav", "CS-A.both.wav", "CS-A.json"]
-    assert described["audio"] is None
 
 
-def test_nothing_is_overwritten_and_all_files_of_a_call_have_the_same_number(tmp_path: Path) -> None:
+def test_no_file_is_overwritten_and_the_files_of_a_call_share_a_number(tmp_path: Path) -> None:
     (tmp_path / "CS-A.both.wav").write_bytes(b"mine")
-    extractor = AudioExtractor(destination(tmp_path))
+    names = []
     for _ in range(2):
-        call = MadeUp(STREAM, [extractor])
+        call = ExtractedMadeUp(tmp_path)
         call.listen(0.0, 1.0)
-        call.close(1.0)
+        names += [path.name for path in call.extracted(1.0).paths]
 
     assert (tmp_path / "CS-A.both.wav").read_bytes() == b"mine"
-    assert [path.name for extracted in extractor.made for path in extracted.paths] == [
-        "CS-A-2.jambonz.wav",
-        "CS-A-2.json",
-        "CS-A-3.jambonz.wav",
-        "CS-A-3.json",
-    ]
+    assert names == ["CS-A-2.jambonz.wav", "CS-A-2.json", "CS-A-3.jambonz.wav", "CS-A-3.json"]
 
 
-def test_a_hostile_call_sid_cant_leave_the_folder(tmp_path: Path) -> None:
+def test_a_hostile_call_sid_stays_in_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "er"
-    extractor = AudioExtractor(destination(folder))
-    call = MadeUp(STREAM, [extractor], metadata=METADATA | {"callSid": "../../../../etc/\x1b[2J\n.pwned"})
+    call = ExtractedMadeUp(folder, METADATA | {"callSid": "../../../../etc/\x1b[2J\n.pwned"})
     call.listen(0.0, 1.0)
-    call.close(1.0)
+    paths = call.extracted(1.0).paths
 
-    assert {path.parent for path in extractor.made[0].paths} == {folder}
-    assert all(path.name.isprintable() for path in extractor.made[0].paths)
+    assert {path.parent for path in paths} == {folder}
+    assert all(path.name.isprintable() for path in paths)
 
 
 @pytest.mark.parametrize("kind", ["flac", "raw", "ogg", "mp3"])
-def test_other_formats_are_made_of_all_files(kind: str, tmp_path: Path) -> None:
+def test_all_files_are_converted(kind: str, tmp_path: Path) -> None:
     extracted = extract("e_playaudio_featureserver", tmp_path, kind=kind)
 
     described = sidecar(extracted)
     assert [path.suffix for path in extracted.paths] == [f".{kind}"] * 3 + [".json"]
     assert len(files(tmp_path)) == 4
     for name in ("audio", "application", "both"):
-        part_of = described[name]
-        assert isinstance(part_of, dict)
-        assert part_of["format"] == kind
+        part = described[name]
+        assert isinstance(part, dict)
+        assert part["format"] == kind
     if kind == "flac":
-        samples, _ = read(part(extracted, "jambonz"))
+        samples, _ = read(extracted, "jambonz")
         assert samples.astype("<i2").tobytes() == received_audio("e_playaudio_featureserver").data
 
 
-def test_late_metadata_changes_what_the_file_says(extractor: AudioExtractor) -> None:
-    call = MadeUp(STREAM, [extractor], metadata=None)
+def test_late_metadata_changes_the_format_of_the_file(tmp_path: Path) -> None:
+    call = ExtractedMadeUp(tmp_path, None)
     for number in range(60):
         call.frame((number + 1) * 0.02, JAMBONZ, BINARY, FRAME * 4)
     call.answer(1.3, '{"type":"playDone"}')
     call.answer(1.4, json.dumps(METADATA | {"sampleRate": 16_000, "mixType": "stereo"}))
     call.frame(1.5, JAMBONZ, BINARY, FRAME * 4)
-    call.close(2.0)
 
-    samples, rate = read(part(extractor.made[0], "jambonz"))
+    samples, rate = read(call.extracted(2.0), "jambonz")
     assert (rate, samples.shape) == (16_000, (61 * 320, 2))
 
 
-def test_a_folder_that_cant_be_written_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    extractor = AudioExtractor(destination(tmp_path / "file" / "in"))
-    call = MadeUp(STREAM, [extractor])
+    call = ExtractedMadeUp(tmp_path / "file" / "in")
 
     with pytest.raises(ListenctlError, match="can't be written: Not a directory"):
         call.listen(0.0, 1.0)
 
 
-def test_what_was_begun_plays_when_the_inspection_breaks_off(tmp_path: Path) -> None:
-    extractor = AudioExtractor(destination(tmp_path))
-    call = MadeUp(STREAM, [extractor])
+def test_open_files_play_after_the_inspection_fails(tmp_path: Path) -> None:
+    call = ExtractedMadeUp(tmp_path)
     call.listen(0.0, 1.0, frame=FRAME)
 
-    extractor.abandon()
+    call.extractor.abandon()
 
-    samples, _ = read(tmp_path / "CS-A.jambonz.wav")
-    assert len(samples) == 8000
+    assert soundfile.info(tmp_path / "CS-A.jambonz.wav").frames == 8000

@@ -1,4 +1,4 @@
-"""Both sides of a call together: echoes of what the application plays, channels that are swapped, and nothing else."""
+"""Both sides of a call: echoes of what the application plays, and swapped channels."""
 
 import base64
 
@@ -20,7 +20,29 @@ STREAM, CLIPS = InspectionSettings(stream_rate=8000), InspectionSettings(stream_
 SECONDS = 10
 
 
-def hear(
+class CheckedCall(MadeUp):
+    """A call whose sound is checked; ``told`` are the violations."""
+
+    def __init__(
+        self,
+        settings: InspectionSettings | None = STREAM,
+        metadata: dict[str, object] | None = None,
+        *,
+        is_listen: bool | None = None,
+    ) -> None:
+        self.told: list[Violation] = []
+        self._observer = SoundChecksObserver(lambda _, violation: self.told.append(violation))
+        session = new_session()
+        session.is_listen = is_listen
+        self._observer.on_session_opened(session)
+        super().__init__(settings, [self._observer], session=session, metadata=metadata or METADATA)
+
+    @property
+    def sound(self) -> CallSoundReport:
+        return self._observer.reports[self.session.number]
+
+
+def sound_of(
     received: NDArray[np.int16],
     played: NDArray[np.int16],
     *,
@@ -28,12 +50,8 @@ def hear(
     mix_type: str = "mono",
     rate: int = 8000,
 ) -> CallSoundReport:
-    """Have jambonz send frames while the application plays samples at 8 kHz, from the begin of the call on."""
-    hearing = SoundChecksObserver()
-    session = new_session()
-    hearing.on_session_opened(session)
-    metadata = METADATA | {"mixType": mix_type, "sampleRate": rate}
-    call = MadeUp(settings, [hearing], session=session, metadata=metadata)
+    """Have jambonz send frames while the application plays samples at 8 kHz from the start of the call on."""
+    call = CheckedCall(settings, METADATA | {"mixType": mix_type, "sampleRate": rate})
     if settings is CLIPS:
         content = base64.b64encode(played.astype("<i2").tobytes()).decode()
         data = {"audioContent": content, "audioContentType": "raw", "sampleRate": 8000, "id": "a"}
@@ -45,10 +63,10 @@ def hear(
         if settings is STREAM:
             call.stream(at + 0.001, played[number * 160 : (number + 1) * 160].astype("<i2").tobytes())
     call.close(SECONDS + 0.1)
-    return hearing.reports[session.number]
+    return call.sound
 
 
-def ids(report: CallSoundReport) -> list[str]:
+def rules(report: CallSoundReport) -> list[str]:
     return [one.rule for one in report.violations() if one.severity is not Severity.INFO]
 
 
@@ -58,71 +76,65 @@ def later(samples: NDArray[np.int16], seconds: float, rate: int = 8000) -> NDArr
 
 
 @pytest.mark.parametrize("name", CAPTURES)
-def test_nothing_is_wrong_between_the_sides_of_real_calls(name: str) -> None:
-    hearing = SoundChecksObserver()
-    inspector = CaptureInspector(observers=[hearing])
+def test_real_calls_have_no_fault_between_the_sides(name: str) -> None:
+    observer = SoundChecksObserver()
+    inspector = CaptureInspector(observers=[observer])
     for event in capture_events(name):
         inspector.feed_event(event)
     inspector.finish_calls()
 
-    [report] = hearing.reports.values()
+    [report] = observer.reports.values()
     assert report.between == ()
-    assert ids(report) == []
-
-
-def test_two_who_talk_at_once_are_no_echo() -> None:
-    both = speech_frames(8000, 2)
-
-    assert ids(hear(both[:, 0], both[:, 1])) == []
+    assert rules(report) == []
 
 
 @pytest.mark.parametrize(("delay", "gain"), [(0.3, 0.5), (0.5, 0.15)])
-def test_an_echo_of_the_application_is_found(delay: float, gain: float) -> None:
+def test_an_echo_of_the_application_is_found_with_its_delay(delay: float, gain: float) -> None:
     both = speech_frames(8000, 2).astype(np.float64)
     echo = later(both[:, 1].astype(np.int16), delay)
 
-    [verdict] = hear((both[:, 0] + gain * echo).astype(np.int16), both[:, 1].astype(np.int16)).between
+    [fault] = sound_of((both[:, 0] + gain * echo).astype(np.int16), both[:, 1].astype(np.int16)).between
 
-    assert verdict.rule == "audio-echo"
-    # Playout holds back a little of a stream (protocol.md 6.2).
-    heard_after = float(verdict.sentence.rpartition(", ")[2].split()[0]) / 1000
-    assert delay - 0.25 < heard_after < delay
+    assert fault.rule == "audio-echo"
+    # Playout holds back a little of a stream (listenctl-protocol(7) 6.2).
+    found = float(fault.sentence.rpartition(", ")[2].split()[0]) / 1000
+    assert delay - 0.25 < found < delay
 
 
-def test_an_echo_is_found_whatever_the_rates() -> None:
-    played = speech_frames(8000)[:, 0]
+def test_an_echo_at_another_sample_rate_is_found() -> None:
     echo = later(speech_frames(16_000)[:, 0], 0.4, 16_000)
 
-    assert ids(hear((echo * 0.5).astype(np.int16), played, rate=16_000)) == ["audio-echo"]
+    assert rules(sound_of((echo * 0.5).astype(np.int16), speech_frames(8000)[:, 0], rate=16_000)) == ["audio-echo"]
 
 
-def test_clips_belong_into_the_right_channel() -> None:
-    both = speech_frames(8000, 2)
-    received = np.column_stack((both[:, 0], later(both[:, 1], 0.02)))
-
-    assert ids(hear(received, both[:, 1], settings=CLIPS, mix_type="stereo")) == []
-
-
-def test_clips_in_the_left_channel_say_that_the_channels_are_swapped() -> None:
-    both = speech_frames(8000, 2)
-    received = np.column_stack((later(both[:, 1], 0.02), both[:, 0]))
-
-    assert ids(hear(received, both[:, 1], settings=CLIPS, mix_type="stereo")) == ["audio-swapped"]
-
-
-def test_clips_are_in_a_mixed_channel() -> None:
-    both = speech_frames(8000, 2)
-    received = (both[:, 0] / 2 + later(both[:, 1], 0.02) / 2).astype(np.int16)
-
-    assert ids(hear(received, both[:, 1], settings=CLIPS, mix_type="mixed")) == []
-
-
-def test_what_the_application_streams_is_judged_too() -> None:
+def test_neither_double_talk_nor_an_echoing_application_is_an_echo_of_the_caller() -> None:
     both = speech_frames(8000, 2)
 
-    report = hear(both[:, 0], swapped(both[:, 1]))
+    assert rules(sound_of(both[:, 0], both[:, 1])) == []
+    assert sound_of(both[:, 0], later(both[:, 0], 0.1)).between == ()
 
-    assert ids(report) == ["audio-byte-order"]
+
+@pytest.mark.parametrize(("mix_type", "expected"), [("stereo", []), ("swapped", ["audio-swapped"]), ("mixed", [])])
+def test_clips_belong_into_the_right_channel_or_into_a_mix(mix_type: str, expected: list[str]) -> None:
+    both = speech_frames(8000, 2)
+    caller, clip = both[:, 0], later(both[:, 1], 0.02)
+    received = {
+        "stereo": np.column_stack((caller, clip)),
+        "swapped": np.column_stack((clip, caller)),
+        "mixed": (caller / 2 + clip / 2).astype(np.int16),
+    }[mix_type]
+
+    report = sound_of(received, both[:, 1], settings=CLIPS, mix_type=mix_type.replace("swapped", "stereo"))
+
+    assert rules(report) == expected
+
+
+def test_the_sound_of_the_application_is_checked_too() -> None:
+    both = speech_frames(8000, 2)
+
+    report = sound_of(both[:, 0], swapped(both[:, 1]))
+
+    assert rules(report) == ["audio-byte-order"]
     assert report.application is not None
     assert "what the application plays is noise" in report.application.faults[0].sentence
     described = report.to_json()
@@ -130,51 +142,34 @@ def test_what_the_application_streams_is_judged_too() -> None:
     assert described["application"] == report.application.to_json()
 
 
-def test_a_call_in_which_nobody_played_anything_has_no_application() -> None:
-    hearing = SoundChecksObserver()
-    session = new_session()
-    hearing.on_session_opened(session)
-    call = MadeUp(STREAM, [hearing], session=session)
+def test_without_audio_of_the_application_there_is_no_report_on_it() -> None:
+    call = CheckedCall()
     call.listen(0.0, 1.0)
     call.close(1.0)
 
-    report = hearing.reports[session.number]
-    assert report.application is None
-    assert report.to_json()["application"] is None
+    assert call.sound.application is None
+    assert call.sound.to_json()["application"] is None
 
 
-def test_times_that_jump_by_years_take_no_time() -> None:
-    hearing = SoundChecksObserver()
-    session = new_session()
-    hearing.on_session_opened(session)
-    call = MadeUp(STREAM, [hearing], session=session)
+def test_times_that_are_years_apart_take_no_time() -> None:
+    call = CheckedCall()
     for at in (1.0, 1e6, 1e9):
         call.pace(at, at + 0.2, bytes(320))
         call.listen(at + 0.2, at + 0.4)
 
     call.end(2e9)
 
-    assert session.number in hearing.reports
+    assert call.sound.application is not None
 
 
-def test_an_application_that_plays_what_it_hears_is_no_echo() -> None:
-    caller = speech_frames()[:, 0]
-
-    assert hear(caller, later(caller, 0.1)).between == ()
-
-
-def test_what_is_wrong_with_the_sound_is_a_violation_like_others() -> None:
-    told: list[Violation] = []
-    hearing = SoundChecksObserver(lambda _, violation: told.append(violation))
-    session = new_session()
-    hearing.on_session_opened(session)
-    call = MadeUp(None, [hearing], session=session)
+def test_faults_of_the_sound_are_violations_like_others() -> None:
+    call = CheckedCall(None)
     call.listen(0.5, 5.0, frame=bytes(320))
     report = call.close(5.1)
 
-    assert [(one.rule, one.sender) for one in told] == [("audio-silent", Culprit.JAMBONZ)]
-    assert told[0].at == pytest.approx(0.52)
-    assert told == [one for one in report.violations if one.section == "The sound"]
+    assert [(one.rule, one.sender) for one in call.told] == [("audio-silent", Culprit.JAMBONZ)]
+    assert call.told[0].at == pytest.approx(0.52)
+    assert call.told == [one for one in report.violations if one.section == "The sound"]
     assert report.worst is Severity.WARNING
     assert report.counts["audio-silent"] == 1
     assert report.table_row()["warnings"] == 1
@@ -182,12 +177,8 @@ def test_what_is_wrong_with_the_sound_is_a_violation_like_others() -> None:
     assert [one.at for one in report.violations] == sorted(one.at for one in report.violations)
 
 
-def test_sessions_that_are_no_calls_have_no_bad_sound() -> None:
-    session = new_session()
-    session.is_listen = False
-    hearing = SoundChecksObserver()
-    hearing.on_session_opened(session)
-    call = MadeUp(None, [hearing], session=session)
+def test_sessions_that_are_not_listen_calls_have_no_violations_of_sound() -> None:
+    call = CheckedCall(None, is_listen=False)
     call.listen(0.0, 5.0, frame=bytes(320))
 
     assert call.close(5.1).violations == []

@@ -1,4 +1,4 @@
-"""One small capture per call."""
+"""Captures split into one file per call."""
 
 import gzip
 import itertools
@@ -32,12 +32,12 @@ def inspected(path: Path) -> list[CallReport]:
     return inspector.finish_calls()
 
 
-def parts(path: Path, wanted: Sequence[int] | None = None, said: list[str] | None = None) -> list[Path]:
+def parts(path: Path, wanted: Sequence[int] | None = None, warnings: list[str] | None = None) -> list[Path]:
     """Return the files that a capture is split into."""
     reports = inspected(path)
     numbers = [report.session.number for report in reports if report.listens] if wanted is None else wanted
-    say = [] if said is None else said
-    return list(split_captures([str(path)], reports, numbers, path.parent / "out", say.append))
+    warnings = [] if warnings is None else warnings
+    return list(split_captures([str(path)], reports, numbers, path.parent / "out", warnings.append))
 
 
 def real_packets(name: str) -> list[Packet]:
@@ -48,7 +48,7 @@ def merged(*captures: list[Packet]) -> list[Packet]:
     return sorted(itertools.chain(*captures), key=lambda packet: packet.at)
 
 
-def test_each_call_gets_its_own_packets_as_they_were(tmp_path: Path) -> None:
+def test_each_call_gets_its_own_unchanged_packets(tmp_path: Path) -> None:
     one, other = real_packets("f_pause_graceful"), real_packets("g_slow_handshake_backlog")
     path = tmp_path / "both.pcap"
     path.write_bytes(pcap(merged(one, other)))
@@ -60,7 +60,7 @@ def test_each_call_gets_its_own_packets_as_they_were(tmp_path: Path) -> None:
     assert first.stat().st_mode & 0o777 == 0o600
 
 
-def test_only_what_is_wanted_is_written_and_nothing_overwritten(tmp_path: Path) -> None:
+def test_only_selected_calls_are_written_and_no_file_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "both.pcap"
     path.write_bytes(pcap(merged(real_packets("f_pause_graceful"), real_packets("g_slow_handshake_backlog"))))
 
@@ -78,7 +78,7 @@ def renumbered(packet: Packet, *, at: float) -> Packet:
     return Packet(at, head + moved + rest, packet.original)
 
 
-def test_a_connection_between_the_same_ports_is_another(tmp_path: Path) -> None:
+def test_a_later_connection_between_the_same_ports_is_separate(tmp_path: Path) -> None:
     one = real_packets("f_pause_graceful")
     later = [renumbered(packet, at=packet.at + 100) for packet in one]
     path = tmp_path / "twice.pcap"
@@ -125,7 +125,7 @@ def test_a_dump_is_split_by_its_lines(wanted: list[int], tmp_path: Path) -> None
     assert [one.read_bytes() for one in made] == [dumps[number] for number in wanted]
 
 
-def test_lines_that_cant_be_read_go_with_the_call_they_stand_in(tmp_path: Path) -> None:
+def test_unreadable_lines_stay_with_the_call_around_them(tmp_path: Path) -> None:
     damaged = dump_of("CS-1").replace(b'{"at":9', b'garbage\n{"at":9')
     path = tmp_path / "all.jsonl"
     path.write_bytes(damaged + dump_of("CS-2"))
@@ -142,21 +142,21 @@ def test_a_name_from_the_wire_stays_in_the_folder(tmp_path: Path) -> None:
     assert made.parent == tmp_path / "out"
 
 
-def test_what_is_no_capture_is_left_out_and_said(tmp_path: Path) -> None:
+def test_other_files_are_skipped_with_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "x.har"
     message = '{"type":"send","time":1,"opcode":1,"data":"{\\"callSid\\":\\"A\\",\\"sampleRate\\":8000}"}'
     path.write_text(f'{{"log":{{"entries":[{{"_webSocketMessages":[{message}]}}]}}}}')
-    said: list[str] = []
+    warnings: list[str] = []
 
-    assert parts(path, said=said) == []
-    assert said == [f"{path}: not a packet capture or dump; --split skips it"]
+    assert parts(path, warnings=warnings) == []
+    assert warnings == [f"{path}: not a packet capture or dump; --split skips it"]
 
 
 def kinds(path: Path) -> Iterator[type]:
     yield from (type(found) for found in read_packets(open_capture_file(str(path))))
 
 
-def test_a_call_that_isnt_encrypted_gets_no_secrets(tmp_path: Path) -> None:
+def test_a_call_without_tls_gets_no_secrets(tmp_path: Path) -> None:
     keys = b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"11" * 48 + b"\n"
     secrets = block(10, TLS_KEY_LOG.to_bytes(4, "little") + len(keys).to_bytes(4, "little") + keys)
     path = tmp_path / "plain.pcapng"

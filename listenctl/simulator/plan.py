@@ -1,6 +1,7 @@
 """The plan of a simulated call: whom to call, the verb that jambonz executes, and what the caller does."""
 
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,9 +76,9 @@ class CallPlan:
         return is_microphone(self.caller) or is_microphone(self.callee or "")
 
 
-def call_metadata(plan: CallPlan, new_id: Callable[[], str]) -> tuple[Mapping[str, object], Mapping[str, object]]:
+def call_metadata(plan: CallPlan) -> tuple[Mapping[str, object], Mapping[str, object]]:
     """Return the call's attributes, and the fields of the first text, where the verb's metadata overrides them."""
-    ids = [new_id() for _ in range(_MAX_IDS)]
+    ids = [str(uuid.uuid4()) for _ in range(_MAX_IDS)]
 
     def fields(metadata: Mapping[str, object]) -> Mapping[str, object]:
         return first_text_fields(

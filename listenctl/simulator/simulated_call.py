@@ -5,8 +5,6 @@ The call's time starts before the server is connected, as jambonz's tap does (li
 """
 
 import asyncio
-import uuid
-from collections.abc import Callable
 from dataclasses import replace
 
 from listenctl.background_task import background_task
@@ -33,13 +31,11 @@ _DIGIT_SECONDS = 0.2
 class SimulatedCall:
     """Place the call of a plan and report what happens in it as events."""
 
-    def __init__(
-        self, plan: CallPlan, reporter: Reporter, *, new_id: Callable[[], str] = lambda: str(uuid.uuid4())
-    ) -> None:
+    def __init__(self, plan: CallPlan, reporter: Reporter) -> None:
         self.plan = plan
         self._time = CallTime(lambda: asyncio.get_running_loop().time())
         self._faults = InjectedFaults(plan.faults, channels=plan.audio_format.channels)
-        self._attributes, fields = call_metadata(plan, new_id)
+        self._attributes, fields = call_metadata(plan)
         self._first_text = first_text(fields, plan.profile)
         self.metadata = CallMetadata.from_fields(fields)
         self._log = SimulatedCallLog(plan, self.metadata, reporter)

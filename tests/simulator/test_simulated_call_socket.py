@@ -32,7 +32,7 @@ class Phone(SimulatedCall):
 
     def __init__(self, state: CallState = "live", *, ends_at: str = "", passes_dtmf: bool = True) -> None:
         plan = CallPlan(target=target(1), verb=ListenVerb(pass_dtmf=passes_dtmf))
-        super().__init__(plan, Reporter(), new_id=lambda: "7f1c")
+        super().__init__(plan, Reporter())
         self.state = state
         self.presses: list[tuple[str, float]] = []
         self._ends_at = ends_at
@@ -64,7 +64,8 @@ async def found(tmp_path: Path) -> SimulatedCallEntry:
 
 
 async def test_a_live_call_is_found_and_leaves_no_socket(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone(), silent):
+    phone = Phone()
+    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
         path = folder(tmp_path) / f"{os.getpid()}.sock"
         assert (mode_of(path.parent), mode_of(path)) == (0o700, 0o600)
 
@@ -72,7 +73,7 @@ async def test_a_live_call_is_found_and_leaves_no_socket(tmp_path: Path) -> None
         status, body = await asyncio.to_thread(lambda: get_over_unix_socket(path, "/call", patience=2.0))
         elsewhere, _ = await asyncio.to_thread(lambda: get_over_unix_socket(path, "/calls", patience=2.0))
 
-    assert (entry.call_sid, entry.socket) == ("7f1c", path)
+    assert (entry.call_sid, entry.socket) == (phone.metadata.call_sid, path)
     assert (status, elsewhere) == (200, 404)
     said = json.loads(body)
     assert (said["v"], said["pid"], said["url"], said["state"]) == (

@@ -88,5 +88,5 @@ def endings(events: Iterable[CaptureEvent]) -> list[tuple[Sender | None, str]]:
     return [(one.sender, str(one.how)) for one in events if isinstance(one, SessionClosed)]
 
 
-def notices(events: Iterable[CaptureEvent]) -> list[str]:
+def notices(events: Iterable[object]) -> list[str]:
     return [str(one) for one in events if isinstance(one, CaptureNotice)]

@@ -118,6 +118,11 @@ class TcpDialog:
         return self
 
 
+def short_dialog(client: Side = CLIENT, server: Side = SERVER, *, link_type: int = ETHERNET) -> TcpDialog:
+    dialog = TcpDialog(client, server, link_type=link_type).open()
+    return dialog.client(b"question").server(b"answer").client(b"thanks").close()
+
+
 def pcap(packets: Iterable[Packet], *, link_type: int = ETHERNET, magic: bytes = b"\xd4\xc3\xb2\xa1") -> bytes:
     """Return a pcap file; the magic selects byte order, resolution and the length of record headers."""
     order = ">" if magic[0] == 0xA1 else "<"
@@ -215,6 +220,11 @@ ReadItem = TcpData | TcpGap | TcpStreamEnded | CaptureNotice | EmbeddedSecrets
 
 def read_items(packets: Iterable[PacketBatch | CaptureNotice | EmbeddedSecrets]) -> list[ReadItem]:
     return [found for founds in read_tcp(packets) for found in founds]
+
+
+def read_packets(packets: Iterable[Packet], link_type: int = ETHERNET) -> list[ReadItem]:
+    """Return the TCP events and notices of a pcap file with these packets."""
+    return read_items(read_pcap(iter([pcap(packets, link_type=link_type)])))
 
 
 def stream_data(found: Iterable[ReadItem]) -> list[bytes]:

@@ -105,21 +105,22 @@ async def relayed_tls(
     server_side = await openssl("s_server", "-accept", "127.0.0.1:0", "-cert", certificate, *server)
     port = re.findall(r"ACCEPT 127\.0\.0\.1:(\d+)", await server_side.until(r"ACCEPT .*:\d+"))[0]
     session = RelayedTls(server_side, folder / "secrets.txt")
-    tasks: list[asyncio.Task[None]] = []
 
     async def carry(party: TlsParty, reader: StreamReader, writer: StreamWriter) -> None:
         flights = session.flights
-        while data := await reader.read(65536):
-            flights.append((party, data))
-            writer.write(data)
-            if party is TlsParty.SERVER:
-                session.passed.set()
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                flights.append((party, data))
+                writer.write(data)
+                if party is TlsParty.SERVER:
+                    session.passed.set()
         writer.close()
 
     async def connected(reader: StreamReader, writer: StreamWriter) -> None:
         other_reader, other_writer = await asyncio.open_connection("127.0.0.1", int(port))
-        tasks.append(asyncio.create_task(carry(TlsParty.CLIENT, reader, other_writer)))
-        tasks.append(asyncio.create_task(carry(TlsParty.SERVER, other_reader, writer)))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(carry(TlsParty.CLIENT, reader, other_writer))
+            group.create_task(carry(TlsParty.SERVER, other_reader, writer))
 
     relay = await asyncio.start_server(connected, "127.0.0.1", 0)
     session.address = f"127.0.0.1:{relay.sockets[0].getsockname()[1]}"
@@ -129,6 +130,5 @@ async def relayed_tls(
     finally:
         await session.client.end()
         await server_side.end()
-        await asyncio.gather(*tasks, return_exceptions=True)
         relay.close()
         await relay.wait_closed()

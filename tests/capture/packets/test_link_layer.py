@@ -1,19 +1,15 @@
-"""TCP connections on every link type and in all kinds of IP packets."""
+"""TCP connections on every link type."""
 
-import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.capture.packets.ip_packets import MAX_DATAGRAMS, IpReader
 from listenctl.capture.packets.link_layer import LINK_LAYERS
-from listenctl.capture.packets.packet_batches import CaptureNotice
-from listenctl.capture.packets.read_pcap import read_pcap
 from listenctl.capture.packets.tcp_events import TcpData
+from tests.helpers.captured import notices
 from tests.helpers.pcap import (
-    ACK,
     CLIENT,
     COOKED,
     COOKED_2,
@@ -24,44 +20,21 @@ from tests.helpers.pcap import (
     SERVER,
     START,
     Packet,
-    ReadItem,
     Side,
-    TcpDialog,
-    ip,
     on_link,
-    pcap,
-    read_items,
+    read_packets,
+    short_dialog,
     stream_data,
-    tcp,
 )
 
 CLIENT_6, SERVER_6 = Side("2001:db8::1", 40_000), Side("2001:db8::2", 8080)
 LINK_TYPES = [ETHERNET, LOOPBACK, RAW, OPENBSD_LOOPBACK, COOKED, COOKED_2, 12, 14, 228, 229]
 
 
-def talk(client: Side = CLIENT, server: Side = SERVER, *, link_type: int = ETHERNET) -> TcpDialog:
-    return (
-        TcpDialog(client, server, link_type=link_type)
-        .open()
-        .client(b"question")
-        .server(b"answer")
-        .client(b"thanks")
-        .close()
-    )
-
-
-def read_packets(packets: Iterable[Packet], link_type: int = ETHERNET) -> list[ReadItem]:
-    return read_items(read_pcap(iter([pcap(packets, link_type=link_type)])))
-
-
-def notices(found: Iterable[ReadItem]) -> list[str]:
-    return [str(one) for one in found if isinstance(one, CaptureNotice)]
-
-
 @pytest.mark.parametrize("link_type", LINK_TYPES)
 @pytest.mark.parametrize("sides", [(CLIENT, SERVER), (CLIENT_6, SERVER_6)], ids=["IPv4", "IPv6"])
 def test_every_link_type_carries_both_versions_of_ip(link_type: int, sides: tuple[Side, Side]) -> None:
-    found = read_packets(talk(*sides, link_type=link_type).packets, link_type)
+    found = read_packets(short_dialog(*sides, link_type=link_type).packets, link_type)
 
     assert stream_data(found) == [b"questionthanks", b"answer"]
     assert notices(found) == []
@@ -74,128 +47,30 @@ def test_all_link_types_that_are_read_are_tried_here() -> None:
 @pytest.mark.parametrize("tags", [[0x8100], [0x88A8, 0x8100], [0x9100, 0x8100, 0x8100]])
 @pytest.mark.parametrize("link_type", [ETHERNET, COOKED, COOKED_2])
 def test_vlan_tags_are_looked_through(tags: Sequence[int], link_type: int) -> None:
-    packets = [Packet(one.at, on_link(one.data, link_type, tags=tags)) for one in talk(link_type=RAW).packets]
+    packets = [Packet(one.at, on_link(one.data, link_type, tags=tags)) for one in short_dialog(link_type=RAW).packets]
 
     assert stream_data(read_packets(packets, link_type)) == [b"questionthanks", b"answer"]
 
 
 def test_an_address_is_told_as_it_is_written() -> None:
-    found = read_packets(talk(CLIENT_6, SERVER_6).packets)
+    found = read_packets(short_dialog(CLIENT_6, SERVER_6).packets)
 
     connections = {str(one.stream.connection) for one in found if isinstance(one, TcpData)}
     assert connections == {"[2001:db8::1]:40000 → [2001:db8::2]:8080"}
 
 
 def test_an_unknown_link_type_is_named_once() -> None:
-    found = read_packets(talk().packets * 2, 147)
+    found = read_packets(short_dialog().packets * 2, 147)
 
     assert notices(found) == ["packet 1: unsupported link type 147"]
 
 
 def test_padding_of_short_ethernet_packets_is_no_data() -> None:
-    packets = [Packet(one.at, one.data.ljust(60, b"\x00")) for one in talk().packets]
+    packets = [Packet(one.at, one.data.ljust(60, b"\x00")) for one in short_dialog().packets]
 
     assert stream_data(read_packets(packets)) == [b"questionthanks", b"answer"]
-
-
-def test_a_packet_of_segmentation_offload_has_no_length() -> None:
-    packets = [Packet(one.at, one.data[:16] + b"\0\0" + one.data[18:]) for one in talk().packets]
-
-    assert stream_data(read_packets(packets)) == [b"questionthanks", b"answer"]
-
-
-def test_options_of_ip_are_passed_over() -> None:
-    packets = [
-        Packet(
-            one.at,
-            one.data[:14]
-            + b"\x46"
-            + one.data[15:16]
-            + _longer(one.data[16:18])
-            + one.data[18:34]
-            + b"\1\1\1\0"
-            + one.data[34:],
-        )
-        for one in talk().packets
-    ]
-
-    assert stream_data(read_packets(packets)) == [b"questionthanks", b"answer"]
-
-
-def _longer(length: bytes) -> bytes:
-    return (int.from_bytes(length, "big") + 4).to_bytes(2, "big")
-
-
-def test_extension_headers_of_ipv6_are_passed_over() -> None:
-    def extended(packet: bytes) -> bytes:
-        hop_by_hop, authentication = b"\x33\x00" + bytes(6), b"\x3c\x04" + bytes(22)
-        routing = b"\x06\x00" + bytes(6)
-        more = hop_by_hop + authentication + routing
-        length = int.from_bytes(packet[4:6], "big") + len(more)
-        return packet[:4] + length.to_bytes(2, "big") + b"\x00" + packet[7:40] + more + packet[40:]
-
-    packets = [Packet(one.at, extended(one.data)) for one in talk(CLIENT_6, SERVER_6, link_type=RAW).packets]
-
-    assert stream_data(read_packets(packets, RAW)) == [b"questionthanks", b"answer"]
-
-
-def fragments(data: bytes, *, six: bool) -> list[bytes]:
-    """Return a segment with data in IP fragments of 200 bytes."""
-    source, destination = (CLIENT_6, SERVER_6) if six else (CLIENT, SERVER)
-    segment = tcp(source, destination, 1001, 1, ACK, data)
-    parts = [(at, segment[at : at + 200], at + 200 < len(segment)) for at in range(0, len(segment), 200)]
-    if not six:
-        return [ip(source, destination, part, fragment=more << 13 | at // 8) for at, part, more in parts]
-    packets = [ip(source, destination, struct.pack(">BBHI", 6, 0, at | more, 77) + part) for at, part, more in parts]
-    return [packet[:6] + b"\x2c" + packet[7:] for packet in packets]
-
-
-@pytest.mark.parametrize("six", [False, True], ids=["IPv4", "IPv6"])
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 1, 0, 2)])
-def test_fragments_are_put_together_in_any_order(six: bool, order: Sequence[int]) -> None:
-    data = bytes(range(256)) * 2
-    parts = fragments(data, six=six)
-
-    found = read_packets([Packet(START, parts[index]) for index in order], RAW)
-
-    assert stream_data(found) == [data]
-    assert notices(found) == []
-
-
-def test_a_fragment_whose_others_are_missing_is_named() -> None:
-    found = read_packets([Packet(START, fragments(b"x" * 400, six=False)[0])], RAW)
-
-    assert notices(found) == ["packet 1: fragment whose other parts are not in the capture; skipped"]
-
-
-def test_fragments_that_stay_alone_take_little_memory() -> None:
-    reader = IpReader()
-
-    for number in range(1000):
-        alone = ip(CLIENT, SERVER, b"x" * 800, fragment=1 << 13, identity=number)
-        list(reader.read_packet(alone, at=START, number=number, size=len(alone)))
-
-    assert len(list(reader.drop_fragments())) == MAX_DATAGRAMS
-
-
-def test_packets_too_short_to_use_are_told_once_with_their_count() -> None:
-    packets = [Packet(one.at, one.data[:40], len(one.data)) for one in talk().packets]
-
-    found = read_packets(packets)
-
-    what = "its TCP header was not captured completely; packet skipped"
-    assert notices(found) == [f"packet 1: {what}", f"the whole capture: {len(packets) - 1} more packets: {what}"]
 
 
 @given(st.sampled_from(LINK_TYPES), st.lists(st.binary(max_size=120), max_size=10))
 def test_packets_of_nonsense_never_raise(link_type: int, packets: list[bytes]) -> None:
     read_packets([Packet(START, packet, len(packet) + 1) for packet in packets], link_type)
-
-
-@given(st.integers(0, 9), st.integers(0, 60), st.binary(min_size=1, max_size=8), st.booleans())
-def test_damaged_headers_never_raise(index: int, at: int, damage: bytes, six: bool) -> None:
-    packets = (talk(CLIENT_6, SERVER_6) if six else talk()).packets
-    data = packets[index].data
-    packets[index] = Packet(START, data[:at] + damage + data[at + len(damage) :])
-
-    read_packets(packets)

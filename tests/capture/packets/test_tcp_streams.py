@@ -17,7 +17,7 @@ from listenctl.capture.packets.read_pcap import read_pcap
 from listenctl.capture.packets.tcp_events import MissingCause, StreamEnding, TcpData, TcpEvent, TcpGap, TcpStreamEnded
 from listenctl.capture.packets.tcp_reassembly import FAR, MAX_WAITING
 from listenctl.capture.packets.tcp_streams import TcpReader
-from listenctl.capture.read_capture import read_packets
+from listenctl.capture.read_capture import read_packets as read_packet_file
 from tests.helpers.capture import CAPTURES, FOLDER
 from tests.helpers.pcap import (
     ACK,
@@ -43,6 +43,7 @@ from tests.helpers.pcap import (
     pcap,
     pcapng,
     read_items,
+    read_packets,
     repeat_packets,
     stream_data,
     tcp,
@@ -52,8 +53,8 @@ from tests.helpers.tshark import followed, tshark
 OPEN = TcpDialog().open().packets
 
 
-def found(packets: Iterable[Packet]) -> list[ReadItem]:
-    return read_items(read_pcap(iter([pcap(packets)])))
+def after_handshake(*packets: Packet) -> list[ReadItem]:
+    return read_packets([*OPEN, *packets])
 
 
 def holes(events: Iterable[ReadItem | TcpEvent]) -> list[tuple[int | None, int, MissingCause]]:
@@ -83,7 +84,7 @@ def server(at: float, ack: int, data: bytes = b"", *, flags: int = ACK, offset: 
 def test_a_connection_is_told_with_its_ends_its_times_and_its_first_packet() -> None:
     packets = TcpDialog().open().client(b"question").server(b"answer").close().packets
 
-    events = found(packets)
+    events = read_packets(packets)
 
     connection = next(one.stream.connection for one in events if isinstance(one, TcpData))
     assert str(connection) == "10.0.0.1:40000 → 10.0.0.2:8080"
@@ -99,21 +100,21 @@ def test_connections_are_kept_apart() -> None:
     one = TcpDialog().open().client(b"one").server(b"1").close().packets
     two = TcpDialog(replace(CLIENT, port=40_001)).open().client(b"two").server(b"2").close().packets
 
-    events = found([packet for pair in zip(one, two, strict=True) for packet in pair])
+    events = read_packets([packet for pair in zip(one, two, strict=True) for packet in pair])
 
     assert stream_data(events) == [b"one", b"two", b"1", b"2"]
     assert {one.stream.connection.number for one in events if isinstance(one, TcpData)} == {0, 1}
 
 
 def test_what_comes_twice_is_given_once() -> None:
-    events = found([*OPEN, client(1, 0, b"abc"), client(2, 0, b"abc"), client(3, 0, b"abcdef"), client(4, 3, b"defg")])
+    events = after_handshake(client(1, 0, b"abc"), client(2, 0, b"abc"), client(3, 0, b"abcdef"), client(4, 3, b"defg"))
 
     assert times(events) == [(1, b"abc"), (3, b"def"), (4, b"g")]
     assert holes(events) == []
 
 
 def test_what_is_late_delays_what_follows_it() -> None:
-    events = found([*OPEN, client(1, 3, b"def"), client(1.1, 6, b"ghi"), client(1.2, 0, b"abc"), client(1.3, 9, b"j")])
+    events = after_handshake(client(1, 3, b"def"), client(1.1, 6, b"ghi"), client(1.2, 0, b"abc"), client(1.3, 9, b"j"))
 
     # Data that waits is delivered with the data before it.
     assert times(events) == [(1.2, b"abc"), (1.2, b"def"), (1.2, b"ghi"), (1.3, b"j")]
@@ -122,7 +123,7 @@ def test_what_is_late_delays_what_follows_it() -> None:
 def test_lost_data_is_given_up_when_it_was_acknowledged_and_half_a_second_has_passed() -> None:
     packets = [*OPEN, client(1, 0, b"abc"), client(1.1, 100, b"def"), server(1.2, 103), client(1.5, 103, b"ghi")]
 
-    events = found([*packets, server(1.6, 106), server(1.8, 106), client(2, 106, b"jkl")])
+    events = read_packets([*packets, server(1.6, 106), server(1.8, 106), client(2, 106, b"jkl")])
 
     assert holes(events) == [(97, 3, MissingCause.NOT_CAPTURED)]
     # It keeps its arrival time.
@@ -131,8 +132,8 @@ def test_lost_data_is_given_up_when_it_was_acknowledged_and_half_a_second_has_pa
 
 
 def test_an_answer_captured_before_what_it_answers_costs_nothing() -> None:
-    events = found(
-        [*OPEN, server(1, 6), client(1.1, 3, b"def"), server(1.2, 6), client(1.3, 0, b"abc"), client(3, 6, b"g")]
+    events = after_handshake(
+        server(1, 6), client(1.1, 3, b"def"), server(1.2, 6), client(1.3, 0, b"abc"), client(3, 6, b"g")
     )
 
     assert holes(events) == []
@@ -140,14 +141,14 @@ def test_an_answer_captured_before_what_it_answers_costs_nothing() -> None:
 
 
 def test_data_lost_at_the_end_is_known_from_its_acknowledgement() -> None:
-    events = found([*OPEN, client(1, 0, b"abc"), server(1.1, 50)])
+    events = after_handshake(client(1, 0, b"abc"), server(1.1, 50))
 
     assert holes(events) == [(47, 3, MissingCause.NOT_CAPTURED)]
     assert endings(events) == [StreamEnding.CAPTURE, StreamEnding.CAPTURE]
 
 
 def test_data_lost_before_the_end_of_a_stream_is_known_from_its_place() -> None:
-    events = found([*OPEN, client(1, 0, b"abc"), client(1.1, 50, b"", flags=FIN | ACK)])
+    events = after_handshake(client(1, 0, b"abc"), client(1.1, 50, b"", flags=FIN | ACK))
 
     assert holes(events) == [(47, 3, MissingCause.NOT_CAPTURED)]
     assert endings(events)[0] is StreamEnding.FIN
@@ -156,14 +157,14 @@ def test_data_lost_before_the_end_of_a_stream_is_known_from_its_place() -> None:
 def test_what_the_receiver_never_got_is_waited_for() -> None:
     packets = [client(1 + index, 3 + index, b"x") for index in range(25)]
 
-    events = found([*OPEN, *packets, server(10, 0), client(27, 0, b"abc")])
+    events = after_handshake(*packets, server(10, 0), client(27, 0, b"abc"))
 
     assert holes(events) == []
     assert stream_data(events)[0] == b"abc" + b"x" * 25
 
 
 def test_a_capture_of_one_direction_waits_only_shortly() -> None:
-    events = found([client(1, 0, b"abc"), client(2, 50, b"def"), client(5, 53, b"ghi"), client(6, 56, b"jkl")])
+    events = read_packets([client(1, 0, b"abc"), client(2, 50, b"def"), client(5, 53, b"ghi"), client(6, 56, b"jkl")])
 
     assert holes(events) == [(47, 3, MissingCause.NOT_CAPTURED)]
     assert times(events) == [(1, b"abc"), (2, b"def"), (5, b"ghi"), (6, b"jkl")]
@@ -203,7 +204,7 @@ def test_sequence_numbers_wrap_around() -> None:
     for index in range(10):
         talk.client(bytes([index]) * 99)
 
-    events = found(talk.close().packets)
+    events = read_packets(talk.close().packets)
 
     assert stream_data(events)[0] == b"".join(bytes([index]) * 99 for index in range(10))
     assert holes(events) == []
@@ -212,15 +213,15 @@ def test_sequence_numbers_wrap_around() -> None:
 
 @pytest.mark.parametrize("probe", [b"", b"\0"])
 def test_keep_alives_are_no_data(probe: bytes) -> None:
-    events = found(
-        [*OPEN, client(1, 0, b"abc"), server(1.1, 3), client(60, 2, probe), server(60.1, 3), client(61, 3, b"def")]
+    events = after_handshake(
+        client(1, 0, b"abc"), server(1.1, 3), client(60, 2, probe), server(60.1, 3), client(61, 3, b"def")
     )
 
     assert times(events) == [(1, b"abc"), (61, b"def")]
 
 
 def test_a_reset_ends_both_directions() -> None:
-    events = found([*OPEN, client(1, 0, b"abc"), client(2, 3, b"", flags=RST)])
+    events = after_handshake(client(1, 0, b"abc"), client(2, 3, b"", flags=RST))
 
     assert [(one.stream.source.port, one.how) for one in events if isinstance(one, TcpStreamEnded)] == [
         (CLIENT.port, StreamEnding.RST),
@@ -229,7 +230,7 @@ def test_a_reset_ends_both_directions() -> None:
 
 
 def test_a_reset_captured_before_the_last_data_costs_nothing() -> None:
-    events = found([*OPEN, client(1, 3, b"", flags=RST), client(1, 0, b"abc")])
+    events = after_handshake(client(1, 3, b"", flags=RST), client(1, 0, b"abc"))
 
     assert stream_data(events) == [b"abc"]
     assert endings(events)[-1] is StreamEnding.RST
@@ -238,7 +239,7 @@ def test_a_reset_captured_before_the_last_data_costs_nothing() -> None:
 def test_a_new_connection_between_the_same_ports_is_a_connection_of_its_own() -> None:
     again = TcpDialog(replace(CLIENT, first=70_000_000), replace(SERVER, first=90_000_000), start=START + 60)
 
-    events = found([*TcpDialog().open().client(b"one").packets, *again.open().client(b"two").close().packets])
+    events = read_packets([*TcpDialog().open().client(b"one").packets, *again.open().client(b"two").close().packets])
 
     assert stream_data(events) == [b"one", b"two"]
     assert endings(events) == [StreamEnding.REPLACED, StreamEnding.REPLACED, StreamEnding.FIN, StreamEnding.FIN]
@@ -248,21 +249,23 @@ def test_a_new_connection_between_the_same_ports_is_a_connection_of_its_own() ->
 def test_a_new_connection_whose_handshake_is_missing_is_told_from_the_old_one_by_its_numbers() -> None:
     again = TcpDialog(replace(CLIENT, first=70_000_000), replace(SERVER, first=90_000_000), start=START + 60)
 
-    events = found([*TcpDialog().open().client(b"one").close().packets, *again.open().client(b"two").packets[3:]])
+    events = read_packets(
+        [*TcpDialog().open().client(b"one").close().packets, *again.open().client(b"two").packets[3:]]
+    )
 
     assert stream_data(events) == [b"one", b"two"]
     assert len({one.stream.connection for one in events if isinstance(one, TcpData)}) == 2
 
 
 def test_a_repeated_handshake_is_no_new_connection() -> None:
-    events = found([*OPEN, *OPEN, client(1, 0, b"abc"), *OPEN, client(2, 3, b"def")])
+    events = after_handshake(*OPEN, client(1, 0, b"abc"), *OPEN, client(2, 3, b"def"))
 
     assert stream_data(events) == [b"abcdef"]
     assert endings(events) == [StreamEnding.CAPTURE, StreamEnding.CAPTURE]
 
 
 def test_a_handshake_captured_after_the_first_data_is_no_new_connection() -> None:
-    events = found([client(0, 0, b"abc"), *OPEN, client(1, 3, b"def")])
+    events = read_packets([client(0, 0, b"abc"), *OPEN, client(1, 3, b"def")])
 
     assert stream_data(events) == [b"abcdef"]
     assert next(one for one in events if isinstance(one, TcpData)).stream.connection.client is not None
@@ -271,7 +274,7 @@ def test_a_handshake_captured_after_the_first_data_is_no_new_connection() -> Non
 def test_a_damaged_packet_that_looks_like_a_handshake_ends_no_connection() -> None:
     damaged = client(2, 5000, b"xxx", flags=0xFF)
 
-    events = found([*OPEN, client(1, 0, b"abc"), damaged, client(3, 3, b"def")])
+    events = after_handshake(client(1, 0, b"abc"), damaged, client(3, 3, b"def"))
 
     assert stream_data(events)[0].startswith(b"abcdef")
     assert StreamEnding.REPLACED not in endings(events)
@@ -280,7 +283,7 @@ def test_a_damaged_packet_that_looks_like_a_handshake_ends_no_connection() -> No
 def test_data_in_the_handshake_is_data() -> None:
     first = tcp(CLIENT, SERVER, CLIENT.first, 0, SYN, b"GET ")
 
-    events = found([Packet(START, on_link(ip(CLIENT, SERVER, first))), client(1, 4, b"/ HTTP/1.1")])
+    events = read_packets([Packet(START, on_link(ip(CLIENT, SERVER, first))), client(1, 4, b"/ HTTP/1.1")])
 
     assert stream_data(events) == [b"GET / HTTP/1.1"]
 
@@ -296,7 +299,7 @@ def test_data_in_the_handshake_is_data() -> None:
     ids=["SYN", "SYN of the server", "request", "nothing"],
 )
 def test_the_client_is_known_by_its_handshake_or_its_request(packets: Sequence[Packet], source: Side | None) -> None:
-    events = found(packets)
+    events = read_packets(packets)
 
     stream = next(one.stream for one in events if isinstance(one, TcpData | TcpStreamEnded))
     known = stream.connection.client
@@ -304,7 +307,7 @@ def test_the_client_is_known_by_its_handshake_or_its_request(packets: Sequence[P
 
 
 def test_a_capture_that_starts_in_the_middle_starts_with_the_first_data() -> None:
-    events = found([server(0, 500), client(1, 600, b"abc"), client(2, 603, b"def")])
+    events = read_packets([server(0, 500), client(1, 600, b"abc"), client(2, 603, b"def")])
 
     assert stream_data(events) == [b"abcdef"]
     assert holes(events) == []
@@ -314,7 +317,7 @@ def test_a_cut_packet_leaves_a_hole_of_known_size() -> None:
     whole = client(2, 3, b"defghi")
     short = Packet(whole.at, whole.data[:-4], len(whole.data))
 
-    events = found([*OPEN, client(1, 0, b"abc"), short, client(3, 9, b"jkl")])
+    events = after_handshake(client(1, 0, b"abc"), short, client(3, 9, b"jkl"))
 
     assert times(events) == [(1, b"abc"), (2, b"de"), (3, b"jkl")]
     assert holes(events) == [(4, 5, MissingCause.CUT)]
@@ -323,7 +326,7 @@ def test_a_cut_packet_leaves_a_hole_of_known_size() -> None:
 def test_one_packet_with_damaged_numbers_costs_nothing_else() -> None:
     damaged = [client(2, FAR + 9, b"xxx"), client(2, -FAR - 9, b"xxx"), server(2, 2**31 - 9)]
 
-    events = found([*OPEN, client(1, 0, b"abc"), *damaged, client(3, 3, b"def"), server(4, 6)])
+    events = after_handshake(client(1, 0, b"abc"), *damaged, client(3, 3, b"def"), server(4, 6))
 
     assert stream_data(events) == [b"abcdef"]
     assert holes(events) == []
@@ -333,7 +336,7 @@ def test_numbers_that_jump_for_good_are_followed() -> None:
     far = 5 * FAR
     packets = [client(2 + index, far + 3 * index, b"%03d" % index) for index in range(5)]
 
-    events = found([*OPEN, client(1, 0, b"abc"), *packets])
+    events = after_handshake(client(1, 0, b"abc"), *packets)
 
     assert stream_data(events) == [b"abc002003004"]
     assert holes(events) == [(None, 3, MissingCause.BROKEN)]
@@ -343,7 +346,7 @@ def test_connections_idle_for_longest_are_forgotten(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(streams, "MAX_CONNECTIONS", 10)
     talks = [TcpDialog(replace(CLIENT, port=port), start=START + port).open().client(b"x") for port in range(30)]
 
-    events = found([packet for talk in talks for packet in talk.packets])
+    events = read_packets([packet for talk in talks for packet in talk.packets])
 
     assert len(stream_data(events)) == 30
     assert 20 <= endings(events).count(StreamEnding.FORGOTTEN) // 2 <= 25
@@ -368,7 +371,7 @@ def test_any_order_of_pieces_gives_the_same_text(seed: int, size: int, wrap: boo
     chance.shuffle(pieces)
     open_ = TcpDialog(replace(CLIENT, first=CLIENT.first)).open().packets
 
-    events = found([*open_, *pieces])
+    events = read_packets([*open_, *pieces])
 
     assert stream_data(events) == [text]
     assert holes(events) == []
@@ -392,7 +395,7 @@ def test_the_fast_lane_gives_what_the_slow_one_gives(seed: int) -> None:
     # Times in a capture are in order.
     packets = [replace(packet, at=START + index / 100) for index, packet in enumerate(packets)]
 
-    fast, slow = found(packets), found(map(tagged, packets))
+    fast, slow = read_packets(packets), read_packets(map(tagged, packets))
 
     assert [_without_stream(one) for one in fast] == [_without_stream(one) for one in slow]
 
@@ -402,7 +405,7 @@ def _without_stream(one: ReadItem) -> tuple[object, ...]:
 
 
 def streams_of(path: Path) -> list[bytes]:
-    return stream_data(read_items(read_packets(open_capture_file(str(path)))))
+    return stream_data(read_items(read_packet_file(open_capture_file(str(path)))))
 
 
 @pytest.mark.parametrize("name", CAPTURES)
@@ -445,5 +448,5 @@ def test_times_are_those_of_wireshark_in_every_format(tmp_path: Path, form: str)
     shown = tshark(path, "-Y", "tcp.len > 0", "-T", "fields", "-e", "frame.time_epoch", "-e", "tcp.len")
 
     expected = [(round(float(at), 6), int(size)) for at, size in (line.split() for line in shown.splitlines())]
-    read_back = read_items(read_packets(open_capture_file(str(path))))
+    read_back = read_items(read_packet_file(open_capture_file(str(path))))
     assert [(round(one.at, 6), len(one.data)) for one in read_back if isinstance(one, TcpData)] == expected

@@ -5,12 +5,11 @@ from itertools import pairwise
 import pytest
 
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.packets.read_pcap import read_pcap
 from listenctl.capture.packets.tcp_events import StreamEnding, TcpStreamEnded
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.captured import losses, read_sessions, timed_frames, unmasked, upgraded
 from tests.helpers.frames import binary
-from tests.helpers.pcap import ACK, CLIENT, FIN, RST, Packet, TcpDialog, pcap, read_items
+from tests.helpers.pcap import ACK, CLIENT, FIN, RST, Packet, TcpDialog, read_packets
 
 # Four packets each: data of the client, an ACK, data of the server, an ACK.
 EACH = 4
@@ -71,7 +70,7 @@ def test_a_connection_with_the_ports_and_numbers_of_one_that_ended_is_another(*,
     once = (talk.send(CLIENT, FIN | ACK).send(CLIENT, RST) if reset else talk.close()).packets
     again = [Packet(packet.at + 30, packet.data) for packet in once]
 
-    events = read_items(read_pcap(iter([pcap([*once, *again])])))
+    events = read_packets([*once, *again])
 
     endings = [one for one in events if isinstance(one, TcpStreamEnded)]
     assert [one.how for one in endings] == [

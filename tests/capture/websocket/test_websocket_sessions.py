@@ -54,7 +54,7 @@ from tests.helpers.pcap import (
     in_pieces,
     packets_of,
     pcap,
-    read_items,
+    read_packets,
     repeat_packets,
     stream_data,
 )
@@ -310,7 +310,7 @@ def test_lost_packets_cost_no_frame_that_is_whole(name: str, damage: Damage, see
 def missing(packets: Sequence[Packet], stream: int) -> Iterator[tuple[int, int]]:
     """Yield the start and the end of each gap of a stream, also of everything after its last packet."""
     end = 0
-    for one in read_items(read_pcap(iter([pcap(packets)]))):
+    for one in read_packets(packets):
         if isinstance(one, TcpData | TcpGap) and one.stream is one.stream.connection.streams[stream]:
             size = len(one.data) if isinstance(one, TcpData) else one.size or 0
             if isinstance(one, TcpGap):
@@ -321,7 +321,7 @@ def missing(packets: Sequence[Packet], stream: int) -> Iterator[tuple[int, int]]
 
 def placed(original: Sequence[Packet], stream: int, frames: Iterable[RawFrame]) -> Iterator[tuple[int, int, RawFrame]]:
     """Yield the start and the end of each frame in a stream."""
-    said_ = stream_data(read_items(read_pcap(iter([pcap(original)]))))[stream]
+    said_ = stream_data(read_packets(original))[stream]
     at = said_.index(b"\r\n\r\n") + 4
     for one in frames:
         extended = 0 if len(one.payload) < 126 else 2 if len(one.payload) < 65_536 else 8

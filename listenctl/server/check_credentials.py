@@ -42,7 +42,7 @@ class SharedCredentials:
             raise UsageError(f"LISTENCTL_AUTH is longer than the {limit} characters that jambonz sends")
         self._credentials = os.fsencode(credentials)
 
-    def check(self, authorization: str | None) -> bool:
+    def check_authorization(self, authorization: str | None) -> bool:
         return hmac.compare_digest(decode_basic(authorization) or b"", self._credentials)
 
 
@@ -67,7 +67,7 @@ class CredentialsFile:
         self._users: dict[str, str] = {}
         self._load()
 
-    def check(self, authorization: str | None) -> bool | Coroutine[None, None, bool]:
+    def check_authorization(self, authorization: str | None) -> bool | Coroutine[None, None, bool]:
         credentials = decode_basic(authorization)
         if credentials is None:
             return False

@@ -166,7 +166,7 @@ class ListenServer:
         self.calls_total += 1
         connection = self._connection_of[call]
         return LiveCallLog(
-            id=self._ids.claim(started.metadata.call_sid),
+            id=self._ids.claim_id(started.metadata.call_sid),
             remote=connection.remote,
             target=connection.target or "/",
             subprotocol=connection.subprotocol,

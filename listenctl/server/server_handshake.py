@@ -196,7 +196,7 @@ class ServerHandshake:
         assert isinstance(request, Request)
         assert target is not None
         credentials, upstream = self._settings.credentials, self._settings.upstream
-        allowed = True if credentials is None else credentials.check(_authorization(request))
+        allowed = True if credentials is None else credentials.check_authorization(_authorization(request))
         if isinstance(allowed, bool) and upstream is None:
             self._answer(self._examine(request, allowed=allowed), None)
         else:

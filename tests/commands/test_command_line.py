@@ -80,7 +80,7 @@ def test_passwd_writes_an_entry_that_gives_access(tmp_path: Path) -> None:
     assert user == "listen"
     assert verify_password("s3cret", hashed)
     assert users.stat().st_mode & 0o777 == 0o600
-    assert CredentialsFile(users).check(None) is False
+    assert CredentialsFile(users).check_authorization(None) is False
 
 
 def test_passwd_changes_one_user_and_leaves_the_others(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def request(*headers: str) -> bytes:
 
 
 async def allows(access: CredentialsCheck, authorization: str | None) -> bool:
-    verdict = access.check(authorization)
+    verdict = access.check_authorization(authorization)
     return verdict if isinstance(verdict, bool) else await verdict
 
 
@@ -127,7 +127,7 @@ async def test_a_password_is_verified_once_and_then_remembered(users: Path, comp
 
     assert verdicts == [True, True, True]
     assert computed == ["s3cret"]
-    assert access.check(RIGHT) is True
+    assert access.check_authorization(RIGHT) is True
 
 
 async def test_many_calls_at_once_cost_one_computation(users: Path, computed: list[str]) -> None:
@@ -162,7 +162,7 @@ async def test_what_is_wrong_is_verified_each_time_also_for_an_unknown_user(user
 
 async def test_the_loop_goes_on_while_a_password_is_verified(users: Path) -> None:
     access = CredentialsFile(users)
-    verdict = access.check(RIGHT)
+    verdict = access.check_authorization(RIGHT)
     assert not isinstance(verdict, bool)
     task = asyncio.ensure_future(verdict)
     turns = 0

@@ -80,14 +80,14 @@ async def test_streams_of_one_call_are_told_apart(tmp_path: Path) -> None:
 def test_no_two_connections_have_the_same_id(sids: list[str | None], ids: list[str]) -> None:
     claims = CallIds()
 
-    assert [claims.claim(sid) for sid in sids] == ids
+    assert [claims.claim_id(sid) for sid in sids] == ids
 
 
 def test_an_id_is_bounded() -> None:
     claims = CallIds()
 
-    assert len({claims.claim("x" * 1000) for _ in range(5)}) == 5
-    assert len(claims.claim("y" * 1000)) == MAX_ID_LENGTH
+    assert len({claims.claim_id("x" * 1000) for _ in range(5)}) == 5
+    assert len(claims.claim_id("y" * 1000)) == MAX_ID_LENGTH
 
 
 async def test_a_connection_that_ends_before_it_is_a_call_isnt_the_one_call(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class CallIds:
         self._streams: OrderedDict[str, int] = OrderedDict()
         self._unknown = 0
 
-    def claim(self, call_sid: str | None) -> str:
+    def claim_id(self, call_sid: str | None) -> str:
         """Return an id that no other recent connection has."""
         if call_sid is None:
             self._unknown += 1

@@ -52,7 +52,7 @@ async def serve_control(listening: socket.socket, server: "ListenServer", name: 
     return await unix_serve(
         _handle_connection,
         sock=listening,
-        process_request=control.route,
+        process_request=control.route_request,
         select_subprotocol=_select_subprotocol,
         create_connection=ControlConnection,
         compression=None,
@@ -87,7 +87,7 @@ class ControlServer:
         self._server = server
         self._name = name
 
-    def route(self, connection: ServerConnection, request: Request) -> Response | None:
+    def route_request(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a plain request, or choose the handler of a WebSocket connection."""
         assert isinstance(connection, ControlConnection)
         path, _, query = request.path.partition("?")

@@ -89,7 +89,7 @@ class CallDumper:
         self._hand_over()
         await asyncio.to_thread(self._writer.close)
 
-    def await_write(self, dump: "CallDump", size: int) -> bool:
+    def schedule_write(self, dump: "CallDump", size: int) -> bool:
         """Have ``dump`` written soon; return False if the disk is too far behind."""
         if not self._writer.reserve_bytes(size):
             return False
@@ -213,7 +213,7 @@ class CallDump:
 
     def _add(self, frame: TimedFrame, size: int) -> None:
         held_up = self._file is None and self._bytes + size > MAX_HELD_BYTES
-        if held_up or not self._dumper.await_write(self, size):
+        if held_up or not self._dumper.schedule_write(self, size):
             self._lost += 1
             self._report_backlog()
             return

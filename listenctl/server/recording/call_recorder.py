@@ -107,7 +107,7 @@ class FileRecorder:
         await asyncio.to_thread(self._writer.close)
         self._finishers.shutdown()
 
-    def await_write(self, recording: "FileRecording", size: int) -> bool:
+    def schedule_write(self, recording: "FileRecording", size: int) -> bool:
         """Have ``recording`` written at one of the next flushes; return False if the disk is too far behind."""
         if not self._writer.reserve_bytes(size):
             self.lost_audio = True
@@ -186,7 +186,7 @@ class FileRecording:
         return self._writer.path
 
     def write_audio(self, position: int, data: bytes) -> None:
-        if self._recorder.await_write(self, len(data)):
+        if self._recorder.schedule_write(self, len(data)):
             self._dropping = False
             self._pieces.append((position, data))
             self._bytes += len(data)

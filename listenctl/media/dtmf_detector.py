@@ -7,7 +7,7 @@ The duration follows from the windows at the edges, where a window that is half 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -46,12 +46,20 @@ _Levels: TypeAlias = list[list[float]]
 
 
 @dataclass(frozen=True, slots=True)
-class DetectedTone:
-    """A tone in one channel: ``position`` is its first sample, ``duration`` is in seconds."""
+class DtmfTone:
+    """
+    A detected tone.
+
+    Attributes:
+        position: of its first sample, in samples per channel.
+        duration: in seconds.
+        channel: from 1, the left one.
+    """
 
     digit: str
     position: int
     duration: float
+    channel: int = 1
 
     @property
     def duration_ms(self) -> int:
@@ -83,7 +91,7 @@ class DtmfDetector:
         self._current: _ToneInProgress | None = None
         self._ended = 0.0
 
-    def feed(self, pcm: bytes) -> list[DetectedTone]:
+    def feed(self, pcm: bytes) -> list[DtmfTone]:
         """Return the tones that end in ``pcm``, oldest first."""
         import numpy as np
 
@@ -91,19 +99,19 @@ class DtmfDetector:
         samples = (_BLOCK_HOPS - 1 + _WINDOW_HOPS) * self._hop
         step = _BLOCK_HOPS * self._hop * SAMPLE_BYTES
         at = 0
-        found: list[DetectedTone] = []
+        found: list[DtmfTone] = []
         while len(data) - at >= samples * SAMPLE_BYTES:
             found += self._detect(np.frombuffer(data, "<i2", samples, at))
             at += step
         self._rest = data[at:]
         return found
 
-    def end_audio(self) -> list[DetectedTone]:
+    def end_audio(self) -> list[DtmfTone]:
         """Return the tone that the end of the audio cuts off, if there is one."""
         # Silence as long as a block, a window and the longest interruption together.
         return self.feed(bytes(2 * _BLOCK_HOPS * self._hop * SAMPLE_BYTES))
 
-    def _detect(self, block: "NDArray[np.int16]") -> list[DetectedTone]:
+    def _detect(self, block: "NDArray[np.int16]") -> list[DtmfTone]:
         import numpy as np
 
         spectrum, power = self._filters.apply(block)
@@ -132,11 +140,11 @@ class DtmfDetector:
         self._current = _ToneInProgress(digit, levels, window, earliest=self._ended) if digit else None
         return ended
 
-    def _tone(self, tone: "_ToneInProgress") -> DetectedTone:
+    def _tone(self, tone: "_ToneInProgress") -> DtmfTone:
         # Window 0 is centred half a window before the first sample.
         position = round((tone.begin - _WINDOW_HOPS / 2) * self._hop)
         duration = tone.windows * self._hop / self._sample_rate
-        return DetectedTone(tone.digit, max(0, position), round(duration, 4))
+        return DtmfTone(tone.digit, max(0, position), round(duration, 4))
 
 
 class _ToneInProgress:
@@ -305,23 +313,6 @@ MIN_DTMF_RATE = 8000
 """Hz; at lower rates the highest frequencies can't be represented."""
 
 
-@dataclass(frozen=True, slots=True)
-class DtmfTone:
-    """
-    A tone in the audio of a call.
-
-    Attributes:
-        channel: from 1, the left one.
-        position: of its first sample, in samples per channel.
-        duration_ms: as jambonz reports it.
-    """
-
-    digit: str
-    channel: int
-    position: int
-    duration_ms: int
-
-
 class CallDtmfDetector:
     """
     Detect tones in the audio of a call, in each channel.
@@ -354,9 +345,9 @@ class CallDtmfDetector:
         frames = np.frombuffer(data, "<i2").reshape(-1, self._channels)
         return [frames[:, channel].tobytes() for channel in range(self._channels)]
 
-    def _merge(self, tones: list[list[DetectedTone]]) -> list[DtmfTone]:
+    def _merge(self, tones: list[list[DtmfTone]]) -> list[DtmfTone]:
         merged = [
-            DtmfTone(tone.digit, number, self._start + tone.position, tone.duration_ms)
+            replace(tone, position=self._start + tone.position, channel=number)
             for number, found in enumerate(tones, 1)
             for tone in found
         ]

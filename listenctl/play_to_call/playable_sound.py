@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.media.sources.audio_sources import AudioSource, PcmSource, open_source
+from listenctl.media.sources.audio_sources import AudioSource, PcmSource, SourceKind, open_source
 from listenctl.media.sources.pipe_source import open_pipe
 from listenctl.media.sources.sound_file_source import SoundFileInfo, read_sound_info
 from listenctl.play_to_call.trim_and_gain import SoundEdits, edit_source
@@ -46,10 +46,6 @@ class PlayableSound:
         return cls(name=name, open=open_at, seconds=seconds)
 
 
-STDIN = "-"
-_NO_FILES = ("silence", "speech", STDIN)
-
-
 async def prepare_sound(spec: str, edits: SoundEdits | None = None) -> PlayableSound:
     """
     Return the sound that ``spec`` names (see ``open_source``), with edits.
@@ -59,7 +55,8 @@ async def prepare_sound(spec: str, edits: SoundEdits | None = None) -> PlayableS
     """
     edits = edits or SoundEdits()
     _check(spec, edits)
-    facts = await asyncio.to_thread(read_sound_info, spec) if _is_file(spec) else None
+    kind = SourceKind.of(spec)
+    facts = await asyncio.to_thread(read_sound_info, spec) if kind is SourceKind.FILE else None
     if facts is not None and (edits.channel or 0) >= facts.channels:
         count = f"{facts.channels} channel{'' if facts.channels == 1 else 's'}"
         raise UsageError(f"{spec}: has {count}, so there is no --channel {(edits.channel or 0) + 1}")
@@ -84,7 +81,7 @@ async def prepare_sound(spec: str, edits: SoundEdits | None = None) -> PlayableS
         open=open_at,
         clip_rate=_clip_rate(facts),
         seconds=length,
-        endless=edits.duration is None and _is_endless(spec, edits),
+        endless=edits.duration is None and (edits.loop or kind.is_endless),
     )
 
 
@@ -105,7 +102,7 @@ class _Piped:
 
 
 async def _open(spec: str, sample_rate: int, edits: SoundEdits) -> AudioSource:
-    if spec == STDIN:
+    if spec == SourceKind.PIPE:
         # All of it is played, however slowly it comes; while it stalls, the caller hears silence.
         return _Piped(await open_pipe(0, sample_rate, channel=edits.channel or 0, patience=0, lossless=True))
     return await open_source(spec, sample_rate, loop=edits.loop, channel=edits.channel)
@@ -115,18 +112,11 @@ def _check(spec: str, edits: SoundEdits) -> None:
     for name in ("gain_db", "fade", "start", "duration"):
         if not isfinite(getattr(edits, name) or 0.0):
             raise UsageError(f"--{name.removesuffix('_db')} must be a number")
-    if edits.channel and _is_endless(spec, SoundEdits()):
+    kind = SourceKind.of(spec)
+    if edits.channel and kind.is_endless:
         raise UsageError(f"{spec}: has only one channel; remove --channel")
-    if edits.loop and not (_is_file(spec) or spec == "speech"):
+    if edits.loop and kind not in (SourceKind.FILE, SourceKind.SPEECH):
         raise UsageError(f"{spec}: can't be repeated; remove --loop")
-
-
-def _is_file(spec: str) -> bool:
-    return spec not in _NO_FILES and spec.partition(":")[0] not in ("tone", "mic")
-
-
-def _is_endless(spec: str, edits: SoundEdits) -> bool:
-    return edits.loop or spec == "silence" or spec.partition(":")[0] in ("tone", "mic")
 
 
 def _clip_rate(facts: SoundFileInfo | None) -> int:

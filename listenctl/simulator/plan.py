@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from listenctl.media.sources.audio_sources import is_microphone
+from listenctl.media.sources.audio_sources import SourceKind
 from listenctl.net.call_target import CallTarget
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.jambonz_model.first_text import CallKind, first_text_fields
@@ -73,7 +73,7 @@ class CallPlan:
     @property
     def has_microphone(self) -> bool:
         """Whether one of the parties is a microphone of this machine."""
-        return is_microphone(self.caller) or is_microphone(self.callee or "")
+        return any(SourceKind.of(party or "") is SourceKind.MICROPHONE for party in (self.caller, self.callee))
 
 
 def call_metadata(plan: CallPlan) -> tuple[Mapping[str, object], Mapping[str, object]]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from listenctl.media.dtmf_detector import CallDtmfDetector, DetectedTone, DtmfDetector, DtmfTone
+from listenctl.media.dtmf_detector import CallDtmfDetector, DtmfDetector, DtmfTone
 from listenctl.media.sources.sample_speech import sample_speech
 from listenctl.media.sources.tones import DTMF_DIGITS, DTMF_HIGH_HZ, DTMF_LOW_HZ, DTMF_PAD, dtmf_tones
 from listenctl.protocol.audio import AudioFormat
@@ -19,7 +19,7 @@ CORNERS = "1AD*5"
 RATES = [8000, 11025, 16000, 22050, 44100, 48000, 64000]
 
 
-def detect(pcm: bytes, sample_rate: int = 8000) -> list[DetectedTone]:
+def detect(pcm: bytes, sample_rate: int = 8000) -> list[DtmfTone]:
     detector = DtmfDetector(sample_rate)
     return detector.feed(pcm) + detector.end_audio()
 

@@ -14,7 +14,7 @@ from listenctl.errors import ExitStatus, ListenctlError, TimedOutError, signal_s
 from listenctl.json_lines import VERSION, json_line
 from listenctl.live_client.attached_call import AttachedCall
 from listenctl.live_client.control_client import attach_to_call
-from listenctl.media.sources.audio_sources import is_microphone
+from listenctl.media.sources.audio_sources import SourceKind
 from listenctl.play_to_call.delivery_mode import Delivery
 from listenctl.play_to_call.play_result import PlayOutcome, PlayResult
 from listenctl.play_to_call.play_sound import SoundPlayer
@@ -43,7 +43,7 @@ async def run_play(
 
     The source is prepared while the server is asked for the call.
     """
-    if is_microphone(source):
+    if SourceKind.of(source) is SourceKind.MICROPHONE:
         reserve_stderr()
     return await _interruptible(_play(recipient, prepare_sound(source, edits), settings, live=live))
 

@@ -83,10 +83,10 @@ def descriptors(options: object) -> int:
 
 
 def _greeting(source: str, lead: float) -> "Responder":
-    from listenctl.play_to_call.playable_sound import STDIN, prepare_sound
+    from listenctl.play_to_call.playable_sound import prepare_sound
     from listenctl.server.responders.greeting_responder import GreetingResponder
 
-    if source == STDIN:
+    if source == "-":
         raise UsageError("--play - isn't possible: each caller would hear another part of stdin; give a file")
     try:
         sound = run_async(prepare_sound(source))

@@ -4,6 +4,7 @@ Audio sources that users name: files, tones, speech, a microphone, a pipe.
 A source is one channel of 16-bit samples at the rate of the call; a call has one for each party.
 """
 
+from enum import StrEnum
 from functools import lru_cache
 from typing import Protocol
 
@@ -11,12 +12,36 @@ from listenctl.errors import UsageError
 from listenctl.media.devices.microphone import open_microphone
 from listenctl.media.sources.pipe_source import open_pipe
 from listenctl.media.sources.sample_speech import sample_speech
-from listenctl.media.sources.sound_file_source import SoundFileSource, count_channels
+from listenctl.media.sources.sound_file_source import SoundFileSource, read_sound_info
 from listenctl.media.sources.tones import SineTone
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
 
 _TONE_DB = -12.0
 _TONE_BLOCK = 4096
+
+
+class SourceKind(StrEnum):
+    """The kinds of sources that users can name."""
+
+    FILE = "file"
+    PIPE = "-"
+    SILENCE = "silence"
+    SPEECH = "speech"
+    TONE = "tone"
+    MICROPHONE = "mic"
+
+    @classmethod
+    def of(cls, spec: str) -> "SourceKind":
+        """Return the kind of the source that ``spec`` names."""
+        kind = spec.partition(":")[0]
+        if kind in (cls.TONE, cls.MICROPHONE):
+            return cls(kind)
+        return cls(spec) if spec in (cls.PIPE, cls.SILENCE, cls.SPEECH) else cls.FILE
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether such sources never end; they have one channel."""
+        return self in (SourceKind.SILENCE, SourceKind.TONE, SourceKind.MICROPHONE)
 
 
 class AudioSource(Protocol):
@@ -46,26 +71,22 @@ async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channe
         UsageError: There is no such source or channel.
         ListenctlError: The device can't be opened, or the file or pipe holds no audio.
     """
-    kind, _, detail = spec.partition(":")
-    if channel and (spec == "silence" or kind in ("tone", "mic")):
+    kind, detail = SourceKind.of(spec), spec.partition(":")[2]
+    if channel and kind.is_endless:
         raise UsageError(f"{spec}: has only one channel; give the other party its own source")
     match kind:
-        case "silence" if spec == kind:
+        case SourceKind.SILENCE:
             return SilenceSource()
-        case "tone":
+        case SourceKind.TONE:
             return _tone(spec, detail, sample_rate)
-        case "mic":
+        case SourceKind.MICROPHONE:
             return await open_microphone(detail or None, sample_rate)
-        case "speech" if spec == kind:
+        case SourceKind.SPEECH:
             return PcmSource(_speech(sample_rate, channel or 0), loop=loop)
-        case "-" if spec == kind:
+        case SourceKind.PIPE:
             return await open_pipe(0, sample_rate, channel=channel or 0)
-    return await SoundFileSource.open(spec, sample_rate, loop=loop, channel=channel)
-
-
-def is_microphone(spec: str) -> bool:
-    """Return whether ``spec`` names a microphone."""
-    return spec.partition(":")[0] == "mic"
+        case SourceKind.FILE:
+            return await SoundFileSource.open(spec, sample_rate, loop=loop, channel=channel)
 
 
 def has_second_channel(spec: str) -> bool:
@@ -75,10 +96,8 @@ def has_second_channel(spec: str) -> bool:
     Raises:
         UsageError: ``spec`` is a file that can't be read.
     """
-    kind = spec.partition(":")[0]
-    if spec in ("silence", "-") or kind in ("tone", "mic"):
-        return False
-    return spec == "speech" or count_channels(spec) > 1
+    kind = SourceKind.of(spec)
+    return kind is SourceKind.SPEECH or (kind is SourceKind.FILE and read_sound_info(spec).channels > 1)
 
 
 def mix_parties(mix_type: str, caller: bytes, callee: bytes) -> bytes:

@@ -177,11 +177,6 @@ def read_sound_info(path: str) -> SoundFileInfo:
         os.close(fd)
 
 
-def count_channels(path: str) -> int:
-    """Return how many channels a sound file has; raises what ``read_sound_info`` raises."""
-    return read_sound_info(path).channels
-
-
 def _open(path: str) -> int:
     try:
         # Non-blocking, so that a pipe without a writer doesn't block before it is refused below.

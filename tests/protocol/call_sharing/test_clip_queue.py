@@ -36,18 +36,6 @@ def filled(count: int, *, seconds: float = 1.0) -> ClipQueue:
     return queue
 
 
-def test_jambonz_gets_so_many_at_once_and_the_next_with_each_that_is_over() -> None:
-    queue = ClipQueue()
-    for number in range(MAX_AT_JAMBONZ + 2):
-        queue.add_clip(clip(str(number)))
-
-    assert names(queue.take_due_clips(0.0)) == [str(number) for number in range(MAX_AT_JAMBONZ)]
-    assert (names(queue.take_due_clips(0.0)), len(queue)) == ([], 2)
-
-    queue.end_clip("0", 1.0)
-    assert names(queue.take_due_clips(1.0)) == [str(MAX_AT_JAMBONZ)]
-
-
 def test_an_answer_of_a_later_clip_says_that_those_before_are_over() -> None:
     queue = filled(MAX_AT_JAMBONZ + 4)
 
@@ -109,16 +97,6 @@ def test_long_clips_are_passed_on_one_by_one() -> None:
     assert names(queue.take_due_clips(queue.deadline)) == ["1"]
 
 
-def test_a_kill_leaves_to_jambonz_what_it_has() -> None:
-    queue = filled(MAX_AT_JAMBONZ + 3)
-
-    assert names(queue.drop_waiting()) == [str(MAX_AT_JAMBONZ + more) for more in range(3)]
-
-    assert (len(queue), queue.has_room(MAX_WAITING_BYTES)) == (0, True)
-    queue.add_clip(clip("next"))
-    assert queue.take_due_clips(0.0) == []
-
-
 def test_a_clip_on_top_drops_all_but_what_plays_and_lengthens_that() -> None:
     queue = filled(MAX_AT_JAMBONZ + 1, seconds=3.0)
 
@@ -128,18 +106,6 @@ def test_a_clip_on_top_drops_all_but_what_plays_and_lengthens_that() -> None:
         queue.add_clip(clip(f"new{number}"))
     assert len(queue.take_due_clips(0.0)) == MAX_AT_JAMBONZ - 1
     assert queue.deadline == 10.0 + 3.0 + GIVE_UP_AFTER
-
-
-def test_what_waits_of_a_tool_that_left_is_dropped_and_what_jambonz_has_isnt() -> None:
-    queue = filled(MAX_AT_JAMBONZ)
-    queue.add_clip(clip("theirs", tool=2))
-    queue.add_clip(clip("ours", tool=1))
-
-    queue.forget_tool(2)
-
-    assert queue.last_waiting(2) is None
-    assert (queue.is_waiting("theirs"), queue.last_waiting(1)) == (False, "ours")
-    assert queue.take_due_clips(0.0) == []
 
 
 def test_there_is_room_for_so_many_clips_and_so_many_bytes() -> None:

@@ -1,7 +1,6 @@
 import pytest
 
-from listenctl.protocol.call_sharing.mark_and_clip_names import MAX_OUTSTANDING, GeneratedNames, PendingAnswer
-from listenctl.protocol.call_sharing.shared_clips import ClipOrder
+from listenctl.protocol.call_sharing.mark_and_clip_names import GeneratedNames, PendingAnswer
 
 
 def test_each_name_is_new_and_leads_back_to_its_tool_once() -> None:
@@ -53,51 +52,3 @@ def test_counts_what_each_tool_waits_for() -> None:
 
     names.forget_all_tools()
     assert names.count_for(1) == 0
-
-
-def test_clips_are_answered_in_order() -> None:
-    order = ClipOrder()
-    for name in ("a", "b"):
-        order.add_clip(name)
-
-    assert [order.take_answered(), order.take_answered(), order.take_answered()] == [("a",), ("b",), ()]
-
-
-def test_one_answer_comes_for_all_that_were_killed() -> None:
-    order = ClipOrder()
-    for name in ("a", "b", "c"):
-        order.add_clip(name)
-    order.add_kill()
-    order.add_clip("d")
-    order.add_kill()
-    order.add_kill()
-    order.add_clip("e")
-
-    assert [order.take_answered() for _ in range(4)] == [("a", "b", "c"), ("d",), ("e",), ()]
-
-
-def test_a_kill_with_nothing_playing_changes_nothing() -> None:
-    order = ClipOrder()
-    order.add_kill()
-    order.add_clip("a")
-
-    assert order.take_answered() == ("a",)
-
-
-def test_after_a_stop_no_order_is_assumed() -> None:
-    order = ClipOrder()
-    order.add_clip("a")
-
-    order.stop_assuming()
-    order.add_clip("b")
-
-    assert order.take_answered() == ()
-
-
-def test_the_order_of_too_many_clips_is_given_up() -> None:
-    order = ClipOrder()
-
-    for number in range(MAX_OUTSTANDING + 1):
-        order.add_clip(str(number))
-
-    assert order.take_answered() == ()

@@ -3,8 +3,14 @@ import json
 import pytest
 
 from listenctl.protocol.call_sharing.clip_queue import GIVE_UP_AFTER, MAX_AT_JAMBONZ, MAX_WAITING
+from listenctl.protocol.call_sharing.mark_and_clip_names import MAX_OUTSTANDING
 from listenctl.protocol.call_sharing.shared_call import SharedCall
-from listenctl.protocol.call_sharing.shared_clips import REPEAT_KILL, REPEAT_KILL_BEFORE_NEXT_CLIP, STOP_TIMEOUT
+from listenctl.protocol.call_sharing.shared_clips import (
+    REPEAT_KILL,
+    REPEAT_KILL_BEFORE_NEXT_CLIP,
+    STOP_TIMEOUT,
+    ClipOrder,
+)
 from listenctl.protocol.call_sharing.shared_stream import IGNORED_AFTER_KILL
 from listenctl.protocol.call_sharing.sharing_actions import (
     Action,
@@ -607,3 +613,51 @@ def test_synced_says_whether_a_mark_was_ever_answered() -> None:
 
     assert [state.mark_answered for state in synced(call.take_tool_message(second, SYNC), second)] == [True]
     assert not any(isinstance(action, RefuseTool) for action in call.take_tool_message(first, audio()))
+
+
+def test_clips_are_answered_in_order() -> None:
+    order = ClipOrder()
+    for name in ("a", "b"):
+        order.add_clip(name)
+
+    assert [order.take_answered(), order.take_answered(), order.take_answered()] == [("a",), ("b",), ()]
+
+
+def test_one_answer_comes_for_all_that_were_killed() -> None:
+    order = ClipOrder()
+    for name in ("a", "b", "c"):
+        order.add_clip(name)
+    order.add_kill()
+    order.add_clip("d")
+    order.add_kill()
+    order.add_kill()
+    order.add_clip("e")
+
+    assert [order.take_answered() for _ in range(4)] == [("a", "b", "c"), ("d",), ("e",), ()]
+
+
+def test_a_kill_with_nothing_playing_changes_nothing() -> None:
+    order = ClipOrder()
+    order.add_kill()
+    order.add_clip("a")
+
+    assert order.take_answered() == ("a",)
+
+
+def test_after_a_stop_no_order_is_assumed() -> None:
+    order = ClipOrder()
+    order.add_clip("a")
+
+    order.stop_assuming()
+    order.add_clip("b")
+
+    assert order.take_answered() == ()
+
+
+def test_the_order_of_too_many_clips_is_given_up() -> None:
+    order = ClipOrder()
+
+    for number in range(MAX_OUTSTANDING + 1):
+        order.add_clip(str(number))
+
+    assert order.take_answered() == ()

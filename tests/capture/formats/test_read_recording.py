@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.capture.capture_events import CapturedAudio
+from listenctl.capture.capture_events import CapturedAudio, CaptureEvent
 from listenctl.capture.formats.read_recording import RecordedTimes, find_sidecar, read_recording
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.media.channel_layout import ChannelLayout
@@ -43,11 +44,25 @@ def recorded(folder: Path, *, log: LiveCallLog | None = None, fill: bool = False
     return log, Recording(folder / "a.wav", log.audio_format, fill=fill)
 
 
-def test_the_audio_comes_as_jambonz_sends_it(tmp_path: Path) -> None:
-    log, recording = recorded(tmp_path)
+def saved(folder: Path) -> Path:
+    """Return the sidecar of a recording of ``SECOND``."""
+    log, recording = recorded(folder)
     recording.write_audio(0, SECOND)
+    return save(log, recording, folder)
 
-    events = read_file(save(log, recording, tmp_path))
+
+def change_audio(path: Path, **changes: object) -> None:
+    described = json.loads(path.read_text())
+    described["audio"] |= changes
+    path.write_text(json.dumps(described))
+
+
+def audio_of(events: Iterable[CaptureEvent]) -> bytes:
+    return b"".join(frame.payload for frame in frames(events) if frame.opcode == 2)
+
+
+def test_the_audio_comes_as_jambonz_sends_it(tmp_path: Path) -> None:
+    events = read_file(saved(tmp_path))
 
     (session,) = sessions(events)
     assert (session.source, session.began) == (str(tmp_path / "a.json"), STARTED_AT)
@@ -125,13 +140,11 @@ def test_what_was_filled_is_left_out_to_the_sample(tmp_path: Path) -> None:
 
     events = read_file(save(log, recording, tmp_path))
 
-    assert b"".join(one.payload for one in frames(events) if one.opcode == 2) == SECOND
+    assert audio_of(events) == SECOND
 
 
 def test_audio_that_was_cut_off_is_told(tmp_path: Path) -> None:
-    log, recording = recorded(tmp_path)
-    recording.write_audio(0, SECOND)
-    path = save(log, recording, tmp_path)
+    path = saved(tmp_path)
     whole = (tmp_path / "a.wav").read_bytes()
     (tmp_path / "a.wav").write_bytes(whole[: -len(SECOND) // 2])
 
@@ -177,7 +190,7 @@ def test_channels_in_files_of_their_own_are_put_together(tmp_path: Path, named: 
 
     events = read_file(tmp_path / named)
 
-    assert b"".join(one.payload for one in frames(events) if one.opcode == 2) == SECOND
+    assert audio_of(events) == SECOND
 
 
 def test_metadata_say_what_the_kept_audio_is(tmp_path: Path) -> None:
@@ -191,29 +204,21 @@ def test_metadata_say_what_the_kept_audio_is(tmp_path: Path) -> None:
 
 
 def test_compressed_audio_is_read_too(tmp_path: Path) -> None:
-    log, recording = recorded(tmp_path)
-    recording.write_audio(0, SECOND)
-    path = save(log, recording, tmp_path)
+    path = saved(tmp_path)
     samples, rate = soundfile.read(tmp_path / "a.wav", dtype="int16")
     soundfile.write(tmp_path / "a.flac", samples, rate)
     (tmp_path / "a.wav").unlink()
-    described = json.loads(path.read_text())
-    described["audio"] |= {"files": ["a.flac"], "format": "flac"}
-    path.write_text(json.dumps(described))
+    change_audio(path, files=["a.flac"], format="flac")
 
-    assert b"".join(one.payload for one in frames(read_file(tmp_path / "a.flac")) if one.opcode == 2) == SECOND
+    assert audio_of(read_file(tmp_path / "a.flac")) == SECOND
 
 
 def test_raw_audio_is_what_the_sidecar_says(tmp_path: Path) -> None:
-    log, recording = recorded(tmp_path)
-    recording.write_audio(0, SECOND)
-    path = save(log, recording, tmp_path)
+    path = saved(tmp_path)
     (tmp_path / "a.raw").write_bytes(SECOND)
-    described = json.loads(path.read_text())
-    described["audio"] |= {"files": ["a.raw"], "format": "raw"}
-    path.write_text(json.dumps(described))
+    change_audio(path, files=["a.raw"], format="raw")
 
-    assert b"".join(one.payload for one in frames(read_file(path)) if one.opcode == 2) == SECOND
+    assert audio_of(read_file(path)) == SECOND
 
 
 def test_without_its_audio_the_rest_is_read(tmp_path: Path) -> None:
@@ -229,9 +234,7 @@ def test_without_its_audio_the_rest_is_read(tmp_path: Path) -> None:
 
 
 def test_a_sidecar_reads_nothing_in_other_folders(tmp_path: Path) -> None:
-    log, recording = recorded(tmp_path)
-    recording.write_audio(0, SECOND)
-    path = save(log, recording, tmp_path)
+    path = saved(tmp_path)
     inner = tmp_path / "inner"
     inner.mkdir()
     described = json.loads(path.read_text())
@@ -263,12 +266,8 @@ def test_the_find_sidecar_a_sound_is_found_by_its_name(tmp_path: Path, suffix: s
 def test_audio_that_isnt_what_the_sidecar_says_costs_no_event(
     tmp_path: Path, name: str, changed: dict[str, object]
 ) -> None:
-    log, recording = recorded(tmp_path)
-    recording.write_audio(0, SECOND)
-    path = save(log, recording, tmp_path)
-    described = json.loads(path.read_text())
-    described["audio"] |= {"files": [name], **changed}
-    path.write_text(json.dumps(described))
+    path = saved(tmp_path)
+    change_audio(path, **{"files": [name], **changed})
     (tmp_path / name).write_bytes((tmp_path / "a.wav").read_bytes())
 
     events = read_file(path)

@@ -6,9 +6,11 @@ import random
 import re
 import ssl
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -41,6 +43,8 @@ from tests.helpers.tls_wire import (
     server_context,
     tls_dialog,
 )
+
+_Event = TypeVar("_Event")
 
 TLS12 = ssl.TLSVersion.TLSv1_2
 TLS13 = ssl.TLSVersion.TLSv1_3
@@ -77,6 +81,10 @@ def spoken_by(client: ssl.SSLContext, server: ssl.SSLContext, folder: Path) -> T
         session.send(party, data)
     session.close()
     return session
+
+
+def of_type(kind: type[_Event], events: Iterable[TlsEvent]) -> list[_Event]:
+    return [event for event in events if isinstance(event, kind)]
 
 
 def by_party(flights: list[Flight]) -> dict[TlsParty, bytes]:
@@ -120,7 +128,7 @@ def test_a_session_is_decrypted_up_to_the_close_of_both_sides(session: TlsDialog
     events = decrypt_flights(session.flights, session.keylog)
 
     assert decrypted_data(events) == SPOKEN
-    alerts = [event for event in events if isinstance(event, TlsAlert)]
+    alerts = of_type(TlsAlert, events)
     assert [(alert.party, alert.name, alert.fatal) for alert in alerts] == [
         (TlsParty.CLIENT, "close_notify", False),
         (TlsParty.SERVER, "close_notify", False),
@@ -204,7 +212,7 @@ def test_wrong_secrets_are_told_from_none(session: TlsDialog) -> None:
     events = decrypt_flights(session.flights, wrong)
 
     assert decrypted_data(events) == []
-    notices = [event for event in events if isinstance(event, TlsNotice)]
+    notices = of_type(TlsNotice, events)
     assert notices
     assert all("but they don't decrypt" in notice.text for notice in notices)
 
@@ -218,7 +226,7 @@ def test_what_the_secrets_at_hand_allow_is_decrypted(left_out: str, server: ssl.
     events = decrypt_flights(session.flights, some)
 
     decrypted = {event.party for event in events if isinstance(event, DecryptedData)}
-    notices = [event for event in events if isinstance(event, TlsNotice)]
+    notices = of_type(TlsNotice, events)
     if "TRAFFIC" in left_out:
         missing = TlsParty(left_out.partition("_")[0].lower())
         assert decrypted == set(TlsParty) - {missing}
@@ -287,7 +295,7 @@ def test_what_waits_for_secrets_is_bounded(session: TlsDialog) -> None:
     for at in range(1000):
         events += decryptor.feed(TlsParty.CLIENT, b"\x17\x03\x03\x00\x20" + bytes(32), float(at))
 
-    (notice,) = [event for event in events if isinstance(event, TlsNotice)]
+    (notice,) = of_type(TlsNotice, events)
     assert "there is no key log" in notice.text
     assert not decryptor._client.holds_records
     assert decryptor.end_session(0.0) == []
@@ -369,7 +377,7 @@ def places(wire: Wire) -> list[int]:
 
 
 def contents(events: list[TlsEvent]) -> list[bytes]:
-    return [event.data for event in events if isinstance(event, DecryptedData)]
+    return [event.data for event in of_type(DecryptedData, events)]
 
 
 @pytest.mark.parametrize("lost", [1, 2, 60, 150])
@@ -379,7 +387,7 @@ def test_whole_records_that_are_missing_are_counted(lost: int, every: Wire) -> N
     events = read_with_gap(every, at[10], at[10 + lost] - at[10])
 
     assert contents(events) == MESSAGES[:10] + MESSAGES[10 + lost :]
-    (told,) = [event for event in events if isinstance(event, TlsRecordsLost)]
+    (told,) = of_type(TlsRecordsLost, events)
     assert told.records == lost
     # The padding of CBC hides how much was in a record.
     assert told.size in (None, sum(map(len, MESSAGES[10 : 10 + lost])))
@@ -390,9 +398,7 @@ def test_how_much_was_in_the_missing_records_is_known_with_an_aead(tls13: Wire) 
 
     events = read_with_gap(tls13, at[20] + 7, 1000)
 
-    assert [event for event in events if isinstance(event, TlsRecordsLost)] == [
-        TlsRecordsLost(3.0, TlsParty.CLIENT, 3, sum(map(len, MESSAGES[20:23])))
-    ]
+    assert of_type(TlsRecordsLost, events) == [TlsRecordsLost(3.0, TlsParty.CLIENT, 3, sum(map(len, MESSAGES[20:23])))]
 
 
 def test_records_are_found_behind_a_hole_of_unknown_size(every: Wire) -> None:
@@ -530,7 +536,7 @@ def test_what_never_verifies_is_given_up(tls13: Wire) -> None:
     for number in range(1000):
         events += decryptor.feed(TlsParty.CLIENT, b"\x17\x03\x03\0\x40" + random.Random(number).randbytes(64), 1.0)
 
-    (notice,) = [event for event in events if isinstance(event, TlsNotice)]
+    (notice,) = of_type(TlsNotice, events)
     assert notice.text.startswith("can't decrypt more of what the client sent")
     assert decryptor.end_session(2.0) == []
 
@@ -640,7 +646,7 @@ async def test_key_updates_of_both_sides_are_followed(asked: str, certificate: P
         events = decrypt_flights(session.flights, session.keylog)
 
     assert decrypted_data(events) == lines(1, 2, 3, 4)
-    assert not [event for event in events if isinstance(event, TlsRecordsLost)]
+    assert not of_type(TlsRecordsLost, events)
 
 
 async def test_a_key_update_may_be_among_what_is_missing(certificate: Path, tmp_path: Path) -> None:
@@ -692,9 +698,9 @@ async def test_early_data_is_told_and_what_follows_is_decrypted(
         events = decrypt_flights(session.flights, session.keylog)
 
     assert decrypted_data(events) == lines(2)
-    (notice,) = [event for event in events if isinstance(event, TlsNotice)]
+    (notice,) = of_type(TlsNotice, events)
     assert notice.text.startswith("early data (0-RTT, ")
-    assert not [event for event in events if isinstance(event, TlsRecordsLost)]
+    assert not of_type(TlsRecordsLost, events)
 
 
 ENCRYPTED = capture.FOLDER / "encrypted"

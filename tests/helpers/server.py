@@ -79,6 +79,13 @@ class Events:
         return warning
 
 
+def reset_connection(writer: asyncio.StreamWriter) -> None:
+    """Send RST instead of what still waits."""
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
 class Peer:
     """The client side of one connection."""
 
@@ -134,9 +141,7 @@ class Peer:
     async def reset(self) -> None:
         """Send RST when all that was said has arrived."""
         await self.delivered()
-        connection: socket.socket = self._writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._writer.transport.abort()
+        reset_connection(self._writer)
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 

@@ -1,7 +1,5 @@
 import asyncio
-import socket
 import ssl
-import struct
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from listenctl.net.client_connection import ConnectionEnd, connect, fresh_mask
 from listenctl.protocol.frames.frame_format import binary_frame
 from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT, frame
 from tests.helpers.scripted_server import Heard, finish, parse_frames, serving, shake_hands, target
+from tests.helpers.server import reset_connection
 
 pytestmark = pytest.mark.simulated_time
 
@@ -27,9 +26,10 @@ def said(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0) -> byte
 class Server:
     """Opens a call, says ``pieces``, and keeps all that comes until the end."""
 
-    def __init__(self, *pieces: bytes, behind: bytes = b"") -> None:
+    def __init__(self, *pieces: bytes, behind: bytes = b"", reads: asyncio.Event | None = None) -> None:
         self._pieces = pieces
         self._behind = behind
+        self._reads = reads
         self.received = b""
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -37,6 +37,8 @@ class Server:
         for piece in self._pieces:
             writer.write(piece)
             await writer.drain()
+        if self._reads is not None:
+            await self._reads.wait()
         try:
             while data := await reader.read(65536):
                 self.received += data
@@ -249,9 +251,7 @@ async def test_a_server_that_ends_without_a_close_is_told_apart_from_a_broken_co
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await shake_hands(reader, writer)
         await reader.readexactly(8)
-        connection: socket.socket = writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.transport.abort()
+        reset_connection(writer)
 
     async with serving(leave) as port:
         connection = await connect(target(port), gone)
@@ -279,21 +279,16 @@ async def test_abort_is_a_reset_without_a_close() -> None:
 
 
 async def test_a_server_that_never_ends_is_left() -> None:
-    left = asyncio.Event()
-    heard = Heard()
+    reads, heard = asyncio.Event(), Heard()
 
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await shake_hands(reader, writer)
-        await left.wait()
-
-    async with serving(script) as port:
+    async with serving(Server(reads=reads)) as port:
         connection = await connect(target(port), heard)
         connection.hang_up()
-        in_order = await connection.wait_closed(0)
-        left.set()
+        in_order = await connection.wait_closed(30)
+        reads.set()
 
     assert not in_order
-    assert heard.ends == [ConnectionEnd("jambonz", 1000, "", "the server didn't end the connection within 0 s")]
+    assert heard.ends == [ConnectionEnd("jambonz", 1000, "", "the server didn't end the connection within 30 s")]
 
 
 async def test_a_close_is_read_though_writing_has_failed_before() -> None:
@@ -305,9 +300,7 @@ async def test_a_close_is_read_though_writing_has_failed_before() -> None:
         writer.write(b"\x88\x02\x0f\xa0")
         # Closing a socket with unread data resets the connection behind what was said.
         await reader.readexactly(8)
-        connection: socket.socket = writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.transport.abort()
+        reset_connection(writer)
         reset.set()
 
     async with serving(script) as port:
@@ -324,75 +317,53 @@ async def test_a_close_is_read_though_writing_has_failed_before() -> None:
 
 
 async def test_a_slow_server_makes_us_wait_and_gets_everything_in_the_end() -> None:
-    read_on = asyncio.Event()
-    received: list[bytes] = []
-    heard = Heard()
+    reads, heard = asyncio.Event(), Heard()
+    server = Server(reads=reads)
 
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await shake_hands(reader, writer)
-        await read_on.wait()
-        received.append(await reader.read())
-
-    async with serving(script) as port:
+    async with serving(server) as port:
         connection = await connect(target(port), heard)
         sent = 0
         while not connection.unsent:
             connection.send_audio(bytes(60_000))
             sent += 1
         assert not connection.writable
-        read_on.set()
+        reads.set()
         await heard.until(lambda: heard.writable > 0)
         assert await finish(connection)
 
-    assert parse_frames(received[0]) == [Frame(Opcode.BINARY, bytes(60_000))] * sent + [
-        Frame(Opcode.CLOSE, b"\x03\xe8")
-    ]
+    assert server.frames() == [Frame(Opcode.BINARY, bytes(60_000))] * sent + [Frame(Opcode.CLOSE, b"\x03\xe8")]
     assert heard.writable == 1
 
 
 async def test_pings_of_a_server_that_does_not_read_are_answered_once() -> None:
-    read_on = asyncio.Event()
-    received: list[bytes] = []
-    heard = Heard()
+    reads, heard = asyncio.Event(), Heard()
+    server = Server(said(PING, b"hi") * 100 + said(TEXT, b"done"), reads=reads)
 
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await shake_hands(reader, writer)
-        await reader.readexactly(8)
-        writer.write(frame(PING, b"hi", mask=None) * 100 + frame(TEXT, b"done", mask=None))
-        await read_on.wait()
-        received.append(await reader.read())
-
-    async with serving(script) as port:
+    async with serving(server) as port:
         connection = await connect(target(port), heard)
-        connection.send_audio(b"ab")
         while not connection.unsent:
             connection.send_audio(bytes(60_000))
         await heard.until(lambda: bool(heard.messages))
-        read_on.set()
+        reads.set()
         await finish(connection)
 
     # A second ping while a pong waits is dropped (listenctl-protocol(7) 1.6).
-    assert [one for one in parse_frames(received[0]) if one.opcode is Opcode.PONG] == [Frame(Opcode.PONG, b"hi")]
+    assert [one for one in server.frames() if one.opcode is Opcode.PONG] == [Frame(Opcode.PONG, b"hi")]
 
 
 async def test_what_waits_at_hanging_up_arrives_before_the_close() -> None:
-    read_on = asyncio.Event()
-    received: list[bytes] = []
+    reads = asyncio.Event()
+    server = Server(reads=reads)
 
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await shake_hands(reader, writer)
-        await read_on.wait()
-        received.append(await reader.read())
-
-    async with serving(script) as port:
+    async with serving(server) as port:
         connection = await connect(target(port), Heard())
         while connection.writable:
             connection.send_audio(bytes(60_000))
         connection.hang_up()
-        read_on.set()
+        reads.set()
         assert await connection.wait_closed(10)
 
-    assert parse_frames(received[0])[-1] == Frame(Opcode.CLOSE, b"\x03\xe8")
+    assert server.frames()[-1] == Frame(Opcode.CLOSE, b"\x03\xe8")
 
 
 async def test_a_connection_that_is_paused_takes_nothing_until_it_goes_on() -> None:
@@ -428,9 +399,7 @@ async def test_a_reset_that_a_write_meets_first_is_still_a_reset() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await shake_hands(reader, writer)
         await reader.readexactly(8)
-        connection: socket.socket = writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.transport.abort()
+        reset_connection(writer)
 
     async with serving(script) as port:
         connection = await connect(target(port), heard)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import struct
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tests.helpers.control import Controlled
 from tests.helpers.frames import BINARY, CONTINUATION, PING, PONG, binary, close, frame, text
 from tests.helpers.frames import TEXT as TEXT_OPCODE
 from tests.helpers.scripted_server import AUDIO, CLOSE, CLOSED, TEXT, Side, recorded_frames, relaying
-from tests.helpers.server import recorded_audio, until
+from tests.helpers.server import recorded_audio, reset_connection, until
 
 pytestmark = pytest.mark.simulated_time
 
@@ -306,9 +305,7 @@ async def test_an_application_that_is_gone_without_a_close_is_gone_for_jambonz_t
     async def application(side: Side) -> None:
         await side.read_frames(1)
         if reset:
-            connection: socket.socket = side.writer.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            side.writer.transport.abort()
+            reset_connection(side.writer)
 
     async with relaying(application, record=tmp_path) as relayed:
         peer = await relayed.run.call(METADATA)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -27,7 +26,7 @@ from tests.helpers.frames import BINARY, TEXT, FrameCutter, WireFrame, frame
 from tests.helpers.frames import CLOSE as CLOSE_OPCODE
 from tests.helpers.playout import play, tone
 from tests.helpers.scripted_server import accept, read_request, serving, target
-from tests.helpers.server import Event, Events
+from tests.helpers.server import Event, Events, reset_connection
 from tests.helpers.simulated_time import simulated_loop
 
 pytestmark = pytest.mark.simulated_time
@@ -411,14 +410,8 @@ async def test_a_close_of_the_server_is_echoed_and_ends_the_call(far_end: FarEnd
     assert (result.end.by, result.end.code, result.end.reason) == ("server", 1001, "bye")
 
 
-def reset(writer: asyncio.StreamWriter) -> None:
-    connection: socket.socket = writer.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
-
-
 @pytest.mark.parametrize(
-    ("vanish", "by"), [(asyncio.StreamWriter.write_eof, "server"), (reset, "nobody")], ids=["FIN", "RST"]
+    ("vanish", "by"), [(asyncio.StreamWriter.write_eof, "server"), (reset_connection, "nobody")], ids=["FIN", "RST"]
 )
 async def test_a_server_that_drops_the_connection_ends_the_call(vanish: ServerAction, by: str) -> None:
     stage, result = await held(CallPlan(target=NOWHERE), FarEnd({0.1: vanish}))

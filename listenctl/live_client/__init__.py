@@ -1,1 +1,1 @@
-"""A tool on a live call: the control socket of a running server, from the client side."""
+"""The client of the control socket of a running server: list, follow and join live calls."""

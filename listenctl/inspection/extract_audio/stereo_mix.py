@@ -58,20 +58,16 @@ def mix_stereo(received: JambonzTrack | None, played: ApplicationTrack | None, s
     if played:
         columns.append(_resampled(_delayed(played, -begins), played.sample_rate, sample_rate, 1))
     for blocks in _in_step(columns, round(_BLOCK * sample_rate)):
-        left, right = _sides(blocks, received=received is not None)
-        yield _stereo(left, right)
+        yield _stereo(blocks, received=received is not None, played=played is not None)
 
 
-def _sides(blocks: list[Floats], *, received: bool) -> tuple[Floats, Floats]:
-    if not received:
-        return np.zeros(len(blocks[0]), np.float32), blocks[0][:, 0]
-    right = blocks[0][:, 1] if blocks[0].shape[1] == 2 else np.zeros(len(blocks[0]), np.float32)
-    return blocks[0][:, 0], right + blocks[1][:, 0] if len(blocks) == 2 else right
-
-
-def _stereo(left: Floats, right: Floats) -> bytes:
-    both = np.rint(np.column_stack((left, right)) * _FULL_SCALE).clip(-32768, 32767)
-    return both.astype("<i2").tobytes()
+def _stereo(blocks: list[Floats], *, received: bool, played: bool) -> bytes:
+    mix = np.zeros((len(blocks[0]), 2), np.float32)
+    if received:
+        mix[:, : blocks[0].shape[1]] = blocks[0]
+    if played:
+        mix[:, 1] += blocks[-1][:, 0]
+    return np.rint(mix * _FULL_SCALE).clip(-32768, 32767).astype("<i2").tobytes()
 
 
 def _filled(received: JambonzTrack, begins: float) -> Iterator[Floats]:

@@ -49,11 +49,6 @@ VERDICT_RULES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-VERDICTS_WITHOUT_RULE = frozenset(
-    {"forgotten", "killed", "ended", "nothing-playing", "too-soon", "unanswered", "fragments-too-long", "disabled"}
-)
-"""Intended effects, what other checks find, and what a capture does not show."""
-
 # The next tick empties jambonz's buffer and drops what has arrived by then (listenctl-protocol(7) 6.3).
 _AFTER_KILL = 0.04
 _IDLE = 0.2

@@ -168,22 +168,10 @@ def _flatness(floats: Floats) -> float:
     return float(np.exp(np.log(power).mean()) / power.mean())
 
 
-def _decode_swapped(frames: Samples) -> Floats:
-    return frames.byteswap().astype(np.float32)
-
-
 def _decode_shifted(frames: Samples) -> Floats:
     data = frames.tobytes()[1:]
     whole = len(data) - len(data) % (2 * frames.shape[1])
     return np.frombuffer(data[:whole], "<i2").reshape(-1, frames.shape[1]).astype(np.float32)
-
-
-def _decode_mu_law(frames: Samples) -> Floats:
-    return _decode_bytes(frames, _mu_law_table())
-
-
-def _decode_a_law(frames: Samples) -> Floats:
-    return _decode_bytes(frames, _a_law_table())
 
 
 def _decode_wide_mu_law(frames: Samples) -> Floats:
@@ -214,11 +202,11 @@ def _a_law_table() -> Floats:
 
 
 _DECODERS: dict[SampleEncoding, Callable[[Samples], Floats]] = {
-    SampleEncoding.SWAPPED: _decode_swapped,
+    SampleEncoding.SWAPPED: lambda frames: frames.byteswap().astype(np.float32),
     SampleEncoding.SHIFTED: _decode_shifted,
 }
 _G711_DECODERS: dict[SampleEncoding, Callable[[Samples], Floats]] = {
-    SampleEncoding.MU_LAW: _decode_mu_law,
-    SampleEncoding.A_LAW: _decode_a_law,
+    SampleEncoding.MU_LAW: lambda frames: _decode_bytes(frames, _mu_law_table()),
+    SampleEncoding.A_LAW: lambda frames: _decode_bytes(frames, _a_law_table()),
     SampleEncoding.WIDE_MU_LAW: _decode_wide_mu_law,
 }

@@ -269,7 +269,7 @@ def at_once(arrivals: Sequence[Arrival], end: float | None, chance: random.Rando
     st.integers(0, 1000),
     st.booleans(),
 )
-# The first message lacks its head, which is found but not told before the run.
+# The first message lacks its head, which is found but not reported before the run.
 @example([(0.0, 0.0, 304), (0.0, 0.0, 320), (0.0, 0.01, 320), (0.00390625, 0.0, 320)], 0, False)
 def test_any_audio_means_the_same(steps: list[tuple[float, float, int]], seed: int, ended: bool) -> None:
     at, arrivals = 0.0, []

@@ -112,7 +112,7 @@ PROFILES = MappingProxyType({profile.name: profile for profile in (IDEAL, CURREN
 
 
 def _mangle(text: str) -> str:
-    """Return a text as FreeSWITCH's argument splitter changes it; an odd apostrophe moves to its end."""
+    """Return a text as FreeSWITCH's command line changes it; an odd apostrophe moves to its end."""
     for escape, char in _ESCAPES.items():
         text = text.replace(escape, char)
     return text.replace("'", "") + "'" * (text.count("'") % 2)

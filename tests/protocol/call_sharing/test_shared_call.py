@@ -400,7 +400,7 @@ class ManyTools(RuleBasedStateMachine):
 
     def _answer(self, owed: Owed, answer: Mark | PlayDone, returned: Mark | PlayDone) -> None:
         expected = [TextToTool(owed.tool, returned.serialize().encode())] if owed.tool in self.tools else []
-        # A killAudio may have to be repeated for the clips behind.
+        # A killAudio may be repeated for the next clips.
         actions = [action for action in self.call.take_jambonz_text(answer.serialize().encode()) if action != REPEATED]
         assert actions == expected
 

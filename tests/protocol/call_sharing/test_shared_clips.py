@@ -141,7 +141,7 @@ def test_a_clip_on_top_is_stopped_before_the_one_below() -> None:
 
     assert refusals(call.take_tool_message(first, KILL)) == [(second, "killed", "top"), (first, "killed", "below")]
 
-    # Of what was stopped there is an answer all the same, and once it has come there is nothing to stop.
+    # Stopped clips are still answered; after that there is nothing to stop.
     for name in ("lc-c2", "lc-c1"):
         assert any(isinstance(action, TextToTool) for action in call.take_jambonz_text(done(name)))
     assert refusals(call.take_tool_message(first, KILL)) == []

@@ -1,4 +1,4 @@
-"""The splitter against the library alone: the same messages, answers and failures after every read."""
+"""The reader gives the same messages, answers and failures as the library alone, after every read."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
@@ -11,7 +11,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-import listenctl.protocol.frames.client_frame_reader as splitter_module
+import listenctl.protocol.frames.client_frame_reader as client_frame_reader
 from listenctl.protocol.frames.client_frame_reader import ClientFrameReader
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
 from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, binary, close, frame, text
@@ -37,7 +37,7 @@ def open_protocol(max_size: int = MAX_SIZE) -> ServerProtocol:
     return ServerProtocol(state=OPEN, max_size=max_size)
 
 
-def open_splitter(max_size: int = MAX_SIZE) -> tuple[ClientFrameReader, ServerProtocol]:
+def open_reader(max_size: int = MAX_SIZE) -> tuple[ClientFrameReader, ServerProtocol]:
     protocol = open_protocol(max_size)
     return ClientFrameReader(protocol, max_size=max_size), protocol
 
@@ -69,7 +69,7 @@ def expand(messages: Iterable[ReceivedMessage]) -> list[Said]:
 
 
 class Library:
-    """What the splitter is held against: all bytes go through the library."""
+    """The reference: all bytes go through the library."""
 
     def __init__(self, protocol: ServerProtocol) -> None:
         self._protocol = protocol
@@ -90,14 +90,14 @@ class Library:
         return [(frames[0].opcode.name.lower(), b"".join(bytes(part.data) for part in frames))]
 
 
-def through_splitter(reads: Sequence[bytes], max_size: int, close_after: int) -> list[Condition]:
-    splitter, protocol = open_splitter(max_size)
+def through_reader(reads: Sequence[bytes], max_size: int, close_after: int) -> list[Condition]:
+    reader, protocol = open_reader(max_size)
     conditions = []
     for index, read in enumerate(reads):
         if index == close_after and protocol.state is OPEN:
             protocol.send_close(1001)
-        conditions.append(condition(protocol, expand(splitter.receive_data(read))))
-    splitter.receive_eof()
+        conditions.append(condition(protocol, expand(reader.receive_data(read))))
+    reader.receive_eof()
     return [*conditions, condition(protocol, [])]
 
 
@@ -125,7 +125,7 @@ def cut(stream: bytes, sizes: Sequence[int]) -> list[bytes]:
 
 
 def long_form(opcode: int, payload: bytes, length_bytes: int) -> bytes:
-    """Return a masked frame whose length takes more bytes than it needs."""
+    """Return a masked frame with a length in more bytes than needed."""
     code = {2: 126, 8: 127}[length_bytes]
     return bytes([0x80 | opcode, 0x80 | code]) + len(payload).to_bytes(length_bytes, "big") + bytes(4) + payload
 
@@ -198,14 +198,14 @@ def test_any_stream_gives_what_the_library_gives(
         stream[: int(len(stream) * kept)], sizes if len(stream) < 20_000 else [max(size, 100) for size in sizes]
     )
 
-    assert through_splitter(reads, max_size, close_after) == through_library(reads, max_size, close_after)
+    assert through_reader(reads, max_size, close_after) == through_library(reads, max_size, close_after)
 
 
 def test_frames_of_a_call_come_out_as_one_run() -> None:
-    splitter, _ = open_splitter()
+    reader, _ = open_reader()
 
     # e8 03 fe ff under the mask 12 9a 5c e7, then the same under another one.
-    found = splitter.receive_data(
+    found = reader.receive_data(
         b"\x82\x84\x12\x9a\x5c\xe7\xfa\x99\xa2\x18" + b"\x82\x84\xff\x00\xff\x00\x17\x03\x01\xff"
     )
 
@@ -218,25 +218,25 @@ def test_a_message_is_the_same_whole_and_byte_by_byte(size: int) -> None:
     stream = binary(payload) + text("{}") + binary(payload)
     expected = [("binary", payload), ("text", b"{}"), ("binary", payload)]
 
-    assert expand(open_splitter()[0].receive_data(stream)) == expected
-    splitter, _ = open_splitter()
+    assert expand(open_reader()[0].receive_data(stream)) == expected
+    reader, _ = open_reader()
     assert [
-        said for read in cut(stream, [1 if size < 1000 else 61]) for said in expand(splitter.receive_data(read))
+        said for read in cut(stream, [1 if size < 1000 else 61]) for said in expand(reader.receive_data(read))
     ] == expected
 
 
 def test_bytes_behind_a_message_wait_for_the_rest_of_theirs() -> None:
-    splitter, _ = open_splitter()
+    reader, _ = open_reader()
 
-    assert splitter.receive_data(binary(b"abcd") + b"\x82\x84\x00") == [BinaryMessages(b"abcd", 4, 1)]
-    assert splitter.receive_data(b"\x00\x00\x00ef") == []
-    assert splitter.receive_data(b"gh") == [BinaryMessages(b"efgh", 4, 1)]
+    assert reader.receive_data(binary(b"abcd") + b"\x82\x84\x00") == [BinaryMessages(b"abcd", 4, 1)]
+    assert reader.receive_data(b"\x00\x00\x00ef") == []
+    assert reader.receive_data(b"gh") == [BinaryMessages(b"efgh", 4, 1)]
 
 
 def test_an_empty_binary_message_stays_a_message() -> None:
-    splitter, _ = open_splitter()
+    reader, _ = open_reader()
 
-    assert splitter.receive_data(binary(b"ab") + binary(b"") + binary(b"cd")) == [
+    assert reader.receive_data(binary(b"ab") + binary(b"") + binary(b"cd")) == [
         BinaryMessages(b"ab", 2, 1),
         BinaryMessages(b"", 0, 1),
         BinaryMessages(b"cd", 2, 1),
@@ -245,89 +245,89 @@ def test_an_empty_binary_message_stays_a_message() -> None:
 
 @pytest.mark.parametrize("size", range(130))
 def test_an_unmasked_frame_of_any_size_fails_the_connection(size: int) -> None:
-    splitter, protocol = open_splitter()
+    reader, protocol = open_reader()
 
-    assert splitter.receive_data(frame(BINARY, bytes(size), mask=None)) == []
+    assert reader.receive_data(frame(BINARY, bytes(size), mask=None)) == []
     assert str(protocol.parser_exc) == "incorrect masking"
 
 
 @pytest.mark.parametrize("head", [b"\x83\xfe", b"\x82\x7e"], ids=["reserved opcode", "unmasked"])
 def test_a_frame_that_two_bytes_condemn_is_refused_at_once(head: bytes) -> None:
-    splitter, protocol = open_splitter()
+    reader, protocol = open_reader()
 
-    splitter.receive_data(head)
+    reader.receive_data(head)
 
     assert protocol.eof_sent
 
 
 def test_pings_between_audio_are_answered() -> None:
-    splitter, protocol = open_splitter()
+    reader, protocol = open_reader()
 
-    found = splitter.receive_data(binary(b"ab") + frame(PING, b"hi") + binary(b"cd"))
+    found = reader.receive_data(binary(b"ab") + frame(PING, b"hi") + binary(b"cd"))
 
     assert expand(found) == [("binary", b"ab"), ("ping", b"hi"), ("binary", b"cd")]
     assert protocol.data_to_send() == [b"\x8a\x02hi"]
 
 
 def test_nothing_is_taken_after_the_close() -> None:
-    splitter, _ = open_splitter()
+    reader, _ = open_reader()
 
-    assert expand(splitter.receive_data(close(1000) + binary(b"ab"))) == [("close", b"\x03\xe8")]
-    assert splitter.receive_data(binary(b"ab")) == []
+    assert expand(reader.receive_data(close(1000) + binary(b"ab"))) == [("close", b"\x03\xe8")]
+    assert reader.receive_data(binary(b"ab")) == []
 
 
 def test_nothing_is_taken_after_we_gave_up_on_the_peer() -> None:
-    splitter, protocol = open_splitter()
+    reader, protocol = open_reader()
 
     protocol.fail(1011, "no answer to pings")
 
-    assert splitter.receive_data(binary(b"ab")) == []
+    assert reader.receive_data(binary(b"ab")) == []
 
 
 def test_audio_is_taken_while_the_peer_has_not_answered_our_close() -> None:
-    splitter, protocol = open_splitter()
+    reader, protocol = open_reader()
 
     protocol.send_close(1001)
 
-    assert splitter.receive_data(binary(b"ab")) == [BinaryMessages(b"ab", 2, 1)]
+    assert reader.receive_data(binary(b"ab")) == [BinaryMessages(b"ab", 2, 1)]
 
 
 @pytest.mark.parametrize("size", [30_000, 60_000])
 def test_a_message_over_the_limit_is_refused(size: int) -> None:
-    splitter, protocol = open_splitter(size - 1)
+    reader, protocol = open_reader(size - 1)
 
-    assert splitter.receive_data(binary(bytes(size))) == []
+    assert reader.receive_data(binary(bytes(size))) == []
     assert protocol.close_sent is not None
     assert protocol.close_sent.code == 1009
 
 
 def test_fragments_count_together_towards_the_limit() -> None:
-    splitter, protocol = open_splitter(1000)
+    reader, protocol = open_reader(1000)
 
-    assert splitter.receive_data(frame(BINARY, bytes(600), fin=False) + frame(CONTINUATION, bytes(600))) == []
+    assert reader.receive_data(frame(BINARY, bytes(600), fin=False) + frame(CONTINUATION, bytes(600))) == []
     assert protocol.close_sent is not None
     assert protocol.close_sent.code == 1009
 
 
 def test_endless_empty_fragments_take_no_memory() -> None:
-    splitter, _ = open_splitter()
-    splitter.receive_data(frame(BINARY, b"ab", fin=False))
+    reader, _ = open_reader()
+    reader.receive_data(frame(BINARY, b"ab", fin=False))
 
     for _ in range(100):
-        assert splitter.receive_data(frame(CONTINUATION, b"", fin=False) * 100) == []
+        assert reader.receive_data(frame(CONTINUATION, b"", fin=False) * 100) == []
 
-    assert splitter._message == bytearray(b"ab")
-    assert splitter._rest == b""
+    assert reader._message == bytearray(b"ab")
+    assert reader._rest == b""
 
 
 def test_what_waits_for_the_rest_of_its_frame_is_bounded() -> None:
-    splitter, _ = open_splitter(1_000_000)
+    reader, _ = open_reader(1_000_000)
     waiting = []
 
     # What waits is copied at every read, so of a big frame it may be the header at most.
     for read in cut(binary(bytes(30_000)) + binary(bytes(900_000)), [100]):
-        splitter.receive_data(read)
-        waiting.append(len(splitter._rest))
+        reader.receive_data(read)
+        waiting.append(len(reader._rest))
 
     assert max(waiting[:300]) < 30_010
     assert max(waiting[301:]) < 14
@@ -341,8 +341,8 @@ def test_sizes_that_alternate_do_not_make_each_frame_cost_the_whole_read(monkeyp
             unpacked.append(len(buffer) // self.size)
             return super().iter_unpack(buffer)
 
-    monkeypatch.setattr(splitter_module, "_frames_of", lambda head, size: CountingStruct(f"{head}s4s{size}s"))
-    splitter, _ = open_splitter()
+    monkeypatch.setattr(client_frame_reader, "_frames_of", lambda head, size: CountingStruct(f"{head}s4s{size}s"))
+    reader, _ = open_reader()
 
-    assert len(splitter.receive_data((binary(b"a") + binary(b"bc")) * 1000)) == 2000
+    assert len(reader.receive_data((binary(b"a") + binary(b"bc")) * 1000)) == 2000
     assert sum(unpacked) <= 64 * 2000

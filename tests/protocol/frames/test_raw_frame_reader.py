@@ -1,4 +1,4 @@
-"""Frames as they stand on the wire, right or wrong."""
+"""Valid and invalid frames on the wire."""
 
 import pytest
 from hypothesis import given

@@ -276,19 +276,19 @@ def test_single_frames_that_are_missing_add_up(way: Way, every: int) -> None:
         assert gap.position + gap.position_uncertainty <= following.position
 
 
-# What it is told.
+# Reports, formats and the end.
 
 
-def test_a_gap_is_told_once_and_soon() -> None:
+def test_a_gap_is_reported_once_and_soon() -> None:
     ledger = GapLedger(MONO, 0.0)
-    told = []
+    reported = []
     for at, sizes in read_at_once(without(call(30), 10.06, 3), 30, NEVER):
         for size in sizes:
             ledger.add_messages(size)
-        told += [(at, gap) for gap in ledger.find_gaps(at)]
+        reported += [(at, gap) for gap in ledger.find_gaps(at)]
 
-    assert [gap for _, gap in told] == ledger.gaps
-    assert told[0][0] < 13.06 + 2.5
+    assert [gap for _, gap in reported] == ledger.gaps
+    assert reported[0][0] < 13.06 + 2.5
 
 
 def test_a_format_that_was_wrong_takes_its_gaps_along() -> None:

@@ -258,7 +258,7 @@ def test_an_empty_clip_is_done_at_once() -> None:
         (play(b"", queuePlay=True), ["misread no-audio", "played"]),
         (play(wav(b""), audioContentType="wav"), ["misread no-audio", "played"]),
         (play(b"", audioContentType="wav"), ["ignored no-audio"]),
-        # Why there is none is said already.
+        # The reason was reported already.
         (V7.replace(b"AADoAxj8//8=", b" AADoAxj8//8="), ["truncated base64-ends", "played"]),
     ],
     ids=["raw", "half-a-sample", "queued", "wav-without-samples", "no-wav", "cut"],

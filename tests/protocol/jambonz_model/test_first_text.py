@@ -190,7 +190,7 @@ def test_a_long_frame_is_cut_even_inside_a_character(profile: Profile) -> None:
     frame = first_text({"a": "ä" * 8000}, profile)
 
     assert len(frame) == 8192
-    # Six bytes stand before the first character, so the cut misses it; a seventh moves it into one.
+    # After six bytes the cut is between characters; after a seventh it is inside one.
     assert frame.decode().endswith("ä")
     with pytest.raises(UnicodeDecodeError):
         first_text({"ab": "ä" * 8000}, profile).decode()

@@ -1,1 +1,1 @@
-"""The live calls of a server: their log, their events, and finding one by name."""
+"""The live calls of a server: their log, their levels and their events."""

@@ -124,8 +124,8 @@ class ControlServer:
     def _stream_rate(self, call: LiveCall, log: LiveCallLog) -> int | None:
         if call.tools is not None:
             return call.tools.stream_rate.hertz
-        said = metadata_stream_rate(log.metadata.fields)
-        return self._server.settings.stream_rate if said is None else said
+        rate = metadata_stream_rate(log.metadata.fields)
+        return self._server.settings.stream_rate if rate is None else rate
 
     async def _send_events(self, connection: ControlConnection) -> None:
         """Send every event; messages of the tool are ignored."""

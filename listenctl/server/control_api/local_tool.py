@@ -33,7 +33,7 @@ class LocalTool:
         self._synced = Synced()
         self._granted = False
         self._end: ListenctlError | None = None
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._attached = False
         self._number = tools.attach_tool(self, log.metadata.raw, audio=audio)
         self._attached = True
@@ -111,11 +111,11 @@ class LocalTool:
         self._tools.detach_tool(self._number)
 
     def deliver_text(self, data: bytes) -> None:
-        # The first one is the metadata, which this side has.
+        # The first text is the metadata, which the responder has already.
         if self._end is not None or not self._attached:
             return
         message = data.decode(errors="replace")
-        self._notice(ServerNotice.parse(message))
+        self._take_notice(ServerNotice.parse(message))
         if self._waiting_texts >= MAX_TEXTS:
             self._set_end(ListenctlError(f"the tool was detached: it left {MAX_TEXTS} texts of the call unread"))
             return
@@ -133,8 +133,8 @@ class LocalTool:
     def close(self, code: int, reason: str) -> None:  # noqa: ARG002 - nobody inside needs a code
         self._set_end(NotFoundError(_GONE))
 
-    def _notice(self, word: ServerNotice | None) -> None:
-        match word:
+    def _take_notice(self, notice: ServerNotice | None) -> None:
+        match notice:
             case ServerNotice(ToolMessageType.GRANTED):
                 self._granted = True
             case ServerNotice(ToolMessageType.ERROR, {"reason": RefusalReason.KILLED, **more}) if "id" not in more:
@@ -144,16 +144,16 @@ class LocalTool:
 
     def _keep(self, message: str | bytes) -> None:
         self._waiting.append(message)
-        self._news.set()
+        self._changed.set()
 
     def _set_end(self, end: ListenctlError) -> None:
         self._end = self._end or end
-        self._news.set()
+        self._changed.set()
 
     def _check(self) -> None:
         if self._end is not None:
             raise self._end
 
     async def _wait(self) -> None:
-        self._news.clear()
-        await self._news.wait()
+        self._changed.clear()
+        await self._changed.wait()

@@ -150,13 +150,13 @@ class _ProgramRun:
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.TaskGroup() as parts:
-                speaking = parts.create_task(self._stream_output())
+                streaming = parts.create_task(self._stream_output())
                 parts.create_task(self._stderr.pass_lines())
-                listening = parts.create_task(self._listen())
-                ended = parts.create_task(self._wait_for_child(speaking))
-                await asyncio.wait([listening, ended], return_when=asyncio.FIRST_COMPLETED)
-                call_goes_on = not listening.done()
-                listening.cancel()
+                receiving = parts.create_task(self._receive())
+                ended = parts.create_task(self._wait_for_child(streaming))
+                await asyncio.wait([receiving, ended], return_when=asyncio.FIRST_COMPLETED)
+                call_goes_on = not receiving.done()
+                receiving.cancel()
                 ended.cancel()
                 await self._child.end(0.0 if call_goes_on else EXIT_TIMEOUT)
         finally:
@@ -165,7 +165,7 @@ class _ProgramRun:
         if call_goes_on and self._program.end is ExecEnd.DISCONNECT:
             await self._disconnect()
 
-    async def _listen(self) -> None:
+    async def _receive(self) -> None:
         """Pass the audio of the call to the program until the call ends."""
         try:
             while True:
@@ -205,8 +205,8 @@ class _ProgramRun:
         detail = f"the program gets {output.sample_rate} Hz and {output.channels} channels now, and can't know that"
         self._call.warn("exec-format", detail)
 
-    async def _take_notice(self, word: ServerNotice | None) -> None:
-        if word is not None and word.data.get("reason") == RefusalReason.KILLED and self._sender is not None:
+    async def _take_notice(self, notice: ServerNotice | None) -> None:
+        if notice is not None and notice.data.get("reason") == RefusalReason.KILLED and self._sender is not None:
             self._sender.note_kill()
             # The program may continue, but the tool that stopped it goes first.
             await self._tool.request_stream()
@@ -254,11 +254,11 @@ class _ProgramRun:
         except TimeoutError:
             return b""
 
-    async def _wait_for_child(self, speaking: asyncio.Task[None]) -> None:
+    async def _wait_for_child(self, streaming: asyncio.Task[None]) -> None:
         await self._child.wait_exited()
         await self._child.end_group()
         # What it wrote before its exit is still streamed.
-        await asyncio.wait([speaking])
+        await asyncio.wait([streaming])
 
     async def _disconnect(self) -> None:
         """End the listen when all audio has been played: jambonz drops the rest (listenctl-protocol(7) 7)."""

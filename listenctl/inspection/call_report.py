@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from listenctl.capture.capture_events import CapturedSession
+from listenctl.inspection.message_checks.application_message_checks import StreamReport
 from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift, spread_as_json
 from listenctl.inspection.message_checks.handshake_checks import describe_handshake
 from listenctl.inspection.message_checks.jambonz_message_checks import AudioCounts, CaptureCompleteness, DtmfRecord
 from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
+from listenctl.inspection.message_checks.ping_and_close_checks import CloseReport, PingReport
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Violation
@@ -51,11 +53,11 @@ class CallReport:
     marks: list[MarkRecord]
     clips: list[ClipRecord]
     mode: CallMode | None
-    stream: Report | None
+    stream: StreamReport | None
     commands: dict[str, int]
     texts: dict[str, int]
-    pings: Report
-    close: Report
+    pings: dict[str, PingReport]
+    close: CloseReport
     violations: list[Violation]
     counts: dict[str, int]
     over_listed: int = 0
@@ -76,18 +78,6 @@ class CallReport:
     def listens(self) -> bool:
         """Whether this may be a call of the listen protocol."""
         return self.session.is_listen is not False
-
-    @property
-    def stream_seconds(self) -> float | None:
-        """Duration of the application's stream; None without a stream, or if its sample rate is unknown."""
-        seconds = self.stream["seconds"] if self.stream else None
-        return seconds if isinstance(seconds, float) else None
-
-    @property
-    def stream_messages(self) -> int:
-        """Number of binary messages of the application."""
-        messages = self.stream["messages"] if self.stream else 0
-        return messages if isinstance(messages, int) else 0
 
     def to_json(self) -> Report:
         """Return the object in `listenctl-inspect(5)`."""
@@ -135,7 +125,6 @@ class CallReport:
         metadata, rate = self.metadata, self.audio_format.sample_rate
         completeness, close = self.completeness, self.close
         violations = [one.severity for one in self.violations]
-        code, by = close["code"], close["by"]
         return {
             "call": self.call,
             "source": self.session.source,
@@ -155,9 +144,9 @@ class CallReport:
             "dtmf": "".join(key.digit for key in self.keys if key.channel is None),
             "marks": len(self.marks),
             "clips": len(self.clips),
-            "stream_seconds": self.stream_seconds,
-            "closed_by": by if isinstance(by, str) else None,
-            "close_code": code if isinstance(code, int) else None,
+            "stream_seconds": self.stream["seconds"] if self.stream else None,
+            "closed_by": close["by"],
+            "close_code": close["code"],
             "errors": violations.count(Severity.ERROR),
             "warnings": violations.count(Severity.WARNING),
             "rules": " ".join(sorted(self.counts)),

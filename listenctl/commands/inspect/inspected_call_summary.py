@@ -229,16 +229,16 @@ def _stream(report: CallReport) -> str:
     mode, stream = report.mode, report.stream
     if stream is None:
         return ""
-    messages = f"in {count_noun(report.stream_messages, 'message')}"
+    messages = f"in {count_noun(stream['messages'], 'message')}"
     size = f"{stream['bytes']} bytes {messages}"
     if mode is None or not mode.streams:
         return f"{size} of binary audio, which this call doesn't play"
-    seconds = report.stream_seconds
+    seconds = stream["seconds"]
     length = f"{seconds:.2f} s streamed" if seconds is not None else size
     words = [f"{length} at {format_rate(mode.stream_rate)} (by the {_SOURCES.get(mode.source, mode.source)})"]
     words.append(f"{messages}, up to {stream['ahead_max']} s ahead")
-    if isinstance(underruns := stream["underruns"], int) and underruns:
-        words.append(f"{count_noun(underruns, 'underrun')} of {stream['underrun_seconds']} s")
+    if stream["underruns"]:
+        words.append(f"{count_noun(stream['underruns'], 'underrun')} of {stream['underrun_seconds']} s")
     return ", ".join(words)
 
 
@@ -298,9 +298,9 @@ def _rank(item: tuple[str, int]) -> tuple[int, str]:
 def _pings(report: CallReport) -> str:
     words = []
     for sender, pings in report.pings.items():
-        if isinstance(pings, dict) and pings["sent"]:
+        if pings["sent"]:
             delay = pings["delay_ms"]
-            took = f", after {delay['p50']} ms (p50), {delay['max']} (max)" if isinstance(delay, dict) else ""
+            took = f", after {delay['p50']} ms (p50), {delay['max']} (max)" if delay else ""
             words.append(f"{pings['sent']} by {sender}, {pings['answered']} answered{took}")
     return "; ".join(words)
 
@@ -313,7 +313,7 @@ def _end(report: CallReport) -> str:
         said = said if report.session.without_control else f"no Close; {said}"
         return f"{said}, by {by}" if by else said
     code = close["code"] or "without a code"
-    reason = f" {printable(str(close['reason']), _MAX_PARTY)!r}" if close["reason"] else ""
+    reason = f" {printable(close['reason'], _MAX_PARTY)!r}" if close["reason"] else ""
     answered = "" if close["answered"] is None else ", answered" if close["answered"] else ", not answered"
     return f"closed by {by} ({code}{reason}){answered}"
 

@@ -119,8 +119,8 @@ def _party(value: object) -> str:
 
 
 def _played(report: CallReport) -> str:
-    if report.stream_seconds:
-        return f"{report.stream_seconds:.1f} s"
+    if report.stream and (seconds := report.stream["seconds"]):
+        return f"{seconds:.1f} s"
     return count_noun(len(report.clips), "clip") if report.clips else "-"
 
 

@@ -20,7 +20,7 @@ from listenctl.media.files.sidecar import (
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.frames.websocket_messages import ControlFrame
-from listenctl.protocol.listen_session import MessageReceived, ProtocolViolation, Sender, SessionEvent
+from listenctl.protocol.listen_session import MessageReceived, ProtocolViolation, SessionEvent
 
 MAX_EVENTS = 10_000
 _NO_CODE, _BROKEN = 1005, 1006
@@ -122,10 +122,5 @@ def _warning(event: ProtocolViolation, rate: int) -> Report:
 
 def _close(report: CallReport) -> SidecarClose:
     close = report.close
-    code, by = close.get("code"), close.get("by")
-    without_code = _NO_CODE if close.get("time") is not None else _BROKEN
-    return SidecarClose(
-        code if isinstance(code, int) and code else without_code,
-        str(close.get("reason") or ""),
-        str(by) if by in tuple(Sender) else "nobody",
-    )
+    without_code = _BROKEN if close["time"] is None else _NO_CODE
+    return SidecarClose(close["code"] or without_code, close["reason"] or "", close["by"] or "nobody")

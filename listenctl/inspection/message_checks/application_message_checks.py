@@ -7,7 +7,7 @@ All of it waits until the mode of the call is known, because its effect depends 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from listenctl.inspection.message_checks.mark_and_clip_records import (
     MAX_RECORDS,
@@ -19,7 +19,6 @@ from listenctl.inspection.message_checks.mark_and_clip_records import (
 from listenctl.inspection.message_checks.stream_or_clips import CallMode, CallModeEvidence
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
 from listenctl.inspection.settings import InspectionSettings
-from listenctl.json_lines import Report
 from listenctl.protocol.application_commands import (
     ClearMarks,
     Command,
@@ -44,6 +43,19 @@ _MAX_SHOWN = 40
 _PLAY_DONE = '"playDone"'
 # A mark with one of these verdicts is not expected to be answered.
 _NEVER_ANSWERED = {"too-many-marks", "not-streaming", "unsupported", "disabled", "name-not-escaped"}
+
+
+class StreamReport(TypedDict):
+    """The binary audio of the application in `listenctl-inspect(5)`."""
+
+    began: float
+    ended: float
+    messages: int
+    bytes: int
+    seconds: float | None
+    ahead_max: float
+    underruns: int
+    underrun_seconds: float
 
 
 class ApplicationMessageChecks:
@@ -201,8 +213,8 @@ class ApplicationMessageChecks:
             detail = f"no Close frame within {_CLOSE_TIME:.0f} s after the disconnect"
             self._violations.add_violation_at("disconnect-ignored", self._disconnected, Culprit.JAMBONZ, detail)
 
-    def describe_stream(self) -> Report | None:
-        """Return the object in `listenctl-inspect(5)`, None without a stream."""
+    def describe_stream(self) -> StreamReport | None:
+        """Return how the stream was played, None without a stream."""
         if self._stream_began is None or self._playout is None:
             return None
         rate = self.mode.stream_rate if self.mode else 0

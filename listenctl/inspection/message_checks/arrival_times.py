@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from listenctl.json_lines import Report
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.statistics import Histogram, median
 
@@ -29,7 +28,7 @@ _UNCERTAIN = 0.12
 _MAX_UNCERTAIN = 2000
 
 
-def spread_as_json(histogram: Histogram) -> Report | None:
+def spread_as_json(histogram: Histogram) -> dict[str, float] | None:
     """Return percentiles and the maximum in milliseconds; None if nothing was counted."""
     summary = histogram.summary()
     if summary is None:

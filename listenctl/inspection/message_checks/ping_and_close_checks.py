@@ -3,13 +3,13 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from math import inf
+from typing import TypedDict
 
 from websockets.frames import Frame, Opcode
 
 from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.inspection.message_checks.arrival_times import spread_as_json
 from listenctl.inspection.rule_violations import Culprit, ViolationLog
-from listenctl.json_lines import Report
 from listenctl.protocol.listen_session import Sender
 from listenctl.statistics import Histogram
 
@@ -31,6 +31,26 @@ _NOT_AN_END = {
     StreamEnding.REPLACED: "another connection took its ports",
 }
 _PEER = {Sender.JAMBONZ: Sender.APPLICATION, Sender.APPLICATION: Sender.JAMBONZ}
+
+
+class PingReport(TypedDict):
+    """The pings of one side in `listenctl-inspect(5)`."""
+
+    sent: int
+    answered: int
+    delay_ms: dict[str, float] | None
+
+
+class CloseReport(TypedDict):
+    """The end of a call in `listenctl-inspect(5)`."""
+
+    by: str | None
+    time: float | None
+    code: int | None
+    reason: str | None
+    answered: bool | None
+    answer_delay: float | None
+    connection: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +149,15 @@ class PingAndCloseChecks:
         if self.control_captured:
             self._check_end(at)
 
-    def describe_pings(self) -> Report:
-        """Return the object in `listenctl-inspect(5)`."""
+    def describe_pings(self) -> dict[str, PingReport]:
+        """Return the pings of each side."""
         return {
             str(sender): {"sent": one.sent, "answered": one.answered, "delay_ms": spread_as_json(one.delay)}
             for sender, one in self._pings.items()
         }
 
-    def describe_close(self) -> Report:
-        """Return the object in `listenctl-inspect(5)`."""
+    def describe_close(self) -> CloseReport:
+        """Return how the call ended."""
         first = self._first_close
         reply = next((close for close in self.closes.values() if close is not first), None)
         how = next((how for _, _, how in self._ends if how not in _NOT_AN_END), None)

@@ -77,7 +77,8 @@ def test_a_stream_is_measured() -> None:
 
     assert report.mode is not None
     assert (report.mode.stream_rate, report.mode.source) == (8000, "metadata")
-    assert report.stream_seconds == 2.16
+    assert report.stream is not None
+    assert report.stream["seconds"] == 2.16
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ SECONDS = 10
 
 
 class CheckedCall(MadeUp):
-    """A call whose sound is checked; ``told`` are the violations."""
+    """A call whose sound is checked; ``found`` are the violations."""
 
     def __init__(
         self,
@@ -30,8 +30,8 @@ class CheckedCall(MadeUp):
         *,
         is_listen: bool | None = None,
     ) -> None:
-        self.told: list[Violation] = []
-        self._observer = SoundChecksObserver(lambda _, violation: self.told.append(violation))
+        self.found: list[Violation] = []
+        self._observer = SoundChecksObserver(lambda _, violation: self.found.append(violation))
         session = new_session()
         session.is_listen = is_listen
         self._observer.on_session_opened(session)
@@ -167,9 +167,9 @@ def test_faults_of_the_sound_are_violations_like_others() -> None:
     call.listen(0.5, 5.0, frame=bytes(320))
     report = call.close(5.1)
 
-    assert [(one.rule, one.sender) for one in call.told] == [("audio-silent", Culprit.JAMBONZ)]
-    assert call.told[0].at == pytest.approx(0.52)
-    assert call.told == [one for one in report.violations if one.section == "The sound"]
+    assert [(one.rule, one.sender) for one in call.found] == [("audio-silent", Culprit.JAMBONZ)]
+    assert call.found[0].at == pytest.approx(0.52)
+    assert call.found == [one for one in report.violations if one.section == "The sound"]
     assert report.worst is Severity.WARNING
     assert report.counts["audio-silent"] == 1
     assert report.table_row()["warnings"] == 1

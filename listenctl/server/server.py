@@ -9,7 +9,6 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -27,7 +26,7 @@ from listenctl.server.control_api.control_socket import ControlSocket
 from listenctl.server.jambonz_connection import JambonzConnection
 from listenctl.server.read_schedule import FIRST_READ, TimingWheel
 from listenctl.server.recording.call_recorder import CallRecorder, CallRecording
-from listenctl.server.server_handshake import HandshakeRefusal
+from listenctl.server.server_handshake import NO_MORE_CALLS, HandshakeRefusal, too_many_calls, wrong_path
 from listenctl.server.settings import ServerSettings
 from listenctl.server.shutdown import Shutdown
 
@@ -132,17 +131,13 @@ class ListenServer:
         """Return why a request for ``target`` can't become a call now, None if it can."""
         path = unquote(target.partition("?")[0])
         if self.settings.path is not None and path != self.settings.path:
-            return HandshakeRefusal(HTTPStatus.NOT_FOUND, f"calls go to {self.settings.path}, not to {path}")
+            return wrong_path(path, self.settings.path)
         if self.shutdown.begun or self.has_taken_all(with_beginning=True):
-            return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls")
+            return NO_MORE_CALLS
         upstream = self.settings.upstream
         # Those that wait for the application have their files open, too.
         calls = len(self.live) + (0 if upstream is None else upstream.unanswered)
-        if calls >= self.settings.max_calls:
-            return HandshakeRefusal(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"there are {calls} live calls, and no more are allowed"
-            )
-        return None
+        return too_many_calls(calls) if calls >= self.settings.max_calls else None
 
     def report_refusal(self, remote: str, target: str | None, refusal: HandshakeRefusal) -> None:
         self.reporter.emit(

@@ -64,7 +64,16 @@ NOT_WAITED = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "the client sent too much 
 TOO_LATE = HandshakeRefusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long")
 TLS_ON_PLAIN_PORT = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "this port speaks ws://, not wss://")
 TOO_LONG = HandshakeRefusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
+NO_MORE_CALLS = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls")
 FAILED = HandshakeRefusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the handshake failed unexpectedly")
+
+
+def wrong_path(path: str, wanted: str) -> HandshakeRefusal:
+    return HandshakeRefusal(HTTPStatus.NOT_FOUND, f"calls go to {wanted}, not to {path}")
+
+
+def too_many_calls(calls: int) -> HandshakeRefusal:
+    return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {calls} live calls, and no more are allowed")
 
 
 @dataclass(frozen=True, slots=True)

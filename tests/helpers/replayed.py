@@ -1,4 +1,4 @@
-"""Calls to be replayed: dumps that a test writes, and servers that keep what they are sent."""
+"""Calls to replay: dumps that a test writes, and servers that keep the frames they receive."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -29,12 +29,12 @@ Timed = tuple[float, Sender, RawFrame]
 
 
 def jambonz(at: float, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> Timed:
-    """Return a frame of jambonz in time."""
+    """Return a frame of jambonz with its time."""
     return at, Sender.JAMBONZ, RawFrame(fin, rsv, opcode, True, payload)
 
 
 def application(at: float, opcode: int, payload: bytes = b"", *, fin: bool = True) -> Timed:
-    """Return a frame of the application in time."""
+    """Return a frame of the application with its time."""
     return at, Sender.APPLICATION, RawFrame(fin, 0, opcode, False, payload)
 
 
@@ -56,10 +56,10 @@ def write_dump(
 @dataclass(slots=True)
 class KeepingServer:
     """
-    A server for one call after another that keeps the frames that come, and answers by ``says``.
+    A server for one call after another that keeps the frames it receives, and answers by ``says``.
 
     Attributes:
-        says: is given the writer when the call begins.
+        says: called with the writer when a call begins.
         calls: the frames of each call, with seconds from its handshake.
     """
 
@@ -89,7 +89,7 @@ class KeepingServer:
 def plan(
     path: Path, port: int, *, speed: float | None = None, compare: CompareSettings | None = None, same_sid: bool = False
 ) -> ReplayPlan:
-    """Return how to play a capture to a port of this machine."""
+    """Return the plan to play a capture to a port of this machine."""
     return ReplayPlan(
         capture=CaptureFile(str(path), path.name),
         target=CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}/")),
@@ -106,7 +106,7 @@ async def play(plan: ReplayPlan, *, sid: str | None = "new-sid") -> ReplayResult
 
 
 class PlayingServer:
-    """A server that plays an application, and what it tells."""
+    """A server that plays an application, and what it reports."""
 
     def __init__(self, capture: CaptureFile, **options: object) -> None:
         limit = options.pop("limit", 1)
@@ -122,7 +122,7 @@ class PlayingServer:
 
 @asynccontextmanager
 async def playing(path: Path, **options: object) -> AsyncIterator[PlayingServer]:
-    """Play to its end, which the clients bring about."""
+    """Play an application until its clients have ended all calls."""
     found = PlayingServer(CaptureFile(str(path), path.name), **options)
     async with asyncio.timeout(LIMIT):
         found.port = await found.server.start("127.0.0.1", 0)

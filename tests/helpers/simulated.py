@@ -1,4 +1,4 @@
-"""Simulated calls to a recorder under test: noise to say, and what came of it at both ends."""
+"""Simulated calls to a recorder under test: noise to send, and the result at both ends."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ Pcm = np.ndarray[tuple[int, ...], np.dtype[np.int16]]
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """A file with two channels of loud noise, and its samples, a row for each channel."""
+    """A file with two channels of loud noise, and its samples, one row per channel."""
 
     path: Path
     samples: Pcm
@@ -41,12 +41,12 @@ class Noise:
 
 
 def interleave(*channels: Pcm) -> bytes:
-    """Return the samples of all channels in turn, as the wire has them."""
+    """Return the samples of all channels interleaved, as on the wire."""
     return np.stack(channels, axis=1).astype("<i2").tobytes()
 
 
 def make_noise(folder: Path, *, sample_rate: int, samples: int, seed: int = 1) -> Noise:
-    """Write noise of its own for every ``seed``; the sum of its channels clips now and then."""
+    """Write noise that depends on ``seed``; the sum of its channels sometimes clips."""
     generator = np.random.default_rng([seed, sample_rate, samples])
     noise = generator.integers(-32768, 32768, (2, samples)).astype(np.int16)
     path = folder / f"noise-{seed}-{sample_rate}-{samples}.wav"
@@ -55,15 +55,15 @@ def make_noise(folder: Path, *, sample_rate: int, samples: int, seed: int = 1) -
 
 
 def plan_for(port: int, noise: Noise, *faults: str, sample_rate: int = 8000, mix_type: str = "mono") -> CallPlan:
-    """Return a call to a server that says ``noise``, which must have the rate of the call."""
+    """Return a call that sends ``noise``, which must have the sample rate of the call."""
     verb = ListenVerb(sample_rate=sample_rate, mix_type=mix_type)
-    troubles = tuple(parse_fault(fault) for fault in faults)
-    return CallPlan(target=target(port), verb=verb, caller=str(noise.path), faults=troubles)
+    parsed = tuple(parse_fault(fault) for fault in faults)
+    return CallPlan(target=target(port), verb=verb, caller=str(noise.path), faults=parsed)
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A call that is over, as the caller saw it, and its recording."""
+    """A call that has ended, as the caller saw it, and its recording."""
 
     summary: SimulatedCallResult
     events: Events
@@ -72,31 +72,31 @@ class Placed:
 
     @property
     def audio(self) -> bytes:
-        """What was recorded."""
+        """The recorded audio."""
         return recorded_audio(self.saved)
 
     @property
     def sidecar(self) -> Event:
-        """What stands beside the recording."""
+        """The sidecar of the recording."""
         return read_sidecar(self.saved)
 
     @property
     def faults(self) -> list[str]:
-        """The faults that the caller says it has made."""
+        """The faults that the caller reported."""
         return [fault["name"] for fault in self.events.of("fault")]
 
     @property
     def gaps(self) -> list[tuple[str, int]]:
-        """The kind of each gap that the recorder found, and what it says is missing."""
+        """The kind of each gap that the recorder found, and its missing samples."""
         return [(gap["kind"], gap["missing"]) for gap in self.sidecar["gaps"]]
 
 
 async def place(run: Running, plan: CallPlan, *, recorded_as: str | None = None) -> Placed:
     """
-    Place a call in real time, and see its recording through.
+    Place a call, and wait until its recording is saved.
 
     Args:
-        recorded_as: how the recorder names the call when it isn't told its callSid.
+        recorded_as: the recorder's id of the call if it doesn't learn the callSid.
     """
     events = Events()
     call = SimulatedCall(plan, Reporter(events))

@@ -321,12 +321,12 @@ def test_no_audio_is_no_gap() -> None:
 def real_call(name: str) -> tuple[float, Arrivals, AudioFormat]:
     """Return the time at which a captured call began, the arrivals of its messages, and its format."""
     (_, request), *segments = client_stream(name)
-    splitter = ClientFrameReader(ServerProtocol(state=OPEN), max_size=1 << 22)
+    reader = ClientFrameReader(ServerProtocol(state=OPEN), max_size=1 << 22)
     assert request.endswith(b"\r\n\r\n")
     arrivals = [
         (at, message.message_bytes)
         for at, data in segments
-        for message in splitter.receive_data(data)
+        for message in reader.receive_data(data)
         if isinstance(message, BinaryMessages)
         for _ in range(message.messages)
     ]

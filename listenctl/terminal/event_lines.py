@@ -1,4 +1,4 @@
-"""Events as people read them: one line each, for stderr."""
+"""Events as text: one line each, for stderr."""
 
 import json
 import re
@@ -11,24 +11,24 @@ from listenctl.terminal.printable_text import TextStyle, format_moment, format_r
 _MAX_TEXT = 200
 _CAUSES = {
     "audio-failed": "the caller's audio failed",
-    "audio-over": "the caller's audio was over",
-    "duration": "--duration was over",
-    "max-length": "maxLength was over",
+    "audio-over": "the caller's audio ended",
+    "duration": "--duration passed",
+    "max-length": "maxLength passed",
     "silence-timeout": "the caller was silent for the verb's timeout",
     "finish-on-key": "the key of finishOnKey was pressed",
     "disconnect": "the server sent disconnect",
-    "hung-up": "we were told to",
+    "hung-up": "the user hung up",
 }
-# The status is 1 then; a sentence of the connection says more, where there is one.
+# The exit status is 1 then; the detail of the connection says more, if there is one.
 _NOT_IN_ORDER = "not an orderly end"
 
 
 def describe_end(ended: dict[str, Any]) -> str:
-    """Return what a ``call-ended`` event says of the end."""
+    """Return how a call ended, from its ``call-ended`` event."""
     who = _who(ended)
     detail = printable(str(ended["detail"] or ""), _MAX_TEXT)
     if detail and ended["close_code"] is None:
-        # It says all of it: the connection broke, the server left without a Close.
+        # The detail says everything: the connection broke, or the server left without a Close.
         return f"{who}; {detail}" if ended["closed_by"] == "jambonz" else detail
     wrong = detail or ("" if ended["taken"] or ended["closed_by"] == "nobody" else _NOT_IN_ORDER)
     return f"{who}; {wrong}" if wrong else who
@@ -66,10 +66,9 @@ _COLORS = {
     "fault": _YELLOW,
 }
 _MAX_ID = 40
-# The ids of jambonz, and how we tell several listens on one call apart; the first group of digits tells calls apart.
+# The ids of jambonz, with our suffix for several listens on one call; their first group tells calls apart.
 _UUID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(~\d+)?", re.IGNORECASE)
-# The value of a fault, behind what the fault does.
-# What goes on while meters are drawn shows there; what stays true when the call is over is printed above them.
+# Events that stay true after the call are printed above live meters; the meters show the others.
 LASTING_EVENTS = frozenset(
     (
         *("warning", "gap", "connection-refused", "recording-failed", "recording-saved", "call-ended"),
@@ -81,7 +80,7 @@ FAILURE_EVENTS = frozenset(("recording-failed", "dump-failed"))
 
 
 def format_event(report: Report, style: TextStyle) -> str:
-    """Return one event as a line for people; nothing from the wire reaches the terminal unescaped."""
+    """Return an event as one line; text from the wire is escaped."""
     event = report["event"]
     describe = _DESCRIPTIONS.get(event)
     text = printable(describe(report) if describe else "", _MAX_TEXT)
@@ -93,12 +92,12 @@ def format_event(report: Report, style: TextStyle) -> str:
 
 
 def is_wrong_verdict(report: Report) -> bool:
-    """Say whether an event is a verdict on a command that jambonz doesn't do as meant."""
+    """Return whether an event is a verdict on a command that jambonz doesn't execute as intended."""
     return report["event"] == "verdict" and bool(report["wrong"])
 
 
 def is_lasting(report: Report) -> bool:
-    """Say whether an event is worth a line that stays above the live view of a call."""
+    """Return whether an event gets a line that stays above the live view of a call."""
     return report["event"] in LASTING_EVENTS or is_wrong_verdict(report)
 
 
@@ -115,7 +114,7 @@ def _succeeded(status: int | None) -> bool:
 
 
 def _short_id(call: str) -> str:
-    """Return of an id of jambonz what tells calls apart; who made an id of their own sees all of it."""
+    """Return the first group of an id of jambonz; any other id is returned whole."""
     return f"{uuid[1]}…{uuid[2] or ''}" if (uuid := _UUID.fullmatch(call)) else call
 
 
@@ -151,11 +150,11 @@ def _connected(report: Report) -> str:
 
 
 def _dtmf_tone(report: Report) -> str:
-    return f"{report['digit']} heard on channel {report['channel']} at {format_moment(report['time'])}"
+    return f"{report['digit']} detected on channel {report['channel']} at {format_moment(report['time'])}"
 
 
 def _play_done(report: Report) -> str:
-    # Those that we send ourselves carry when; what a server gets needs no more than the id.
+    # Our own events have a time; those that a server receives need only the id.
     words = [_id(report["id"])]
     if "time" in report:
         words += [str(report["reason"] or ""), f"at {format_moment(report['time'])}"]
@@ -163,7 +162,7 @@ def _play_done(report: Report) -> str:
 
 
 def _id(value: object) -> str:
-    """Return the id of a clip: a string as it is, all else that servers put there as JSON."""
+    """Return the id of a clip: a string unchanged, anything else as JSON."""
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
@@ -213,13 +212,13 @@ def _dump_saved(report: Report) -> str:
 def _call_ended(report: Report) -> str:
     lost = f", {report['lost_samples']} samples lost" if report["lost_samples"] else ""
     audio = f"{report['seconds']:.2f} s of audio in {report['duration']:.2f} s"
-    # Only where the call is our own, something can be not taken.
+    # Only our own calls have this field.
     return f"{audio}{lost}; {describe_end(report) if 'taken' in report else _closed(report)}"
 
 
 def _exec_ended(report: Report) -> str:
     how = f"ended by {report['signal']}" if report["signal"] else f"ended with status {report['status']}"
-    spoke = f"spoke for {report['spoken_seconds']:.2f} s" if report["spoken_seconds"] else "was not heard"
+    spoke = f"played {report['spoken_seconds']:.2f} s of audio" if report["spoken_seconds"] else "played nothing"
     missed = f", missed {report['dropped_samples']} samples" if report["dropped_samples"] else ""
     return f"{how} after {report['seconds']:.2f} s, {spoke}{missed}"
 
@@ -266,4 +265,4 @@ _DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
     "action-hook": _action_hook,
 }
 PRINTED_EVENTS = frozenset(_DESCRIPTIONS)
-"""Events that have a line; levels are for programs."""
+"""Events that have a text; levels have none."""

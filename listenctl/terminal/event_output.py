@@ -19,15 +19,15 @@ from listenctl.terminal.standard_streams import write_message
 
 class EventOutput:
     """
-    Write all events that are reported from when it is opened.
+    Write all events that are reported after it is opened.
 
     Args:
-        closing: ends it.
-        give_up: called once, in the event loop, when they can't be written any more; it does what is to be done then,
-            and returns in a few words what that is.
+        closing: closes it.
+        give_up: called once, in the event loop, when events can't be written any more; it reacts to that, and returns a
+            few words about its reaction.
 
     Attributes:
-        broken: whether an event wasn't written; that has been said on stderr.
+        broken: whether an event wasn't written, which was reported on stderr.
     """
 
     def __init__(self, reporter: Reporter, give_up: Callable[[], str], closing: ExitStack) -> None:
@@ -54,7 +54,7 @@ class EventOutput:
         self._closing.callback(self._end, writer, name)
         self._reporter.add_sink(lambda report: writer.write(json_line(report)))
         if stat.S_ISFIFO(os.fstat(fd).st_mode):
-            # A pipe that we write to becomes readable only when its reader has gone.
+            # The write end of a pipe becomes readable only when its reader is gone.
             self._loop.add_reader(fd, self._note_left, fd, name)
             self._closing.callback(self._loop.remove_reader, fd)
 
@@ -67,10 +67,10 @@ class EventOutput:
 
     def _note_left(self, fd: int, name: str) -> None:
         self._loop.remove_reader(fd)
-        self._break(name, "its reader has gone")
+        self._break(name, "its reader is gone")
 
     def _break_soon(self, name: str, reason: str) -> None:
-        with suppress(RuntimeError):  # The loop has ended already.
+        with suppress(RuntimeError):  # The loop has ended.
             self._loop.call_soon_threadsafe(self._break, name, reason)
 
     def _break(self, name: str, reason: str) -> None:
@@ -93,7 +93,7 @@ def printed_events(reporter: Reporter, kinds: Container[str]) -> Iterator[None]:
 
 def append_to(path: Path) -> int:
     """
-    Open a file that lines are appended to, for nobody else to read.
+    Open a file to append lines to, readable only by its owner.
 
     Raises:
         UsageError: it can't be written.

@@ -1,8 +1,8 @@
 """
-Keys of the terminal as keys of the telephone, each as it is pressed.
+Single keypresses from a terminal, such as the keys of a phone.
 
-A terminal belongs to one process group at a time. Out of the foreground even asking it for its settings to change would
-stop us (SIGTTOU), and so would reading (SIGTTIN); so it is let go there, and taken again when we come back.
+A terminal belongs to one process group at a time. In the background, changing its settings would stop this process
+(SIGTTOU), and so would reading (SIGTTIN); so the terminal is released there, and taken again in the foreground.
 """
 
 import asyncio
@@ -18,28 +18,28 @@ QUIT = "q"
 
 _DIGITS = frozenset("0123456789*#ABCD")
 _READ_BYTES = 256
-# What arrow and function keys send, and Alt with a key: an A in it is no key of the telephone.
+# Sequences of arrow keys, function keys and Alt: an A in one is not a key of the phone.
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|[^\[O])", re.DOTALL)
-# A terminal sends Latin-1 as we read it, and these are none of it.
+# Input is read as Latin-1, which has none of these.
 _ARROWS = {"A": "↑", "B": "↓", "C": "→", "D": "←"}
 _ARROW = re.compile(r"\x1b[\[O]([A-D])")
 _MAX_SEQUENCE = 16
 _LOCAL_FLAGS, _CHARACTERS = 3, 6
 
-# As termios has them: six numbers and flags, then the control characters.
+# The list of termios: six numbers and flags, then the control characters.
 _Settings: TypeAlias = list[int | list[bytes | int]]
 
 
 class KeypressReader:
     """
-    Read keys from a terminal, unechoed and without waiting for Enter; Ctrl-C and Ctrl-Z still work.
+    Read keys from a terminal without echo and without waiting for Enter; Ctrl-C and Ctrl-Z still work.
 
-    What was set on the terminal comes back with ``pause`` and ``close``. To be used in a running event loop.
+    ``pause`` and ``close`` restore the settings of the terminal. It needs a running event loop.
 
     Args:
-        on_digit: called with each key of a telephone: 0 to 9, ``*``, ``#``, A to D.
+        on_digit: called with each key of a phone: 0 to 9, ``*``, ``#``, A to D.
         on_quit: called when q is pressed.
-        on_other: called with each other key, an arrow being the character that looks like it.
+        on_other: called with any other key; an arrow key is the arrow character.
     """
 
     def __init__(
@@ -59,19 +59,19 @@ class KeypressReader:
         self._wanted = False
 
     def start(self) -> None:
-        """Take the terminal, now if it is ours, and whenever it becomes ours again."""
+        """Take the terminal, now if it is ours, and whenever it becomes ours."""
         self._wanted = True
         self._loop.add_signal_handler(signal.SIGCONT, self.resume)
         self.resume()
 
     def resume(self) -> None:
-        """Take the terminal if it is ours and hasn't been given back for good."""
-        # asyncio may call a handler of a signal once more after it was removed.
+        """Take the terminal if it is ours and the reader isn't closed."""
+        # asyncio may call a signal handler once more after its removal.
         if not self._wanted or not in_foreground(self._fd):
             self._let_go()
             return
         with suppress(termios.error):
-            # Whoever stopped us without our knowing (SIGSTOP) brings our own settings back, which are none to save.
+            # After a SIGSTOP the settings are still our own, which must not be saved.
             self._saved = self._saved or termios.tcgetattr(self._fd)
             termios.tcsetattr(self._fd, termios.TCSANOW, _unbuffered(termios.tcgetattr(self._fd)))
             self._loop.add_reader(self._fd, self._read)
@@ -81,7 +81,7 @@ class KeypressReader:
         self._let_go()
         if self._saved is not None and in_foreground(self._fd):
             with suppress(termios.error):
-                # At once, because a terminal that was stopped with Ctrl-S never drains.
+                # TCSANOW, because a terminal stopped with Ctrl-S never drains.
                 termios.tcsetattr(self._fd, termios.TCSANOW, self._saved)
             self._saved = None
 
@@ -110,7 +110,7 @@ class KeypressReader:
 
     def _press(self, text: str) -> None:
         keys = _SEQUENCE.sub("", _ARROW.sub(lambda found: _ARROWS[found[1]], self._rest + text))
-        # A sequence may come in two reads; one that doesn't end is none.
+        # A sequence may arrive in two reads; one that never ends is dropped.
         keys, escape, rest = keys.partition("\x1b")
         self._rest = escape + rest if len(rest) < _MAX_SEQUENCE else ""
         for key in keys:
@@ -123,7 +123,7 @@ class KeypressReader:
 
 
 def can_read_keys(stream: TextIO) -> bool:
-    """Say whether ``stream`` is a terminal that can be read key by key."""
+    """Return whether ``stream`` is a terminal that can be read key by key."""
     try:
         return stream.isatty()
     except ValueError:  # It is closed.
@@ -131,7 +131,7 @@ def can_read_keys(stream: TextIO) -> bool:
 
 
 def in_foreground(fd: int) -> bool:
-    """Say whether the terminal behind ``fd`` is ours to read and set; that of another session never is."""
+    """Return whether this process may read and set the terminal; never that of another session."""
     try:
         return os.tcgetpgrp(fd) == os.getpgrp()
     except OSError:
@@ -139,7 +139,7 @@ def in_foreground(fd: int) -> bool:
 
 
 def _unbuffered(settings: _Settings) -> _Settings:
-    """Return ``settings`` with neither lines nor echo; signals stay."""
+    """Return ``settings`` without line mode and echo; signals stay enabled."""
     local, characters = settings[_LOCAL_FLAGS], settings[_CHARACTERS]
     assert isinstance(local, int)
     assert isinstance(characters, list)

@@ -1,7 +1,7 @@
 """
-Text that is safe and fits: names from the wire, numbers for people, and what a terminal can show.
+Text for people: escaping, widths, numbers, and what a terminal can show.
 
-Everything from a peer or a file passes ``printable`` before it is drawn. Widths are terminal cells, not characters.
+Everything from a peer or a file passes ``printable`` before it is printed. Widths are terminal cells, not characters.
 """
 
 import re
@@ -18,29 +18,28 @@ _PAINT = re.compile(r"\x1b\[[0-9;]*m")
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _UNSAFE_ASCII = re.compile(r"[\x00-\x1f\x7f]")
 _LINE_BREAKS = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
-# Variation selectors change the width of the character before them, and terminals disagree how; the fillers are blank
-# letters, which hide in a name.
+# Terminals disagree on the width that variation selectors make; the fillers are blank letters, invisible in a name.
 _DECEPTIVE = frozenset({*map(chr, range(0xFE00, 0xFE10)), "\u034f", "\u115f", "\u1160", "\u3164", "\uffa0"})
 _MAX_MARKS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class TextStyle:
-    """What a terminal can show: colours, and characters beyond ASCII."""
+    """Whether a terminal shows colours, and characters beyond ASCII."""
 
     color: bool = True
     unicode: bool = True
 
     @classmethod
     def of_stream(cls, stream: TextIO, environ: Mapping[str, str]) -> Self:
-        """Read off ``stream`` and the environment what can be shown; ``NO_COLOR`` is obeyed."""
+        """Return what ``stream`` can show; ``NO_COLOR`` is obeyed."""
         dumb = environ.get("TERM", "dumb") == "dumb"
         encoding = (stream.encoding or "ascii").lower().replace("_", "-")
         color = stream.isatty() and not dumb and not environ.get("NO_COLOR")
         return cls(color=color, unicode=encoding in ("utf-8", "utf8") and not dumb)
 
     def paint(self, text: str, code: str) -> str:
-        """Put ``text`` into the colour or weight with the SGR parameters ``code``."""
+        """Return ``text`` in the colour or weight of the SGR parameters ``code``."""
         return f"\x1b[{code}m{text}\x1b[0m" if self.color and code and text.strip() else text
 
     def join_parts(self, parts: Sequence[tuple[str, str]], columns: int) -> str:
@@ -57,7 +56,7 @@ class TextStyle:
         return line
 
     def fit(self, text: str, width: int) -> str:
-        """Return ``text``, made printable, in exactly ``width`` cells: cut or padded at the right."""
+        """Return ``text``, made printable, cut or padded to exactly ``width`` cells."""
         return pad_cells(self.cut(text, width), width)
 
     def cut(self, text: str, width: int) -> str:
@@ -65,7 +64,7 @@ class TextStyle:
         return _cut(_bounded(text, width), width, self.unicode)
 
 
-# The same names are drawn ten times a second.
+# Live views draw the same names ten times a second.
 @lru_cache(maxsize=4096)
 def _cut(text: str, width: int, unicode: bool) -> str:
     text = printable(text)
@@ -85,7 +84,7 @@ def printable(text: str, limit: int | None = None) -> str:
 
 
 def _bounded(text: str, width: int) -> str:
-    """Keep more than can show in ``width`` cells, but no more than is cheap to look at: a peer may send megabytes."""
+    """Limit a text to more than fits into ``width`` cells: a peer may send megabytes."""
     return text[: 8 * max(0, width) + 8]
 
 
@@ -107,7 +106,7 @@ def _replace_unsafe(text: str) -> str:
 
 
 def cell_width(text: str) -> int:
-    """Return how many terminal cells printable ``text`` takes."""
+    """Return the width of printable ``text`` in terminal cells."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -126,12 +125,12 @@ def count_noun(number: int, noun: str) -> str:
 
 
 def pad_cells(text: str, width: int) -> str:
-    """Fill ``text`` up with spaces to ``width`` cells."""
+    """Pad ``text`` with spaces to ``width`` cells."""
     return text + " " * (width - cell_width(text))
 
 
 def truncate(text: str, width: int, ellipsis: str = "…") -> str:
-    """Cut printable ``text`` to at most ``width`` cells; an ellipsis says that something is missing."""
+    """Cut printable ``text`` to at most ``width`` cells, with an ellipsis if something is cut off."""
     if cell_width(text) <= width:
         return text
     if width < 1:
@@ -143,7 +142,7 @@ def truncate(text: str, width: int, ellipsis: str = "…") -> str:
         if room < 0:
             break
         kept += 1
-    # A sequence of characters can be wider than its parts.
+    # A sequence can be wider than the sum of its characters.
     while kept and cell_width(text[:kept]) > width - 1:
         kept -= 1
     return text[:kept] + ellipsis
@@ -160,7 +159,7 @@ def format_duration(seconds: float) -> str:
 
 def format_moment(seconds: float) -> str:
     """Return a time within a call as ``format_duration`` does, with tenths: ``0:07.3``."""
-    # Milliseconds are what events have; 7.3 may be a little less than that.
+    # Events have milliseconds; the float 7.3 may be slightly less than 7300 of them.
     tenths = max(0, int(round(seconds * 1000) // 100))
     return f"{format_duration(tenths // 10)}.{tenths % 10}"
 

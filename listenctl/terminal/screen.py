@@ -1,7 +1,7 @@
 """
-A part of a terminal that is drawn in place, under the lines printed so far.
+A part of a terminal that is redrawn in place, below the lines printed so far.
 
-Rich's Live table costs 13 ms a frame for 30 calls, this less than one.
+Rich's Live table takes 13 ms per frame for 30 calls, this takes less than one.
 """
 
 import os
@@ -29,8 +29,8 @@ class Screen:
     """
     Draw frames in place on a terminal, and lines above them that stay in its scrollback.
 
-    Between frames the cursor stands, hidden, on the first cell of the frame: a resize may wrap or cut what is below,
-    but the cursor stays with that cell, and so everything from there on can be cleared and drawn again.
+    Between frames the hidden cursor is on the first cell of the frame. A resize may wrap or cut what is below, but the
+    cursor stays with that cell, so everything from there on can be cleared and redrawn.
     """
 
     def __init__(
@@ -61,29 +61,28 @@ class Screen:
         """
         Print ``line`` above the frame with the next frame.
 
-        It is printed as it is: what comes from a peer has to pass ``printable`` before.
+        The line is printed unchanged: text from a peer must pass ``printable`` first.
         """
         self._above.append(line)
 
     def draw_lines(self, render: Callable[[TerminalSize, float], list[str]]) -> bool:
         """
-        Draw a frame, unless it is too early, nothing changed, or the terminal is stopped; say whether it did.
+        Draw a frame, unless it is too early, nothing changed, or the terminal is stopped; return whether it did.
 
         Args:
-            render: makes the lines, none longer than the columns and no more than the rows that it gets, for the time
-                that it gets.
+            render: returns lines for a size and a time, none longer than the columns and no more than the rows.
         """
         now = self._clock()
         if now < self._next_frame:
             return False
         self._next_frame = max(self._next_frame, now - FRAME_TIME / 2) + FRAME_TIME
         columns, rows = size = self._size()
-        # One column stays free, where a terminal would wrap, and one row for the lines above.
+        # One column stays free, because the terminal would wrap, and one row for the lines above.
         room = (columns - 1, rows - 1)
         frame = render(room, now)
         if (frame == self._frame and size == self._frame_size and not self._above) or not _writable(self._stream):
             return False
-        # Others write on the terminal too (an echoed key, a shell after Ctrl-Z): now and then everything is drawn anew.
+        # Others write to the terminal, too (an echoed key, a shell after Ctrl-Z), so everything is redrawn now and then.
         whole = self._above or size != self._frame_size or len(frame) != len(self._frame) or now >= self._next_repaint
         if whole:
             self._next_repaint = now + _REPAINT_TIME
@@ -93,7 +92,7 @@ class Screen:
         return True
 
     def close(self) -> None:
-        """Clear the frame, print what is still to be printed, and give the cursor back."""
+        """Clear the frame, print the remaining lines, and show the cursor."""
         if self._cursor_hidden or self._above:
             self._write(f"{_CLEAR}{self._take_above()}{_SHOW_CURSOR}")
         self._frame, self._cursor_hidden = [], False
@@ -112,12 +111,12 @@ class Screen:
             self._stream.write(text)
             self._stream.flush()
         except OSError:
-            # The terminal is gone, or took only a part: no reason to end calls. What it shows is unknown now.
+            # The terminal is gone, or accepted only a part. Calls go on; what the terminal shows is unknown.
             self._frame = []
 
 
 def _changes(old: list[str], new: list[str]) -> str:
-    """Rewrite the lines that differ between two frames of the same height, and return to the first cell."""
+    """Rewrite the lines that differ between frames of the same height, and return to the first cell."""
     parts = [_WRAP_OFF]
     row = 0
     for i, line in enumerate(new):
@@ -141,7 +140,7 @@ def can_draw(stream: TextIO, environ: Mapping[str, str]) -> bool:
 
 
 def terminal_size(stream: TextIO) -> tuple[int, int]:
-    """Return columns and rows of the terminal behind ``stream``, 80 by 24 where it doesn't say."""
+    """Return columns and rows of the terminal, 80 by 24 if they are unknown."""
     try:
         columns, rows = os.get_terminal_size(stream.fileno())
     except OSError:
@@ -150,7 +149,7 @@ def terminal_size(stream: TextIO) -> tuple[int, int]:
 
 
 def _writable(stream: TextIO) -> bool:
-    """Say whether ``stream`` takes data now; a terminal that was stopped with Ctrl-S would block the event loop."""
+    """Return whether ``stream`` accepts data; a terminal stopped with Ctrl-S would block the event loop."""
     try:
         return bool(select.select([], [stream.fileno()], [], 0)[1])
     except OSError:

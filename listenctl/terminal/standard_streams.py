@@ -1,7 +1,7 @@
 """
-stdin, stdout and stderr, which whoever starts us may have closed, or may have led to where nothing more can be written.
+stdin, stdout and stderr, which may be closed, or whose reader may be gone.
 
-A closed one is replaced: otherwise the next file or socket would get its number, and with it what is meant for people.
+A closed stream is replaced: otherwise the next file or socket would get its number, and the messages for people.
 """
 
 import errno
@@ -13,18 +13,18 @@ from typing import TextIO
 
 
 def write_line(stream: TextIO, line: str) -> None:
-    """Write a line; what the stream's encoding lacks is escaped."""
+    """Write a line; characters that the encoding lacks are escaped."""
     encoding = stream.encoding or "utf-8"
     stream.write(f"{line}\n".encode(encoding, "backslashreplace").decode(encoding))
 
 
 def replace_closed_streams() -> None:
     """
-    Put something in the place of each standard stream that is closed.
+    Replace each closed standard stream.
 
-    There is nothing to read from stdin, what goes to stderr vanishes, and writing to stdout fails as it would have.
+    stdin is empty, stderr discards everything, and writing to stdout fails as before.
     """
-    # Each takes the lowest number that is free, which is its own.
+    # Each gets the lowest free number, which is its own.
     if sys.stdin is None:
         sys.stdin = os.fdopen(_reserve(0, os.O_RDONLY), closefd=False)
     if sys.stdout is None:
@@ -43,10 +43,10 @@ def _reserve(wanted: int, flags: int) -> int:
 
 def reserve_stderr() -> None:
     """
-    Write to stderr by a descriptor of our own from now on, and let what others write to it vanish.
+    Write to stderr through another descriptor from now on, and discard what libraries write to it.
 
-    PortAudio writes what it stumbles over there, from a thread of its own and in the middle of what is drawn. What
-    goes wrong with Python itself is still seen; a child that is to write to stderr must be given ours.
+    PortAudio prints its problems there, from its own thread and in the middle of a live view. Errors of Python itself
+    are still printed; a child process that writes to stderr must be given the new descriptor.
     """
     stream = sys.stderr
     own = os.dup(stream.fileno())
@@ -57,7 +57,7 @@ def reserve_stderr() -> None:
 
 
 def write_stdout(text: str) -> bool:
-    """Write ``text`` to stdout now; return whether that worked. What was wrong is said on stderr."""
+    """Write ``text`` to stdout and flush it; return whether that worked. A problem is reported on stderr."""
     try:
         sys.stdout.write(text)
     except OSError as exc:
@@ -67,7 +67,7 @@ def write_stdout(text: str) -> bool:
 
 
 def flush_stdout() -> bool:
-    """Write what waits for stdout; return whether that worked. What was wrong is said on stderr."""
+    """Flush stdout; return whether that worked. A problem is reported on stderr."""
     try:
         sys.stdout.flush()
     except OSError as exc:
@@ -77,7 +77,7 @@ def flush_stdout() -> bool:
 
 
 def write_message(text: str) -> None:
-    """Write a line for people to stderr; where that can't be, nobody is left to be told."""
+    """Write a message to stderr, if that is possible."""
     try:
         sys.stderr.write(f"listenctl: {text}\n")
         sys.stderr.flush()
@@ -86,15 +86,15 @@ def write_message(text: str) -> None:
 
 
 def discard_stdout(problem: OSError) -> None:
-    """Say what is wrong with stdout, and let what still waits for it vanish."""
+    """Report a problem of stdout, and discard what is buffered for it."""
     _silence(sys.stdout)
-    # Whoever read our output and left has had enough; the others don't know yet.
+    # A reader that left has read enough; other problems are news.
     if problem.errno != errno.EPIPE:
         write_message(f"stdout: can't be written: {os.strerror(problem.errno or errno.EIO)}")
 
 
 def _silence(stream: TextIO) -> None:
-    """Let what still waits in ``stream`` vanish, about which Python would complain at exit."""
+    """Discard what is buffered in ``stream``, about which Python would complain at exit."""
     with suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

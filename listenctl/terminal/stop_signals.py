@@ -1,4 +1,4 @@
-"""Signals that end a command, the first one in order and the second at once, and the one that stops it for a while."""
+"""Signals: the first SIGINT, SIGTERM or SIGHUP ends a command in order, the second at once; Ctrl-Z suspends it."""
 
 import asyncio
 import os
@@ -13,11 +13,11 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def stop_at_signals(stop: Callable[[], None], leave: Callable[[], None] = lambda: None) -> list[int]:
     """
-    Let the first signal end things in order and the second the process; return the signals that have come and will.
+    Let the first signal begin an orderly end, and the second exit at once; return the growing list of signals.
 
     Args:
-        stop: begins the end; it must not wait for anything.
-        leave: puts right what the end of a process leaves behind, such as a terminal.
+        stop: begins the end without waiting.
+        leave: cleans up before the exit at once, for example the terminal.
     """
     received: list[int] = []
 
@@ -37,10 +37,10 @@ def stop_at_signals(stop: Callable[[], None], leave: Callable[[], None] = lambda
 @contextmanager
 def suspending_at_ctrl_z(give_back: Callable[[], None], take_back: Callable[[], None] = lambda: None) -> Iterator[None]:
     """
-    Give the terminal back to the shell at Ctrl-Z while the block runs; what is drawn after that is drawn anew.
+    Give the terminal back to the shell at Ctrl-Z while the block runs.
 
     Args:
-        take_back: called when we go on.
+        take_back: called when the process continues.
     """
 
     def suspend() -> None:

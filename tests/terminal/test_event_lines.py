@@ -97,11 +97,11 @@ ENDED: dict[str, Any] = {
         (event("exec-failed", command="cat", reason="Permission denied"), "cat: Permission denied"),
         (
             event("exec-ended", status=0, signal=None, seconds=2.0, spoken_seconds=1.5, dropped_samples=0),
-            "ended with status 0 after 2.00 s, spoke for 1.50 s",
+            "ended with status 0 after 2.00 s, played 1.50 s",
         ),
         (
             event("exec-ended", status=None, signal="SIGTERM", seconds=2.0, spoken_seconds=0.0, dropped_samples=9),
-            "ended by SIGTERM after 2.00 s, was not heard, missed 9 samples",
+            "ended by SIGTERM after 2.00 s, played nothing, missed 9 samples",
         ),
         (
             event("played", source="a.wav", outcome="played", evidence="mark", seconds=1.5, detail=""),
@@ -212,7 +212,7 @@ CONNECTED: dict[str, Any] = {
         ),
         (
             event("call-ended", **{**ENDED, "taken": True, "cause": "duration", "detail": ""}),
-            "61.50 s of audio in 63.00 s; we hung up (1000): --duration was over",
+            "61.50 s of audio in 63.00 s; we hung up (1000): --duration passed",
         ),
     ],
 )

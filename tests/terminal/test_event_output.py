@@ -67,7 +67,7 @@ async def test_a_reader_that_leaves_is_noticed_before_the_next_event(
 
     assert output.given_up == 1
     assert capsys.readouterr().err == (
-        f"listenctl: {path}: events can't be written, its reader has gone; nothing is lost\n"
+        f"listenctl: {path}: events can't be written, its reader is gone; nothing is lost\n"
     )
 
 

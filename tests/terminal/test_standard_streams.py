@@ -106,7 +106,7 @@ async def test_a_status_that_says_more_goes_before_that_of_stdout(shell: Shell) 
     [
         ("call {url} --duration 0.1 --audio silence", "sent "),
         ("call {url} --duration 0.1 --audio silence --json", '{"v": 1,'),
-        ("send-dtmf {url} 1", "1: taken by ws://"),
+        ("send-dtmf {url} 1", "1: accepted by ws://"),
         ("load {url} --calls 1 --hold 0.1", "Server "),
     ],
 )

@@ -25,15 +25,15 @@ BROKEN = {**CLOSED, "closed_by": "nobody", "close_code": None, "taken": False}
 @pytest.mark.parametrize(
     ("ended", "words"),
     [
-        (HUNG_UP, "we hung up (1000): the caller's audio was over"),
+        (HUNG_UP, "we hung up (1000): the caller's audio ended"),
         ({**HUNG_UP, "cause": "disconnect"}, "we hung up (1000): the server sent disconnect"),
         (
             {**HUNG_UP, "detail": "the server didn't end the connection within 5 s", "taken": False},
-            "we hung up (1000): the caller's audio was over; the server didn't end the connection within 5 s",
+            "we hung up (1000): the caller's audio ended; the server didn't end the connection within 5 s",
         ),
         (
             {**HUNG_UP, "close_code": None, "detail": "broken off", "taken": False},
-            "we hung up: the caller's audio was over; broken off",
+            "we hung up: the caller's audio ended; broken off",
         ),
         ({**CLOSED, "close_reason": "bye"}, "closed by the server (1000 'bye')"),
         ({**CLOSED, "close_code": 1011, "taken": False}, "closed by the server (1011); not an orderly end"),

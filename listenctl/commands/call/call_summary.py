@@ -1,4 +1,4 @@
-"""The summary at the end of a simulated call: what went out, how punctually, and what the server's commands came to."""
+"""The summary at the end of a simulated call: audio sent, lateness, and the results of the server's commands."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _LABEL = 10
 
 def summary(ended: Report, verdicts: Sequence[Report], stream_rate: int | None = None) -> str:
     """
-    Return the lines that tell a developer how the call went.
+    Return the summary for the developer of the server.
 
     Args:
         ended: the ``call-ended`` event.
@@ -60,7 +60,7 @@ def _lateness(ended: dict[str, Any]) -> str:
 
 
 def _received(ended: dict[str, Any], stream_rate: int | None) -> list[str]:
-    """Return a line for the binary messages of the server, if there were any; a stream of them has a length."""
+    """Return a line about the binary messages of the server, if there were any; only a stream has a duration."""
     size = ended["received_audio_bytes"]
     if not size:
         return []
@@ -77,7 +77,7 @@ def _commands(ended: dict[str, Any], verdicts: Sequence[Report]) -> str:
 
 
 def _wrong(verdicts: Sequence[dict[str, Any]]) -> list[str]:
-    """Return a line for each kind of wrong verdict, in the order in which they came first."""
+    """Return a line for each kind of wrong verdict, in order of first occurrence."""
     wrong = [verdict for verdict in verdicts if verdict["wrong"]]
     counts = Counter(_kind(verdict) for verdict in wrong)
     first = {_kind(verdict): verdict for verdict in reversed(wrong)}
@@ -87,7 +87,7 @@ def _wrong(verdicts: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _kind(verdict: dict[str, Any]) -> tuple[str, str, str]:
-    # Sentences of the same kind differ by their numbers.
+    # Details of the same kind differ in their numbers.
     return str(verdict["command"]), str(verdict["outcome"]), str(verdict["reason"])
 
 

@@ -1,13 +1,16 @@
 """The simulated call that the options of ``call`` describe."""
 
+import json
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from listenctl.commands.call.call_option_values import parse_keys, parse_metadata
 from listenctl.commands.connection_options import target_of
+from listenctl.commands.dtmf_options import parse_keys
 from listenctl.errors import UsageError
 from listenctl.protocol.audio import MixType
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio, ListenVerb
     from listenctl.simulator.plan import CallPlan
 
+_FIELD = re.compile(r"(?P<key>[^=]+?)(?P<json>:?)=(?P<value>.*)", re.DOTALL)
 PTIMES_MS = (10, 20, 30, 40, 60)
 CALL_RATES = (8000, 16000, 48000)
 STDIN = "-"
@@ -28,7 +32,7 @@ Value = TypeVar("Value")
 
 def plan_of(options: "CallOptions") -> "CallPlan":
     """
-    Understand the options of a call.
+    Return the call that the options describe.
 
     Raises:
         UsageError: they contradict each other, or a file can't be used.
@@ -66,11 +70,11 @@ def plan_of(options: "CallOptions") -> "CallPlan":
 
 
 def check_options(options: "CallOptions") -> None:
-    """See that no option has a value that no phone could have, and that stdin is wanted once."""
+    """Refuse values that no phone could have, and two uses of stdin."""
     if options.ptime not in PTIMES_MS:
-        raise UsageError(f"--ptime {options.ptime}: frames of phones last 10, 20, 30, 40 or 60 ms")
+        raise UsageError(f"--ptime {options.ptime}: give 10, 20, 30, 40 or 60 ms, as phones have")
     if options.call_rate not in CALL_RATES:
-        raise UsageError(f"--call-rate {options.call_rate}: codecs of phones have 8000, 16000 or 48000 Hz")
+        raise UsageError(f"--call-rate {options.call_rate}: give 8000, 16000 or 48000 Hz, as codecs of phones have")
     for name in ("duration", "max_length", "silence_timeout"):
         value = getattr(options, name)
         if value is not None and not 0 < value < inf:
@@ -83,17 +87,17 @@ def check_options(options: "CallOptions") -> None:
 
 
 def check_heard(path: Path | None) -> None:
-    """See that the recording of a call is asked for in a file, and as a WAV."""
+    """Refuse a recording that is not to a WAV file."""
     if path is None:
         return
     if str(path) == STDIN:
-        raise UsageError("--heard -: the recording needs a file, since it grows with the call; name one")
+        raise UsageError("--heard -: the recording can't go to stdout; name a file")
     if path.suffix.lower() not in ("", *WAV_SUFFIXES):
         raise UsageError(f"--heard {path}: is written as WAV only; name it {path.with_suffix('.wav')}")
 
 
 def read_verb(name: str | None, profile: "Profile") -> "ListenVerb":
-    """Return the verb in a file, or one that asks for nothing."""
+    """Return the verb in a file, or an empty one."""
     from listenctl.protocol.listen_verb.listen_verb import ListenVerb
     from listenctl.protocol.listen_verb.parse_listen_verb import parse_listen_verb
 
@@ -109,19 +113,19 @@ def read_verb(name: str | None, profile: "Profile") -> "ListenVerb":
 
 
 def called_url(given: str | None, asked: str | None) -> str:
-    """Return the URL to call: the verb's, if it has one, stands in place of the one that was given."""
+    """Return the URL to call; that of the verb replaces that of the command line."""
     if asked is None and given is None:
-        raise UsageError("there is no URL to call: give one, such as ws://127.0.0.1:3000/, or a --verb that has a url")
+        raise UsageError("no URL to call: give one, such as ws://127.0.0.1:3000/, or a --verb with a url")
     return asked or given or ""
 
 
 def verb_of(options: "CallOptions", asked: "ListenVerb", kind: "CallKind", profile: "Profile") -> "ListenVerb":
-    """Return the verb with what the options say instead, and what is to note of that."""
+    """Return the verb with the options applied, and notes on what is odd about it."""
     from listenctl.protocol.jambonz_model.first_text import CallKind
     from listenctl.protocol.listen_verb.listen_verb import Nesting, allowed_audio, cloud_recording, quirks
 
     if kind is CallKind.RECORD and options.mix_type not in (None, MixType.STEREO):
-        raise UsageError(f"--mix-type {options.mix_type}: jambonz records calls in stereo only; leave it out")
+        raise UsageError(f"--mix-type {options.mix_type}: jambonz records calls in stereo only; leave out the option")
     base = cloud_recording(asked) if kind is CallKind.RECORD else asked
     verb = replace(
         base,
@@ -137,21 +141,21 @@ def verb_of(options: "CallOptions", asked: "ListenVerb", kind: "CallKind", profi
         action_hook=action_hook_of(options, base.action_hook),
         nesting={CallKind.DIAL: Nesting.DIAL, CallKind.CONFIG: Nesting.CONFIG}.get(kind, Nesting.ALONE),
     )
-    # What is odd about the verb in the file needn't be odd any more with the options, and the other way round.
+    # The options may remove a quirk of the verb in the file, or add one.
     outdated = quirks(asked, profile)
     notes = (*(note for note in asked.notes if note not in outdated), *quirks(verb, profile))
     return replace(verb, bidirectional=allowed_audio(verb, profile), notes=notes)
 
 
 def bidirectional_of(options: "PlayoutOptions", asked: "BidirectionalAudio") -> "BidirectionalAudio":
-    """Return what is to be played; --streaming is both the switch and the rate."""
+    """Return what the call plays; --streaming is both the switch and the rate."""
     if options.streaming is not None:
         asked = replace(asked, streaming=True, sample_rate=options.streaming)
     return replace(asked, enabled=False) if options.disable_bidirectional_audio else asked
 
 
 def action_hook_of(options: "VerbOptions", asked: "ActionHook | None") -> "ActionHook | None":
-    """Return the hook to call at the end, with an absolute URL."""
+    """Return the action hook with an absolute URL."""
     from urllib.parse import urljoin, urlsplit
 
     from listenctl.protocol.listen_verb.listen_verb import ActionHook
@@ -160,15 +164,15 @@ def action_hook_of(options: "VerbOptions", asked: "ActionHook | None") -> "Actio
     if hook is None:
         return None
     if hook.url.startswith("/") and options.base_url is None:
-        raise UsageError(f"the action hook {hook.url} is relative: say with --base-url what to")
+        raise UsageError(f"the action hook {hook.url} is relative: give the application's URL with --base-url")
     url = urljoin(options.base_url or "", hook.url)
     if urlsplit(url).scheme not in ("http", "https"):
-        raise UsageError(f"the action hook {hook.url} is no http:// or https:// URL")
+        raise UsageError(f"the action hook {hook.url} isn't an http:// or https:// URL")
     return replace(hook, url=url)
 
 
 def kind_of(options: "VerbOptions", verb: "ListenVerb") -> "CallKind":
-    """Return what the call is: as --kind says, or as the verb is nested."""
+    """Return the kind of the call: that of --kind, or by the nesting of the verb."""
     from listenctl.protocol.jambonz_model.first_text import CallKind
     from listenctl.protocol.listen_verb.listen_verb import Nesting
 
@@ -178,27 +182,74 @@ def kind_of(options: "VerbOptions", verb: "ListenVerb") -> "CallKind":
 
 
 def speaker_of(options: "PlayoutOptions") -> str | None:
-    """Return the device to play to: empty for the default one, None for none."""
+    """Return the device to play to: empty for the default device, None for none."""
     return options.speaker_device or ("" if options.speaker else None)
 
 
 def warnings_of(options: "CallOptions", asked: "ListenVerb", verb: "ListenVerb", kind: "CallKind") -> list[str]:
-    """Return what is odd, but may be meant."""
+    """Return warnings about what is odd but may be intended."""
     from listenctl.protocol.jambonz_model.first_text import CallKind
 
     warnings = []
     if verb.sample_rate % 8000:
         warnings.append(
-            f"a sample rate of {verb.sample_rate} Hz is rare: jambonz takes it, though it is no multiple of 8000"
+            f"a sample rate of {verb.sample_rate} Hz is unusual: jambonz accepts it, but it isn't a multiple of 8000"
         )
     if options.url is not None and asked.url is not None and options.url != asked.url:
-        warnings.append(f"the verb's url stands in place of {options.url}; take it out of the verb to call that one")
+        warnings.append(f"the verb's url replaces {options.url}; remove it from the verb to call that URL")
     if options.callee is not None and verb.mix_type == "mono":
-        warnings.append("--callee is heard by the caller, but not sent: mono is the caller alone")
+        warnings.append("--callee is heard by the caller but not sent: mono has the caller only")
     if options.metadata and kind is CallKind.RECORD:
-        warnings.append("--metadata is not sent: the recorder of all calls has none")
+        warnings.append("--metadata is not sent: the call recorder of jambonz has none")
     return warnings
 
 
 def _first(given: Value | None, asked: Value) -> Value:
     return asked if given is None else given
+
+
+def parse_metadata(arguments: Sequence[str]) -> dict[str, object]:
+    """
+    Parse metadata: ``key=text``, ``key:=JSON``, or ``@file.json`` with an object; later values override earlier ones.
+
+    Raises:
+        UsageError: an argument is invalid, or a file can't be read.
+    """
+    metadata: dict[str, object] = {}
+    for argument in arguments:
+        metadata |= _read_object(Path(argument[1:])) if argument.startswith("@") else _parse_field(argument)
+    return metadata
+
+
+def _parse_field(argument: str) -> dict[str, object]:
+    found = _FIELD.fullmatch(argument)
+    if found is None:
+        raise UsageError(f"--metadata {argument!r}: write KEY=TEXT, KEY:=JSON or @FILE")
+    if not found["json"]:
+        return {found["key"]: found["value"]}
+    try:
+        return {found["key"]: _parse_json(found["value"])}
+    except ValueError as exc:
+        raise UsageError(f"--metadata {argument!r}: the value isn't JSON; for text write {found['key']}=TEXT") from exc
+
+
+def _read_object(path: Path) -> dict[str, object]:
+    try:
+        value = _parse_json(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise UsageError(f"{path}: can't be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise UsageError(f"{path}: isn't JSON: {exc}") from exc
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: metadata must be a JSON object, {{...}}")
+    return value
+
+
+def _parse_json(text: str) -> object:
+    value: object = json.loads(text, parse_constant=_refuse_constant)
+    return value
+
+
+def _refuse_constant(name: str) -> object:
+    # Python accepts NaN and Infinity; JSON has neither.
+    raise ValueError(f"{name} isn't JSON")

@@ -1,4 +1,4 @@
-"""Place a simulated call in a terminal, a pipe or a script: events, live view, keys, signals, and the exit status."""
+"""Run a simulated call: events, live view, keys, signals, summary, and the exit status."""
 
 import asyncio
 import os
@@ -30,19 +30,19 @@ from listenctl.terminal.standard_streams import reserve_stderr, write_stdout
 from listenctl.terminal.stop_signals import stop_at_signals
 
 MAX_VERDICTS = 100_000
-"""Verdicts that are kept for the summary; those that are wrong all are."""
+"""Verdicts kept for the summary; wrong ones are always kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallPresentation:
     """
-    What a call shows, and where.
+    What a call prints, and where.
 
     Attributes:
         json: print events as JSON lines on stdout.
-        events: a file to which they are appended as well.
-        describe: makes what people read in the end out of the last event, all verdicts, and the rate of the server's
-            audio where it is a stream.
+        events: file to append events to.
+        describe: makes the final text from the last event, all verdicts, and the rate of the server's audio if it is a
+            stream.
     """
 
     json: bool = False
@@ -56,10 +56,10 @@ async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path |
     Place a call and wait for its end; return the exit status.
 
     Args:
-        calls: the folder in which other processes find the call and press its keys; None if they needn't.
+        calls: folder in which other processes find the call, to press its keys; None hides it.
 
     Raises:
-        RefusedError: the server can't be reached or doesn't take the call.
+        RefusedError: the server can't be reached or refuses the call.
         ListenctlError: a file or device can't be used.
     """
     with ExitStack() as closing:
@@ -87,14 +87,14 @@ async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path |
 
 async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patience: float = inf) -> int:
     """
-    Place a call that presses the keys of its plan; return 0 when the server has taken all of them.
+    Place a call that presses the keys of its plan; return 0 if the server accepted all of them.
 
     Args:
-        patience: seconds for all of it.
+        patience: seconds in total.
 
     Raises:
-        RefusedError: the server can't be reached or doesn't take the call.
-        TimedOut: the server hadn't taken all keys in time; the call is cut off then.
+        RefusedError: the server can't be reached or refuses the call.
+        TimedOutError: the server didn't accept all keys in time; the call is ended then.
     """
     wanted = "".join(key.digit for key in plan.dtmf_presses)
     taken = False
@@ -103,17 +103,17 @@ async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patie
         nonlocal taken
         taken = bool(ended["taken"]) and ended["digits"] == wanted
         if taken:
-            return f"{wanted}: taken by {ended_at}\n"
-        return f"{wanted}: NOT taken, {ended['digits'] or 'none'} sent; {describe_end(ended)}\n"
+            return f"{wanted}: accepted by {ended_at}\n"
+        return f"{wanted}: NOT accepted, {ended['digits'] or 'none'} sent; {describe_end(ended)}\n"
 
     ended_at = str(plan.target.address)
-    late = TimedOutError(f"{wanted}: the server hadn't taken it within {patience:g} s")
+    late = TimedOutError(f"{wanted}: not accepted by the server within {patience:g} s")
     try:
         async with asyncio.timeout(patience) as limit:
             status = await run_call(plan, replace(presentation, describe=describe))
     except TimeoutError as exc:
         raise late from exc
-    # A call that is cancelled ends like one that is interrupted, in order.
+    # A cancelled call ends in order, like an interrupted one.
     if limit.expired():
         raise late
     return status if status or taken else ExitStatus.FAILED
@@ -122,7 +122,7 @@ async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patie
 def _status(plan: CallPlan, result: SimulatedCallResult, interrupts: list[int]) -> int:
     if result.wrong or result.lost_samples:
         return ExitStatus.CHECK_FAILED
-    # A call without an end of its own is done when it is hung up.
+    # An endless call is done when the user hangs up.
     if interrupts and (plan.duration is not None or not _is_endless(plan)):
         return signal_status(interrupts[0])
     wanted = any("end" in fault.kind.decides for fault in plan.faults)
@@ -134,7 +134,7 @@ def _is_endless(plan: CallPlan) -> bool:
 
 
 class _Outcome:
-    """What was reported of a call that its summary is made of."""
+    """The events of a call that its summary needs."""
 
     def __init__(self, reporter: Reporter) -> None:
         self.ended: Report | None = None

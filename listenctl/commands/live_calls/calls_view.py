@@ -32,7 +32,7 @@ _WATCH_INTERVAL = 1.0
 
 
 def print_calls(listing: Listing, stream: TextIO, *, as_json: bool) -> None:
-    """Print the calls once: as the server says them, or as a table."""
+    """Print the calls once, as JSON or as a table."""
     if as_json:
         write_line(stream, json_line(listing))
         return
@@ -42,7 +42,7 @@ def print_calls(listing: Listing, stream: TextIO, *, as_json: bool) -> None:
 
 
 def watch_calls(list_calls: Callable[[], Listing], stream: TextIO) -> NoReturn:
-    """Draw the calls each second, until interrupted or until the server ends."""
+    """Draw the calls every second, until interrupted or until the server ends."""
     style = TextStyle.of_stream(stream, os.environ)
     with Screen(stream, style) as screen:
         signal.signal(signal.SIGTSTP, lambda *_: _suspend(screen))
@@ -57,7 +57,7 @@ def _draw(screen: Screen, listing: Listing, style: TextStyle) -> None:
 
 
 def frame(listing: Listing, style: TextStyle, size: TerminalSize) -> list[str]:
-    """Return the table in a frame, under a line about the server; calls that don't fit are counted."""
+    """Return a line about the server and the table; calls that don't fit are counted."""
     columns, rows = size
     server, calls = listing["server"], listing["calls"]
     doing = ", recording" if server.get("recording") else ""
@@ -71,11 +71,11 @@ def frame(listing: Listing, style: TextStyle, size: TerminalSize) -> list[str]:
 
 def table(listing: Listing, style: TextStyle, columns: int | None) -> list[str]:
     """
-    Return a heading and a line for each call, oldest first; one line that says so without any.
+    Return a heading and a line for each call, oldest first, or one line if there are none.
 
     Args:
-        columns: what fits; ids are cut to unique prefixes and columns from the right left out until it does. None is
-            any width.
+        columns: available width; ids are cut to unique prefixes, and columns at the right are omitted. None doesn't
+            limit it.
     """
     rows = [_row(call, style) for call in listing["calls"]]
     if not rows:
@@ -94,9 +94,9 @@ def table(listing: Listing, style: TextStyle, columns: int | None) -> list[str]:
 
 
 def unique_prefixes(ids: Sequence[str]) -> dict[str, str]:
-    """Return for each id a prefix that names it and no other, of 8 characters or more."""
+    """Return a unique prefix of each id, of at least 8 characters."""
     ordered = sorted(ids)
-    # What begins alike stands side by side.
+    # Ids with the same beginning are neighbours.
     shared = [_alike(one, other) for one, other in pairwise(ordered)]
     return {
         one: one[: max(_SHORT_ID, before + 1, after + 1)]
@@ -139,11 +139,11 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _lay_out(parts: Iterable[tuple[str, ...]], widths: Sequence[int]) -> list[str]:
-    """Put the first columns of each part side by side."""
+    """Return lines of the first columns, aligned."""
     return [_SPACE.join(map(pad_cells, part, widths)).rstrip() for part in parts]
 
 
 def _suspend(screen: Screen) -> None:
-    """Give the terminal back to the shell at Ctrl-Z; what is drawn after that is drawn anew."""
+    """Give the terminal back to the shell at Ctrl-Z."""
     screen.close()
     os.kill(os.getpid(), signal.SIGSTOP)

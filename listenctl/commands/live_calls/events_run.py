@@ -1,4 +1,4 @@
-"""Follow the events of a running server: lines for people, or as JSON."""
+"""Print the events of a running server, as text or as JSON lines."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from listenctl.terminal.printable_text import TextStyle
 from listenctl.terminal.standard_streams import write_line
 
 EVENTS = PRINTED_EVENTS | {"levels"}
-"""The events that a server has; levels have no line for people."""
+"""All events of a server; levels have no text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class EventFilter:
     Which events to show.
 
     Attributes:
-        call: the beginning of a call's id or callSid; None is everything.
+        call: prefix of a call's id or callSid; None is all calls.
         kinds: names of events; empty is all of them.
     """
 
@@ -35,7 +35,7 @@ class EventFilter:
     kinds: frozenset[str] = frozenset()
 
     def takes(self, report: ServerEvent) -> bool:
-        """Tell whether an event is to be shown."""
+        """Return whether an event is to be shown."""
         if self.kinds and report.get("event") not in self.kinds:
             return False
         ids = (report.get("call"), report.get("call_sid"))
@@ -49,15 +49,15 @@ async def run_events(
     Print the events of the server at ``path`` until it ends; return the exit status.
 
     Args:
-        patience: seconds without an event that is wanted, after which to give up.
+        patience: seconds without a matching event until it gives up.
 
     Raises:
         NotFoundError: no server is running there, or it has no call that ``@latest`` could mean.
         RefusedError: the server doesn't answer.
-        TimedOut: nothing came for ``patience`` seconds.
+        TimedOutError: no event for ``patience`` seconds.
     """
     show = json_line if as_json else _human(out)
-    # What comes between asking for the latest call and its first event must not be missed.
+    # Following starts before the latest call is looked up, so that none of its events are missed.
     answering = PATIENCE if patience is None else min(patience, PATIENCE)
     async with follow_events(path, patience=answering) as reports:
         if wanted.call == LATEST:

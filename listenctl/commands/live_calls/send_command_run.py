@@ -1,4 +1,4 @@
-"""Tell a live call one thing, and say what became of it."""
+"""Send one command to a live call and print the result."""
 
 import asyncio
 import json
@@ -33,14 +33,14 @@ _MAX_CALL = 80
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
     """
-    Which call of which server, and how the result is told.
+    A call of a server, and how results are printed.
 
     Attributes:
-        socket: of the server.
-        call: as the user named it.
-        timeout: seconds for all of it.
+        socket: control socket of the server.
+        call: as the user names it.
+        timeout: seconds in total.
         json: print one JSON object.
-        quiet: print no lines for people but errors, where a command can be that.
+        quiet: print only errors.
     """
 
     socket: Path
@@ -52,34 +52,34 @@ class Recipient:
 
 async def run_command(recipient: Recipient, text: str, *, ends_call: bool = False) -> int:
     """
-    Send a command, which is JSON, to a live call and print what was sent; return the exit status.
+    Send a JSON command to a live call and print it; return the exit status.
 
     Raises:
-        NotFoundError: there is no such server or call, or it ended meanwhile.
-        TimedOut: the server didn't take it in time.
+        NotFoundError: there is no such server or call, or the call ended.
+        TimedOutError: the server didn't confirm it in time.
     """
     late = f"the server didn't confirm it within {recipient.timeout:g} s"
     async with _attached(recipient, late) as attachment:
         await send_command(attachment, text, ends_call=ends_call)
-    _tell(recipient, attachment, f"{kind_of(text)} sent", {"sent": _value(text)})
+    _print_result(recipient, attachment, f"{kind_of(text)} sent", {"sent": _value(text)})
     return 0
 
 
 async def run_mark(recipient: Recipient, name: str) -> int:
     """
-    Set a mark, wait until it is reached, and say when that was and who says so; return the exit status.
+    Set a mark, wait until it is reached, and print when that was; return the exit status.
 
     Raises:
-        NotFoundError: there is no such server or call, or it ended meanwhile.
-        TimedOut: the mark wasn't answered in time.
+        NotFoundError: there is no such server or call, or the call ended.
+        TimedOutError: the mark wasn't answered in time.
     """
     late = (
-        f"{name}: no answer within {recipient.timeout:g} s; jambonz answers only where it plays a stream "
-        "(bidirectionalAudio.streaming), when all audio before the mark was played, and not after clearMarks"
+        f"{name}: no answer within {recipient.timeout:g} s; jambonz answers only if the call plays a stream "
+        "(bidirectionalAudio.streaming), after all audio before the mark, and not after clearMarks"
     )
     async with _attached(recipient, late) as attachment:
         result = await wait_for_mark(attachment, name)
-    _tell(recipient, attachment, f"mark {name}: {_sentence(result)}", _describe(name, result))
+    _print_result(recipient, attachment, f"mark {name}: {_sentence(result)}", _describe(name, result))
     if result.event == PLAYOUT:
         return 0
     return ExitStatus.CHECK_FAILED if result.event in (ELAPSED, UNANSWERABLE) else ExitStatus.FAILED
@@ -91,14 +91,14 @@ async def set_mark(recipient: Recipient, name: str) -> int:
 
 
 def kind_of(text: str) -> str:
-    """Return the ``type`` of a command, or what else it is."""
+    """Return the ``type`` of a command, or ``JSON``."""
     value = _value(text)
     kind = value.get("type") if isinstance(value, dict) else None
     return kind if isinstance(kind, str) else "JSON"
 
 
 def _value(text: str) -> Any:
-    # A number that Python can't hold stays text, so that what is printed is JSON.
+    # A number beyond Python's range stays text, so that the output is JSON.
     decoded = peer_json.decode(text)
     return decoded[0] if decoded else json.loads(text)
 
@@ -107,7 +107,7 @@ def _value(text: str) -> Any:
 async def _attached(recipient: Recipient, late: str) -> AsyncIterator[AttachedCall]:
     deadline = asyncio.get_running_loop().time() + recipient.timeout
     try:
-        # A server that is stuck is told from one that only lacks time: it doesn't even let us attach.
+        # Attaching has its own limit, which tells a stuck server from a slow one.
         async with (
             attach_to_call(recipient.socket, recipient.call, patience=recipient.timeout) as attachment,
             asyncio.timeout_at(deadline),
@@ -126,17 +126,17 @@ def _describe(name: str, result: MarkResult) -> dict[str, Any]:
 def _sentence(result: MarkResult) -> str:
     took = f"{result.event} after {result.seconds:.2f} s"
     if result.event == UNANSWERABLE:
-        return "won't be answered: this call is said to take clips, and jambonz answers marks only where it streams"
+        return "won't be answered: this call plays clips, and jambonz answers marks only of streams"
     if result.event == ELAPSED:
         by_clock = f"by the clock the audio before it has been played, {MARK_GRACE:g} s ago"
         return f"{took}; {by_clock}, and jambonz didn't answer the mark"
     if result.early_by is not None:
-        why = "jambonz resamples the audio, or took a sample of it for a mark"
-        return f"{took}, {result.early_by:.2f} s before the audio can have been played; don't trust it: {why}"
+        why = "jambonz resamples the audio, or took a sample for a mark"
+        return f"{took}, {result.early_by:.2f} s before the audio can have been played, so it is unreliable: {why}"
     return took
 
 
-def _tell(recipient: Recipient, attachment: AttachedCall, sentence: str, fields: dict[str, Any]) -> None:
+def _print_result(recipient: Recipient, attachment: AttachedCall, sentence: str, fields: dict[str, Any]) -> None:
     call_sid = attachment.metadata.call_sid
     if recipient.json:
         line = json_line({"v": VERSION, "call_sid": call_sid} | fields)

@@ -108,10 +108,10 @@ command = with_options(SendDtmfOptions, send_dtmf)
 
 def recipient_of(options: SendDtmfOptions) -> "Recipient":
     """
-    Return which live call is meant.
+    Return the recipient of the digits.
 
     Raises:
-        UsageError: no server or call can have such a name, or an option is none of a live call.
+        UsageError: no server or call can have such a name, or an option is not for live calls.
     """
     from listenctl.commands.live_calls.send_command_run import Recipient
 
@@ -135,12 +135,12 @@ def _refuse(options: SendDtmfOptions, meaningless: Mapping[str, str]) -> None:
 
 def digits_of(options: SendDtmfOptions) -> "Digits":
     """
-    Return what to send to a live call.
+    Return the digits for a live call.
 
     Raises:
-        UsageError: no phone has such keys.
+        UsageError: a digit is invalid.
     """
-    from listenctl.commands.call.call_option_values import check_digits
+    from listenctl.commands.dtmf_options import check_digits
     from listenctl.commands.live_calls.send_dtmf_run import Digits
 
     return Digits(check_digits(options.digits), options.digit_ms, options.gap_ms)
@@ -148,13 +148,13 @@ def digits_of(options: SendDtmfOptions) -> "Digits":
 
 def plan_of(options: SendDtmfOptions) -> "CallPlan":
     """
-    Understand the options of a call to a URL, which is silent and as long as its digits.
+    Return a call to a URL that is silent and as long as its digits.
 
     Raises:
-        UsageError: the URL can't be called, no phone has such keys, or a file can't be used.
+        UsageError: the URL can't be called, a digit is invalid, or a file can't be used.
     """
-    from listenctl.commands.call.call_option_values import space_digits
     from listenctl.commands.connection_options import target_of
+    from listenctl.commands.dtmf_options import space_digits
     from listenctl.protocol.listen_verb.listen_verb import ListenVerb
     from listenctl.simulator.plan import CallPlan
 

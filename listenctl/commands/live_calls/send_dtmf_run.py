@@ -1,4 +1,4 @@
-"""Send digits to a call that lives: as the event that jambonz would send, or as tones to the caller's ear."""
+"""Send digits to a live call: as the event that jambonz would send, or as tones to the caller."""
 
 import asyncio
 import sys
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from listenctl.commands.live_calls.send_command_run import Recipient
 
 SHORTEST_GAP_MS = 40
-"""A pause between tones that every receiver has to notice (ITU-T Q.24)."""
+"""A pause between tones that every receiver must recognize (ITU-T Q.24)."""
 _MAX_SHOWN = 140
 
 
 class DtmfForm(StrEnum):
-    """What digits become."""
+    """How digits are sent."""
 
     EVENT = "event"
     TONES = "tones"
@@ -42,8 +42,8 @@ class Digits:
     Digits, and ``w`` for a pause.
 
     Attributes:
-        duration_ms: how long each lasts; None for what is usual, 200 as an event and 100 as a tone.
-        gap_ms: between them.
+        duration_ms: of each digit; None is 200 for an event and 100 for a tone.
+        gap_ms: between digits.
     """
 
     digits: str
@@ -52,27 +52,27 @@ class Digits:
 
     @property
     def press(self) -> DtmfRequest:
-        """The keys, to be pressed in a simulated call."""
+        """The keys to press in a simulated call."""
         return DtmfRequest(self.digits, 200 if self.duration_ms is None else self.duration_ms, self.gap_ms)
 
     @property
     def tone(self) -> float:
-        """Seconds that each lasts as a tone."""
+        """Seconds of each tone."""
         return 0.1 if self.duration_ms is None else self.duration_ms / 1000
 
 
 async def run_digits(recipient: "Recipient", digits: Digits, calls: Path, form: DtmfForm | None = None) -> int:
     """
-    Send digits to a live call and say what became of them; return the exit status.
+    Send digits to a live call and print the result; return the exit status.
 
     Args:
-        calls: the folder in which simulated calls are found.
-        form: what they become; by default events in a simulated call of this machine, tones in any other.
+        calls: folder of the simulated calls.
+        form: by default, events for a simulated call on this machine, and tones for any other call.
 
     Raises:
-        NotFoundError: there is no such call, or it ended meanwhile.
-        TimedOut: it took too long.
-        UsageError: as tones the digits could not be told apart.
+        NotFoundError: there is no such call, or it ended.
+        TimedOutError: it took too long.
+        UsageError: the gap between tones is too short.
     """
     entry = None if form is DtmfForm.TONES else await asyncio.to_thread(_find, recipient, calls, by_server=form is None)
     if entry is not None:
@@ -89,7 +89,7 @@ def _find(recipient: "Recipient", calls: Path, *, by_server: bool) -> SimulatedC
     entries = find_simulated_calls(calls)
     wanted = recipient.call
     if wanted == LATEST:
-        # The server's, where there is one: that's what the word means elsewhere.
+        # Elsewhere, @latest means the latest call of the server.
         wanted = (_latest(recipient) if by_server and entries else None) or LATEST
     found = find_named_calls(entries, wanted, lambda entry: (entry.call_sid, None))
     if len(found) > 1:
@@ -117,18 +117,18 @@ async def _press(recipient: "Recipient", digits: Digits, entry: SimulatedCallEnt
         async with asyncio.timeout(recipient.timeout):
             passed = await request_dtmf(entry, digits.press, on_key)
     except TimeoutError as exc:
-        late = f"the keys weren't all pressed within {recipient.timeout:g} s: {count} of {keys} were"
+        late = f"not all keys were pressed within {recipient.timeout:g} s: {count} of {keys} were"
         raise TimedOutError(late) from exc
     except NotFoundError as exc:
         raise NotFoundError(f"{exc}: {count} of {keys} keys were pressed" if count else str(exc)) from exc
-    _tell_pressed(recipient, digits, entry, passed=passed)
+    _print_pressed(recipient, digits, entry, passed=passed)
     if passed:
         return 0
-    write_message("the call's verb has no passDtmf, so its server gets nothing of the keys")
+    write_message("the call's verb has no passDtmf, so the server receives no DTMF")
     return ExitStatus.CHECK_FAILED
 
 
-def _tell_pressed(recipient: "Recipient", digits: Digits, entry: SimulatedCallEntry, *, passed: bool) -> None:
+def _print_pressed(recipient: "Recipient", digits: Digits, entry: SimulatedCallEntry, *, passed: bool) -> None:
     if recipient.json:
         fields = {"call_sid": entry.call_sid, "digits": digits.digits, "as": DtmfForm.EVENT, "passed": passed}
         write_line(sys.stdout, json_line({"v": VERSION} | fields))
@@ -144,16 +144,14 @@ async def _play(recipient: "Recipient", digits: Digits) -> int:
     from listenctl.play_to_call.settings import PlaySettings
 
     if digits.gap_ms < SHORTEST_GAP_MS:
-        raise UsageError(f"--gap-ms {digits.gap_ms}: tones need {SHORTEST_GAP_MS} ms between them to be told apart")
+        raise UsageError(f"--gap-ms {digits.gap_ms}: tones need at least {SHORTEST_GAP_MS} ms between them")
     told = False
 
     def samples(rate: int) -> bytes:
         nonlocal told
         if not told and not recipient.quiet:
             told = True
-            write_message(
-                "the protocol has no command for DTMF towards jambonz; the digits are played to the caller as tones"
-            )
+            write_message("the protocol can't send DTMF to jambonz; the digits are played to the caller as tones")
         return dtmf_tones(digits.digits, rate, tone=digits.tone, gap=digits.gap_ms / 1000)
 
     pauses = digits.digits.count(PAUSE)
@@ -163,12 +161,12 @@ async def _play(recipient: "Recipient", digits: Digits) -> int:
 
 
 def _no_simulated(call: str) -> str:
-    return f"no simulated call {_shown(call)} runs on this machine"
+    return f"no simulated call {_shown(call)} is running on this machine"
 
 
 def _ask_which(call: str, found: Sequence[SimulatedCallEntry]) -> str:
     named = ", ".join(_shown(entry.call_sid) for entry in found[:10])
-    return f"{_shown(call)} can mean {len(found)} simulated calls: {named}"
+    return f"{_shown(call)} matches {len(found)} simulated calls: {named}"
 
 
 def _shown(name: str) -> str:

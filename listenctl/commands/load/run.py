@@ -1,4 +1,4 @@
-"""Run a load in a terminal, a pipe or a script: progress, signals, the report, and the exit status."""
+"""Run a load: progress, signals, the report, and the exit status."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Replay calls in a terminal, a pipe or a script: signals, a report on each call, and the exit status."""
+"""Run a replay: progress, signals, a report on each call, and the exit status."""
 
 import json
 import os

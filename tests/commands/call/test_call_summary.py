@@ -49,7 +49,7 @@ def test_a_call_with_everything() -> None:
         "wrong     playAudio truncated (bad-base64), 2 times, first #2 at 0:02.0: 12 bytes are played",
         "wrong     stop ignored (unknown-type), #4 at 0:04.0: jambonz knows no type 'stop'",
         "keys      12#",
-        "end       we hung up (1000): --duration was over",
+        "end       we hung up (1000): --duration passed",
     ]
 
 

@@ -134,7 +134,7 @@ async def test_digits_are_delivered_with_their_lengths(tmp_path: Path) -> None:
         sidecar, _ = await server.recorded()
 
     assert run.returncode == 0
-    assert run.stdout == f"1D#: taken by {server.url}\n"
+    assert run.stdout == f"1D#: accepted by {server.url}\n"
     assert [(event["digit"], event["duration_ms"]) for event in sidecar["events"]] == [
         ("1", 80.0),
         ("D", 80.0),
@@ -154,7 +154,7 @@ def test_a_server_that_is_not_there_is_one_line_and_status_5(command: list[str],
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["call"], "there is no URL to call"),
+        (["call"], "no URL to call"),
         (["call", "http:/x"], "http:/x"),
         (["call", "ws://[::1]/"], "jambonz can't parse an IPv6 address"),
         (["call", URL, "--audio", "none.wav"], "none.wav"),
@@ -171,7 +171,7 @@ def test_a_server_that_is_not_there_is_one_line_and_status_5(command: list[str],
         (["send-dtmf", "", "1"], "is not a call"),
         (["send-dtmf", "7f1c", "1", "--tones"], "--tones is for a call to a URL"),
         (["send-dtmf", "7f1c", "1", "--events", "f"], "--events is for a call to a URL"),
-        (["send-dtmf", "7f1c", "1", "--gap-ms", "39"], "tones need 40 ms between them"),
+        (["send-dtmf", "7f1c", "1", "--gap-ms", "39"], "tones need at least 40 ms between them"),
         (["send-dtmf", "7f1c", "1", "--timeout", "nan"], "--timeout"),
         (["send-dtmf", URL, "1", "--digit-ms", "20"], "--digit-ms"),
     ],

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from listenctl.commands.call.call_options import CallOptions
-from listenctl.commands.call.plan import plan_of
+from listenctl.commands.call.plan import parse_metadata, plan_of
 from listenctl.commands.connection_options import AUTH_VARIABLE
 from listenctl.commands.live_calls import send_dtmf
 from listenctl.commands.live_calls.send_dtmf import SendDtmfOptions
@@ -126,13 +126,15 @@ def test_a_rare_rate_is_warned_of_and_taken() -> None:
     plan = plan_of(CallOptions(url=URL, sample_rate=11025))
 
     assert plan.verb.sample_rate == 11025
-    assert plan.warnings == ("a sample rate of 11025 Hz is rare: jambonz takes it, though it is no multiple of 8000",)
+    assert plan.warnings == (
+        "a sample rate of 11025 Hz is unusual: jambonz accepts it, though it is no multiple of 8000",
+    )
 
 
 def test_metadata_that_the_recorder_of_all_calls_does_not_send_are_told_of() -> None:
     plans = [plan_of(CallOptions(url=URL, kind=kind, metadata=["a=1"])) for kind in ("record", "room")]
 
-    assert [plan.warnings for plan in plans] == [("--metadata is not sent: the recorder of all calls has none",), ()]
+    assert [plan.warnings for plan in plans] == [("--metadata is not sent: the call recorder of jambonz has none",), ()]
 
 
 @pytest.mark.parametrize("name", ["heard.wav", "HEARD.WAV", "heard"])
@@ -182,7 +184,7 @@ def test_the_url_of_the_verb_stands_in_place_of_the_one_given(tmp_path: Path) ->
     plan = plan_of(CallOptions(url=URL, verb=write(tmp_path, {"verb": "listen", "url": "ws://a/b"})))
 
     assert str(plan.target.address) == "ws://a/b"
-    assert plan.warnings == (f"the verb's url stands in place of {URL}; take it out of the verb to call that one",)
+    assert plan.warnings == (f"the verb's url replaces {URL}; take it out of the verb to call that one",)
 
 
 def test_a_verb_without_a_url_is_called_at_the_one_given(tmp_path: Path) -> None:
@@ -277,14 +279,14 @@ def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (CallOptions(), "there is no URL to call: give one"),
+        (CallOptions(), "no URL to call: give one"),
         (CallOptions(url="127.0.0.1:3000"), "must begin with ws://"),
         (CallOptions(url="/audio"), "the url /audio is relative: give the application's URL with --base-url"),
         (CallOptions(url=URL, verb="none.json"), "none.json: can't be read: No such file"),
         (CallOptions(url=URL, verb="-", audio="-"), "--verb and --audio can't both be stdin"),
         (CallOptions(url=URL, audio="-", callee="-"), "--audio and --callee can't both be stdin"),
-        (CallOptions(url=URL, ptime=25), "--ptime 25: frames of phones last 10, 20, 30, 40 or 60 ms"),
-        (CallOptions(url=URL, call_rate=11025), "--call-rate 11025: codecs of phones have"),
+        (CallOptions(url=URL, ptime=25), "--ptime 25: give 10, 20, 30, 40 or 60 ms"),
+        (CallOptions(url=URL, call_rate=11025), "--call-rate 11025: give"),
         (CallOptions(url=URL, duration=float("nan")), "--duration nan: give a number of seconds above 0"),
         (CallOptions(url=URL, max_length=float("inf")), "--max-length inf: give a number of seconds"),
         (CallOptions(url=URL, silence_timeout=0.0), "--silence-timeout 0: give a number of seconds"),
@@ -292,14 +294,14 @@ def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
         (CallOptions(url=URL, metadata=["x"]), "--metadata 'x': write KEY=TEXT"),
         (CallOptions(url=URL, fault=["nothing"]), "unknown fault"),
         (CallOptions(url=URL, action_hook="/done"), "the action hook /done is relative: say with --base-url"),
-        (CallOptions(url=URL, action_hook="ftp://a/"), "the action hook ftp://a/ is no http:// or https:// URL"),
+        (CallOptions(url=URL, action_hook="ftp://a/"), "the action hook ftp://a/ isn't an http:// or https:// URL"),
         (CallOptions(url=URL, user_agent="a\r\nb: c"), "--user-agent .*: a header takes printable ASCII"),
         (CallOptions(url=URL, subprotocol="a b"), "--subprotocol 'a b': is not a token"),
         (CallOptions(url=URL, subprotocol="a,b"), "--subprotocol 'a,b': is not a token"),
         (CallOptions(url=URL, subprotocol="a\r\nb: c"), "--subprotocol .*: is not a token"),
         (CallOptions(url=URL, subprotocol="a\n"), "--subprotocol .*: is not a token"),
         (CallOptions(url=URL, heard=Path("x.flac")), "--heard x.flac: is written as WAV only; name it x.wav"),
-        (CallOptions(url=URL, heard=Path("-")), "--heard -: the recording needs a file"),
+        (CallOptions(url=URL, heard=Path("-")), "--heard -: the recording can't go to stdout"),
         (CallOptions(url=URL, ca=Path("none.pem")), "none.pem: can't be used as CA: No such file"),
         (CallOptions(url=URL, auth_file=Path("none")), "none: can't read credentials: No such file"),
     ],
@@ -323,3 +325,51 @@ def test_digits_become_a_silent_call_that_passes_keys_and_is_as_long_as_they_are
     assert (plan.caller, plan.kind, plan.profile, plan.tones) == ("silence", CallKind.INBOUND, CURRENT, True)
     assert plan.verb.pass_dtmf
     assert plan.duration == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "metadata"),
+    [
+        ([], {}),
+        (["a=1", "b="], {"a": "1", "b": ""}),
+        (["a:=1", "b:=true", 'c:={"d":[null]}', 'e:="1"'], {"a": 1, "b": True, "c": {"d": [None]}, "e": "1"}),
+        (["url=http://x/?a=b", "t=12:=3"], {"url": "http://x/?a=b", "t": "12:=3"}),
+        (["a=1", "a:=2"], {"a": 2}),
+        (["a=two\nlines"], {"a": "two\nlines"}),
+    ],
+)
+def test_a_field_is_text_unless_it_says_that_it_is_json(arguments: list[str], metadata: dict[str, object]) -> None:
+    assert parse_metadata(arguments) == metadata
+
+
+def test_a_file_gives_many_fields_and_later_ones_go_before(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    path.write_text('{"a": {"b": 1}, "c": "ä"}')
+
+    assert parse_metadata(["c=first", f"@{path}", "a:=[]"]) == {"c": "ä", "a": []}
+
+
+@pytest.mark.parametrize(
+    ("argument", "problem"),
+    [
+        ("word", "write KEY=TEXT, KEY:=JSON or @FILE"),
+        ("=x", "write KEY=TEXT"),
+        ("a:=word", "the value isn't JSON; for text write a=TEXT"),
+        ("a:=NaN", "the value isn't JSON"),
+        ("@none.json", "none.json: can't be read: No such file"),
+    ],
+)
+def test_metadata_that_say_nothing_are_refused(argument: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        parse_metadata([argument])
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(b"{", "isn't JSON"), (b"[]", "are a JSON object"), (b"\xff", "isn't JSON")]
+)
+def test_a_file_of_metadata_holds_an_object(content: bytes, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    path.write_bytes(content)
+
+    with pytest.raises(UsageError, match=problem):
+        parse_metadata([f"@{path}"])

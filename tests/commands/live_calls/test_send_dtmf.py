@@ -20,7 +20,7 @@ from tests.helpers.cli import listenctl
 from tests.helpers.scripted_server import target
 from tests.helpers.server import Events, Running, faster, running
 
-NOTE = "listenctl: the protocol has no command for DTMF towards jambonz; the digits are played to the caller as tones"
+NOTE = "listenctl: the protocol can't send DTMF to jambonz; the digits are played to the caller as tones"
 
 
 @asynccontextmanager
@@ -85,7 +85,7 @@ async def test_keys_that_the_verb_doesnt_pass_on_are_status_3_and_said(tmp_path:
         human = await send(tmp_path, "@latest", "7")
         machine = await send(tmp_path, "@latest", "7", "--json")
 
-    said = "listenctl: the call's verb has no passDtmf, so its server gets nothing of the keys\n"
+    said = "listenctl: the call's verb has no passDtmf, so the server receives no DTMF\n"
     assert (human.returncode, human.stdout, human.stderr) == (3, f"{call.metadata.call_sid}: 7 pressed\n", said)
     assert (machine.returncode, json.loads(machine.stdout)["passed"], machine.stderr) == (3, False, said)
 
@@ -106,7 +106,7 @@ async def test_keys_need_no_gap_as_tones_do(tmp_path: Path) -> None:
 
     assert keys.returncode == 0
     assert pressed == ["1", "2"]
-    said = "listenctl: --gap-ms 39: tones need 40 ms between them to be told apart\n"
+    said = "listenctl: --gap-ms 39: tones need at least 40 ms between them to be told apart\n"
     assert (tones.returncode, tones.stderr) == (2, said)
 
 
@@ -140,8 +140,8 @@ async def test_a_simulated_call_gets_tones_if_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nosuch", "1"], "no simulated call nosuch runs on this machine; there is no live call nosuch"),
-        (["nosuch", "1", "--as", "event"], "no simulated call nosuch runs on this machine"),
+        (["nosuch", "1"], "no simulated call nosuch is running on this machine; there is no live call nosuch"),
+        (["nosuch", "1", "--as", "event"], "no simulated call nosuch is running on this machine"),
         (["nosuch", "1", "--as", "tones"], "there is no live call nosuch"),
     ],
 )
@@ -158,14 +158,16 @@ async def test_without_a_server_and_a_simulated_call_it_names_both(tmp_path: Pat
     done = await send(tmp_path, "@latest", "1")
 
     assert done.returncode == 4
-    assert done.stderr.startswith("listenctl: no simulated call @latest runs on this machine; no server named default")
+    assert done.stderr.startswith(
+        "listenctl: no simulated call @latest is running on this machine; no server named default"
+    )
 
 
 async def test_keys_that_take_too_long_are_status_124_and_counted(tmp_path: Path) -> None:
     async with placed(tmp_path):
         done = await send(tmp_path, "@latest", "12ww3", "--timeout", "0.7", "--digit-ms", "50", "--gap-ms", "0")
 
-    said = "listenctl: the keys weren't all pressed within 0.7 s: 2 of 3 were\n"
+    said = "listenctl: not all keys were pressed within 0.7 s: 2 of 3 were\n"
     assert (done.returncode, done.stderr) == (124, said)
 
 
@@ -217,4 +219,4 @@ async def test_a_call_to_a_url_that_takes_too_long_is_status_124(tmp_path: Path)
         done = await send(tmp_path, url, "1", "--timeout", "0.2")
 
     assert (done.returncode, done.stdout) == (124, "")
-    assert done.stderr.endswith("listenctl: 1: the server hadn't taken it within 0.2 s\n")
+    assert done.stderr.endswith("listenctl: 1: not accepted by the server within 0.2 s\n")

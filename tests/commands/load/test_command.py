@@ -120,7 +120,7 @@ async def test_a_report_that_nobody_reads_is_told(tmp_path: Path, form: list[str
         _, complained = await process.communicate()
 
     assert process.returncode == 1
-    assert complained == b"listenctl: stdout: the report can't be written, its reader has gone\n"
+    assert complained == b"listenctl: stdout: the report can't be written, its reader is gone\n"
 
 
 async def test_a_second_interrupt_leaves_the_progress_on_a_line_of_its_own(tmp_path: Path) -> None:

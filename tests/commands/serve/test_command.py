@@ -295,7 +295,7 @@ async def test_a_reader_of_the_events_that_leaves_costs_no_call(tmp_path: Path) 
         process.terminate()
         await process.communicate()
 
-    assert said == b"listenctl: stdout: events can't be written, its reader has gone; recording goes on without\n"
+    assert said == b"listenctl: stdout: events can't be written, its reader is gone; recording goes on without\n"
     assert process.returncode == 1
     assert (tmp_path / "out" / "CS-A.wav").read_bytes()[80:] == AUDIO * 2
 
@@ -304,7 +304,7 @@ async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_pa
     async with _whose_reader_leaves(SERVE, tmp_path) as (process, said):
         status = await process.wait()
 
-    assert said == b"listenctl: stdout: events can't be written, its reader has gone; no more calls are taken\n"
+    assert said == b"listenctl: stdout: events can't be written, its reader is gone; no more calls are taken\n"
     assert status == 1
 
 

@@ -82,7 +82,7 @@ class Screen:
         frame = render(room, now)
         if (frame == self._frame and size == self._frame_size and not self._above) or not _writable(self._stream):
             return False
-        # Others write to the terminal, too (an echoed key, a shell after Ctrl-Z), so everything is redrawn now and then.
+        # Others write to the terminal too (an echoed key, a shell after Ctrl-Z), so now and then everything is redrawn.
         whole = self._above or size != self._frame_size or len(frame) != len(self._frame) or now >= self._next_repaint
         if whole:
             self._next_repaint = now + _REPAINT_TIME

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from listenctl.commands.serve.command import read_sync
+from listenctl.commands.serve.command import ServeOptions, read_sync, server_settings
+from listenctl.errors import UsageError
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.cli import COMMAND, environment, listenctl, service
@@ -353,3 +354,14 @@ def test_a_port_that_is_taken_is_one_line_and_status_1(tmp_path: Path) -> None:
 
 def test_when_to_sync_is_understood() -> None:
     assert [read_sync(text_) for text_ in ("never", "end", "5s")] == ["never", "end", 5.0]
+
+
+@pytest.mark.parametrize("rate", [None, 0, 8000, 48_000])
+def test_a_rate_or_0_for_clips_is_understood(rate: int | None) -> None:
+    assert server_settings(ServeOptions(stream_rate=rate), 0.2).stream_rate == rate
+
+
+@pytest.mark.parametrize("rate", [1, 999])
+def test_a_rate_that_no_stream_has_is_refused(rate: int) -> None:
+    with pytest.raises(UsageError, match=f"--stream-rate {rate}: give the rate in Hz"):
+        server_settings(ServeOptions(stream_rate=rate), 0.2)

@@ -1,0 +1,212 @@
+"""A server that others find, that dumps its calls, and that waits for a call no longer than it should."""
+
+import asyncio
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from listenctl.live_client.list_calls import list_calls
+from listenctl.protocol.listen_session import Sender
+from tests.commands.serve.test_command import AUDIO, METADATA, call
+from tests.helpers.cli import listenctl, service
+from tests.helpers.control import controlled
+from tests.helpers.dumps import load, shapes_of
+from tests.helpers.frames import HANDSHAKE, binary, close, cut_frames, text
+from tests.helpers.server import Peer, faster, mode_of, running, until
+
+SERVE = ("serve", "--port", "0", "--json")
+
+
+async def test_a_server_opens_its_control_socket_and_removes_it(tmp_path: Path) -> None:
+    async with service(*SERVE, "--name", "pbx-2", home=tmp_path) as server:
+        path = (await server.next("server-started"))["control"]
+        mode = mode_of(path)
+        status, _ = await server.end(signal.SIGTERM)
+
+    assert path == str(tmp_path / "listenctl" / "pbx-2.sock")
+    assert mode == 0o600
+    assert status == 0
+    assert not (tmp_path / "listenctl" / "pbx-2.sock").exists()
+
+
+async def test_a_second_server_needs_a_name_of_its_own(tmp_path: Path) -> None:
+    async with service(*SERVE, home=tmp_path) as first:
+        await first.next("server-started")
+
+        refused = listenctl("record", "--port", "0", "--name", "default", home=tmp_path)
+        async with service(*SERVE, home=tmp_path, env={"LISTENCTL_NAME": "second"}) as second:
+            path = (await second.next("server-started"))["control"]
+
+    assert refused.returncode == 1
+    assert refused.stderr == "listenctl: a server named default is already running; choose another --name\n"
+    assert path == str(tmp_path / "listenctl" / "second.sock")
+
+
+async def test_a_second_server_without_a_name_takes_calls_all_the_same(tmp_path: Path) -> None:
+    async with service(*SERVE, home=tmp_path) as first:
+        await first.next("server-started")
+        async with service(*SERVE, home=tmp_path) as second:
+            started = await second.next("server-started")
+            warning = await second.next("warning")
+            status, _ = await second.end(signal.SIGTERM)
+
+        assert (tmp_path / "listenctl" / "default.sock").exists()
+
+    assert started["control"] is None
+    assert (warning["rule"], warning["call"]) == ("no-control", None)
+    assert "a server named default is already running; choose another --name" in warning["detail"]
+    assert status == 0
+
+
+async def test_a_server_can_do_without_a_control_socket(tmp_path: Path) -> None:
+    async with service(*SERVE, "--no-control", home=tmp_path) as server:
+        path = (await server.next("server-started"))["control"]
+
+    assert path is None
+    assert not (tmp_path / "listenctl").exists()
+
+
+def test_a_name_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
+    refused = listenctl("serve", "--name", "a/b", home=tmp_path)
+
+    assert refused.returncode == 2
+    assert refused.stderr == "listenctl: --name 'a/b': use 1 to 64 of the characters A-Z a-z 0-9 . _ -\n"
+
+
+def test_a_server_that_starts_doesnt_import_what_answers_tools(tmp_path: Path) -> None:
+    timed_out = listenctl(
+        "serve", "--port", "0", "--timeout", "0.1", "--quiet", home=tmp_path, env={"PYTHONPROFILEIMPORTTIME": "1"}
+    )
+
+    assert timed_out.returncode == 124
+    assert "listenctl.server.control_api.control_socket" in timed_out.stderr
+    assert "websockets.asyncio" not in timed_out.stderr
+
+
+SERVE_AND_DUMP = ("serve", "--port", "0", "--json", "--dump", "dumps")
+
+
+def written(folder: Path) -> bytes:
+    """Return the dump of the only call so far."""
+    return b"".join(path.read_bytes() for path in (folder / "dumps").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("command", [("serve",), ("record", "out")], ids=["serve", "record"])
+async def test_a_call_is_dumped(command: tuple[str, ...], tmp_path: Path) -> None:
+    async with service(*command, "--port", "0", "--json", "--once", "--dump", "dumps", home=tmp_path) as server:
+        port = (await server.next("server-started"))["port"]
+        peer = await call(port, binary(AUDIO), close())
+        await peer.read_to_end()
+        await peer.close()
+        saved = await server.next("dump-saved")
+        status, said = await server.status()
+
+    dump = load(tmp_path / saved["path"])
+    assert (status, said) == (0, "")
+    assert (saved["call"], saved["path"]) == ("CS-A", "dumps/CS-A.jsonl")
+    assert dump.payloads(Sender.JAMBONZ)[1:] == [AUDIO, b"\x03\xe8"]
+    assert dump.header.server == f"ws://127.0.0.1:{port}/"
+    assert dump.end is not None
+
+
+async def test_kill_9_leaves_a_dump_that_can_be_read(tmp_path: Path) -> None:
+    async with service(*SERVE_AND_DUMP, home=tmp_path) as server:
+        peer = await call((await server.next("server-started"))["port"], binary(AUDIO))
+        await until(lambda: written(tmp_path).count(b"\n") >= 3)
+        status, _ = await server.end(signal.SIGKILL)
+        await peer.close()
+
+    dump = load(tmp_path / "dumps" / "CS-A.jsonl")
+    assert status == -signal.SIGKILL
+    assert dump.shapes(Sender.JAMBONZ) == shapes_of(cut_frames(METADATA + binary(AUDIO)))
+    assert dump.end is None
+
+
+async def test_a_dump_can_be_followed_while_the_call_lasts(tmp_path: Path) -> None:
+    jq = shutil.which("jq")
+    assert jq is not None
+    async with service(*SERVE_AND_DUMP, home=tmp_path) as server:
+        peer = await call((await server.next("server-started"))["port"], binary(AUDIO))
+        await until(lambda: written(tmp_path).count(b"\n") >= 3)
+        live = subprocess.run(  # noqa: ASYNC221 - the call waits
+            [jq, "-c", "select(.opcode) | [.from, .opcode]", tmp_path / "dumps" / "CS-A.jsonl"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        await peer.close()
+
+    assert live.stdout.split() == ['["jambonz","text"]', '["jambonz","binary"]']
+
+
+async def test_people_read_where_the_dump_is(tmp_path: Path) -> None:
+    arguments = ("serve", "--port", "0", "--once", "--dump", "dumps", "--events", "log")
+    async with service(*arguments, home=tmp_path) as server:
+        await until(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text().endswith("\n"))
+        port = json.loads((tmp_path / "log").read_text())["port"]
+        peer = await call(port, close())
+        await peer.read_to_end()
+        await peer.close()
+        status, said = await server.status()
+
+    assert status == 0
+    assert "dump-saved CS-A dumps/CS-A.jsonl: 3 frames, " in said
+
+
+def test_a_folder_that_cannot_take_dumps_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    run = listenctl("serve", "--port", "0", "--dump", "file", home=tmp_path)
+
+    assert run.returncode == 2
+    assert "file: not a folder, so dumps can't be written there" in run.stderr
+
+
+async def test_a_connection_that_never_became_a_call_doesnt_stop_the_timeout(tmp_path: Path) -> None:
+    async with service(*SERVE, "--timeout", "0.5", home=tmp_path) as server:
+        peer = await Peer.open((await server.next("server-started"))["port"])
+        await peer.send(HANDSHAKE)
+        await peer.read_head()
+        await peer.send(close())
+        await peer.read_to_end()
+        await peer.close()
+        status, said = await server.status()
+
+    assert status == 124
+    assert "no call came within 0.5 s" in said
+
+
+@pytest.mark.parametrize(
+    ("server_rate", "metadata", "known"),
+    [(None, {}, None), (8000, {}, 8000), (8000, {"streamRate": 0}, 0), (None, {"streamRate": 16_000}, 16_000)],
+)
+async def test_calls_are_listed_with_the_rate_that_is_known(
+    server_rate: int | None, metadata: dict[str, int], known: int | None, tmp_path: Path
+) -> None:
+    socket = tmp_path / "listenctl" / "default.sock"
+    async with running(faster(control=socket, stream_rate=server_rate)) as run:
+        await run.call(text(json.dumps({"callSid": "a", "sampleRate": 8000} | metadata)))
+        await run.events.wait_for("call-started")
+        (call,) = (await _list(socket))["calls"]
+
+    assert call["stream_rate"] == known
+
+
+async def test_what_a_tool_found_out_is_listed(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as server:
+        await server.run.call(text('{"callSid":"a","sampleRate":8000}'))
+        await server.run.events.wait_for("call-started")
+        async with server.attach() as tool:
+            await tool.send('{"type":"listenctl:acquire","data":{"sampleRate":24000}}')
+            await tool.text()
+            (call,) = await server.list_calls()
+
+    assert call["stream_rate"] == 24_000
+
+
+async def _list(socket: Path) -> dict[str, list[dict[str, object]]]:
+    return await asyncio.to_thread(list_calls, socket)

@@ -327,7 +327,7 @@ async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_pa
         (["--record", "{bad"], "name template '{bad"),
         (["--record", "-", "--json"], "stdout carries the audio"),
         (["--record", "-", "--channels", "split"], "stdout can't carry two files"),
-        (["--record", "-", "--format", "flac"], "only wav and raw can be written to stdout audio"),
+        (["--record", "-", "--format", "flac"], "only wav and raw can be written to stdout"),
         (["--record", "x", "--fsync", "often"], "--fsync 'often' isn't never, end, or seconds such as 5s"),
         (["--events", "no/where"], "no/where: can't be written"),
     ],

@@ -85,7 +85,7 @@ def _say(text: str) -> bool:
     except OSError as exc:
         discard_stdout(exc)
         if exc.errno == errno.EPIPE:
-            write_message("stdout: the report can't be written, its reader has gone")
+            write_message("stdout: the report can't be written, its reader is gone")
         return False
     return True
 

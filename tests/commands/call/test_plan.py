@@ -127,7 +127,7 @@ def test_a_rare_rate_is_warned_of_and_taken() -> None:
 
     assert plan.verb.sample_rate == 11025
     assert plan.warnings == (
-        "a sample rate of 11025 Hz is unusual: jambonz accepts it, though it is no multiple of 8000",
+        "a sample rate of 11025 Hz is unusual: jambonz accepts it, but it isn't a multiple of 8000",
     )
 
 
@@ -184,7 +184,7 @@ def test_the_url_of_the_verb_stands_in_place_of_the_one_given(tmp_path: Path) ->
     plan = plan_of(CallOptions(url=URL, verb=write(tmp_path, {"verb": "listen", "url": "ws://a/b"})))
 
     assert str(plan.target.address) == "ws://a/b"
-    assert plan.warnings == (f"the verb's url replaces {URL}; take it out of the verb to call that one",)
+    assert plan.warnings == (f"the verb's url replaces {URL}; remove it from the verb to call that URL",)
 
 
 def test_a_verb_without_a_url_is_called_at_the_one_given(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
         (CallOptions(url=URL, dtmf="1"), "--dtmf '1': write SECONDS:KEYS"),
         (CallOptions(url=URL, metadata=["x"]), "--metadata 'x': write KEY=TEXT"),
         (CallOptions(url=URL, fault=["nothing"]), "unknown fault"),
-        (CallOptions(url=URL, action_hook="/done"), "the action hook /done is relative: say with --base-url"),
+        (CallOptions(url=URL, action_hook="/done"), "the action hook /done is relative: give the application's URL"),
         (CallOptions(url=URL, action_hook="ftp://a/"), "the action hook ftp://a/ isn't an http:// or https:// URL"),
         (CallOptions(url=URL, user_agent="a\r\nb: c"), "--user-agent .*: a header takes printable ASCII"),
         (CallOptions(url=URL, subprotocol="a b"), "--subprotocol 'a b': is not a token"),
@@ -365,7 +365,7 @@ def test_metadata_that_say_nothing_are_refused(argument: str, problem: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"), [(b"{", "isn't JSON"), (b"[]", "are a JSON object"), (b"\xff", "isn't JSON")]
+    ("content", "problem"), [(b"{", "isn't JSON"), (b"[]", "must be a JSON object"), (b"\xff", "isn't JSON")]
 )
 def test_a_file_of_metadata_holds_an_object(content: bytes, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "m.json"

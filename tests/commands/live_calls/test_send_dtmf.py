@@ -106,7 +106,7 @@ async def test_keys_need_no_gap_as_tones_do(tmp_path: Path) -> None:
 
     assert keys.returncode == 0
     assert pressed == ["1", "2"]
-    said = "listenctl: --gap-ms 39: tones need at least 40 ms between them to be told apart\n"
+    said = "listenctl: --gap-ms 39: tones need at least 40 ms between them\n"
     assert (tones.returncode, tones.stderr) == (2, said)
 
 

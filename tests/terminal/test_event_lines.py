@@ -97,7 +97,7 @@ ENDED: dict[str, Any] = {
         (event("exec-failed", command="cat", reason="Permission denied"), "cat: Permission denied"),
         (
             event("exec-ended", status=0, signal=None, seconds=2.0, spoken_seconds=1.5, dropped_samples=0),
-            "ended with status 0 after 2.00 s, played 1.50 s",
+            "ended with status 0 after 2.00 s, played 1.50 s of audio",
         ),
         (
             event("exec-ended", status=None, signal="SIGTERM", seconds=2.0, spoken_seconds=0.0, dropped_samples=9),

@@ -12,6 +12,9 @@ from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 
+CLOSED_BY = {"jambonz": Sender.JAMBONZ, "listenctl": Sender.APPLICATION, "application": Sender.APPLICATION}
+"""The senders for values of ``closed_by`` in dumps and sidecars; other values mean that nobody closed the call."""
+
 
 @dataclass(slots=True, eq=False)
 class CapturedSession:

@@ -6,6 +6,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from listenctl.capture.capture_events import (
+    CLOSED_BY,
     CapturedFrame,
     CapturedSession,
     CaptureEvent,
@@ -21,8 +22,6 @@ from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.capture.websocket.is_listen_call import ListenCallDetector
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
-
-_CLOSED_BY = {"jambonz": Sender.JAMBONZ, "listenctl": Sender.APPLICATION, "application": Sender.APPLICATION}
 
 
 def read_dump_sessions(file: CaptureFile, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
@@ -75,7 +74,7 @@ class DumpSessionReader:
                 for sender in Sender:
                     yield FramesLost(at, session, sender, None, detail)
             case DumpEnd(_, closed_by, _, _):
-                if closer := _CLOSED_BY.get(closed_by or ""):
+                if closer := CLOSED_BY.get(closed_by or ""):
                     yield SessionClosed(at, session, closer, _ending(item))
                 yield from self._close(_ending(item))
 
@@ -109,7 +108,7 @@ class DumpSessionReader:
 
 
 def _ending(end: DumpEnd) -> str:
-    if end.closed_by in _CLOSED_BY:
+    if end.closed_by in CLOSED_BY:
         return "closed"
     return "never was a call" if end.closed_by is None else "the connection broke"
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from listenctl.capture.capture_events import (
+    CLOSED_BY,
     CapturedFrame,
     CapturedSession,
     CaptureEvent,
@@ -46,7 +47,6 @@ _FILLED = frozenset({"hole", "pause"})
 # Suffixes of files with one channel, and of those that `--extract` writes.
 _SUFFIXES = ("-left", "-right", ".jambonz")
 _CLOSE_CODES = frozenset(range(1000, 5000)) - {1005, 1006, 1015}
-_CLOSED_BY = {"jambonz": Sender.JAMBONZ, "listenctl": Sender.APPLICATION, "application": Sender.APPLICATION}
 _DEFAULT_RATE = 8000
 
 
@@ -384,7 +384,7 @@ def _end(session: CapturedSession, sidecar: Sidecar, last: float) -> Iterator[Ca
         return
     # By its length, the audio may end slightly after the call.
     ended, close = max(sidecar.ended, last), sidecar.close
-    sender = _CLOSED_BY.get(close.by) if close else None
+    sender = CLOSED_BY.get(close.by) if close else None
     if close and sender and close.code in _CLOSE_CODES:
         payload = close.code.to_bytes(2, "big") + close.reason.encode(errors="replace")[:123]
         yield CapturedFrame(ended, session, sender, RawFrame(True, 0, _CLOSE, sender is Sender.JAMBONZ, payload), None)

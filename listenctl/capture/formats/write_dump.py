@@ -11,7 +11,7 @@ from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.peer_json import encode
 
 VERSION = 1
-OPCODE_NAMES = {
+OPCODE_NAMES: dict[int, str] = {
     Opcode.CONT: "continuation",
     Opcode.TEXT: "text",
     Opcode.BINARY: "binary",
@@ -75,7 +75,7 @@ def header_line(header: DumpHeader) -> bytes:
 
 def frame_line(at: float, sender: Sender, frame: RawFrame) -> bytes:
     """Return the line of a frame; formatted by hand for speed: calls have fifty a second each."""
-    name = OPCODE_NAMES.get(frame.opcode)  # type: ignore[call-overload]
+    name = OPCODE_NAMES.get(frame.opcode)
     opcode = frame.opcode if name is None else f'"{name}"'
     odd = "" if frame.fin else ',"fin":false'
     if frame.rsv:

@@ -1,7 +1,6 @@
 """Run the demo: a server records a simulated call on this machine."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import TextIO
 
@@ -11,6 +10,7 @@ from listenctl.errors import CheckFailedError, ExitStatus
 from listenctl.events import Reporter
 from listenctl.json_lines import Report
 from listenctl.media.files.recording_names import RecordingDestination
+from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.sources.sample_speech import SPEECH_DIGIT_AT
 from listenctl.net.call_target import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
@@ -61,18 +61,21 @@ async def _place_call(url: asyncio.Future[str]) -> None:
 
 def describe_recording(path: Path) -> str:
     """Return what a sidecar says about its recording, and what to try next."""
-    sidecar = json.loads(path.read_text())
-    audio, close = sidecar["audio"], sidecar["close"]
-    rate = audio["sample_rate"]
-    wav = path.with_name(audio["files"][0])
-    digits = " ".join(f"{event['digit']} at {event['time']:.1f} s" for event in sidecar["events"])
-    complete = f"{sidecar['completeness']:.0%}" + (", nothing missing" if sidecar["complete"] else ", audio is missing")
+    sidecar = Sidecar.parse(path.read_bytes())
+    assert sidecar is not None
+    audio, close, completeness = sidecar.audio, sidecar.close, sidecar.completeness
+    assert audio is not None
+    assert close is not None
+    wav = path.with_name(audio.files[0])
+    digits = " ".join(f"{event['digit']} at {event['time']:.1f} s" for event in sidecar.events)
+    share = completeness["completeness"] or 0.0
+    complete = f"{share:.0%}, {'nothing' if completeness['complete'] else 'audio is'} missing"
     return f"""
 Recorded  {wav}
-          {audio["seconds"]:.2f} s, {audio["channels"]} channels of {audio["samples"]} samples at {rate} Hz
+          {audio.seconds:.2f} s, {audio.channels} channels of {audio.samples} samples at {audio.sample_rate} Hz
 Complete  {complete}
 Keys      {digits or "none"}
-Closed    by {close["by"]} with {close["code"]}
+Closed    by {close.by} with {close.code}
 Sidecar   {path}
 
 Try next

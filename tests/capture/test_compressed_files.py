@@ -147,7 +147,7 @@ def test_damage_costs_nothing_of_what_was_decompressed_together_with_it(
 
 
 @pytest.mark.parametrize("skipped", [0, 5, 5000])
-def test_what_zstd_is_told_to_skip_is_skipped(tmp_path: Path, skipped: int) -> None:
+def test_skippable_frames_of_zstd_are_skipped(tmp_path: Path, skipped: int) -> None:
     plain = pcap(TALK)
     frame = b"\x53\x2a\x4d\x18" + skipped.to_bytes(4, "little") + bytes(skipped)
 

@@ -244,8 +244,8 @@ class CapturedConnection:
         session = self._session
         if self._tls or self._detector or session is None or self._finder.is_searching:
             return None
-        lane = self._finder.fast_reader(number)
-        return (*lane, session) if lane else None
+        fast = self._finder.fast_reader(number)
+        return (*fast, session) if fast else None
 
     def _other_events(self, item: WebSocketEvent, packet: int | None) -> Iterator[CaptureEvent]:
         if isinstance(item, UpgradeRequested):

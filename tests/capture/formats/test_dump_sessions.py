@@ -67,7 +67,7 @@ def test_a_call_that_nobody_closed_says_so(closed_by: str | None, how: str) -> N
     assert endings(events) == [(None, how)]
 
 
-def test_several_calls_may_stand_in_one_file() -> None:
+def test_several_calls_may_be_in_one_file() -> None:
     events = dumped(*call(), *call())
 
     assert [session.number for session in sessions(events)] == [1, 2]
@@ -83,7 +83,7 @@ def test_a_dump_without_its_begin_is_a_call_that_started_before_it() -> None:
     assert session.is_listen
 
 
-def test_what_could_not_be_dumped_is_told() -> None:
+def test_what_could_not_be_dumped_is_reported() -> None:
     fault = fault_line(DumpFault(0.1, Sender.APPLICATION, "a frame of 9 bytes, which is more than 8"))
 
     events = dumped(*call(), loss_line(DumpLoss(0.05, 7)), fault)

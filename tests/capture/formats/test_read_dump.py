@@ -132,7 +132,7 @@ def test_a_lone_surrogate_in_an_id_does_not_spoil_the_header() -> None:
     assert header == [DumpHeader("", call="CS-?")]
 
 
-def test_several_dumps_can_stand_in_one_file() -> None:
+def test_several_dumps_can_be_in_one_file() -> None:
     other = DumpHeader("2026-11-21T16:00:00.000000Z", "CS-B")
 
     found = items(header_line(HEADER) + audio_line(1) + header_line(other) + audio_line(2))
@@ -141,7 +141,7 @@ def test_several_dumps_can_stand_in_one_file() -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, len(audio_line(3))))
-def test_a_last_line_that_was_cut_off_is_left_out(cut: int) -> None:
+def test_a_last_line_that_was_cut_off_is_skipped(cut: int) -> None:
     data = header_line(HEADER) + audio_line(1) + audio_line(2) + audio_line(3)[:-cut]
 
     assert len(read(data)) == 3
@@ -176,7 +176,7 @@ def test_a_last_line_that_was_cut_off_is_left_out(cut: int) -> None:
         (b'{"listenctl_dump":2}', "a dump version other than 1"),
     ],
 )
-def test_a_bad_line_is_named_and_passed_over(line: bytes, reason: str) -> None:
+def test_a_bad_line_is_named_and_skipped(line: bytes, reason: str) -> None:
     data = header_line(HEADER) + audio_line(1) + line + b"\n" + audio_line(2)
 
     found = read(data)
@@ -186,7 +186,7 @@ def test_a_bad_line_is_named_and_passed_over(line: bytes, reason: str) -> None:
     assert isinstance(found[3][1], TimedFrame)
 
 
-def test_empty_lines_and_unknown_fields_are_passed_over() -> None:
+def test_empty_lines_and_unknown_fields_are_skipped() -> None:
     line = json.dumps({**json.loads(audio_line(1)), "new": [1]}).encode() + b"\r\n"
 
     assert read(b"\n" + line) == [(2, parse_dump_line(audio_line(1)))]
@@ -222,7 +222,7 @@ def test_damage_in_one_line_never_raises_and_costs_no_other(
 
 
 @given(st.binary(max_size=300) | st.text(alphabet='{}[]":,\\u012eatfromopcdx\n', max_size=300).map(str.encode))
-def test_nothing_makes_it_raise(data: bytes) -> None:
+def test_nothing_raises(data: bytes) -> None:
     found = read(data, max_line=50)
 
     assert len(found) <= data.count(b"\n")

@@ -78,7 +78,7 @@ def test_messages_of_a_browser_are_frames_of_a_client() -> None:
     assert notices(events) == []
 
 
-def test_other_websockets_of_a_page_are_told_from_calls() -> None:
+def test_other_websockets_of_a_page_are_distinguished_from_calls() -> None:
     chat = entry(
         [{"type": "send", "time": BEGAN, "opcode": 1, "data": "hello"}], request={"url": "ws://c/"}, response={}
     )
@@ -130,7 +130,7 @@ def test_a_file_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
     assert notice.endswith("the HAR file is damaged or ends here; using the data before it")
 
 
-def test_what_is_longer_than_can_be_held_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_longer_than_can_be_held_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = har(entry(), entry())
     monkeypatch.setattr(har_module, "MAX_HAR", len(whole) - 60)
 

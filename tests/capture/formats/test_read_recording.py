@@ -131,7 +131,7 @@ def test_a_pause_is_where_nothing_comes(tmp_path: Path, fill: bool) -> None:
     assert losses(events) == []
 
 
-def test_what_was_filled_is_left_out_to_the_sample(tmp_path: Path) -> None:
+def test_inserted_silence_is_skipped_to_the_sample(tmp_path: Path) -> None:
     log, recording = recorded(tmp_path, fill=True)
     recording.write_audio(0, SECOND[:8002])
     log.ledger.gaps.append(Gap(GapKind.HOLE, 4001, 0.1, 0.02, missing=777))
@@ -143,7 +143,7 @@ def test_what_was_filled_is_left_out_to_the_sample(tmp_path: Path) -> None:
     assert audio_of(events) == SECOND
 
 
-def test_audio_that_was_cut_off_is_told(tmp_path: Path) -> None:
+def test_audio_that_was_cut_off_is_reported(tmp_path: Path) -> None:
     path = saved(tmp_path)
     whole = (tmp_path / "a.wav").read_bytes()
     (tmp_path / "a.wav").write_bytes(whole[: -len(SECOND) // 2])

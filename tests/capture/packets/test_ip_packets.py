@@ -33,7 +33,7 @@ def test_a_packet_of_segmentation_offload_has_no_length() -> None:
     assert stream_data(read_packets(packets)) == [b"questionthanks", b"answer"]
 
 
-def test_options_of_ip_are_passed_over() -> None:
+def test_options_of_ip_are_skipped() -> None:
     packets = [
         Packet(
             one.at,
@@ -55,7 +55,7 @@ def _longer(length: bytes) -> bytes:
     return (int.from_bytes(length, "big") + 4).to_bytes(2, "big")
 
 
-def test_extension_headers_of_ipv6_are_passed_over() -> None:
+def test_extension_headers_of_ipv6_are_skipped() -> None:
     def extended(packet: bytes) -> bytes:
         hop_by_hop, authentication = b"\x33\x00" + bytes(6), b"\x3c\x04" + bytes(22)
         routing = b"\x06\x00" + bytes(6)
@@ -107,7 +107,7 @@ def test_fragments_that_stay_alone_take_little_memory() -> None:
     assert len(list(reader.drop_fragments())) == MAX_DATAGRAMS
 
 
-def test_packets_too_short_to_use_are_told_once_with_their_count() -> None:
+def test_packets_too_short_to_use_are_reported_once_with_their_count() -> None:
     packets = [Packet(one.at, one.data[:40], len(one.data)) for one in short_dialog().packets]
 
     found = read_packets(packets)

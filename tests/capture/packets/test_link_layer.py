@@ -52,7 +52,7 @@ def test_vlan_tags_are_looked_through(tags: Sequence[int], link_type: int) -> No
     assert stream_data(read_packets(packets, link_type)) == [b"questionthanks", b"answer"]
 
 
-def test_an_address_is_told_as_it_is_written() -> None:
+def test_an_address_has_its_usual_form() -> None:
     found = read_packets(short_dialog(CLIENT_6, SERVER_6).packets)
 
     connections = {str(one.stream.connection) for one in found if isinstance(one, TcpData)}
@@ -72,5 +72,5 @@ def test_padding_of_short_ethernet_packets_is_no_data() -> None:
 
 
 @given(st.sampled_from(LINK_TYPES), st.lists(st.binary(max_size=120), max_size=10))
-def test_packets_of_nonsense_never_raise(link_type: int, packets: list[bytes]) -> None:
+def test_packets_of_random_data_never_raise(link_type: int, packets: list[bytes]) -> None:
     read_packets([Packet(START, packet, len(packet) + 1) for packet in packets], link_type)

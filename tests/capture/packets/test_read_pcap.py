@@ -92,7 +92,7 @@ def test_a_file_that_ends_in_its_own_header_says_so(size: int) -> None:
 @pytest.mark.parametrize("magic", sorted(MAGICS), ids=bytes.hex)
 @pytest.mark.parametrize("garbage", [b"\xff" * 1000, b"\x00" * 1000, b"garbage!" * 41], ids=["ones", "zeros", "text"])
 @pytest.mark.parametrize("size", [61, 1 << 20])
-def test_reading_goes_on_after_garbage(magic: bytes, garbage: bytes, size: int) -> None:
+def test_reading_continues_after_garbage(magic: bytes, garbage: bytes, size: int) -> None:
     before, after = pcap(TALK[:3], magic=magic), pcap(TALK[3:], magic=magic)[HEADER:]
 
     packets, notices = read(before + garbage + after, size=size)
@@ -124,7 +124,7 @@ def test_a_length_that_leads_astray_costs_no_other_packet() -> None:
     assert len(notices) == 1
 
 
-def test_garbage_at_the_end_is_told() -> None:
+def test_garbage_at_the_end_is_reported() -> None:
     packets, notices = read(pcap(TALK) + b"\xff" * 100)
 
     assert packets == whole(TALK)
@@ -149,5 +149,5 @@ def test_damage_of_any_kind_costs_nothing_before_it_and_never_raises(
 
 
 @given(st.sampled_from(sorted(MAGICS)), st.binary(max_size=2000))
-def test_a_file_of_nonsense_never_raises(magic: bytes, nonsense: bytes) -> None:
+def test_a_file_of_random_data_never_raises(magic: bytes, nonsense: bytes) -> None:
     read(magic + nonsense)

@@ -117,13 +117,13 @@ def test_tls_secrets_are_given_to_the_caller_and_others_are_not() -> None:
     assert found(section() + tls + wireguard + interface() + enhanced(PACKET)) == [log.decode(), *whole(PACKET)]
 
 
-def test_unknown_blocks_are_passed_over() -> None:
+def test_unknown_blocks_are_skipped() -> None:
     capture = section() + block(0x0BAD, b"x" * 99) + interface() + block(5, b"statistics") + enhanced(PACKET)
 
     assert found(capture) == whole(PACKET)
 
 
-def test_a_packet_of_an_interface_that_nothing_describes_is_left_out() -> None:
+def test_a_packet_of_an_interface_that_nothing_describes_is_skipped() -> None:
     capture = section() + interface() + enhanced(PACKET, number=7) + enhanced(OTHER)
 
     assert found(capture) == [
@@ -135,7 +135,7 @@ def test_a_packet_of_an_interface_that_nothing_describes_is_left_out() -> None:
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("garbage", [b"\xff" * 1000, b"\x00" * 1000, b"garbage" * 41], ids=["ones", "zeros", "text"])
 @pytest.mark.parametrize("size", [61, 1 << 20])
-def test_reading_goes_on_after_garbage(order: str, garbage: bytes, size: int) -> None:
+def test_reading_continues_after_garbage(order: str, garbage: bytes, size: int) -> None:
     before = pcapng([PACKET], order=order)
 
     read = found(before + garbage + enhanced(OTHER, order=order), size=size)
@@ -184,12 +184,12 @@ def test_damage_of_any_kind_costs_nothing_before_it_and_never_raises(
     st.lists(st.tuples(st.sampled_from([0, 1, 2, 3, 5, 6, 10]), st.binary(max_size=60)), max_size=9),
     st.sampled_from("<>"),
 )
-def test_blocks_of_nonsense_never_raise(blocks: list[tuple[int, bytes]], order: str) -> None:
+def test_blocks_of_random_data_never_raise(blocks: list[tuple[int, bytes]], order: str) -> None:
     found(section(order=order) + b"".join(block(kind, body, order=order) for kind, body in blocks))
 
 
 @given(st.binary(max_size=2000))
-def test_a_file_of_nonsense_never_raises(nonsense: bytes) -> None:
+def test_a_file_of_random_data_never_raises(nonsense: bytes) -> None:
     found(section()[:12] + nonsense)
 
 

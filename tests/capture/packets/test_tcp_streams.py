@@ -57,7 +57,7 @@ def after_handshake(*packets: Packet) -> list[ReadItem]:
     return read_packets([*OPEN, *packets])
 
 
-def holes(events: Iterable[ReadItem | TcpEvent]) -> list[tuple[int | None, int, MissingCause]]:
+def gaps(events: Iterable[ReadItem | TcpEvent]) -> list[tuple[int | None, int, MissingCause]]:
     return [(one.size, one.offset, one.why) for one in events if isinstance(one, TcpGap)]
 
 
@@ -81,7 +81,7 @@ def server(at: float, ack: int, data: bytes = b"", *, flags: int = ACK, offset: 
     return Packet(START + at, on_link(ip(SERVER, CLIENT, segment)))
 
 
-def test_a_connection_is_told_with_its_ends_its_times_and_its_first_packet() -> None:
+def test_a_connection_is_reported_with_its_ends_its_times_and_its_first_packet() -> None:
     packets = TcpDialog().open().client(b"question").server(b"answer").close().packets
 
     events = read_packets(packets)
@@ -106,14 +106,14 @@ def test_connections_are_kept_apart() -> None:
     assert {one.stream.connection.number for one in events if isinstance(one, TcpData)} == {0, 1}
 
 
-def test_what_comes_twice_is_given_once() -> None:
+def test_repeated_data_is_delivered_once() -> None:
     events = after_handshake(client(1, 0, b"abc"), client(2, 0, b"abc"), client(3, 0, b"abcdef"), client(4, 3, b"defg"))
 
     assert times(events) == [(1, b"abc"), (3, b"def"), (4, b"g")]
-    assert holes(events) == []
+    assert gaps(events) == []
 
 
-def test_what_is_late_delays_what_follows_it() -> None:
+def test_late_data_delays_what_follows_it() -> None:
     events = after_handshake(client(1, 3, b"def"), client(1.1, 6, b"ghi"), client(1.2, 0, b"abc"), client(1.3, 9, b"j"))
 
     # Data that waits is delivered with the data before it.
@@ -125,7 +125,7 @@ def test_lost_data_is_given_up_when_it_was_acknowledged_and_half_a_second_has_pa
 
     events = read_packets([*packets, server(1.6, 106), server(1.8, 106), client(2, 106, b"jkl")])
 
-    assert holes(events) == [(97, 3, MissingCause.NOT_CAPTURED)]
+    assert gaps(events) == [(97, 3, MissingCause.NOT_CAPTURED)]
     # It keeps its arrival time.
     assert times(events) == [(1, b"abc"), (1.1, b"def"), (1.5, b"ghi"), (2, b"jkl")]
     assert [one.packet for one in events if isinstance(one, TcpGap)] == [9]
@@ -136,21 +136,21 @@ def test_an_answer_captured_before_what_it_answers_costs_nothing() -> None:
         server(1, 6), client(1.1, 3, b"def"), server(1.2, 6), client(1.3, 0, b"abc"), client(3, 6, b"g")
     )
 
-    assert holes(events) == []
+    assert gaps(events) == []
     assert times(events) == [(1.3, b"abc"), (1.3, b"def"), (3, b"g")]
 
 
 def test_data_lost_at_the_end_is_known_from_its_acknowledgement() -> None:
     events = after_handshake(client(1, 0, b"abc"), server(1.1, 50))
 
-    assert holes(events) == [(47, 3, MissingCause.NOT_CAPTURED)]
+    assert gaps(events) == [(47, 3, MissingCause.NOT_CAPTURED)]
     assert endings(events) == [StreamEnding.CAPTURE, StreamEnding.CAPTURE]
 
 
 def test_data_lost_before_the_end_of_a_stream_is_known_from_its_place() -> None:
     events = after_handshake(client(1, 0, b"abc"), client(1.1, 50, b"", flags=FIN | ACK))
 
-    assert holes(events) == [(47, 3, MissingCause.NOT_CAPTURED)]
+    assert gaps(events) == [(47, 3, MissingCause.NOT_CAPTURED)]
     assert endings(events)[0] is StreamEnding.FIN
 
 
@@ -159,14 +159,14 @@ def test_what_the_receiver_never_got_is_waited_for() -> None:
 
     events = after_handshake(*packets, server(10, 0), client(27, 0, b"abc"))
 
-    assert holes(events) == []
+    assert gaps(events) == []
     assert stream_data(events)[0] == b"abc" + b"x" * 25
 
 
 def test_a_capture_of_one_direction_waits_only_shortly() -> None:
     events = read_packets([client(1, 0, b"abc"), client(2, 50, b"def"), client(5, 53, b"ghi"), client(6, 56, b"jkl")])
 
-    assert holes(events) == [(47, 3, MissingCause.NOT_CAPTURED)]
+    assert gaps(events) == [(47, 3, MissingCause.NOT_CAPTURED)]
     assert times(events) == [(1, b"abc"), (2, b"def"), (5, b"ghi"), (6, b"jkl")]
 
 
@@ -179,7 +179,7 @@ def test_what_waits_is_bounded_on_a_stream() -> None:
     assert isinstance(batch, PacketBatch)
     events = reader.read_batch(batch)
 
-    assert holes(events) == [(10, 0, MissingCause.NOT_CAPTURED)]
+    assert gaps(events) == [(10, 0, MissingCause.NOT_CAPTURED)]
     assert sum(len(one.data) for one in events if isinstance(one, TcpData)) == 2_000_000
     assert reader.waiting_bytes <= MAX_WAITING
 
@@ -207,7 +207,7 @@ def test_sequence_numbers_wrap_around() -> None:
     events = read_packets(talk.close().packets)
 
     assert stream_data(events)[0] == b"".join(bytes([index]) * 99 for index in range(10))
-    assert holes(events) == []
+    assert gaps(events) == []
     assert endings(events) == [StreamEnding.FIN, StreamEnding.FIN]
 
 
@@ -246,7 +246,7 @@ def test_a_new_connection_between_the_same_ports_is_a_connection_of_its_own() ->
     assert len({one.stream.connection for one in events if isinstance(one, TcpData)}) == 2
 
 
-def test_a_new_connection_whose_handshake_is_missing_is_told_from_the_old_one_by_its_numbers() -> None:
+def test_a_new_connection_whose_handshake_is_missing_is_detected_by_its_sequence_numbers() -> None:
     again = TcpDialog(replace(CLIENT, first=70_000_000), replace(SERVER, first=90_000_000), start=START + 60)
 
     events = read_packets(
@@ -310,17 +310,17 @@ def test_a_capture_that_starts_in_the_middle_starts_with_the_first_data() -> Non
     events = read_packets([server(0, 500), client(1, 600, b"abc"), client(2, 603, b"def")])
 
     assert stream_data(events) == [b"abcdef"]
-    assert holes(events) == []
+    assert gaps(events) == []
 
 
-def test_a_cut_packet_leaves_a_hole_of_known_size() -> None:
+def test_a_cut_packet_leaves_a_gap_of_known_size() -> None:
     whole = client(2, 3, b"defghi")
     short = Packet(whole.at, whole.data[:-4], len(whole.data))
 
     events = after_handshake(client(1, 0, b"abc"), short, client(3, 9, b"jkl"))
 
     assert times(events) == [(1, b"abc"), (2, b"de"), (3, b"jkl")]
-    assert holes(events) == [(4, 5, MissingCause.CUT)]
+    assert gaps(events) == [(4, 5, MissingCause.CUT)]
 
 
 def test_one_packet_with_damaged_numbers_costs_nothing_else() -> None:
@@ -329,7 +329,7 @@ def test_one_packet_with_damaged_numbers_costs_nothing_else() -> None:
     events = after_handshake(client(1, 0, b"abc"), *damaged, client(3, 3, b"def"), server(4, 6))
 
     assert stream_data(events) == [b"abcdef"]
-    assert holes(events) == []
+    assert gaps(events) == []
 
 
 def test_numbers_that_jump_for_good_are_followed() -> None:
@@ -339,7 +339,7 @@ def test_numbers_that_jump_for_good_are_followed() -> None:
     events = after_handshake(client(1, 0, b"abc"), *packets)
 
     assert stream_data(events) == [b"abc002003004"]
-    assert holes(events) == [(None, 3, MissingCause.BROKEN)]
+    assert gaps(events) == [(None, 3, MissingCause.BROKEN)]
 
 
 def test_connections_idle_for_longest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,7 +374,7 @@ def test_any_order_of_pieces_gives_the_same_text(seed: int, size: int, wrap: boo
     events = read_packets([*open_, *pieces])
 
     assert stream_data(events) == [text]
-    assert holes(events) == []
+    assert gaps(events) == []
 
 
 def tagged(packet: Packet) -> Packet:
@@ -383,7 +383,7 @@ def tagged(packet: Packet) -> Packet:
 
 
 @given(st.integers(0, 2**32))
-def test_the_fast_lane_gives_what_the_slow_one_gives(seed: int) -> None:
+def test_the_fast_path_gives_the_same_events(seed: int) -> None:
     chance = random.Random(seed)
     talk = TcpDialog(replace(CLIENT, first=chance.choice([1000, 2**32 - 300]))).open()
     for _ in range(chance.randrange(20)):

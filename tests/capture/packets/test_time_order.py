@@ -55,7 +55,7 @@ def test_a_lost_packet_moves_no_frame(number: int, sender: Sender, *, join_audio
 
 
 @pytest.mark.parametrize("begin", [0, 1, 2, 3])
-def test_a_capture_that_begins_midway_has_each_frame_at_its_time(begin: int) -> None:
+def test_a_capture_that_starts_midway_has_each_frame_at_its_time(begin: int) -> None:
     packets = conversation()
 
     events = read_sessions(packets[HANDSHAKE + EACH * 40 + begin :])

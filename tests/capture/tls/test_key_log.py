@@ -39,7 +39,7 @@ def test_secrets_are_found_by_label_and_client_random(text: str) -> None:
         f"RSA {RANDOM.hex()[:16]} {SECRET.hex()}",
     ],
 )
-def test_what_is_no_secret_of_use_is_left_out(line: str) -> None:
+def test_what_is_no_secret_of_use_is_skipped(line: str) -> None:
     assert len(KeyLog(f"{line}\n{LINE}")) == 1
 
 
@@ -64,7 +64,7 @@ def test_the_oldest_secrets_go_when_there_are_too_many(monkeypatch: pytest.Monke
 
 
 @given(st.binary())
-def test_anything_may_stand_in_a_key_log(text: bytes) -> None:
+def test_anything_may_be_in_a_key_log(text: bytes) -> None:
     assert len(KeyLog(text)) == 0
 
 
@@ -111,6 +111,6 @@ def test_a_key_log_that_is_gone_costs_only_what_would_come(tmp_path: Path) -> No
     assert keylog.find_secret(SecretLabel.MASTER, bytes([1] * 32)) == SECRET
 
 
-def test_a_missing_key_log_is_told(tmp_path: Path) -> None:
+def test_a_missing_key_log_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can't read the key log: No such file"):
         KeyLogFile(tmp_path / "none")

@@ -88,7 +88,7 @@ def test_every_suite_is_described() -> None:
         assert find_suite(code, tls13=True) is None
 
 
-def test_an_unknown_suite_is_told_by_its_number() -> None:
+def test_an_unknown_suite_is_reported_by_its_number() -> None:
     assert find_suite(0x000A, tls13=False) is None
     assert suite_name(0x000A) == "cipher suite 0x000A"
 

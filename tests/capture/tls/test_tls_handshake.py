@@ -68,7 +68,7 @@ def test_versions_have_names() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_may_stand_for_a_message(body: bytes) -> None:
+def test_any_bytes_may_be_a_message(body: bytes) -> None:
     parse_client_hello(body)
     parse_server_hello(body)
     list(TlsHandshakeReader().feed(body))

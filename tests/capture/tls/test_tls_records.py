@@ -61,7 +61,7 @@ def test_the_largest_record_is_one() -> None:
     assert record_size(b"\x17\x03\x03" + MAX_FRAGMENT.to_bytes(2, "big")) == 5 + MAX_FRAGMENT
 
 
-def test_behind_a_hole_the_next_record_is_found() -> None:
+def test_after_a_gap_the_next_record_is_found() -> None:
     splitter = TlsRecordSplitter()
     splitter.feed(DATA, 0.0)
 
@@ -70,7 +70,7 @@ def test_behind_a_hole_the_next_record_is_found() -> None:
     assert items == [TlsRecordGap(1.0), TlsRecord(2.0, 1015, DATA[:5], b"abc"), TlsRecord(2.0, 1023, MORE[:5], b"de")]
 
 
-def test_a_hole_inside_a_record_costs_this_record_only() -> None:
+def test_a_gap_inside_a_record_costs_this_record_only() -> None:
     splitter = TlsRecordSplitter()
     long = b"\x17\x03\x03\x01\x00" + DATA * 32
     splitter.feed(long[:8], 0.0)
@@ -81,7 +81,7 @@ def test_a_hole_inside_a_record_costs_this_record_only() -> None:
     assert items == [TlsRecordGap(1.0), TlsRecord(2.0, len(long), MORE[:5], b"de")]
 
 
-def test_a_second_hole_in_the_same_record_is_counted() -> None:
+def test_a_second_gap_in_the_same_record_is_counted() -> None:
     splitter = TlsRecordSplitter()
     long = b"\x17\x03\x03\x01\x00" + DATA * 32
     splitter.feed(long[:8], 0.0)
@@ -93,7 +93,7 @@ def test_a_second_hole_in_the_same_record_is_counted() -> None:
     assert fragments(splitter.feed(long[170:] + MORE, 4.0)) == [b"de"]
 
 
-def test_a_hole_that_ends_where_a_record_ends_costs_no_search() -> None:
+def test_a_gap_that_ends_where_a_record_ends_costs_no_search() -> None:
     splitter = TlsRecordSplitter()
     splitter.feed(DATA[:6], 0.0)
 

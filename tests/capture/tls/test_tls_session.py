@@ -188,7 +188,7 @@ def test_versions_that_have_nothing_in_common_show_as_an_alert(certificate: Path
     ]
 
 
-def test_without_secrets_it_is_told_what_is_encrypted_and_how_to_get_them(session: TlsDialog) -> None:
+def test_without_secrets_the_notice_says_how_to_get_them(session: TlsDialog) -> None:
     (notice,) = decrypt_flights(session.flights, KeyLog())
 
     assert isinstance(notice, TlsNotice)
@@ -206,7 +206,7 @@ def test_the_secrets_of_another_session_are_no_help(session: TlsDialog) -> None:
     assert "none of the 1 known secrets is for it" in notice.text
 
 
-def test_wrong_secrets_are_told_from_none(session: TlsDialog) -> None:
+def test_wrong_secrets_are_distinguished_from_missing_ones(session: TlsDialog) -> None:
     wrong = KeyLog("\n".join(line[:-4] + "0000" for line in session.keylog_file.read_text().splitlines()))
 
     events = decrypt_flights(session.flights, wrong)
@@ -217,18 +217,18 @@ def test_wrong_secrets_are_told_from_none(session: TlsDialog) -> None:
     assert all("but they don't decrypt" in notice.text for notice in notices)
 
 
-@pytest.mark.parametrize("left_out", ["CLIENT_TRAFFIC", "SERVER_TRAFFIC", "CLIENT_HANDSHAKE", "SERVER_HANDSHAKE"])
-def test_what_the_secrets_at_hand_allow_is_decrypted(left_out: str, server: ssl.SSLContext, tmp_path: Path) -> None:
+@pytest.mark.parametrize("without", ["CLIENT_TRAFFIC", "SERVER_TRAFFIC", "CLIENT_HANDSHAKE", "SERVER_HANDSHAKE"])
+def test_what_the_secrets_at_hand_allow_is_decrypted(without: str, server: ssl.SSLContext, tmp_path: Path) -> None:
     session = spoken_by(client_context(TLS13), server, tmp_path)
     lines = session.keylog_file.read_text().splitlines()
-    some = KeyLog("\n".join(line for line in lines if left_out not in line))
+    some = KeyLog("\n".join(line for line in lines if without not in line))
 
     events = decrypt_flights(session.flights, some)
 
     decrypted = {event.party for event in events if isinstance(event, DecryptedData)}
     notices = of_type(TlsNotice, events)
-    if "TRAFFIC" in left_out:
-        missing = TlsParty(left_out.partition("_")[0].lower())
+    if "TRAFFIC" in without:
+        missing = TlsParty(without.partition("_")[0].lower())
         assert decrypted == set(TlsParty) - {missing}
         assert [notice.text.partition(";")[0] for notice in notices] == [
             f"this session is encrypted (TLS 1.3 to listen.example) and none of the 3 known secrets is for what the "
@@ -261,7 +261,9 @@ def test_a_capture_that_begins_in_the_middle_says_so(session: TlsDialog) -> None
     assert "the capture lacks its ClientHello" in notice.text
 
 
-def test_without_the_ciphers_it_is_told_how_to_get_them(session: TlsDialog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_ciphers_the_notice_says_how_to_get_them(
+    session: TlsDialog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
 
     (notice,) = decrypt_flights(session.flights, session.keylog)
@@ -401,7 +403,7 @@ def test_how_much_was_in_the_missing_records_is_known_with_an_aead(tls13: Wire) 
     assert of_type(TlsRecordsLost, events) == [TlsRecordsLost(3.0, TlsParty.CLIENT, 3, sum(map(len, MESSAGES[20:23])))]
 
 
-def test_records_are_found_behind_a_hole_of_unknown_size(every: Wire) -> None:
+def test_records_are_found_after_a_gap_of_unknown_size(every: Wire) -> None:
     at = places(every)
 
     events = read_with_gap(every, at[20], at[120] - at[20], known=False)
@@ -467,7 +469,7 @@ def test_a_damaged_byte_costs_its_record_at_most_with_the_next(every: Wire, data
         assert [event.records for event in events if isinstance(event, TlsRecordsLost)] == [len(missing)]
 
 
-def test_a_damaged_record_is_told_when_the_next_one_is_read(tls13: Wire) -> None:
+def test_a_damaged_record_is_reported_when_the_next_one_is_read(tls13: Wire) -> None:
     flights = list(tls13.flights)
     party, record = flights[tls13.first + 5]
     flights[tls13.first + 5] = party, record[:-1] + bytes([record[-1] ^ 1])
@@ -478,7 +480,7 @@ def test_a_damaged_record_is_told_when_the_next_one_is_read(tls13: Wire) -> None
     assert [event for event in events if not isinstance(event, DecryptedData)] == [told]
 
 
-def test_damage_at_the_end_is_told_when_nothing_follows(tls13: Wire) -> None:
+def test_damage_at_the_end_is_reported_when_nothing_follows(tls13: Wire) -> None:
     flights = list(tls13.flights)
     party, record = flights[-1]
     flights[-1] = party, record[:-1] + bytes([record[-1] ^ 1])
@@ -679,7 +681,7 @@ async def test_a_renegotiated_session_is_decrypted(certificate: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(("server", "outcome"), [(["-early_data"], "accepted"), ([], "rejected")])
-async def test_early_data_is_told_and_what_follows_is_decrypted(
+async def test_early_data_is_reported_and_what_follows_is_decrypted(
     server: list[str], outcome: str, certificate: Path, tmp_path: Path
 ) -> None:
     ticket, early = tmp_path / "ticket.pem", tmp_path / "early.txt"

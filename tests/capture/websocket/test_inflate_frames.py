@@ -53,7 +53,7 @@ def test_each_side_forgets_or_keeps_what_it_sent_as_agreed() -> None:
     assert payloads(events, Sender.JAMBONZ) == payloads(events, Sender.APPLICATION) == [AGAIN] * 2
 
 
-def test_a_message_that_would_become_huge_is_left_out_and_told() -> None:
+def test_a_message_that_would_become_huge_is_skipped_and_reported() -> None:
     huge = compressed(bytes(100_000_000), zlib.compressobj(wbits=-15))
     talk = deflating().client(huge[:60_000]).client(huge[60_000:])
 
@@ -63,7 +63,7 @@ def test_a_message_that_would_become_huge_is_left_out_and_told() -> None:
     assert payloads(events) == [AGAIN]
 
 
-def test_after_a_loss_what_refers_to_it_is_left_out_and_all_else_is_read() -> None:
+def test_after_a_loss_what_refers_to_it_is_skipped_and_all_else_is_read() -> None:
     deflate = zlib.compressobj(wbits=-15)
     talk = deflating()
     for index in range(6):
@@ -101,7 +101,7 @@ def test_what_the_library_compresses_is_decompressed(keeps_context: bool, messag
 
 
 @given(st.lists(st.builds(RawFrame, st.booleans(), st.just(RSV1), st.integers(0, 15), st.booleans(), st.binary())))
-def test_nonsense_never_raises(sent: list[RawFrame]) -> None:
+def test_random_data_never_raises(sent: list[RawFrame]) -> None:
     inflater = FrameInflater(keeps_context=True)
 
     for one in sent:

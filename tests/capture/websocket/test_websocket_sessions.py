@@ -139,7 +139,7 @@ def test_heads_and_frames_may_come_in_any_pieces(size: int) -> None:
     assert payloads(events, Sender.APPLICATION) == [b"hello"]
 
 
-def test_a_request_that_isnt_for_websocket_is_passed_over() -> None:
+def test_a_request_that_isnt_for_websocket_is_skipped() -> None:
     plain = b"POST /metrics HTTP/1.1\r\nContent-Length: 200\r\n\r\n"
     talk = TcpDialog().open().client(plain).client(b"GET " * 50).server(b"HTTP/1.1 204 No Content\r\n\r\n")
 
@@ -199,7 +199,7 @@ def test_an_answer_that_comes_late_in_the_capture_belongs_to_its_session() -> No
     assert payloads(events) == [b"x"]
 
 
-def test_an_answer_without_an_upgrade_header_is_followed_by_frames_all_the_same() -> None:
+def test_an_answer_without_an_upgrade_header_is_followed_by_frames() -> None:
     events = read_sessions(upgraded(b"HTTP/1.1 101 Sure\r\n\r\n").server(unmasked(b"x")).packets)
 
     (session,) = sessions(events)
@@ -207,7 +207,7 @@ def test_an_answer_without_an_upgrade_header_is_followed_by_frames_all_the_same(
     assert payloads(events) == [b"x"]
 
 
-def test_another_websocket_is_told_from_a_listen_call() -> None:
+def test_another_websocket_is_distinguished_from_a_listen_call() -> None:
     request = HANDSHAKE.replace(b"audio.jambonz.org", b"chat")
 
     chat, call, unknown = (
@@ -405,7 +405,7 @@ def test_what_is_said_after_the_end_is_no_session_of_its_own() -> None:
     assert len(sessions(events)) == 1
 
 
-def test_a_frame_in_which_bytes_are_missing_is_told_with_its_length() -> None:
+def test_a_frame_in_which_bytes_are_missing_is_reported_with_its_length() -> None:
     talk = upgraded().client(binary(b"x" * 100))
     whole = talk.packets[-2]
     talk.packets[-2] = replace(whole, data=whole.data[:-30], original=len(whole.data))
@@ -419,7 +419,7 @@ def test_a_frame_in_which_bytes_are_missing_is_told_with_its_length() -> None:
     assert payloads(events) == [b"next"]
 
 
-def test_a_length_that_cannot_be_is_told_and_the_frames_after_it_are_found() -> None:
+def test_a_length_that_cannot_be_is_reported_and_the_frames_after_it_are_found() -> None:
     talk = upgraded().client(binary(b"one")).client(b"\x82\xff" + b"\x7f" * 8)
     for one in late_frames(b"two"):
         talk.client(one)
@@ -453,7 +453,7 @@ def _damaged(data: bytes, chance: random.Random) -> bytes:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=99)), max_size=20), st.booleans())
-def test_nonsense_never_raises(pieces: list[tuple[bool, bytes]], handshake: bool) -> None:
+def test_random_data_never_raises(pieces: list[tuple[bool, bytes]], handshake: bool) -> None:
     talk = upgraded() if handshake else TcpDialog()
     for by_client, data in pieces:
         (talk.client if by_client else talk.server)(data)

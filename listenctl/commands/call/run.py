@@ -70,8 +70,11 @@ async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path |
         outcome = _Outcome(reporter)
         output = EventOutput(reporter, partial(_give_up, call), closing)
         output.open(stdout=presentation.json, file=presentation.events)
-        placing = asyncio.ensure_future(call.run())
-        async with _open_to_others(call, reporter, calls), _display(call, reporter, presentation) as give_terminal_back:
+        async with (
+            background_task(call.run()) as placing,
+            _open_to_others(call, reporter, calls),
+            _display(call, reporter, presentation) as give_terminal_back,
+        ):
             interrupts = stop_at_signals(call.interrupt, give_terminal_back)
             try:
                 result = await placing

@@ -133,12 +133,12 @@ class _Inspection:
         timeline = self._make_timeline(style, columns)
         self._story = timeline[0] if timeline else None
         # First, because it adds to the reports of the others.
-        hearing = SoundChecksObserver(timeline[0].on_violation) if timeline else SoundChecksObserver()
-        observers = [hearing, *(timeline or ()), *self._make_extractor(), *self._make_plot(style, columns)]
+        sound_checks = SoundChecksObserver(timeline[0].on_violation) if timeline else SoundChecksObserver()
+        observers = [sound_checks, *(timeline or ()), *self._make_extractor(), *self._make_plot(style, columns)]
         self._inspector = CaptureInspector(plan.settings, observers, observed=chosen)
         # Chosen calls are explained in full, however many there are.
         self._results = ResultPrinter(
-            self._write, plan.layout, style, columns=columns, sounds=hearing.reports, each=bool(plan.calls)
+            self._write, plan.layout, style, columns=columns, sounds=sound_checks.reports, each=bool(plan.calls)
         )
         self._reports: list[CallReport] = []
 

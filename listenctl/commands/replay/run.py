@@ -89,7 +89,7 @@ async def run_application(
     signals = stop_at_signals(server.stop, output.leave)
     if not presentation.quiet:
         shown = f"[{host}]" if ":" in host else host
-        write_message(f"plays {printable(plan.capture.name)} to whoever calls ws://{shown}:{bound}/")
+        write_message(f"replaying {printable(plan.capture.name)} to clients of ws://{shown}:{bound}/")
     totals = await server.wait()
     output.total(totals)
     return _status(totals, signals, output)

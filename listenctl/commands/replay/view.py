@@ -46,7 +46,7 @@ def application_lines(result: ApplicationResult, style: TextStyle) -> Iterator[s
     elif result.unsent:
         faults.append(f"the call ended early: {_counted(result.unsent, 'frame')} left unsaid")
     if result.missed_texts:
-        faults.append(f"{_counted(result.missed_texts, 'text')} of jambonz in the capture waited for in vain")
+        faults.append(f"{_counted(result.missed_texts, 'text')} of jambonz in the capture never arrived")
     for text in faults:
         yield f"  {style.paint(printable(text), _RED)}"
     if result.lost:

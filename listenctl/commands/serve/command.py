@@ -69,7 +69,7 @@ def run_with_options(
     *,
     upstream: "RelayTarget | None" = None,
 ) -> int:
-    """Run a server as ``options`` say."""
+    """Run a server with these options."""
     from listenctl.commands.serve.run import run_server
 
     recording = None if destination is None else record_settings(options, destination)
@@ -94,10 +94,10 @@ def server_settings(
     options: ServerOptions, read_interval: float, upstream: "RelayTarget | None" = None
 ) -> "ServerSettings":
     """
-    Understand the options of a server.
+    Return the settings of a server.
 
     Raises:
-        UsageError: they contradict each other, a file can't be used, or others could connect without credentials.
+        UsageError: options contradict each other, a file can't be used, or others could connect without credentials.
     """
     from listenctl.net.listening_sockets import DESCRIPTORS_PER_CALL, is_loopback, raise_descriptor_limit
     from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
@@ -108,7 +108,7 @@ def server_settings(
     if credentials is None and not (options.no_auth or upstream or is_loopback(options.host)):
         raise UsageError(
             f"--host {options.host} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
-            "or say --no-auth to let everyone in"
+            "or allow everyone with --no-auth"
         )
     check_finite(
         timeout=options.timeout, metadata_timeout=options.metadata_timeout, ping_interval=options.ping_interval
@@ -137,10 +137,10 @@ def server_settings(
 
 
 def read_speaker(options: ServerOptions) -> "LocalMonitor | None":
-    """Return what plays the calls, if anything is to."""
+    """Return the local monitor that plays the calls, None without --monitor."""
     if not options.monitor:
         if options.monitor_device is not None:
-            raise UsageError("--monitor-device says on which device to hear calls; give --monitor, too")
+            raise UsageError("--monitor-device needs --monitor")
         return None
     from listenctl.server.responders.local_monitor import LocalMonitor
 
@@ -149,23 +149,23 @@ def read_speaker(options: ServerOptions) -> "LocalMonitor | None":
 
 def read_dump(text: str | None) -> Path | None:
     """
-    Return the folder of the dumps, which is there then.
+    Return the folder of the dumps, created if missing.
 
     Raises:
-        UsageError: files can't be made there.
+        UsageError: files can't be written there.
     """
     from listenctl.server.dump.call_dumper import check_folder
 
     if text is None:
         return None
     if not text:
-        raise UsageError("--dump is empty; give a folder, . for this one")
+        raise UsageError("--dump is empty; give a folder, or . for this one")
     check_folder(folder := Path(text))
     return folder
 
 
 def read_stream_rate(value: int | None) -> int | None:
-    """Understand --stream-rate: 0 is for clips, and no stream has a few Hz."""
+    """Check --stream-rate, where 0 means clips."""
     from listenctl.protocol.call_sharing.stream_rate import stream_rate
 
     if value is not None and stream_rate(value) is None:
@@ -174,7 +174,7 @@ def read_stream_rate(value: int | None) -> int | None:
 
 
 def record_settings(options: RecorderOptions, destination: str) -> "RecordSettings":
-    """Understand the options of a recording."""
+    """Return the settings of recordings."""
     from listenctl.media.channel_layout import ChannelLayout
     from listenctl.media.files.recording_names import RecordingDestination
     from listenctl.server.recording.recording_writer import RecordSettings
@@ -184,9 +184,9 @@ def record_settings(options: RecorderOptions, destination: str) -> "RecordSettin
     layout = options.channels
     if parsed.is_stdout:
         if sys.stdout.isatty():
-            raise UsageError("audio is nothing for a terminal; pipe it, as in `listenctl record - | play -`")
+            raise UsageError("stdout is a terminal; pipe the audio, as in `listenctl record - | play -`")
         if options.json:
-            raise UsageError("stdout carries the audio; write events to a file with --events")
+            raise UsageError("stdout has the audio; write events to a file with --events")
         if layout is ChannelLayout.SPLIT:
             raise UsageError("stdout can't carry two files; use --channels left, right or mix")
     return RecordSettings(parsed, layout, fill=options.pauses == "fill", sync=read_sync(options.fsync))
@@ -195,7 +195,7 @@ def record_settings(options: RecorderOptions, destination: str) -> "RecordSettin
 def presentation(
     options: ServerOptions, destination: str | None, upstream: "RelayTarget | None" = None
 ) -> "Presentation":
-    """Understand the options of what is shown."""
+    """Return what the server shows, and where."""
     from listenctl.commands.serve.run import Presentation
 
     doing = [f"recording to {destination}"] if destination else []
@@ -223,10 +223,10 @@ def read_credentials_check(options: ServerOptions) -> "CredentialsCheck | None":
 
 
 def read_certificate(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":
-    """Return what TLS needs, None without a certificate."""
+    """Return the TLS context, None without a certificate."""
     if cert is None:
         if key is not None:
-            raise UsageError("--key needs --cert beside it")
+            raise UsageError("--key needs --cert")
         return None
     import ssl
 
@@ -241,5 +241,5 @@ def read_certificate(cert: Path | None, key: Path | None) -> "ssl.SSLContext | N
 
 
 def read_sync(text: str) -> str | float:
-    """Understand --fsync."""
+    """Parse --fsync."""
     return text if text in ("never", "end") else parse_seconds(text, "--fsync", "never, end, or seconds such as 5s")

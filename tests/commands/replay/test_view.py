@@ -78,7 +78,7 @@ def test_an_application_tells_what_it_said_and_heard() -> None:
     assert list(application_lines(result, PLAIN)) == [
         "caller 3, call 1: said 8 frames in 2.5 s; heard 7 texts and 195.5 kB of audio; no Close",
         "  the call ended early: 2 frames left unsaid",
-        "  1 text of jambonz in the capture waited for in vain",
+        "  1 text of jambonz in the capture never arrived",
         "  the capture lacks frames of the application, at 1 place",
     ]
 

@@ -158,3 +158,10 @@ def test_every_event_and_field_is_in_the_manual() -> None:
     }
 
     assert event_fields("listenctl-events.5") == served
+
+
+def test_the_files_that_the_architecture_names_exist() -> None:
+    named = re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", (ROOT / "listenctl" / "README.md").read_text())
+
+    assert named
+    assert [name for name in named if not ((ROOT / "listenctl" / name).exists() or (ROOT / name).exists())] == []

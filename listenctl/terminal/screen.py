@@ -6,7 +6,6 @@ Rich's Live table takes 13 ms per frame for 30 calls, this takes less than one.
 
 import os
 import select
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Self, TextIO, TypeAlias
@@ -38,7 +37,7 @@ class Screen:
         stream: TextIO,
         style: TextStyle,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
         size: Callable[[], TerminalSize] | None = None,
     ) -> None:
         self._stream = stream

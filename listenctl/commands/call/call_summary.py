@@ -7,7 +7,7 @@ from typing import Any
 from listenctl.json_lines import Report
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.terminal.event_lines import describe_end
-from listenctl.terminal.printable_text import format_moment, format_size, printable
+from listenctl.terminal.printable_text import count_noun, format_moment, format_size, printable
 
 _MAX_WRONG = 20
 _MAX_DETAIL = 200
@@ -45,12 +45,8 @@ def _text(value: object, limit: int = _MAX_DETAIL) -> str:
 
 def _audio(ended: dict[str, Any]) -> str:
     lost = f", {ended['lost_samples']} samples lost because the server was slow" if ended["lost_samples"] else ""
-    frames = _count(ended["frames"], "frame")
+    frames = count_noun(ended["frames"], "frame")
     return f"{ended['seconds']:.2f} s of audio in {frames}, call of {ended['duration']:.2f} s{lost}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _lateness(ended: dict[str, Any]) -> str:

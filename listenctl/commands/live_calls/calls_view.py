@@ -44,7 +44,7 @@ def print_calls(listing: Listing, stream: TextIO, *, as_json: bool) -> None:
 def watch_calls(list_calls: Callable[[], Listing], stream: TextIO) -> NoReturn:
     """Draw the calls every second, until interrupted or until the server ends."""
     style = TextStyle.of_stream(stream, os.environ)
-    with Screen(stream, style) as screen:
+    with Screen(stream, style, clock=time.monotonic) as screen:
         signal.signal(signal.SIGTSTP, lambda *_: _suspend(screen))
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(signal_status(number)))
         while True:

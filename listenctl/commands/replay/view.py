@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from listenctl.replay.compare_answers import AnswerComparison
 from listenctl.replay.compare_texts import AnswerDifference
 from listenctl.replay.replay_results import ApplicationResult, ReplayResult, ReplayTotals
-from listenctl.terminal.printable_text import TextStyle, format_duration, format_moment, format_size, printable
+from listenctl.terminal.printable_text import (
+    TextStyle,
+    count_noun,
+    format_duration,
+    format_moment,
+    format_size,
+    printable,
+)
 
 MAX_LINES = 20
 MAX_DETAIL = 200
@@ -14,7 +21,7 @@ _RED, _GREEN, _YELLOW = "31", "32", "33"
 
 def progress(live: int, frames: int, elapsed: float) -> str:
     """Return one line on how it goes."""
-    return f"{format_duration(elapsed)}  {_counted(live, 'call')} live, {_counted(frames, 'frame')} played"
+    return f"{format_duration(elapsed)}  {count_noun(live, 'call')} live, {count_noun(frames, 'frame')} played"
 
 
 def result_lines(result: ReplayResult, style: TextStyle) -> Iterator[str]:
@@ -37,25 +44,25 @@ def call_name(result: ReplayResult) -> str:
 def application_lines(result: ApplicationResult, style: TextStyle) -> Iterator[str]:
     """Yield how an application was played to a caller."""
     said = f"said {result.frames} frames in {result.seconds:.1f} s{_late(result.lateness)}"
-    heard = f"heard {_counted(result.received_texts, 'text')} and {format_size(result.received_audio_bytes)} of audio"
+    heard = f"heard {count_noun(result.received_texts, 'text')} and {format_size(result.received_audio_bytes)} of audio"
     closed = "no Close" if result.closed is None else f"closed with {result.closed}"
     yield f"caller {result.caller}, call {result.call}: {said}; {heard}; {closed}"
     faults = [result.error] if result.error else []
     if result.interrupted:
         faults.append(f"interrupted: {_left(result.unsent)} left unsaid")
     elif result.unsent:
-        faults.append(f"the call ended early: {_counted(result.unsent, 'frame')} left unsaid")
+        faults.append(f"the call ended early: {count_noun(result.unsent, 'frame')} left unsaid")
     if result.missed_texts:
-        faults.append(f"{_counted(result.missed_texts, 'text')} of jambonz in the capture never arrived")
+        faults.append(f"{count_noun(result.missed_texts, 'text')} of jambonz in the capture never arrived")
     for text in faults:
         yield f"  {style.paint(printable(text), _RED)}"
     if result.lost:
-        yield f"  the capture lacks frames of the application, at {_counted(result.lost, 'place')}"
+        yield f"  the capture lacks frames of the application, at {count_noun(result.lost, 'place')}"
 
 
 def totals_line(totals: ReplayTotals, style: TextStyle) -> str:
     """Return one line on all calls."""
-    text = f"{_counted(totals.played, 'call')} played, {totals.ok} as they should be"
+    text = f"{count_noun(totals.played, 'call')} played, {totals.ok} as they should be"
     return style.paint(text, _GREEN if totals.ok == totals.played else _RED)
 
 
@@ -83,11 +90,11 @@ def _faults(result: ReplayResult) -> Iterator[str]:
     elif result.interrupted:
         yield f"interrupted: {_left(result.unplayed)} not played"
     if result.lost:
-        yield f"the capture lacks frames of jambonz, at {_counted(result.lost, 'place')}"
+        yield f"the capture lacks frames of jambonz, at {count_noun(result.lost, 'place')}"
 
 
 def _left(frames: int | None) -> str:
-    return "frames" if frames is None else _counted(frames, "frame")
+    return "frames" if frames is None else count_noun(frames, "frame")
 
 
 def _compared(comparison: AnswerComparison, style: TextStyle) -> Iterator[str]:
@@ -96,7 +103,7 @@ def _compared(comparison: AnswerComparison, style: TextStyle) -> Iterator[str]:
     if not comparison.count:
         yield f"  {style.paint('answered as in the capture', _GREEN)}: {said}"
         return
-    yield f"  {style.paint(_counted(comparison.count, 'difference'), _RED)} to the answers in the capture: {said}"
+    yield f"  {style.paint(count_noun(comparison.count, 'difference'), _RED)} to the answers in the capture: {said}"
     for difference in comparison.differences[:MAX_LINES]:
         yield f"  {_difference(difference, style)}"
     if comparison.count > MAX_LINES:
@@ -110,7 +117,3 @@ def _difference(difference: AnswerDifference, style: TextStyle) -> str:
     return (
         f"{style.paint(f'{difference.kind:9}', _YELLOW)} {time:>7}  {what}: {printable(difference.detail, MAX_DETAIL)}"
     )
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"1 {thing}" if number == 1 else f"{number} {thing}s"

@@ -6,6 +6,7 @@ commands → server, simulator, load, replay, live_client, inspection → termin
 """
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -213,3 +214,10 @@ def test_the_version_is_told_without_importing_anything_heavy() -> None:
     imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines() if line.startswith("import time:")}
     assert run.stdout.startswith("listenctl ")
     assert imported.isdisjoint({*HEAVY, "asyncio", "click", "typer", "websockets"})
+
+
+def test_every_task_is_in_a_group() -> None:
+    """The linter bans ``asyncio.create_task``; this finds the same method of a loop."""
+    found = [dotted(path) for path in MODULES if re.search(r"loop(\(\))?\.create_task\(", path.read_text())]
+
+    assert found == []

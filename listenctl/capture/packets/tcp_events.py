@@ -99,15 +99,13 @@ class TcpGap(NamedTuple):
     """
     Bytes of a stream that are not in the capture.
 
-    ``size`` is None if unknown, ``offset`` the number of bytes before them in the stream, ``packet`` the number of the
-    packet that shows that they are missing.
+    ``size`` is None if unknown, ``offset`` the number of bytes before them in the stream.
     """
 
     at: float
     stream: TcpStream
     size: int | None
     offset: int
-    packet: int
     why: MissingCause
 
 

@@ -128,12 +128,12 @@ class TcpReassembly:
             self._add_ack(segment, events)
         self._settle(segment, events)
 
-    def end_stream(self, how: StreamEnding, packet: int, events: TcpEvents) -> None:
+    def end_stream(self, how: StreamEnding, events: TcpEvents) -> None:
         """Deliver what waits, and end the stream."""
         while self._waiting:
-            self._skip_to(self._waiting[0][0], self._gap_since, packet, events)
+            self._skip_to(self._waiting[0][0], self._gap_since, events)
         last = max(self._end[0] if self._end else 0, self._acked if self._acked_since is not None else 0)
-        self._skip_to(last, self._acked_since, packet, events)
+        self._skip_to(last, self._acked_since, events)
         self._close_if_ended(events)
         if not self.closed and self.next is not None:
             self.closed = how
@@ -171,8 +171,8 @@ class TcpReassembly:
         if self._far_run <= CHAINED:
             return
         while self._waiting:
-            self._skip_to(self._waiting[0][0], self._gap_since, segment.packet, events)
-        events.append(TcpGap(segment.at, self.stream, None, self.position, segment.packet, MissingCause.BROKEN))
+            self._skip_to(self._waiting[0][0], self._gap_since, events)
+        events.append(TcpGap(segment.at, self.stream, None, self.position, MissingCause.BROKEN))
         self._far_run = 0
         self._acked_since = None
         self._end = None
@@ -206,7 +206,7 @@ class TcpReassembly:
             self._acked, self._acked_since = acked, segment.at
         elif segment.at - self._acked_since > ACKNOWLEDGED_PATIENCE:
             first = self._waiting[0][0] if self._waiting else acked
-            self._skip_to(min(first, acked), self._acked_since, segment.packet, events)
+            self._skip_to(min(first, acked), self._acked_since, events)
 
     def _settle(self, segment: TcpSegment, events: TcpEvents) -> None:
         """Turn what is missing for too long into gaps, end a complete stream, and update ``plain``."""
@@ -216,7 +216,7 @@ class TcpReassembly:
             or self._memory.waiting > MAX_WAITING_TOGETHER
             or segment.at - (self._gap_since or segment.at) > patience
         ):
-            self._skip_to(self._waiting[0][0], self._gap_since, segment.packet, events)
+            self._skip_to(self._waiting[0][0], self._gap_since, events)
         self._close_if_ended(events)
         odd = self._waiting or self._acked_since is not None or self._end or self._reset
         self.plain = self.next is not None and not odd
@@ -232,7 +232,7 @@ class TcpReassembly:
             return
         events.append(TcpStreamEnded(max(self.at, self.other.at), self.stream, self.closed))
 
-    def _skip_to(self, position: int, since: float | None, packet: int, events: TcpEvents) -> None:
+    def _skip_to(self, position: int, since: float | None, events: TcpEvents) -> None:
         """Report the bytes before ``position`` as missing, and deliver what waited for them."""
         size = position - self.position
         if size > 0:
@@ -240,7 +240,7 @@ class TcpReassembly:
             if self._waiting:
                 # Bytes missing only in the capture didn't delay what follows them.
                 at = min(at, self._waiting[0][4])
-            events.append(TcpGap(at, self.stream, size, self.position, packet, MissingCause.NOT_CAPTURED))
+            events.append(TcpGap(at, self.stream, size, self.position, MissingCause.NOT_CAPTURED))
             self._advance(size)
         self._acked_since = None
         self._drain(events)
@@ -273,7 +273,7 @@ class TcpReassembly:
             self._advance(len(fresh))
         missing -= max(0, known - len(data))
         if missing:
-            events.append(TcpGap(at, self.stream, missing, self.position, packet, MissingCause.CUT))
+            events.append(TcpGap(at, self.stream, missing, self.position, MissingCause.CUT))
             self._advance(missing)
 
     def _advance(self, size: int) -> None:

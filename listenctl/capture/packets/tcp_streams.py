@@ -68,7 +68,6 @@ class TcpReader:
         self._numbers = count()
         self._ordered = TimeOrderedEvents()
         self._notices: dict[str, int] = {}
-        self._last = 0
 
     @property
     def waiting_bytes(self) -> int:
@@ -79,7 +78,6 @@ class TcpReader:
         """Return the events of a batch: in order on each stream, nearly so across streams."""
         events: TcpEvents = []
         link = LINK_LAYERS.get(batch.link_type)
-        self._last = batch.first + len(batch.records) - 1
         if link is None:
             self._report(events, CaptureNotice(f"packet {batch.first}", f"unsupported link type {batch.link_type}"))
             return events
@@ -124,7 +122,7 @@ class TcpReader:
         for notice in self._ip.drop_fragments():
             self._report(events, notice)
         for flow in self._flows.values():
-            self._finish(flow, StreamEnding.CAPTURE, self._last, events)
+            self._finish(flow, StreamEnding.CAPTURE, events)
         self._flows.clear()
         events.extend(
             CaptureNotice("the whole capture", f"{more} more packets: {what}")
@@ -167,15 +165,15 @@ class TcpReader:
         awaits_data = flow.awaits_data or flow.other.awaits_data
         self._ordered.add_events(flow.stream.connection, new, events, awaits_data=awaits_data)
 
-    def _finish(self, flow: TcpReassembly, how: StreamEnding, packet: int, events: TcpEvents) -> None:
+    def _finish(self, flow: TcpReassembly, how: StreamEnding, events: TcpEvents) -> None:
         new: TcpEvents = []
-        flow.end_stream(how, packet, new)
+        flow.end_stream(how, new)
         self._ordered.add_events(flow.stream.connection, new, events, awaits_data=flow.other.awaits_data)
 
     def _replace(self, flow: TcpReassembly, segment: TcpSegment, events: TcpEvents) -> TcpReassembly:
         """End a connection whose addresses and ports a new one reuses."""
         for half in (flow, flow.other):
-            self._finish(half, StreamEnding.REPLACED, segment.packet, events)
+            self._finish(half, StreamEnding.REPLACED, events)
         return self._open(segment, events)
 
     def _open(self, segment: TcpSegment, events: TcpEvents) -> TcpReassembly:
@@ -196,7 +194,7 @@ class TcpReader:
         for key, flow in list(self._flows.items()):
             if max(flow.at, flow.other.at) <= oldest:
                 del self._flows[key]
-                self._finish(flow, StreamEnding.FORGOTTEN, self._last, events)
+                self._finish(flow, StreamEnding.FORGOTTEN, events)
 
     def _report(self, events: TcpEvents, notice: CaptureNotice) -> None:
         """Report each kind of problem once, and count the others."""

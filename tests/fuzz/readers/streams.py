@@ -68,9 +68,7 @@ def input_events(data: bytes) -> Iterator[InputEvent]:
         if kind & _END:
             yield InputEvent(at, TcpStreamEnded(time, stream, StreamEnding.FIN))
         elif kind & _GAP:
-            yield InputEvent(
-                at, TcpGap(time, stream, None if kind & _UNKNOWN else size, 0, packet, MissingCause.NOT_CAPTURED)
-            )
+            yield InputEvent(at, TcpGap(time, stream, None if kind & _UNKNOWN else size, 0, MissingCause.NOT_CAPTURED))
         elif piece := data[at : at + size]:
             at += len(piece)
             yield InputEvent(at, TcpData(time, stream, piece, packet))

@@ -199,7 +199,7 @@ class SimulatedCallLog:
                     number=verdict.command,
                     command=self._command_types.get(verdict.command, _AUDIO),
                     outcome=str(verdict.outcome),
-                    reason=verdict.reason,
+                    reason=str(verdict.reason),
                     detail=verdict.sentence,
                     wrong=verdict.wrong,
                     time=round(time, 3),

@@ -9,7 +9,7 @@ from listenctl.net.client_handshake import ClientHandshake
 from listenctl.protocol.application_commands import parse_command
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
-from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, Verdict
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, Verdict, VerdictReason
 from listenctl.protocol.jambonz_model.first_text import CallKind
 from listenctl.protocol.jambonz_model.profiles import OLD
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
@@ -153,13 +153,14 @@ def test_a_verdict_names_the_command_that_it_is_about() -> None:
 
     numbers = (1, 2, 3, 4, 5)
     call.report_verdicts(
-        [Verdict(number, CommandOutcome.IGNORED, "why", "because", number > 3) for number in numbers], 0.5
+        [Verdict(number, CommandOutcome.IGNORED, VerdictReason.NO_EFFECT, "because", number > 3) for number in numbers],
+        0.5,
     )
 
     verdicts = events.of("verdict")
     assert [verdict["command"] for verdict in verdicts] == ["killAudio", "mark", "audio", "wave", "unknown"]
     assert own_fields(verdicts[3]) == {
-        "number": 4, "command": "wave", "outcome": "ignored", "reason": "why", "detail": "because", "wrong": True,
+        "number": 4, "command": "wave", "outcome": "ignored", "reason": "no-effect", "detail": "because", "wrong": True,
         "time": 0.5,
     }  # fmt: skip
     assert (call.commands, call.wrong, close(call).wrong) == (4, 2, 2)

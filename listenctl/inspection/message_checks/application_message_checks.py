@@ -29,6 +29,7 @@ from listenctl.protocol.application_commands import (
 )
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, UnknownMessage
+from listenctl.protocol.jambonz_model.command_verdicts import VerdictReason
 from listenctl.protocol.listen_session import Sender
 
 if TYPE_CHECKING:
@@ -42,7 +43,13 @@ _CLOSE_TIME = 5.0
 _MAX_SHOWN = 40
 _PLAY_DONE = '"playDone"'
 # A mark with one of these verdicts is not expected to be answered.
-_NEVER_ANSWERED = {"too-many-marks", "not-streaming", "unsupported", "disabled", "name-not-escaped"}
+_NEVER_ANSWERED = {
+    VerdictReason.TOO_MANY_MARKS,
+    VerdictReason.NOT_STREAMING,
+    VerdictReason.UNSUPPORTED,
+    VerdictReason.DISABLED,
+    VerdictReason.NAME_NOT_ESCAPED,
+}
 
 
 class StreamReport(TypedDict):
@@ -274,7 +281,7 @@ class ApplicationMessageChecks:
         for mark in self.marks.unanswered:
             if mark.at <= self._lost_at:
                 continue  # The answer may be missing from the capture.
-            if "resampled" in mark.verdicts and mark.due is None:
+            if VerdictReason.RESAMPLED in mark.verdicts and mark.due is None:
                 why = "resampling lost its place in the stream"
             elif mark.due is not None and at - mark.due > _ANSWER_TIME and not _NEVER_ANSWERED & set(mark.verdicts):
                 why = f"it was due after {mark.due - mark.at:.1f} s"

@@ -9,6 +9,7 @@ from listenctl.json_lines import MAX_TEXT, Report
 from listenctl.protocol.application_commands import MarkCommand, PlayAudio
 from listenctl.protocol.audio import Resampler
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
+from listenctl.protocol.jambonz_model.command_verdicts import PlayoutOutbox, VerdictReason
 from listenctl.protocol.jambonz_model.profiles import Profile
 
 MAX_RECORDS = 10_000
@@ -23,9 +24,9 @@ class _PlayoutRecord:
     position: int | None
     packet: int | None
     due: float | None = None
-    verdicts: list[str] = field(default_factory=list)
+    verdicts: list[VerdictReason] = field(default_factory=list)
 
-    def add_verdict(self, at: float, reason: str, *, finished: bool) -> None:
+    def add_verdict(self, at: float, reason: VerdictReason, *, finished: bool) -> None:
         """Take a verdict of the simulated playout."""
         if reason:
             self.verdicts.append(reason)
@@ -165,7 +166,6 @@ class SentClips(_SentRecords[ClipRecord]):
         from listenctl.events import describe_command
         from listenctl.media.files.libsndfile import read_clip_wav
         from listenctl.protocol.jambonz_model.clip_decoder import ClipDecoder
-        from listenctl.protocol.jambonz_model.command_verdicts import PlayoutOutbox
 
         described = describe_command(clip)
         decoded = ClipDecoder(self._profile, 1, _no_resampler, read_clip_wav, PlayoutOutbox()).decode_clip(clip)

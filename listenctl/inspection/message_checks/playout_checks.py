@@ -9,43 +9,43 @@ from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.application_commands import Command, KillAudio
-from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, Verdict
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, Verdict, VerdictReason
 
-VERDICT_RULES: Mapping[str, str] = MappingProxyType(
+VERDICT_RULES: Mapping[VerdictReason, str] = MappingProxyType(
     {
-        "no-json": "command-no-json",
-        "no-type": "command-no-type",
-        "unknown-type": "command-unknown",
-        "no-effect": "command-no-effect",
-        "no-data": "clip-no-data",
-        "no-name": "mark-no-name",
-        "ends-verb-only": "command-error",
-        "streaming": "clip-while-streaming",
-        "not-streaming": "stream-not-played",
-        "unsupported": "stream-not-played",
-        "tail-held": "stream-tail-held",
-        "call-ended": "stream-cut-off",
-        "too-many-marks": "marks-too-many",
-        "name-not-escaped": "mark-name-unsafe",
-        "sample-value": "mark-early",
-        "shifted": "mark-shifted",
-        "resampled": "mark-resampled",
-        "no-content-type": "clip-no-content-type",
-        "content-type": "clip-content-type",
-        "no-content": "clip-no-content",
-        "no-audio": "clip-no-audio",
-        "wav-unreadable": "clip-wav-unreadable",
-        "wav-as-raw": "clip-wav-as-raw",
-        "base64-ends": "clip-base64-cut",
-        "rate-missing": "clip-rate-missing",
-        "rate-no-number": "clip-rate-string",
-        "rate-unknown": "clip-rate-unknown",
-        "rate-unreadable": "clip-rate-unreadable",
-        "rate-is-noise": "clip-rate-noise",
-        "id-mangled": "clip-id-unsafe",
-        "on-top": "clip-on-top",
-        "queue-emptied": "clip-dropped",
-        "queue-full": "clip-queue-full",
+        VerdictReason.NO_JSON: "command-no-json",
+        VerdictReason.NO_TYPE: "command-no-type",
+        VerdictReason.UNKNOWN_TYPE: "command-unknown",
+        VerdictReason.NO_EFFECT: "command-no-effect",
+        VerdictReason.NO_DATA: "clip-no-data",
+        VerdictReason.NO_NAME: "mark-no-name",
+        VerdictReason.ENDS_VERB_ONLY: "command-error",
+        VerdictReason.STREAMING: "clip-while-streaming",
+        VerdictReason.NOT_STREAMING: "stream-not-played",
+        VerdictReason.UNSUPPORTED: "stream-not-played",
+        VerdictReason.TAIL_HELD: "stream-tail-held",
+        VerdictReason.CALL_ENDED: "stream-cut-off",
+        VerdictReason.TOO_MANY_MARKS: "marks-too-many",
+        VerdictReason.NAME_NOT_ESCAPED: "mark-name-unsafe",
+        VerdictReason.SAMPLE_VALUE: "mark-early",
+        VerdictReason.SHIFTED: "mark-shifted",
+        VerdictReason.RESAMPLED: "mark-resampled",
+        VerdictReason.NO_CONTENT_TYPE: "clip-no-content-type",
+        VerdictReason.CONTENT_TYPE: "clip-content-type",
+        VerdictReason.NO_CONTENT: "clip-no-content",
+        VerdictReason.NO_AUDIO: "clip-no-audio",
+        VerdictReason.WAV_UNREADABLE: "clip-wav-unreadable",
+        VerdictReason.WAV_AS_RAW: "clip-wav-as-raw",
+        VerdictReason.BASE64_ENDS: "clip-base64-cut",
+        VerdictReason.RATE_MISSING: "clip-rate-missing",
+        VerdictReason.RATE_NO_NUMBER: "clip-rate-string",
+        VerdictReason.RATE_UNKNOWN: "clip-rate-unknown",
+        VerdictReason.RATE_UNREADABLE: "clip-rate-unreadable",
+        VerdictReason.RATE_IS_NOISE: "clip-rate-noise",
+        VerdictReason.ID_MANGLED: "clip-id-unsafe",
+        VerdictReason.ON_TOP: "clip-on-top",
+        VerdictReason.QUEUE_EMPTIED: "clip-dropped",
+        VerdictReason.QUEUE_FULL: "clip-queue-full",
     }
 )
 
@@ -174,9 +174,9 @@ class PlayoutChecks:
             self._add_violation(rule, place, verdict.sentence, severity=self._severity_of(rule))
 
     def _is_fault(self, verdict: Verdict) -> bool:
-        if verdict.reason == "call-ended":
+        if verdict.reason is VerdictReason.CALL_ENDED:
             return self.stream.left >= _MIN_CUT_OFF
-        return verdict.wrong or verdict.reason == "on-top"
+        return verdict.wrong or verdict.reason is VerdictReason.ON_TOP
 
     def _severity_of(self, rule: str) -> Severity | None:
         """Return a lower severity if the mode is a guess."""

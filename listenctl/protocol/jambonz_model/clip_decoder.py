@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES, ResamplerFactory
 from listenctl.protocol.jambonz_messages import PlayDone
-from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox, VerdictReason
 from listenctl.protocol.jambonz_model.profiles import PlayDoneForm, Profile
 
 DEFAULT_RAW_RATE = 16000
@@ -87,10 +87,10 @@ class ClipDecoder:
             self.outbox.add_verdict(why.outcome, why.reason, str(why), wrong=True)
             return None
         if self.profile.mangles_play_done and isinstance(command.id, str) and _MANGLED.search(command.id):
-            self._misread("id-mangled", "quotes and escapes in its id don't survive into the playDone")
+            self._misread(VerdictReason.ID_MANGLED, "quotes and escapes in its id don't survive into the playDone")
         source_samples = len(sound.samples) // SAMPLE_BYTES
         if not source_samples and not _is_cut(command.audio_content):
-            self._misread("no-audio", "holds no audio")
+            self._misread(VerdictReason.NO_AUDIO, "holds no audio")
         return Clip(self.outbox.number, command.id, self._at_call_rate(sound), sound.sample_rate, source_samples)
 
     def _at_call_rate(self, sound: DecodedSound) -> bytes:
@@ -103,35 +103,37 @@ class ClipDecoder:
         if not isinstance(kind, str):
             raise self._untyped()
         if kind not in ("raw", "wav", "wave"):
-            raise _NoClip("content-type", f"audioContentType {kind[:40]!r} is not raw, wav or wave")
+            raise _NoClip(VerdictReason.CONTENT_TYPE, f"audioContentType {kind[:40]!r} is not raw, wav or wave")
         if not isinstance(command.audio_content, str):
-            raise _NoClip("no-content", "audioContent is missing or not a string")
+            raise _NoClip(VerdictReason.NO_CONTENT, "audioContent is missing or not a string")
         data = self._decode(command.audio_content)
         if kind == "raw":
             return self._raw(data, command.sample_rate)
         if not data:
-            raise _NoClip("no-audio", "holds no audio")
+            raise _NoClip(VerdictReason.NO_AUDIO, "holds no audio")
         sound = self.read_wav(data)
         if sound is None:
-            raise _NoClip("wav-unreadable", "audioContent is not a readable WAV file")
+            raise _NoClip(VerdictReason.WAV_UNREADABLE, "audioContent is not a readable WAV file")
         return sound
 
     def _untyped(self) -> "_NoClip":
         missing = "audioContentType is missing or not a string"
         if self.profile.crashes_without_type:
-            return _NoClip("no-content-type", f"{missing}, which crashes the media server", CommandOutcome.WOULD_CRASH)
-        return _NoClip("no-content-type", missing)
+            return _NoClip(
+                VerdictReason.NO_CONTENT_TYPE, f"{missing}, which crashes the media server", CommandOutcome.WOULD_CRASH
+            )
+        return _NoClip(VerdictReason.NO_CONTENT_TYPE, missing)
 
     def _raw(self, data: bytes, sample_rate: object) -> DecodedSound:
         rate = self._rate(sample_rate)
         size = self.profile.raw_sample_bytes[rate]
         if not size:
-            raise _NoClip("rate-unreadable", f"FreeSWITCH has no reader for raw audio at {rate} Hz")
+            raise _NoClip(VerdictReason.RATE_UNREADABLE, f"FreeSWITCH has no reader for raw audio at {rate} Hz")
         if is_wav(data):
-            self._misread("wav-as-raw", "is a WAV file sent as raw; its header is heard as a click")
+            self._misread(VerdictReason.WAV_AS_RAW, "is a WAV file sent as raw; its header is heard as a click")
         if size != SAMPLE_BYTES:
             noise = f"raw audio at {rate} Hz is read as {8 * size}-bit samples and becomes noise"
-            self._misread("rate-is-noise", noise)
+            self._misread(VerdictReason.RATE_IS_NOISE, noise)
         return DecodedSound(rate, upper_16_bits(data, size))
 
     def _rate(self, value: object) -> int:
@@ -142,11 +144,13 @@ class ClipDecoder:
         wrong = _integer(value, strings=True) != DEFAULT_RAW_RATE
         shown, taken = _shown(value), f"counts as {DEFAULT_RAW_RATE}"
         if value is None:
-            self._misread("rate-missing", f"a missing sampleRate {taken}", wrong=wrong)
+            self._misread(VerdictReason.RATE_MISSING, f"a missing sampleRate {taken}", wrong=wrong)
         elif rate or (isinstance(value, int | float) and not isinstance(value, bool)):
-            self._misread("rate-unknown", f"sampleRate {shown} is no rate of raw audio and {taken}", wrong=wrong)
+            self._misread(
+                VerdictReason.RATE_UNKNOWN, f"sampleRate {shown} is no rate of raw audio and {taken}", wrong=wrong
+            )
         else:
-            self._misread("rate-no-number", f"sampleRate {shown} is not a number and {taken}", wrong=wrong)
+            self._misread(VerdictReason.RATE_NO_NUMBER, f"sampleRate {shown} is not a number and {taken}", wrong=wrong)
         return DEFAULT_RAW_RATE
 
     def _decode(self, content: str) -> bytes:
@@ -156,18 +160,18 @@ class ClipDecoder:
             decoded = len(digits) * 3 // 4
             where = f"audioContent ends at character {len(digits) + 1}, which is not base64"
             sentence = f"{where}: {decoded} bytes are decoded; send it in one line, without a prefix"
-            self.outbox.add_verdict(CommandOutcome.TRUNCATED, "base64-ends", sentence, wrong=True)
+            self.outbox.add_verdict(CommandOutcome.TRUNCATED, VerdictReason.BASE64_ENDS, sentence, wrong=True)
         digits = digits[: len(digits) - (len(digits) % 4 == 1)]
         return base64.b64decode(digits + "=" * (-len(digits) % 4))
 
-    def _misread(self, reason: str, sentence: str, *, wrong: bool = True) -> None:
+    def _misread(self, reason: VerdictReason, sentence: str, *, wrong: bool = True) -> None:
         self.outbox.add_verdict(CommandOutcome.MISREAD, reason, sentence, wrong=wrong)
 
 
 class _NoClip(Exception):
     """Nothing is played; the text is the sentence of the verdict."""
 
-    def __init__(self, reason: str, sentence: str, outcome: CommandOutcome = CommandOutcome.IGNORED) -> None:
+    def __init__(self, reason: VerdictReason, sentence: str, outcome: CommandOutcome = CommandOutcome.IGNORED) -> None:
         super().__init__(sentence)
         self.reason = reason
         self.outcome = outcome

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.jambonz_model.clip_decoder import Clip, ClipDecoder
-from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, VerdictReason
 from listenctl.protocol.jambonz_model.mark_playout import PendingMark
 
 
@@ -41,7 +41,7 @@ class ClipPlayout:
     held = 0
     outstanding_marks: tuple[PendingMark, ...] = ()
 
-    def __init__(self, reader: ClipDecoder, *, why_no_stream: str, disabled: bool) -> None:
+    def __init__(self, reader: ClipDecoder, *, why_no_stream: VerdictReason, disabled: bool) -> None:
         self._reader = reader
         self._profile = reader.profile
         self._outbox = reader.outbox
@@ -63,7 +63,9 @@ class ClipPlayout:
     def play_clip(self, command: PlayAudio) -> None:
         crashes = self._profile.crashes_without_type and not isinstance(command.audio_content_type, str)
         if self._disabled and not crashes:
-            self._outbox.add_verdict(CommandOutcome.IGNORED, "disabled", "bidirectional audio is disabled", wrong=True)
+            self._outbox.add_verdict(
+                CommandOutcome.IGNORED, VerdictReason.DISABLED, "bidirectional audio is disabled", wrong=True
+            )
             return
         clip = self._reader.decode_clip(command)
         if self._profile.queues_always or _is_true(command.queue_play):
@@ -71,7 +73,9 @@ class ClipPlayout:
                 self._queue_clip(clip)
             return
         # The feature server empties its queue before it notices that a clip has no file.
-        self._empty_queue("queue-emptied", "dropped before its turn by a clip without queuePlay", wrong=True)
+        self._empty_queue(
+            VerdictReason.QUEUE_EMPTIED, "dropped before its turn by a clip without queuePlay", wrong=True
+        )
         if clip:
             self._start_clip(clip, from_queue=False)
             self._serving_queue = False
@@ -79,17 +83,17 @@ class ClipPlayout:
     def kill_audio(self) -> None:
         """Stop the clip that plays; the interrupted or next one goes on at once."""
         if self._profile.kill_empties_queue:
-            self._empty_queue("killed", "stopped by killAudio before its turn")
+            self._empty_queue(VerdictReason.KILLED, "stopped by killAudio before its turn")
         if not self._stack:
-            self._outbox.add_verdict(CommandOutcome.OBEYED, "nothing-playing", "nothing plays")
+            self._outbox.add_verdict(CommandOutcome.OBEYED, VerdictReason.NOTHING_PLAYING, "nothing plays")
             return
         killed = self._stack.pop()
         played = killed.position // SAMPLE_BYTES
         self._outbox.add_message(killed.clip.play_done(self._profile.play_done, played=played, killed=True))
         sentence = f"stopped by killAudio after {played} samples"
-        self._add_verdict(killed.clip, CommandOutcome.INTERRUPTED, "killed", sentence)
+        self._add_verdict(killed.clip, CommandOutcome.INTERRUPTED, VerdictReason.KILLED, sentence)
         self._start_next(killed)
-        self._outbox.add_verdict(CommandOutcome.OBEYED, "", "stops the clip that plays")
+        self._outbox.add_verdict(CommandOutcome.OBEYED, VerdictReason.NONE, "stops the clip that plays")
 
     def add_mark(self, name: str) -> None:  # noqa: ARG002 - every mark is ignored
         self._ignore("marks are never answered in this mode")
@@ -120,18 +124,18 @@ class ClipPlayout:
         """Report the clips that the end of the listen cuts off; jambonz sends nothing about them."""
         sentence = "cut off by the end of the listen"
         for playing in reversed(self._stack):
-            self._add_verdict(playing.clip, CommandOutcome.INTERRUPTED, "ended", sentence)
+            self._add_verdict(playing.clip, CommandOutcome.INTERRUPTED, VerdictReason.ENDED, sentence)
         self._stack.clear()
-        self._empty_queue("ended", sentence)
+        self._empty_queue(VerdictReason.ENDED, sentence)
 
     def _queue_clip(self, clip: Clip) -> None:
         waiting = len(self._waiting)
         if waiting >= self._profile.max_waiting:
             sentence = f"{waiting} clips are waiting already"
-            self._add_verdict(clip, CommandOutcome.IGNORED, "queue-full", sentence, wrong=True)
+            self._add_verdict(clip, CommandOutcome.IGNORED, VerdictReason.QUEUE_FULL, sentence, wrong=True)
         elif self._serving_queue:
             self._waiting.append(clip)
-            self._add_verdict(clip, CommandOutcome.QUEUED, "", f"waits as number {waiting + 1}")
+            self._add_verdict(clip, CommandOutcome.QUEUED, VerdictReason.NONE, f"waits as number {waiting + 1}")
         else:
             self._serving_queue = True
             self._start_clip(clip, from_queue=True)
@@ -139,15 +143,17 @@ class ClipPlayout:
     def _start_clip(self, clip: Clip, *, from_queue: bool) -> None:
         if self._stack:
             sentence = "interrupts a clip that goes on afterwards; set queuePlay to queue it"
-            self._add_verdict(clip, CommandOutcome.PLAYED, "on-top", sentence)
+            self._add_verdict(clip, CommandOutcome.PLAYED, VerdictReason.ON_TOP, sentence)
         else:
-            self._add_verdict(clip, CommandOutcome.PLAYED, "", "plays")
+            self._add_verdict(clip, CommandOutcome.PLAYED, VerdictReason.NONE, "plays")
         self._stack.append(_Playing(clip, from_queue, self._profile.start_ticks))
 
     def _finish_clip(self, finished: _Playing) -> None:
         played = finished.position // SAMPLE_BYTES
         self._outbox.add_message(finished.clip.play_done(self._profile.play_done, played=played, killed=False))
-        self._add_verdict(finished.clip, CommandOutcome.FINISHED, "", f"played to its end, {played} samples")
+        self._add_verdict(
+            finished.clip, CommandOutcome.FINISHED, VerdictReason.NONE, f"played to its end, {played} samples"
+        )
         self._start_next(finished)
 
     def _start_next(self, finished: _Playing) -> None:
@@ -158,13 +164,13 @@ class ClipPlayout:
         else:
             self._serving_queue = False
 
-    def _empty_queue(self, reason: str, sentence: str, *, wrong: bool = False) -> None:
+    def _empty_queue(self, reason: VerdictReason, sentence: str, *, wrong: bool = False) -> None:
         for clip in self._waiting:
             self._add_verdict(clip, CommandOutcome.INTERRUPTED, reason, sentence, wrong=wrong)
         self._waiting.clear()
 
     def _add_verdict(
-        self, clip: Clip, outcome: CommandOutcome, reason: str, sentence: str, *, wrong: bool = False
+        self, clip: Clip, outcome: CommandOutcome, reason: VerdictReason, sentence: str, *, wrong: bool = False
     ) -> None:
         self._outbox.add_verdict(outcome, reason, sentence, wrong=wrong, command=clip.command)
 

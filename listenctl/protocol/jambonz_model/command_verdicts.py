@@ -26,6 +26,53 @@ class CommandOutcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class VerdictReason(StrEnum):
+    """Why jambonz did that, as listenctl-call(1) explains; ``NONE`` where the outcome is enough."""
+
+    NONE = ""
+    BASE64_ENDS = "base64-ends"
+    CALL_ENDED = "call-ended"
+    CONTENT_TYPE = "content-type"
+    DISABLED = "disabled"
+    ENDED = "ended"
+    ENDS_VERB_ONLY = "ends-verb-only"
+    FORGOTTEN = "forgotten"
+    FRAGMENTS_TOO_LONG = "fragments-too-long"
+    ID_MANGLED = "id-mangled"
+    KILLED = "killed"
+    NAME_NOT_ESCAPED = "name-not-escaped"
+    NO_AUDIO = "no-audio"
+    NO_CONTENT = "no-content"
+    NO_CONTENT_TYPE = "no-content-type"
+    NO_DATA = "no-data"
+    NO_EFFECT = "no-effect"
+    NO_JSON = "no-json"
+    NO_NAME = "no-name"
+    NO_TYPE = "no-type"
+    NOT_STREAMING = "not-streaming"
+    NOTHING_PLAYING = "nothing-playing"
+    ON_TOP = "on-top"
+    QUEUE_EMPTIED = "queue-emptied"
+    QUEUE_FULL = "queue-full"
+    RATE_IS_NOISE = "rate-is-noise"
+    RATE_MISSING = "rate-missing"
+    RATE_NO_NUMBER = "rate-no-number"
+    RATE_UNKNOWN = "rate-unknown"
+    RATE_UNREADABLE = "rate-unreadable"
+    RESAMPLED = "resampled"
+    SAMPLE_VALUE = "sample-value"
+    SHIFTED = "shifted"
+    STREAMING = "streaming"
+    TAIL_HELD = "tail-held"
+    TOO_MANY_MARKS = "too-many-marks"
+    TOO_SOON = "too-soon"
+    UNANSWERED = "unanswered"
+    UNKNOWN_TYPE = "unknown-type"
+    UNSUPPORTED = "unsupported"
+    WAV_AS_RAW = "wav-as-raw"
+    WAV_UNREADABLE = "wav-unreadable"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
@@ -33,14 +80,13 @@ class Verdict:
 
     Attributes:
         command: number of the message, from 1, counting texts and binary messages.
-        reason: a stable word, empty where the outcome is enough.
         sentence: the reason for people.
         wrong: whether the application should change something.
     """
 
     command: int
     outcome: CommandOutcome
-    reason: str
+    reason: VerdictReason
     sentence: str
     wrong: bool = False
 
@@ -58,7 +104,13 @@ class PlayoutOutbox:
         self._messages: list[Mark | PlayDone] = []
 
     def add_verdict(
-        self, outcome: CommandOutcome, reason: str, sentence: str, *, wrong: bool = False, command: int | None = None
+        self,
+        outcome: CommandOutcome,
+        reason: VerdictReason,
+        sentence: str,
+        *,
+        wrong: bool = False,
+        command: int | None = None,
     ) -> None:
         """Add a verdict on the current message, or on number ``command``."""
         self._verdicts.append(Verdict(self.number if command is None else command, outcome, reason, sentence, wrong))

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from listenctl.protocol.jambonz_model.command_verdicts import VerdictReason
+
 MAX_MARKS = 30
 
 
@@ -28,7 +30,7 @@ class MarkAnswer:
 
     mark: PendingMark
     event: Literal["playout", "cleared"]
-    fault: Literal["", "sample-value", "shifted", "resampled"] = ""
+    fault: VerdictReason = VerdictReason.NONE
 
 
 class MarkLists:
@@ -77,13 +79,13 @@ class MarkLists:
             return None
         mark = self._in_use.popleft()
         if marker_of is None:
-            return MarkAnswer(mark, "playout", "sample-value")
-        return MarkAnswer(mark, "playout", "" if mark is marker_of else "shifted")
+            return MarkAnswer(mark, "playout", VerdictReason.SAMPLE_VALUE)
+        return MarkAnswer(mark, "playout", VerdictReason.NONE if mark is marker_of else VerdictReason.SHIFTED)
 
     def answer_moved_marker(self) -> MarkAnswer | None:
         """Return what a -1 answers that resampling made or moved, where no mark has its place."""
         answer = self.answer_marker(None)
-        return answer and MarkAnswer(answer.mark, answer.event, "resampled")
+        return answer and MarkAnswer(answer.mark, answer.event, VerdictReason.RESAMPLED)
 
     def answer_at_end(self) -> MarkAnswer | None:
         """Return the answer to the oldest mark that no audio follows, when nothing is left to play."""

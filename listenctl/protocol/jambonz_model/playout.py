@@ -21,7 +21,7 @@ from listenctl.protocol.audio import SAMPLE_BYTES, ResamplerFactory, add_wrappin
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.clip_decoder import ClipDecoder, WavReader
 from listenctl.protocol.jambonz_model.clip_playout import ClipPlayout
-from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox, Verdict
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox, Verdict, VerdictReason
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
 from listenctl.protocol.jambonz_model.stream_playout import ExactStream, MediaServerStream, StreamPlayout
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
@@ -31,12 +31,12 @@ MAX_FRAGMENTED_BYTES = 665_600
 """jambonz loses longer fragmented messages; one in a single frame has no limit (listenctl-protocol(7) 5.1)."""
 
 _UNKNOWN = {
-    None: ("no-json", "is not JSON"),
-    "json": ("no-type", "has no string `type`"),
-    "playAudio": ("no-data", "a playAudio without an object as its `data`"),
-    "mark": ("no-name", "a mark without a string as the `name` in its `data`"),
-    "transcription": ("no-effect", "nothing in jambonz listens to it"),
-    "transfer": ("no-effect", "nothing in jambonz listens to it"),
+    None: (VerdictReason.NO_JSON, "is not JSON"),
+    "json": (VerdictReason.NO_TYPE, "has no string `type`"),
+    "playAudio": (VerdictReason.NO_DATA, "a playAudio without an object as its `data`"),
+    "mark": (VerdictReason.NO_NAME, "a mark without a string as the `name` in its `data`"),
+    "transcription": (VerdictReason.NO_EFFECT, "nothing in jambonz listens to it"),
+    "transfer": (VerdictReason.NO_EFFECT, "nothing in jambonz listens to it"),
 }
 
 
@@ -141,7 +141,9 @@ class Playout:
             case ClearMarks():
                 self._mode.clear_marks()
             case Disconnect():
-                self._outbox.add_verdict(CommandOutcome.OBEYED, "", "jambonz closes the connection with 1000")
+                self._outbox.add_verdict(
+                    CommandOutcome.OBEYED, VerdictReason.NONE, "jambonz closes the connection with 1000"
+                )
             case UnknownCommand():
                 self._report_unknown(command)
         return self._outbox.take_verdicts()
@@ -179,7 +181,7 @@ class Playout:
     def _report_unknown(self, command: UnknownCommand) -> None:
         if command.type == "error":
             sentence = "ends the verb, while the connection stays open and audio goes on; send disconnect instead"
-            self._outbox.add_verdict(CommandOutcome.MISREAD, "ends-verb-only", sentence, wrong=True)
+            self._outbox.add_verdict(CommandOutcome.MISREAD, VerdictReason.ENDS_VERB_ONLY, sentence, wrong=True)
         elif command.type in _UNKNOWN:
             self._outbox.add_verdict(CommandOutcome.IGNORED, *_UNKNOWN[command.type], wrong=True)
         else:
@@ -187,7 +189,7 @@ class Playout:
 
     def _report_unknown_type(self, kind: str) -> None:
         self._outbox.add_verdict(
-            CommandOutcome.IGNORED, "unknown-type", f"jambonz knows no type {kind[:40]!r}", wrong=True
+            CommandOutcome.IGNORED, VerdictReason.UNKNOWN_TYPE, f"jambonz knows no type {kind[:40]!r}", wrong=True
         )
 
     def _is_lost(self, data: bytes, *, fragmented: bool) -> bool:
@@ -195,7 +197,7 @@ class Playout:
             return False
         self._outbox.number += 1
         sentence = f"lost: {len(data)} bytes in fragments, at most {MAX_FRAGMENTED_BYTES} are taken; use a single frame"
-        self._outbox.add_verdict(CommandOutcome.IGNORED, "fragments-too-long", sentence, wrong=True)
+        self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.FRAGMENTS_TOO_LONG, sentence, wrong=True)
         return True
 
 
@@ -204,7 +206,8 @@ def _streams(profile: Profile, option: BidirectionalAudio) -> bool:
     return profile.streams and enabled and option.streaming and bool(option.sample_rate)
 
 
-def _why_no_stream(profile: Profile, option: BidirectionalAudio) -> str:
+def _why_no_stream(profile: Profile, option: BidirectionalAudio) -> VerdictReason:
     if not profile.streams:
-        return "unsupported"
-    return "not-streaming" if option.enabled or not profile.honours_enabled else "disabled"
+        return VerdictReason.UNSUPPORTED
+    enabled = option.enabled or not profile.honours_enabled
+    return VerdictReason.NOT_STREAMING if enabled else VerdictReason.DISABLED

@@ -13,7 +13,7 @@ from typing import Literal
 from listenctl.protocol.application_commands import PlayAudio, mark_name_is_safe
 from listenctl.protocol.audio import SAMPLE_BYTES, Resampler, ResamplerFactory, SampleAssembler
 from listenctl.protocol.jambonz_messages import Mark
-from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox
+from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox, VerdictReason
 from listenctl.protocol.jambonz_model.mark_playout import MarkAnswer, MarkLists, PendingMark
 
 FIRST_RELEASE = 1280
@@ -29,9 +29,11 @@ MarkerFate = Literal["", "lost", "moved"]
 """What resampling does to the markers of a stream; empty if they keep their places."""
 
 _ANSWERED = {
-    "": "playout reached it",
-    "sample-value": "answered early: a sample of value -1 in the audio was taken for it; send 0 or -2 instead",
-    "shifted": "answered in the place of another mark, because cleared marks swallowed answers",
+    VerdictReason.NONE: "playout reached it",
+    VerdictReason.SAMPLE_VALUE: (
+        "answered early: a sample of value -1 in the audio was taken for it; send 0 or -2 instead"
+    ),
+    VerdictReason.SHIFTED: "answered in the place of another mark, because cleared marks swallowed answers",
 }
 _ANSWERED_AFTER_RESAMPLING = {"lost": "answered by chance, at a sample of value -1", "moved": "answered early"}
 _REMEDY = "stream at the call's own rate if you need marks"
@@ -282,37 +284,40 @@ class StreamPlayout:
 
     def play_clip(self, command: PlayAudio) -> None:  # noqa: ARG002 - every clip is ignored
         self._outbox.add_verdict(
-            CommandOutcome.IGNORED, "streaming", "playAudio does nothing in streaming mode", wrong=True
+            CommandOutcome.IGNORED, VerdictReason.STREAMING, "playAudio does nothing in streaming mode", wrong=True
         )
 
     def kill_audio(self) -> None:
         self._stream.kill_audio()
-        self._outbox.add_verdict(CommandOutcome.OBEYED, "", "clears the playout buffer and the marks")
+        self._outbox.add_verdict(CommandOutcome.OBEYED, VerdictReason.NONE, "clears the playout buffer and the marks")
 
     def add_mark(self, name: str) -> None:
         """Add a mark and report what will happen to it."""
         if not self._stream.add_mark(PendingMark(self._outbox.number, name)):
             sentence = f"dropped: {len(self._stream.outstanding)} marks are outstanding already"
-            self._outbox.add_verdict(CommandOutcome.IGNORED, "too-many-marks", sentence, wrong=True)
+            self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.TOO_MANY_MARKS, sentence, wrong=True)
         elif not mark_name_is_safe(name):
             sentence = "answered with broken JSON, since its name is not escaped"
-            self._outbox.add_verdict(CommandOutcome.MISREAD, "name-not-escaped", sentence, wrong=True)
+            self._outbox.add_verdict(CommandOutcome.MISREAD, VerdictReason.NAME_NOT_ESCAPED, sentence, wrong=True)
         elif (fate := self._stream.marker_fate) and not self._knows_resampling:
             # No fault yet: a mark that no audio follows is still answered in its place.
             self._knows_resampling = True
             sentence = f"if more audio follows, resampling {self._rates} will have {fate} its marker: {_REMEDY}"
-            self._outbox.add_verdict(CommandOutcome.QUEUED, "resampled", sentence)
+            self._outbox.add_verdict(CommandOutcome.QUEUED, VerdictReason.RESAMPLED, sentence)
         else:
-            self._outbox.add_verdict(CommandOutcome.QUEUED, "", "answered when playout reaches it")
+            self._outbox.add_verdict(CommandOutcome.QUEUED, VerdictReason.NONE, "answered when playout reaches it")
 
     def clear_marks(self) -> None:
 
         forgotten = self._stream.forget_marks()
         for mark in forgotten:
             self._outbox.add_verdict(
-                CommandOutcome.INTERRUPTED, "forgotten", "forgotten because of clearMarks", command=mark.command
+                CommandOutcome.INTERRUPTED,
+                VerdictReason.FORGOTTEN,
+                "forgotten because of clearMarks",
+                command=mark.command,
             )
-        self._outbox.add_verdict(CommandOutcome.OBEYED, "", f"forgets {len(forgotten)} marks")
+        self._outbox.add_verdict(CommandOutcome.OBEYED, VerdictReason.NONE, f"forgets {len(forgotten)} marks")
 
     def take_audio(self, data: bytes) -> None:
         """Add audio in pieces, as the media server does; an odd byte waits for the next piece."""
@@ -328,7 +333,9 @@ class StreamPlayout:
             self._send_answer(answer)
         if ticked.killed:
             sentence = f"{ticked.killed} samples came too soon after killAudio and were cleared too; wait 40 ms"
-            self._outbox.add_verdict(CommandOutcome.IGNORED, "too-soon", sentence, wrong=True, command=self._last_audio)
+            self._outbox.add_verdict(
+                CommandOutcome.IGNORED, VerdictReason.TOO_SOON, sentence, wrong=True, command=self._last_audio
+            )
         return ticked.audio
 
     def end_listen(self) -> None:
@@ -345,14 +352,16 @@ class StreamPlayout:
             self._report_held_tail(self._stream.held_sound)
         elif seconds:
             sentence = f"{_duration(seconds)} of audio were still to be played when the call ended"
-            self._outbox.add_verdict(CommandOutcome.INTERRUPTED, "call-ended", sentence, command=self._last_audio)
+            self._outbox.add_verdict(
+                CommandOutcome.INTERRUPTED, VerdictReason.CALL_ENDED, sentence, command=self._last_audio
+            )
 
     def _report_held_tail(self, samples: int) -> None:
         if samples:
             # Twice as much as listenctl-protocol(7) 6.2 asks for, because the very first release needs twice as much.
             sentence = f"the last {samples} samples were never played; end with 160 ms of zeros"
             self._outbox.add_verdict(
-                CommandOutcome.TRUNCATED, "tail-held", sentence, wrong=True, command=self._last_audio
+                CommandOutcome.TRUNCATED, VerdictReason.TAIL_HELD, sentence, wrong=True, command=self._last_audio
             )
 
     def _report_unanswered(self, mark: PendingMark, *, idle: bool) -> None:
@@ -361,18 +370,22 @@ class StreamPlayout:
             whose = "its marker" if mark in lost else "the marker of one before it"
             sentence = f"never answered, since {self._resampling(whose)}"
             self._outbox.add_verdict(
-                CommandOutcome.INTERRUPTED, "resampled", sentence, wrong=True, command=mark.command
+                CommandOutcome.INTERRUPTED, VerdictReason.RESAMPLED, sentence, wrong=True, command=mark.command
             )
             return
         stuck = idle and mark in self._stream.stuck
         sentence = "stuck: it would never be answered" if stuck else "not answered before the end of the listen"
-        self._outbox.add_verdict(CommandOutcome.INTERRUPTED, "unanswered", sentence, wrong=stuck, command=mark.command)
+        self._outbox.add_verdict(
+            CommandOutcome.INTERRUPTED, VerdictReason.UNANSWERED, sentence, wrong=stuck, command=mark.command
+        )
 
     def _send_answer(self, answer: MarkAnswer) -> None:
         self._outbox.add_message(Mark(answer.mark.name, answer.event))
         command = answer.mark.command
         if answer.event == "cleared":
-            self._outbox.add_verdict(CommandOutcome.INTERRUPTED, "killed", "cleared by killAudio", command=command)
+            self._outbox.add_verdict(
+                CommandOutcome.INTERRUPTED, VerdictReason.KILLED, "cleared by killAudio", command=command
+            )
         else:
             wrong = bool(answer.fault)
             self._outbox.add_verdict(
@@ -380,7 +393,7 @@ class StreamPlayout:
             )
 
     def _answer_sentence(self, answer: MarkAnswer) -> str:
-        if answer.fault != "resampled":
+        if answer.fault is not VerdictReason.RESAMPLED:
             return _ANSWERED[answer.fault]
         return f"{_ANSWERED_AFTER_RESAMPLING[self._stream.marker_fate]}, since {self._resampling()}"
 

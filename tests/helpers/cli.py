@@ -1,6 +1,7 @@
 """The command line as users run it: a process of its own, with nothing of our environment but PATH."""
 
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -8,10 +9,13 @@ import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from unittest.mock import patch
 
+from listenctl.commands.command_line import command_group, run_command_line
 from tests.helpers.server import LIMIT, Event
 
 COMMAND = [sys.executable, "-m", "listenctl"]
@@ -38,6 +42,24 @@ def listenctl(
         timeout=LIMIT,
         check=False,
     )
+
+
+def listenctl_here(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run one command in this process, which is faster; it must end by itself, as wrong usage does."""
+    handler = signal.getsignal(signal.SIGINT)
+    own = patch.dict(os.environ, environment(home), clear=True)
+    with TemporaryFile("w+", encoding="utf-8") as out, TemporaryFile("w+", encoding="utf-8") as errors:
+        with chdir(home), own, redirect_stdout(out), redirect_stderr(errors):
+            try:
+                status = run_command_line(command_group(), arguments)
+            finally:
+                signal.signal(signal.SIGINT, handler)
+                atexit.unregister(signal.signal)
+        said = []
+        for stream in (out, errors):
+            stream.seek(0)
+            said.append(stream.read())
+    return subprocess.CompletedProcess(arguments, status, *said)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ import soundfile
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from tests.helpers.cli import Service, listenctl, service
+from tests.helpers.cli import Service, listenctl, listenctl_here, service
 from tests.helpers.server import Event
 
 URL = "ws://127.0.0.1:1/"
@@ -180,7 +180,7 @@ def test_a_server_that_is_not_there_is_one_line_and_status_5(command: list[str],
 def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], line: str, tmp_path: Path) -> None:
     (tmp_path / "verb.json").write_text('{"verb": "say",')
 
-    run = listenctl(*arguments, home=tmp_path)
+    run = listenctl_here(*arguments, home=tmp_path)
 
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr.startswith("listenctl: ")

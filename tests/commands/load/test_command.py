@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.cli import COMMAND, Service, environment, listenctl, service
+from tests.helpers.cli import COMMAND, Service, environment, listenctl, listenctl_here, service
 from tests.helpers.pty_command import on_terminal
 from tests.helpers.scripted_server import serving, shake_hands
 
@@ -179,7 +179,7 @@ def test_nobody_there_is_status_5_in_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_is_status_2_and_says_what_to_do(tmp_path: Path, arguments: list[str], problem: str) -> None:
-    run = listenctl("load", "ws://127.0.0.1:1/", *arguments, home=tmp_path)
+    run = listenctl_here("load", "ws://127.0.0.1:1/", *arguments, home=tmp_path)
 
     assert run.returncode == 2
     assert problem in run.stderr

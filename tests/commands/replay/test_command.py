@@ -12,7 +12,7 @@ import pytest
 from listenctl.commands.replay.command import parse_place, parse_rounds, parse_speed
 from listenctl.errors import UsageError
 from tests.helpers.capture import FOLDER, received_audio
-from tests.helpers.cli import COMMAND, environment, listenctl, service
+from tests.helpers.cli import COMMAND, environment, listenctl_here, service
 from tests.helpers.pty_command import on_terminal
 from tests.helpers.replayed import CLOSE, METADATA, TEXT, application, jambonz, write_dump
 from tests.helpers.scripted_server import LIMIT
@@ -173,7 +173,7 @@ async def test_a_signal_ends_the_listening_too(tmp_path: Path) -> None:
 def test_wrong_usage_is_said_in_a_line(
     arguments: list[str | Path], status: int, complaint: str, tmp_path: Path
 ) -> None:
-    run = listenctl("replay", *map(str, arguments), home=tmp_path)
+    run = listenctl_here("replay", *map(str, arguments), home=tmp_path)
 
     assert run.returncode == status
     assert complaint in run.stderr

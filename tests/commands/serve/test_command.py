@@ -20,7 +20,7 @@ from listenctl.commands.serve.command import ServeOptions, read_sync, server_set
 from listenctl.errors import UsageError
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
-from tests.helpers.cli import COMMAND, environment, listenctl, service
+from tests.helpers.cli import COMMAND, environment, listenctl, listenctl_here, service
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.server import LIMIT, Peer, until
 
@@ -334,7 +334,7 @@ async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_pa
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], line: str, tmp_path: Path) -> None:
-    run = listenctl("serve", "--port", "0", "--timeout", "0", *arguments, home=tmp_path)
+    run = listenctl_here("serve", "--port", "0", "--timeout", "0", *arguments, home=tmp_path)
 
     assert run.returncode == 2
     assert run.stderr.startswith("listenctl: ")

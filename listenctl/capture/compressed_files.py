@@ -29,7 +29,7 @@ _STDIN = 0
 
 
 @dataclass(slots=True)
-class CaptureFile:
+class OpenedCapture:
     """An open file: ``start`` for the detection of its type, ``chunks`` with all data, the start included."""
 
     name: str
@@ -64,7 +64,7 @@ class _ChunkStream(io.RawIOBase):
         return size
 
 
-def open_capture_file(name: str) -> CaptureFile:
+def open_capture_file(name: str) -> OpenedCapture:
     """
     Open a file, or stdin for ``-``, and decompress it if necessary.
 
@@ -79,7 +79,7 @@ def open_capture_file(name: str) -> CaptureFile:
     elif start.startswith(_ZSTD):
         chunks = _unzstd(chunks, notices, name)
     start, chunks = _peek(chunks, START)
-    return CaptureFile(name, start, chunks, notices)
+    return OpenedCapture(name, start, chunks, notices)
 
 
 def _read(name: str) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import chain, count
 
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.compressed_files import CaptureFile, open_capture_file
+from listenctl.capture.compressed_files import OpenedCapture, open_capture_file
 from listenctl.capture.packets.packet_batches import PacketFileItem
 from listenctl.capture.packets.read_pcap import MAGICS, read_pcap
 from listenctl.capture.tls.key_log import KeyLog
@@ -74,7 +74,7 @@ def read_capture(
     return _read_recording(path, file, start, numbers)
 
 
-def _read_recording(path: str, file: CaptureFile, start: bytes, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
+def _read_recording(path: str, file: OpenedCapture, start: bytes, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
     """Read a recording by its sidecar or by its audio, or raise the UsageError."""
     from listenctl.capture.formats.read_recording import find_sidecar, read_recording, read_sidecar
 
@@ -94,7 +94,7 @@ def is_packet_capture(start: bytes) -> bool:
     return start[:4] in MAGICS or start.startswith(_PCAPNG)
 
 
-def read_packets(file: CaptureFile) -> Iterator[PacketFileItem]:
+def read_packets(file: OpenedCapture) -> Iterator[PacketFileItem]:
     """Yield the contents of a packet capture, then the notices about its compression."""
     if file.start[:4] in MAGICS:
         yield from read_pcap(file.chunks)

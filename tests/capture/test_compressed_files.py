@@ -171,4 +171,4 @@ def test_a_stream_has_the_bytes_of_all_chunks(size: int) -> None:
     data = bytes(range(256)) * 3
     chunks = iter([b"", *(data[at : at + size] for at in range(0, len(data), size)), b""])
 
-    assert files.CaptureFile("x", b"", chunks).open_stream().read() == data
+    assert files.OpenedCapture("x", b"", chunks).open_stream().read() == data

@@ -14,7 +14,7 @@ from listenctl.capture.capture_events import (
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.compressed_files import OpenedCapture
 from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, read_dump
 from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.capture.packets.packet_batches import CaptureNotice
@@ -24,7 +24,7 @@ from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
 
-def read_dump_sessions(file: CaptureFile, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
+def read_dump_sessions(file: OpenedCapture, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
     """Yield the events of the sessions in a dump; report each kind of unreadable line once."""
     reader = DumpSessionReader(file.name, numbers)
     for line, item in read_dump(file.open_stream()):

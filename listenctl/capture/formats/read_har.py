@@ -17,7 +17,7 @@ from listenctl.capture.capture_events import (
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.compressed_files import OpenedCapture
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.capture.websocket.is_listen_call import ListenCallDetector
@@ -46,7 +46,7 @@ _LATEST = 9_214_646_400.0
 _UNITS = ((1e14, 1e6), (1e11, 1e3))
 
 
-def read_har(file: CaptureFile, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
+def read_har(file: OpenedCapture, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
     """Yield the events of the WebSocket sessions in a HAR file, one session after another."""
     text, whole = _text_of(file)
     yield from file.notices
@@ -66,7 +66,7 @@ def read_har(file: CaptureFile, numbers: Iterator[int]) -> Iterator[CaptureEvent
         yield from _session(file.name, next(numbers), _members(text, at), list(_elements(text, begun.end())))
 
 
-def _text_of(file: CaptureFile) -> tuple[str, bool]:
+def _text_of(file: OpenedCapture) -> tuple[str, bool]:
     """Return the text of a file, and whether it is complete."""
     data = bytearray()
     for chunk in file.chunks:

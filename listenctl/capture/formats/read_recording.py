@@ -24,7 +24,7 @@ from listenctl.capture.capture_events import (
     SessionClosed,
     SessionOpened,
 )
-from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.compressed_files import OpenedCapture
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.errors import UsageError
 from listenctl.media.files.convert_recording import CODECS
@@ -57,7 +57,7 @@ def find_sidecar(path: str) -> Path | None:
     return next((found for stem in stems if (found := sound.with_name(f"{stem}.json")).is_file()), None)
 
 
-def read_sidecar(file: CaptureFile) -> Sidecar | None:
+def read_sidecar(file: OpenedCapture) -> Sidecar | None:
     """Parse a file as the sidecar of a recording; return None if it is none."""
     data = bytearray()
     for chunk in file.chunks:

@@ -13,7 +13,7 @@ from math import inf
 from pathlib import Path
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.capture.compressed_files import CaptureFile, open_capture_file
+from listenctl.capture.compressed_files import OpenedCapture, open_capture_file
 from listenctl.capture.packets.ip_packets import TCP_PROTOCOL, IpReader, TcpSegment
 from listenctl.capture.packets.link_layer import LINK_LAYERS, find_ip_packet
 from listenctl.capture.packets.packet_batches import EmbeddedSecrets, PacketBatch, PacketRecord
@@ -78,7 +78,7 @@ class _ConnectionPart:
             self.writer.add_secrets(text)
 
 
-def _copy_packets(file: CaptureFile, parts: Sequence[_ConnectionPart]) -> None:
+def _copy_packets(file: OpenedCapture, parts: Sequence[_ConnectionPart]) -> None:
     by_key: dict[bytes, list[_ConnectionPart]] = {}
     for part in parts:
         for key in part.keys:

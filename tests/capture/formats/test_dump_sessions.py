@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.compressed_files import OpenedCapture
 from listenctl.capture.formats.dump_sessions import read_dump_sessions
 from listenctl.capture.formats.write_dump import (
     DumpEnd,
@@ -31,7 +31,7 @@ KILL = RawFrame(True, 0, 1, False, b'{"type":"killAudio"}')
 
 
 def dumped(*lines: bytes) -> list[CaptureEvent]:
-    return list(read_dump_sessions(CaptureFile("a.jsonl", b"", iter(lines)), count(1)))
+    return list(read_dump_sessions(OpenedCapture("a.jsonl", b"", iter(lines)), count(1)))
 
 
 def call(header: DumpHeader = HEADER) -> list[bytes]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import listenctl.capture.formats.read_har as har_module
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.compressed_files import OpenedCapture
 from listenctl.capture.formats.read_har import read_har
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
@@ -55,7 +55,7 @@ def har(*entries: object) -> bytes:
 
 
 def read(data: bytes) -> list[CaptureEvent]:
-    return list(read_har(CaptureFile("a.har", data[:64], iter([data[:100], data[100:]])), count(1)))
+    return list(read_har(OpenedCapture("a.har", data[:64], iter([data[:100], data[100:]])), count(1)))
 
 
 def test_messages_of_a_browser_are_frames_of_a_client() -> None:

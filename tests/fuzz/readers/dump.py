@@ -5,7 +5,7 @@ from functools import cache
 from itertools import count
 
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.compressed_files import OpenedCapture
 from listenctl.capture.formats.dump_sessions import read_dump_sessions
 from tests.fuzz.found import Found, Growing, frames
 from tests.fuzz.reader import Reader, Seed, expect
@@ -19,7 +19,7 @@ def check(data: bytes) -> None:
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[CaptureEvent]:
-    return read_dump_sessions(CaptureFile("fuzz.jsonl", b"", chunks), count(1))
+    return read_dump_sessions(OpenedCapture("fuzz.jsonl", b"", chunks), count(1))
 
 
 @cache

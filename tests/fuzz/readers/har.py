@@ -4,7 +4,7 @@ import json
 from functools import cache
 from itertools import count
 
-from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.compressed_files import OpenedCapture
 from listenctl.capture.formats.read_har import read_har
 from tests.fuzz.found import Found, frames
 from tests.fuzz.reader import Reader, Seed, expect
@@ -21,7 +21,7 @@ def check(data: bytes) -> None:
 
 
 def _read(data: bytes) -> list[Found]:
-    return list(frames(read_har(CaptureFile("fuzz.har", data[:64], iter([data])), count(1))))
+    return list(frames(read_har(OpenedCapture("fuzz.har", data[:64], iter([data])), count(1))))
 
 
 @cache

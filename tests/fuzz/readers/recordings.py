@@ -5,7 +5,7 @@ from functools import cache
 from itertools import count
 
 from listenctl.capture.capture_events import CaptureEvent
-from listenctl.capture.compressed_files import CaptureFile
+from listenctl.capture.compressed_files import OpenedCapture
 from listenctl.capture.formats.read_recording import read_recording, read_sidecar
 from tests.fuzz.found import frames
 from tests.fuzz.reader import Reader, Seed, undamaged, written
@@ -45,7 +45,7 @@ def _read(data: bytes) -> list[CaptureEvent]:
     text, _, sound = data.partition(b"\0")
     for name in ("fuzz.wav", "fuzz.raw"):
         path = written(sound, name)
-    sidecar = read_sidecar(CaptureFile("fuzz.json", text[:64], iter([text])))
+    sidecar = read_sidecar(OpenedCapture("fuzz.json", text[:64], iter([text])))
     return list(read_recording(str(path.with_name("fuzz.json")), sidecar, count(1))) if sidecar else []
 
 

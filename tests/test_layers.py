@@ -24,7 +24,7 @@ HEIGHTS = {
     "background_task": 0,
     "errors": 0,
     "json_lines": 0,
-    "statistics": 0,
+    "percentiles": 0,
     "protocol": 1,
     "events": 2,
     "media": 3,

@@ -11,7 +11,7 @@ from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.commands.call.run import CallPresentation
-    from listenctl.net.call_target import CallTarget
+    from listenctl.net.server_address import CallTarget
     from listenctl.protocol.opening_handshake import Credentials
 
 CONNECTION = "Connection"
@@ -57,7 +57,7 @@ def target_of(
     Raises:
         UsageError: a URL can't be called, or a file can't be used.
     """
-    from listenctl.net.call_target import CallTarget, client_tls_context
+    from listenctl.net.server_address import CallTarget, client_tls_context
     from listenctl.net.websocket_url import parse_websocket_url, resolve_websocket_url
 
     place, base_credentials = split_credentials(base) if base else (None, None)
@@ -105,7 +105,7 @@ def split_credentials(url: str) -> "tuple[str, Credentials | None]":
 
 def given_credentials(path: Path | None) -> "Credentials | None":
     """Return the credentials of a file or, without one, of the variable; None where neither is given."""
-    from listenctl.net.call_target import parse_credentials, read_credentials
+    from listenctl.net.server_address import parse_credentials, read_credentials
 
     if path is not None:
         found, where = read_credentials(path), str(path)

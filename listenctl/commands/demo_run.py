@@ -12,7 +12,7 @@ from listenctl.json_lines import Report
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.sources.sample_speech import SPEECH_DIGIT_AT
-from listenctl.net.call_target import CallTarget
+from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.server.recording.recording_writer import RecordSettings

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from listenctl.errors import NotFoundError, UsageError
 from listenctl.inspection.call_report import CallReport
-from listenctl.protocol.call_names import find_named_calls
+from listenctl.protocol.find_named_call import find_named_calls
 
 _MAX_NAMES = 10
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from listenctl.load.measure_echo import EchoResult
 from listenctl.load.plan import CallFormat
 from listenctl.net.client_connection import ConnectionEnd
-from listenctl.statistics import Histogram, Summary
+from listenctl.percentiles import Histogram, Summary
 
 
 class LoadCallEnding(StrEnum):

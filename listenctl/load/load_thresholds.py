@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from listenctl.errors import UsageError
-from listenctl.statistics import FIGURES, Summary
+from listenctl.percentiles import FIGURES, Summary
 
 
 class MetricUnit(StrEnum):

@@ -28,8 +28,8 @@ from listenctl.load.echo_pattern import (
     number_of,
     sync_wave,
 )
+from listenctl.percentiles import Histogram, Summary, summarize
 from listenctl.protocol.audio import SAMPLE_BYTES
-from listenctl.statistics import Histogram, Summary, summarize
 
 if TYPE_CHECKING:
     from numpy import float32

@@ -8,7 +8,7 @@ from math import gcd
 
 from listenctl.errors import UsageError
 from listenctl.load.load_thresholds import Threshold
-from listenctl.net.call_target import CallTarget
+from listenctl.net.server_address import CallTarget
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 
 DEFAULT_ARRIVALS = 50.0

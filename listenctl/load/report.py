@@ -9,7 +9,7 @@ from listenctl.load.load_call_outcome import LoadCallEnding, LoadCallOutcome, ec
 from listenctl.load.load_thresholds import MetricCount, MetricDistribution, Threshold, ThresholdResult
 from listenctl.load.measure_echo import EchoResult
 from listenctl.load.plan import LoadPlan
-from listenctl.statistics import Histogram, Summary, summarize
+from listenctl.percentiles import Histogram, Summary, summarize
 
 REPORT_VERSION = 1
 SLOW = 0.1

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from listenctl.net.call_target import CallTarget
 from listenctl.net.open_connection import OpenedConnection, open_connection
+from listenctl.net.server_address import CallTarget
 from listenctl.protocol.frames.frame_format import binary_frame, close_frame, text_frame
 from listenctl.protocol.frames.server_frame_reader import PongReply, ServerFrameReader, ServerMessage, ServerStreamEnd
 

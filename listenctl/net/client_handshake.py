@@ -15,7 +15,7 @@ from websockets.streams import StreamReader
 from websockets.utils import accept_key
 
 from listenctl.errors import RefusedError, UsageError
-from listenctl.net.call_target import CallTarget
+from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import WebSocketUrl, resolve_websocket_url
 from listenctl.protocol.opening_handshake import basic_authorization
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from listenctl.errors import RefusedError
-from listenctl.net.call_target import CallTarget, client_tls_context
 from listenctl.net.client_handshake import (
     ClientHandshake,
     HandshakeRefusedError,
@@ -23,6 +22,7 @@ from listenctl.net.client_handshake import (
     split_head,
 )
 from listenctl.net.nonblocking_socket import NonblockingSocket, TlsSocket, TlsStream
+from listenctl.net.server_address import CallTarget, client_tls_context
 from listenctl.net.websocket_url import WebSocketUrl
 from listenctl.protocol.opening_handshake import basic_authorization
 

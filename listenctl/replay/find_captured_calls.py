@@ -7,7 +7,7 @@ from listenctl.capture.capture_events import CapturedFrame, CapturedSession, Cap
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.errors import NotFoundError, UsageError
 from listenctl.protocol.call_metadata import CallMetadata
-from listenctl.protocol.call_names import LATEST, find_named_calls
+from listenctl.protocol.find_named_call import LATEST, find_named_calls
 from listenctl.protocol.listen_session import Sender
 from listenctl.replay.replay_script import CapturedCall, CaptureFile
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from listenctl.net.call_target import CallTarget
+from listenctl.net.server_address import CallTarget
 from listenctl.replay.compare_answers import CompareSettings
 from listenctl.replay.replay_script import CaptureFile
 

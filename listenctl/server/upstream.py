@@ -6,10 +6,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 
 from listenctl.errors import RefusedError
-from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
 from listenctl.net.client_handshake import HandshakeRefusedError
 from listenctl.net.open_connection import HandshakeTimeoutError
+from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import WebSocketUrl
 from listenctl.server.server_handshake import HandshakeRefusal, UpstreamRequest, copy_answer
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from listenctl.media.sources.audio_sources import SourceKind
-from listenctl.net.call_target import CallTarget
+from listenctl.net.server_address import CallTarget
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.jambonz_model.first_text import CallKind, first_text_fields
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile

@@ -20,8 +20,8 @@ from listenctl.simulator.call_snapshot import CallSnapshot, CallState
 from listenctl.simulator.injected_faults import ClosingMode, InjectedFaults
 from listenctl.simulator.plan import CallPlan, call_metadata
 from listenctl.simulator.simulated_audio import SimulatedAudio
+from listenctl.simulator.simulated_call_exchange import CallExchange, CallSender, CallTime
 from listenctl.simulator.simulated_call_log import SimulatedCallLog, SimulatedCallResult
-from listenctl.simulator.simulated_exchange import CallExchange, CallSender, CallTime
 
 CLOSE_TIMEOUT = 5.0
 """Seconds to wait for the server after Close; jambonz doesn't wait, but only then do we know that all was received."""

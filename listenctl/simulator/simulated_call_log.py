@@ -20,6 +20,7 @@ from listenctl.events import (
 from listenctl.media.devices.playback_device import PlaybackState
 from listenctl.net.client_connection import ConnectionEnd
 from listenctl.net.client_handshake import ClientHandshake
+from listenctl.percentiles import Histogram
 from listenctl.protocol.application_commands import (
     ClearMarks,
     Command,
@@ -37,7 +38,6 @@ from listenctl.protocol.opening_handshake import basic_authorization
 from listenctl.simulator.action_hook import HookAnswer
 from listenctl.simulator.injected_faults import FaultNote
 from listenctl.simulator.plan import CallPlan
-from listenctl.statistics import Histogram
 
 UNKNOWN_CALL = "unknown-1"
 _MAX_COMMANDS = 10_000

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from websockets.frames import Opcode
 
 from listenctl.capture.capture_events import CapturedFrame
-from listenctl.capture.formats.write_dump import DumpHeader, frame_line, header_line
+from listenctl.capture.formats.dump_line_format import DumpHeader, frame_line, header_line
 from listenctl.capture.read_capture import read_capture
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.errors import UsageError

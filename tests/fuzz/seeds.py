@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from listenctl.capture.capture_events import CapturedFrame
-from listenctl.capture.formats.write_dump import (
+from listenctl.capture.formats.dump_line_format import (
     DumpEnd,
     DumpFault,
     DumpHeader,

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from listenctl.capture.formats.dump_line_format import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, read_dump
-from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.dump.call_dumper import CallDumper, dumping

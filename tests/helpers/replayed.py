@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from listenctl.capture.formats.write_dump import DumpEnd, DumpHeader, end_line, frame_line, header_line
-from listenctl.net.call_target import CallTarget
+from listenctl.capture.formats.dump_line_format import DumpEnd, DumpHeader, end_line, frame_line, header_line
+from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender

@@ -14,8 +14,8 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.utils import accept_key
 
-from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd
+from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.server.upstream import RelayTarget
 from tests.helpers.capture import client_stream, server_stream

@@ -2,7 +2,7 @@ import pytest
 
 from listenctl.errors import UsageError
 from listenctl.load.load_thresholds import MetricCount, MetricDistribution, Metrics, Threshold
-from listenctl.statistics import summarize
+from listenctl.percentiles import summarize
 
 METRICS: Metrics = {
     "handshake": MetricDistribution(summarize([0.1, 0.2, 0.3])),

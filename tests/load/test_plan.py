@@ -4,7 +4,7 @@ import pytest
 
 from listenctl.errors import UsageError
 from listenctl.load.plan import CallFormat, FormatShare, LoadPlan, parse_mix
-from listenctl.net.call_target import CallTarget
+from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 
 TARGET = CallTarget(address=parse_websocket_url("ws://localhost:3000/"))

@@ -17,7 +17,7 @@ from listenctl.load.load_thresholds import Threshold
 from listenctl.load.plan import CallFormat, FormatShare, LoadPlan, parse_mix
 from listenctl.load.report import LoadReport
 from listenctl.load.run_load import LoadRun
-from listenctl.net.call_target import CallTarget
+from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.application_commands import Disconnect, MarkCommand, PlayAudio
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from websockets.frames import Frame, Opcode
 
-from listenctl.net.call_target import client_tls_context
 from listenctl.net.client_connection import ConnectionEnd, connect, fresh_mask
+from listenctl.net.server_address import client_tls_context
 from listenctl.protocol.frames.frame_format import binary_frame
 from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT, frame
 from tests.helpers.scripted_server import Heard, finish, parse_frames, serving, shake_hands, target

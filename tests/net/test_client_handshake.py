@@ -1,5 +1,5 @@
-from listenctl.net.call_target import CallTarget
 from listenctl.net.client_handshake import build_request
+from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.opening_handshake import Credentials
 from tests.helpers.frames import HANDSHAKE

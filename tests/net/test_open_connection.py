@@ -7,8 +7,8 @@ import pytest
 
 from listenctl.errors import RefusedError
 from listenctl.net import open_connection
-from listenctl.net.call_target import CallTarget, client_tls_context
 from listenctl.net.client_connection import connect
+from listenctl.net.server_address import CallTarget, client_tls_context
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.opening_handshake import Credentials
 from tests.helpers.scripted_server import (

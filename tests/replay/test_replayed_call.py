@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.capture.formats.write_dump import DumpEnd
+from listenctl.capture.formats.dump_line_format import DumpEnd
 from tests.helpers.capture import CAPTURES, FOLDER, received_audio
 from tests.helpers.replayed import (
     BINARY,

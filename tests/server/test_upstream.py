@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.net.call_target import CallTarget, client_tls_context
+from listenctl.net.server_address import CallTarget, client_tls_context
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.server.check_credentials import SharedCredentials
 from listenctl.server.upstream import RelayTarget, upstream_path

@@ -12,8 +12,8 @@ import pytest
 
 from listenctl.errors import ListenctlError, RefusedError
 from listenctl.events import Reporter
-from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import ConnectionEnd
+from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
 from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio, ListenVerb

@@ -15,8 +15,8 @@ from listenctl.capture.capture_events import (
     SessionOpened,
 )
 from listenctl.capture.compressed_files import OpenedCapture
+from listenctl.capture.formats.dump_line_format import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, read_dump
-from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.capture.websocket.is_listen_call import ListenCallDetector

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from listenctl.capture.formats.write_dump import OPCODE_NAMES, VERSION, DumpEnd, DumpFault, DumpHeader, DumpLoss
+from listenctl.capture.formats.dump_line_format import OPCODE_NAMES, VERSION, DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.protocol.frames.raw_frame_reader import MAX_FRAME_BYTES, RawFrame
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.peer_json import decode

@@ -12,8 +12,8 @@ from listenctl.inspection.message_checks.jambonz_message_checks import DtmfRecor
 from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
 from listenctl.inspection.rule_catalogue import RULES, Severity
 from listenctl.inspection.rule_violations import Violation
+from listenctl.percentiles import Histogram
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
-from listenctl.statistics import Histogram
 from listenctl.terminal.printable_text import (
     BOLD,
     CYAN,

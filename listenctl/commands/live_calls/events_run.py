@@ -12,7 +12,7 @@ from listenctl.errors import NotFoundError, TimedOutError
 from listenctl.json_lines import json_line
 from listenctl.live_client.control_client import follow_events
 from listenctl.live_client.list_calls import PATIENCE, Listing, ServerEvent, list_calls
-from listenctl.protocol.call_names import LATEST
+from listenctl.protocol.find_named_call import LATEST
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event
 from listenctl.terminal.printable_text import TextStyle
 from listenctl.terminal.standard_streams import write_line

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from listenctl.errors import ExitStatus, ListenctlError, NotFoundError, TimedOutError, UsageError
 from listenctl.json_lines import VERSION, json_line
 from listenctl.live_client.list_calls import PATIENCE, list_calls
-from listenctl.protocol.call_names import LATEST, find_named_calls
+from listenctl.protocol.find_named_call import LATEST, find_named_calls
 from listenctl.simulator.dtmf_requests import PAUSE, DtmfRequest
 from listenctl.simulator.find_simulated_calls import (
     SimulatedCallEntry,

@@ -6,7 +6,7 @@ from listenctl.load.load_call_outcome import LoadCallEnding
 from listenctl.load.measure_echo import EchoResult
 from listenctl.load.report import LoadReport
 from listenctl.load.run_load import LoadSnapshot
-from listenctl.statistics import Summary
+from listenctl.percentiles import Summary
 from listenctl.terminal.printable_text import TextStyle, format_duration, format_size, printable
 
 _COLUMNS = ("p50", "p95", "p99", "max")

@@ -19,8 +19,8 @@ from listenctl.live_client.list_calls import Listing, ServerEvent, list_calls
 from listenctl.media.devices.mixer import ChannelChoice
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
-from listenctl.protocol.call_names import find_named_calls
 from listenctl.protocol.call_sharing.tool_messages import ServerNotice
+from listenctl.protocol.find_named_call import find_named_calls
 
 _CHANNEL_KEYS = {choice.value[0]: choice for choice in ChannelChoice}
 _MAX_SHOWN = 40

@@ -39,7 +39,7 @@ def read_upstream(options: RelayOptions) -> "RelayTarget | None":
         if options.upstream_ca is not None or options.upstream_insecure:
             raise UsageError("--upstream-ca and --upstream-insecure need --upstream")
         return None
-    from listenctl.net.call_target import CallTarget, client_tls_context
+    from listenctl.net.server_address import CallTarget, client_tls_context
     from listenctl.net.websocket_url import parse_websocket_url
     from listenctl.server.upstream import RelayTarget
 

@@ -18,13 +18,13 @@ from pathlib import Path
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.extract_audio.extracted_files import ExtractedFiles, ExtractedPart
-from listenctl.inspection.extract_audio.extracted_sidecar import (
+from listenctl.inspection.extract_audio.describe_extraction import (
     SidecarEvents,
     describe_extracted,
     describe_file,
     describe_received,
 )
+from listenctl.inspection.extract_audio.extracted_files import ExtractedFiles, ExtractedPart
 from listenctl.inspection.extract_audio.stereo_mix import ApplicationTrack, JambonzTrack, mix_stereo, start_of_mix
 from listenctl.inspection.sample_times import AudioTrack, SampleTimes
 from listenctl.json_lines import moment

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+from listenctl.percentiles import Histogram, median
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
-from listenctl.statistics import Histogram, median
 
 _WINDOW = 0.5
 _MAX_WINDOWS = 4096

@@ -10,8 +10,8 @@ from websockets.frames import Frame, Opcode
 from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.inspection.message_checks.arrival_times import spread_as_json
 from listenctl.inspection.rule_violations import Culprit, ViolationLog
+from listenctl.percentiles import Histogram
 from listenctl.protocol.listen_session import Sender
-from listenctl.statistics import Histogram
 
 _NORMAL, _GOING_AWAY, _NO_CODE = 1000, 1001, 1005
 # Codes that must not be sent (RFC 6455 7.4).

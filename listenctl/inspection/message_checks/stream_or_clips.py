@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from listenctl.json_lines import MAX_TEXT
+from listenctl.percentiles import median
 from listenctl.protocol.application_commands import Command, MarkCommand, PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone
-from listenctl.statistics import median
 
 _RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 64000)
 # Maximum deviation of a measured rate: paced streams have jitter, but their median is exact.

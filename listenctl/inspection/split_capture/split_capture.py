@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 
 from listenctl.capture.compressed_files import open_capture_file
+from listenctl.capture.formats.dump_line_format import DumpEnd, DumpHeader
 from listenctl.capture.formats.read_dump import MAX_LINE_BYTES, DumpItem, UnreadableLine, parse_dump_line
-from listenctl.capture.formats.write_dump import DumpEnd, DumpHeader
 from listenctl.capture.read_capture import is_packet_capture
 from listenctl.errors import ListenctlError
 from listenctl.inspection.call_report import CallReport

@@ -21,8 +21,8 @@ from websockets.typing import Subprotocol
 
 from listenctl.json_lines import VERSION, Report, json_line, timestamp
 from listenctl.protocol import peer_json
-from listenctl.protocol.call_names import find_named_calls
 from listenctl.protocol.call_sharing.stream_rate import metadata_stream_rate
+from listenctl.protocol.find_named_call import find_named_calls
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.listen_session import MessageReceived
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from listenctl.capture.formats.write_dump import DumpEnd, DumpFault, DumpHeader, DumpLoss
+from listenctl.capture.formats.dump_line_format import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.errors import UsageError
 from listenctl.events import DumpFailedEvent, DumpSavedEvent, EventFields
 from listenctl.media.files.background_writer import BackgroundWriter, Job, LoopMailbox

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from listenctl.capture.formats.write_dump import (
+from listenctl.capture.formats.dump_line_format import (
     DumpEnd,
     DumpFault,
     DumpHeader,

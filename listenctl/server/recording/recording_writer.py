@@ -25,7 +25,7 @@ from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.server.calls.live_call_log import LiveCallLog
-from listenctl.server.recording.recorded_sidecar import describe_recording, overwrite_sidecar
+from listenctl.server.recording.describe_recording import describe_recording, overwrite_sidecar
 
 RETRY_AFTER = 1.0
 # Creating files is the most expensive part of a recording, so the sidecar is created when the call ends. After this

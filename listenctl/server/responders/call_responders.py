@@ -11,7 +11,7 @@ from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.events import EventFields, Reporter, WarningEvent
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import AttachedTools
-from listenctl.server.control_api.local_tool import LocalTool
+from listenctl.server.control_api.in_process_tool import LocalTool
 
 END_TIMEOUT = 8.0
 """Seconds for responders to end when the server ends; then they are cancelled."""

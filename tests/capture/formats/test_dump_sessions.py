@@ -7,8 +7,7 @@ import pytest
 
 from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.compressed_files import OpenedCapture
-from listenctl.capture.formats.dump_sessions import read_dump_sessions
-from listenctl.capture.formats.write_dump import (
+from listenctl.capture.formats.dump_line_format import (
     DumpEnd,
     DumpFault,
     DumpHeader,
@@ -19,6 +18,7 @@ from listenctl.capture.formats.write_dump import (
     header_line,
     loss_line,
 )
+from listenctl.capture.formats.dump_sessions import read_dump_sessions
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.captured import endings, frames, losses, notices, read_file, sessions, timed_frames

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, parse_dump_line, read_dump
-from listenctl.capture.formats.write_dump import (
+from listenctl.capture.formats.dump_line_format import (
     DumpEnd,
     DumpFault,
     DumpHeader,
@@ -22,6 +21,7 @@ from listenctl.capture.formats.write_dump import (
     header_line,
     loss_line,
 )
+from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, parse_dump_line, read_dump
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame

@@ -21,7 +21,7 @@ from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, UnknownMessage
 from listenctl.protocol.listen_session import MessageReceived, Sender
 from listenctl.server.calls.live_call_log import LiveCallEnd, LiveCallLog
-from listenctl.server.recording.recorded_sidecar import describe_recording
+from listenctl.server.recording.describe_recording import describe_recording
 from tests.helpers.captured import endings, frames, losses, notices, payloads, read_file, sessions, timed_frames
 from tests.helpers.server import STARTED_AT, call_log
 

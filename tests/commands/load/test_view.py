@@ -8,9 +8,9 @@ from listenctl.load.measure_echo import EchoResult
 from listenctl.load.plan import LoadPlan
 from listenctl.load.report import LoadReport, summarize_load
 from listenctl.load.run_load import LoadSnapshot
-from listenctl.net.call_target import CallTarget
+from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
-from listenctl.statistics import summarize
+from listenctl.percentiles import summarize
 from listenctl.terminal.printable_text import TextStyle
 
 PLAIN = TextStyle(color=False, unicode=False)

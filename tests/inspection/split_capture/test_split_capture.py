@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.capture.compressed_files import open_capture_file
-from listenctl.capture.formats.write_dump import DumpEnd, DumpHeader, end_line, frame_line, header_line
+from listenctl.capture.formats.dump_line_format import DumpEnd, DumpHeader, end_line, frame_line, header_line
 from listenctl.capture.packets.packet_batches import EmbeddedSecrets, PacketBatch
 from listenctl.capture.packets.read_pcapng import TLS_KEY_LOG
 from listenctl.capture.read_capture import read_capture, read_packets

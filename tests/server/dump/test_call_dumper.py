@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.capture.formats.write_dump import DumpEnd
+from listenctl.capture.formats.dump_line_format import DumpEnd
 from listenctl.errors import UsageError
 from listenctl.protocol.listen_session import Sender
 from listenctl.server.dump import call_dumper as dumping

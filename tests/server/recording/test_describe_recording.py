@@ -14,7 +14,7 @@ from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.listen_session import FlushRequested, MessageReceived, ProtocolViolation
 from listenctl.server.calls.live_call_log import MAX_LOGGED, LiveCallEnd
-from listenctl.server.recording.recorded_sidecar import describe_recording, overwrite_sidecar
+from listenctl.server.recording.describe_recording import describe_recording, overwrite_sidecar
 from tests.helpers.server import STARTED_AT, call_log
 from tests.media.files.test_sidecar import example_sidecar
 

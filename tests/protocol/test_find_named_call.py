@@ -1,6 +1,6 @@
 import pytest
 
-from listenctl.protocol.call_names import find_named_calls
+from listenctl.protocol.find_named_call import find_named_calls
 
 CALLS = [("abc", "abc"), ("abc~2", "abc"), ("abcd~3", "abcd"), ("xyz", None)]
 """Ids and callSids, oldest first."""

@@ -6,7 +6,7 @@ import pytest
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.server.control_api.attached_tools import AttachedTools
-from listenctl.server.control_api.local_tool import MAX_TEXTS, LocalTool
+from listenctl.server.control_api.in_process_tool import MAX_TEXTS, LocalTool
 from tests.helpers.server import call_log
 
 pytestmark = pytest.mark.simulated_time

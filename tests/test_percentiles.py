@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.statistics import Histogram, Summary, summarize
+from listenctl.percentiles import Histogram, Summary, summarize
 
 
 def histogram_of(values: list[float]) -> Histogram:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.net.call_target import client_tls_context, parse_credentials, read_credentials
+from listenctl.net.server_address import client_tls_context, parse_credentials, read_credentials
 
 
 def test_a_file_gives_credentials_on_its_first_line(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from listenctl.events import Reporter
-from listenctl.net.call_target import CallTarget
 from listenctl.net.client_connection import ClientConnection, connect
+from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
@@ -19,7 +19,7 @@ from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, Liste
 from listenctl.simulator.injected_faults import InjectedFaults, parse_fault
 from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
-from listenctl.simulator.simulated_exchange import CallSender, CallTime
+from listenctl.simulator.simulated_call_exchange import CallSender, CallTime
 from tests.helpers.cli import service
 from tests.helpers.clock import FakeClock
 from tests.helpers.frames import WireFrame, cut_frames

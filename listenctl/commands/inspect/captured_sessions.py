@@ -1,4 +1,4 @@
-"""Which sessions of a capture are listen calls, and what the other sessions are."""
+"""Tell listen calls from the other sessions of a capture, and describe those."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _MAX_NAME = 100
 
 
 def is_call(report: CallReport) -> bool:
-    """Return whether a session is a readable listen call, as far as is known."""
+    """Return whether a session is a readable listen call, judged by its content if the handshake is missing."""
     session = report.session
     if session.is_listen is not None:
         return session.is_listen
@@ -24,7 +24,7 @@ def is_call(report: CallReport) -> bool:
 
 
 def is_encrypted(report: CallReport) -> bool:
-    """Return whether a session can't be read, so that its kind is unknown."""
+    """Return whether a session can't be decrypted, so that its protocol is unknown."""
     return bool(report.session.unreadable) and not is_call(report)
 
 
@@ -34,19 +34,19 @@ def describe_other_sessions(reports: Sequence[CallReport]) -> list[str]:
     rest = [report for report in reports if not is_call(report) and not is_encrypted(report)]
     lines = []
     if rest:
-        lines.append(f"{count_noun(len(rest), 'other WebSocket')}, not of the listen protocol: {_servers(rest)}")
+        lines.append(f"{count_noun(len(rest), 'WebSocket session')} of other protocols: {_servers(rest)}")
     if encrypted:
-        lines.append(f"{count_noun(len(encrypted), 'session')} under TLS can't be read: {_servers(encrypted)}")
+        lines.append(f"{count_noun(len(encrypted), 'TLS session')} can't be decrypted: {_servers(encrypted)}")
         lines += sorted({printable(report.session.unreadable) for report in encrypted})[:_MOST_NAMED]
     return lines
 
 
 def describe_files_without_calls(files: Sequence[str], reports: Sequence[CallReport]) -> list[str]:
-    """Return a sentence about each file without a call; its sessions are described elsewhere."""
-    return [f"{printable(path)}: no listen call in it{_instead(path, reports)}" for path in files]
+    """Return a sentence about what each file without a call contains instead."""
+    return [f"{printable(path)}: no listen call found{_contents(path, reports)}" for path in files]
 
 
-def _instead(path: str, reports: Sequence[CallReport]) -> str:
+def _contents(path: str, reports: Sequence[CallReport]) -> str:
     from listenctl.inspection.capture_contents import count_contents
 
     sessions = sum(report.session.source == path for report in reports)
@@ -61,10 +61,10 @@ def _instead(path: str, reports: Sequence[CallReport]) -> str:
 
 def _describe(contents: "CaptureContents") -> str:
     if not contents.packets:
-        return "not even a packet"
+        return "the capture is empty"
     if not contents.connections:
-        advice = "capture the port of the listen server, as in tcpdump -i any -w calls.pcap port 3000"
-        return f"{count_noun(contents.packets, 'packet')} without anything said over TCP; {advice}"
+        advice = "capture the port of the listen server, for example with tcpdump -i any -w calls.pcap port 3000"
+        return f"{count_noun(contents.packets, 'packet')} without TCP data; {advice}"
     protocols = ", ".join(f"{number} of {name}" for name, number in sorted(contents.connections.items()))
     connections = count_noun(contents.connections.total(), "TCP connection")
     return f"{count_noun(contents.packets, 'packet')} in {connections}: {protocols}"
@@ -81,6 +81,6 @@ def _name(report: CallReport) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Return the first of many names, and how many more there are."""
+    """Return the first names and the number of the others."""
     more = len(names) - _MOST_NAMED
     return ", ".join([*names[:_MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from listenctl.commands.inspect.run import InspectPlan
     from listenctl.media.files.recording_names import RecordingDestination
 
-READING, FILES = "Input", "Output files"
+INPUT, FILES = "Input", "Output files"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,24 +25,24 @@ class InspectOptions:
     files: Annotated[
         list[str], typer.Argument(metavar="FILE...", help="pcap, pcapng, dump, HAR or recording; - is stdin")
     ]
-    keylog: Annotated[Path | None, option("TLS secrets (SSLKEYLOGFILE)", panel=READING, metavar="FILE")] = None
+    keylog: Annotated[Path | None, option("TLS secrets (SSLKEYLOGFILE)", panel=INPUT, metavar="FILE")] = None
     call: Annotated[
         list[str] | None,
-        option("Only this call: its id or callSid, a unique prefix, or @latest; repeatable", panel=READING),
+        option("Only this call: its id or callSid, a unique prefix, or @latest; repeatable", panel=INPUT),
     ] = None
     stream_rate: Annotated[
         int | None,
         option(
             "Rate of the audio that the application streams, 0 if it plays clips [default: detected]",
-            panel=READING,
+            panel=INPUT,
             metavar="HZ",
             min=0,
             max=384_000,
         ),
     ] = None
-    profile: Annotated[ProfileName, option("Version of jambonz to compare with", panel=READING)] = "current"
+    profile: Annotated[ProfileName, option("Version of jambonz to compare with", panel=INPUT)] = "current"
     detect_dtmf: Annotated[
-        bool, option("Also detect DTMF tones in the audio (slower)", "--detect-dtmf", panel=READING)
+        bool, option("Also detect DTMF tones in the audio (slower)", "--detect-dtmf", panel=INPUT)
     ] = False
     timeline: Annotated[bool, option("Print every event of both directions", "--timeline", panel=OUTPUT)] = False
     ladder: Annotated[bool, option("Print every event as an arrow between the two sides", "--ladder", panel=OUTPUT)] = (
@@ -76,7 +76,8 @@ def inspect(options: InspectOptions) -> int:
 
     Reads captures of tcpdump and Wireshark, dumps of `serve --dump`, HAR files of browsers, and recordings.
     """
-    # Modules are no garbage: without collections during imports and at exit, a small capture takes a sixth less time.
+    # Imported modules are never garbage. Without collections during imports and at exit, inspecting a small capture
+    # takes a sixth less time.
     gc.disable()
     from listenctl.commands.inspect.run import run_inspect
 
@@ -93,7 +94,7 @@ command = with_options(InspectOptions, inspect)
 
 def plan_of(options: InspectOptions) -> "InspectPlan":
     """
-    Return what to do with which files.
+    Return the inspection that the options describe.
 
     Raises:
         UsageError: two options contradict each other, or a destination can't be used.
@@ -104,8 +105,8 @@ def plan_of(options: InspectOptions) -> "InspectPlan":
     from listenctl.inspection.settings import InspectionSettings
     from listenctl.protocol.jambonz_model.profiles import PROFILES
 
-    _check_forms(options)
-    story = TimelineForm.LADDER if options.ladder else TimelineForm.TIMELINE if options.timeline else None
+    _check_output_options(options)
+    timeline = TimelineForm.LADDER if options.ladder else TimelineForm.TIMELINE if options.timeline else None
     return InspectPlan(
         files=options.files,
         settings=InspectionSettings(
@@ -113,7 +114,7 @@ def plan_of(options: InspectOptions) -> "InspectPlan":
         ),
         keylog=options.keylog,
         layout=ResultLayout.JSON if options.json else ResultLayout.CSV if options.csv else ResultLayout.PEOPLE,
-        story=TimelineForm.JSON if story and options.json else story,
+        timeline=TimelineForm.JSON if timeline and options.json else timeline,
         calls=options.call or (),
         fail_on=Severity(options.fail_on) if options.fail_on else None,
         extract=_destination(options),
@@ -122,7 +123,7 @@ def plan_of(options: InspectOptions) -> "InspectPlan":
     )
 
 
-def _check_forms(options: InspectOptions) -> None:
+def _check_output_options(options: InspectOptions) -> None:
     chosen = [
         name
         for name, wanted in (
@@ -134,7 +135,7 @@ def _check_forms(options: InspectOptions) -> None:
         if wanted
     ]
     if len(chosen) > 1 and chosen != ["--timeline", "--json"]:
-        raise UsageError(f"{chosen[0]} and {chosen[1]} are two kinds of output; use one of them")
+        raise UsageError(f"{chosen[0]} and {chosen[1]} can't be used together")
 
 
 def _destination(options: InspectOptions) -> "RecordingDestination | None":

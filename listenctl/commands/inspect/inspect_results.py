@@ -13,20 +13,16 @@ from listenctl.terminal.printable_text import TextStyle
 if TYPE_CHECKING:
     from listenctl.inspection.sound_checks.call_sound import CallSoundReport
 
-HINT = "one of them in full: --call CALL"
+HINT = "use --call CALL for details"
 
 
 class ResultLayout(StrEnum):
-    """The format of results."""
-
     PEOPLE = "people"
     JSON = "json"
     CSV = "csv"
 
 
 class TimelineForm(StrEnum):
-    """The form of a timeline."""
-
     TIMELINE = "timeline"
     LADDER = "ladder"
     JSON = "json"
@@ -34,13 +30,13 @@ class TimelineForm(StrEnum):
 
 class ResultPrinter:
     """
-    Print reports.
+    Print reports on calls.
 
     Args:
-        write: takes each line.
+        write: called with each line.
         columns: width of lines; None doesn't limit it.
-        sounds: reports on the audio of the calls, by the number of the session.
-        each: print a summary of each call, not a table.
+        sounds: audio reports by session number.
+        each: print a summary of each call instead of a table.
     """
 
     def __init__(
@@ -69,7 +65,7 @@ class ResultPrinter:
             self._print(report)
 
     def print_all(self, reports: Sequence[CallReport], *, at_once: bool) -> None:
-        """Print all calls; with ``at_once`` only those that weren't printed when they ended."""
+        """Print all calls that aren't printed yet; ``at_once`` if calls are printed as they end."""
         calls = [report for report in reports if is_call(report)]
         if self._layout is ResultLayout.PEOPLE and not at_once and not self._each and len(calls) > 1:
             from listenctl.commands.inspect.inspected_calls_table import table

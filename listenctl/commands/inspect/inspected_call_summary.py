@@ -36,7 +36,7 @@ _MAX_DETAIL = 300
 
 
 def problem_lines(report: CallReport, style: TextStyle, columns: int | None) -> list[str]:
-    """Return a line and some advice for each broken rule, the most severe first."""
+    """Return a line and a remedy for each broken rule, most severe first."""
     grouped = _by_rule(report.violations)
     lines = [
         line for violations in grouped[:_MOST_RULES] for line in _problem(violations, report.counts, style, columns)
@@ -53,7 +53,7 @@ def _by_rule(violations: Iterable[Violation]) -> list[list[Violation]]:
 
 
 def tally(report: CallReport) -> str:
-    """Return the number of problems of each severity."""
+    """Return the number of problems by severity."""
     counts = Counter[Severity]()
     for rule, number in report.counts.items():
         worst = min((one.severity for one in report.violations if one.rule == rule), key=lambda one: one.rank)
@@ -90,12 +90,12 @@ _MAX_ID = 32
 
 def summary(report: CallReport, style: TextStyle, columns: int | None = None) -> list[str]:
     """
-    Return the lines about a call.
+    Return the lines of a summary.
 
     Args:
         columns: width of lines; None doesn't limit it.
     """
-    head = style.paint(_cut(head_of(report), style, columns), BOLD)
+    head = style.paint(_cut(heading_of(report), style, columns), BOLD)
     body = [line for label, text in _facts(report) if text for line in _labelled(label, text, style, columns)]
     return [head, *body, *_labelled("problems", tally(report), style, columns), *problem_lines(report, style, columns)]
 
@@ -120,8 +120,7 @@ def _facts(report: CallReport) -> Iterator[tuple[str, str]]:
     yield "end", _end(report)
 
 
-def head_of(report: CallReport) -> str:
-    """Return the id and the parties of a call."""
+def heading_of(report: CallReport) -> str:
     metadata = report.metadata
     parties = ""
     if metadata and (metadata.caller or metadata.callee):
@@ -145,7 +144,6 @@ def clock_time(at: float) -> str:
 
 
 def where(session: CapturedSession) -> str:
-    """Return client, server and target of a session."""
     client, server = (printable(end, _MAX_PARTY) or "unknown" for end in (session.client, session.server))
     target = f" {printable(session.target, _MAX_PARTY)}" if session.target else ""
     return f"{client} → {server}{target}{', TLS' if session.encrypted else ''}"
@@ -221,7 +219,7 @@ def _keys(keys: Sequence[DtmfRecord]) -> str:
 
 def _source(key: DtmfRecord) -> str:
     if key.channel is not None:
-        return f" (heard on channel {key.channel})"
+        return f" (detected on channel {key.channel})"
     return f" ({key.duration_ms:.0f} ms)" if key.duration_ms else ""
 
 
@@ -232,7 +230,7 @@ def _stream(report: CallReport) -> str:
     messages = f"in {count_noun(stream['messages'], 'message')}"
     size = f"{stream['bytes']} bytes {messages}"
     if mode is None or not mode.streams:
-        return f"{size} of binary audio, which this call doesn't play"
+        return f"{size} of binary audio, which jambonz doesn't play in this call"
     seconds = stream["seconds"]
     length = f"{seconds:.2f} s streamed" if seconds is not None else size
     words = [f"{length} at {format_rate(mode.stream_rate)} (by the {_SOURCES.get(mode.source, mode.source)})"]
@@ -246,12 +244,12 @@ _ENDINGS = {
     "fin": "the connection was closed",
     "rst": "the connection was reset",
     "reset by receiver": "the connection was reset",
-    "capture": "the capture ends before",
+    "capture": "the capture ends earlier",
 }
 _SOURCES = {
     "pace": "pace of the audio",
     "marks": "answers to marks",
-    "received": "rate of what jambonz sends",
+    "received": "rate of the received audio",
 }
 
 
@@ -309,9 +307,9 @@ def _end(report: CallReport) -> str:
     close = report.close
     how, by = close["connection"], close["by"]
     if close["time"] is None:
-        said = _ENDINGS.get(str(how), printable(str(how or "nobody knows"), _MAX_PARTY))
-        said = said if report.session.without_control else f"no Close; {said}"
-        return f"{said}, by {by}" if by else said
+        ending = _ENDINGS.get(str(how), printable(str(how or "unknown"), _MAX_PARTY))
+        ending = ending if report.session.without_control else f"no Close; {ending}"
+        return f"{ending}, by {by}" if by else ending
     code = close["code"] or "without a code"
     reason = f" {printable(close['reason'], _MAX_PARTY)!r}" if close["reason"] else ""
     answered = "" if close["answered"] is None else ", answered" if close["answered"] else ", not answered"

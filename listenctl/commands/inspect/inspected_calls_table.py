@@ -1,4 +1,4 @@
-"""The calls of a capture as a table, for people and as CSV."""
+"""The calls of a capture as a table: aligned columns or CSV."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ def table(reports: Sequence[CallReport], style: TextStyle, columns: int | None) 
     Return a heading and a line for each call.
 
     Args:
-        columns: available width; the end and the problems of a call keep their columns longest. None doesn't limit it.
+        columns: available width; the END and PROBLEMS columns are never omitted. None doesn't limit it.
     """
     rows = [_HEADINGS, *map(_row, reports)]
     grid = dict(zip(_HEADINGS, map(list, zip(*rows, strict=True)), strict=True))
@@ -68,14 +68,14 @@ def _fit(grid: Grid, columns: int, style: TextStyle) -> None:
 
 
 def _tail(cell: str, style: TextStyle) -> str:
-    """Keep the end of a number, where numbers differ."""
+    """Keep the end of a phone number, where numbers differ."""
     if cell_width(cell) <= _SHORT_PARTY:
         return cell
     return ("…" if style.unicode else "~") + cell[-_SHORT_PARTY + 1 :]
 
 
 def _total(grid: Grid) -> int:
-    """Return the width that is needed, with limited room for problems."""
+    """Return the required width, with limited room for problems."""
     widths = {name: max(map(cell_width, column)) for name, column in grid.items()}
     widths["PROBLEMS"] = min(widths["PROBLEMS"], _ROOM_FOR_PROBLEMS)
     return sum(widths.values()) + len(_SPACE) * (len(widths) - 1)

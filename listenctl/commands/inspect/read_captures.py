@@ -1,4 +1,4 @@
-"""Read several captures one after another, report what is wrong with them, and stop cleanly at a signal."""
+"""Read captures one after another, report damage on stderr, and stop cleanly at a signal."""
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -29,10 +29,10 @@ class Captures:
 
     Attributes:
         failures: why files couldn't be read.
-        interrupted: the signal that stopped reading before the end of the files, 0 for none.
+        interrupted: the signal that stopped the reading before the end of the files, or 0.
 
     Raises:
-        UsageError: the key log can't be read, or is empty and won't be filled.
+        UsageError: the key log can't be read, or it is empty and no capture is live.
     """
 
     def __init__(self, files: Sequence[str], keylog: Path | None = None) -> None:
@@ -41,16 +41,16 @@ class Captures:
         self.interrupted = 0
         self._keylog = KeyLogFile(keylog) if keylog else None
         if self._keylog is not None and not self._keylog:
-            self._lack_secrets(f"{keylog}: holds no secrets of TLS sessions")
+            self._report_no_secrets(f"{keylog}: contains no TLS secrets")
 
     @property
     def live(self) -> bool:
-        """Whether stdin is one of them, which can be read only once and may be live."""
+        """Whether stdin is one of the files; it can be read only once and may be a live capture."""
         return STDIN in self.files
 
-    def _lack_secrets(self, text: str) -> None:
+    def _report_no_secrets(self, text: str) -> None:
         if not self.live:
-            raise UsageError(f"{text}; name a file that SSLKEYLOGFILE made")
+            raise UsageError(f"{text}; give a file written by SSLKEYLOGFILE")
         write_message(printable(f"{text} yet"))
 
     def read(self, *, quiet: bool = False, join_audio: bool = True) -> Iterator[CaptureEvent]:
@@ -58,8 +58,8 @@ class Captures:
         Yield the events of all files; sessions are numbered across files.
 
         Args:
-            quiet: don't report problems.
-            join_audio: join consecutive audio, session by session; otherwise frame by frame in order of time.
+            quiet: don't report damage.
+            join_audio: join consecutive audio of a session; otherwise yield each frame in order of time.
         """
         self.failures.clear()
         stopping = _Stopping()
@@ -71,25 +71,25 @@ class Captures:
             try:
                 events = read_capture(path, keylog=keylog, numbers=numbers, join_audio=join_audio)
                 for event in events if quiet else stopping.read(events):
-                    notices.look_at(event)
+                    notices.add_event(event)
                     yield event
             except ListenctlError as exc:
                 self.failures.append(str(exc))
-            notices.finish()
+            notices.report_omitted()
             if stopping.number:
                 self._end_early(path, stopping.number)
                 return
 
     def _end_early(self, path: str, number: int) -> None:
-        # A signal is the normal end of a live capture; of a file, the rest is missing.
+        # A signal is the normal end of a live capture. In a file, the rest is missing.
         if path == STDIN and self.files[-1] == path:
             return
         self.interrupted = number
-        write_message(f"{printable(path)}: interrupted; the results cover what was read until then")
+        write_message(f"{printable(path)}: interrupted; the results cover only the part read so far")
 
 
 class _Notices:
-    """Report on stderr what is wrong with a file."""
+    """Report damage of a file on stderr."""
 
     def __init__(self, path: str, *, quiet: bool) -> None:
         self._path = path
@@ -97,7 +97,7 @@ class _Notices:
         self._count = 0
         self._encrypted: CapturedSession | None = None
 
-    def look_at(self, event: CaptureEvent) -> None:
+    def add_event(self, event: CaptureEvent) -> None:
         if type(event) is SessionOpened and event.session.encrypted:
             self._encrypted = event.session
         # Sessions that can't be decrypted are reported together at the end.
@@ -106,17 +106,17 @@ class _Notices:
             if self._count <= _MOST_NOTICES and not self._quiet:
                 write_message(printable(f"{self._path}: {event}"))
 
-    def finish(self) -> None:
+    def report_omitted(self) -> None:
         if self._count > _MOST_NOTICES and not self._quiet:
             write_message(f"{printable(self._path)}: {self._count - _MOST_NOTICES} more problems")
 
 
 class _Stopping:
     """
-    Stop reading at the first signal, such as a Ctrl-C that also stops the capturing program; the second one exits.
+    Stop reading at the first signal, such as a Ctrl-C that also stops the capturing program; a second signal exits.
 
     Attributes:
-        number: of the signal that came, 0 before.
+        number: the received signal, or 0.
     """
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class _Stopping:
         self._before: dict[int, Handler] = {}
 
     def read(self, events: Iterator[CaptureEvent]) -> Iterator[CaptureEvent]:
-        """Yield events until a signal comes."""
+        """Yield events until a signal arrives."""
         self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             while not self.number:
@@ -154,4 +154,4 @@ class _Stopping:
 
 
 class _Stopped(BaseException):
-    """Leaves a blocking read."""
+    """Raised by a signal handler to leave a blocking read."""

@@ -1,7 +1,7 @@
 """
 Inspect captures and print the results: summaries, a table, a timeline of each call, JSON or CSV.
 
-What only some options need is imported where it is used: a small capture is inspected in less time than these imports.
+Modules that only some options need are imported where they are used: they take longer than a small capture.
 """
 
 import os
@@ -37,18 +37,18 @@ if TYPE_CHECKING:
     from listenctl.media.files.recording_names import RecordingDestination
 
 ON_TERMINAL = Path("-")
-"""Where calls are drawn in characters."""
+"""The value of ``--plot`` that prints text plots on stdout."""
 MAX_PLOTS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectPlan:
     """
-    What to do with which files.
+    The files to inspect and the output to produce.
 
     Attributes:
-        story: print the timeline of each call instead of its results.
-        calls: the calls to inspect; empty is all.
+        timeline: print the timeline of each call instead of its results.
+        calls: names of the calls to inspect; empty means all.
         fail_on: the lowest severity of a broken rule that fails the command.
     """
 
@@ -56,7 +56,7 @@ class InspectPlan:
     settings: InspectionSettings
     keylog: Path | None = None
     layout: ResultLayout = ResultLayout.PEOPLE
-    story: TimelineForm | None = None
+    timeline: TimelineForm | None = None
     calls: Sequence[str] = ()
     fail_on: Severity | None = None
     extract: "RecordingDestination | None" = None
@@ -65,18 +65,18 @@ class InspectPlan:
 
     @property
     def chooses_first(self) -> bool:
-        """Whether the chosen calls must be known before the files are read."""
-        return bool(self.story or self.extract or self.plot or self.split)
+        """Whether the calls must be chosen before the files are read."""
+        return bool(self.timeline or self.extract or self.plot or self.split)
 
 
 def run_inspect(plan: InspectPlan, out: TextIO) -> int:
     """
-    Inspect all files and print the results; return the exit status, 0 unless a signal ended the reading.
+    Inspect all files and print the results; return the exit status: 0 unless a signal ended the reading.
 
     Raises:
         UsageError: options contradict each other, or the name of a call is ambiguous.
         NotFoundError: there is no such call.
-        CheckFailedError: a rule of ``fail_on`` was broken.
+        CheckFailedError: a rule of severity ``fail_on`` or worse was broken.
         ListenctlError: a file can't be read or written.
     """
     # Set before numpy is imported: OpenBLAS would start a thread per core, which nothing here needs.
@@ -90,8 +90,8 @@ def run_inspect(plan: InspectPlan, out: TextIO) -> int:
 
 
 def _check(plan: InspectPlan, captures: Captures) -> None:
-    if plan.plot == ON_TERMINAL and (plan.story or plan.layout is not ResultLayout.PEOPLE):
-        raise UsageError("--plot - draws on stdout, which has other output; name a file")
+    if plan.plot == ON_TERMINAL and (plan.timeline or plan.layout is not ResultLayout.PEOPLE):
+        raise UsageError("--plot - draws on stdout, which has other output; give a file name")
     if not captures.live:
         return
     if plan.files.count(STDIN) > 1:
@@ -99,11 +99,11 @@ def _check(plan: InspectPlan, captures: Captures) -> None:
     if plan.split:
         raise UsageError("--split reads a capture twice; save it to a file first, for example with tcpdump -w FILE")
     if plan.calls and plan.chooses_first:
-        raise UsageError("--call needs to know all calls before they are shown; save the capture to a file first")
+        raise UsageError("--call needs all calls before the first is printed; save the capture to a file first")
 
 
 def _choose_first(plan: InspectPlan, captures: Captures) -> set[int]:
-    """Return the numbers of the chosen sessions; this reads all files once more."""
+    """Return the numbers of the chosen sessions; this reads all files an additional time."""
     inspector = CaptureInspector(plan.settings)
     for event in captures.read(quiet=True):
         inspector.feed_event(event)
@@ -127,16 +127,16 @@ class _Inspection:
         columns = terminal_size(out)[0] if out.isatty() else None
         self._extractor: AudioExtractor | None = None
         self._plotter: PlotWriter | None = None
-        self._pictures: PlotObserver | None = None
+        self._plot_observer: PlotObserver | None = None
         from listenctl.inspection.sound_checks.call_sound import SoundChecksObserver
 
         timeline = self._make_timeline(style, columns)
-        self._story = timeline[0] if timeline else None
-        # First, because it adds to the reports of the others.
+        self._timeline = timeline[0] if timeline else None
+        # First, because it adds violations to the reports that the others use.
         sound_checks = SoundChecksObserver(timeline[0].on_violation) if timeline else SoundChecksObserver()
         observers = [sound_checks, *(timeline or ()), *self._make_extractor(), *self._make_plot(style, columns)]
         self._inspector = CaptureInspector(plan.settings, observers, observed=chosen)
-        # Chosen calls are explained in full, however many there are.
+        # Chosen calls are printed in full, regardless of their number.
         self._results = ResultPrinter(
             self._write, plan.layout, style, columns=columns, sounds=sound_checks.reports, each=bool(plan.calls)
         )
@@ -145,12 +145,12 @@ class _Inspection:
     def _make_timeline(
         self, style: TextStyle, columns: int | None
     ) -> "tuple[TimelineObserver, TimelinePrinter] | None":
-        if not self._plan.story:
+        if not self._plan.timeline:
             return None
         from listenctl.commands.inspect.timeline_items import TimelineObserver
         from listenctl.commands.inspect.timeline_view import TimelinePrinter
 
-        printer = TimelinePrinter(self._write, self._plan.story, style, columns=columns, live=self._captures.live)
+        printer = TimelinePrinter(self._write, self._plan.timeline, style, columns=columns, live=self._captures.live)
         return TimelineObserver(printer.add_item), printer
 
     def _make_extractor(self) -> Iterator[CallObserver]:
@@ -173,16 +173,16 @@ class _Inspection:
         else:
             self._plotter = PlotWriter(plot)
             draw = self._plotter.plot_call
-        self._pictures = PlotObserver(draw, max_calls=MAX_PLOTS, with_spectrum=bool(self._plotter))
-        yield self._pictures
+        self._plot_observer = PlotObserver(draw, max_calls=MAX_PLOTS, with_spectrum=bool(self._plotter))
+        yield self._plot_observer
 
     def run(self) -> None:
         """Read all files and print the results."""
-        at_once = self._captures.live and not self._plan.calls and not self._plan.story
+        at_once = self._captures.live and not self._plan.calls and not self._plan.timeline
         try:
-            for event in self._captures.read(join_audio=self._story is None):
-                if self._story:
-                    self._story.add_event(event)
+            for event in self._captures.read(join_audio=self._timeline is None):
+                if self._timeline:
+                    self._timeline.add_event(event)
                 report = self._inspector.feed_event(event)
                 if report and at_once:
                     self._results.print_one(report)
@@ -192,18 +192,18 @@ class _Inspection:
                 self._extractor.abandon()
         if self._plan.calls:
             self._reports = _chosen_calls(self._reports, self._plan.calls)
-        if not self._plan.story:
+        if not self._plan.timeline:
             self._results.print_all(self._reports, at_once=at_once)
 
     def conclude(self) -> int:
-        """Write the files, report the rest, and return the exit status."""
+        """Write the files, describe other sessions, and return the exit status."""
         interrupted = self._captures.interrupted
-        self._say_others()
+        self._describe_other_sessions()
         for path in self._make_files():
             write_message(f"wrote {printable(str(path))}")
         if failures := self._captures.failures:
             raise ListenctlError("; ".join(failures))
-        self._fail()
+        self._check_fail_on()
         return signal_status(interrupted) if interrupted else 0
 
     def _make_files(self) -> Iterator[Path]:
@@ -213,8 +213,8 @@ class _Inspection:
             yield from extracted.paths
         if self._plotter:
             yield from self._plotter.made
-        if self._pictures and self._pictures.omitted:
-            write_message(f"--plot draws the first {MAX_PLOTS} calls; --call chooses others")
+        if self._plot_observer and self._plot_observer.omitted:
+            write_message(f"--plot draws only the first {MAX_PLOTS} calls; choose others with --call")
         if self._plan.split and not self._captures.interrupted:
             from listenctl.inspection.split_capture.split_capture import split_captures
 
@@ -227,24 +227,24 @@ class _Inspection:
     def _calls(self) -> list[CallReport]:
         return [report for report in self._reports if is_call(report)]
 
-    def _say_others(self) -> None:
+    def _describe_other_sessions(self) -> None:
         lines = [] if self._plan.calls else describe_other_sessions(self._reports)
         if not self._reports and self._captures.failures:
             return
         if not self._calls and not self._captures.interrupted:
             lines = [*describe_files_without_calls(self._captures.files, self._reports), *lines]
         for line in lines:
-            if self._plan.layout is ResultLayout.PEOPLE and not self._plan.story:
+            if self._plan.layout is ResultLayout.PEOPLE and not self._plan.timeline:
                 self._write(line)
             else:
                 write_message(line)
 
-    def _fail(self) -> None:
+    def _check_fail_on(self) -> None:
         limit = self._plan.fail_on
         if limit is None:
             return
         if not self._calls:
-            raise CheckFailedError("--fail-on: there is no call to check")
+            raise CheckFailedError("--fail-on: no call to check")
         bad = [report for report in self._calls if report.worst and report.worst.rank <= limit.rank]
         if bad:
             names = join_names([printable(report.call) for report in bad])

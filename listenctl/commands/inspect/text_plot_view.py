@@ -1,4 +1,4 @@
-"""Draw captured calls in characters: what `inspect --plot -` prints."""
+"""Print plots of captured calls as text (``inspect --plot -``)."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from listenctl.inspection.plot.text_plot import TextPlotRow, TextPlotRowKind, dr
 from listenctl.terminal.printable_text import TextStyle, printable
 
 WIDTH = 100
-"""Columns where there is no terminal."""
+"""Columns if the output is not a terminal."""
 _COLORS = {
     TextPlotRowKind.JAMBONZ: "36",
     TextPlotRowKind.APPLICATION: "32",
@@ -19,11 +19,11 @@ _COLORS = {
 
 class TextPlotPrinter:
     """
-    Print each call, as wide as a terminal is.
+    Print a plot of each call.
 
     Args:
-        write: takes each line.
-        columns: of the terminal, None without one.
+        write: called with each line.
+        columns: width of the terminal, None without one.
     """
 
     def __init__(self, write: Callable[[str], None], style: TextStyle, *, columns: int | None) -> None:
@@ -32,7 +32,6 @@ class TextPlotPrinter:
         self._columns = columns or WIDTH
 
     def print_call(self, plotted: PlottedCall, report: CallReport) -> None:
-        """Print one call."""
         self._write(self._style.paint(self._style.cut(printable(report.call), self._columns), "1"))
         for row in draw_rows(plotted, report, width=self._columns, braille=self._style.unicode):
             self._write(self._line(row))

@@ -26,18 +26,16 @@ from listenctl.protocol.listen_session import (
 from listenctl.protocol.timeline import TimelineEntry
 
 LONGEST_RUN = 60.0
-"""Seconds after which a run of audio becomes an item, although it continues."""
+"""Seconds after which a continuing run of audio is split into another item."""
 _MAX_HELD = 256 * 1024
 _MAX_TEXT = 1000
-# Base64 and similar: nobody reads it, and it would push out the text behind it.
+# Base64 and similar would push out the readable text after it.
 _BLOB = re.compile(r"[A-Za-z0-9+/=_-]{80,}")
 _BLOB_SHOWN = 4
 _SENDERS = {Culprit.JAMBONZ: Sender.JAMBONZ, Culprit.APPLICATION: Sender.APPLICATION}
 
 
 class ItemKind(StrEnum):
-    """The kind of an item."""
-
     REQUEST = "request"
     RESPONSE = "response"
     TEXT = "text"
@@ -58,11 +56,11 @@ class TimelineItem:
     Attributes:
         at: seconds since the session began; ``until`` is the end of a run of audio.
         sender: None for a problem of neither side.
-        text: its content, bounded but not yet printable.
-        size: bytes of it.
-        messages: of a run of audio.
-        seconds: of a run of audio, None where the rate isn't known.
-        round_trip: seconds since the command that this answers.
+        text: content, bounded but not yet printable.
+        size: bytes of the content.
+        messages: number of messages of a run of audio.
+        seconds: duration of a run of audio, None if the rate isn't known.
+        round_trip: seconds since the command that this item answers.
     """
 
     at: float
@@ -79,16 +77,15 @@ class TimelineItem:
 
     @property
     def severity(self) -> Severity | None:
-        """The severity of a problem."""
         return self.violation.severity if self.violation else None
 
 
-TakeItem = Callable[[CapturedSession, TimelineItem], None]
+OnItem = Callable[[CapturedSession, TimelineItem], None]
 
 
 @dataclass(slots=True)
 class _Run:
-    """Audio of one side that nothing interrupts."""
+    """Uninterrupted audio of one side."""
 
     begin: float
     end: float
@@ -99,35 +96,40 @@ class _Run:
 
 @dataclass(slots=True)
 class _Call:
-    """What is known of a session."""
+    """
+    The state of one session.
+
+    Attributes:
+        complete_from: sender of the text message that the last frame completed and that has no item yet.
+    """
 
     frame_rate: int = 0
     packet: int | None = None
     runs: dict[Sender, _Run] = field(default_factory=dict)
     texts: dict[Sender, bytearray] = field(default_factory=dict)
     sizes: dict[Sender, int] = field(default_factory=dict)
-    whole: Sender | None = None
+    complete_from: Sender | None = None
 
 
 class TimelineObserver(CallObserver):
     """
-    Make the items of each session; ``add_event`` must take every event before the inspector does.
+    Make the timeline items of each session; pass every event to ``add_event`` before the inspector gets it.
 
     Args:
-        take_item: takes each item as soon as it is known; those of one side are in order.
+        on_item: called with each item as soon as it is known; the items of one side are in order.
     """
 
-    def __init__(self, take_item: TakeItem) -> None:
-        self._take_item = take_item
+    def __init__(self, on_item: OnItem) -> None:
+        self._on_item = on_item
         self._calls: dict[CapturedSession, _Call] = {}
 
     def add_event(self, event: CaptureEvent) -> None:
-        """Keep the text of a message unchanged."""
+        """Store the text of a message as it was sent."""
         if type(event) is not CapturedFrame:
             return
         _, session, sender, frame, packet = event
         call = self._calls.setdefault(session, _Call())
-        call.packet, call.whole = packet, None
+        call.packet, call.complete_from = packet, None
         if frame.opcode == Opcode.TEXT:
             call.texts[sender], call.sizes[sender] = bytearray(frame.payload[:_MAX_HELD]), len(frame.payload)
         elif frame.opcode == Opcode.CONT and sender in call.texts:
@@ -137,7 +139,7 @@ class TimelineObserver(CallObserver):
         else:
             return
         if frame.fin:
-            call.whole = sender
+            call.complete_from = sender
 
     def on_session_opened(self, session: CapturedSession) -> None:
         """Add the handshake."""
@@ -149,34 +151,33 @@ class TimelineObserver(CallObserver):
             if head:
                 protocol = head.header("sec-websocket-protocol")
                 text = f"{head.first_line}{f' ({protocol})' if protocol else ''}"
-                self._take_item(session, TimelineItem(0.0, sender, kind, text[:_MAX_TEXT], len(head.raw)))
+                self._on_item(session, TimelineItem(0.0, sender, kind, text[:_MAX_TEXT], len(head.raw)))
 
     def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
-        """Add a message or a run of audio."""
         event, call = entry.event, self._calls[session]
         if type(event) is AudioReceived or type(event) is AudioSent:
-            self._hear(session, call, entry, event.data)
+            self._add_audio(session, call, entry, event.data)
         elif isinstance(event, CallStarted | MetadataArrived):
             call.frame_rate = event.audio_format.sample_rate * event.audio_format.frame_bytes
-            self._say(session, call, entry, None)
+            self._add_text(session, call, entry, None)
         elif isinstance(event, MessageReceived):
-            self._say(session, call, entry, event.round_trip)
+            self._add_text(session, call, entry, event.round_trip)
         elif isinstance(event, CommandSent):
-            self._say(session, call, entry, None)
+            self._add_text(session, call, entry, None)
         elif isinstance(event, ControlFrame):
-            self._add(session, TimelineItem(entry.at, entry.sender, *_control(event.frame), packet=call.packet))
+            self._add_item(session, TimelineItem(entry.at, entry.sender, *_control(event.frame), packet=call.packet))
         elif isinstance(event, FlushRequested):
-            self._add(
+            self._add_item(
                 session,
                 TimelineItem(entry.at, entry.sender, ItemKind.EMPTY, "an empty binary message", packet=call.packet),
             )
 
     def on_frames_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:
         """Add a gap in the capture."""
-        self._add(session, TimelineItem(at, lost.sender, ItemKind.LOST, lost.detail, lost.size or 0))
+        self._add_item(session, TimelineItem(at, lost.sender, ItemKind.LOST, lost.detail, lost.size or 0))
 
     def on_violation(self, session: CapturedSession, violation: Violation) -> None:
-        """Add a problem; it doesn't split a run of audio, because it may have happened long ago."""
+        """Add a problem; it doesn't split a run of audio, because it may be reported long after it happened."""
         sender = _SENDERS.get(violation.sender)
         item = TimelineItem(
             violation.at,
@@ -186,18 +187,18 @@ class TimelineObserver(CallObserver):
             packet=violation.packet,
             violation=violation,
         )
-        self._take_item(session, item)
+        self._on_item(session, item)
 
     def on_call_finished(self, session: CapturedSession, _report: CallReport) -> None:
-        """Add the audio at the end."""
+        """Add the last runs of audio."""
         if call := self._calls.pop(session, None):
             self._end_runs(session, call)
 
-    def _say(self, session: CapturedSession, call: _Call, entry: TimelineEntry, round_trip: float | None) -> None:
-        # The first text of a message represents all texts that are glued to it.
-        if call.whole is not entry.sender:
+    def _add_text(self, session: CapturedSession, call: _Call, entry: TimelineEntry, round_trip: float | None) -> None:
+        # A message that contains several JSON texts is one item.
+        if call.complete_from is not entry.sender:
             return
-        call.whole = None
+        call.complete_from = None
         text = shorten_blobs(call.texts.pop(entry.sender).decode(errors="replace"))
         size = call.sizes.pop(entry.sender)
         item = TimelineItem(
@@ -209,9 +210,9 @@ class TimelineObserver(CallObserver):
             packet=call.packet,
             round_trip=round_trip,
         )
-        self._add(session, item)
+        self._add_item(session, item)
 
-    def _hear(self, session: CapturedSession, call: _Call, entry: TimelineEntry, data: bytes) -> None:
+    def _add_audio(self, session: CapturedSession, call: _Call, entry: TimelineEntry, data: bytes) -> None:
         run = call.runs.get(entry.sender)
         if run and entry.at - run.begin > LONGEST_RUN:
             self._end_runs(session, call)
@@ -222,9 +223,9 @@ class TimelineObserver(CallObserver):
         run.size += len(data)
         run.messages += 1
 
-    def _add(self, session: CapturedSession, item: TimelineItem) -> None:
+    def _add_item(self, session: CapturedSession, item: TimelineItem) -> None:
         self._end_runs(session, self._calls[session])
-        self._take_item(session, item)
+        self._on_item(session, item)
 
     def _end_runs(self, session: CapturedSession, call: _Call) -> None:
         for sender, run in sorted(call.runs.items(), key=lambda one: one[1].begin):
@@ -241,12 +242,12 @@ class TimelineObserver(CallObserver):
                 seconds=seconds,
                 packet=run.packet,
             )
-            self._take_item(session, item)
+            self._on_item(session, item)
         call.runs.clear()
 
 
 def shorten_blobs(text: str) -> str:
-    """Return a text whose encoded parts are cut to a few characters and their length."""
+    """Shorten encoded data in a text to a few characters and its length."""
     return _BLOB.sub(lambda blob: f"{blob[0][:_BLOB_SHOWN]}…({len(blob[0])} characters)", text)
 
 

@@ -1,7 +1,7 @@
 """
 The timeline of calls as text: a list, a ladder, or JSON lines.
 
-A problem is often known later than it happened. So the items of a call in a file are printed when the call has ended.
+A problem is often detected later than it happened, so the items of a captured call are printed when it has ended.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import assert_never
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.commands.inspect.captured_sessions import is_call
 from listenctl.commands.inspect.inspect_results import TimelineForm
-from listenctl.commands.inspect.inspected_call_summary import SEVERITY_COLORS, head_of
+from listenctl.commands.inspect.inspected_call_summary import SEVERITY_COLORS, heading_of
 from listenctl.commands.inspect.timeline_items import ItemKind, TimelineItem
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
@@ -90,20 +90,19 @@ def _color(item: TimelineItem) -> str:
 
 
 def ladder_head(style: TextStyle, columns: int) -> str:
-    """Return the heading of a ladder."""
     room = _room(columns)
     return style.paint(f"{'':{_TIME - 1 - _NAME // 2}}jambonz{'application'.rjust(room - 2)}", "1")
 
 
 def ladder_line(item: TimelineItem, style: TextStyle, columns: int, stream_rate: int | None = None) -> str:
-    """Return an item as an arrow between the two sides; a problem has no arrow."""
+    """Return an item as an arrow between the two sides, or a problem without an arrow."""
     room = _room(columns)
-    post = "│" if style.unicode else "|"
+    border = "│" if style.unicode else "|"
     if item.kind is ItemKind.PROBLEM or item.sender is None:
         body = style.fit(f" ! {item_text(item)}", room)
     else:
         body = _shaft(item, style, room, stream_rate)
-    line = f"{format_exact_moment(item.at).rjust(_TIME - 3)}  {post}{style.paint(body, _color(item))}{post}"
+    line = f"{format_exact_moment(item.at).rjust(_TIME - 3)}  {border}{style.paint(body, _color(item))}{border}"
     return line if style.unicode else _ascii(line)
 
 
@@ -129,7 +128,7 @@ def _ascii(text: str) -> str:
 
 
 def item_report(session: CapturedSession, item: TimelineItem) -> Report:
-    """Return an item as in the JSON lines of a timeline (`listenctl-inspect(1)`)."""
+    """Return an item as a JSON object (listenctl-inspect(1))."""
     violation = item.violation
     return {
         "v": 1,
@@ -153,22 +152,22 @@ def item_report(session: CapturedSession, item: TimelineItem) -> Report:
 
 
 def sort_items(items: Sequence[TimelineItem]) -> list[TimelineItem]:
-    """Return items in order of time, a problem after the items of its time."""
+    """Return items in order of time; a problem follows other items of the same time."""
     return sorted(items, key=lambda item: (round(item.at, 6), item.kind is ItemKind.PROBLEM))
 
 
 MAX_HELD = 50_000
-"""Items of one call that wait for its end; those of a longer call are printed earlier."""
+"""Items of one call that are kept until its end; a longer call is printed in parts."""
 
 Write = Callable[[str], None]
 
 
 class TimelinePrinter(CallObserver):
     """
-    Print the items of a ``TimelineObserver``, which must take the end of a call first.
+    Print the items of a ``TimelineObserver``, which must be notified of the end of a call first.
 
     Args:
-        write: takes each line.
+        write: called with each line.
         columns: width of lines; None doesn't limit it.
         live: print immediately, with the number of the session before each line.
     """
@@ -184,7 +183,6 @@ class TimelinePrinter(CallObserver):
         self._printed = 0
 
     def add_item(self, session: CapturedSession, item: TimelineItem) -> None:
-        """Add an item."""
         if session.is_listen is False:
             return
         if self._live:
@@ -194,18 +192,18 @@ class TimelinePrinter(CallObserver):
         held = self._held.setdefault(session, [])
         held.append(item)
         if len(held) >= MAX_HELD:
-            self._head(session, f"session {session.number}, which is long")
+            self._print_heading(session, f"session {session.number} (long)")
             self._flush(session, None)
 
     def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:
         """Print the items of an ended call."""
         if is_call(report) and session in self._held:
-            self._head(session, head_of(report))
+            self._print_heading(session, heading_of(report))
             self._flush(session, report.mode.stream_rate if report.mode else None)
         self._held.pop(session, None)
         self._begun.discard(session)
 
-    def _head(self, session: CapturedSession, text: str) -> None:
+    def _print_heading(self, session: CapturedSession, text: str) -> None:
         if self._form is TimelineForm.JSON or session in self._begun:
             return
         self._begun.add(session)

@@ -1,332 +1,48 @@
-"""``listenctl inspect`` as users run it."""
+"""Options of ``inspect``."""
 
-import asyncio
-import csv
-import fcntl
-import gzip
-import json
-import os
-import shutil
-import signal
-import sys
-import termios
-import wave
-from asyncio.subprocess import PIPE
-from io import StringIO
+import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from listenctl.commands.inspect.command import InspectOptions, plan_of
+from listenctl.commands.inspect.run import run_inspect
 from listenctl.errors import UsageError
 from listenctl.protocol.jambonz_model.profiles import PROFILES
-from tests.helpers.cli import COMMAND, environment, listenctl
-from tests.helpers.pcap import Packet, packets_of, pcap
-from tests.helpers.pty_command import on_terminal
-from tests.helpers.replayed import jambonz, write_dump
-from tests.helpers.server import LIMIT, until
+from tests.helpers.capture import FOLDER
 
-DATA = Path(__file__).parents[2] / "data" / "captures"
-STREAM, CLIPS, PAUSE = "c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver", "f_pause_graceful"
-PAUSE_CALL = "423e4d57-2a8b-47d8-b5ad-559f538a9e02"
+PAUSE = str(FOLDER / "f_pause_graceful.pcap.gz")
 
 
-def capture(name: str) -> str:
-    return str(DATA / f"{name}.pcap.gz")
-
-
-def unread(pipe: int) -> int:
-    """Return how many bytes nobody has taken out of a pipe yet."""
-    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-
-def packets(name: str) -> list[Packet]:
-    return packets_of(gzip.decompress(Path(capture(name)).read_bytes()))
-
-
-def test_one_call_is_explained(tmp_path: Path) -> None:
-    run = listenctl("inspect", capture(STREAM), home=tmp_path)
-
-    assert (run.returncode, run.stderr) == (0, "")
-    assert "8k mono, 15.00 s, complete" in run.stdout
-    assert "warning stream-tail-held, application, at 0:05.020" in run.stdout
-
-
-def test_several_calls_are_a_table(tmp_path: Path) -> None:
-    run = listenctl("inspect", capture(STREAM), capture(CLIPS), capture(PAUSE), home=tmp_path)
-
-    heading, *rows, hint = run.stdout.splitlines()
-    assert heading.startswith("CALL")
-    assert [row.split()[0][:4] for row in rows] == ["12a7", "4ac3", "423e"]
-    assert "--call" in hint
-
-
-def test_a_call_of_several_is_chosen(tmp_path: Path) -> None:
-    run = listenctl("inspect", capture(STREAM), capture(PAUSE), "--call", "423e", home=tmp_path)
-
-    assert run.stdout.startswith(PAUSE_CALL)
-    assert "paused 3.00 s at 0:03.0" in run.stdout
-
-
-@pytest.mark.parametrize("more", [(), ("--timeline",)], ids=["summary", "timeline"])
-def test_an_unknown_call_is_status_4(more: tuple[str, ...], tmp_path: Path) -> None:
-    run = listenctl("inspect", capture(PAUSE), "--call", "x", *more, home=tmp_path)
-
-    assert run.returncode == 4
-    assert PAUSE_CALL in run.stderr
-
-
-def test_json_is_one_object_for_each_call(tmp_path: Path) -> None:
-    run = listenctl("inspect", capture(STREAM), capture(CLIPS), "--json", home=tmp_path)
-
-    stream, clips = map(json.loads, run.stdout.splitlines())
-    assert (stream["number"], clips["number"]) == (1, 2)
-    assert len(stream["marks"]) == 15
-    assert clips["sound"]["channels"][0]["samples"] == clips["audio"]["samples"]
-    assert clips["unreadable"] is None
-
-
-def test_csv_has_a_heading_and_a_row_for_each_call(tmp_path: Path) -> None:
-    run = listenctl("inspect", capture(STREAM), capture(CLIPS), "--csv", home=tmp_path)
-
-    rows = list(csv.DictReader(StringIO(run.stdout)))
-    assert [row["dtmf"] for row in rows] == ["", "5"]
-
-
-def test_the_timeline_of_a_chosen_call_as_json(tmp_path: Path) -> None:
-    run = listenctl(
-        "inspect", capture(STREAM), capture(CLIPS), "--timeline", "--json", "--call", "@latest", home=tmp_path
-    )
-
-    events = [json.loads(line) for line in run.stdout.splitlines()]
-    assert {event["number"] for event in events} == {2}
-    assert [event["text"] for event in events if event["kind"] == "close"] == ["1000", "1000"]
-
-
-@pytest.mark.parametrize(
-    ("name", "limit", "status"), [(STREAM, "warning", 3), (STREAM, "error", 0), (PAUSE, "warning", 0)]
-)
-def test_broken_rules_fail_a_test(name: str, limit: str, status: int, tmp_path: Path) -> None:
-    run = listenctl("inspect", capture(name), "--fail-on", limit, home=tmp_path)
-
-    assert run.returncode == status
-    assert ("1 of 1 calls broke a rule" in run.stderr) is (status == 3)
-
-
-def test_many_calls_that_fail_are_named_in_part(tmp_path: Path) -> None:
-    run = listenctl("inspect", *[capture(STREAM)] * 7, "--fail-on", "warning", home=tmp_path)
-
-    assert run.returncode == 3
-    assert "7 of 7 calls broke" in run.stderr
-    assert run.stderr.count("12a72abe") == 5
-    assert run.stderr.endswith("~5, and 2 more\n")
-
-
-def test_what_is_wrong_with_the_sound_is_told_everywhere(tmp_path: Path) -> None:
-    dump = write_dump(
-        tmp_path / "x.jsonl",
-        [
-            jambonz(0.0, 1, b'{"sampleRate":8000,"mixType":"mono","callSid":"s"}'),
-            *(jambonz(0.02 * number, 2, bytes(320)) for number in range(1, 250)),
-            jambonz(5.0, 8, b"\x03\xe8"),
-        ],
-    )
-    (tmp_path / "more").mkdir()
-    shutil.copy(dump, tmp_path / "more")
-
-    def said(*options: str) -> str:
-        return listenctl("inspect", "x.jsonl", *options, home=tmp_path).stdout
-
-    assert "warning audio-silent, jambonz" in said()
-    assert "warning: audio-silent" in listenctl("inspect", "x.jsonl", "more/x.jsonl", home=tmp_path).stdout
-    assert "audio-silent" in next(csv.DictReader(StringIO(said("--csv"))))["rules"].split()
-    assert "warning audio-silent (jambonz)" in said("--timeline")
-    assert "audio-silent" in said("--ladder")
-    report = json.loads(said("--json"))
-    assert "audio-silent" in [one["rule"] for one in report["violations"]]
-    assert report["violation_counts"]["audio-silent"] == 1
-
-
-def test_a_test_without_a_call_fails(tmp_path: Path) -> None:
-    run = listenctl("inspect", str(DATA / "encrypted/d_wss_mono16k.pcap.gz"), "--fail-on", "error", home=tmp_path)
-
-    assert run.returncode == 3
-    assert "there is no call to check" in run.stderr
-
-
-def test_an_encrypted_session_says_how_to_get_its_secrets_and_is_read_with_them(tmp_path: Path) -> None:
-    path = str(DATA / "encrypted/d_wss_mono16k.pcap.gz")
-    hidden = listenctl("inspect", path, home=tmp_path)
-    shown = listenctl("inspect", path, "--keylog", str(DATA / "encrypted/d_wss_mono16k.keylog"), home=tmp_path)
-
-    assert hidden.returncode == 0
-    assert "918 packets in 1 TCP connection: 1 of TLS" in hidden.stdout
-    assert "SSLKEYLOGFILE" in hidden.stdout
-    assert "16k mono, 12.00 s, complete" in shown.stdout
-
-
-def test_what_cant_be_read_is_said_and_the_rest_inspected(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("nothing")
-    run = listenctl("inspect", "none.pcap", capture(PAUSE), "notes.txt", home=tmp_path)
-
-    assert run.returncode == 1
-    assert run.stdout.startswith(PAUSE_CALL)
-    assert "none.pcap: can't be read" in run.stderr
-    assert "notes.txt: is text" in run.stderr
-
-
-def test_damage_is_said_with_its_place(tmp_path: Path) -> None:
-    data = bytearray(gzip.decompress(Path(capture(STREAM)).read_bytes()))
-    data[100_000:100_400] = b"\xff" * 400
-    (tmp_path / "x.pcap").write_bytes(data[:400_000])
-    run = listenctl("inspect", "x.pcap", home=tmp_path)
-
-    assert run.returncode == 0
-    assert "x.pcap: byte 100" in run.stderr
-    assert "capture-hole" in run.stdout
-    assert "capture-ends" in run.stdout
-
-
-def test_audio_pictures_and_captures_are_written(tmp_path: Path) -> None:
-    run = listenctl(
-        *("inspect", capture(STREAM), "--extract", "out", "--split", "out", "--plot", "x.png"), home=tmp_path
-    )
-
-    name = "12a72abe-1a8b-4d42-ba49-8d9f47e35e43"
-    assert run.returncode == 0
-    assert {path.name.removeprefix(name) for path in (tmp_path / "out").iterdir()} == {
-        *(".jambonz.wav", ".application.wav", ".both.wav", ".json", ".pcap")
-    }
-    with wave.open(str(tmp_path / "out" / f"{name}.jambonz.wav")) as file:
-        assert file.getnframes() == 120_000
-    assert packets_of((tmp_path / "out" / f"{name}.pcap").read_bytes()) == packets(STREAM)
-    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
-    assert "wrote x.png" in run.stderr
-
-
-def test_only_the_chosen_call_is_extracted(tmp_path: Path) -> None:
-    run = listenctl(
-        *("inspect", capture(STREAM), capture(PAUSE), "--call", "423e", "--extract", "out/{from}", "--format", "flac"),
-        home=tmp_path,
-    )
-
-    assert run.returncode == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "+15551230001.jambonz.flac",
-        "+15551230001.json",
-    ]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_live_capture_is_explained_as_far_as_it_went(number: int, tmp_path: Path) -> None:
-    first, *rest = packets(PAUSE), packets(STREAM)
-    whole = pcap(first) + pcap(rest[0][:400])[24:]
-    async with asyncio.timeout(LIMIT):
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND, "inspect", "-", cwd=tmp_path, env=environment(tmp_path), stdin=PIPE, stdout=PIPE, stderr=PIPE
-        )
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(whole)
-        await process.stdin.drain()
-        # The first call has ended, and is told though the capture goes on.
-        assert (await process.stdout.readline()).decode().startswith(PAUSE_CALL)
-
-        process.send_signal(number)
-        said, errors = await process.communicate()
-
-    assert (process.returncode, errors.decode()) == (0, "")
-    assert "\n\n12a72abe-1a8b-4d42-ba49-8d9f47e35e43" in said.decode()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_file_is_explained_as_far_as_it_was_read_when_a_signal_came(number: int, tmp_path: Path) -> None:
-    fifo = tmp_path / "x.pcap"
-    os.mkfifo(fifo)
-    async with asyncio.timeout(LIMIT):
-        process = await asyncio.create_subprocess_exec(
-            *(*COMMAND, "inspect", "x.pcap", "never.pcap"),
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stdout=PIPE,
-            stderr=PIPE,
-        )
-        with await asyncio.to_thread(fifo.open, "wb") as pipe:
-            pipe.write(pcap(packets(STREAM)[:400]))
-            pipe.flush()
-            await until(lambda: not unread(pipe.fileno()))
-            process.send_signal(number)
-            said, errors = await process.communicate()
-
-    assert process.returncode == 128 + number
-    assert said.decode().startswith("12a72abe-1a8b-4d42-ba49-8d9f47e35e43")
-    assert errors.decode() == "listenctl: x.pcap: interrupted; the results cover what was read until then\n"
-
-
-async def test_a_live_timeline_is_printed_while_the_call_goes_on(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT):
-        process = await asyncio.create_subprocess_exec(
-            *(*COMMAND, "inspect", "-", "--timeline"), cwd=tmp_path, env=environment(tmp_path), stdin=PIPE, stdout=PIPE
-        )
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(pcap(packets(STREAM)[:200]))
-        await process.stdin.drain()
-        lines = [(await process.stdout.readline()).decode() for _ in range(5)]
-        await process.communicate(b"")
-
-    assert lines[0].startswith("#1 ")
-    assert "greet-start" in lines[4]
-
-
-async def test_a_terminal_gets_colours_and_lines_that_fit(tmp_path: Path) -> None:
-    async with on_terminal("inspect", capture(STREAM), home=tmp_path, columns=70) as run:
-        seen = await run.to_end()
-
-    assert "\x1b[33mwarning\x1b[0m" in seen
-    for colour in ("\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[33m"):
-        seen = seen.replace(colour, "")
-    assert "\x1b" not in seen
-    assert max(map(len, seen.splitlines())) <= 70
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--json", "--csv"),
-        ("--timeline", "--ladder"),
-        ("--ladder", "--json"),
-        ("--format", "flac"),
-        ("--extract", "-"),
-        ("--plot", "x.txt"),
-        ("--fail-on", "info"),
-        ("--keylog",),
-        ("--keylog", "nowhere"),
-        ("--keylog", __file__),
-    ],
-    ids=" ".join,
-)
-def test_options_that_dont_fit_are_refused(options: tuple[str, ...], tmp_path: Path) -> None:
-    run = listenctl("inspect", capture(PAUSE), *options, home=tmp_path)
-
-    assert (run.returncode, run.stdout) == (2, "")
-
-
-@pytest.mark.parametrize("options", [("-",), ("--split", "x"), ("--call", "x", "--timeline")], ids=" ".join)
-def test_stdin_cant_be_read_twice(options: tuple[str, ...], tmp_path: Path) -> None:
-    run = listenctl("inspect", "-", *options, home=tmp_path, given="{}")
-
-    assert run.returncode == 2
-    assert run.stderr.count("\n") == 1
-
-
-def test_what_the_user_knows_better_is_taken() -> None:
+def test_settings_of_the_inspection() -> None:
     plan = plan_of(InspectOptions(files=["x"], stream_rate=16_000, detect_dtmf=True))
 
     assert (plan.settings.stream_rate, plan.settings.detect_dtmf) == (16_000, True)
     assert plan.settings.profile == PROFILES["current"]
 
 
-def test_two_outputs_are_refused() -> None:
-    with pytest.raises(UsageError, match="--csv and --json"):
-        plan_of(InspectOptions(files=["x"], csv=True, json=True))
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"json": True, "csv": True}, "--csv and --json can't be used together"),
+        ({"timeline": True, "ladder": True}, "--ladder and --timeline can't be used together"),
+        ({"ladder": True, "json": True}, "--ladder and --json can't be used together"),
+        ({"format": "flac"}, "--format needs --extract"),
+        ({"extract": "-"}, "--extract writes several files"),
+        ({"plot": Path("x.txt")}, "x.txt"),
+        ({"plot": Path("-"), "json": True}, "give a file name"),
+        ({"keylog": Path("nowhere")}, "nowhere: can't read the key log"),
+        ({"keylog": Path(__file__)}, "contains no TLS secrets"),
+        ({"files": ["-", "-"]}, "stdin can be read only once"),
+        ({"files": ["-"], "split": Path("x")}, "--split reads a capture twice"),
+        ({"files": ["-"], "call": ["x"], "timeline": True}, "--call needs all calls"),
+    ],
+)
+def test_unusable_options_are_refused_without_output(options: dict[str, Any], problem: str) -> None:
+    out = io.StringIO()
+
+    with pytest.raises(UsageError, match=problem):
+        run_inspect(plan_of(InspectOptions(**({"files": [PAUSE]} | options))), out)
+
+    assert out.getvalue() == ""

@@ -15,12 +15,12 @@ def lines_of(report: CallReport, columns: int | None = None) -> list[str]:
 
 
 def line(report: CallReport, label: str) -> str:
-    """Return what stands behind a label."""
+    """Return the text after a label."""
     (found,) = [one for one in lines_of(report) if one.startswith(f"  {label} ")]
     return found[11:]
 
 
-def test_a_call_with_a_stream_and_marks() -> None:
+def test_call_with_a_stream_and_marks() -> None:
     (report,) = inspect(capture_events("c2_bidir_stream8k_marks_nominus1"))
 
     lines = lines_of(report)
@@ -32,7 +32,7 @@ def test_a_call_with_a_stream_and_marks() -> None:
     assert line(report, "end") == "closed by jambonz (1000), answered"
 
 
-def test_a_call_with_clips_and_keys() -> None:
+def test_call_with_clips_and_digits() -> None:
     (report,) = inspect(capture_events("e_playaudio_featureserver"))
 
     lines = lines_of(report)
@@ -42,14 +42,14 @@ def test_a_call_with_clips_and_keys() -> None:
     assert lines[-1] == "  problems none found"
 
 
-def test_a_pause_is_no_loss() -> None:
+def test_pause_is_not_counted_as_lost() -> None:
     (report,) = inspect(capture_events("f_pause_graceful"))
 
     assert line(report, "audio") == "8k mono, 6.02 s, complete, 3.00 s paused"
     assert "           paused 3.00 s at 0:03.0" in lines_of(report)
 
 
-def test_the_worst_problem_comes_first_with_its_place_and_its_remedy() -> None:
+def test_worst_problem_comes_first_with_position_and_remedy() -> None:
     made = MadeUp()
     made.listen(0.0, 1.0)
     made.say(1.0, {"type": "Mark", "data": {"name": "a"}})
@@ -65,7 +65,7 @@ def test_the_worst_problem_comes_first_with_its_place_and_its_remedy() -> None:
     assert next(one for one in lines if "problems" in one) == "  problems 3 errors, 1 note"
 
 
-def test_whose_doing_it_was_is_said_of_what_is_missing() -> None:
+def test_audio_missing_in_the_capture_is_distinguished() -> None:
     made = MadeUp()
     made.listen(0.0, 1.0)
     made.lose(1.0, JAMBONZ, 640)
@@ -76,7 +76,7 @@ def test_whose_doing_it_was_is_said_of_what_is_missing() -> None:
     assert any(one.startswith("  warning capture-hole, capture, at 0:01.000") for one in lines_of(report))
 
 
-def test_a_hole_that_is_too_short_to_measure_is_told_all_the_same() -> None:
+def test_hole_too_short_to_measure_makes_completeness_uncertain() -> None:
     made = MadeUp()
     made.listen(0.0, 1.0)
     made.lose(1.0, JAMBONZ, 100)
@@ -85,16 +85,16 @@ def test_a_hole_that_is_too_short_to_measure_is_told_all_the_same() -> None:
     assert line(made.close(2.0), "audio") == "8k mono, 2.00 s, complete as far as is known"
 
 
-def test_a_call_of_which_nothing_is_known() -> None:
+def test_call_without_messages() -> None:
     made = MadeUp(session=new_session(request=None), metadata=None)
 
     report = made.end(1.0, how="capture")
     assert lines_of(report)[0] == "unknown-1"
     assert line(report, "audio") == "none from jambonz"
-    assert line(report, "end") == "no Close; the capture ends before"
+    assert line(report, "end") == "no Close; the capture ends earlier"
 
 
-def test_what_peers_say_is_made_harmless() -> None:
+def test_control_characters_from_peers_are_removed() -> None:
     metadata = {"sampleRate": 8000, "mixType": "mono", "callSid": "A\x1b]0;x\x07", "from": "\x1b[2J", "to": "\u202e1"}
     made = MadeUp(metadata=metadata)
     made.mark(0.1, "\x1b[31m")
@@ -106,7 +106,7 @@ def test_what_peers_say_is_made_harmless() -> None:
     assert not set(text) & {"\x1b", "\x9b", "\x07", "\r", "\u202e"}
 
 
-def test_lines_are_wrapped_to_a_terminal() -> None:
+def test_lines_are_wrapped_to_the_terminal_width() -> None:
     (report,) = inspect(capture_events("c2_bidir_stream8k_marks_nominus1"))
 
     assert max(map(len, lines_of(report, columns=60))) <= 60
@@ -115,16 +115,16 @@ def test_lines_are_wrapped_to_a_terminal() -> None:
     )
 
 
-def test_counts_of_one_are_in_the_singular_and_guesses_in_words() -> None:
+def test_source_of_the_stream_rate_is_named() -> None:
     made = MadeUp()
     made.stream(0.5, SILENCE)
 
     assert line(made.close(1.0), "played") == (
-        "0.02 s streamed at 8k (by the rate of what jambonz sends), in 1 message, up to 0.0 s ahead"
+        "0.02 s streamed at 8k (by the rate of the received audio), in 1 message, up to 0.0 s ahead"
     )
 
 
-def test_severities_have_colours() -> None:
+def test_severities_are_colored() -> None:
     made = MadeUp()
     made.say(0.1, "{")
     report = made.close(0.2)
@@ -132,7 +132,7 @@ def test_severities_have_colours() -> None:
     assert any("\x1b[31merror\x1b[0m" in one for one in summary(report, TextStyle(color=True), None))
 
 
-def test_what_the_sound_is_like_is_told() -> None:
+def test_added_audio_violation_is_listed() -> None:
     made = MadeUp()
     made.listen(0.0, 1.0, frame=SILENCE)
     report = made.close(1.1)
@@ -143,7 +143,7 @@ def test_what_the_sound_is_like_is_told() -> None:
     assert "  warning audio-silent, jambonz, at 0:00.020: nothing but silence" in lines_of(report)
 
 
-def test_many_of_a_kind_are_counted() -> None:
+def test_long_lists_are_shortened() -> None:
     made = MadeUp()
     for index in range(40):
         made.answer(index / 10, f'{{"event":"dtmf","dtmf":"{index % 10}"}}')

@@ -1,60 +1,286 @@
-"""What `listenctl inspect` plots, extracts and splits, as users see it."""
+"""``listenctl inspect`` as users run it."""
 
-import re
+import asyncio
+import csv
+import fcntl
+import gzip
+import json
+import os
+import shutil
+import signal
+import sys
+import termios
+import wave
+from asyncio.subprocess import PIPE
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from listenctl.commands.inspect.text_plot_view import WIDTH, TextPlotPrinter
-from listenctl.inspection.capture_inspector import CaptureInspector
-from listenctl.inspection.plot.plotted_call import PlotObserver
-from listenctl.terminal.printable_text import TextStyle
-from tests.commands.inspect.test_command import CLIPS, PAUSE, STREAM, capture
-from tests.helpers.cli import listenctl
-from tests.helpers.inspected import capture_events
+from tests.helpers.cli import COMMAND, environment, listenctl
+from tests.helpers.pcap import Packet, packets_of, pcap
+from tests.helpers.pty_command import on_terminal
+from tests.helpers.replayed import jambonz, write_dump
+from tests.helpers.server import LIMIT, until
 
-_SGR = re.compile(r"\x1b\[\d*m")
-
-
-def printed(style: TextStyle, *, columns: int | None) -> list[str]:
-    lines: list[str] = []
-    taker = PlotObserver(TextPlotPrinter(lines.append, style, columns=columns).print_call, max_calls=1)
-    inspector = CaptureInspector(observers=[taker])
-    for event in capture_events("c2_bidir_stream8k_marks_nominus1"):
-        inspector.feed_event(event)
-    inspector.finish_calls()
-    return lines
+DATA = Path(__file__).parents[2] / "data" / "captures"
+STREAM, CLIPS, PAUSE = "c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver", "f_pause_graceful"
+PAUSE_CALL = "423e4d57-2a8b-47d8-b5ad-559f538a9e02"
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200])
-def test_a_call_is_as_wide_as_the_terminal(columns: int) -> None:
-    lines = [_SGR.sub("", line) for line in printed(TextStyle(), columns=columns)]
-
-    assert columns - 2 <= max(map(len, lines)) <= columns
-    assert lines[0].startswith("12a72abe")
-    assert any("⣿" in line for line in lines)
+def capture(name: str) -> str:
+    return str(DATA / f"{name}.pcap.gz")
 
 
-def test_each_direction_has_a_colour_and_a_name() -> None:
-    lines = printed(TextStyle(), columns=80)
-
-    [jambonz] = [line for line in lines if "jambonz" in line]
-    [application] = [line for line in lines if "application" in line]
-    assert _SGR.findall(jambonz)[0] != _SGR.findall(application)[0]
+def unread(pipe: int) -> int:
+    """Return the number of unread bytes in a pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
-def test_without_colour_nothing_is_coloured() -> None:
-    assert not any("\x1b" in line for line in printed(TextStyle(color=False), columns=80))
+def packets(name: str) -> list[Packet]:
+    return packets_of(gzip.decompress(Path(capture(name)).read_bytes()))
 
 
-def test_without_unicode_all_is_ascii() -> None:
-    lines = printed(TextStyle(color=False, unicode=False), columns=None)
+def test_one_call_is_printed_as_a_summary(tmp_path: Path) -> None:
+    run = listenctl("inspect", capture(STREAM), home=tmp_path)
 
-    assert all(line.isascii() for line in lines)
-    assert max(map(len, lines)) <= WIDTH
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "8k mono, 15.00 s, complete" in run.stdout
+    assert "warning stream-tail-held, application, at 0:05.020" in run.stdout
 
 
-def test_calls_are_drawn_in_characters_before_they_are_explained(tmp_path: Path) -> None:
+def test_several_calls_are_printed_as_a_table(tmp_path: Path) -> None:
+    run = listenctl("inspect", capture(STREAM), capture(CLIPS), capture(PAUSE), home=tmp_path)
+
+    heading, *rows, hint = run.stdout.splitlines()
+    assert heading.startswith("CALL")
+    assert [row.split()[0][:4] for row in rows] == ["12a7", "4ac3", "423e"]
+    assert "--call" in hint
+
+
+def test_chosen_call_is_printed_as_a_summary(tmp_path: Path) -> None:
+    run = listenctl("inspect", capture(STREAM), capture(PAUSE), "--call", "423e", home=tmp_path)
+
+    assert run.stdout.startswith(PAUSE_CALL)
+    assert "paused 3.00 s at 0:03.0" in run.stdout
+
+
+@pytest.mark.parametrize("more", [(), ("--timeline",)], ids=["summary", "timeline"])
+def test_an_unknown_call_is_status_4(more: tuple[str, ...], tmp_path: Path) -> None:
+    run = listenctl("inspect", capture(PAUSE), "--call", "x", *more, home=tmp_path)
+
+    assert run.returncode == 4
+    assert PAUSE_CALL in run.stderr
+
+
+def test_json_has_an_object_per_call(tmp_path: Path) -> None:
+    run = listenctl("inspect", capture(STREAM), capture(CLIPS), "--json", home=tmp_path)
+
+    stream, clips = map(json.loads, run.stdout.splitlines())
+    assert (stream["number"], clips["number"]) == (1, 2)
+    assert len(stream["marks"]) == 15
+    assert clips["sound"]["channels"][0]["samples"] == clips["audio"]["samples"]
+    assert clips["unreadable"] is None
+
+
+def test_timeline_of_a_chosen_call_as_json(tmp_path: Path) -> None:
+    run = listenctl(
+        "inspect", capture(STREAM), capture(CLIPS), "--timeline", "--json", "--call", "@latest", home=tmp_path
+    )
+
+    events = [json.loads(line) for line in run.stdout.splitlines()]
+    assert {event["number"] for event in events} == {2}
+    assert [event["text"] for event in events if event["kind"] == "close"] == ["1000", "1000"]
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "status"), [(STREAM, "warning", 3), (STREAM, "error", 0), (PAUSE, "warning", 0)]
+)
+def test_fail_on_sets_the_exit_status(name: str, limit: str, status: int, tmp_path: Path) -> None:
+    run = listenctl("inspect", capture(name), "--fail-on", limit, home=tmp_path)
+
+    assert run.returncode == status
+    assert ("1 of 1 calls broke a rule" in run.stderr) is (status == 3)
+
+
+def test_fail_on_names_only_the_first_calls(tmp_path: Path) -> None:
+    run = listenctl("inspect", *[capture(STREAM)] * 7, "--fail-on", "warning", home=tmp_path)
+
+    assert run.returncode == 3
+    assert "7 of 7 calls broke" in run.stderr
+    assert run.stderr.count("12a72abe") == 5
+    assert run.stderr.endswith("~5, and 2 more\n")
+
+
+def test_audio_violations_are_in_every_output(tmp_path: Path) -> None:
+    dump = write_dump(
+        tmp_path / "x.jsonl",
+        [
+            jambonz(0.0, 1, b'{"sampleRate":8000,"mixType":"mono","callSid":"s"}'),
+            *(jambonz(0.02 * number, 2, bytes(320)) for number in range(1, 250)),
+            jambonz(5.0, 8, b"\x03\xe8"),
+        ],
+    )
+    (tmp_path / "more").mkdir()
+    shutil.copy(dump, tmp_path / "more")
+
+    def output(*options: str) -> str:
+        return listenctl("inspect", "x.jsonl", *options, home=tmp_path).stdout
+
+    assert "warning audio-silent, jambonz" in output()
+    assert "warning: audio-silent" in listenctl("inspect", "x.jsonl", "more/x.jsonl", home=tmp_path).stdout
+    assert "audio-silent" in next(csv.DictReader(StringIO(output("--csv"))))["rules"].split()
+    assert "warning audio-silent (jambonz)" in output("--timeline")
+    assert "audio-silent" in output("--ladder")
+    report = json.loads(output("--json"))
+    assert "audio-silent" in [one["rule"] for one in report["violations"]]
+    assert report["violation_counts"]["audio-silent"] == 1
+
+
+def test_fail_on_without_a_call_is_status_3(tmp_path: Path) -> None:
+    run = listenctl("inspect", str(DATA / "encrypted/d_wss_mono16k.pcap.gz"), "--fail-on", "error", home=tmp_path)
+
+    assert run.returncode == 3
+    assert "no call to check" in run.stderr
+
+
+def test_encrypted_session_needs_a_key_log(tmp_path: Path) -> None:
+    path = str(DATA / "encrypted/d_wss_mono16k.pcap.gz")
+    hidden = listenctl("inspect", path, home=tmp_path)
+    shown = listenctl("inspect", path, "--keylog", str(DATA / "encrypted/d_wss_mono16k.keylog"), home=tmp_path)
+
+    assert hidden.returncode == 0
+    assert "918 packets in 1 TCP connection: 1 of TLS" in hidden.stdout
+    assert "SSLKEYLOGFILE" in hidden.stdout
+    assert "16k mono, 12.00 s, complete" in shown.stdout
+
+
+def test_unreadable_files_are_reported_and_the_rest_inspected(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    run = listenctl("inspect", "none.pcap", capture(PAUSE), "notes.txt", home=tmp_path)
+
+    assert run.returncode == 1
+    assert run.stdout.startswith(PAUSE_CALL)
+    assert "none.pcap: can't be read" in run.stderr
+    assert "notes.txt: is text" in run.stderr
+
+
+def test_damage_is_reported_with_its_position(tmp_path: Path) -> None:
+    data = bytearray(gzip.decompress(Path(capture(STREAM)).read_bytes()))
+    data[100_000:100_400] = b"\xff" * 400
+    (tmp_path / "x.pcap").write_bytes(data[:400_000])
+    run = listenctl("inspect", "x.pcap", home=tmp_path)
+
+    assert run.returncode == 0
+    assert "x.pcap: byte 100" in run.stderr
+    assert "capture-hole" in run.stdout
+    assert "capture-ends" in run.stdout
+
+
+def test_extract_split_and_plot_write_files(tmp_path: Path) -> None:
+    run = listenctl(
+        *("inspect", capture(STREAM), "--extract", "out", "--split", "out", "--plot", "x.png"), home=tmp_path
+    )
+
+    name = "12a72abe-1a8b-4d42-ba49-8d9f47e35e43"
+    assert run.returncode == 0
+    assert {path.name.removeprefix(name) for path in (tmp_path / "out").iterdir()} == {
+        *(".jambonz.wav", ".application.wav", ".both.wav", ".json", ".pcap")
+    }
+    with wave.open(str(tmp_path / "out" / f"{name}.jambonz.wav")) as file:
+        assert file.getnframes() == 120_000
+    assert packets_of((tmp_path / "out" / f"{name}.pcap").read_bytes()) == packets(STREAM)
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    assert "wrote x.png" in run.stderr
+
+
+def test_only_the_chosen_call_is_extracted(tmp_path: Path) -> None:
+    run = listenctl(
+        *("inspect", capture(STREAM), capture(PAUSE), "--call", "423e", "--extract", "out/{from}", "--format", "flac"),
+        home=tmp_path,
+    )
+
+    assert run.returncode == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "+15551230001.jambonz.flac",
+        "+15551230001.json",
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_signal_ends_a_live_capture_successfully(number: int, tmp_path: Path) -> None:
+    first, *rest = packets(PAUSE), packets(STREAM)
+    whole = pcap(first) + pcap(rest[0][:400])[24:]
+    async with asyncio.timeout(LIMIT):
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "inspect", "-", cwd=tmp_path, env=environment(tmp_path), stdin=PIPE, stdout=PIPE, stderr=PIPE
+        )
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(whole)
+        await process.stdin.drain()
+        # The first call has ended and is printed although the capture continues.
+        assert (await process.stdout.readline()).decode().startswith(PAUSE_CALL)
+
+        process.send_signal(number)
+        said, errors = await process.communicate()
+
+    assert (process.returncode, errors.decode()) == (0, "")
+    assert "\n\n12a72abe-1a8b-4d42-ba49-8d9f47e35e43" in said.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_signal_while_a_file_is_read_is_reported(number: int, tmp_path: Path) -> None:
+    fifo = tmp_path / "x.pcap"
+    os.mkfifo(fifo)
+    async with asyncio.timeout(LIMIT):
+        process = await asyncio.create_subprocess_exec(
+            *(*COMMAND, "inspect", "x.pcap", "never.pcap"),
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        with await asyncio.to_thread(fifo.open, "wb") as pipe:
+            pipe.write(pcap(packets(STREAM)[:400]))
+            pipe.flush()
+            await until(lambda: not unread(pipe.fileno()))
+            process.send_signal(number)
+            said, errors = await process.communicate()
+
+    assert process.returncode == 128 + number
+    assert said.decode().startswith("12a72abe-1a8b-4d42-ba49-8d9f47e35e43")
+    assert errors.decode() == "listenctl: x.pcap: interrupted; the results cover only the part read so far\n"
+
+
+async def test_live_timeline_is_printed_during_the_call(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT):
+        process = await asyncio.create_subprocess_exec(
+            *(*COMMAND, "inspect", "-", "--timeline"), cwd=tmp_path, env=environment(tmp_path), stdin=PIPE, stdout=PIPE
+        )
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(pcap(packets(STREAM)[:200]))
+        await process.stdin.drain()
+        lines = [(await process.stdout.readline()).decode() for _ in range(5)]
+        await process.communicate(b"")
+
+    assert lines[0].startswith("#1 ")
+    assert "greet-start" in lines[4]
+
+
+async def test_terminal_gets_colors_and_lines_that_fit(tmp_path: Path) -> None:
+    async with on_terminal("inspect", capture(STREAM), home=tmp_path, columns=70) as run:
+        seen = await run.to_end()
+
+    assert "\x1b[33mwarning\x1b[0m" in seen
+    for color in ("\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[33m"):
+        seen = seen.replace(color, "")
+    assert "\x1b" not in seen
+    assert max(map(len, seen.splitlines())) <= 70
+
+
+def test_text_plot_precedes_the_summary(tmp_path: Path) -> None:
     run = listenctl("inspect", capture(STREAM), "--plot", "-", home=tmp_path)
 
     drawing, _, summary = run.stdout.partition("\n\n")
@@ -63,26 +289,3 @@ def test_calls_are_drawn_in_characters_before_they_are_explained(tmp_path: Path)
     assert "commands" in drawing
     assert "\x1b" not in drawing
     assert "8k mono, 15.00 s, complete" in summary
-
-
-def test_a_drawing_and_json_dont_go_to_the_same_place(tmp_path: Path) -> None:
-    run = listenctl("inspect", capture(STREAM), "--plot", "-", "--json", home=tmp_path)
-
-    assert run.returncode == 2
-    assert "name a file" in run.stderr
-
-
-def test_each_call_is_plotted_and_extracted(tmp_path: Path) -> None:
-    run = listenctl(
-        *("inspect", capture(CLIPS), capture(PAUSE), "--plot", "a.png", "--extract", "out", "--format", "flac"),
-        home=tmp_path,
-    )
-
-    assert run.returncode == 0
-    assert {path.name for path in tmp_path.glob("*.png")} == {"a.png", "a-2.png"}
-    assert {"".join(path.suffixes) for path in (tmp_path / "out").iterdir()} == {
-        ".jambonz.flac",
-        ".application.flac",
-        ".both.flac",
-        ".json",
-    }

@@ -1,4 +1,4 @@
-"""The story of a call: as a timeline, a ladder and JSON lines."""
+"""The timeline of a call: list, ladder and JSON lines."""
 
 import json
 from collections.abc import Iterable
@@ -14,7 +14,6 @@ from listenctl.commands.inspect.timeline_view import (
     item_report,
     ladder_head,
     ladder_line,
-    sort_items,
     timeline_line,
 )
 from listenctl.inspection.capture_inspector import CaptureInspector
@@ -28,13 +27,12 @@ PLAIN = TextStyle(color=False, unicode=True)
 ASCII = TextStyle(color=False, unicode=False)
 
 
-def told(events: Iterable[CaptureEvent]) -> list[TimelineItem]:
-    """Return the items of all events in the order in which they are told."""
+def items_of(events: Iterable[CaptureEvent]) -> list[TimelineItem]:
     items: list[TimelineItem] = []
-    story = TimelineObserver(lambda _, item: items.append(item))
-    inspector = CaptureInspector(None, [story])
+    observer = TimelineObserver(lambda _, item: items.append(item))
+    inspector = CaptureInspector(None, [observer])
     for event in events:
-        story.add_event(event)
+        observer.add_event(event)
         inspector.feed_event(event)
     inspector.finish_calls()
     return items
@@ -45,31 +43,31 @@ def printed(
 ) -> list[str]:
     lines: list[str] = []
     printer = TimelinePrinter(lines.append, form, style, columns=columns, live=live)
-    story = TimelineObserver(printer.add_item)
-    inspector = CaptureInspector(None, [story, printer])
+    observer = TimelineObserver(printer.add_item)
+    inspector = CaptureInspector(None, [observer, printer])
     for event in capture_events(name):
-        story.add_event(event)
+        observer.add_event(event)
         inspector.feed_event(event)
     inspector.finish_calls()
     return lines
 
 
-class Telling(MadeUp):
-    """A made-up call whose story is told."""
+class ObservedCall(MadeUp):
+    """A made-up call that collects its timeline items."""
 
     def __init__(self) -> None:
         self.items: list[TimelineItem] = []
-        self._story = TimelineObserver(lambda _, item: self.items.append(item))
-        super().__init__(observers=[self._story], session=new_session())
+        self._observer = TimelineObserver(lambda _, item: self.items.append(item))
+        super().__init__(observers=[self._observer], session=new_session())
 
     def frame(self, at: float, sender: Sender, opcode: int, payload: bytes, **how: Any) -> None:
         frame = RawFrame(how.get("fin", True), 0, opcode, sender is JAMBONZ, payload)
-        self._story.add_event(CapturedFrame(BEGAN + at, self.session, sender, frame, 7))
+        self._observer.add_event(CapturedFrame(BEGAN + at, self.session, sender, frame, 7))
         super().frame(at, sender, opcode, payload, **how)
 
 
-def test_every_text_of_a_real_call_is_told_as_it_was() -> None:
-    items = told(capture_events("c2_bidir_stream8k_marks_nominus1"))
+def test_texts_of_a_real_call_are_unchanged() -> None:
+    items = items_of(capture_events("c2_bidir_stream8k_marks_nominus1"))
 
     texts = [item for item in items if item.kind is ItemKind.TEXT]
     assert len(texts) == 1 + 17 + 14
@@ -78,8 +76,8 @@ def test_every_text_of_a_real_call_is_told_as_it_was() -> None:
     assert texts[2].round_trip == pytest.approx(0.017, abs=0.001)
 
 
-def test_all_audio_is_told_in_runs() -> None:
-    items = told(capture_events("c2_bidir_stream8k_marks_nominus1"))
+def test_audio_is_joined_into_runs() -> None:
+    items = items_of(capture_events("c2_bidir_stream8k_marks_nominus1"))
 
     runs = [item for item in items if item.kind is ItemKind.AUDIO]
     assert sum(run.size for run in runs if run.sender is JAMBONZ) == 240_000
@@ -88,8 +86,8 @@ def test_all_audio_is_told_in_runs() -> None:
     assert len(runs) < 60
 
 
-def test_a_long_run_is_told_each_minute() -> None:
-    made = Telling()
+def test_long_run_is_split_each_minute() -> None:
+    made = ObservedCall()
     made.listen(0.0, 130.0)
     made.close(130.1)
 
@@ -97,8 +95,8 @@ def test_a_long_run_is_told_each_minute() -> None:
     assert [round(run.seconds or 0) for run in runs] == [60, 60, 10]
 
 
-def test_a_fragmented_text_is_one() -> None:
-    made = Telling()
+def test_fragmented_text_is_one_item() -> None:
+    made = ObservedCall()
     made.frame(0.1, APPLICATION, TEXT, b'{"type":"kil', fin=False)
     made.frame(0.2, APPLICATION, PING, b"x")
     made.frame(0.3, APPLICATION, 0, b'lAudio"}')
@@ -108,7 +106,7 @@ def test_a_fragmented_text_is_one() -> None:
     assert texts[1:] == [(0.3, '{"type":"killAudio"}', 20)]
 
 
-def test_problems_stand_behind_what_they_are_about() -> None:
+def test_problem_follows_its_cause() -> None:
     lines = printed("c2_bidir_stream8k_marks_nominus1", TimelineForm.TIMELINE)
 
     place = next(index for index, one in enumerate(lines) if "stream-tail-held" in one)
@@ -116,14 +114,14 @@ def test_problems_stand_behind_what_they_are_about() -> None:
     assert "burst-end" in lines[place - 1]
 
 
-def test_what_is_live_is_printed_at_once_with_its_session() -> None:
+def test_live_items_are_printed_with_their_session() -> None:
     lines = printed("f_pause_graceful", TimelineForm.TIMELINE, live=True)
 
     assert all(one.startswith("#1 ") for one in lines)
     assert lines[-1].endswith("close 1000")
 
 
-def test_a_ladder_has_one_width_and_an_arrow_in_each_line() -> None:
+def test_ladder_lines_have_one_width_and_one_arrow() -> None:
     head, names, *lines = printed("e_playaudio_featureserver", TimelineForm.LADDER, columns=80)
 
     assert head.startswith("4ac39924")
@@ -134,19 +132,19 @@ def test_a_ladder_has_one_width_and_an_arrow_in_each_line() -> None:
 
 
 @pytest.mark.parametrize("columns", [20, 40, 60, 200])
-def test_a_ladder_fits_any_width(columns: int) -> None:
+def test_ladder_fits_the_terminal_width(columns: int) -> None:
     item = TimelineItem(1.0, JAMBONZ, ItemKind.TEXT, "x" * 500)
 
     assert cell_width(ladder_line(item, PLAIN, columns)) <= max(columns, 33)
     assert cell_width(ladder_head(PLAIN, columns)) <= max(columns, 33)
 
 
-def test_a_terminal_without_unicode_gets_ascii() -> None:
+def test_ascii_style_prints_only_ascii() -> None:
     for form in (TimelineForm.TIMELINE, TimelineForm.LADDER):
         assert "".join(printed("c2_bidir_stream8k_marks_nominus1", form, columns=80, style=ASCII)[1:]).isascii()
 
 
-def test_json_lines_have_all_of_an_event() -> None:
+def test_json_lines() -> None:
     lines = [json.loads(one) for one in printed("c2_bidir_stream8k_marks_nominus1", TimelineForm.JSON)]
 
     assert [one["time"] for one in lines] == sorted(one["time"] for one in lines)
@@ -156,7 +154,7 @@ def test_json_lines_have_all_of_an_event() -> None:
     assert {one["number"] for one in lines} == {1}
 
 
-def test_what_peers_say_is_made_harmless() -> None:
+def test_control_characters_from_peers_are_removed() -> None:
     item = TimelineItem(0.0, JAMBONZ, ItemKind.TEXT, '{"a":"\x1b[2J\r\n\u202e"}')
 
     for line in (timeline_line(item, PLAIN, None), ladder_line(item, PLAIN, 80)):
@@ -164,15 +162,15 @@ def test_what_peers_say_is_made_harmless() -> None:
     assert "\x1b" not in json.dumps(item_report(new_session(), item))
 
 
-def test_base64_is_cut_short() -> None:
+def test_base64_is_shortened() -> None:
     assert (
         shorten_blobs(f'{{"audioContent":"{"A" * 4000}","id":"x"}}')
         == '{"audioContent":"AAAA…(4000 characters)","id":"x"}'
     )
 
 
-def test_a_text_of_megabytes_is_bounded() -> None:
-    made = Telling()
+def test_text_of_megabytes_is_bounded() -> None:
+    made = ObservedCall()
     made.frame(0.1, APPLICATION, TEXT, b'{"type":"x","a":"' + b"b c" * 1_000_000, fin=False)
     made.frame(0.2, APPLICATION, 0, b"b c" * 1_000_000)
     made.close(1.0)
@@ -182,20 +180,16 @@ def test_a_text_of_megabytes_is_bounded() -> None:
     assert text.size == 6_000_017
 
 
-def test_a_call_of_very_many_events_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_call_is_printed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("listenctl.commands.inspect.timeline_view.MAX_HELD", 10)
     lines = printed("c2_bidir_stream8k_marks_nominus1", TimelineForm.TIMELINE)
 
-    assert lines[0] == "session 1, which is long"
-    assert len(lines) == 1 + len(printed_all())
+    assert lines[0] == "session 1 (long)"
+    assert len(lines) == 1 + len(items_of(capture_events("c2_bidir_stream8k_marks_nominus1")))
 
 
-def printed_all() -> list[TimelineItem]:
-    return sort_items(told(capture_events("c2_bidir_stream8k_marks_nominus1")))
-
-
-def test_pings_closes_and_losses_are_told() -> None:
-    made = Telling()
+def test_pings_closes_and_capture_gaps_are_items() -> None:
+    made = ObservedCall()
     made.frame(0.1, APPLICATION, PING, b"hi")
     made.lose(0.2, JAMBONZ, 100)
     made.frame(0.3, JAMBONZ, BINARY, b"")

@@ -22,9 +22,9 @@ def check(data: bytes) -> None:
     plans = (
         InspectPlan(files=[name], settings=settings),
         InspectPlan(files=[name], settings=settings, layout=ResultLayout.CSV),
-        InspectPlan(files=[name], settings=settings, story=TimelineForm.TIMELINE),
-        InspectPlan(files=[name], settings=settings, story=TimelineForm.LADDER),
-        InspectPlan(files=[name], settings=settings, story=TimelineForm.JSON),
+        InspectPlan(files=[name], settings=settings, timeline=TimelineForm.TIMELINE),
+        InspectPlan(files=[name], settings=settings, timeline=TimelineForm.LADDER),
+        InspectPlan(files=[name], settings=settings, timeline=TimelineForm.JSON),
         InspectPlan(files=[name], settings=settings, split=made),
         InspectPlan(files=[name], settings=settings, extract=RecordingDestination.parse(f"{made}/")),
     )
@@ -35,9 +35,9 @@ def check(data: bytes) -> None:
         pass
     finally:
         shutil.rmtree(made, ignore_errors=True)
-    for line in out.getvalue().split("\n")[:-1] if plan.story is TimelineForm.JSON else ():
+    for line in out.getvalue().split("\n")[:-1] if plan.timeline is TimelineForm.JSON else ():
         json.loads(line)
-    assert plan.story is TimelineForm.JSON or out.getvalue().replace("\n", " ").isprintable()
+    assert plan.timeline is TimelineForm.JSON or out.getvalue().replace("\n", " ").isprintable()
 
 
 READER = Reader("command", INSPECTION.seeds, check)

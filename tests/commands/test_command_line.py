@@ -106,7 +106,7 @@ def test_passwd_takes_a_user_out(tmp_path: Path) -> None:
     assert listenctl("passwd", "--delete", "listen", "users", home=tmp_path).returncode == 0
     assert (tmp_path / "users").read_text() == ""
     again = listenctl("passwd", "--delete", "listen", "users", home=tmp_path)
-    assert (again.returncode, again.stderr) == (2, "listenctl: users: has no user 'listen'\n")
+    assert (again.returncode, again.stderr) == (2, "listenctl: users: no user 'listen' found\n")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_passwd_takes_a_user_out(tmp_path: Path) -> None:
         (["#a"], "x", "a user name must be printable"),
         (["a"], "", "the password is empty"),
         (["a"], "x" * 89, "jambonz truncates credentials to 89 characters"),
-        (["a", "no/where"], "x", "no/where: can't be written"),
+        (["a", "no/where"], "x", "no/where: can't write the file"),
         (["--delete", "a"], "", "--delete needs the auth file"),
     ],
 )

@@ -32,8 +32,6 @@ Sink = Callable[[Report], None]
 
 
 class Absent(Enum):
-    """The value of a field that does not appear."""
-
     ABSENT = "absent"
 
 
@@ -72,17 +70,12 @@ def json_object(cls: type[T]) -> type[T]:
 
 @json_object
 class JsonObject:
-    """Base of everything that is reported as a JSON object."""
-
     def serialize(self) -> Report:
-        """Return the fields in order, without those that are absent."""
         return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not ABSENT}
 
 
 @json_object
 class EventFields(JsonObject):
-    """The fields that a kind of event has of its own."""
-
     event: ClassVar[str]
 
 
@@ -94,7 +87,6 @@ class PlacedEvent(EventFields):
     time: float | Absent = ABSENT
 
     def serialize(self) -> Report:
-        """Return the fields, the place last."""
         report = EventFields.serialize(self)
         place = {name: report.pop(name) for name in ("position", "time") if name in report}
         return report | place
@@ -209,7 +201,6 @@ class CommandEvent(PlacedEvent):
 
     @classmethod
     def of(cls, command: Command, *, position: int | Absent = ABSENT, time: float | Absent = ABSENT) -> Self:
-        """Return the event of a command."""
         match command:
             case PlayAudio():
                 content = command.audio_content
@@ -509,7 +500,6 @@ class ActionHookEvent(EventFields):
 
 
 def describe_message(message: JambonzMessage) -> tuple[str, Report]:
-    """Return the name of the event that a text from jambonz becomes, and its fields."""
     event = message_event(message)
     return event.event, event.serialize()
 
@@ -530,7 +520,6 @@ class Reporter:
         self._clock = clock
 
     def add_sink(self, sink: Sink, kinds: Container[str] | None = None) -> None:
-        """Give ``sink`` the events whose names are in ``kinds``, or all."""
         self._sinks.append((sink, kinds))
 
     def remove_sink(self, sink: Sink) -> None:
@@ -541,7 +530,6 @@ class Reporter:
         return any(kinds is None or event in kinds for _, kinds in self._sinks)
 
     def emit(self, event: EventFields, *, call: str | None = None, call_sid: str | None = None) -> None:
-        """Report ``event``; ``call`` is the id of the connection."""
         if not self.wants(event.event):
             return
         head: Report = {"v": VERSION, "ts": timestamp(self._clock()), "event": event.event}

@@ -17,7 +17,6 @@ class DroppedByServerError(ListenctlError):
 
 
 def close_error(exc: "ConnectionClosed") -> ListenctlError | None:
-    """Return why the server closed a connection; None if it was closed normally."""
     close = exc.rcvd
     if close is None:
         return ListenctlError("the connection to the server broke")
@@ -41,7 +40,6 @@ class AttachedCall:
         self._connection = connection
 
     async def read_metadata(self) -> None:
-        """Read the metadata, which come first."""
         first = await self.receive()
         self.metadata = CallMetadata.parse(first if isinstance(first, bytes) else first.encode())
 

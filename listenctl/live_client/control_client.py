@@ -117,7 +117,6 @@ def _subprotocol() -> Any:
 
 
 def _refusal(path: Path, status: int, body: bytes | bytearray) -> ListenctlError:
-    """Return the server's own message about why there is no such call."""
     head, *candidates = body[:_MAX_REASON].decode(errors="replace").strip().splitlines() or [""]
     text = f"{head} {', '.join(candidates)}".strip()
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT) and text:

@@ -52,7 +52,6 @@ def _read_listing(body: bytes) -> Listing | None:
 
 
 def read_json_object(text: str | bytes) -> dict[str, Any] | None:
-    """Return a JSON object, None for everything else."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -61,7 +60,6 @@ def read_json_object(text: str | bytes) -> dict[str, Any] | None:
 
 
 def unreachable_error(path: Path, exc: Exception) -> ListenctlError:
-    """Return the error that says why the server at ``path`` can't be reached."""
     match exc:
         case FileNotFoundError() | ConnectionRefusedError():
             name = "" if path.stem == DEFAULT_NAME else f" --name {path.stem}"

@@ -42,7 +42,6 @@ def block_samples(number: int, sample_rate: int) -> int:
 # Every call sends and expects the same blocks; making one costs more than all other work on it.
 @lru_cache(maxsize=2 * PERIOD)
 def block(number: int, sample_rate: int) -> bytes:
-    """Return a block as mono 16-bit little-endian samples."""
     chips = _chips(number % PERIOD)
     positions = _chip_of_sample(block_samples(number, sample_rate))
     levels = (LEVEL.to_bytes(2, "little"), (-LEVEL).to_bytes(2, "little", signed=True))
@@ -73,7 +72,6 @@ class ChipGrid:
 
 @cache
 def chip_grid(samples: int) -> ChipGrid:
-    """Return the positions of the chips in a block of ``samples`` samples."""
     import numpy as np
 
     chips = np.array(_chip_of_sample(samples), np.intp)

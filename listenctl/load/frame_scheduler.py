@@ -19,8 +19,6 @@ SendFrame: TypeAlias = Callable[[float], float | None]
 
 
 class FrameScheduler:
-    """Send the frames of many calls on time."""
-
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._epoch = loop.time()

@@ -60,7 +60,6 @@ class LoadCall:
         return self._connection is not None and not self._over.is_set()
 
     async def run(self, scheduler: FrameScheduler) -> LoadCallOutcome:
-        """Place the call, hold it, and return its outcome."""
         outcome = self.outcome
         if self._over.is_set():
             return outcome
@@ -85,7 +84,6 @@ class LoadCall:
         return outcome
 
     def hang_up_now(self) -> None:
-        """Hang up; a call that isn't connected yet is given up."""
         if self._connecting is not None:
             self._connecting.cancel()
         self._stopped = not self._over.is_set()
@@ -225,7 +223,6 @@ class LoadCall:
 
 
 def _server_ending(end: ConnectionEnd | None) -> tuple[LoadCallEnding, str]:
-    """Return how a call that the server ended counts, and what was wrong."""
     if end is not None and end.by == "server" and end.ended_well:
         return LoadCallEnding.EARLY, ""
     return LoadCallEnding.FAILED, _describe_end(end)

@@ -50,7 +50,6 @@ def speech_frames(call_format: CallFormat) -> LoadFrames:
 
 
 def pattern_frames(call_format: CallFormat, seconds: float) -> LoadFrames:
-    """Return the pattern for echo measurements, as much of it as calls of ``seconds`` need."""
     rate = call_format.sample_rate
     # A longer call starts again at number 0; whole seconds keep alternating lengths in step.
     count = min(PERIOD, -(-int(seconds / BLOCK + 1) // FRAMES_PER_SECOND) * FRAMES_PER_SECOND)

@@ -15,8 +15,6 @@ from listenctl.percentiles import FIGURES, Summary
 
 
 class MetricUnit(StrEnum):
-    """The unit of a metric."""
-
     SECONDS = "s"
     BYTES = "B"
     DECIBELS = "dB"
@@ -24,8 +22,6 @@ class MetricUnit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MetricDistribution:
-    """Many measurements of one kind; None if nothing was measured."""
-
     summary: Summary | None
 
 
@@ -78,8 +74,6 @@ _FORM = "METRIC>VALUE, such as handshake.p99>300ms or failed>1%"
 
 @dataclass(frozen=True, slots=True)
 class ThresholdResult:
-    """Whether a load met one threshold; ``value`` is None if nothing was measured."""
-
     text: str
     ok: bool
     value: float | None
@@ -107,7 +101,6 @@ class Threshold:
 
     @classmethod
     def parse(cls, text: str) -> "Threshold":
-        """Parse one ``--fail-if``."""
         found = _EXPRESSION.fullmatch(text)
         if found is None:
             raise UsageError(f"--fail-if {text!r}: not of the form {_FORM}")
@@ -118,7 +111,6 @@ class Threshold:
         return cls(text.strip(), metric, figure, comparison, limit, percent=unit == "%")
 
     def check(self, metrics: Metrics) -> ThresholdResult:
-        """Check the metrics of a load."""
         value = self._value(metrics.get(self.metric))
         if value is None:
             return ThresholdResult(self.text, ok=False, value=None, detail=f"{self.metric} was never measured")

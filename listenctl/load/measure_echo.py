@@ -55,8 +55,6 @@ class FoundBlock:
 
 
 class EchoReader:
-    """Find the blocks in mono audio that arrives in chunks of any size."""
-
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
         self._data = b""
@@ -70,7 +68,6 @@ class EchoReader:
         self._lengths = sorted({block_samples(number, sample_rate) for number in range(50)})
 
     def read_blocks(self, data: bytes, at: float) -> list[FoundBlock]:
-        """Return the blocks completed by ``data``, which arrived at ``at``."""
         self._data += data
         self._ends.append(self._dropped + len(self._data))
         self._times.append(at)
@@ -83,7 +80,6 @@ class EchoReader:
         return found
 
     def _next(self) -> FoundBlock | None:
-        """Return the next block and drop what precedes it; None if there is no whole block yet."""
         # Most echoes are unchanged, and comparing bytes costs a hundredth of reading chips.
         if self._data.startswith(self._expected_bytes):
             self._tolerance = 2 * SAMPLE_BYTES / len(self._expected_bytes)
@@ -154,7 +150,6 @@ class _BlockReading:
 
 
 def _read(samples: "NDArray[float32]", start: int, length: int) -> _BlockReading | None:
-    """Read the block at ``start``; None if there is none."""
     import numpy as np
 
     grid = chip_grid(length)
@@ -219,7 +214,6 @@ class EchoCheck:
 
     @property
     def echoed_blocks(self) -> int:
-        """How many different blocks were echoed."""
         return len(self._seen)
 
     def take_audio(self, data: bytes, at: float) -> None:
@@ -227,7 +221,6 @@ class EchoCheck:
             self._count(found)
 
     def result(self, sent: int) -> EchoResult:
-        """Return the result for the first ``sent`` blocks."""
         return EchoResult(
             sent=sent,
             lost=sent - len(self._seen),

@@ -18,8 +18,6 @@ _ENTRY = re.compile(r"\s*(\d{1,6})(?::([a-z]+))?(?:\*(\d{1,6}))?\s*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class CallFormat:
-    """The sample rate and mix type of a call."""
-
     sample_rate: int = 8000
     mix_type: str = "mono"
 
@@ -33,8 +31,6 @@ class CallFormat:
 
 @dataclass(frozen=True, slots=True)
 class FormatShare:
-    """A format, and its weight in the mix."""
-
     format: CallFormat
     weight: int = 1
 
@@ -73,7 +69,6 @@ class LoadPlan:
         return next(share.format for share, end in zip(self.mix, ends, strict=True) if place < end)
 
     def echo_rate(self, sample_rate: int) -> int | None:
-        """Return the rate of the stream to a call of ``sample_rate``; None if nothing is streamed."""
         return self.stream_rate or (sample_rate if self.echo else None)
 
 

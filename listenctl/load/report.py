@@ -62,7 +62,6 @@ class LoadReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the load ran to its end and met all thresholds."""
         return not self.interrupted and all(outcome.ok for outcome in self.outcomes)
 
     @property
@@ -140,7 +139,6 @@ def summarize_load(
 
 
 def effective_thresholds(plan: LoadPlan) -> list[Threshold]:
-    """Return the given thresholds, and the default ones on metrics that have none."""
     usual = [Threshold.parse(text) for text in (*ALWAYS, *(WITH_ECHO if plan.echo else ()))]
     given = {threshold.metric for threshold in plan.thresholds}
     return [*plan.thresholds, *(one for one in usual if one.metric not in given)]

@@ -48,7 +48,6 @@ class LoadRun:
         self.timed_out = False
 
     async def run(self) -> LoadReport:
-        """Place all calls, hold them, hang up, and report."""
         loop = asyncio.get_running_loop()
         for share in self._plan.mix:
             self._prebuilt[share.format] = self._build_frames(share.format)
@@ -67,7 +66,6 @@ class LoadRun:
         )
 
     def stop(self) -> None:
-        """Place no more calls and hang up those that are live."""
         self._stop.set()
         for call in self._calls.values():
             call.hang_up_now()

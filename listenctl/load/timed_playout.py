@@ -24,8 +24,6 @@ CALL_RATE = 8000
 
 @dataclass(frozen=True, slots=True)
 class TimedAnswer:
-    """An answer to a command received at ``received``, to be sent at ``due``."""
-
     due: float
     received: float
     message: Mark | PlayDone
@@ -46,11 +44,9 @@ class TimedPlayout:
 
     @property
     def next_due(self) -> float | None:
-        """When the next answer is due; None if nothing is pending."""
         return self._pending[0].due if self._pending else None
 
     def take_audio(self, size: int, now: float) -> None:
-        """Play ``size`` bytes of a stream."""
         if self._stream_rate is not None:
             self._end = max(self._end, now) + size / SAMPLE_BYTES / self._stream_rate
 
@@ -68,7 +64,6 @@ class TimedPlayout:
         return False
 
     def take_due_answers(self, now: float) -> list[TimedAnswer]:
-        """Return and remove the answers that are due."""
         due: list[TimedAnswer] = []
         while self._pending and self._pending[0].due <= now:
             due.append(self._pending.popleft())

@@ -12,8 +12,6 @@ from listenctl.protocol.audio import AudioFormat
 
 
 class ChannelLayout(StrEnum):
-    """The values of ``--channels``."""
-
     AS_IS = "as-is"
     SPLIT = "split"
     LEFT = "left"
@@ -40,7 +38,6 @@ class ChannelMap:
         self._outputs = _OUTPUTS[layout if changes else ChannelLayout.AS_IS]
 
     def rearrange(self, pcm: bytes) -> list[bytes]:
-        """Return the audio of each output for whole sample frames."""
         return self._outputs(pcm)
 
 

@@ -63,7 +63,6 @@ class DtmfTone:
 
     @property
     def duration_ms(self) -> int:
-        """The duration as jambonz reports it."""
         return round(self.duration * 1000)
 
 
@@ -92,7 +91,6 @@ class DtmfDetector:
         self._ended = 0.0
 
     def feed(self, pcm: bytes) -> list[DtmfTone]:
-        """Return the tones that end in ``pcm``, oldest first."""
         import numpy as np
 
         data = self._rest + pcm
@@ -107,7 +105,6 @@ class DtmfDetector:
         return found
 
     def end_audio(self) -> list[DtmfTone]:
-        """Return the tone that the end of the audio cuts off, if there is one."""
         # Silence as long as a block, a window and the longest interruption together.
         return self.feed(bytes(2 * _BLOCK_HOPS * self._hop * SAMPLE_BYTES))
 
@@ -126,7 +123,6 @@ class DtmfDetector:
         return [self._tone(tone) for tone in ended if tone is not None]
 
     def _step(self, digit: str, levels: _Levels, window: int) -> "_ToneInProgress | None":
-        """Process the next window; return the tone that ended with it, if it was a valid one."""
         tone = self._current
         if tone is not None and digit in ("", tone.digit):
             tone.step(levels, window, shown=bool(digit))
@@ -170,12 +166,10 @@ class _ToneInProgress:
 
     @property
     def windows(self) -> float:
-        """The duration in windows."""
         return self.end - self.begin
 
     @property
     def is_digit(self) -> bool:
-        """Whether the tone was long and steady enough."""
         # In speech, what looks like a digit is not steady.
         return self.windows * _HOP >= _MIN_DURATION and self._shown >= _MIN_WINDOWS and self._shown * 2 >= self.windows
 
@@ -184,7 +178,6 @@ class _ToneInProgress:
         return self._fell is not None and (window - self._fell) * _HOP > _LONGEST_INTERRUPTION
 
     def step(self, levels: _Levels, window: int, *, shown: bool) -> None:
-        """Process a window, the last of ``levels``; it shows this digit or none."""
         if shown:
             self._shown += 1
             self._follow(levels[-1])
@@ -222,8 +215,6 @@ class _ToneInProgress:
 
 
 class _Filters:
-    """Correlate windows with the eight frequencies."""
-
     def __init__(self, sample_rate: int, hop: int) -> None:
         import numpy as np
 
@@ -328,13 +319,11 @@ class CallDtmfDetector:
         self._detectors = [DtmfDetector(audio_format.sample_rate) for _ in range(audio_format.channels)]
 
     def feed(self, data: bytes) -> list[DtmfTone]:
-        """Return the tones that end in these whole sample frames, in the order in which they began."""
         return self._merge(
             [detector.feed(part) for detector, part in zip(self._detectors, self._split(data), strict=True)]
         )
 
     def end_audio(self) -> list[DtmfTone]:
-        """Return the tones that the end of the audio cuts off."""
         return self._merge([detector.end_audio() for detector in self._detectors])
 
     def _split(self, data: bytes) -> list[bytes]:

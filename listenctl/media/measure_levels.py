@@ -18,8 +18,6 @@ CLIP_SAMPLE = 32124
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Level of one channel in one window."""
-
     peak_db: float = FLOOR_DB
     rms_db: float = FLOOR_DB
     clipped: bool = False
@@ -30,7 +28,6 @@ Levels: TypeAlias = tuple[Level, ...]
 
 
 def measure_levels(pcm: bytes, channels: int, window_samples: int) -> list[Levels]:
-    """Measure each whole window of ``window_samples`` samples in interleaved 16-bit audio."""
     windows = len(pcm) // (SAMPLE_BYTES * channels * window_samples)
     if not windows:
         return []
@@ -51,8 +48,6 @@ def measure_levels(pcm: bytes, channels: int, window_samples: int) -> list[Level
 
 
 class LevelMeasurer:
-    """Measure audio given in pieces of any size."""
-
     def __init__(self, format: AudioFormat, window: float = 0.1) -> None:
         self._format = format
         self._window_samples = max(1, round(format.sample_rate * window))
@@ -65,7 +60,6 @@ class LevelMeasurer:
         return self._format.duration_of(self._window_samples)
 
     def feed(self, pcm: bytes) -> list[Levels]:
-        """Return the levels of the windows that are complete now, oldest first."""
         data = self._rest + pcm
         whole = len(data) - len(data) % self._window_bytes
         self._rest = data[whole:]

@@ -33,11 +33,9 @@ class StreamResampler:
         self._stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality=quality)
 
     def __call__(self, samples: bytes, *, last: bool = False) -> bytes:
-        """Return the converted samples that are ready, and all of them after the last ones."""
         return to_pcm(self.floats(to_floats(samples), last=last))
 
     def floats(self, samples: "Floats", *, last: bool = False) -> "Floats":
-        """Do the same with floats of full scale 1."""
         converted: Floats = self._stream.resample_chunk(samples, last=last)
         return converted
 
@@ -61,7 +59,6 @@ class PromptResampler:
         self._ready = self._convert(np.zeros(_LOOK_AHEAD, np.float32))
 
     def __call__(self, samples: bytes, *, last: bool = False) -> bytes:
-        """Return the converted samples."""
         import numpy as np
 
         if last and not self._taken:
@@ -113,7 +110,6 @@ def to_floats(pcm: bytes) -> "Floats":
 
 
 def to_pcm(samples: "Floats") -> bytes:
-    """Return floats of full scale 1 as 16-bit samples, clipped."""
     import numpy as np
 
     return np.rint(samples * _FULL_SCALE).clip(-32768, 32767).astype("<i2").tobytes()

@@ -81,11 +81,9 @@ class CallMessages:
         self._granted: asyncio.Future[None] | None = None
 
     async def send_audio(self, data: bytes) -> None:
-        """Stream audio; it must be our turn."""
         await self.connection.send(data)
 
     async def send_kill_audio(self) -> None:
-        """Stop whatever plays."""
         await self.connection.send(KillAudio().serialize())
 
     async def send_mark(self, name: str) -> asyncio.Future[PlaybackAnswer]:
@@ -95,7 +93,6 @@ class CallMessages:
         return answer
 
     async def send_clip(self, clip_id: str, text: str) -> asyncio.Future[PlaybackAnswer]:
-        """Send a ``playAudio`` with this id; its answer may never come."""
         self._clips[clip_id] = answer = self._loop.create_future()
         await self.connection.send(text)
         return answer
@@ -119,11 +116,9 @@ class CallMessages:
         return granted
 
     async def release_turn(self) -> None:
-        """End the turn."""
         await self.connection.send(ToolMessageType.RELEASE.serialize())
 
     async def read_messages(self) -> None:
-        """Take messages until the connection fails, or the server refuses something."""
         try:
             while True:
                 message = await self.connection.receive()

@@ -13,8 +13,6 @@ from listenctl.protocol.call_sharing.stream_rate import PLAYS_CLIPS, STREAM_RATE
 
 
 class Delivery(StrEnum):
-    """How sound is sent to a call."""
-
     CLIP = "clip"
     STREAM = "stream"
 
@@ -28,8 +26,6 @@ class ModeChoice(StrEnum):
 
 
 class KnownBy(StrEnum):
-    """How the mode is known, as a word for scripts."""
-
     OPTION = "option"
     METADATA = "metadata"
     TOOL = "tool"
@@ -68,12 +64,10 @@ class PlayMode:
 
     @classmethod
     def at_rate(cls, rate: int, known_by: KnownBy) -> "PlayMode":
-        """Return the mode for a stream rate, where 0 means clips."""
         return cls(Delivery.STREAM if rate else Delivery.CLIP, rate, known_by)
 
     @property
     def sentence(self) -> str:
-        """The mode and its origin, for people."""
         what = f"streams at {self.sample_rate} Hz" if self.delivery is Delivery.STREAM else "takes clips"
         if self.known_by is KnownBy.PROBE and self.delivery is Delivery.CLIP:
             return f"{what}, because it doesn't answer a mark"
@@ -95,12 +89,7 @@ class ModeHints:
 
 
 def check_mode_options(choice: ModeChoice, rate: int | None) -> None:
-    """
-    Check that two options don't contradict each other.
-
-    Raises:
-        UsageError: They do.
-    """
+    """Check that two options don't contradict each other."""
     if choice is ModeChoice.CLIP and rate:
         raise UsageError("--mode clip has no --stream-rate; remove one of them")
     if choice is ModeChoice.STREAM and rate == PLAYS_CLIPS:
@@ -108,7 +97,6 @@ def check_mode_options(choice: ModeChoice, rate: int | None) -> None:
 
 
 def explain_probe(choice: ModeChoice, hints: ModeHints) -> str:
-    """Return a sentence that says why the mode has to be probed."""
     said = ((hints.metadata, KnownBy.METADATA), (hints.server, hints.server_from))
     who = next((_WHO_SAYS[known_by] for found, known_by in said if found == PLAYS_CLIPS), None)
     if who is None or choice is not ModeChoice.STREAM:

@@ -30,7 +30,6 @@ _POLL_INTERVAL = 0.02
 
 
 async def read_clip(source: AudioSource) -> bytes:
-    """Return the next clip of a source; empty at its end."""
     pieces: list[bytes] = []
     left = MAX_CLIP_BYTES // SAMPLE_BYTES
     while left and (piece := await source.read(min(left, _READ_SAMPLES))):
@@ -40,8 +39,6 @@ async def read_clip(source: AudioSource) -> bytes:
 
 
 async def clip_command(pcm: bytes, sample_rate: int, *, clip_id: str, queue: bool) -> str:
-    """Return the command that plays samples after the clips before it, or at once on top of them."""
-
     def encode() -> str:
         return PlayAudio.encode(
             pcm, "raw", sample_rate=sample_rate, queue_play=queue or None, clip_id=clip_id
@@ -114,7 +111,6 @@ class ClipPlayer:
         self._begins_at: float | None = None
 
     async def run(self) -> PlayResult:
-        """Play the sound."""
         source = await self._sound.open(self._sound.clip_rate)
         try:
             while (pcm := await read_clip(source)) and await self._may_send_next():
@@ -137,7 +133,6 @@ class ClipPlayer:
         await self._messages.sync()
 
     def progress(self) -> PlayProgress:
-        """Return how far playback is."""
         heard = 0.0
         if self._begins_at is not None:
             heard = min(max(0.0, self._now() - self._begins_at), self._seconds)

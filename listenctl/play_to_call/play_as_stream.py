@@ -62,7 +62,6 @@ class StreamPlayer:
         self._sender = StreamSender(messages.send_audio, mode.sample_rate, lead=settings.lead, exact=settings.exact)
 
     async def run(self) -> PlayResult:
-        """Play the sound."""
         await self._take_turn()
         first_mark = await self._send_first_mark()
         self._state = "playing"
@@ -86,7 +85,6 @@ class StreamPlayer:
         return await self._wait_for_end(mark)
 
     async def stop(self) -> None:
-        """Stop what has not been played yet."""
         # Once all of it is played, a killAudio would stop somebody else's sound.
         if self._sender.sent_seconds and self._now() < self._ends_at():
             await self._messages.send_kill_audio()
@@ -95,7 +93,6 @@ class StreamPlayer:
             await asyncio.sleep(KILL_PAUSE)
 
     def progress(self) -> PlayProgress:
-        """Return how far playback is."""
         sent = self._sender.sent_seconds
         lead = self._sender.lead if sent else None
         return PlayProgress(self._state, sent, self._heard_seconds(), self._sound.seconds, lead)

@@ -78,7 +78,6 @@ class SoundPlayer:
                 raise
 
     def progress(self) -> PlayProgress:
-        """Return how far playback is."""
         return PlayProgress("asking") if self._player is None else self._player.progress()
 
     async def _run(self, messages: CallMessages, sound: PlayableSound) -> PlayResult:

@@ -38,8 +38,6 @@ class PlayableSound:
     def computed(
         cls, name: str, samples_at: Callable[[int], bytes], *, seconds: float | None = None
     ) -> "PlayableSound":
-        """Return a sound whose 16-bit samples at a given rate are computed by ``samples_at``."""
-
         async def open_at(sample_rate: int) -> AudioSource:
             return PcmSource(samples_at(sample_rate))
 
@@ -47,12 +45,7 @@ class PlayableSound:
 
 
 async def prepare_sound(spec: str, edits: SoundEdits | None = None) -> PlayableSound:
-    """
-    Return the sound that ``spec`` names (see ``open_source``), with edits.
-
-    Raises:
-        UsageError: There is no such file, it isn't a sound, it is empty, or it can't be edited like that.
-    """
+    """Return the sound that ``spec`` names (see ``open_source``), with edits."""
     edits = edits or SoundEdits()
     _check(spec, edits)
     kind = SourceKind.of(spec)

@@ -52,7 +52,6 @@ async def _probe_rate(messages: CallMessages) -> int | None:
 
 
 def rate_of_silence(seconds: float) -> int | None:
-    """Return the rate at which the silence of a probe takes this long, None if there is none."""
     for rate in _RATES:
         if -_EARLY <= seconds - _SILENT_SAMPLES / rate <= _LATE:
             return rate

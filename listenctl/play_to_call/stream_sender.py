@@ -70,7 +70,6 @@ class StreamSender:
 
     @property
     def sent_seconds(self) -> float:
-        """Seconds of audio that were sent, without padding."""
         return self._sent / self._sample_rate
 
     @property
@@ -80,7 +79,6 @@ class StreamSender:
 
     @property
     def lead(self) -> float:
-        """Seconds of audio that were sent and are not played yet."""
         return max(0.0, self.ends_at - self._now())
 
     async def send_audio(self, pcm: bytes) -> None:

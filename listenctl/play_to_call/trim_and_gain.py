@@ -56,8 +56,6 @@ def edit_source(source: AudioSource, sample_rate: int, edits: SoundEdits, length
 
 
 class _TrimmedSource:
-    """A source without its first ``start`` samples, and at most ``length`` samples long."""
-
     def __init__(self, source: AudioSource, start: int, length: int | None) -> None:
         self._source = source
         self._skip = start
@@ -80,8 +78,6 @@ class _TrimmedSource:
 
 
 class _GainSource:
-    """A source with another level, faded in and out over ``fade`` samples."""
-
     def __init__(self, source: AudioSource, gain: float, fade: int, length: int | None) -> None:
         self._source = source
         self._gain = gain

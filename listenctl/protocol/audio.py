@@ -28,14 +28,11 @@ MIX_CHANNELS: dict[str, int] = {MixType.MONO: 1, MixType.MIXED: 1, MixType.STERE
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """Sample rate in Hz and number of interleaved channels of 16-bit audio."""
-
     sample_rate: int
     channels: int
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one sample frame: one sample of every channel."""
         return SAMPLE_BYTES * self.channels
 
     @property
@@ -43,7 +40,6 @@ class AudioFormat:
         return self.sample_rate * self.frame_bytes
 
     def samples_in(self, data_bytes: int) -> int:
-        """Return the whole samples per channel in ``data_bytes`` bytes."""
         return data_bytes // self.frame_bytes
 
     def duration_of(self, samples: int) -> float:
@@ -69,7 +65,6 @@ class SampleAssembler:
         return self._rest
 
     def feed(self, data: bytes) -> bytes:
-        """Return the whole sample frames available after receiving ``data``."""
         if not self._rest and not len(data) % self.frame_bytes:
             return data
         data = self._rest + data
@@ -79,7 +74,6 @@ class SampleAssembler:
 
 
 def unpack_samples(samples: bytes) -> tuple[int, ...]:
-    """Return little-endian 16-bit samples as numbers."""
     return struct.unpack(f"<{len(samples) // 2}h", samples)
 
 
@@ -90,8 +84,6 @@ def add_wrapping(samples: bytes, others: bytes) -> bytes:
 
 
 class Resampler(Protocol):
-    """Resample one stream of 16-bit samples piece by piece."""
-
     def __call__(self, samples: bytes, *, last: bool = False) -> bytes:
         """Return the output that is ready after ``samples``, or all that is left if ``samples`` are the last."""
 

@@ -54,7 +54,6 @@ class CallMetadata:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read a first text; never raises."""
         encoding = _encoding_faults(raw)
         fields, tail, syntax = _read_fields(peer_json.read_text(raw).strip(), len(raw))
         rest, trailing = _split_tail(tail)
@@ -73,12 +72,10 @@ class CallMetadata:
 
     @classmethod
     def missing(cls) -> Self:
-        """Return the metadata of a call that sent none."""
         return cls(b"", {}, (), valid=False, rest=b"", sample_rate=None, mix_type=None)
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, object]) -> Self:
-        """Return the metadata that jambonz would send with these fields."""
         return cls.parse(peer_json.encode(dict(fields)).encode())
 
     def serialize(self) -> str:
@@ -135,7 +132,6 @@ def _encoding_faults(raw: bytes) -> list[str]:
 
 
 def _read_fields(text: str, size: int) -> tuple[dict[str, object], str, list[str]]:
-    """Return the fields, the text after the object, and the faults; tries the strictest reading first."""
     if not text.startswith("{"):
         return {}, "", ["the first text is not a JSON object" if text else "the first text is empty"]
     for strict in (True, False):
@@ -162,7 +158,6 @@ def _faults(repaired: RepairedObject, size: int, *, bounded: bool) -> list[str]:
 
 
 def _split_tail(tail: str) -> tuple[str, list[str]]:
-    """Return the messages glued to the metadata, and the faults after its closing brace."""
     faults = []
     tail = tail.strip()
     # The shell-like command line leaves an odd apostrophe of the data there (listenctl-protocol(7) 2.6).

@@ -78,8 +78,6 @@ class CommandSent:
 
 @dataclass(frozen=True, slots=True)
 class AudioSent:
-    """Audio that the application streams to the caller."""
-
     data: bytes
 
 
@@ -141,7 +139,6 @@ class ListenSession:
 
     @property
     def started(self) -> bool:
-        """Whether the audio format is known, from the metadata or by default."""
         return self.metadata is not None
 
     @property
@@ -160,7 +157,6 @@ class ListenSession:
         return ()
 
     def receive_command(self, command: Command, at: float) -> Sequence[SessionEvent]:
-        """Process a text of the application that has been parsed already."""
         match command:
             case MarkCommand(name=name):
                 self._outstanding_marks.setdefault(name, deque()).append(at)
@@ -238,7 +234,6 @@ class ListenSession:
         return CallStarted(metadata, audio_format)
 
     def _release_held_audio(self) -> list[SessionEvent]:
-        """Take the held audio now, at the times when it arrived."""
         held, self._held = self._held, []
         events: list[SessionEvent] = []
         for at, read in groupby(held, key=itemgetter(0)):
@@ -296,7 +291,6 @@ class ListenSession:
 
 
 def _audio_format_of(metadata: CallMetadata, default: AudioFormat) -> tuple[AudioFormat, list[str]]:
-    """Return the audio format of ``metadata``, and a sentence for each part that it leaves open."""
     faults = []
     audio_format = default
     if metadata.sample_rate is None:

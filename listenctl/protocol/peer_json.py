@@ -64,7 +64,6 @@ def parse_number(value: object) -> float | None:
 
 
 def object_in(fields: Mapping[str, object], name: str) -> JsonFields:
-    """Return the object in a field, empty if the field holds anything else."""
     value = fields.get(name)
     return value if isinstance(value, dict) else {}
 

@@ -35,8 +35,6 @@ class TimedFrame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One event of a connection; close, ping and pong are control frames."""
-
     at: float
     sender: Sender
     event: SessionEvent | ControlFrame
@@ -70,7 +68,6 @@ class Timeline:
 
     # Building entries would take half as long again as the rest, and some callers look at few of them.
     def advance_to(self, at: float) -> Sequence[TimelineEntry]:
-        """Advance the time; return the gaps found before ``at``."""
         before = self._at
         if at <= before:
             return ()
@@ -103,7 +100,6 @@ class Timeline:
         return taken
 
     def read_frame(self, sender: Sender, frame: RawFrame) -> Sequence[SessionEvent | ControlFrame]:
-        """Return the events of a frame that arrived at the current time."""
         messages = self._joiners[sender].feed_frame(frame)
         if len(messages) == 1 and isinstance(messages[0], BinaryMessages):
             return self._session.receive_message(sender, messages[0], self._at)
@@ -118,7 +114,6 @@ class Timeline:
         return events
 
     def end_call(self, at: float | None) -> list[TimelineEntry]:
-        """Return the entries of the end of the call; ``at`` is None if nobody knows when the connection broke."""
         entries = [TimelineEntry(self._at, Sender.JAMBONZ, gap) for gap in self._session.find_gaps(self._at)]
         ended = None if at is None else max(at, self._at)
         entries += [TimelineEntry(ended or self._at, Sender.JAMBONZ, event) for event in self._session.end_call(ended)]

@@ -89,7 +89,6 @@ class AnswerCollector:
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether there are fewer live answers than captured ones so far."""
         before, now = self._captured, self._live
         return now.count < before.count or (self._compares_audio and now.audio.bytes < before.audio.bytes)
 

@@ -18,8 +18,6 @@ _DIGEST = 8
 
 
 class StreamedAudio:
-    """All binary messages of an application, in order."""
-
     def __init__(self) -> None:
         self.bytes = 0
         self.rest = b""
@@ -36,7 +34,6 @@ class StreamedAudio:
         self.rest = data[whole:]
 
     def blocks(self) -> list[bytes]:
-        """Return the digest of each block."""
         digests = bytes(self._digests)
         return [digests[at : at + _DIGEST] for at in range(0, len(digests), _DIGEST)]
 

@@ -72,8 +72,6 @@ class AnswerTiming:
 
 @dataclass(frozen=True, slots=True)
 class AnswerText:
-    """A text: its time, the digest by which it is compared, and what is shown of it."""
-
     at: float
     key: bytes
     kind: str
@@ -125,7 +123,6 @@ def parse_answer_text(at: float, raw: bytes, ignored: IgnoredMembers) -> AnswerT
 def compare_texts(
     captured: Sequence[AnswerText], live: Sequence[AnswerText], timing: AnswerTiming
 ) -> Iterator[AnswerDifference]:
-    """Yield the differences in order."""
     missing: list[AnswerText] = []
     extra: list[AnswerText] = []
     for before, after in _aligned(captured, live):
@@ -163,7 +160,6 @@ Pair = tuple[AnswerText | None, AnswerText | None]
 
 
 def _aligned(captured: Sequence[AnswerText], live: Sequence[AnswerText]) -> Iterator[Pair]:
-    """Yield the pairs of texts that correspond, None for a missing one."""
     begin = 0
     while begin < min(len(captured), len(live)) and captured[begin].key == live[begin].key:
         yield captured[begin], live[begin]
@@ -221,7 +217,6 @@ _ABSENT = _Absent()
 
 
 def _canonical(value: object) -> str:
-    """Return JSON that doesn't depend on the order of members."""
     return "nothing" if value is _ABSENT else peer_json.encode(_sorted(value))
 
 

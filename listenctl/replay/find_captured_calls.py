@@ -48,8 +48,6 @@ class _Seen:
 
 
 class _CallSearch:
-    """Search the events of a capture."""
-
     def __init__(self, name: str, wanted: str | None, *, every: bool) -> None:
         self._name = name
         self._wanted = wanted
@@ -58,7 +56,6 @@ class _CallSearch:
         self._unreadable: dict[int, str] = {}
 
     def take_event(self, event: CaptureEvent) -> bool:
-        """Process an event; return whether the search is done."""
         if isinstance(event, CaptureNotice):
             return False
         session = event.session

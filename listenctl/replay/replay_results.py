@@ -47,7 +47,6 @@ class ReplayResult:
 
     @property
     def connected(self) -> bool:
-        """Whether the server accepted the call."""
         return self.end is not None
 
     @property
@@ -115,7 +114,6 @@ class ApplicationResult:
 
     @property
     def ok(self) -> bool:
-        """Whether everything was sent, and every awaited text arrived."""
         return not (self.error or self.unsent or self.missed_texts or self.interrupted)
 
     def as_json(self) -> dict[str, object]:
@@ -139,8 +137,6 @@ class ApplicationResult:
 
 @dataclass(slots=True)
 class ReplayTotals:
-    """How many calls were played, ``connected`` and ``ok``, and the first error."""
-
     played: int = 0
     connected: int = 0
     ok: int = 0

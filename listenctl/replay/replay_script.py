@@ -53,12 +53,7 @@ class CaptureFile:
     secrets: str = ""
 
     def read(self) -> Iterator[CaptureEvent]:
-        """
-        Read the events from the start.
-
-        Raises:
-            ListenctlError: the file can't be read, or isn't a capture.
-        """
+        """Read the events from the start."""
         with _as_failure():
             events = read_capture(self.path, keylog=KeyLog(self.secrets))
         return _failing(events)
@@ -106,12 +101,7 @@ def open_capture(path: str, secrets: str = "") -> Iterator[CaptureFile]:
 
 
 def read_secrets(path: Path) -> str:
-    """
-    Return the text of a key log.
-
-    Raises:
-        UsageError: the file can't be read, or contains no secrets.
-    """
+    """Return the text of a key log."""
     try:
         text = path.read_text("ascii", "replace")
     except OSError as exc:
@@ -152,7 +142,6 @@ class ReplayScript:
             self._next = asyncio.get_running_loop().run_in_executor(None, self._read_batch)
 
     async def __aiter__(self) -> AsyncIterator[ReplayStep]:
-        """Yield the steps in order of time."""
         self.start_reading()
         while self._next is not None:
             steps = await self._next

@@ -111,12 +111,7 @@ class ReplayServer:
         self.totals = ReplayTotals()
 
     async def start(self, host: str, port: int) -> int:
-        """
-        Start to accept calls; return the port.
-
-        Raises:
-            ListenctlError: the address can't be used.
-        """
+        """Start to accept calls; return the port."""
         try:
             self._server = await asyncio.start_server(self._serve, host, port, limit=MAX_HEAD)
         except OSError as exc:
@@ -125,7 +120,6 @@ class ReplayServer:
         return bound
 
     async def wait(self) -> ReplayTotals:
-        """Wait until the last call has ended, or ``stop`` was called."""
         await self._over.wait()
         if self._server is not None:
             self._server.close()
@@ -136,7 +130,6 @@ class ReplayServer:
         return self.totals
 
     def stop(self) -> None:
-        """Close all calls and accept no more."""
         self._limit = 0
         self._over.set()
         for call in list(self._live):

@@ -84,16 +84,10 @@ class ReplayedApplication:
 
     @property
     def notices(self) -> list[CaptureNotice]:
-        """Problems of the capture, as far as it was read."""
         return self._script.notices if self._script else []
 
     async def run(self) -> ApplicationResult:
-        """
-        Send everything, and wait until the client has gone.
-
-        Raises:
-            ListenctlError: the capture can't be read any more.
-        """
+        """Send everything, and wait until the client has gone."""
         self._script = script = ReplayScript(self._plan.capture, self._call)
         self._origin = self._began = self._now()
         try:

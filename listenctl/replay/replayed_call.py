@@ -67,7 +67,6 @@ class ReplayedCall:
 
     @property
     def notices(self) -> list[CaptureNotice]:
-        """Problems of the capture, as far as it was read."""
         return self._script.notices if self._script else []
 
     async def run(self) -> ReplayResult:
@@ -96,7 +95,6 @@ class ReplayedCall:
         return self.result
 
     def stop(self) -> None:
-        """Hang up now; a call that isn't connected yet is cancelled."""
         self._stopped = self.result.interrupted = True
         if self._connection is not None:
             self._connection.hang_up()
@@ -126,7 +124,6 @@ class ReplayedCall:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the handshake; 0 before."""
         return 0.0 if self._connection is None else self._now() - self._started
 
     @property

@@ -67,7 +67,6 @@ class ReplayRun:
         return len(results), sum(one.frames for one in results), max((call.elapsed for call in self._live), default=0.0)
 
     def stop(self) -> None:
-        """Hang up all calls and start no more."""
         self._stopping.set()
         for call in list(self._live):
             call.stop()
@@ -86,7 +85,6 @@ class ReplayRun:
         self._on_result(result)
 
     async def _wait_for_start(self, call: CapturedCall) -> bool:
-        """Wait until a call is due; return whether it should still be played."""
         first = min(one.began for one in self._calls)
         if self._plan.speed is not None and call.began > first:
             with suppress(TimeoutError):

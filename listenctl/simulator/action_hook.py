@@ -79,7 +79,6 @@ async def call_action_hook(
     tls: ssl.SSLContext | None = None,
     deadline: float = DEADLINE,
 ) -> HookAnswer:
-    """Call an action hook and wait at most ``deadline`` seconds for the answer."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[HookAnswer] = loop.create_future()
 

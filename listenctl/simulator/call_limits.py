@@ -24,7 +24,6 @@ class CallLimits:
         self._silent_samples = 0
 
     def add_caller_audio(self, samples: bytes) -> None:
-        """Process the caller's next samples, one channel."""
         if self._silence_limit is None or self._silent_samples >= self._silence_limit:
             return
         values = array("h", samples)
@@ -32,7 +31,6 @@ class CallLimits:
         self._silent_samples = 0 if loud else self._silent_samples + len(values)
 
     def exceeded(self, elapsed: float) -> str:
-        """Return the name of the limit that is exceeded after ``elapsed`` seconds; empty if none is."""
         if self._silence_limit is not None and self._silent_samples >= self._silence_limit:
             return "silence-timeout"
         return next((name for name, limit in self._durations.items() if limit is not None and elapsed >= limit), "")

@@ -40,12 +40,7 @@ class CallerPlayback:
         self._playing = AsyncExitStack()
 
     async def open(self) -> None:
-        """
-        Open the device; the task that opens it must also close it.
-
-        Raises:
-            ListenctlError: PortAudio or the device is missing, or it can't be used.
-        """
+        """Open the device; the task that opens it must also close it."""
         await self._player.open()
         self._mixer.set_calls({_CALL: (self._format, single_call_gains(1, ChannelChoice.BOTH))})
         await self._playing.enter_async_context(background_task(self._player.run()))

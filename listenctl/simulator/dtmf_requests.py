@@ -29,7 +29,6 @@ class DtmfRequest:
 
     @classmethod
     def parse(cls, message: str | bytes) -> Self | None:
-        """Parse a message; None if it isn't a valid request."""
         decoded = peer_json.decode(message) if isinstance(message, str) else None
         match decoded and decoded[0]:
             case {"type": "press", "digits": str(digits), "durationMs": int(duration), "gapMs": int(gap)}:
@@ -59,7 +58,6 @@ def _within(duration_ms: int, gap_ms: int) -> bool:
 
 
 def digit_pressed() -> str:
-    """Return the message that says that a digit was pressed."""
     return peer_json.encode({"type": "key"})
 
 

@@ -42,11 +42,9 @@ class FaultKind:
 
     @property
     def usage(self) -> str:
-        """How it is written: ``burst=SECONDS``."""
         return f"{self.name}={self.value}" if self.value else self.name
 
     def describe(self, value: str) -> str:
-        """Return what the call does with a value: ``nothing is sent for 3 s``."""
         return self.effect.format(value.partition("@")[0])
 
 

@@ -21,15 +21,12 @@ MAX_CALLS = 1000
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCallEntry:
-    """A call placed by ``listenctl call``; ``started`` is Unix time."""
-
     socket: Path
     call_sid: str
     started: float
 
     @classmethod
     def parse(cls, path: Path, body: bytes) -> Self | None:
-        """Parse the description of a call; None if it isn't one."""
         try:
             value = json.loads(body)
         except (ValueError, RecursionError):
@@ -88,7 +85,6 @@ def _query(path: Path) -> SimulatedCallEntry | None:
 
 
 def _remove_dead(path: Path) -> None:
-    """Remove the socket of a process that doesn't exist any more."""
     try:
         os.kill(int(path.stem), 0)
     except ProcessLookupError:

@@ -72,7 +72,6 @@ class FaultNote:
 
 
 def parse_fault(spec: str) -> Fault:
-    """Parse one ``--fault``: ``NAME`` or ``NAME=VALUE``."""
     name, equals, value = spec.partition("=")
     kind = FAULT_KINDS.get(name)
     if kind is None:
@@ -123,9 +122,6 @@ class InjectedFaults:
         read_rate: bytes per second to read of what the server sends; None for no limit.
         closing_mode: how the call ends.
         shutdown_timeout: seconds after which the call gives up a connection that nobody closes.
-
-    Raises:
-        UsageError: two faults contradict each other, or there is no right channel to delay.
     """
 
     def __init__(self, faults: Sequence[Fault] = (), *, channels: int = 1) -> None:
@@ -143,7 +139,6 @@ class InjectedFaults:
         self.shutdown_timeout = self._number("graceful-shutdown")
 
     def subprotocol(self, default: str | None) -> str | None:
-        """Return the subprotocol to offer, None for none."""
         return None if "no-subprotocol" in self._faults else self._text("subprotocol") or default
 
     def buffer_seconds(self, default: float) -> float:
@@ -151,7 +146,6 @@ class InjectedFaults:
         return max(default, self.backlog + BURST_MARGIN) if self.backlog else default
 
     def first_text(self, good: bytes) -> bytes | None:
-        """Return what is sent instead of a good first text; None for nothing."""
         if "no-first-frame" in self._faults:
             return None
         broken = (name.removeprefix("first-frame-") for name in self._faults)
@@ -164,7 +158,6 @@ class InjectedFaults:
         return elapsed >= self._number("late-first-frame")
 
     def join_texts(self, texts: Sequence[bytes]) -> tuple[bytes, ...]:
-        """Return the text messages in which texts that leave at the same moment are sent."""
         return (b"".join(texts),) if "glued-texts" in self._faults and texts else tuple(texts)
 
     def allows_sending(self, elapsed: float) -> bool:
@@ -176,7 +169,6 @@ class InjectedFaults:
         return not any(pause.covers(elapsed) for pause in self._pauses)
 
     def delay_right_channel(self, samples: bytes) -> bytes:
-        """Return interleaved stereo with the right channel delayed, silent at first."""
         if not self._delayed_channel:
             return samples
         both = array("h", samples)
@@ -193,11 +185,9 @@ class InjectedFaults:
         return message[:middle], message[middle:]
 
     def allows_reading(self, elapsed: float, received_bytes: int) -> bool:
-        """Return whether to read more from the server."""
         return self.read_rate is None or received_bytes < self.read_rate * elapsed
 
     def begun_faults(self, elapsed: float) -> tuple[FaultNote, ...]:
-        """Return the faults that have begun since the last call."""
         begun = tuple(note for note in self._notes if note.time <= elapsed)
         del self._notes[: len(begun)]
         return begun

@@ -67,12 +67,10 @@ class CallPlan:
 
     @property
     def audio_format(self) -> AudioFormat:
-        """The format of the audio that jambonz sends."""
         return AudioFormat(self.verb.sample_rate, MIX_CHANNELS[self.verb.mix_type])
 
     @property
     def has_microphone(self) -> bool:
-        """Whether one of the parties is a microphone of this machine."""
         return any(SourceKind.of(party or "") is SourceKind.MICROPHONE for party in (self.caller, self.callee))
 
 

@@ -69,12 +69,7 @@ class SimulatedAudio:
 
     @classmethod
     async def open(cls, plan: CallPlan, playout: Playout, on_sound: Callable[[PlaybackState], None]) -> Self:
-        """
-        Open the sources and devices of a plan.
-
-        Raises:
-            ListenctlError: a file or device can't be used.
-        """
+        """Open the sources and devices of a plan."""
         async with AsyncExitStack() as closing:
             sources = []
             for spec, channel in _source_specs(plan):
@@ -100,11 +95,9 @@ class SimulatedAudio:
         await pacer.wait_for_chunk(0)
 
     def add_dtmf_tones(self, digit: str, duration: float) -> None:
-        """Mix the tones of a digit into the caller's audio from now on."""
         self._tones += dtmf_tones(digit, self._rate, tone=duration, gap=0.0)
 
     async def next_frame(self, samples: int) -> CallFrame:
-        """Return the next frame, of ``samples`` samples per channel."""
         size = samples * SAMPLE_BYTES
         caller, *others = [await source.read(samples) for source in self._sources]
         over = not caller and not self._tones
@@ -121,12 +114,7 @@ class SimulatedAudio:
         return CallFrame(mix_parties(self._plan.verb.mix_type, caller, right), caller, heard, ticks, over)
 
     async def close(self) -> None:
-        """
-        Close files and devices.
-
-        Raises:
-            ListenctlError: the recording of what the caller heard is incomplete.
-        """
+        """Close files and devices."""
         await self._closing.aclose()
         if self._playback is not None:
             await self._playback.close()

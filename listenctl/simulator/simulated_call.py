@@ -29,8 +29,6 @@ _DIGIT_SECONDS = 0.2
 
 
 class SimulatedCall:
-    """Place the call of a plan and report what happens in it as events."""
-
     def __init__(self, plan: CallPlan, reporter: Reporter) -> None:
         self.plan = plan
         self._time = CallTime(lambda: asyncio.get_running_loop().time())
@@ -95,7 +93,6 @@ class SimulatedCall:
         return self.plan.verb.pass_dtmf
 
     def press_digit(self, digit: str, duration: float = _DIGIT_SECONDS) -> None:
-        """Press a key of the caller's phone now (listenctl-protocol(7) 4)."""
         if self._exchange.over:
             return
         self._log.add_digit(digit)
@@ -207,7 +204,6 @@ class SimulatedCall:
         self._sender.open_connection(connection)
 
     def _end_connection(self, connection: ClientConnection) -> None:
-        """End the connection as the plan says; nothing is sent afterwards."""
         if self._state != "live":
             return
         self._state = "closing"

@@ -42,12 +42,10 @@ class CallTime:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start of the call."""
         return self._since(self._started_at)
 
     @property
     def connected_for(self) -> float:
-        """Seconds since the handshake was answered."""
         return self._since(self._connected_at)
 
     def start_call(self) -> None:
@@ -57,7 +55,6 @@ class CallTime:
         self._connected_at = self._clock()
 
     def end_call(self) -> None:
-        """Stop the time."""
         self._ended_at = self._now()
 
     def _since(self, begin: float | None) -> float:
@@ -91,11 +88,9 @@ class CallSender:
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes of audio that the server hasn't taken yet."""
         return self._buffer.waiting_bytes + (self._connection.unsent if self._connection else 0)
 
     def open_connection(self, connection: ClientConnection) -> None:
-        """Send what waits, and from now on everything."""
         self._connection = connection
         self.flush()
 
@@ -104,7 +99,6 @@ class CallSender:
         self._connection = None
 
     def send_text(self, text: str) -> None:
-        """Send a text as soon as one can leave."""
         self._texts.append(text.encode())
         self.flush()
 
@@ -234,7 +228,6 @@ class CallExchange:
         self._log.report_verdicts(self.playout.take_audio(data, fragmented=fragmented), self._time.elapsed)
 
     def send_digit(self, digit: str, duration: float) -> None:
-        """Send a pressed digit to the server (listenctl-protocol(7) 4)."""
         milliseconds = round(duration * 1000)
         numbers = self._plan.profile.play_done is not PlayDoneForm.STRINGS
         message = Dtmf(digit, milliseconds if numbers else str(milliseconds * _RTP_UNITS_PER_MS))
@@ -242,7 +235,6 @@ class CallExchange:
         self._log.report_dtmf(message, self._time.elapsed)
 
     def end_playout(self) -> None:
-        """Report what is still unplayed when the call ends."""
         self._log.report_verdicts(self.playout.end_listen(), self._time.elapsed)
 
     def _take_frame(self, frame: CallFrame, lateness: float) -> None:

@@ -71,8 +71,6 @@ class SimulatedCallResult:
 
 
 class SimulatedCallLog:
-    """Report the events of one call and count what its result needs."""
-
     def __init__(self, plan: CallPlan, metadata: CallMetadata, reporter: Reporter) -> None:
         self._plan = plan
         self._metadata = metadata
@@ -89,16 +87,13 @@ class SimulatedCallLog:
 
     @property
     def lost_samples(self) -> int:
-        """Samples per channel that were dropped because the server was slow."""
         return self._reported_lost + self._hole
 
     def report_plan_warnings(self) -> None:
-        """Report what is unusual about the plan."""
         for warning in (*self._plan.verb.notes, *self._plan.warnings):
             self.warn("verb", warning)
 
     def report_refusal(self, problem: str) -> None:
-        """Report that the call couldn't be placed, and what may be the reason."""
         target = self._plan.target
         for warning in (*target.address.warnings, basic_authorization(target.credentials)[1]):
             if warning is not None:
@@ -126,7 +121,6 @@ class SimulatedCallLog:
             self.warn("handshake", warning)
 
     def report_start(self, *, streaming: bool, damage: str | None) -> None:
-        """Report the properties of the call, and the damage that its first text will arrive with."""
         verb = self._plan.verb
         self._emit(
             SimulatedCallStartedEvent(
@@ -146,7 +140,6 @@ class SimulatedCallLog:
             self.warn("first-frame", damage)
 
     def warn(self, rule: str, detail: str) -> None:
-        """Report a problem that isn't a command's."""
         self._emit(WarningEvent(rule=rule, detail=detail))
 
     def report_sound(self, state: PlaybackState) -> None:
@@ -177,7 +170,6 @@ class SimulatedCallLog:
         self._emit(message_event(message, position=self._samples, time=round(time, 3)))
 
     def add_command(self, number: int, command: Command) -> None:
-        """Count a command, the server's message ``number``."""
         if isinstance(command, UnknownCommand):
             self._command_types[number] = command.type or "unknown"
         else:
@@ -191,7 +183,6 @@ class SimulatedCallLog:
         self._received_messages += 1
 
     def report_verdicts(self, verdicts: Iterable[Verdict], time: float) -> None:
-        """Report what jambonz makes of the server's messages."""
         for verdict in verdicts:
             self.wrong += verdict.wrong
             self._emit(
@@ -207,7 +198,6 @@ class SimulatedCallLog:
             )
 
     def report_answer(self, message: Mark | PlayDone, time: float, round_trip: float | None) -> None:
-        """Report an answer to the server, sent ``round_trip`` seconds after its command."""
         self._emit(message_event(message, time=round(time, 3), round_trip=round_trip))
 
     def report_action_hook(self, url: str, answer: HookAnswer) -> None:

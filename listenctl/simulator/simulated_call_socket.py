@@ -72,8 +72,6 @@ def _listen(path: Path) -> socket.socket:
 
 
 class _CallSocket:
-    """Answer the clients of the socket."""
-
     def __init__(self, call: "SimulatedCall", started: float) -> None:
         self._call = call
         self._started = started

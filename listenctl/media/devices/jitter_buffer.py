@@ -46,7 +46,6 @@ class JitterBuffer:
 
     @property
     def waiting_samples(self) -> int:
-        """Buffered samples per channel."""
         return len(self._frames)
 
     def add_frames(self, frames: "Frames") -> None:
@@ -62,7 +61,6 @@ class JitterBuffer:
             self._cut(excess)
 
     def take_frames(self, count: int) -> "Frames":
-        """Return ``count`` samples of each channel, with silence for missing ones."""
         import numpy as np
 
         self._request = count
@@ -91,7 +89,6 @@ class JitterBuffer:
         self._observed, self._least = 0, len(self._frames)
 
     def _end(self, count: int) -> "Frames":
-        """Return the rest, faded out before the buffer runs empty."""
         import numpy as np
 
         taken, self._frames = self._faded(self._frames[:count], ends=True), self._frames[:0]
@@ -153,7 +150,6 @@ class JitterBuffer:
 
 
 def _ramp(length: int) -> "Frames":
-    """Return a ramp from 0 to 1 for every channel."""
     import numpy as np
 
     return np.linspace(0, 1, length, dtype=np.float32)[:, np.newaxis]

@@ -21,19 +21,12 @@ _WHAT = "microphone"
 async def open_microphone(
     device: str | None, sample_rate: int, *, open_stream: OpenDeviceStream | None = None
 ) -> "MicrophoneSource":
-    """
-    Open a microphone by its number or a part of its name; None is the system's default.
-
-    Raises:
-        ListenctlError: PortAudio or the device is missing, or the device can't be used.
-    """
+    """Open a microphone by its number or a part of its name; None is the system's default."""
     # PortAudio takes a noticeable time to open a device.
     return await asyncio.to_thread(MicrophoneSource, device, sample_rate, open_stream)
 
 
 class MicrophoneSource:
-    """The audio of a microphone, with silence where it is late."""
-
     def __init__(self, device: str | None, sample_rate: int, open_stream: OpenDeviceStream | None = None) -> None:
         self._buffer = DeviceBuffer(sample_rate)
         self._resampler: Resampler | None = None
@@ -44,18 +37,12 @@ class MicrophoneSource:
         start_device(_WHAT, self._stream)
 
     async def read(self, samples: int) -> bytes:
-        """
-        Return the next samples.
-
-        Raises:
-            ListenctlError: The device is gone.
-        """
+        """Return the next samples."""
         if not is_running(self._stream):
             raise ListenctlError(f"{_WHAT}: stopped delivering audio; check whether it is still plugged in")
         return self._buffer.take_audio(samples)
 
     async def close(self) -> None:
-        """Close the device."""
         await asyncio.to_thread(self._stream.close)
 
     def _on_audio(self, indata: bytes, frames: int, time: object, status: object) -> None:  # noqa: ARG002

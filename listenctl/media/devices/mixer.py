@@ -41,7 +41,6 @@ _SHARES = {
 
 
 def single_call_gains(channels: int, choice: ChannelChoice) -> Gains:
-    """Return the gains of a call that is played alone; mono goes to both sides."""
     if channels == 1:
         return ((1.0, 1.0),)
     if choice is ChannelChoice.BOTH:
@@ -62,7 +61,6 @@ def spread_gains(channels: int, choice: ChannelChoice, place: int, of: int) -> G
 
 
 def stereo_gains(channels: Sequence[int], choice: ChannelChoice) -> list[Gains]:
-    """Return the gains of calls with these numbers of channels."""
     if len(channels) == 1:
         return [single_call_gains(channels[0], choice)]
     return [spread_gains(count, choice, place, len(channels)) for place, count in enumerate(channels)]
@@ -127,7 +125,6 @@ class CallMixer:
             self._mixeds.clear()
 
     def change_sample_rate(self, sample_rate: int) -> None:
-        """Mix at another rate; buffered audio is dropped."""
         with self._lock:
             self.sample_rate = sample_rate
             for call, old in list(self._mixeds.items()):

@@ -57,7 +57,6 @@ class PlaybackState:
 
     @property
     def rule(self) -> str:
-        """The rule of the warning event for this state (`listenctl-events(5)`)."""
         return "sound-back" if self.playing else "no-sound"
 
 
@@ -98,13 +97,7 @@ class PlaybackDevice:
         self._reported: PlaybackState | None = None
 
     async def open(self) -> None:
-        """
-        Open the device now, so that errors can be reported; ``run`` then plays.
-
-        Raises:
-            UsageError: No device has this name.
-            ListenctlError: PortAudio or the device is missing, or the device can't be used.
-        """
+        """Open the device now, so that errors can be reported; ``run`` then plays."""
         try:
             self._stream = await self._wait_for(_in_thread(self._open))
         except asyncio.CancelledError:
@@ -122,7 +115,6 @@ class PlaybackDevice:
             await self.close()
 
     async def _try_once(self) -> bool:
-        """Play until the device stops; return whether to try again."""
         try:
             if self._stream is None:
                 self._stream = await self._wait_for(_in_thread(self._open))
@@ -135,7 +127,6 @@ class PlaybackDevice:
         return True
 
     async def _wait_for(self, opening: "asyncio.Future[DeviceStream]") -> DeviceStream:
-        """Wait for a device, and report when it takes long."""
         try:
             done, _ = await asyncio.wait([opening], timeout=PATIENCE)
             if not done:
@@ -163,7 +154,6 @@ class PlaybackDevice:
             await asyncio.sleep(_CHECK_EVERY)
 
     async def close(self) -> None:
-        """Close the device, as the end of ``run`` also does."""
         stream, self._stream = self._stream, None
         if stream is None:
             return

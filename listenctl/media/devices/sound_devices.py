@@ -18,8 +18,6 @@ _MAX_NAMED = 8
 
 
 class DeviceStream(Protocol):
-    """A sound device that is open."""
-
     @property
     def active(self) -> bool:
         """Whether the device calls back."""
@@ -61,7 +59,6 @@ class DeviceBuffer:
                 del self._pcm[: len(self._pcm) - self._limit]
 
     def take_audio(self, samples: int) -> bytes:
-        """Return ``samples`` samples, with silence for missing ones."""
         wanted = samples * SAMPLE_BYTES
         with self._lock:
             if self._filling and len(self._pcm) < min(max(self._cushion, wanted), self._limit):
@@ -73,12 +70,7 @@ class DeviceBuffer:
 
 
 def load_sounddevice() -> Any:
-    """
-    Import and return sounddevice.
-
-    Raises:
-        ListenctlError: The PortAudio library is missing.
-    """
+    """Import and return sounddevice."""
     try:
         import sounddevice
     except OSError as exc:
@@ -115,12 +107,7 @@ class SoundDevice:
 
 
 def list_devices() -> list[SoundDevice]:
-    """
-    Return all sound devices of this machine.
-
-    Raises:
-        ListenctlError: The PortAudio library is missing.
-    """
+    """Return all sound devices of this machine."""
     sound = load_sounddevice()
     systems = sound.query_hostapis()
     default_input, default_output = sound.default.device
@@ -148,9 +135,6 @@ def open_device(
     Args:
         what: the user's word for the device, which begins error messages.
         device: its number or a part of its name; None for the system's default.
-
-    Raises:
-        ListenctlError: There is no such device, or it can't be used.
     """
     choice = _choice(device)
     errors = (ValueError, OSError, load_sounddevice().PortAudioError)
@@ -173,9 +157,6 @@ def check_output_device(what: str, device: str) -> None:
 
     Args:
         what: the user's word for the device, which begins error messages.
-
-    Raises:
-        UsageError: ``device`` names none of the playback devices.
     """
     sound = load_sounddevice()
     try:
@@ -192,12 +173,7 @@ def _choice(device: str | None) -> int | str | None:
 
 
 def start_device(what: str, stream: DeviceStream) -> None:
-    """
-    Start a device.
-
-    Raises:
-        ListenctlError: It can't be started; then it is closed.
-    """
+    """Start a device."""
     try:
         stream.start()
     except (OSError, load_sounddevice().PortAudioError) as exc:
@@ -208,7 +184,6 @@ def start_device(what: str, stream: DeviceStream) -> None:
 
 
 def is_running(stream: DeviceStream) -> bool:
-    """Return whether a device still takes or delivers audio."""
     try:
         return stream.active
     except load_sounddevice().PortAudioError:

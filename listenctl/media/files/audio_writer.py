@@ -51,12 +51,7 @@ class AudioWriter:
     def to_file(
         cls, path: Path, audio_format: AudioFormat, on_error: Callable[[OSError], None] = lambda _: None
     ) -> "AudioWriter":
-        """
-        Write to a new WAV that only its owner can read.
-
-        Raises:
-            UsageError: The file exists, or can't be created.
-        """
+        """Write to a new WAV that only its owner can read."""
         try:
             return cls(WavFile(NewFile(create_new(path), path), audio_format), str(path), on_error)
         except FileExistsError as exc:
@@ -68,11 +63,9 @@ class AudioWriter:
     def to_pipe(
         cls, fd: int, on_error: Callable[[OSError], None], max_waiting_bytes: float = MAX_WAITING_BYTES
     ) -> "AudioWriter":
-        """Write bare samples to a descriptor, which stays open."""
         return cls(_Pipe(fd), "stdout", on_error, max_waiting_bytes)
 
     def write_audio(self, pcm: bytes) -> bool:
-        """Queue 16-bit samples; return whether they are going to be written."""
         if self.error or not self._writer.reserve_bytes(len(pcm)):
             self.lost_bytes += len(pcm)
             return False
@@ -89,12 +82,7 @@ class AudioWriter:
         return self._writer.close(limit)
 
     def close(self) -> None:
-        """
-        Do as ``end`` does.
-
-        Raises:
-            ListenctlError: Some audio was not written, other than to a reader that left.
-        """
+        """Do as ``end`` does."""
         ended = self.end()
         if isinstance(self.error, BrokenPipeError):
             return
@@ -140,12 +128,7 @@ class _Pipe:
 
 
 class StereoRecording:
-    """
-    A stereo WAV of a simulated call: left what the caller says, right what the caller hears.
-
-    Raises:
-        UsageError: The file exists, or can't be created.
-    """
+    """A stereo WAV of a simulated call: left what the caller says, right what the caller hears."""
 
     def __init__(self, path: Path, sample_rate: int) -> None:
         self._batch = round(_STEREO_BATCH * sample_rate) * SAMPLE_BYTES
@@ -153,7 +136,6 @@ class StereoRecording:
         self._writer = AudioWriter.to_file(path, AudioFormat(sample_rate, 2))
 
     def add_audio(self, left: bytes, right: bytes) -> None:
-        """Add audio of both channels; the longer one waits for the other."""
         self._left += left
         self._right += right
         ready = min(len(self._left), len(self._right))
@@ -161,12 +143,7 @@ class StereoRecording:
             self._write(ready)
 
     async def close(self) -> None:
-        """
-        Write what is waiting, with silence after the shorter channel, and close the file.
-
-        Raises:
-            ListenctlError: Some audio was not written.
-        """
+        """Write what is waiting, with silence after the shorter channel, and close the file."""
         self._write(max(len(self._left), len(self._right)))
         await asyncio.to_thread(self._writer.close)
 

@@ -47,7 +47,6 @@ class BackgroundWriter:
 
     @property
     def is_alive(self) -> bool:
-        """Whether jobs that are added will run."""
         return self._thread.is_alive()
 
     def reserve_bytes(self, size: int) -> bool:
@@ -62,7 +61,6 @@ class BackgroundWriter:
         self._released_bytes += size
 
     def add_jobs(self, *jobs: Job) -> None:
-        """Run jobs after all that were added before."""
         self._queue.put(jobs)
 
     def add_low_priority_job(self, job: Job) -> None:
@@ -70,17 +68,14 @@ class BackgroundWriter:
         self._low_priority.append(job)
 
     def wait_until_done(self, limit: float) -> None:
-        """Wait until all jobs that were added have run, for at most ``limit`` seconds."""
         done = threading.Event()
         self.add_jobs(done.set)
         done.wait(limit)
 
     def raise_low_priority(self) -> None:
-        """Run low-priority jobs before all others from now on."""
         self._raised = True
 
     def close(self, limit: float | None = None) -> bool:
-        """Run all jobs and end the thread; return whether it ended within ``limit`` seconds."""
         self._queue.put(None)
         self._thread.join(limit)
         return not self._thread.is_alive()
@@ -109,7 +104,6 @@ class LoopMailbox:
         self._woken = False
 
     def add_job(self, job: Job) -> None:
-        """Run a job on the event loop, after those that were added before."""
         self._jobs.append(job)
         if not self._woken:
             self._woken = True

@@ -52,7 +52,6 @@ class AudioCodec:
 
     @property
     def layout(self) -> dict[str, str]:
-        """Arguments for soundfile to write the format."""
         endian = "LITTLE" if self.container == "RAW" else "FILE"
         return {"subtype": self.subtype, "endian": endian, "format": self.container}
 
@@ -81,13 +80,7 @@ class Conversion:
 
 
 def convert_wav(wav: Path, target: Path, kind: str) -> Conversion:
-    """
-    Convert a finished recording to ``target``; ``kind`` is one of ``CODECS``.
-
-    Raises:
-        ListenctlError: The result can't be written, its name is taken, or it differs from the WAV. Then there is no
-            ``target``, and the WAV is unchanged.
-    """
+    """Convert a finished recording to ``target``; ``kind`` is one of ``CODECS``."""
     import soundfile
 
     try:
@@ -154,7 +147,6 @@ class _AudioDigest:
             self._energy = [total + float(more) for total, more in zip(self._energy, energy, strict=True)]
 
     def levels(self) -> list[float]:
-        """RMS of each channel, for lossy formats."""
         return [math.sqrt(energy / max(1, self.samples)) for energy in self._energy]
 
 
@@ -201,7 +193,6 @@ def _resampled(blocks: "Iterator[Block]", source: Any, rate: int, dtype: str) ->
 
 
 def _difference(source: Any, written: _AudioDigest, decoded: _AudioDigest) -> str:
-    """Return how the result differs from the WAV, or an empty string."""
     if (decoded.sample_rate, decoded.channels) != (written.sample_rate, written.channels):
         return f"reads back as {decoded.channels} channels at {decoded.sample_rate} Hz"
     expected = source.frames * written.sample_rate / source.samplerate

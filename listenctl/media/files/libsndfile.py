@@ -24,7 +24,6 @@ def disable_seeking(file: Any) -> Any:
 
 
 def holds_integers(file: Any) -> bool:
-    """Return whether samples can be read as 16-bit integers."""
     return bool(file.subtype.startswith(_INTEGER_SUBTYPES))
 
 
@@ -34,14 +33,12 @@ def read_floats(file: Any, count: int) -> "NDArray[np.float32]":
 
 
 def finite(samples: "NDArray[np.float32]") -> "NDArray[np.float32]":
-    """Return floats with 0 for NaN and full scale for infinities."""
     import numpy as np
 
     return np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
 
 
 def read_int16(file: Any, count: int) -> "NDArray[np.int16]":
-    """Read sample frames as 16-bit integers, one row per frame."""
     import numpy as np
 
     if holds_integers(file):
@@ -52,7 +49,6 @@ def read_int16(file: Any, count: int) -> "NDArray[np.int16]":
 
 
 def error_reason(exc: Exception) -> str:
-    """Return what libsndfile or the system says is wrong."""
     return str(getattr(exc, "error_string", exc)).rstrip(".")
 
 

@@ -12,8 +12,6 @@ FOLDER_MODE = 0o700
 
 
 class NewFile(NamedTuple):
-    """A new empty file, open for reading and writing."""
-
     fd: int
     path: Path
 
@@ -59,12 +57,10 @@ def create_recording_files(path: Path, labels: Sequence[str], final_extension: s
 
 
 def create_new(path: Path | str) -> int:
-    """Create a file that doesn't exist and return its descriptor, for reading and writing."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
 
 
 def remove_new_file(new_file: NewFile) -> None:
-    """Close and remove a new file."""
     os.close(new_file.fd)
     new_file.path.unlink(missing_ok=True)
 
@@ -85,7 +81,6 @@ def _numbered(path: Path) -> Iterator[Path]:
 
 
 def _create_all(names: Sequence[str]) -> list[NewFile]:
-    """Create all files or none."""
     made: list[NewFile] = []
     try:
         # If one fails, those created before are already in the list.

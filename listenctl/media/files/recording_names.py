@@ -38,8 +38,6 @@ Lookup = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class TemplateField:
-    """A placeholder in a name template."""
-
     name: str
 
 
@@ -80,21 +78,14 @@ class RecordingDestination:
 
     @property
     def is_stdout(self) -> bool:
-        """Whether the audio of one call goes to stdout."""
         return not self.pieces
 
     @property
     def kind(self) -> str:
-        """Format of the finished file: ``wav``, ``flac``, ``ogg``, ``mp3`` or ``raw``."""
         return FORMATS_BY_EXTENSION[self.extension]
 
     def check_folder(self) -> None:
-        """
-        Check whether recordings can be written, as far as is known before there is a call.
-
-        Raises:
-            UsageError: The folder isn't writable.
-        """
+        """Check whether recordings can be written, as far as is known before there is a call."""
         if self.is_stdout:
             return
         fixed = self.pieces[0]
@@ -109,7 +100,6 @@ class RecordingDestination:
             raise UsageError(f"{folder}: recordings can't be written there: {reason}")
 
     def wav_path(self, lookup: Lookup, started: datetime) -> Path:
-        """Return the path of the WAV of a call, which may already exist."""
         text = "".join(
             piece if isinstance(piece, str) else _when(piece.name, started) or clean_for_file_name(lookup(piece.name))
             for piece in self.pieces
@@ -120,7 +110,6 @@ class RecordingDestination:
 
 
 def _when(field: str, started: datetime) -> str | None:
-    """Return the value of a date or time field, None for any other."""
     layout = {"date": "%Y-%m-%d", "time": "%H%M%S"}.get(field)
     return None if layout is None else started.astimezone(UTC).strftime(layout)
 
@@ -174,7 +163,6 @@ def _shorten(text: str, limit: int) -> str:
 
 
 def _with_file_name(text: str) -> str:
-    """Add the default file name to a folder."""
     if text.endswith("/"):
         return text + _DEFAULT_NAME
     extension = PurePosixPath(text).suffix.lower()
@@ -184,7 +172,6 @@ def _with_file_name(text: str) -> str:
 
 
 def _cut_extension(last: str | TemplateField) -> tuple[str, str]:
-    """Split the extension, by default ``.wav``, from the last piece of a template."""
     name = last if isinstance(last, str) else ""
     start = name.rfind(".")
     extension = name[start:].lower() if start >= 0 else ""

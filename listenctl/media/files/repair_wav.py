@@ -26,8 +26,6 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class WavDiagnosis:
-    """What a file holds, and what is wrong with its header; a good file has no problems."""
-
     format: AudioFormat
     data_offset: int
     samples: int
@@ -35,12 +33,10 @@ class WavDiagnosis:
 
     @property
     def seconds(self) -> float:
-        """Duration of the audio."""
         return self.format.duration_of(self.samples)
 
     @property
     def data_bytes(self) -> int:
-        """Bytes of the whole sample frames."""
         return self.samples * self.format.frame_bytes
 
 
@@ -61,9 +57,6 @@ def repair_wav(path: Path, *, output: Path | None = None, assumed: AudioFormat |
         path: the file, which is not changed.
         output: path of the copy, which must not exist; by default `NAME.recovered.wav` beside the file.
         assumed: the format of a file without a header.
-
-    Raises:
-        ListenctlError: The file can't be read, isn't 16-bit PCM, or the copy can't be written.
     """
     if not path.is_file():
         problem = "is not a file" if path.exists() else "no such file"
@@ -108,7 +101,6 @@ def _diagnosis(audio_format: AudioFormat, offset: int, audio_bytes: int, problem
 
 
 def _audio_bytes(file: BinaryIO, info: WavInfo, size: int) -> tuple[int, str]:
-    """Return how much audio the file holds, and what the header says wrong about it."""
     declared, held = info.data_bytes, size - info.data_offset
     if declared is None:
         return held, "its header has no data chunk"
@@ -120,7 +112,6 @@ def _audio_bytes(file: BinaryIO, info: WavInfo, size: int) -> tuple[int, str]:
 
 
 def _only_chunks_follow(file: BinaryIO, offset: int, size: int) -> bool:
-    """Return whether only chunks follow the audio, and not more audio."""
     for _ in range(_MAX_TRAILERS):
         if offset >= size:
             return True

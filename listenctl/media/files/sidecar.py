@@ -51,7 +51,6 @@ class SidecarAudio:
 
     @classmethod
     def parse(cls, fields: Mapping[str, object]) -> Self:
-        """Read the fields; whatever isn't of the right type counts as missing."""
         seconds, begins = fields.get("seconds"), fields.get("begins")
         return cls(
             files=[str(file) for file in list_in(fields, "files")],
@@ -142,7 +141,6 @@ class Sidecar:
         )
 
     def serialize(self) -> bytes:
-        """Return the JSON, on one line."""
         optional = {"application": self.application, "both": self.both}
         fields = {
             "v": VERSION,
@@ -230,12 +228,10 @@ def channel_meanings(metadata: CallMetadata, audio_format: AudioFormat, layout: 
 
 
 def tapped_party(metadata: CallMetadata) -> str:
-    """Return whose leg is tapped, as far as the metadata says."""
     if metadata.parent_call_sid:
         return "caller, or callee where the listen has channel 2"
     return {"inbound": "caller", "outbound": "callee"}.get(metadata.direction or "", "unknown")
 
 
 def position_fields(position: int, sample_rate: int) -> Report:
-    """Return the fields for a place in the file, in samples and in seconds."""
     return {"position": position, "time": round(position / sample_rate, 3)}

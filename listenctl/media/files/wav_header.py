@@ -32,8 +32,6 @@ _KINDS = {b"RIFF": "RIFF", b"RF64": "RF64", b"BW64": "RF64"}
 
 @dataclass(frozen=True, slots=True)
 class WavInfo:
-    """What a WAV header says, which need not match the file."""
-
     kind: str
     """``RIFF`` or ``RF64``."""
     format: AudioFormat
@@ -48,7 +46,6 @@ class WavInfo:
 
     @property
     def is_pcm16(self) -> bool:
-        """Whether the samples are 16-bit integers, as on the wire."""
         return self.encoding == PCM and self.bits == 8 * SAMPLE_BYTES
 
 
@@ -76,9 +73,6 @@ def read_header(file: BinaryIO) -> WavInfo:
     Parse the header of a seekable WAV or RF64 file.
 
     Sizes may be wrong and the data chunk may be missing.
-
-    Raises:
-        ListenctlError: The file is not a WAV, or has no usable `fmt ` chunk.
     """
     return _HeaderReader(file).read()
 
@@ -107,7 +101,6 @@ class _HeaderReader:
         return self._info(_KINDS[opening[:4]], int.from_bytes(opening[4:8], "little"), data_offset)
 
     def _walk(self) -> int:
-        """Read the chunks before the audio; return where the audio begins."""
         offset = 12
         for _ in range(_MAX_CHUNKS):
             self._file.seek(offset)

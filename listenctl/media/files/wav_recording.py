@@ -51,7 +51,6 @@ class WavFile:
             raise
 
     def write_header(self) -> None:
-        """Make the header count all audio so far."""
         if self._counted != self.size:
             _write_all(self._fd, wav_header(self._format, self.size), 0)
             self._counted = self.size
@@ -71,7 +70,6 @@ class WavFile:
             os.posix_fallocate(self._fd, HEADER_BYTES + at + length, self.size - at)
 
     def insert_silence(self, at: int, length: int) -> None:
-        """Insert ``length`` bytes of silence at byte ``at`` of the audio."""
         self.reserve_space(at, length)
         tail = os.pread(self._fd, self.size - at, HEADER_BYTES + at)
         # The moved audio is written first: until the header is written, the file is what it was.
@@ -88,19 +86,16 @@ class WavFile:
         self._overhang = True
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Change the format of the audio so far, because the metadata came late."""
         self._format = audio_format
         self._lag = int(HEADER_LAG * audio_format.byte_rate)
         self._counted = -1
         self.write_header()
 
     def sync(self) -> None:
-        """Flush everything to the disk, so that it survives a power failure."""
         self.write_header()
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Complete the header and close the file."""
         try:
             self.write_header()
             self._cut_overhang()
@@ -124,8 +119,6 @@ class PositionShift:
 
 @dataclass(frozen=True, slots=True)
 class UnrecordedAudio:
-    """At this position of the call, ``samples`` samples per channel could not be written."""
-
     position: int
     samples: int
 
@@ -172,28 +165,23 @@ class Recording:
 
     @property
     def output_format(self) -> AudioFormat:
-        """Format of each file."""
         return self._map.output_format
 
     @property
     def warning(self) -> str | None:
-        """Why the layout does not apply to this call, if so."""
         return self._map.warning
 
     @property
     def paths(self) -> list[Path]:
-        """The files, left before right."""
         return [file.path for file in self.files]
 
     @property
     def sidecar_path(self) -> Path:
-        """Path of the sidecar: `NAME.json` beside `NAME.wav`."""
         path = self.files[0].path
         return path.with_name(path.stem.removesuffix(self._map.labels[0]) + ".json")
 
     @property
     def lost_samples(self) -> int:
-        """Samples per channel that could not be written."""
         return sum(loss.samples for loss in self.losses)
 
     @property
@@ -203,12 +191,10 @@ class Recording:
 
     @property
     def samples(self) -> int:
-        """Samples per channel in each file."""
         return self.output_format.samples_in(self.files[0].size)
 
     @property
     def size(self) -> int:
-        """Bytes of audio in all files."""
         return sum(file.size for file in self.files)
 
     def write_audio(self, position: int, data: bytes) -> None:
@@ -241,7 +227,6 @@ class Recording:
         self._next = position
 
     def insert_silence(self, position: int, samples: int) -> None:
-        """Insert ``samples`` samples of silence for missing audio before ``position`` of the call."""
         at = min(self.file_position(position), self.samples) * self.output_format.frame_bytes
         length = samples * self.output_format.frame_bytes
         for file in self.files:
@@ -251,7 +236,6 @@ class Recording:
         self._shift(position, samples)
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Change the format of the audio so far, because the metadata came late."""
         ratio = self.audio_format.frame_bytes / audio_format.frame_bytes
         if self._map.output_format == self.audio_format:
             self.layout = ChannelLayout.AS_IS  # Audio that was already rearranged stays so.
@@ -265,16 +249,13 @@ class Recording:
             self._shift(self._next, ahead)
 
     def file_position(self, position: int) -> int:
-        """Return the position in the files for a position in the call."""
         return position + sum(shift.offset for shift in self.shifts if shift.position <= position)
 
     def sync(self) -> None:
-        """Flush all files to the disk."""
         for file in self.files:
             file.sync()
 
     def close(self) -> None:
-        """Complete and close all files."""
         for file in self.files:
             file.close()
 

@@ -21,8 +21,6 @@ _TONE_BLOCK = 4096
 
 
 class SourceKind(StrEnum):
-    """The kinds of sources that users can name."""
-
     FILE = "file"
     PIPE = "-"
     SILENCE = "silence"
@@ -32,7 +30,6 @@ class SourceKind(StrEnum):
 
     @classmethod
     def of(cls, spec: str) -> "SourceKind":
-        """Return the kind of the source that ``spec`` names."""
         kind = spec.partition(":")[0]
         if kind in (cls.TONE, cls.MICROPHONE):
             return cls(kind)
@@ -45,8 +42,6 @@ class SourceKind(StrEnum):
 
 
 class AudioSource(Protocol):
-    """One channel of audio."""
-
     async def read(self, samples: int) -> bytes:
         """
         Return the next ``samples`` samples: fewer at the end, then none.
@@ -66,10 +61,6 @@ async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channe
         loop: repeat a source that ends, without a gap.
         channel: number of a channel of a file, of ``speech`` or of a WAV on a pipe; None mixes the channels of a file,
             and means the first one of other sources.
-
-    Raises:
-        UsageError: There is no such source or channel.
-        ListenctlError: The device can't be opened, or the file or pipe holds no audio.
     """
     kind, detail = SourceKind.of(spec), spec.partition(":")[2]
     if channel and kind.is_endless:
@@ -90,12 +81,7 @@ async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channe
 
 
 def has_second_channel(spec: str) -> bool:
-    """
-    Return whether ``spec`` has a second channel, for the other party; a pipe is taken to have none.
-
-    Raises:
-        UsageError: ``spec`` is a file that can't be read.
-    """
+    """Return whether ``spec`` has a second channel, for the other party; a pipe is taken to have none."""
     kind = SourceKind.of(spec)
     return kind is SourceKind.SPEECH or (kind is SourceKind.FILE and read_sound_info(spec).channels > 1)
 
@@ -119,10 +105,7 @@ def mix_parties(mix_type: str, caller: bytes, callee: bytes) -> bytes:
 
 
 class SilenceSource:
-    """Endless silence."""
-
     async def read(self, samples: int) -> bytes:
-        """Return ``samples`` zeros."""
         return bytes(samples * SAMPLE_BYTES)
 
     async def close(self) -> None:
@@ -130,15 +113,12 @@ class SilenceSource:
 
 
 class PcmSource:
-    """Audio in memory."""
-
     def __init__(self, pcm: bytes, *, loop: bool = False) -> None:
         self._pcm = pcm
         self._loop = loop and bool(pcm)
         self._at = 0
 
     async def read(self, samples: int) -> bytes:
-        """Return the next samples."""
         wanted = samples * SAMPLE_BYTES
         found = self._pcm[self._at : self._at + wanted]
         self._at += len(found)
@@ -161,7 +141,6 @@ class ToneSource:
         self._at = 0
 
     async def read(self, samples: int) -> bytes:
-        """Return the next samples, in phase with those before."""
         wanted = samples * SAMPLE_BYTES
         if len(self._block) - self._at < wanted:
             count = max(samples, _TONE_BLOCK)

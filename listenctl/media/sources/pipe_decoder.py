@@ -20,12 +20,7 @@ _ADVICE = "pipe raw 16-bit little-endian samples or a WAV, as from sox FILE -t w
 
 
 class PipeDecoder:
-    """
-    Decode the bytes of a pipe to one channel at the rate of the call.
-
-    Raises:
-        UsageError: It is a compressed WAV or another format, or it has no such channel.
-    """
+    """Decode the bytes of a pipe to one channel at the rate of the call."""
 
     def __init__(self, sample_rate: int, *, channel: int = 0) -> None:
         self._sample_rate = sample_rate
@@ -39,7 +34,6 @@ class PipeDecoder:
         self._resampler: StreamResampler | None = None
 
     def feed(self, data: bytes) -> bytes:
-        """Return the samples that are complete now."""
         if self._known:
             return self._audio(data)
         self._pending += data
@@ -51,7 +45,6 @@ class PipeDecoder:
         return self._raw() if opening != b"RIFF" else self._wav()
 
     def end_stream(self) -> bytes:
-        """Return the rest at the end of the pipe, without an incomplete sample."""
         if not self._known and self._pending[:_OPENING_BYTES] == b"RIFF":
             raise UsageError(f"-: the WAV on stdin ends within its header; {_ADVICE}")
         rest = b"" if self._known else self._raw()
@@ -110,7 +103,6 @@ class PipeDecoder:
         return self._resampler(pcm) if self._resampler else pcm
 
     def _pcm(self, frames: bytes) -> bytes:
-        """Return the 16-bit samples of the chosen channel."""
         if (self._channels, self._encoding, self._width) == (1, PCM, SAMPLE_BYTES):
             return frames
         import numpy as np

@@ -31,10 +31,6 @@ async def open_pipe(
     Args:
         lossless: wait for late audio instead of returning silence.
         patience: seconds to wait for the first audio.
-
-    Raises:
-        UsageError: The descriptor is a terminal or closed, or its data can't be decoded.
-        ListenctlError: The pipe ends without any audio.
     """
     try:
         mode = os.fstat(fd).st_mode
@@ -77,13 +73,7 @@ class PipeSource:
         self._check()
 
     async def read(self, samples: int) -> bytes:
-        """
-        Return the next samples, with silence for those that have not arrived.
-
-        Raises:
-            UsageError: The data can't be decoded.
-            ListenctlError: The pipe has ended without any audio.
-        """
+        """Return the next samples, with silence for those that have not arrived."""
         wanted = samples * SAMPLE_BYTES
         if self._lossless:
             await self._until(wanted)

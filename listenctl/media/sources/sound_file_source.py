@@ -21,13 +21,7 @@ _RATES = range(1000, 1_000_001)
 
 
 class SoundFileDecoder:
-    """
-    Decode one channel of a file, or a mix of all (``channel`` None), block by block. Every method may block.
-
-    Raises:
-        UsageError: The file doesn't exist, isn't a sound, or has no such channel.
-        ListenctlError: It holds no audio.
-    """
+    """Decode one channel of a file, or a mix of all (``channel`` None), block by block. Every method may block."""
 
     def __init__(self, path: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> None:
         self._path = path
@@ -52,19 +46,13 @@ class SoundFileDecoder:
         self._over = False
 
     def read(self) -> bytes:
-        """
-        Return the next samples, none at the end.
-
-        Raises:
-            ListenctlError: The rest of the file can't be decoded.
-        """
+        """Return the next samples, none at the end."""
         pcm = b""
         while not pcm and not self._over:
             pcm = self._next()
         return pcm
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
         os.close(self._fd)
 
@@ -113,8 +101,6 @@ class SoundFileDecoder:
 
 
 class SoundFileSource:
-    """A sound file, decoded ahead in a thread."""
-
     def __init__(self, file: SoundFileDecoder) -> None:
         self._file = file
         self._pcm = b""
@@ -124,11 +110,9 @@ class SoundFileSource:
 
     @classmethod
     async def open(cls, path: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> Self:
-        """Open a file; raises what ``SoundFileDecoder`` raises."""
         return cls(await asyncio.to_thread(SoundFileDecoder, path, sample_rate, loop=loop, channel=channel))
 
     async def read(self, samples: int) -> bytes:
-        """Return the next samples."""
         wanted = samples * SAMPLE_BYTES
         while self._next and len(self._pcm) - self._at < wanted:
             # If the reader is cancelled, the decoder goes on.
@@ -143,7 +127,6 @@ class SoundFileSource:
         return found
 
     async def close(self) -> None:
-        """Close the file when the decoder has stopped."""
         if self._next:
             await asyncio.gather(self._next, return_exceptions=True)
         await asyncio.to_thread(self._file.close)
@@ -154,20 +137,13 @@ class SoundFileSource:
 
 @dataclass(frozen=True, slots=True)
 class SoundFileInfo:
-    """What the header of a sound file says, which may be wrong."""
-
     sample_rate: int
     channels: int
     seconds: float
 
 
 def read_sound_info(path: str) -> SoundFileInfo:
-    """
-    Read the header of a sound file.
-
-    Raises:
-        UsageError: The file doesn't exist, or isn't a sound.
-    """
+    """Read the header of a sound file."""
     fd = _open(path)
     try:
         with _decoder(fd, path) as file:

@@ -33,8 +33,6 @@ _BEEP_DB = -12.0
 
 @dataclass(frozen=True, slots=True)
 class SineTone:
-    """A sine, computed in pieces that join without a click."""
-
     frequency: float
     sample_rate: int
     level_db: float
@@ -49,12 +47,7 @@ class SineTone:
 
 
 def dtmf_tones(digits: str, sample_rate: int, *, tone: float = 0.1, gap: float = 0.1) -> bytes:
-    """
-    Return the tones of ``digits``, each ``tone`` seconds long and followed by ``gap`` seconds of silence.
-
-    Raises:
-        UsageError: A character is neither a digit nor ``w``.
-    """
+    """Return the tones of ``digits``, each ``tone`` seconds long and followed by ``gap`` seconds of silence."""
     silence = bytes(2 * round(gap * sample_rate))
     pause = bytes(2 * round(DIGIT_PAUSE * sample_rate))
     return b"".join(
@@ -63,7 +56,6 @@ def dtmf_tones(digits: str, sample_rate: int, *, tone: float = 0.1, gap: float =
 
 
 def beep(sample_rate: int) -> bytes:
-    """Return the beep before a recording."""
     import numpy as np
 
     at = np.arange(round(_BEEP_SECONDS * sample_rate))
@@ -71,12 +63,7 @@ def beep(sample_rate: int) -> bytes:
 
 
 def check_digits(text: str) -> str:
-    """
-    Return digits with the letters A to D in upper case.
-
-    Raises:
-        UsageError: A character is neither a digit nor ``w``.
-    """
+    """Return digits with the letters A to D in upper case."""
     digits = "".join(digit.upper() if digit in "abcd" else digit for digit in text)
     wrong = next((digit for digit in digits if digit not in DTMF_DIGITS + "w"), None)
     if wrong is not None:

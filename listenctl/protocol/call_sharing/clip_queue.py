@@ -67,7 +67,6 @@ class ClipQueue:
 
     @property
     def at_jambonz(self) -> list[str]:
-        """Names of the clips at jambonz, in the order in which they play."""
         return [clip.name for clip in self._at_jambonz]
 
     def seconds_left(self, now: float) -> float | None:
@@ -141,7 +140,6 @@ class ClipQueue:
         return [clip.name for clip in self._at_jambonz if clip.name in names]
 
     def end_clips(self, names: Collection[str], now: float) -> None:
-        """Record that jambonz won't play these clips any more."""
         if self._at_jambonz and self._at_jambonz[0].name in names:
             self._began_at = now
         self._at_jambonz = deque(clip for clip in self._at_jambonz if clip.name not in names)
@@ -173,7 +171,6 @@ def seconds_of(clip: PlayAudio) -> float | None:
 
 
 def _byte_rate(content: str) -> int:
-    """Return the bytes per second in the header of a WAV file, 0 if there is none."""
     try:
         head = base64.b64decode(content[: len(content) // 4 * 4])
     except (binascii.Error, ValueError):

@@ -24,8 +24,6 @@ class PendingAnswer(Generic[Own]):
 
 
 class GeneratedNames(Generic[Own]):
-    """Generate names: ``prefix`` and a number."""
-
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._count = 0
@@ -49,7 +47,6 @@ class GeneratedNames(Generic[Own]):
         return short and number[0] != "0" and int(number) <= self._count
 
     def take_request(self, name: str) -> PendingAnswer[Own] | None:
-        """Return and forget who waits for the answer; None if nobody does."""
         asked = self._outstanding.pop(name, None)
         if asked:
             self._counts[asked.tool] -= 1

@@ -87,13 +87,11 @@ class SharedCall:
         return self._clips.deadline
 
     def attach_tool(self) -> int:
-        """Return the number of a new tool; numbers are never reused."""
         self._attached += 1
         self._tools.add(self._attached)
         return self._attached
 
     def detach_tool(self, tool: int) -> Actions:
-        """End a tool's turn and forget the answers that it waits for."""
         self._tools.remove(tool)
         self._marks.forget_tool(tool)
         self._clips.forget_tool(tool)
@@ -139,7 +137,6 @@ class SharedCall:
         ]
 
     def pass_due_clips(self) -> Actions:
-        """Send the clips that are due, or continue to stop clips."""
         must_kill = self._clips.take_due_kill() and not self._streams
         kill = [_command_to_jambonz(KillAudio())] if must_kill else []
         return [*kill, *(TextToJambonz(text) for text in self._clips.take_due_texts()), *self._answer_syncs()]
@@ -197,7 +194,6 @@ class SharedCall:
         return None
 
     def _answer_tool(self, message: JambonzMessage) -> Iterable[Action] | None:
-        """Return the actions for an answer to a tool; None if no tool waits for it."""
         match message:
             case Mark(name=name):
                 self._mark_answered = True
@@ -231,7 +227,6 @@ class SharedCall:
         return (RefuseTool(tool, ToolRefusal(RefusalReason.UNKNOWN_CONTROL, detail)),)
 
     def _answer_syncs(self) -> Actions:
-        """Answer the tools whose clips have all been sent by now."""
         done = [tool for tool, clip in self._syncs if not self._clips.queue.is_waiting(clip)]
         self._syncs = [(tool, clip) for tool, clip in self._syncs if self._clips.queue.is_waiting(clip)]
         return [self._synced(tool) for tool in done]

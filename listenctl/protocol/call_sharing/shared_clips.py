@@ -67,7 +67,6 @@ class ClipStops:
 
     @property
     def deadline(self) -> float | None:
-        """When the next killAudio is due; None if no clip is being stopped."""
         return min(self._next, self._until) if self.names else None
 
     def start_stopping(self, names: Collection[str], now: float, *, others_follow: bool) -> None:
@@ -82,14 +81,12 @@ class ClipStops:
         self._next = now
 
     def take_due_kill(self, now: float) -> bool:
-        """Return whether to send a killAudio now; the next one is due later."""
         due = bool(self.names) and self._next <= now < self._until
         if due:
             self._next = now + self._every
         return due
 
     def take_unanswered(self, now: float) -> set[str]:
-        """Return and forget the clips that should have been answered by now."""
         if now < self._until:
             return set()
         given_up, self.names = self.names, set()

@@ -20,8 +20,6 @@ class TurnEnd:
 
 
 class StreamTurns:
-    """The tool that streams, and those that wait for their turn."""
-
     def __init__(self) -> None:
         self.holder: int | None = None
         self._waiting: deque[int] = deque()
@@ -48,7 +46,6 @@ class StreamTurns:
         return data if self.holder == tool else None
 
     def request_turn(self, tool: int) -> bool:
-        """Begin or queue a turn of a tool; return whether it is its turn."""
         if self.holder is None:
             self._begin(tool)
         elif self.holder != tool and tool not in self._waiting:
@@ -104,7 +101,6 @@ class StreamTail:
         self._zeros += zeros
 
     def forget_audio(self) -> None:
-        """Record that nothing has to be flushed any more."""
         self._sounds = False
 
     def flushing_zeros(self, rate: int | None) -> bytes:
@@ -162,7 +158,6 @@ class SampleBoundaries:
         self._owing: set[Speaker] = set()
 
     def align_audio(self, speaker: Speaker, data: bytes) -> bytes:
-        """Return the bytes to send for ``data`` of ``speaker``; they may be empty."""
         padding = b""
         if speaker != self._speaker:
             if self._within_sample:
@@ -207,7 +202,6 @@ class SharedStream:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the streamed audio still plays, by the clock; None if that depends on an unknown rate."""
         return self._playout.seconds_left(self.rates.streaming, self._clock())
 
     def take_audio(self, tool: int, data: bytes) -> Actions:

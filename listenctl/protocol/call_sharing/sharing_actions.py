@@ -22,8 +22,6 @@ class AudioToJambonz:
 
 @dataclass(frozen=True, slots=True)
 class TextToTool:
-    """Send a text message to one tool: an answer, or the permission to stream."""
-
     tool: int
     text: bytes
 

@@ -52,12 +52,10 @@ class StreamRates:
 
 
 def metadata_stream_rate(fields: Mapping[str, object]) -> int | None:
-    """Return the rate in metadata, None if it is missing or invalid."""
     return stream_rate(fields.get(STREAM_RATE_KEY))
 
 
 def stream_rate_problem(fields: Mapping[str, object]) -> str:
-    """Return what is wrong with the rate in metadata, in a sentence; empty if it is valid or missing."""
     value = fields.get(STREAM_RATE_KEY)
     rate = stream_rate(value)
     if value is None or (rate is not None and not isinstance(value, str)):

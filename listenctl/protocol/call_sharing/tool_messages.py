@@ -36,8 +36,6 @@ class ToolMessageType(StrEnum):
 
 
 class RefusalReason(StrEnum):
-    """Why a message of a tool wasn't passed on, as a word for scripts."""
-
     STREAM_BUSY = "stream-busy"
     TOO_MANY_OUTSTANDING = "too-many-outstanding"
     NAME_TOO_LONG = "name-too-long"
@@ -131,8 +129,6 @@ def _rounded(seconds: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class ServerNotice:
-    """A message from the server itself to an attached tool."""
-
     type: ToolMessageType
     data: Mapping[str, object] = field(default_factory=dict)
 
@@ -151,7 +147,6 @@ class ServerNotice:
 
     @property
     def error_detail(self) -> str | None:
-        """Why a message wasn't passed on, in a sentence; None unless the type is ``ERROR``."""
         if self.type is not ToolMessageType.ERROR:
             return None
         return str(self.data.get("detail") or self.data.get("reason") or "the server refused it")

@@ -123,7 +123,6 @@ class ClientFrameReader:
         return taken
 
     def _waits_for_fast_path(self, data: bytes, at: int, frame_bytes: int) -> bool:
-        """Return whether the frame at ``at`` belongs on the fast path and is only incomplete."""
         return (
             data[at] == FINAL_BINARY
             and data[at + 1] > MASKED

@@ -67,10 +67,8 @@ def binary_frame(payload: bytes, mask: bytes) -> bytes:
 
 
 def close_frame(code: int | None, mask: bytes, reason: bytes = b"") -> bytes:
-    """Return a masked Close frame; ``None`` sends no code."""
     return build_frame(FIN | Opcode.CLOSE, b"" if code is None else code.to_bytes(2, "big") + reason, mask)
 
 
 def close_code(payload: bytes) -> int | None:
-    """Return the code in the payload of a Close frame, None if it has none."""
     return int.from_bytes(payload[:2], "big") if len(payload) > 1 else None

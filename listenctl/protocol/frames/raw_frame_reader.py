@@ -30,7 +30,6 @@ class RawFrame(NamedTuple):
     payload: bytes
 
     def serialize(self, mask: bytes) -> bytes:
-        """Return the bytes of the frame, masked with ``mask`` if it was masked."""
         return build_frame(self.fin << 7 | self.rsv << 4 | self.opcode, self.payload, mask if self.masked else None)
 
 
@@ -56,7 +55,6 @@ class RawFrameReader:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of a frame that isn't complete."""
         return len(self._rest)
 
     def incomplete_frame(self) -> tuple[RawFrame, int] | None:
@@ -99,7 +97,6 @@ class RawFrameReader:
 
     # One pass with everything inlined: observers read millions of frames.
     def _cut_frames(self, data: bytes, frames: list[RawFrame]) -> int:
-        """Append the complete frames; return the index after them."""
         at, end, max_frame = 0, len(data), self._max_frame
         while end - at >= 2:
             first, second = data[at], data[at + 1]

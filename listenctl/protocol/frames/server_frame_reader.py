@@ -65,8 +65,6 @@ ServerEvent = ServerMessage | PongReply | ServerStreamEnd
 
 
 class ServerFrameReader:
-    """Cut a server's stream into events."""
-
     __slots__ = ("_ended", "_max_size", "_message", "_missing", "_opcode", "_protocol", "_rest")
 
     def __init__(self, max_size: int = MAX_MESSAGE_BYTES) -> None:
@@ -96,7 +94,6 @@ class ServerFrameReader:
         return events
 
     def _take_other(self, data: bytes, at: int, events: list[ServerEvent]) -> int:
-        """Take one frame, or its part so far; return the bytes taken, 0 to wait for more."""
         if not self._missing:
             if len(data) - at < 2:
                 return 0
@@ -170,7 +167,6 @@ class ServerFrameReader:
 
 
 def _take_whole(data: bytes, at: int, events: list[ServerEvent], max_size: int) -> int:
-    """Cut out the complete unfragmented messages at ``at``; return their bytes, 0 if there is none."""
     start, end = at, len(data)
     while end - at >= 2:
         first, length, body = data[at], data[at + 1], at + 2

@@ -45,8 +45,6 @@ ReceivedMessage = BinaryMessages | TextMessage | ControlFrame
 
 @dataclass(frozen=True, slots=True)
 class FrameFault:
-    """A frame that violates RFC 6455 or is too long."""
-
     rule: str
     detail: str
 
@@ -68,7 +66,6 @@ class MessageAssembler:
         self._too_long = False
 
     def feed_frame(self, frame: RawFrame) -> Sequence[ReceivedMessage | FrameFault]:
-        """Return the message that ``frame`` completes, preceded by the faults of the frame."""
         fin, rsv, opcode, masked, payload = frame
         # Nearly every frame takes this shortcut, which is three times as fast.
         if opcode == _BINARY and fin and not rsv and masked is self._masked and self._parts is None:

@@ -353,7 +353,6 @@ class GapLedger:
             )
 
     def _count_missing(self, stall: Stall, late: float, at: float, *, at_least: bool = False) -> None:
-        """Count the late audio as missing: lost, or never sent."""
         self._stall = None
         self._origin += late
         self._drift.ignore_shifts(at)
@@ -363,7 +362,6 @@ class GapLedger:
             self._may_arrive[kind] += missing
 
     def _classify(self, stall: Stall) -> tuple[GapKind, int, int]:
-        """Return kind, position and uncertainty of position of the gap that a stall was."""
         start = stall.position * self._format.frame_bytes
         if self._sizes.slip >= start:
             return GapKind.HOLE, self._sizes.slip // self._format.frame_bytes, 0

@@ -45,11 +45,9 @@ class Stall:
 
     @property
     def caught_up(self) -> bool:
-        """Whether some of the late audio has arrived."""
         return self.latest - self.lowest > LATE_AFTER
 
     def add_lateness(self, late: float, position: int) -> None:
-        """Record how late the audio at ``position`` is."""
         if late >= self.latest:
             self.latest = self.lowest = late
         elif late < self.lowest - STEADY_WITHIN:
@@ -111,7 +109,6 @@ class ClockDrift:
 
     @property
     def ratio(self) -> float | None:
-        """The drift as a ratio; None until enough audio was observed."""
         return self._shifted / self._observed if self._observed >= DRIFT_KNOWN_AFTER else None
 
     def add_shift(self, seconds: float, at: float) -> None:
@@ -120,7 +117,6 @@ class ClockDrift:
             self._shifted += seconds
 
     def add_observed(self, seconds: float, at: float) -> None:
-        """Record that the ``seconds`` before ``at`` were observed."""
         if at >= self._reliable_from:
             self._observed += seconds
 

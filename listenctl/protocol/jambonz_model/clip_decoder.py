@@ -27,8 +27,6 @@ _MANGLED = re.compile(r"['\"\\\n\t]")
 
 @dataclass(frozen=True, slots=True)
 class DecodedSound:
-    """One channel of 16-bit samples."""
-
     sample_rate: int
     samples: bytes
 
@@ -55,7 +53,6 @@ class Clip:
     source_samples: int
 
     def play_done(self, form: PlayDoneForm, *, played: int, killed: bool) -> PlayDone:
-        """Return the playDone after ``played`` samples at the call's rate."""
         if form is PlayDoneForm.BARE:
             return PlayDone()
         samples = self._samples_read(played) if killed else self.source_samples
@@ -71,8 +68,6 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class ClipDecoder:
-    """Decode the clips of calls of one rate as a media server does."""
-
     profile: Profile
     call_rate: int
     resampler: ResamplerFactory
@@ -183,12 +178,10 @@ def _digits(content: str) -> str:
 
 
 def _is_cut(content: object) -> bool:
-    """Return whether base64 stops before the end of the content."""
     return isinstance(content, str) and bool(content[len(_digits(content)) :].rstrip("="))
 
 
 def _shown(value: object) -> str:
-    """Return the value as JSON, which shows a number in quotes as such."""
     text = json.dumps(value)
     return text if len(text) <= _VALUE_IN_SENTENCE else f"{text[:_VALUE_IN_SENTENCE]}…"
 
@@ -205,7 +198,6 @@ def _integer(value: object, *, strings: bool) -> int:
 
 
 def is_wav(data: bytes) -> bool:
-    """Return whether ``data`` begins like a WAV file."""
     return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
 
 

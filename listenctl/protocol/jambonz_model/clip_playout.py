@@ -56,7 +56,6 @@ class ClipPlayout:
 
     @property
     def buffered(self) -> int:
-        """Samples at the call's rate of the clips that play or wait."""
         playing = sum(len(one.clip.samples) - one.position for one in self._stack)
         return (playing + sum(len(clip.samples) for clip in self._waiting)) // SAMPLE_BYTES
 

@@ -112,7 +112,6 @@ class PlayoutOutbox:
         wrong: bool = False,
         command: int | None = None,
     ) -> None:
-        """Add a verdict on the current message, or on number ``command``."""
         self._verdicts.append(Verdict(self.number if command is None else command, outcome, reason, sentence, wrong))
 
     def add_message(self, message: Mark | PlayDone) -> None:

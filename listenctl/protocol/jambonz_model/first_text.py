@@ -110,7 +110,6 @@ def first_text(fields: Mapping[str, object], profile: Profile) -> bytes:
 
 
 def describe_damage(raw: bytes) -> str | None:
-    """Return why a first text is not a JSON object and how to avoid that, in a sentence; None if it is one."""
     if _is_object(raw):
         return None
     if len(raw) >= MAX_FIRST_TEXT_BYTES:

@@ -34,8 +34,6 @@ class MarkAnswer:
 
 
 class MarkLists:
-    """The marks that wait, those in the audio, and those that will swallow another's answer."""
-
     def __init__(self) -> None:
         self._inventory: deque[PendingMark] = deque()
         self._in_use: deque[PendingMark] = deque()
@@ -43,7 +41,6 @@ class MarkLists:
 
     @property
     def outstanding(self) -> tuple[PendingMark, ...]:
-        """Unanswered marks, oldest first."""
         return (*self._in_use, *self._inventory)
 
     @property
@@ -57,7 +54,6 @@ class MarkLists:
         return bool(self._in_use or self._cleared)
 
     def add_mark(self, mark: PendingMark) -> bool:
-        """Put a mark into the inventory; return False if too many are unanswered."""
         if len(self._inventory) + len(self._in_use) >= MAX_MARKS:
             return False
         self._inventory.append(mark)

@@ -121,13 +121,11 @@ class Playout:
         return tuple(mark.name for mark in self._mode.outstanding_marks)
 
     def take_text(self, raw: bytes, *, fragmented: bool = False) -> tuple[Verdict, ...]:
-        """Take a text message, ``fragmented`` if it came in several frames; return the verdicts so far."""
         if self._is_lost(raw, fragmented=fragmented):
             return self._outbox.take_verdicts()
         return self.take_command(parse_command(raw))
 
     def take_command(self, command: Command) -> tuple[Verdict, ...]:
-        """Take a command; return the verdicts so far."""
         self._outbox.number += 1
         match command:
             case PlayAudio():
@@ -173,7 +171,6 @@ class Playout:
         return PlayoutTick(heard, self._outbox.take_messages(), self._outbox.take_verdicts())
 
     def end_listen(self) -> tuple[Verdict, ...]:
-        """End the listen; nothing is played or answered any more."""
         self._finished = True
         self._mode.end_listen()
         return self._outbox.take_verdicts()

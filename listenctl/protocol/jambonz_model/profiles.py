@@ -61,7 +61,6 @@ class Profile:
     mangles_play_done: bool
 
     def serialize_messages(self, messages: Iterable[JambonzMessage]) -> tuple[str, ...]:
-        """Return the texts for messages that are sent together."""
         texts = tuple(self._text(message) for message in messages)
         return ("".join(texts),) if self.glues_texts and texts else texts
 

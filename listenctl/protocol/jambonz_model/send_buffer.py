@@ -45,7 +45,6 @@ class SendBuffer:
         return len(self._queue)
 
     def add_frame(self, frame: bytes) -> int:
-        """Queue a frame; return how many samples per channel were lost."""
         if len(self._queue) + len(frame) <= self._limit:
             self._queue += frame
             return 0
@@ -56,7 +55,6 @@ class SendBuffer:
         return self._audio_format.samples_in(lost)
 
     def take_message(self) -> bytes:
-        """Return and remove the next message, empty if nothing waits."""
         message = bytes(self._queue[: self._max_message_bytes])
         del self._queue[: self._max_message_bytes]
         return message

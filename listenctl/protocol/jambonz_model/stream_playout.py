@@ -115,7 +115,6 @@ class MediaServerStream:
             self._release(self.held - self.held % self._factor)
 
     def add_mark(self, mark: PendingMark) -> bool:
-        """Add a mark; return False if it is dropped because 30 are unanswered."""
         return self._marks.add_mark(mark)
 
     def kill_audio(self) -> None:
@@ -124,7 +123,6 @@ class MediaServerStream:
             self._kill_from = self._position + self.buffered
 
     def forget_marks(self) -> tuple[PendingMark, ...]:
-        """Drop all marks without an answer; their markers stay. Return the marks."""
         return self._marks.forget_marks()
 
     def play_tick(self, samples: int) -> StreamTick:
@@ -221,7 +219,6 @@ class ExactStream:
         self._playing += self._resampler(samples) if self._resampler else samples
 
     def add_mark(self, mark: PendingMark) -> bool:
-        """Add a mark behind the audio so far; it is never dropped."""
         self._marks.append((self._position + self.buffered, mark))
         return True
 
@@ -292,7 +289,6 @@ class StreamPlayout:
         self._outbox.add_verdict(CommandOutcome.OBEYED, VerdictReason.NONE, "clears the playout buffer and the marks")
 
     def add_mark(self, name: str) -> None:
-        """Add a mark and report what will happen to it."""
         if not self._stream.add_mark(PendingMark(self._outbox.number, name)):
             sentence = f"dropped: {len(self._stream.outstanding)} marks are outstanding already"
             self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.TOO_MANY_MARKS, sentence, wrong=True)
@@ -339,7 +335,6 @@ class StreamPlayout:
         return ticked.audio
 
     def end_listen(self) -> None:
-        """Report the audio that was never played and the marks that were never answered."""
         idle = self._ticks_since_audio >= SENDING_TICKS and not self._stream.buffered
         self._report_unplayed(idle=idle)
         for mark in self._stream.outstanding:

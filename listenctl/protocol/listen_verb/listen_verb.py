@@ -13,8 +13,6 @@ from listenctl.protocol.opening_handshake import Credentials
 
 
 class Nesting(StrEnum):
-    """The verb that contains a listen."""
-
     ALONE = "alone"
     DIAL = "dial"
     CONFIG = "config"
@@ -69,7 +67,6 @@ class ListenVerb:
 
 
 def quirks(verb: ListenVerb, profile: Profile) -> tuple[str, ...]:
-    """Return a sentence for each option of ``verb`` that doesn't do what it seems to."""
     return (*_ending_quirks(verb, profile), *_audio_quirks(verb, profile), *_hook_quirks(verb))
 
 

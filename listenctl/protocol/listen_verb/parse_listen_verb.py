@@ -38,9 +38,6 @@ def parse_listen_verb(raw: bytes, *, where: str, profile: Profile) -> ListenVerb
 
     Args:
         where: what errors call ``raw``, such as the name of its file.
-
-    Raises:
-        UsageError: It is not JSON, has no listen that would start, or has a value that jambonz rejects.
     """
     found = _find_listen(read_document(raw, where), where)
     verb = _read(found.options, Nesting(found.within or Nesting.ALONE))
@@ -58,7 +55,6 @@ class _FoundListen:
 
 
 def _find_listen(document: object, where: str) -> _FoundListen:
-    """Return the first listen of an application or a single verb; raise UsageError if none would start."""
     found: list[tuple[str, VerbJson]] = []
     notes: list[str] = []
     for path, verb in _verbs(document):

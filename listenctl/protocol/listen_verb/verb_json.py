@@ -32,7 +32,6 @@ class VerbJson:
 
     @classmethod
     def from_value(cls, value: object, path: str, where: str) -> Self:
-        """Return the options in ``value``; raise UsageError if it is not an object."""
         if not isinstance(value, dict):
             raise UsageError(f"{where}: {path} {_wrong('an object', value)}")
         return cls(value, path, where)
@@ -91,7 +90,6 @@ class VerbJson:
 
 
 def read_document(raw: bytes, where: str) -> object:
-    """Return the JSON value in ``raw``; raise UsageError with line and column if there is none."""
     try:
         text = peer_json.read_text(raw.decode("utf-8-sig").encode())
     except UnicodeDecodeError as exc:

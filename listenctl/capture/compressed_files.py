@@ -104,7 +104,6 @@ def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _gunzip(chunks: Iterator[bytes], notices: list[CaptureNotice]) -> Iterator[bytes]:
-    """Decompress all members of a gzip file, up to the first error."""
     count = 0
     inflate = before = zlib.decompressobj(wbits=31)
     left = b""
@@ -140,7 +139,6 @@ def _inflate_until_error(inflate: "zlib._Decompress", data: bytes) -> Iterator[b
 
 
 def _unzstd(chunks: Iterator[bytes], notices: list[CaptureNotice], name: str) -> Iterator[bytes]:
-    """Decompress all frames of a zstd file, up to the first error."""
     try:
         import zstandard
     except ImportError as exc:
@@ -218,7 +216,6 @@ class _ZstdSplitter:
         self._skippable = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the complete parts."""
         data, at = self.rest + chunk, 0
         while at < len(data) and (size := self._part_size(data, at)) and at + size <= len(data):
             self._skip_part(data, at)
@@ -252,7 +249,6 @@ class _ZstdSplitter:
             return min(STEP, len(data))
 
     def _skip_part(self, data: bytes, at: int) -> None:
-        """Continue after a complete part."""
         if self._skippable:
             self._skippable -= self._part_size(data, at)
         elif self._next is _ZstdPart.HEADER and data[at + 1 : at + 4] == _SKIPPED:

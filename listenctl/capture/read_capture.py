@@ -90,7 +90,6 @@ def _read_recording(path: str, file: OpenedCapture, start: bytes, numbers: Itera
 
 
 def is_packet_capture(start: bytes) -> bool:
-    """Return whether a file that starts with these bytes has packets."""
     return start[:4] in MAGICS or start.startswith(_PCAPNG)
 
 

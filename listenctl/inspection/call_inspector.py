@@ -96,11 +96,9 @@ class CallInspector:
 
     @property
     def over(self) -> bool:
-        """Whether neither side can send anything more."""
         return self._closing.over
 
     def feed_event(self, event: CapturedFrame | CapturedAudio | FramesLost | SessionClosed) -> None:
-        """Take the next event of the session."""
         if isinstance(event, CapturedFrame):
             self._take_frame(event)
         elif isinstance(event, CapturedAudio):
@@ -112,7 +110,6 @@ class CallInspector:
             self._closing.end_sender(at, event.sender, event.how)
 
     def finish_call(self) -> CallReport:
-        """Finish all checks and return the report."""
         ended = self._closing.ended
         # If the end of the call is unknown, its duration is that up to the last event.
         for entry in self._timeline.end_call(ended):
@@ -153,7 +150,6 @@ class CallInspector:
         self._application.tick(at)
 
     def _take_audio_frames(self, audio: CapturedAudio) -> None:
-        """Process regular audio as a run, and the rest frame by frame."""
         times = [at - self.session.began for at in audio.times]
         done = 0
         while done < len(times):

@@ -44,8 +44,7 @@ class CallObserver:
     which may be later than they happened.
     """
 
-    def on_session_opened(self, session: CapturedSession) -> None:
-        """Take a session that begins."""
+    def on_session_opened(self, session: CapturedSession) -> None: ...
 
     def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
         """Take any event of either side, including audio."""
@@ -55,14 +54,11 @@ class CallObserver:
         for at, position, data in audio.messages():
             self.on_entry(session, TimelineEntry(at, Sender.JAMBONZ, AudioReceived(position, data)))
 
-    def on_frames_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:
-        """Take frames that are missing from the capture."""
+    def on_frames_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None: ...
 
     def on_played_audio(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
         """Take 16-bit audio of the application that the caller hears from ``at`` on; otherwise there is silence."""
 
-    def on_violation(self, session: CapturedSession, violation: "Violation") -> None:
-        """Take a violation of a rule."""
+    def on_violation(self, session: CapturedSession, violation: "Violation") -> None: ...
 
-    def on_call_finished(self, session: CapturedSession, report: "CallReport") -> None:
-        """Take the report of a session that has ended."""
+    def on_call_finished(self, session: CapturedSession, report: "CallReport") -> None: ...

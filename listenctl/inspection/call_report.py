@@ -64,11 +64,9 @@ class CallReport:
 
     @property
     def worst(self) -> Severity | None:
-        """The severity of the worst violation."""
         return min((one.severity for one in self.violations), key=lambda severity: severity.rank, default=None)
 
     def add_violations(self, violations: Sequence[Violation]) -> None:
-        """Add violations that an observer found."""
         for violation in violations:
             self.counts[violation.rule] = self.counts.get(violation.rule, 0) + 1
             self.violations.append(violation)

@@ -35,7 +35,6 @@ class CaptureInspector:
         self._ids: Counter[str] = Counter()
 
     def feed_event(self, event: CaptureEvent) -> CallReport | None:
-        """Take an event; return the report of the call that it ends."""
         if isinstance(event, CaptureNotice):
             return None
         inspector = self._open.get(event.session) or self._open_call(event.session)

@@ -49,7 +49,6 @@ class Violation:
 
     @property
     def section(self) -> str:
-        """The section of `listenctl-rules(5)` with the rule."""
         return RULES[self.rule].section
 
     @property
@@ -58,7 +57,6 @@ class Violation:
         return self.at, self.severity.rank
 
     def to_json(self) -> Report:
-        """Return the object in `listenctl-inspect(5)`."""
         return {
             "rule": self.rule,
             "severity": str(self.severity),
@@ -101,7 +99,6 @@ class ViolationLog:
     def add_violation(
         self, rule: str, at: float, culprit: Culprit, detail: str, *, severity: Severity | None = None
     ) -> None:
-        """Add a violation at the current position."""
         self.add_violation_at(rule, MessagePlace(at, self.position, self.packet), culprit, detail, severity=severity)
 
     def add_violation_at(
@@ -117,5 +114,4 @@ class ViolationLog:
         self._on_violation(violation)
 
     def sorted_violations(self) -> list[Violation]:
-        """Return the listed violations."""
         return sorted(self._listed, key=lambda violation: violation.order)

@@ -103,7 +103,6 @@ class SampleTimes:
         return self.origin + self._format.duration_of(position + missing)
 
     def spans(self) -> Iterator[SampleSpan]:
-        """Yield the audio between gaps."""
         edges = sorted({min(position, self.samples) for position, _ in self._missing} | {0, self.samples})
         for begin, end in pairwise(edges):
             yield SampleSpan(self.time_of(begin), begin, end - begin)

@@ -49,8 +49,7 @@ class ClientConnectionCallbacks(Protocol):
     def on_text(self, data: bytes, *, fragmented: bool) -> None:
         """Handle a text message; its bytes need not be UTF-8."""
 
-    def on_audio(self, data: bytes, *, fragmented: bool) -> None:
-        """Handle a binary message."""
+    def on_audio(self, data: bytes, *, fragmented: bool) -> None: ...
 
     def on_writable(self) -> None:
         """Handle that the socket takes data again after ``writable`` was False."""
@@ -99,7 +98,6 @@ class ClientConnection:
 
     @property
     def writable(self) -> bool:
-        """Whether nothing waits to be sent."""
         return not self._socket.unsent
 
     @property

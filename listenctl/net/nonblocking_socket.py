@@ -182,7 +182,6 @@ class TlsStream:
         """Whether the peer has ended the stream, by close_notify or by something that isn't TLS."""
 
     def take_outgoing(self) -> bytes:
-        """Return what is to be sent now."""
         return self._outgoing.read()
 
     def receive_data(self, data: bytes) -> None:

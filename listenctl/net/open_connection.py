@@ -52,8 +52,7 @@ class OpenedConnection:
     received: bytes
 
 
-class HandshakeTimeoutError(RefusedError):
-    """The server did not answer in time."""
+class HandshakeTimeoutError(RefusedError): ...
 
 
 async def open_connection(target: CallTarget) -> OpenedConnection:
@@ -111,7 +110,6 @@ class _Attempt:
 
     @classmethod
     async def open(cls, target: CallTarget, hops: list[WebSocketUrl]) -> "_Attempt":
-        """Connect, with TLS for ``wss``."""
         start = asyncio.get_running_loop().time()
         attempt = cls(await _connect(hops[-1]), target, hops)
         attempt._connect_seconds = attempt._loop.time() - start

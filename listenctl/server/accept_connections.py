@@ -33,7 +33,6 @@ class ConnectionAcceptor:
         self._sockets: list[socket.socket] = []
 
     def start(self, sockets: list[socket.socket]) -> None:
-        """Accept from now on; ``close`` closes the sockets."""
         self._sockets = sockets
         for listening in sockets:
             self._loop.add_reader(listening, self._accept, listening)

@@ -93,7 +93,6 @@ class KeepAlive:
         return self._draining and now - self._last_data_at >= self._settings.drain_timeout
 
     def next_check(self, now: float) -> float:
-        """Return when to check the connection again."""
         if self._draining:
             return self._last_data_at + self._settings.drain_timeout
         return now + self._settings.ping_interval
@@ -104,7 +103,6 @@ class KeepAlive:
         return not self._draining and self._unanswered >= self._settings.unanswered_pings
 
     def count_ping(self) -> bool:
-        """Return whether a ping is due, and count it as unanswered."""
         self._unanswered += not self._draining
         return not self._draining
 
@@ -199,7 +197,6 @@ class JambonzConnection:
         return self._socket.unsent
 
     def send_command(self, text: bytes, command: Command | None = None) -> bool:
-        """Send a text to jambonz unless the connection is closing, and return whether it was sent."""
         call = self._call
         if call is None or not self._can_send():
             return False
@@ -215,7 +212,6 @@ class JambonzConnection:
         return True
 
     def send_audio(self, data: bytes) -> bool:
-        """Send streamed audio to jambonz unless the connection is closing, and return whether it was sent."""
         if not self._can_send():
             return False
         self._protocol.send_binary(data)
@@ -223,7 +219,6 @@ class JambonzConnection:
         return True
 
     def read_at_once(self, at_once: bool) -> None:
-        """Read as soon as data arrives, from now on, or in batches."""
         if self._call is None or self._closing.by:
             return
         if at_once:

@@ -157,7 +157,6 @@ class ListenServer:
         self.shutdown.check_connections()
 
     def start_log(self, call: LiveCall, started: CallStarted) -> LiveCallLog:
-        """Return the log of a call whose format is known, with an id of its own."""
         self.calls_total += 1
         connection = self._connection_of[call]
         return LiveCallLog(

@@ -234,7 +234,6 @@ class ServerHandshake:
         self._answer(answer, connection)
 
     def _examine(self, request: Request, *, allowed: bool) -> Response | HandshakeRefusal:
-        """Return the answer that accepts the request, or why it is refused."""
         assert self.target is not None
         upstream = self._settings.upstream
         keys = request.headers.get_all("Sec-WebSocket-Key")

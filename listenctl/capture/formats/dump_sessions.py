@@ -34,8 +34,6 @@ def read_dump_sessions(file: OpenedCapture, numbers: Iterator[int]) -> Iterator[
 
 
 class DumpSessionReader:
-    """Turn the lines of a dump into sessions."""
-
     def __init__(self, source: str, numbers: Iterator[int]) -> None:
         self._source = source
         self._numbers = numbers
@@ -45,7 +43,6 @@ class DumpSessionReader:
         self._unreadable: Counter[str] = Counter()
 
     def add_line(self, line: int, item: DumpItem) -> Iterator[CaptureEvent]:
-        """Yield the events of a line; ``line`` is its number."""
         match item:
             case TimedFrame(at, sender, frame):
                 # Nearly every line is a frame.
@@ -79,7 +76,6 @@ class DumpSessionReader:
                 yield from self._close(_ending(item))
 
     def end_file(self) -> Iterator[CaptureEvent]:
-        """Yield the events of the end of the file."""
         yield from self._close(StreamEnding.CAPTURE)
         for reason, more in self._unreadable.items():
             if more > 1:

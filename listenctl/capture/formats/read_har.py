@@ -175,7 +175,6 @@ def _frame(message: JsonFields, times: _HarTimes) -> tuple[float, Sender, RawFra
 
 
 def _fill_handshake(session: CapturedSession, entry: JsonFields) -> CapturedSession:
-    """Set what an entry has about the handshake."""
     request, response = object_in(entry, "request"), object_in(entry, "response")
     url = string_in(request, "url")
     scheme, _, rest = url.partition("://")

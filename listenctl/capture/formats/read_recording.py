@@ -51,14 +51,12 @@ _DEFAULT_RATE = 8000
 
 
 def find_sidecar(path: str) -> Path | None:
-    """Return the path of the sidecar of a sound file, None if there is none."""
     sound = Path(path)
     stems = [sound.stem, *(sound.stem.removesuffix(suffix) for suffix in _SUFFIXES)]
     return next((found for stem in stems if (found := sound.with_name(f"{stem}.json")).is_file()), None)
 
 
 def read_sidecar(file: OpenedCapture) -> Sidecar | None:
-    """Parse a file as the sidecar of a recording; return None if it is none."""
     data = bytearray()
     for chunk in file.chunks:
         data += chunk
@@ -246,7 +244,6 @@ class RecordedCall:
         self.last = session.began
 
     def read_events(self) -> Iterator[CaptureEvent]:
-        """Yield the audio and the texts of the sidecar in order of time."""
         gaps = deque(self._times.gaps)
         for chunk, position in self._chunks():
             while gaps and gaps[0].position < position:

@@ -58,8 +58,6 @@ class _Datagram:
 
 
 class IpReader:
-    """Read IP packets one by one, and reassemble fragments."""
-
     def __init__(self) -> None:
         self._datagrams: dict[bytes, _Datagram] = {}
 
@@ -150,7 +148,6 @@ class IpReader:
 
 
 def _joined(datagram: _Datagram) -> bytes | None:
-    """Return the reassembled payload, None while a part is missing."""
     if datagram.size is None or datagram.got < datagram.size:
         return None
     data = bytearray()

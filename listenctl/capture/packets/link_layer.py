@@ -49,7 +49,6 @@ LINK_LAYERS = {
 
 
 def find_ip_packet(link: LinkLayer, block: bytes, start: int, end: int) -> int | None:
-    """Return where the IP packet starts in ``block[start:end]``, None if there is none."""
     at = start + link.header
     if at >= end:
         return None

@@ -63,7 +63,6 @@ class PacketFileReader:
         self._damaged_at: int | None = None
 
     def _end_damage(self) -> CaptureNotice:
-        """Continue at the current position."""
         assert self._damaged_at is not None
         where, self._damaged_at = f"byte {self._damaged_at}", None
         found = self._offset + self._at

@@ -68,7 +68,6 @@ _SECTION_LAYOUTS = {order: _SectionLayout(order) for order in "<>"}
 
 
 def read_pcapng(chunks: Iterator[bytes]) -> Iterator[PacketFileItem]:
-    """Yield the contents of a file that starts with a section header block."""
     yield from _PcapngReader().read(chunks)
 
 
@@ -168,7 +167,6 @@ class _PcapngReader(PacketFileReader):
         return False
 
     def _block(self, data: bytes, at: int, end: int) -> Iterator[PacketFileItem]:
-        """Read the block whose body ends at ``end``."""
         kind, _ = self._layout.block(data, at)
         match kind:
             case _ if kind == ENHANCED_PACKET and end - at >= ENHANCED_HEADER:
@@ -221,7 +219,6 @@ class _PcapngReader(PacketFileReader):
         self._records.append((self._last_time, start, captured, original))
 
     def _batch(self, data: bytes, last: int | None = None) -> Iterator[PacketBatch | CaptureNotice]:
-        """Yield the packets up to number ``last``."""
         if not self._records:
             return
         records, self._records = self._records, []

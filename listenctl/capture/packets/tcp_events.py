@@ -44,8 +44,6 @@ class TcpConnection:
 
 @dataclass(slots=True, eq=False)
 class TcpStream:
-    """The bytes that one end of a connection sends."""
-
     connection: TcpConnection = field(repr=False)
     source: TcpEndpoint
     destination: TcpEndpoint
@@ -71,8 +69,6 @@ class StreamEnding(StrEnum):
 
 
 class MissingCause(StrEnum):
-    """Why bytes of a stream are missing."""
-
     NOT_CAPTURED = "not captured"
     CUT = "cut"
     """The capture has only the beginning of each packet."""

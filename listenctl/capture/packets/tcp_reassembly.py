@@ -129,7 +129,6 @@ class TcpReassembly:
         self._settle(segment, events)
 
     def end_stream(self, how: StreamEnding, events: TcpEvents) -> None:
-        """Deliver what waits, and end the stream."""
         while self._waiting:
             self._skip_to(self._waiting[0][0], self._gap_since, events)
         last = max(self._end[0] if self._end else 0, self._acked if self._acked_since is not None else 0)

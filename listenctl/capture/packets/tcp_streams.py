@@ -117,7 +117,6 @@ class TcpReader:
         return events
 
     def end_capture(self) -> TcpEvents:
-        """Return the remaining events at the end of the capture."""
         events: TcpEvents = []
         for notice in self._ip.drop_fragments():
             self._report(events, notice)
@@ -206,7 +205,6 @@ class TcpReader:
 
 
 def read_tcp(packets: Iterable[PacketFileItem]) -> Iterator[list[TcpEvent | CaptureNotice | EmbeddedSecrets]]:
-    """Yield the TCP events of a capture while it is read."""
     reader = TcpReader()
     for found in packets:
         yield [*reader.read_batch(found)] if isinstance(found, PacketBatch) else [found]

@@ -34,8 +34,6 @@ def sort_by_time(
 
 
 class TimeOrderedEvents:
-    """Hold the events of connections that await missing data."""
-
     def __init__(self) -> None:
         self._held: dict[TcpConnection, TcpEvents] = {}
         self._sizes: dict[TcpConnection, int] = {}

@@ -97,7 +97,6 @@ class CipherSuite:
 
     @property
     def mac_bytes(self) -> int:
-        """Size of the MAC, and of its key."""
         return new_hash(self.mac_name).digest_size if self.mac_name else 0
 
 

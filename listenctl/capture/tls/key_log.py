@@ -37,7 +37,6 @@ class KeyLog:
         return len(self._secrets)
 
     def add_lines(self, text: str | bytes) -> None:
-        """Add the usable lines of a key log."""
         if isinstance(text, bytes):
             text = text.decode("ascii", "replace")
         for line in text.splitlines():
@@ -82,7 +81,6 @@ class KeyLogFile(KeyLog):
             raise UsageError(f"{path}: can't read the key log: {exc.strerror or exc}") from exc
 
     def find_secret(self, label: SecretLabel, client_random: bytes) -> bytes | None:
-        """Return a secret of the session whose ClientHello has ``client_random``."""
         found = super().find_secret(label, client_random)
         if found is None and self._grown():
             self._read_new_lines()

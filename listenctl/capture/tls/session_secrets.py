@@ -30,8 +30,6 @@ _LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class NegotiatedSession:
-    """The parameters that both hellos agree on."""
-
     client: ClientHello
     hello: ServerHello
 

@@ -68,12 +68,10 @@ class TlsDirection:
 
     @property
     def tried_enough(self) -> bool:
-        """Whether further tries are useless."""
         return self._tried > (_MAX_TRIES if self.verified else _MAX_FIRST_TRIES)
 
     @property
     def unreadable(self) -> str:
-        """The notice for records that can't be decrypted although there are secrets."""
         if self.verified:
             return f"can't decrypt more of what the {self.party} sent: too much is missing or damaged"
         return f"the key log has secrets of this session, but they don't decrypt what the {self.party} sent"
@@ -93,7 +91,6 @@ class TlsDirection:
         return held
 
     def give_up(self) -> None:
-        """Drop the held records, and read nothing more."""
         self.over = True
         self.release_records()
 

@@ -93,7 +93,6 @@ _ALERTS = {
 
 
 def parse_alert(content: bytes, at: float, party: TlsParty) -> TlsAlert | None:
-    """Return the alert in a record, None if it is invalid."""
     if len(content) != 2:
         return None
     level, number = content

@@ -64,8 +64,6 @@ def version_name(version: int) -> str:
 
 
 class TlsHandshakeReader:
-    """Reassemble the handshake messages of one direction from its records."""
-
     def __init__(self) -> None:
         self._buffer = b""
         self._skip = 0

@@ -82,7 +82,6 @@ class TlsRecordSplitter:
         self._searched_until = 0
 
     def feed(self, data: bytes, at: float) -> list[RecordOrGap]:
-        """Return the records that ``data`` completes."""
         if self._skip:
             data = self._drop_skipped(data)
         self._chunks.append(data)

@@ -61,7 +61,6 @@ class TlsSession:
         self._reported: set[str] = set()
 
     def feed(self, party: TlsParty, data: bytes, at: float) -> list[TlsEvent]:
-        """Return the events of the next bytes that a party sent."""
         direction = self._client if party is TlsParty.CLIENT else self._server
         if direction.over:
             return []
@@ -80,7 +79,6 @@ class TlsSession:
         return self._take_events()
 
     def end_session(self, at: float) -> list[TlsEvent]:
-        """Return the remaining events at the end of both directions."""
         for direction in (self._client, self._server):
             if not direction.over:
                 self._add_records(direction, direction.splitter.end_data(at))

@@ -63,7 +63,6 @@ class HeldEvents:
         self._held: list[CaptureEvent] = []
 
     def add_events(self, events: list[CaptureEvent], *, searching: bool) -> list[CaptureEvent]:
-        """Return the events that are ready."""
         if not searching and not self._held:
             return events
         self._held += events
@@ -85,7 +84,6 @@ class HeldEvents:
 
 
 def _sender_of(event: CaptureEvent) -> Sender | None:
-    """Return the sender of an event, None for events of both sides."""
     if isinstance(event, CapturedAudio):
         return Sender.JAMBONZ
     return event.sender if isinstance(event, CapturedFrame | FramesLost | SessionClosed) else None
@@ -146,7 +144,6 @@ class CapturedConnection:
         return self._finder.held_bytes
 
     def feed(self, number: int, at: float, data: bytes, packet: int) -> list[CaptureEvent]:
-        """Return the events of the next data of a stream."""
         fast = self._fast_readers[number]
         if fast is not None:
             # Nearly every packet is a frame of a known session; the general path takes twice as long.
@@ -177,7 +174,6 @@ class CapturedConnection:
         )
 
     def skip_missing(self, number: int, at: float, size: int | None) -> list[CaptureEvent]:
-        """Return the events of missing bytes of a stream; ``size`` is None if unknown."""
         if self._tls is None:
             return self._release(self._finder.skip_missing(number, at, size), None)
         return self._hold_or_release(
@@ -199,7 +195,6 @@ class CapturedConnection:
         return [*self._hold_or_release(events), *self._held.release(), *self._close(at)]
 
     def end_capture(self) -> list[CaptureEvent]:
-        """Return the events of the end of the capture, if a stream has not ended."""
         decrypted = self._tls.end_session(self._ended_at) if self._tls else []
         events = self._hold_or_release(self._decrypted_events(decrypted, None))
         return [*events, *self._held.release(), *self._close(self._ended_at)]

@@ -61,7 +61,6 @@ class FrameStartSearch:
 
     @property
     def held_bytes(self) -> int:
-        """Memory of the collected data."""
         return self._held + PIECE_COST * len(self._pieces)
 
     def skip_missing(self, at: float, size: int) -> list[HeldBytes] | None:

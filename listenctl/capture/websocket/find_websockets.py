@@ -66,8 +66,6 @@ class FramesResumed:
 
 @dataclass(frozen=True, slots=True)
 class FramesUnreadable:
-    """Data of one side can't be read as frames."""
-
     at: float
     sender: Sender
     what: str
@@ -125,7 +123,6 @@ class WebSocketFinder:
 
     @property
     def client(self) -> int | None:
-        """The client's side, None while unknown."""
         return self._client
 
     @property
@@ -135,7 +132,6 @@ class WebSocketFinder:
 
     @property
     def held_bytes(self) -> int:
-        """Memory of incomplete messages."""
         return sum(side.held_bytes for side in self._sides)
 
     def drop_incomplete(self, at: float) -> list[WebSocketEvent]:
@@ -167,7 +163,6 @@ class WebSocketFinder:
         return [fault]
 
     def feed(self, number: int, at: float, data: bytes) -> list[WebSocketEvent]:
-        """Read the next data of a side."""
         side = self._sides[number]
         if side.skip:
             data, side.skip = data[side.skip :], max(0, side.skip - len(data))
@@ -181,7 +176,6 @@ class WebSocketFinder:
         return self._resume(number, at, side.search.feed(at, data))
 
     def skip_missing(self, number: int, at: float, size: int | None) -> list[WebSocketEvent]:
-        """Continue after missing bytes of a side; ``size`` is None if unknown."""
         side = self._sides[number]
         if size is not None and size <= side.skip:
             side.skip -= size
@@ -276,7 +270,6 @@ class WebSocketFinder:
         return self._read_frames(number, at, rest) if rest else []
 
     def _read_other(self, number: int, at: float) -> list[WebSocketEvent]:
-        """Read data that isn't HTTP."""
         side = self._sides[number]
         data, side.head = side.head, b""
         if side.upgraded:
@@ -315,7 +308,6 @@ class WebSocketFinder:
 
 
 def _inflater(head: HttpHead, *, by_client: bool) -> FrameInflater | None:
-    """Return the decompressor of a side, None without permessage-deflate."""
     for offer in head.header("sec-websocket-extensions").split(","):
         name, *parameters = (part.strip().lower() for part in offer.split(";"))
         if name == DEFLATE:

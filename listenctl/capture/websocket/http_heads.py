@@ -29,7 +29,6 @@ class HttpHead:
 
     @property
     def target(self) -> str:
-        """The target of a request."""
         words = self.first_line.split(" ", 2)
         return words[1] if len(words) > 1 else ""
 
@@ -58,8 +57,6 @@ class HttpHead:
 
 
 class HeadKind(Enum):
-    """What the first bytes of a stream are."""
-
     UNDECIDED = auto()
     REQUEST = auto()
     RESPONSE = auto()
@@ -78,7 +75,6 @@ def detect_head(data: bytes) -> HeadKind:
 
 
 def parse_head(data: bytes) -> HttpHead | None:
-    """Return the head at the start of ``data``, None while it is incomplete."""
     end = data.find(_END, 0, MAX_HEAD)
     if end < 0:
         return None

@@ -31,7 +31,6 @@ class FrameInflater:
         self._reset()
 
     def skip_missing(self) -> None:
-        """Continue after missing frames."""
         self._reset()
         self._within = False
 
@@ -41,7 +40,6 @@ class FrameInflater:
         return fault
 
     def inflate_frame(self, frame: RawFrame) -> RawFrame | None:
-        """Return a frame with its payload decompressed, None if that fails."""
         if frame.opcode >= _CONTROL:
             return frame
         if frame.opcode:

@@ -37,7 +37,6 @@ def join_audio_data(session: CapturedSession, pieces: Sequence[TcpData]) -> Capt
 
 
 def join_audio_frames(events: Iterable[CaptureEvent]) -> list[CaptureEvent]:
-    """Join consecutive audio frames of one size."""
     joined: list[CaptureEvent] = []
     for size, alike in groupby(events, _size_of):
         run = list(alike)
@@ -55,7 +54,6 @@ _PAYLOAD = RawFrame._fields.index("payload")
 
 
 def _size_of(event: CaptureEvent) -> int:
-    """Return the size of an audio frame, 0 for other events."""
     if type(event) is not CapturedFrame or event.sender is not Sender.JAMBONZ:
         return 0
     fin, rsv, opcode, masked, payload = event.frame

@@ -38,7 +38,6 @@ class WebSocketSessionReader:
         self._waiting: dict[TcpStream, list[TcpData]] = {}
 
     def read_events(self, events: Iterable[TcpEvent | CaptureNotice | EmbeddedSecrets]) -> list[CaptureEvent]:
-        """Return the events of sessions, and the notices unchanged."""
         found: list[CaptureEvent] = []
         waiting = self._waiting
         at = 0.0
@@ -59,7 +58,6 @@ class WebSocketSessionReader:
         return found
 
     def end_capture(self) -> list[CaptureEvent]:
-        """Return the events of the end of the capture, for connections with a stream that has not ended."""
         left = dict.fromkeys(entry[0] for entry in self._connections.values() if entry)
         self._connections.clear()
         return [event for connection in left for event in connection.end_capture()]

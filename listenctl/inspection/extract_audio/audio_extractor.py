@@ -65,15 +65,12 @@ class AudioExtractor(CallObserver):
         self.made: list[ExtractedCall] = []
 
     def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
-        """Write audio, and keep what the sidecar describes."""
         self._call_of(session).take_entry(entry)
 
     def on_played_audio(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
-        """Write audio of the application."""
         self._call_of(session).take_played_audio(at, sample_rate, samples)
 
     def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:
-        """Finish the files of a call; a call without audio has none."""
         call = self._calls.pop(session, None)
         if call and (extracted := call.finish(report)):
             self.made.append(extracted)
@@ -92,8 +89,6 @@ class AudioExtractor(CallObserver):
 
 
 class _CallExtractor:
-    """Extract the audio of one call."""
-
     def __init__(self, destination: RecordingDestination, session: CapturedSession) -> None:
         self._destination = destination
         self._session = session

@@ -35,7 +35,6 @@ class SidecarEvents:
     omitted: int = 0
 
     def take_event(self, event: SessionEvent | ControlFrame) -> None:
-        """Take any event of the call, of which some are listed."""
         if not isinstance(event, MessageReceived | ProtocolViolation):
             return
         if len(self.listed) < MAX_EVENTS:
@@ -52,7 +51,6 @@ class SidecarEvents:
 def describe_extracted(
     report: CallReport, events: SidecarEvents, files: Mapping[ExtractedPart, SidecarAudio]
 ) -> Sidecar:
-    """Return the sidecar of an extracted call."""
     session = report.session
     rate = report.audio_format.sample_rate
     missing = report.completeness

@@ -40,7 +40,6 @@ class ExtractedFiles:
         self._base = self._free_base(str(path.with_suffix("")))
 
     def path_of(self, part: ExtractedPart) -> Path | None:
-        """Return the WAV file of a part; None if there is none."""
         wav = self._wavs.get(part)
         return wav.path if wav else None
 
@@ -59,12 +58,10 @@ class ExtractedFiles:
                 wav.change_format(audio_format)
 
     def size_of(self, part: ExtractedPart) -> int:
-        """Return the bytes of audio in a part."""
         wav = self._wavs.get(part)
         return wav.size if wav else 0
 
     def close(self) -> None:
-        """Close the WAV files."""
         for wav in self._wavs.values():
             with _os_errors_of(wav.path):
                 wav.close()
@@ -74,7 +71,6 @@ class ExtractedFiles:
         return {part: self._convert(wav.path) for part, wav in self._wavs.items()}
 
     def write_sidecar(self, sidecar: Sidecar) -> Path:
-        """Write the sidecar beside the audio."""
         path = Path(f"{self._base}.json")
         with _os_errors_of(path), os.fdopen(create_new(path), "wb") as file:
             file.write(sidecar.serialize())

@@ -114,7 +114,6 @@ class ApplicationMessageChecks:
         return bool(self.commands or self._stream_messages)
 
     def take_audio(self, at: float, data: bytes) -> None:
-        """Take a binary message."""
         if len(data) % SAMPLE_BYTES:
             detail = f"a binary message of {len(data)} bytes ends within a sample"
             self._violations.add_violation("stream-odd-bytes", at, Culprit.APPLICATION, detail)
@@ -126,7 +125,6 @@ class ApplicationMessageChecks:
         self._check_or_hold(self._place(at), data)
 
     def take_command(self, at: float, command: Command) -> None:
-        """Take a text message."""
         from listenctl.events import describe_command
 
         known = not isinstance(command, UnknownCommand)
@@ -145,7 +143,6 @@ class ApplicationMessageChecks:
         self._check_or_hold(place, command)
 
     def take_answer(self, at: float, message: JambonzMessage) -> None:
-        """Take a text message of jambonz."""
         self._evidence.take_answer(at, message)
         match message:
             case Mark():
@@ -165,7 +162,6 @@ class ApplicationMessageChecks:
             self._start_playout()
 
     def lose_frames(self, at: float, sender: Sender) -> None:
-        """Record that frames are missing from the capture."""
         self.complete = False
         # An answer may be among them, or the reason why none came.
         self._lost_at = at
@@ -176,7 +172,6 @@ class ApplicationMessageChecks:
                 self._lost_first = True
 
     def set_rates(self, received_rate: int, stream_rate: int | None) -> None:
-        """Take the sample rate of the audio from jambonz, and that of the stream if the metadata states it."""
         self._evidence.received_rate = received_rate
         if stream_rate is not None and not self._stated:
             self._stated = CallMode(stream_rate, "metadata", stated=True)
@@ -190,7 +185,6 @@ class ApplicationMessageChecks:
             self._start_playout()
 
     def tick_all(self, times: Sequence[float]) -> None:
-        """Take several arrival times."""
         if self._playout or self._waiting_since is not None:
             for at in times:
                 self.tick(at)

@@ -55,8 +55,6 @@ class _Window:
 
 
 class ArrivalTimes:
-    """Measure the arrival of one call's audio."""
-
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
         self.intervals = Histogram()
@@ -135,7 +133,6 @@ class ArrivalTimes:
             self._restarts = True
 
     def finish(self) -> None:
-        """Take the end of the audio."""
         self._count_uncertain(0.0)
         self._windows.append(self._best)
 

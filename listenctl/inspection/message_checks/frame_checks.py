@@ -19,7 +19,6 @@ class FrameChecks:
         self._jambonz_fragments = False
 
     def take_frame(self, at: float, sender: Sender, frame: RawFrame) -> None:
-        """Check a frame."""
         if frame.opcode >= _FIRST_CONTROL:
             return
         if sender is Sender.APPLICATION and frame.opcode == Opcode.TEXT and frame.fin:

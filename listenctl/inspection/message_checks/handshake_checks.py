@@ -86,7 +86,6 @@ def _status_of(head: HttpHead | None) -> int | None:
 
 
 def _header(head: HttpHead | None, name: str) -> str | None:
-    """Return the joined values of a header; None without it."""
     values = [value for own, value in head.headers if own.lower() == name] if head else []
     return ", ".join(values) if values else None
 

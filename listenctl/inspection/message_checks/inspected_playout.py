@@ -95,7 +95,6 @@ class InspectedPlayout:
         self.stream = StreamStatistics()
 
     def take_command(self, place: MessagePlace, command: Command) -> None:
-        """Take a command of the application."""
         self.advance_to(place.at)
         self._quiet = 0
         self._killed = self._killed or isinstance(command, KillAudio)
@@ -106,7 +105,6 @@ class InspectedPlayout:
         self._pass_verdicts(place.at, verdicts)
 
     def take_audio(self, place: MessagePlace, data: bytes) -> None:
-        """Take a binary message of the application."""
         self.advance_to(place.at)
         if not data or self._playout.buffered > _MAX_BUFFERED:
             return
@@ -130,7 +128,6 @@ class InspectedPlayout:
         return sound / self._rate
 
     def advance_to(self, at: float) -> None:
-        """Play up to a time."""
         while self._due <= at:
             if self._quiet >= _QUIET_TICKS:
                 self._due += TICK * (int((at - self._due) / TICK) + 1)
@@ -138,7 +135,6 @@ class InspectedPlayout:
             self._tick()
 
     def end_call(self, at: float) -> None:
-        """Play up to the end of the call, and pass verdicts on what it cuts off."""
         self.advance_to(at)
         self.stream.left = self._playout.buffered + self._playout.held
         self._pass_verdicts(at, self._playout.end_listen())

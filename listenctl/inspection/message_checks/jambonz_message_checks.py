@@ -44,7 +44,6 @@ class DtmfRecord:
     channel: int | None = None
 
     def to_json(self) -> Report:
-        """Return the object in `listenctl-inspect(5)`."""
         return {
             "time": round(self.at, 3),
             "position": self.position,
@@ -95,7 +94,6 @@ class CaptureCompleteness:
         return None if self.unknown else 1.0
 
     def count_gap(self, gap: Gap) -> None:
-        """Count the samples that a gap misses."""
         match gap.kind:
             case GapKind.UNCAPTURED:
                 self.uncaptured += gap.missing
@@ -110,7 +108,6 @@ class CaptureCompleteness:
                 self.lost = max(0, self.lost + gap.missing + back)
 
     def to_json(self) -> Report:
-        """Return the fields in `listenctl-inspect(5)`."""
         return {
             "received_samples": self.received,
             "lost_samples": self.lost,
@@ -158,7 +155,6 @@ class JambonzMessageChecks:
             self._add_violation("first-text-missing", at, detail)
 
     def set_format(self, audio_format: AudioFormat) -> None:
-        """Set the format of the following audio."""
         self._format = audio_format
         self._frame_bytes = audio_format.frame_bytes
         self.arrivals = ArrivalTimes(audio_format.sample_rate)
@@ -169,7 +165,6 @@ class JambonzMessageChecks:
                 self._detector = CallDtmfDetector(audio_format, self.counts.samples)
 
     def take_audio(self, at: float, data: bytes) -> None:
-        """Take a message of whole sample frames."""
         counts, size = self.counts, len(data)
         counts.messages += 1
         counts.samples += size // self._frame_bytes
@@ -196,7 +191,6 @@ class JambonzMessageChecks:
         self._violations.position = counts.samples
 
     def lose_frames(self, at: float, lost: FramesLost) -> None:
-        """Record that frames are missing from the capture."""
         if lost.sender is Sender.JAMBONZ:
             self.completeness.unknown = "the data missing from the capture is too short to be measured"
             if self.arrivals:
@@ -217,7 +211,6 @@ class JambonzMessageChecks:
         return None if rest else messages * usual // self._frame_bytes
 
     def take_gap(self, at: float, gap: Gap) -> None:
-        """Take a gap that was detected at ``at``."""
         captured = gap.kind is not GapKind.UNCAPTURED
         if self.arrivals and captured:
             self.arrivals.skip_gap(gap)

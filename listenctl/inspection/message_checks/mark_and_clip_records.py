@@ -27,7 +27,6 @@ class _PlayoutRecord:
     verdicts: list[VerdictReason] = field(default_factory=list)
 
     def add_verdict(self, at: float, reason: VerdictReason, *, finished: bool) -> None:
-        """Take a verdict of the simulated playout."""
         if reason:
             self.verdicts.append(reason)
         if finished:
@@ -36,19 +35,15 @@ class _PlayoutRecord:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class MarkRecord(_PlayoutRecord):
-    """A mark and its answer."""
-
     name: str
     result: str | None = None
     answered: float | None = None
 
     @property
     def round_trip(self) -> float | None:
-        """Seconds from the mark to its answer."""
         return None if self.answered is None else self.answered - self.at
 
     def to_json(self) -> Report:
-        """Return the object in `listenctl-inspect(5)`."""
         return {
             "name": self.name,
             "time": round(self.at, 3),
@@ -75,7 +70,6 @@ class ClipRecord(_PlayoutRecord):
     played_ms: float | None = None
 
     def to_json(self) -> Report:
-        """Return the object in `listenctl-inspect(5)`."""
         described = {name: value for name, value in self.command.items() if name != "type"}
         return {
             **described,
@@ -128,7 +122,6 @@ class SentMarks(_SentRecords[MarkRecord]):
     """The marks of a call, matched with their answers."""
 
     def add_mark(self, mark: MarkCommand, place: MessagePlace) -> MarkRecord:
-        """Take a mark."""
         name = mark.name[:MAX_TEXT]
         record = MarkRecord(name=name, at=place.at, position=place.position, packet=place.packet)
         self._add(name, record)
@@ -149,7 +142,6 @@ class SentMarks(_SentRecords[MarkRecord]):
 
     @property
     def unanswered(self) -> list[MarkRecord]:
-        """The outstanding marks, in order."""
         return [record for record in self.records if record.result is None]
 
 
@@ -161,7 +153,6 @@ class SentClips(_SentRecords[ClipRecord]):
         self._profile = profile
 
     def add_clip(self, clip: PlayAudio, place: MessagePlace) -> ClipRecord:
-        """Take a clip."""
         # Imported here, because few calls have clips and the start-up counts.
         from listenctl.events import describe_command
         from listenctl.media.files.libsndfile import read_clip_wav

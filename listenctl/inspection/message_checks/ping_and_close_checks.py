@@ -113,7 +113,6 @@ class PingAndCloseChecks:
             self._add_violation("frame-after-close", at, sender, f"a frame with opcode {opcode} after its Close frame")
 
     def take_control_frame(self, at: float, sender: Sender, frame: Frame) -> None:
-        """Check a control frame."""
         data = bytes(frame.data[:_MAX_DATA])
         if frame.opcode is Opcode.CLOSE:
             self._take_close(at, sender, data)
@@ -130,15 +129,12 @@ class PingAndCloseChecks:
             self._add_violation("shutdown-announced", at, Sender.JAMBONZ, detail)
 
     def lose_frames(self, at: float, sender: Sender) -> None:
-        """Record that frames are missing from the capture."""
         self._lost_at[sender] = at
 
     def end_sender(self, at: float, sender: Sender | None, how: StreamEnding | str) -> None:
-        """Take the end of one side's data, or of the connection if ``sender`` is None."""
         self._ends.append((at, sender, how))
 
     def finish_call(self, at: float) -> None:
-        """Check what is only known at the end of the call."""
         self._check_missing_pongs(at)
         if self._shutdown_at is not None:
             closed = self.closes.get(Sender.APPLICATION)
@@ -150,14 +146,12 @@ class PingAndCloseChecks:
             self._check_end(at)
 
     def describe_pings(self) -> dict[str, PingReport]:
-        """Return the pings of each side."""
         return {
             str(sender): {"sent": one.sent, "answered": one.answered, "delay_ms": spread_as_json(one.delay)}
             for sender, one in self._pings.items()
         }
 
     def describe_close(self) -> CloseReport:
-        """Return how the call ended."""
         first = self._first_close
         reply = next((close for close in self.closes.values() if close is not first), None)
         how = next((how for _, _, how in self._ends if how not in _NOT_AN_END), None)
@@ -238,7 +232,6 @@ class PingAndCloseChecks:
             self._add_violation("close-unanswered", at, _PEER[first.sender], "does not answer the Close frame")
 
     def _connection_ended_by(self) -> str | None:
-        """Return who ended a connection without a Close frame."""
         for _, sender, how in self._ends:
             if sender is not None and how not in _NOT_AN_END and how != StreamEnding.RESET_BY_RECEIVER:
                 return str(sender)

@@ -109,11 +109,9 @@ class PlayoutChecks:
 
     @property
     def stream(self) -> StreamStatistics:
-        """How the stream was played."""
         return self._playout.stream
 
     def take_message(self, place: MessagePlace, message: SentMessage) -> None:
-        """Take a message of the application, or record that some are missing."""
         if message is None:
             # From here on it is unknown how much is buffered.
             self._complete = False
@@ -131,7 +129,6 @@ class PlayoutChecks:
         self._playout.take_command(place, message)
 
     def advance_to(self, at: float) -> None:
-        """Play up to a time."""
         self._playout.advance_to(at)
 
     def finish_call(self, at: float, *, whole: bool) -> None:
@@ -179,7 +176,6 @@ class PlayoutChecks:
         return verdict.wrong or verdict.reason is VerdictReason.ON_TOP
 
     def _severity_of(self, rule: str) -> Severity | None:
-        """Return a lower severity if the mode is a guess."""
         guessed = rule in _DEPEND_ON_MODE and not self._mode.stated and not self._is_proven()
         return Severity.WARNING if guessed else None
 

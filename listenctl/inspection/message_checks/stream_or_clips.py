@@ -72,7 +72,6 @@ class CallModeEvidence:
         return self._clip_answered or (self.mark_answered and self._rate_by_pace() is not None)
 
     def take_audio(self, at: float, size: int) -> None:
-        """Take a binary message of the application."""
         if not self.has_audio:
             self.has_audio = True
             self._audio_first = not self.has_clips
@@ -84,14 +83,12 @@ class CallModeEvidence:
         self._sent_bytes += size
 
     def take_command(self, command: Command) -> None:
-        """Take a command of the application."""
         if isinstance(command, PlayAudio):
             self.has_clips = True
         elif isinstance(command, MarkCommand) and len(self._mark_places) < _MAX_MARKS:
             self._mark_places[command.name[:MAX_TEXT]] = self._sent_bytes
 
     def take_answer(self, at: float, message: JambonzMessage) -> None:
-        """Take a text message of jambonz."""
         match message:
             case PlayDone():
                 self._clip_answered = True
@@ -101,7 +98,6 @@ class CallModeEvidence:
                     self._answers.append((at, place))
 
     def decide(self) -> CallMode:
-        """Return the most likely mode."""
         if self._clip_answered and not self.mark_answered:
             return CallMode(0, "playDone")
         if not self.mark_answered and not self._audio_first:
@@ -116,7 +112,6 @@ class CallModeEvidence:
         return _nearest_rate(self._measured_rates) if len(self._measured_rates) >= _MIN_STEPS else None
 
     def _rate_by_marks(self) -> int | None:
-        """Return the rate at which the audio between marks was played."""
         return _nearest_rate(
             [
                 (place - before) / SAMPLE_BYTES / (at - since)

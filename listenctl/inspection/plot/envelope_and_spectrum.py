@@ -50,7 +50,6 @@ class Envelope:
         self.spectrum = Spectrum(sample_rate) if with_spectrum else None
 
     def add_audio(self, pcm: bytes) -> None:
-        """Take 16-bit samples."""
         self.samples += len(pcm) // SAMPLE_BYTES
         self._held.append(pcm)
         self._held_bytes += len(pcm)
@@ -58,14 +57,12 @@ class Envelope:
             self._process_held()
 
     def add_silence(self, samples: int) -> None:
-        """Take silence."""
         while samples > 0:
             part = min(samples, _SILENCE)
             self.add_audio(bytes(part * SAMPLE_BYTES))
             samples -= part
 
     def columns(self) -> tuple[float, Samples, Samples]:
-        """Return the duration of a column, and the lowest and highest sample of each."""
         self._process_held()
         low, high = self._low[: self._count], self._high[: self._count]
         if len(self._rest):
@@ -131,16 +128,13 @@ class Spectrum:
 
     @property
     def max_frequency(self) -> float:
-        """The frequency of the last band."""
         return (self._bands - 1) * self.sample_rate / self._size
 
     @property
     def column_seconds(self) -> float:
-        """Duration of a column."""
         return self._hop * self._merge / self.sample_rate
 
     def add_samples(self, samples: Samples) -> None:
-        """Take samples."""
         samples = np.concatenate((self._rest, samples))
         windows = (len(samples) - self._size) // self._hop + 1
         if windows < 1:

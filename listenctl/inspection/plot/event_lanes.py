@@ -75,8 +75,6 @@ class LabelPlacement:
 
 @dataclass(frozen=True, slots=True)
 class EventLane:
-    """One lane; ``draw`` draws its items."""
-
     name: str
     levels: int
     draw: "Callable[[Axes, LabelPlacement], None]"
@@ -176,5 +174,4 @@ def _end_of_clip(clip: ClipRecord) -> float:
 
 
 def line_violations(violations: Sequence[Violation]) -> list[Violation]:
-    """Return the violations that get a line through all waveforms."""
     return [one for one in violations[:_MAX_ITEMS] if one.severity is not Severity.INFO]

@@ -98,7 +98,6 @@ class PlotWriter:
 
 
 def draw_figure(plotted: PlottedCall, report: CallReport) -> "Figure":
-    """Return the figure of one call."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -168,7 +167,6 @@ def _draw_gaps(axes: "Axes", plotted: PlottedCall, gaps: Sequence[Gap]) -> None:
 
 
 def _finish(figure: "Figure", lowest: "Axes", report: CallReport, height: float) -> None:
-    """Add the title, the time axis and the legend."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     lowest.tick_params(axis="x", labelbottom=True, length=3, labelsize=SMALL)

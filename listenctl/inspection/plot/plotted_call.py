@@ -61,7 +61,6 @@ class PlottedCall:
         self.times = SampleTimes(self.format)
 
     def take_entry(self, entry: TimelineEntry) -> None:
-        """Take any event of the call."""
         match entry.event:
             case AudioReceived(data=data):
                 self._take_received_audio(entry.at, data)
@@ -77,7 +76,6 @@ class PlottedCall:
                 self.commands.append(PlottedCommand(entry.at, _COMMANDS[type(command)]))
 
     def take_played_audio(self, at: float, sample_rate: int, data: bytes) -> None:
-        """Take audio of the application."""
         if self._track is None or self.played is None:
             self._track = AudioTrack(sample_rate)
             self.played = Envelope(sample_rate, with_spectrum=self.with_spectrum)
@@ -153,7 +151,6 @@ class PlotObserver(CallObserver):
         self.omitted = 0
 
     def on_session_opened(self, session: CapturedSession) -> None:
-        """Start collecting, up to the maximum of calls."""
         if self._plotted < self._max_calls:
             self._plotted += 1
             self._open[session] = PlottedCall(session, self._with_spectrum)
@@ -161,17 +158,14 @@ class PlotObserver(CallObserver):
             self.omitted += 1
 
     def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
-        """Take any event of a call."""
         if plotted := self._open.get(session):
             plotted.take_entry(entry)
 
     def on_played_audio(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
-        """Take audio of the application."""
         if plotted := self._open.get(session):
             plotted.take_played_audio(at, sample_rate, samples)
 
     def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:
-        """Plot the call, if it is a listen call."""
         plotted = self._open.pop(session, None)
         if plotted and report.listens:
             self._draw(plotted, report)

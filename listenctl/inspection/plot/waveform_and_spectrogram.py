@@ -42,7 +42,6 @@ class PlottedChannel:
 def received_channel(
     plotted: PlottedCall, channel: int, title: str, colour: str, edges: NDArray[np.float64]
 ) -> PlottedChannel:
-    """Return a channel of the audio from jambonz."""
     envelope = plotted.received[channel]
     amplitudes = plotted.received_range(channel, edges)
     return PlottedChannel(title, colour, envelope, amplitudes, tuple(_pieces(plotted, envelope)), ABSENT)
@@ -51,14 +50,12 @@ def received_channel(
 def played_channel(
     plotted: PlottedCall, envelope: Envelope, title: str, colour: str, edges: NDArray[np.float64]
 ) -> PlottedChannel:
-    """Return what the caller heard of the application."""
     spectrum = envelope.spectrum
     columns = int(envelope.samples / envelope.sample_rate / spectrum.column_seconds) if spectrum else 0
     return PlottedChannel(title, colour, envelope, plotted.played_range(edges), ((0.0, 0, columns),), FAINTEST)
 
 
 def draw_waveform(axes: "Axes", channel: PlottedChannel, edges: NDArray[np.float64]) -> None:
-    """Draw the waveform."""
     low, high = (values.astype(np.float32) / FULL_SCALE for values in channel.amplitudes[:2])
     peak = float(max(high.max(initial=0.0), -low.min(initial=0.0)))
     middle = (edges[:-1] + edges[1:]) / 2
@@ -80,7 +77,6 @@ def draw_waveform(axes: "Axes", channel: PlottedChannel, edges: NDArray[np.float
 
 
 def draw_spectrogram(axes: "Axes", channel: PlottedChannel) -> None:
-    """Draw the spectrogram."""
     spectrum = channel.envelope.spectrum
     assert spectrum is not None
     decibels = spectrum.decibels()

@@ -48,7 +48,6 @@ class CallSoundReport:
     begins: tuple[float, float]
 
     def violations(self) -> Iterator[Violation]:
-        """Yield each fault as a violation."""
         for fault in (*self.jambonz.faults, *self.between):
             at = self.begins[0] + (fault.position or 0) / self.rates[0]
             yield Violation(fault.rule, fault.severity, at, Culprit.JAMBONZ, fault.position, None, fault.sentence)
@@ -58,7 +57,6 @@ class CallSoundReport:
             yield Violation(fault.rule, fault.severity, at, Culprit.APPLICATION, None, None, fault.sentence)
 
     def to_json(self) -> Report:
-        """Return the object in `listenctl-inspect(5)`."""
         return self.jambonz.to_json() | {
             "verdicts": [fault.to_json() for fault in (*self.jambonz.faults, *self.between)],
             "application": self.application.to_json() if self.application else None,
@@ -84,26 +82,21 @@ class SoundChecksObserver(CallObserver):
         self.reports: dict[int, CallSoundReport] = {}
 
     def on_session_opened(self, session: CapturedSession) -> None:
-        """Start the checks of a session."""
         self._open[session] = _CallSoundChecks()
 
     def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
-        """Take audio and what it depends on."""
         if sound := self._open.get(session):
             sound.take_entry(entry)
 
     def on_audio_run(self, session: CapturedSession, audio: AudioRun) -> None:
-        """Take audio from jambonz."""
         if sound := self._open.get(session):
             sound.take_audio_run(audio)
 
     def on_played_audio(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
-        """Take audio of the application."""
         if sound := self._open.get(session):
             sound.take_played_audio(at, sample_rate, samples)
 
     def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:
-        """Finish the checks of a session and add their violations to its report."""
         sound = self._open.pop(session, None)
         if sound and (found := sound.finish(report)):
             self.reports[session.number] = found
@@ -115,8 +108,6 @@ class SoundChecksObserver(CallObserver):
 
 
 class _CallSoundChecks:
-    """Check the sound of one call."""
-
     def __init__(self) -> None:
         self._jambonz: SenderSoundChecks | None = None
         self._application: SenderSoundChecks | None = None
@@ -154,7 +145,6 @@ class _CallSoundChecks:
         self._echo.take_played_audio(at, sample_rate, samples)
 
     def finish(self, report: CallReport) -> CallSoundReport | None:
-        """Return what was found, None without any audio."""
         if self._jambonz is None:
             return None
         plays_clips = report.mode is not None and not report.mode.streams

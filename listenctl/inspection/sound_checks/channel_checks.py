@@ -74,7 +74,6 @@ class ChannelMeasurements:
     spectrum: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def add_samples(self, samples: Samples) -> None:
-        """Measure a stretch of audio."""
         floats = samples.astype(np.float32)
         self.samples += len(samples)
         self._sum += float(floats.sum())
@@ -101,12 +100,10 @@ class ChannelMeasurements:
 
     @property
     def rms_db(self) -> float:
-        """Overall level in dBFS."""
         return _db((self._squares / self.samples) ** 0.5 if self.samples else 0.0)
 
     @property
     def peak_db(self) -> float:
-        """Level of the loudest sample in dBFS."""
         return _db(self.peak)
 
     @property
@@ -121,12 +118,10 @@ class ChannelMeasurements:
 
     @property
     def sound_seconds(self) -> float:
-        """Seconds that are not quiet."""
         return (self.frames - self.quiet_frames) * _FRAME
 
     @property
     def is_silent(self) -> bool:
-        """Whether there is no sound at all."""
         return self.silent_frames == self.frames
 
     @property
@@ -151,7 +146,6 @@ class ChannelMeasurements:
         return present >= _MIN_COVERAGE * len(part)
 
     def energy_above(self, frequency: float) -> float:
-        """Return the share of the energy above a frequency."""
         if self.spectrum is None:
             return 0.0
         band = min(_BANDS, round(frequency / (self.sample_rate / 2) * _BANDS))
@@ -159,7 +153,6 @@ class ChannelMeasurements:
         return float(self.spectrum[band:].sum()) / total if total else 0.0
 
     def to_json(self, number: int) -> Report:
-        """Return the object in `listenctl-inspect(5)`."""
         return {
             "channel": number,
             "samples": self.samples,
@@ -174,7 +167,6 @@ class ChannelMeasurements:
     def _add_loudest(
         self, samples: Samples, floats: NDArray[np.float32], power: NDArray[np.float32], frame: int
     ) -> None:
-        """Take the loudest block; ``power`` has a value per frame."""
         block = round(_BLOCK / _FRAME)
         starts = np.arange(0, max(1, len(power) // block * block), block)
         sums = np.add.reduceat(power, starts)
@@ -202,7 +194,6 @@ class ChannelMeasurements:
 
 
 def check_silence(channels: Sequence[ChannelMeasurements], name: str) -> Iterator[SoundFault]:
-    """Yield a fault if there is no sound, or none in one of two channels."""
     seconds = channels[0].samples / channels[0].sample_rate
     silent = [number for number, channel in enumerate(channels) if channel.is_silent]
     if not silent or seconds < _MIN_SECONDS:
@@ -243,7 +234,6 @@ def _check_sample_rate(number: int, channel: ChannelMeasurements, name: str) -> 
 
 
 def _sufficient_rate(channel: ChannelMeasurements) -> int | None:
-    """Return a lower sample rate that would be enough."""
     lower = (rate for rate in _RATES if rate < channel.sample_rate)
     return next((rate for rate in lower if channel.energy_above(rate / 2 * (_NARROW / 4000)) < _UNUSED), None)
 

@@ -15,8 +15,6 @@ _CERTAIN_SECONDS = 3.0
 
 
 class ChannelPairChecks:
-    """Compare two channels."""
-
     def __init__(self, sample_rate: int) -> None:
         self._correlator = Correlator(sample_rate, sample_rate)
         self._size = self._correlator.sizes[0]
@@ -25,7 +23,6 @@ class ChannelPairChecks:
         self._equal = self._compared = 0
 
     def add_samples(self, left: Samples, right: Samples) -> None:
-        """Take a stretch of both channels."""
         equal = left[left == right]
         idle = int(np.count_nonzero((equal <= _IDLE) & (equal >= -_IDLE)))
         self._compared += len(left) - idle

@@ -94,7 +94,6 @@ def _step(size: int) -> int:
 
 
 def _average(samples: Samples, step: int) -> Samples | Floats:
-    """Return the means of ``step`` samples each."""
     if step == 1:
         return samples
     total = samples[::step].astype(np.float32)
@@ -105,7 +104,6 @@ def _average(samples: Samples, step: int) -> Samples | Floats:
 
 @lru_cache(maxsize=8)
 def hann_window(size: int) -> Floats:
-    """Return the window to apply to samples before their spectrum is computed."""
     return np.hanning(size).astype(np.float32)
 
 

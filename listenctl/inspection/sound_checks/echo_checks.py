@@ -37,7 +37,6 @@ class EchoChecks:
         self.application_plays = False
 
     def take_received_audio(self, at: float, position: int, data: bytes) -> None:
-        """Take a message from jambonz."""
         self._times.add_audio(at, self._format.samples_in(len(data)))
         if not self.application_plays or self._done:
             return
@@ -48,7 +47,6 @@ class EchoChecks:
         self._compare_until(at - _MAX_DELAY)
 
     def take_audio_run(self, audio: AudioRun) -> None:
-        """Take several messages from jambonz."""
         if (not self.application_plays or self._done) and self._times.settled:
             self._times.add_audio(audio.times[-1], audio.samples * len(audio.times))
             return
@@ -56,11 +54,9 @@ class EchoChecks:
             self.take_received_audio(at, position, data)
 
     def take_gap(self, gap: Gap) -> None:
-        """Take a gap in the audio from jambonz."""
         self._times.add_gap(gap)
 
     def take_played_audio(self, at: float, sample_rate: int, data: bytes) -> None:
-        """Take audio of the application."""
         if self._played is None:
             self._played = _AudioBlocks(sample_rate)
             self._correlators = [Correlator(sample_rate, self._format.sample_rate) for _ in self._received]

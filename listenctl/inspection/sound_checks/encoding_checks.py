@@ -106,7 +106,6 @@ class EncodingChecks:
                     self._first_wrong = position + start
 
     def check(self, sample_rate: int, name: str) -> Iterator[SoundFault]:
-        """Yield the fault if enough blocks are misread."""
         encoding, first = self._most_frequent_wrong, self._first_wrong
         if encoding is None or first is None:
             return

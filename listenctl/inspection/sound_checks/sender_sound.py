@@ -30,7 +30,6 @@ class SenderSoundReport:
     faults: tuple[SoundFault, ...]
 
     def to_json(self) -> Report:
-        """Return the object in `listenctl-inspect(5)`."""
         return {
             "channels": [channel.to_json(number) for number, channel in enumerate(self.channels, 1)],
             "keys": [],
@@ -61,7 +60,6 @@ class SenderSoundChecks:
         self._position = 0
 
     def add_audio(self, data: bytes) -> None:
-        """Take whole sample frames."""
         self._pieces.append(data)
         self._held += len(data)
         if self._held < self._stretch_bytes:
@@ -73,7 +71,6 @@ class SenderSoundChecks:
         self._pieces, self._held = [data[whole:]], len(data) - whole
 
     def finish(self) -> SenderSoundReport:
-        """Measure the rest and return what was found."""
         if rest := b"".join(self._pieces):
             self._measure(rest)
         return SenderSoundReport(self._channels, tuple(self._faults()))

@@ -28,11 +28,9 @@ class SoundFault:
 
     @property
     def severity(self) -> Severity:
-        """The severity of the rule."""
         return RULES[self.rule].severity
 
     def to_json(self) -> Report:
-        """Return the object in `listenctl-inspect(5)`."""
         return {
             "id": self.rule,
             "severity": str(self.severity),

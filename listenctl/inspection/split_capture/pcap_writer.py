@@ -48,7 +48,6 @@ class PcapWriter:
             self._buffer += _block(SECRETS, pack("<II", TLS_KEY_LOG, len(raw)) + raw)
 
     def flush(self) -> None:
-        """Write the buffered data."""
         with self.path.open("ab") as file:
             file.write(self._buffer)
         self._buffer.clear()

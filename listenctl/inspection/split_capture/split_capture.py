@@ -73,8 +73,6 @@ def _split_dump(path: str, calls: dict[int, str], folder: Path, warn: Callable[[
 
 
 class _DumpParts:
-    """Write lines to the file of the call that they belong to."""
-
     def __init__(self, calls: dict[int, str], folder: Path) -> None:
         self._calls = calls
         self._folder = folder
@@ -106,7 +104,6 @@ class _DumpParts:
         return claimed.path
 
     def close(self) -> None:
-        """End the file that is open."""
         if self._fd is not None:
             os.close(self._fd)
         self._fd = None

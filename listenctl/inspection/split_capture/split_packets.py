@@ -68,12 +68,10 @@ class _ConnectionPart:
         self._ends = min((at for at in begins if at > began), default=inf)
 
     def add_packet(self, batch: PacketBatch, record: PacketRecord) -> None:
-        """Write a packet if it belongs to this connection."""
         if self._begins <= record[0] < self._ends:
             self.writer.add_packet(batch, record)
 
     def add_secrets(self, text: str) -> None:
-        """Write TLS secrets if the connection is encrypted."""
         if self._encrypted:
             self.writer.add_secrets(text)
 

@@ -250,7 +250,6 @@ class LevelReporter:
         self._interval = interval
 
     def start_meter(self, log: LiveCallLog) -> LevelMeasurer:
-        """Return the measurer for a call that begins."""
         return LevelMeasurer(log.audio_format, self._interval)
 
     def show_levels(self, log: LiveCallLog, position: int, windows: list[Levels]) -> None:

@@ -30,7 +30,6 @@ class CallIds:
         self._unknown = 0
 
     def claim_id(self, call_sid: str | None) -> str:
-        """Return an id that no other recent connection has."""
         if call_sid is None:
             self._unknown += 1
             return self._claim(f"unknown-{self._unknown}")
@@ -89,7 +88,6 @@ class LiveCallLog:
 
     @property
     def lost_samples(self) -> int:
-        """Samples per channel that jambonz dropped."""
         return self.ledger.lost_samples
 
     @property

@@ -52,11 +52,9 @@ class CallConnection(Protocol):
 class AttachedTool(Protocol):
     """One attached tool: a client of the control socket, or a part of the server. Nothing here waits."""
 
-    def deliver_text(self, data: bytes) -> None:
-        """Send a text to the tool."""
+    def deliver_text(self, data: bytes) -> None: ...
 
-    def deliver_audio(self, data: bytes, samples: int) -> None:
-        """Send audio to the tool, ``samples`` per channel."""
+    def deliver_audio(self, data: bytes, samples: int) -> None: ...
 
     def close(self, code: int, reason: str) -> None:
         """Send what waits, and close."""
@@ -105,7 +103,6 @@ class AttachedTools:
         return self._shared.rates.best
 
     def attach_tool(self, tool: AttachedTool, metadata: bytes, *, audio: bool) -> int:
-        """Attach a tool from now on, and return its number."""
         if not self._tools:
             # What arrived before is read first, and not for the tool.
             self._connection.read_at_once(True)
@@ -149,12 +146,10 @@ class AttachedTools:
         self._perform(self._shared.take_jambonz_text(text))
 
     def take_jambonz_audio(self, data: bytes, samples: int) -> None:
-        """Take whole sample frames of jambonz, ``samples`` per channel."""
         for tool in self._listeners.values():
             tool.deliver_audio(data, samples)
 
     def take_application_text(self, text: bytes, command: Command) -> None:
-        """Take a text of the application behind us, and the same parsed."""
         self._perform(self._shared.take_application_text(text, command))
 
     def take_application_audio(self, size: int) -> None:
@@ -162,7 +157,6 @@ class AttachedTools:
         self._shared.take_application_audio(size)
 
     def end_call(self) -> None:
-        """Close the connections to all tools, because the call is over."""
         self._ended = True
         if self._clip_timer is not None:
             self._clip_timer.cancel()

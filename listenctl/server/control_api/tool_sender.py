@@ -74,7 +74,6 @@ class ToolSender:
             self.close(CloseCode.POLICY_VIOLATION, "too slow: too many texts weren't read")
 
     def deliver_audio(self, data: bytes, samples: int) -> None:
-        """Send audio, or count it as dropped; ``samples`` is per channel."""
         if self._closing is not None:
             return
         if self._connection.full or self._held:
@@ -83,7 +82,6 @@ class ToolSender:
             self._send(data, text=False)
 
     def close(self, code: int, reason: str) -> None:
-        """Send what is held and close."""
         if self._closing is not None:
             return
         for data in self._release():

@@ -177,7 +177,6 @@ class CallDump:
         self._read(Sender.APPLICATION, data, at)
 
     def end_call(self, at: float) -> None:
-        """End the dump with the end of the call."""
         at = self._since_start(at)
         for sender, reader in self._readers.items():
             if reader.held_bytes and not reader.fault:

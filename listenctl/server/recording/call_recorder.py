@@ -50,14 +50,12 @@ class CallRecorder(Protocol):
     recorded_bytes: int
     recorded_seconds: float
 
-    def start_recording(self, log: LiveCallLog) -> CallRecording:
-        """Begin to record a call."""
+    def start_recording(self, log: LiveCallLog) -> CallRecording: ...
 
     def flush(self, now: float) -> None:
         """Write what has been collected; called after each batch of reads."""
 
-    async def finish_recordings(self) -> None:
-        """Wait until every recording is finished."""
+    async def finish_recordings(self) -> None: ...
 
 
 class FileRecorder:
@@ -182,7 +180,6 @@ class FileRecording:
 
     @property
     def path(self) -> str:
-        """The file, empty while there is none."""
         return self._writer.path
 
     def write_audio(self, position: int, data: bytes) -> None:

@@ -133,7 +133,6 @@ class RecordingWriter:
                 self._fail(exc, self._recording.paths[0])
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Interpret the bytes so far as another format, because the metadata came late."""
         self._format = audio_format
         if self._recording is not None:
             with suppress(OSError):  # The next audio writes the header again.
@@ -210,7 +209,6 @@ class RecordingWriter:
             recording.close()
 
     def _convert(self, recording: Recording, sidecar: Sidecar) -> Sidecar:
-        """Convert the WAVs to the wanted format; return the sidecar that describes the new files."""
         from listenctl.server.recording.conversion_pool import convert_in_background
 
         kind, extension = self._settings.destination.kind, self._settings.destination.extension

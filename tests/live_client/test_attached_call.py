@@ -14,29 +14,25 @@ from tests.helpers.control import fake_control
 KILL = '{"type":"killAudio"}'
 
 
-async def test_a_call_that_ends_meanwhile_has_not_got_the_command(tmp_path: Path) -> None:
-    async with (
-        fake_control(tmp_path, end_at="killAudio") as control,
-        attach_to_call(control.path, "7f1c") as attachment,
-    ):
-        with pytest.raises(NotFoundError, match="the call has ended"):
-            await send_command(attachment, KILL)
-
-        assert attachment.ended
-        with pytest.raises(NotFoundError, match="the call has ended"):
-            await attachment.send(KILL)
-
-
-async def test_a_tool_that_the_server_let_go_is_told_why(tmp_path: Path) -> None:
-    close = (1008, "too slow")
+@pytest.mark.parametrize(
+    ("close", "error", "message"),
+    [
+        ((1000, "call ended"), NotFoundError, "the call has ended"),
+        ((1008, "too slow"), DroppedByServerError, "the server closed the connection: too slow"),
+    ],
+)
+async def test_a_command_fails_if_the_server_closes_the_connection_first(
+    close: tuple[int, str], error: type[ListenctlError], message: str, tmp_path: Path
+) -> None:
     async with (
         fake_control(tmp_path, end_at="killAudio", close=close) as control,
         attach_to_call(control.path, "7f1c") as attachment,
     ):
-        with pytest.raises(DroppedByServerError, match="the server closed the connection: too slow") as error:
-            await send_command(attachment, KILL)
+        for send in (send_command(attachment, KILL), attachment.send(KILL)):
+            with pytest.raises(error, match=message):
+                await send
 
-    assert error.value.exit_status == 1
+    assert attachment.ended is (error is NotFoundError)
 
 
 async def test_a_server_that_dies_has_not_ended_the_call_as_it_was_told(tmp_path: Path) -> None:

@@ -28,34 +28,33 @@ async def test_a_name_is_quoted_whatever_is_in_it(tmp_path: Path) -> None:
     assert control.targets == ["/calls/a%2Fb%3Faudio%3D1%20%C3%BC", "/calls/%40latest"]
 
 
-async def test_no_such_call_is_said_in_the_servers_words(tmp_path: Path) -> None:
-    refusals = {"8": (HTTPStatus.NOT_FOUND, "there is no live call 8")}
-    async with fake_control(tmp_path, refusals=refusals) as control:
-        with pytest.raises(NotFoundError, match=r"^there is no live call 8$"):
-            async with attach_to_call(control.path, "8"):
-                pass
-
-
-async def test_an_ambiguous_name_lists_the_candidates_in_one_line(tmp_path: Path) -> None:
-    refusals = {"7f": (HTTPStatus.CONFLICT, "7f can mean 2 live calls:\n7f1c\n7f2d\n")}
-    async with fake_control(tmp_path, refusals=refusals) as control:
-        with pytest.raises(NotFoundError, match=r"^7f can mean 2 live calls: 7f1c, 7f2d$"):
+@pytest.mark.parametrize(
+    ("refusal", "error", "message"),
+    [
+        ((HTTPStatus.NOT_FOUND, "there is no live call 7f"), NotFoundError, r"^there is no live call 7f$"),
+        (
+            (HTTPStatus.CONFLICT, "7f can mean 2 live calls:\n7f1c\n7f2d\n"),
+            NotFoundError,
+            r"^7f can mean 2 live calls: 7f1c, 7f2d$",
+        ),
+        ((HTTPStatus.SERVICE_UNAVAILABLE, ""), RefusedError, "the server answers 503"),
+    ],
+    ids=["unknown", "ambiguous", "another reason"],
+)
+async def test_a_refusal_is_reported_in_one_line_in_the_words_of_the_server(
+    refusal: tuple[HTTPStatus, str], error: type[ListenctlError], message: str, tmp_path: Path
+) -> None:
+    async with fake_control(tmp_path, refusals={"7f": refusal}) as control:
+        with pytest.raises(error, match=message):
             async with attach_to_call(control.path, "7f"):
                 pass
 
 
-async def test_another_refusal_is_none_of_those(tmp_path: Path) -> None:
-    refusals = {"7f": (HTTPStatus.SERVICE_UNAVAILABLE, "")}
-    async with fake_control(tmp_path, refusals=refusals) as control:
-        with pytest.raises(RefusedError, match="the server answers 503"):
-            async with attach_to_call(control.path, "7f"):
+async def test_without_a_server_there_is_nothing_to_connect_to(tmp_path: Path) -> None:
+    for connecting in (attach_to_call(tmp_path / "default.sock", "7f"), follow_events(tmp_path / "default.sock")):
+        with pytest.raises(NotFoundError, match="no server named default"):
+            async with connecting:
                 pass
-
-
-async def test_without_a_server_nothing_is_attached_to(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no server named default"):
-        async with attach_to_call(tmp_path / "default.sock", "7f"):
-            pass
 
 
 async def test_events_are_followed_until_the_server_ends(tmp_path: Path) -> None:
@@ -76,9 +75,3 @@ async def test_what_is_no_event_is_refused(tmp_path: Path) -> None:
     async with fake_control(tmp_path, events=[{"v": 1}]) as control, follow_events(control.path) as reports:
         with pytest.raises(RefusedError, match="something other than events"):
             await anext(reports)
-
-
-async def test_without_a_server_there_is_nothing_to_follow(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no server named default"):
-        async with follow_events(tmp_path / "default.sock"):
-            pass

@@ -19,29 +19,24 @@ ALL = ModeHints(metadata=16000, server=8000)
 @pytest.mark.parametrize(
     ("choice", "rate", "hints", "mode"),
     [
-        (AUTO, 24000, ALL, (Delivery.STREAM, 24000, KnownBy.OPTION)),
-        (AUTO, 0, ALL, (Delivery.CLIP, 0, KnownBy.OPTION)),
-        (CLIP, None, ALL, (Delivery.CLIP, 0, KnownBy.OPTION)),
-        (AUTO, None, ALL, (Delivery.STREAM, 16000, KnownBy.METADATA)),
-        (AUTO, None, ModeHints(metadata=0, server=8000), (Delivery.CLIP, 0, KnownBy.METADATA)),
-        (AUTO, None, ModeHints(server=8000, server_from=KnownBy.TOOL), (Delivery.STREAM, 8000, KnownBy.TOOL)),
-        (STREAM, None, ModeHints(metadata=0, server=8000), (Delivery.STREAM, 8000, KnownBy.SERVER)),
-        (STREAM, 8000, ModeHints(metadata=0), (Delivery.STREAM, 8000, KnownBy.OPTION)),
+        (AUTO, 24000, ALL, PlayMode(Delivery.STREAM, 24000, KnownBy.OPTION)),
+        (AUTO, 0, ALL, PlayMode(Delivery.CLIP, 0, KnownBy.OPTION)),
+        (CLIP, None, ALL, PlayMode(Delivery.CLIP, 0, KnownBy.OPTION)),
+        (AUTO, None, ALL, PlayMode(Delivery.STREAM, 16000, KnownBy.METADATA)),
+        (AUTO, None, ModeHints(metadata=0, server=8000), PlayMode(Delivery.CLIP, 0, KnownBy.METADATA)),
+        (AUTO, None, ModeHints(server=8000, server_from=KnownBy.TOOL), PlayMode(Delivery.STREAM, 8000, KnownBy.TOOL)),
+        (STREAM, None, ModeHints(metadata=0, server=8000), PlayMode(Delivery.STREAM, 8000, KnownBy.SERVER)),
+        (STREAM, 8000, ModeHints(metadata=0), PlayMode(Delivery.STREAM, 8000, KnownBy.OPTION)),
+        # It has to be probed.
+        (AUTO, None, ModeHints(), None),
+        (STREAM, None, ModeHints(), None),
+        (STREAM, None, ModeHints(metadata=0, server=0), None),
     ],
 )
-def test_who_is_closest_to_the_call_decides(
-    choice: ModeChoice, rate: int | None, hints: ModeHints, mode: tuple[Delivery, int, KnownBy]
+def test_the_source_closest_to_the_call_decides(
+    choice: ModeChoice, rate: int | None, hints: ModeHints, mode: PlayMode | None
 ) -> None:
-    assert choose_mode(choice, rate, hints) == PlayMode(*mode)
-
-
-@pytest.mark.parametrize("choice", [AUTO, STREAM])
-def test_where_nobody_says_anything_it_has_to_be_found_out(choice: ModeChoice) -> None:
-    assert choose_mode(choice, None, ModeHints()) is None
-
-
-def test_who_wants_a_stream_does_not_believe_in_clips() -> None:
-    assert choose_mode(STREAM, None, ModeHints(metadata=0, server=0)) is None
+    assert choose_mode(choice, rate, hints) == mode
 
 
 @pytest.mark.parametrize(

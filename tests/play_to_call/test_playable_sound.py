@@ -86,16 +86,13 @@ async def test_some_sounds_have_no_end_but_that_of_a_duration(spec: str) -> None
     assert not (await prepare_sound(spec, SoundEdits(duration=1.0))).endless
 
 
-async def test_a_file_that_loops_has_no_end(tmp_path: Path) -> None:
-    sound = await prepare_sound(write_file(tmp_path, [1] * 800), SoundEdits(loop=True))
+async def test_a_file_that_loops_has_no_end_and_no_gap(tmp_path: Path) -> None:
+    path = write_file(tmp_path, [1, 2, 3])
+    endless = await prepare_sound(path, SoundEdits(loop=True))
+    cut = await prepare_sound(path, SoundEdits(loop=True, duration=0.001))
 
-    assert (sound.endless, sound.seconds) == (True, None)
-
-
-async def test_what_loops_goes_on_without_a_gap(tmp_path: Path) -> None:
-    sound = await prepare_sound(write_file(tmp_path, [1, 2, 3]), SoundEdits(loop=True, duration=0.001))
-
-    assert await read_all(await sound.open(8000)) == [1, 2, 3, 1, 2, 3, 1, 2]
+    assert (endless.endless, endless.seconds) == (True, None)
+    assert await read_all(await cut.open(8000)) == [1, 2, 3, 1, 2, 3, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -116,29 +113,16 @@ async def test_what_cannot_be_is_refused(spec: str, edits: SoundEdits, sentence:
 
 
 @pytest.mark.parametrize(
-    ("edits", "sentence"),
+    ("channels", "edits", "sentence"),
     [
-        (SoundEdits(start=5.0), r"is 0.10 s long, so nothing follows"),
-        (SoundEdits(channel=2), r"has 2 channels, so there is no --channel 3"),
-        (SoundEdits(start=0.1), r"nothing follows --start 0.1"),
+        (([1] * 800, [2] * 800), SoundEdits(start=5.0), r"is 0.10 s long, so nothing follows"),
+        (([1] * 800, [2] * 800), SoundEdits(channel=2), r"has 2 channels, so there is no --channel 3"),
+        (([1] * 800, [2] * 800), SoundEdits(start=0.1), r"nothing follows --start 0.1"),
+        (([],), SoundEdits(), r"\.wav: holds no audio$"),
     ],
 )
-async def test_what_a_file_does_not_have_is_refused(tmp_path: Path, edits: SoundEdits, sentence: str) -> None:
-    path = write_file(tmp_path, [1] * 800, [2] * 800)
-
+async def test_what_a_file_does_not_have_is_refused(
+    tmp_path: Path, channels: tuple[list[int], ...], edits: SoundEdits, sentence: str
+) -> None:
     with pytest.raises(UsageError, match=sentence):
-        await prepare_sound(path, edits)
-
-
-async def test_a_file_without_a_sample_is_no_sound(tmp_path: Path) -> None:
-    path = write_file(tmp_path, [])
-
-    with pytest.raises(UsageError, match=r"\.wav: holds no audio$"):
-        await prepare_sound(path)
-
-
-async def test_a_microphone_that_is_not_there_is_wrong_usage() -> None:
-    sound = await prepare_sound("mic:no such device")
-
-    with pytest.raises(UsageError):
-        await sound.open(8000)
+        await prepare_sound(write_file(tmp_path, *channels), edits)

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -29,22 +31,18 @@ async def test_a_source_that_is_not_changed_stays_itself() -> None:
     assert edit_source(source, RATE, SoundEdits(), None) is source
 
 
-async def test_a_part_is_cut_out_to_the_sample() -> None:
-    part = edit_source(ramp(100), RATE, SoundEdits(start=0.02, duration=0.03), None)
-
-    assert await read_all(part) == list(range(20, 50))
-
-
-async def test_a_duration_beyond_the_end_changes_nothing() -> None:
-    assert await read_all(edit_source(ramp(10), RATE, SoundEdits(duration=5.0), None)) == list(range(10))
-
-
-async def test_a_start_beyond_the_end_leaves_nothing() -> None:
-    assert await read_all(edit_source(ramp(10), RATE, SoundEdits(start=1.0), None)) == []
-
-
-async def test_a_duration_ends_what_has_no_end() -> None:
-    assert await read_all(edit_source(SilenceSource(), RATE, SoundEdits(duration=0.05), None)) == [0] * 50
+@pytest.mark.parametrize(
+    ("source", "edits", "kept"),
+    [
+        (ramp(100), SoundEdits(start=0.02, duration=0.03), range(20, 50)),
+        (ramp(10), SoundEdits(duration=5.0), range(10)),
+        (ramp(10), SoundEdits(start=1.0), []),
+        (SilenceSource(), SoundEdits(duration=0.05), [0] * 50),
+    ],
+    ids=["a part", "a duration beyond the end", "a start beyond the end", "an endless source"],
+)
+async def test_a_part_is_cut_out_to_the_sample(source: AudioSource, edits: SoundEdits, kept: Sequence[int]) -> None:
+    assert await read_all(edit_source(source, RATE, edits, None)) == list(kept)
 
 
 @pytest.mark.parametrize(("gain", "value"), [(6.0, 19953), (-20.0, 1000), (20.0, 32767)])

@@ -1,6 +1,7 @@
 """What all tests share: settings, the loop of tests on simulated time, and a certificate."""
 
 import asyncio
+import ssl
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,3 +31,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([*make, "-keyout", path, "-out", path.with_suffix(".crt")], check=True, capture_output=True)
     path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
     return path
+
+
+@pytest.fixture
+def serving_tls(certificate: Path) -> ssl.SSLContext:
+    """What a server with that certificate needs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context

@@ -163,23 +163,29 @@ class Side:
         await self.writer.drain()
 
 
-SideScript = Callable[[Side], Awaitable[None]]
+SideScript = Callable[[Side], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """A relay, and the application's requests."""
+    """A relay, and the connections that the application has taken."""
 
     run: Running
-    requests: list[bytes]
     url: str
+    sides: list[Side]
+
+    @property
+    def side(self) -> Side:
+        """The only one."""
+        (side,) = self.sides
+        return side
 
 
 @asynccontextmanager
 async def relaying(
-    script: SideScript,
+    script: SideScript = Side.read_to_end,
     *,
-    headers: bytes = b"Sec-WebSocket-Protocol: audio.jambonz.org\r\n",
+    headers: bytes = ECHOED,
     path: str = "",
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
     **changes: Any,
@@ -191,23 +197,21 @@ async def relaying(
         headers: of its answer.
         tls: the contexts of the application and of the relay.
     """
-    requests: list[bytes] = []
+    sides: list[Side] = []
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await reader.readuntil(b"\r\n\r\n")
-        requests.append(request)
-        key = re.search(rb"Sec-WebSocket-Key: (.*)\r\n", request)
-        assert key
-        writer.write(accept(key[1], headers))
-        await script(Side(request, reader, writer))
+        request, key = await read_request(reader)
+        writer.write(accept(key, headers))
+        sides.append(Side(request, reader, writer))
+        await script(sides[-1])
 
     async with answering(take, path=path, tls=tls, **changes) as (run, url):
-        yield Relayed(run, requests, url)
+        yield Relayed(run, url, sides)
 
 
 @asynccontextmanager
 async def answering(
-    script: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    script: Script,
     *,
     path: str = "",
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,

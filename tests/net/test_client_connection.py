@@ -414,14 +414,6 @@ async def test_a_reset_that_a_write_meets_first_is_still_a_reset() -> None:
     assert [end.by for end in heard.ends] == ["nobody"]
 
 
-@pytest.fixture
-def serving_tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    return context
-
-
 async def test_a_call_through_tls_is_complete_and_ends_with_close_notify(
     certificate: Path, serving_tls: ssl.SSLContext
 ) -> None:

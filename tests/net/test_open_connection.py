@@ -1,7 +1,6 @@
 import asyncio
 import socket
 import ssl
-from pathlib import Path
 
 import pytest
 
@@ -276,14 +275,6 @@ async def test_a_host_that_is_not_found_is_said(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
     with pytest.raises(RefusedError, match=r"^ws://nowhere/: can't resolve the host: Name or service not known; check"):
         await connect(CallTarget(address=parse_websocket_url("ws://nowhere/")), Heard())
-
-
-@pytest.fixture
-def serving_tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    return context
 
 
 async def test_a_certificate_that_is_not_trusted_is_refused_unless_insecure(serving_tls: ssl.SSLContext) -> None:

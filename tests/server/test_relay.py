@@ -27,10 +27,6 @@ def said(payload: bytes | str, opcode: int = BINARY, *, fin: bool = True) -> byt
     return frame(opcode, payload.encode() if isinstance(payload, str) else payload, fin=fin, mask=None)
 
 
-async def read_to_end(side: Side) -> None:
-    await side.read_to_end()
-
-
 def payloads(side: Side) -> list[tuple[int, bytes]]:
     return [(one.first, one.payload) for one in side.frames]
 
@@ -44,10 +40,8 @@ async def test_a_real_call_passes_unchanged_in_both_directions(name: str) -> Non
     stream = b"".join(segments)
     _, *server = (data for _, data in server_stream(name))
     spoken = b"".join(server).removesuffix(CLOSED)
-    sides: list[Side] = []
 
     async def application(side: Side) -> None:
-        sides.append(side)
         for segment in server:
             await side.say(segment.removesuffix(CLOSED))
         await side.read_to_end()
@@ -63,7 +57,7 @@ async def test_a_real_call_passes_unchanged_in_both_directions(name: str) -> Non
 
     assert received == spoken
     assert rest == CLOSED
-    assert [(one.first, one.masked, one.payload) for one in sides[0].frames] == [
+    assert [(one.first, one.masked, one.payload) for one in relayed.side.frames] == [
         (one.first, one.masked, one.payload) for one in recorded_frames(name)
     ]
     assert (ended["closed_by"], ended["close_code"]) == ("jambonz", 1000)
@@ -71,17 +65,11 @@ async def test_a_real_call_passes_unchanged_in_both_directions(name: str) -> Non
 
 async def test_each_message_of_jambonz_keeps_its_bytes_and_its_size() -> None:
     messages = [SAMPLES[:320], SAMPLES[:320], SAMPLES[:7], b"", b"", bytes(40_000), bytes(40_000), b"x"]
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
+    async with relaying() as relayed:
         peer = await relayed.run.call(METADATA, b"".join(map(binary, messages)), text(""), text(b"\xff{"), close())
         await peer.read_to_end()
 
-    first, *sent, last = payloads(sides[0])
+    first, *sent, last = payloads(relayed.side)
     assert first[0] == TEXT
     assert sent == [*((AUDIO, message) for message in messages), (TEXT, b""), (TEXT, b"\xff{")]
     assert last == (CLOSE, b"\x03\xe8")
@@ -103,10 +91,7 @@ async def test_each_message_of_the_application_keeps_its_bytes_and_its_size() ->
 
 
 async def test_pings_are_answered_on_their_side() -> None:
-    sides: list[Side] = []
-
     async def application(side: Side) -> None:
-        sides.append(side)
         await side.say(said(b"from the application", PING))
         await side.read_to_end()
 
@@ -116,8 +101,8 @@ async def test_pings_are_answered_on_their_side() -> None:
         await peer.send(close())
         await peer.read_to_end()
 
-    assert [one.payload for one in sides[0].frames if one.first == 0x80 | PONG] == [b"from the application"]
-    assert not [one for one in sides[0].frames if one.first == 0x80 | PING]
+    assert [one.payload for one in relayed.side.frames if one.first == 0x80 | PONG] == [b"from the application"]
+    assert not [one for one in relayed.side.frames if one.first == 0x80 | PING]
 
 
 async def test_what_the_application_says_before_the_metadata_is_passed_on() -> None:
@@ -248,19 +233,13 @@ async def test_an_application_that_never_reads_ends_the_call_and_not_the_recordi
     ids=["1000", "4000", "1011", "no code"],
 )
 async def test_a_close_of_jambonz_reaches_the_application(end: bytes, code: int, reason: str) -> None:
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
+    async with relaying() as relayed:
         peer = await relayed.run.call(METADATA, end)
         answer = await peer.read_to_end()
         ended = await relayed.run.events.wait_for("call-ended")
 
     payload = b"" if code == 1005 else struct.pack("!H", code) + reason.encode()
-    assert payloads(sides[0])[-1] == (CLOSE, payload)
+    assert payloads(relayed.side)[-1] == (CLOSE, payload)
     assert answer == said(payload, 0x8)
     assert (ended["closed_by"], ended["close_code"], ended["close_reason"]) == ("jambonz", code, reason)
 
@@ -341,30 +320,18 @@ async def test_faulty_frames_of_the_application_end_the_call_without_a_close(wro
 
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 async def test_a_jambonz_that_is_gone_without_a_close_is_gone_for_the_application_too(reset: bool) -> None:
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
+    async with relaying() as relayed:
         peer = await relayed.run.call(METADATA, binary(SAMPLES))
         await (peer.reset() if reset else peer.close())
         ended = await relayed.run.events.wait_for("call-ended")
 
     # The application has got all that was said, and no Close.
-    assert [one.first for one in sides[0].frames] == [TEXT, AUDIO]
+    assert [one.first for one in relayed.side.frames] == [TEXT, AUDIO]
     assert ended["closed_by"] == "nobody"
 
 
 async def test_a_server_that_stops_tells_both_sides() -> None:
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
+    async with relaying() as relayed:
         peer = await relayed.run.call(METADATA)
         await relayed.run.events.wait_for("call-started")
         relayed.run.server.shutdown.begin()
@@ -373,22 +340,16 @@ async def test_a_server_that_stops_tells_both_sides() -> None:
         await relayed.run.events.wait_for("call-ended")
 
     assert end == said(b"\x03\xe9server is stopping", 0x8)
-    assert payloads(sides[0])[-1] == (CLOSE, b"\x03\xe9server is stopping")
+    assert payloads(relayed.side)[-1] == (CLOSE, b"\x03\xe9server is stopping")
 
 
 async def test_a_protocol_error_of_jambonz_is_told_to_both_sides() -> None:
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
+    async with relaying() as relayed:
         peer = await relayed.run.call(METADATA, b"\xc1\x80\0\0\0\0")
         assert (await peer.read_frame())[2:4] == b"\x03\xea"
         ended = await relayed.run.events.wait_for("call-ended")
 
-    assert payloads(sides[0])[-1][1][:2] == b"\x03\xea"
+    assert payloads(relayed.side)[-1][1][:2] == b"\x03\xea"
     assert ended["closed_by"] == "listenctl"
 
 
@@ -396,20 +357,14 @@ async def test_a_protocol_error_of_jambonz_is_told_to_both_sides() -> None:
 
 
 async def test_answers_go_to_the_tool_or_the_application_that_asked(tmp_path: Path) -> None:
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
     path = tmp_path / "listenctl" / "default.sock"
-    async with relaying(application, control=path) as relayed:
+    async with relaying(control=path) as relayed:
         peer = await relayed.run.call(METADATA)
         await relayed.run.events.wait_for("call-started")
         async with Controlled(relayed.run, path).attach() as tool:
             await tool.send('{"type":"mark","data":{"name":"m"}}')
             asked = json.loads((await peer.read_frame())[2:])
-            await sides[0].say(said('{"type":"mark","data":{"name":"m"}}', TEXT_OPCODE))
+            await relayed.side.say(said('{"type":"mark","data":{"name":"m"}}', TEXT_OPCODE))
             passed_on = await peer.read_frame()
             for name in (asked["data"]["name"], "m"):
                 await peer.send(text(f'{{"type": "mark", "data": {{"name":"{name}", "event": "playout"}}}}'))
@@ -420,15 +375,12 @@ async def test_answers_go_to_the_tool_or_the_application_that_asked(tmp_path: Pa
     assert asked["data"]["name"] != "m"
     assert passed_on == said('{"type":"mark","data":{"name":"m"}}', TEXT_OPCODE)
     assert [answer["data"]["name"] for answer in answers] == ["m", "m"]
-    _, *heard, _ = payloads(sides[0])
+    _, *heard, _ = payloads(relayed.side)
     assert heard == [(TEXT, b'{"type": "mark", "data": {"name":"m", "event": "playout"}}'), (AUDIO, SAMPLES)]
 
 
 async def test_a_tool_that_comes_and_goes_leaves_the_application_read_at_once(tmp_path: Path) -> None:
-    sides: list[Side] = []
-
     async def application(side: Side) -> None:
-        sides.append(side)
         await side.read_frames(3)
         await side.read_to_end()
 
@@ -441,15 +393,12 @@ async def test_a_tool_that_comes_and_goes_leaves_the_application_read_at_once(tm
             pass
         await until(lambda: not len(relayed.run.server.live[0].tools or ()))
         await peer.send(binary(SAMPLES))
-        await until(lambda: len(sides[0].frames) == 3)
+        await until(lambda: len(relayed.side.frames) == 3)
         await peer.send(close())
 
 
 async def test_audio_of_a_tool_keeps_to_whole_samples_beside_the_applications(tmp_path: Path) -> None:
-    sides: list[Side] = []
-
     async def application(side: Side) -> None:
-        sides.append(side)
         await side.say(said(b"\x01\x02\x03"))
         await side.read_to_end()
 
@@ -461,7 +410,7 @@ async def test_audio_of_a_tool_keeps_to_whole_samples_beside_the_applications(tm
         async with Controlled(relayed.run, path).attach() as tool:
             await tool.send(b"\x11\x12")
             of_tool = await peer.read_frame()
-        await sides[0].say(said(b"\x04\x05\x06"))
+        await relayed.side.say(said(b"\x04\x05\x06"))
         of_application = await peer.read_frame()
 
     assert of_tool == said(b"\0\x11\x12")

@@ -13,29 +13,27 @@ from listenctl.net.server_address import CallTarget, client_tls_context
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.server.check_credentials import SharedCredentials
 from listenctl.server.upstream import RelayTarget, upstream_path
-from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.scripted_server import Side, accept, answering, asking, relaying, serving
+from tests.helpers.frames import HANDSHAKE, WireFrame, binary, close, text
+from tests.helpers.scripted_server import Side, accept, answering, asking, read_request, relaying, serving
 from tests.helpers.server import Running, faster, running
 
 pytestmark = pytest.mark.simulated_time
 
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
 AUTHORIZATION = b"authorization: Basic bGlzdGVuOnMzY3JldA=="
-ECHO = b"Sec-WebSocket-Protocol: audio.jambonz.org\r\n"
 
 
-async def read_to_end(side: Side) -> None:
-    await side.read_to_end()
+async def read_to_end(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read()
 
 
 async def asked_for(*lines: bytes, path: str = "", target: bytes = b"/calls?x=1") -> list[bytes]:
     """Return the lines of the request that the application gets for one of jambonz."""
-    async with relaying(read_to_end, path=path) as relayed:
+    async with relaying(path=path) as relayed:
         peer = await relayed.run.open(asking(*lines, target=target))
         assert (await peer.read_head()).startswith(b"HTTP/1.1 101 ")
         await peer.close()
-    (request,) = relayed.requests
-    return request.split(b"\r\n")[:-2]
+    return relayed.side.request.split(b"\r\n")[:-2]
 
 
 # The request.
@@ -63,16 +61,11 @@ async def test_the_application_is_asked_as_jambonz_would_ask_it() -> None:
     assert headers[6] not in HANDSHAKE
 
 
-async def test_headers_that_jambonz_doesnt_send_are_not_made_up() -> None:
-    headers = await asked_for()
+@pytest.mark.parametrize("lines", [[], [b"User-Agent: jambonz/0.9", b"authorization: Basic \xfc\xc3\xbc"]])
+async def test_only_the_user_agent_and_credentials_of_jambonz_are_sent_as_they_are(lines: list[bytes]) -> None:
+    headers = await asked_for(*lines)
 
-    assert not [header for header in headers if header.lower().startswith((b"authorization", b"user-agent"))]
-
-
-async def test_a_user_agent_and_odd_bytes_are_passed_on_as_they_are() -> None:
-    headers = await asked_for(b"User-Agent: jambonz/0.9", b"Authorization: Basic \xfc\xc3\xbc")
-
-    assert headers[-2:] == [b"User-Agent: jambonz/0.9", b"authorization: Basic \xfc\xc3\xbc"]
+    assert [header for header in headers if header.lower().startswith((b"authorization", b"user-agent"))] == lines
 
 
 @pytest.mark.parametrize("target", [b"/", b"/a b?c=d e", "/zürich?n=ø".encode(), b"/\xff?\xfe", b"/x?" + b"y" * 4000])
@@ -83,11 +76,11 @@ async def test_path_and_query_are_passed_on_as_they_are(target: bytes) -> None:
 
 
 async def test_a_path_with_control_characters_is_not_passed_on() -> None:
-    async with relaying(read_to_end) as relayed:
+    async with relaying() as relayed:
         answer = await relayed.run.ask(asking(target=b"/a\rX-Evil: 1"))
 
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert relayed.requests == []
+    assert relayed.sides == []
 
 
 @pytest.mark.parametrize(
@@ -105,42 +98,42 @@ def test_a_path_of_the_url_goes_before_that_of_jambonz(own: str, wanted: str, pa
 
 
 async def test_a_request_that_is_no_upgrade_doesnt_reach_the_application() -> None:
-    async with relaying(read_to_end) as relayed:
+    async with relaying() as relayed:
         answer = await relayed.run.ask(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 426 ")
     assert b"upgrade: websocket" in answer.lower()
-    assert relayed.requests == []
+    assert relayed.sides == []
 
 
 # The subprotocol.
 
 
-@pytest.mark.parametrize("chosen", [b"", ECHO], ids=["none", "echo"])
-async def test_jambonz_gets_the_subprotocol_that_the_application_chose(chosen: bytes) -> None:
-    async with relaying(read_to_end, headers=chosen) as relayed:
-        peer = await relayed.run.open(HANDSHAKE + METADATA)
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (b"audio.jambonz.org", None),
+        (b"audio.jambonz.org", "audio.jambonz.org"),
+        (b"other, more", "more"),
+    ],
+    ids=["none", "echo", "unknown to us"],
+)
+async def test_jambonz_gets_the_subprotocol_that_the_application_chose(offered: bytes, chosen: str | None) -> None:
+    line = f"Sec-WebSocket-Protocol: {chosen}\r\n".encode() if chosen else b""
+    async with relaying(headers=line) as relayed:
+        peer = await relayed.run.open(HANDSHAKE.replace(b"audio.jambonz.org", offered) + METADATA)
         head = await peer.read_head()
         started = await relayed.run.events.wait_for("call-started")
         await peer.send(close())
 
-    assert (ECHO in head) == bool(chosen)
-    assert (b"sec-websocket-protocol" in head.lower()) == bool(chosen)
-    assert started["subprotocol"] == ("audio.jambonz.org" if chosen else None)
-
-
-async def test_the_application_decides_on_a_subprotocol_that_we_dont_know() -> None:
-    names = b"Sec-WebSocket-Protocol: other, more\r\n"
-    async with relaying(read_to_end, headers=b"Sec-WebSocket-Protocol: more\r\n") as relayed:
-        peer = await relayed.run.open(HANDSHAKE.replace(ECHO, names))
-        head = await peer.read_head()
-
-    assert names in relayed.requests[0]
-    assert b"Sec-WebSocket-Protocol: more\r\n" in head
+    assert b"Sec-WebSocket-Protocol: " + offered + b"\r\n" in relayed.side.request
+    assert line in head
+    assert head.lower().count(b"sec-websocket-protocol") == bool(chosen)
+    assert started["subprotocol"] == chosen
 
 
 async def test_a_subprotocol_that_wasnt_offered_is_a_bad_gateway() -> None:
-    async with relaying(read_to_end, headers=b"Sec-WebSocket-Protocol: audio.drachtio.org\r\n") as relayed:
+    async with relaying(headers=b"Sec-WebSocket-Protocol: audio.drachtio.org\r\n") as relayed:
         answer = await relayed.run.ask(HANDSHAKE)
         refused = await relayed.run.events.wait_for("connection-refused")
 
@@ -233,10 +226,7 @@ async def test_an_application_that_isnt_there_is_a_bad_gateway() -> None:
 
 
 async def test_an_application_that_doesnt_answer_is_a_gateway_timeout() -> None:
-    async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        await reader.read()
-
-    async with answering(script, deadline=0.05) as (run, _):
+    async with answering(read_to_end, deadline=0.05) as (run, _):
         answer = await run.ask(HANDSHAKE)
         refused = await run.events.wait_for("connection-refused")
 
@@ -246,11 +236,10 @@ async def test_an_application_that_doesnt_answer_is_a_gateway_timeout() -> None:
 
 async def test_a_redirect_is_followed_as_jambonz_does() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await reader.readuntil(b"\r\n\r\n")
+        request, key = await read_request(reader)
         if b"/there" not in request:
             writer.write(b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
             return
-        key = request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
         writer.write(accept(key))
         await reader.read()
 
@@ -263,7 +252,7 @@ async def test_a_redirect_is_followed_as_jambonz_does() -> None:
 
 
 async def test_our_own_credentials_are_asked_for_first() -> None:
-    async with relaying(read_to_end, credentials=SharedCredentials("listen:s3cret")) as relayed:
+    async with relaying(credentials=SharedCredentials("listen:s3cret")) as relayed:
         refused = await relayed.run.ask(HANDSHAKE)
         peer = await relayed.run.open(asking(AUTHORIZATION))
         accepted = await peer.read_head()
@@ -271,25 +260,22 @@ async def test_our_own_credentials_are_asked_for_first() -> None:
     assert refused.startswith(b"HTTP/1.1 401 ")
     assert b'realm="listenctl"' in refused
     assert accepted.startswith(b"HTTP/1.1 101 ")
-    assert len(relayed.requests) == 1
-    assert AUTHORIZATION in relayed.requests[0]
+    assert AUTHORIZATION in relayed.side.request
 
 
 # While the application makes up its mind.
 
 
 async def test_what_comes_while_the_application_is_asked_waits() -> None:
-    sides: list[Side] = []
+    frames: list[WireFrame] = []
     asked, decided = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await reader.readuntil(b"\r\n\r\n")
+        request, key = await read_request(reader)
         asked.set()
         await decided.wait()
-        writer.write(accept(request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]))
-        side = Side(request, reader, writer)
-        sides.append(side)
-        await side.read_to_end()
+        writer.write(accept(key))
+        frames.extend(await Side(request, reader, writer).read_to_end())
 
     async with answering(script) as (run, _):
         peer = await run.open(HANDSHAKE, METADATA)
@@ -301,7 +287,7 @@ async def test_what_comes_while_the_application_is_asked_waits() -> None:
         await peer.send(close())
         await peer.read_to_end()
 
-    assert [frame.payload for frame in sides[0].frames[1:2]] == [b"\x16\x03" * 160]
+    assert frames[1].payload == b"\x16\x03" * 160
 
 
 async def test_a_jambonz_that_gives_up_takes_the_request_to_the_application_back() -> None:
@@ -324,46 +310,28 @@ async def test_a_jambonz_that_gives_up_takes_the_request_to_the_application_back
 
 
 async def test_a_call_too_many_is_refused_also_if_it_came_while_another_waited() -> None:
-    async with relaying(read_to_end, max_calls=1) as relayed:
-        heads = await asyncio.gather(*(first_line(relayed.run) for _ in range(3)))
+    async with relaying(max_calls=1) as relayed:
+        peers = await asyncio.gather(*(relayed.run.open(HANDSHAKE) for _ in range(3)))
+        heads = [(await peer.read_head())[:13] for peer in peers]
 
     assert sorted(heads) == [b"HTTP/1.1 101 ", b"HTTP/1.1 503 ", b"HTTP/1.1 503 "]
-
-
-async def first_line(run: Running) -> bytes:
-    peer = await run.open(HANDSHAKE)
-    return (await peer.read_head())[:13]
 
 
 # TLS.
 
 
-async def test_the_application_can_be_behind_tls(certificate: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    sides: list[Side] = []
-
-    async def application(side: Side) -> None:
-        sides.append(side)
-        await side.read_to_end()
-
-    async with relaying(application, tls=(context, client_tls_context(certificate))) as relayed:
+async def test_the_application_can_be_behind_tls(certificate: Path, serving_tls: ssl.SSLContext) -> None:
+    async with relaying(tls=(serving_tls, client_tls_context(certificate))) as relayed:
         peer = await relayed.run.call(METADATA, *(binary(bytes(1280)) for _ in range(50)), close(4000, "x"))
         await peer.read_to_end()
 
-    assert [len(frame.payload) for frame in sides[0].frames[1:-1]] == [1280] * 50
-    assert sides[0].frames[-1].payload == b"\x0f\xa0x"
-    assert json.loads(sides[0].frames[0].payload)["callSid"] == "CS-A"
+    assert [len(frame.payload) for frame in relayed.side.frames[1:-1]] == [1280] * 50
+    assert relayed.side.frames[-1].payload == b"\x0f\xa0x"
+    assert json.loads(relayed.side.frames[0].payload)["callSid"] == "CS-A"
 
 
-async def test_a_certificate_that_isnt_trusted_is_a_bad_gateway(certificate: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-
-    async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        await reader.read()
-
-    async with answering(script, tls=(context, client_tls_context())) as (run, _):
+async def test_a_certificate_that_isnt_trusted_is_a_bad_gateway(serving_tls: ssl.SSLContext) -> None:
+    async with answering(read_to_end, tls=(serving_tls, client_tls_context())) as (run, _):
         answer = await run.ask(HANDSHAKE)
         refused = await run.events.wait_for("connection-refused")
 
@@ -374,22 +342,22 @@ async def test_a_certificate_that_isnt_trusted_is_a_bad_gateway(certificate: Pat
 # Loops.
 
 
-async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
-    """Be a proxy that leads to a port of this machine."""
-    back, there = await asyncio.open_connection("127.0.0.1", port)
-    there.write(await reader.readuntil(b"\r\n\r\n"))
-    writer.write(await back.read())
-    there.close()
+class Proxy:
+    """Leads each request to a port of this machine."""
+
+    port = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, there = await asyncio.open_connection("127.0.0.1", self.port)
+        there.write(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(await back.read())
+        there.close()
 
 
 async def test_a_request_that_comes_back_to_us_is_refused_as_a_loop() -> None:
-    ports: list[int] = []
-
-    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await forward(reader, writer, ports[0])
-
+    proxy = Proxy()
     async with answering(proxy) as (run, _):
-        ports.append(run.port)
+        proxy.port = run.port
         answer = await run.ask(asking())
         refused = [event["status"] for event in run.events.of("connection-refused")]
 
@@ -400,15 +368,11 @@ async def test_a_request_that_comes_back_to_us_is_refused_as_a_loop() -> None:
 @pytest.mark.parametrize(("most", "max_calls"), [(20, 1000), (1000, 20)])
 async def test_a_chain_that_leads_back_to_us_ends(most: int, max_calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("listenctl.server.upstream.MAX_UNANSWERED", most)
-    ports: list[int] = []
-
-    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await forward(reader, writer, ports[0])
-
+    proxy = Proxy()
     async with answering(proxy, max_calls=max_calls) as (last, _):
         application = RelayTarget(CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{last.port}/")))
         async with running(faster(upstream=application)) as first:
-            ports.append(first.port)
+            proxy.port = first.port
             answer = await first.ask(asking())
             refused = len(first.events.of("connection-refused")) + len(last.events.of("connection-refused"))
 

@@ -18,7 +18,7 @@ from listenctl.server.settings import ServerSettings
 from tests.helpers.capture import client_bytes, odd_pieces, received_audio, replay
 from tests.helpers.control import Controlled
 from tests.helpers.frames import HANDSHAKE, PING, PONG, binary, close, frame, text
-from tests.helpers.server import Events, faster, read_sidecar, recorded_audio, recorded_file, running
+from tests.helpers.server import FAST, Event, Events, faster, read_sidecar, recorded_audio, recorded_file, running
 
 pytestmark = pytest.mark.simulated_time
 
@@ -49,66 +49,58 @@ BROKEN_FIRST = [
 ]
 
 
+async def record(folder: Path, *messages: bytes, settings: ServerSettings = FAST) -> tuple[Events, Event]:
+    """Record a call of these messages; return all events, and that of the recording."""
+    async with running(settings, record=folder) as run:
+        await run.call(*messages)
+        return run.events, await run.events.wait_for("recording-saved")
+
+
 @pytest.mark.parametrize("first", BROKEN_FIRST, ids=["apostrophe", "quotes", "cut", "cut in a character", "controls"])
 async def test_a_broken_first_frame_costs_nothing(first: bytes, tmp_path: Path) -> None:
-    async with running(record=tmp_path) as run:
-        await run.call(text(first[:8192]), binary(AUDIO), close())
-        saved = await run.events.wait_for("recording-saved")
-        started = await run.events.wait_for("call-started")
+    events, saved = await record(tmp_path, text(first[:8192]), binary(AUDIO), close())
 
+    (started,) = events.of("call-started")
     assert started["call_sid"] == "c"
     assert (started["sample_rate"], started["channels"]) == (16000, 1)
     assert not started["metadata_valid"]
     assert recorded_audio(saved) == AUDIO
-    warnings = [event for event in run.events.of("warning") if event["rule"] == "first-frame"]
+    warnings = [event["detail"] for event in events.of("warning") if event["rule"] == "first-frame"]
     assert warnings
     sidecar = read_sidecar(saved)
-    assert [entry["detail"] for entry in sidecar["warnings"]] == [event["detail"] for event in warnings]
+    assert [entry["detail"] for entry in sidecar["warnings"]] == warnings
     assert sidecar["metadata_raw"].encode()[:60] == first[:60]
 
 
 @pytest.mark.parametrize("first", [b"{}", b"not json", b"", b"[1]"])
 async def test_a_first_frame_without_a_format_means_the_defaults(first: bytes, tmp_path: Path) -> None:
-    async with running(faster(default_format=AudioFormat(24000, 2)), record=tmp_path) as run:
-        await run.call(text(first), binary(AUDIO), close())
-        saved = await run.events.wait_for("recording-saved")
-        started = await run.events.wait_for("call-started")
+    settings = faster(default_format=AudioFormat(24000, 2))
+    events, saved = await record(tmp_path, text(first), binary(AUDIO), close(), settings=settings)
 
+    (started,) = events.of("call-started")
     assert (started["call"], started["call_sid"]) == ("unknown-1", None)
     assert (started["sample_rate"], started["channels"]) == (24000, 2)
     assert recorded_audio(saved) == AUDIO
 
 
 async def test_audio_before_the_metadata_is_recorded(tmp_path: Path) -> None:
-    async with running(record=tmp_path) as run:
-        await run.call(binary(AUDIO), METADATA, binary(later(1)), close())
-        saved = await run.events.wait_for("recording-saved")
+    _, saved = await record(tmp_path, binary(AUDIO), METADATA, binary(later(1)), close())
 
     assert recorded_audio(saved) == AUDIO + later(1)
     assert Path(saved["path"]).name == "CS-A.wav"
 
 
-async def test_a_call_without_metadata_goes_on_with_the_defaults(tmp_path: Path) -> None:
-    async with running(faster(metadata_timeout=0.05), record=tmp_path) as run:
-        peer = await run.call(binary(AUDIO))
-        warning = await run.events.wait_for_warning("no-metadata")
-        await peer.send(binary(later(1)), close())
-        saved = await run.events.wait_for("recording-saved")
-
-    assert "8000 Hz, 1 channel" in warning["detail"]
-    assert recorded_audio(saved) == AUDIO + later(1)
-
-
-async def test_metadata_that_comes_late_still_counts(tmp_path: Path) -> None:
+async def test_a_call_without_metadata_has_the_defaults_until_metadata_comes(tmp_path: Path) -> None:
     late = text('{"sampleRate":16000,"mixType":"stereo","callSid":"late"}')
     async with running(faster(metadata_timeout=0.05), record=tmp_path) as run:
         peer = await run.call(binary(AUDIO))
-        await run.events.wait_for_warning("no-metadata")
+        missing = await run.events.wait_for_warning("no-metadata")
         await peer.send(late, binary(later(1)), close())
         saved = await run.events.wait_for("recording-saved")
         warning = await run.events.wait_for_warning("late-metadata")
 
     sidecar = read_sidecar(saved)
+    assert "8000 Hz, 1 channel" in missing["detail"]
     assert warning["call_sid"] == "late"
     assert sidecar["call_sid"] == "late"
     assert sidecar["metadata"]["mixType"] == "stereo"
@@ -133,11 +125,9 @@ async def test_texts_are_reported_and_none_of_them_reaches_the_audio(tmp_path: P
         "not json",
         "",
     ]
-    async with running(record=tmp_path) as run:
-        await run.call(METADATA, binary(AUDIO), *map(text, texts), binary(later(1)), close())
-        saved = await run.events.wait_for("recording-saved")
+    events, saved = await record(tmp_path, METADATA, binary(AUDIO), *map(text, texts), binary(later(1)), close())
 
-    messages = [event for event in run.events.all if event["event"] in ("dtmf", "mark", "play-done", "message")]
+    messages = [event for event in events.all if event["event"] in ("dtmf", "mark", "play-done", "message")]
     assert [event["event"] for event in messages] == (["dtmf"] * 3 + ["mark"] + ["play-done"] * 2 + ["message"] * 4)
     assert [(event["digit"], event["duration_ms"]) for event in messages[:3]] == [("2", 200), ("1", 200), ("#", 200)]
     assert (messages[3]["name"], messages[3]["result"]) == ("my-mark-1", "playout")
@@ -156,56 +146,33 @@ async def test_a_ping_is_answered_with_its_payload() -> None:
 
 
 async def test_an_odd_byte_waits_for_the_rest_of_its_sample(tmp_path: Path) -> None:
-    async with running(record=tmp_path) as run:
-        await run.call(METADATA, binary(AUDIO[:3]), binary(AUDIO[3:4]), binary(AUDIO[4:] + b"\x01"), close())
-        saved = await run.events.wait_for("recording-saved")
-        warning = await run.events.wait_for_warning("half-sample")
+    pieces = AUDIO[:3], AUDIO[3:4], AUDIO[4:] + b"\x01"
+    events, saved = await record(tmp_path, METADATA, *map(binary, pieces), close())
 
     assert recorded_audio(saved) == AUDIO
-    assert warning["position"] == 160
+    assert (await events.wait_for_warning("half-sample"))["position"] == 160
 
 
 # Deadlines.
 
 
-async def test_pings_are_sent_and_an_answer_keeps_the_call() -> None:
-    async with running(faster(ping_interval=0.05, unanswered_pings=2)) as run:
-        peer = await run.call(METADATA)
-        pings = []
-        for _ in range(6):
-            pings.append(await peer.read_frame())
-            await peer.send(frame(PONG, b""))
-        assert run.events.of("call-ended") == []
-
-    assert pings == [b"\x89\x00"] * 6
-
-
-async def test_audio_is_a_sign_of_life_where_pongs_are_late() -> None:
-    async with running(faster(ping_interval=0.05, unanswered_pings=2)) as run:
-        peer = await run.call(METADATA)
-        for number in range(8):
+@pytest.mark.parametrize("answer", [frame(PONG, b""), binary(AUDIO)], ids=["pong", "audio"])
+async def test_pings_are_sent_and_any_sign_of_life_keeps_the_call(answer: bytes) -> None:
+    timeouts = {"drain_timeout": 0.02, "metadata_timeout": 0.02}
+    async with running(faster(ping_interval=0.05, unanswered_pings=2, **timeouts)) as run:
+        peer = await run.call(METADATA, binary(AUDIO))
+        for _ in range(10):
             assert await peer.read_frame() == b"\x89\x00"
-            await peer.send(binary(later(number)))
+            await peer.send(answer)
         assert run.events.of("call-ended") == []
 
 
 async def test_a_peer_that_answers_no_ping_and_says_nothing_is_given_up(tmp_path: Path) -> None:
-    async with running(faster(ping_interval=0.05, unanswered_pings=2), record=tmp_path) as run:
-        await run.call(METADATA, binary(AUDIO))
-        assert await ended(run.events) == ("listenctl", 1011, "no answer to pings")
-        saved = await run.events.wait_for("recording-saved")
+    settings = faster(ping_interval=0.05, unanswered_pings=2)
+    events, saved = await record(tmp_path, METADATA, binary(AUDIO), settings=settings)
 
+    assert await ended(events) == ("listenctl", 1011, "no answer to pings")
     assert recorded_audio(saved) == AUDIO
-
-
-async def test_a_paused_call_is_never_closed() -> None:
-    async with running(faster(ping_interval=0.02, drain_timeout=0.02, metadata_timeout=0.02)) as run:
-        peer = await run.call(METADATA, binary(AUDIO))
-        for _ in range(10):
-            await peer.read_frame()
-            await peer.send(frame(PONG, b""))
-
-        assert run.events.of("call-ended") == []
 
 
 async def test_silence_after_an_empty_message_is_closed_by_us(tmp_path: Path) -> None:
@@ -220,16 +187,13 @@ async def test_silence_after_an_empty_message_is_closed_by_us(tmp_path: Path) ->
     assert [entry["rule"] for entry in read_sidecar(saved)["warnings"]] == ["empty-message"]
 
 
-async def test_an_empty_message_before_the_metadata_ends_the_call_too() -> None:
-    async with running(faster(drain_timeout=0.1, metadata_timeout=0.05)) as run:
-        peer = await run.call(binary(b""))
-        assert await peer.read_frame() == b"\x88\x02\x03\xe8"
-
-
-async def test_a_peer_that_does_not_answer_our_close_is_hung_up_on(tmp_path: Path) -> None:
-    async with running(faster(drain_timeout=0.1, close_timeout=0.1), record=tmp_path) as run:
-        await run.call(METADATA, binary(AUDIO), binary(b""))
-        assert await ended(run.events) == ("listenctl", 1000, "")
+@pytest.mark.parametrize("before", [(METADATA, binary(AUDIO)), ()], ids=["metadata", "no metadata"])
+async def test_a_peer_that_does_not_answer_our_close_is_hung_up_on(before: tuple[bytes, ...]) -> None:
+    async with running(faster(drain_timeout=0.1, close_timeout=0.1, metadata_timeout=0.05)) as run:
+        peer = await run.call(*before, binary(b""))
+        assert await peer.read_to_end() == b"\x88\x02\x03\xe8"
+        if before:
+            assert await ended(run.events) == ("listenctl", 1000, "")
 
 
 # Ends.
@@ -252,96 +216,68 @@ async def test_a_close_is_echoed(closing: bytes, answer: bytes, code: int, reaso
         assert await ended(run.events) == ("jambonz", code, reason)
 
 
-async def test_a_fin_right_after_close_loses_nothing(tmp_path: Path) -> None:
-    frames = [binary(later(number)) for number in range(100)]
+@pytest.mark.parametrize(("closing", "end"), [(close(), ("jambonz", 1000)), (b"", ("nobody", 1006))])
+async def test_a_fin_loses_nothing(closing: bytes, end: tuple[str, int], tmp_path: Path) -> None:
     async with running(record=tmp_path) as run:
-        peer = await run.call(METADATA, b"".join(frames) + close())
+        peer = await run.call(METADATA, b"".join(binary(later(number)) for number in range(100)) + closing)
         peer.end_writing()
-        assert await ended(run.events) == ("jambonz", 1000, "")
+        assert (await ended(run.events))[:2] == end
         saved = await run.events.wait_for("recording-saved")
 
     assert recorded_audio(saved) == b"".join(map(later, range(100)))
     assert saved["complete"]
 
 
-async def test_an_end_without_close_loses_nothing(tmp_path: Path) -> None:
-    async with running(record=tmp_path) as run:
-        peer = await run.call(METADATA, *(binary(later(number)) for number in range(100)))
-        peer.end_writing()
-        assert (await ended(run.events))[:2] == ("nobody", 1006)
-        saved = await run.events.wait_for("recording-saved")
-
-    assert recorded_audio(saved) == b"".join(map(later, range(100)))
-
-
-@pytest.mark.parametrize("read_interval", [0.02, 0.5])
-async def test_a_reset_right_after_the_last_audio_loses_nothing(read_interval: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("read_interval", "between"),
+    [(0.02, b""), (0.5, b""), (0.5, frame(PING, b"x"))],
+    ids=["often", "seldom", "a pong fails"],
+)
+async def test_a_reset_right_after_the_last_audio_loses_nothing(
+    read_interval: float, between: bytes, tmp_path: Path
+) -> None:
+    before, after = (b"".join(binary(later(number)) for number in part) for part in (range(100), range(100, 200)))
     async with running(faster(read_interval=read_interval), record=tmp_path) as run:
-        peer = await run.call(METADATA, *(binary(later(number)) for number in range(100)))
+        peer = await run.call(METADATA, before)
         await run.events.wait_for("call-started")
-        await peer.send(*(binary(later(number)) for number in range(100, 200)))
+        await peer.send(between + after)
         await peer.reset()
         assert (await ended(run.events))[:2] == ("nobody", 1006)
-        saved = await run.events.wait_for("recording-saved")
-
-    assert recorded_audio(saved) == b"".join(map(later, range(200)))
-
-
-async def test_a_reset_after_a_ping_loses_nothing_although_the_pong_fails(tmp_path: Path) -> None:
-    async with running(faster(read_interval=0.5), record=tmp_path) as run:
-        peer = await run.call(METADATA)
-        await run.events.wait_for("call-started")
-        before, after = ([binary(later(number)) for number in part] for part in (range(100), range(100, 200)))
-        await peer.send(b"".join(before) + frame(PING, b"x") + b"".join(after))
-        await peer.reset()
         saved = await run.events.wait_for("recording-saved")
 
     assert recorded_audio(saved) == b"".join(map(later, range(200)))
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("bad", "code"),
     [
-        frame(0x2, AUDIO, mask=None),
-        frame(0x3, AUDIO),
-        frame(0x2, AUDIO, rsv=4),
-        frame(PING, bytes(126)),
-        frame(0x0, AUDIO),
-        close(999),
+        (frame(0x2, AUDIO, mask=None), 1002),
+        (frame(0x3, AUDIO), 1002),
+        (frame(0x2, AUDIO, rsv=4), 1002),
+        (frame(PING, bytes(126)), 1002),
+        (frame(0x0, AUDIO), 1002),
+        (close(999), 1002),
+        (binary(bytes(4098)), 1009),
     ],
-    ids=["unmasked", "reserved opcode", "RSV1", "long ping", "stray continuation", "bad close code"],
+    ids=["unmasked", "reserved opcode", "RSV1", "long ping", "stray continuation", "bad close code", "too long"],
 )
-async def test_a_bad_frame_closes_with_1002_and_keeps_the_audio_before_it(bad: bytes, tmp_path: Path) -> None:
-    async with running(record=tmp_path) as run:
-        peer = await run.call(METADATA, binary(AUDIO) + bad + binary(later(1)))
-        answer = await peer.read_to_end()
-        by, code, reason = await ended(run.events)
-        saved = await run.events.wait_for("recording-saved")
-
-    assert answer[:1] + answer[2:4] == b"\x88\x03\xea"
-    assert (by, code) == ("listenctl", 1002)
-    assert reason
-    assert recorded_audio(saved) == AUDIO
-
-
-async def test_a_message_over_the_limit_closes_with_1009_and_keeps_the_audio_before_it(tmp_path: Path) -> None:
+async def test_a_bad_frame_closes_the_call_and_keeps_the_audio_before_it(bad: bytes, code: int, tmp_path: Path) -> None:
     async with running(faster(max_message=4096), record=tmp_path) as run:
-        peer = await run.call(METADATA, binary(AUDIO), binary(bytes(4096)), binary(bytes(4098)))
+        peer = await run.call(METADATA, binary(bytes(4096)) + bad + binary(later(1)))
         answer = await peer.read_to_end()
-        by, code, _ = await ended(run.events)
+        by, told, reason = await ended(run.events)
         saved = await run.events.wait_for("recording-saved")
 
-    assert answer[:1] + answer[2:4] == b"\x88\x03\xf1"
-    assert (by, code) == ("listenctl", 1009)
-    assert recorded_audio(saved) == AUDIO + bytes(4096)
+    assert answer[:1] + answer[2:4] == b"\x88" + code.to_bytes(2, "big")
+    assert (by, told) == ("listenctl", code)
+    assert reason
+    assert recorded_audio(saved) == bytes(4096)
 
 
 async def test_a_burst_of_five_seconds_at_64_khz_is_one_message(tmp_path: Path) -> None:
     burst = bytes(range(256)) * 5000
     metadata = text('{"sampleRate":64000,"mixType":"stereo","callSid":"burst"}')
-    async with running(record=tmp_path) as run:
-        await run.call(metadata, binary(burst), close())
-        saved = await run.events.wait_for("recording-saved")
+    _, saved = await record(tmp_path, metadata, binary(burst), close())
 
     assert recorded_audio(saved) == burst
 
@@ -361,9 +297,7 @@ async def test_a_peer_that_floods_us_and_reads_nothing_is_still_heard() -> None:
     ids=["brackets", "braces", "digits", "no numbers", "surrogate"],
 )
 async def test_hostile_texts_end_nothing(hostile: bytes, tmp_path: Path) -> None:
-    async with running(record=tmp_path) as run:
-        await run.call(text(hostile), binary(AUDIO), text(hostile), binary(later(1)), close())
-        saved = await run.events.wait_for("recording-saved")
+    _, saved = await record(tmp_path, text(hostile), binary(AUDIO), text(hostile), binary(later(1)), close())
 
     assert recorded_audio(saved) == AUDIO + later(1)
     assert read_sidecar(saved)["finished"]
@@ -373,10 +307,8 @@ async def test_hostile_texts_end_nothing(hostile: bytes, tmp_path: Path) -> None
 
 
 @pytest.fixture
-def tls_settings(certificate: Path) -> ServerSettings:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return faster(tls=context, drain_timeout=0.2)
+def tls_settings(serving_tls: ssl.SSLContext) -> ServerSettings:
+    return faster(tls=serving_tls, drain_timeout=0.2)
 
 
 @pytest.fixture
@@ -484,26 +416,17 @@ async def test_a_tls_handshake_that_stalls_is_given_up(tls_settings: ServerSetti
 def test_a_peer_that_reads_at_all_is_told_from_one_that_doesnt() -> None:
     closing = ClosingState(ServerProtocol())
 
-    assert [closing.makes_progress(unsent) for unsent in (100, 60, 60, 10, 0, 0)] == [
-        True,
-        True,
-        False,
-        True,
-        False,
-        False,
-    ]
+    progress = [closing.makes_progress(unsent) for unsent in (100, 60, 60, 10, 0, 0)]
+
+    assert progress == [True, True, False, True, False, False]
 
 
 def test_a_connection_that_we_broke_off_says_why() -> None:
     closing = ClosingState(ServerProtocol())
+    assert not closing.has_begun
+    assert closing.describe() == LiveCallEnd("nobody", 1006, "the connection broke")
+
     closing.break_off("the application is gone")
 
     assert closing.has_begun
     assert closing.describe() == LiveCallEnd("nobody", 1006, "the application is gone")
-
-
-def test_a_connection_that_broke_by_itself_was_ended_by_nobody() -> None:
-    closing = ClosingState(ServerProtocol())
-
-    assert not closing.has_begun
-    assert closing.describe() == LiveCallEnd("nobody", 1006, "the connection broke")

@@ -44,13 +44,10 @@ async def test_an_ipv6_address_is_listened_on() -> None:
         await writer.wait_closed()
 
 
-async def test_a_port_that_is_taken_is_an_error() -> None:
+async def test_an_address_that_cannot_be_listened_on_is_an_error() -> None:
     async with running() as run:
         with pytest.raises(ListenctlError, match=r"can't listen on 127\.0\.0\.1:\d+: Address already in use"):
             ListenServer(faster(port=run.port), Reporter()).start()
-
-
-async def test_a_host_that_is_none_is_an_error() -> None:
     with pytest.raises(ListenctlError, match=r"nowhere\.invalid: can't listen on this address"):
         ListenServer(faster(host="nowhere.invalid"), Reporter()).start()
 
@@ -77,15 +74,10 @@ async def test_streams_of_one_call_are_told_apart(tmp_path: Path) -> None:
         (["unknown-1", None], ["unknown-1", "unknown-1~2"]),
     ],
 )
-def test_no_two_connections_have_the_same_id(sids: list[str | None], ids: list[str]) -> None:
+def test_no_two_connections_have_the_same_id_and_none_is_endless(sids: list[str | None], ids: list[str]) -> None:
     claims = CallIds()
 
     assert [claims.claim_id(sid) for sid in sids] == ids
-
-
-def test_an_id_is_bounded() -> None:
-    claims = CallIds()
-
     assert len({claims.claim_id("x" * 1000) for _ in range(5)}) == 5
     assert len(claims.claim_id("y" * 1000)) == MAX_ID_LENGTH
 
@@ -106,16 +98,13 @@ async def test_a_connection_that_ends_before_it_is_a_call_isnt_the_one_call(tmp_
     assert (run.server.calls_total, run.server.shutdown.was_cut_short) == (1, False)
 
 
-@pytest.mark.parametrize(("value", "rate"), [('"16000"', 16000), ('"abc"', None), ("-5", None)])
-async def test_a_stream_rate_that_is_no_number_is_told_of(value: str, rate: int | None) -> None:
-    metadata = text(f'{{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","streamRate":{value}}}')
-
+async def test_a_stream_rate_that_is_no_number_is_told_of() -> None:
     async with running() as run:
-        await run.call(metadata)
+        await run.call(text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","streamRate":"16000"}'))
         warning = await run.events.wait_for_warning("stream-rate")
 
     assert warning["call"] == "CS-A"
-    assert ("assuming the number 16000" in warning["detail"]) == (rate is not None)
+    assert "assuming the number 16000" in warning["detail"]
 
 
 async def test_a_server_for_one_call_ends_with_it(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Which requests become calls and what the others are told, on real sockets."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from listenctl.server.server_handshake import split_request
-from tests.helpers.capture import odd_pieces
+from tests.helpers.capture import Cut, odd_pieces
 from tests.helpers.frames import ACCEPT, HANDSHAKE, binary, close, text
 from tests.helpers.server import Running, faster, running, until
 
@@ -21,6 +23,10 @@ def with_protocol(names: bytes) -> bytes:
     return HANDSHAKE.replace(b"audio.jambonz.org", names)
 
 
+def byte_by_byte(stream: bytes) -> Iterator[bytes]:
+    return (bytes([byte]) for byte in stream)
+
+
 async def call_target(run: Running, request: bytes) -> str:
     """Return the target of the call that ``request`` becomes."""
     peer = await run.open(request)
@@ -31,9 +37,21 @@ async def call_target(run: Running, request: bytes) -> str:
     return target
 
 
-async def test_the_answer_of_v1() -> None:
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (b"audio.jambonz.org", b"audio.jambonz.org"),
+        (b"audio.drachtio.org", b"audio.drachtio.org"),
+        (b"other, audio.drachtio.org", b"audio.drachtio.org"),
+        (None, None),
+    ],
+)
+async def test_the_subprotocol_that_was_offered_is_echoed_in_the_answer_of_v1(
+    offered: bytes | None, chosen: bytes | None
+) -> None:
+    without = HANDSHAKE.replace(b"Sec-WebSocket-Protocol: audio.jambonz.org\r\n", b"")
     async with running() as run:
-        peer = await run.open(HANDSHAKE)
+        peer = await run.open(with_protocol(offered) if offered else without)
         head = await peer.read_head()
 
     status, *headers = head.rstrip().split(b"\r\n")
@@ -41,33 +59,10 @@ async def test_the_answer_of_v1() -> None:
     assert b"Upgrade: websocket" in headers
     assert b"Connection: Upgrade" in headers
     assert b"Sec-WebSocket-Accept: " + ACCEPT in headers
-    assert b"Sec-WebSocket-Protocol: audio.jambonz.org" in headers
+    assert [one[24:] for one in headers if one.lower().startswith(b"sec-websocket-protocol: ")] == (
+        [chosen] if chosen else []
+    )
     assert b"extensions" not in head.lower()
-
-
-@pytest.mark.parametrize(
-    ("offered", "chosen"),
-    [
-        (b"audio.jambonz.org", b"audio.jambonz.org"),
-        (b"audio.drachtio.org", b"audio.drachtio.org"),
-        (b"other, audio.drachtio.org", b"audio.drachtio.org"),
-    ],
-)
-async def test_the_subprotocol_that_was_offered_is_echoed(offered: bytes, chosen: bytes) -> None:
-    async with running() as run:
-        peer = await run.open(with_protocol(offered))
-        head = await peer.read_head()
-
-    assert b"Sec-WebSocket-Protocol: " + chosen + b"\r\n" in head
-
-
-async def test_a_client_that_offers_no_subprotocol_is_served_without_one() -> None:
-    async with running() as run:
-        peer = await run.open(HANDSHAKE.replace(b"Sec-WebSocket-Protocol: audio.jambonz.org\r\n", b""))
-        head = await peer.read_head()
-
-    assert head.startswith(b"HTTP/1.1 101 ")
-    assert b"sec-websocket-protocol" not in head.lower()
 
 
 async def test_a_foreign_subprotocol_is_refused_and_told_why() -> None:
@@ -84,15 +79,11 @@ async def test_a_foreign_subprotocol_is_refused_and_told_why() -> None:
 @pytest.mark.parametrize(
     ("line", "target"),
     [
-        (b"GET / HTTP/1.1", "/"),
-        (b"GET /record/aws_s3 HTTP/1.1", "/record/aws_s3"),
         (b"GET /a b?c=d e HTTP/1.1", "/a b?c=d e"),
-        ("GET /zürich?n=ø HTTP/1.1".encode(), "/zürich?n=ø"),
         (b"GET /\xff HTTP/1.1", "/\N{REPLACEMENT CHARACTER}"),
-        (b"GET /x?" + b"y" * 4000 + b" HTTP/1.1", "/x?" + "y" * 4000),
         (b"GET /x?" + b" " * 4000 + b"y HTTP/1.1", "/x?" + " " * 4000 + "y"),
     ],
-    ids=["root", "record", "spaces", "UTF-8", "no UTF-8", "long", "long, all spaces"],
+    ids=["spaces", "no UTF-8", "long, all spaces"],
 )
 async def test_any_path_and_query_is_taken(line: bytes, target: str) -> None:
     async with running() as run:
@@ -110,21 +101,15 @@ async def test_nothing_but_what_the_protocol_needs_has_to_be_there() -> None:
 
 
 async def test_another_path_than_the_one_wanted_is_not_found() -> None:
-    async with running(faster(path="/calls")) as run:
-        answer = await run.ask(with_line(b"GET /other?x=/calls HTTP/1.1"))
+    async with running(faster(path="/a b")) as run:
+        answer = await run.ask(with_line(b"GET /other?x=/a b HTTP/1.1"))
         refused = await run.events.wait_for("connection-refused")
-        accepted = await call_target(run, HANDSHAKE)
+        accepted = [await call_target(run, with_line(b"GET %b HTTP/1.1" % path)) for path in (b"/a b?x=1", b"/a%20b")]
 
     assert answer.startswith(b"HTTP/1.1 404 ")
-    assert b"calls go to /calls, not to /other" in answer
+    assert b"calls go to /a b, not to /other" in answer
     assert refused["status"] == 404
-    assert accepted == "/calls?x=1"
-
-
-async def test_a_path_with_a_space_is_found_however_it_is_sent() -> None:
-    async with running(faster(path="/a b")) as run:
-        assert await call_target(run, with_line(b"GET /a b HTTP/1.1")) == "/a b"
-        assert await call_target(run, with_line(b"GET /a%20b HTTP/1.1")) == "/a%20b"
+    assert accepted == ["/a b?x=1", "/a%20b"]
 
 
 async def test_calls_beyond_the_limit_are_turned_away_until_one_ends() -> None:
@@ -203,11 +188,11 @@ async def test_a_request_that_breaks_off_is_reported() -> None:
     assert refused["reason"] == "the connection ended too early"
 
 
-async def test_a_request_in_odd_pieces_with_frames_glued_behind_it() -> None:
+@pytest.mark.parametrize("cut", [odd_pieces(seed=5), byte_by_byte])
+async def test_a_request_in_pieces_with_frames_glued_behind_it(cut: Cut) -> None:
     stream = HANDSHAKE + METADATA + binary(b"\x01\x02" * 160) + close()
     async with running() as run:
-        peer = await run.open()
-        await peer.send(*odd_pieces(seed=5)(stream))
+        peer = await run.open(*cut(stream))
         answer = await peer.read_to_end()
         ended = await run.events.wait_for("call-ended")
 
@@ -216,22 +201,9 @@ async def test_a_request_in_odd_pieces_with_frames_glued_behind_it() -> None:
     assert ended["received_samples"] == 160
 
 
-async def test_a_request_one_byte_at_a_time() -> None:
-    async with running() as run:
-        peer = await run.open()
-        for byte in HANDSHAKE:
-            await peer.send(bytes([byte]))
-        head = await peer.read_head()
-
-    assert ACCEPT in head
-
-
 def test_a_request_is_whole_at_its_empty_line() -> None:
-    for_library = with_line(b"GET / HTTP/1.1")
-
     assert split_request(HANDSHAKE[:-1]) is None
-    assert split_request(HANDSHAKE) == ("/calls?x=1", for_library, b"")
-    assert split_request(HANDSHAKE + b"\x82\x80") == ("/calls?x=1", for_library, b"\x82\x80")
+    assert split_request(HANDSHAKE + b"\x82\x80") == ("/calls?x=1", with_line(b"GET / HTTP/1.1"), b"\x82\x80")
 
 
 @pytest.mark.parametrize(

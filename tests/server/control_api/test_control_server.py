@@ -3,25 +3,15 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from listenctl.events import MessageEvent, Reporter
-from listenctl.live_client.control_client import attach_to_call
-from listenctl.live_client.send_command import send_command
-from listenctl.protocol.application_commands import PlayAudio
-from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
+from listenctl.events import MessageEvent
 from listenctl.server.control_api.control_server import MAX_MESSAGE
-from listenctl.simulator.plan import CallPlan
-from listenctl.simulator.simulated_call import SimulatedCall
-from tests.helpers.cli import listenctl
 from tests.helpers.control import Controlled, Tool, controlled
 from tests.helpers.frames import binary, close, text
-from tests.helpers.scripted_server import target
-from tests.helpers.server import Event, Events, Peer, recorded_audio, until
+from tests.helpers.server import Peer, recorded_audio, until
 
 pytestmark = pytest.mark.simulated_time
 
@@ -37,10 +27,6 @@ async def begin(server: Controlled, metadata: str = METADATA) -> Peer:
     peer = await server.run.call(text(metadata))
     await server.run.events.wait_for("call-started", number)
     return peer
-
-
-def mark(name: str) -> str:
-    return json.dumps({"type": "mark", "data": {"name": name}})
 
 
 async def test_the_live_calls_are_listed_oldest_first(tmp_path: Path) -> None:
@@ -178,23 +164,11 @@ async def test_a_call_is_read_at_once_while_a_tool_is_attached(tmp_path: Path) -
     assert interval > 0.8
 
 
-async def test_what_a_tool_sends_goes_to_the_call(tmp_path: Path) -> None:
-    command = '{ "type":"killAudio" }'
-
-    async with controlled(tmp_path) as server:
-        peer = await begin(server)
-        async with server.attach() as tool:
-            await tool.send(command, b"\1\2\3\4")
-            frames = [await peer.read_frame(), await peer.read_frame()]
-
-    assert frames == [b"\x81" + bytes([len(command)]) + command.encode(), b"\x82\x04\1\2\3\4"]
-
-
 async def test_a_mark_is_answered_under_its_own_name_and_timed(tmp_path: Path) -> None:
     async with controlled(tmp_path) as server:
         peer = await begin(server)
         async with server.attach() as tool, server.attach() as other:
-            await tool.send(mark("hello"))
+            await tool.send('{"type":"mark","data":{"name":"hello"}}')
             sent = json.loads((await peer.read_frame())[2:])
             await peer.send(
                 text(f'{{"type": "mark", "data": {{"name":"{sent["data"]["name"]}", "event": "playout"}}}}')
@@ -202,47 +176,14 @@ async def test_a_mark_is_answered_under_its_own_name_and_timed(tmp_path: Path) -
             await peer.send(text('{"event":"dtmf","dtmf":"1"}'))
             answer = await tool.json()
             others = await other.json()
+            [listed] = await server.list_calls()
         reported = await server.run.events.wait_for("mark")
 
     assert answer == {"type": "mark", "data": {"name": "hello", "event": "playout"}}
     assert others == {"event": "dtmf", "dtmf": "1"}
+    assert listed["attached"] == 2
     assert reported["name"] == sent["data"]["name"]
     assert 0 <= reported["round_trip"] < 15
-
-
-async def test_twenty_tools_with_the_same_names_dont_mix_up(tmp_path: Path) -> None:
-    marks = 5
-    stream = BidirectionalAudio(streaming=True, sample_rate=8000)
-
-    async def work(tool: Tool, number: int) -> list[Event]:
-        names = [f"mark {index}" if index % 2 else f"{number}-{index}" for index in range(marks)]
-        answers = []
-        for name in names:
-            # One at a time of each tool: jambonz drops what is beyond 30 (listenctl-protocol(7) 6.4).
-            await tool.send(mark(name))
-            answers.append(await tool.json())
-        assert [answer["data"]["name"] for answer in answers] == names
-        return answers
-
-    async with controlled(tmp_path) as server, AsyncExitStack() as stack:
-        plan = CallPlan(target=target(server.run.port), verb=ListenVerb(bidirectional=stream))
-        events = Events()
-        call = SimulatedCall(plan, Reporter(events))
-        running = asyncio.create_task(call.run())
-        await server.run.events.wait_for("call-started")
-        tools = [await stack.enter_async_context(server.attach()) for _ in range(20)]
-        attached = (await server.list_calls())[0]["attached"]
-
-        answers = await asyncio.gather(*(work(tool, number) for number, tool in enumerate(tools)))
-
-        call.hang_up()
-        summary = await running
-
-    assert attached == 20
-    assert {answer["data"]["event"] for one in answers for answer in one} == {"playout"}
-    # Each has a name of its own on the wire, and each is answered once.
-    assert len({event["name"] for event in events.of("mark")}) == len(events.of("mark")) == 20 * marks
-    assert summary.wrong == 0
 
 
 async def test_a_stuck_tool_costs_nobody_else_anything_and_is_told(tmp_path: Path) -> None:
@@ -288,13 +229,18 @@ async def read_all(tool: Tool, texts: int) -> tuple[bytes, list[str]]:
     return heard, found
 
 
+async def fill(peer: Peer, tool: Tool) -> None:
+    """Send more audio than a tool which doesn't read can take, while ``tool`` does."""
+    for _ in range(40):
+        await peer.send(binary(bytes(64_000)))
+        await tool.audio(64_000)
+
+
 async def test_a_stuck_tool_that_lets_too_many_texts_lie_is_let_go(tmp_path: Path) -> None:
     async with controlled(tmp_path) as server:
         peer = await begin(server)
         async with server.open("/calls/@latest?audio=1", max_queue=1) as stuck, server.attach(audio=True) as good:
-            for _ in range(40):
-                await peer.send(binary(bytes(64_000)))
-                await good.audio(64_000)
+            await fill(peer, good)
             for _ in range(1002):
                 await peer.send(text('{"event":"dtmf","dtmf":"1"}'))
                 await good.text()
@@ -334,9 +280,7 @@ async def test_a_tool_that_never_reads_the_end_doesnt_keep_the_server(tmp_path: 
     async with controlled(tmp_path, record=True) as server:
         peer = await begin(server)
         async with server.open("/calls/@latest?audio=1", max_queue=1), server.attach(audio=True) as good:
-            for _ in range(40):
-                await peer.send(binary(bytes(64_000)))
-                await good.audio(64_000)
+            await fill(peer, good)
             async with server.open("/events", max_queue=1):
                 for _ in range(40):
                     server.run.server.reporter.emit(MessageEvent(type=None, text="x" * 64_000))
@@ -395,153 +339,31 @@ async def test_a_fault_of_ours_is_logged(
     assert "connection handler failed" in caplog.text
 
 
-async def audio_of(peer: Peer, size: int) -> bytes:
-    """Return so many bytes of audio, whatever messages they come in."""
-    heard = b""
-    while len(heard) < size:
-        frame = await peer.read_frame()
-        assert frame[:1] == b"\x82"
-        assert frame[1] < 126
-        heard += frame[2:]
-    return heard
-
-
 async def test_half_a_sample_is_completed_by_the_next_message_or_the_end_of_the_turn(tmp_path: Path) -> None:
     async with controlled(tmp_path) as server:
-        peer = await server.run.call(text("{}"))
-        await server.run.events.wait_for("call-started")
+        peer = await begin(server, "{}")
         async with server.attach() as first, server.attach() as second:
             await first.send(b"\1\2\3", b"\4\5\6\7", '{"type":"listenctl:release"}')
-            heard = await audio_of(peer, 8)
+            frames = b""
+            while b"\0" not in frames:
+                frames += (await peer.read_frame())[2:]
             await second.send(b"\x11\x12")
-            heard += await audio_of(peer, 2)
+            frames += (await peer.read_frame())[2:]
 
-    assert heard == b"\1\2\3\4\5\6\7\0\x11\x12"
+    assert frames == b"\1\2\3\4\5\6\7\0\x11\x12"
 
 
-async def test_a_text_above_the_limit_ends_the_conversation_and_not_the_call(tmp_path: Path) -> None:
+async def test_a_text_above_the_limit_ends_the_conversation_and_the_next_tool_is_heard(tmp_path: Path) -> None:
     async with controlled(tmp_path) as server:
-        peer = await server.run.call(text("{}"))
-        await server.run.events.wait_for("call-started")
+        peer = await begin(server)
         async with server.attach() as tool:
             # The head of a masked text frame says how long it is, and that is enough.
             tool.connection.transport.write(b"\x81\xff" + (MAX_MESSAGE + 1).to_bytes(8, "big") + bytes(4))
             _, closed = await tool.end()
         async with server.attach() as tool:
-            await tool.send('{"type":"killAudio"}')
-            frame = await peer.read_frame()
+            await tool.send('{ "type":"killAudio" }', b"\1\2\3\4")
+            frames = [await peer.read_frame(), await peer.read_frame()]
 
     assert closed is not None
     assert closed.code == 1009
-    assert frame[2:] == b'{"type":"killAudio"}'
-
-
-# Many tools at once.
-
-
-TOOLS = 20
-COMMANDS = 5
-STREAM = ListenVerb(
-    bidirectional=BidirectionalAudio(streaming=True, sample_rate=8000), metadata={"streamRate": 8000}, sample_rate=8000
-)
-CLIPS = ListenVerb(metadata={"streamRate": 0})
-
-
-@asynccontextmanager
-async def placed(server: Controlled, verb: ListenVerb) -> AsyncIterator[Events]:
-    """Place a call; what it does with what it is sent must be what was meant."""
-    events = Events()
-    call = SimulatedCall(CallPlan(target=target(server.run.port), verb=verb), Reporter(events))
-    running = asyncio.create_task(call.run())
-    await server.run.events.wait_for("call-started")
-    yield events
-    call.hang_up()
-    await running
-    assert [event["detail"] for event in events.of("verdict") if event["wrong"]] == []
-
-
-def clip(own: object, milliseconds: int = 20) -> str:
-    audio = (1000).to_bytes(2, "little") * 8 * milliseconds
-    encoded = PlayAudio.encode(audio, "raw", sample_rate=8000, queue_play=True)
-    return PlayAudio(encoded.audio_content, "raw", 8000, True, own).serialize()
-
-
-async def test_clips_of_twenty_tools_all_play_and_each_is_answered_to_its_sender(tmp_path: Path) -> None:
-    async with controlled(tmp_path) as server, placed(server, CLIPS) as events, AsyncExitStack() as stack:
-        tools = [await stack.enter_async_context(server.attach()) for _ in range(TOOLS)]
-
-        async def play(tool: Tool, number: int) -> list[Event]:
-            # The same ids as all others, and one of its own.
-            await tool.send(clip("same"), clip(number))
-            return [await tool.json() for _ in range(2)]
-
-        answers = await asyncio.gather(*(play(tool, number) for number, tool in enumerate(tools)))
-        played = [event for event in events.of("verdict") if event["outcome"] == "finished"]
-
-    assert [[answer["data"]["id"] for answer in one] for one in answers] == [["same", n] for n in range(TOOLS)]
-    # More than jambonz keeps, and not one is lost.
-    assert len(played) == 2 * TOOLS
-
-
-async def test_a_kill_silences_all_that_wait_and_each_tool_hears_of_its_own(tmp_path: Path) -> None:
-    async with controlled(tmp_path) as server, placed(server, CLIPS), AsyncExitStack() as stack:
-        tools = [await stack.enter_async_context(server.attach()) for _ in range(TOOLS)]
-        for number, tool in enumerate(tools):
-            await tool.send(clip(number, 100))
-            # Those whose clip waits aren't answered before it goes.
-            if number < 8:
-                await tool.send('{"type":"listenctl:sync"}')
-                assert (await tool.json())["data"]["clipSeconds"] > 0
-        async with server.attach() as other:
-            while (await state(other))["waitingClips"] < TOOLS - 8:
-                pass
-            await other.send('{"type":"killAudio"}')
-
-            killed = [await tool.json() for tool in tools[8:]]
-            after = await state(other)
-
-    assert [one["data"]["reason"] for one in killed] == ["killed"] * (TOOLS - 8)
-    assert [one["data"]["id"] for one in killed] == list(range(8, TOOLS))
-    assert after["waitingClips"] == 0
-
-
-async def state(tool: Tool) -> Event:
-    """Return how the playing of the call stands."""
-    await tool.send('{"type":"listenctl:sync"}')
-    while (word := await tool.json())["type"] != "listenctl:synced":
-        pass
-    data: Event = word["data"]
-    return data
-
-
-async def test_a_command_with_a_clip_that_waits_ends_when_it_was_passed_on(tmp_path: Path) -> None:
-    async with controlled(tmp_path) as server, placed(server, CLIPS) as events, server.attach() as tool:
-        await tool.send(*(clip(number, 60) for number in range(10)))
-
-        async with attach_to_call(server.socket, "@latest") as attachment:
-            await send_command(attachment, clip("behind", 20))
-
-        # Nobody waits for it any more, and it plays all the same.
-        await events.wait_for("play-done", 11)
-
-
-@pytest.mark.simulated_time(False)
-async def test_mark_commands_at_once_all_end_right(tmp_path: Path) -> None:
-    async with controlled(tmp_path) as server, placed(server, STREAM) as events, server.attach() as streamer:
-        await streamer.send('{"type":"listenctl:acquire","data":{"sampleRate":8000}}', b"\x10\0" * 8000 * 2)
-        # What comes last is played only if something comes behind it (listenctl-protocol(7) 6.2).
-        await streamer.send(bytes(2560))
-
-        def set_mark(number: int) -> Event:
-            arguments = ["mark", "@latest", f"end {number % 2}", "--wait", "--json"]
-            done = listenctl(*arguments, home=tmp_path)
-            result: Event = json.loads(done.stdout)
-            return result | {"status": done.returncode, "stderr": done.stderr}
-
-        results = await asyncio.gather(*(asyncio.to_thread(set_mark, number) for number in range(COMMANDS)))
-        answered = [event["name"] for event in events.of("mark")]
-
-    assert [(one["name"], one["result"], one["status"], one["stderr"]) for one in results] == [
-        (f"end {number % 2}", "playout", 0, "") for number in range(COMMANDS)
-    ]
-    assert len(set(answered)) == COMMANDS
+    assert frames == [b'\x81\x16{ "type":"killAudio" }', b"\x82\x04\1\2\3\4"]

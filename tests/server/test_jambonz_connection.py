@@ -425,11 +425,9 @@ def test_a_peer_that_reads_at_all_is_told_from_one_that_doesnt() -> None:
 
 
 def test_a_connection_that_we_broke_off_says_why() -> None:
-    closing = ClosingState(ServerProtocol())
-    assert not closing.has_begun
-    assert closing.describe() == LiveCallEnd("nobody", 1006, "the connection broke")
+    by_itself, by_us = ClosingState(ServerProtocol()), ClosingState(ServerProtocol())
+    by_us.break_off("the application is gone")
 
-    closing.break_off("the application is gone")
-
-    assert closing.has_begun
-    assert closing.describe() == LiveCallEnd("nobody", 1006, "the application is gone")
+    assert (by_itself.has_begun, by_us.has_begun) == (False, True)
+    assert by_itself.describe() == LiveCallEnd("nobody", 1006, "the connection broke")
+    assert by_us.describe() == LiveCallEnd("nobody", 1006, "the application is gone")

@@ -2,7 +2,7 @@
 The layers of the package: imports point one way, the protocol is pure, and nothing heavy is imported before its use.
 
 commands → server, simulator, load, replay, live_client, inspection → terminal, play_to_call, capture → media, net
-→ events → protocol → errors; a layer may skip, never go back.
+→ events, call_listing → protocol → errors; a layer may skip, never go back.
 """
 
 import ast
@@ -26,6 +26,7 @@ HEIGHTS = {
     "json_lines": 0,
     "percentiles": 0,
     "protocol": 1,
+    "call_listing": 2,
     "events": 2,
     "media": 3,
     "net": 3,

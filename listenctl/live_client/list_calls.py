@@ -7,21 +7,23 @@ It works without asyncio, so that ``listenctl calls`` starts fast.
 import json
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
 from listenctl.net.runtime_folder import DEFAULT_NAME
 
-Listing = dict[str, Any]
+if TYPE_CHECKING:
+    from listenctl.call_listing import CallListing
+
 ServerEvent = dict[str, Any]
 
 PATIENCE = 10.0
 """Seconds to wait for a server to answer."""
 
 
-def list_calls(path: Path, *, patience: float = PATIENCE) -> Listing:
+def list_calls(path: Path, *, patience: float = PATIENCE) -> "CallListing":
     """
-    Return what the server at ``path`` says about itself (``server``) and its live calls (``calls``), oldest first.
+    Return what the server at ``path`` says about itself and its live calls.
 
     This blocks for ``patience`` seconds at most.
 
@@ -38,17 +40,18 @@ def list_calls(path: Path, *, patience: float = PATIENCE) -> Listing:
         status, body = get_over_unix_socket(path, "/calls", patience=patience)
     except (OSError, HTTPException) as exc:
         raise unreachable_error(path, exc) from exc
-    listing = _read_listing(body)
+    listing = _parse_listing(body)
     if status != HTTPStatus.OK or listing is None:
         raise RefusedError(f"{path}: is not a control socket of listenctl: it answers {status}")
     return listing
 
 
-def _read_listing(body: bytes) -> Listing | None:
-    listing = read_json_object(body)
-    if listing is None or not isinstance(listing.get("calls"), list) or not isinstance(listing.get("server"), dict):
-        return None
-    return listing if all(isinstance(call, dict) for call in listing["calls"]) else None
+def _parse_listing(body: bytes) -> "CallListing | None":
+    from listenctl.call_listing import CallListing
+    from listenctl.protocol.peer_json import decode
+
+    value, _ = decode(body.decode(errors="replace")) or (None, 0)
+    return CallListing.parse(value)
 
 
 def read_json_object(text: str | bytes) -> dict[str, Any] | None:

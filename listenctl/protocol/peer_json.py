@@ -78,10 +78,14 @@ def string_in(fields: Mapping[str, object], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def number_in(fields: Mapping[str, object], name: str) -> float | None:
+    value = fields.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def count_in(fields: Mapping[str, object], name: str) -> int:
     """Return the whole number in a field, at most ``MAX_COUNT``; 0 if it is negative or the field holds no number."""
-    value = fields.get(name)
-    return min(max(0, int(value)), MAX_COUNT) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    return min(max(0, int(number_in(fields, name) or 0)), MAX_COUNT)
 
 
 def _too_deep(value: object) -> bool:

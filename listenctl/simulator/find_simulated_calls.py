@@ -1,40 +1,19 @@
 """Find the simulated calls of this machine by their sockets, and press their DTMF digits from another process."""
 
 import http.client
-import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from listenctl.errors import NotFoundError
 from listenctl.net.unix_http import get_over_unix_socket
 from listenctl.simulator.dtmf_requests import DtmfRequest, read_answer
-from listenctl.simulator.simulated_call_socket import RESOURCE
+from listenctl.simulator.simulated_call_socket import RESOURCE, SimulatedCallEntry
 
 QUERY_TIMEOUT = 2.0
 """Seconds to wait for a call's description; a stopped process never sends one."""
 MAX_CALLS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedCallEntry:
-    socket: Path
-    call_sid: str
-    started: float
-
-    @classmethod
-    def parse(cls, path: Path, body: bytes) -> Self | None:
-        try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):
-            return None
-        match value:
-            case {"call_sid": str(call_sid), "started": int() | float() as started}:
-                return cls(path, call_sid, float(started))
-        return None
 
 
 def find_simulated_calls(folder: Path) -> list[SimulatedCallEntry]:

@@ -11,14 +11,17 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from listenctl.background_task import background_task
 from listenctl.errors import ListenctlError
+from listenctl.json_lines import VERSION, Report
 from listenctl.net.runtime_folder import call_socket_path, listen_privately, prepare_folder
-from listenctl.protocol import peer_json as wire_json
+from listenctl.protocol import peer_json
+from listenctl.protocol.peer_json import count_in, string_in
 from listenctl.simulator.dtmf_requests import DtmfRequest, digit_pressed, request_done, request_refused
 
 if TYPE_CHECKING:
@@ -27,12 +30,52 @@ if TYPE_CHECKING:
 
     from listenctl.simulator.simulated_call import SimulatedCall
 
-VERSION = 1
 RESOURCE = "/call"
 TIMEOUT = 2.0
 """Seconds for a client's request."""
 _MAX_MESSAGE = 64 * 1024
 _BACKLOG = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedCallEntry:
+    """What a call says about itself on its ``socket``; ``started`` is Unix time."""
+
+    socket: Path
+    pid: int
+    call_sid: str
+    url: str
+    state: str
+    started: float
+    digits: str
+
+    @classmethod
+    def parse(cls, path: Path, body: bytes) -> Self | None:
+        """Parse the description of a call; None if it isn't one."""
+        value, _ = peer_json.decode(body.decode(errors="replace")) or (None, 0)
+        match fields := value if isinstance(value, dict) else {}:
+            case {"call_sid": str(call_sid), "started": int() | float() as started}:
+                return cls(
+                    socket=path,
+                    pid=count_in(fields, "pid"),
+                    call_sid=call_sid,
+                    url=string_in(fields, "url"),
+                    state=string_in(fields, "state"),
+                    started=started,
+                    digits=string_in(fields, "keys"),
+                )
+        return None
+
+    def serialize(self) -> Report:
+        return {
+            "v": VERSION,
+            "pid": self.pid,
+            "call_sid": self.call_sid,
+            "url": self.url,
+            "state": self.state,
+            "started": self.started,
+            "keys": self.digits,
+        }
 
 
 @asynccontextmanager
@@ -55,7 +98,7 @@ async def call_socket(
         yield
         return
     with listening:
-        async with background_task(_CallSocket(call, clock()).serve(listening)):
+        async with background_task(_CallSocket(path, call, clock()).serve(listening)):
             try:
                 yield
             finally:
@@ -72,7 +115,8 @@ def _listen(path: Path) -> socket.socket:
 
 
 class _CallSocket:
-    def __init__(self, call: "SimulatedCall", started: float) -> None:
+    def __init__(self, path: Path, call: "SimulatedCall", started: float) -> None:
+        self._path = path
         self._call = call
         self._started = started
 
@@ -101,22 +145,22 @@ class _CallSocket:
             return connection.respond(HTTPStatus.NOT_FOUND, f"there is {RESOURCE}\n")
         if "Upgrade" in request.headers:
             return None
-        response = connection.respond(HTTPStatus.OK, wire_json.encode(self._describe()) + "\n")
+        response = connection.respond(HTTPStatus.OK, peer_json.encode(self._describe().serialize()) + "\n")
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = "application/json"
         return response
 
-    def _describe(self) -> dict[str, object]:
+    def _describe(self) -> SimulatedCallEntry:
         now = self._call.snapshot()
-        return {
-            "v": VERSION,
-            "pid": os.getpid(),
-            "call_sid": now.call,
-            "url": now.url,
-            "state": now.state,
-            "started": self._started,
-            "keys": now.digits,
-        }
+        return SimulatedCallEntry(
+            socket=self._path,
+            pid=os.getpid(),
+            call_sid=now.call,
+            url=now.url,
+            state=now.state,
+            started=self._started,
+            digits=now.digits,
+        )
 
     async def _take_request(self, connection: "ServerConnection") -> None:
         from websockets.exceptions import ConnectionClosed

@@ -147,6 +147,7 @@ def live_call(call: str = "7f1c9a52-aaaa", **changes: object) -> dict[str, Any]:
         "digits": "",
         "gap_seconds": 0.0,
         "attached": 0,
+        "stream_rate": None,
     } | changes
 
 

@@ -15,14 +15,10 @@ from listenctl.net.unix_http import get_over_unix_socket
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.simulator.call_snapshot import CallSnapshot, CallState
 from listenctl.simulator.dtmf_requests import DtmfRequest
-from listenctl.simulator.find_simulated_calls import (
-    SimulatedCallEntry,
-    find_simulated_calls,
-    request_dtmf,
-)
+from listenctl.simulator.find_simulated_calls import find_simulated_calls, request_dtmf
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
-from listenctl.simulator.simulated_call_socket import call_socket
+from listenctl.simulator.simulated_call_socket import SimulatedCallEntry, call_socket
 from tests.helpers.scripted_server import target
 from tests.helpers.server import LIMIT, mode_of, until
 
@@ -73,15 +69,17 @@ async def test_a_live_call_is_found_and_leaves_no_socket(tmp_path: Path) -> None
         status, body = await asyncio.to_thread(lambda: get_over_unix_socket(path, "/call", patience=2.0))
         elsewhere, _ = await asyncio.to_thread(lambda: get_over_unix_socket(path, "/calls", patience=2.0))
 
-    assert (entry.call_sid, entry.socket) == (phone.metadata.call_sid, path)
-    assert (status, elsewhere) == (200, 404)
-    said = json.loads(body)
-    assert (said["v"], said["pid"], said["url"], said["state"]) == (
-        1,
-        os.getpid(),
-        "ws://127.0.0.1:1/calls?x=1",
-        "live",
+    assert entry == SimulatedCallEntry(
+        socket=path,
+        pid=os.getpid(),
+        call_sid=str(phone.metadata.call_sid),
+        url="ws://127.0.0.1:1/calls?x=1",
+        state="live",
+        started=entry.started,
+        digits="",
     )
+    assert (status, elsewhere) == (200, 404)
+    assert json.loads(body) == entry.serialize()
     assert list(folder(tmp_path).iterdir()) == []
 
 

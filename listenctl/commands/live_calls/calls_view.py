@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from listenctl.errors import signal_status
 from listenctl.json_lines import json_line
@@ -22,7 +22,8 @@ from listenctl.terminal.printable_text import (
 from listenctl.terminal.screen import Screen, TerminalSize, terminal_size
 from listenctl.terminal.standard_streams import write_line
 
-Listing = dict[str, Any]
+if TYPE_CHECKING:
+    from listenctl.call_listing import CallListing, ListedCall
 
 _HEADINGS = ("CALL", "FROM", "TO", "TIME", "AUDIO", "KEYS", "MISSING", "TOOLS", "RECORDING")
 _MAX_PARTY, _MAX_KEYS = 24, 12
@@ -31,17 +32,17 @@ _SPACE = "  "
 _WATCH_INTERVAL = 1.0
 
 
-def print_calls(listing: Listing, stream: TextIO, *, as_json: bool) -> None:
+def print_calls(listing: "CallListing", stream: TextIO, *, as_json: bool) -> None:
     """Print the calls once, as JSON or as a table."""
     if as_json:
-        write_line(stream, json_line(listing))
+        write_line(stream, json_line(listing.serialize()))
         return
     columns = terminal_size(stream)[0] if stream.isatty() else None
     for line in table(listing, TextStyle.of_stream(stream, os.environ), columns):
         write_line(stream, line)
 
 
-def watch_calls(list_calls: Callable[[], Listing], stream: TextIO) -> NoReturn:
+def watch_calls(list_calls: Callable[[], "CallListing"], stream: TextIO) -> NoReturn:
     """Draw the calls every second, until interrupted or until the server ends."""
     style = TextStyle.of_stream(stream, os.environ)
     with Screen(stream, style, clock=time.monotonic) as screen:
@@ -52,16 +53,16 @@ def watch_calls(list_calls: Callable[[], Listing], stream: TextIO) -> NoReturn:
             time.sleep(_WATCH_INTERVAL)
 
 
-def _draw(screen: Screen, listing: Listing, style: TextStyle) -> None:
+def _draw(screen: Screen, listing: "CallListing", style: TextStyle) -> None:
     screen.draw_lines(lambda size, _: frame(listing, style, size))
 
 
-def frame(listing: Listing, style: TextStyle, size: TerminalSize) -> list[str]:
+def frame(listing: "CallListing", style: TextStyle, size: TerminalSize) -> list[str]:
     """Return a line about the server and the table; calls that don't fit are counted."""
     columns, rows = size
-    server, calls = listing["server"], listing["calls"]
-    doing = ", recording" if server.get("recording") else ""
-    head = style.cut(f"{server.get('url')}: {len(calls)} live{doing}", columns)
+    server = listing.server
+    doing = ", recording" if server.recording else ""
+    head = style.cut(f"{server.url}: {len(listing.calls)} live{doing}", columns)
     lines = table(listing, style, columns)
     room = max(1, rows - 1)
     if len(lines) > room:
@@ -69,7 +70,7 @@ def frame(listing: Listing, style: TextStyle, size: TerminalSize) -> list[str]:
     return [head, *lines]
 
 
-def table(listing: Listing, style: TextStyle, columns: int | None) -> list[str]:
+def table(listing: "CallListing", style: TextStyle, columns: int | None) -> list[str]:
     """
     Return a heading and a line for each call, oldest first, or one line if there are none.
 
@@ -77,7 +78,7 @@ def table(listing: Listing, style: TextStyle, columns: int | None) -> list[str]:
         columns: available width; ids are cut to unique prefixes, and columns at the right are omitted. None doesn't
             limit it.
     """
-    rows = [_row(call, style) for call in listing["calls"]]
+    rows = [_row(call, style) for call in listing.calls]
     if not rows:
         return ["no live calls"[:columns]]
     widths = _widths([_HEADINGS, *rows])
@@ -108,19 +109,17 @@ def _alike(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def _row(call: dict[str, Any], style: TextStyle) -> tuple[str, ...]:
-    gap, rate = call.get("gap_seconds"), call.get("sample_rate")
-    mix = call.get("mix_type") or ("stereo" if call.get("channels") == 2 else "mono")
+def _row(call: "ListedCall", style: TextStyle) -> tuple[str, ...]:
     words = (
-        call.get("call"),
-        style.cut(str(call.get("from") or "unknown"), _MAX_PARTY),
-        style.cut(str(call.get("to") or "unknown"), _MAX_PARTY),
-        format_duration(call.get("duration") or 0.0),
-        f"{format_rate(rate) if rate else '?'} {mix}",
-        str(call.get("digits") or "-")[-_MAX_KEYS:],
-        format_seconds(gap) if gap else "-",
-        call.get("attached") or "-",
-        call.get("recording") or "-",
+        call.id,
+        style.cut(str(call.caller or "unknown"), _MAX_PARTY),
+        style.cut(str(call.callee or "unknown"), _MAX_PARTY),
+        format_duration(call.duration),
+        f"{format_rate(call.sample_rate) if call.sample_rate else '?'} {call.layout}",
+        call.digits[-_MAX_KEYS:] or "-",
+        format_seconds(call.gap_seconds) if call.gap_seconds else "-",
+        call.attached or "-",
+        call.recording or "-",
     )
     return tuple(_shown(str(word), style) for word in words)
 

@@ -11,7 +11,7 @@ from typing import TextIO
 from listenctl.errors import NotFoundError, TimedOutError
 from listenctl.json_lines import json_line
 from listenctl.live_client.control_client import follow_events
-from listenctl.live_client.list_calls import PATIENCE, Listing, ServerEvent, list_calls
+from listenctl.live_client.list_calls import PATIENCE, ServerEvent, list_calls
 from listenctl.protocol.find_named_call import LATEST
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event
 from listenctl.terminal.printable_text import TextStyle
@@ -62,7 +62,9 @@ async def run_events(
     async with follow_events(path, patience=answering) as reports:
         if wanted.call == LATEST:
             listing = await asyncio.to_thread(lambda: list_calls(path, patience=answering))
-            wanted = EventFilter(call=_latest(listing), kinds=wanted.kinds)
+            if not listing.calls:
+                raise NotFoundError("there is no live call")
+            wanted = EventFilter(call=listing.calls[-1].id, kinds=wanted.kinds)
         try:
             async with asyncio.timeout(patience) as limit:
                 async for report in reports:
@@ -76,13 +78,6 @@ async def run_events(
             raise TimedOutError(f"no event came within {patience:g} s") from exc
     sys.stderr.write("listenctl: the server has ended\n")
     return 0
-
-
-def _latest(listing: Listing) -> str:
-    calls = listing["calls"]
-    if not calls:
-        raise NotFoundError("there is no live call")
-    return str(calls[-1]["call"])
 
 
 def _readable(report: ServerEvent) -> bool:

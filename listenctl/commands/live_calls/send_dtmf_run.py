@@ -13,11 +13,8 @@ from listenctl.json_lines import VERSION, json_line
 from listenctl.live_client.list_calls import PATIENCE, list_calls
 from listenctl.protocol.find_named_call import LATEST, find_named_calls
 from listenctl.simulator.dtmf_requests import PAUSE, DtmfRequest
-from listenctl.simulator.find_simulated_calls import (
-    SimulatedCallEntry,
-    find_simulated_calls,
-    request_dtmf,
-)
+from listenctl.simulator.find_simulated_calls import find_simulated_calls, request_dtmf
+from listenctl.simulator.simulated_call_socket import SimulatedCallEntry
 from listenctl.terminal.printable_text import printable
 from listenctl.terminal.standard_streams import write_line, write_message
 
@@ -99,10 +96,10 @@ def _find(recipient: "Recipient", calls: Path, *, by_server: bool) -> SimulatedC
 
 def _latest(recipient: "Recipient") -> str | None:
     try:
-        calls = list_calls(recipient.socket, patience=min(recipient.timeout, PATIENCE))["calls"]
+        calls = list_calls(recipient.socket, patience=min(recipient.timeout, PATIENCE)).calls
     except ListenctlError:
         return None
-    return str(calls[-1].get("call_sid")) if calls else None
+    return (calls[-1].call_sid or calls[-1].id) if calls else None
 
 
 async def _press(recipient: "Recipient", digits: Digits, entry: SimulatedCallEntry) -> int:

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from listenctl.background_task import background_task
+from listenctl.call_listing import CallListing, ListedCall
 from listenctl.commands.monitor.call_selection import CallSelection
 from listenctl.commands.monitor.monitor_sound import MonitorSound, SoundPlan
 from listenctl.commands.monitor.monitored_call import MonitoredCall
@@ -15,7 +15,7 @@ from listenctl.commands.monitor.view import MonitorSnapshot
 from listenctl.errors import NotFoundError
 from listenctl.live_client.attached_call import AttachedCall, DroppedByServerError
 from listenctl.live_client.control_client import attach_to_call, follow_events
-from listenctl.live_client.list_calls import Listing, ServerEvent, list_calls
+from listenctl.live_client.list_calls import ServerEvent, list_calls
 from listenctl.media.devices.mixer import ChannelChoice
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
@@ -118,10 +118,10 @@ class Monitor:
                 self.sound.choose_channels(_CHANNEL_KEYS[letter])
         self._update_sound()
 
-    def _begin(self, listing: Listing) -> None:
-        self._url = str(listing["server"].get("url"))
+    def _begin(self, listing: CallListing) -> None:
+        self._url = listing.server.url
         now = self._loop.time()
-        calls = [MonitoredCall.listed(call, now) for call in listing["calls"]]
+        calls = [MonitoredCall.listed(call, now) for call in listing.calls]
         if self._plan.call is None:
             self._tasks.create_task(self.sound.save_mix())
             for call in calls:
@@ -221,7 +221,7 @@ class Monitor:
     async def _catch_up(self) -> None:
         """Add the calls that began while we received no events."""
         listing = await asyncio.to_thread(list_calls, self._plan.socket)
-        for call in listing["calls"] if self._plan.call is None else ():
+        for call in listing.calls if self._plan.call is None else ():
             self._add_call(MonitoredCall.listed(call, self._loop.time()))
 
     async def _take_reports(self, reports: AsyncIterator[ServerEvent]) -> DroppedByServerError | None:
@@ -252,7 +252,7 @@ def _with_owner(report: ServerEvent) -> ServerEvent:
     return report
 
 
-def _find(listing: Listing, wanted: str) -> dict[str, Any] | None:
+def _find(listing: CallListing, wanted: str) -> ListedCall | None:
     """Return the call that ``wanted`` names, None if there is none or several."""
-    found = find_named_calls(listing["calls"], wanted, lambda call: (str(call.get("call")), call.get("call_sid")))
+    found = find_named_calls(listing.calls, wanted, lambda call: (call.id, call.call_sid))
     return found[0] if len(found) == 1 else None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from listenctl.call_listing import ListedCall
 from listenctl.media.measure_levels import LevelMeasurer
 from listenctl.protocol.audio import AudioFormat
 from listenctl.terminal.level_meter import ChannelLevel, DelayedMeter
@@ -60,16 +61,15 @@ class MonitoredCall:
         self.change_format(self.format)
 
     @classmethod
-    def listed(cls, call: dict[str, Any], now: float) -> Self:
-        """Make a call from an entry of `GET /calls`."""
+    def listed(cls, call: ListedCall, now: float) -> Self:
         return cls(
-            id=str(call.get("call")),
+            id=call.id,
             format=_format(call),
-            started=now - float(call.get("duration") or 0.0),
-            caller=str(call.get("from") or ""),
-            callee=str(call.get("to") or ""),
-            mix_type=_mix_type(call),
-            digits=str(call.get("digits") or "")[-_MAX_DIGITS:],
+            started=now - call.duration,
+            caller=str(call.caller or ""),
+            callee=str(call.callee or ""),
+            mix_type=call.layout,
+            digits=call.digits[-_MAX_DIGITS:],
         )
 
     @classmethod
@@ -77,7 +77,7 @@ class MonitoredCall:
         """Make a call from a ``call-started`` event."""
         metadata = report.get("metadata")
         parties = metadata if isinstance(metadata, dict) else {}
-        return cls.listed(report | {"from": parties.get("from"), "to": parties.get("to"), "duration": 0.0}, now)
+        return cls.listed(ListedCall.parse(report | {"from": parties.get("from"), "to": parties.get("to")}), now)
 
     def change_format(self, audio_format: AudioFormat) -> None:
         """Change the format of all further audio."""
@@ -124,11 +124,6 @@ class MonitoredCall:
         return "paused" if now - self._last_audio > _PAUSE else "live"
 
 
-def _format(call: dict[str, Any]) -> AudioFormat:
-    rate = call.get("sample_rate")
-    usable = isinstance(rate, int) and 0 < rate <= _MAX_RATE
-    return AudioFormat(rate if usable else 8000, 2 if call.get("channels") == 2 else 1)  # type: ignore[arg-type]
-
-
-def _mix_type(call: dict[str, Any]) -> str:
-    return str(call.get("mix_type") or ("stereo" if call.get("channels") == 2 else "mono"))
+def _format(call: ListedCall) -> AudioFormat:
+    rate = call.sample_rate if 0 < call.sample_rate <= _MAX_RATE else 8000
+    return AudioFormat(rate, 2 if call.channels == 2 else 1)

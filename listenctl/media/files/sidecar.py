@@ -16,7 +16,7 @@ from listenctl.json_lines import VERSION, Report, json_line, parse_timestamp, ti
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
-from listenctl.protocol.peer_json import count_in, decode, list_in, object_in, string_in
+from listenctl.protocol.peer_json import count_in, decode, list_in, number_in, object_in, string_in
 
 MAX_SIDECAR_BYTES = 64 * 1024 * 1024
 MIXED = "both directions, summed"
@@ -51,7 +51,6 @@ class SidecarAudio:
 
     @classmethod
     def parse(cls, fields: Mapping[str, object]) -> Self:
-        seconds, begins = fields.get("seconds"), fields.get("begins")
         return cls(
             files=[str(file) for file in list_in(fields, "files")],
             format=string_in(fields, "format"),
@@ -61,9 +60,9 @@ class SidecarAudio:
             channel_meanings=[str(meaning) for meaning in list_in(fields, "channel_meanings")] or None,
             tapped_party=string_in(fields, "tapped_party") or None,
             samples=count_in(fields, "samples"),
-            seconds=seconds if isinstance(seconds, int | float) else 0.0,
+            seconds=number_in(fields, "seconds") or 0.0,
             gaps_filled=filled if isinstance(filled := fields.get("gaps_filled"), bool) else None,
-            begins=begins if isinstance(begins, int | float) else None,
+            begins=number_in(fields, "begins"),
             warnings=[str(warning) for warning in list_in(fields, "warnings")],
         )
 
@@ -195,13 +194,13 @@ def _parse_audio(fields: Mapping[str, object], name: str) -> SidecarAudio | None
 
 
 def _parse_completeness(fields: Mapping[str, object]) -> Completeness:
-    share, complete, drift = (fields.get(name) for name in ("completeness", "complete", "clock_drift_ppm"))
+    complete, drift = fields.get("complete"), fields.get("clock_drift_ppm")
     return Completeness(
         received_samples=count_in(fields, "received_samples"),
         lost_samples=count_in(fields, "lost_samples"),
         paused_samples=count_in(fields, "paused_samples"),
         unrecorded_samples=count_in(fields, "unrecorded_samples"),
-        completeness=share if isinstance(share, int | float) else None,
+        completeness=number_in(fields, "completeness"),
         complete=complete if isinstance(complete, bool) else None,
         clock_drift_ppm=drift if isinstance(drift, int) else None,
     )

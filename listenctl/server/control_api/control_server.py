@@ -19,7 +19,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from listenctl.json_lines import VERSION, Report, json_line, timestamp
+from listenctl.call_listing import CallListing, ListedCall, ListedServer
+from listenctl.json_lines import Report, json_line
 from listenctl.protocol import peer_json
 from listenctl.protocol.call_sharing.stream_rate import metadata_stream_rate
 from listenctl.protocol.find_named_call import find_named_calls
@@ -92,7 +93,7 @@ class ControlServer:
         assert isinstance(connection, ControlConnection)
         path, _, query = request.path.partition("?")
         if path == "/calls":
-            return _json(connection, self.list_calls())
+            return _json(connection, self.list_calls().serialize())
         if path == "/events":
             connection.handle = partial(self._send_events, connection)
             return None
@@ -105,21 +106,33 @@ class ControlServer:
         connection.handle = partial(self._attach_tool, connection, found, audio=audio)
         return None
 
-    def list_calls(self) -> Report:
+    def list_calls(self) -> CallListing:
         server, now = self._server, self._server.unix_clock()
-        return {
-            "v": VERSION,
-            "server": {
-                "url": server.url,
-                "pid": os.getpid(),
-                "name": self._name,
-                "recording": server.recorder is not None,
-            },
-            "calls": [self._describe(call, call.log, now) for call in server.live if call.log is not None],
-        }
+        listed = ListedServer(url=server.url, pid=os.getpid(), name=self._name, recording=server.recorder is not None)
+        calls = [self._list_call(call, call.log, now) for call in server.live if call.log is not None]
+        return CallListing(listed, calls)
 
-    def _describe(self, call: LiveCall, log: LiveCallLog, now: float) -> Report:
-        return _describe(call, log, now) | {"stream_rate": self._stream_rate(call, log)}
+    def _list_call(self, call: LiveCall, log: LiveCallLog, now: float) -> ListedCall:
+        metadata, audio_format = log.metadata, log.audio_format
+        return ListedCall(
+            id=log.id,
+            call_sid=metadata.call_sid,
+            started=log.started_at,
+            duration=max(0.0, now - log.started_at),
+            caller=metadata.get_field("from"),
+            callee=metadata.get_field("to"),
+            direction=metadata.get_field("direction"),
+            sample_rate=audio_format.sample_rate,
+            channels=audio_format.channels,
+            mix_type=metadata.mix_type,
+            remote=log.remote,
+            target=log.target,
+            recording=(call.recording and call.recording.path) or None,
+            digits="".join(_digits(log)),
+            gap_seconds=log.gap_seconds,
+            attached=0 if call.tools is None else len(call.tools),
+            stream_rate=self._stream_rate(call, log),
+        )
 
     def _stream_rate(self, call: LiveCall, log: LiveCallLog) -> int | None:
         if call.tools is not None:
@@ -185,28 +198,6 @@ def _json(connection: ServerConnection, value: Report) -> Response:
     response.headers["Content-Type"] = "application/json"
     response.headers["Content-Length"] = str(len(response.body))
     return response
-
-
-def _describe(call: LiveCall, log: LiveCallLog, now: float) -> Report:
-    metadata, audio_format = log.metadata, log.audio_format
-    return {
-        "call": log.id,
-        "call_sid": metadata.call_sid,
-        "started": timestamp(log.started_at),
-        "duration": round(max(0.0, now - log.started_at), 3),
-        "from": metadata.get_field("from"),
-        "to": metadata.get_field("to"),
-        "direction": metadata.get_field("direction"),
-        "sample_rate": audio_format.sample_rate,
-        "channels": audio_format.channels,
-        "mix_type": metadata.mix_type,
-        "remote": log.remote,
-        "target": log.target,
-        "recording": (call.recording and call.recording.path) or None,
-        "digits": "".join(_digits(log)),
-        "gap_seconds": round(log.gap_seconds, 3),
-        "attached": 0 if call.tools is None else len(call.tools),
-    }
 
 
 def _digits(log: LiveCallLog) -> list[str]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from listenctl.call_listing import CallListing, ListedCall, ListedServer
 from listenctl.commands.live_calls.calls_view import frame, table, unique_prefixes
 from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.control import SERVER, fake_control, live_call, mark_answer
@@ -18,8 +19,8 @@ PLAIN = TextStyle(color=False)
 UUIDS = ("7f1c9a52-1f3e-4a6b-9c1d-aaaaaaaaaaaa", "7f1c9a52-1f3e-4a6b-9c1d-bbbbbbbbbbbb", "0b7e5d10-1")
 
 
-def listing(*calls: dict[str, Any]) -> dict[str, Any]:
-    return {"v": 1, "server": SERVER, "calls": list(calls)}
+def listing(*calls: dict[str, Any]) -> CallListing:
+    return CallListing(ListedServer.parse(SERVER), [ListedCall.parse(call) for call in calls])
 
 
 def test_without_calls_that_is_said() -> None:

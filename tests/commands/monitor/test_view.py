@@ -2,6 +2,7 @@
 
 import pytest
 
+from listenctl.call_listing import ListedCall
 from listenctl.commands.monitor.monitored_call import MonitoredCall, MonitoredCallRow
 from listenctl.commands.monitor.view import MonitorSnapshot, render_monitor
 from listenctl.protocol.audio import AudioFormat
@@ -83,7 +84,8 @@ def test_nothing_is_longer_or_more_than_the_terminal(columns: int, rows: int, st
 
 
 def test_what_a_server_lists_can_be_anything() -> None:
-    call = MonitoredCall.listed({"call": 7, "sample_rate": -3, "channels": "x", "from": None, "duration": None}, 10.0)
+    fields = {"call": 7, "sample_rate": -3, "channels": "x", "from": None, "duration": None}
+    call = MonitoredCall.listed(ListedCall.parse(fields), 10.0)
 
     assert (call.id, call.format, call.started) == ("7", AudioFormat(8000, 1), 10.0)
 

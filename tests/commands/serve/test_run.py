@@ -191,9 +191,9 @@ async def test_calls_are_listed_with_the_rate_that_is_known(
     async with running(faster(control=socket, stream_rate=server_rate)) as run:
         await run.call(text(json.dumps({"callSid": "a", "sampleRate": 8000} | metadata)))
         await run.events.wait_for("call-started")
-        (call,) = (await _list(socket))["calls"]
+        (call,) = (await asyncio.to_thread(list_calls, socket)).calls
 
-    assert call["stream_rate"] == known
+    assert call.stream_rate == known
 
 
 async def test_what_a_tool_found_out_is_listed(tmp_path: Path) -> None:
@@ -206,7 +206,3 @@ async def test_what_a_tool_found_out_is_listed(tmp_path: Path) -> None:
             (call,) = await server.list_calls()
 
     assert call["stream_rate"] == 24_000
-
-
-async def _list(socket: Path) -> dict[str, list[dict[str, object]]]:
-    return await asyncio.to_thread(list_calls, socket)

@@ -1,0 +1,133 @@
+"""
+The live calls of a server as its control socket lists them: the answer to ``GET /calls`` (`listenctl-control(5)`).
+
+A server of another version may have other fields: what is missing or of the wrong type is read as empty, 0 or None.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from listenctl.json_lines import VERSION, Report, parse_timestamp, timestamp
+from listenctl.protocol.peer_json import count_in, number_in, string_in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedServer:
+    url: str
+    pid: int
+    name: str
+    recording: bool
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, object]) -> Self:
+        return cls(
+            url=string_in(fields, "url"),
+            pid=count_in(fields, "pid"),
+            name=string_in(fields, "name"),
+            recording=fields.get("recording") is True,
+        )
+
+    def serialize(self) -> Report:
+        return {"url": self.url, "pid": self.pid, "name": self.name, "recording": self.recording}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedCall:
+    """
+    A live call.
+
+    Attributes:
+        started: Unix time.
+        caller, callee, direction: from the metadata, which can hold anything; None if they are missing.
+        recording: path of the file.
+        attached: number of tools.
+        stream_rate: 0 if the call plays clips, None if it is not known.
+    """
+
+    id: str
+    call_sid: str | None
+    started: float | None
+    duration: float
+    caller: object
+    callee: object
+    direction: object
+    sample_rate: int
+    channels: int
+    mix_type: str | None
+    remote: str
+    target: str
+    recording: str | None
+    digits: str
+    gap_seconds: float
+    attached: int
+    stream_rate: int | None
+
+    @property
+    def layout(self) -> str:
+        """The mix type, or what the number of channels suggests."""
+        return self.mix_type or ("stereo" if self.channels == 2 else "mono")
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, object]) -> Self:
+        rate = fields.get("stream_rate")
+        return cls(
+            id=str(fields.get("call")),
+            call_sid=string_in(fields, "call_sid") or None,
+            started=parse_timestamp(string_in(fields, "started")),
+            duration=number_in(fields, "duration") or 0.0,
+            caller=fields.get("from"),
+            callee=fields.get("to"),
+            direction=fields.get("direction"),
+            sample_rate=count_in(fields, "sample_rate"),
+            channels=count_in(fields, "channels"),
+            mix_type=string_in(fields, "mix_type") or None,
+            remote=string_in(fields, "remote"),
+            target=string_in(fields, "target"),
+            recording=string_in(fields, "recording") or None,
+            digits=string_in(fields, "digits"),
+            gap_seconds=number_in(fields, "gap_seconds") or 0.0,
+            attached=count_in(fields, "attached"),
+            stream_rate=rate if isinstance(rate, int) else None,
+        )
+
+    def serialize(self) -> Report:
+        return {
+            "call": self.id,
+            "call_sid": self.call_sid,
+            "started": None if self.started is None else timestamp(self.started),
+            "duration": round(self.duration, 3),
+            "from": self.caller,
+            "to": self.callee,
+            "direction": self.direction,
+            "sample_rate": self.sample_rate,
+            "channels": self.channels,
+            "mix_type": self.mix_type,
+            "remote": self.remote,
+            "target": self.target,
+            "recording": self.recording,
+            "digits": self.digits,
+            "gap_seconds": round(self.gap_seconds, 3),
+            "attached": self.attached,
+            "stream_rate": self.stream_rate,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CallListing:
+    """A server and its live calls, oldest first."""
+
+    server: ListedServer
+    calls: Sequence[ListedCall]
+
+    @classmethod
+    def parse(cls, value: object) -> Self | None:
+        """Read a JSON value; None if it isn't a listing."""
+        match value:
+            case {"server": dict(server), "calls": list(calls)} if all(isinstance(call, dict) for call in calls):
+                return cls(ListedServer.parse(server), [ListedCall.parse(call) for call in calls])
+        return None
+
+    def serialize(self) -> Report:
+        calls = [call.serialize() for call in self.calls]
+        return {"v": VERSION, "server": self.server.serialize(), "calls": calls}

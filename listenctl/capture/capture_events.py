@@ -18,25 +18,12 @@ CLOSED_BY = {"jambonz": Sender.JAMBONZ, "listenctl": Sender.APPLICATION, "applic
 
 @dataclass(slots=True, eq=False)
 class CapturedSession:
-    """
-    One WebSocket connection in a capture, filled in while it is read.
+    """One WebSocket connection in a capture, filled in while it is read."""
 
-    Attributes:
-        number: from 1, in the order of their starts, over all files.
-        source: the file, as the user named it.
-        began: Unix time of the response to the handshake if the capture has it, else of the first packet.
-        client: address and port, empty if unknown.
-        started_midway: the capture lacks the handshake.
-        unreadable: why it, or the rest of it, can't be decrypted; empty if it can.
-        is_listen: whether it is a listen call; None while that is unknown.
-        without_application: the source has nothing that the application sent.
-        without_control: the source has no pings, pongs and Closes.
-    """
-
-    number: int
-    source: str
-    began: float
-    client: str = ""
+    number: int  # from 1, in the order of their starts, over all files
+    source: str  # the file, as the user named it
+    began: float  # Unix time of the response to the handshake if the capture has it, else of the first packet
+    client: str = ""  # address and port, empty if unknown
     server: str = ""
     # The headers have credentials, which must not get into a log.
     request: HttpHead | None = field(default=None, repr=False)
@@ -44,11 +31,11 @@ class CapturedSession:
     target: str | None = None
     subprotocol: str | None = None
     encrypted: bool = False
-    started_midway: bool = False
-    unreadable: str = ""
-    is_listen: bool | None = None
-    without_application: bool = False
-    without_control: bool = False
+    started_midway: bool = False  # the capture lacks the handshake
+    unreadable: str = ""  # why it, or the rest of it, can't be decrypted; empty if it can
+    is_listen: bool | None = None  # whether it is a listen call; None while that is unknown
+    without_application: bool = False  # the source has nothing that the application sent
+    without_control: bool = False  # the source has no pings, pongs and Closes
 
 
 class SessionOpened(NamedTuple):
@@ -100,10 +87,9 @@ class FramesLost(NamedTuple):
 
 class SessionClosed(NamedTuple):
     """
-    One side sends nothing more or, if ``sender`` is None, the whole session is over.
-
-    The latter is the last event of every session. Before it, each side can have several of these, like a TLS alert and
-    a FIN, or none; frames can follow a reset that the receiver ignored.
+    One side sends nothing more or, if ``sender`` is None, the whole session is over, which is its last event. Before
+    it, each side can have several of these, like a TLS alert and a FIN, or none; frames can follow a reset that the
+    receiver ignored.
     """
 
     at: float

@@ -66,11 +66,8 @@ class _ChunkStream(io.RawIOBase):
 
 def open_capture_file(name: str) -> OpenedCapture:
     """
-    Open a file, or stdin for ``-``, and decompress it if necessary.
-
-    Raises:
-        UsageError: it can't be read.
-        ListenctlError: it is compressed with zstd, and the package for zstd is missing.
+    Open a file, or stdin for ``-``, and decompress it if necessary. Raises UsageError if it can't be read, and
+    ListenctlError if the package for zstd is missing.
     """
     notices: list[CaptureNotice] = []
     start, chunks = _peek(_read(name), len(_ZSTD))
@@ -202,15 +199,8 @@ def split_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class _ZstdSplitter:
-    """
-    Split frames into their parts.
-
-    Attributes:
-        rest: the incomplete part.
-    """
-
     def __init__(self) -> None:
-        self.rest = b""
+        self.rest = b""  # the incomplete part
         self._next = _ZstdPart.HEADER
         self._has_checksum = False
         self._skippable = 0

@@ -52,13 +52,6 @@ _MAX_METADATA = 1_000_000
 
 
 class CallInspector:
-    """
-    Inspect one session.
-
-    Args:
-        make_id: returns the id of the call for its callSid, if it has one.
-    """
-
     def __init__(
         self,
         session: CapturedSession,
@@ -68,7 +61,7 @@ class CallInspector:
         make_id: Callable[[str | None], str] = lambda call_sid: call_sid or "unknown-1",
     ) -> None:
         self.session = session
-        self._make_id = make_id
+        self._make_id = make_id  # returns the id of the call for its callSid, if it has one
         settings = settings or InspectionSettings()
         self._observers = observers
         self._listen = ListenSession(started_at=0.0, default_format=AudioFormat(8000, 1))

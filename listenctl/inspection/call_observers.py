@@ -15,18 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AudioRun:
-    """
-    Consecutive binary messages from jambonz of equal size, each of whole sample frames.
+    """Consecutive binary messages from jambonz of equal size, each of whole sample frames."""
 
-    Attributes:
-        times: arrival time of each message.
-        position: samples per channel before the first.
-        samples: per channel in each message.
-    """
-
-    times: Sequence[float]
-    position: int
-    samples: int
+    times: Sequence[float]  # arrival time of each message
+    position: int  # samples per channel before the first
+    samples: int  # per channel in each message
     data: bytes
 
     def messages(self) -> Iterator[tuple[float, int, bytes]]:

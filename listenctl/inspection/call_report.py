@@ -26,23 +26,10 @@ TableCell = str | int | float | None
 
 @dataclass(slots=True)
 class CallReport:
-    """
-    Everything that is known of one call.
-
-    Attributes:
-        call: unique id: the callSid, ``~2`` appended for its second stream, or ``unknown-1``.
-        seconds: from the handshake to the first Close frame, or to the last event.
-        metadata: None if none arrived.
-        mode: how the application's audio is played; None if it sends nothing.
-        commands: number of commands of the application by type.
-        counts: number of violations by rule; ``violations`` lists the first ones of each.
-        over_listed: number of keys, marks and clips that their lists omit.
-    """
-
-    call: str
+    call: str  # unique id: the callSid, ``~2`` appended for its second stream, or ``unknown-1``
     session: CapturedSession
-    seconds: float
-    metadata: CallMetadata | None
+    seconds: float  # from the handshake to the first Close frame, or to the last event
+    metadata: CallMetadata | None  # None if none arrived
     audio_format: AudioFormat
     audio: AudioCounts
     completeness: CaptureCompleteness
@@ -52,15 +39,15 @@ class CallReport:
     keys: list[DtmfRecord]
     marks: list[MarkRecord]
     clips: list[ClipRecord]
-    mode: CallMode | None
+    mode: CallMode | None  # how the application's audio is played; None if it sends nothing
     stream: StreamReport | None
-    commands: dict[str, int]
+    commands: dict[str, int]  # number of commands of the application by type
     texts: dict[str, int]
     pings: dict[str, PingReport]
     close: CloseReport
     violations: list[Violation]
-    counts: dict[str, int]
-    over_listed: int = 0
+    counts: dict[str, int]  # number of violations by rule; ``violations`` lists the first ones of each
+    over_listed: int = 0  # number of keys, marks and clips that their lists omit
 
     @property
     def worst(self) -> Severity | None:

@@ -27,10 +27,8 @@ class CaptureContents:
 
 def count_contents(path: str) -> CaptureContents | None:
     """
-    Count what is in a capture; return None if the file does not contain packets.
-
-    Raises:
-        UsageError: the file can't be read.
+    Count what is in a capture; return None if the file does not contain packets. Raises UsageError if the file can't be
+    read.
     """
     file = open_capture_file(path)
     if not is_packet_capture(file.start):

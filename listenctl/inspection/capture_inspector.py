@@ -12,12 +12,7 @@ from listenctl.inspection.settings import InspectionSettings
 
 
 class CaptureInspector:
-    """
-    Pass each event to the inspector of its call.
-
-    Args:
-        observed: numbers of the sessions that observers follow; None for all.
-    """
+    """Pass each event to the inspector of its call."""
 
     def __init__(
         self,
@@ -28,7 +23,7 @@ class CaptureInspector:
     ) -> None:
         self._settings = settings or InspectionSettings()
         self._observers = list(observers)
-        self._observed = observed
+        self._observed = observed  # numbers of the sessions that observers follow; None for all
         self._open: dict[CapturedSession, CallInspector] = {}
         self._ended: set[CapturedSession] = set()
         self._reports: list[CallReport] = []

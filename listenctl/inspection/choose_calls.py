@@ -11,11 +11,8 @@ _MAX_NAMES = 10
 
 def choose_calls(reports: Sequence[CallReport], wanted: Iterable[str]) -> list[CallReport]:
     """
-    Return the calls that are named, in the order in which they began.
-
-    Raises:
-        NotFoundError: there is no such call.
-        UsageError: a name is ambiguous.
+    Return the calls that are named, in the order in which they began. Raises NotFoundError if there is no such call,
+    and UsageError if a name is ambiguous.
     """
     chosen = {_find_call(reports, name).session.number for name in wanted}
     return [report for report in reports if report.session.number in chosen]

@@ -11,11 +11,7 @@ from types import MappingProxyType
 
 
 class Severity(StrEnum):
-    """
-    The effect of a violation on the caller and the recording.
-
-    An error loses audio, data or the call, a warning may do so, and an info explains what would otherwise look odd.
-    """
+    """An error loses audio, data or the call, a warning may do so, an info explains what would otherwise look odd."""
 
     ERROR = "error"
     WARNING = "warning"

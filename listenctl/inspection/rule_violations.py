@@ -30,21 +30,12 @@ FoundViolation = tuple[str, Culprit, str]
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """
-    One violation of a rule.
-
-    Attributes:
-        at: seconds since the call began.
-        position: samples per channel received from jambonz before it, None if unknown.
-        packet: number of the packet in the capture, None if unknown.
-    """
-
     rule: str
     severity: Severity
-    at: float
+    at: float  # seconds since the call began
     sender: Culprit
-    position: int | None
-    packet: int | None
+    position: int | None  # samples per channel received from jambonz before it, None if unknown
+    packet: int | None  # number of the packet in the capture, None if unknown
     detail: str
 
     @property
@@ -81,20 +72,12 @@ class MessagePlace(NamedTuple):
 
 
 class ViolationLog:
-    """
-    Collect the violations of one call.
-
-    Attributes:
-        position: samples per channel received so far.
-        packet: number of the current packet.
-    """
-
     def __init__(self, on_violation: Callable[[Violation], None]) -> None:
         self._on_violation = on_violation
         self._listed: list[Violation] = []
         self.counts: Counter[str] = Counter()
-        self.position = 0
-        self.packet: int | None = None
+        self.position = 0  # samples per channel received so far
+        self.packet: int | None = None  # number of the current packet
 
     def add_violation(
         self, rule: str, at: float, culprit: Culprit, detail: str, *, severity: Severity | None = None

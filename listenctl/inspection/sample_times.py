@@ -41,18 +41,13 @@ class _SilenceLimit:
 
 
 class SampleTimes:
-    """
-    Derive when each sample from jambonz was captured.
-
-    Attributes:
-        samples: per channel, so far.
-    """
+    """Derive when each sample from jambonz was captured."""
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self._format = audio_format
         self._missing: list[tuple[int, int]] = []
         self._limit = _SilenceLimit()
-        self.samples = 0
+        self.samples = 0  # per channel, so far
         self._origin: float | None = None
 
     @property

@@ -23,19 +23,10 @@ _APPLICATION_CODES = 3000
 
 @dataclass(frozen=True, slots=True)
 class ConnectionEnd:
-    """
-    How a connection ended.
-
-    Attributes:
-        by: who ended it; nobody if it broke.
-        code: that of the first Close; None if there was no Close, or one without a code.
-        detail: more about the cause, such as what was wrong with a frame.
-    """
-
-    by: Literal["server", "jambonz", "nobody"]
-    code: int | None
+    by: Literal["server", "jambonz", "nobody"]  # who ended it; nobody if it broke
+    code: int | None  # that of the first Close; None if there was no Close, or one without a code
     reason: str = ""
-    detail: str = ""
+    detail: str = ""  # more about the cause, such as what was wrong with a frame
 
     @property
     def ended_well(self) -> bool:
@@ -64,20 +55,14 @@ class ClientConnectionCallbacks(Protocol):
 
 async def connect(target: CallTarget, callbacks: ClientConnectionCallbacks) -> "ClientConnection":
     """
-    Connect to a listen server; the first callback comes in the next iteration of the event loop.
-
-    Raises:
-        RefusedError: The server doesn't answer in time, or not as jambonz needs it.
+    Connect to a listen server; the first callback comes in the next iteration of the event loop. Raises RefusedError if
+    the server doesn't answer in time, or not as jambonz needs it.
     """
     return ClientConnection(await open_connection(target), callbacks)
 
 
 class ClientConnection:
-    """
-    An open WebSocket connection.
-
-    What is sent after its end is dropped, as jambonz does (listenctl-protocol(7) 7).
-    """
+    """What is sent after the end of the connection is dropped, as jambonz does (listenctl-protocol(7) 7)."""
 
     def __init__(self, opened: OpenedConnection, callbacks: ClientConnectionCallbacks) -> None:
         self.handshake = opened.handshake
@@ -152,10 +137,8 @@ class ClientConnection:
 
     async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109 - at its end the connection is closed
         """
-        Wait until the server has ended its side, at most ``timeout`` seconds, and close the connection.
-
-        Returns:
-            Whether the server took all that was sent, and ended its side in order.
+        Wait until the server has ended its side, at most ``timeout`` seconds, and close the connection. Return whether
+        the server took all that was sent, and ended its side in order.
         """
         self.resume_reading()
         try:

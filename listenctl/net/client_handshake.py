@@ -29,25 +29,15 @@ _NO_HTTP = "answered with something that isn't HTTP; check whether it is a liste
 
 @dataclass(frozen=True, slots=True)
 class ClientHandshake:
-    """
-    The handshake of an open connection.
-
-    Attributes:
-        seconds: for the whole handshake, redirects included; the other times are of the last connection.
-        subprotocol: what the server chose, None if nothing.
-        redirects: the URLs that the server redirected to.
-        request: the bytes of the last request.
-    """
-
-    seconds: float
+    seconds: float  # for the whole handshake, redirects included; the other times are of the last connection
     connect_seconds: float
     tls_seconds: float
     upgrade_seconds: float
-    subprotocol: str | None
+    subprotocol: str | None  # what the server chose, None if nothing
     remote: str
-    redirects: tuple[str, ...]
+    redirects: tuple[str, ...]  # the URLs that the server redirected to
     warnings: tuple[str, ...]
-    request: bytes
+    request: bytes  # the bytes of the last request
 
 
 def build_request(target: CallTarget, address: WebSocketUrl, key: str) -> bytes:
@@ -79,12 +69,7 @@ def build_request(target: CallTarget, address: WebSocketUrl, key: str) -> bytes:
 
 
 def parse_head(data: bytes) -> Response | None:
-    """
-    Return the head of an answer, None while it is incomplete.
-
-    Raises:
-        RefusedError: It isn't HTTP.
-    """
+    """Return the head of an answer, None while it is incomplete; raises RefusedError if it isn't HTTP."""
     if END_OF_HEAD not in data:
         if not b"HTTP/1.".startswith(data[:7]) or len(data) > MAX_HEAD_BYTES:
             raise RefusedError(_NO_HTTP)
@@ -141,10 +126,8 @@ def _parse(data: bytes, *, head_only: bool) -> Response:
 
 def redirected(response: Response, address: WebSocketUrl) -> WebSocketUrl | None:
     """
-    Return the URL that an answer redirects to, None if it is no redirect.
-
-    Raises:
-        RefusedError: It has no Location, or one that jambonz can't follow.
+    Return the URL that an answer redirects to, None if it is no redirect; raises RefusedError if it has no Location, or
+    one that jambonz can't follow.
     """
     if response.status_code not in REDIRECTS:
         return None
@@ -174,10 +157,8 @@ def refused_error(answer: Response) -> HandshakeRefusedError:
 
 def check_upgrade(response: Response, key: str, offered: str | None) -> tuple[str | None, tuple[str, ...]]:
     """
-    Return the subprotocol of a 101 answer, and warnings about it.
-
-    Raises:
-        RefusedError: jambonz closes the connection on such an answer.
+    Return the subprotocol of a 101 answer, and warnings about it; raises RefusedError if jambonz closes the connection
+    on such an answer.
     """
     headers = response.headers
     if not _has_token(headers, "Upgrade", "websocket") or not _has_token(headers, "Connection", "upgrade"):

@@ -20,18 +20,8 @@ _TLS_RECORD_BYTES = 16 * 1024
 
 class NonblockingSocket:
     """
-    A connected TCP socket.
-
-    A write never fails: the end of the connection shows in reading, after all data that the kernel has received.
-
-    Args:
-        write_size: the most bytes of one write.
-        max_unsent: the most bytes that wait for a peer that doesn't read; beyond that nothing is sent any more.
-
-    Attributes:
-        on_drained: called when nothing waits to be sent any more.
-        error: what broke the connection; a failed TLS handshake is an ``ssl.SSLError``.
-        stream_ended: whether there is nothing more to read.
+    A write never fails: the end of the connection shows in reading, after all data that the kernel has received. Once
+    more than ``max_unsent`` bytes wait for a peer that doesn't read, nothing is sent any more.
     """
 
     # One buffer for all connections: a read is complete, and copied, before the next one begins.
@@ -47,12 +37,12 @@ class NonblockingSocket:
         max_unsent: int = sys.maxsize,
     ) -> None:
         connection.setblocking(False)
-        self.on_drained: Callable[[], None] = lambda: None
-        self.error: OSError | None = None
-        self.stream_ended = False
+        self.on_drained: Callable[[], None] = lambda: None  # called when nothing waits to be sent any more
+        self.error: OSError | None = None  # what broke the connection; a failed TLS handshake is an ``ssl.SSLError``
+        self.stream_ended = False  # whether there is nothing more to read
         self._socket = connection
         self._loop = loop
-        self._write_size = write_size
+        self._write_size = write_size  # the most bytes of one write
         self._max_unsent = max_unsent
         self._unsent = bytearray()
         self._ends_writing = False
@@ -165,10 +155,8 @@ class NonblockingSocket:
 
 class TlsStream:
     """
-    TLS without a socket: encrypted bytes in, clear bytes out, and the other way round.
-
-    Args:
-        server_hostname: the name that the server's certificate must be for, sent as SNI; None makes us the server.
+    TLS without a socket: encrypted bytes in, clear bytes out, and the other way round. ``server_hostname`` is the name
+    that the server's certificate must be for, sent as SNI; None makes us the server.
     """
 
     def __init__(self, context: ssl.SSLContext, *, server_hostname: str | None = None) -> None:
@@ -194,10 +182,8 @@ class TlsStream:
 
     def do_handshake(self) -> bool:
         """
-        Continue the handshake, and return whether it is done.
-
-        Raises:
-            ssl.SSLError: The peers don't agree, or the certificate isn't trusted.
+        Continue the handshake, and return whether it is done; raises ssl.SSLError if the peers don't agree, or the
+        certificate isn't trusted.
         """
         if not self.handshake_done:
             try:
@@ -236,11 +222,7 @@ class TlsStream:
 
 
 class TlsSocket(NonblockingSocket):
-    """
-    A connected TCP socket with TLS.
-
-    The handshake, unless it is done already, continues with what is read; ``read`` returns None until it is done.
-    """
+    """The handshake, unless it is done already, continues with what is read; ``read`` returns None until it is done."""
 
     def __init__(
         self,

@@ -40,16 +40,9 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 55, "TCP_KEEPCNT": 4, "TCP_KEEPINTVL": 5}
 
 @dataclass(frozen=True, slots=True)
 class OpenedConnection:
-    """
-    A connection after its handshake.
-
-    Attributes:
-        received: what the server sent directly after the handshake.
-    """
-
     socket: NonblockingSocket
     handshake: ClientHandshake
-    received: bytes
+    received: bytes  # what the server sent directly after the handshake
 
 
 class HandshakeTimeoutError(RefusedError): ...
@@ -57,12 +50,9 @@ class HandshakeTimeoutError(RefusedError): ...
 
 async def open_connection(target: CallTarget) -> OpenedConnection:
     """
-    Connect to a listen server, up to the end of the opening handshake.
-
-    Raises:
-        HandshakeTimeoutError: The server doesn't answer in time.
-        HandshakeRefusedError: It answers with anything but 101.
-        RefusedError: It can't be reached, or doesn't answer as jambonz needs it.
+    Connect to a listen server, up to the end of the opening handshake. Raises HandshakeTimeoutError,
+    HandshakeRefusedError if the answer is not 101, or RefusedError if the server can't be reached or doesn't answer as
+    jambonz needs it.
     """
     hops = [target.address]
     try:

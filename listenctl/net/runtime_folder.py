@@ -22,10 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 def socket_path(name: str, environ: Mapping[str, str], uid: int) -> Path:
     """
-    Return the path of the control socket of the server called ``name``.
-
-    Raises:
-        UsageError: The name is invalid, or the path is too long for a socket.
+    Return the path of the control socket of the server called ``name``; raises UsageError if the name is invalid, or
+    the path is too long for a socket.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"--name {name[:80]!r}: use 1 to 64 of the characters A-Z a-z 0-9 . _ -")
@@ -38,10 +36,8 @@ def calls_folder(environ: Mapping[str, str], uid: int) -> Path:
 
 def call_socket_path(folder: Path, pid: int) -> Path:
     """
-    Return the path of the socket of the simulated call in the process ``pid``.
-
-    Raises:
-        UsageError: The path is too long for a socket.
+    Return the path of the socket of the simulated call in the process ``pid``; raises UsageError if the path is too
+    long for a socket.
     """
     return _checked(folder / f"{pid}.sock", "")
 
@@ -63,13 +59,8 @@ def _checked(path: Path, advice: str) -> Path:
 
 def prepare_folder(path: Path, advice: str = ", or give --no-control") -> None:
     """
-    Create the folder of the socket ``path``, or check that nobody else has access to it.
-
-    Args:
-        advice: an alternative to setting XDG_RUNTIME_DIR, the end of the error message.
-
-    Raises:
-        UsageError: The folder can't be created, or others have access to it.
+    Create the folder of the socket ``path``, or check that nobody else has access to it; otherwise raise UsageError,
+    with ``advice`` as an alternative to setting XDG_RUNTIME_DIR.
     """
     folder = path.parent
     try:
@@ -89,10 +80,8 @@ def prepare_folder(path: Path, advice: str = ", or give --no-control") -> None:
 
 def listen_privately(path: Path, *, backlog: int) -> socket.socket:
     """
-    Return a nonblocking listening socket at an unused path, for our own user only.
-
-    Raises:
-        OSError: It can't be created.
+    Return a nonblocking listening socket at an unused path, for our own user only; raises OSError if it can't be
+    created.
     """
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -16,37 +16,24 @@ _MAX_CREDENTIALS_FILE = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTarget:
-    """
-    A listen server and how to call it.
-
-    Attributes:
-        authorization: the value of the Authorization header, which replaces ``credentials``.
-        tls: the context for ``wss``; None trusts the system's certificates.
-        subprotocol: the name to offer, None for none.
-        user_agent: None for none, as in jambonz; later builds send one.
-        deadline: seconds for the whole handshake, redirects included.
-        max_body: bytes to read of the body of a refusal.
-        note_key: called with the Sec-WebSocket-Key of each request before it is sent.
-    """
-
     address: WebSocketUrl
     credentials: Credentials | None = None
     authorization: str | None = field(default=None, repr=False)
+    """The value of the Authorization header, which replaces ``credentials``."""
     tls: ssl.SSLContext | None = field(default=None, repr=False)
-    subprotocol: str | None = JAMBONZ_SUBPROTOCOL
-    user_agent: str | None = None
-    deadline: float = HANDSHAKE_DEADLINE
-    max_body: int = SHOWN_BODY_BYTES
+    """The context for ``wss``; None trusts the system's certificates."""
+    subprotocol: str | None = JAMBONZ_SUBPROTOCOL  # the name to offer, None for none
+    user_agent: str | None = None  # None for none, as in jambonz; later builds send one
+    deadline: float = HANDSHAKE_DEADLINE  # seconds for the whole handshake, redirects included
+    max_body: int = SHOWN_BODY_BYTES  # bytes to read of the body of a refusal
     note_key: Callable[[str], None] = field(default=lambda _: None, repr=False, compare=False)
+    """Called with the Sec-WebSocket-Key of each request before it is sent."""
 
 
 def client_tls_context(ca: Path | None = None, *, insecure: bool = False) -> ssl.SSLContext:
     """
-    Return a TLS context like jambonz's: ALPN ``http/1.1``, no client certificate; ``SSLKEYLOGFILE`` is obeyed.
-
-    Args:
-        ca: a PEM file of certificates to trust, instead of the system's.
-        insecure: accept any certificate.
+    Return a TLS context like jambonz's: ALPN ``http/1.1``, no client certificate; ``SSLKEYLOGFILE`` is obeyed. ``ca``
+    is a PEM file of certificates to trust instead of the system's; ``insecure`` accepts any certificate.
     """
     try:
         context = ssl.create_default_context(cafile=ca)

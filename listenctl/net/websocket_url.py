@@ -23,19 +23,11 @@ _FORM = "give ws://HOST:PORT/PATH"
 
 @dataclass(frozen=True, slots=True)
 class WebSocketUrl:
-    """
-    The URL of a listen server.
-
-    Attributes:
-        path: path and query as they are sent, from the first ``/`` on.
-        warnings: what is unusual about the URL.
-    """
-
     secure: bool
     host: str
     port: int
-    path: str
-    warnings: tuple[str, ...] = field(default=(), compare=False)
+    path: str  # path and query as they are sent, from the first ``/`` on
+    warnings: tuple[str, ...] = field(default=(), compare=False)  # what is unusual about the URL
 
     def __str__(self) -> str:
         port = "" if self.port == _default_port(self.secure) else f":{self.port}"
@@ -48,12 +40,7 @@ class WebSocketUrl:
 
 
 def parse_websocket_url(url: str) -> WebSocketUrl:
-    """
-    Parse a URL as jambonz does.
-
-    Raises:
-        UsageError: ``url`` is invalid, or jambonz would misread it.
-    """
+    """Parse a URL as jambonz does; raises UsageError if ``url`` is invalid, or jambonz would misread it."""
     if _CONTROL.search(url):
         raise UsageError(f"{url!r}: a URL must not contain control characters; {_FORM}")
     scheme = _SCHEME.match(url)
@@ -71,10 +58,8 @@ def parse_websocket_url(url: str) -> WebSocketUrl:
 
 def resolve_websocket_url(url: str, base: WebSocketUrl | None) -> WebSocketUrl:
     """
-    Resolve a URL against ``base``, the application's own URL or that of a redirect.
-
-    Raises:
-        UsageError: ``url`` is relative and there is no base, or jambonz would misread it.
+    Resolve a URL against ``base``, the application's own URL or that of a redirect; raises UsageError if ``url`` is
+    relative and there is no base, or jambonz would misread it.
     """
     if _SCHEME.match(url):
         return parse_websocket_url(url)

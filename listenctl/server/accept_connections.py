@@ -13,14 +13,6 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class ConnectionAcceptor:
-    """
-    Accept connections of listening sockets.
-
-    Args:
-        on_connection: called with each connection and the address of its peer.
-        on_failure: called with the reason why a connection can't be accepted.
-    """
-
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -28,8 +20,8 @@ class ConnectionAcceptor:
         on_failure: Callable[[str], None],
     ) -> None:
         self._loop = loop
-        self._on_connection = on_connection
-        self._on_failure = on_failure
+        self._on_connection = on_connection  # called with each connection and the address of its peer
+        self._on_failure = on_failure  # called with the reason why a connection can't be accepted
         self._sockets: list[socket.socket] = []
 
     def start(self, sockets: list[socket.socket]) -> None:

@@ -34,15 +34,10 @@ logger = logging.getLogger(__name__)
 
 
 class ClosingState:
-    """
-    What is known of the end of one connection.
-
-    Attributes:
-        by: who made us begin to close, empty before that.
-    """
+    """What is known of the end of one connection."""
 
     def __init__(self, protocol: ServerProtocol) -> None:
-        self.by = ""
+        self.by = ""  # who made us begin to close, empty before that
         self._protocol = protocol
         self._broken_off = ""
         self._unsent_before = sys.maxsize
@@ -109,8 +104,6 @@ class KeepAlive:
 
 class JambonzConnection:
     """
-    Drive one connection.
-
     The timing wheel calls ``visit``; ``read_now`` is called as soon as data arrives while the connection is read at
     once: in its handshake, while it closes, and while a tool is attached to its call.
     """

@@ -17,10 +17,8 @@ Visit: TypeAlias = Callable[[float], float | None]
 
 class TimingWheel:
     """
-    Call functions at the intervals that they ask for, many of them with one timer.
-
-    Args:
-        after_tick: called with the time after each batch of visits, for work that is done once for all of them.
+    Call functions at the intervals that they ask for, many of them with one timer. ``after_tick`` is called with the
+    time after each batch of visits, for work that is done once for all of them.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, after_tick: Callable[[float], None]) -> None:
@@ -70,17 +68,11 @@ CHECK_INTERVAL = 0.25
 
 
 class ReadSchedule:
-    """
-    Read a connection in batches, or as soon as data arrives.
-
-    Attributes:
-        interval: seconds until the timing wheel visits the connection again.
-        at_once: whether ``read_now`` is called as soon as data arrives.
-    """
+    """Read a connection in batches, or as soon as data arrives."""
 
     def __init__(self, connection: NonblockingSocket, read_now: Callable[[], None]) -> None:
-        self.interval = CHECK_INTERVAL
-        self.at_once = False
+        self.interval = CHECK_INTERVAL  # seconds until the timing wheel visits the connection again
+        self.at_once = False  # whether ``read_now`` is called as soon as data arrives
         self._socket = connection
         self._read_now = read_now
         self._batch_interval = FIRST_READ

@@ -40,22 +40,7 @@ MAX_UNSENT_BYTES = 64 * 1024 * 1024
 
 
 class ListenServer:
-    """
-    Receive calls of jambonz.
-
-    Args:
-        recorder: records every call; None records none.
-        stop_after: calls to take before the server ends; None takes calls until ``shutdown.begin``.
-        unix_clock: returns the Unix time.
-
-    Attributes:
-        live: the calls, oldest first, including those whose metadata hasn't come.
-        responders: handle every call, in this order.
-        start_dump: begins the dump of a call, if calls are dumped.
-        tasks: of everything that the server does beside reading; there while ``run`` runs.
-    """
-
-    tasks: asyncio.TaskGroup
+    tasks: asyncio.TaskGroup  # of everything that the server does beside reading; there while ``run`` runs
 
     def __init__(
         self,
@@ -68,13 +53,13 @@ class ListenServer:
     ) -> None:
         self.settings = settings
         self.reporter = reporter
-        self.recorder = recorder
-        self.stop_after = stop_after
+        self.recorder = recorder  # records every call; None records none
+        self.stop_after = stop_after  # calls to take before the server ends; None takes calls until ``shutdown.begin``
         self.unix_clock = unix_clock
         self.watchers: list[LevelWatcher] = []
-        self.start_dump: Callable[[], CallDump] | None = None
-        self.responders: list[Responder] = []
-        self.live: list[LiveCall] = []
+        self.start_dump: Callable[[], CallDump] | None = None  # begins the dump of a call, if calls are dumped
+        self.responders: list[Responder] = []  # handle every call, in this order
+        self.live: list[LiveCall] = []  # the calls, oldest first, including those whose metadata hasn't come
         self.calls_total = 0
         self.calls_failed = 0
         self.gap_seconds = 0.0
@@ -100,10 +85,8 @@ class ListenServer:
 
     def start(self) -> None:
         """
-        Open the port and the control socket; connections are accepted as soon as ``run`` runs.
-
-        Raises:
-            ListenctlError: The address can't be used, or the control socket, if that is required.
+        Open the port and the control socket; connections are accepted as soon as ``run`` runs. Raises ListenctlError if
+        the address can't be used, or the control socket, if that is required.
         """
         if self.settings.detect_dtmf:
             # Its imports would delay the first call.
@@ -222,12 +205,7 @@ class ListenServer:
         return call.tools
 
     def has_taken_all(self, *, with_beginning: bool = False) -> bool:
-        """
-        Return whether no more calls are to be taken.
-
-        Args:
-            with_beginning: also count connections that are no calls yet; one that ends before that is not counted.
-        """
+        """Return whether no more calls are to be taken; ``with_beginning`` counts connections that may become calls."""
         beginning = sum(call.log is None for call in self.live) if with_beginning else 0
         return self.stop_after is not None and self.calls_total + beginning >= self.stop_after
 

@@ -41,19 +41,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRefusal:
-    """
-    Why a request doesn't become a call.
-
-    Attributes:
-        reason: reported, and sent to the client in the body of the answer.
-        public_reason: sent instead of ``reason`` if that isn't for everyone.
-        answer: the whole answer, if it isn't made from the reason.
-    """
+    """Why a request doesn't become a call."""
 
     status: int
-    reason: str
-    public_reason: str = ""
-    answer: Response | None = None
+    reason: str  # reported, and sent to the client in the body of the answer
+    public_reason: str = ""  # sent instead of ``reason`` if that isn't for everyone
+    answer: Response | None = None  # the whole answer, if it isn't made from the reason
 
 
 UPSTREAM_LOOP = HandshakeRefusal(
@@ -79,17 +72,12 @@ def too_many_calls(calls: int) -> HandshakeRefusal:
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """
-    What to request from the application behind a relay, as jambonz requested it.
-
-    Bytes that aren't UTF-8 are lone surrogates, as with ``surrogateescape``.
-
-    Attributes:
-        target: path and query.
-        subprotocol: the header as offered, None for none; so with the other headers.
+    What to request from the application behind a relay; bytes that aren't UTF-8 are lone surrogates, as with
+    ``surrogateescape``.
     """
 
-    target: str
-    subprotocol: str | None
+    target: str  # path and query
+    subprotocol: str | None  # the header as offered, None for none; so with the other headers
     authorization: str | None
     user_agent: str | None
 
@@ -106,28 +94,12 @@ class UpstreamRequest:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedHandshake:
-    """
-    A handshake that made a call.
-
-    Attributes:
-        early_data: what the client sent directly after its request.
-        upstream: the application, if the call is relayed.
-    """
-
-    early_data: bytes
-    upstream: "UpstreamConnection | None"
+    early_data: bytes  # what the client sent directly after its request
+    upstream: "UpstreamConnection | None"  # the application, if the call is relayed
 
 
 class ServerHandshake:
-    """
-    Answer the handshake of one client.
-
-    Args:
-        on_done: called at the end, with None if the client was refused; unsent data is left in ``protocol``.
-
-    Attributes:
-        target: path and query of the request, None before they are known.
-    """
+    """``on_done`` is called at the end, with None if the client was refused; unsent data is left in ``protocol``."""
 
     def __init__(
         self,
@@ -137,7 +109,7 @@ class ServerHandshake:
         *,
         on_done: Callable[[AcceptedHandshake | None], None],
     ) -> None:
-        self.target: str | None = None
+        self.target: str | None = None  # path and query of the request, None before they are known
         self.refused = False
         self._socket = connection
         self._remote = remote

@@ -19,17 +19,9 @@ SHUTDOWN_TIMEOUT = 5.0
 
 
 class Shutdown:
-    """
-    The end of one server.
-
-    Attributes:
-        begun: whether no new connections are accepted any more.
-        was_cut_short: whether it began before all calls that the server was to take had ended.
-    """
-
     def __init__(self, server: "ListenServer") -> None:
-        self.begun = False
-        self.was_cut_short = False
+        self.begun = False  # whether no new connections are accepted any more
+        self.was_cut_short = False  # whether it began before all calls that the server was to take had ended
         self._server = server
         self._connections_ended = asyncio.Event()
 

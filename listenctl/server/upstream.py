@@ -32,21 +32,15 @@ _NO_STATUS = 1005
 
 class RelayTarget:
     """
-    The application that calls are relayed to.
-
-    Args:
-        target: its URL and TLS; the rest comes from each call. A URL without a path, or with ``/`` alone, gets the path
-            that jambonz requests from us.
-
-    Attributes:
-        unanswered: number of our requests that it has not answered.
+    The application that calls are relayed to: its URL and TLS; the rest comes from each call. A URL without a path, or
+    with ``/`` alone, gets the path that jambonz requests from us.
     """
 
     def __init__(self, target: CallTarget) -> None:
         self._target = replace(target, deadline=min(target.deadline, UPSTREAM_TIMEOUT), max_body=MAX_BODY)
         self._closing: set[asyncio.Task[None]] = set()
         self._keys: set[str] = set()
-        self.unanswered = 0
+        self.unanswered = 0  # number of our requests that it has not answered
 
     @property
     def host_and_port(self) -> tuple[str, int]:
@@ -120,32 +114,21 @@ def upstream_path(own: str, requested: str) -> str:
 
 
 class UpstreamConnection:
-    """
-    One connection to the application; what is sent after its end is dropped.
-
-    Attributes:
-        url: of the application, after redirects.
-        connection: sends to the application.
-        relay: gets what the application sends; None until the call has begun, and if it was refused after all.
-    """
+    """One connection to the application; what is sent after its end is dropped."""
 
     def __init__(self, tasks: asyncio.TaskGroup, closing: set[asyncio.Task[None]]) -> None:
-        self.url = ""
+        self.url = ""  # of the application, after redirects
         self.relay: Relay | None = None
+        """Gets what the application sends; None until the call has begun, and if it was refused after all."""
         self._tasks = tasks
         self._closing = closing
-        self.connection: ClientConnection
+        self.connection: ClientConnection  # sends to the application
 
     @classmethod
     async def open(cls, target: CallTarget, tasks: asyncio.TaskGroup, closing: set[asyncio.Task[None]]) -> Self:
         """
-        Connect to the application; ``relay`` must be set before the next iteration of the event loop.
-
-        Args:
-            closing: holds the tasks that close connections.
-
-        Raises:
-            RefusedError: The application can't be reached, or refuses the connection.
+        Connect to the application; ``relay`` must be set before the next iteration of the event loop. ``closing`` holds
+        the tasks that close connections. Raises RefusedError if the application can't be reached, or refuses.
         """
         self = cls(tasks, closing)
         self.connection = await connect(target, self)

@@ -23,22 +23,15 @@ OPCODE_NAMES: dict[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class DumpHeader:
-    """
-    The first line of a call; unknown values are None.
+    """The first line of a call; unknown values are None."""
 
-    Attributes:
-        created: time of the handshake, 0 in ``at``, as RFC 3339 in UTC.
-        call: id of the connection.
-        server: the URL of the server.
-    """
-
-    created: str
-    call: str | None = None
+    created: str  # time of the handshake, 0 in ``at``, as RFC 3339 in UTC
+    call: str | None = None  # id of the connection
     call_sid: str | None = None
     remote: str | None = None
     target: str | None = None
     subprotocol: str | None = None
-    server: str | None = None
+    server: str | None = None  # the URL of the server
 
 
 @dataclass(frozen=True, slots=True)

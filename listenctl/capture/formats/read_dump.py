@@ -41,13 +41,8 @@ class _BadLine(Exception):
 
 def read_dump(file: BinaryIO, *, max_line: int = MAX_LINE_BYTES) -> Iterator[tuple[int, DumpItem]]:
     """
-    Yield each line, with its number from 1.
-
-    A file can have several dumps, each after its header. Only one line is in memory at a time. An incomplete last line,
-    as after a crash, is skipped.
-
-    Raises:
-        OSError: the file can't be read.
+    Yield each line, with its number from 1, of one or several dumps. Only one line is in memory at a time. An
+    incomplete last line, as after a crash, is skipped.
     """
     number = 0
     while line := file.readline(max_line):

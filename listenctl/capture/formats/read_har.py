@@ -129,16 +129,11 @@ def _first_time(messages: list[object]) -> float:
 
 
 class _HarTimes:
-    """
-    Unix times of messages, from any unit and any origin.
-
-    Attributes:
-        wrong: number of impossible times.
-    """
+    """Unix times of messages, from any unit and any origin."""
 
     def __init__(self, began: float) -> None:
         self._began = self._last = began
-        self.wrong = 0
+        self.wrong = 0  # number of impossible times
         self._shift: float | None = None
 
     def parse_time(self, value: object) -> float:

@@ -111,13 +111,8 @@ class RecordedAudio:
 
 def open_recorded_audio(paths: Sequence[Path], stack: ExitStack, raw: tuple[int, int] | None = None) -> RecordedAudio:
     """
-    Open the files of a recording; ``stack`` closes them.
-
-    Args:
-        raw: sample rate and channels of files without a header.
-
-    Raises:
-        UsageError: a file can't be read.
+    Open the files of a recording, with sample rate and channels in ``raw`` if they have no header; ``stack`` closes
+    them. Raises UsageError if a file can't be read.
     """
     import soundfile
 
@@ -140,32 +135,18 @@ def _open(path: Path, raw: tuple[int, int] | None) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class RecordingGap:
-    """
-    A gap between the audio that was received and that in the file.
+    """A gap between the audio that was received and that in the file."""
 
-    Args:
-        position: samples before it.
-        skipped: samples of silence in the file that were not on the wire.
-        shift: seconds by which later samples arrived after the time of their position, including earlier gaps.
-        not_before: earliest time of later samples.
-        unrecorded: received samples that are not in the file.
-    """
-
-    position: int
-    skipped: int = 0
+    position: int  # samples before it
+    skipped: int = 0  # samples of silence in the file that were not on the wire
     shift: float = 0.0
-    not_before: float = 0.0
-    unrecorded: int = 0
+    """Seconds by which later samples arrived after the time of their position, including earlier gaps."""
+    not_before: float = 0.0  # earliest time of later samples
+    unrecorded: int = 0  # received samples that are not in the file
 
 
 class RecordedTimes:
-    """
-    The arrival times of samples, in seconds since the start of the call.
-
-    Args:
-        gaps: the gaps in the sidecar.
-        filled: whether the file has silence for missing audio.
-    """
+    """The arrival times of samples, in seconds since the start of the call."""
 
     def __init__(self, gaps: Iterable[JsonFields], sample_rate: int, *, filled: bool) -> None:
         self._rate = sample_rate
@@ -220,14 +201,8 @@ def _count(gap: JsonFields, name: str) -> int:
 
 class RecordedCall:
     """
-    The frames of a recorded call.
-
-    Args:
-        sample_rate: that of the call, for positions in the sidecar; the stored audio can have another.
-        audio: None if it is missing.
-
-    Attributes:
-        last: time of the last frame.
+    The frames of a recorded call; ``sample_rate`` is that of positions in the sidecar, the stored audio can have
+    another.
     """
 
     def __init__(
@@ -241,7 +216,7 @@ class RecordedCall:
         self._times = RecordedTimes(sidecar.gaps, sample_rate, filled=filled)
         texts = ((count_in(event, "position"), text) for event in sidecar.events if (text := _text_of(event)))
         self._texts = deque(sorted(texts, key=lambda one: one[0]))
-        self.last = session.began
+        self.last = session.began  # time of the last frame
 
     def read_events(self) -> Iterator[CaptureEvent]:
         gaps = deque(self._times.gaps)

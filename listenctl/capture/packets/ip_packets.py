@@ -21,9 +21,8 @@ _TCP_HEADER = 20
 
 class TcpSegment(NamedTuple):
     """
-    One TCP segment; ``key`` is both addresses and both ports as in the packet, sender first.
-
-    ``missing`` is the number of payload bytes after ``data`` that were on the wire but not captured.
+    One TCP segment; ``key`` is both addresses and both ports as in the packet, sender first. ``missing`` bytes of the
+    payload, after ``data``, were on the wire but not captured.
     """
 
     at: float
@@ -63,11 +62,8 @@ class IpReader:
 
     def read_packet(self, packet: bytes, *, at: float, number: int, size: int) -> Iterator[TcpSegment | CaptureNotice]:
         """
-        Yield the TCP segment that a packet carries or completes, or a notice.
-
-        Args:
-            packet: its captured bytes, at least one.
-            size: its bytes on the wire; with segmentation offload the header doesn't have them.
+        Yield the TCP segment that a packet carries or completes, or a notice. ``packet`` has at least one byte;
+        ``size`` is that on the wire, which the header lacks with segmentation offload.
         """
         if packet[0] >> 4 == 4:
             payload = self._payload_v4(packet, number, size)

@@ -14,18 +14,12 @@ MAX_TAGS = 8
 
 @dataclass(frozen=True, slots=True)
 class LinkLayer:
-    """
-    The header of a link type: ``header`` bytes, with the payload's type at ``type_at``.
-
-    Args:
-        ipv4: the type that means IPv4; empty where the link carries nothing but IP.
-        ethertype: whether the type is an EtherType, which may be a VLAN tag.
-    """
+    """The header of a link type: ``header`` bytes, with the payload's type at ``type_at``."""
 
     header: int
     type_at: int = 0
-    ipv4: bytes = b""
-    ethertype: bool = False
+    ipv4: bytes = b""  # the type that means IPv4; empty where the link carries nothing but IP
+    ethertype: bool = False  # whether the type is an EtherType, which may be a VLAN tag
 
 
 _ETHERTYPE = IPV4.to_bytes(2, "big")

@@ -43,24 +43,15 @@ PacketFileItem = PacketBatch | CaptureNotice | EmbeddedSecrets
 
 
 class PacketFileReader:
-    """
-    The position in a packet file, and the damage that is skipped; common to both formats.
+    """The position in a packet file, and the damage that is skipped; common to both formats."""
 
-    Attributes:
-        record: what the file consists of, as notices call it.
-        _offset: position of the current block of data in the file.
-        _at: position of the next record in that block.
-        _count: packets read so far.
-        _damaged_at: position in the file of the damage after which no record was found yet.
-    """
-
-    record = ""
+    record = ""  # what the file consists of, as notices call it
 
     def __init__(self, at: int = 0) -> None:
-        self._offset = 0
-        self._at = at
-        self._count = 0
-        self._damaged_at: int | None = None
+        self._offset = 0  # position of the current block of data in the file
+        self._at = at  # position of the next record in that block
+        self._count = 0  # packets read so far
+        self._damaged_at: int | None = None  # position in the file of the damage after which no record was found yet
 
     def _end_damage(self) -> CaptureNotice:
         assert self._damaged_at is not None

@@ -77,23 +77,13 @@ class CipherMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CipherSuite:
-    """
-    One cipher suite.
-
-    Args:
-        hash_name: hash of the key schedule, as in hashlib.
-        mac_name: hash of the records' MAC, empty with an AEAD.
-        iv_bytes: size of the IV in the key block of TLS 1.2.
-        tag_bytes: size of the AEAD's tag, 0 with AES-CBC.
-    """
-
     name: str
     mode: CipherMode
-    hash_name: str
-    mac_name: str
+    hash_name: str  # hash of the key schedule, as in hashlib
+    mac_name: str  # hash of the records' MAC, empty with an AEAD
     key_bytes: int
-    iv_bytes: int
-    tag_bytes: int
+    iv_bytes: int  # size of the IV in the key block of TLS 1.2
+    tag_bytes: int  # size of the AEAD's tag, 0 with AES-CBC
 
     @property
     def mac_bytes(self) -> int:

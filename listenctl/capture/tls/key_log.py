@@ -65,10 +65,8 @@ class KeyLog:
 
 class KeyLogFile(KeyLog):
     """
-    The secrets in a file, which is read again when a secret is not found and the file has grown.
-
-    Raises:
-        UsageError: the file can't be read.
+    The secrets in a file, which is read again when a secret is not found and the file has grown; raises UsageError if
+    the file can't be read.
     """
 
     def __init__(self, path: Path) -> None:

@@ -100,12 +100,7 @@ class RecordDecryptor(Protocol):
 
 
 def check_ciphers() -> None:
-    """
-    Check that the library for the ciphers is installed.
-
-    Raises:
-        ListenctlError: it is missing.
-    """
+    """Check that the library for the ciphers is installed; raises ListenctlError if it is missing."""
     try:
         import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401
     except ImportError as exc:

@@ -23,18 +23,12 @@ class DecryptedData(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TlsRecordsLost:
-    """
-    Records are missing or damaged between decrypted ones.
-
-    Args:
-        records: their minimum number; handshakes and alerts count too.
-        size: the bytes of their contents, as if all had application data; None if unknown.
-    """
+    """Records are missing or damaged between decrypted ones."""
 
     at: float
     party: TlsParty
-    records: int
-    size: int | None
+    records: int  # their minimum number; handshakes and alerts count too
+    size: int | None  # the bytes of their contents, as if all had application data; None if unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,15 +42,8 @@ from listenctl.errors import ListenctlError
 
 
 class TlsSession:
-    """
-    One TLS connection.
-
-    Args:
-        keylog: the known secrets; those added later are used too.
-    """
-
     def __init__(self, keylog: KeyLog) -> None:
-        self._keylog = keylog
+        self._keylog = keylog  # the known secrets; those added later are used too
         self._secrets_seen = keylog.added_count
         self._client = TlsDirection(TlsParty.CLIENT)
         self._server = TlsDirection(TlsParty.SERVER)

@@ -106,22 +106,13 @@ _SENDERS = {TlsParty.CLIENT: Sender.JAMBONZ, TlsParty.SERVER: Sender.APPLICATION
 
 
 class CapturedConnection:
-    """
-    A connection that may have sessions.
-
-    Args:
-        first: its first data.
-        source: the name of the file.
-        numbers: the numbers for sessions.
-    """
-
     def __init__(self, first: TcpData, keylog: KeyLog, source: str, numbers: Iterator[int]) -> None:
         self.connection = first.stream.connection
         self._finder = WebSocketFinder(has_handshake=self.connection.has_handshake)
         self._tls = _tls_session(keylog) if _is_tls(first.data) else None
         self._tls_client = _tls_client(first) if self._tls else 0
-        self._source = source
-        self._numbers = numbers
+        self._source = source  # the name of the file
+        self._numbers = numbers  # the numbers for sessions
         self._request: UpgradeRequested | None = None
         self._session: CapturedSession | None = None
         self._detector: ListenCallDetector | None = None

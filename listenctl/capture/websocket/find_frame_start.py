@@ -42,16 +42,10 @@ HeldBytes = tuple[float, bytes, bool]
 
 
 class FrameStartSearch:
-    """
-    Collect the data of one side until the start of a frame is certain.
-
-    Args:
-        masked: whether its frames are masked, None if unknown.
-        compressed: whether frames may be compressed.
-    """
+    """Collect the data of one side until the start of a frame is certain."""
 
     def __init__(self, masked: bool | None = None, *, compressed: bool = False) -> None:
-        self.masked = masked
+        self.masked = masked  # whether its frames are masked, None if unknown
         self._reserved = 0x30 if compressed else 0x70
         self.skipped = 0
         """Bytes before the first frame, or dropped."""

@@ -38,21 +38,15 @@ class UpgradeAnswered:
 
 @dataclass(frozen=True, slots=True)
 class BytesMissing:
-    """
-    Bytes of one side are missing; ``size`` is None if their number is unknown.
-
-    Args:
-        cut: the frame that lacks them, with its payload up to there; None if they are not in a frame.
-        length: the length of the payload of ``cut`` on the wire.
-        ended: how the stream ended there, None if it continued.
-    """
+    """Bytes of one side are missing; ``size`` is None if their number is unknown."""
 
     at: float
     sender: Sender
     size: int | None
     cut: RawFrame | None = None
-    length: int = 0
-    ended: StreamEnding | None = None
+    """The frame that lacks them, with its payload up to there; None if they are not in a frame."""
+    length: int = 0  # the length of the payload of ``cut`` on the wire
+    ended: StreamEnding | None = None  # how the stream ended there, None if it continued
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +100,10 @@ class _Side:
 
 
 class WebSocketFinder:
-    """
-    Read one connection; its sides are 0 and 1, in any order.
-
-    Args:
-        has_handshake: whether the capture has the connection from its first byte on.
-    """
+    """Read one connection; its sides are 0 and 1, in any order."""
 
     def __init__(self, *, has_handshake: bool) -> None:
-        self._has_handshake = has_handshake
+        self._has_handshake = has_handshake  # whether the capture has the connection from its first byte on
         self._sides = (_Side(), _Side())
         self._client: int | None = None
         self._found = False
@@ -144,9 +133,8 @@ class WebSocketFinder:
 
     def fast_reader(self, number: int) -> tuple[RawFrameReader, Sender] | None:
         """
-        Return the reader of a side that only has to be split into frames, None otherwise.
-
-        It may be used instead of ``feed`` until any other call. Its fault is for ``report_fault``.
+        Return the reader of a side that only has to be split into frames, None otherwise. It may be used instead of
+        ``feed`` until any other call. Its fault is for ``report_fault``.
         """
         side = self._sides[number]
         if side.state is not _State.FRAMES or side.skip or side.inflater:

@@ -15,15 +15,11 @@ class FrameInflater:
 
     A message can refer to earlier ones. After a missing message, each is decompressed as if it were the first:
     references to missing data are an error, never wrong data, and messages without references are readable.
-
-    Args:
-        keeps_context: whether a message can refer to earlier ones.
-        max_message: maximum size of a decompressed message.
     """
 
     def __init__(self, *, keeps_context: bool, max_message: int = MAX_FRAME_BYTES) -> None:
-        self._keeps_context = keeps_context
-        self._max_message = max_message
+        self._keeps_context = keeps_context  # whether a message can refer to earlier ones
+        self._max_message = max_message  # maximum size of a decompressed message
         self._within = False
         self._broken = False
         self._failing = False

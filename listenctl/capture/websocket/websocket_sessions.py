@@ -17,19 +17,14 @@ CHECK_INTERVAL = 32
 
 class WebSocketSessionReader:
     """
-    Find the sessions among the connections of a capture.
-
-    Args:
-        source: the name of the file.
-        keylog: secrets for TLS; those in the capture are added.
-        numbers: the numbers for sessions.
-        join_audio: join consecutive audio, one session after another; otherwise sessions are nearly in order of time.
+    Find the sessions among the connections of a capture. With ``join_audio`` consecutive audio is joined, one session
+    after another; otherwise sessions are nearly in order of time.
     """
 
     def __init__(self, source: str, keylog: KeyLog, numbers: Iterator[int], *, join_audio: bool = False) -> None:
-        self._source = source
-        self._keylog = keylog
-        self._numbers = numbers
+        self._source = source  # the name of the file
+        self._keylog = keylog  # secrets for TLS; those in the capture are added
+        self._numbers = numbers  # the numbers for sessions
         self._join_audio = join_audio
         self._chunks = 0
         # None for a connection without sessions.

@@ -47,22 +47,12 @@ class ExtractedCall:
 
 
 class AudioExtractor(CallObserver):
-    """
-    Extract the audio of every call.
-
-    If a file can't be written, the inspection gets the ListenctlError; call ``abandon`` then.
-
-    Args:
-        destination: a folder or a name template, with the format.
-
-    Attributes:
-        made: the calls whose files are complete.
-    """
+    """If a file can't be written, the inspection gets the ListenctlError; call ``abandon`` then."""
 
     def __init__(self, destination: RecordingDestination) -> None:
-        self._destination = destination
+        self._destination = destination  # a folder or a name template, with the format
         self._calls: dict[CapturedSession, _CallExtractor] = {}
-        self.made: list[ExtractedCall] = []
+        self.made: list[ExtractedCall] = []  # the calls whose files are complete
 
     def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
         self._call_of(session).take_entry(entry)

@@ -25,15 +25,12 @@ class ExtractedPart(StrEnum):
 
 class ExtractedFiles:
     """
-    Write the files of one call; every method raises ListenctlError if writing fails.
-
-    Args:
-        path: the shared name, with the extension .wav; it becomes `NAME-2` if any of the files exists.
-        extension: of the format that the WAV files are converted to.
+    Write the files of one call, named ``path`` with other endings, or `NAME-2` if any of them exists. Every method
+    raises ListenctlError if writing fails.
     """
 
     def __init__(self, path: Path, extension: str) -> None:
-        self._extension = extension
+        self._extension = extension  # of the format that the WAV files are converted to
         self._wavs: dict[ExtractedPart, WavFile] = {}
         with _os_errors_of(path.parent):
             make_private_folder(path.parent)

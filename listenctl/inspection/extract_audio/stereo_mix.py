@@ -43,12 +43,8 @@ def start_of_mix(received: JambonzTrack | None) -> float:
 
 def mix_stereo(received: JambonzTrack | None, played: ApplicationTrack | None, sample_rate: int) -> Iterator[bytes]:
     """
-    Yield the mix in blocks; a side that ends earlier is silent from there on.
-
-    The caller also heard the right channel of jambonz, so it is added to the stream on the right.
-
-    Args:
-        played: None to omit it, because it is in the right channel already (listenctl-protocol(7) 3.1).
+    Yield the mix in blocks; a side that ends earlier is silent from there on. The caller also heard the right channel
+    of jambonz, so ``played`` is added to it, unless it is there already and None here (listenctl-protocol(7) 3.1).
     """
     begins = start_of_mix(received)
     columns: list[Iterator[Floats]] = []

@@ -66,17 +66,6 @@ class StreamReport(TypedDict):
 
 
 class ApplicationMessageChecks:
-    """
-    Check the messages of the application in one call.
-
-    Args:
-        stated: the mode that the user states, None to detect it.
-
-    Attributes:
-        complete: nothing of the conversation is missing from the capture.
-        commands: number of commands by type.
-    """
-
     def __init__(
         self,
         violations: ViolationLog,
@@ -87,7 +76,7 @@ class ApplicationMessageChecks:
     ) -> None:
         self._violations = violations
         self._settings = settings
-        self._stated = stated
+        self._stated = stated  # the mode that the user states, None to detect it
         self._on_played_audio = on_played_audio
         self._evidence = CallModeEvidence()
         self._playout: PlayoutChecks | None = None
@@ -102,11 +91,11 @@ class ApplicationMessageChecks:
         self._lost_at = -inf
         self._lost_first = False
         self._broken_play_dones: deque[float] = deque(maxlen=MAX_RECORDS)
-        self.complete = True
+        self.complete = True  # nothing of the conversation is missing from the capture
         self.mode: CallMode | None = None
         self.marks = SentMarks()
         self.clips = SentClips(settings.profile)
-        self.commands: Counter[str] = Counter()
+        self.commands: Counter[str] = Counter()  # number of commands by type
 
     @property
     def has_messages(self) -> bool:
@@ -193,11 +182,8 @@ class ApplicationMessageChecks:
 
     def finish_call(self, at: float, *, closed_at: float | None, whole: bool) -> None:
         """
-        Finish the checks at the end of the call.
-
-        Args:
-            closed_at: when jambonz sent its Close frame.
-            whole: the capture includes the end of the call.
+        Finish the checks; jambonz sent its Close frame at ``closed_at``, and ``whole`` means that the capture has the
+        end of the call.
         """
         if self._waiting or self._playout:
             self._start_playout().finish_call(at, whole=whole)

@@ -138,10 +138,8 @@ class ArrivalTimes:
 
     def measure_drift(self, cuts: Iterable[int]) -> MeasuredDrift | None:
         """
-        Return the drift of the sender's clock; None if there is too little audio.
-
-        Args:
-            cuts: positions across which times are not compared.
+        Return the drift of the sender's clock, None if there is too little audio; times are not compared across
+        ``cuts``.
         """
         segments = [part for one in self._segments(sorted(set(cuts))) for part in _without_steps(one)]
         usable = [one for one in segments if len(one) >= _MIN_WINDOWS]

@@ -37,35 +37,15 @@ _MAX_TAIL = SAMPLE_BYTES * 1280 * 8
 
 @dataclass(slots=True)
 class StreamStatistics:
-    """
-    How the stream of a call was played.
-
-    Attributes:
-        ahead: maximum of buffered audio, in seconds.
-        underruns: number of underruns, ``underrun_seconds`` in total.
-        left: seconds not yet played at the end.
-    """
-
-    ahead: float = 0.0
+    ahead: float = 0.0  # maximum of buffered audio, in seconds
     first_underrun: float | None = None
-    underruns: int = 0
+    underruns: int = 0  # number of underruns, ``underrun_seconds`` in total
     underrun_seconds: float = 0.0
-    left: float = 0.0
+    left: float = 0.0  # seconds not yet played at the end
 
 
 class InspectedPlayout:
-    """
-    Simulate the playout of one call.
-
-    Attributes:
-        last_audio: place of the last binary message.
-
-    Args:
-        call_rate: sample rate of the call itself, which no capture shows.
-        phase: time of any tick.
-        on_verdict: takes the time of a verdict, the message it is about, and the verdict.
-        on_played_audio: takes what the caller hears: time, sample rate, 16-bit samples.
-    """
+    """Simulate the playout of one call, whose own sample rate, ``call_rate``, no capture shows."""
 
     def __init__(
         self,
@@ -81,13 +61,13 @@ class InspectedPlayout:
         # By default assume no resampling, whose faults would not be certain.
         rate = call_rate or mode.stream_rate or _CLIP_CALL_RATE
         self._playout = Playout(profile, option, call_rate=rate, resampler=PromptResampler, wav_reader=read_clip_wav)
-        self._on_verdict = on_verdict
-        self._on_played_audio = on_played_audio
-        self._due = phase
+        self._on_verdict = on_verdict  # takes the time of a verdict, the message it is about, and the verdict
+        self._on_played_audio = on_played_audio  # takes what the caller hears: time, sample rate, 16-bit samples
+        self._due = phase  # time of any tick
         self._quiet = _QUIET_TICKS
         self._places: OrderedDict[int, MessagePlace] = OrderedDict()
         self._rate = mode.stream_rate or _CLIP_CALL_RATE
-        self.last_audio: MessagePlace | None = None
+        self.last_audio: MessagePlace | None = None  # place of the last binary message
         self._tail = bytearray()
         self._empty_since: float | None = None
         self._complete = True

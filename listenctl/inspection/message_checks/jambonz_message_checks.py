@@ -65,18 +65,13 @@ class AudioCounts:
 
 @dataclass(slots=True)
 class CaptureCompleteness:
-    """
-    Received and missing samples per channel: dropped by jambonz, not sent while paused, not captured.
-
-    Attributes:
-        unknown: why completeness is unknown; empty if it is known.
-    """
+    """Received and missing samples per channel: dropped by jambonz, not sent while paused, not captured."""
 
     received: int = 0
     lost: int = 0
     paused: int = 0
     uncaptured: int = 0
-    unknown: str = ""
+    unknown: str = ""  # why completeness is unknown; empty if it is known
 
     @property
     def complete(self) -> bool | None:
@@ -120,13 +115,6 @@ class CaptureCompleteness:
 
 
 class JambonzMessageChecks:
-    """
-    Check the messages of jambonz in one call.
-
-    Attributes:
-        over_listed: number of keys that ``keys`` omits.
-    """
-
     def __init__(self, violations: ViolationLog, *, detect_dtmf: bool) -> None:
         self._violations = violations
         self._detect_dtmf = detect_dtmf
@@ -140,7 +128,7 @@ class JambonzMessageChecks:
         self.gaps: list[Gap] = []
         self.keys: list[DtmfRecord] = []
         self.texts: Counter[str] = Counter()
-        self.over_listed = 0
+        self.over_listed = 0  # number of keys that ``keys`` omits
 
     def take_metadata(self, at: float, metadata: CallMetadata, audio_format: AudioFormat, *, late: bool) -> None:
         """Check the metadata, which has no ``raw`` text if none came."""

@@ -78,7 +78,6 @@ class PingAndCloseChecks:
     Attributes:
         both_captured: the capture contains both sides; a recording contains one.
         control_captured: the capture contains control frames; the HAR of a browser does not.
-        closes: the first Close frame of each side, in order.
     """
 
     def __init__(self, violations: ViolationLog) -> None:
@@ -88,7 +87,7 @@ class PingAndCloseChecks:
         self._ends: list[tuple[float, Sender | None, str]] = []
         self._lost_at = dict.fromkeys(Sender, -inf)
         self.both_captured = self.control_captured = True
-        self.closes: dict[Sender, CloseFrame] = {}
+        self.closes: dict[Sender, CloseFrame] = {}  # the first Close frame of each side, in order
 
     @property
     def _first_close(self) -> CloseFrame | None:

@@ -75,13 +75,7 @@ SentMessage = Command | bytes | None
 
 
 class PlayoutChecks:
-    """
-    Check the messages of the application in one call.
-
-    Args:
-        phase: time of a tick of jambonz's clock.
-        is_proven: returns whether jambonz's answers prove the mode.
-    """
+    """Check the messages of the application in one call; ``phase`` is the time of any tick of jambonz's clock."""
 
     def __init__(
         self,
@@ -95,7 +89,7 @@ class PlayoutChecks:
     ) -> None:
         self._violations = violations
         self._mode = mode
-        self._is_proven = is_proven
+        self._is_proven = is_proven  # returns whether jambonz's answers prove the mode
         self._killed_at: float | None = None
         self._complete = True
         self._playout = InspectedPlayout(

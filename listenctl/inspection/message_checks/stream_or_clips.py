@@ -26,18 +26,11 @@ _MAX_MARKS = 200
 
 @dataclass(frozen=True, slots=True)
 class CallMode:
-    """
-    Whether and how a call plays a stream.
+    """Whether and how a call plays a stream."""
 
-    Attributes:
-        stream_rate: in Hz, 0 if clips are played.
-        source: where this is known from.
-        stated: the user or the metadata says so.
-    """
-
-    stream_rate: int
-    source: str
-    stated: bool = False
+    stream_rate: int  # in Hz, 0 if clips are played
+    source: str  # where this is known from
+    stated: bool = False  # the user or the metadata says so
 
     @property
     def streams(self) -> bool:
@@ -46,15 +39,10 @@ class CallMode:
 
 
 class CallModeEvidence:
-    """
-    Derive the mode from the messages of a call.
-
-    Attributes:
-        received_rate: sample rate of the audio from jambonz, the last resort.
-    """
+    """Derive the mode from the messages of a call."""
 
     def __init__(self) -> None:
-        self.received_rate = 8000
+        self.received_rate = 8000  # sample rate of the audio from jambonz, the last resort
         self._measured_rates: list[float] = []
         self._last: tuple[float, int] | None = None
         self._sent_bytes = 0

@@ -29,16 +29,11 @@ _MAX_FREQUENCY = 8000
 
 
 class Envelope:
-    """
-    The lowest and highest sample of each column of one channel, optionally with the spectrum.
-
-    Attributes:
-        samples: so far.
-    """
+    """The lowest and highest sample of each column of one channel, optionally with the spectrum."""
 
     def __init__(self, sample_rate: int, *, with_spectrum: bool = False) -> None:
         self.sample_rate = sample_rate
-        self.samples = 0
+        self.samples = 0  # so far
         self._column = max(1, round(_FIRST_COLUMN * sample_rate))
         self._low = np.zeros(MAX_COLUMNS, np.int16)
         self._high = np.zeros(MAX_COLUMNS, np.int16)

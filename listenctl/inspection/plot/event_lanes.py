@@ -42,11 +42,8 @@ _POINTS_PER_INCH = 72
 
 class LabelPlacement:
     """
-    Place labelled items, in order of time, on one of several levels; a label without room is omitted.
-
-    Args:
-        levels: heights in order of preference.
-        width: of the figure, in inches.
+    Place labelled items, in order of time, on one of several levels, given as heights in order of preference. A label
+    without room is omitted. ``width`` is that of the figure, in inches.
     """
 
     def __init__(self, axes: "Axes", levels: Sequence[float], *, width: float) -> None:

@@ -57,13 +57,8 @@ _GAPS = {GapKind.HOLE: "lost", GapKind.PAUSE: "paused", GapKind.UNCAPTURED: "not
 
 class PlotWriter:
     """
-    Plot each call into its own file: FILE.png, FILE-2.png and so on; existing files are replaced.
-
-    Raises:
-        UsageError: the extension is unknown, or matplotlib is missing.
-
-    Attributes:
-        made: the files that are complete.
+    Plot each call into its own file: FILE.png, FILE-2.png and so on; existing files are replaced. Raises UsageError if
+    the extension is unknown, or matplotlib is missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,15 +69,10 @@ class PlotWriter:
         except ImportError as exc:
             raise UsageError("--plot needs matplotlib; install it with: pip install 'listenctl[plot]'") from exc
         self._path = path
-        self.made: list[Path] = []
+        self.made: list[Path] = []  # the files that are complete
 
     def plot_call(self, plotted: PlottedCall, report: CallReport) -> None:
-        """
-        Plot one call.
-
-        Raises:
-            ListenctlError: the file can't be written.
-        """
+        """Plot one call; raises ListenctlError if the file can't be written."""
         number = len(self.made) + 1
         path = self._path if number == 1 else self._path.with_stem(f"{self._path.stem}-{number}")
         part = path.with_name(f".{path.name}.part")

@@ -39,21 +39,13 @@ class AmplitudeRange(NamedTuple):
 
 @dataclass(slots=True)
 class PlottedCall:
-    """
-    One call as it is plotted.
-
-    Attributes:
-        times: when the audio from jambonz was captured.
-        received: an envelope of each channel from jambonz.
-        played: the envelope of what the caller heard of the application, from the handshake on; None if nothing.
-    """
-
     session: CapturedSession
     with_spectrum: bool
     format: AudioFormat = field(default_factory=lambda: AudioFormat(8000, 1))
-    times: SampleTimes = field(init=False)
-    received: list[Envelope] = field(default_factory=list)
+    times: SampleTimes = field(init=False)  # when the audio from jambonz was captured
+    received: list[Envelope] = field(default_factory=list)  # an envelope of each channel from jambonz
     played: Envelope | None = None
+    """The envelope of what the caller heard of the application, from the handshake on; None if nothing."""
     commands: list[PlottedCommand] = field(default_factory=list)
     _track: AudioTrack | None = None
 
@@ -129,26 +121,17 @@ class PlottedCall:
 
 
 class PlotObserver(CallObserver):
-    """
-    Collect what a plot shows of each call, and plot the call when it has ended.
-
-    Args:
-        draw: plots one call.
-        max_calls: plotted calls; each needs some megabytes until it has ended.
-
-    Attributes:
-        omitted: number of further calls.
-    """
+    """Collect what a plot shows of each call, and plot the call when it has ended."""
 
     def __init__(
         self, draw: Callable[[PlottedCall, CallReport], None], *, max_calls: int, with_spectrum: bool = False
     ) -> None:
-        self._draw = draw
-        self._max_calls = max_calls
+        self._draw = draw  # plots one call
+        self._max_calls = max_calls  # plotted calls; each needs some megabytes until it has ended
         self._with_spectrum = with_spectrum
         self._open: dict[CapturedSession, PlottedCall] = {}
         self._plotted = 0
-        self.omitted = 0
+        self.omitted = 0  # number of further calls
 
     def on_session_opened(self, session: CapturedSession) -> None:
         if self._plotted < self._max_calls:

@@ -23,20 +23,12 @@ _MIN_SCALE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class PlottedChannel:
-    """
-    One channel in a plot.
-
-    Attributes:
-        pieces: time, and first and last column of each piece of the spectrogram.
-        background: colour of the spectrogram between pieces.
-    """
-
     title: str
     colour: str
     envelope: Envelope
     amplitudes: AmplitudeRange
-    pieces: tuple[tuple[float, int, int], ...]
-    background: str
+    pieces: tuple[tuple[float, int, int], ...]  # time, and first and last column of each piece of the spectrogram
+    background: str  # colour of the spectrogram between pieces
 
 
 def received_channel(

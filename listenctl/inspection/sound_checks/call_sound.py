@@ -31,21 +31,11 @@ from listenctl.protocol.timeline import TimelineEntry
 
 @dataclass(frozen=True, slots=True)
 class CallSoundReport:
-    """
-    The sound of one call.
-
-    Attributes:
-        application: None if the caller heard nothing of it.
-        between: faults that concern both sides.
-        rates: sample rates of what jambonz sent and of what the application played.
-        begins: when the audio of each began, in seconds since the call began.
-    """
-
     jambonz: SenderSoundReport
-    application: SenderSoundReport | None
-    between: tuple[SoundFault, ...]
-    rates: tuple[int, int]
-    begins: tuple[float, float]
+    application: SenderSoundReport | None  # None if the caller heard nothing of it
+    between: tuple[SoundFault, ...]  # faults that concern both sides
+    rates: tuple[int, int]  # sample rates of what jambonz sent and of what the application played
+    begins: tuple[float, float]  # when the audio of each began, in seconds since the call began
 
     def violations(self) -> Iterator[Violation]:
         for fault in (*self.jambonz.faults, *self.between):
@@ -64,22 +54,14 @@ class CallSoundReport:
 
 
 class SoundChecksObserver(CallObserver):
-    """
-    Check the sound of every call and add the violations to its report, where later observers find them.
-
-    Args:
-        on_violation: also called with each violation.
-
-    Attributes:
-        reports: by number of the session.
-    """
+    """Check the sound of every call and add the violations to its report, where later observers find them."""
 
     def __init__(
         self, on_violation: Callable[[CapturedSession, Violation], None] = lambda _session, _violation: None
     ) -> None:
-        self._on_violation = on_violation
+        self._on_violation = on_violation  # also called with each violation
         self._open: dict[CapturedSession, _CallSoundChecks] = {}
-        self.reports: dict[int, CallSoundReport] = {}
+        self.reports: dict[int, CallSoundReport] = {}  # by number of the session
 
     def on_session_opened(self, session: CapturedSession) -> None:
         self._open[session] = _CallSoundChecks()

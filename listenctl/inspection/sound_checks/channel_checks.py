@@ -50,28 +50,19 @@ _RATES = (8000, 16000, 24000, 32000)
 
 @dataclass(slots=True)
 class ChannelMeasurements:
-    """
-    The measurements of one channel.
-
-    Attributes:
-        silent_frames: frames with idle values of a codec only.
-        quiet_frames: frames below -60 dB, including silent ones.
-        clipped: samples in clipped peaks.
-        spectrum: energy by band; every stretch has the same weight, regardless of its level.
-    """
-
     sample_rate: int
     samples: int = 0
     frames: int = 0
-    silent_frames: int = 0
-    quiet_frames: int = 0
-    clipped: int = 0
+    silent_frames: int = 0  # frames with idle values of a codec only
+    quiet_frames: int = 0  # frames below -60 dB, including silent ones
+    clipped: int = 0  # samples in clipped peaks
     pairs: int = 0
     equal_pairs: tuple[int, int] = (0, 0)
     peak: int = 0
     _sum: float = 0.0
     _squares: float = 0.0
     spectrum: NDArray[np.float64] | None = field(default=None, repr=False)
+    """Energy by band; every stretch has the same weight, regardless of its level."""
 
     def add_samples(self, samples: Samples) -> None:
         floats = samples.astype(np.float32)

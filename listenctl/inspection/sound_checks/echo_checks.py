@@ -20,12 +20,7 @@ _MIN_ECHO_DELAY = 0.06
 
 
 class EchoChecks:
-    """
-    Compare both sides of one call in time.
-
-    Attributes:
-        application_plays: the application plays something, so received audio must be kept.
-    """
+    """Compare both sides of one call in time."""
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self._format = audio_format
@@ -34,7 +29,7 @@ class EchoChecks:
         self._played: _AudioBlocks | None = None
         self._correlators: list[Correlator] = []
         self._done = False
-        self.application_plays = False
+        self.application_plays = False  # the application plays something, so received audio must be kept
 
     def take_received_audio(self, at: float, position: int, data: bytes) -> None:
         self._times.add_audio(at, self._format.samples_in(len(data)))
@@ -65,11 +60,8 @@ class EchoChecks:
 
     def finish(self, *, plays_clips: bool, mixed: bool) -> Iterator[SoundFault]:
         """
-        Yield the fault in the audio from jambonz.
-
-        Args:
-            plays_clips: clips belong into the right channel, unlike a stream (listenctl-protocol(7) 3.1).
-            mixed: there is a single channel, which contains clips.
+        Yield the fault in the audio from jambonz. Clips belong into the right channel, unlike a stream
+        (listenctl-protocol(7) 3.1); ``mixed`` audio has a single channel, which contains clips.
         """
         self._compare_until(float("inf"))
         found = [correlator.result() for correlator in self._correlators]

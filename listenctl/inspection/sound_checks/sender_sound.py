@@ -38,16 +38,9 @@ class SenderSoundReport:
 
 
 class SenderSoundChecks:
-    """
-    Check the sound of one side.
-
-    Args:
-        name: of the audio, in sentences.
-    """
-
     def __init__(self, audio_format: AudioFormat, *, name: str = "the audio") -> None:
         self._format = audio_format
-        self._name = name
+        self._name = name  # of the audio, in sentences
         rate = audio_format.sample_rate
         self._usable = _MIN_RATE <= rate <= _MAX_RATE
         self._channels = tuple(ChannelMeasurements(rate) for _ in range(audio_format.channels))

@@ -10,21 +10,11 @@ SIDES = ("left", "right")
 
 @dataclass(frozen=True, slots=True)
 class SoundFault:
-    """
-    One violation of a rule on sound.
-
-    Attributes:
-        sentence: what was found, with the measurements that it is based on.
-        confidence: 0 to 1.
-        channel: counted from 1; None for all channels.
-        position: samples per channel before the first occurrence; None if it occurs throughout.
-    """
-
     rule: str
-    sentence: str
-    confidence: float
-    channel: int | None = None
-    position: int | None = None
+    sentence: str  # what was found, with the measurements that it is based on
+    confidence: float  # 0 to 1
+    channel: int | None = None  # counted from 1; None for all channels
+    position: int | None = None  # samples per channel before the first occurrence; None if it occurs throughout
 
     @property
     def severity(self) -> Severity:

@@ -17,16 +17,12 @@ _BUFFER = 256 * 1024
 @dataclass(slots=True)
 class PcapWriter:
     """
-    Append packets to a capture, an empty file at first.
-
-    There may be a thousand writers at once, so the file is open only while data is written.
-
-    Args:
-        pcapng: write pcapng, which supports several link types and TLS secrets.
+    Append packets to a capture, an empty file at first; it is open only while data is written, because there may be a
+    thousand writers at once.
     """
 
     path: Path
-    pcapng: bool
+    pcapng: bool  # write pcapng, which supports several link types and TLS secrets
     packets: int = 0
     _buffer: bytearray = field(default_factory=bytearray)
     _links: list[int] = field(default_factory=list)

@@ -28,15 +28,8 @@ def split_captures(
     warn: Callable[[str], None],
 ) -> Iterator[Path]:
     """
-    Write each call to its own file in ``folder``, and yield the paths.
-
-    Args:
-        reports: of all sessions in all files.
-        wanted: numbers of the sessions to write.
-        warn: called if something can't be split.
-
-    Raises:
-        ListenctlError: a file can't be read or written.
+    Write each call whose session number is ``wanted`` to its own file in ``folder``, and yield the paths; ``reports``
+    are of all sessions in all files. Raises ListenctlError if a file can't be read or written.
     """
     for path in dict.fromkeys(files):
         sessions = [report for report in reports if report.session.source == path]

@@ -52,12 +52,7 @@ def split_packets(path: str, calls: Sequence[CallReport], folder: Path, warn: Ca
 
 
 class _ConnectionPart:
-    """
-    The connection of one call, and its file.
-
-    Args:
-        begins: of all connections between its ports.
-    """
+    """The connection of one call, and its file; ``begins`` are those of all connections between its ports."""
 
     def __init__(self, report: CallReport, keys: Keys, writer: PcapWriter, begins: Collection[float]) -> None:
         self.keys = keys

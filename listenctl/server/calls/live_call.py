@@ -61,21 +61,13 @@ class LevelWatcher(Protocol):
 
 
 class LiveCall:
-    """
-    One call of a server.
-
-    Attributes:
-        log: None until the audio format is known.
-        started_at: on the clock of the event loop.
-    """
-
     def __init__(self, server: "ListenServer", session: ListenSession, started_at: float) -> None:
         self.session = session
-        self.log: LiveCallLog | None = None
+        self.log: LiveCallLog | None = None  # None until the audio format is known
         self.recording: CallRecording | None = None
         self.tools: AttachedTools | None = None
         self.dump: CallDump | None = None
-        self.started_at = started_at
+        self.started_at = started_at  # on the clock of the event loop
         self._server = server
         # Commands that the application sent before the metadata came.
         self._early_commands: list[Command] = []

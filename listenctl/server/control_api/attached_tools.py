@@ -62,13 +62,9 @@ class AttachedTool(Protocol):
 
 class AttachedTools:
     """
-    Join one call and its tools.
-
-    Args:
-        server_rate: the rate of streamed audio that the server assumes; 0 for clips, None for unknown.
-        clock: returns the time in seconds, as the event loop does.
-        prefix: begins the names of the tools' marks and clips on the wire.
-        send_to_application: takes the texts of jambonz that answer no tool; None if the server is the application.
+    Join one call and its tools. The server assumes ``server_rate`` for streamed audio: 0 for clips, None for unknown.
+    On the wire, the names of the tools' marks and clips begin with ``prefix``. ``send_to_application`` takes the texts
+    of jambonz that answer no tool; it is None if the server is the application.
     """
 
     def __init__(
@@ -85,7 +81,7 @@ class AttachedTools:
         self._shared = SharedCall(
             prefix=prefix, alone=send_to_application is None, server_rate=server_rate, clock=clock
         )
-        self._clock = clock
+        self._clock = clock  # returns the time in seconds, as the event loop does
         self._clip_timer: asyncio.TimerHandle | None = None
         self._tools: dict[int, AttachedTool] = {}
         self._listeners: dict[int, AttachedTool] = {}

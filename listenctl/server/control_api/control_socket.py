@@ -36,10 +36,8 @@ class ControlSocket:
 
     def open(self) -> None:
         """
-        Claim the path, and remove the socket of a dead server.
-
-        Raises:
-            ListenctlError: A live server has the path, or the socket can't be created.
+        Claim the path, and remove the socket of a dead server; raises ListenctlError if a live server has the path, or
+        the socket can't be created.
         """
         prepare_folder(self.path)
         try:

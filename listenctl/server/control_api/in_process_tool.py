@@ -17,15 +17,10 @@ _GONE = "the call has ended"
 
 
 class LocalTool:
-    """
-    One responder's access to a call: an ``AttachedTool`` that a responder sends to and receives from.
-
-    Attributes:
-        dropped_samples: samples per channel that were dropped because the tool was too slow.
-    """
+    """One responder's access to a call: an ``AttachedTool`` that a responder sends to and receives from."""
 
     def __init__(self, tools: AttachedTools, log: LiveCallLog, *, audio: bool) -> None:
-        self.dropped_samples = 0
+        self.dropped_samples = 0  # samples per channel that were dropped because the tool was too slow
         self._tools = tools
         self._log = log
         self._waiting: deque[str | bytes] = deque()
@@ -43,24 +38,16 @@ class LocalTool:
         return self._log.metadata
 
     async def send(self, message: str | bytes) -> None:
-        """
-        Send a text (``str``) or audio (``bytes``).
-
-        Raises:
-            NotFoundError: The call has ended.
-            ListenctlError: The tool was detached because it did not receive its texts.
-        """
+        """Send a text or audio; raises NotFoundError if the call has ended, ListenctlError if the tool was detached."""
         self._check()
         await self._tools.take_tool_message(self._number, message)
         self._check()
 
     async def receive(self) -> str | bytes:
         """
-        Return the next text or audio of jambonz, or the next text of the server.
-
-        Raises:
-            NotFoundError: The call has ended, and everything before has been returned.
-            ListenctlError: The tool was detached because it did not receive its texts.
+        Return the next text or audio of jambonz, or the next text of the server. Raises NotFoundError if the call has
+        ended and everything before has been returned, and ListenctlError if the tool was detached because it did not
+        receive its texts.
         """
         while not self._waiting:
             self._check()

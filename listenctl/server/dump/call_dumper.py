@@ -36,12 +36,7 @@ FRAME_OVERHEAD = 300
 
 
 def check_folder(folder: Path) -> None:
-    """
-    Create the folder for dumps, and check that files can be created there.
-
-    Raises:
-        UsageError: They can't.
-    """
+    """Create the folder for dumps, and check that files can be created there; raises UsageError if they can't."""
     try:
         make_private_folder(folder)
     except OSError as exc:

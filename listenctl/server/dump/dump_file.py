@@ -32,15 +32,8 @@ ReportEvent = Callable[[EventFields], None]
 
 
 class DumpFile:
-    """
-    Write one dump.
-
-    Args:
-        path: the wanted name; if it is taken the file gets a number.
-    """
-
     def __init__(self, path: Path, header: DumpHeader, report: ReportEvent, clock: Callable[[], float]) -> None:
-        self._path = path
+        self._path = path  # the wanted name; if it is taken the file gets a number
         self._header = header
         self._report = report
         self._clock = clock

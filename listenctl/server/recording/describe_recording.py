@@ -57,10 +57,8 @@ def describe_recording(log: LiveCallLog, recording: Recording) -> Sidecar:
 
 def overwrite_sidecar(file: NewFile, sidecar: Sidecar) -> None:
     """
-    Replace the content of a sidecar's file in place, because creating a file costs more than writing it.
-
-    Raises:
-        OSError: The sidecar can't be written; the file keeps its content.
+    Replace the content of a sidecar's file in place, because creating a file costs more than writing it. If that fails
+    the file keeps its content, and OSError is raised.
     """
     data = sidecar.serialize()
     before = os.pread(file.fd, MAX_SIDECAR_BYTES, 0)

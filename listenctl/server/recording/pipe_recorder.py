@@ -19,19 +19,14 @@ SILENCE_BLOCK = 64 * 1024
 
 
 class PipeRecorder:
-    """
-    Write the audio of one call to ``fd``; the server must take no second one.
-
-    Attributes:
-        on_broken: called when the reader of the pipe is gone.
-    """
+    """Write the audio of one call to ``fd``; the server must take no second one."""
 
     def __init__(self, settings: RecordSettings, reporter: Reporter, fd: int) -> None:
         self.lost_audio = False
         self.recorded_bytes = 0
         self.recorded_seconds = 0.0
         self.settings = settings
-        self.on_broken: Callable[[], None] = lambda: None
+        self.on_broken: Callable[[], None] = lambda: None  # called when the reader of the pipe is gone
         self._reporter = reporter
         self._loop = asyncio.get_running_loop()
         self._log: LiveCallLog | None = None

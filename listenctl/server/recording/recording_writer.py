@@ -56,13 +56,7 @@ class RecordSettings:
 
 
 class RecordingWriter:
-    """
-    Write one recording; everything but ``path`` runs in the writer thread.
-
-    Args:
-        log: of the call, complete when ``finish_recording`` runs, because the sidecar is made from it.
-        add_later: adds a job that can wait.
-    """
+    """Write one recording; everything but ``path`` runs in the writer thread."""
 
     def __init__(
         self,
@@ -73,9 +67,9 @@ class RecordingWriter:
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
-        self._log = log
+        self._log = log  # of the call, complete when ``finish_recording`` runs, because the sidecar is made from it
         self._report = report
-        self._add_later = add_later
+        self._add_later = add_later  # adds a job that can wait
         self._clock = clock
         self._sidecar: NewFile | None = None
         self._interim_at: float = INTERIM_AFTER * log.audio_format.sample_rate

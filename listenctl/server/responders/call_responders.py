@@ -21,20 +21,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RespondedCall:
-    """
-    A call as a responder gets it.
-
-    Attributes:
-        report: reports an event of this call.
-        control: the server's control socket, if it has one.
-        tasks: for work that outlives the call.
-    """
+    """A call as a responder gets it."""
 
     tool: LocalTool
     log: LiveCallLog
-    report: Callable[[EventFields], None]
-    control: Path | None
-    tasks: asyncio.TaskGroup
+    report: Callable[[EventFields], None]  # reports an event of this call
+    control: Path | None  # the server's control socket, if it has one
+    tasks: asyncio.TaskGroup  # for work that outlives the call
 
     def warn(self, rule: str, detail: str) -> None:
         """Report a warning; ``detail`` is a sentence."""
@@ -55,11 +48,8 @@ class Responder(Protocol):
 
     async def handle_call(self, call: RespondedCall) -> None:
         """
-        Handle one call; responders request the stream in the order in which they were given.
-
-        Raises:
-            NotFoundError: The call has ended, which is a normal end.
-            ListenctlError: The responder failed; the call continues.
+        Handle one call; responders request the stream in the order in which they were given. NotFoundError is a normal
+        end; with any other ListenctlError the responder has failed, and the call continues.
         """
 
 

@@ -51,12 +51,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     @classmethod
     async def start(cls, command: Sequence[str], environment: Mapping[str, str | bytes]) -> Self:
-        """
-        Start ``command``.
-
-        Raises:
-            OSError: The program can't be started.
-        """
+        """Start ``command``; raises OSError if the program can't be started."""
         loop = asyncio.get_running_loop()
         _, child = await loop.subprocess_exec(cls, *command, env=environment, start_new_session=True)
         return child

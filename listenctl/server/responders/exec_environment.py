@@ -20,14 +20,9 @@ def child_environment(
     inherited: Mapping[str, str], log: LiveCallLog, *, audio: AudioFormat, stream_rate: int | None, control: Path | None
 ) -> dict[str, str | bytes]:
     """
-    Return the environment for a call.
-
-    Our own settings are not passed on: the credentials among them are not for the program, and a listenctl that it runs
-    would use the rest.
-
-    Args:
-        audio: of what the program reads.
-        stream_rate: of what it writes, in Hz; 0 if the call takes no stream, None if that is unknown.
+    Return the environment for a call, whose program reads ``audio``. Our own settings are not passed on: the
+    credentials among them are not for the program, and a listenctl that it runs would use the rest. ``stream_rate`` is
+    0 if the call takes no stream, None if that is unknown.
     """
     metadata = log.metadata
     values: dict[str, object] = {

@@ -53,19 +53,10 @@ class ExecEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExecProgram:
-    """
-    The program to run.
-
-    Attributes:
-        command: the program and its arguments; no shell is involved.
-        channel: what the program gets of a stereo call.
-        lead: seconds that its audio is sent ahead of playback.
-    """
-
-    command: Sequence[str]
-    channel: ChannelLayout = ChannelLayout.AS_IS
+    command: Sequence[str]  # the program and its arguments; no shell is involved
+    channel: ChannelLayout = ChannelLayout.AS_IS  # what the program gets of a stereo call
     end: ExecEnd = ExecEnd.STAY
-    lead: float = STREAM_LEAD
+    lead: float = STREAM_LEAD  # seconds that its audio is sent ahead of playback
 
 
 class ExecResponder:
@@ -283,15 +274,10 @@ class _ProgramRun:
 
 
 class StderrLines:
-    """
-    Pass on the lines of a stream, none of them endless, and no more than somebody can follow.
-
-    Attributes:
-        dropped: number of lines that were left out.
-    """
+    """Pass on the lines of a stream, none of them endless, and no more than somebody can follow."""
 
     def __init__(self, reader: asyncio.StreamReader, show: Callable[[str], None]) -> None:
-        self.dropped = 0
+        self.dropped = 0  # number of lines that were left out
         self._reader = reader
         self._show = show
         self._allowed = float(LINE_BURST)

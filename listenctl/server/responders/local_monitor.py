@@ -14,15 +14,8 @@ from listenctl.server.responders.call_responders import RespondedCall
 
 class LocalMonitor:
     """
-    Play the audio of all calls as it arrives; no call waits for the device, and none ends with it.
-
-    The device is open only while there are calls.
-
-    Args:
-        device: its number or part of its name; None is the system's default.
-
-    Attributes:
-        on_change: called when playback begins, and when it fails.
+    Play the audio of all calls as it arrives; no call waits for the device, and none ends with it. The device, given by
+    number or a part of its name, is open only while there are calls.
     """
 
     name = "monitor"
@@ -30,6 +23,7 @@ class LocalMonitor:
 
     def __init__(self, device: str | None = None, *, open_stream: OpenDeviceStream | None = None) -> None:
         self.on_change: Callable[[PlaybackState], None] = lambda _: None
+        """Called when playback begins, and when it fails."""
         self._mixer = CallMixer()
         self._player = PlaybackDevice(self._mixer, device, self._report_change, open_stream=open_stream)
         self._playing: asyncio.Task[None] | None = None

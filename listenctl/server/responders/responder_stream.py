@@ -17,26 +17,15 @@ RATE_REMEDY = "give it with --stream-rate, or with streamRate in the verb's meta
 
 @dataclass(frozen=True, slots=True)
 class ResponderStream:
-    """
-    What is known of a call's stream.
-
-    Attributes:
-        rate: in Hz; 0 if the call takes clips, and no stream.
-        doubt: why streamed audio may not be heard, or be distorted; empty if there is no doubt.
-        tried: whether the rate had to be found out, which took time.
-    """
-
-    rate: int
-    doubt: str = ""
-    tried: bool = False
+    rate: int  # in Hz; 0 if the call takes clips, and no stream
+    doubt: str = ""  # why streamed audio may not be heard, or be distorted; empty if there is no doubt
+    tried: bool = False  # whether the rate had to be found out, which took time
 
 
 async def find_stream(call: RespondedCall) -> ResponderStream:
     """
-    Return the known rate of the stream, or find it out when the stream is free; the server remembers it.
-
-    Raises:
-        NotFoundError: The call has ended.
+    Return the known rate of the stream, or find it out when the stream is free; the server remembers it. Raises
+    NotFoundError if the call has ended.
     """
     known = (await call.tool.stream_state()).stream_rate
     if known is not None:

@@ -1,1 +1,1 @@
-"""The verbs that reach a live call, each in a file of its name."""
+"""The commands for live calls, each in a module named after it."""

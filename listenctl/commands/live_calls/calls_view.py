@@ -54,15 +54,15 @@ def watch_calls(list_calls: Callable[[], "CallListing"], stream: TextIO) -> NoRe
 
 
 def _draw(screen: Screen, listing: "CallListing", style: TextStyle) -> None:
-    screen.draw_lines(lambda size, _: frame(listing, style, size))
+    screen.draw_lines(lambda size, _: screen_lines(listing, style, size))
 
 
-def frame(listing: "CallListing", style: TextStyle, size: TerminalSize) -> list[str]:
+def screen_lines(listing: "CallListing", style: TextStyle, size: TerminalSize) -> list[str]:
     """Return a line about the server and the table; calls that don't fit are counted."""
     columns, rows = size
     server = listing.server
-    doing = ", recording" if server.recording else ""
-    head = style.cut(f"{server.url}: {len(listing.calls)} live{doing}", columns)
+    recording = ", recording" if server.recording else ""
+    head = style.cut(f"{server.url}: {len(listing.calls)} live{recording}", columns)
     lines = table(listing, style, columns)
     room = max(1, rows - 1)
     if len(lines) > room:
@@ -98,19 +98,19 @@ def unique_prefixes(ids: Sequence[str]) -> dict[str, str]:
     """Return a unique prefix of each id, of at least 8 characters."""
     ordered = sorted(ids)
     # Ids with the same beginning are neighbours.
-    shared = [_alike(one, other) for one, other in pairwise(ordered)]
+    shared = [_common_length(one, other) for one, other in pairwise(ordered)]
     return {
         one: one[: max(_SHORT_ID, before + 1, after + 1)]
         for one, before, after in zip(ordered, [-1, *shared], [*shared, -1], strict=True)
     }
 
 
-def _alike(one: str, other: str) -> int:
+def _common_length(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _row(call: "ListedCall", style: TextStyle) -> tuple[str, ...]:
-    words = (
+    cells = (
         call.id,
         style.cut(str(call.caller or "unknown"), _MAX_PARTY),
         style.cut(str(call.callee or "unknown"), _MAX_PARTY),
@@ -121,25 +121,25 @@ def _row(call: "ListedCall", style: TextStyle) -> tuple[str, ...]:
         call.attached or "-",
         call.recording or "-",
     )
-    return tuple(_shown(str(word), style) for word in words)
+    return tuple(_displayable(str(cell), style) for cell in cells)
 
 
-def _shown(text: str, style: TextStyle) -> str:
+def _displayable(text: str, style: TextStyle) -> str:
     text = printable(text)
     return text if style.unicode else text.encode("ascii", "replace").decode()
 
 
-def _widths(parts: Iterable[tuple[str, ...]]) -> list[int]:
-    return [max(map(cell_width, column)) for column in zip(*parts, strict=True)]
+def _widths(rows: Iterable[tuple[str, ...]]) -> list[int]:
+    return [max(map(cell_width, column)) for column in zip(*rows, strict=True)]
 
 
 def _total(widths: Sequence[int]) -> int:
     return sum(widths) + len(_SPACE) * (len(widths) - 1)
 
 
-def _lay_out(parts: Iterable[tuple[str, ...]], widths: Sequence[int]) -> list[str]:
+def _lay_out(rows: Iterable[tuple[str, ...]], widths: Sequence[int]) -> list[str]:
     """Return lines of the first columns, aligned."""
-    return [_SPACE.join(map(pad_cells, part, widths)).rstrip() for part in parts]
+    return [_SPACE.join(map(pad_cells, row, widths)).rstrip() for row in rows]
 
 
 def _suspend(screen: Screen) -> None:

@@ -8,7 +8,7 @@ def clear_marks(options: RecipientOptions) -> int:
     """
     Clear all pending marks of a call.
 
-    These are the marks of all tools; none of them is answered.
+    This includes the marks of other tools. jambonz answers none of them.
     """
     from listenctl.commands.live_calls.send_command_run import run_command
     from listenctl.protocol.application_commands import ClearMarks

@@ -1,4 +1,4 @@
-"""``listenctl events``: follow the events of a running server."""
+"""``listenctl events``: print the events of a running server."""
 
 import sys
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ class EventsOptions(ServerNameOptions):
 
 
 def events(options: EventsOptions) -> int:
-    """Follow the events of a running server."""
+    """Print the events of a running server as they happen."""
     from listenctl.commands.live_calls.events_run import run_events
 
-    socket, wanted = socket_of(options), filter_of(options)
+    socket, event_filter = socket_of(options), filter_of(options)
     check_finite(timeout=options.timeout)
-    return run_async(run_events(socket, wanted, sys.stdout, as_json=options.json, patience=options.timeout))
+    return run_async(run_events(socket, event_filter, sys.stdout, as_json=options.json, patience=options.timeout))
 
 
 command = with_options(EventsOptions, events)
@@ -44,10 +44,10 @@ command = with_options(EventsOptions, events)
 
 def filter_of(options: EventsOptions) -> "EventFilter":
     """
-    Return which events to show.
+    Return which events to print.
 
     Raises:
-        UsageError: there is no such kind of event, or it has no text.
+        UsageError: there is no such kind of event, or it is printed as JSON only.
     """
     from listenctl.commands.live_calls.events_run import EVENTS, EventFilter
 

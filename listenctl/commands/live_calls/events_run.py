@@ -24,7 +24,7 @@ EVENTS = PRINTED_EVENTS | {"levels"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
     """
-    Which events to show.
+    Which events to print.
 
     Attributes:
         call: prefix of a call's id or callSid; None is all calls.
@@ -34,16 +34,15 @@ class EventFilter:
     call: str | None = None
     kinds: frozenset[str] = frozenset()
 
-    def takes(self, report: ServerEvent) -> bool:
-        """Return whether an event is to be shown."""
+    def matches(self, report: ServerEvent) -> bool:
         if self.kinds and report.get("event") not in self.kinds:
             return False
         ids = (report.get("call"), report.get("call_sid"))
-        return self.call is None or any(isinstance(one, str) and one.startswith(self.call) for one in ids)
+        return self.call is None or any(isinstance(name, str) and name.startswith(self.call) for name in ids)
 
 
 async def run_events(
-    path: Path, wanted: EventFilter, out: TextIO, *, as_json: bool, patience: float | None = None
+    path: Path, event_filter: EventFilter, out: TextIO, *, as_json: bool, patience: float | None = None
 ) -> int:
     """
     Print the events of the server at ``path`` until it ends; return the exit status.
@@ -56,34 +55,30 @@ async def run_events(
         RefusedError: the server doesn't answer.
         TimedOutError: no event for ``patience`` seconds.
     """
-    show = json_line if as_json else _human(out)
+    format_report = json_line if as_json else _text_formatter(out)
     # Following starts before the latest call is looked up, so that none of its events are missed.
     answering = PATIENCE if patience is None else min(patience, PATIENCE)
     async with follow_events(path, patience=answering) as reports:
-        if wanted.call == LATEST:
+        if event_filter.call == LATEST:
             listing = await asyncio.to_thread(lambda: list_calls(path, patience=answering))
             if not listing.calls:
                 raise NotFoundError("there is no live call")
-            wanted = EventFilter(call=listing.calls[-1].id, kinds=wanted.kinds)
+            event_filter = EventFilter(call=listing.calls[-1].id, kinds=event_filter.kinds)
         try:
             async with asyncio.timeout(patience) as limit:
                 async for report in reports:
-                    if not wanted.takes(report) or not (as_json or _readable(report)):
+                    if not event_filter.matches(report) or not (as_json or report.get("event") in PRINTED_EVENTS):
                         continue
-                    write_line(out, show(report))
+                    write_line(out, format_report(report))
                     out.flush()
                     if patience is not None:
                         limit.reschedule(asyncio.get_running_loop().time() + patience)
         except TimeoutError as exc:
-            raise TimedOutError(f"no event came within {patience:g} s") from exc
+            raise TimedOutError(f"no event within {patience:g} s") from exc
     sys.stderr.write("listenctl: the server has ended\n")
     return 0
 
 
-def _readable(report: ServerEvent) -> bool:
-    return report.get("event") in PRINTED_EVENTS
-
-
-def _human(out: TextIO) -> Callable[[ServerEvent], str]:
+def _text_formatter(out: TextIO) -> Callable[[ServerEvent], str]:
     style = TextStyle.of_stream(out, os.environ)
     return lambda report: format_event(report, style)

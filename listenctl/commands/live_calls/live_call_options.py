@@ -1,4 +1,4 @@
-"""Options of the commands that reach a running server, or one of its calls, through the control socket."""
+"""Options of the commands that use the control socket of a running server."""
 
 import os
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ SERVER = "The server"
 
 @dataclass(frozen=True, kw_only=True)
 class ServerNameOptions:
-    """Which server."""
+    """The server."""
 
     name: Annotated[str, option("Name of the running server", panel=SERVER)] = DEFAULT_NAME
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecipientOptions(ServerNameOptions):
-    """Which call of which server, and how the result is printed."""
+    """The call, and how the result is printed."""
 
     call: Annotated[str, typer.Argument(help="Call: its id or callSid, a unique prefix, or @latest")]
     timeout: Annotated[float, option("Seconds to wait (status 124 after that)", panel=SERVER, min=0.001)] = 10.0
@@ -34,7 +34,6 @@ class RecipientOptions(ServerNameOptions):
 
 
 def socket_of(options: ServerNameOptions) -> Path:
-    """Return the control socket of the server."""
     from listenctl.net.runtime_folder import socket_path
 
     return socket_path(options.name, os.environ, os.getuid())
@@ -45,7 +44,7 @@ def recipient_of(options: RecipientOptions) -> "Recipient":
     Return the recipient of a command.
 
     Raises:
-        UsageError: no server or call can have such a name, or the timeout isn't finite.
+        UsageError: a name is invalid, or the timeout isn't finite.
     """
     from listenctl.commands.live_calls.send_command_run import Recipient
 
@@ -55,6 +54,6 @@ def recipient_of(options: RecipientOptions) -> "Recipient":
 
 
 def check_call(call: str) -> None:
-    """Refuse a name that no call can have; the empty text would be a prefix of all."""
+    """Refuse a name that no call can have, such as the empty prefix."""
     if not call or not call.isprintable():
         raise UsageError(f"{call!r} is not a call: give its id or callSid, a unique prefix, or @latest")

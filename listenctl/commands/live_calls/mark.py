@@ -25,23 +25,22 @@ class MarkOptions(RecipientOptions):
 
 def mark(options: MarkOptions) -> int:
     """Mark the end of the queued audio and report when it plays."""
-    from listenctl.commands.live_calls.send_command_run import run_mark, set_mark
+    from listenctl.commands.live_calls.send_command_run import run_command, run_mark
+    from listenctl.protocol.application_commands import MarkCommand
 
     check_mark(options.mark)
     wait = sys.stdout.isatty() if options.wait is None else options.wait
-    return run_async((run_mark if wait else set_mark)(recipient_of(options), options.mark))
+    recipient = recipient_of(options)
+    if wait:
+        return run_async(run_mark(recipient, options.mark))
+    return run_async(run_command(recipient, MarkCommand(options.mark).serialize()))
 
 
 command = with_options(MarkOptions, mark)
 
 
 def check_mark(name: str) -> None:
-    """
-    Refuse a name that jambonz can't answer.
-
-    Raises:
-        UsageError: jambonz would echo the name as broken JSON (listenctl-protocol(7) 4), or it is empty or not UTF-8.
-    """
+    """Refuse a name that is empty, isn't UTF-8, or that jambonz answers with invalid JSON (listenctl-protocol(7) 4)."""
     from listenctl.protocol.application_commands import mark_name_is_safe
 
     if not name:
@@ -50,6 +49,5 @@ def check_mark(name: str) -> None:
         raise UsageError("the name of a mark must be UTF-8")
     if not mark_name_is_safe(name):
         raise UsageError(
-            f"{name!r}: jambonz answers such a mark with broken JSON; leave out quotes, backslashes and control "
-            "characters"
+            f"{name!r}: jambonz answers such a mark with invalid JSON; avoid quotes, backslashes and control characters"
         )

@@ -69,18 +69,18 @@ def play_to_call(options: PlayOptions) -> int:
 
     settings = play_settings(options)
     live = settings.wait and can_draw(sys.stderr, os.environ)
-    return run_async(run_play(recipient(options), options.source, sound_edits(options), settings, live=live))
+    return run_async(run_play(recipient_of(options), options.source, sound_edits(options), settings, live=live))
 
 
 command = with_options(PlayOptions, play_to_call)
 
 
-def recipient(options: PlayOptions) -> "Recipient":
+def recipient_of(options: PlayOptions) -> "Recipient":
     """
     Return the call to play to.
 
     Raises:
-        UsageError: no server or call can have such a name, or the timeout isn't a number.
+        UsageError: a name is invalid, or the timeout isn't a number.
     """
     from listenctl.commands.live_calls.send_command_run import Recipient
 
@@ -115,7 +115,6 @@ def play_settings(options: PlayOptions) -> "PlaySettings":
 
 
 def sound_edits(options: PlayOptions) -> "SoundEdits":
-    """Return how to edit the sound."""
     from listenctl.play_to_call.trim_and_gain import SoundEdits
 
     return SoundEdits(

@@ -1,4 +1,4 @@
-"""Play a sound to a live call: messages, live view, result, and the exit status."""
+"""Play a sound to a live call: messages, live view, result and exit status."""
 
 import asyncio
 import os
@@ -39,9 +39,9 @@ async def run_play(
     recipient: Recipient, source: str, edits: SoundEdits, settings: PlaySettings, *, live: bool = False
 ) -> int:
     """
-    Play a source that the user names, as ``play_sound`` does; this also raises what ``prepare_sound`` raises.
+    Play a named source like ``play_sound``; also raises the errors of ``prepare_sound``.
 
-    The source is prepared while the server is asked for the call.
+    The source is prepared while attaching to the call.
     """
     if SourceKind.of(source) is SourceKind.MICROPHONE:
         reserve_stderr()
@@ -52,7 +52,7 @@ async def play_sound(recipient: Recipient, sound: PlayableSound, settings: PlayS
     """
     Play a sound to a live call and print the result; return the exit status.
 
-    A signal also stops the sound that the caller hears.
+    A signal also stops the playback in the call.
 
     Args:
         recipient: its timeout covers everything and may be infinite.
@@ -60,8 +60,8 @@ async def play_sound(recipient: Recipient, sound: PlayableSound, settings: PlayS
 
     Raises:
         NotFoundError: there is no such server or call, or the call ended.
-        TimedOutError: the sound didn't end in time, and was stopped.
-        ListenctlError: the source failed, or the server refused something.
+        TimedOutError: the sound didn't end in time and was stopped.
+        ListenctlError: the source failed, or the server refused a command.
     """
 
     async def ready() -> PlayableSound:
@@ -86,7 +86,7 @@ async def _play(
 
 
 class _PlayedSound:
-    """One sound that plays to one call, and the output about it."""
+    """A sound that is played to a call, and the output about it."""
 
     def __init__(
         self, recipient: Recipient, attachment: AttachedCall, sound: PlayableSound, settings: PlaySettings
@@ -108,7 +108,7 @@ class _PlayedSound:
                 )
             raise
         except ListenctlError as exc:
-            # Once attached, scripts always read one object; people read the error.
+            # Once attached, scripts always get a JSON object.
             if self._recipient.json:
                 self._print_result(self._failed_result(str(exc)))
             raise
@@ -117,18 +117,17 @@ class _PlayedSound:
 
     def _failed_result(self, detail: str) -> PlayResult:
         progress = self._player.progress()
-        # By the clock it has ended, and only its confirmation is missing.
-        over = progress.total is not None and progress.heard >= progress.total > 0
-        return PlayResult(PlayOutcome.UNKNOWN if over else PlayOutcome.INTERRUPTED, None, progress.heard, detail)
+        # By the clock the sound has ended, but jambonz hasn't confirmed it.
+        ended = progress.total is not None and progress.heard >= progress.total > 0
+        return PlayResult(PlayOutcome.UNKNOWN if ended else PlayOutcome.INTERRUPTED, None, progress.heard, detail)
 
     def _notify(self, text: str) -> None:
-        # The live view changes where messages go.
         if not self._recipient.quiet:
             self._write_message(text)
 
     @asynccontextmanager
     async def _display(self) -> AsyncIterator[None]:
-        # Drawing is imported only where something is drawn, because the sound should start soon.
+        # Imported only when needed, so that playback starts sooner.
         from listenctl.commands.live_calls.play_to_call_view import PlayToCallView
 
         style = TextStyle.of_stream(sys.stderr, os.environ)

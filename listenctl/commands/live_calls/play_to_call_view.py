@@ -13,11 +13,11 @@ _COLORS = {"playing": GREEN, "finishing": GREEN}
 
 class PlayToCallView(LiveView):
     """
-    Show how far a sound has been played, until cancelled.
+    Show the progress of a sound until cancelled.
 
     Args:
-        name: of the sound.
-        progress: returns how far it is.
+        name: name of the sound.
+        progress: returns the current progress.
     """
 
     def __init__(self, name: str, progress: Callable[[], PlayProgress], stream: TextIO, style: TextStyle) -> None:
@@ -25,7 +25,7 @@ class PlayToCallView(LiveView):
 
 
 def render_progress(name: str, progress: PlayProgress, columns: int, style: TextStyle) -> str:
-    """Return a line of at most ``columns`` cells: state, time, a bar if there is room, lead and name."""
+    """Return a line of at most ``columns`` cells: state, time, a bar if it fits, lead and name."""
     total = "" if progress.total is None else f" / {format_moment(progress.total)}"
     lead = "" if progress.lead is None else f"  lead {progress.lead:.2f} s"
     parts = [(progress.state, _COLORS.get(progress.state, YELLOW)), (f"  {format_moment(progress.heard)}{total}", BOLD)]

@@ -23,7 +23,6 @@ from listenctl.live_client.send_command import (
 )
 from listenctl.play_to_call.call_messages import MARK_GRACE
 from listenctl.protocol import peer_json
-from listenctl.protocol.application_commands import MarkCommand
 from listenctl.terminal.printable_text import printable
 from listenctl.terminal.standard_streams import write_line
 
@@ -61,7 +60,9 @@ async def run_command(recipient: Recipient, text: str, *, ends_call: bool = Fals
     late = f"the server didn't confirm it within {recipient.timeout:g} s"
     async with _attached(recipient, late) as attachment:
         await send_command(attachment, text, ends_call=ends_call)
-    _print_result(recipient, attachment, f"{kind_of(text)} sent", {"sent": _value(text)})
+    value = _decode(text)
+    kind = value.get("type") if isinstance(value, dict) else None
+    _print_result(recipient, attachment, f"{kind if isinstance(kind, str) else 'JSON'} sent", {"sent": value})
     return 0
 
 
@@ -85,19 +86,7 @@ async def run_mark(recipient: Recipient, name: str) -> int:
     return ExitStatus.CHECK_FAILED if result.event in (ELAPSED, UNANSWERABLE) else ExitStatus.FAILED
 
 
-async def set_mark(recipient: Recipient, name: str) -> int:
-    """Set a mark without waiting for it; return the exit status."""
-    return await run_command(recipient, MarkCommand(name).serialize())
-
-
-def kind_of(text: str) -> str:
-    """Return the ``type`` of a command, or ``JSON``."""
-    value = _value(text)
-    kind = value.get("type") if isinstance(value, dict) else None
-    return kind if isinstance(kind, str) else "JSON"
-
-
-def _value(text: str) -> Any:
+def _decode(text: str) -> Any:
     # A number beyond Python's range stays text, so that the output is JSON.
     decoded = peer_json.decode(text)
     return decoded[0] if decoded else json.loads(text)

@@ -1,4 +1,4 @@
-"""``listenctl send-dtmf``: send digits to a live call, to a simulated call, or to a listen server in a new call."""
+"""``listenctl send-dtmf``: send digits to a live call, or to a server in a new call."""
 
 import os
 import re
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 DIGITS = "Digits"
 LEAD, TAIL = 0.3, 0.3
-"""Seconds of the call before its first digit and after its last."""
-_OF_URLS = {
-    "tones": "is for a call to a URL; what digits become in a live call says --as",
-    "events": "is for a call to a URL; those of a live call are shown by `listenctl events`",
+"""Seconds before the first digit and after the last digit of a new call."""
+_URL_ONLY = {
+    "tones": "is for a call to a URL; for a live call use --as",
+    "events": "is for a call to a URL; for a live call use `listenctl events`",
     **dict.fromkeys(("auth_file", "ca", "insecure", "user_agent", "subprotocol"), "is for a call to a URL"),
 }
-_OF_LIVE_CALLS = {
-    "as_": "is for a live call; give --tones to have tones in a call to a URL",
-    "name": "is for a live call of a running server; a URL says itself which server is meant",
+_LIVE_CALL_ONLY = {
+    "as_": "is for a live call; for a call to a URL use --tones",
+    "name": "is for a live call; a URL already names the server",
 }
 
 
@@ -95,12 +95,12 @@ def send_dtmf(options: SendDtmfOptions) -> int:
 
         plan = plan_of(options)
         return run_async(run_send_dtmf(plan, presentation_of(options), patience=options.timeout))
-    from listenctl.commands.live_calls import send_dtmf_run as console
+    from listenctl.commands.live_calls.send_dtmf_run import DtmfForm, run_digits
     from listenctl.net.runtime_folder import calls_folder
 
-    form = None if options.as_ is None else console.DtmfForm(options.as_)
+    form = None if options.as_ is None else DtmfForm(options.as_)
     recipient, digits = recipient_of(options), digits_of(options)
-    return run_async(console.run_digits(recipient, digits, calls_folder(os.environ, os.getuid()), form))
+    return run_async(run_digits(recipient, digits, calls_folder(os.environ, os.getuid()), form))
 
 
 command = with_options(SendDtmfOptions, send_dtmf)
@@ -116,7 +116,7 @@ def recipient_of(options: SendDtmfOptions) -> "Recipient":
     from listenctl.commands.live_calls.send_command_run import Recipient
 
     check_call(options.target)
-    _refuse(options, _OF_URLS)
+    _refuse(options, _URL_ONLY)
     return Recipient(
         socket=socket_of(options),
         call=options.target,
@@ -126,9 +126,9 @@ def recipient_of(options: SendDtmfOptions) -> "Recipient":
     )
 
 
-def _refuse(options: SendDtmfOptions, meaningless: Mapping[str, str]) -> None:
-    """Refuse options on the command line that have no meaning for this target."""
-    for name, why in meaningless.items():
+def _refuse(options: SendDtmfOptions, refused: Mapping[str, str]) -> None:
+    """Refuse options of the command line that don't apply to this kind of target."""
+    for name, why in refused.items():
         if name in options.given:
             raise UsageError(f"--{option_name(name)} {why}")
 
@@ -148,7 +148,7 @@ def digits_of(options: SendDtmfOptions) -> "Digits":
 
 def plan_of(options: SendDtmfOptions) -> "CallPlan":
     """
-    Return a call to a URL that is silent and as long as its digits.
+    Return the plan of a silent call to a URL that ends after its digits.
 
     Raises:
         UsageError: the URL can't be called, a digit is invalid, or a file can't be used.
@@ -158,14 +158,14 @@ def plan_of(options: SendDtmfOptions) -> "CallPlan":
     from listenctl.protocol.listen_verb.listen_verb import ListenVerb
     from listenctl.simulator.plan import CallPlan
 
-    _refuse(options, _OF_LIVE_CALLS)
+    _refuse(options, _LIVE_CALL_ONLY)
     digit_ms = 200 if options.digit_ms is None else options.digit_ms
-    keys = space_digits(options.digits, first=LEAD, digit_ms=digit_ms, gap_ms=options.gap_ms)
+    presses = space_digits(options.digits, first=LEAD, digit_ms=digit_ms, gap_ms=options.gap_ms)
     return CallPlan(
         target=target_of(options, options.target),
         verb=ListenVerb(pass_dtmf=True),
         caller="silence",
-        duration=keys[-1].time + keys[-1].duration + TAIL,
-        dtmf_presses=keys,
+        duration=presses[-1].time + presses[-1].duration + TAIL,
+        dtmf_presses=presses,
         tones=options.tones,
     )

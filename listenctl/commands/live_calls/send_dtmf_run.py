@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,12 +22,10 @@ if TYPE_CHECKING:
 
 SHORTEST_GAP_MS = 40
 """A pause between tones that every receiver must recognize (ITU-T Q.24)."""
-_MAX_SHOWN = 140
+_MAX_NAME = 140
 
 
 class DtmfForm(StrEnum):
-    """How digits are sent."""
-
     EVENT = "event"
     TONES = "tones"
 
@@ -39,8 +36,8 @@ class Digits:
     Digits, and ``w`` for a pause.
 
     Attributes:
-        duration_ms: of each digit; None is 200 for an event and 100 for a tone.
-        gap_ms: between digits.
+        duration_ms: duration of each digit; None means 200 for an event and 100 for a tone.
+        gap_ms: pause between digits.
     """
 
     digits: str
@@ -48,12 +45,12 @@ class Digits:
     gap_ms: int = 100
 
     @property
-    def press(self) -> DtmfRequest:
-        """The keys to press in a simulated call."""
+    def request(self) -> DtmfRequest:
+        """The request to a simulated call."""
         return DtmfRequest(self.digits, 200 if self.duration_ms is None else self.duration_ms, self.gap_ms)
 
     @property
-    def tone(self) -> float:
+    def tone_duration(self) -> float:
         """Seconds of each tone."""
         return 0.1 if self.duration_ms is None else self.duration_ms / 1000
 
@@ -71,30 +68,35 @@ async def run_digits(recipient: "Recipient", digits: Digits, calls: Path, form: 
         TimedOutError: it took too long.
         UsageError: the gap between tones is too short.
     """
-    entry = None if form is DtmfForm.TONES else await asyncio.to_thread(_find, recipient, calls, by_server=form is None)
+    entry = (
+        None
+        if form is DtmfForm.TONES
+        else await asyncio.to_thread(_find_simulated_call, recipient, calls, prefer_server=form is None)
+    )
     if entry is not None:
-        return await _press(recipient, digits, entry)
+        return await _press_digits(recipient, digits, entry)
     if form is DtmfForm.EVENT:
-        raise NotFoundError(_no_simulated(recipient.call))
+        raise NotFoundError(_not_running(recipient.call))
     try:
-        return await _play(recipient, digits)
+        return await _play_tones(recipient, digits)
     except NotFoundError as exc:
-        raise NotFoundError(str(exc) if form else f"{_no_simulated(recipient.call)}; {exc}") from exc
+        raise NotFoundError(str(exc) if form else f"{_not_running(recipient.call)}; {exc}") from exc
 
 
-def _find(recipient: "Recipient", calls: Path, *, by_server: bool) -> SimulatedCallEntry | None:
+def _find_simulated_call(recipient: "Recipient", calls: Path, *, prefer_server: bool) -> SimulatedCallEntry | None:
     entries = find_simulated_calls(calls)
     wanted = recipient.call
     if wanted == LATEST:
         # Elsewhere, @latest means the latest call of the server.
-        wanted = (_latest(recipient) if by_server and entries else None) or LATEST
+        wanted = (_latest_call_sid(recipient) if prefer_server and entries else None) or LATEST
     found = find_named_calls(entries, wanted, lambda entry: (entry.call_sid, None))
     if len(found) > 1:
-        raise NotFoundError(_ask_which(recipient.call, found))
+        names = ", ".join(_printable_name(entry.call_sid) for entry in found[:10])
+        raise NotFoundError(f"{_printable_name(recipient.call)} matches {len(found)} simulated calls: {names}")
     return found[0] if found else None
 
 
-def _latest(recipient: "Recipient") -> str | None:
+def _latest_call_sid(recipient: "Recipient") -> str | None:
     try:
         calls = list_calls(recipient.socket, patience=min(recipient.timeout, PATIENCE)).calls
     except ListenctlError:
@@ -102,22 +104,21 @@ def _latest(recipient: "Recipient") -> str | None:
     return (calls[-1].call_sid or calls[-1].id) if calls else None
 
 
-async def _press(recipient: "Recipient", digits: Digits, entry: SimulatedCallEntry) -> int:
+async def _press_digits(recipient: "Recipient", digits: Digits, entry: SimulatedCallEntry) -> int:
     count = 0
 
-    def on_key() -> None:
+    def on_digit() -> None:
         nonlocal count
         count += 1
 
-    keys = len(digits.digits) - digits.digits.count(PAUSE)
+    total = len(digits.digits) - digits.digits.count(PAUSE)
     try:
         async with asyncio.timeout(recipient.timeout):
-            passed = await request_dtmf(entry, digits.press, on_key)
+            passed = await request_dtmf(entry, digits.request, on_digit)
     except TimeoutError as exc:
-        late = f"not all keys were pressed within {recipient.timeout:g} s: {count} of {keys} were"
-        raise TimedOutError(late) from exc
+        raise TimedOutError(f"only {count} of {total} digits pressed within {recipient.timeout:g} s") from exc
     except NotFoundError as exc:
-        raise NotFoundError(f"{exc}: {count} of {keys} keys were pressed" if count else str(exc)) from exc
+        raise NotFoundError(f"{exc}; {count} of {total} digits were pressed" if count else str(exc)) from exc
     _print_pressed(recipient, digits, entry, passed=passed)
     if passed:
         return 0
@@ -130,10 +131,10 @@ def _print_pressed(recipient: "Recipient", digits: Digits, entry: SimulatedCallE
         fields = {"call_sid": entry.call_sid, "digits": digits.digits, "as": DtmfForm.EVENT, "passed": passed}
         write_line(sys.stdout, json_line({"v": VERSION} | fields))
     elif not recipient.quiet:
-        write_line(sys.stdout, printable(f"{entry.call_sid[:_MAX_SHOWN]}: {digits.digits} pressed"))
+        write_line(sys.stdout, printable(f"{entry.call_sid[:_MAX_NAME]}: {digits.digits} pressed"))
 
 
-async def _play(recipient: "Recipient", digits: Digits) -> int:
+async def _play_tones(recipient: "Recipient", digits: Digits) -> int:
     from listenctl.commands.live_calls.play_to_call_run import play_sound
     from listenctl.media.sources.tones import DIGIT_PAUSE as PAUSE_TIME
     from listenctl.media.sources.tones import dtmf_tones
@@ -142,29 +143,24 @@ async def _play(recipient: "Recipient", digits: Digits) -> int:
 
     if digits.gap_ms < SHORTEST_GAP_MS:
         raise UsageError(f"--gap-ms {digits.gap_ms}: tones need at least {SHORTEST_GAP_MS} ms between them")
-    told = False
+    noted = False
 
     def samples(rate: int) -> bytes:
-        nonlocal told
-        if not told and not recipient.quiet:
-            told = True
+        nonlocal noted
+        if not noted and not recipient.quiet:
+            noted = True
             write_message("the protocol can't send DTMF to jambonz; the digits are played to the caller as tones")
-        return dtmf_tones(digits.digits, rate, tone=digits.tone, gap=digits.gap_ms / 1000)
+        return dtmf_tones(digits.digits, rate, tone=digits.tone_duration, gap=digits.gap_ms / 1000)
 
     pauses = digits.digits.count(PAUSE)
-    seconds = pauses * PAUSE_TIME + (len(digits.digits) - pauses) * (digits.tone + digits.gap_ms / 1000)
+    seconds = pauses * PAUSE_TIME + (len(digits.digits) - pauses) * (digits.tone_duration + digits.gap_ms / 1000)
     sound = PlayableSound.computed(f"digits {digits.digits}", samples, seconds=seconds)
     return await play_sound(recipient, sound, PlaySettings())
 
 
-def _no_simulated(call: str) -> str:
-    return f"no simulated call {_shown(call)} is running on this machine"
+def _not_running(call: str) -> str:
+    return f"no simulated call {_printable_name(call)} is running on this machine"
 
 
-def _ask_which(call: str, found: Sequence[SimulatedCallEntry]) -> str:
-    named = ", ".join(_shown(entry.call_sid) for entry in found[:10])
-    return f"{_shown(call)} matches {len(found)} simulated calls: {named}"
-
-
-def _shown(name: str) -> str:
-    return printable(name[:_MAX_SHOWN])
+def _printable_name(name: str) -> str:
+    return printable(name[:_MAX_NAME])

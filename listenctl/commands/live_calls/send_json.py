@@ -25,7 +25,7 @@ def send_json(options: SendJsonOptions) -> int:
     """
     Send a JSON text to jambonz unchanged.
 
-    Use it for what has no command of its own.
+    Use it for messages that listenctl has no command for.
     """
     from listenctl.commands.live_calls.send_command_run import run_command
     from listenctl.protocol.application_commands import Disconnect, parse_command
@@ -43,7 +43,7 @@ def read_json(text: str) -> str:
     Return the text to send.
 
     Raises:
-        UsageError: it isn't JSON, would crash the media server, or would never reach jambonz.
+        UsageError: it isn't JSON, would crash the media server, or wouldn't reach jambonz.
     """
     text = (_read_stdin() if text == "-" else text).strip()
     _check_json(text)
@@ -77,7 +77,7 @@ def _check_command(text: str) -> None:
         case PlayAudio(audio_content_type=str()):
             return
         case PlayAudio() | UnknownCommand(type="playAudio"):
-            raise UsageError('playAudio without data.audioContentType crashes the media server; say "raw" or "wav"')
+            raise UsageError('playAudio without data.audioContentType crashes the media server; use "raw" or "wav"')
         case UnknownCommand(type=str(kind)) if kind.startswith("listenctl:"):
             raise UsageError(f"{kind} is for the server and never reaches jambonz; only attached tools can use it")
 

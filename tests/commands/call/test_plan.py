@@ -11,12 +11,10 @@ import pytest
 from listenctl.commands.call.call_options import CallOptions
 from listenctl.commands.call.plan import parse_metadata, plan_of
 from listenctl.commands.connection_options import AUTH_VARIABLE
-from listenctl.commands.live_calls import send_dtmf
-from listenctl.commands.live_calls.send_dtmf import SendDtmfOptions
 from listenctl.errors import UsageError
 from listenctl.protocol.audio import MixType
 from listenctl.protocol.jambonz_model.first_text import CallKind
-from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL
+from listenctl.protocol.jambonz_model.profiles import IDEAL
 from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio
 from listenctl.protocol.opening_handshake import Credentials
 from listenctl.simulator.plan import CallPlan, DtmfPress
@@ -313,18 +311,6 @@ def test_what_no_call_can_be_made_of_is_refused(
 
     with pytest.raises(UsageError, match=problem):
         plan_of(options)
-
-
-# send-dtmf.
-
-
-def test_digits_become_a_silent_call_that_passes_keys_and_is_as_long_as_they_are() -> None:
-    plan = send_dtmf.plan_of(SendDtmfOptions(target=URL, digits="1#", tones=True))
-
-    assert plan.dtmf_presses == (DtmfPress(0.3, "1", 0.2), DtmfPress(0.6, "#", 0.2))
-    assert (plan.caller, plan.kind, plan.profile, plan.tones) == ("silence", CallKind.INBOUND, CURRENT, True)
-    assert plan.verb.pass_dtmf
-    assert plan.duration == pytest.approx(1.1)
 
 
 @pytest.mark.parametrize(

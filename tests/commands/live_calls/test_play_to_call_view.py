@@ -1,3 +1,5 @@
+"""Progress of a sound on a terminal."""
+
 import pytest
 
 from listenctl.commands.live_calls.play_to_call_view import render_progress
@@ -8,32 +10,29 @@ PLAIN = TextStyle(color=False, unicode=True)
 PLAYING = PlayProgress("playing", 2.7, 2.5, 5.0, 0.2)
 
 
-def test_a_line_says_how_far_a_sound_is() -> None:
+def test_line_shows_the_progress() -> None:
     line = render_progress("hello.wav", PLAYING, 80, PLAIN)
 
     assert line == "playing  0:02.5 / 0:05.0  " + "█" * 20 + "·" * 20 + "  lead 0.20 s"
-
-
-def test_where_there_is_room_the_name_stands_there_too() -> None:
     assert render_progress("hello.wav", PLAYING, 100, PLAIN).endswith("  lead 0.20 s  hello.wav")
 
 
-def test_a_sound_of_unknown_length_has_no_bar() -> None:
+def test_sound_of_unknown_length_has_no_bar() -> None:
     line = render_progress("-", PlayProgress("playing", 2.7, 2.5, None, 0.2), 80, PLAIN)
 
     assert line == "playing  0:02.5  lead 0.20 s  -"
 
 
 @pytest.mark.parametrize("columns", range(0, 120, 7))
-def test_no_line_is_too_long(columns: int) -> None:
+def test_line_fits_the_terminal(columns: int) -> None:
     line = render_progress("音" * 50, PLAYING, columns, PLAIN)
 
     assert cell_width(line) <= columns
 
 
-def test_without_unicode_the_bar_is_ascii() -> None:
+def test_ascii_style_prints_only_ascii() -> None:
     assert render_progress("a.wav", PLAYING, 80, TextStyle(color=False, unicode=False)).isascii()
 
 
-def test_a_name_cannot_draw_on_the_terminal() -> None:
+def test_control_characters_in_a_name_are_removed() -> None:
     assert "\x1b" not in render_progress("\x1b[31mred", PLAYING, 120, PLAIN)

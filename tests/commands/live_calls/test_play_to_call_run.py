@@ -1,0 +1,237 @@
+"""Playing a sound to a live call of a real server: on simulated time, and as a process where users see one."""
+
+import asyncio
+import json
+import signal
+from asyncio.subprocess import PIPE, Process
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from listenctl.commands.live_calls.play_to_call import PlayOptions, play_settings, recipient_of, sound_edits
+from listenctl.commands.live_calls.play_to_call_run import run_play
+from listenctl.commands.live_calls.send_command_run import run_command
+from listenctl.errors import NotFoundError, TimedOutError, UsageError
+from listenctl.protocol.application_commands import KillAudio
+from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from tests.helpers.cli import COMMAND, environment
+from tests.helpers.live_call import LiveCall, clips, live_call, noise, streaming, write_sound
+from tests.helpers.pty_command import on_terminal
+from tests.helpers.server import until
+
+STREAM_AND_CLIPS = pytest.mark.parametrize("verb", [streaming(), clips()], ids=["stream", "clip"])
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+async def play(source: str, **changes: Any) -> int:
+    """Play to the latest call and wait for the end, unless options say otherwise."""
+    values: dict[str, Any] = {"call": "@latest", "source": source, "wait": True} | changes
+    options = PlayOptions(**values)
+    return await run_play(recipient_of(options), options.source, sound_edits(options), play_settings(options))
+
+
+async def start(folder: Path, *arguments: str) -> Process:
+    return await asyncio.create_subprocess_exec(
+        *(*COMMAND, "play-to-call", "@latest", *arguments),
+        cwd=folder,
+        env=environment(folder),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+
+
+@pytest.mark.simulated_time
+async def test_file_is_streamed_unchanged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pcm = noise(0.4, 8000)
+    write_sound(tmp_path / "hello.wav", pcm, 8000)
+    async with live_call(tmp_path, streaming()) as call:
+        status = await play("hello.wav")
+
+    how = "the call streams at 8000 Hz, according to streamRate in the call's metadata"
+    assert (status, call.heard.count(pcm)) == (0, 1)
+    assert capsys.readouterr() == (f"{call.id}: hello.wav played, 0.40 s; {how}\n", "")
+
+
+@pytest.mark.simulated_time
+async def test_json_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sound(tmp_path / "hello.wav", noise(0.2, 16000), 16000)
+    async with live_call(tmp_path, clips(call_rate=16000), call_rate=16000) as call:
+        await play("hello.wav", json=True)
+
+    assert json.loads(capsys.readouterr().out) == {
+        "v": 1,
+        "call_sid": call.id,
+        "source": "hello.wav",
+        "mode": "clip",
+        "sample_rate": 16000,
+        "known_by": "metadata",
+        "outcome": "played",
+        "evidence": "play-done",
+        "seconds": 0.2,
+        "detail": "",
+    }
+
+
+@pytest.mark.simulated_time
+@pytest.mark.parametrize("verb", [streaming(known=False), clips(known=False)], ids=["stream", "clip"])
+async def test_unknown_mode_is_probed_and_reported(
+    tmp_path: Path, verb: ListenVerb, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sound(tmp_path / "hello.wav", noise(0.2, 8000), 8000)
+    async with live_call(tmp_path, verb):
+        await play("hello.wav", json=True)
+
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert err == "listenctl: nothing says how this call takes sound, so it is probed\n"
+    assert (result["outcome"], result["known_by"]) == ("played", "probe")
+
+
+@pytest.mark.simulated_time
+async def test_edits_of_the_sound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pcm = noise(1.0, 8000)
+    write_sound(tmp_path / "hello.wav", pcm, 8000)
+    async with live_call(tmp_path, streaming()) as call:
+        await play("hello.wav", start="200ms", duration="0.3", lead="2s")
+
+    assert "hello.wav played, 0.30 s; " in capsys.readouterr().out
+    assert call.heard.replace(pcm[3200:8000], b"", 1).strip(b"\0") == b""
+    assert pcm[3200:8000] in call.heard
+
+
+@pytest.mark.simulated_time
+@pytest.mark.parametrize(
+    ("verb", "options", "status", "out", "err"),
+    [
+        (streaming(), {"wait": False}, 0, "hello.wav sent, 0.10 s; ", ""),
+        (streaming(), {"mode": "clip"}, 3, "hello.wav sent, but whether it was played isn't known: ", ""),
+        (clips(), {"stream_rate": 8000}, 3, "nothing proves that it takes a stream", ""),
+        (clips(), {"mode": "stream"}, 3, "", "the call's metadata says that this call takes clips, not a stream; "),
+    ],
+    ids=["not waiting", "clip to a stream", "only an option", "stream to clips"],
+)
+async def test_uncertain_results(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    verb: ListenVerb,
+    options: dict[str, Any],
+    status: int,
+    out: str,
+    err: str,
+) -> None:
+    write_sound(tmp_path / "hello.wav", noise(0.1, 8000), 8000)
+    async with live_call(tmp_path, verb):
+        assert await play("hello.wav", **options) == status
+
+    printed = capsys.readouterr()
+    assert out in printed.out
+    assert err in printed.err
+
+
+@pytest.mark.simulated_time
+async def test_unusable_gain_is_refused(tmp_path: Path) -> None:
+    async with live_call(tmp_path, streaming()):
+        with pytest.raises(UsageError, match="--gain must be a number"):
+            await play("silence", gain=inf)
+
+
+@pytest.mark.simulated_time
+async def test_kill_audio_of_another_tool_is_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with live_call(tmp_path, streaming()) as call, asyncio.TaskGroup() as group:
+        playing = group.create_task(play("tone:440"))
+        await until(lambda: call.sounds)
+        await run_command(recipient_of(PlayOptions(call="@latest", source="-", timeout=60)), KillAudio().serialize())
+        assert await playing == 1
+
+    assert "tone:440 interrupted after " in capsys.readouterr().out
+
+
+@pytest.mark.simulated_time
+async def test_timeout_stops_the_sound(tmp_path: Path) -> None:
+    async with live_call(tmp_path, streaming()) as call:
+        with pytest.raises(TimedOutError, match="not played within 1 s"):
+            await play("tone:440", timeout=1)
+        await until(lambda: call.call.snapshot().buffered == 0)
+
+
+@pytest.mark.simulated_time
+@STREAM_AND_CLIPS
+async def test_end_of_the_call_is_an_error_with_a_json_result(
+    tmp_path: Path, verb: ListenVerb, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def hang_up(call: LiveCall) -> None:
+        await until(lambda: call.sounds)
+        call.call.hang_up()
+
+    async with live_call(tmp_path, verb) as call, asyncio.TaskGroup() as group:
+        group.create_task(hang_up(call))
+        with pytest.raises(NotFoundError, match="the call has ended"):
+            await play("speech", json=True)
+
+    result = json.loads(capsys.readouterr().out)
+    assert (result["outcome"], result["evidence"], result["detail"]) == ("interrupted", None, "the call has ended")
+    assert 0 < result["seconds"] < 1
+
+
+# As a process.
+
+
+@STREAM_AND_CLIPS
+async def test_stdin_is_played_completely(tmp_path: Path, verb: ListenVerb) -> None:
+    pcm = noise(0.5, 8000)
+    async with live_call(tmp_path, verb) as call:
+        process = await start(tmp_path, "-", "--wait")
+        out, _ = await process.communicate(pcm)
+
+    assert b"- played, 0.50 s; " in out
+    assert call.heard.count(pcm) == 1
+
+
+async def test_empty_stdin_is_wrong_usage(tmp_path: Path) -> None:
+    async with live_call(tmp_path, streaming()):
+        process = await start(tmp_path, "-", "--wait")
+        _, err = await process.communicate(b"")
+
+    assert process.returncode == 2
+    assert b"stdin: ended without any audio" in err
+
+
+@pytest.mark.parametrize(
+    ("verb", "number"), [(streaming(), signal.SIGINT), (clips(), signal.SIGTERM)], ids=["stream", "clip"]
+)
+async def test_signal_stops_the_sound_in_the_call(tmp_path: Path, verb: ListenVerb, number: signal.Signals) -> None:
+    async with live_call(tmp_path, verb) as call:
+        process = await start(tmp_path, "speech", "--wait", "--json")
+        await until(lambda: call.sounds)
+        process.send_signal(number)
+        out, err = await process.communicate()
+        await until(lambda: call.call.snapshot().buffered == 0)
+
+    result = json.loads(out)
+    assert (process.returncode, err) == (128 + number, b"")
+    assert (result["outcome"], result["detail"]) == ("interrupted", "stopped before its end")
+    assert call.run.events.of("call-ended")
+
+
+async def test_progress_is_drawn_on_a_terminal(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "hello.wav", noise(1.0, 8000), 8000)
+    async with (
+        live_call(tmp_path, streaming()) as call,
+        on_terminal("play-to-call", "@latest", str(path), home=tmp_path) as terminal,
+    ):
+        await terminal.until("playing")
+        drawn = await terminal.to_end()
+
+    assert terminal.process.returncode == 0
+    assert " / 0:01.0" in drawn
+    assert "lead 0." in drawn
+    assert f"{call.id}: {tmp_path}" in drawn

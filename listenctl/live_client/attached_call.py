@@ -30,7 +30,6 @@ class AttachedCall:
     A connection to a live call: what is sent goes to jambonz, and ``receive`` returns what jambonz sends.
 
     Attributes:
-        metadata: of the call.
         ended: whether the call has ended normally, or the server with it.
     """
 
@@ -44,13 +43,7 @@ class AttachedCall:
         self.metadata = CallMetadata.parse(first if isinstance(first, bytes) else first.encode())
 
     async def send(self, message: str | bytes) -> None:
-        """
-        Send a text (``str``) or audio (``bytes``), as soon as the server takes it.
-
-        Raises:
-            NotFoundError: The call has ended.
-            ListenctlError: The server closed the connection, or it broke.
-        """
+        """Send a text (``str``) or audio (``bytes``), as soon as the server takes it."""
         from websockets.exceptions import ConnectionClosed
 
         try:
@@ -59,14 +52,7 @@ class AttachedCall:
             raise self._end(exc) from exc
 
     async def receive(self) -> str | bytes:
-        """
-        Return the next text (``str``) or audio (``bytes``) of the call, or a text from the server itself.
-
-        Raises:
-            NotFoundError: The call has ended.
-            DroppedByServerError: The server closed the connection, for example because we are too slow.
-            ListenctlError: The connection broke.
-        """
+        """Return the next text (``str``) or audio (``bytes``) of the call, or a text from the server itself."""
         from websockets.exceptions import ConnectionClosed
 
         try:

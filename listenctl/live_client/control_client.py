@@ -33,12 +33,7 @@ async def attach_to_call(
 
     Args:
         call: its id or callSid, a unique prefix, or ``@latest``.
-        audio: receive the call's audio as well.
         patience: seconds for the server to answer, at most ``PATIENCE``.
-
-    Raises:
-        NotFoundError: No server is running there, or ``call`` doesn't name exactly one live call.
-        RefusedError: The server doesn't answer.
     """
     resource = f"/calls/{quote(call, safe='')}{'?audio=1' if audio else ''}"
     async with _connected(path, resource, patience) as connection:
@@ -58,12 +53,6 @@ async def follow_events(path: Path, *, patience: float = PATIENCE) -> AsyncItera
 
     Args:
         patience: seconds for the server to answer, at most ``PATIENCE``.
-
-    Raises:
-        NotFoundError: No server is running there.
-        RefusedError: The server doesn't answer, or sends something else.
-        DroppedByServerError: The server closed the connection because we are too slow.
-        ListenctlError: The connection broke.
     """
     async with _connected(path, "/events", patience) as connection:
         yield _reports(path, connection)

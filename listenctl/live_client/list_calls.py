@@ -26,10 +26,6 @@ def list_calls(path: Path, *, patience: float = PATIENCE) -> "CallListing":
     Return what the server at ``path`` says about itself and its live calls.
 
     This blocks for ``patience`` seconds at most.
-
-    Raises:
-        NotFoundError: No server is running there.
-        RefusedError: The server doesn't answer, or it is another program.
     """
     # What only attaches to a call starts faster without these.
     from http.client import HTTPException

@@ -18,10 +18,6 @@ async def send_command(attachment: AttachedCall, text: str, *, ends_call: bool =
 
     Args:
         ends_call: the command ends the call, maybe before the server confirms it.
-
-    Raises:
-        NotFoundError: The call ended before that, or is ending.
-        ListenctlError: The server refused the command and says why.
     """
     await _send(attachment, text)
     try:
@@ -40,7 +36,6 @@ class MarkResult:
     Attributes:
         event: the answer, ``playout`` or ``cleared``; ``elapsed`` where there is none and the audio before the mark
             must have been played; ``unanswerable`` where the call takes clips, so there will be none.
-        seconds: that it took.
         early_by: seconds before the audio can have been played, where the answer is not to be trusted
             (listenctl-protocol(7) 6.4).
     """
@@ -61,13 +56,7 @@ PLAYOUT, ELAPSED, UNANSWERABLE = "playout", "elapsed", "unanswerable"
 
 
 async def wait_for_mark(connection: ToolConnection, name: str) -> MarkResult:
-    """
-    Send a mark and wait for its answer; if none comes, the clock decides where it can.
-
-    Raises:
-        NotFoundError: The call ended before that, or is ending.
-        ListenctlError: The server refused the mark and says why.
-    """
+    """Send a mark and wait for its answer; if none comes, the clock decides where it can."""
     now = asyncio.get_running_loop().time
     begin = now()
     end: float | None = None

@@ -60,9 +60,7 @@ class ChipGrid:
     The positions of the chips in a block of one length.
 
     Attributes:
-        samples: the length of the block.
         centres: the middle sample of each chip.
-        chips: the chip that each sample belongs to.
     """
 
     samples: int

@@ -29,14 +29,6 @@ _PHONE_RATE = 8000
 
 
 class LoadCall:
-    """
-    One call, from its connection to its end.
-
-    Args:
-        number: counts calls from 0.
-        prebuilt: what it sends.
-    """
-
     def __init__(self, number: int, plan: LoadPlan, prebuilt: LoadFrames, loop: asyncio.AbstractEventLoop) -> None:
         self.outcome = LoadCallOutcome(number, str(uuid.uuid4()), plan.format(number))
         self._plan = plan

@@ -31,11 +31,8 @@ class LoadCallOutcome:
     The outcome of one call, filled in while it is held.
 
     Attributes:
-        problem: why it failed.
         seconds: from the answered handshake to the hang-up.
         handshake: seconds; None if there was no connection.
-        first_audio: seconds from the answered handshake to the server's first audio.
-        frames: frames sent.
         lost_samples: per channel, not read by the server in time.
         unread: the most bytes that waited for the server to read.
         ignored_bytes: binary audio that jambonz would not play.

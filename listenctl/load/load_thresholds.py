@@ -86,7 +86,6 @@ class Threshold:
     One condition under which a load fails.
 
     Attributes:
-        text: as the user wrote it.
         metric: a name from ``DISTRIBUTIONS`` or ``COUNTS``.
         figure: of a distribution, such as ``p99``; empty for a count.
         limit: in the unit of the metric, or in percent.

@@ -180,9 +180,7 @@ class EchoResult:
         lost: sent and not echoed, ``missed_at_start`` of them before the first that was.
         out_of_order: echoed after a block that was sent later.
         repeated: echoed again.
-        inverted: echoed with inverted samples.
         delay: seconds from when a block was due to leave until all of it was back.
-        gain: in dB.
     """
 
     sent: int

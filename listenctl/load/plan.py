@@ -41,9 +41,6 @@ class LoadPlan:
     A load to place.
 
     Attributes:
-        hold: seconds that each call lasts.
-        arrivals: calls that start per second.
-        mix: formats and their shares.
         stream_rate: of the audio that the server streams; None if it plays clips.
         echo: send a pattern and expect it back.
         timeout: seconds after which all calls are hung up; None for no limit.

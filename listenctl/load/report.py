@@ -26,10 +26,7 @@ class LoadReport:
 
     Attributes:
         planned: calls to place; ``endings`` counts those that were placed.
-        seconds: from the first call to the end of the last.
-        problems: why calls failed.
         close_codes: "none" for calls that ended without one.
-        interrupted: the load was stopped before its end.
         ignoring_calls: calls that were sent binary audio though only clips are played.
         ignored_clip_calls: calls that were sent clips though only a stream is played.
     """

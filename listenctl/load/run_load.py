@@ -29,13 +29,6 @@ class LoadSnapshot:
 
 
 class LoadRun:
-    """
-    Place the calls of one plan.
-
-    Args:
-        on_outcome: called for every call that has ended.
-    """
-
     def __init__(self, plan: LoadPlan, on_outcome: Callable[[LoadCallOutcome], None] = lambda _: None) -> None:
         self._plan = plan
         self._on_outcome = on_outcome

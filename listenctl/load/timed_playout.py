@@ -30,12 +30,7 @@ class TimedAnswer:
 
 
 class TimedPlayout:
-    """
-    The playout of one call.
-
-    Args:
-        stream_rate: sample rate of the audio that the server streams; None if it plays clips.
-    """
+    """The playout of one call."""
 
     def __init__(self, stream_rate: int | None) -> None:
         self._stream_rate = stream_rate

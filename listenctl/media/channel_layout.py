@@ -25,7 +25,6 @@ class ChannelMap:
 
     Attributes:
         labels: suffixes of the file names, (``-left``, ``-right``) or an empty one.
-        warning: why the layout does not apply to the call, if so.
     """
 
     def __init__(self, layout: ChannelLayout, audio_format: AudioFormat) -> None:

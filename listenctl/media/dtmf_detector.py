@@ -52,7 +52,6 @@ class DtmfTone:
 
     Attributes:
         position: of its first sample, in samples per channel.
-        duration: in seconds.
         channel: from 1, the left one.
     """
 
@@ -71,9 +70,6 @@ class DtmfDetector:
     Detect tones in one channel of 16-bit audio, given in pieces of any size.
 
     A tone is reported once, within 0.15 s of audio after its end.
-
-    Args:
-        sample_rate: in Hz, at least ``MIN_DTMF_RATE``.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -258,7 +254,6 @@ class _Filters:
 
         Args:
             rows: amplitudes of the previous block and of this one.
-            power: of the windows of this block.
         """
         import numpy as np
 
@@ -305,14 +300,6 @@ MIN_DTMF_RATE = 8000
 
 
 class CallDtmfDetector:
-    """
-    Detect tones in the audio of a call, in each channel.
-
-    Args:
-        audio_format: with a sample rate of at least ``MIN_DTMF_RATE``.
-        position: of the first sample that will be fed.
-    """
-
     def __init__(self, audio_format: AudioFormat, position: int) -> None:
         self._start = position
         self._channels = audio_format.channels

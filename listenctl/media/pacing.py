@@ -8,12 +8,7 @@ import asyncio
 
 
 class Pacer:
-    """
-    Wait until each chunk of a stream is due; the stream starts with the first chunk.
-
-    Args:
-        sample_rate: of the stream, in Hz.
-    """
+    """Wait until each chunk of a stream is due; the stream starts with the first chunk."""
 
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate

@@ -65,7 +65,6 @@ class CallMessages:
     One player's messages on a connection, within ``open_messages``.
 
     Attributes:
-        is_open: whether answers still come.
         killed: done when somebody else's killAudio has dropped what we stream.
     """
 

@@ -51,12 +51,7 @@ _WHO_SAYS = {
 
 @dataclass(frozen=True, slots=True)
 class PlayMode:
-    """
-    How a call takes sound, and how that is known.
-
-    Attributes:
-        sample_rate: of the stream, in Hz; 0 for clips, each of which has its own rate.
-    """
+    """How a call takes sound; ``sample_rate`` is that of the stream, 0 for clips."""
 
     delivery: Delivery
     sample_rate: int
@@ -89,7 +84,6 @@ class ModeHints:
 
 
 def check_mode_options(choice: ModeChoice, rate: int | None) -> None:
-    """Check that two options don't contradict each other."""
     if choice is ModeChoice.CLIP and rate:
         raise UsageError("--mode clip has no --stream-rate; remove one of them")
     if choice is ModeChoice.STREAM and rate == PLAYS_CLIPS:

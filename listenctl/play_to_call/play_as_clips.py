@@ -52,9 +52,6 @@ def judge_clip(answer: PlaybackAnswer | None, seconds: float, *, passed_at: floa
     Return the result of a clip.
 
     Args:
-        answer: None if none came in time.
-        seconds: of the clip.
-        passed_at: when jambonz got it.
         began_at: when it began to play according to the clock; infinity if it never did.
     """
     if answer is None:
@@ -89,12 +86,7 @@ class _SentClip:
 
 
 class ClipPlayer:
-    """
-    Play one sound as clips; most sounds are one clip.
-
-    Args:
-        notify: takes a sentence about what is being waited for.
-    """
+    """Play one sound as clips; most sounds are one clip."""
 
     def __init__(
         self, messages: CallMessages, sound: PlayableSound, *, settings: PlaySettings, notify: Callable[[str], None]

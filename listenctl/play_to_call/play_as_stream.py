@@ -31,13 +31,6 @@ from listenctl.protocol.jambonz_messages import Mark
 
 
 class StreamPlayer:
-    """
-    Play one sound as a stream.
-
-    Args:
-        notify: takes a sentence about what is being waited for.
-    """
-
     def __init__(
         self,
         messages: CallMessages,

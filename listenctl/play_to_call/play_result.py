@@ -27,9 +27,7 @@ class PlayResult:
     The result of playing a sound.
 
     Attributes:
-        evidence: None where there is none.
         seconds: that the caller has heard; the length of a sound that was only sent.
-        detail: a sentence for people, may be empty.
     """
 
     outcome: PlayOutcome
@@ -44,9 +42,7 @@ class PlayProgress:
     How far playback is.
 
     Attributes:
-        state: the current step, in a word or two.
         sent, heard: seconds; what was heard is computed from the clock.
-        total: seconds of the whole sound, None if unknown.
         lead: seconds of a stream that were sent and are not played yet.
     """
 

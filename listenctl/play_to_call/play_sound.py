@@ -38,12 +38,6 @@ class SoundPlayer:
     Play one sound to one call.
 
     If ``play`` is cancelled, the caller hears no more of the sound; sounds of other tools are not affected.
-
-    Args:
-        notify: takes a sentence about what is being waited for or was found out.
-
-    Attributes:
-        mode: how the call takes sound; None until that is known.
     """
 
     def __init__(
@@ -60,14 +54,6 @@ class SoundPlayer:
         self._player: StreamPlayer | ClipPlayer | None = None
 
     async def play(self, sound: PlayableSound) -> PlayResult:
-        """
-        Play a sound, to its end unless the settings say otherwise.
-
-        Raises:
-            UsageError: The options contradict each other, or the sound is endless and the call takes clips.
-            NotFoundError: The call has ended.
-            ListenctlError: The server refused something, or the source failed.
-        """
         check_mode_options(self._settings.choice, self._settings.stream_rate)
         async with open_messages(self._connection) as messages:
             try:

@@ -21,10 +21,7 @@ class PlayableSound:
     A sound that isn't open yet.
 
     Attributes:
-        name: for people.
         open: opens the sound at a rate in Hz; raises what ``open_source`` raises.
-        clip_rate: sample rate of its clips.
-        seconds: its length, None if that is only known at its end.
         endless: it has no end, so it can't be played as clips.
     """
 

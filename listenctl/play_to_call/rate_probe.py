@@ -32,8 +32,6 @@ async def probe_mode(
 
     Args:
         choice: AUTO or STREAM; with CLIP there is nothing to find out.
-        mark_wait: seconds to wait for a mark.
-        notify: takes a sentence about the result where it is a guess.
     """
     if choice is ModeChoice.AUTO and await _send_mark(messages, mark_wait) is None:
         return PlayMode(Delivery.CLIP, 0, KnownBy.PROBE)

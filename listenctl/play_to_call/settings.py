@@ -13,10 +13,8 @@ class PlaySettings:
 
     Attributes:
         stream_rate: of the call, in Hz; 0 for clips; None if the user doesn't say.
-        interrupt: stop what plays first.
         lead: seconds between sending a stream and its playback.
         exact: stream samples of value -1 unchanged, although jambonz takes them for marks.
-        wait: until the sound has been heard, not only until it was sent.
     """
 
     choice: ModeChoice = ModeChoice.AUTO

@@ -38,15 +38,7 @@ def replace_marker_samples(pcm: bytes) -> bytes:
 
 
 class StreamSender:
-    """
-    Send one stream.
-
-    Args:
-        send: sends a binary message.
-        sample_rate: of the stream, in Hz.
-        lead: seconds between sending audio and its playback.
-        exact: send samples of value -1 unchanged.
-    """
+    """Send one stream."""
 
     def __init__(
         self,

@@ -16,10 +16,6 @@ class SoundEdits:
 
     Attributes:
         gain_db: samples that get too loud are clipped.
-        fade: seconds of fade-in and fade-out.
-        start: seconds to skip at the beginning.
-        duration: seconds to keep, None for all.
-        loop: begin again at the end.
         channel: number of a channel from 0; None mixes the channels of a file.
     """
 

@@ -47,7 +47,6 @@ class PlayAudio:
         Args:
             sample_rate: of raw samples; only 8000 and 16000 play correctly (listenctl-protocol(7) 5.1).
             queue_play: True queues the clip; otherwise it interrupts the one that plays.
-            clip_id: returned in ``PlayDone.id``.
         """
         return cls(base64.b64encode(audio).decode(), content_type, sample_rate, queue_play, clip_id)
 

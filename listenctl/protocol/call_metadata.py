@@ -38,7 +38,6 @@ class CallMetadata:
     The fields of the first text, under their names on the wire.
 
     Attributes:
-        repairs: a sentence for each thing that was wrong.
         valid: whether the text was exactly one JSON object.
         rest: messages that were glued to it.
         sample_rate: None if the text has no usable one; so is ``mix_type``.

@@ -45,7 +45,6 @@ class RepairedObject:
 
     Attributes:
         end: index after it.
-        faults: a sentence for each thing that was wrong.
         cut: whether the end of the object is missing.
         incomplete: path of the member in which the text was cut, if any.
     """

@@ -61,7 +61,6 @@ class MessageReceived:
     A text from jambonz after the first one.
 
     Attributes:
-        position: samples per channel received before it.
         round_trip: seconds since the command that a mark or playDone answers, None without such a command.
     """
 
@@ -168,14 +167,11 @@ class ListenSession:
 
     def receive_audio_run(self, before: float, times: Sequence[float], size: int, *, longest: float) -> int:
         """
-        Take audio messages of one size that hold whole sample frames, as long as they cause no gap.
+        Take audio messages of one size in whole sample frames while they cause no gap; return how many were taken.
 
         Args:
             before: time of the last message before these.
             longest: seconds between two messages above which the caller has to advance in steps.
-
-        Returns:
-            How many messages were taken.
         """
         frame_bytes = self.audio_format.frame_bytes
         if not self.started or self._assembler.rest or size % frame_bytes:

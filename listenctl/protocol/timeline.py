@@ -41,12 +41,7 @@ class TimelineEntry:
 
 
 class Timeline:
-    """
-    Turn the frames of one connection, both directions in order of time, into entries.
-
-    Args:
-        session: runs on the clock of the frames.
-    """
+    """Turn the frames of one connection, both directions in order of time, into entries."""
 
     def __init__(self, session: ListenSession, *, max_message: int = MAX_MESSAGE_BYTES) -> None:
         self._session = session
@@ -85,12 +80,9 @@ class Timeline:
 
     def take_audio_run(self, times: Sequence[float], size: int) -> int:
         """
-        Take audio messages of jambonz, each one frame of ``size`` bytes, while they cause no event but their audio.
+        Take audio messages of jambonz of ``size`` bytes while they cause no other event; return how many were taken.
 
         ``advance_to`` and ``read_frame`` do the same in five times the time.
-
-        Returns:
-            How many messages were taken.
         """
         if not self._joiners[Sender.JAMBONZ].accepts_binary(size):
             return 0

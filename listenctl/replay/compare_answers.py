@@ -29,7 +29,6 @@ class CompareSettings:
     How to compare answers.
 
     Attributes:
-        tolerance: seconds by which an answer may be later.
         ignored: members of texts that may differ, as in ``IgnoredMembers``, or ``audio`` for all streamed audio.
     """
 
@@ -43,10 +42,7 @@ class AnswerComparison:
     How the answers of a call compare.
 
     Attributes:
-        texts: the number of texts, in the capture and live.
-        audio: the bytes of audio, in the capture and live.
         differences: the first ``MAX_LISTED``.
-        count: the number of all differences.
     """
 
     texts: tuple[int, int]

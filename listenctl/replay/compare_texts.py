@@ -29,8 +29,6 @@ class AnswerDifference:
     Attributes:
         kind: ``missing``, ``extra``, ``different``, ``moved`` or ``later``.
         what: the type of a text, ``audio`` or ``close``.
-        captured_at: seconds since the handshake in the capture; None if it isn't there.
-        live_at: the same in the live call.
     """
 
     kind: str
@@ -55,7 +53,6 @@ class AnswerTiming:
     Which answers count as late.
 
     Attributes:
-        tolerance: seconds by which an answer may be late.
         speed: relative to the capture; None is as fast as possible, and then nothing is late.
     """
 

@@ -15,8 +15,6 @@ class ReplayPlan:
 
     Attributes:
         speed: relative to the capture; None is as fast as possible.
-        same_sid: keep the callSid of the capture.
-        compare: compare the server's answers with those in the capture.
     """
 
     capture: CaptureFile
@@ -40,7 +38,6 @@ class ApplicationPlan:
 
     Attributes:
         speed: relative to the capture; None is as fast as possible.
-        authorization: the header value that a client must send, None for none.
     """
 
     capture: CaptureFile

@@ -13,17 +13,14 @@ class ReplayResult:
     How a call was played to a server.
 
     Attributes:
-        call: its number in the capture.
         copy: the number of the simultaneous copy, from 1.
         round: the number of the repetition, from 1.
         frames: frames played; ``unplayed`` were left when the call ended, None if they weren't counted.
-        early: seconds by which the server ended the call before the last of them.
         cut_short: the server ended the call before its time.
         lost: places where frames of jambonz are missing in the capture.
         lateness: the most seconds that a frame was late; None if no frame had a deadline.
         taken: the server received everything and ended its side in order.
         error: why the server wasn't reached, or what was wrong with how it ended the call.
-        notes: other remarks for people.
     """
 
     call: int
@@ -85,13 +82,11 @@ class ApplicationResult:
     How the application's side of a call was played to a client.
 
     Attributes:
-        call: its number in the capture.
         caller: the number of the client, from 1.
         frames: frames sent; ``unsent`` were left when the call ended, None if they weren't counted.
         lost: places where frames of the application are missing in the capture.
         lateness: the most seconds that a frame was late; None if no frame had a deadline.
         received_texts, received_audio_bytes: what the client sent.
-        missed_texts: texts of jambonz that were awaited but never arrived.
         closed: the code of the first Close frame of either side.
     """
 

@@ -44,7 +44,6 @@ class CaptureFile:
 
     Attributes:
         path: a temporary file for stdin.
-        name: how the user named it.
         secrets: the text of a key log, for encrypted calls.
     """
 
@@ -53,7 +52,6 @@ class CaptureFile:
     secrets: str = ""
 
     def read(self) -> Iterator[CaptureEvent]:
-        """Read the events from the start."""
         with _as_failure():
             events = read_capture(self.path, keylog=KeyLog(self.secrets))
         return _failing(events)
@@ -101,7 +99,6 @@ def open_capture(path: str, secrets: str = "") -> Iterator[CaptureFile]:
 
 
 def read_secrets(path: Path) -> str:
-    """Return the text of a key log."""
     try:
         text = path.read_text("ascii", "replace")
     except OSError as exc:
@@ -121,12 +118,7 @@ def _is_played(step: ReplayStep, sender: Sender) -> bool:
 
 
 class ReplayScript:
-    """
-    The events of one call, read ahead in a thread.
-
-    Attributes:
-        notices: problems of the file, as far as it was read.
-    """
+    """The events of one call, read ahead in a thread."""
 
     def __init__(self, capture: CaptureFile, call: CapturedCall) -> None:
         self._call = call

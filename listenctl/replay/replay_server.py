@@ -41,10 +41,6 @@ async def answer_upgrade(
     """
     Answer the opening handshake of a call.
 
-    Args:
-        authorization: the header value that is required.
-        full: returns whether no more calls are accepted.
-
     Raises:
         RequestRefused: the request isn't a WebSocket handshake, lacks the credentials, or comes too late.
     """
@@ -80,10 +76,6 @@ class ReplayServer:
 
     Args:
         calls: of the capture; clients get them in turn.
-        limit: how many calls are accepted in total; None is any number.
-        on_result: called for each call that has ended.
-        on_refused: called with the reason why a request was refused.
-        on_notice: called for each problem of the capture.
     """
 
     def __init__(

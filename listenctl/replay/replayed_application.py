@@ -48,12 +48,7 @@ _READ_BYTES = 65_536
 
 
 class ReplayedApplication:
-    """
-    Play the application's side of a call to a client, after the handshake.
-
-    Args:
-        result: is filled in while the call is played.
-    """
+    """Play the application's side of a call to a client, after the handshake."""
 
     def __init__(
         self,

@@ -44,7 +44,6 @@ class ReplayedCall:
     Play one call.
 
     Args:
-        result: is filled in while the call is played.
         sid: the new callSid; None keeps that of the capture.
     """
 

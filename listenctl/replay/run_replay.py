@@ -18,10 +18,7 @@ class ReplayRun:
 
     Args:
         calls: of the capture; each is played as long after the first as it began.
-        copies: how many of each are played at once.
         rounds: how often all calls are played to their end; None is forever.
-        on_result: called for each call that has ended.
-        on_notice: called for each problem of the capture.
     """
 
     def __init__(

@@ -45,7 +45,6 @@ class HookAnswer:
     The answer to an action hook.
 
     Attributes:
-        status: of the HTTP response; None if there was none.
         detail: why there was none, or the reason phrase and the start of the body of a response that isn't 2xx.
     """
 

@@ -14,21 +14,13 @@ class CallSnapshot:
     The state of a simulated call at one moment.
 
     Attributes:
-        call: the id of the connection, its callSid.
-        elapsed: seconds since the start of the call.
-        mix_type: mono, stereo or mixed, as in the verb.
         streaming: whether the server's audio is a stream of binary messages; otherwise it is ``playAudio`` clips.
         sent: levels of the audio sent to the server, one per channel; None before the first audio.
         heard: the level of the audio played to the caller, one channel; None before the first audio.
         buffered: seconds of the server's audio that play without further audio.
         held: further seconds that don't play until more audio arrives (listenctl-protocol(7) 6.2).
-        marks: names of the outstanding marks, oldest first.
-        unsent: seconds of audio that wait because the server is slow.
-        lost_samples: samples per channel that were dropped because the server was too slow.
         lateness: the most seconds that a frame left after its deadline.
-        commands: how many commands the server has sent.
         wrong: how many of them jambonz would not execute as intended.
-        digits: DTMF digits pressed so far.
     """
 
     url: str

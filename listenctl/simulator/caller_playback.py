@@ -17,8 +17,6 @@ class CallerPlayback:
     Play audio as it arrives; the call neither waits for the device nor ends with it.
 
     Args:
-        device: its number or a part of its name; None is the system's choice.
-        on_change: called when sound begins, and with the reason when there is none.
         shares: whether the call uses another device, such as a microphone, which a search for new devices would stop.
     """
 

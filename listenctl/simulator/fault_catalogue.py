@@ -28,7 +28,6 @@ class FaultKind:
 
     Attributes:
         effect: what the call does; ``{}`` is the value.
-        default: the value if none is given.
         most: the largest number allowed.
         decides: what only one fault of a call can decide; empty if the fault can be given repeatedly.
     """

@@ -27,16 +27,7 @@ def find_simulated_calls(folder: Path) -> list[SimulatedCallEntry]:
 
 
 async def request_dtmf(call: SimulatedCallEntry, request: DtmfRequest, on_digit: Callable[[], None]) -> bool:
-    """
-    Press digits in a call; return whether they are sent to its server.
-
-    Args:
-        on_digit: called when a digit has been pressed.
-
-    Raises:
-        NotFoundError: the call has ended, or ends meanwhile.
-        ListenctlError: the call refused the request.
-    """
+    """Press digits in a call; return whether they are sent to its server."""
     from websockets.asyncio.client import unix_connect
     from websockets.exceptions import InvalidHandshake, WebSocketException
 

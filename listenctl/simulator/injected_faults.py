@@ -43,7 +43,6 @@ class Fault:
     One fault to inject.
 
     Attributes:
-        text: its value as given, or the default.
         number: the same as a number of seconds, samples or bytes.
         start: when a stall or a pause begins, in seconds.
     """
@@ -120,7 +119,6 @@ class InjectedFaults:
         backlog: seconds of audio captured before the connection, which leave in the first message.
         early_digits: digits pressed during the handshake; their texts leave together with the first one.
         read_rate: bytes per second to read of what the server sends; None for no limit.
-        closing_mode: how the call ends.
         shutdown_timeout: seconds after which the call gives up a connection that nobody closes.
     """
 

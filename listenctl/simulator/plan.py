@@ -36,12 +36,10 @@ class CallPlan:
         caller: the audio source of the caller, as ``open_source`` reads it; the call ends with it unless ``duration``
             is given.
         callee: the audio source of jambonz or the other party; None is silence.
-        ptime: seconds of one frame of the phone's leg.
         call_rate: sample rate of the phone's codec in Hz; audio for the server is resampled if its rate differs.
         duration: seconds after which the caller hangs up; silence follows if the caller's audio ends before.
         tones: also mix the tones of pressed digits into the caller's audio.
         buffer: seconds of audio that jambonz buffers for a slow server.
-        heard: a file for what the caller said (left) and heard (right).
         speaker: the device that plays what the caller hears; empty for the default device, None for none.
     """
 

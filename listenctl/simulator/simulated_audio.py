@@ -28,9 +28,7 @@ class CallFrame:
     One frame of a call.
 
     Attributes:
-        sent: the audio that jambonz sends.
         caller, heard: what the caller says and hears, one channel each at the rate of ``sent``.
-        ticks: what playout did meanwhile.
         over: the caller's audio has ended; the frame is silence.
     """
 
@@ -42,14 +40,7 @@ class CallFrame:
 
 
 class SimulatedAudio:
-    """
-    Make the frames of one call.
-
-    Args:
-        playout: what is played to the caller; it ticks with the frames.
-        sources: the caller, and the callee if there is one.
-        on_sound: called when the loudspeaker disappears or returns.
-    """
+    """Make the frames of one call."""
 
     def __init__(
         self, plan: CallPlan, playout: Playout, sources: list[AudioSource], on_sound: Callable[[PlaybackState], None]
@@ -69,7 +60,6 @@ class SimulatedAudio:
 
     @classmethod
     async def open(cls, plan: CallPlan, playout: Playout, on_sound: Callable[[PlaybackState], None]) -> Self:
-        """Open the sources and devices of a plan."""
         async with AsyncExitStack() as closing:
             sources = []
             for spec, channel in _source_specs(plan):
@@ -114,7 +104,6 @@ class SimulatedAudio:
         return CallFrame(mix_parties(self._plan.verb.mix_type, caller, right), caller, heard, ticks, over)
 
     async def close(self) -> None:
-        """Close files and devices."""
         await self._closing.aclose()
         if self._playback is not None:
             await self._playback.close()

@@ -54,13 +54,6 @@ class SimulatedCall:
         self._task: asyncio.Task[SimulatedCallResult] | None = None
 
     async def run(self) -> SimulatedCallResult:
-        """
-        Place the call and hold it until it ends.
-
-        Raises:
-            RefusedError: the server can't be reached or refuses the call.
-            ListenctlError: a file or device of the plan can't be used.
-        """
         self._task = asyncio.current_task()
         self._log.report_plan_warnings()
         self._audio = audio = await SimulatedAudio.open(self.plan, self._exchange.playout, self._log.report_sound)

@@ -65,13 +65,7 @@ class CallTime:
 
 
 class CallSender:
-    """
-    Send the texts and the audio of one call in the order in which jambonz does.
-
-    Args:
-        buffer: the audio that waits for the server.
-        first_text: what jambonz says about the call; it waits for the connection.
-    """
+    """Send the texts and the audio of one call in the order in which jambonz does."""
 
     def __init__(self, buffer: SendBuffer, faults: InjectedFaults, first_text: bytes, time: CallTime) -> None:
         self._buffer = buffer
@@ -137,11 +131,8 @@ class CallExchange:
     Send the frames of one call, execute the server's commands, and answer them.
 
     Attributes:
-        connection: None until the server is connected.
         over: set it to make no further frame.
-        exceeded_limit: the limit of the plan that ended the call; empty if none did.
         sent_levels, heard_levels: latest levels of the audio sent to the server, and of what the caller hears.
-        playout: plays what the server sends, and makes the answers.
     """
 
     def __init__(
@@ -175,12 +166,7 @@ class CallExchange:
         measure_levels(bytes(self._plan.audio_format.frame_bytes), self._plan.audio_format.channels, 1)
 
     async def run(self, audio: SimulatedAudio, press_digit: Callable[[str, float], None]) -> ListenctlError | None:
-        """
-        Make each frame when it is due until the call is over or its audio ends; return why the audio failed, if it did.
-
-        Args:
-            press_digit: presses a digit of the plan for so many seconds.
-        """
+        """Make each frame when it is due until the call is over or its audio ends; return why the audio failed, if it did."""
         plan = self._plan
         rate = plan.verb.sample_rate
         pacer = Pacer(rate)

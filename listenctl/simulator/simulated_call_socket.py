@@ -86,9 +86,7 @@ async def call_socket(
     Serve the socket of this process's call while the block runs.
 
     Args:
-        folder: where the simulated calls of this machine have their sockets.
         warn: called with the reason if there is no socket; the call goes on without one.
-        clock: the Unix time.
     """
     try:
         path = call_socket_path(folder, os.getpid())

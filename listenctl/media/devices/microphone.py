@@ -37,7 +37,6 @@ class MicrophoneSource:
         start_device(_WHAT, self._stream)
 
     async def read(self, samples: int) -> bytes:
-        """Return the next samples."""
         if not is_running(self._stream):
             raise ListenctlError(f"{_WHAT}: stopped delivering audio; check whether it is still plugged in")
         return self._buffer.take_audio(samples)

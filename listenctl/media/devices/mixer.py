@@ -71,12 +71,7 @@ DEVICE_RATE = 48000
 
 
 class CallMixer:
-    """
-    Mix calls; one thread may add their audio and another take the sum.
-
-    Attributes:
-        muted: whether the sum is silence.
-    """
+    """Mix calls; one thread may add their audio and another take the sum."""
 
     def __init__(self, sample_rate: int = DEVICE_RATE) -> None:
         self.muted = False

@@ -65,10 +65,8 @@ class PlaybackDevice:
     Play the sound of a mixer; while no device plays it, try again and again.
 
     Args:
-        device: its number or a part of its name; None is the system's default.
         on_change: called when sound begins, and with the reason when there is none.
         rescan: whether to look for new devices, which stops every other device of this process.
-        clock: in seconds.
     """
 
     def __init__(

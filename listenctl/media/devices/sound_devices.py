@@ -70,7 +70,6 @@ class DeviceBuffer:
 
 
 def load_sounddevice() -> Any:
-    """Import and return sounddevice."""
     try:
         import sounddevice
     except OSError as exc:
@@ -107,7 +106,6 @@ class SoundDevice:
 
 
 def list_devices() -> list[SoundDevice]:
-    """Return all sound devices of this machine."""
     sound = load_sounddevice()
     systems = sound.query_hostapis()
     default_input, default_output = sound.default.device
@@ -134,7 +132,6 @@ def open_device(
 
     Args:
         what: the user's word for the device, which begins error messages.
-        device: its number or a part of its name; None for the system's default.
     """
     choice = _choice(device)
     errors = (ValueError, OSError, load_sounddevice().PortAudioError)
@@ -152,12 +149,7 @@ def open_device(
 
 
 def check_output_device(what: str, device: str) -> None:
-    """
-    Check that ``device`` names a playback device, if there are any.
-
-    Args:
-        what: the user's word for the device, which begins error messages.
-    """
+    """Check that ``device`` names a playback device, if there are any."""
     sound = load_sounddevice()
     try:
         sound.query_devices(_choice(device), "output")
@@ -173,7 +165,6 @@ def _choice(device: str | None) -> int | str | None:
 
 
 def start_device(what: str, stream: DeviceStream) -> None:
-    """Start a device."""
     try:
         stream.start()
     except (OSError, load_sounddevice().PortAudioError) as exc:

@@ -26,8 +26,6 @@ class AudioWriter:
 
     Attributes:
         error: why nothing more can be written; None while it can.
-        lost_bytes: that were not written.
-        written_bytes: that were.
 
     Args:
         on_error: called once, in the writing thread, when nothing more can be written.

@@ -17,12 +17,7 @@ class NewFile(NamedTuple):
 
 
 def create_numbered(path: Path) -> NewFile:
-    """
-    Create ``path``, or `NAME-2`, `NAME-3`… if the name is taken; folders are created as needed.
-
-    Raises:
-        OSError: The file or a folder can't be created.
-    """
+    """Create ``path``, or `NAME-2`, `NAME-3`… if the name is taken; folders are created as needed."""
     make_private_folder(path.parent)
     for name in _numbered(path):
         with suppress(FileExistsError):
@@ -36,9 +31,6 @@ def create_recording_files(path: Path, labels: Sequence[str], final_extension: s
 
     A name also counts as taken if its sidecar exists, if the recording would have this name in its final format, or if
     another recording has it with other labels, so that no two recordings need the same sidecar.
-
-    Raises:
-        OSError: A file or a folder can't be created; then none is.
     """
     make_private_folder(path.parent)
     stem = str(path.with_suffix(""))

@@ -43,12 +43,7 @@ class TemplateField:
 
 @dataclass(frozen=True, slots=True)
 class RecordingDestination:
-    """
-    Where recordings go: a folder, a name template, one file name, or stdout.
-
-    Attributes:
-        pieces: of the path without its extension; empty for stdout.
-    """
+    """Where recordings go: a folder, a name template, one file name, or stdout."""
 
     pieces: tuple[str | TemplateField, ...]
     extension: str

@@ -54,9 +54,7 @@ def repair_wav(path: Path, *, output: Path | None = None, assumed: AudioFormat |
     Write a repaired copy of ``path`` unless its header is good.
 
     Args:
-        path: the file, which is not changed.
         output: path of the copy, which must not exist; by default `NAME.recovered.wav` beside the file.
-        assumed: the format of a file without a header.
     """
     if not path.is_file():
         problem = "is not a file" if path.exists() else "no such file"

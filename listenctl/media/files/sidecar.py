@@ -83,9 +83,7 @@ class Sidecar:
 
     Attributes:
         started, ended: Unix times; ``ended`` is None while the call lasts, and after a crash.
-        audio: None where jambonz sent none.
         application, both: the other files that are extracted from a capture.
-        source: the capture that the recording was extracted from.
     """
 
     call: str

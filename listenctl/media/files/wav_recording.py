@@ -20,12 +20,7 @@ HEADER_LAG = 0.25
 
 
 class WavFile:
-    """
-    One WAV on disk. A method that raises OSError leaves the file as valid as it was.
-
-    Args:
-        new_file: an empty file, which this object takes over.
-    """
+    """One WAV on disk. A method that raises OSError leaves the file as valid as it was."""
 
     def __init__(self, new_file: NewFile, audio_format: AudioFormat) -> None:
         self.path = new_file.path
@@ -130,10 +125,6 @@ class Recording:
     Args:
         path: of the WAV; if it is taken, `-2` is appended to the name.
         final_extension: of the format that the WAV will be converted to.
-        fill: replace missing audio with silence.
-
-    Raises:
-        OSError: The files can't be created.
     """
 
     def __init__(

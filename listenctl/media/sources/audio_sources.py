@@ -58,7 +58,6 @@ async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channe
     Open ``spec``: a file, ``tone:HZ``, ``tone:HZ@DBFS``, ``silence``, ``speech``, ``mic``, ``mic:DEVICE`` or ``-``.
 
     Args:
-        loop: repeat a source that ends, without a gap.
         channel: number of a channel of a file, of ``speech`` or of a WAV on a pipe; None mixes the channels of a file,
             and means the first one of other sources.
     """

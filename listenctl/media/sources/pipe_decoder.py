@@ -20,8 +20,6 @@ _ADVICE = "pipe raw 16-bit little-endian samples or a WAV, as from sox FILE -t w
 
 
 class PipeDecoder:
-    """Decode the bytes of a pipe to one channel at the rate of the call."""
-
     def __init__(self, sample_rate: int, *, channel: int = 0) -> None:
         self._sample_rate = sample_rate
         self._channel = channel

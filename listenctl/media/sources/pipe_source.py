@@ -25,13 +25,7 @@ _PATIENCE = 1.0
 async def open_pipe(
     fd: int, sample_rate: int, *, channel: int = 0, patience: float = _PATIENCE, lossless: bool = False
 ) -> "PipeSource":
-    """
-    Read from a descriptor, usually stdin.
-
-    Args:
-        lossless: wait for late audio instead of returning silence.
-        patience: seconds to wait for the first audio.
-    """
+    """Read from a descriptor, usually stdin."""
     try:
         mode = os.fstat(fd).st_mode
     except OSError as exc:

@@ -46,7 +46,6 @@ class SoundFileDecoder:
         self._over = False
 
     def read(self) -> bytes:
-        """Return the next samples, none at the end."""
         pcm = b""
         while not pcm and not self._over:
             pcm = self._next()
@@ -143,7 +142,6 @@ class SoundFileInfo:
 
 
 def read_sound_info(path: str) -> SoundFileInfo:
-    """Read the header of a sound file."""
     fd = _open(path)
     try:
         with _decoder(fd, path) as file:

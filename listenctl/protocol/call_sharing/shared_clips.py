@@ -94,14 +94,6 @@ class ClipStops:
 
 
 class SharedClips:
-    """
-    The clips of one call.
-
-    Args:
-        prefix: of their names on the wire.
-        clock: returns the time in seconds.
-    """
-
     def __init__(self, prefix: str, clock: Callable[[], float]) -> None:
         self.names = GeneratedNames[object](prefix)
         self._order = ClipOrder()

@@ -182,7 +182,6 @@ class SharedStream:
 
     Args:
         server_rate: of streamed audio, if neither metadata nor a tool know it; 0 for clips, None for unknown.
-        clock: returns the time in seconds.
     """
 
     def __init__(self, server_rate: int | None, clock: Callable[[], float]) -> None:

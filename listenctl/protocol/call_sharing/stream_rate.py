@@ -31,7 +31,6 @@ class StreamRates:
     The rate of one call according to each source.
 
     Attributes:
-        metadata: according to the call's metadata.
         tool: according to the tool that asked for the stream last.
     """
 

@@ -53,7 +53,6 @@ class ToolRefusal:
     A message of a tool that the server didn't pass on.
 
     Attributes:
-        detail: a sentence with what to do.
         id: of the clip, as the tool calls it; None if there is none.
     """
 
@@ -77,9 +76,7 @@ class Synced:
         stream_rate: of the audio that jambonz plays; 0 if it plays clips, None if unknown.
         stream_rate_from: its source: ``metadata``, ``tool`` or ``server``.
         playout: how long the streamed audio still plays, by the clock; None if the rate is unknown.
-        waiting_clips: number of clips of all tools that haven't been sent to jambonz.
         clip_seconds: how long all clips, waiting ones too, still play, by the clock; None if a length is unknown.
-        stopping: whether clips are being stopped by a killAudio or a withdrawal.
         mark_answered: whether jambonz has answered a mark of this call, which it does only if it streams.
     """
 

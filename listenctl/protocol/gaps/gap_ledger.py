@@ -64,7 +64,6 @@ class GapLedger:
     Keep the gaps of one call.
 
     Args:
-        audio_format: of the audio received.
         started_at: time of the opening handshake; audio captured before it arrives as a burst.
     """
 
@@ -183,14 +182,11 @@ class GapLedger:
 
     def add_audio_run(self, before: float, times: Sequence[float], message_bytes: int, *, longest: float) -> int:
         """
-        Do the same as ``find_gaps`` and ``add_messages`` for each message, as long as all are in time.
+        Do the same as ``find_gaps`` and ``add_messages`` for each message while all are in time; return for how many.
 
         Args:
             before: time of the last message before these.
             longest: seconds between two messages above which the caller has to advance in steps.
-
-        Returns:
-            How many messages were added; the caller adds the next one.
         """
         if self._stall is not None or self._uncaptured is not None or self._expects_end or not self._bytes_checked:
             return 0

@@ -35,7 +35,6 @@ class ClipPlayout:
 
     Args:
         why_no_stream: reason of the verdict on binary audio and marks.
-        disabled: clips aren't played either.
     """
 
     held = 0

@@ -80,7 +80,6 @@ class Verdict:
 
     Attributes:
         command: number of the message, from 1, counting texts and binary messages.
-        sentence: the reason for people.
         wrong: whether the application should change something.
     """
 

@@ -80,7 +80,6 @@ def first_text_fields(
 
     Args:
         metadata: of the verb; overwrites any field, except those of a room member.
-        new_id: returns a new UUID.
     """
     audio: dict[str, object] = {"sampleRate": sample_rate, "mixType": mix_type}
     match kind:

@@ -57,8 +57,6 @@ class Playout:
 
     Args:
         call_rate: sample rate of the call itself: 8000 for G.711, 16000 for G.722.
-        resampler: converts a stream or a clip to that rate.
-        wav_reader: reads a clip of type ``wav``.
     """
 
     def __init__(

@@ -20,7 +20,6 @@ class SendBuffer:
     Args:
         seconds: of audio that the buffer holds; 2 by default, 3 in jambonz's images.
         resampled: whether the listen has a different rate than the call.
-        call_rate: sample rate of the call itself.
     """
 
     __slots__ = ("_audio_format", "_limit", "_max_message_bytes", "_queue", "_resampled")

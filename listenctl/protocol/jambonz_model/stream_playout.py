@@ -245,12 +245,7 @@ class ExactStream:
 
 
 class StreamPlayout:
-    """
-    Play the stream of one call and report on each command.
-
-    Args:
-        sample_rate: of the audio that the application sends.
-    """
+    """Play the stream of one call and report on each command."""
 
     def __init__(
         self, stream: MediaServerStream | ExactStream, outbox: PlayoutOutbox, *, sample_rate: int, call_rate: int

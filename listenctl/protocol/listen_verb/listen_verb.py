@@ -43,7 +43,6 @@ class ListenVerb:
 
     Attributes:
         url: as written; one that begins with ``/`` is relative to the application's base URL.
-        timeout: seconds of silence; see ``silence_timeout``.
         channel: 2 taps the called leg of a dial.
         notes: sentences on options that jambonz doesn't know, ignores or treats unexpectedly.
     """

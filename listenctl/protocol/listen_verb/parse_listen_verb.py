@@ -33,12 +33,7 @@ _VERB_NAMES = ("listen", "stream")
 
 
 def parse_listen_verb(raw: bytes, *, where: str, profile: Profile) -> ListenVerb:
-    """
-    Read a ``listen`` or ``stream`` verb, alone, nested in ``dial`` or ``config``, or in an array of verbs.
-
-    Args:
-        where: what errors call ``raw``, such as the name of its file.
-    """
+    """Read a ``listen`` or ``stream`` verb, alone, nested in ``dial`` or ``config``, or in an array of verbs."""
     found = _find_listen(read_document(raw, where), where)
     verb = _read(found.options, Nesting(found.within or Nesting.ALONE))
     notes = (*found.notes, *_rejections(found.options, verb), *quirks(verb, profile))

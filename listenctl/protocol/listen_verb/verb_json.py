@@ -23,7 +23,6 @@ class VerbJson:
 
     Attributes:
         path: place of the object in the document, such as ``[1].dial.listen``.
-        where: name of the document.
     """
 
     fields: Mapping[str, object]

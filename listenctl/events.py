@@ -14,15 +14,7 @@ from enum import Enum
 from typing import ClassVar, Literal, Self, TypedDict, TypeVar, dataclass_transform
 
 from listenctl.json_lines import MAX_TEXT, VERSION, Report, timestamp
-from listenctl.protocol.application_commands import (
-    ClearMarks,
-    Command,
-    Disconnect,
-    KillAudio,
-    MarkCommand,
-    PlayAudio,
-    UnknownCommand,
-)
+from listenctl.protocol.application_commands import Command, MarkCommand, PlainCommand, PlayAudio, UnknownCommand
 from listenctl.protocol.gaps.gap_ledger import Gap
 from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
 
@@ -205,7 +197,7 @@ class CommandEvent(PlacedEvent):
             case PlayAudio():
                 content = command.audio_content
                 return cls(
-                    type="playAudio",
+                    type=command.type,
                     id=_bounded(command.id),
                     audio_content_type=_bounded(command.audio_content_type),
                     sample_rate=_bounded(command.sample_rate),
@@ -215,13 +207,9 @@ class CommandEvent(PlacedEvent):
                     time=time,
                 )
             case MarkCommand():
-                return cls(type="mark", name=_bounded(command.name), position=position, time=time)
-            case KillAudio():
-                return cls(type="killAudio", position=position, time=time)
-            case ClearMarks():
-                return cls(type="clearMarks", position=position, time=time)
-            case Disconnect():
-                return cls(type="disconnect", position=position, time=time)
+                return cls(type=command.type, name=_bounded(command.name), position=position, time=time)
+            case PlainCommand():
+                return cls(type=command.type, position=position, time=time)
             case UnknownCommand():
                 text = command.text[:MAX_TEXT]
                 return cls(type=_bounded(command.type), text=text, position=position, time=time)
@@ -497,19 +485,6 @@ class ActionHookEvent(EventFields):
     url: str
     status: int | None
     detail: str
-
-
-def describe_message(message: JambonzMessage) -> tuple[str, Report]:
-    event = message_event(message)
-    return event.event, event.serialize()
-
-
-def describe_command(command: Command) -> Report:
-    return CommandEvent.of(command).serialize()
-
-
-def describe_gap(gap: Gap, sample_rate: int) -> Report:
-    return GapEvent.of(gap, sample_rate).serialize()
 
 
 class Reporter:

@@ -66,7 +66,7 @@ class CallReport:
 
     def to_json(self) -> Report:
         """Return the object in `listenctl-inspect(5)`."""
-        from listenctl.events import describe_gap
+        from listenctl.events import GapEvent
 
         session = self.session
         return {
@@ -88,7 +88,7 @@ class CallReport:
             **self._describe_metadata(),
             "audio": self._describe_audio(),
             **self.completeness.to_json(),
-            "gaps": [describe_gap(gap, self.audio_format.sample_rate) for gap in self.gaps],
+            "gaps": [GapEvent.of(gap, self.audio_format.sample_rate).serialize() for gap in self.gaps],
             **self._describe_clock(),
             "dtmf": [key.to_json() for key in self.keys],
             "playout": self._describe_mode(),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from listenctl.load.echo_pattern import BLOCK, PERIOD, block, block_start
 from listenctl.load.plan import CallFormat
+from listenctl.media.channel_layout import mix_stereo
 from listenctl.media.sources.sample_speech import sample_speech
 from listenctl.net.client_connection import fresh_mask
 from listenctl.protocol.audio import AudioFormat
@@ -37,9 +38,10 @@ class LoadFrames:
 def speech_frames(call_format: CallFormat) -> LoadFrames:
     """Return nine seconds of speech; ``mixed`` is the sum of both parties (listenctl-protocol(7) 3.1)."""
     rate, audio_format = call_format.sample_rate, call_format.audio_format
-    audio = (
-        _add_up(sample_speech(AudioFormat(rate, 2))) if call_format.mix_type == "mixed" else sample_speech(audio_format)
-    )
+    if call_format.mix_type == "mixed":
+        audio = mix_stereo(sample_speech(AudioFormat(rate, 2)))
+    else:
+        audio = sample_speech(audio_format)
     size = audio_format.frame_bytes
     # Whole seconds: if 20 ms isn't a whole number of samples, frame lengths alternate in a cycle of at most one second.
     count = audio_format.samples_in(len(audio)) // rate * FRAMES_PER_SECOND
@@ -59,10 +61,3 @@ def pattern_frames(call_format: CallFormat, seconds: float) -> LoadFrames:
 def _build_frames(audio_format: AudioFormat, payloads: Sequence[bytes]) -> LoadFrames:
     frames = [binary_frame(payload, fresh_mask()) for payload in payloads]
     return LoadFrames(audio_format, frames, payloads, bytes(len(payloads[0])))
-
-
-def _add_up(stereo: bytes) -> bytes:
-    import numpy as np
-
-    both = np.frombuffer(stereo, "<i2").reshape(-1, 2).sum(axis=1, dtype=np.int32)
-    return bytes(np.clip(both, -32768, 32767).astype("<i2").tobytes())

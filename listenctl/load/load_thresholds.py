@@ -21,11 +21,6 @@ class MetricUnit(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class MetricDistribution:
-    summary: Summary | None
-
-
-@dataclass(frozen=True, slots=True)
 class MetricCount:
     """A number of things out of ``total``, which is None if a percentage makes no sense."""
 
@@ -33,7 +28,7 @@ class MetricCount:
     total: int | None
 
 
-Metric = MetricDistribution | MetricCount
+Metric = Summary | MetricCount
 Metrics = Mapping[str, Metric | None]
 """All metrics of a load by name; None if never measured."""
 
@@ -118,8 +113,8 @@ class Threshold:
 
     def _value(self, metric: Metric | None) -> float | None:
         match metric:
-            case MetricDistribution(summary=Summary() as summary):
-                return float(getattr(summary, self.figure))
+            case Summary():
+                return float(getattr(metric, self.figure))
             case MetricCount(value=value) if not self.percent:
                 return float(value)
             case MetricCount(value=value, total=int(total)) if total:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from listenctl.load.load_call_outcome import LoadCallEnding, LoadCallOutcome, echo_as_json, times
-from listenctl.load.load_thresholds import MetricCount, MetricDistribution, Threshold, ThresholdResult
+from listenctl.load.load_thresholds import Metric, MetricCount, Threshold, ThresholdResult
 from listenctl.load.measure_echo import EchoResult
 from listenctl.load.plan import LoadPlan
 from listenctl.percentiles import Histogram, Summary, summarize
@@ -143,17 +143,15 @@ def effective_thresholds(plan: LoadPlan) -> list[Threshold]:
 
 def _metrics(
     distributions: dict[str, Summary | None], echo: EchoResult | None, endings: Counter[LoadCallEnding]
-) -> dict[str, MetricDistribution | MetricCount | None]:
+) -> dict[str, Metric | None]:
     tried = endings.total() - endings[LoadCallEnding.CANCELLED]
-    metrics: dict[str, MetricDistribution | MetricCount | None] = {
-        name: MetricDistribution(summary) for name, summary in distributions.items()
-    }
+    metrics: dict[str, Metric | None] = {**distributions}
     if tried:
         metrics["failed"] = MetricCount(endings[LoadCallEnding.FAILED], tried)
         metrics["ended-early"] = MetricCount(endings[LoadCallEnding.EARLY], tried)
     if echo is not None and echo.sent:
-        metrics["echo.delay"] = MetricDistribution(echo.delay)
-        metrics["echo.gain"] = MetricDistribution(echo.gain)
+        metrics["echo.delay"] = echo.delay
+        metrics["echo.gain"] = echo.gain
         metrics["echo.lost"] = MetricCount(echo.lost, echo.sent)
         metrics["echo.out-of-order"] = MetricCount(echo.out_of_order, echo.sent)
         metrics["echo.repeated"] = MetricCount(echo.repeated, echo.sent)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from listenctl.media.files.libsndfile import read_clip_wav
 from listenctl.protocol.application_commands import ClearMarks, Command, KillAudio, MarkCommand, PlayAudio
-from listenctl.protocol.audio import SAMPLE_BYTES, Resampler
+from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.clip_decoder import ClipDecoder
 from listenctl.protocol.jambonz_model.command_verdicts import PlayoutOutbox
@@ -65,7 +65,7 @@ class TimedPlayout:
         return due
 
     def _play_clip(self, command: PlayAudio, now: float) -> bool:
-        clip = ClipDecoder(CURRENT, CALL_RATE, _unchanged, read_clip_wav, PlayoutOutbox()).decode_clip(command)
+        clip = ClipDecoder(CURRENT, CALL_RATE, lambda *_: _same, read_clip_wav, PlayoutOutbox()).decode_clip(command)
         if clip is None:
             return False
         seconds = clip.source_samples / clip.source_rate
@@ -91,11 +91,6 @@ class TimedPlayout:
 
 def _cleared(message: Mark | PlayDone) -> Mark | PlayDone:
     return replace(message, event="cleared") if isinstance(message, Mark) else message
-
-
-def _unchanged(_from_rate: int, _to_rate: int) -> Resampler:
-    """Return a resampler that does nothing: nobody hears the samples."""
-    return _same
 
 
 def _same(samples: bytes, *, last: bool = False) -> bytes:  # noqa: ARG001 - a resampler's parameter

@@ -40,13 +40,13 @@ class ChannelMap:
         return self._outputs(pcm)
 
 
-def _mix(pcm: bytes) -> list[bytes]:
+def mix_stereo(pcm: bytes) -> bytes:
     """Add and clip the channels, as jambonz does for ``mixed`` (listenctl-protocol(7) 3.1)."""
     import numpy as np
 
     frames = np.frombuffer(pcm, "<i2").reshape(-1, 2)
     total = frames.sum(axis=1, dtype=np.int32)
-    return [total.clip(-32768, 32767).astype("<i2").tobytes()]
+    return bytes(total.clip(-32768, 32767).astype("<i2").tobytes())
 
 
 def _channel(pcm: bytes, index: int) -> bytes:
@@ -60,5 +60,5 @@ _OUTPUTS: dict[ChannelLayout, Callable[[bytes], list[bytes]]] = {
     ChannelLayout.SPLIT: lambda pcm: [_channel(pcm, 0), _channel(pcm, 1)],
     ChannelLayout.LEFT: lambda pcm: [_channel(pcm, 0)],
     ChannelLayout.RIGHT: lambda pcm: [_channel(pcm, 1)],
-    ChannelLayout.MIX: _mix,
+    ChannelLayout.MIX: lambda pcm: [mix_stereo(pcm)],
 }

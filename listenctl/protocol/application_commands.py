@@ -7,7 +7,7 @@ their JSON type, because jambonz's reaction to a wrong one depends on it. Serial
 
 import base64
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from listenctl.protocol import peer_json
 
@@ -24,6 +24,7 @@ class PlayAudio:
     string crashes the media server. ``PlayAudio.encode`` builds a command to send.
     """
 
+    type: ClassVar[str] = "playAudio"
     audio_content: object
     audio_content_type: object
     sample_rate: object = None
@@ -58,41 +59,49 @@ class PlayAudio:
         values = (self.audio_content, self.audio_content_type, self.sample_rate, self.queue_play, self.id)
         fields = zip(_PLAY_AUDIO_NAMES, (*values, self.text_content), strict=True)
         data = {name: value for name, value in fields if value is not None}
-        return peer_json.encode({"type": "playAudio", "data": data})
+        return peer_json.encode({"type": self.type, "data": data})
 
 
 @dataclass(frozen=True, slots=True)
-class KillAudio:
-    """Stop what plays and clear the playout buffer."""
+class PlainCommand:
+    """A command without data."""
+
+    type: ClassVar[str]
 
     def serialize(self) -> str:
-        return '{"type":"killAudio"}'
+        return peer_json.encode({"type": self.type})
+
+
+@dataclass(frozen=True, slots=True)
+class KillAudio(PlainCommand):
+    """Stop what plays and clear the playout buffer."""
+
+    type: ClassVar[str] = "killAudio"
 
 
 @dataclass(frozen=True, slots=True)
 class MarkCommand:
     """Mark this point of the stream; jambonz answers when playout reaches it."""
 
+    type: ClassVar[str] = "mark"
     name: str
 
     def serialize(self) -> str:
-        return peer_json.encode({"type": "mark", "data": {"name": self.name}})
+        return peer_json.encode({"type": self.type, "data": {"name": self.name}})
 
 
 @dataclass(frozen=True, slots=True)
-class ClearMarks:
+class ClearMarks(PlainCommand):
     """Forget all marks without answering them."""
 
-    def serialize(self) -> str:
-        return '{"type":"clearMarks"}'
+    type: ClassVar[str] = "clearMarks"
 
 
 @dataclass(frozen=True, slots=True)
-class Disconnect:
+class Disconnect(PlainCommand):
     """End the listen; jambonz closes with code 1000."""
 
-    def serialize(self) -> str:
-        return '{"type":"disconnect"}'
+    type: ClassVar[str] = "disconnect"
 
 
 @dataclass(frozen=True, slots=True)

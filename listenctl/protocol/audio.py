@@ -54,22 +54,18 @@ class SampleAssembler:
     (listenctl-protocol(7) 3.3). The rest waits for the next message, so that channels never swap.
     """
 
-    __slots__ = ("_rest", "frame_bytes")
+    __slots__ = ("frame_bytes", "rest")
 
     def __init__(self, frame_bytes: int) -> None:
         self.frame_bytes = frame_bytes
-        self._rest = b""
-
-    @property
-    def rest(self) -> bytes:
-        return self._rest
+        self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        if not self._rest and not len(data) % self.frame_bytes:
+        if not self.rest and not len(data) % self.frame_bytes:
             return data
-        data = self._rest + data
+        data = self.rest + data
         whole = len(data) - len(data) % self.frame_bytes
-        self._rest = data[whole:]
+        self.rest = data[whole:]
         return data[:whole]
 
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from listenctl.protocol import peer_json
 from listenctl.protocol.audio import MIX_CHANNELS
-from listenctl.protocol.json_repair import RepairedObject, repair_object
+from listenctl.protocol.json_repair import ObjectRepair
 
 MAX_FIRST_TEXT_BYTES = 8192
 """jambonz cuts the first text here (listenctl-protocol(7) 13)."""
@@ -81,8 +81,7 @@ class CallMetadata:
         return self.raw.decode("utf-8", "replace")
 
     def get_field(self, name: str) -> object:
-        """Return a field by its usual name or by its name in a nested listen (listenctl-protocol(7) 2.3)."""
-        return self.fields.get(name, self.fields.get(_ALIAS.get(name, name)))
+        return field_or_alias(self.fields, name)
 
     @property
     def call_sid(self) -> str | None:
@@ -122,6 +121,11 @@ class CallMetadata:
         return value if isinstance(value, str) and value else None
 
 
+def field_or_alias(fields: Mapping[str, object], name: str) -> object:
+    """Return a field by its usual name or by its name in a nested listen (listenctl-protocol(7) 2.3)."""
+    return fields.get(name, fields.get(_ALIAS.get(name, name)))
+
+
 def _encoding_faults(raw: bytes) -> list[str]:
     try:
         raw.decode()
@@ -137,12 +141,12 @@ def _read_fields(text: str, size: int) -> tuple[dict[str, object], str, list[str
         value, end = peer_json.decode(text, strict=strict) or (None, 0)
         if isinstance(value, dict):
             return value, text[end:], [] if strict else ["a string contains raw control characters"]
-    repaired = repair_object(text[:MAX_REPAIR])
+    repaired = ObjectRepair(text[:MAX_REPAIR])
     bounded = repaired.cut and len(text) > MAX_REPAIR
     return repaired.fields, text[repaired.end :] if not bounded else "", _faults(repaired, size, bounded=bounded)
 
 
-def _faults(repaired: RepairedObject, size: int, *, bounded: bool) -> list[str]:
+def _faults(repaired: ObjectRepair, size: int, *, bounded: bool) -> list[str]:
     faults = list(repaired.faults)
     if bounded:
         faults.append(f"only the first {MAX_REPAIR} characters of broken JSON were read")

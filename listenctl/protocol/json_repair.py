@@ -8,7 +8,6 @@ out and named. The work is linear in the text: each unreadable part may cost one
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from listenctl.protocol import peer_json
 
@@ -38,8 +37,11 @@ _SCALAR = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RepairedObject:
+class _Unreadable(Exception):
+    """There is no readable value here; the text is the path of its member."""
+
+
+class ObjectRepair:
     """
     The readable part of a broken object.
 
@@ -49,37 +51,20 @@ class RepairedObject:
         incomplete: path of the member in which the text was cut, if any.
     """
 
-    fields: dict[str, object]
-    end: int
-    faults: tuple[str, ...]
-    cut: bool
-    incomplete: str
-
-
-def repair_object(text: str) -> RepairedObject:
-    reader = _ObjectReader(text)
-    fields = reader.read_object()
-    return RepairedObject(fields, reader.at, tuple(reader.faults), reader.cut, reader.incomplete)
-
-
-class _Unreadable(Exception):
-    """There is no readable value here; the text is the path of its member."""
-
-
-class _ObjectReader:
     def __init__(self, text: str) -> None:
         self._text = text
         self._path: list[str] = []
         self._depth = 0
         self._skips = 0
-        self.at = 0
+        self.end = 0
         self.faults: list[str] = []
         self.cut = False
         self.incomplete = ""
+        self.fields = self._read_object()
 
-    def read_object(self) -> dict[str, object]:
+    def _read_object(self) -> dict[str, object]:
         fields: dict[str, object] = {}
-        self.at += 1
+        self.end += 1
         while not self._closed():
             try:
                 self._read_member(fields)
@@ -98,7 +83,7 @@ class _ObjectReader:
 
     def _read_array(self) -> list[object]:
         items: list[object] = []
-        self.at += 1
+        self.end += 1
         while not self._closed():
             try:
                 items.append(self._read_value(_ITEM_END))
@@ -107,11 +92,11 @@ class _ObjectReader:
         return items
 
     def _read_value(self, string_end: re.Pattern[str]) -> object:
-        match self._text[self.at : self.at + 1]:
+        match self._text[self.end : self.end + 1]:
             case '"':
                 return self._read_string(string_end)
             case "{":
-                return self._read_nested(self.read_object)
+                return self._read_nested(self._read_object)
             case "[":
                 return self._read_nested(self._read_array)
         return self._read_scalar()
@@ -125,20 +110,20 @@ class _ObjectReader:
         return value
 
     def _read_scalar(self) -> object:
-        scalar = _SCALAR.match(self._text, self.at)
+        scalar = _SCALAR.match(self._text, self.end)
         decoded = scalar and peer_json.decode(scalar[0])
         if not scalar or not decoded:
             raise self._unreadable()
-        self.at = scalar.end()
+        self.end = scalar.end()
         return decoded[0]
 
     def _read_string(self, end: re.Pattern[str]) -> str:
-        start = self.at + 1
-        if self._text[self.at : start] != '"':
+        start = self.end + 1
+        if self._text[self.end : start] != '"':
             raise self._unreadable()
         for token in _QUOTE_OR_ESCAPE.finditer(self._text, start):
             if token[0] == '"' and end.match(self._text, token.end()):
-                self.at = token.end()
+                self.end = token.end()
                 return self._unescape(self._text[start : token.start()])
         raise self._unreadable()
 
@@ -156,28 +141,28 @@ class _ObjectReader:
 
     def _closed(self) -> bool:
         self._pass(_BETWEEN)
-        if self.at == len(self._text):
+        if self.end == len(self._text):
             self.cut = True
             self.incomplete = self.incomplete or self._where()
             return True
-        if self._text[self.at] not in "}]":
+        if self._text[self.end] not in "}]":
             return False
-        self.at += 1
+        self.end += 1
         return True
 
     def _skip(self, path: str) -> None:
         self._skips += 1
-        resume = _RESUME.search(self._text, self.at) if self._skips <= MAX_SKIPS else None
+        resume = _RESUME.search(self._text, self.end) if self._skips <= MAX_SKIPS else None
         if resume:
-            self.at = resume.start()
+            self.end = resume.start()
             self._fault(f"`{path}` is unreadable and left out" if path else "something unreadable is left out")
         else:
-            self.at = len(self._text)
+            self.end = len(self._text)
             self.incomplete = path
 
     def _pass(self, pattern: re.Pattern[str]) -> None:
-        found = pattern.match(self._text, self.at)
-        self.at = found.end() if found else self.at
+        found = pattern.match(self._text, self.end)
+        self.end = found.end() if found else self.end
 
     def _where(self) -> str:
         return ".".join(self._path)[:_PATH_IN_FAULT]

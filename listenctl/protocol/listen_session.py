@@ -134,15 +134,11 @@ class ListenSession:
         self.audio_format = default_format
         self.ledger = GapLedger(default_format, started_at)
         self._assembler = SampleAssembler(default_format.frame_bytes)
-        self._position = 0
+        self.position = 0
 
     @property
     def started(self) -> bool:
         return self.metadata is not None
-
-    @property
-    def position(self) -> int:
-        return self._position
 
     def receive_message(self, sender: Sender, message: ReceivedMessage, at: float) -> Sequence[SessionEvent]:
         if isinstance(message, BinaryMessages):
@@ -163,7 +159,7 @@ class ListenSession:
                 self._outstanding_marks.clear()
             case PlayAudio():
                 self._outstanding_clips[str(command.id)] = at
-        return (CommandSent(self._position, command),)
+        return (CommandSent(self.position, command),)
 
     def receive_audio_run(self, before: float, times: Sequence[float], size: int, *, longest: float) -> int:
         """
@@ -177,7 +173,7 @@ class ListenSession:
         if not self.started or self._assembler.rest or size % frame_bytes:
             return 0
         taken = self.ledger.add_audio_run(before, times, size, longest=longest)
-        self._position += taken * (size // frame_bytes)
+        self.position += taken * (size // frame_bytes)
         return taken
 
     def start_with_defaults(self, at: float) -> Sequence[SessionEvent]:
@@ -201,19 +197,19 @@ class ListenSession:
         events += [GapFound(gap) for gap in self.ledger.end_call(at)]
         if rest := self._assembler.rest:
             detail = f"the audio ended within a sample; {len(rest)} bytes were dropped"
-            events.append(ProtocolViolation(self._position, "half-sample", detail))
+            events.append(ProtocolViolation(self.position, "half-sample", detail))
         return events
 
     def _take_audio(self, audio: BinaryMessages) -> Sequence[SessionEvent]:
         if not audio.message_bytes:
             self.ledger.expect_end()
-            return (FlushRequested(self._position),)
+            return (FlushRequested(self.position),)
         self.ledger.add_messages(audio.message_bytes, audio.messages)
         data = self._assembler.feed(audio.data)
         if not data:
             return ()
-        event = AudioReceived(self._position, data)
-        self._position += len(data) // self.audio_format.frame_bytes
+        event = AudioReceived(self.position, data)
+        self.position += len(data) // self.audio_format.frame_bytes
         return (event,)
 
     def _hold_audio(self, audio: BinaryMessages, at: float) -> Sequence[SessionEvent]:
@@ -254,24 +250,24 @@ class ListenSession:
             self._take_late_metadata(metadata, audio_format) if self.started else [self._start(metadata, audio_format)]
         )
         details = (*metadata.repairs, *faults)
-        events += [ProtocolViolation(self._position, "first-frame", detail) for detail in details]
+        events += [ProtocolViolation(self.position, "first-frame", detail) for detail in details]
         events += self._release_held_audio()
         return [*events, *self._take_messages(metadata.rest, at)] if metadata.rest else events
 
     def _take_late_metadata(self, metadata: CallMetadata, audio_format: AudioFormat) -> list[SessionEvent]:
         """Take metadata that arrived after the defaults were assumed; the same bytes may now mean another position."""
         if audio_format != self.audio_format:
-            received = self._position * self.audio_format.frame_bytes
+            received = self.position * self.audio_format.frame_bytes
             self.ledger.change_format(audio_format)
             self._assembler.frame_bytes = audio_format.frame_bytes
-            self._position = received // audio_format.frame_bytes
+            self.position = received // audio_format.frame_bytes
             self.audio_format = audio_format
         self.metadata = metadata
         detail = "the metadata arrived after the call had started without them"
-        return [MetadataArrived(metadata, audio_format), ProtocolViolation(self._position, "late-metadata", detail)]
+        return [MetadataArrived(metadata, audio_format), ProtocolViolation(self.position, "late-metadata", detail)]
 
     def _take_messages(self, raw: bytes, at: float) -> list[SessionEvent]:
-        return [MessageReceived(self._position, message, self._round_trip(message, at)) for message in parse_texts(raw)]
+        return [MessageReceived(self.position, message, self._round_trip(message, at)) for message in parse_texts(raw)]
 
     def _round_trip(self, message: JambonzMessage, at: float) -> float | None:
         match message:

@@ -48,27 +48,23 @@ class Timeline:
         self._joiners = {
             sender: MessageAssembler(masked=sender is Sender.JAMBONZ, max_message=max_message) for sender in Sender
         }
-        self._at = 0.0
-
-    @property
-    def time(self) -> float:
-        """The current time: that of the last frame, or the one given to ``advance_to``."""
-        return self._at
+        self.time = 0.0
+        """That of the last frame, or the one given to ``advance_to``."""
 
     def take_frame(self, timed: TimedFrame) -> list[TimelineEntry]:
         """Return the entries of a frame; time that goes back, as in a damaged file, stands still instead."""
         at, sender, frame = timed
         entries = list(self.advance_to(at))
-        return entries + [TimelineEntry(self._at, sender, event) for event in self.read_frame(sender, frame)]
+        return entries + [TimelineEntry(self.time, sender, event) for event in self.read_frame(sender, frame)]
 
     # Building entries would take half as long again as the rest, and some callers look at few of them.
     def advance_to(self, at: float) -> Sequence[TimelineEntry]:
-        before = self._at
+        before = self.time
         if at <= before:
             return ()
         # Frames of one time were read together, so the ledger checks after the last of them.
         gaps = self._session.find_gaps(before)
-        self._at = at
+        self.time = at
         if not gaps and at - before < _CHECK_EVERY:
             return ()
         return [TimelineEntry(before, Sender.JAMBONZ, gap) for gap in gaps] + self._check_silence(before, at)
@@ -86,15 +82,15 @@ class Timeline:
         """
         if not self._joiners[Sender.JAMBONZ].accepts_binary(size):
             return 0
-        taken = self._session.receive_audio_run(self._at, times, size, longest=_CHECK_EVERY)
+        taken = self._session.receive_audio_run(self.time, times, size, longest=_CHECK_EVERY)
         if taken:
-            self._at = times[taken - 1]
+            self.time = times[taken - 1]
         return taken
 
     def read_frame(self, sender: Sender, frame: RawFrame) -> Sequence[SessionEvent | ControlFrame]:
         messages = self._joiners[sender].feed_frame(frame)
         if len(messages) == 1 and isinstance(messages[0], BinaryMessages):
-            return self._session.receive_message(sender, messages[0], self._at)
+            return self._session.receive_message(sender, messages[0], self.time)
         events: list[SessionEvent | ControlFrame] = []
         for message in messages:
             if isinstance(message, FrameFault):
@@ -102,11 +98,11 @@ class Timeline:
             elif isinstance(message, ControlFrame):
                 events.append(message)
             else:
-                events += self._session.receive_message(sender, message, self._at)
+                events += self._session.receive_message(sender, message, self.time)
         return events
 
     def end_call(self, at: float | None) -> list[TimelineEntry]:
-        entries = [TimelineEntry(self._at, Sender.JAMBONZ, gap) for gap in self._session.find_gaps(self._at)]
-        ended = None if at is None else max(at, self._at)
-        entries += [TimelineEntry(ended or self._at, Sender.JAMBONZ, event) for event in self._session.end_call(ended)]
+        entries = [TimelineEntry(self.time, Sender.JAMBONZ, gap) for gap in self._session.find_gaps(self.time)]
+        ended = None if at is None else max(at, self.time)
+        entries += [TimelineEntry(ended or self.time, Sender.JAMBONZ, event) for event in self._session.end_call(ended)]
         return entries

@@ -70,7 +70,7 @@ class AnswerCollector:
     """
 
     def __init__(self, settings: CompareSettings, speed: float | None) -> None:
-        self._settings = settings
+        self._compares_audio = IGNORED_AUDIO not in settings.ignored
         self._timing = AnswerTiming(settings.tolerance, speed)
         self._ignored = IgnoredMembers(settings.ignored)
         self._joiner = MessageAssembler(masked=False)
@@ -78,10 +78,6 @@ class AnswerCollector:
         self._close: tuple[float, int | None] | None = None
         self.names: tuple[bytes, bytes] | None = None
         """The callSids of the live call and of the capture; the first in an answer counts as the second."""
-
-    @property
-    def tolerance(self) -> float:
-        return self._settings.tolerance
 
     @property
     def is_incomplete(self) -> bool:
@@ -125,10 +121,6 @@ class AnswerCollector:
             tuple(found[:MAX_LISTED]),
             len(found),
         )
-
-    @property
-    def _compares_audio(self) -> bool:
-        return IGNORED_AUDIO not in self._settings.ignored
 
     def _compare_close(self, end: ConnectionEnd | None, at: float, *, closed_first: bool) -> Sequence[AnswerDifference]:
         by_server = end is not None and end.by != "jambonz"

@@ -230,8 +230,8 @@ class ReplayedCall:
     async def _wait_for_answers(self) -> None:
         """Wait for what the server should have sent by now: its Close, or answers that are a little late."""
         timeout = SERVER_CLOSE_TIMEOUT if self._server_close else 0.0
-        if self._answers:
-            timeout = max(timeout, self._answers.tolerance)
+        if self._plan.compare:
+            timeout = max(timeout, self._plan.compare.tolerance)
         deadline = self._now() + timeout
         while self._is_open and self._now() < deadline:
             if not (self._server_close or (self._answers and self._answers.is_incomplete)):

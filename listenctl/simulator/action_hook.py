@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from listenctl.protocol import peer_json
+from listenctl.protocol.call_metadata import field_or_alias
 from listenctl.protocol.listen_verb.listen_verb import ActionHook
 from listenctl.protocol.opening_handshake import Credentials
 
@@ -31,12 +32,6 @@ _ATTRIBUTES = (
     "accountSid", "applicationSid", "traceId", "parentCallSid", "originatingSipIp", "originatingSipTrunkName",
     "fsSipAddress", "fsPublicIp", "apiBaseUrl", "callTerminationBy", "duration", "customerData", "headers",
 )  # fmt: skip
-_ALIASES = {
-    "fsSipAddress": "localSipAddress",
-    "fsPublicIp": "publicIp",
-    "customerData": "_customerData",
-    "headers": "_sipHeaders",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ def hook_payload(
         dial_call_duration: whole seconds; None if the connection failed.
         digits: the digit that ended the call; None if none did.
     """
-    payload = {_snake_case(name): value for name in _ATTRIBUTES if (value := _attribute(fields, name)) is not None}
+    payload = {_snake_case(name): value for name in _ATTRIBUTES if (value := field_or_alias(fields, name)) is not None}
     if dial_call_duration is not None:
         payload["dial_call_duration"] = dial_call_duration
     if digits is not None:
@@ -182,10 +177,6 @@ def _reason(exc: Exception, deadline: float) -> str:
 
 def _too_late(deadline: float) -> str:
     return f"no answer within {deadline:g} s"
-
-
-def _attribute(fields: Mapping[str, object], name: str) -> object:
-    return fields.get(name, fields.get(_ALIASES.get(name, name)))
 
 
 def _snake_case(name: str) -> str:

@@ -15,6 +15,7 @@ from listenctl.protocol import peer_json
 KEYS = "0123456789*#ABCD"
 PAUSE, PAUSE_SECONDS = "w", 0.5
 MAX_DIGITS = 1000
+DIGIT_PRESSED = '{"type":"key"}'
 DURATIONS_MS, GAPS_MS = (50, 24_000), (0, 60_000)
 """The longest duration is that of FreeSWITCH (listenctl-protocol(7) 4)."""
 
@@ -55,10 +56,6 @@ class DtmfRequest:
 
 def _within(duration_ms: int, gap_ms: int) -> bool:
     return DURATIONS_MS[0] <= duration_ms <= DURATIONS_MS[1] and GAPS_MS[0] <= gap_ms <= GAPS_MS[1]
-
-
-def digit_pressed() -> str:
-    return peer_json.encode({"type": "key"})
 
 
 def request_done(*, passed: bool) -> str:

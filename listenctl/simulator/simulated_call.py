@@ -73,7 +73,7 @@ class SimulatedCall:
         result = self._log.end_call(
             self._end,
             elapsed=self._time.elapsed,
-            unsent_samples=self.plan.audio_format.samples_in(self._sender.buffered_bytes),
+            unsent_samples=self.plan.audio_format.samples_in(self._sender.buffer.waiting_bytes),
             taken=taken,
             cause=self._cause,
         )
@@ -81,17 +81,13 @@ class SimulatedCall:
             raise failure
         return result
 
-    @property
-    def passes_dtmf(self) -> bool:
-        return self.plan.verb.pass_dtmf
-
     def press_digit(self, digit: str, duration: float = _DIGIT_SECONDS) -> None:
         if self._exchange.over:
             return
         self._log.add_digit(digit)
         if self.plan.tones and self._audio is not None:
             self._audio.add_dtmf_tones(digit, duration)
-        if self.passes_dtmf:
+        if self.plan.verb.pass_dtmf:
             self._exchange.send_digit(digit, duration)
         else:
             self._log.warn("dtmf-not-passed", f"digit {digit}: not sent, because passDtmf is off")

@@ -68,7 +68,7 @@ class CallSender:
     """Send the texts and the audio of one call in the order in which jambonz does."""
 
     def __init__(self, buffer: SendBuffer, faults: InjectedFaults, first_text: bytes, time: CallTime) -> None:
-        self._buffer = buffer
+        self.buffer = buffer
         self._faults = faults
         self._first_text = faults.first_text(first_text)
         self._texts: list[bytes] = []
@@ -77,12 +77,8 @@ class CallSender:
         self._audio_sent = False
 
     @property
-    def buffered_bytes(self) -> int:
-        return self._buffer.waiting_bytes
-
-    @property
     def unsent_bytes(self) -> int:
-        return self._buffer.waiting_bytes + (self._connection.unsent if self._connection else 0)
+        return self.buffer.waiting_bytes + (self._connection.unsent if self._connection else 0)
 
     def open_connection(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -98,7 +94,7 @@ class CallSender:
 
     def send_frame(self, frame: bytes) -> int:
         """Send a frame, at once if the server takes it; return the samples per channel that were lost instead."""
-        lost = self._buffer.add_frame(frame)
+        lost = self.buffer.add_frame(frame)
         self.flush()
         return lost
 
@@ -120,7 +116,7 @@ class CallSender:
             connection.send_text(text)
 
     def _flush_audio(self, connection: ClientConnection) -> None:
-        while connection.writable and (message := self._buffer.take_message()):
+        while connection.writable and (message := self.buffer.take_message()):
             for chunk in self._faults.split_message(message):
                 connection.send_audio(chunk)
             self._audio_sent = True
@@ -166,7 +162,7 @@ class CallExchange:
         measure_levels(bytes(self._plan.audio_format.frame_bytes), self._plan.audio_format.channels, 1)
 
     async def run(self, audio: SimulatedAudio, press_digit: Callable[[str, float], None]) -> ListenctlError | None:
-        """Make each frame when it is due until the call is over or its audio ends; return why the audio failed, if it did."""
+        """Make each frame when it is due, until the call or its audio ends; return why the audio failed, if it did."""
         plan = self._plan
         rate = plan.verb.sample_rate
         pacer = Pacer(rate)

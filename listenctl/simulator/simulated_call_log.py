@@ -21,15 +21,7 @@ from listenctl.media.devices.playback_device import PlaybackState
 from listenctl.net.client_connection import ConnectionEnd
 from listenctl.net.client_handshake import ClientHandshake
 from listenctl.percentiles import Histogram
-from listenctl.protocol.application_commands import (
-    ClearMarks,
-    Command,
-    Disconnect,
-    KillAudio,
-    MarkCommand,
-    PlayAudio,
-    UnknownCommand,
-)
+from listenctl.protocol.application_commands import Command
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
@@ -42,13 +34,6 @@ from listenctl.simulator.plan import CallPlan
 UNKNOWN_CALL = "unknown-1"
 _MAX_COMMANDS = 10_000
 """Commands whose type is remembered for verdicts that come later."""
-_COMMAND_TYPES = {
-    PlayAudio: "playAudio",
-    KillAudio: "killAudio",
-    MarkCommand: "mark",
-    ClearMarks: "clearMarks",
-    Disconnect: "disconnect",
-}
 _AUDIO = "audio"
 
 
@@ -170,10 +155,7 @@ class SimulatedCallLog:
         self._emit(message_event(message, position=self._samples, time=round(time, 3)))
 
     def add_command(self, number: int, command: Command) -> None:
-        if isinstance(command, UnknownCommand):
-            self._command_types[number] = command.type or "unknown"
-        else:
-            self._command_types[number] = _COMMAND_TYPES[type(command)]
+        self._command_types[number] = command.type or "unknown"
         if len(self._command_types) > _MAX_COMMANDS:
             del self._command_types[next(iter(self._command_types))]
         self.commands += 1

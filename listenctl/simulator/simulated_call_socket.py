@@ -22,7 +22,7 @@ from listenctl.json_lines import VERSION, Report
 from listenctl.net.runtime_folder import call_socket_path, listen_privately, prepare_folder
 from listenctl.protocol import peer_json
 from listenctl.protocol.peer_json import count_in, string_in
-from listenctl.simulator.dtmf_requests import DtmfRequest, digit_pressed, request_done, request_refused
+from listenctl.simulator.dtmf_requests import DIGIT_PRESSED, DtmfRequest, request_done, request_refused
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -182,8 +182,8 @@ class _CallSocket:
                     return request_refused("the call has ended", ended=True)
             if digit:
                 self._call.press_digit(digit, request.duration_ms / 1000)
-                await connection.send(digit_pressed())
-        return request_done(passed=self._call.passes_dtmf)
+                await connection.send(DIGIT_PRESSED)
+        return request_done(passed=self._call.plan.verb.pass_dtmf)
 
 
 async def _readable(listening: socket.socket) -> None:

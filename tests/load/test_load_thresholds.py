@@ -1,21 +1,21 @@
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.load.load_thresholds import MetricCount, MetricDistribution, Metrics, Threshold
+from listenctl.load.load_thresholds import MetricCount, Metrics, Threshold
 from listenctl.percentiles import summarize
 
 METRICS: Metrics = {
-    "handshake": MetricDistribution(summarize([0.1, 0.2, 0.3])),
-    "lateness": MetricDistribution(summarize([0.02])),
+    "handshake": summarize([0.1, 0.2, 0.3]),
+    "lateness": summarize([0.02]),
     "mark": None,
-    "first-audio": MetricDistribution(None),
-    "unread": MetricDistribution(summarize([0, 4096])),
+    "first-audio": None,
+    "unread": summarize([0, 4096]),
     "failed": MetricCount(3, 200),
     "ended-early": MetricCount(0, 200),
     "lost": MetricCount(16000, None),
     "echo.lost": MetricCount(1, 0),
-    "echo.delay": MetricDistribution(summarize([0.04])),
-    "echo.gain": MetricDistribution(summarize([-6.0])),
+    "echo.delay": summarize([0.04]),
+    "echo.gain": summarize([-6.0]),
 }
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from listenctl.protocol.json_repair import MAX_FAULTS, MAX_SKIPS, repair_object
+from listenctl.protocol.json_repair import MAX_FAULTS, MAX_SKIPS, ObjectRepair
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from listenctl.protocol.json_repair import MAX_FAULTS, MAX_SKIPS, repair_object
     ],
 )
 def test_quotes_that_lost_their_escapes_belong_to_the_string(text: str, fields: dict[str, object]) -> None:
-    repaired = repair_object(text)
+    repaired = ObjectRepair(text)
 
     assert repaired.fields == fields
     assert repaired.end == len(text)
@@ -24,16 +24,16 @@ def test_quotes_that_lost_their_escapes_belong_to_the_string(text: str, fields: 
 
 
 def test_a_fault_names_its_field() -> None:
-    repaired = repair_object('{"x":{"q":"say "hi"","r":"a\tb"}}')
+    repaired = ObjectRepair('{"x":{"q":"say "hi"","r":"a\tb"}}')
 
-    assert repaired.faults == ("quotes inside `x.q` were not escaped", "`x.r` contains raw control characters")
+    assert repaired.faults == ["quotes inside `x.q` were not escaped", "`x.r` contains raw control characters"]
 
 
 def test_backslashes_that_lost_their_escapes_stay_as_they_are() -> None:
-    repaired = repair_object(r'{"x":"C:\Users\me","y":"a\u0062"}')
+    repaired = ObjectRepair(r'{"x":"C:\Users\me","y":"a\u0062"}')
 
     assert repaired.fields == {"x": r"C:\Users\me", "y": "ab"}
-    assert repaired.faults == ("backslashes inside `x` were not escaped",)
+    assert repaired.faults == ["backslashes inside `x` were not escaped"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_backslashes_that_lost_their_escapes_stay_as_they_are() -> None:
     ],
 )
 def test_what_was_complete_before_the_cut_is_kept(text: str, fields: dict[str, object], incomplete: str) -> None:
-    repaired = repair_object(text)
+    repaired = ObjectRepair(text)
 
     assert repaired.fields == fields
     assert repaired.cut
@@ -82,31 +82,31 @@ def test_what_was_complete_before_the_cut_is_kept(text: str, fields: dict[str, o
     ],
 )
 def test_what_cannot_be_read_costs_only_itself(text: str, fields: dict[str, object]) -> None:
-    repaired = repair_object(text)
+    repaired = ObjectRepair(text)
 
     assert repaired.fields == fields
     assert len(repaired.faults) == 1
 
 
 def test_the_last_of_equal_names_wins() -> None:
-    assert repair_object('{"a":"x","a":"say "y""}').fields == {"a": 'say "y"'}
+    assert ObjectRepair('{"a":"x","a":"say "y""}').fields == {"a": 'say "y"'}
 
 
 def test_what_follows_the_object_is_left() -> None:
     text = '{"x":"say "hi""}\'{"event":"dtmf"}'
 
-    assert text[repair_object(text).end :] == '\'{"event":"dtmf"}'
+    assert text[ObjectRepair(text).end :] == '\'{"event":"dtmf"}'
 
 
 def test_nesting_is_bounded() -> None:
-    repaired = repair_object('{"a":1,"b":' + "[" * 100_000)
+    repaired = ObjectRepair('{"a":1,"b":' + "[" * 100_000)
 
     assert repaired.fields["a"] == 1
     assert repaired.cut
 
 
 def test_unreadable_spots_are_bounded() -> None:
-    repaired = repair_object("{" + ",".join(f'"a{i}":junk' for i in range(1000)) + ',"b":1}')
+    repaired = ObjectRepair("{" + ",".join(f'"a{i}":junk' for i in range(1000)) + ',"b":1}')
 
     assert len(repaired.faults) == MAX_SKIPS
     assert repaired.fields == {}
@@ -114,7 +114,7 @@ def test_unreadable_spots_are_bounded() -> None:
 
 
 def test_faults_are_bounded() -> None:
-    repaired = repair_object("{" + ",".join(f'"a{i}":"x"y"' for i in range(1000)) + "}")
+    repaired = ObjectRepair("{" + ",".join(f'"a{i}":"x"y"' for i in range(1000)) + "}")
 
     assert len(repaired.fields) == 1000
     assert len(repaired.faults) == MAX_FAULTS

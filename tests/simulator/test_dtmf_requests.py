@@ -4,9 +4,9 @@ from hypothesis import strategies as st
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.simulator.dtmf_requests import (
+    DIGIT_PRESSED,
     MAX_DIGITS,
     DtmfRequest,
-    digit_pressed,
     read_answer,
     request_done,
     request_refused,
@@ -55,7 +55,7 @@ def test_digits_are_separated_by_gaps_and_pauses() -> None:
 
 
 def test_answers_are_parsed() -> None:
-    assert read_answer(digit_pressed()) is None
+    assert read_answer(DIGIT_PRESSED) is None
     assert read_answer(request_done(passed=True)) is True
     assert read_answer(request_done(passed=False)) is False
 

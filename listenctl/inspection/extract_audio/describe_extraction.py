@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from listenctl.events import Completeness, describe_gap, describe_message
+from listenctl.events import Completeness, GapEvent, message_event
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.extract_audio.extracted_files import ExtractedPart
 from listenctl.json_lines import Report
@@ -66,7 +66,7 @@ def describe_extracted(
         application=files.get(ExtractedPart.APPLICATION),
         both=files.get(ExtractedPart.BOTH),
         events=[_event(event, rate) for event in events.listed if isinstance(event, MessageReceived)],
-        gaps=[describe_gap(gap, rate) for gap in report.gaps],
+        gaps=[GapEvent.of(gap, rate).serialize() for gap in report.gaps],
         warnings=[_warning(event, rate) for event in events.listed if isinstance(event, ProtocolViolation)],
         not_logged=events.omitted,
         close=_close(report),
@@ -110,8 +110,8 @@ def describe_file(conversion: Conversion, audio_format: AudioFormat, samples: in
 
 
 def _event(event: MessageReceived, rate: int) -> Report:
-    kind, fields = describe_message(event.message)
-    return {"event": kind, **position_fields(event.position, rate), **fields}
+    described = message_event(event.message)
+    return {"event": described.event, **position_fields(event.position, rate), **described.serialize()}
 
 
 def _warning(event: ProtocolViolation, rate: int) -> Report:

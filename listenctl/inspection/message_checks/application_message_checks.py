@@ -114,10 +114,7 @@ class ApplicationMessageChecks:
         self._check_or_hold(self._place(at), data)
 
     def take_command(self, at: float, command: Command) -> None:
-        from listenctl.events import describe_command
-
-        known = not isinstance(command, UnknownCommand)
-        self.commands[str(describe_command(command)["type"]) if known else "other"] += 1
+        self.commands["other" if isinstance(command, UnknownCommand) else command.type] += 1
         self._evidence.take_command(command)
         place = self._place(at)
         match command:

@@ -154,11 +154,11 @@ class SentClips(_SentRecords[ClipRecord]):
 
     def add_clip(self, clip: PlayAudio, place: MessagePlace) -> ClipRecord:
         # Imported here, because few calls have clips and the start-up counts.
-        from listenctl.events import describe_command
+        from listenctl.events import CommandEvent
         from listenctl.media.files.libsndfile import read_clip_wav
         from listenctl.protocol.jambonz_model.clip_decoder import ClipDecoder
 
-        described = describe_command(clip)
+        described = CommandEvent.of(clip).serialize()
         decoded = ClipDecoder(self._profile, 1, _no_resampler, read_clip_wav, PlayoutOutbox()).decode_clip(clip)
         record = ClipRecord(
             command=described,

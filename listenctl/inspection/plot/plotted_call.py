@@ -12,13 +12,12 @@ from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.plot.envelope_and_spectrum import Envelope
 from listenctl.inspection.sample_times import AudioTrack, SampleTimes
-from listenctl.protocol.application_commands import ClearMarks, Disconnect, KillAudio
+from listenctl.protocol.application_commands import PlainCommand
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.listen_session import AudioReceived, CallStarted, CommandSent, GapFound, MetadataArrived
 from listenctl.protocol.timeline import TimelineEntry
 
 _MAX_COMMANDS = 1000
-_COMMANDS = {KillAudio: "killAudio", ClearMarks: "clearMarks", Disconnect: "disconnect"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,8 @@ class PlottedCall:
                     self._start(audio_format)
             case GapFound(gap):
                 self.times.add_gap(gap)
-            case CommandSent(command=command) if type(command) in _COMMANDS and len(self.commands) < _MAX_COMMANDS:
-                self.commands.append(PlottedCommand(entry.at, _COMMANDS[type(command)]))
+            case CommandSent(command=PlainCommand() as command) if len(self.commands) < _MAX_COMMANDS:
+                self.commands.append(PlottedCommand(entry.at, command.type))
 
     def take_played_audio(self, at: float, sample_rate: int, data: bytes) -> None:
         if self._track is None or self.played is None:

@@ -77,23 +77,23 @@ class CallMixer:
         self.muted = False
         self.sample_rate = sample_rate
         self._lock = threading.Lock()
-        self._mixeds: dict[str, _MixedCall] = {}
+        self._calls: dict[str, _MixedCall] = {}
 
     def set_calls(self, calls: Mapping[str, tuple[AudioFormat, Gains]]) -> None:
         """Mix these calls from now on and no others; changes are faded, so that they don't click."""
         with self._lock:
             for call, (audio_format, gains) in calls.items():
-                mixed = self._mixeds.get(call)
+                mixed = self._calls.get(call)
                 if mixed is None or mixed.format != audio_format:
-                    mixed = self._mixeds[call] = _MixedCall(audio_format, self.sample_rate)
+                    mixed = self._calls[call] = _MixedCall(audio_format, self.sample_rate)
                 mixed.gains = gains
-            for call in self._mixeds.keys() - calls.keys():
-                self._mixeds[call].gains = None
+            for call in self._calls.keys() - calls.keys():
+                self._calls[call].gains = None
 
     def add_audio(self, call: str, pcm: bytes) -> None:
         """Add whole sample frames of a call; they are dropped if the call isn't mixed."""
         with self._lock:
-            mixed = self._mixeds.get(call)
+            mixed = self._calls.get(call)
             if mixed is not None and mixed.gains is not None:
                 mixed.add_audio(pcm)
 
@@ -103,27 +103,27 @@ class CallMixer:
 
         total = np.zeros((count, 2), np.float32)
         with self._lock:
-            for mixed in self._mixeds.values():
+            for mixed in self._calls.values():
                 total += mixed.take_frames(count, muted=self.muted)
-            self._mixeds = {call: mixed for call, mixed in self._mixeds.items() if mixed.gains is not None}
+            self._calls = {call: mixed for call, mixed in self._calls.items() if mixed.gains is not None}
         return total.clip(-1, 1)
 
     def skip_backlog(self) -> None:
         """Drop audio that a paused device has not taken, which would stay late."""
         with self._lock:
-            for mixed in self._mixeds.values():
-                mixed.skip_backlog()
+            for mixed in self._calls.values():
+                mixed.buffer.skip_backlog()
 
     def remove_calls(self) -> None:
         """Remove all calls: sounddevice may keep this mixer until exit, where soxr complains about live streams."""
         with self._lock:
-            self._mixeds.clear()
+            self._calls.clear()
 
     def change_sample_rate(self, sample_rate: int) -> None:
         with self._lock:
             self.sample_rate = sample_rate
-            for call, old in list(self._mixeds.items()):
-                mixed = self._mixeds[call] = _MixedCall(old.format, sample_rate)
+            for call, old in list(self._calls.items()):
+                mixed = self._calls[call] = _MixedCall(old.format, sample_rate)
                 mixed.gains = old.gains
 
 
@@ -135,7 +135,7 @@ class _MixedCall:
 
         self.format = audio_format
         self.gains: Gains | None = None
-        self._buffer = JitterBuffer(sample_rate, audio_format.channels)
+        self.buffer = JitterBuffer(sample_rate, audio_format.channels)
         self._silent = np.zeros((audio_format.channels, 2), np.float32)
         self._last = self._silent
         self._resamplers: list[Resampler] = []
@@ -150,15 +150,12 @@ class _MixedCall:
         channels = [samples[:, channel].tobytes() for channel in range(self.format.channels)]
         if self._resamplers:
             channels = [resample(one) for resample, one in zip(self._resamplers, channels, strict=True)]
-        self._buffer.add_frames(np.column_stack([to_floats(one) for one in channels]))
-
-    def skip_backlog(self) -> None:
-        self._buffer.skip_backlog()
+        self.buffer.add_frames(np.column_stack([to_floats(one) for one in channels]))
 
     def take_frames(self, count: int, *, muted: bool) -> "Frames":
         import numpy as np
 
-        frames = self._buffer.take_frames(count)
+        frames = self.buffer.take_frames(count)
         silent = muted or self.gains is None
         gains = self._silent if silent else np.array(self.gains, np.float32)
         heard: Frames = frames @ gains

@@ -141,10 +141,11 @@ class Recording:
         self.shifts: list[PositionShift] = []
         self.losses: list[UnrecordedAudio] = []
         self._set_format(audio_format)
-        self._next = 0
+        self.position = 0
+        """How far the call has been recorded, in its own samples per channel."""
         new_files = create_recording_files(path, self._map.labels, final_extension)
         try:
-            self.files = [WavFile(new_file, self._map.output_format) for new_file in new_files]
+            self.files = [WavFile(new_file, self.output_format) for new_file in new_files]
         except OSError:
             for new_file in new_files:
                 remove_new_file(new_file)
@@ -153,14 +154,7 @@ class Recording:
     def _set_format(self, audio_format: AudioFormat) -> None:
         self.audio_format = audio_format
         self._map = ChannelMap(self.layout, audio_format)
-
-    @property
-    def output_format(self) -> AudioFormat:
-        return self._map.output_format
-
-    @property
-    def warning(self) -> str | None:
-        return self._map.warning
+        self.output_format, self.warning = self._map.output_format, self._map.warning
 
     @property
     def paths(self) -> list[Path]:
@@ -174,11 +168,6 @@ class Recording:
     @property
     def lost_samples(self) -> int:
         return sum(loss.samples for loss in self.losses)
-
-    @property
-    def position(self) -> int:
-        """How far the call has been recorded, in its own samples per channel."""
-        return self._next
 
     @property
     def samples(self) -> int:
@@ -202,20 +191,20 @@ class Recording:
         # Late metadata may reveal that a call with two files has one channel.
         outputs += [bytes(len(outputs[0]))] * (len(self.files) - len(outputs))
         self._append(outputs)
-        self._next = position + len(data) // self.audio_format.frame_bytes
+        self.position = position + len(data) // self.audio_format.frame_bytes
 
     def skip_to(self, position: int) -> None:
         """Skip audio before ``position`` of the call that was not written; with ``fill`` it becomes silence."""
-        missing = position - self._next
+        missing = position - self.position
         if missing <= 0:
             return
         if self.fill:
             for file in self.files:
                 file.append_silence(missing * self.output_format.frame_bytes)
         else:
-            self._shift(position, -missing)
-        self.losses.append(UnrecordedAudio(self._next, missing))
-        self._next = position
+            self.shifts.append(PositionShift(position, -missing))
+        self.losses.append(UnrecordedAudio(self.position, missing))
+        self.position = position
 
     def insert_silence(self, position: int, samples: int) -> None:
         at = min(self.file_position(position), self.samples) * self.output_format.frame_bytes
@@ -224,20 +213,20 @@ class Recording:
             file.reserve_space(at, length)
         for file in self.files:
             file.insert_silence(at, length)
-        self._shift(position, samples)
+        self.shifts.append(PositionShift(position, samples))
 
     def change_format(self, audio_format: AudioFormat) -> None:
         ratio = self.audio_format.frame_bytes / audio_format.frame_bytes
-        if self._map.output_format == self.audio_format:
+        if self.output_format == self.audio_format:
             self.layout = ChannelLayout.AS_IS  # Audio that was already rearranged stays so.
         self._set_format(audio_format)
-        self._next = int(self._next * ratio)
+        self.position = int(self.position * ratio)
         self.losses = [UnrecordedAudio(int(loss.position * ratio), int(loss.samples * ratio)) for loss in self.losses]
         self.shifts = [PositionShift(int(shift.position * ratio), int(shift.offset * ratio)) for shift in self.shifts]
         for file in self.files:
             file.change_format(self.output_format)
-        if ahead := self.samples - self.file_position(self._next):
-            self._shift(self._next, ahead)
+        if ahead := self.samples - self.file_position(self.position):
+            self.shifts.append(PositionShift(self.position, ahead))
 
     def file_position(self, position: int) -> int:
         return position + sum(shift.offset for shift in self.shifts if shift.position <= position)
@@ -249,9 +238,6 @@ class Recording:
     def close(self) -> None:
         for file in self.files:
             file.close()
-
-    def _shift(self, position: int, offset: int) -> None:
-        self.shifts.append(PositionShift(position, offset))
 
     def _append(self, outputs: Sequence[bytes]) -> None:
         for index, (file, output) in enumerate(zip(self.files, outputs, strict=True)):

@@ -103,15 +103,17 @@ def mix_parties(mix_type: str, caller: bytes, callee: bytes) -> bytes:
     return mixed
 
 
-class SilenceSource:
-    async def read(self, samples: int) -> bytes:
-        return bytes(samples * SAMPLE_BYTES)
-
+class _ComputedSource:
     async def close(self) -> None:
         """Do nothing."""
 
 
-class PcmSource:
+class SilenceSource(_ComputedSource):
+    async def read(self, samples: int) -> bytes:
+        return bytes(samples * SAMPLE_BYTES)
+
+
+class PcmSource(_ComputedSource):
     def __init__(self, pcm: bytes, *, loop: bool = False) -> None:
         self._pcm = pcm
         self._loop = loop and bool(pcm)
@@ -126,11 +128,8 @@ class PcmSource:
             found += self._pcm[: self._at]
         return found
 
-    async def close(self) -> None:
-        """Do nothing."""
 
-
-class ToneSource:
+class ToneSource(_ComputedSource):
     """An endless tone, computed in blocks: single frames would take ten times as long."""
 
     def __init__(self, tone: SineTone) -> None:
@@ -148,9 +147,6 @@ class ToneSource:
             self._at = 0
         self._at += wanted
         return self._block[self._at - wanted : self._at]
-
-    async def close(self) -> None:
-        """Do nothing."""
 
 
 def _tone(spec: str, detail: str, sample_rate: int) -> ToneSource:

@@ -31,7 +31,7 @@ from listenctl.protocol.call_sharing.sharing_actions import (
     TextToJambonz,
     TextToTool,
 )
-from listenctl.protocol.call_sharing.stream_rate import StreamRates, stream_rate
+from listenctl.protocol.call_sharing.stream_rate import stream_rate
 from listenctl.protocol.call_sharing.tool_messages import PREFIX, RefusalReason, Synced, ToolMessageType, ToolRefusal
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, parse_texts
@@ -67,8 +67,9 @@ class SharedCall:
         self._clips = SharedClips(f"{prefix}c", clock)
         self._alone = alone
         if not alone:
-            self._clips.stop_assuming_order()
+            self._clips.order.stop_assuming()
         self._stream = SharedStream(server_rate, clock)
+        self.rates = self._stream.rates
         self._mark_answered = False
         # Tools that wait for SYNCED, each with the clip that has to be sent before.
         self._syncs: list[tuple[int, str]] = []
@@ -76,10 +77,6 @@ class SharedCall:
     @property
     def tools(self) -> frozenset[int]:
         return frozenset(self._tools)
-
-    @property
-    def rates(self) -> StreamRates:
-        return self._stream.rates
 
     @property
     def deadline(self) -> float | None:
@@ -118,7 +115,7 @@ class SharedCall:
         command = command or parse_command(text)
         if isinstance(command, PlayAudio):
             # From now on a playDone without an id may be the application's.
-            self._clips.stop_assuming_order()
+            self._clips.order.stop_assuming()
         return [*self._handle_command(command), TextToJambonz(text, command)]
 
     def take_application_audio(self, size: int) -> None:
@@ -178,7 +175,7 @@ class SharedCall:
     @property
     def _streams(self) -> bool:
         """Whether the call streams, as far as is known, so that a killAudio for clips would end a stream."""
-        return self._mark_answered or self._stream.holder is not None
+        return self._mark_answered or self._stream.turns.holder is not None
 
     def _refuse_dropped(self, clips: Iterable[Owned], why: str) -> Actions:
         refusals = [RefuseTool(one.tool, ToolRefusal(RefusalReason.KILLED, why, one.own_name)) for one in clips]

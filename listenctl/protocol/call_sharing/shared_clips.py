@@ -96,7 +96,7 @@ class ClipStops:
 class SharedClips:
     def __init__(self, prefix: str, clock: Callable[[], float]) -> None:
         self.names = GeneratedNames[object](prefix)
-        self._order = ClipOrder()
+        self.order = ClipOrder()
         self.queue = ClipQueue()
         self._clock = clock
         # Clips at jambonz that are being stopped; each killAudio stops one (listenctl-protocol(7) 5.1).
@@ -139,7 +139,7 @@ class SharedClips:
     def interrupt_with(self, tool: int, clip: PlayAudio) -> PlayAudio:
         """Return the command to send at once for a clip without queuePlay; see ``drop_interrupted``."""
         name = self.names.new_name(tool, clip.id)
-        self._order.add_clip(name)
+        self.order.add_clip(name)
         self._interrupting.append(name)
         return replace(clip, id=name)
 
@@ -148,7 +148,7 @@ class SharedClips:
             return []
         clips = self.queue.take_due_clips(self._clock())
         for clip in clips:
-            self._order.add_clip(clip.name)
+            self.order.add_clip(clip.name)
         return [clip.text for clip in clips]
 
     def add_kill(self, *, all_of_them: bool) -> list[Owned]:
@@ -158,7 +158,7 @@ class SharedClips:
         Args:
             all_of_them: stop all clips at jambonz, with further killAudios.
         """
-        self._order.add_kill()
+        self.order.add_kill()
         self._stops.start_stopping(self._at_jambonz if all_of_them else (), self._clock(), others_follow=False)
         return self._take_requests(self.queue.drop_waiting())
 
@@ -180,19 +180,15 @@ class SharedClips:
     def drop_interrupted(self, clip: PlayAudio) -> list[Owned]:
         """Return the clips dropped by one without queuePlay, which empties jambonz's queue and so ours."""
         dropped = self.queue.interrupt_by_clip(seconds_of(clip))
-        self._order.drop_clips({one.name for one in dropped})
+        self.order.drop_clips({one.name for one in dropped})
         return self._take_requests(dropped)
-
-    def stop_assuming_order(self) -> None:
-        """Record that a playDone without an id may not be ours."""
-        self._order.stop_assuming()
 
     def take_play_done(self, message: PlayDone) -> Sequence[Owned] | None:
         """Return whose clip has ended, empty if its sender has left; None if the clip isn't ours."""
         if isinstance(message.id, str) and self.names.is_generated(message.id):
-            self._order.stop_assuming()
+            self.order.stop_assuming()
             names: tuple[str, ...] = (message.id,)
-        elif message.id is not None or not (names := self._order.take_answered()):
+        elif message.id is not None or not (names := self.order.take_answered()):
             return None
         self.queue.end_clip(names[-1], self._clock())
         self._end_clips(names)
@@ -211,7 +207,7 @@ class SharedClips:
         playing = self._at_jambonz[:1]
         self._withdrawn.intersection_update(self._at_jambonz)
         if not self._stops.names and self._withdrawn.issuperset(playing) and playing:
-            self._order.add_kill()
+            self.order.add_kill()
             self._stops.start_stopping(playing, self._clock(), others_follow=True)
             self._stops.kill_now(self._clock())
 

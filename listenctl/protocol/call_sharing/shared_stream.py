@@ -187,17 +187,13 @@ class SharedStream:
     def __init__(self, server_rate: int | None, clock: Callable[[], float]) -> None:
         self.rates = StreamRates(server_rate)
         self._clock = clock
-        self._turns = StreamTurns()
+        self.turns = StreamTurns()
         self._playout = PlayoutClock()
         self._tail = StreamTail()
         # Tools that were told already why their audio is dropped.
         self._refused: set[int] = set()
         # Tools whose turn a killAudio ended, with the time until which their audio belongs to that turn.
         self._killed: dict[int, float] = {}
-
-    @property
-    def holder(self) -> int | None:
-        return self._turns.holder
 
     @property
     def seconds_left(self) -> float | None:
@@ -207,7 +203,7 @@ class SharedStream:
         # jambonz ignores empty messages (listenctl-protocol(7) 6.1).
         if not data:
             return ()
-        passed = self._turns.take_audio(tool, data, free=not self._ignores(tool))
+        passed = self.turns.take_audio(tool, data, free=not self._ignores(tool))
         if passed is not None:
             self._playout.add_bytes(len(passed), self.rates.streaming, self._clock())
             self._tail.add_audio(passed)
@@ -227,27 +223,27 @@ class SharedStream:
         """Begin or queue a turn of a tool; ``rate`` is the call's rate according to the tool, None if it gives none."""
         self.rates.tool = self.rates.tool if rate is None else rate
         self._killed.pop(tool, None)
-        return (_granted(tool),) if self._turns.request_turn(tool) else ()
+        return (_granted(tool),) if self.turns.request_turn(tool) else ()
 
     def end_turn(self, tool: int) -> Actions:
         self._killed.pop(tool, None)
-        if self._turns.holder == tool:
+        if self.turns.holder == tool:
             self._refused.clear()
         self._refused.discard(tool)
-        end = self._turns.end_turn(tool)
+        end = self.turns.end_turn(tool)
         padding = [AudioToJambonz(end.padding)] if end.padding else []
         return [*padding, *([] if end.next is None else [_granted(end.next)])]
 
     def take_kill(self, killer: int | None) -> Actions:
         """Return the actions before a killAudio of a tool (None: the application), which ends the turn of another."""
         ended = self._end_turn(killer)
-        zeros = b"" if self._turns.is_within_sample else self._tail.flushing_zeros(self.rates.streaming)
+        zeros = b"" if self.turns.is_within_sample else self._tail.flushing_zeros(self.rates.streaming)
         self._tail.forget_audio()
         self._playout.drop_audio(self._clock())
         return [*ended, *([AudioToJambonz(zeros)] if zeros else [])]
 
     def _end_turn(self, killer: int | None) -> Actions:
-        holder = self._turns.holder
+        holder = self.turns.holder
         if holder is None or holder == killer:
             return ()
         detail = (

@@ -73,11 +73,12 @@ class Playout:
         self.call_rate = call_rate
         self._outbox = PlayoutOutbox()
         self._sample_rate = option.sample_rate or call_rate
-        self._streams = _streams(profile, option)
+        # Whether binary audio is played; otherwise clips are.
+        self.streams = _streams(profile, option)
         self._ticks = 0
         self._finished = False
         self._mode: StreamPlayout | ClipPlayout
-        if self._streams:
+        if self.streams:
             kind = ExactStream if profile.exact_stream else MediaServerStream
             stream = kind(self._sample_rate, call_rate, resampler)
             self._mode = StreamPlayout(stream, self._outbox, sample_rate=self._sample_rate, call_rate=call_rate)
@@ -98,11 +99,6 @@ class Playout:
     @property
     def message_number(self) -> int:
         return self._outbox.number
-
-    @property
-    def streams(self) -> bool:
-        """Whether binary audio is played; otherwise clips are."""
-        return self._streams
 
     @property
     def buffered(self) -> float:
@@ -162,7 +158,7 @@ class Playout:
         audio = b"" if self._finished else self._mode.play_tick(self.tick_samples)
         if audio:
             audio = audio.ljust(size, b"\0")
-        if audio and beneath and self._streams:
+        if audio and beneath and self.streams:
             audio = add_wrapping(beneath, audio)
         self._ticks += 1
         heard = audio or beneath or bytes(size)

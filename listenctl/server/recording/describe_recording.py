@@ -9,7 +9,7 @@ import errno
 import os
 from operator import attrgetter, itemgetter
 
-from listenctl.events import describe_gap, describe_message
+from listenctl.events import GapEvent, message_event
 from listenctl.json_lines import Report
 from listenctl.media.dtmf_detector import DtmfTone
 from listenctl.media.files.new_files import NewFile
@@ -96,8 +96,8 @@ def _describe_events(log: LiveCallLog, recording: Recording) -> list[Report]:
 def _describe_event(entry: MessageReceived | DtmfTone, recording: Recording) -> Report:
     if isinstance(entry, DtmfTone):
         return {"event": "dtmf-tone", **_place(entry.position, recording), **describe_tone(entry)}
-    kind, fields = describe_message(entry.message)
-    return {"event": kind, **_place(entry.position, recording), **fields}
+    event = message_event(entry.message)
+    return {"event": event.event, **_place(entry.position, recording), **event.serialize()}
 
 
 def _describe_gaps(log: LiveCallLog, recording: Recording) -> list[Report]:
@@ -107,7 +107,7 @@ def _describe_gaps(log: LiveCallLog, recording: Recording) -> list[Report]:
         # The position of a filled gap is where its silence begins.
         filled = gap.missing if recording.fill and gap.kind in (GapKind.HOLE, GapKind.PAUSE) else 0
         position = max(0, recording.file_position(gap.position) - filled)
-        gaps.append(describe_gap(gap, rate) | position_fields(position, rate))
+        gaps.append(GapEvent.of(gap, rate).serialize() | position_fields(position, rate))
     gaps += [_describe_unrecorded(loss, rate, recording) for loss in recording.losses]
     return sorted(gaps, key=itemgetter("position"))
 

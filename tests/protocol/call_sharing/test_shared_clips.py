@@ -273,7 +273,7 @@ def test_a_rate_that_is_none_takes_the_stream_all_the_same(rate: object) -> None
 
     call.take_tool_message(tool, acquire(rate))
 
-    assert call._stream.holder == tool
+    assert call._stream.turns.holder == tool
     assert call.rates.tool is None
 
 
@@ -283,7 +283,7 @@ def test_data_that_is_no_object_is_none(data: bytes) -> None:
 
     call.take_tool_message(tool, TextMessage(b'{"type":"listenctl:acquire","data":%s}' % data))
 
-    assert call._stream.holder == tool
+    assert call._stream.turns.holder == tool
 
 
 def test_audio_while_another_streams_is_not_counted() -> None:
@@ -443,7 +443,7 @@ def test_a_kill_of_another_ends_the_turn_and_drops_what_is_still_sent() -> None:
     call, first, second = streaming(clock)
 
     call.take_tool_message(second, KILL)
-    assert call._stream.holder is None
+    assert call._stream.turns.holder is None
     assert list(call.take_tool_message(first, audio())) == []
 
     # Who goes on after so long means it.
@@ -484,7 +484,7 @@ def test_a_kill_of_one_s_own_leaves_the_turn() -> None:
 
     call.take_tool_message(first, KILL)
 
-    assert call._stream.holder == first
+    assert call._stream.turns.holder == first
 
 
 def withdraw(own: object) -> TextMessage:

@@ -286,7 +286,7 @@ def test_a_second_streamer_is_refused_once_and_its_audio_dropped() -> None:
     assert reason(refuse) == "stream-busy"
     assert list(call.take_tool_message(second, audio(b"2222"))) == []
     assert list(call.take_tool_message(first, audio(b"1111"))) == [AudioToJambonz(b"1111")]
-    assert call._stream.holder == first
+    assert call._stream.turns.holder == first
 
 
 def test_a_free_stream_can_be_taken_and_refusals_are_said_anew() -> None:
@@ -339,7 +339,7 @@ def test_who_asks_waits_for_its_turn_in_order() -> None:
     assert list(call.take_tool_message(first, RELEASE)) == [TextToTool(second, GRANTED)]
     assert list(call.detach_tool(second)) == [TextToTool(third, GRANTED)]
     assert list(call.detach_tool(third)) == []
-    assert call._stream.holder is None
+    assert call._stream.turns.holder is None
 
 
 def test_half_a_sample_of_a_streamer_does_not_shift_the_next() -> None:
@@ -354,7 +354,7 @@ def test_empty_audio_takes_nothing() -> None:
     call, (tool,) = shared(1)
 
     assert list(call.take_tool_message(tool, audio(b""))) == []
-    assert call._stream.holder is None
+    assert call._stream.turns.holder is None
 
 
 def test_sync_is_answered_behind_what_was_sent_before_even_to_a_tool_that_waits_its_turn() -> None:

@@ -4,6 +4,8 @@ The entry point: parse the command line, run the command, and turn an error into
 ``--version`` is answered before anything else is imported, because start-up time matters.
 """
 
+import atexit
+import gc
 import os
 import sys
 
@@ -17,10 +19,17 @@ if TYPE_CHECKING:
 
     from typer.core import TyperGroup
 
+_COLLECT_AFTER = 50_000
+"""Objects allocated, less those freed, before the next collection."""
+
 
 def main() -> int:
     """Run the command line and return the exit status."""
     sys.unraisablehook = _exit_at_interrupt
+    # Imported modules are never garbage: few collections while they are imported, and none at exit, save a small
+    # command a sixth of its time.
+    gc.set_threshold(_COLLECT_AFTER)
+    atexit.register(_skip_last_collection)
     try:
         return _main()
     except KeyboardInterrupt:  # While modules were imported, or output was flushed.
@@ -28,6 +37,12 @@ def main() -> int:
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return ExitStatus.INTERRUPTED
+
+
+def _skip_last_collection() -> None:
+    # soxr reports objects that are not collected as leaks.
+    if "soxr" not in sys.modules:
+        gc.freeze()
 
 
 def _exit_at_interrupt(unraisable: "UnraisableHookArgs") -> None:

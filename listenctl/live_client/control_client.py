@@ -5,6 +5,7 @@ The socket speaks HTTP and WebSocket (`listenctl-control(5)`).
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -76,6 +77,9 @@ async def _reports(path: Path, connection: "ClientConnection") -> AsyncIterator[
 
 @asynccontextmanager
 async def _connected(path: Path, resource: str, patience: float) -> AsyncIterator["ClientConnection"]:
+    # Where no server runs, the error needs none of these imports.
+    if not os.access(path, os.F_OK):
+        raise unreachable_error(path, FileNotFoundError())
     from websockets.asyncio.client import unix_connect
     from websockets.exceptions import InvalidHandshake, InvalidStatus
 

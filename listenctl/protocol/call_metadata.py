@@ -7,11 +7,13 @@ None of that may cost the call, so parsing never raises and reports what it repa
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from listenctl.protocol import peer_json
 from listenctl.protocol.audio import MIX_CHANNELS
-from listenctl.protocol.json_repair import ObjectRepair
+
+if TYPE_CHECKING:
+    from listenctl.protocol.json_repair import ObjectRepair
 
 MAX_FIRST_TEXT_BYTES = 8192
 """jambonz cuts the first text here (listenctl-protocol(7) 13)."""
@@ -141,12 +143,14 @@ def _read_fields(text: str, size: int) -> tuple[dict[str, object], str, list[str
         value, end = peer_json.decode(text, strict=strict) or (None, 0)
         if isinstance(value, dict):
             return value, text[end:], [] if strict else ["a string contains raw control characters"]
+    from listenctl.protocol.json_repair import ObjectRepair  # Hardly any text needs it.
+
     repaired = ObjectRepair(text[:MAX_REPAIR])
     bounded = repaired.cut and len(text) > MAX_REPAIR
     return repaired.fields, text[repaired.end :] if not bounded else "", _faults(repaired, size, bounded=bounded)
 
 
-def _faults(repaired: ObjectRepair, size: int, *, bounded: bool) -> list[str]:
+def _faults(repaired: "ObjectRepair", size: int, *, bounded: bool) -> list[str]:
     faults = list(repaired.faults)
     if bounded:
         faults.append(f"only the first {MAX_REPAIR} characters of broken JSON were read")

@@ -25,7 +25,7 @@ COMMANDS = {
     "record": ("serve.record", "Accept calls and record each to a file"),
     "serve": ("serve.command", "Accept calls and show them live"),
     "calls": ("live_calls.calls", "List the live calls of a running server"),
-    "events": ("live_calls.events_command", "Follow the events of a running server"),
+    "events": ("live_calls.events_command", "Print the events of a running server as they happen"),
     "play-to-call": ("live_calls.play_to_call", "Play a sound to the caller of a live call"),
     "mark": ("live_calls.mark", "Mark the end of the queued audio and report when it plays"),
     "kill-audio": ("live_calls.kill_audio", "Stop the audio that plays to the caller and clear the queue"),

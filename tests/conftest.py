@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -40,3 +40,13 @@ def serving_tls(certificate: Path) -> ssl.SSLContext:
     context.load_cert_chain(certificate)
     context.set_alpn_protocols(["h2", "http/1.1"])
     return context
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 200 KB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", folder], check=True, capture_output=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)

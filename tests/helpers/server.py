@@ -8,7 +8,7 @@ import socket
 import ssl
 import struct
 import termios
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,7 +30,7 @@ from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
 from tests.helpers.capture import END_OF_HEAD
-from tests.helpers.frames import HANDSHAKE
+from tests.helpers.frames import HANDSHAKE, binary
 from tests.helpers.simulated_time import SimulatedTimeLoop
 
 LIMIT = 60
@@ -77,6 +77,17 @@ class Events:
         while (warning := await self.wait_for("warning", number))["rule"] != rule:
             number += 1
         return warning
+
+
+async def send_until(peer: "Peer", block: bytes, wanted: Coroutine[None, None, Event]) -> int:
+    """Send audio until an event is there; return the number of messages."""
+    event = asyncio.create_task(wanted)
+    sent = 0
+    while not event.done():
+        await peer.send(binary(block))
+        sent += 1
+        await asyncio.wait({event}, timeout=0.02)
+    return sent
 
 
 def reset_connection(writer: asyncio.StreamWriter) -> None:

@@ -1,8 +1,7 @@
 """Dumps of calls: every frame of both directions is there, whatever the peer, the disk and the end are like."""
 
 import asyncio
-import subprocess
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -16,14 +15,13 @@ from listenctl.server.dump.call_dumper import check_folder
 from tests.helpers.capture import END_OF_HEAD, Cut, client_bytes, odd_pieces, replay, server_stream, whole
 from tests.helpers.dumps import Dumping, dumping_server, shapes_of
 from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT, WireFrame, binary, close, cut_frames, frame, text
-from tests.helpers.server import Event, Peer, faster, mode_of, until
+from tests.helpers.server import faster, mode_of, send_until, until
 
 pytestmark = pytest.mark.simulated_time
 
 METADATA = '{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'
 AUDIO = bytes(range(160)) * 2
 BLOCK = bytes(1000)
-PACE = 0.02  # seconds between messages, while it is waited for what they cause
 US, THEM = Sender.APPLICATION, Sender.JAMBONZ
 
 
@@ -279,23 +277,13 @@ async def test_a_folder_that_cannot_take_dumps_is_refused(tmp_path: Path) -> Non
 # A disk that fails, or is slow.
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 200 KB."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", folder], check=True, capture_output=True)
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 async def test_a_full_disk_costs_the_frames_it_did_not_take_and_not_the_call(tiny: Path) -> None:
     async with dumping_server(tiny) as on:
         peer = await on.run.call(text(METADATA))
         (ballast := tiny / "ballast").write_bytes(bytes(150_000))
-        sent = await send_until(peer, on.run.events.wait_for("dump-failed"))
+        sent = await send_until(peer, BLOCK, on.run.events.wait_for("dump-failed"))
         ballast.unlink()
-        sent += await send_until(peer, on.run.events.wait_for_warning("dump-resumed"))
+        sent += await send_until(peer, BLOCK, on.run.events.wait_for_warning("dump-resumed"))
         await peer.send(close())
         ended = await on.run.events.wait_for("call-ended")
         event, dump = await on.saved()
@@ -307,17 +295,6 @@ async def test_a_full_disk_costs_the_frames_it_did_not_take_and_not_the_call(tin
     assert len(dump.payloads(THEM)) + dump.lost == sent + 2
     assert len(dump.frames) == event["frames"]
     assert on.dumper.lost_frames
-
-
-async def send_until(peer: Peer, wanted: Coroutine[None, None, Event]) -> int:
-    """Send audio until an event is there; return the number of messages."""
-    event = asyncio.create_task(wanted)
-    sent = 0
-    while not event.done():
-        await peer.send(binary(BLOCK))
-        sent += 1
-        await asyncio.wait({event}, timeout=PACE)
-    return sent
 
 
 async def test_what_a_slow_disk_leaves_behind_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

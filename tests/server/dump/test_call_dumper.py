@@ -121,30 +121,33 @@ def cut_then(on: Dumping, cut: Cut, commands: list[WireFrame]) -> Cut:
     return cut_it
 
 
-async def test_frames_stand_there_as_they_came_right_or_wrong(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("last", "shape"),
+    [(frame(0x3, b"x", rsv=2), (0xA3, True, b"x")), (frame(BINARY, AUDIO, mask=None), (0x82, False, AUDIO))],
+    ids=["reserved", "unmasked"],
+)
+async def test_frames_stand_there_as_they_came_right_or_wrong(
+    last: bytes, shape: tuple[int, bool, bytes], tmp_path: Path
+) -> None:
     fragments = [frame(TEXT, b'{"event":"dt', fin=False), frame(PING, b"p"), frame(CONTINUATION, b'mf","dtmf":"1"}')]
     async with dumping_server(tmp_path) as on:
-        await on.run.call(text(METADATA), text(b"\xff"), *fragments, binary(b""), frame(0x3, b"x", rsv=2))
+        await on.run.call(text(METADATA), text(b"\xff"), *fragments, binary(b""), last)
         _, dump = await on.saved()
 
-    shapes = dump.shapes(THEM)[1:]
-    assert [first for first, _, _ in shapes] == [0x81, 0x01, 0x89, 0x80, 0x82, 0xA3]
-    assert [payload for _, _, payload in shapes] == [b"\xff", b'{"event":"dt', b"p", b'mf","dtmf":"1"}', b"", b"x"]
+    assert dump.shapes(THEM)[1:] == [
+        (0x81, True, b"\xff"),
+        (0x01, True, b'{"event":"dt'),
+        (0x89, True, b"p"),
+        (0x80, True, b'mf","dtmf":"1"}'),
+        (0x82, True, b""),
+        shape,
+    ]
     assert (0x8A, False, b"p") in dump.shapes(US)
-
-
-async def test_an_unmasked_frame_can_be_told_from_a_masked_one(tmp_path: Path) -> None:
-    async with dumping_server(tmp_path) as on:
-        await on.run.call(text(METADATA), frame(BINARY, AUDIO, mask=None))
-        _, dump = await on.saved()
-
-    assert dump.shapes(THEM)[-1] == (0x82, False, AUDIO)
 
 
 async def test_a_dumped_call_is_read_at_once(tmp_path: Path) -> None:
     async with dumping_server(tmp_path, faster(read_interval=60, ping_interval=float("inf"))) as on:
         peer = await on.run.call(text(METADATA))
-        await on.run.events.wait_for("call-started")
         await peer.send(text('{"event":"dtmf","dtmf":"1"}'))
         await on.run.events.wait_for("dtmf")
         (connection,) = on.run.server._connection_of
@@ -220,46 +223,35 @@ async def test_audio_before_the_metadata_is_there_in_its_place(tmp_path: Path) -
     assert dump.payloads(THEM)[:3] == [AUDIO, b"\x01\x00", METADATA.encode()]
 
 
-async def test_an_end_within_a_frame_is_told(tmp_path: Path) -> None:
-    async with dumping_server(tmp_path) as on:
-        peer = await on.run.call(text(METADATA), binary(AUDIO)[:100])
+@pytest.mark.parametrize(
+    ("last", "fault", "end"),
+    [
+        (binary(AUDIO)[:100], "the connection ended within a frame, of which there are 100 bytes", ("nobody", 1006)),
+        (b"\x82\xfe\x10\x00" + bytes(4), "a frame of 4096 bytes, which is more than 1024", ("listenctl", 1009)),
+    ],
+)
+async def test_a_frame_that_is_not_whole_ends_what_is_dumped_of_that_side(
+    last: bytes, fault: str, end: tuple[str, int], tmp_path: Path
+) -> None:
+    async with dumping_server(tmp_path, faster(max_message=1024)) as on:
+        peer = await on.run.call(text(METADATA), last)
         peer.end_writing()
         _, dump = await on.saved()
 
-    (fault,) = dump.faults
-    assert fault.sender is THEM
-    assert fault.detail == "the connection ended within a frame, of which there are 100 bytes"
+    assert [(one.sender, one.detail) for one in dump.faults] == [(THEM, fault)]
     assert dump.end is not None
-    assert (dump.end.closed_by, dump.end.code) == ("nobody", 1006)
-
-
-async def test_a_frame_that_is_too_long_ends_what_is_dumped_of_that_side(tmp_path: Path) -> None:
-    async with dumping_server(tmp_path, faster(max_message=1024)) as on:
-        await on.run.call(text(METADATA), b"\x82\xfe\x10\x00" + bytes(4))
-        _, dump = await on.saved()
-
-    (fault,) = dump.faults
-    assert fault.detail == "a frame of 4096 bytes, which is more than 1024"
-    assert dump.payloads(US)[-1][:2] == b"\x03\xf1"
+    assert (dump.end.closed_by, dump.end.code) == end
 
 
 async def test_names_are_harmless_and_nothing_is_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "_.._x.jsonl").write_text("mine")
-    async with dumping_server(tmp_path) as on:
-        await on.run.call(text('{"sampleRate":8000,"mixType":"mono","callSid":"../x"}'), close())
-        event, _ = await on.saved()
-
-    assert Path(event["path"]).parent == tmp_path
-    assert (tmp_path / "_.._x.jsonl").read_text() == "mine"
-
-
-async def test_calls_of_the_same_name_have_files_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "___x.jsonl").write_text("mine")
     for _ in range(2):
         async with dumping_server(tmp_path) as on:
-            await on.run.call(text(METADATA), close())
+            await on.run.call(text(METADATA.replace("CS-A", "../x")), close())
             await on.saved()
 
-    assert names_in(tmp_path) == ["CS-A-2.jsonl", "CS-A.jsonl"]
+    assert names_in(tmp_path) == ["___x-2.jsonl", "___x-3.jsonl", "___x.jsonl"]
+    assert (tmp_path / "___x.jsonl").read_text() == "mine"
 
 
 async def test_a_folder_that_cannot_take_dumps_is_refused(tmp_path: Path) -> None:

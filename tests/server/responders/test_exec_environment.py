@@ -25,6 +25,8 @@ def test_what_isnt_known_is_empty() -> None:
 
     assert found["LISTENCTL_FROM"] == found["LISTENCTL_MIX_TYPE"] == found["LISTENCTL_METADATA"] == b""
     assert found["LISTENCTL_SAMPLE_RATE"] == b"8000"
+    known = "ACCOUNT_SID CALL CALL_SID CHANNELS DIRECTION FROM METADATA MIX_TYPE SAMPLE_RATE STREAM_RATE TO"
+    assert sorted(found) == [f"LISTENCTL_{name}" for name in known.split()]
 
 
 def test_nothing_in_the_metadata_can_keep_a_program_from_starting() -> None:

@@ -1,15 +1,17 @@
 import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from websockets.frames import Frame, Opcode
 
-from listenctl.net.client_connection import ConnectionEnd, connect, fresh_mask
+from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect, fresh_mask
 from listenctl.net.server_address import client_tls_context
 from listenctl.protocol.frames.frame_format import binary_frame
 from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT, frame
-from tests.helpers.scripted_server import Heard, finish, parse_frames, serving, shake_hands, target
+from tests.helpers.scripted_server import Heard, Script, finish, parse_frames, serving, shake_hands, target
 from tests.helpers.server import reset_connection
 
 pytestmark = pytest.mark.simulated_time
@@ -49,10 +51,25 @@ class Server:
         return parse_frames(self.received)
 
 
+@asynccontextmanager
+async def calling(
+    script: Script, heard: Heard, *, tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
+) -> AsyncIterator[ClientConnection]:
+    """Call a server that does what ``script`` says."""
+    async with serving(script, tls=tls[0] if tls else None) as port:
+        yield await connect(target(port, "wss", tls[1]) if tls else target(port), heard)
+
+
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take a call and reset it at its first frame."""
+    await shake_hands(reader, writer)
+    await reader.readexactly(8)
+    reset_connection(writer)
+
+
 async def talk(server: Server, heard: Heard) -> bool:
     """Call, wait until the server has ended the call, and return whether it did so in order."""
-    async with serving(server) as port:
-        connection = await connect(target(port), heard)
+    async with calling(server, heard) as connection:
         await heard.until(lambda: bool(heard.ends))
         return await connection.wait_closed(10)
 
@@ -60,8 +77,7 @@ async def talk(server: Server, heard: Heard) -> bool:
 async def test_what_is_sent_arrives_masked_and_whole_and_then_close_and_fin() -> None:
     server, heard = Server(), Heard()
 
-    async with serving(server) as port:
-        connection = await connect(target(port), heard)
+    async with calling(server, heard) as connection:
         connection.send_text(b'{"callSid":"c"}')
         connection.send_audio(AUDIO)
         connection.send_audio(b"")
@@ -182,8 +198,7 @@ def test_a_call_ended_well_unless_with_an_error_or_without_a_close(end: Connecti
 async def test_nothing_is_sent_or_told_after_the_servers_close() -> None:
     server, heard = Server(b"\x88\x02\x03\xe8" + said(TEXT, b"late") + said(PING, b"hi")), Heard()
 
-    async with serving(server) as port:
-        connection = await connect(target(port), heard)
+    async with calling(server, heard) as connection:
         await heard.until(lambda: bool(heard.ends))
         connection.send_text(b"too late")
         connection.hang_up()
@@ -195,32 +210,22 @@ async def test_nothing_is_sent_or_told_after_the_servers_close() -> None:
     assert in_order
 
 
-async def test_nothing_is_told_after_hanging_up() -> None:
+async def test_nothing_is_told_after_hanging_up_and_twice_is_once() -> None:
+    received: list[list[Frame]] = []
     heard = Heard()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await shake_hands(reader, writer)
-        await reader.read()
+        received.append(parse_frames(await reader.read()))
         writer.write(said(TEXT, b"late") + b"\x88\x02\x0f\xa0")
         await writer.drain()
 
-    async with serving(script) as port:
-        connection = await connect(target(port), heard)
+    async with calling(script, heard) as connection:
+        connection.hang_up(1001)
         assert await finish(connection)
 
+    assert received == [[Frame(Opcode.CLOSE, b"\x03\xe9")]]
     assert heard.messages == []
-    assert heard.ends == [ConnectionEnd("jambonz", 1000)]
-
-
-async def test_hanging_up_twice_sends_one_close() -> None:
-    server, heard = Server(), Heard()
-
-    async with serving(server) as port:
-        connection = await connect(target(port), heard)
-        connection.hang_up(1001)
-        await finish(connection)
-
-    assert server.frames() == [Frame(Opcode.CLOSE, b"\x03\xe9")]
     assert heard.ends == [ConnectionEnd("jambonz", 1001)]
 
 
@@ -232,8 +237,7 @@ async def test_a_message_can_make_the_listener_hang_up() -> None:
 
     server, heard = Server(behind=said(TEXT, b"one") + said(TEXT, b"two")), Brief()
 
-    async with serving(server) as port:
-        connection = await connect(target(port), heard)
+    async with calling(server, heard) as connection:
         await heard.until(lambda: bool(heard.ends))
         await connection.wait_closed(10)
 
@@ -248,16 +252,9 @@ async def test_a_server_that_ends_without_a_close_is_told_apart_from_a_broken_co
         await shake_hands(reader, writer)
         await writer.drain()
 
-    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await shake_hands(reader, writer)
-        await reader.readexactly(8)
-        reset_connection(writer)
-
-    async with serving(leave) as port:
-        connection = await connect(target(port), gone)
+    async with calling(leave, gone) as connection:
         assert await connection.wait_closed(10)
-    async with serving(reset) as port:
-        connection = await connect(target(port), broken)
+    async with calling(reset, broken) as connection:
         connection.send_audio(b"ab")
         assert not await connection.wait_closed(10)
 
@@ -268,8 +265,7 @@ async def test_a_server_that_ends_without_a_close_is_told_apart_from_a_broken_co
 async def test_abort_is_a_reset_without_a_close() -> None:
     server, heard = Server(), Heard()
 
-    async with serving(server) as port:
-        connection = await connect(target(port), heard)
+    async with calling(server, heard) as connection:
         connection.abort()
         connection.abort()
         await connection.wait_closed(10)
@@ -281,8 +277,7 @@ async def test_abort_is_a_reset_without_a_close() -> None:
 async def test_a_server_that_never_ends_is_left() -> None:
     reads, heard = asyncio.Event(), Heard()
 
-    async with serving(Server(reads=reads)) as port:
-        connection = await connect(target(port), heard)
+    async with calling(Server(reads=reads), heard) as connection:
         connection.hang_up()
         in_order = await connection.wait_closed(30)
         reads.set()
@@ -303,8 +298,7 @@ async def test_a_close_is_read_though_writing_has_failed_before() -> None:
         reset_connection(writer)
         reset.set()
 
-    async with serving(script) as port:
-        connection = await connect(target(port), heard)
+    async with calling(script, heard) as connection:
         connection.pause_reading()
         connection.send_audio(b"ab")
         await reset.wait()
@@ -316,31 +310,33 @@ async def test_a_close_is_read_though_writing_has_failed_before() -> None:
     assert heard.ends == [ConnectionEnd("server", 4000)]
 
 
-async def test_a_slow_server_makes_us_wait_and_gets_everything_in_the_end() -> None:
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_slow_server_makes_us_wait_and_gets_everything_before_the_close(waits: bool) -> None:
     reads, heard = asyncio.Event(), Heard()
     server = Server(reads=reads)
 
-    async with serving(server) as port:
-        connection = await connect(target(port), heard)
+    async with calling(server, heard) as connection:
         sent = 0
         while not connection.unsent:
             connection.send_audio(bytes(60_000))
             sent += 1
         assert not connection.writable
+        if waits:
+            reads.set()
+            await heard.until(lambda: heard.writable > 0)
+        connection.hang_up()
         reads.set()
-        await heard.until(lambda: heard.writable > 0)
-        assert await finish(connection)
+        assert await connection.wait_closed(10)
 
     assert server.frames() == [Frame(Opcode.BINARY, bytes(60_000))] * sent + [Frame(Opcode.CLOSE, b"\x03\xe8")]
-    assert heard.writable == 1
+    assert heard.writable == waits
 
 
 async def test_pings_of_a_server_that_does_not_read_are_answered_once() -> None:
     reads, heard = asyncio.Event(), Heard()
     server = Server(said(PING, b"hi") * 100 + said(TEXT, b"done"), reads=reads)
 
-    async with serving(server) as port:
-        connection = await connect(target(port), heard)
+    async with calling(server, heard) as connection:
         while not connection.unsent:
             connection.send_audio(bytes(60_000))
         await heard.until(lambda: bool(heard.messages))
@@ -349,21 +345,6 @@ async def test_pings_of_a_server_that_does_not_read_are_answered_once() -> None:
 
     # A second ping while a pong waits is dropped (listenctl-protocol(7) 1.6).
     assert [one for one in server.frames() if one.opcode is Opcode.PONG] == [Frame(Opcode.PONG, b"hi")]
-
-
-async def test_what_waits_at_hanging_up_arrives_before_the_close() -> None:
-    reads = asyncio.Event()
-    server = Server(reads=reads)
-
-    async with serving(server) as port:
-        connection = await connect(target(port), Heard())
-        while connection.writable:
-            connection.send_audio(bytes(60_000))
-        connection.hang_up()
-        reads.set()
-        assert await connection.wait_closed(10)
-
-    assert server.frames()[-1] == Frame(Opcode.CLOSE, b"\x03\xe8")
 
 
 async def test_a_connection_that_is_paused_takes_nothing_until_it_goes_on() -> None:
@@ -377,8 +358,7 @@ async def test_a_connection_that_is_paused_takes_nothing_until_it_goes_on() -> N
         await writer.drain()
         spoken.set()
 
-    async with serving(script) as port:
-        connection = await connect(target(port), heard)
+    async with calling(script, heard) as connection:
         connection.pause_reading()
         connection.send_audio(b"ab")
         await spoken.wait()
@@ -396,13 +376,7 @@ async def test_a_connection_that_is_paused_takes_nothing_until_it_goes_on() -> N
 async def test_a_reset_that_a_write_meets_first_is_still_a_reset() -> None:
     heard = Heard()
 
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await shake_hands(reader, writer)
-        await reader.readexactly(8)
-        reset_connection(writer)
-
-    async with serving(script) as port:
-        connection = await connect(target(port), heard)
+    async with calling(reset, heard) as connection:
         connection.pause_reading()
         async with asyncio.timeout(10):
             while not connection._socket._broken:
@@ -414,47 +388,33 @@ async def test_a_reset_that_a_write_meets_first_is_still_a_reset() -> None:
     assert [end.by for end in heard.ends] == ["nobody"]
 
 
+@pytest.mark.parametrize("by_server", [False, True])
 async def test_a_call_through_tls_is_complete_and_ends_with_close_notify(
-    certificate: Path, serving_tls: ssl.SSLContext
+    by_server: bool, certificate: Path, serving_tls: ssl.SSLContext
 ) -> None:
     received: list[bytes] = []
     chosen: list[str | None] = []
     heard = Heard()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await shake_hands(reader, writer, behind=frame(TEXT, b"first", mask=None))
+        await shake_hands(reader, writer, behind=said(TEXT, b"first"))
         chosen.append(writer.get_extra_info("ssl_object").selected_alpn_protocol())
-        writer.write(frame(BINARY, bytes(100_000), mask=None))
+        writer.write(said(BINARY, bytes(100_000)))
+        received.append(await reader.readexactly(50 * 1288))
+        if by_server:
+            writer.write(b"\x88\x02\x03\xe9")
         # Without close_notify the end of the stream would be an error.
         received.append(await reader.read())
 
-    async with serving(script, tls=serving_tls) as port:
-        connection = await connect(target(port, "wss", client_tls_context(certificate)), heard)
+    async with calling(script, heard, tls=(serving_tls, client_tls_context(certificate))) as connection:
         for _ in range(50):
             connection.send_audio(bytes(1280))
         await heard.until(lambda: len(heard.messages) == 2)
-        connection.hang_up()
-        in_order = await connection.wait_closed(10)
-
-    assert len(received[0]) == 50 * 1288 + 8
-    assert chosen == ["http/1.1"]
-    assert heard.messages == [("text", b"first", False), ("audio", bytes(100_000), False)]
-    assert heard.ends == [ConnectionEnd("jambonz", 1000)]
-    assert in_order
-
-
-async def test_a_close_through_tls_is_echoed(certificate: Path, serving_tls: ssl.SSLContext) -> None:
-    received: list[bytes] = []
-    heard = Heard()
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await shake_hands(reader, writer)
-        writer.write(frame(0x8, b"\x03\xe9", mask=None))
-        received.append(await reader.read())
-
-    async with serving(script, tls=serving_tls) as port:
-        connection = await connect(target(port, "wss", client_tls_context(certificate)), heard)
+        if not by_server:
+            connection.hang_up()
         assert await connection.wait_closed(10)
 
-    assert heard.ends == [ConnectionEnd("server", 1001)]
-    assert len(received[0]) == 8
+    assert [len(part) for part in received] == [50 * 1288, 8]
+    assert chosen == ["http/1.1"]
+    assert heard.messages == [("text", b"first", False), ("audio", bytes(100_000), False)]
+    assert heard.ends == [ConnectionEnd("server", 1001) if by_server else ConnectionEnd("jambonz", 1000)]

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -280,61 +281,47 @@ def rules(placed: Placed) -> set[str]:
 # The first text.
 
 
-@pytest.mark.parametrize("fault", REPAIRED)
-async def test_a_broken_first_text_is_repaired(fault: str, tmp_path: Path) -> None:
-    noise = make_noise(tmp_path, sample_rate=16000, samples=3200)
-
-    async with running(record=tmp_path / "recordings") as run:
-        placed = await place(run, plan_for(run.port, noise, fault, sample_rate=16000, mix_type="stereo"))
-
-    sidecar = placed.sidecar
-    assert (sidecar["metadata_valid"], rules(placed)) == (False, {"first-frame"})
-    assert sidecar["metadata"]["from"] == placed.metadata.caller
-    assert (sidecar["audio"]["sample_rate"], sidecar["audio"]["channels"]) == (16000, 2)
-    assert placed.audio == noise.fork("stereo")
-    assert sidecar["complete"]
-    assert placed.faults == [fault]
-
-
-@pytest.mark.parametrize("fault", [*UNNAMED, "no-first-frame"])
-async def test_a_call_without_metadata_has_the_configured_format(fault: str, tmp_path: Path) -> None:
-    noise = make_noise(tmp_path, sample_rate=16000, samples=6400)
-    settings = faster(default_format=STEREO_16000, metadata_timeout=0.15)
-
-    async with running(settings, record=tmp_path / "recordings") as run:
-        plan = plan_for(run.port, noise, fault, sample_rate=16000, mix_type="stereo")
-        placed = await place(run, plan, recorded_as="unknown-1")
-
-    sidecar = placed.sidecar
-    assert sidecar["metadata"] == {}
-    assert (sidecar["audio"]["sample_rate"], sidecar["audio"]["channels"]) == (16000, 2)
-    assert rules(placed) == {"no-metadata" if fault == "no-first-frame" else "first-frame"}
-    assert placed.audio == noise.fork("stereo")
-    assert sidecar["complete"]
-    assert placed.faults == [fault]
+WITH_DEFAULTS: dict[str, Any] = {"default_format": STEREO_16000, "metadata_timeout": 0.15}
 
 
 @pytest.mark.parametrize(
-    ("fault", "metadata_timeout", "late"),
-    [("late-first-frame=0.3", 0.1, True), ("late-first-frame=0.3", 5.0, False), ("first-frame-binary", 5.0, False)],
-    ids=["given up before it came", "waited for", "right behind"],
+    ("fault", "changes", "warned", "metadata"),
+    [
+        *((fault, {}, {"first-frame"}, "repaired") for fault in REPAIRED),
+        *((fault, WITH_DEFAULTS, {"first-frame"}, "missing") for fault in UNNAMED),
+        ("no-first-frame", WITH_DEFAULTS, {"no-metadata"}, "missing"),
+        ("late-first-frame=0.3", {"metadata_timeout": 0.1}, {"no-metadata", "late-metadata"}, "late"),
+        ("late-first-frame=0.3", {}, set(), "valid"),
+        ("first-frame-binary", {}, set(), "valid"),
+        ("odd-chunks", {}, set(), "valid"),
+        ("subprotocol=audio.drachtio.org", {}, set(), "valid"),
+        ("no-subprotocol", {}, set(), "valid"),
+    ],
 )
-async def test_audio_before_the_first_text_is_kept(
-    fault: str, metadata_timeout: float, late: bool, tmp_path: Path
+async def test_a_fault_that_drops_no_audio_is_recorded_completely(
+    fault: str, changes: dict[str, Any], warned: set[str], metadata: str, tmp_path: Path
 ) -> None:
     noise = make_noise(tmp_path, sample_rate=16000, samples=9600)
 
-    async with running(faster(metadata_timeout=metadata_timeout), record=tmp_path / "recordings") as run:
+    async with running(faster(**changes), record=tmp_path / "recordings") as run:
         plan = plan_for(run.port, noise, fault, sample_rate=16000, mix_type="stereo")
-        placed = await place(run, plan, recorded_as="unknown-1" if late else None)
+        placed = await place(run, plan, recorded_as="unknown-1" if metadata in ("missing", "late") else None)
 
     sidecar = placed.sidecar
-    assert rules(placed) == ({"no-metadata", "late-metadata"} if late else set())
-    assert sidecar["metadata"] == placed.metadata.fields
-    assert (sidecar["audio"]["sample_rate"], sidecar["audio"]["channels"]) == (16000, 2)
+    name, _, value = fault.partition("=")
     assert placed.audio == noise.fork("stereo")
-    assert sidecar["complete"]
-    assert placed.faults == [fault.partition("=")[0]]
+    assert (sidecar["audio"]["sample_rate"], sidecar["audio"]["channels"]) == (16000, 2)
+    assert (sidecar["complete"], placed.gaps) == (True, [])
+    assert (placed.faults, rules(placed)) == ([name], warned)
+    assert sidecar["subprotocol"] == {"subprotocol": value, "no-subprotocol": None}.get(name, "audio.jambonz.org")
+    match metadata:
+        case "repaired":
+            assert not sidecar["metadata_valid"]
+            assert sidecar["metadata"]["from"] == placed.metadata.caller
+        case "missing":
+            assert sidecar["metadata"] == {}
+        case _:
+            assert sidecar["metadata"] == placed.metadata.fields
 
 
 async def test_digits_glued_to_the_first_text_are_all_recorded(tmp_path: Path) -> None:
@@ -439,19 +426,6 @@ async def test_a_wrong_subprotocol_is_refused_with_the_right_one(tmp_path: Path)
 
     assert len(run.events.of("connection-refused")) == 1
     assert run.events.of("call-started") == []
-
-
-async def test_old_and_missing_subprotocols_are_served(tmp_path: Path) -> None:
-    noise = make_noise(tmp_path, sample_rate=8000, samples=3200)
-
-    async with running(record=tmp_path / "recordings") as run:
-        plans = [plan_for(run.port, noise, fault) for fault in ("subprotocol=audio.drachtio.org", "no-subprotocol")]
-        old, none = await asyncio.gather(*(place(run, plan) for plan in plans))
-
-    assert (old.sidecar["subprotocol"], none.sidecar["subprotocol"]) == ("audio.drachtio.org", None)
-    for placed in (old, none):
-        assert placed.audio == noise.fork("mono")
-        assert placed.sidecar["complete"]
 
 
 # Together.
@@ -568,27 +542,3 @@ async def test_a_pause_is_cut_out_and_reported(tmp_path: Path) -> None:
     # What was never sent isn't lost.
     assert (sidecar["complete"], sidecar["lost_samples"], sidecar["paused_samples"]) == (True, 0, pause["missing"])
     assert placed.summary.samples == len(placed.audio) // 4
-
-
-@pytest.mark.parametrize("mix_type", ["mono", "stereo"])
-async def test_odd_chunks_are_joined_without_a_fault(mix_type: str, tmp_path: Path) -> None:
-    noise = make_noise(tmp_path, sample_rate=8000, samples=4000)
-
-    async with running(record=tmp_path / "recordings") as run:
-        placed = await place(run, plan_for(run.port, noise, "odd-chunks", mix_type=mix_type))
-
-    assert placed.audio == noise.fork(mix_type)
-    assert (placed.sidecar["complete"], placed.gaps) == (True, [])
-    assert placed.faults == ["odd-chunks"]
-
-
-async def test_skewed_stereo_is_recorded_as_it_comes(tmp_path: Path) -> None:
-    noise = make_noise(tmp_path, sample_rate=8000, samples=3200)
-
-    async with running(record=tmp_path / "recordings") as run:
-        placed = await place(run, plan_for(run.port, noise, "skew=237", mix_type="stereo"))
-
-    late = Noise(noise.path, noise.samples.copy())
-    late.samples[1] = np.pad(noise.samples[1], (237, 0))[:3200]
-    assert placed.audio == late.fork("stereo")
-    assert (placed.sidecar["complete"], placed.gaps) == (True, [])

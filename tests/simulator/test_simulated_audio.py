@@ -247,10 +247,9 @@ def noise_at(folder: Path, sample_rate: int, seed: int = 1) -> Noise:
     return make_noise(folder, sample_rate=sample_rate, samples=int(sample_rate * 0.313) | 1, seed=seed)
 
 
-def whole_frames(samples: int, sample_rate: int, ptime: float = 0.02) -> int:
-    """Round a number of samples up to whole frames."""
-    frames = -(-samples // (sample_rate * ptime))
-    return int(frames * ptime * sample_rate + 1e-6)
+def whole_frames(samples: int, sample_rate: int) -> int:
+    """Round a number of samples up to whole frames of 20 ms."""
+    return int(-(-samples // (sample_rate * 0.02)) * 0.02 * sample_rate + 1e-6)
 
 
 @pytest.mark.parametrize("kind", CallKind)
@@ -299,36 +298,6 @@ async def test_each_rate_is_recorded_sample_by_sample(mix_type: str, tmp_path: P
         assert (sidecar["complete"], sidecar["completeness"], sidecar["gaps"]) == (True, 1.0, [])
         assert sidecar["close"] == {"code": 1000, "reason": "", "by": "jambonz"}
         assert (placed.summary.taken, placed.summary.lost_samples, placed.summary.wrong) == (True, 0, 0)
-
-
-@pytest.mark.parametrize("rate", [8000, 11025])
-async def test_frames_of_each_length_join_to_the_same_audio(rate: int, tmp_path: Path) -> None:
-    ptimes = (0.01, 0.02, 0.03, 0.04, 0.06)
-    noise = noise_at(tmp_path, rate)
-
-    async with running(record=tmp_path / "recordings") as run:
-        plan = plan_for(run.port, noise, sample_rate=rate, mix_type="stereo")
-        calls = await asyncio.gather(*(place(run, replace(plan, ptime=ptime)) for ptime in ptimes))
-
-    for ptime, placed in zip(ptimes, calls, strict=True):
-        length = whole_frames(noise.length, rate, ptime)
-        assert placed.audio == noise.fork("stereo", length), f"{ptime * 1000} ms"
-        assert placed.events.of("call-ended")[0]["frames"] == -(-noise.length // (rate * ptime))
-        assert placed.sidecar["complete"]
-
-
-async def test_the_callee_can_be_a_file_of_its_own_with_another_length(tmp_path: Path) -> None:
-    caller, callee = noise_at(tmp_path, 16000, seed=1), make_noise(tmp_path, sample_rate=16000, samples=1000, seed=2)
-
-    async with running(record=tmp_path / "recordings") as run:
-        plan = plan_for(run.port, caller, sample_rate=16000, mix_type="stereo")
-        placed = await place(run, replace(plan, callee=str(callee.path)))
-
-    length = whole_frames(caller.length, 16000)
-    both = Noise(caller.path, caller.samples.copy())
-    both.samples[1] = 0
-    both.samples[1, :1000] = callee.samples[0]
-    assert placed.audio == both.fork("stereo", length)
 
 
 async def test_a_call_of_given_duration_goes_on_in_silence_or_is_cut(tmp_path: Path) -> None:

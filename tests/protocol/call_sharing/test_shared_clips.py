@@ -26,19 +26,14 @@ from listenctl.protocol.jambonz_messages import PlayDone
 from listenctl.protocol.jambonz_model.profiles import OLD, PROFILES, Profile
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 from tests.helpers.clock import FakeClock
-from tests.helpers.playout import new_playout, play, tone
+from tests.helpers.playout import play, tone
+from tests.protocol.call_sharing.test_shared_call import KILL, Conversation, shared
 
-KILL = TextMessage(b'{"type":"killAudio"}')
 SYNC = TextMessage(b'{"type":"listenctl:sync"}')
 
 
 def clip(own: object, seconds: float = 1.0, **data: object) -> TextMessage:
     return TextMessage(play(tone(round(8000 * seconds)), id=own, **{"queuePlay": True, **data}))
-
-
-def shared(tools: int, clock: FakeClock | None = None) -> tuple[SharedCall, list[int]]:
-    call = SharedCall(clock=clock or FakeClock())
-    return call, [call.attach_tool() for _ in range(tools)]
 
 
 def fill(call: SharedCall, tool: int) -> None:
@@ -236,7 +231,7 @@ def test_synced_says_the_rate_and_what_is_still_to_be_played() -> None:
     clock = FakeClock()
     call, (first, second) = shared(2, clock)
     call.take_tool_message(first, acquire(16_000))
-    call.take_tool_message(first, BinaryMessages(tone(16_000), 32_000, 1))
+    call.take_tool_message(first, audio(tone(16_000)))
 
     clock.advance(0.25)
     (answer,) = synced(call.take_tool_message(second, SYNC), second)
@@ -246,12 +241,8 @@ def test_synced_says_the_rate_and_what_is_still_to_be_played() -> None:
     (answer,) = synced(call.take_tool_message(second, SYNC), second)
     assert answer == Synced(16_000, "tool", 0.0, clip_seconds=0.0)
 
-
-def test_a_tool_that_found_out_that_the_call_takes_clips_tells_the_others() -> None:
-    call, (first, second) = shared(2)
-
+    # 0 is what a tool says that found out that the call takes clips.
     call.take_tool_message(first, acquire(0))
-
     (answer,) = synced(call.take_tool_message(second, SYNC), second)
     assert (answer.stream_rate, answer.stream_rate_from) == (0, "tool")
 
@@ -267,23 +258,29 @@ def test_the_streamer_is_told_of_a_kill_that_isnt_its_own() -> None:
     assert refusals(call.take_tool_message(first, KILL)) == []
 
 
-@pytest.mark.parametrize("rate", [None, "eight thousand", -8000, 8000.5, True, 10**9, {}])
-def test_a_rate_that_is_none_takes_the_stream_all_the_same(rate: object) -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"sampleRate":null}',
+        '{"sampleRate":"eight thousand"}',
+        '{"sampleRate":-8000}',
+        '{"sampleRate":8000.5}',
+        '{"sampleRate":true}',
+        '{"sampleRate":1000000000}',
+        '{"sampleRate":{}}',
+        "[]",
+        "5",
+        '"x"',
+        "null",
+    ],
+)
+def test_a_request_without_a_usable_rate_takes_the_stream_all_the_same(data: str) -> None:
     call, (tool,) = shared(1)
 
-    call.take_tool_message(tool, acquire(rate))
+    call.take_tool_message(tool, TextMessage(f'{{"type":"listenctl:acquire","data":{data}}}'.encode()))
 
     assert call._stream.turns.holder == tool
     assert call.rates.tool is None
-
-
-@pytest.mark.parametrize("data", [b"[]", b"5", b'"x"', b"null"])
-def test_data_that_is_no_object_is_none(data: bytes) -> None:
-    call, (tool,) = shared(1)
-
-    call.take_tool_message(tool, TextMessage(b'{"type":"listenctl:acquire","data":%s}' % data))
-
-    assert call._stream.turns.holder == tool
 
 
 def test_audio_while_another_streams_is_not_counted() -> None:
@@ -297,27 +294,32 @@ def test_audio_while_another_streams_is_not_counted() -> None:
 
 
 def test_where_ids_dont_return_clips_that_one_on_top_dropped_are_not_answered() -> None:
-    call, (tool,) = shared(1)
-    playout = new_playout(OLD, BidirectionalAudio())
-    answered: list[object] = []
-
-    def act(actions: object) -> None:
-        assert isinstance(actions, list | tuple)
-        for action in actions:
-            if isinstance(action, TextToJambonz):
-                playout.take_text(action.text)
-            elif isinstance(action, TextToTool):
-                answered.append(json.loads(action.text).get("data", {}).get("id"))
+    conversation = Conversation(OLD, BidirectionalAudio(), 1)
+    (tool,) = conversation.tools
 
     for own in ("plays", "dropped", "dropped too"):
-        act(call.take_tool_message(tool, clip(own)))
-    act(call.take_tool_message(tool, KILL))
-    act(call.take_tool_message(tool, clip("on top", queuePlay=False)))
-    for _ in range(300):
-        for text in playout.profile.serialize_messages(playout.play_tick().messages):
-            act(call.take_jambonz_text(text.encode()))
+        conversation.send(tool, clip(own))
+    conversation.send(tool, KILL)
+    conversation.send(tool, clip("on top", queuePlay=False))
+    conversation.run(300)
 
-    assert set(answered) <= {"plays", "on top"}
+    assert set(conversation.answers[tool]) <= {"plays", "on top"}
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_after_a_kill_the_caller_hears_nothing_but_what_comes_later(profile: Profile) -> None:
+    conversation = Conversation(profile, BidirectionalAudio(), 2)
+    tool, other = conversation.tools
+    for number in range(MAX_AT_JAMBONZ + 4):
+        conversation.send(tool, clip(number))
+    conversation.run(10)
+
+    conversation.send(other, KILL)
+    conversation.run(50)
+    assert not any(conversation.run(500))
+
+    conversation.send(other, clip("later"))
+    assert any(conversation.run(100))
 
 
 def test_a_kill_is_repeated_until_jambonz_has_none_of_the_clips_that_it_was_meant_for() -> None:
@@ -340,40 +342,6 @@ def test_beside_an_application_a_kill_is_never_repeated() -> None:
     call.take_tool_message(tool, KILL)
 
     assert TextToJambonz(KILL.data) not in call.take_jambonz_text(done("lc-c1"))
-
-
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
-def test_after_a_kill_the_caller_hears_nothing_but_what_comes_later(profile: Profile) -> None:
-    call, (tool, other) = shared(2)
-    playout = new_playout(profile, BidirectionalAudio())
-    heard = b""
-
-    def act(actions: object) -> None:
-        assert isinstance(actions, list | tuple)
-        for action in actions:
-            if isinstance(action, TextToJambonz):
-                playout.take_text(action.text)
-
-    def run(ticks: int) -> None:
-        nonlocal heard
-        for _ in range(ticks):
-            tick = playout.play_tick()
-            heard += tick.audio
-            for text in playout.profile.serialize_messages(tick.messages):
-                act(call.take_jambonz_text(text.encode()))
-
-    for number in range(MAX_AT_JAMBONZ + 4):
-        act(call.take_tool_message(tool, clip(number)))
-    run(10)
-    act(call.take_tool_message(other, KILL))
-    run(50)
-    heard = b""
-    run(500)
-    assert not any(heard)
-
-    act(call.take_tool_message(other, clip("later")))
-    run(100)
-    assert any(heard)
 
 
 KILLED = TextToJambonz(KILL.data)
@@ -615,49 +583,27 @@ def test_synced_says_whether_a_mark_was_ever_answered() -> None:
     assert not any(isinstance(action, RefuseTool) for action in call.take_tool_message(first, audio()))
 
 
-def test_clips_are_answered_in_order() -> None:
+@pytest.mark.parametrize(
+    ("steps", "answered"),
+    [
+        (["a", "b"], [("a",), ("b",), ()]),
+        # One answer comes for all that were killed.
+        (["a", "b", "c", "kill", "d", "kill", "kill", "e"], [("a", "b", "c"), ("d",), ("e",), ()]),
+        (["kill", "a"], [("a",)]),
+        (["a", "stop", "b"], [()]),
+        # Beyond what is kept, no order is assumed.
+        (["a"] * (MAX_OUTSTANDING + 1), [()]),
+    ],
+    ids=["in order", "killed", "nothing to kill", "stopped", "too many"],
+)
+def test_clips_without_ids_are_answered_in_their_order(steps: list[str], answered: list[tuple[str, ...]]) -> None:
     order = ClipOrder()
-    for name in ("a", "b"):
-        order.add_clip(name)
+    for step in steps:
+        if step == "kill":
+            order.add_kill()
+        elif step == "stop":
+            order.stop_assuming()
+        else:
+            order.add_clip(step)
 
-    assert [order.take_answered(), order.take_answered(), order.take_answered()] == [("a",), ("b",), ()]
-
-
-def test_one_answer_comes_for_all_that_were_killed() -> None:
-    order = ClipOrder()
-    for name in ("a", "b", "c"):
-        order.add_clip(name)
-    order.add_kill()
-    order.add_clip("d")
-    order.add_kill()
-    order.add_kill()
-    order.add_clip("e")
-
-    assert [order.take_answered() for _ in range(4)] == [("a", "b", "c"), ("d",), ("e",), ()]
-
-
-def test_a_kill_with_nothing_playing_changes_nothing() -> None:
-    order = ClipOrder()
-    order.add_kill()
-    order.add_clip("a")
-
-    assert order.take_answered() == ("a",)
-
-
-def test_after_a_stop_no_order_is_assumed() -> None:
-    order = ClipOrder()
-    order.add_clip("a")
-
-    order.stop_assuming()
-    order.add_clip("b")
-
-    assert order.take_answered() == ()
-
-
-def test_the_order_of_too_many_clips_is_given_up() -> None:
-    order = ClipOrder()
-
-    for number in range(MAX_OUTSTANDING + 1):
-        order.add_clip(str(number))
-
-    assert order.take_answered() == ()
+    assert [order.take_answered() for _ in answered] == answered

@@ -22,30 +22,27 @@ SECOND = 16_000
 """Bytes at 8000 Hz."""
 
 
-def test_audio_is_played_from_when_it_comes() -> None:
+@pytest.mark.parametrize(
+    ("sent", "at", "left"),
+    [
+        ([(2, 10.0)], 10.0, 2.0),
+        ([(2, 10.0)], 10.5, 1.5),
+        ([(2, 10.0)], 12.0, 0.0),
+        ([(2, 10.0)], 99.0, 0.0),
+        # A time in which nothing played is not made up for.
+        ([(1, 0.0), (1, 60.0)], 60.25, 0.75),
+        ([(1, 0.0), (1, 0.2), (1, 0.4)], 0.5, 2.5),
+    ],
+)
+def test_audio_plays_from_when_it_comes_behind_what_is_left(
+    sent: list[tuple[int, float]], at: float, left: float
+) -> None:
     clock = PlayoutClock()
 
-    clock.add_bytes(2 * SECOND, 8000, 10.0)
+    for seconds, came_at in sent:
+        clock.add_bytes(seconds * SECOND, 8000, came_at)
 
-    assert [clock.seconds_left(8000, at) for at in (10.0, 10.5, 12.0, 99.0)] == [2.0, 1.5, 0.0, 0.0]
-
-
-def test_time_in_which_nothing_played_is_not_made_up_for() -> None:
-    clock = PlayoutClock()
-    clock.add_bytes(SECOND, 8000, 0.0)
-
-    clock.add_bytes(SECOND, 8000, 60.0)
-
-    assert clock.seconds_left(8000, 60.25) == 0.75
-
-
-def test_audio_that_comes_while_other_plays_comes_on_top() -> None:
-    clock = PlayoutClock()
-
-    for at in (0.0, 0.2, 0.4):
-        clock.add_bytes(SECOND, 8000, at)
-
-    assert clock.seconds_left(8000, 0.5) == pytest.approx(2.5)
+    assert clock.seconds_left(8000, at) == pytest.approx(left)
 
 
 def test_a_kill_leaves_nothing() -> None:
@@ -127,37 +124,6 @@ def test_a_dropped_stream_that_gets_the_turn_goes_on_with_a_whole_sample() -> No
     assert turns.end_turn(2) == TurnEnd()
 
 
-def test_who_leaves_without_having_had_the_turn_begins_anew() -> None:
-    turns = StreamTurns()
-    turns.request_turn(1)
-    turns.take_audio(2, b"abc")
-
-    turns.end_turn(2)
-    turns.end_turn(1)
-
-    assert turns.take_audio(2, b"ef") == b"ef"
-
-
-def test_asking_again_gives_no_second_turn() -> None:
-    turns = StreamTurns()
-    for tool in (1, 2, 2, 2):
-        turns.request_turn(tool)
-
-    assert turns.end_turn(1) == TurnEnd(b"", 2)
-    assert turns.end_turn(2) == TurnEnd(b"", None)
-
-
-def test_who_waited_begins_anew_whatever_was_dropped() -> None:
-    turns = StreamTurns()
-    turns.request_turn(1)
-    turns.request_turn(2)
-    turns.take_audio(2, b"abc")
-
-    turns.end_turn(1)
-
-    assert turns.take_audio(2, b"ef") == b"ef"
-
-
 STEPS = st.tuples(st.sampled_from(["audio", "ask", "leave"]), st.integers(1, 4), st.integers(1, 5))
 
 
@@ -194,26 +160,31 @@ SOUND = b"\x01\x00" * 100
 PAD = bytes(2560)
 
 
-def zeros(*sent: bytes, rate: int | None = 8000) -> int:
+@pytest.mark.parametrize(
+    ("sent", "rate", "samples"),
+    [
+        ([SOUND], 8000, 1280),
+        ([SOUND], 16_000, 2560),
+        ([SOUND], 24_000, 3840),
+        ([SOUND], None, 3840),
+        # Enough silence behind it.
+        ([], 8000, 0),
+        ([PAD], 8000, 0),
+        ([SOUND, PAD], 8000, 0),
+        ([SOUND + PAD], 8000, 0),
+        ([SOUND, bytes(2000), bytes(560)], 8000, 0),
+        # Too little silence is none.
+        ([SOUND, bytes(2558)], 8000, 1280),
+        ([SOUND, PAD, SOUND], 8000, 1280),
+        ([SOUND, bytes(2000), SOUND, bytes(2000)], 8000, 1280),
+    ],
+)
+def test_zeros_behind_a_sound_fill_the_pre_buffer(sent: list[bytes], rate: int | None, samples: int) -> None:
     tail = StreamTail()
     for data in sent:
         tail.add_audio(data)
-    return len(tail.flushing_zeros(rate)) // 2
 
-
-@pytest.mark.parametrize(("rate", "samples"), [(8000, 1280), (16_000, 2560), (24_000, 3840), (None, 3840)])
-def test_behind_a_sound_there_may_be_as_much_as_the_pre_buffer_ever_holds(rate: int | None, samples: int) -> None:
-    assert zeros(SOUND, rate=rate) == samples
-
-
-@pytest.mark.parametrize("sent", [(), (PAD,), (SOUND, PAD), (SOUND + PAD,), (SOUND, bytes(2000), bytes(560))])
-def test_behind_enough_silence_there_is_nothing(sent: tuple[bytes, ...]) -> None:
-    assert zeros(*sent) == 0
-
-
-@pytest.mark.parametrize("sent", [(SOUND, bytes(2558)), (SOUND, PAD, SOUND), (SOUND, bytes(2000), SOUND, bytes(2000))])
-def test_too_little_silence_is_none(sent: tuple[bytes, ...]) -> None:
-    assert zeros(*sent) == 1280
+    assert len(tail.flushing_zeros(rate)) == 2 * samples
 
 
 def test_what_was_pushed_out_is_not_pushed_again() -> None:
@@ -289,45 +260,26 @@ def test_a_second_streamer_is_refused_once_and_its_audio_dropped() -> None:
     assert call._stream.turns.holder == first
 
 
-def test_a_free_stream_can_be_taken_and_refusals_are_said_anew() -> None:
-    call, (first, second) = shared(2)
-    call.take_tool_message(first, audio(b"11"))
-    call.take_tool_message(second, audio(b"22"))
+@pytest.mark.parametrize(
+    ("steps", "refused"),
+    [
+        ([(0, RELEASE), (1, audio(b"22"))], 0),
+        ([(0, RELEASE), (1, audio(b"22"))], 2),
+        ([(1, RELEASE)], 1),
+    ],
+    ids=["to the former streamer", "for each streamer", "after a release"],
+)
+def test_a_free_stream_can_be_taken_and_refusals_are_repeated(
+    steps: list[tuple[int, TextMessage | BinaryMessages]], refused: int
+) -> None:
+    call, tools = shared(3)
+    for tool in tools:
+        call.take_tool_message(tool, audio(b"11"))
 
-    assert list(call.take_tool_message(first, RELEASE)) == []
-    assert list(call.take_tool_message(second, audio(b"22"))) == [AudioToJambonz(b"22")]
-    assert [reason(action) for action in call.take_tool_message(first, audio(b"11"))] == ["stream-busy"]
+    actions = [list(call.take_tool_message(tools[index], message)) for index, message in steps]
 
-
-def test_a_refusal_is_said_anew_for_each_streamer() -> None:
-    call, (first, second, third) = shared(3)
-    call.take_tool_message(first, audio(b"11"))
-    call.take_tool_message(third, audio(b"33"))
-
-    call.take_tool_message(first, RELEASE)
-    call.take_tool_message(second, audio(b"22"))
-
-    assert [reason(action) for action in call.take_tool_message(third, audio(b"33"))] == ["stream-busy"]
-
-
-def test_a_refusal_is_said_anew_to_who_has_released() -> None:
-    call, (first, second) = shared(2)
-    call.take_tool_message(first, audio(b"11"))
-    call.take_tool_message(second, audio(b"22"))
-
-    call.take_tool_message(second, RELEASE)
-
-    assert [reason(action) for action in call.take_tool_message(second, audio(b"22"))] == ["stream-busy"]
-
-
-def test_the_rest_of_a_dropped_sample_is_not_sent() -> None:
-    call, (first, second) = shared(2)
-    call.take_tool_message(first, audio(b"11"))
-    call.take_tool_message(second, audio(b"2"))
-    call.take_tool_message(first, RELEASE)
-
-    assert list(call.take_tool_message(second, audio(b"2"))) == []
-    assert list(call.take_tool_message(second, audio(b"22"))) == [AudioToJambonz(b"22")]
+    assert actions in ([[], [AudioToJambonz(b"22")]], [[]])
+    assert [reason(action) for action in call.take_tool_message(tools[refused], audio(b"33"))] == ["stream-busy"]
 
 
 def test_who_asks_waits_for_its_turn_in_order() -> None:

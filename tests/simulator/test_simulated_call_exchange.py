@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from websockets.frames import Frame, Opcode
@@ -20,7 +19,6 @@ from listenctl.simulator.injected_faults import InjectedFaults, parse_fault
 from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_exchange import CallSender, CallTime
-from tests.helpers.cli import service
 from tests.helpers.clock import FakeClock
 from tests.helpers.frames import WireFrame, cut_frames
 from tests.helpers.scripted_server import (
@@ -75,14 +73,17 @@ async def receiving(frames: list[Frame]) -> AsyncIterator[ClientConnection]:
         assert await finish(connection)
 
 
-async def sent(sender: CallSender, clock: FakeClock, frames: Iterable[bytes]) -> list[Frame]:
-    """Return what a connected sender sends of these frames of 20 ms."""
+async def sent(sender: CallSender, clock: FakeClock, steps: Iterable[bytes | str]) -> list[Frame]:
+    """Return what a connected sender sends of these texts and frames of 20 ms."""
     received: list[Frame] = []
     async with receiving(received) as connection:
         sender.open_connection(connection)
-        for frame in frames:
-            sender.send_frame(frame)
-            clock.advance(0.02)
+        for step in steps:
+            if isinstance(step, str):
+                sender.send_text(step)
+            else:
+                sender.send_frame(step)
+                clock.advance(0.02)
         sender.flush()
     return received
 
@@ -102,19 +103,6 @@ async def test_audio_from_before_the_connection_leaves_in_one_message_after_the_
     assert waiting == 640
     assert received == [text(FIRST), text(b"key"), audio(ONE + TWO), audio(THREE)]
     assert sender.unsent_bytes == 0
-
-
-async def test_texts_and_audio_leave_in_order() -> None:
-    sender = make_sender(FakeClock())
-    received: list[Frame] = []
-
-    async with receiving(received) as connection:
-        sender.open_connection(connection)
-        sender.send_frame(ONE)
-        sender.send_text("mark")
-        sender.send_frame(TWO)
-
-    assert received == [text(FIRST), audio(ONE), text(b"mark"), audio(TWO)]
 
 
 async def test_nothing_leaves_after_the_end() -> None:
@@ -182,58 +170,42 @@ async def test_audio_waits_for_a_server_that_does_not_read() -> None:
     assert [len(each.data) for each in received[1:-1]] == [len(frame)] * (frames + 1)
 
 
-async def test_audio_but_no_other_text_overtakes_a_late_first_text() -> None:
+@pytest.mark.parametrize(
+    ("faults", "before", "steps", "expected"),
+    [
+        ([], [], [ONE, "mark", TWO], [text(FIRST), audio(ONE), text(b"mark"), audio(TWO)]),
+        # Audio overtakes a late first text, but no other text does.
+        (
+            ["late-first-frame=0.03"],
+            ["key"],
+            [ONE, TWO, THREE],
+            [audio(ONE), audio(TWO), text(FIRST), text(b"key"), audio(THREE)],
+        ),
+        (["first-frame-binary"], [], [ONE, TWO], [audio(ONE), text(FIRST), audio(TWO)]),
+        (["no-first-frame"], ["key"], [ONE], [text(b"key"), audio(ONE)]),
+        (
+            ["stall=0.04@0.02"],
+            [],
+            [ONE, TWO, "held", THREE, ONE],
+            [text(FIRST), audio(ONE), text(b"held"), audio(TWO + THREE + ONE)],
+        ),
+        (
+            ["glued-texts=1", "odd-chunks"],
+            ["key"],
+            [ONE],
+            [text(FIRST + b"key"), audio(ONE[:161]), audio(ONE[161:])],
+        ),
+    ],
+)
+async def test_texts_and_audio_leave_in_the_order_of_the_fault(
+    faults: list[str], before: list[str], steps: list[bytes | str], expected: list[Frame]
+) -> None:
     clock = FakeClock()
-    sender = make_sender(clock, "late-first-frame=0.03")
-    sender.send_text("key")
+    sender = make_sender(clock, *faults)
+    for message in before:
+        sender.send_text(message)
 
-    received = await sent(sender, clock, [ONE, TWO, THREE])
-
-    assert received == [audio(ONE), audio(TWO), text(FIRST), text(b"key"), audio(THREE)]
-
-
-async def test_a_first_text_after_audio_follows_immediately() -> None:
-    clock = FakeClock()
-
-    received = await sent(make_sender(clock, "first-frame-binary"), clock, [ONE, TWO])
-
-    assert received == [audio(ONE), text(FIRST), audio(TWO)]
-
-
-async def test_without_a_first_text_other_texts_still_leave() -> None:
-    clock = FakeClock()
-    sender = make_sender(clock, "no-first-frame")
-    sender.send_text("key")
-
-    received = await sent(sender, clock, [ONE])
-
-    assert received == [text(b"key"), audio(ONE)]
-
-
-async def test_a_stall_holds_everything_back_and_lets_it_out_together() -> None:
-    clock = FakeClock()
-    sender = make_sender(clock, "stall=0.04@0.02")
-    received: list[Frame] = []
-
-    async with receiving(received) as connection:
-        sender.open_connection(connection)
-        for number, frame in enumerate((ONE, TWO, THREE, ONE)):
-            sender.send_frame(frame)
-            if number == 1:
-                sender.send_text("held")
-            clock.advance(0.02)
-
-    assert received == [text(FIRST), audio(ONE), text(b"held"), audio(TWO + THREE + ONE)]
-
-
-async def test_joined_texts_and_odd_chunks_are_sent_on_request() -> None:
-    clock = FakeClock()
-    sender = make_sender(clock, "glued-texts=1", "odd-chunks")
-    sender.send_text("key")
-
-    received = await sent(sender, clock, [ONE])
-
-    assert received == [text(FIRST + b"key"), audio(ONE[:161]), audio(ONE[161:])]
+    assert await sent(sender, clock, steps) == expected
 
 
 # Against what a real media server put on the wire.
@@ -248,58 +220,34 @@ MARKS_WITHIN = 0.04
 CLIPS_WITHIN = 0.1
 
 
-class SilentServer:
-    """Takes a call, and sends nothing until the client has ended its stream."""
-
-    def __init__(self) -> None:
-        self.request = b""
-        self.stream = b""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.request, key = await read_request(reader)
-        writer.write(accept(key))
-        # Returns at FIN: nobody has answered the Close before.
-        self.stream = await reader.read()
-        writer.write(b"\x88\x02\x03\xe8")
-
-    def assert_got_what_was_recorded(self) -> list[WireFrame]:
-        """Compare with capture ``a``: all but the key, what the texts say, and the sound; return the audio."""
-        recorded_text, *recorded_audio, recorded_end = recorded_frames(CAPTURED_MONO)
-        first_text, *sent, close = cut_frames(self.stream)
-        assert KEY.sub(b"KEY", self.request) == KEY.sub(b"KEY", recorded_request(CAPTURED_MONO))
-        assert (first_text.first, first_text.masked) == (recorded_text.first, recorded_text.masked) == (TEXT, True)
-        # The real caller had a `callerId`, which is there when it has a value (listenctl-protocol(7) 2.2).
-        names = [name for name in json.loads(recorded_text.payload) if name != "callerId"]
-        assert list(json.loads(first_text.payload)) == names
-        assert {frame.shape for frame in recorded_audio} == {FRAME}
-        # On a busy machine, frames wait for the handshake and leave together.
-        assert {(frame.first, frame.masked, len(frame.payload) % 320) for frame in sent} == {(AUDIO, True, 0)}
-        assert sum(len(frame.payload) for frame in sent) == 100 * 320
-        assert close.shape == recorded_end.shape == (CLOSE, True, 2)
-        assert close.payload == recorded_end.payload == b"\x03\xe8"
-        return sent
-
-
 @pytest.mark.simulated_time
 async def test_a_call_looks_like_a_media_server_on_the_wire() -> None:
-    server = SilentServer()
+    """Compare with capture ``a``: all but the key, what the texts say, and the sound."""
+    requests: list[bytes] = []
+    streams: list[bytes] = []
 
-    async with serving(server.serve) as port:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request, key = await read_request(reader)
+        requests.append(request)
+        writer.write(accept(key))
+        # Returns at FIN: nobody has answered the Close before.
+        streams.append(await reader.read())
+        writer.write(b"\x88\x02\x03\xe8")
+
+    async with serving(serve) as port:
         await place(CallPlan(target=media_target(port), caller="speech", duration=2.0))
 
-    assert [frame.shape for frame in server.assert_got_what_was_recorded()] == [FRAME] * 100
-
-
-async def test_the_command_line_puts_the_same_on_the_wire(tmp_path: Path) -> None:
-    server = SilentServer()
-
-    async with serving(server.serve) as port:
-        options = ["--audio", "speech", "--duration", "2", "--json"]
-        async with service("call", str(media_target(port).address), *options, home=tmp_path) as process:
-            status, complaint = await process.status()
-
-    assert (status, complaint) == (0, "")
-    server.assert_got_what_was_recorded()
+    recorded_text, *recorded_audio, recorded_end = recorded_frames(CAPTURED_MONO)
+    first_text, *sent, close = cut_frames(streams[0])
+    assert KEY.sub(b"KEY", requests[0]) == KEY.sub(b"KEY", recorded_request(CAPTURED_MONO))
+    assert (first_text.first, first_text.masked) == (recorded_text.first, recorded_text.masked) == (TEXT, True)
+    # The real caller had a `callerId`, which is there when it has a value (listenctl-protocol(7) 2.2).
+    names = [name for name in json.loads(recorded_text.payload) if name != "callerId"]
+    assert list(json.loads(first_text.payload)) == names
+    assert {frame.shape for frame in recorded_audio} == {FRAME}
+    assert [frame.shape for frame in sent] == [FRAME] * 100
+    assert close.shape == recorded_end.shape == (CLOSE, True, 2)
+    assert close.payload == recorded_end.payload == b"\x03\xe8"
 
 
 def media_target(port: int) -> CallTarget:

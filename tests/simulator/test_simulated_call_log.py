@@ -45,21 +45,17 @@ def close(call: SimulatedCallLog, unsent_samples: int = 0, end: ConnectionEnd = 
     return call.end_call(end, elapsed=1.2345, unsent_samples=unsent_samples, taken=True, cause="duration")
 
 
-def test_every_event_names_its_call() -> None:
-    call, events = new_log()
+@pytest.mark.parametrize(("fields", "call_id", "call_sid"), [(FIELDS, "CS-A", "CS-A"), ({}, UNKNOWN_CALL, None)])
+def test_every_event_names_its_call(fields: dict[str, object], call_id: str, call_sid: str | None) -> None:
+    call, events = new_log(fields=fields)
 
     call.warn("dtmf-not-passed", "key 1")
 
-    assert [(event["event"], event["call"], event["call_sid"]) for event in events.all] == [("warning", "CS-A", "CS-A")]
+    assert call.id == call_id
+    assert [(event["event"], event["call"], event["call_sid"]) for event in events.all] == [
+        ("warning", call_id, call_sid)
+    ]
     assert last(events) == {"rule": "dtmf-not-passed", "detail": "key 1"}
-
-
-def test_a_call_without_a_call_sid_has_an_id() -> None:
-    call, events = new_log(fields={})
-
-    call.warn("verb", "x")
-
-    assert (call.id, events.all[0]["call"], events.all[0]["call_sid"]) == (UNKNOWN_CALL, UNKNOWN_CALL, None)
 
 
 def test_warnings_about_the_plan_are_reported_first() -> None:
@@ -167,45 +163,40 @@ def test_a_verdict_names_the_command_that_it_is_about() -> None:
     assert last(events)["received_audio_bytes"] == 320
 
 
-def test_answers_are_reported_with_their_round_trip() -> None:
+def test_answers_are_reported() -> None:
     call, events = new_log()
 
     call.report_answer(Mark("m", "playout"), 1.5, 0.25049)
     call.report_answer(PlayDone("a", "stopped", None, 480, None), 1.5, None)
-
-    assert own_fields(events.all[0]) == {"name": "m", "result": "playout", "time": 1.5, "round_trip": 0.25}
-    assert own_fields(events.all[1]) == {
-        "id": "a", "reason": "stopped", "played_ms": 480, "time": 1.5, "round_trip": None,
-    }  # fmt: skip
-
-
-def test_the_action_hook_is_reported_with_its_answer() -> None:
-    call, events = new_log()
-
     call.report_action_hook("https://app/hook", HookAnswer(None, "no answer"))
 
-    assert last(events) == {"url": "https://app/hook", "status": None, "detail": "no answer"}
-
-
-def test_a_hole_is_reported_once_and_where_the_server_sees_it() -> None:
-    call, events = new_log()
-    for lost in (0, 0, 0, 328, 0, 0, 328, 0):
-        call.add_frame(160, 0.0, lost)
-
-    # Frames 2 and 3 are lost with the head of 4, then 5 and 6 with that of 7; the server got 1 and the rest of 4.
-    assert [(gap["position"], gap["time"], gap["missing"], gap["length"]) for gap in events.of("gap")] == [
-        (160, 0.02, 328, 0.041),
-        (312, 0.039, 328, 0.041),
+    assert [own_fields(event) for event in events.all] == [
+        {"name": "m", "result": "playout", "time": 1.5, "round_trip": 0.25},
+        {"id": "a", "reason": "stopped", "played_ms": 480, "time": 1.5, "round_trip": None},
+        {"url": "https://app/hook", "status": None, "detail": "no answer"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("sample_rate", "losses", "gaps"),
+    [
+        # Frames 2 and 3 are lost with the head of 4, then 5 and 6 with that of 7; the server got 1 and the rest of 4.
+        (8000, (0, 0, 0, 328, 0, 0, 328, 0), [(160, 0.02, 328, 0.041), (312, 0.039, 328, 0.041)]),
+        # Frames that are lost one by one are one hole.
+        (16_000, (0, 320, 320, 320, 0, 0, 320, 0), [(320, 0.02, 960, 0.06), (960, 0.06, 320, 0.02)]),
+    ],
+)
+def test_a_hole_is_reported_once_and_where_the_server_sees_it(
+    sample_rate: int, losses: tuple[int, ...], gaps: list[tuple[int, float, int, float]]
+) -> None:
+    call, events = new_log(replace(PLAN, verb=ListenVerb(sample_rate=sample_rate)))
+
+    for lost in losses:
+        call.add_frame(sample_rate // 50, 0.0, lost)
+
+    found = [(gap["position"], gap["time"], gap["missing"], gap["length"]) for gap in events.of("gap")]
+    assert found == gaps
     assert json.dumps(events.all)
-
-
-def test_frames_that_are_lost_one_by_one_are_one_hole() -> None:
-    call, events = new_log(replace(PLAN, verb=ListenVerb(sample_rate=16000)))
-    for lost in (0, 320, 320, 320, 0, 0, 320, 0):
-        call.add_frame(320, 0.0, lost)
-
-    assert [(gap["position"], gap["missing"]) for gap in events.of("gap")] == [(320, 960), (960, 320)]
 
 
 def test_a_hole_that_lasts_to_the_end_is_reported_at_the_end() -> None:
@@ -241,14 +232,6 @@ def test_the_end_sums_up_the_call() -> None:
     assert summary == SimulatedCallResult(HANG_UP, samples=480, lost_samples=80, wrong=0, taken=True)
 
 
-def test_a_call_without_audio_has_no_lateness() -> None:
-    call, events = new_log()
-
-    close(call)
-
-    assert last(events)["lateness_ms"] is None
-
-
 def test_a_requested_stall_is_reported_but_is_no_loss_in_the_result() -> None:
     call, events = new_log(replace(PLAN, faults=(parse_fault("stall"),)))
     call.add_frame(160, 0.0, 0)
@@ -279,6 +262,8 @@ def test_a_server_that_fails_has_not_taken_the_call(end: ConnectionEnd, taken: b
 
     assert summary.taken is taken
     assert last(events)["taken"] is taken
+    # No audio was sent.
+    assert last(events)["lateness_ms"] is None
 
 
 def test_a_refused_call_is_reported_with_a_possible_reason() -> None:

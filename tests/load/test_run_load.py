@@ -3,6 +3,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -18,8 +19,8 @@ from listenctl.load.plan import CallFormat, FormatShare, LoadPlan, parse_mix
 from listenctl.load.report import LoadReport
 from listenctl.load.run_load import LoadRun
 from listenctl.net.server_address import CallTarget
-from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.application_commands import Disconnect, MarkCommand, PlayAudio
+from tests.helpers.scripted_server import target
 
 pytestmark = pytest.mark.simulated_time
 
@@ -42,10 +43,6 @@ async def listening(
         ) as server,
     ):
         yield target(server.sockets[0].getsockname()[1])
-
-
-def target(port: int) -> CallTarget:
-    return CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}/"))
 
 
 async def ignore(connection: ServerConnection) -> None:
@@ -143,17 +140,25 @@ async def test_the_end_of_an_echo_is_waited_for() -> None:
     assert report.echo.delay.min >= 0.38
 
 
-async def test_marks_are_answered_when_their_audio_has_been_played() -> None:
+async def send_and_keep(connection: ServerConnection, messages: list[str | bytes], answers: list[str | bytes]) -> None:
+    await connection.recv()
+    for message in messages:
+        await connection.send(message)
+    answers.extend([message async for message in connection if isinstance(message, str)])
+
+
+async def run_with(
+    *messages: str | bytes, hold: float = 0.2, stream_rate: int | None = None
+) -> tuple[LoadReport, LoadCallOutcome, list[str | bytes]]:
+    """Run one call whose server sends ``messages``; return the texts that the server got, too."""
     answers: list[str | bytes] = []
+    async with listening(partial(send_and_keep, messages=list(messages), answers=answers)) as server:
+        report, (outcome,) = await run(LoadPlan(target=server, calls=1, hold=hold, stream_rate=stream_rate))
+    return report, outcome, answers
 
-    async def stream(connection: ServerConnection) -> None:
-        await connection.recv()
-        await connection.send(bytes(4800))
-        await connection.send(MarkCommand("a").serialize())
-        answers.extend([message async for message in connection if isinstance(message, str)])
 
-    async with listening(stream) as server:
-        report, _ = await run(LoadPlan(target=server, calls=1, hold=0.8, stream_rate=8000))
+async def test_marks_are_answered_when_their_audio_has_been_played() -> None:
+    report, _, answers = await run_with(bytes(4800), MarkCommand("a").serialize(), hold=0.8, stream_rate=8000)
 
     mark = report.distributions["mark"]
     assert answers == ['{"type": "mark", "data": {"name":"a", "event": "playout"}}']
@@ -162,18 +167,12 @@ async def test_marks_are_answered_when_their_audio_has_been_played() -> None:
 
 
 async def test_a_clip_is_first_audio_and_is_answered_when_it_is_over() -> None:
-    answers: list[str | bytes] = []
+    clip = PlayAudio.encode(bytes(1600), "raw", sample_rate=8000, clip_id="a").serialize()
 
-    async def play(connection: ServerConnection) -> None:
-        await connection.recv()
-        await connection.send(PlayAudio.encode(bytes(1600), "raw", sample_rate=8000, clip_id="a").serialize())
-        answers.extend([message async for message in connection if isinstance(message, str)])
-
-    async with listening(play) as server:
-        report, outcomes = await run(LoadPlan(target=server, calls=1, hold=0.5))
+    report, outcome, answers = await run_with(clip, hold=0.5)
 
     assert [json.loads(answer)["type"] for answer in answers] == ["playDone"]
-    assert outcomes[0].first_audio is not None
+    assert outcome.first_audio is not None
     assert report.ignoring_calls == 0
 
 
@@ -191,79 +190,58 @@ CLIP_WITHOUT_AUDIO = {"audioContentType": "raw", "sampleRate": 8000}
     ids=["missing clip", "empty clip", "empty message", "stream that jambonz would not play"],
 )
 async def test_what_makes_no_sound_is_not_first_audio(message: str | bytes, stream_rate: int | None) -> None:
-    async def send(connection: ServerConnection) -> None:
-        await connection.recv()
-        await connection.send(message)
-        await ignore(connection)
+    report, outcome, _ = await run_with(message, stream_rate=stream_rate)
 
-    async with listening(send) as server:
-        report, outcomes = await run(LoadPlan(target=server, calls=1, hold=0.2, stream_rate=stream_rate))
-
-    assert outcomes[0].first_audio is None
+    assert outcome.first_audio is None
     assert report.ignoring_calls == (message == bytes(320))
 
 
 async def test_clips_where_the_server_streams_are_counted_as_ignored() -> None:
-    async def play(connection: ServerConnection) -> None:
-        await connection.recv()
-        for _ in range(2):
-            await connection.send(PlayAudio.encode(bytes(1600), "raw", sample_rate=8000).serialize())
-        await ignore(connection)
+    clip = PlayAudio.encode(bytes(1600), "raw", sample_rate=8000).serialize()
 
-    async with listening(play) as server:
-        report, outcomes = await run(LoadPlan(target=server, calls=1, hold=0.2, stream_rate=8000))
+    report, outcome, _ = await run_with(clip, clip, stream_rate=8000)
 
     assert report.as_json()["ignored_clip_calls"] == 1
-    assert outcomes[0].as_json()["ignored_clips"] == 2
-    assert outcomes[0].first_audio is None
+    assert outcome.as_json()["ignored_clips"] == 2
+    assert outcome.first_audio is None
 
 
-async def test_a_call_that_the_server_ends_is_early_but_no_failure() -> None:
-    async def disconnect(connection: ServerConnection) -> None:
-        await connection.recv()
-        await connection.send(Disconnect().serialize())
-        await ignore(connection)
-
-    async def close(connection: ServerConnection) -> None:
-        await connection.recv()
-        await connection.close(1000)
-
-    async def close_without_a_code(connection: ServerConnection) -> None:
-        await connection.recv()
-        connection.transport.write(b"\x88\x00")
-        await ignore(connection)
-
-    async def close_as_the_application_likes(connection: ServerConnection) -> None:
-        await connection.recv()
-        await connection.close(4000)
-
-    for take in (disconnect, close, close_without_a_code, close_as_the_application_likes):
-        async with listening(take) as server:
-            report, outcomes = await run(LoadPlan(target=server, calls=2, hold=20))
-
-        assert report.endings == {LoadCallEnding.EARLY: 2}
-        assert report.ok
-        assert all(outcome.seconds < 15 for outcome in outcomes)
+async def end_after_first_text(connection: ServerConnection, how: str) -> None:
+    await connection.recv()
+    match how:
+        case "disconnect":
+            await connection.send(Disconnect().serialize())
+        case "no code":
+            connection.transport.write(b"\x88\x00")
+        case "abort":
+            connection.transport.abort()
+        case code:
+            await connection.close(int(code), "out of memory" if code == "1011" else "")
+    await ignore(connection)
 
 
-async def test_a_call_that_breaks_is_a_failure_with_its_reason() -> None:
-    async def fail(connection: ServerConnection) -> None:
-        await connection.recv()
-        await connection.close(1011, "out of memory")
+@pytest.mark.parametrize("how", ["disconnect", "1000", "no code", "4000"])
+async def test_a_call_that_the_server_ends_is_early_but_no_failure(how: str) -> None:
+    async with listening(partial(end_after_first_text, how=how)) as server:
+        report, outcomes = await run(LoadPlan(target=server, calls=2, hold=20))
 
-    async def vanish(connection: ServerConnection) -> None:
-        await connection.recv()
-        connection.transport.abort()
+    assert report.endings == {LoadCallEnding.EARLY: 2}
+    assert report.ok
+    assert all(outcome.seconds < 15 for outcome in outcomes)
 
-    async with listening(fail) as server:
-        closed, _ = await run(LoadPlan(target=server, calls=2, hold=20))
-    async with listening(vanish) as server:
-        broken, _ = await run(LoadPlan(target=server, calls=1, hold=20))
 
-    assert closed.problems == {"the server closed with 1011 out of memory": 2}
-    assert not closed.ok
-    assert broken.failed == 1
-    assert not broken.ok
+@pytest.mark.parametrize(("how", "problem"), [("1011", "the server closed with 1011 out of memory"), ("abort", "")])
+async def test_a_call_that_breaks_is_a_failure_with_its_reason(how: str, problem: str) -> None:
+    async with listening(partial(end_after_first_text, how=how)) as server:
+        report, _ = await run(LoadPlan(target=server, calls=2, hold=20))
+        tolerant, _ = await run(LoadPlan(target=server, calls=1, hold=5, thresholds=[Threshold.parse("failed>1")]))
+
+    assert report.failed == 2
+    assert not report.ok
+    assert report.problems == {problem: 2} or not problem
+    # A given threshold replaces the default one.
+    assert [outcome.text for outcome in tolerant.outcomes] == ["failed>1", "lost>0"]
+    assert tolerant.ok
 
 
 async def test_refused_calls_fail_and_the_others_are_measured() -> None:
@@ -290,20 +268,8 @@ async def test_a_closed_port_fails_all_calls() -> None:
     assert (report.failed, report.connected, report.frames) == (3, 0, 0)
 
 
-async def test_a_given_threshold_replaces_the_default_one() -> None:
-    async def fail(connection: ServerConnection) -> None:
-        await connection.recv()
-        await connection.close(1011)
-
-    async with listening(fail) as server:
-        plan = LoadPlan(target=server, calls=1, hold=5, thresholds=[Threshold.parse("failed>1")])
-        report, _ = await run(plan)
-
-    assert [outcome.text for outcome in report.outcomes] == ["failed>1", "lost>0"]
-    assert report.ok
-
-
-async def test_stopping_hangs_up_in_order_and_reports() -> None:
+@pytest.mark.parametrize("limit", [None, 1.0])
+async def test_a_load_that_is_stopped_or_takes_too_long_hangs_up_in_order(limit: float | None) -> None:
     up = asyncio.Event()
     closes: list[int | None] = []
 
@@ -314,32 +280,21 @@ async def test_stopping_hangs_up_in_order_and_reports() -> None:
         closes.append(connection.close_code)
 
     async with listening(take) as server:
-        load = LoadRun(LoadPlan(target=server, calls=100, hold=600, arrivals=2))
+        load = LoadRun(LoadPlan(target=server, calls=100, hold=600, arrivals=2, timeout=limit))
         running = asyncio.create_task(load.run())
         await up.wait()
         live = load.snapshot()
-        load.stop()
+        if limit is None:
+            load.stop()
         report = await running
 
     assert live.live >= 1
-    assert report.interrupted
+    assert load.timed_out == (limit is not None)
+    assert (report.interrupted, report.ok) == (True, False)
     assert report.placed < 100
-    assert not report.ok
     assert report.endings == {LoadCallEnding.CUT: report.placed}
     assert report.problems == {}
     assert set(closes) == {1000}
-
-
-async def test_a_load_that_takes_too_long_is_hung_up() -> None:
-    async with listening(ignore) as server:
-        load = LoadRun(LoadPlan(target=server, calls=1, hold=600, timeout=1.0))
-        report = await load.run()
-
-    assert load.timed_out
-    assert report.interrupted
-    assert not report.ok
-    assert report.connected == 1
-    assert report.endings == {LoadCallEnding.CUT: 1}
 
 
 @pytest.mark.parametrize("turns", range(4))

@@ -14,38 +14,28 @@ def samples(*values: int) -> bytes:
     return struct.pack(f"<{len(values)}h", *values)
 
 
-def test_half_of_full_scale_is_minus_six_decibels() -> None:
-    [(level,)] = measure_levels(samples(16384, -16384, 16384, -16384), channels=1, window_samples=4)
+@pytest.mark.parametrize(
+    ("values", "peak_db", "rms_db", "clipped"),
+    [
+        ((16384, -16384, 16384, -16384), -6.02, -6.02, False),
+        ((16384, 0, 0, 0), -6.02, -12.04, False),
+        ((-32768, -32768), 0.0, 0.0, True),
+        # The loudest sample of µ-law clips.
+        ((0, 32124), -0.17, -3.18, True),
+        ((0, -32124), -0.17, -3.18, True),
+        ((0, 32123), -0.17, -3.18, False),
+        # FreeSWITCH fills with -1.
+        ((-1,) * 160, FLOOR_DB, FLOOR_DB, False),
+        ((0,) * 160, FLOOR_DB, FLOOR_DB, False),
+        ((1,) * 160, FLOOR_DB, FLOOR_DB, False),
+    ],
+)
+def test_levels_are_relative_to_full_scale(
+    values: tuple[int, ...], peak_db: float, rms_db: float, clipped: bool
+) -> None:
+    [(level,)] = measure_levels(samples(*values), channels=1, window_samples=len(values))
 
-    assert level.peak_db == pytest.approx(-6.02, abs=0.01)
-    assert level.rms_db == pytest.approx(-6.02, abs=0.01)
-    assert not level.clipped
-
-
-def test_peak_and_rms_of_one_loud_sample_differ() -> None:
-    [(level,)] = measure_levels(samples(16384, 0, 0, 0), channels=1, window_samples=4)
-
-    assert level.peak_db == pytest.approx(-6.02, abs=0.01)
-    assert level.rms_db == pytest.approx(-12.04, abs=0.01)
-
-
-@pytest.mark.parametrize("sample", [0, -1, 1])
-def test_silence_and_the_fill_of_freeswitch_read_as_the_floor(sample: int) -> None:
-    assert measure_levels(samples(sample) * 160, channels=1, window_samples=160) == [
-        (Level(FLOOR_DB, FLOOR_DB, False),)
-    ]
-
-
-def test_the_most_negative_sample_is_full_scale() -> None:
-    [(level,)] = measure_levels(samples(-32768, -32768), channels=1, window_samples=2)
-
-    assert level == Level(0.0, 0.0, True)
-
-
-@pytest.mark.parametrize(("sample", "clipped"), [(32124, True), (-32124, True), (32123, False)])
-def test_clipping_is_the_loudest_sample_of_mu_law(sample: int, clipped: bool) -> None:
-    [(level,)] = measure_levels(samples(0, sample), channels=1, window_samples=2)
-
+    assert (level.peak_db, level.rms_db) == pytest.approx((peak_db, rms_db), abs=0.01)
     assert level.clipped is clipped
 
 

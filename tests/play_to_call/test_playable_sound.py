@@ -1,6 +1,4 @@
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +8,8 @@ import soundfile
 from listenctl.errors import UsageError
 from listenctl.play_to_call.playable_sound import prepare_sound
 from listenctl.play_to_call.trim_and_gain import SoundEdits
+from tests.media.sources.test_audio_sources import stdin_is
 from tests.play_to_call.test_trim_and_gain import read_all
-
-
-@contextmanager
-def piped_in(data: bytes) -> Iterator[None]:
-    """Let stdin be a pipe that holds ``data`` and ends."""
-    kept = os.dup(0)
-    reader, writer = os.pipe()
-    os.write(writer, data)
-    os.close(writer)
-    os.dup2(reader, 0)
-    os.close(reader)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 0)
-        os.close(kept)
 
 
 def write_file(folder: Path, *channels: list[int], rate: int = 8000) -> str:
@@ -72,7 +55,10 @@ async def test_a_file_can_be_shaped(tmp_path: Path) -> None:
 
 
 async def test_what_is_piped_in_is_played_without_a_pause_of_our_own() -> None:
-    with piped_in(b"\x05\x00" * 1000):
+    reader, writer = os.pipe()
+    os.write(writer, b"\x05\x00" * 1000)
+    os.close(writer)
+    with stdin_is(reader):
         sound = await prepare_sound("-")
         values = await read_all(await sound.open(8000))
 

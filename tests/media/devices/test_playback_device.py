@@ -73,6 +73,8 @@ async def test_a_device_with_one_channel_plays_both_in_it() -> None:
         played = [np.frombuffer(device.play(480), "<i2") for _ in range(4)]
 
     assert played[-1].tolist() == [8192] * 480
+    # The system chooses the device.
+    assert device.asked[0]["device"] is None
 
 
 async def test_a_device_that_refuses_the_rate_gets_its_own() -> None:

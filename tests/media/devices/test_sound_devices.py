@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from listenctl.errors import ListenctlError
-from listenctl.media.devices.sound_devices import DeviceBuffer, load_sounddevice, open_device
-from tests.helpers.devices import FakeDevice
+from listenctl.media.devices.sound_devices import DeviceBuffer, load_sounddevice
 
 RAMP = np.arange(1, 8001, dtype="<i2").tobytes()
 
@@ -71,11 +70,3 @@ def test_a_missing_portaudio_is_said_in_one_sentence(monkeypatch: pytest.MonkeyP
 
     with pytest.raises(ListenctlError, match="PortAudio library, which is missing; install it"):
         load_sounddevice()
-
-
-def test_the_choice_of_the_system_is_no_name() -> None:
-    device = FakeDevice()
-
-    open_device("speaker", device.open, None, 8000, callback=None)
-
-    assert device.asked[0]["device"] is None

@@ -26,10 +26,9 @@ def numbers(pcm: bytes) -> list[int]:
 
 
 @contextmanager
-def stdin_is(path: Path) -> Iterator[None]:
-    """Let stdin be a file, as the shell does with ``<``."""
+def stdin_is(fd: int) -> Iterator[None]:
+    """Replace stdin by a file or pipe, as the shell does, and close the descriptor."""
     kept = os.dup(0)
-    fd = os.open(path, os.O_RDONLY)
     os.dup2(fd, 0)
     os.close(fd)
     try:
@@ -115,7 +114,7 @@ async def test_speech_starts_again_without_a_gap() -> None:
 async def test_stdin_is_a_source(tmp_path: Path) -> None:
     (tmp_path / "audio").write_bytes(b"\1\0\2\0\3\0\4")
 
-    with stdin_is(tmp_path / "audio"):
+    with stdin_is(os.open(tmp_path / "audio", os.O_RDONLY)):
         heard = await read_all(await open_source("-", 8000), 2)
 
     assert heard == b"\1\0\2\0\3\0"
@@ -140,17 +139,19 @@ def test_a_file_that_is_missing_has_no_channels() -> None:
         has_second_channel("nowhere.wav")
 
 
-def test_mono_is_the_caller_alone() -> None:
-    assert mix_parties("mono", b"\1\0", b"\2\0\3\0") == b"\1\0"
+@pytest.mark.parametrize(
+    ("mix_type", "caller", "callee", "mixed"),
+    [
+        ("mono", [1], [2, 3], [1]),
+        # The shorter one ends in silence.
+        ("stereo", [1], [2, 3], [1, 2, 0, 3]),
+        ("stereo", [], [], []),
+        ("mixed", [1, 32767, -32768, 5], [2, 1, -1], [3, 32767, -32768, 5]),
+    ],
+)
+def test_parties_are_mixed_by_the_mix_type(
+    mix_type: str, caller: list[int], callee: list[int], mixed: list[int]
+) -> None:
+    parties = (np.array(values, "<i2").tobytes() for values in (caller, callee))
 
-
-def test_stereo_has_the_caller_left_and_silence_after_the_shorter_one() -> None:
-    assert mix_parties("stereo", b"\1\0", b"\2\0\3\0") == b"\1\0\2\0\0\0\3\0"
-    assert mix_parties("stereo", b"", b"") == b""
-
-
-def test_mixed_is_the_sum_clipped() -> None:
-    caller = np.array([1, 32767, -32768, 5], "<i2").tobytes()
-    callee = np.array([2, 1, -1], "<i2").tobytes()
-
-    assert numbers(mix_parties("mixed", caller, callee)) == [3, 32767, -32768, 5]
+    assert numbers(mix_parties(mix_type, *parties)) == mixed

@@ -42,16 +42,6 @@ def test_what_stands_behind_the_audio_is_no_audio(size: int | None) -> None:
     assert decode(wav(fmt(), chunk(b"data", AUDIO), chunk(b"LIST", b"a comment")), size=size) == AUDIO
 
 
-@pytest.mark.parametrize("size", [None, 1, 5])
-@pytest.mark.parametrize("channel", [0, 1])
-def test_a_channel_of_a_wav_is_chosen(size: int | None, channel: int) -> None:
-    data = wav(fmt(channels=2), chunk(b"data", AUDIO))
-
-    heard = decode(data, size=size, channel=channel)
-
-    assert heard == np.frombuffer(AUDIO, "<i2")[channel::2].tobytes()
-
-
 def test_an_extensible_header_is_understood() -> None:
     body = struct.pack("<HHIIHHHHIH", 0xFFFE, 1, 8000, 16000, 2, 16, 22, 16, 4, 1) + bytes(14)
 

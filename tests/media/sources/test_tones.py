@@ -40,6 +40,8 @@ def test_digits_follow_each_other_with_gaps_and_pauses() -> None:
     assert both == one + bytes(8000) + two
     assert len(one) == 1600
     assert one[960:] == bytes(640)
+    assert dtmf_tones("1", 8000, tone=0, gap=0.01) == bytes(160)
+    assert dtmf_tones("", 8000) == b""
 
 
 def test_a_key_neither_clicks_nor_clips() -> None:
@@ -48,14 +50,6 @@ def test_a_key_neither_clicks_nor_clips() -> None:
     assert pcm[0] == pcm[-1] == 0
     assert np.abs(pcm[:8]).max() < 32767 * 0.2
     assert np.abs(pcm).max() < 32767 * 0.81
-
-
-def test_no_digits_are_no_sound() -> None:
-    assert dtmf_tones("", 8000) == b""
-
-
-def test_a_tone_without_length_is_silence() -> None:
-    assert dtmf_tones("1", 8000, tone=0, gap=0.01) == bytes(160)
 
 
 def test_letters_may_be_small() -> None:

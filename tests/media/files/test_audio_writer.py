@@ -35,31 +35,15 @@ def test_a_file_is_a_wav_for_its_owner_alone(tmp_path: Path) -> None:
     assert mode_of(path) == 0o600
 
 
-def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_file_that_exists_and_a_missing_folder_are_wrong_usage(tmp_path: Path) -> None:
     path = tmp_path / "kept.wav"
     path.write_text("mine")
 
     with pytest.raises(UsageError, match=r"kept.wav: already exists"):
         AudioWriter.to_file(path, STEREO, unexpected)
-    assert path.read_text() == "mine"
-
-
-def test_a_folder_that_isnt_there_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can't be written: No such file"):
         AudioWriter.to_file(tmp_path / "missing" / "kept.wav", STEREO, unexpected)
-
-
-def test_a_pipe_gets_the_samples_and_stays_open() -> None:
-    reading, writing = os.pipe()
-    writer = AudioWriter.to_pipe(writing, unexpected)
-
-    writer.write_audio(PCM)
-    writer.close()
-    os.write(writing, b"!")
-
-    assert os.read(reading, 10_000) == PCM + b"!"
-    os.close(reading)
-    os.close(writing)
+    assert path.read_text() == "mine"
 
 
 def test_a_reader_who_leaves_is_told_of_and_is_no_error() -> None:
@@ -94,7 +78,7 @@ def test_a_disk_that_is_full_is_an_error_in_the_end() -> None:
     os.close(fd)
 
 
-def test_all_that_was_given_is_written_when_it_is_waited_for() -> None:
+def test_a_pipe_gets_all_samples_when_it_is_waited_for_and_stays_open() -> None:
     reading, writing = os.pipe()
     writer = AudioWriter.to_pipe(writing, unexpected)
 
@@ -105,6 +89,8 @@ def test_all_that_was_given_is_written_when_it_is_waited_for() -> None:
     assert os.read(reading, 10_000) == PCM
     assert writer.written_bytes == len(PCM)
     writer.close()
+    os.write(writing, b"!")
+    assert os.read(reading, 10_000) == b"!"
     os.close(reading)
     os.close(writing)
 
@@ -136,44 +122,28 @@ def channels_of(path: Path) -> tuple[bytes, bytes]:
     return samples[:, 0].tobytes(), samples[:, 1].tobytes()
 
 
-async def test_channels_that_come_in_different_pieces_are_aligned_by_their_samples(tmp_path: Path) -> None:
+async def test_channels_that_come_in_different_pieces_are_aligned_and_the_shorter_ends_in_silence(
+    tmp_path: Path,
+) -> None:
     recording = StereoRecording(tmp_path / "a.wav", 8000)
 
     recording.add_audio(LEFT[:12000], b"")
     recording.add_audio(b"", RIGHT[:100])
     recording.add_audio(LEFT[12000:], RIGHT[100:15000])
-    recording.add_audio(b"", RIGHT[15000:])
+    recording.add_audio(b"", RIGHT[15000:15800])
     await recording.close()
 
-    assert channels_of(tmp_path / "a.wav") == (LEFT, RIGHT)
+    assert channels_of(tmp_path / "a.wav") == (LEFT, RIGHT[:15800].ljust(16000, b"\0"))
 
 
-async def test_the_shorter_channel_ends_in_silence(tmp_path: Path) -> None:
-    recording = StereoRecording(tmp_path / "a.wav", 8000)
-
-    recording.add_audio(LEFT, RIGHT[:200])
-    await recording.close()
-
-    assert channels_of(tmp_path / "a.wav") == (LEFT, RIGHT[:200].ljust(16000, b"\0"))
-
-
-async def test_a_recording_can_be_played_while_the_call_lasts(tmp_path: Path) -> None:
-    recording = StereoRecording(tmp_path / "a.wav", 8000)
-    empty = channels_of(tmp_path / "a.wav")
-
-    recording.add_audio(LEFT[:8000], RIGHT[:8000])
-    await until(lambda: channels_of(tmp_path / "a.wav") == (LEFT[:8000], RIGHT[:8000]))
-    await recording.close()
-
-    assert empty == (b"", b"")
-
-
-async def test_a_full_disk_shows_when_the_call_is_over_and_what_was_written_stays(
+async def test_a_recording_can_be_played_during_the_call_and_a_full_disk_is_an_error_at_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recording = StereoRecording(tmp_path / "a.wav", 8000)
+    path = tmp_path / "a.wav"
+    recording = StereoRecording(path, 8000)
+    assert channels_of(path) == (b"", b"")
     recording.add_audio(LEFT[:8000], RIGHT[:8000])
-    await until(lambda: channels_of(tmp_path / "a.wav") == (LEFT[:8000], RIGHT[:8000]))
+    await until(lambda: channels_of(path) == (LEFT[:8000], RIGHT[:8000]))
     pwrite, failed = os.pwrite, threading.Event()
 
     def full(fd: int, data: bytes, offset: int) -> int:
@@ -190,4 +160,4 @@ async def test_a_full_disk_shows_when_the_call_is_over_and_what_was_written_stay
 
     with pytest.raises(ListenctlError, match="the end of the audio is missing: No space left on device"):
         await recording.close()
-    assert channels_of(tmp_path / "a.wav") == (LEFT[:8000], RIGHT[:8000])
+    assert channels_of(path) == (LEFT[:8000], RIGHT[:8000])

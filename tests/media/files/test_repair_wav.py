@@ -47,6 +47,8 @@ def mend(path: Path, content: bytes, assumed: AudioFormat | None = None) -> Repa
         (header(64036, 64000) + SECOND, SECOND, "says 64000 bytes of audio, the file holds 32000"),
         (header(16036, 16000) + SECOND, SECOND, "says 16000 bytes of audio, the file holds 32000"),
         (header(0, 32000) + SECOND, SECOND, "says that the file has 8 bytes, it has 32044"),
+        # A cut chunk behind the audio is no audio.
+        (header(0, 32000) + SECOND + LIST_CHUNK[:-1], SECOND, "says that the file has 8 bytes"),
         (header(32037, 32001) + SECOND + b"\x07", SECOND, "ends in the middle of a sample"),
         (header(32036, 32000) + SECOND[:-1], SECOND[:-4], "ends in the middle of a sample"),
         (header(32039, 32003)[:36] + SECOND, SECOND, "has no data chunk"),
@@ -57,7 +59,8 @@ def mend(path: Path, content: bytes, assumed: AudioFormat | None = None) -> Repa
     ],
 )
 def test_a_broken_file_is_repaired_in_a_copy(tmp_path: Path, content: bytes, audio: bytes, problem: str) -> None:
-    recovery = mend(tmp_path / "call.wav", content)
+    # The format in the header goes before the assumed one.
+    recovery = mend(tmp_path / "call.wav", content, assumed=AudioFormat(16000, 1))
 
     assert recovery.output == tmp_path / "call.recovered.wav"
     assert recovery.output.read_bytes() == wav_header(STEREO, len(audio)) + audio
@@ -85,12 +88,6 @@ def test_a_healthy_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "call.wav"]
 
 
-def test_a_cut_chunk_behind_the_audio_is_not_taken_for_audio(tmp_path: Path) -> None:
-    recovery = mend(tmp_path / "call.wav", header(0, 32000) + SECOND + LIST_CHUNK[:-1])
-
-    assert recovery.diagnosis.samples == 8000
-
-
 def test_a_file_without_header_needs_a_format(tmp_path: Path) -> None:
     with pytest.raises(ListenctlError, match=r"call\.raw: is not a WAV file; .* needs --raw"):
         mend(tmp_path / "call.raw", SECOND)
@@ -101,31 +98,19 @@ def test_a_file_without_header_needs_a_format(tmp_path: Path) -> None:
     assert recovery.output.read_bytes() == wav_header(STEREO, 32000) + SECOND
 
 
-def test_the_header_goes_before_the_assumed_format(tmp_path: Path) -> None:
-    recovery = mend(tmp_path / "call.wav", header(0, 0) + SECOND, assumed=AudioFormat(16000, 1))
-
-    assert recovery.diagnosis.format == STEREO
-
-
-def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
-    outputs = [mend(tmp_path / "call.wav", header(0, 0) + SECOND).output for _ in range(2)]
-
-    assert outputs == [tmp_path / "call.recovered.wav", tmp_path / "call.recovered-2.wav"]
-
-
-def test_a_given_output_is_never_overwritten(tmp_path: Path) -> None:
-    source, output = tmp_path / "call.wav", tmp_path / "repaired.wav"
-    source.write_bytes(header(0, 0) + SECOND)
-
-    assert repair_wav(source, output=output).output == output
-    with pytest.raises(ListenctlError, match=r"repaired\.wav: already exists"):
-        repair_wav(source, output=output)
-
-
-def test_the_end_of_the_name_is_cut_only_where_it_is_an_extension(tmp_path: Path) -> None:
-    recovery = mend(tmp_path / "call.2026", header(0, 0) + SECOND)
-
-    assert recovery.output == tmp_path / "call.2026.recovered.wav"
+@pytest.mark.parametrize(
+    ("name", "outputs"),
+    [
+        ("call.wav", ["call.recovered.wav", "call.recovered-2.wav"]),
+        # Only an extension is cut off.
+        ("call.2026", ["call.2026.recovered.wav", "call.2026.recovered-2.wav"]),
+    ],
+)
+def test_a_copy_is_named_for_the_original_and_a_taken_name_gets_a_number(
+    tmp_path: Path, name: str, outputs: list[str]
+) -> None:
+    for output in outputs:
+        assert mend(tmp_path / name, header(0, 0) + SECOND).output == tmp_path / output
 
 
 def test_what_cannot_be_recovered_is_said(tmp_path: Path) -> None:
@@ -142,13 +127,16 @@ def test_what_cannot_be_recovered_is_said(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*recovered*"))
 
 
-def test_a_copy_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    source = tmp_path / "call.wav"
+def test_a_given_output_is_never_overwritten_and_a_failed_one_leaves_nothing(tmp_path: Path) -> None:
+    source, output = tmp_path / "call.wav", tmp_path / "repaired.wav"
     source.write_bytes(header(0, 0) + SECOND)
 
     with pytest.raises(ListenctlError, match="No such file or directory; the original is unchanged"):
         repair_wav(source, output=tmp_path / "missing" / "repaired.wav")
     assert list(tmp_path.iterdir()) == [source]
+    assert repair_wav(source, output=output).output == output
+    with pytest.raises(ListenctlError, match=r"repaired\.wav: already exists"):
+        repair_wav(source, output=output)
 
 
 def test_a_file_past_4_gib_is_measured_without_reading_it() -> None:

@@ -40,27 +40,29 @@ def sox_stat(source: str, piped: bytes | None = None) -> str:
     return subprocess.run(command, input=piped, capture_output=True, check=True).stderr.decode()
 
 
-def test_header_has_room_to_become_rf64() -> None:
-    header = wav_header(STEREO, 640)
-
-    assert header == bytes.fromhex(
-        "52494646 c8020000 57415645"
-        "4a554e4b 1c000000 00000000000000000000000000000000000000000000000000000000"
-        "666d7420 10000000 0100 0200 401f0000 007d0000 0400 1000"
-        "64617461 80020000"
-    )
-    assert len(header) == HEADER_BYTES
-
-
-def test_header_past_4_gib_is_rf64_of_the_same_length() -> None:
-    header = wav_header(STEREO, 0x1_2345_6788)
-
-    assert header == bytes.fromhex(
-        "52463634 ffffffff 57415645"
-        "64733634 1c000000 d067452301000000 8867452301000000 e259d14800000000 00000000"
-        "666d7420 10000000 0100 0200 401f0000 007d0000 0400 1000"
-        "64617461 ffffffff"
-    )
+@pytest.mark.parametrize(
+    ("data_bytes", "header"),
+    [
+        (
+            640,
+            "52494646 c8020000 57415645"
+            "4a554e4b 1c000000 00000000000000000000000000000000000000000000000000000000"
+            "666d7420 10000000 0100 0200 401f0000 007d0000 0400 1000"
+            "64617461 80020000",
+        ),
+        (
+            0x1_2345_6788,
+            "52463634 ffffffff 57415645"
+            "64733634 1c000000 d067452301000000 8867452301000000 e259d14800000000 00000000"
+            "666d7420 10000000 0100 0200 401f0000 007d0000 0400 1000"
+            "64617461 ffffffff",
+        ),
+    ],
+    ids=["RIFF with room to become RF64", "RF64 past 4 GiB"],
+)
+def test_riff_and_rf64_headers_have_the_same_length(data_bytes: int, header: str) -> None:
+    assert wav_header(STEREO, data_bytes) == bytes.fromhex(header)
+    assert len(bytes.fromhex(header)) == HEADER_BYTES
 
 
 def test_header_is_riff_as_long_as_its_size_field_holds() -> None:

@@ -103,14 +103,6 @@ def test_a_file_becomes_rf64_in_place_past_4_gib(tmp_path: Path) -> None:
     assert last == samples(3997, 3998, 3999, 4000)
 
 
-def test_silence_goes_between(wav: WavFile) -> None:
-    wav.append_audio(samples(1, 2, 3, 4))
-
-    wav.insert_silence(4, 2 * 2)
-
-    assert heard(wav.path) == [1, 2, 0, 0, 3, 4]
-
-
 @pytest.mark.parametrize("length", [1, 2, 3, 1000])
 @pytest.mark.parametrize("at", [0, 1, 4])
 def test_silence_of_any_length_goes_anywhere(at: int, length: int, wav: WavFile) -> None:
@@ -121,57 +113,44 @@ def test_silence_of_any_length_goes_anywhere(at: int, length: int, wav: WavFile)
     assert heard(wav.path) == [1, 2, 3, 4][:at] + [0] * length + [1, 2, 3, 4][at:]
 
 
-def test_what_a_failed_write_left_is_never_heard(wav: WavFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    wav.append_audio(samples(1, 2))
-    disk = FailingDisk(monkeypatch, room=6)
-    with pytest.raises(OSError, match="No space left"):
-        wav.append_audio(samples(7, 7, 7, 7, 7, 7))
-    disk.room = 1_000_000
-
-    wav.insert_silence(4, 4)
-    wav.append_audio(samples(3))
-    wav.write_header()
-
-    assert heard(wav.path) == [1, 2, 0, 0, 3]
-
-
-def test_a_failed_append_leaves_the_file_as_it_was(wav: WavFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    wav.append_audio(samples(*range(4000)))
-    disk = FailingDisk(monkeypatch, room=100)
-
-    with pytest.raises(OSError, match="No space left"):
-        wav.append_audio(samples(*range(4000)))
-
-    assert heard(wav.path) == list(range(4000))
-    disk.room = 1_000_000
-    wav.append_audio(samples(*range(4000)))
-    assert heard(wav.path) == list(range(4000)) * 2
-
-
-def test_audio_whose_header_can_not_be_written_is_not_counted(wav: WavFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk = FailingDisk(monkeypatch, room=8000)
-
-    with pytest.raises(OSError, match="No space left"):
-        wav.append_audio(samples(*range(4000)))
-
-    assert wav.size == 0
-    disk.room = 1_000_000
-    wav.append_audio(samples(*range(4000)))
-    assert heard(wav.path) == list(range(4000))
-
-
-def test_closing_cuts_off_what_a_failed_write_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_failed_write_left_is_never_heard_and_cut_off_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = WavFile(create_numbered(tmp_path / "a.wav"), MONO)
+    file.append_audio(samples(1, 2))
     disk = FailingDisk(monkeypatch, room=100)
     with pytest.raises(OSError, match="No space left"):
-        file.append_audio(samples(*range(4000)))
+        file.append_audio(samples(*[7] * 4000))
     disk.room = 1_000_000
 
-    file.append_audio(samples(1, 2))
+    file.insert_silence(4, 4)
+    file.append_audio(samples(3))
+    file.write_header()
+    assert heard(file.path) == [1, 2, 0, 0, 3]
     file.close()
 
-    assert file.path.stat().st_size == HEADER_BYTES + 4
-    assert heard(file.path) == [1, 2]
+    assert file.path.stat().st_size == HEADER_BYTES + 10
+    assert heard(file.path) == [1, 2, 0, 0, 3]
+
+
+@pytest.mark.parametrize(
+    ("before", "room"), [(range(4000), 100), (range(0), 8000)], ids=["no room for audio", "no room for the header"]
+)
+def test_a_failed_append_leaves_the_file_as_it_was(
+    before: range, room: int, wav: WavFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if before:
+        wav.append_audio(samples(*before))
+    disk = FailingDisk(monkeypatch, room)
+
+    with pytest.raises(OSError, match="No space left"):
+        wav.append_audio(samples(*range(4000)))
+
+    assert wav.size == 2 * len(before)
+    assert heard(wav.path) == list(before)
+    disk.room = 1_000_000
+    wav.append_audio(samples(*range(4000)))
+    assert heard(wav.path) == [*before, *range(4000)]
 
 
 def test_late_metadata_changes_the_header_alone(wav: WavFile) -> None:
@@ -186,28 +165,23 @@ def test_late_metadata_changes_the_header_alone(wav: WavFile) -> None:
 # The files of a call.
 
 
-def test_what_was_not_written_is_missing_and_counted(tmp_path: Path) -> None:
-    recording = Recording(tmp_path / "a.wav", MONO)
+@pytest.mark.parametrize(
+    ("fill", "audio", "positions"),
+    [(False, [1, 2, 6], [0, 1, 2]), (True, [1, 2, 0, 0, 0, 6], [0, 1, 5])],
+    ids=["missing", "filled"],
+)
+def test_what_was_not_written_is_counted_and_missing_or_silence(
+    fill: bool, audio: list[int], positions: list[int], tmp_path: Path
+) -> None:
+    recording = Recording(tmp_path / "a.wav", MONO, fill=fill)
 
     recording.write_audio(0, samples(1, 2))
     recording.write_audio(5, samples(6))
     recording.close()
 
-    assert heard(recording.paths[0]) == [1, 2, 6]
+    assert heard(recording.paths[0]) == audio
     assert recording.lost_samples == 3
-    assert [recording.file_position(position) for position in (0, 1, 5)] == [0, 1, 2]
-
-
-def test_what_was_not_written_is_silence_where_gaps_are_filled(tmp_path: Path) -> None:
-    recording = Recording(tmp_path / "a.wav", MONO, fill=True)
-
-    recording.write_audio(0, samples(1, 2))
-    recording.write_audio(5, samples(6))
-    recording.close()
-
-    assert heard(recording.paths[0]) == [1, 2, 0, 0, 0, 6]
-    assert recording.lost_samples == 3
-    assert recording.file_position(5) == 5
+    assert [recording.file_position(position) for position in (0, 1, 5)] == positions
 
 
 def test_silence_goes_before_what_came_at_its_position(tmp_path: Path) -> None:

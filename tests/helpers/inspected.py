@@ -63,9 +63,13 @@ def capture_events(name: str) -> Iterator[CaptureEvent]:
     yield SessionClosed(BEGAN + at - answered, session, None, StreamEnding.FIN)
 
 
-def inspect(events: Iterable[CaptureEvent]) -> list[CallReport]:
+def inspect(
+    events: Iterable[CaptureEvent],
+    settings: InspectionSettings | None = None,
+    observers: Iterable[CallObserver] = (),
+) -> list[CallReport]:
     """Return the reports of all calls in what a capture holds."""
-    inspector = CaptureInspector()
+    inspector = CaptureInspector(settings, list(observers))
     for event in events:
         inspector.feed_event(event)
     return inspector.finish_calls()

@@ -1,8 +1,6 @@
-"""One call: what observers receive, and captures with any content."""
-
 import json
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -12,16 +10,13 @@ from listenctl.capture.capture_events import CapturedFrame, CapturedSession, Fra
 from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.rule_violations import Violation
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import AudioReceived, AudioSent, CallStarted, Sender
 from listenctl.protocol.timeline import TimelineEntry
 from tests.helpers.capture import received_audio
-from tests.helpers.inspected import BEGAN, METADATA, MadeUp, capture_events, new_session, rules_in
-
-CALL = json.dumps(METADATA).encode()
+from tests.helpers.inspected import BEGAN, METADATA, MadeUp, capture_events, inspect, new_session, rules_in
 
 
 @dataclass
@@ -55,9 +50,8 @@ class RecordingObserver(CallObserver):
 
 
 def test_another_kind_of_websocket_is_reported_without_violations() -> None:
-    session, observer = new_session(), RecordingObserver()
-    session.is_listen = False
-
+    observer = RecordingObserver()
+    session = replace(new_session(), is_listen=False)
     call = MadeUp(session=session, metadata=b'{"hello":1}', observers=[observer])
     call.say(1.0, "what?")
     report = call.close(2.0)
@@ -67,20 +61,14 @@ def test_another_kind_of_websocket_is_reported_without_violations() -> None:
 
 
 def test_a_call_without_a_subprotocol_is_recognised_by_its_first_text() -> None:
-    session = new_session()
-    session.subprotocol = None
-
-    assert MadeUp(session=session).close(1.0).listens is True
+    assert MadeUp(session=replace(new_session(), subprotocol=None)).close(1.0).listens is True
 
 
 def test_observers_receive_every_sample_of_both_directions() -> None:
     name = "c2_bidir_stream8k_marks_nominus1"
     observer = RecordingObserver()
-    inspector = CaptureInspector(observers=[observer])
 
-    for event in capture_events(name):
-        inspector.feed_event(event)
-    (report,) = inspector.finish_calls()
+    (report,) = inspect(capture_events(name), observers=[observer])
 
     events = [entry.event for entry in observer.entries]
     assert isinstance(events[0], CallStarted)
@@ -126,7 +114,7 @@ FRAMES = st.builds(
     payload=st.binary(max_size=400)
     | st.sampled_from(
         [
-            CALL,
+            json.dumps(METADATA).encode(),
             b'{"type":"mark","data":{"name":"a"}}',
             b'{"type": "mark", "data": {"name":"a", "event": "playout"}}',
             b'{"type":"playAudio","data":{"audioContent":"AADoAw==","audioContentType":"raw","id":"x"}}',
@@ -139,11 +127,10 @@ FRAMES = st.builds(
         ]
     ),
 )
-TIMES = st.floats(-10, 1e6) | st.floats(0, 20)
 
 
 @given(
-    st.lists(st.tuples(TIMES, st.sampled_from(Sender), FRAMES), max_size=30),
+    st.lists(st.tuples(st.floats(-10, 1e6) | st.floats(0, 20), st.sampled_from(Sender), FRAMES), max_size=30),
     st.sampled_from([None, 0, 8000, 16000]),
     st.booleans(),
 )
@@ -152,12 +139,10 @@ def test_any_frames_can_be_inspected(
 ) -> None:
     session = new_session(request=None) if midway else new_session()
     observer = RecordingObserver()
-    inspector = CaptureInspector(InspectionSettings(stream_rate=stream_rate, detect_dtmf=True), [observer])
+    events = [CapturedFrame(BEGAN + at, session, sender, raw, None) for at, sender, raw in frames]
+    end = SessionClosed(BEGAN + 30, session, None, StreamEnding.FIN)
 
-    for at, sender, raw in frames:
-        inspector.feed_event(CapturedFrame(BEGAN + at, session, sender, raw, None))
-    inspector.feed_event(SessionClosed(BEGAN + 30, session, None, StreamEnding.FIN))
-    (report,) = inspector.finish_calls()
+    (report,) = inspect([*events, end], InspectionSettings(stream_rate=stream_rate, detect_dtmf=True), [observer])
 
     json.dumps(report.to_json(), allow_nan=False)
     assert report.table_row()["number"] == 1

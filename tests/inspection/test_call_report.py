@@ -1,5 +1,3 @@
-"""Reports of real calls, compared with what is known about them, and their documentation."""
-
 import re
 from functools import cache
 from pathlib import Path
@@ -26,22 +24,21 @@ def report_of(name: str) -> CallReport:
 
 
 @pytest.mark.parametrize("name", CAPTURES)
-def test_every_sample_of_a_real_call_is_counted_and_none_is_missing(name: str) -> None:
+def test_a_real_call_is_complete_and_violates_no_other_rules_than_known(name: str) -> None:
     received, report = received_audio(name), report_of(name)
 
     assert report.audio_format.sample_rate == received.sample_rate
     assert report.audio_format.channels == received.channels
     assert report.completeness.received == len(received.data) // (2 * received.channels)
     assert (report.completeness.lost, report.completeness.uncaptured, report.completeness.share) == (0, 0, 1)
-
-
-@pytest.mark.parametrize("name", CAPTURES)
-def test_a_real_jambonz_causes_no_error(name: str) -> None:
-    report = report_of(name)
-
     assert [one for one in report.violations if one.severity == "error"] == []
-    by_jambonz = {one.rule for one in report.violations if one.sender == "jambonz"}
-    assert by_jambonz <= {"audio-paused", "shutdown-announced", "text-unknown"}
+    assert rules_in(report) == {
+        "b_stereo16k_bridge": ["text-unknown"],
+        MARKS: ["stream-tail-held"] * 3,
+        PAUSE: ["audio-paused", "shutdown-announced"],
+        BACKLOG: ["audio-backlog"],
+    }.get(name, [])
+    assert "amFtYm9uejpzZWNyZXQ" not in str(report.to_json())
 
 
 @pytest.mark.parametrize("name", CAPTURES)
@@ -57,7 +54,6 @@ def test_real_frames_arrive_every_20_ms_without_drift(name: str) -> None:
 def test_a_plain_call() -> None:
     report = report_of(PLAIN)
 
-    assert rules_in(report) == []
     assert report.seconds == pytest.approx(15.0, abs=0.1)
     assert (report.close["by"], report.close["code"], report.close["answered"]) == ("jambonz", 1000, True)
     assert report.metadata is not None
@@ -89,7 +85,6 @@ def test_a_stream_is_measured_by_its_pace() -> None:
     # A burst of six clips of half a second.
     assert report.stream["ahead_max"] == pytest.approx(3.0, abs=0.1)
     # The last mark of the burst came 52 ms early: the rest of 2 s after blocks of 1280 and 640 samples.
-    assert rules_in(report) == ["stream-tail-held"] * 3
     assert "52 ms" in report.violations[0].detail
 
 
@@ -124,19 +119,13 @@ def test_a_pause_has_its_place_and_makes_no_audio_late() -> None:
 
     (pause,) = [gap for gap in report.gaps if gap.kind is GapKind.PAUSE]
     assert pause.missing == report.completeness.paused == pytest.approx(24_000, abs=160)
-    violation = next(one for one in report.violations if one.rule == "audio-paused")
+    violation = report.violations[0]
     assert violation.at == pytest.approx(3.0, abs=0.05)
     assert violation.position == pause.position
     assert report.arrivals is not None
     assert report.arrivals.intervals.highest == pytest.approx(3.02, abs=0.01)
     assert report.arrivals.lateness.highest < 0.1
-
-
-def test_an_answered_shutdown_is_no_violation() -> None:
-    report = report_of(PAUSE)
-
-    assert "shutdown-announced" in rules_in(report)
-    assert "shutdown-not-closed" not in rules_in(report)
+    # The application answers the shutdown.
     assert report.close["by"] == "application"
 
 
@@ -146,22 +135,7 @@ def test_the_backlog_of_a_slow_handshake() -> None:
     (burst,) = report.gaps
     assert burst.kind is GapKind.BURST
     assert burst.length == pytest.approx(1.22, abs=0.02)
-    assert rules_in(report) == ["audio-backlog"]
     assert report.audio.sizes == {19_520: 1, 320: 439}
-
-
-def test_an_unknown_text_is_an_info() -> None:
-    report = report_of("b_stereo16k_bridge")
-
-    assert rules_in(report) == ["text-unknown"]
-    assert "final" in report.violations[0].detail
-
-
-def test_a_report_contains_no_credentials() -> None:
-    report = report_of("d_wss_mono16k_decrypted").to_json()
-
-    assert report["handshake"]["authorization"] == "Basic"  # type: ignore[index]
-    assert "amFtYm9uejpzZWNyZXQ" not in str(report)
 
 
 @pytest.mark.parametrize("name", [MARKS, CLIPS])

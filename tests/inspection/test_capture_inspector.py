@@ -1,5 +1,3 @@
-"""Several calls at the same time."""
-
 import json
 
 import pytest
@@ -7,13 +5,12 @@ import pytest
 from listenctl.capture.capture_events import CapturedFrame, CapturedSession, CaptureEvent, SessionClosed, SessionOpened
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.packets.tcp_events import StreamEnding
-from listenctl.inspection.call_observers import CallObserver
-from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.frames import BINARY, TEXT
 from tests.helpers.inspected import APPLICATION, BEGAN, JAMBONZ, METADATA, inspect, new_session
+from tests.inspection.test_call_inspector import RecordingObserver
 
 CALL = json.dumps(METADATA).encode()
 
@@ -55,12 +52,11 @@ def test_a_report_is_returned_when_its_call_ends() -> None:
 
 
 def test_frames_after_the_end_of_a_call_start_no_other() -> None:
-    session, inspector = new_session(), CaptureInspector()
-    inspector.feed_event(SessionClosed(BEGAN + 1, session, None, StreamEnding.RST))
+    session = new_session()
 
-    inspector.feed_event(frame(session, 1.1, BINARY, b"ab"))
+    reports = inspect([SessionClosed(BEGAN + 1, session, None, StreamEnding.RST), frame(session, 1.1, BINARY, b"ab")])
 
-    assert len(inspector.finish_calls()) == 1
+    assert len(reports) == 1
 
 
 def test_each_call_has_a_unique_id() -> None:
@@ -74,15 +70,10 @@ def test_each_call_has_a_unique_id() -> None:
 
 @pytest.mark.parametrize(("observed", "numbers"), [(None, [1, 2]), ({2}, [2])])
 def test_observers_follow_the_calls_that_they_observe(observed: set[int] | None, numbers: list[int]) -> None:
-    finished: list[int] = []
-
-    class Observer(CallObserver):
-        def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:  # noqa: ARG002
-            finished.append(session.number)
-
-    inspector = CaptureInspector(observers=[Observer()], observed=observed)
+    observer = RecordingObserver()
+    inspector = CaptureInspector(observers=[observer], observed=observed)
     for number in (1, 2):
         inspector.feed_event(frame(new_session(number=number), 0.1, TEXT, CALL))
 
     assert len(inspector.finish_calls()) == 2
-    assert finished == numbers
+    assert [report.session.number for report in observer.reports] == numbers

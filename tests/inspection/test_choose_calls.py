@@ -1,5 +1,3 @@
-"""The calls that CALL selects."""
-
 import pytest
 
 from listenctl.errors import ListenctlError, NotFoundError, UsageError

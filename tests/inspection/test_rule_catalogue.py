@@ -1,5 +1,3 @@
-"""Every rule is documented and checked."""
-
 import re
 from pathlib import Path
 

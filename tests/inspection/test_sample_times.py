@@ -1,5 +1,3 @@
-"""When each sample of a call belongs."""
-
 import pytest
 
 from listenctl.inspection.sample_times import AudioTrack, SampleSpan, SampleTimes

@@ -1,5 +1,3 @@
-"""How a tool's connection to a call ends."""
-
 import asyncio
 from pathlib import Path
 

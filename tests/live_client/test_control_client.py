@@ -1,5 +1,3 @@
-"""Live calls and events, as a control socket has them."""
-
 from http import HTTPStatus
 from pathlib import Path
 

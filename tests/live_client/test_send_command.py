@@ -1,5 +1,3 @@
-"""Commands that are confirmed, and marks: with scripted answers, and with a simulated jambonz; on simulated time."""
-
 import asyncio
 import json
 from collections.abc import AsyncIterator

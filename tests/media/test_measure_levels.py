@@ -1,5 +1,3 @@
-"""Loudness per window, from literal samples."""
-
 import struct
 
 import pytest

@@ -1,5 +1,3 @@
-"""Playing to a jambonz that answers oddly, and to simulated calls through a real server; all on simulated time."""
-
 import asyncio
 import json
 from collections.abc import Callable

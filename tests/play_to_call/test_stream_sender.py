@@ -1,5 +1,3 @@
-"""The pace of a stream on simulated time."""
-
 import asyncio
 import struct
 from dataclasses import dataclass, field

@@ -5,10 +5,9 @@ import re
 import pytest
 
 from listenctl.commands.inspect.text_plot_view import WIDTH, TextPlotPrinter
-from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.plot.plotted_call import PlotObserver
 from listenctl.terminal.printable_text import TextStyle
-from tests.helpers.inspected import capture_events
+from tests.helpers.inspected import capture_events, inspect
 
 _SGR = re.compile(r"\x1b\[\d*m")
 
@@ -16,10 +15,7 @@ _SGR = re.compile(r"\x1b\[\d*m")
 def printed(style: TextStyle, *, columns: int | None) -> list[str]:
     lines: list[str] = []
     observer = PlotObserver(TextPlotPrinter(lines.append, style, columns=columns).print_call, max_calls=1)
-    inspector = CaptureInspector(observers=[observer])
-    for event in capture_events("c2_bidir_stream8k_marks_nominus1"):
-        inspector.feed_event(event)
-    inspector.finish_calls()
+    inspect(capture_events("c2_bidir_stream8k_marks_nominus1"), observers=[observer])
     return lines
 
 

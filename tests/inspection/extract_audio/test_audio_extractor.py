@@ -1,5 +1,3 @@
-"""Extracted audio: exactly what was sent, and both sides as they sounded."""
-
 import base64
 import json
 import struct
@@ -11,14 +9,14 @@ import soundfile
 from numpy.typing import NDArray
 
 from listenctl.errors import ListenctlError
-from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.extract_audio.audio_extractor import AudioExtractor, ExtractedCall
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.media.files.recording_names import RecordingDestination
+from listenctl.media.sources.sample_speech import sample_speech
+from listenctl.protocol.audio import AudioFormat
 from tests.helpers.capture import CAPTURES, received_audio
 from tests.helpers.frames import BINARY
-from tests.helpers.inspected import JAMBONZ, METADATA, SILENCE, MadeUp, capture_events
-from tests.helpers.misread import speech_frames
+from tests.helpers.inspected import JAMBONZ, METADATA, SILENCE, MadeUp, capture_events, inspect
 
 STREAM = InspectionSettings(stream_rate=8000)
 FRAME = struct.pack("<h", 1000) * 160
@@ -32,10 +30,7 @@ def destination(folder: Path, kind: str | None = None) -> RecordingDestination:
 
 def extract(name: str, folder: Path, *, kind: str | None = None) -> ExtractedCall:
     extractor = AudioExtractor(destination(folder, kind))
-    inspector = CaptureInspector(observers=[extractor])
-    for event in capture_events(name):
-        inspector.feed_event(event)
-    inspector.finish_calls()
+    inspect(capture_events(name), observers=[extractor])
     [extracted] = extractor.made
     return extracted
 
@@ -95,15 +90,6 @@ def test_the_audio_from_jambonz_is_extracted_sample_for_sample(name: str, tmp_pa
     assert len(audio["channel_meanings"]) == expected.channels
 
 
-def test_the_sidecar_contains_text_messages_and_the_close(tmp_path: Path) -> None:
-    described = sidecar(extract("e_playaudio_featureserver", tmp_path))
-
-    events = described["events"]
-    assert isinstance(events, list)
-    assert {event["event"] for event in events} == {"dtmf", "play-done"}
-    assert described["close"] == {"code": 1000, "reason": "", "by": "jambonz"}
-
-
 def test_a_stream_is_extracted_as_the_caller_heard_it(tmp_path: Path) -> None:
     both, rate = read(extract("c2_bidir_stream8k_marks_nominus1", tmp_path), "both")
 
@@ -117,7 +103,7 @@ def test_a_stream_is_extracted_as_the_caller_heard_it(tmp_path: Path) -> None:
 
 def test_both_sides_are_aligned(tmp_path: Path) -> None:
     call = ExtractedMadeUp(tmp_path)
-    sound = speech_frames()[:24_000].tobytes()
+    sound = sample_speech(AudioFormat(8000, 1))
     for number in range(150):
         piece = sound[number * 320 : number * 320 + 320]
         call.frame((number + 1) * 0.02, JAMBONZ, BINARY, piece)
@@ -228,7 +214,7 @@ def test_a_hostile_call_sid_stays_in_the_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["flac", "raw", "ogg", "mp3"])
-def test_all_files_are_converted(kind: str, tmp_path: Path) -> None:
+def test_all_files_are_converted_and_described(kind: str, tmp_path: Path) -> None:
     extracted = extract("e_playaudio_featureserver", tmp_path, kind=kind)
 
     described = sidecar(extracted)
@@ -238,6 +224,10 @@ def test_all_files_are_converted(kind: str, tmp_path: Path) -> None:
         part = described[name]
         assert isinstance(part, dict)
         assert part["format"] == kind
+    events = described["events"]
+    assert isinstance(events, list)
+    assert {event["event"] for event in events} == {"dtmf", "play-done"}
+    assert described["close"] == {"code": 1000, "reason": "", "by": "jambonz"}
     if kind == "flac":
         samples, _ = read(extracted, "jambonz")
         assert samples.astype("<i2").tobytes() == received_audio("e_playaudio_featureserver").data

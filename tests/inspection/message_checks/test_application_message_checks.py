@@ -1,4 +1,4 @@
-"""Commands of the application, and answers that are missing or unexpected."""
+from dataclasses import replace
 
 import pytest
 
@@ -70,9 +70,7 @@ def test_unexpected_answers_are_violations() -> None:
 
 
 def test_answers_in_a_recording_are_not_unexpected() -> None:
-    session = new_session(request=None)
-    session.started_midway, session.without_application = False, True
-    call = MadeUp(session=session)
+    call = MadeUp(session=replace(new_session(request=None), started_midway=False, without_application=True))
     call.answer(1.0, '{"type":"playDone","data":{"id":"1"}}')
 
     assert rules_in(call.close(2.0)) == []

@@ -1,5 +1,3 @@
-"""Frames that are fragmented, or that violate the WebSocket standard."""
-
 import pytest
 
 from listenctl.protocol.frames.raw_frame_reader import RawFrame

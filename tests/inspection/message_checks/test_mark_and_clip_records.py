@@ -1,5 +1,3 @@
-"""Records of marks and clips."""
-
 import pytest
 
 from tests.helpers.inspected import METADATA, MadeUp

@@ -1,4 +1,5 @@
-"""Pings, and the end of a call."""
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -88,17 +89,11 @@ def test_an_unanswered_close_is_a_violation_of_the_other_side() -> None:
     assert [(one.rule, one.sender) for one in report.violations] == [("close-unanswered", "application")]
 
 
-def session_without(
-    *, handshake: bool = False, control: bool = False, application: bool = False, unreadable: str = ""
-) -> CapturedSession:
-    session = new_session()
-    if handshake:
-        session.request = session.response = None
-    session.without_control, session.without_application, session.unreadable = control, application, unreadable
-    return session
-
-
-@pytest.mark.parametrize("session", [session_without(handshake=True), session_without(application=True)])
+@pytest.mark.parametrize(
+    "session",
+    [replace(new_session(), request=None, response=None), replace(new_session(), without_application=True)],
+    ids=["no handshake", "no application"],
+)
 def test_an_answer_that_cannot_be_captured_is_not_missed(session: CapturedSession) -> None:
     report = call_of((1.0, JAMBONZ, CLOSE, NORMAL), session=session).end(1.1)
 
@@ -106,9 +101,9 @@ def test_an_answer_that_cannot_be_captured_is_not_missed(session: CapturedSessio
     assert report.close["answered"] is None
 
 
-@pytest.mark.parametrize("session", [session_without(control=True), session_without(unreadable="no secrets")])
-def test_control_frames_that_cannot_be_captured_are_not_missed(session: CapturedSession) -> None:
-    call = call_of((1.0, APPLICATION, PING, b"1"), session=session)
+@pytest.mark.parametrize("fields", [{"without_control": True}, {"unreadable": "no secrets"}], ids=str)
+def test_control_frames_that_cannot_be_captured_are_not_missed(fields: dict[str, Any]) -> None:
+    call = call_of((1.0, APPLICATION, PING, b"1"), session=replace(new_session(), **fields))
     call.listen(1.0, 8.0)
 
     report = call.end(8.1, how="end of the recording")

@@ -1,14 +1,11 @@
-"""Whether a call plays a stream or clips, and the sample rate of the stream."""
-
 from collections.abc import Callable
 
 import pytest
 
-from listenctl.capture.capture_events import CapturedSession
-from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.settings import InspectionSettings
 from tests.helpers.inspected import METADATA, MadeUp
 from tests.helpers.playout import play, tone
+from tests.inspection.test_call_inspector import RecordingObserver
 
 FRAME = tone(160)
 
@@ -71,14 +68,9 @@ def test_the_mode_of_a_call(
 
 
 def test_playout_does_not_wait_for_the_end_of_a_long_call() -> None:
-    played: list[float] = []
-
-    class Listener(CallObserver):
-        def on_played_audio(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:  # noqa: ARG002
-            played.append(at)
-
-    call = MadeUp(observers=[Listener()])
+    observer = RecordingObserver()
+    call = MadeUp(observers=[observer])
     call.pace(1.0, 2.0, FRAME)
     call.listen(2.0, 13.0)
 
-    assert played[0] == pytest.approx(1.16, abs=0.03)
+    assert observer.played[0][0] == pytest.approx(1.16, abs=0.03)

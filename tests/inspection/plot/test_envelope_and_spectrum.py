@@ -1,5 +1,3 @@
-"""The envelope and spectrum do not depend on how the audio is cut, nor their size on its length."""
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,5 +1,3 @@
-"""Calls plotted into image files."""
-
 import struct
 from pathlib import Path
 
@@ -13,13 +11,12 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.plot.plot_figure import PlotWriter, draw_figure
 from listenctl.inspection.plot.plot_style import drawable
 from listenctl.inspection.plot.plotted_call import PlotObserver
 from listenctl.inspection.settings import InspectionSettings
 from tests.helpers.capture import CAPTURES
-from tests.helpers.inspected import METADATA, MadeUp, capture_events, new_session
+from tests.helpers.inspected import METADATA, MadeUp, capture_events, inspect, new_session
 
 BLUE, GREEN = (0x00, 0x72, 0xB2), (0x00, 0x79, 0x5C)
 LOUD = struct.pack("<hh", 16_000, -16_000) * 80
@@ -28,10 +25,7 @@ LOUD = struct.pack("<hh", 16_000, -16_000) * 80
 def plot(name: str, path: Path) -> Path:
     writer = PlotWriter(path)
     observer = PlotObserver(writer.plot_call, max_calls=10, with_spectrum=True)
-    inspector = CaptureInspector(InspectionSettings(detect_dtmf=True), [observer])
-    for event in capture_events(name):
-        inspector.feed_event(event)
-    inspector.finish_calls()
+    inspect(capture_events(name), InspectionSettings(detect_dtmf=True), [observer])
     [made] = writer.made
     return made
 
@@ -55,12 +49,15 @@ def column(image: NDArray[np.uint8], at: float, seconds: float) -> int:
 
 
 @pytest.mark.parametrize("name", CAPTURES)
-def test_every_real_call_can_be_plotted(name: str, tmp_path: Path) -> None:
+def test_every_real_call_can_be_plotted_without_a_window_or_backend(name: str, tmp_path: Path) -> None:
+    backend = matplotlib.get_backend(auto_select=False)
+
     image = pixels(plot(name, tmp_path / "a.png"))
 
     assert image.shape[1] == 1600
     assert 300 < image.shape[0] < 1300
     assert heights(image, BLUE).max() > 50
+    assert matplotlib.get_backend(auto_select=False) == backend
 
 
 def test_what_the_phone_played_is_plotted_at_its_time(tmp_path: Path) -> None:
@@ -93,15 +90,17 @@ def test_the_extension_selects_the_format(extension: str, tmp_path: Path) -> Non
     assert [other.name for other in tmp_path.iterdir()] == [f"a.{extension}"]
 
 
-def test_other_extensions_are_refused(tmp_path: Path) -> None:
+def test_other_extensions_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"call\.pcap: unknown format; use the extension \.png, \.svg or \.pdf"):
         PlotWriter(tmp_path / "call.pcap")
+    with pytest.raises(ListenctlError, match="can't be written: No such file or directory"):
+        plot("f_pause_graceful", tmp_path / "none" / "a.png")
 
 
-def test_each_call_has_its_own_private_file(tmp_path: Path) -> None:
+def test_each_call_has_its_own_private_file_up_to_a_limit(tmp_path: Path) -> None:
     writer = PlotWriter(tmp_path / "a.png")
     observer = PlotObserver(writer.plot_call, max_calls=3, with_spectrum=True)
-    for number in (1, 2, 3):
+    for number in range(1, 6):
         session = new_session(number=number)
         observer.on_session_opened(session)
         call = MadeUp(observers=[observer], session=session)
@@ -110,11 +109,7 @@ def test_each_call_has_its_own_private_file(tmp_path: Path) -> None:
 
     assert [path.name for path in writer.made] == ["a.png", "a-2.png", "a-3.png"]
     assert {path.stat().st_mode & 0o777 for path in writer.made} == {0o600}
-
-
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ListenctlError, match="can't be written: No such file or directory"):
-        plot("f_pause_graceful", tmp_path / "none" / "a.png")
+    assert observer.omitted == 2
 
 
 @settings(max_examples=8, deadline=None)
@@ -139,11 +134,3 @@ def test_text_of_a_peer_is_never_a_formula(name: str, caller: str) -> None:
 def test_characters_without_a_glyph_are_replaced_and_long_text_is_cut() -> None:
     assert drawable("a\x1b[2J\u202e\n\u4e2dé") == "a·[2J···é"
     assert drawable("x" * 100) == "x" * 40 + "…"
-
-
-def test_no_window_is_opened_and_no_backend_chosen(tmp_path: Path) -> None:
-    before = matplotlib.get_backend(auto_select=False)
-
-    plot("f_pause_graceful", tmp_path / "a.png")
-
-    assert matplotlib.get_backend(auto_select=False) == before

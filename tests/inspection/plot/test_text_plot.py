@@ -1,5 +1,3 @@
-"""Calls drawn in characters."""
-
 import struct
 
 import pytest

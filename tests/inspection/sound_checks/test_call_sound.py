@@ -1,20 +1,18 @@
-"""Both sides of a call: echoes of what the application plays, and swapped channels."""
-
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Culprit, Violation
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.inspection.sound_checks.call_sound import CallSoundReport, SoundChecksObserver
 from tests.helpers.capture import CAPTURES
 from tests.helpers.frames import BINARY
-from tests.helpers.inspected import JAMBONZ, METADATA, MadeUp, capture_events, new_session
-from tests.helpers.misread import speech_frames, swapped
+from tests.helpers.inspected import JAMBONZ, METADATA, MadeUp, capture_events, inspect, new_session
+from tests.inspection.sound_checks.test_sender_sound import speech_frames
 
 STREAM, CLIPS = InspectionSettings(stream_rate=8000), InspectionSettings(stream_rate=0)
 SECONDS = 10
@@ -32,8 +30,7 @@ class CheckedCall(MadeUp):
     ) -> None:
         self.found: list[Violation] = []
         self._observer = SoundChecksObserver(lambda _, violation: self.found.append(violation))
-        session = new_session()
-        session.is_listen = is_listen
+        session = replace(new_session(), is_listen=is_listen)
         self._observer.on_session_opened(session)
         super().__init__(settings, [self._observer], session=session, metadata=metadata or METADATA)
 
@@ -78,10 +75,7 @@ def later(samples: NDArray[np.int16], seconds: float, rate: int = 8000) -> NDArr
 @pytest.mark.parametrize("name", CAPTURES)
 def test_real_calls_have_no_fault_between_the_sides(name: str) -> None:
     observer = SoundChecksObserver()
-    inspector = CaptureInspector(observers=[observer])
-    for event in capture_events(name):
-        inspector.feed_event(event)
-    inspector.finish_calls()
+    inspect(capture_events(name), observers=[observer])
 
     [report] = observer.reports.values()
     assert report.between == ()
@@ -132,7 +126,7 @@ def test_clips_belong_into_the_right_channel_or_into_a_mix(mix_type: str, expect
 def test_the_sound_of_the_application_is_checked_too() -> None:
     both = speech_frames(8000, 2)
 
-    report = sound_of(both[:, 0], swapped(both[:, 1]))
+    report = sound_of(both[:, 0], both[:, 1].byteswap())
 
     assert rules(report) == ["audio-byte-order"]
     assert report.application is not None

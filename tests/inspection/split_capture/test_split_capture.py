@@ -1,8 +1,6 @@
-"""Captures split into one file per call."""
-
 import gzip
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,10 +12,10 @@ from listenctl.capture.packets.read_pcapng import TLS_KEY_LOG
 from listenctl.capture.read_capture import read_capture, read_packets
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.split_capture.split_capture import split_captures
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
+from tests.helpers.inspected import inspect
 from tests.helpers.pcap import Packet, block, enhanced, interface, packets_of, pcap, section
 
 # Of TCP in IPv4 in Ethernet.
@@ -26,18 +24,23 @@ DATA = Path(__file__).parents[2] / "data" / "captures"
 
 
 def inspected(path: Path) -> list[CallReport]:
-    inspector = CaptureInspector()
-    for event in read_capture(str(path), keylog=KeyLog()):
-        inspector.feed_event(event)
-    return inspector.finish_calls()
+    return inspect(read_capture(str(path), keylog=KeyLog()))
 
 
-def parts(path: Path, wanted: Sequence[int] | None = None, warnings: list[str] | None = None) -> list[Path]:
-    """Return the files that a capture is split into."""
+def parts(
+    path: Path, content: bytes, wanted: Sequence[int] | None = None, warnings: list[str] | None = None
+) -> list[Path]:
+    """Write a capture, and return the files that it is split into."""
+    path.write_bytes(content)
     reports = inspected(path)
     numbers = [report.session.number for report in reports if report.listens] if wanted is None else wanted
     warnings = [] if warnings is None else warnings
     return list(split_captures([str(path)], reports, numbers, path.parent / "out", warnings.append))
+
+
+def pcapng(packets: list[Packet], keys: bytes) -> bytes:
+    secrets = block(10, TLS_KEY_LOG.to_bytes(4, "little") + len(keys).to_bytes(4, "little") + keys)
+    return section() + secrets + interface() + b"".join(map(enhanced, packets))
 
 
 def real_packets(name: str) -> list[Packet]:
@@ -50,10 +53,8 @@ def merged(*captures: list[Packet]) -> list[Packet]:
 
 def test_each_call_gets_its_own_unchanged_packets(tmp_path: Path) -> None:
     one, other = real_packets("f_pause_graceful"), real_packets("g_slow_handshake_backlog")
-    path = tmp_path / "both.pcap"
-    path.write_bytes(pcap(merged(one, other)))
 
-    first, second = parts(path)
+    first, second = parts(tmp_path / "both.pcap", pcap(merged(one, other)))
     assert packets_of(first.read_bytes()) == one
     assert packets_of(second.read_bytes()) == other
     assert first.name == "423e4d57-2a8b-47d8-b5ad-559f538a9e02.pcap"
@@ -61,11 +62,10 @@ def test_each_call_gets_its_own_unchanged_packets(tmp_path: Path) -> None:
 
 
 def test_only_selected_calls_are_written_and_no_file_is_overwritten(tmp_path: Path) -> None:
-    path = tmp_path / "both.pcap"
-    path.write_bytes(pcap(merged(real_packets("f_pause_graceful"), real_packets("g_slow_handshake_backlog"))))
+    both = pcap(merged(real_packets("f_pause_graceful"), real_packets("g_slow_handshake_backlog")))
 
-    (first,) = parts(path, [2])
-    (again,) = parts(path, [2])
+    (first,) = parts(tmp_path / "both.pcap", both, [2])
+    (again,) = parts(tmp_path / "both.pcap", both, [2])
     assert again.name == f"{first.stem}-2.pcap"
     assert again.read_bytes() == first.read_bytes()
 
@@ -81,10 +81,8 @@ def renumbered(packet: Packet, *, at: float) -> Packet:
 def test_a_later_connection_between_the_same_ports_is_separate(tmp_path: Path) -> None:
     one = real_packets("f_pause_graceful")
     later = [renumbered(packet, at=packet.at + 100) for packet in one]
-    path = tmp_path / "twice.pcap"
-    path.write_bytes(pcap(one + later))
 
-    first, second = parts(path)
+    first, second = parts(tmp_path / "twice.pcap", pcap(one + later))
     assert packets_of(first.read_bytes()) == one
     assert packets_of(second.read_bytes()) == later
 
@@ -93,11 +91,9 @@ def test_a_pcapng_is_split_into_pcapngs_with_the_secrets_of_encrypted_calls(tmp_
     packets = packets_of(gzip.decompress((DATA / "encrypted" / "d_wss_mono16k.pcap.gz").read_bytes()))
     keys = next((DATA / "encrypted").glob("*.keylog*")).read_bytes()
     keys = gzip.decompress(keys) if keys.startswith(b"\x1f\x8b") else keys
-    secrets = block(10, TLS_KEY_LOG.to_bytes(4, "little") + len(keys).to_bytes(4, "little") + keys)
     path = tmp_path / "wss.pcapng"
-    path.write_bytes(section() + secrets + interface() + b"".join(map(enhanced, packets)))
 
-    (made,) = parts(path)
+    (made,) = parts(path, pcapng(packets, keys))
     assert made.suffix == ".pcapng"
     (report,) = inspected(made)
     (before,) = inspected(path)
@@ -117,51 +113,34 @@ def dump_of(call: str, *texts: str) -> bytes:
 @pytest.mark.parametrize("wanted", [[1, 2, 3], [2], [1, 3]], ids=str)
 def test_a_dump_is_split_by_its_lines(wanted: list[int], tmp_path: Path) -> None:
     dumps = {number: dump_of(f"CS-{number}", '{"event":"dtmf","dtmf":"1"}') for number in (1, 2, 3)}
-    path = tmp_path / "all.jsonl"
-    path.write_bytes(b"".join(dumps.values()))
 
-    made = parts(path, wanted)
+    made = parts(tmp_path / "all.jsonl", b"".join(dumps.values()), wanted)
     assert [one.name for one in made] == [f"CS-{number}.jsonl" for number in wanted]
     assert [one.read_bytes() for one in made] == [dumps[number] for number in wanted]
 
 
-def test_unreadable_lines_stay_with_the_call_around_them(tmp_path: Path) -> None:
-    damaged = dump_of("CS-1").replace(b'{"at":9', b'garbage\n{"at":9')
-    path = tmp_path / "all.jsonl"
-    path.write_bytes(damaged + dump_of("CS-2"))
+def test_unreadable_lines_stay_with_the_call_around_them_and_names_in_the_folder(tmp_path: Path) -> None:
+    damaged = dump_of("../../etc/x").replace(b'{"at":9', b'garbage\n{"at":9')
 
-    first, _ = parts(path)
+    first, _ = parts(tmp_path / "all.jsonl", damaged + dump_of("CS-2"))
     assert first.read_bytes() == damaged
-
-
-def test_a_name_from_the_wire_stays_in_the_folder(tmp_path: Path) -> None:
-    path = tmp_path / "all.jsonl"
-    path.write_bytes(dump_of("../../etc/x"))
-
-    (made,) = parts(path)
-    assert made.parent == tmp_path / "out"
+    assert first.parent == tmp_path / "out"
 
 
 def test_other_files_are_skipped_with_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "x.har"
-    message = '{"type":"send","time":1,"opcode":1,"data":"{\\"callSid\\":\\"A\\",\\"sampleRate\\":8000}"}'
-    path.write_text(f'{{"log":{{"entries":[{{"_webSocketMessages":[{message}]}}]}}}}')
+    message = b'{"type":"send","time":1,"opcode":1,"data":"{\\"callSid\\":\\"A\\",\\"sampleRate\\":8000}"}'
     warnings: list[str] = []
 
-    assert parts(path, warnings=warnings) == []
+    assert parts(path, b'{"log":{"entries":[{"_webSocketMessages":[' + message + b"]}]}}", warnings=warnings) == []
     assert warnings == [f"{path}: not a packet capture or dump; --split skips it"]
 
 
-def kinds(path: Path) -> Iterator[type]:
-    yield from (type(found) for found in read_packets(open_capture_file(str(path))))
-
-
 def test_a_call_without_tls_gets_no_secrets(tmp_path: Path) -> None:
-    keys = b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"11" * 48 + b"\n"
-    secrets = block(10, TLS_KEY_LOG.to_bytes(4, "little") + len(keys).to_bytes(4, "little") + keys)
     path = tmp_path / "plain.pcapng"
-    path.write_bytes(section() + secrets + interface() + b"".join(map(enhanced, real_packets("f_pause_graceful"))))
+    keys = b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"11" * 48 + b"\n"
 
-    (made,) = parts(path)
-    assert EmbeddedSecrets in kinds(path)
-    assert set(kinds(made)) == {PacketBatch}
+    (made,) = parts(path, pcapng(real_packets("f_pause_graceful"), keys))
+    before, after = ({type(found) for found in read_packets(open_capture_file(str(one)))} for one in (path, made))
+    assert EmbeddedSecrets in before
+    assert after == {PacketBatch}

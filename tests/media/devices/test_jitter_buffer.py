@@ -1,5 +1,3 @@
-"""What a device takes of a call: neither early nor late, and never a click."""
-
 import numpy as np
 import pytest
 

@@ -1,5 +1,3 @@
-"""Several calls in one sound."""
-
 import numpy as np
 import pytest
 

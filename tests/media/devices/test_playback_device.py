@@ -1,5 +1,3 @@
-"""A device that plays, refuses, stalls and comes back, run by hand."""
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable

@@ -1,5 +1,3 @@
-"""Audio on its way to files and pipes."""
-
 import errno
 import os
 import threading

@@ -1,5 +1,3 @@
-"""Jobs run in order, in a thread, whatever one of them does."""
-
 import asyncio
 import threading
 from functools import partial

@@ -1,5 +1,3 @@
-"""The sidecar: one JSON object, written and read."""
-
 import json
 from dataclasses import replace
 

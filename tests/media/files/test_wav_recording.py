@@ -1,5 +1,3 @@
-"""Recordings while they are made: valid at every moment, whatever the disk does."""
-
 import errno
 import os
 import struct

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
@@ -82,12 +82,13 @@ async def _connected(path: Path, resource: str, patience: float) -> AsyncIterato
         raise unreachable_error(path, FileNotFoundError())
     from websockets.asyncio.client import unix_connect
     from websockets.exceptions import InvalidHandshake, InvalidStatus
+    from websockets.typing import Subprotocol
 
     try:
         connection = await unix_connect(
             path,
             f"ws://localhost{resource}",
-            subprotocols=[_subprotocol()],
+            subprotocols=[Subprotocol(JAMBONZ_SUBPROTOCOL)],
             compression=None,
             # A tool may be busy with a pipe or a terminal for a long time, and a server that dies closes the socket.
             ping_interval=None,
@@ -101,12 +102,6 @@ async def _connected(path: Path, resource: str, patience: float) -> AsyncIterato
         raise unreachable_error(path, exc) from exc
     async with connection:
         yield connection
-
-
-def _subprotocol() -> Any:
-    from websockets.typing import Subprotocol
-
-    return Subprotocol(JAMBONZ_SUBPROTOCOL)
 
 
 def _refusal(path: Path, status: int, body: bytes | bytearray) -> ListenctlError:

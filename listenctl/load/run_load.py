@@ -49,7 +49,9 @@ class LoadRun:
             self._start = loop.time()
             timer = None if self._plan.timeout is None else loop.call_later(self._plan.timeout, self._time_out)
             async with asyncio.TaskGroup() as group:
-                while self._placed < self._plan.calls and not await self._stops_before(self._next_arrival()):
+                while self._placed < self._plan.calls and not await self._stops_before(
+                    self._start + self._placed / self._plan.arrivals
+                ):
                     group.create_task(self._place(self._placed, scheduler))
                     self._placed += 1
         if timer is not None:
@@ -80,9 +82,6 @@ class LoadRun:
         if self._plan.echo:
             return pattern_frames(call_format, max(self._plan.hold, BLOCK))
         return speech_frames(call_format)
-
-    def _next_arrival(self) -> float:
-        return self._start + self._placed / self._plan.arrivals
 
     def _time_out(self) -> None:
         self.timed_out = True

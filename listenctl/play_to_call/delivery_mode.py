@@ -53,13 +53,12 @@ _WHO_SAYS = {
 class PlayMode:
     """How a call takes sound; ``sample_rate`` is that of the stream, 0 for clips."""
 
-    delivery: Delivery
     sample_rate: int
     known_by: KnownBy
 
-    @classmethod
-    def at_rate(cls, rate: int, known_by: KnownBy) -> "PlayMode":
-        return cls(Delivery.STREAM if rate else Delivery.CLIP, rate, known_by)
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery.STREAM if self.sample_rate else Delivery.CLIP
 
     @property
     def sentence(self) -> str:
@@ -101,12 +100,12 @@ def explain_probe(choice: ModeChoice, hints: ModeHints) -> str:
 def choose_mode(choice: ModeChoice, rate: int | None, hints: ModeHints) -> PlayMode | None:
     """Return the mode that the options, the metadata or the server say, in this order; None if it must be probed."""
     if rate is not None:
-        return PlayMode.at_rate(rate, KnownBy.OPTION)
+        return PlayMode(rate, KnownBy.OPTION)
     if choice is ModeChoice.CLIP:
-        return PlayMode.at_rate(PLAYS_CLIPS, KnownBy.OPTION)
+        return PlayMode(PLAYS_CLIPS, KnownBy.OPTION)
     said = ((hints.metadata, KnownBy.METADATA), (hints.server, hints.server_from))
     for found, known_by in said:
         # If the user insists on a stream, only its rate is taken from elsewhere.
         if found is not None and (found or choice is ModeChoice.AUTO):
-            return PlayMode.at_rate(found, known_by)
+            return PlayMode(found, known_by)
     return None

@@ -60,7 +60,9 @@ class StreamPlayer:
         self._state = "playing"
         source = await self._sound.open(self._mode.sample_rate)
         try:
-            await self._wait_for_first_mark(first_mark)
+            # Audio after the mark would take it into the resampler, which may lose it (listenctl-protocol(7) 6.4).
+            if first_mark is not None:
+                self._proven = await wait_until(first_mark, self._now() + IDLE_MARK_WAIT) is not None
             complete = await run_unless(self._messages.killed, self._send(source))
         finally:
             await source.close()
@@ -122,11 +124,6 @@ class StreamPlayer:
         if not self._settings.wait or self._proven or not self._idle:
             return None
         return await self._messages.send_mark(f"begin-{uuid4().hex[:12]}")
-
-    async def _wait_for_first_mark(self, mark: "asyncio.Future[PlaybackAnswer] | None") -> None:
-        # Audio after the mark would take it along into the resampler, which may lose it (listenctl-protocol(7) 6.4).
-        if mark is not None:
-            self._proven = await wait_until(mark, self._now() + IDLE_MARK_WAIT) is not None
 
     async def _send(self, source: AudioSource) -> None:
         samples = round(STREAM_CHUNK * self._mode.sample_rate)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from listenctl.play_to_call.call_messages import CallMessages, PlaybackAnswer, wait_until
-from listenctl.play_to_call.delivery_mode import Delivery, KnownBy, ModeChoice, PlayMode
+from listenctl.play_to_call.delivery_mode import KnownBy, ModeChoice, PlayMode
 from listenctl.protocol.audio import SAMPLE_BYTES
 
 GUESSED_RATE = 8000
@@ -34,12 +34,12 @@ async def probe_mode(
         choice: AUTO or STREAM; with CLIP there is nothing to find out.
     """
     if choice is ModeChoice.AUTO and await _send_mark(messages, mark_wait) is None:
-        return PlayMode(Delivery.CLIP, 0, KnownBy.PROBE)
+        return PlayMode(0, KnownBy.PROBE)
     rate = await _probe_rate(messages)
     if rate is not None:
-        return PlayMode(Delivery.STREAM, rate, KnownBy.PROBE)
+        return PlayMode(rate, KnownBy.PROBE)
     notify(f"a probe could not find the rate of the stream, {GUESSED_RATE} Hz is a guess; set it with --stream-rate")
-    return PlayMode(Delivery.STREAM, GUESSED_RATE, KnownBy.GUESS)
+    return PlayMode(GUESSED_RATE, KnownBy.GUESS)
 
 
 async def _probe_rate(messages: CallMessages) -> int | None:

@@ -180,10 +180,10 @@ class ListenSession:
         """Start the call without metadata, because none arrived in time."""
         if self.started:
             return ()
-        detail = (
-            f"no metadata arrived in {at - self._started_at:.1f} s; assuming {_describe_format(self._default_format)}"
-        )
-        started = self._start(CallMetadata.missing(), self._default_format)
+        default = self._default_format
+        assumed = f"{default.sample_rate} Hz, {default.channels} channel{'s' * (default.channels > 1)}"
+        detail = f"no metadata arrived in {at - self._started_at:.1f} s; assuming {assumed}"
+        started = self._start(CallMetadata.missing(), default)
         return [started, ProtocolViolation(0, "no-metadata", detail), *self._release_held_audio()]
 
     def find_gaps(self, at: float) -> Sequence[SessionEvent]:
@@ -294,7 +294,3 @@ def _audio_format_of(metadata: CallMetadata, default: AudioFormat) -> tuple[Audi
     else:
         audio_format = replace(audio_format, channels=MIX_CHANNELS[metadata.mix_type])
     return audio_format, faults
-
-
-def _describe_format(audio_format: AudioFormat) -> str:
-    return f"{audio_format.sample_rate} Hz, {audio_format.channels} channel{'s' * (audio_format.channels > 1)}"

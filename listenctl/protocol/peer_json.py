@@ -46,9 +46,9 @@ def decode(text: str, at: int = 0, *, strict: bool = False) -> tuple[object, int
     return None if _too_deep(value) else (value, end)
 
 
-def encode(value: object) -> str:
+def encode(value: object, *, sort_keys: bool = False) -> str:
     """Return ``value`` as the media server writes it: no spaces, non-ASCII characters unescaped."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys)
 
 
 def parse_number(value: object) -> float | None:

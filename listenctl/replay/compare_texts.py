@@ -206,24 +206,11 @@ def _walk(before: object, after: object, path: str) -> Iterator[str]:
         yield f"{path}: {_canonical(before)[:MAX_SHOWN]} → {_canonical(after)[:MAX_SHOWN]}"
 
 
-class _Absent:
-    pass
-
-
-_ABSENT = _Absent()
+_ABSENT = object()
 
 
 def _canonical(value: object) -> str:
-    return "nothing" if value is _ABSENT else peer_json.encode(_sorted(value))
-
-
-def _sorted(value: object) -> object:
-    match value:
-        case dict():
-            return {name: _sorted(value[name]) for name in sorted(value)}
-        case list():
-            return [_sorted(member) for member in value]
-    return value
+    return "nothing" if value is _ABSENT else peer_json.encode(value, sort_keys=True)
 
 
 def _digest(data: bytes) -> bytes:

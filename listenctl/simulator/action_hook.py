@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from listenctl.protocol import peer_json
 from listenctl.protocol.call_metadata import field_or_alias
 from listenctl.protocol.listen_verb.listen_verb import ActionHook
-from listenctl.protocol.opening_handshake import Credentials
 
 DEADLINE = 10.0
 _SHOWN_BYTES = 200
@@ -102,8 +101,10 @@ def _request_answer(
     # urllib would also open files.
     if not re.match(r"https?://", hook.url, re.IGNORECASE):
         return HookAnswer(None, _NO_URL)
+    # Like the call itself, the hook uses no proxy.
+    handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls), _NoRedirect()]
     try:
-        with _opener(tls).open(_request(hook, payload), timeout=deadline) as response:
+        with urllib.request.build_opener(*handlers).open(_request(hook, payload), timeout=deadline) as response:
             return HookAnswer(response.status)
     except urllib.error.HTTPError as exc:
         with exc:
@@ -115,18 +116,13 @@ def _request_answer(
 def _request(hook: ActionHook, payload: Mapping[str, object]) -> urllib.request.Request:
     headers = {"User-Agent": "listenctl", "Accept": "application/json"}
     if hook.credentials is not None:
-        headers["Authorization"] = _basic(hook.credentials)
+        pair = f"{hook.credentials.username}:{hook.credentials.password}"
+        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     if hook.method.upper() == "GET":
         return urllib.request.Request(_with_query(hook.url, payload), headers=headers, method="GET")
     body = peer_json.encode(dict(payload)).encode()
     headers["Content-Type"] = "application/json"
     return urllib.request.Request(hook.url, body, headers, method="POST")
-
-
-def _opener(tls: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
-    # Like the call itself, the hook uses no proxy.
-    handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls), _NoRedirect()]
-    return urllib.request.build_opener(*handlers)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -136,19 +132,11 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Don't follow it."""
 
 
-def _basic(credentials: Credentials) -> str:
-    pair = f"{credentials.username}:{credentials.password}"
-    return "Basic " + base64.b64encode(pair.encode()).decode()
-
-
 def _with_query(url: str, payload: Mapping[str, object]) -> str:
-    query = urllib.parse.urlencode({name: _query_value(value) for name, value in payload.items()})
+    texts = {name: value if isinstance(value, str) else peer_json.encode(value) for name, value in payload.items()}
+    query = urllib.parse.urlencode(texts)
     parts = urllib.parse.urlsplit(url)
     return urllib.parse.urlunsplit(parts._replace(query=f"{parts.query}&{query}" if parts.query else query))
-
-
-def _query_value(value: object) -> str:
-    return value if isinstance(value, str) else peer_json.encode(value)
 
 
 def _refusal(exc: urllib.error.HTTPError) -> str:

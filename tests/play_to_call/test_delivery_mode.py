@@ -2,7 +2,6 @@ import pytest
 
 from listenctl.errors import UsageError
 from listenctl.play_to_call.delivery_mode import (
-    Delivery,
     KnownBy,
     ModeChoice,
     ModeHints,
@@ -19,14 +18,14 @@ ALL = ModeHints(metadata=16000, server=8000)
 @pytest.mark.parametrize(
     ("choice", "rate", "hints", "mode"),
     [
-        (AUTO, 24000, ALL, PlayMode(Delivery.STREAM, 24000, KnownBy.OPTION)),
-        (AUTO, 0, ALL, PlayMode(Delivery.CLIP, 0, KnownBy.OPTION)),
-        (CLIP, None, ALL, PlayMode(Delivery.CLIP, 0, KnownBy.OPTION)),
-        (AUTO, None, ALL, PlayMode(Delivery.STREAM, 16000, KnownBy.METADATA)),
-        (AUTO, None, ModeHints(metadata=0, server=8000), PlayMode(Delivery.CLIP, 0, KnownBy.METADATA)),
-        (AUTO, None, ModeHints(server=8000, server_from=KnownBy.TOOL), PlayMode(Delivery.STREAM, 8000, KnownBy.TOOL)),
-        (STREAM, None, ModeHints(metadata=0, server=8000), PlayMode(Delivery.STREAM, 8000, KnownBy.SERVER)),
-        (STREAM, 8000, ModeHints(metadata=0), PlayMode(Delivery.STREAM, 8000, KnownBy.OPTION)),
+        (AUTO, 24000, ALL, PlayMode(24000, KnownBy.OPTION)),
+        (AUTO, 0, ALL, PlayMode(0, KnownBy.OPTION)),
+        (CLIP, None, ALL, PlayMode(0, KnownBy.OPTION)),
+        (AUTO, None, ALL, PlayMode(16000, KnownBy.METADATA)),
+        (AUTO, None, ModeHints(metadata=0, server=8000), PlayMode(0, KnownBy.METADATA)),
+        (AUTO, None, ModeHints(server=8000, server_from=KnownBy.TOOL), PlayMode(8000, KnownBy.TOOL)),
+        (STREAM, None, ModeHints(metadata=0, server=8000), PlayMode(8000, KnownBy.SERVER)),
+        (STREAM, 8000, ModeHints(metadata=0), PlayMode(8000, KnownBy.OPTION)),
         # It has to be probed.
         (AUTO, None, ModeHints(), None),
         (STREAM, None, ModeHints(), None),
@@ -63,12 +62,12 @@ def test_options_that_contradict_each_other_are_refused(choice: ModeChoice, rate
     ("mode", "sentence"),
     [
         (
-            PlayMode.at_rate(8000, KnownBy.METADATA),
+            PlayMode(8000, KnownBy.METADATA),
             "streams at 8000 Hz, according to streamRate in the call's metadata",
         ),
-        (PlayMode.at_rate(0, KnownBy.SERVER), "takes clips, according to the server's --stream-rate"),
-        (PlayMode.at_rate(0, KnownBy.PROBE), "takes clips, because it doesn't answer a mark"),
-        (PlayMode.at_rate(16000, KnownBy.PROBE), "streams at 16000 Hz, according to a probe"),
+        (PlayMode(0, KnownBy.SERVER), "takes clips, according to the server's --stream-rate"),
+        (PlayMode(0, KnownBy.PROBE), "takes clips, because it doesn't answer a mark"),
+        (PlayMode(16000, KnownBy.PROBE), "streams at 16000 Hz, according to a probe"),
     ],
 )
 def test_a_mode_says_how_it_is_known(mode: PlayMode, sentence: str) -> None:

@@ -1,7 +1,7 @@
 """Create recording files: nothing is overwritten, and only the owner can read them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,8 @@ class NewFile(NamedTuple):
 def create_numbered(path: Path) -> NewFile:
     """Create ``path``, or `NAME-2`, `NAME-3`… if the name is taken; folders are created as needed."""
     make_private_folder(path.parent)
-    for name in _numbered(path):
+    for number in count(1):
+        name = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
         with suppress(FileExistsError):
             return NewFile(create_new(name), name)
     raise AssertionError("unreachable: numbers don't end")
@@ -64,12 +65,6 @@ def make_private_folder(folder: Path) -> None:
     make_private_folder(folder.parent)
     with suppress(FileExistsError):
         folder.mkdir(FOLDER_MODE)
-
-
-def _numbered(path: Path) -> Iterator[Path]:
-    yield path
-    for number in count(2):
-        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def _create_all(names: Sequence[str]) -> list[NewFile]:

@@ -56,7 +56,9 @@ class RecordingDestination:
                 f"format {kind!r} is unknown; use one of {', '.join(sorted(set(FORMATS_BY_EXTENSION.values())))}"
             )
         if text == "-":
-            return cls._stdout(kind or "wav")
+            if kind not in (None, "wav", "raw"):
+                raise UsageError(f"only wav and raw can be written to stdout, not {kind}; give a file name")
+            return cls((), f".{kind or 'wav'}")
         if not text or "\0" in text:
             raise UsageError("the destination is empty or contains a NUL; give a folder, a name template or -")
         pieces = parse_template(_with_file_name(text))
@@ -64,12 +66,6 @@ class RecordingDestination:
         if kind not in (None, FORMATS_BY_EXTENSION[extension]):
             extension = f".{kind}"
         return cls((*pieces[:-1], name), extension)
-
-    @classmethod
-    def _stdout(cls, kind: str) -> "RecordingDestination":
-        if kind not in ("wav", "raw"):
-            raise UsageError(f"only wav and raw can be written to stdout, not {kind}; give a file name")
-        return cls((), f".{kind}")
 
     @property
     def is_stdout(self) -> bool:

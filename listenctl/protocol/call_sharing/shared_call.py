@@ -247,8 +247,7 @@ def _command_to_jambonz(command: Command) -> TextToJambonz:
 
 
 def _data_of(command: UnknownCommand) -> Mapping[str, object]:
-    data = command.value.get("data") if isinstance(command.value, dict) else None
-    return data if isinstance(data, dict) else {}
+    return peer_json.object_in(command.value, "data") if isinstance(command.value, dict) else {}
 
 
 def _mark_text(mark: PendingAnswer[str], event: str) -> bytes:

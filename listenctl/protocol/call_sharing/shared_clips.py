@@ -134,7 +134,8 @@ class SharedClips:
 
     def add_clip(self, tool: int, clip: PlayAudio) -> None:
         name = self.names.new_name(tool, clip.id)
-        self.queue.add_clip(QueuedClip(name, tool, _renamed(clip, name), seconds_of(clip)))
+        text = replace(clip, id=name).serialize().encode()
+        self.queue.add_clip(QueuedClip(name, tool, text, seconds_of(clip)))
 
     def interrupt_with(self, tool: int, clip: PlayAudio) -> PlayAudio:
         """Return the command to send at once for a clip without queuePlay; see ``drop_interrupted``."""
@@ -225,7 +226,3 @@ class SharedClips:
     def _take_requests(self, clips: Iterable[QueuedClip]) -> list[Owned]:
         asked = (self.names.take_request(clip.name) for clip in clips)
         return [one for one in asked if one]
-
-
-def _renamed(clip: PlayAudio, name: str) -> bytes:
-    return replace(clip, id=name).serialize().encode()

@@ -139,8 +139,7 @@ class ServerNotice:
         kind = value.get("type") if isinstance(value, dict) else None
         if not isinstance(value, dict) or kind not in list(ToolMessageType):
             return None
-        data = value.get("data")
-        return cls(ToolMessageType(kind), data if isinstance(data, dict) else {})
+        return cls(ToolMessageType(kind), peer_json.object_in(value, "data"))
 
     @property
     def error_detail(self) -> str | None:

@@ -5,7 +5,7 @@ A value whose type jambonz's validator rejects is an error; what jambonz only ig
 and the call goes on.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from listenctl.errors import UsageError
@@ -110,7 +110,7 @@ def _read(options: VerbJson, nesting: Nesting) -> ListenVerb:
         credentials=_credentials(options.get_object("wsAuth")),
         mix_type=options.get_choice("mixType", MIX_CHANNELS) or "mono",
         sample_rate=options.get_whole_number("sampleRate", MAX_SAMPLE_RATE) or 8000,
-        metadata=_fields(options.get_object("metadata")),
+        metadata=metadata.fields if (metadata := options.get_object("metadata")) else {},
         pass_dtmf=options.get_flag("passDtmf") or False,
         finish_on_key=options.get_string("finishOnKey") or "",
         max_length=options.get_number("maxLength"),
@@ -157,10 +157,6 @@ def _credentials(options: VerbJson | None) -> Credentials | None:
         return None
     username, password = options.get_string("username"), options.get_string("password")
     return Credentials(username, password) if username and password else None
-
-
-def _fields(options: VerbJson | None) -> Mapping[str, object]:
-    return options.fields if options else {}
 
 
 def _rejections(options: VerbJson, verb: ListenVerb) -> Iterator[str]:

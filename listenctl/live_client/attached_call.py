@@ -43,7 +43,6 @@ class AttachedCall:
         self.metadata = CallMetadata.parse(first if isinstance(first, bytes) else first.encode())
 
     async def send(self, message: str | bytes) -> None:
-        """Send a text (``str``) or audio (``bytes``), as soon as the server takes it."""
         from websockets.exceptions import ConnectionClosed
 
         try:
@@ -52,7 +51,6 @@ class AttachedCall:
             raise self._end(exc) from exc
 
     async def receive(self) -> str | bytes:
-        """Return the next text (``str``) or audio (``bytes``) of the call, or a text from the server itself."""
         from websockets.exceptions import ConnectionClosed
 
         try:

@@ -70,7 +70,6 @@ class LoadPlan:
 
 
 def parse_mix(text: str) -> tuple[FormatShare, ...]:
-    """Parse ``--mix``, such as ``8000:mono*3,16000:stereo``."""
     return tuple(_share(entry, text) for entry in text.split(","))
 
 

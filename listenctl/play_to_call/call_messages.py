@@ -190,7 +190,6 @@ async def wait_for_answer(answer: asyncio.Future[Result]) -> Result:
 
 
 async def wait_until(answer: asyncio.Future[Result], deadline: float) -> Result | None:
-    """Wait for an answer until a time of the event loop; return None if there is none by then."""
     await asyncio.wait([answer], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
     return answer.result() if answer.done() else None
 

@@ -86,8 +86,6 @@ class _SentClip:
 
 
 class ClipPlayer:
-    """Play one sound as clips; most sounds are one clip."""
-
     def __init__(
         self, messages: CallMessages, sound: PlayableSound, *, settings: PlaySettings, notify: Callable[[str], None]
     ) -> None:

@@ -42,7 +42,6 @@ class PlayableSound:
 
 
 async def prepare_sound(spec: str, edits: SoundEdits | None = None) -> PlayableSound:
-    """Return the sound that ``spec`` names (see ``open_source``), with edits."""
     edits = edits or SoundEdits()
     _check(spec, edits)
     kind = SourceKind.of(spec)

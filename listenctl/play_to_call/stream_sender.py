@@ -38,8 +38,6 @@ def replace_marker_samples(pcm: bytes) -> bytes:
 
 
 class StreamSender:
-    """Send one stream."""
-
     def __init__(
         self,
         send: Callable[[bytes], Awaitable[None]],

@@ -64,8 +64,6 @@ class PlayAudio:
 
 @dataclass(frozen=True, slots=True)
 class PlainCommand:
-    """A command without data."""
-
     type: ClassVar[str]
 
     def serialize(self) -> str:

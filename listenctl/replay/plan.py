@@ -25,8 +25,6 @@ class ReplayPlan:
 
 
 class ReplaySync(StrEnum):
-    """What the times of a replayed application count from."""
-
     HANDSHAKE = "handshake"
     ANSWERS = "answers"
 

@@ -73,22 +73,17 @@ def _failing(events: Iterator[CaptureEvent]) -> Iterator[CaptureEvent]:
 
 @dataclass(frozen=True, slots=True)
 class CapturedCall:
-    """A call of a capture: its number, and the Unix time at which it began."""
-
     number: int
     began: float
 
 
 class ReplayStep(NamedTuple):
-    """An event ``at`` seconds after the start of the call."""
-
     at: float
     event: CapturedFrame | FramesLost | SessionClosed
 
 
 @contextmanager
 def open_capture(path: str, secrets: str = "") -> Iterator[CaptureFile]:
-    """Open a capture for reading repeatedly; stdin is stored on disk meanwhile."""
     if path != STDIN:
         yield CaptureFile(path, path, secrets)
         return

@@ -10,8 +10,6 @@ from enum import StrEnum
 
 
 class FaultValue(StrEnum):
-    """What may follow the ``=`` of a fault, as error messages name it."""
-
     NONE = ""
     SECONDS = "SECONDS"
     WINDOW = "SECONDS[@START]"

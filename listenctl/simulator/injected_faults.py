@@ -62,8 +62,6 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FaultNote:
-    """A fault that has begun, as it is reported; ``time`` is seconds since the handshake."""
-
     name: str
     value: str
     detail: str

@@ -93,8 +93,6 @@ def _silence_alsa() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundDevice:
-    """A sound device that ``--device`` can name; ``inputs`` and ``outputs`` count channels."""
-
     number: int
     name: str
     system: str
@@ -149,7 +147,6 @@ def open_device(
 
 
 def check_output_device(what: str, device: str) -> None:
-    """Check that ``device`` names a playback device, if there are any."""
     sound = load_sounddevice()
     try:
         sound.query_devices(_choice(device), "output")

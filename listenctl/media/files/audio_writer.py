@@ -49,7 +49,6 @@ class AudioWriter:
     def to_file(
         cls, path: Path, audio_format: AudioFormat, on_error: Callable[[OSError], None] = lambda _: None
     ) -> "AudioWriter":
-        """Write to a new WAV that only its owner can read."""
         try:
             return cls(WavFile(NewFile(create_new(path), path), audio_format), str(path), on_error)
         except FileExistsError as exc:
@@ -75,12 +74,10 @@ class AudioWriter:
         self._writer.wait_until_done(CLOSE_LIMIT)
 
     def end(self, limit: float | None = CLOSE_LIMIT) -> bool:
-        """Write everything that is queued and close the file; return whether that was done within ``limit`` seconds."""
         self._writer.add_jobs(self._close)
         return self._writer.close(limit)
 
     def close(self) -> None:
-        """Do as ``end`` does."""
         ended = self.end()
         if isinstance(self.error, BrokenPipeError):
             return

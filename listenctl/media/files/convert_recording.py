@@ -126,8 +126,6 @@ def _publish(part: Path, target: Path) -> None:
 
 
 class _AudioDigest:
-    """What is compared of two passes over the same audio."""
-
     def __init__(self, codec: AudioCodec, sample_rate: int, channels: int) -> None:
         self.sample_rate = sample_rate
         self.channels = channels

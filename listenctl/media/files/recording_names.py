@@ -43,8 +43,6 @@ class TemplateField:
 
 @dataclass(frozen=True, slots=True)
 class RecordingDestination:
-    """Where recordings go: a folder, a name template, one file name, or stdout."""
-
     pieces: tuple[str | TemplateField, ...]
     extension: str
 
@@ -76,7 +74,6 @@ class RecordingDestination:
         return FORMATS_BY_EXTENSION[self.extension]
 
     def check_folder(self) -> None:
-        """Check whether recordings can be written, as far as is known before there is a call."""
         if self.is_stdout:
             return
         fixed = self.pieces[0]

@@ -71,7 +71,6 @@ def repair_wav(path: Path, *, output: Path | None = None, assumed: AudioFormat |
 
 
 def diagnose_wav(file: BinaryIO, *, assumed: AudioFormat | None = None) -> WavDiagnosis:
-    """Compare the header of a file with its size and chunks, without reading the audio."""
     size = file.seek(0, SEEK_END)
     try:
         info = read_header(file)

@@ -25,7 +25,6 @@ _PATIENCE = 1.0
 async def open_pipe(
     fd: int, sample_rate: int, *, channel: int = 0, patience: float = _PATIENCE, lossless: bool = False
 ) -> "PipeSource":
-    """Read from a descriptor, usually stdin."""
     try:
         mode = os.fstat(fd).st_mode
     except OSError as exc:
@@ -67,7 +66,6 @@ class PipeSource:
         self._check()
 
     async def read(self, samples: int) -> bytes:
-        """Return the next samples, with silence for those that have not arrived."""
         wanted = samples * SAMPLE_BYTES
         if self._lossless:
             await self._until(wanted)

@@ -47,7 +47,6 @@ class SineTone:
 
 
 def dtmf_tones(digits: str, sample_rate: int, *, tone: float = 0.1, gap: float = 0.1) -> bytes:
-    """Return the tones of ``digits``, each ``tone`` seconds long and followed by ``gap`` seconds of silence."""
     silence = bytes(2 * round(gap * sample_rate))
     pause = bytes(2 * round(DIGIT_PAUSE * sample_rate))
     return b"".join(
@@ -63,7 +62,6 @@ def beep(sample_rate: int) -> bytes:
 
 
 def check_digits(text: str) -> str:
-    """Return digits with the letters A to D in upper case."""
     digits = "".join(digit.upper() if digit in "abcd" else digit for digit in text)
     wrong = next((digit for digit in digits if digit not in DTMF_DIGITS + "w"), None)
     if wrong is not None:

@@ -98,7 +98,6 @@ class SharedCall:
     def take_tool_message(
         self, tool: int, message: TextMessage | BinaryMessages, command: Command | None = None
     ) -> Actions:
-        """Take a message of an attached tool; ``command`` is its text parsed, if that has been done."""
         if tool not in self._tools:
             raise ValueError(f"no tool {tool} is attached")
         if isinstance(message, BinaryMessages):

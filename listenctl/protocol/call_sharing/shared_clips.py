@@ -112,7 +112,6 @@ class SharedClips:
 
     @property
     def deadline(self) -> float | None:
-        """When to call ``take_due_kill`` and ``take_due_texts``; None if nothing waits."""
         return self.queue.deadline if self._stops.deadline is None else self._stops.deadline
 
     @property

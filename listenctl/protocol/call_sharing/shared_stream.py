@@ -28,7 +28,6 @@ class StreamTurns:
 
     @property
     def is_within_sample(self) -> bool:
-        """Whether jambonz has half a sample and the tool will send the other half."""
         return self.holder in self._within_sample
 
     def take_audio(self, tool: int, data: bytes, *, free: bool = True) -> bytes | None:

@@ -30,8 +30,6 @@ _PROTOCOL_ERROR = b"\x03\xea"
 
 
 class ServerMessage(NamedTuple):
-    """One text or binary message; a text need not be UTF-8."""
-
     is_text: bool
     data: bytes
     fragmented: bool

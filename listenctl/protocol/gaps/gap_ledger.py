@@ -300,7 +300,6 @@ class GapLedger:
             self.gaps.append(Gap(GapKind.BURST, early.position, length, self.resolution, missing))
 
     def _uncount(self, seconds: float) -> int:
-        """Uncount audio that counted as missing and arrived after all; return how many samples."""
         counted = sum(self._may_arrive.values())
         arrived = min(counted, self._whole_frames(seconds))
         if self._format.duration_of(counted - arrived) <= self.resolution:

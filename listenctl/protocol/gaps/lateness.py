@@ -76,8 +76,6 @@ class Stall:
 
 @dataclass(slots=True)
 class EarlyAudio:
-    """Audio that is earlier than any before, because of a clock or of a burst."""
-
     position: int
     window_from: float
     seconds: float = 0.0  # how much earlier it became in this window

@@ -35,7 +35,6 @@ class MessageSizes:
         return self.usual > 0 and self._lacks_head(self._first)
 
     def add_messages(self, size: int, messages: int, position: int) -> None:
-        """Record messages of an unusual size, ``position`` bytes into the audio."""
         self._first = self._first or size
         repeated = messages > 1 or size == self.previous
         if repeated and (not self.usual or size < self.usual):

@@ -262,12 +262,10 @@ class StreamPlayout:
 
     @property
     def buffered(self) -> int:
-        """Samples at the call's rate that will play even if nothing more is sent."""
         return self._stream.buffered
 
     @property
     def held(self) -> int:
-        """Samples at the sender's rate that wait in the pre-buffer for more."""
         return self._stream.held
 
     @property

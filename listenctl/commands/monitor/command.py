@@ -1,8 +1,8 @@
-"""``listenctl monitor``: listen to the live calls of a running server and watch their levels."""
+"""``listenctl monitor``: play the live calls of a running server and show their levels."""
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,11 @@ from listenctl.commands.shared_options import OUTPUT, option, run_async, with_op
 from listenctl.errors import UsageError
 from listenctl.media.devices.mixer import ChannelChoice
 
+if TYPE_CHECKING:
+    from listenctl.media.devices.sound_devices import SoundDevice
+
 SOUND = "Sound"
+_DEVICE_HEADINGS = ("NUMBER", "NAME", "SYSTEM", "IN", "OUT", "RATE", "DEFAULT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,7 @@ def monitor(options: MonitorOptions) -> int:
     """
     Listen to live calls and watch their levels.
 
-    On a terminal it shows a meter for each call, and keys switch between calls and channels.
+    On a terminal it shows a meter for each call, and keys select calls and channels.
     """
     if options.list_devices:
         return _list_devices(options)
@@ -53,7 +57,7 @@ def monitor(options: MonitorOptions) -> int:
     if options.call is not None:
         check_call(options.call)
         if options.all:
-            raise UsageError("--all plays all calls; leave out the call or --all")
+            raise UsageError("--all plays all calls; give either a call or --all")
     return _run(options)
 
 
@@ -61,11 +65,34 @@ command = with_options(MonitorOptions, monitor)
 
 
 def _list_devices(options: MonitorOptions) -> int:
-    from listenctl.commands.monitor.device_table import print_devices
-    from listenctl.media.devices.sound_devices import list_devices
+    from dataclasses import asdict
 
-    print_devices(list_devices(), sys.stdout, as_json=options.json)
+    from listenctl.json_lines import VERSION, json_line
+    from listenctl.media.devices.sound_devices import list_devices
+    from listenctl.terminal.printable_text import cell_width, pad_cells
+    from listenctl.terminal.standard_streams import write_line
+
+    devices = list_devices()
+    if options.json:
+        write_line(sys.stdout, json_line({"v": VERSION, "devices": [asdict(device) for device in devices]}))
+        return 0
+    if not devices:
+        write_line(sys.stdout, "no sound devices")
+        return 0
+    rows = [_DEVICE_HEADINGS, *map(_device_row, devices)]
+    widths = [max(map(cell_width, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        write_line(sys.stdout, "  ".join(map(pad_cells, row, widths)).rstrip())
     return 0
+
+
+def _device_row(device: "SoundDevice") -> tuple[str, ...]:
+    from listenctl.terminal.printable_text import printable
+
+    default = [word for word, is_it in (("in", device.default_input), ("out", device.default_output)) if is_it]
+    counts = (str(device.inputs or "-"), str(device.outputs or "-"))
+    name, system = printable(device.name, 60), printable(device.system, 30)
+    return (str(device.number), name, system, *counts, f"{device.sample_rate:g}", " ".join(default))
 
 
 def _run(options: MonitorOptions) -> int:

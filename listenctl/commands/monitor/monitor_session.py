@@ -23,9 +23,8 @@ from listenctl.protocol.call_sharing.tool_messages import ServerNotice
 from listenctl.protocol.find_named_call import find_named_calls
 
 _CHANNEL_KEYS = {choice.value[0]: choice for choice in ChannelChoice}
-_MAX_SHOWN = 40
-# Seconds before attaching again to a server that closed the connection.
-_AGAIN_AFTER = 0.5
+_MAX_NAME = 40
+_RECONNECT_DELAY = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +33,9 @@ class MonitorPlan:
     What to play.
 
     Attributes:
-        socket: of the server.
-        call: the only call, as the user names it; None is all live calls.
-        every: play all calls at once, not the selected one.
+        socket: control socket of the server.
+        call: name of the only call; None means all live calls.
+        every: play all calls at once instead of the selected one.
     """
 
     socket: Path
@@ -50,15 +49,17 @@ class Monitor:
     Play the calls of a server until it ends, or until the only call ends.
 
     Args:
-        say: takes a sentence for the user.
-        show: takes each event of the server that is about the calls that are played.
+        print_message: called with a sentence for the user.
+        print_event: called with each event of the server that concerns the monitored calls.
     """
 
-    def __init__(self, plan: MonitorPlan, say: Callable[[str], None], show: Callable[[ServerEvent], None]) -> None:
-        self.sound = MonitorSound(plan.sound, say, self.stop)
+    def __init__(
+        self, plan: MonitorPlan, print_message: Callable[[str], None], print_event: Callable[[ServerEvent], None]
+    ) -> None:
+        self.sound = MonitorSound(plan.sound, print_message, self.stop)
         self._plan = plan
-        self._say = say
-        self._show = show
+        self._print_message = print_message
+        self._print_event = print_event
         self._url = ""
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, MonitoredCall] = {}
@@ -67,7 +68,6 @@ class Monitor:
         self._ended: asyncio.Future[None] = self._loop.create_future()
 
     def stop(self) -> None:
-        """End the monitor."""
         if not self._ended.done():
             self._ended.set_result(None)
 
@@ -79,7 +79,7 @@ class Monitor:
             NotFoundError: no server is running, or there is no such call.
             RefusedError: the server doesn't answer.
             UsageError: the sound can't be saved, or there is no such device.
-            ListenctlError: the connection broke, or the sound couldn't be saved.
+            ListenctlError: the connection was lost, or the sound couldn't be saved.
         """
         async with follow_events(self._plan.socket) as reports:
             try:
@@ -90,14 +90,13 @@ class Monitor:
 
     async def _watch_server(self, reports: AsyncIterator[ServerEvent]) -> None:
         async with asyncio.TaskGroup() as self._tasks:
-            self._begin(await asyncio.to_thread(list_calls, self._plan.socket))
-            self._tasks.create_task(self._follow(reports))
+            self._add_listed_calls(await asyncio.to_thread(list_calls, self._plan.socket))
+            self._tasks.create_task(self._follow_events(reports))
             self._tasks.create_task(self.sound.play())
 
     def snapshot(self, now: float, keys: str) -> MonitorSnapshot:
         """Return what to draw."""
-        heard = self._selection.heard
-        places = {call: place for place, call in enumerate(heard, 1)}
+        places = {call: place for place, call in enumerate(self._selection.played, 1)}
         rows = [self._calls[call].row(now, places.get(call, 0)) for call in self._selection.calls]
         return MonitorSnapshot(self._url, rows, self.sound.status, self.sound.channels.value, keys)
 
@@ -118,7 +117,7 @@ class Monitor:
                 self.sound.choose_channels(_CHANNEL_KEYS[letter])
         self._update_sound()
 
-    def _begin(self, listing: CallListing) -> None:
+    def _add_listed_calls(self, listing: CallListing) -> None:
         self._url = listing.server.url
         now = self._loop.time()
         calls = [MonitoredCall.listed(call, now) for call in listing.calls]
@@ -127,7 +126,7 @@ class Monitor:
             for call in calls:
                 self._add_call(call)
             if not calls:
-                self._say("waiting for a call")
+                self._print_message("waiting for a call")
             return
         found = _find(listing, self._plan.call)
         if found is None:
@@ -136,12 +135,12 @@ class Monitor:
             self._add_only_call(MonitoredCall.listed(found, now))
 
     async def _attach_by_name(self, name: str) -> None:
-        """Let the server explain what is wrong with a name; meanwhile it may be valid."""
+        """Attach by name: the server explains what is wrong with it, unless the call has started meanwhile."""
         async with attach_to_call(self._plan.socket, name):
             listing = await asyncio.to_thread(list_calls, self._plan.socket)
         found = _find(listing, name)
         if found is None:
-            raise NotFoundError(f"there is no live call {name[:_MAX_SHOWN]}")
+            raise NotFoundError(f"there is no live call {name[:_MAX_NAME]}")
         self._add_only_call(MonitoredCall.listed(found, self._loop.time()))
 
     def _add_only_call(self, call: MonitoredCall) -> None:
@@ -155,31 +154,31 @@ class Monitor:
         self._calls[call.id] = call
         self._selection.add_call(call.id)
         self._update_sound()
-        self._tasks.create_task(self._listen(call))
+        self._tasks.create_task(self._play_call(call))
 
     def _update_sound(self) -> None:
-        self.sound.set_heard_calls([self._calls[call] for call in self._selection.heard])
+        self.sound.set_played_calls([self._calls[call] for call in self._selection.played])
 
     def _remove_call(self, call: str) -> None:
         self._calls.pop(call, None)
         self._selection.remove_call(call)
         self._update_sound()
 
-    async def _listen(self, call: MonitoredCall) -> None:
+    async def _play_call(self, call: MonitoredCall) -> None:
         try:
             while True:
-                problem = await self._listen_once(call)
-                self._say(f"{call.id[:_MAX_SHOWN]}: {problem}; attaching again")
-                await asyncio.sleep(_AGAIN_AFTER)
+                problem = await self._play_until_dropped(call)
+                self._print_message(f"{call.id[:_MAX_NAME]}: {problem}; reconnecting")
+                await asyncio.sleep(_RECONNECT_DELAY)
         except NotFoundError as exc:
             if self._plan.call is not None:
-                self._say(f"{call.id[:_MAX_SHOWN]}: {exc}")
+                self._print_message(f"{call.id[:_MAX_NAME]}: {exc}")
                 self.stop()
         finally:
             self._remove_call(call.id)
 
-    async def _listen_once(self, call: MonitoredCall) -> DroppedByServerError:
-        """Listen until the server drops us, for example because we were too slow; return why it did."""
+    async def _play_until_dropped(self, call: MonitoredCall) -> DroppedByServerError:
+        """Play the call until the server drops us, for example because we are too slow; return the reason."""
         async with attach_to_call(self._plan.socket, call.id, audio=True) as attachment:
             try:
                 while True:
@@ -189,16 +188,18 @@ class Monitor:
 
     def _take_message(self, call: MonitoredCall, attachment: AttachedCall, message: str | bytes) -> None:
         if isinstance(message, bytes):
-            self.sound.add_audio(call.id, call.take_audio(message, self._loop.time()))
+            self.sound.add_audio(call.id, call.add_audio(message, self._loop.time()))
             return
-        word = ServerNotice.parse(message)
-        if word is None:
+        notice = ServerNotice.parse(message)
+        if notice is None:
             self._take_late_metadata(call, attachment, message)
-        elif seconds := call.add_skipped(word.data.get("dropped_samples")):
-            self._say(f"{call.id[:_MAX_SHOWN]}: {seconds:.1f} s of sound skipped, because this computer was too slow")
+        elif seconds := call.add_skipped(notice.data.get("dropped_samples")):
+            self._print_message(
+                f"{call.id[:_MAX_NAME]}: {seconds:.1f} s of sound skipped, because this computer was too slow"
+            )
 
     def _take_late_metadata(self, call: MonitoredCall, attachment: AttachedCall, message: str) -> None:
-        """Correct the format of a call that began before its metadata arrived (listenctl-protocol(7) 2)."""
+        """Correct the format of a call whose metadata arrives after its audio (listenctl-protocol(7) 2)."""
         if attachment.metadata.fields or "sampleRate" not in message:
             return
         metadata = CallMetadata.parse(message.encode())
@@ -207,37 +208,37 @@ class Monitor:
         call.change_format(AudioFormat(metadata.sample_rate, MIX_CHANNELS[metadata.mix_type or "mono"]))
         self._update_sound()
 
-    async def _follow(self, reports: AsyncIterator[ServerEvent]) -> None:
+    async def _follow_events(self, reports: AsyncIterator[ServerEvent]) -> None:
         async with AsyncExitStack() as following:
-            while (problem := await self._take_reports(reports)) is not None:
-                self._say(f"events: {problem}; following again; some events are missing")
+            while (problem := await self._process_events(reports)) is not None:
+                self._print_message(f"events: {problem}; reconnecting; some events are missing")
                 await following.aclose()
-                await asyncio.sleep(_AGAIN_AFTER)
+                await asyncio.sleep(_RECONNECT_DELAY)
                 reports = await following.enter_async_context(follow_events(self._plan.socket))
                 await self._catch_up()
-        self._say("the server has ended")
+        self._print_message("the server has ended")
         self.stop()
 
     async def _catch_up(self) -> None:
-        """Add the calls that began while we received no events."""
+        """Add the calls that started while no events were received."""
         listing = await asyncio.to_thread(list_calls, self._plan.socket)
         for call in listing.calls if self._plan.call is None else ():
             self._add_call(MonitoredCall.listed(call, self._loop.time()))
 
-    async def _take_reports(self, reports: AsyncIterator[ServerEvent]) -> DroppedByServerError | None:
-        """Take events until the server ends; return why it closed the connection, None if it ended."""
+    async def _process_events(self, reports: AsyncIterator[ServerEvent]) -> DroppedByServerError | None:
+        """Process events until the server ends; return why it closed the connection, None if it ended."""
         try:
             async for report in reports:
-                self._take_report(report)
+                self._process_event(report)
         except DroppedByServerError as exc:
             return exc
         return None
 
-    def _take_report(self, report: ServerEvent) -> None:
+    def _process_event(self, report: ServerEvent) -> None:
         call = str(report["call"])
         if self._plan.call is not None and call != self._only:
             return
-        self._show(_with_owner(report))
+        self._print_event(_name_server(report))
         match report["event"]:
             case "call-started":
                 self._add_call(MonitoredCall.reported(report, self._loop.time()))
@@ -245,14 +246,14 @@ class Monitor:
                 self._calls[call].add_digit(str(report.get("digit")))
 
 
-def _with_owner(report: ServerEvent) -> ServerEvent:
-    """Mark a warning that belongs to no call as the server's: our own sound may fail, too."""
+def _name_server(report: ServerEvent) -> ServerEvent:
+    """Prefix a warning about the server, because the sound of the monitor has similar ones."""
     if report["event"] == "warning" and report["call"] is None:
         return report | {"detail": f"the server: {report.get('detail')}"}
     return report
 
 
 def _find(listing: CallListing, wanted: str) -> ListedCall | None:
-    """Return the call that ``wanted`` names, None if there is none or several."""
+    """Return the call named ``wanted``; None if there is none, or several."""
     found = find_named_calls(listing.calls, wanted, lambda call: (call.id, call.call_sid))
     return found[0] if len(found) == 1 else None

@@ -20,7 +20,7 @@ STDOUT = "-"
 
 _MIXED = AudioFormat(DEVICE_RATE, 2)
 _TICK = 0.02
-# Older sound would not be heard any more.
+# Audio that is later than this is skipped.
 _MAX_LATE = DEVICE_RATE // 2
 _CHOICES = tuple(ChannelChoice)
 
@@ -31,9 +31,9 @@ class SoundPlan:
     How calls are played.
 
     Attributes:
-        muted: open no device until the user unmutes.
-        device: its number or a part of its name; None is the system's default.
-        save: a file for the sound, ``-`` for stdout; None saves nothing.
+        muted: don't open a device until the user unmutes.
+        device: number or part of the name; None means the system's default.
+        save: file to save the sound to, ``-`` for stdout, or None.
     """
 
     channels: ChannelChoice = ChannelChoice.BOTH
@@ -47,31 +47,33 @@ class MonitorSound:
     The sound of a monitor.
 
     Args:
-        say: takes a sentence about each change.
-        on_left: called when the reader of stdout is gone.
+        print_message: called with a sentence about each change.
+        on_pipe_closed: called when the reader of stdout has closed the pipe.
     """
 
-    def __init__(self, plan: SoundPlan, say: Callable[[str], None], on_left: Callable[[], None]) -> None:
+    def __init__(
+        self, plan: SoundPlan, print_message: Callable[[str], None], on_pipe_closed: Callable[[], None]
+    ) -> None:
         self.channels = plan.channels
         self.muted = plan.muted
         self._plan = plan
-        self._say = say
-        self._on_left = on_left
+        self._print_message = print_message
+        self._on_pipe_closed = on_pipe_closed
         self._loop = asyncio.get_running_loop()
         self._calls: Sequence[MonitoredCall] = ()
         self._mixer = CallMixer()
         self._mixer.muted = plan.muted
-        self._state = PlaybackState(False, "the sound begins")
-        self._wanted = asyncio.Event()
+        self._state = PlaybackState(False, "starting the sound")
+        self._unmuted = asyncio.Event()
         if not plan.muted:
-            self._wanted.set()
+            self._unmuted.set()
         self._saver: AudioWriter | None = None
         self._saved_call: ChannelMap | None = None
         self._saved_mix: CallMixer | None = None
 
     @property
     def status(self) -> tuple[str, bool]:
-        """A text about the sound, and whether it plays."""
+        """A text about the sound, and whether it is playing."""
         if self.muted:
             return "muted", False
         if self._state.playing:
@@ -80,20 +82,20 @@ class MonitorSound:
 
     async def play(self) -> None:
         """
-        Play until cancelled; a muted monitor begins when it is unmuted.
+        Play until cancelled; a muted monitor opens the device when it is unmuted.
 
         Raises:
-            UsageError: the device that the user named doesn't exist, but others do.
+            UsageError: the named device doesn't exist, but others do.
         """
-        player = PlaybackDevice(self._mixer, self._plan.device, self._take_state)
-        if self._wanted.is_set() and self._plan.device is not None:
+        player = PlaybackDevice(self._mixer, self._plan.device, self._set_state)
+        if self._unmuted.is_set() and self._plan.device is not None:
             await _open(player)
-        await self._wanted.wait()
+        await self._unmuted.wait()
         await player.run()
 
     def save_call(self, audio_format: AudioFormat) -> None:
         """
-        Save the audio of one call, sample by sample, if the plan says so.
+        Save the unchanged samples of one call, if the plan says so.
 
         Raises:
             UsageError: the file exists or can't be created.
@@ -117,10 +119,10 @@ class MonitorSound:
         if self._plan.save is None:
             return
         self._save(self._plan.save, _MIXED)
-        # Its imports take long; that is not missed sound.
+        # Import numpy before the clock starts.
         await asyncio.to_thread(CallMixer().take_frames, 1)
         self._saved_mix = CallMixer()
-        self._arrange()
+        self._update_mixers()
         start, done = self._loop.time(), 0
         while True:
             await asyncio.sleep(_TICK)
@@ -129,11 +131,11 @@ class MonitorSound:
             assert self._saver is not None
             self._saver.write_audio(to_pcm(self._saved_mix.take_frames(min(due, _MAX_LATE))))
             if due > _MAX_LATE:
-                self._say(f"{due / DEVICE_RATE:.1f} s skipped, because this process was stopped or too slow")
-                await self._keep_silence(self._saver, due - _MAX_LATE)
+                self._print_message(f"{due / DEVICE_RATE:.1f} s skipped, because this process was stopped or too slow")
+                await self._write_silence(self._saver, due - _MAX_LATE)
 
-    async def _keep_silence(self, saver: AudioWriter, samples: int) -> None:
-        """Write silence, so that later sound keeps its position."""
+    async def _write_silence(self, saver: AudioWriter, samples: int) -> None:
+        """Write silence for skipped audio, so that later audio keeps its position."""
         while samples > 0 and saver.error is None:
             piece = min(samples, DEVICE_RATE)
             samples -= piece
@@ -154,10 +156,10 @@ class MonitorSound:
         if self._saver is not None:
             self._saver.close()
 
-    def set_heard_calls(self, calls: Sequence[MonitoredCall]) -> None:
+    def set_played_calls(self, calls: Sequence[MonitoredCall]) -> None:
         """Play these calls, from left to right."""
         self._calls = list(calls)
-        self._arrange()
+        self._update_mixers()
 
     def add_audio(self, call: str, pcm: bytes) -> None:
         """Add whole sample frames of a call."""
@@ -168,20 +170,17 @@ class MonitorSound:
             self._saver.write_audio(self._saved_call.rearrange(pcm)[0])
 
     def toggle_mute(self) -> None:
-        """Mute or unmute."""
         self.muted = self._mixer.muted = not self.muted
-        self._wanted.set()
+        self._unmuted.set()
 
     def choose_channels(self, channels: ChannelChoice) -> None:
-        """Play these channels."""
         self.channels = channels
-        self._arrange()
+        self._update_mixers()
 
     def choose_next_channels(self) -> None:
-        """Play the next choice of channels."""
         self.choose_channels(_CHOICES[(_CHOICES.index(self.channels) + 1) % len(_CHOICES)])
 
-    def _arrange(self) -> None:
+    def _update_mixers(self) -> None:
         gains = stereo_gains([call.format.channels for call in self._calls], self.channels)
         calls = {call.id: (call.format, gain) for call, gain in zip(self._calls, gains, strict=True)}
         for mixer in (self._mixer, self._saved_mix):
@@ -190,26 +189,26 @@ class MonitorSound:
 
     def _save(self, target: str, audio_format: AudioFormat) -> None:
         if target != STDOUT:
-            self._saver = AudioWriter.to_file(Path(target), audio_format, self._break_soon)
+            self._saver = AudioWriter.to_file(Path(target), audio_format, self._on_write_error)
             return
-        self._saver = AudioWriter.to_pipe(sys.stdout.fileno(), self._break_soon)
+        self._saver = AudioWriter.to_pipe(sys.stdout.fileno(), self._on_write_error)
         channels = "one channel" if audio_format.channels == 1 else "two channels"
-        self._say(f"stdout: 16-bit little-endian samples at {audio_format.sample_rate} Hz, {channels}")
+        self._print_message(f"stdout: 16-bit little-endian samples at {audio_format.sample_rate} Hz, {channels}")
 
-    def _break_soon(self, problem: OSError) -> None:
+    def _on_write_error(self, problem: OSError) -> None:
         with suppress(RuntimeError):  # The loop has ended already.
-            self._loop.call_soon_threadsafe(self._break, problem)
+            self._loop.call_soon_threadsafe(self._report_write_error, problem)
 
-    def _break(self, problem: OSError) -> None:
+    def _report_write_error(self, problem: OSError) -> None:
         if isinstance(problem, BrokenPipeError):
-            self._on_left()
+            self._on_pipe_closed()
         else:
-            self._say(f"{self._plan.save}: can't be written, {problem.strerror}; saving stopped")
+            self._print_message(f"{self._plan.save}: can't be written, {problem.strerror}; saving stopped")
 
-    def _take_state(self, state: PlaybackState) -> None:
+    def _set_state(self, state: PlaybackState) -> None:
         self._state = state
         if state.text:
-            self._say(state.text)
+            self._print_message(state.text)
 
 
 async def _open(player: PlaybackDevice) -> None:
@@ -218,4 +217,4 @@ async def _open(player: PlaybackDevice) -> None:
     except UsageError:
         raise
     except ListenctlError:
-        pass  # The device may appear later; the player retries, and reports the problem.
+        pass  # The device may appear later. The player retries and reports the problem.

@@ -1,4 +1,4 @@
-"""One live call of a monitor: its audio as it arrives, and the contents of its row."""
+"""A live call of a monitor: levels of its audio, and its row in the view."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -11,7 +11,7 @@ from listenctl.terminal.level_meter import ChannelLevel, DelayedMeter
 State = Literal["live", "paused", "waiting"]
 
 _WINDOW = 0.05
-# Audio arrives in messages of 20 ms; the bars may be as late as the sound.
+# Audio arrives in 20 ms messages. The bars may be as late as the sound.
 _BAR_DELAY = 0.1
 # jambonz sends nothing while a listen is paused (listenctl-protocol(7) 3.4).
 _PAUSE = 1.0
@@ -21,7 +21,7 @@ _MAX_DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class MonitoredCallRow:
-    """One call at one moment; ``place`` counts the played calls from the left, 0 is not played."""
+    """The state of one call; ``place`` counts played calls from the left, 0 means not played."""
 
     id: str
     caller: str
@@ -39,7 +39,7 @@ class MonitoredCallRow:
 @dataclass(slots=True)
 class MonitoredCall:
     """
-    A live call; times are on the loop's clock.
+    A live call; times are of the loop's clock.
 
     Attributes:
         skipped: seconds of audio that the server dropped because we were too slow.
@@ -80,20 +80,19 @@ class MonitoredCall:
         return cls.listed(ListedCall.parse(report | {"from": parties.get("from"), "to": parties.get("to")}), now)
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Change the format of all further audio."""
+        """Change the format of subsequent audio."""
         self.format = audio_format
         self._measurer = LevelMeasurer(audio_format, _WINDOW)
         self._meter = DelayedMeter(audio_format.channels, self._measurer.window, _BAR_DELAY)
 
-    def take_audio(self, data: bytes, now: float) -> bytes:
-        """Measure audio and return its whole sample frames."""
+    def add_audio(self, data: bytes, now: float) -> bytes:
+        """Measure audio; return its complete sample frames."""
         pcm = data[: len(data) - len(data) % self.format.frame_bytes]
         self._last_audio = now
         self._meter.add_windows(now, self._measurer.feed(pcm))
         return pcm
 
     def add_digit(self, digit: str) -> None:
-        """Add a pressed key."""
         self.digits = (self.digits + digit)[-_MAX_DIGITS:]
 
     def add_skipped(self, samples: object) -> float:
@@ -103,7 +102,6 @@ class MonitoredCall:
         return seconds
 
     def row(self, now: float, place: int) -> MonitoredCallRow:
-        """Return what to show at ``now``."""
         return MonitoredCallRow(
             id=self.id,
             caller=self.caller,

@@ -1,4 +1,4 @@
-"""Run a monitor: on a terminal with meters and keys, elsewhere with a line for each event."""
+"""Run a monitor: with meters and keys on a terminal, otherwise with a line for each event."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from listenctl.terminal.standard_streams import reserve_stderr
 from listenctl.terminal.stop_signals import stop_at_signals
 
 _KEYS = "n p next, previous call  a add the next  c l r m b channel  space mute  q quit"
-_MAX_SENTENCE = 300
+_MAX_MESSAGE = 300
 
 
 async def run_monitor(plan: MonitorPlan) -> int:
@@ -27,7 +27,7 @@ async def run_monitor(plan: MonitorPlan) -> int:
 
     Raises:
         NotFoundError: no server is running, or there is no such call.
-        ListenctlError: the server closed the connection, or something that is kept couldn't be written.
+        ListenctlError: the server closed the connection, or the saved sound couldn't be written.
     """
     reserve_stderr()
     style = TextStyle.of_stream(sys.stderr, os.environ)
@@ -41,12 +41,12 @@ async def run_monitor(plan: MonitorPlan) -> int:
 async def _run_with_lines(plan: MonitorPlan, style: TextStyle) -> None:
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
 
-    def show(report: ServerEvent) -> None:
+    def print_event(report: ServerEvent) -> None:
         if report["event"] in PRINTED_EVENTS:
             writer.write(format_event(report, style))
 
     try:
-        monitor = Monitor(plan, lambda text: writer.write(_sentence(text)), show)
+        monitor = Monitor(plan, lambda text: writer.write(_message_line(text)), print_event)
         stop_at_signals(monitor.stop)
         await monitor.run()
     finally:
@@ -54,13 +54,13 @@ async def _run_with_lines(plan: MonitorPlan, style: TextStyle) -> None:
 
 
 async def _run_on_terminal(plan: MonitorPlan, style: TextStyle) -> None:
-    def show(report: ServerEvent) -> None:
+    def print_event(report: ServerEvent) -> None:
         if report["event"] in PRINTED_EVENTS and is_lasting(report):
             view.screen.print_above(format_event(report, style))
 
-    # Importing what measures text takes a while, for which no sound should wait.
+    # Import the width tables before audio arrives.
     cell_width("→")
-    monitor = Monitor(plan, lambda text: view.screen.print_above(_sentence(text)), show)
+    monitor = Monitor(plan, lambda text: view.screen.print_above(_message_line(text)), print_event)
     keys = None
     if can_read_keys(sys.stdin):
         keys = KeypressReader(sys.stdin.fileno(), monitor.press_key, monitor.stop, monitor.press_key)
@@ -73,5 +73,5 @@ async def _run_on_terminal(plan: MonitorPlan, style: TextStyle) -> None:
         await monitor.run()
 
 
-def _sentence(text: str) -> str:
-    return f"listenctl: {printable(text, _MAX_SENTENCE)}"
+def _message_line(text: str) -> str:
+    return f"listenctl: {printable(text, _MAX_MESSAGE)}"

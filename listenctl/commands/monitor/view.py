@@ -40,9 +40,9 @@ class MonitorSnapshot:
     The state of a monitor at one moment.
 
     Attributes:
-        sound: a text about the sound, and whether it plays.
-        channels: which channels are played.
-        keys: a line about the keys, or empty.
+        sound: a text about the sound, and whether it is playing.
+        channels: the channels that are played.
+        keys: help for the keys, or empty.
     """
 
     url: str
@@ -55,15 +55,15 @@ class MonitorSnapshot:
 def render_monitor(snapshot: MonitorSnapshot, size: TerminalSize, style: TextStyle) -> list[str]:
     """Return lines, none longer than the columns and no more than the rows of ``size``."""
     columns, rows = size
-    text, well = snapshot.sound
-    heard = sum(1 for call in snapshot.calls if call.place)
+    text, playing = snapshot.sound
+    played = sum(1 for call in snapshot.calls if call.place)
     head = [
         style.paint(style.cut(snapshot.url, columns), f"{BOLD};{CYAN}"),
         style.join_parts(
             [
-                (f"{len(snapshot.calls)} live, {heard} heard", BOLD),
+                (f"{len(snapshot.calls)} live, {played} played", BOLD),
                 (style.cut(f"channel {snapshot.channels}", columns), ""),
-                (style.cut(text, max(8, columns - 40)), GREEN if well else YELLOW),
+                (style.cut(text, max(8, columns - 40)), GREEN if playing else YELLOW),
             ],
             columns,
         ),
@@ -78,7 +78,7 @@ def _table(calls: Sequence[MonitoredCallRow], room: int, columns: int, style: Te
         return [style.cut("waiting for a call", columns)]
     if len(calls) <= room:
         return [_row(call, columns, style) for call in calls]
-    # Calls that are played come first.
+    # Played calls have priority.
     shown = sorted(sorted(calls, key=lambda call: not call.place)[: max(0, room - 1)], key=calls.index)
     dots = "…" if style.unicode else "..."
     more = style.paint(style.cut(f"{dots} and {len(calls) - len(shown)} more", columns), DIM)
@@ -109,7 +109,6 @@ def _width(part: str) -> int:
 
 
 def _mark(call: MonitoredCallRow, style: TextStyle) -> str:
-    """Return the place of a played call, counted from the left."""
     return f"{'▶' if style.unicode else '>'}{call.place % 100}" if call.place else ""
 
 

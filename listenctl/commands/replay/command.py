@@ -69,8 +69,8 @@ def replay(options: ReplayOptions) -> int:
     """
     Replay a captured call to a server or a client.
 
-    It sends what the capture has, with the same timing: jambonz's side to a server, or with --listen the application's
-    side to a client. With --compare it compares the server's answers with the capture.
+    Sends one side of the capture with its timing: that of jambonz to a server, or with --listen that of the application
+    to a client. With --compare, the answers of the server are compared with the capture.
     """
     from listenctl.replay.find_captured_calls import find_captured_calls
     from listenctl.replay.replay_script import open_capture, read_secrets
@@ -78,21 +78,21 @@ def replay(options: ReplayOptions) -> int:
     if (options.url is None) == (options.listen is None):
         raise UsageError("give either the URL of a server or --listen [HOST:]PORT")
     if options.call is not None and options.all:
-        raise UsageError("--call and --all: give one of them")
-    _check_company(options)
+        raise UsageError("--call and --all can't be used together")
+    _check_dependencies(options)
     speed, rounds = parse_speed(options.speed), parse_rounds(options.loop)
     secrets = read_secrets(options.keylog) if options.keylog else ""
     with open_capture(options.file, secrets) as capture:
         found = find_captured_calls(capture, options.call, every=options.all)
-        play = _play_to_server if options.listen is None else _play_to_client
-        return play(options, capture, found, speed, rounds)
+        run = _replay_to_server if options.listen is None else _replay_to_client
+        return run(options, capture, found, speed, rounds)
 
 
 command = with_options(ReplayOptions, replay)
 
 
-def _check_company(options: ReplayOptions) -> None:
-    """Refuse options that would do nothing."""
+def _check_dependencies(options: ReplayOptions) -> None:
+    """Refuse options that have no effect without another one."""
     if options.sync is not None and options.listen is None:
         raise UsageError("--sync needs --listen")
     for name, given in (("--tolerance", options.tolerance is not None), ("--ignore", bool(options.ignore))):
@@ -100,7 +100,7 @@ def _check_company(options: ReplayOptions) -> None:
             raise UsageError(f"{name} needs --compare")
 
 
-def _play_to_server(
+def _replay_to_server(
     options: ReplayOptions,
     capture: "CaptureFile",
     calls: "Sequence[CapturedCall]",
@@ -121,7 +121,7 @@ def _play_to_server(
     return run_async(run_replay(plan, calls, _presentation(options), copies=options.calls, rounds=rounds))
 
 
-def _play_to_client(
+def _replay_to_client(
     options: ReplayOptions,
     capture: "CaptureFile",
     calls: "Sequence[CapturedCall]",
@@ -134,11 +134,11 @@ def _play_to_client(
     from listenctl.replay.plan import ApplicationPlan, ReplaySync
 
     if options.compare or options.same_sid:
-        raise UsageError("--listen: --compare and --same-sid are for a server; leave them out")
-    host, port = parse_place(options.listen or "")
+        raise UsageError("--listen can't be used with --compare or --same-sid")
+    host, port = parse_listen_address(options.listen or "")
     credentials, problem = basic_authorization(given_credentials(options.auth_file))
     if credentials is None and not is_loopback(host):
-        advice = problem or "give the credentials of the client with --auth-file"
+        advice = problem or "require credentials with --auth-file"
         raise UsageError(f"--listen {options.listen}: everyone could connect; {advice}")
     plan = ApplicationPlan(
         capture=capture, speed=speed, sync=ReplaySync(options.sync or "handshake"), authorization=credentials
@@ -167,7 +167,7 @@ def parse_speed(text: str) -> float | None:
     Return the speed factor, None for full speed.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the text is neither a valid factor nor ``max``.
     """
     if text == FULL_SPEED:
         return None
@@ -185,7 +185,7 @@ def parse_rounds(text: str) -> int | None:
     Return the number of rounds, None for forever.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the text is neither a number nor ``forever``.
     """
     if text == FOREVER:
         return None
@@ -194,12 +194,12 @@ def parse_rounds(text: str) -> int | None:
     return int(text)
 
 
-def parse_place(text: str) -> tuple[str, int]:
+def parse_listen_address(text: str) -> tuple[str, int]:
     """
     Return host and port of ``[HOST:]PORT``.
 
     Raises:
-        UsageError: there is no port in it.
+        UsageError: the port is missing or invalid.
     """
     host, _, digits = text.rpartition(":")
     if not (digits.isascii() and digits.isdecimal() and len(digits) < 6 and int(digits) < 1 << 16):

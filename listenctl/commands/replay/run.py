@@ -28,11 +28,11 @@ MAX_ERRORS = 20
 @dataclass(frozen=True, slots=True)
 class ReplayPresentation:
     """
-    What is shown.
+    How results are printed.
 
     Attributes:
-        json: print a JSON object for each call, in a line.
-        quiet: print nothing but errors.
+        json: print a JSON line for each call.
+        quiet: print only errors.
     """
 
     json: bool = False
@@ -47,14 +47,16 @@ async def run_replay(
     copies: int,
     rounds: int | None,
 ) -> int:
-    """Play calls against a server; return the exit status."""
+    """Replay the jambonz side of calls to a server; return the exit status."""
     raise_descriptor_limit(None)
     output = _Output(presentation, plan.capture.name)
-    replay = ReplayRun(plan, calls, copies=copies, rounds=rounds, on_result=output.played, on_notice=output.notice)
-    signals = stop_at_signals(replay.stop, output.leave)
-    async with output.progress(lambda: progress(*replay.progress)):
+    replay = ReplayRun(
+        plan, calls, copies=copies, rounds=rounds, on_result=output.print_replayed_call, on_notice=output.report_notice
+    )
+    signals = stop_at_signals(replay.stop, output.restore_terminal)
+    async with output.show_progress(lambda: progress(*replay.progress)):
         totals = await replay.run()
-    output.total(totals)
+    output.print_totals(totals)
     if not signals and not totals.connected:
         return ExitStatus.REFUSED
     return _status(totals, signals, output)
@@ -69,7 +71,7 @@ async def run_application(
     limit: int | None,
 ) -> int:
     """
-    Take calls at a host and port, and play the application to them; return the exit status.
+    Accept calls and replay the application to them; return the exit status.
 
     Raises:
         ListenctlError: the address can't be used.
@@ -80,18 +82,18 @@ async def run_application(
         plan,
         calls,
         limit=limit,
-        on_result=output.said,
+        on_result=output.print_application_call,
         on_refused=lambda reason: write_message(f"refused a connection: it {reason}"),
-        on_notice=output.notice,
+        on_notice=output.report_notice,
     )
     host, port = place
     bound = await server.start(host, port)
-    signals = stop_at_signals(server.stop, output.leave)
+    signals = stop_at_signals(server.stop, output.restore_terminal)
     if not presentation.quiet:
         shown = f"[{host}]" if ":" in host else host
         write_message(f"replaying {printable(plan.capture.name)} to clients of ws://{shown}:{bound}/")
     totals = await server.wait()
-    output.total(totals)
+    output.print_totals(totals)
     return _status(totals, signals, output)
 
 
@@ -100,11 +102,11 @@ def _status(totals: ReplayTotals, signals: Sequence[int], output: "_Output") -> 
         return signal_status(signals[0])
     if totals.ok < totals.played:
         return ExitStatus.CHECK_FAILED
-    return ExitStatus.FAILED if output.broken else 0
+    return ExitStatus.FAILED if output.write_failed else 0
 
 
 class _Output:
-    """A report on each call on stdout, as text or as a line of JSON; what is wrong with the capture goes to stderr."""
+    """Results on stdout, as text or JSON lines; damage of the capture and errors on stderr."""
 
     def __init__(self, presentation: ReplayPresentation, name: str) -> None:
         self._presentation = presentation
@@ -112,23 +114,21 @@ class _Output:
         self._style = TextStyle.of_stream(sys.stdout, os.environ)
         self._errors: set[str] = set()
         self._line: ProgressLine | None = None
-        self.broken = False
+        self.write_failed = False
 
-    def played(self, result: ReplayResult) -> None:
-        """Report a call against a server."""
+    def print_replayed_call(self, result: ReplayResult) -> None:
         self._report(result, result_lines(result, self._style))
 
-    def said(self, result: ApplicationResult) -> None:
-        """Report a call of a client."""
+    def print_application_call(self, result: ApplicationResult) -> None:
         self._report(result, application_lines(result, self._style))
 
-    def notice(self, notice: CaptureNotice) -> None:
-        """Say what is wrong with the capture."""
-        self._make_room()
+    def report_notice(self, notice: CaptureNotice) -> None:
+        """Report damage of the capture."""
+        self._clear_progress()
         write_message(printable(f"{self._name}: {notice}"))
 
-    def total(self, totals: ReplayTotals) -> None:
-        """Sum up, where there was more than one call."""
+    def print_totals(self, totals: ReplayTotals) -> None:
+        """Print totals of several calls."""
         if totals.played > 1 and not (self._presentation.json or self._presentation.quiet):
             self._write(totals_line(totals, self._style))
 
@@ -139,18 +139,18 @@ class _Output:
         elif shown and result.connected:
             self._write("\n".join(lines))
         if isinstance(result, ReplayResult) and not (shown and result.connected):
-            self._complain(result.error)
+            self._report_error(result.error)
 
-    def _complain(self, error: str) -> None:
-        """Say an error, once: many calls may fail alike."""
+    def _report_error(self, error: str) -> None:
+        """Report each distinct error once; many calls may fail the same way."""
         if error and error not in self._errors and len(self._errors) < MAX_ERRORS:
             self._errors.add(error)
-            self._make_room()
+            self._clear_progress()
             write_message(printable(error))
 
     @asynccontextmanager
-    async def progress(self, describe: Callable[[], str]) -> AsyncIterator[None]:
-        """Show on stderr how it goes, where that is a terminal."""
+    async def show_progress(self, describe: Callable[[], str]) -> AsyncIterator[None]:
+        """Show the progress if stderr is a terminal."""
         if self._presentation.quiet or not can_draw(sys.stderr, os.environ):
             yield
             return
@@ -160,14 +160,14 @@ class _Output:
         self._line = None
 
     def _write(self, text: str) -> None:
-        self._make_room()
-        self.broken = self.broken or not write_stdout(text + "\n")
+        self._clear_progress()
+        self.write_failed = self.write_failed or not write_stdout(text + "\n")
 
-    def leave(self) -> None:
-        """Give the terminal back, for an end that can't wait."""
+    def restore_terminal(self) -> None:
+        """Restore the terminal before an immediate exit."""
         if self._line is not None:
             self._line.leave()
 
-    def _make_room(self) -> None:
+    def _clear_progress(self) -> None:
         if self._line is not None:
             self._line.clear()

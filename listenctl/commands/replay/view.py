@@ -1,4 +1,4 @@
-"""What people read of replayed calls: how each went, and what was answered otherwise than in the capture."""
+"""Results of replayed calls as text, with the differences between the answers and the capture."""
 
 from collections.abc import Iterator
 
@@ -20,12 +20,11 @@ _RED, _GREEN, _YELLOW = "31", "32", "33"
 
 
 def progress(live: int, frames: int, elapsed: float) -> str:
-    """Return one line on how it goes."""
     return f"{format_duration(elapsed)}  {count_noun(live, 'call')} live, {count_noun(frames, 'frame')} played"
 
 
 def result_lines(result: ReplayResult, style: TextStyle) -> Iterator[str]:
-    """Yield how a call was played against a server."""
+    """Yield the lines about a call to a server."""
     yield f"{call_name(result)}: {_played(result)}; {_ending(result)}"
     for text in _faults(result):
         yield f"  {style.paint(printable(text), _RED)}"
@@ -36,22 +35,23 @@ def result_lines(result: ReplayResult, style: TextStyle) -> Iterator[str]:
 
 
 def call_name(result: ReplayResult) -> str:
-    """Say which call that is."""
     which = f" (copy {result.copy}, round {result.round})" if result.copy > 1 or result.round > 1 else ""
     return f"call {result.call}{which}"
 
 
 def application_lines(result: ApplicationResult, style: TextStyle) -> Iterator[str]:
-    """Yield how an application was played to a caller."""
-    said = f"said {result.frames} frames in {result.seconds:.1f} s{_late(result.lateness)}"
-    heard = f"heard {count_noun(result.received_texts, 'text')} and {format_size(result.received_audio_bytes)} of audio"
+    """Yield the lines about a call of a client."""
+    sent = f"sent {result.frames} frames in {result.seconds:.1f} s{_late(result.lateness)}"
+    received = (
+        f"received {count_noun(result.received_texts, 'text')} and {format_size(result.received_audio_bytes)} of audio"
+    )
     closed = "no Close" if result.closed is None else f"closed with {result.closed}"
-    yield f"caller {result.caller}, call {result.call}: {said}; {heard}; {closed}"
+    yield f"caller {result.caller}, call {result.call}: {sent}; {received}; {closed}"
     faults = [result.error] if result.error else []
     if result.interrupted:
-        faults.append(f"interrupted: {_left(result.unsent)} left unsaid")
+        faults.append(f"interrupted: {_frames(result.unsent)} not sent")
     elif result.unsent:
-        faults.append(f"the call ended early: {count_noun(result.unsent, 'frame')} left unsaid")
+        faults.append(f"the call ended early: {count_noun(result.unsent, 'frame')} not sent")
     if result.missed_texts:
         faults.append(f"{count_noun(result.missed_texts, 'text')} of jambonz in the capture never arrived")
     for text in faults:
@@ -61,8 +61,7 @@ def application_lines(result: ApplicationResult, style: TextStyle) -> Iterator[s
 
 
 def totals_line(totals: ReplayTotals, style: TextStyle) -> str:
-    """Return one line on all calls."""
-    text = f"{count_noun(totals.played, 'call')} played, {totals.ok} as they should be"
+    text = f"{count_noun(totals.played, 'call')} replayed, {totals.ok} successfully"
     return style.paint(text, _GREEN if totals.ok == totals.played else _RED)
 
 
@@ -77,7 +76,7 @@ def _late(lateness: float | None) -> str:
 def _ending(result: ReplayResult) -> str:
     end = result.end
     assert end is not None
-    who = {"server": "ended by the server", "jambonz": "hung up", "nobody": "broken off"}[end.by]
+    who = {"server": "ended by the server", "jambonz": "hung up", "nobody": "connection lost"}[end.by]
     return who if end.code is None else f"{who} with {end.code}"
 
 
@@ -86,14 +85,14 @@ def _faults(result: ReplayResult) -> Iterator[str]:
         yield result.error
     if result.cut_short:
         early = max(0.0, result.early)
-        yield f"ended {early:.1f} s before its time: {_left(result.unplayed)} not played"
+        yield f"ended {early:.1f} s early: {_frames(result.unplayed)} not played"
     elif result.interrupted:
-        yield f"interrupted: {_left(result.unplayed)} not played"
+        yield f"interrupted: {_frames(result.unplayed)} not played"
     if result.lost:
         yield f"the capture lacks frames of jambonz, at {count_noun(result.lost, 'place')}"
 
 
-def _left(frames: int | None) -> str:
+def _frames(frames: int | None) -> str:
     return "frames" if frames is None else count_noun(frames, "frame")
 
 

@@ -63,7 +63,15 @@ async def test_disconnect_succeeds_when_the_call_ends(command: list[str], tmp_pa
 
 @pytest.mark.parametrize(
     "command",
-    [["calls"], ["events"], ["kill-audio", "a"], ["clear-marks", "a"], ["disconnect", "a"], ["mark", "a", "b"]],
+    [
+        ["calls"],
+        ["events"],
+        ["monitor"],
+        ["kill-audio", "a"],
+        ["clear-marks", "a"],
+        ["disconnect", "a"],
+        ["mark", "a", "b"],
+    ],
     ids=" ".join,
 )
 async def test_no_server_is_status_4(command: list[str], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which calls a monitor plays."""
+"""The calls that a monitor plays."""
 
 from listenctl.commands.monitor.call_selection import CallSelection
 
@@ -10,69 +10,69 @@ def with_calls(*calls: str, every: bool = False) -> CallSelection:
     return selection
 
 
-def test_the_first_call_is_heard() -> None:
-    assert with_calls("a", "b").heard == ["a"]
-    assert with_calls().heard == []
+def test_first_call_is_played() -> None:
+    assert with_calls("a", "b").played == ["a"]
+    assert with_calls().played == []
 
 
-def test_moving_goes_round() -> None:
+def test_selection_wraps_around() -> None:
     selection = with_calls("a", "b", "c")
 
-    heard = []
+    played = []
     for steps in (1, 1, 1, -1, -1):
         selection.select_relative(steps)
-        heard.append(selection.heard)
+        played.append(selection.played)
 
-    assert heard == [["b"], ["c"], ["a"], ["c"], ["b"]]
+    assert played == [["b"], ["c"], ["a"], ["c"], ["b"]]
 
 
-def test_calls_are_added_in_turn_until_all_are_heard_left_to_right() -> None:
+def test_next_calls_are_added_until_all_are_played() -> None:
     selection = with_calls("a", "b", "c")
     selection.select_relative(1)
 
-    heard = []
+    played = []
     for _ in range(3):
         selection.add_next_call()
-        heard.append(selection.heard)
+        played.append(selection.played)
 
-    assert heard == [["b", "c"], ["a", "b", "c"], ["a", "b", "c"]]
+    assert played == [["b", "c"], ["a", "b", "c"], ["a", "b", "c"]]
 
 
-def test_moving_leaves_one_call() -> None:
+def test_selecting_a_call_stops_the_others() -> None:
     selection = with_calls("a", "b", "c", every=True)
-    all_heard = selection.heard
+    all_played = selection.played
 
     selection.select_relative(1)
 
-    assert all_heard == ["a", "b", "c"]
-    assert selection.heard == ["b"]
+    assert all_played == ["a", "b", "c"]
+    assert selection.played == ["b"]
 
 
-def test_when_the_call_ends_the_next_one_is_heard() -> None:
+def test_next_call_is_selected_when_the_only_one_ends() -> None:
     selection = with_calls("a", "b", "c")
     selection.select_relative(1)
 
-    heard = []
+    played = []
     for call in ("b", "c", "a"):
         selection.remove_call(call)
-        heard.append(selection.heard)
+        played.append(selection.played)
 
-    assert heard == [["c"], ["a"], []]
+    assert played == [["c"], ["a"], []]
 
 
-def test_when_one_of_several_ends_the_others_stay() -> None:
+def test_others_are_still_played_when_one_ends() -> None:
     selection = with_calls("a", "b", "c")
     selection.add_next_call()
 
     selection.remove_call("a")
-    heard = selection.heard
+    played = selection.played
     selection.remove_call("c")
 
-    assert heard == ["b"]
-    assert selection.heard == ["b"]
+    assert played == ["b"]
+    assert selection.played == ["b"]
 
 
-def test_calls_that_are_unknown_or_known_change_nothing() -> None:
+def test_repeated_and_unknown_calls_change_nothing() -> None:
     selection = with_calls("a")
 
     selection.add_call("a")
@@ -82,4 +82,4 @@ def test_calls_that_are_unknown_or_known_change_nothing() -> None:
     with_calls().add_next_call()
 
     assert selection.calls == ["a"]
-    assert selection.heard == ["a"]
+    assert selection.played == ["a"]

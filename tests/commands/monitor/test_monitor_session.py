@@ -1,4 +1,4 @@
-"""`monitor` that the server drops, that is interrupted, or whose file can't be saved."""
+"""``monitor`` without a loudspeaker: what it saves, what it prints, and how it ends."""
 
 import asyncio
 import os
@@ -7,21 +7,223 @@ from asyncio.subprocess import PIPE
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
-from tests.helpers.cli import COMMAND, environment
-from tests.helpers.control import fake_control, live_call
-from tests.helpers.monitored import monitor
-from tests.helpers.server import until
+from tests.helpers.cli import COMMAND, ROOT, environment, listenctl
+from tests.helpers.control import controlled, fake_control, live_call
+from tests.helpers.frames import binary, text
+from tests.helpers.monitored import attached, monitor, place
+from tests.helpers.pulse import tone
+from tests.helpers.server import mode_of, until
+from tests.helpers.simulated import interleave
 
-LIMIT = 60
-SERVER_SILENT = {"v": 1, "ts": "2026-11-20T22:33:44.567Z", "event": "warning", "call": None, "call_sid": None} | {
+LIMIT = 120
+NO_DEVICE = ("--device", "no such thing")
+TONE = tone(440, 0.5, 8000)
+DTMF = '{"event": "dtmf", "dtmf": "5", "duration": "1600"}'
+TOO_SLOW = '{"type": "listenctl:error", "data": {"reason": "too-slow", "detail": "d", "dropped_samples": 20000}}'
+SERVER_WARNING = {"v": 1, "ts": "2026-11-20T22:33:44.567Z", "event": "warning", "call": None, "call_sid": None} | {
     "rule": "no-sound",
     "detail": "no sound: speaker: gone",
 }
 
 
-async def test_a_call_that_lets_it_go_is_attached_again_and_the_others_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mix", "channel", "saved"),
+    [
+        ("mono", "both", [TONE]),
+        ("stereo", "both", [TONE, TONE // 2]),
+        ("stereo", "left", [TONE]),
+        ("stereo", "right", [TONE // 2]),
+        ("stereo", "mix", [TONE + TONE // 2]),
+    ],
+)
+async def test_samples_of_a_call_are_saved_unchanged_without_a_device(
+    mix: str, channel: str, saved: list[np.ndarray[tuple[int], np.dtype[np.int16]]], tmp_path: Path
+) -> None:
+    pcm = TONE.tobytes() if mix == "mono" else interleave(TONE, TONE // 2)
+    path = tmp_path / "saved.wav"
+    options = ("one", "--channel", channel, "--save", str(path), *NO_DEVICE)
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        peer = await place(server, "one", mix=mix)
+        async with monitor(*options, home=tmp_path) as command:
+            await attached(server)
+            await peer.send(binary(pcm))
+            await peer.close()
+            status = await command.end()
+
+    samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    assert status == 0
+    assert rate == 8000
+    assert np.array_equal(samples, np.stack(saved, axis=1))
+    assert mode_of(path) == 0o600
+    assert "one: the call has ended" in command.said
+    assert "Traceback" not in command.said
+    assert "leaked" not in command.said
+
+
+async def test_raw_samples_on_stdout(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        peer = await place(server, "one")
+        async with monitor("one", "--save", "-", "--mute", home=tmp_path, stdout=PIPE) as command:
+            await command.says("stdout: 16-bit little-endian samples at 8000 Hz, one channel")
+            await attached(server)
+            await peer.send(binary(TONE.tobytes()))
+            await peer.close()
+            assert command.process.stdout is not None
+            heard = await command.process.stdout.read()
+            status = await command.end()
+
+    assert status == 0
+    assert heard == TONE.tobytes()
+
+
+async def test_closed_pipe_ends_the_monitor(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        await place(server, "one")
+        async with monitor("--save", "-", "--mute", home=tmp_path, stdout=PIPE) as command:
+            assert command.process.stdout is not None
+            await command.process.stdout.read(1000)
+            command.process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+            status = await command.end()
+
+    assert (status, command.said.count("listenctl:")) == (0, 1)
+
+
+async def test_mix_of_several_calls_is_saved(tmp_path: Path) -> None:
+    path = tmp_path / "saved.wav"
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        peers = [await place(server, "one"), await place(server, "two")]
+        async with monitor("--all", "--mute", "--save", str(path), home=tmp_path) as command:
+            await attached(server, 2)
+            await peers[0].send(binary(tone(440, 0.18, 8000).tobytes()))
+            await peers[1].send(binary(tone(1000, 0.18, 8000).tobytes()))
+            await until(lambda: path.stat().st_size > 48000 * 4)
+            status = await command.end(signal.SIGINT)
+
+    samples, rate = soundfile.read(path)
+    spectra = [np.abs(np.fft.rfft(samples[:, side], 48000)) for side in (0, 1)]
+    assert (status, rate) == (0, 48000)
+    assert [int(spectrum.argmax()) for spectrum in spectra] == pytest.approx([440, 1000], abs=4)
+    assert spectra[0][1000] < spectra[0][440] / 50
+
+
+async def test_missing_device_is_reported_once(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        controlled(tmp_path) as server,
+        monitor(*NO_DEVICE, home=tmp_path) as command,
+    ):
+        await command.says("no sound: speaker no such thing: can't be opened: No output device matching")
+        peer = await place(server, "one")
+        await command.says("call-started one")
+        await attached(server)
+        await peer.send(text(DTMF))
+        await command.says("dtmf one 5")
+        await peer.close()
+        await command.says("call-ended one")
+        status = await command.end(signal.SIGINT)
+
+    assert status == 0
+    assert command.said.count("no sound") == 1
+
+
+async def test_missing_portaudio_is_reported_and_audio_still_saved(tmp_path: Path) -> None:
+    missing = tmp_path / "without"
+    missing.mkdir()
+    (missing / "sounddevice.py").write_text('raise OSError("PortAudio library not found")\n')
+    env = {"PYTHONPATH": f"{missing}:{ROOT}"}
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        peer = await place(server, "one")
+        running = asyncio.create_task(
+            asyncio.to_thread(lambda: listenctl("monitor", "one", "--save", "saved.wav", home=tmp_path, env=env))
+        )
+        await attached(server)
+        await peer.send(binary(TONE.tobytes()))
+        await peer.close()
+        done = await running
+        listed = await asyncio.to_thread(lambda: listenctl("monitor", "--list-devices", home=tmp_path, env=env))
+
+    sentence = "sound devices need the PortAudio library, which is missing; install it"
+    assert done.returncode == 0
+    assert f"listenctl: no sound: {sentence}" in done.stderr
+    assert np.array_equal(soundfile.read(tmp_path / "saved.wav", dtype="int16")[0], TONE)
+    assert (listed.returncode, listed.stdout) == (1, "")
+    assert listed.stderr.startswith(f"listenctl: {sentence}")
+
+
+async def test_monitor_ends_with_the_server(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        await place(server, "one")
+        async with monitor("--mute", home=tmp_path) as command:
+            await attached(server)
+            server.run.server.shutdown.begin()
+            await server.run.ended
+            status = await command.end()
+
+    assert status == 0
+    assert command.said.endswith("listenctl: the server has ended\n")
+
+
+async def test_lost_connection_is_status_1(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        fake_control(tmp_path, calls=[live_call()], hold_events=True) as control,
+        monitor("--mute", home=tmp_path) as command,
+    ):
+        await until(lambda: len(control.connections) == 2)
+        control.abort()
+        status = await command.end()
+
+    assert status == 1
+    assert "listenctl: the connection to the server broke" in command.said
+
+
+async def test_skipped_audio_is_reported(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        fake_control(tmp_path, calls=[live_call()], hold_events=True) as control,
+        monitor("7f1c", "--mute", home=tmp_path) as command,
+    ):
+        await until(lambda: len(control.connections) == 2)
+        await control.connections[-1].send(TOO_SLOW)
+        said = await command.says("skipped")
+
+    assert said == "listenctl: 7f1c9a52-aaaa: 2.5 s of sound skipped, because this computer was too slow\n"
+
+
+@pytest.mark.parametrize("arguments", [("nobody",), ("@latest",)])
+async def test_unknown_call_is_status_4(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path), monitor(*arguments, "--mute", home=tmp_path) as command:
+        status = await command.end()
+
+    assert (status, command.said) == (4, "listenctl: there is no live call\n")
+
+
+async def test_call_that_isnt_listed_is_status_4(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        fake_control(tmp_path, hold_events=True),
+        monitor("7f1c", "--mute", home=tmp_path) as command,
+    ):
+        status = await command.end()
+
+    assert (status, command.said) == (4, "listenctl: there is no live call 7f1c\n")
+
+
+async def test_ambiguous_name_is_status_4(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+        for call in ("ab1", "ab2"):
+            await place(server, call)
+        async with monitor("ab", "--mute", home=tmp_path) as command:
+            status = await command.end()
+
+    assert (status, command.said) == (4, "listenctl: ab can mean 2 live calls: ab1, ab2\n")
+
+
+async def test_dropped_call_is_attached_again(tmp_path: Path) -> None:
     calls = [live_call("one"), live_call("two")]
     async with (
         asyncio.timeout(LIMIT),
@@ -35,12 +237,12 @@ async def test_a_call_that_lets_it_go_is_attached_again_and_the_others_go_on(tmp
         await until(lambda: len([target for target in control.targets if "/one" in target]) == 2)
         status = await command.end(signal.SIGINT)
 
-    assert said == "listenctl: one: the server closed the connection: too slow; attaching again\n"
+    assert said == "listenctl: one: the server closed the connection: too slow; reconnecting\n"
     assert len([target for target in control.targets if "/two" in target]) == 1
     assert status == 0
 
 
-async def test_events_that_let_it_go_are_followed_again_and_no_call_is_missed(tmp_path: Path) -> None:
+async def test_dropped_events_are_followed_again(tmp_path: Path) -> None:
     async with (
         asyncio.timeout(LIMIT),
         fake_control(tmp_path, hold_events=True) as control,
@@ -53,14 +255,14 @@ async def test_events_that_let_it_go_are_followed_again_and_no_call_is_missed(tm
         await until(lambda: "/calls/one?audio=1" in control.targets)
         status = await command.end(signal.SIGINT)
 
-    assert said.startswith("listenctl: events: the server closed the connection: too slow; following again")
+    assert said.startswith("listenctl: events: the server closed the connection: too slow; reconnecting")
     assert status == 0
 
 
-async def test_what_the_server_says_of_its_own_sound_is_told_from_ours(tmp_path: Path) -> None:
+async def test_warning_about_the_sound_of_the_server_names_it(tmp_path: Path) -> None:
     async with (
         asyncio.timeout(LIMIT),
-        fake_control(tmp_path, events=[SERVER_SILENT], hold_events=True),
+        fake_control(tmp_path, events=[SERVER_WARNING], hold_events=True),
         monitor("--mute", home=tmp_path) as command,
     ):
         said = await command.says("no sound")
@@ -68,21 +270,7 @@ async def test_what_the_server_says_of_its_own_sound_is_told_from_ours(tmp_path:
     assert said.endswith(" warning the server: no sound: speaker: gone\n")
 
 
-@pytest.mark.parametrize("name", ["kept.flac", "kept", "missing/kept.wav"])
-async def test_a_file_that_it_cant_keep_is_status_2(name: str, tmp_path: Path) -> None:
-    async with (
-        asyncio.timeout(LIMIT),
-        fake_control(tmp_path, calls=[live_call()], hold_events=True),
-        monitor("7f1c", "--mute", "--save", name, home=tmp_path) as command,
-    ):
-        status = await command.end()
-
-    assert status == 2
-    assert f"{name}: " in command.said
-    assert not (tmp_path / name).exists()
-
-
-async def test_interrupts_while_it_ends_anyway_are_neither_a_traceback_nor_its_death(tmp_path: Path) -> None:
+async def test_interrupts_during_the_end_are_ignored(tmp_path: Path) -> None:
     command, env = [*COMMAND, "monitor", "--name", "nosuch"], environment(tmp_path)
     async with asyncio.timeout(LIMIT):
         process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=env, stderr=PIPE)
@@ -98,3 +286,19 @@ async def test_interrupts_while_it_ends_anyway_are_neither_a_traceback_nor_its_d
 
     assert process.returncode in (4, 130)
     assert said.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(("name", "problem"), [("mine.wav", "already exists"), ("missing/saved.wav", "No such file")])
+async def test_unusable_file_is_status_2(name: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.wav").write_text("mine")
+    async with (
+        asyncio.timeout(LIMIT),
+        fake_control(tmp_path, calls=[live_call()], hold_events=True),
+        monitor("7f1c", "--mute", "--save", name, home=tmp_path) as command,
+    ):
+        status = await command.end()
+
+    assert status == 2
+    assert f"{name}: " in command.said
+    assert problem in command.said
+    assert (tmp_path / "mine.wav").read_text() == "mine"

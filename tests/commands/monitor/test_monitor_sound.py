@@ -1,4 +1,4 @@
-"""What `monitor` plays, as it comes out of a real sound system, and what it saves; nothing here depends on speed."""
+"""The sound of ``monitor`` on a real sound system."""
 
 import asyncio
 import signal
@@ -26,13 +26,13 @@ LEVEL = 0.25
 
 
 @asynccontextmanager
-async def scene(folder: Path) -> AsyncIterator[tuple[SoundSystem, Controlled]]:
+async def sound_and_server(folder: Path) -> AsyncIterator[tuple[SoundSystem, Controlled]]:
     async with asyncio.timeout(LIMIT), sound_system(folder) as system, controlled(folder) as server:
         yield system, server
 
 
-async def speak(peer: Peer, second: bytes, *, rate: int = 8000, channels: int = 1) -> None:
-    """Send a second of audio again and again, in real time."""
+async def send_audio(peer: Peer, second: bytes, *, rate: int = 8000, channels: int = 1) -> None:
+    """Send a second of audio repeatedly, in real time."""
     samples = rate // 50
     size = samples * 2 * channels
     pacer = Pacer(rate)
@@ -43,16 +43,16 @@ async def speak(peer: Peer, second: bytes, *, rate: int = 8000, channels: int = 
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 48000])
-async def test_a_call_is_heard_on_both_sides_as_loud_as_it_is(tmp_path: Path, rate: int) -> None:
+async def test_mono_call_is_played_on_both_sides_with_its_level(tmp_path: Path, rate: int) -> None:
     async with (
-        scene(tmp_path) as (system, server),
+        sound_and_server(tmp_path) as (system, server),
         system.listening() as listener,
         running_command("monitor", system=system) as monitor,
     ):
         await monitor.says("waiting for a call")
         peer = await place(server, "one", rate=rate)
         await attached(server)
-        async with background_task(speak(peer, tone(440, 1, rate).tobytes(), rate=rate)):
+        async with background_task(send_audio(peer, tone(440, 1, rate).tobytes(), rate=rate)):
             await listener.tones({440: LEVEL}, {440: LEVEL})
         status = await monitor.end(signal.SIGINT)
 
@@ -60,9 +60,9 @@ async def test_a_call_is_heard_on_both_sides_as_loud_as_it_is(tmp_path: Path, ra
     assert np.array_equal(listener.sound[:, 0], listener.sound[:, 1])
 
 
-async def test_a_call_whose_metadata_come_late_is_heard_at_its_rate(tmp_path: Path) -> None:
+async def test_call_with_late_metadata_is_played_at_its_rate(tmp_path: Path) -> None:
     async with (
-        scene(tmp_path) as (system, server),
+        sound_and_server(tmp_path) as (system, server),
         system.listening() as listener,
         running_command("monitor", system=system) as monitor,
     ):
@@ -70,46 +70,59 @@ async def test_a_call_whose_metadata_come_late_is_heard_at_its_rate(tmp_path: Pa
         peer = await server.run.call(binary(bytes(320)))
         await attached(server)
         await peer.send(text('{"callSid": "late", "sampleRate": 16000, "mixType": "mono"}'))
-        async with background_task(speak(peer, tone(440, 1, 16000).tobytes(), rate=16000)):
+        async with background_task(send_audio(peer, tone(440, 1, 16000).tobytes(), rate=16000)):
             await listener.tones({440: LEVEL}, {440: LEVEL})
 
 
-async def test_the_channels_of_a_stereo_call_go_where_they_shall(tmp_path: Path) -> None:
-    low, high, together = {440: LEVEL, 1000: 0.0}, {440: 0.0, 1000: LEVEL}, {440: LEVEL, 1000: LEVEL}
-    wanted = {"both": (low, high), "left": (low, low), "right": (high, high), "mix": (together, together)}
+@pytest.mark.parametrize(
+    ("channel", "left", "right"),
+    [
+        ("both", {440: LEVEL, 1000: 0.0}, {440: 0.0, 1000: LEVEL}),
+        ("left", {440: LEVEL, 1000: 0.0}, {440: LEVEL, 1000: 0.0}),
+        ("right", {440: 0.0, 1000: LEVEL}, {440: 0.0, 1000: LEVEL}),
+        ("mix", {440: LEVEL, 1000: LEVEL}, {440: LEVEL, 1000: LEVEL}),
+    ],
+)
+async def test_channels_of_a_stereo_call(
+    tmp_path: Path, channel: str, left: dict[int, float], right: dict[int, float]
+) -> None:
     wave = interleave(tone(440, 1, 16000), tone(1000, 1, 16000))
-    async with scene(tmp_path) as (system, server), system.listening() as listener:
+    async with (
+        sound_and_server(tmp_path) as (system, server),
+        system.listening() as listener,
+        running_command("monitor", "--channel", channel, system=system) as monitor,
+    ):
+        await monitor.says("waiting for a call")
         peer = await place(server, "one", rate=16000, mix="stereo")
-        async with background_task(speak(peer, wave, rate=16000, channels=2)):
-            for channel, (left, right) in wanted.items():
-                async with running_command("monitor", "one", "--channel", channel, system=system) as monitor:
-                    await listener.tones(left, right)
-                    assert await monitor.end(signal.SIGINT) == 0
+        await attached(server)
+        async with background_task(send_audio(peer, wave, rate=16000, channels=2)):
+            await listener.tones(left, right)
+        assert await monitor.end(signal.SIGINT) == 0
 
 
-async def test_several_calls_at_different_rates_stand_side_by_side(tmp_path: Path) -> None:
+async def test_calls_at_different_rates_are_spread_from_left_to_right(tmp_path: Path) -> None:
     level = LEVEL * (2 / 3) ** 0.5
     middle = level * 0.5**0.5
-    async with scene(tmp_path) as (system, server):
+    async with sound_and_server(tmp_path) as (system, server):
         peers = [await place(server, "one", rate=8000), await place(server, "two", rate=16000)]
         async with system.listening() as listener, running_command("monitor", "--all", system=system):
             await attached(server, 2)
             peers.append(await place(server, "three", rate=48000))
             await attached(server, 3)
             async with (
-                background_task(speak(peers[0], tone(400, 1, 8000).tobytes())),
-                background_task(speak(peers[1], tone(900, 1, 16000).tobytes(), rate=16000)),
-                background_task(speak(peers[2], tone(1400, 1, 48000).tobytes(), rate=48000)),
+                background_task(send_audio(peers[0], tone(400, 1, 8000).tobytes())),
+                background_task(send_audio(peers[1], tone(900, 1, 16000).tobytes(), rate=16000)),
+                background_task(send_audio(peers[2], tone(1400, 1, 48000).tobytes(), rate=48000)),
             ):
                 await listener.tones({400: level, 900: middle, 1400: 0.0}, {400: 0.0, 900: middle, 1400: level})
 
 
-async def test_a_sound_system_that_stalls_dies_or_hangs_is_survived_and_said_in_our_words(tmp_path: Path) -> None:
-    async with scene(tmp_path) as (system, server):
+async def test_failures_of_the_sound_system_are_reported_and_survived(tmp_path: Path) -> None:
+    async with sound_and_server(tmp_path) as (system, server):
         peer = await place(server, "one")
         async with (
             running_command("monitor", "one", system=system) as monitor,
-            background_task(speak(peer, tone(440, 1, 8000).tobytes())),
+            background_task(send_audio(peer, tone(440, 1, 8000).tobytes())),
         ):
             async with system.listening() as listener:
                 await listener.loud()
@@ -132,8 +145,8 @@ async def test_a_sound_system_that_stalls_dies_or_hangs_is_survived_and_said_in_
     assert [line for line in monitor.said.splitlines() if not line.startswith("listenctl: ")] == []
 
 
-async def test_a_device_that_was_named_and_isnt_there_is_status_2_and_names_the_others(tmp_path: Path) -> None:
-    async with scene(tmp_path) as (system, server):
+async def test_unknown_device_is_status_2_and_lists_the_others(tmp_path: Path) -> None:
+    async with sound_and_server(tmp_path) as (system, server):
         await place(server, "one")
         async with running_command("monitor", "one", "--device", "nosuch", system=system) as monitor:
             status = await monitor.end()
@@ -144,20 +157,20 @@ async def test_a_device_that_was_named_and_isnt_there_is_status_2_and_names_the_
 
 
 @pytest.mark.simulated_time
-async def test_what_was_missed_while_it_was_stopped_is_silence_in_what_is_saved_and_said(tmp_path: Path) -> None:
-    path, said = tmp_path / "saved.wav", list[str]()
-    sound = MonitorSound(SoundPlan(muted=True, save=str(path)), said.append, lambda: None)
+async def test_time_while_stopped_is_saved_as_silence_and_reported(tmp_path: Path) -> None:
+    path, messages = tmp_path / "saved.wav", list[str]()
+    sound = MonitorSound(SoundPlan(muted=True, save=str(path)), messages.append, lambda: None)
     begin = simulated_loop().time()
     async with background_task(sound.save_mix()):
         await until(path.exists)
         await asyncio.sleep(1)
-        # As if the process had been stopped.
+        # As if the process was stopped.
         simulated_loop().advance(61.5)
-        await until(lambda: bool(said))
+        await until(lambda: bool(messages))
         await asyncio.sleep(1)
         passed = simulated_loop().time() - begin
     await asyncio.to_thread(sound.close)
 
     saved, rate = soundfile.read(path)
-    assert said == ["61.5 s skipped, because this process was stopped or too slow"]
+    assert messages == ["61.5 s skipped, because this process was stopped or too slow"]
     assert len(saved) / rate == pytest.approx(passed, abs=0.1)

@@ -1,4 +1,4 @@
-"""`monitor` on a terminal: what it draws, and its keys."""
+"""``monitor`` on a terminal: the view and the keys."""
 
 import asyncio
 import signal
@@ -19,16 +19,16 @@ DTMF = '{"event": "dtmf", "dtmf": "5", "duration": "1600"}'
 
 
 @asynccontextmanager
-async def shown(server: Controlled, *options: str, home: Path) -> AsyncIterator[OnTerminal]:
+async def on_screen(server: Controlled, *options: str, home: Path) -> AsyncIterator[OnTerminal]:
     async with on_terminal("monitor", "--mute", *options, home=home, owned=True) as terminal:
         await attached(server, len(server.run.server.live))
         yield terminal
 
 
-async def test_levels_are_drawn_and_q_gives_the_terminal_back(tmp_path: Path) -> None:
+async def test_levels_are_drawn_and_q_quits(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
         peer = await place(server, "one", mix="stereo")
-        async with shown(server, home=tmp_path) as terminal:
+        async with on_screen(server, home=tmp_path) as terminal:
             await peer.send(binary(interleave(TONE, TONE)), text(DTMF))
             drawn = await terminal.until("█")
             await terminal.until("▶1")
@@ -36,26 +36,26 @@ async def test_levels_are_drawn_and_q_gives_the_terminal_back(tmp_path: Path) ->
             drawn = await terminal.to_end()
 
     assert terminal.process.returncode == 0
-    assert "1 live, 1 heard" in drawn
+    assert "1 live, 1 played" in drawn
     assert "8k stereo" in drawn
     assert "q quit" in drawn
     assert drawn.endswith("\x1b[?25h")
     assert "Traceback" not in drawn
 
 
-async def test_keys_choose_calls_channels_and_silence(tmp_path: Path) -> None:
+async def test_keys_select_calls_and_channels_and_mute(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
         for call in ("one", "two", "three"):
             await place(server, call)
-        async with shown(server, home=tmp_path) as terminal:
-            await terminal.until("3 live, 1 heard")
+        async with on_screen(server, home=tmp_path) as terminal:
+            await terminal.until("3 live, 1 played")
             terminal.type("a")
-            await terminal.until("3 live, 2 heard")
+            await terminal.until("3 live, 2 played")
             terminal.type("a")
-            await terminal.until("3 live, 3 heard")
+            await terminal.until("3 live, 3 played")
             terminal.type("\x1b[B")
             terminal.seen = ""
-            await terminal.until("3 live, 1 heard")
+            await terminal.until("3 live, 1 played")
             terminal.type("l")
             await terminal.until("channel left")
             terminal.type("C")
@@ -69,13 +69,13 @@ async def test_keys_choose_calls_channels_and_silence(tmp_path: Path) -> None:
     assert terminal.process.returncode == 0
 
 
-async def test_a_call_that_begins_appears_and_one_that_ends_goes(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server, shown(server, home=tmp_path) as terminal:
+async def test_calls_appear_and_disappear(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server, on_screen(server, home=tmp_path) as terminal:
         await terminal.until("waiting for a call")
         peer = await place(server, "one")
-        await terminal.until("1 live, 1 heard")
+        await terminal.until("1 live, 1 played")
         await peer.close()
-        await terminal.until("0 live, 0 heard")
+        await terminal.until("0 live, 0 played")
         terminal.process.send_signal(signal.SIGINT)
         await terminal.to_end()
 

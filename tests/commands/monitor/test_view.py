@@ -1,4 +1,4 @@
-"""What a monitor draws."""
+"""The view of a monitor."""
 
 import pytest
 
@@ -28,15 +28,15 @@ def row(call: str = "7f1c", **changes: object) -> MonitoredCallRow:
     return MonitoredCallRow(**(values | changes))  # type: ignore[arg-type]
 
 
-def picture(*calls: MonitoredCallRow, keys: str = "q quit") -> MonitorSnapshot:
+def snapshot(*calls: MonitoredCallRow, keys: str = "q quit") -> MonitorSnapshot:
     return MonitorSnapshot("ws://127.0.0.1:3000/", calls, ("sound on the default device", True), "both", keys)
 
 
-def test_a_call_has_a_row_with_all_that_is_known() -> None:
-    lines = render_monitor(picture(row(place=1), row("b", state="waiting", caller="", callee="")), (100, 24), PLAIN)
+def test_row_of_a_call() -> None:
+    lines = render_monitor(snapshot(row(place=1), row("b", state="waiting", caller="", callee="")), (100, 24), PLAIN)
 
     assert lines[0] == "ws://127.0.0.1:3000/"
-    assert lines[1] == "2 live, 1 heard · channel both · sound on the default device"
+    assert lines[1] == "2 live, 1 played · channel both · sound on the default device"
     assert lines[2].startswith("▶1  +15083084809 → +15084901000")
     assert "8k stereo" in lines[2]
     assert "1:23" in lines[2]
@@ -47,20 +47,15 @@ def test_a_call_has_a_row_with_all_that_is_known() -> None:
     assert lines[4] == "q quit"
 
 
-def test_what_was_skipped_is_shown() -> None:
-    [line] = render_monitor(picture(row(skipped=2.5), keys=""), (100, 24), PLAIN)[2:]
-
-    assert "2.5 s skipped" in line
-
-
-def test_without_calls_one_is_waited_for() -> None:
-    assert render_monitor(picture(keys=""), (80, 24), PLAIN)[2] == "waiting for a call"
+def test_skipped_audio_and_missing_calls() -> None:
+    assert "2.5 s skipped" in render_monitor(snapshot(row(skipped=2.5)), (100, 24), PLAIN)[2]
+    assert render_monitor(snapshot(keys=""), (80, 24), PLAIN)[2] == "waiting for a call"
 
 
-def test_calls_that_are_heard_are_shown_before_others_where_not_all_fit() -> None:
+def test_played_calls_have_priority_if_not_all_fit() -> None:
     calls = [row(f"call-{number}", caller="", callee="", place=number // 9) for number in range(10)]
 
-    lines = render_monitor(picture(*calls, keys=""), (80, 6), PLAIN)
+    lines = render_monitor(snapshot(*calls, keys=""), (80, 6), PLAIN)
 
     assert len(lines) == 6
     assert [line[4:10] for line in lines[2:5]] == ["call-0", "call-1", "call-9"]
@@ -72,10 +67,10 @@ def test_calls_that_are_heard_are_shown_before_others_where_not_all_fit() -> Non
 @pytest.mark.parametrize(
     "style", [TextStyle(), PLAIN, TextStyle(color=False, unicode=False)], ids=["full", "plain", "ascii"]
 )
-def test_nothing_is_longer_or_more_than_the_terminal(columns: int, rows: int, style: TextStyle) -> None:
+def test_view_fits_the_terminal(columns: int, rows: int, style: TextStyle) -> None:
     calls = [row(place=1, skipped=3.0), row("ünï\x1b[31m", caller="", callee="", state="paused"), row(levels=(LOUD,))]
 
-    lines = render_monitor(picture(*calls), (columns, rows), style)
+    lines = render_monitor(snapshot(*calls), (columns, rows), style)
 
     assert len(lines) <= rows
     assert all(cell_width(unpainted(line)) <= columns for line in lines)
@@ -83,31 +78,31 @@ def test_nothing_is_longer_or_more_than_the_terminal(columns: int, rows: int, st
     assert style.unicode or all(line.isascii() for line in lines)
 
 
-def test_what_a_server_lists_can_be_anything() -> None:
+def test_invalid_fields_of_a_listed_call_are_replaced() -> None:
     fields = {"call": 7, "sample_rate": -3, "channels": "x", "from": None, "duration": None}
     call = MonitoredCall.listed(ListedCall.parse(fields), 10.0)
 
     assert (call.id, call.format, call.started) == ("7", AudioFormat(8000, 1), 10.0)
 
 
-def test_a_call_is_live_while_audio_comes_and_paused_when_none_does() -> None:
+def test_call_is_paused_while_no_audio_arrives() -> None:
     call = MonitoredCall("7f1c", AudioFormat(8000, 1), 0.0)
 
     states = [call.row(0.5, 0).state]
-    call.take_audio(bytes(320), 1.0)
+    call.add_audio(bytes(320), 1.0)
     states += [call.row(1.5, 0).state, call.row(2.5, 0).state]
 
     assert states == ["waiting", "live", "paused"]
 
 
-def test_half_a_sample_frame_is_left_out() -> None:
+def test_incomplete_sample_frame_is_dropped() -> None:
     call = MonitoredCall("7f1c", AudioFormat(8000, 2), 0.0)
 
-    assert call.take_audio(b"\1\2\3\4\5\6", 0.0) == b"\1\2\3\4"
+    assert call.add_audio(b"\1\2\3\4\5\6", 0.0) == b"\1\2\3\4"
 
 
 @pytest.mark.parametrize(("samples", "seconds"), [(8000, 1.0), (-1, 0.0), ("x", 0.0), (None, 0.0)])
-def test_skipped_sound_is_summed_in_seconds(samples: object, seconds: float) -> None:
+def test_skipped_audio_is_summed_in_seconds(samples: object, seconds: float) -> None:
     call = MonitoredCall("7f1c", AudioFormat(8000, 1), 0.0)
 
     assert call.add_skipped(samples) == seconds

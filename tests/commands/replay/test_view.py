@@ -1,4 +1,4 @@
-"""What people read of replayed calls; nothing from the wire reaches a terminal as it is."""
+"""Results of replayed calls as text."""
 
 from dataclasses import replace
 
@@ -15,19 +15,19 @@ PLAYED = ReplayResult(
 )
 
 
-def test_a_call_that_went_well_is_one_line() -> None:
+def test_successful_call_is_one_line() -> None:
     lines = list(result_lines(PLAYED, PLAIN))
 
     assert lines == ["call 2: played 750 frames in 15.0 s, at most 4.2 ms late; hung up with 1000"]
 
 
-def test_copies_and_rounds_are_named_and_speed_without_times_has_no_lateness() -> None:
+def test_copy_and_round_are_named() -> None:
     (line,) = result_lines(replace(PLAYED, copy=3, round=2, lateness=None), PLAIN)
 
     assert line == "call 2 (copy 3, round 2): played 750 frames in 15.0 s; hung up with 1000"
 
 
-def test_what_went_wrong_is_told() -> None:
+def test_faults_are_listed() -> None:
     result = replace(
         PLAYED, end=ConnectionEnd("server", 1011, "\x1b[2J"), error="closed with 1011 \x1b[2J", unplayed=7, early=1.26,
         cut_short=True, lost=2, notes=["a note"],
@@ -35,13 +35,13 @@ def test_what_went_wrong_is_told() -> None:
 
     assert list(result_lines(result, PLAIN))[1:] == [
         "  closed with 1011 \ufffd[2J",
-        "  ended 1.3 s before its time: 7 frames not played",
+        "  ended 1.3 s early: 7 frames not played",
         "  the capture lacks frames of jambonz, at 2 places",
         "  a note",
     ]
 
 
-def test_the_first_differences_are_listed_and_the_others_counted() -> None:
+def test_first_differences_are_listed() -> None:
     differences = tuple(AnswerDifference("missing", "mark", f"\x07{number}", number) for number in range(30))
     compared = AnswerComparison((40, 10), (0, 0), differences, 30)
 
@@ -53,7 +53,7 @@ def test_the_first_differences_are_listed_and_the_others_counted() -> None:
     assert last == "  and 10 more, in the output of --json"
 
 
-def test_equal_answers_are_told() -> None:
+def test_equal_answers() -> None:
     compared = AnswerComparison((4, 4), (1000, 1000), (), 0)
 
     assert list(result_lines(replace(PLAYED, comparison=compared), PLAIN))[1:] == [
@@ -61,7 +61,7 @@ def test_equal_answers_are_told() -> None:
     ]
 
 
-def test_an_application_tells_what_it_said_and_heard() -> None:
+def test_call_of_a_client() -> None:
     result = ApplicationResult(
         call=1,
         caller=3,
@@ -76,12 +76,12 @@ def test_an_application_tells_what_it_said_and_heard() -> None:
     )
 
     assert list(application_lines(result, PLAIN)) == [
-        "caller 3, call 1: said 8 frames in 2.5 s; heard 7 texts and 195.5 kB of audio; no Close",
-        "  the call ended early: 2 frames left unsaid",
+        "caller 3, call 1: sent 8 frames in 2.5 s; received 7 texts and 195.5 kB of audio; no Close",
+        "  the call ended early: 2 frames not sent",
         "  1 text of jambonz in the capture never arrived",
         "  the capture lacks frames of the application, at 1 place",
     ]
 
 
-def test_totals_are_one_line() -> None:
-    assert totals_line(ReplayTotals(5, 5, 4), PLAIN) == "5 calls played, 4 as they should be"
+def test_totals() -> None:
+    assert totals_line(ReplayTotals(5, 5, 4), PLAIN) == "5 calls replayed, 4 successfully"

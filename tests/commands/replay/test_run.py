@@ -1,0 +1,148 @@
+"""``listenctl replay`` as users run it."""
+
+import asyncio
+import gzip
+import json
+import signal
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+from tests.helpers.capture import FOLDER, received_audio
+from tests.helpers.cli import COMMAND, environment, service
+from tests.helpers.pty_command import on_terminal
+from tests.helpers.replayed import CLOSE, METADATA, TEXT, application, jambonz, write_dump
+from tests.helpers.scripted_server import LIMIT
+
+NORMAL = b"\x03\xe8"
+CAPTURE = FOLDER / "a_mono8k_sip.pcap.gz"
+BIDIRECTIONAL = FOLDER / "c2_bidir_stream8k_marks_nominus1.pcap.gz"
+
+
+async def replaying(home: Path, *arguments: str | Path, given: int | None = None) -> Process:
+    words = [*COMMAND, "replay", *map(str, arguments)]
+    return await asyncio.create_subprocess_exec(
+        *words, cwd=home, env=environment(home), stdin=given, stdout=PIPE, stderr=PIPE
+    )
+
+
+async def ended(process: Process, given: bytes | None = None) -> tuple[int, str, str]:
+    async with asyncio.timeout(LIMIT):
+        said, errors = await process.communicate(given)
+    assert process.returncode is not None
+    return process.returncode, said.decode(), errors.decode()
+
+
+async def replay(home: Path, *arguments: str | Path) -> tuple[int, str, str]:
+    return await ended(await replaying(home, *arguments))
+
+
+async def listening(home: Path, *arguments: str | Path) -> tuple[Process, str]:
+    process = await replaying(home, *arguments, "--listen", "0")
+    assert process.stderr is not None
+    line = (await process.stderr.readline()).decode()
+    return process, line.split()[-1]
+
+
+async def test_copies_and_rounds_are_recorded_like_the_capture(tmp_path: Path) -> None:
+    async with service("record", "out", "--port", "0", "--json", home=tmp_path) as server:
+        url = f"ws://127.0.0.1:{(await server.next('server-started'))['port']}/"
+        status, said, errors = await replay(
+            tmp_path, CAPTURE, url, "--speed", "max", "--calls", "2", "--loop", "2", "--json"
+        )
+        saved = {(await server.next("recording-saved"))["call_sid"] for _ in range(4)}
+
+    reports = [json.loads(line) for line in said.splitlines()]
+    assert (status, errors) == (0, "")
+    assert {one["call_sid"] for one in reports} == saved
+    assert [(one["ok"], one["frames"]) for one in reports] == [(True, 751)] * 4
+    for path in (tmp_path / "out").glob("*.wav"):
+        assert path.read_bytes()[80:] == received_audio("a_mono8k_sip").data
+
+
+async def test_capture_on_stdin(tmp_path: Path) -> None:
+    async with service("record", "out", "--port", "0", "--json", home=tmp_path) as server:
+        url = f"ws://127.0.0.1:{(await server.next('server-started'))['port']}/"
+        process = await replaying(tmp_path, "-", url, "--speed", "max", "--loop", "2", given=PIPE)
+        status, said, _ = await ended(process, gzip.decompress(CAPTURE.read_bytes()))
+
+    assert (status, len(said.splitlines())) == (0, 3)
+    assert said.endswith("2 calls replayed, 2 successfully\n")
+
+
+async def test_both_sides_of_a_capture_replayed_to_each_other(tmp_path: Path) -> None:
+    process, url = await listening(tmp_path, BIDIRECTIONAL, "--speed", "20")
+
+    status, said, errors = await replay(
+        tmp_path, BIDIRECTIONAL, url, "--speed", "20", "--compare", "--tolerance", "9000"
+    )
+
+    assert (status, errors) == (0, "")
+    assert "answered as in the capture: 17 of 17 texts, 144.0 kB of 144.0 kB of audio" in said
+    status, said, _ = await ended(process)
+    assert status == 0
+    assert said.startswith("caller 1, call 1: sent 178 frames in ")
+
+
+async def test_differences_are_printed_with_status_3(tmp_path: Path) -> None:
+    frames = [
+        jambonz(0.0, TEXT, METADATA),
+        application(0.01, TEXT, b'{"type":"mark","data":{"name":"a\x1b[31m"}}'),
+        jambonz(0.2, CLOSE, NORMAL),
+    ]
+    changed = [frames[0], application(0.01, TEXT, b'{"type":"mark","data":{"name":"b"}}'), frames[2]]
+    process, url = await listening(tmp_path, write_dump(tmp_path / "changed", changed))
+
+    status, said, errors = await replay(tmp_path, write_dump(tmp_path / "dump", frames), url, "--compare")
+
+    assert (status, errors) == (3, "")
+    assert "  1 difference to the answers in the capture: 1 of 1 texts" in said
+    assert '  different  0:00.0  mark: data.name: "a' in said
+    assert "\x1b" not in said
+    assert (await ended(process))[0] == 0
+
+
+async def test_unreachable_server_is_reported_once(tmp_path: Path) -> None:
+    status, said, errors = await replay(tmp_path, CAPTURE, "ws://127.0.0.1:1/", "--calls", "3")
+
+    assert status == 5
+    assert errors.count("can't connect") == 1
+    assert said == "3 calls replayed, 0 successfully\n"
+
+
+async def test_signal_hangs_up(tmp_path: Path) -> None:
+    async with service("serve", "--port", "0", "--json", home=tmp_path) as server:
+        url = f"ws://127.0.0.1:{(await server.next('server-started'))['port']}/"
+        process = await replaying(tmp_path, CAPTURE, url, "--json")
+        await server.next("call-started")
+        process.send_signal(signal.SIGINT)
+        status, said, errors = await ended(process)
+        over = await server.next("call-ended")
+
+    assert (status, errors) == (130, "")
+    report = json.loads(said)
+    assert (report["interrupted"], report["ok"]) == (True, False)
+    assert report["frames"] + report["unplayed_frames"] == 751
+    assert over["close_code"] == 1000
+
+
+async def test_progress_is_drawn_on_a_terminal(tmp_path: Path) -> None:
+    async with service("serve", "--port", "0", "--json", home=tmp_path) as server:
+        url = f"ws://127.0.0.1:{(await server.next('server-started'))['port']}/"
+        async with on_terminal("replay", str(CAPTURE), url, home=tmp_path) as terminal:
+            await terminal.until("1 call live")
+            terminal.process.send_signal(signal.SIGINT)
+            drawn = await terminal.to_end()
+
+    assert terminal.process.returncode == 130
+    last = drawn.rpartition("\r\x1b[K")[0].rpartition("\r\x1b[K")[2]
+    assert last.startswith("call 1: played ")
+    assert "; hung up with 1000\r\n" in last
+    assert " frames not played" in last
+
+
+async def test_signal_ends_listening(tmp_path: Path) -> None:
+    process, _ = await listening(tmp_path, CAPTURE)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert await ended(process) == (143, "", "")

@@ -55,14 +55,13 @@ class CallInspector:
     def __init__(
         self,
         session: CapturedSession,
-        settings: InspectionSettings | None = None,
-        observers: Sequence[CallObserver] = (),
+        settings: InspectionSettings,
+        observers: Sequence[CallObserver],
         *,
         make_id: Callable[[str | None], str] = lambda call_sid: call_sid or "unknown-1",
     ) -> None:
         self.session = session
         self._make_id = make_id  # returns the id of the call for its callSid, if it has one
-        settings = settings or InspectionSettings()
         self._observers = observers
         self._listen = ListenSession(started_at=0.0, default_format=AudioFormat(8000, 1))
         self._timeline = Timeline(self._listen)

@@ -79,10 +79,8 @@ class ViolationLog:
         self.position = 0  # samples per channel received so far
         self.packet: int | None = None  # number of the current packet
 
-    def add_violation(
-        self, rule: str, at: float, culprit: Culprit, detail: str, *, severity: Severity | None = None
-    ) -> None:
-        self.add_violation_at(rule, MessagePlace(at, self.position, self.packet), culprit, detail, severity=severity)
+    def add_violation(self, rule: str, at: float, culprit: Culprit, detail: str) -> None:
+        self.add_violation_at(rule, MessagePlace(at, self.position, self.packet), culprit, detail)
 
     def add_violation_at(
         self, rule: str, place: MessagePlace, culprit: Culprit, detail: str, *, severity: Severity | None = None

@@ -57,15 +57,12 @@ def is_own_address(sockets: Iterable[socket.socket], host: str, port: int) -> bo
     if all(own_port != port for _, own_port in listening):
         return False
     try:
-        found = {place[0] for *_, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        places = [place for *_, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError):
         return False
+    found = {str(place[0]).partition("%")[0] for place in places}  # without the zone of an IPv6 address
     own = {ip_address(str(own_host)) for own_host, _ in listening}
-    return any(ip_address(one) in own or _is_wildcard_address(one, own) for one in map(_without_zone, map(str, found)))
-
-
-def _without_zone(address: str) -> str:
-    return address.partition("%")[0]
+    return any(ip_address(one) in own or _is_wildcard_address(one, own) for one in found)
 
 
 def _is_wildcard_address(address: str, own: set[IPv4Address | IPv6Address]) -> bool:
@@ -105,8 +102,6 @@ def _listen_on(family: int, address: tuple[object, ...]) -> socket.socket:
 
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach ``host``; a name other than `localhost` can mean any address."""
-    from ipaddress import ip_address
-
     try:
         return ip_address(host).is_loopback
     except ValueError:

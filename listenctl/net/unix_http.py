@@ -23,9 +23,8 @@ class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, patience: float) -> None:
         super().__init__("localhost", timeout=patience)
         self._path = path
-        self._patience = patience
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self._patience)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))

@@ -156,7 +156,7 @@ class JambonzConnection:
         except Exception:
             # A fault in one call must not stop the timing wheel of all others.
             logger.exception("a call failed unexpectedly")
-            self._end()
+            self.abort()
         finally:
             self._visiting = False
         return None if self._closed else self._schedule.interval
@@ -169,7 +169,7 @@ class JambonzConnection:
         if self._call is None:
             # A connection that is about to end anyway needs a moment for our answer to arrive.
             if not (self._handshake.refused or self._protocol.eof_sent):
-                self._end()
+                self.abort()
         elif not self._closing.has_begun:
             self._closing.by = by
             self._protocol.send_close(code, reason)
@@ -181,9 +181,6 @@ class JambonzConnection:
             self._closing.break_off(reason)
             self._socket.end_writing()
             self._await_end()
-
-    def abort(self) -> None:
-        self._end()
 
     @property
     def unsent(self) -> int:
@@ -252,7 +249,7 @@ class JambonzConnection:
         if call is None:
             return
         if call.dump is not None:
-            call.dump.add_received(data, now)
+            call.dump.add_data(Sender.JAMBONZ, data, now)
         for message in frames.receive_data(data):
             if isinstance(message, ControlFrame):
                 continue
@@ -289,7 +286,7 @@ class JambonzConnection:
         except Exception:
             # Nor the group of tasks, in which the handshakes of a relay are done.
             logger.exception("a call failed unexpectedly")
-            self._end()
+            self.abort()
 
     def _start_call(self, accepted: AcceptedHandshake, now: float) -> None:
         session = ListenSession(started_at=now, default_format=self._settings.default_format)
@@ -310,7 +307,7 @@ class JambonzConnection:
         if self._closing.by and self._closing.makes_progress(self._socket.unsent):
             self._deadline = now + self._settings.close_timeout
         elif self._closing.by or self._handshake.refused or self._protocol.eof_sent:
-            self._end()
+            self.abort()
         elif self._call is None:
             self._handshake.refuse_unparsed(TOO_LATE)
         elif not self._call.session.started:
@@ -342,7 +339,7 @@ class JambonzConnection:
         for data in self._protocol.data_to_send():
             if data:
                 if self._call is not None and self._call.dump is not None:
-                    self._call.dump.add_sent(data, self._loop.time())
+                    self._call.dump.add_data(Sender.APPLICATION, data, self._loop.time())
                 self._socket.write(data)
             else:
                 self._socket.end_writing()
@@ -353,7 +350,7 @@ class JambonzConnection:
         elif not self._protocol.eof_sent:
             self._frames.receive_eof()
         self._finish_call(now)
-        self._end()
+        self.abort()
 
     def _finish_call(self, now: float) -> None:
         """End the call; the connection stays until the peer has closed its side."""
@@ -370,7 +367,7 @@ class JambonzConnection:
         self._deadline = now + self._settings.close_timeout
         self._read_in_batches(CHECK_INTERVAL)
 
-    def _end(self) -> None:
+    def abort(self) -> None:
         if self._closed:
             return
         self._closed = True

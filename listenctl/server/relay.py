@@ -83,19 +83,13 @@ class Relay:
         else:
             self._upstream.close(end.code, end.reason)
 
-    def take_application_text(self, data: bytes) -> None:
-        self._take_application_message(TextMessage(data))
-
-    def take_application_audio(self, data: bytes) -> None:
-        self._take_application_message(BinaryMessages(data, len(data), 1))
-
     def take_application_end(self, end: ConnectionEnd) -> None:
         """End the call as the application has, after everything that it sent before."""
         self._upstream_end = end
         if not self._waiting:
             self._pass_on_end(end)
 
-    def _take_application_message(self, message: TextMessage | BinaryMessages) -> None:
+    def take_application_message(self, message: TextMessage | BinaryMessages) -> None:
         if not self._waiting and self._jambonz.unsent <= MAX_TO_JAMBONZ:
             self._send_to_jambonz(message)
             return

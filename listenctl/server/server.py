@@ -9,6 +9,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -26,7 +27,7 @@ from listenctl.server.control_api.control_socket import ControlSocket
 from listenctl.server.jambonz_connection import JambonzConnection
 from listenctl.server.read_schedule import FIRST_READ, TimingWheel
 from listenctl.server.recording.call_recorder import CallRecorder, CallRecording
-from listenctl.server.server_handshake import NO_MORE_CALLS, HandshakeRefusal, too_many_calls, wrong_path
+from listenctl.server.server_handshake import NO_MORE_CALLS, HandshakeRefusal
 from listenctl.server.settings import ServerSettings
 from listenctl.server.shutdown import Shutdown
 
@@ -114,13 +115,16 @@ class ListenServer:
         """Return why a request for ``target`` can't become a call now, None if it can."""
         path = unquote(target.partition("?")[0])
         if self.settings.path is not None and path != self.settings.path:
-            return wrong_path(path, self.settings.path)
+            return HandshakeRefusal(HTTPStatus.NOT_FOUND, f"calls go to {self.settings.path}, not to {path}")
         if self.shutdown.begun or self.has_taken_all(with_beginning=True):
             return NO_MORE_CALLS
         upstream = self.settings.upstream
         # Those that wait for the application have their files open, too.
         calls = len(self.live) + (0 if upstream is None else upstream.unanswered)
-        return too_many_calls(calls) if calls >= self.settings.max_calls else None
+        if calls < self.settings.max_calls:
+            return None
+        reason = f"there are {calls} live calls, and no more are allowed"
+        return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, reason)
 
     def report_refusal(self, remote: str, target: str | None, refusal: HandshakeRefusal) -> None:
         self.reporter.emit(
@@ -185,7 +189,7 @@ class ListenServer:
         del self._connection_of[call]
         if call.log is not None:
             self.gap_seconds += call.log.gap_seconds
-            self.lost_audio |= call.log.lost_samples > 0
+            self.lost_audio |= call.log.ledger.lost_samples > 0
             self.calls_failed += call.log.ending is not None and call.log.ending.closed_by == "nobody"
         if self.has_taken_all() and not self.live:
             self.shutdown.begin()

@@ -61,14 +61,6 @@ NO_MORE_CALLS = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server ta
 FAILED = HandshakeRefusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the handshake failed unexpectedly")
 
 
-def wrong_path(path: str, wanted: str) -> HandshakeRefusal:
-    return HandshakeRefusal(HTTPStatus.NOT_FOUND, f"calls go to {wanted}, not to {path}")
-
-
-def too_many_calls(calls: int) -> HandshakeRefusal:
-    return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {calls} live calls, and no more are allowed")
-
-
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """

@@ -11,6 +11,7 @@ from listenctl.net.client_handshake import HandshakeRefusedError
 from listenctl.net.open_connection import HandshakeTimeoutError
 from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import WebSocketUrl
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.server.server_handshake import HandshakeRefusal, UpstreamRequest, copy_answer
 
 if TYPE_CHECKING:
@@ -151,11 +152,11 @@ class UpstreamConnection:
 
     def on_text(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - the signature of the callbacks
         if self.relay is not None:
-            self.relay.take_application_text(data)
+            self.relay.take_application_message(TextMessage(data))
 
     def on_audio(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - the signature of the callbacks
         if self.relay is not None:
-            self.relay.take_application_audio(data)
+            self.relay.take_application_message(BinaryMessages(data, len(data), 1))
 
     def on_writable(self) -> None:
         """Do nothing: the relay looks at ``unsent`` before it sends more."""

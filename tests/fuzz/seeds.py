@@ -14,11 +14,9 @@ from listenctl.capture.formats.dump_line_format import (
     DumpFault,
     DumpHeader,
     DumpLoss,
-    end_line,
-    fault_line,
+    event_line,
     frame_line,
     header_line,
-    loss_line,
 )
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
@@ -151,8 +149,8 @@ def dump_seed(name: str) -> Seed:
         began = at if began is None else began
         last = at - began
         lines.append(frame_line(last, sender, frame))
-    lines += [loss_line(DumpLoss(last, 3)), fault_line(DumpFault(last, Sender.APPLICATION, "too long"))]
-    return text_seed(b"".join([*lines, end_line(DumpEnd(last, "jambonz", 1000, "bye"))]))
+    lines += [event_line(DumpLoss(last, 3)), event_line(DumpFault(last, Sender.APPLICATION, "too long"))]
+    return text_seed(b"".join([*lines, event_line(DumpEnd(last, "jambonz", 1000, "bye"))]))
 
 
 def commands_seed() -> Seed:
@@ -176,7 +174,7 @@ def commands_seed() -> Seed:
     frames = [(sender, RawFrame(True, 0, TEXT, sender is Sender.JAMBONZ, text.encode())) for sender, text in said]
     lines = [frame_line(0.1 * number, sender, frame) for number, (sender, frame) in enumerate(frames)]
     header = header_line(DumpHeader("2026-11-20T10:00:00.000000Z"))
-    return text_seed(b"".join([header, *lines, end_line(DumpEnd(2.0, "application", 1000, ""))]))
+    return text_seed(b"".join([header, *lines, event_line(DumpEnd(2.0, "application", 1000, ""))]))
 
 
 def wav_file(samples: bytes, sample_rate: int, channels: int = 1) -> bytes:

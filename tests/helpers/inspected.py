@@ -117,7 +117,7 @@ class MadeUp:
         metadata: Mapping[str, object] | bytes | None = METADATA,
     ) -> None:
         self.session = session or new_session()
-        self.inspector = CallInspector(self.session, settings, list(observers))
+        self.inspector = CallInspector(self.session, settings or InspectionSettings(), list(observers))
         self._packet = 0
         if metadata is not None:
             raw = metadata if isinstance(metadata, bytes) else json.dumps(metadata).encode()

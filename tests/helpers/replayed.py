@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from listenctl.capture.formats.dump_line_format import DumpEnd, DumpHeader, end_line, frame_line, header_line
+from listenctl.capture.formats.dump_line_format import DumpEnd, DumpHeader, event_line, frame_line, header_line
 from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
@@ -49,7 +49,7 @@ def write_dump(
     header = DumpHeader(created, "c1", "old-sid", "10.0.0.1:5000", "/", "audio.jambonz.org", "ws://h:3000/")
     lines = [header_line(header), *(frame_line(at, sender, frame) for at, sender, frame in frames)]
     with path.open("ab") as file:
-        file.writelines([*lines, *([end_line(end)] if end else [])])
+        file.writelines([*lines, *([event_line(end)] if end else [])])
     return path
 
 

@@ -78,17 +78,16 @@ def frame_line(at: float, sender: Sender, frame: RawFrame) -> bytes:
     return f'{{"at":{at:.6f},"from":"{sender}","opcode":{opcode}{odd},{_payload(frame)}}}\n'.encode()
 
 
-def fault_line(fault: DumpFault) -> bytes:
-    return _line({"at": round(fault.at, 6), "from": fault.sender, "fault": fault.detail})
-
-
-def loss_line(loss: DumpLoss) -> bytes:
-    return _line({"at": round(loss.at, 6), "lost": {"frames": loss.frames}})
-
-
-def end_line(end: DumpEnd) -> bytes:
-    how = {"closed_by": end.closed_by, "code": end.code, "reason": end.reason}
-    return _line({"at": round(end.at, 6), "end": how})
+def event_line(event: DumpFault | DumpLoss | DumpEnd) -> bytes:
+    fields: dict[str, object]
+    match event:
+        case DumpFault(_, sender, detail):
+            fields = {"from": sender, "fault": detail}
+        case DumpLoss(_, frames):
+            fields = {"lost": {"frames": frames}}
+        case DumpEnd(_, closed_by, code, reason):
+            fields = {"end": {"closed_by": closed_by, "code": code, "reason": reason}}
+    return _line({"at": round(event.at, 6), **fields})
 
 
 def _payload(frame: RawFrame) -> str:

@@ -69,11 +69,6 @@ class TcpReader:
         self._ordered = TimeOrderedEvents()
         self._notices: dict[str, int] = {}
 
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes held because data before them is missing."""
-        return self._memory.waiting
-
     def read_batch(self, batch: PacketBatch) -> TcpEvents:
         """Return the events of a batch: in order on each stream, nearly so across streams."""
         events: TcpEvents = []

@@ -174,9 +174,5 @@ def _server_name(data: bytes) -> str:
         return ""
     names = _HandshakeFields(_HandshakeFields(data).read_vector(2))
     kind, name = names.read_number(1), names.read_vector(2)
-    return "" if kind else _printable(name)
-
-
-def _printable(name: bytes) -> str:
     # Names are ASCII by definition; other bytes must not reach a terminal.
-    return _UNPRINTABLE.sub(b"?", name[:MAX_NAME]).decode("ascii")
+    return "" if kind else _UNPRINTABLE.sub(b"?", name[:MAX_NAME]).decode("ascii")

@@ -117,7 +117,10 @@ class TlsSession:
         if direction.over:
             return
         if isinstance(item, TlsRecordGap):
-            self._add_gap(direction, item)
+            if direction.holds_records:
+                self._hold_record(direction, item)
+            else:
+                direction.add_gap(item)
             return
         if not direction.holds_records:
             failed = direction.failed
@@ -131,12 +134,6 @@ class TlsSession:
             self._add_encrypted(direction, item)
         else:
             self._add_plaintext(direction, item)
-
-    def _add_gap(self, direction: TlsDirection, gap: TlsRecordGap) -> None:
-        if direction.holds_records:
-            self._hold_record(direction, gap)
-        else:
-            direction.add_gap(gap)
 
     def _hold_record(self, direction: TlsDirection, item: RecordOrGap) -> None:
         if direction.hold_record(item):

@@ -105,14 +105,10 @@ class WebSocketFinder:
     def __init__(self, *, has_handshake: bool) -> None:
         self._has_handshake = has_handshake  # whether the capture has the connection from its first byte on
         self._sides = (_Side(), _Side())
-        self._client: int | None = None
+        self.client: int | None = None  # the side of the client, once known
         self._found = False
         self.is_other_protocol = False
         """Whether this isn't WebSocket, so that nothing more needs to be fed."""
-
-    @property
-    def client(self) -> int | None:
-        return self._client
 
     @property
     def is_searching(self) -> bool:
@@ -179,7 +175,7 @@ class WebSocketFinder:
         elif side.state is _State.SEARCH:
             items += self._resume(number, at, side.search.end_data())
         elif (kind := detect_head(side.head)) in (HeadKind.REQUEST, HeadKind.RESPONSE):
-            self._client = number if kind is HeadKind.REQUEST else 1 - number
+            self.client = number if kind is HeadKind.REQUEST else 1 - number
         if self._found:
             frame, missing = cut or (None, 0)
             items.append(
@@ -209,7 +205,7 @@ class WebSocketFinder:
         return items
 
     def _sender(self, number: int) -> Sender:
-        return Sender.JAMBONZ if number == self._client else Sender.APPLICATION
+        return Sender.JAMBONZ if number == self.client else Sender.APPLICATION
 
     def _read_frames(self, number: int, at: float, data: bytes) -> list[WebSocketEvent]:
         side, sender = self._sides[number], self._sender(number)
@@ -233,9 +229,9 @@ class WebSocketFinder:
             head = None if kind is HeadKind.UNDECIDED else parse_head(side.head)
             if head is None:
                 return items + self._read_other(number, at) if len(side.head) > MAX_HEAD else items
-            self._client = number if kind is HeadKind.REQUEST else 1 - number
+            self.client = number if kind is HeadKind.REQUEST else 1 - number
             side.head = side.head[len(head.raw) :]
-            requested = self._sides[self._client].upgraded
+            requested = self._sides[self.client].upgraded
             if kind is HeadKind.RESPONSE and (head.is_upgrade or (requested and head.status == SWITCHING)):
                 self._found = True
                 return [*items, UpgradeAnswered(at, head), *self._switch_to_frames(number, at, head)]
@@ -244,7 +240,7 @@ class WebSocketFinder:
                 items.append(UpgradeRequested(at, head))
                 continue
             if kind is HeadKind.RESPONSE and requested and head.status >= 200:
-                self._sides[self._client].upgraded = False
+                self._sides[self.client].upgraded = False
                 items.append(UpgradeAnswered(at, head))
             side.skip = max(0, head.body_size - len(side.head))
             side.head = side.head[head.body_size :]
@@ -252,7 +248,7 @@ class WebSocketFinder:
 
     def _switch_to_frames(self, number: int, at: float, head: HttpHead) -> list[WebSocketEvent]:
         for other, side in enumerate(self._sides):
-            side.inflater = _inflater(head, by_client=other == self._client)
+            side.inflater = _inflater(head, by_client=other == self.client)
         side = self._sides[number]
         side.state, rest, side.head = _State.FRAMES, side.head, b""
         return self._read_frames(number, at, rest) if rest else []
@@ -273,7 +269,7 @@ class WebSocketFinder:
         side = self._sides[number]
         side.state, side.skip, side.head = _State.SEARCH, 0, b""
         side.reader = RawFrameReader()
-        masked = None if self._client is None else number == self._client
+        masked = None if self.client is None else number == self.client
         side.search = FrameStartSearch(masked, compressed=side.inflater is not None)
 
     def _resume(self, number: int, at: float, found: list[HeldBytes] | None) -> list[WebSocketEvent]:
@@ -282,8 +278,8 @@ class WebSocketFinder:
         if found is None:
             self.is_other_protocol = not self._found and all(one.search.skipped or one.ended for one in self._sides)
             return []
-        if self._client is None:
-            self._client = number if side.search.masked else 1 - number
+        if self.client is None:
+            self.client = number if side.search.masked else 1 - number
             self._sides[1 - number].search.masked = not side.search.masked
         self._found = True
         side.state = _State.FRAMES

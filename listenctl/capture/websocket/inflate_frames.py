@@ -17,9 +17,8 @@ class FrameInflater:
     references to missing data are an error, never wrong data, and messages without references are readable.
     """
 
-    def __init__(self, *, keeps_context: bool, max_message: int = MAX_FRAME_BYTES) -> None:
+    def __init__(self, *, keeps_context: bool) -> None:
         self._keeps_context = keeps_context  # whether a message can refer to earlier ones
-        self._max_message = max_message  # maximum size of a decompressed message
         self._within = False
         self._broken = False
         self._failing = False
@@ -55,7 +54,7 @@ class FrameInflater:
         return frame._replace(rsv=frame.rsv & ~RSV1, payload=payload)
 
     def _inflate_payload(self, frame: RawFrame) -> bytes | None:
-        room = self._max_message - self._size
+        room = MAX_FRAME_BYTES - self._size
         data = frame.payload + _TAIL if frame.fin else frame.payload
         try:
             payload = self._inflate.decompress(data, room + 1)
@@ -63,7 +62,7 @@ class FrameInflater:
             self._fail(f"can't decompress messages ({exc}); skipped")
             return None
         if len(payload) > room:
-            self._fail(f"a compressed message has more than {self._max_message} bytes; skipped")
+            self._fail(f"a compressed message has more than {MAX_FRAME_BYTES} bytes; skipped")
             return None
         self._size += len(payload)
         return payload

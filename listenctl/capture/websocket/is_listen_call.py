@@ -41,14 +41,11 @@ class ListenCallDetector:
         if sender is Sender.APPLICATION:
             known = not isinstance(parse_command(text), UnknownCommand)
         else:
-            known = _is_metadata(text) or any(not isinstance(one, UnknownMessage) for one in parse_texts(text))
+            is_metadata = not _CALL_FIELDS.isdisjoint(CallMetadata.parse(text).fields)
+            known = is_metadata or any(not isinstance(one, UnknownMessage) for one in parse_texts(text))
         if known:
             self._session.is_listen = True
         elif sender is Sender.JAMBONZ and not self._begun:
             # jambonz starts with metadata, even if broken (listenctl-protocol(7) 2.6).
             self._session.is_listen = False
         self._begun = self._begun or sender is Sender.JAMBONZ
-
-
-def _is_metadata(text: bytes) -> bool:
-    return bool(_CALL_FIELDS & CallMetadata.parse(text).fields.keys())

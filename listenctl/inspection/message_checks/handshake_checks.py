@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from websockets.utils import accept_key
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.capture.websocket.http_heads import HttpHead
+from listenctl.capture.websocket.http_heads import SWITCHING, HttpHead
 from listenctl.inspection.rule_violations import Culprit, FoundViolation
 from listenctl.json_lines import Report
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 
-_STATUS = re.compile(r"HTTP/\d\.\d (\d{3})(?: |$)")
 _BASIC = re.compile(r"[Bb]asic [A-Za-z0-9+/]+={0,2}")
-_SWITCHING_PROTOCOLS = 101
 _MAX_SHOWN = 60
 
 
@@ -34,7 +32,7 @@ def describe_handshake(session: CapturedSession) -> Report:
     """Return the object in `listenctl-inspect(5)`, without credentials."""
     authorization = _header(session.request, "authorization")
     return {
-        "status": _status_of(session.response),
+        "status": (session.response and session.response.status) or None,
         "subprotocol_offered": _header(session.request, "sec-websocket-protocol"),
         "subprotocol": _header(session.response, "sec-websocket-protocol"),
         "extensions": _header(session.response, "sec-websocket-extensions"),
@@ -59,7 +57,7 @@ def _check_request(session: CapturedSession, request: HttpHead) -> Iterator[Foun
 
 
 def _check_response(request: HttpHead | None, response: HttpHead) -> Iterator[FoundViolation]:
-    if _status_of(response) != _SWITCHING_PROTOCOLS:
+    if response.status != SWITCHING:
         yield "handshake-refused", Culprit.APPLICATION, f"answered with {response.first_line[:_MAX_SHOWN]}"
         return
     if not request:
@@ -78,11 +76,6 @@ def _check_response(request: HttpHead | None, response: HttpHead) -> Iterator[Fo
     if extensions and not _header(request, "sec-websocket-extensions"):
         detail = f"accepts {extensions[:_MAX_SHOWN]}, which was not offered"
         yield "extension-unasked", Culprit.APPLICATION, detail
-
-
-def _status_of(head: HttpHead | None) -> int | None:
-    found = _STATUS.match(head.first_line) if head else None
-    return int(found[1]) if found else None
 
 
 def _header(head: HttpHead | None, name: str) -> str | None:

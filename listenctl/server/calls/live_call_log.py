@@ -87,10 +87,6 @@ class LiveCallLog:
             self.unlogged += 1
 
     @property
-    def lost_samples(self) -> int:
-        return self.ledger.lost_samples
-
-    @property
     def gap_seconds(self) -> float:
         """Seconds of audio that are missing, dropped or never sent."""
         return self.audio_format.duration_of(self.ledger.lost_samples + self.ledger.paused_samples)
@@ -103,16 +99,16 @@ def describe_tone(tone: DtmfTone) -> Report:
 
 def describe_completeness(log: LiveCallLog, unrecorded_samples: int = 0) -> Completeness:
     """Return how much of a call's audio there is; ``complete`` is None until the call has ended."""
-    drift = log.ledger.clock_drift()
-    sent = log.samples + log.lost_samples
+    drift, lost = log.ledger.clock_drift(), log.ledger.lost_samples
+    sent = log.samples + lost
     share = round((log.samples - unrecorded_samples) / sent, 6) if sent else 1.0
     ended = log.ended_at is not None
     return Completeness(
         received_samples=log.samples,
-        lost_samples=log.lost_samples,
+        lost_samples=lost,
         paused_samples=log.ledger.paused_samples,
         unrecorded_samples=unrecorded_samples,
         completeness=share if ended else None,
-        complete=not log.lost_samples and not unrecorded_samples if ended else None,
+        complete=not lost and not unrecorded_samples if ended else None,
         clock_drift_ppm=None if drift is None else round(drift * 1e6),
     )

@@ -26,7 +26,7 @@ class LocalTool:
         self._waiting: deque[str | bytes] = deque()
         self._waiting_bytes = self._waiting_texts = 0
         self._synced = Synced()
-        self._granted = False
+        self.has_stream = False  # one tool has it at a time
         self._end: ListenctlError | None = None
         self._changed = asyncio.Event()
         self._attached = False
@@ -65,23 +65,18 @@ class LocalTool:
         self._waiting = deque(message for message in self._waiting if isinstance(message, str))
         self._waiting_bytes = 0
 
-    @property
-    def has_stream(self) -> bool:
-        """Whether this tool has the stream, which one tool has at a time."""
-        return self._granted
-
     async def request_stream(self) -> None:
-        if not self._granted:
+        if not self.has_stream:
             await self.send(ToolMessageType.ACQUIRE.serialize())
 
     async def acquire_stream(self) -> None:
         await self.request_stream()
-        while not self._granted:
+        while not self.has_stream:
             self._check()
             await self._wait()
 
     async def release_stream(self) -> None:
-        self._granted = False
+        self.has_stream = False
         await self.send(ToolMessageType.RELEASE.serialize())
 
     async def stream_state(self) -> Synced:
@@ -123,9 +118,9 @@ class LocalTool:
     def _take_notice(self, notice: ServerNotice | None) -> None:
         match notice:
             case ServerNotice(ToolMessageType.GRANTED):
-                self._granted = True
+                self.has_stream = True
             case ServerNotice(ToolMessageType.ERROR, {"reason": RefusalReason.KILLED, **more}) if "id" not in more:
-                self._granted = False
+                self.has_stream = False
             case ServerNotice(ToolMessageType.SYNCED, data):
                 self._synced = Synced.parse(data)
 

@@ -164,12 +164,15 @@ class CallDump:
         self._log = log
         self._file = self._dumper.open_file(self._created, log)
 
-    def add_received(self, data: bytes, at: float) -> None:
-        """Add what jambonz sent, ``at`` on the clock of the event loop, in any pieces."""
-        self._read(Sender.JAMBONZ, data, at)
-
-    def add_sent(self, data: bytes, at: float) -> None:
-        self._read(Sender.APPLICATION, data, at)
+    def add_data(self, sender: Sender, data: bytes, at: float) -> None:
+        """Add what ``sender`` sent, ``at`` on the clock of the event loop, in any pieces."""
+        at = self._since_start(at)
+        reader = self._readers[sender]
+        for frame in reader.feed(data):
+            self._add(TimedFrame(at, sender, frame), len(frame.payload) + FRAME_OVERHEAD)
+        if reader.fault and sender not in self._faulty:
+            self._faulty.add(sender)
+            self._items.append(DumpFault(at, sender, reader.fault))
 
     def end_call(self, at: float) -> None:
         at = self._since_start(at)
@@ -195,15 +198,6 @@ class CallDump:
         items, self._items = self._items, []
         size, self._bytes = self._bytes, 0
         return size, partial(self._file.write_items, items)
-
-    def _read(self, sender: Sender, data: bytes, at: float) -> None:
-        at = self._since_start(at)
-        reader = self._readers[sender]
-        for frame in reader.feed(data):
-            self._add(TimedFrame(at, sender, frame), len(frame.payload) + FRAME_OVERHEAD)
-        if reader.fault and sender not in self._faulty:
-            self._faulty.add(sender)
-            self._items.append(DumpFault(at, sender, reader.fault))
 
     def _add(self, frame: TimedFrame, size: int) -> None:
         held_up = self._file is None and self._bytes + size > MAX_HELD_BYTES

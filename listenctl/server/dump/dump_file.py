@@ -14,11 +14,9 @@ from listenctl.capture.formats.dump_line_format import (
     DumpFault,
     DumpHeader,
     DumpLoss,
-    end_line,
-    fault_line,
+    event_line,
     frame_line,
     header_line,
-    loss_line,
 )
 from listenctl.events import DumpFailedEvent, DumpSavedEvent, EventFields, WarningEvent
 from listenctl.media.files.new_files import create_numbered
@@ -81,7 +79,7 @@ class DumpFile:
     def _append(self, fd: int, batch: list[Item]) -> None:
         lines = [] if self._size else [header_line(self._header)]
         if self._unnoted:
-            lines.append(loss_line(DumpLoss(batch[0].at, self._unnoted)))
+            lines.append(event_line(DumpLoss(batch[0].at, self._unnoted)))
         data = b"".join([*lines, *map(_line, batch)])
         try:
             _write_all(fd, data, self._size)
@@ -110,15 +108,7 @@ class DumpFile:
 
 
 def _line(item: Item) -> bytes:
-    match item:
-        case TimedFrame(at, sender, frame):
-            return frame_line(at, sender, frame)
-        case DumpFault():
-            return fault_line(item)
-        case DumpLoss():
-            return loss_line(item)
-        case DumpEnd():
-            return end_line(item)
+    return frame_line(*item) if isinstance(item, TimedFrame) else event_line(item)
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> None:

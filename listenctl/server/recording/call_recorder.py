@@ -119,9 +119,6 @@ class FileRecorder:
             self._hand_over(recording)
         self._jobs.append(job)
 
-    def add_end(self, recording: "FileRecording", writer: RecordingWriter) -> None:
-        self.add_job(recording, partial(self._finish, writer))
-
     def _hand_over(self, recording: "FileRecording") -> None:
         del self._waiting[recording]
         size, write = recording.take_collected()
@@ -136,13 +133,10 @@ class FileRecorder:
             case RecordingFailedEvent():
                 self.lost_audio = True
             case RecordingSavedEvent():
-                self._count_saved(event)
+                self.recorded_bytes += event.bytes
+                self.recorded_seconds += event.seconds
+                self.lost_audio |= bool(event.unrecorded_samples)
         self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
-
-    def _count_saved(self, saved: RecordingSavedEvent) -> None:
-        self.recorded_bytes += saved.bytes
-        self.recorded_seconds += saved.seconds
-        self.lost_audio |= bool(saved.unrecorded_samples)
 
     def _note_end(self) -> None:
         self._unfinished -= 1
@@ -151,7 +145,7 @@ class FileRecorder:
 
     # The rest runs in the writer thread, or in a finisher.
 
-    def _finish(self, writer: RecordingWriter) -> None:
+    def finish_writer(self, writer: RecordingWriter) -> None:
         if writer.is_slow_to_finish:
             self._finishers.submit(self._finish_recording, writer)
         else:
@@ -199,7 +193,7 @@ class FileRecording:
         self._recorder.add_job(self, partial(self._writer.change_format, audio_format))
 
     def end_call(self) -> None:
-        self._recorder.add_end(self, self._writer)
+        self._recorder.add_job(self, partial(self._recorder.finish_writer, self._writer))
 
     def is_due(self, now: float) -> bool:
         """Return whether enough has been collected, or the collected audio has waited long enough."""

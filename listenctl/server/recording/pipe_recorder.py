@@ -60,9 +60,9 @@ class PipeRecorder:
             samples=samples,
             seconds=round(log.audio_format.duration_of(samples), 3),
             bytes=self._writer.written_bytes,
-            lost_samples=log.lost_samples,
+            lost_samples=log.ledger.lost_samples,
             unrecorded_samples=self._writer.lost_bytes // log.audio_format.frame_bytes,
-            complete=not log.lost_samples and not self.lost_audio,
+            complete=not log.ledger.lost_samples and not self.lost_audio,
             warnings=[],
         )
         self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)

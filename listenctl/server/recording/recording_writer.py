@@ -35,9 +35,6 @@ INTERIM_AFTER = 10.0
 Piece: TypeAlias = tuple[int, bytes]
 """A position in the call, and the audio there."""
 
-AddJob = Callable[[Job], None]
-"""Adds a job to the writer thread that runs when there is no audio to write."""
-
 ReportEvent = Callable[[EventFields], None]
 """Reports an event of the recording, from any thread."""
 
@@ -63,7 +60,7 @@ class RecordingWriter:
         settings: RecordSettings,
         log: LiveCallLog,
         report: ReportEvent,
-        add_later: AddJob,
+        add_later: Callable[[Job], None],
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings

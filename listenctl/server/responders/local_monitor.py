@@ -7,7 +7,6 @@ from importlib import import_module
 
 from listenctl.media.devices.mixer import CallMixer, ChannelChoice, stereo_gains
 from listenctl.media.devices.playback_device import PlaybackDevice, PlaybackState
-from listenctl.media.devices.sound_devices import OpenDeviceStream
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server.responders.call_responders import RespondedCall
 
@@ -21,11 +20,11 @@ class LocalMonitor:
     name = "monitor"
     wants_audio = True
 
-    def __init__(self, device: str | None = None, *, open_stream: OpenDeviceStream | None = None) -> None:
+    def __init__(self, device: str | None) -> None:
         self.on_change: Callable[[PlaybackState], None] = lambda _: None
         """Called when playback begins, and when it fails."""
         self._mixer = CallMixer()
-        self._player = PlaybackDevice(self._mixer, device, self._report_change, open_stream=open_stream)
+        self._player = PlaybackDevice(self._mixer, device, self._report_change)
         self._playing: asyncio.Task[None] | None = None
         self._formats: dict[str, AudioFormat] = {}
 

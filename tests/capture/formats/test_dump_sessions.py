@@ -12,11 +12,9 @@ from listenctl.capture.formats.dump_line_format import (
     DumpFault,
     DumpHeader,
     DumpLoss,
-    end_line,
-    fault_line,
+    event_line,
     frame_line,
     header_line,
-    loss_line,
 )
 from listenctl.capture.formats.dump_sessions import read_dump_sessions
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
@@ -44,7 +42,7 @@ def call(header: DumpHeader = HEADER) -> list[bytes]:
 
 
 def test_frames_have_the_time_of_day() -> None:
-    events = dumped(*call(), end_line(DumpEnd(0.5, "jambonz", 1000, "")))
+    events = dumped(*call(), event_line(DumpEnd(0.5, "jambonz", 1000, "")))
 
     (session,) = sessions(events)
     assert (session.source, session.began) == ("a.jsonl", BEGAN)
@@ -62,7 +60,7 @@ def test_frames_have_the_time_of_day() -> None:
 
 @pytest.mark.parametrize(("closed_by", "how"), [("nobody", "the connection broke"), (None, "never was a call")])
 def test_a_call_that_nobody_closed_says_so(closed_by: str | None, how: str) -> None:
-    events = dumped(*call(), end_line(DumpEnd(0.5, closed_by, 1006, "")))
+    events = dumped(*call(), event_line(DumpEnd(0.5, closed_by, 1006, "")))
 
     assert endings(events) == [(None, how)]
 
@@ -84,9 +82,9 @@ def test_a_dump_without_its_begin_is_a_call_that_started_before_it() -> None:
 
 
 def test_what_could_not_be_dumped_is_reported() -> None:
-    fault = fault_line(DumpFault(0.1, Sender.APPLICATION, "a frame of 9 bytes, which is more than 8"))
+    fault = event_line(DumpFault(0.1, Sender.APPLICATION, "a frame of 9 bytes, which is more than 8"))
 
-    events = dumped(*call(), loss_line(DumpLoss(0.05, 7)), fault)
+    events = dumped(*call(), event_line(DumpLoss(0.05, 7)), fault)
 
     *lost, broken = losses(events)
     assert [one.sender for one in lost] == list(Sender)

@@ -15,11 +15,9 @@ from listenctl.capture.formats.dump_line_format import (
     DumpFault,
     DumpHeader,
     DumpLoss,
-    end_line,
-    fault_line,
+    event_line,
     frame_line,
     header_line,
-    loss_line,
 )
 from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, parse_dump_line, read_dump
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
@@ -107,7 +105,7 @@ def test_the_other_lines_say_what_is_known_of_the_call() -> None:
         "server": "ws://h:3000/",
     }
     end = DumpEnd(2.5, "jambonz", 1000, "bye")
-    assert json.loads(end_line(end)) == {"at": 2.5, "end": {"closed_by": "jambonz", "code": 1000, "reason": "bye"}}
+    assert json.loads(event_line(end)) == {"at": 2.5, "end": {"closed_by": "jambonz", "code": 1000, "reason": "bye"}}
 
 
 def test_what_is_written_is_read() -> None:
@@ -116,7 +114,7 @@ def test_what_is_written_is_read() -> None:
     end = DumpEnd(1.0, "nobody", 1006, "")
     frame = TimedFrame(0.25, Sender.JAMBONZ, from_jambonz(TEXT, b"{}"))
 
-    data = header_line(HEADER) + line_of(frame) + fault_line(fault) + loss_line(loss) + end_line(end)
+    data = header_line(HEADER) + line_of(frame) + event_line(fault) + event_line(loss) + event_line(end)
 
     assert read(data) == [(1, HEADER), (2, frame), (3, fault), (4, loss), (5, end)]
 
@@ -234,7 +232,7 @@ def test_jq_reads_it() -> None:
     data = (
         header_line(HEADER) + audio_line(1) + frame_line(1.5, Sender.APPLICATION, from_jambonz(TEXT, b"\x00\xc3\xbc"))
     )
-    data += frame_line(2.0, Sender.JAMBONZ, from_jambonz(TEXT, b'{"event":"dtmf"}')) + end_line(
+    data += frame_line(2.0, Sender.JAMBONZ, from_jambonz(TEXT, b'{"event":"dtmf"}')) + event_line(
         DumpEnd(2.0, None, None, "")
     )
 

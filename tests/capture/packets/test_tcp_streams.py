@@ -180,7 +180,7 @@ def test_what_waits_is_bounded_on_a_stream() -> None:
 
     assert gaps(events) == [(10, 0, MissingCause.NOT_CAPTURED)]
     assert sum(len(one.data) for one in events if isinstance(one, TcpData)) == 2_000_000
-    assert reader.waiting_bytes <= MAX_WAITING
+    assert reader._memory.waiting <= MAX_WAITING
 
 
 def test_what_waits_is_bounded_on_all_streams_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +194,7 @@ def test_what_waits_is_bounded_on_all_streams_together(monkeypatch: pytest.Monke
             assert isinstance(batch, PacketBatch)
             reader.read_batch(batch)
 
-    assert reader.waiting_bytes <= 50_000
+    assert reader._memory.waiting <= 50_000
 
 
 def test_sequence_numbers_wrap_around() -> None:

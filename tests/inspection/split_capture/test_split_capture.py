@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.capture.compressed_files import open_capture_file
-from listenctl.capture.formats.dump_line_format import DumpEnd, DumpHeader, end_line, frame_line, header_line
+from listenctl.capture.formats.dump_line_format import DumpEnd, DumpHeader, event_line, frame_line, header_line
 from listenctl.capture.packets.packet_batches import EmbeddedSecrets, PacketBatch
 from listenctl.capture.packets.read_pcapng import TLS_KEY_LOG
 from listenctl.capture.read_capture import read_capture, read_packets
@@ -107,7 +107,7 @@ def dump_of(call: str, *texts: str) -> bytes:
     metadata = f'{{"sampleRate":8000,"mixType":"mono","callSid":"{call}"}}'
     frames = [RawFrame(True, 0, 1, True, text.encode()) for text in (metadata, *texts)]
     lines += [frame_line(float(at), Sender.JAMBONZ, frame) for at, frame in enumerate(frames)]
-    return b"".join([*lines, end_line(DumpEnd(9.0, "jambonz", 1000, ""))])
+    return b"".join([*lines, event_line(DumpEnd(9.0, "jambonz", 1000, ""))])
 
 
 @pytest.mark.parametrize("wanted", [[1, 2, 3], [2], [1, 3]], ids=str)

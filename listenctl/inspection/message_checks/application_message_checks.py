@@ -203,7 +203,7 @@ class ApplicationMessageChecks:
             return None
         rate = self.mode.stream_rate if self.mode else 0
         seconds = self._stream_bytes / SAMPLE_BYTES / rate if rate else None
-        played = self._playout.stream
+        played = self._playout
         return {
             "began": round(self._stream_began, 3),
             "ended": round(self._stream_last, 3),
@@ -232,8 +232,7 @@ class ApplicationMessageChecks:
         if self._playout:
             return self._playout
         # Imported here, because in many calls the application only receives and the start-up counts.
-        from listenctl.inspection.message_checks.inspected_playout import TICK
-        from listenctl.inspection.message_checks.playout_checks import PlayoutChecks
+        from listenctl.inspection.message_checks.playout_checks import TICK, PlayoutChecks
 
         self.mode = self._stated or self._evidence.decide()
         # The tick before the first message.

@@ -25,10 +25,6 @@ class TcpConnection:
     has_handshake: bool = False
     """Whether the capture has the TCP handshake, so that data starts at the first byte."""
 
-    @property
-    def server(self) -> "TcpStream | None":
-        return self.client and self.client.opposite
-
     def __str__(self) -> str:
         stream = self.client or self.streams[0]
         return f"{stream.source} → {stream.destination}"

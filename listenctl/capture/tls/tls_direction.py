@@ -5,10 +5,9 @@ After missing records the number is found by trying: a record verifies only with
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from listenctl.capture.tls.record_ciphers import DecryptedRecord, RecordDecryptor
-from listenctl.capture.tls.tls_events import TlsParty
+from listenctl.capture.tls.tls_events import TlsParty, TlsRecordsLost
 from listenctl.capture.tls.tls_handshake import TlsHandshakeReader
 from listenctl.capture.tls.tls_records import RecordOrGap, TlsRecord, TlsRecordGap, TlsRecordSplitter
 
@@ -27,14 +26,6 @@ _MAX_FIRST_TRIES = 32_768
 MAX_HELD = 64 * 1024
 # Memory of a held record in addition to its data.
 _HELD_BYTES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class RecordLoss:
-    """Records missing before a decrypted one; ``size`` is the number of bytes of their contents, if known."""
-
-    records: int
-    size: int | None
 
 
 class TlsDirection:
@@ -116,7 +107,7 @@ class TlsDirection:
             self._count_record(record, self._sequence)
         return decrypted
 
-    def find_and_decrypt(self, record: TlsRecord) -> tuple[DecryptedRecord, RecordLoss] | None:
+    def find_and_decrypt(self, record: TlsRecord) -> tuple[DecryptedRecord, TlsRecordsLost] | None:
         """Decrypt a record whose number and keys are uncertain; return None if that fails."""
         for decryptor, sequence in self._candidates(record):
             self._tried += 1
@@ -136,7 +127,7 @@ class TlsDirection:
         if self.next_decryptor is not None:
             yield from ((self.next_decryptor, number) for number in range(min(window, _USUAL_WINDOW)))
 
-    def _count_loss(self, record: TlsRecord, decryptor: RecordDecryptor, sequence: int) -> RecordLoss:
+    def _count_loss(self, record: TlsRecord, decryptor: RecordDecryptor, sequence: int) -> TlsRecordsLost:
         changed = decryptor is not self.decryptor
         if changed:
             self.change_keys()
@@ -145,7 +136,7 @@ class TlsDirection:
         if not changed and decryptor.overhead is not None and self._expected is not None:
             size = record.start - self._expected - lost * decryptor.overhead
         self._count_record(record, sequence)
-        return RecordLoss(lost, size if size is not None and size >= 0 else None)
+        return TlsRecordsLost(record.at, self.party, lost, size if size is not None and size >= 0 else None)
 
     def _count_record(self, record: TlsRecord, sequence: int) -> None:
         self._sequence = sequence + 1

@@ -51,36 +51,13 @@ class TlsNotice:
 
 TlsEvent = DecryptedData | TlsRecordsLost | TlsAlert | TlsNotice
 
-_CLOSE_NOTIFY = 0
+_CLOSE_NOTIFY, _USER_CANCELED = 0, 90
 _FATAL = 2
-# RFC 8446 6, and alerts of older versions.
-_ALERTS = {
-    _CLOSE_NOTIFY: "close_notify",
-    10: "unexpected_message",
-    20: "bad_record_mac",
-    22: "record_overflow",
-    40: "handshake_failure",
-    42: "bad_certificate",
-    43: "unsupported_certificate",
-    44: "certificate_revoked",
-    45: "certificate_expired",
-    46: "certificate_unknown",
-    47: "illegal_parameter",
-    48: "unknown_ca",
-    49: "access_denied",
-    50: "decode_error",
-    51: "decrypt_error",
-    70: "protocol_version",
-    71: "insufficient_security",
-    80: "internal_error",
+# Those that ``ssl`` lacks or spells otherwise (RFC 8446 6).
+_OTHER_ALERTS = {
     86: "inappropriate_fallback",
-    90: "user_canceled",
-    100: "no_renegotiation",
+    _USER_CANCELED: "user_canceled",
     109: "missing_extension",
-    110: "unsupported_extension",
-    112: "unrecognized_name",
-    113: "bad_certificate_status_response",
-    115: "unknown_psk_identity",
     116: "certificate_required",
     120: "no_application_protocol",
 }
@@ -91,5 +68,15 @@ def parse_alert(content: bytes, at: float, party: TlsParty) -> TlsAlert | None:
         return None
     level, number = content
     # TLS 1.3 ignores levels: every alert except these two is fatal (RFC 8446 6).
-    fatal = level == _FATAL and number not in (_CLOSE_NOTIFY, 90)
-    return TlsAlert(at, party, _ALERTS.get(number, f"alert {number}"), fatal)
+    fatal = level == _FATAL and number not in (_CLOSE_NOTIFY, _USER_CANCELED)
+    return TlsAlert(at, party, _alert_name(number), fatal)
+
+
+def _alert_name(number: int) -> str:
+    # Imported here, because few captures have TLS and the start-up counts.
+    from ssl import AlertDescription
+
+    try:
+        return _OTHER_ALERTS.get(number) or AlertDescription(number).name.removeprefix("ALERT_DESCRIPTION_").lower()
+    except ValueError:
+        return f"alert {number}"

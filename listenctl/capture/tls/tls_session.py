@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.tls.record_ciphers import DecryptedRecord
 from listenctl.capture.tls.session_secrets import NegotiatedSession, describe_missing_secrets, set_decryptors
-from listenctl.capture.tls.tls_direction import RecordLoss, TlsDirection
+from listenctl.capture.tls.tls_direction import TlsDirection
 from listenctl.capture.tls.tls_events import (
     DecryptedData,
     TlsEvent,
@@ -91,16 +91,13 @@ class TlsSession:
             self._reported.add(text)
             self._events.append(TlsNotice(at, text))
 
-    def _add_lost_records(self, direction: TlsDirection, loss: RecordLoss, at: float) -> None:
-        self._events.append(TlsRecordsLost(at, direction.party, loss.records, loss.size))
-
     def _end_direction(self, direction: TlsDirection, at: float) -> None:
         if direction.over:
             return
         if direction.holds_records:
             self._cannot_open(direction, at)
         elif direction.failed and direction.verified:
-            self._add_lost_records(direction, RecordLoss(direction.failed, None), at)
+            self._events.append(TlsRecordsLost(at, direction.party, direction.failed, None))
         elif direction.failed:
             self._give_up(at, direction.unreadable, direction)
         direction.give_up()
@@ -202,7 +199,7 @@ class TlsSession:
         self._report_early_data(direction, failed, record.at)
         # Missing handshake records don't matter.
         if loss.records and not (self._tls13 and direction.awaits_traffic_keys):
-            self._add_lost_records(direction, loss, record.at)
+            self._events.append(loss)
         self._add_decrypted(direction, record.at, decrypted)
         return True
 

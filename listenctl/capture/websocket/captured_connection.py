@@ -32,9 +32,7 @@ from listenctl.capture.tls.tls_events import (
     TlsRecordsLost,
 )
 from listenctl.capture.websocket.find_websockets import (
-    BytesMissing,
-    FramesResumed,
-    FramesUnreadable,
+    BytesLost,
     SideEnded,
     UpgradeAnswered,
     UpgradeRequested,
@@ -100,7 +98,6 @@ def _time_and_sender(event: CaptureEvent) -> tuple[float, Hashable]:
 
 _TLS_RECORDS = frozenset({20, 21, 22, 23})
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
-_OPCODES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 _FastReader = tuple[RawFrameReader, Sender, CapturedSession]
 _SENDERS = {TlsParty.CLIENT: Sender.JAMBONZ, TlsParty.SERVER: Sender.APPLICATION}
 
@@ -248,13 +245,8 @@ class CapturedConnection:
         match item:
             case TimedFrame(_, sender, frame):
                 yield CapturedFrame(at, session, sender, frame, packet)
-            case BytesMissing(_, sender, size):
-                yield FramesLost(at, session, sender, size, _describe_missing(item))
-            case FramesResumed(_, sender, skipped) if skipped:
-                detail = f"{skipped} bytes before the next detected frame belong to no frame"
-                yield FramesLost(at, session, sender, skipped, detail)
-            case FramesUnreadable(_, sender, what):
-                yield FramesLost(at, session, sender, None, what)
+            case BytesLost(_, sender, size, detail):
+                yield FramesLost(at, session, sender, size, detail)
             case SideEnded(_, sender, how):
                 self._how = self._how or how
                 yield SessionClosed(at, session, sender, how)
@@ -318,17 +310,6 @@ class CapturedConnection:
 
     def _party(self, number: int) -> TlsParty:
         return TlsParty.CLIENT if number == self._tls_client else TlsParty.SERVER
-
-
-def _describe_missing(lost: BytesMissing) -> str:
-    known = "an unknown number of bytes" if lost.size is None else f"{lost.size} bytes"
-    within = "a header"
-    if lost.cut:
-        kind = _OPCODES.get(lost.cut.opcode, f"opcode {lost.cut.opcode}")
-        within = f"a {kind} frame, after {len(lost.cut.payload)} of {lost.length} bytes"
-    if lost.ended:
-        return f"the stream ends ({lost.ended}) in {within}"
-    return f"{known} missing in the capture" + (f", the first in {within}" if lost.cut else "")
 
 
 def _is_tls(data: bytes) -> bool:

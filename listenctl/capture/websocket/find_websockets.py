@@ -18,6 +18,7 @@ from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
 DEFLATE = "permessage-deflate"
+_OPCODES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 MAX_BRIDGED = 65_536
 """Bytes that may be missing in a frame whose header leads to the next one."""
 
@@ -37,32 +38,13 @@ class UpgradeAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class BytesMissing:
-    """Bytes of one side are missing; ``size`` is None if their number is unknown."""
+class BytesLost:
+    """Bytes of one side are missing, or can't be read as frames; ``size`` is None if their number is unknown."""
 
     at: float
     sender: Sender
     size: int | None
-    cut: RawFrame | None = None
-    """The frame that lacks them, with its payload up to there; None if they are not in a frame."""
-    length: int = 0  # the length of the payload of ``cut`` on the wire
-    ended: StreamEnding | None = None  # how the stream ended there, None if it continued
-
-
-@dataclass(frozen=True, slots=True)
-class FramesResumed:
-    """Frames were found after ``skipped`` bytes that belong to no frame."""
-
-    at: float
-    sender: Sender
-    skipped: int
-
-
-@dataclass(frozen=True, slots=True)
-class FramesUnreadable:
-    at: float
-    sender: Sender
-    what: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +54,7 @@ class SideEnded:
     how: StreamEnding
 
 
-WebSocketEvent = (
-    TimedFrame | UpgradeRequested | UpgradeAnswered | BytesMissing | FramesResumed | FramesUnreadable | SideEnded
-)
+WebSocketEvent = TimedFrame | UpgradeRequested | UpgradeAnswered | BytesLost | SideEnded
 
 
 class _State(Enum):
@@ -142,7 +122,7 @@ class WebSocketFinder:
         side = self._sides[number]
         if not side.reader.fault:
             return []
-        fault = FramesUnreadable(at, self._sender(number), side.reader.fault)
+        fault = BytesLost(at, self._sender(number), None, side.reader.fault)
         self._start_search(number)
         return [fault]
 
@@ -177,10 +157,9 @@ class WebSocketFinder:
         elif (kind := detect_head(side.head)) in (HeadKind.REQUEST, HeadKind.RESPONSE):
             self.client = number if kind is HeadKind.REQUEST else 1 - number
         if self._found:
-            frame, missing = cut or (None, 0)
-            items.append(
-                BytesMissing(at, self._sender(number), size, frame, len(frame.payload) + missing if frame else 0)
-            )
+            known = "an unknown number of bytes" if size is None else f"{size} bytes"
+            within = f", the first in {_describe_place(cut)}" if cut else ""
+            items.append(BytesLost(at, self._sender(number), size, f"{known} missing in the capture{within}"))
         if cut and size is not None and size <= cut[1]:
             # The header of the frame tells where the next one starts.
             side.reader, side.skip = RawFrameReader(), cut[1] - size
@@ -197,9 +176,9 @@ class WebSocketFinder:
         if side.state is _State.SEARCH:
             items += self._resume(number, at, side.search.end_data())
         elif side.state is _State.FRAMES and side.reader.held_bytes:
-            frame, missing = side.reader.incomplete_frame() or (None, None)
-            length = len(frame.payload) + (missing or 0) if frame else 0
-            items.append(BytesMissing(at, self._sender(number), missing, frame, length, how))
+            cut = side.reader.incomplete_frame()
+            detail = f"the stream ends ({how}) in {_describe_place(cut)}"
+            items.append(BytesLost(at, self._sender(number), cut[1] if cut else None, detail))
         if self._found:
             items.append(SideEnded(at, self._sender(number), how))
         return items
@@ -216,7 +195,7 @@ class WebSocketFinder:
             if inflated:
                 items.append(TimedFrame(at, sender, inflated))
             elif side.inflater and (fault := side.inflater.take_fault()):
-                items.append(FramesUnreadable(at, sender, fault))
+                items.append(BytesLost(at, sender, None, fault))
         return items + self.report_fault(number, at)
 
     def _read_heads(self, number: int, at: float) -> list[WebSocketEvent]:
@@ -283,12 +262,21 @@ class WebSocketFinder:
             self._sides[1 - number].search.masked = not side.search.masked
         self._found = True
         side.state = _State.FRAMES
-        items: list[WebSocketEvent] = [
-            FramesResumed(found[0][0] if found else at, self._sender(number), side.search.skipped)
-        ]
+        items: list[WebSocketEvent] = []
+        if skipped := side.search.skipped:
+            detail = f"{skipped} bytes before the next detected frame belong to no frame"
+            items.append(BytesLost(found[0][0] if found else at, self._sender(number), skipped, detail))
         for then, data, missing in found:
             items += self.skip_missing(number, then, len(data)) if missing else self.feed(number, then, data)
         return items
+
+
+def _describe_place(cut: tuple[RawFrame, int] | None) -> str:
+    if cut is None:
+        return "a header"
+    (_, _, opcode, _, payload), missing = cut
+    kind = _OPCODES.get(opcode, f"opcode {opcode}")
+    return f"a {kind} frame, after {len(payload)} of {len(payload) + missing} bytes"
 
 
 def _inflater(head: HttpHead, *, by_client: bool) -> FrameInflater | None:

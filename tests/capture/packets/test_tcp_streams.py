@@ -90,7 +90,6 @@ def test_a_connection_is_reported_with_its_ends_its_times_and_its_first_packet()
     assert str(connection) == "10.0.0.1:40000 → 10.0.0.2:8080"
     assert (connection.number, connection.at) == (0, START)
     assert connection.client is connection.streams[0]
-    assert connection.server is connection.streams[1]
     assert times(events) == [(0.03, b"question"), (0.05, b"answer")]
     assert [one.packet for one in events if isinstance(one, TcpData)] == [4, 6]
     assert endings(events) == [StreamEnding.FIN, StreamEnding.FIN]

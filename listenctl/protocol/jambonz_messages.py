@@ -30,7 +30,7 @@ _SPACE = re.compile(r"\s*+")
 
 @dataclass(frozen=True, slots=True)
 class Dtmf:
-    """A digit that the tapped party pressed; ``duration`` is as on the wire."""
+    """A digit that the party on the tapped leg pressed; ``duration`` is as on the wire."""
 
     digit: str
     duration: Number | None = None

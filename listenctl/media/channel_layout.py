@@ -1,7 +1,7 @@
 """
 Channel layouts of a recording, applied while the audio arrives.
 
-The left channel is the party on the tapped leg, the right one what that party hears (listenctl-protocol(7) 3.1). Only stereo is
+The left channel is the tapped leg, the right one what it hears (listenctl-protocol(7) 3.1). Only stereo is
 rearranged.
 """
 

@@ -106,7 +106,7 @@ class RecordingOptions:
     channels: Annotated[
         ChannelLayout,
         option(
-            "Channels of stereo calls: left is the party on the tapped leg, right what that party hears",
+            "Channels of stereo calls: left is the tapped leg, right what it hears",
             panel=RECORDING,
         ),
     ] = ChannelLayout.AS_IS

@@ -160,7 +160,7 @@ class AttachedTools:
             tool.close(_NORMAL_CLOSURE, CALL_ENDED)
 
     async def _wait_for_room(self, number: int) -> bool:
-        """Wait until jambonz has read enough; a tool for which that took too long does not wait again, so its audio is late."""
+        """Wait until jambonz has read enough; a tool that once waited too long does not wait again."""
         until = self._clock() + (0 if number in self._told_busy else BUSY_TIMEOUT)
         while self._connection.unsent > MAX_UNSENT:
             if self._clock() >= until:

@@ -15,7 +15,7 @@ from listenctl.errors import UsageError
 from listenctl.protocol.audio import MixType
 
 if TYPE_CHECKING:
-    from listenctl.commands.call.call_options import CallOptions, PlayoutOptions, VerbOptions
+    from listenctl.commands.call.command import CallOptions, PlayoutOptions, VerbOptions
     from listenctl.protocol.jambonz_model.first_text import CallKind
     from listenctl.protocol.jambonz_model.profiles import Profile
     from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio, ListenVerb
@@ -43,12 +43,12 @@ def plan_of(options: "CallOptions") -> "CallPlan":
 
     check_options(options)
     profile = PROFILES[options.profile]
-    asked = read_verb(options.verb, profile)
-    kind = kind_of(options, asked)
-    verb = verb_of(options, asked, kind, profile)
+    base_verb = read_verb(options.verb, profile)
+    kind = kind_of(options, base_verb)
+    verb = verb_of(options, base_verb, kind, profile)
     return CallPlan(
         target=target_of(
-            options, called_url(options.url, asked.url), base=options.base_url, credentials=asked.credentials
+            options, called_url(options.url, base_verb.url), base=options.base_url, credentials=base_verb.credentials
         ),
         verb=verb,
         kind=kind,
@@ -65,16 +65,16 @@ def plan_of(options: "CallOptions") -> "CallPlan":
         faults=tuple(parse_fault(spec) for spec in options.fault or ()),
         heard=options.heard,
         speaker=speaker_of(options),
-        warnings=tuple(warnings_of(options, asked, verb, kind)),
+        warnings=tuple(warnings_of(options, base_verb, verb, kind)),
     )
 
 
 def check_options(options: "CallOptions") -> None:
-    """Refuse values that no phone could have, and two uses of stdin."""
+    """Refuse values that phones don't have, and two uses of stdin."""
     if options.ptime not in PTIMES_MS:
-        raise UsageError(f"--ptime {options.ptime}: give 10, 20, 30, 40 or 60 ms, as phones have")
+        raise UsageError(f"--ptime {options.ptime}: must be 10, 20, 30, 40 or 60 ms")
     if options.call_rate not in CALL_RATES:
-        raise UsageError(f"--call-rate {options.call_rate}: give 8000, 16000 or 48000 Hz, as codecs of phones have")
+        raise UsageError(f"--call-rate {options.call_rate}: must be 8000, 16000 or 48000 Hz")
     for name in ("duration", "max_length", "silence_timeout"):
         value = getattr(options, name)
         if value is not None and not 0 < value < inf:
@@ -87,7 +87,7 @@ def check_options(options: "CallOptions") -> None:
 
 
 def check_heard(path: Path | None) -> None:
-    """Refuse a recording that is not to a WAV file."""
+    """Refuse a recording to anything but a WAV file."""
     if path is None:
         return
     if str(path) == STDIN:
@@ -112,55 +112,55 @@ def read_verb(name: str | None, profile: "Profile") -> "ListenVerb":
     return parse_listen_verb(raw, where=name, profile=profile)
 
 
-def called_url(given: str | None, asked: str | None) -> str:
+def called_url(given: str | None, of_verb: str | None) -> str:
     """Return the URL to call; that of the verb replaces that of the command line."""
-    if asked is None and given is None:
+    if of_verb is None and given is None:
         raise UsageError("no URL to call: give one, such as ws://127.0.0.1:3000/, or a --verb with a url")
-    return asked or given or ""
+    return of_verb or given or ""
 
 
-def verb_of(options: "CallOptions", asked: "ListenVerb", kind: "CallKind", profile: "Profile") -> "ListenVerb":
-    """Return the verb with the options applied, and notes on what is odd about it."""
+def verb_of(options: "CallOptions", base_verb: "ListenVerb", kind: "CallKind", profile: "Profile") -> "ListenVerb":
+    """Return the verb with the options applied, with notes on its quirks."""
     from listenctl.protocol.jambonz_model.first_text import CallKind
     from listenctl.protocol.listen_verb.listen_verb import Nesting, allowed_audio, cloud_recording, quirks
 
     if kind is CallKind.RECORD and options.mix_type not in (None, MixType.STEREO):
         raise UsageError(f"--mix-type {options.mix_type}: jambonz records calls in stereo only; leave out the option")
-    base = cloud_recording(asked) if kind is CallKind.RECORD else asked
+    base = cloud_recording(base_verb) if kind is CallKind.RECORD else base_verb
     verb = replace(
         base,
-        mix_type=_first(options.mix_type, base.mix_type),
-        sample_rate=_first(options.sample_rate, base.sample_rate),
+        mix_type=_override(options.mix_type, base.mix_type),
+        sample_rate=_override(options.sample_rate, base.sample_rate),
         metadata={**base.metadata, **parse_metadata(options.metadata or ())},
-        pass_dtmf=_first(options.pass_dtmf, base.pass_dtmf),
-        finish_on_key=_first(options.finish_on_key, base.finish_on_key),
-        max_length=_first(options.max_length, base.max_length),
-        play_beep=_first(options.play_beep, base.play_beep),
-        timeout=_first(options.silence_timeout, base.timeout),
+        pass_dtmf=_override(options.pass_dtmf, base.pass_dtmf),
+        finish_on_key=_override(options.finish_on_key, base.finish_on_key),
+        max_length=_override(options.max_length, base.max_length),
+        play_beep=_override(options.play_beep, base.play_beep),
+        timeout=_override(options.silence_timeout, base.timeout),
         bidirectional=bidirectional_of(options, base.bidirectional),
         action_hook=action_hook_of(options, base.action_hook),
         nesting={CallKind.DIAL: Nesting.DIAL, CallKind.CONFIG: Nesting.CONFIG}.get(kind, Nesting.ALONE),
     )
     # The options may remove a quirk of the verb in the file, or add one.
-    outdated = quirks(asked, profile)
-    notes = (*(note for note in asked.notes if note not in outdated), *quirks(verb, profile))
+    outdated = quirks(base_verb, profile)
+    notes = (*(note for note in base_verb.notes if note not in outdated), *quirks(verb, profile))
     return replace(verb, bidirectional=allowed_audio(verb, profile), notes=notes)
 
 
-def bidirectional_of(options: "PlayoutOptions", asked: "BidirectionalAudio") -> "BidirectionalAudio":
+def bidirectional_of(options: "PlayoutOptions", base: "BidirectionalAudio") -> "BidirectionalAudio":
     """Return what the call plays; --streaming is both the switch and the rate."""
     if options.streaming is not None:
-        asked = replace(asked, streaming=True, sample_rate=options.streaming)
-    return replace(asked, enabled=False) if options.disable_bidirectional_audio else asked
+        base = replace(base, streaming=True, sample_rate=options.streaming)
+    return replace(base, enabled=False) if options.disable_bidirectional_audio else base
 
 
-def action_hook_of(options: "VerbOptions", asked: "ActionHook | None") -> "ActionHook | None":
+def action_hook_of(options: "VerbOptions", base: "ActionHook | None") -> "ActionHook | None":
     """Return the action hook with an absolute URL."""
     from urllib.parse import urljoin, urlsplit
 
     from listenctl.protocol.listen_verb.listen_verb import ActionHook
 
-    hook = asked if options.action_hook is None else ActionHook(options.action_hook)
+    hook = base if options.action_hook is None else ActionHook(options.action_hook)
     if hook is None:
         return None
     if hook.url.startswith("/") and options.base_url is None:
@@ -186,8 +186,8 @@ def speaker_of(options: "PlayoutOptions") -> str | None:
     return options.speaker_device or ("" if options.speaker else None)
 
 
-def warnings_of(options: "CallOptions", asked: "ListenVerb", verb: "ListenVerb", kind: "CallKind") -> list[str]:
-    """Return warnings about what is odd but may be intended."""
+def warnings_of(options: "CallOptions", base_verb: "ListenVerb", verb: "ListenVerb", kind: "CallKind") -> list[str]:
+    """Return warnings about unusual options that may be intended."""
     from listenctl.protocol.jambonz_model.first_text import CallKind
 
     warnings = []
@@ -195,7 +195,7 @@ def warnings_of(options: "CallOptions", asked: "ListenVerb", verb: "ListenVerb",
         warnings.append(
             f"a sample rate of {verb.sample_rate} Hz is unusual: jambonz accepts it, but it isn't a multiple of 8000"
         )
-    if options.url is not None and asked.url is not None and options.url != asked.url:
+    if options.url is not None and base_verb.url is not None and options.url != base_verb.url:
         warnings.append(f"the verb's url replaces {options.url}; remove it from the verb to call that URL")
     if options.callee is not None and verb.mix_type == "mono":
         warnings.append("--callee is heard by the caller but not sent: mono has the caller only")
@@ -204,8 +204,8 @@ def warnings_of(options: "CallOptions", asked: "ListenVerb", verb: "ListenVerb",
     return warnings
 
 
-def _first(given: Value | None, asked: Value) -> Value:
-    return asked if given is None else given
+def _override(option: Value | None, default: Value) -> Value:
+    return default if option is None else option
 
 
 def parse_metadata(arguments: Sequence[str]) -> dict[str, object]:

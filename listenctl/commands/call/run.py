@@ -68,22 +68,22 @@ async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path |
         reporter = Reporter()
         call = SimulatedCall(plan, reporter)
         outcome = _Outcome(reporter)
-        output = EventOutput(reporter, partial(_give_up, call), closing)
+        output = EventOutput(reporter, partial(_hang_up_on_output_error, call), closing)
         output.open(stdout=presentation.json, file=presentation.events)
         async with (
             background_task(call.run()) as placing,
-            _open_to_others(call, reporter, calls),
-            _display(call, reporter, presentation) as give_terminal_back,
+            _published(call, reporter, calls),
+            _display(call, reporter, presentation) as restore_terminal,
         ):
-            interrupts = stop_at_signals(call.interrupt, give_terminal_back)
+            interrupts = stop_at_signals(call.interrupt, restore_terminal)
             try:
                 result = await placing
             except asyncio.CancelledError:
                 return signal_status(interrupts[0] if interrupts else signal.SIGINT)
         printed = True
         if outcome.ended is not None:
-            said = presentation.describe(outcome.ended, outcome.verdicts, outcome.stream_rate)
-            printed = presentation.json or presentation.quiet or write_stdout(said)
+            text = presentation.describe(outcome.ended, outcome.verdicts, outcome.stream_rate)
+            printed = presentation.json or presentation.quiet or write_stdout(text)
     written = printed and not output.broken
     return _status(plan, result, interrupts) or (0 if written else ExitStatus.FAILED)
 
@@ -100,16 +100,15 @@ async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patie
         TimedOutError: the server didn't accept all keys in time; the call is ended then.
     """
     wanted = "".join(key.digit for key in plan.dtmf_presses)
-    taken = False
+    accepted = False
 
     def describe(ended: Report, _verdicts: list[Report], _stream_rate: int | None) -> str:
-        nonlocal taken
-        taken = bool(ended["taken"]) and ended["digits"] == wanted
-        if taken:
-            return f"{wanted}: accepted by {ended_at}\n"
+        nonlocal accepted
+        accepted = bool(ended["taken"]) and ended["digits"] == wanted
+        if accepted:
+            return f"{wanted}: accepted by {plan.target.address}\n"
         return f"{wanted}: NOT accepted, {ended['digits'] or 'none'} sent; {describe_end(ended)}\n"
 
-    ended_at = str(plan.target.address)
     late = TimedOutError(f"{wanted}: not accepted by the server within {patience:g} s")
     try:
         async with asyncio.timeout(patience) as limit:
@@ -119,7 +118,7 @@ async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patie
     # A cancelled call ends in order, like an interrupted one.
     if limit.expired():
         raise late
-    return status if status or taken else ExitStatus.FAILED
+    return status if status or accepted else ExitStatus.FAILED
 
 
 def _status(plan: CallPlan, result: SimulatedCallResult, interrupts: list[int]) -> int:
@@ -128,8 +127,8 @@ def _status(plan: CallPlan, result: SimulatedCallResult, interrupts: list[int]) 
     # An endless call is done when the user hangs up.
     if interrupts and (plan.duration is not None or not _is_endless(plan)):
         return signal_status(interrupts[0])
-    wanted = any("end" in fault.kind.decides for fault in plan.faults)
-    return 0 if result.taken or wanted else ExitStatus.FAILED
+    ends_call = any("end" in fault.kind.decides for fault in plan.faults)
+    return 0 if result.taken or ends_call else ExitStatus.FAILED
 
 
 def _is_endless(plan: CallPlan) -> bool:
@@ -143,9 +142,9 @@ class _Outcome:
         self.ended: Report | None = None
         self.stream_rate: int | None = None
         self.verdicts: list[Report] = []
-        reporter.add_sink(self._take, frozenset(("call-started", "verdict", "call-ended")))
+        reporter.add_sink(self._add_report, frozenset(("call-started", "verdict", "call-ended")))
 
-    def _take(self, report: Report) -> None:
+    def _add_report(self, report: Report) -> None:
         if report["event"] == "call-ended":
             self.ended = report
         elif report["event"] == "call-started":
@@ -155,13 +154,13 @@ class _Outcome:
             self.verdicts.append(report)
 
 
-def _give_up(call: SimulatedCall) -> str:
+def _hang_up_on_output_error(call: SimulatedCall) -> str:
     call.hang_up()
     return "the call is ended"
 
 
 @asynccontextmanager
-async def _open_to_others(call: SimulatedCall, reporter: Reporter, calls: Path | None) -> AsyncIterator[None]:
+async def _published(call: SimulatedCall, reporter: Reporter, calls: Path | None) -> AsyncIterator[None]:
     def warn(detail: str) -> None:
         call_sid = call.metadata.call_sid
         reporter.emit(WarningEvent(rule="no-call-socket", detail=detail), call=call_sid, call_sid=call_sid)

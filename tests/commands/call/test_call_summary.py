@@ -1,4 +1,4 @@
-"""How a call went, in a few lines."""
+"""The summary of a simulated call."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def verdict(number: int, outcome: str, reason: str = "", **more: Any) -> dict[st
     return {"number": number, "outcome": outcome, "reason": reason, **fields, **more}
 
 
-def test_a_call_with_everything() -> None:
+def test_summary_of_a_call_with_commands() -> None:
     verdicts = [
         verdict(1, "played"),
         verdict(2, "truncated", "bad-base64", wrong=True, detail="12 bytes are played"),
@@ -53,7 +53,7 @@ def test_a_call_with_everything() -> None:
     ]
 
 
-def test_a_call_with_nothing() -> None:
+def test_summary_of_an_empty_call() -> None:
     ended = {**ENDED, "seconds": 0.0, "frames": 1, "commands": 0, "digits": "", "lateness_ms": None}
 
     assert summary(ended, []).splitlines()[:4] == [
@@ -64,7 +64,7 @@ def test_a_call_with_nothing() -> None:
     ]
 
 
-def test_what_a_slow_server_lost_is_said() -> None:
+def test_lost_samples() -> None:
     text = summary({**ENDED, "lost_samples": 16_000}, [])
 
     assert "16000 samples lost because the server was slow" in text.splitlines()[0]
@@ -73,7 +73,7 @@ def test_what_a_slow_server_lost_is_said() -> None:
 @pytest.mark.parametrize(
     ("stream_rate", "received"), [(16_000, "received  4.00 s of audio"), (None, "received  128.0 kB of audio")]
 )
-def test_how_much_audio_came_is_said(stream_rate: int | None, received: str) -> None:
+def test_received_audio(stream_rate: int | None, received: str) -> None:
     lines = summary(
         {**ENDED, "received_audio_bytes": 128_000, "received_audio_messages": 200}, [], stream_rate
     ).splitlines()
@@ -81,7 +81,7 @@ def test_how_much_audio_came_is_said(stream_rate: int | None, received: str) -> 
     assert lines[2] == f"{received} in 200 messages"
 
 
-def test_kinds_without_end_are_counted() -> None:
+def test_long_list_of_wrong_commands_is_shortened() -> None:
     verdicts = [verdict(number, "ignored", f"reason-{number}", wrong=True) for number in range(50)]
 
     wrong = [line for line in summary(ENDED, verdicts).splitlines() if line.startswith("wrong")]
@@ -91,7 +91,7 @@ def test_kinds_without_end_are_counted() -> None:
 
 
 @pytest.mark.parametrize("hostile", ["\x1b]0;title\x07", "a\nb\rc", "\u202egpj.exe", "\x9b31m", "\ud800", "x" * 10_000])
-def test_nothing_from_the_wire_reaches_the_terminal_raw(hostile: str) -> None:
+def test_control_characters_from_peers_are_removed(hostile: str) -> None:
     ended = {**ENDED, "closed_by": "server", "close_reason": hostile, "digits": hostile}
     verdicts = [verdict(1, "ignored", "r", wrong=True, command=hostile, detail=hostile)]
 

@@ -1,158 +1,16 @@
-"""`call` and `send-dtmf` as users run them, against a recorder in a process of its own."""
+"""Options of ``call``."""
 
-import json
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.typing import Subprotocol
 
-from tests.helpers.cli import Service, listenctl, listenctl_here, service
-from tests.helpers.server import Event
+from tests.helpers.cli import listenctl_here
 
 URL = "ws://127.0.0.1:1/"
 
 
-@dataclass(frozen=True, slots=True)
-class Recorder:
-    """A server that records calls."""
-
-    server: Service
-    url: str
-    folder: Path
-
-    async def recorded(self) -> tuple[Event, Path]:
-        """Wait until a call is recorded; return its sidecar, and its file."""
-        saved = await self.server.next("recording-saved")
-        return json.loads((self.folder / saved["sidecar"]).read_text()), self.folder / saved["path"]
-
-
-@asynccontextmanager
-async def recorder(folder: Path, *options: str) -> AsyncIterator[Recorder]:
-    """Run a recorder on a free port."""
-    async with service("record", "out/", "--port", "0", "--json", *options, home=folder) as server:
-        started = await server.next("server-started")
-        yield Recorder(server, started["url"], folder)
-
-
-def events(text: str) -> list[Event]:
-    return [json.loads(line) for line in text.splitlines()]
-
-
-async def test_a_call_arrives_with_its_audio_its_metadata_and_its_keys(tmp_path: Path) -> None:
-    async with recorder(tmp_path) as server:
-        options = ["--duration", "1", "--audio", "tone:440", "--mix-type", "stereo", "--sample-rate", "16000"]
-        metadata = ["-m", "a=1", "--metadata", 'b:={"c":[2]}', "--from", "+491", "--to", "+492"]
-        run = listenctl(
-            "call", server.url, *options, *metadata, "--pass-dtmf", "--dtmf", "0.5:1#", "--json", home=tmp_path
-        )
-        sidecar, path = await server.recorded()
-
-    told = {event["event"]: event for event in events(run.stdout)}
-    assert (run.returncode, run.stderr) == (0, "")
-    assert told["call-ended"]["closed_by"] == "jambonz"
-    assert told["call-started"]["metadata"] == sidecar["metadata"]
-    assert {key: sidecar["metadata"][key] for key in ("a", "b", "from", "to")} == {
-        "a": "1",
-        "b": {"c": [2]},
-        "from": "+491",
-        "to": "+492",
-    }
-    assert [event["digit"] for event in sidecar["events"]] == ["1", "#"]
-    info = soundfile.info(path)
-    assert (info.samplerate, info.channels, info.frames) == (16000, 2, 16000)
-    assert sidecar["complete"]
-
-
-async def test_a_verb_from_stdin_is_called_with_its_credentials(tmp_path: Path) -> None:
-    (tmp_path / "users").write_text("listen:s3cret")
-    async with service(
-        "record", "out/", "--port", "0", "--json", home=tmp_path, env={"LISTENCTL_AUTH": "listen:s3cret"}
-    ) as server:
-        url = (await server.next("server-started"))["url"]
-        verb = {"verb": "listen", "url": url, "wsAuth": {"username": "listen", "password": "s3cret"}, "maxLength": 0.5}
-        by_verb = listenctl("call", "--verb", "-", home=tmp_path, given=json.dumps(verb))
-        by_file = listenctl("call", url, "--duration", "0.2", "--auth-file", "users", home=tmp_path)
-        without = listenctl("call", url, "--duration", "0.2", home=tmp_path)
-
-    assert (by_verb.returncode, by_file.returncode, without.returncode) == (0, 0, 5)
-    assert "401" in without.stderr
-    assert without.stderr.count("\n") == 1
-
-
-async def test_a_command_that_jambonz_would_not_do_is_told_and_status_3(tmp_path: Path) -> None:
-    async def answer(connection: ServerConnection) -> None:
-        await connection.send('{"type": "playAudio", "data": {"audioContent": "AAAA"}}')
-        await connection.wait_closed()
-
-    async with serve(answer, "127.0.0.1", 0, subprotocols=[Subprotocol("audio.jambonz.org")]) as server:
-        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        async with service("call", url, "--duration", "0.5", "--json", home=tmp_path) as call:
-            verdict = await call.next("verdict")
-            status, _ = await call.status()
-
-    assert (verdict["command"], verdict["number"], verdict["outcome"]) == ("playAudio", 1, "would-crash")
-    assert verdict["wrong"]
-    assert status == 3
-
-
-async def test_a_fault_is_made_and_told(tmp_path: Path) -> None:
-    async with recorder(tmp_path) as server:
-        faults = ["--fault", "first-frame-apostrophe", "--fault", "abrupt-end"]
-        run = listenctl("call", server.url, "--duration", "0.5", *faults, "--json", home=tmp_path)
-        sidecar, _ = await server.recorded()
-
-    assert run.returncode == 0
-    assert {event["name"] for event in events(run.stdout) if event["event"] == "fault"} == {
-        "first-frame-apostrophe",
-        "abrupt-end",
-    }
-    assert sidecar["close"]["by"] == "nobody"
-    assert sidecar["warnings"]
-
-
-async def test_a_signal_hangs_up_in_order(tmp_path: Path) -> None:
-    async with recorder(tmp_path) as server:
-        async with service("call", server.url, "--audio", "silence", "--json", home=tmp_path) as call:
-            await call.next("call-started")
-            status, said = await call.end(signal.SIGINT)
-        sidecar, _ = await server.recorded()
-
-    assert (status, said) == (0, "")
-    assert sidecar["close"]["by"] == "jambonz"
-
-
-async def test_digits_are_delivered_with_their_lengths(tmp_path: Path) -> None:
-    async with recorder(tmp_path) as server:
-        run = listenctl("send-dtmf", server.url, "1d#", "--digit-ms", "80", "--gap-ms", "40", home=tmp_path)
-        sidecar, _ = await server.recorded()
-
-    assert run.returncode == 0
-    assert run.stdout == f"1D#: accepted by {server.url}\n"
-    assert [(event["digit"], event["duration_ms"]) for event in sidecar["events"]] == [
-        ("1", 80.0),
-        ("D", 80.0),
-        ("#", 80.0),
-    ]
-
-
-@pytest.mark.parametrize("command", [["call", URL], ["send-dtmf", URL, "1"]])
-def test_a_server_that_is_not_there_is_one_line_and_status_5(command: list[str], tmp_path: Path) -> None:
-    run = listenctl(*command, home=tmp_path)
-
-    assert (run.returncode, run.stdout) == (5, "")
-    assert run.stderr.startswith(f"listenctl: {URL}: can't connect")
-    assert run.stderr.count("\n") == 1
-
-
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    ("arguments", "problem"),
     [
         (["call"], "no URL to call"),
         (["call", "http:/x"], "http:/x"),
@@ -166,23 +24,12 @@ def test_a_server_that_is_not_there_is_one_line_and_status_5(command: list[str],
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], line: str, tmp_path: Path) -> None:
+def test_unusable_arguments_are_reported_in_one_line(arguments: list[str], problem: str, tmp_path: Path) -> None:
     (tmp_path / "verb.json").write_text('{"verb": "say",')
 
     run = listenctl_here(*arguments, home=tmp_path)
 
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr.startswith("listenctl: ")
-    assert line in run.stderr
+    assert problem in run.stderr
     assert run.stderr.count("\n") == 1
-
-
-def test_a_caller_without_any_audio_is_told_of_in_one_line(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "empty.wav", np.zeros(0, "int16"), 8000)
-
-    by_stdin = listenctl("call", URL, "--audio", "-", home=tmp_path)
-    by_file = listenctl("call", URL, "--audio", "empty.wav", home=tmp_path)
-
-    assert (by_stdin.returncode, by_file.returncode) == (1, 1)
-    assert by_stdin.stderr == "listenctl: stdin: ended without any audio; pipe raw 16-bit samples or a WAV in\n"
-    assert by_file.stderr == "listenctl: empty.wav: holds no audio; for a silent caller use silence\n"

@@ -1,4 +1,4 @@
-"""From the options of `call` and `send-dtmf` to the call that they ask for."""
+"""The calls that options describe."""
 
 import io
 import json
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from listenctl.commands.call.call_options import CallOptions
+from listenctl.commands.call.command import CallOptions
 from listenctl.commands.call.plan import parse_metadata, plan_of
 from listenctl.commands.connection_options import AUTH_VARIABLE
 from listenctl.errors import UsageError
@@ -47,10 +47,7 @@ def write(folder: Path, verb: object) -> str:
     return str(path)
 
 
-# Without a verb.
-
-
-def test_a_url_alone_is_an_inbound_call_of_speech() -> None:
+def test_defaults() -> None:
     plan = plan_of(CallOptions(url=URL))
 
     assert str(plan.target.address) == URL
@@ -58,7 +55,7 @@ def test_a_url_alone_is_an_inbound_call_of_speech() -> None:
     assert (plan.verb.mix_type, plan.verb.sample_rate, plan.kind) == ("mono", 8000, CallKind.INBOUND)
 
 
-def test_every_option_gets_where_it_belongs() -> None:
+def test_all_options() -> None:
     options = CallOptions(
         url=URL,
         kind="room",
@@ -109,18 +106,18 @@ def test_every_option_gets_where_it_belongs() -> None:
     assert plan.warnings == ()
 
 
-def test_bidirectional_audio_can_be_switched_off() -> None:
+def test_bidirectional_audio_can_be_disabled() -> None:
     plan = plan_of(CallOptions(url=URL, streaming=8000, disable_bidirectional_audio=True))
 
     assert plan.verb.bidirectional == BidirectionalAudio(enabled=False, streaming=True, sample_rate=8000)
 
 
 @pytest.mark.parametrize(("speaker", "device", "expected"), [(False, None, None), (True, None, ""), (True, "a", "a")])
-def test_a_device_is_a_wish_to_hear(speaker: bool, device: str | None, expected: str | None) -> None:
+def test_speaker_options(speaker: bool, device: str | None, expected: str | None) -> None:
     assert plan_of(CallOptions(url=URL, speaker=speaker, speaker_device=device)).speaker == expected
 
 
-def test_a_rare_rate_is_warned_of_and_taken() -> None:
+def test_unusual_sample_rate_is_a_warning() -> None:
     plan = plan_of(CallOptions(url=URL, sample_rate=11025))
 
     assert plan.verb.sample_rate == 11025
@@ -129,21 +126,18 @@ def test_a_rare_rate_is_warned_of_and_taken() -> None:
     )
 
 
-def test_metadata_that_the_recorder_of_all_calls_does_not_send_are_told_of() -> None:
+def test_metadata_of_a_call_recorder_is_a_warning() -> None:
     plans = [plan_of(CallOptions(url=URL, kind=kind, metadata=["a=1"])) for kind in ("record", "room")]
 
     assert [plan.warnings for plan in plans] == [("--metadata is not sent: the call recorder of jambonz has none",), ()]
 
 
 @pytest.mark.parametrize("name", ["heard.wav", "HEARD.WAV", "heard"])
-def test_a_call_is_recorded_as_wav(name: str) -> None:
+def test_recording_is_a_wav_file(name: str) -> None:
     assert plan_of(CallOptions(url=URL, heard=Path(name))).heard == Path(name)
 
 
-# With a verb.
-
-
-def test_a_verb_says_all_of_the_call(tmp_path: Path) -> None:
+def test_verb_describes_the_call(tmp_path: Path) -> None:
     options = CallOptions(verb=write(tmp_path, {"verb": "dial", "listen": VERB}), base_url="https://a.example.com/x/")
 
     plan = plan_of(options)
@@ -157,7 +151,7 @@ def test_a_verb_says_all_of_the_call(tmp_path: Path) -> None:
     assert verb.action_hook == ActionHook("https://a.example.com/done")
 
 
-def test_options_go_before_the_verb(tmp_path: Path) -> None:
+def test_options_override_the_verb(tmp_path: Path) -> None:
     options = CallOptions(
         verb=write(tmp_path, VERB | {"actionHook": "http://h/"}),
         mix_type=MixType.MONO,
@@ -178,20 +172,20 @@ def test_options_go_before_the_verb(tmp_path: Path) -> None:
     assert (verb.bidirectional.sample_rate, plan.kind) == (8000, CallKind.OUTBOUND)
 
 
-def test_the_url_of_the_verb_stands_in_place_of_the_one_given(tmp_path: Path) -> None:
+def test_url_of_the_verb_overrides_the_argument(tmp_path: Path) -> None:
     plan = plan_of(CallOptions(url=URL, verb=write(tmp_path, {"verb": "listen", "url": "ws://a/b"})))
 
     assert str(plan.target.address) == "ws://a/b"
     assert plan.warnings == (f"the verb's url replaces {URL}; remove it from the verb to call that URL",)
 
 
-def test_a_verb_without_a_url_is_called_at_the_one_given(tmp_path: Path) -> None:
+def test_verb_without_a_url(tmp_path: Path) -> None:
     plan = plan_of(CallOptions(url=URL, verb=write(tmp_path, {"verb": "listen", "sampleRate": 16000})))
 
     assert (str(plan.target.address), plan.verb.sample_rate) == (URL, 16000)
 
 
-def test_a_verb_can_come_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verb_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     given = SimpleNamespace(buffer=io.BytesIO(json.dumps({"verb": "stream", "url": "ws://a/"}).encode()))
     monkeypatch.setattr("sys.stdin", given)
 
@@ -205,7 +199,7 @@ def test_a_verb_can_come_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://u:p%40@app.example.com:8080", "ws://app.example.com:8080/audio", Credentials("u", "p@")),
     ],
 )
-def test_a_relative_url_is_that_of_the_application_and_takes_its_credentials(
+def test_relative_url_uses_host_and_credentials_of_the_application(
     base: str, address: str, credentials: Credentials, tmp_path: Path
 ) -> None:
     verb = write(tmp_path, VERB | {"url": "/audio", "actionHook": "http://h/"})
@@ -215,7 +209,7 @@ def test_a_relative_url_is_that_of_the_application_and_takes_its_credentials(
     assert (str(target.address), target.credentials) == (address, credentials)
 
 
-def test_what_is_odd_is_noted_of_the_call_that_is_placed_and_not_of_the_file(tmp_path: Path) -> None:
+def test_notes_are_about_the_verb_with_options_applied(tmp_path: Path) -> None:
     verb = write(tmp_path, {"verb": "listen", "url": "ws://a/", "finishOnKey": "#*", "colour": 1})
 
     as_written = plan_of(CallOptions(verb=verb)).verb.notes
@@ -225,7 +219,7 @@ def test_what_is_odd_is_noted_of_the_call_that_is_placed_and_not_of_the_file(tmp
     assert [note.partition(" ")[0] for note in with_options] == ["listen.colour", "timeout"]
 
 
-def test_a_dial_has_no_bidirectional_audio_where_the_documentation_says_so() -> None:
+def test_dial_has_no_bidirectional_audio_in_the_ideal_profile() -> None:
     plans = [
         plan_of(CallOptions(url=URL, kind="dial", streaming=8000, profile=profile)) for profile in ("ideal", "current")
     ]
@@ -233,7 +227,7 @@ def test_a_dial_has_no_bidirectional_audio_where_the_documentation_says_so() -> 
     assert [plan.verb.bidirectional.enabled for plan in plans] == [False, True]
 
 
-def test_the_recorder_of_all_calls_wants_what_jambonz_fixes_unless_an_option_says_otherwise(tmp_path: Path) -> None:
+def test_call_recorder_has_fixed_settings_that_options_override(tmp_path: Path) -> None:
     verb = write(tmp_path, VERB | {"actionHook": "http://h/"})
 
     fixed = plan_of(CallOptions(verb=verb, kind="record")).verb
@@ -243,17 +237,12 @@ def test_the_recorder_of_all_calls_wants_what_jambonz_fixes_unless_an_option_say
     assert (other.sample_rate, other.pass_dtmf) == (16000, True)
 
 
-def test_the_recorder_of_all_calls_is_stereo_because_its_first_text_says_so() -> None:
+def test_call_recorder_is_stereo_only() -> None:
     with pytest.raises(UsageError, match="--mix-type mixed: jambonz records calls in stereo only"):
         plan_of(CallOptions(url=URL, kind="record", mix_type=MixType.MIXED))
 
 
-# Credentials.
-
-
-def test_a_file_goes_before_the_variable_and_that_before_the_verb(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_credentials_of_file_variable_and_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     verb, path = write(tmp_path, VERB | {"actionHook": "http://h/"}), tmp_path / "auth"
     path.write_text("of:file\n")
     found = [plan_of(CallOptions(verb=verb)).target.credentials]
@@ -263,15 +252,12 @@ def test_a_file_goes_before_the_variable_and_that_before_the_verb(
     assert found == [Credentials("listen", "s3cret"), Credentials("of", "variable"), Credentials("of", "file")]
 
 
-def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
+def test_password_hashes_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "users"
     path.write_text("listen:scrypt$14$8$1$c2FsdA$aGFzaA\n")
 
     with pytest.raises(UsageError, match="users: contains a password hash for a server; to connect, give the password"):
         plan_of(CallOptions(url=URL, auth_file=path))
-
-
-# Wrong usage.
 
 
 @pytest.mark.parametrize(
@@ -283,8 +269,8 @@ def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
         (CallOptions(url=URL, verb="none.json"), "none.json: can't be read: No such file"),
         (CallOptions(url=URL, verb="-", audio="-"), "--verb and --audio can't both be stdin"),
         (CallOptions(url=URL, audio="-", callee="-"), "--audio and --callee can't both be stdin"),
-        (CallOptions(url=URL, ptime=25), "--ptime 25: give 10, 20, 30, 40 or 60 ms"),
-        (CallOptions(url=URL, call_rate=11025), "--call-rate 11025: give"),
+        (CallOptions(url=URL, ptime=25), "--ptime 25: must be 10, 20, 30, 40 or 60 ms"),
+        (CallOptions(url=URL, call_rate=11025), "--call-rate 11025: must be 8000"),
         (CallOptions(url=URL, duration=float("nan")), "--duration nan: give a number of seconds above 0"),
         (CallOptions(url=URL, max_length=float("inf")), "--max-length inf: give a number of seconds"),
         (CallOptions(url=URL, silence_timeout=0.0), "--silence-timeout 0: give a number of seconds"),
@@ -304,7 +290,7 @@ def test_hashes_of_a_server_are_not_sent_as_passwords(tmp_path: Path) -> None:
         (CallOptions(url=URL, auth_file=Path("none")), "none: can't read credentials: No such file"),
     ],
 )
-def test_what_no_call_can_be_made_of_is_refused(
+def test_unusable_options_are_refused(
     options: CallOptions, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -324,11 +310,11 @@ def test_what_no_call_can_be_made_of_is_refused(
         (["a=two\nlines"], {"a": "two\nlines"}),
     ],
 )
-def test_a_field_is_text_unless_it_says_that_it_is_json(arguments: list[str], metadata: dict[str, object]) -> None:
+def test_metadata_fields(arguments: list[str], metadata: dict[str, object]) -> None:
     assert parse_metadata(arguments) == metadata
 
 
-def test_a_file_gives_many_fields_and_later_ones_go_before(tmp_path: Path) -> None:
+def test_metadata_file_and_order(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     path.write_text('{"a": {"b": 1}, "c": "ä"}')
 
@@ -345,7 +331,7 @@ def test_a_file_gives_many_fields_and_later_ones_go_before(tmp_path: Path) -> No
         ("@none.json", "none.json: can't be read: No such file"),
     ],
 )
-def test_metadata_that_say_nothing_are_refused(argument: str, problem: str) -> None:
+def test_invalid_metadata_is_refused(argument: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         parse_metadata([argument])
 
@@ -353,7 +339,7 @@ def test_metadata_that_say_nothing_are_refused(argument: str, problem: str) -> N
 @pytest.mark.parametrize(
     ("content", "problem"), [(b"{", "isn't JSON"), (b"[]", "must be a JSON object"), (b"\xff", "isn't JSON")]
 )
-def test_a_file_of_metadata_holds_an_object(content: bytes, problem: str, tmp_path: Path) -> None:
+def test_metadata_file_must_contain_an_object(content: bytes, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     path.write_bytes(content)
 

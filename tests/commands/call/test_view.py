@@ -1,4 +1,4 @@
-"""The live view of one call as lines."""
+"""The live view of a simulated call."""
 
 import io
 import re
@@ -68,7 +68,7 @@ def test_everything_fits_80_columns() -> None:
     ]
 
 
-def test_a_call_that_has_not_started_says_so() -> None:
+def test_call_that_is_connecting() -> None:
     lines = render_call(QUIET, (), (80, 24), style=PLAIN)
 
     assert lines[1].startswith("connecting · ")
@@ -76,13 +76,13 @@ def test_a_call_that_has_not_started_says_so() -> None:
     assert lines[6:9] == ["commands   none yet", "marks      none outstanding", "keys       "]
 
 
-def test_what_a_slow_server_costs_stands_first() -> None:
+def test_lost_and_unsent_audio_come_first() -> None:
     lines = draw(replace(CALL, unsent=1.2, lost_samples=16000, lateness=0.05))
 
     assert lines[5] == "sending    16000 samples lost · 1.2 s unsent · at most 50.0 ms late"
 
 
-def test_trouble_is_red_and_health_is_not() -> None:
+def test_only_problems_are_red() -> None:
     style = TextStyle()
     bad = draw(replace(CALL, lost_samples=160), style=style)
     good = draw(replace(CALL, wrong=0), style=style)
@@ -92,7 +92,7 @@ def test_trouble_is_red_and_health_is_not() -> None:
     assert "\x1b[31m" not in good[5] + good[6]
 
 
-def test_ascii_view_holds_no_other_character() -> None:
+def test_ascii_style_prints_only_ascii() -> None:
     lines = draw(replace(CALL, marks=("größe",)), "● line", style=ASCII)
 
     assert all(line.isascii() for line in lines[:9])
@@ -100,25 +100,25 @@ def test_ascii_view_holds_no_other_character() -> None:
     assert lines[7] == "marks      1 | gr??e"
 
 
-def test_the_newest_lines_are_kept() -> None:
+def test_newest_lines_are_kept() -> None:
     lines = draw(CALL, *(f"line {number}" for number in range(40)), rows=14)
 
     assert lines[9:] == ["", "line 36", "line 37", "line 38", "line 39"]
 
 
-def test_a_low_terminal_keeps_the_levels() -> None:
+def test_levels_are_kept_on_a_low_terminal() -> None:
     assert [line[:9] for line in draw(CALL, "dtmf 1", rows=4)][2:] == ["to server", "to caller"]
 
 
-def test_a_narrow_terminal_drops_the_playout_bar_before_its_numbers() -> None:
+def test_playout_bar_is_omitted_on_a_narrow_terminal() -> None:
     assert draw(CALL, columns=40)[4] == "playout    1.5 s · 0.06 s held back"
 
 
-def test_the_newest_keys_are_kept() -> None:
+def test_newest_digits_are_kept() -> None:
     assert draw(replace(CALL, digits="1" * 50 + "#"), columns=20)[8] == "keys       11111111#"
 
 
-def test_the_key_that_hangs_up_is_told_where_there_is_room() -> None:
+def test_hint_is_shown_if_it_fits() -> None:
     wide, narrow = (
         render_call(CALL, (), (columns, 24), style=PLAIN, hint="q hangs up")[8].rstrip() for columns in (80, 25)
     )
@@ -128,7 +128,7 @@ def test_the_key_that_hangs_up_is_told_where_there_is_room() -> None:
     assert before_any_key == "keys       q hangs up"
 
 
-def test_the_playout_bar_grows_with_the_buffer() -> None:
+def test_scale_of_the_playout_bar() -> None:
     drawn = [draw(replace(CALL, buffered=seconds, held=0.0))[4] for seconds in (0.5, 4.0, 29.0, 120.0, 1000.0)]
 
     assert [line.split("  ")[-1] for line in drawn] == [
@@ -140,7 +140,7 @@ def test_the_playout_bar_grows_with_the_buffer() -> None:
     ]
 
 
-def test_a_gauge_hides_nothing_however_little() -> None:
+def test_gauge_shows_small_values() -> None:
     assert draw_gauge(0.001, 0.001, 8, PLAIN) == "█▒······"
     assert draw_gauge(9.0, 0.001, 8, PLAIN) == "███████▒"
     assert draw_gauge(0.0, 0.0, 8, PLAIN) == "········"
@@ -180,7 +180,7 @@ snapshots = st.builds(
     st.integers(0, 30),
     st.builds(TextStyle, color=st.booleans(), unicode=st.booleans()),
 )
-def test_no_call_leaves_its_place_or_controls_the_terminal(
+def test_view_fits_the_terminal_and_is_printable(
     call: CallSnapshot, recent: list[str], sent: list[ChannelLevel], columns: int, rows: int, style: TextStyle
 ) -> None:
     lines = render_call(call, recent, (columns, rows), style=style, sent=sent, heard=sent[:1])
@@ -195,8 +195,8 @@ def test_no_call_leaves_its_place_or_controls_the_terminal(
 HEAD = {"v": 1, "ts": "2026-11-20T22:33:44.567Z", "call": "CS-A", "call_sid": "CS-A"}
 
 
-class Changing:
-    """A call that looks as the test says."""
+class FakeCall:
+    """A call with a given snapshot."""
 
     def __init__(self) -> None:
         self.now = NOTHING
@@ -207,7 +207,7 @@ def event(name: str, **fields: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def running(call: Changing) -> AsyncIterator[tuple[SimulatedCallView, io.StringIO]]:
+async def running(call: FakeCall) -> AsyncIterator[tuple[SimulatedCallView, io.StringIO]]:
     stream = io.StringIO()
     view = SimulatedCallView(lambda: call.now, stream, TextStyle(color=False))
     async with background_task(view.run()):
@@ -216,8 +216,8 @@ async def running(call: Changing) -> AsyncIterator[tuple[SimulatedCallView, io.S
 
 
 @pytest.mark.simulated_time
-async def test_it_follows_the_call() -> None:
-    call = Changing()
+async def test_view_follows_the_call() -> None:
+    call = FakeCall()
 
     async with running(call) as (_, stream):
         assert "no audio yet" in stream.getvalue()
@@ -229,8 +229,8 @@ async def test_it_follows_the_call() -> None:
 
 
 @pytest.mark.simulated_time
-async def test_what_lasts_stays_in_the_scrollback_and_the_rest_goes_with_the_view() -> None:
-    async with running(Changing()) as (view, stream):
+async def test_lasting_events_stay_in_the_scrollback() -> None:
+    async with running(FakeCall()) as (view, stream):
         view.add_event(event("dtmf", digit="5", time=1.0))
         view.add_event(event("warning", detail="look out"))
         view.add_event(event("levels"))
@@ -243,8 +243,8 @@ async def test_what_lasts_stays_in_the_scrollback_and_the_rest_goes_with_the_vie
 
 
 @pytest.mark.simulated_time
-async def test_a_line_that_came_last_is_not_lost() -> None:
-    async with running(Changing()) as (view, stream):
+async def test_last_event_is_printed() -> None:
+    async with running(FakeCall()) as (view, stream):
         view.add_event(event("warning", detail="the end"))
 
     assert "the end\r\n" in stream.getvalue()

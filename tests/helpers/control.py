@@ -54,14 +54,15 @@ class Tool:
         assert len(heard) == size
         return heard
 
-    async def end(self) -> tuple[list[str | bytes], Close | None]:
-        """Return all that still comes and the Close behind it."""
+    async def end(self) -> tuple[list[str | bytes], Close]:
+        """Return all that still comes and the Close behind it, which must come."""
         messages = []
-        try:
+        with suppress(ConnectionClosed):
             while True:
                 messages.append(await self.connection.recv())
-        except ConnectionClosed as exc:
-            return messages, exc.rcvd
+        close = self.connection.protocol.close_rcvd
+        assert close is not None
+        return messages, close
 
 
 @dataclass(frozen=True, slots=True)

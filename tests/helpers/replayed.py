@@ -19,7 +19,8 @@ from listenctl.replay.replay_script import CaptureFile
 from listenctl.replay.replay_server import ReplayServer
 from listenctl.replay.replayed_call import ReplayedCall
 from tests.helpers.frames import FrameCutter, WireFrame
-from tests.helpers.scripted_server import LIMIT, shake_hands
+from tests.helpers.scripted_server import shake_hands
+from tests.helpers.server import LIMIT
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 METADATA = b'{"sampleRate":8000,"mixType":"mono","callSid":"old-sid","nested":{"callSid":"other"}}'

@@ -20,10 +20,8 @@ from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.server.upstream import RelayTarget
 from tests.helpers.capture import client_stream, server_stream
 from tests.helpers.frames import HANDSHAKE, FrameCutter, WireFrame
-from tests.helpers.server import Running, faster, running
+from tests.helpers.server import LIMIT, Running, faster, running
 
-LIMIT = 100
-"""Seconds after which a test has failed."""
 ECHOED = b"Sec-WebSocket-Protocol: audio.jambonz.org\r\n"
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -132,27 +132,27 @@ async def test_fresh_masks_differ() -> None:
 @pytest.mark.parametrize(
     ("frames", "answer", "end"),
     [
-        (b"\x88\x05\x03\xe8bye", [b"\x03\xe8bye"], ConnectionEnd("server", 1000, "bye")),
-        (b"\x88\x02\x0f\xa0", [b"\x0f\xa0"], ConnectionEnd("server", 4000)),
-        (b"\x88\x00", [b""], ConnectionEnd("server", None)),
-        (b"\x88\x01\x03", [b""], ConnectionEnd("server", None, "", "the server sent a Close of one byte")),
+        (b"\x88\x05\x03\xe8bye", b"\x03\xe8bye", ConnectionEnd("server", 1000, "bye")),
+        (b"\x88\x02\x0f\xa0", b"\x0f\xa0", ConnectionEnd("server", 4000)),
+        (b"\x88\x00", b"", ConnectionEnd("server", None)),
+        (b"\x88\x01\x03", b"", ConnectionEnd("server", None, "", "the server sent a Close of one byte")),
         (
             b"\x88\x02\x03\xe7",
-            [b"\x03\xea"],
+            b"\x03\xea",
             ConnectionEnd("server", 999, "", "the server sent a Close with the invalid code 999"),
         ),
-        (b"\x82\x81abcd!", [b"\x03\xea"], ConnectionEnd("jambonz", 1002, "", "the server sent a masked frame")),
+        (b"\x82\x81abcd!", b"\x03\xea", ConnectionEnd("jambonz", 1002, "", "the server sent a masked frame")),
     ],
     ids=["reason", "own code", "empty", "one byte", "999", "masked"],
 )
 async def test_a_close_or_a_masked_frame_is_answered_with_close_and_fin(
-    frames: bytes, answer: list[bytes], end: ConnectionEnd
+    frames: bytes, answer: bytes, end: ConnectionEnd
 ) -> None:
     server, heard = Server(frames), Heard()
 
     await talk(server, heard)
 
-    assert server.frames() == [Frame(Opcode.CLOSE, payload) for payload in answer]
+    assert server.frames() == [Frame(Opcode.CLOSE, answer)]
     assert heard.ends == [end]
 
 

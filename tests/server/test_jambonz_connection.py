@@ -374,14 +374,6 @@ async def test_a_tool_talks_to_a_call_through_tls(
     assert unsent == 0
 
 
-async def test_our_close_goes_through_tls_in_order(tls_settings: ServerSettings, trusting: ssl.SSLContext) -> None:
-    async with running(tls_settings) as run:
-        peer = await run.call(METADATA, binary(b""), tls=trusting)
-        assert await peer.read_frame() == b"\x88\x02\x03\xe8"
-        await peer.send(close())
-        assert await peer.read_to_end() == b""
-
-
 async def test_plaintext_on_a_tls_port_is_refused_and_reported(tls_settings: ServerSettings) -> None:
     async with running(tls_settings) as run:
         answer = await run.ask(HANDSHAKE)

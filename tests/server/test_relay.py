@@ -3,17 +3,20 @@
 import asyncio
 import json
 import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from listenctl.server import relay
 from tests.helpers.capture import client_stream, server_stream
-from tests.helpers.control import Controlled
+from tests.helpers.control import Controlled, Tool
 from tests.helpers.frames import BINARY, CONTINUATION, PING, PONG, binary, close, frame, text
 from tests.helpers.frames import TEXT as TEXT_OPCODE
-from tests.helpers.scripted_server import AUDIO, CLOSE, CLOSED, TEXT, Side, recorded_frames, relaying
-from tests.helpers.server import recorded_audio, reset_connection, until
+from tests.helpers.scripted_server import AUDIO, CLOSE, CLOSED, TEXT, Relayed, Side, recorded_frames, relaying
+from tests.helpers.server import Peer, recorded_audio, reset_connection, until
 
 pytestmark = pytest.mark.simulated_time
 
@@ -336,19 +339,26 @@ async def test_a_protocol_error_of_jambonz_is_told_to_both_sides() -> None:
 # Tools beside the application.
 
 
-async def test_answers_go_to_the_tool_or_the_application_that_asked(tmp_path: Path) -> None:
-    path = tmp_path / "listenctl" / "default.sock"
-    async with relaying(control=path) as relayed:
+@asynccontextmanager
+async def attached(folder: Path, **changes: Any) -> AsyncIterator[tuple[Relayed, Peer, Tool]]:
+    """Relay a call to an application, and attach a tool to it."""
+    path = folder / "listenctl" / "default.sock"
+    async with relaying(control=path, **changes) as relayed:
         peer = await relayed.run.call(METADATA)
         await relayed.run.events.wait_for("call-started")
         async with Controlled(relayed.run, path).attach() as tool:
-            await tool.send('{"type":"mark","data":{"name":"m"}}')
-            asked = json.loads((await peer.read_frame())[2:])
-            await relayed.side.say(said('{"type":"mark","data":{"name":"m"}}', TEXT_OPCODE))
-            passed_on = await peer.read_frame()
-            for name in (asked["data"]["name"], "m"):
-                await peer.send(text(f'{{"type": "mark", "data": {{"name":"{name}", "event": "playout"}}}}'))
-            answers = [await tool.json(), await tool.json()]
+            yield relayed, peer, tool
+
+
+async def test_answers_go_to_the_tool_or_the_application_that_asked(tmp_path: Path) -> None:
+    async with attached(tmp_path) as (relayed, peer, tool):
+        await tool.send('{"type":"mark","data":{"name":"m"}}')
+        asked = json.loads((await peer.read_frame())[2:])
+        await relayed.side.say(said('{"type":"mark","data":{"name":"m"}}', TEXT_OPCODE))
+        passed_on = await peer.read_frame()
+        for name in (asked["data"]["name"], "m"):
+            await peer.send(text(f'{{"type": "mark", "data": {{"name":"{name}", "event": "playout"}}}}'))
+        answers = [await tool.json(), await tool.json()]
         await peer.send(binary(SAMPLES), close())
         await peer.read_to_end()
 
@@ -360,38 +370,24 @@ async def test_answers_go_to_the_tool_or_the_application_that_asked(tmp_path: Pa
 
 
 async def test_a_tool_that_comes_and_goes_leaves_the_application_read_at_once(tmp_path: Path) -> None:
-    async def application(side: Side) -> None:
-        await side.read_frames(3)
-        await side.read_to_end()
-
-    path = tmp_path / "listenctl" / "default.sock"
     # In batches nothing would be read for the rest of the test.
-    async with relaying(application, control=path, read_interval=60.0) as relayed:
-        peer = await relayed.run.call(METADATA, binary(SAMPLES))
-        await relayed.run.events.wait_for("call-started")
-        async with Controlled(relayed.run, path).attach():
-            pass
+    async with attached(tmp_path, read_interval=60.0) as (relayed, peer, tool):
+        await tool.connection.close()
         await until(lambda: not len(relayed.run.server.live[0].tools or ()))
         await peer.send(binary(SAMPLES))
-        await until(lambda: len(relayed.side.frames) == 3)
+        await until(lambda: len(relayed.side.frames) == 2)
         await peer.send(close())
 
 
 async def test_audio_of_a_tool_keeps_to_whole_samples_beside_the_applications(tmp_path: Path) -> None:
-    async def application(side: Side) -> None:
-        await side.say(said(b"\x01\x02\x03"))
-        await side.read_to_end()
+    async with attached(tmp_path) as (relayed, peer, tool):
+        spoken = []
+        for speak in (
+            relayed.side.say(said(b"\x01\x02\x03")),
+            tool.send(b"\x11\x12"),
+            relayed.side.say(said(b"\x04\x05\x06")),
+        ):
+            await speak
+            spoken.append(await peer.read_frame())
 
-    path = tmp_path / "listenctl" / "default.sock"
-    async with relaying(application, control=path) as relayed:
-        peer = await relayed.run.call(METADATA)
-        assert await peer.read_frame() == said(b"\x01\x02\x03")
-        await relayed.run.events.wait_for("call-started")
-        async with Controlled(relayed.run, path).attach() as tool:
-            await tool.send(b"\x11\x12")
-            of_tool = await peer.read_frame()
-        await relayed.side.say(said(b"\x04\x05\x06"))
-        of_application = await peer.read_frame()
-
-    assert of_tool == said(b"\0\x11\x12")
-    assert of_application == said(b"\x05\x06")
+    assert spoken == [said(b"\x01\x02\x03"), said(b"\0\x11\x12"), said(b"\x05\x06")]

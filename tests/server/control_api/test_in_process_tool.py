@@ -8,6 +8,7 @@ from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.server.control_api.attached_tools import AttachedTools
 from listenctl.server.control_api.in_process_tool import MAX_TEXTS, LocalTool
 from tests.helpers.server import call_log
+from tests.server.control_api.test_attached_tools import FakeConnection
 
 pytestmark = pytest.mark.simulated_time
 
@@ -15,62 +16,36 @@ METADATA = b'{"callSid":"7f1c","sampleRate":8000,"streamRate":16000}'
 SECOND = bytes(16000)
 
 
-class Line:
-    """A connection to jambonz that keeps what is sent."""
-
-    unsent = 0
-
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
-        self.is_read_at_once = False
-
-    def send_command(self, text: bytes, _: object) -> bool:
-        return self.send_audio(text)
-
-    def send_audio(self, data: bytes) -> bool:
-        self.sent.append(data)
-        return True
-
-    def read_at_once(self, at_once: bool) -> None:
-        self.is_read_at_once = at_once
+@pytest.fixture
+def line() -> FakeConnection:
+    return FakeConnection()
 
 
 @pytest.fixture
-def line() -> Line:
-    return Line()
-
-
-@pytest.fixture
-def tools(line: Line) -> AttachedTools:
+def tools(line: FakeConnection) -> AttachedTools:
     return AttachedTools(line, clock=lambda: 0.0)
 
 
-async def test_a_tool_has_the_metadata_and_then_all_in_its_order(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, call_log(METADATA), audio=True)
+async def test_a_tool_has_the_metadata_and_then_what_it_asked_for_in_its_order(tools: AttachedTools) -> None:
+    tool, deaf = (LocalTool(tools, call_log(METADATA), audio=audio) for audio in (True, False))
     tools.take_jambonz_text(b'{"event":"dtmf"}')
     tools.take_jambonz_audio(b"\1\0", 1)
     tools.take_jambonz_text(b"\xff")
-    received = [await tool.receive() for _ in range(3)]
 
     assert tool.metadata.call_sid == "7f1c"
-    assert received == ['{"event":"dtmf"}', b"\1\0", "\ufffd"]
+    assert [await tool.receive() for _ in range(3)] == ['{"event":"dtmf"}', b"\1\0", "\ufffd"]
+    assert [await deaf.receive() for _ in range(2)] == ['{"event":"dtmf"}', "\ufffd"]
 
 
-async def test_a_tool_that_wants_no_audio_gets_none(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, call_log(METADATA), audio=False)
-    tools.take_jambonz_audio(SECOND, 8000)
-    tools.take_jambonz_text(b"text")
-
-    assert await tool.receive() == "text"
-
-
-async def test_what_a_tool_sends_goes_to_jambonz(tools: AttachedTools, line: Line) -> None:
+async def test_what_a_tool_sends_goes_to_jambonz(tools: AttachedTools, line: FakeConnection) -> None:
     tool = LocalTool(tools, call_log(METADATA), audio=False)
 
     await tool.send('{"type":"killAudio"}')
     await tool.send(b"\1\0")
+    tool.detach()
 
     assert line.sent == [b'{"type":"killAudio"}', b"\1\0"]
+    assert line.read_at_once_calls == [True, False]
 
 
 async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(tools: AttachedTools) -> None:
@@ -138,7 +113,7 @@ async def test_who_waits_is_woken_by_the_end_of_the_call(tools: AttachedTools) -
     assert [type(result) for result in results] == [NotFoundError, NotFoundError]
 
 
-async def test_the_stream_goes_round(tools: AttachedTools, line: Line) -> None:
+async def test_the_stream_goes_round(tools: AttachedTools, line: FakeConnection) -> None:
     first, second = (LocalTool(tools, call_log(METADATA), audio=False) for _ in range(2))
 
     await first.acquire_stream()
@@ -171,12 +146,3 @@ async def test_a_tool_learns_how_the_playing_stands(tools: AttachedTools) -> Non
     state = await tool.stream_state()
 
     assert (state.stream_rate, state.stream_rate_from) == (16000, "metadata")
-
-
-async def test_the_line_is_watched_while_a_tool_is_there(tools: AttachedTools, line: Line) -> None:
-    tool = LocalTool(tools, call_log(METADATA), audio=False)
-    before = line.is_read_at_once
-    tool.detach()
-
-    assert before
-    assert not line.is_read_at_once

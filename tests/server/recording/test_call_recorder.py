@@ -273,29 +273,21 @@ async def test_a_full_disk_costs_what_it_did_not_take_and_not_the_call(tiny: Pat
     assert run.server.recorder.lost_audio
 
 
-async def test_a_folder_that_can_not_be_made_is_told_and_recorded_to_later(tmp_path: Path) -> None:
+@pytest.mark.parametrize("later", [True, False])
+async def test_a_folder_that_can_not_be_made_is_told_once_and_recorded_to_later(later: bool, tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"a file is in the way")
     async with running(record=to(f"{tmp_path}/out/")) as run:
         peer = await run.call(text(METADATA), binary(AUDIO))
-        failed = await run.events.wait_for("recording-failed")
-        (tmp_path / "out").unlink()
-        await peer.send(binary(AUDIO), close())
-        saved = await run.events.wait_for("recording-saved")
-
-    assert failed["path"] == f"{tmp_path}/out/CS-A.wav"
-    assert saved["unrecorded_samples"] in (160, 320)
-    assert soundfile.info(saved["path"]).frames == 320 - saved["unrecorded_samples"]
-
-
-async def test_a_recording_that_could_never_begin_says_so_once(tmp_path: Path) -> None:
-    (tmp_path / "out").write_bytes(b"a file is in the way")
-    async with running(record=to(f"{tmp_path}/out/")) as run:
-        await run.call(text(METADATA), binary(AUDIO), close())
         await run.events.wait_for("recording-failed")
+        if later:
+            (tmp_path / "out").unlink()
+        await peer.send(binary(AUDIO), close())
         await run.events.wait_for("call-ended")
 
-    assert len(run.events.of("recording-failed")) == 1
-    assert run.events.of("recording-saved") == []
+    assert [failed["path"] for failed in run.events.of("recording-failed")] == [f"{tmp_path}/out/CS-A.wav"]
+    saved = run.events.of("recording-saved")
+    assert [event["unrecorded_samples"] in (160, 320) for event in saved] == [True] * later
+    assert [soundfile.info(event["path"]).frames + event["unrecorded_samples"] for event in saved] == [320] * later
 
 
 async def test_audio_that_the_disk_is_too_slow_for_is_lost_and_told(

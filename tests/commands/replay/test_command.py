@@ -7,16 +7,8 @@ import pytest
 
 from listenctl.commands.replay.command import parse_listen_address, parse_rounds, parse_speed
 from listenctl.errors import UsageError
-<<<<<<< HEAD
 from tests.helpers.capture import FOLDER
 from tests.helpers.cli import listenctl_here
-=======
-from tests.helpers.capture import FOLDER, received_audio
-from tests.helpers.cli import COMMAND, environment, listenctl_here, service
-from tests.helpers.pty_command import on_terminal
-from tests.helpers.replayed import CLOSE, METADATA, TEXT, application, jambonz, write_dump
-from tests.helpers.server import LIMIT
->>>>>>> 62da950 (Tools and recorders of the tests are made in one place)
 
 CAPTURE = FOLDER / "a_mono8k_sip.pcap.gz"
 

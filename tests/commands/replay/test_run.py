@@ -11,7 +11,7 @@ from tests.helpers.capture import FOLDER, received_audio
 from tests.helpers.cli import COMMAND, environment, service
 from tests.helpers.pty_command import on_terminal
 from tests.helpers.replayed import CLOSE, METADATA, TEXT, application, jambonz, write_dump
-from tests.helpers.scripted_server import LIMIT
+from tests.helpers.server import LIMIT
 
 NORMAL = b"\x03\xe8"
 CAPTURE = FOLDER / "a_mono8k_sip.pcap.gz"

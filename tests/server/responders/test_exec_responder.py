@@ -289,11 +289,11 @@ async def test_the_server_ends_only_when_its_programs_have(tmp_path: Path) -> No
 
 async def test_each_of_many_calls_has_a_program_of_its_own(tmp_path: Path) -> None:
     async with responding(program("cat")) as run:
-        plans = [plan_to_hear(run, tmp_path / f"heard-{number}.wav", duration=2.0) for number in range(10)]
+        plans = [plan_to_hear(run, tmp_path / f"heard-{number}.wav", duration=2.0) for number in range(30)]
         calls = await asyncio.gather(*(place_and_hear(plan) for plan in plans))
         for heard in calls:
             await event_of(run.events, "exec-ended", heard.metadata)
 
     endings: list[Event] = run.events.of("exec-ended")
-    assert [(ending["status"], ending["dropped_samples"]) for ending in endings] == [(0, 0)] * 10
-    assert len({event["pid"] for event in run.events.of("exec-started")}) == 10
+    assert [(ending["status"], ending["dropped_samples"]) for ending in endings] == [(0, 0)] * 30
+    assert len({event["pid"] for event in run.events.of("exec-started")}) == 30

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import ClassVar, Literal, Self, TypedDict, TypeVar, dataclass_transform
+from typing import ClassVar, Literal, Self, TypedDict, TypeVar, Unpack, dataclass_transform
 
 from listenctl.json_lines import MAX_TEXT, VERSION, Report, timestamp
 from listenctl.protocol.application_commands import Command, MarkCommand, PlainCommand, PlayAudio, UnknownCommand
@@ -30,7 +30,7 @@ class Absent(Enum):
 ABSENT: Literal[Absent.ABSENT] = Absent.ABSENT
 
 
-class Place(TypedDict):
+class Place(TypedDict, total=False):
     """Where in a call's audio something happened: samples per channel, and the same in seconds."""
 
     position: int
@@ -192,7 +192,7 @@ class CommandEvent(PlacedEvent):
     text: str | Absent = ABSENT
 
     @classmethod
-    def of(cls, command: Command, *, position: int | Absent = ABSENT, time: float | Absent = ABSENT) -> Self:
+    def of(cls, command: Command, **place: Unpack[Place]) -> Self:
         match command:
             case PlayAudio():
                 content = command.audio_content
@@ -203,16 +203,14 @@ class CommandEvent(PlacedEvent):
                     sample_rate=_bounded(command.sample_rate),
                     queue_play=_bounded(command.queue_play),
                     content_size=len(content) if isinstance(content, str) else None,
-                    position=position,
-                    time=time,
+                    **place,
                 )
             case MarkCommand():
-                return cls(type=command.type, name=_bounded(command.name), position=position, time=time)
+                return cls(type=command.type, name=_bounded(command.name), **place)
             case PlainCommand():
-                return cls(type=command.type, position=position, time=time)
+                return cls(type=command.type, **place)
             case UnknownCommand():
-                text = command.text[:MAX_TEXT]
-                return cls(type=_bounded(command.type), text=text, position=position, time=time)
+                return cls(type=_bounded(command.type), text=command.text[:MAX_TEXT], **place)
 
 
 def _bounded(value: object) -> object:
@@ -222,34 +220,28 @@ def _bounded(value: object) -> object:
 
 
 def message_event(
-    message: JambonzMessage,
-    *,
-    position: int | Absent = ABSENT,
-    time: float | Absent = ABSENT,
-    round_trip: float | Absent | None = ABSENT,
+    message: JambonzMessage, *, round_trip: float | Absent | None = ABSENT, **place: Unpack[Place]
 ) -> DtmfEvent | MarkEvent | PlayDoneEvent | MessageEvent:
     """Return the event of a text from jambonz; only answers to commands have a ``round_trip``."""
     if isinstance(round_trip, float):
         round_trip = round(round_trip, 3)
     match message:
         case Dtmf(digit=digit, duration=duration):
-            milliseconds = message.duration_ms
-            return DtmfEvent(digit=digit, duration_ms=milliseconds, duration=duration, position=position, time=time)
+            return DtmfEvent(digit=digit, duration_ms=message.duration_ms, duration=duration, **place)
         case Mark(name=name):
-            return MarkEvent(name=name, result=message.event, round_trip=round_trip, position=position, time=time)
+            return MarkEvent(name=name, result=message.event, round_trip=round_trip, **place)
         case PlayDone():
             return PlayDoneEvent(
                 id=message.id,
                 reason=message.reason,
                 played_ms=message.duration_ms,
                 round_trip=round_trip,
-                position=position,
-                time=time,
+                **place,
             )
         case SessionSummary():
-            return MessageEvent(type="session:summary", data=dict(message.data), position=position, time=time)
+            return MessageEvent(type="session:summary", data=dict(message.data), **place)
         case UnknownMessage():
-            return MessageEvent(type=message.type, text=message.text, position=position, time=time)
+            return MessageEvent(type=message.type, text=message.text, **place)
 
 
 @json_object

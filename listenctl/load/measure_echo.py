@@ -101,11 +101,14 @@ class EchoReader:
 
     def _read(self, samples: "NDArray[float32]", start: int, length: int) -> FoundBlock | None:
         read = _read(samples, start, length)
-        if read is None or read.foreign > self._tolerance or abs(read.gain) > _LOUDEST:
+        if read is None:
             return None
-        if read.foreign < _EXACT:
+        number, gain, foreign = read
+        if foreign > self._tolerance or abs(gain) > _LOUDEST:
+            return None
+        if foreign < _EXACT:
             self._tolerance = 2 / length
-        return self._take(start * SAMPLE_BYTES, read.number, length * SAMPLE_BYTES, read.gain)
+        return self._take(start * SAMPLE_BYTES, number, length * SAMPLE_BYTES, gain)
 
     def _take(self, start: int, number: int, length: int, gain: float) -> FoundBlock:
         end = self._dropped + start + length
@@ -140,16 +143,8 @@ def _candidates(samples: "NDArray[float32]", length: int, longest: int) -> list[
     return starts
 
 
-@dataclass(frozen=True, slots=True)
-class _BlockReading:
-    """A block at one position; ``foreign`` is the share of its power that isn't the pattern."""
-
-    number: int
-    gain: float
-    foreign: float
-
-
-def _read(samples: "NDArray[float32]", start: int, length: int) -> _BlockReading | None:
+def _read(samples: "NDArray[float32]", start: int, length: int) -> tuple[int, float, float] | None:
+    """Return number and gain of the block at ``start``, and the share of its power that isn't the pattern."""
     import numpy as np
 
     grid = chip_grid(length)
@@ -165,7 +160,7 @@ def _read(samples: "NDArray[float32]", start: int, length: int) -> _BlockReading
     wave = np.where(chips, sign, -sign).astype(np.float32)[grid.chips]
     level = float(heard @ wave) / length
     power = float(heard @ heard) / length
-    return _BlockReading(number, sign * level / LEVEL, 1 - level * level / power)
+    return number, sign * level / LEVEL, 1 - level * level / power
 
 
 _SYNC_BITS = [chip > 0 for chip in SYNC]

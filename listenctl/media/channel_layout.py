@@ -25,6 +25,7 @@ class ChannelMap:
 
     Attributes:
         labels: suffixes of the file names, (``-left``, ``-right``) or an empty one.
+        rearrange: returns the audio of each output for whole sample frames.
     """
 
     def __init__(self, layout: ChannelLayout, audio_format: AudioFormat) -> None:
@@ -34,10 +35,7 @@ class ChannelMap:
         self.warning: str | None = None
         if layout is not ChannelLayout.AS_IS and not changes:
             self.warning = f"--channels {layout} needs two channels; the audio of this call has {audio_format.channels}"
-        self._outputs = _OUTPUTS[layout if changes else ChannelLayout.AS_IS]
-
-    def rearrange(self, pcm: bytes) -> list[bytes]:
-        return self._outputs(pcm)
+        self.rearrange = _OUTPUTS[layout if changes else ChannelLayout.AS_IS]
 
 
 def mix_stereo(pcm: bytes) -> bytes:

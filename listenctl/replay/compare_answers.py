@@ -1,6 +1,6 @@
 """Compare a live server's answers to a replayed call with those of the application in the capture."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from listenctl.net.client_connection import ConnectionEnd
@@ -13,7 +13,6 @@ from listenctl.replay.compare_texts import (
     AnswerDifference,
     AnswerText,
     AnswerTiming,
-    IgnoredMembers,
     compare_texts,
     parse_answer_text,
 )
@@ -29,7 +28,7 @@ class CompareSettings:
     How to compare answers.
 
     Attributes:
-        ignored: members of texts that may differ, as in ``IgnoredMembers``, or ``audio`` for all streamed audio.
+        ignored: members of texts that may differ, as in ``without_members``, or ``audio`` for all streamed audio.
     """
 
     tolerance: float = 0.5
@@ -72,7 +71,7 @@ class AnswerCollector:
     def __init__(self, settings: CompareSettings, speed: float | None) -> None:
         self._compares_audio = IGNORED_AUDIO not in settings.ignored
         self._timing = AnswerTiming(settings.tolerance, speed)
-        self._ignored = IgnoredMembers(settings.ignored)
+        self._ignored = frozenset(settings.ignored)
         self._joiner = MessageAssembler(masked=False)
         self._captured, self._live = _AnswersOfSide(), _AnswersOfSide()
         self._close: tuple[float, int | None] | None = None
@@ -143,7 +142,7 @@ class _AnswersOfSide:
         self.count = 0
         self.audio = StreamedAudio()
 
-    def add_text(self, at: float, data: bytes, ignored: IgnoredMembers) -> None:
+    def add_text(self, at: float, data: bytes, ignored: Collection[str]) -> None:
         self.count += 1
         if self.count <= MAX_TEXTS:
             self.texts.append(parse_answer_text(at, data, ignored))

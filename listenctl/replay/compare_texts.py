@@ -5,7 +5,7 @@ Only a digest of a long text is kept, so that clips of many megabytes take no me
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from hashlib import blake2b
@@ -76,34 +76,28 @@ class AnswerText:
     shown: str
 
 
-class IgnoredMembers:
+def without_members(value: object, kind: str, ignored: Collection[str]) -> object:
     """
-    Members of texts that are not compared.
+    Return a text of type ``kind`` without some members, and with a size and digest for each long string.
 
     Args:
-        names: such as ``id``, in any text, or ``mark.name``, in texts of that type.
+        ignored: such as ``id``, in any text, or ``mark.name``, in texts of that type.
     """
-
-    def __init__(self, names: Sequence[str] = ()) -> None:
-        self._names = frozenset(names)
-
-    def remove_from(self, value: object, kind: str) -> object:
-        """Return a value without these members, and with a size and digest for each long string."""
-        match value:
-            case dict():
-                return {
-                    name: self.remove_from(member, kind)
-                    for name, member in value.items()
-                    if name not in self._names and f"{kind}.{name}" not in self._names
-                }
-            case list():
-                return [self.remove_from(member, kind) for member in value]
-            case str() if len(value) > MAX_STRING:
-                return f"{len(value)} characters, {blake2b(value.encode(), digest_size=6).hexdigest()}"
-        return value
+    match value:
+        case dict():
+            return {
+                name: without_members(member, kind, ignored)
+                for name, member in value.items()
+                if name not in ignored and f"{kind}.{name}" not in ignored
+            }
+        case list():
+            return [without_members(member, kind, ignored) for member in value]
+        case str() if len(value) > MAX_STRING:
+            return f"{len(value)} characters, {blake2b(value.encode(), digest_size=6).hexdigest()}"
+    return value
 
 
-def parse_answer_text(at: float, raw: bytes, ignored: IgnoredMembers) -> AnswerText:
+def parse_answer_text(at: float, raw: bytes, ignored: Collection[str]) -> AnswerText:
     """Parse a text; one that isn't a JSON object is compared by its bytes."""
     value, _ = peer_json.decode(peer_json.read_text(raw).strip()) or (None, 0)
     if not isinstance(value, dict):
@@ -111,7 +105,7 @@ def parse_answer_text(at: float, raw: bytes, ignored: IgnoredMembers) -> AnswerT
         return AnswerText(at, _digest(raw), "text", None, shown)
     kind = value.get("type")
     kind = kind if isinstance(kind, str) else "text"
-    value = ignored.remove_from(value, kind)
+    value = without_members(value, kind, ignored)
     written = _canonical(value)
     kept = value if len(written) <= _MAX_VALUE else None
     return AnswerText(at, _digest(written.encode(errors="replace")), kind[:MAX_STRING], kept, written[:MAX_SHOWN])

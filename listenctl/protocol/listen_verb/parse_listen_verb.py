@@ -6,7 +6,7 @@ and the call goes on.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from listenctl.errors import UsageError
 from listenctl.protocol.audio import MIX_CHANNELS
@@ -34,22 +34,14 @@ _VERB_NAMES = ("listen", "stream")
 
 def parse_listen_verb(raw: bytes, *, where: str, profile: Profile) -> ListenVerb:
     """Read a ``listen`` or ``stream`` verb, alone, nested in ``dial`` or ``config``, or in an array of verbs."""
-    found = _find_listen(read_document(raw, where), where)
-    verb = _read(found.options, Nesting(found.within or Nesting.ALONE))
-    notes = (*found.notes, *_rejections(found.options, verb), *quirks(verb, profile))
+    options, within, skipped = _find_listen(read_document(raw, where), where)
+    verb = _read(options, Nesting(within or Nesting.ALONE))
+    notes = (*skipped, *_rejections(options, verb), *quirks(verb, profile))
     return replace(verb, bidirectional=allowed_audio(verb, profile), notes=notes)
 
 
-@dataclass(frozen=True, slots=True)
-class _FoundListen:
-    """The options of a listen, the verb that contains it (empty if none), and notes on what was skipped."""
-
-    options: VerbJson
-    within: str
-    notes: tuple[str, ...]
-
-
-def _find_listen(document: object, where: str) -> _FoundListen:
+def _find_listen(document: object, where: str) -> tuple[VerbJson, str, list[str]]:
+    """Return the options of the first listen, the verb that contains it (empty if none), and notes on the others."""
     found: list[tuple[str, VerbJson]] = []
     notes: list[str] = []
     for path, verb in _verbs(document):
@@ -58,7 +50,8 @@ def _find_listen(document: object, where: str) -> _FoundListen:
         raise UsageError("; ".join([f"{where}: has no listen or stream that would start", *notes]))
     if len(found) > 1:
         notes.append(f"only {found[0][1].path} is simulated, not " + ", ".join(each.path for _, each in found[1:]))
-    return _FoundListen(found[0][1], found[0][0], tuple(notes))
+    within, options = found[0]
+    return options, within, notes
 
 
 def _verbs(document: object) -> list[tuple[str, object]]:

@@ -5,13 +5,10 @@ Surplus is cut out and missing audio repeated where the sound is most similar, s
 inaudible. Samples are floats with full scale 1, one row per sample frame.
 """
 
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Frames = NDArray[np.float32]
+Frames = NDArray[np.float32]
 
 # Seconds buffered when sound begins, beyond what the device takes at once; a message from jambonz has 0.02.
 _CUSHION = 0.035
@@ -32,8 +29,6 @@ class JitterBuffer:
     """Buffer the audio of one call; the caller holds a lock."""
 
     def __init__(self, sample_rate: int, channels: int) -> None:
-        import numpy as np
-
         self._rate = sample_rate
         self._frames: Frames = np.zeros((0, channels), np.float32)
         self._cushion = self._samples(_CUSHION)
@@ -48,10 +43,8 @@ class JitterBuffer:
     def waiting_samples(self) -> int:
         return len(self._frames)
 
-    def add_frames(self, frames: "Frames") -> None:
+    def add_frames(self, frames: Frames) -> None:
         """Add audio; beyond the limit, the oldest is dropped."""
-        import numpy as np
-
         self._frames = np.concatenate((self._frames, frames))
         if self._runs_low:
             self._runs_low = False
@@ -60,9 +53,7 @@ class JitterBuffer:
         if excess > self._samples(_EXCESS):
             self._cut(excess)
 
-    def take_frames(self, count: int) -> "Frames":
-        import numpy as np
-
+    def take_frames(self, count: int) -> Frames:
         self._request = count
         if self._filling and len(self._frames) < self._cushion + count:
             self._silence += count
@@ -88,9 +79,7 @@ class JitterBuffer:
             self._cushion = min(self._cushion + self._samples(_CUSHION_STEP), self._samples(_MAX_CUSHION))
         self._observed, self._least = 0, len(self._frames)
 
-    def _end(self, count: int) -> "Frames":
-        import numpy as np
-
+    def _end(self, count: int) -> Frames:
         taken, self._frames = self._faded(self._frames[:count], ends=True), self._frames[:0]
         missing = np.zeros((count - len(taken), taken.shape[1]), np.float32)
         self._filling, self._silence = True, len(missing)
@@ -111,8 +100,6 @@ class JitterBuffer:
 
     def _splice(self, *, shorter: bool) -> None:
         """Cut or repeat about ``_STEP`` seconds, joined where the sound is most similar."""
-        import numpy as np
-
         fade, frames = self._samples(_FADE), self._frames
         lags = range(self._samples(_STEP / 2), min(self._samples(_STEP * 1.5), len(frames) - fade))
         if not lags:
@@ -129,13 +116,11 @@ class JitterBuffer:
             self._frames = np.concatenate((frames[:lag], _cross_fade(late, early), frames[fade:]))
 
     def _cut(self, count: int) -> None:
-        import numpy as np
-
         fade, frames = self._samples(_FADE), self._frames
         joint = _cross_fade(frames[:fade], frames[count : count + fade])
         self._frames = np.concatenate((joint, frames[count + fade :]))
 
-    def _faded(self, frames: "Frames", *, ends: bool) -> "Frames":
+    def _faded(self, frames: Frames, *, ends: bool) -> Frames:
         """Fade the beginning or end, which would click otherwise."""
         faded = frames.copy()
         length = min(self._samples(_FADE), len(faded))
@@ -149,13 +134,11 @@ class JitterBuffer:
         return round(seconds * self._rate)
 
 
-def _ramp(length: int) -> "Frames":
-    import numpy as np
-
+def _ramp(length: int) -> Frames:
     return np.linspace(0, 1, length, dtype=np.float32)[:, np.newaxis]
 
 
-def _cross_fade(first: "Frames", second: "Frames") -> "Frames":
+def _cross_fade(first: Frames, second: Frames) -> Frames:
     ramp = _ramp(len(first))
     mixed: Frames = first * (1 - ramp) + second * ramp
     return mixed

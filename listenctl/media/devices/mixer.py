@@ -6,7 +6,6 @@ from enum import StrEnum
 from math import cos, pi, sin, sqrt
 from typing import TYPE_CHECKING, TypeAlias
 
-from listenctl.media.devices.jitter_buffer import JitterBuffer
 from listenctl.media.resampling import PromptResampler, to_floats
 from listenctl.protocol.audio import AudioFormat
 
@@ -132,6 +131,8 @@ class _MixedCall:
 
     def __init__(self, audio_format: AudioFormat, sample_rate: int) -> None:
         import numpy as np
+
+        from listenctl.media.devices.jitter_buffer import JitterBuffer
 
         self.format = audio_format
         self.gains: Gains | None = None

@@ -52,11 +52,11 @@ class ServerStreamEnd(NamedTuple):
         fault: what was wrong; empty after a valid Close.
     """
 
-    answer: bytes
-    is_close: bool
-    code: int | None
-    reason: str
-    fault: str
+    answer: bytes = b""
+    is_close: bool = False
+    code: int | None = None
+    reason: str = ""
+    fault: str = ""
 
 
 ServerEvent = ServerMessage | PongReply | ServerStreamEnd
@@ -119,7 +119,7 @@ class ServerFrameReader:
         elif opcode not in OPCODES:
             fault = f"a frame with the reserved opcode {opcode}"
         elif second & MASKED:
-            return ServerStreamEnd(_close_answer(_PROTOCOL_ERROR), False, 1002, "", "a masked frame")
+            return ServerStreamEnd(_close_answer(_PROTOCOL_ERROR), code=1002, fault="a masked frame")
         elif opcode & CONTROL and (not first & FIN or second > MAX_CONTROL_BYTES):
             fault = "a control frame that is fragmented or too long"
         elif not opcode & CONTROL and (opcode == Opcode.CONT) == (self._message is None):
@@ -128,7 +128,7 @@ class ServerFrameReader:
                 if opcode == Opcode.CONT
                 else "a message inside a fragmented one"
             )
-        return ServerStreamEnd(b"", False, None, "", fault) if fault else None
+        return ServerStreamEnd(fault=fault) if fault else None
 
     def _pass_to_library(self, data: bytes, events: list[ServerEvent]) -> None:
         self._protocol.receive_data(data)
@@ -137,10 +137,7 @@ class ServerFrameReader:
             self._assemble(event, events)
         answers = self._protocol.data_to_send()
         if self._protocol.parser_exc is not None:
-            self._end(
-                ServerStreamEnd(b"", False, None, "", f"an invalid message: {self._protocol.parser_exc}"),
-                events,
-            )
+            self._end(ServerStreamEnd(fault=f"an invalid message: {self._protocol.parser_exc}"), events)
         else:
             events.extend(map(PongReply, answers))
 
@@ -182,17 +179,16 @@ def _take_whole(data: bytes, at: int, events: list[ServerEvent], max_size: int) 
 def _close(payload: bytes) -> ServerStreamEnd:
     """Return how jambonz answers a Close: it echoes it unless the code is invalid (listenctl-protocol(7) 13)."""
     if not payload:
-        return ServerStreamEnd(_close_answer(b""), True, None, "", "")
+        return ServerStreamEnd(_close_answer(b""), True)
     if len(payload) == 1:
-        return ServerStreamEnd(_close_answer(b""), True, None, "", "a Close of one byte")
+        return ServerStreamEnd(_close_answer(b""), True, fault="a Close of one byte")
     code, reason = int.from_bytes(payload[:2], "big"), payload[2:].decode(errors="replace")
     try:
         Close(code, "").check()
     except ProtocolError:
-        return ServerStreamEnd(
-            _close_answer(_PROTOCOL_ERROR), True, code, reason, f"a Close with the invalid code {code}"
-        )
-    return ServerStreamEnd(_close_answer(payload), True, code, reason, "")
+        fault = f"a Close with the invalid code {code}"
+        return ServerStreamEnd(_close_answer(_PROTOCOL_ERROR), True, code, reason, fault)
+    return ServerStreamEnd(_close_answer(payload), True, code, reason)
 
 
 def _close_answer(payload: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """The report of a load: totals over all calls, failures by reason, and the thresholds."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -161,17 +161,9 @@ def _metrics(
 def _echo(calls: Iterable[LoadCallOutcome]) -> EchoResult:
     calls = list(calls)
     echoes = [call.echo for call in calls if call.echo is not None]
-
-    def total(count: Callable[[EchoResult], int]) -> int:
-        return sum(map(count, echoes))
-
+    counts = ("sent", "lost", "missed_at_start", "out_of_order", "repeated", "inverted")
     return EchoResult(
-        sent=total(lambda echo: echo.sent),
-        lost=total(lambda echo: echo.lost),
-        missed_at_start=total(lambda echo: echo.missed_at_start),
-        out_of_order=total(lambda echo: echo.out_of_order),
-        repeated=total(lambda echo: echo.repeated),
-        inverted=total(lambda echo: echo.inverted),
+        **{name: sum(getattr(echo, name) for echo in echoes) for name in counts},
         delay=_merged(call.echo_delays for call in calls if call.echo_delays is not None),
         gain=summarize(chain.from_iterable(call.echo_gains for call in calls if call.echo_gains is not None)),
     )

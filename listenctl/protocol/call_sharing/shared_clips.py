@@ -160,7 +160,7 @@ class SharedClips:
         """
         self.order.add_kill()
         self._stops.start_stopping(self._at_jambonz if all_of_them else (), self._clock(), others_follow=False)
-        return self._take_requests(self.queue.drop_waiting())
+        return self._take_requests(clip.name for clip in self.queue.drop_waiting())
 
     def withdraw_clip(self, tool: int, own: object) -> list[Owned]:
         """Withdraw clips of a tool and return them; those at jambonz are stopped when they begin."""
@@ -168,8 +168,7 @@ class SharedClips:
         self.queue.withdraw_clips(names)
         self._withdrawn.update(name for name in names if name in self._at_jambonz)
         self._stop_withdrawn()
-        asked = [self.names.take_request(name) for name in names]
-        return [one for one in asked if one]
+        return self._take_requests(names)
 
     def clips_to_stop(self, *, behind: bool) -> list[Owned]:
         """Return the clip that plays, as far as is known, and with ``behind`` those waiting at jambonz."""
@@ -181,7 +180,7 @@ class SharedClips:
         """Return the clips dropped by one without queuePlay, which empties jambonz's queue and so ours."""
         dropped = self.queue.interrupt_by_clip(seconds_of(clip))
         self.order.drop_clips({one.name for one in dropped})
-        return self._take_requests(dropped)
+        return self._take_requests(clip.name for clip in dropped)
 
     def take_play_done(self, message: PlayDone) -> Sequence[Owned] | None:
         """Return whose clip has ended, empty if its sender has left; None if the clip isn't ours."""
@@ -222,6 +221,6 @@ class SharedClips:
         self.queue.end_clips(names, self._clock())
         self._interrupting = deque((name for name in self._interrupting if name not in names), maxlen=MAX_INTERRUPTING)
 
-    def _take_requests(self, clips: Iterable[QueuedClip]) -> list[Owned]:
-        asked = (self.names.take_request(clip.name) for clip in clips)
+    def _take_requests(self, names: Iterable[str]) -> list[Owned]:
+        asked = (self.names.take_request(name) for name in names)
         return [one for one in asked if one]

@@ -60,6 +60,7 @@ NUMERIC = (
     "listenctl.inspection.extract_audio.",
     "listenctl.inspection.plot.",
     "listenctl.inspection.sound_checks.",
+    "listenctl.media.devices.jitter_buffer",
 )
 
 

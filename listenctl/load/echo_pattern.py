@@ -12,10 +12,11 @@ mistakes for a mark (listenctl-protocol(7) 6.4).
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy import float32, intp
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy import float32, intp
+    from numpy.typing import NDArray
 
 BLOCK = 0.02
 PERIOD = 8192
@@ -63,20 +64,24 @@ class ChipGrid:
     """
 
     samples: int
-    centres: NDArray[intp]
-    chips: NDArray[intp]
+    centres: "NDArray[intp]"
+    chips: "NDArray[intp]"
 
 
 @cache
 def chip_grid(samples: int) -> ChipGrid:
+    import numpy as np
+
     chips = np.array(_chip_of_sample(samples), np.intp)
     centres = np.array([int((chip + 0.5) * samples / CHIPS) for chip in range(CHIPS)], np.intp)
     return ChipGrid(samples, centres, chips)
 
 
 @cache
-def sync_wave(samples: int) -> NDArray[float32]:
+def sync_wave(samples: int) -> "NDArray[float32]":
     """Return the Barker code at level 1, as at the start of a block of ``samples`` samples."""
+    import numpy as np
+
     chips = chip_grid(samples).chips
     return np.array(SYNC, np.float32)[chips[chips < len(SYNC)]]
 

@@ -14,10 +14,7 @@ from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
 from math import log10
-
-import numpy as np
-from numpy import float32
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from listenctl.load.echo_pattern import (
     BLOCK,
@@ -33,6 +30,10 @@ from listenctl.load.echo_pattern import (
 )
 from listenctl.percentiles import Histogram, Summary, summarize
 from listenctl.protocol.audio import SAMPLE_BYTES
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
 
 # Shares of foreign power: resampling by soxr leaves up to 0.19 (tested: 8, 11.025, 16, 44.1, 48 and 64 kHz), rounding
 # at -20 dB a millionth, and one wrong sample 4 divided by the length of a block.
@@ -83,6 +84,8 @@ class EchoReader:
         if self._data.startswith(self._expected_bytes):
             self._tolerance = 2 * SAMPLE_BYTES / len(self._expected_bytes)
             return self._take(0, self._expected, len(self._expected_bytes), 1.0)
+        import numpy as np
+
         samples = np.frombuffer(self._data, "<i2", count=len(self._data) // SAMPLE_BYTES).astype(np.float32)
         length = len(self._expected_bytes) // SAMPLE_BYTES
         # Chips can also be read a sample or two off, with less gain; only the Barker code shows where a block starts.
@@ -96,7 +99,7 @@ class EchoReader:
         self._aligned = False
         return None
 
-    def _read(self, samples: NDArray[float32], start: int, length: int) -> FoundBlock | None:
+    def _read(self, samples: "NDArray[float32]", start: int, length: int) -> FoundBlock | None:
         read = _read(samples, start, length)
         if read is None:
             return None
@@ -123,8 +126,10 @@ class EchoReader:
         del self._ends[:old], self._times[:old]
 
 
-def _candidates(samples: NDArray[float32], length: int, longest: int) -> list[int]:
+def _candidates(samples: "NDArray[float32]", length: int, longest: int) -> list[int]:
     """Return the positions of the Barker code that leave room for a block, in order."""
+    import numpy as np
+
     wave = sync_wave(length)
     reach = len(samples) - longest + len(wave)
     heard = samples[:reach]
@@ -138,8 +143,10 @@ def _candidates(samples: NDArray[float32], length: int, longest: int) -> list[in
     return starts
 
 
-def _read(samples: NDArray[float32], start: int, length: int) -> tuple[int, float, float] | None:
+def _read(samples: "NDArray[float32]", start: int, length: int) -> tuple[int, float, float] | None:
     """Return number and gain of the block at ``start``, and the share of its power that isn't the pattern."""
+    import numpy as np
+
     grid = chip_grid(length)
     heard = samples[start : start + length]
     values = heard[grid.centres]

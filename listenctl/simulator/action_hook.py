@@ -6,17 +6,17 @@ The response changes nothing for the call, which has ended, so a failure is an a
 
 import asyncio
 import base64
-import contextlib
 import http.client
 import re
 import ssl
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from listenctl.background_task import in_daemon_thread
 from listenctl.protocol import peer_json
 from listenctl.protocol.call_metadata import field_or_alias
 from listenctl.protocol.listen_verb.listen_verb import ActionHook
@@ -72,27 +72,13 @@ async def call_action_hook(
     tls: ssl.SSLContext | None = None,
     deadline: float = DEADLINE,
 ) -> HookAnswer:
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[HookAnswer] = loop.create_future()
-
-    def work() -> None:
-        found = _request_answer(hook, payload, tls, deadline)
-        # The loop may have been closed meanwhile.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_settle, answer, found)
-
     # urllib never times out while bytes trickle in; an executor thread would then delay the end of the loop.
-    threading.Thread(target=work, name="action-hook", daemon=True).start()
+    answer = in_daemon_thread(partial(_request_answer, hook, payload, tls, deadline), "action-hook")
     try:
         async with asyncio.timeout(deadline):
             return await answer
     except TimeoutError:
         return HookAnswer(None, _too_late(deadline))
-
-
-def _settle(answer: asyncio.Future[HookAnswer], found: HookAnswer) -> None:
-    if not answer.done():
-        answer.set_result(found)
 
 
 def _request_answer(

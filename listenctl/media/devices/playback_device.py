@@ -7,7 +7,6 @@ A call to a device can hang, so it is made in a thread that doesn't keep the pro
 import asyncio
 import atexit
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
 
+from listenctl.background_task import in_daemon_thread
 from listenctl.errors import ListenctlError
 from listenctl.media.devices.mixer import CallMixer
 from listenctl.media.devices.sound_devices import (
@@ -97,7 +97,7 @@ class PlaybackDevice:
     async def open(self) -> None:
         """Open the device now, so that errors can be reported; ``run`` then plays."""
         try:
-            self._stream = await self._wait_for(_in_thread(self._open))
+            self._stream = await self._wait_for(in_daemon_thread(self._open, "sound"))
         except asyncio.CancelledError:
             await self.close()
             raise
@@ -115,7 +115,7 @@ class PlaybackDevice:
     async def _try_once(self) -> bool:
         try:
             if self._stream is None:
-                self._stream = await self._wait_for(_in_thread(self._open))
+                self._stream = await self._wait_for(in_daemon_thread(self._open, "sound"))
         except ListenctlError as exc:
             self._report(PlaybackState(False, f"no sound: {exc}"))
             return not isinstance(exc, MissingPortAudio)
@@ -155,7 +155,7 @@ class PlaybackDevice:
         stream, self._stream = self._stream, None
         if stream is None:
             return
-        done, _ = await asyncio.wait([_in_thread(stream.close)], timeout=_CLOSE_LIMIT)
+        done, _ = await asyncio.wait([in_daemon_thread(stream.close, "sound")], timeout=_CLOSE_LIMIT)
         if not done:
             _skip_exit_handler()
 
@@ -221,29 +221,3 @@ def _skip_exit_handler() -> None:
     # Not ``load_sounddevice()``, which would wait for an import that hangs.
     if sound := sys.modules.get("sounddevice"):
         atexit.unregister(sound._exit_handler)  # noqa: SLF001 - there is no public way
-
-
-def _in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
-    """Run ``work``, which may hang, in a thread that isn't joined at exit, unlike those of the loop's executor."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type] # it is what work returned
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except Exception as exc:  # noqa: BLE001 - it is raised where the future is awaited
-            error = exc
-        with suppress(RuntimeError):  # The loop is closed.
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="sound", daemon=True).start()
-    return future

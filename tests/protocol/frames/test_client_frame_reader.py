@@ -1,6 +1,6 @@
 """The reader gives the same messages, answers and failures as the library alone, after every read."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from struct import Struct
 from typing import NamedTuple
 
@@ -90,27 +90,32 @@ class Library:
         return [(frames[0].opcode.name.lower(), b"".join(bytes(part.data) for part in frames))]
 
 
-def through_reader(reads: Sequence[bytes], max_size: int, close_after: int) -> list[Condition]:
-    reader, protocol = open_reader(max_size)
+def conditions_of(
+    receive: Callable[[bytes], list[Said]],
+    receive_eof: Callable[[], object],
+    protocol: ServerProtocol,
+    reads: Sequence[bytes],
+    close_after: int,
+) -> list[Condition]:
     conditions = []
     for index, read in enumerate(reads):
         if index == close_after and protocol.state is OPEN:
             protocol.send_close(1001)
-        conditions.append(condition(protocol, expand(reader.receive_data(read))))
-    reader.receive_eof()
+        conditions.append(condition(protocol, receive(read)))
+    receive_eof()
     return [*conditions, condition(protocol, [])]
+
+
+def through_reader(reads: Sequence[bytes], max_size: int, close_after: int) -> list[Condition]:
+    reader, protocol = open_reader(max_size)
+    return conditions_of(
+        lambda read: expand(reader.receive_data(read)), reader.receive_eof, protocol, reads, close_after
+    )
 
 
 def through_library(reads: Sequence[bytes], max_size: int, close_after: int) -> list[Condition]:
     protocol = open_protocol(max_size)
-    library = Library(protocol)
-    conditions = []
-    for index, read in enumerate(reads):
-        if index == close_after and protocol.state is OPEN:
-            protocol.send_close(1001)
-        conditions.append(condition(protocol, library.receive(read)))
-    protocol.receive_eof()
-    return [*conditions, condition(protocol, [])]
+    return conditions_of(Library(protocol).receive, protocol.receive_eof, protocol, reads, close_after)
 
 
 def cut(stream: bytes, sizes: Sequence[int]) -> list[bytes]:
@@ -130,11 +135,40 @@ def long_form(opcode: int, payload: bytes, length_bytes: int) -> bytes:
     return bytes([0x80 | opcode, 0x80 | code]) + len(payload).to_bytes(length_bytes, "big") + bytes(4) + payload
 
 
-payloads = st.builds(
-    lambda size, seed: (seed * (size // len(seed) + 1))[:size],
-    st.sampled_from(SIZES),
-    st.binary(min_size=1, max_size=9),
-)
+def payloads_of(sizes: Sequence[int]) -> st.SearchStrategy[bytes]:
+    return st.builds(
+        lambda size, seed: (seed * (size // len(seed) + 1))[:size],
+        st.sampled_from(sizes),
+        st.binary(min_size=1, max_size=9),
+    )
+
+
+@st.composite
+def fragmented(
+    draw: st.DrawFn,
+    build: Callable[..., bytes],
+    payloads: st.SearchStrategy[bytes],
+    controls: st.SearchStrategy[bytes],
+    runs: st.SearchStrategy[bytes],
+) -> bytes:
+    """A message in fragments, with control frames in between."""
+    frames = [build(draw(st.sampled_from((TEXT, BINARY))), draw(payloads), fin=False)]
+    for payload in draw(st.lists(st.one_of(payloads, st.just(b"")), max_size=4)):
+        frames += [draw(st.one_of(st.just(b""), controls)), build(CONTINUATION, payload, fin=False)]
+    return b"".join([*frames, draw(st.one_of(st.just(b""), controls, runs)), build(CONTINUATION, draw(payloads))])
+
+
+def streams_of(good: st.SearchStrategy[bytes], end: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    """Return streams of valid frames with at most one ``end`` among the last."""
+    return st.builds(
+        lambda frames, end, tail: b"".join([*frames, *end, *tail]),
+        st.lists(good, max_size=6),
+        st.lists(end, max_size=1),
+        st.lists(good, max_size=2),
+    )
+
+
+payloads = payloads_of(SIZES)
 short = st.binary(max_size=125)
 masks = st.binary(min_size=4, max_size=4)
 runs = st.builds(
@@ -146,15 +180,6 @@ messages = st.builds(
 controls = st.builds(
     lambda opcode, payload, mask: frame(opcode, payload, mask=mask), st.sampled_from((PING, PONG)), short, masks
 )
-
-
-@st.composite
-def fragmented(draw: st.DrawFn) -> bytes:
-    """A message in fragments, with anything in between."""
-    frames = [frame(draw(st.sampled_from((TEXT, BINARY))), draw(payloads), fin=False)]
-    for payload in draw(st.lists(st.one_of(payloads, st.just(b"")), max_size=4)):
-        frames += [draw(st.one_of(st.just(b""), controls)), frame(CONTINUATION, payload, fin=False)]
-    return b"".join([*frames, draw(st.one_of(st.just(b""), controls, runs)), frame(CONTINUATION, draw(payloads))])
 
 
 closes = st.one_of(
@@ -173,13 +198,8 @@ faults = st.one_of(
     st.sampled_from((frame(CONTINUATION, b"", fin=False), b"\x82\xff" + b"\xff" * 8, b"\x82\xff" + b"\x7f" * 12)),
 )
 long_forms = st.builds(long_form, st.sampled_from((TEXT, BINARY, PING)), short, st.sampled_from((2, 8)))
-good = st.one_of(runs, runs, messages, controls, fragmented(), long_forms)
-streams = st.builds(
-    lambda frames, end, tail: b"".join([*frames, *end, *tail]),
-    st.lists(good, max_size=6),
-    st.one_of(st.just([]), st.lists(st.one_of(faults, closes, st.binary(max_size=20)), max_size=1)),
-    st.lists(good, max_size=2),
-)
+good = st.one_of(runs, runs, messages, controls, fragmented(frame, payloads, controls, runs), long_forms)
+streams = streams_of(good, st.one_of(faults, closes, st.binary(max_size=20)))
 cuts = st.lists(st.sampled_from((1, 2, 3, 5, 14, 100, 326, 327, 1044, 4096, 65_536, 1_000_000)), min_size=1, max_size=9)
 
 
@@ -269,19 +289,15 @@ def test_pings_between_audio_are_answered() -> None:
     assert protocol.data_to_send() == [b"\x8a\x02hi"]
 
 
-def test_nothing_is_taken_after_the_close() -> None:
-    reader, _ = open_reader()
-
-    assert expand(reader.receive_data(close(1000) + binary(b"ab"))) == [("close", b"\x03\xe8")]
-    assert reader.receive_data(binary(b"ab")) == []
-
-
-def test_nothing_is_taken_after_we_gave_up_on_the_peer() -> None:
+def test_nothing_is_taken_after_a_close_or_after_we_gave_up_on_the_peer() -> None:
+    closed, _ = open_reader()
     reader, protocol = open_reader()
 
     protocol.fail(1011, "no answer to pings")
 
     assert reader.receive_data(binary(b"ab")) == []
+    assert expand(closed.receive_data(close(1000) + binary(b"ab"))) == [("close", b"\x03\xe8")]
+    assert closed.receive_data(binary(b"ab")) == []
 
 
 def test_audio_is_taken_while_the_peer_has_not_answered_our_close() -> None:
@@ -292,19 +308,19 @@ def test_audio_is_taken_while_the_peer_has_not_answered_our_close() -> None:
     assert reader.receive_data(binary(b"ab")) == [BinaryMessages(b"ab", 2, 1)]
 
 
-@pytest.mark.parametrize("size", [30_000, 60_000])
-def test_a_message_over_the_limit_is_refused(size: int) -> None:
-    reader, protocol = open_reader(size - 1)
+@pytest.mark.parametrize(
+    ("limit", "stream"),
+    [
+        (29_999, binary(bytes(30_000))),
+        (59_999, binary(bytes(60_000))),
+        # Fragments count together.
+        (1000, frame(BINARY, bytes(600), fin=False) + frame(CONTINUATION, bytes(600))),
+    ],
+)
+def test_a_message_over_the_limit_is_refused(limit: int, stream: bytes) -> None:
+    reader, protocol = open_reader(limit)
 
-    assert reader.receive_data(binary(bytes(size))) == []
-    assert protocol.close_sent is not None
-    assert protocol.close_sent.code == 1009
-
-
-def test_fragments_count_together_towards_the_limit() -> None:
-    reader, protocol = open_reader(1000)
-
-    assert reader.receive_data(frame(BINARY, bytes(600), fin=False) + frame(CONTINUATION, bytes(600))) == []
+    assert reader.receive_data(stream) == []
     assert protocol.close_sent is not None
     assert protocol.close_sent.code == 1009
 

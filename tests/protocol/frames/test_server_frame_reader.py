@@ -19,11 +19,10 @@ from listenctl.protocol.frames.server_frame_reader import (
     ServerStreamEnd,
 )
 from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame
+from tests.protocol.frames.test_client_frame_reader import Said, cut, fragmented, payloads_of, streams_of
 
 MAX_SIZE = 70_000
 SIZES = (0, 1, 2, 124, 125, 126, 127, 320, 640, 65_535, 65_536)
-
-Said = tuple[str, bytes]
 
 
 def said(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0) -> bytes:
@@ -36,17 +35,6 @@ def sent(stream: bytes) -> list[Said]:
     protocol.receive_data(stream)
     assert protocol.parser_exc is None
     return [(event.opcode.name, bytes(event.data)) for event in protocol.events_received() if isinstance(event, Frame)]
-
-
-def cut(stream: bytes, sizes: Sequence[int]) -> list[bytes]:
-    """Cut ``stream`` into reads of ``sizes`` bytes in turn."""
-    reads: list[bytes] = []
-    at = 0
-    while at < len(stream):
-        size = sizes[len(reads) % len(sizes)]
-        reads.append(stream[at : at + size])
-        at += size
-    return reads
 
 
 def through_frames(reads: Sequence[bytes]) -> list[ServerEvent]:
@@ -83,12 +71,7 @@ def through_library(reads: Sequence[bytes]) -> tuple[list[Said], list[Said], Cli
     return messages, pongs, protocol
 
 
-payloads = st.builds(
-    lambda size, seed: (seed * (size // len(seed) + 1))[:size],
-    st.sampled_from(SIZES),
-    st.binary(min_size=1, max_size=9),
-)
-short = st.binary(max_size=125)
+payloads, short = payloads_of(SIZES), st.binary(max_size=125)
 runs = st.builds(lambda payload, count: said(BINARY, payload) * count, payloads, st.integers(1, 9))
 whole = st.builds(said, st.sampled_from((TEXT, BINARY)), payloads)
 controls = st.builds(said, st.sampled_from((PING, PONG)), short)
@@ -97,15 +80,6 @@ long_forms = st.builds(
     st.sampled_from((TEXT, BINARY)),
     short,
 )
-
-
-@st.composite
-def fragmented(draw: st.DrawFn) -> bytes:
-    """A message in fragments, with control frames in between."""
-    frames = [said(draw(st.sampled_from((TEXT, BINARY))), draw(payloads), fin=False)]
-    for payload in draw(st.lists(st.one_of(payloads, st.just(b"")), max_size=4)):
-        frames += [draw(st.one_of(st.just(b""), controls)), said(CONTINUATION, payload, fin=False)]
-    return b"".join([*frames, draw(st.one_of(st.just(b""), controls, runs)), said(CONTINUATION, draw(payloads))])
 
 
 closes = st.sampled_from(
@@ -120,13 +94,8 @@ faults = st.one_of(
     st.builds(lambda payload: said(CLOSE, payload), closes),
     st.binary(max_size=20),
 )
-good = st.one_of(runs, runs, whole, controls, fragmented(), long_forms)
-streams = st.builds(
-    lambda frames, end, tail: b"".join([*frames, *end, *tail]),
-    st.lists(good, max_size=6),
-    st.lists(faults, max_size=1),
-    st.lists(good, max_size=2),
-)
+good = st.one_of(runs, runs, whole, controls, fragmented(said, payloads, controls, runs), long_forms)
+streams = streams_of(good, faults)
 cuts = st.lists(st.sampled_from((1, 2, 3, 5, 14, 100, 322, 1044, 4096, 65_536, 1_000_000)), min_size=1, max_size=9)
 
 

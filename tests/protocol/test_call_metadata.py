@@ -40,78 +40,82 @@ def test_inbound_call() -> None:
     assert metadata.get_field("no such field") is None
 
 
-def test_nested_call_answers_to_the_usual_names() -> None:
-    metadata = CallMetadata.parse(NESTED)
+@pytest.mark.parametrize(
+    ("raw", "values"),
+    [
+        (
+            NESTED,
+            {
+                "callSid": "CS-B",
+                "parentCallSid": "CS-A",
+                "mixType": "stereo",
+                "fsSipAddress": "172.20.11.10:5060",
+                "localSipAddress": "172.20.11.10:5060",
+                "fsPublicIp": "3.4.5.6",
+                "customerData": {"tag": 1},
+                "headers": {"X-A": "b"},
+            },
+        ),
+        (INBOUND, {"localSipAddress": "172.20.11.10:5060", "publicIp": "3.4.5.6", "_customerData": {"k": "v"}}),
+    ],
+    ids=["nested", "usual"],
+)
+def test_each_call_answers_to_the_names_of_the_other(raw: bytes, values: dict[str, object]) -> None:
+    metadata = CallMetadata.parse(raw)
 
-    assert (metadata.call_sid, metadata.parent_call_sid, metadata.mix_type) == ("CS-B", "CS-A", "stereo")
-    assert metadata.get_field("fsSipAddress") == metadata.get_field("localSipAddress") == "172.20.11.10:5060"
-    assert metadata.get_field("fsPublicIp") == "3.4.5.6"
-    assert metadata.get_field("customerData") == {"tag": 1}
-    assert metadata.get_field("headers") == {"X-A": "b"}
+    assert {name: metadata.get_field(name) for name in values} == values
+    assert metadata.parent_call_sid == values.get("parentCallSid")
 
 
-def test_usual_call_answers_to_the_nested_names() -> None:
-    metadata = CallMetadata.parse(INBOUND)
+@pytest.mark.parametrize(
+    ("raw", "fields", "repairs"),
+    [
+        (HEAD + b'"agent":"OBrien"}\'', {"agent": "OBrien"}, ["removed a stray ' after the JSON"]),
+        (
+            HEAD + b'"x":{"q":"say "hi""}}',
+            {"x": {"q": 'say "hi"'}},
+            ["quotes inside `x.q` were not escaped"],
+        ),
+        (
+            HEAD + b'"x":{"q":"one\ntwo\t"}}',
+            {"x": {"q": "one\ntwo\t"}},
+            ["a string contains raw control characters"],
+        ),
+        (
+            (HEAD + b'"note":"x' + "é".encode() * 5000 + b'"}')[:8192],
+            {},
+            [
+                "invalid UTF-8 at byte 8191 was replaced",
+                "the first text was cut at 8192 bytes; the last field `note` is incomplete",
+            ],
+        ),
+        (
+            HEAD + b'"x":{"q":"say "hi"","r":"a\nb"},"s":"\xff"}\'',
+            {"x": {"q": 'say "hi"', "r": "a\nb"}, "s": "\ufffd"},
+            [
+                "invalid UTF-8 at byte 86 was replaced",
+                "quotes inside `x.q` were not escaped",
+                "`x.r` contains raw control characters",
+                "removed a stray ' after the JSON",
+            ],
+        ),
+        (
+            HEAD + b'"agent":"OBrien","x":{"q":"say "hi"","r":"left|',
+            {"agent": "OBrien", "x": {"q": 'say "hi"'}},
+            [
+                "quotes inside `x.q` were not escaped",
+                "the end of the JSON is missing; the last field `x.r` is incomplete",
+            ],
+        ),
+    ],
+    ids=["apostrophe", "quotes", "control characters", "cut in a character", "all at once", "quotes and cut"],
+)
+def test_a_broken_text_is_repaired(raw: bytes, fields: dict[str, object], repairs: list[str]) -> None:
+    metadata = CallMetadata.parse(raw)
 
-    assert metadata.get_field("localSipAddress") == "172.20.11.10:5060"
-    assert metadata.get_field("publicIp") == "3.4.5.6"
-    assert metadata.get_field("_customerData") == {"k": "v"}
-
-
-def test_stray_apostrophe_is_removed() -> None:
-    metadata = CallMetadata.parse(b'{"sampleRate":8000,"mixType":"mono","callSid":"c","agent":"OBrien"}\'')
-
-    assert metadata.fields == HEAD_FIELDS | {"agent": "OBrien"}
-    assert metadata.repairs == ("removed a stray ' after the JSON",)
+    assert metadata.fields == HEAD_FIELDS | fields
+    assert list(metadata.repairs) == repairs
     assert not metadata.valid
-
-
-def test_quotes_that_lost_their_escapes_are_kept() -> None:
-    metadata = CallMetadata.parse(b'{"sampleRate":8000,"mixType":"mono","callSid":"c","x":{"q":"say "hi""}}')
-
-    assert metadata.fields == HEAD_FIELDS | {"x": {"q": 'say "hi"'}}
-    assert metadata.repairs == ("quotes inside `x.q` were not escaped",)
-
-
-def test_raw_control_characters_are_kept() -> None:
-    metadata = CallMetadata.parse(HEAD + b'"x":{"q":"one\ntwo\t"}}')
-
-    assert metadata.fields == HEAD_FIELDS | {"x": {"q": "one\ntwo\t"}}
-    assert metadata.repairs == ("a string contains raw control characters",)
-
-
-def test_frame_cut_inside_a_character() -> None:
-    whole = HEAD + b'"note":"x' + "é".encode() * 5000 + b'"}'
-
-    metadata = CallMetadata.parse(whole[:8192])
-
-    assert metadata.fields == HEAD_FIELDS
-    assert metadata.repairs == (
-        "invalid UTF-8 at byte 8191 was replaced",
-        "the first text was cut at 8192 bytes; the last field `note` is incomplete",
-    )
-
-
-def test_all_faults_at_once() -> None:
-    metadata = CallMetadata.parse(HEAD + b'"x":{"q":"say "hi"","r":"a\nb"},"s":"\xff"}\'')
-
-    assert metadata.fields == HEAD_FIELDS | {"x": {"q": 'say "hi"', "r": "a\nb"}, "s": "\ufffd"}
-    assert metadata.repairs == (
-        "invalid UTF-8 at byte 86 was replaced",
-        "quotes inside `x.q` were not escaped",
-        "`x.r` contains raw control characters",
-        "removed a stray ' after the JSON",
-    )
-
-
-def test_lost_escapes_and_a_cut() -> None:
-    metadata = CallMetadata.parse(HEAD + b'"agent":"OBrien","x":{"q":"say "hi"","r":"left|')
-
-    assert metadata.fields == HEAD_FIELDS | {"agent": "OBrien", "x": {"q": 'say "hi"'}}
-    assert metadata.repairs == (
-        "quotes inside `x.q` were not escaped",
-        "the end of the JSON is missing; the last field `x.r` is incomplete",
-    )
 
 
 @pytest.mark.parametrize(

@@ -18,19 +18,22 @@ from listenctl.protocol.opening_handshake import Credentials
 from tests.helpers.verbs import URL, listen, parse
 
 
-@pytest.mark.parametrize("profile", [CURRENT, OLD, NEXT])
-def test_the_finishing_key_is_compared_with_one_digit(profile: Profile) -> None:
-    assert ends_call(ListenVerb(finish_on_key="#"), "#", profile)
-    assert not ends_call(ListenVerb(finish_on_key="#"), "*", profile)
-    assert not ends_call(ListenVerb(finish_on_key="#*"), "#", profile)
-    assert not ends_call(ListenVerb(), "#", profile)
+@pytest.mark.parametrize(
+    ("finish_on_key", "digit", "profiles"),
+    [
+        ("#", "#", [CURRENT, OLD, NEXT, IDEAL]),
+        ("#", "*", []),
+        # A set as documented, compared with one digit in fact.
+        ("#*", "#", [IDEAL]),
+        ("#*", "*", [IDEAL]),
+        ("#*", "1", []),
+        ("", "#", []),
+    ],
+)
+def test_a_finishing_key_ends_the_call(finish_on_key: str, digit: str, profiles: list[Profile]) -> None:
+    verb = ListenVerb(finish_on_key=finish_on_key)
 
-
-def test_the_finishing_key_is_one_of_a_set_as_documented() -> None:
-    assert ends_call(ListenVerb(finish_on_key="#*"), "#", IDEAL)
-    assert ends_call(ListenVerb(finish_on_key="#*"), "*", IDEAL)
-    assert not ends_call(ListenVerb(finish_on_key="#*"), "1", IDEAL)
-    assert not ends_call(ListenVerb(), "#", IDEAL)
+    assert [profile for profile in (CURRENT, OLD, NEXT, IDEAL) if ends_call(verb, digit, profile)] == profiles
 
 
 def test_silence_ends_a_call_only_as_documented() -> None:

@@ -75,17 +75,6 @@ def rules(events: Sequence[SessionEvent]) -> list[str]:
 # The first frame.
 
 
-def test_metadata_starts_the_call() -> None:
-    session = new_session()
-
-    events = session.receive_message(Sender.JAMBONZ, TextMessage(STEREO_METADATA), 0.0)
-
-    assert session.started
-    assert session.metadata is not None
-    assert session.metadata.call_sid == "CS-A"
-    assert events == [CallStarted(session.metadata, AudioFormat(8000, 2))]
-
-
 def test_audio_before_the_metadata_is_held_and_begins_the_call() -> None:
     session = new_session()
 
@@ -124,6 +113,8 @@ def test_a_call_that_ends_before_its_metadata_keeps_its_audio() -> None:
     events = session.end_call(1.0)
 
     assert [type(event) for event in events] == [CallStarted, ProtocolViolation, AudioReceived]
+    # A connection without any message is no call.
+    assert new_session().end_call(1.0) == []
 
 
 def test_held_audio_keeps_its_time() -> None:
@@ -136,15 +127,14 @@ def test_held_audio_keeps_its_time() -> None:
     assert session.ledger.gaps == []
 
 
-def test_a_connection_without_any_message_is_no_call() -> None:
-    assert new_session().end_call(1.0) == []
-
-
 def test_metadata_that_comes_late_says_what_the_bytes_are() -> None:
     session = new_session()
     session.start_with_defaults(5.0)
     from_jambonz(session, bytes(640), at=5.0)
 
+    # Without a callSid a text is no metadata.
+    hello = MessageReceived(320, UnknownMessage(None, '{"hello":1}', {"hello": 1}))
+    assert from_jambonz(session, '{"hello":1}', at=5.5) == [hello]
     events = from_jambonz(session, STEREO_METADATA.decode(), at=6.0)
 
     assert session.metadata is not None
@@ -154,23 +144,10 @@ def test_metadata_that_comes_late_says_what_the_bytes_are() -> None:
     assert session.audio_format == AudioFormat(8000, 2)
     assert from_jambonz(session, b"\x01\x00\x02", b"\x00") == [AudioReceived(160, b"\x01\x00\x02\x00")]
 
-
-def test_a_text_without_call_sid_is_no_late_metadata() -> None:
-    session = new_session()
-    session.start_with_defaults(5.0)
-
-    assert from_jambonz(session, '{"hello":1}') == [
-        MessageReceived(0, UnknownMessage(None, '{"hello":1}', {"hello": 1}))
-    ]
-
-
-def test_metadata_comes_once() -> None:
-    session = started()
-
-    [event] = from_jambonz(session, STEREO_METADATA.decode())
-
+    # Metadata come once.
+    [event] = from_jambonz(session, METADATA.decode(), at=7.0)
     assert isinstance(event, MessageReceived)
-    assert session.audio_format == MONO
+    assert session.audio_format == AudioFormat(8000, 2)
 
 
 def test_a_first_text_that_is_a_message_starts_the_call_with_defaults() -> None:
@@ -182,46 +159,43 @@ def test_a_first_text_that_is_a_message_starts_the_call_with_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "found"),
+    ("raw", "audio_format", "found"),
     [
-        (b'{"sampleRate":8000,"mixType":"mono","callSid":"c","agent":"OBrien"}\'', ["first-frame"]),
-        (b'{"sampleRate":8000,"mixType":"mono","callSid":"c","x":{"q":"say "hi""}}', ["first-frame"]),
-        (b'{"sampleRate":8000,"mixType":"mono","callSid":"c","x":"\xc3', ["first-frame"] * 2),
-        (b"{}", ["first-frame"] * 2),
-        (b"not json", ["first-frame"] * 3),
-        (b"", ["first-frame"] * 3),
+        (METADATA, MONO, []),
+        (STEREO_METADATA, AudioFormat(8000, 2), []),
+        (b'{"sampleRate":8000,"mixType":"mono","callSid":"c","agent":"OBrien"}\'', MONO, ["first-frame"]),
+        (b'{"sampleRate":8000,"mixType":"mono","callSid":"c","x":{"q":"say "hi""}}', MONO, ["first-frame"]),
+        (
+            b'{"sampleRate":16000,"mixType":"stereo","callSid":"c","x":"\xc3',
+            AudioFormat(16_000, 2),
+            ["first-frame"] * 2,
+        ),
+        # What the metadata leave open is taken from the defaults.
+        (b'{"sampleRate":16000,"callSid":"c"}', AudioFormat(16_000, 1), ["first-frame"]),
+        (b"{}", MONO, ["first-frame"] * 2),
+        (b"not json", MONO, ["first-frame"] * 3),
+        (b"", MONO, ["first-frame"] * 3),
     ],
 )
-def test_a_broken_first_text_starts_the_call_and_is_reported(raw: bytes, found: list[str]) -> None:
-    events = first_text(raw)
+def test_any_first_text_starts_the_call_and_its_faults_are_reported(
+    raw: bytes, audio_format: AudioFormat, found: list[str]
+) -> None:
+    session = new_session()
 
-    assert call_started(events).audio_format == MONO
-    assert call_started(events).metadata.raw == raw
+    events = session.receive_message(Sender.JAMBONZ, TextMessage(raw), 0.0)
+
+    assert session.started
+    assert session.metadata is not None
+    assert session.metadata.raw == raw
+    assert events[0] == CallStarted(session.metadata, audio_format)
     assert rules(events) == found
+    assert len(events) == 1 + len(found)
 
 
-def test_a_first_text_that_was_cut_within_a_character_starts_the_call() -> None:
-    whole = b'{"sampleRate":16000,"mixType":"stereo","callSid":"c","x":"' + "é".encode() * 5000
-    raw = whole[:8191] + b"\xc3"
-
-    events = first_text(raw)
-
-    assert call_started(events).audio_format == AudioFormat(16_000, 2)
-    assert call_started(events).metadata.call_sid == "c"
-
-
-def test_what_the_metadata_leaves_open_is_taken_from_the_defaults_and_said() -> None:
+def test_a_missing_mix_type_is_reported_with_the_default() -> None:
     events = first_text(b'{"sampleRate":16000,"callSid":"c"}')
 
-    assert call_started(events).audio_format == AudioFormat(16_000, 1)
     assert events[1:] == [ProtocolViolation(0, "first-frame", "no usable mixType; assuming 1 channel")]
-
-
-def test_messages_glued_to_the_metadata_are_received() -> None:
-    events = first_text(METADATA + DTMF)
-
-    assert isinstance(events[0], CallStarted)
-    assert events[1:] == [MessageReceived(0, Dtmf("2", "1600"))]
 
 
 # Texts.
@@ -238,30 +212,31 @@ def test_texts_stand_where_they_came_in_the_audio() -> None:
     ]
 
 
-def test_glued_texts_are_several_messages() -> None:
-    # V6, OLD.
-    raw = '{"event":"dtmf","dtmf":"1","duration":"1600"}{"event":"dtmf","dtmf":"2","duration":"800"}'
-
-    assert from_jambonz(started(), raw) == [
-        MessageReceived(0, Dtmf("1", "1600")),
-        MessageReceived(0, Dtmf("2", "800")),
-    ]
+KEYS = [MessageReceived(0, Dtmf("1", "1600")), MessageReceived(0, Dtmf("2", "800"))]
 
 
-def test_unknown_texts_are_kept() -> None:
-    # V15.
-    summary = '{"type":"session:summary","data":{"call_start":"2026-04-16T18:24:43.955Z"}}'
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # V6, OLD.
+        ('{"event":"dtmf","dtmf":"1","duration":"1600"}{"event":"dtmf","dtmf":"2","duration":"800"}', KEYS),
+        # V15.
+        (
+            '{"type":"session:summary","data":{"call_start":"2026-04-16T18:24:43.955Z"}}',
+            [MessageReceived(0, SessionSummary({"call_start": "2026-04-16T18:24:43.955Z"}))],
+        ),
+        ('{"hello":1}', [MessageReceived(0, UnknownMessage(None, '{"hello":1}', {"hello": 1}))]),
+        ("not json", [MessageReceived(0, UnknownMessage(None, "not json"))]),
+        ("", [MessageReceived(0, UnknownMessage(None, ""))]),
+    ],
+)
+def test_texts_are_received_also_behind_the_metadata(text: str, expected: list[SessionEvent]) -> None:
+    session = started()
 
-    assert from_jambonz(started(), summary, '{"hello":1}', "not json", "") == [
-        MessageReceived(0, SessionSummary({"call_start": "2026-04-16T18:24:43.955Z"})),
-        MessageReceived(0, UnknownMessage(None, '{"hello":1}', {"hello": 1})),
-        MessageReceived(0, UnknownMessage(None, "not json")),
-        MessageReceived(0, UnknownMessage(None, "")),
-    ]
-
-
-def test_control_frames_mean_nothing_to_a_call() -> None:
-    assert started().receive_message(Sender.JAMBONZ, ControlFrame(Frame(Opcode.PING, b"hi")), 1.0) == ()
+    assert from_jambonz(session, text) == expected
+    assert session.receive_message(Sender.JAMBONZ, ControlFrame(Frame(Opcode.PING, b"hi")), 1.0) == ()
+    if expected == KEYS:
+        assert first_text(METADATA + text.encode())[1:] == expected
 
 
 # Audio.
@@ -358,23 +333,21 @@ def test_cleared_marks_are_forgotten() -> None:
     assert round_trips(from_jambonz(session, Mark("m", "playout").serialize(), at=3.0)) == [None]
 
 
-@pytest.mark.parametrize(("clip_id", "in_json"), [("greeting", '"greeting"'), (7, "7")])
-def test_a_clip_tells_its_round_trip(clip_id: str | int, in_json: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "done"),
+    [
+        (',"id":"greeting"', PlayDone("greeting", playback_milliseconds="1240").serialize()),
+        (',"id":7', PlayDone(7, playback_milliseconds="1240").serialize()),
+        ("", '{"type":"playDone"}'),
+    ],
+)
+def test_a_clip_tells_its_round_trip(field: str, done: str) -> None:
     session = started()
-    clip = '{"type":"playAudio","data":{"audioContent":"AAA=","audioContentType":"raw","id":' + in_json + "}}"
+    clip = '{"type":"playAudio","data":{"audioContent":"AAA=","audioContentType":"raw"' + field + "}}"
     from_application(session, clip, 1.0)
-
-    done = PlayDone(clip_id, playback_milliseconds="1240").serialize()
 
     assert round_trips(from_jambonz(session, done, at=2.5)) == [1.5]
     assert round_trips(from_jambonz(session, done, at=3.0)) == [None]
-
-
-def test_a_clip_without_id_tells_its_round_trip() -> None:
-    session = started()
-    from_application(session, '{"type":"playAudio","data":{"audioContent":"AAA=","audioContentType":"raw"}}', 1.0)
-
-    assert round_trips(from_jambonz(session, '{"type":"playDone"}', at=2.0)) == [1.0]
 
 
 # Whatever comes.

@@ -16,6 +16,7 @@ from tests.helpers.replayed import (
     METADATA,
     TEXT,
     KeepingServer,
+    Timed,
     application,
     jambonz,
     plan,
@@ -23,7 +24,6 @@ from tests.helpers.replayed import (
     write_dump,
 )
 from tests.helpers.scripted_server import serving
-from tests.helpers.server import until
 
 pytestmark = pytest.mark.simulated_time
 
@@ -60,14 +60,6 @@ def kinds(comparison: AnswerComparison) -> list[tuple[str, str]]:
     return [(one.kind, one.what) for one in comparison.differences]
 
 
-def test_the_same_answers_on_time_do_not_differ() -> None:
-    said = [(1.0, mark("a")), (2.0, text("killAudio"))]
-
-    comparison = compared(said, [(at + 0.4, data) for at, data in said])
-
-    assert (comparison.differences, comparison.count, comparison.texts) == ((), 0, (2, 2))
-
-
 @pytest.mark.parametrize(
     ("captured", "live", "details"),
     [
@@ -87,6 +79,7 @@ def test_a_text_differs_by_its_content(captured: bytes, live: bytes, details: li
     comparison = compared([(1.0, mark("a")), (2.0, captured)], [(1.0, mark("a")), (2.1, live)])
 
     assert [one.detail for one in comparison.differences] == details
+    assert (comparison.count, comparison.texts) == (len(details), (2, 2))
     assert all((one.kind, one.captured_at, one.live_at) == ("different", 2.0, 2.1) for one in comparison.differences)
 
 
@@ -137,6 +130,7 @@ def test_an_answer_beyond_the_tolerance_is_later(
 @pytest.mark.parametrize(("ignored", "count"), [((), 1), (("name",), 0), (("mark.name",), 0), (("playAudio.name",), 1)])
 def test_ignored_members_may_differ(ignored: tuple[str, ...], count: int) -> None:
     assert compared([(1.0, mark("a"))], [(1.0, mark("b"))], ignored=ignored).count == count
+    assert compared([(1.0, AUDIO)], [], opcode=BINARY, ignored=(*ignored, "audio")).count == 0
 
 
 def test_audio_may_come_in_other_messages() -> None:
@@ -176,84 +170,75 @@ def test_late_audio_is_one_difference() -> None:
     assert [one.detail[:17] for one in comparison.differences] == ["up to 900 ms late"]
 
 
-def test_audio_that_is_ignored_may_differ() -> None:
-    assert compared([(1.0, AUDIO)], [], opcode=BINARY, ignored=("audio",)).count == 0
+SERVER_CLOSED = ConnectionEnd("server", 1000)
 
 
 @pytest.mark.parametrize(
-    ("end", "at", "found"),
+    ("captured", "end", "at", "found"),
     [
-        (ConnectionEnd("server", 1000), 2.1, []),
-        (ConnectionEnd("server", 1011), 2.1, [("different", "close")]),
-        (ConnectionEnd("server", 1000), 2.9, [("later", "close")]),
-        (HUNG_UP, 2.1, [("missing", "close")]),
+        (True, SERVER_CLOSED, 2.1, []),
+        (True, ConnectionEnd("server", 1011), 2.1, [("different", "close")]),
+        (True, SERVER_CLOSED, 2.9, [("later", "close")]),
+        (True, HUNG_UP, 2.1, [("missing", "close")]),
+        (False, SERVER_CLOSED, 2.0, [("extra", "close")]),
     ],
 )
-def test_a_close_of_the_application_is_compared(end: ConnectionEnd, at: float, found: list[tuple[str, str]]) -> None:
+def test_a_close_of_the_application_is_compared(
+    captured: bool, end: ConnectionEnd, at: float, found: list[tuple[str, str]]
+) -> None:
     answers = AnswerCollector(CompareSettings(), 1.0)
-    answers.add_captured_frame(2.0, RawFrame(True, 0, CLOSE, False, NORMAL))
+    if captured:
+        answers.add_captured_frame(2.0, RawFrame(True, 0, CLOSE, False, NORMAL))
 
-    assert kinds(answers.compare(end, at, closed_first=True)) == found
-
-
-def test_a_close_that_the_capture_lacks_is_extra() -> None:
-    comparison = AnswerCollector(CompareSettings(), 1.0).compare(ConnectionEnd("server", 1000), 2.0, closed_first=False)
-
-    assert kinds(comparison) == [("extra", "close")]
+    assert kinds(answers.compare(end, at, closed_first=captured)) == found
 
 
-async def test_the_new_call_sid_in_answers_counts_as_that_of_the_capture(tmp_path: Path) -> None:
-    frames = [
-        jambonz(0.0, TEXT, METADATA),
-        application(0.1, TEXT, text("hello", call="old-sid")),
-        jambonz(0.2, CLOSE, NORMAL),
-    ]
-
-    async def quote(writer: asyncio.StreamWriter) -> None:
-        await until(lambda: bool(server.calls[0]))
-        payload = text("hello", call="new-sid")
-        writer.write(bytes((0x81, len(payload))) + payload)
-
-    server = KeepingServer(says=quote)
-    async with serving(server.serve) as port:
-        result = await play(plan(write_dump(tmp_path / "d", frames), port, speed=1.0, compare=CompareSettings()))
-
-    assert result.comparison is not None
-    assert (result.comparison.texts, result.comparison.count, result.ok) == ((1, 1), 0, True)
+ANSWERED = [jambonz(0.0, TEXT, METADATA), application(0.05, TEXT, mark("a")), jambonz(0.06, CLOSE, NORMAL)]
 
 
-async def test_an_answer_that_is_a_little_late_is_waited_for_before_the_close(tmp_path: Path) -> None:
-    frames = [jambonz(0.0, TEXT, METADATA), application(0.05, TEXT, mark("a")), jambonz(0.06, CLOSE, NORMAL)]
+@pytest.mark.parametrize(
+    ("frames", "answer", "tolerance", "found"),
+    [
+        # The new callSid in an answer counts as that of the capture.
+        (
+            [
+                jambonz(0.0, TEXT, METADATA),
+                application(0.1, TEXT, text("hello", call="old-sid")),
+                jambonz(0.2, CLOSE, NORMAL),
+            ],
+            (0.1, text("hello", call="new-sid")),
+            0.5,
+            [],
+        ),
+        # An answer that is late is waited for before the Close.
+        (ANSWERED, (0.2, mark("a")), 5.0, []),
+        (ANSWERED, None, 0.01, [("missing", "mark")]),
+        # Texts after the Close are not expected.
+        (
+            [jambonz(0.0, TEXT, METADATA), jambonz(0.01, CLOSE, NORMAL), application(0.02, TEXT, mark("late"))],
+            None,
+            0.01,
+            [],
+        ),
+    ],
+    ids=["callSid", "late", "missing", "after the Close"],
+)
+async def test_answers_that_differ_make_the_call_fail(
+    frames: list[Timed],
+    answer: tuple[float, bytes] | None,
+    tolerance: float,
+    found: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    async def say(writer: asyncio.StreamWriter) -> None:
+        if answer is not None:
+            delay, payload = answer
+            asyncio.get_running_loop().call_later(delay, writer.write, bytes((0x81, len(payload))) + payload)
 
-    async def say_late(writer: asyncio.StreamWriter) -> None:
-        payload = mark("a")
-        asyncio.get_running_loop().call_later(0.2, writer.write, bytes((0x81, len(payload))) + payload)
-
-    async with serving(KeepingServer(says=say_late).serve) as port:
-        settings = CompareSettings(tolerance=5.0)
+    async with serving(KeepingServer(says=say).serve) as port:
+        settings = CompareSettings(tolerance=tolerance)
         result = await play(plan(write_dump(tmp_path / "d", frames), port, speed=1.0, compare=settings))
 
     assert result.comparison is not None
-    assert result.comparison.count == 0
-
-
-async def test_answers_that_differ_make_the_call_fail(tmp_path: Path) -> None:
-    frames = [jambonz(0.0, TEXT, METADATA), application(0.0, TEXT, mark("a")), jambonz(0.01, CLOSE, NORMAL)]
-
-    async with serving(KeepingServer().serve) as port:
-        settings = CompareSettings(tolerance=0.01)
-        result = await play(plan(write_dump(tmp_path / "d", frames), port, speed=1.0, compare=settings))
-
-    assert result.comparison is not None
-    assert (kinds(result.comparison), result.ok) == ([("missing", "mark")], False)
-
-
-async def test_texts_after_the_close_are_not_expected(tmp_path: Path) -> None:
-    frames = [jambonz(0.0, TEXT, METADATA), jambonz(0.01, CLOSE, NORMAL), application(0.02, TEXT, mark("late"))]
-
-    async with serving(KeepingServer().serve) as port:
-        settings = CompareSettings(tolerance=0.01)
-        result = await play(plan(write_dump(tmp_path / "d", frames), port, compare=settings))
-
-    assert result.comparison is not None
-    assert result.comparison.count == 0
+    assert kinds(result.comparison) == found
+    assert (result.comparison.count, result.ok) == (len(found), not found)

@@ -18,14 +18,10 @@ def two_calls(folder: Path) -> CaptureFile:
     return CaptureFile(str(path), path.name)
 
 
-def test_the_first_call_is_the_default(tmp_path: Path) -> None:
-    assert [call.number for call in find_captured_calls(two_calls(tmp_path))] == [1]
-
-
 @pytest.mark.parametrize(
-    ("wanted", "number"), [("1", 1), ("2", 2), ("second", 2), ("old-sid", 1), ("sec", 2), ("@latest", 2)]
+    ("wanted", "number"), [(None, 1), ("1", 1), ("2", 2), ("second", 2), ("old-sid", 1), ("sec", 2), ("@latest", 2)]
 )
-def test_a_call_is_found_by_number_and_by_call_sid(wanted: str, number: int, tmp_path: Path) -> None:
+def test_a_call_is_found_by_number_and_by_call_sid(wanted: str | None, number: int, tmp_path: Path) -> None:
     assert [call.number for call in find_captured_calls(two_calls(tmp_path), wanted)] == [number]
 
 

@@ -60,28 +60,29 @@ async def test_every_frame_is_sent_as_captured_and_on_time(name: str) -> None:
     assert result.lateness == pytest.approx(0, abs=0.001)
 
 
-async def test_only_the_call_sid_is_replaced(tmp_path: Path) -> None:
-    dump = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA), jambonz(0.0, CLOSE, NORMAL)])
+@pytest.mark.parametrize(
+    ("metadata", "same_sid", "sent", "call_sid"),
+    [
+        (METADATA, False, METADATA.replace(b"old-sid", b"new-sid"), "new-sid"),
+        (METADATA, True, METADATA, "old-sid"),
+        (b'{"callSid":"\\u006fld"}', False, b'{"callSid":"\\u006fld"}', None),
+    ],
+    ids=["replaced", "kept", "escaped"],
+)
+async def test_only_the_call_sid_is_replaced(
+    metadata: bytes, same_sid: bool, sent: bytes, call_sid: str | None, tmp_path: Path
+) -> None:
+    dump = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, metadata), jambonz(0.0, CLOSE, NORMAL)])
     server = KeepingServer()
 
     async with serving(server.serve) as port:
-        renamed = await play(plan(dump, port))
-        kept = await play(plan(dump, port, same_sid=True))
+        result = await play(plan(dump, port, same_sid=same_sid))
 
-    assert [call[0].payload for call in server.calls] == [METADATA.replace(b"old-sid", b"new-sid"), METADATA]
-    assert (renamed.call_sid, kept.call_sid) == ("new-sid", "old-sid")
-
-
-async def test_a_call_sid_with_escapes_is_kept_and_reported(tmp_path: Path) -> None:
-    escaped = b'{"callSid":"\\u006fld"}'
-    dump = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, escaped), jambonz(0.0, CLOSE, NORMAL)])
-    server = KeepingServer()
-
-    async with serving(server.serve) as port:
-        result = await play(plan(dump, port))
-
-    assert server.calls[0][0].payload == escaped
-    assert result.notes == ["the callSid contains escapes and can't be replaced; it is sent as captured"]
+    assert server.calls[0][0].payload == sent
+    if call_sid is None:
+        assert result.notes == ["the callSid contains escapes and can't be replaced; it is sent as captured"]
+    else:
+        assert (result.call_sid, result.notes) == (call_sid, [])
 
 
 async def test_fragments_pings_and_faults_are_sent_but_no_pongs(tmp_path: Path) -> None:
@@ -161,30 +162,17 @@ async def test_the_servers_close_is_awaited_if_it_came_first(tmp_path: Path) -> 
     assert (result.end.by, result.end.code, result.ok) == ("server", 1001, True)
 
 
-async def test_a_server_that_ends_the_call_early_has_cut_it_short(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("payload", "error"), [(NORMAL, ""), (b"\x03\xf3oops", "the server closed with 1011 oops")])
+async def test_a_server_that_ends_the_call_early_has_cut_it_short(payload: bytes, error: str, tmp_path: Path) -> None:
     frames = [jambonz(0.0, TEXT, METADATA), *(jambonz(3.0 + at / 50, BINARY, bytes(320)) for at in range(10))]
 
     async def close_at_once(writer: asyncio.StreamWriter) -> None:
         await until(lambda: bool(server.calls[0]))
-        writer.write(b"\x88\x02" + NORMAL)
+        writer.write(bytes((0x88, len(payload))) + payload)
 
     server = KeepingServer(says=close_at_once)
     async with serving(server.serve) as port:
         result = await play(plan(write_dump(tmp_path / "d", frames), port, speed=1.0))
 
-    assert (result.unplayed, result.cut_short, result.ok) == (10, True, False)
+    assert (result.unplayed, result.cut_short, result.ok, result.error) == (10, True, False, error)
     assert 2.5 < result.early < 3.5
-
-
-async def test_an_error_of_the_server_is_reported(tmp_path: Path) -> None:
-    frames = [jambonz(0.0, TEXT, METADATA), jambonz(0.5, CLOSE, NORMAL)]
-
-    async def fail(writer: asyncio.StreamWriter) -> None:
-        await until(lambda: bool(server.calls[0]))
-        writer.write(b"\x88\x06\x03\xf3oops")
-
-    server = KeepingServer(says=fail)
-    async with serving(server.serve) as port:
-        result = await play(plan(write_dump(tmp_path / "d", frames), port, speed=1.0))
-
-    assert (result.ok, result.error) == (False, "the server closed with 1011 oops")

@@ -244,13 +244,16 @@ async def test_streamed_audio_is_heard_but_not_sent_back(mix_type: str) -> None:
     ("profile", "duration"), [(CURRENT, '"1600"'), (OLD, '"1600"'), (NEXT, "200"), (IDEAL, "200")], ids=str
 )
 async def test_a_digit_is_sent_in_the_form_of_the_implementation(profile: Profile, duration: str) -> None:
-    presses = (DtmfPress(0.1, "2"),)
     verb = ListenVerb(pass_dtmf=True)
+    presses = (DtmfPress(0.1, "2"),)
+    stage = Stage(CallPlan(target=NOWHERE, verb=verb, profile=profile, dtmf_presses=presses, duration=0.5))
 
-    stage, _ = await held(CallPlan(target=NOWHERE, verb=verb, profile=profile, dtmf_presses=presses, duration=0.5))
+    # The second is pressed on the keyboard.
+    await stage.hold({0.3: lambda call: call.press_digit("#")})
 
-    assert stage.far_end.texts == [f'{{"event":"dtmf","dtmf":"2","duration":{duration}}}']
-    pressed = stage.event("dtmf")
+    form = '{{"event":"dtmf","dtmf":"{}","duration":{}}}'
+    assert stage.far_end.texts == [form.format("2", duration), form.format("#", duration)]
+    pressed, _ = stage.events.of("dtmf")
     assert (pressed["digit"], pressed["duration_ms"], pressed["position"]) == ("2", 200, 800)
     # In its place among the frames.
     assert [one.first for one in stage.far_end.frames].index(FIRST_OF_TEXT, 1) == 6
@@ -262,14 +265,6 @@ async def test_a_digit_that_is_not_passed_is_warned_of_and_not_sent() -> None:
     assert stage.far_end.texts == []
     assert stage.event("warning")["rule"] == "dtmf-not-passed"
     assert stage.event("call-ended")["digits"] == "2"
-
-
-async def test_a_digit_of_the_keyboard_is_like_one_of_the_plan() -> None:
-    stage = Stage(CallPlan(target=NOWHERE, verb=ListenVerb(pass_dtmf=True), duration=0.5))
-
-    await stage.hold({0.1: lambda call: call.press_digit("#")})
-
-    assert stage.far_end.texts == ['{"event":"dtmf","dtmf":"#","duration":"1600"}']
 
 
 async def test_a_mark_is_answered_and_its_round_trip_reported() -> None:
@@ -353,14 +348,6 @@ async def test_a_snapshot_shows_the_call_as_it_is() -> None:
 # How it ends.
 
 
-async def test_max_length_counts_from_the_start_and_not_from_the_connection() -> None:
-    stage, result = await held(CallPlan(target=NOWHERE, verb=ListenVerb(max_length=1.0)), FarEnd(answers_at=0.7))
-
-    assert (result.samples, result.end) == (8000, BY_US)
-    assert stage.far_end.of(CLOSE) == [b"\x03\xe8"]
-    assert stage.event("call-ended")["duration"] == pytest.approx(1.0)
-
-
 @pytest.mark.parametrize(
     ("profile", "finish_on_key", "seconds"),
     [
@@ -397,28 +384,30 @@ async def test_disconnect_is_answered_with_close_1000() -> None:
 
 
 @pytest.mark.parametrize(
-    "far_end",
+    ("far_end", "echoed", "end"),
     [
-        FarEnd({0.1: frame(CLOSE_OPCODE, b"\x03\xe9bye", mask=None)}),
-        FarEnd(answer=lambda key: accept(key) + b"\x88\x05\x03\xe9bye"),
+        (
+            FarEnd({0.1: frame(CLOSE_OPCODE, b"\x03\xe9bye", mask=None)}),
+            [b"\x03\xe9bye"],
+            ("server", 1001, "bye"),
+        ),
+        (
+            FarEnd(answer=lambda key: accept(key) + b"\x88\x05\x03\xe9bye"),
+            [b"\x03\xe9bye"],
+            ("server", 1001, "bye"),
+        ),
+        (FarEnd({0.1: asyncio.StreamWriter.write_eof}), [], ("server", None, "")),
+        (FarEnd({0.1: reset_connection}), [], ("nobody", None, "")),
     ],
-    ids=["later", "right behind the handshake"],
+    ids=["Close", "Close right behind the handshake", "FIN", "RST"],
 )
-async def test_a_close_of_the_server_is_echoed_and_ends_the_call(far_end: FarEnd) -> None:
+async def test_a_server_that_ends_the_connection_ends_the_call(
+    far_end: FarEnd, echoed: list[bytes], end: tuple[str, int | None, str]
+) -> None:
     stage, result = await held(CallPlan(target=NOWHERE), far_end)
 
-    assert stage.far_end.of(CLOSE) == [b"\x03\xe9bye"]
-    assert (result.end.by, result.end.code, result.end.reason) == ("server", 1001, "bye")
-
-
-@pytest.mark.parametrize(
-    ("vanish", "by"), [(asyncio.StreamWriter.write_eof, "server"), (reset_connection, "nobody")], ids=["FIN", "RST"]
-)
-async def test_a_server_that_drops_the_connection_ends_the_call(vanish: ServerAction, by: str) -> None:
-    stage, result = await held(CallPlan(target=NOWHERE), FarEnd({0.1: vanish}))
-
-    assert stage.far_end.of(CLOSE) == []
-    assert (result.end.by, result.end.code) == (by, None)
+    assert stage.far_end.of(CLOSE) == echoed
+    assert (result.end.by, result.end.code, result.end.reason) == end
 
 
 async def test_unsent_audio_leaves_before_the_close_and_the_rest_is_lost() -> None:
@@ -469,6 +458,13 @@ async def test_a_hang_up_while_connecting_ends_the_call_as_soon_as_it_begins() -
 
     assert stage.far_end.of(CLOSE) == [b"\x03\xe8"]
     assert result.end == BY_US
+
+
+async def test_max_length_counts_from_the_start_and_not_from_the_connection() -> None:
+    stage, result = await held(CallPlan(target=NOWHERE, verb=ListenVerb(max_length=1.0)), FarEnd(answers_at=0.7))
+
+    assert (result.samples, result.end) == (8000, BY_US)
+    assert stage.event("call-ended")["duration"] == pytest.approx(1.0)
 
 
 # The action hook.

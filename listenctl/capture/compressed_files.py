@@ -186,8 +186,7 @@ class _ZstdPart(Enum):
     HEADER = auto()
     BLOCK = auto()
     CHECKSUM = auto()
-    REST = auto()
-    """Data that can't be split."""
+    REST = auto()  # data that can't be split
 
 
 def split_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -65,7 +65,6 @@ class CallReport:
         return self.session.is_listen is not False
 
     def to_json(self) -> Report:
-        """Return the object in `listenctl-inspect(5)`."""
         from listenctl.events import GapEvent
 
         session = self.session

@@ -57,7 +57,6 @@ class SampleTimes:
 
     @property
     def end(self) -> float:
-        """When the last sample was captured."""
         return self.time_of(self.samples)
 
     @property
@@ -93,7 +92,6 @@ class SampleTimes:
         self._missing.clear()
 
     def time_of(self, position: int) -> float:
-        """Return when a sample was captured."""
         missing = sum(missing for before, missing in self._missing if before <= position)
         return self.origin + self._format.duration_of(position + missing)
 

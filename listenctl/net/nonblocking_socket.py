@@ -235,7 +235,6 @@ class TlsSocket(NonblockingSocket):
         self._tls = tls
 
     def read(self) -> bytes | None:
-        """Return what has arrived, in the clear."""
         if self.stream_ended:
             return b""
         data = super().read()

@@ -176,7 +176,6 @@ class _Attempt:
         await self._loop.sock_sendall(self._socket, data if self._tls is None else self._tls.encrypt(data))
 
     async def _receive(self, before: bytes) -> bytes:
-        """Return what comes next; the end of the stream is an error."""
         while True:
             data = clear = await self._loop.sock_recv(self._socket, _READ_BYTES)
             if self._tls is not None:

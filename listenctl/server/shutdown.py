@@ -51,7 +51,6 @@ class Shutdown:
             self.begin()
 
     def check_connections(self) -> None:
-        """Continue with the shutdown if the last connection has ended."""
         if self.begun and not self._server.connections:
             self._connections_ended.set()
 

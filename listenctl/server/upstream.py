@@ -49,7 +49,6 @@ class RelayTarget:
 
     @property
     def url(self) -> str:
-        """The URL as the user gave it."""
         return str(self._target.address)
 
     def has_requested_with(self, key: str) -> bool:

@@ -90,8 +90,7 @@ class RecordedAudio:
     sample_rate: int
     channels: int
     _files: Sequence[Any]
-    samples: int = 0
-    """Samples per channel read so far."""
+    samples: int = 0  # samples per channel read so far
 
     def read_blocks(self) -> Iterator[bytes]:
         """Yield the audio up to the end of the shortest file, or the first that can't be decoded."""

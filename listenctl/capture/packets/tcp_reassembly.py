@@ -67,10 +67,8 @@ class TcpReassembly:
         self.stream = stream
         self.other = self
         self.next: int | None = None
-        self.position = 0
-        """Bytes before ``next``, including missing ones."""
-        self.at = 0.0
-        """Time of its newest packet."""
+        self.position = 0  # bytes before ``next``, including missing ones
+        self.at = 0.0  # time of its newest packet
         self.closed: StreamEnding | None = None
         self.plain = False
         self._memory = memory
@@ -193,7 +191,6 @@ class TcpReassembly:
             self._end = (self.position + ahead, how)
 
     def _add_ack(self, segment: TcpSegment, events: TcpEvents) -> None:
-        """Process the acknowledgement of the other end."""
         if self.next is None:
             return
         ahead = _signed(segment.ack - self.next)
@@ -245,7 +242,6 @@ class TcpReassembly:
         self._drain(events)
 
     def _drain(self, events: TcpEvents) -> None:
-        """Deliver the waiting segments that are next."""
         ready = 0
         for segment_data in self._waiting:
             if segment_data[0] > self.position:

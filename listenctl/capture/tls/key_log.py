@@ -29,8 +29,7 @@ class KeyLog:
 
     def __init__(self, text: str | bytes = "") -> None:
         self._secrets: dict[tuple[str, bytes], bytes] = {}
-        self.added_count = 0
-        """Secrets ever added."""
+        self.added_count = 0  # secrets ever added
         self.add_lines(text)
 
     def __len__(self) -> int:

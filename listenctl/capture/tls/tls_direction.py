@@ -34,18 +34,13 @@ class TlsDirection:
         self.splitter = TlsRecordSplitter()
         self.handshake = TlsHandshakeReader()
         self.decryptor: RecordDecryptor | None = None
-        self.next_decryptor: RecordDecryptor | None = None
-        """The decryptor after the next change of keys."""
+        self.next_decryptor: RecordDecryptor | None = None  # the decryptor after the next change of keys
         self.encrypted = False
-        self.awaits_traffic_keys = False
-        """Whether the keys that the handshake agreed on are not in use yet."""
-        self.over = False
-        """Whether nothing more of this direction is read."""
+        self.awaits_traffic_keys = False  # whether the keys that the handshake agreed on are not in use yet
+        self.over = False  # whether nothing more of this direction is read
         self.has_gaps = False
-        self.verified = False
-        """Whether any record was decrypted."""
-        self.failed = 0
-        """Records since the last decrypted one."""
+        self.verified = False  # whether any record was decrypted
+        self.failed = 0  # records since the last decrypted one
         self._sequence = 0
         # Start of the next record, None after a gap of unknown size.
         self._expected: int | None = 0
@@ -101,7 +96,6 @@ class TlsDirection:
         self.awaits_traffic_keys = False
 
     def decrypt_next(self, record: TlsRecord) -> DecryptedRecord | None:
-        """Decrypt the next record; return None if it isn't the next one or is damaged."""
         decrypted = self.decryptor.decrypt_record(record, self._sequence) if self.decryptor is not None else None
         if decrypted is not None:
             self._count_record(record, self._sequence)

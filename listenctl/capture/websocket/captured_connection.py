@@ -128,7 +128,6 @@ class CapturedConnection:
 
     @property
     def held_bytes(self) -> int:
-        """Memory of incomplete messages."""
         return self._finder.held_bytes
 
     def feed(self, number: int, at: float, data: bytes, packet: int) -> list[CaptureEvent]:
@@ -283,7 +282,6 @@ class CapturedConnection:
         return SessionOpened(began, session)
 
     def _close(self, at: float) -> Iterator[CaptureEvent]:
-        """End the session, even if it was only requested."""
         if self._request and self._session is None:
             yield self._open(at, midway=False)
         if self._session:

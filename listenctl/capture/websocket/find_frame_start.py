@@ -47,8 +47,7 @@ class FrameStartSearch:
     def __init__(self, masked: bool | None = None, *, compressed: bool = False) -> None:
         self.masked = masked  # whether its frames are masked, None if unknown
         self._reserved = 0x30 if compressed else 0x70
-        self.skipped = 0
-        """Bytes before the first frame, or dropped."""
+        self.skipped = 0  # bytes before the first frame, or dropped
         self._pieces: list[HeldBytes] = []
         self._held = 0
         self._next = 0

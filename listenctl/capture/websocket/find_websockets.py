@@ -87,8 +87,7 @@ class WebSocketFinder:
         self._sides = (_Side(), _Side())
         self.client: int | None = None  # the side of the client, once known
         self._found = False
-        self.is_other_protocol = False
-        """Whether this isn't WebSocket, so that nothing more needs to be fed."""
+        self.is_other_protocol = False  # whether this isn't WebSocket, so that nothing more needs to be fed
 
     @property
     def is_searching(self) -> bool:

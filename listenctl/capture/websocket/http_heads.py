@@ -44,7 +44,6 @@ class HttpHead:
 
     @property
     def is_upgrade(self) -> bool:
-        """Whether this asks for WebSocket, or accepts it."""
         if self.header("upgrade").lower() != "websocket":
             return False
         return self.first_line.startswith("GET ") or self.status == SWITCHING

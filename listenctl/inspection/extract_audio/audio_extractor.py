@@ -39,10 +39,8 @@ from listenctl.protocol.timeline import TimelineEntry
 
 @dataclass(frozen=True, slots=True)
 class ExtractedCall:
-    """The files of one call, the sidecar last, and warnings of the conversion."""
-
     call: str
-    paths: tuple[Path, ...]
+    paths: tuple[Path, ...]  # the sidecar last
     warnings: tuple[str, ...]
 
 

@@ -198,7 +198,6 @@ class ApplicationMessageChecks:
             self._violations.add_violation_at("disconnect-ignored", self._disconnected, Culprit.JAMBONZ, detail)
 
     def describe_stream(self) -> StreamReport | None:
-        """Return how the stream was played, None without a stream."""
         if self._stream_began is None or self._playout is None:
             return None
         rate = self.mode.stream_rate if self.mode else 0

@@ -119,8 +119,6 @@ class _SentRecords(Generic[_Record]):
 
 
 class SentMarks(_SentRecords[MarkRecord]):
-    """The marks of a call, matched with their answers."""
-
     def add_mark(self, mark: MarkCommand, place: MessagePlace) -> MarkRecord:
         name = mark.name[:MAX_TEXT]
         record = MarkRecord(name=name, at=place.at, position=place.position, packet=place.packet)
@@ -146,8 +144,6 @@ class SentMarks(_SentRecords[MarkRecord]):
 
 
 class SentClips(_SentRecords[ClipRecord]):
-    """The clips of a call, matched with their playDone messages."""
-
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self._profile = profile

@@ -22,8 +22,6 @@ _MAX_COMMANDS = 1000
 
 @dataclass(frozen=True, slots=True)
 class PlottedCommand:
-    """A command that changes playout, and when it was sent."""
-
     at: float
     name: str
 

@@ -104,7 +104,6 @@ class ChannelMeasurements:
 
     @property
     def silence(self) -> float:
-        """The quiet share, 0 to 1."""
         return self.quiet_frames / self.frames if self.frames else 1.0
 
     @property
@@ -123,7 +122,6 @@ class ChannelMeasurements:
 
     @property
     def repeated(self) -> float:
-        """The share of pairs of samples that are equal."""
         return max(self.equal_pairs) / self.pairs if self.pairs else 0.0
 
     @property

@@ -77,7 +77,6 @@ class EchoChecks:
             yield SoundFault("audio-echo", sentence, left.strength, 1)
 
     def _compare_until(self, until: float) -> None:
-        """Compare the blocks that have ended by then, and discard them."""
         for number in self._received[0].ended(until):
             played = self._played.take_block(number) if self._played else None
             for channel, blocks in enumerate(self._received):

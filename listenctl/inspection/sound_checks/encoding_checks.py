@@ -72,8 +72,6 @@ _FAULTS = {
 
 
 class EncodingChecks:
-    """Detect the encoding of one side's audio block by block."""
-
     def __init__(self) -> None:
         self._blocks: Counter[SampleEncoding] = Counter()
         self._first_wrong: int | None = None

@@ -51,8 +51,6 @@ MAX_EARLY_COMMANDS = 100
 
 
 class LevelWatcher(Protocol):
-    """Gets the levels of calls as they are measured."""
-
     def start_meter(self, log: LiveCallLog) -> LevelMeasurer:
         """Return the measurer for a call that begins."""
 

@@ -65,13 +65,11 @@ class LiveCallLog:
     remote: str
     target: str
     subprotocol: str | None
-    started_at: float
-    """Unix time of the opening handshake."""
+    started_at: float  # Unix time of the opening handshake
     metadata: CallMetadata
     audio_format: AudioFormat
     ledger: GapLedger
-    upstream: str | None = None
-    """The application that the call is relayed to."""
+    upstream: str | None = None  # the application that the call is relayed to
     entries: list[LogEntry] = field(default_factory=list)
     unlogged: int = 0
     warnings: int = 0

@@ -86,7 +86,6 @@ class LocalTool:
         return self._synced
 
     def open_second_tool(self) -> "LocalTool":
-        """Return another tool of the same call, without its audio."""
         return LocalTool(self._tools, self._log, audio=False)
 
     def detach(self) -> None:

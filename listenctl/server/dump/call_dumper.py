@@ -62,11 +62,8 @@ async def dumping(server: ListenServer, folder: Path | None) -> AsyncIterator["C
 
 
 class CallDumper:
-    """Dump the calls of a server, each to a file of its own in ``folder``."""
-
     def __init__(self, folder: Path, server: ListenServer) -> None:
-        self.lost_frames = False
-        """Whether frames are missing in any dump."""
+        self.lost_frames = False  # whether frames are missing in any dump
         self._folder = folder
         self._server = server
         self._loop = asyncio.get_running_loop()
@@ -110,7 +107,6 @@ class CallDumper:
         )
 
     def hand_over(self, dump: "CallDump") -> None:
-        """Hand the writer the frames that wait of a call."""
         self._waiting.pop(dump, None)
         size, job = dump.take_items()
         self._writer.add_jobs(job, partial(self._writer.release_bytes, size))

@@ -34,8 +34,7 @@ class CallRecording(Protocol):
     def write_audio(self, position: int, data: bytes) -> None:
         """Record whole sample frames that begin at ``position`` of the call."""
 
-    def note_gap(self, gap: Gap) -> None:
-        """Record a gap that the ledger has found."""
+    def note_gap(self, gap: Gap) -> None: ...
 
     def change_format(self, audio_format: AudioFormat) -> None:
         """Interpret the bytes so far as another format, because the metadata came late."""
@@ -45,8 +44,7 @@ class CallRecording(Protocol):
 
 
 class CallRecorder(Protocol):
-    lost_audio: bool
-    """Whether any recording lacks audio that its call delivered."""
+    lost_audio: bool  # whether any recording lacks audio that its call delivered
     recorded_bytes: int
     recorded_seconds: float
 
@@ -90,7 +88,6 @@ class FileRecorder:
         )
 
     def flush(self, now: float) -> None:
-        """Hand the writer what has been collected."""
         for recording in [waiting for waiting in self._waiting if waiting.is_due(now)]:
             self._hand_over(recording)
         if self._jobs:

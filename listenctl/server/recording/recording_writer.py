@@ -98,7 +98,6 @@ class RecordingWriter:
             self._fail(exc, path)
 
     def write_pieces(self, pieces: Sequence[Piece]) -> None:
-        """Write audio; what the disk doesn't take is lost and counted."""
         for position, data in pieces:
             recording = self._recording or self._open_again()
             if recording is None:

@@ -76,7 +76,6 @@ class ChildProcess(asyncio.SubprocessProtocol):
             self._stdin.write(data)
 
     def end_writing(self) -> None:
-        """Close its stdin after the data that waits."""
         if not self._stdin.is_closing():
             self._stdin.write_eof()
 

@@ -9,8 +9,6 @@ from listenctl.server.responders.call_responders import RespondedCall
 
 
 class GreetingResponder:
-    """Play a sound to each caller, as a clip or as a stream, whichever the call takes."""
-
     name = "play"
     wants_audio = False
 

@@ -41,10 +41,8 @@ def count_contents(path: str) -> CaptureContents | None:
         contents.packets += len(found.records)
         for event in reader.read_batch(found):
             if isinstance(event, TcpData) and event.stream.connection not in protocols:
-                protocols[event.stream.connection] = _protocol_of(event.data)
+                protocols[event.stream.connection] = next(
+                    (name for name, pattern in _PROTOCOLS.items() if pattern.match(event.data)), "something else"
+                )
     contents.connections.update(protocols.values())
     return contents
-
-
-def _protocol_of(data: bytes) -> str:
-    return next((name for name, pattern in _PROTOCOLS.items() if pattern.match(data)), "something else")

@@ -56,7 +56,9 @@ class DumpSessionReader:
                 yield from self._close(StreamEnding.CAPTURE)
                 yield from self._open_session(item)
             case UnreadableLine(reason):
-                yield from self._report_unreadable(line, reason)
+                self._unreadable[reason] += 1
+                if self._unreadable[reason] == 1:
+                    yield CaptureNotice(f"line {line}", f"{reason}; skipped")
             case _:
                 yield from self._add_other(item)
 
@@ -96,11 +98,6 @@ class DumpSessionReader:
         if self._session:
             yield SessionClosed(self._at, self._session, None, how)
         self._session = None
-
-    def _report_unreadable(self, line: int, reason: str) -> Iterator[CaptureNotice]:
-        self._unreadable[reason] += 1
-        if self._unreadable[reason] == 1:
-            yield CaptureNotice(f"line {line}", f"{reason}; skipped")
 
 
 def _ending(end: DumpEnd) -> str:

@@ -69,7 +69,7 @@ class WebSocketSessionReader:
                 return found
             found += connection.feed(number, at, data, packet)
             if connection.is_other_protocol:
-                self._forget(connection)
+                self._connections.update(dict.fromkeys(connection.connection.streams))
         return found
 
     def _release(self, stream: TcpStream) -> list[CaptureEvent]:
@@ -111,9 +111,6 @@ class WebSocketSessionReader:
         connection = CapturedConnection(first, self._keylog, self._source, self._numbers)
         for number, stream in enumerate(first.stream.connection.streams):
             self._connections[stream] = (connection, number)
-
-    def _forget(self, connection: CapturedConnection) -> None:
-        self._connections.update(dict.fromkeys(connection.connection.streams))
 
     def _skip_missing(self, gap: TcpGap) -> list[CaptureEvent]:
         if gap.stream not in self._connections:

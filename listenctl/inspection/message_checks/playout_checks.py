@@ -250,16 +250,13 @@ class PlayoutChecks:
                 place.record.add_verdict(at, verdict.reason, finished=verdict.outcome is CommandOutcome.FINISHED)
             rule = VERDICT_RULES.get(verdict.reason)
             if rule and (self._complete or rule not in _NEED_COMPLETE_CAPTURE) and self._is_fault(verdict):
-                self._add_violation(rule, place, verdict.sentence, severity=self._severity_of(rule))
+                guessed = rule in _DEPEND_ON_MODE and not self._mode.stated and not self._is_proven()
+                self._add_violation(rule, place, verdict.sentence, severity=Severity.WARNING if guessed else None)
 
     def _is_fault(self, verdict: Verdict) -> bool:
         if verdict.reason is VerdictReason.CALL_ENDED:
             return self._left >= _MIN_CUT_OFF
         return verdict.wrong or verdict.reason is VerdictReason.ON_TOP
-
-    def _severity_of(self, rule: str) -> Severity | None:
-        guessed = rule in _DEPEND_ON_MODE and not self._mode.stated and not self._is_proven()
-        return Severity.WARNING if guessed else None
 
     def _add_violation(self, rule: str, place: MessagePlace, detail: str, *, severity: Severity | None = None) -> None:
         self._violations.add_violation_at(rule, place, Culprit.APPLICATION, detail, severity=severity)

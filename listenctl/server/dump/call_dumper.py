@@ -23,7 +23,7 @@ from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.calls.live_call_log import LiveCallLog
-from listenctl.server.dump.dump_file import DumpFile, Item, ReportEvent
+from listenctl.server.dump.dump_file import DumpFile, Item
 from listenctl.server.server import ListenServer
 
 # Seconds that a frame waits before it is handed to the writer: what a crash costs.
@@ -102,8 +102,9 @@ class CallDumper:
                 target=log.target,
                 subprotocol=log.subprotocol,
             )
+        path = self._folder / f"{clean_for_file_name(header.call)}.jsonl"
         return DumpFile(
-            self._folder / f"{clean_for_file_name(header.call)}.jsonl", header, self._sink_for(header), self._loop.time
+            path, header, lambda event: self._results.add_job(partial(self._report, header, event)), self._loop.time
         )
 
     def hand_over(self, dump: "CallDump") -> None:
@@ -121,9 +122,6 @@ class CallDumper:
             self.hand_over(dump)
         if self._waiting:
             self._timer = self._loop.call_later(WRITE_EVERY, self._hand_over)
-
-    def _sink_for(self, header: DumpHeader) -> ReportEvent:
-        return lambda event: self._results.add_job(partial(self._report, header, event))
 
     def _report(self, header: DumpHeader, event: EventFields) -> None:
         match event:
@@ -199,16 +197,13 @@ class CallDump:
         held_up = self._file is None and self._bytes + size > MAX_HELD_BYTES
         if held_up or not self._dumper.schedule_write(self, size):
             self._lost += 1
-            self._report_backlog()
+            if self._file is not None and not self._reported:
+                self._reported = True
+                self._dumper.add_job(self._file.report_backlog)
             return
         self._note_loss(frame.at)
         self._items.append(frame)
         self._bytes += size
-
-    def _report_backlog(self) -> None:
-        if self._file is not None and not self._reported:
-            self._reported = True
-            self._dumper.add_job(self._file.report_backlog)
 
     def _note_loss(self, at: float) -> None:
         if self._lost:

@@ -25,15 +25,15 @@ from listenctl.protocol.timeline import TimedFrame
 RETRY_AFTER = 1.0
 
 Item = TimedFrame | DumpFault | DumpLoss | DumpEnd
-ReportEvent = Callable[[EventFields], None]
-"""Reports an event of the dump, from any thread."""
 
 
 class DumpFile:
-    def __init__(self, path: Path, header: DumpHeader, report: ReportEvent, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, path: Path, header: DumpHeader, report: Callable[[EventFields], None], clock: Callable[[], float]
+    ) -> None:
         self._path = path  # the wanted name; if it is taken the file gets a number
         self._header = header
-        self._report = report
+        self._report = report  # an event of the dump, from any thread
         self._clock = clock
         self._fd: int | None = None
         self._size = 0
@@ -80,7 +80,8 @@ class DumpFile:
         lines = [] if self._size else [header_line(self._header)]
         if self._unnoted:
             lines.append(event_line(DumpLoss(batch[0].at, self._unnoted)))
-        data = b"".join([*lines, *map(_line, batch)])
+        lines += [frame_line(*item) if isinstance(item, TimedFrame) else event_line(item) for item in batch]
+        data = b"".join(lines)
         try:
             _write_all(fd, data, self._size)
         except OSError:
@@ -105,10 +106,6 @@ class DumpFile:
             self._retry_at = None
             detail = f"the dump continues; {self._lost} frames are missing in it"
             self._report(WarningEvent(rule="dump-resumed", detail=detail))
-
-
-def _line(item: Item) -> bytes:
-    return frame_line(*item) if isinstance(item, TimedFrame) else event_line(item)
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> None:

@@ -15,7 +15,7 @@ from listenctl.media.files.background_writer import BackgroundWriter, Job, LoopM
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
-from listenctl.server.recording.recording_writer import Piece, RecordingWriter, RecordSettings, ReportEvent
+from listenctl.server.recording.recording_writer import Piece, RecordingWriter, RecordSettings
 
 # Seconds of audio that are collected before they are written.
 WRITE_EVERY = 0.25
@@ -78,14 +78,14 @@ class FileRecorder:
     def start_recording(self, log: LiveCallLog) -> "FileRecording":
         self._unfinished += 1
         self._idle.clear()
-        return FileRecording(
-            self,
-            RecordingWriter(
-                self._settings, log, self._reporter_for(log), self._writer.add_low_priority_job, self._loop.time
-            ),
+        writer = RecordingWriter(
             self._settings,
-            log.audio_format,
+            log,
+            lambda event: self._results.add_job(partial(self._report, log, event)),
+            self._writer.add_low_priority_job,
+            self._loop.time,
         )
+        return FileRecording(self, writer, self._settings, log.audio_format)
 
     def flush(self, now: float) -> None:
         for recording in [waiting for waiting in self._waiting if waiting.is_due(now)]:
@@ -121,9 +121,6 @@ class FileRecorder:
         size, write = recording.take_collected()
         self._jobs.append(write)
         self._jobs.append(partial(self._writer.release_bytes, size))
-
-    def _reporter_for(self, log: LiveCallLog) -> ReportEvent:
-        return lambda event: self._results.add_job(partial(self._report, log, event))
 
     def _report(self, log: LiveCallLog, event: EventFields) -> None:
         match event:

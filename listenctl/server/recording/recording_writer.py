@@ -35,9 +35,6 @@ INTERIM_AFTER = 10.0
 Piece: TypeAlias = tuple[int, bytes]
 """A position in the call, and the audio there."""
 
-ReportEvent = Callable[[EventFields], None]
-"""Reports an event of the recording, from any thread."""
-
 
 @dataclass(frozen=True, slots=True)
 class RecordSettings:
@@ -59,13 +56,13 @@ class RecordingWriter:
         self,
         settings: RecordSettings,
         log: LiveCallLog,
-        report: ReportEvent,
+        report: Callable[[EventFields], None],
         add_later: Callable[[Job], None],
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._log = log  # of the call, complete when ``finish_recording`` runs, because the sidecar is made from it
-        self._report = report
+        self._report = report  # an event of the recording, from any thread
         self._add_later = add_later  # adds a job that can wait
         self._clock = clock
         self._sidecar: NewFile | None = None

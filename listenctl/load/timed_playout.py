@@ -30,8 +30,6 @@ class TimedAnswer:
 
 
 class TimedPlayout:
-    """The playout of one call."""
-
     def __init__(self, stream_rate: int | None) -> None:
         self._stream_rate = stream_rate
         self._end = 0.0

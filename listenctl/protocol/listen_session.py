@@ -177,7 +177,6 @@ class ListenSession:
         return taken
 
     def start_with_defaults(self, at: float) -> Sequence[SessionEvent]:
-        """Start the call without metadata, because none arrived in time."""
         if self.started:
             return ()
         default = self._default_format

@@ -113,8 +113,6 @@ def _is_played(step: ReplayStep, sender: Sender) -> bool:
 
 
 class ReplayScript:
-    """The events of one call, read ahead in a thread."""
-
     def __init__(self, capture: CaptureFile, call: CapturedCall) -> None:
         self._call = call
         self._events = capture.read()

@@ -103,7 +103,6 @@ class ReplayServer:
         self.totals = ReplayTotals()
 
     async def start(self, host: str, port: int) -> int:
-        """Start to accept calls; return the port."""
         try:
             self._server = await asyncio.start_server(self._serve, host, port, limit=MAX_HEAD)
         except OSError as exc:

@@ -48,8 +48,6 @@ _READ_BYTES = 65_536
 
 
 class ReplayedApplication:
-    """Play the application's side of a call to a client, after the handshake."""
-
     def __init__(
         self,
         plan: ApplicationPlan,
@@ -82,7 +80,6 @@ class ReplayedApplication:
         return self._script.notices if self._script else []
 
     async def run(self) -> ApplicationResult:
-        """Send everything, and wait until the client has gone."""
         self._script = script = ReplayScript(self._plan.capture, self._call)
         self._origin = self._began = self._now()
         try:

@@ -22,8 +22,6 @@ DURATIONS_MS, GAPS_MS = (50, 24_000), (0, 60_000)
 
 @dataclass(frozen=True, slots=True)
 class DtmfRequest:
-    """Digits to press one after another; ``w`` is a pause."""
-
     digits: str
     duration_ms: int = 200
     gap_ms: int = 100

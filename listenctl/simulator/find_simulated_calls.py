@@ -27,7 +27,6 @@ def find_simulated_calls(folder: Path) -> list[SimulatedCallEntry]:
 
 
 async def request_dtmf(call: SimulatedCallEntry, request: DtmfRequest, on_digit: Callable[[], None]) -> bool:
-    """Press digits in a call; return whether they are sent to its server."""
     from websockets.asyncio.client import unix_connect
     from websockets.exceptions import InvalidHandshake, WebSocketException
 

@@ -40,8 +40,6 @@ class CallFrame:
 
 
 class SimulatedAudio:
-    """Make the frames of one call."""
-
     def __init__(
         self, plan: CallPlan, playout: Playout, sources: list[AudioSource], on_sound: Callable[[PlaybackState], None]
     ) -> None:

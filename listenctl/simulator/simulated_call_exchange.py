@@ -65,8 +65,6 @@ class CallTime:
 
 
 class CallSender:
-    """Send the texts and the audio of one call in the order in which jambonz does."""
-
     def __init__(self, buffer: SendBuffer, faults: InjectedFaults, first_text: bytes, time: CallTime) -> None:
         self.buffer = buffer
         self._faults = faults

@@ -51,7 +51,6 @@ class SimulatedCallEntry:
 
     @classmethod
     def parse(cls, path: Path, body: bytes) -> Self | None:
-        """Parse the description of a call; None if it isn't one."""
         value, _ = peer_json.decode(body.decode(errors="replace")) or (None, 0)
         match fields := value if isinstance(value, dict) else {}:
             case {"call_sid": str(call_sid), "started": int() | float() as started}:

@@ -97,7 +97,6 @@ class CallMixer:
                 mixed.add_audio(pcm)
 
     def take_frames(self, count: int) -> "Frames":
-        """Return the next ``count`` samples of the left and the right channel, clipped to full scale."""
         import numpy as np
 
         total = np.zeros((count, 2), np.float32)

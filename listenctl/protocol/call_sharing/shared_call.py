@@ -80,7 +80,6 @@ class SharedCall:
 
     @property
     def deadline(self) -> float | None:
-        """When to call ``pass_due_clips``, on the clock; None if nothing waits or is to be stopped."""
         return self._clips.deadline
 
     def attach_tool(self) -> int:

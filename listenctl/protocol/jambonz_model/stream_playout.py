@@ -245,8 +245,6 @@ class ExactStream:
 
 
 class StreamPlayout:
-    """Play the stream of one call and report on each command."""
-
     def __init__(
         self, stream: MediaServerStream | ExactStream, outbox: PlayoutOutbox, *, sample_rate: int, call_rate: int
     ) -> None:

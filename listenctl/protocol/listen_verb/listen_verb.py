@@ -29,8 +29,6 @@ class BidirectionalAudio:
 
 @dataclass(frozen=True, slots=True)
 class ActionHook:
-    """Where jambonz reports the end of the verb."""
-
     url: str
     method: str = "POST"
     credentials: Credentials | None = None

@@ -119,10 +119,10 @@ async def test_signal_hangs_up_in_order(tmp_path: Path) -> None:
     async with recorder(tmp_path) as server:
         async with service("call", server.url, "--audio", "silence", "--json", home=tmp_path) as call:
             await call.next("call-started")
-            status, said = await call.end(signal.SIGINT)
+            status, printed = await call.end(signal.SIGINT)
         sidecar, _ = await server.recorded()
 
-    assert (status, said) == (0, "")
+    assert (status, printed) == (0, "")
     assert sidecar["close"]["by"] == "jambonz"
 
 

@@ -76,12 +76,6 @@ def test_call_that_is_connecting() -> None:
     assert lines[6:9] == ["commands   none yet", "marks      none outstanding", "keys       "]
 
 
-def test_lost_and_unsent_audio_come_first() -> None:
-    lines = draw(replace(CALL, unsent=1.2, lost_samples=16000, lateness=0.05))
-
-    assert lines[5] == "sending    16000 samples lost · 1.2 s unsent · at most 50.0 ms late"
-
-
 def test_only_problems_are_red() -> None:
     style = TextStyle()
     bad = draw(replace(CALL, lost_samples=160), style=style)
@@ -100,6 +94,38 @@ def test_ascii_style_prints_only_ascii() -> None:
     assert lines[7] == "marks      1 | gr??e"
 
 
+@pytest.mark.parametrize(
+    ("call", "columns", "number", "line"),
+    [
+        (
+            replace(CALL, unsent=1.2, lost_samples=16000, lateness=0.05),
+            80,
+            5,
+            "sending    16000 samples lost · 1.2 s unsent · at most 50.0 ms late",
+        ),
+        (CALL, 40, 4, "playout    1.5 s · 0.06 s held back"),
+        (replace(CALL, digits="1" * 50 + "#"), 20, 8, "keys       11111111#"),
+    ],
+    ids=["lost audio", "narrow playout", "newest digits"],
+)
+def test_lines(call: CallSnapshot, columns: int, number: int, line: str) -> None:
+    assert draw(call, columns=columns)[number] == line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "scale"),
+    [
+        (0.5, "0.5 s of 1 s"),
+        (4.0, "4.0 s of 5 s"),
+        (29.0, "29.0 s of 30 s"),
+        (120.0, "2:00 of 300 s"),
+        (1000.0, "16:40 of 300 s"),
+    ],
+)
+def test_scale_of_the_playout_bar(seconds: float, scale: str) -> None:
+    assert draw(replace(CALL, buffered=seconds, held=0.0))[4].endswith(f"  {scale}")
+
+
 def test_newest_lines_are_kept() -> None:
     lines = draw(CALL, *(f"line {number}" for number in range(40)), rows=14)
 
@@ -110,14 +136,6 @@ def test_levels_are_kept_on_a_low_terminal() -> None:
     assert [line[:9] for line in draw(CALL, "dtmf 1", rows=4)][2:] == ["to server", "to caller"]
 
 
-def test_playout_bar_is_omitted_on_a_narrow_terminal() -> None:
-    assert draw(CALL, columns=40)[4] == "playout    1.5 s · 0.06 s held back"
-
-
-def test_newest_digits_are_kept() -> None:
-    assert draw(replace(CALL, digits="1" * 50 + "#"), columns=20)[8] == "keys       11111111#"
-
-
 def test_hint_is_shown_if_it_fits() -> None:
     wide, narrow = (
         render_call(CALL, (), (columns, 24), style=PLAIN, hint="q hangs up")[8].rstrip() for columns in (80, 25)
@@ -126,18 +144,6 @@ def test_hint_is_shown_if_it_fits() -> None:
 
     assert (wide, narrow) == ("keys       12# · q hangs up", "keys       12#")
     assert before_any_key == "keys       q hangs up"
-
-
-def test_scale_of_the_playout_bar() -> None:
-    drawn = [draw(replace(CALL, buffered=seconds, held=0.0))[4] for seconds in (0.5, 4.0, 29.0, 120.0, 1000.0)]
-
-    assert [line.split("  ")[-1] for line in drawn] == [
-        "0.5 s of 1 s",
-        "4.0 s of 5 s",
-        "29.0 s of 30 s",
-        "2:00 of 300 s",
-        "16:40 of 300 s",
-    ]
 
 
 def test_gauge_shows_small_values() -> None:

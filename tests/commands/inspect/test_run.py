@@ -223,10 +223,10 @@ async def test_signal_ends_a_live_capture_successfully(number: int, tmp_path: Pa
         assert (await process.stdout.readline()).decode().startswith(PAUSE_CALL)
 
         process.send_signal(number)
-        said, errors = await process.communicate()
+        printed, errors = await process.communicate()
 
     assert (process.returncode, errors.decode()) == (0, "")
-    assert "\n\n12a72abe-1a8b-4d42-ba49-8d9f47e35e43" in said.decode()
+    assert "\n\n12a72abe-1a8b-4d42-ba49-8d9f47e35e43" in printed.decode()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -246,10 +246,10 @@ async def test_signal_while_a_file_is_read_is_reported(number: int, tmp_path: Pa
             pipe.flush()
             await until(lambda: not unread(pipe.fileno()))
             process.send_signal(number)
-            said, errors = await process.communicate()
+            printed, errors = await process.communicate()
 
     assert process.returncode == 128 + number
-    assert said.decode().startswith("12a72abe-1a8b-4d42-ba49-8d9f47e35e43")
+    assert printed.decode().startswith("12a72abe-1a8b-4d42-ba49-8d9f47e35e43")
     assert errors.decode() == "listenctl: x.pcap: interrupted; the results cover only the part read so far\n"
 
 

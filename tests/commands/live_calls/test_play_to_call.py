@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from listenctl.commands.live_calls.play_to_call import PlayOptions, sound_edits
+from listenctl.play_to_call.trim_and_gain import SoundEdits
 from tests.helpers.cli import listenctl_here
 
 
@@ -26,6 +28,12 @@ def test_unusable_options_are_refused(tmp_path: Path, arguments: list[str], prob
 
     assert (done.returncode, done.stdout) == (2, "")
     assert problem in done.stderr
+
+
+def test_edits_of_the_sound() -> None:
+    options = PlayOptions(call="a", source="b", start="200ms", duration="0.3", gain=-3.0, fade="10ms", channel=2)
+
+    assert sound_edits(options) == SoundEdits(gain_db=-3.0, fade=0.01, start=0.2, duration=0.3, channel=1)
 
 
 def test_imports_before_playback() -> None:

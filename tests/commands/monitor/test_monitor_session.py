@@ -189,9 +189,9 @@ async def test_skipped_audio_is_reported(tmp_path: Path) -> None:
     ):
         await until(lambda: len(control.connections) == 2)
         await control.connections[-1].send(TOO_SLOW)
-        said = await command.says("skipped")
+        printed = await command.says("skipped")
 
-    assert said == "listenctl: 7f1c9a52-aaaa: 2.5 s of sound skipped, because this computer was too slow\n"
+    assert printed == "listenctl: 7f1c9a52-aaaa: 2.5 s of sound skipped, because this computer was too slow\n"
 
 
 @pytest.mark.parametrize("arguments", [("nobody",), ("@latest",)])
@@ -233,11 +233,11 @@ async def test_dropped_call_is_attached_again(tmp_path: Path) -> None:
         await until(lambda: len(control.connections) == 3)
         one = next(each for each in control.connections if each.request and "/one" in each.request.path)
         await one.close(1008, "too slow")
-        said = await command.says("closed the connection")
+        printed = await command.says("closed the connection")
         await until(lambda: len([target for target in control.targets if "/one" in target]) == 2)
         status = await command.end(signal.SIGINT)
 
-    assert said == "listenctl: one: the server closed the connection: too slow; reconnecting\n"
+    assert printed == "listenctl: one: the server closed the connection: too slow; reconnecting\n"
     assert len([target for target in control.targets if "/two" in target]) == 1
     assert status == 0
 
@@ -251,11 +251,11 @@ async def test_dropped_events_are_followed_again(tmp_path: Path) -> None:
         await command.says("waiting for a call")
         control.calls = [live_call("one")]
         await control.connections[0].close(1008, "too slow")
-        said = await command.says("closed the connection")
+        printed = await command.says("closed the connection")
         await until(lambda: "/calls/one?audio=1" in control.targets)
         status = await command.end(signal.SIGINT)
 
-    assert said.startswith("listenctl: events: the server closed the connection: too slow; reconnecting")
+    assert printed.startswith("listenctl: events: the server closed the connection: too slow; reconnecting")
     assert status == 0
 
 
@@ -265,9 +265,9 @@ async def test_warning_about_the_sound_of_the_server_names_it(tmp_path: Path) ->
         fake_control(tmp_path, events=[SERVER_WARNING], hold_events=True),
         monitor("--mute", home=tmp_path) as command,
     ):
-        said = await command.says("no sound")
+        printed = await command.says("no sound")
 
-    assert said.endswith(" warning the server: no sound: speaker: gone\n")
+    assert printed.endswith(" warning the server: no sound: speaker: gone\n")
 
 
 async def test_interrupts_during_the_end_are_ignored(tmp_path: Path) -> None:
@@ -275,17 +275,17 @@ async def test_interrupts_during_the_end_are_ignored(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT):
         process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=env, stderr=PIPE)
         assert process.stderr is not None
-        said = await process.stderr.readline()
+        printed = await process.stderr.readline()
         for _ in range(20):
             with suppress(ProcessLookupError):
                 # `send_signal` would collect the exit status of a process that has just ended.
                 os.kill(process.pid, signal.SIGINT)
             await asyncio.sleep(0)
-        said += await process.stderr.read()
+        printed += await process.stderr.read()
         await process.wait()
 
     assert process.returncode in (4, 130)
-    assert said.count(b"\n") == 1
+    assert printed.count(b"\n") == 1
 
 
 @pytest.mark.parametrize(("name", "problem"), [("mine.wav", "already exists"), ("missing/saved.wav", "No such file")])

@@ -27,9 +27,9 @@ async def replaying(home: Path, *arguments: str | Path, given: int | None = None
 
 async def ended(process: Process, given: bytes | None = None) -> tuple[int, str, str]:
     async with asyncio.timeout(LIMIT):
-        said, errors = await process.communicate(given)
+        printed, errors = await process.communicate(given)
     assert process.returncode is not None
-    return process.returncode, said.decode(), errors.decode()
+    return process.returncode, printed.decode(), errors.decode()
 
 
 async def replay(home: Path, *arguments: str | Path) -> tuple[int, str, str]:
@@ -46,12 +46,12 @@ async def listening(home: Path, *arguments: str | Path) -> tuple[Process, str]:
 async def test_copies_and_rounds_are_recorded_like_the_capture(tmp_path: Path) -> None:
     async with service("record", "out", "--port", "0", "--json", home=tmp_path) as server:
         url = f"ws://127.0.0.1:{(await server.next('server-started'))['port']}/"
-        status, said, errors = await replay(
+        status, printed, errors = await replay(
             tmp_path, CAPTURE, url, "--speed", "max", "--calls", "2", "--loop", "2", "--json"
         )
         saved = {(await server.next("recording-saved"))["call_sid"] for _ in range(4)}
 
-    reports = [json.loads(line) for line in said.splitlines()]
+    reports = [json.loads(line) for line in printed.splitlines()]
     assert (status, errors) == (0, "")
     assert {one["call_sid"] for one in reports} == saved
     assert [(one["ok"], one["frames"]) for one in reports] == [(True, 751)] * 4
@@ -63,24 +63,24 @@ async def test_capture_on_stdin(tmp_path: Path) -> None:
     async with service("record", "out", "--port", "0", "--json", home=tmp_path) as server:
         url = f"ws://127.0.0.1:{(await server.next('server-started'))['port']}/"
         process = await replaying(tmp_path, "-", url, "--speed", "max", "--loop", "2", given=PIPE)
-        status, said, _ = await ended(process, gzip.decompress(CAPTURE.read_bytes()))
+        status, printed, _ = await ended(process, gzip.decompress(CAPTURE.read_bytes()))
 
-    assert (status, len(said.splitlines())) == (0, 3)
-    assert said.endswith("2 calls replayed, 2 successfully\n")
+    assert (status, len(printed.splitlines())) == (0, 3)
+    assert printed.endswith("2 calls replayed, 2 successfully\n")
 
 
 async def test_both_sides_of_a_capture_replayed_to_each_other(tmp_path: Path) -> None:
     process, url = await listening(tmp_path, BIDIRECTIONAL, "--speed", "20")
 
-    status, said, errors = await replay(
+    status, printed, errors = await replay(
         tmp_path, BIDIRECTIONAL, url, "--speed", "20", "--compare", "--tolerance", "9000"
     )
 
     assert (status, errors) == (0, "")
-    assert "answered as in the capture: 17 of 17 texts, 144.0 kB of 144.0 kB of audio" in said
-    status, said, _ = await ended(process)
+    assert "answered as in the capture: 17 of 17 texts, 144.0 kB of 144.0 kB of audio" in printed
+    status, printed, _ = await ended(process)
     assert status == 0
-    assert said.startswith("caller 1, call 1: sent 178 frames in ")
+    assert printed.startswith("caller 1, call 1: sent 178 frames in ")
 
 
 async def test_differences_are_printed_with_status_3(tmp_path: Path) -> None:
@@ -92,21 +92,21 @@ async def test_differences_are_printed_with_status_3(tmp_path: Path) -> None:
     changed = [frames[0], application(0.01, TEXT, b'{"type":"mark","data":{"name":"b"}}'), frames[2]]
     process, url = await listening(tmp_path, write_dump(tmp_path / "changed", changed))
 
-    status, said, errors = await replay(tmp_path, write_dump(tmp_path / "dump", frames), url, "--compare")
+    status, printed, errors = await replay(tmp_path, write_dump(tmp_path / "dump", frames), url, "--compare")
 
     assert (status, errors) == (3, "")
-    assert "  1 difference to the answers in the capture: 1 of 1 texts" in said
-    assert '  different  0:00.0  mark: data.name: "a' in said
-    assert "\x1b" not in said
+    assert "  1 difference to the answers in the capture: 1 of 1 texts" in printed
+    assert '  different  0:00.0  mark: data.name: "a' in printed
+    assert "\x1b" not in printed
     assert (await ended(process))[0] == 0
 
 
 async def test_unreachable_server_is_reported_once(tmp_path: Path) -> None:
-    status, said, errors = await replay(tmp_path, CAPTURE, "ws://127.0.0.1:1/", "--calls", "3")
+    status, printed, errors = await replay(tmp_path, CAPTURE, "ws://127.0.0.1:1/", "--calls", "3")
 
     assert status == 5
     assert errors.count("can't connect") == 1
-    assert said == "3 calls replayed, 0 successfully\n"
+    assert printed == "3 calls replayed, 0 successfully\n"
 
 
 async def test_signal_hangs_up(tmp_path: Path) -> None:
@@ -115,11 +115,11 @@ async def test_signal_hangs_up(tmp_path: Path) -> None:
         process = await replaying(tmp_path, CAPTURE, url, "--json")
         await server.next("call-started")
         process.send_signal(signal.SIGINT)
-        status, said, errors = await ended(process)
+        status, printed, errors = await ended(process)
         over = await server.next("call-ended")
 
     assert (status, errors) == (130, "")
-    report = json.loads(said)
+    report = json.loads(printed)
     assert (report["interrupted"], report["ok"]) == (True, False)
     assert report["frames"] + report["unplayed_frames"] == 751
     assert over["close_code"] == 1000

@@ -141,7 +141,6 @@ def test_the_backlog_of_a_slow_handshake() -> None:
 @pytest.mark.parametrize("name", [MARKS, CLIPS])
 def test_every_field_of_a_report_is_documented(name: str) -> None:
     documented = set(re.findall(r"\w+", " ".join(re.findall(r"^(?:\.It )?\.?Cm .*$", MAN_PAGE, re.MULTILINE))))
-    documented |= set(re.findall(r"\w+", " ".join(re.findall(r"^\.It Cm .*$", MAN_PAGE, re.MULTILINE))))
     report = report_of(name).to_json()
 
     fields = set(report)

@@ -8,22 +8,15 @@ from listenctl.live_client.control_client import attach_to_call, follow_events
 from tests.helpers.control import METADATA, fake_control
 
 
-async def test_the_metadata_come_first_then_the_audio_if_it_was_asked_for(tmp_path: Path) -> None:
-    async with fake_control(tmp_path) as control, attach_to_call(control.path, "7f1c", audio=True) as attachment:
-        assert attachment.metadata.raw == METADATA.encode()
-        assert await attachment.receive() == b"\1\0\2\0"
-
-    assert control.targets == ["/calls/7f1c?audio=1"]
-
-
-async def test_a_name_is_quoted_whatever_is_in_it(tmp_path: Path) -> None:
+async def test_a_call_of_any_name_is_attached_to_with_its_metadata_and_audio(tmp_path: Path) -> None:
     async with fake_control(tmp_path) as control:
         async with attach_to_call(control.path, "a/b?audio=1 ü"):
             pass
-        async with attach_to_call(control.path, "@latest"):
-            pass
+        async with attach_to_call(control.path, "@latest", audio=True) as attachment:
+            assert attachment.metadata.raw == METADATA.encode()
+            assert await attachment.receive() == b"\1\0\2\0"
 
-    assert control.targets == ["/calls/a%2Fb%3Faudio%3D1%20%C3%BC", "/calls/%40latest"]
+    assert control.targets == ["/calls/a%2Fb%3Faudio%3D1%20%C3%BC", "/calls/%40latest?audio=1"]
 
 
 @pytest.mark.parametrize(

@@ -180,15 +180,3 @@ async def test_a_mark_that_the_resampler_loses_ends_by_the_clock(tmp_path: Path)
 
     assert (result.event, result.by) == ("elapsed", "clock")
     assert 3.0 < result.seconds < 5.0
-
-
-async def test_a_sample_that_jambonz_takes_for_a_mark_makes_the_answer_early(tmp_path: Path) -> None:
-    async with streaming_call(tmp_path) as (call, tool):
-        await tool.send(b"\xff\xff" * 8000 * 5)
-        waiting = asyncio.create_task(wait_for_mark(tool, "end"))
-        await until(lambda: bool(call.call.snapshot().marks))
-        await tool.send(SECOND)
-        result = await waiting
-
-    assert (result.event, result.by) == ("playout", "mark")
-    assert result.early_by is not None

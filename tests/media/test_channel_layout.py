@@ -1,3 +1,5 @@
+import pytest
+
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
 from listenctl.protocol.audio import AudioFormat
 
@@ -7,36 +9,31 @@ MONO = AudioFormat(16000, 1)
 V5 = bytes.fromhex("e803feffe903fdff")
 
 
-def test_as_is_returns_the_same_bytes() -> None:
-    layout = ChannelMap(ChannelLayout.AS_IS, STEREO)
+@pytest.mark.parametrize(
+    ("layout", "outputs", "output_format", "labels"),
+    [
+        (ChannelLayout.AS_IS, ["e803feffe903fdff"], STEREO, ("",)),
+        (ChannelLayout.SPLIT, ["e803e903", "fefffdff"], MONO, ("-left", "-right")),
+        (ChannelLayout.LEFT, ["e803e903"], MONO, ("",)),
+        (ChannelLayout.RIGHT, ["fefffdff"], MONO, ("",)),
+        (ChannelLayout.MIX, ["e603e603"], MONO, ("",)),
+    ],
+)
+def test_stereo_is_rearranged(
+    layout: ChannelLayout, outputs: list[str], output_format: AudioFormat, labels: tuple[str, ...]
+) -> None:
+    channels = ChannelMap(layout, STEREO)
 
-    assert layout.rearrange(V5)[0] is V5
-    assert (layout.output_format, layout.labels, layout.warning) == (STEREO, ("",), None)
+    assert [output.hex() for output in channels.rearrange(V5)] == outputs
+    assert channels.rearrange(b"") == [b""] * len(outputs)
+    assert (channels.output_format, channels.labels, channels.warning) == (output_format, labels, None)
 
 
-def test_split_gives_left_and_right() -> None:
-    layout = ChannelMap(ChannelLayout("split"), STEREO)
-
-    assert layout.rearrange(V5) == [bytes.fromhex("e803e903"), bytes.fromhex("fefffdff")]
-    assert (layout.output_format, layout.labels, layout.warning) == (MONO, ("-left", "-right"), None)
-
-
-def test_left_and_right_give_one_channel() -> None:
-    assert ChannelMap(ChannelLayout.LEFT, STEREO).rearrange(V5) == [bytes.fromhex("e803e903")]
-    assert ChannelMap(ChannelLayout.RIGHT, STEREO).rearrange(V5) == [bytes.fromhex("fefffdff")]
-    assert ChannelMap(ChannelLayout.RIGHT, STEREO).labels == ("",)
-
-
-def test_mix_sums_and_clips() -> None:
+def test_unchanged_audio_is_not_copied_and_a_mix_clips() -> None:
+    assert ChannelMap(ChannelLayout.AS_IS, STEREO).rearrange(V5)[0] is V5
     loud = bytes.fromhex("ff7f0100 00800080 007f0080")
 
-    assert ChannelMap(ChannelLayout.MIX, STEREO).rearrange(V5) == [bytes.fromhex("e603e603")]
     assert ChannelMap(ChannelLayout.MIX, STEREO).rearrange(loud) == [bytes.fromhex("ff7f 0080 00ff")]
-
-
-def test_no_audio_gives_no_audio() -> None:
-    assert ChannelMap(ChannelLayout.SPLIT, STEREO).rearrange(b"") == [b"", b""]
-    assert ChannelMap(ChannelLayout.MIX, STEREO).rearrange(b"") == [b""]
 
 
 def test_mono_stays_as_it_is_with_a_warning() -> None:

@@ -18,7 +18,6 @@ from tests.helpers.capture import CAPTURES, received_audio
 from tests.helpers.frames import BINARY
 from tests.helpers.inspected import JAMBONZ, METADATA, SILENCE, MadeUp, capture_events, inspect
 
-STREAM = InspectionSettings(stream_rate=8000)
 FRAME = struct.pack("<h", 1000) * 160
 STEREO_FRAME = struct.pack("<hh", 500, 2000) * 160
 STEREO = METADATA | {"mixType": "stereo"}
@@ -54,15 +53,9 @@ def sidecar(extracted: ExtractedCall) -> dict[str, object]:
 class ExtractedMadeUp(MadeUp):
     """A call whose audio is extracted to a folder."""
 
-    def __init__(
-        self,
-        folder: Path,
-        metadata: dict[str, object] | None = METADATA,
-        *,
-        settings: InspectionSettings = STREAM,
-    ) -> None:
+    def __init__(self, folder: Path, metadata: dict[str, object] | None = METADATA, *, stream_rate: int = 8000) -> None:
         self.extractor = AudioExtractor(destination(folder))
-        super().__init__(settings, [self.extractor], metadata=metadata)
+        super().__init__(InspectionSettings(stream_rate=stream_rate), [self.extractor], metadata=metadata)
 
     def extracted(self, at: float) -> ExtractedCall:
         self.close(at)
@@ -148,7 +141,7 @@ def test_a_stream_is_added_to_the_right_channel_of_jambonz(tmp_path: Path) -> No
 
 
 def test_clips_that_are_in_the_right_channel_are_not_added(tmp_path: Path) -> None:
-    call = ExtractedMadeUp(tmp_path, STEREO, settings=InspectionSettings(stream_rate=0))
+    call = ExtractedMadeUp(tmp_path, STEREO, stream_rate=0)
     data = base64.b64encode(FRAME * 50).decode()
     clip = {"audioContent": data, "audioContentType": "raw", "sampleRate": 8000, "id": "a"}
     call.say(0.5, {"type": "playAudio", "data": clip})
@@ -174,16 +167,13 @@ def test_different_sample_rates_are_mixed_at_the_higher_one(tmp_path: Path) -> N
     assert both[:, 1].max() == pytest.approx(1000, abs=200)
 
 
-def test_a_call_without_audio_has_no_files(tmp_path: Path) -> None:
+def test_a_side_without_audio_has_no_files(tmp_path: Path) -> None:
     call = ExtractedMadeUp(tmp_path)
     call.mark(1.0, "a")
     call.close(2.0)
-
     assert call.extractor.made == []
     assert files(tmp_path) == []
 
-
-def test_audio_of_the_application_alone_is_extracted(tmp_path: Path) -> None:
     call = ExtractedMadeUp(tmp_path)
     call.pace(1.0, 3.0, FRAME)
 
@@ -245,15 +235,10 @@ def test_late_metadata_changes_the_format_of_the_file(tmp_path: Path) -> None:
     assert (rate, samples.shape) == (16_000, (61 * 320, 2))
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    call = ExtractedMadeUp(tmp_path / "file" / "in")
-
-    with pytest.raises(ListenctlError, match="can't be written: Not a directory"):
-        call.listen(0.0, 1.0)
-
-
 def test_open_files_play_after_the_inspection_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ListenctlError, match="can't be written: Not a directory"):
+        ExtractedMadeUp(tmp_path / "file" / "in").listen(0.0, 1.0)
     call = ExtractedMadeUp(tmp_path)
     call.listen(0.0, 1.0, frame=FRAME)
 

@@ -22,17 +22,12 @@ def in_bursts(call: MadeUp) -> None:
         call.reach(1.02 + index, f"m{index}")
 
 
-def one_burst(call: MadeUp) -> None:
-    call.stream(1.0, tone(16_000))
-
-
-def one_clip(call: MadeUp) -> None:
-    call.say(1.0, play(FRAME, id="a"))
+CLIP = play(FRAME, id="a")
 
 
 def stream_and_answered_clip(call: MadeUp) -> None:
     call.stream(0.5, FRAME)
-    one_clip(call)
+    call.say(1.0, CLIP)
     call.answer(1.1, '{"type":"playDone","data":{"id":"a"}}')
 
 
@@ -46,9 +41,15 @@ def stream_and_answered_clip(call: MadeUp) -> None:
             for rate in (8000, 16000, 24000, 48000)
         ),
         pytest.param(None, {}, in_bursts, (16000, "marks"), id="bursts whose marks are answered"),
-        pytest.param(None, {"sampleRate": 16000}, one_burst, (16000, "received"), id="as the audio from jambonz"),
+        pytest.param(
+            None,
+            {"sampleRate": 16000},
+            lambda call: call.stream(1.0, tone(16_000)),
+            (16000, "received"),
+            id="as the audio from jambonz",
+        ),
         pytest.param(None, {}, stream_and_answered_clip, (0, "playDone"), id="an answered clip"),
-        pytest.param(None, {}, one_clip, (0, "clips"), id="a clip without an answer"),
+        pytest.param(None, {}, lambda call: call.say(1.0, CLIP), (0, "clips"), id="a clip without an answer"),
         pytest.param(None, {}, lambda call: call.say(1.0, {"type": "killAudio"}), (0, "default"), id="commands only"),
         pytest.param(None, {}, lambda _call: None, None, id="nothing"),
     ],

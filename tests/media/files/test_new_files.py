@@ -13,12 +13,6 @@ def _open_umask() -> object:
     os.umask(before)
 
 
-def claimed(path: Path) -> str:
-    made = create_numbered(path)
-    os.close(made.fd)
-    return made.path.name
-
-
 def close(made: list[NewFile]) -> list[str]:
     for one in made:
         os.close(one.fd)
@@ -39,9 +33,9 @@ def test_files_and_folders_are_the_owners_alone(tmp_path: Path) -> None:
 
 
 def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
-    path = tmp_path / "call.wav"
+    made = [create_numbered(tmp_path / "call.wav") for _ in range(3)]
 
-    assert [claimed(path) for _ in range(3)] == ["call.wav", "call-2.wav", "call-3.wav"]
+    assert close(made) == ["call.wav", "call-2.wav", "call-3.wav"]
 
 
 @pytest.mark.parametrize("sibling", ["call.json", "call.flac", "call.wav"])
@@ -67,7 +61,7 @@ def test_no_two_recordings_want_the_same_sidecar(tmp_path: Path, first: tuple[st
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "call.wav").symlink_to(tmp_path / "elsewhere")
 
-    assert claimed(tmp_path / "call.wav") == "call-2.wav"
+    assert close([create_numbered(tmp_path / "call.wav")]) == ["call-2.wav"]
     assert not (tmp_path / "elsewhere").exists()
 
 

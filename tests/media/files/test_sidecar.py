@@ -5,11 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.events import Completeness
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.sidecar import (
     Sidecar,
-    SidecarAudio,
     SidecarClose,
     channel_meanings,
     tapped_party,
@@ -17,104 +15,79 @@ from listenctl.media.files.sidecar import (
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 
-AUDIO = SidecarAudio(
-    files=["a-left.wav", "a-right.wav"],
-    format="wav",
-    sample_rate=8000,
-    channels=1,
-    layout="split",
-    channel_meanings=["received from the tapped party", "sent to the tapped party"],
-    tapped_party="caller",
-    samples=4000,
-    seconds=0.5,
-    gaps_filled=False,
-    warnings=[],
-)
-COMPLETE = Completeness(
-    received_samples=4000,
-    lost_samples=0,
-    paused_samples=0,
-    unrecorded_samples=0,
-    completeness=1.0,
-    complete=True,
-    clock_drift_ppm=-12,
-)
-INCOMPLETE = COMPLETE | {"completeness": None, "complete": None, "clock_drift_ppm": None}
 METADATA = '{"sampleRate":8000,"mixType":"stereo","callSid":"CS-A"}'
+DOCUMENT = {
+    "v": 1,
+    "call": "CS-A~2",
+    "call_sid": "CS-A",
+    "remote": "127.0.0.1:1",
+    "target": "/calls",
+    "subprotocol": "audio.jambonz.org",
+    "started": "2026-11-18T11:06:40.500Z",
+    "ended": "2026-11-18T11:06:42.000Z",
+    "finished": True,
+    "metadata": json.loads(METADATA),
+    "metadata_valid": True,
+    "metadata_raw": METADATA,
+    "audio": {
+        "files": ["a-left.wav", "a-right.wav"],
+        "format": "wav",
+        "sample_rate": 8000,
+        "channels": 1,
+        "layout": "split",
+        "channel_meanings": ["received from the tapped party", "sent to the tapped party"],
+        "tapped_party": "caller",
+        "samples": 4000,
+        "seconds": 0.5,
+        "gaps_filled": False,
+        "warnings": [],
+    },
+    "events": [{"event": "dtmf", "position": 800, "time": 0.1, "digit": "1"}],
+    "gaps": [{"kind": "hole", "position": 160}],
+    "warnings": [{"rule": "half-sample"}],
+    "not_logged": 3,
+    "close": {"code": 1000, "reason": "bye", "by": "jambonz"},
+    "received_samples": 4000,
+    "lost_samples": 1,
+    "paused_samples": 2,
+    "unrecorded_samples": 3,
+    "completeness": 1.0,
+    "complete": True,
+    "clock_drift_ppm": -12,
+}
 
 
-def example_sidecar(target: str = "/calls") -> Sidecar:
-    """Return the sidecar of a recording that has ended."""
-    return Sidecar(
-        call="CS-A~2",
-        remote="127.0.0.1:1",
-        target=target,
-        subprotocol="audio.jambonz.org",
-        started=1_795_000_000.5,
-        ended=1_795_000_002.0,
-        metadata=CallMetadata.parse(METADATA.encode()),
-        audio=AUDIO,
-        events=[{"event": "dtmf", "position": 800, "time": 0.1, "digit": "1"}],
-        gaps=[{"kind": "hole", "position": 160}],
-        warnings=[{"rule": "half-sample"}],
-        not_logged=3,
-        close=SidecarClose(1000, "bye", "jambonz"),
-        completeness=COMPLETE,
-    )
+parsed = Sidecar.parse(json.dumps(DOCUMENT).encode())
+assert parsed is not None
+assert parsed.audio is not None
+EXAMPLE, AUDIO = parsed, parsed.audio
+
+
+def example_sidecar(target: str) -> Sidecar:
+    return replace(EXAMPLE, target=target)
 
 
 def test_a_sidecar_is_the_documented_json() -> None:
-    fields = json.loads(example_sidecar().serialize())
-
-    assert fields == {
-        "v": 1,
-        "call": "CS-A~2",
-        "call_sid": "CS-A",
-        "remote": "127.0.0.1:1",
-        "target": "/calls",
-        "subprotocol": "audio.jambonz.org",
-        "started": "2026-11-18T11:06:40.500Z",
-        "ended": "2026-11-18T11:06:42.000Z",
-        "finished": True,
-        "metadata": json.loads(METADATA),
-        "metadata_valid": True,
-        "metadata_raw": METADATA,
-        "audio": {
-            "files": ["a-left.wav", "a-right.wav"],
-            "format": "wav",
-            "sample_rate": 8000,
-            "channels": 1,
-            "layout": "split",
-            "channel_meanings": ["received from the tapped party", "sent to the tapped party"],
-            "tapped_party": "caller",
-            "samples": 4000,
-            "seconds": 0.5,
-            "gaps_filled": False,
-            "warnings": [],
-        },
-        "events": [{"event": "dtmf", "position": 800, "time": 0.1, "digit": "1"}],
-        "gaps": [{"kind": "hole", "position": 160}],
-        "warnings": [{"rule": "half-sample"}],
-        "not_logged": 3,
-        "close": {"code": 1000, "reason": "bye", "by": "jambonz"},
-        "received_samples": 4000,
-        "lost_samples": 0,
-        "paused_samples": 0,
-        "unrecorded_samples": 0,
-        "completeness": 1.0,
-        "complete": True,
-        "clock_drift_ppm": -12,
-    }
+    assert json.loads(EXAMPLE.serialize()) == DOCUMENT
+    assert (EXAMPLE.call, EXAMPLE.remote, EXAMPLE.target) == ("CS-A~2", "127.0.0.1:1", "/calls")
+    assert (EXAMPLE.started, EXAMPLE.ended) == (1_795_000_000.5, 1_795_000_002.0)
+    assert EXAMPLE.metadata.raw == METADATA.encode()
+    assert EXAMPLE.close == SidecarClose(1000, "bye", "jambonz")
 
 
 @pytest.mark.parametrize(
     "sidecar",
     [
-        example_sidecar(),
-        replace(example_sidecar(), ended=None, close=None, completeness=INCOMPLETE),
-        replace(example_sidecar(), metadata=CallMetadata.missing()),
-        replace(example_sidecar(), metadata=CallMetadata.parse(b'{"callSid":"c","x":"\xff')),
-        replace(example_sidecar(), source="a.pcap", both=replace(AUDIO, begins=-0.25, channel_meanings=None)),
+        EXAMPLE,
+        replace(
+            EXAMPLE,
+            ended=None,
+            close=None,
+            completeness=EXAMPLE.completeness | {"completeness": None, "complete": None, "clock_drift_ppm": None},
+        ),
+        replace(EXAMPLE, metadata=CallMetadata.missing()),
+        replace(EXAMPLE, metadata=CallMetadata.parse(b'{"callSid":"c","x":"\xff')),
+        replace(EXAMPLE, source="a.pcap", both=replace(AUDIO, begins=-0.25, channel_meanings=None)),
     ],
     ids=["ended", "live", "without metadata", "metadata that are no UTF-8", "extracted"],
 )
@@ -135,9 +108,7 @@ JSON = st.recursive(
 )
 
 
-@given(
-    st.dictionaries(st.sampled_from([*json.loads(example_sidecar().serialize()), "both", "metadata_raw_base64"]), JSON)
-)
+@given(st.dictionaries(st.sampled_from([*DOCUMENT, "both", "metadata_raw_base64"]), JSON))
 def test_a_sidecar_that_says_anything_is_read(fields: dict[str, object]) -> None:
     Sidecar.parse(json.dumps({"audio": {}, "started": "", **fields}).encode())
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -180,6 +181,14 @@ async def place_and_hear(plan: CallPlan) -> Heard:
     assert plan.heard is not None
     both, sample_rate = await asyncio.to_thread(soundfile.read, plan.heard, dtype="int16", always_2d=True)
     return Heard(call.metadata, both[:, 1], sample_rate, events)
+
+
+async def answer_call(
+    folder: Path, *responders: Responder, settings: ServerSettings = FAST, record: Path | None = None, **plan: Any
+) -> tuple[Running, Heard]:
+    """Place a call that responders answer; return all of it, and what its caller heard."""
+    async with responding(*responders, settings=settings, record=record) as run:
+        return run, await place_and_hear(plan_to_hear(run, folder / "heard.wav", **plan))
 
 
 def without_silence(samples: Pcm) -> Pcm:

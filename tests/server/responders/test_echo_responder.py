@@ -12,7 +12,7 @@ from listenctl.protocol.call_sharing.tool_messages import ToolMessageType
 from listenctl.server.responders.echo_responder import EchoResponder
 from tests.helpers.control import controlled
 from tests.helpers.frames import binary, text
-from tests.helpers.live_call import as_streamed, place_and_hear, plan_to_hear, responding, without_silence
+from tests.helpers.live_call import answer_call, as_streamed, place_and_hear, plan_to_hear, without_silence
 from tests.helpers.server import faster
 from tests.helpers.simulated import make_noise
 
@@ -23,16 +23,9 @@ pytestmark = pytest.mark.simulated_time
 async def test_callers_hear_what_they_say_from_the_first_sample_on(mix_type: str, tmp_path: Path) -> None:
     noise = make_noise(tmp_path, sample_rate=8000, samples=8000)
 
-    async with responding(EchoResponder()) as run:
-        plan = plan_to_hear(
-            run,
-            tmp_path / "heard.wav",
-            caller=noise,
-            duration=1.8,
-            mix_type=mix_type,
-            metadata={"streamRate": 8000},
-        )
-        heard = await place_and_hear(plan)
+    _, heard = await answer_call(
+        tmp_path, EchoResponder(), caller=noise, duration=1.8, mix_type=mix_type, metadata={"streamRate": 8000}
+    )
 
     assert np.array_equal(without_silence(heard.audio), without_silence(as_streamed(noise.samples[0])))
 
@@ -42,17 +35,15 @@ async def test_callers_hear_what_they_say_from_the_first_sample_on(mix_type: str
 async def test_the_echo_has_the_rate_of_the_stream(
     sample_rate: int, stream_rate: int, said: bool, tmp_path: Path
 ) -> None:
-    async with responding(EchoResponder()) as run:
-        plan = plan_to_hear(
-            run,
-            tmp_path / "heard.wav",
-            caller="tone:440",
-            duration=2.8,
-            sample_rate=sample_rate,
-            stream_rate=stream_rate,
-            metadata={"streamRate": stream_rate} if said else {},
-        )
-        heard = await place_and_hear(plan)
+    run, heard = await answer_call(
+        tmp_path,
+        EchoResponder(),
+        caller="tone:440",
+        duration=2.8,
+        sample_rate=sample_rate,
+        stream_rate=stream_rate,
+        metadata={"streamRate": stream_rate} if said else {},
+    )
 
     assert run.events.of("warning") == []
     second = without_silence(heard.audio)[2000:][: heard.sample_rate]
@@ -62,9 +53,14 @@ async def test_the_echo_has_the_rate_of_the_stream(
 
 
 async def test_the_servers_rate_counts_where_the_metadata_has_none(tmp_path: Path) -> None:
-    async with responding(EchoResponder(), settings=faster(stream_rate=8000)) as run:
-        plan = plan_to_hear(run, tmp_path / "heard.wav", caller="tone:440", duration=1.0, sample_rate=16000)
-        heard = await place_and_hear(plan)
+    _, heard = await answer_call(
+        tmp_path,
+        EchoResponder(),
+        settings=faster(stream_rate=8000),
+        caller="tone:440",
+        duration=1.0,
+        sample_rate=16000,
+    )
 
     # Echoed at the call's own rate there would be twice as much.
     assert 0.5 < heard.events.of("call-ended")[0]["received_audio_bytes"] / 16000 <= 1.05
@@ -74,34 +70,27 @@ async def test_an_echo_that_had_to_find_out_the_rate_isnt_late_for_that(tmp_path
     caller = tmp_path / "caller.wav"
     soundfile.write(caller, np.concatenate([np.zeros(12000), np.full(8000, 3000)]).astype(np.int16), 8000)
 
-    async with responding(EchoResponder()) as run:
-        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller=str(caller), duration=3.0))
+    _, heard = await answer_call(tmp_path, EchoResponder(), caller=str(caller), duration=3.0)
 
     assert 1.5 <= np.flatnonzero(heard.audio)[0] / 8000 < 1.8
 
 
-async def test_a_call_that_takes_clips_is_told_of(tmp_path: Path) -> None:
-    async with responding(EchoResponder()) as run:
-        plan = plan_to_hear(
-            run, tmp_path / "heard.wav", caller="tone:440", duration=0.3, stream_rate=None, metadata={"streamRate": 0}
-        )
-        heard = await place_and_hear(plan)
-        warning = await run.events.wait_for_warning("echo-unheard")
+@pytest.mark.parametrize(
+    ("metadata", "doubt"),
+    [({"streamRate": 0}, "takes clips"), ({}, "the caller may hear nothing: jambonz answers no mark")],
+)
+async def test_a_call_that_may_not_hear_its_echo_is_told_of(
+    metadata: dict[str, object], doubt: str, tmp_path: Path
+) -> None:
+    run, heard = await answer_call(
+        tmp_path, EchoResponder(), caller="tone:440", duration=1.0, stream_rate=None, metadata=metadata
+    )
 
+    warning = await run.events.wait_for_warning("echo-unheard")
     assert warning["call"] == heard.metadata.call_sid
-    assert "takes clips" in warning["detail"]
-    assert heard.verdicts == set()
-
-
-async def test_a_call_that_answers_no_mark_may_not_hear_its_echo_and_that_is_told(tmp_path: Path) -> None:
-    async with responding(EchoResponder()) as run:
-        heard = await place_and_hear(
-            plan_to_hear(run, tmp_path / "heard.wav", caller="tone:440", duration=1.0, stream_rate=None)
-        )
-        warning = await run.events.wait_for_warning("echo-unheard")
-
-    assert warning["detail"].startswith("the caller may hear nothing: jambonz answers no mark")
+    assert doubt in warning["detail"]
     assert not heard.audio.any()
+    assert not metadata or heard.verdicts == set()
 
 
 async def test_the_echo_of_a_call_that_is_silent_keeps_nobody_from_streaming(tmp_path: Path) -> None:

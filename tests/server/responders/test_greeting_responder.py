@@ -11,7 +11,15 @@ from listenctl.play_to_call.playable_sound import prepare_sound
 from listenctl.server.responders.echo_responder import EchoResponder
 from listenctl.server.responders.exec_responder import ExecProgram, ExecResponder
 from listenctl.server.responders.greeting_responder import GreetingResponder
-from tests.helpers.live_call import as_streamed, event_of, place_and_hear, plan_to_hear, responding, without_silence
+from tests.helpers.live_call import (
+    answer_call,
+    as_streamed,
+    event_of,
+    place_and_hear,
+    plan_to_hear,
+    responding,
+    without_silence,
+)
 from tests.helpers.simulated import make_noise
 
 pytestmark = pytest.mark.simulated_time
@@ -19,6 +27,11 @@ pytestmark = pytest.mark.simulated_time
 
 async def greeting(path: Path) -> GreetingResponder:
     return GreetingResponder(await prepare_sound(str(path)), lead=0.2)
+
+
+def reader(path: Path) -> ExecResponder:
+    """Return a program that keeps what it hears."""
+    return ExecResponder(ExecProgram(["sh", "-c", f"cat > {path}"]))
 
 
 def write_tone(path: Path, value: int, samples: int) -> Path:
@@ -61,9 +74,8 @@ async def test_the_program_is_heard_after_the_greeting(tmp_path: Path) -> None:
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 8000))
     (tmp_path / "pcm").write_bytes(np.full(4000, 2000, "<i2").tobytes())
 
-    async with responding(hello, ExecResponder(ExecProgram(["cat", str(tmp_path / "pcm")]))) as run:
-        plan = plan_to_hear(run, tmp_path / "heard.wav", duration=3.0, metadata={"streamRate": 8000})
-        heard = await place_and_hear(plan)
+    program = ExecResponder(ExecProgram(["cat", str(tmp_path / "pcm")]))
+    _, heard = await answer_call(tmp_path, hello, program, duration=3.0, metadata={"streamRate": 8000})
 
     assert without_silence(heard.audio).tolist() == [1000] * 8000 + [2000] * 4000
 
@@ -72,11 +84,9 @@ async def test_the_echo_begins_after_the_greeting(tmp_path: Path) -> None:
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 8000))
     caller = write_tone(tmp_path / "caller.wav", 3000, 24000)
 
-    async with responding(hello, EchoResponder()) as run:
-        plan = plan_to_hear(
-            run, tmp_path / "heard.wav", caller=str(caller), duration=3.0, metadata={"streamRate": 8000}
-        )
-        heard = await place_and_hear(plan)
+    _, heard = await answer_call(
+        tmp_path, hello, EchoResponder(), caller=str(caller), duration=3.0, metadata={"streamRate": 8000}
+    )
 
     sounding = without_silence(heard.audio)
     assert sounding[:8000].tolist() == [1000] * 8000
@@ -88,13 +98,9 @@ async def test_the_program_takes_the_rate_that_the_greeting_has_found_out(tmp_pa
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 4000))
     tell = ExecResponder(ExecProgram(["sh", "-c", 'echo "$LISTENCTL_STREAM_RATE" >&2']))
 
-    async with responding(hello, tell) as run:
-        heard = await place_and_hear(
-            plan_to_hear(run, tmp_path / "heard.wav", duration=4.0, sample_rate=16000, stream_rate=8000)
-        )
-        said = await event_of(run.events, "exec-said", heard.metadata)
+    run, _ = await answer_call(tmp_path, hello, tell, duration=4.0, sample_rate=16000, stream_rate=8000)
 
-    assert said["line"] == "8000"
+    assert [said["line"] for said in run.events.of("exec-said")] == ["8000"]
 
 
 @pytest.mark.simulated_time(False)
@@ -102,11 +108,9 @@ async def test_the_program_hears_the_whole_call_during_a_long_greeting(tmp_path:
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 32000))
     caller = make_noise(tmp_path, sample_rate=8000, samples=40000)
 
-    async with responding(hello, ExecResponder(ExecProgram(["sh", "-c", f"cat > {tmp_path}/pcm"]))) as run:
-        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller=caller, duration=5.0))
-        ended = await event_of(run.events, "exec-ended", heard.metadata)
-        played = await event_of(run.events, "played", heard.metadata)
+    run, _ = await answer_call(tmp_path, hello, reader(tmp_path / "pcm"), caller=caller, duration=5.0)
 
+    (ended,), (played,) = run.events.of("exec-ended"), run.events.of("played")
     assert (tmp_path / "pcm").read_bytes() == caller.samples[0].astype("<i2").tobytes()
     assert (ended["dropped_samples"], run.events.of("warning")) == (0, [])
     assert (played["known_by"], played["outcome"]) == ("probe", "played")
@@ -121,10 +125,9 @@ async def test_a_program_that_had_to_wait_for_the_greeting_hears_the_call_from_t
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 16000))
     caller = make_noise(tmp_path, sample_rate=8000, samples=64000)
 
-    async with responding(hello, ExecResponder(ExecProgram(["sh", "-c", f"cat > {tmp_path}/pcm"]))) as run:
-        heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", caller=caller, duration=8.0))
-        ended = await event_of(run.events, "exec-ended", heard.metadata)
+    run, _ = await answer_call(tmp_path, hello, reader(tmp_path / "pcm"), caller=caller, duration=8.0)
 
+    (ended,) = run.events.of("exec-ended")
     audio = (tmp_path / "pcm").read_bytes()
     assert 0 < len(audio) < 2 * 64000
     assert caller.samples[0].astype("<i2").tobytes().endswith(audio)
@@ -134,10 +137,7 @@ async def test_a_program_that_had_to_wait_for_the_greeting_hears_the_call_from_t
 async def test_the_end_of_the_call_ends_the_greeting_without_a_word(tmp_path: Path) -> None:
     hello = await greeting(write_tone(tmp_path / "hello.wav", 1000, 80000))
 
-    async with responding(hello) as run:
-        plan = plan_to_hear(run, tmp_path / "heard.wav", duration=0.5, metadata={"streamRate": 8000})
-        heard = await place_and_hear(plan)
-        await event_of(run.events, "call-ended", heard.metadata)
+    run, _ = await answer_call(tmp_path, hello, duration=0.5, metadata={"streamRate": 8000})
 
     assert [event["event"] for event in run.events.all if event["event"] in ("played", "warning")] == []
 
@@ -147,9 +147,6 @@ async def test_a_greeting_that_breaks_off_is_a_warning(tmp_path: Path) -> None:
     hello = await greeting(path)
     path.unlink()
 
-    async with responding(hello) as run:
-        plan = plan_to_hear(run, tmp_path / "heard.wav", duration=0.5, metadata={"streamRate": 8000})
-        await place_and_hear(plan)
-        warning = await run.events.wait_for_warning("play-failed")
+    run, _ = await answer_call(tmp_path, hello, duration=0.5, metadata={"streamRate": 8000})
 
-    assert str(path) in warning["detail"]
+    assert str(path) in (await run.events.wait_for_warning("play-failed"))["detail"]

@@ -43,16 +43,13 @@ def read_capture(
     path: str, *, keylog: KeyLog | None = None, numbers: Iterator[int] | None = None, join_audio: bool = False
 ) -> Iterator[CaptureEvent]:
     """
-    Yield the events of the sessions in a file while it is read.
+    Yield the events of the sessions in a file, ``-`` for stdin, while it is read; gzip and zstd are decompressed.
+    Raises UsageError at once, not during iteration, if the file can't be read or is not supported.
 
     Args:
-        path: the file, ``-`` for stdin; gzip and zstd are decompressed.
         keylog: secrets for TLS; those in the capture are added.
         numbers: the numbers for sessions, to continue over several files; from 1 by default.
         join_audio: join consecutive audio, one session after another, which is a third faster.
-
-    Raises:
-        UsageError: the file can't be read or is not supported; raised at once, not during iteration.
     """
     keylog = KeyLog() if keylog is None else keylog
     numbers = count(1) if numbers is None else numbers

@@ -17,7 +17,6 @@ from listenctl.inspection.message_checks.frame_checks import FrameChecks
 from listenctl.inspection.message_checks.handshake_checks import check_handshake
 from listenctl.inspection.message_checks.jambonz_message_checks import JambonzMessageChecks
 from listenctl.inspection.message_checks.ping_and_close_checks import PingAndCloseChecks
-from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_catalogue import RULES
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, Violation, ViolationLog
 from listenctl.inspection.settings import InspectionSettings
@@ -70,10 +69,7 @@ class CallInspector:
         self._closes = self._closing.closes
         self._received = JambonzMessageChecks(self._violations, detect_dtmf=settings.detect_dtmf)
         self._frames = FrameChecks(self._violations)
-        stated = None if settings.stream_rate is None else CallMode(settings.stream_rate, "option", stated=True)
-        self._application = ApplicationMessageChecks(
-            self._violations, settings, stated=stated, on_played_audio=self._on_played_audio
-        )
+        self._application = ApplicationMessageChecks(self._violations, settings, self._on_played_audio)
         self._metadata: CallMetadata | None = None
         self._handshake_checked = False
         self._last = 0.0

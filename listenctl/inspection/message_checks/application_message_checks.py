@@ -70,13 +70,13 @@ class ApplicationMessageChecks:
         self,
         violations: ViolationLog,
         settings: InspectionSettings,
-        *,
-        stated: CallMode | None,
         on_played_audio: Callable[[float, int, bytes], None],
     ) -> None:
+        rate = settings.stream_rate
         self._violations = violations
         self._settings = settings
-        self._stated = stated  # the mode that the user states, None to detect it
+        # The mode that the user or the metadata states, None to detect it.
+        self._stated = None if rate is None else CallMode(rate, "option", stated=True)
         self._on_played_audio = on_played_audio
         self._evidence = CallModeEvidence()
         self._playout: PlayoutChecks | None = None

@@ -72,21 +72,14 @@ class _Pings:
 
 
 class PingAndCloseChecks:
-    """
-    Check the control frames of one call and its end.
-
-    Attributes:
-        both_captured: the capture contains both sides; a recording contains one.
-        control_captured: the capture contains control frames; the HAR of a browser does not.
-    """
-
     def __init__(self, violations: ViolationLog) -> None:
         self._violations = violations
         self._pings = {sender: _Pings() for sender in Sender}
         self._shutdown_at: float | None = None
         self._ends: list[tuple[float, Sender | None, str]] = []
         self._lost_at = dict.fromkeys(Sender, -inf)
-        self.both_captured = self.control_captured = True
+        self.both_captured = True  # the capture contains both sides; a recording contains one
+        self.control_captured = True  # the capture contains control frames; the HAR of a browser does not
         self.closes: dict[Sender, CloseFrame] = {}  # the first Close frame of each side, in order
 
     @property

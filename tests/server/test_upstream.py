@@ -14,7 +14,7 @@ from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.server.check_credentials import SharedCredentials
 from listenctl.server.upstream import RelayTarget, upstream_path
 from tests.helpers.frames import HANDSHAKE, WireFrame, binary, close, text
-from tests.helpers.scripted_server import Side, accept, answering, asking, read_request, relaying, serving
+from tests.helpers.scripted_server import Script, Side, accept, answering, asking, read_request, relaying, serving
 from tests.helpers.server import Running, faster, running
 
 pytestmark = pytest.mark.simulated_time
@@ -132,16 +132,6 @@ async def test_jambonz_gets_the_subprotocol_that_the_application_chose(offered: 
     assert started["subprotocol"] == chosen
 
 
-async def test_a_subprotocol_that_wasnt_offered_is_a_bad_gateway() -> None:
-    async with relaying(headers=b"Sec-WebSocket-Protocol: audio.drachtio.org\r\n") as relayed:
-        answer = await relayed.run.ask(HANDSHAKE)
-        refused = await relayed.run.events.wait_for("connection-refused")
-
-    assert answer.startswith(b"HTTP/1.1 502 ")
-    assert refused["status"] == 502
-    assert "audio.drachtio.org" in refused["reason"]
-
-
 # Refusals.
 
 
@@ -225,13 +215,32 @@ async def test_an_application_that_isnt_there_is_a_bad_gateway() -> None:
     assert "can't connect" in refused["reason"]
 
 
-async def test_an_application_that_doesnt_answer_is_a_gateway_timeout() -> None:
-    async with answering(read_to_end, deadline=0.05) as (run, _):
+async def accept_another_subprotocol(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    _, key = await read_request(reader)
+    writer.write(accept(key, b"Sec-WebSocket-Protocol: audio.drachtio.org\r\n"))
+    await reader.read()
+
+
+@pytest.mark.parametrize(
+    ("script", "scheme", "status", "reason"),
+    [
+        (accept_another_subprotocol, "ws", 502, "audio.drachtio.org"),
+        (read_to_end, "ws", 504, "no answer within"),
+        (read_to_end, "wss", 502, "certificate isn't trusted"),
+    ],
+    ids=["subprotocol", "silent", "certificate"],
+)
+async def test_an_application_that_cannot_take_the_call_is_a_bad_gateway(
+    script: Script, scheme: str, status: int, reason: str, serving_tls: ssl.SSLContext
+) -> None:
+    tls = (serving_tls, client_tls_context()) if scheme == "wss" else None
+    async with answering(script, deadline=0.5, tls=tls) as (run, _):
         answer = await run.ask(HANDSHAKE)
         refused = await run.events.wait_for("connection-refused")
 
-    assert answer.startswith(b"HTTP/1.1 504 ")
-    assert refused["status"] == 504
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert refused["status"] == status
+    assert reason in refused["reason"]
 
 
 async def test_a_redirect_is_followed_as_jambonz_does() -> None:
@@ -328,15 +337,6 @@ async def test_the_application_can_be_behind_tls(certificate: Path, serving_tls:
     assert [len(frame.payload) for frame in relayed.side.frames[1:-1]] == [1280] * 50
     assert relayed.side.frames[-1].payload == b"\x0f\xa0x"
     assert json.loads(relayed.side.frames[0].payload)["callSid"] == "CS-A"
-
-
-async def test_a_certificate_that_isnt_trusted_is_a_bad_gateway(serving_tls: ssl.SSLContext) -> None:
-    async with answering(read_to_end, tls=(serving_tls, client_tls_context())) as (run, _):
-        answer = await run.ask(HANDSHAKE)
-        refused = await run.events.wait_for("connection-refused")
-
-    assert answer.startswith(b"HTTP/1.1 502 ")
-    assert "certificate isn't trusted" in refused["reason"]
 
 
 # Loops.

@@ -3,7 +3,7 @@
 import pytest
 
 from listenctl.protocol.jambonz_messages import PlayDone
-from listenctl.protocol.jambonz_model.profiles import IDEAL, NEXT
+from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, Profile
 from tests.helpers.playout import Call, play, tone, words
 
 
@@ -45,27 +45,23 @@ def test_clips_without_queue_play_nest() -> None:
     assert call.done == [(7.02, 3), (11.04, 2), (15.06, 1)]
 
 
-def test_a_clip_without_queue_play_drops_what_waits() -> None:
+@pytest.mark.parametrize(
+    ("last", "verdicts", "done"),
+    [
+        (play(tone(4000, 3), id=3), ["interrupted queue-emptied", "played on-top"], [3, 1]),
+        # Also one that can't be played.
+        (play(tone(4000, 3), audioContentType="mp3"), ["ignored content-type", "interrupted queue-emptied"], [1]),
+    ],
+)
+def test_a_clip_without_queue_play_drops_what_waits(last: bytes, verdicts: list[str], done: list[int]) -> None:
     call = Call()
-
-    call.send(play(tone(4000, 1), id=1, queuePlay=True))
-    call.send(play(tone(4000, 2), id=2, queuePlay=True))
-    verdicts = call.send(play(tone(4000, 3), id=3))
-    call.run(2)
-
-    assert verdicts == ["interrupted queue-emptied", "played on-top"]
-    assert [clip for _, clip in call.done] == [3, 1]
-
-
-def test_a_clip_that_cannot_be_played_drops_what_waits_too() -> None:
-    call = Call()
-
     for number in (1, 2):
-        call.send(play(tone(4000, number), queuePlay=True))
-    verdicts = call.send(play(tone(4000, 3), audioContentType="mp3"))
+        call.send(play(tone(4000, number), id=number, queuePlay=True))
 
-    assert verdicts == ["ignored content-type", "interrupted queue-emptied"]
-    assert [verdict.command for verdict in call.verdicts] == [1, 2, 3, 2]
+    assert call.send(last) == verdicts
+    assert sorted(verdict.command for verdict in call.verdicts) == [1, 2, 2, 3]
+    call.run(2)
+    assert [clip for _, clip in call.done] == done
 
 
 def test_after_a_clip_on_top_a_queued_one_starts_at_once() -> None:
@@ -87,54 +83,49 @@ def test_queue_play_is_what_javascript_takes_for_true(value: object, queues: boo
     assert call.send(play(tone(4000), queuePlay=value)) == ["queued" if queues else "played on-top"]
 
 
-def test_kill_stops_the_clip_and_the_next_in_the_queue_starts_at_once() -> None:
-    call = Call()
+ONE_STOPPED, ALL_STOPPED = ["interrupted killed", "played", "obeyed"], ["interrupted killed"] * 2 + ["obeyed"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "queue", "samples", "seconds", "verdicts", "runs", "done"),
+    [
+        # The next in the queue starts at once.
+        (CURRENT, True, 40_000, 1.5, ONE_STOPPED, [(1, 11_840), (2, 7840)], PlayDone(1, None, "2", "2048", "11840")),
+        # Milliseconds are no more than those of the clip.
+        (CURRENT, True, 8000, 0.52, ONE_STOPPED, [(1, 4000), (2, 7840)], PlayDone(1, None, "1", "1000", "4000")),
+        # Of two nested clips the upper one is stopped.
+        (
+            CURRENT,
+            False,
+            8000,
+            0.5,
+            ["interrupted killed", "obeyed"],
+            [(2, 3840), (1, 8000)],
+            PlayDone(2, None, "1", "1000", "3840"),
+        ),
+        # As documented, kill stops what waits too.
+        (IDEAL, True, 8000, 0.5, ALL_STOPPED, [(1, 4000)], PlayDone()),
+    ],
+)
+def test_kill_stops_the_clip_that_plays(
+    profile: Profile,
+    queue: bool,
+    samples: int,
+    seconds: float,
+    verdicts: list[str],
+    runs: list[tuple[int, int]],
+    done: PlayDone,
+) -> None:
+    call = Call(profile)
     for number in (1, 2):
-        call.send(play(tone(40000, number), id=number, queuePlay=True))
-    call.run(1.5)
+        call.send(play(tone(samples, number), id=number, queuePlay=queue))
+    call.run(seconds)
 
-    verdicts = call.send(b'{"type":"killAudio"}')
-    call.run(1)
+    assert call.send(b'{"type":"killAudio"}') == verdicts
+    call.run(1.0 if queue else 1.5)
 
-    assert verdicts == ["interrupted killed", "played", "obeyed"]
-    assert call.runs == [(1, 11840), (2, 7840)]
-    assert call.messages == [(1.5, PlayDone(1, None, "2", "2048", "11840"))]
-
-
-def test_kill_stops_one_of_two_nested_clips() -> None:
-    call = Call()
-    for number in (1, 2):
-        call.send(play(tone(8000, number), id=number))
-    call.run(0.5)
-
-    call.send(b'{"type":"killAudio"}')
-    call.run(2)
-
-    assert call.runs == [(2, 3840), (1, 8000)]
-
-
-def test_the_milliseconds_of_a_killed_clip_are_no_more_than_its_own() -> None:
-    call = Call()
-    call.send(play(tone(8000), id=1))
-    call.run(0.52)
-
-    call.send(b'{"type":"killAudio"}')
-    call.run(0.1)
-
-    assert call.messages == [(0.52, PlayDone(1, None, "1", "1000", "4000"))]
-
-
-def test_as_documented_kill_stops_what_waits_too() -> None:
-    call = Call(IDEAL)
-    for number in (1, 2):
-        call.send(play(tone(8000, number)))
-    call.run(0.5)
-
-    assert call.send(b'{"type":"killAudio"}') == ["interrupted killed", "interrupted killed", "obeyed"]
-    call.run(1)
-
-    assert call.runs == [(1, 4000)]
-    assert len(call.messages) == 1
+    assert call.runs == runs
+    assert call.messages[0] == (seconds, done)
 
 
 def test_next_says_that_a_clip_was_killed() -> None:

@@ -36,20 +36,13 @@ def filled(count: int, *, seconds: float = 1.0) -> ClipQueue:
     return queue
 
 
-def test_an_answer_of_a_later_clip_says_that_those_before_are_over() -> None:
+@pytest.mark.parametrize(("answered", "at", "due"), [("2", 1.0, 3), ("x", 1.0, 0), ("x", 1000.0, MAX_AT_JAMBONZ)])
+def test_an_answer_of_a_later_clip_says_that_those_before_are_over(answered: str, at: float, due: int) -> None:
     queue = filled(MAX_AT_JAMBONZ + 4)
 
-    queue.end_clip("2", 1.0)
+    queue.end_clip(answered, at)
 
-    assert len(queue.take_due_clips(1.0)) == 3
-
-
-def test_an_answer_of_no_clip_there_changes_nothing() -> None:
-    queue = filled(MAX_AT_JAMBONZ + 1)
-
-    queue.end_clip("x", 1.0)
-
-    assert queue.take_due_clips(1.0) == []
+    assert len(queue.take_due_clips(at)) == due
 
 
 def test_a_clip_without_an_answer_is_given_up_when_it_must_be_over() -> None:
@@ -72,14 +65,6 @@ def test_the_time_of_a_clip_counts_from_the_end_of_the_one_before() -> None:
     queue.take_due_clips(100.0)
 
     assert queue.deadline == 100.0 + 3.0 + GIVE_UP_AFTER
-
-
-def test_after_a_long_pause_no_clip_stands_in_the_way() -> None:
-    queue = filled(MAX_AT_JAMBONZ)
-
-    queue.add_clip(clip("late"))
-
-    assert names(queue.take_due_clips(1000.0)) == ["late"]
 
 
 def test_there_is_no_deadline_while_nothing_waits() -> None:
@@ -159,38 +144,38 @@ def wav(byte_rate: int, audio: bytes) -> bytes:
     return head + struct.pack("<4sI", b"data", len(audio)) + audio
 
 
+def base64_of(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "rate", "seconds"),
     [
-        (bytes(16_000), "raw", 8000, 1.0),
-        (bytes(16_000), "raw", 16_000, 0.5),
+        (base64_of(bytes(16_000)), "raw", 8000, 1.0),
+        (base64_of(bytes(16_000)), "raw", 16_000, 0.5),
         # Everything else is read as 16000 (listenctl-protocol(7) 5.1).
-        (bytes(16_000), "raw", "8000", 0.5),
-        (bytes(16_000), "raw", None, 0.5),
-        (bytes(16_000), "raw", [], 0.5),
-        (wav(16_000, bytes(16_000)), "wav", None, 1.0),
-        (bytes(10**9 // 8), "raw", 8000, 3600.0),
+        (base64_of(bytes(16_000)), "raw", "8000", 0.5),
+        (base64_of(bytes(16_000)), "raw", None, 0.5),
+        (base64_of(bytes(16_000)), "raw", [], 0.5),
+        (base64_of(wav(16_000, bytes(16_000))), "wav", None, 1.0),
+        (base64_of(bytes(10**9 // 8)), "raw", 8000, 3600.0),
+        # Without content a clip takes no time.
+        (None, "raw", 8000, 0.0),
+        (5, "raw", 8000, 0.0),
+        (["AAAA"], "raw", 8000, 0.0),
+        # The length of what is no WAV file is unknown.
+        ("", "wav", None, None),
+        ("RIFF", "wav", None, None),
+        ("é" * 5000, "wav", None, None),
+        ("=" * 9, "wav", None, None),
+        ("A" * 8191, "wav", None, None),
+        (base64_of(wav(0, bytes(100))), "wav", None, None),
     ],
 )
 def test_how_long_a_clip_plays_is_seen_from_its_content(
-    content: bytes, kind: str, rate: object, seconds: float
+    content: object, kind: str, rate: object, seconds: float | None
 ) -> None:
-    command = PlayAudio(base64.b64encode(content).decode(), kind, rate)
-
-    assert seconds_of(command) == pytest.approx(seconds, abs=0.01)
-
-
-@pytest.mark.parametrize("content", [None, 5, ["AAAA"]])
-def test_a_clip_without_content_takes_no_time(content: object) -> None:
-    assert seconds_of(PlayAudio(content, "raw", 8000)) == 0.0
-
-
-NO_LENGTH = base64.b64encode(wav(0, bytes(100))).decode()
-
-
-@pytest.mark.parametrize("content", ["", "RIFF", "é" * 5000, "=" * 9, "A" * 8191, NO_LENGTH])
-def test_the_length_of_what_is_no_wav_is_unknown(content: str) -> None:
-    assert seconds_of(PlayAudio(content, "wav")) is None
+    assert seconds_of(PlayAudio(content, kind, rate)) == (None if seconds is None else pytest.approx(seconds, abs=0.01))
 
 
 def test_a_clip_of_unknown_length_is_given_up_after_a_minute() -> None:

@@ -97,13 +97,14 @@ def test_a_clip_that_doesnt_queue_passes_at_once_and_empties_the_queue_as_at_jam
     assert list(call.take_jambonz_text(done(name(1)))) == []
 
 
-def test_a_kill_drops_what_waits_and_tells_each_owner_its_own_id() -> None:
+@pytest.mark.parametrize("by_application", [False, True])
+def test_a_kill_drops_what_waits_and_tells_each_owner_its_own_id(by_application: bool) -> None:
     call, (first, second) = shared(2)
     fill(call, first)
     for own in (7, "b", None):
         call.take_tool_message(second, clip(own))
 
-    actions = call.take_tool_message(first, KILL)
+    actions = call.take_application_text(KILL.data) if by_application else call.take_tool_message(first, KILL)
 
     stopped = [(first, "killed", f"full{number}") for number in range(MAX_AT_JAMBONZ)]
     dropped = [(second, "killed", 7), (second, "killed", "b"), (second, "killed", None)]
@@ -112,21 +113,14 @@ def test_a_kill_drops_what_waits_and_tells_each_owner_its_own_id() -> None:
     assert sent(call.take_jambonz_text(done("lc-c1"))) == []
 
 
-def test_a_kill_of_the_application_counts_too() -> None:
-    call, (tool,) = shared(1)
-    fill(call, tool)
-    call.take_tool_message(tool, clip("waits"))
-
-    assert (tool, "killed", "waits") in refusals(call.take_application_text(KILL.data))
-
-
-def test_beside_an_application_a_kill_stops_only_what_plays() -> None:
+def test_beside_an_application_a_kill_stops_only_what_plays_and_is_never_repeated() -> None:
     call = SharedCall(alone=False)
     tool = call.attach_tool()
     for own in ("plays", "next"):
         call.take_tool_message(tool, clip(own))
 
     assert refusals(call.take_tool_message(tool, KILL)) == [(tool, "killed", "plays")]
+    assert TextToJambonz(KILL.data) not in call.take_jambonz_text(done("lc-c1"))
 
 
 def test_a_clip_on_top_is_stopped_before_the_one_below() -> None:
@@ -142,24 +136,16 @@ def test_a_clip_on_top_is_stopped_before_the_one_below() -> None:
     assert refusals(call.take_tool_message(first, KILL)) == []
 
 
-def test_what_waits_of_a_tool_that_leaves_is_never_sent() -> None:
-    call, (first, second) = shared(2)
+def test_what_waits_of_a_tool_that_leaves_is_never_sent_and_its_place_is_free_in_the_end() -> None:
+    call, (first, second, third) = shared(3)
     fill(call, first)
     call.take_tool_message(second, clip("gone"))
-    call.take_tool_message(first, clip("stays"))
+    call.take_tool_message(third, clip("stays"))
 
     call.detach_tool(second)
-
-    assert sent(call.take_jambonz_text(done("lc-c1"))) == [name(2)]
-
-
-def test_the_place_of_a_clip_whose_sender_left_is_free_when_it_is_over() -> None:
-    call, (first, second) = shared(2)
-    fill(call, first)
-    call.take_tool_message(second, clip("waits"))
     call.detach_tool(first)
 
-    assert sent(call.take_jambonz_text(done("lc-c1"))) == [name(1)]
+    assert sent(call.take_jambonz_text(done("lc-c1"))) == [name(2)]
 
 
 def test_clips_that_jambonz_never_answers_dont_stand_in_the_way() -> None:
@@ -334,16 +320,6 @@ def test_a_kill_is_repeated_until_jambonz_has_none_of_the_clips_that_it_was_mean
     assert [TextToJambonz(KILL.data) in one for one in actions] == [True, True, False, False]
 
 
-def test_beside_an_application_a_kill_is_never_repeated() -> None:
-    call = SharedCall(alone=False)
-    tool = call.attach_tool()
-    for own in ("a", "b"):
-        call.take_tool_message(tool, clip(own))
-    call.take_tool_message(tool, KILL)
-
-    assert TextToJambonz(KILL.data) not in call.take_jambonz_text(done("lc-c1"))
-
-
 KILLED = TextToJambonz(KILL.data)
 SOUND = tone(160)
 RELEASE = TextMessage(b'{"type":"listenctl:release"}')
@@ -409,33 +385,15 @@ def test_what_an_application_streams_is_left_as_it_is() -> None:
 def test_a_kill_of_another_ends_the_turn_and_drops_what_is_still_sent() -> None:
     clock = FakeClock()
     call, first, second = streaming(clock)
+    call.take_tool_message(first, KILL)
+    after_its_own = call._stream.turns.holder
 
     call.take_tool_message(second, KILL)
-    assert call._stream.turns.holder is None
-    assert list(call.take_tool_message(first, audio())) == []
+    assert (after_its_own, call._stream.turns.holder) == (first, None)
+    assert list(call.take_tool_message(first, audio(SOUND + b"\x01"))) == []
 
-    # Who goes on after so long means it.
+    # Who goes on after so long means it; the rest of a sample that was dropped is dropped as well.
     clock.advance(IGNORED_AFTER_KILL)
-    assert streamed(call.take_tool_message(first, audio())) == SOUND
-
-
-@pytest.mark.parametrize("asked", [acquire(8000), RELEASE])
-def test_who_asks_or_is_done_after_a_kill_is_heard_again(asked: TextMessage) -> None:
-    call, first, second = streaming()
-    call.take_tool_message(second, KILL)
-
-    call.take_tool_message(first, asked)
-
-    assert streamed(call.take_tool_message(first, audio())) == SOUND
-
-
-def test_a_half_sample_that_was_dropped_after_a_kill_shifts_nothing() -> None:
-    clock = FakeClock()
-    call, first, second = streaming(clock)
-    call.take_tool_message(second, KILL)
-    call.take_tool_message(first, audio(b"\x01"))
-    clock.advance(IGNORED_AFTER_KILL)
-
     assert streamed(call.take_tool_message(first, audio(b"\x01" + SOUND))) == SOUND
 
 
@@ -447,12 +405,14 @@ def test_who_waits_gets_the_turn_that_a_kill_ends() -> None:
     assert list(call.take_tool_message(first, audio())) == []
 
 
-def test_a_kill_of_one_s_own_leaves_the_turn() -> None:
-    call, first, _ = streaming()
+@pytest.mark.parametrize("asked", [acquire(8000), RELEASE])
+def test_who_asks_or_is_done_after_a_kill_is_heard_again(asked: TextMessage) -> None:
+    call, first, second = streaming()
+    call.take_tool_message(second, KILL)
 
-    call.take_tool_message(first, KILL)
+    call.take_tool_message(first, asked)
 
-    assert call._stream.turns.holder == first
+    assert streamed(call.take_tool_message(first, audio())) == SOUND
 
 
 def withdraw(own: object) -> TextMessage:
@@ -470,14 +430,16 @@ def test_a_clip_that_waits_here_is_withdrawn_without_a_word_to_jambonz() -> None
     assert sent(call.take_jambonz_text(done("lc-c1"))) == [name(2)]
 
 
-def test_a_clip_that_waits_at_jambonz_is_stopped_when_it_begins() -> None:
-    clock = FakeClock()
-    call, (first, second) = shared(2, clock)
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_clip_that_waits_at_jambonz_is_stopped_when_it_begins(leaves: bool) -> None:
+    call, (first, second) = shared(2)
     for tool in (first, second, first):
         call.take_tool_message(tool, clip("mine"))
 
     actions = call.take_tool_message(second, withdraw("mine"))
     assert (refusals(actions), kills(actions)) == ([(second, "killed", "mine")], 0)
+    if leaves:
+        call.detach_tool(second)
 
     assert kills(call.take_jambonz_text(done("lc-c1"))) == 1
     # The next is somebody else's.
@@ -505,16 +467,6 @@ def test_a_clip_that_is_over_or_never_was_is_withdrawn_in_silence() -> None:
     call.take_jambonz_text(done("lc-c1"))
 
     assert [list(call.take_tool_message(tool, withdraw(own))) for own in ("mine", "none", None, ["x"])] == [[]] * 4
-
-
-def test_the_clip_of_a_tool_that_left_is_stopped_all_the_same() -> None:
-    call, (first, second) = shared(2)
-    for tool in (first, second):
-        call.take_tool_message(tool, clip("mine"))
-    call.take_tool_message(second, withdraw("mine"))
-    call.detach_tool(second)
-
-    assert kills(call.take_jambonz_text(done("lc-c1"))) == 1
 
 
 def test_a_kill_is_repeated_with_the_clock_and_nothing_is_passed_on_meanwhile() -> None:
@@ -551,25 +503,18 @@ def test_clips_that_jambonz_never_answers_hold_up_others_for_a_moment_only() -> 
     assert kills(call.pass_due_clips()) == 0
 
 
-def test_where_the_call_streams_a_kill_is_not_repeated() -> None:
+def test_where_the_call_streams_no_kill_is_repeated_or_sent_for_a_withdrawn_clip() -> None:
     clock = FakeClock()
-    call, (tool,) = shared(1, clock)
-    call.take_tool_message(tool, clip("ignored"))
-    call.take_tool_message(tool, acquire(8000))
-    call.take_tool_message(tool, KILL)
-    clock.advance(REPEAT_KILL)
-
-    assert list(call.pass_due_clips()) == []
-
-
-def test_where_the_call_streams_a_clip_is_withdrawn_without_a_kill() -> None:
-    call, (tool, streamer) = shared(2)
+    call, (tool, streamer) = shared(2, clock)
     call.take_tool_message(tool, clip("ignored"))
     call.take_tool_message(streamer, acquire(8000))
 
     actions = call.take_tool_message(tool, withdraw("ignored"))
-
     assert (refusals(actions), kills(actions)) == ([(tool, "killed", "ignored")], 0)
+
+    call.take_tool_message(tool, KILL)
+    clock.advance(REPEAT_KILL)
+    assert list(call.pass_due_clips()) == []
 
 
 def test_synced_says_whether_a_mark_was_ever_answered() -> None:

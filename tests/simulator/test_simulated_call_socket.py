@@ -83,29 +83,19 @@ async def test_a_live_call_is_found_and_leaves_no_socket(tmp_path: Path) -> None
     assert list(folder(tmp_path).iterdir()) == []
 
 
-async def test_a_call_without_clients_leaves_no_socket(tmp_path: Path) -> None:
-    async with call_socket(folder(tmp_path), Phone(), silent):
-        pass
-
-    assert list(folder(tmp_path).iterdir()) == []
-
-
-async def test_digits_are_pressed_one_after_another(tmp_path: Path) -> None:
-    phone = Phone()
+@pytest.mark.parametrize("passes_dtmf", [True, False])
+async def test_digits_are_pressed_one_after_another(passes_dtmf: bool, tmp_path: Path) -> None:
+    phone = Phone(passes_dtmf=passes_dtmf)
     async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), phone, silent):
         counts: list[int] = []
         passed = await request_dtmf(
             await found(tmp_path), DtmfRequest("1#", 50, 0), lambda: counts.append(len(phone.presses))
         )
 
-    assert passed
+    # The answer says whether digits are sent to the server.
+    assert passed == passes_dtmf
     assert phone.presses == [("1", 0.05), ("#", 0.05)]
     assert counts == [1, 2]
-
-
-async def test_the_answer_says_whether_digits_are_sent_to_the_server(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone(passes_dtmf=False), silent):
-        assert not await request_dtmf(await found(tmp_path), DtmfRequest("1"), nothing)
 
 
 async def test_no_digit_is_pressed_after_one_that_ends_the_call(tmp_path: Path) -> None:
@@ -160,6 +150,7 @@ async def test_a_call_continues_without_a_socket_and_warns(tmp_path: Path) -> No
 
 
 def test_only_the_socket_of_a_dead_process_is_removed(tmp_path: Path) -> None:
+    assert find_simulated_calls(folder(tmp_path)) == []
     folder(tmp_path).mkdir(parents=True)
     # No process has a number as high as this.
     dead, foreign, alive = (folder(tmp_path) / name for name in ("999999999.sock", "x.sock", f"{os.getpid()}.sock"))
@@ -171,10 +162,6 @@ def test_only_the_socket_of_a_dead_process_is_removed(tmp_path: Path) -> None:
     assert find_simulated_calls(folder(tmp_path)) == []
 
     assert sorted(path.name for path in folder(tmp_path).iterdir()) == sorted((foreign.name, alive.name, "file.sock"))
-
-
-def test_without_a_folder_there_are_no_calls(tmp_path: Path) -> None:
-    assert find_simulated_calls(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize(

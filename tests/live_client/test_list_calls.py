@@ -18,17 +18,14 @@ async def test_live_calls_are_listed_as_the_server_lists_them(count: int, tmp_pa
     assert listing.serialize() == {"v": 1, "server": SERVER, "calls": calls}
 
 
-def test_without_a_server_its_name_and_what_to_do_are_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left_behind", [False, True])
+def test_without_a_server_its_name_and_what_to_do_are_said(left_behind: bool, tmp_path: Path) -> None:
+    if left_behind:
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(tmp_path / "night.sock"))
+
     with pytest.raises(NotFoundError, match=r"named night is running .*night.sock.*; .*serve --name night`"):
         list_calls(tmp_path / "night.sock")
-
-
-def test_a_socket_that_its_server_left_behind_is_no_server(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as stale:
-        stale.bind(str(tmp_path / "default.sock"))
-
-    with pytest.raises(NotFoundError, match="no server named default"):
-        list_calls(tmp_path / "default.sock")
 
 
 def test_a_server_that_doesnt_answer_is_given_up(tmp_path: Path) -> None:

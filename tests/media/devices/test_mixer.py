@@ -45,15 +45,12 @@ def test_several_calls_stand_evenly_from_left_to_right_and_are_equally_loud(of: 
     assert [np.hypot(*place) for place in places] == pytest.approx([min(1, (2 / of) ** 0.5)] * of)
 
 
-def test_a_stereo_call_among_others_is_one_voice() -> None:
+def test_a_stereo_call_among_others_is_one_voice_and_no_call_needs_no_gain() -> None:
     left, right = spread_gains(2, ChannelChoice.LEFT, 0, 2)
 
+    assert stereo_gains([], ChannelChoice.BOTH) == []
     assert left == pytest.approx((1, 0))
     assert right == (0, 0)
-
-
-def test_nothing_heard_is_arranged_too() -> None:
-    assert stereo_gains([], ChannelChoice.BOTH) == []
 
 
 def test_calls_are_summed_in_their_places_and_clipped() -> None:

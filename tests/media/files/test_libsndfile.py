@@ -48,13 +48,13 @@ def test_a_sum_that_is_too_loud_is_clipped() -> None:
     assert sound == DecodedSound(8000, b"\xff\x7f\x00\x80")
 
 
-@pytest.mark.parametrize("data", [b"", b"RIFF", b"no sound at all", wav(RAMP)[:20], wav(RAMP, format="FLAC")])
-def test_what_is_no_wav_is_none(data: bytes) -> None:
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"RIFF", b"no sound at all", wav(RAMP)[:20], wav(RAMP, format="FLAC"), wav(RAMP, 1)],
+    ids=["nothing", "RIFF", "text", "a part of the header", "FLAC", "a rate of 1 Hz that would last for hours"],
+)
+def test_what_is_no_wav_to_play_is_none(data: bytes) -> None:
     assert read_clip_wav(data) is None
-
-
-def test_a_rate_that_would_last_for_hours_is_none() -> None:
-    assert read_clip_wav(wav(RAMP, 1)) is None
 
 
 def test_a_header_that_promises_more_than_there_is_gives_what_there_is() -> None:

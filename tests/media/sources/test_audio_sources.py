@@ -126,14 +126,11 @@ def test_speech_has_a_second_channel_and_stdin_none() -> None:
     assert not has_second_channel("-")
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-def test_a_file_says_how_many_channels_it_has(tmp_path: Path, channels: int) -> None:
-    soundfile.write(tmp_path / "a.wav", np.zeros((10, channels), "int16"), 8000)
+def test_a_file_has_the_channels_that_its_header_says(tmp_path: Path) -> None:
+    for channels in (1, 2):
+        soundfile.write(tmp_path / "a.wav", np.zeros((10, channels), "int16"), 8000)
+        assert has_second_channel(str(tmp_path / "a.wav")) is (channels == 2)
 
-    assert has_second_channel(str(tmp_path / "a.wav")) is (channels == 2)
-
-
-def test_a_file_that_is_missing_has_no_channels() -> None:
     with pytest.raises(UsageError, match=r"nowhere\.wav: can't be read: No such file"):
         has_second_channel("nowhere.wav")
 

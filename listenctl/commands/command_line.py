@@ -18,7 +18,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from listenctl import __version__
 from listenctl.errors import ExitStatus, ListenctlError
-from listenctl.terminal.standard_streams import flush_stdout, write_stdout
+from listenctl.terminal.standard_streams import write_message, write_stdout
 
 COMMANDS = {
     "demo": ("demo", "Record a simulated call on this machine and show the result"),
@@ -108,7 +108,6 @@ def _make_command(name: str, function: Callable[..., int]) -> TyperCommand:
 
 
 def command_group() -> TyperGroup:
-    """Return the program as one command with all its subcommands."""
     context = {"help_option_names": ["-h", "--help"]}
     app = typer.Typer(cls=LazyGroup, add_completion=True, context_settings=context, rich_markup_mode=None)
     app.callback()(_root)
@@ -151,7 +150,7 @@ def run_command_line(command: TyperGroup, arguments: Sequence[str]) -> int:
     # Registered first, so run last: after that, Python would let Ctrl-C decide the exit status.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     status = _run(command, arguments)
-    status = status if flush_stdout() else status or ExitStatus.FAILED
+    status = status if write_stdout("") else status or ExitStatus.FAILED
     # What other exit handlers do may hang, and Ctrl-C ends it.
     signal.signal(signal.SIGINT, lambda *_: os._exit(status))
     return status
@@ -201,6 +200,5 @@ def _usage_error(exc: Exception) -> str:
 
 def _print_error(text: str) -> None:
     from listenctl.terminal.printable_text import printable
-    from listenctl.terminal.standard_streams import write_message
 
     write_message(printable(text))

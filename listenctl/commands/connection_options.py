@@ -10,7 +10,6 @@ from listenctl.commands.shared_options import OUTPUT, option
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from listenctl.commands.call.run import CallPresentation
     from listenctl.net.server_address import CallTarget
     from listenctl.protocol.opening_handshake import Credentials
 
@@ -66,32 +65,26 @@ def target_of(
     address = resolve_websocket_url(url, parse_websocket_url(place)) if place else parse_websocket_url(url)
     if url.startswith("/"):
         credentials = base_credentials or credentials
-    check_header("--user-agent", options.user_agent or "")
-    check_subprotocol(options.subprotocol)
+    user_agent, subprotocol = options.user_agent, options.subprotocol
+    # A header ends at a line break.
+    if user_agent is not None and not (user_agent.isascii() and user_agent.isprintable()):
+        raise UsageError(f"--user-agent {user_agent!r}: a header takes printable ASCII characters only")
+    # RFC 9110 5.6.2
+    if subprotocol and not _TOKEN.fullmatch(subprotocol):
+        raise UsageError(
+            f"--subprotocol {subprotocol!r}: is not a token; give one word without spaces, commas or quotes"
+        )
     needs_tls = address.secure or options.ca is not None or options.insecure
     return CallTarget(
         address=address,
         credentials=given_credentials(options.auth_file) or credentials,
         tls=client_tls_context(options.ca, insecure=options.insecure) if needs_tls else None,
-        subprotocol=options.subprotocol or None,
-        user_agent=options.user_agent,
+        subprotocol=subprotocol or None,
+        user_agent=user_agent,
     )
 
 
-def check_header(name: str, value: str) -> None:
-    """Refuse an option value that can't be in a header, which ends at a line break."""
-    if not (value.isascii() and value.isprintable()):
-        raise UsageError(f"{name} {value!r}: a header takes printable ASCII characters only")
-
-
-def check_subprotocol(name: str) -> None:
-    """Refuse a subprotocol that is not a token (RFC 9110 5.6.2); empty offers none."""
-    if name and not _TOKEN.fullmatch(name):
-        raise UsageError(f"--subprotocol {name!r}: is not a token; give one word without spaces, commas or quotes")
-
-
 def split_credentials(url: str) -> "tuple[str, Credentials | None]":
-    """Return a URL without its ``user:password@``, and these credentials."""
     from urllib.parse import unquote, urlsplit
 
     from listenctl.protocol.opening_handshake import Credentials
@@ -116,10 +109,3 @@ def given_credentials(path: Path | None) -> "Credentials | None":
     if found.password.startswith("scrypt$"):
         raise UsageError(f"{where}: contains a password hash for a server; to connect, give the password itself")
     return found
-
-
-def presentation_of(options: ReportOptions) -> "CallPresentation":
-    """Return what a call shows, and where."""
-    from listenctl.commands.call.run import CallPresentation
-
-    return CallPresentation(json=options.json, events=options.events, quiet=options.quiet)

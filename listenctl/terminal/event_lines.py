@@ -6,7 +6,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from listenctl.terminal.printable_text import TextStyle, format_moment, format_rate, format_size, printable
+from listenctl.terminal.printable_text import (
+    BOLD,
+    DIM,
+    GREEN,
+    RED,
+    YELLOW,
+    TextStyle,
+    format_moment,
+    format_rate,
+    format_size,
+    printable,
+)
 
 _MAX_TEXT = 200
 _CAUSES = {
@@ -53,17 +64,16 @@ def _code(ended: dict[str, Any]) -> str:
 
 Report = dict[str, Any]
 
-_RED, _YELLOW, _DIM, _BOLD = "31", "33", "2", "1"
 _COLORS = {
-    "warning": _YELLOW,
-    "gap": _YELLOW,
-    "connection-refused": _YELLOW,
-    "recording-failed": _RED,
-    "recording-saved": "32",
-    "exec-failed": _RED,
-    "dump-failed": _RED,
-    "dump-saved": "32",
-    "fault": _YELLOW,
+    "warning": YELLOW,
+    "gap": YELLOW,
+    "connection-refused": YELLOW,
+    "recording-failed": RED,
+    "recording-saved": GREEN,
+    "exec-failed": RED,
+    "dump-failed": RED,
+    "dump-saved": GREEN,
+    "fault": YELLOW,
 }
 _MAX_ID = 40
 # The ids of jambonz, with our suffix for several listens on one call; their first group tells calls apart.
@@ -84,9 +94,9 @@ def format_event(report: Report, style: TextStyle) -> str:
     event = report["event"]
     describe = _DESCRIPTIONS.get(event)
     text = printable(describe(report) if describe else "", _MAX_TEXT)
-    text = style.paint(text, _RED) if is_wrong_verdict(report) else text
+    text = style.paint(text, RED) if is_wrong_verdict(report) else text
     call = printable(_short_id(report["call"] or ""), _MAX_ID)
-    words = [_clock_time(report["ts"]), style.paint(event, _color(report)), style.paint(call, _DIM), text]
+    words = [_clock_time(report["ts"]), style.paint(event, _color(report)), style.paint(call, DIM), text]
     line = " ".join(word for word in words if word)
     return line if style.unicode else line.replace("→", "->").replace("…", "~").encode("ascii", "replace").decode()
 
@@ -103,10 +113,10 @@ def is_lasting(report: Report) -> bool:
 
 def _color(report: Report) -> str:
     if is_wrong_verdict(report):
-        return _RED
+        return RED
     if report["event"] == "action-hook" and not _succeeded(report["status"]):
-        return _YELLOW
-    return _COLORS.get(report["event"], _BOLD)
+        return YELLOW
+    return _COLORS.get(report["event"], BOLD)
 
 
 def _succeeded(status: int | None) -> bool:

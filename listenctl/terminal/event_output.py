@@ -81,7 +81,6 @@ class EventOutput:
 
 @contextmanager
 def printed_events(reporter: Reporter, kinds: Container[str]) -> Iterator[None]:
-    """Print each event of these kinds as a line on stderr while the block runs."""
     style = TextStyle.of_stream(sys.stderr, os.environ)
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
     reporter.add_sink(lambda report: writer.write(format_event(report, style)), kinds)

@@ -123,7 +123,6 @@ class KeypressReader:
 
 
 def can_read_keys(stream: TextIO) -> bool:
-    """Return whether ``stream`` is a terminal that can be read key by key."""
     try:
         return stream.isatty()
     except ValueError:  # It is closed.

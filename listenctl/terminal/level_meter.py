@@ -150,7 +150,6 @@ def draw_bars(channels: Sequence[ChannelLevel], width: int, style: TextStyle) ->
 
 
 def draw_bar(channel: ChannelLevel, width: int, style: TextStyle) -> str:
-    """Draw one channel as a bar of exactly ``width`` cells."""
     eighths = round(_position(channel.level_db) * width * 8)
     tick = min(width - 1, int(_position(channel.peak_hold_db) * width)) if channel.peak_hold_db > SCALE_FLOOR_DB else -1
     return _bar(eighths, tick, width, channel.clipped, style)

@@ -106,7 +106,6 @@ def _replace_unsafe(text: str) -> str:
 
 
 def cell_width(text: str) -> int:
-    """Return the width of printable ``text`` in terminal cells."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -125,7 +124,6 @@ def count_noun(number: int, noun: str) -> str:
 
 
 def pad_cells(text: str, width: int) -> str:
-    """Pad ``text`` with spaces to ``width`` cells."""
     return text + " " * (width - cell_width(text))
 
 

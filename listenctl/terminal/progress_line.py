@@ -26,7 +26,6 @@ class ProgressLine:
 
     @asynccontextmanager
     async def drawn(self) -> AsyncIterator[None]:
-        """Draw the line while the block runs."""
         try:
             async with background_task(self._draw()):
                 yield

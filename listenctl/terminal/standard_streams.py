@@ -60,15 +60,6 @@ def write_stdout(text: str) -> bool:
     """Write ``text`` to stdout and flush it; return whether that worked. A problem is reported on stderr."""
     try:
         sys.stdout.write(text)
-    except OSError as exc:
-        discard_stdout(exc)
-        return False
-    return flush_stdout()
-
-
-def flush_stdout() -> bool:
-    """Flush stdout; return whether that worked. A problem is reported on stderr."""
-    try:
         sys.stdout.flush()
     except OSError as exc:
         discard_stdout(exc)

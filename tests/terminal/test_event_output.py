@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -60,6 +61,7 @@ async def test_a_reader_that_leaves_is_noticed_before_the_next_event(
         with ExitStack() as closing:
             output = Output(closing, path)
             output.reporter.emit(MessageEvent(type="first"))
+            await until(lambda: select.select([reader], [], [], 0)[0] != [])
             os.close(reader)
 
             await until(lambda: output.events.broken)

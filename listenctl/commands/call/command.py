@@ -152,11 +152,10 @@ def call(options: CallOptions) -> int:
     """
     from listenctl.commands.call.plan import plan_of
     from listenctl.commands.call.run import run_call
-    from listenctl.commands.connection_options import presentation_of
     from listenctl.net.runtime_folder import calls_folder
 
     calls = calls_folder(os.environ, os.getuid())
-    return run_async(run_call(plan_of(options), presentation_of(options), calls))
+    return run_async(run_call(plan_of(options), options, calls))
 
 
 command = with_options(CallOptions, call)

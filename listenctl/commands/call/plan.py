@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from listenctl.simulator.plan import CallPlan
 
 _FIELD = re.compile(r"(?P<key>[^=]+?)(?P<json>:?)=(?P<value>.*)", re.DOTALL)
-PTIMES_MS = (10, 20, 30, 40, 60)
-CALL_RATES = (8000, 16000, 48000)
 STDIN = "-"
-WAV_SUFFIXES = (".wav", ".wave")
 
 Value = TypeVar("Value")
 
@@ -64,35 +61,34 @@ def plan_of(options: "CallOptions") -> "CallPlan":
         dtmf_presses=parse_keys(options.dtmf),
         faults=tuple(parse_fault(spec) for spec in options.fault or ()),
         heard=options.heard,
-        speaker=speaker_of(options),
+        # Empty is the default device, None none.
+        speaker=options.speaker_device or ("" if options.speaker else None),
         warnings=tuple(warnings_of(options, base_verb, verb, kind)),
     )
 
 
 def check_options(options: "CallOptions") -> None:
     """Refuse values that phones don't have, and two uses of stdin."""
-    if options.ptime not in PTIMES_MS:
+    if options.ptime not in (10, 20, 30, 40, 60):
         raise UsageError(f"--ptime {options.ptime}: must be 10, 20, 30, 40 or 60 ms")
-    if options.call_rate not in CALL_RATES:
+    if options.call_rate not in (8000, 16000, 48000):
         raise UsageError(f"--call-rate {options.call_rate}: must be 8000, 16000 or 48000 Hz")
     for name in ("duration", "max_length", "silence_timeout"):
         value = getattr(options, name)
         if value is not None and not 0 < value < inf:
             raise UsageError(f"--{name.replace('_', '-')} {value:g}: give a number of seconds above 0")
-    check_heard(options.heard)
+    if options.heard is not None:
+        _check_heard(options.heard)
     readers = [("--verb", options.verb), ("--audio", options.audio), ("--callee", options.callee)]
     names = [name for name, value in readers if value == STDIN]
     if len(names) > 1:
         raise UsageError(f"{' and '.join(names)} can't both be stdin; put one into a file")
 
 
-def check_heard(path: Path | None) -> None:
-    """Refuse a recording to anything but a WAV file."""
-    if path is None:
-        return
+def _check_heard(path: Path) -> None:
     if str(path) == STDIN:
         raise UsageError("--heard -: the recording can't go to stdout; name a file")
-    if path.suffix.lower() not in ("", *WAV_SUFFIXES):
+    if path.suffix.lower() not in ("", ".wav", ".wave"):
         raise UsageError(f"--heard {path}: is written as WAV only; name it {path.with_suffix('.wav')}")
 
 
@@ -179,11 +175,6 @@ def kind_of(options: "VerbOptions", verb: "ListenVerb") -> "CallKind":
     if options.kind is not None:
         return CallKind(options.kind)
     return {Nesting.DIAL: CallKind.DIAL, Nesting.CONFIG: CallKind.CONFIG}.get(verb.nesting, CallKind.INBOUND)
-
-
-def speaker_of(options: "PlayoutOptions") -> str | None:
-    """Return the device to play to: empty for the default device, None for none."""
-    return options.speaker_device or ("" if options.speaker else None)
 
 
 def warnings_of(options: "CallOptions", base_verb: "ListenVerb", verb: "ListenVerb", kind: "CallKind") -> list[str]:

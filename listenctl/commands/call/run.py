@@ -6,14 +6,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
 from functools import partial
-from math import inf
 from pathlib import Path
 
 from listenctl.background_task import background_task
 from listenctl.commands.call.call_summary import summary
 from listenctl.commands.call.view import SimulatedCallView
+from listenctl.commands.connection_options import ReportOptions
 from listenctl.errors import ExitStatus, TimedOutError, signal_status
 from listenctl.events import Reporter, WarningEvent
 from listenctl.json_lines import Report
@@ -33,30 +32,20 @@ MAX_VERDICTS = 100_000
 """Verdicts kept for the summary; wrong ones are always kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallPresentation:
-    """
-    What a call prints, and where.
-
-    Attributes:
-        json: print events as JSON lines on stdout.
-        events: file to append events to.
-        describe: makes the final text from the last event, all verdicts, and the rate of the server's audio if it is a
-            stream.
-    """
-
-    json: bool = False
-    events: Path | None = None
-    quiet: bool = False
-    describe: Callable[[Report, list[Report], int | None], str] = summary
-
-
-async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path | None = None) -> int:
+async def run_call(
+    plan: CallPlan,
+    options: ReportOptions,
+    calls: Path | None = None,
+    *,
+    describe: Callable[[Report, list[Report], int | None], str] = summary,
+) -> int:
     """
     Place a call and wait for its end; return the exit status.
 
     Args:
         calls: folder in which other processes find the call, to press its keys; None hides it.
+        describe: makes the final text from the last event, all verdicts, and the rate of the server's audio if it is a
+            stream.
 
     Raises:
         RefusedError: the server can't be reached or refuses the call.
@@ -69,11 +58,11 @@ async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path |
         call = SimulatedCall(plan, reporter)
         outcome = _Outcome(reporter)
         output = EventOutput(reporter, partial(_hang_up_on_output_error, call), closing)
-        output.open(stdout=presentation.json, file=presentation.events)
+        output.open(stdout=options.json, file=options.events)
         async with (
             background_task(call.run()) as placing,
             _published(call, reporter, calls),
-            _display(call, reporter, presentation) as restore_terminal,
+            _display(call, reporter, quiet=options.quiet or options.json) as restore_terminal,
         ):
             interrupts = stop_at_signals(call.interrupt, restore_terminal)
             try:
@@ -82,13 +71,13 @@ async def run_call(plan: CallPlan, presentation: CallPresentation, calls: Path |
                 return signal_status(interrupts[0] if interrupts else signal.SIGINT)
         printed = True
         if outcome.ended is not None:
-            text = presentation.describe(outcome.ended, outcome.verdicts, outcome.stream_rate)
-            printed = presentation.json or presentation.quiet or write_stdout(text)
+            text = describe(outcome.ended, outcome.verdicts, outcome.stream_rate)
+            printed = options.json or options.quiet or write_stdout(text)
     written = printed and not output.broken
     return _status(plan, result, interrupts) or (0 if written else ExitStatus.FAILED)
 
 
-async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patience: float = inf) -> int:
+async def run_send_dtmf(plan: CallPlan, options: ReportOptions, *, patience: float) -> int:
     """
     Place a call that presses the keys of its plan; return 0 if the server accepted all of them.
 
@@ -112,7 +101,7 @@ async def run_send_dtmf(plan: CallPlan, presentation: CallPresentation, *, patie
     late = TimedOutError(f"{wanted}: not accepted by the server within {patience:g} s")
     try:
         async with asyncio.timeout(patience) as limit:
-            status = await run_call(plan, replace(presentation, describe=describe))
+            status = await run_call(plan, options, describe=describe)
     except TimeoutError as exc:
         raise late from exc
     # A cancelled call ends in order, like an interrupted one.
@@ -173,23 +162,20 @@ async def _published(call: SimulatedCall, reporter: Reporter, calls: Path | None
 
 
 @asynccontextmanager
-async def _display(
-    call: SimulatedCall, reporter: Reporter, presentation: CallPresentation
-) -> AsyncIterator[Callable[[], None]]:
+async def _display(call: SimulatedCall, reporter: Reporter, *, quiet: bool) -> AsyncIterator[Callable[[], None]]:
     """
     Show the call on stderr: live on a terminal, otherwise a line for each event.
 
     Yields a function that gives the terminal back when the process exits at once.
     """
-    silent = presentation.quiet or presentation.json
-    if not silent and can_draw(sys.stderr, os.environ):
+    if not quiet and can_draw(sys.stderr, os.environ):
         style = TextStyle.of_stream(sys.stderr, os.environ)
         view = SimulatedCallView(call.snapshot, sys.stderr, style, keys=_keys(call))
         reporter.add_sink(view.add_event)
         async with background_task(view.run()):
             yield view.close
         return
-    with printed_events(reporter, frozenset() if silent else PRINTED_EVENTS):
+    with printed_events(reporter, frozenset() if quiet else PRINTED_EVENTS):
         yield lambda: None
 
 

@@ -91,10 +91,8 @@ def send_dtmf(options: SendDtmfOptions) -> int:
         raise UsageError("--timeout must be a number of seconds")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", options.target):
         from listenctl.commands.call.run import run_send_dtmf
-        from listenctl.commands.connection_options import presentation_of
 
-        plan = plan_of(options)
-        return run_async(run_send_dtmf(plan, presentation_of(options), patience=options.timeout))
+        return run_async(run_send_dtmf(plan_of(options), options, patience=options.timeout))
     from listenctl.commands.live_calls.send_dtmf_run import DtmfForm, run_digits
     from listenctl.net.runtime_folder import calls_folder
 

@@ -64,12 +64,12 @@ def load(options: LoadOptions) -> int:
 
     The report shows the handshake, the first audio, the marks, our lateness, and what the server read too late.
     """
-    from listenctl.commands.load.run import STDOUT, LoadPresentation, run_load
+    from listenctl.commands.load.run import STDOUT, run_load
 
     if options.per_call == STDOUT and (options.json or not options.quiet):
         raise UsageError("--per-call -: stdout already has the report; give a file, or --quiet without --json")
-    presentation = LoadPresentation(json=options.json, per_call=options.per_call, quiet=options.quiet)
-    return run_async(run_load(plan_of(options), presentation))
+    plan = plan_of(options)
+    return run_async(run_load(plan, as_json=options.json, per_call=options.per_call, quiet=options.quiet))
 
 
 command = with_options(LoadOptions, load)

@@ -6,14 +6,12 @@ import os
 import resource
 import sys
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from listenctl.commands.load.view import progress, report_text
 from listenctl.errors import ExitStatus, RefusedError, TimedOutError, signal_status
 from listenctl.load.load_call_outcome import LoadCallOutcome
 from listenctl.load.plan import LoadPlan
-from listenctl.load.report import LoadReport
 from listenctl.load.run_load import LoadRun
 from listenctl.terminal.event_output import append_to
 from listenctl.terminal.line_writer import LineWriter
@@ -26,40 +24,33 @@ from listenctl.terminal.stop_signals import stop_at_signals
 STDOUT = Path("-")
 
 
-@dataclass(frozen=True, slots=True)
-class LoadPresentation:
-    """
-    What a load shows, and where.
-
-    Attributes:
-        json: print the report as one JSON object.
-        per_call: a file to which a line of JSON is appended for every call, or ``STDOUT``.
-    """
-
-    json: bool = False
-    per_call: Path | None = None
-    quiet: bool = False
-
-
-async def run_load(plan: LoadPlan, presentation: LoadPresentation) -> int:
+async def run_load(plan: LoadPlan, *, as_json: bool, per_call: Path | None, quiet: bool) -> int:
     """
     Place a load, see it through and report on it; return the exit status.
+
+    Args:
+        as_json: print the report as one JSON object.
+        per_call: a file to which a line of JSON is appended for every call, or ``STDOUT``.
 
     Raises:
         RefusedError: not one call got through.
         TimedOut: the load wasn't over in time.
     """
     _allow_open_files()
-    calls = _CallWriter(presentation.per_call)
+    calls = _CallWriter(per_call)
     try:
         load = LoadRun(plan, calls.write)
-        line = ProgressLine(sys.stderr, lambda: progress(load.snapshot())) if _draws(presentation) else None
+        draws = not quiet and can_draw(sys.stderr, os.environ)
+        line = ProgressLine(sys.stderr, lambda: progress(load.snapshot())) if draws else None
         interrupts = stop_at_signals(load.stop, line.leave if line else lambda: None)
         async with line.drawn() if line else nullcontext():
             report = await load.run()
     finally:
         calls.close()
-    printed = _print(report, presentation)
+    if as_json:
+        printed = _say(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
+    else:
+        printed = quiet or _say(report_text(report, TextStyle.of_stream(sys.stdout, os.environ)))
     if interrupts:
         return signal_status(interrupts[0])
     if load.timed_out:
@@ -69,12 +60,6 @@ async def run_load(plan: LoadPlan, presentation: LoadPresentation) -> int:
     if not report.ok:
         return ExitStatus.CHECK_FAILED
     return ExitStatus.FAILED if calls.broken or not printed else 0
-
-
-def _print(report: LoadReport, presentation: LoadPresentation) -> bool:
-    if presentation.json:
-        return _say(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
-    return presentation.quiet or _say(report_text(report, TextStyle.of_stream(sys.stdout, os.environ)))
 
 
 def _say(text: str) -> bool:
@@ -96,11 +81,10 @@ class _CallWriter:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._fd = _descriptor(path)
-        self._writer = None if self._fd is None else LineWriter(self._fd, on_broken=lambda _: None)
+        self._writer = None if self._fd is None else LineWriter(self._fd)
         self.broken = False
 
     def write(self, outcome: LoadCallOutcome) -> None:
-        """Write down how a call went."""
         if self._writer is not None:
             self._writer.write(json.dumps(outcome.as_json(), ensure_ascii=False))
 
@@ -121,10 +105,6 @@ def _descriptor(path: Path | None) -> int | None:
     if path == STDOUT:
         return os.dup(sys.stdout.fileno())
     return None if path is None else append_to(path)
-
-
-def _draws(presentation: LoadPresentation) -> bool:
-    return not presentation.quiet and can_draw(sys.stderr, os.environ)
 
 
 def _allow_open_files() -> None:

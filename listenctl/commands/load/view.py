@@ -7,11 +7,10 @@ from listenctl.load.measure_echo import EchoResult
 from listenctl.load.report import LoadReport
 from listenctl.load.run_load import LoadSnapshot
 from listenctl.percentiles import Summary
-from listenctl.terminal.printable_text import TextStyle, format_duration, format_size, printable
+from listenctl.terminal.printable_text import BOLD, GREEN, RED, TextStyle, format_duration, format_size, printable
 
 _COLUMNS = ("p50", "p95", "p99", "max")
 _LABEL, _CELL = 14, 11
-_BOLD, _RED, _GREEN = "1", "31", "32"
 _TIMES = {
     "handshake": "Handshake",
     "first-audio": "First audio",
@@ -23,7 +22,6 @@ _TOO_SLOW = "this machine was too slow for so many calls; don't trust these figu
 
 
 def progress(snapshot: LoadSnapshot) -> str:
-    """Return one line on how a load goes."""
     parts = [
         format_duration(snapshot.elapsed),
         f"{snapshot.placed} of {snapshot.planned} calls placed",
@@ -37,7 +35,6 @@ def progress(snapshot: LoadSnapshot) -> str:
 
 
 def report_text(report: LoadReport, style: TextStyle) -> str:
-    """Return the report."""
     return "".join(f"{line}\n" for line in _lines(report, style))
 
 
@@ -53,14 +50,16 @@ def _lines(report: LoadReport, style: TextStyle) -> Iterator[str]:
     yield from _problems(report, style)
     yield ""
     for outcome in report.outcomes:
-        word = style.paint("kept", _GREEN) if outcome.ok else style.paint("FAILED", _RED)
+        word = style.paint("kept", GREEN) if outcome.ok else style.paint("FAILED", RED)
         yield _line("Fail if", f"{printable(outcome.text)}: {word}, {outcome.detail}")
 
 
 def _measured(report: LoadReport, style: TextStyle) -> Iterator[str]:
     yield ""
-    yield style.paint("".join((" " * _LABEL, *(f"{name:>{_CELL}}" for name in _COLUMNS))), _BOLD)
-    yield from _table(report.distributions)
+    yield style.paint("".join((" " * _LABEL, *(f"{name:>{_CELL}}" for name in _COLUMNS))), BOLD)
+    for name, label in _TIMES.items():
+        yield _row(label, report.distributions[name], lambda value: f"{value * 1000:.1f} ms")
+    yield _row("Unread", report.distributions["unread"], format_size)
     yield _line("Lost", f"{report.lost_samples} samples that the server didn't take in time")
     if report.ignoring_calls:
         were = _calls_were(report.ignoring_calls)
@@ -71,7 +70,7 @@ def _measured(report: LoadReport, style: TextStyle) -> Iterator[str]:
     if report.echo is not None:
         yield from _echo(report.echo)
     if report.too_slow:
-        yield _line("Too slow", style.paint(_TOO_SLOW, _RED))
+        yield _line("Too slow", style.paint(_TOO_SLOW, RED))
 
 
 def _closes(report: LoadReport) -> Iterator[str]:
@@ -99,12 +98,6 @@ _ENDINGS: Mapping[LoadCallEnding, str] = {
 }
 
 
-def _table(distributions: Mapping[str, Summary | None]) -> Iterator[str]:
-    for name, label in _TIMES.items():
-        yield _row(label, distributions[name], lambda value: f"{value * 1000:.1f} ms")
-    yield _row("Unread", distributions["unread"], format_size)
-
-
 def _echo(echo: EchoResult) -> Iterator[str]:
     yield _row("Echo delay", echo.delay, lambda value: f"{value * 1000:.1f} ms")
     yield _row("Echo gain", echo.gain, lambda value: f"{value:.1f} dB")
@@ -119,7 +112,7 @@ def _problems(report: LoadReport, style: TextStyle) -> Iterator[str]:
         return
     yield ""
     for problem, count in report.problems.most_common(_MAX_PROBLEMS):
-        yield _line("Failed", f"{style.paint(str(count), _RED)} x {printable(problem)}")
+        yield _line("Failed", f"{style.paint(str(count), RED)} x {printable(problem)}")
     if len(report.problems) > _MAX_PROBLEMS:
         yield _line("", f"and {len(report.problems) - _MAX_PROBLEMS} other reasons, in the output of --json")
 

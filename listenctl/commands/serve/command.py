@@ -174,7 +174,6 @@ def read_stream_rate(value: int | None) -> int | None:
 
 
 def record_settings(options: RecorderOptions, destination: str) -> "RecordSettings":
-    """Return the settings of recordings."""
     from listenctl.media.channel_layout import ChannelLayout
     from listenctl.media.files.recording_names import RecordingDestination
     from listenctl.server.recording.recording_writer import RecordSettings
@@ -195,7 +194,6 @@ def record_settings(options: RecorderOptions, destination: str) -> "RecordSettin
 def presentation(
     options: ServerOptions, destination: str | None, upstream: "RelayTarget | None" = None
 ) -> "Presentation":
-    """Return what the server shows, and where."""
     from listenctl.commands.serve.run import Presentation
 
     doing = [f"recording to {destination}"] if destination else []
@@ -241,5 +239,4 @@ def read_certificate(cert: Path | None, key: Path | None) -> "ssl.SSLContext | N
 
 
 def read_sync(text: str) -> str | float:
-    """Parse --fsync."""
     return text if text in ("never", "end") else parse_seconds(text, "--fsync", "never, end, or seconds such as 5s")

@@ -59,11 +59,16 @@ def make_responders(options: ResponderOptions, lead: float) -> "list[Responder]"
     if not MIN_LEAD <= lead <= MAX_LEAD:
         raise UsageError(f"--lead must be between {MIN_LEAD:g} and {MAX_LEAD:g} s")
     _check_use(options)
-    return [
-        *([_greeting(options.play, lead)] if options.play is not None else []),
-        *([_echo()] if options.echo else []),
-        *([_program(options, options.exec, lead)] if options.exec is not None else []),
-    ]
+    responders: list[Responder] = []
+    if options.play is not None:
+        responders.append(_greeting(options.play, lead))
+    if options.echo:
+        from listenctl.server.responders.echo_responder import EchoResponder
+
+        responders.append(EchoResponder())
+    if options.exec is not None:
+        responders.append(_program(options, options.exec, lead))
+    return responders
 
 
 def _check_use(options: ResponderOptions) -> None:
@@ -97,12 +102,6 @@ def _greeting(source: str, lead: float) -> "Responder":
     if sound.endless:
         raise UsageError(f"--play {source!r}: a greeting needs an end, and this has none; give a sound file or speech")
     return GreetingResponder(sound, lead=lead)
-
-
-def _echo() -> "Responder":
-    from listenctl.server.responders.echo_responder import EchoResponder
-
-    return EchoResponder()
 
 
 def _program(options: ResponderOptions, text: str, lead: float) -> "Responder":

@@ -32,10 +32,10 @@ from listenctl.terminal.printable_text import (
 )
 from listenctl.terminal.screen import FRAME_TIME, TerminalSize
 
-CallState = Literal["live", "paused", "ending", "waiting"]
+CallState = Literal["live", "paused", "waiting"]
 
-_STATE_COLORS: dict[CallState, str] = {"live": GREEN, "paused": YELLOW, "ending": DIM, "waiting": DIM}
-_STATE_TEXTS: dict[CallState, str] = {"paused": "paused", "ending": "ending", "waiting": "no audio yet"}
+_STATE_COLORS: dict[CallState, str] = {"live": GREEN, "paused": YELLOW, "waiting": DIM}
+_STATE_TEXTS: dict[CallState, str] = {"paused": "paused", "waiting": "no audio yet"}
 _MAX_PARTY = 24
 _MAX_LEVEL = 60
 # The level keeps this much when long names want the row.
@@ -47,8 +47,8 @@ class CallRow:
     """
     One call as its row shows it.
 
-    ``started`` is on the clock of the ``now`` of ``render``; the time shown counts from there unless ``duration`` is
-    given. ``recording`` is the path of the file, empty when the call isn't recorded.
+    ``started`` is on the clock of the ``now`` of ``render``. ``recording`` is the path of the file, empty when the call
+    isn't recorded.
     """
 
     id: str
@@ -57,7 +57,6 @@ class CallRow:
     callee: str = ""
     sample_rate: int = 0
     mix_type: str = ""
-    duration: float | None = None
     channels: tuple[ChannelLevel, ...] = ()
     last_dtmf: str = ""
     gap_seconds: float = 0.0
@@ -195,8 +194,7 @@ def _draw_format(call: CallRow, _now: float, width: int, style: TextStyle) -> st
 
 
 def _draw_time(call: CallRow, now: float, width: int, style: TextStyle) -> str:
-    seconds = now - call.started if call.duration is None else call.duration
-    return style.fit(format_duration(seconds).rjust(width), width)
+    return style.fit(format_duration(now - call.started).rjust(width), width)
 
 
 def _draw_level(call: CallRow, _now: float, width: int, style: TextStyle) -> str:
@@ -256,32 +254,25 @@ class ServerView(LiveView):
         return meter
 
     def show_levels(self, log: LiveCallLog, _position: int, windows: list[Levels]) -> None:
-        """Add measured levels."""
         self._meters[log.id].add_windows(self._loop.time(), windows)
 
     def _snapshot(self) -> ServerSnapshot:
         server = self._server
         now = self._loop.time()
-        calls = [self._row(call, call.log, now) for call in server.live if call.log is not None]
-        self._forget_ended()
+        live = {call.log.id: call.log for call in server.live if call.log is not None}
+        self._meters = {name: meter for name, meter in self._meters.items() if name in live}
         recorder = server.recorder
-        live = [call.log for call in server.live if call.log is not None]
         return ServerSnapshot(
             url=server.url,
             title=self._title,
             calls_live=len(server.live),
             calls_total=server.calls_total,
             calls_failed=server.calls_failed,
-            gap_seconds=server.gap_seconds + sum(log.gap_seconds for log in live),
+            gap_seconds=server.gap_seconds + sum(log.gap_seconds for log in live.values()),
             recorded_bytes=recorder.recorded_bytes if recorder else 0,
             recorded_seconds=recorder.recorded_seconds if recorder else 0.0,
-            calls=calls,
+            calls=[self._row(call, call.log, now) for call in server.live if call.log is not None],
         )
-
-    def _forget_ended(self) -> None:
-        live = {call.log.id for call in self._server.live if call.log is not None}
-        for ended in [name for name in self._meters if name not in live]:
-            del self._meters[ended]
 
     def _row(self, call: LiveCall, log: LiveCallLog, now: float) -> CallRow:
         return CallRow(

@@ -33,7 +33,7 @@ from tests.helpers.capture import END_OF_HEAD
 from tests.helpers.frames import HANDSHAKE, binary
 from tests.helpers.simulated_time import SimulatedTimeLoop
 
-LIMIT = 60
+LIMIT = 100
 """Seconds after which a test has failed."""
 FAST = ServerSettings(port=0, read_interval=0.02)
 

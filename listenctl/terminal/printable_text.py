@@ -59,6 +59,13 @@ class TextStyle:
         """Return ``text``, made printable, cut or padded to exactly ``width`` cells."""
         return pad_cells(self.cut(text, width), width)
 
+    def join_parties(self, caller: str, callee: str, width: int) -> str:
+        """Return ``caller → callee``, each cut to ``width`` cells; empty if neither is known."""
+        if not caller and not callee:
+            return ""
+        arrow = "→" if self.unicode else "->"
+        return f"{self.cut(caller, width) or 'unknown'} {arrow} {self.cut(callee, width) or 'unknown'}"
+
     def cut(self, text: str, width: int) -> str:
         """Return ``text``, made printable, in at most ``width`` cells."""
         return _cut(_bounded(text, width), width, self.unicode)

@@ -184,7 +184,7 @@ def _arrival(report: CallReport) -> str:
     words = [f"first after {arrivals.first:.2f} s, every {arrivals.intervals.quantile(0.5) * 1000:.0f} ms"]
     words.append(f"late by {_spread(arrivals.lateness)}")
     if report.drift:
-        words.append(f"{_clock(report.drift)}")
+        words.append(_clock(report.drift))
     return ", ".join(words)
 
 
@@ -254,12 +254,8 @@ _SOURCES = {
 
 
 def _clip_counts(report: CallReport) -> str:
-    clips = report.clips
-    if not clips:
-        return ""
-    sent = len(clips)
-    done = sum(clip.done is not None for clip in clips)
-    return f"{sent} sent, {done} with a playDone"
+    done = sum(clip.done is not None for clip in report.clips)
+    return f"{len(report.clips)} sent, {done} with a playDone" if report.clips else ""
 
 
 def _clip(clip: ClipRecord) -> str:
@@ -286,11 +282,8 @@ def _marks(marks: Sequence[MarkRecord]) -> str:
 
 
 def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number} {printable(kind, _MAX_ID)}" for kind, number in sorted(counts.items(), key=_rank))
-
-
-def _rank(item: tuple[str, int]) -> tuple[int, str]:
-    return -item[1], item[0]
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{number} {printable(kind, _MAX_ID)}" for kind, number in ordered)
 
 
 def _pings(report: CallReport) -> str:

@@ -143,6 +143,5 @@ def _lay_out(rows: Iterable[tuple[str, ...]], widths: Sequence[int]) -> list[str
 
 
 def _suspend(screen: Screen) -> None:
-    """Give the terminal back to the shell at Ctrl-Z."""
     screen.close()
     os.kill(os.getpid(), signal.SIGSTOP)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -55,7 +54,7 @@ async def run_events(
         RefusedError: the server doesn't answer.
         TimedOutError: no event for ``patience`` seconds.
     """
-    format_report = json_line if as_json else _text_formatter(out)
+    style = TextStyle.of_stream(out, os.environ)
     # Following starts before the latest call is looked up, so that none of its events are missed.
     answering = PATIENCE if patience is None else min(patience, PATIENCE)
     async with follow_events(path, patience=answering) as reports:
@@ -69,7 +68,7 @@ async def run_events(
                 async for report in reports:
                     if not event_filter.matches(report) or not (as_json or report.get("event") in PRINTED_EVENTS):
                         continue
-                    write_line(out, format_report(report))
+                    write_line(out, json_line(report) if as_json else format_event(report, style))
                     out.flush()
                     if patience is not None:
                         limit.reschedule(asyncio.get_running_loop().time() + patience)
@@ -77,8 +76,3 @@ async def run_events(
             raise TimedOutError(f"no event within {patience:g} s") from exc
     sys.stderr.write("listenctl: the server has ended\n")
     return 0
-
-
-def _text_formatter(out: TextIO) -> Callable[[ServerEvent], str]:
-    style = TextStyle.of_stream(out, os.environ)
-    return lambda report: format_event(report, style)

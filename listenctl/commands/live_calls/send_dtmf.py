@@ -17,7 +17,6 @@ from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.commands.live_calls.send_command_run import Recipient
-    from listenctl.commands.live_calls.send_dtmf_run import Digits
     from listenctl.simulator.plan import CallPlan
 
 DIGITS = "Digits"
@@ -93,11 +92,13 @@ def send_dtmf(options: SendDtmfOptions) -> int:
         from listenctl.commands.call.run import run_send_dtmf
 
         return run_async(run_send_dtmf(plan_of(options), options, patience=options.timeout))
-    from listenctl.commands.live_calls.send_dtmf_run import DtmfForm, run_digits
+    from listenctl.commands.dtmf_options import check_digits
+    from listenctl.commands.live_calls.send_dtmf_run import Digits, DtmfForm, run_digits
     from listenctl.net.runtime_folder import calls_folder
 
     form = None if options.as_ is None else DtmfForm(options.as_)
-    recipient, digits = recipient_of(options), digits_of(options)
+    recipient = recipient_of(options)
+    digits = Digits(check_digits(options.digits), options.digit_ms, options.gap_ms)
     return run_async(run_digits(recipient, digits, calls_folder(os.environ, os.getuid()), form))
 
 
@@ -129,19 +130,6 @@ def _refuse(options: SendDtmfOptions, refused: Mapping[str, str]) -> None:
     for name, why in refused.items():
         if name in options.given:
             raise UsageError(f"--{option_name(name)} {why}")
-
-
-def digits_of(options: SendDtmfOptions) -> "Digits":
-    """
-    Return the digits for a live call.
-
-    Raises:
-        UsageError: a digit is invalid.
-    """
-    from listenctl.commands.dtmf_options import check_digits
-    from listenctl.commands.live_calls.send_dtmf_run import Digits
-
-    return Digits(check_digits(options.digits), options.digit_ms, options.gap_ms)
 
 
 def plan_of(options: SendDtmfOptions) -> "CallPlan":

@@ -95,13 +95,11 @@ class Monitor:
             self._tasks.create_task(self.sound.play())
 
     def snapshot(self, now: float, keys: str) -> MonitorSnapshot:
-        """Return what to draw."""
         places = {call: place for place, call in enumerate(self._selection.played, 1)}
         rows = [self._calls[call].row(now, places.get(call, 0)) for call in self._selection.calls]
         return MonitorSnapshot(self._url, rows, self.sound.status, self.sound.channels.value, keys)
 
     def press_key(self, key: str) -> None:
-        """Execute the command of a key."""
         match key.lower():
             case "n" | "→" | "↓":
                 self._selection.select_relative(1)

@@ -162,7 +162,6 @@ class MonitorSound:
         self._update_mixers()
 
     def add_audio(self, call: str, pcm: bytes) -> None:
-        """Add whole sample frames of a call."""
         self._mixer.add_audio(call, pcm)
         if self._saved_mix is not None:
             self._saved_mix.add_audio(call, pcm)

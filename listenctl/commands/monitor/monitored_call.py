@@ -80,7 +80,6 @@ class MonitoredCall:
         return cls.listed(ListedCall.parse(report | {"from": parties.get("from"), "to": parties.get("to")}), now)
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """Change the format of subsequent audio."""
         self.format = audio_format
         self._measurer = LevelMeasurer(audio_format, _WINDOW)
         self._meter = DelayedMeter(audio_format.channels, self._measurer.window, _BAR_DELAY)

@@ -113,10 +113,7 @@ def _mark(call: MonitoredCallRow, style: TextStyle) -> str:
 
 
 def _parties(call: MonitoredCallRow, style: TextStyle) -> str:
-    caller, callee = style.cut(call.caller, _MAX_PARTY), style.cut(call.callee, _MAX_PARTY)
-    if not caller and not callee:
-        return call.id
-    return f"{caller or 'unknown'} {'→' if style.unicode else '->'} {callee or 'unknown'}"
+    return style.join_parties(call.caller, call.callee, _MAX_PARTY) or call.id
 
 
 def _level(call: MonitoredCallRow, width: int, style: TextStyle) -> str:

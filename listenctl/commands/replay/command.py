@@ -13,7 +13,6 @@ from listenctl.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from listenctl.commands.replay.run import ReplayPresentation
     from listenctl.replay.compare_answers import CompareSettings
     from listenctl.replay.replay_script import CapturedCall, CaptureFile
 
@@ -118,7 +117,7 @@ def _replay_to_server(
         same_sid=options.same_sid,
         compare=_comparison(options),
     )
-    return run_async(run_replay(plan, calls, _presentation(options), copies=options.calls, rounds=rounds))
+    return run_async(run_replay(plan, calls, options, rounds=rounds))
 
 
 def _replay_to_client(
@@ -144,7 +143,7 @@ def _replay_to_client(
         capture=capture, speed=speed, sync=ReplaySync(options.sync or "handshake"), authorization=credentials
     )
     limit = None if rounds is None else rounds * options.calls * len(calls)
-    return run_async(run_application(plan, calls, _presentation(options), place=(host, port), limit=limit))
+    return run_async(run_application(plan, calls, options, place=(host, port), limit=limit))
 
 
 def _comparison(options: ReplayOptions) -> "CompareSettings | None":
@@ -154,12 +153,6 @@ def _comparison(options: ReplayOptions) -> "CompareSettings | None":
         return None
     tolerance = DEFAULT_TOLERANCE if options.tolerance is None else options.tolerance
     return CompareSettings(tolerance / 1000, tuple(options.ignore or ()))
-
-
-def _presentation(options: ReplayOptions) -> "ReplayPresentation":
-    from listenctl.commands.replay.run import ReplayPresentation
-
-    return ReplayPresentation(json=options.json, quiet=options.quiet)
 
 
 def parse_speed(text: str) -> float | None:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.commands.replay.view import application_lines, progress, result_lines, totals_line
@@ -22,36 +22,25 @@ from listenctl.terminal.screen import can_draw
 from listenctl.terminal.standard_streams import write_message, write_stdout
 from listenctl.terminal.stop_signals import stop_at_signals
 
+if TYPE_CHECKING:
+    from listenctl.commands.replay.command import ReplayOptions
+
 MAX_ERRORS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayPresentation:
-    """
-    How results are printed.
-
-    Attributes:
-        json: print a JSON line for each call.
-        quiet: print only errors.
-    """
-
-    json: bool = False
-    quiet: bool = False
-
-
 async def run_replay(
-    plan: ReplayPlan,
-    calls: Sequence[CapturedCall],
-    presentation: ReplayPresentation,
-    *,
-    copies: int,
-    rounds: int | None,
+    plan: ReplayPlan, calls: Sequence[CapturedCall], options: "ReplayOptions", *, rounds: int | None
 ) -> int:
     """Replay the jambonz side of calls to a server; return the exit status."""
     raise_descriptor_limit(None)
-    output = _Output(presentation, plan.capture.name)
+    output = _Output(options, plan.capture.name)
     replay = ReplayRun(
-        plan, calls, copies=copies, rounds=rounds, on_result=output.print_replayed_call, on_notice=output.report_notice
+        plan,
+        calls,
+        copies=options.calls,
+        rounds=rounds,
+        on_result=output.print_replayed_call,
+        on_notice=output.report_notice,
     )
     signals = stop_at_signals(replay.stop, output.restore_terminal)
     async with output.show_progress(lambda: progress(*replay.progress)):
@@ -65,7 +54,7 @@ async def run_replay(
 async def run_application(
     plan: ApplicationPlan,
     calls: Sequence[CapturedCall],
-    presentation: ReplayPresentation,
+    options: "ReplayOptions",
     *,
     place: tuple[str, int],
     limit: int | None,
@@ -77,7 +66,7 @@ async def run_application(
         ListenctlError: the address can't be used.
     """
     raise_descriptor_limit(None)
-    output = _Output(presentation, plan.capture.name)
+    output = _Output(options, plan.capture.name)
     server = ReplayServer(
         plan,
         calls,
@@ -89,7 +78,7 @@ async def run_application(
     host, port = place
     bound = await server.start(host, port)
     signals = stop_at_signals(server.stop, output.restore_terminal)
-    if not presentation.quiet:
+    if not options.quiet:
         shown = f"[{host}]" if ":" in host else host
         write_message(f"replaying {printable(plan.capture.name)} to clients of ws://{shown}:{bound}/")
     totals = await server.wait()
@@ -108,8 +97,8 @@ def _status(totals: ReplayTotals, signals: Sequence[int], output: "_Output") -> 
 class _Output:
     """Results on stdout, as text or JSON lines; damage of the capture and errors on stderr."""
 
-    def __init__(self, presentation: ReplayPresentation, name: str) -> None:
-        self._presentation = presentation
+    def __init__(self, options: "ReplayOptions", name: str) -> None:
+        self._json, self._quiet = options.json, options.quiet
         self._name = name
         self._style = TextStyle.of_stream(sys.stdout, os.environ)
         self._errors: set[str] = set()
@@ -123,18 +112,16 @@ class _Output:
         self._report(result, application_lines(result, self._style))
 
     def report_notice(self, notice: CaptureNotice) -> None:
-        """Report damage of the capture."""
         self._clear_progress()
         write_message(printable(f"{self._name}: {notice}"))
 
     def print_totals(self, totals: ReplayTotals) -> None:
-        """Print totals of several calls."""
-        if totals.played > 1 and not (self._presentation.json or self._presentation.quiet):
+        if totals.played > 1 and not (self._json or self._quiet):
             self._write(totals_line(totals, self._style))
 
     def _report(self, result: ReplayResult | ApplicationResult, lines: Iterator[str]) -> None:
-        shown = not (self._presentation.json or self._presentation.quiet)
-        if self._presentation.json:
+        shown = not (self._json or self._quiet)
+        if self._json:
             self._write(json.dumps(result.as_json()))
         elif shown and result.connected:
             self._write("\n".join(lines))
@@ -150,8 +137,7 @@ class _Output:
 
     @asynccontextmanager
     async def show_progress(self, describe: Callable[[], str]) -> AsyncIterator[None]:
-        """Show the progress if stderr is a terminal."""
-        if self._presentation.quiet or not can_draw(sys.stderr, os.environ):
+        if self._quiet or not can_draw(sys.stderr, os.environ):
             yield
             return
         self._line = ProgressLine(sys.stderr, describe)

@@ -182,10 +182,7 @@ def _mark(call: CallRow, style: TextStyle) -> str:
 
 
 def _parties(call: CallRow, style: TextStyle) -> str:
-    caller, callee = style.cut(call.caller, _MAX_PARTY), style.cut(call.callee, _MAX_PARTY)
-    if not caller and not callee:
-        return style.cut(call.id, _MAX_PARTY)
-    return f"{caller or 'unknown'} {'→' if style.unicode else '->'} {callee or 'unknown'}"
+    return style.join_parties(call.caller, call.callee, _MAX_PARTY) or style.cut(call.id, _MAX_PARTY)
 
 
 def _draw_format(call: CallRow, _now: float, width: int, style: TextStyle) -> str:

@@ -112,3 +112,10 @@ async def test_what_a_file_does_not_have_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
         await prepare_sound(write_file(tmp_path, *channels), edits)
+
+
+async def test_a_microphone_that_is_not_there_is_wrong_usage() -> None:
+    sound = await prepare_sound("mic:no such device")
+
+    with pytest.raises(UsageError):
+        await sound.open(8000)

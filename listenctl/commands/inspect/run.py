@@ -5,8 +5,9 @@ Modules that only some options need are imported where they are used: they take 
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from listenctl.commands.inspect.timeline_view import TimelinePrinter
     from listenctl.inspection.extract_audio.audio_extractor import AudioExtractor
     from listenctl.inspection.plot.plot_figure import PlotWriter
-    from listenctl.inspection.plot.plotted_call import PlotObserver
+    from listenctl.inspection.plot.plotted_call import PlotObserver, PlottedCall
     from listenctl.media.files.recording_names import RecordingDestination
 
 ON_TERMINAL = Path("-")
@@ -164,12 +165,13 @@ class _Inspection:
         plot = self._plan.plot
         if not plot:
             return
-        from listenctl.commands.inspect.text_plot_view import TextPlotPrinter
+        from listenctl.commands.inspect.text_plot_view import print_text_plot
         from listenctl.inspection.plot.plot_figure import PlotWriter
         from listenctl.inspection.plot.plotted_call import PlotObserver
 
+        draw: Callable[[PlottedCall, CallReport], None]
         if plot == ON_TERMINAL:
-            draw = TextPlotPrinter(self._write, style, columns=columns).print_call
+            draw = partial(print_text_plot, write=self._write, style=style, columns=columns)
         else:
             self._plotter = PlotWriter(plot)
             draw = self._plotter.plot_call

@@ -173,7 +173,6 @@ class TimelineObserver(CallObserver):
             )
 
     def on_frames_lost(self, session: CapturedSession, at: float, lost: FramesLost) -> None:
-        """Add a gap in the capture."""
         self._add_item(session, TimelineItem(at, lost.sender, ItemKind.LOST, lost.detail, lost.size or 0))
 
     def on_violation(self, session: CapturedSession, violation: Violation) -> None:

@@ -196,7 +196,6 @@ class TimelinePrinter(CallObserver):
             self._flush(session, None)
 
     def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:
-        """Print the items of an ended call."""
         if is_call(report) and session in self._held:
             self._print_heading(session, heading_of(report))
             self._flush(session, report.mode.stream_rate if report.mode else None)

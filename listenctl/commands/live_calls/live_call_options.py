@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,9 +40,12 @@ def socket_of(options: ServerNameOptions) -> Path:
     return socket_path(options.name, os.environ, os.getuid())
 
 
-def recipient_of(options: RecipientOptions) -> "Recipient":
+def recipient_of(options: RecipientOptions, *, endless: bool = False) -> "Recipient":
     """
     Return the recipient of a command.
+
+    Args:
+        endless: the timeout may be infinite.
 
     Raises:
         UsageError: a name is invalid, or the timeout isn't finite.
@@ -49,7 +53,8 @@ def recipient_of(options: RecipientOptions) -> "Recipient":
     from listenctl.commands.live_calls.send_command_run import Recipient
 
     check_call(options.call)
-    check_finite(timeout=options.timeout)
+    if not endless or options.timeout != inf:
+        check_finite(timeout=options.timeout)
     return Recipient(socket=socket_of(options), call=options.call, timeout=options.timeout, json=options.json)
 
 

@@ -3,17 +3,16 @@
 import os
 import sys
 from dataclasses import dataclass
-from math import inf, isnan
+from math import inf
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from listenctl.commands.live_calls.live_call_options import SERVER, RecipientOptions, check_call, socket_of
+from listenctl.commands.live_calls.live_call_options import SERVER, RecipientOptions, recipient_of
 from listenctl.commands.shared_options import option, parse_seconds, run_async, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from listenctl.commands.live_calls.send_command_run import Recipient
     from listenctl.play_to_call.settings import PlaySettings
     from listenctl.play_to_call.trim_and_gain import SoundEdits
 
@@ -69,25 +68,12 @@ def play_to_call(options: PlayOptions) -> int:
 
     settings = play_settings(options)
     live = settings.wait and can_draw(sys.stderr, os.environ)
-    return run_async(run_play(recipient_of(options), options.source, sound_edits(options), settings, live=live))
+    return run_async(
+        run_play(recipient_of(options, endless=True), options.source, sound_edits(options), settings, live=live)
+    )
 
 
 command = with_options(PlayOptions, play_to_call)
-
-
-def recipient_of(options: PlayOptions) -> "Recipient":
-    """
-    Return the call to play to.
-
-    Raises:
-        UsageError: a name is invalid, or the timeout isn't a number.
-    """
-    from listenctl.commands.live_calls.send_command_run import Recipient
-
-    check_call(options.call)
-    if isnan(options.timeout):
-        raise UsageError("--timeout must be a number of seconds")
-    return Recipient(socket=socket_of(options), call=options.call, timeout=options.timeout, json=options.json)
 
 
 def play_settings(options: PlayOptions) -> "PlaySettings":

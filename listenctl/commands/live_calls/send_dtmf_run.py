@@ -46,7 +46,6 @@ class Digits:
 
     @property
     def request(self) -> DtmfRequest:
-        """The request to a simulated call."""
         return DtmfRequest(self.digits, 200 if self.duration_ms is None else self.duration_ms, self.gap_ms)
 
     @property

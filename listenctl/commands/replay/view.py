@@ -6,6 +6,9 @@ from listenctl.replay.compare_answers import AnswerComparison
 from listenctl.replay.compare_texts import AnswerDifference
 from listenctl.replay.replay_results import ApplicationResult, ReplayResult, ReplayTotals
 from listenctl.terminal.printable_text import (
+    GREEN,
+    RED,
+    YELLOW,
     TextStyle,
     count_noun,
     format_duration,
@@ -16,7 +19,6 @@ from listenctl.terminal.printable_text import (
 
 MAX_LINES = 20
 MAX_DETAIL = 200
-_RED, _GREEN, _YELLOW = "31", "32", "33"
 
 
 def progress(live: int, frames: int, elapsed: float) -> str:
@@ -27,7 +29,7 @@ def result_lines(result: ReplayResult, style: TextStyle) -> Iterator[str]:
     """Yield the lines about a call to a server."""
     yield f"{call_name(result)}: {_played(result)}; {_ending(result)}"
     for text in _faults(result):
-        yield f"  {style.paint(printable(text), _RED)}"
+        yield f"  {style.paint(printable(text), RED)}"
     for text in result.notes:
         yield f"  {printable(text)}"
     if result.comparison is not None:
@@ -55,14 +57,14 @@ def application_lines(result: ApplicationResult, style: TextStyle) -> Iterator[s
     if result.missed_texts:
         faults.append(f"{count_noun(result.missed_texts, 'text')} of jambonz in the capture never arrived")
     for text in faults:
-        yield f"  {style.paint(printable(text), _RED)}"
+        yield f"  {style.paint(printable(text), RED)}"
     if result.lost:
         yield f"  the capture lacks frames of the application, at {count_noun(result.lost, 'place')}"
 
 
 def totals_line(totals: ReplayTotals, style: TextStyle) -> str:
     text = f"{count_noun(totals.played, 'call')} replayed, {totals.ok} successfully"
-    return style.paint(text, _GREEN if totals.ok == totals.played else _RED)
+    return style.paint(text, GREEN if totals.ok == totals.played else RED)
 
 
 def _played(result: ReplayResult) -> str:
@@ -100,9 +102,9 @@ def _compared(comparison: AnswerComparison, style: TextStyle) -> Iterator[str]:
     texts, audio = comparison.texts, comparison.audio
     said = f"{texts[1]} of {texts[0]} texts, {format_size(audio[1])} of {format_size(audio[0])} of audio"
     if not comparison.count:
-        yield f"  {style.paint('answered as in the capture', _GREEN)}: {said}"
+        yield f"  {style.paint('answered as in the capture', GREEN)}: {said}"
         return
-    yield f"  {style.paint(count_noun(comparison.count, 'difference'), _RED)} to the answers in the capture: {said}"
+    yield f"  {style.paint(count_noun(comparison.count, 'difference'), RED)} to the answers in the capture: {said}"
     for difference in comparison.differences[:MAX_LINES]:
         yield f"  {_difference(difference, style)}"
     if comparison.count > MAX_LINES:
@@ -114,5 +116,5 @@ def _difference(difference: AnswerDifference, style: TextStyle) -> str:
     time = "" if at is None else format_moment(at)
     what = printable(difference.what, 20)
     return (
-        f"{style.paint(f'{difference.kind:9}', _YELLOW)} {time:>7}  {what}: {printable(difference.detail, MAX_DETAIL)}"
+        f"{style.paint(f'{difference.kind:9}', YELLOW)} {time:>7}  {what}: {printable(difference.detail, MAX_DETAIL)}"
     )

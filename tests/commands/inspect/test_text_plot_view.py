@@ -1,10 +1,11 @@
 """Plots of captured calls as text."""
 
 import re
+from functools import partial
 
 import pytest
 
-from listenctl.commands.inspect.text_plot_view import WIDTH, TextPlotPrinter
+from listenctl.commands.inspect.text_plot_view import WIDTH, print_text_plot
 from listenctl.inspection.plot.plotted_call import PlotObserver
 from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.inspected import capture_events, inspect
@@ -14,7 +15,7 @@ _SGR = re.compile(r"\x1b\[\d*m")
 
 def printed(style: TextStyle, *, columns: int | None) -> list[str]:
     lines: list[str] = []
-    observer = PlotObserver(TextPlotPrinter(lines.append, style, columns=columns).print_call, max_calls=1)
+    observer = PlotObserver(partial(print_text_plot, write=lines.append, style=style, columns=columns), max_calls=1)
     inspect(capture_events("c2_bidir_stream8k_marks_nominus1"), observers=[observer])
     return lines
 

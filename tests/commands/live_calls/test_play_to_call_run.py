@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from listenctl.commands.live_calls.play_to_call import PlayOptions, play_settings, recipient_of, sound_edits
+from listenctl.commands.live_calls.live_call_options import recipient_of
+from listenctl.commands.live_calls.play_to_call import PlayOptions, play_settings, sound_edits
 from listenctl.commands.live_calls.play_to_call_run import run_play
 from listenctl.commands.live_calls.send_command_run import run_command
 from listenctl.errors import NotFoundError, TimedOutError, UsageError
@@ -34,7 +35,9 @@ async def play(source: str, **changes: Any) -> int:
     """Play to the latest call and wait for the end, unless options say otherwise."""
     values: dict[str, Any] = {"call": "@latest", "source": source, "wait": True} | changes
     options = PlayOptions(**values)
-    return await run_play(recipient_of(options), options.source, sound_edits(options), play_settings(options))
+    return await run_play(
+        recipient_of(options, endless=True), options.source, sound_edits(options), play_settings(options)
+    )
 
 
 async def start(folder: Path, *arguments: str) -> Process:

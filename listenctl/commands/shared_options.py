@@ -103,6 +103,19 @@ def check_finite(**seconds: float | None) -> None:
             raise UsageError(f"--{option_name(name)} must be a number of seconds")
 
 
+def parse_lead(text: str) -> float:
+    """
+    Parse --lead.
+
+    Raises:
+        UsageError: it is no time, or too short or long.
+    """
+    lead = parse_seconds(text, "--lead")
+    if not 0.02 <= lead <= 5.0:
+        raise UsageError(f"--lead {text}: must be between 20ms and 5s")
+    return lead
+
+
 def parse_seconds(text: str, option: str, wanted: str = "a time such as 100ms or 2s") -> float:
     """
     Return the seconds of a time such as ``100ms``, ``2s`` or ``2``.

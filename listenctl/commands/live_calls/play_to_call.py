@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from listenctl.commands.live_calls.live_call_options import SERVER, RecipientOptions, recipient_of
-from listenctl.commands.shared_options import option, parse_seconds, run_async, with_options
+from listenctl.commands.shared_options import option, parse_lead, parse_seconds, run_async, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from listenctl.play_to_call.trim_and_gain import SoundEdits
 
 SOUND, PLAYING = "Sound", "Playback"
-_LEADS = (0.02, 5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +90,7 @@ def play_settings(options: PlayOptions) -> "PlaySettings":
     check_mode_options(choice, rate)
     if rate not in (None, PLAYS_CLIPS) and stream_rate(rate) is None:
         raise UsageError(f"--stream-rate {rate} isn't an audio rate; give one in Hz such as 8000, or 0 for clips")
-    lead = parse_seconds(options.lead, "--lead")
-    if not _LEADS[0] <= lead <= _LEADS[1]:
-        raise UsageError(f"--lead {options.lead}: must be between 20ms and 5s")
+    lead = parse_lead(options.lead)
     wait = sys.stdout.isatty() if options.wait is None else options.wait
     return PlaySettings(
         choice=choice, stream_rate=rate, interrupt=options.interrupt, lead=lead, exact=options.exact, wait=wait

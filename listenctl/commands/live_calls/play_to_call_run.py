@@ -3,8 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, nullcontext
 from math import isfinite
 from typing import Any
 
@@ -178,29 +178,23 @@ class _PlayedSound:
 
 async def _interruptible(work: Coroutine[object, object, int]) -> int:
     """Return the result of ``work``; a signal cancels it and becomes the exit status."""
-    async with background_task(work) as task:
-        with _cancel_at_signals(task) as numbers:
-            try:
-                return await task
-            except asyncio.CancelledError:
-                if not numbers:
-                    raise
-                return signal_status(numbers[0])
-
-
-@contextmanager
-def _cancel_at_signals(task: "asyncio.Future[int]") -> Iterator[list[int]]:
     loop = asyncio.get_running_loop()
     numbers: list[int] = []
 
-    def interrupt(number: int) -> None:
-        numbers.append(number)
-        task.cancel()
+    async with background_task(work) as task:
 
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, interrupt, number)
-    try:
-        yield numbers
-    finally:
+        def interrupt(number: int) -> None:
+            numbers.append(number)
+            task.cancel()
+
         for number in STOP_SIGNALS:
-            loop.remove_signal_handler(number)
+            loop.add_signal_handler(number, interrupt, number)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not numbers:
+                raise
+            return signal_status(numbers[0])
+        finally:
+            for number in STOP_SIGNALS:
+                loop.remove_signal_handler(number)

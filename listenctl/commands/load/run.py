@@ -3,9 +3,8 @@
 import errno
 import json
 import os
-import resource
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 
 from listenctl.commands.load.view import progress, report_text
@@ -13,6 +12,7 @@ from listenctl.errors import ExitStatus, RefusedError, TimedOutError, signal_sta
 from listenctl.load.load_call_outcome import LoadCallOutcome
 from listenctl.load.plan import LoadPlan
 from listenctl.load.run_load import LoadRun
+from listenctl.net.listening_sockets import raise_descriptor_limit
 from listenctl.terminal.event_output import append_to
 from listenctl.terminal.line_writer import LineWriter
 from listenctl.terminal.printable_text import TextStyle
@@ -36,7 +36,7 @@ async def run_load(plan: LoadPlan, *, as_json: bool, per_call: Path | None, quie
         RefusedError: not one call got through.
         TimedOut: the load wasn't over in time.
     """
-    _allow_open_files()
+    raise_descriptor_limit(None)
     calls = _CallWriter(per_call)
     try:
         load = LoadRun(plan, calls.write)
@@ -105,10 +105,3 @@ def _descriptor(path: Path | None) -> int | None:
     if path == STDOUT:
         return os.dup(sys.stdout.fileno())
     return None if path is None else append_to(path)
-
-
-def _allow_open_files() -> None:
-    """Take as many sockets as the system gives; each call is one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -51,7 +51,7 @@ def serve(options: ServeOptions) -> int:
     Put the URL it prints into a `listen` verb of your jambonz application. On a terminal it shows live meters; with
     --json it prints each event as a JSON line.
     """
-    responders = make_responders(options, parse_seconds(options.lead, "--lead"))
+    responders = make_responders(options)
     upstream = read_upstream(options)
     if upstream is not None and responders:
         raise UsageError("with --upstream the application answers the caller; leave out --play, --echo and --exec")

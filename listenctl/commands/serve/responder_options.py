@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from listenctl.commands.config_sources import option_name
-from listenctl.commands.shared_options import GivenOptions, option, run_async
+from listenctl.commands.shared_options import GivenOptions, option, parse_lead, run_async
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 ANSWER = "Answering the caller"
 PIPES = 4
 """Open files for a program: its three pipes, and one for its end."""
-MIN_LEAD, MAX_LEAD = 0.02, 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ class ResponderOptions(GivenOptions):
     ] = "200ms"
 
 
-def make_responders(options: ResponderOptions, lead: float) -> "list[Responder]":
+def make_responders(options: ResponderOptions) -> "list[Responder]":
     """
     Return the responders of each call, in the order in which they are heard.
 
@@ -56,8 +55,7 @@ def make_responders(options: ResponderOptions, lead: float) -> "list[Responder]"
     """
     if options.echo and options.exec is not None:
         raise UsageError("--echo and --exec both answer the caller; use one of them")
-    if not MIN_LEAD <= lead <= MAX_LEAD:
-        raise UsageError(f"--lead must be between {MIN_LEAD:g} and {MAX_LEAD:g} s")
+    lead = parse_lead(options.lead)
     _check_use(options)
     responders: list[Responder] = []
     if options.play is not None:

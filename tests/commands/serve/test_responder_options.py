@@ -34,7 +34,7 @@ STREAMING = ("--streaming", "8000", "-m", "streamRate:=8000")
         (["--play", "mic"], "--play 'mic': a greeting needs an end"),
         (["--play", "silence"], "--play 'silence': a greeting needs an end"),
         (["--play", "-"], "--play - isn't possible"),
-        (["--echo", "--lead", "7s"], "--lead must be between 0.02 and 5 s"),
+        (["--echo", "--lead", "7s"], "--lead 7s: must be between 20ms and 5s"),
         (["--echo", "--lead", "soon"], "--lead 'soon' isn't a time"),
         (["--echo", "--lead", "1s"], "--lead needs --play or --exec"),
         (["--exec-end", "disconnect"], "--exec-end needs --exec"),

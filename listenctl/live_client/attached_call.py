@@ -26,16 +26,11 @@ def close_error(exc: "ConnectionClosed") -> ListenctlError | None:
 
 
 class AttachedCall:
-    """
-    A connection to a live call: what is sent goes to jambonz, and ``receive`` returns what jambonz sends.
-
-    Attributes:
-        ended: whether the call has ended normally, or the server with it.
-    """
+    """A connection to a live call: what is sent goes to jambonz, and ``receive`` returns what jambonz sends."""
 
     def __init__(self, connection: "ClientConnection") -> None:
         self.metadata = CallMetadata.missing()
-        self.ended = False
+        self.ended = False  # whether the call has ended normally, or the server with it
         self._connection = connection
 
     async def read_metadata(self) -> None:

@@ -30,19 +30,18 @@ async def send_command(attachment: AttachedCall, text: str, *, ends_call: bool =
 
 @dataclass(frozen=True, slots=True)
 class MarkResult:
-    """
-    The result of a mark.
-
-    Attributes:
-        event: the answer, ``playout`` or ``cleared``; ``elapsed`` where there is none and the audio before the mark
-            must have been played; ``unanswerable`` where the call takes clips, so there will be none.
-        early_by: seconds before the audio can have been played, where the answer is not to be trusted
-            (listenctl-protocol(7) 6.4).
-    """
+    """The result of a mark."""
 
     event: str
+    """
+    The answer, ``playout`` or ``cleared``; ``elapsed`` where there is none and the audio before the mark must have been
+    played; ``unanswerable`` where the call takes clips, so there will be none.
+    """
     seconds: float
     early_by: float | None = None
+    """
+    Seconds before the audio can have been played, where the answer is not to be trusted (listenctl-protocol(7) 6.4).
+    """
 
     @property
     def by(self) -> str | None:

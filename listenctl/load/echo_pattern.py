@@ -56,15 +56,10 @@ def number_of(chips: int) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class ChipGrid:
-    """
-    The positions of the chips in a block of one length.
-
-    Attributes:
-        centres: the middle sample of each chip.
-    """
+    """The positions of the chips in a block of one length."""
 
     samples: int
-    centres: "NDArray[intp]"
+    centres: "NDArray[intp]"  # the middle sample of each chip
     chips: "NDArray[intp]"
 
 

@@ -27,31 +27,21 @@ class LoadCallEnding(StrEnum):
 
 @dataclass(slots=True)
 class LoadCallOutcome:
-    """
-    The outcome of one call, filled in while it is held.
-
-    Attributes:
-        seconds: from the answered handshake to the hang-up.
-        handshake: seconds; None if there was no connection.
-        lost_samples: per channel, not read by the server in time.
-        unread: the most bytes that waited for the server to read.
-        ignored_bytes: binary audio that jambonz would not play.
-        ignored_clips: ``playAudio`` that jambonz would not play because the server streams.
-    """
+    """The outcome of one call, filled in while it is held."""
 
     number: int
     call_sid: str
     format: CallFormat
     ending: LoadCallEnding = LoadCallEnding.CANCELLED
     problem: str = ""
-    seconds: float = 0.0
-    handshake: float | None = None
+    seconds: float = 0.0  # from the answered handshake to the hang-up
+    handshake: float | None = None  # seconds; None if there was no connection
     first_audio: float | None = None
     frames: int = 0
-    lost_samples: int = 0
-    unread: int = 0
-    ignored_bytes: int = 0
-    ignored_clips: int = 0
+    lost_samples: int = 0  # per channel, not read by the server in time
+    unread: int = 0  # the most bytes that waited for the server to read
+    ignored_bytes: int = 0  # binary audio that jambonz would not play
+    ignored_clips: int = 0  # ``playAudio`` that jambonz would not play because the server streams
     lateness: Histogram = field(default_factory=Histogram, repr=False)
     marks: Histogram = field(default_factory=Histogram, repr=False)
     end: ConnectionEnd | None = None

@@ -21,18 +21,12 @@ FRAMES_PER_SECOND = 50
 
 @dataclass(frozen=True, slots=True)
 class LoadFrames:
-    """
-    The frames that calls of one format send, 20 ms each, again and again.
-
-    Attributes:
-        payloads: the frames without header and mask.
-        silence: the payload of a silent frame.
-    """
+    """The frames that calls of one format send, 20 ms each, again and again."""
 
     audio_format: AudioFormat
     frames: Sequence[bytes]
-    payloads: Sequence[bytes]
-    silence: bytes
+    payloads: Sequence[bytes]  # the frames without header and mask
+    silence: bytes  # the payload of a silent frame
 
 
 def speech_frames(call_format: CallFormat) -> LoadFrames:

@@ -77,20 +77,13 @@ class ThresholdResult:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """
-    One condition under which a load fails.
-
-    Attributes:
-        metric: a name from ``DISTRIBUTIONS`` or ``COUNTS``.
-        figure: of a distribution, such as ``p99``; empty for a count.
-        limit: in the unit of the metric, or in percent.
-    """
+    """One condition under which a load fails."""
 
     text: str
-    metric: str
-    figure: str
+    metric: str  # a name from ``DISTRIBUTIONS`` or ``COUNTS``
+    figure: str  # of a distribution, such as ``p99``; empty for a count
     comparison: str
-    limit: float
+    limit: float  # in the unit of the metric, or in percent
     percent: bool
 
     @classmethod

@@ -168,23 +168,15 @@ _SYNC_BITS = [chip > 0 for chip in SYNC]
 
 @dataclass(frozen=True, slots=True)
 class EchoResult:
-    """
-    The echo of a call, in blocks of 20 ms.
-
-    Attributes:
-        lost: sent and not echoed, ``missed_at_start`` of them before the first that was.
-        out_of_order: echoed after a block that was sent later.
-        repeated: echoed again.
-        delay: seconds from when a block was due to leave until all of it was back.
-    """
+    """The echo of a call, in blocks of 20 ms."""
 
     sent: int
-    lost: int
+    lost: int  # sent and not echoed, ``missed_at_start`` of them before the first that was
     missed_at_start: int
-    out_of_order: int
-    repeated: int
+    out_of_order: int  # echoed after a block that was sent later
+    repeated: int  # echoed again
     inverted: int
-    delay: Summary | None
+    delay: Summary | None  # seconds from when a block was due to leave until all of it was back
     gain: Summary | None
 
 

@@ -37,24 +37,17 @@ class FormatShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """
-    A load to place.
-
-    Attributes:
-        stream_rate: of the audio that the server streams; None if it plays clips.
-        echo: send a pattern and expect it back.
-        timeout: seconds after which all calls are hung up; None for no limit.
-    """
+    """A load to place."""
 
     target: CallTarget
     calls: int
     hold: float
     arrivals: float = DEFAULT_ARRIVALS
     mix: Sequence[FormatShare] = (FormatShare(CallFormat()),)
-    stream_rate: int | None = None
-    echo: bool = False
+    stream_rate: int | None = None  # of the audio that the server streams; None if it plays clips
+    echo: bool = False  # send a pattern and expect it back
     thresholds: Sequence[Threshold] = ()
-    timeout: float | None = None
+    timeout: float | None = None  # seconds after which all calls are hung up; None for no limit
 
     def format(self, number: int) -> CallFormat:
         """Return the format of a call; any run of calls has about the shares of the whole."""

@@ -21,29 +21,21 @@ WITH_ECHO = ("echo.lost>0", "echo.out-of-order>0", "echo.repeated>0")
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """
-    The result of a load.
-
-    Attributes:
-        planned: calls to place; ``endings`` counts those that were placed.
-        close_codes: "none" for calls that ended without one.
-        ignoring_calls: calls that were sent binary audio though only clips are played.
-        ignored_clip_calls: calls that were sent clips though only a stream is played.
-    """
+    """The result of a load."""
 
     url: str
-    planned: int
+    planned: int  # calls to place; ``endings`` counts those that were placed
     seconds: float
     interrupted: bool
     endings: Counter[LoadCallEnding]
     formats: Counter[str]
     problems: Counter[str]
-    close_codes: Counter[str]
+    close_codes: Counter[str]  # "none" for calls that ended without one
     connected: int
     frames: int
     lost_samples: int
-    ignoring_calls: int
-    ignored_clip_calls: int
+    ignoring_calls: int  # calls that were sent binary audio though only clips are played
+    ignored_clip_calls: int  # calls that were sent clips though only a stream is played
     distributions: dict[str, Summary | None]
     echo: EchoResult | None
     outcomes: tuple[ThresholdResult, ...]

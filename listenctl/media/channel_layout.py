@@ -20,22 +20,18 @@ class ChannelLayout(StrEnum):
 
 
 class ChannelMap:
-    """
-    Rearrange the channels of a call, with one output for each file.
-
-    Attributes:
-        labels: suffixes of the file names, (``-left``, ``-right``) or an empty one.
-        rearrange: returns the audio of each output for whole sample frames.
-    """
+    """Rearrange the channels of a call, with one output for each file."""
 
     def __init__(self, layout: ChannelLayout, audio_format: AudioFormat) -> None:
         changes = layout is not ChannelLayout.AS_IS and audio_format.channels == 2
         self.output_format = AudioFormat(audio_format.sample_rate, 1) if changes else audio_format
         self.labels = ("-left", "-right") if changes and layout is ChannelLayout.SPLIT else ("",)
+        """Suffixes of the file names, (``-left``, ``-right``) or an empty one."""
         self.warning: str | None = None
         if layout is not ChannelLayout.AS_IS and not changes:
             self.warning = f"--channels {layout} needs two channels; the audio of this call has {audio_format.channels}"
         self.rearrange = _OUTPUTS[layout if changes else ChannelLayout.AS_IS]
+        """Returns the audio of each output for whole sample frames."""
 
 
 def mix_stereo(pcm: bytes) -> bytes:

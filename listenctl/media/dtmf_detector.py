@@ -47,18 +47,12 @@ _Levels: TypeAlias = list[list[float]]
 
 @dataclass(frozen=True, slots=True)
 class DtmfTone:
-    """
-    A detected tone.
-
-    Attributes:
-        position: of its first sample, in samples per channel.
-        channel: from 1, the left one.
-    """
+    """A detected tone."""
 
     digit: str
-    position: int
+    position: int  # of its first sample, in samples per channel
     duration: float
-    channel: int = 1
+    channel: int = 1  # from 1, the left one
 
     @property
     def duration_ms(self) -> int:

@@ -47,32 +47,23 @@ class ToolConnection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlaybackAnswer:
-    """
-    An answer and the time when it came.
-
-    Attributes:
-        message: from jambonz; None where the server reports that a killAudio stopped or dropped a clip.
-        detail: what the server says about that.
-    """
+    """An answer and the time when it came."""
 
     at: float
     message: Mark | PlayDone | None
-    detail: str = ""
+    """From jambonz; None where the server reports that a killAudio stopped or dropped a clip."""
+    detail: str = ""  # what the server says about that
 
 
 class CallMessages:
-    """
-    One player's messages on a connection, within ``open_messages``.
-
-    Attributes:
-        killed: done when somebody else's killAudio has dropped what we stream.
-    """
+    """One player's messages on a connection, within ``open_messages``."""
 
     def __init__(self, connection: ToolConnection) -> None:
         loop = asyncio.get_running_loop()
         self.connection = connection
         self.is_open = True
         self.killed: asyncio.Future[str] = loop.create_future()
+        """Done when somebody else's killAudio has dropped what we stream."""
         self._loop = loop
         self._marks: dict[str, asyncio.Future[PlaybackAnswer]] = {}
         self._clips: dict[str, asyncio.Future[PlaybackAnswer]] = {}

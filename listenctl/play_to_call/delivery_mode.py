@@ -70,15 +70,10 @@ class PlayMode:
 
 @dataclass(frozen=True, slots=True)
 class ModeHints:
-    """
-    What is known about a call before it is probed: rates as in the metadata, None where unknown.
-
-    Attributes:
-        server: the rate that the server knows, and ``server_from`` its origin.
-    """
+    """What is known about a call before it is probed: rates as in the metadata, None where unknown."""
 
     metadata: int | None = None
-    server: int | None = None
+    server: int | None = None  # the rate that the server knows, and ``server_from`` its origin
     server_from: KnownBy = KnownBy.SERVER
 
 

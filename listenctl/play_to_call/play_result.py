@@ -23,16 +23,11 @@ class PlayEvidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlayResult:
-    """
-    The result of playing a sound.
-
-    Attributes:
-        seconds: that the caller has heard; the length of a sound that was only sent.
-    """
+    """The result of playing a sound."""
 
     outcome: PlayOutcome
     evidence: PlayEvidence | None
-    seconds: float
+    seconds: float  # that the caller has heard; the length of a sound that was only sent
     detail: str = ""
 
 
@@ -43,11 +38,10 @@ class PlayProgress:
 
     Attributes:
         sent, heard: seconds; what was heard is computed from the clock.
-        lead: seconds of a stream that were sent and are not played yet.
     """
 
     state: str
     sent: float = 0.0
     heard: float = 0.0
     total: float | None = None
-    lead: float | None = None
+    lead: float | None = None  # seconds of a stream that were sent and are not played yet

@@ -17,19 +17,13 @@ CLIP_RATE, WIDE_CLIP_RATE = 8000, 16000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlayableSound:
-    """
-    A sound that isn't open yet.
-
-    Attributes:
-        open: opens the sound at a rate in Hz; raises what ``open_source`` raises.
-        endless: it has no end, so it can't be played as clips.
-    """
+    """A sound that isn't open yet."""
 
     name: str
-    open: Callable[[int], Awaitable[AudioSource]]
+    open: Callable[[int], Awaitable[AudioSource]]  # opens the sound at a rate in Hz; raises what ``open_source`` raises
     clip_rate: int = CLIP_RATE
     seconds: float | None = None
-    endless: bool = False
+    endless: bool = False  # it has no end, so it can't be played as clips
 
     @classmethod
     def computed(

@@ -8,18 +8,11 @@ from listenctl.play_to_call.stream_sender import STREAM_LEAD
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaySettings:
-    """
-    How to play.
-
-    Attributes:
-        stream_rate: of the call, in Hz; 0 for clips; None if the user doesn't say.
-        lead: seconds between sending a stream and its playback.
-        exact: stream samples of value -1 unchanged, although jambonz takes them for marks.
-    """
+    """How to play."""
 
     choice: ModeChoice = ModeChoice.AUTO
-    stream_rate: int | None = None
+    stream_rate: int | None = None  # of the call, in Hz; 0 for clips; None if the user doesn't say
     interrupt: bool = False
-    lead: float = STREAM_LEAD
-    exact: bool = False
+    lead: float = STREAM_LEAD  # seconds between sending a stream and its playback
+    exact: bool = False  # stream samples of value -1 unchanged, although jambonz takes them for marks
     wait: bool = True

@@ -11,20 +11,14 @@ _FULL_SCALE = 32768
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundEdits:
-    """
-    Edits of a source.
+    """Edits of a source."""
 
-    Attributes:
-        gain_db: samples that get too loud are clipped.
-        channel: number of a channel from 0; None mixes the channels of a file.
-    """
-
-    gain_db: float = 0.0
+    gain_db: float = 0.0  # samples that get too loud are clipped
     fade: float = 0.0
     start: float = 0.0
     duration: float | None = None
     loop: bool = False
-    channel: int | None = None
+    channel: int | None = None  # number of a channel from 0; None mixes the channels of a file
 
     def length(self, own: float | None) -> float | None:
         """Return the seconds that remain of a source of ``own`` seconds; None means unknown or endless."""

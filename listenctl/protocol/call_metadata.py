@@ -36,21 +36,14 @@ _VALUE_IN_NOTE = 40
 
 @dataclass(frozen=True, slots=True)
 class CallMetadata:
-    """
-    The fields of the first text, under their names on the wire.
-
-    Attributes:
-        valid: whether the text was exactly one JSON object.
-        rest: messages that were glued to it.
-        sample_rate: None if the text has no usable one; so is ``mix_type``.
-    """
+    """The fields of the first text, under their names on the wire."""
 
     raw: bytes
     fields: Mapping[str, object]
     repairs: tuple[str, ...]
-    valid: bool
-    rest: bytes
-    sample_rate: int | None
+    valid: bool  # whether the text was exactly one JSON object
+    rest: bytes  # messages that were glued to it
+    sample_rate: int | None  # None if the text has no usable one; so is ``mix_type``
     mix_type: str | None
 
     @classmethod

@@ -42,24 +42,17 @@ class _Unreadable(Exception):
 
 
 class ObjectRepair:
-    """
-    The readable part of a broken object.
-
-    Attributes:
-        end: index after it.
-        cut: whether the end of the object is missing.
-        incomplete: path of the member in which the text was cut, if any.
-    """
+    """The readable part of a broken object."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._path: list[str] = []
         self._depth = 0
         self._skips = 0
-        self.end = 0
+        self.end = 0  # index after it
         self.faults: list[str] = []
-        self.cut = False
-        self.incomplete = ""
+        self.cut = False  # whether the end of the object is missing
+        self.incomplete = ""  # path of the member in which the text was cut, if any
         self.fields = self._read_object()
 
     def _read_object(self) -> dict[str, object]:

@@ -57,16 +57,12 @@ class AudioReceived:
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
-    """
-    A text from jambonz after the first one.
-
-    Attributes:
-        round_trip: seconds since the command that a mark or playDone answers, None without such a command.
-    """
+    """A text from jambonz after the first one."""
 
     position: int
     message: JambonzMessage
     round_trip: float | None = None
+    """Seconds since the command that a mark or playDone answers, None without such a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +111,11 @@ SessionEvent = (
 
 
 class ListenSession:
-    """
-    Follow one listen conversation.
-
-    Args:
-        started_at: time of the opening handshake, on the clock of all other times.
-        default_format: of the audio where the metadata don't say.
-    """
+    """Follow one listen conversation."""
 
     def __init__(self, *, started_at: float, default_format: AudioFormat) -> None:
-        self._started_at = started_at
-        self._default_format = default_format
+        self._started_at = started_at  # time of the opening handshake, on the clock of all other times
+        self._default_format = default_format  # of the audio where the metadata don't say
         self._held: list[tuple[float, BinaryMessages]] = []
         self._held_bytes = 0
         self._outstanding_marks: dict[str, deque[float]] = {}

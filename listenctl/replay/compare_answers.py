@@ -24,29 +24,20 @@ MAX_LISTED = 1000
 
 @dataclass(frozen=True, slots=True)
 class CompareSettings:
-    """
-    How to compare answers.
-
-    Attributes:
-        ignored: members of texts that may differ, as in ``without_members``, or ``audio`` for all streamed audio.
-    """
+    """How to compare answers."""
 
     tolerance: float = 0.5
     ignored: tuple[str, ...] = ()
+    """Members of texts that may differ, as in ``without_members``, or ``audio`` for all streamed audio."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerComparison:
-    """
-    How the answers of a call compare.
-
-    Attributes:
-        differences: the first ``MAX_LISTED``.
-    """
+    """How the answers of a call compare."""
 
     texts: tuple[int, int]
     audio: tuple[int, int]
-    differences: tuple[AnswerDifference, ...]
+    differences: tuple[AnswerDifference, ...]  # the first ``MAX_LISTED``
     count: int
 
     def as_json(self) -> dict[str, object]:

@@ -23,16 +23,10 @@ _MAX_CHANGES = 3
 
 @dataclass(frozen=True, slots=True)
 class AnswerDifference:
-    """
-    A difference between the answers in a capture and those of a live server.
+    """A difference between the answers in a capture and those of a live server."""
 
-    Attributes:
-        kind: ``missing``, ``extra``, ``different``, ``moved`` or ``later``.
-        what: the type of a text, ``audio`` or ``close``.
-    """
-
-    kind: str
-    what: str
+    kind: str  # ``missing``, ``extra``, ``different``, ``moved`` or ``later``
+    what: str  # the type of a text, ``audio`` or ``close``
     detail: str
     captured_at: float | None = None
     live_at: float | None = None
@@ -49,15 +43,10 @@ class AnswerDifference:
 
 @dataclass(frozen=True, slots=True)
 class AnswerTiming:
-    """
-    Which answers count as late.
-
-    Attributes:
-        speed: relative to the capture; None is as fast as possible, and then nothing is late.
-    """
+    """Which answers count as late."""
 
     tolerance: float
-    speed: float | None
+    speed: float | None  # relative to the capture; None is as fast as possible, and then nothing is late
 
     def lateness(self, captured_at: float, live_at: float) -> float:
         """Return the seconds by which an answer is late; 0 within the tolerance."""

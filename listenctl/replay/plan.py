@@ -10,16 +10,11 @@ from listenctl.replay.replay_script import CaptureFile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayPlan:
-    """
-    Play jambonz's side of a capture to a server.
-
-    Attributes:
-        speed: relative to the capture; None is as fast as possible.
-    """
+    """Play jambonz's side of a capture to a server."""
 
     capture: CaptureFile
     target: CallTarget
-    speed: float | None = 1.0
+    speed: float | None = 1.0  # relative to the capture; None is as fast as possible
     same_sid: bool = False
     compare: CompareSettings | None = None
 
@@ -31,14 +26,9 @@ class ReplaySync(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationPlan:
-    """
-    Play the application's side of a capture to clients.
-
-    Attributes:
-        speed: relative to the capture; None is as fast as possible.
-    """
+    """Play the application's side of a capture to clients."""
 
     capture: CaptureFile
-    speed: float | None = 1.0
+    speed: float | None = 1.0  # relative to the capture; None is as fast as possible
     sync: ReplaySync = ReplaySync.HANDSHAKE
     authorization: str | None = None

@@ -9,36 +9,24 @@ from listenctl.replay.compare_answers import AnswerComparison
 
 @dataclass(slots=True, kw_only=True)
 class ReplayResult:
-    """
-    How a call was played to a server.
-
-    Attributes:
-        copy: the number of the simultaneous copy, from 1.
-        round: the number of the repetition, from 1.
-        frames: frames played; ``unplayed`` were left when the call ended, None if they weren't counted.
-        cut_short: the server ended the call before its time.
-        lost: places where frames of jambonz are missing in the capture.
-        lateness: the most seconds that a frame was late; None if no frame had a deadline.
-        taken: the server received everything and ended its side in order.
-        error: why the server wasn't reached, or what was wrong with how it ended the call.
-    """
+    """How a call was played to a server."""
 
     call: int
-    copy: int
-    round: int
+    copy: int  # the number of the simultaneous copy, from 1
+    round: int  # the number of the repetition, from 1
     call_sid: str | None = None
     seconds: float = 0.0
-    frames: int = 0
+    frames: int = 0  # frames played; ``unplayed`` were left when the call ended, None if they weren't counted
     bytes: int = 0
     unplayed: int | None = 0
     early: float = 0.0
-    cut_short: bool = False
-    lost: int = 0
-    lateness: float | None = None
+    cut_short: bool = False  # the server ended the call before its time
+    lost: int = 0  # places where frames of jambonz are missing in the capture
+    lateness: float | None = None  # the most seconds that a frame was late; None if no frame had a deadline
     end: ConnectionEnd | None = None
-    taken: bool = False
+    taken: bool = False  # the server received everything and ended its side in order
     interrupted: bool = False
-    error: str = ""
+    error: str = ""  # why the server wasn't reached, or what was wrong with how it ended the call
     notes: list[str] = field(default_factory=list)
     comparison: AnswerComparison | None = None
 
@@ -78,32 +66,26 @@ class ReplayResult:
 
 @dataclass(slots=True, kw_only=True)
 class ApplicationResult:
-    """
-    How the application's side of a call was played to a client.
-
-    Attributes:
-        caller: the number of the client, from 1.
-        frames: frames sent; ``unsent`` were left when the call ended, None if they weren't counted.
-        lost: places where frames of the application are missing in the capture.
-        lateness: the most seconds that a frame was late; None if no frame had a deadline.
-        received_texts, received_audio_bytes: what the client sent.
-        closed: the code of the first Close frame of either side.
-    """
+    """How the application's side of a call was played to a client."""
 
     connected: ClassVar[bool] = True
     """A client without a call has no result."""
 
     call: int
-    caller: int
+    caller: int  # the number of the client, from 1
     seconds: float = 0.0
-    frames: int = 0
+    frames: int = 0  # frames sent; ``unsent`` were left when the call ended, None if they weren't counted
     unsent: int | None = 0
-    lost: int = 0
+    lost: int = 0  # places where frames of the application are missing in the capture
     lateness: float | None = None
+    """
+    The most seconds that a frame was late; None if no frame had a deadline. received_texts, received_audio_bytes: what
+    the client sent.
+    """
     received_texts: int = 0
     received_audio_bytes: int = 0
     missed_texts: int = 0
-    closed: int | None = None
+    closed: int | None = None  # the code of the first Close frame of either side
     interrupted: bool = False
     error: str = ""
 

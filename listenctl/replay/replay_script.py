@@ -39,17 +39,11 @@ MAX_COUNTING = 1.0
 
 @dataclass(frozen=True, slots=True)
 class CaptureFile:
-    """
-    A capture that can be read repeatedly.
+    """A capture that can be read repeatedly."""
 
-    Attributes:
-        path: a temporary file for stdin.
-        secrets: the text of a key log, for encrypted calls.
-    """
-
-    path: str
+    path: str  # a temporary file for stdin
     name: str
-    secrets: str = ""
+    secrets: str = ""  # the text of a key log, for encrypted calls
 
     def read(self) -> Iterator[CaptureEvent]:
         with _as_failure():

@@ -39,10 +39,8 @@ async def answer_upgrade(
     full: Callable[[], bool] = lambda: False,
 ) -> None:
     """
-    Answer the opening handshake of a call.
-
-    Raises:
-        RequestRefused: the request isn't a WebSocket handshake, lacks the credentials, or comes too late.
+    Answer the opening handshake of a call; raises RequestRefused if the request isn't a WebSocket handshake, lacks the
+    credentials, or comes too late.
     """
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT):

@@ -13,13 +13,7 @@ from listenctl.replay.replayed_call import ReplayedCall
 
 
 class ReplayRun:
-    """
-    Play calls in rounds.
-
-    Args:
-        calls: of the capture; each is played as long after the first as it began.
-        rounds: how often all calls are played to their end; None is forever.
-    """
+    """Play calls in rounds."""
 
     def __init__(
         self,
@@ -32,9 +26,9 @@ class ReplayRun:
         on_notice: Callable[[CaptureNotice], None] = lambda _: None,
     ) -> None:
         self._plan = plan
-        self._calls = calls
+        self._calls = calls  # of the capture; each is played as long after the first as it began
         self._copies = copies
-        self._rounds = rounds
+        self._rounds = rounds  # how often all calls are played to their end; None is forever
         self._on_result = on_result
         self._notices = NoticeFilter(on_notice)
         self._live: set[ReplayedCall] = set()

@@ -35,15 +35,10 @@ _ATTRIBUTES = (
 
 @dataclass(frozen=True, slots=True)
 class HookAnswer:
-    """
-    The answer to an action hook.
-
-    Attributes:
-        detail: why there was none, or the reason phrase and the start of the body of a response that isn't 2xx.
-    """
+    """The answer to an action hook."""
 
     status: int | None
-    detail: str = ""
+    detail: str = ""  # why there was none, or the reason phrase and the start of the body of a response that isn't 2xx
 
 
 def hook_payload(

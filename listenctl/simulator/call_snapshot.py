@@ -10,18 +10,7 @@ CallState: TypeAlias = Literal["connecting", "live", "closing", "ended"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallSnapshot:
-    """
-    The state of a simulated call at one moment.
-
-    Attributes:
-        streaming: whether the server's audio is a stream of binary messages; otherwise it is ``playAudio`` clips.
-        sent: levels of the audio sent to the server, one per channel; None before the first audio.
-        heard: the level of the audio played to the caller, one channel; None before the first audio.
-        buffered: seconds of the server's audio that play without further audio.
-        held: further seconds that don't play until more audio arrives (listenctl-protocol(7) 6.2).
-        lateness: the most seconds that a frame left after its deadline.
-        wrong: how many of them jambonz would not execute as intended.
-    """
+    """The state of a simulated call at one moment."""
 
     url: str
     call: str
@@ -30,15 +19,15 @@ class CallSnapshot:
     sample_rate: int
     mix_type: str
     profile: str
-    streaming: bool
-    sent: Levels | None
-    heard: Levels | None
-    buffered: float
-    held: float
+    streaming: bool  # whether the server's audio is a stream of binary messages; otherwise it is ``playAudio`` clips
+    sent: Levels | None  # levels of the audio sent to the server, one per channel; None before the first audio
+    heard: Levels | None  # the level of the audio played to the caller, one channel; None before the first audio
+    buffered: float  # seconds of the server's audio that play without further audio
+    held: float  # further seconds that don't play until more audio arrives (listenctl-protocol(7) 6.2)
     marks: tuple[str, ...]
     unsent: float
     lost_samples: int
-    lateness: float
+    lateness: float  # the most seconds that a frame left after its deadline
     commands: int
-    wrong: int
+    wrong: int  # how many of them jambonz would not execute as intended
     digits: str

@@ -21,21 +21,15 @@ class FaultValue(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """
-    One kind of fault.
-
-    Attributes:
-        effect: what the call does; ``{}`` is the value.
-        most: the largest number allowed.
-        decides: what only one fault of a call can decide; empty if the fault can be given repeatedly.
-    """
+    """One kind of fault."""
 
     name: str
-    effect: str
+    effect: str  # what the call does; ``{}`` is the value
     value: FaultValue = FaultValue.NONE
     default: str = ""
-    most: float = 0.0
+    most: float = 0.0  # the largest number allowed
     decides: tuple[str, ...] = ()
+    """What only one fault of a call can decide; empty if the fault can be given repeatedly."""
 
     @property
     def usage(self) -> str:

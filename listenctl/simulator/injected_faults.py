@@ -39,18 +39,12 @@ class ClosingMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """
-    One fault to inject.
-
-    Attributes:
-        number: the same as a number of seconds, samples or bytes.
-        start: when a stall or a pause begins, in seconds.
-    """
+    """One fault to inject."""
 
     kind: FaultKind
     text: str = ""
-    number: float = 0.0
-    start: float = 0.0
+    number: float = 0.0  # the same as a number of seconds, samples or bytes
+    start: float = 0.0  # when a stall or a pause begins, in seconds
 
     @property
     def name(self) -> str:
@@ -110,15 +104,7 @@ def _between(least: float, most: float, text: str) -> float:
 
 
 class InjectedFaults:
-    """
-    The faults of one call, in the order in which the call meets them.
-
-    Attributes:
-        backlog: seconds of audio captured before the connection, which leave in the first message.
-        early_digits: digits pressed during the handshake; their texts leave together with the first one.
-        read_rate: bytes per second to read of what the server sends; None for no limit.
-        shutdown_timeout: seconds after which the call gives up a connection that nobody closes.
-    """
+    """The faults of one call, in the order in which the call meets them."""
 
     def __init__(self, faults: Sequence[Fault] = (), *, channels: int = 1) -> None:
         self._faults = {fault.name: fault for fault in faults}
@@ -129,10 +115,14 @@ class InjectedFaults:
         # Samples are only moved, so the host's byte order doesn't matter.
         self._delayed_channel = array("h", bytes(2 * int(self._number("skew"))))
         self.backlog = self._number("burst")
+        """Seconds of audio captured before the connection, which leave in the first message."""
         self.early_digits = self._text("glued-texts")
+        """Digits pressed during the handshake; their texts leave together with the first one."""
         self.read_rate = self._number("slow-reader") if "slow-reader" in self._faults else None
+        """Bytes per second to read of what the server sends; None for no limit."""
         self.closing_mode = self._closing_mode()
         self.shutdown_timeout = self._number("graceful-shutdown")
+        """Seconds after which the call gives up a connection that nobody closes."""
 
     def subprotocol(self, default: str | None) -> str | None:
         return None if "no-subprotocol" in self._faults else self._text("subprotocol") or default

@@ -29,38 +29,32 @@ class DtmfPress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallPlan:
-    """
-    A call to place.
-
-    Attributes:
-        caller: the audio source of the caller, as ``open_source`` reads it; the call ends with it unless ``duration``
-            is given.
-        callee: the audio source of jambonz or the other party; None is silence.
-        call_rate: sample rate of the phone's codec in Hz; audio for the server is resampled if its rate differs.
-        duration: seconds after which the caller hangs up; silence follows if the caller's audio ends before.
-        tones: also mix the tones of pressed digits into the caller's audio.
-        buffer: seconds of audio that jambonz buffers for a slow server.
-        speaker: the device that plays what the caller hears; empty for the default device, None for none.
-    """
+    """A call to place."""
 
     target: CallTarget
     verb: ListenVerb = field(default_factory=ListenVerb)
     kind: CallKind = CallKind.INBOUND
     profile: Profile = CURRENT
     caller: str = "silence"
-    callee: str | None = None
+    """
+    The audio source of the caller, as ``open_source`` reads it; the call ends with it unless ``duration`` is given.
+    """
+    callee: str | None = None  # the audio source of jambonz or the other party; None is silence
     caller_number: str = DEFAULT_CALLER
     callee_number: str = DEFAULT_CALLEE
     ptime: float = 0.02
     call_rate: int = 8000
+    """Sample rate of the phone's codec in Hz; audio for the server is resampled if its rate differs."""
     duration: float | None = None
+    """Seconds after which the caller hangs up; silence follows if the caller's audio ends before."""
     loop: bool = False
     dtmf_presses: tuple[DtmfPress, ...] = ()
-    tones: bool = False
+    tones: bool = False  # also mix the tones of pressed digits into the caller's audio
     faults: tuple[Fault, ...] = ()
-    buffer: float = 2.0
+    buffer: float = 2.0  # seconds of audio that jambonz buffers for a slow server
     heard: Path | None = None
     speaker: str | None = None
+    """The device that plays what the caller hears; empty for the default device, None for none."""
     warnings: tuple[str, ...] = ()
 
     @property

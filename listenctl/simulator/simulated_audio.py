@@ -29,14 +29,13 @@ class CallFrame:
 
     Attributes:
         caller, heard: what the caller says and hears, one channel each at the rate of ``sent``.
-        over: the caller's audio has ended; the frame is silence.
     """
 
     sent: bytes
     caller: bytes
     heard: bytes
     ticks: tuple[PlayoutTick, ...]
-    over: bool
+    over: bool  # the caller's audio has ended; the frame is silence
 
 
 class SimulatedAudio:

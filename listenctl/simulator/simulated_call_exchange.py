@@ -121,13 +121,7 @@ class CallSender:
 
 
 class CallExchange:
-    """
-    Send the frames of one call, execute the server's commands, and answer them.
-
-    Attributes:
-        over: set it to make no further frame.
-        sent_levels, heard_levels: latest levels of the audio sent to the server, and of what the caller hears.
-    """
+    """Send the frames of one call, execute the server's commands, and answer them."""
 
     def __init__(
         self, plan: CallPlan, *, sender: CallSender, faults: InjectedFaults, log: SimulatedCallLog, time: CallTime
@@ -144,6 +138,10 @@ class CallExchange:
         self._received_bytes = 0
         self.connection: ClientConnection | None = None
         self.over = False
+        """
+        Set it to make no further frame. sent_levels, heard_levels: latest levels of the audio sent to the server, and
+        of what the caller hears.
+        """
         self.exceeded_limit = ""
         self.sent_levels: Levels | None = None
         self.heard_levels: Levels | None = None

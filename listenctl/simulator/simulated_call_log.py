@@ -39,20 +39,13 @@ _AUDIO = "audio"
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCallResult:
-    """
-    How a call went.
-
-    Attributes:
-        samples: per channel, made for the server; ``lost_samples`` of them never left because it was slow.
-        wrong: verdicts on which the server's developer should act.
-        taken: the server has everything that was sent, and the connection was closed in order.
-    """
+    """How a call went."""
 
     end: ConnectionEnd
-    samples: int
+    samples: int  # per channel, made for the server; ``lost_samples`` of them never left because it was slow
     lost_samples: int
-    wrong: int
-    taken: bool
+    wrong: int  # verdicts on which the server's developer should act
+    taken: bool  # the server has everything that was sent, and the connection was closed in order
 
 
 class SimulatedCallLog:

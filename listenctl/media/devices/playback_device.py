@@ -65,7 +65,6 @@ class PlaybackDevice:
     Play the sound of a mixer; while no device plays it, try again and again.
 
     Args:
-        on_change: called when sound begins, and with the reason when there is none.
         rescan: whether to look for new devices, which stops every other device of this process.
     """
 
@@ -82,7 +81,7 @@ class PlaybackDevice:
     ) -> None:
         self._mixer = mixer
         self._device = device
-        self._on_change = on_change
+        self._on_change = on_change  # called when sound begins, and with the reason when there is none
         self._rescans = rescan and open_stream is None
         self._open_stream = open_stream
         self._retry_every = retry_every

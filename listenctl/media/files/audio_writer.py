@@ -21,15 +21,7 @@ _STEREO_BATCH = 0.5
 
 
 class AudioWriter:
-    """
-    Write audio to a file or a pipe.
-
-    Attributes:
-        error: why nothing more can be written; None while it can.
-
-    Args:
-        on_error: called once, in the writing thread, when nothing more can be written.
-    """
+    """Write audio to a file or a pipe."""
 
     def __init__(
         self,
@@ -38,11 +30,11 @@ class AudioWriter:
         on_error: Callable[[OSError], None],
         max_waiting_bytes: float = MAX_WAITING_BYTES,
     ) -> None:
-        self.error: OSError | None = None
+        self.error: OSError | None = None  # why nothing more can be written; None while it can
         self.lost_bytes = self.written_bytes = 0
         self._target = target
         self._name = name
-        self._on_error = on_error
+        self._on_error = on_error  # called once, in the writing thread, when nothing more can be written
         self._writer = BackgroundWriter("audio-writer", max_waiting_bytes)
 
     @classmethod

@@ -25,17 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 class BackgroundWriter:
-    """
-    Run jobs in order, in a thread of its own. A job that raises is logged, and the next one runs.
-
-    Args:
-        max_waiting_bytes: of data in jobs that have not run yet; see ``reserve_bytes``.
-    """
+    """Run jobs in order, in a thread of its own. A job that raises is logged, and the next one runs."""
 
     def __init__(
         self, thread_name: str, max_waiting_bytes: float = inf, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._max_waiting_bytes = max_waiting_bytes
+        self._max_waiting_bytes = max_waiting_bytes  # of data in jobs that have not run yet; see ``reserve_bytes``
         self._clock = clock
         # Each is changed by one thread only.
         self._reserved_bytes = self._released_bytes = 0

@@ -33,7 +33,6 @@ class SidecarAudio:
 
     Attributes:
         layout, channel_meanings, tapped_party, gaps_filled: None for files that hold more than what jambonz sent.
-        begins: seconds from the handshake to the first sample; None in a live recording.
     """
 
     files: Sequence[str]
@@ -46,7 +45,7 @@ class SidecarAudio:
     samples: int
     seconds: float
     gaps_filled: bool | None = None
-    begins: float | None = None
+    begins: float | None = None  # seconds from the handshake to the first sample; None in a live recording
     warnings: Sequence[str] = ()
 
     @classmethod

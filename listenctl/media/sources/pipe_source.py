@@ -39,17 +39,12 @@ async def open_pipe(
 
 
 class PipeSource:
-    """
-    Audio from a pipe, with silence while nothing arrives.
-
-    Args:
-        lossless: wait for late audio instead of returning silence.
-    """
+    """Audio from a pipe, with silence while nothing arrives."""
 
     def __init__(self, fd: int, decoder: PipeDecoder, *, lossless: bool = False) -> None:
         self._fd = fd
         self._decoder = decoder
-        self._lossless = lossless
+        self._lossless = lossless  # wait for late audio instead of returning silence
         self._changed = threading.Condition()
         self._waiting = bytearray()
         self._error: ListenctlError | None = None

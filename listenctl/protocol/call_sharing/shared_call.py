@@ -48,7 +48,6 @@ class SharedCall:
     Args:
         prefix: of the names on the wire; letters, digits and hyphens are safe. With an application behind us, which may
             be another listenctl, it must be one that the application doesn't use.
-        alone: whether there is no application beside the tools, which may have sent clips before them.
         server_rate: of streamed audio, if neither metadata nor a tool know it; 0 for clips, None for unknown.
         clock: returns the time in seconds; by default it stands still, so that no clip is ever given up.
     """
@@ -65,7 +64,7 @@ class SharedCall:
         self._tools: set[int] = set()
         self._marks = GeneratedNames[str](f"{prefix}m")
         self._clips = SharedClips(f"{prefix}c", clock)
-        self._alone = alone
+        self._alone = alone  # whether there is no application beside the tools, which may have sent clips before them
         if not alone:
             self._clips.order.stop_assuming()
         self._stream = SharedStream(server_rate, clock)

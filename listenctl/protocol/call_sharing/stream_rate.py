@@ -27,16 +27,11 @@ class StreamRate:
 
 
 class StreamRates:
-    """
-    The rate of one call according to each source.
-
-    Attributes:
-        tool: according to the tool that asked for the stream last.
-    """
+    """The rate of one call according to each source."""
 
     def __init__(self, server: int | None = None) -> None:
         self.metadata: int | None = None
-        self.tool: int | None = None
+        self.tool: int | None = None  # according to the tool that asked for the stream last
         self._server = server
 
     @property

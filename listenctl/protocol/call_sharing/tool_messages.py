@@ -49,16 +49,11 @@ class RefusalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ToolRefusal:
-    """
-    A message of a tool that the server didn't pass on.
-
-    Attributes:
-        id: of the clip, as the tool calls it; None if there is none.
-    """
+    """A message of a tool that the server didn't pass on."""
 
     reason: RefusalReason
     detail: str
-    id: object = None
+    id: object = None  # of the clip, as the tool calls it; None if there is none
 
     def serialize(self) -> str:
         data: dict[str, object] = {"reason": self.reason, "detail": self.detail}
@@ -69,24 +64,16 @@ class ToolRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """
-    The state of a call's playout.
+    """The state of a call's playout."""
 
-    Attributes:
-        stream_rate: of the audio that jambonz plays; 0 if it plays clips, None if unknown.
-        stream_rate_from: its source: ``metadata``, ``tool`` or ``server``.
-        playout: how long the streamed audio still plays, by the clock; None if the rate is unknown.
-        clip_seconds: how long all clips, waiting ones too, still play, by the clock; None if a length is unknown.
-        mark_answered: whether jambonz has answered a mark of this call, which it does only if it streams.
-    """
-
-    stream_rate: int | None = None
-    stream_rate_from: str | None = None
-    playout: float | None = None
+    stream_rate: int | None = None  # of the audio that jambonz plays; 0 if it plays clips, None if unknown
+    stream_rate_from: str | None = None  # its source: ``metadata``, ``tool`` or ``server``
+    playout: float | None = None  # how long the streamed audio still plays, by the clock; None if the rate is unknown
     waiting_clips: int = 0
     clip_seconds: float | None = None
+    """How long all clips, waiting ones too, still play, by the clock; None if a length is unknown."""
     stopping: bool = False
-    mark_answered: bool = False
+    mark_answered: bool = False  # whether jambonz has answered a mark of this call, which it does only if it streams
 
     @classmethod
     def parse(cls, data: Mapping[str, object]) -> Self:

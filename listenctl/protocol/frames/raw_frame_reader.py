@@ -39,15 +39,12 @@ class RawFrameReader:
 
     Every complete frame is returned, also with a reserved opcode, wrong masking or a length in too many bytes. After an
     impossible length the position of the next frame is unknown: ``fault`` is set, and no more frames follow.
-
-    Args:
-        max_frame: longest payload in bytes, which bounds memory; a longer one is a fault.
     """
 
     __slots__ = ("_max_frame", "_needed", "_rest", "fault")
 
     def __init__(self, max_frame: int = MAX_FRAME_BYTES) -> None:
-        self._max_frame = max_frame
+        self._max_frame = max_frame  # longest payload in bytes, which bounds memory; a longer one is a fault
         self._rest = bytearray()
         self._needed = 2
         self.fault = ""

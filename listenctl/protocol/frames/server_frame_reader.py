@@ -42,21 +42,13 @@ class PongReply(NamedTuple):
 
 
 class ServerStreamEnd(NamedTuple):
-    """
-    The end of the stream: a Close or a fault; everything after it is ignored.
+    """The end of the stream: a Close or a fault; everything after it is ignored."""
 
-    Attributes:
-        answer: the masked Close to send before the connection ends; empty where jambonz drops it without one.
-        is_close: whether the server sent a Close, valid or not.
-        code: of the server's Close, or of the Close that answers a fault; None without one.
-        fault: what was wrong; empty after a valid Close.
-    """
-
-    answer: bytes = b""
-    is_close: bool = False
-    code: int | None = None
+    answer: bytes = b""  # the masked Close to send before the connection ends; empty where jambonz drops it without one
+    is_close: bool = False  # whether the server sent a Close, valid or not
+    code: int | None = None  # of the server's Close, or of the Close that answers a fault; None without one
     reason: str = ""
-    fault: str = ""
+    fault: str = ""  # what was wrong; empty after a valid Close
 
 
 ServerEvent = ServerMessage | PongReply | ServerStreamEnd

@@ -50,17 +50,11 @@ class FrameFault:
 
 
 class MessageAssembler:
-    """
-    Join the frames of one sender to messages.
-
-    Args:
-        masked: whether this sender has to mask its frames.
-        max_message: bytes held at most; a longer message only gives a fault.
-    """
+    """Join the frames of one sender to messages."""
 
     def __init__(self, *, masked: bool, max_message: int = MAX_MESSAGE_BYTES) -> None:
-        self._masked = masked
-        self._max_message = max_message
+        self._masked = masked  # whether this sender has to mask its frames
+        self._max_message = max_message  # bytes held at most; a longer message only gives a fault
         self._parts: bytearray | None = None
         self._opcode = Opcode.BINARY
         self._too_long = False

@@ -38,39 +38,25 @@ class GapKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """
-    One irregularity of a call's audio.
-
-    Attributes:
-        position: samples per channel received before it.
-        position_uncertainty: samples after ``position`` within which it may lie instead.
-        length: seconds missing, or how late the audio of a burst was.
-        resolution: accuracy of ``length`` in seconds.
-        missing: samples per channel that the recording lacks; negative where a burst brought audio that was counted.
-        at_least: whether ``length`` is only a lower bound.
-    """
+    """One irregularity of a call's audio."""
 
     kind: GapKind
-    position: int
-    length: float
-    resolution: float
+    position: int  # samples per channel received before it
+    length: float  # seconds missing, or how late the audio of a burst was
+    resolution: float  # accuracy of ``length`` in seconds
     missing: int = 0
-    position_uncertainty: int = 0
-    at_least: bool = False
+    """Samples per channel that the recording lacks; negative where a burst brought audio that was counted."""
+    position_uncertainty: int = 0  # samples after ``position`` within which it may lie instead
+    at_least: bool = False  # whether ``length`` is only a lower bound
 
 
 class GapLedger:
-    """
-    Keep the gaps of one call.
-
-    Args:
-        started_at: time of the opening handshake; audio captured before it arrives as a burst.
-    """
+    """Keep the gaps of one call."""
 
     def __init__(self, audio_format: AudioFormat, started_at: float) -> None:
         self._format = audio_format
         self._byte_rate = audio_format.byte_rate
-        self._started_at = started_at
+        self._started_at = started_at  # time of the opening handshake; audio captured before it arrives as a burst
         self._sizes = MessageSizes()
         self._bytes = 0
         self._bytes_checked = 0

@@ -17,31 +17,18 @@ SETTLING_TIME = 10.0
 
 @dataclass(slots=True)
 class Stall:
-    """
-    Audio that is late.
+    """Audio that is late."""
 
-    Attributes:
-        position: samples per channel received before it.
-        uncertainty: samples after ``position`` within which it may begin instead.
-        window_from: start of the current window of ``LOST_AFTER`` seconds.
-        latest: the greatest lateness, in seconds.
-        lowest: the least lateness after that.
-        low: the least lateness in the window.
-        sudden: whether lateness jumped; audio lost bit by bit lets it grow.
-        dry: whether nothing at all arrived for a while.
-        caught_up_until: position up to which late audio arrived in a burst, 0 without one.
-    """
-
-    position: int
-    uncertainty: int
-    window_from: float
-    latest: float
-    lowest: float
-    low: float
-    sudden: bool
-    dry: bool
+    position: int  # samples per channel received before it
+    uncertainty: int  # samples after ``position`` within which it may begin instead
+    window_from: float  # start of the current window of ``LOST_AFTER`` seconds
+    latest: float  # the greatest lateness, in seconds
+    lowest: float  # the least lateness after that
+    low: float  # the least lateness in the window
+    sudden: bool  # whether lateness jumped; audio lost bit by bit lets it grow
+    dry: bool  # whether nothing at all arrived for a while
     previous_low: float = 0.0
-    caught_up_until: int = 0
+    caught_up_until: int = 0  # position up to which late audio arrived in a burst, 0 without one
 
     @property
     def caught_up(self) -> bool:

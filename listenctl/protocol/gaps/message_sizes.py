@@ -14,19 +14,12 @@ MOST_COALESCED = 4
 
 @dataclass(slots=True)
 class MessageSizes:
-    """
-    The unusual sizes of a call so far.
+    """The unusual sizes of a call so far."""
 
-    Attributes:
-        usual: bytes of one frame, 0 until they are known.
-        slip: bytes of audio before the last message that lacked its first bytes, -1 without one.
-        backlog: bytes of audio before the last message that had been queued, -1 without one.
-    """
-
-    usual: int = 0
+    usual: int = 0  # bytes of one frame, 0 until they are known
     previous: int = 0
-    slip: int = -1
-    backlog: int = -1
+    slip: int = -1  # bytes of audio before the last message that lacked its first bytes, -1 without one
+    backlog: int = -1  # bytes of audio before the last message that had been queued, -1 without one
     _first: int = 0
 
     @property

@@ -37,20 +37,13 @@ WavReader = Callable[[bytes], DecodedSound | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """
-    A clip that can be played.
+    """A clip that can be played."""
 
-    Attributes:
-        command: number of its ``playAudio`` message.
-        samples: at the call's rate.
-        source_samples: their number at ``source_rate``, as sent.
-    """
-
-    command: int
+    command: int  # number of its ``playAudio`` message
     id: object
-    samples: bytes
+    samples: bytes  # at the call's rate
     source_rate: int
-    source_samples: int
+    source_samples: int  # their number at ``source_rate``, as sent
 
     def play_done(self, form: PlayDoneForm, *, played: int, killed: bool) -> PlayDone:
         if form is PlayDoneForm.BARE:

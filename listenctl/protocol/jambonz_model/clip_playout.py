@@ -32,9 +32,6 @@ class ClipPlayout:
     Play the clips of one call and report on each command.
 
     killAudio stops one clip here; whether it may stop two nested ones (listenctl-protocol(7) 5.1) is not verified.
-
-    Args:
-        why_no_stream: reason of the verdict on binary audio and marks.
     """
 
     held = 0
@@ -44,7 +41,7 @@ class ClipPlayout:
         self._reader = reader
         self._profile = reader.profile
         self._outbox = reader.outbox
-        self._why_no_stream = why_no_stream
+        self._why_no_stream = why_no_stream  # reason of the verdict on binary audio and marks
         self._disabled = disabled
         self._ignored_audio = False
         # The last clip plays; the others were interrupted and go on after it.

@@ -75,19 +75,13 @@ class VerdictReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """
-    What jambonz did with one command; a command may get several verdicts, at once and later.
+    """What jambonz did with one command; a command may get several verdicts, at once and later."""
 
-    Attributes:
-        command: number of the message, from 1, counting texts and binary messages.
-        wrong: whether the application should change something.
-    """
-
-    command: int
+    command: int  # number of the message, from 1, counting texts and binary messages
     outcome: CommandOutcome
     reason: VerdictReason
     sentence: str
-    wrong: bool = False
+    wrong: bool = False  # whether the application should change something
 
 
 class PlayoutOutbox:

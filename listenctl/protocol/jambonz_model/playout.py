@@ -54,9 +54,6 @@ class Playout:
     Play what the application of one call sends.
 
     Messages are numbered from 1, counting texts and audio; each verdict names the message it is on.
-
-    Args:
-        call_rate: sample rate of the call itself: 8000 for G.711, 16000 for G.722.
     """
 
     def __init__(
@@ -70,7 +67,7 @@ class Playout:
     ) -> None:
         option = option or BidirectionalAudio()
         self.profile = profile
-        self.call_rate = call_rate
+        self.call_rate = call_rate  # sample rate of the call itself: 8000 for G.711, 16000 for G.722
         self._outbox = PlayoutOutbox()
         self._sample_rate = option.sample_rate or call_rate
         # Whether binary audio is played; otherwise clips are.

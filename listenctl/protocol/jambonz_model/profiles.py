@@ -25,40 +25,26 @@ class PlayDoneForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """
-    One implementation.
-
-    Attributes:
-        streams: supports binary audio and marks.
-        exact_stream: plays a stream as documented, at once and with marks in their places; otherwise with the
-            pre-buffer, the tail and the faults of listenctl-protocol(7) 6.2 to 6.4.
-        honours_enabled: ``bidirectionalAudio.enabled`` also disables streaming (listenctl-protocol(7) 5.2).
-        crashes_without_type: a playAudio without a string ``audioContentType`` crashes the media server.
-        reads_string_rates: reads ``"8000"`` as 8000.
-        raw_sample_bytes: bytes read as one sample of a raw clip, by rate; 0 where there is no reader.
-        start_ticks: ticks from the start of a clip until it is audible; one in real calls.
-        queues_always: clips queue without ``queuePlay`` instead of interrupting each other.
-        max_waiting: clips that wait behind the one that plays.
-        kill_empties_queue: killAudio also stops waiting clips.
-        play_done: the form of a playDone.
-        glues_texts: texts that are sent together become one (listenctl-protocol(7) 4).
-        mangles_play_done: quotes and escapes of its ``id`` are lost on the command line (listenctl-protocol(7) 2.6).
-    """
+    """One implementation."""
 
     name: str
-    streams: bool
+    streams: bool  # supports binary audio and marks
     exact_stream: bool
-    honours_enabled: bool
-    crashes_without_type: bool
-    reads_string_rates: bool
-    raw_sample_bytes: Mapping[int, int]
-    start_ticks: int
-    queues_always: bool
-    max_waiting: int
-    kill_empties_queue: bool
-    play_done: PlayDoneForm
-    glues_texts: bool
-    mangles_play_done: bool
+    """
+    Plays a stream as documented, at once and with marks in their places; otherwise with the pre-buffer, the tail and
+    the faults of listenctl-protocol(7) 6.2 to 6.4.
+    """
+    honours_enabled: bool  # ``bidirectionalAudio.enabled`` also disables streaming (listenctl-protocol(7) 5.2)
+    crashes_without_type: bool  # a playAudio without a string ``audioContentType`` crashes the media server
+    reads_string_rates: bool  # reads ``"8000"`` as 8000
+    raw_sample_bytes: Mapping[int, int]  # bytes read as one sample of a raw clip, by rate; 0 where there is no reader
+    start_ticks: int  # ticks from the start of a clip until it is audible; one in real calls
+    queues_always: bool  # clips queue without ``queuePlay`` instead of interrupting each other
+    max_waiting: int  # clips that wait behind the one that plays
+    kill_empties_queue: bool  # killAudio also stops waiting clips
+    play_done: PlayDoneForm  # the form of a playDone
+    glues_texts: bool  # texts that are sent together become one (listenctl-protocol(7) 4)
+    mangles_play_done: bool  # quotes and escapes of its ``id`` are lost on the command line (listenctl-protocol(7) 2.6)
 
     def serialize_messages(self, messages: Iterable[JambonzMessage]) -> tuple[str, ...]:
         texts = tuple(self._text(message) for message in messages)

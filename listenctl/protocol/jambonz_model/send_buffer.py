@@ -19,7 +19,6 @@ class SendBuffer:
 
     Args:
         seconds: of audio that the buffer holds; 2 by default, 3 in jambonz's images.
-        resampled: whether the listen has a different rate than the call.
     """
 
     __slots__ = ("_audio_format", "_limit", "_max_message_bytes", "_queue", "_resampled")
@@ -33,7 +32,7 @@ class SendBuffer:
         call_rate: int = 8000,
     ) -> None:
         self._audio_format = audio_format
-        self._resampled = resampled
+        self._resampled = resampled  # whether the listen has a different rate than the call
         self._queue = bytearray()
         self._max_message_bytes = int(seconds * audio_format.sample_rate) * audio_format.frame_bytes
         behind = TAP_BYTES // SAMPLE_BYTES * audio_format.sample_rate // call_rate * audio_format.frame_bytes

@@ -36,16 +36,9 @@ class ActionHook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenVerb:
-    """
-    The options of a listen, with jambonz's defaults.
+    """The options of a listen, with jambonz's defaults."""
 
-    Attributes:
-        url: as written; one that begins with ``/`` is relative to the application's base URL.
-        channel: 2 taps the called leg of a dial.
-        notes: sentences on options that jambonz doesn't know, ignores or treats unexpectedly.
-    """
-
-    url: str | None = None
+    url: str | None = None  # as written; one that begins with ``/`` is relative to the application's base URL
     credentials: Credentials | None = None
     mix_type: str = "mono"
     sample_rate: int = 8000
@@ -59,8 +52,8 @@ class ListenVerb:
     action_hook: ActionHook | None = None
     transcribe: bool = False
     nesting: Nesting = Nesting.ALONE
-    channel: int | None = None
-    notes: tuple[str, ...] = ()
+    channel: int | None = None  # 2 taps the called leg of a dial
+    notes: tuple[str, ...] = ()  # sentences on options that jambonz doesn't know, ignores or treats unexpectedly
 
 
 def quirks(verb: ListenVerb, profile: Profile) -> tuple[str, ...]:

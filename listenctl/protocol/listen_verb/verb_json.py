@@ -18,15 +18,10 @@ _VALUE_IN_ERROR = 40
 
 @dataclass(frozen=True, slots=True)
 class VerbJson:
-    """
-    The members of one object.
-
-    Attributes:
-        path: place of the object in the document, such as ``[1].dial.listen``.
-    """
+    """The members of one object."""
 
     fields: Mapping[str, object]
-    path: str
+    path: str  # place of the object in the document, such as ``[1].dial.listen``
     where: str
 
     @classmethod

@@ -109,11 +109,9 @@ class DelayedMeter:
         self._ballistics = MeterBallistics(channels)
 
     def add_windows(self, at: float, windows: Sequence[Levels]) -> None:
-        """Add the levels of audio that had arrived by ``at``, oldest first."""
         self._delay.add_windows(at, windows)
 
     def levels_at(self, now: float) -> tuple[ChannelLevel, ...]:
-        """Return what to show at ``now``."""
         return self._ballistics.update_levels(self._delay.levels_at(now), now)
 
 

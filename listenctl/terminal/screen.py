@@ -8,7 +8,7 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Self, TextIO, TypeAlias
+from typing import TextIO, TypeAlias
 
 from listenctl.terminal.printable_text import TextStyle
 
@@ -49,12 +49,6 @@ class Screen:
         self._frame_size = (0, 0)
         self._next_frame = self._next_repaint = float("-inf")
         self._cursor_hidden = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.close()
 
     def print_above(self, line: str) -> None:
         """

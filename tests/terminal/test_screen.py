@@ -5,7 +5,7 @@ import os
 import pty
 import select
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -146,7 +146,7 @@ def test_close_clears_the_meters_prints_what_waits_and_shows_the_cursor() -> Non
 def test_cursor_comes_back_after_an_exception() -> None:
     bench = Bench()
 
-    with suppress(KeyboardInterrupt), bench.screen:
+    with suppress(KeyboardInterrupt), closing(bench.screen):
         bench.draw(IDLE)
         raise KeyboardInterrupt
 

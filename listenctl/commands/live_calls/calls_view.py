@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from itertools import pairwise
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -45,7 +46,7 @@ def print_calls(listing: "CallListing", stream: TextIO, *, as_json: bool) -> Non
 def watch_calls(list_calls: Callable[[], "CallListing"], stream: TextIO) -> NoReturn:
     """Draw the calls every second, until interrupted or until the server ends."""
     style = TextStyle.of_stream(stream, os.environ)
-    with Screen(stream, style, clock=time.monotonic) as screen:
+    with closing(Screen(stream, style, clock=time.monotonic)) as screen:
         signal.signal(signal.SIGTSTP, lambda *_: _suspend(screen))
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(signal_status(number)))
         while True:

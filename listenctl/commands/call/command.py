@@ -15,8 +15,8 @@ CALL, CALLER, PLAYOUT, FAULTS = "Call", "Caller", "Playout", "Faults"
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerbOptions:
-    """Options that override those of a ``listen`` verb."""
+class SimulatedCallOptions:
+    """The ``listen`` verb, the caller, the playout of what the server sends, and faults."""
 
     verb: Annotated[
         str | None,
@@ -66,12 +66,6 @@ class VerbOptions:
     action_hook: Annotated[str | None, option("URL to post the result to", panel=CALL, metavar="URL")] = None
     from_: Annotated[str | None, option("Number of the caller", "--from", panel=CALL, metavar="NUMBER")] = None
     to: Annotated[str | None, option("Number that is called", panel=CALL, metavar="NUMBER")] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallerOptions:
-    """What the caller does."""
-
     audio: Annotated[
         str,
         option(
@@ -97,12 +91,6 @@ class CallerOptions:
     call_rate: Annotated[
         int, option("Sample rate of the phone's codec: 8000, 16000 or 48000", panel=CALLER, metavar="HZ")
     ] = 8000
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlayoutOptions:
-    """What happens to the audio that the server sends."""
-
     profile: Annotated[ProfileName, option("Version of jambonz to simulate", panel=PLAYOUT)] = "current"
     streaming: Annotated[
         int | None,
@@ -124,12 +112,6 @@ class PlayoutOptions:
     speaker_device: Annotated[
         str | None, option("Device to play it on [default: the system's]", panel=PLAYOUT, metavar="DEVICE")
     ] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class FaultOptions:
-    """Faults to simulate."""
-
     fault: Annotated[
         list[str] | None,
         option("Simulate a fault; repeatable, listed in the manual", panel=FAULTS, metavar="NAME[=VALUE]"),
@@ -137,7 +119,7 @@ class FaultOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallOptions(ReportOptions, ConnectionOptions, FaultOptions, PlayoutOptions, CallerOptions, VerbOptions):
+class CallOptions(ReportOptions, ConnectionOptions, SimulatedCallOptions):
     """All options of ``call``."""
 
     url: Annotated[str | None, typer.Argument(help="Server, ws:// or wss://; not needed if the verb has a URL")] = None

@@ -15,7 +15,7 @@ from listenctl.errors import UsageError
 from listenctl.protocol.audio import MixType
 
 if TYPE_CHECKING:
-    from listenctl.commands.call.command import CallOptions, PlayoutOptions, VerbOptions
+    from listenctl.commands.call.command import CallOptions
     from listenctl.protocol.jambonz_model.first_text import CallKind
     from listenctl.protocol.jambonz_model.profiles import Profile
     from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio, ListenVerb
@@ -143,14 +143,14 @@ def verb_of(options: "CallOptions", base_verb: "ListenVerb", kind: "CallKind", p
     return replace(verb, bidirectional=allowed_audio(verb, profile), notes=notes)
 
 
-def bidirectional_of(options: "PlayoutOptions", base: "BidirectionalAudio") -> "BidirectionalAudio":
+def bidirectional_of(options: "CallOptions", base: "BidirectionalAudio") -> "BidirectionalAudio":
     """Return what the call plays; --streaming is both the switch and the rate."""
     if options.streaming is not None:
         base = replace(base, streaming=True, sample_rate=options.streaming)
     return replace(base, enabled=False) if options.disable_bidirectional_audio else base
 
 
-def action_hook_of(options: "VerbOptions", base: "ActionHook | None") -> "ActionHook | None":
+def action_hook_of(options: "CallOptions", base: "ActionHook | None") -> "ActionHook | None":
     """Return the action hook with an absolute URL."""
     from urllib.parse import urljoin, urlsplit
 
@@ -167,7 +167,7 @@ def action_hook_of(options: "VerbOptions", base: "ActionHook | None") -> "Action
     return replace(hook, url=url)
 
 
-def kind_of(options: "VerbOptions", verb: "ListenVerb") -> "CallKind":
+def kind_of(options: "CallOptions", verb: "ListenVerb") -> "CallKind":
     """Return the kind of the call: that of --kind, or by the nesting of the verb."""
     from listenctl.protocol.jambonz_model.first_text import CallKind
     from listenctl.protocol.listen_verb.listen_verb import Nesting

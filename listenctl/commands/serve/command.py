@@ -10,7 +10,7 @@ import typer
 
 from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
 from listenctl.commands.serve.responder_options import ResponderOptions, descriptors, make_responders
-from listenctl.commands.serve.server_options import RECORDING, RecorderOptions, ServerOptions
+from listenctl.commands.serve.server_options import RECORDING, ServerOptions
 from listenctl.commands.shared_options import check_finite, parse_seconds, run_async, with_options
 from listenctl.errors import UsageError
 from listenctl.net.runtime_folder import DEFAULT_NAME, socket_path
@@ -32,7 +32,7 @@ SERVE_READ_INTERVAL = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeOptions(RecorderOptions, ResponderOptions, RelayOptions):
+class ServeOptions(ServerOptions, ResponderOptions, RelayOptions):
     """All options of ``serve``."""
 
     record: Annotated[
@@ -62,7 +62,7 @@ command = with_options(ServeOptions, serve)
 
 
 def run_with_options(
-    options: RecorderOptions,
+    options: ServerOptions,
     destination: str | None,
     read_interval: float,
     responders: "Sequence[Responder]" = (),
@@ -173,7 +173,7 @@ def read_stream_rate(value: int | None) -> int | None:
     return value
 
 
-def record_settings(options: RecorderOptions, destination: str) -> "RecordSettings":
+def record_settings(options: ServerOptions, destination: str) -> "RecordSettings":
     from listenctl.media.channel_layout import ChannelLayout
     from listenctl.media.files.recording_names import RecordingDestination
     from listenctl.server.recording.recording_writer import RecordSettings

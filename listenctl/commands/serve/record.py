@@ -7,12 +7,12 @@ import typer
 
 from listenctl.commands.config_sources import option_name
 from listenctl.commands.serve.command import RECORD_READ_INTERVAL, ServeOptions, run_with_options
-from listenctl.commands.serve.server_options import RecorderOptions
+from listenctl.commands.serve.server_options import ServerOptions
 from listenctl.commands.shared_options import with_options
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordOptions(RecorderOptions):
+class RecordOptions(ServerOptions):
     """All options of ``record``."""
 
     dest: Annotated[

@@ -14,8 +14,36 @@ LISTENING, CALLS, ACCESS, RECORDING = "Listening", "Calls", "Access and TLS", "R
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """Options of a server."""
+    """Options of a server that may record."""
 
+    format: Annotated[
+        str | None,
+        option(
+            "wav, flac, ogg, mp3 or raw [default: by the extension of DEST, else wav]",
+            panel=RECORDING,
+        ),
+    ] = None
+    channels: Annotated[
+        ChannelLayout,
+        option(
+            "Channels of stereo calls: left is the tapped leg, right what it hears",
+            panel=RECORDING,
+        ),
+    ] = ChannelLayout.AS_IS
+    pauses: Annotated[
+        Literal["cut", "fill"],
+        option(
+            "Leave out pauses, in which jambonz sends nothing, or fill them with silence",
+            panel=RECORDING,
+        ),
+    ] = "cut"
+    fsync: Annotated[
+        str,
+        option(
+            "Flush recordings to the disk: never, end, or an interval such as 5s",
+            panel=RECORDING,
+        ),
+    ] = "never"
     host: Annotated[str, option("Address to listen on", panel=LISTENING)] = "127.0.0.1"
     port: Annotated[
         int,
@@ -90,42 +118,3 @@ class ServerOptions:
         str | None, option("Number or part of the name of that device [default: the system's]", panel=OUTPUT)
     ] = None
     quiet: Annotated[bool, option("Print only errors", "--quiet", "-q", panel=OUTPUT)] = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordingOptions:
-    """Options of how calls are recorded."""
-
-    format: Annotated[
-        str | None,
-        option(
-            "wav, flac, ogg, mp3 or raw [default: by the extension of DEST, else wav]",
-            panel=RECORDING,
-        ),
-    ] = None
-    channels: Annotated[
-        ChannelLayout,
-        option(
-            "Channels of stereo calls: left is the tapped leg, right what it hears",
-            panel=RECORDING,
-        ),
-    ] = ChannelLayout.AS_IS
-    pauses: Annotated[
-        Literal["cut", "fill"],
-        option(
-            "Leave out pauses, in which jambonz sends nothing, or fill them with silence",
-            panel=RECORDING,
-        ),
-    ] = "cut"
-    fsync: Annotated[
-        str,
-        option(
-            "Flush recordings to the disk: never, end, or an interval such as 5s",
-            panel=RECORDING,
-        ),
-    ] = "never"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecorderOptions(ServerOptions, RecordingOptions):
-    """Options of a server that may record."""
